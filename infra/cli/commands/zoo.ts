@@ -1,0 +1,34 @@
+/** `scission zoo list|build`: the paper's networks as ONNX files. */
+import type { Command } from 'commander'
+import { buildZooModel, listZoo } from '../../../shared/zoo/index.ts'
+import { formatBytes } from '../../terminal/format.ts'
+import { renderTable } from '../../terminal/table.ts'
+import type { Context } from '../context.ts'
+
+export function addZooCommands(program: Command, context: () => Context): void {
+  const zoo = program.command('zoo').description('built-in networks, with random weights made from a seed')
+  zoo
+    .command('list')
+    .description('their names, sizes and inputs')
+    .action(() => {
+      const list = listZoo()
+      const rows = list.map((entry) => [
+        entry.name,
+        entry.parameters.toLocaleString('en'),
+        `1x3x${entry.inputSize}x${entry.inputSize}`,
+      ])
+      context().print(list, () => renderTable(['network', 'parameters', 'input'], rows))
+    })
+  zoo
+    .command('build <name>')
+    .description('write one as an ONNX file')
+    .requiredOption('-o, --output <file>', 'where to')
+    .option('--seed <n>', 'same seed, same bytes', '1')
+    .action(async (name: string, options: { output: string; seed: string }) => {
+      const built = await buildZooModel(name, options.output, { seed: Number(options.seed) })
+      context().print(
+        { ...built, file: options.output },
+        () => `${options.output}: ${name}, ${formatBytes(built.bytes)}`,
+      )
+    })
+}

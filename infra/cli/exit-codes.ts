@@ -1,0 +1,30 @@
+/** What `scission` tells the shell. */
+import { coerceError, type ErrorCode, ScissionError } from '../../shared/errors.ts'
+
+export const EXIT = { ok: 0, failed: 1, usage: 2, unknownName: 3, infeasible: 4, unreachable: 5 } as const
+
+const BY_CODE: Partial<Record<ErrorCode, number>> = {
+  badRequest: EXIT.usage,
+  needsInputShapes: EXIT.usage,
+  invalidTensor: EXIT.usage,
+  invalidRange: EXIT.usage,
+  invalidModel: EXIT.usage,
+  notFound: EXIT.unknownName,
+  infeasible: EXIT.infeasible,
+  peerUnavailable: EXIT.unreachable,
+  queueUnavailable: EXIT.unreachable,
+  deadlineExceeded: EXIT.unreachable,
+}
+
+export function exitCodeOf(thrown: unknown): number {
+  return thrown instanceof ScissionError ? (BY_CODE[thrown.code] ?? EXIT.failed) : EXIT.failed
+}
+
+/** One line for people; the whole error as JSON for programs. */
+export function describeFailure(thrown: unknown, json: boolean): string {
+  const error = coerceError(thrown)
+  if (!json) return `scission: ${error.message}`
+  const code = error instanceof ScissionError ? error.code : 'internal'
+  const details = error instanceof ScissionError ? error.details : undefined
+  return JSON.stringify({ error: { code, message: error.message, ...(details && { details }) } })
+}

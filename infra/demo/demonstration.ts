@@ -1,0 +1,217 @@
+/**
+ * The product's main path, as a client would walk it: upload → benchmark → links → plans → deploy → infer → compare.
+ * It only talks to the services' public APIs; the reference it compares with is the file as it was given, run whole
+ * by ONNX Runtime in a process of its own.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
+import { createInferenceClient } from '../../shared/client/inference.ts'
+import type { PlannerClient } from '../../shared/client/planner.ts'
+import type { InputShapes } from '../../shared/contracts/common.ts'
+import type { Structure } from '../../shared/contracts/model.ts'
+import type { Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
+import type { Profile } from '../../shared/contracts/profile.ts'
+import type { Link, ResourceView } from '../../shared/contracts/resource.ts'
+import { ScissionError } from '../../shared/errors.ts'
+import { makeInputs } from '../../shared/onnx/index.ts'
+import type { Tensor } from '../../shared/tensor.ts'
+import { runBenchmark } from '../benchmark-run.ts'
+import { deployAndWait } from '../deploy-run.ts'
+import { median } from '../terminal/format.ts'
+import type { ProgressDisplay } from '../terminal/progress.ts'
+import { uploadFiles } from '../upload.ts'
+import { compareOutputs } from './compare.ts'
+import { referenceRun } from './reference.ts'
+import type { Report, ServedPlan } from './report.ts'
+import type { Story } from './story.ts'
+
+export interface DemonstrationInput {
+  file: string
+  name: string
+  inputShapes: InputShapes | undefined
+  benchmark: BenchmarkClient
+  planner: PlannerClient
+  redis: Report['redis']
+  story: Story
+  progress: () => ProgressDisplay
+}
+
+/** Requests that warm up a deployment, and requests that are measured. */
+const WARM_UP_REQUESTS = 3
+const MEASURED_REQUESTS = 10
+const INPUT_SEED = 1
+/** A slow link takes seconds to measure, and several start at one resource. */
+const LINKS_TIMEOUT_MS = 60_000
+const LINKS_POLL_MS = 100
+
+export async function demonstrate(input: DemonstrationInput): Promise<Report> {
+  const { benchmark, planner, story } = input
+  const model = await story.step('uploading the model', () =>
+    uploadFiles(benchmark, input.file, { name: input.name, inputShapes: input.inputShapes }),
+  )
+  const structure = await benchmark.structure(model.id, input.inputShapes)
+  story.model(model, structure)
+
+  const links = await story.step('measuring the links between the resources', () => linksMeasured(planner))
+  story.links(links)
+  story.say('measuring the model layer by layer on every resource')
+  const shapes = input.inputShapes ? { inputShapes: input.inputShapes } : {}
+  const done = await runBenchmark(benchmark, { model: model.id, ...shapes }, input.progress())
+  const profiles = await Promise.all(
+    done.parts.flatMap((part) => (part.profile ? [benchmark.profile(part.profile)] : [])),
+  )
+  story.profiles(profiles)
+
+  const plans = await planner.plans({ model: model.id, ...shapes })
+  story.plans('free choice', plans)
+  const split = await planSplit(planner, structure, { model: model.id, ...shapes })
+  if (split) story.plans(split.title, split.answer)
+  else story.say('the model has no layer boundary that may be cut: only whole-model plans are possible')
+  story.baselines(plans)
+
+  const inputs = makeInputs(structure.inputs, INPUT_SEED, structure.inputHints)
+  const reference = await story.step('running the unsplit file for reference', () =>
+    referenceRun(input.file, inputs),
+  )
+  const served: ServedPlan[] = []
+  for (const plan of plansToServe(plans, split?.answer)) {
+    served.push(
+      await story.step(`serving ${story.describe(plan)}`, () =>
+        serve(planner, plan, inputs, reference.outputs),
+      ),
+    )
+  }
+  story.served(served)
+  return assemble(input, {
+    model,
+    structure,
+    profiles,
+    links,
+    plans,
+    split: split?.answer ?? null,
+    served,
+    referenceRunMs: reference.runMs,
+  })
+}
+
+/** The winner of the free choice and, where it is another one, the best split. */
+function plansToServe(free: PlanAnswer, split: PlanAnswer | undefined): Plan[] {
+  const best = free.plans.slice(0, 1)
+  const alternative = split?.plans[0]
+  return alternative && alternative.id !== best[0]?.id ? [...best, alternative] : best
+}
+
+/** Resources measure their links once they see each other: waits until every pair that a plan could use is there. */
+async function linksMeasured(planner: PlannerClient): Promise<Link[]> {
+  const deadline = performance.now() + LINKS_TIMEOUT_MS
+  for (;;) {
+    const [resources, links] = await Promise.all([planner.resources(), planner.links()])
+    const missing = pairs(resources.filter((resource) => resource.alive)).filter(
+      ([from, to]) =>
+        !links.some(
+          (link) => link.from === from.name && link.to === to.name && link.measuredAt >= from.startedAt,
+        ),
+    )
+    if (missing.length === 0) return links
+    if (performance.now() > deadline) {
+      const names = missing.map(([from, to]) => `${from.name} → ${to.name}`).join(', ')
+      throw new ScissionError('notMeasured', `not measured within ${LINKS_TIMEOUT_MS} ms: ${names}`)
+    }
+    await sleep(LINKS_POLL_MS)
+  }
+}
+
+/** Every resource with every other of a later tier. */
+function pairs(resources: readonly ResourceView[]): [ResourceView, ResourceView][] {
+  return resources.flatMap((from) =>
+    resources
+      .filter((to) => to.tierIndex > from.tierIndex)
+      .map((to): [ResourceView, ResourceView] => [from, to]),
+  )
+}
+
+interface SplitAnswer {
+  title: string
+  answer: PlanAnswer
+}
+
+/** Keeps everything up to the first usable cut on the device and asks for at least two machines. */
+async function planSplit(
+  planner: PlannerClient,
+  structure: Structure,
+  query: { model: string; inputShapes?: InputShapes },
+): Promise<SplitAnswer | null> {
+  const inner = structure.boundaries.filter(
+    (boundary) => boundary.allowed && boundary.k > 0 && boundary.k < structure.layers.length,
+  )
+  const first =
+    inner.find((boundary) => boundary.clean && boundary.single) ??
+    inner.find((boundary) => boundary.clean) ??
+    inner[0]
+  if (!first) return null
+  const cuts = first.clean ? 'clean' : 'any'
+  const answer = await planner.plans({ ...query, firstLayersOnDevice: first.k, minStages: 2, cuts })
+  return { title: `first block (layers [0,${first.k})) kept on the device, at least two machines`, answer }
+}
+
+async function serve(
+  planner: PlannerClient,
+  plan: Plan,
+  inputs: readonly Tensor[],
+  expected: readonly Tensor[],
+): Promise<ServedPlan> {
+  const deployment = await deployAndWait(planner, { plan: plan.id })
+  const client = createInferenceClient(deployment.entry.resource, deployment.entry.url)
+  const samplesMs: number[] = []
+  for (let i = 0; i < WARM_UP_REQUESTS + MEASURED_REQUESTS; i++) {
+    const start = performance.now()
+    await client.infer(deployment.id, inputs)
+    if (i >= WARM_UP_REQUESTS) samplesMs.push(performance.now() - start)
+  }
+  const answer = await client.infer(deployment.id, inputs)
+  return {
+    deployment: deployment.id,
+    endpoint: `${deployment.entry.url}/v2/models/${deployment.id}/infer`,
+    plan,
+    predictedMs: plan.predictedMs,
+    measuredMs: median(samplesMs),
+    samplesMs,
+    ...compareOutputs(expected, answer.outputs),
+    parameters: answer.parameters,
+  }
+}
+
+interface Findings {
+  structure: Structure
+  model: Report['model']
+  profiles: Profile[]
+  links: Link[]
+  plans: PlanAnswer
+  split: PlanAnswer | null
+  served: ServedPlan[]
+  referenceRunMs: number[]
+}
+
+function assemble(input: DemonstrationInput, found: Findings): Report {
+  const last = found.served.at(-1)
+  if (!last) throw new ScissionError('internal', 'no plan was served')
+  const { id, name, bytes, layers, cuts, inputs, outputs } = found.model
+  return {
+    ok: found.served.every((served) => served.agree),
+    model: { id, name, bytes, layers, cuts, inputs, outputs },
+    inputBytes: found.structure.inputs.reduce((sum, spec) => sum + spec.bytes, 0),
+    redis: input.redis,
+    profiles: found.profiles,
+    links: found.links,
+    plans: found.plans,
+    split: found.split,
+    native: found.plans.native,
+    predictedMs: last.predictedMs,
+    measuredMs: last.measuredMs,
+    maxAbsDiff: Math.max(...found.served.map((served) => served.maxAbsDiff)),
+    maxAbsOutput: last.maxAbsOutput,
+    emulated: found.plans.emulated || found.links.some((link) => link.emulated),
+    notes: [...new Set([...found.plans.notes, ...(found.split?.notes ?? [])])],
+    raw: { served: found.served, referenceRunMs: found.referenceRunMs },
+  }
+}

@@ -1,0 +1,19 @@
+/** The reference: the file as the user gave it, whole, by ONNX Runtime alone, in a process of its own. */
+import path from 'node:path'
+import { runInLimitedChild } from '../../shared/limited-child.ts'
+import type { Tensor } from '../../shared/tensor.ts'
+import type { ReferenceInput, ReferenceOutput } from './reference-child.ts'
+
+const TIMEOUT_MS = 300_000
+const MEMORY_BYTES = 16e9
+
+/** @returns its outputs and the wall time of its runs. Nothing of Scission's own model handling is involved. */
+export function referenceRun(file: string, inputs: readonly Tensor[]): Promise<ReferenceOutput> {
+  return runInLimitedChild<ReferenceInput, ReferenceOutput>({
+    module: new URL('./reference-child.ts', import.meta.url),
+    input: { file: path.resolve(file), inputs: [...inputs] },
+    timeoutMs: TIMEOUT_MS,
+    memoryLimitBytes: MEMORY_BYTES,
+    doing: `running ${file} whole`,
+  })
+}

@@ -1,0 +1,21 @@
+import { accessSync, constants } from 'node:fs'
+import path from 'node:path'
+
+/** Where PATH finds an executable, or undefined. */
+export function findOnPath(command: string, searchPath = process.env.PATH ?? ''): string | undefined {
+  const extensions = process.platform === 'win32' ? ['.exe', '.cmd'] : ['']
+  const candidates = searchPath
+    .split(path.delimiter)
+    .filter(Boolean)
+    .flatMap((folder) => extensions.map((extension) => path.join(folder, command + extension)))
+  return candidates.find(isExecutable)
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}

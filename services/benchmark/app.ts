@@ -1,0 +1,99 @@
+/**
+ * The benchmark service, put together from its parts: model store and registry, analyses, layer ranges, benchmarks,
+ * profiles. A test starts it on port 0 with a Redis and a data folder of its own.
+ */
+import type { Express } from 'express'
+import type { BenchmarkConfig } from '../../shared/config.ts'
+import { coerceError } from '../../shared/errors.ts'
+import { createApp } from '../../shared/http/app.ts'
+import type { Logger } from '../../shared/log.ts'
+import { producerConnection } from '../../shared/redis/queue-options.ts'
+import { openState, type State } from '../../shared/state.ts'
+import { openBenchmarks } from './benchmarks/open.ts'
+import { benchmarkRoutes } from './benchmarks/routes.ts'
+import { refuseWhileMeasured } from './benchmarks/end.ts'
+import { Analyses } from './models/analyses.ts'
+import { Ingest } from './models/ingest.ts'
+import { rangeRoutes } from './models/range-routes.ts'
+import { Ranges } from './models/ranges.ts'
+import { Registry } from './models/registry.ts'
+import { modelRoutes } from './models/routes.ts'
+import { ModelStore } from './models/store.ts'
+import { profileRoutes } from './profiles.ts'
+
+export interface BenchmarkService {
+  app: Express
+  /** Ends open event streams, so that the server in front can close. */
+  endStreams: () => void
+  close: () => Promise<void>
+}
+
+export async function createBenchmarkService(
+  config: BenchmarkConfig,
+  log: Logger,
+): Promise<BenchmarkService> {
+  const store = new ModelStore(config.dataDir, log)
+  await store.open()
+  const redis = producerConnection(config.redisUrl, log)
+  const state = openState(redis)
+  const analyses = new Analyses(store, state, {
+    timeoutMs: config.analyseTimeoutMs,
+    memoryLimitBytes: config.analyseMemoryBytes,
+  })
+  const registry = new Registry(store, state, log)
+  const ranges = new Ranges(store, analyses)
+  const ingest = new Ingest({ store, registry, analyses, state, maxModelBytes: config.maxModelBytes })
+  const restored = keepRestored(registry, state, log)
+  const benchmarks = openBenchmarks(config, state, log)
+  const app = createApp({
+    name: 'benchmark',
+    log,
+    routes: [
+      ...modelRoutes({
+        state,
+        registry,
+        analyses,
+        ranges,
+        ingest,
+        refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.parts.queues, model),
+      }),
+      ...rangeRoutes({ state, store, ranges }),
+      ...benchmarkRoutes(benchmarks.parts, analyses, benchmarks.events),
+      ...profileRoutes(state),
+    ],
+    facts: () => ({ redis: config.redisKind, eventStreams: benchmarks.events.followers }),
+    ready: async () => {
+      await redis.ping()
+      await restored()
+    },
+  })
+  return {
+    app,
+    endStreams: () => benchmarks.events.endStreams(),
+    close: async () => {
+      analyses.close()
+      await benchmarks.close()
+      redis.disconnect()
+    },
+  }
+}
+
+/**
+ * Brings the registry back from the store at start and whenever Redis has come back: an emulated one that was
+ * restarted has forgotten everything. @returns the state of the latest restoration.
+ */
+function keepRestored(registry: Registry, state: State, log: Logger): () => Promise<void> {
+  let latest: Promise<unknown> = Promise.reject(new Error('Redis has not been reached yet'))
+  latest.catch(() => undefined)
+  const restore = () => {
+    latest = registry.restore()
+    latest.catch((error: unknown) =>
+      log.warn({ err: coerceError(error) }, 'the model registry could not be restored to Redis'),
+    )
+  }
+  state.redis.on('ready', restore)
+  if (state.redis.status === 'ready') restore()
+  return async () => {
+    await latest
+  }
+}

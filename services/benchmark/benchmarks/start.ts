@@ -1,0 +1,146 @@
+/**
+ * Starts benchmarks.
+ *
+ * A request that equals one under way (same model, shapes, resources, runs, options) is answered with that one; its
+ * fingerprint in Redis says which. Once a benchmark has ended the same request starts a new one.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { withLiveness } from '../../../shared/alive.ts'
+import type { Structure } from '../../../shared/contracts/model.ts'
+import type { Benchmark, BenchmarkJobData, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
+import { ScissionError } from '../../../shared/errors.ts'
+import { withLock } from '../lock.ts'
+import type { BenchmarkParts } from './parts.ts'
+import { childId, KEEP, KEEP_SECONDS, type ParentData, promptly, requestKey } from './queues.ts'
+import { isUnderWay, readBenchmark } from './view.ts'
+import { startWatch } from './watch.ts'
+import { PARENT_QUEUE, resourceQueue } from '../../../shared/redis/benchmark-queue.ts'
+
+/**
+ * @throws ScissionError notFound (unknown resource), conflict (none alive, or a named one is not),
+ * queueUnavailable.
+ */
+export async function startBenchmark(
+  parts: BenchmarkParts,
+  structure: Pick<Structure, 'model' | 'shapesKey'>,
+  request: BenchmarkRequest,
+): Promise<Benchmark> {
+  const resources = await chooseResources(parts, request.resources)
+  const names = resources.map((resource) => resource.name)
+  const options = request.options ?? {}
+  const asked = [
+    structure.model,
+    structure.shapesKey,
+    names,
+    request.runs,
+    options.threads,
+    options.optimisation,
+  ]
+  const fingerprint = createHash('sha256').update(JSON.stringify(asked)).digest('hex').slice(0, 16)
+  const redis = parts.queues.redis
+  return promptly(redis, () =>
+    withLock(redis, `benchmark:${fingerprint}`, async () => {
+      const known = await redis.get(requestKey(fingerprint))
+      const underWay = known === null ? undefined : await readBenchmark(parts.queues, known)
+      if (underWay && isUnderWay(underWay.state)) return underWay
+      const data: ParentData = {
+        model: structure.model,
+        shapesKey: structure.shapesKey,
+        resources: names,
+        notes: [...parts.standingNotes, ...emulationNotes(resources)],
+        fingerprint,
+        createdAt: new Date(parts.now()).toISOString(),
+      }
+      const id = `${fingerprint}-${randomBytes(4).toString('hex')}`
+      await enqueue(parts, id, data, request)
+      await redis.set(requestKey(fingerprint), id, 'EX', KEEP_SECONDS)
+      const benchmark = await readBenchmark(parts.queues, id)
+      if (!benchmark) throw new ScissionError('internal', `benchmark ${id} is not in the queue just written`)
+      return benchmark
+    }),
+  )
+}
+
+async function enqueue(
+  parts: BenchmarkParts,
+  id: string,
+  data: ParentData,
+  request: BenchmarkRequest,
+): Promise<void> {
+  // The watch first: a benchmark that nobody watches could stay under way for ever.
+  await startWatch(parts, id, data.resources)
+  await parts.queues.flows.add({
+    name: 'benchmark',
+    queueName: PARENT_QUEUE,
+    data,
+    opts: {
+      jobId: id,
+      attempts: 5,
+      backoff: { type: 'exponential', delay: 200 },
+      removeOnComplete: KEEP,
+      removeOnFail: KEEP,
+    },
+    children: data.resources.map((resource) => ({
+      name: 'profile',
+      queueName: resourceQueue(resource),
+      data: {
+        benchmark: id,
+        model: data.model,
+        shapesKey: data.shapesKey,
+        resource,
+        runs: request.runs,
+        options: request.options ?? {},
+      } satisfies BenchmarkJobData,
+      // A resource that fails says so alone: the parent collects what the others measured.
+      opts: {
+        jobId: childId(id, resource),
+        ignoreDependencyOnFailure: true,
+        removeOnComplete: KEEP,
+        removeOnFail: KEEP,
+      },
+    })),
+  })
+}
+
+const START_HINT = 'start one with: SCISSION_RESOURCE=<name> SCISSION_TIER=<tier> npm run inference'
+
+async function chooseResources(
+  parts: BenchmarkParts,
+  asked: readonly string[] | undefined,
+): Promise<Resource[]> {
+  const known = (await parts.state.resources.all()).map((resource) =>
+    withLiveness(resource, parts.heartbeatMs, parts.now()),
+  )
+  const alive = known.filter((resource) => resource.alive)
+  if (asked === undefined) {
+    if (alive.length > 0) return alive
+    throw new ScissionError(
+      'conflict',
+      `no resource is alive, so there is nothing to measure on; ${START_HINT}`,
+      {
+        known: known.map((resource) => resource.name),
+      },
+    )
+  }
+  return [...new Set(asked)].sort().map((name) => {
+    const found = known.find((resource) => resource.name === name)
+    if (!found) {
+      const names = known.map((resource) => resource.name)
+      const hint = names.length > 0 ? `known: ${names.join(', ')}` : START_HINT
+      throw new ScissionError('notFound', `unknown resource "${name}"; ${hint}`, { known: names })
+    }
+    if (found.alive) return found
+    throw new ScissionError(
+      'conflict',
+      `resource ${name} is down: no heartbeat since ${found.heartbeatAt}; start it again or leave it out`,
+      { resource: name },
+    )
+  })
+}
+
+function emulationNotes(resources: readonly Resource[]): string[] {
+  return resources
+    .filter((resource) => resource.emulated)
+    .map((resource) => `${resource.name} is emulated: it runs ${resource.slowdown}x slower than its machine`)
+}

@@ -1,0 +1,22 @@
+/** The benchmark service as a process. Settings: `scission config benchmark`. */
+import { BENCHMARK_SETTINGS } from '../../shared/config.ts'
+import { listen } from '../../shared/http/listen.ts'
+import { createLog } from '../../shared/log.ts'
+import { configOrExit, runService } from '../../shared/service.ts'
+import { createBenchmarkService } from './app.ts'
+
+const config = configOrExit(BENCHMARK_SETTINGS)
+const log = createLog('benchmark', config.logLevel)
+
+runService(log, async () => {
+  const service = await createBenchmarkService(config, log)
+  const listening = await listen(service.app, config.port, config.host)
+  return {
+    url: listening.url,
+    close: async () => {
+      service.endStreams()
+      await listening.close()
+      await service.close()
+    },
+  }
+})

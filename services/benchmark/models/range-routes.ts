@@ -1,0 +1,101 @@
+/** The API by which a resource gets the layers it runs: manifest, sub-model, and the weights by byte ranges. */
+import path from 'node:path'
+import { z } from 'zod'
+import { ShapesKey } from '../../../shared/contracts/common.ts'
+import { RangeManifest } from '../../../shared/contracts/range.ts'
+import { ScissionError } from '../../../shared/errors.ts'
+import { route, type Route } from '../../../shared/http/route.ts'
+import { findModel, type State } from '../../../shared/state.ts'
+import type { Ranges } from './ranges.ts'
+import { ModelPath } from './routes.ts'
+import { sendFile } from './send-file.ts'
+import type { ModelStore } from './store.ts'
+
+export interface RangeParts {
+  state: State
+  store: ModelStore
+  ranges: Ranges
+}
+
+const RangePath = ModelPath.extend({ range: z.string().describe('layer range from-to, e.g. 0-12') })
+const RangeQuery = z.object({
+  shapesKey: ShapesKey.optional().describe('from the structure; the model’s own when absent'),
+})
+/** Express gives the segments that `*path` matched. */
+const FilePath = ModelPath.extend({ path: z.array(z.string()) })
+
+const BYTES = 'application/octet-stream'
+
+export function rangeRoutes(parts: RangeParts): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/models/:model/ranges/:range/manifest',
+      summary: 'What a layer range takes and makes, and which weight chunks it needs',
+      params: RangePath,
+      query: RangeQuery,
+      answers: { 200: { description: 'The manifest', schema: RangeManifest } },
+      handle: async ({ params, query }) => (await filesOf(parts, params, query)).manifest,
+    }),
+    route({
+      method: 'get',
+      path: '/v1/models/:model/ranges/:range',
+      summary: 'A layer range as an ONNX file whose weights point into the model’s files',
+      params: RangePath,
+      query: RangeQuery,
+      answers: { 200: { description: 'The sub-model; its ETag is its SHA-256', contentType: BYTES } },
+      handle: async ({ params, query }, req, res) => {
+        const { manifest, file } = await filesOf(parts, params, query)
+        if (file === null || manifest.onnx === null)
+          throw new ScissionError(
+            'invalidRange',
+            `layer range ${params.range} runs no layer, so there is no sub-model; its manifest says what passes through`,
+          )
+        await sendFile(req, res, { path: file, ...manifest.onnx })
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/models/:model/files/*path',
+      summary: 'A file of the model as it was uploaded, whole or by a Range header',
+      params: FilePath,
+      answers: {
+        200: { description: 'The file', contentType: BYTES },
+        206: { description: 'The bytes asked for', contentType: BYTES },
+        416: { description: 'The range lies outside of the file' },
+      },
+      handle: async ({ params }, req, res) => {
+        const model = await findModel(parts.state, params.model)
+        const wanted = params.path.join('/')
+        const record = await parts.store.needRecord(model.id)
+        const file = record.files.find((candidate) => candidate.path === wanted)
+        if (!file) {
+          const known = record.files.map((candidate) => candidate.path)
+          throw new ScissionError(
+            'notFound',
+            `model ${model.name} has no file "${wanted}"; it has: ${known.join(', ')}`,
+            {
+              known,
+            },
+          )
+        }
+        await sendFile(req, res, { ...file, path: path.join(parts.store.folder(model.id), file.path) })
+      },
+    }),
+  ]
+}
+
+async function filesOf(
+  parts: RangeParts,
+  params: z.infer<typeof RangePath>,
+  query: z.infer<typeof RangeQuery>,
+) {
+  const model = await findModel(parts.state, params.model)
+  const match = /^(\d{1,9})-(\d{1,9})$/.exec(params.range)
+  if (!match)
+    throw new ScissionError(
+      'invalidRange',
+      `layer range "${params.range}" is not of the form from-to, e.g. 0-12`,
+    )
+  return parts.ranges.get(model, Number(match[1]), Number(match[2]), query.shapesKey)
+}

@@ -1,0 +1,132 @@
+/**
+ * Layer ranges as files: a small ONNX sub-model whose weights point into the original, and a manifest that says what
+ * goes in and out and which chunks of the original hold its weights. Both are written once, on first request, into
+ * the model's folder (external data must lie beside the model that uses it) and kept.
+ */
+import path from 'node:path'
+import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
+import type { Model, Structure } from '../../../shared/contracts/model.ts'
+import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range.ts'
+import { ScissionError } from '../../../shared/errors.ts'
+import {
+  type CanonicalModel,
+  canonicalPaths,
+  checkRange,
+  openCanonical,
+  type WeightExtent,
+  writeRange,
+} from '../../../shared/onnx/index.ts'
+import { Turns } from '../turns.ts'
+import type { Analyses } from './analyses.ts'
+import { type ModelStore, readIfThere, replaceFile } from './store.ts'
+
+export interface RangeFiles {
+  manifest: RangeManifest
+  /** The sub-model; null when the range runs nothing. */
+  file: string | null
+}
+
+/** Decoded canonical files are small (weights stay outside), and ranges of one model are asked for in a row. */
+const OPEN_CANONICALS = 4
+
+export class Ranges {
+  readonly #store: ModelStore
+  readonly #analyses: Analyses
+  readonly #turns = new Turns()
+  /** By path; the map's order is the order of last use. */
+  readonly #canonicals = new Map<string, Promise<CanonicalModel>>()
+
+  constructor(store: ModelStore, analyses: Analyses) {
+    this.#store = store
+    this.#analyses = analyses
+  }
+
+  /** @throws ScissionError invalidRange naming N; needsInputShapes or notFound for the shapes. */
+  async get(model: Model, from: number, to: number, key: ShapesKey | undefined): Promise<RangeFiles> {
+    const structure =
+      key === undefined ? await this.#analyses.structure(model) : await this.#analyses.byKey(model, key)
+    checkRange(structure, from, to)
+    const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
+    const manifest = await this.#turns.take(stem, async () => {
+      const text = await readIfThere(`${stem}.json`)
+      return text === undefined
+        ? this.#write(stem, structure, from, to)
+        : RangeManifest.parse(JSON.parse(text))
+    })
+    return { manifest, file: manifest.onnx === null ? null : `${stem}.onnx` }
+  }
+
+  /** Forgets what is open of a model that is being deleted. */
+  forget(model: ModelId): void {
+    for (const file of this.#canonicals.keys()) {
+      if (path.dirname(file) === this.#store.folder(model)) this.#canonicals.delete(file)
+    }
+  }
+
+  /** The sub-model appears before its manifest, and the manifest is what says that it is there. */
+  async #write(stem: string, structure: Structure, from: number, to: number): Promise<RangeManifest> {
+    const { model, shapesKey } = structure
+    const written = await writeRange(await this.#canonical(structure), from, to, `${stem}.onnx`)
+    const { inputs, outputs, passThrough, onnx } = written
+    const manifest: RangeManifest = {
+      model,
+      shapesKey,
+      from,
+      to,
+      inputs,
+      outputs,
+      passThrough,
+      onnx: onnx && { bytes: onnx.bytes, sha256: onnx.sha256 },
+      weights: await this.#weights(model, written.extents),
+    }
+    await replaceFile(`${stem}.json`, JSON.stringify(manifest))
+    return manifest
+  }
+
+  /** The chunks that hold the given extents of the original's files, with their digests. */
+  async #weights(id: ModelId, extents: readonly WeightExtent[]): Promise<RangeManifest['weights']> {
+    if (extents.length === 0) return []
+    const [record, chunks] = await Promise.all([this.#store.needRecord(id), this.#store.chunks(id)])
+    const known = new Set(record.files.map((file) => file.path))
+    const stray = extents.find((extent) => !known.has(path.posix.normalize(extent.path)))
+    if (stray)
+      throw new ScissionError(
+        'internal',
+        `a range of model ${id} points into ${stray.path}, which is none of its files`,
+      )
+    return record.files.flatMap((file) => {
+      // A model may name its data `./weights.bin`.
+      const own = extents.filter((extent) => path.posix.normalize(extent.path) === file.path)
+      if (own.length === 0) return []
+      const digests = chunks[file.path] ?? []
+      const listed = chunkIndices(own).map((index) => {
+        const sha256 = digests[index]
+        if (sha256 !== undefined) return { index, sha256 }
+        throw new ScissionError('internal', `chunk ${index} of ${file.path} of model ${id} has no digest`)
+      })
+      return [{ path: file.path, bytes: file.bytes, chunkBytes: CHUNK_BYTES, chunks: listed }]
+    })
+  }
+
+  #canonical(structure: Structure): Promise<CanonicalModel> {
+    const file = canonicalPaths(this.#store.folder(structure.model), structure.shapesKey).canonical
+    const open = this.#canonicals.get(file) ?? openCanonical(file)
+    this.#canonicals.delete(file)
+    this.#canonicals.set(file, open)
+    open.catch(() => this.#canonicals.delete(file))
+    const oldest = this.#canonicals.keys().next().value
+    if (this.#canonicals.size > OPEN_CANONICALS && oldest !== undefined) this.#canonicals.delete(oldest)
+    return open
+  }
+}
+
+/** Ascending; each chunk once. */
+export function chunkIndices(extents: readonly Pick<WeightExtent, 'offset' | 'length'>[]): number[] {
+  const indices = new Set<number>()
+  for (const { offset, length } of extents) {
+    if (length === 0) continue
+    const last = Math.floor((offset + length - 1) / CHUNK_BYTES)
+    for (let index = Math.floor(offset / CHUNK_BYTES); index <= last; index += 1) indices.add(index)
+  }
+  return [...indices].sort((a, b) => a - b)
+}

@@ -1,0 +1,131 @@
+/**
+ * The registry's records of models: names and versions, kept in Redis for every service to read and repeated in each
+ * model's folder, from where they come back when Redis has lost them.
+ */
+import type { ModelId } from '../../../shared/contracts/common.ts'
+import type { Model, Structure } from '../../../shared/contracts/model.ts'
+import { ScissionError } from '../../../shared/errors.ts'
+import type { Logger } from '../../../shared/log.ts'
+import { namesOf, type State, structureId } from '../../../shared/state.ts'
+import { withLock } from '../lock.ts'
+import type { ChunkDigests, ModelStore } from './store.ts'
+
+export interface NewModel {
+  folder: string
+  chunks: ChunkDigests
+  /** The record but for what the registry decides. */
+  record: Omit<Model, 'name' | 'version' | 'aliases'>
+}
+
+export class Registry {
+  readonly #store: ModelStore
+  readonly #state: State
+  readonly #log: Logger
+
+  constructor(store: ModelStore, state: State, log: Logger) {
+    this.#store = store
+    this.#state = state
+    this.#log = log
+  }
+
+  /** The record of a model whose files are here; brings it back into Redis if it was lost there. */
+  async find(id: ModelId): Promise<Model | undefined> {
+    const onDisk = await this.#store.record(id)
+    if (!onDisk) return undefined
+    const shared = await this.#state.models.get(id)
+    if (shared) return shared
+    await this.#restoreOne(onDisk)
+    return onDisk
+  }
+
+  /** Gives the model a name and the name's next version, moves its folder into place, and puts it on record. */
+  async add(model: NewModel, name: string): Promise<Model> {
+    return withLock(this.#state.redis, 'models', async () => {
+      // Another replica with a store of its own may have it on record under other names already.
+      const known = await this.#state.models.get(model.record.id)
+      const record: Model = known
+        ? await this.#withName(known, name)
+        : { ...model.record, name, version: await this.#nextVersion(name) }
+      await this.#store.adopt(model.folder, record, model.chunks)
+      await this.#state.models.put(record.id, record)
+      return record
+    })
+  }
+
+  /** The same bytes under a name: a name that it has already changes nothing. */
+  async addName(id: ModelId, name: string): Promise<Model> {
+    return this.#update(id, (model) => this.#withName(model, name))
+  }
+
+  /** The shapes that the model is analysed with from now on, unless a request gives others. */
+  async setShapes(id: ModelId, structure: Structure): Promise<Model> {
+    const { inputShapes, shapesKey } = structure
+    return this.#update(id, async (model) => ({ ...model, inputShapes, shapesKey }))
+  }
+
+  /** Takes one of several names away. The first of the others becomes the model's own. */
+  async removeName(id: ModelId, name: string): Promise<Model> {
+    return this.#update(id, async (model) => {
+      const [first, ...aliases] = namesOf(model).filter((own) => own.name !== name)
+      if (!first) throw new ScissionError('conflict', `"${name}" is the only name of the model`)
+      return { ...model, ...first, aliases }
+    })
+  }
+
+  /** The files first: what a crash leaves behind is then a record without files, never the reverse. */
+  async remove(model: Model): Promise<void> {
+    await this.#store.remove(model.id)
+    for (const structure of await this.#state.structures.all()) {
+      if (structure.model === model.id)
+        await this.#state.structures.delete(structureId(model.id, structure.shapesKey))
+    }
+    for (const profile of await this.#state.profiles.all()) {
+      if (profile.model === model.id) await this.#state.profiles.delete(profile.id)
+    }
+    await this.#state.models.delete(model.id)
+  }
+
+  /** Puts back into Redis what it lacks of the models that are here. @returns how many records came back. */
+  async restore(): Promise<number> {
+    let restored = 0
+    for (const model of await this.#store.all()) {
+      if (await this.#restoreOne(model)) restored += 1
+    }
+    if (restored > 0) this.#log.info(`restored ${restored} model(s) from the store to Redis`)
+    return restored
+  }
+
+  async #restoreOne(model: Model): Promise<boolean> {
+    for (const key of await this.#store.structureKeys(model.id)) {
+      const id = structureId(model.id, key)
+      if (await this.#state.structures.has(id)) continue
+      const structure = await this.#store.structure(model.id, key)
+      if (structure) await this.#state.structures.put(id, structure)
+    }
+    if (await this.#state.models.has(model.id)) return false
+    await this.#state.models.put(model.id, model)
+    return true
+  }
+
+  async #update(id: ModelId, change: (model: Model) => Promise<Model>): Promise<Model> {
+    return withLock(this.#state.redis, 'models', async () => {
+      const model = await this.#state.models.need(id)
+      const changed = await change(model)
+      await this.#store.writeRecord(changed)
+      await this.#state.models.put(id, changed)
+      return changed
+    })
+  }
+
+  async #withName(model: Model, name: string): Promise<Model> {
+    if (namesOf(model).some((own) => own.name === name)) return model
+    const alias = { name, version: await this.#nextVersion(name) }
+    return { ...model, aliases: [...(model.aliases ?? []), alias] }
+  }
+
+  async #nextVersion(name: string): Promise<number> {
+    const models = await this.#state.models.all()
+    const versions = models.flatMap((model) => namesOf(model).filter((own) => own.name === name))
+    return Math.max(0, ...versions.map((own) => own.version)) + 1
+  }
+}

@@ -1,0 +1,66 @@
+/** A file, or the part of it that a Range header asks for (RFC 9110, section 14), streamed. */
+import { createReadStream } from 'node:fs'
+import type { Request, Response } from 'express'
+import { pipeline } from 'node:stream/promises'
+
+export interface SentFile {
+  path: string
+  bytes: number
+  sha256: string
+}
+
+interface Span {
+  start: number
+  /** Last byte, included. */
+  end: number
+}
+
+/**
+ * 200 with the whole file, 206 with one span, 304 when the client has it, 416 for a span outside of the file.
+ * Several spans in one request are answered with the whole file, as the RFC allows.
+ */
+export async function sendFile(req: Request, res: Response, file: SentFile): Promise<void> {
+  const etag = `"${file.sha256}"`
+  res.set({ ETag: etag, 'Accept-Ranges': 'bytes', 'Cache-Control': 'public, max-age=31536000, immutable' })
+  if (req.headers['if-none-match'] === etag) {
+    res.status(304).end()
+    return
+  }
+  const rangeHolds = req.headers['if-range'] === undefined || req.headers['if-range'] === etag
+  const span = rangeHolds ? parseRange(req.headers.range, file.bytes) : undefined
+  if (span === 'unsatisfiable') {
+    const message = `range ${req.headers.range} lies outside of the file's ${file.bytes} bytes`
+    res.status(416).set('Content-Range', `bytes */${file.bytes}`)
+    res.json({ error: { code: 'invalidRange', message, details: { bytes: file.bytes } } })
+    return
+  }
+  res.type('application/octet-stream')
+  if (span) res.status(206).set('Content-Range', `bytes ${span.start}-${span.end}/${file.bytes}`)
+  const { start, end } = span ?? { start: 0, end: file.bytes - 1 }
+  res.set('Content-Length', String(end - start + 1))
+  if (req.method === 'HEAD' || end < start) {
+    res.end()
+    return
+  }
+  try {
+    await pipeline(createReadStream(file.path, { start, end, highWaterMark: 256 * 1024 }), res)
+  } catch (thrown) {
+    // A client that left is not a fault of ours.
+    if (!req.destroyed && !res.destroyed) throw thrown
+  }
+}
+
+/** Undefined = the whole file: no header, one that is not understood, or several spans. */
+export function parseRange(header: string | undefined, bytes: number): Span | 'unsatisfiable' | undefined {
+  const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '')
+  const [first, last] = [match?.[1] ?? '', match?.[2] ?? '']
+  if (first === '' && last === '') return undefined
+  if (first === '') {
+    const length = Math.min(Number(last), bytes)
+    return length === 0 ? 'unsatisfiable' : { start: bytes - length, end: bytes - 1 }
+  }
+  const start = Number(first)
+  if (last !== '' && Number(last) < start) return undefined
+  if (start >= bytes) return 'unsatisfiable'
+  return { start, end: last === '' ? bytes - 1 : Math.min(Number(last), bytes - 1) }
+}

@@ -1,0 +1,168 @@
+/**
+ * The inference service, put together from its parts: protocol, executor, deployments, links, benchmarks. A test
+ * starts it on port 0 with a Redis of its own, and may put stand-ins where ONNX Runtime would be.
+ *
+ * What needs Redis: registration, links, benchmarks, and the first look-up of a model or deployment. What is loaded is
+ * served without it; so /readyz turns true with the first registration and stays so, and /healthz tells whether Redis
+ * is reachable now.
+ */
+import type { Express } from 'express'
+import type { Redis } from 'ioredis'
+import type { InferenceConfig } from '../../shared/config.ts'
+import { ScissionError } from '../../shared/errors.ts'
+import { createApp } from '../../shared/http/app.ts'
+import type { Logger } from '../../shared/log.ts'
+import { producerConnection } from '../../shared/redis/queue-options.ts'
+import { type Change, Changes, openState, type State } from '../../shared/state.ts'
+import { Deployments } from './deployments/deployments.ts'
+import { deploymentRoutes } from './deployments/routes.ts'
+import { createEngine, type Engine } from './engine.ts'
+import { Caller } from './http/call.ts'
+import { Messages } from './http/messages.ts'
+import { Links } from './links/links.ts'
+import { linkRoutes } from './links/routes.ts'
+import { Catalog } from './models/catalog.ts'
+import { ModelTargets } from './models/model-targets.ts'
+import { Stages } from './models/stages.ts'
+import { Peers } from './peers.ts'
+import { Presence } from './presence.ts'
+import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './protocol/core-routes.ts'
+import { createMetrics } from './protocol/metrics.ts'
+import { repositoryRoutes } from './protocol/repository-routes.ts'
+import { Statistics } from './protocol/statistics.ts'
+import { createTargets } from './protocol/targets.ts'
+
+export interface InferenceService {
+  app: Express
+  /** Registers, works the benchmark queue, measures links. @param url where clients and peers reach this service. */
+  start: (url: string) => void
+  /** Leaves the registry and takes no more work; requests under way go on. */
+  leave: () => Promise<void>
+  close: () => Promise<void>
+}
+
+/** A sender that is silent for this long in the middle of a body is given up on. */
+const BODY_IDLE_MS = 30_000
+
+/** @throws ScissionError badRequest when the tier is not one of the tiers. */
+export function createInferenceService(
+  config: InferenceConfig,
+  log: Logger,
+  engine: Engine = createEngine(config),
+): InferenceService {
+  const tierIndex = indexOfTier(config)
+  const redis = producerConnection(config.redisUrl, log)
+  const parts = createParts(config, tierIndex, openState(redis), engine, log)
+  const { catalog, peers, models, deployments, stages, links, caller, messages, presence } = parts
+  const changes = followChanges(redis, log, [catalog, peers, models, deployments, links])
+  const app = createApp({
+    name: 'inference',
+    log,
+    routes: routesOf(config, parts),
+    metrics: createMetrics(parts.statistics, () => engine.executor.stats()),
+    facts: () => ({
+      resource: config.resource,
+      tier: config.tier,
+      redis: config.redisKind,
+      redisConnected: presence.connected,
+      emulated: config.slowdown > 1,
+      slowdown: config.slowdown,
+      deployments: deployments.held().map(({ id }) => id),
+    }),
+    ready: async () => presence.checkReady(),
+  })
+  return {
+    app,
+    start: (url) => presence.start(url),
+    leave: () => presence.leave(),
+    close: async () => {
+      await presence.leave()
+      changes.close()
+      await deployments.close()
+      await stages.close()
+      await engine.executor.close()
+      caller.close()
+      await messages.close()
+      redis.disconnect()
+    },
+  }
+}
+
+function indexOfTier({ tier, tiers }: InferenceConfig): number {
+  const index = tiers.indexOf(tier)
+  if (index >= 0) return index
+  throw new ScissionError(
+    'badRequest',
+    `SCISSION_TIER=${tier} is not one of SCISSION_TIERS=${tiers.join(',')}`,
+  )
+}
+
+type Parts = ReturnType<typeof createParts>
+
+function createParts(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
+  const { resource, hopTimeoutMs, maxBodyBytes } = config
+  const here = { resource, emulated: config.slowdown > 1 }
+  const stageParts = { executor: engine.executor, loader: engine.loader, log }
+  const caller = new Caller()
+  const messages = new Messages()
+  const statistics = new Statistics()
+  const catalog = new Catalog(state)
+  const stages = new Stages(stageParts, config.stageBytes)
+  const models = new ModelTargets({ here, catalog, stages, log })
+  const peers = new Peers(state, config.routes, config.heartbeatMs)
+  const deployments = new Deployments({ resource, stageParts, state })
+  const links = new Links({ ...config, tierIndex, state, peers, caller, log })
+  const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes }
+  const targets = createTargets(models, { here, catalog, deployments, peers, forwarding })
+  const requestsServed = () => statistics.served
+  const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
+  return {
+    caller,
+    messages,
+    statistics,
+    catalog,
+    stages,
+    models,
+    peers,
+    deployments,
+    links,
+    targets,
+    presence,
+  }
+}
+
+function routesOf({ executors, maxBodyBytes }: InferenceConfig, parts: Parts) {
+  const { targets, statistics, messages, catalog, models, deployments, links, presence } = parts
+  const accepting = () => presence.accepting
+  const protocol = {
+    targets,
+    statistics,
+    messages,
+    executors,
+    maxBodyBytes,
+    bodyIdleMs: BODY_IDLE_MS,
+    accepting,
+  }
+  return [
+    ...healthRoutes(protocol),
+    statisticsRoute(protocol),
+    ...modelRoutes(protocol),
+    ...layerRoutes(protocol),
+    ...repositoryRoutes({ catalog, models, deployments }),
+    ...deploymentRoutes(deployments),
+    ...linkRoutes(links),
+  ]
+}
+
+interface Follower {
+  onChange: (change: Change) => void
+  onResync?: () => void
+}
+
+function followChanges(redis: Redis, log: Logger, followers: readonly Follower[]): Changes {
+  const changes = new Changes(redis)
+  changes.on('change', (change) => followers.forEach((follower) => follower.onChange(change)))
+  changes.on('resync', () => followers.forEach((follower) => follower.onResync?.()))
+  changes.on('error', (error) => log.debug({ err: error }, 'the change announcements are interrupted'))
+  return changes
+}

@@ -1,0 +1,153 @@
+/**
+ * Works this resource's benchmark queue, one job at a time: fetch the whole model, profile it in a child process,
+ * store the profile. A benchmark is given up when its cancel key appears in Redis.
+ */
+import { type Job, UnrecoverableError, Worker } from 'bullmq'
+import type { Redis } from 'ioredis'
+import { BenchmarkJobData, type BenchmarkProgress, type Profile } from '../../../shared/contracts/profile.ts'
+import type { Machine, RuntimeOptions } from '../../../shared/contracts/resource.ts'
+import { coerceError, ScissionError } from '../../../shared/errors.ts'
+import type { Logger } from '../../../shared/log.ts'
+import { withErrorHandler, workerOptions } from '../../../shared/redis/queue-options.ts'
+import { profileId, type State, structureId } from '../../../shared/state.ts'
+import type { Engine } from '../engine.ts'
+import { cancelKey, resourceQueue } from '../../../shared/redis/benchmark-queue.ts'
+
+export interface BenchmarkWorkerParts {
+  resource: string
+  connection: Redis
+  state: State
+  store: Engine['store']
+  profile: Engine['profile']
+  options: RuntimeOptions
+  machine: Machine
+  slowdown: number
+  requestsServed: () => number
+  log: Logger
+}
+
+const CANCEL_POLL_MS = 250
+
+export function startBenchmarkWorker(parts: BenchmarkWorkerParts): { close: () => Promise<void> } {
+  const stopping = new AbortController()
+  const queue = resourceQueue(parts.resource)
+  const worker = withErrorHandler(
+    new Worker(queue, (job: Job) => work(parts, job, stopping.signal), {
+      ...workerOptions(parts.connection),
+      concurrency: 1,
+    }),
+    queue,
+    parts.log,
+  )
+  return {
+    close: async () => {
+      stopping.abort(new ScissionError('cancelled', `resource ${parts.resource} is stopping`))
+      await worker.close()
+    },
+  }
+}
+
+/** @returns the profile's id, where the benchmark service looks for it. */
+async function work(parts: BenchmarkWorkerParts, job: Job, stopping: AbortSignal): Promise<string> {
+  const { log } = parts
+  const data = BenchmarkJobData.parse(job.data)
+  const cancelling = watchForCancel(parts, data.benchmark)
+  const signal = AbortSignal.any([stopping, cancelling.signal])
+  const report = relay(job, log)
+  try {
+    log.info({ benchmark: data.benchmark, model: data.model }, `benchmark ${data.benchmark} begins`)
+    const profile = await measure(parts, data, report, signal)
+    await parts.state.profiles.put(profile.id, profile)
+    log.info(
+      { benchmark: data.benchmark, medianMs: profile.whole.medianMs },
+      `benchmark ${data.benchmark}: ${profile.whole.medianMs.toFixed(2)} ms`,
+    )
+    return profile.id
+  } catch (thrown) {
+    // The child says that it was aborted; why is known here.
+    const error = signal.aborted ? coerceError(signal.reason) : coerceError(thrown)
+    log.warn(
+      { err: error, benchmark: data.benchmark },
+      `benchmark ${data.benchmark} failed: ${error.message}`,
+    )
+    // Measuring again would fail again, or has been given up: never retried by the queue.
+    throw new UnrecoverableError(error.message)
+  } finally {
+    cancelling.stop()
+  }
+}
+
+async function measure(
+  parts: BenchmarkWorkerParts,
+  data: BenchmarkJobData,
+  report: (progress: BenchmarkProgress) => void,
+  signal: AbortSignal,
+): Promise<Profile> {
+  const { model, shapesKey } = data
+  const options = { ...parts.options, ...withoutUndefined(data.options) }
+  report({ fraction: 0, step: 'fetching the model' })
+  const structure = await parts.state.structures.need(structureId(model, shapesKey))
+  const key = { model, shapesKey, from: 0, to: structure.layers.length }
+  const range = await parts.store.open(key, signal)
+  try {
+    if (range.path === null)
+      throw new ScissionError('invalidModel', `model ${model} has no layers to measure`)
+    const request = {
+      path: range.path,
+      structure,
+      runs: data.runs,
+      options,
+      requestsServed: parts.requestsServed,
+    }
+    const measurement = await parts.profile(request, report, signal)
+    const identity = { model, shapesKey, resource: parts.resource, options }
+    return {
+      id: profileId(identity),
+      ...identity,
+      machine: parts.machine,
+      slowdown: parts.slowdown,
+      emulated: parts.slowdown > 1,
+      ...measurement,
+    }
+  } finally {
+    range.release()
+  }
+}
+
+function withoutUndefined(options: BenchmarkJobData['options']): Partial<RuntimeOptions> {
+  const { threads, optimisation } = options
+  return { ...(threads !== undefined && { threads }), ...(optimisation !== undefined && { optimisation }) }
+}
+
+/** At most this often: each report is a round trip to Redis. */
+const REPORT_MS = 100
+
+function relay(job: Job, log: Logger): (progress: BenchmarkProgress) => void {
+  let last = 0
+  let step = ''
+  return (progress) => {
+    const now = Date.now()
+    if (now - last < REPORT_MS && progress.step === step && progress.fraction < 1) return
+    last = now
+    step = progress.step
+    job
+      .updateProgress(progress)
+      .catch((error: unknown) => log.debug({ err: coerceError(error) }, 'progress was not reported'))
+  }
+}
+
+function watchForCancel(
+  parts: BenchmarkWorkerParts,
+  benchmark: string,
+): { signal: AbortSignal; stop: () => void } {
+  const cancelled = new AbortController()
+  const poll = async () => {
+    if ((await parts.state.redis.exists(cancelKey(benchmark))) > 0)
+      cancelled.abort(new ScissionError('cancelled', `benchmark ${benchmark} was cancelled`))
+  }
+  const timer = setInterval(() => {
+    // A lost Redis is reported by the connection; the measurement goes on meanwhile.
+    poll().catch(() => undefined)
+  }, CANCEL_POLL_MS)
+  return { signal: cancelled.signal, stop: () => clearInterval(timer) }
+}

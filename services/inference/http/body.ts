@@ -1,0 +1,167 @@
+/**
+ * Reads the body of an inference message into two buffers of exactly the right size, JSON and tensor bytes, each
+ * owning its memory: the one copy on the way in, after which a tensor can be moved to another thread. Used for
+ * requests and for a peer's responses. Bounded in size (compressed and unpacked) and in silence.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import { createGunzip, createInflate } from 'node:zlib'
+import { ScissionError } from '../../../shared/errors.ts'
+import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/headers.ts'
+
+export interface InferBody {
+  json: Uint8Array
+  tensors: Uint8Array
+  /** The body is one tensor's bytes and nothing else (`Inference-Header-Content-Length: 0`). */
+  raw: boolean
+}
+
+export interface BodyLimits {
+  maxBytes: number
+  /** A sender that is silent for this long is given up on. */
+  idleMs: number
+}
+
+/** What a 501 for an unknown Content-Encoding offers instead. */
+export const KNOWN_ENCODINGS = 'gzip, deflate'
+
+/**
+ * @throws ScissionError payloadTooLarge, unsupportedEncoding, badRequest (lengths that do not hold, broken
+ * compression, silence), cancelled (the sender left).
+ */
+export async function readBody(source: IncomingMessage, limits: BodyLimits): Promise<InferBody> {
+  const unpacked = unpack(source)
+  const contentLength = lengthOf(source)
+  if (contentLength !== undefined && contentLength > limits.maxBytes)
+    throw tooLarge(limits.maxBytes, contentLength)
+  const declared = unpacked === source ? contentLength : undefined
+  const header = source.headers[JSON_LENGTH_HEADER]
+  const jsonLength = readJsonLength(Array.isArray(header) ? header[0] : header, declared)
+  const sink =
+    declared === undefined
+      ? new GrowingSink(jsonLength, limits.maxBytes)
+      : new ExactSink(jsonLength ?? declared, declared)
+  await drain(source, unpacked, sink, limits.idleMs)
+  return { ...sink.end(), raw: jsonLength === 0 }
+}
+
+function lengthOf(source: IncomingMessage): number | undefined {
+  const header = source.headers['content-length']
+  // Node has checked that it is a number, and holds the sender to it.
+  return header === undefined ? undefined : Number(header)
+}
+
+function unpack(source: IncomingMessage): Readable {
+  const encoding = (source.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
+  if (encoding === 'identity' || encoding === '') return source
+  if (encoding === 'gzip') return source.pipe(createGunzip())
+  if (encoding === 'deflate') return source.pipe(createInflate())
+  throw new ScissionError('unsupportedEncoding', 'Unsupported compression type', {
+    encoding,
+    known: KNOWN_ENCODINGS,
+  })
+}
+
+const tooLarge = (limit: number, given?: number) =>
+  new ScissionError(
+    'payloadTooLarge',
+    `the body${given === undefined ? '' : ` of ${given} bytes`} exceeds the maximum allowed value of ${limit} bytes`,
+  )
+
+interface Sink {
+  /** @throws ScissionError to refuse the rest. */
+  add: (chunk: Buffer) => void
+  end: () => { json: Uint8Array; tensors: Uint8Array }
+}
+
+/** The size is known: every chunk goes straight to its place. */
+class ExactSink implements Sink {
+  readonly #json: Uint8Array
+  readonly #tensors: Uint8Array
+  #at = 0
+
+  constructor(jsonLength: number, total: number) {
+    this.#json = new Uint8Array(jsonLength)
+    this.#tensors = new Uint8Array(total - jsonLength)
+  }
+
+  add(chunk: Buffer): void {
+    const jsonLeft = Math.max(0, this.#json.length - this.#at)
+    if (jsonLeft > 0) this.#json.set(chunk.subarray(0, jsonLeft), this.#at)
+    if (chunk.length > jsonLeft)
+      this.#tensors.set(chunk.subarray(jsonLeft), this.#at + jsonLeft - this.#json.length)
+    this.#at += chunk.length
+  }
+
+  end(): { json: Uint8Array; tensors: Uint8Array } {
+    const total = this.#json.length + this.#tensors.length
+    if (this.#at < total)
+      throw new ScissionError('badRequest', `the body ended after ${this.#at} of ${total} bytes`)
+    return { json: this.#json, tensors: this.#tensors }
+  }
+}
+
+/** The size is not known (chunked or compressed): chunks are kept, then put together. */
+class GrowingSink implements Sink {
+  readonly #chunks: Buffer[] = []
+  readonly #jsonLength: number | undefined
+  readonly #limit: number
+  #bytes = 0
+
+  constructor(jsonLength: number | undefined, limit: number) {
+    this.#jsonLength = jsonLength
+    this.#limit = limit
+  }
+
+  add(chunk: Buffer): void {
+    this.#bytes += chunk.length
+    if (this.#bytes > this.#limit) throw tooLarge(this.#limit)
+    this.#chunks.push(chunk)
+  }
+
+  end(): { json: Uint8Array; tensors: Uint8Array } {
+    if (this.#jsonLength !== undefined) checkJsonLength(this.#jsonLength, this.#bytes)
+    const exact = new ExactSink(this.#jsonLength ?? this.#bytes, this.#bytes)
+    for (const chunk of this.#chunks) exact.add(chunk)
+    return exact.end()
+  }
+}
+
+/** `unpacked` is `source` itself or what decompresses it. The source is left open, so that a refusal can be answered. */
+function drain(source: IncomingMessage, unpacked: Readable, sink: Sink, idleMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => settle(new ScissionError('badRequest', `the body stopped arriving for ${idleMs} ms`)),
+      idleMs,
+    )
+    const onData = (chunk: Buffer) => {
+      timer.refresh()
+      try {
+        sink.add(chunk)
+      } catch (error) {
+        settle(error)
+      }
+    }
+    const onBroken = (error: Error) =>
+      settle(new ScissionError('badRequest', `the body cannot be unpacked: ${error.message}`))
+    const onGone = () => {
+      // A complete source closes too, while what unpacks it is still at work.
+      if (!source.complete) settle(new ScissionError('cancelled', 'the sender closed the connection'))
+    }
+    const onEnd = () => settle(undefined)
+    function settle(error: unknown): void {
+      clearTimeout(timer)
+      unpacked.off('data', onData).off('end', onEnd)
+      source.off('aborted', onGone).off('close', onGone)
+      // An 'error' listener stays: a stream that fails later must not bring the process down.
+      if (error === undefined) return resolve()
+      if (unpacked !== source) source.unpipe()
+      if (unpacked !== source) unpacked.destroy()
+      source.resume()
+      reject(error)
+    }
+    source.on('error', onGone).on('aborted', onGone).on('close', onGone)
+    if (unpacked !== source) unpacked.on('error', onBroken)
+    unpacked.on('data', onData).on('end', onEnd)
+  })
+}

@@ -1,0 +1,42 @@
+/** Answers with an inference message: headers, JSON, then the tensors' own bytes; compressed when the client asks. */
+import type { Request, Response } from 'express'
+import { promisify } from 'node:util'
+import { constants, deflate, gzip } from 'node:zlib'
+import { type Message, messageHeaders } from '../../../shared/oip/message.ts'
+
+/** Tensors of floats hardly shrink; a higher level costs time and saves nothing. */
+const LEVEL = constants.Z_BEST_SPEED
+const compressors = { gzip: promisify(gzip), deflate: promisify(deflate) }
+
+export async function sendMessage(req: Request, res: Response, message: Message): Promise<void> {
+  const parts = [message.json, ...message.binary].map(asBuffer)
+  const encoding = acceptedEncoding(req.headers['accept-encoding'])
+  res.status(200).set(messageHeaders(message))
+  if (encoding) {
+    const packed = await compressors[encoding](Buffer.concat(parts), { level: LEVEL })
+    res.set({ 'Content-Encoding': encoding, 'Content-Length': String(packed.length) })
+    res.end(packed)
+    return
+  }
+  res.set('Content-Length', String(message.json.byteLength + message.binaryBytes))
+  res.cork()
+  for (const part of parts) res.write(part)
+  res.end()
+}
+
+/** Without a copy. */
+export const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+/** The preferred of gzip and deflate in an Accept-Encoding header; gzip where they are equal. */
+export function acceptedEncoding(header: string | string[] | undefined): 'gzip' | 'deflate' | undefined {
+  const weights = { gzip: 0, deflate: 0 }
+  for (const item of String(header ?? '').split(',')) {
+    const [name, ...settings] = item.split(';').map((part) => part.trim().toLowerCase())
+    const quality = settings.find((setting) => setting.startsWith('q='))?.slice(2)
+    const weight = quality === undefined ? 1 : Number(quality)
+    if (name === 'gzip' || name === 'deflate') weights[name] = Number.isNaN(weight) ? 0 : weight
+  }
+  if (weights.gzip <= 0 && weights.deflate <= 0) return undefined
+  return weights.gzip >= weights.deflate ? 'gzip' : 'deflate'
+}

@@ -1,0 +1,65 @@
+/** Whatever a name under /v2/models stands for: a whole model, a layer range, or a deployment. */
+import type { TensorSpec } from '../../../shared/contracts/common.ts'
+import type { Parameters } from '../../../shared/oip/parameters.ts'
+import type { Tensor } from '../../../shared/tensor.ts'
+
+export type TargetTensor = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
+
+export interface TargetTensors {
+  inputs: TargetTensor[]
+  outputs: TargetTensor[]
+}
+
+export interface Target {
+  /** As in the address and in `model_name`. */
+  name: string
+  version: string
+  versions: () => Promise<string[]>
+  /** What it takes and gives; -1 marks an open dimension. */
+  tensors: () => TargetTensors
+  /** Facts for the metadata's `properties`. */
+  properties: Record<string, string>
+  /** @throws ScissionError notReady with the reason when it is not loaded. */
+  checkReady: () => void
+  infer: (inputs: Tensor[], context: InferContext) => Promise<Inference>
+}
+
+export interface InferContext {
+  /** Aborted when the client leaves. */
+  signal: AbortSignal
+  /** Epoch milliseconds after which nobody wants the answer. */
+  deadline: number | undefined
+  /** The request's. */
+  id: string | undefined
+  parameters: Parameters
+  /** Names of the outputs wanted; undefined = all. */
+  outputs: string[] | undefined
+  /** Headers that travel along the path: traceparent, tracestate, x-request-id. */
+  headers: Record<string, string>
+}
+
+export interface Inference {
+  outputs: Tensor[]
+  /** One entry per resource on the path from here on. */
+  hops: HopReport[]
+}
+
+/** What one resource did for a request. */
+export interface HopReport {
+  /** Position on the path, the entry 0. */
+  hop: number
+  resource: string
+  from: number
+  to: number
+  computeMs: number
+  cpuMs: number
+  queueMs: number
+  /** Waited to emulate a slower machine. */
+  waitedMs: number
+  /** Tensor bytes sent on, to the next hop or back. */
+  bytesOut: number
+  /** From sending to the next hop until its answer was here: the link both ways and all behind it. */
+  nextMs?: number
+  /** This resource's speed, or its link to the next one, is emulated. */
+  emulated: boolean
+}

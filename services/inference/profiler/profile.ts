@@ -1,0 +1,64 @@
+/**
+ * A model's cost on this machine, measured in a process of its own: measuring does not disturb serving more than it
+ * must, and a model that takes its process down takes down only that. What else was running is part of the result.
+ */
+import fs from 'node:fs/promises'
+import os from 'node:os'
+import pathOf from 'node:path'
+import type { Structure } from '../../../shared/contracts/model.ts'
+import type { BenchmarkProgress, Profile } from '../../../shared/contracts/profile.ts'
+import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
+import { runInLimitedChild } from '../../../shared/limited-child.ts'
+import type { Measured, MeasureInput } from './measure.ts'
+
+export interface ProfileRequest {
+  /** The whole model, range 0..N, as RangeStore.open gave it. */
+  path: string
+  structure: Structure
+  /** Unprofiled runs that set the scale; as many again are profiled, and a third as many warm up. */
+  runs: number
+  options: RuntimeOptions
+  /** @defaultValue 600000 */
+  timeoutMs?: number
+  /** @defaultValue half of the machine's memory */
+  memoryLimitBytes?: number
+  /** Counter of the requests this service has answered; its growth during the measurement is recorded. */
+  requestsServed?: () => number
+}
+
+/** The measured part of a Profile; the caller adds what identifies it. */
+export type Measurement = Measured & Pick<Profile, 'load'>
+
+const TIMEOUT_MS = 600_000
+
+/**
+ * Measures a whole model and splits its time over its layers; see measure.ts for how.
+ * @param signal aborting ends the measurement and its process.
+ * @throws ScissionError invalidModel when the model does not load or run, or takes too long or too much memory;
+ *   invalidTensor when no inputs can be made up for it; cancelled.
+ */
+export async function profileModel(
+  request: ProfileRequest,
+  onProgress: (progress: BenchmarkProgress) => void = () => {},
+  signal?: AbortSignal,
+): Promise<Measurement> {
+  const { path, structure, runs, options, requestsServed = () => 0 } = request
+  const servedBefore = requestsServed()
+  // Before the measurement: afterwards the figure would count the measurement itself.
+  const [loadAverage1 = 0] = os.loadavg()
+  const folder = await fs.mkdtemp(pathOf.join(os.tmpdir(), 'scission-profile-'))
+  try {
+    const measured = await runInLimitedChild<MeasureInput, Measured, BenchmarkProgress>({
+      module: new URL('./measure-child.ts', import.meta.url),
+      input: { path, structure, runs, options, folder },
+      timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
+      memoryLimitBytes: request.memoryLimitBytes ?? Math.floor(os.totalmem() / 2),
+      signal,
+      onProgress,
+      doing: `measuring model ${structure.model.slice(0, 12)}`,
+    })
+    return { ...measured, load: { loadAverage1, requestsServed: requestsServed() - servedBefore } }
+  } finally {
+    await fs.rm(folder, { recursive: true, force: true })
+  }
+}

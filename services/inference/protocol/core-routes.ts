@@ -1,0 +1,165 @@
+/** The core of the Open Inference Protocol: health, metadata, inference; and the configuration and statistics extensions. */
+import { z } from 'zod'
+import { ScissionError } from '../../../shared/errors.ts'
+import { reply, route, type Route } from '../../../shared/http/route.ts'
+import { VERSION } from '../../../shared/version.ts'
+import { parseLayerRange } from '../models/model-targets.ts'
+import { configurationOf, metadataOf, ModelConfiguration, ModelMetadata } from './describe.ts'
+import { answerInfer, type InferParts } from './infer.ts'
+import type { Targets } from './targets.ts'
+
+/** Only what is implemented. */
+export const EXTENSIONS = [
+  'binary_tensor_data',
+  'model_repository',
+  'model_repository(unload_dependents)',
+  'model_configuration',
+  'statistics',
+  'parameters',
+]
+
+export interface ProtocolParts extends InferParts {
+  targets: Targets
+  executors: number
+  /** The service takes requests: false while it stops. */
+  accepting: () => boolean
+}
+
+const Version = z.object({ model: z.string(), version: z.string().optional() })
+const Layers = z.object({ model: z.string(), from: z.string(), to: z.string() })
+const inferBody = {
+  contentType: 'application/octet-stream',
+  description:
+    'An inference request: JSON, with or without binary tensors behind it, ' +
+    'or (Inference-Header-Content-Length: 0) one raw tensor',
+}
+const inferAnswer = { 200: { description: 'An inference response, JSON or JSON with binary tensors' } }
+
+export function healthRoutes(parts: ProtocolParts): Route[] {
+  const whenAccepting = (body: Record<string, boolean>) =>
+    parts.accepting() ? reply(200, body) : reply(503, { ready: false, error: 'the service is stopping' })
+  return [
+    route({
+      method: 'get',
+      path: '/v2/health/live',
+      summary: 'Whether the process answers',
+      answers: { 200: { description: 'It does' } },
+      handle: () => ({ live: true }),
+    }),
+    route({
+      method: 'get',
+      path: '/v2/health/ready',
+      summary: 'Whether inference requests are taken',
+      answers: { 200: { description: 'They are' }, 503: { description: 'Stopping' } },
+      // The protocol's own schema prints `live` here, every server says `ready`: both.
+      handle: () => whenAccepting({ live: true, ready: true }),
+    }),
+    route({
+      method: 'get',
+      path: '/v2',
+      summary: 'Server metadata',
+      answers: {
+        200: {
+          description: 'Name, version, protocol extensions',
+          schema: z.object({ name: z.string(), version: z.string(), extensions: z.array(z.string()) }),
+        },
+      },
+      handle: () => ({ name: 'scission', version: VERSION, extensions: EXTENSIONS }),
+    }),
+  ]
+}
+
+/** The same for a model with and without its version. */
+export function modelRoutes(parts: ProtocolParts): Route[] {
+  return ['/v2/models/:model', '/v2/models/:model/versions/:version'].flatMap((path) => [
+    route({
+      method: 'get',
+      path: `${path}/ready`,
+      summary: 'Whether a model is loaded',
+      params: Version,
+      answers: { 200: { description: 'It is' }, 503: { description: 'It is not; the error says why' } },
+      handle: async ({ params }) => {
+        const target = await parts.targets.find(params.model, params.version)
+        try {
+          target.checkReady()
+        } catch (error) {
+          if (!(error instanceof ScissionError)) throw error
+          return reply(503, { name: target.name, ready: false, error: error.message })
+        }
+        return { name: target.name, ready: true }
+      },
+    }),
+    route({
+      method: 'get',
+      path,
+      summary: 'Metadata of a model, a layer range (model:from-to) or a deployment',
+      params: Version,
+      answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
+      handle: async ({ params }) => metadataOf(await parts.targets.find(params.model, params.version)),
+    }),
+    route({
+      method: 'get',
+      path: `${path}/config`,
+      summary: 'Model configuration',
+      params: Version,
+      answers: { 200: { description: 'Triton’s ModelConfig', schema: ModelConfiguration } },
+      handle: async ({ params }) =>
+        configurationOf(await parts.targets.find(params.model, params.version), parts.executors),
+    }),
+    route({
+      method: 'post',
+      path: `${path}/infer`,
+      summary: 'Run a model, a layer range (model:from-to) or a deployment',
+      params: Version,
+      rawBody: inferBody,
+      answers: inferAnswer,
+      handle: ({ params }, req, res) =>
+        answerInfer(parts, () => parts.targets.find(params.model, params.version), req, res),
+    }),
+    route({
+      method: 'get',
+      path: `${path}/stats`,
+      summary: 'Statistics of a model since start',
+      params: Version,
+      answers: { 200: { description: 'One entry' } },
+      handle: async ({ params }) => {
+        const target = await parts.targets.find(params.model, params.version)
+        return { model_stats: [parts.statistics.of(target.name, target.version)] }
+      },
+    }),
+  ])
+}
+
+export function statisticsRoute(parts: ProtocolParts): Route {
+  return route({
+    method: 'get',
+    path: '/v2/models/stats',
+    summary: 'Statistics of everything that ran since start',
+    answers: { 200: { description: 'One entry per model version, layer range and deployment' } },
+    handle: () => ({ model_stats: parts.statistics.all() }),
+  })
+}
+
+export function layerRoutes(parts: ProtocolParts): Route[] {
+  const find = ({ model, from, to }: z.infer<typeof Layers>) =>
+    parts.targets.find(model, undefined, parseLayerRange(`${from}-${to}`))
+  return [
+    route({
+      method: 'get',
+      path: '/v2/models/:model/layers/:from-:to',
+      summary: 'The tensors of the boundaries around a layer range',
+      params: Layers,
+      answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
+      handle: async ({ params }) => metadataOf(await find(params)),
+    }),
+    route({
+      method: 'post',
+      path: '/v2/models/:model/layers/:from-:to/infer',
+      summary: 'Run layers from..to-1 on the tensors of boundary `from`; answers with those of boundary `to`',
+      params: Layers,
+      rawBody: inferBody,
+      answers: inferAnswer,
+      handle: ({ params }, req, res) => answerInfer(parts, () => find(params), req, res),
+    }),
+  ]
+}

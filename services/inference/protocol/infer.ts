@@ -1,0 +1,160 @@
+/**
+ * One inference request from socket to socket: read, parse, run, write. Whatever fails is answered once, by the
+ * error middleware; a client that leaves aborts what was started for it.
+ */
+import type { Request, Response } from 'express'
+import { ScissionError } from '../../../shared/errors.ts'
+import { booleanParameter, countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
+import { type InferRequest, parseRawRequest } from '../../../shared/oip/request.ts'
+import type { Tensor } from '../../../shared/tensor.ts'
+import { KNOWN_ENCODINGS, readBody } from '../http/body.ts'
+import type { Messages } from '../http/messages.ts'
+import { sendMessage } from '../http/send.ts'
+import { reportParameters } from '../models/hop-report.ts'
+import type { Inference, Target } from '../models/target.ts'
+import type { Statistics } from './statistics.ts'
+
+export interface InferParts {
+  statistics: Statistics
+  messages: Messages
+  maxBodyBytes: number
+  bodyIdleMs: number
+}
+
+export async function answerInfer(
+  parts: InferParts,
+  find: () => Promise<Target>,
+  req: Request,
+  res: Response,
+): Promise<void> {
+  const started = performance.now()
+  const leaving = leavingSignal(res)
+  closeIfUnread(req, res)
+  const target = await find()
+  try {
+    const body = await readBody(req, { maxBytes: parts.maxBodyBytes, idleMs: parts.bodyIdleMs })
+    const parseFrom = performance.now()
+    const request = body.raw
+      ? parseRawRequest(target.tensors().inputs, body.tensors, target.name)
+      : await parts.messages.parseRequest(body.json, body.tensors, target.name)
+    const wanted = wantedOutputs(request, target)
+    const parsed = performance.now()
+    const inference = await target.infer(request.inputs, {
+      signal: leaving,
+      deadline: deadlineOf(request, Date.now()),
+      id: request.id,
+      parameters: request.parameters,
+      outputs: wanted,
+      headers: travellingHeaders(req),
+    })
+    const ran = performance.now()
+    const message = await parts.messages.writeResponse({
+      modelName: target.name,
+      modelVersion: target.version,
+      id: request.id,
+      parameters: timingOf(request, inference, ran - started),
+      outputs: chooseOutputs(request, target, inference.outputs),
+    })
+    const written = performance.now()
+    await sendMessage(req, res, message)
+    const own = inference.hops[0]
+    const queueMs = own?.queueMs ?? 0
+    parts.statistics.succeeded(
+      target.name,
+      target.version,
+      {
+        totalMs: performance.now() - started,
+        queueMs,
+        inputMs: parsed - parseFrom,
+        inferMs: Math.max(0, ran - parsed - queueMs),
+        outputMs: written - ran,
+      },
+      Date.now(),
+    )
+  } catch (error) {
+    parts.statistics.failed(target.name, target.version, performance.now() - started)
+    throw refusalOf(error, res)
+  }
+}
+
+/** A 501 for a compression says which ones are known. */
+function refusalOf(error: unknown, res: Response): unknown {
+  if (error instanceof ScissionError && error.code === 'unsupportedEncoding')
+    res.setHeader('Accept-Encoding', KNOWN_ENCODINGS)
+  return error
+}
+
+/** Aborted when the connection closes before the answer is out. */
+function leavingSignal(res: Response): AbortSignal {
+  const leaving = new AbortController()
+  res.once('close', () => {
+    if (!res.writableFinished) leaving.abort()
+  })
+  return leaving.signal
+}
+
+/** How long a refused request may go on sending before its connection is cut. */
+const UNREAD_GRACE_MS = 2000
+
+/** After an answer that did not wait for the body, the rest is thrown away for a while, then the connection. */
+function closeIfUnread(req: Request, res: Response): void {
+  res.once('finish', () => {
+    if (req.complete) return
+    const cut = setTimeout(() => req.socket.destroy(), UNREAD_GRACE_MS)
+    req.once('end', () => clearTimeout(cut)).once('close', () => clearTimeout(cut))
+  })
+}
+
+/** Names in the request's order. @throws ScissionError invalidTensor for one that the target has not. */
+function wantedOutputs(request: InferRequest, target: Target): string[] | undefined {
+  if (!request.outputs) return undefined
+  // On the way along a deployment the outputs wanted are the last hop's, which the target lists as well.
+  const known = target.tensors().outputs.map((output) => output.name)
+  for (const { name } of request.outputs) {
+    if (known.includes(name)) continue
+    throw new ScissionError(
+      'invalidTensor',
+      `unexpected inference output '${name}' for model '${target.name}'; it has ${known.join(', ')}`,
+      { known },
+    )
+  }
+  return request.outputs.map((output) => output.name)
+}
+
+/** Those asked for, or all, in the order of the metadata. */
+function chooseOutputs(
+  request: InferRequest,
+  target: Target,
+  outputs: readonly Tensor[],
+): { tensor: Tensor; binary: boolean }[] {
+  const binary = request.binaryOutput
+  const wanted = request.outputs ?? target.tensors().outputs.map(({ name }) => ({ name, binary }))
+  return wanted.map(({ name, binary }) => {
+    const tensor = outputs.find((output) => output.name === name)
+    if (tensor) return { tensor, binary }
+    throw new ScissionError('internal', `the model did not produce output '${name}'`)
+  })
+}
+
+/** `timeout` is Triton's: microseconds from now. 0 = none. */
+function deadlineOf(request: InferRequest, now: number): number | undefined {
+  const timeout = countParameter(request.parameters, 'timeout', 'the request')
+  return timeout === undefined || timeout === 0 ? undefined : now + timeout / 1000
+}
+
+/** `scission_timing: false` leaves the times out, for clients that compare answers byte by byte. */
+function timingOf(request: InferRequest, inference: Inference, totalMs: number) {
+  const wanted = booleanParameter(request.parameters, `${OWN_PREFIX}timing`, 'the request') ?? true
+  return wanted ? reportParameters(inference.hops, totalMs) : {}
+}
+
+/** W3C trace context and the request's own id travel along the path. */
+const TRAVELLING = ['traceparent', 'tracestate', 'x-request-id']
+
+function travellingHeaders(req: Request): Record<string, string> {
+  const found = TRAVELLING.flatMap((name) => {
+    const value = req.headers[name]
+    return typeof value === 'string' ? [[name, value] as const] : []
+  })
+  return Object.fromEntries(found)
+}

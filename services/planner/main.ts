@@ -1,0 +1,21 @@
+/** The planner as a process. Settings: `scission config planner`. */
+import { PLANNER_SETTINGS } from '../../shared/config.ts'
+import { listen } from '../../shared/http/listen.ts'
+import { createLog } from '../../shared/log.ts'
+import { configOrExit, runService } from '../../shared/service.ts'
+import { createPlannerService } from './app.ts'
+
+const config = configOrExit(PLANNER_SETTINGS)
+const log = createLog('planner', config.logLevel)
+
+runService(log, async () => {
+  const service = createPlannerService(config, log)
+  const listening = await listen(service.app, config.port, config.host)
+  return {
+    url: listening.url,
+    close: async () => {
+      await listening.close()
+      await service.close()
+    },
+  }
+})

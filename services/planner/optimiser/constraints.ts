@@ -1,0 +1,68 @@
+/**
+ * The constraints of a query as a list of single demands, so that each can be named, dropped and tried without the
+ * others when no plan satisfies them all (conflict.ts).
+ */
+import type { PlanQuery } from '../../../shared/contracts/plan.ts'
+
+const NAMED = ['mustUseTiers', 'mustNotUseTiers', 'mustUseResources', 'mustNotUseResources'] as const
+const COUNTED = ['firstLayersOnDevice', 'minStages', 'maxStages'] as const
+const PINNED = ['mustRunLayers', 'mustNotRunLayers'] as const
+const LIMITED_BY_NAME = ['maxTierMs', 'maxUploadBytes', 'maxMemoryBytes'] as const
+const LIMITED = ['maxLatencyMs', 'minThroughput'] as const
+
+export type Constraint =
+  | { kind: (typeof NAMED)[number]; name: string }
+  | { kind: (typeof COUNTED)[number]; count: number }
+  /** Layers from..to-1. */
+  | { kind: (typeof PINNED)[number]; tier: string; from: number; to: number }
+  | { kind: (typeof LIMITED_BY_NAME)[number]; name: string; limit: number }
+  | { kind: (typeof LIMITED)[number]; limit: number }
+  | { kind: 'cuts'; cuts: 'clean' }
+
+/** The part of a plan query that the optimiser answers; the rest says which problem is meant. */
+export type OptimiserQuery = Omit<PlanQuery, 'model' | 'inputShapes' | 'network'>
+
+/** The query's demands; `cuts: any` and `firstLayersOnDevice: 0` demand nothing. */
+export function constraintsOf(query: OptimiserQuery): Constraint[] {
+  const constraints: Constraint[] = []
+  for (const kind of NAMED) for (const name of new Set(query[kind])) constraints.push({ kind, name })
+  for (const kind of COUNTED) {
+    const count = query[kind]
+    const least = { firstLayersOnDevice: 1, minStages: 2, maxStages: 1 }[kind]
+    if (count !== undefined && count >= least) constraints.push({ kind, count })
+  }
+  for (const kind of PINNED)
+    for (const text of new Set(query[kind])) constraints.push({ kind, ...parsePin(text) })
+  for (const kind of LIMITED_BY_NAME)
+    for (const [name, limit] of Object.entries(query[kind] ?? {})) constraints.push({ kind, name, limit })
+  for (const kind of LIMITED) {
+    const limit = query[kind]
+    if (limit !== undefined) constraints.push({ kind, limit })
+  }
+  if (query.cuts === 'clean') constraints.push({ kind: 'cuts', cuts: 'clean' })
+  return constraints
+}
+
+/** As the user wrote it: `mustUseTiers: edge`, `maxTierMs: device:20`, `mustRunLayers: 0-5:device`. */
+export function describe(constraint: Constraint): string {
+  return `${constraint.kind}: ${valueOf(constraint)}`
+}
+
+function valueOf(constraint: Constraint): string | number {
+  if ('tier' in constraint) return pinText(constraint)
+  if ('name' in constraint)
+    return 'limit' in constraint ? `${constraint.name}:${constraint.limit}` : constraint.name
+  if ('count' in constraint) return constraint.count
+  return 'limit' in constraint ? constraint.limit : constraint.cuts
+}
+
+function pinText({ from, to, tier }: { from: number; to: number; tier: string }): string {
+  return to === from + 1 ? `${from}:${tier}` : `${from}-${to}:${tier}`
+}
+
+/** `7:edge` → layers [7, 8), `0-5:device` → [0, 5). The contract's pattern holds. */
+export function parsePin(text: string): { from: number; to: number; tier: string } {
+  const [layers = '', tier = ''] = text.split(':')
+  const [from, to] = layers.split('-').map(Number)
+  return { from: from ?? NaN, to: to ?? (from ?? NaN) + 1, tier }
+}

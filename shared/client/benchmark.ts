@@ -1,0 +1,85 @@
+/** The benchmark service, typed. */
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import type { z } from 'zod'
+import { type InputShapes, pageOf } from '../contracts/common.ts'
+import { Model, Structure, UploadedModel } from '../contracts/model.ts'
+import { Benchmark, type BenchmarkRequest, Profile } from '../contracts/profile.ts'
+import { formatInputShapes } from '../input-shapes.ts'
+import { allPages } from './pages.ts'
+import { createJsonClient } from './http.ts'
+import { multipartOf } from './multipart.ts'
+
+/** Uploads and analyses of large models take longer than an ordinary call. */
+const UPLOAD_TIMEOUT_MS = 600_000
+
+export type { UploadedModel }
+
+export type BenchmarkClient = ReturnType<typeof createBenchmarkClient>
+
+export function createBenchmarkClient(baseUrl: string) {
+  const http = createJsonClient('benchmark service', baseUrl)
+  const shapesParam = (shapes: InputShapes | undefined) =>
+    shapes ? { shapes: formatInputShapes(shapes) } : {}
+  return {
+    baseUrl,
+    /**
+     * Uploads an ONNX file, streamed; external data files, given by path, go along as multipart.
+     * The same bytes again answer with the same id.
+     */
+    async uploadModel(
+      file: string,
+      name: string,
+      options: {
+        inputShapes?: InputShapes | undefined
+        externalData?: { location: string; file: string }[]
+      } = {},
+    ): Promise<UploadedModel> {
+      const params = { name, ...shapesParam(options.inputShapes) }
+      const external = options.externalData ?? []
+      const common = {
+        method: 'POST',
+        url: '/v1/models',
+        params,
+        timeout: UPLOAD_TIMEOUT_MS,
+        maxRedirects: 0,
+      }
+      if (external.length > 0) {
+        const form = await multipartOf([
+          { location: 'model.onnx', field: 'model', file },
+          ...external.map((part) => ({ ...part, field: 'data' })),
+        ])
+        return http.request(UploadedModel, { ...common, data: form.stream, headers: form.headers })
+      }
+      const { size } = await stat(file)
+      const headers = { 'Content-Type': 'application/octet-stream', 'Content-Length': String(size) }
+      return http.request(UploadedModel, { ...common, data: createReadStream(file), headers })
+    },
+    models: () =>
+      allPages((cursor) => http.request(pageOf(Model), { url: '/v1/models', params: { cursor } })),
+    model: (model: string) => http.request(UploadedModel, { url: `/v1/models/${encodeURIComponent(model)}` }),
+    deleteModel: (model: string) =>
+      http.send({ method: 'DELETE', url: `/v1/models/${encodeURIComponent(model)}` }),
+    structure: (model: string, inputShapes?: InputShapes) =>
+      http.request(Structure, {
+        url: `/v1/models/${encodeURIComponent(model)}/layers`,
+        params: shapesParam(inputShapes),
+        timeout: UPLOAD_TIMEOUT_MS,
+      }),
+    startBenchmark: (request: z.input<typeof BenchmarkRequest>) =>
+      http.request(Benchmark, {
+        method: 'POST',
+        url: '/v1/benchmarks',
+        data: request,
+        timeout: UPLOAD_TIMEOUT_MS,
+      }),
+    benchmark: (id: string) => http.request(Benchmark, { url: `/v1/benchmarks/${encodeURIComponent(id)}` }),
+    cancelBenchmark: (id: string) =>
+      http.send({ method: 'DELETE', url: `/v1/benchmarks/${encodeURIComponent(id)}` }),
+    profile: (id: string) => http.request(Profile, { url: `/v1/profiles/${encodeURIComponent(id)}` }),
+    profiles: (filter: { model?: string; resource?: string } = {}) =>
+      allPages((cursor) =>
+        http.request(pageOf(Profile), { url: '/v1/profiles', params: { ...filter, cursor } }),
+      ),
+  }
+}

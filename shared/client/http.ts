@@ -1,0 +1,127 @@
+/**
+ * One axios instance per service address: a timeout always, connections kept alive, and every failure a
+ * ScissionError that says which service and which call it was.
+ */
+import http from 'node:http'
+import axios, { type AxiosInstance, type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
+import { z } from 'zod'
+import { type ErrorCode, ERROR_STATUS, ScissionError } from '../errors.ts'
+import { ErrorBody } from '../http/errors.ts'
+
+export const DEFAULT_TIMEOUT_MS = 30_000
+
+export interface JsonClient {
+  readonly baseUrl: string
+  /** Sends, checks the answer against `schema`, returns it typed. */
+  request: <T extends z.ZodType>(schema: T, options: AxiosRequestConfig) => Promise<z.infer<T>>
+  /** Sends; the answer's body is not looked at. */
+  send: (options: AxiosRequestConfig) => Promise<void>
+  /** Sends; the answer's bytes and headers as they came. */
+  bytes: (options: AxiosRequestConfig) => Promise<{ data: Uint8Array; headers: Record<string, unknown> }>
+}
+
+/** @param service is named in errors: "benchmark service". */
+export function createJsonClient(service: string, baseUrl: string): JsonClient {
+  const agent = new http.Agent({ keepAlive: true })
+  const instance = axios.create({
+    baseURL: baseUrl,
+    timeout: DEFAULT_TIMEOUT_MS,
+    httpAgent: agent,
+    // Loopback and cluster addresses: a proxy of the environment must not stand in between.
+    proxy: false,
+    maxBodyLength: Number.POSITIVE_INFINITY,
+    maxContentLength: Number.POSITIVE_INFINITY,
+  })
+  return {
+    baseUrl,
+    async request(schema, options) {
+      const body = await call(instance, service, baseUrl, options)
+      const parsed = schema.safeParse(body)
+      if (parsed.success) return parsed.data
+      const where = `${options.method ?? 'GET'} ${options.url}`
+      throw new ScissionError(
+        'internal',
+        `${service} at ${baseUrl} answered ${where} with something unexpected: ${parsed.error.message}`,
+      )
+    },
+    async send(options) {
+      await call(instance, service, baseUrl, options)
+    },
+    async bytes(options) {
+      const response = await callRaw(instance, service, baseUrl, { ...options, responseType: 'arraybuffer' })
+      return { data: new Uint8Array(response.data as Buffer), headers: response.headers }
+    },
+  }
+}
+
+async function call(
+  instance: AxiosInstance,
+  service: string,
+  baseUrl: string,
+  options: AxiosRequestConfig,
+): Promise<unknown> {
+  const response = await callRaw(instance, service, baseUrl, options)
+  return response.data
+}
+
+async function callRaw(
+  instance: AxiosInstance,
+  service: string,
+  baseUrl: string,
+  options: AxiosRequestConfig,
+): Promise<AxiosResponse<unknown>> {
+  try {
+    return await instance.request<unknown>(options)
+  } catch (thrown) {
+    throw translate(thrown, service, baseUrl)
+  }
+}
+
+const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERROR_STATUS, code)
+
+/** The Open Inference Protocol's error body has no code: the status tells it. */
+const ProtocolError = z.object({ error: z.string() })
+
+function codeOfStatus(status: number): ErrorCode {
+  // Several codes share 503; the message tells which it was.
+  if (status === 503) return 'notReady'
+  const codes = Object.keys(ERROR_STATUS).filter((code) => isErrorCode(code) && ERROR_STATUS[code] === status)
+  return codes.find(isErrorCode) ?? (status < 500 ? 'badRequest' : 'internal')
+}
+
+/** A failed call for bytes carries its JSON as bytes. */
+function readable(body: unknown): unknown {
+  if (!(body instanceof Uint8Array)) return body
+  const text = Buffer.from(body).toString('utf8')
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return text
+  }
+}
+
+/** The service's own error where it gave one; else what happened on the way, naming the service. */
+function translate(thrown: unknown, service: string, baseUrl: string): unknown {
+  if (!isAxiosError(thrown)) return thrown
+  const body = readable(thrown.response?.data)
+  const own = ErrorBody.safeParse(body)
+  if (own.success && isErrorCode(own.data.error.code)) {
+    return new ScissionError(own.data.error.code, own.data.error.message, own.data.error.details)
+  }
+  const protocol = ProtocolError.safeParse(body)
+  if (protocol.success && thrown.response) {
+    return new ScissionError(codeOfStatus(thrown.response.status), protocol.data.error, { service })
+  }
+  if (thrown.code === 'ERR_CANCELED')
+    return new ScissionError('cancelled', `the request to the ${service} was cancelled`)
+  if (thrown.code === 'ECONNABORTED') {
+    return new ScissionError(
+      'deadlineExceeded',
+      `the ${service} at ${baseUrl} did not answer in ${thrown.config?.timeout} ms`,
+    )
+  }
+  const status = thrown.response
+    ? `answered ${thrown.response.status}: ${JSON.stringify(body)?.slice(0, 300)}`
+    : `cannot be reached (${thrown.code ?? thrown.message})`
+  return new ScissionError('peerUnavailable', `the ${service} at ${baseUrl} ${status}`, { service })
+}

@@ -1,0 +1,74 @@
+/** One resource's inference service, typed: the Open Inference Protocol with binary tensors, and link measurement. */
+import { z } from 'zod'
+import { Link } from '../contracts/resource.ts'
+import { ScissionError } from '../errors.ts'
+import { JSON_LENGTH_HEADER } from '../oip/headers.ts'
+import { messageHeaders } from '../oip/message.ts'
+import type { Parameters } from '../oip/parameters.ts'
+import { writeInferRequest } from '../oip/request.ts'
+import { type InferResponse, parseInferResponse } from '../oip/response.ts'
+import type { Tensor } from '../tensor.ts'
+import { createJsonClient } from './http.ts'
+
+/** A first request may fetch and load layers; links are measured within seconds. */
+const INFER_TIMEOUT_MS = 120_000
+const LINKS_TIMEOUT_MS = 120_000
+
+const MeasuredLinks = z.object({ links: z.array(Link) })
+
+/** `GET /v2/models/{name}`, as far as it is needed to make inputs. */
+const Metadata = z.object({
+  name: z.string(),
+  inputs: z.array(z.object({ name: z.string(), datatype: z.string(), shape: z.array(z.number()) })),
+})
+
+export type InferenceClient = ReturnType<typeof createInferenceClient>
+
+export function createInferenceClient(resource: string, baseUrl: string) {
+  const http = createJsonClient(`resource ${resource}`, baseUrl)
+  const post = async (
+    url: string,
+    inputs: readonly Tensor[],
+    parameters: Parameters,
+  ): Promise<InferResponse> => {
+    const message = writeInferRequest({ inputs, parameters: { ...parameters, binary_data_output: true } })
+    const { data, headers } = await http.bytes({
+      method: 'POST',
+      url,
+      // axios would ask for gzip: tensors hardly shrink, and compressing them takes longer than a request.
+      headers: { ...messageHeaders(message), 'Accept-Encoding': 'identity' },
+      data: Buffer.concat([message.json, ...message.binary]),
+      timeout: INFER_TIMEOUT_MS,
+    })
+    const jsonLength = Number(headers[JSON_LENGTH_HEADER] ?? data.byteLength)
+    if (!(jsonLength <= data.byteLength)) {
+      throw new ScissionError('internal', `${resource} answered with a wrong ${JSON_LENGTH_HEADER}`)
+    }
+    return parseInferResponse(data.subarray(0, jsonLength), data.subarray(jsonLength))
+  }
+  return {
+    baseUrl,
+    metadata: (model: string) => http.request(Metadata, { url: `/v2/models/${encodeURIComponent(model)}` }),
+    /** @param model a model, or a deployment on its entry resource. All outputs come back, in binary. */
+    infer: (model: string, inputs: readonly Tensor[], parameters: Parameters = {}) =>
+      post(`/v2/models/${encodeURIComponent(model)}/infer`, inputs, parameters),
+    /** Layers [from, to) alone: takes the tensors of boundary `from`, gives those of boundary `to`. */
+    inferRange: (
+      model: string,
+      from: number,
+      to: number,
+      inputs: readonly Tensor[],
+      parameters: Parameters = {},
+    ) => post(`/v2/models/${encodeURIComponent(model)}/layers/${from}-${to}/infer`, inputs, parameters),
+    /** Measures the links from this resource to all later tiers, now. */
+    async measureLinks(): Promise<Link[]> {
+      const { links } = await http.request(MeasuredLinks, {
+        method: 'POST',
+        url: '/v1/links/measure',
+        data: {},
+        timeout: LINKS_TIMEOUT_MS,
+      })
+      return links
+    },
+  }
+}

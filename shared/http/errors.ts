@@ -1,0 +1,69 @@
+/** The one place where a thrown error becomes an HTTP answer. */
+import type { ErrorRequestHandler, Response } from 'express'
+import { z } from 'zod'
+import { coerceError, ScissionError } from '../errors.ts'
+import type { Logger } from '../log.ts'
+
+export const ErrorBody = z.object({
+  error: z.object({
+    code: z.string(),
+    message: z.string(),
+    details: z.record(z.string(), z.unknown()).optional(),
+  }),
+})
+
+/** Errors of express' own body parsers carry a `status` and a `type`; everything unknown is `internal`. */
+export function toScissionError(thrown: unknown): ScissionError {
+  if (thrown instanceof ScissionError) return thrown
+  const error = coerceError(thrown)
+  const status = 'status' in error ? error.status : undefined
+  if (status === 413) return new ScissionError('payloadTooLarge', error.message, undefined, error)
+  if (status === 415) return new ScissionError('unsupportedEncoding', error.message, undefined, error)
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    return new ScissionError('badRequest', error.message, undefined, error)
+  }
+  if (isRedisFailure(error)) {
+    return new ScissionError(
+      'queueUnavailable',
+      'Redis cannot be reached; retry in a moment',
+      undefined,
+      error,
+    )
+  }
+  return new ScissionError('internal', error.message, undefined, error)
+}
+
+/** ioredis' and BullMQ's ways to say that the connection is gone. */
+function isRedisFailure(error: Error): boolean {
+  return (
+    error.name === 'MaxRetriesPerRequestError' ||
+    /Connection is closed|Stream isn't writeable|Command timed out|LOADING Redis/.test(error.message)
+  )
+}
+
+/** `/v2` speaks the Open Inference Protocol, whose error body is `{ "error": "<message>" }`. */
+export const speaksProtocol = (path: string): boolean => path === '/v2' || path.startsWith('/v2/')
+
+function bodyFor(path: string, error: ScissionError): unknown {
+  if (speaksProtocol(path)) return { error: error.message }
+  return {
+    error: { code: error.code, message: error.message, ...(error.details && { details: error.details }) },
+  }
+}
+
+export function sendError(res: Response, path: string, error: ScissionError): void {
+  if (error.status === 503) res.setHeader('Retry-After', '1')
+  res.status(error.status).json(bodyFor(path, error))
+}
+
+export function errorHandler(log: Logger): ErrorRequestHandler {
+  return (thrown, req, res, _next) => {
+    const error = toScissionError(thrown)
+    if (error.status >= 500)
+      log.error({ err: error.cause ?? error, method: req.method, path: req.path }, error.message)
+    else log.debug({ code: error.code, method: req.method, path: req.path }, error.message)
+    // Too late to say it in a status: cut the connection, so that the client sees a failure and not a short answer.
+    if (res.headersSent) res.destroy(error)
+    else sendError(res, req.path, error)
+  }
+}

@@ -1,0 +1,41 @@
+/** Server-sent events: a stream of small JSON documents that ends by itself or when the client leaves. */
+import type { Request, Response } from 'express'
+
+export interface EventStream {
+  send: (event: string, data: unknown) => void
+  end: () => void
+  /** Aborted once the client left or the stream was ended: stop whatever feeds it. */
+  readonly closed: AbortSignal
+}
+
+/** Comments this often keep proxies from closing a quiet stream. */
+const HEARTBEAT_MS = 15_000
+const RETRY_MS = 1000
+
+export function openEventStream(req: Request, res: Response): EventStream {
+  const closing = new AbortController()
+  res
+    .status(200)
+    .set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' })
+  res.write(`retry: ${RETRY_MS}\n\n`)
+  const heartbeat = setInterval(() => res.write(': still here\n\n'), HEARTBEAT_MS)
+  let id = 0
+  const finish = () => {
+    clearInterval(heartbeat)
+    closing.abort()
+  }
+  req.once('close', finish)
+  res.once('close', finish)
+  return {
+    send: (event, data) => {
+      if (closing.signal.aborted) return
+      id += 1
+      res.write(`id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+    },
+    end: () => {
+      if (!closing.signal.aborted) res.end()
+      finish()
+    },
+    closed: closing.signal,
+  }
+}

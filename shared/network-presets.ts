@@ -1,0 +1,44 @@
+/**
+ * Access networks by name: what `--network`, testbed files and what-if plans mean by "4g". Figures are
+ * payload (not line) rates in 10^6 bit/s and round trips in milliseconds, each with where it comes from.
+ */
+
+export interface NetworkPreset {
+  readonly rttMs: number
+  /** Towards the higher tier. */
+  readonly upMbps: number
+  readonly downMbps: number
+  readonly source: string
+}
+
+const SYMMETRIC = 'the source gives one direction; the same rate is assumed for the other'
+
+export const NETWORK_PRESETS = {
+  '3g': {
+    rttMs: 66.7,
+    upMbps: 1.6,
+    downMbps: 1.6,
+    source: `measured device–edge link of Scission (UCC 2020), network_stats.csv; ${SYMMETRIC}`,
+  },
+  '4g': {
+    rttMs: 50,
+    upMbps: 5.85,
+    downMbps: 5.85,
+    source: `uplink from Hu et al., DADS (INFOCOM 2019); the RTT is our assumption; ${SYMMETRIC}`,
+  },
+  wifi: {
+    rttMs: 10,
+    upMbps: 18.88,
+    downMbps: 18.88,
+    source: `uplink from Hu et al., DADS (INFOCOM 2019); the RTT is our assumption; ${SYMMETRIC}`,
+  },
+  wired: {
+    rttMs: 20,
+    upMbps: 20,
+    downMbps: 20,
+    source: `measured device–edge link of Scission (UCC 2020), network_stats_wired.csv; ${SYMMETRIC}`,
+  },
+} as const satisfies Record<string, NetworkPreset>
+
+export type NetworkName = keyof typeof NETWORK_PRESETS
+export const NETWORK_NAMES = Object.keys(NETWORK_PRESETS) as readonly NetworkName[]

@@ -1,0 +1,142 @@
+/**
+ * `data` as JSON → the binary form. What a type cannot hold (a fraction for an integer, a number out of range) is
+ * refused, never wrapped or rounded to another integer.
+ */
+import type { Datatype } from '../contracts/common.ts'
+import { ScissionError } from '../errors.ts'
+import { ELEMENT_BYTES, elementCount } from '../tensor.ts'
+import type { Json } from './json.ts'
+import { encodeElements } from './strings.ts'
+import { type FixedDatatype, isLong, typedView } from './typed.ts'
+
+const RANGES = {
+  UINT8: [0, 0xff],
+  UINT16: [0, 0xffff],
+  UINT32: [0, 0xffff_ffff],
+  INT8: [-0x80, 0x7f],
+  INT16: [-0x8000, 0x7fff],
+  INT32: [-0x8000_0000, 0x7fff_ffff],
+} as const
+const LONG_RANGES = { INT64: [-(2n ** 63n), 2n ** 63n - 1n], UINT64: [0n, 2n ** 64n - 1n] } as const
+
+export interface Described {
+  name: string
+  /** Named in errors: "input 'x'". */
+  owner: string
+  shape: readonly number[]
+  datatype: Datatype
+}
+
+/**
+ * @param data nested to the shape, flat, or anything between.
+ * @throws ScissionError invalidTensor naming the element.
+ */
+export function elementsFromJson(tensor: Described, data: Json): Uint8Array {
+  const { datatype, owner, shape } = tensor
+  if (datatype === 'FP16' || datatype === 'BF16') {
+    throw new ScissionError(
+      'invalidTensor',
+      `receiving ${datatype} data via JSON is not supported. ` +
+        `Please use the binary data format for input ${tensor.name}`,
+    )
+  }
+  if (!Array.isArray(data)) throw new ScissionError('invalidTensor', `${owner}: 'data' must be an array`)
+  const count = elementCount(shape)
+  // Counted before anything of that size is made: a shape can claim more than was sent.
+  const given = countLeaves(data)
+  if (given !== count) {
+    throw new ScissionError(
+      'invalidTensor',
+      `${owner}: shape [${shape.join(',')}] has ${count} elements, 'data' has ${given}`,
+    )
+  }
+  return datatype === 'BYTES' ? strings(tensor, data) : numbers(tensor, datatype, data, count)
+}
+
+function countLeaves(items: readonly Json[]): number {
+  let count = 0
+  for (const item of items) count += Array.isArray(item) ? countLeaves(item) : 1
+  return count
+}
+
+function forEachLeaf(items: readonly Json[], visit: (value: Json, index: number) => void, first = 0): number {
+  let index = first
+  for (const item of items) {
+    if (Array.isArray(item)) index = forEachLeaf(item, visit, index)
+    else {
+      visit(item, index)
+      index += 1
+    }
+  }
+  return index
+}
+
+function strings(tensor: Described, data: readonly Json[]): Uint8Array {
+  const encoder = new TextEncoder()
+  const elements: Uint8Array[] = []
+  forEachLeaf(data, (value, index) => {
+    if (typeof value !== 'string') refuse(tensor, index, value, 'a string')
+    elements.push(encoder.encode(value))
+  })
+  return encodeElements(elements)
+}
+
+function numbers(
+  tensor: Described,
+  datatype: FixedDatatype,
+  data: readonly Json[],
+  count: number,
+): Uint8Array {
+  const bytes = new Uint8Array(count * ELEMENT_BYTES[datatype])
+  const array = typedView({ name: tensor.name, datatype, shape: [...tensor.shape], bytes })
+  if (isLong(array)) {
+    forEachLeaf(data, (value, index) => {
+      array[index] = toLong(tensor, datatype === 'UINT64' ? 'UINT64' : 'INT64', value, index)
+    })
+  } else {
+    const convert = converterOf(tensor, datatype)
+    forEachLeaf(data, (value, index) => {
+      array[index] = convert(value, index)
+    })
+  }
+  return bytes
+}
+
+function converterOf(tensor: Described, datatype: FixedDatatype): (value: Json, index: number) => number {
+  if (datatype === 'BOOL') {
+    return (value, index) =>
+      typeof value === 'boolean' ? Number(value) : refuse(tensor, index, value, 'true or false')
+  }
+  if (datatype === 'FP32') return (value, index) => toFloat(tensor, value, index, Math.fround)
+  if (datatype in RANGES) {
+    const [low, high] = RANGES[datatype as keyof typeof RANGES]
+    return (value, index) => {
+      if (typeof value === 'number' && Number.isInteger(value) && value >= low && value <= high) return value
+      return refuse(tensor, index, value, `a whole number from ${low} to ${high}`)
+    }
+  }
+  return (value, index) => toFloat(tensor, value, index, (wide) => wide)
+}
+
+function toFloat(tensor: Described, value: Json, index: number, round: (wide: number) => number): number {
+  const wide = typeof value === 'bigint' ? Number(value) : value
+  if (typeof wide !== 'number') return refuse(tensor, index, value, 'a number')
+  return Number.isFinite(round(wide)) ? wide : refuse(tensor, index, value, 'a number in its range')
+}
+
+function toLong(tensor: Described, datatype: 'INT64' | 'UINT64', value: Json, index: number): bigint {
+  const [low, high] = LONG_RANGES[datatype]
+  // An unsafe double was written with a fraction or an exponent: its last digits are already lost.
+  const exact =
+    typeof value === 'bigint' ? value : Number.isSafeInteger(value) ? BigInt(Number(value)) : undefined
+  if (exact !== undefined && exact >= low && exact <= high) return exact
+  return refuse(tensor, index, value, `a whole number from ${low} to ${high}`)
+}
+
+function refuse(tensor: Described, index: number, value: Json, allowed: string): never {
+  const shown = typeof value === 'bigint' ? String(value) : JSON.stringify(value)
+  throw new ScissionError(
+    'invalidTensor',
+    `${tensor.owner}: element ${index} is ${shown.slice(0, 40)}; ${tensor.datatype} takes ${allowed}`,
+  )
+}

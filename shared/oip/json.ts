@@ -1,0 +1,181 @@
+/**
+ * JSON as the protocol needs it: nesting bounded before anything is built, and integers that a double cannot hold
+ * kept exact as bigint. One pass over the bytes decides; the platform's own parser does the work unless a long
+ * integer is there, then a small exact one takes over (Node 20's JSON.parse does not show the source text).
+ */
+import { coerceError, ScissionError } from '../errors.ts'
+
+/** Triton's limit, so that a bomb refused there is refused here. */
+export const MAX_JSON_DEPTH = 100
+
+export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json }
+export type JsonObject = { [key: string]: Json }
+
+/** Integers of fewer digits are always safe in a double: 10^15 < 2^53. */
+const LONG_INTEGER_DIGITS = 16
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+
+/**
+ * @param bytes UTF-8.
+ * @throws ScissionError badRequest when it is not UTF-8, not JSON or nested deeper than MAX_JSON_DEPTH.
+ */
+export function parseJson(bytes: Uint8Array): Json {
+  const hasLongIntegers = scan(bytes)
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return hasLongIntegers ? new ExactParser(text).parse() : (JSON.parse(text) as Json)
+  } catch (thrown) {
+    throw new ScissionError('badRequest', `the body is not JSON: ${coerceError(thrown).message}`)
+  }
+}
+
+export const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A member of its own: `constructor` and the like of the prototype do not count. */
+export const member = (object: JsonObject, key: string): Json | undefined =>
+  Object.hasOwn(object, key) ? object[key] : undefined
+
+/** Checks the depth; says whether an integer literal may be too long for a double. Malformed text is left to the parser. */
+function scan(bytes: Uint8Array): boolean {
+  let depth = 0
+  let long = false
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at] ?? 0
+    if (byte === QUOTE) at = endOfString(bytes, at)
+    else if (byte === 0x5b || byte === 0x7b) {
+      depth += 1
+      if (depth > MAX_JSON_DEPTH) {
+        throw new ScissionError(
+          'badRequest',
+          `JSON nesting depth exceeds maximum allowed limit (${MAX_JSON_DEPTH})`,
+        )
+      }
+    } else if (byte === 0x5d || byte === 0x7d) depth -= 1
+    else if (isDigit(byte)) {
+      const start = at
+      while (isDigit(bytes[at + 1] ?? 0)) at += 1
+      const next = bytes[at + 1] ?? 0
+      if (isNumberPart(next)) while (isNumberPart(bytes[at + 1] ?? 0)) at += 1
+      else if (at + 1 - start >= LONG_INTEGER_DIGITS) long = true
+    }
+  }
+  return long
+}
+
+/** Index of the closing quote, or of the last byte. */
+function endOfString(bytes: Uint8Array, open: number): number {
+  let at = open + 1
+  while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1
+  return at
+}
+
+const isDigit = (byte: number) => byte >= 0x30 && byte <= 0x39
+/** What may follow the digits of a number that is not an integer literal: digits . e E + - */
+const isNumberPart = (byte: number) =>
+  isDigit(byte) || byte === 0x2e || byte === 0x65 || byte === 0x45 || byte === 0x2b || byte === 0x2d
+
+const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y
+const SPACE = /[ \t\n\r]*/y
+const WORDS = [
+  ['true', true],
+  ['false', false],
+  ['null', null],
+] as const
+
+/** Recursive descent; its depth is bounded by the scan before. Unsafe integer literals become bigint. */
+class ExactParser {
+  readonly #text: string
+  #at = 0
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  parse(): Json {
+    const value = this.#value()
+    this.#match(SPACE)
+    if (this.#at < this.#text.length) this.#fail()
+    return value
+  }
+
+  #value(): Json {
+    this.#match(SPACE)
+    const first = this.#text[this.#at]
+    if (first === '{') return this.#object()
+    if (first === '[') return this.#array()
+    if (first === '"') return this.#string()
+    for (const [word, value] of WORDS) {
+      if (this.#text.startsWith(word, this.#at)) {
+        this.#at += word.length
+        return value
+      }
+    }
+    return this.#number()
+  }
+
+  #object(): JsonObject {
+    const entries: [string, Json][] = []
+    this.#list('}', () => {
+      this.#match(SPACE)
+      const key = this.#string()
+      this.#match(SPACE)
+      if (this.#text[this.#at] !== ':') this.#fail()
+      this.#at += 1
+      entries.push([key, this.#value()])
+    })
+    return Object.fromEntries(entries)
+  }
+
+  #array(): Json[] {
+    const items: Json[] = []
+    this.#list(']', () => items.push(this.#value()))
+    return items
+  }
+
+  #list(close: string, item: () => void): void {
+    this.#at += 1
+    this.#match(SPACE)
+    if (this.#text[this.#at] === close) {
+      this.#at += 1
+      return
+    }
+    for (;;) {
+      item()
+      this.#match(SPACE)
+      const next = this.#text[this.#at]
+      if (next !== ',' && next !== close) this.#fail()
+      this.#at += 1
+      if (next === close) return
+    }
+  }
+
+  #string(): string {
+    const start = this.#at
+    if (this.#text[start] !== '"') this.#fail()
+    let end = start + 1
+    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === '\\' ? 2 : 1
+    this.#at = end + 1
+    return JSON.parse(this.#text.slice(start, end + 1)) as string
+  }
+
+  #number(): number | bigint {
+    const literal = this.#match(NUMBER)
+    if (literal === undefined || literal === '') this.#fail()
+    const value = Number(literal)
+    return /^-?\d+$/.test(literal) && !Number.isSafeInteger(value) ? BigInt(literal) : value
+  }
+
+  #match(pattern: RegExp): string | undefined {
+    pattern.lastIndex = this.#at
+    const found = pattern.exec(this.#text)?.[0]
+    if (found !== undefined) this.#at += found.length
+    return found
+  }
+
+  #fail(): never {
+    throw new SyntaxError(`unexpected ${this.#text[this.#at] ?? 'end'} at position ${this.#at}`)
+  }
+}

@@ -1,0 +1,136 @@
+/** Inference requests: parse and write. Nothing here knows the model; see services/inference for checks against it. */
+import type { TensorSpec } from '../contracts/common.ts'
+import { ScissionError } from '../errors.ts'
+import { ELEMENT_BYTES, elementCount, type Tensor } from '../tensor.ts'
+import { isObject, type Json, type JsonObject, member } from './json.ts'
+import { type Message, messageOf, parseObject, readId, readTensors } from './message.ts'
+import { booleanParameter, type Parameters, readParameters } from './parameters.ts'
+import { countElements } from './strings.ts'
+import { type MessageTensor, readName, writeTensor } from './tensors.ts'
+
+export interface RequestedOutput {
+  name: string
+  /** Wanted as raw bytes instead of JSON. */
+  binary: boolean
+  parameters: Parameters
+}
+
+export interface InferRequest {
+  id: string | undefined
+  parameters: Parameters
+  inputs: MessageTensor[]
+  /** Exactly these, in this order; null = every output. */
+  outputs: RequestedOutput[] | null
+  /** The form of outputs when `outputs` is null. */
+  binaryOutput: boolean
+}
+
+/**
+ * @param binary what follows the JSON in the body; the inputs are views into it.
+ * @param model is named in errors.
+ * @throws ScissionError badRequest or invalidTensor, in the words of the protocol's own servers.
+ */
+export function parseInferRequest(json: Uint8Array, binary: Uint8Array, model: string): InferRequest {
+  const message = parseObject(json)
+  const id = readId(message)
+  const parameters = readParameters(message, 'the request')
+  const binaryOutput = booleanParameter(parameters, 'binary_data_output', 'the request') ?? false
+  const outputs = readOutputs(message, binaryOutput)
+  const inputs = readTensors(message, 'input', binary, model)
+  return { id, parameters, inputs, outputs, binaryOutput }
+}
+
+function readOutputs(message: JsonObject, binaryDefault: boolean): RequestedOutput[] | null {
+  const entries = member(message, 'outputs')
+  if (entries === undefined) return null
+  if (!Array.isArray(entries)) throw new ScissionError('badRequest', "Unable to parse 'outputs'")
+  if (entries.length === 0) return null
+  const outputs = entries.map((entry) => readOutput(entry, binaryDefault))
+  const names = new Set(outputs.map((output) => output.name))
+  if (names.size < outputs.length)
+    throw new ScissionError('badRequest', "Unable to parse 'outputs': a name is given twice")
+  return outputs
+}
+
+function readOutput(entry: Json, binaryDefault: boolean): RequestedOutput {
+  if (!isObject(entry)) throw new ScissionError('badRequest', "Unable to parse 'outputs': not an object")
+  const name = readName(entry, 'output')
+  const owner = `output '${name}'`
+  const parameters = readParameters(entry, owner)
+  for (const key of ['classification', 'shared_memory_region']) {
+    if (parameters[key] !== undefined)
+      throw new ScissionError('badRequest', `${owner}: '${key}' is not supported by this server`)
+  }
+  return { name, parameters, binary: booleanParameter(parameters, 'binary_data', owner) ?? binaryDefault }
+}
+
+/**
+ * A raw binary request (Inference-Header-Content-Length: 0): the body is the only input's bytes, and every output
+ * comes back binary. Its one open dimension, if any, follows from the byte count.
+ * @throws ScissionError badRequest or invalidTensor when the model or the bytes do not allow it.
+ */
+export function parseRawRequest(
+  inputs: readonly Pick<TensorSpec, 'name' | 'datatype' | 'shape'>[],
+  bytes: Uint8Array,
+  model: string,
+): InferRequest {
+  const [input, ...others] = inputs
+  if (!input || others.length > 0) {
+    throw new ScissionError(
+      'badRequest',
+      `Raw request must only have 1 input (found ${inputs.length}) to be deduced, for model '${model}'`,
+    )
+  }
+  const shape = rawShape(input, bytes, model)
+  const tensor = { name: input.name, datatype: input.datatype, shape, bytes, parameters: {} }
+  return { id: undefined, parameters: {}, inputs: [tensor], outputs: null, binaryOutput: true }
+}
+
+function rawShape(
+  input: Pick<TensorSpec, 'name' | 'datatype' | 'shape'>,
+  bytes: Uint8Array,
+  model: string,
+): number[] {
+  const fail = (why: string): never => {
+    throw new ScissionError(
+      'invalidTensor',
+      `raw request: ${why} for input '${input.name}' of model '${model}'`,
+    )
+  }
+  if (input.datatype === 'BYTES') {
+    const elements = countElements(bytes, `input '${input.name}'`)
+    const single = input.shape.length === 1 && (input.shape[0] === 1 || input.shape[0] === -1)
+    return single && elements === 1 ? [1] : fail('BYTES must have shape [1]')
+  }
+  const open = input.shape.filter((dim) => dim < 0).length
+  if (open > 1) return fail(`the shape [${input.shape.join(',')}] cannot be deduced`)
+  const known = elementCount(input.shape.map((dim) => (dim < 0 ? 1 : dim))) * ELEMENT_BYTES[input.datatype]
+  const exact = open === 0 ? bytes.byteLength === known : known > 0 && bytes.byteLength % known === 0
+  if (!exact) return fail(`${bytes.byteLength} bytes do not fit shape [${input.shape.join(',')}]`)
+  return input.shape.map((dim) => (dim < 0 ? bytes.byteLength / known : dim))
+}
+
+export interface OutgoingRequest {
+  id?: string | undefined
+  parameters?: Parameters
+  inputs: readonly (Tensor & { parameters?: Parameters })[]
+  /** Absent = every output. */
+  outputs?: readonly { name: string; parameters?: Parameters }[] | undefined
+}
+
+/** @param binary whether an input travels as raw bytes. @throws ScissionError when JSON cannot hold it. */
+export function writeInferRequest(
+  request: OutgoingRequest,
+  binary: (input: Tensor) => boolean = () => true,
+): Message {
+  const raw = request.inputs.filter((input) => binary(input))
+  const members = [
+    ...(request.id === undefined ? [] : [`"id":${JSON.stringify(request.id)}`]),
+    ...(request.parameters && Object.keys(request.parameters).length > 0
+      ? [`"parameters":${JSON.stringify(request.parameters)}`]
+      : []),
+    `"inputs":[${request.inputs.map((input) => writeTensor(input, binary(input))).join(',')}]`,
+    ...(request.outputs ? [`"outputs":${JSON.stringify(request.outputs)}`] : []),
+  ]
+  return messageOf(`{${members.join(',')}}`, raw)
+}

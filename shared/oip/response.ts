@@ -1,0 +1,57 @@
+/** Inference responses: write and parse. */
+import { ScissionError } from '../errors.ts'
+import type { Tensor } from '../tensor.ts'
+import { member } from './json.ts'
+import { type Message, messageOf, parseObject, readId, readTensors } from './message.ts'
+import { type Parameters, readParameters } from './parameters.ts'
+import { type MessageTensor, writeTensor } from './tensors.ts'
+
+export interface OutgoingResponse {
+  modelName: string
+  modelVersion?: string | undefined
+  id?: string | undefined
+  parameters?: Parameters
+  outputs: readonly { tensor: Tensor & { parameters?: Parameters }; binary: boolean }[]
+}
+
+/** @throws ScissionError badRequest when an output wanted as JSON has none. */
+export function writeInferResponse(response: OutgoingResponse): Message {
+  const raw = response.outputs.filter((output) => output.binary).map((output) => output.tensor)
+  const members = [
+    `"model_name":${JSON.stringify(response.modelName)}`,
+    ...(response.modelVersion === undefined
+      ? []
+      : [`"model_version":${JSON.stringify(response.modelVersion)}`]),
+    ...(response.id === undefined ? [] : [`"id":${JSON.stringify(response.id)}`]),
+    ...(response.parameters && Object.keys(response.parameters).length > 0
+      ? [`"parameters":${JSON.stringify(response.parameters)}`]
+      : []),
+    `"outputs":[${response.outputs.map(({ tensor, binary }) => writeTensor(tensor, binary)).join(',')}]`,
+  ]
+  return messageOf(`{${members.join(',')}}`, raw)
+}
+
+export interface InferResponse {
+  modelName: string
+  modelVersion: string | undefined
+  id: string | undefined
+  parameters: Parameters
+  outputs: MessageTensor[]
+}
+
+/** @throws ScissionError badRequest or invalidTensor when it is not a response. */
+export function parseInferResponse(json: Uint8Array, binary: Uint8Array): InferResponse {
+  const message = parseObject(json)
+  const modelName = member(message, 'model_name')
+  const modelVersion = member(message, 'model_version')
+  if (typeof modelName !== 'string') throw new ScissionError('badRequest', "Unable to parse 'model_name'")
+  if (modelVersion !== undefined && typeof modelVersion !== 'string')
+    throw new ScissionError('badRequest', "Unable to parse 'model_version': expected a string")
+  return {
+    modelName,
+    modelVersion,
+    id: readId(message),
+    parameters: readParameters(message, 'the response'),
+    outputs: readTensors(message, 'output', binary, modelName),
+  }
+}

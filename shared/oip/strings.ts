@@ -1,0 +1,56 @@
+/** BYTES tensors: each element a little-endian uint32 length and that many bytes, one after another. */
+import { ScissionError } from '../errors.ts'
+
+const PREFIX_BYTES = 4
+
+export function encodeElements(elements: readonly Uint8Array[]): Uint8Array {
+  const total = elements.reduce((sum, element) => sum + PREFIX_BYTES + element.byteLength, 0)
+  const bytes = new Uint8Array(total)
+  const view = new DataView(bytes.buffer)
+  let at = 0
+  for (const element of elements) {
+    view.setUint32(at, element.byteLength, true)
+    bytes.set(element, at + PREFIX_BYTES)
+    at += PREFIX_BYTES + element.byteLength
+  }
+  return bytes
+}
+
+/**
+ * @param owner is named in errors: "input 'x'".
+ * @returns views into `bytes`.
+ * @throws ScissionError invalidTensor when a length points past the end.
+ */
+export function decodeElements(bytes: Uint8Array, owner: string): Uint8Array[] {
+  const elements: Uint8Array[] = []
+  walk(bytes, owner, (start, end) => elements.push(bytes.subarray(start, end)))
+  return elements
+}
+
+/** Checks the lengths without making anything. @throws as decodeElements. */
+export function countElements(bytes: Uint8Array, owner: string): number {
+  let count = 0
+  walk(bytes, owner, () => {
+    count += 1
+  })
+  return count
+}
+
+function walk(bytes: Uint8Array, owner: string, visit: (start: number, end: number) => void): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  let at = 0
+  let index = 0
+  while (at < bytes.byteLength) {
+    const start = at + PREFIX_BYTES
+    const end = start <= bytes.byteLength ? start + view.getUint32(at, true) : Number.POSITIVE_INFINITY
+    if (end > bytes.byteLength) {
+      throw new ScissionError(
+        'invalidTensor',
+        `${owner}: BYTES element ${index} runs past the end of its ${bytes.byteLength} bytes of data`,
+      )
+    }
+    visit(start, end)
+    at = end
+    index += 1
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Typed arrays over the binary form. They stand for little-endian bytes: every platform that onnxruntime-node has a
+ * binary for is little-endian.
+ */
+import type { Datatype } from '../contracts/common.ts'
+import { ScissionError } from '../errors.ts'
+import { ELEMENT_BYTES, type Tensor } from '../tensor.ts'
+
+export type FixedDatatype = Exclude<Datatype, 'BYTES'>
+
+export type NumberArray =
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | Float32Array
+  | Float64Array
+export type LongArray = BigInt64Array | BigUint64Array
+type View = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => NumberArray | LongArray
+
+/** Half precision is kept as its bits; Node 20 has no Float16Array. */
+const VIEWS: Record<FixedDatatype, View> = {
+  BOOL: Uint8Array,
+  UINT8: Uint8Array,
+  UINT16: Uint16Array,
+  UINT32: Uint32Array,
+  UINT64: BigUint64Array,
+  INT8: Int8Array,
+  INT16: Int16Array,
+  INT32: Int32Array,
+  INT64: BigInt64Array,
+  FP16: Uint16Array,
+  BF16: Uint16Array,
+  FP32: Float32Array,
+  FP64: Float64Array,
+}
+
+/** Elements of a fixed-size tensor, without a copy unless the view is not aligned. */
+export function typedView(tensor: Tensor): NumberArray | LongArray {
+  const { datatype, bytes } = tensor
+  if (datatype === 'BYTES') {
+    throw new ScissionError('internal', `tensor ${tensor.name}: BYTES has elements of no fixed size`)
+  }
+  const size = ELEMENT_BYTES[datatype]
+  // Not slice(): of a Node Buffer that is another view of the same memory.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes)
+  return new VIEWS[datatype](aligned.buffer, aligned.byteOffset, aligned.byteLength / size)
+}
+
+export const isLong = (array: NumberArray | LongArray): array is LongArray =>
+  array instanceof BigInt64Array || array instanceof BigUint64Array

@@ -1,0 +1,95 @@
+/**
+ * Plan ids carry the whole plan, so that any planner replica can deploy what another one printed and nothing has to
+ * be stored for it:
+ *
+ *   <model>.<shapesKey>.<source>.<resource>_<from>-<to>.<resource>_<from>-<to>…
+ *
+ * Resource names hold neither "." nor "_", so the id needs no escaping, neither here nor in a URL. Parsing accepts
+ * exactly what formatting writes: one plan has one id. Whether the layers and resources exist is for the reader to
+ * check; an id says nothing about cost, which is worked out anew at the present profiles and links.
+ */
+import { ModelId, ResourceName, ShapesKey } from './contracts/common.ts'
+import { ScissionError } from './errors.ts'
+
+export interface PlanStage {
+  resource: string
+  from: number
+  to: number
+}
+
+/** What a plan is, without what it costs: `stages` cover layers 0..N-1 in order, one resource each. */
+export interface PlanParts {
+  model: ModelId
+  shapesKey: ShapesKey
+  source: string
+  stages: readonly PlanStage[]
+}
+
+/** @throws ScissionError invalidRange when the stages are not a plan's: an id that cannot be parsed is never made. */
+export function formatPlanId(parts: PlanParts): string {
+  const fault = faultOf(parts)
+  if (fault !== undefined) throw new ScissionError('invalidRange', `not a plan: ${fault}`)
+  const stages = parts.stages.map(({ resource, from, to }) => `${resource}_${from}-${to}`)
+  return [parts.model, parts.shapesKey, parts.source, ...stages].join('.')
+}
+
+/** @throws ScissionError notFound saying why the id names no plan. */
+export function parsePlanId(id: string): PlanParts {
+  const [model, shapesKey, source, ...stages] = id.split('.')
+  const unknown = (why: string) => new ScissionError('notFound', `unknown plan id ${shorten(id)}: ${why}`)
+  const parsedModel = ModelId.safeParse(model)
+  if (!parsedModel.success) throw unknown('it does not begin with a model id of 64 hexadecimal digits')
+  const parsedKey = ShapesKey.safeParse(shapesKey)
+  if (!parsedKey.success) throw unknown('its second part is not a shapes key of 12 hexadecimal digits')
+  if (source === undefined) throw unknown('it names no source resource')
+  const parts = {
+    model: parsedModel.data,
+    shapesKey: parsedKey.data,
+    source,
+    stages: stages.map((text) => {
+      const stage = parseStage(text)
+      if (stage === undefined)
+        throw unknown(`"${shorten(text)}" is not a stage, which reads <resource>_<from>-<to>`)
+      return stage
+    }),
+  }
+  const fault = faultOf(parts)
+  if (fault !== undefined) throw unknown(fault)
+  return parts
+}
+
+/** Layer numbers without leading zeros and short enough to stay exact, so that no two texts mean one stage. */
+const STAGE = /^([^_]+)_(0|[1-9]\d{0,8})-(0|[1-9]\d{0,8})$/
+
+function parseStage(text: string): PlanStage | undefined {
+  const match = STAGE.exec(text)
+  if (!match?.[1]) return undefined
+  return { resource: match[1], from: Number(match[2]), to: Number(match[3]) }
+}
+
+function faultOf({ source, stages }: PlanParts): string | undefined {
+  const names = [source, ...stages.map((stage) => stage.resource)]
+  const odd = names.find((name) => !ResourceName.safeParse(name).success)
+  if (odd !== undefined) return `"${shorten(odd)}" is not a resource name`
+  if (stages.length === 0) return 'it has no stages'
+  const used = stages.map((stage) => stage.resource)
+  const twice = used.find((name, index) => used.indexOf(name) !== index)
+  if (twice !== undefined) return `resource ${twice} has two stages`
+  if (used.indexOf(source) > 0) return `the source ${source} can only run the first stage`
+  let end = 0
+  for (const { resource, from, to } of stages) {
+    if (!isLayerNumber(from) || !isLayerNumber(to)) return `stage of ${resource} has no whole layer numbers`
+    if (from !== end) return `stage of ${resource} begins at layer ${from}, not at ${end}`
+    if (to <= from) return `stage of ${resource} ends at ${to} and holds no layer`
+    end = to
+  }
+  return undefined
+}
+
+function isLayerNumber(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value < 1e9
+}
+
+function shorten(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text
+}

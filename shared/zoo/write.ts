@@ -1,0 +1,119 @@
+/**
+ * From a zoo graph and a seed to one self-contained .onnx file.
+ *
+ * Weights are made a chunk at a time while they are written, so memory does not grow with the model. The file
+ * appears under its name only when it is whole. ONNX stores little-endian; so do all machines ONNX Runtime
+ * runs on.
+ */
+import { randomBytes } from 'node:crypto'
+import type { FileHandle } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
+import { coerceError, ScissionError } from '../errors.ts'
+import type { WeightSpec, ZooGraph } from './graph.ts'
+import { elements } from './graph.ts'
+import { layoutModel } from './layout.ts'
+import { UniformStream } from './random.ts'
+
+/** Values made at a time: 256 kB, which stays in the processor's cache. */
+const CHUNK_VALUES = 65_536
+/** Bytes per write to the file. */
+const BUFFER_BYTES = 1024 * 1024
+
+export interface WriteOptions {
+  seed: number
+  /** Called about once per megabyte. */
+  onProgress?: ((writtenBytes: number, totalBytes: number) => void) | undefined
+}
+
+/**
+ * Returns the file's size in bytes.
+ * @throws ScissionError badRequest when the file cannot be made at `path`.
+ */
+export async function writeModel(graph: ZooGraph, path: string, options: WriteOptions): Promise<number> {
+  const partial = `${path}.${randomBytes(6).toString('hex')}.partial`
+  const file = await openNew(partial, path)
+  try {
+    const bytes = await writePieces(graph, file, options)
+    await file.close()
+    await rename(partial, path)
+    return bytes
+  } catch (error) {
+    await file.close()
+    await rm(partial, { force: true })
+    throw error
+  }
+}
+
+async function openNew(partial: string, path: string): Promise<FileHandle> {
+  try {
+    return await open(partial, 'wx')
+  } catch (error) {
+    const { message } = coerceError(error)
+    const hint = 'choose a folder that exists and may be written to'
+    throw new ScissionError('badRequest', `cannot write ${path}: ${message}; ${hint}`, { path }, error)
+  }
+}
+
+async function writePieces(
+  graph: ZooGraph,
+  file: FileHandle,
+  { seed, onProgress }: WriteOptions,
+): Promise<number> {
+  const { pieces, totalBytes } = layoutModel(graph)
+  const sink = new FileSink(file, (written) => onProgress?.(written, totalBytes))
+  const chunk = new Float32Array(CHUNK_VALUES)
+  for (const piece of pieces) {
+    if (piece.kind === 'bytes') {
+      await sink.write(piece.bytes)
+    } else {
+      const stream = new UniformStream(`${seed}/${graph.name}/${piece.weight.name}`)
+      await writeWeight(sink, piece.weight, stream, chunk)
+    }
+  }
+  await sink.flush()
+  return totalBytes
+}
+
+async function writeWeight(sink: FileSink, weight: WeightSpec, stream: UniformStream, chunk: Float32Array) {
+  const count = elements(weight.shape)
+  for (let done = 0; done < count; done += chunk.length) {
+    const values = chunk.subarray(0, Math.min(chunk.length, count - done))
+    stream.drawInto(values, weight.low, weight.high)
+    await sink.write(new Uint8Array(values.buffer, 0, values.byteLength))
+  }
+}
+
+/** Gathers small pieces into large writes. */
+class FileSink {
+  readonly #file: FileHandle
+  readonly #onFlush: (writtenBytes: number) => void
+  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES)
+  #used = 0
+  #written = 0
+
+  constructor(file: FileHandle, onFlush: (writtenBytes: number) => void) {
+    this.#file = file
+    this.#onFlush = onFlush
+  }
+
+  /** The bytes are copied: the caller may reuse them. */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let start = 0; start < bytes.length; ) {
+      if (this.#used === BUFFER_BYTES) await this.flush()
+      const part = bytes.subarray(start, start + BUFFER_BYTES - this.#used)
+      this.#buffer.set(part, this.#used)
+      this.#used += part.length
+      start += part.length
+    }
+  }
+
+  async flush(): Promise<void> {
+    for (let start = 0; start < this.#used; ) {
+      const { bytesWritten } = await this.#file.write(this.#buffer, start, this.#used - start)
+      start += bytesWritten
+    }
+    this.#written += this.#used
+    this.#used = 0
+    this.#onFlush(this.#written)
+  }
+}

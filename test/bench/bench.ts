@@ -1,0 +1,59 @@
+/** What a benchmark is, and the little statistics they share. Benchmarks print ratios within one run; they never fail a test. */
+import os from 'node:os'
+
+export interface Figure {
+  name: string
+  value: number
+  unit: string
+  /** What was asked for; null where the figure is only for comparison. */
+  floor: number | null
+  better: 'lower' | 'higher'
+  /** Whether the value is at least as good as the floor; null without one. */
+  ok: boolean | null
+  /** The same measured on the obvious alternative, in the same run. */
+  baseline?: { name: string; value: number }
+}
+
+export interface Result {
+  figures: Figure[]
+  /** Every sample behind the figures. */
+  raw: unknown
+}
+
+export interface Benchmark {
+  name: string
+  title: string
+  run: (say: (text: string) => void) => Promise<Result>
+}
+
+export function figure(
+  name: string,
+  value: number,
+  unit: string,
+  better: Figure['better'],
+  floor: number | null,
+  baseline?: Figure['baseline'],
+): Figure {
+  const ok = floor === null ? null : better === 'lower' ? value <= floor : value >= floor
+  return { name, value, unit, floor, better, ok, ...(baseline && { baseline }) }
+}
+
+/** The value below which a share `q` of the samples lies (nearest rank). */
+export function quantile(samples: readonly number[], q: number): number {
+  if (samples.length === 0) throw new RangeError('no samples')
+  const sorted = [...samples].sort((a, b) => a - b)
+  const rank = Math.max(1, Math.ceil(q * sorted.length))
+  return sorted[rank - 1] ?? Number.NaN
+}
+
+export function machine(): Record<string, unknown> {
+  const cpus = os.cpus()
+  return {
+    cpuModel: cpus[0]?.model ?? 'unknown',
+    cores: cpus.length,
+    memoryBytes: os.totalmem(),
+    platform: `${os.platform()} ${os.arch()}`,
+    node: process.version,
+    loadAverage1: os.loadavg()[0],
+  }
+}

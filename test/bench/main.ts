@@ -1,0 +1,57 @@
+/**
+ * `npm run bench -- NAME [--json FILE] [--record]`: runs one benchmark, prints each figure beside the floor asked for
+ * and its baseline. `--json` writes `{machine, figures, raw}`; `--record` appends the figures to docs/results.md.
+ */
+import { appendFileSync, writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { renderTable } from '../../infra/terminal/table.ts'
+import { type Benchmark, type Figure, machine, type Result } from './bench.ts'
+import { onnx } from './onnx.ts'
+import { responsive } from './responsive.ts'
+
+const BENCHMARKS: Benchmark[] = [onnx, responsive]
+
+const number = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3))
+
+function rowOf(figure: Figure): string[] {
+  const floor =
+    figure.floor === null ? '' : `${figure.better === 'lower' ? '≤' : '≥'} ${number(figure.floor)}`
+  const baseline = figure.baseline ? `${number(figure.baseline.value)} (${figure.baseline.name})` : ''
+  const verdict = figure.ok === null ? '' : figure.ok ? 'ok' : 'MISSED'
+  return [figure.name, number(figure.value), figure.unit, floor, verdict, baseline]
+}
+
+const HEAD = ['figure', 'value', 'unit', 'floor', '', 'baseline']
+
+function record(benchmark: Benchmark, result: Result, about: Record<string, unknown>): void {
+  const rows = result.figures.map((figure) => `| ${rowOf(figure).join(' | ')} |`)
+  const date = new Date().toISOString().slice(0, 10)
+  const lines = [
+    `\n## ${benchmark.title} (${date})`,
+    `\`npm run bench -- ${benchmark.name}\` on ${String(about.cpuModel)}, ${String(about.cores)} cores, Node ${String(about.node)}\n`,
+    `| ${HEAD.join(' | ')} |`,
+    `|${HEAD.map(() => '---').join('|')}|`,
+    ...rows,
+    '',
+  ]
+  appendFileSync('docs/results.md', lines.join('\n'))
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'string' }, record: { type: 'boolean', default: false } },
+})
+const benchmark = BENCHMARKS.find((candidate) => candidate.name === positionals[0])
+if (!benchmark) {
+  console.error(
+    `usage: npm run bench -- NAME [--json FILE] [--record]\n${BENCHMARKS.map((one) => `  ${one.name}: ${one.title}`).join('\n')}`,
+  )
+  process.exit(2)
+}
+const about = machine()
+const result = await benchmark.run((text) => console.error(text))
+console.log(renderTable(HEAD, result.figures.map(rowOf)))
+if (values.json !== undefined)
+  writeFileSync(values.json, `${JSON.stringify({ machine: about, ...result }, null, 1)}\n`)
+if (values.record) record(benchmark, result, about)
+process.exit(0)

@@ -1,0 +1,124 @@
+/**
+ * The benchmark routes over an emulated Redis, with stand-ins for the inference services: workers of their queues that
+ * do as the test says. No model is read here: the structure is a made-up one.
+ */
+import { once } from 'node:events'
+import { type Job, Worker } from 'bullmq'
+import { expect } from 'vitest'
+import { type Benchmarks, openBenchmarks } from '../../../services/benchmark/benchmarks/open.ts'
+import { benchmarkRoutes } from '../../../services/benchmark/benchmarks/routes.ts'
+import { type BenchmarkClient, createBenchmarkClient } from '../../../shared/client/benchmark.ts'
+import type { Benchmark } from '../../../shared/contracts/profile.ts'
+import { createApp } from '../../../shared/http/app.ts'
+import { type Listening, listen } from '../../../shared/http/listen.ts'
+import { createLog } from '../../../shared/log.ts'
+import { producerConnection, workerConnection, workerOptions } from '../../../shared/redis/queue-options.ts'
+import { openState, type State } from '../../../shared/state.ts'
+import { exampleModel, exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
+import { startTestRedis, type TestRedis } from '../../support/redis.ts'
+import { cancelKey, resourceQueue } from '../../../shared/redis/benchmark-queue.ts'
+
+const log = createLog('test', 'silent')
+
+type Work = (job: Job) => Promise<unknown>
+
+export class BenchmarkHarness {
+  readonly state: State
+  readonly #redis: TestRedis
+  #benchmarks: Benchmarks | undefined
+  #listening: Listening | undefined
+  #workers: Worker[] = []
+
+  constructor(redis: TestRedis, state: State) {
+    this.#redis = redis
+    this.state = state
+  }
+
+  static async start(): Promise<BenchmarkHarness> {
+    const redis = await startTestRedis()
+    const state = openState(producerConnection(redis.url, log))
+    await once(state.redis, 'ready')
+    return new BenchmarkHarness(redis, state)
+  }
+
+  async stop(): Promise<void> {
+    this.state.redis.disconnect()
+    await this.#redis.close()
+  }
+
+  /** An empty Redis with one model, an emulated device and a cloud, and the service before it. */
+  async open(benchmarkTimeoutMs = 60_000, heartbeatMs = 60_000): Promise<BenchmarkClient> {
+    await this.close()
+    await this.state.redis.flushall()
+    await this.state.models.put(MODEL_ID, exampleModel())
+    await this.state.resources.put('device', exampleResource('device', { emulated: true, slowdown: 8 }))
+    await this.state.resources.put('cloud', exampleResource('cloud'))
+    const config = { redisUrl: this.#redis.url, redisKind: 'emulated' as const, heartbeatMs }
+    this.#benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs }, this.state, log)
+    const { parts, events } = this.#benchmarks
+    const app = createApp({
+      name: 'benchmark',
+      log,
+      routes: benchmarkRoutes(parts, { structure: () => Promise.resolve(exampleStructure()) }, events),
+      facts: () => ({}),
+      ready: () => Promise.resolve(),
+    })
+    this.#listening = await listen(app, 0, '127.0.0.1')
+    return createBenchmarkClient(this.#listening.url)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.close(true)))
+    this.#workers = []
+    await this.#listening?.close()
+    await this.#benchmarks?.close()
+    this.#listening = undefined
+    this.#benchmarks = undefined
+  }
+
+  get url(): string {
+    return this.#listening?.url ?? ''
+  }
+
+  /** Streams of events that are being fed. */
+  get followers(): number {
+    return this.#benchmarks?.events.followers ?? 0
+  }
+
+  /** Stands for an inference service: works its own queue as told. */
+  resource(name: string, work: Work): void {
+    const connection = workerConnection(this.#redis.url)
+    const worker = new Worker(resourceQueue(name), work, workerOptions(connection))
+    worker.on('error', () => undefined)
+    worker.on('closed', () => connection.disconnect())
+    this.#workers.push(worker)
+  }
+
+  succeeding(name: string): void {
+    this.resource(name, async (job) => {
+      await job.updateProgress({ fraction: 0.5, step: 'profiling', remainingMs: 10 })
+      return `profile-of-${name}`
+    })
+  }
+
+  /** Works until cancelled, as an inference service does. */
+  endless(name: string): void {
+    this.resource(name, async (job) => {
+      const { benchmark } = job.data as { benchmark: string }
+      await job.updateProgress({ fraction: 0.1, step: 'warming up' })
+      while ((await this.state.redis.exists(cancelKey(benchmark))) === 0)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      throw new Error('cancelled on request')
+    })
+  }
+}
+
+export async function ended(client: BenchmarkClient, id: string): Promise<Benchmark> {
+  await expect
+    .poll(async () => (await client.benchmark(id)).state, { timeout: 10_000, interval: 30 })
+    .not.toMatch(/waiting|active/)
+  return client.benchmark(id)
+}
+
+export const partsOf = (benchmark: Benchmark) =>
+  Object.fromEntries(benchmark.parts.map((part) => [part.resource, part.state]))

@@ -1,0 +1,58 @@
+import { readFile } from 'node:fs/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { HAVE_MODELS, modelFile, ServiceHarness } from './harness.ts'
+
+let harness: ServiceHarness
+beforeAll(async () => {
+  harness = await ServiceHarness.start()
+})
+afterAll(() => harness.stop())
+
+const get = async (path: string) => (await fetch(harness.url + path)).json()
+
+describe('the benchmark service', () => {
+  it('says that its Redis is emulated', async () => {
+    expect(await get('/healthz')).toMatchObject({ service: 'benchmark', redis: 'emulated' })
+  })
+
+  it('describes every route that it has', async () => {
+    const description = (await get('/openapi.json')) as { paths: Record<string, Record<string, unknown>> }
+    const routes = Object.entries(description.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    )
+    expect(routes.sort()).toEqual([
+      'delete /v1/benchmarks/{id}',
+      'delete /v1/models/{model}',
+      'get /v1/benchmarks',
+      'get /v1/benchmarks/{id}',
+      'get /v1/benchmarks/{id}/events',
+      'get /v1/models',
+      'get /v1/models/{model}',
+      'get /v1/models/{model}/files/{path}',
+      'get /v1/models/{model}/layers',
+      'get /v1/models/{model}/ranges/{range}',
+      'get /v1/models/{model}/ranges/{range}/manifest',
+      'get /v1/profiles',
+      'get /v1/profiles/{id}',
+      'post /v1/benchmarks',
+      'post /v1/models',
+      'post /v1/profiles',
+    ])
+  })
+})
+
+describe.skipIf(!HAVE_MODELS)('a model that is too much for ONNX Runtime', () => {
+  it.each([
+    ['SCISSION_ANALYSE_TIMEOUT_MS', '150', /150 ms/],
+    ['SCISSION_ANALYSE_MEMORY_BYTES', '1048576', /memory|bytes/],
+  ])('takes down only its throw-away child: %s', async (setting, limit, reason) => {
+    await harness.open({ [setting]: limit })
+    const body = await readFile(modelFile('mnist-8_cnn.onnx'))
+    const answer = await fetch(`${harness.url}/v1/models?name=heavy`, { method: 'POST', body })
+    expect(answer.status).toBe(422)
+    const { error } = (await answer.json()) as { error: { code: string; message: string } }
+    expect(error).toMatchObject({ code: 'invalidModel', message: expect.stringMatching(reason) as string })
+    expect(await harness.onDisk()).toEqual({ models: [], incoming: [] })
+    expect((await fetch(`${harness.url}/v1/models`)).status).toBe(200)
+  })
+})

@@ -1,0 +1,128 @@
+/** `scission …` from a shell: every command, as a table, as JSON, and with the exit codes it promises. */
+import { execFile } from 'node:child_process'
+import { existsSync, statSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Deployment, PlanAnswer } from '../../shared/contracts/plan.ts'
+import type { Structure, UploadedModel } from '../../shared/contracts/model.ts'
+import { startTestSystem, type TestSystem } from '../support/system.ts'
+
+const TSX = path.resolve('node_modules/.bin/tsx')
+const CLI = path.resolve('infra/cli/main.ts')
+
+interface Ran {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+function scission(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+  return new Promise((resolve) => {
+    execFile(
+      TSX,
+      [CLI, ...args],
+      { env: { ...process.env, ...env }, maxBuffer: 1e8 },
+      (error, stdout, stderr) => {
+        resolve({ code: typeof error?.code === 'number' ? error.code : error ? 1 : 0, stdout, stderr })
+      },
+    )
+  })
+}
+
+describe('without services', () => {
+  it('the zoo is listed and a network is built', async () => {
+    const listed = await scission(['zoo', 'list', '--json'])
+    expect((JSON.parse(listed.stdout) as unknown[]).length).toBe(18)
+    const unknown = await scission(['zoo', 'build', 'resnet51', '-o', 'x.onnx'])
+    expect([unknown.code, unknown.stderr]).toEqual([3, expect.stringContaining('resnet51')])
+  }, 60_000)
+
+  it('the settings are printed with their values, defaults and reasons', async () => {
+    const { stdout } = await scission(['config', 'inference'], { SCISSION_SLOWDOWN: '3' })
+    expect(stdout).toMatch(/inference +SCISSION_SLOWDOWN +3 +1 /)
+    const wrong = await scission(['config', 'inference'], { SCISSION_SLOWDOWN: 'x' })
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('SCISSION_SLOWDOWN')])
+  }, 60_000)
+
+  it('wrong usage exits with 2 and a service that is away with 5', async () => {
+    expect((await scission(['nonsense'])).code).toBe(2)
+    const away = await scission(['models', 'list', '--json', '--benchmark-url', 'http://127.0.0.1:9'])
+    expect(away.code).toBe(5)
+    expect(JSON.parse(away.stderr)).toMatchObject({ error: { code: 'peerUnavailable' } })
+  }, 60_000)
+})
+
+describe('with the system up', () => {
+  let system: TestSystem
+  beforeAll(async () => {
+    system = await startTestSystem()
+  }, 60_000)
+  afterAll(() => system?.close())
+  const run = (...args: string[]) =>
+    scission(args, { SCISSION_BENCHMARK_URL: system.benchmarkUrl, SCISSION_PLANNER_URL: system.plannerUrl })
+  const json = async <T>(...args: string[]): Promise<T> => {
+    const { code, stdout, stderr } = await run('--json', ...args)
+    expect(code, stderr).toBe(0)
+    return JSON.parse(stdout) as T
+  }
+
+  it('a model goes from a file to an answer of its split', async () => {
+    const file = path.join(system.folder, 'net.onnx')
+    expect((await run('zoo', 'build', 'mobilenetv2', '-o', file)).code).toBe(0)
+    expect(statSync(file).size).toBeGreaterThan(14e6)
+    const added = await json<UploadedModel>('models', 'add', file, '--name', 'net')
+    expect(added.layers).toBe(158)
+    expect((await run('models', 'list')).stdout).toContain(added.id.slice(0, 12))
+    const structure = await json<Structure>('layers', 'net')
+    expect(structure.layers.length).toBe(158)
+    expect((await run('layers', 'net')).stdout).toMatch(/157 +Softmax/)
+
+    expect((await run('bench', 'net', '--runs', '3')).stdout).toMatch(/device +[\d.]+ ms/)
+    await expect.poll(async () => (await json<unknown[]>('links')).length, { timeout: 30_000 }).toBe(3)
+    expect((await json<unknown[]>('profiles', '--model', 'net')).length).toBe(3)
+    expect((await run('resources')).stdout).toMatch(/cloud +cloud +alive/)
+
+    const answer = await json<PlanAnswer>(
+      'plan',
+      'net',
+      '--first-layers-on-device',
+      '4',
+      '--min-stages',
+      '2',
+      '--top',
+      '2',
+    )
+    expect(answer.plans.length).toBe(2)
+    expect((await run('plan', 'net')).stdout).toContain('native baselines')
+    const deployed = await json<Deployment>('deploy', answer.plans[0]?.id ?? '', '--name', 'split')
+    expect(deployed.state).toBe('ready')
+    expect((await run('deployments')).stdout).toContain('/v2/models/split/infer')
+
+    const input = path.join(system.folder, 'input.bin')
+    writeFileSync(input, Buffer.alloc(602_112))
+    const inferred = await json<{ outputs: { values: number[] }[] }>(
+      'infer',
+      'split',
+      '--input',
+      `input_1=${input}`,
+    )
+    const sum = inferred.outputs[0]?.values.reduce((total, value) => total + value, 0)
+    expect(sum).toBeCloseTo(1, 4)
+    expect((await run('infer', added.id, '--on', 'cloud')).stdout).toMatch(/predictions +FP32 +1x1000/)
+    expect((await run('undeploy', 'split')).code).toBe(0)
+    expect((await run('models', 'delete', 'net')).code).toBe(0)
+    expect(existsSync(file)).toBe(true)
+  }, 180_000)
+
+  it('names that do not exist exit with 3, constraints that cannot be met with 4', async () => {
+    const missing = await run('layers', 'nothing')
+    expect([missing.code, missing.stderr]).toEqual([3, expect.stringContaining('unknown model "nothing"')])
+    expect((await run('deploy', 'nonsense')).code).toBe(3)
+    const file = path.join(system.folder, 'other.onnx')
+    await run('zoo', 'build', 'mobilenetv2', '-o', file)
+    await run('models', 'add', file, '--name', 'other')
+    await run('bench', 'other', '--runs', '3')
+    const impossible = await run('plan', 'other', '--use', 'edge', '--avoid', 'edge')
+    expect([impossible.code, impossible.stderr]).toEqual([4, expect.stringContaining('edge')])
+  }, 120_000)
+})

@@ -1,0 +1,105 @@
+/** What breaks in real life, done on purpose: Redis is cut off, a machine is killed. */
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import path from 'node:path'
+import { runBenchmark } from '../../infra/benchmark-run.ts'
+import { deployAndWait } from '../../infra/deploy-run.ts'
+import { type LinkEmulator, startLinkEmulator } from '../../infra/link-emulator/emulator.ts'
+import { uploadFiles } from '../../infra/upload.ts'
+import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
+import { createInferenceClient } from '../../shared/client/inference.ts'
+import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
+import type { Deployment } from '../../shared/contracts/plan.ts'
+import { makeInputs } from '../../shared/onnx/index.ts'
+import type { Tensor } from '../../shared/tensor.ts'
+import { buildZooModel } from '../../shared/zoo/index.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { startTestSystem, type TestSystem } from '../support/system.ts'
+
+let redis: TestRedis
+let line: LinkEmulator
+let system: TestSystem
+let benchmark: BenchmarkClient
+let planner: PlannerClient
+let deployment: Deployment
+let inputs: Tensor[]
+let model: string
+
+beforeAll(async () => {
+  redis = await startTestRedis()
+  const { hostname, port } = new URL(redis.url)
+  // Redis is reached over a line of its own, which can be cut.
+  const unlimited = { rttMs: 0, upMbps: null, downMbps: null }
+  line = await startLinkEmulator([
+    { name: 'redis', ...unlimited, target: { host: hostname, port: Number(port) } },
+  ])
+  system = await startTestSystem({ ...process.env, REDIS_URL: `redis://127.0.0.1:${line.ports.redis}` })
+  benchmark = createBenchmarkClient(system.benchmarkUrl)
+  planner = createPlannerClient(system.plannerUrl)
+  const file = path.join(system.folder, 'net.onnx')
+  await buildZooModel('mobilenetv2', file)
+  model = (await uploadFiles(benchmark, file, { name: 'net' })).id
+  inputs = makeInputs((await benchmark.structure(model)).inputs, 3)
+  await runBenchmark(benchmark, { model, runs: 3 }, { update: () => undefined, stop: () => undefined })
+  await vi.waitFor(async () => expect((await planner.links()).length).toBe(3), {
+    timeout: 30_000,
+    interval: 100,
+  })
+  const query = { model, mustUseResources: ['device', 'edge'], mustNotUseResources: ['cloud'], minStages: 2 }
+  const { plans } = await planner.plans(query)
+  deployment = await deployAndWait(planner, { plan: plans[0]?.id ?? '', name: 'split' })
+}, 120_000)
+afterAll(async () => {
+  await system?.close()
+  await line?.close()
+  await redis?.close()
+})
+
+const infer = () => createInferenceClient('device', deployment.entry.url).infer('split', inputs)
+const status = async (url: string) => (await fetch(url)).status
+
+describe('while Redis is cut off', () => {
+  it('what is deployed goes on serving, what needs Redis is a 503, and all works again once it is back', async () => {
+    await infer()
+    await line.cut('redis', 'reset')
+    await expect.poll(() => status(`${system.benchmarkUrl}/v1/models`), { timeout: 10_000 }).toBe(503)
+    const refused = await fetch(`${system.benchmarkUrl}/v1/models`)
+    expect(refused.headers.get('retry-after')).toBe('1')
+    expect(await refused.json()).toMatchObject({ error: { code: 'queueUnavailable' } })
+    expect(await status(`${system.plannerUrl}/v1/deployments`)).toBe(503)
+    expect(await status(`${system.plannerUrl}/healthz`)).toBe(200)
+    const answer = await infer()
+    expect(answer.outputs.length).toBe(1)
+
+    await line.restore('redis')
+    await expect.poll(() => status(`${system.benchmarkUrl}/v1/models`), { timeout: 10_000 }).toBe(200)
+    await expect.poll(() => status(`${system.plannerUrl}/readyz`), { timeout: 10_000 }).toBe(200)
+    const done = await runBenchmark(
+      benchmark,
+      { model, runs: 4 },
+      { update: () => undefined, stop: () => undefined },
+    )
+    expect(done.parts.map((part) => part.state)).toEqual(['completed', 'completed', 'completed'])
+    expect((await infer()).outputs.length).toBe(1)
+  }, 90_000)
+})
+
+describe('when a machine is killed', () => {
+  it('requests name it, plans leave it out, other plans go on', async () => {
+    const edge = system.resources.find((resource) => resource.name === 'edge')
+    process.kill(edge?.pid ?? 0, 'SIGKILL')
+    await expect(infer()).rejects.toThrow(/edge/)
+    await expect
+      .poll(async () => (await planner.plans({ model })).leftOut.map((one) => one.resource), {
+        timeout: 20_000,
+        interval: 500,
+      })
+      .toContain('edge')
+    const { plans } = await planner.plans({ model, mustUseTiers: ['cloud'], minStages: 2 })
+    await deployAndWait(planner, { plan: plans[0]?.id ?? '', name: 'without-edge' })
+    const answer = await createInferenceClient('device', deployment.entry.url).infer('without-edge', inputs)
+    expect(answer.outputs.length).toBe(1)
+    await expect(planner.plans({ model, mustUseTiers: ['edge'] })).rejects.toThrow(/edge/)
+    // Deploying onto it fails with its name; it does not hang.
+    await expect(deployAndWait(planner, { plan: deployment.planId, name: 'again' })).rejects.toThrow(/edge/)
+  }, 90_000)
+})

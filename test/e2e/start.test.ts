@@ -1,0 +1,131 @@
+/** `npm start -- --once`, as a user runs it, on the built-in model and on real ones. */
+import { execFile, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Report } from '../../infra/demo/report.ts'
+
+const TSX = path.resolve('node_modules/.bin/tsx')
+const MODELS = path.resolve('../shared/models')
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'scission-start-'))
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Run {
+  code: number
+  stdout: string
+  stderr: string
+  report: Report
+}
+
+let runs = 0
+function start(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Run> {
+  runs += 1
+  const reportFile = path.join(folder, `report-${runs}.json`)
+  const all = ['infra/start.ts', ...args, '--once', '--port-base', '0', '--report', reportFile]
+  const settings = { ...process.env, SCISSION_DATA: path.join(folder, `data-${runs}`), ...env }
+  return new Promise((resolve) => {
+    execFile(TSX, all, { env: settings, maxBuffer: 1e7 }, (error, stdout, stderr) => {
+      const report = existsSync(reportFile)
+        ? (JSON.parse(readFileSync(reportFile, 'utf8')) as Report)
+        : ({} as Report)
+      resolve({ code: typeof error?.code === 'number' ? error.code : error ? 1 : 0, stdout, stderr, report })
+    })
+  })
+}
+
+/** A PATH with Node and nothing else, so that no Redis server is found. */
+function onlyNode(): string {
+  const bin = path.join(folder, 'bin')
+  mkdirSync(bin, { recursive: true })
+  symlinkSync(process.execPath, path.join(bin, 'node'))
+  return bin
+}
+
+function expectStory({ code, stdout, stderr, report }: Run): void {
+  expect(code, `${stdout}\n${stderr}`).toBe(0)
+  expect(report.ok).toBe(true)
+  expect(report.maxAbsDiff).toBeLessThanOrEqual(1e-5 * report.maxAbsOutput)
+  expect(report.profiles.map((profile) => profile.resource).sort()).toEqual(['cloud', 'device', 'edge'])
+  expect(report.links.length).toBe(3)
+  expect(report.native.length).toBe(3)
+  expect(report.emulated).toBe(true)
+  expect(stdout).toContain('emulated')
+  expect(stdout).toContain(report.plans.why)
+}
+
+describe('npm start -- --once', () => {
+  it('shows the main job on embedded defaults: a split is deployed and equals the whole model', async () => {
+    const run = await start([], { PATH: onlyNode(), REDIS_URL: undefined })
+    expectStory(run)
+    expect(run.report.redis.kind).toBe('emulated')
+    const split = run.report.raw.served.at(-1)
+    expect(split?.plan.stages.length).toBeGreaterThan(1)
+    expect(run.report.split?.plans[0]?.stages[0]?.resource).toBe('device')
+  }, 120_000)
+
+  const models = ['yolox_nano', 'ultraface_rfb320', 'deeplabv3_mobilenetv2', 'mnist-8_cnn']
+  const absent = !existsSync(MODELS)
+  if (absent) console.log('skipped: the shared models are not here')
+  it.skipIf(absent).each(models)(
+    'works with %s and says when not splitting is best',
+    async (name) => {
+      const run = await start([path.join(MODELS, `${name}.onnx`)])
+      expectStory(run)
+      const best = run.report.plans.plans[0]
+      if (best?.native) expect(run.report.plans.why).toContain(best.stages[0]?.resource ?? '')
+    },
+    120_000,
+  )
+
+  it('refuses a file that is no model with the reason and a failed report', async () => {
+    const run = await start(['package.json'])
+    expect(run.code).toBe(2)
+    expect(run.stderr).toMatch(/package\.json/)
+    expect(run.report.ok).toBe(false)
+  }, 60_000)
+})
+
+describe('npm start', () => {
+  it('stays up until Ctrl-C, then leaves no process behind', async () => {
+    const child = spawn(TSX, ['infra/start.ts', '--port-base', '0', path.join(MODELS, 'mnist-8_cnn.onnx')], {
+      env: { ...process.env, SCISSION_DATA: path.join(folder, 'data-stay') },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
+    let output = ''
+    child.stdout.on('data', (data: Buffer) => {
+      output += data.toString()
+    })
+    await expect.poll(() => output, { timeout: 60_000, interval: 100 }).toContain('Ctrl-C stops everything')
+    expect(output.match(/^ {2}curl .*$|^ {2}head .*curl .*$/gm)?.length).toBe(3)
+    const url = /planner +(http:\/\/[\d.:]+)\/docs/.exec(output)?.[1] ?? ''
+    expect((await fetch(`${url}/healthz`)).status).toBe(200)
+    const before = processesNaming(path.join(folder, 'data-stay'))
+    const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
+    // A terminal's Ctrl-C reaches the whole foreground group.
+    process.kill(-(child.pid ?? 0), 'SIGINT')
+    expect(await exited).toBe(130)
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow()
+    if (process.platform === 'linux') {
+      expect(before).toBeGreaterThan(0)
+      await expect.poll(() => processesNaming(path.join(folder, 'data-stay')), { timeout: 10_000 }).toBe(0)
+    }
+  }, 120_000)
+})
+
+/** Processes whose environment holds this data folder: all that the run started. */
+function processesNaming(text: string): number {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  return pids.filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(text)
+    } catch {
+      return false
+    }
+  }).length
+}

@@ -1,0 +1,125 @@
+import http from 'node:http'
+import net from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type InferBody, readBody } from '../../services/inference/http/body.ts'
+import { acceptedEncoding } from '../../services/inference/http/send.ts'
+import { until } from './support/service.ts'
+
+describe('a body', () => {
+  const IDLE_MS = 150
+  let server: http.Server
+  let port = 0
+  const outcomes: (InferBody | Error)[] = []
+
+  beforeAll(async () => {
+    server = http.createServer((req, res) => {
+      readBody(req, { maxBytes: 1000, idleMs: IDLE_MS }).then(
+        (body) => outcomes.push(body) && res.end('read'),
+        (error: Error) => outcomes.push(error) && res.writeHead(400).end(error.message),
+      )
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    port = (server.address() as AddressInfo).port
+  })
+  afterAll(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  beforeEach(() => {
+    outcomes.length = 0
+  })
+
+  /** Bytes on the wire exactly as given; what came back until then is returned by `heard`. */
+  async function connect(...parts: string[]) {
+    const socket = net.connect(port, '127.0.0.1')
+    let heard = ''
+    socket.on('data', (chunk) => (heard += chunk.toString()))
+    socket.on('error', () => undefined)
+    for (const part of parts) socket.write(part)
+    return { socket, heard: () => heard }
+  }
+  const post = (...headers: string[]) => `POST / HTTP/1.1\r\nHost: x\r\n${headers.join('\r\n')}\r\n\r\n`
+  const outcome = async () => {
+    await until(async () => outcomes.length > 0)
+    return outcomes[0]
+  }
+
+  it('comes apart into JSON and tensors, each filling memory of its own, however it is cut on the way', async () => {
+    const body = '{"a":1}TENSORBYTES'
+    for (let cut = 1; cut < body.length; cut += 3) {
+      outcomes.length = 0
+      const { socket } = await connect(
+        post(`Content-Length: ${body.length}`, 'Inference-Header-Content-Length: 7'),
+        body.slice(0, cut),
+      )
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      socket.write(body.slice(cut))
+      const read = (await outcome()) as InferBody
+      expect(Buffer.from(read.json).toString()).toBe('{"a":1}')
+      expect(Buffer.from(read.tensors).toString()).toBe('TENSORBYTES')
+      expect([read.json.buffer.byteLength, read.tensors.buffer.byteLength]).toEqual([7, 11])
+      socket.destroy()
+    }
+  })
+
+  it('of unknown length is put together the same way', async () => {
+    await connect(
+      post('Transfer-Encoding: chunked', 'Inference-Header-Content-Length: 7'),
+      '4\r\n{"a"\r\n',
+      '5\r\n:1}TE\r\n3\r\nNSO\r\n0\r\n\r\n',
+    )
+    const read = (await outcome()) as InferBody
+    expect(Buffer.from(read.tensors).toString()).toBe('TENSO')
+    expect(read.tensors.buffer.byteLength).toBe(5)
+  })
+
+  it('that stops arriving is given up on, and its sender told', async () => {
+    const { heard } = await connect(post('Content-Length: 100'), 'half of it')
+    expect(await outcome()).toMatchObject({
+      code: 'badRequest',
+      message: 'the body stopped arriving for 150 ms',
+    })
+    await until(async () => heard().includes('400'))
+  })
+
+  it('that arrives slowly but steadily is waited for', async () => {
+    const { socket } = await connect(post('Content-Length: 10'))
+    for (const letter of '0123456789') {
+      socket.write(letter)
+      await new Promise((resolve) => setTimeout(resolve, IDLE_MS / 5))
+    }
+    expect(await outcome()).toMatchObject({ raw: false })
+  })
+
+  it('whose sender leaves half-way is nobody’s', async () => {
+    const { socket } = await connect(post('Content-Length: 100'), 'half of it')
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    socket.destroy()
+    expect(await outcome()).toMatchObject({ code: 'cancelled' })
+  })
+
+  it('whose packed sender leaves half-way as well', async () => {
+    const { socket } = await connect(post('Content-Length: 100', 'Content-Encoding: gzip'), '\u001f')
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    socket.destroy()
+    expect(await outcome()).toMatchObject({ code: 'cancelled' })
+  })
+})
+
+describe('the compression of an answer', () => {
+  it.each([
+    [undefined, undefined],
+    ['', undefined],
+    ['br', undefined],
+    ['gzip', 'gzip'],
+    ['deflate', 'deflate'],
+    ['gzip, compress, deflate, br', 'gzip'],
+    ['gzip;q=0.2, deflate;q=0.9', 'deflate'],
+    ['gzip;q=0', undefined],
+    ['GZIP', 'gzip'],
+    ['identity', undefined],
+  ])('asked for as %s is %s', (header, expected) => {
+    expect(acceptedEncoding(header)).toBe(expected)
+  })
+})

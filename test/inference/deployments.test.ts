@@ -1,0 +1,398 @@
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { Deployment } from '../../shared/contracts/plan.ts'
+import { createLog } from '../../shared/log.ts'
+import { producerConnection } from '../../shared/redis/queue-options.ts'
+import { openState, type State } from '../../shared/state.ts'
+import { exampleResource } from '../support/fixtures.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import {
+  call,
+  postBinary,
+  postJson,
+  splitAnswer,
+  startInference,
+  type TestService,
+  until,
+} from './support/service.ts'
+import { branchedModel, fp32Tensor, register, type ToyEngine, toyEngine } from './support/toy-models.ts'
+
+const toy = branchedModel('a')
+const TIERS = ['device', 'edge', 'cloud']
+const HOP_TIMEOUT_MS = 400
+
+let redis: TestRedis
+let state: State
+const services = new Map<string, TestService>()
+const engines = new Map<string, ToyEngine>()
+
+async function start(name: string, env: Record<string, string> = {}): Promise<void> {
+  const engine = toyEngine([toy])
+  engines.set(name, engine)
+  const settings = {
+    SCISSION_RESOURCE: name,
+    SCISSION_TIER: name,
+    SCISSION_HOP_TIMEOUT_MS: String(HOP_TIMEOUT_MS),
+    SCISSION_LINK_INTERVAL_MS: '3600000',
+    ...env,
+  }
+  services.set(name, await startInference(redis.url, settings, engine))
+}
+const stop = async (name: string) => {
+  await services.get(name)?.stop()
+  services.delete(name)
+}
+const urlOf = (name: string) => services.get(name)?.url ?? ''
+const engineOf = (name: string) => engines.get(name) ?? toyEngine([])
+
+type Hop = [resource: string, from: number, to: number]
+function deploymentOf(id: string, hops: Hop[]): Deployment {
+  const [entry = ''] = hops[0] ?? []
+  return Deployment.parse({
+    id,
+    planId: `plan-${hops.map((hop) => hop.join('-')).join('-')}`,
+    model: toy.model.id,
+    shapesKey: toy.structure.shapesKey,
+    entry: { resource: entry, url: urlOf(entry) || 'http://127.0.0.1:1' },
+    hops: hops.map(([resource, from, to]) => ({ resource, from, to })),
+    predictedMs: 1,
+    emulated: false,
+    state: 'ready',
+    createdAt: new Date().toISOString(),
+  })
+}
+
+/** As the planner does it. */
+async function deploy(deployment: Deployment): Promise<void> {
+  await state.deployments.put(deployment.id, deployment)
+  for (const { resource } of deployment.hops) {
+    const answer = await call(
+      'PUT',
+      `${urlOf(resource)}/v1/deployments/${deployment.id}`,
+      JSON.stringify(deployment),
+    )
+    expect([resource, answer.status]).toEqual([resource, 200])
+  }
+}
+
+const infer = (id: string, extra: object = {}, at = 'device') =>
+  postJson(`${urlOf(at)}/v2/models/${id}/infer`, { inputs: [X], ...extra })
+const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
+const WHOLE = [6, 20]
+const values = (json: unknown) => (json as { outputs: { data: number[] }[] }).outputs[0]?.data
+const parametersOf = (json: unknown) => (json as { parameters: Record<string, unknown> }).parameters
+const errorOf = (json: unknown) => (json as { error: string }).error
+
+beforeAll(async () => {
+  redis = await startTestRedis()
+  state = openState(producerConnection(redis.url, createLog('test', 'silent')))
+  await until(async () => state.redis.status === 'ready')
+  await register(state, toy)
+  for (const tier of TIERS) await start(tier)
+})
+afterAll(async () => {
+  await Promise.all([...services.keys()].map(stop))
+  state?.redis.disconnect()
+  await redis?.close()
+})
+beforeEach(() => {
+  for (const engine of engines.values()) {
+    engine.runMs = 0
+    engine.runs.length = 0
+    engine.failLoads.clear()
+  }
+})
+
+describe('a deployment', () => {
+  it('runs the whole model over its path, and tells what each resource did', async () => {
+    await deploy(
+      deploymentOf('three', [
+        ['device', 0, 1],
+        ['edge', 1, 2],
+        ['cloud', 2, 3],
+      ]),
+    )
+    const answer = await infer('three', { id: 'r1' })
+    expect(answer.status).toBe(200)
+    expect(values(answer.json)).toEqual(WHOLE)
+    expect(answer.json).toMatchObject({ model_name: 'three', id: 'r1' })
+    expect(
+      engineOf('cloud')
+        .runs[0]?.inputs.map((tensor) => tensor.name)
+        .sort(),
+    ).toEqual(['a', 'b'])
+    expect(parametersOf(answer.json)).toMatchObject({
+      scission_hops: 3,
+      scission_hop0_resource: 'device',
+      scission_hop0_layers: '0-1',
+      scission_hop0_bytesOut: 8,
+      scission_hop0_nextMs: expect.any(Number),
+      scission_hop1_resource: 'edge',
+      scission_hop1_bytesOut: 16,
+      scission_hop2_resource: 'cloud',
+      scission_hop2_computeMs: 1,
+      scission_totalMs: expect.any(Number),
+      scission_emulated: false,
+    })
+    expect(parametersOf(answer.json)).not.toHaveProperty('scission_hop2_nextMs')
+  })
+
+  it('takes and gives binary tensors, and the outputs asked for', async () => {
+    const inputs = [{ name: 'x', shape: [2], datatype: 'FP32', parameters: { binary_data_size: 8 } }]
+    const outputs = [{ name: 'y', parameters: { binary_data: true } }]
+    const tensor = fp32Tensor('x', [1, 2]).bytes
+    const answer = await postBinary(`${urlOf('device')}/v2/models/three/infer`, { inputs, outputs }, tensor)
+    expect(splitAnswer(answer).tensors).toEqual(Buffer.from(fp32Tensor('y', WHOLE).bytes))
+    expect((await infer('three', { outputs: [{ name: 'b' }] })).status).toBe(400)
+  })
+
+  it('may run nothing at its entry', async () => {
+    await deploy(
+      deploymentOf('native-cloud', [
+        ['device', 0, 0],
+        ['cloud', 0, 3],
+      ]),
+    )
+    expect(values((await infer('native-cloud')).json)).toEqual(WHOLE)
+  })
+
+  it('is listed, described and ready at its entry', async () => {
+    const at = `${urlOf('device')}/v2/models/three`
+    expect((await call('GET', at)).json).toMatchObject({
+      name: 'three',
+      inputs: [{ name: 'x' }],
+      outputs: [{ name: 'y' }],
+      properties: { path: 'device:0-1 edge:1-2 cloud:2-3' },
+    })
+    expect((await call('GET', `${at}/ready`)).status).toBe(200)
+    const index = (await postJson(`${urlOf('device')}/v2/repository/index`, {})).json
+    expect(index).toContainEqual({ name: 'three', version: '1', state: 'READY', reason: '' })
+  })
+
+  it('asked for elsewhere says where its entry is', async () => {
+    const answer = await infer('three', {}, 'cloud')
+    expect(answer.status).toBe(404)
+    expect(errorOf(answer.json)).toContain(`${urlOf('device')}/v2/models/three/infer`)
+  })
+
+  it('is let go when it is deleted, here or behind our back', async () => {
+    await deploy(
+      deploymentOf('short-lived', [
+        ['device', 0, 2],
+        ['edge', 2, 3],
+      ]),
+    )
+    expect(engineOf('edge').loaded()).toContain('branched:2-3')
+    await state.deployments.delete('short-lived')
+    await until(async () => !engineOf('edge').loaded().includes('branched:2-3'))
+    const gone = await call('DELETE', `${urlOf('device')}/v1/deployments/short-lived`)
+    expect(gone.status).toBe(204)
+    expect((await infer('short-lived')).status).toBe(404)
+  })
+
+  it('that cannot be loaded says why, and leaves nothing loaded', async () => {
+    engineOf('edge').failLoads.set(toy.model.id, 'node conv1: no such operator')
+    const deployment = deploymentOf('unloadable', [
+      ['device', 0, 2],
+      ['edge', 2, 3],
+    ])
+    const answer = await call('PUT', `${urlOf('edge')}/v1/deployments/unloadable`, JSON.stringify(deployment))
+    expect(answer.status).toBe(422)
+    expect(answer.json).toMatchObject({
+      error: { code: 'invalidModel', message: 'node conv1: no such operator' },
+    })
+    const stranger = await call(
+      'PUT',
+      `${urlOf('cloud')}/v1/deployments/unloadable`,
+      JSON.stringify(deployment),
+    )
+    expect(stranger.status).toBe(400)
+  })
+
+  it('survives a restart of a resource on its path', async () => {
+    await stop('edge')
+    await start('edge')
+    expect(engineOf('edge').loaded()).toEqual([])
+    const answer = await infer('three')
+    expect(values(answer.json)).toEqual(WHOLE)
+    expect(engineOf('edge').loaded()).toContain('branched:1-2')
+  })
+
+  it('changes its plan without losing a request', async () => {
+    await deploy(
+      deploymentOf('moving', [
+        ['device', 0, 1],
+        ['edge', 1, 3],
+      ]),
+    )
+    for (const engine of engines.values()) engine.runMs = 15
+    const sending = new AbortController()
+    const answers: number[] = []
+    const client = async () => {
+      while (!sending.signal.aborted) {
+        const answer = await infer('moving')
+        answers.push(answer.status)
+        expect(values(answer.json)).toEqual(WHOLE)
+      }
+    }
+    const clients = [client(), client(), client()]
+    await until(async () => answers.length > 5)
+    await deploy(
+      deploymentOf('moving', [
+        ['device', 0, 2],
+        ['edge', 2, 3],
+      ]),
+    )
+    const switched = answers.length
+    await until(async () => answers.length > switched + 10)
+    sending.abort()
+    await Promise.all(clients)
+    expect(new Set(answers)).toEqual(new Set([200]))
+    expect(parametersOf((await infer('moving')).json)).toMatchObject({ scission_hop0_layers: '0-2' })
+  })
+})
+
+describe('a failure on the path', () => {
+  it('of a resource that left is a 502 that names it', async () => {
+    await deploy(
+      deploymentOf('fragile', [
+        ['device', 0, 2],
+        ['cloud', 2, 3],
+      ]),
+    )
+    await stop('cloud')
+    const answer = await infer('fragile')
+    expect(answer.status).toBe(502)
+    expect(errorOf(answer.json)).toContain('cloud')
+    await start('cloud')
+    await until(async () => (await infer('fragile')).status === 200)
+  })
+
+  it('of a resource that crashed is a 502 that names it and its address', async () => {
+    await state.resources.put(
+      'crashed',
+      exampleResource('cloud', { name: 'crashed', url: 'http://127.0.0.1:9' }),
+    )
+    await state.deployments.put(
+      'onto-crashed',
+      deploymentOf('onto-crashed', [
+        ['device', 0, 2],
+        ['crashed', 2, 3],
+      ]),
+    )
+    const answer = await infer('onto-crashed')
+    expect(answer.status).toBe(502)
+    expect(errorOf(answer.json)).toMatch(
+      /hop crashed at http:\/\/127.0.0.1:9 cannot be reached: .*ECONNREFUSED/,
+    )
+  })
+
+  it('of a hop that stays silent is a 504 that names it', async () => {
+    await infer('three')
+    engineOf('cloud').runMs = 10 * HOP_TIMEOUT_MS
+    const answer = await infer('three')
+    expect(answer.status).toBe(504)
+    expect(errorOf(answer.json)).toMatch(/hop (edge|cloud) at .* was silent for 400 ms/)
+    await until(async () => engineOf('cloud').runs.some((run) => run.aborted))
+  })
+
+  it('ends at the client’s own deadline where that comes first', async () => {
+    await infer('three')
+    engineOf('cloud').runMs = HOP_TIMEOUT_MS / 2
+    const answer = await infer('three', { parameters: { timeout: 60_000 } })
+    expect(answer.status).toBe(504)
+    expect((await infer('three', { parameters: { timeout: 5_000_000 } })).status).toBe(200)
+  })
+
+  it('stops the work of every hop when the client leaves', async () => {
+    await infer('three')
+    engineOf('cloud').runs.length = 0
+    engineOf('cloud').runMs = HOP_TIMEOUT_MS
+    const leaving = new AbortController()
+    const pending = fetch(`${urlOf('device')}/v2/models/three/infer`, {
+      method: 'POST',
+      body: JSON.stringify({ inputs: [X] }),
+      signal: leaving.signal,
+    })
+    await until(async () => engineOf('cloud').runs.length === 1)
+    leaving.abort()
+    await expect(pending).rejects.toThrow()
+    await until(async () => engineOf('cloud').runs[0]?.aborted === true, HOP_TIMEOUT_MS / 2)
+  })
+})
+
+describe('a peer that is no inference service', () => {
+  let peer: http.Server
+  let answerWith = (_req: http.IncomingMessage, res: http.ServerResponse): unknown => res.end()
+  const heard: http.IncomingHttpHeaders[] = []
+
+  beforeAll(async () => {
+    peer = http.createServer({ keepAliveTimeout: 50 }, (req, res) => {
+      heard.push(req.headers)
+      req.resume().on('end', () => answerWith(req, res))
+    })
+    await new Promise<void>((resolve) => peer.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(peer.address() as AddressInfo).port}`
+    await state.resources.put('stranger', exampleResource('cloud', { name: 'stranger', url }))
+    await state.deployments.put(
+      'odd',
+      deploymentOf('odd', [
+        ['device', 0, 2],
+        ['stranger', 2, 3],
+      ]),
+    )
+  })
+  afterAll(() => new Promise((resolve) => peer.close(resolve)))
+
+  it('makes a 502, whatever it answers', async () => {
+    const answers: [number, string][] = [
+      [200, 'hello'],
+      [200, '{"model_name":"odd"}'],
+      [404, '{"error":"unknown model"}'],
+      [500, '<html>'],
+    ]
+    for (const [status, body] of answers) {
+      answerWith = (_req, res) => res.writeHead(status).end(body)
+      const answer = await infer('odd')
+      expect([status, body, answer.status]).toEqual([status, body, 502])
+      expect(errorOf(answer.json)).toContain('hop stranger')
+    }
+    answerWith = (_req, res) => res.socket?.destroy()
+    expect((await infer('odd')).status).toBe(502)
+    answerWith = (_req, res) => {
+      res.writeHead(200, { 'Content-Length': '1000' }).write('{"half":')
+      res.socket?.end()
+    }
+    expect((await infer('odd')).status).toBe(502)
+  })
+
+  it('that is overloaded makes a 503', async () => {
+    answerWith = (_req, res) => res.writeHead(503).end('{"error":"queue full"}')
+    const answer = await infer('odd')
+    expect([answer.status, answer.headers['retry-after']]).toEqual([503, '1'])
+    expect(errorOf(answer.json)).toContain('queue full')
+  })
+
+  it('gets the trace context and the request id, and the boundary as binary tensors', async () => {
+    heard.length = 0
+    const headers = {
+      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      'x-request-id': 'q7',
+    }
+    await call('POST', `${urlOf('device')}/v2/models/odd/infer`, JSON.stringify({ inputs: [X] }), headers)
+    expect(heard[0]).toMatchObject({ ...headers, 'content-type': 'application/octet-stream' })
+    expect(Number(heard[0]?.['content-length'])).toBe(
+      Number(heard[0]?.['inference-header-content-length']) + 16,
+    )
+  })
+
+  it('that closed an idle connection is called again on a new one', async () => {
+    const y = { name: 'y', shape: [2], datatype: 'FP32', data: WHOLE }
+    answerWith = (_req, res) => res.end(JSON.stringify({ model_name: 'odd', outputs: [y] }))
+    for (let round = 0; round < 3; round += 1) {
+      expect(values((await infer('odd')).json)).toEqual(WHOLE)
+      peer.closeIdleConnections()
+    }
+  })
+})

@@ -1,0 +1,169 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type LinkEmulator, startLinkEmulator } from '../../infra/link-emulator/emulator.ts'
+import { bandwidthMbps, roundTripMs } from '../../services/inference/links/estimate.ts'
+import { createLog } from '../../shared/log.ts'
+import { producerConnection } from '../../shared/redis/queue-options.ts'
+import { openState, type State } from '../../shared/state.ts'
+import { exampleLink } from '../support/fixtures.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { call, postJson, startInference, type TestService, until } from './support/service.ts'
+import { branchedModel, register, toyEngine } from './support/toy-models.ts'
+
+describe('the bandwidth of a link', () => {
+  const sizes = [16_384, 65_536, 262_144]
+
+  it('is the slope of time over size, whatever every transfer costs besides', () => {
+    const link = fc.record({
+      mbps: fc.double({ min: 0.1, max: 10_000, noNaN: true }),
+      fixedMs: fc.double({ min: 0, max: 500, noNaN: true }),
+    })
+    fc.assert(
+      fc.property(link, ({ mbps, fixedMs }) => {
+        const samples = sizes.map((bytes) => ({ bytes, ms: fixedMs + (bytes * 8) / (mbps * 1000) }))
+        expect(bandwidthMbps(samples) / mbps).toBeCloseTo(1, 4)
+      }),
+    )
+  })
+
+  it('is not moved by one transfer in five that went wild', () => {
+    const samples = sizes.flatMap((bytes) =>
+      [0, 0, 0, 0, 900].map((extra) => ({ bytes, ms: 10 + bytes / 1000 + extra })),
+    )
+    expect(bandwidthMbps(samples)).toBeCloseTo(8, 1)
+  })
+
+  it('is bounded below by the largest transfer where noise hides the slope', () => {
+    const flat = sizes.map((bytes) => ({ bytes, ms: 1 }))
+    expect(bandwidthMbps(flat)).toBeCloseTo((262_144 * 8) / 1000, 3)
+  })
+
+  it('and its round trip is a low one of many', () => {
+    expect(roundTripMs([5, 5, 5, 5, 6, 6, 90, 200])).toBe(5)
+    expect(roundTripMs([3])).toBe(3)
+  })
+})
+
+describe('links between inference services', () => {
+  let redis: TestRedis
+  let state: State
+  let emulator: LinkEmulator
+  const services: TestService[] = []
+  let device: TestService
+  const toy = branchedModel('a')
+  const SLOW = { rttMs: 40, upMbps: 8, downMbps: 32 }
+
+  const start = async (tier: string, env: Record<string, string> = {}) => {
+    const names = { SCISSION_RESOURCE: tier, SCISSION_TIER: tier, SCISSION_LINK_INTERVAL_MS: '3600000' }
+    const service = await startInference(redis.url, { ...names, ...env }, toyEngine([toy]))
+    services.push(service)
+    return service
+  }
+
+  beforeAll(async () => {
+    redis = await startTestRedis()
+    state = openState(producerConnection(redis.url, createLog('test', 'silent')))
+    await until(async () => state.redis.status === 'ready')
+    await register(state, toy)
+    const edge = await start('edge')
+    await start('cloud')
+    const { port } = new URL(edge.url)
+    emulator = await startLinkEmulator([
+      { name: 'device-edge', target: { host: '127.0.0.1', port: Number(port) }, ...SLOW },
+    ])
+    const route = { url: `http://127.0.0.1:${emulator.ports['device-edge']}`, emulation: SLOW }
+    device = await start('device', { SCISSION_ROUTES: JSON.stringify({ edge: route }) })
+  })
+  afterAll(async () => {
+    await Promise.all(services.map((service) => service.stop()))
+    await emulator?.close()
+    state?.redis.disconnect()
+    await redis?.close()
+  })
+
+  it('are measured by themselves once peers of later tiers appear, towards those only', async () => {
+    await until(async () => (await state.links.all()).length === 3)
+    const ids = (await state.links.all()).map((link) => `${link.from}>${link.to}`).sort()
+    expect(ids).toEqual(['device>cloud', 'device>edge', 'edge>cloud'])
+  })
+
+  it('are measured as they are, in both directions, and labelled when emulated', async () => {
+    const answer = await postJson(`${device.url}/v1/links/measure`, { to: ['edge'] })
+    const [link] = (answer.json as { links: Record<string, number>[] }).links
+    expect(link).toMatchObject({
+      from: 'device',
+      to: 'edge',
+      source: 'measured',
+      emulated: true,
+      emulation: SLOW,
+    })
+    expect(link?.['rttMs']).toBeGreaterThan(36)
+    expect(link?.['rttMs']).toBeLessThan(60)
+    for (const [measured, set] of [
+      [link?.['bandwidthMbps'], SLOW.upMbps],
+      [link?.['returnBandwidthMbps'], SLOW.downMbps],
+    ]) {
+      expect((measured ?? 0) / (set ?? 1)).toBeGreaterThan(0.85)
+      expect((measured ?? 0) / (set ?? 1)).toBeLessThan(1.15)
+    }
+    const direct = await state.links.need('device>cloud')
+    expect(direct).toMatchObject({ emulated: false })
+    expect(direct.bandwidthMbps).toBeGreaterThan(SLOW.downMbps)
+  })
+
+  it('keep what was set by hand', async () => {
+    await state.links.put('device>cloud', exampleLink('device', 'cloud', { source: 'override', rttMs: 123 }))
+    const answer = await postJson(`${device.url}/v1/links/measure`, { to: ['cloud'] })
+    expect(answer.json).toMatchObject({ links: [{ source: 'measured' }] })
+    expect(await state.links.need('device>cloud')).toMatchObject({ source: 'override', rttMs: 123 })
+  })
+
+  it('to what is not a later tier are refused, naming those that are', async () => {
+    const answer = await postJson(`${device.url}/v1/links/measure`, { to: ['nowhere'] })
+    expect(answer.status).toBe(404)
+    expect(answer.json).toMatchObject({ error: { code: 'notFound', details: { known: ['cloud', 'edge'] } } })
+  })
+
+  it('that are cut are reported, naming the peer', async () => {
+    await emulator.cut('device-edge', 'reset')
+    const answer = await postJson(`${device.url}/v1/links/measure`, { to: ['edge'] })
+    expect(answer.status).toBe(502)
+    expect(JSON.stringify(answer.json)).toContain('edge')
+    await emulator.restore('device-edge')
+  })
+
+  it('carry a deployment, labelled emulated in every answer', async () => {
+    const deployment = {
+      id: 'split',
+      planId: 'p',
+      model: toy.model.id,
+      shapesKey: toy.structure.shapesKey,
+      entry: { resource: 'device', url: device.url },
+      hops: [
+        { resource: 'device', from: 0, to: 1 },
+        { resource: 'edge', from: 1, to: 3 },
+      ],
+      predictedMs: 1,
+      emulated: true,
+      state: 'ready' as const,
+      createdAt: new Date().toISOString(),
+    }
+    await state.redis.hset('scission:deployments', 'split', JSON.stringify(deployment))
+    const infer = () =>
+      postJson(`${device.url}/v2/models/split/infer`, {
+        inputs: [{ name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }],
+      })
+    await infer()
+    const { parameters } = (await infer()).json as { parameters: Record<string, unknown> }
+    expect(parameters).toMatchObject({ scission_emulated: true, scission_hop0_emulated: true })
+    expect(parameters['scission_hop0_nextMs']).toBeGreaterThan(SLOW.rttMs - 2)
+  })
+
+  it('have probes that count and send bytes, within a limit', async () => {
+    const up = await call('POST', `${device.url}/v1/link-probe`, Buffer.alloc(100_000))
+    expect(up.json).toEqual({ bytes: 100_000 })
+    const down = await call('GET', `${device.url}/v1/link-probe?bytes=300000`)
+    expect(down.body.length).toBe(300_000)
+    expect((await call('GET', `${device.url}/v1/link-probe?bytes=99999999999`)).status).toBe(400)
+  })
+})

@@ -1,0 +1,226 @@
+import { Queue, QueueEvents } from 'bullmq'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startLinkEmulator } from '../../infra/link-emulator/emulator.ts'
+import type { Engine } from '../../services/inference/engine.ts'
+import { BenchmarkProgress } from '../../shared/contracts/profile.ts'
+import { ScissionError } from '../../shared/errors.ts'
+import { createLog } from '../../shared/log.ts'
+import {
+  eventsOptions,
+  producerConnection,
+  queueOptions,
+  withErrorHandler,
+  workerConnection,
+} from '../../shared/redis/queue-options.ts'
+import { openState, type State } from '../../shared/state.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { call, postJson, startInference, startUnready, type TestService, until } from './support/service.ts'
+import { branchedModel, register, toyEngine } from './support/toy-models.ts'
+
+const toy = branchedModel('a')
+const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
+
+let redis: TestRedis
+let state: State
+const services: TestService[] = []
+
+async function start(env: Record<string, string> = {}, engine?: Engine): Promise<TestService> {
+  const settings = { SCISSION_RESOURCE: 'edge', SCISSION_TIER: 'edge', SCISSION_HEARTBEAT_MS: '200', ...env }
+  const service = await startInference(redis.url, settings, engine ?? toyEngine([toy]))
+  services.push(service)
+  return service
+}
+beforeAll(async () => {
+  redis = await startTestRedis()
+  state = openState(producerConnection(redis.url, createLog('test', 'silent')))
+  await until(async () => state.redis.status === 'ready')
+  await register(state, toy)
+})
+afterEach(() => Promise.all(services.splice(0).map((service) => service.stop())))
+afterAll(async () => {
+  state?.redis.disconnect()
+  await redis?.close()
+})
+
+describe('an inference service', () => {
+  it('registers its machine, keeps its heartbeat, and leaves when it stops', async () => {
+    const service = await start({ SCISSION_SLOWDOWN: '2' })
+    const first = await state.resources.need('edge')
+    expect(first).toMatchObject({
+      tier: 'edge',
+      tierIndex: 1,
+      url: service.url,
+      slowdown: 2,
+      emulated: true,
+      options: { threads: 1, optimisation: 'all' },
+      machine: { node: process.version, onnxruntime: '1.30.0' },
+    })
+    await until(async () => (await state.resources.need('edge')).heartbeatAt > first.heartbeatAt)
+    await services.pop()?.stop()
+    expect(await state.resources.get('edge')).toBeUndefined()
+  })
+
+  it('refuses to start in a tier that is not one of the tiers', async () => {
+    await expect(start({ SCISSION_TIER: 'orbit' })).rejects.toThrow('SCISSION_TIER=orbit is not one of')
+  })
+
+  it('is alive without Redis, and not ready before Redis knew of it once', async () => {
+    const service = await startUnready('redis://127.0.0.1:1', { SCISSION_RESOURCE: 'edge' }, toyEngine([toy]))
+    services.push(service)
+    expect((await call('GET', `${service.url}/v2/health/live`)).status).toBe(200)
+    const ready = await call('GET', `${service.url}/readyz`)
+    expect(ready.status).toBe(503)
+    expect(ready.json).toMatchObject({ reason: expect.stringContaining('Redis') })
+  })
+
+  it('goes on serving what it has loaded while Redis is away, and registers again when it is back', async () => {
+    const target = { host: '127.0.0.1', port: Number(new URL(redis.url).port) }
+    const line = { name: 'redis', target, rttMs: 0, upMbps: null, downMbps: null }
+    const emulator = await startLinkEmulator([line])
+    const url = `redis://127.0.0.1:${emulator.ports['redis']}`
+    const settings = { SCISSION_RESOURCE: 'edge', SCISSION_TIER: 'edge', SCISSION_HEARTBEAT_MS: '200' }
+    const service = await startInference(url, settings, toyEngine([toy]))
+    services.push(service)
+    const infer = (model: string) => postJson(`${service.url}/v2/models/${model}/infer`, { inputs: [X] })
+    const connected = async () => {
+      const { json } = await call('GET', `${service.url}/healthz`)
+      return (json as { redisConnected: boolean }).redisConnected
+    }
+    expect((await infer('branched')).status).toBe(200)
+    await emulator.cut('redis', 'reset')
+    await until(async () => !(await connected()))
+    expect((await infer('branched')).status).toBe(200)
+    expect((await call('GET', `${service.url}/readyz`)).status).toBe(200)
+    const unknown = await infer('never-seen')
+    expect(unknown.status).toBe(503)
+    expect(JSON.stringify(unknown.json)).toContain('Redis')
+    await state.resources.delete('edge')
+    await emulator.restore('redis')
+    await until(connected)
+    expect(await state.resources.need('edge')).toMatchObject({ url: service.url })
+    await until(async () => (await infer('never-seen')).status === 404)
+    await services.pop()?.stop()
+    await emulator.close()
+  })
+})
+
+describe('a benchmark job', () => {
+  let queue: Queue
+  let events: QueueEvents
+  const progress: BenchmarkProgress[] = []
+  let worker: ReturnType<typeof workerConnection>
+
+  beforeEach(async () => {
+    queue = withErrorHandler(new Queue('benchmark.edge', queueOptions(state.redis)), 'test')
+    worker = workerConnection(redis.url)
+    events = withErrorHandler(new QueueEvents('benchmark.edge', eventsOptions(worker)), 'test')
+    await events.waitUntilReady()
+    progress.length = 0
+    events.on('progress', ({ data }) => progress.push(BenchmarkProgress.parse(data)))
+  })
+  afterEach(async () => {
+    await events.close()
+    await queue.close()
+    worker.disconnect()
+  })
+
+  const add = (options = {}) =>
+    queue.add('measure', {
+      benchmark: 'b1',
+      model: toy.model.id,
+      shapesKey: toy.structure.shapesKey,
+      resource: 'edge',
+      runs: 5,
+      options,
+    })
+
+  /** An engine whose profiler is given, and whose files are where nobody looks. */
+  const engineWith = (profile: Engine['profile'], released: string[] = []): Engine => ({
+    ...toyEngine([toy]),
+    store: {
+      open: async (key) => ({
+        path: '/model.onnx',
+        manifest: { ...key, inputs: [], outputs: [], passThrough: [], onnx: null, weights: [] },
+        release: () => released.push('released'),
+      }),
+    },
+    profile,
+  })
+  const measurement = {
+    method: 'made up for a test',
+    measuredAt: new Date().toISOString(),
+    whole: { medianMs: 6, samplesMs: [6], cpuMs: 6 },
+    layerMs: [1, 2, 3],
+    sessionCreateMs: 1,
+    peakRssBytes: 1,
+    load: { loadAverage1: 0, requestsServed: 0 },
+  }
+
+  it('is measured, reports how far it is, and leaves a profile', async () => {
+    const released: string[] = []
+    const engine = engineWith(async (request, onProgress) => {
+      expect(request).toMatchObject({
+        path: '/model.onnx',
+        runs: 5,
+        options: { threads: 4, optimisation: 'all' },
+      })
+      onProgress({ fraction: 0.5, step: 'measuring' })
+      return measurement
+    }, released)
+    await start({ SCISSION_SLOWDOWN: '3' }, engine)
+    const job = await add({ threads: 4 })
+    const id: unknown = await job.waitUntilFinished(events, 10_000)
+    const profile = await state.profiles.need(String(id))
+    expect(profile).toMatchObject({
+      id: `${toy.model.id}.${toy.structure.shapesKey}.edge.all-4`,
+      resource: 'edge',
+      slowdown: 3,
+      emulated: true,
+      layerMs: [1, 2, 3],
+      machine: { onnxruntime: '1.30.0' },
+    })
+    expect(progress.map((report) => report.step)).toContain('measuring')
+    expect(released).toEqual(['released'])
+  })
+
+  it('that fails names the reason', async () => {
+    const engine = engineWith(() =>
+      Promise.reject(new ScissionError('invalidModel', 'node 3: no such operator')),
+    )
+    await start({}, engine)
+    const job = await add()
+    await expect(job.waitUntilFinished(events, 10_000)).rejects.toThrow('node 3: no such operator')
+    expect((await state.profiles.all()).map((profile) => profile.options.threads)).not.toContain(1)
+  })
+
+  it('is given up when its benchmark is cancelled', async () => {
+    let began = false
+    const engine = engineWith((_request, _onProgress, signal) => {
+      began = true
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('killed')))
+      })
+    })
+    await start({}, engine)
+    const job = await add()
+    await until(async () => began)
+    await state.redis.set('scission:cancel:b1', '1', 'EX', 60)
+    await expect(job.waitUntilFinished(events, 10_000)).rejects.toThrow('benchmark b1 was cancelled')
+    await state.redis.del('scission:cancel:b1')
+  })
+
+  it('ends with its service, saying so', async () => {
+    let began = false
+    const engine = engineWith((_request, _onProgress, signal) => {
+      began = true
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('killed')))
+      })
+    })
+    await start({}, engine)
+    const job = await add()
+    await until(async () => began)
+    await services.pop()?.stop()
+    await expect(job.waitUntilFinished(events, 10_000)).rejects.toThrow('resource edge is stopping')
+  })
+})

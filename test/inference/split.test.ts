@@ -1,0 +1,241 @@
+/** The real thing on one machine: a benchmark service, three inference services, ONNX Runtime, and a trained network. */
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { fromBinary } from '@bufbuild/protobuf'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createBenchmarkService } from '../../services/benchmark/app.ts'
+import { createBenchmarkClient, type UploadedModel } from '../../shared/client/benchmark.ts'
+import { BENCHMARK_SETTINGS, readConfig } from '../../shared/config.ts'
+import type { Structure } from '../../shared/contracts/model.ts'
+import { Deployment } from '../../shared/contracts/plan.ts'
+import { listen } from '../../shared/http/listen.ts'
+import { createLog } from '../../shared/log.ts'
+import { writeInferRequest } from '../../shared/oip/request.ts'
+import { type InferResponse, parseInferResponse } from '../../shared/oip/response.ts'
+import { TensorProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
+import { producerConnection } from '../../shared/redis/queue-options.ts'
+import { openState, type State } from '../../shared/state.ts'
+import type { Tensor } from '../../shared/tensor.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { call, type RawAnswer, startInference, type TestService, until } from './support/service.ts'
+
+const MODELS = path.resolve('../shared/models')
+const FILE = path.join(MODELS, 'ultraface_rfb320.onnx')
+const present = fs.existsSync(FILE)
+if (!present) process.stdout.write(`skipped: ${FILE} is not there\n`)
+
+const floatsOf = (bytes: Uint8Array | undefined) => [...new Float32Array(new Uint8Array(bytes ?? []).buffer)]
+
+function referenceBytes(file: string): Uint8Array {
+  const { rawData, floatData } = fromBinary(TensorProtoSchema, fs.readFileSync(path.join(MODELS, file)))
+  return rawData?.length ? new Uint8Array(rawData) : new Uint8Array(Float32Array.from(floatData).buffer)
+}
+
+/** Seeded, so that a failure can be seen again: mulberry32. */
+function noise(count: number): Float32Array {
+  let state = 7
+  return Float32Array.from({ length: count }, () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 31 - 1
+  })
+}
+
+/** Largest difference of any element over the largest value, over all outputs of `expected`. */
+function differenceOf(expected: readonly Tensor[], outputs: readonly Tensor[]): number {
+  expect(outputs.map((tensor) => [tensor.name, tensor.shape])).toEqual(
+    expected.map((tensor) => [tensor.name, tensor.shape]),
+  )
+  const differences = expected.map((tensor, index) => {
+    const values = floatsOf(tensor.bytes)
+    const others = floatsOf(outputs[index]?.bytes)
+    const scale = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0)
+    const apart = values.map((value, element) => Math.abs(value - (others[element] ?? Number.NaN)))
+    return apart.reduce((largest, value) => Math.max(largest, value), 0) / scale
+  })
+  return Math.max(...differences)
+}
+
+async function infer(url: string, inputs: Tensor[]): Promise<InferResponse & { answer: RawAnswer }> {
+  const message = writeInferRequest({ inputs, parameters: { binary_data_output: true } })
+  const answer = await call('POST', url, Buffer.concat([message.json, ...message.binary]), {
+    'Inference-Header-Content-Length': String(message.json.length),
+  })
+  if (answer.status !== 200) throw new Error(`${url} answered ${answer.status}: ${answer.body.toString()}`)
+  const length = Number(answer.headers['inference-header-content-length'] ?? answer.body.length)
+  const body = new Uint8Array(answer.body)
+  return { ...parseInferResponse(body.subarray(0, length), body.subarray(length)), answer }
+}
+
+describe.skipIf(!present)('a trained network served in pieces', () => {
+  const data = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-split-'))
+  const closing: (() => Promise<unknown>)[] = []
+  const tiers = ['device', 'edge', 'cloud']
+  const services = new Map<string, TestService>()
+  let redis: TestRedis
+  let state: State
+  let client: ReturnType<typeof createBenchmarkClient>
+  let model: UploadedModel
+  let structure: Structure
+  let x: Tensor
+  let whole: Tensor[]
+
+  const at = (name: string) => services.get(name)?.url ?? ''
+
+  beforeAll(async () => {
+    redis = await startTestRedis()
+    state = openState(producerConnection(redis.url, createLog('test', 'silent')))
+    const env = { REDIS_URL: redis.url, SCISSION_DATA: path.join(data, 'benchmark'), SCISSION_PORT: '0' }
+    const config = readConfig(BENCHMARK_SETTINGS, env)
+    const benchmark = await createBenchmarkService(config, createLog('test', 'silent'))
+    const listening = await listen(benchmark.app, 0, '127.0.0.1')
+    closing.push(async () => {
+      benchmark.endStreams()
+      await listening.close()
+      await benchmark.close()
+    })
+    client = createBenchmarkClient(listening.url)
+    for (const tier of tiers) {
+      const settings = {
+        SCISSION_RESOURCE: tier,
+        SCISSION_TIER: tier,
+        SCISSION_DATA: path.join(data, tier),
+        SCISSION_BENCHMARK_URL: listening.url,
+        SCISSION_SLOWDOWN: tier === 'device' ? '3' : '1',
+      }
+      services.set(tier, await startInference(redis.url, settings))
+    }
+    model = await client.uploadModel(FILE, 'face')
+    structure = await client.structure('face')
+    const [input] = structure.inputs
+    if (!input) throw new Error('the model has no input')
+    x = { ...input, bytes: new Uint8Array(noise(input.bytes / 4).buffer) }
+  })
+  afterAll(async () => {
+    await Promise.all([...services.values()].map((service) => service.stop()))
+    await Promise.all(closing.map((close) => close()))
+    state?.redis.disconnect()
+    await redis?.close()
+    fs.rmSync(data, { recursive: true, force: true })
+  })
+
+  it('answers as a whole on one resource', async () => {
+    const answer = await infer(`${at('cloud')}/v2/models/face/infer`, [x])
+    whole = answer.outputs
+    expect(whole.map((tensor) => tensor.name)).toEqual(structure.outputs.map((tensor) => tensor.name))
+    expect(answer.modelVersion).toBe(String(model.version))
+    for (const tensor of whole) expect(new Set(floatsOf(tensor.bytes)).size).toBeGreaterThan(1000)
+  })
+
+  it('gives the outputs that came with a trained network', async () => {
+    await client.uploadModel(path.join(MODELS, 'mnist-8_cnn.onnx'), 'mnist')
+    const [input] = (await client.structure('mnist')).inputs
+    if (!input) throw new Error('the model has no input')
+    const image = { ...input, bytes: referenceBytes('mnist-8_cnn_set0_input_0.pb') }
+    const { outputs } = await infer(`${at('edge')}/v2/models/mnist/infer`, [image])
+    const expected = outputs.map((tensor) => ({
+      ...tensor,
+      bytes: referenceBytes('mnist-8_cnn_set0_output_0.pb'),
+    }))
+    expect(differenceOf(expected, outputs)).toBeLessThan(1e-5)
+  })
+
+  it('gives the same when two resources share its layers, whatever crosses between them', async () => {
+    const { boundaries, layers } = structure
+    const single = boundaries.filter((boundary) => boundary.clean && boundary.single)
+    const several = boundaries.filter((boundary) => boundary.tensors.length > 2)
+    const chosen = [boundaries[0], single[3], several[5]]
+    for (const k of chosen.map((boundary) => boundary?.k ?? -1)) {
+      const head = await infer(`${at('device')}/v2/models/face/layers/0-${k}/infer`, [x])
+      expect(head.outputs.map((tensor) => tensor.name)).toEqual(boundaries[k]?.tensors)
+      const { outputs } = await infer(
+        `${at('edge')}/v2/models/face/layers/${k}-${layers.length}/infer`,
+        head.outputs,
+      )
+      expect([k, differenceOf(whole, inOrder(outputs))]).toEqual([k, expect.closeTo(0, 5)])
+    }
+  })
+
+  /** A layer range's outputs come in the order of its boundary, a model's in its own. */
+  const inOrder = (outputs: readonly Tensor[]) =>
+    whole.flatMap(({ name }) => outputs.find((tensor) => tensor.name === name) ?? [])
+
+  it('runs as a deployment over three resources, each holding its own layers only', async () => {
+    const [first = 0, second = 0] = structure.boundaries
+      .filter((cut) => cut.clean && cut.k > 20)
+      .map((cut) => cut.k)
+    const deployment = Deployment.parse({
+      id: 'face-split',
+      planId: 'by-hand',
+      model: model.id,
+      shapesKey: structure.shapesKey,
+      entry: { resource: 'device', url: at('device') },
+      hops: [
+        { resource: 'device', from: 0, to: first },
+        { resource: 'edge', from: first, to: second },
+        { resource: 'cloud', from: second, to: structure.layers.length },
+      ],
+      predictedMs: 1,
+      emulated: true,
+      state: 'ready',
+      createdAt: new Date().toISOString(),
+    })
+    await state.deployments.put(deployment.id, deployment)
+    for (const tier of tiers) {
+      const put = await call('PUT', `${at(tier)}/v1/deployments/face-split`, JSON.stringify(deployment))
+      expect([tier, put.status, put.body.toString()]).toMatchObject([tier, 200, expect.anything()])
+    }
+    const answer = await infer(`${at('device')}/v2/models/face-split/infer`, [x])
+    expect(differenceOf(whole, answer.outputs)).toBeLessThan(1e-5)
+    expect(answer.parameters).toMatchObject({
+      scission_hops: 3,
+      scission_hop0_resource: 'device',
+      scission_hop0_emulated: true,
+      scission_hop2_emulated: false,
+      scission_emulated: true,
+    })
+    expect(Number(answer.parameters['scission_hop0_waitedMs'])).toBeGreaterThan(0)
+  })
+
+  it('refuses wrong tensors in words that name them', async () => {
+    const wrong: [string, Partial<Tensor>][] = [
+      ['name', { name: 'nobody' }],
+      ['shape', { shape: [1, 3, 320, 240] }],
+      ['type', { datatype: 'INT32' }],
+    ]
+    for (const [what, change] of wrong) {
+      const failure = infer(`${at('cloud')}/v2/models/face/infer`, [{ ...x, ...change }])
+      await expect(failure, what).rejects.toThrow(/answered 400: .*(input|nobody)/)
+    }
+  })
+
+  it('answers probes at once while it runs', async () => {
+    const url = `${at('device')}/v2/models/face/infer`
+    let done = 0
+    const running = Array.from({ length: 20 }, () => infer(url, [x]).then(() => (done += 1)))
+    const live = await call('GET', `${at('device')}/v2/health/live`)
+    expect(live.status).toBe(200)
+    expect(done).toBeLessThan(running.length)
+    await Promise.all(running)
+  })
+
+  it('is benchmarked on every resource through the queue', async () => {
+    const started = await client.startBenchmark({ model: 'face', runs: 3 })
+    await until(
+      async () => !['waiting', 'active'].includes((await client.benchmark(started.id)).state),
+      60_000,
+    )
+    const ended = await client.benchmark(started.id)
+    expect(ended.parts.map((part) => [part.resource, part.state, part.error])).toEqual(
+      ['cloud', 'device', 'edge'].map((resource) => [resource, 'completed', undefined]),
+    )
+    const profiles = await client.profiles({ model: model.id })
+    expect(profiles.map((profile) => [profile.resource, profile.emulated, profile.layerMs.length])).toEqual([
+      ['cloud', false, structure.layers.length],
+      ['device', true, structure.layers.length],
+      ['edge', false, structure.layers.length],
+    ])
+  }, 90_000)
+})

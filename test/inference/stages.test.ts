@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest'
+import { Stages } from '../../services/inference/models/stages.ts'
+import { createLog } from '../../shared/log.ts'
+import { postJson, until } from './support/service.ts'
+import { branchedModel, fp32Tensor, toyEngine } from './support/toy-models.ts'
+import { withToyService } from './support/toy-service.ts'
+
+const toy = branchedModel('a')
+const { id: model } = toy.model
+const { shapesKey } = toy.structure
+const key = (from: number, to: number) => ({ model, shapesKey, from, to })
+const x = fp32Tensor('x', [1, 2])
+
+function stagesWith(limitBytes: number) {
+  const engine = toyEngine([toy])
+  const log = createLog('test', 'silent')
+  return { engine, stages: new Stages({ executor: engine.executor, loader: engine.loader, log }, limitBytes) }
+}
+
+describe('stages kept loaded', () => {
+  it('are loaded once for all who ask', async () => {
+    const { engine, stages } = stagesWith(1000)
+    const held = await Promise.all([stages.need(key(0, 1), 10), stages.need(key(0, 1), 10)])
+    expect(held[0]).toBe(held[1])
+    expect(engine.loaded()).toEqual(['branched:0-1'])
+  })
+
+  it('make room by last use when their weights pass the limit', async () => {
+    const { engine, stages } = stagesWith(100)
+    await stages.need(key(0, 1), 40)
+    await stages.need(key(0, 2), 40)
+    await stages.need(key(0, 1), 40)
+    await stages.need(key(0, 3), 40)
+    expect(engine.loaded()).toEqual(['branched:0-1', 'branched:0-3'])
+  })
+
+  it('are never taken from under a run', async () => {
+    const { engine, stages } = stagesWith(50)
+    engine.runMs = 60
+    const stage = await stages.need(key(0, 1), 40)
+    const running = stage.run([x], {})
+    await stages.need(key(0, 2), 40)
+    expect(engine.loaded()).toContain('branched:0-1')
+    await running
+    await stages.need(key(0, 3), 40)
+    expect(engine.loaded()).toEqual(['branched:0-3'])
+  })
+
+  it('that are let go while they run are unloaded after it', async () => {
+    const { engine, stages } = stagesWith(50)
+    engine.runMs = 40
+    const stage = await stages.need(key(0, 1), 40)
+    const running = stage.run([x], {})
+    await stages.drop(key(0, 1))
+    expect(engine.loaded()).toEqual(['branched:0-1'])
+    await running
+    expect(engine.loaded()).toEqual([])
+    await expect(stage.run([x], {})).rejects.toMatchObject({ code: 'notReady' })
+  })
+
+  it('may be larger than the limit when nothing else is there', async () => {
+    const { stages } = stagesWith(10)
+    const stage = await stages.need(key(0, 3), 500)
+    expect((await stage.run([x], {})).outputs).toHaveLength(1)
+  })
+})
+
+describe('the layers of a model', () => {
+  const service = withToyService([toy])
+
+  it('are let go when the model is deleted from the registry', async () => {
+    const input = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
+    const infer = (path: string) =>
+      postJson(`${service.service.url}/v2/models/${path}/infer`, { inputs: [input] })
+    await infer('branched')
+    await infer('branched:0-1')
+    expect(service.engine.loaded()).toEqual(['branched:0-3', 'branched:0-1'])
+    await service.state.models.delete(model)
+    await until(async () => service.engine.loaded().length === 0)
+    expect((await infer('branched')).status).toBe(404)
+  })
+})

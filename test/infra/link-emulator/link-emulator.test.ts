@@ -1,0 +1,284 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type LinkEmulator, startLinkEmulator } from '../../../infra/link-emulator/emulator.ts'
+import { startLinkEmulatorProcess } from '../../../infra/link-emulator/remote.ts'
+import type { LinkSettings } from '../../../infra/link-emulator/settings.ts'
+import { startProcess } from '../../../infra/processes/process.ts'
+import { createLog } from '../../../shared/log.ts'
+import { NETWORK_NAMES, NETWORK_PRESETS } from '../../../shared/network-presets.ts'
+import {
+  connect,
+  downloadMbps,
+  firstWords,
+  type Peer,
+  readAll,
+  roundTripMs,
+  startPeer,
+  uploadMbps,
+} from './peers.ts'
+
+const log = createLog('test', 'silent')
+const FREE: LinkSettings = { rttMs: 0, upMbps: null, downMbps: null }
+
+let peer: Peer
+let emulator: LinkEmulator | undefined
+beforeAll(async () => {
+  peer = await startPeer()
+})
+afterAll(() => peer.close())
+afterEach(async () => {
+  await emulator?.close()
+  emulator = undefined
+})
+
+/** One link to the peer; returns its port. */
+async function link(settings: Partial<LinkSettings>, targetPort = peer.port): Promise<number> {
+  emulator = await startLinkEmulator([
+    { ...FREE, ...settings, name: 'link', target: { host: '127.0.0.1', port: targetPort } },
+  ])
+  return emulator.ports.link ?? 0
+}
+
+/**
+ * Measured on a machine that is also doing other things: up to a quarter or 3 ms too much, and hardly too
+ * little. Tests of time are tried again when they fail: an emulator that is wrong is wrong every time.
+ */
+function expectRoundTrip(measuredMs: number, rttMs: number): void {
+  expect(measuredMs).toBeGreaterThan(rttMs - 0.5)
+  expect(measuredMs).toBeLessThan(Math.max(rttMs * 1.25, rttMs + 3))
+}
+
+const expectRate = (measuredMbps: number, mbps: number) => {
+  expect(measuredMbps).toBeGreaterThan(mbps * 0.9)
+  expect(measuredMbps).toBeLessThan(mbps * 1.1)
+}
+
+describe('the round trip through a link', { retry: 2 }, () => {
+  it.each([0, 4, 20, 66.7])('of %d ms is that long', async (rttMs) => {
+    expectRoundTrip(await roundTripMs(await link({ rttMs })), rttMs)
+  })
+
+  it.each(NETWORK_NAMES)('of the preset %s is as long as the preset says', async (name) => {
+    const { rttMs, upMbps, downMbps } = NETWORK_PRESETS[name]
+    expectRoundTrip(await roundTripMs(await link({ rttMs, upMbps, downMbps }), 8), rttMs)
+  })
+
+  it('is paid once more for the connection', async () => {
+    const port = await link({ rttMs: 60 })
+    const socket = await connect(port)
+    const start = performance.now()
+    socket.write('e')
+    await once(socket, 'data')
+    expectRoundTrip(performance.now() - start, 120)
+    socket.destroy()
+  })
+})
+
+describe('the bandwidth of a link', { retry: 2 }, () => {
+  it.each([
+    { upMbps: 1.6, downMbps: 20, rttMs: 66.7 },
+    { upMbps: 18.88, downMbps: 5.85, rttMs: 10 },
+    { upMbps: 50, downMbps: 100, rttMs: 20 },
+  ])('is $upMbps Mbit/s up and $downMbps down, each by itself', async (settings) => {
+    const port = await link(settings)
+    // About 0.3 s each.
+    const bytesIn = (mbps: number) => Math.round((mbps * 1e6 * 0.3) / 8)
+    expectRate(await uploadMbps(port, bytesIn(settings.upMbps), settings.rttMs), settings.upMbps)
+    expectRate(await downloadMbps(port, bytesIn(settings.downMbps), settings.rttMs), settings.downMbps)
+  })
+
+  it('is shared evenly by the connections of a direction', async () => {
+    const port = await link({ upMbps: 20 })
+    const bytes = 250_000
+    const start = performance.now()
+    const alone = await Promise.all([1, 2, 3, 4].map(() => uploadMbps(port, bytes, 0)))
+    const together = (4 * bytes * 8) / 1000 / (performance.now() - start)
+    expectRate(together, 20)
+    // Each had a quarter all the time, so all were done at about the same time.
+    for (const mbps of alone) expect(mbps).toBeLessThan(5 * 1.3)
+  })
+
+  it('lets a small message pass while another connection sends a lot', async () => {
+    const port = await link({ upMbps: 5, downMbps: 5 })
+    // 1 MB needs 1.6 s. One at a time would let the small ones wait for all of it.
+    const large = uploadMbps(port, 1_000_000, 0)
+    await sleep(100)
+    expect(await roundTripMs(port, 8)).toBeLessThan(60)
+    await large
+  })
+
+  it('is not limited when none is given', async () => {
+    expect(await uploadMbps(await link({}), 20_000_000, 0)).toBeGreaterThan(200)
+  })
+})
+
+describe('a link carries', () => {
+  it('every byte in order, whatever its settings and however the bytes are cut', async () => {
+    const rate = fc.option(fc.double({ min: 20, max: 2000, noNaN: true }), { nil: null })
+    const settings = fc.record({
+      rttMs: fc.double({ min: 0, max: 8, noNaN: true }),
+      upMbps: rate,
+      downMbps: rate,
+    })
+    const pieces = fc.array(fc.uint8Array({ minLength: 1, maxLength: 3000 }), { minLength: 1, maxLength: 20 })
+    const law = async (chosen: LinkSettings, chunks: Uint8Array[]) => {
+      const port = await link(chosen)
+      const socket = await connect(port)
+      socket.write('e')
+      for (const chunk of chunks) socket.write(chunk)
+      socket.end()
+      const sent = Buffer.concat([Buffer.from('e'), ...chunks])
+      expect((await readAll(socket)).equals(sent)).toBe(true)
+      const statistics = (await emulator?.stats())?.link
+      expect(statistics).toMatchObject({ upBytes: sent.length, downBytes: sent.length })
+      await emulator?.close()
+    }
+    await fc.assert(fc.asyncProperty(settings, pieces, law), { numRuns: 25 })
+  })
+
+  it('the end of one direction while the other goes on', async () => {
+    const port = await link({ rttMs: 10, downMbps: 50 })
+    const socket = await connect(port)
+    // The peer answers only after our end has reached it.
+    socket.end(`s${'x'.repeat(99)}`)
+    expect((await readAll(socket)).toString()).toBe('100')
+    await expect.poll(async () => (await emulator?.stats())?.link?.openConnections).toBe(0)
+  })
+
+  it('a reset by the target to the client, and one by the client to the target', async () => {
+    const port = await link({ rttMs: 10 })
+    const reset = await connect(port)
+    reset.write('r')
+    await expect(once(reset, 'data')).rejects.toThrow(/ECONNRESET/)
+
+    const client = await connect(port)
+    client.write('e')
+    await once(client, 'data')
+    const atPeer = peer.sockets.at(-1)
+    client.resetAndDestroy()
+    await expect.poll(() => atPeer?.errored?.message).toMatch(/ECONNRESET/)
+  })
+
+  it('the refusal of a target that is down', async () => {
+    const port = await link({ rttMs: 20 }, 1)
+    const socket = await connect(port)
+    socket.write('e')
+    await expect(once(socket, 'data')).rejects.toThrow(/ECONNRESET/)
+    await expect
+      .poll(async () => (await emulator?.stats())?.link)
+      .toMatchObject({ refused: 1, openConnections: 0 })
+  })
+})
+
+describe('back-pressure', () => {
+  it('reaches a sender whose receiver does not read', async () => {
+    const port = await link({ rttMs: 4, upMbps: 1000 })
+    const before = peer.sockets.length
+    const socket = await connect(port)
+    socket.write('s')
+    await expect.poll(() => peer.received[before]).toBe(1)
+    const receiver = peer.sockets[before]
+    receiver?.pause()
+    const total = 64 * 1024 * 1024
+    const delivered = async () => (await emulator?.stats())?.link?.upBytes ?? 0
+    socket.write(Buffer.alloc(total))
+    // Kernel buffers fill, then nothing moves.
+    let last = -1
+    const standsStill = async () => last === (last = await delivered())
+    await expect.poll(standsStill, { interval: 300, timeout: 10_000 }).toBe(true)
+    expect(last).toBeLessThan(total / 2)
+    expect(socket.writableLength).toBeGreaterThan(0)
+    receiver?.resume()
+    await expect.poll(delivered, { timeout: 20_000 }).toBe(total + 1)
+    socket.destroy()
+  })
+})
+
+describe('a link under control', { retry: 2 }, () => {
+  it('changes while it is in use', async () => {
+    const port = await link({ rttMs: 4 })
+    expectRoundTrip(await roundTripMs(port), 4)
+    await emulator?.set('link', { rttMs: 40, upMbps: 10 })
+    expectRoundTrip(await roundTripMs(port, 8), 40)
+    expectRate(await uploadMbps(port, 300_000, 40), 10)
+  })
+
+  it('that is cut lets nothing pass, and everything after it is restored', async () => {
+    const port = await link({ rttMs: 4 })
+    const socket = await connect(port)
+    socket.write('e')
+    await once(socket, 'data')
+    await emulator?.cut('link')
+    let heard = ''
+    socket.on('data', (data: Buffer) => {
+      heard += data.toString()
+    })
+    socket.write('one')
+    const late = await connect(port)
+    late.write('e')
+    await sleep(150)
+    expect(heard).toBe('')
+    await emulator?.restore('link')
+    await once(late, 'data')
+    await expect.poll(() => heard).toBe('one')
+    socket.destroy()
+    late.destroy()
+  })
+
+  it('that is cut by resetting ends what is open and what comes', async () => {
+    const port = await link({ rttMs: 4 })
+    const socket = await connect(port)
+    socket.write('e')
+    await once(socket, 'data')
+    await Promise.all([
+      expect(once(socket, 'data')).rejects.toThrow(/ECONNRESET/),
+      emulator?.cut('link', 'reset'),
+    ])
+    await expect(firstWords(port)).rejects.toThrow(/ECONNRESET/)
+    await emulator?.restore('link')
+    expectRoundTrip(await roundTripMs(port, 5), 4)
+  })
+
+  it('is refused with a reason when it is told nonsense', async () => {
+    await link({})
+    await expect(emulator?.set('link', { rttMs: -1 })).rejects.toThrow(/rttMs/)
+    await expect(emulator?.cut('lnik')).rejects.toThrow(/unknown link lnik; known: link/)
+    const twice = [1, 2].map(() => ({ ...FREE, name: 'a', target: { host: '127.0.0.1', port: 1 } }))
+    await expect(startLinkEmulator(twice)).rejects.toThrow(/two links are called a/)
+    const taken = [{ ...FREE, name: 'a', listenPort: peer.port, target: { host: '127.0.0.1', port: 1 } }]
+    await expect(startLinkEmulator(taken)).rejects.toThrow(/link a cannot listen on .*EADDRINUSE/)
+  })
+})
+
+describe('the emulator as a process', { retry: 2 }, () => {
+  it('delays, is controlled, and ends', async () => {
+    const target = { host: '127.0.0.1', port: peer.port }
+    emulator = await startLinkEmulatorProcess(
+      (options) => startProcess({ ...options, log }),
+      [{ name: 'device>edge', target, rttMs: 20, upMbps: 10, downMbps: null }],
+    )
+    const port = emulator.ports['device>edge'] ?? 0
+    expectRoundTrip(await roundTripMs(port), 20)
+    expectRate(await uploadMbps(port, 300_000, 20), 10)
+    await emulator.set('device>edge', { rttMs: 5 })
+    expectRoundTrip(await roundTripMs(port), 5)
+    await emulator.cut('device>edge', 'reset')
+    await expect(firstWords(port)).rejects.toThrow(/ECONNRESET/)
+    await emulator.restore('device>edge')
+    expect((await emulator.stats())['device>edge']).toMatchObject({ cut: null, settings: { rttMs: 5 } })
+    await expect(emulator.restore('moon')).rejects.toThrow(/unknown link moon/)
+    await emulator.close()
+    await expect(connect(port)).rejects.toThrow(/ECONNREFUSED/)
+    await expect(emulator.stats()).rejects.toThrow(/the link emulator is gone/)
+  })
+
+  it('says what is wrong with its links', async () => {
+    const starting = startLinkEmulatorProcess(
+      (options) => startProcess({ ...options, log }),
+      [{ ...FREE, name: 'a', target: { host: '127.0.0.1', port: 0 } }],
+    )
+    await expect(starting).rejects.toThrow(/link emulator ended with code 1[\s\S]*target/)
+  })
+})

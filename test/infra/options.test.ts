@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest'
+import { HELP, parseStartOptions } from '../../infra/options.ts'
+import { choosePorts } from '../../infra/ports.ts'
+import { listen } from '../../shared/http/listen.ts'
+
+describe('the options of npm start', () => {
+  it('have defaults', () => {
+    expect(parseStartOptions([])).toMatchObject({
+      model: undefined,
+      once: false,
+      portBase: 8080,
+      network: undefined,
+    })
+  })
+
+  it('are all read, and all in the help', () => {
+    const args = [
+      'm.onnx',
+      '--once',
+      '--report',
+      'r.json',
+      '--testbed',
+      't.json',
+      '--network',
+      '4g',
+      '--port-base',
+      '0',
+      '--shapes',
+      'x:1x2',
+    ]
+    expect(parseStartOptions(args)).toEqual({
+      model: 'm.onnx',
+      once: true,
+      report: 'r.json',
+      testbed: 't.json',
+      network: '4g',
+      portBase: 0,
+      inputShapes: { x: [1, 2] },
+    })
+    for (const arg of args.filter((text) => text.startsWith('--'))) expect(HELP).toContain(arg)
+    expect(parseStartOptions(['--help'])).toBe('help')
+  })
+
+  it.each([
+    [['--network', '5g'], /--network must be one of 3g, 4g, wifi, wired, got: 5g/],
+    [['--port-base', 'x'], /--port-base must be/],
+    [['a.onnx', 'b.onnx'], /one model at a time/],
+    [['--wrong'], /--wrong/],
+  ])('%j are refused', (args, message) => {
+    expect(() => parseStartOptions(args)).toThrow(message)
+  })
+})
+
+describe('ports', () => {
+  it('follow from the base', async () => {
+    const { benchmark, planner, inference } = await choosePorts(39_170, 3)
+    expect([benchmark, planner, ...inference]).toEqual([39_171, 39_172, 39_180, 39_181, 39_182])
+  })
+
+  it('are any free ones, all different, with base 0', async () => {
+    const { benchmark, planner, inference } = await choosePorts(0, 3)
+    expect(new Set([benchmark, planner, ...inference]).size).toBe(5)
+  })
+
+  it('that are taken are named, with the way out', async () => {
+    const taken = await listen((_req, res) => res.end(), 39_271, '127.0.0.1')
+    await expect(choosePorts(39_270, 1)).rejects.toThrow(/port 39271 in use.*--port-base/)
+    await taken.close()
+  })
+})

@@ -1,0 +1,145 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { nodeArguments } from '../../../infra/processes/entry.ts'
+import { ProcessGroup } from '../../../infra/processes/group.ts'
+import { type Exit, ManagedProcess, startProcess } from '../../../infra/processes/process.ts'
+import { createLog } from '../../../shared/log.ts'
+import { isAlive } from './support.ts'
+
+const log = createLog('test', 'silent')
+const entry = new URL('./entries/service.ts', import.meta.url)
+const gone = (pid: number | undefined) =>
+  expect.poll(() => pid !== undefined && isAlive(pid), { timeout: 10_000 }).toBe(false)
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'scission-processes-'))
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe('a started process', () => {
+  it('is ready when it says so, prints to the log file by name, and is gone when stopped', async () => {
+    const logFile = path.join(folder, 'logs', 'services.log')
+    const service = await startProcess({ name: 'planner', entry, args: ['plain'], log, logFile })
+    expect(service.url).toBe('http://127.0.0.1:1')
+    expect(isAlive(service.pid ?? 0)).toBe(true)
+
+    const exit = await service.stop()
+    expect(exit).toMatchObject({ expected: true })
+    expect(isAlive(service.pid ?? 0)).toBe(false)
+    await expect.poll(() => readFileSync(logFile, 'utf8')).toBe('planner | behaviour: plain\n')
+    // Again is harmless.
+    await service.stop()
+  })
+
+  it('gets the environment it is given beside our own', async () => {
+    const service = await startProcess({ name: 'x', entry, env: { NODE_OPTIONS: '--no-warnings' }, log })
+    await service.stop()
+    const failing = startProcess({ name: 'x', entry, env: { NODE_OPTIONS: '--no-such-option' }, log })
+    await expect(failing).rejects.toThrow(/--no-such-option/)
+  })
+
+  it('that ends before it is ready is an error with its code and last lines', async () => {
+    const starting = startProcess({ name: 'edge', entry, args: ['crash-before-ready'], log })
+    await expect(starting).rejects.toThrow(
+      /edge ended with code 3 before it was ready[\s\S]*the reason it died/,
+    )
+  })
+
+  it('that stays silent is stopped and is an error', async () => {
+    const silent = new ManagedProcess({ name: 'edge', entry, args: ['silent'], log, readyTimeoutMs: 1500 })
+    await expect(silent.whenReady()).rejects.toThrow(/edge was not ready after 1500 ms/)
+    expect(isAlive(silent.pid ?? 0)).toBe(false)
+  })
+
+  it('that crashes later is reported once, with its last lines', async () => {
+    const exits: Exit[] = []
+    const service = await startProcess({
+      name: 'edge',
+      entry,
+      args: ['crash-when-told'],
+      log,
+      onExit: (exit) => exits.push(exit),
+    })
+    service.send({ crash: true })
+    const exit = await service.exited
+    expect(exits).toEqual([exit])
+    expect(exit).toMatchObject({ code: 1, expected: false })
+    expect(exit.lastLines.join('\n')).toMatch(/told to crash[\s\S]*as told/)
+  })
+
+  it('that ignores SIGTERM is killed after the grace', async () => {
+    const args = ['ignores-sigterm']
+    const service = await startProcess({ name: 'edge', entry, args, log, stopGraceMs: 300 })
+    const exit = await service.stop()
+    expect(exit).toMatchObject({ signal: 'SIGKILL', expected: true })
+    expect(exit.lastLines).toContain('SIGTERM ignored')
+  })
+
+  it.skipIf(process.platform === 'win32')('takes with it what it started itself', async () => {
+    const service = new ManagedProcess({ name: 'edge', entry, args: ['has-a-child'], log })
+    let grandchild = 0
+    service.onMessage((message) => {
+      const told = z.object({ grandchild: z.number() }).safeParse(message)
+      if (told.success) grandchild = told.data.grandchild
+    })
+    await service.whenReady()
+    expect(isAlive(grandchild)).toBe(true)
+    process.kill(service.pid ?? 0, 'SIGKILL')
+    await service.exited
+    await gone(grandchild)
+  })
+})
+
+describe('a group of processes', () => {
+  it('is stopped in reverse order, all of it', async () => {
+    const group = new ProcessGroup(log)
+    const stopped: string[] = []
+    group.add({ name: 'redis', stop: async () => stopped.push('redis') })
+    const started = [
+      await group.start({ name: 'planner', entry, args: ['reports-order'] }),
+      await group.start({ name: 'device', entry, args: ['reports-order'] }),
+    ]
+    for (const { name, exited } of started) void exited.then(() => stopped.push(name))
+    await group.stopAll()
+    expect(stopped).toEqual(['device', 'planner', 'redis'])
+    for (const { pid } of started) expect(isAlive(pid ?? 0)).toBe(false)
+  })
+
+  it('stops what is still starting, and starts nothing more', async () => {
+    const group = new ProcessGroup(log)
+    const starting = group.start({ name: 'slow', entry, args: ['silent'] })
+    const failed = expect(starting).rejects.toThrow(/slow was ended by SIGTERM before it was ready/)
+    await group.stopAll()
+    await failed
+    await expect(group.start({ name: 'late', entry })).rejects.toThrow(/late is not started/)
+  })
+
+  it('stops the rest when one cannot be stopped', async () => {
+    const group = new ProcessGroup(log)
+    const service = await group.start({ name: 'device', entry })
+    group.add({ name: 'stubborn', stop: () => Promise.reject(new Error('no')) })
+    await group.stopAll()
+    expect(isAlive(service.pid ?? 0)).toBe(false)
+  })
+
+  it('leaves nothing behind when its parent is killed with SIGKILL', async () => {
+    const parent = spawn(process.execPath, nodeArguments(new URL('./entries/parent.ts', import.meta.url)), {
+      cwd: fileURLToPath(new URL('../../..', import.meta.url)),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [line] = (await once(createInterface({ input: parent.stdout }), 'line')) as [string]
+    const pids = z.array(z.number()).parse(JSON.parse(line))
+    expect(pids).toHaveLength(3)
+    for (const pid of pids) expect(isAlive(pid)).toBe(true)
+    parent.kill('SIGKILL')
+    for (const pid of pids) await gone(pid)
+  })
+})

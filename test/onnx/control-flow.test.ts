@@ -1,0 +1,208 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { create } from '@bufbuild/protobuf'
+import { describe, expect, it } from 'vitest'
+import { setReference } from '../../shared/onnx/external-data.ts'
+import {
+  FunctionProtoSchema,
+  OperatorSetIdProtoSchema,
+  TensorProtoSchema,
+} from '../../shared/onnx/proto/onnx_pb.ts'
+import { DataType, floats, graph, ints, model, node, value } from './support/build.ts'
+import { analysed, fileOf } from './support/models.ts'
+import { difference, inputsOf, operators, piecewise, runPieces } from './support/run.ts'
+
+const x = (shape: readonly number[] = [2, 3]) => value('x', shape)
+const y = value('y', undefined)
+
+describe('control flow', () => {
+  const branch = (name: string, op: string, other: string) =>
+    graph({ nodes: [node(op, ['h', other], [`${name}:out`])], outputs: [value(`${name}:out`, [2, 3])] }, name)
+
+  it('is one layer, and what its bodies capture counts as its input', async () => {
+    const analysis = await piecewise(
+      model({
+        nodes: [
+          node('Relu', ['x'], ['h']),
+          node('Neg', ['x'], ['k']),
+          node('If', ['flag'], ['z'], {
+            then_branch: branch('then', 'Add', 'k'),
+            else_branch: branch('else', 'Mul', 'c'),
+          }),
+          node('Abs', ['z'], ['y']),
+        ],
+        inputs: [x(), value('flag', [], DataType.BOOL)],
+        outputs: [y],
+        constants: [floats('c', [3])],
+      }),
+    )
+    expect(operators(analysis)).toEqual(['Relu', 'Neg', 'If', 'Abs'])
+    expect(analysis.structure.layers[2]?.inputs.toSorted()).toEqual(['flag', 'h', 'k'])
+    expect(analysis.structure.layers[2]?.weightBytes).toBe(12)
+  })
+
+  it('is replaced by the branch it takes where the condition is a constant', async () => {
+    const analysis = await piecewise(
+      model({
+        nodes: [
+          node('Relu', ['x'], ['h']),
+          node('Neg', ['x'], ['k']),
+          node('Shape', ['x'], ['shape']),
+          node('Gather', ['shape', 'one'], ['width']),
+          node('Equal', ['width', 'three'], ['flag']),
+          node('If', ['flag'], ['z'], {
+            then_branch: branch('then', 'Add', 'k'),
+            else_branch: branch('else', 'Mul', 'k'),
+          }),
+          node('Abs', ['z'], ['y']),
+        ],
+        inputs: [x()],
+        outputs: [y],
+        constants: [ints('one', [1], []), ints('three', [3], [])],
+      }),
+    )
+    expect(operators(analysis)).toEqual(['Relu', 'Neg', 'Add', 'Abs'])
+  })
+
+  it('keeps local names local, even where they hide outer ones', async () => {
+    const body = graph({
+      nodes: [node('Add', ['state', 'h'], ['next']), node('Identity', ['go'], ['go_on'])],
+      inputs: [value('i', [], DataType.INT64), value('go', [], DataType.BOOL), value('state', [2, 3])],
+      outputs: [value('go_on', [], DataType.BOOL), value('next', [2, 3])],
+    })
+    const analysis = await piecewise(
+      model({
+        nodes: [
+          node('Relu', ['x'], ['h']),
+          node('Loop', ['count', '', 'x'], ['z'], { body }),
+          node('Neg', ['z'], ['y']),
+        ],
+        inputs: [x()],
+        outputs: [y],
+        constants: [ints('count', [3], [])],
+      }),
+    )
+    expect(operators(analysis)).toEqual(['Relu', 'Loop', 'Neg'])
+    expect(analysis.structure.layers[1]?.inputs.toSorted()).toEqual(['h', 'x'])
+  })
+
+  it('may hold large constants, which stay in the original file', async () => {
+    const holding = (name: string, factor: number) =>
+      graph({
+        nodes: [
+          node('Constant', [], [`${name}:w`], { value: floats('', [100, 50], [factor]) }),
+          node('MatMul', ['h', `${name}:w`], [`${name}:out`]),
+        ],
+        outputs: [value(`${name}:out`, [1, 50])],
+      })
+    const analysis = await piecewise(
+      model({
+        nodes: [
+          node('Relu', ['x'], ['h']),
+          node('If', ['flag'], ['y'], { then_branch: holding('then', 1), else_branch: holding('else', 2) }),
+        ],
+        inputs: [x([1, 100]), value('flag', [], DataType.BOOL)],
+        outputs: [y],
+      }),
+    )
+    expect(analysis.structure.layers[1]?.weightBytes).toBe(2 * 20_000)
+    expect(fs.statSync(path.join(analysis.dir, 'piece-1-2.onnx')).size).toBeLessThan(2000)
+  })
+})
+
+describe('sequences', () => {
+  it('are inside layers, together with what lies between their makers and their readers', async () => {
+    const analysis = await piecewise(
+      model({
+        nodes: [
+          node('Relu', ['x'], ['h']),
+          node('SplitToSequence', ['h', 'ones'], ['parts'], { axis: 0, keepdims: 1 }),
+          node('SequenceAt', ['parts', 'zero'], ['first']),
+          node('Neg', ['first'], ['negated']),
+          node('SequenceInsert', ['parts', 'negated'], ['more']),
+          node('ConcatFromSequence', ['more'], ['all'], { axis: 0 }),
+          node('Abs', ['all'], ['y']),
+        ],
+        inputs: [x()],
+        outputs: [y],
+        constants: [ints('ones', [1, 1]), ints('zero', [0], [])],
+      }),
+    )
+    expect(operators(analysis)).toEqual(['Relu', 'scission::Sequence_0', 'Abs'])
+    expect(analysis.structure.layers[1]).toMatchObject({
+      inputs: ['h'],
+      outputs: [{ name: 'all' }],
+      macs: null,
+    })
+  })
+
+  it('that have nothing to do with each other are layers of their own', async () => {
+    const around = (name: string, from: string, to: string) => [
+      node('SequenceConstruct', [from, from], [`${name}s`]),
+      node('ConcatFromSequence', [`${name}s`], [to], { axis: 0 }),
+    ]
+    const analysis = await piecewise(
+      model({
+        nodes: [...around('a', 'x', 'h'), node('Relu', ['h'], ['k']), ...around('b', 'k', 'y')],
+        inputs: [x()],
+        outputs: [y],
+      }),
+    )
+    expect(operators(analysis)).toEqual(['scission::Sequence_0', 'Relu', 'scission::Sequence_1'])
+    expect(analysis.structure.outputs[0]).toMatchObject({ shape: [-1, 3], bytes: 8 * 3 * 4 })
+  })
+})
+
+describe('functions and external files', () => {
+  it('go along into the pieces that use them', async () => {
+    const given = model({
+      nodes: [
+        node('Twice', ['x'], ['h'], {}, { domain: 'test' }),
+        node('Relu', ['h'], ['k']),
+        node('Twice', ['k'], ['y'], {}, { domain: 'test' }),
+      ],
+      inputs: [x()],
+      outputs: [y],
+    })
+    given.opsetImport.push(create(OperatorSetIdProtoSchema, { domain: 'test', version: 1n }))
+    given.functions = [
+      create(FunctionProtoSchema, {
+        name: 'Twice',
+        domain: 'test',
+        input: ['a'],
+        output: ['b'],
+        node: [node('Add', ['a', 'a'], ['b'])],
+        opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: 17n })],
+      }),
+    ]
+    expect(operators(await piecewise(given))).toEqual(['test::Twice', 'Relu', 'test::Twice'])
+  })
+
+  it('hold weights that pieces point at where they are', async () => {
+    const weights = floats('w', [100, 20])
+    const small = floats('b', [20])
+    const dir = fileOf(new Uint8Array([0])).dir
+    fs.writeFileSync(
+      path.join(dir, 'weights.bin'),
+      Buffer.concat([Buffer.alloc(64), weights.rawData, small.rawData]),
+    )
+    const outside = [weights, small].map((tensor, i) => {
+      const { name, dims, dataType } = tensor
+      const moved = create(TensorProtoSchema, { name, dims, dataType })
+      setReference(moved, 'weights.bin', i === 0 ? 64 : 64 + 8000, tensor.rawData.length)
+      return moved
+    })
+    const words = {
+      nodes: [node('MatMul', ['x', 'w'], ['h']), node('Add', ['h', 'b'], ['y'])],
+      inputs: [x([1, 100])],
+      outputs: [y],
+    }
+    const inside = await piecewise(model({ ...words, constants: [weights, small] }))
+    const at = fileOf(model({ ...words, constants: outside }))
+    fs.copyFileSync(path.join(dir, 'weights.bin'), path.join(at.dir, 'weights.bin'))
+    const analysis = await analysed(at)
+    const inputs = inputsOf(analysis)
+    const got = await runPieces(analysis, [1], inputs, 'all')
+    expect(difference(got, await runPieces(inside, [1], inputs, 'all'))).toBe(0)
+  })
+})

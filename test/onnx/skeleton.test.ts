@@ -1,0 +1,144 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { create, toBinary } from '@bufbuild/protobuf'
+import { describe, expect, it } from 'vitest'
+import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../../shared/onnx/skeleton.ts'
+import { isExternal, referenceOf } from '../../shared/onnx/external-data.ts'
+import { ModelProtoSchema, TensorProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
+import { rawBytes } from '../../shared/onnx/tensor-data.ts'
+import { DataType, encode, floats, graph, model, node, value } from './support/build.ts'
+import { fileOf } from './support/models.ts'
+
+describe('the skeleton of a model', () => {
+  it('leaves large payloads in the file and says exactly where they are', () => {
+    const weights = floats('w', [300, 4])
+    const at = fileOf(
+      model({
+        nodes: [node('MatMul', ['x', 'w'], ['y'])],
+        inputs: [value('x', [1, 300])],
+        outputs: [value('y', undefined)],
+        constants: [weights, floats('small', [2])],
+      }),
+    )
+    const { model: skeleton } = readSkeleton(path.join(at.dir, at.file))
+    const [large, small] = skeleton.graph?.initializer ?? []
+    expect(large && isExternal(large)).toBe(true)
+    expect(small && isExternal(small)).toBe(false)
+    const { location, offset, length } = referenceOf(large!)
+    expect(location).toBe('model.onnx')
+    const bytes = fs.readFileSync(path.join(at.dir, at.file)).subarray(offset, offset + (length ?? 0))
+    expect(Buffer.from(weights.rawData).equals(bytes)).toBe(true)
+  })
+
+  it('points at packed float_data and double_data too, whose bytes are the raw layout', () => {
+    const given = Array.from({ length: 400 }, (_, i) => i / 8)
+    const at = fileOf(
+      model({
+        nodes: [node('Add', ['x', 'f'], ['y'])],
+        inputs: [value('x', [400])],
+        outputs: [value('y', undefined)],
+        constants: [
+          create(TensorProtoSchema, { name: 'f', dataType: DataType.FLOAT, dims: [400n], floatData: given }),
+          create(TensorProtoSchema, {
+            name: 'd',
+            dataType: DataType.DOUBLE,
+            dims: [400n],
+            doubleData: given,
+          }),
+        ],
+      }),
+    )
+    const tensors = readSkeleton(path.join(at.dir, at.file)).model.graph?.initializer ?? []
+    expect(tensors.map(isExternal)).toEqual([true, true])
+    expect([...new Float32Array(rawBytes(tensors[0]!, at.dir).buffer)]).toEqual(given)
+    expect([...new Float64Array(rawBytes(tensors[1]!, at.dir).buffer)]).toEqual(given)
+  })
+
+  it('reads large variable-length integers back from the file, negative ones and half precision included', () => {
+    const count = 40_000
+    const integers = Array.from({ length: count }, (_, i) => (i % 2 ? -i : i * 1000))
+    const halves = Array.from({ length: count }, (_, i) => i % 65536)
+    const wide = Array.from({ length: count }, (_, i) => BigInt(i) * -(2n ** 40n))
+    const at = fileOf(
+      model({
+        nodes: [node('Identity', ['x'], ['y'])],
+        inputs: [value('x', [1])],
+        outputs: [value('y', undefined)],
+        constants: [
+          create(TensorProtoSchema, {
+            name: 'i',
+            dataType: DataType.INT32,
+            dims: [40000n],
+            int32Data: integers,
+          }),
+          create(TensorProtoSchema, {
+            name: 'h',
+            dataType: DataType.FLOAT16,
+            dims: [40000n],
+            int32Data: halves,
+          }),
+          create(TensorProtoSchema, { name: 'w', dataType: DataType.INT64, dims: [40000n], int64Data: wide }),
+        ],
+      }),
+    )
+    const tensors = readSkeleton(path.join(at.dir, at.file)).model.graph?.initializer ?? []
+    expect(tensors.map(isExternal)).toEqual([true, true, true])
+    expect([...new Int32Array(rawBytes(tensors[0]!, at.dir).buffer)]).toEqual(integers)
+    expect([...new Uint16Array(rawBytes(tensors[1]!, at.dir).buffer)]).toEqual(halves)
+    expect([...new BigInt64Array(rawBytes(tensors[2]!, at.dir).buffer)]).toEqual(wide)
+  })
+
+  it('finds payloads in Constant nodes and inside control-flow bodies', () => {
+    const body = (name: string, bias: number) =>
+      graph({
+        nodes: [
+          node('Constant', [], [`${name}/c`], { value: floats('', [1024], [bias]) }),
+          node('Add', ['x', `${name}/c`], [`${name}/y`]),
+        ],
+        outputs: [value(`${name}/y`, [1024])],
+      })
+    const at = fileOf(
+      model({
+        nodes: [
+          node('Constant', [], ['c'], { value: floats('', [1024]) }),
+          node('If', ['flag'], ['z'], { then_branch: body('then', 1), else_branch: body('else', 2) }),
+          node('Add', ['z', 'c'], ['y']),
+        ],
+        inputs: [value('x', [1024]), value('flag', [], DataType.BOOL)],
+        outputs: [value('y', undefined)],
+      }),
+    )
+    const { model: skeleton, fileBytes } = readSkeleton(path.join(at.dir, at.file))
+    expect(fileBytes).toBeGreaterThan(3 * 4096)
+    expect(toBinary(ModelProtoSchema, skeleton).length).toBeLessThan(2048)
+  })
+
+  it('keeps fields that this program does not know', () => {
+    const known = encode(
+      model({
+        nodes: [node('MatMul', ['x', 'w'], ['y'])],
+        inputs: [value('x', [1, 300])],
+        outputs: [value('y', undefined)],
+        constants: [floats('w', [300, 4])],
+      }),
+    )
+    // Field 100 of ModelProto, length-delimited.
+    const extra = [0xa2, 0x06, 3, 7, 8, 9]
+    const at = fileOf(Uint8Array.from([...known, ...extra]))
+    const { model: skeleton } = readSkeleton(path.join(at.dir, at.file))
+    expect([...toBinary(ModelProtoSchema, skeleton)].slice(-extra.length)).toEqual(extra)
+  })
+
+  it('holds nothing larger than the limit in memory, whatever the weights', () => {
+    const at = fileOf(
+      model({
+        nodes: [node('MatMul', ['x', 'w'], ['y'])],
+        inputs: [value('x', [1, 1000])],
+        outputs: [value('y', undefined)],
+        constants: [floats('w', [1000, 500])],
+      }),
+    )
+    const { model: skeleton } = readSkeleton(path.join(at.dir, at.file))
+    expect(toBinary(ModelProtoSchema, skeleton).length).toBeLessThan(INLINE_PAYLOAD_BYTES)
+  })
+})

@@ -1,0 +1,276 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { createPlannerClient } from '../../shared/client/planner.ts'
+import { PLANNER_SETTINGS, readConfig } from '../../shared/config.ts'
+import { type Listening, listen } from '../../shared/http/listen.ts'
+import { createLog } from '../../shared/log.ts'
+import { workerConnection } from '../../shared/redis/queue-options.ts'
+import { linkId, openState, type State, structureId } from '../../shared/state.ts'
+import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
+import {
+  exampleLink,
+  exampleModel,
+  exampleProfile,
+  exampleResource,
+  exampleStructure,
+} from '../support/fixtures.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+
+const log = createLog('test', 'silent')
+let redis: TestRedis
+let state: State
+let planner: PlannerService
+let listening: Listening
+
+/** A resource that answers its deployments as told, and remembers what it was asked. */
+async function fakeResource(
+  name: string,
+  status = 200,
+): Promise<{ calls: string[]; close: () => Promise<void> }> {
+  const calls: string[] = []
+  const server = await listen(
+    (req, res) => {
+      calls.push(`${req.method} ${req.url}`)
+      req.resume()
+      res.writeHead(status, { 'Content-Type': 'application/json' })
+      res.end(
+        status === 200
+          ? '{}'
+          : JSON.stringify({ error: { code: 'invalidModel', message: `${name} cannot load it` } }),
+      )
+    },
+    0,
+    '127.0.0.1',
+  )
+  await state.resources.put(name, exampleResource(name, { url: server.url }))
+  return { calls, close: server.close }
+}
+
+beforeAll(async () => {
+  redis = await startTestRedis()
+  state = openState(workerConnection(redis.url, log))
+})
+afterAll(async () => {
+  state.redis.disconnect()
+  await redis.close()
+})
+
+beforeEach(async () => {
+  await state.redis.flushall()
+  await state.models.put(exampleModel().id, exampleModel())
+  await state.structures.put(structureId(exampleModel().id, exampleStructure().shapesKey), exampleStructure())
+  for (const [name, layerMs] of [
+    ['device', [10, 10, 10, 10]],
+    ['edge', [4, 4, 4, 4]],
+    ['cloud', [1, 1, 1, 1]],
+  ] as const) {
+    await state.resources.put(name, exampleResource(name))
+    const profile = exampleProfile(name, [...layerMs])
+    await state.profiles.put(profile.id, profile)
+  }
+  for (const [from, to] of [
+    ['device', 'edge'],
+    ['device', 'cloud'],
+    ['edge', 'cloud'],
+  ] as const) {
+    await state.links.put(linkId(from, to), exampleLink(from, to))
+  }
+  planner = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: redis.url }), log)
+  listening = await listen(planner.app, 0, '127.0.0.1')
+  await vi.waitFor(async () => expect((await fetch(`${listening.url}/readyz`)).status).toBe(200))
+})
+afterEach(async () => {
+  await listening.close()
+  await planner.close()
+})
+
+const get = async (path: string) => {
+  const response = await fetch(listening.url + path)
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+}
+
+describe('plans', () => {
+  it('are ranked, with every machine alone beside them and a reason', async () => {
+    const answer = await createPlannerClient(listening.url).plans({ model: 'chain' })
+    // 4 ms in the cloud + 1 ms round trip + 1000 B up and 40 B back at 1 kB/ms.
+    expect(answer.plans[0]?.stages.map((stage) => stage.resource)).toEqual(['cloud'])
+    expect(answer.plans[0]?.predictedMs).toBeCloseTo(4 + 1 + 1 + 0.04, 6)
+    expect(new Set(answer.native.map((plan) => plan.stages[0]?.resource))).toEqual(
+      new Set(['cloud', 'device', 'edge']),
+    )
+    expect(answer.why).toMatch(/cloud/)
+    const predicted = answer.plans.map((plan) => plan.predictedMs)
+    expect(predicted).toEqual([...predicted].sort((a, b) => a - b))
+  })
+
+  it('keep the first layers on the device and use two machines when asked', async () => {
+    const { body } = await get('/v1/plans?model=chain&firstLayersOnDevice=1&minStages=2&top=1')
+    const plan = (body.plans as { stages: { resource: string; to: number }[] }[])[0]
+    expect(plan?.stages[0]).toMatchObject({ resource: 'device' })
+    expect(plan?.stages.length).toBe(2)
+  })
+
+  it('use a network preset as a what-if and say so', async () => {
+    const { body } = await get('/v1/plans?model=chain&network=3g')
+    expect((body.plans as { stages: { resource: string }[] }[])[0]?.stages[0]?.resource).toBe('device')
+    expect(body.emulated).toBe(true)
+    expect(String(body.notes)).toMatch(/what-if/)
+  })
+
+  it('leave out a machine whose heartbeat stopped, with the reason', async () => {
+    await state.resources.put(
+      'cloud',
+      exampleResource('cloud', { heartbeatAt: new Date(Date.now() - 60_000).toISOString() }),
+    )
+    await vi.waitFor(async () => {
+      const { body } = await get('/v1/plans?model=chain')
+      expect(body.leftOut).toEqual([
+        expect.objectContaining({
+          resource: 'cloud',
+          reason: expect.stringMatching(/no heartbeat/) as string,
+        }),
+      ])
+    })
+  })
+
+  it('follow a changed link without being asked to look', async () => {
+    await state.links.put(linkId('device', 'cloud'), exampleLink('device', 'cloud', { rttMs: 1000 }))
+    await vi.waitFor(async () => {
+      const { body } = await get('/v1/plans?model=chain&top=1')
+      expect((body.plans as { stages: { resource: string }[] }[])[0]?.stages[0]?.resource).not.toBe('cloud')
+    })
+  })
+
+  it.each([
+    ['/v1/plans?model=nothing', 404, 'notFound', /unknown model "nothing"; known: chain/],
+    ['/v1/plans?model=chain&top=0', 400, 'badRequest', /top/],
+    ['/v1/plans?model=chain&nonsense=1', 400, 'badRequest', /nonsense/],
+    ['/v1/plans?model=chain&mustUseTiers=moon', 404, 'notFound', /moon/],
+    ['/v1/plans?model=chain&firstLayersOnDevice=99', 400, 'badRequest', /firstLayersOnDevice/],
+    ['/v1/plans?model=chain&mustUseTiers=edge&mustNotUseTiers=edge', 422, 'infeasible', /edge/],
+    ['/v1/plans?model=chain&shapes=x:9x9', 400, 'badRequest', /x/],
+  ])('%s is refused with %i %s', async (path, status, code, message) => {
+    const answer = await get(path)
+    expect(answer.status).toBe(status)
+    const error = answer.body.error as { code: string; message: string }
+    expect(error.code).toBe(code)
+    expect(error.message).toMatch(message)
+  })
+})
+
+describe('links', () => {
+  it('can be overridden, and the plans follow', async () => {
+    const client = createPlannerClient(listening.url)
+    const response = await fetch(`${listening.url}/v1/links/device/cloud`, {
+      method: 'PUT',
+      body: JSON.stringify({ rttMs: 500, bandwidthMbps: 1 }),
+    })
+    expect(response.status).toBe(200)
+    const links = await client.links()
+    expect(links.find((link) => link.to === 'cloud' && link.from === 'device')).toMatchObject({
+      rttMs: 500,
+      source: 'override',
+      returnBandwidthMbps: 1,
+    })
+    const removed = await fetch(`${listening.url}/v1/links/device/cloud`, { method: 'DELETE' })
+    expect(removed.status).toBe(204)
+    expect((await client.links()).length).toBe(2)
+  })
+
+  it('between unknown resources are refused', async () => {
+    const response = await fetch(`${listening.url}/v1/links/device/moon`, {
+      method: 'PUT',
+      body: '{"rttMs":1,"bandwidthMbps":1}',
+    })
+    expect(response.status).toBe(404)
+  })
+})
+
+describe('deployments', () => {
+  const bestPlan = async (query: string) => {
+    const { body } = await get(`/v1/plans?model=chain&top=1&${query}`)
+    return (body.plans as { id: string }[])[0]?.id ?? ''
+  }
+  const post = async (plan: string, name?: string) => {
+    const response = await fetch(`${listening.url}/v1/deployments`, {
+      method: 'POST',
+      body: JSON.stringify({ plan, name }),
+    })
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (await response.json()) as { id: string },
+    }
+  }
+
+  it('become ready once every machine on the path is, and are taken away from all of them', async () => {
+    const fakes = await Promise.all(['device', 'edge', 'cloud'].map((name) => fakeResource(name)))
+    const created = await post(await bestPlan('firstLayersOnDevice=1&minStages=2'), 'mine')
+    expect(created.status).toBe(202)
+    expect(created.headers.get('location')).toBe('/v1/deployments/mine')
+    await vi.waitFor(async () =>
+      expect((await get('/v1/deployments/mine')).body).toMatchObject({ state: 'ready' }),
+    )
+    expect(fakes[0]?.calls).toEqual(['PUT /v1/deployments/mine'])
+    await fetch(`${listening.url}/v1/deployments/mine`, { method: 'DELETE' })
+    expect(fakes[0]?.calls).toEqual(['PUT /v1/deployments/mine', 'DELETE /v1/deployments/mine'])
+    expect((await get('/v1/deployments/mine')).status).toBe(404)
+    await Promise.all(fakes.map((fake) => fake.close()))
+  })
+
+  it('enter at the source even when it runs nothing', async () => {
+    const fakes = await Promise.all(['device', 'edge', 'cloud'].map((name) => fakeResource(name)))
+    const { body } = await post(await bestPlan('mustUseTiers=cloud&maxStages=1'))
+    expect(body).toMatchObject({
+      entry: { resource: 'device' },
+      hops: [
+        { resource: 'device', from: 0, to: 0 },
+        { resource: 'cloud', from: 0, to: 4 },
+      ],
+    })
+    await vi.waitFor(async () =>
+      expect((await get(`/v1/deployments/${body.id}`)).body).toMatchObject({ state: 'ready' }),
+    )
+    await Promise.all(fakes.map((fake) => fake.close()))
+  })
+
+  it('fail with the machine and its reason, and release what the others loaded', async () => {
+    const device = await fakeResource('device')
+    const cloud = await fakeResource('cloud', 422)
+    const { body } = await post(await bestPlan('mustUseTiers=device,cloud&mustNotUseTiers=edge'))
+    await vi.waitFor(async () => {
+      expect((await get(`/v1/deployments/${body.id}`)).body).toMatchObject({
+        state: 'failed',
+        error: expect.stringMatching(/cloud: cloud cannot load it/) as string,
+      })
+    })
+    await vi.waitFor(() => expect(device.calls.at(-1)).toMatch(/^DELETE/))
+    await Promise.all([device.close(), cloud.close()])
+  })
+
+  it('of unknown plans are refused', async () => {
+    for (const plan of ['nonsense', `${'b'.repeat(64)}.${exampleStructure().shapesKey}.device.device_0-4`]) {
+      const { status, body } = await post(plan)
+      expect(status).toBe(404)
+      expect(body).toMatchObject({ error: { code: 'notFound' } })
+    }
+  })
+})
+
+describe('when Redis is lost', () => {
+  it('what needs it is 503 at once, and the service itself stays up', async () => {
+    const own = await startTestRedis()
+    const lost = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: own.url }), log)
+    const server = await listen(lost.app, 0, '127.0.0.1')
+    await vi.waitFor(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(200))
+    await own.close()
+    await vi.waitFor(async () => {
+      const response = await fetch(`${server.url}/v1/deployments`)
+      expect(response.status).toBe(503)
+      expect(await response.json()).toMatchObject({ error: { code: 'queueUnavailable' } })
+    })
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200)
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(503)
+    await server.close()
+    await lost.close()
+  })
+})

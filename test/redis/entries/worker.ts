@@ -1,0 +1,16 @@
+/** A worker in a process of its own that takes one job and never finishes it: to be killed. argv: Redis URL, queue. */
+import { type Job, Worker } from 'bullmq'
+import { dieWithParent, reportReady } from '../../../infra/processes/die-with-parent.ts'
+import { withErrorHandler, workerConnection, workerOptions } from '../../../shared/redis/queue-options.ts'
+import { QUICK_RECOVERY } from '../quick-recovery.ts'
+
+dieWithParent()
+const [url = '', queue = ''] = process.argv.slice(2)
+const hang = async (job: Job) => {
+  process.send?.({ took: job.id })
+  await new Promise(() => undefined)
+}
+const worker = new Worker(queue, hang, { ...workerOptions(workerConnection(url)), ...QUICK_RECOVERY })
+withErrorHandler(worker, queue)
+await worker.waitUntilReady()
+reportReady(url)

@@ -1,0 +1,157 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { Writable } from 'node:stream'
+import { Redis } from 'ioredis'
+import { pino } from 'pino'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type OpenRedis, openRedis } from '../../infra/redis/ladder.ts'
+import { findOnPath } from '../../infra/processes/find-on-path.ts'
+import { isAlive } from '../infra/processes/support.ts'
+
+const { PATH } = process.env
+const hasServer = (findOnPath('valkey-server') ?? findOnPath('redis-server')) !== undefined
+if (!hasServer) console.log('skipped: no valkey-server or redis-server on the PATH to start privately')
+
+let folder: string
+let opened: OpenRedis[] = []
+let said: string
+const log = pino(
+  {},
+  new Writable({
+    write(line: Buffer, _encoding, done) {
+      said += line.toString()
+      done()
+    },
+  }),
+)
+
+beforeAll(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'scission-redis-'))
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+beforeEach(() => {
+  said = ''
+})
+afterEach(async () => {
+  for (const redis of opened.reverse()) await redis.close()
+  opened = []
+})
+
+async function open(env: NodeJS.ProcessEnv, dataDir?: string): Promise<OpenRedis> {
+  const redis = await openRedis({ env, log, dataDir })
+  opened.push(redis)
+  return redis
+}
+
+async function ask<T>(url: string, question: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(url)
+  try {
+    return await question(redis)
+  } finally {
+    redis.disconnect()
+  }
+}
+
+describe('without any Redis on the machine', () => {
+  it('an emulated one runs in a process of its own, is said to be one, and ends with close', async () => {
+    const redis = await open({ PATH: '' })
+    expect(redis).toMatchObject({ kind: 'emulated', description: expect.stringMatching(/emulated/) })
+    expect(redis.pid).not.toBe(process.pid)
+    expect(await ask(redis.url, (client) => client.ping())).toBe('PONG')
+    expect(said.match(/emulated by/g)).toHaveLength(1)
+    await redis.close()
+    expect(isAlive(redis.pid ?? 0)).toBe(false)
+  })
+})
+
+describe.skipIf(!hasServer)('with a server on the PATH', () => {
+  it('a private one is started, never evicts, is for this machine only, and ends with close', async () => {
+    const redis = await open({ PATH })
+    expect(redis.kind).toBe('private')
+    expect(redis.url).toMatch(/^redis:\/\/127\.0\.0\.1:\d+$/)
+    const setting = (name: string) => ask(redis.url, (client) => client.config('GET', name))
+    expect(await setting('maxmemory-policy')).toEqual(['maxmemory-policy', 'noeviction'])
+    expect(await setting('bind')).toEqual(['bind', '127.0.0.1'])
+    expect(await setting('appendonly')).toEqual(['appendonly', 'no'])
+    expect(await setting('save')).toEqual(['save', ''])
+    await redis.close()
+    expect(isAlive(redis.pid ?? 0)).toBe(false)
+  })
+
+  it('several systems at once each get their own', async () => {
+    const urls = (await Promise.all([open({ PATH }), open({ PATH }), open({ PATH })])).map(({ url }) => url)
+    expect(new Set(urls).size).toBe(3)
+  })
+
+  it('a data folder keeps what was stored, also when the server was killed', async () => {
+    const dataDir = path.join(folder, 'kept')
+    const first = await open({ PATH }, dataDir)
+    await ask(first.url, (client) => client.set('model', 'resnet50'))
+    await first.close()
+    const second = await open({ PATH }, dataDir)
+    expect(await ask(second.url, (client) => client.get('model'))).toBe('resnet50')
+    await ask(second.url, (client) => client.set('model', 'vgg16'))
+    // Redis writes its file to disk once a second.
+    await ask(second.url, (client) => client.call('WAITAOF', 1, 0, 5000)).catch(
+      () => new Promise((resolve) => setTimeout(resolve, 1200)),
+    )
+    process.kill(second.pid ?? 0, 'SIGKILL')
+    await expect.poll(() => said).toMatch(/the private Redis .*SIGKILL|the private Redis ended with code 137/)
+    const third = await open({ PATH }, dataDir)
+    expect(await ask(third.url, (client) => client.get('model'))).toBe('vgg16')
+  })
+
+  it('a data folder in use is refused, naming who has it', async () => {
+    const dataDir = path.join(folder, 'used')
+    const { pid } = await open({ PATH }, dataDir)
+    await expect(open({ PATH }, dataDir)).rejects.toThrow(new RegExp(`in use by process ${pid} `))
+  })
+
+  it('a server that cannot start is an error with its own words', async () => {
+    const dataDir = path.join(folder, 'broken')
+    mkdirSync(path.join(dataDir, 'appendonlydir'), { recursive: true })
+    writeFileSync(path.join(dataDir, 'appendonlydir', 'appendonly.aof.manifest'), 'nonsense\n')
+    await expect(open({ PATH }, dataDir)).rejects.toThrow(/redis-server|valkey-server/)
+    await expect(open({ PATH }, dataDir)).rejects.toThrow(/ended with code 1; its last lines:[\s\S]*manifest/)
+  })
+})
+
+describe('with REDIS_URL', () => {
+  it('that server is used, and not stopped', async () => {
+    const running = await open({ PATH: '' })
+    const redis = await open({ REDIS_URL: running.url, PATH: '' })
+    expect(redis.url).toBe(running.url)
+    expect(redis.description).toMatch(/from REDIS_URL/)
+    await redis.close()
+    expect(await ask(running.url, (client) => client.ping())).toBe('PONG')
+  })
+
+  it('an emulated one is still said to be emulated, a real one external', async () => {
+    const emulated = await open({ PATH: '' })
+    expect((await open({ REDIS_URL: emulated.url })).kind).toBe('emulated')
+    if (!hasServer) return
+    const real = await open({ PATH })
+    expect((await open({ REDIS_URL: real.url })).kind).toBe('external')
+    expect((await open({ REDIS_URL: real.url, SCISSION_REDIS_KIND: 'private' })).kind).toBe('private')
+  })
+
+  it.skipIf(!hasServer)('one that may evict keys is warned about', async () => {
+    const real = await open({ PATH })
+    await ask(real.url, (client) => client.config('SET', 'maxmemory-policy', 'allkeys-lru'))
+    await open({ REDIS_URL: real.url })
+    expect(said).toMatch(/maxmemory-policy allkeys-lru.*noeviction/)
+  })
+
+  it('one that does not answer is an error that says what to do, without the password', async () => {
+    const failing = openRedis({ env: { REDIS_URL: 'redis://user:secret@127.0.0.1:1', PATH }, log })
+    await expect(failing).rejects.toMatchObject({ code: 'queueUnavailable' })
+    await expect(failing).rejects.toThrow(/does not answer: .*ECONNREFUSED.*unset it/)
+    await expect(failing).rejects.not.toThrow(/secret/)
+  })
+
+  it('that is not a Redis URL is refused', async () => {
+    const failing = openRedis({ env: { REDIS_URL: '127.0.0.1:6379' }, log })
+    await expect(failing).rejects.toMatchObject({ code: 'badRequest' })
+  })
+})

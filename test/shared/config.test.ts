@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { BENCHMARK_SETTINGS, INFERENCE_SETTINGS, PLANNER_SETTINGS, readConfig } from '../../shared/config.ts'
+import { ScissionError } from '../../shared/errors.ts'
+import { formatInputShapes, parseInputShapes } from '../../shared/input-shapes.ts'
+import { VERSION } from '../../shared/version.ts'
+
+describe('the configuration', () => {
+  it('has a valid default for every setting of every service', () => {
+    for (const table of [BENCHMARK_SETTINGS, PLANNER_SETTINGS, INFERENCE_SETTINGS]) {
+      const config: Record<string, unknown> = readConfig(table, {})
+      expect(Object.keys(config)).toEqual(Object.keys(table))
+      for (const entry of Object.values(table)) expect(entry.why.length).toBeGreaterThan(5)
+    }
+  })
+
+  it('reads values from the environment, typed', () => {
+    const config = readConfig(INFERENCE_SETTINGS, {
+      SCISSION_SLOWDOWN: '2.5',
+      SCISSION_TIERS: 'sensor, gateway,cloud',
+      SCISSION_ROUTES: '{"edge":{"url":"http://127.0.0.1:9000"}}',
+    })
+    expect(config.slowdown).toBe(2.5)
+    expect(config.tiers).toEqual(['sensor', 'gateway', 'cloud'])
+    expect(config.routes).toEqual({ edge: { url: 'http://127.0.0.1:9000' } })
+  })
+
+  it('names every wrong variable at once', () => {
+    const read = () =>
+      readConfig(INFERENCE_SETTINGS, { SCISSION_SLOWDOWN: '0.5', SCISSION_PORT: 'abc', SCISSION_ROUTES: '{' })
+    expect(read).toThrow(ScissionError)
+    expect(read).toThrow(/SCISSION_SLOWDOWN.*|SCISSION_PORT/)
+    try {
+      read()
+    } catch (error) {
+      expect((error as ScissionError).details?.faults).toHaveLength(3)
+    }
+  })
+
+  it('knows the version of package.json', () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+    expect(VERSION).toBe(version)
+  })
+})
+
+describe('input shapes in text', () => {
+  it('survive a round trip, scalars and names with colons included', () => {
+    const shapes = { 'serving:0': [1, 3, 224, 224], sr: [] }
+    expect(parseInputShapes(formatInputShapes(shapes))).toEqual(shapes)
+  })
+
+  it('may be JSON, for names that hold a comma', () => {
+    expect(parseInputShapes('{"a,b:0":[2,3]}')).toEqual({ 'a,b:0': [2, 3] })
+    expect(() => parseInputShapes('{"a":3}')).toThrow(/are not of the form/)
+  })
+
+  it('are refused with the part that is wrong', () => {
+    expect(() => parseInputShapes('x:1x-3')).toThrow(/"x:1x-3" is not of the form/)
+  })
+})

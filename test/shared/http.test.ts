@@ -1,0 +1,161 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { ScissionError } from '../../shared/errors.ts'
+import { createApp } from '../../shared/http/app.ts'
+import { type Listening, listen } from '../../shared/http/listen.ts'
+import { reply, route } from '../../shared/http/route.ts'
+import { openEventStream } from '../../shared/http/sse.ts'
+import { createLog } from '../../shared/log.ts'
+
+let listening: Listening | undefined
+afterEach(() => listening?.close())
+
+let readiness: () => Promise<void> = () => Promise.resolve()
+
+async function serve(): Promise<string> {
+  const app = createApp({
+    name: 'example',
+    log: createLog('test', 'silent'),
+    jsonLimitBytes: 1000,
+    facts: () => ({ redis: 'emulated' }),
+    ready: () => readiness(),
+    routes: [
+      route({
+        method: 'post',
+        path: '/v1/things/:id',
+        summary: 'make a thing',
+        params: z.object({ id: z.string().max(5) }),
+        query: z.object({ count: z.coerce.number().int().min(1).default(1) }),
+        body: z.strictObject({ size: z.number().positive() }),
+        answers: { 201: { description: 'made', schema: z.object({ total: z.number() }) } },
+        handle: ({ params, query, body }) =>
+          reply(201, { id: params.id, total: query.count * body.size }, { Location: '/here' }),
+      }),
+      route({
+        method: 'get',
+        path: '/v1/fail',
+        summary: 'fails',
+        answers: {},
+        handle: () => Promise.reject(new ScissionError('infeasible', 'no plan', { why: 'test' })),
+      }),
+      route({
+        method: 'get',
+        path: '/v2/fail',
+        summary: 'fails',
+        answers: {},
+        handle: () => Promise.reject(new Error('bug')),
+      }),
+      route({
+        method: 'get',
+        path: '/v1/events',
+        summary: 'streams',
+        answers: { 200: { description: 'events', contentType: 'text/event-stream' } },
+        handle: (_input, req, res) => {
+          const stream = openEventStream(req, res)
+          stream.send('tick', { n: 1 })
+          stream.send('tick', { n: 2 })
+          stream.end()
+        },
+      }),
+    ],
+  })
+  listening = await listen(app, 0, '127.0.0.1')
+  return listening.url
+}
+
+const post = (url: string, body: string) => fetch(url, { method: 'POST', body })
+
+describe('a service', () => {
+  it('hands validated path, query and body to the handler and sends its reply', async () => {
+    const url = await serve()
+    const response = await post(`${url}/v1/things/abc?count=3`, '{"size":2}')
+    expect(response.status).toBe(201)
+    expect(response.headers.get('location')).toBe('/here')
+    expect(await response.json()).toEqual({ id: 'abc', total: 6 })
+  })
+
+  it('answers 400 naming every field that is wrong', async () => {
+    const url = await serve()
+    const response = await post(`${url}/v1/things/abc`, '{"size":-1,"extra":2}')
+    expect(response.status).toBe(400)
+    const { error } = (await response.json()) as {
+      error: { code: string; details: { fields: { field: string }[] } }
+    }
+    expect(error.code).toBe('badRequest')
+    expect(error.details.fields.map((fault) => fault.field)).toContain('size')
+  })
+
+  it('answers 400 to a body that is not JSON and 413 to one that is too large', async () => {
+    const url = await serve()
+    expect((await post(`${url}/v1/things/abc`, '{"size":')).status).toBe(400)
+    const large = await post(`${url}/v1/things/abc`, JSON.stringify({ size: 1, pad: 'x'.repeat(2000) }))
+    expect(large.status).toBe(413)
+    expect(await large.json()).toMatchObject({ error: { code: 'payloadTooLarge' } })
+  })
+
+  it('gives errors their status, code and details, in the protocol’s form under /v2', async () => {
+    const url = await serve()
+    const own = await fetch(`${url}/v1/fail`)
+    expect(own.status).toBe(422)
+    expect(await own.json()).toEqual({
+      error: { code: 'infeasible', message: 'no plan', details: { why: 'test' } },
+    })
+    const protocol = await fetch(`${url}/v2/fail`)
+    expect(protocol.status).toBe(500)
+    expect(await protocol.json()).toEqual({ error: 'bug' })
+  })
+
+  it('answers 405 with the allowed methods to another method and 404 to another path', async () => {
+    const url = await serve()
+    const wrongMethod = await fetch(`${url}/v1/things/abc`)
+    expect(wrongMethod.status).toBe(405)
+    expect(wrongMethod.headers.get('allow')).toBe('POST')
+    expect((await fetch(`${url}/v1/other`)).status).toBe(404)
+    const protocol = await fetch(`${url}/v2/nothing`)
+    expect(protocol.status).toBe(404)
+    expect(await protocol.json()).toEqual({ error: 'Not Found' })
+  })
+
+  it('says what it stands on in /healthz and why it is not ready in /readyz', async () => {
+    const url = await serve()
+    expect(await (await fetch(`${url}/healthz`)).json()).toMatchObject({
+      service: 'example',
+      redis: 'emulated',
+    })
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+    readiness = () => Promise.reject(new Error('Redis is away'))
+    const unready = await fetch(`${url}/readyz`)
+    readiness = () => Promise.resolve()
+    expect(unready.status).toBe(503)
+    expect(await unready.json()).toEqual({ ready: false, reason: 'Redis is away' })
+  })
+
+  it('describes its routes in /openapi.json and shows them in /docs without foreign hosts', async () => {
+    const url = await serve()
+    const description = (await (await fetch(`${url}/openapi.json`)).json()) as {
+      paths: Record<string, Record<string, { parameters: { name: string }[] }>>
+    }
+    expect(description.paths['/v1/things/{id}']?.post?.parameters.map((parameter) => parameter.name)).toEqual(
+      ['id', 'count'],
+    )
+    const page = await (await fetch(`${url}/docs/`)).text()
+    expect(page).not.toMatch(/https?:/)
+    const script = await fetch(`${url}/docs/swagger-ui-bundle.js`)
+    expect(script.status).toBe(200)
+    expect((await script.text()).length).toBeGreaterThan(100_000)
+  })
+
+  it('counts requests by route in /metrics', async () => {
+    const url = await serve()
+    await post(`${url}/v1/things/abc`, '{"size":2}')
+    const text = await (await fetch(`${url}/metrics`)).text()
+    expect(text).toMatch(/scission_http_request_duration_seconds_count\{.*route="\/v1\/things\/:id".*\} 1/)
+  })
+
+  it('streams server-sent events with ids and ends by itself', async () => {
+    const url = await serve()
+    const text = await (await fetch(`${url}/v1/events`)).text()
+    expect(text).toContain('id: 1\nevent: tick\ndata: {"n":1}\n\n')
+    expect(text).toContain('id: 2\nevent: tick\ndata: {"n":2}\n\n')
+  })
+})

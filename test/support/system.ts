@@ -1,0 +1,45 @@
+/** A whole system for a test: fast links and no slowdown unless a test wants to see them. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { startSystem, type System } from '../../infra/system.ts'
+import { createLog } from '../../shared/log.ts'
+
+export interface TestSystem extends System {
+  folder: string
+}
+
+const FAST = { rttMs: 0.1, upMbps: 5000, downMbps: 5000 }
+const TIERS = ['device', 'edge', 'cloud']
+
+/** @param env where REDIS_URL is looked up. */
+export async function startTestSystem(env: NodeJS.ProcessEnv = process.env): Promise<TestSystem> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-test-'))
+  const testbed = path.join(folder, 'testbed.json')
+  const links = [
+    ['device', 'edge'],
+    ['device', 'cloud'],
+    ['edge', 'cloud'],
+  ].map(([from, to]) => ({ from, to, ...FAST }))
+  const resources = TIERS.map((name) => ({ name, tier: name }))
+  writeFileSync(testbed, JSON.stringify({ tiers: TIERS, resources, links }))
+  const dataDir = path.join(folder, 'data')
+  try {
+    const system = await startSystem({
+      testbed,
+      network: undefined,
+      portBase: 0,
+      dataDir,
+      log: createLog('test', 'error'),
+      env,
+    })
+    const close = async () => {
+      await system.close()
+      rmSync(folder, { recursive: true, force: true })
+    }
+    return { ...system, folder, close }
+  } catch (thrown) {
+    rmSync(folder, { recursive: true, force: true })
+    throw thrown
+  }
+}

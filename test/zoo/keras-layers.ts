@@ -1,0 +1,132 @@
+/**
+ * A zoo graph seen as a list of Keras layers, read from its ONNX nodes alone, in the form of
+ * ../shared/zoo/keras-graphs.json: [type, input layers, height, width, channels, kernel weights].
+ */
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+import type { NodeProto } from '../../shared/onnx/proto/onnx_pb.ts'
+import type { Shape, ZooGraph } from '../../shared/zoo/graph.ts'
+import { elements } from '../../shared/zoo/graph.ts'
+
+export type LayerRow = [
+  type: string,
+  inputs: number[],
+  h: number,
+  w: number,
+  c: number,
+  kernelWeights: number,
+]
+
+const KerasRow = z.tuple([
+  z.string(),
+  z.array(z.number()),
+  z.number(),
+  z.number(),
+  z.number(),
+  z.number().describe('floating-point operations, in a count of the file’s own'),
+  z.number(),
+])
+const KerasGraphs = z.object({ models: z.record(z.string(), z.object({ layers: z.array(KerasRow) })) })
+
+const KERAS_GRAPHS = new URL('../../../shared/zoo/keras-graphs.json', import.meta.url)
+
+/** Zoo name → layers in Keras; undefined where the file is not there. */
+export function readKerasLayers(): Map<string, LayerRow[]> | undefined {
+  let text: string
+  try {
+    text = readFileSync(KERAS_GRAPHS, 'utf8')
+  } catch {
+    console.warn(`skipped: ${KERAS_GRAPHS.pathname} is not there`)
+    return undefined
+  }
+  const { models } = KerasGraphs.parse(JSON.parse(text))
+  const entries = Object.entries(models).map(([name, { layers }]) => {
+    const rows = layers.map(
+      ([type, inputs, h, w, c, , weights]): LayerRow => [type, inputs, h, w, c, weights],
+    )
+    return [name.replaceAll('_', ''), withoutDropout(rows)] as const
+  })
+  return new Map(entries)
+}
+
+/** Dropout does nothing at inference: whoever reads it reads its input. */
+function withoutDropout(rows: LayerRow[]): LayerRow[] {
+  const position: number[] = []
+  const kept: LayerRow[] = []
+  for (const [type, inputs, ...rest] of rows) {
+    const moved = inputs.map((input) => position[input] ?? -1)
+    if (type === 'dropout') position.push(moved[0] ?? -1)
+    else position.push(kept.push([type, moved, ...rest]) - 1)
+  }
+  return kept
+}
+
+/** ONNX operators of one layer → its Keras type. */
+const TYPES: Record<string, string> = {
+  Conv: 'conv',
+  'Conv Relu': 'conv',
+  'Conv Conv': 'sepconv',
+  'Gemm Relu': 'dense',
+  'Gemm Softmax': 'dense',
+  BatchNormalization: 'bn',
+  Relu: 'relu',
+  Clip: 'relu',
+  MaxPool: 'pool',
+  AveragePool: 'pool',
+  'GlobalAveragePool Flatten': 'gap',
+  Pad: 'pad',
+  Slice: 'crop',
+  Add: 'add',
+  'Mul Add': 'lambda',
+  Concat: 'concat',
+  Flatten: 'flatten',
+  Reshape: 'reshape',
+  Softmax: 'softmax',
+}
+
+export function layerRows(graph: ZooGraph): LayerRow[] {
+  const weights = new Map(graph.weights.map((weight) => [weight.name, weight.shape]))
+  const layers = new Map<string, NodeProto[]>()
+  for (const node of graph.nodes) {
+    const name = layerOf(node.name)
+    layers.set(name, [...(layers.get(name) ?? []), node])
+  }
+  const positions = new Map([graph.input.name, ...layers.keys()].map((name, index) => [name, index]))
+  const rows = [...layers].map(([name, nodes]): LayerRow => {
+    const kernels = nodes.flatMap((node) => kernelsOf(node, weights))
+    // From the last node back: of shortcut + scale · branch, the sum names the first, the product the second.
+    const reads = nodes.toReversed().flatMap((node) => node.input.map(layerOf))
+    const inputs = [...new Set(reads)].filter((read) => read !== name && read !== '')
+    return [
+      typeOf(nodes, kernels),
+      inputs.map((input) => positions.get(input) ?? -1),
+      ...size(graph.shapes.get(name)),
+      kernels.reduce((sum, shape) => sum + elements(shape), 0),
+    ]
+  })
+  return [['input', [], ...size(graph.input.shape), 0], ...rows]
+}
+
+function layerOf(name: string): string {
+  return name.split('/')[0] ?? ''
+}
+
+function typeOf(nodes: readonly NodeProto[], kernels: readonly Shape[]): string {
+  const operators = nodes.map((node) => node.opType).join(' ')
+  const type = TYPES[operators] ?? `unknown: ${operators}`
+  return type === 'conv' && groupsOf(nodes[0]) === kernels[0]?.[0] ? 'dwconv' : type
+}
+
+function groupsOf(node: NodeProto | undefined): number {
+  return Number(node?.attribute.find((attribute) => attribute.name === 'group')?.i ?? 1)
+}
+
+function kernelsOf(node: NodeProto, weights: ReadonlyMap<string, Shape>): Shape[] {
+  const kernel = weights.get(node.input[1] ?? '')
+  return kernel !== undefined && (node.opType === 'Conv' || node.opType === 'Gemm') ? [kernel] : []
+}
+
+function size(shape: Shape | undefined): [h: number, w: number, c: number] {
+  const [, channels = 0, height = 1, width = 1] = shape ?? []
+  return [height, width, channels]
+}

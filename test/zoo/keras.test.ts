@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest'
+import { countParameters, listZoo, zooGraph } from '../../shared/zoo/index.ts'
+import { layerRows, readKerasLayers } from './keras-layers.ts'
+
+/** Published with keras.applications. */
+const PUBLISHED = {
+  vgg16: 138_357_544,
+  vgg19: 143_667_240,
+  resnet50: 25_636_712,
+  resnet101: 44_707_176,
+  resnet152: 60_419_944,
+  resnet50v2: 25_613_800,
+  resnet101v2: 44_675_560,
+  resnet152v2: 60_380_648,
+  inceptionv3: 23_851_784,
+  inceptionresnetv2: 55_873_736,
+  xception: 22_910_480,
+  mobilenet: 4_253_864,
+  mobilenetv2: 3_538_984,
+  densenet121: 8_062_504,
+  densenet169: 14_307_880,
+  densenet201: 20_242_984,
+  nasnetmobile: 5_326_716,
+  nasnetlarge: 88_949_818,
+}
+
+describe('the zoo beside keras.applications', () => {
+  it('has the 18 networks of the paper', () => {
+    expect(listZoo().map((entry) => entry.name)).toEqual(Object.keys(PUBLISHED))
+  })
+
+  it.each(Object.entries(PUBLISHED))('%s has the published %i parameters', (name, parameters) => {
+    expect(countParameters(zooGraph(name))).toBe(parameters)
+    expect(listZoo().find((entry) => entry.name === name)?.parameters).toBe(parameters)
+  })
+
+  const keras = readKerasLayers()
+  it.skipIf(keras === undefined).each(Object.keys(PUBLISHED))(
+    '%s has the layers of Keras in the order of Keras: types, connections, output sizes, kernel weights',
+    (name) => {
+      expect(layerRows(zooGraph(name))).toEqual(keras?.get(name))
+    },
+  )
+})
