@@ -1,4 +1,5 @@
 /** Ports for a system on one machine. */
+import { randomInt } from 'node:crypto'
 import net from 'node:net'
 import { ScissionError } from '../shared/errors.ts'
 
@@ -14,11 +15,8 @@ export interface Ports {
  * @throws ScissionError conflict naming the ports that are taken.
  */
 export async function choosePorts(base: number, resources: number): Promise<Ports> {
-  const wanted =
-    base === 0
-      ? Array.from({ length: resources + 2 }, () => 0)
-      : [base + 1, base + 2, ...Array.from({ length: resources }, (_, i) => base + 10 + i)]
-  // All are held open at once, so that no free port is handed out twice.
+  if (base === 0) return freePorts(resources)
+  const wanted = [base + 1, base + 2, ...Array.from({ length: resources }, (_, i) => base + 10 + i)]
   const held = await Promise.all(wanted.map(hold))
   await Promise.all(held.filter((port) => port !== undefined).map(closeServer))
   const taken = wanted.filter((_, index) => held[index] === undefined)
@@ -28,8 +26,26 @@ export async function choosePorts(base: number, resources: number): Promise<Port
       `port ${taken.join(', ')} in use: is Scission running already? Choose others with --port-base N (0 = any free)`,
     )
   }
-  const ports = held.map((server) => (server ? server.port : 0))
-  const [benchmark = 0, planner = 0, ...inference] = ports
+  const [benchmark = 0, planner = 0, ...inference] = wanted
+  return { benchmark, planner, inference }
+}
+
+/**
+ * Below the ports that systems give to outgoing connections (Linux from 32768, macOS from 49152): such a connection
+ * could take a port between its being found free here and its service's start.
+ */
+const FREE_FROM = 15_000
+const FREE_TO = 32_768
+
+async function freePorts(resources: number): Promise<Ports> {
+  const held: Held[] = []
+  // All are held open at once, so that none is handed out twice.
+  while (held.length < resources + 2) {
+    const server = await hold(randomInt(FREE_FROM, FREE_TO))
+    if (server) held.push(server)
+  }
+  await Promise.all(held.map(closeServer))
+  const [benchmark = 0, planner = 0, ...inference] = held.map(({ port }) => port)
   return { benchmark, planner, inference }
 }
 
@@ -44,10 +60,7 @@ function hold(port: number): Promise<Held | undefined> {
     server.once('error', (error: NodeJS.ErrnoException) =>
       error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
     )
-    server.listen(port, '127.0.0.1', () => {
-      const address = server.address()
-      resolve({ port: typeof address === 'object' && address ? address.port : port, server })
-    })
+    server.listen(port, '127.0.0.1', () => resolve({ port, server }))
   })
 }
 
