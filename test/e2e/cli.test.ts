@@ -109,6 +109,8 @@ describe('with the system up', () => {
     const sum = inferred.outputs[0]?.values.reduce((total, value) => total + value, 0)
     expect(sum).toBeCloseTo(1, 4)
     expect((await run('infer', added.id, '--on', 'cloud')).stdout).toMatch(/predictions +FP32 +1x1000/)
+    const absent = await run('infer', 'split', '--input', `input_1=${input}.missing`)
+    expect([absent.code, absent.stderr]).toEqual([2, expect.stringContaining('--input input_1: cannot read')])
     expect((await run('undeploy', 'split')).code).toBe(0)
     expect((await run('models', 'delete', 'net')).code).toBe(0)
     expect(existsSync(file)).toBe(true)

@@ -1,6 +1,6 @@
 /** `scission infer`: one request to a deployment, or to a model on a named resource. */
 import { readFile } from 'node:fs/promises'
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { createInferenceClient, type InferenceClient } from '../../../shared/client/inference.ts'
 import { Datatype, type TensorSpec } from '../../../shared/contracts/common.ts'
 import { ScissionError } from '../../../shared/errors.ts'
@@ -16,8 +16,7 @@ interface InferOptions {
   on?: string
   input?: string[]
   shapes?: string
-  seed: string
-  output?: string
+  seed: number
 }
 
 /** Numbers shown of each output. */
@@ -33,7 +32,7 @@ export function addInferCommand(program: Command, context: () => Context): void 
       'raw little-endian bytes of an input; inputs not given are random numbers',
     )
     .option('--shapes <shapes>', 'shapes of inputs with open dimensions: input:1x3x224x224')
-    .option('--seed <n>', 'of the random numbers', '1')
+    .option('--seed <n>', 'of the random numbers', wholeNumber, 1)
     .action(async (model: string, options: InferOptions) => {
       const { print } = context()
       const client = await clientFor(context(), model, options.on)
@@ -111,13 +110,33 @@ async function inputsFor(client: InferenceClient, model: string, options: InferO
       'invalidTensor',
       `unknown input "${unknown}"; known: ${specs.map((spec) => spec.name).join(', ')}`,
     )
-  const random = makeInputs(specs, Number(options.seed))
+  const random = makeInputs(specs, options.seed)
   return Promise.all(
     random.map(async (tensor) => {
       const file = files.get(tensor.name)
-      return file === undefined ? tensor : { ...tensor, bytes: new Uint8Array(await readFile(file)) }
+      return file === undefined ? tensor : { ...tensor, bytes: await readInput(tensor.name, file) }
     }),
   )
+}
+
+async function readInput(name: string, file: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(file))
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? thrown.message : String(thrown)
+    throw new ScissionError(
+      'badRequest',
+      `--input ${name}: cannot read ${file}: ${reason}`,
+      undefined,
+      thrown,
+    )
+  }
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  throw new InvalidArgumentError('It must be a whole number, 0 or more.')
 }
 
 function splitInput(text: string): [string, string] {
