@@ -2,19 +2,27 @@
  * Plan ids carry the whole plan, so that any planner replica can deploy what another one printed and nothing has to
  * be stored for it:
  *
- *   <model>.<shapesKey>.<source>.<resource>_<from>-<to>.<resource>_<from>-<to>…
+ *   <model>.<shapesKey>.<source>.<resource>_<from>-<to>.<resource>_<from>-<to>_<codec>_t<threads>-<optimisation>…
  *
- * Resource names hold neither "." nor "_", so the id needs no escaping, neither here nor in a URL. Parsing accepts
- * exactly what formatting writes: one plan has one id. Whether the layers and resources exist is for the reader to
- * check; an id says nothing about cost, which is worked out anew at the present profiles and links.
+ * `_<codec>` says how the stage's input arrives and is left out for `none`; `_t…` names the stage's runtime options and
+ * is left out for the resource's own. Resource names hold neither "." nor "_", so the id needs no escaping, neither here
+ * nor in a URL. Parsing accepts exactly what formatting writes: one plan has one id. Whether the layers and resources
+ * exist is for the reader to check; an id says nothing about cost, which is worked out anew at the present profiles and
+ * links.
  */
+import { CodecName } from './contracts/codec.ts'
 import { ModelId, ResourceName, ShapesKey } from './contracts/common.ts'
+import { OPTIMISATION_LEVELS, RuntimeOptions } from './contracts/resource.ts'
 import { ScissionError } from './errors.ts'
 
 export interface PlanStage {
   resource: string
   from: number
   to: number
+  /** How its input arrives; absent: as it is. Only for a stage that receives something. */
+  codec?: CodecName | undefined
+  /** Absent: the resource's own. */
+  options?: RuntimeOptions | undefined
 }
 
 /** What a plan is, without what it costs: `stages` cover layers 0..N-1 in order, one resource each. */
@@ -29,7 +37,11 @@ export interface PlanParts {
 export function formatPlanId(parts: PlanParts): string {
   const fault = faultOf(parts)
   if (fault !== undefined) throw new ScissionError('invalidRange', `not a plan: ${fault}`)
-  const stages = parts.stages.map(({ resource, from, to }) => `${resource}_${from}-${to}`)
+  const stages = parts.stages.map(
+    ({ resource, from, to, codec, options }) =>
+      `${resource}_${from}-${to}${arrives(codec) ? `_${codec}` : ''}` +
+      (options ? `_t${options.threads}-${options.optimisation}` : ''),
+  )
   return [parts.model, parts.shapesKey, parts.source, ...stages].join('.')
 }
 
@@ -59,12 +71,25 @@ export function parsePlanId(id: string): PlanParts {
 }
 
 /** Layer numbers without leading zeros and short enough to stay exact, so that no two texts mean one stage. */
-const STAGE = /^([^_]+)_(0|[1-9]\d{0,8})-(0|[1-9]\d{0,8})$/
+const STAGE = new RegExp(
+  '^([^_]+)_(0|[1-9]\\d{0,8})-(0|[1-9]\\d{0,8})(?:_([a-su-z][a-z0-9-]*))?' +
+    `(?:_t([1-9]\\d{0,2})-(${OPTIMISATION_LEVELS.join('|')}))?$`,
+)
 
 function parseStage(text: string): PlanStage | undefined {
   const match = STAGE.exec(text)
   if (!match?.[1]) return undefined
-  return { resource: match[1], from: Number(match[2]), to: Number(match[3]) }
+  const [, resource, from, to, codec, threads, optimisation] = match
+  if (codec === 'none') return undefined
+  const options = RuntimeOptions.safeParse({ threads: Number(threads), optimisation })
+  if (threads !== undefined && !options.success) return undefined
+  return {
+    resource,
+    from: Number(from),
+    to: Number(to),
+    ...(codec === undefined ? {} : { codec }),
+    ...(threads === undefined || !options.success ? {} : { options: options.data }),
+  }
 }
 
 function faultOf({ source, stages }: PlanParts): string | undefined {
@@ -75,6 +100,15 @@ function faultOf({ source, stages }: PlanParts): string | undefined {
   const used = stages.map((stage) => stage.resource)
   const twice = used.find((name, index) => used.indexOf(name) !== index)
   if (twice !== undefined) return `resource ${twice} has two stages`
+  const first = stages[0]
+  if (first?.resource === source && arrives(first.codec))
+    return `nothing is sent to ${source}, which is the source: it needs no codec`
+  for (const { resource, codec, options } of stages) {
+    if (codec !== undefined && !CodecName.safeParse(codec).success)
+      return `stage of ${resource}: "${shorten(codec)}" is not a codec`
+    if (options && !RuntimeOptions.safeParse(options).success)
+      return `stage of ${resource} has runtime options that do not exist`
+  }
   if (used.indexOf(source) > 0) return `the source ${source} can only run the first stage`
   let end = 0
   for (const { resource, from, to } of stages) {
@@ -84,6 +118,10 @@ function faultOf({ source, stages }: PlanParts): string | undefined {
     end = to
   }
   return undefined
+}
+
+function arrives(codec: CodecName | undefined): boolean {
+  return codec !== undefined && codec !== 'none'
 }
 
 function isLayerNumber(value: number): boolean {

@@ -7,16 +7,21 @@ import { EventEmitter } from 'node:events'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import type { Page } from './contracts/common.ts'
+import { Calibration } from './contracts/codec.ts'
 import { Model, Structure } from './contracts/model.ts'
 import { Deployment } from './contracts/plan.ts'
-import { Profile } from './contracts/profile.ts'
+import { Profile, Served } from './contracts/profile.ts'
 import { Link, Resource } from './contracts/resource.ts'
-import { ScissionError } from './errors.ts'
+import { coerceError, ScissionError } from './errors.ts'
+import { nearest } from './nearest.ts'
 
 export const CHANGES_CHANNEL = 'scission:changes'
 
 const Change = z.object({ kind: z.string(), id: z.string() })
 export type Change = z.infer<typeof Change>
+
+/** Documents read at once by `some`. */
+const BATCH = 20
 
 export class Collection<T> {
   readonly kind: string
@@ -67,6 +72,28 @@ export class Collection<T> {
     return removed > 0
   }
 
+  async ids(): Promise<string[]> {
+    return (await this.#redis.hkeys(this.#key)).sort()
+  }
+
+  /**
+   * The documents of these ids that exist, a few at a time: for a reader that must not hold all of a large collection
+   * as text at once. One that this version cannot read is given to `onOdd` and left out.
+   */
+  async *some(ids: readonly string[], onOdd: (error: ScissionError) => void): AsyncGenerator<[string, T]> {
+    for (let start = 0; start < ids.length; start += BATCH) {
+      const batch = ids.slice(start, start + BATCH)
+      const texts = await this.#redis.hmget(this.#key, ...batch)
+      for (const [index, id] of batch.entries()) {
+        const text = texts[index]
+        if (typeof text !== 'string') continue
+        const parsed = this.#tryParse(id, text)
+        if (parsed instanceof ScissionError) onOdd(parsed)
+        else yield [id, parsed]
+      }
+    }
+  }
+
   /** All documents, by id. */
   async all(): Promise<T[]> {
     const fields = await this.#redis.hgetall(this.#key)
@@ -76,12 +103,20 @@ export class Collection<T> {
   }
 
   #parse(id: string, text: string): T {
-    const parsed = this.#schema.safeParse(JSON.parse(text))
-    if (parsed.success) return parsed.data
-    throw new ScissionError(
-      'internal',
-      `${this.kind} ${id} in Redis is not what this version writes: ${parsed.error.message}`,
-    )
+    const parsed = this.#tryParse(id, text)
+    if (parsed instanceof ScissionError) throw parsed
+    return parsed
+  }
+
+  #tryParse(id: string, text: string): T | ScissionError {
+    const odd = (why: string) =>
+      new ScissionError('internal', `${this.kind} ${id} in Redis is not what this version writes: ${why}`)
+    try {
+      const parsed = this.#schema.safeParse(JSON.parse(text))
+      return parsed.success ? parsed.data : odd(parsed.error.message)
+    } catch (thrown) {
+      return odd(coerceError(thrown).message)
+    }
   }
 
   #change(id: string): string {
@@ -111,7 +146,10 @@ export interface State {
   readonly resources: Collection<Resource>
   readonly links: Collection<Link>
   readonly profiles: Collection<Profile>
+  /** By the id of the profile. */
+  readonly served: Collection<Served>
   readonly deployments: Collection<Deployment>
+  readonly calibrations: Collection<Calibration>
 }
 
 export function openState(redis: Redis): State {
@@ -122,7 +160,9 @@ export function openState(redis: Redis): State {
     resources: new Collection(redis, 'resources', Resource),
     links: new Collection(redis, 'links', Link),
     profiles: new Collection(redis, 'profiles', Profile),
+    served: new Collection(redis, 'served', Served),
     deployments: new Collection(redis, 'deployments', Deployment),
+    calibrations: new Collection(redis, 'calibrations', Calibration),
   }
 }
 
@@ -137,11 +177,15 @@ export const namesOf = (model: Model): { name: string; version: number }[] => [
   ...(model.aliases ?? []),
 ]
 
-/** A model by id, by name (its highest version) or by `name@version`. */
+/** A model by id, by name (its highest version) or by `name@version`. @throws ScissionError notFound. */
 export async function findModel(state: State, idOrName: string): Promise<Model> {
-  const byId = await state.models.get(idOrName)
+  return (await state.models.get(idOrName)) ?? pickModel(await state.models.all(), idOrName)
+}
+
+/** The same from a list. @throws ScissionError notFound naming what exists. */
+export function pickModel(models: readonly Model[], idOrName: string): Model {
+  const byId = models.find((model) => model.id === idOrName)
   if (byId) return byId
-  const models = await state.models.all()
   const [name, version] = idOrName.split('@')
   const named = models.flatMap((model) =>
     namesOf(model).flatMap((own) => (own.name === name ? [{ model, version: own.version }] : [])),
@@ -150,8 +194,8 @@ export async function findModel(state: State, idOrName: string): Promise<Model> 
   const found = wanted.sort((a, b) => b.version - a.version)[0]
   if (found) return found.model
   const known = [...new Set(models.flatMap((model) => namesOf(model).map((own) => own.name)))].sort()
-  const hint = known.length === 0 ? 'none has been uploaded yet' : `known: ${known.slice(0, 20).join(', ')}`
-  throw new ScissionError('notFound', `unknown model "${idOrName}"; ${hint}`, { known })
+  const hint = known.length === 0 ? '; none has been uploaded yet' : nearest(idOrName, known)
+  throw new ScissionError('notFound', `unknown model "${idOrName}"${hint}`, { known: known.slice(0, 100) })
 }
 
 /** Announces changes made by any process as 'change' events. Reconnects by itself; emits 'resync' after each (re)connection. */

@@ -2,10 +2,13 @@
 /** `scission`: the services from a shell. Thin: each command is one or two calls of the typed clients. */
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../../shared/version.ts'
+import { addCalibrateCommand } from './commands/calibrate.ts'
 import { addConfigCommand } from './commands/config.ts'
 import { addInferCommand } from './commands/infer.ts'
 import { addModelCommands } from './commands/models.ts'
 import { addBenchCommand, addListCommands, addPlanCommands } from './commands/plans.ts'
+import { addPredictCommand } from './commands/predict.ts'
+import { addSweepCommand } from './commands/sweep.ts'
 import { addUpCommand } from './commands/up.ts'
 import { addZooCommands } from './commands/zoo.ts'
 import { createContext, type Context, type GlobalOptions } from './context.ts'
@@ -36,10 +39,13 @@ export function createProgram(): Command {
   addUpCommand(program)
   addModelCommands(program, context)
   addBenchCommand(program, context)
+  addCalibrateCommand(program, context)
   addPlanCommands(program, context)
+  addSweepCommand(program, context)
   addInferCommand(program, context)
   addListCommands(program, context)
   addZooCommands(program, context)
+  addPredictCommand(program, context)
   addConfigCommand(program, context)
   return program
 }

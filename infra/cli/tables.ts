@@ -1,15 +1,14 @@
-/** How models, layers, plans and the rest look on a terminal. Pure: values in, text out. */
+/** How models, layers, links and the rest look on a terminal (plans: plan-tables.ts). Pure: values in, text out. */
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Model, Structure } from '../../shared/contracts/model.ts'
-import type { Deployment, Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
+import type { Deployment } from '../../shared/contracts/plan.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
 import type { Link } from '../../shared/contracts/resource.ts'
 import { formatBytes, formatMbps, formatMs, formatShape } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
 
 const EMULATED = colour.yellow('emulated')
-const emulatedOrMeasured = (emulated: boolean) => (emulated ? EMULATED : 'measured')
 
 export function modelsTable(models: readonly Model[]): string {
   if (models.length === 0) return 'no models yet: scission models add FILE'
@@ -72,42 +71,6 @@ export function layersTable(structure: Structure): string {
 
 const shorten = (text: string, length = 40): string =>
   text.length <= length ? text : `…${text.slice(1 - length)}`
-
-/** One line a plan: where which layers run, and what it costs. */
-export function describePlan(plan: Plan): string {
-  const stages = plan.stages.map((stage) => `${stage.resource} [${stage.from},${stage.to})`).join(' → ')
-  return plan.native ? `all on ${plan.stages[0]?.resource}` : stages
-}
-
-export function planRows(plans: readonly Plan[]): (string | number)[][] {
-  return plans.map((plan, index) => [
-    index + 1,
-    describePlan(plan),
-    formatMs(plan.predictedMs),
-    formatMs(plan.computeMs),
-    formatMs(plan.transferMs),
-    formatBytes(plan.transfers.reduce((sum, transfer) => sum + transfer.bytes, 0)),
-    emulatedOrMeasured(plan.emulated),
-  ])
-}
-
-/** The best plans and the sentence on why the first one wins. */
-export function plansText(answer: PlanAnswer): string {
-  return [renderTable(PLAN_HEAD, planRows(answer.plans)), answer.why].join('\n')
-}
-
-/** What the plans are held against, what could not be used, and what is emulated. */
-export function baselinesText(answer: PlanAnswer): string {
-  const parts = [
-    colour.bold('native baselines: all layers on one machine, constraints aside'),
-    renderTable(PLAN_HEAD, planRows(answer.native)),
-    ...answer.leftOut.map(({ resource, reason }) => `left out: ${resource}: ${reason}`),
-    ...answer.notes.map((note) => colour.yellow(note)),
-  ]
-  return parts.join('\n')
-}
-
-const PLAN_HEAD = ['', 'plan (layers)', 'predicted', 'compute', 'transfer', 'moved', 'from numbers']
 
 export function profilesTable(profiles: readonly Profile[]): string {
   const rows = profiles.map((profile) => [

@@ -71,7 +71,9 @@ export class Flow implements Sender {
     this.#readyBytes -= slice.length
     this.#onTheWayBytes += slice.length
     this.#readOn()
-    return { bytes: slice.length, readyMs, deliver: () => this.#deliver(slice), more: this.#readyBytes > 0 }
+    // The last two: a short last one is due so soon after the one before that it would wait for that one's timer.
+    const more = this.#readyBytes > bytes
+    return { bytes: slice.length, readyMs, deliver: () => this.#deliver(slice), more }
   }
 
   #onData(chunk: Buffer): void {

@@ -164,7 +164,14 @@ const repeated = (names: readonly string[]): string[] => [
 function emulationOf(link: FileLink, network: NetworkName | undefined): LinkEmulation {
   const preset = network ?? link.preset
   const { rttMs, upMbps, downMbps } = preset === undefined ? figuresOf(link) : NETWORK_PRESETS[preset]
-  return { ...(preset && { preset }), rttMs: rttMs + (link.extraRttMs ?? 0), upMbps, downMbps }
+  const { extraRttMs } = link
+  return {
+    ...(preset && { preset }),
+    rttMs: rttMs + (extraRttMs ?? 0),
+    ...(extraRttMs !== undefined && { extraRttMs }),
+    upMbps,
+    downMbps,
+  }
 }
 
 function figuresOf({ rttMs, upMbps, downMbps }: FileLink): {

@@ -12,6 +12,8 @@ import { openState, type State } from '../../shared/state.ts'
 import { openBenchmarks } from './benchmarks/open.ts'
 import { benchmarkRoutes } from './benchmarks/routes.ts'
 import { refuseWhileMeasured } from './benchmarks/end.ts'
+import { calibrationRoutes } from './calibrations/routes.ts'
+import { SampleFiles } from './calibrations/samples.ts'
 import { Analyses } from './models/analyses.ts'
 import { Ingest } from './models/ingest.ts'
 import { rangeRoutes } from './models/range-routes.ts'
@@ -59,6 +61,13 @@ export async function createBenchmarkService(
       }),
       ...rangeRoutes({ state, store, ranges }),
       ...benchmarkRoutes(benchmarks.parts, analyses, benchmarks.events),
+      ...calibrationRoutes({
+        state,
+        queues: benchmarks.parts.queues,
+        analyses,
+        samples: new SampleFiles(config.dataDir),
+        heartbeatMs: config.heartbeatMs,
+      }),
       ...profileRoutes(state),
     ],
     facts: () => ({ redis: config.redisKind, eventStreams: benchmarks.events.followers }),

@@ -1,19 +1,23 @@
 /** The API of profiles: what was measured, and the import of what was measured elsewhere. */
 import { z } from 'zod'
 import { PageQuery, pageOf, ResourceName } from '../../shared/contracts/common.ts'
-import { Profile } from '../../shared/contracts/profile.ts'
+import { Profile, ProfileView } from '../../shared/contracts/profile.ts'
 import { ScissionError } from '../../shared/errors.ts'
 import { reply, route, type Route } from '../../shared/http/route.ts'
+import { OriginalDocument, OriginalStored, storeOriginal } from './original.ts'
 import { findModel, paginate, profileId, type State, structureId } from '../../shared/state.ts'
 
 const ProfilesQuery = PageQuery.extend({
   model: z.string().optional().describe('id, name or name@version'),
   resource: ResourceName.optional(),
 })
-/** One profile, or what GET /v1/profiles answers. */
+/** One profile, what GET /v1/profiles answers, or the original's document. */
 const Imported = z.preprocess(
-  (body) => (typeof body === 'object' && body !== null && 'items' in body ? body : { items: [body] }),
-  pageOf(Profile),
+  (body) =>
+    typeof body === 'object' && body !== null && !('items' in body) && !('systems' in body)
+      ? { items: [body] }
+      : body,
+  z.looseObject({ items: z.array(Profile).default([]), ...OriginalDocument.partial().shape }),
 )
 
 export function profileRoutes(state: State): Route[] {
@@ -23,7 +27,7 @@ export function profileRoutes(state: State): Route[] {
       path: '/v1/profiles',
       summary: 'Profiles, of one model or resource if asked',
       query: ProfilesQuery,
-      answers: { 200: { description: 'A page of profiles', schema: pageOf(Profile) } },
+      answers: { 200: { description: 'A page of profiles', schema: pageOf(ProfileView) } },
       handle: async ({ query }) => {
         const model = query.model === undefined ? undefined : await findModel(state, query.model)
         const profiles = (await state.profiles.all()).filter(
@@ -31,7 +35,8 @@ export function profileRoutes(state: State): Route[] {
             (model === undefined || profile.model === model.id) &&
             (query.resource === undefined || profile.resource === query.resource),
         )
-        return paginate(profiles, (profile) => profile.id, query)
+        const page = paginate(profiles, (profile) => profile.id, query)
+        return { ...page, items: await Promise.all(page.items.map((profile) => withServed(state, profile))) }
       },
     }),
     route({
@@ -39,23 +44,39 @@ export function profileRoutes(state: State): Route[] {
       path: '/v1/profiles/:id',
       summary: 'One profile',
       params: z.object({ id: z.string().min(1) }),
-      answers: { 200: { description: 'The profile', schema: Profile } },
-      handle: ({ params }) => state.profiles.need(params.id),
+      answers: { 200: { description: 'The profile', schema: ProfileView } },
+      handle: async ({ params }) => withServed(state, await state.profiles.need(params.id)),
     }),
     route({
       method: 'post',
       path: '/v1/profiles',
-      summary: 'Import profiles measured elsewhere: one, or a page as GET answers it',
-      description: 'All are checked before any is stored. A profile with the same id is replaced.',
+      summary:
+        'Import profiles measured elsewhere: one, a page as GET answers it, or the original Scission’s',
+      description:
+        'All are checked before any is stored. A profile with the same id is replaced. The original’s profiles.json ' +
+        'may have its networks.json beside it as `networks`, and the name of one of them as `network`: then its ' +
+        'models, machines and links are stored too, to be planned with.',
       body: Imported,
-      answers: { 201: { description: 'Stored', schema: pageOf(Profile) } },
+      answers: {
+        201: { description: 'Stored', schema: z.union([OriginalStored, pageOf(Profile)]) },
+      },
       handle: async ({ body }) => {
-        for (const profile of body.items) await checkProfile(state, profile)
-        for (const profile of body.items) await state.profiles.put(profile.id, profile)
-        return reply(201, { items: body.items })
+        const { items, systems, ...beside } = body
+        if (systems) return reply(201, await storeOriginal(state, { ...beside, systems }, Date.now()))
+        for (const profile of items) await checkProfile(state, profile)
+        for (const profile of items) await state.profiles.put(profile.id, profile)
+        return reply(201, { items })
       },
     }),
   ]
+}
+
+/** With what serving says of it beside it. */
+async function withServed(state: State, profile: Profile): Promise<ProfileView> {
+  const served = await state.served.get(profile.id)
+  if (!served) return profile
+  const { id: _id, ...figures } = served
+  return { ...profile, served: figures }
 }
 
 /** @throws ScissionError notFound, badRequest when the profile contradicts itself or the model's structure. */

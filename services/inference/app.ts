@@ -14,9 +14,12 @@ import { createApp } from '../../shared/http/app.ts'
 import type { Logger } from '../../shared/log.ts'
 import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { type Change, Changes, openState, type State } from '../../shared/state.ts'
+import { ServedTimes } from './benchmarks/served.ts'
+import { Breakers } from './deployments/breaker.ts'
 import { Deployments } from './deployments/deployments.ts'
 import { deploymentRoutes } from './deployments/routes.ts'
-import { createEngine, type Engine } from './engine.ts'
+import { Wire } from './deployments/wire.ts'
+import { createEngine, type Engine, runtimeOptions } from './engine.ts'
 import { Caller } from './http/call.ts'
 import { Messages } from './http/messages.ts'
 import { Links } from './links/links.ts'
@@ -53,8 +56,8 @@ export function createInferenceService(
   const tierIndex = indexOfTier(config)
   const redis = producerConnection(config.redisUrl, log)
   const parts = createParts(config, tierIndex, openState(redis), engine, log)
-  const { catalog, peers, models, deployments, stages, links, caller, messages, presence } = parts
-  const changes = followChanges(redis, log, [catalog, peers, models, deployments, links])
+  const { catalog, peers, models, deployments, stages, links, caller, messages, presence, wire } = parts
+  const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, parts.served])
   const app = createApp({
     name: 'inference',
     log,
@@ -83,6 +86,7 @@ export function createInferenceService(
       await engine.executor.close()
       caller.close()
       await messages.close()
+      await wire.close()
       redis.disconnect()
     },
   }
@@ -102,7 +106,9 @@ type Parts = ReturnType<typeof createParts>
 function createParts(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
   const { resource, hopTimeoutMs, maxBodyBytes } = config
   const here = { resource, emulated: config.slowdown > 1 }
-  const stageParts = { executor: engine.executor, loader: engine.loader, log }
+  const served = new ServedTimes({ resource, options: runtimeOptions(config), state, log })
+  const onRun = served.ran.bind(served)
+  const stageParts = { executor: engine.executor, loader: engine.loader, log, onRun }
   const caller = new Caller()
   const messages = new Messages()
   const statistics = new Statistics()
@@ -110,10 +116,27 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   const stages = new Stages(stageParts, config.stageBytes)
   const models = new ModelTargets({ here, catalog, stages, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
-  const deployments = new Deployments({ resource, stageParts, state })
-  const links = new Links({ ...config, tierIndex, state, peers, caller, log })
-  const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes }
-  const targets = createTargets(models, { here, catalog, deployments, peers, forwarding })
+  const deployments = new Deployments({
+    resource,
+    stageParts,
+    state,
+    weightBytes: (range) => catalog.weightBytes(range),
+    fallbackBytes: config.stageBytes,
+  })
+  const links = new Links({ ...config, tierIndex, state, peers, log })
+  const observe = links.observe.bind(links)
+  const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe }
+  const wire = new Wire({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
+  const targets = createTargets(models, {
+    here,
+    catalog,
+    deployments,
+    peers,
+    breakers: new Breakers(),
+    forwarding,
+    wire,
+    log,
+  })
   const requestsServed = () => statistics.served
   const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
   return {
@@ -127,7 +150,9 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
     deployments,
     links,
     targets,
+    wire,
     presence,
+    served,
   }
 }
 

@@ -78,7 +78,8 @@ export class Presence {
     const { config, state, engine, requestsServed, log } = this.#parts
     const connection = workerConnection(config.redisUrl, log)
     const { store, profile } = engine
-    const facts = { resource: name, machine, options, slowdown }
+    const { benchmarkUrl } = config
+    const facts = { resource: name, machine, options, slowdown, benchmarkUrl }
     const worker = startBenchmarkWorker({ ...facts, connection, state, store, profile, requestsServed, log })
     this.#stopWork = async () => {
       // BullMQ waits for a lost Redis to come back; a service that stops does not.

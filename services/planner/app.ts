@@ -6,7 +6,12 @@ import type { Logger } from '../../shared/log.ts'
 import { openState } from '../../shared/state.ts'
 import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { Deployer } from './deployments.ts'
-import { deploymentRoutes, linkRoutes, planRoutes, resourceRoutes } from './routes.ts'
+import { deploymentRoutes } from './deployment-routes.ts'
+import { Gatherer } from './gather.ts'
+import { linkRoutes, resourceRoutes } from './link-routes.ts'
+import { planRoutes } from './plan-routes.ts'
+import { keepPlans } from './plans.ts'
+import { SolverThread } from './solver-thread.ts'
 import { View } from './view.ts'
 
 export interface PlannerService {
@@ -18,7 +23,10 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const redis = producerConnection(config.redisUrl, log)
   const state = openState(redis)
   const view = new View(state, log)
-  const parts = { state, view, heartbeatMs: config.heartbeatMs, now: Date.now }
+  const clock = { view, heartbeatMs: config.heartbeatMs, now: () => Date.now() }
+  const gatherer = new Gatherer(clock)
+  const answers = keepPlans({ view, gatherer })
+  const parts = { ...clock, state, gatherer, answers, solver: new SolverThread() }
   const deployer = new Deployer({ ...parts, log, deployTimeoutMs: config.deployTimeoutMs })
   view.ready().then(
     () => deployer.resume(),
@@ -43,6 +51,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
     app,
     close: async () => {
       view.close()
+      await parts.solver.close()
       await deployer.settle()
       redis.disconnect()
     },

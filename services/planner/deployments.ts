@@ -4,6 +4,7 @@
  * reason. Telling a resource twice changes nothing, so a planner that starts again takes up what was left `loading`.
  */
 import type { Deployment, DeploymentRequest, Plan } from '../../shared/contracts/plan.ts'
+import type { Resource } from '../../shared/contracts/resource.ts'
 import { createJsonClient } from '../../shared/client/http.ts'
 import { coerceError, ScissionError } from '../../shared/errors.ts'
 import type { Logger } from '../../shared/log.ts'
@@ -26,6 +27,7 @@ export class Deployer {
   /** @returns the record in state `loading`; loading goes on in the background. */
   async deploy(request: DeploymentRequest): Promise<Deployment> {
     const plan = await planById(this.#parts, request.plan)
+    refuseOtherOptions(plan)
     const deployments = this.#parts.state.deployments
     const id = request.name ?? deploymentName(plan)
     await this.#refuseModelName(id)
@@ -38,7 +40,7 @@ export class Deployer {
     }
     if (existing && this.#loading.has(id)) return existing
     // Loaded again even when it is on record as ready: a resource may have started anew, at another address.
-    const deployment = this.#record(id, plan)
+    const deployment = this.#record(id, plan, request)
     await deployments.put(id, deployment)
     this.#load(deployment)
     return deployment
@@ -70,14 +72,20 @@ export class Deployer {
     await Promise.all(this.#loading.values())
   }
 
-  #record(id: string, plan: Plan): Deployment {
+  #record(id: string, plan: Plan, request: DeploymentRequest): Deployment {
     const entry = this.#parts.view.resources.get(plan.source)
     if (!entry)
       throw new ScissionError(
         'notFound',
         `plan ${plan.id}: its source resource ${plan.source} is not registered`,
       )
-    const runs = plan.stages.map(({ resource, from, to }) => ({ resource, from, to }))
+    const runs = plan.stages.map(({ resource, tier, from, to }) => ({
+      resource,
+      from,
+      to,
+      ...arrivesEncoded(plan, resource),
+      ...standIns(this.#parts.view.resources.values(), resource, tier, request),
+    }))
     const hops =
       runs[0]?.resource === plan.source ? runs : [{ resource: plan.source, from: 0, to: 0 }, ...runs]
     return {
@@ -87,6 +95,7 @@ export class Deployer {
       shapesKey: plan.shapesKey,
       entry: { resource: entry.name, url: entry.url },
       hops,
+      ...(request.fallback && { fallback: request.fallback }),
       predictedMs: plan.predictedMs,
       emulated: plan.emulated,
       state: 'loading',
@@ -127,6 +136,19 @@ export class Deployer {
     await deployments.put(deployment.id, { ...deployment, ...end })
     this.#parts.log.info({ deployment: deployment.id, ...end }, `deployment ${deployment.id} is ${end.state}`)
     if (failures.length > 0) await this.#release(deployment)
+    else await this.#tellAlternates(deployment)
+  }
+
+  /** Best effort: one that could not load now does so when it is first needed. */
+  async #tellAlternates(deployment: Deployment): Promise<void> {
+    const onPath = deployment.hops.map((hop) => hop.resource)
+    const others = resourcesOf(deployment).filter((resource) => !onPath.includes(resource))
+    const outcomes = await Promise.allSettled(others.map((resource) => this.#tell(resource, deployment)))
+    for (const [index, outcome] of outcomes.entries()) {
+      if (outcome.status === 'fulfilled') continue
+      const err = coerceError(outcome.reason)
+      this.#parts.log.warn({ err }, `${others[index]} does not stand by for deployment ${deployment.id}`)
+    }
   }
 
   async #tell(resource: string, deployment: Deployment): Promise<void> {
@@ -145,14 +167,14 @@ export class Deployer {
   /** Best effort: a resource that cannot be reached loads nothing for a deployment that is no longer on record. */
   async #release(deployment: Deployment): Promise<void> {
     const url = `/v1/deployments/${encodeURIComponent(deployment.id)}`
-    for (const hop of deployment.hops) {
-      const resource = this.#parts.view.resources.get(hop.resource)
+    for (const name of resourcesOf(deployment)) {
+      const resource = this.#parts.view.resources.get(name)
       if (!resource) continue
-      await createJsonClient(`resource ${hop.resource}`, resource.url)
+      await createJsonClient(`resource ${name}`, resource.url)
         .send({ method: 'DELETE', url })
         .catch((error: unknown) =>
           this.#parts.log.warn(
-            { err: coerceError(error), resource: hop.resource },
+            { err: coerceError(error), resource: name },
             `could not release ${deployment.id}`,
           ),
         )
@@ -160,8 +182,51 @@ export class Deployer {
   }
 }
 
+/** A resource runs every stage with its own runtime options: other ones are for comparing, until it is started anew. */
+function refuseOtherOptions(plan: Plan): void {
+  const stage = plan.stages.find(({ options }) => options !== undefined)
+  if (!stage?.options) return
+  const { threads, optimisation } = stage.options
+  throw new ScissionError(
+    'conflict',
+    `plan ${plan.id} runs ${stage.resource} with ${threads} threads and optimisation ${optimisation}, which are not ` +
+      'the options it was started with: start it with them, or plan with options=own',
+    { resource: stage.resource, options: stage.options },
+  )
+}
+
+/** Those on the path and those that stand by. */
+const resourcesOf = ({ hops }: Deployment): string[] => [
+  ...new Set(hops.flatMap((hop) => [hop.resource, ...(hop.alternates ?? [])])),
+]
+
+/** The resources of a tier that may run a hop of `resource` when it fails. */
+function standIns(
+  resources: Iterable<Pick<Resource, 'name' | 'tier'>>,
+  resource: string,
+  tier: string,
+  { alternates }: DeploymentRequest,
+): { alternates?: string[] } {
+  const others = [...resources].filter((other) => other.tier === tier && other.name !== resource)
+  const names = others.map((other) => other.name).filter((name) => alternates?.includes(name) ?? true)
+  return names.length > 0 ? { alternates: names } : {}
+}
+
 /** Readable and the same for the same plan: `mobile-net…` would need the registry, so the model is its first 8 digits. */
 function deploymentName(plan: Plan): string {
-  const path = plan.stages.map((stage) => `${stage.resource}.${stage.from}-${stage.to}`).join('.')
+  const path = plan.stages
+    .map(({ resource, from, to }) => {
+      const codec = plan.transfers.find((transfer) => transfer.to === resource)?.codec ?? 'none'
+      return `${resource}.${from}-${to}${codec === 'none' ? '' : `_${codec}`}`
+    })
+    .join('.')
   return `${plan.model.slice(0, 8)}.${path}`.slice(0, 100)
+}
+
+function arrivesEncoded(
+  { transfers }: Plan,
+  resource: string,
+): { codec?: Plan['transfers'][number]['codec'] } {
+  const codec = transfers.find((transfer) => transfer.to === resource)?.codec ?? 'none'
+  return codec === 'none' ? {} : { codec }
 }

@@ -1,49 +1,102 @@
-/** From a plan query to an answer: gathers the problem from the view, lets the optimiser solve it. */
-import { NETWORK_PRESETS } from '../../shared/network-presets.ts'
-import type { Model } from '../../shared/contracts/model.ts'
-import type { Plan, PlanAnswer, PlanQuery } from '../../shared/contracts/plan.ts'
-import type { Profile } from '../../shared/contracts/profile.ts'
-import type { Link, Resource } from '../../shared/contracts/resource.ts'
+/** Answers to plan queries: what the optimiser found, with what the service knows beside it. */
+import type { GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
+import type { Plan, PlanQuery } from '../../shared/contracts/plan.ts'
+import type { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
+import type { SweepAnswer, SweepRequest } from '../../shared/contracts/sweep.ts'
 import { ScissionError } from '../../shared/errors.ts'
-import { resolveInputShapes } from '../../shared/onnx/declared.ts'
-import { shapesKeyOf } from '../../shared/onnx/shapes-key.ts'
-import { findModel, type State } from '../../shared/state.ts'
 import { parsePlanId } from '../../shared/plan-id.ts'
-import { withLiveness } from '../../shared/alive.ts'
-import { evaluatePlan, optimise, type Problem } from './optimiser/index.ts'
-import type { View } from './view.ts'
+import type { State } from '../../shared/state.ts'
+import type { Gathered, GatherParts } from './gather.ts'
+import { missingFigures } from './optimiser/figures.ts'
+import { evaluatePlan } from './optimiser/index.ts'
+import { gatherFor, type Knowledge, refuseLost } from './question.ts'
+import type { GatheredProblem } from './solve.ts'
+import { KeptAnswers } from './kept-answers.ts'
+import type { SolverThread } from './solver-thread.ts'
 
-export interface PlannerParts {
+export interface PlannerParts extends GatherParts, Knowledge {
   state: State
-  view: View
-  heartbeatMs: number
-  now: () => number
+  solver: SolverThread
+  answers: KeptPlans
 }
 
-export async function answerPlans(parts: PlannerParts, query: PlanQuery): Promise<PlanAnswer> {
-  await parts.view.ready()
-  const model = await findModel(parts.state, query.model)
-  const shapesKey = query.inputShapes
-    ? shapesKeyOf(resolveInputShapes(model.inputs, query.inputShapes))
-    : needShapesKey(model)
-  refuseLost(parts, [
-    ...(query.source ? [query.source] : []),
-    ...(query.mustUseResources ?? []),
-    ...(query.mustUseTiers ?? []).flatMap((tier) => onlyLost(parts, tier)),
-  ])
-  const { problem, leftOut } = await gather(parts, model.id, shapesKey, query.network)
-  const solved = optimise(problem, query)
-  return {
-    model: model.id,
-    shapesKey: problem.structure.shapesKey,
+/** What of an answer stays until something that it was made from changes; what serving says is added each time. */
+type Made = { profiles: Gathered['profiles'] } & (
+  | { view: 'chain'; answer: Omit<ExplainedAnswer, 'served'> }
+  | { view: 'graph'; answer: GraphPlanAnswer }
+)
+export type KeptPlans = KeptAnswers<Made>
+
+/** Answers to plan queries, kept while no document that plans depend on changes and no resource comes or goes. */
+export function keepPlans({ view, gatherer }: Knowledge, most?: number): KeptPlans {
+  return new KeptAnswers({
+    stamp: () => `${view.revision} ${gatherer.lost()}`,
+    // With more time the same question may be answered better.
+    sizeOf: ({ answer }) => (answer.gap ? undefined : answer.plans.length + answer.native.length),
+    ...(most !== undefined && { most }),
+  })
+}
+
+export async function answerPlans(
+  parts: PlannerParts,
+  query: PlanQuery,
+): Promise<ExplainedAnswer | GraphPlanAnswer> {
+  const make = query.view === 'graph' ? answerGraph : answerChain
+  const made = await parts.answers.get(JSON.stringify(query), () => make(parts, query))
+  return made.view === 'graph' ? made.answer : { ...made.answer, served: servedOf(parts, made.profiles) }
+}
+
+async function answerChain(parts: PlannerParts, query: PlanQuery): Promise<Made> {
+  const { question, gathered } = await gatherFor(parts, query)
+  const solved = await parts.solver.solve<'chain'>({ kind: 'chain', problem: gathered.problem, query })
+  const answer = {
+    model: question.model,
+    shapesKey: question.shapesKey,
     objective: query.objective,
-    plans: solved.plans,
-    native: solved.native,
-    why: solved.why,
-    considered: solved.considered,
-    leftOut: [...leftOut, ...solved.leftOut],
+    confidence: query.confidence,
+    ...(query.pareto && { pareto: query.pareto }),
+    ...solved,
+    leftOut: mergeLeftOut(gathered.leftOut, solved.leftOut),
     emulated: [...solved.plans, ...solved.native].some((plan) => plan.emulated),
-    notes: notesOf(problem, query),
+    notes: [...notesOf(gathered.problem), ...missingFigures(gathered.problem, query), ...gathered.notes],
+  }
+  return { view: 'chain', answer, profiles: gathered.profiles }
+}
+
+async function answerGraph(parts: PlannerParts, query: PlanQuery): Promise<Made> {
+  const { question, gathered } = await gatherFor(parts, query)
+  const { problem } = gathered
+  const solved = await parts.solver.solve<'graph'>({ kind: 'graph', problem, query })
+  const { plans, native, gap } = solved as Pick<GraphPlanAnswer, 'plans' | 'native' | 'gap'>
+  const answer: GraphPlanAnswer = {
+    view: 'graph',
+    model: question.model,
+    shapesKey: question.shapesKey,
+    objective: query.objective,
+    plans,
+    native,
+    gap,
+    leftOut: mergeLeftOut(gathered.leftOut, withoutProfile(problem)),
+    emulated: [...plans, ...native].some((plan) => plan.emulated),
+    notes: [...notesOf(problem), ...missingFigures(problem, query), ...gathered.notes, ...solved.notes],
+  }
+  return { view: 'graph', answer, profiles: gathered.profiles }
+}
+
+/** @throws ScissionError as a plan query does; a cell without a plan is part of the answer. */
+export async function answerSweep(parts: PlannerParts, { query, axes }: SweepRequest): Promise<SweepAnswer> {
+  const { question, gathered } = await gatherFor(parts, query)
+  const { problem } = gathered
+  const map = await parts.solver.solve<'sweep'>({ kind: 'sweep', problem, query, axes })
+  return {
+    ...map,
+    model: question.model,
+    shapesKey: question.shapesKey,
+    objective: query.objective,
+    axes,
+    // Each cell is planned under conditions that were given, not measured.
+    emulated: true,
+    notes: [...notesOf(problem), ...missingFigures(problem, query), ...gathered.notes],
   }
 }
 
@@ -51,118 +104,61 @@ export async function answerPlans(parts: PlannerParts, query: PlanQuery): Promis
 export async function planById(parts: PlannerParts, id: string): Promise<Plan> {
   await parts.view.ready()
   const named = parsePlanId(id)
-  await findModel(parts.state, named.model).catch((error: unknown) => {
-    throw new ScissionError(
-      'notFound',
-      `plan ${id}: its model is not registered`,
-      { model: named.model },
-      error,
-    )
+  if (!parts.view.models.has(named.model))
+    throw new ScissionError('notFound', `plan ${id}: its model is not registered`, { model: named.model })
+  const resources = [named.source, ...named.stages.map((stage) => stage.resource)]
+  refuseLost(parts, resources)
+  refuseImported(parts, resources)
+  const { problem } = await parts.gatherer.gather({
+    model: named.model,
+    shapesKey: named.shapesKey,
+    whatIf: undefined,
+    options: 'any',
+    profiles: undefined,
   })
-  refuseLost(parts, [named.source, ...named.stages.map((stage) => stage.resource)])
-  const { problem } = await gather(parts, named.model, named.shapesKey, undefined)
   return evaluatePlan(problem, named)
 }
 
-function needShapesKey(model: Model): string {
-  if (model.shapesKey) return model.shapesKey
-  const open = model.inputs.filter((input) => input.shape.some((dim) => typeof dim === 'string'))
-  throw new ScissionError(
-    'needsInputShapes',
-    `model ${model.name} has open dimensions in ${open.map((input) => input.name).join(', ')}: give inputShapes (shapes=name:1x3x224x224 in a URL)`,
-    {
-      inputs: open,
-    },
-  )
+/** @throws ScissionError conflict: there is no service behind an imported machine. */
+function refuseImported({ view }: PlannerParts, names: readonly string[]): void {
+  const name = names.find((one) => view.resources.get(one)?.source === 'imported')
+  if (name === undefined) return
+  const message = `resource ${name} was imported with its measurements: it can be planned with, not deployed to`
+  throw new ScissionError('conflict', message, { resource: name })
 }
 
-/** @throws ScissionError conflict for a resource that is registered but has stopped sending heartbeats. */
-function refuseLost(parts: PlannerParts, names: readonly string[]): void {
-  for (const name of names) {
-    const resource = parts.view.resources.get(name)
-    if (!resource || withLiveness(resource, parts.heartbeatMs, parts.now()).alive) continue
-    const message = `resource ${name} is down: no heartbeat since ${resource.heartbeatAt}; start it again or leave it out`
-    throw new ScissionError('conflict', message, { resource: name })
-  }
+/** What serving says of the profiles: shown beside the plans, never part of them. */
+function servedOf({ view }: PlannerParts, profiles: Gathered['profiles']): ExplainedAnswer['served'] {
+  return profiles.flatMap(({ id, resource }) => {
+    const served = view.served.get(id)
+    return served ? [{ ...served, resource }] : []
+  })
 }
 
-/** The resources of a tier when none of them is alive. */
-function onlyLost(parts: PlannerParts, tier: string): string[] {
-  const all = [...parts.view.resources.values()].filter((resource) => resource.tier === tier)
-  const alive = all.some((resource) => withLiveness(resource, parts.heartbeatMs, parts.now()).alive)
-  return alive ? [] : all.map((resource) => resource.name)
+/** The graph view passes over them in silence. */
+function withoutProfile({ resources, profiles }: GatheredProblem): Gathered['leftOut'] {
+  const profiled = new Set(profiles.map((profile) => profile.resource))
+  return resources
+    .filter(({ name }) => !profiled.has(name))
+    .map(({ name }) => ({
+      resource: name,
+      reason: 'it has no profile of this model: benchmark the model on it',
+    }))
 }
 
-interface Gathered {
-  problem: Problem
-  leftOut: PlanAnswer['leftOut']
+/** The service knows more of why a resource was left out than the optimiser, which only misses its profile. */
+function mergeLeftOut(ours: Gathered['leftOut'], optimisers: Gathered['leftOut']): Gathered['leftOut'] {
+  const said = new Set(ours.map(({ resource }) => resource))
+  return [...ours, ...optimisers.filter(({ resource }) => !said.has(resource))]
 }
 
-async function gather(
-  parts: PlannerParts,
-  model: string,
-  shapesKey: string,
-  network: PlanQuery['network'],
-): Promise<Gathered> {
-  const structure = await parts.view.structure(model, shapesKey)
-  const now = parts.now()
-  const views = [...parts.view.resources.values()].map((resource) =>
-    withLiveness(resource, parts.heartbeatMs, now),
-  )
-  const leftOut = views
-    .filter((resource) => !resource.alive)
-    .map(({ name, heartbeatAt }) => ({ resource: name, reason: `no heartbeat since ${heartbeatAt}` }))
-  const resources: Resource[] = views.filter((resource) => resource.alive)
-  const profiles = [...parts.view.profiles.values()].filter((profile) =>
-    isFor(profile, model, shapesKey, resources),
-  )
-  const measured = [...parts.view.links.values()]
-  const links = network ? measured.map((link) => asPreset(link, network, resources)) : measured
-  return { problem: { structure, resources, profiles, links }, leftOut }
-}
-
-/** A profile counts for the options its resource runs with now. */
-function isFor(profile: Profile, model: string, shapesKey: string, resources: readonly Resource[]): boolean {
-  if (profile.model !== model || profile.shapesKey !== shapesKey) return false
-  const resource = resources.find((candidate) => candidate.name === profile.resource)
-  if (!resource) return false
-  const { threads, optimisation } = profile.options
-  return threads === resource.options.threads && optimisation === resource.options.optimisation
-}
-
-/** What-if: links that leave the first tier get the preset's figures; those between the others stay as measured. */
-function asPreset(
-  link: Link,
-  network: NonNullable<PlanQuery['network']>,
-  resources: readonly Resource[],
-): Link {
-  const from = resources.find((resource) => resource.name === link.from)
-  if (from?.tierIndex !== 0) return link
-  const preset = NETWORK_PRESETS[network]
-  return {
-    ...link,
-    rttMs: preset.rttMs,
-    bandwidthMbps: preset.upMbps,
-    returnBandwidthMbps: preset.downMbps,
-    source: 'preset',
-    emulated: true,
-  }
-}
-
-function notesOf(problem: Problem, query: PlanQuery): string[] {
+function notesOf(problem: GatheredProblem): string[] {
   const slowed = problem.resources.filter((resource) => resource.slowdown > 1)
   const emulatedLinks = problem.links.filter((link) => link.emulated && link.source === 'measured')
+  const speeds = slowed.map(({ name, slowdown }) => `${name} runs ${slowdown}x slower than this machine`)
+  const links = emulatedLinks.map((link) => `${link.from} to ${link.to}`)
   return [
-    ...(slowed.length > 0
-      ? [
-          `emulated speed: ${slowed.map((resource) => `${resource.name} runs ${resource.slowdown}x slower than this machine`).join(', ')}`,
-        ]
-      : []),
-    ...(emulatedLinks.length > 0
-      ? [`emulated links: ${emulatedLinks.map((link) => `${link.from} to ${link.to}`).join(', ')}`]
-      : []),
-    ...(query.network
-      ? [`what-if: links from the first tier as the preset ${query.network}, not as measured`]
-      : []),
+    ...(speeds.length > 0 ? [`emulated speed: ${speeds.join(', ')}`] : []),
+    ...(links.length > 0 ? [`emulated links: ${links.join(', ')}`] : []),
   ]
 }

@@ -2,10 +2,14 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { z } from 'zod'
+import { Calibration, type CalibrationRequest } from '../contracts/codec.ts'
 import { type InputShapes, pageOf } from '../contracts/common.ts'
 import { Model, Structure, UploadedModel } from '../contracts/model.ts'
-import { Benchmark, type BenchmarkRequest, Profile } from '../contracts/profile.ts'
+import { Benchmark, type BenchmarkRequest, ProfileView } from '../contracts/profile.ts'
 import { formatInputShapes } from '../input-shapes.ts'
+import { messageHeaders, messageOf } from '../oip/message.ts'
+import { writeTensor } from '../oip/tensors.ts'
+import type { Tensor } from '../tensor.ts'
 import { allPages } from './pages.ts'
 import { createJsonClient } from './http.ts'
 import { multipartOf } from './multipart.ts'
@@ -76,10 +80,41 @@ export function createBenchmarkClient(baseUrl: string) {
     benchmark: (id: string) => http.request(Benchmark, { url: `/v1/benchmarks/${encodeURIComponent(id)}` }),
     cancelBenchmark: (id: string) =>
       http.send({ method: 'DELETE', url: `/v1/benchmarks/${encodeURIComponent(id)}` }),
-    profile: (id: string) => http.request(Profile, { url: `/v1/profiles/${encodeURIComponent(id)}` }),
+    ...calibrationCalls(http),
+    profile: (id: string) => http.request(ProfileView, { url: `/v1/profiles/${encodeURIComponent(id)}` }),
     profiles: (filter: { model?: string; resource?: string } = {}) =>
       allPages((cursor) =>
-        http.request(pageOf(Profile), { url: '/v1/profiles', params: { ...filter, cursor } }),
+        http.request(pageOf(ProfileView), { url: '/v1/profiles', params: { ...filter, cursor } }),
       ),
+  }
+}
+
+function calibrationCalls(http: ReturnType<typeof createJsonClient>) {
+  return {
+    /** @param inputs samples, each input with a leading axis of them; none when the request asks for made-up ones. */
+    startCalibration: (request: z.input<typeof CalibrationRequest>, inputs: readonly Tensor[] = []) => {
+      const entries = inputs.map((input) => writeTensor(input, true)).join(',')
+      const json = JSON.stringify(request).slice(0, -1)
+      const message = messageOf(inputs.length > 0 ? `${json},"inputs":[${entries}]}` : `${json}}`, inputs)
+      return http.request(Calibration, {
+        method: 'POST',
+        url: '/v1/calibrations',
+        data: Buffer.concat([message.json, ...message.binary]),
+        headers: messageHeaders(message),
+        timeout: UPLOAD_TIMEOUT_MS,
+      })
+    },
+    calibration: (id: string) =>
+      http.request(Calibration, { url: `/v1/calibrations/${encodeURIComponent(id)}` }),
+    calibrations: (filter: { model?: string } = {}) =>
+      allPages((cursor) =>
+        http.request(pageOf(Calibration.omit({ cells: true })), {
+          url: '/v1/calibrations',
+          params: { ...filter, cursor },
+        }),
+      ),
+    /** Cancels one under way, deletes one that has ended. */
+    endCalibration: (id: string) =>
+      http.send({ method: 'DELETE', url: `/v1/calibrations/${encodeURIComponent(id)}` }),
   }
 }

@@ -1,23 +1,41 @@
 /** The planner service, typed. */
 import type { z } from 'zod'
 import { pageOf } from '../contracts/common.ts'
-import { Deployment, type DeploymentRequest, PlanAnswer, type PlanQuery } from '../contracts/plan.ts'
+import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
+import { ExplainedAnswer } from '../contracts/plan-answer.ts'
+import { Deployment, type DeploymentRequest, type PlanQuery } from '../contracts/plan.ts'
 import { Link, ResourceView } from '../contracts/resource.ts'
+import { SweepAnswer, type SweepRequest } from '../contracts/sweep.ts'
 import { createJsonClient } from './http.ts'
 import { allPages } from './pages.ts'
+
+/** Maps and fronts take seconds; the planner itself gives up earlier. */
+const LONG_ANSWER_MS = 150_000
 
 export type PlannerClient = ReturnType<typeof createPlannerClient>
 
 export function createPlannerClient(baseUrl: string) {
   const http = createJsonClient('planner service', baseUrl)
   const deploymentUrl = (id: string) => `/v1/deployments/${encodeURIComponent(id)}`
+  const ask = <T extends z.ZodType>(answer: T, query: z.input<typeof PlanQuery>) =>
+    http.request(answer, { method: 'POST', url: '/v1/plans', data: query, timeout: LONG_ANSWER_MS })
   return {
     baseUrl,
     resources: () =>
       allPages((cursor) => http.request(pageOf(ResourceView), { url: '/v1/resources', params: { cursor } })),
     links: () => allPages((cursor) => http.request(pageOf(Link), { url: '/v1/links', params: { cursor } })),
-    plans: (query: z.input<typeof PlanQuery>) =>
-      http.request(PlanAnswer, { method: 'POST', url: '/v1/plans', data: query }),
+    /** Plans of the chain view. */
+    plans: (query: Omit<z.input<typeof PlanQuery>, 'view'>) => ask(ExplainedAnswer, query),
+    /** Plans of the graph view: stages may cut through parallel branches. */
+    graphPlans: (query: z.input<typeof PlanQuery>) => ask(GraphPlanAnswer, { ...query, view: 'graph' }),
+    /** The best plan in every cell of a grid of conditions. */
+    sweep: (request: z.input<typeof SweepRequest>) =>
+      http.request(SweepAnswer, {
+        method: 'POST',
+        url: '/v1/plans/sweep',
+        data: request,
+        timeout: LONG_ANSWER_MS,
+      }),
     /** Answers as soon as the deployment is on record; poll `deployment(id)` until it is ready. */
     deploy: (request: DeploymentRequest) =>
       http.request(Deployment, { method: 'POST', url: '/v1/deployments', data: request }),

@@ -19,6 +19,8 @@ export const Machine = z.object({
   arch: z.string(),
   node: z.string(),
   onnxruntime: z.string(),
+  /** Settings of the memory allocator (MALLOC_…, LD_PRELOAD, GLIBC_TUNABLES): they decide what large tensors cost. */
+  allocator: z.record(z.string(), z.string()).optional(),
 })
 export type Machine = z.infer<typeof Machine>
 
@@ -37,6 +39,11 @@ export const Resource = z.object({
   emulated: z.boolean(),
   startedAt: timestamp,
   heartbeatAt: timestamp,
+  /**
+   * `imported`: a machine measured by another system, with no service behind it. It can be planned with, for the models
+   * that it has profiles of; it is never alive, so nothing is measured on it or deployed to it. Absent = service.
+   */
+  source: z.enum(['service', 'imported']).optional(),
 })
 export type Resource = z.infer<typeof Resource>
 
@@ -48,13 +55,27 @@ export type ResourceView = z.infer<typeof ResourceView>
 export const LinkEmulation = z.object({
   preset: z.string().optional(),
   rttMs: ms,
+  /** The part of `rttMs` that lies beyond the access network: another preset does not replace it. */
+  extraRttMs: ms.optional(),
   /** Towards the higher tier. */
   upMbps: mbps,
   downMbps: mbps,
 })
 export type LinkEmulation = z.infer<typeof LinkEmulation>
 
-/** Directed: a connection opened by `from`. Time for a request of b bytes answered by r bytes = rttMs + b·8/bandwidth + r·8/returnBandwidth. */
+/** Half the width of the interval that holds the true value in 95 % of cases. */
+export const LinkUncertainty = z.object({
+  rttMs: ms,
+  bandwidthMbps: z.number().nonnegative(),
+  returnBandwidthMbps: z.number().nonnegative(),
+  perMessageMs: ms.optional(),
+})
+export type LinkUncertainty = z.infer<typeof LinkUncertainty>
+
+/**
+ * Directed: a connection opened by `from`. Time for a request of b bytes answered by r bytes =
+ * rttMs + perMessageMs + b·8/bandwidth + r·8/returnBandwidth.
+ */
 export const Link = z.object({
   from: ResourceName,
   to: ResourceName,
@@ -63,7 +84,15 @@ export const Link = z.object({
   bandwidthMbps: mbps,
   /** to → from, on the same connection. */
   returnBandwidthMbps: mbps,
-  source: z.enum(['measured', 'override', 'preset']),
+  /** What a message costs beyond the round trip, whatever its size: writing, parsing, waking up. Absent = 0. */
+  perMessageMs: ms.optional(),
+  /** Absent where nothing was measured: an override or a preset. */
+  uncertainty: LinkUncertainty.optional(),
+  /** How many active probes and how many messages of real traffic the figures rest on. */
+  basis: z
+    .object({ probes: z.number().int().nonnegative(), traffic: z.number().int().nonnegative() })
+    .optional(),
+  source: z.enum(['measured', 'override', 'preset', 'imported']),
   /** Set when the bytes pass the link emulator. */
   emulated: z.boolean(),
   emulation: LinkEmulation.optional(),

@@ -2,8 +2,9 @@
  * A route is declared once; validation, types of the handler and OpenAPI all come from that declaration.
  */
 import type { Request, Response } from 'express'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { ScissionError } from '../errors.ts'
+import { nearest } from '../nearest.ts'
 
 export interface Answer {
   description: string
@@ -65,8 +66,22 @@ export function validate<T extends z.ZodType>(schema: T, value: unknown, where: 
   if (parsed.success) return parsed.data
   const fields = parsed.error.issues.map((issue) => ({
     field: issue.path.join('.') || where,
-    message: issue.message,
+    message: messageOf(issue, schema),
   }))
   const text = fields.map((fault) => `${fault.field}: ${fault.message}`).join('; ')
   throw new ScissionError('badRequest', `${where}: ${text}`, { fields })
+}
+
+/**
+ * zod says of a name that is no key, or of what fits no alternative, only that it is invalid: the reasons lie inside.
+ * Of an unknown field it does not say which are known.
+ */
+function messageOf(issue: z.core.$ZodIssue, schema: z.ZodType): string {
+  const atTop = issue.path.length === 0 && schema instanceof z.ZodObject
+  if (issue.code === 'unrecognized_keys' && atTop)
+    return issue.message + nearest(issue.keys[0] ?? '', Object.keys(schema.shape))
+  const inner =
+    issue.code === 'invalid_key' ? issue.issues : issue.code === 'invalid_union' ? issue.errors.flat() : []
+  const reasons = [...new Set(inner.map((one) => one.message))]
+  return reasons.length === 0 ? issue.message : `${issue.message}: ${reasons.join(', or ')}`
 }

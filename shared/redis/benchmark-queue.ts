@@ -7,3 +7,7 @@ export const resourceQueue = (resource: string): string => `${PARENT_QUEUE}.${re
 
 /** An inference service that finds this key gives up the benchmark's job it is working on. */
 export const cancelKey = (benchmark: string): string => `scission:cancel:${benchmark}`
+
+/** The same for one resource's part alone: it was given up from here, whatever its worker still does. Holds the reason. */
+export const stopKey = (benchmark: string, resource: string): string =>
+  `scission:stop:${benchmark}.${resource}`

@@ -20,10 +20,21 @@ export interface Result {
   raw: unknown
 }
 
+/** What the command line says beside the name; most benchmarks heed none of it. */
+export interface BenchOptions {
+  /** Names, separated by commas: only these models. */
+  models?: string | undefined
+  /** How many cuts of each. */
+  cuts?: string | undefined
+  /** False: not while another process keeps a core busy. */
+  busy?: boolean | undefined
+  record?: boolean | undefined
+}
+
 export interface Benchmark {
   name: string
   title: string
-  run: (say: (text: string) => void) => Promise<Result>
+  run: (say: (text: string) => void, options?: BenchOptions) => Promise<Result>
 }
 
 export function figure(

@@ -6,10 +6,29 @@ import { appendFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { renderTable } from '../../infra/terminal/table.ts'
 import { type Benchmark, type Figure, machine, type Result } from './bench.ts'
+import { codecs } from './codecs.ts'
+import { codecsTable } from './codecs-table.ts'
+import { links } from './links.ts'
+import { memory } from './memory.ts'
 import { onnx } from './onnx.ts'
+import { planner } from './planner.ts'
+import { profile } from './profile.ts'
 import { responsive } from './responsive.ts'
+import { serve } from './serve.ts'
+import { whileServing } from './while-serving.ts'
 
-const BENCHMARKS: Benchmark[] = [onnx, responsive]
+const BENCHMARKS: Benchmark[] = [
+  onnx,
+  responsive,
+  links,
+  serve,
+  profile,
+  planner,
+  codecs,
+  codecsTable,
+  memory,
+  whileServing,
+]
 
 const number = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3))
 
@@ -39,7 +58,13 @@ function record(benchmark: Benchmark, result: Result, about: Record<string, unkn
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'string' }, record: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'string' },
+    record: { type: 'boolean', default: false },
+    models: { type: 'string' },
+    cuts: { type: 'string' },
+    'quiet-only': { type: 'boolean', default: false },
+  },
 })
 const benchmark = BENCHMARKS.find((candidate) => candidate.name === positionals[0])
 if (!benchmark) {
@@ -49,7 +74,7 @@ if (!benchmark) {
   process.exit(2)
 }
 const about = machine()
-const result = await benchmark.run((text) => console.error(text))
+const result = await benchmark.run((text) => console.error(text), { ...values, busy: !values['quiet-only'] })
 console.log(renderTable(HEAD, result.figures.map(rowOf)))
 if (values.json !== undefined)
   writeFileSync(values.json, `${JSON.stringify({ machine: about, ...result }, null, 1)}\n`)

@@ -24,6 +24,18 @@ const send = async (body: unknown) => {
 }
 
 describe('profiles', () => {
+  it('have what serving says of them beside them, and go out and in again without it', async () => {
+    const profile = exampleProfile('device', [1, 2, 3, 4])
+    const served = { scale: 1.25, spread: 0.1, samples: 12, updatedAt: new Date().toISOString() }
+    await harness.state.profiles.put(profile.id, profile)
+    await harness.state.served.put(profile.id, { id: profile.id, ...served })
+    expect(await client.profile(profile.id)).toEqual({ ...profile, served })
+    const exported = await (await fetch(`${harness.url}/v1/profiles?resource=device`)).json()
+    expect(exported).toEqual({ items: [{ ...profile, served }] })
+    expect((await send(exported)).status).toBe(201)
+    expect(await harness.state.profiles.need(profile.id)).toEqual(profile)
+  })
+
   it('are found by model and resource, and one by its id', async () => {
     const [device, cloud] = [exampleProfile('device', [1, 1, 1, 1]), exampleProfile('cloud', [1, 2, 3, 4])]
     for (const profile of [device, cloud]) await harness.state.profiles.put(profile.id, profile)

@@ -22,10 +22,15 @@ describe('the benchmark service', () => {
     )
     expect(routes.sort()).toEqual([
       'delete /v1/benchmarks/{id}',
+      'delete /v1/calibrations/{id}',
       'delete /v1/models/{model}',
       'get /v1/benchmarks',
       'get /v1/benchmarks/{id}',
       'get /v1/benchmarks/{id}/events',
+      'get /v1/calibrations',
+      'get /v1/calibrations/{id}',
+      'get /v1/calibrations/{id}/samples',
+      'get /v1/calibrations/{id}/samples/about',
       'get /v1/models',
       'get /v1/models/{model}',
       'get /v1/models/{model}/files/{path}',
@@ -35,6 +40,7 @@ describe('the benchmark service', () => {
       'get /v1/profiles',
       'get /v1/profiles/{id}',
       'post /v1/benchmarks',
+      'post /v1/calibrations',
       'post /v1/models',
       'post /v1/profiles',
     ])
@@ -54,5 +60,18 @@ describe.skipIf(!HAVE_MODELS)('a model that is too much for ONNX Runtime', () =>
     expect(error).toMatchObject({ code: 'invalidModel', message: expect.stringMatching(reason) as string })
     expect(await harness.onDisk()).toEqual({ models: [], incoming: [] })
     expect((await fetch(`${harness.url}/v1/models`)).status).toBe(200)
+  })
+})
+
+describe.skipIf(!HAVE_MODELS)('a benchmark with input shapes that do not fit', () => {
+  it('is refused with the reason, and nothing is queued', async () => {
+    const client = await harness.open()
+    await client.uploadModel(modelFile('mnist-8_cnn.onnx'), 'mnist')
+    const started = (inputShapes: Record<string, number[]>) =>
+      client.startBenchmark({ model: 'mnist', inputShapes })
+    await expect(started({ Input3: [1, 1, 28] })).rejects.toThrow(/Input3/)
+    await expect(started({ nosuch: [1] })).rejects.toThrow(/nosuch/)
+    const listed = (await (await fetch(`${harness.url}/v1/benchmarks`)).json()) as { items: unknown[] }
+    expect(listed.items).toEqual([])
   })
 })

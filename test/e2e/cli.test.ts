@@ -3,12 +3,18 @@ import { execFile } from 'node:child_process'
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Calibration } from '../../shared/contracts/codec.ts'
 import type { Deployment, PlanAnswer } from '../../shared/contracts/plan.ts'
 import type { Structure, UploadedModel } from '../../shared/contracts/model.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
 
 const TSX = path.resolve('node_modules/.bin/tsx')
 const CLI = path.resolve('infra/cli/main.ts')
+
+interface Calibrated {
+  calibration: Calibration
+  bounds: { plan?: unknown }[]
+}
 
 interface Ran {
   code: number
@@ -43,6 +49,20 @@ describe('without services', () => {
     const wrong = await scission(['config', 'inference'], { SCISSION_SLOWDOWN: 'x' })
     expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('SCISSION_SLOWDOWN')])
   }, 60_000)
+
+  it.each([
+    ['bench net --runs abc', '--runs <n>'],
+    ['bench net --runs 2', '--runs <n>'],
+    ['bench net --max-age -1', '--max-age <seconds>'],
+    ['calibrate net --made-up 0', '--made-up <n>'],
+    ['calibrate net --made-up 2 --boundaries 4,x', '--boundaries <list>'],
+    ['calibrate net --made-up 2 --network 5g', '--network <preset>'],
+    ['calibrate net', '--input, or --made-up'],
+    ['zoo build mobilenetv2 -o x.onnx --seed abc', '--seed <n>'],
+  ])('%s is refused before any service is asked, naming the option', async (text, option) => {
+    const { code, stderr } = await scission([...text.split(' '), '--benchmark-url', 'http://127.0.0.1:9'])
+    expect([code, stderr]).toEqual([2, expect.stringContaining(option)])
+  })
 
   it('wrong usage exits with 2 and a service that is away with 5', async () => {
     expect((await scission(['nonsense'])).code).toBe(2)
@@ -81,6 +101,19 @@ describe('with the system up', () => {
     await expect.poll(async () => (await json<unknown[]>('links')).length, { timeout: 30_000 }).toBe(3)
     expect((await json<unknown[]>('profiles', '--model', 'net')).length).toBe(3)
     expect((await run('resources')).stdout).toMatch(/cloud +cloud +alive/)
+
+    expect((await run('bench', 'net', '--runs', '3')).stdout).toContain('cloud is not measured again')
+    const forced = await json<{ benchmark: { notes: string[] } }>('bench', 'net', '--runs', '3', '--force')
+    expect(forced.benchmark.notes.join()).not.toContain('not measured again')
+    const aged = await run('bench', 'net', '--runs', '3', '--max-age', '0', '--resources', 'cloud')
+    expect([aged.code, aged.stdout.includes('not measured again')]).toEqual([0, false])
+
+    const calibrate = ['calibrate', 'net', '--made-up', '2', '--codecs', 'q8,zstd', '--boundaries', '63']
+    const calibrated = await json<Calibrated>(...calibrate, '--network', '4g')
+    expect(calibrated.calibration).toMatchObject({ state: 'completed', samples: 2, sampleSource: 'made-up' })
+    expect(calibrated.calibration.cells.map(({ codec }) => codec)).toEqual(['q8', 'zstd'])
+    expect(calibrated.bounds.every(({ plan }) => plan !== undefined)).toBe(true)
+    expect((await run(...calibrate)).stdout).toMatch(/63 +q8 +2\d\.\d %[^]*accuracy lost +best plan/)
 
     const answer = await json<PlanAnswer>(
       'plan',

@@ -84,10 +84,13 @@ describe('while Redis is cut off', () => {
 })
 
 describe('when a machine is killed', () => {
-  it('requests name it, plans leave it out, other plans go on', async () => {
+  it('the rest runs where it can, or requests name it; plans leave it out, other plans go on', async () => {
+    await deployAndWait(planner, { plan: deployment.planId, name: 'strict', fallback: 'none' })
     const edge = system.resources.find((resource) => resource.name === 'edge')
     process.kill(edge?.pid ?? 0, 'SIGKILL')
-    await expect(infer()).rejects.toThrow(/edge/)
+    const strict = createInferenceClient('device', deployment.entry.url).infer('strict', inputs)
+    await expect(strict).rejects.toThrow(/edge/)
+    expect((await infer()).parameters).toMatchObject({ scission_hop1_insteadOf: 'edge' })
     await expect
       .poll(async () => (await planner.plans({ model })).leftOut.map((one) => one.resource), {
         timeout: 20_000,

@@ -1,7 +1,5 @@
-import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type LinkEmulator, startLinkEmulator } from '../../infra/link-emulator/emulator.ts'
-import { bandwidthMbps, roundTripMs } from '../../services/inference/links/estimate.ts'
 import { createLog } from '../../shared/log.ts'
 import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../shared/state.ts'
@@ -9,40 +7,6 @@ import { exampleLink } from '../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { call, postJson, startInference, type TestService, until } from './support/service.ts'
 import { branchedModel, register, toyEngine } from './support/toy-models.ts'
-
-describe('the bandwidth of a link', () => {
-  const sizes = [16_384, 65_536, 262_144]
-
-  it('is the slope of time over size, whatever every transfer costs besides', () => {
-    const link = fc.record({
-      mbps: fc.double({ min: 0.1, max: 10_000, noNaN: true }),
-      fixedMs: fc.double({ min: 0, max: 500, noNaN: true }),
-    })
-    fc.assert(
-      fc.property(link, ({ mbps, fixedMs }) => {
-        const samples = sizes.map((bytes) => ({ bytes, ms: fixedMs + (bytes * 8) / (mbps * 1000) }))
-        expect(bandwidthMbps(samples) / mbps).toBeCloseTo(1, 4)
-      }),
-    )
-  })
-
-  it('is not moved by one transfer in five that went wild', () => {
-    const samples = sizes.flatMap((bytes) =>
-      [0, 0, 0, 0, 900].map((extra) => ({ bytes, ms: 10 + bytes / 1000 + extra })),
-    )
-    expect(bandwidthMbps(samples)).toBeCloseTo(8, 1)
-  })
-
-  it('is bounded below by the largest transfer where noise hides the slope', () => {
-    const flat = sizes.map((bytes) => ({ bytes, ms: 1 }))
-    expect(bandwidthMbps(flat)).toBeCloseTo((262_144 * 8) / 1000, 3)
-  })
-
-  it('and its round trip is a low one of many', () => {
-    expect(roundTripMs([5, 5, 5, 5, 6, 6, 90, 200])).toBe(5)
-    expect(roundTripMs([3])).toBe(3)
-  })
-})
 
 describe('links between inference services', () => {
   let redis: TestRedis
@@ -99,6 +63,11 @@ describe('links between inference services', () => {
     })
     expect(link?.['rttMs']).toBeGreaterThan(36)
     expect(link?.['rttMs']).toBeLessThan(60)
+    expect(link).toMatchObject({
+      perMessageMs: expect.any(Number) as number,
+      uncertainty: { rttMs: expect.any(Number) as number, bandwidthMbps: expect.any(Number) as number },
+      basis: { probes: expect.any(Number) as number, traffic: 0 },
+    })
     for (const [measured, set] of [
       [link?.['bandwidthMbps'], SLOW.upMbps],
       [link?.['returnBandwidthMbps'], SLOW.downMbps],
@@ -132,7 +101,7 @@ describe('links between inference services', () => {
     await emulator.restore('device-edge')
   })
 
-  it('carry a deployment, labelled emulated in every answer', async () => {
+  it('carry a deployment, labelled emulated in every answer, and follow what its requests tell', async () => {
     const deployment = {
       id: 'split',
       planId: 'p',
@@ -157,6 +126,17 @@ describe('links between inference services', () => {
     const { parameters } = (await infer()).json as { parameters: Record<string, unknown> }
     expect(parameters).toMatchObject({ scission_emulated: true, scission_hop0_emulated: true })
     expect(parameters['scission_hop0_nextMs']).toBeGreaterThan(SLOW.rttMs - 2)
+    // The link changes, and nothing but these requests tells.
+    await emulator.set('device-edge', { rttMs: 90 })
+    await until(async () => {
+      await infer()
+      return (await state.links.need('device>edge')).rttMs > 80
+    }, 20_000)
+    const link = await state.links.need('device>edge')
+    expect(link).toMatchObject({ source: 'measured', emulated: true, emulation: SLOW })
+    expect(link.basis?.traffic).toBeGreaterThan(5)
+    expect(link.rttMs).toBeLessThan(130)
+    await emulator.set('device-edge', { rttMs: SLOW.rttMs })
   })
 
   it('have probes that count and send bytes, within a limit', async () => {

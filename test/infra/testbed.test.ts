@@ -39,7 +39,15 @@ describe('the default testbed', () => {
     ])
     expect(links).toEqual([
       { from: 'device', to: 'edge', preset: 'wifi', rttMs: 10, upMbps: 18.88, downMbps: 18.88 },
-      { from: 'device', to: 'cloud', preset: 'wifi', rttMs: 30, upMbps: 18.88, downMbps: 18.88 },
+      {
+        from: 'device',
+        to: 'cloud',
+        preset: 'wifi',
+        rttMs: 30,
+        extraRttMs: 20,
+        upMbps: 18.88,
+        downMbps: 18.88,
+      },
       { from: 'edge', to: 'cloud', rttMs: 20, upMbps: 50, downMbps: 50 },
     ])
   })

@@ -1,6 +1,6 @@
 /** `scission infer`: one request to a deployment, or to a model on a named resource. */
 import { readFile } from 'node:fs/promises'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { createInferenceClient, type InferenceClient } from '../../../shared/client/inference.ts'
 import { Datatype, type TensorSpec } from '../../../shared/contracts/common.ts'
 import { ScissionError } from '../../../shared/errors.ts'
@@ -11,6 +11,7 @@ import { tensorValues } from '../../demo/tensor-values.ts'
 import { formatMs, formatShape } from '../../terminal/format.ts'
 import { renderTable } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
+import { wholeNumber } from '../numbers.ts'
 
 interface InferOptions {
   on?: string
@@ -131,12 +132,6 @@ async function readInput(name: string, file: string): Promise<Uint8Array> {
       thrown,
     )
   }
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text)
-  if (Number.isSafeInteger(value) && value >= 0) return value
-  throw new InvalidArgumentError('It must be a whole number, 0 or more.')
 }
 
 function splitInput(text: string): [string, string] {

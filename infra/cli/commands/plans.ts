@@ -1,18 +1,21 @@
 /** `scission bench`, `plan`, `deploy`, `deployments`, `resources`, `links`, `profiles`. */
 import type { Command } from 'commander'
-import type { PlanQuery } from '../../../shared/contracts/plan.ts'
 import { parseInputShapes } from '../../../shared/input-shapes.ts'
-import type { z } from 'zod'
 import { runBenchmark } from '../../benchmark-run.ts'
 import { deployAndWait } from '../../deploy-run.ts'
 import { createProgress } from '../../terminal/progress.ts'
 import { renderTable } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
-import { baselinesText, deploymentsTable, linksTable, plansText, profilesTable } from '../tables.ts'
+import { nonNegative, wholeNumberFrom } from '../numbers.ts'
+import { baselinesText, besideText, graphPlansText, plansText } from '../plan-tables.ts'
+import { deploymentsTable, linksTable, profilesTable } from '../tables.ts'
+import { addPlanOptions, type GivenOptions, planQuery } from './plan-options.ts'
 
 interface BenchOptions {
   resources?: string
-  runs?: string
+  runs?: number
+  maxAge?: number
+  force: boolean
   shapes?: string
 }
 
@@ -21,13 +24,18 @@ export function addBenchCommand(program: Command, context: () => Context): void 
     .command('bench <model>')
     .description('measure a model layer by layer on every resource')
     .option('--resources <names>', 'only these, comma-separated')
-    .option('--runs <n>', 'unprofiled runs that set the scale', '20')
+    .option('--runs <n>', 'unprofiled runs that set the scale', wholeNumberFrom(3), 20)
+    .option('--max-age <seconds>', 'reuse profiles that are younger (default: an hour; 0: none)', nonNegative)
+    .option('--force', 'measure again, whatever profiles there are', false)
     .option('--shapes <shapes>', 'input:1x3x224x224,other:1x16')
     .action(async (model: string, options: BenchOptions) => {
       const { benchmark, print } = context()
+      const { runs, maxAge, force } = options
       const request = {
         model,
-        runs: Number(options.runs),
+        runs,
+        force,
+        ...(maxAge !== undefined && { maxAgeMs: 1000 * maxAge }),
         ...(options.resources !== undefined && { resources: options.resources.split(',') }),
         ...(options.shapes !== undefined && { inputShapes: parseInputShapes(options.shapes) }),
       }
@@ -38,61 +46,27 @@ export function addBenchCommand(program: Command, context: () => Context): void 
     })
 }
 
-/** Shell option → field of the plan query; the planner itself checks the values. */
-const PLAN_OPTIONS = [
-  ['--top <k>', 'top', 'how many plans'],
-  ['--objective <name>', 'objective', 'latency, or throughput (stages overlap)'],
-  ['--use <tiers>', 'mustUseTiers', 'tiers that must be used, comma-separated'],
-  ['--avoid <tiers>', 'mustNotUseTiers', 'tiers that must not be used'],
-  ['--use-resources <names>', 'mustUseResources', 'resources that must be used'],
-  ['--avoid-resources <names>', 'mustNotUseResources', 'resources that must not be used'],
-  ['--first-layers-on-device <k>', 'firstLayersOnDevice', 'layers 0..k-1 stay where the input is'],
-  ['--run-layers <places>', 'mustRunLayers', 'layers that must run on a tier: 0-5:device,7:edge'],
-  ['--keep-layers-off <places>', 'mustNotRunLayers', 'layers that must not run on a tier'],
-  ['--max-tier-ms <limits>', 'maxTierMs', 'compute time per tier: device:20,edge:5'],
-  ['--max-upload-bytes <limits>', 'maxUploadBytes', 'bytes sent on per tier: device:100000'],
-  ['--max-memory-bytes <limits>', 'maxMemoryBytes', 'memory per resource: gateway:50000000'],
-  ['--max-latency-ms <ms>', 'maxLatencyMs', 'predicted latency'],
-  ['--min-throughput <n>', 'minThroughput', 'requests per second when stages overlap'],
-  ['--min-stages <n>', 'minStages', 'at least so many stages'],
-  ['--max-stages <n>', 'maxStages', 'at most so many stages'],
-  ['--cuts <clean|any>', 'cuts', 'which boundaries may be cut'],
-  ['--network <preset>', 'network', 'what if the first tier’s links were 3g, 4g, wifi or wired'],
-  ['--source <resource>', 'source', 'where the input is'],
-] as const satisfies readonly (readonly [string, keyof PlanQuery, string])[]
-
-/** commander names an option's value after its flag: `--max-tier-ms <limits>` → maxTierMs. */
-const valueName = (flag: string) =>
-  flag
-    .split(' ')[0]!
-    .replace(/^--/, '')
-    .replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
-
-function planQuery(model: string, options: Record<string, string | undefined>): z.input<typeof PlanQuery> {
-  const given = PLAN_OPTIONS.flatMap(([flag, field]) => {
-    const value = options[valueName(flag)]
-    return value === undefined ? [] : [[field, value] as const]
-  })
-  const shapes = options.shapes === undefined ? {} : { inputShapes: parseInputShapes(options.shapes) }
-  return { model, ...Object.fromEntries(given), ...shapes }
-}
-
 export function addPlanCommands(program: Command, context: () => Context): void {
-  const plan = program
-    .command('plan <model>')
-    .description('the best plans, with the native baselines beside them')
-  for (const [flag, , text] of PLAN_OPTIONS) plan.option(flag, text)
-  plan
-    .option('--shapes <shapes>', 'input:1x3x224x224,other:1x16')
-    .action(async (model: string, options: Record<string, string | undefined>) => {
-      const { planner, print } = context()
-      const answer = await planner.plans(planQuery(model, options))
-      print(
-        answer,
-        () =>
-          `${plansText(answer)}\n${baselinesText(answer)}\ndeploy the first: scission deploy ${answer.plans[0]?.id}`,
-      )
+  addPlanOptions(
+    program
+      .command('plan <model>')
+      .description('the best plans, with the native baselines beside them')
+      .option('--sensitivity', 'also say at which bandwidth, round trip or slowdown another plan takes over'),
+  ).action(async (model: string, options: GivenOptions) => {
+    const { planner, print } = context()
+    const query = { ...planQuery(model, options), ...(options.sensitivity === true && { sensitivity: true }) }
+    if (query.view === 'graph') {
+      const answer = await planner.graphPlans(query)
+      print(answer, () => graphPlansText(answer))
+      return
+    }
+    const answer = await planner.plans(query)
+    print(answer, () => {
+      const beside = besideText(answer)
+      const deploy = `deploy the first: scission deploy ${answer.plans[0]?.id}`
+      return [plansText(answer), baselinesText(answer), ...(beside ? [beside] : []), deploy].join('\n')
     })
+  })
   program
     .command('deploy <plan>')
     .description('make a plan live; waits until it is')

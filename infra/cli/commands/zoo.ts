@@ -4,6 +4,7 @@ import { buildZooModel, listZoo } from '../../../shared/zoo/index.ts'
 import { formatBytes } from '../../terminal/format.ts'
 import { renderTable } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
+import { wholeNumber } from '../numbers.ts'
 
 export function addZooCommands(program: Command, context: () => Context): void {
   const zoo = program.command('zoo').description('built-in networks, with random weights made from a seed')
@@ -23,12 +24,9 @@ export function addZooCommands(program: Command, context: () => Context): void {
     .command('build <name>')
     .description('write one as an ONNX file')
     .requiredOption('-o, --output <file>', 'where to')
-    .option('--seed <n>', 'same seed, same bytes', '1')
-    .action(async (name: string, options: { output: string; seed: string }) => {
-      const built = await buildZooModel(name, options.output, { seed: Number(options.seed) })
-      context().print(
-        { ...built, file: options.output },
-        () => `${options.output}: ${name}, ${formatBytes(built.bytes)}`,
-      )
+    .option('--seed <n>', 'same seed, same bytes', wholeNumber, 1)
+    .action(async (name: string, { output, seed }: { output: string; seed: number }) => {
+      const built = await buildZooModel(name, output, { seed })
+      context().print({ ...built, file: output }, () => `${output}: ${name}, ${formatBytes(built.bytes)}`)
     })
 }

@@ -5,7 +5,7 @@ import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import { type BenchmarkQueues, childId, endsKey, KEEP_SECONDS, type ParentData, promptly } from './queues.ts'
 import { isUnderWay, readBenchmark, viewOf } from './view.ts'
-import { cancelKey } from '../../../shared/redis/benchmark-queue.ts'
+import { cancelKey, stopKey } from '../../../shared/redis/benchmark-queue.ts'
 
 const CANCEL_SECONDS = 3600
 
@@ -41,7 +41,13 @@ export async function endPart(
   reason: string,
 ): Promise<void> {
   const ends = endsKey(id)
-  await queues.redis.multi().hsetnx(ends, resource, reason).expire(ends, KEEP_SECONDS).exec()
+  await queues.redis
+    .multi()
+    .hsetnx(ends, resource, reason)
+    .expire(ends, KEEP_SECONDS)
+    // Its worker may be alive and measuring, or come back and find the job: then it stops.
+    .set(stopKey(id, resource), reason, 'EX', KEEP_SECONDS)
+    .exec()
   const child: Job | undefined = await queues.of(resource).getJob(childId(id, resource))
   if (!child) return
   try {

@@ -31,6 +31,8 @@ export const ParentData = z.object({
   notes: z.array(z.string()),
   fingerprint: z.string(),
   createdAt: timestamp,
+  /** Parts that have a recent profile and are not measured again, by resource. */
+  reused: z.record(ResourceName, z.object({ profile: z.string(), measuredAt: timestamp })).default({}),
 })
 export type ParentData = z.infer<typeof ParentData>
 

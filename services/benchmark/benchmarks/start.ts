@@ -2,7 +2,8 @@
  * Starts benchmarks.
  *
  * A request that equals one under way (same model, shapes, resources, runs, options) is answered with that one; its
- * fingerprint in Redis says which. Once a benchmark has ended the same request starts a new one.
+ * fingerprint in Redis says which. Once a benchmark has ended the same request starts a new one. A resource that has a
+ * recent profile of the same is not measured again, unless the request forces it: its part is completed at once.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { withLiveness } from '../../../shared/alive.ts'
@@ -13,6 +14,8 @@ import { ScissionError } from '../../../shared/errors.ts'
 import { withLock } from '../lock.ts'
 import type { BenchmarkParts } from './parts.ts'
 import { childId, KEEP, KEEP_SECONDS, type ParentData, promptly, requestKey } from './queues.ts'
+import { disturbanceNotes, emulationNotes, reuseNotes } from './notes.ts'
+import { reusable } from './reuse.ts'
 import { isUnderWay, readBenchmark } from './view.ts'
 import { startWatch } from './watch.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/redis/benchmark-queue.ts'
@@ -28,16 +31,9 @@ export async function startBenchmark(
 ): Promise<Benchmark> {
   const resources = await chooseResources(parts, request.resources)
   const names = resources.map((resource) => resource.name)
-  const options = request.options ?? {}
-  const asked = [
-    structure.model,
-    structure.shapesKey,
-    names,
-    request.runs,
-    options.threads,
-    options.optimisation,
-  ]
-  const fingerprint = createHash('sha256').update(JSON.stringify(asked)).digest('hex').slice(0, 16)
+  const reused = await reusable(parts.state, structure, resources, request, parts.now())
+  const measured = resources.filter((resource) => !(resource.name in reused))
+  const fingerprint = fingerprintOf(structure, names, Object.keys(reused), request)
   const redis = parts.queues.redis
   return promptly(redis, () =>
     withLock(redis, `benchmark:${fingerprint}`, async () => {
@@ -48,9 +44,15 @@ export async function startBenchmark(
         model: structure.model,
         shapesKey: structure.shapesKey,
         resources: names,
-        notes: [...parts.standingNotes, ...emulationNotes(resources)],
+        notes: [
+          ...parts.standingNotes,
+          ...emulationNotes(resources),
+          ...reuseNotes(reused),
+          ...disturbanceNotes(measured, request),
+        ],
         fingerprint,
         createdAt: new Date(parts.now()).toISOString(),
+        reused,
       }
       const id = `${fingerprint}-${randomBytes(4).toString('hex')}`
       await enqueue(parts, id, data, request)
@@ -62,14 +64,26 @@ export async function startBenchmark(
   )
 }
 
+/** Requests that would measure the same have the same. */
+function fingerprintOf(
+  { model, shapesKey }: Pick<Structure, 'model' | 'shapesKey'>,
+  names: readonly string[],
+  reused: readonly string[],
+  { runs, options = {} }: BenchmarkRequest,
+): string {
+  const asked = [model, shapesKey, names, reused, runs, options.threads, options.optimisation]
+  return createHash('sha256').update(JSON.stringify(asked)).digest('hex').slice(0, 16)
+}
+
 async function enqueue(
   parts: BenchmarkParts,
   id: string,
   data: ParentData,
   request: BenchmarkRequest,
 ): Promise<void> {
+  const measured = data.resources.filter((resource) => !(resource in data.reused))
   // The watch first: a benchmark that nobody watches could stay under way for ever.
-  await startWatch(parts, id, data.resources)
+  if (measured.length > 0) await startWatch(parts, id, measured)
   await parts.queues.flows.add({
     name: 'benchmark',
     queueName: PARENT_QUEUE,
@@ -81,7 +95,7 @@ async function enqueue(
       removeOnComplete: KEEP,
       removeOnFail: KEEP,
     },
-    children: data.resources.map((resource) => ({
+    children: measured.map((resource) => ({
       name: 'profile',
       queueName: resourceQueue(resource),
       data: {
@@ -137,10 +151,4 @@ async function chooseResources(
       { resource: name },
     )
   })
-}
-
-function emulationNotes(resources: readonly Resource[]): string[] {
-  return resources
-    .filter((resource) => resource.emulated)
-    .map((resource) => `${resource.name} is emulated: it runs ${resource.slowdown}x slower than its machine`)
 }

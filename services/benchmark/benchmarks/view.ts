@@ -42,7 +42,7 @@ export async function viewOf(queues: BenchmarkQueues, job: Job): Promise<Benchma
 export async function readParts(
   queues: BenchmarkQueues,
   id: string,
-  data: Pick<ParentData, 'resources'>,
+  data: Pick<ParentData, 'resources' | 'reused'>,
 ): Promise<ParentResult> {
   const [ends, cancelled] = await Promise.all([
     queues.redis.hgetall(endsKey(id)),
@@ -50,6 +50,8 @@ export async function readParts(
   ])
   const parts = data.resources.map(async (resource): Promise<BenchmarkPart> => {
     const reason = ends[resource]
+    const reused = data.reused[resource]
+    if (reused) return reusedPart(resource, reused)
     const child: Job | undefined = await queues.of(resource).getJob(childId(id, resource))
     if (reason !== undefined)
       return { resource, state: 'failed', progress: progressOf(child, 'failed'), error: reason }
@@ -57,6 +59,17 @@ export async function readParts(
   })
   return { parts: await Promise.all(parts), cancelled: cancelled === 1 }
 }
+
+const reusedPart = (
+  resource: string,
+  { profile, measuredAt }: ParentData['reused'][string],
+): BenchmarkPart => ({
+  resource,
+  state: 'completed',
+  progress: { fraction: 1, step: 'reused' },
+  profile,
+  reusedFrom: measuredAt,
+})
 
 const waiting = (resource: string): BenchmarkPart => ({
   resource,

@@ -1,9 +1,11 @@
 /**
  * Works this resource's benchmark queue, one job at a time: fetch the whole model, profile it in a child process,
- * store the profile. A benchmark is given up when its cancel key appears in Redis.
+ * store the profile. A part is given up when its stop or cancel key appears in Redis. A job that was lost in the middle
+ * is taken up again: measured anew, or ended at once when its profile had been stored.
  */
 import { type Job, UnrecoverableError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
+import type { Structure } from '../../../shared/contracts/model.ts'
 import { BenchmarkJobData, type BenchmarkProgress, type Profile } from '../../../shared/contracts/profile.ts'
 import type { Machine, RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/errors.ts'
@@ -11,7 +13,11 @@ import type { Logger } from '../../../shared/log.ts'
 import { withErrorHandler, workerOptions } from '../../../shared/redis/queue-options.ts'
 import { profileId, type State, structureId } from '../../../shared/state.ts'
 import type { Engine } from '../engine.ts'
-import { cancelKey, resourceQueue } from '../../../shared/redis/benchmark-queue.ts'
+import { resourceQueue } from '../../../shared/redis/benchmark-queue.ts'
+import { workCalibration } from '../calibrations/work.ts'
+import { CALIBRATION_JOB } from '../../../shared/contracts/codec.ts'
+import { keepProfile, keptProfile } from './keep.ts'
+import { stopSignal } from './stop-signal.ts'
 
 export interface BenchmarkWorkerParts {
   resource: string
@@ -22,11 +28,11 @@ export interface BenchmarkWorkerParts {
   options: RuntimeOptions
   machine: Machine
   slowdown: number
+  /** Where a calibration's samples are fetched. */
+  benchmarkUrl: string
   requestsServed: () => number
   log: Logger
 }
-
-const CANCEL_POLL_MS = 250
 
 export function startBenchmarkWorker(parts: BenchmarkWorkerParts): { close: () => Promise<void> } {
   const stopping = new AbortController()
@@ -49,15 +55,18 @@ export function startBenchmarkWorker(parts: BenchmarkWorkerParts): { close: () =
 
 /** @returns the profile's id, where the benchmark service looks for it. */
 async function work(parts: BenchmarkWorkerParts, job: Job, stopping: AbortSignal): Promise<string> {
-  const { log } = parts
+  const { log, state } = parts
+  if (job.name === CALIBRATION_JOB) return workCalibration(parts, job, stopping)
   const data = BenchmarkJobData.parse(job.data)
-  const cancelling = watchForCancel(parts, data.benchmark)
-  const signal = AbortSignal.any([stopping, cancelling.signal])
-  const report = relay(job, log)
+  const stop = await stopSignal(state.redis, data.benchmark, parts.resource)
+  const signal = AbortSignal.any([stopping, stop.signal])
   try {
+    signal.throwIfAborted()
+    const kept = await keptProfile(state, job)
+    if (kept !== undefined) return kept
     log.info({ benchmark: data.benchmark, model: data.model }, `benchmark ${data.benchmark} begins`)
-    const profile = await measure(parts, data, report, signal)
-    await parts.state.profiles.put(profile.id, profile)
+    const profile = await measure(parts, data, relay(job, log), signal)
+    await keepProfile(state, job, profile, signal, log)
     log.info(
       { benchmark: data.benchmark, medianMs: profile.whole.medianMs },
       `benchmark ${data.benchmark}: ${profile.whole.medianMs.toFixed(2)} ms`,
@@ -73,7 +82,7 @@ async function work(parts: BenchmarkWorkerParts, job: Job, stopping: AbortSignal
     // Measuring again would fail again, or has been given up: never retried by the queue.
     throw new UnrecoverableError(error.message)
   } finally {
-    cancelling.stop()
+    stop.release()
   }
 }
 
@@ -87,6 +96,7 @@ async function measure(
   const options = { ...parts.options, ...withoutUndefined(data.options) }
   report({ fraction: 0, step: 'fetching the model' })
   const structure = await parts.state.structures.need(structureId(model, shapesKey))
+  checkMemory(parts, structure)
   const key = { model, shapesKey, from: 0, to: structure.layers.length }
   const range = await parts.store.open(key, signal)
   try {
@@ -136,18 +146,13 @@ function relay(job: Job, log: Logger): (progress: BenchmarkProgress) => void {
   }
 }
 
-function watchForCancel(
-  parts: BenchmarkWorkerParts,
-  benchmark: string,
-): { signal: AbortSignal; stop: () => void } {
-  const cancelled = new AbortController()
-  const poll = async () => {
-    if ((await parts.state.redis.exists(cancelKey(benchmark))) > 0)
-      cancelled.abort(new ScissionError('cancelled', `benchmark ${benchmark} was cancelled`))
-  }
-  const timer = setInterval(() => {
-    // A lost Redis is reported by the connection; the measurement goes on meanwhile.
-    poll().catch(() => undefined)
-  }, CANCEL_POLL_MS)
-  return { signal: cancelled.signal, stop: () => clearInterval(timer) }
+/** Weights alone, before anything is fetched: what ONNX Runtime needs beside them shows when it loads them. */
+function checkMemory({ machine, resource }: BenchmarkWorkerParts, structure: Structure): void {
+  if (structure.weightBytes <= machine.memoryBytes) return
+  throw new ScissionError(
+    'invalidModel',
+    `model ${structure.model} has ${structure.weightBytes} bytes of weights, ` +
+      `more than the ${machine.memoryBytes} bytes of memory of ${resource}; a stage of it may fit: leave ${resource} out`,
+    { weightBytes: structure.weightBytes, memoryBytes: machine.memoryBytes },
+  )
 }

@@ -11,6 +11,8 @@ import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import type { Change, State } from '../../../shared/state.ts'
 import { LastKnown } from '../models/last-known.ts'
 import { type HeldStage, holdStage, type StageParts } from '../models/stages.ts'
+import type { RangeKey } from '../ranges/store.ts'
+import { Rest, RestRoom } from './rest.ts'
 
 /** Longer than a request is under way. */
 const RETIRE_MS = 30_000
@@ -20,6 +22,8 @@ export interface LiveDeployment {
   record: Deployment
   /** By position in `record.hops`; only this resource's. */
   stages: Map<number, HeldStage>
+  /** By position of the hop that they stand in for: the rest of the model from there on. */
+  rests: Map<number, Rest>
 }
 
 interface Slot {
@@ -33,6 +37,10 @@ export interface DeploymentParts {
   resource: string
   stageParts: StageParts
   state: State
+  /** Of the layers of a range. */
+  weightBytes: (range: RangeKey) => Promise<number>
+  /** Most weights of all fallbacks together. */
+  fallbackBytes: number
 }
 
 export class Deployments {
@@ -40,6 +48,7 @@ export class Deployments {
   readonly #records: LastKnown<Deployment | undefined>
   readonly #current = new Map<string, Slot>()
   /** Earlier plans of a deployment, by `id planId`, until no request can ask for them. */
+  readonly #room = new RestRoom()
   readonly #retiring = new Map<string, { slot: Slot; timer: NodeJS.Timeout }>()
 
   constructor(parts: DeploymentParts) {
@@ -132,8 +141,9 @@ export class Deployments {
   #load(record: Deployment): Slot {
     const slot: Slot = { record, live: this.#acquire(record), state: 'loading' }
     slot.live.then(
-      () => {
+      ({ rests }) => {
         slot.state = 'ready'
+        for (const rest of rests.values()) rest.prepare()
       },
       () => undefined,
     )
@@ -142,8 +152,9 @@ export class Deployments {
 
   async #acquire(record: Deployment): Promise<LiveDeployment> {
     const { model, shapesKey } = record
+    const { resource } = this.#parts
     const mine = record.hops.flatMap((hop, index) =>
-      hop.resource === this.#parts.resource
+      hop.resource === resource || hop.alternates?.includes(resource)
         ? [{ index, key: { model, shapesKey, from: hop.from, to: hop.to } }]
         : [],
     )
@@ -165,7 +176,21 @@ export class Deployments {
       const hop = mine[index]
       if (outcome.status === 'fulfilled' && hop) stages.set(hop.index, outcome.value)
     })
-    return { record, stages }
+    return { record, stages, rests: this.#rests(record, [...stages.keys()]) }
+  }
+
+  /** For each hop that follows one of ours. */
+  #rests({ hops, model, shapesKey, fallback }: Deployment, ours: readonly number[]): Map<number, Rest> {
+    const { stageParts, weightBytes, fallbackBytes } = this.#parts
+    const rests = new Map<number, Rest>()
+    const to = hops.at(-1)?.to ?? 0
+    for (const next of ours.map((index) => index + 1)) {
+      const from = hops[next]?.from
+      if (fallback === 'none' || from === undefined) continue
+      const parts = { stageParts, weightBytes, limitBytes: fallbackBytes }
+      rests.set(next, new Rest(parts, this.#room, { model, shapesKey, from, to }))
+    }
+    return rests
   }
 
   #retire(slot: Slot): void {
@@ -181,5 +206,6 @@ export class Deployments {
 
 async function letGo(slot: Slot): Promise<void> {
   const [outcome] = await Promise.allSettled([slot.live])
-  if (outcome.status === 'fulfilled') for (const stage of outcome.value.stages.values()) stage.release()
+  if (outcome.status !== 'fulfilled') return
+  for (const held of [...outcome.value.stages.values(), ...outcome.value.rests.values()]) held.release()
 }

@@ -2,24 +2,20 @@
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import { countParameter, OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
-import type { InferResponse } from '../../../shared/oip/response.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
 import type { Catalog } from '../models/catalog.ts'
-import { type Here, readReports, reportRun } from '../models/hop-report.ts'
+import { reportRun } from '../models/hop-report.ts'
 import type { InferContext, Inference, Target } from '../models/target.ts'
-import type { Peer, Peers } from '../peers.ts'
 import type { Deployments } from './deployments.ts'
-import { type Forward, forward, type ForwardOptions } from './forward.ts'
+import { type NextHopParts, runOnward } from './next-hop.ts'
+import type { Arrived } from './wire.ts'
 
 /** A deployment's plan is not numbered: to the protocol it is one version. */
 const VERSION = '1'
 
-export interface DeploymentTargetParts {
-  here: Here
+export interface DeploymentTargetParts extends NextHopParts {
   catalog: Catalog
   deployments: Deployments
-  peers: Peers
-  forwarding: ForwardOptions
 }
 
 /** @returns undefined when no deployment has that name. @throws ScissionError notFound for another version. */
@@ -79,38 +75,19 @@ async function infer(
       `hop ${hop} of deployment ${known.id} is not on ${parts.here.resource}`,
     )
   }
-  const run = await stage.run(inputs, { signal: context.signal, deadline: context.deadline })
+  const arrived: Arrived = hop > 0 ? await parts.wire.incoming(inputs) : { tensors: inputs }
+  const run = await stage.run(arrived.tensors, { signal: context.signal, deadline: context.deadline })
   const report = reportRun(parts.here, hop, stage.key, run)
-  const next = live.record.hops[hop + 1]
-  if (!next) return { outputs: run.outputs, hops: [report] }
+  if (arrived.decodeMs !== undefined) report.decodeMs = arrived.decodeMs
+  if (hop === live.record.hops.length - 1) return { outputs: run.outputs, hops: [report] }
   const started = performance.now()
-  const { peer, answer } = await sendOn(parts, next.resource, {
-    deployment: known.id,
-    planId: live.record.planId,
-    hop: hop + 1,
-    tensors: run.outputs,
-    context,
-  })
-  report.nextMs = performance.now() - started
-  report.emulated ||= peer.emulation !== undefined
-  return { outputs: answer.outputs, hops: [report, ...readReports(answer.parameters)] }
-}
-
-/** A peer that came back at another address may still be known by its old one: then once more. */
-async function sendOn(
-  { peers, forwarding }: DeploymentTargetParts,
-  resource: string,
-  job: Omit<Forward, 'peer'>,
-): Promise<{ peer: Peer; answer: InferResponse }> {
-  const peer = await peers.find(resource)
-  try {
-    return { peer, answer: await forward(forwarding, { ...job, peer }) }
-  } catch (error) {
-    if (!(error instanceof ScissionError) || error.code !== 'peerUnavailable') throw error
-    const now = await peers.findNow(resource)
-    if (now.url === peer.url) throw error
-    return { peer: now, answer: await forward(forwarding, { ...job, peer: now }) }
-  }
+  const onward = await runOnward(parts, live, hop + 1, run.outputs, context)
+  const { encoded, wireBytes } = onward.sent ?? {}
+  report.nextMs = performance.now() - started - (encoded?.encodeMs ?? 0)
+  if (wireBytes !== undefined) report.wireBytes = wireBytes
+  if (encoded) Object.assign(report, encoded)
+  report.emulated ||= onward.linkEmulated
+  return { outputs: onward.outputs, hops: [report, ...onward.hops] }
 }
 
 /** Which hop a request is for: 0 from a client, else said by the hop before. */

@@ -23,6 +23,8 @@ export interface LoadReport {
 export interface RunReport {
   /** The session's outputs, and those inputs that were asked back. */
   outputs: Tensor[]
+  /** The other inputs' buffers, for whoever needs some. */
+  spare: ArrayBuffer[]
   /** process.hrtime in ms, one clock for all threads of a process. */
   startedAtMs: number
   computeMs: number

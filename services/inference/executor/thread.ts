@@ -22,6 +22,7 @@ import type {
   ThreadSettings,
   WorkerSettings,
 } from './messages.ts'
+import { spareBuffers } from './spare-buffers.ts'
 import type { PreparedInputs } from './transfer.ts'
 
 /** From source the entry is TypeScript, which a worker thread runs only with tsx's loader. */
@@ -224,6 +225,7 @@ export class ExecutorThread {
     const [posted] = this.#posted
     if (posted?.id !== report.id) return
     this.#posted.shift()
+    if (report.type === 'ran') spareBuffers.give(report.result.spare)
     this.#pump()
     if (report.type === 'failed') {
       posted.job.reject(new ScissionError(report.code, report.message, report.details))

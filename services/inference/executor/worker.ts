@@ -5,7 +5,7 @@
  * sessions live here and tensors come and go by transfer. The thread never exits by itself and keeps no state but
  * its sessions: whatever it loses by dying can be made again from the next command.
  */
-import { MessageChannel, parentPort, workerData } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
@@ -36,10 +36,6 @@ const settings = workerData as WorkerSettings
 const sessions = new Map<string, Loaded>()
 const timers = new Map<boolean, CpuTimer>()
 const slowDown = new SlowDown(settings.slowdown)
-
-/** Whatever is transferred into a closed port is freed at once; left to the garbage collector it piles up. */
-const { port1: drain } = new MessageChannel()
-drain.close()
 
 let turn: Promise<void> = Promise.resolve()
 port.on('message', (command: Command) => {
@@ -72,7 +68,7 @@ function send(report: Report, transfer: ArrayBuffer[] = []): void {
 }
 
 function sendRun(id: number, result: RunReport): void {
-  send({ type: 'ran', id, result }, buffersOf(result.outputs))
+  send({ type: 'ran', id, result }, [...buffersOf(result.outputs), ...result.spare])
 }
 
 function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
@@ -120,14 +116,13 @@ async function run(command: Extract<Command, { type: 'run' }>): Promise<RunRepor
   const outputs = session.outputNames.map((name) => fromOrt(name, made[name] as OrtTensor))
   const asked = new Set(command.returned)
   outputs.push(...command.inputs.filter((input) => asked.has(input.name)))
-  discard(command.inputs, outputs)
+  const spare = spareOf(command.inputs, outputs)
   const waitedMs = slowDown.wait(threads > 1 ? Math.min(cpuMs, computeMs) : cpuMs)
-  return { outputs, startedAtMs, computeMs, cpuMs, waitedMs }
+  return { outputs, spare, startedAtMs, computeMs, cpuMs, waitedMs }
 }
 
-/** Frees the inputs' buffers, but those that go back. */
-function discard(inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
+/** The inputs' buffers, but those that go back as tensors. To be freed here they would cost computing time. */
+function spareOf(inputs: readonly Tensor[], outputs: readonly Tensor[]): ArrayBuffer[] {
   const kept = new Set(buffersOf(outputs))
-  const done = buffersOf(inputs).filter((buffer) => !kept.has(buffer) && buffer.byteLength > 0)
-  if (done.length > 0) drain.postMessage(null, done)
+  return buffersOf(inputs).filter((buffer) => !kept.has(buffer) && buffer.byteLength > 0)
 }

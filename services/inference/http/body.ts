@@ -7,6 +7,8 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
 import { ScissionError } from '../../../shared/errors.ts'
+import { type Arrival, ArrivalClock } from '../../../shared/http/transfer-times.ts'
+import { spareBuffers } from '../executor/spare-buffers.ts'
 import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/headers.ts'
 
 export interface InferBody {
@@ -14,6 +16,8 @@ export interface InferBody {
   tensors: Uint8Array
   /** The body is one tensor's bytes and nothing else (`Inference-Header-Content-Length: 0`). */
   raw: boolean
+  /** How the bytes came in; after unpacking, where they were compressed. */
+  arrival: Arrival
 }
 
 export interface BodyLimits {
@@ -36,13 +40,33 @@ export async function readBody(source: IncomingMessage, limits: BodyLimits): Pro
     throw tooLarge(limits.maxBytes, contentLength)
   const declared = unpacked === source ? contentLength : undefined
   const header = source.headers[JSON_LENGTH_HEADER]
-  const jsonLength = readJsonLength(Array.isArray(header) ? header[0] : header, declared)
+  const sink = openSink(Array.isArray(header) ? header[0] : header, declared, limits.maxBytes)
+  const arrival = await drain(source, unpacked, sink, limits.idleMs)
+  return { ...sink.end(), arrival }
+}
+
+/** Takes a body's pieces to their places. */
+export interface BodySink {
+  /** @throws ScissionError payloadTooLarge to refuse the rest. */
+  add: (chunk: Buffer) => void
+  /** @throws ScissionError badRequest when it is not complete. */
+  end: () => Omit<InferBody, 'arrival'>
+}
+
+/**
+ * @param jsonHeader the length of the JSON part, as written. @param length of the body, where it is known ahead.
+ * @throws ScissionError badRequest, payloadTooLarge.
+ */
+export function openSink(
+  jsonHeader: string | undefined,
+  length: number | undefined,
+  maxBytes: number,
+): BodySink {
+  if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes, length)
+  const jsonLength = readJsonLength(jsonHeader, length)
   const sink =
-    declared === undefined
-      ? new GrowingSink(jsonLength, limits.maxBytes)
-      : new ExactSink(jsonLength ?? declared, declared)
-  await drain(source, unpacked, sink, limits.idleMs)
-  return { ...sink.end(), raw: jsonLength === 0 }
+    length === undefined ? new GrowingSink(jsonLength, maxBytes) : new ExactSink(jsonLength ?? length, length)
+  return { add: (chunk) => sink.add(chunk), end: () => ({ ...sink.end(), raw: jsonLength === 0 }) }
 }
 
 function lengthOf(source: IncomingMessage): number | undefined {
@@ -74,6 +98,14 @@ interface Sink {
   end: () => { json: Uint8Array; tensors: Uint8Array }
 }
 
+/**
+ * Zeroing a megabyte in fresh pages takes five times as long as copying one, and every byte is written before `end`
+ * gives the buffer away. Its own memory, not Node's pool: it can move to another thread.
+ */
+function unfilled(bytes: number): Uint8Array {
+  return new Uint8Array(spareBuffers.take(bytes) ?? Buffer.allocUnsafeSlow(bytes).buffer)
+}
+
 /** The size is known: every chunk goes straight to its place. */
 class ExactSink implements Sink {
   readonly #json: Uint8Array
@@ -81,8 +113,8 @@ class ExactSink implements Sink {
   #at = 0
 
   constructor(jsonLength: number, total: number) {
-    this.#json = new Uint8Array(jsonLength)
-    this.#tensors = new Uint8Array(total - jsonLength)
+    this.#json = unfilled(jsonLength)
+    this.#tensors = unfilled(total - jsonLength)
   }
 
   add(chunk: Buffer): void {
@@ -128,14 +160,21 @@ class GrowingSink implements Sink {
 }
 
 /** `unpacked` is `source` itself or what decompresses it. The source is left open, so that a refusal can be answered. */
-function drain(source: IncomingMessage, unpacked: Readable, sink: Sink, idleMs: number): Promise<void> {
+function drain(
+  source: IncomingMessage,
+  unpacked: Readable,
+  sink: Pick<Sink, 'add'>,
+  idleMs: number,
+): Promise<Arrival> {
   return new Promise((resolve, reject) => {
+    const clock = new ArrivalClock()
     const timer = setTimeout(
       () => settle(new ScissionError('badRequest', `the body stopped arriving for ${idleMs} ms`)),
       idleMs,
     )
     const onData = (chunk: Buffer) => {
       timer.refresh()
+      clock.add(chunk.length, performance.now())
       try {
         sink.add(chunk)
       } catch (error) {
@@ -154,7 +193,7 @@ function drain(source: IncomingMessage, unpacked: Readable, sink: Sink, idleMs: 
       unpacked.off('data', onData).off('end', onEnd)
       source.off('aborted', onGone).off('close', onGone)
       // An 'error' listener stays: a stream that fails later must not bring the process down.
-      if (error === undefined) return resolve()
+      if (error === undefined) return resolve(clock.arrival)
       if (unpacked !== source) source.unpipe()
       if (unpacked !== source) unpacked.destroy()
       source.resume()

@@ -1,13 +1,14 @@
 /**
- * The tensor path's own HTTP client: node:http on kept-alive connections, bodies written as views and read into
- * exactly-sized buffers. A connection that the peer closed while it was idle is replaced once: running a stage has
+ * The tensor path's own HTTP client: one exchange at a time on kept-alive connections, bodies written as views and read
+ * into exactly-sized buffers. A connection that the peer closed while it was idle is replaced once: running a stage has
  * no side effects, so sending it again is harmless.
  */
-import http from 'node:http'
-import https from 'node:https'
 import { ScissionError } from '../../../shared/errors.ts'
-import { type InferBody, readBody } from './body.ts'
-import { asBuffer } from './send.ts'
+import type { InferBody } from './body.ts'
+import { type Connection, Connections } from './connections.ts'
+import { CallTimeout, Exchange, StaleConnection } from './exchange.ts'
+
+export { CallTimeout }
 
 export interface Call {
   method: 'GET' | 'POST'
@@ -17,18 +18,30 @@ export interface Call {
   signal?: AbortSignal | undefined
   /** Silence of this length is an error. */
   timeoutMs: number
+  /** So is an answer that is not complete by then. */
+  limitMs?: number | undefined
   maxBytes: number
 }
 
 export interface CallAnswer extends InferBody {
   status: number
+  times: CallTimes
 }
 
-export class CallTimeout extends Error {}
+export interface CallTimes {
+  /** From the start of the request to the last byte of its answer. */
+  wireMs: number
+  /** On the connection, heads included. */
+  sentBytes: number
+  receivedBytes: number
+  /** On a connection that stood already. */
+  reused: boolean
+  /** What the peer said of its own times, see shared/http/transfer-times.ts. */
+  serverTiming: string | string[] | undefined
+}
 
 export class Caller {
-  readonly #http = new http.Agent({ keepAlive: true, noDelay: true, scheduling: 'lifo' })
-  readonly #https = new https.Agent({ keepAlive: true, noDelay: true, scheduling: 'lifo' })
+  readonly #connections = new Connections()
 
   /** @throws CallTimeout, ScissionError cancelled (by the signal), or the socket's own error. */
   async send(call: Call): Promise<CallAnswer> {
@@ -41,52 +54,42 @@ export class Caller {
   }
 
   close(): void {
-    this.#http.destroy()
-    this.#https.destroy()
+    this.#connections.close()
   }
 
   #once(call: Call): Promise<CallAnswer> {
+    const { signal, limitMs, timeoutMs } = call
+    if (signal?.aborted) return Promise.reject(cancelled())
     const url = new URL(call.url)
-    const secure = url.protocol === 'https:'
-    const length = call.body.reduce((sum, part) => sum + part.byteLength, 0)
-    const request = (secure ? https : http).request(url, {
-      method: call.method,
-      agent: secure ? this.#https : this.#http,
-      headers: { ...call.headers, ...(call.method === 'POST' && { 'Content-Length': length }) },
-    })
     return new Promise((resolve, reject) => {
-      const onAbort = () => request.destroy(new ScissionError('cancelled', 'the client closed the request'))
-      if (call.signal?.aborted) onAbort()
-      call.signal?.addEventListener('abort', onAbort, { once: true })
-      const settled = () => call.signal?.removeEventListener('abort', onAbort)
-      request.setTimeout(call.timeoutMs, () => request.destroy(new CallTimeout()))
-      request.once('error', (error) => {
-        settled()
-        reject(isStale(request, error) ? new StaleConnection() : error)
+      let connection: Connection | undefined
+      const settle = (usable: boolean) => {
+        clearTimeout(limit)
+        signal?.removeEventListener('abort', onAbort)
+        if (connection) this.#connections.giveBack(connection, usable)
+      }
+      const exchange = new Exchange(call, {
+        done: (answer, usable) => {
+          settle(usable)
+          resolve(answer)
+        },
+        failed: (error) => {
+          settle(false)
+          reject(error)
+        },
       })
-      request.once('response', (response) => {
-        readBody(response, { maxBytes: call.maxBytes, idleMs: call.timeoutMs })
-          .then(
-            (body) => resolve({ status: response.statusCode ?? 0, ...body }),
-            (error: unknown) => reject(call.signal?.aborted ? error : brokenAnswer(error)),
-          )
-          .finally(settled)
-      })
-      request.cork()
-      for (const part of call.body) request.write(asBuffer(part))
-      request.end()
+      const onAbort = () => exchange.fail(cancelled())
+      const late = () => exchange.fail(new CallTimeout())
+      const limit = limitMs === undefined ? undefined : setTimeout(late, limitMs)
+      signal?.addEventListener('abort', onAbort, { once: true })
+      try {
+        connection = this.#connections.take(url.origin, exchange, timeoutMs)
+        exchange.send(connection, url)
+      } catch (error) {
+        exchange.fail(error)
+      }
     })
   }
 }
 
-/** To a reader of bodies a sender that leaves has cancelled; here it is the one that was asked. */
-function brokenAnswer(error: unknown): unknown {
-  const left = error instanceof ScissionError && error.code === 'cancelled'
-  return left ? new Error('it closed the connection in the middle of its answer') : error
-}
-
-class StaleConnection extends Error {}
-
-function isStale(request: http.ClientRequest, error: Error & { code?: string }): boolean {
-  return request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
-}
+const cancelled = () => new ScissionError('cancelled', 'the client closed the request')

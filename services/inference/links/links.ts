@@ -1,14 +1,18 @@
 /**
- * Keeps the links from this resource to those of later tiers measured: when a peer appears, every `linkIntervalMs`,
- * and on request. One measurement at a time from here, so that they do not share a link; asking for a link that is
+ * Keeps the links from this resource to those of later tiers measured: with probes when a peer appears and on request,
+ * then from the messages that cross them (`observe`); every `linkIntervalMs` those are probed again that no traffic
+ * passed for so long. One measurement at a time from here, so that they do not share a link; asking for a link that is
  * being measured waits for that measurement. A link that was overridden by hand stays as it is.
  */
 import type { Link } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import type { Logger } from '../../../shared/log.ts'
 import { type Change, linkId, type State } from '../../../shared/state.ts'
-import type { Caller } from '../http/call.ts'
+import type { Observation } from '../../../shared/http/transfer-times.ts'
 import type { Peer, Peers } from '../peers.ts'
+import { published } from './figures.ts'
+import { Freshness } from './freshness.ts'
+import { LargestTensors } from './largest-tensors.ts'
 import { measureLink } from './measure.ts'
 
 export interface LinkParts {
@@ -16,7 +20,6 @@ export interface LinkParts {
   tierIndex: number
   state: State
   peers: Peers
-  caller: Caller
   linkIntervalMs: number
   log: Logger
 }
@@ -29,16 +32,31 @@ export class Links {
   readonly #underWay = new Map<string, Promise<Link>>()
   /** When the link to a peer was last measured, or tried to be. */
   readonly #tried = new Map<string, { at: number; measured: boolean }>()
+  readonly #freshness: Freshness
+  readonly #largest: LargestTensors
   #queue: Promise<unknown> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
   constructor(parts: LinkParts) {
     this.#parts = parts
+    this.#freshness = new Freshness(parts.linkIntervalMs)
+    this.#largest = new LargestTensors(parts.state, parts.log)
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#background(() => true), this.#parts.linkIntervalMs)
+    const stale = (peer: Peer) => this.#freshness.isStale(peer.resource.name, performance.now())
+    this.#timer = setInterval(() => this.#background(stale), this.#parts.linkIntervalMs)
+  }
+
+  /** A request that `to` answered, as it was timed: keeps the link's figures fresh. Never fails, never waits. */
+  observe(to: Peer, observation: Observation): void {
+    const seen = this.#freshness.observe(to.resource.name, observation, performance.now())
+    if (!seen || this.#closed) return
+    this.#store({ ...this.#identity(to), ...published(seen.figures), basis: seen.basis }).catch(
+      (error: unknown) =>
+        this.#parts.log.debug({ err: coerceError(error) }, `the link to ${to.resource.name} was not updated`),
+    )
   }
 
   /**
@@ -52,11 +70,13 @@ export class Links {
   }
 
   onChange(change: Change): void {
+    this.#largest.onChange(change)
     if (change.kind !== 'resources' || change.id === this.#parts.resource) return
     if (this.#isDue(change.id)) this.#background((peer) => this.#isDue(peer.resource.name))
   }
 
   onResync(): void {
+    this.#largest.onResync()
     this.#background((peer) => this.#isDue(peer.resource.name))
   }
 
@@ -100,22 +120,46 @@ export class Links {
 
   async #measureAndStore(peer: Peer): Promise<Link> {
     if (this.#closed) throw new ScissionError('cancelled', 'the service is stopping')
-    const { state, caller, resource, log } = this.#parts
     const attempt = { at: Date.now(), measured: false }
     this.#tried.set(peer.resource.name, attempt)
-    const link = await measureLink(caller, resource, peer)
+    const { figures, probes, samples, own } = await measureLink(peer, this.#largest.bytes)
     attempt.measured = true
-    const id = linkId(link.from, link.to)
-    const stored = await state.links.get(id)
-    if (stored?.source === 'override') log.debug(`link ${id} is overridden; the measurement is not stored`)
-    else await state.links.put(id, link)
-    log.info(
-      { link: id, rttMs: link.rttMs, upMbps: link.bandwidthMbps, downMbps: link.returnBandwidthMbps },
+    this.#freshness.probed(peer.resource.name, figures, probes, own, performance.now())
+    const basis = { probes, traffic: 0 }
+    const link = { ...this.#identity(peer), ...published(figures), basis, samples }
+    await this.#store(link)
+    this.#parts.log.info(
+      {
+        link: linkId(link.from, link.to),
+        rttMs: link.rttMs,
+        upMbps: link.bandwidthMbps,
+        downMbps: link.returnBandwidthMbps,
+      },
       `link to ${link.to}: ${link.rttMs.toFixed(2)} ms round trip, ` +
         `${link.bandwidthMbps.toFixed(1)} Mbit/s there, ${link.returnBandwidthMbps.toFixed(1)} back` +
         (link.emulated ? ' (emulated)' : ''),
     )
     return link
+  }
+
+  #identity(peer: Peer) {
+    return {
+      from: this.#parts.resource,
+      to: peer.resource.name,
+      source: 'measured' as const,
+      emulated: peer.emulation !== undefined,
+      ...(peer.emulation && { emulation: peer.emulation }),
+      samples: [],
+      measuredAt: new Date().toISOString(),
+    }
+  }
+
+  async #store(link: Link): Promise<void> {
+    const { state, log } = this.#parts
+    const id = linkId(link.from, link.to)
+    const stored = await state.links.get(id)
+    if (stored?.source === 'override') log.debug(`link ${id} is overridden; the measurement is not stored`)
+    else await state.links.put(id, link)
   }
 }
 

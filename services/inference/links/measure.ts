@@ -1,98 +1,67 @@
 /**
- * Measures one link by using it: tiny requests for the round trip, then payloads in each direction, growing until one
- * takes long enough to see the bandwidth. On a 3G link that is about 1.5 s each way.
+ * Measures one link by using it, in about 3 s on a 3G link: tiny requests for the round trip and for what a message
+ * costs, then payloads in each direction, growing until one takes long enough to see the bandwidth.
  */
 import { randomFillSync } from 'node:crypto'
 import { ScissionError } from '../../../shared/errors.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
-import type { Caller } from '../http/call.ts'
 import type { Peer } from '../peers.ts'
-import { bandwidthMbps, roundTripMs, type TransferSample } from './estimate.ts'
+import { bandwidth, roundTrip, transferMs, type TransferSample, typical, withDoubt } from './estimate.ts'
+import type { LinkFigures } from './figures.ts'
+import { doubtOf, measureOwnCost, type OwnCost } from './own-cost.ts'
+import { shown } from './traffic.ts'
+import { type Ping, Pinger } from './pinger.ts'
+import { ProbeClient, type ProbeTimes } from './probe-client.ts'
 
-const WARM_UPS = 2
 /** Before, between and after the transfers: a machine that is busy for a second must not count as a long link. */
-const ROUND_TRIPS = 7
-const FIRST_BYTES = 16 * 1024
+const ROUND_TRIPS = { least: 2, most: 12, forMs: 250 }
+const FIRST_BYTES = 12 * 1024
 const GROWTH = 4
 /** A transfer of this length shows the bandwidth well; */
-const ENOUGH_MS = 250
+const ENOUGH_MS = 60
 /** and one much longer than that only takes time: the next size is chosen not to. */
-const AIM_MS = 450
-export const LARGEST_PROBE_BYTES = 4 * 1024 * 1024
-const REPEATS = 3
+const AIM_MS = 130
+export const LARGEST_PROBE_BYTES = 16 * 1024 * 1024
+export const DEFAULT_PROBE_BYTES = 4 * 1024 * 1024
+const REPEATS = { small: 2, last: 3 }
+/** So many transfers that show the bandwidth by themselves are enough. */
+const SHOWN = 3
 const TIMEOUT_MS = 20_000
 
 /** Incompressible, in case something on the way compresses. */
 const noise = randomFillSync(new Uint8Array(FIRST_BYTES))
 
-/** @throws ScissionError peerUnavailable naming the peer. */
-export async function measureLink(caller: Caller, from: string, peer: Peer): Promise<Link> {
+export interface LinkMeasurement {
+  figures: LinkFigures
+  probes: number
+  samples: Link['samples']
+  own: OwnCost
+}
+
+/**
+ * @param largestBytes the largest tensors that may cross the link: payloads grow up to this when the link is fast.
+ * @throws ScissionError peerUnavailable naming the peer.
+ */
+export async function measureLink(
+  peer: Pick<Peer, 'url' | 'resource'>,
+  largestBytes = DEFAULT_PROBE_BYTES,
+): Promise<LinkMeasurement> {
   const url = `${peer.url.replace(/\/$/, '')}/v1/link-probe`
-  const down = (bytes: number) =>
-    timed(caller, peer, { method: 'GET', url: `${url}?bytes=${bytes}`, body: [] })
-  const up = (bytes: number) => timed(caller, peer, { method: 'POST', url, body: payload(bytes) })
-  for (let run = 0; run < WARM_UPS; run += 1) await down(1)
-  const roundTrips: number[] = []
-  const measureRoundTrips = async () => {
-    for (let run = 0; run < ROUND_TRIPS; run += 1) roundTrips.push(await down(1))
-  }
-  await measureRoundTrips()
-  const sentUp = await transfers(up)
-  await measureRoundTrips()
-  const sentDown = await transfers(down)
-  await measureRoundTrips()
-  return {
-    from,
-    to: peer.resource.name,
-    rttMs: roundTripMs(roundTrips),
-    bandwidthMbps: bandwidthMbps(sentUp),
-    returnBandwidthMbps: bandwidthMbps(sentDown),
-    source: 'measured',
-    emulated: peer.emulation !== undefined,
-    ...(peer.emulation && { emulation: peer.emulation }),
-    samples: [
-      ...sentUp.map((sample) => ({ ...sample, direction: 'up' as const })),
-      ...sentDown.map((sample) => ({ ...sample, direction: 'down' as const })),
-    ],
-    measuredAt: new Date().toISOString(),
-  }
-}
-
-async function transfers(send: (bytes: number) => Promise<number>): Promise<TransferSample[]> {
-  const samples: TransferSample[] = []
-  let bytes = FIRST_BYTES
-  for (;;) {
-    const times: number[] = []
-    for (let run = 0; run < REPEATS; run += 1) times.push(await send(bytes))
-    for (const ms of times) samples.push({ bytes, ms })
-    const fastest = Math.min(...times)
-    // Two sizes at least: one point has no slope.
-    const enough = bytes > FIRST_BYTES && fastest >= ENOUGH_MS
-    if (enough || bytes >= LARGEST_PROBE_BYTES) return samples
-    const growth = Math.min(GROWTH, Math.max(2, AIM_MS / fastest))
-    bytes = Math.min(LARGEST_PROBE_BYTES, Math.round(bytes * growth))
-  }
-}
-
-function payload(bytes: number): Uint8Array[] {
-  const whole = Array.from({ length: Math.floor(bytes / noise.length) }, () => noise)
-  return [...whole, noise.subarray(0, bytes % noise.length)]
-}
-
-interface Probe {
-  method: 'GET' | 'POST'
-  url: string
-  body: Uint8Array[]
-}
-
-async function timed(caller: Caller, peer: Peer, probe: Probe): Promise<number> {
-  const started = performance.now()
+  const limit = Math.min(LARGEST_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
+  const client = new ProbeClient(TIMEOUT_MS)
+  const pinger = new Pinger(new URL(url), TIMEOUT_MS)
+  const pings: Ping[] = []
+  const up = (bytes: number) => client.send({ method: 'POST', url, body: payload(bytes) })
+  const down = (bytes: number) => client.send({ method: 'GET', url: `${url}?bytes=${bytes}`, body: [] })
   try {
-    const headers = { 'Content-Type': 'application/octet-stream' }
-    const limits = { timeoutMs: TIMEOUT_MS, maxBytes: 2 * LARGEST_PROBE_BYTES }
-    const answer = await caller.send({ ...probe, headers, ...limits })
-    if (answer.status === 200) return performance.now() - started
-    throw new Error(`it answered ${answer.status}`)
+    // Side by side: each sets up a connection and wakes what has slept.
+    const [own] = await Promise.all([measureOwnCost(), up(1), pinger.ping()])
+    await roundTrips(pinger, pings)
+    const sent = await transfers(up, limit)
+    await roundTrips(pinger, pings)
+    const received = await transfers(down, limit)
+    await roundTrips(pinger, pings)
+    return fit(pings, sent, received, own)
   } catch (error) {
     const resource = peer.resource.name
     const message = error instanceof Error && error.message ? error.message : 'no answer'
@@ -102,5 +71,81 @@ async function timed(caller: Caller, peer: Peer, probe: Probe): Promise<number> 
       { resource },
       error,
     )
+  } finally {
+    client.close()
+    pinger.close()
+  }
+}
+
+type Send = (bytes: number) => Promise<ProbeTimes>
+
+async function roundTrips(pinger: Pinger, into: Ping[]): Promise<void> {
+  const { least, most, forMs } = ROUND_TRIPS
+  const until = performance.now() + forMs
+  for (let run = 0; run < most; run += 1) {
+    if (run >= least && performance.now() > until) return
+    into.push(await pinger.ping())
+  }
+}
+
+async function transfers(send: Send, limitBytes: number): Promise<ProbeTimes[]> {
+  const all: ProbeTimes[] = []
+  let bytes = FIRST_BYTES
+  for (;;) {
+    const times: ProbeTimes[] = []
+    for (let run = 0; run < REPEATS.small; run += 1) times.push(await send(bytes))
+    const fastest = Math.min(...times.map((probe) => probe.totalMs))
+    // Two sizes at least: one point has no slope.
+    const last = (bytes > FIRST_BYTES && fastest >= ENOUGH_MS) || bytes >= limitBytes
+    if (last) for (let run = REPEATS.small; run < REPEATS.last; run += 1) times.push(await send(bytes))
+    all.push(...times)
+    if (last) return all
+    const growth = Math.min(GROWTH, Math.max(2, AIM_MS / fastest))
+    bytes = Math.min(limitBytes, Math.round(bytes * growth))
+  }
+}
+
+function payload(bytes: number): Uint8Array[] {
+  const whole = Array.from({ length: Math.floor(bytes / noise.length) }, () => noise)
+  return [...whole, noise.subarray(0, bytes % noise.length)]
+}
+
+/**
+ * Bandwidths first: from how the pieces of each transfer came in where that can be seen, on fast links from the slope
+ * of time over size; no fixed cost moves either. Then the bytes of the pings are taken off their times,
+ * which leaves the round trip. What a message costs beyond it is the typical remainder of the transfers.
+ */
+function fit(pings: Ping[], sent: ProbeTimes[], received: ProbeTimes[], own: OwnCost): LinkMeasurement {
+  const up = sent.map((probe): TransferSample => ({ bytes: probe.sentBytes, ms: probe.totalMs }))
+  const down = received.map((probe): TransferSample => ({ bytes: probe.receivedBytes, ms: probe.totalMs }))
+  const bandwidthMbps =
+    shown(
+      sent.flatMap((probe) => probe.up ?? []),
+      SHOWN,
+    ) ?? bandwidth(up)
+  const returnBandwidthMbps =
+    shown(
+      received.map((probe) => probe.down),
+      SHOWN,
+    ) ?? bandwidth(down)
+  const without = (ms: number, { sentBytes, receivedBytes }: Omit<Ping, 'ms'>) =>
+    ms - transferMs(sentBytes, bandwidthMbps.value) - transferMs(receivedBytes, returnBandwidthMbps.value)
+  const rttMs = withDoubt(
+    roundTrip(pings.map((ping) => Math.max(0, without(ping.ms, ping) - own.pingMs))),
+    // Over a link a ping wakes processes that have slept for a round trip: as a message here does, not as a ping.
+    doubtOf(own.message),
+  )
+  // The shortest transfers: the bandwidth's error counts least in them.
+  const short = [...sent, ...received].sort((a, b) => a.totalMs - b.totalMs).slice(0, 2 * REPEATS.small)
+  const beyond = typical(short.map((probe) => without(probe.totalMs, probe) - rttMs.value))
+  const perMessageMs = { value: Math.max(0, beyond.value), halfWidth: beyond.halfWidth }
+  return {
+    figures: { rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs },
+    own,
+    probes: pings.length + sent.length + received.length,
+    samples: [
+      ...up.map((sample) => ({ ...sample, direction: 'up' as const })),
+      ...down.map((sample) => ({ ...sample, direction: 'down' as const })),
+    ],
   }
 }

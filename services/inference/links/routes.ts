@@ -4,13 +4,14 @@ import { ResourceName } from '../../../shared/contracts/common.ts'
 import { Link } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import { route, type Route } from '../../../shared/http/route.ts'
+import { ArrivalClock, SERVER_TIMING, writeServerTiming } from '../../../shared/http/transfer-times.ts'
 import { LARGEST_PROBE_BYTES } from './measure.ts'
 import type { Links } from './links.ts'
 
 const PROBE_LIMIT_BYTES = 16 * LARGEST_PROBE_BYTES
 const CHUNK = Buffer.alloc(64 * 1024, 0x5c)
 
-export function linkRoutes(links: Links): Route[] {
+export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
   return [
     route({
       method: 'post',
@@ -18,13 +19,16 @@ export function linkRoutes(links: Links): Route[] {
       summary: 'Swallows a body and says how long it was',
       rawBody: { contentType: 'application/octet-stream', description: 'Anything' },
       answers: { 200: { description: 'Bytes received', schema: z.object({ bytes: z.number().int() }) } },
-      handle: async (_input, req) => {
+      handle: async (_input, req, res) => {
         let bytes = 0
+        const clock = new ArrivalClock()
         for await (const chunk of req.iterator({ destroyOnReturn: false })) {
           bytes += (chunk as Buffer).length
+          clock.add((chunk as Buffer).length, performance.now())
           if (bytes > PROBE_LIMIT_BYTES)
             throw new ScissionError('payloadTooLarge', `a probe is at most ${PROBE_LIMIT_BYTES} bytes`)
         }
+        res.set(SERVER_TIMING, writeServerTiming(0, clock.arrival))
         return { bytes }
       },
     }),

@@ -5,6 +5,7 @@ import { ScissionError } from '../../../shared/errors.ts'
 import { type Change, findModel, type State, structureId } from '../../../shared/state.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
 import { shapesKeyOf } from '../../../shared/onnx/shapes-key.ts'
+import type { RangeKey } from '../ranges/store.ts'
 import { LastKnown } from './last-known.ts'
 
 export class Catalog {
@@ -33,6 +34,12 @@ export class Catalog {
 
   structureById(model: ModelId, shapesKey: ShapesKey): Promise<Structure> {
     return this.#structures.get(structureId(model, shapesKey))
+  }
+
+  /** Weights of the layers of a range. */
+  async weightBytes({ model, shapesKey, from, to }: RangeKey): Promise<number> {
+    const { layers } = await this.structureById(model, shapesKey)
+    return layers.slice(from, to).reduce((sum, layer) => sum + layer.weightBytes, 0)
   }
 
   /** All versions registered under the name of `model`, oldest first. */

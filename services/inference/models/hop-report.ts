@@ -33,7 +33,18 @@ export function reportRun(
 export const tensorBytes = (tensors: readonly Tensor[]): number =>
   tensors.reduce((sum, tensor) => sum + tensor.bytes.byteLength, 0)
 
-const FIGURES = ['computeMs', 'cpuMs', 'queueMs', 'waitedMs', 'bytesOut', 'nextMs'] as const
+const FIGURES = [
+  'computeMs',
+  'cpuMs',
+  'queueMs',
+  'waitedMs',
+  'bytesOut',
+  'wireBytes',
+  'encodeMs',
+  'decodeMs',
+  'nextMs',
+] as const
+const OPTIONAL_FIGURES = ['wireBytes', 'encodeMs', 'decodeMs', 'nextMs'] as const
 
 export function reportParameters(hops: readonly HopReport[], totalMs: number): Parameters {
   const parameters: Parameters = { [`${OWN_PREFIX}hops`]: hops.length }
@@ -45,6 +56,8 @@ export function reportParameters(hops: readonly HopReport[], totalMs: number): P
       const value = report[figure]
       if (value !== undefined) parameters[`${prefix}${figure}`] = round(value)
     }
+    if (report.codec !== undefined) parameters[`${prefix}codec`] = report.codec
+    if (report.insteadOf !== undefined) parameters[`${prefix}insteadOf`] = report.insteadOf
     parameters[`${prefix}emulated`] = report.emulated
   }
   parameters[`${OWN_PREFIX}totalMs`] = round(totalMs)
@@ -83,7 +96,11 @@ function readReport(parameters: Parameters, hop: number): HopReport | undefined 
     queueMs: figure('queueMs'),
     waitedMs: figure('waitedMs'),
     bytesOut: figure('bytesOut'),
-    ...(typeof value('nextMs') === 'number' && { nextMs: figure('nextMs') }),
+    ...Object.fromEntries(
+      OPTIONAL_FIGURES.flatMap((key) => (typeof value(key) === 'number' ? [[key, figure(key)]] : [])),
+    ),
+    ...(typeof value('codec') === 'string' && { codec: String(value('codec')) }),
+    ...(typeof value('insteadOf') === 'string' && { insteadOf: String(value('insteadOf')) }),
     emulated: value('emulated') === true,
   }
 }

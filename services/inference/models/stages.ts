@@ -15,6 +15,8 @@ export interface StageParts {
   loader: Pick<StageLoader, 'acquire' | 'release'>
   executor: Pick<Executor, 'run'>
   log: Logger
+  /** Told of every run that ended well. */
+  onRun?: ((key: RangeKey, run: RunResult) => void) | undefined
 }
 
 /** A loaded stage and the right to run it, until `release`. */
@@ -24,6 +26,7 @@ export class HeldStage {
   readonly #stage: LoadedStage
   #running = 0
   #released = false
+  #afterwards: (() => void) | undefined
 
   constructor(parts: StageParts, key: RangeKey, stage: LoadedStage) {
     this.#parts = parts
@@ -54,7 +57,9 @@ export class HeldStage {
       throw new ScissionError('notReady', `${this.#stage.key} was just unloaded; send the request again`)
     this.#running += 1
     try {
-      return await this.#parts.executor.run(this.#stage, inputs, options)
+      const result = await this.#parts.executor.run(this.#stage, inputs, options)
+      this.#parts.onRun?.(this.key, result)
+      return result
     } finally {
       this.#running -= 1
       if (this.#released && this.#running === 0) this.#letGo()
@@ -68,7 +73,13 @@ export class HeldStage {
     if (this.#running === 0) this.#letGo()
   }
 
+  /** @param then is called once nothing runs any more. */
+  onReleased(then: () => void): void {
+    this.#afterwards = then
+  }
+
   #letGo(): void {
+    this.#afterwards?.()
     this.#parts.loader.release(this.#stage).catch((error: unknown) => {
       this.#parts.log.error({ err: coerceError(error) }, `could not unload ${this.#stage.key}`)
     })

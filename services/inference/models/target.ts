@@ -58,8 +58,17 @@ export interface HopReport {
   waitedMs: number
   /** Tensor bytes sent on, to the next hop or back. */
   bytesOut: number
+  /** The same as it went to the next hop, after its codec; absent at the last hop. */
+  wireBytes?: number
+  /** How it was encoded for the next hop, and how long that took; absent when it was not. */
+  codec?: string
+  encodeMs?: number
+  /** How long decoding what arrived took; absent when it was not encoded. */
+  decodeMs?: number
   /** From sending to the next hop until its answer was here: the link both ways and all behind it. */
   nextMs?: number
+  /** The plan's resource, where another stood in for it. */
+  insteadOf?: string
   /** This resource's speed, or its link to the next one, is emulated. */
   emulated: boolean
 }

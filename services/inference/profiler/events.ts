@@ -4,7 +4,7 @@
  * The bodies of If, Loop and Scan have events of their own, inside the interval of the node that runs them: those are
  * part of its time and left out. Times are whole microseconds, so a node's figure is a mean over several runs.
  */
-import { z } from 'zod'
+import { ScissionError } from '../../../shared/errors.ts'
 import { lowMean } from './statistics.ts'
 
 /** The time of one node of the optimised graph. */
@@ -13,27 +13,49 @@ export interface NodeTime {
   op: string
   /** Per run. */
   ms: number
+  /** Of each run that counts. */
+  samplesMs?: number[]
 }
 
 const KERNEL = '_kernel_time'
 const CONTROL_FLOW = new Set(['If', 'Loop', 'Scan'])
 
-const Event = z.object({
-  cat: z.string(),
-  name: z.string(),
+interface Event {
+  cat: string
+  name: string
   /** Start and duration in µs. */
-  ts: z.number(),
-  dur: z.number(),
-  args: z.object({ op_name: z.string().optional() }).optional(),
-})
-type Event = z.infer<typeof Event>
+  ts: number
+  dur: number
+  args?: { op_name?: string }
+}
+
+/** By hand: the process that measures should start quickly, and a schema library takes a fifth of a second to load. */
+function isEvent(value: unknown): value is Event {
+  const event = value as Partial<Record<keyof Event, unknown>> | null
+  return (
+    typeof event === 'object' &&
+    typeof event?.cat === 'string' &&
+    typeof event.name === 'string' &&
+    typeof event.ts === 'number' &&
+    typeof event.dur === 'number'
+  )
+}
+
+function parseEvents(text: string): Event[] {
+  const events: unknown = JSON.parse(text)
+  if (Array.isArray(events) && events.every(isEvent)) return events
+  throw new ScissionError(
+    'internal',
+    "ONNX Runtime's profile is not a list of events with cat, name, ts and dur",
+  )
+}
 
 /**
  * @param text what ONNX Runtime wrote: the Chrome trace format
  * @param runs how many runs it covers; `skip` of them, from the start, warmed the session up and do not count
  */
 export function readEvents(text: string, runs: number, skip = 0): NodeTime[] {
-  const events = z.array(Event).parse(JSON.parse(text))
+  const events = parseEvents(text)
   const kernels = outermost(events.filter((event) => event.cat === 'Node' && event.name.endsWith(KERNEL)))
   const byNode = new Map<string, { op: string; durations: number[] }>()
   for (const event of kernels) {
@@ -45,7 +67,11 @@ export function readEvents(text: string, runs: number, skip = 0): NodeTime[] {
   return [...byNode].map(([name, { op, durations }]) => {
     // A name that several nodes share has several events per run: their sum is what counts.
     const perRun = Math.max(1, Math.round(durations.length / runs))
-    return { name, op, ms: (lowMean(durations.slice(skip * perRun)) * perRun) / 1000 }
+    const counted = durations.slice(skip * perRun)
+    const samplesMs = Array.from({ length: Math.ceil(counted.length / perRun) }, (_, run) =>
+      counted.slice(run * perRun, (run + 1) * perRun).reduce((sum, duration) => sum + duration / 1000, 0),
+    )
+    return { name, op, ms: (lowMean(counted) * perRun) / 1000, samplesMs }
   })
 }
 

@@ -1,88 +1,198 @@
 /**
  * Measures a whole model on this machine. Blocks its thread: runs in a process of its own (measure-child.ts).
  *
- *   1. a session as the executor has it: create, warm up, `runs` unprofiled runs            → the scale
- *   2. a session with the profiler on and its optimised graph saved: `runs` runs            → the shares
- *   3. layer = its share of the profiled time × the scale                                  (layer-times.ts)
+ *   1. one session of the whole model (whole.ts): warm up, profiled runs → the shares, unprofiled runs → the scale
+ *   2. this machine's copies (copy-cost.ts) → the shape of what a boundary costs
+ *   3. a few random cuts, both stages run in turn with the whole (pair.ts) → anchors to fit to, checks to hold against
+ *   4. layers, boundaries, interval and prediction error (fit.ts)
  *
- * Profiling slows a run by 0.1 to 15 %, evenly enough that shares hold (shared/design/onnxruntime.md). The scale of a
+ * As many cuts as fit into the time of about 20 runs of the model (budgetMs). The scale of a
  * session with one thread is CPU time: on a busy machine wall time is off by 10 to 40 %, CPU time is not.
  */
-import fs from 'node:fs'
-import path from 'node:path'
-import { InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { BenchmarkProgress, Profile } from '../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
-import { coerceError } from '../../../shared/errors.ts'
 import { makeInputs } from '../../../shared/onnx/inputs.ts'
-import { cpuTimer } from '../executor/cpu-time.ts'
 import { toOrt } from '../../../shared/ort-tensor.ts'
-import { runError } from '../executor/ort-errors.ts'
-import { createSession, sessionOptions } from '../executor/session-options.ts'
-import { type NodeTime, readEvents } from './events.ts'
-import { besideModel, nameNodesByLayer } from './layer-names.ts'
-import { layerTimes } from './layer-times.ts'
-import { type OptimisedNode, readOptimisedGraph, savingOptions } from './optimised-graph.ts'
+import { measureCopies } from './copy-cost.ts'
+import { candidates, chooseCuts, MOST_CUTS, type Role } from './cuts.ts'
+import { CutModel } from './cut-model.ts'
+import { fit, intervalOf, type MeasuredCut, predictionError } from './fit.ts'
+import { layerSpread, layerTimes } from './layer-times.ts'
+import { peakResidentBytes, rangeMemory, residentBytes } from './memory.ts'
+import { watchOthers } from './other-load.ts'
+import { measurePair } from './pair.ts'
+import { type Feeds, PAUSE_MS, Runner } from './runs.ts'
 import { Steps } from './steps.ts'
-import { median } from './statistics.ts'
+import { median, undisturbed } from './statistics.ts'
+import { measureWhole, runsIn, type Whole } from './whole.ts'
 
 export interface MeasureInput {
   path: string
   structure: Structure
-  runs: number
+  /** Undefined: as many as the budget allows. */
+  runs: number | undefined
   options: RuntimeOptions
+  /** Measure the machine's codecs as well: once per service is enough. */
+  withCodecs?: boolean
   /** An empty folder for what the profiler writes; the caller removes it, also when this process is lost. */
   folder: string
 }
 
 export type Measured = Pick<
   Profile,
-  'method' | 'whole' | 'layerMs' | 'sessionCreateMs' | 'peakRssBytes' | 'measuredAt'
->
+  | 'method'
+  | 'whole'
+  | 'layerMs'
+  | 'layers'
+  | 'enterMs'
+  | 'exitMs'
+  | 'interval'
+  | 'predictionError'
+  | 'anchors'
+  | 'regime'
+  | 'sessionCreateMs'
+  | 'peakRssBytes'
+  | 'memory'
+  | 'measuredAt'
+  | 'codecs'
+> & { otherCores: number | undefined }
 
 /** Seed of the made-up inputs: any, but always the same. */
 const SEED = 1
-/** ONNX Runtime's profiler stops recording after a million events; and every run costs about 500 bytes per node. */
-const MAX_EVENTS = 200_000
-const KIB = 1024
-const EVENTS = 'events'
+/**
+ * What a measurement may take beyond starting the process. Up to 50 ms a model gets 26 runs' time, which is 40 with the
+ * start of the process; larger ones 18 and a little; small ones are measured as long as anybody cares to wait.
+ */
+function budgetMs(runMs: number): number {
+  if (runMs < SMALL_MS) return SMALL_BUDGET_MS
+  return LARGE_BUDGET_RUNS * runMs + Math.min(MORE_RUNS * runMs, MORE_MS)
+}
+const SMALL_MS = 10
+const SMALL_BUDGET_MS = 1500
+const LARGE_BUDGET_RUNS = 18
+const MORE_RUNS = 8
+const MORE_MS = 400
+/** Time for the rounds of one cut. */
+const PAIR_MS = 50
 
 export async function measure(
   input: MeasureInput,
   onProgress: (progress: BenchmarkProgress) => void,
 ): Promise<Measured> {
-  const { structure, runs, options } = input
+  const { structure, options } = input
+  const startedAt = performance.now()
   const steps = new Steps(onProgress)
+  const otherCores = watchOthers()
   const inputs = makeInputs(structure.inputs, SEED, structure.inputHints)
-  const feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]))
-  const plain = await timeWhole(input, feeds, steps)
-  const peakRssBytes = process.resourceUsage().maxRSS * KIB
-  const profiledRuns = Math.max(
-    3,
-    Math.min(runs, Math.floor(MAX_EVENTS / Math.max(1, structure.layers.length))),
-  )
-  const { times, nodes } = await profileNodes(input, feeds, profiledRuns, steps)
-  const cpuMs = median(plain.cpuMs)
-  const wallMs = median(plain.wallMs)
-  const medianMs = options.threads > 1 ? wallMs : cpuMs
-  const { layerMs, unmappedShare } = layerTimes(structure.layers, nodes, times, medianMs)
+  const feeds: Feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]))
+  const runner = new Runner(options.threads)
+  const model = new CutModel(input.path, structure)
+  const baseBytes = residentBytes()
+  const whole = await measureWhole({ ...input, model, feeds }, runner, steps)
+  const memory = {
+    ...rangeMemory(structure, 0, structure.layers.length),
+    baseBytes,
+    peakBytes: Math.max(0, peakResidentBytes() - baseBytes),
+    residentBytes: Math.max(0, residentBytes() - baseBytes),
+  }
+  const peakRssBytes = peakResidentBytes()
+  const run = { model, feeds, runner, whole, steps, runs: input.runs, options, startedAt }
+  const figures = await fitted(run)
+  await whole.session.release()
+  // Loaded only when wanted: the codecs take longer to load than many a model to measure.
+  const codecs = input.withCodecs ? (await import('./codec-speed.ts')).measureCodecs() : undefined
   steps.finish()
+  const { coldFactor } = whole
   return {
-    method: describe(runs, profiledRuns, options, wallMs, unmappedShare),
-    whole: { medianMs, samplesMs: plain.wallMs, cpuMs },
-    layerMs,
-    sessionCreateMs: plain.sessionCreateMs,
+    ...figures,
+    ...(codecs && { codecs }),
+    ...(coldFactor !== undefined && { regime: { name: 'one-at-a-time', pauseMs: PAUSE_MS, coldFactor } }),
+    sessionCreateMs: whole.createMs,
     peakRssBytes,
+    memory,
     measuredAt: new Date().toISOString(),
+    otherCores: otherCores(),
   }
 }
 
+interface Run {
+  model: CutModel
+  feeds: Feeds
+  runner: Runner
+  whole: Whole
+  steps: Steps
+  runs: number | undefined
+  options: RuntimeOptions
+  /** performance.now() at the start. */
+  startedAt: number
+}
+
+/** Everything that the runs, the profiler and the cuts say together. */
+async function fitted(run: Run) {
+  const { model, runner, whole, options } = run
+  const { layers, boundaries } = model.structure
+  const figuresMs = whole.samples.map((time) => runner.figure(time))
+  const cuts = await measureCuts(run, layerTimes(layers, whole.nodes, whole.times, 1).layerMs)
+  figuresMs.push(...cuts.flatMap((cut) => cut.wholesMs))
+  // Of all runs, disturbed ones too: who asks later meets the same machine.
+  const wholeMs = median(figuresMs)
+  // Each cut was run in turn with the whole model: what it took beside that is what counts, whatever slowed both down.
+  const scaled = (role: Role): MeasuredCut[] =>
+    cuts
+      .filter((cut) => cut.role === role)
+      .map(({ k, prefixMs, suffixMs, wholeMs: beside }) => ({
+        k,
+        prefixMs: (prefixMs * wholeMs) / beside,
+        suffixMs: (suffixMs * wholeMs) / beside,
+      }))
+  const { layerMs, unmappedShare } = layerTimes(layers, whole.nodes, whole.times, wholeMs)
+  const anchors = scaled('anchor')
+  const largest = Math.max(0, ...boundaries.slice(1, -1).map(({ bytes }) => bytes))
+  const copies = await measureCopies(runner, options, largest)
+  const fit_ = fit({ boundaries, layerMs, copies, anchors })
+  const checks = scaled('check')
+  const error = checks.length > 0 ? predictionError(fit_, checks) : undefined
+  const wallMs = median(whole.samples.map((time) => time.wallMs))
+  return {
+    method: describe(options, wallMs, figuresMs.length, cuts.length, unmappedShare),
+    whole: {
+      medianMs: wholeMs,
+      samplesMs: whole.samples.map((time) => time.wallMs),
+      cpuMs: median(whole.samples.map((time) => time.cpuMs)),
+    },
+    ...fit_,
+    layers: layerSpread(fit_.layerMs, layers, whole.nodes, whole.times),
+    interval: intervalOf(figuresMs, error),
+    ...(error && { predictionError: error }),
+    anchors: anchors.map(({ k, prefixMs, suffixMs }) => ({ k, ms: prefixMs + suffixMs, prefixMs })),
+  }
+}
+
+async function measureCuts(run: Run, shares: number[]) {
+  const { model, feeds, runner, whole, steps, runs, options, startedAt } = run
+  const possible = candidates(model.structure)
+  const runMs = undisturbed(whole.samples.map((time) => runner.figure(time)))
+  const rounds = Math.min(10, runs ?? runsIn(PAIR_MS, runMs))
+  const pairMs = whole.createMs + (1 + 2 * rounds) * (runMs + PAUSE_MS)
+  const leftMs = budgetMs(runMs) - (performance.now() - startedAt)
+  const affordable = runs === undefined ? Math.max(1, Math.floor(leftMs / pairMs)) : MOST_CUTS
+  const count = Math.min(MOST_CUTS, affordable, possible.length)
+  const chosen = chooseCuts(possible, shares, count, model.structure.model + model.structure.shapesKey)
+  steps.begin('check', chosen.length)
+  const cuts = []
+  for (const { k, role } of chosen) {
+    cuts.push({ role, ...(await measurePair(model, k, feeds, rounds, runner, options, whole.session)) })
+    steps.tick()
+  }
+  return cuts
+}
+
 function describe(
-  runs: number,
-  profiledRuns: number,
   { threads }: RuntimeOptions,
   wallMs: number,
+  runs: number,
+  cuts: number,
   unmappedShare: number,
 ): string {
   const scale = threads > 1 ? 'wall time' : `CPU time (wall ${wallMs.toFixed(2)} ms)`
@@ -90,100 +200,8 @@ function describe(
     unmappedShare > 0
       ? `; ${(100 * unmappedShare).toFixed(1)} % of the profiled time fits no layer and is spread over all`
       : ''
-  return `median ${scale} of ${runs} runs, split by the shares of ${profiledRuns} profiled runs${unmapped}`
-}
-
-interface WholeTimes {
-  sessionCreateMs: number
-  wallMs: number[]
-  cpuMs: number[]
-}
-
-async function timeWhole(
-  { path: file, runs, options }: MeasureInput,
-  feeds: Record<string, OrtTensor>,
-  steps: Steps,
-): Promise<WholeTimes> {
-  steps.begin('load', 1)
-  const before = performance.now()
-  const session = await createSession(file, options)
-  const sessionCreateMs = performance.now() - before
-  const timer = cpuTimer(options.threads)
-  const run = async () => {
-    const cpuSinceMs = timer()
-    const wallBefore = performance.now()
-    await runOnce(session, feeds)
-    return { wallMs: performance.now() - wallBefore, cpuMs: cpuSinceMs() }
-  }
-  await warmUp(run, runs, steps)
-  steps.begin('measure', runs)
-  const samples: { wallMs: number; cpuMs: number }[] = []
-  for (let done = 0; done < runs; done++) {
-    samples.push(await run())
-    steps.tick()
-  }
-  await session.release()
-  return {
-    sessionCreateMs,
-    wallMs: samples.map((sample) => sample.wallMs),
-    cpuMs: samples.map((sample) => sample.cpuMs),
-  }
-}
-
-async function runOnce(session: InferenceSession, feeds: Record<string, OrtTensor>): Promise<void> {
-  try {
-    await session.run(feeds)
-  } catch (thrown) {
-    throw runError(coerceError(thrown))
-  }
-}
-
-const WINDOW = 5
-const WARM_UP_RUNS = 40
-const WARM_UP_MS = 3000
-
-/** Until a window of runs is no faster than the best before: at least a third of `runs`, at most 40 runs or 3 s. */
-async function warmUp(run: () => Promise<{ cpuMs: number }>, runs: number, steps: Steps): Promise<void> {
-  const least = Math.ceil(runs / 3)
-  steps.begin('warm up', Math.max(least, WARM_UP_RUNS))
-  const end = performance.now() + WARM_UP_MS
-  let best = Number.POSITIVE_INFINITY
-  let window: number[] = []
-  for (let done = 1; done <= Math.max(least, WARM_UP_RUNS); done++) {
-    window.push((await run()).cpuMs)
-    steps.tick()
-    if (done >= least && performance.now() > end) return
-    if (window.length < WINDOW) continue
-    const figure = median(window)
-    if (done >= least && figure > 0.97 * best) return
-    best = Math.min(best, figure)
-    window = []
-  }
-}
-
-/** Runs with the profiler on. The first runs only warm the new session up. */
-async function profileNodes(
-  { path: file, structure, options, folder }: MeasureInput,
-  feeds: Record<string, OrtTensor>,
-  runs: number,
-  steps: Steps,
-): Promise<{ times: NodeTime[]; nodes: OptimisedNode[] }> {
-  const skip = Math.ceil(runs / 3)
-  steps.begin('profile', skip + runs)
-  const model = nameNodesByLayer(file, structure.layers)
-  const session = await InferenceSession.create(model, {
-    ...savingOptions(folder, besideModel(file, sessionOptions(options))),
-    enableProfiling: true,
-    profileFilePrefix: path.join(folder, EVENTS),
-  })
-  for (let done = 0; done < skip + runs; done++) {
-    await runOnce(session, feeds)
-    steps.tick()
-  }
-  session.endProfiling()
-  // It does not tell what it has called the file: the prefix, then the time.
-  const written = fs.readdirSync(folder).find((name) => name.startsWith(EVENTS)) ?? EVENTS
-  const text = fs.readFileSync(path.join(folder, written), 'utf8')
-  await session.release()
-  return { times: readEvents(text, skip + runs, skip), nodes: readOptimisedGraph(folder) }
+  return (
+    `median ${scale} of ${runs} runs, one at a time, split by the profiler's shares; ` +
+    `${cuts} cuts run to fit and to check${unmapped}`
+  )
 }

@@ -15,8 +15,8 @@ export interface ProfileRequest {
   /** The whole model, range 0..N, as RangeStore.open gave it. */
   path: string
   structure: Structure
-  /** Unprofiled runs that set the scale; as many again are profiled, and a third as many warm up. */
-  runs: number
+  /** Unprofiled runs that set the scale, and as many profiled ones. Default: what the budget allows (measure.ts). */
+  runs?: number | undefined
   options: RuntimeOptions
   /** @defaultValue 600000 */
   timeoutMs?: number
@@ -27,9 +27,12 @@ export interface ProfileRequest {
 }
 
 /** The measured part of a Profile; the caller adds what identifies it. */
-export type Measurement = Measured & Pick<Profile, 'load'>
+export type Measurement = Omit<Measured, 'otherCores'> & Pick<Profile, 'load' | 'cost'>
 
 const TIMEOUT_MS = 600_000
+
+/** Of this machine, whatever the model: measured with the first profile of this process. */
+let codecs: Measurement['codecs']
 
 /**
  * Measures a whole model and splits its time over its layers; see measure.ts for how.
@@ -44,20 +47,33 @@ export async function profileModel(
 ): Promise<Measurement> {
   const { path, structure, runs, options, requestsServed = () => 0 } = request
   const servedBefore = requestsServed()
+  const startedAt = performance.now()
   // Before the measurement: afterwards the figure would count the measurement itself.
   const [loadAverage1 = 0] = os.loadavg()
   const folder = await fs.mkdtemp(pathOf.join(os.tmpdir(), 'scission-profile-'))
   try {
-    const measured = await runInLimitedChild<MeasureInput, Measured, BenchmarkProgress>({
+    const measured: Measured = await runInLimitedChild<MeasureInput, Measured, BenchmarkProgress>({
       module: new URL('./measure-child.ts', import.meta.url),
-      input: { path, structure, runs, options, folder },
+      input: { path, structure, runs, options, folder, withCodecs: codecs === undefined },
       timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
       memoryLimitBytes: request.memoryLimitBytes ?? Math.floor(os.totalmem() / 2),
       signal,
       onProgress,
       doing: `measuring model ${structure.model.slice(0, 12)}`,
     })
-    return { ...measured, load: { loadAverage1, requestsServed: requestsServed() - servedBefore } }
+    const { otherCores, ...figures } = measured
+    codecs = measured.codecs ?? codecs
+    const totalMs = performance.now() - startedAt
+    return {
+      ...figures,
+      ...(codecs && { codecs }),
+      cost: { totalMs, inferences: totalMs / Math.max(figures.whole.medianMs, Number.EPSILON) },
+      load: {
+        loadAverage1,
+        requestsServed: requestsServed() - servedBefore,
+        ...(otherCores !== undefined && { otherCores }),
+      },
+    }
   } finally {
     await fs.rm(folder, { recursive: true, force: true })
   }

@@ -2,7 +2,7 @@
 import type { BenchmarkProgress } from '../../../shared/contracts/profile.ts'
 
 /** Parts of the whole that the steps take, roughly: nobody knows before. */
-const WEIGHTS = { load: 0.05, 'warm up': 0.15, measure: 0.35, profile: 0.45 } as const
+const WEIGHTS = { load: 0.25, 'warm up': 0.1, profile: 0.15, measure: 0.15, check: 0.35 } as const
 export type Step = keyof typeof WEIGHTS
 
 /** More often than this nobody can read it. */
@@ -17,6 +17,8 @@ export class Steps {
   #done = 0
   #of = 1
   #reportedAt = Number.NEGATIVE_INFINITY
+  /** A step that is begun again does not take back what was said. */
+  #fraction = 0
 
   constructor(report: (progress: BenchmarkProgress) => void) {
     this.#report = report
@@ -44,7 +46,8 @@ export class Steps {
     const now = performance.now()
     this.#reportedAt = now
     const part = Math.min(1, this.#done / this.#of) * WEIGHTS[this.#step]
-    const fraction = Math.min(0.99, this.#before + part)
+    const fraction = Math.max(this.#fraction, Math.min(0.99, this.#before + part))
+    this.#fraction = fraction
     const remaining = fraction > 0.1 ? ((now - this.#startedAt) * (1 - fraction)) / fraction : undefined
     this.#report({
       fraction,

@@ -4,6 +4,7 @@
  */
 import type { Request, Response } from 'express'
 import { ScissionError } from '../../../shared/errors.ts'
+import { SERVER_TIMING, writeServerTiming } from '../../../shared/http/transfer-times.ts'
 import { booleanParameter, countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import { type InferRequest, parseRawRequest } from '../../../shared/oip/request.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
@@ -13,6 +14,9 @@ import { sendMessage } from '../http/send.ts'
 import { reportParameters } from '../models/hop-report.ts'
 import type { Inference, Target } from '../models/target.ts'
 import type { Statistics } from './statistics.ts'
+
+/** A request of another inference service: it keeps its figures of the link to here fresh. */
+const OWN_HOP = `${OWN_PREFIX}hop`
 
 export interface InferParts {
   statistics: Statistics
@@ -56,6 +60,8 @@ export async function answerInfer(
       outputs: chooseOutputs(request, target, inference.outputs),
     })
     const written = performance.now()
+    if (OWN_HOP in request.parameters)
+      res.set(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))
     await sendMessage(req, res, message)
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0

@@ -5,6 +5,13 @@ import type { Machine } from '../../../shared/contracts/resource.ts'
 
 const Package = z.object({ version: z.string() })
 
+/** What decides how the C library hands out memory, where any of it is set. */
+const ALLOCATOR = Object.fromEntries(
+  Object.entries(process.env).flatMap(([name, value = '']) =>
+    /^(MALLOC_.*|LD_PRELOAD|GLIBC_TUNABLES)$/.test(name) ? [[name, value] as const] : [],
+  ),
+)
+
 /** The machine this process runs on. */
 export function describeMachine(): Machine {
   const cpus = os.cpus()
@@ -18,5 +25,6 @@ export function describeMachine(): Machine {
     arch: os.arch(),
     node: process.version,
     onnxruntime: runtime.version,
+    ...(Object.keys(ALLOCATOR).length > 0 && { allocator: ALLOCATOR }),
   }
 }

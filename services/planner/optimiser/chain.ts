@@ -1,18 +1,24 @@
 /**
  * The compact numeric form of a problem that the search computes with: layer costs as prefix sums, boundary bytes as
- * one array, links as matrices. Made once per problem and source; constraints come later (space.ts).
+ * one array, links as matrices. Made once per problem, source and confidence; queries come later (demands.ts).
  *
  * Resources that can never be part of a plan are left out here, each with its reason.
  */
-import type { Problem, PlanningResource } from './problem.ts'
+import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
+import { type ChainCodec, codecsOf } from './chain-codecs.ts'
+import { type Confidence, linkFigures } from './confidence.ts'
+import type { PlanningResource, Problem } from './problem.ts'
+import { type Unit, unitsOf } from './unit.ts'
 
 export interface ChainResource {
   name: string
   tier: string
   /** Position among the tiers that exist, 0 first, without gaps. */
   rank: number
-  /** `prefixMs[k]`: ms to run layers 0..k-1 here, slowdown included. Null when it has no profile (source only). */
+  /** `prefixMs[k]`: ms to run layers 0..k-1 here with its own options, slowdown included. Null without a profile. */
   prefixMs: Float64Array | null
+  /** Its profiles, the one with its own options first; none when it has no profile (source only). */
+  units: Unit[]
 }
 
 export interface Chain {
@@ -32,10 +38,14 @@ export interface Chain {
   /** 1 where the model may be cut: at clean cuts, or at all where cutting keeps results. 0 and N are always 1. */
   cleanCuts: Uint8Array
   anyCuts: Uint8Array
-  /** `[from * resources + to]`: ms per crossing whatever its size (round trip and the answer's way back). */
+  /** `[from * resources + to]`: ms per crossing whatever its size (round trip, cost per message, the answer's way back). */
   hopMs: Float64Array
   /** Same index: ms per byte. Pairs without a link hold Infinity in `hopMs` and 0 here. */
   hopMsPerByte: Float64Array
+  /** `none` first, then by name. */
+  codecs: ChainCodec[]
+  /** The longest that any resource needs for the whole model: what rounding errors are measured by. */
+  scaleMs: number
 }
 
 export interface LeftOut {
@@ -46,66 +56,84 @@ export interface LeftOut {
 /** ms that one byte takes at 1 Mbps: 8 bits / (10^6 bit/s) = 0.008 ms. */
 const MS_PER_BYTE_AT_1_MBPS = 0.008
 
-/** @param source must be one of the problem's resources. */
-export function compile(problem: Problem, source: string): { chain: Chain; leftOut: LeftOut[] } {
+/**
+ * @param source must be one of the problem's resources.
+ * @param confidence `upper`: every time at its 95 % bound.
+ */
+export function compile(
+  problem: Problem,
+  source: string,
+  confidence: Confidence = 'median',
+): { chain: Chain; leftOut: LeftOut[] } {
   const { usable, leftOut } = selectResources(problem, source)
   const indices = [...new Set(problem.resources.map((resource) => resource.tierIndex))].sort((a, b) => a - b)
   const tiers = indices.map((index) => problem.resources.find((one) => one.tierIndex === index)?.tier ?? '')
-  const boundaries = problem.structure.boundaries
-  const last = boundaries.length - 1
-  const boundaryBytes = Float64Array.from(boundaries, (boundary) => boundary.bytes)
+  const codecs = codecsOf(problem)
+  const resources = usable.map((resource, at) => {
+    const units = unitsOf(problem, resource, at, codecs, confidence)
+    const rank = indices.indexOf(resource.tierIndex)
+    return { name: resource.name, tier: resource.tier, rank, prefixMs: units[0]?.prefixMs ?? null, units }
+  })
   const chain: Chain = {
-    layers: last,
-    resources: usable.map((resource) => ({
-      name: resource.name,
-      tier: resource.tier,
-      rank: indices.indexOf(resource.tierIndex),
-      prefixMs: prefixOf(problem, resource),
-    })),
+    ...frontiersOf(problem),
+    resources,
     source: usable.findIndex((resource) => resource.name === source),
     tiers,
+    hopMs: new Float64Array(usable.length ** 2).fill(Infinity),
+    hopMsPerByte: new Float64Array(usable.length ** 2),
+    codecs,
+    scaleMs: Math.max(0, ...resources.flatMap(({ units }) => units.map((unit) => unit.scaleMs))),
+  }
+  fillLinks(chain, problem, confidence)
+  return { chain, leftOut }
+}
+
+/** What the structure says, whatever the resources. */
+function frontiersOf({ structure: { layers, boundaries } }: Problem) {
+  const last = boundaries.length - 1
+  const boundaryBytes = Float64Array.from(boundaries, (boundary) => boundary.bytes)
+  return {
+    layers: last,
     boundaryBytes,
-    weightPrefix: prefixSums(problem.structure.layers.map((layer) => layer.weightBytes)),
-    activationBytes: Float64Array.from(problem.structure.layers, (layer, index) =>
+    weightPrefix: prefixSums(layers.map((layer) => layer.weightBytes)),
+    activationBytes: Float64Array.from(layers, (layer, index) =>
       layer.outputs.reduce((sum, { bytes }) => sum + bytes, boundaryBytes[index]!),
     ),
     cleanCuts: Uint8Array.from(boundaries, ({ k, allowed, clean }) =>
       Number(k === 0 || k === last || (allowed && clean)),
     ),
     anyCuts: Uint8Array.from(boundaries, ({ k, allowed }) => Number(k === 0 || k === last || allowed)),
-    hopMs: new Float64Array(usable.length ** 2).fill(Infinity),
-    hopMsPerByte: new Float64Array(usable.length ** 2),
   }
-  fillLinks(chain, problem)
-  return { chain, leftOut }
 }
 
 /** Answers go back the way the request came, so the whole output crosses every link used. */
-function fillLinks(chain: Chain, problem: Problem): void {
+function fillLinks(chain: Chain, problem: Problem, confidence: Confidence): void {
   const outputBytes = chain.boundaryBytes[chain.layers]!
   const indexOf = new Map(chain.resources.map((resource, index) => [resource.name, index]))
   for (const link of problem.links) {
     const from = indexOf.get(link.from)
     const to = indexOf.get(link.to)
     if (from === undefined || to === undefined) continue
+    const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, confidence)
     const at = from * chain.resources.length + to
-    chain.hopMs[at] = link.rttMs + (outputBytes * MS_PER_BYTE_AT_1_MBPS) / link.returnBandwidthMbps
-    chain.hopMsPerByte[at] = MS_PER_BYTE_AT_1_MBPS / link.bandwidthMbps
+    chain.hopMs[at] = fixedMs + (outputBytes * MS_PER_BYTE_AT_1_MBPS) / returnBandwidthMbps
+    chain.hopMsPerByte[at] = MS_PER_BYTE_AT_1_MBPS / bandwidthMbps
   }
 }
 
-function prefixOf(problem: Problem, resource: PlanningResource): Float64Array | null {
-  const profile = problem.profiles.find((candidate) => candidate.resource === resource.name)
-  if (!profile) return null
-  return prefixSums(profile.layerMs.map((ms) => ms * resource.slowdown))
+export function prefixSums(values: readonly number[]): Float64Array {
+  const prefix = new Float64Array(values.length + 1)
+  for (let index = 0; index < values.length; index += 1) prefix[index + 1] = prefix[index]! + values[index]!
+  return prefix
 }
 
-function prefixSums(values: readonly number[]): Float64Array {
-  const prefix = new Float64Array(values.length + 1)
-  values.forEach((value, index) => {
-    prefix[index + 1] = prefix[index]! + value
-  })
-  return prefix
+/** `edge`, or `edge with 4 threads, all` where its own options are not meant. */
+export function unitName(
+  chain: Chain,
+  unit: { resource: number; options?: RuntimeOptions | undefined },
+): string {
+  const { name } = chain.resources[unit.resource]!
+  return unit.options ? `${name} with ${unit.options.threads} threads, ${unit.options.optimisation}` : name
 }
 
 /** Keeps the source and what it can reach by links that climb the tiers over resources with a profile. */

@@ -3,27 +3,42 @@
  * others when no plan satisfies them all (conflict.ts).
  */
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
+import type { WhatIf } from '../../../shared/contracts/what-if.ts'
 
 const NAMED = ['mustUseTiers', 'mustNotUseTiers', 'mustUseResources', 'mustNotUseResources'] as const
 const COUNTED = ['firstLayersOnDevice', 'minStages', 'maxStages'] as const
 const PINNED = ['mustRunLayers', 'mustNotRunLayers'] as const
-const LIMITED_BY_NAME = ['maxTierMs', 'maxUploadBytes', 'maxMemoryBytes'] as const
-const LIMITED = ['maxLatencyMs', 'minThroughput'] as const
+const LIMITED_BY_NAME = ['maxTierMs', 'maxTierShare', 'maxUploadBytes', 'maxMemoryBytes'] as const
+const LIMITED = [
+  'maxTotalUploadBytes',
+  'maxLatencyMs',
+  'minThroughput',
+  'maxEnergyJ',
+  'maxPrice',
+  'maxAccuracyLoss',
+] as const
 
 export type Constraint =
   | { kind: (typeof NAMED)[number]; name: string }
   | { kind: (typeof COUNTED)[number]; count: number }
+  | { kind: 'tensorOnDevice'; tensor: string }
   /** Layers from..to-1. */
   | { kind: (typeof PINNED)[number]; tier: string; from: number; to: number }
   | { kind: (typeof LIMITED_BY_NAME)[number]; name: string; limit: number }
   | { kind: (typeof LIMITED)[number]; limit: number }
+  | { kind: 'codecs'; codecs: readonly string[] }
+  | { kind: 'confidence'; confidence: 'upper' }
   | { kind: 'cuts'; cuts: 'clean' }
 
 /** The part of a plan query that the optimiser answers; the rest says which problem is meant. */
-export type OptimiserQuery = Omit<PlanQuery, 'model' | 'inputShapes' | 'network'>
+export type OptimiserQuery = Pick<PlanQuery, 'objective' | 'top' | 'cuts'> &
+  Partial<Omit<PlanQuery, 'model' | 'inputShapes' | 'view' | keyof WhatIf>>
 
-/** The query's demands; `cuts: any` and `firstLayersOnDevice: 0` demand nothing. */
-export function constraintsOf(query: OptimiserQuery): Constraint[] {
+/**
+ * The query's demands; `cuts: any` and `firstLayersOnDevice: 0` demand nothing.
+ * @param lossy whether there are codecs that spoil answers: else the limit on that is none.
+ */
+export function constraintsOf(query: OptimiserQuery, lossy = false): Constraint[] {
   const constraints: Constraint[] = []
   for (const kind of NAMED) for (const name of new Set(query[kind])) constraints.push({ kind, name })
   for (const kind of COUNTED) {
@@ -31,16 +46,25 @@ export function constraintsOf(query: OptimiserQuery): Constraint[] {
     const least = { firstLayersOnDevice: 1, minStages: 2, maxStages: 1 }[kind]
     if (count !== undefined && count >= least) constraints.push({ kind, count })
   }
+  if (query.tensorOnDevice !== undefined)
+    constraints.push({ kind: 'tensorOnDevice', tensor: query.tensorOnDevice })
   for (const kind of PINNED)
     for (const text of new Set(query[kind])) constraints.push({ kind, ...parsePin(text) })
   for (const kind of LIMITED_BY_NAME)
     for (const [name, limit] of Object.entries(query[kind] ?? {})) constraints.push({ kind, name, limit })
   for (const kind of LIMITED) {
-    const limit = query[kind]
+    const limit = kind === 'maxAccuracyLoss' ? (lossy ? (query[kind] ?? 0) : undefined) : query[kind]
     if (limit !== undefined) constraints.push({ kind, limit })
   }
+  if (query.codecs) constraints.push({ kind: 'codecs', codecs: query.codecs })
+  if (query.confidence === 'upper') constraints.push({ kind: 'confidence', confidence: 'upper' })
   if (query.cuts === 'clean') constraints.push({ kind: 'cuts', cuts: 'clean' })
   return constraints
+}
+
+/** True for what holds unless the query says otherwise. */
+export function isDefault(constraint: Constraint): boolean {
+  return constraint.kind === 'cuts' || (constraint.kind === 'maxAccuracyLoss' && constraint.limit === 0)
 }
 
 /** As the user wrote it: `mustUseTiers: edge`, `maxTierMs: device:20`, `mustRunLayers: 0-5:device`. */
@@ -49,11 +73,27 @@ export function describe(constraint: Constraint): string {
 }
 
 function valueOf(constraint: Constraint): string | number {
+  switch (constraint.kind) {
+    case 'tensorOnDevice':
+      return constraint.tensor
+    case 'codecs':
+      return constraint.codecs.length === 0 ? 'none' : constraint.codecs.join(',')
+    case 'confidence':
+      return constraint.confidence
+    case 'cuts':
+      return constraint.cuts
+    default:
+      return limitText(constraint)
+  }
+}
+
+function limitText(
+  constraint: Exclude<Constraint, { kind: 'tensorOnDevice' | 'codecs' | 'confidence' | 'cuts' }>,
+): string | number {
   if ('tier' in constraint) return pinText(constraint)
   if ('name' in constraint)
     return 'limit' in constraint ? `${constraint.name}:${constraint.limit}` : constraint.name
-  if ('count' in constraint) return constraint.count
-  return 'limit' in constraint ? constraint.limit : constraint.cuts
+  return 'count' in constraint ? constraint.count : constraint.limit
 }
 
 function pinText({ from, to, tier }: { from: number; to: number; tier: string }): string {

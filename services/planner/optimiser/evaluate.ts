@@ -2,33 +2,47 @@
  * What a plan costs, straight from profiles, links and boundaries: no prefix sums, no matrices, no search. It prices
  * a plan that an id names, and it checks the optimiser: every plan returned is priced here again and must agree.
  *
- * Latency = Σ layerMs · slowdown + per hop rtt + bytes · 8 / bandwidth + output bytes · 8 / return bandwidth
- * (shared/contracts/resource.ts, Link; one round trip per hop). Latency is for one request at a time; with one
- * request in every stage and on every link, the slowest of them sets the throughput.
+ *   latency = Σ stages (Σ layerMs + enterMs + exitMs) · slowdown
+ *           + Σ hops encode + rtt + per message + wire bytes · 8 / bandwidth + decode + output bytes · 8 / return bandwidth
+ *
+ * (shared/contracts/resource.ts, Link; profile.ts.) Latency is for one request at a time; with one request in every
+ * step, the slowest of them sets the throughput.
  */
 import type { Plan, Stage, Transfer } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import { formatPlanId, type PlanParts, type PlanStage } from '../../../shared/plan-id.ts'
-import { nearest } from './names.ts'
-import type { PlanningLink, PlanningProfile, PlanningResource, Problem } from './problem.ts'
+import { type Confidence, linkFigures } from './confidence.ts'
+import { energyOf, priceOf, type Work } from './figures.ts'
+import { isEmulated, linkOf, pathOf, profileOf, resourceNamed, speedOf } from './lookup.ts'
+import { sameOptions } from './options.ts'
+import { type Figures, ownOptions, type PlanningProfile, type Problem } from './problem.ts'
+import { checkStages } from './stages.ts'
+
+export interface EvaluateOptions {
+  /** Which figures the plan's numbers are made of; its interval always spans both bounds. Default: median. */
+  confidence?: 'median' | 'upper' | undefined
+  /** Default: the problem's. */
+  figures?: Figures | undefined
+}
 
 /**
  * The plan with its cost at the problem's profiles and links.
- * @throws ScissionError notFound (unknown resource), notMeasured (profile or link missing), invalidRange (layers that
- * do not exist, a boundary that must not be cut, a stage that goes back to an earlier tier).
+ * @throws ScissionError notFound (unknown resource), notMeasured (profile, link or codec missing), invalidRange (layers
+ * that do not exist, a boundary that must not be cut, a stage that goes back to an earlier tier).
  */
-export function evaluatePlan(problem: Problem, parts: PlanParts): Plan {
+export function evaluatePlan(problem: Problem, named: PlanParts, options: EvaluateOptions = {}): Plan {
   const { structure } = problem
-  if (parts.model !== structure.model || parts.shapesKey !== structure.shapesKey)
-    throw new ScissionError('notFound', `plan of model ${parts.model}.${parts.shapesKey}, not of this one`)
+  if (named.model !== structure.model || named.shapesKey !== structure.shapesKey)
+    throw new ScissionError('notFound', `plan of model ${named.model}.${named.shapesKey}, not of this one`)
+  const parts = withoutOwnOptions(problem, named)
   checkStages(problem, parts)
-  const stages = parts.stages.map((stage) => stageOf(problem, stage))
-  const path = pathOf(parts)
-  const transfers = path
-    .slice(1)
-    .map(({ resource, from }, hop) => transferOf(problem, path[hop]!.resource, resource, from))
+  const { confidence = 'median', figures = problem.figures ?? {} } = options
+  const stages = parts.stages.map((stage) => stageOf(problem, stage, confidence))
+  const transfers = transfersOf(problem, parts, confidence)
   const computeMs = sum(stages.map((stage) => stage.computeMs))
-  const transferMs = sum(transfers.map((transfer) => transfer.ms + transfer.returnMs))
+  const transferMs = sum(transfers.map(transferTotal))
+  const predictedMs = computeMs + transferMs
+  const work = workOf(problem, parts, stages, transfers, confidence)
   return {
     id: formatPlanId(parts),
     model: structure.model,
@@ -38,24 +52,54 @@ export function evaluatePlan(problem: Problem, parts: PlanParts): Plan {
     transfers,
     computeMs,
     transferMs,
-    predictedMs: computeMs + transferMs,
+    predictedMs,
+    interval: { lowMs: totalAt(problem, parts, 'lower'), highMs: totalAt(problem, parts, 'upper') },
     bottleneckMs: Math.max(
-      ...stages.map((stage) => stage.computeMs),
+      ...work.map(({ computeMs, codingMs }) => computeMs + codingMs),
       ...transfers.map((transfer) => transfer.ms + transfer.returnMs),
     ),
+    bytes: sum(transfers.map((transfer) => transfer.wireBytes)),
+    ...energyOf(work, predictedMs, figures),
+    ...priceOf(work, figures),
+    accuracyLoss: Math.min(1, sum(parts.stages.map((stage) => lossOf(problem, stage)))),
     native: stages.length === 1,
     emulated: isEmulated(problem, parts),
+    warnings: warningsOf(problem, parts),
   }
 }
 
-/** The resources a request passes, in order: the source first, even if it runs nothing. */
-function pathOf({ source, stages }: PlanParts): readonly PlanStage[] {
-  return stages[0]?.resource === source ? stages : [{ resource: source, from: 0, to: 0 }, ...stages]
+/** The resource's own options need no name: one plan has one id. */
+function withoutOwnOptions(problem: Problem, parts: PlanParts): PlanParts {
+  const stages = parts.stages.map(({ resource, from, to, codec, options }) => {
+    const own =
+      options === undefined || sameOptions(options, ownOptions(problem, resourceNamed(problem, resource)))
+    return {
+      resource,
+      from,
+      to,
+      ...(codec === undefined || codec === 'none' ? {} : { codec }),
+      ...(own ? {} : { options }),
+    }
+  })
+  return { ...parts, stages }
 }
 
-function stageOf(problem: Problem, { resource, from, to }: PlanStage): Stage {
-  const { tier, slowdown } = resourceNamed(problem, resource)
-  const layerMs = profileOf(problem, resource).layerMs.slice(from, to)
+function transfersOf(problem: Problem, parts: PlanParts, confidence: Confidence): Transfer[] {
+  const path = pathOf(parts)
+  return path.slice(1).map((stage, hop) => transferOf(problem, path[hop]!, stage, confidence))
+}
+
+function totalAt(problem: Problem, parts: PlanParts, confidence: Confidence): number {
+  const computeMs = sum(parts.stages.map((stage) => computeMsOf(problem, stage, confidence)))
+  return computeMs + sum(transfersOf(problem, parts, confidence).map(transferTotal))
+}
+
+function transferTotal({ encodeMs, ms, decodeMs, returnMs }: Transfer): number {
+  return encodeMs + ms + decodeMs + returnMs
+}
+
+function stageOf(problem: Problem, stage: PlanStage, confidence: Confidence): Stage {
+  const { resource, from, to, options } = stage
   const layers = problem.structure.layers.slice(from, to)
   const weightBytes = sum(layers.map((layer) => layer.weightBytes))
   // While a layer runs, the frontier before it and its outputs are alive.
@@ -63,23 +107,78 @@ function stageOf(problem: Problem, { resource, from, to }: PlanStage): Stage {
     (layer, index) =>
       (problem.structure.boundaries[from + index]?.bytes ?? 0) + sum(layer.outputs.map(({ bytes }) => bytes)),
   )
-  const memoryBytes = weightBytes + alive.reduce((most, bytes) => Math.max(most, bytes), 0)
-  return { resource, tier, from, to, computeMs: sum(layerMs) * slowdown, weightBytes, memoryBytes }
+  return {
+    resource,
+    tier: resourceNamed(problem, resource).tier,
+    from,
+    to,
+    computeMs: computeMsOf(problem, stage, confidence),
+    weightBytes,
+    memoryBytes: weightBytes + alive.reduce((most, bytes) => Math.max(most, bytes), 0),
+    ...(options ? { options } : {}),
+  }
 }
 
-function transferOf(problem: Problem, from: string, to: string, boundary: number): Transfer {
-  const link = linkOf(problem, from, to)
+function computeMsOf(problem: Problem, stage: PlanStage, confidence: Confidence): number {
+  const { resource, from, to } = stage
+  const profile = profileOf(problem, stage)
+  const { enterMs, exitMs, layerMs } = profile
+  const own = sum(layerMs.slice(from, to)) + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0)
+  return boundOf(profile, Math.max(0, own), confidence) * resourceNamed(problem, resource).slowdown
+}
+
+/** A stage of x ms lies within x ± (relative·x + fixedMs). */
+function boundOf({ interval }: PlanningProfile, ms: number, confidence: Confidence): number {
+  if (!interval || confidence === 'median') return ms
+  const width = interval.relative * ms + interval.fixedMs
+  return confidence === 'upper' ? ms + width : Math.max(0, ms - width)
+}
+
+function transferOf(problem: Problem, sender: PlanStage, stage: PlanStage, confidence: Confidence): Transfer {
+  const { resource: from } = sender
+  const { resource: to, from: boundary, codec = 'none' } = stage
+  const link = linkFigures(linkOf(problem, from, to), confidence)
   const bytes = problem.structure.boundaries[boundary]?.bytes ?? 0
   const returnBytes = problem.structure.boundaries.at(-1)?.bytes ?? 0
+  const wireBytes = wireBytesOf(problem, stage, bytes)
+  const coding = (one: PlanStage, way: 'encodeMsPerMb' | 'decodeMsPerMb') =>
+    codec === 'none'
+      ? 0
+      : ((speedOf(problem, one, codec)[way] * bytes) / 1e6) * resourceNamed(problem, one.resource).slowdown
   return {
     from,
     to,
     boundary,
     bytes,
-    ms: link.rttMs + wireMs(bytes, link.bandwidthMbps),
+    codec,
+    wireBytes,
+    encodeMs: coding(sender, 'encodeMsPerMb'),
+    decodeMs: coding(stage, 'decodeMsPerMb'),
+    ms: link.fixedMs + wireMs(wireBytes, link.bandwidthMbps),
     returnBytes,
     returnMs: wireMs(returnBytes, link.returnBandwidthMbps),
   }
+}
+
+/** What the codec makes of the tensors of the stage's first boundary. */
+function wireBytesOf(problem: Problem, stage: PlanStage, bytes: number): number {
+  const cell = cellOf(problem, stage)
+  return cell ? Math.round(bytes * cell.bytesRatio) : bytes
+}
+
+function lossOf(problem: Problem, stage: PlanStage): number {
+  return cellOf(problem, stage)?.accuracyLoss ?? 0
+}
+
+function cellOf(problem: Problem, { codec = 'none', from }: PlanStage) {
+  if (codec === 'none') return undefined
+  const calibrated = problem.codecs?.find(({ name }) => name === codec)
+  const cell = calibrated?.cells.find(({ boundary }) => boundary === from)
+  if (cell) return cell
+  throw new ScissionError(
+    'notMeasured',
+    `codec ${codec} is not calibrated at boundary ${from} of this model: calibrate it there`,
+  )
 }
 
 /** ms that the bytes take: bits / (10^6 bit/s · bandwidth) · 1000. */
@@ -87,65 +186,31 @@ function wireMs(bytes: number, bandwidthMbps: number): number {
   return (bytes * 8) / (bandwidthMbps * 1000)
 }
 
-function checkStages(problem: Problem, parts: PlanParts): void {
-  const layers = problem.structure.layers.length
-  const end = parts.stages.at(-1)?.to
-  if (end !== layers)
-    throw new ScissionError('invalidRange', `the plan ends at layer ${end}, the model has ${layers} layers`)
-  const path = pathOf(parts)
-  path.slice(1).forEach(({ resource, from }, hop) => {
-    const before = resourceNamed(problem, path[hop]!.resource)
-    const after = resourceNamed(problem, resource)
-    if (after.tierIndex <= before.tierIndex)
-      throw new ScissionError(
-        'invalidRange',
-        `stages only move forward: ${after.name} (tier ${after.tier}) does not come after ` +
-          `${before.name} (tier ${before.tier})`,
-      )
-    const boundary = problem.structure.boundaries[from]
-    if (from > 0 && !boundary?.allowed)
-      throw new ScissionError(
-        'invalidRange',
-        `boundary ${from} must not be cut: ${boundary?.why ?? 'results change'}`,
-      )
+/** What each resource on the path does for one request. */
+function workOf(
+  problem: Problem,
+  parts: PlanParts,
+  stages: readonly Stage[],
+  transfers: readonly Transfer[],
+  confidence: Confidence,
+): Work[] {
+  return pathOf(parts).map(({ resource }) => {
+    const arrival = transfers.find(({ to }) => to === resource)
+    const departure = transfers.find(({ from }) => from === resource)
+    const link = departure && linkFigures(linkOf(problem, resource, departure.to), confidence)
+    return {
+      resource,
+      computeMs: stages.find((stage) => stage.resource === resource)?.computeMs ?? 0,
+      codingMs: (arrival?.decodeMs ?? 0) + (departure?.encodeMs ?? 0),
+      sendMs: departure && link ? wireMs(departure.wireBytes, link.bandwidthMbps) : 0,
+      sentBytes: departure?.wireBytes ?? 0,
+    }
   })
 }
 
-function isEmulated(problem: Problem, parts: PlanParts): boolean {
-  const path = pathOf(parts)
-  const slowed = parts.stages.some(({ resource }) => {
-    const { emulated, slowdown } = resourceNamed(problem, resource)
-    return emulated || slowdown !== 1 || profileOf(problem, resource).emulated
-  })
-  return (
-    slowed ||
-    path.slice(1).some(({ resource }, hop) => linkOf(problem, path[hop]!.resource, resource).emulated)
-  )
-}
-
-function resourceNamed(problem: Problem, name: string): PlanningResource {
-  const found = problem.resources.find((resource) => resource.name === name)
-  if (found) return found
-  const known = problem.resources.map((resource) => resource.name).sort()
-  throw new ScissionError('notFound', `unknown resource ${name}${nearest(name, known)}`, { known })
-}
-
-function profileOf(problem: Problem, resource: string): PlanningProfile {
-  const found = problem.profiles.find((profile) => profile.resource === resource)
-  if (found) return found
-  throw new ScissionError(
-    'notMeasured',
-    `${resource} has no profile of this model: benchmark the model on it`,
-  )
-}
-
-function linkOf(problem: Problem, from: string, to: string): PlanningLink {
-  const found = problem.links.find((link) => link.from === from && link.to === to)
-  if (found) return found
-  throw new ScissionError(
-    'notMeasured',
-    `the link ${from} → ${to} is not measured: measure it or give its figures`,
-  )
+function warningsOf(problem: Problem, parts: PlanParts): string[] {
+  const failed = parts.stages.filter((stage) => profileOf(problem, stage).predictionError?.ok === false)
+  return failed.map(({ resource }) => `the profile of ${resource} failed its own check`)
 }
 
 function sum(values: readonly number[]): number {

@@ -1,127 +1,121 @@
 /**
- * The optimiser: from measured costs to the best plans, exactly. Pure: no files, no sockets, no clock.
+ * The optimiser: from measured costs to the best plans, exactly. Pure: no files, no sockets; a clock only for a time
+ * limit.
  *
- *   Problem ── compile (chain.ts) ──▶ Chain ─┐
- *   query ─── constraintsOf ──▶ spaceOf ─────┴▶ boundsOf (costs to go) ──▶ bestCandidates ──▶ evaluatePlan ──▶ answer
+ *   Problem ── compileProblem ──▶ Chain ─────────────┐
+ *   query ── constraintsOf ──▶ demandsOf ──▶ SearchSpace ──▶ search (routes, then cuts) ──▶ evaluatePlan ──▶ answer
  *
- * Chain view: stages are ranges of the canonical layer order, on resources of strictly later tiers. Throughput asks
- * the latency search for plans whose every step is short enough (throughput.ts).
+ * Chain view: stages are ranges of the canonical layer order, on resources of strictly later tiers. A plan decides the
+ * resources, the cuts, the codec of every hop and, where a resource has several profiles, its runtime options.
  */
 import type { Plan } from '../../../shared/contracts/plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import { boundsOf, hopCost, planCount } from './bounds.ts'
-import { type Chain, compile, type LeftOut } from './chain.ts'
-import { explainInfeasible } from './conflict.ts'
+import { explainInfeasible, tooLate } from './conflict.ts'
 import { checkQuery } from './check-query.ts'
-import { type Constraint, constraintsOf, describe, type OptimiserQuery } from './constraints.ts'
-import { evaluatePlan } from './evaluate.ts'
-import { checkProblem, type Problem, sourceOf } from './problem.ts'
-import { type Candidate, searchSpace } from './search.ts'
-import { spaceOf } from './space.ts'
-import { bestByThroughput } from './throughput.ts'
+import { type Constraint, constraintsOf, describe, isDefault, type OptimiserQuery } from './constraints.ts'
+import { nativePlans } from './native.ts'
+import { criteriaOf, objectiveOf } from './objectives.ts'
+import type { Problem } from './problem.ts'
+import { planCount } from './routes.ts'
+import { checkOnce, compileProblem, Solver } from './solver.ts'
+import type { LeftOut } from './chain.ts'
+import type { Found } from './search.ts'
+import { TimeLimit } from './time-limit.ts'
 import { whyOf } from './why.ts'
 
 export type { OptimiserQuery } from './constraints.ts'
 export { evaluatePlan } from './evaluate.ts'
-export type { Problem } from './problem.ts'
+export { objectiveOf } from './objectives.ts'
+export type { Figures, PlanningCodec, PlanningProfile, Problem } from './problem.ts'
+export { type Compiled, compileProblem } from './solver.ts'
 
 export interface Optimum {
-  /** Best first: the objective, then latency, fewer stages, earlier resources, earlier cuts. Never empty. */
+  /**
+   * Best first: the objective, then latency, fewer stages, earlier resources, earlier cuts. For a front: by its
+   * objectives, first things first. Never empty.
+   */
   plans: Plan[]
   /** The whole model on one resource, for each that the source has a link to; constraints do not apply. */
   native: Plan[]
   why: string
-  /** Plans that satisfy the constraints (maxLatencyMs aside): the returned ones are the best of so many. */
+  /** Plans that the tiers, resources, cuts and codecs asked for leave; limits on costs and layers aside. */
   considered: number
   leftOut: LeftOut[]
+  /** Set when the front has more plans than are listed. */
+  frontSize?: number
+  /** Set when the time limit was reached: no plan is better than the first by more than this share of its value. */
+  gap?: number
 }
 
-/** Search and evaluation add the same numbers in another order; a larger relative difference is a bug. */
-const AGREEMENT = 1e-9
+/** Of a longer front the first so many are listed. */
+export const MOST_ON_FRONT = 1000
 
 /**
- * The `query.top` best plans for the query's objective under its constraints.
+ * The `query.top` best plans for the query's objective under its constraints, or the front of `query.pareto`.
+ * @param now milliseconds, for `query.timeLimitMs`.
  * @throws ScissionError badRequest, notFound (what was given is not usable), notMeasured (nothing can run the model),
- * infeasible (`details.conflict` names a smallest set of constraints that no plan satisfies).
+ * infeasible (`details.conflict` names a smallest set of constraints that no plan satisfies), deadlineExceeded (the
+ * time limit was reached before any plan was found).
  */
-export function optimise(problem: Problem, query: OptimiserQuery): Optimum {
-  checkProblem(problem)
+export function optimise(problem: Problem, query: OptimiserQuery, now = () => performance.now()): Optimum {
+  checkOnce(problem)
   checkQuery(problem, query)
-  const source = sourceOf(problem.resources, query.source)
-  const { chain, leftOut } = compile(problem, source)
-  const constraints = constraintsOf(query)
-  const price = (candidate: Candidate) => priced(problem, chain, candidate)
-  const best = (demands: readonly Constraint[], top: number) =>
-    find(chain, demands, query.objective, top).map(price)
-  const plans = best(constraints, query.top).sort((a, b) => compare(query.objective, a, b))
+  const compiled = compileProblem(problem, query.source)
+  const solver = new Solver(compiled, query, new TimeLimit(query.timeLimitMs, now))
+  const constraints = constraintsOf(query, compiled.lossy)
+  const found = query.pareto ? solver.front(constraints) : solver.best(constraints, query.top, query.distinct)
+  const plans = found.candidates
+    .slice(0, MOST_ON_FRONT)
+    .map((candidate) => solver.priced(candidate, constraints))
+  if (!query.pareto) plans.sort((a, b) => compare(query, a, b))
   const winner = plans[0]
-  if (winner === undefined) throw explainInfeasible(chain, constraints, leftOut)
-  const native = nativeCandidates(chain).map(price)
-  const demands = constraints.filter((constraint) => !isCuts(constraint))
-  const why = whyOf({
-    objective: query.objective,
+  if (winner === undefined)
+    throw found.bound === undefined ? explainInfeasible(solver, constraints) : tooLate(query)
+  const native = nativePlans(solver)
+  return {
+    plans,
+    native,
+    why: explain(solver, constraints, plans, native),
+    considered: Math.min(planCount(solver.spaceOf(constraints)), Number.MAX_SAFE_INTEGER),
+    leftOut: compiled.leftOut,
+    ...(found.candidates.length > plans.length ? { frontSize: found.candidates.length } : {}),
+    ...(found.bound === undefined ? {} : { gap: gapOf(found, winner, query) }),
+  }
+}
+
+function explain(
+  solver: Solver,
+  constraints: readonly Constraint[],
+  plans: readonly Plan[],
+  native: readonly Plan[],
+): string {
+  const { query } = solver
+  const winner = plans[0]!
+  const best = (demands: readonly Constraint[]) => {
+    const [candidate] = solver.best(demands, 1).candidates
+    return candidate && solver.priced(candidate, demands)
+  }
+  const demands = constraints.filter((constraint) => !isDefault(constraint))
+  const defaults = constraints.filter((one) => isDefault(one) || one.kind === 'confidence')
+  return whyOf({
+    query,
     winner,
     native,
-    bestSplit: plans.find((plan) => !plan.native) ?? best(splitOnly(constraints), 1)[0],
-    unconstrained: demands.length > 0 ? best(constraints.filter(isCuts), 1)[0] : undefined,
+    bestSplit: plans.find((plan) => !plan.native) ?? best([...constraints, { kind: 'minStages', count: 2 }]),
+    bestNative: winner.native ? winner : best([...constraints, { kind: 'maxStages', count: 1 }]),
+    unconstrained: demands.length > 0 ? best(defaults) : undefined,
     constraints: demands.map(describe),
     cleanCutsOnly: query.cuts === 'clean',
   })
-  return { plans, native, why, considered: countOf(chain, constraints), leftOut }
-}
-
-function find(
-  chain: Chain,
-  constraints: readonly Constraint[],
-  objective: OptimiserQuery['objective'],
-  top: number,
-): Candidate[] {
-  if (objective === 'throughput') return bestByThroughput(chain, constraints, top)
-  return searchSpace(chain, spaceOf(chain, constraints), top)
 }
 
 /** Orders by what evaluate.ts says: sums in another order may differ in the last digit. Stable for equals. */
-function compare(objective: OptimiserQuery['objective'], a: Plan, b: Plan): number {
-  if (objective === 'throughput' && a.bottleneckMs !== b.bottleneckMs) return a.bottleneckMs - b.bottleneckMs
-  return a.predictedMs - b.predictedMs
+function compare(query: OptimiserQuery, a: Plan, b: Plan): number {
+  return objectiveOf(a, query) - objectiveOf(b, query) || a.predictedMs - b.predictedMs
 }
 
-function countOf(chain: Chain, constraints: readonly Constraint[]): number {
-  const space = spaceOf(chain, constraints)
-  return Math.min(planCount(chain, space, boundsOf(chain, space)), Number.MAX_SAFE_INTEGER)
-}
-
-function splitOnly(constraints: readonly Constraint[]): Constraint[] {
-  return [...constraints, { kind: 'minStages', count: 2 }]
-}
-
-function isCuts({ kind }: Constraint): boolean {
-  return kind === 'cuts'
-}
-
-/** Everything on one resource, in the order of resources. */
-function nativeCandidates(chain: Chain): Candidate[] {
-  return chain.resources.flatMap(({ prefixMs }, resource) => {
-    if (prefixMs === null) return []
-    const hopMs = resource === chain.source ? 0 : hopCost(chain, chain.source, resource, 0)
-    if (hopMs === Infinity) return []
-    const costMs = hopMs + prefixMs[chain.layers]!
-    return [{ costMs, stages: [{ resource, from: 0, to: chain.layers }] }]
-  })
-}
-
-/** The candidate as a plan, priced independently of the search. */
-function priced(problem: Problem, chain: Chain, candidate: Candidate): Plan {
-  const plan = evaluatePlan(problem, {
-    model: problem.structure.model,
-    shapesKey: problem.structure.shapesKey,
-    source: chain.resources[chain.source]!.name,
-    stages: candidate.stages.map((stage) => ({ ...stage, resource: chain.resources[stage.resource]!.name })),
-  })
-  const difference = Math.abs(plan.predictedMs - candidate.costMs)
-  if (difference <= AGREEMENT * Math.max(plan.predictedMs, candidate.costMs)) return plan
-  throw new ScissionError(
-    'internal',
-    `plan ${plan.id} costs ${candidate.costMs} ms in the search but ${plan.predictedMs} ms when evaluated`,
-  )
+function gapOf({ bound = 0 }: Found, winner: Plan, query: OptimiserQuery): number {
+  if (query.pareto) return 1
+  const value = objectiveOf(winner, query)
+  const least = criteriaOf(query)[0]!.inUnits(bound)
+  return value > 0 ? Math.min(1, Math.max(0, (value - least) / value)) : 0
 }

@@ -1,58 +1,70 @@
 /**
- * How far a stage may reach: for every position it begins at, the last position it may end at. Limits on time, memory
- * and layers only ever exclude a stage together with all longer ones that begin at the same place, so this one number
- * says everything, and it never falls as the begin moves on: two pointers find all of them in one pass.
+ * How far a stage may reach: for every boundary it begins at, the last boundary it may end at. Limits on time, memory
+ * and layers exclude a stage together with all longer ones that begin at the same place, so this one number says
+ * everything, and it never falls as the begin moves on: two pointers find all of them in one pass.
+ *
+ * Where a stage costs more by its begin and end (Unit.enterMs, exitMs), its time is taken at its least here, and each
+ * plan is checked again.
  */
 import type { Chain } from './chain.ts'
+import { type Demands, upTo } from './demands.ts'
+import type { Unit } from './unit.ts'
 
-/** What a stage on one resource must keep to. */
-export interface StageLimits {
-  maxMs: number
-  maxMemoryBytes: number
-  /** Layers it must not run. */
-  forbidden: Set<number>
-}
-
-export function noLimits(): StageLimits {
-  return { maxMs: Infinity, maxMemoryBytes: Infinity, forbidden: new Set() }
-}
-
-/** @returns per position, the last position where a stage from there may end; its own where it may hold nothing. */
-export function reachOf(
-  chain: Chain,
-  positions: Int32Array,
-  prefixMs: Float64Array,
-  limits: StageLimits,
-): Int32Array {
-  const last = positions.length - 1
-  const reach = new Int32Array(positions.length).fill(last)
-  const { maxMs, maxMemoryBytes, forbidden } = limits
-  if (maxMs === Infinity && maxMemoryBytes === Infinity && forbidden.size === 0) return reach
-  const nextForbidden = nextForbiddenOf(chain.layers, forbidden)
-  const fits = (from: number, to: number) =>
-    to <= nextForbidden[from]! &&
-    prefixMs[to]! - prefixMs[from]! <= maxMs &&
-    (maxMemoryBytes === Infinity || memoryOf(chain, from, to) <= maxMemoryBytes)
+/** @returns per boundary, the last one where a stage from there may end; its own where it may hold nothing. */
+export function reachOf(chain: Chain, demands: Demands, unit: Unit): Int32Array {
+  const { layers } = chain
+  const forbidden = demands.forbidden[unit.resource]
+  const maxMs = upTo(Math.min(demands.maxStageMs[unit.resource]!, demands.maxStepMs)) - unit.leastExtraMs
+  const maxMemory = demands.maxMemoryBytes[unit.resource]!
+  const reach = new Int32Array(layers + 1).fill(layers)
+  if (maxMs === Infinity && maxMemory === Infinity && forbidden === undefined) return reach
+  // Rounding of the prefix sums must not exclude what a plan is checked for again.
+  const slackMs = chain.scaleMs * 1e-13
+  const peaks = new PeakWindow(chain.activationBytes)
+  const fits = (begin: number, layer: number) =>
+    !forbidden?.[layer] &&
+    unit.prefixMs[layer + 1]! - unit.prefixMs[begin]! <= maxMs + slackMs &&
+    (maxMemory === Infinity ||
+      chain.weightPrefix[layer + 1]! - chain.weightPrefix[begin]! + peaks.with(layer) <= maxMemory)
   let end = 0
-  for (let begin = 0; begin <= last; begin += 1) {
-    end = Math.max(end, begin)
-    while (end < last && fits(positions[begin]!, positions[end + 1]!)) end += 1
+  for (let begin = 0; begin <= layers; begin += 1) {
+    if (end < begin) end = begin
+    peaks.begin(begin)
+    while (end < layers && fits(begin, end)) {
+      peaks.add(end)
+      end += 1
+    }
     reach[begin] = end
   }
   return reach
 }
 
-/** Bytes of the weights and of the largest activations of layers [from, to). */
-function memoryOf(chain: Chain, from: number, to: number): number {
-  let peak = 0
-  for (let layer = from; layer < to; layer += 1) peak = Math.max(peak, chain.activationBytes[layer]!)
-  return chain.weightPrefix[to]! - chain.weightPrefix[from]! + peak
-}
+/** Largest value of a window that only moves forward: a queue without what a later, larger value beats. */
+class PeakWindow {
+  readonly #values: Float64Array
+  readonly #queue: Int32Array
+  #head = 0
+  #tail = 0
 
-/** Per layer, the first forbidden one from it on: stages that begin there end before or at it. */
-function nextForbiddenOf(layers: number, forbidden: Set<number>): Float64Array {
-  const next = new Float64Array(layers + 1).fill(Infinity)
-  for (let layer = layers - 1; layer >= 0; layer -= 1)
-    next[layer] = forbidden.has(layer) ? layer : next[layer + 1]!
-  return next
+  constructor(values: Float64Array) {
+    this.#values = values
+    this.#queue = new Int32Array(values.length)
+  }
+
+  begin(at: number): void {
+    while (this.#head < this.#tail && this.#queue[this.#head]! < at) this.#head += 1
+  }
+
+  /** The largest if the value there came in, too. */
+  with(at: number): number {
+    const largest = this.#head < this.#tail ? this.#values[this.#queue[this.#head]!]! : 0
+    return Math.max(largest, this.#values[at]!)
+  }
+
+  add(at: number): void {
+    const value = this.#values[at]!
+    while (this.#head < this.#tail && this.#values[this.#queue[this.#tail - 1]!]! <= value) this.#tail -= 1
+    this.#queue[this.#tail] = at
+    this.#tail += 1
+  }
 }

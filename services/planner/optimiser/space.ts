@@ -1,200 +1,85 @@
-/**
- * Constraints in the form the search needs: which boundaries may be cut, which resources may hold a stage and how long
- * it may be, which hops may be taken, how many stages. Every constraint turns into one of these before the search
- * starts, so the search is exact under all of them and never has to look back.
- *
- * - A resource that must be used excludes the others of its tier and makes the tier required: a plan has at most one
- *   stage per tier.
- * - A required tier cannot be jumped over, by a hop, before the first stage or after the last.
- * - The first k layers on the source mean: start there, and no cut before boundary k.
- * - Layers that must run on a tier are forbidden on all others.
- */
+/** What one search looks through: a chain under demands, with what is worked out on first use. */
 import type { Chain } from './chain.ts'
-import type { Constraint } from './constraints.ts'
-import { noLimits, reachOf, type StageLimits } from './reach.ts'
+import type { Demands } from './demands.ts'
+import { type HopsByPair, type HopTable, hopTableOf } from './hop-table.ts'
+import { type Hop, hopOf, type Place } from './hops.ts'
+import type { Figures } from './problem.ts'
+import { reachOf } from './reach.ts'
+import type { Unit } from './unit.ts'
 
-export interface SearchSpace {
-  /** Boundaries where a stage may begin or end, ascending, from 0 to N. */
-  positions: Int32Array
-  /** Resources that may run the first stage. */
-  starts: number[]
-  /** Per resource: 1 when the last stage may be there. */
-  mayEnd: Uint8Array
-  /** Per resource: where the next stage may be. */
-  next: number[][]
-  /** Per resource and position: the last position where a stage that begins there may end. */
-  reach: Int32Array[]
-  /** Per resource: most bytes it may send on. */
-  maxUploadBytes: Float64Array
-  /** No hop may take longer. */
-  maxHopMs: number
-  maxLatencyMs: number
-  minStages: number
-  maxStages: number
-  /** True when the stage counts exclude something, so that the search has to count. */
-  countStages: boolean
+/** Per resource of the chain; zero where nothing is given. */
+export interface ChainFigures {
+  busyWatts: Float64Array
+  idleWatts: Float64Array
+  transmitWatts: Float64Array
+  pricePerSecond: Float64Array
+  pricePerGb: Float64Array
 }
 
-/** What the constraints come to, while they are gone through. */
-interface Draft {
-  usable: boolean[]
-  required: boolean[]
-  limits: StageLimits[]
-  maxUploadBytes: Float64Array
-  maxHopMs: number
-  maxLatencyMs: number
-  firstLayers: number
-  minStages: number
-  maxStages: number
-  clean: boolean
-}
-
-/**
- * @param constraints may contradict each other: then the space holds no plan.
- * @param bottleneckMs no stage and no hop may take longer (throughput.ts).
- */
-export function spaceOf(
-  chain: Chain,
-  constraints: readonly Constraint[],
-  bottleneckMs = Infinity,
-): SearchSpace {
-  const draft: Draft = {
-    usable: chain.resources.map((resource) => resource.prefixMs !== null),
-    required: chain.tiers.map(() => false),
-    limits: chain.resources.map(noLimits),
-    maxUploadBytes: new Float64Array(chain.resources.length).fill(Infinity),
-    maxHopMs: Infinity,
-    maxLatencyMs: Infinity,
-    firstLayers: 0,
-    minStages: 1,
-    maxStages: chain.tiers.length,
-    clean: false,
-  }
-  for (const constraint of constraints) apply(chain, draft, constraint)
-  limitSteps(draft, bottleneckMs)
-  const { minStages, maxStages, maxUploadBytes, maxHopMs, maxLatencyMs } = draft
-  const positions = positionsOf(chain, draft)
+export function figuresOf(chain: Chain, given: Figures): ChainFigures {
+  const byResource = (record: Readonly<Record<string, number>> = {}) =>
+    Float64Array.from(chain.resources, ({ name }) => (Object.hasOwn(record, name) ? record[name]! : 0))
   return {
-    positions,
-    ...movesOf(chain, draft),
-    reach: chain.resources.map(({ prefixMs }, at) =>
-      prefixMs === null ? new Int32Array(0) : reachOf(chain, positions, prefixMs, draft.limits[at]!),
-    ),
-    maxUploadBytes,
-    maxHopMs,
-    maxLatencyMs,
-    minStages,
-    maxStages,
-    countStages: minStages > 1 || maxStages < chain.tiers.length,
+    busyWatts: byResource(given.busyWatts),
+    idleWatts: byResource(given.idleWatts),
+    transmitWatts: byResource(given.transmitWatts),
+    pricePerSecond: byResource(given.pricePerSecond),
+    pricePerGb: byResource(given.pricePerGb),
   }
 }
 
-function apply(chain: Chain, draft: Draft, constraint: Constraint): void {
-  const inTier = (tier: string) => chain.resources.map((resource) => resource.tier === tier)
-  switch (constraint.kind) {
-    case 'mustUseTiers':
-      draft.required[chain.tiers.indexOf(constraint.name)] = true
-      return
-    case 'mustUseResources':
-      mustUse(chain, draft, constraint.name)
-      return
-    case 'mustNotUseTiers':
-      for (const [at, there] of inTier(constraint.name).entries()) if (there) draft.usable[at] = false
-      return
-    case 'mustNotUseResources':
-      for (const [at, { name }] of chain.resources.entries())
-        if (name === constraint.name) draft.usable[at] = false
-      return
-    case 'mustRunLayers':
-    case 'mustNotRunLayers':
-      for (const [at, there] of inTier(constraint.tier).entries())
-        if (there === (constraint.kind === 'mustNotRunLayers'))
-          for (let layer = constraint.from; layer < constraint.to; layer += 1)
-            draft.limits[at]!.forbidden.add(layer)
-      return
-    case 'maxTierMs':
-    case 'maxUploadBytes':
-    case 'maxMemoryBytes':
-      limitNamed(chain, draft, constraint.kind, constraint.name, constraint.limit)
-      return
-    case 'maxLatencyMs':
-      draft.maxLatencyMs = constraint.limit
-      return
-    case 'minThroughput':
-      limitSteps(draft, 1000 / constraint.limit)
-      return
-    case 'firstLayersOnDevice':
-      draft.firstLayers = constraint.count
-      return
-    case 'minStages':
-      draft.minStages = Math.max(draft.minStages, constraint.count)
-      return
-    case 'maxStages':
-      draft.maxStages = Math.min(draft.maxStages, constraint.count)
-      return
-    case 'cuts':
-      draft.clean = true
+const AT_INPUT = Int32Array.of(0)
+
+export class SearchSpace {
+  readonly chain: Chain
+  readonly demands: Demands
+  readonly figures: ChainFigures
+  /** Boundaries where the model may be cut, whatever must run on the source. */
+  readonly cuts: Int32Array
+  /** The source when it runs nothing. */
+  readonly idleSource: Place
+  readonly #table: HopTable
+  readonly #reach = new Map<Unit, Int32Array>()
+  /** Hops that limits leave as they are, and those that only this search has. */
+  readonly #common: HopsByPair
+  readonly #own: HopsByPair = new Map()
+
+  constructor(chain: Chain, demands: Demands, figures: ChainFigures) {
+    this.chain = chain
+    this.demands = demands
+    this.figures = figures
+    this.#table = hopTableOf(chain)
+    this.idleSource = this.#table.idleSource
+    const { cuts, hops } = this.#table.hopsFor(demands)
+    this.cuts = cuts
+    this.#common = hops
   }
-}
 
-function mustUse(chain: Chain, draft: Draft, name: string): void {
-  const wanted = chain.resources.find((resource) => resource.name === name)
-  // One that was left out cannot be used: then nothing may run at all.
-  if (wanted) draft.required[wanted.rank] = true
-  chain.resources.forEach((other, at) => {
-    if (other !== wanted && (!wanted || other.rank === wanted.rank)) draft.usable[at] = false
-  })
-}
+  placeOf(unit: Unit): Place {
+    return this.#table.placeOf(unit)
+  }
 
-function limitNamed(
-  chain: Chain,
-  draft: Draft,
-  kind: 'maxTierMs' | 'maxUploadBytes' | 'maxMemoryBytes',
-  name: string,
-  limit: number,
-): void {
-  chain.resources.forEach((resource, at) => {
-    if ((kind === 'maxMemoryBytes' ? resource.name : resource.tier) !== name) return
-    const limits = draft.limits[at]!
-    if (kind === 'maxTierMs') limits.maxMs = Math.min(limits.maxMs, limit)
-    else if (kind === 'maxMemoryBytes') limits.maxMemoryBytes = Math.min(limits.maxMemoryBytes, limit)
-    else draft.maxUploadBytes[at] = Math.min(draft.maxUploadBytes[at]!, limit)
-  })
-}
+  /** Per boundary where a stage begins, the last where it may end. */
+  reachOf(unit: Unit): Int32Array {
+    let reach = this.#reach.get(unit)
+    if (!reach) {
+      reach = reachOf(this.chain, this.demands, unit)
+      this.#reach.set(unit, reach)
+    }
+    return reach
+  }
 
-function limitSteps(draft: Draft, ms: number): void {
-  draft.maxHopMs = Math.min(draft.maxHopMs, ms)
-  for (const limits of draft.limits) limits.maxMs = Math.min(limits.maxMs, ms)
-}
-
-/** A position names a boundary: `positions[p]`. */
-function positionsOf(chain: Chain, { clean, firstLayers }: Draft): Int32Array {
-  const cuts = clean ? chain.cleanCuts : chain.anyCuts
-  const positions: number[] = []
-  cuts.forEach((allowed, k) => {
-    if (allowed && (k === 0 || k >= firstLayers)) positions.push(k)
-  })
-  return Int32Array.from(positions)
-}
-
-function movesOf(
-  chain: Chain,
-  { usable, required, firstLayers }: Draft,
-): Pick<SearchSpace, 'starts' | 'next' | 'mayEnd'> {
-  const { resources, source } = chain
-  const blocked = (after: number, before: number) =>
-    required.some((needed, rank) => needed && rank > after && rank < before)
-  const linked = (from: number, to: number) => chain.hopMs[from * resources.length + to]! < Infinity
-  const indices = resources.map((_, index) => index).filter((index) => usable[index])
-  const rankOf = (index: number) => resources[index]!.rank
-  return {
-    starts: indices.filter(
-      (index) =>
-        !blocked(-1, rankOf(index)) && (index === source || (firstLayers === 0 && linked(source, index))),
-    ),
-    next: resources.map((from, at) =>
-      indices.filter((to) => rankOf(to) > from.rank && linked(at, to) && !blocked(from.rank, rankOf(to))),
-    ),
-    mayEnd: Uint8Array.from(resources, ({ rank }) => Number(!blocked(rank, Infinity))),
+  hopOf(from: Place, to: Unit): Hop {
+    const { maxStepMs, maxUploadBytes } = this.demands
+    const limited = maxStepMs < Infinity || maxUploadBytes[from.resource]! < Infinity
+    const hops = limited ? this.#own : this.#common
+    let byUnit = hops.get(from)
+    if (!byUnit) hops.set(from, (byUnit = new Map()))
+    let hop = byUnit.get(to)
+    if (!hop) {
+      hop = hopOf(this.chain, this.demands, from, to, from.unit ? this.cuts : AT_INPUT)
+      byUnit.set(to, hop)
+    }
+    return hop
   }
 }

@@ -212,6 +212,17 @@ describe('what cannot be measured', () => {
       code: 'badRequest',
       details: { fields: [{ field: 'runs' }] },
     })
+    const options = { optimisation: 'fastest' } as never
+    await expect(client.startBenchmark({ model: 'chain', options })).rejects.toMatchObject({
+      code: 'badRequest',
+      details: { fields: [{ field: 'options.optimisation' }] },
+    })
+    await expect(client.startBenchmark({ model: 'chain', options: { threads: 1000 } })).rejects.toMatchObject(
+      {
+        code: 'badRequest',
+        details: { fields: [{ field: 'options.threads' }] },
+      },
+    )
   })
 })
 

@@ -80,6 +80,10 @@ export class BenchmarkHarness {
     return this.#listening?.url ?? ''
   }
 
+  get redisUrl(): string {
+    return this.#redis.url
+  }
+
   /** Streams of events that are being fed. */
   get followers(): number {
     return this.#benchmarks?.events.followers ?? 0

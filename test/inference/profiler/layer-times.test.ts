@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readEvents } from '../../../services/inference/profiler/events.ts'
-import { layerTimes } from '../../../services/inference/profiler/layer-times.ts'
+import { layerSpread, layerTimes } from '../../../services/inference/profiler/layer-times.ts'
 import type { Layer } from '../../../shared/contracts/model.ts'
 import { spec } from '../tiny-models.ts'
 
@@ -42,6 +42,17 @@ describe('layer times', () => {
     expect(unmappedShare).toBe(1)
   })
 
+  it('have a spread: that of their share over the profiled runs', () => {
+    const times = [
+      { ...time('L0', 1), samplesMs: [1, 1.5] },
+      { ...time('L2', 3), samplesMs: [3, 2.5] },
+    ]
+    const [first, second] = layerSpread([2, 0, 6], layers, [], times)
+    expect(first).toMatchObject({ ms: 2, lowMs: 2 })
+    expect(first?.highMs).toBeGreaterThan(2.8)
+    expect(second).toEqual({ ms: 0, lowMs: 0, highMs: 0 })
+  })
+
   it('always sum to the whole and are never negative', () => {
     const some = fc.array(
       fc.record({ at: fc.integer({ min: 0, max: 4 }), ms: fc.double({ min: 0, max: 1e4, noNaN: true }) }),
@@ -58,14 +69,19 @@ describe('layer times', () => {
 })
 
 describe('the profiler’s events', () => {
+  it('are refused when they are anything else', () => {
+    expect(() => readEvents('{}', 1)).toThrow(/not a list of events/)
+    expect(() => readEvents('[{"cat":"Node"}]', 1)).toThrow(/not a list of events/)
+  })
+
   it('become one figure per node, in ms, without the runs that warmed up', () => {
     const events = [900, 40, 40, 40].flatMap((dur, run) => [
       kernel('a', run * 1000, dur),
       kernel('b', run * 1000 + 950, 2),
     ])
     expect(readEvents(JSON.stringify(events), 4, 1)).toEqual([
-      { name: 'a', op: 'Relu', ms: 0.04 },
-      { name: 'b', op: 'Relu', ms: 0.002 },
+      { name: 'a', op: 'Relu', ms: 0.04, samplesMs: [0.04, 0.04, 0.04] },
+      { name: 'b', op: 'Relu', ms: 0.002, samplesMs: [0.002, 0.002, 0.002] },
     ])
   })
 
@@ -80,6 +96,8 @@ describe('the profiler’s events', () => {
 
   it('add up where several nodes share a name', () => {
     const events = [0, 1, 2].flatMap((run) => [kernel('a', run * 100, 10), kernel('a', run * 100 + 50, 10)])
-    expect(readEvents(JSON.stringify(events), 3)).toEqual([{ name: 'a', op: 'Relu', ms: 0.02 }])
+    expect(readEvents(JSON.stringify(events), 3)).toEqual([
+      { name: 'a', op: 'Relu', ms: 0.02, samplesMs: [0.02, 0.02, 0.02] },
+    ])
   })
 })

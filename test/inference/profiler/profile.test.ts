@@ -2,12 +2,13 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { candidates } from '../../../services/inference/profiler/cuts.ts'
 import { type Measurement, profileModel } from '../../../services/inference/profiler/profile.ts'
-import type { InputShapes, ModelId } from '../../../shared/contracts/common.ts'
+import type { ModelId } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import type { BenchmarkProgress } from '../../../shared/contracts/profile.ts'
-import { analyseInChild, canonicalPaths, openCanonical, writeRange } from '../../../shared/onnx/index.ts'
+import { type BenchmarkProgress, Profile } from '../../../shared/contracts/profile.ts'
 import { buildZooModel } from '../../../shared/zoo/index.ts'
+import { wholeModel } from './whole-model.ts'
 
 const SHARED = path.resolve('../shared/models')
 const options = { threads: 1, optimisation: 'all' } as const
@@ -18,26 +19,6 @@ beforeAll(() => {
 })
 afterAll(() => fs.rmSync(folder, { recursive: true }))
 
-/** The whole model as the range 0..N, as a resource gets it. */
-async function whole(
-  file: string,
-  inputShapes?: InputShapes,
-): Promise<{ path: string; structure: Structure }> {
-  const dir = path.dirname(file)
-  const structure = await analyseInChild({
-    dir,
-    file: path.basename(file),
-    model: 'a'.repeat(64) as ModelId,
-    inputShapes,
-    timeoutMs: 60_000,
-    memoryLimitBytes: 2 ** 32,
-  })
-  const canonical = await openCanonical(canonicalPaths(dir, structure.shapesKey).canonical)
-  const target = path.join(dir, 'whole.onnx')
-  await writeRange(canonical, 0, structure.layers.length, target)
-  return { path: target, structure }
-}
-
 function copyOf(name: string): string {
   const dir = fs.mkdtempSync(path.join(folder, 'model-'))
   const file = path.join(dir, 'model.onnx')
@@ -45,11 +26,43 @@ function copyOf(name: string): string {
   return file
 }
 
+/** What a measurement is of a profile: the rest names the model and the resource. */
+const MeasuredPart = Profile.omit({
+  id: true,
+  model: true,
+  shapesKey: true,
+  resource: true,
+  options: true,
+  machine: true,
+  slowdown: true,
+  emulated: true,
+})
+
+/** Where a model can be cut it says how wrong it is, by cuts that it was not fitted to. */
+function expectChecked(structure: Structure, { predictionError, anchors = [] }: Measurement): void {
+  if (candidates(structure).length === 0) return expect(predictionError).toBeUndefined()
+  expect(predictionError?.cuts.length).toBeGreaterThan(0)
+  const fitted = new Set(anchors.map(({ k }) => k))
+  expect(predictionError?.cuts.filter(({ k }) => fitted.has(k))).toEqual([])
+  expect(predictionError?.cuts.every(({ measuredMs }) => measuredMs > 0)).toBe(true)
+}
+
 function expectSound(structure: Structure, measured: Measurement): void {
   expect(measured.layerMs).toHaveLength(structure.layers.length)
   const sum = measured.layerMs.reduce((total, ms) => total + ms, 0)
   expect(sum).toBeCloseTo(measured.whole.medianMs, 6)
   expect(Math.min(...measured.layerMs)).toBeGreaterThanOrEqual(0)
+  expect(() => MeasuredPart.parse(measured)).not.toThrow()
+  const ends = [
+    measured.enterMs?.at(0),
+    measured.exitMs?.at(0),
+    measured.enterMs?.at(-1),
+    measured.exitMs?.at(-1),
+  ]
+  expect(ends).toEqual([0, 0, 0, 0])
+  expect(measured.enterMs).toHaveLength(structure.boundaries.length)
+  expect(measured.layers?.every(({ ms, lowMs, highMs }) => lowMs <= ms && ms <= highMs)).toBe(true)
+  expectChecked(structure, measured)
   const [, percent = '0'] = /([\d.]+) % of the profiled time fits no layer/.exec(measured.method) ?? []
   expect(Number(percent)).toBeLessThan(5)
 }
@@ -77,7 +90,7 @@ describe.skipIf(!fs.existsSync(SHARED))('real models', () => {
   ])(
     '%s: its layers sum to the whole, and nearly all of the measured time fits a layer',
     async (name, shapes) => {
-      const model = await whole(copyOf(name), shapes)
+      const model = await wholeModel(copyOf(name), shapes)
       const measured = await profileModel({ ...model, runs: 6, options })
       expectSound(model.structure, measured)
       expect(measured.whole.samplesMs).toHaveLength(6)
@@ -86,7 +99,7 @@ describe.skipIf(!fs.existsSync(SHARED))('real models', () => {
   )
 
   it('a convolution costs more than the activation that ONNX Runtime fuses into it', async () => {
-    const model = await whole(copyOf('mnist-8_cnn.onnx'))
+    const model = await wholeModel(copyOf('mnist-8_cnn.onnx'))
     const measured = await profileModel({ ...model, runs: 10, options })
     expect(costOf(model.structure, measured, 'Conv')).toBeGreaterThan(
       costOf(model.structure, measured, 'Relu'),
@@ -98,7 +111,7 @@ describe('MobileNetV2', () => {
   it('is measured with progress that only moves forward, and work costs time', async () => {
     const file = path.join(fs.mkdtempSync(path.join(folder, 'zoo-')), 'mobilenetv2.onnx')
     await buildZooModel('mobilenetv2', file)
-    const model = await whole(file)
+    const model = await wholeModel(file)
     const seen: BenchmarkProgress[] = []
     let served = 5
     const measured = await profileModel(
@@ -109,7 +122,13 @@ describe('MobileNetV2', () => {
     expectWorkToCost(model.structure, measured)
     expect(costOf(model.structure, measured, 'Conv')).toBeGreaterThan(0.8 * measured.whole.medianMs)
     expect(measured.load.requestsServed).toBe(1)
-    expect(measured.method).toMatch(/^median CPU time .* of 8 runs, split by the shares of 8 profiled runs/)
+    expect(measured.method).toMatch(/^median CPU time .* runs, one at a time, split by the profiler's shares/)
+    expect(measured.predictionError?.cuts.length).toBeGreaterThanOrEqual(2)
+    expect(measured.anchors?.length).toBeGreaterThanOrEqual(1)
+    expect(measured.cost?.totalMs).toBeGreaterThan(measured.sessionCreateMs)
+    expect(measured.memory?.peakBytes).toBeGreaterThan(10_000_000)
+    expect(measured.interval?.relative).toBeGreaterThan(0)
+    expect(measured.codecs?.find(({ codec }) => codec === 'q8')?.encodeMsPerMb).toBeGreaterThan(0)
     const fractions = seen.map((progress) => progress.fraction)
     expect(fractions).toEqual(fractions.toSorted((a, b) => a - b))
     expect(seen.at(-1)).toEqual({ fraction: 1, step: 'done', remainingMs: 0 })

@@ -55,7 +55,7 @@ const map =
     return [fp32Tensor(name, values, inputs[0]?.shape)]
   }
 
-function layer(
+export function layer(
   name: string,
   inputs: string[],
   shape: number[],
@@ -104,7 +104,7 @@ export function singleLayerModel(
   return toyModel(id, [input], ['y'], layers, { name, ...changes })
 }
 
-function toyModel(
+export function toyModel(
   idDigit: string,
   inputs: TensorSpec[],
   outputNames: string[],

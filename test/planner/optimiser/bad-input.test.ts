@@ -9,6 +9,12 @@ import { ModelId } from '../../../shared/contracts/common.ts'
 import { FREE, MODEL, SHAPES, threeTiers } from './problems.ts'
 
 const given = threeTiers()
+const SURE = { confidence: 0.95, relative: 0, fixedMs: 0 }
+const EXACTLY = { rttMs: 0, bandwidthMbps: 0, returnBandwidthMbps: 0 }
+const coded = (cell: Partial<{ boundary: number; bytesRatio: number; accuracyLoss: number }>) => ({
+  name: 'q8',
+  cells: [{ boundary: 1, bytesRatio: 0.5, accuracyLoss: 0, ...cell }],
+})
 const OTHER_MODEL = ModelId.parse('cd'.repeat(32))
 
 describe('what cannot be planned with', () => {
@@ -31,6 +37,34 @@ describe('what cannot be planned with', () => {
     [{ maxLatencyMs: 0 }, 'badRequest', 'maxLatencyMs: must be above 0, got: 0'],
     [{ top: 1e9 }, 'badRequest', 'top must be a whole number from 1 to 1000'],
     [{ top: Number.NaN }, 'badRequest', 'got: NaN'],
+    [{ tensorOnDevice: 'T3' }, 'notFound', 'tensorOnDevice: unknown tensor "T3"; did you mean t3?'],
+    [{ codecs: ['q8'] }, 'notFound', 'codecs: unknown codec "q8"; known: none'],
+    [{ maxTierShare: { edge: 101 } }, 'badRequest', 'edge must be from 0 to 100 percent, got: 101'],
+    [{ maxTierShare: { edge: -1 } }, 'badRequest', 'percent, got: -1'],
+    [{ maxTierShare: { egde: 5 } }, 'notFound', 'unknown tier "egde"; did you mean edge?'],
+    [{ maxTotalUploadBytes: -1 }, 'badRequest', 'maxTotalUploadBytes: must be 0 or more, got: -1'],
+    [{ maxTotalUploadBytes: Infinity }, 'badRequest', 'got: Infinity'],
+    [{ maxAccuracyLoss: 1.5 }, 'badRequest', 'maxAccuracyLoss: must be from 0 to 1, got: 1.5'],
+    [{ maxAccuracyLoss: Number.NaN }, 'badRequest', 'got: NaN'],
+    [{ timeLimitMs: 0 }, 'badRequest', 'timeLimitMs: must be above 0, got: 0'],
+    [{ minThroughput: Infinity }, 'badRequest', 'minThroughput: must be above 0, got: Infinity'],
+    [{ objective: 'energy' }, 'badRequest', 'energy needs watts: give busyWatts, idleWatts or transmitWatts'],
+    [{ maxEnergyJ: 1 }, 'badRequest', 'energy needs watts'],
+    [{ pareto: ['latency', 'price'] }, 'badRequest', 'a price needs prices: give pricePerSecond'],
+    [{ maxPrice: 1 }, 'badRequest', 'a price needs prices'],
+    [{ maxPrice: -1, pricePerGb: { edge: 1 } }, 'badRequest', 'maxPrice: must be 0 or more, got: -1'],
+    [{ maxEnergyJ: Number.NaN, busyWatts: { edge: 1 } }, 'badRequest', 'got: NaN'],
+    [{ busyWatts: { edeg: 1 } }, 'notFound', 'busyWatts: unknown resource "edeg"; did you mean edge?'],
+    [
+      { idleWatts: { edge: -2 } },
+      'badRequest',
+      'idleWatts of edge must be a finite number, 0 or more, got: -2',
+    ],
+    [{ objective: 'weighted' }, 'badRequest', 'the objective weighted needs a weight above 0'],
+    [{ objective: 'weighted', weights: { latency: 0 } }, 'badRequest', 'needs a weight above 0'],
+    [{ objective: 'weighted', weights: { latency: -1 } }, 'badRequest', 'latency must be 0 or more, got: -1'],
+    [{ pareto: ['latency'] }, 'badRequest', 'must be 2 to 4 different objectives, got: latency'],
+    [{ pareto: ['latency', 'latency'] }, 'badRequest', 'must be 2 to 4 different objectives'],
   ]
   it.each(queries)('refuses the query %j', (query, code, message) => {
     const attempt = () => optimise(given, { ...FREE, ...query })
@@ -51,6 +85,24 @@ describe('what cannot be planned with', () => {
     ['device → edge given twice', { links: [first!, first!] }],
     ['slowdown of device', { resources: given.resources.map((one) => ({ ...one, slowdown: -1 })) }],
     ['each tier needs one position', { resources: given.resources.map((one) => ({ ...one, tierIndex: 0 })) }],
+    ['enterMs has 2 entries, the model has 5 boundaries', { profiles: [{ ...device!, enterMs: [0, 0] }] }],
+    ['exitMs[1] must be a finite number', { profiles: [{ ...device!, exitMs: [0, Infinity, 0, 0, 0] }] }],
+    ['interval.relative must be', { profiles: [{ ...device!, interval: { ...SURE, relative: -1 } }] }],
+    ['interval.fixedMs must be', { profiles: [{ ...device!, interval: { ...SURE, fixedMs: Number.NaN } }] }],
+    [
+      'speed of codec q8 must be a finite number',
+      { profiles: [{ ...device!, codecs: [{ codec: 'q8', encodeMsPerMb: -1, decodeMsPerMb: 0 }] }] },
+    ],
+    ['codec q8 at boundary 9: the model has boundaries 0..4', { codecs: [coded({ boundary: 9 })] }],
+    ['bytesRatio of codec q8 at boundary 1', { codecs: [coded({ bytesRatio: Number.NaN })] }],
+    ['accuracyLoss of codec q8 at boundary 1 must be from 0 to 1', { codecs: [coded({ accuracyLoss: 2 })] }],
+    ['codecs q8 given twice', { codecs: [coded({}), coded({})] }],
+    ['perMessageMs of link device → edge', { links: [{ ...first!, perMessageMs: -1 }, ...links] }],
+    [
+      'uncertainty.rttMs of link device → edge',
+      { links: [{ ...first!, uncertainty: { ...EXACTLY, rttMs: -1 } }, ...links] },
+    ],
+    ['pricePerGb of edge must be a finite number', { figures: { pricePerGb: { edge: Infinity } } }],
     ['the model has no layers', { structure: { ...given.structure, layers: [] } }],
     ['must be the boundaries 0..4', { structure: { ...given.structure, boundaries: [] } }],
   ]

@@ -1,38 +1,109 @@
 /**
  * Every plan there is, tried one by one, with constraints and costs written straight from their definitions
- * (shared/contracts/plan.ts, resource.ts). Shares no code with the optimiser.
+ * (shared/contracts/plan.ts, profile.ts, resource.ts). Shares no code with the optimiser.
  */
 import type { OptimiserQuery, Problem } from '../../../services/planner/optimiser/index.ts'
+import { costsOf, type Costs } from './brute-force-costs.ts'
 
 export interface TriedStage {
   resource: string
   from: number
   to: number
+  /** `none` for the first stage of the source, too. */
+  codec: string
+  /** `2-all`; empty where the profile says nothing. */
+  options: string
 }
 
-export interface Tried {
+export interface Tried extends Costs {
   stages: TriedStage[]
-  ms: number
-  /** The slowest stage or transfer. */
-  slowestMs: number
+  /** What the query's objective makes small. */
+  value: number
 }
 
 /** All plans that satisfy the query, best first with the documented order of ties. */
 export function tryAll(problem: Problem, query: OptimiserQuery): Tried[] {
-  const found: Tried[] = []
-  for (const stages of assignments(problem, query.source ?? '')) {
-    if (!satisfies(problem, query, stages)) continue
-    const steps = stepsOf(problem, query.source ?? '', stages)
-    if (steps === undefined || !isWithin(problem, query, stages, steps)) continue
-    const all = steps.flatMap(({ hopMs, computeMs }) => [hopMs, computeMs])
-    const ms = all.reduce((sum, step) => sum + step, 0)
-    if (ms <= (query.maxLatencyMs ?? Infinity)) found.push({ stages, ms, slowestMs: Math.max(...all) })
-  }
-  return found.sort((a, b) => order(problem, query, a, b))
+  return satisfying(problem, query).sort((a, b) => order(problem, a, b))
 }
 
+/** Number of plans that the query's tiers, resources, cuts and codecs leave, whatever they cost. */
+export function countAll(problem: Problem, query: OptimiserQuery): number {
+  const { mustRunLayers: _, mustNotRunLayers: __, ...asked } = query
+  let count = 0
+  for (const stages of assignments(problem, query.source ?? ''))
+    if (satisfies(problem, asked, stages))
+      for (const full of decorated(problem, query, stages)) {
+        const costs = costsOf(problem, query, full)
+        if (costs && costs.losses.every((loss) => loss <= (query.maxAccuracyLoss ?? 0))) count += 1
+      }
+  return count
+}
+
+/** The best plan of each set of resources. */
+export function bestPerResources(plans: readonly Tried[]): Tried[] {
+  const seen = new Set<string>()
+  return plans.filter(({ stages }) => {
+    const key = stages.map((stage) => stage.resource).join()
+    if (seen.has(key)) return false
+    seen.add(key)
+    return true
+  })
+}
+
+/** Values of the objectives for which no plan is at least as good in all and better in one; each once. */
+export function frontOf(plans: readonly Tried[], objectives: readonly string[]): number[][] {
+  const values = plans.map((plan) => objectives.map((objective) => valueOf(plan, { objective })))
+  const keys = new Set<string>()
+  return values.filter((one) => {
+    const beaten = values.some(
+      (other) => other.every((value, at) => value <= one[at]!) && other.some((value, at) => value < one[at]!),
+    )
+    if (beaten || keys.has(one.join())) return false
+    keys.add(one.join())
+    return true
+  })
+}
+
+function satisfying(problem: Problem, query: OptimiserQuery): Tried[] {
+  const found: Tried[] = []
+  for (const bare of assignments(problem, query.source ?? '')) {
+    if (!satisfies(problem, query, bare)) continue
+    for (const stages of decorated(problem, query, bare)) {
+      const costs = costsOf(problem, query, stages)
+      if (costs && isWithin(problem, query, stages, costs))
+        found.push({ stages, ...costs, value: valueOf(costs, query) })
+    }
+  }
+  return found
+}
+
+function valueOf(
+  costs: Costs,
+  { objective, weights = {} }: { objective: string; weights?: Record<string, number> | undefined },
+): number {
+  switch (objective) {
+    case 'latency':
+      return costs.ms
+    case 'throughput':
+      return costs.slowestMs
+    case 'bytes':
+      return costs.bytes
+    case 'energy':
+      return costs.energyJ
+    case 'price':
+      return costs.price
+    default:
+      return Object.entries(weights).reduce(
+        (sum, [name, weight]) => sum + weight * valueOf(costs, { objective: name }),
+        0,
+      )
+  }
+}
+
+type BareStage = Pick<TriedStage, 'resource' | 'from' | 'to'>
+
 /** Every way to run the layers in order on resources of strictly later tiers, from the source on. */
-function* assignments(problem: Problem, source: string, begun: TriedStage[] = []): Generator<TriedStage[]> {
+function* assignments(problem: Problem, source: string, begun: BareStage[] = []): Generator<BareStage[]> {
   const layers = problem.structure.layers.length
   const from = begun.at(-1)?.to ?? 0
   if (from === layers) {
@@ -50,11 +121,39 @@ function* assignments(problem: Problem, source: string, begun: TriedStage[] = []
   }
 }
 
-function satisfies(problem: Problem, query: OptimiserQuery, stages: readonly TriedStage[]): boolean {
+/** Every choice of runtime options per stage and of codec per hop. */
+function* decorated(
+  problem: Problem,
+  query: OptimiserQuery,
+  bare: readonly BareStage[],
+  done: TriedStage[] = [],
+): Generator<TriedStage[]> {
+  const stage = bare[done.length]
+  if (stage === undefined) {
+    yield done
+    return
+  }
+  const profiles = problem.profiles.filter(({ resource }) => resource === stage.resource)
+  const receives = stage.resource !== query.source
+  const named = (problem.codecs ?? []).map(({ name }) => name)
+  const codecs = ['none', ...named.filter((name) => query.codecs?.includes(name) ?? true)]
+  for (const profile of profiles)
+    for (const codec of receives ? new Set(codecs) : ['none'])
+      yield* decorated(problem, query, bare, [
+        ...done,
+        { ...stage, codec, options: optionsKey(profile.options) },
+      ])
+}
+
+function optionsKey(options: Problem['profiles'][number]['options']): string {
+  return options ? `${options.threads}-${options.optimisation}` : ''
+}
+
+function satisfies(problem: Problem, query: OptimiserQuery, stages: readonly BareStage[]): boolean {
   const used = new Set(stages.map((stage) => stage.resource))
   const tiers = new Set(problem.resources.filter(({ name }) => used.has(name)).map(({ tier }) => tier))
   const cuts = stages.slice(1).map((stage) => problem.structure.boundaries[stage.from]!)
-  const early = stages.filter((stage) => stage.from < (query.firstLayersOnDevice ?? 0))
+  const early = stages.filter((stage) => stage.from < onDevice(problem, query))
   return (
     (query.mustUseTiers ?? []).every((tier) => tiers.has(tier)) &&
     !(query.mustNotUseTiers ?? []).some((tier) => tiers.has(tier)) &&
@@ -69,8 +168,16 @@ function satisfies(problem: Problem, query: OptimiserQuery, stages: readonly Tri
   )
 }
 
+/** Layers before this one run on the source. */
+function onDevice(problem: Problem, { firstLayersOnDevice = 0, tensorOnDevice }: OptimiserQuery): number {
+  const maker = problem.structure.layers.findIndex(({ outputs }) =>
+    outputs.some(({ name }) => name === tensorOnDevice),
+  )
+  return Math.max(firstLayersOnDevice, maker + 1)
+}
+
 /** For each layer of `2:edge` or `2-5:edge`, whether it runs on that tier. */
-function pinned(problem: Problem, stages: readonly TriedStage[], pin: string): boolean[] {
+function pinned(problem: Problem, stages: readonly BareStage[], pin: string): boolean[] {
   const [layers = '', tier] = pin.split(':')
   const [from = '', to] = layers.split('-')
   const end = to === undefined ? Number(from) + 1 : Number(to)
@@ -81,76 +188,63 @@ function pinned(problem: Problem, stages: readonly TriedStage[], pin: string): b
   })
 }
 
-/** Limits on time, upload and memory, each against what the plan takes. */
+/** Limits on time, upload, memory, energy, price and loss, each against what the plan takes. */
 function isWithin(
   problem: Problem,
   query: OptimiserQuery,
   stages: readonly TriedStage[],
-  steps: readonly Step[],
+  costs: Costs,
 ): boolean {
   const { layers, boundaries } = problem.structure
   const tierOf = (name: string) => problem.resources.find((one) => one.name === name)!.tier
-  return stages.every(({ resource, from, to }, at) => {
-    const { computeMs, hopMs } = steps[at]!
-    const sender = at === 0 ? (query.source ?? '') : stages[at - 1]!.resource
-    const sent = resource === sender ? 0 : boundaries[from]!.bytes
+  const computeMs = costs.computeMs.reduce((sum, ms) => sum + ms, 0)
+  const fits = stages.every(({ resource, from, to }, at) => {
     const own = layers.slice(from, to)
     const weights = own.reduce((sum, layer) => sum + layer.weightBytes, 0)
-    const alive = own.map((layer) => boundaries[layer.index]!.bytes + layer.outputs[0]!.bytes)
+    const alive = own.map((layer) =>
+      layer.outputs.reduce((sum, { bytes }) => sum + bytes, boundaries[layer.index]!.bytes),
+    )
     return (
-      computeMs <= (query.maxTierMs?.[tierOf(resource)] ?? Infinity) &&
-      (resource === sender || sent <= (query.maxUploadBytes?.[tierOf(sender)] ?? Infinity)) &&
-      weights + Math.max(...alive) <= (query.maxMemoryBytes?.[resource] ?? Infinity) &&
-      Math.max(computeMs, hopMs) <= 1000 / (query.minThroughput ?? 0)
+      costs.computeMs[at]! <= (query.maxTierMs?.[tierOf(resource)] ?? Infinity) &&
+      weights + Math.max(...alive) <= (query.maxMemoryBytes?.[resource] ?? Infinity)
     )
   })
+  const shares = Object.entries(query.maxTierShare ?? {}).every(([tier, percent]) => {
+    const at = stages.findIndex(({ resource }) => tierOf(resource) === tier)
+    return at < 0 || costs.computeMs[at]! * 100 <= percent * computeMs
+  })
+  return (
+    fits &&
+    shares &&
+    costs.sent.every(({ from, bytes }) => bytes <= (query.maxUploadBytes?.[tierOf(from)] ?? Infinity)) &&
+    costs.ms <= (query.maxLatencyMs ?? Infinity) &&
+    costs.slowestMs <= 1000 / (query.minThroughput ?? 0) &&
+    costs.bytes <= (query.maxTotalUploadBytes ?? Infinity) &&
+    costs.energyJ <= (query.maxEnergyJ ?? Infinity) &&
+    costs.price <= (query.maxPrice ?? Infinity) &&
+    costs.loss <= (query.maxAccuracyLoss ?? 0)
+  )
 }
 
-interface Step {
-  hopMs: number
-  computeMs: number
-}
-
-/** Per stage the way to it and its compute; undefined when a profile or link is missing. */
-function stepsOf(problem: Problem, source: string, stages: readonly TriedStage[]): Step[] | undefined {
-  const answer = problem.structure.boundaries.at(-1)!.bytes
-  const steps: Step[] = []
-  let at = source
-  for (const { resource, from, to } of stages) {
-    const profile = problem.profiles.find((one) => one.resource === resource)
-    if (!profile) return undefined
-    let hopMs = 0
-    if (resource !== at) {
-      const link = problem.links.find((one) => one.from === at && one.to === resource)
-      if (!link) return undefined
-      const bytes = problem.structure.boundaries[from]!.bytes
-      hopMs = link.rttMs
-      hopMs += (bytes * 8) / 1000 / link.bandwidthMbps + (answer * 8) / 1000 / link.returnBandwidthMbps
-    }
-    const { slowdown } = problem.resources.find((one) => one.name === resource)!
-    let computeMs = 0
-    for (let layer = from; layer < to; layer += 1) computeMs += profile.layerMs[layer]! * slowdown
-    steps.push({ hopMs, computeMs })
-    at = resource
-  }
-  return steps
-}
-
-/** The objective, latency, fewer stages, earlier resources (by tier, then name), earlier cuts. */
-function order(problem: Problem, query: OptimiserQuery, a: Tried, b: Tried): number {
+/** The objective, latency, fewer stages, earlier resources (by tier, then name), earlier cuts, codecs, options. */
+function order(problem: Problem, a: Tried, b: Tried): number {
   const rank = (name: string) => {
     const { tierIndex } = problem.resources.find((resource) => resource.name === name)!
     return `${String(tierIndex).padStart(3, '0')} ${name}`
   }
-  const key = ({ stages }: Tried) => stages.map((stage) => rank(stage.resource)).join(',')
-  const cuts = ({ stages }: Tried) => stages.map((stage) => String(stage.from).padStart(4, '0')).join(',')
+  const variant = ({ resource, options }: TriedStage) => {
+    const own = problem.resources.find(({ name }) => name === resource)!.options
+    const first = problem.profiles.find((profile) => profile.resource === resource)!.options
+    return optionsKey(own ?? first) === options ? '' : options.padStart(20, '0')
+  }
+  const keys: ((stage: TriedStage) => string)[] = [
+    (stage) => rank(stage.resource),
+    (stage) => String(stage.from).padStart(4, '0'),
+    (stage) => (stage.codec === 'none' ? '' : stage.codec),
+    variant,
+  ]
   const text = (x: string, y: string) => (x < y ? -1 : Number(x > y))
-  const objective = query.objective === 'throughput' ? a.slowestMs - b.slowestMs : 0
-  return (
-    objective ||
-    a.ms - b.ms ||
-    a.stages.length - b.stages.length ||
-    text(key(a), key(b)) ||
-    text(cuts(a), cuts(b))
-  )
+  const ties = keys.map((key) => text(a.stages.map(key).join(), b.stages.map(key).join()))
+  const costs = [a.value - b.value, a.ms - b.ms, a.stages.length - b.stages.length]
+  return [...costs, ...ties].find((difference) => difference !== 0) ?? 0
 }

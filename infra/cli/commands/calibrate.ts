@@ -1,0 +1,211 @@
+/** `scission calibrate`: what codecs cost in accuracy at every cut, and what each bound on that would buy. */
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Command, Option } from 'commander'
+import type { Calibration, CalibrationCell } from '../../../shared/contracts/codec.ts'
+import type { TensorSpec } from '../../../shared/contracts/common.ts'
+import type { Plan } from '../../../shared/contracts/plan.ts'
+import { coerceError, ScissionError } from '../../../shared/errors.ts'
+import { parseInputShapes } from '../../../shared/input-shapes.ts'
+import { NETWORK_NAMES, type NetworkName } from '../../../shared/network-presets.ts'
+import type { Tensor } from '../../../shared/tensor.ts'
+import { formatBytes, formatMs } from '../../terminal/format.ts'
+import { createProgress } from '../../terminal/progress.ts'
+import { renderTable } from '../../terminal/table.ts'
+import type { Context } from '../context.ts'
+import { wholeNumber, wholeNumberFrom, wholeNumbers } from '../numbers.ts'
+
+interface CalibrateOptions {
+  input?: string[]
+  labels?: string
+  madeUp?: number
+  seed: number
+  on?: string
+  codecs?: string
+  boundaries?: number[]
+  shapes?: string
+  network?: NetworkName
+}
+
+const POLL_MS = 250
+/** Bounds that the table of what they buy is made for. */
+const LOSS_BOUNDS = [0, 0.01, 0.02, 0.05, 0.1, 0.2]
+
+export function addCalibrateCommand(program: Command, context: () => Context): void {
+  program
+    .command('calibrate <model>')
+    .description('run a model with every codec at every single-tensor cut on sample inputs')
+    .option('--input <name=file...>', 'raw little-endian bytes of an input, sample behind sample')
+    .option('--labels <file>', 'JSON list of one class index per sample')
+    .option(
+      '--made-up <n>',
+      'n made-up samples instead: bytes and errors only, no word on accuracy',
+      wholeNumberFrom(1),
+    )
+    .option('--seed <n>', 'of made-up samples', wholeNumber, 1)
+    .option('--on <resource>', 'the resource that runs it; default: the first alive')
+    .option('--codecs <names>', 'only these, comma-separated: q8,q4c-zstd')
+    .option('--boundaries <list>', 'only these cuts: 4,18; default: every clean one', wholeNumbers)
+    .option('--shapes <shapes>', 'input:1x3x224x224,other:1x16')
+    .addOption(
+      new Option('--network <preset>', 'what the bounds would buy on another network').choices(NETWORK_NAMES),
+    )
+    .action(async (model: string, options: CalibrateOptions) => {
+      const { print } = context()
+      const done = await calibrate(context(), model, options)
+      const bought = await whatBoundsBuy(context(), model, options.network)
+      print({ calibration: done, bounds: bought }, () =>
+        [cellsTable(done), ...done.notes.map((note) => `note: ${note}`), '', boundsTable(bought)].join('\n'),
+      )
+    })
+}
+
+async function calibrate(
+  { benchmark }: Context,
+  model: string,
+  options: CalibrateOptions,
+): Promise<Calibration> {
+  if ((options.input === undefined) === (options.madeUp === undefined))
+    throw new ScissionError('badRequest', 'give sample inputs with --input, or --made-up: one of the two')
+  const inputShapes = options.shapes === undefined ? undefined : parseInputShapes(options.shapes)
+  const { inputs } = await benchmark.structure(model, inputShapes)
+  const samples = await Promise.all((options.input ?? []).map((text) => readSamples(inputs, text)))
+  const { madeUp, seed, labels } = options
+  const request = {
+    model,
+    ...(inputShapes && { inputShapes }),
+    ...(options.on !== undefined && { resource: options.on }),
+    ...(options.codecs !== undefined && { codecs: options.codecs.split(',') }),
+    ...(options.boundaries !== undefined && { boundaries: options.boundaries }),
+    ...(madeUp !== undefined && { madeUp: { samples: madeUp, seed } }),
+    ...(labels !== undefined && { labels: await readLabels(labels) }),
+  }
+  let record = await benchmark.startCalibration(request, samples)
+  const display = createProgress()
+  try {
+    while (record.state === 'waiting' || record.state === 'active') {
+      display.update(record.resource, record.progress)
+      await sleep(POLL_MS)
+      record = await benchmark.calibration(record.id)
+    }
+  } finally {
+    display.stop()
+  }
+  if (record.state === 'completed') return record
+  throw new ScissionError(
+    'internal',
+    `calibration ${record.id} ${record.state}: ${record.error ?? 'no reason'}`,
+  )
+}
+
+async function readSamples(specs: readonly TensorSpec[], text: string): Promise<Tensor> {
+  const equals = text.indexOf('=')
+  if (equals < 1) throw new ScissionError('badRequest', `--input must be name=file, got: ${text}`)
+  const name = text.slice(0, equals)
+  const spec = specs.find((one) => one.name === name)
+  if (!spec) {
+    const known = specs.map((one) => one.name).join(', ')
+    throw new ScissionError('invalidTensor', `unknown input "${name}"; known: ${known}`)
+  }
+  const bytes = await readBytes('--input', text.slice(equals + 1))
+  if (bytes.byteLength === 0 || bytes.byteLength % spec.bytes !== 0) {
+    throw new ScissionError(
+      'invalidTensor',
+      `--input ${name}: ${bytes.byteLength} bytes are no whole number of samples of ${spec.bytes} bytes`,
+    )
+  }
+  return { ...spec, shape: [bytes.byteLength / spec.bytes, ...spec.shape], bytes }
+}
+
+async function readLabels(file: string): Promise<number[]> {
+  const text = Buffer.from(await readBytes('--labels', file)).toString('utf8')
+  try {
+    return JSON.parse(text) as number[]
+  } catch (thrown) {
+    throw new ScissionError('badRequest', `--labels: ${file} is not JSON: ${coerceError(thrown).message}`)
+  }
+}
+
+async function readBytes(option: string, file: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(file))
+  } catch (thrown) {
+    throw new ScissionError('badRequest', `${option}: cannot read ${file}: ${coerceError(thrown).message}`)
+  }
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`
+
+export function cellsTable({ cells, labelled }: Calibration): string {
+  const rows = cells.map((cell) => [
+    cell.boundary,
+    cell.codec,
+    percent(cell.bytesRatio),
+    `${percent(cell.top1Agreement)} (≥ ${percent(cell.top1Bounds.low)})`,
+    ...(labelled ? [accuracyOf(cell)] : []),
+    `${cell.relativeError.toPrecision(3)} (≤ ${cell.relativeErrorBound.toPrecision(3)})`,
+    cell.lossBound >= 1 ? 'not bounded' : percent(cell.lossBound),
+  ])
+  const head = [
+    'cut',
+    'codec',
+    'bytes',
+    'top-1 agreement',
+    ...(labelled ? ['accuracy'] : []),
+    'relative error',
+  ]
+  return renderTable([...head, 'loss bound'], rows)
+}
+
+const accuracyOf = ({ accuracy, accuracyBounds }: CalibrationCell) =>
+  accuracy === undefined ? '' : `${percent(accuracy)} (≥ ${percent(accuracyBounds?.low ?? 0)})`
+
+interface Bought {
+  maxAccuracyLoss: number
+  plan?: Plan
+  /** Why there is none. */
+  reason?: string
+}
+
+/** The best plan under each bound; without profiles, links or a planner there is none, and the reason is shown. */
+async function whatBoundsBuy(
+  { planner }: Context,
+  model: string,
+  network: NetworkName | undefined,
+): Promise<Bought[]> {
+  const bought: Bought[] = []
+  for (const maxAccuracyLoss of LOSS_BOUNDS) {
+    try {
+      const query = {
+        model,
+        top: 1,
+        maxAccuracyLoss,
+        ...(network !== undefined && { network }),
+      }
+      const { plans } = await planner.plans(query)
+      bought.push({ maxAccuracyLoss, ...(plans[0] && { plan: plans[0] }) })
+    } catch (thrown) {
+      if (!(thrown instanceof ScissionError)) throw thrown
+      bought.push({ maxAccuracyLoss, reason: thrown.message })
+    }
+  }
+  return bought
+}
+
+export function boundsTable(bought: readonly Bought[]): string {
+  if (bought.every(({ plan }) => plan === undefined))
+    return `what the bounds would buy is not known: ${bought[0]?.reason ?? 'no plan fits'}`
+  const rows = bought.map(({ maxAccuracyLoss, plan }) => {
+    if (!plan) return [`≤ ${percent(maxAccuracyLoss)}`, 'none', '', '', '']
+    const stages = plan.stages.map(({ resource, from, to }) => `${resource}:${from}-${to}`).join(' ')
+    const codecs = plan.transfers.map(({ codec, boundary }) => `${codec} at ${boundary}`).join(', ')
+    return [
+      `≤ ${percent(maxAccuracyLoss)}`,
+      stages,
+      codecs || 'native',
+      formatBytes(plan.bytes),
+      formatMs(plan.predictedMs),
+    ]
+  })
+  return renderTable(['accuracy lost', 'best plan', 'codecs', 'sent', 'predicted'], rows)
+}

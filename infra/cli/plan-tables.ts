@@ -1,0 +1,191 @@
+/** How plans and maps look on a terminal. Pure: values in, text out. */
+import colour from 'picocolors'
+import type { GraphPlan, GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
+import type { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
+import type { Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
+import type { SensitivityChange, SweepAnswer } from '../../shared/contracts/sweep.ts'
+import { formatBytes, formatMbps, formatMs } from '../terminal/format.ts'
+import { renderTable } from '../terminal/table.ts'
+
+const fromNumbers = (plan: { emulated: boolean }) => (plan.emulated ? colour.yellow('emulated') : 'measured')
+
+/** One line a plan: where which layers run, and how what passes between them is encoded. */
+export function describePlan(plan: Plan): string {
+  const stages = plan.stages.map(({ resource, from, to, options }, index) => {
+    const codec = plan.transfers.find((transfer) => transfer.to === resource)?.codec ?? 'none'
+    const arrow = index === 0 ? '' : ' → '
+    const encoded = codec === 'none' ? arrow : ` –${codec}→ `
+    const how = options ? ` ${options.threads} thread ${options.optimisation}` : ''
+    return `${encoded}${plan.native ? `all on ${resource}` : `${resource} [${from},${to})`}${how}`
+  })
+  return stages.join('').trim()
+}
+
+/** Columns that only some answers have. */
+interface Columns {
+  energy: boolean
+  price: boolean
+  loss: boolean
+}
+
+function columnsOf(plans: readonly Plan[]): Columns {
+  return {
+    energy: plans.some((plan) => plan.energyJ !== undefined),
+    price: plans.some((plan) => plan.price !== undefined),
+    loss: plans.some((plan) => plan.accuracyLoss > 0),
+  }
+}
+
+function planTable(plans: readonly Plan[], columns: Columns): string {
+  const head = ['', 'plan (layers)', 'predicted', '95 % within', 'compute', 'transfer', 'moved']
+  const more = [
+    ...(columns.energy ? ['energy'] : []),
+    ...(columns.price ? ['price'] : []),
+    ...(columns.loss ? ['accuracy loss'] : []),
+  ]
+  const rows = plans.map((plan, index) => [
+    index + 1,
+    describePlan(plan),
+    formatMs(plan.predictedMs),
+    intervalText(plan),
+    formatMs(plan.computeMs),
+    formatMs(plan.transferMs),
+    formatBytes(Math.round(plan.bytes)),
+    ...(columns.energy ? [figure(plan.energyJ, ' J')] : []),
+    ...(columns.price ? [figure(plan.price, '')] : []),
+    ...(columns.loss ? [`≤${(100 * plan.accuracyLoss).toFixed(1)} %`] : []),
+    fromNumbers(plan),
+  ])
+  return renderTable([...head, ...more, 'from numbers'], rows)
+}
+
+const intervalText = ({ interval: { lowMs, highMs } }: Plan): string =>
+  lowMs === highMs ? 'not known' : `${formatMs(lowMs)} – ${formatMs(highMs)}`
+
+const figure = (value: number | undefined, unit: string): string =>
+  value === undefined ? '' : `${value.toPrecision(3)}${unit}`
+
+/** The best plans, the sentence on why the first one wins, and what makes the numbers doubtful. */
+export function plansText(answer: PlanAnswer): string {
+  const all = [...answer.plans, ...answer.native]
+  const gap =
+    answer.gap === undefined
+      ? []
+      : [`time limit reached: a better plan may save up to ${(100 * answer.gap).toFixed(1)} %`]
+  return [
+    planTable(answer.plans, columnsOf(all)),
+    answer.why,
+    ...gap,
+    ...warningsIn(answer.plans).map((warning) => colour.yellow(`warning: ${warning}`)),
+  ].join('\n')
+}
+
+function warningsIn(plans: readonly Plan[]): string[] {
+  return [...new Set(plans.flatMap((plan) => plan.warnings))]
+}
+
+/** What the plans are held against, what could not be used, and what is emulated. */
+export function baselinesText(answer: PlanAnswer): string {
+  return [
+    colour.bold('native baselines: all layers on one machine, constraints aside'),
+    planTable(answer.native, columnsOf([...answer.plans, ...answer.native])),
+    ...leftOutLines(answer),
+  ].join('\n')
+}
+
+function leftOutLines({ leftOut, notes }: Pick<PlanAnswer, 'leftOut' | 'notes'>): string[] {
+  return [
+    ...leftOut.map(({ resource, reason }) => `left out: ${resource}: ${reason}`),
+    ...notes.map((note) => colour.yellow(note)),
+  ]
+}
+
+/** What serving says of the profiles, and what change of one condition lets another plan take over. */
+export function besideText({ served, sensitivity }: ExplainedAnswer): string {
+  const scales = served.map(
+    ({ resource, scale, samples }) =>
+      `served: stages on ${resource} took ${scale.toFixed(2)} times their predicted compute time (${samples} runs)`,
+  )
+  if (!sensitivity) return scales.join('\n')
+  const rows = sensitivity.map((change) => [
+    conditionText(change),
+    valueText(change, change.from),
+    `${change.direction === 'lower' ? 'below' : 'above'} ${change.exact ? '' : '≈'}${valueText(change, change.at)}`,
+    change.planId === null ? 'no plan' : change.resources.join(' → '),
+  ])
+  const title = colour.bold('another plan takes over when')
+  const table = rows.length > 0 ? renderTable(['condition', 'now', 'becomes', 'then best'], rows) : '  never'
+  return [...scales, title, table].join('\n')
+}
+
+const conditionText = ({ what, link, resource }: SensitivityChange): string =>
+  `${what === 'rtt' ? 'round trip' : what} of ${link ? `${link.from} → ${link.to}` : resource}`
+
+function valueText({ what }: SensitivityChange, value: number): string {
+  if (what === 'bandwidth') return formatMbps(value)
+  return what === 'rtt' ? formatMs(value) : `${value.toPrecision(3)}x`
+}
+
+export function graphPlansText(answer: GraphPlanAnswer): string {
+  const head = ['', 'plan (layers)', 'predicted', 'compute', 'transfer', 'moved', 'from numbers']
+  const rows = (plans: readonly GraphPlan[]) =>
+    plans.map((plan, index) => [
+      index + 1,
+      describeGraphPlan(plan),
+      formatMs(plan.predictedMs),
+      formatMs(plan.computeMs),
+      formatMs(plan.transferMs),
+      formatBytes(plan.bytes),
+      fromNumbers(plan),
+    ])
+  return [
+    renderTable(head, rows(answer.plans)),
+    answer.gap > 0 ? `a better plan may save up to ${(100 * answer.gap).toFixed(1)} %` : 'no plan is better',
+    colour.bold('native baselines: all layers on one machine, constraints aside'),
+    renderTable(head, rows(answer.native)),
+    ...leftOutLines(answer),
+  ].join('\n')
+}
+
+/** Ranges shown of one stage. */
+const SHOWN_RANGES = 4
+
+function describeGraphPlan(plan: GraphPlan): string {
+  if (plan.native) return `all on ${plan.stages[0]?.resource}`
+  const stages = plan.stages.map(({ resource, layers }) => {
+    const shown = layers.slice(0, SHOWN_RANGES).map(([from, to]) => `[${from},${to})`)
+    const more = layers.length > SHOWN_RANGES ? ` and ${layers.length - SHOWN_RANGES} more` : ''
+    return `${resource} ${shown.join('')}${more}`
+  })
+  return stages.join(' → ') + (plan.deployable ? '' : ' (not a chain)')
+}
+
+const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+/** A map: one letter per cell and plan; the last axis to the right, the one before downwards. */
+export function sweepText(answer: SweepAnswer): string {
+  const width = answer.axes.at(-1)?.values.length ?? 1
+  const letterOf = (plan: number) => (plan < 0 ? '.' : (LETTERS[plan] ?? '?'))
+  const down = answer.axes.at(-2)?.values ?? ['']
+  const lines: string[] = []
+  for (let start = 0; start < answer.cells.length; start += width) {
+    const row = answer.cells.slice(start, start + width).map(letterOf)
+    lines.push(`  ${String(down[(start / width) % down.length]).padStart(10)}  ${row.join('')}`)
+  }
+  const rows = answer.plans.map((plan, index) => [
+    letterOf(index),
+    plan.native
+      ? `all on ${plan.stages[0]?.resource}`
+      : plan.stages.map(({ resource, from, to }) => `${resource} [${from},${to})`).join(' → '),
+    plan.cells,
+  ])
+  const last = answer.axes.at(-1)
+  const values = last ? `${last.vary} from ${last.values[0]} to ${last.values.at(-1)}` : ''
+  const before = answer.axes.at(-2)
+  return [
+    `to the right: ${values}${before ? `; downwards: ${before.vary}` : ''}; ".": no plan`,
+    ...lines,
+    renderTable(['', 'best plan (layers)', 'cells'], rows),
+    ...answer.notes.map((note) => colour.yellow(note)),
+  ].join('\n')
+}

@@ -1,0 +1,203 @@
+/**
+ * From one hop to the next, whatever happens there: the plan's resource, else another of its tier, else the rest of the
+ * model here, else an error that names the hop. The tensors stay here until an answer is in, so this resource's own
+ * stage never runs twice for a request; and a peer that answered is not asked again.
+ */
+import { ScissionError } from '../../../shared/errors.ts'
+import type { Logger } from '../../../shared/log.ts'
+import type { Tensor } from '../../../shared/tensor.ts'
+import { type Here, readReports, reportRun } from '../models/hop-report.ts'
+import type { InferContext, Inference } from '../models/target.ts'
+import type { Peer, Peers } from '../peers.ts'
+import type { Breaker, Breakers } from './breaker.ts'
+import type { LiveDeployment } from './deployments.ts'
+import { askToLoad, forward, type ForwardOptions, isAlive } from './forward.ts'
+import type { Outgoing, Wire, WireTensor } from './wire.ts'
+
+export interface NextHopParts {
+  here: Here
+  peers: Peers
+  breakers: Breakers
+  forwarding: ForwardOptions
+  wire: Wire
+  log: Logger
+}
+
+/** What the hops behind this one made, and whether the link to them is emulated. */
+export interface Onward extends Inference {
+  linkEmulated: boolean
+  /** How the tensors were sent on; absent when they stayed here. */
+  sent?: Outgoing
+}
+
+interface Job {
+  live: LiveDeployment
+  /** Index of the hop that is called. */
+  hop: number
+  tensors: readonly WireTensor[]
+  context: InferContext
+}
+
+/**
+ * @param hop index of the next hop. @param tensors of the boundary before it.
+ * @throws ScissionError of the plan's own resource, with what else was tried; cancelled.
+ */
+export async function runOnward(
+  parts: NextHopParts,
+  live: LiveDeployment,
+  hop: number,
+  tensors: readonly Tensor[],
+  context: InferContext,
+): Promise<Onward> {
+  const next = live.record.hops[hop]
+  if (!next) throw new ScissionError('internal', `deployment ${live.record.id} has no hop ${hop}`)
+  const sent = await parts.wire.outgoing(tensors, next)
+  const job = { live, hop, tensors: sent.tensors, context }
+  const candidates = [next.resource, ...(next.alternates ?? [])]
+  const rest = live.rests.get(hop)
+  const failures: ScissionError[] = []
+  for (const [place, resource] of candidates.entries()) {
+    const otherWay = rest !== undefined || place < candidates.length - 1
+    try {
+      const onward = { ...(await callPeer(parts, resource, job, otherWay)), sent }
+      return place === 0 ? onward : inPlaceOf(next.resource, onward)
+    } catch (error) {
+      failures.push(movableOn(error, context))
+    }
+  }
+  if (!rest) throw summary(failures)
+  try {
+    return inPlaceOf(next.resource, await runRest(parts, live, hop, tensors, context))
+  } catch (error) {
+    throw summary([...failures, movableOn(error, context)])
+  }
+}
+
+async function callPeer(parts: NextHopParts, resource: string, job: Job, otherWay: boolean): Promise<Onward> {
+  const peer = await parts.peers.find(resource)
+  try {
+    return await callOnce(parts, peer, job, otherWay)
+  } catch (error) {
+    if (!isUnreachable(error)) throw error
+    // It may have come back at another address, while we still know the old one.
+    const now = await parts.peers.findNow(resource)
+    if (now.url === peer.url && now.resource.startedAt === peer.resource.startedAt) throw error
+    return callOnce(parts, now, job, otherWay)
+  }
+}
+
+async function callOnce(parts: NextHopParts, peer: Peer, job: Job, otherWay: boolean): Promise<Onward> {
+  const breaker = parts.breakers.of(peer)
+  const admission = breaker.admit(otherWay)
+  if (admission === 'probe') probe(parts, peer, breaker, job.live.record.id)
+  if (admission !== 'call') throw notCalled(peer, breaker)
+  const limitMs = parts.forwarding.hopTimeoutMs
+  const sentAt = performance.now()
+  try {
+    const answer = await forward(parts.forwarding, {
+      peer,
+      deployment: job.live.record.id,
+      planId: job.live.record.planId,
+      hop: job.hop,
+      tensors: job.tensors,
+      context: job.context,
+      patienceMs: patienceMs(breaker, limitMs, job.context, otherWay),
+    })
+    breaker.answered(performance.now() - sentAt)
+    const hops = readReports(answer.parameters)
+    return { outputs: answer.outputs, hops, linkEmulated: peer.emulation !== undefined }
+  } catch (error) {
+    judge(breaker, error, performance.now() - sentAt, limitMs)
+    throw error
+  }
+}
+
+/** Half of what is left of the client's time is for the other way. */
+function patienceMs(
+  breaker: Breaker,
+  limitMs: number,
+  { deadline }: InferContext,
+  otherWay: boolean,
+): number {
+  if (!otherWay) return limitMs
+  const half = deadline === undefined ? limitMs : (deadline - Date.now()) / 2
+  return Math.max(1, Math.min(half, breaker.patienceMs(limitMs)))
+}
+
+function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs: number): void {
+  if (!(error instanceof ScissionError) || error.code === 'cancelled') return breaker.undecided()
+  if (isAlive(error)) return breaker.answered(tookMs)
+  const silent = error.code === 'deadlineExceeded'
+  if (silent && !breaker.blamedFor(tookMs, limitMs)) return breaker.undecided()
+  breaker.failed(error.message)
+}
+
+/** Behind the back of requests: is it there, and has it the deployment loaded? */
+function probe({ forwarding, log }: NextHopParts, peer: Peer, breaker: Breaker, deployment: string): void {
+  askToLoad(forwarding, peer, deployment).then(
+    () => {
+      breaker.answered(undefined)
+      log.info(`${peer.resource.name} is back: requests for ${deployment} go there again`)
+    },
+    (error: unknown) => breaker.failed(error instanceof Error ? error.message : String(error)),
+  )
+}
+
+const notCalled = (peer: Peer, breaker: Breaker) =>
+  new ScissionError(
+    'peerUnavailable',
+    `hop ${peer.resource.name} is left alone after several failures, the last: ${breaker.reason}`,
+    { resource: peer.resource.name, refused: true },
+  )
+
+const isUnreachable = (error: unknown) =>
+  error instanceof ScissionError &&
+  error.code === 'peerUnavailable' &&
+  error.details?.['status'] === undefined
+
+async function runRest(
+  { here }: NextHopParts,
+  live: LiveDeployment,
+  hop: number,
+  tensors: readonly Tensor[],
+  { signal, deadline }: InferContext,
+): Promise<Onward> {
+  const rest = live.rests.get(hop)
+  if (!rest) throw new ScissionError('internal', `deployment ${live.record.id} has no fallback at hop ${hop}`)
+  const stage = await inTime(rest.stage(), deadline)
+  const run = await stage.run(tensors, { signal, deadline })
+  return { outputs: run.outputs, hops: [reportRun(here, hop, stage.key, run)], linkEmulated: false }
+}
+
+/** Loading may take longer than this request has; it goes on for the next one. */
+function inTime<T>(work: Promise<T>, deadline: number | undefined): Promise<T> {
+  if (deadline === undefined) return work
+  return new Promise((resolve, reject) => {
+    const late = () =>
+      reject(new ScissionError('deadlineExceeded', 'the fallback was not loaded before the deadline'))
+    const timer = setTimeout(late, Math.max(0, deadline - Date.now()))
+    work.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
+function inPlaceOf(resource: string, onward: Onward): Onward {
+  const [first, ...others] = onward.hops
+  return first ? { ...onward, hops: [{ ...first, insteadOf: resource }, ...others] } : onward
+}
+
+/** @throws what is no reason to look elsewhere: the client is gone, its time is up, or a fault of ours. */
+function movableOn(error: unknown, { signal, deadline }: InferContext): ScissionError {
+  if (!(error instanceof ScissionError)) throw error
+  if (error.code === 'cancelled' || signal.aborted) throw error
+  if (deadline !== undefined && Date.now() >= deadline) throw error
+  return error
+}
+
+/** The first failure is the plan's own resource's: its code and name, and what else was tried. */
+function summary(failures: readonly ScissionError[]): ScissionError {
+  const [first, ...others] = failures
+  if (!first) return new ScissionError('internal', 'no hop was tried')
+  if (others.length === 0) return first
+  const tried = others.map((error) => error.message).join('; ')
+  return new ScissionError(first.code, `${first.message}; instead: ${tried}`, first.details, first)
+}

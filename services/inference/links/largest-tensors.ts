@@ -1,0 +1,47 @@
+/** How large the tensors between layers get in the models that are registered: up to this size links are probed. */
+import { coerceError } from '../../../shared/errors.ts'
+import type { Logger } from '../../../shared/log.ts'
+import type { Change, State } from '../../../shared/state.ts'
+import { DEFAULT_PROBE_BYTES } from './measure.ts'
+
+export class LargestTensors {
+  readonly #state: State
+  readonly #log: Logger
+  #bytes = 0
+
+  constructor(state: State, log: Logger) {
+    this.#state = state
+    this.#log = log
+  }
+
+  /** Of what was seen so far; a size that suits any model until then. */
+  get bytes(): number {
+    return this.#bytes || DEFAULT_PROBE_BYTES
+  }
+
+  onChange(change: Change): void {
+    if (change.kind === 'structures') this.#look([change.id])
+  }
+
+  onResync(): void {
+    this.#state.structures.ids().then(
+      (ids) => this.#look(ids),
+      (error: unknown) => this.#failed(error),
+    )
+  }
+
+  #look(ids: readonly string[]): void {
+    this.#read(ids).catch((error: unknown) => this.#failed(error))
+  }
+
+  async #read(ids: readonly string[]): Promise<void> {
+    for await (const [, structure] of this.#state.structures.some(ids, (error) => this.#failed(error))) {
+      for (const boundary of structure.boundaries)
+        if (boundary.allowed) this.#bytes = Math.max(this.#bytes, boundary.bytes)
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#log.debug({ err: coerceError(error) }, 'could not read how large the tensors of the models are')
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * What a message costs on this machine without any link: sent to a server in this very process, which waits a while
+ * as a peer would, so that both sides have fallen asleep. Taken off what is measured over a link, it leaves the link;
+ * the peer is taken to be as fast as this machine.
+ */
+import http from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SERVER_TIMING, writeServerTiming } from '../../../shared/http/transfer-times.ts'
+import { readBody } from '../http/body.ts'
+import { Caller } from '../http/call.ts'
+import { observationOf } from './observation.ts'
+import { Pinger } from './pinger.ts'
+
+export interface OwnCost {
+  /** Of a request through our HTTP client and server. */
+  message: Cost
+  /** Of a ping, the shortest of a few. */
+  pingMs: number
+}
+
+export interface Cost {
+  /** The shortest of a few, ms. */
+  ms: number
+  /** How much longer the longest of them took, ms. */
+  spreadMs: number
+}
+
+export const NO_COST: OwnCost = { message: { ms: 0, spreadMs: 0 }, pingMs: 0 }
+
+/**
+ * How much too long or too short, in ms, what is left may be once a cost is taken off. Too short by all of it, for one
+ * with a faster processor; too long by as much again: peers are processes of their own, which the kernel has to wake.
+ */
+export const doubtOf = ({ ms, spreadMs }: Cost): number => ms + spreadMs
+
+/** The first ones set up a connection and are compiled while they run. */
+const WARM_UPS = 2
+const RUNS = 6
+/** A tensor of middling size each way: copying is part of what a message costs. */
+const BODY_BYTES = 64 * 1024
+const PAUSE_MS = 10
+const TIMEOUT_MS = 5000
+
+/** Takes about 200 ms, nearly all of it asleep. */
+export async function measureOwnCost(): Promise<OwnCost> {
+  const server = http.createServer((req, res) => void answer(req, res).catch(() => res.destroy()))
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(0, '127.0.0.1', resolve)
+  })
+  const address = server.address()
+  const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}/`
+  try {
+    return { message: costOf(await messages(url)), pingMs: Math.min(...(await pings(url))) }
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+}
+
+async function answer(req: http.IncomingMessage, res: http.ServerResponse): Promise<void> {
+  const { arrival } = await readBody(req, { maxBytes: BODY_BYTES, idleMs: TIMEOUT_MS })
+  const readAt = performance.now()
+  await sleep(PAUSE_MS)
+  // A ping is answered as a ping.
+  const length = Number(req.headers['content-length']) > 1 ? BODY_BYTES : 1
+  const timing = writeServerTiming(performance.now() - readAt, arrival)
+  res.writeHead(200, { 'Content-Length': length, [SERVER_TIMING]: timing }).end(Buffer.alloc(length))
+}
+
+async function messages(url: string): Promise<number[]> {
+  const caller = new Caller()
+  const times: number[] = []
+  try {
+    for (let run = -WARM_UPS; run < RUNS; run += 1) {
+      const body = [new Uint8Array(BODY_BYTES)]
+      const limits = { timeoutMs: TIMEOUT_MS, maxBytes: BODY_BYTES }
+      const got = await caller.send({ method: 'POST', url, headers: {}, body, ...limits })
+      const observation = run < 0 ? undefined : observationOf(got, got.times.wireMs)
+      if (observation) times.push(observation.wireMs - observation.workMs)
+    }
+  } finally {
+    caller.close()
+  }
+  return times
+}
+
+async function pings(url: string): Promise<number[]> {
+  const pinger = new Pinger(new URL(url), TIMEOUT_MS)
+  const times: number[] = []
+  try {
+    for (let run = -WARM_UPS; run < RUNS; run += 1) {
+      const { ms } = await pinger.ping()
+      if (run >= 0) times.push(ms)
+    }
+  } finally {
+    pinger.close()
+  }
+  return times
+}
+
+/** Nothing is taken off where nothing was measured. */
+function costOf(times: readonly number[]): Cost {
+  if (times.length === 0) return { ms: 0, spreadMs: 0 }
+  const ms = Math.min(...times)
+  return { ms, spreadMs: Math.max(...times) - ms }
+}

@@ -1,0 +1,132 @@
+/**
+ * The whole model in one session: its scale and its shares.
+ *
+ * The session begins with ONNX Runtime's profiler on; when the profiler is told to end, the same session goes on
+ * unprofiled. So one session is created, not two, and its shares and its scale are of the same session.
+ */
+import fs from 'node:fs'
+import path from 'node:path'
+import type { InferenceSession } from 'onnxruntime-node'
+import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
+import { sessionOptions } from '../executor/session-options.ts'
+import type { CutModel } from './cut-model.ts'
+import { type NodeTime, readEvents } from './events.ts'
+import { besideModel } from './layer-names.ts'
+import { type OptimisedNode, readOptimisedGraph, savingOptions } from './optimised-graph.ts'
+import { openRange } from './pair.ts'
+import type { Feeds, Runner, RunTime } from './runs.ts'
+import type { Steps } from './steps.ts'
+import { median, undisturbed } from './statistics.ts'
+
+export interface WholeInput {
+  model: CutModel
+  feeds: Feeds
+  options: RuntimeOptions
+  /** An empty folder for what the profiler writes. */
+  folder: string
+  /** Unprofiled runs, and as many profiled ones; undefined = what the model's size allows. */
+  runs: number | undefined
+}
+
+export interface Whole {
+  session: InferenceSession
+  createMs: number
+  /** Unprofiled runs, warm, each after a pause. */
+  samples: RunTime[]
+  /** A run after a pause over a run without one; undefined where that was not worth its time. */
+  coldFactor: number | undefined
+  times: NodeTime[]
+  nodes: OptimisedNode[]
+}
+
+const EVENTS = 'events'
+/** ONNX Runtime's profiler stops recording after a million events; and every run costs about 500 bytes per node. */
+const MAX_EVENTS = 200_000
+/** Time for each kind of run: small models get many runs, large ones the fewest. */
+const WARM_UP_MS = 50
+const PROFILED_MS = 50
+const PLAIN_MS = 60
+const LEAST_RUNS = 2
+const MOST_RUNS = 40
+/** Larger ones do not fit into the caches anyway, and hot runs of them cost too much. */
+const HOT_BELOW_MS = 30
+const HOT_RUNS = 5
+
+export async function measureWhole(input: WholeInput, runner: Runner, steps: Steps): Promise<Whole> {
+  const { model, feeds, options, folder } = input
+  steps.begin('load', 1)
+  const before = performance.now()
+  const session = await openRange(model, 0, model.structure.layers.length, options, {
+    ...savingOptions(folder, besideModel(model.file, sessionOptions(options))),
+    enableProfiling: true,
+    profileFilePrefix: path.join(folder, EVENTS),
+  })
+  const createMs = performance.now() - before
+  const run = (pauseMs?: number) => runner.run(session, feeds, pauseMs)
+  const warm = await warmUp(async () => runner.figure(await run()), steps)
+  const profiled = Math.min(
+    input.runs ?? runsIn(PROFILED_MS, warm.ms),
+    Math.max(LEAST_RUNS, Math.floor(MAX_EVENTS / Math.max(1, model.structure.layers.length))),
+  )
+  await repeat(profiled, 'profile', steps, run)
+  session.endProfiling()
+  const samples = await repeat(input.runs ?? runsIn(PLAIN_MS, warm.ms), 'measure', steps, run)
+  const hot = warm.ms < HOT_BELOW_MS ? await repeat(HOT_RUNS, 'measure', steps, () => run(0)) : []
+  const figures = (runs: readonly RunTime[]) => undisturbed(runs.map((time) => runner.figure(time)))
+  return {
+    session,
+    createMs,
+    samples,
+    coldFactor: hot.length > 0 ? figures(samples) / figures(hot) : undefined,
+    times: readEvents(eventsIn(folder), warm.runs + profiled, warm.runs),
+    nodes: readOptimisedGraph(folder),
+  }
+}
+
+export function runsIn(totalMs: number, runMs: number): number {
+  return Math.min(MOST_RUNS, Math.max(LEAST_RUNS, Math.ceil(totalMs / Math.max(runMs, 0.01))))
+}
+
+async function repeat(
+  runs: number,
+  step: 'profile' | 'measure',
+  steps: Steps,
+  run: () => Promise<RunTime>,
+): Promise<RunTime[]> {
+  steps.begin(step, runs)
+  const times: RunTime[] = []
+  for (let done = 0; done < runs; done++) {
+    times.push(await run())
+    steps.tick()
+  }
+  return times
+}
+
+const WINDOW = 3
+const STABLE = 0.97
+
+/** Until three runs are no faster than the three before, or the time is up; one run of a large model. */
+async function warmUp(run: () => Promise<number>, steps: Steps): Promise<{ runs: number; ms: number }> {
+  steps.begin('warm up', MOST_RUNS)
+  let best = Number.POSITIVE_INFINITY
+  let window: number[] = []
+  let spentMs = 0
+  for (let runs = 1; ; runs++) {
+    const ms = await run()
+    steps.tick()
+    spentMs += ms
+    window.push(ms)
+    if (spentMs >= WARM_UP_MS || runs >= MOST_RUNS) return { runs, ms: median(window) }
+    if (window.length < WINDOW) continue
+    const figure = median(window)
+    if (figure > STABLE * best) return { runs, ms: figure }
+    best = Math.min(best, figure)
+    window = []
+  }
+}
+
+/** It does not tell what it has called the file: the prefix, then the time. */
+function eventsIn(folder: string): string {
+  const written = fs.readdirSync(folder).find((name) => name.startsWith(EVENTS)) ?? EVENTS
+  return fs.readFileSync(path.join(folder, written), 'utf8')
+}

@@ -1,0 +1,188 @@
+/**
+ * Maximum flow in flat arrays: arcs among nodes, and per node what comes in from outside (weight below 0) or may go
+ * out there (weight above 0). Dinic's algorithm with distances to the nearest node that can still let flow out.
+ */
+export class FlowNetwork {
+  #nodes = 0
+  #arcs = 0
+  readonly #from: Int32Array
+  readonly #to: Int32Array
+  readonly #room: Float64Array
+  readonly #supply: Float64Array
+  readonly #demand: Float64Array
+  /** Residual arcs of node v: `first[v]..first[v + 1]`, each with its reverse. */
+  readonly #first: Int32Array
+  readonly #head: Int32Array
+  readonly #reverse: Int32Array
+  readonly #capacity: Float64Array
+  readonly #distance: Int32Array
+  readonly #queue: Int32Array
+  readonly #current: Int32Array
+  readonly #path: Int32Array
+  readonly #reached: Uint8Array
+
+  /** Room for networks of up to so many nodes and arcs. */
+  constructor(nodes: number, mostArcs: number) {
+    this.#from = new Int32Array(mostArcs)
+    this.#to = new Int32Array(mostArcs)
+    this.#room = new Float64Array(mostArcs)
+    this.#supply = new Float64Array(nodes)
+    this.#demand = new Float64Array(nodes)
+    this.#first = new Int32Array(nodes + 1)
+    this.#head = new Int32Array(2 * mostArcs)
+    this.#reverse = new Int32Array(2 * mostArcs)
+    this.#capacity = new Float64Array(2 * mostArcs)
+    this.#distance = new Int32Array(nodes)
+    this.#queue = new Int32Array(nodes)
+    this.#current = new Int32Array(nodes)
+    this.#path = new Int32Array(nodes + 1)
+    this.#reached = new Uint8Array(nodes)
+  }
+
+  /** Begins a new network. */
+  clear(nodes: number): void {
+    this.#nodes = nodes
+    this.#arcs = 0
+  }
+
+  addArc(from: number, to: number, capacity: number): void {
+    this.#from[this.#arcs] = from
+    this.#to[this.#arcs] = to
+    this.#room[this.#arcs] = capacity
+    this.#arcs += 1
+  }
+
+  /** @param weight below 0: so much flow comes in here; above 0: so much may go out. */
+  setWeight(node: number, weight: number): void {
+    this.#supply[node] = Math.max(0, -weight)
+    this.#demand[node] = Math.max(0, weight)
+  }
+
+  /** Sends as much flow as can be. No more arcs may be added afterwards. */
+  saturate(): void {
+    this.#link()
+    while (this.#measure()) this.#block()
+  }
+
+  /** Nodes that what is left still reaches: the smallest source side of a minimum cut. Valid until `clear`. */
+  sourceSide(): Uint8Array {
+    const reached = this.#reached.fill(0, 0, this.#nodes)
+    const queue = this.#queue
+    let end = 0
+    for (let node = 0; node < this.#nodes; node += 1)
+      if (this.#supply[node]! > 0) {
+        reached[node] = 1
+        queue[end] = node
+        end += 1
+      }
+    for (let at = 0; at < end; at += 1) {
+      const node = queue[at]!
+      for (let arc = this.#first[node]!; arc < this.#first[node + 1]!; arc += 1) {
+        const to = this.#head[arc]!
+        if (reached[to] === 1 || this.#capacity[arc]! <= 0) continue
+        reached[to] = 1
+        queue[end] = to
+        end += 1
+      }
+    }
+    return reached
+  }
+
+  #link(): void {
+    const first = this.#first.fill(0, 0, this.#nodes + 1)
+    for (let arc = 0; arc < this.#arcs; arc += 1) {
+      first[this.#from[arc]! + 1]! += 1
+      first[this.#to[arc]! + 1]! += 1
+    }
+    for (let node = 0; node < this.#nodes; node += 1) first[node + 1]! += first[node]!
+    const free = this.#current
+    free.set(first.subarray(0, this.#nodes))
+    for (let arc = 0; arc < this.#arcs; arc += 1) {
+      const forth = free[this.#from[arc]!]!
+      free[this.#from[arc]!] = forth + 1
+      const back = free[this.#to[arc]!]!
+      free[this.#to[arc]!] = back + 1
+      this.#head[forth] = this.#to[arc]!
+      this.#head[back] = this.#from[arc]!
+      this.#reverse[forth] = back
+      this.#reverse[back] = forth
+      this.#capacity[forth] = this.#room[arc]!
+      this.#capacity[back] = 0
+    }
+  }
+
+  /** Distances to the nearest way out over arcs with room. @returns whether any supply has one. */
+  #measure(): boolean {
+    const distance = this.#distance.fill(-1, 0, this.#nodes)
+    const queue = this.#queue
+    let end = 0
+    let reached = false
+    for (let node = 0; node < this.#nodes; node += 1)
+      if (this.#demand[node]! > 0) {
+        distance[node] = 0
+        queue[end] = node
+        end += 1
+      }
+    for (let at = 0; at < end; at += 1) {
+      const node = queue[at]!
+      if (this.#supply[node]! > 0) reached = true
+      for (let arc = this.#first[node]!; arc < this.#first[node + 1]!; arc += 1) {
+        const before = this.#head[arc]!
+        if (distance[before]! >= 0 || this.#capacity[this.#reverse[arc]!]! <= 0) continue
+        distance[before] = distance[node]! + 1
+        queue[end] = before
+        end += 1
+      }
+    }
+    return reached
+  }
+
+  /** A blocking flow along falling distances, each arc given up once. */
+  #block(): void {
+    this.#current.set(this.#first.subarray(0, this.#nodes))
+    for (let node = 0; node < this.#nodes; node += 1)
+      while (this.#supply[node]! > 0 && this.#distance[node]! >= 0 && this.#augment(node));
+  }
+
+  /** Sends flow along one way from the node out. @returns false when there is none (any more). */
+  #augment(start: number): boolean {
+    const path = this.#path
+    let length = 0
+    let node = start
+    while (!(this.#distance[node] === 0 && this.#demand[node]! > 0)) {
+      const arc = this.#advance(node)
+      if (arc >= 0) {
+        path[length] = arc
+        length += 1
+        node = this.#head[arc]!
+        continue
+      }
+      // Nothing leads out from here in this round.
+      this.#distance[node] = -1
+      if (length === 0) return false
+      length -= 1
+      node = this.#head[this.#reverse[path[length]!]!]!
+    }
+    let amount = Math.min(this.#supply[start]!, this.#demand[node]!)
+    for (let at = 0; at < length; at += 1) amount = Math.min(amount, this.#capacity[path[at]!]!)
+    for (let at = 0; at < length; at += 1) {
+      const arc = path[at]!
+      this.#capacity[arc]! -= amount
+      this.#capacity[this.#reverse[arc]!]! += amount
+    }
+    this.#supply[start]! -= amount
+    this.#demand[node]! -= amount
+    return true
+  }
+
+  /** The next arc from the node with room and falling distance; -1 when there is none. */
+  #advance(node: number): number {
+    const end = this.#first[node + 1]!
+    const distance = this.#distance[node]! - 1
+    let arc = this.#current[node]!
+    if (distance < 0) return -1
+    while (arc < end && !(this.#capacity[arc]! > 0 && this.#distance[this.#head[arc]!] === distance)) arc += 1
+    this.#current[node] = arc
+    return arc < end ? arc : -1
+  }
+}

@@ -1,0 +1,50 @@
+/** Values of a query that are lists or figures by name in JSON, and one text in a URL. */
+import { z } from 'zod'
+
+/** In a URL `edge,cloud`. */
+export const nameList = <T extends z.ZodType>(item: T) =>
+  z.preprocess(
+    (value) => (typeof value === 'string' ? value.split(',').filter(Boolean) : value),
+    z.array(item),
+  )
+
+/** Figures by name; in a URL `device:20,edge:5`. */
+export const figures = <K extends z.ZodType<string, string>, V extends z.ZodType>(key: K, value: V) =>
+  z.preprocess(
+    (given, context) =>
+      typeof given === 'string' ? pairsOf(given, (text) => text || undefined, context) : given,
+    z.record(key, value),
+  )
+
+/**
+ * `a:1,b:2` → { a: …, b: … }. A name that is there twice is a fault: which one counts?
+ * @param read what stands for the text after the colon; undefined is refused by every schema of numbers.
+ */
+export function pairsOf(
+  text: string,
+  read: (value: string) => unknown,
+  context: { addIssue: (message: string) => void },
+): Record<string, unknown> {
+  const pairs = text.split(',').filter(Boolean)
+  const entries = pairs.map((pair) => {
+    const [name = '', value = ''] = pair.split(/:(.*)/s, 2)
+    return [name, read(value)] as const
+  })
+  const names = entries.map(([name]) => name)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) context.addIssue(`${twice} is given twice`)
+  return Object.fromEntries(entries)
+}
+
+/** In a URL `true` or `false`. */
+export const yesOrNo = z.preprocess(
+  (given) => (given === 'true' ? true : given === 'false' ? false : given),
+  z.boolean(),
+)
+
+/**
+ * A number; in a URL, its digits. Nothing else is taken for one: an empty text, and null (what JSON makes of NaN), would
+ * be a limit of 0, and true one of 1.
+ */
+export const numeric = (number: z.ZodNumber) =>
+  z.preprocess((given) => (typeof given === 'string' && given.trim() !== '' ? Number(given) : given), number)

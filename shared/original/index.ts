@@ -1,0 +1,80 @@
+/**
+ * The original Scission's data and semantics (UCC 2020): reading its measurements, saying them in our contracts, and
+ * its criteria as a plan query. What its rules are: shared/original/import.ts and criteria.ts.
+ */
+import type { Model, Structure } from '../contracts/model.ts'
+import type { Profile } from '../contracts/profile.ts'
+import type { Link } from '../contracts/resource.ts'
+import { ScissionError } from '../errors.ts'
+import { parseNetworks, parseProfiles, type Connection } from './data.ts'
+import { DEFAULT_INPUT_BYTES, type ImportedResource, linksOf, modelOf, profileOf } from './import.ts'
+import { resourcesOf, structureOf } from './import.ts'
+
+export { type OriginalOptions, parseCriteria, queryOf, type Criteria } from './criteria.ts'
+export type { Block, Connection, System, Tier } from './data.ts'
+export { parseNetworks, parseProfiles } from './data.ts'
+export { readConnections, readSystems } from './directory.ts'
+export type { ImportedResource } from './import.ts'
+export { linksOf, profileOf, resourcesOf, structureOf } from './import.ts'
+export { loadedLine, NO_RESULTS, resultLine } from './lines.ts'
+export { faultyScenarios } from './zero-time.ts'
+
+export interface Imported {
+  models: Model[]
+  structures: Structure[]
+  profiles: Profile[]
+  /** Empty unless a network was given. */
+  links: Link[]
+  resources: ImportedResource[]
+}
+
+export interface ImportOptions {
+  /** The original's connections, by file name, as in its networks.json; needed for links. */
+  networks?: unknown
+  /** Which of them. Default: the only one. */
+  network?: string
+  inputBytes?: number
+  /** ISO time. Default: now. */
+  importedAt?: string
+}
+
+/** True for a document that is the original's `profiles.json`: machines under `systems`. */
+export function isOriginal(json: unknown): boolean {
+  return typeof json === 'object' && json !== null && 'systems' in json
+}
+
+/**
+ * The original's `profiles.json` as records of our contracts: one model, structure per network, one profile per
+ * network and machine. Models have no files: they can be planned with, not deployed.
+ * @throws ScissionError badRequest (not the original's data), notFound (unknown network).
+ */
+export function importOriginal(json: unknown, options: ImportOptions = {}): Imported {
+  const { inputBytes = DEFAULT_INPUT_BYTES, importedAt = new Date().toISOString() } = options
+  const systems = parseProfiles(json)
+  const resources = resourcesOf(systems)
+  const imported: Imported = { models: [], structures: [], profiles: [], links: [], resources }
+  for (const name of new Set(systems.flatMap(({ models }) => [...models.keys()]))) {
+    const measured = systems.flatMap(({ models }, at) => {
+      const blocks = models.get(name)
+      return blocks ? [{ blocks, resource: resources[at]! }] : []
+    })
+    const structure = structureOf(name, measured[0]!.blocks, inputBytes)
+    imported.models.push(modelOf(name, structure, importedAt))
+    imported.structures.push(structure)
+    for (const { blocks, resource } of measured)
+      imported.profiles.push(profileOf(structure, resource, blocks, importedAt))
+  }
+  if (options.networks !== undefined)
+    imported.links = linksOf(connectionsOf(options.networks, options.network), resources, importedAt)
+  return imported
+}
+
+function connectionsOf(networks: unknown, name: string | undefined): Connection[] {
+  const known = parseNetworks(networks)
+  const found = name === undefined && known.size === 1 ? [...known.values()][0] : known.get(name ?? '')
+  if (found) return found
+  const names = [...known.keys()].sort()
+  throw new ScissionError('notFound', `network: name one of ${names.join(', ')}, got: ${name ?? 'none'}`, {
+    known: names,
+  })
+}

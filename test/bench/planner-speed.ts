@@ -1,0 +1,172 @@
+/** How fast the pure optimiser answers: chain view, graph view, maps. Medians of one process on one core. */
+import { optimise } from '../../services/planner/optimiser/index.ts'
+import { type GraphQuery, optimiseGraph } from '../../services/planner/optimiser/graph-view.ts'
+import { sweep } from '../../services/planner/optimiser/sweep.ts'
+import { listZoo } from '../../shared/zoo/index.ts'
+import { type Figure, figure, quantile } from './bench.ts'
+import {
+  chainStructure,
+  type Direct,
+  graphStructure,
+  problemOf,
+  randomFrom,
+  SPEEDS,
+  zooStructure,
+} from './planner-cases.ts'
+
+export interface Part {
+  figures: Figure[]
+  raw: unknown
+}
+
+const CHAIN_QUERY = {
+  objective: 'latency',
+  top: 5,
+  cuts: 'clean',
+  firstLayersOnDevice: 2,
+  maxTierMs: { edge: 0.6 * SPEEDS.edge },
+  maxUploadBytes: { device: 700_000 },
+  maxStages: 3,
+} as const
+
+const GRAPH_QUERY: GraphQuery = { objective: 'latency', top: 1, cuts: 'any' }
+
+/** ms of each run, the first ones (compilation, caches) dropped. */
+function timed(runs: number, work: () => unknown): number[] {
+  const samples: number[] = []
+  for (let run = 0; run < runs + Math.ceil(runs / 4); run += 1) {
+    const begin = performance.now()
+    work()
+    samples.push(performance.now() - begin)
+  }
+  return samples.slice(-runs)
+}
+
+export function measureSpeed(say: (text: string) => void): Part {
+  const parts = [
+    chainSpeed(say, 100, 200, 2),
+    chainSpeed(say, 1000, 30, 60),
+    graphSpeed(say, 'quick'),
+    graphSpeed(say, 'slow'),
+    zooSpeed(say, 'quick'),
+    zooSpeed(say, 'slow'),
+    sweepSpeed(say),
+  ]
+  return { figures: parts.flatMap((part) => part.figures), raw: parts.map((part) => part.raw) }
+}
+
+function chainSpeed(say: (text: string) => void, layers: number, runs: number, floorMs: number): Part {
+  say(`chain of ${layers} layers`)
+  const random = randomFrom(layers)
+  const plain = problemOf(chainStructure(layers, random), 5, 5, random)
+  const anew = timed(runs, () => optimise({ ...plain }, CHAIN_QUERY))
+  const again = timed(runs, () => optimise(plain, CHAIN_QUERY))
+  const name = `chain, N=${layers}, 5 resources per tier, top 5, four constraints`
+  return {
+    figures: [
+      figure(name, quantile(again, 0.5), 'ms', 'lower', floorMs, {
+        name: 'problem not seen before',
+        value: quantile(anew, 0.5),
+      }),
+    ],
+    raw: { name, again, anew },
+  }
+}
+
+const LINKS = { quick: 'direct link quickest', slow: 'by way of an edge quicker' }
+
+function graphSpeed(say: (text: string) => void, direct: Direct): Part {
+  say(`graph of 1,000 layers, ${LINKS[direct]}`)
+  const random = randomFrom(7)
+  const structure = graphStructure(1000, random)
+  const problem = problemOf(structure, 1, 1, random, direct)
+  const samples = timed(200, () => optimiseGraph(problem, GRAPH_QUERY))
+  const first = timed(10, () => optimiseGraph({ ...problem, structure: { ...structure } }, GRAPH_QUERY))
+  const name = `graph of 1,000 layers, 3 tiers, one resource each, ${LINKS[direct]}`
+  return {
+    figures: [
+      figure(name, quantile(samples, 0.5), 'ms', 'lower', 2, {
+        name: 'structure not seen before',
+        value: quantile(first, 0.5),
+      }),
+    ],
+    raw: { name, samples, first },
+  }
+}
+
+/** A device and 25 pairs of an edge and a cloud: 36 ways. */
+function zooSpeed(say: (text: string) => void, direct: Direct): Part {
+  const networks = listZoo().map(({ name }) => {
+    say(`${name} on the graph, ${LINKS[direct]}`)
+    const structure = zooStructure(name)
+    const problem = problemOf(structure, 5, 5, randomFrom(9), direct)
+    const samples = timed(9, () => optimiseGraph(problem, GRAPH_QUERY))
+    const { plans, gap } = optimiseGraph(problem, GRAPH_QUERY)
+    return { name, layers: structure.layers.length, ms: quantile(samples, 0.5), samples, gap, best: plans[0] }
+  })
+  const slowest = networks.reduce((most, one) => (one.ms > most.ms ? one : most))
+  const largest = networks.reduce((most, one) => (one.layers > most.layers ? one : most))
+  return {
+    figures: [
+      figure(
+        `graph of the largest network (${largest.name}, ${largest.layers} layers), 25 pairs, ${LINKS[direct]}`,
+        largest.ms,
+        'ms',
+        'lower',
+        40,
+      ),
+      figure(
+        `graph of the slowest network (${slowest.name}), 25 pairs, ${LINKS[direct]}`,
+        slowest.ms,
+        'ms',
+        'lower',
+        null,
+      ),
+      figure(
+        `graph of the 18 networks, 25 pairs, median network, ${LINKS[direct]}`,
+        quantile(
+          networks.map(({ ms }) => ms),
+          0.5,
+        ),
+        'ms',
+        'lower',
+        null,
+      ),
+      figure(
+        `largest gap of them, ${LINKS[direct]}`,
+        Math.max(...networks.map(({ gap }) => gap)),
+        'share',
+        'lower',
+        0,
+      ),
+    ],
+    raw: networks,
+  }
+}
+
+function sweepSpeed(say: (text: string) => void): Part {
+  say('map of 10,000 cells')
+  const random = randomFrom(3)
+  const problem = problemOf(chainStructure(100, random), 1, 1, random)
+  const steps = (count: number, from: number, to: number) =>
+    Array.from({ length: count }, (_, at) => from * (to / from) ** (at / (count - 1)))
+  const axes: Parameters<typeof sweep>[2] = [
+    { vary: 'bandwidthMbps', values: steps(100, 0.5, 500) },
+    { vary: 'rttMs', values: steps(100, 1, 300) },
+  ]
+  const run = () => sweep(problem, { objective: 'latency', top: 1, cuts: 'clean' }, axes)
+  const samples = timed(5, run)
+  const { plans, solved } = run()
+  return {
+    figures: [
+      figure(
+        `map of 100 bandwidths x 100 round trips, chain of 100 layers (${plans.length} regimes, ${solved} solved)`,
+        10_000 / (quantile(samples, 0.5) / 1000),
+        'cells/s',
+        'higher',
+        10_000,
+      ),
+    ],
+    raw: { samples, plans: plans.length, solved },
+  }
+}

@@ -1,0 +1,125 @@
+/** The figures of the profile benchmark, from what was measured. Pure. */
+import type { Measurement } from '../../services/inference/profiler/profile.ts'
+import { type Figure, figure, quantile } from './bench.ts'
+import type { TimedBlocks } from './profile-blocks.ts'
+import { type Drift, median, type Scored, sum } from './profile-score.ts'
+
+export type Summary = Pick<
+  Measurement,
+  'cost' | 'load' | 'interval' | 'predictionError' | 'regime' | 'method'
+> & { wholeMs: number }
+
+export interface Phase {
+  /** In the order in which they were taken. */
+  profiles: Summary[]
+  /** What foreign processes kept busy, cores, in each round. */
+  foreignCores: number[]
+  drift: Drift
+  cuts: Scored[]
+}
+
+export interface ModelResult {
+  name: string
+  zoo: boolean
+  wholeMs: number
+  blocks: TimedBlocks
+  quiet: Phase
+  busy: Phase | undefined
+}
+
+const PERCENT = 100
+/** From here on a profile may cost at most 40 runs. */
+const LARGE_MS = 10
+
+/**
+ * The errors that count are of profiles against the rounds next to them (profile-rounds.ts): the method's, and what the machine drifts within seconds.
+ * Those of a single profile against all rounds stand beside them: what a user sees on a machine that drifts like this.
+ */
+export function figuresOf(results: readonly ModelResult[]): Figure[] {
+  const quiet = results.flatMap((result) => result.quiet.cuts)
+  const busy = results.flatMap((result) => result.busy?.cuts ?? [])
+  const drifts = results.map((result) => result.quiet.drift)
+  return [
+    figure('models', results.length, 'models', 'higher', null),
+    figure('cuts', quiet.length, 'cuts', 'higher', null),
+    ...quietErrors(quiet),
+    figure(
+      'drift of the machine over a model, median',
+      PERCENT * median(drifts.map(({ range }) => range)),
+      '%',
+      'lower',
+      null,
+    ),
+    figure('drift, largest', PERCENT * Math.max(...drifts.map(({ range }) => range)), '%', 'lower', null),
+    ...coverage('interval holds the value next to it', quiet),
+    ...(busy.length > 0 ? busyErrors(busy) : []),
+    ...costs(results),
+  ]
+}
+
+function quietErrors(cuts: readonly Scored[]): Figure[] {
+  const errors = percents(cuts.map(({ error }) => error))
+  const naive = percents(cuts.map((cut) => Math.abs(cut.naive.error)))
+  const blocks = percents(cuts.map(({ blocksError = 0 }) => blocksError))
+  const stages = percents(cuts.map(({ stagesError }) => stagesError))
+  const splits = percents(cuts.map(({ splitBias }) => Math.abs(splitBias)))
+  const against = (q: number) => ({ name: 'block by block', value: quantile(blocks, q) })
+  const ratio = quantile(blocks, 0.5) / Math.max(quantile(naive, 0.5), 0.01)
+  return [
+    figure('error, median', quantile(errors, 0.5), '%', 'lower', 3),
+    figure('error, 95th percentile', quantile(errors, 0.95), '%', 'lower', 8),
+    figure('error, largest', Math.max(...errors), '%', 'lower', 15),
+    figure('error of the stages alone, median', quantile(stages, 0.5), '%', 'lower', null),
+    figure('error of split over whole, CPU time, median', quantile(splits, 0.5), '%', 'lower', null),
+    figure(
+      'single profile, all rounds: error, median',
+      quantile(naive, 0.5),
+      '%',
+      'lower',
+      null,
+      against(0.5),
+    ),
+    figure('single profile: 95th percentile', quantile(naive, 0.95), '%', 'lower', null, against(0.95)),
+    figure('single profile: largest', Math.max(...naive), '%', 'lower', null, against(1)),
+    figure('single profile: less error than block by block', ratio, 'x', 'higher', 3),
+  ]
+}
+
+function busyErrors(cuts: readonly Scored[]): Figure[] {
+  const errors = percents(cuts.map(({ error }) => error))
+  return [
+    figure('one core busy: error, median', quantile(errors, 0.5), '%', 'lower', 6),
+    figure('one core busy: error, 95th percentile', quantile(errors, 0.95), '%', 'lower', null),
+    ...coverage('one core busy: interval holds', cuts),
+  ]
+}
+
+function costs(results: readonly ModelResult[]): Figure[] {
+  const zoo = results.filter((result) => result.zoo)
+  const runs = results.flatMap(({ wholeMs, quiet: { profiles } }) =>
+    wholeMs >= LARGE_MS ? profiles.map(({ cost }) => cost?.inferences ?? 0) : [],
+  )
+  const blocks = sum(zoo.map((result) => result.blocks.tookMs)) / 1000
+  // Of each model the median: a profile's time, not that of all that were taken to compare.
+  const own = zoo.map(({ quiet }) => median(quiet.profiles.map(({ cost }) => cost?.totalMs ?? 0)))
+  return [
+    ...(runs.length > 0
+      ? [figure('cost of models ≥ 10 ms, largest', Math.max(...runs), 'runs', 'lower', 40)]
+      : []),
+    figure('profiles of the zoo together', sum(own) / 1000, 's', 'lower', blocks, {
+      name: 'block by block',
+      value: blocks,
+    }),
+  ]
+}
+
+const percents = (fractions: readonly number[]) => fractions.map((fraction) => PERCENT * fraction)
+
+/** Over all cuts and all profiles. */
+function coverage(name: string, cuts: readonly Scored[]): Figure[] {
+  const share = (PERCENT * sum(cuts.map(({ held }) => held))) / Math.max(1, cuts.length)
+  return [
+    figure(`${name}, at least`, share, '%', 'higher', 90),
+    figure(`${name}, at most`, share, '%', 'lower', 99),
+  ]
+}

@@ -1,0 +1,116 @@
+/**
+ * Rounds of requests with profiles between them. In a round every cut is asked in turn, with its dummy beside it, and
+ * the whole model on one service as the reference: how fast the machine is just now.
+ *
+ * A profile takes a second or two and so sees one state of a shared machine, where rounds over minutes see many. So
+ * several are taken, each by the same profiler with the same budget, and each is held against the rounds just before
+ * and just after it. Where a machine's speed changes within seconds that is not near enough; so each cut is also held
+ * against the reference beside it: how much longer the split model takes than the whole one, whatever the speed.
+ */
+import type { Measurement } from '../../services/inference/profiler/profile.ts'
+import { watchForeign } from './profile-foreign.ts'
+import type { Deployed, Sample } from './profile-serve.ts'
+
+export interface DeployedPair {
+  k: number
+  bytes: number
+  real: Deployed
+  dummy: Deployed
+}
+
+export interface Targets {
+  pairs: DeployedPair[]
+  /** The whole model on one service. */
+  reference: Deployed
+}
+
+/** The samples of one cut. */
+export interface CutSamples {
+  k: number
+  bytes: number
+  /** The split model, and the dummy that crosses the same bytes. */
+  model: Sample[]
+  hop: Sample[]
+  /** The whole model on one service, asked right after. */
+  reference: Sample[]
+}
+
+export interface Round {
+  cuts: CutSamples[]
+  /** How busy foreign processes kept the machine, at its worst. */
+  foreignCores: number
+}
+
+export interface Interleaved {
+  rounds: Round[]
+  /** In order; the profile at place p was taken between round p and round p + 1. */
+  profiles: Measurement[]
+}
+
+/** Profiles of a model, one between each two rounds. */
+const PROFILES = 5
+/** Cores kept busy by processes that are not ours: above this, what was timed is timed again, so many times at most. */
+const FOREIGN_CORES = 0.15
+const MOST_REPEATS = 1
+/** Requests in one visit of a cut: the first after another deployment's is slower, and not counted. */
+const VISIT_MS = 150
+const LEAST_PER_VISIT = 3
+const MOST_PER_VISIT = 12
+/** Of models that take long, where the noise of a single request is small. */
+const FEW_FROM_MS = 150
+const FEW_PER_VISIT = 2
+
+/** One more round than profiles, and one before that loads and warms up, which is not counted. */
+export async function interleave(
+  { pairs, reference }: Targets,
+  wholeMs: number,
+  profile: () => Promise<Measurement>,
+): Promise<Interleaved> {
+  const visits =
+    wholeMs >= FEW_FROM_MS
+      ? FEW_PER_VISIT
+      : Math.min(MOST_PER_VISIT, Math.max(LEAST_PER_VISIT, Math.round(VISIT_MS / wholeMs)))
+  const round = () => oneRound(pairs, reference, visits)
+  await round()
+  const rounds = [await round()]
+  const profiles: Measurement[] = []
+  for (let taken = 0; taken < PROFILES; taken++) {
+    profiles.push((await undisturbed(profile)).value)
+    rounds.push(await round())
+  }
+  return { rounds, profiles }
+}
+
+async function oneRound(pairs: readonly DeployedPair[], reference: Deployed, visits: number): Promise<Round> {
+  const ask = async (deployed: Deployed) => {
+    const seen = []
+    for (let asked = 0; asked < visits; asked++) seen.push(await deployed.ask())
+    return seen.slice(1)
+  }
+  const cuts: CutSamples[] = []
+  const foreign: number[] = []
+  for (const { k, bytes, real, dummy } of pairs) {
+    const one = await undisturbed(async () => ({
+      model: await ask(real),
+      reference: await ask(reference),
+      hop: await ask(dummy),
+    }))
+    cuts.push({ k, bytes, ...one.value })
+    foreign.push(one.foreign)
+  }
+  return { cuts, foreignCores: Math.max(...foreign) }
+}
+
+/** Does it again while foreign processes keep the machine busy, and keeps the least disturbed. */
+export async function undisturbed<T>(work: () => Promise<T>): Promise<{ value: T; foreign: number }> {
+  let best: { value: T; foreign: number } | undefined
+  for (let attempt = 0; attempt <= MOST_REPEATS; attempt++) {
+    const foreignSince = watchForeign()
+    const value = await work()
+    const foreign = foreignSince()
+    if (best === undefined || foreign < best.foreign) best = { value, foreign }
+    if (best.foreign <= FOREIGN_CORES) break
+  }
+  if (best === undefined) throw new Error('nothing was attempted')
+  return best
+}

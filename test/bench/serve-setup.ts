@@ -1,0 +1,180 @@
+/**
+ * A system for the serving benchmarks: three resources on this machine, no emulation, nothing between them, and links
+ * that are measured once and then left alone.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { type ManagedProcess, startProcess } from '../../infra/processes/process.ts'
+import { startSystem, type System } from '../../infra/system.ts'
+import { Caller } from '../../services/inference/http/call.ts'
+import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
+import { Deployment } from '../../shared/contracts/plan.ts'
+import type { Structure } from '../../shared/contracts/model.ts'
+import { createLog } from '../../shared/log.ts'
+import { messageHeaders } from '../../shared/oip/message.ts'
+import { writeInferRequest } from '../../shared/oip/request.ts'
+import { type InferResponse, parseInferResponse } from '../../shared/oip/response.ts'
+import { makeInputs } from '../../shared/onnx/index.ts'
+import { producerConnection } from '../../shared/redis/queue-options.ts'
+import { openState, type State } from '../../shared/state.ts'
+import type { Tensor } from '../../shared/tensor.ts'
+
+const SERVICE = new URL('../../services/inference/main.ts', import.meta.url)
+const SETTINGS = { SCISSION_PORT: '0', SCISSION_THREADS: '1', SCISSION_LINK_INTERVAL_MS: '86400000' }
+const placeOf = (name: string) => ({ SCISSION_RESOURCE: name, SCISSION_TIER: name })
+const common = ({ redis, benchmarkUrl }: System, dataDir: string) => ({
+  REDIS_URL: redis.url,
+  SCISSION_DATA: dataDir,
+  SCISSION_TIERS: TIERS.join(),
+  SCISSION_BENCHMARK_URL: benchmarkUrl,
+  SCISSION_LOG_LEVEL: 'error',
+})
+
+export type Hop = [resource: string, from: number, to: number]
+
+export const TIERS = ['device', 'edge', 'cloud']
+
+export interface ServeModel {
+  id: string
+  file: string
+  structure: Structure
+  inputs: Tensor[]
+}
+
+export interface ServeSystem {
+  folder: string
+  system: System
+  state: State
+  caller: Caller
+  urlOf: (resource: string) => string
+  pidOf: (resource: string) => number
+  /** Starts a resource, or starts it again. */
+  start: (resource: string) => Promise<void>
+  kill: (resource: string) => Promise<void>
+  upload: (name: string, write: (file: string) => Promise<unknown>) => Promise<ServeModel>
+  deploy: (id: string, model: ServeModel, hops: Hop[], fallback?: 'native' | 'none') => Promise<void>
+  infer: (resource: string, model: string, inputs: readonly Tensor[]) => Promise<InferResponse>
+  close: () => Promise<void>
+}
+
+export async function startServeSystem(tiers: readonly string[] = TIERS): Promise<ServeSystem> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-bench-'))
+  const testbed = path.join(folder, 'testbed.json')
+  // A testbed joins its resources by emulated links: so it has one, which is not used, and the others start beside it.
+  const resources = [{ name: 'spare', tier: 'device', slowdown: 1 }]
+  writeFileSync(testbed, JSON.stringify({ tiers: TIERS, resources, links: [] }))
+  const log = createLog('bench', 'error')
+  const dataDir = path.join(folder, 'data')
+  const system = await startSystem({ testbed, network: undefined, portBase: 0, dataDir, log })
+  const state = openState(producerConnection(system.redis.url, log))
+  const benchmark = createBenchmarkClient(system.benchmarkUrl)
+  const caller = new Caller()
+  const running = new Map<string, ManagedProcess>()
+  const start = async (name: string) => {
+    const env = { ...SETTINGS, ...placeOf(name), ...common(system, dataDir) }
+    running.set(name, await startProcess({ name, entry: SERVICE, env, log }))
+  }
+  for (const tier of tiers) await start(tier)
+  const urlOf = (name: string) => running.get(name)?.url ?? ''
+  return {
+    folder,
+    system,
+    state,
+    caller,
+    urlOf,
+    start,
+    async kill(name) {
+      const process_ = running.get(name)
+      process.kill(process_?.pid ?? 0, 'SIGKILL')
+      await process_?.exited
+    },
+    pidOf: (name) => running.get(name)?.pid ?? 0,
+    async upload(name, write) {
+      const file = path.join(folder, `${name}.onnx`)
+      await write(file)
+      const { id } = await benchmark.uploadModel(file, name)
+      const structure = await benchmark.structure(id)
+      return { id, file, structure, inputs: makeInputs(structure.inputs, 1) }
+    },
+    deploy: (id, model, hops, fallback = 'none') => deploy(state, urlOf, id, model, hops, fallback),
+    infer: (resource, model, inputs) => infer(caller, `${urlOf(resource)}/v2/models/${model}/infer`, inputs),
+    async close() {
+      caller.close()
+      state.redis.disconnect()
+      await Promise.all([...running.values()].map((one) => one.stop()))
+      await system.close()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** As the planner does it, without asking for profiles first. */
+async function deploy(
+  state: State,
+  urlOf: (resource: string) => string,
+  id: string,
+  { id: model, structure }: ServeModel,
+  hops: Hop[],
+  fallback: 'native' | 'none',
+): Promise<void> {
+  const entry = hops[0]?.[0] ?? ''
+  const deployment = Deployment.parse({
+    id,
+    planId: `bench-${id}`,
+    model,
+    shapesKey: structure.shapesKey,
+    entry: { resource: entry, url: urlOf(entry) },
+    hops: hops.map(([resource, from, to]) => ({ resource, from, to })),
+    fallback,
+    predictedMs: 1,
+    emulated: false,
+    state: 'ready',
+    createdAt: new Date().toISOString(),
+  })
+  await state.deployments.put(id, deployment)
+  for (const [resource] of hops) {
+    const answer = await fetch(`${urlOf(resource)}/v1/deployments/${id}`, {
+      method: 'PUT',
+      body: JSON.stringify(deployment),
+    })
+    if (!answer.ok) throw new Error(`${resource} did not take deployment ${id}: ${await answer.text()}`)
+  }
+}
+
+export async function infer(
+  caller: Caller,
+  url: string,
+  inputs: readonly Tensor[],
+  parameters: Record<string, string | number | boolean> = {},
+): Promise<InferResponse> {
+  const message = writeInferRequest({ inputs, parameters: { binary_data_output: true, ...parameters } })
+  const answer = await caller.send({
+    method: 'POST',
+    url,
+    headers: messageHeaders(message),
+    body: [message.json, ...message.binary],
+    timeoutMs: 60_000,
+    maxBytes: 1e9,
+  })
+  if (answer.status !== 200)
+    throw new Error(`${url}: ${answer.status} ${Buffer.from(answer.json).toString()}`)
+  return parseInferResponse(answer.json, answer.tensors)
+}
+
+/** The single-tensor clean cut at which a share of the multiply-accumulates lies nearest to `share`. */
+export function cutAt(structure: Structure, share: number): number {
+  const macs = structure.layers.map((layer) => layer.macs ?? 0)
+  const total = macs.reduce((sum, one) => sum + one, 0)
+  let best = 0
+  let distance = Infinity
+  let before = 0
+  for (const boundary of structure.boundaries) {
+    if (boundary.single && boundary.clean && boundary.k > 0 && boundary.k < macs.length) {
+      const gap = Math.abs(before / total - share)
+      if (gap < distance) [best, distance] = [boundary.k, gap]
+    }
+    before += macs[boundary.k] ?? 0
+  }
+  return best
+}

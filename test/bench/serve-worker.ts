@@ -1,0 +1,67 @@
+/**
+ * The other processes of `serve`: `bare` runs a model in a loop and nothing else; `clients` keeps requests under way.
+ * argv: one JSON of Task. Told `go`, they work for `ms` and say what they got done and how much CPU it took.
+ */
+import { readFileSync } from 'node:fs'
+import { dieWithParent, reportReady } from '../../infra/processes/die-with-parent.ts'
+import { createSession } from '../../services/inference/executor/session-options.ts'
+import { Caller } from '../../services/inference/http/call.ts'
+import { toOrt } from '../../shared/ort-tensor.ts'
+import type { Tensor } from '../../shared/tensor.ts'
+import { infer } from './serve-setup.ts'
+
+export type Task =
+  | { kind: 'bare'; file: string; input: SavedTensor }
+  | { kind: 'clients'; url: string; input: SavedTensor; clients: number }
+
+/** A tensor whose bytes are in a file. */
+export type SavedTensor = Omit<Tensor, 'bytes'> & { path: string }
+
+export interface Work {
+  done: number
+  tookMs: number
+  /** Of this process. */
+  cpuMs: number
+}
+
+const load = ({ path, ...tensor }: SavedTensor): Tensor => ({
+  ...tensor,
+  bytes: new Uint8Array(new Uint8Array(readFileSync(path))),
+})
+
+dieWithParent()
+const task = JSON.parse(process.argv[2] ?? '') as Task
+const step = task.kind === 'bare' ? await bare(task) : clients(task)
+process.on('message', ({ ms }: { ms: number }) => {
+  void work(ms).then((result) => process.send?.(result))
+})
+reportReady('none')
+
+async function bare({ file, input }: Extract<Task, { kind: 'bare' }>) {
+  const session = await createSession(file, { threads: 1, optimisation: 'all' })
+  const feeds = { [input.name]: toOrt(load(input)) }
+  await session.run(feeds)
+  return { width: 1, once: () => session.run(feeds) }
+}
+
+function clients({ url, input, clients: width }: Extract<Task, { kind: 'clients' }>) {
+  const caller = new Caller()
+  const inputs = [load(input)]
+  return { width, once: () => infer(caller, url, inputs) }
+}
+
+async function work(ms: number): Promise<Work> {
+  const cpu = process.cpuUsage()
+  const started = performance.now()
+  let done = 0
+  const loop = async () => {
+    while (performance.now() - started < ms) {
+      await step.once()
+      done += 1
+    }
+  }
+  await Promise.all(Array.from({ length: step.width }, loop))
+  const tookMs = performance.now() - started
+  const { user, system } = process.cpuUsage(cpu)
+  return { done, tookMs, cpuMs: (user + system) / 1000 }
+}

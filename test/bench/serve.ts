@@ -1,0 +1,295 @@
+/**
+ * What serving costs beyond computing: a request against the bare `session.run`, throughput against bare runs, a hop,
+ * three stages against one model, and how long a lost edge is felt. All on one machine, links unlimited.
+ */
+import { writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { type ManagedProcess, startProcess } from '../../infra/processes/process.ts'
+import { createSession } from '../../services/inference/executor/session-options.ts'
+import { createLog } from '../../shared/log.ts'
+import { toOrt } from '../../shared/ort-tensor.ts'
+import { buildZooModel } from '../../shared/zoo/index.ts'
+import { type Benchmark, figure, quantile, type Result } from './bench.ts'
+import { HOP_TENSOR_BYTES, writeHopModel } from './hop-model.ts'
+import { cutAt, type ServeModel, type ServeSystem, startServeSystem, TIERS } from './serve-setup.ts'
+import type { SavedTensor, Task, Work } from './serve-worker.ts'
+
+export const serve: Benchmark = { name: 'serve', title: 'The tensor path: what serving costs', run }
+
+type Part = (system: ServeSystem) => Promise<Result>
+
+/** `SERVE_PARTS=overhead,hop` runs some of them. */
+const PARTS: Record<string, Part> = { hop, throughput, overhead, stages }
+
+async function run(say: (text: string) => void): Promise<Result> {
+  const wanted = process.env['SERVE_PARTS']?.split(',') ?? Object.keys(PARTS)
+  const system = await startServeSystem()
+  const results: [string, Result][] = []
+  try {
+    for (const name of wanted) {
+      say(name)
+      const part = PARTS[name]
+      if (part) results.push([name, await part(system)])
+    }
+  } finally {
+    await system.close()
+  }
+  return {
+    figures: results.flatMap(([, result]) => result.figures),
+    raw: Object.fromEntries(results.map(([name, { raw }]) => [name, raw])),
+  }
+}
+
+const median = (samples: readonly number[]) => quantile(samples, 0.5)
+
+const OVERHEAD_ROUNDS = 80
+const OVERHEAD_FLOOR_MS = 1
+
+/** One request at a time, by turns with the bare run in this process: both have paused for the other's turn. */
+async function overhead(serving: ServeSystem): Promise<Result> {
+  await warmUp(serving, ['device'])
+  const model = await serving.upload('resnet50', (file) => buildZooModel('resnet50', file))
+  const session = await createSession(model.file, { threads: 1, optimisation: 'all' })
+  const feeds = Object.fromEntries(model.inputs.map((input) => [input.name, toOrt(input)]))
+  const bareMs: number[] = []
+  const servedMs: number[] = []
+  const computeMs: number[] = []
+  for (let round = -3; round < OVERHEAD_ROUNDS; round += 1) {
+    const start = performance.now()
+    await session.run(feeds)
+    const middle = performance.now()
+    const { parameters } = await serving.infer('device', model.id, model.inputs)
+    const end = performance.now()
+    if (round < 0) continue
+    bareMs.push(middle - start)
+    servedMs.push(end - middle)
+    computeMs.push(Number(parameters['scission_hop0_computeMs']))
+  }
+  await session.release()
+  const around = servedMs.map((ms, index) => ms - (computeMs[index] ?? 0))
+  const gaps = servedMs.map((ms, index) => ms - (bareMs[index] ?? 0))
+  const baseline = { name: 'bare session.run', value: median(bareMs) }
+  return {
+    figures: [
+      figure('ResNet50, request beyond the bare run', median(gaps), 'ms', 'lower', OVERHEAD_FLOOR_MS),
+      figure('ResNet50, request', median(servedMs), 'ms', 'lower', null, baseline),
+      figure('ResNet50, request beyond its own session.run', median(around), 'ms', 'lower', null),
+    ],
+    raw: { bareMs, servedMs, computeMs },
+  }
+}
+
+/** Short and many: the speed of a shared machine changes by a third within seconds, so neighbours are compared. */
+const THROUGHPUT_ROUNDS = 30
+const THROUGHPUT_MS = 400
+const CLIENTS = 4
+const THROUGHPUT_FLOOR = 0.95
+
+/** Requests until V8 has compiled what one runs through: a service that has just started is another matter. */
+const WARM_UP = 2000
+
+/** Takes each service through its whole path, with a model that costs next to nothing. */
+async function warmUp(serving: ServeSystem, resources: readonly string[]): Promise<void> {
+  const model = await serving.upload('hop', writeHopModel)
+  for (const resource of resources)
+    for (let round = 0; round < WARM_UP; round += 1) await serving.infer(resource, model.id, model.inputs)
+}
+
+/**
+ * Four clients in another process against a process that does nothing but run the model on one thread, by turns. The
+ * second core, idle during the bare runs, carries client and HTTP meanwhile; that is not made up for.
+ */
+async function throughput(serving: ServeSystem): Promise<Result> {
+  const model = await serving.upload('mobilenetv2', (file) => buildZooModel('mobilenetv2', file))
+  await serving.infer('device', model.id, model.inputs)
+  const input = save(serving, model)
+  const url = `${serving.urlOf('device')}/v2/models/${model.id}/infer`
+  const [bare, clients] = await Promise.all([
+    startWorker({ kind: 'bare', file: model.file, input }),
+    startWorker({ kind: 'clients', url, input, clients: CLIENTS }),
+  ])
+  const rounds: { bare: Work; served: Work }[] = []
+  try {
+    await go(clients, 3000)
+    for (let round = 0; round < THROUGHPUT_ROUNDS; round += 1) {
+      rounds.push({ bare: await go(bare, THROUGHPUT_MS), served: await go(clients, THROUGHPUT_MS) })
+    }
+  } finally {
+    await Promise.all([bare.stop(), clients.stop()])
+  }
+  const rate = ({ done, tookMs }: Work) => (done / tookMs) * 1000
+  const bareRate = median(rounds.map((round) => rate(round.bare)))
+  const servedRate = median(rounds.map((round) => rate(round.served)))
+  const baseline = { name: 'bare runs', value: bareRate }
+  return {
+    figures: [
+      figure(
+        'MobileNetV2, 4 clients: share of the bare rate',
+        median(rounds.map((round) => rate(round.served) / rate(round.bare))),
+        '',
+        'higher',
+        THROUGHPUT_FLOOR,
+      ),
+      figure('MobileNetV2, 4 clients', servedRate, '1/s', 'higher', null, baseline),
+    ],
+    raw: rounds,
+  }
+}
+
+const HOP_ROUNDS = 400
+const HOP_FLOOR_MS = 1.2
+
+/** From handing the tensor to the next hop until its answer is here, without what was computed there. */
+async function hop(serving: ServeSystem): Promise<Result> {
+  const model = await serving.upload('hop', writeHopModel)
+  await serving.deploy('hop', model, [
+    ['device', 0, 1],
+    ['edge', 1, model.structure.layers.length],
+  ])
+  const plain = await startProcess({
+    name: 'plain',
+    entry: new URL('./plain-server.ts', import.meta.url),
+    log: createLog('bench', 'error'),
+  })
+  const overheadMs: number[] = []
+  const plainMs: number[] = []
+  const tensor = new Uint8Array(HOP_TENSOR_BYTES)
+  for (let round = -WARM_UP; round < HOP_ROUNDS; round += 1) {
+    const { parameters } = await serving.infer('device', 'hop', model.inputs)
+    const next = Number(parameters['scission_hop0_nextMs'])
+    const start = performance.now()
+    await serving.caller.send({
+      method: 'POST',
+      url: plain.url,
+      headers: {},
+      body: [tensor],
+      timeoutMs: 10_000,
+      maxBytes: 1000,
+    })
+    if (round < 0) continue
+    plainMs.push(performance.now() - start)
+    overheadMs.push(next - Number(parameters['scission_hop1_computeMs']))
+  }
+  await plain.stop()
+  const baseline = { name: 'the same bytes to a bare node:http server', value: median(plainMs) }
+  const name = `one hop with ${HOP_TENSOR_BYTES / 1e6} MB, beyond computing`
+  return {
+    figures: [
+      figure(`${name}, median`, median(overheadMs), 'ms', 'lower', HOP_FLOOR_MS, baseline),
+      figure(`${name}, 95th percentile`, quantile(overheadMs, 0.95), 'ms', 'lower', null),
+    ],
+    raw: { overheadMs, plainMs },
+  }
+}
+
+const STAGE_ROUNDS = 50
+const PIPELINE_MS = 8000
+const PIPELINE_CLIENTS = 6
+const SEQUENTIAL_FLOOR = 1.1
+const PIPELINED_FLOOR = 0.95
+/** With two cores, three equal stages could not run at once: the first has more than half of the work. */
+const SHARES = [0.6, 0.8]
+
+async function stages(serving: ServeSystem): Promise<Result> {
+  await warmUp(serving, TIERS)
+  const model = await serving.upload('resnet50', (file) => buildZooModel('resnet50', file))
+  const [a, b] = SHARES.map((share) => cutAt(model.structure, share))
+  if (a === undefined || b === undefined) throw new Error('no cuts')
+  const count = model.structure.layers.length
+  await serving.deploy('three', model, [
+    ['device', 0, a],
+    ['edge', a, b],
+    ['cloud', b, count],
+  ])
+  const wholeMs: number[] = []
+  const splitMs: number[] = []
+  const stageMs: number[][] = [[], [], []]
+  for (let round = -3; round < STAGE_ROUNDS; round += 1) {
+    const start = performance.now()
+    await serving.infer('device', model.id, model.inputs)
+    const middle = performance.now()
+    const { parameters } = await serving.infer('device', 'three', model.inputs)
+    const end = performance.now()
+    if (round < 0) continue
+    wholeMs.push(middle - start)
+    splitMs.push(end - middle)
+    for (const [index, samples] of stageMs.entries())
+      samples.push(Number(parameters[`scission_hop${index}_computeMs`]))
+  }
+  const work = await pipeline(serving, model)
+  const slowestMs = Math.max(...stageMs.map(median))
+  const rate = (work.done / work.tookMs) * 1000
+  const cores = os.availableParallelism()
+  const allMs = stageMs.reduce((sum, samples) => sum + median(samples), 0)
+  // Computing alone already takes so much of all cores; client and HTTP get none of it.
+  const ceiling = {
+    name: `most that ${cores} cores can compute`,
+    value: Math.min(1, (cores * slowestMs) / allMs),
+  }
+  const slowest = { name: 'slowest stage alone', value: 1000 / slowestMs }
+  const unsplit = { name: 'unsplit', value: median(wholeMs) }
+  return {
+    figures: [
+      figure(
+        'ResNet50 in three stages, one request at a time',
+        median(splitMs.map((ms, index) => ms / (wholeMs[index] ?? Number.NaN))),
+        'x',
+        'lower',
+        SEQUENTIAL_FLOOR,
+      ),
+      figure('ResNet50 in three stages, latency', median(splitMs), 'ms', 'lower', null, unsplit),
+      figure(
+        'the same pipelined: share of the slowest stage’s rate',
+        (rate * slowestMs) / 1000,
+        '',
+        'higher',
+        PIPELINED_FLOOR,
+        ceiling,
+      ),
+      figure('the same pipelined', rate, '1/s', 'higher', null, slowest),
+    ],
+    raw: { cuts: [a, b], wholeMs, splitMs, stageMs, pipelined: work },
+  }
+}
+
+async function pipeline(serving: ServeSystem, model: ServeModel): Promise<Work> {
+  const url = `${serving.urlOf('device')}/v2/models/three/infer`
+  const worker = await startWorker({
+    kind: 'clients',
+    url,
+    input: save(serving, model),
+    clients: PIPELINE_CLIENTS,
+  })
+  try {
+    await go(worker, 1000)
+    return await go(worker, PIPELINE_MS)
+  } finally {
+    await worker.stop()
+  }
+}
+
+function save({ folder }: ServeSystem, { id, inputs }: ServeModel): SavedTensor {
+  const [input] = inputs
+  if (!input) throw new Error('a model without inputs')
+  const file = path.join(folder, `${id}.input`)
+  writeFileSync(file, input.bytes)
+  return { name: input.name, datatype: input.datatype, shape: input.shape, path: file }
+}
+
+function startWorker(task: Task): Promise<ManagedProcess> {
+  return startProcess({
+    name: task.kind,
+    entry: new URL('./serve-worker.ts', import.meta.url),
+    args: [JSON.stringify(task)],
+    log: createLog('bench', 'error'),
+  })
+}
+
+function go(worker: ManagedProcess, ms: number): Promise<Work> {
+  return new Promise((resolve, reject) => {
+    worker.onMessage((result) => resolve(result as Work))
+    void worker.exited.then(({ lastLines }) => reject(new Error(`it ended: ${lastLines.join('\n')}`)))
+    worker.send({ ms })
+  })
+}

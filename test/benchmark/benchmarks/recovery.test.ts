@@ -1,0 +1,62 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { ManagedProcess } from '../../../infra/processes/process.ts'
+import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
+import { createLog } from '../../../shared/log.ts'
+import { stopKey } from '../../../shared/redis/benchmark-queue.ts'
+import { LOCK_DURATION_MS, LOCK_RENEW_MS, STALLED_INTERVAL_MS } from '../../../shared/redis/queue-options.ts'
+import { BenchmarkHarness, ended, partsOf } from './harness.ts'
+
+let harness: BenchmarkHarness
+let client: BenchmarkClient
+
+beforeAll(async () => {
+  harness = await BenchmarkHarness.start()
+})
+afterAll(() => harness.stop())
+beforeEach(async () => {
+  client = await harness.open()
+})
+afterEach(() => harness.close())
+
+describe('a worker that is killed', () => {
+  it('loses its job to the next one within 5 s, by the settings that all workers share', () => {
+    expect(LOCK_DURATION_MS + STALLED_INTERVAL_MS).toBeLessThanOrEqual(5000)
+    // A busy event loop may miss three renewals.
+    expect(LOCK_DURATION_MS / LOCK_RENEW_MS).toBeGreaterThanOrEqual(4)
+  })
+
+  it('leaves a job that is taken up again and finishes, while what others measured is kept', async () => {
+    const doomed = new ManagedProcess({
+      name: 'doomed worker',
+      entry: new URL('./entries/hanging-worker.ts', import.meta.url),
+      args: [harness.redisUrl, 'device'],
+      log: createLog('test', 'silent'),
+    })
+    let taken = false
+    doomed.onMessage((message) => {
+      taken ||= z.object({ took: z.string() }).safeParse(message).success
+    })
+    await doomed.whenReady()
+    harness.succeeding('cloud')
+    const { id } = await client.startBenchmark({ model: 'chain' })
+    await expect.poll(() => taken, { timeout: 10_000 }).toBe(true)
+    await expect.poll(async () => partsOf(await client.benchmark(id)).cloud).toBe('completed')
+    process.kill(doomed.pid ?? 0, 'SIGKILL')
+    await doomed.exited
+    harness.succeeding('device')
+    const benchmark = await ended(client, id)
+    expect(partsOf(benchmark)).toEqual({ device: 'completed', cloud: 'completed' })
+  })
+})
+
+describe('a part that is given up from here', () => {
+  it('leaves word for its worker to stop, whenever it looks', async () => {
+    client = await harness.open(1500)
+    harness.succeeding('cloud')
+    const { id } = await client.startBenchmark({ model: 'chain' })
+    await ended(client, id)
+    expect(await harness.state.redis.get(stopKey(id, 'device'))).toMatch(/device showed no sign of life/)
+    expect(await harness.state.redis.get(stopKey(id, 'cloud'))).toBeNull()
+  })
+})

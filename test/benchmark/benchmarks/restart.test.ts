@@ -1,0 +1,115 @@
+/** Benchmarks on a real Redis that writes an append-only file. Skipped where there is no server to start. */
+import { once } from 'node:events'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { ManagedProcess } from '../../../infra/processes/process.ts'
+import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
+import { createLog } from '../../../shared/log.ts'
+import { producerConnection } from '../../../shared/redis/queue-options.ts'
+import { openState } from '../../../shared/state.ts'
+import { PersistentRedis, REAL_SERVER } from '../../redis/persistent-server.ts'
+import { BenchmarkHarness, ended, partsOf } from './harness.ts'
+
+if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-server on the PATH')
+
+/** What the product promises for a killed worker's job, in ms. */
+const TAKEN_UP_MS = 5000
+
+describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', { timeout: 60_000 }, () => {
+  let redis: PersistentRedis
+  let harness: BenchmarkHarness
+  let client: BenchmarkClient
+
+  beforeAll(async () => {
+    redis = await PersistentRedis.start()
+    const state = openState(producerConnection(redis.url, createLog('test', 'silent')))
+    await once(state.redis, 'ready')
+    harness = new BenchmarkHarness(redis, state)
+  })
+  // Closes the server too.
+  afterAll(() => harness?.stop())
+  beforeEach(async () => {
+    client = await harness.open()
+  })
+  afterEach(() => harness.close())
+
+  it('a killed and restarted Redis loses nothing that was reported done, and the running job finishes', async () => {
+    harness.resource('cloud', counted('cloud'))
+    const release = gate()
+    let started = 0
+    harness.resource('device', async () => {
+      started += 1
+      if (started > 1) await release.opened
+      return `profile-of-device-${started}`
+    })
+    const before = await ended(client, (await client.startBenchmark({ model: 'chain' })).id)
+    expect(before.state).toBe('completed')
+
+    const running = await client.startBenchmark({ model: 'chain' })
+    expect(running.id).not.toBe(before.id)
+    await expect
+      .poll(async () => partsOf(await client.benchmark(running.id)), { timeout: 10_000 })
+      .toEqual({ device: 'active', cloud: 'completed' })
+    await redis.kill()
+    await redis.startAgain()
+    // The service's own connection comes back by itself.
+    await expect
+      .poll(() => client.benchmark(before.id).catch(() => 'away'), { timeout: 10_000 })
+      .toEqual(before)
+    release.open()
+
+    const after = await ended(client, running.id)
+    expect(partsOf(after)).toEqual({ device: 'completed', cloud: 'completed' })
+    expect(await client.benchmark(before.id)).toEqual(before)
+    // What was reported done before the restart was not measured again.
+    expect(runs.cloud).toBe(2)
+  })
+
+  it("a killed worker's job is begun again by the next one within 5 s and finishes", async () => {
+    const doomed = new ManagedProcess({
+      name: 'doomed worker',
+      entry: new URL('./entries/hanging-worker.ts', import.meta.url),
+      args: [redis.url, 'device'],
+      log: createLog('test', 'silent'),
+    })
+    const taken = new Promise<void>((resolve) => {
+      doomed.onMessage((message) => {
+        if (z.object({ took: z.string() }).safeParse(message).success) resolve()
+      })
+    })
+    await doomed.whenReady()
+    harness.succeeding('cloud')
+    const { id } = await client.startBenchmark({ model: 'chain' })
+    await taken
+    let begunAgainAt = 0
+    harness.resource('device', async () => {
+      begunAgainAt = performance.now()
+      return 'profile-of-device'
+    })
+    process.kill(doomed.pid ?? 0, 'SIGKILL')
+    const killedAt = performance.now()
+    const benchmark = await ended(client, id)
+    expect(partsOf(benchmark)).toEqual({ device: 'completed', cloud: 'completed' })
+    expect(begunAgainAt - killedAt).toBeGreaterThan(0)
+    expect(begunAgainAt - killedAt).toBeLessThanOrEqual(TAKEN_UP_MS)
+  })
+})
+
+const runs: Record<string, number> = {}
+
+/** Counts how often a resource measured. */
+function counted(resource: string) {
+  runs[resource] = 0
+  return () => {
+    runs[resource] = (runs[resource] ?? 0) + 1
+    return Promise.resolve(`profile-of-${resource}`)
+  }
+}
+
+function gate() {
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open }
+}

@@ -1,0 +1,120 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
+import type { Profile } from '../../../shared/contracts/profile.ts'
+import { exampleProfile, exampleResource } from '../../support/fixtures.ts'
+import { BenchmarkHarness, ended } from './harness.ts'
+
+let harness: BenchmarkHarness
+let client: BenchmarkClient
+/** Which resources were measured. */
+let measured: string[]
+
+beforeAll(async () => {
+  harness = await BenchmarkHarness.start()
+})
+afterAll(() => harness.stop())
+beforeEach(async () => {
+  client = await harness.open()
+  measured = []
+  for (const name of ['cloud', 'device'])
+    harness.resource(name, async () => {
+      measured.push(name)
+      return `new-profile-of-${name}`
+    })
+})
+afterEach(() => harness.close())
+
+const MINUTES = 60_000
+const keep = (changes: Partial<Profile> = {}, ageMs = 10 * MINUTES) => {
+  const measuredAt = new Date(Date.now() - ageMs).toISOString()
+  const profile = exampleProfile('cloud', [1, 2, 3, 4], { measuredAt, ...changes })
+  return harness.state.profiles.put(profile.id, profile).then(() => profile)
+}
+const run = async (request: Partial<Parameters<BenchmarkClient['startBenchmark']>[0]> = {}) => {
+  const started = await client.startBenchmark({ model: 'chain', resources: ['cloud'], ...request })
+  return ended(client, started.id)
+}
+
+describe('a profile that was measured recently', () => {
+  it('stands for a new measurement: its part is completed at once and says so', async () => {
+    const profile = await keep()
+    const started = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    expect(started.state).toBe('completed')
+    expect(started.parts).toEqual([
+      {
+        resource: 'cloud',
+        state: 'completed',
+        progress: { fraction: 1, step: 'reused' },
+        profile: profile.id,
+        reusedFrom: profile.measuredAt,
+      },
+    ])
+    expect(started.notes.join()).toContain(`its profile of ${profile.measuredAt} is reused`)
+    expect(await ended(client, started.id)).toMatchObject({ state: 'completed', parts: started.parts })
+    expect(measured).toEqual([])
+  })
+
+  it('spares its resource alone: the others are measured', async () => {
+    await keep()
+    const benchmark = await run({ resources: ['cloud', 'device'] })
+    expect(benchmark.state).toBe('completed')
+    expect(benchmark.parts.map(({ resource, progress }) => [resource, progress.step])).toEqual([
+      ['cloud', 'reused'],
+      ['device', 'done'],
+    ])
+    expect(measured).toEqual(['device'])
+  })
+
+  it('is not used when the request forces a measurement, or does not want one of that age', async () => {
+    await keep()
+    await run({ force: true })
+    await run({ maxAgeMs: 0 })
+    await run({ maxAgeMs: 9 * MINUTES })
+    expect(measured).toHaveLength(3)
+    await run({ maxAgeMs: 11 * MINUTES })
+    expect(measured).toHaveLength(3)
+  })
+
+  it('is an hour old at most unless the request says otherwise', async () => {
+    await keep({}, 61 * MINUTES)
+    await run()
+    expect(measured).toEqual(['cloud'])
+  })
+
+  it('is not used for another machine, speed, number of threads or more runs, nor when it was imported', async () => {
+    const { machine, slowdown } = exampleResource('cloud')
+    await keep({ machine: { ...machine, cpuModel: 'another' } })
+    await run()
+    await keep({ slowdown: slowdown + 1 })
+    await run()
+    await keep({ source: 'imported' })
+    await run()
+    await keep()
+    await run({ options: { threads: 2 } })
+    await run({ runs: 50 })
+    expect(measured).toHaveLength(5)
+  })
+
+  it('does not keep a forced measurement from being asked for while one is reused', async () => {
+    await keep()
+    const [reused, forced] = await Promise.all([
+      client.startBenchmark({ model: 'chain', resources: ['cloud'] }),
+      client.startBenchmark({ model: 'chain', resources: ['cloud'], force: true }),
+    ])
+    expect(reused.id).not.toBe(forced.id)
+    expect((await ended(client, forced.id)).parts[0]?.profile).toBe('new-profile-of-cloud')
+  })
+})
+
+describe('a benchmark', () => {
+  it('says beforehand when serving will feel it: fewer cores than serving and measuring need', async () => {
+    const machine = { ...exampleResource('cloud').machine, cores: 16 }
+    await harness.state.resources.put('device', exampleResource('device', { machine }))
+    const { notes } = await client.startBenchmark({ model: 'chain' })
+    expect(notes.filter((note) => note.includes('serving on'))).toEqual([
+      expect.stringMatching(
+        /serving on cloud may be slower while it is measured.*1 cores and would need 3/,
+      ) as string,
+    ])
+  })
+})

@@ -1,0 +1,163 @@
+/** Codecs on the path of a deployment: three inference services whose models are plain functions. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Deployment } from '../../shared/contracts/plan.ts'
+import { createLog } from '../../shared/log.ts'
+import { producerConnection } from '../../shared/redis/queue-options.ts'
+import { openState, type State } from '../../shared/state.ts'
+import {
+  call,
+  postBinary,
+  splitAnswer,
+  startInference,
+  type TestService,
+  until,
+} from '../inference/support/service.ts'
+import { layer, register, toyEngine, toyModel, toySpec } from '../inference/support/toy-models.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+
+const SHAPE = [1, 4, 100, 100]
+const COUNT = 40_000
+/** y = ((x + 1) · 2) + 3, one layer each. */
+const toy = toyModel(
+  'c',
+  [toySpec('x', 'FP32', SHAPE)],
+  ['y'],
+  [
+    layer('a', ['x'], SHAPE, (x) => x + 1),
+    layer('b', ['a'], SHAPE, (a) => 2 * a),
+    layer('y', ['b'], SHAPE, (b) => b + 3),
+  ],
+  { name: 'line' },
+)
+const x = Float32Array.from({ length: COUNT }, (_, index) => Math.sin(index))
+const TIERS = ['device', 'edge', 'cloud']
+
+let redis: TestRedis
+let state: State
+const services = new Map<string, TestService>()
+const urlOf = (name: string) => services.get(name)?.url ?? 'http://127.0.0.1:1'
+
+async function deploy(id: string, codecs: (string | undefined)[]): Promise<void> {
+  const deployment = Deployment.parse({
+    id,
+    planId: `plan-${id}`,
+    model: toy.model.id,
+    shapesKey: toy.structure.shapesKey,
+    entry: { resource: 'device', url: urlOf('device') },
+    hops: TIERS.map((resource, index) => ({ resource, from: index, to: index + 1, codec: codecs[index] })),
+    predictedMs: 1,
+    emulated: false,
+    state: 'ready',
+    createdAt: new Date().toISOString(),
+  })
+  await state.deployments.put(id, deployment)
+  for (const tier of services.keys())
+    await call('PUT', `${urlOf(tier)}/v1/deployments/${id}`, JSON.stringify(deployment))
+}
+
+async function infer(id: string) {
+  const json = {
+    inputs: [{ name: 'x', datatype: 'FP32', shape: SHAPE, parameters: { binary_data_size: 4 * COUNT } }],
+    parameters: { binary_data_output: true },
+  }
+  const answer = await postBinary(`${urlOf('device')}/v2/models/${id}/infer`, json, new Uint8Array(x.buffer))
+  const split = splitAnswer(answer)
+  expect([answer.status, split.json['error']]).toEqual([200, undefined])
+  const values = new Float32Array(new Uint8Array(split.tensors).buffer)
+  const worst = values.reduce((most, value, index) => {
+    return Math.max(most, Math.abs(value - ((x[index] ?? 0) + 1) * 2 - 3))
+  }, 0)
+  expect(values.length).toBe(COUNT)
+  return { worst, parameters: split.json['parameters'] as Record<string, unknown> }
+}
+
+beforeAll(async () => {
+  redis = await startTestRedis()
+  state = openState(producerConnection(redis.url, createLog('test', 'silent')))
+  await until(async () => state.redis.status === 'ready')
+  await register(state, toy)
+  for (const tier of TIERS) {
+    const env = { SCISSION_RESOURCE: tier, SCISSION_TIER: tier, SCISSION_LINK_INTERVAL_MS: '3600000' }
+    services.set(tier, await startInference(redis.url, env, toyEngine([toy])))
+  }
+})
+afterAll(async () => {
+  await Promise.all([...services.values()].map((service) => service.stop()))
+  state?.redis.disconnect()
+  await redis?.close()
+})
+
+describe('a deployment whose hops name codecs', () => {
+  it('answers within the codecs’ steps, and tells what crossed each link', async () => {
+    await deploy('coded', [undefined, 'q8', 'q4c-zstd'])
+    const { worst, parameters } = await infer('coded')
+    // Between 1 and 2: q8 of a range of 2, doubled; between 2 and 3: q4 of a range of 4.
+    expect(worst).toBeGreaterThan(0.01)
+    expect(worst).toBeLessThanOrEqual(2 * (2 / 255 / 2) + 4.02 / 15 / 2)
+    expect(parameters).toMatchObject({
+      scission_hop0_bytesOut: 4 * COUNT,
+      scission_hop0_wireBytes: COUNT + 8,
+      scission_hop0_codec: 'q8',
+      scission_hop1_bytesOut: 4 * COUNT,
+      scission_hop1_codec: 'q4c-zstd',
+      scission_hop2_bytesOut: 4 * COUNT,
+    })
+    expect(parameters['scission_hop1_wireBytes']).toBeLessThan(COUNT / 2)
+    for (const key of ['hop0_encodeMs', 'hop1_decodeMs', 'hop1_encodeMs', 'hop2_decodeMs'])
+      expect(parameters[`scission_${key}`]).toBeGreaterThan(0)
+    for (const key of ['hop0_decodeMs', 'hop2_encodeMs', 'hop2_wireBytes'])
+      expect(parameters[`scission_${key}`]).toBeUndefined()
+  })
+
+  it('answers exactly without codecs and with those that lose nothing', async () => {
+    for (const codecs of [[], [undefined, 'none', 'none'], [undefined, 'zstd', 'zstd']]) {
+      await deploy(`exact-${codecs.join('-') || 'absent'}`, codecs)
+      const { worst } = await infer(`exact-${codecs.join('-') || 'absent'}`)
+      expect(worst).toBeLessThan(1e-5)
+    }
+  })
+
+  it('finishes on the resource before when the next is gone, from the tensor as it was', async () => {
+    await deploy('alone', [undefined, 'q2', 'q2'])
+    await infer('alone')
+    await services.get('edge')?.stop()
+    services.delete('edge')
+    const { worst, parameters } = await infer('alone')
+    expect(parameters['scission_hop1_insteadOf']).toBe('edge')
+    expect(parameters['scission_hop0_codec']).toBeUndefined()
+    expect(worst).toBeLessThan(1e-5)
+  })
+
+  it('answers in the protocol’s words when a hop does not know the codec', async () => {
+    await deploy('told', [undefined, 'q8', 'q8'])
+    const bytes = new Uint8Array(COUNT + 8)
+    const input = {
+      name: 'b',
+      datatype: 'UINT8',
+      shape: [bytes.length],
+      parameters: {
+        binary_data_size: bytes.length,
+        scission_codec: 'q5',
+        scission_datatype: 'FP32',
+        scission_shape: JSON.stringify(SHAPE),
+      },
+    }
+    const parameters = { scission_hop: 2, scission_plan: 'plan-told' }
+    const answer = await postBinary(
+      `${urlOf('cloud')}/v2/models/told/infer`,
+      { inputs: [input], parameters },
+      bytes,
+    )
+    expect(answer.status).toBe(501)
+    expect(Object.keys(answer.json as object)).toEqual(['error'])
+    expect((answer.json as { error: string }).error).toMatch(/encoded with "q5".*it knows none/)
+    const short = { ...input, parameters: { ...input.parameters, scission_codec: 'q4' } }
+    const lying = await postBinary(
+      `${urlOf('cloud')}/v2/models/told/infer`,
+      { inputs: [short], parameters },
+      bytes,
+    )
+    expect(lying.status).toBe(400)
+    expect((lying.json as { error: string }).error).toMatch(/q4 of shape \[1,4,100,100\] takes 20008 bytes/)
+  })
+})

@@ -1,0 +1,177 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { availableCodecs, type CodedTensor, decodeTensor, encodeTensor } from '../../shared/codec/index.ts'
+import { ScissionError } from '../../shared/errors.ts'
+import { floatTensor, SEED } from './support.ts'
+
+const MOST = 1e7
+const tensor = floatTensor(
+  [1, 4, 30, 30],
+  Array.from({ length: 3600 }, (_, index) => Math.max(0, Math.sin(index))),
+)
+const lossy = availableCodecs().filter((name) => name !== 'none')
+
+function changed(codec: string, changes: (encoded: CodedTensor) => Partial<CodedTensor>): CodedTensor {
+  const encoded = encodeTensor(tensor, codec)
+  return { ...encoded, ...changes(encoded) }
+}
+
+const withParameter = (key: string, value: string | number) => (encoded: CodedTensor) => ({
+  parameters: { ...encoded.parameters, [key]: value },
+})
+
+function codeOf(work: () => unknown): string {
+  try {
+    work()
+    return 'nothing was thrown'
+  } catch (thrown) {
+    return thrown instanceof ScissionError ? thrown.code : `not ours: ${String(thrown)}`
+  }
+}
+
+describe('a receiver', () => {
+  it('refuses a codec that it does not know, and names those that it knows', () => {
+    for (const name of ['q3', 'brotli', 'none', 'q8-lz4', 'x'.repeat(5000)])
+      expect(codeOf(() => decodeTensor(changed('q8', withParameter('scission_codec', name)), MOST))).toBe(
+        'unsupportedEncoding',
+      )
+    expect(() => decodeTensor(changed('q8', withParameter('scission_codec', 'q3')), MOST)).toThrow(
+      /it knows .*q4c/,
+    )
+  })
+
+  it('refuses a length that does not fit the shape', () => {
+    for (const codec of lossy) {
+      for (const shape of ['[1,4,30,31]', '[1,4,30,29]', '[]', '[3600]', '[1,0]', '[1,8,30,30]']) {
+        const lying = changed(codec, withParameter('scission_shape', shape))
+        // Another shape with as many elements is no lie that bytes could tell, unless the channels differ.
+        const fits = shape === '[3600]' && !/^q\dc/.test(codec)
+        expect([codec, shape, codeOf(() => decodeTensor(lying, MOST))]).toEqual([
+          codec,
+          shape,
+          fits ? 'nothing was thrown' : 'invalidTensor',
+        ])
+      }
+    }
+  })
+
+  it('refuses bytes that were cut off or added to', () => {
+    for (const codec of lossy) {
+      for (const change of [-1, 1, -100]) {
+        const lying = changed(codec, ({ bytes }) => {
+          const other = new Uint8Array(bytes.byteLength + change)
+          other.set(bytes.subarray(0, other.byteLength))
+          return { bytes: other, shape: [other.byteLength] }
+        })
+        expect([codec, change, codeOf(() => decodeTensor(lying, MOST))]).toEqual([
+          codec,
+          change,
+          'invalidTensor',
+        ])
+      }
+    }
+  })
+
+  it('refuses shapes and datatypes that are none', () => {
+    for (const shape of [
+      '',
+      '1,2',
+      '[-1]',
+      '[1.5]',
+      '[1e3]',
+      '{"a":1}',
+      `[${'1,'.repeat(50)}1]`,
+      '[999999999999999,99]',
+    ])
+      expect(codeOf(() => decodeTensor(changed('q8', withParameter('scission_shape', shape)), MOST))).toBe(
+        'invalidTensor',
+      )
+    for (const datatype of ['FP31', 'BYTES', 'INT8', 'constructor'])
+      expect(
+        codeOf(() => decodeTensor(changed('q8', withParameter('scission_datatype', datatype)), MOST)),
+      ).toBe('invalidTensor')
+    expect(
+      codeOf(() =>
+        decodeTensor(
+          changed('q8', () => ({ datatype: 'INT8' })),
+          MOST,
+        ),
+      ),
+    ).toBe('invalidTensor')
+  })
+
+  it('refuses to make more bytes than it may, before it makes any', () => {
+    const bomb = changed('q2-zstd', withParameter('scission_shape', '[100000,100000,10]'))
+    expect(codeOf(() => decodeTensor(bomb, MOST))).toBe('payloadTooLarge')
+  })
+
+  it('refuses ranges that are not finite or upside down', () => {
+    for (const [low, high] of [
+      [Number.NaN, 1],
+      [0, Number.POSITIVE_INFINITY],
+      [2, 1],
+    ]) {
+      const lying = changed('q8', ({ bytes }) => {
+        const other = new Uint8Array(bytes)
+        other.set(new Uint8Array(Float32Array.of(low ?? 0, high ?? 0).buffer))
+        return { bytes: other }
+      })
+      expect(codeOf(() => decodeTensor(lying, MOST))).toBe('invalidTensor')
+    }
+  })
+
+  it('survives any bytes: an answer or an error of ours', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...lossy),
+        fc.uint8Array({ minLength: 1, maxLength: 400 }),
+        fc.nat(400),
+        (codec, noise, at) => {
+          const damaged = changed(codec, ({ bytes }) => {
+            const other = new Uint8Array(bytes)
+            other.set(noise.subarray(0, Math.max(0, other.byteLength - at)), Math.min(at, other.byteLength))
+            return { bytes: other }
+          })
+          expect(codeOf(() => decodeTensor(damaged, MOST))).toMatch(/nothing was thrown|invalidTensor/)
+        },
+      ),
+      { ...SEED, numRuns: 1500 },
+    )
+  })
+})
+
+describe('a packed tensor', () => {
+  const MAGIC = [0x28, 0xb5, 0x2f, 0xfd]
+  /** RFC 8878: a frame of `count` RLE blocks, each of 128 KiB from one byte. */
+  function bomb(count: number): Uint8Array {
+    const blocks = Array.from({ length: count }, (_, index) => {
+      const header = ((128 * 1024) << 3) | (1 << 1) | (index === count - 1 ? 1 : 0)
+      return [header & 255, (header >> 8) & 255, (header >> 16) & 255, 7]
+    })
+    return Uint8Array.from([...MAGIC, 0x00, 0x48, ...blocks.flat()])
+  }
+  const carrying = (bytes: Uint8Array): CodedTensor => ({
+    name: 't',
+    datatype: 'UINT8',
+    shape: [bytes.byteLength],
+    bytes,
+    parameters: { scission_codec: 'zstd', scission_datatype: 'UINT8', scission_shape: `[${128 * 1024}]` },
+  })
+
+  it('comes out when its frame is right', () => {
+    expect(decodeTensor(carrying(bomb(1)), MOST).bytes).toEqual(new Uint8Array(128 * 1024).fill(7))
+  })
+
+  it('is refused unopened when its blocks could hold more than the tensor', () => {
+    const before = process.memoryUsage().rss
+    expect(() => decodeTensor(carrying(bomb(20_000)), MOST)).toThrow(/holds more than/)
+    expect(process.memoryUsage().rss - before).toBeLessThan(500e6)
+  })
+
+  it('is refused when a second frame follows the first', () => {
+    const [one, two] = [bomb(1), bomb(1)]
+    expect(() => decodeTensor(carrying(Uint8Array.from([...one, ...two])), MOST)).toThrow(
+      /does not end where/,
+    )
+  })
+})

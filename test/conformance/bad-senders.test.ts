@@ -1,0 +1,115 @@
+/** Senders that lie, dawdle, leave, or come in thousands: an answer from the protocol's table, and nothing left behind. */
+import { execFileSync } from 'node:child_process'
+import net from 'node:net'
+import { describe, expect, it } from 'vitest'
+import { startProcess } from '../../infra/processes/process.ts'
+import { createLog } from '../../shared/log.ts'
+import { call, postJson, until } from '../inference/support/service.ts'
+import { branchedModel, singleLayerModel, toySpec } from '../inference/support/toy-models.ts'
+import { withToyService } from '../inference/support/toy-service.ts'
+import { converse } from './wire.ts'
+
+const toy = withToyService([
+  branchedModel('a'),
+  singleLayerModel('b', 'm', toySpec('x', 'FP32', [1, 4]), (x) => x),
+])
+const RIGHT = JSON.stringify({ inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', data: [1, 2, 3, 4] }] })
+const head = (length: number) =>
+  `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: ${length}\r\n\r\n`
+const live = async () => (await call('GET', `${toy.service.url}/v2/health/live`)).status
+
+function connect(): Promise<net.Socket> {
+  const { hostname, port } = new URL(toy.service.url)
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(Number(port), hostname, () => resolve(socket))
+    socket.once('error', reject)
+  })
+}
+
+const failures = async () => {
+  const { json } = await call('GET', `${toy.service.url}/v2/models/m/stats`)
+  const stats = json as { model_stats: { inference_stats: { fail: { count: number } } }[] }
+  return stats.model_stats[0]?.inference_stats.fail.count ?? 0
+}
+
+describe('a sender', () => {
+  it('that stops half-way and leaves is forgotten: its request fails and nothing runs', async () => {
+    const before = await failures()
+    const runs = toy.engine.runs.length
+    const sockets = await Promise.all(Array.from({ length: 20 }, connect))
+    for (const socket of sockets) socket.write(head(RIGHT.length) + RIGHT.slice(0, 30))
+    await live()
+    for (const socket of sockets) socket.destroy()
+    await until(async () => (await failures()) === before + 20)
+    expect(toy.engine.runs).toHaveLength(runs)
+  })
+
+  it('that sends a byte at a time gets its answer, and holds up nobody', async () => {
+    const socket = await connect()
+    let received = ''
+    socket.on('data', (chunk: Buffer) => (received += chunk.toString()))
+    const request = head(RIGHT.length) + RIGHT
+    for (const [index, letter] of request.split('').entries()) {
+      socket.write(letter)
+      await new Promise(setImmediate)
+      if (index % 50 === 0)
+        expect((await postJson(`${toy.service.url}/v2/models/m/infer`, JSON.parse(RIGHT))).status).toBe(200)
+    }
+    await until(async () => received.includes('"data":[1,2,3,4]'))
+    socket.destroy()
+  })
+
+  it('whose lengths contradict each other is refused', async () => {
+    const two = `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: 5\r\nContent-Length: 50\r\n\r\n{}`
+    expect((await converse(toy.service.url, Buffer.from(two))).status).toBe(400)
+    const both = `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
+    expect((await converse(toy.service.url, Buffer.from(both))).status).toBe(400)
+    const huge = `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: 99999999999\r\n\r\n{`
+    expect((await converse(toy.service.url, Buffer.from(huge))).status).toBe(413)
+    expect(await live()).toBe(200)
+  })
+
+  it('that asks for JSON gets an error for what JSON cannot hold, and the bytes when it asks for those', async () => {
+    const nan = Buffer.from('0000c07f0000803f0000803f0000803f', 'hex')
+    const infer = (binary: boolean) => {
+      const json = Buffer.from(
+        JSON.stringify({
+          parameters: { binary_data_output: binary },
+          inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', parameters: { binary_data_size: 16 } }],
+        }),
+      )
+      return call('POST', `${toy.service.url}/v2/models/m/infer`, Buffer.concat([json, nan]), {
+        'Inference-Header-Content-Length': String(json.length),
+      })
+    }
+    const refused = await infer(false)
+    expect(refused.status).toBe(400)
+    expect((refused.json as { error: string }).error).toMatch(/NaN.*binary/i)
+    expect((await infer(true)).body.subarray(-16)).toEqual(nan)
+  })
+})
+
+/** Both ends of each connection, and room for what else the two processes have open. */
+const WANTED = 10_000
+const limit = Number(execFileSync('sh', ['-c', 'ulimit -n']).toString()) || Infinity
+const count = Math.min(WANTED, limit - 500)
+if (count < WANTED) process.stdout.write(`skipped: 10,000 connections need more than ulimit -n ${limit}\n`)
+
+describe.skipIf(count < WANTED)('ten thousand connections', () => {
+  it('each with half a request: the others are served, and all is free again when they leave', async () => {
+    const before = await failures()
+    const crowd = await startProcess({
+      name: 'crowd',
+      entry: new URL('./many-connections.ts', import.meta.url),
+      args: [toy.service.url, String(count)],
+      log: createLog('test', 'silent'),
+      readyTimeoutMs: 60_000,
+    })
+    expect(await live()).toBe(200)
+    const answer = await postJson(`${toy.service.url}/v2/models/m/infer`, JSON.parse(RIGHT))
+    expect(answer.status).toBe(200)
+    await crowd.stop()
+    await until(async () => (await failures()) === before + count, 30_000)
+    expect(await live()).toBe(200)
+  }, 90_000)
+})

@@ -1,0 +1,26 @@
+/** An inference service with toy models as a process of its own, so that a test can kill it. Settings: environment. */
+import { createInferenceService } from '../../../services/inference/app.ts'
+import { INFERENCE_SETTINGS } from '../../../shared/config.ts'
+import { listen } from '../../../shared/http/listen.ts'
+import { createLog } from '../../../shared/log.ts'
+import { configOrExit, runService } from '../../../shared/service.ts'
+import { branchedModel, toyEngine } from './toy-models.ts'
+
+const config = configOrExit(INFERENCE_SETTINGS)
+const log = createLog(`toy ${config.resource}`, 'silent')
+
+runService(log, async () => {
+  const engine = toyEngine([branchedModel('a')])
+  engine.runMs = 5
+  const service = createInferenceService(config, log, engine)
+  const { url, close } = await listen(service.app, config.port, config.host)
+  service.start(url)
+  return {
+    url,
+    close: async () => {
+      await service.leave()
+      await close()
+      await service.close()
+    },
+  }
+})

@@ -1,0 +1,106 @@
+/** Long questions do not hold up short ones, and one that never ends is given up. */
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { SolverThread, type SolverOptions } from '../../services/planner/solver-thread.ts'
+import { PlanQuery } from '../../shared/contracts/plan.ts'
+import type { SweepGrid } from '../../shared/contracts/sweep.ts'
+import { ScissionError } from '../../shared/errors.ts'
+import { exampleLink, exampleProfile, exampleResource, exampleStructure } from '../support/fixtures.ts'
+
+let solver: SolverThread
+const open = (options: SolverOptions = {}) => (solver = new SolverThread(options))
+afterEach(() => solver.close())
+
+const problem = {
+  structure: exampleStructure(),
+  resources: ['device', 'cloud'].map((name) => exampleResource(name)),
+  profiles: [exampleProfile('device', [10, 10, 10, 10]), exampleProfile('cloud', [1, 1, 1, 1])],
+  links: [exampleLink('device', 'cloud')],
+}
+const query = PlanQuery.parse({ model: 'chain' })
+const chain = { kind: 'chain', problem, query } as const
+const front = { ...chain, query: { ...query, pareto: ['latency', 'bytes'] as PlanQuery['pareto'] } } as const
+/** Never answered by the entry below. */
+const axes: SweepGrid = [{ vary: 'rttMs', values: [1] }]
+const endless = { kind: 'sweep', problem, query, axes } as const
+const entry = new URL('./entries/hanging-solver.mjs', import.meta.url)
+const codeOf = (error: unknown) => (error instanceof ScissionError ? error.code : error)
+
+describe('the solver thread', () => {
+  it('gives the same answer as solving in place', async () => {
+    open()
+    const { plans } = await solver.solve<'chain'>(front)
+    expect(plans.length).toBeGreaterThan(1)
+    expect(plans[0]?.id).toBe((await solver.solve<'chain'>(chain)).plans[0]?.id)
+  })
+
+  it('passes on what the optimiser refuses', async () => {
+    open()
+    const impossible = { ...front, query: { ...front.query, maxLatencyMs: 0.001 } }
+    await expect(solver.solve<'chain'>(impossible)).rejects.toMatchObject({
+      code: 'infeasible',
+      details: { conflict: ['maxLatencyMs: 0.001'] },
+    })
+  })
+
+  it('does not hold up short questions', async () => {
+    open({ entry })
+    const long = solver.solve<'sweep'>(endless).catch(codeOf)
+    expect((await solver.solve<'chain'>(chain)).plans.length).toBeGreaterThan(0)
+    await solver.close()
+    expect(await long).toBe('cancelled')
+  })
+
+  it('takes over a short question that turns out long, so that it holds up nothing else', async () => {
+    open({ entry, inPlaceMs: 0 })
+    expect(await solver.solve<'chain'>(chain)).toEqual({ kind: 'chain' })
+    expect(solver.running).toBe(true)
+  })
+
+  it('takes over what has no plan when finding out why outlasts the time in place', async () => {
+    // The clock runs on by 1 ms whenever it is looked at: the search takes less than 10 looks, the reasons more.
+    let time = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => (time += 1))
+    const limits = {
+      maxLatencyMs: 0.001,
+      maxTotalUploadBytes: 0,
+      maxMemoryBytes: { device: 1, cloud: 1 },
+      minStages: 2,
+    }
+    open({ inPlaceMs: 8 })
+    const refused = solver
+      .solve<'chain'>({ ...chain, query: { ...query, ...limits } })
+      .catch((error) => error)
+    expect(solver.running).toBe(true)
+    vi.restoreAllMocks()
+    expect(await refused).toMatchObject({ code: 'infeasible', details: { conflict: [expect.any(String)] } })
+  })
+
+  it('gives up what outlasts its time, and goes on with what waited behind it', async () => {
+    open({ entry, longestMs: 2000 })
+    const outcomes = [solver.solve<'sweep'>(endless).catch(codeOf), solver.solve<'chain'>(front)]
+    expect(await Promise.all(outcomes)).toEqual(['deadlineExceeded', { kind: 'chain' }])
+  })
+
+  it('that dies fails what it was at, and the next question gets another', async () => {
+    open({ entry })
+    const graph = { kind: 'graph', problem, query } as const
+    const outcomes = [solver.solve<'graph'>(graph).catch(codeOf), solver.solve<'chain'>(front)]
+    expect(await Promise.all(outcomes)).toEqual(['internal', { kind: 'chain' }])
+  })
+
+  it('refuses more than it can hold', async () => {
+    open({ entry, mostWaiting: 2 })
+    const outcomes = [1, 2, 3].map(() => solver.solve<'sweep'>(endless).catch(codeOf))
+    expect(await outcomes[2]).toBe('overloaded')
+    await solver.close()
+    expect(await Promise.all(outcomes)).toEqual(['cancelled', 'cancelled', 'overloaded'])
+  })
+
+  it('ends when it had nothing to do for a while, and starts again', async () => {
+    open({ entry, idleMs: 1 })
+    for (let round = 0; round < 3; round += 1) {
+      expect(await solver.solve<'chain'>(front)).toEqual({ kind: 'chain' })
+      await expect.poll(() => solver.running).toBe(false)
+    }
+  })
+})

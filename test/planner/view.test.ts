@@ -1,0 +1,151 @@
+/** The planner's copy of what Redis holds: fresh without polling, there without Redis, small, and quiet about outages. */
+import { Redis } from 'ioredis'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { createPlannerService } from '../../services/planner/app.ts'
+import { View } from '../../services/planner/view.ts'
+import { PLANNER_SETTINGS, readConfig } from '../../shared/config.ts'
+import { listen } from '../../shared/http/listen.ts'
+import { createLog, type Logger } from '../../shared/log.ts'
+import { producerConnection, workerConnection } from '../../shared/redis/queue-options.ts'
+import { linkId, openState } from '../../shared/state.ts'
+import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
+import { startTestRedis } from '../support/redis.ts'
+import { log, plansOf, putExample, usePlanner } from './harness.ts'
+
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+
+async function openView(logger: Logger = log) {
+  const redis = await startTestRedis()
+  const state = openState(workerConnection(redis.url, log))
+  await putExample(state)
+  const connection = producerConnection(redis.url, log)
+  const view = new View(openState(connection), logger)
+  closing.push(
+    redis.close,
+    () => state.redis.disconnect(),
+    () => connection.disconnect(),
+    () => view.close(),
+  )
+  await view.ready()
+  return { redis, state, view }
+}
+
+describe('the view', () => {
+  it('counts a revision for what plans depend on, and none for a heartbeat', async () => {
+    const { state, view } = await openView()
+    const before = view.revision
+    const beat = new Date(Date.now() + 5000).toISOString()
+    await state.resources.put('edge', { ...view.resources.get('edge')!, heartbeatAt: beat })
+    await vi.waitFor(() => expect(view.resources.get('edge')?.heartbeatAt).toBe(beat))
+    expect(view.revision).toBe(before)
+    await state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: 7 }))
+    await vi.waitFor(() => expect(view.links.get(linkId('device', 'edge'))?.rttMs).toBe(7))
+    expect(view.revision).toBe(before + 1)
+    await state.resources.put('edge', { ...view.resources.get('edge')!, slowdown: 2 })
+    await vi.waitFor(() => expect(view.resources.get('edge')?.slowdown).toBe(2))
+    expect(view.revision).toBe(before + 2)
+  })
+
+  it('keeps of a profile and a link only what planning reads', async () => {
+    const { state, view } = await openView()
+    const profile = exampleProfile('edge', [4, 4, 4, 4], {
+      layers: [4, 4, 4, 4].map((ms) => ({ ms, lowMs: 3, highMs: 5 })),
+      enterMs: [0, 1, 1, 1, 0],
+    })
+    await state.profiles.put(profile.id, profile)
+    await vi.waitFor(() => expect(view.profiles.get(profile.id)?.enterMs).toEqual([0, 1, 1, 1, 0]))
+    const kept = view.profiles.get(profile.id)
+    expect(kept).toMatchObject({ layerMs: [4, 4, 4, 4] })
+    for (const field of ['layers', 'whole', 'machine', 'method', 'load'])
+      expect(kept).not.toHaveProperty(field)
+    expect(view.links.get(linkId('device', 'edge'))).not.toHaveProperty('samples')
+  })
+
+  it('reads a document announced many times at once only as often as needed', async () => {
+    const { state, view } = await openView()
+    const get = vi.spyOn(Redis.prototype, 'hmget')
+    const puts = Array.from({ length: 20 }, (_, index) =>
+      state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: index })),
+    )
+    await Promise.all(puts)
+    await vi.waitFor(() => expect(view.links.get(linkId('device', 'edge'))?.rttMs).toBe(19))
+    expect(get.mock.calls.length).toBeLessThanOrEqual(20)
+    get.mockRestore()
+  })
+
+  it('says once that the announcements are interrupted and once that they are back', async () => {
+    const logger = createLog('test', 'silent')
+    const [warn, info] = [vi.spyOn(logger, 'warn'), vi.spyOn(logger, 'info')]
+    const { redis } = await openView(logger)
+    const debug = vi.spyOn(logger, 'debug')
+    await redis.close()
+    // Several attempts to reconnect fail; each of them is an error of the connection.
+    await vi.waitFor(() => expect(debug.mock.calls.length).toBeGreaterThanOrEqual(3), { timeout: 10_000 })
+    const interrupted = warn.mock.calls.filter(([, text]) => /interrupted/.test(String(text)))
+    expect(interrupted.length).toBe(1)
+    expect(info).not.toHaveBeenCalled()
+  })
+})
+
+describe('without Redis', () => {
+  it('plans are answered from the copy, and what must be stored is refused', async () => {
+    const redis = await startTestRedis()
+    const state = openState(workerConnection(redis.url, log))
+    await putExample(state)
+    const planner = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: redis.url }), log)
+    const server = await listen(planner.app, 0, '127.0.0.1')
+    closing.push(planner.close, server.close)
+    const ask = async () => await fetch(`${server.url}/v1/plans?model=chain&top=1`)
+    await vi.waitFor(async () => expect((await ask()).status).toBe(200))
+    state.redis.disconnect()
+    await redis.close()
+    await vi.waitFor(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(503))
+    expect((await ask()).status).toBe(200)
+    const refused = await fetch(`${server.url}/v1/links/device/cloud`, {
+      method: 'PUT',
+      body: '{"rttMs":1,"bandwidthMbps":1}',
+    })
+    expect(refused.status).toBe(503)
+  })
+})
+
+describe('a plan query', () => {
+  const { used, ask } = usePlanner()
+
+  it('reads nothing from Redis', async () => {
+    const query = '/v1/plans?model=chain&top=1'
+    await ask(query)
+    const sent = vi.spyOn(Redis.prototype, 'sendCommand')
+    for (const more of [
+      '',
+      '&maxStages=1',
+      '&network=3g',
+      '&slowdowns=edge:2',
+      '&view=graph',
+      '&mustUseTiers=edge',
+    ])
+      expect((await ask(query + more)).status).toBe(200)
+    // What the deployer takes up at the start is none of a query's business.
+    const keys = sent.mock.calls.map(([command]) => String(command.args[0]))
+    expect(keys.filter((key) => key !== 'scission:deployments')).toEqual([])
+    sent.mockRestore()
+  })
+
+  it('sees a changed profile, link, model name and resource as they are announced', async () => {
+    const first = async () => plansOf(await ask('/v1/plans?model=chain&top=1'))[0]
+    expect((await first())?.stages[0]?.resource).toBe('cloud')
+    const slow = exampleProfile('cloud', [100, 100, 100, 100])
+    await used.state.profiles.put(slow.id, slow)
+    await vi.waitFor(async () => expect((await first())?.stages[0]?.resource).toBe('edge'))
+    await used.state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: 500 }))
+    await vi.waitFor(async () => expect((await first())?.stages[0]?.resource).toBe('device'))
+    await used.state.resources.put('device', exampleResource('device', { slowdown: 100, emulated: true }))
+    await vi.waitFor(async () => expect((await first())?.stages[0]?.resource).not.toBe('device'))
+    const model = (await used.state.models.all())[0]!
+    await used.state.models.put(model.id, { ...model, aliases: [{ name: 'also', version: 1 }] })
+    await vi.waitFor(async () => expect((await ask('/v1/plans?model=also&top=1')).status).toBe(200))
+  })
+})
