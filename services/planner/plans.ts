@@ -154,7 +154,10 @@ function mergeLeftOut(ours: Gathered['leftOut'], optimisers: Gathered['leftOut']
 
 function notesOf(problem: GatheredProblem): string[] {
   const slowed = problem.resources.filter((resource) => resource.slowdown > 1)
-  const emulatedLinks = problem.links.filter((link) => link.emulated && link.source === 'measured')
+  const names = new Set(problem.resources.map(({ name }) => name))
+  const emulatedLinks = problem.links.filter(
+    ({ from, to, emulated, source }) => emulated && source === 'measured' && names.has(from) && names.has(to),
+  )
   const speeds = slowed.map(({ name, slowdown }) => `${name} runs ${slowdown}x slower than this machine`)
   const links = emulatedLinks.map((link) => `${link.from} to ${link.to}`)
   return [

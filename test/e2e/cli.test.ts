@@ -27,7 +27,8 @@ function scission(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
     execFile(
       TSX,
       [CLI, ...args],
-      { env: { ...process.env, ...env }, maxBuffer: 1e8 },
+      // Where CI is set, colours are on by default, also in a pipe.
+      { env: { ...process.env, NO_COLOR: '1', ...env }, maxBuffer: 1e8 },
       (error, stdout, stderr) => {
         resolve({ code: typeof error?.code === 'number' ? error.code : error ? 1 : 0, stdout, stderr })
       },

@@ -15,25 +15,26 @@ export interface Incumbent {
   placement: Uint8Array
 }
 
-/** Of the time limit, the share that finding the chain plan may take. */
+/** Of the time limit, the share that finding the chain plan may take, and what it may take at least. */
 const SHARE = 0.25
+const LEAST_MS = 50
 
-/** Undefined when there is no limit on a sum, or no chain plan keeps them all. */
+/** Undefined when there is no limit on a sum or on time, or no chain plan keeps them all. */
 export function chainIncumbent(
   world: World,
   paths: readonly Path[],
   source: string,
   now: () => number,
 ): Incumbent | undefined {
-  if (!paths.some(({ budgets }) => budgets.length > 0)) return undefined
   const { timeLimitMs, ...query } = world.query
+  if (timeLimitMs === undefined && !paths.some(({ budgets }) => budgets.length > 0)) return undefined
   try {
     const asked = {
       ...query,
       source,
       top: 1,
       codecs: [],
-      ...(timeLimitMs === undefined ? {} : { timeLimitMs: timeLimitMs * SHARE }),
+      ...(timeLimitMs === undefined ? {} : { timeLimitMs: Math.max(LEAST_MS, timeLimitMs * SHARE) }),
     }
     const { plans } = optimise(asGraphCharges(world.problem), asked, now)
     return plans[0] && asPlacement(world, paths, plans[0])

@@ -63,7 +63,7 @@ export function optimiseGraph(
   if (first === undefined) {
     if (!world.places.some(({ profile }) => profile !== undefined))
       throw new ScissionError('notMeasured', 'no resource can run the model: benchmark the model on one')
-    if (bound < Infinity) throw tooLate({ ...query, timeLimitMs: limit ?? now() - began })
+    if (bound < Infinity) throw limit === undefined ? gaveUp() : tooLate(query)
     throw explainNoGraphPlan(query, (less) => hasPlan(attempt(problem, less, isOver, now)))
   }
   return {
@@ -72,6 +72,15 @@ export function optimiseGraph(
     gap: gapOf(first.value, bound),
     notes: notesOf(world),
   }
+}
+
+function gaveUp(): ScissionError {
+  return new ScissionError(
+    'deadlineExceeded',
+    `the graph view found no plan in ${MOST_STEPS} steps, and it is not known whether there is one: give timeLimitMs ` +
+      'to search that long, or ask with view=chain, which proves it',
+    { field: 'timeLimitMs' },
+  )
 }
 
 interface Attempt {

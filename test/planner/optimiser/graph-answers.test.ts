@@ -258,4 +258,13 @@ describe('a search with limits on a large graph', () => {
     const [chain] = optimise(problem, { ...FREE, ...limits }).plans
     expect(graph!.predictedMs).toBeLessThanOrEqual(chain!.predictedMs * (1 + 1e-9))
   })
+
+  it('with no time at all is the best chain plan, and the gap says that nothing is proven', () => {
+    const problem = nasnet()
+    let time = 0
+    const { plans, gap } = optimiseGraph(problem, { ...FREE, timeLimitMs: 0.001 }, () => (time += 1))
+    const [chain] = optimise(problem, { ...FREE }).plans
+    expect(plans[0]?.predictedMs).toBeCloseTo(chain!.predictedMs, 9)
+    expect(gap).toBe(1)
+  })
 })
