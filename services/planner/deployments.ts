@@ -79,6 +79,11 @@ export class Deployer {
         'notFound',
         `plan ${plan.id}: its source resource ${plan.source} is not registered`,
       )
+    const unknown = request.alternates?.find((name) => !this.#parts.view.resources.has(name))
+    if (unknown !== undefined)
+      throw new ScissionError('notFound', `alternates: unknown resource "${unknown}"`, {
+        field: 'alternates',
+      })
     const runs = plan.stages.map(({ resource, tier, from, to }) => ({
       resource,
       from,
@@ -200,7 +205,10 @@ const resourcesOf = ({ hops }: Deployment): string[] => [
   ...new Set(hops.flatMap((hop) => [hop.resource, ...(hop.alternates ?? [])])),
 ]
 
-/** The resources of a tier that may run a hop of `resource` when it fails. */
+/**
+ * The resources of a tier that may run a hop of `resource` when it fails: those that the request names, since a plan's id
+ * does not say which machines its constraints kept the layers away from.
+ */
 function standIns(
   resources: Iterable<Pick<Resource, 'name' | 'tier'>>,
   resource: string,
@@ -208,7 +216,7 @@ function standIns(
   { alternates }: DeploymentRequest,
 ): { alternates?: string[] } {
   const others = [...resources].filter((other) => other.tier === tier && other.name !== resource)
-  const names = others.map((other) => other.name).filter((name) => alternates?.includes(name) ?? true)
+  const names = others.map((other) => other.name).filter((name) => alternates?.includes(name))
   return names.length > 0 ? { alternates: names } : {}
 }
 

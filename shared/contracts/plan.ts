@@ -212,7 +212,7 @@ export const FALLBACKS = ['native', 'none'] as const
 export const DeploymentRequest = z.strictObject({
   plan: z.string(),
   name: Name.optional(),
-  /** Resources that may stand in for one of their own tier. Default: all that are registered; none = []. */
+  /** Resources that may stand in for one of their own tier. Default: none, as constraints may have excluded them. */
   alternates: z.array(ResourceName).optional(),
   fallback: z.enum(FALLBACKS).optional(),
 })

@@ -190,10 +190,10 @@ describe('deployments', () => {
     const { body } = await get(`/v1/plans?model=chain&top=1&${query}`)
     return (body.plans as { id: string }[])[0]?.id ?? ''
   }
-  const post = async (plan: string, name?: string) => {
+  const post = async (plan: string, name?: string, alternates?: string[]) => {
     const response = await fetch(`${listening.url}/v1/deployments`, {
       method: 'POST',
-      body: JSON.stringify({ plan, name }),
+      body: JSON.stringify({ plan, name, alternates }),
     })
     return {
       status: response.status,
@@ -214,6 +214,23 @@ describe('deployments', () => {
     await fetch(`${listening.url}/v1/deployments/mine`, { method: 'DELETE' })
     expect(fakes[0]?.calls).toEqual(['PUT /v1/deployments/mine', 'DELETE /v1/deployments/mine'])
     expect((await get('/v1/deployments/mine')).status).toBe(404)
+    await Promise.all(fakes.map((fake) => fake.close()))
+  })
+
+  it('have others of a tier stand in only where the request names them', async () => {
+    const fakes = await Promise.all(['device', 'edge', 'cloud'].map((name) => fakeResource(name)))
+    await state.resources.put('cloud2', exampleResource('cloud2', { tier: 'cloud', tierIndex: 2 }))
+    await vi.waitFor(async () =>
+      expect((await get('/v1/resources')).body).toMatchObject({
+        items: expect.arrayContaining([expect.objectContaining({ name: 'cloud2' })]) as unknown,
+      }),
+    )
+    const plan = await bestPlan('mustUseResources=cloud&maxStages=1')
+    expect(JSON.stringify((await post(plan, 'alone')).body)).not.toContain('alternates')
+    expect((await post(plan, 'helped', ['cloud2', 'edge'])).body).toMatchObject({
+      hops: [{ resource: 'device' }, { resource: 'cloud', alternates: ['cloud2'] }],
+    })
+    expect((await post(plan, 'mistaken', ['cloud9'])).status).toBe(404)
     await Promise.all(fakes.map((fake) => fake.close()))
   })
 
