@@ -60,19 +60,16 @@ export class Gatherer {
   /** @throws ScissionError notFound for unknown names, badRequest for a question that contradicts itself. */
   async gather(question: Question): Promise<Gathered> {
     const { view } = this.#parts
+    const structure = await view.structure(question.model, question.shapesKey)
+    // Everything from here on is read at one moment: what comes in while it is waited for counts too.
     const present = this.#present(question)
+    const { revision } = view
     const key = JSON.stringify([question, present.map(({ name }) => name)])
     const known = this.#kept.get(key)
     // Last in, last out.
     this.#kept.delete(key)
-    if (known && known.revision === view.revision) {
-      this.#kept.set(key, known)
-      return known.gathered
-    }
-    const structure = await view.structure(question.model, question.shapesKey)
-    // Everything from here on is read at one moment.
-    const revision = view.revision
-    const gathered = this.#gatherNow(question, structure, present)
+    const gathered =
+      known?.revision === revision ? known.gathered : this.#gatherNow(question, structure, present)
     this.#kept.set(key, { revision, gathered })
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= KEPT) break

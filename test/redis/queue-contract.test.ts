@@ -129,7 +129,8 @@ describe.each(TEST_SERVERS)('on $name', ({ open, skip }) => {
       await until(() => ran.length === 2)
       expect(ran).toEqual(['soon', 'late'])
       const { processedOn = 0 } = (await queue.getJob(late.id ?? '')) ?? {}
-      expect(processedOn - late.timestamp).toBeGreaterThanOrEqual(700)
+      // Producer and server round to whole milliseconds apart from each other: one may go missing between them.
+      expect(processedOn - late.timestamp).toBeGreaterThanOrEqual(699)
     })
 
     it('tells progress while a job runs, in order, to those who listen', async () => {
