@@ -9,6 +9,7 @@ import { messageHeaders } from '../../../shared/oip/message.ts'
 import { OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
 import { writeInferRequest } from '../../../shared/oip/request.ts'
 import { type InferResponse, parseInferResponse } from '../../../shared/oip/response.ts'
+import { freeViews } from '../executor/free-memory.ts'
 import { type CallAnswer, CallTimeout, type Caller } from '../http/call.ts'
 import type { InferContext } from '../models/target.ts'
 import { observationOf } from '../links/observation.ts'
@@ -42,6 +43,7 @@ export interface Forward {
 const TOLD_SHARE = 0.9
 
 /**
+ * The tensors are given away with the answer: their memory is freed once they have arrived.
  * @throws ScissionError peerUnavailable, deadlineExceeded, overloaded or cancelled, naming the hop in
  * `details.resource`; where it answered, with `details.status`.
  */
@@ -76,6 +78,7 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
     })
     if (answer.status !== 200) throw refusal(answer, peer)
     const response = parseInferResponse(answer.json, answer.tensors)
+    if (answer.allSent) freeViews(message.binary)
     const observation = observationOf(answer, performance.now() - startedAt)
     if (observation) options.observe?.(peer, observation)
     return response

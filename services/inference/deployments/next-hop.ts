@@ -39,7 +39,8 @@ interface Job {
 }
 
 /**
- * @param hop index of the next hop. @param tensors of the boundary before it.
+ * @param hop index of the next hop. @param tensors of the boundary before it, given away with
+ * its answer: see forward.
  * @throws ScissionError of the plan's own resource, with what else was tried; cancelled.
  */
 export async function runOnward(

@@ -25,6 +25,8 @@ export interface Call {
 
 export interface CallAnswer extends InferBody {
   status: number
+  /** The system has taken over the whole request: nothing reads the body's buffers any more. */
+  allSent: boolean
   times: CallTimes
 }
 

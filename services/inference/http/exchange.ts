@@ -31,6 +31,7 @@ export class Exchange implements ExchangeEvents {
   #sentBytes = 0
   #receivedBytes = 0
   #reused = false
+  #socket: Connection['socket'] | undefined
   #settled = false
 
   constructor(call: Call, outcome: Outcome) {
@@ -51,6 +52,7 @@ export class Exchange implements ExchangeEvents {
     const length = body.reduce((sum, part) => sum + part.byteLength, 0)
     const head = headOf(method, url, headers, length)
     this.#reused = reused
+    this.#socket = socket
     this.#sentBytes = head.length + length
     socket.cork()
     socket.write(head, 'latin1')
@@ -110,8 +112,10 @@ export class Exchange implements ExchangeEvents {
         reused: this.#reused,
         serverTiming: head.headers[SERVER_TIMING.toLowerCase()],
       }
-      const answer = { status: head.status, ...body, arrival: this.#clock.arrival, times }
-      this.#outcome.done(answer, clean && head.reusable)
+      // A peer may answer before it has read everything.
+      const allSent = this.#socket?.writableLength === 0
+      const answer = { status: head.status, ...body, arrival: this.#clock.arrival, times, allSent }
+      this.#outcome.done(answer, clean && allSent && head.reusable)
     } catch (error) {
       this.fail(error)
     }

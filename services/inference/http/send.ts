@@ -3,14 +3,18 @@ import type { Request, Response } from 'express'
 import { promisify } from 'node:util'
 import { constants, deflate, gzip } from 'node:zlib'
 import { type Message, messageHeaders } from '../../../shared/oip/message.ts'
+import { freeViews } from '../executor/free-memory.ts'
 
 /** Tensors of floats hardly shrink; a higher level costs time and saves nothing. */
 const LEVEL = constants.Z_BEST_SPEED
 const compressors = { gzip: promisify(gzip), deflate: promisify(deflate) }
 
+/** The tensors are given away: once they are sent, their memory is freed. */
 export async function sendMessage(req: Request, res: Response, message: Message): Promise<void> {
   const parts = [message.json, ...message.binary].map(asBuffer)
   const encoding = acceptedEncoding(req.headers['accept-encoding'])
+  // Then the system has taken all of it, or the connection is closed: nothing reads this memory any more.
+  res.once('finish', () => freeViews(message.binary))
   res.status(200).set(messageHeaders(message))
   if (encoding) {
     const packed = await compressors[encoding](Buffer.concat(parts), { level: LEVEL })

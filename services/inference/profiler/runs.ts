@@ -6,10 +6,10 @@
  * to what an executor takes between two requests. The pause is where the rest of a request is: on the network, on the
  * other resources.
  */
-import { MessageChannel } from 'node:worker_threads'
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { coerceError } from '../../../shared/errors.ts'
 import { type CpuTimer, cpuTimer } from '../executor/cpu-time.ts'
+import { freeBuffers } from '../executor/free-memory.ts'
 import { runError } from '../executor/ort-errors.ts'
 
 export type Feeds = Record<string, OrtTensor>
@@ -21,10 +21,6 @@ export interface RunTime {
 
 /** Chosen on MobileNetV2 alone, where it came nearest to its stages in services: a longer one reads higher. */
 export const PAUSE_MS = 5
-
-/** Whatever is transferred into a closed port is freed at once; left to the garbage collector it piles up. */
-const { port1: drain } = new MessageChannel()
-drain.close()
 
 export class Runner {
   readonly #timer: CpuTimer
@@ -59,14 +55,7 @@ export class Runner {
     }
     const time = { wallMs: performance.now() - before, cpuMs: cpuSinceMs() }
     await then?.(outputs)
-    giveBack(outputs)
+    freeBuffers(Object.values(outputs).flatMap(({ data }) => (Array.isArray(data) ? [] : [data.buffer])))
     return time
   }
-}
-
-function giveBack(outputs: Feeds): void {
-  const buffers = Object.values(outputs).flatMap(({ data }) =>
-    !Array.isArray(data) && data.buffer instanceof ArrayBuffer && data.byteLength > 0 ? [data.buffer] : [],
-  )
-  drain.postMessage(null, [...new Set(buffers)])
 }

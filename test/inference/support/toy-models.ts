@@ -174,8 +174,8 @@ export async function register(state: State, ...models: ToyModel[]): Promise<voi
 export interface ToyEngine extends Engine {
   /** Ranges that are loaded, `name:from-to`. */
   loaded: () => string[]
-  /** Runs begun and inputs seen so far. */
-  runs: { range: string; inputs: Tensor[]; aborted: boolean }[]
+  /** Runs begun so far, with their inputs, and whether each of those came in a buffer of just its size. */
+  runs: { range: string; inputs: Tensor[]; ownMemory: boolean; aborted: boolean }[]
   /** Makes the next load of a model fail. */
   failLoads: Map<string, string>
   /** Time a run takes. */
@@ -209,7 +209,8 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
     },
     executor: {
       run: async (stage, inputs, options) => {
-        const record = { range: stage.key, inputs: [...inputs], aborted: false }
+        const ownMemory = inputs.every(({ bytes }) => bytes.byteLength === bytes.buffer.byteLength)
+        const record = { range: stage.key, inputs: [...inputs], ownMemory, aborted: false }
         engine.runs.push(record)
         if (engine.runMs > 0) {
           await sleep(engine.runMs, undefined, { signal: options?.signal }).catch(() => {

@@ -1,0 +1,75 @@
+/** What was sent is freed at once, and nothing else is. */
+import net from 'node:net'
+import { once } from 'node:events'
+import express from 'express'
+import { afterEach, expect, it, vi } from 'vitest'
+import { freeViews } from '../../../services/inference/executor/free-memory.ts'
+import { Caller } from '../../../services/inference/http/call.ts'
+import { sendMessage } from '../../../services/inference/http/send.ts'
+import { listen } from '../../../shared/http/listen.ts'
+
+const closing: (() => Promise<unknown> | void)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+/** More than any socket takes at once. */
+const LARGE = 64_000_000
+const large = () => new Uint8Array(LARGE).fill(7)
+
+async function serve(bytes: Uint8Array): Promise<string> {
+  const app = express()
+  const message = { json: Buffer.from('{}'), binary: [bytes], binaryBytes: bytes.byteLength }
+  app.get('/', (req, res) => sendMessage(req, res, message))
+  const { url, close } = await listen(app, 0, '127.0.0.1')
+  closing.push(close)
+  return url
+}
+
+it('frees what a view fills, and leaves parts of larger buffers and the pool alone', () => {
+  const [whole, part, pooled] = [new Uint8Array(100), new Uint8Array(100).subarray(10), Buffer.from('pooled')]
+  freeViews([whole, part, pooled, new Uint8Array(0), whole])
+  expect([whole, part, pooled].map((view) => view.byteLength)).toEqual([0, 90, 6])
+})
+
+it('frees the tensors of an answer once it is out, whole', async () => {
+  const bytes = large()
+  const answer = await fetch(await serve(bytes))
+  const received = Buffer.from(await answer.arrayBuffer())
+  expect(received.subarray(2).equals(large())).toBe(true)
+  await vi.waitFor(() => expect(bytes.byteLength).toBe(0), 10_000)
+})
+
+it('frees the tensors of an answer that is broken off, once its connection is closed', async () => {
+  const bytes = large()
+  const socket = net.connect(Number(new URL(await serve(bytes)).port), '127.0.0.1')
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'readable')
+  expect(bytes.byteLength).toBe(LARGE)
+  socket.destroy()
+  await vi.waitFor(() => expect(bytes.byteLength).toBe(0), 10_000)
+})
+
+it('knows of a peer that answers before it has read everything', async () => {
+  const early = net.createServer((socket) => {
+    socket.pause().write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}')
+  })
+  early.listen(0, '127.0.0.1')
+  await once(early, 'listening')
+  const caller = new Caller()
+  closing.push(
+    () => caller.close(),
+    () => void early.close(),
+  )
+  const { port } = early.address() as net.AddressInfo
+  const call = {
+    method: 'POST' as const,
+    url: `http://127.0.0.1:${port}/`,
+    headers: {},
+    timeoutMs: 20_000,
+    maxBytes: 100,
+  }
+  const much = await caller.send({ ...call, body: [large()] })
+  const little = await caller.send({ ...call, body: [new Uint8Array(10)] })
+  expect([much.allSent, little.allSent]).toEqual([false, true])
+})
