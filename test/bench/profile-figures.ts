@@ -32,7 +32,8 @@ const PERCENT = 100
 const LARGE_MS = 10
 
 /**
- * The errors that count are of profiles against the rounds next to them (profile-rounds.ts): the method's, and what the machine drifts within seconds.
+ * The errors are of profiles against the rounds next to them (profile-rounds.ts): the method's, and what the machine
+ * drifts within seconds. At the machine's pace of the moment they are the method's alone.
  * Those of a single profile against all rounds stand beside them: what a user sees on a machine that drifts like this.
  */
 export function figuresOf(results: readonly ModelResult[]): Figure[] {
@@ -63,12 +64,16 @@ function quietErrors(cuts: readonly Scored[]): Figure[] {
   const blocks = percents(cuts.map(({ blocksError = 0 }) => blocksError))
   const stages = percents(cuts.map(({ stagesError }) => stagesError))
   const splits = percents(cuts.map(({ splitBias }) => Math.abs(splitBias)))
+  const paced = percents(cuts.map(({ pacedError }) => Math.abs(pacedError)))
   const against = (q: number) => ({ name: 'block by block', value: quantile(blocks, q) })
   const ratio = quantile(blocks, 0.5) / Math.max(quantile(naive, 0.5), 0.01)
   return [
     figure('error, median', quantile(errors, 0.5), '%', 'lower', 3),
     figure('error, 95th percentile', quantile(errors, 0.95), '%', 'lower', 8),
     figure('error, largest', Math.max(...errors), '%', 'lower', 15),
+    figure('error at the machine’s pace of the moment, median', quantile(paced, 0.5), '%', 'lower', 3),
+    figure('the same, 95th percentile', quantile(paced, 0.95), '%', 'lower', 8),
+    figure('the same, largest', Math.max(...paced), '%', 'lower', 15),
     figure('error of the stages alone, median', quantile(stages, 0.5), '%', 'lower', null),
     figure('error of split over whole, CPU time, median', quantile(splits, 0.5), '%', 'lower', null),
     figure(
@@ -87,8 +92,10 @@ function quietErrors(cuts: readonly Scored[]): Figure[] {
 
 function busyErrors(cuts: readonly Scored[]): Figure[] {
   const errors = percents(cuts.map(({ error }) => error))
+  const paced = percents(cuts.map(({ pacedError }) => Math.abs(pacedError)))
   return [
     figure('one core busy: error, median', quantile(errors, 0.5), '%', 'lower', 6),
+    figure('one core busy: error at the pace of the moment, median', quantile(paced, 0.5), '%', 'lower', 6),
     figure('one core busy: error, 95th percentile', quantile(errors, 0.95), '%', 'lower', null),
     ...coverage('one core busy: interval holds', cuts),
   ]

@@ -35,6 +35,11 @@ export interface Scored {
    * beside them, median over all rounds: what the profiles say over what was measured, less 1, median with its sign.
    */
   splitBias: number
+  /**
+   * Error end to end at the machine's pace of the moment: the stages' prediction scaled by what the whole model, asked
+   * beside the cut in the same round, took over what the profile says of it. Median over rounds and profiles, signed.
+   */
+  pacedError: number
   /** Part of the profiles whose interval holds what was measured next to them. */
   held: number
   /** The first profile alone against the median of all rounds, drift of the machine and all. */
@@ -75,6 +80,7 @@ export function score({ rounds, profiles }: Interleaved, blocks: TimedBlocks | u
       splitBias: median(
         profiles.map((profile) => predictStages(profile, k) / profile.whole.medianMs / split - 1),
       ),
+      pacedError: median(profiles.flatMap((profile) => pacedErrors(profile, rounds, at, k))),
       held: verdicts.filter(({ held }) => held).length / verdicts.length,
       naive: alone,
       near: verdicts,
@@ -132,6 +138,17 @@ const predictStages = ({ layerMs, exitMs, enterMs }: Predicting, k: number) =>
 function splitRatio(rounds: readonly Round[], at: number): number {
   const cpuMs = (samples: readonly Sample[] = []) => median(samples.map((sample) => sample.cpuMs))
   return median(rounds.map(({ cuts }) => cpuMs(cuts[at]?.model) / cpuMs(cuts[at]?.reference)))
+}
+
+/** One per round. */
+function pacedErrors(profile: Predicting, rounds: readonly Round[], at: number, k: number): number[] {
+  return rounds.flatMap(({ cuts }) => {
+    const cut = cuts[at]
+    if (!cut) return []
+    const pace = median(cut.reference.map((sample) => sample.prefixMs)) / profile.whole.medianMs
+    const predictedMs = pace * predictStages(profile, k) + fitHops(cuts)(cut.bytes)
+    return predictedMs / median(cut.model.map((sample) => sample.endToEndMs)) - 1
+  })
 }
 
 const hopOf = ({ endToEndMs, prefixMs, suffixMs }: Sample) => endToEndMs - prefixMs - suffixMs

@@ -178,6 +178,7 @@ function lines({ name, wholeMs, blocks, quiet, busy }: ModelResult): string {
   const described = (phase: Phase) => [
     `  error next to it    ${list(phase.cuts, ({ error }) => error)}`,
     `  its bias            ${list(phase.cuts, ({ bias }) => bias)}`,
+    `  at the pace beside  ${list(phase.cuts, ({ pacedError }) => pacedError)}`,
     `  bias, stages alone  ${list(phase.cuts, ({ stagesBias }) => stagesBias)}`,
     `  bias, split / whole ${list(phase.cuts, ({ splitBias }) => splitBias)}`,
     `  single profile      ${list(phase.cuts, ({ naive }) => naive.error)}`,
