@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { PATIENCE_MS } from './test/support/patience.ts'
 
 export default defineConfig({
   test: {
@@ -7,7 +8,9 @@ export default defineConfig({
     // Two cores, and most tests start servers or sessions of their own: two files at a time.
     maxWorkers: 2,
     pool: 'forks',
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // A test waits for several things in turn; each wait ends by itself and says what did not come.
+    testTimeout: 3 * PATIENCE_MS,
+    hookTimeout: 3 * PATIENCE_MS,
+    expect: { poll: { timeout: PATIENCE_MS } },
   },
 })

@@ -23,7 +23,7 @@ beforeAll(async () => {
     dataDir: path.join(folder, 'data'),
     log: createLog('test', 'error'),
   })
-}, 60_000)
+})
 afterAll(async () => {
   await system?.close()
   rmSync(folder, { recursive: true, force: true })
@@ -46,5 +46,5 @@ describe('docs/curl.md', () => {
     expect(stdout.match(/"model_name"/g)?.length).toBe(2)
     expect(stdout).toContain('"binary_data_size":4000')
     expect(statSync(path.join(folder, 'boundary.bin')).size).toBeGreaterThan(1000)
-  }, 120_000)
+  })
 })

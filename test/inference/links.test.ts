@@ -5,8 +5,9 @@ import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../shared/state.ts'
 import { exampleLink } from '../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { call, postJson, startInference, type TestService, until } from './support/service.ts'
+import { call, postJson, startInference, type TestService } from './support/service.ts'
 import { branchedModel, register, toyEngine } from './support/toy-models.ts'
+import { until } from '../support/eventually.ts'
 
 describe('links between inference services', () => {
   let redis: TestRedis
@@ -131,7 +132,7 @@ describe('links between inference services', () => {
     await until(async () => {
       await infer()
       return (await state.links.need('device>edge')).rttMs > 80
-    }, 20_000)
+    })
     const link = await state.links.need('device>edge')
     expect(link).toMatchObject({ source: 'measured', emulated: true, emulation: SLOW })
     expect(link.basis?.traffic).toBeGreaterThan(5)

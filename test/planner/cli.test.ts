@@ -82,7 +82,7 @@ describe('in a shell', () => {
     expect(stdout).toMatch(/what-if: edge 2x slower/)
     expect(stdout).toMatch(/another plan takes over when[^]*round trip of device → cloud/)
     expect(stdout).toMatch(/scission deploy a{64}\./)
-  }, 30_000)
+  })
 
   it('the graph view, maps and refusals are printed too', async () => {
     const graph = await scission('plan', 'chain', '--view', 'graph', '--min-stages', '2')
@@ -100,5 +100,5 @@ describe('in a shell', () => {
     expect(map.stdout).toMatch(/all on device/)
     const infeasible = await scission('plan', 'chain', '--max-latency-ms', '0.001')
     expect([infeasible.code, infeasible.stderr]).toEqual([4, expect.stringMatching(/at least 6\.04/)])
-  }, 30_000)
+  })
 })
