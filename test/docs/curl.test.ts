@@ -7,10 +7,8 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startSystem, type System } from '../../infra/system.ts'
 import { createLog } from '../../shared/log.ts'
+import { SCISSION } from '../support/command.ts'
 import { shellScriptOf } from '../support/markdown.ts'
-
-const TSX = path.resolve('node_modules/.bin/tsx')
-const CLI = path.resolve('infra/cli/main.ts')
 
 let folder: string
 let system: System
@@ -36,7 +34,7 @@ describe('docs/curl.md', () => {
       .replace('http://127.0.0.1:8082', system.plannerUrl)
     expect(script).toContain(system.benchmarkUrl)
     // In a checkout npx finds the command; here the working folder is another one.
-    const prelude = `set -eu\nnpx() { shift; '${TSX}' '${CLI}' "$@"; }\n`
+    const prelude = `set -eu\nnpx() { shift; '${process.execPath}' '${SCISSION}' "$@"; }\n`
     writeFileSync(path.join(folder, 'script.sh'), prelude + script)
     const { stdout } = await promisify(execFile)('bash', ['script.sh'], { cwd: folder, maxBuffer: 1e8 })
     expect(stdout).toMatch(/^model [0-9a-f]{64}$/m)

@@ -6,10 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Calibration } from '../../shared/contracts/codec.ts'
 import type { Deployment, PlanAnswer } from '../../shared/contracts/plan.ts'
 import type { Structure, UploadedModel } from '../../shared/contracts/model.ts'
+import { SCISSION } from '../support/command.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
-
-const TSX = path.resolve('node_modules/.bin/tsx')
-const CLI = path.resolve('infra/cli/main.ts')
 
 interface Calibrated {
   calibration: Calibration
@@ -25,8 +23,8 @@ interface Ran {
 function scission(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
   return new Promise((resolve) => {
     execFile(
-      TSX,
-      [CLI, ...args],
+      process.execPath,
+      [SCISSION, ...args],
       // Where CI is set, colours are on by default, also in a pipe.
       { env: { ...process.env, NO_COLOR: '1', ...env }, maxBuffer: 1e8 },
       (error, stdout, stderr) => {

@@ -6,7 +6,8 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Report } from '../../infra/demo/report.ts'
 
-const TSX = path.resolve('node_modules/.bin/tsx')
+/** What `npm start` runs. */
+const START = ['infra/install.mjs', 'infra/start.ts']
 const MODELS = path.resolve('../shared/models')
 
 let folder: string
@@ -26,10 +27,10 @@ let runs = 0
 function start(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Run> {
   runs += 1
   const reportFile = path.join(folder, `report-${runs}.json`)
-  const all = ['infra/start.ts', ...args, '--once', '--port-base', '0', '--report', reportFile]
+  const all = [...START, ...args, '--once', '--port-base', '0', '--report', reportFile]
   const settings = { ...process.env, SCISSION_DATA: path.join(folder, `data-${runs}`), ...env }
   return new Promise((resolve) => {
-    execFile(TSX, all, { env: settings, maxBuffer: 1e7 }, (error, stdout, stderr) => {
+    execFile(process.execPath, all, { env: settings, maxBuffer: 1e7 }, (error, stdout, stderr) => {
       const report = existsSync(reportFile)
         ? (JSON.parse(readFileSync(reportFile, 'utf8')) as Report)
         : ({} as Report)
@@ -88,11 +89,15 @@ describe('npm start -- --once', () => {
 
 describe('npm start', () => {
   it('stays up until Ctrl-C, then leaves no process behind', async () => {
-    const child = spawn(TSX, ['infra/start.ts', '--port-base', '0', path.join(MODELS, 'mnist-8_cnn.onnx')], {
-      env: { ...process.env, SCISSION_DATA: path.join(folder, 'data-stay') },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-    })
+    const child = spawn(
+      process.execPath,
+      [...START, '--port-base', '0', path.join(MODELS, 'mnist-8_cnn.onnx')],
+      {
+        env: { ...process.env, SCISSION_DATA: path.join(folder, 'data-stay') },
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+      },
+    )
     let output = ''
     child.stdout.on('data', (data: Buffer) => {
       output += data.toString()
