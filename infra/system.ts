@@ -45,7 +45,7 @@ export interface System {
 
 const HOST = '127.0.0.1'
 /** Registration follows the first heartbeat. */
-const REGISTRATION_TIMEOUT_MS = 15_000
+const REGISTRATION_TIMEOUT_MS = 60_000
 
 /**
  * What starts side by side is waited for altogether, so that a failure of one does not leave another half started.
