@@ -37,10 +37,12 @@ export function threadModule(module: URL): URL {
  * @returns the same with tsx's loader where a process needs it, once, and without it where what runs is compiled.
  */
 export function withLoader(options: readonly string[], compiled: boolean): string[] {
-  if (compiled) return options.filter((option, index) => !isTsx(option) && !isTsx(options[index + 1]))
+  if (compiled) return options.filter((option, index) => !isTsx(option) && !isValueTsx(options[index + 1]))
   if (options.some(isTsx)) return [...options]
   return [...options, '--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href]
 }
 
-/** A value of the option before it: `--import file:///…/tsx/dist/loader.mjs`. */
-const isTsx = (option: string | undefined) => option?.includes('tsx') ?? false
+const isTsx = (option: string) => option.includes('tsx')
+/** Of the option before it: `--import file:///…/tsx/dist/loader.mjs`, not `--import=file:///…`. */
+const isValueTsx = (option: string | undefined) =>
+  option !== undefined && !option.startsWith('-') && isTsx(option)

@@ -83,6 +83,7 @@ describe('a process of its own', () => {
     const tsx = ['--import', 'file:///x/node_modules/tsx/dist/loader.mjs']
     expect(withLoader(['--no-warnings', ...tsx], false)).toEqual(['--no-warnings', ...tsx])
     expect(withLoader(['--no-warnings', ...tsx], true)).toEqual(['--no-warnings'])
+    expect(withLoader(['--no-warnings', tsx.join('=')], true)).toEqual(['--no-warnings'])
     expect(withLoader(['--no-warnings'], false)).toEqual([
       '--no-warnings',
       '--import',
