@@ -1,13 +1,18 @@
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './test/support/longest-first.ts'
+import { PATIENCE_MS } from './test/support/patience.ts'
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'dist/**'],
-    // Two cores, and most tests start servers or sessions of their own: two files at a time.
-    maxWorkers: 2,
+    // Two cores, and most tests start servers or sessions of their own, whose answers they also wait for.
+    maxWorkers: 3,
     pool: 'forks',
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    sequence: { sequencer: LongestFirst },
+    // A test waits for several things in turn; each wait ends by itself and says what did not come.
+    testTimeout: 3 * PATIENCE_MS,
+    hookTimeout: 3 * PATIENCE_MS,
+    expect: { poll: { timeout: PATIENCE_MS } },
   },
 })

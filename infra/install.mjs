@@ -38,11 +38,31 @@ if (entry !== undefined) await start(entry)
  * @param {string} file TypeScript, relative to the repository; the arguments behind it are its own.
  */
 async function start(file) {
-  const { register } = await import('tsx/esm/api')
-  register()
-  const target = path.join(root, file)
+  const folder = await compiled()
+  // What runs from source all the same (tests, benchmarks) starts its processes from there: shared/child-module.ts.
+  if (folder !== undefined) process.env.SCISSION_BUILD = folder
+  const js = folder && path.join(folder, file.replace(/\.ts$/, '.js'))
+  if (js === undefined || !existsSync(js)) {
+    const { register } = await import('tsx/esm/api')
+    register()
+  }
+  const target = js !== undefined && existsSync(js) ? js : path.join(root, file)
   process.argv.splice(1, 2, target)
   await import(pathToFileURL(target).href)
+}
+
+/** @returns {Promise<string | undefined>} the folder of the compiled code; undefined where it cannot be kept. */
+async function compiled() {
+  const { build } = await import('./build.mjs')
+  try {
+    return await build(root)
+  } catch (thrown) {
+    if (!(thrown instanceof Error && 'syscall' in thrown)) throw thrown
+    console.error(
+      `compiled code cannot be kept (${thrown.message}): every process compiles its own, and starts slower`,
+    )
+    return undefined
+  }
 }
 
 /** @returns {Promise<number>} npm's exit code. */

@@ -2,8 +2,10 @@
  * `npm test [-- FILTER…]`: says which of the optional tools are here, runs vitest, and closes with one line that
  * both people and machines read: `N passed, N failed, N skipped`.
  */
-import { startVitest } from 'vitest/node'
+import { startVitest, type TestCase, type TestModule, type TestSuite } from 'vitest/node'
 import { findOnPath } from './processes/find-on-path.ts'
+
+type TestState = ReturnType<TestCase['result']>['state']
 
 const OPTIONAL = [
   {
@@ -22,20 +24,31 @@ for (const { name, commands, without } of OPTIONAL) {
 const vitest = await startVitest('test', process.argv.slice(2), { watch: false, run: true })
 const counts = { passed: 0, failed: 0, skipped: 0 }
 for (const module of vitest.state.getTestModules()) {
-  // A file that could not be loaded has no tests to count, and is a failure all the same.
-  if (module.state() === 'failed' && module.children.size === 0) counts.failed += 1
-  for (const test of module.children.allTests()) {
-    const { state } = test.result()
-    if (state === 'passed') counts.passed += 1
-    else if (state === 'failed') counts.failed += 1
-    else counts.skipped += 1
-  }
+  counts.failed += failuresOutsideTests(module)
+  const outcomes = [...module.children.allTests()].map((test) => test.result().state)
+  const count = (state: TestState) => outcomes.filter((outcome) => outcome === state).length
+  counts.passed += count('passed')
+  counts.failed += count('failed') + count('pending')
+  counts.skipped += count('skipped')
+  if (count('pending') > 0)
+    console.error(
+      `${module.relativeModuleId} ended before ${count('pending')} of its tests did: they count as failed`,
+    )
 }
-const unhandled = vitest.state.getUnhandledErrors().length
+// The reporter has printed them: what it was, and in which file.
+counts.failed += vitest.state.getUnhandledErrors().length
 await vitest.close()
-const failed = counts.failed + unhandled
 // Vitest sets the exit code for failed tests itself; a run that found no test has not shown anything either.
-if (failed > 0 || counts.passed === 0) process.exitCode = 1
-process.stdout.write(`${counts.passed} passed, ${failed} failed, ${counts.skipped} skipped\n`, () =>
+if (counts.failed > 0 || counts.passed === 0) process.exitCode = 1
+process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`, () =>
   process.exit(),
 )
+
+/**
+ * A file that cannot be loaded has no tests, and what comes before or after the tests of a group fails without any of
+ * them: its tests are then skipped. Each is a failure all the same.
+ */
+function failuresOutsideTests(module: TestModule): number {
+  const groups: (TestModule | TestSuite)[] = [module, ...module.children.allSuites()]
+  return groups.filter((group) => group.errors().length > 0).length
+}

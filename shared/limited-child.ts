@@ -13,15 +13,13 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import fs from 'node:fs'
-import { createRequire } from 'node:module'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
+import { compiledModule, withLoader } from './child-module.ts'
 import { coerceError, type ErrorCode, ScissionError } from './errors.ts'
 
 const MEMORY_POLL_MS = 25
 /** Of the child's standard error, what an error message quotes. */
 const STDERR_TAIL = 2000
-/** What this module's own file is called decides how the child is started: `.ts` through tsx, `.js` as it is. */
-const SOURCE = import.meta.url.endsWith('.ts')
 
 export interface LimitedChildOptions<I, P> {
   /** `new URL('./my-job.ts', import.meta.url)`; the extension is adapted when the code was compiled. */
@@ -113,26 +111,20 @@ function deferred<O>() {
 }
 
 function start<I, P>(options: LimitedChildOptions<I, P>): ChildProcess {
-  const entry = fileURLToPath(sibling(new URL('./limited-child-entry.ts', import.meta.url)))
-  return fork(entry, [sibling(options.module).href], {
-    execArgv: childArguments(),
+  const entry = new URL('./limited-child-entry.ts', import.meta.url)
+  // Tests have jobs that are part of no build: then all of it runs from source.
+  const [compiledEntry, compiledJob] = [compiledModule(entry), compiledModule(options.module)]
+  const compiled = compiledEntry && compiledJob ? { entry: compiledEntry, job: compiledJob } : undefined
+  return fork(fileURLToPath(compiled?.entry ?? entry), [(compiled?.job ?? options.module).href], {
+    // A debugger listens on one port: the child must not want the same one.
+    execArgv: withLoader(
+      process.execArgv.filter((option) => !option.startsWith('--inspect')),
+      compiled !== undefined,
+    ),
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: options.env ?? process.env,
   })
-}
-
-function sibling(module: URL): URL {
-  return SOURCE ? module : new URL(module.href.replace(/\.ts$/, '.js'))
-}
-
-/** Under tsx the loader is inherited; a test runner has its own, so the child gets tsx's. */
-function childArguments(): string[] {
-  // A debugger listens on one port: the child must not want the same one.
-  const inherited = process.execArgv.filter((argument) => !argument.startsWith('--inspect'))
-  if (!SOURCE || inherited.some((argument) => argument.includes('tsx'))) return inherited
-  const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
-  return ['--import', loader]
 }
 
 function tailOf(child: ChildProcess): () => string {

@@ -32,7 +32,7 @@ export interface ProcessOptions {
   logFile?: string | undefined
   /** Called once, when the process ended without being stopped. */
   onExit?: ((exit: Exit) => void) | undefined
-  /** @defaultValue 30000 */
+  /** @defaultValue 120000: a process that ends is noticed at once; a slow machine is waited for */
   readyTimeoutMs?: number | undefined
   /** Between SIGTERM and SIGKILL. @defaultValue 12000, a little more than services give themselves */
   stopGraceMs?: number | undefined
@@ -47,7 +47,7 @@ export interface Exit {
   lastLines: string[]
 }
 
-const READY_TIMEOUT_MS = 30_000
+const READY_TIMEOUT_MS = 120_000
 const STOP_GRACE_MS = 12_000
 /**
  * Output still in the pipe when a process has ended; a grandchild that keeps the pipe open is not waited for.

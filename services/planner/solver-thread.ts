@@ -4,6 +4,7 @@
  * do for a while. Work that outlasts its time ends with the thread; the next work starts another.
  */
 import { Worker } from 'node:worker_threads'
+import { threadModule } from '../../shared/child-module.ts'
 import { type ErrorCode, ScissionError } from '../../shared/errors.ts'
 import { isLong, type Solutions, solveWithin, type Work } from './solve.ts'
 
@@ -37,8 +38,7 @@ export interface SolverOptions {
   entry?: URL
 }
 
-const fromSource = import.meta.url.endsWith('.ts')
-const ownEntry = new URL(fromSource ? './solve-worker-tsx.mjs' : './solve-worker.js', import.meta.url)
+const ownEntry = threadModule(new URL('./solve-worker.ts', import.meta.url))
 
 export class SolverThread {
   readonly #inPlaceMs: number

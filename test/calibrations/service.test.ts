@@ -15,8 +15,9 @@ import { TensorProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
 import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { Changes, openState, type State } from '../../shared/state.ts'
 import type { Tensor } from '../../shared/tensor.ts'
-import { call, postJson, startInference, type TestService, until } from '../inference/support/service.ts'
+import { call, postJson, startInference, type TestService } from '../inference/support/service.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { until } from '../support/eventually.ts'
 
 const MODELS = path.resolve('../shared/models')
 const present = fs.existsSync(path.join(MODELS, 'mnist-8_cnn.onnx'))
@@ -57,7 +58,7 @@ describe.skipIf(!present)('the calibrations of a trained network', () => {
     device = undefined
   }
   const ended = async (id: string): Promise<Calibration> => {
-    await until(async () => !['waiting', 'active'].includes((await client.calibration(id)).state), 30_000)
+    await until(async () => !['waiting', 'active'].includes((await client.calibration(id)).state))
     return client.calibration(id)
   }
   const samples = (): Tensor => {
@@ -85,7 +86,7 @@ describe.skipIf(!present)('the calibrations of a trained network', () => {
     await client.uploadModel(path.join(MODELS, 'mnist-8_cnn.onnx'), 'mnist')
     structure = await client.structure('mnist')
     await startDevice()
-  }, 30_000)
+  })
   afterAll(async () => {
     await stopDevice()
     await closeService()
@@ -134,7 +135,7 @@ describe.skipIf(!present)('the calibrations of a trained network', () => {
       expect(cell(k, 'q8')?.lossBound).toBeCloseTo(1 - 0.025 ** (1 / 3), 6)
     }
     expect(done.baseAccuracy).toBe(1)
-  }, 40_000)
+  })
 
   it('take samples as JSON too, and made-up ones, which are said to be made up', async () => {
     const [input] = structure.inputs
@@ -170,7 +171,7 @@ describe.skipIf(!present)('the calibrations of a trained network', () => {
       ['q4c', 1],
       ['zstd', 0],
     ])
-  }, 40_000)
+  })
 
   it('are listed by model, page by page, and deleted with their samples', async () => {
     const all = await client.calibrations({ model: 'mnist' })
@@ -235,7 +236,7 @@ describe.skipIf(!present)('the calibrations of a trained network', () => {
     })
     await client.endCalibration(running.id)
     expect(await ended(running.id)).toMatchObject({ state: 'cancelled', cells: [] })
-  }, 30_000)
+  })
 
   it('say so when nobody is there to run them', async () => {
     await stopDevice()

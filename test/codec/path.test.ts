@@ -10,10 +10,10 @@ import {
   splitAnswer,
   startInference,
   type TestService,
-  until,
 } from '../inference/support/service.ts'
 import { layer, register, toyEngine, toyModel, toySpec } from '../inference/support/toy-models.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { until } from '../support/eventually.ts'
 
 const SHAPE = [1, 4, 100, 100]
 const COUNT = 40_000

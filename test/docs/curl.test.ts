@@ -7,10 +7,8 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startSystem, type System } from '../../infra/system.ts'
 import { createLog } from '../../shared/log.ts'
+import { SCISSION } from '../support/command.ts'
 import { shellScriptOf } from '../support/markdown.ts'
-
-const TSX = path.resolve('node_modules/.bin/tsx')
-const CLI = path.resolve('infra/cli/main.ts')
 
 let folder: string
 let system: System
@@ -23,7 +21,7 @@ beforeAll(async () => {
     dataDir: path.join(folder, 'data'),
     log: createLog('test', 'error'),
   })
-}, 60_000)
+})
 afterAll(async () => {
   await system?.close()
   rmSync(folder, { recursive: true, force: true })
@@ -36,7 +34,7 @@ describe('docs/curl.md', () => {
       .replace('http://127.0.0.1:8082', system.plannerUrl)
     expect(script).toContain(system.benchmarkUrl)
     // In a checkout npx finds the command; here the working folder is another one.
-    const prelude = `set -eu\nnpx() { shift; '${TSX}' '${CLI}' "$@"; }\n`
+    const prelude = `set -eu\nnpx() { shift; '${process.execPath}' '${SCISSION}' "$@"; }\n`
     writeFileSync(path.join(folder, 'script.sh'), prelude + script)
     const { stdout } = await promisify(execFile)('bash', ['script.sh'], { cwd: folder, maxBuffer: 1e8 })
     expect(stdout).toMatch(/^model [0-9a-f]{64}$/m)
@@ -46,5 +44,5 @@ describe('docs/curl.md', () => {
     expect(stdout.match(/"model_name"/g)?.length).toBe(2)
     expect(stdout).toContain('"binary_data_size":4000')
     expect(statSync(path.join(folder, 'boundary.bin')).size).toBeGreaterThan(1000)
-  }, 120_000)
+  })
 })

@@ -1,5 +1,5 @@
 /** What breaks in real life, done on purpose: Redis is cut off, a machine is killed. */
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import path from 'node:path'
 import { runBenchmark } from '../../infra/benchmark-run.ts'
 import { deployAndWait } from '../../infra/deploy-run.ts'
@@ -14,6 +14,7 @@ import type { Tensor } from '../../shared/tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
 
 let redis: TestRedis
 let line: LinkEmulator
@@ -40,14 +41,11 @@ beforeAll(async () => {
   model = (await uploadFiles(benchmark, file, { name: 'net' })).id
   inputs = makeInputs((await benchmark.structure(model)).inputs, 3)
   await runBenchmark(benchmark, { model, runs: 3 }, { update: () => undefined, stop: () => undefined })
-  await vi.waitFor(async () => expect((await planner.links()).length).toBe(3), {
-    timeout: 30_000,
-    interval: 100,
-  })
+  await eventually(async () => expect((await planner.links()).length).toBe(3))
   const query = { model, mustUseResources: ['device', 'edge'], mustNotUseResources: ['cloud'], minStages: 2 }
   const { plans } = await planner.plans(query)
   deployment = await deployAndWait(planner, { plan: plans[0]?.id ?? '', name: 'split' })
-}, 120_000)
+})
 afterAll(async () => {
   await system?.close()
   await line?.close()
@@ -61,7 +59,7 @@ describe('while Redis is cut off', () => {
   it('what is deployed goes on serving, what needs Redis is a 503, and all works again once it is back', async () => {
     await infer()
     await line.cut('redis', 'reset')
-    await expect.poll(() => status(`${system.benchmarkUrl}/v1/models`), { timeout: 10_000 }).toBe(503)
+    await expect.poll(() => status(`${system.benchmarkUrl}/v1/models`)).toBe(503)
     const refused = await fetch(`${system.benchmarkUrl}/v1/models`)
     expect(refused.headers.get('retry-after')).toBe('1')
     expect(await refused.json()).toMatchObject({ error: { code: 'queueUnavailable' } })
@@ -71,8 +69,8 @@ describe('while Redis is cut off', () => {
     expect(answer.outputs.length).toBe(1)
 
     await line.restore('redis')
-    await expect.poll(() => status(`${system.benchmarkUrl}/v1/models`), { timeout: 10_000 }).toBe(200)
-    await expect.poll(() => status(`${system.plannerUrl}/readyz`), { timeout: 10_000 }).toBe(200)
+    await expect.poll(() => status(`${system.benchmarkUrl}/v1/models`)).toBe(200)
+    await expect.poll(() => status(`${system.plannerUrl}/readyz`)).toBe(200)
     const done = await runBenchmark(
       benchmark,
       { model, runs: 4 },
@@ -80,7 +78,7 @@ describe('while Redis is cut off', () => {
     )
     expect(done.parts.map((part) => part.state)).toEqual(['completed', 'completed', 'completed'])
     expect((await infer()).outputs.length).toBe(1)
-  }, 90_000)
+  })
 })
 
 describe('when a machine is killed', () => {
@@ -93,7 +91,6 @@ describe('when a machine is killed', () => {
     expect((await infer()).parameters).toMatchObject({ scission_hop1_insteadOf: 'edge' })
     await expect
       .poll(async () => (await planner.plans({ model })).leftOut.map((one) => one.resource), {
-        timeout: 20_000,
         interval: 500,
       })
       .toContain('edge')
@@ -104,5 +101,5 @@ describe('when a machine is killed', () => {
     await expect(planner.plans({ model, mustUseTiers: ['edge'] })).rejects.toThrow(/edge/)
     // Deploying onto it fails with its name; it does not hang.
     await expect(deployAndWait(planner, { plan: deployment.planId, name: 'again' })).rejects.toThrow(/edge/)
-  }, 90_000)
+  })
 })

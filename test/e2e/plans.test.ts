@@ -20,7 +20,7 @@ const TOP = 5
 let system: TestSystem
 beforeAll(async () => {
   system = await startTestSystem()
-}, 60_000)
+})
 afterAll(() => system?.close())
 
 const silent = { update: () => undefined, stop: () => undefined }
@@ -29,36 +29,32 @@ describe('the outputs of every plan listed equal those of the unsplit file', () 
   const real = ['mnist-8_cnn', 'ultraface_rfb320']
   const absent = !existsSync(MODELS)
   if (absent) console.log('skipped for real models: the shared models are not here')
-  it.each(['mobilenetv2', ...(absent ? [] : real)])(
-    '%s',
-    async (name) => {
-      const file = real.includes(name)
-        ? path.join(MODELS, `${name}.onnx`)
-        : path.join(system.folder, `${name}.onnx`)
-      if (!real.includes(name)) await buildZooModel(name, file)
-      const benchmark = createBenchmarkClient(system.benchmarkUrl)
-      const planner = createPlannerClient(system.plannerUrl)
-      const { id } = await uploadFiles(benchmark, file, { name })
-      await runBenchmark(benchmark, { model: id, runs: 3 }, silent)
-      await expect.poll(async () => (await planner.links()).length, { timeout: 30_000 }).toBe(3)
-      const inputs = makeInputs((await benchmark.structure(id)).inputs, 7)
-      const reference = await referenceRun(file, inputs)
-      const free = await planner.plans({ model: id, top: TOP })
-      const split = await planner.plans({ model: id, top: TOP, minStages: 3 })
-      const plans = [...free.plans, ...split.plans, ...free.native]
-      expect(split.plans.length).toBeGreaterThan(3)
-      for (const plan of plans) {
-        const deployment = await deployAndWait(planner, { plan: plan.id })
-        const answer = await createInferenceClient(deployment.entry.resource, deployment.entry.url).infer(
-          deployment.id,
-          inputs,
-        )
-        const { maxAbsDiff, maxAbsOutput } = compareOutputs(reference.outputs, answer.outputs)
-        expect(maxAbsOutput).toBeGreaterThan(0)
-        expect(maxAbsDiff, plan.id).toBeLessThanOrEqual(1e-5 * maxAbsOutput)
-        await planner.undeploy(deployment.id)
-      }
-    },
-    180_000,
-  )
+  it.each(['mobilenetv2', ...(absent ? [] : real)])('%s', async (name) => {
+    const file = real.includes(name)
+      ? path.join(MODELS, `${name}.onnx`)
+      : path.join(system.folder, `${name}.onnx`)
+    if (!real.includes(name)) await buildZooModel(name, file)
+    const benchmark = createBenchmarkClient(system.benchmarkUrl)
+    const planner = createPlannerClient(system.plannerUrl)
+    const { id } = await uploadFiles(benchmark, file, { name })
+    await runBenchmark(benchmark, { model: id, runs: 3 }, silent)
+    await expect.poll(async () => (await planner.links()).length).toBe(3)
+    const inputs = makeInputs((await benchmark.structure(id)).inputs, 7)
+    const reference = await referenceRun(file, inputs)
+    const free = await planner.plans({ model: id, top: TOP })
+    const split = await planner.plans({ model: id, top: TOP, minStages: 3 })
+    const plans = [...free.plans, ...split.plans, ...free.native]
+    expect(split.plans.length).toBeGreaterThan(3)
+    for (const plan of plans) {
+      const deployment = await deployAndWait(planner, { plan: plan.id })
+      const answer = await createInferenceClient(deployment.entry.resource, deployment.entry.url).infer(
+        deployment.id,
+        inputs,
+      )
+      const { maxAbsDiff, maxAbsOutput } = compareOutputs(reference.outputs, answer.outputs)
+      expect(maxAbsOutput).toBeGreaterThan(0)
+      expect(maxAbsDiff, plan.id).toBeLessThanOrEqual(1e-5 * maxAbsOutput)
+      await planner.undeploy(deployment.id)
+    }
+  })
 })

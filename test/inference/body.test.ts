@@ -4,17 +4,18 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type InferBody, readBody } from '../../services/inference/http/body.ts'
 import { acceptedEncoding } from '../../services/inference/http/send.ts'
-import { until } from './support/service.ts'
+import { until } from '../support/eventually.ts'
 
 describe('a body', () => {
-  const IDLE_MS = 150
+  const PATIENT_MS = 60_000
+  let idleMs = PATIENT_MS
   let server: http.Server
   let port = 0
   const outcomes: (InferBody | Error)[] = []
 
   beforeAll(async () => {
     server = http.createServer((req, res) => {
-      readBody(req, { maxBytes: 1000, idleMs: IDLE_MS }).then(
+      readBody(req, { maxBytes: 1000, idleMs }).then(
         (body) => outcomes.push(body) && res.end('read'),
         (error: Error) => outcomes.push(error) && res.writeHead(400).end(error.message),
       )
@@ -28,6 +29,7 @@ describe('a body', () => {
   })
   beforeEach(() => {
     outcomes.length = 0
+    idleMs = PATIENT_MS
   })
 
   /** Bytes on the wire exactly as given; what came back until then is returned by `heard`. */
@@ -75,6 +77,7 @@ describe('a body', () => {
   })
 
   it('that stops arriving is given up on, and its sender told', async () => {
+    idleMs = 150
     const { heard } = await connect(post('Content-Length: 100'), 'half of it')
     expect(await outcome()).toMatchObject({
       code: 'badRequest',
@@ -84,10 +87,12 @@ describe('a body', () => {
   })
 
   it('that arrives slowly but steadily is waited for', async () => {
+    idleMs = 1500
     const { socket } = await connect(post('Content-Length: 10'))
     for (const letter of '0123456789') {
       socket.write(letter)
-      await new Promise((resolve) => setTimeout(resolve, IDLE_MS / 5))
+      // In all longer than it would wait for one.
+      await new Promise((resolve) => setTimeout(resolve, idleMs / 8))
     }
     expect(await outcome()).toMatchObject({ raw: false })
   })

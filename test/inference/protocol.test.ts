@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { call, postJson, until } from './support/service.ts'
+import { call, postJson } from './support/service.ts'
 import { branchedModel } from './support/toy-models.ts'
 import { withToyService } from './support/toy-service.ts'
+import { until } from '../support/eventually.ts'
 
 const first = branchedModel('a')
 const second = branchedModel('b', { version: 2 })

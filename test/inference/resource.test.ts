@@ -14,8 +14,10 @@ import {
 } from '../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../shared/state.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { call, postJson, startInference, startUnready, type TestService, until } from './support/service.ts'
+import { call, postJson, startInference, startUnready, type TestService } from './support/service.ts'
 import { branchedModel, register, toyEngine } from './support/toy-models.ts'
+import { until } from '../support/eventually.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 
 const toy = branchedModel('a')
 const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
@@ -169,7 +171,7 @@ describe('a benchmark job', () => {
     }, released)
     await start({ SCISSION_SLOWDOWN: '3' }, engine)
     const job = await add({ threads: 4 })
-    const id: unknown = await job.waitUntilFinished(events, 10_000)
+    const id: unknown = await job.waitUntilFinished(events, PATIENCE_MS)
     const profile = await state.profiles.need(String(id))
     expect(profile).toMatchObject({
       id: `${toy.model.id}.${toy.structure.shapesKey}.edge.all-4`,
@@ -189,7 +191,7 @@ describe('a benchmark job', () => {
     )
     await start({}, engine)
     const job = await add()
-    await expect(job.waitUntilFinished(events, 10_000)).rejects.toThrow('node 3: no such operator')
+    await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('node 3: no such operator')
     expect((await state.profiles.all()).map((profile) => profile.options.threads)).not.toContain(1)
   })
 
@@ -205,7 +207,7 @@ describe('a benchmark job', () => {
     const job = await add()
     await until(async () => began)
     await state.redis.set('scission:cancel:b1', '1', 'EX', 60)
-    await expect(job.waitUntilFinished(events, 10_000)).rejects.toThrow('benchmark b1 was cancelled')
+    await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('benchmark b1 was cancelled')
     await state.redis.del('scission:cancel:b1')
   })
 
@@ -221,6 +223,6 @@ describe('a benchmark job', () => {
     const job = await add()
     await until(async () => began)
     await services.pop()?.stop()
-    await expect(job.waitUntilFinished(events, 10_000)).rejects.toThrow('resource edge is stopping')
+    await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('resource edge is stopping')
   })
 })

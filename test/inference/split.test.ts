@@ -18,7 +18,8 @@ import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../shared/state.ts'
 import type { Tensor } from '../../shared/tensor.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { call, type RawAnswer, startInference, type TestService, until } from './support/service.ts'
+import { call, type RawAnswer, startInference, type TestService } from './support/service.ts'
+import { until } from '../support/eventually.ts'
 
 const MODELS = path.resolve('../shared/models')
 const FILE = path.join(MODELS, 'ultraface_rfb320.onnx')
@@ -223,10 +224,7 @@ describe.skipIf(!present)('a trained network served in pieces', () => {
 
   it('is benchmarked on every resource through the queue', async () => {
     const started = await client.startBenchmark({ model: 'face', runs: 3 })
-    await until(
-      async () => !['waiting', 'active'].includes((await client.benchmark(started.id)).state),
-      60_000,
-    )
+    await until(async () => !['waiting', 'active'].includes((await client.benchmark(started.id)).state))
     const ended = await client.benchmark(started.id)
     expect(ended.parts.map((part) => [part.resource, part.state, part.error])).toEqual(
       ['cloud', 'device', 'edge'].map((resource) => [resource, 'completed', undefined]),
@@ -237,5 +235,5 @@ describe.skipIf(!present)('a trained network served in pieces', () => {
       ['device', true, structure.layers.length],
       ['edge', false, structure.layers.length],
     ])
-  }, 90_000)
+  })
 })

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { Stages } from '../../services/inference/models/stages.ts'
 import { createLog } from '../../shared/log.ts'
-import { postJson, until } from './support/service.ts'
+import { postJson } from './support/service.ts'
 import { branchedModel, fp32Tensor, toyEngine } from './support/toy-models.ts'
 import { withToyService } from './support/toy-service.ts'
+import { until } from '../support/eventually.ts'
 
 const toy = branchedModel('a')
 const { id: model } = toy.model
@@ -36,11 +37,12 @@ describe('stages kept loaded', () => {
 
   it('are never taken from under a run', async () => {
     const { engine, stages } = stagesWith(50)
-    engine.runMs = 60
+    const release = engine.hold()
     const stage = await stages.need(key(0, 1), 40)
     const running = stage.run([x], {})
     await stages.need(key(0, 2), 40)
     expect(engine.loaded()).toContain('branched:0-1')
+    release()
     await running
     await stages.need(key(0, 3), 40)
     expect(engine.loaded()).toEqual(['branched:0-3'])
@@ -48,11 +50,12 @@ describe('stages kept loaded', () => {
 
   it('that are let go while they run are unloaded after it', async () => {
     const { engine, stages } = stagesWith(50)
-    engine.runMs = 40
+    const release = engine.hold()
     const stage = await stages.need(key(0, 1), 40)
     const running = stage.run([x], {})
     await stages.drop(key(0, 1))
     expect(engine.loaded()).toEqual(['branched:0-1'])
+    release()
     await running
     expect(engine.loaded()).toEqual([])
     await expect(stage.run([x], {})).rejects.toMatchObject({ code: 'notReady' })

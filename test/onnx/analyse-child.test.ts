@@ -1,11 +1,12 @@
 import fs from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { analyse, analyseInChild } from '../../shared/onnx/index.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 import { floats, graph, ints, model, node, value } from './support/build.ts'
 import { copyOf, fileOf, haveModels, NO_ID } from './support/models.ts'
 
 const MIB = 1024 * 1024
-const LIMITS = { model: NO_ID, timeoutMs: 25_000, memoryLimitBytes: 1024 * MIB }
+const LIMITS = { model: NO_ID, timeoutMs: PATIENCE_MS, memoryLimitBytes: 1024 * MIB }
 
 const y = value('y', undefined)
 

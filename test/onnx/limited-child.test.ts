@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { runInLimitedChild } from '../../shared/limited-child.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 import type { Job } from './support/jobs.ts'
 
 const MIB = 1024 * 1024
@@ -9,7 +10,7 @@ function run(input: Job, more: { timeoutMs?: number; memoryLimitBytes?: number; 
   return runInLimitedChild<Job, unknown>({
     module,
     input,
-    timeoutMs: 20_000,
+    timeoutMs: PATIENCE_MS,
     memoryLimitBytes: 1024 * MIB,
     doing: 'trying "model.onnx"',
     ...more,
@@ -27,7 +28,7 @@ describe('a job in a throw-away process', () => {
     const result = await runInLimitedChild<Job, string, { fraction: number }>({
       module,
       input: { do: 'progress', count: 4 },
-      timeoutMs: 20_000,
+      timeoutMs: PATIENCE_MS,
       memoryLimitBytes: 1024 * MIB,
       onProgress: ({ fraction }) => seen.push(fraction),
     })

@@ -12,6 +12,7 @@ import { tensorValues } from '../../infra/demo/tensor-values.ts'
 import { readSkeleton } from '../../shared/onnx/index.ts'
 import { ModelProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
 import type { Tensor } from '../../shared/tensor.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 import { singleCutTensors } from './support/brute-force.ts'
 import { type Analysed, analysed, copyOf, haveModels, realModels } from './support/models.ts'
 import { readArrays, readProtoTensor } from './support/references.ts'
@@ -32,7 +33,7 @@ function evenly<T>(items: readonly T[], count: number): T[] {
 }
 
 /** A light model makes half a gigabyte of weights in every session, which takes long on a busy machine. */
-const PATIENCE = { timeout: 180_000 }
+const PATIENCE = { timeout: 10 * PATIENCE_MS }
 
 describe.skipIf(!haveModels).each(realModels)('$name', PATIENCE, ({ name, shapes }) => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-onnx-'))

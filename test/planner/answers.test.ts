@@ -1,5 +1,5 @@
 /** What the service adds to the optimiser: codecs, options, other views, maps, and what it says beside the plans. */
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Calibration } from '../../shared/contracts/codec.ts'
 import { GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
@@ -14,6 +14,7 @@ import {
   MODEL_ID,
 } from '../support/fixtures.ts'
 import { errorOf, plansOf, usePlanner } from './harness.ts'
+import { eventually } from '../support/eventually.ts'
 
 const { used, ask } = usePlanner()
 
@@ -70,7 +71,7 @@ describe('a stored calibration', () => {
   it('lets a plan use its codec, up to the accuracy loss that is allowed', async () => {
     await putSpeeds()
     await used.state.calibrations.put('one', calibration())
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const plan = plansOf(await ask(`${split}&maxAccuracyLoss=0.02`))[0]
       expect(plan?.transfers[0]).toMatchObject({ codec: 'q8', bytes: 400, wireBytes: 100 })
       expect(plan?.id).toMatch(/cloud_1-4_q8$/)
@@ -88,7 +89,7 @@ describe('a stored calibration', () => {
     await used.state.calibrations.put('one', calibration())
     const begun = { id: 'three', createdAt: '2026-03-01T00:00:00.000Z', state: 'active' as const }
     await used.state.calibrations.put('three', calibration({ ...begun, cells: [] }))
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect(plansOf(await ask(`${split}&maxAccuracyLoss=1`))[0]?.transfers[0]).toMatchObject({
         wireBytes: 200,
       }),
@@ -98,7 +99,7 @@ describe('a stored calibration', () => {
   it('on made-up samples is said in a note', async () => {
     await putSpeeds()
     await used.state.calibrations.put('one', calibration({ sampleSource: 'made-up' }))
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect(String((await ask(split)).body.notes)).toMatch(/made-up samples \(one\)/),
     )
   })
@@ -113,7 +114,7 @@ describe('runtime options', () => {
       id: fast().id.replace(/-1$/, '-2'),
     })
     const asked = '/v1/plans?model=chain&top=1&mustUseResources=device&maxStages=1&mustNotUseTiers=edge,cloud'
-    const plan = await vi.waitFor(async () => {
+    const plan = await eventually(async () => {
       const [best] = plansOf(await ask(`${asked}&options=any`))
       expect(best?.predictedMs).toBe(4)
       return best
@@ -136,7 +137,7 @@ describe('a profile that failed its own check', () => {
     }
     const profile = exampleProfile('edge', [4, 4, 4, 4], { predictionError })
     await used.state.profiles.put(profile.id, profile)
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const answer = await ask('/v1/plans?model=chain&top=100')
       for (const plan of plansOf(answer)) {
         const usesEdge = plan.stages.some((stage) => stage.resource === 'edge')
@@ -155,7 +156,7 @@ describe('what serving says of a profile', () => {
     const { id } = exampleProfile('edge', [4, 4, 4, 4])
     const served = { id, scale: 1.25, spread: 0.1, samples: 40, updatedAt: '2026-01-01T00:00:00.000Z' }
     await used.state.served.put(id, served)
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const after = ExplainedAnswer.parse((await ask('/v1/plans?model=chain')).body)
       expect(after.served).toEqual([{ ...served, resource: 'edge' }])
       expect(after.plans).toEqual(ExplainedAnswer.parse(before.body).plans)
@@ -174,7 +175,7 @@ describe('imported machines', () => {
   it('are planned with, never deployed to', async () => {
     await put('old-cloud', 'cloud', 0.1)
     await used.state.links.put(linkId('device', 'old-cloud'), exampleLink('device', 'old-cloud'))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const [best] = plansOf(await ask('/v1/plans?model=chain&top=1'))
       expect(best?.stages[0]?.resource).toBe('old-cloud')
       const refused = await ask('/v1/deployments', { plan: best?.id })
@@ -188,7 +189,7 @@ describe('imported machines', () => {
     await used.state.links.put(linkId('old-device', 'old-cloud'), exampleLink('old-device', 'old-cloud'))
     for (const name of ['device', 'edge', 'cloud'])
       await used.state.profiles.delete(exampleProfile(name, [1, 1, 1, 1]).id)
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const answer = await ask('/v1/plans?model=chain&top=1')
       expect(plansOf(answer)?.[0]?.stages[0]?.resource).toBe('old-cloud')
       const left = (answer.body.leftOut as { resource: string }[]).map(({ resource }) => resource)

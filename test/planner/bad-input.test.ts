@@ -1,8 +1,9 @@
 /** What a plan query may get wrong, through HTTP: each a 4xx that says what was wrong, where, and what is allowed. */
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { linkId } from '../../shared/state.ts'
 import { exampleProfile, exampleResource, exampleStructure, MODEL_ID } from '../support/fixtures.ts'
 import { errorOf, plansOf, usePlanner } from './harness.ts'
+import { eventually } from '../support/eventually.ts'
 
 const { used, ask } = usePlanner()
 const OTHER_MODEL = 'b'.repeat(64)
@@ -118,7 +119,7 @@ describe('profiles', () => {
       [ofOptions, /was measured with 2 threads.*edge runs with 1 thread .*options=any/],
     ] as const
     for (const [id, reason] of reasons) {
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         const answer = await ask(`/v1/plans?model=chain&profiles=${idOf('device')},${id}`)
         expect(errorOf(answer)).toMatchObject({
           code: 'badRequest',
@@ -139,7 +140,7 @@ describe('profiles', () => {
       'cloud',
       exampleResource('cloud', { options: { threads: 4, optimisation: 'all' } }),
     )
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { body } = await ask('/v1/plans?model=chain')
       expect(body.leftOut).toEqual([
         { resource: 'cloud', reason: expect.stringMatching(/1 thread .*4 threads .*benchmark/) as string },
@@ -149,7 +150,7 @@ describe('profiles', () => {
 
   it('missing for a resource leave it out of the plans and list it', async () => {
     await used.state.profiles.delete(idOf('edge'))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const answer = await ask('/v1/plans?model=chain&top=100')
       expect(answer.body.leftOut).toEqual([
         { resource: 'edge', reason: expect.stringMatching(/no profile/) as string },
@@ -162,7 +163,7 @@ describe('profiles', () => {
   it('of another number of layers than the model has leave their resource out', async () => {
     const short = exampleProfile('edge', [4, 4, 4])
     await used.state.profiles.put(short.id, short)
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { body } = await ask('/v1/plans?model=chain')
       expect(body.leftOut).toEqual([
         { resource: 'edge', reason: expect.stringMatching(/3 layers, the model has 4/) as string },
@@ -173,7 +174,7 @@ describe('profiles', () => {
   it('that cannot be read leave the others usable', async () => {
     await used.state.redis.hset('scission:profiles', idOf('edge'), '{"not":"a profile"}')
     await used.state.redis.publish('scission:changes', JSON.stringify({ kind: 'profiles', id: idOf('edge') }))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { status, body } = await ask('/v1/plans?model=chain')
       expect([status, body.leftOut]).toEqual([200, [expect.objectContaining({ resource: 'edge' })]])
     })
@@ -184,7 +185,7 @@ describe('links', () => {
   it('that are missing are named by their pair', async () => {
     await used.state.links.delete(linkId('edge', 'cloud'))
     await used.state.links.delete(linkId('device', 'cloud'))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { body } = await ask('/v1/plans?model=chain')
       expect(body.leftOut).toEqual([
         {
@@ -210,7 +211,7 @@ describe('resources', () => {
     const heartbeatAt = new Date(Date.now() - 60_000).toISOString()
     for (const name of ['device', 'edge', 'cloud'])
       await used.state.resources.put(name, exampleResource(name, { heartbeatAt }))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const answer = await ask('/v1/plans?model=chain')
       expect([answer.status, errorOf(answer)?.message]).toEqual([
         409,
@@ -223,7 +224,7 @@ describe('resources', () => {
 describe('a model without a structure or profiles', () => {
   it('is answered with what is missing', async () => {
     await used.state.structures.delete(`${MODEL_ID}.${exampleStructure().shapesKey}`)
-    const gone = await vi.waitFor(async () => {
+    const gone = await eventually(async () => {
       const answer = await ask('/v1/plans?model=chain')
       expect(answer.status).not.toBe(200)
       return answer
@@ -233,7 +234,7 @@ describe('a model without a structure or profiles', () => {
 
   it('or without any profile is notMeasured', async () => {
     for (const name of ['device', 'edge', 'cloud']) await used.state.profiles.delete(idOf(name))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const answer = await ask('/v1/plans?model=chain')
       expect([answer.status, errorOf(answer)?.code]).toEqual([409, 'notMeasured'])
     })

@@ -1,5 +1,5 @@
 /** A planner service over a Redis of its own, with a chain of four layers on three machines. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
 import { PLANNER_SETTINGS, readConfig } from '../../shared/config.ts'
 import { type Listening, listen } from '../../shared/http/listen.ts'
@@ -14,6 +14,7 @@ import {
   exampleStructure,
 } from '../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { eventually } from '../support/eventually.ts'
 
 export const log = createLog('test', 'silent')
 
@@ -50,7 +51,7 @@ export function usePlanner() {
     await putExample(used.state)
     used.planner = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: used.redis.url }), log)
     used.listening = await listen(used.planner.app, 0, '127.0.0.1')
-    await vi.waitFor(async () => expect((await fetch(`${used.listening.url}/readyz`)).status).toBe(200))
+    await eventually(async () => expect((await fetch(`${used.listening.url}/readyz`)).status).toBe(200))
   })
   afterEach(async () => {
     await used.listening?.close()
@@ -67,8 +68,6 @@ export function usePlanner() {
 /** Device 10 ms, edge 4 ms and cloud 1 ms a layer; every link 1 ms and 1 byte per µs. */
 export async function putExample(state: State): Promise<void> {
   const model = exampleModel()
-  // Alive for as long as any test takes.
-  const heartbeatAt = new Date(Date.now() + 3_600_000).toISOString()
   const machines = [
     ['device', 10],
     ['edge', 4],
@@ -85,7 +84,7 @@ export async function putExample(state: State): Promise<void> {
   await Promise.all([
     state.models.put(model.id, model),
     state.structures.put(structureId(model.id, exampleStructure().shapesKey), exampleStructure()),
-    ...machines.map(([name]) => state.resources.put(name, exampleResource(name, { heartbeatAt }))),
+    ...machines.map(([name]) => state.resources.put(name, exampleResource(name))),
     ...profiles.map((profile) => state.profiles.put(profile.id, profile)),
     ...links.map(([from, to]) => state.links.put(linkId(from, to), exampleLink(from, to))),
   ])

@@ -6,6 +6,7 @@ import { ScissionError } from '../../shared/errors.ts'
 import { linkId } from '../../shared/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
 import { errorOf, plansOf, usePlanner } from './harness.ts'
+import { eventually } from '../support/eventually.ts'
 
 afterEach(() => vi.restoreAllMocks())
 
@@ -102,7 +103,7 @@ describe('GET /v1/plans', () => {
     let before = plansOf(first)[0]?.predictedMs
     for (const change of changes) {
       await change()
-      await vi.waitFor(async () => expect(plansOf(await ask(path))[0]?.predictedMs).not.toBe(before))
+      await eventually(async () => expect(plansOf(await ask(path))[0]?.predictedMs).not.toBe(before))
       before = plansOf(await ask(path))[0]?.predictedMs
     }
   })
@@ -115,7 +116,7 @@ describe('GET /v1/plans', () => {
     const alive = new Date(later).toISOString()
     for (const name of ['device', 'edge'])
       await used.state.resources.put(name, exampleResource(name, { heartbeatAt: alive }))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { items } = (await ask('/v1/resources')).body as { items: { heartbeatAt: string }[] }
       expect(items.filter(({ heartbeatAt }) => heartbeatAt === alive)).toHaveLength(2)
     })
@@ -131,7 +132,7 @@ describe('GET /v1/plans', () => {
     expect((await ask(path)).body.served).toEqual([])
     const served = { id, scale: 1.1, spread: 0.1, samples: 20, updatedAt: new Date(0).toISOString() }
     await used.state.served.put(id, served)
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect((await ask(path)).body.served).toMatchObject([{ resource: 'edge', scale: 1.1 }]),
     )
   })

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { PLANNER_SETTINGS, readConfig } from '../../shared/config.ts'
 import { type Listening, listen } from '../../shared/http/listen.ts'
@@ -14,6 +14,7 @@ import {
   exampleStructure,
 } from '../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { eventually } from '../support/eventually.ts'
 
 const log = createLog('test', 'silent')
 let redis: TestRedis
@@ -76,7 +77,7 @@ beforeEach(async () => {
   }
   planner = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: redis.url }), log)
   listening = await listen(planner.app, 0, '127.0.0.1')
-  await vi.waitFor(async () => expect((await fetch(`${listening.url}/readyz`)).status).toBe(200))
+  await eventually(async () => expect((await fetch(`${listening.url}/readyz`)).status).toBe(200))
 })
 afterEach(async () => {
   await listening.close()
@@ -121,7 +122,7 @@ describe('plans', () => {
       'cloud',
       exampleResource('cloud', { heartbeatAt: new Date(Date.now() - 60_000).toISOString() }),
     )
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { body } = await get('/v1/plans?model=chain')
       expect(body.leftOut).toEqual([
         expect.objectContaining({
@@ -134,7 +135,7 @@ describe('plans', () => {
 
   it('follow a changed link without being asked to look', async () => {
     await state.links.put(linkId('device', 'cloud'), exampleLink('device', 'cloud', { rttMs: 1000 }))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { body } = await get('/v1/plans?model=chain&top=1')
       expect((body.plans as { stages: { resource: string }[] }[])[0]?.stages[0]?.resource).not.toBe('cloud')
     })
@@ -207,7 +208,7 @@ describe('deployments', () => {
     const created = await post(await bestPlan('firstLayersOnDevice=1&minStages=2'), 'mine')
     expect(created.status).toBe(202)
     expect(created.headers.get('location')).toBe('/v1/deployments/mine')
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect((await get('/v1/deployments/mine')).body).toMatchObject({ state: 'ready' }),
     )
     expect(fakes[0]?.calls).toEqual(['PUT /v1/deployments/mine'])
@@ -220,7 +221,7 @@ describe('deployments', () => {
   it('have others of a tier stand in only where the request names them', async () => {
     const fakes = await Promise.all(['device', 'edge', 'cloud'].map((name) => fakeResource(name)))
     await state.resources.put('cloud2', exampleResource('cloud2', { tier: 'cloud', tierIndex: 2 }))
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect((await get('/v1/resources')).body).toMatchObject({
         items: expect.arrayContaining([expect.objectContaining({ name: 'cloud2' })]) as unknown,
       }),
@@ -244,7 +245,7 @@ describe('deployments', () => {
         { resource: 'cloud', from: 0, to: 4 },
       ],
     })
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect((await get(`/v1/deployments/${body.id}`)).body).toMatchObject({ state: 'ready' }),
     )
     await Promise.all(fakes.map((fake) => fake.close()))
@@ -254,13 +255,13 @@ describe('deployments', () => {
     const device = await fakeResource('device')
     const cloud = await fakeResource('cloud', 422)
     const { body } = await post(await bestPlan('mustUseTiers=device,cloud&mustNotUseTiers=edge'))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect((await get(`/v1/deployments/${body.id}`)).body).toMatchObject({
         state: 'failed',
         error: expect.stringMatching(/cloud: cloud cannot load it/) as string,
       })
     })
-    await vi.waitFor(() => expect(device.calls.at(-1)).toMatch(/^DELETE/))
+    await eventually(() => expect(device.calls.at(-1)).toMatch(/^DELETE/))
     await Promise.all([device.close(), cloud.close()])
   })
 
@@ -278,9 +279,9 @@ describe('when Redis is lost', () => {
     const own = await startTestRedis()
     const lost = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: own.url }), log)
     const server = await listen(lost.app, 0, '127.0.0.1')
-    await vi.waitFor(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(200))
+    await eventually(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(200))
     await own.close()
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const response = await fetch(`${server.url}/v1/deployments`)
       expect(response.status).toBe(503)
       expect(await response.json()).toMatchObject({ error: { code: 'queueUnavailable' } })

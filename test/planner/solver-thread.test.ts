@@ -76,7 +76,7 @@ describe('the solver thread', () => {
   })
 
   it('gives up what outlasts its time, and goes on with what waited behind it', async () => {
-    open({ entry, longestMs: 2000 })
+    open({ entry, longestMs: 5000 })
     const outcomes = [solver.solve<'sweep'>(endless).catch(codeOf), solver.solve<'chain'>(front)]
     expect(await Promise.all(outcomes)).toEqual(['deadlineExceeded', { kind: 'chain' }])
   })

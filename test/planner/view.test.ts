@@ -11,6 +11,7 @@ import { linkId, openState } from '../../shared/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
 import { startTestRedis } from '../support/redis.ts'
 import { log, plansOf, putExample, usePlanner } from './harness.ts'
+import { eventually } from '../support/eventually.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -39,13 +40,13 @@ describe('the view', () => {
     const before = view.revision
     const beat = new Date(Date.now() + 5000).toISOString()
     await state.resources.put('edge', { ...view.resources.get('edge')!, heartbeatAt: beat })
-    await vi.waitFor(() => expect(view.resources.get('edge')?.heartbeatAt).toBe(beat))
+    await eventually(() => expect(view.resources.get('edge')?.heartbeatAt).toBe(beat))
     expect(view.revision).toBe(before)
     await state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: 7 }))
-    await vi.waitFor(() => expect(view.links.get(linkId('device', 'edge'))?.rttMs).toBe(7))
+    await eventually(() => expect(view.links.get(linkId('device', 'edge'))?.rttMs).toBe(7))
     expect(view.revision).toBe(before + 1)
     await state.resources.put('edge', { ...view.resources.get('edge')!, slowdown: 2 })
-    await vi.waitFor(() => expect(view.resources.get('edge')?.slowdown).toBe(2))
+    await eventually(() => expect(view.resources.get('edge')?.slowdown).toBe(2))
     expect(view.revision).toBe(before + 2)
   })
 
@@ -56,7 +57,7 @@ describe('the view', () => {
       enterMs: [0, 1, 1, 1, 0],
     })
     await state.profiles.put(profile.id, profile)
-    await vi.waitFor(() => expect(view.profiles.get(profile.id)?.enterMs).toEqual([0, 1, 1, 1, 0]))
+    await eventually(() => expect(view.profiles.get(profile.id)?.enterMs).toEqual([0, 1, 1, 1, 0]))
     const kept = view.profiles.get(profile.id)
     expect(kept).toMatchObject({ layerMs: [4, 4, 4, 4] })
     for (const field of ['layers', 'whole', 'machine', 'method', 'load'])
@@ -71,7 +72,7 @@ describe('the view', () => {
       state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: index })),
     )
     await Promise.all(puts)
-    await vi.waitFor(() => expect(view.links.get(linkId('device', 'edge'))?.rttMs).toBe(19))
+    await eventually(() => expect(view.links.get(linkId('device', 'edge'))?.rttMs).toBe(19))
     expect(get.mock.calls.length).toBeLessThanOrEqual(20)
     get.mockRestore()
   })
@@ -83,7 +84,7 @@ describe('the view', () => {
     const debug = vi.spyOn(logger, 'debug')
     await redis.close()
     // Several attempts to reconnect fail; each of them is an error of the connection.
-    await vi.waitFor(() => expect(debug.mock.calls.length).toBeGreaterThanOrEqual(3), { timeout: 10_000 })
+    await eventually(() => expect(debug.mock.calls.length).toBeGreaterThanOrEqual(3))
     const interrupted = warn.mock.calls.filter(([, text]) => /interrupted/.test(String(text)))
     expect(interrupted.length).toBe(1)
     expect(info).not.toHaveBeenCalled()
@@ -99,10 +100,10 @@ describe('without Redis', () => {
     const server = await listen(planner.app, 0, '127.0.0.1')
     closing.push(planner.close, server.close)
     const ask = async () => await fetch(`${server.url}/v1/plans?model=chain&top=1`)
-    await vi.waitFor(async () => expect((await ask()).status).toBe(200))
+    await eventually(async () => expect((await ask()).status).toBe(200))
     state.redis.disconnect()
     await redis.close()
-    await vi.waitFor(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(503))
+    await eventually(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(503))
     expect((await ask()).status).toBe(200)
     const refused = await fetch(`${server.url}/v1/links/device/cloud`, {
       method: 'PUT',
@@ -139,13 +140,13 @@ describe('a plan query', () => {
     expect((await first())?.stages[0]?.resource).toBe('cloud')
     const slow = exampleProfile('cloud', [100, 100, 100, 100])
     await used.state.profiles.put(slow.id, slow)
-    await vi.waitFor(async () => expect((await first())?.stages[0]?.resource).toBe('edge'))
+    await eventually(async () => expect((await first())?.stages[0]?.resource).toBe('edge'))
     await used.state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: 500 }))
-    await vi.waitFor(async () => expect((await first())?.stages[0]?.resource).toBe('device'))
+    await eventually(async () => expect((await first())?.stages[0]?.resource).toBe('device'))
     await used.state.resources.put('device', exampleResource('device', { slowdown: 100, emulated: true }))
-    await vi.waitFor(async () => expect((await first())?.stages[0]?.resource).not.toBe('device'))
+    await eventually(async () => expect((await first())?.stages[0]?.resource).not.toBe('device'))
     const model = (await used.state.models.all())[0]!
     await used.state.models.put(model.id, { ...model, aliases: [{ name: 'also', version: 1 }] })
-    await vi.waitFor(async () => expect((await ask('/v1/plans?model=also&top=1')).status).toBe(200))
+    await eventually(async () => expect((await ask('/v1/plans?model=also&top=1')).status).toBe(200))
   })
 })

@@ -1,8 +1,9 @@
 /** What-if changes: what they do to a plan, that nothing stored changes, and that the answer says so. */
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { linkId } from '../../shared/state.ts'
 import { exampleLink, exampleResource } from '../support/fixtures.ts'
 import { errorOf, plansOf, usePlanner } from './harness.ts'
+import { eventually } from '../support/eventually.ts'
 
 const { used, ask } = usePlanner()
 const allInCloud = '/v1/plans?model=chain&top=1&mustUseTiers=cloud&maxStages=1'
@@ -62,7 +63,7 @@ describe('a what-if', () => {
     // As recorded by the testbed, and as recorded before it said so.
     for (const extra of [{ extraRttMs: 20 }, {}]) {
       await put(extra)
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         const answer = await ask(query('network=3g'))
         expect(plansOf(answer)[0]?.predictedMs).toBeCloseTo(cloudMs(66.7 + 20, 1.6, 1.6), 9)
       })
@@ -84,7 +85,7 @@ describe('a what-if', () => {
   it('plans with a machine that is down as if it were there', async () => {
     const heartbeatAt = new Date(Date.now() - 60_000).toISOString()
     await used.state.resources.put('cloud', exampleResource('cloud', { heartbeatAt }))
-    await vi.waitFor(async () => expect((await ask(query('')).then(errorOf))?.code).toBe('conflict'))
+    await eventually(async () => expect((await ask(query('')).then(errorOf))?.code).toBe('conflict'))
     const answer = await ask(query('present=cloud'))
     expect(plansOf(answer)[0]?.stages[0]?.resource).toBe('cloud')
     expect(String(answer.body.notes)).toMatch(/cloud present/)
@@ -92,7 +93,7 @@ describe('a what-if', () => {
 
   it('can suppose a link that was never measured, given all its figures', async () => {
     await used.state.links.delete(linkId('device', 'cloud'))
-    await vi.waitFor(async () => expect((await ask(query(''))).status).not.toBe(200))
+    await eventually(async () => expect((await ask(query(''))).status).not.toBe(200))
     const answer = await ask(query('links=device>cloud:rttMs=2;upMbps=8;downMbps=8'))
     expect(plansOf(answer)[0]?.predictedMs).toBeCloseTo(cloudMs(2), 9)
     const partly = await ask(query('links=device>cloud:rttMs=2'))

@@ -76,8 +76,11 @@ const MACHINE = {
 const TIERS = ['device', 'edge', 'cloud']
 const OPTIONS = { threads: 1, optimisation: 'all' as const }
 
+/** Alive for as long as any test takes. */
+const ALIVE_MS = 3_600_000
+
 export function exampleResource(tier: string, changes: Partial<Resource> = {}): Resource {
-  const now = new Date().toISOString()
+  const now = new Date()
   return Resource.parse({
     name: tier,
     tier,
@@ -87,8 +90,8 @@ export function exampleResource(tier: string, changes: Partial<Resource> = {}): 
     options: OPTIONS,
     slowdown: 1,
     emulated: false,
-    startedAt: now,
-    heartbeatAt: now,
+    startedAt: now.toISOString(),
+    heartbeatAt: new Date(now.getTime() + ALIVE_MS).toISOString(),
     ...changes,
   })
 }

@@ -1,6 +1,5 @@
 /** `scission up`: what `npm start` does, with the same options. */
 import type { Command } from 'commander'
-import { start } from '../../start.ts'
 
 export function addUpCommand(program: Command): void {
   program
@@ -12,6 +11,8 @@ export function addUpCommand(program: Command): void {
     .helpOption(false)
     .argument('[options...]', 'scission up --help lists them')
     .action(async (args: string[]) => {
+      // Not loaded for every other command: it is half of the program.
+      const { start } = await import('../../start.ts')
       await start(args)
     })
 }

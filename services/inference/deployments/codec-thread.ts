@@ -4,6 +4,7 @@
  * with the first tensor; if it dies, what it was doing fails and the next tensor starts another.
  */
 import { Worker } from 'node:worker_threads'
+import { threadModule } from '../../../shared/child-module.ts'
 import type { CodedTensor } from '../../../shared/codec/index.ts'
 import type { CodecName } from '../../../shared/contracts/codec.ts'
 import { type ErrorCode, ScissionError } from '../../../shared/errors.ts'
@@ -41,8 +42,7 @@ interface Waiting {
   reject: (error: Error) => void
 }
 
-const fromSource = import.meta.url.endsWith('.ts')
-const entry = new URL(fromSource ? './codec-worker-tsx.mjs' : './codec-worker.js', import.meta.url)
+const entry = threadModule(new URL('./codec-worker.ts', import.meta.url))
 
 export class CodecThread {
   readonly #settings: CodecThreadSettings

@@ -11,6 +11,7 @@
  * say again, so a new one goes on where the old one died.
  */
 import { Worker } from 'node:worker_threads'
+import { threadModule } from '../../../shared/child-module.ts'
 import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import '../../../shared/no-telemetry.ts'
 import type {
@@ -25,9 +26,7 @@ import type {
 import { spareBuffers } from './spare-buffers.ts'
 import type { PreparedInputs } from './transfer.ts'
 
-/** From source the entry is TypeScript, which a worker thread runs only with tsx's loader. */
-const fromSource = import.meta.url.endsWith('.ts')
-const workerEntry = new URL(fromSource ? './worker-tsx.mjs' : './worker.js', import.meta.url)
+const workerEntry = threadModule(new URL('./worker.ts', import.meta.url))
 
 const MIB = 1024 * 1024
 /** Commands at the worker: one under way, one ready to begin. */

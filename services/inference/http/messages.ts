@@ -5,6 +5,7 @@
  * message starts another.
  */
 import { Worker } from 'node:worker_threads'
+import { threadModule } from '../../../shared/child-module.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import type { Message } from '../../../shared/oip/message.ts'
 import { type InferRequest, parseInferRequest } from '../../../shared/oip/request.ts'
@@ -22,8 +23,7 @@ const LONG_JSON_BYTES = 48 * 1024
 /** The same for tensor bytes that are to become JSON: four bytes of FP32 print as about twenty. */
 const LONG_TENSOR_BYTES = 10 * 1024
 
-const fromSource = import.meta.url.endsWith('.ts')
-const entry = new URL(fromSource ? './message-worker-tsx.mjs' : './message-worker.js', import.meta.url)
+const entry = threadModule(new URL('./message-worker.ts', import.meta.url))
 
 interface Waiting {
   resolve: (result: MessageResult) => void

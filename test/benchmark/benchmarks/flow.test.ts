@@ -2,7 +2,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import { exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 import { BenchmarkHarness, ended, partsOf } from './harness.ts'
+
+/** After which a resource is given up here: long against what a busy machine may hold up. */
+const SILENT_MS = 3000
 
 let harness: BenchmarkHarness
 let client: BenchmarkClient
@@ -112,16 +116,16 @@ describe('a benchmark', () => {
 
 describe('a resource that never answers', () => {
   it('fails alone, with a reason, while the others are kept', async () => {
-    client = await harness.open(1500)
+    client = await harness.open(SILENT_MS)
     harness.succeeding('cloud')
     const benchmark = await ended(client, (await client.startBenchmark({ model: 'chain' })).id)
     expect(benchmark.state).toBe('failed')
     expect(partsOf(benchmark)).toEqual({ device: 'failed', cloud: 'completed' })
-    expect(benchmark.parts[1]?.error).toMatch(/device showed no sign of life for 1500 ms/)
+    expect(benchmark.parts[1]?.error).toMatch(/device showed no sign of life for 3000 ms/)
   })
 
   it('fails also when it took the job and hangs', async () => {
-    client = await harness.open(1500)
+    client = await harness.open(SILENT_MS)
     let release = () => {}
     harness.resource('cloud', async (job) => {
       await job.updateProgress({ fraction: 0.2, step: 'hanging' })
@@ -138,11 +142,11 @@ describe('a resource that never answers', () => {
   })
 
   it('is given time as long as it gets on', async () => {
-    client = await harness.open(1500)
+    client = await harness.open(SILENT_MS)
     harness.resource('cloud', async (job) => {
-      for (let step = 1; step <= 10; step += 1) {
-        await new Promise((resolve) => setTimeout(resolve, 400))
-        await job.updateProgress({ fraction: step / 10, step: `step ${step}` })
+      for (let step = 1; step <= 8; step += 1) {
+        await new Promise((resolve) => setTimeout(resolve, SILENT_MS / 6))
+        await job.updateProgress({ fraction: step / 8, step: `step ${step}` })
       }
       return 'slow but sure'
     })
@@ -156,21 +160,21 @@ describe('a resource that never answers', () => {
 
 describe('a resource that goes down during a benchmark', () => {
   /** Its last heartbeat lies ahead, so that it is alive at the start however slow the machine is. */
-  const openWithHeartbeats = async () => {
-    client = await harness.open(20_000, 200)
-    const heartbeatAt = new Date(Date.now() + 2000).toISOString()
+  const openWithHeartbeats = async (aheadMs: number) => {
+    client = await harness.open(3 * PATIENCE_MS, 200)
+    const heartbeatAt = new Date(Date.now() + aheadMs).toISOString()
     await harness.state.resources.put('cloud', exampleResource('cloud', { heartbeatAt }))
   }
 
   it('fails long before the time is over, because its heartbeats stopped', async () => {
-    await openWithHeartbeats()
+    await openWithHeartbeats(3000)
     const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
     const benchmark = await ended(client, id)
     expect(benchmark.parts[0]?.error).toMatch(/cloud is down: no heartbeat since/)
   })
 
   it('fails when it was shut down in order', async () => {
-    await openWithHeartbeats()
+    await openWithHeartbeats(PATIENCE_MS)
     const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
     await harness.state.resources.delete('cloud')
     const benchmark = await ended(client, id)

@@ -119,7 +119,7 @@ export class BenchmarkHarness {
 
 export async function ended(client: BenchmarkClient, id: string): Promise<Benchmark> {
   await expect
-    .poll(async () => (await client.benchmark(id)).state, { timeout: 10_000, interval: 30 })
+    .poll(async () => (await client.benchmark(id)).state, { interval: 30 })
     .not.toMatch(/waiting|active/)
   return client.benchmark(id)
 }

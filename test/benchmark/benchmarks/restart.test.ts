@@ -86,12 +86,13 @@ describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', {
       begunAgainAt = performance.now()
       return 'profile-of-device'
     })
+    const lateness = startLateness()
     process.kill(doomed.pid ?? 0, 'SIGKILL')
     const killedAt = performance.now()
     const benchmark = await ended(client, id)
     expect(partsOf(benchmark)).toEqual({ device: 'completed', cloud: 'completed' })
     expect(begunAgainAt - killedAt).toBeGreaterThan(0)
-    expect(begunAgainAt - killedAt).toBeLessThanOrEqual(TAKEN_UP_MS)
+    expect(begunAgainAt - killedAt).toBeLessThanOrEqual(TAKEN_UP_MS + lateness.stop())
   })
 })
 
@@ -103,6 +104,24 @@ function counted(resource: string) {
   return () => {
     runs[resource] = (runs[resource] ?? 0) + 1
     return Promise.resolve(`profile-of-${resource}`)
+  }
+}
+
+/** How late timers were in this process, all added up: what a busy machine adds to a time that is promised. */
+function startLateness() {
+  const EVERY_MS = 20
+  let lateMs = 0
+  let last = performance.now()
+  const timer = setInterval(() => {
+    const now = performance.now()
+    lateMs += Math.max(0, now - last - EVERY_MS)
+    last = now
+  }, EVERY_MS)
+  return {
+    stop: () => {
+      clearInterval(timer)
+      return lateMs
+    },
   }
 }
 

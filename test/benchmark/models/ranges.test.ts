@@ -96,7 +96,7 @@ describe.skipIf(!HAVE_MODELS)('layer ranges over HTTP', () => {
     // Neither piece needed all of the weights, and together little more than that.
     expect(first.fetched).toBeLessThan(model.bytes)
     expect(first.fetched + second.fetched).toBeLessThan(model.bytes + 3 * 1024 * 1024)
-  }, 60_000)
+  })
 
   it('say what goes in and comes out, and that boundaries meet', async () => {
     const structure = await client.structure('yolox')

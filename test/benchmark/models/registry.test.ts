@@ -46,7 +46,7 @@ describe.skipIf(!HAVE_MODELS)('the registry', () => {
     harness.redis.cut()
     await harness.state.redis.flushall()
     harness.redis.restore()
-    await expect.poll(() => harness.state.models.get(model.id), { timeout: 10_000 }).toBeDefined()
+    await expect.poll(() => harness.state.models.get(model.id)).toBeDefined()
     expect((await client.model('mnist')).id).toBe(model.id)
   })
 

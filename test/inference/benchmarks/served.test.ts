@@ -6,7 +6,7 @@ import { producerConnection } from '../../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../../shared/state.ts'
 import { exampleProfile } from '../../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { until } from '../support/service.ts'
+import { until } from '../../support/eventually.ts'
 
 const log = createLog('test', 'silent')
 const profile = exampleProfile('edge', [1, 2, 3, 4], {

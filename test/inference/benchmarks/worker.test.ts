@@ -16,8 +16,10 @@ import {
 import { openState, type State, structureId } from '../../../shared/state.ts'
 import { exampleProfile } from '../../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { startInference, type TestService, until } from '../support/service.ts'
+import { startInference, type TestService } from '../support/service.ts'
 import { branchedModel, register, toyEngine } from '../support/toy-models.ts'
+import { until } from '../../support/eventually.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 
 const toy = branchedModel('a')
 const log = createLog('test', 'silent')
@@ -96,7 +98,9 @@ describe('the worker of benchmark jobs', () => {
     const job = await add('hangs')
     await until(async () => began)
     await state.redis.set(stopKey('hangs', 'edge'), 'resource edge showed no sign of life for 1500 ms')
-    await expect(job.waitUntilFinished(events, 10_000)).rejects.toThrow('showed no sign of life for 1500 ms')
+    await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow(
+      'showed no sign of life for 1500 ms',
+    )
     expect(killed).toBe(true)
   })
 
@@ -104,7 +108,7 @@ describe('the worker of benchmark jobs', () => {
     await state.redis.set(cancelKey('gone'), '1')
     const job = await add('gone')
     await start(() => Promise.reject(new Error('must not be asked')))
-    await expect(job.waitUntilFinished(events, 10_000)).rejects.toThrow('benchmark gone was cancelled')
+    await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('benchmark gone was cancelled')
     expect(opened).toBe(0)
   })
 
@@ -114,7 +118,7 @@ describe('the worker of benchmark jobs', () => {
     try {
       await start(() => Promise.reject(new Error('must not be asked')))
       const job = await add('huge')
-      await expect(job.waitUntilFinished(events, 10_000)).rejects.toThrow(
+      await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow(
         /1125899906842624 bytes of weights, more than the \d+ bytes of memory of edge/,
       )
       expect(opened).toBe(0)

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Executor } from '../../../services/inference/executor/executor.ts'
 import { StageLoader } from '../../../services/inference/executor/stage-loader.ts'
 import { RangeStore } from '../../../services/inference/ranges/store.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 import { RangeServer } from '../ranges/range-server.ts'
 import { floats, fp32, spec, type TinyModel, writeModel } from '../tiny-models.ts'
 
@@ -41,7 +42,7 @@ beforeEach(async () => {
     store,
     executor,
     options: { threads: 1, optimisation: 'all' },
-    trialTimeoutMs: 30_000,
+    trialTimeoutMs: PATIENCE_MS,
     trialMemoryBytes: 2 ** 31,
   })
 })

@@ -3,6 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type TrialRequest, trial } from '../../../services/inference/executor/trial.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 import { manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
 
 let folder: string
@@ -24,7 +25,7 @@ function request(name: string, model: TinyModel, changes: Partial<TrialRequest> 
     path: file,
     manifest: { ...manifestOf(model), onnx: { bytes: fs.statSync(file).size, sha256: name } },
     options: { threads: 1, optimisation: 'all' },
-    timeoutMs: 30_000,
+    timeoutMs: PATIENCE_MS,
     memoryBytes: 2 ** 31,
     ...changes,
   }

@@ -3,6 +3,7 @@ import path from 'node:path'
 import type { InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { analyseInChild, canonicalPaths, openCanonical, writeRange } from '../../../shared/onnx/index.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 
 export interface WholeModel {
   path: string
@@ -16,7 +17,7 @@ export async function wholeModel(file: string, inputShapes?: InputShapes): Promi
     file: path.basename(file),
     model: 'a'.repeat(64) as ModelId,
     inputShapes,
-    timeoutMs: 60_000,
+    timeoutMs: 2 * PATIENCE_MS,
     memoryLimitBytes: 2 ** 32,
   })
   const canonical = await openCanonical(canonicalPaths(dir, structure.shapesKey).canonical)

@@ -26,8 +26,14 @@ beforeEach(async () => {
     { from: 3, to: 7, onnx: Buffer.from('sub-model 3-7'), chunks: [2, 3, 4, 9] },
     { from: 4, to: 4, onnx: null, chunks: [] },
   ]).start()
-  store = new RangeStore({ benchmarkUrl: server.url, folder, idleTimeoutMs: 400 })
+  store = new RangeStore({ benchmarkUrl: server.url, folder })
 })
+
+/** The store again, with less patience: for tests of senders that fall silent. */
+function hasty(idleTimeoutMs: number): void {
+  store.close()
+  store = new RangeStore({ benchmarkUrl: server.url, folder, idleTimeoutMs })
+}
 
 afterEach(async () => {
   store.close()
@@ -178,6 +184,7 @@ describe('a transfer that breaks', () => {
   })
 
   it('gives up on a service that stays silent, naming it', async () => {
+    hasty(400)
     server.fault = () => ({ kind: 'silent' })
     await expect(store.open(server.key(0))).rejects.toMatchObject({
       code: 'peerUnavailable',
@@ -187,6 +194,7 @@ describe('a transfer that breaks', () => {
   })
 
   it('goes on after a transfer that stopped half-way without ending', async () => {
+    hasty(1500)
     let stalls = 0
     server.fault = (request) =>
       request.range?.startsWith('bytes=0-') && stalls++ === 0

@@ -5,6 +5,7 @@ import type { Engine } from '../../../services/inference/engine.ts'
 import { INFERENCE_SETTINGS, readConfig } from '../../../shared/config.ts'
 import { listen } from '../../../shared/http/listen.ts'
 import { createLog } from '../../../shared/log.ts'
+import { until } from '../../support/eventually.ts'
 
 export interface TestService extends InferenceService {
   url: string
@@ -42,14 +43,6 @@ export async function startUnready(
       await listening.close()
       await service.close()
     },
-  }
-}
-
-export async function until(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`not so after ${timeoutMs} ms: ${condition.toString()}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }
 

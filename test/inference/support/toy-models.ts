@@ -180,10 +180,13 @@ export interface ToyEngine extends Engine {
   failLoads: Map<string, string>
   /** Time a run takes. */
   runMs: number
+  /** Keeps all runs that begin from now on waiting, until the function it returns is called. */
+  hold: () => () => void
 }
 
 export function toyEngine(models: readonly ToyModel[]): ToyEngine {
   const stages = new Map<string, number>()
+  let held: Promise<void> | undefined
   const find = (id: string) => {
     const found = models.find((toy) => toy.model.id === id)
     if (!found) throw new ScissionError('notFound', `no toy ${id}`)
@@ -194,6 +197,14 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
     runs: [],
     failLoads: new Map(),
     runMs: 0,
+    hold: () => {
+      let release = () => {}
+      held = new Promise((resolve) => (release = resolve))
+      return () => {
+        held = undefined
+        release()
+      }
+    },
     loaded: () => [...stages].filter(([, count]) => count > 0).map(([name]) => name),
     loader: {
       acquire: async (key) => {
@@ -212,6 +223,7 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
         const ownMemory = inputs.every(({ bytes }) => bytes.byteLength === bytes.buffer.byteLength)
         const record = { range: stage.key, inputs: [...inputs], ownMemory, aborted: false }
         engine.runs.push(record)
+        await held
         if (engine.runMs > 0) {
           await sleep(engine.runMs, undefined, { signal: options?.signal }).catch(() => {
             record.aborted = true

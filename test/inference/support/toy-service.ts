@@ -3,8 +3,9 @@ import { createLog } from '../../../shared/log.ts'
 import { producerConnection } from '../../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../../shared/state.ts'
 import { startTestRedis } from '../../support/redis.ts'
-import { startInference, type TestService, until } from './service.ts'
+import { startInference, type TestService } from './service.ts'
 import { register, type ToyEngine, toyEngine, type ToyModel } from './toy-models.ts'
+import { until } from '../../support/eventually.ts'
 
 export interface ToyService {
   readonly service: TestService

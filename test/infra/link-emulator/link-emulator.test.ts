@@ -8,6 +8,7 @@ import type { LinkSettings } from '../../../infra/link-emulator/settings.ts'
 import { startProcess } from '../../../infra/processes/process.ts'
 import { createLog } from '../../../shared/log.ts'
 import { NETWORK_NAMES, NETWORK_PRESETS } from '../../../shared/network-presets.ts'
+import { eventually, until } from '../../support/eventually.ts'
 import {
   connect,
   downloadMbps,
@@ -41,42 +42,61 @@ async function link(settings: Partial<LinkSettings>, targetPort = peer.port): Pr
   return emulator.ports.link ?? 0
 }
 
-/**
- * Measured on a machine that is also doing other things: up to a quarter or 3 ms too much, and hardly too
- * little. Tests of time are tried again when they fail: an emulator that is wrong is wrong every time.
+/*
+ * Measured on a machine that is also doing other things. Those make a link slower, never faster: no measurement may
+ * find it faster than set, and one must find it about as fast. An emulator that is wrong is wrong every time.
  */
-function expectRoundTrip(measuredMs: number, rttMs: number): void {
-  expect(measuredMs).toBeGreaterThan(rttMs - 0.5)
-  expect(measuredMs).toBeLessThan(Math.max(rttMs * 1.25, rttMs + 3))
+
+/** Up to a quarter or 3 ms too much. */
+async function expectRoundTrip(measure: () => Promise<number>, rttMs: number): Promise<void> {
+  const seenMs: number[] = []
+  await eventually(async () => {
+    seenMs.push(await measure())
+    expect(seenMs.at(-1)).toBeLessThan(Math.max(rttMs * 1.25, rttMs + 3))
+  })
+  expect(Math.min(...seenMs)).toBeGreaterThan(rttMs - 0.5)
 }
 
-const expectRate = (measuredMbps: number, mbps: number) => {
-  expect(measuredMbps).toBeGreaterThan(mbps * 0.9)
-  expect(measuredMbps).toBeLessThan(mbps * 1.1)
+/** Within a tenth. */
+async function expectRate(measure: () => Promise<number>, mbps: number): Promise<void> {
+  const seenMbps: number[] = []
+  await eventually(async () => {
+    seenMbps.push(await measure())
+    expect(seenMbps.at(-1)).toBeGreaterThan(mbps * 0.9)
+  })
+  expect(Math.max(...seenMbps)).toBeLessThan(mbps * 1.1)
 }
 
-describe('the round trip through a link', { retry: 2 }, () => {
+/** Bytes that have reached the peer, over all connections so far. */
+const received = () => peer.received.reduce((sum, bytes) => sum + bytes, 0)
+
+describe('the round trip through a link', () => {
   it.each([0, 4, 20, 66.7])('of %d ms is that long', async (rttMs) => {
-    expectRoundTrip(await roundTripMs(await link({ rttMs })), rttMs)
+    const port = await link({ rttMs })
+    await expectRoundTrip(() => roundTripMs(port), rttMs)
   })
 
   it.each(NETWORK_NAMES)('of the preset %s is as long as the preset says', async (name) => {
     const { rttMs, upMbps, downMbps } = NETWORK_PRESETS[name]
-    expectRoundTrip(await roundTripMs(await link({ rttMs, upMbps, downMbps }), 8), rttMs)
+    const port = await link({ rttMs, upMbps, downMbps })
+    await expectRoundTrip(() => roundTripMs(port, 8), rttMs)
   })
 
   it('is paid once more for the connection', async () => {
     const port = await link({ rttMs: 60 })
-    const socket = await connect(port)
-    const start = performance.now()
-    socket.write('e')
-    await once(socket, 'data')
-    expectRoundTrip(performance.now() - start, 120)
-    socket.destroy()
+    const first = async () => {
+      const socket = await connect(port)
+      const start = performance.now()
+      socket.write('e')
+      await once(socket, 'data')
+      socket.destroy()
+      return performance.now() - start
+    }
+    await expectRoundTrip(first, 120)
   })
 })
 
-describe('the bandwidth of a link', { retry: 2 }, () => {
+describe('the bandwidth of a link', () => {
   it.each([
     { upMbps: 1.6, downMbps: 20, rttMs: 66.7 },
     { upMbps: 18.88, downMbps: 5.85, rttMs: 10 },
@@ -85,32 +105,46 @@ describe('the bandwidth of a link', { retry: 2 }, () => {
     const port = await link(settings)
     // About 0.3 s each.
     const bytesIn = (mbps: number) => Math.round((mbps * 1e6 * 0.3) / 8)
-    expectRate(await uploadMbps(port, bytesIn(settings.upMbps), settings.rttMs), settings.upMbps)
-    expectRate(await downloadMbps(port, bytesIn(settings.downMbps), settings.rttMs), settings.downMbps)
+    await expectRate(() => uploadMbps(port, bytesIn(settings.upMbps), settings.rttMs), settings.upMbps)
+    await expectRate(() => downloadMbps(port, bytesIn(settings.downMbps), settings.rttMs), settings.downMbps)
   })
 
   it('is shared evenly by the connections of a direction', async () => {
     const port = await link({ upMbps: 20 })
     const bytes = 250_000
-    const start = performance.now()
-    const alone = await Promise.all([1, 2, 3, 4].map(() => uploadMbps(port, bytes, 0)))
-    const together = (4 * bytes * 8) / 1000 / (performance.now() - start)
-    expectRate(together, 20)
-    // Each had a quarter all the time, so all were done at about the same time.
-    for (const mbps of alone) expect(mbps).toBeLessThan(5 * 1.3)
+    let alone: number[] = []
+    const together = async () => {
+      const start = performance.now()
+      alone = await Promise.all([1, 2, 3, 4].map(() => uploadMbps(port, bytes, 0)))
+      return (4 * bytes * 8) / 1000 / (performance.now() - start)
+    }
+    await expectRate(together, 20)
+    await eventually(async () => {
+      await together()
+      // Each had a quarter all the time, so all were done at about the same time.
+      for (const mbps of alone) expect(mbps).toBeLessThan(5 * 1.3)
+    })
   })
 
   it('lets a small message pass while another connection sends a lot', async () => {
     const port = await link({ upMbps: 5, downMbps: 5 })
-    // 1 MB needs 1.6 s. One at a time would let the small ones wait for all of it.
-    const large = uploadMbps(port, 1_000_000, 0)
-    await sleep(100)
-    expect(await roundTripMs(port, 8)).toBeLessThan(60)
-    await large
+    await eventually(async () => {
+      const [before, connection] = [received(), peer.received.length]
+      // 1 MB needs 1.6 s. One at a time would let the small ones wait for all of it.
+      const large = uploadMbps(port, 1_000_000, 0)
+      try {
+        await until(async () => received() > before)
+        expect(await roundTripMs(port, 8)).toBeLessThan(60)
+        expect(peer.received[connection]).toBeLessThan(1_000_000)
+      } finally {
+        await large
+      }
+    })
   })
 
   it('is not limited when none is given', async () => {
-    expect(await uploadMbps(await link({}), 20_000_000, 0)).toBeGreaterThan(200)
+    const port = await link({})
+    await eventually(async () => expect(await uploadMbps(port, 20_000_000, 0)).toBeGreaterThan(200))
   })
 })
 
@@ -187,22 +221,22 @@ describe('back-pressure', () => {
     // Kernel buffers fill, then nothing moves.
     let last = -1
     const standsStill = async () => last === (last = await delivered())
-    await expect.poll(standsStill, { interval: 300, timeout: 10_000 }).toBe(true)
+    await expect.poll(standsStill, { interval: 300 }).toBe(true)
     expect(last).toBeLessThan(total / 2)
     expect(socket.writableLength).toBeGreaterThan(0)
     receiver?.resume()
-    await expect.poll(delivered, { timeout: 20_000 }).toBe(total + 1)
+    await expect.poll(delivered).toBe(total + 1)
     socket.destroy()
   })
 })
 
-describe('a link under control', { retry: 2 }, () => {
+describe('a link under control', () => {
   it('changes while it is in use', async () => {
     const port = await link({ rttMs: 4 })
-    expectRoundTrip(await roundTripMs(port), 4)
+    await expectRoundTrip(() => roundTripMs(port), 4)
     await emulator?.set('link', { rttMs: 40, upMbps: 10 })
-    expectRoundTrip(await roundTripMs(port, 8), 40)
-    expectRate(await uploadMbps(port, 300_000, 40), 10)
+    await expectRoundTrip(() => roundTripMs(port, 8), 40)
+    await expectRate(() => uploadMbps(port, 300_000, 40), 10)
   })
 
   it('that is cut lets nothing pass, and everything after it is restored', async () => {
@@ -238,7 +272,7 @@ describe('a link under control', { retry: 2 }, () => {
     ])
     await expect(firstWords(port)).rejects.toThrow(/ECONNRESET/)
     await emulator?.restore('link')
-    expectRoundTrip(await roundTripMs(port, 5), 4)
+    await expectRoundTrip(() => roundTripMs(port, 5), 4)
   })
 
   it('is refused with a reason when it is told nonsense', async () => {
@@ -252,7 +286,7 @@ describe('a link under control', { retry: 2 }, () => {
   })
 })
 
-describe('the emulator as a process', { retry: 2 }, () => {
+describe('the emulator as a process', () => {
   it('delays, is controlled, and ends', async () => {
     const target = { host: '127.0.0.1', port: peer.port }
     emulator = await startLinkEmulatorProcess(
@@ -260,10 +294,10 @@ describe('the emulator as a process', { retry: 2 }, () => {
       [{ name: 'device>edge', target, rttMs: 20, upMbps: 10, downMbps: null }],
     )
     const port = emulator.ports['device>edge'] ?? 0
-    expectRoundTrip(await roundTripMs(port), 20)
-    expectRate(await uploadMbps(port, 300_000, 20), 10)
+    await expectRoundTrip(() => roundTripMs(port), 20)
+    await expectRate(() => uploadMbps(port, 300_000, 20), 10)
     await emulator.set('device>edge', { rttMs: 5 })
-    expectRoundTrip(await roundTripMs(port), 5)
+    await expectRoundTrip(() => roundTripMs(port), 5)
     await emulator.cut('device>edge', 'reset')
     await expect(firstWords(port)).rejects.toThrow(/ECONNRESET/)
     await emulator.restore('device>edge')

@@ -15,8 +15,7 @@ import { isAlive } from './support.ts'
 
 const log = createLog('test', 'silent')
 const entry = new URL('./entries/service.ts', import.meta.url)
-const gone = (pid: number | undefined) =>
-  expect.poll(() => pid !== undefined && isAlive(pid), { timeout: 10_000 }).toBe(false)
+const gone = (pid: number | undefined) => expect.poll(() => pid !== undefined && isAlive(pid)).toBe(false)
 
 let folder: string
 beforeAll(() => {
@@ -77,7 +76,7 @@ describe('a started process', () => {
 
   it('that ignores SIGTERM is killed after the grace', async () => {
     const args = ['ignores-sigterm']
-    const service = await startProcess({ name: 'edge', entry, args, log, stopGraceMs: 300 })
+    const service = await startProcess({ name: 'edge', entry, args, log, stopGraceMs: 3000 })
     const exit = await service.stop()
     expect(exit).toMatchObject({ signal: 'SIGKILL', expected: true })
     expect(exit.lastLines).toContain('SIGTERM ignored')

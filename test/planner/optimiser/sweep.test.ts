@@ -226,14 +226,10 @@ describe('every cell is what a full solve says', () => {
       200,
     ],
     ['problems with codecs, options, energy and prices, with numbers that tie', true, EXACT, 70],
-  ] as const)(
-    'on random grids over %s',
-    (_, rich, numbers, runs) => {
-      const { cells, solved } = check(rich, numbers, runs, runs + Number(rich))
-      expect(solved).toBeLessThan(cells)
-    },
-    60_000,
-  )
+  ] as const)('on random grids over %s', (_, rich, numbers, runs) => {
+    const { cells, solved } = check(rich, numbers, runs, runs + Number(rich))
+    expect(solved).toBeLessThan(cells)
+  })
 })
 
 /** False where nothing can run the model at all, which a sweep refuses as a plan query does. */

@@ -1,0 +1,93 @@
+import { execFile, execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { compiledModule, threadModule, withLoader } from '../../shared/child-module.ts'
+
+const { build } = (await import(pathToFileURL(path.resolve('infra/build.mjs')).href)) as {
+  build: (root: string) => Promise<string>
+}
+
+let root: string
+beforeEach(() => {
+  root = mkdtempSync(path.join(os.tmpdir(), 'scission-build-'))
+  put(
+    'services/sum/main.ts',
+    "import { two } from '../../shared/two.ts'\nconst one: number = 1\nconsole.log(one + two)\n",
+  )
+  put('shared/two.ts', 'export const two = 2\n')
+  put('infra/default.json', '{"a":1}')
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+  rmSync(root, { recursive: true, force: true })
+})
+
+function put(file: string, content: string): void {
+  mkdirSync(path.dirname(path.join(root, file)), { recursive: true })
+  writeFileSync(path.join(root, file), content)
+}
+const run = (folder: string) =>
+  execFileSync(process.execPath, [path.join(folder, 'services/sum/main.js')], { encoding: 'utf8' })
+
+describe('the compiled code', () => {
+  it('runs without any loader, with the files that lie beside it', async () => {
+    const folder = await build(root)
+    expect(run(folder)).toBe('3\n')
+    expect(readFileSync(path.join(folder, 'infra/default.json'), 'utf8')).toBe('{"a":1}')
+  })
+
+  it('follows the sources, and is left alone where they did not change', async () => {
+    const folder = await build(root)
+    const untouched = path.join(folder, 'services/sum/main.js')
+    const before = statSync(untouched)
+    put('shared/two.ts', 'export const two = 40\n')
+    expect(await build(root)).toBe(folder)
+    expect(run(folder)).toBe('41\n')
+    expect(statSync(untouched).ino).toBe(before.ino)
+  })
+
+  it('is whole when several processes make it at once', async () => {
+    const script = `import(${JSON.stringify(pathToFileURL(path.resolve('infra/build.mjs')).href)}).then(({ build }) => build(${JSON.stringify(root)}))`
+    const others = [1, 2].map(() => promisify(execFile)(process.execPath, ['-e', script]))
+    await Promise.all([build(root), build(root), ...others])
+    expect(run(await build(root))).toBe('3\n')
+  })
+
+  it('is not made of a source that cannot be compiled, which is named', async () => {
+    put('shared/two.ts', 'export const = 2\n')
+    await expect(build(root)).rejects.toThrow(/shared\/two\.ts/)
+  })
+})
+
+describe('a process of its own', () => {
+  const module = new URL('../../shared/limited-child-entry.ts', import.meta.url)
+
+  it('is compiled code where there is some of the same source, and goes through tsx where not', async () => {
+    vi.stubEnv('SCISSION_BUILD', undefined)
+    expect(compiledModule(module)).toBeUndefined()
+    expect(threadModule(module).href).toMatch(/limited-child-entry-tsx\.mjs$/)
+    const folder = await build(path.resolve('.'))
+    vi.stubEnv('SCISSION_BUILD', folder)
+    expect(compiledModule(module)?.href).toBe(
+      pathToFileURL(path.join(folder, 'shared/limited-child-entry.js')).href,
+    )
+    // Not part of it.
+    expect(compiledModule(new URL(import.meta.url))).toBeUndefined()
+  })
+
+  it('gets the loader once where it needs it, and not where it is compiled', () => {
+    const tsx = ['--import', 'file:///x/node_modules/tsx/dist/loader.mjs']
+    expect(withLoader(['--no-warnings', ...tsx], false)).toEqual(['--no-warnings', ...tsx])
+    expect(withLoader(['--no-warnings', ...tsx], true)).toEqual(['--no-warnings'])
+    expect(withLoader(['--no-warnings', tsx.join('=')], true)).toEqual(['--no-warnings'])
+    expect(withLoader(['--no-warnings'], false)).toEqual([
+      '--no-warnings',
+      '--import',
+      expect.stringMatching(/tsx/),
+    ])
+  })
+})
