@@ -79,7 +79,8 @@ async function infer(
   const run = await stage.run(arrived.tensors, { signal: context.signal, deadline: context.deadline })
   const report = reportRun(parts.here, hop, stage.key, run)
   if (arrived.decodeMs !== undefined) report.decodeMs = arrived.decodeMs
-  if (hop === live.record.hops.length - 1) return { outputs: run.outputs, hops: [report] }
+  const work = run.batch && { work: { items: 1, runs: [run.batch] } }
+  if (hop === live.record.hops.length - 1) return { outputs: run.outputs, hops: [report], ...work }
   const started = performance.now()
   const onward = await runOnward(parts, live, hop + 1, run.outputs, context)
   const { encoded, wireBytes } = onward.sent ?? {}
@@ -87,7 +88,7 @@ async function infer(
   if (wireBytes !== undefined) report.wireBytes = wireBytes
   if (encoded) Object.assign(report, encoded)
   report.emulated ||= onward.linkEmulated
-  return { outputs: onward.outputs, hops: [report, ...onward.hops] }
+  return { outputs: onward.outputs, hops: [report, ...onward.hops], ...work }
 }
 
 /** Which hop a request is for: 0 from a client, else said by the hop before. */

@@ -25,6 +25,7 @@ export function reportRun(
     cpuMs: run.cpuMs,
     queueMs: run.queueMs,
     waitedMs: run.waitedMs,
+    ...(run.batch && { batch: run.batch.size }),
     bytesOut: tensorBytes(run.outputs),
     emulated: here.emulated,
   }
@@ -38,13 +39,14 @@ const FIGURES = [
   'cpuMs',
   'queueMs',
   'waitedMs',
+  'batch',
   'bytesOut',
   'wireBytes',
   'encodeMs',
   'decodeMs',
   'nextMs',
 ] as const
-const OPTIONAL_FIGURES = ['wireBytes', 'encodeMs', 'decodeMs', 'nextMs'] as const
+const OPTIONAL_FIGURES = ['batch', 'wireBytes', 'encodeMs', 'decodeMs', 'nextMs'] as const
 
 export function reportParameters(hops: readonly HopReport[], totalMs: number): Parameters {
   const parameters: Parameters = { [`${OWN_PREFIX}hops`]: hops.length }

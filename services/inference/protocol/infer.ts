@@ -76,6 +76,7 @@ export async function answerInfer(
         outputMs: written - ran,
       },
       Date.now(),
+      inference.work,
     )
   } catch (error) {
     parts.statistics.failed(target.name, target.version, performance.now() - started)
