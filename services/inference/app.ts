@@ -20,7 +20,8 @@ import { batchSizes } from './batching/batchable.ts'
 import { Batching } from './batching/batching.ts'
 import { Breakers } from './deployments/breaker.ts'
 import { Deployments } from './deployments/deployments.ts'
-import { deploymentRoutes } from './deployments/routes.ts'
+import { Delivered, ReturnSlots } from './deployments/returns.ts'
+import { deploymentRoutes, returnRoutes } from './deployments/routes.ts'
 import { Wire } from './deployments/wire.ts'
 import { createEngine, type Engine, runtimeOptions } from './engine.ts'
 import { Caller } from './http/call.ts'
@@ -132,12 +133,15 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   const observe = links.observe.bind(links)
   const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe }
   const wire = new Wire({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
+  const returns = new ReturnSlots()
   const targets = createTargets(models, {
     here,
     catalog,
     deployments,
     peers,
     breakers: new Breakers(),
+    returns,
+    delivered: new Delivered(),
     forwarding,
     wire,
     log,
@@ -153,6 +157,7 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
     models,
     peers,
     deployments,
+    returns,
     links,
     targets,
     wire,
@@ -200,6 +205,7 @@ function routesOf({ executors, maxBodyBytes }: InferenceConfig, parts: Parts) {
     ...layerRoutes(protocol),
     ...repositoryRoutes({ catalog, models, deployments }),
     ...deploymentRoutes(deployments),
+    ...returnRoutes(parts.returns, { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS }),
     ...linkRoutes(links),
   ]
 }

@@ -46,12 +46,23 @@ export interface InferContext {
   outputs: string[] | undefined
   /** Headers that travel along the path: traceparent, tracestate, x-request-id. */
   headers: Record<string, string>
+  /** Where the answer may reach the entry past this hop. */
+  arrival?: Arrival
+}
+
+/** Whether an answer has come by another way, so that nothing more need be computed. */
+export interface Arrival {
+  check: () => Promise<boolean>
+  /** Aborted when it has; only where it comes to. */
+  signal?: AbortSignal
 }
 
 export interface Inference {
   outputs: Tensor[]
   /** One entry per resource on the path from here on. */
   hops: HopReport[]
+  /** The outputs went straight to the entry and are not here. */
+  delivered?: boolean
   /** What was computed here for it; absent = one item in a run of its own. */
   work?: Work
 }
