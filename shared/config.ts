@@ -187,6 +187,19 @@ export const INFERENCE_SETTINGS = {
     '64',
     'requests waiting per executor before 503 with Retry-After',
   ),
+  maxBatch: setting(
+    'SCISSION_MAX_BATCH',
+    integer(1, 1024),
+    '1',
+    'requests of a model whose file leaves the batch open that are computed at once; 1 = each alone. Each size up to it ' +
+      '(2, 4, 8, …) is a session with weights of its own, used once it has answered as single runs do',
+  ),
+  batchDelayMs: setting(
+    'SCISSION_BATCH_DELAY_MS',
+    z.coerce.number().min(0).max(10_000),
+    '0',
+    'how long a request that could be run waits for others; at 0 only those go together that waited anyway',
+  ),
   stageBytes: setting(
     'SCISSION_STAGE_BYTES',
     integer(0),

@@ -8,6 +8,7 @@
  */
 import type { Express } from 'express'
 import type { Redis } from 'ioredis'
+import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { InferenceConfig } from '../../shared/config.ts'
 import { ScissionError } from '../../shared/errors.ts'
 import { createApp } from '../../shared/http/app.ts'
@@ -15,9 +16,12 @@ import type { Logger } from '../../shared/log.ts'
 import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { type Change, Changes, openState, type State } from '../../shared/state.ts'
 import { ServedTimes } from './benchmarks/served.ts'
+import { batchSizes } from './batching/batchable.ts'
+import { Batching } from './batching/batching.ts'
 import { Breakers } from './deployments/breaker.ts'
 import { Deployments } from './deployments/deployments.ts'
-import { deploymentRoutes } from './deployments/routes.ts'
+import { Delivered, ReturnSlots } from './deployments/returns.ts'
+import { deploymentRoutes, returnRoutes } from './deployments/routes.ts'
 import { Wire } from './deployments/wire.ts'
 import { createEngine, type Engine, runtimeOptions } from './engine.ts'
 import { Caller } from './http/call.ts'
@@ -108,31 +112,36 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   const here = { resource, emulated: config.slowdown > 1 }
   const served = new ServedTimes({ resource, options: runtimeOptions(config), state, log })
   const onRun = served.ran.bind(served)
-  const stageParts = { executor: engine.executor, loader: engine.loader, log, onRun }
   const caller = new Caller()
   const messages = new Messages()
   const statistics = new Statistics()
   const catalog = new Catalog(state)
-  const stages = new Stages(stageParts, config.stageBytes)
-  const models = new ModelTargets({ here, catalog, stages, log })
+  const stageParts = { ...runnerOf(config, engine, catalog, log), log, onRun }
+  // Every batch size takes a stage's weights once more.
+  const stageBytes = config.stageBytes / (1 + batchSizes(config.maxBatch).length)
+  const stages = new Stages(stageParts, stageBytes)
+  const models = new ModelTargets({ here, catalog, stages, batching: config, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
   const deployments = new Deployments({
     resource,
     stageParts,
     state,
     weightBytes: (range) => catalog.weightBytes(range),
-    fallbackBytes: config.stageBytes,
+    fallbackBytes: stageBytes,
   })
   const links = new Links({ ...config, tierIndex, state, peers, log })
   const observe = links.observe.bind(links)
   const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe }
   const wire = new Wire({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
+  const returns = new ReturnSlots()
   const targets = createTargets(models, {
     here,
     catalog,
     deployments,
     peers,
     breakers: new Breakers(),
+    returns,
+    delivered: new Delivered(),
     forwarding,
     wire,
     log,
@@ -148,12 +157,33 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
     models,
     peers,
     deployments,
+    returns,
     links,
     targets,
     wire,
     presence,
     served,
   }
+}
+
+/** What loads and runs stages: the engine itself, or batching before it. */
+function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log: Logger) {
+  const { executor, loader } = engine
+  if (config.maxBatch === 1) return { executor, loader }
+  const { maxBatch, batchDelayMs: maxDelayMs, executors, queueLimit, benchmarkUrl } = config
+  const benchmark = createBenchmarkClient(benchmarkUrl)
+  const batching = new Batching({
+    executor,
+    loader,
+    log,
+    settings: { maxBatch, maxDelayMs, executors, queueLimit },
+    model: async ({ manifest }) => ({
+      model: await catalog.model(manifest.model),
+      structure: await catalog.structureById(manifest.model, manifest.shapesKey),
+    }),
+    analyse: ({ id }, shapes) => benchmark.structure(id, shapes),
+  })
+  return { executor: batching, loader: batching }
 }
 
 function routesOf({ executors, maxBodyBytes }: InferenceConfig, parts: Parts) {
@@ -175,6 +205,7 @@ function routesOf({ executors, maxBodyBytes }: InferenceConfig, parts: Parts) {
     ...layerRoutes(protocol),
     ...repositoryRoutes({ catalog, models, deployments }),
     ...deploymentRoutes(deployments),
+    ...returnRoutes(parts.returns, { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS }),
     ...linkRoutes(links),
   ]
 }

@@ -101,6 +101,7 @@ export class Deployer {
       entry: { resource: entry.name, url: entry.url },
       hops,
       ...(request.fallback && { fallback: request.fallback }),
+      ...(request.answer && { answer: request.answer }),
       predictedMs: plan.predictedMs,
       emulated: plan.emulated,
       state: 'loading',

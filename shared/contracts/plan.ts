@@ -208,6 +208,11 @@ export type PlanAnswer = z.infer<typeof PlanAnswer>
 export const DEPLOYMENT_STATES = ['loading', 'ready', 'failed'] as const
 /** `native`: it runs the rest of the model itself, if it fits there. `none`: the request fails, naming the hop. */
 export const FALLBACKS = ['native', 'none'] as const
+/**
+ * `chain`: back through every hop. `direct`: from the last hop straight to the entry, where that can be reached; of three
+ * hops and more.
+ */
+export const ANSWERS = ['chain', 'direct'] as const
 /** `plan` names a plan by the id that the planner printed. */
 export const DeploymentRequest = z.strictObject({
   plan: z.string(),
@@ -215,6 +220,7 @@ export const DeploymentRequest = z.strictObject({
   /** Resources that may stand in for one of their own tier. Default: none, as constraints may have excluded them. */
   alternates: z.array(ResourceName).optional(),
   fallback: z.enum(FALLBACKS).optional(),
+  answer: z.enum(ANSWERS).optional(),
 })
 export type DeploymentRequest = z.infer<typeof DeploymentRequest>
 
@@ -240,6 +246,8 @@ export const Deployment = z.object({
   ),
   /** What a resource does when nobody takes the next hop; absent = native. */
   fallback: z.enum(FALLBACKS).optional(),
+  /** How the last hop's outputs come back; absent = chain. */
+  answer: z.enum(ANSWERS).optional(),
   predictedMs: ms,
   emulated: z.boolean(),
   state: z.enum(DEPLOYMENT_STATES),

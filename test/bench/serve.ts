@@ -12,6 +12,7 @@ import { toOrt } from '../../shared/ort-tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { type Benchmark, figure, quantile, type Result } from './bench.ts'
 import { HOP_TENSOR_BYTES, writeHopModel } from './hop-model.ts'
+import { recovery } from './serve-recovery.ts'
 import { cutAt, type ServeModel, type ServeSystem, startServeSystem, TIERS } from './serve-setup.ts'
 import type { SavedTensor, Task, Work } from './serve-worker.ts'
 
@@ -20,7 +21,7 @@ export const serve: Benchmark = { name: 'serve', title: 'The tensor path: what s
 type Part = (system: ServeSystem) => Promise<Result>
 
 /** `SERVE_PARTS=overhead,hop` runs some of them. */
-const PARTS: Record<string, Part> = { hop, throughput, overhead, stages }
+const PARTS: Record<string, Part> = { hop, throughput, overhead, stages, recovery }
 
 async function run(say: (text: string) => void): Promise<Result> {
   const wanted = process.env['SERVE_PARTS']?.split(',') ?? Object.keys(PARTS)

@@ -16,6 +16,7 @@ import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { Changes, openState, type State } from '../../shared/state.ts'
 import type { Tensor } from '../../shared/tensor.ts'
 import { call, postJson, startInference, type TestService } from '../inference/support/service.ts'
+import { npyOf, npzOf } from '../support/numpy.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/eventually.ts'
 
@@ -30,6 +31,19 @@ function given(kind: 'input' | 'output'): Float32Array[] {
     const { rawData, floatData } = fromBinary(TensorProtoSchema, file)
     return Float32Array.from(rawData?.length ? new Float32Array(new Uint8Array(rawData).buffer) : floatData)
   })
+}
+/** Text as fields, bytes as files, as curl sends them. */
+function formOf(fields: Record<string, string | Buffer>) {
+  const boundary = 'a-line-that-is-in-no-file'
+  const tail = Buffer.from(`--${boundary}--\r\n`)
+  const parts = Object.entries(fields).flatMap(([name, value]) => {
+    const file =
+      typeof value === 'string' ? '' : `; filename="${name}.npy"\r\nContent-Type: application/octet-stream`
+    const head = `--${boundary}\r\nContent-Disposition: form-data; name="${name}"${file}\r\n\r\n`
+    return [Buffer.from(head), Buffer.from(value), Buffer.from('\r\n')]
+  })
+  const headers = { 'Content-Type': `multipart/form-data; boundary=${boundary}` }
+  return { bytes: Buffer.concat([...parts, tail]), headers, tail }
 }
 const images = () => Float32Array.from(given('input').flatMap((image) => [...image]))
 const digits = () => given('output').map((scores) => scores.indexOf(Math.max(...scores)))
@@ -172,6 +186,76 @@ describe.skipIf(!present)('the calibrations of a trained network', () => {
       ['zstd', 0],
     ])
   })
+
+  it('take samples and labels as NumPy’s files in a form', async () => {
+    const [input] = structure.inputs
+    const { name = '', shape = [] } = input ?? {}
+    const bytes = new Uint8Array(images().buffer)
+    const npy = npyOf('FP32', [3, ...shape.slice(1)], 1, bytes).file
+    const wide = BigInt64Array.from(digits(), BigInt)
+    const labels = npyOf('INT64', [3], 1, new Uint8Array(wide.buffer)).file
+    const request = JSON.stringify({ model: 'mnist', codecs: ['q4c'], boundaries: [0] })
+    const forms = [
+      { request, labels, [name]: npy },
+      { request, labels: JSON.stringify(digits()), samples: npzOf({ [`${name}.npy`]: npy }, true) },
+    ]
+    const given = [samples()]
+    const plain = await client.startCalibration(
+      { model: 'mnist', codecs: ['q4c'], boundaries: [0], labels: digits() },
+      given,
+    )
+    const { cells } = await ended(plain.id)
+    const ids = [plain.id]
+    for (const form of forms) {
+      const answer = await postForm(form)
+      expect([answer.status, answer.json]).toMatchObject([202, { samples: 3, labelled: true }])
+      const { id } = answer.json as Calibration
+      ids.push(id)
+      expect((await ended(id)).cells).toEqual(cells)
+    }
+    for (const id of ids) await client.endCalibration(id)
+  }, 40_000)
+
+  it('are refused with the field’s name when a form makes no sense', async () => {
+    const before = await client.calibrations()
+    const request = '{"model":"mnist"}'
+    const npy = npyOf('FP32', [3, 1, 28, 28]).file
+    const refusals: [Record<string, string | Buffer>, RegExp][] = [
+      [{}, /"request" must hold a JSON object/],
+      [{ request: '[1]' }, /"request" must hold a JSON object/],
+      [{ request: '{' }, /"request" is not JSON/],
+      [{ request }, /give sample inputs/],
+      [{ request, pixels: npy }, /unexpected input 'pixels'/],
+      [{ request, Input3: 'hello' }, /"Input3" is neither a .npy nor a .npz file/],
+      [{ request, Input3: npy.subarray(0, -4) }, /"Input3": <f4 of shape \(3, 1, 28, 28\)/],
+      [{ request, Input3: npyOf('FP64', [3, 1, 28, 28]).file }, /takes FP32, not FP64/],
+      [{ request, Input3: npy, labels: npyOf('FP32', [3]).file }, /"labels": labels are one row/],
+      [{ request, Input3: npy, labels: '[1,2]' }, /2 labels for 3 samples/],
+      [{ request: '{"model":"mnist","codecs":["q8-lz4"]}', Input3: npy }, /q8-lz4 is not available/],
+    ]
+    for (const [form, reason] of refusals) {
+      const { status, json } = await postForm(form)
+      const { code, message } = (json as { error: { code: string; message: string } }).error
+      expect([status, code, message]).toEqual([
+        400,
+        expect.stringMatching(/badRequest|invalidTensor/),
+        expect.stringMatching(reason),
+      ])
+    }
+    const body = formOf({ request, Input3: npy })
+    const cut = await call('POST', `${url}/v1/calibrations`, body.bytes.subarray(0, -200), body.headers)
+    expect(cut.status).toBe(400)
+    const twice = Buffer.concat([body.bytes.subarray(0, -body.tail.length), body.bytes])
+    expect((await call('POST', `${url}/v1/calibrations`, twice, body.headers)).body.toString()).toMatch(
+      /two form fields/,
+    )
+    expect(await client.calibrations()).toEqual(before)
+  })
+
+  const postForm = (fields: Record<string, string | Buffer>) => {
+    const { bytes, headers } = formOf(fields)
+    return call('POST', `${url}/v1/calibrations`, bytes, headers)
+  }
 
   it('are listed by model, page by page, and deleted with their samples', async () => {
     const all = await client.calibrations({ model: 'mnist' })

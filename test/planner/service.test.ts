@@ -191,10 +191,10 @@ describe('deployments', () => {
     const { body } = await get(`/v1/plans?model=chain&top=1&${query}`)
     return (body.plans as { id: string }[])[0]?.id ?? ''
   }
-  const post = async (plan: string, name?: string, alternates?: string[]) => {
+  const post = async (plan: string, name?: string, alternates?: string[], answer?: string) => {
     const response = await fetch(`${listening.url}/v1/deployments`, {
       method: 'POST',
-      body: JSON.stringify({ plan, name, alternates }),
+      body: JSON.stringify({ plan, name, alternates, answer }),
     })
     return {
       status: response.status,
@@ -232,6 +232,9 @@ describe('deployments', () => {
       hops: [{ resource: 'device' }, { resource: 'cloud', alternates: ['cloud2'] }],
     })
     expect((await post(plan, 'mistaken', ['cloud9'])).status).toBe(404)
+    expect(JSON.stringify((await post(plan, 'back')).body)).not.toContain('"answer"')
+    expect((await post(plan, 'straight', [], 'direct')).body).toMatchObject({ answer: 'direct' })
+    expect((await post(plan, 'sideways', [], 'sideways')).status).toBe(400)
     await Promise.all(fakes.map((fake) => fake.close()))
   })
 

@@ -65,7 +65,9 @@ function startRoute(parts: CalibrationParts): Route {
     summary: 'Run a model with every codec at every single-tensor cut, on sample inputs',
     description:
       'The request’s own fields, and `inputs` as in the Open Inference Protocol, JSON or binary (then with ' +
-      'Inference-Header-Content-Length), each with a leading axis of samples: [samples, …the input’s shape].',
+      'Inference-Header-Content-Length), each with a leading axis of samples: [samples, …the input’s shape]. ' +
+      'Or multipart/form-data: `request` with the JSON, `labels` (JSON or .npy), and .npy files under the names of ' +
+      'the inputs, or a .npz file that holds them.',
     rawBody: { contentType: 'application/json', description: 'The request with its sample inputs' },
     answers: { 202: { description: 'Queued', schema: Calibration } },
     handle: async (_input, req) => {

@@ -1,6 +1,6 @@
 /**
  * The sample inputs of calibrations. They come as Open Inference Protocol tensors with a leading axis of samples, JSON
- * or binary, and lie in the data folder until the calibration is deleted: `<id>.bin` holds sample behind sample, each
+ * or binary, or as NumPy's files in a form (form.ts), and lie in the data folder until the calibration is deleted: `<id>.bin` holds sample behind sample, each
  * the inputs in the model's order, and `<id>.json` says what else there is to know.
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -13,6 +13,7 @@ import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../sh
 import type { JsonObject } from '../../../shared/oip/json.ts'
 import { parseObject, readTensors } from '../../../shared/oip/message.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
+import { isForm, receiveForm } from './form.ts'
 
 /** Of a request, JSON and tensors together. */
 export const MAX_BODY_BYTES = 256 * 1024 * 1024
@@ -26,6 +27,8 @@ export interface ReceivedRequest {
 
 /** @throws ScissionError badRequest, invalidTensor, payloadTooLarge. */
 export async function receiveRequest(req: IncomingMessage): Promise<ReceivedRequest> {
+  if (Number(req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge()
+  if (isForm(req)) return receiveForm(req, MAX_BODY_BYTES)
   const header = req.headers[JSON_LENGTH_HEADER]
   const jsonLength = readJsonLength(typeof header === 'string' ? header : undefined)
   const body = await readBody(req)
@@ -44,13 +47,10 @@ export async function receiveRequest(req: IncomingMessage): Promise<ReceivedRequ
   return { json, inputs: readTensors(message, 'input', body.subarray(at), 'calibration') }
 }
 
+const tooLarge = () =>
+  new ScissionError('payloadTooLarge', `samples may take ${MAX_BODY_BYTES} bytes in one request; send fewer`)
+
 async function readBody(req: IncomingMessage): Promise<Uint8Array> {
-  const tooLarge = () =>
-    new ScissionError(
-      'payloadTooLarge',
-      `samples may take ${MAX_BODY_BYTES} bytes in one request; send fewer`,
-    )
-  if (Number(req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge()
   const chunks: Buffer[] = []
   let bytes = 0
   try {

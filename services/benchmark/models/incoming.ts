@@ -109,14 +109,15 @@ async function receiveForm(
   return mainFirst(await Promise.all(files.values()))
 }
 
-function openParser(req: IncomingMessage): Busboy {
+/** @param fieldBytes most of a field that is no file. @throws ScissionError badRequest. */
+export function openParser(req: IncomingMessage, fieldBytes = 1024): Busboy {
   const contentType = req.headers['content-type'] ?? ''
   try {
     return new Busboy({
       headers: { ...req.headers, 'content-type': contentType },
       // Locations may name folders: `weights/part1.bin`.
       preservePath: true,
-      limits: { parts: MAX_PARTS, fieldSize: 1024 },
+      limits: { parts: MAX_PARTS, fieldSize: fieldBytes },
     })
   } catch (thrown) {
     throw badForm(thrown)

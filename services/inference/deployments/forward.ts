@@ -108,7 +108,7 @@ const CODES: Partial<Record<number, ErrorCode>> = {
   504: 'deadlineExceeded',
 }
 
-function refusal(answer: CallAnswer, peer: Peer): ScissionError {
+export function refusal(answer: CallAnswer, peer: Peer): ScissionError {
   const code = CODES[answer.status] ?? 'peerUnavailable'
   const text = errorText(answer.json)
   return new ScissionError(code, `hop ${peer.resource.name} answered ${answer.status}: ${text}`, {
@@ -150,7 +150,7 @@ function errorText(json: Uint8Array): string {
   }
 }
 
-function named(error: unknown, peer: Peer, timeoutMs: number): ScissionError {
+export function named(error: unknown, peer: Peer, timeoutMs: number): ScissionError {
   const resource = peer.resource.name
   if (error instanceof CallTimeout) {
     return new ScissionError(

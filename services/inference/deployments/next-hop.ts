@@ -6,13 +6,14 @@
 import { ScissionError } from '../../../shared/errors.ts'
 import type { Logger } from '../../../shared/log.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
-import { type Here, readReports, reportRun } from '../models/hop-report.ts'
-import type { InferContext, Inference } from '../models/target.ts'
+import { DELIVERED, type Here, readReports, reportRun } from '../models/hop-report.ts'
+import type { HopReport, InferContext, Inference } from '../models/target.ts'
 import type { Peer, Peers } from '../peers.ts'
 import type { Breaker, Breakers } from './breaker.ts'
 import type { LiveDeployment } from './deployments.ts'
+import { withReport } from './direct.ts'
 import { askToLoad, forward, type ForwardOptions, isAlive } from './forward.ts'
-import type { Outgoing, Wire, WireTensor } from './wire.ts'
+import type { Wire, WireTensor } from './wire.ts'
 
 export interface NextHopParts {
   here: Here
@@ -23,11 +24,9 @@ export interface NextHopParts {
   log: Logger
 }
 
-/** What the hops behind this one made, and whether the link to them is emulated. */
-export interface Onward extends Inference {
-  linkEmulated: boolean
-  /** How the tensors were sent on; absent when they stayed here. */
-  sent?: Outgoing
+/** This hop's own report, completed with how its tensors were sent on. */
+export interface OwnReport {
+  report: HopReport
 }
 
 interface Job {
@@ -36,11 +35,13 @@ interface Job {
   hop: number
   tensors: readonly WireTensor[]
   context: InferContext
+  /** Told of every attempt, before it is made. */
+  sendingTo: (peer: Peer) => HopReport
 }
 
 /**
- * @param hop index of the next hop. @param tensors of the boundary before it, given away with
- * its answer: see forward.
+ * @param hop index of the next hop. @param tensors of the boundary before it, given away with its answer: see forward.
+ * @param own is told how they were sent before they are. @returns what the hops behind this one made.
  * @throws ScissionError of the plan's own resource, with what else was tried; cancelled.
  */
 export async function runOnward(
@@ -49,32 +50,48 @@ export async function runOnward(
   hop: number,
   tensors: readonly Tensor[],
   context: InferContext,
-): Promise<Onward> {
+  own: OwnReport,
+): Promise<Inference> {
   const next = live.record.hops[hop]
   if (!next) throw new ScissionError('internal', `deployment ${live.record.id} has no hop ${hop}`)
   const sent = await parts.wire.outgoing(tensors, next)
-  const job = { live, hop, tensors: sent.tensors, context }
+  const before = own.report
+  const sendingTo = ({ emulation }: Peer) => {
+    const { wireBytes, encoded } = sent
+    const emulated = before.emulated || emulation !== undefined
+    own.report = { ...before, wireBytes, ...encoded, emulated }
+    return own.report
+  }
+  const job = { live, hop, tensors: sent.tensors, context, sendingTo }
   const candidates = [next.resource, ...(next.alternates ?? [])]
   const rest = live.rests.get(hop)
   const failures: ScissionError[] = []
   for (const [place, resource] of candidates.entries()) {
     const otherWay = rest !== undefined || place < candidates.length - 1
     try {
-      const onward = { ...(await callPeer(parts, resource, job, otherWay)), sent }
+      const onward = await callPeer(parts, resource, job, otherWay)
       return place === 0 ? onward : inPlaceOf(next.resource, onward)
     } catch (error) {
       failures.push(movableOn(error, context))
+      if (await context.arrival?.check()) return { outputs: [], hops: [], delivered: true }
+      job.context = whileNotArrived(context)
     }
   }
   if (!rest) throw summary(failures)
+  own.report = before
   try {
-    return inPlaceOf(next.resource, await runRest(parts, live, hop, tensors, context))
+    return inPlaceOf(next.resource, await runRest(parts, live, hop, tensors, job.context))
   } catch (error) {
     throw summary([...failures, movableOn(error, context)])
   }
 }
 
-async function callPeer(parts: NextHopParts, resource: string, job: Job, otherWay: boolean): Promise<Onward> {
+async function callPeer(
+  parts: NextHopParts,
+  resource: string,
+  job: Job,
+  otherWay: boolean,
+): Promise<Inference> {
   const peer = await parts.peers.find(resource)
   try {
     return await callOnce(parts, peer, job, otherWay)
@@ -87,12 +104,13 @@ async function callPeer(parts: NextHopParts, resource: string, job: Job, otherWa
   }
 }
 
-async function callOnce(parts: NextHopParts, peer: Peer, job: Job, otherWay: boolean): Promise<Onward> {
+async function callOnce(parts: NextHopParts, peer: Peer, job: Job, otherWay: boolean): Promise<Inference> {
   const breaker = parts.breakers.of(peer)
   const admission = breaker.admit(otherWay)
   if (admission === 'probe') probe(parts, peer, breaker, job.live.record.id)
   if (admission !== 'call') throw notCalled(peer, breaker)
   const limitMs = parts.forwarding.hopTimeoutMs
+  const context = withReport(job.context, job.sendingTo(peer))
   const sentAt = performance.now()
   try {
     const answer = await forward(parts.forwarding, {
@@ -101,12 +119,13 @@ async function callOnce(parts: NextHopParts, peer: Peer, job: Job, otherWay: boo
       planId: job.live.record.planId,
       hop: job.hop,
       tensors: job.tensors,
-      context: job.context,
-      patienceMs: patienceMs(breaker, limitMs, job.context, otherWay),
+      context,
+      patienceMs: patienceMs(breaker, limitMs, context, otherWay),
     })
     breaker.answered(performance.now() - sentAt)
     const hops = readReports(answer.parameters)
-    return { outputs: answer.outputs, hops, linkEmulated: peer.emulation !== undefined }
+    if (answer.parameters[DELIVERED] === true) return { outputs: [], hops, delivered: true }
+    return { outputs: answer.outputs, hops }
   } catch (error) {
     judge(breaker, error, performance.now() - sentAt, limitMs)
     throw error
@@ -114,7 +133,7 @@ async function callOnce(parts: NextHopParts, peer: Peer, job: Job, otherWay: boo
 }
 
 /** Half of what is left of the client's time is for the other way. */
-function patienceMs(
+export function patienceMs(
   breaker: Breaker,
   limitMs: number,
   { deadline }: InferContext,
@@ -125,7 +144,7 @@ function patienceMs(
   return Math.max(1, Math.min(half, breaker.patienceMs(limitMs)))
 }
 
-function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs: number): void {
+export function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs: number): void {
   if (!(error instanceof ScissionError) || error.code === 'cancelled') return breaker.undecided()
   if (isAlive(error)) return breaker.answered(tookMs)
   const silent = error.code === 'deadlineExceeded'
@@ -134,7 +153,12 @@ function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs: number
 }
 
 /** Behind the back of requests: is it there, and has it the deployment loaded? */
-function probe({ forwarding, log }: NextHopParts, peer: Peer, breaker: Breaker, deployment: string): void {
+export function probe(
+  { forwarding, log }: NextHopParts,
+  peer: Peer,
+  breaker: Breaker,
+  deployment: string,
+): void {
   askToLoad(forwarding, peer, deployment).then(
     () => {
       breaker.answered(undefined)
@@ -162,12 +186,18 @@ async function runRest(
   hop: number,
   tensors: readonly Tensor[],
   { signal, deadline }: InferContext,
-): Promise<Onward> {
+): Promise<Inference> {
   const rest = live.rests.get(hop)
   if (!rest) throw new ScissionError('internal', `deployment ${live.record.id} has no fallback at hop ${hop}`)
   const stage = await inTime(rest.stage(), deadline)
   const run = await stage.run(tensors, { signal, deadline })
-  return { outputs: run.outputs, hops: [reportRun(here, hop, stage.key, run)], linkEmulated: false }
+  return { outputs: run.outputs, hops: [reportRun(here, hop, stage.key, run)] }
+}
+
+/** Where the answer can come by another way, what is computed instead of it is given up when it does. */
+function whileNotArrived(context: InferContext): InferContext {
+  const arrived = context.arrival?.signal
+  return arrived ? { ...context, signal: AbortSignal.any([context.signal, arrived]) } : context
 }
 
 /** Loading may take longer than this request has; it goes on for the next one. */
@@ -181,7 +211,7 @@ function inTime<T>(work: Promise<T>, deadline: number | undefined): Promise<T> {
   })
 }
 
-function inPlaceOf(resource: string, onward: Onward): Onward {
+function inPlaceOf(resource: string, onward: Inference): Inference {
   const [first, ...others] = onward.hops
   return first ? { ...onward, hops: [{ ...first, insteadOf: resource }, ...others] } : onward
 }

@@ -4,9 +4,43 @@ import { Name } from '../../../shared/contracts/common.ts'
 import { Deployment } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import { reply, route, type Route } from '../../../shared/http/route.ts'
+import { parseInferResponse } from '../../../shared/oip/response.ts'
+import { type BodyLimits, readBody } from '../http/body.ts'
 import type { Deployments } from './deployments.ts'
+import type { ReturnSlots } from './returns.ts'
 
 const ById = z.object({ id: Name })
+const BySlot = z.object({ slot: z.string() })
+
+const Wanted = z.object({ wanted: z.boolean() })
+
+/** Where last hops bring their answers; see returns.ts. That nobody waits is no error: the answer came another way. */
+export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/answers/:slot',
+      summary: 'Whether a request of a deployment still waits for its answer',
+      params: BySlot,
+      answers: { 200: { description: 'Whether it does', schema: Wanted } },
+      handle: ({ params }) => ({ wanted: returns.isOpen(params.slot) }),
+    }),
+    route({
+      method: 'post',
+      path: '/v1/answers/:slot',
+      summary: 'The answer to a request of a deployment, from its last hop',
+      params: BySlot,
+      rawBody: { contentType: 'application/octet-stream', description: 'An inference response' },
+      answers: { 200: { description: 'Whether it was waited for', schema: Wanted } },
+      handle: async ({ params }, req) => {
+        if (!returns.isOpen(params.slot)) return { wanted: false }
+        const body = await readBody(req, limits)
+        const response = parseInferResponse(body.json, body.tensors)
+        return { wanted: returns.deliver(params.slot, response) }
+      },
+    }),
+  ]
+}
 
 export function deploymentRoutes(deployments: Deployments): Route[] {
   return [

@@ -6,8 +6,10 @@ import type { Tensor } from '../../../shared/tensor.ts'
 import type { Catalog } from '../models/catalog.ts'
 import { reportRun } from '../models/hop-report.ts'
 import type { InferContext, Inference, Target } from '../models/target.ts'
-import type { Deployments } from './deployments.ts'
-import { type NextHopParts, runOnward } from './next-hop.ts'
+import type { Deployments, LiveDeployment } from './deployments.ts'
+import { askingEntry, deliver, isDelivered, receive, wayOf } from './direct.ts'
+import { type NextHopParts, type OwnReport, runOnward } from './next-hop.ts'
+import type { Delivered, ReturnSlots } from './returns.ts'
 import type { Arrived } from './wire.ts'
 
 /** A deployment's plan is not numbered: to the protocol it is one version. */
@@ -16,6 +18,8 @@ const VERSION = '1'
 export interface DeploymentTargetParts extends NextHopParts {
   catalog: Catalog
   deployments: Deployments
+  returns: ReturnSlots
+  delivered: Delivered
 }
 
 /** @returns undefined when no deployment has that name. @throws ScissionError notFound for another version. */
@@ -75,19 +79,41 @@ async function infer(
       `hop ${hop} of deployment ${known.id} is not on ${parts.here.resource}`,
     )
   }
+  if (hop > 0 && isDelivered(parts, live.record, context)) return { outputs: [], hops: [], delivered: true }
   const arrived: Arrived = hop > 0 ? await parts.wire.incoming(inputs) : { tensors: inputs }
   const run = await stage.run(arrived.tensors, { signal: context.signal, deadline: context.deadline })
-  const report = reportRun(parts.here, hop, stage.key, run)
-  if (arrived.decodeMs !== undefined) report.decodeMs = arrived.decodeMs
-  if (hop === live.record.hops.length - 1) return { outputs: run.outputs, hops: [report] }
+  const own: OwnReport = { report: reportRun(parts.here, hop, stage.key, run) }
+  const planned = live.record.hops[hop]?.resource
+  if (planned !== undefined && planned !== parts.here.resource) own.report.insteadOf = planned
+  if (arrived.decodeMs !== undefined) own.report.decodeMs = arrived.decodeMs
+  const work = run.batch && { work: { items: 1, runs: [run.batch] } }
+  const onward = await behind(parts, live, hop, run.outputs, context, own)
+  return { ...onward, ...work, hops: [own.report, ...onward.hops] }
+}
+
+/** What the hops behind `hop` make of its tensors; at the last one, the tensors themselves. */
+async function behind(
+  parts: DeploymentTargetParts,
+  live: LiveDeployment,
+  hop: number,
+  tensors: Tensor[],
+  context: InferContext,
+  own: OwnReport,
+): Promise<Inference> {
+  const way = wayOf(live.record, hop, context)
+  if (hop === live.record.hops.length - 1) {
+    const delivered = way === 'to the entry' && (await deliver(parts, live, tensors, context, own))
+    return delivered ? { outputs: [], hops: [], delivered } : { outputs: tensors, hops: [] }
+  }
   const started = performance.now()
-  const onward = await runOnward(parts, live, hop + 1, run.outputs, context)
-  const { encoded, wireBytes } = onward.sent ?? {}
-  report.nextMs = performance.now() - started - (encoded?.encodeMs ?? 0)
-  if (wireBytes !== undefined) report.wireBytes = wireBytes
-  if (encoded) Object.assign(report, encoded)
-  report.emulated ||= onward.linkEmulated
-  return { outputs: onward.outputs, hops: [report, ...onward.hops] }
+  const onwards = (through: InferContext) => runOnward(parts, live, hop + 1, tensors, through, own)
+  const onward =
+    way === 'from the last hop'
+      ? await receive(parts, context, onwards)
+      : await onwards(way === 'past this hop' ? askingEntry(parts, live.record, context) : context)
+  const nextMs = performance.now() - started - (own.report.encodeMs ?? 0)
+  own.report = { ...own.report, nextMs }
+  return onward
 }
 
 /** Which hop a request is for: 0 from a client, else said by the hop before. */

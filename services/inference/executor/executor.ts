@@ -55,6 +55,13 @@ export interface RunResult {
   queueMs: number
   /** Waited to emulate a slower machine. */
   waitedMs: number
+  /** Runs that several requests share have the same object: what is measured above is the whole batch's. */
+  batch?: SharedRun
+}
+
+/** A run of several items at once. */
+export interface SharedRun {
+  size: number
 }
 
 export interface ExecutorStats {

@@ -255,7 +255,7 @@ function newSkips(): Int32Array {
 }
 
 /** Calls `giveUp` when nobody waits for the answer any more. @returns stops watching */
-function watch(
+export function watch(
   giveUp: (error: ScissionError) => void,
   what: string,
   signal: AbortSignal | undefined,

@@ -4,6 +4,9 @@ import type { Tensor } from '../../../shared/tensor.ts'
 import type { RunResult } from '../executor/executor.ts'
 import type { HopReport } from './target.ts'
 
+/** In an answer without outputs: they went straight to the entry. */
+export const DELIVERED = `${OWN_PREFIX}delivered`
+
 export interface Here {
   resource: string
   /** This resource's speed is emulated. */
@@ -25,6 +28,7 @@ export function reportRun(
     cpuMs: run.cpuMs,
     queueMs: run.queueMs,
     waitedMs: run.waitedMs,
+    ...(run.batch && { batch: run.batch.size }),
     bytesOut: tensorBytes(run.outputs),
     emulated: here.emulated,
   }
@@ -38,16 +42,27 @@ const FIGURES = [
   'cpuMs',
   'queueMs',
   'waitedMs',
+  'batch',
   'bytesOut',
   'wireBytes',
   'encodeMs',
   'decodeMs',
   'nextMs',
 ] as const
-const OPTIONAL_FIGURES = ['wireBytes', 'encodeMs', 'decodeMs', 'nextMs'] as const
+const OPTIONAL_FIGURES = ['batch', 'wireBytes', 'encodeMs', 'decodeMs', 'nextMs'] as const
 
 export function reportParameters(hops: readonly HopReport[], totalMs: number): Parameters {
-  const parameters: Parameters = { [`${OWN_PREFIX}hops`]: hops.length }
+  return {
+    [`${OWN_PREFIX}hops`]: hops.length,
+    ...hopParameters(hops),
+    [`${OWN_PREFIX}totalMs`]: round(totalMs),
+    [`${OWN_PREFIX}emulated`]: hops.some((report) => report.emulated),
+  }
+}
+
+/** Without what is said of all of them. */
+export function hopParameters(hops: readonly HopReport[]): Parameters {
+  const parameters: Parameters = {}
   for (const report of hops) {
     const prefix = `${OWN_PREFIX}hop${report.hop}_`
     parameters[`${prefix}resource`] = report.resource
@@ -60,8 +75,6 @@ export function reportParameters(hops: readonly HopReport[], totalMs: number): P
     if (report.insteadOf !== undefined) parameters[`${prefix}insteadOf`] = report.insteadOf
     parameters[`${prefix}emulated`] = report.emulated
   }
-  parameters[`${OWN_PREFIX}totalMs`] = round(totalMs)
-  parameters[`${OWN_PREFIX}emulated`] = hops.some((report) => report.emulated)
   return parameters
 }
 

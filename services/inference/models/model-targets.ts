@@ -11,11 +11,13 @@ import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import type { Logger } from '../../../shared/log.ts'
 import type { Change } from '../../../shared/state.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
+import { whyNoBatches } from '../batching/batchable.ts'
+import { itemsIn, runItems } from '../batching/items.ts'
 import type { RangeKey } from '../ranges/store.ts'
 import type { Catalog } from './catalog.ts'
 import { type Here, reportRun } from './hop-report.ts'
 import type { HeldStage, Stages, StageState } from './stages.ts'
-import type { InferContext, Inference, Target, TargetTensor, TargetTensors } from './target.ts'
+import type { BatchingFacts, InferContext, Inference, Target, TargetTensor, TargetTensors } from './target.ts'
 
 export interface LayerRange {
   from: number
@@ -26,6 +28,7 @@ export interface ModelTargetParts {
   here: Here
   catalog: Catalog
   stages: Stages
+  batching: BatchingFacts
   log: Logger
 }
 
@@ -33,6 +36,7 @@ export class ModelTargets {
   readonly #parts: ModelTargetParts
   /** Model id → why it is not available. */
   readonly #unavailable = new Map<string, string>()
+  readonly #batchable = new WeakMap<Structure, boolean>()
 
   constructor(parts: ModelTargetParts) {
     this.#parts = parts
@@ -53,11 +57,13 @@ export class ModelTargets {
         `model ${model.name} has open input dimensions: its layers are known only once its shapes are fixed`,
       )
     }
+    const batches = structure !== undefined && !range && this.#takesBatches(model, structure)
     return {
       name: range ? `${base}:${range.from}-${range.to}` : base,
       version: String(model.version),
       versions: () => this.#parts.catalog.versions(model),
-      tensors: () => (structure ? boundaryTensors(structure, range) : declaredTensors(model)),
+      tensors: () => (structure ? tensorsAt(structure, range, batches) : declaredTensors(model)),
+      ...(batches && { batching: this.#parts.batching }),
       properties: propertiesOf(model, structure, range),
       checkReady: () => this.#checkReady(model, structure, range),
       infer: (inputs, context) => this.#infer(model, range, inputs, context),
@@ -155,6 +161,35 @@ export class ModelTargets {
     return { model, structure, range }
   }
 
+  async #structureFor(
+    model: Model,
+    range: LayerRange | undefined,
+    inputs: readonly Tensor[],
+  ): Promise<Structure> {
+    const { catalog } = this.#parts
+    if (range) return catalog.structure(model, needKey(model))
+    const own = model.shapesKey ? await catalog.structure(model, model.shapesKey) : undefined
+    return own && this.#takesBatches(model, own) ? own : catalog.structureFor(model, inputs)
+  }
+
+  /** Of items that share runs, with each other and with other requests'. */
+  #takesBatches(model: Model, structure: Structure): boolean {
+    if (this.#parts.batching.maxBatch === 1) return false
+    const known = this.#batchable.get(structure) ?? whyNoBatches(model, structure) === undefined
+    this.#batchable.set(structure, known)
+    return known
+  }
+
+  #refuseTooMany({ name }: Model, count: number): void {
+    const { maxBatch } = this.#parts.batching
+    if (count <= Math.max(1, maxBatch)) return
+    throw new ScissionError(
+      'invalidTensor',
+      `inference request batch-size must be <= ${maxBatch} for '${name}', got ${count}`,
+      { batch: count, maxBatch },
+    )
+  }
+
   #checkReady(model: Model, structure: Structure | undefined, range: LayerRange | undefined): void {
     const reason = this.#unavailable.get(model.id)
     const state = structure && this.#parts.stages.state(keyOf(model, structure, range))
@@ -176,14 +211,17 @@ export class ModelTargets {
         `model ${model.name} is unloaded; POST /v2/repository/models/${model.name}/load brings it back`,
       )
     }
-    const structure = range
-      ? await this.#parts.catalog.structure(model, needKey(model))
-      : await this.#parts.catalog.structureFor(model, inputs)
+    const structure = await this.#structureFor(model, range, inputs)
     const key = keyOf(model, structure, range)
     const stage = await this.#need(structure, key)
     this.#unavailable.delete(model.id)
-    const run = await stage.run(inputs, { signal, deadline })
-    return { outputs: run.outputs, hops: [reportRun(this.#parts.here, 0, key, run)] }
+    const count = !range && this.#takesBatches(model, structure) ? itemsIn(structure, inputs) : 1
+    this.#refuseTooMany(model, count)
+    const { run, ...work } = await runItems(stage, inputs, count, { signal, deadline })
+    const report = reportRun(this.#parts.here, 0, key, run)
+    const largest = Math.max(...work.runs.map(({ size }) => size))
+    if (largest > 1) report.batch = largest
+    return { outputs: run.outputs, hops: [report], work }
   }
 }
 
@@ -221,6 +259,14 @@ function boundaryTensors(structure: Structure, range: LayerRange | undefined): T
   const known = tensorsOf(structure)
   const at = (k: number) => (structure.boundaries[k]?.tensors ?? []).flatMap((name) => known.get(name) ?? [])
   return { inputs: at(range.from), outputs: at(range.to) }
+}
+
+/** @param batches the first dimension is open. */
+function tensorsAt(structure: Structure, range: LayerRange | undefined, batches: boolean): TargetTensors {
+  const { inputs, outputs } = boundaryTensors(structure, range)
+  if (!batches) return { inputs, outputs }
+  const open = ({ shape, ...tensor }: TargetTensor) => ({ ...tensor, shape: [-1, ...shape.slice(1)] })
+  return { inputs: inputs.map(open), outputs: outputs.map(open) }
 }
 
 /** Asked for by every request to a layer range, so remembered with the structure. */

@@ -15,7 +15,7 @@ export interface StageParts {
   loader: Pick<StageLoader, 'acquire' | 'release'>
   executor: Pick<Executor, 'run'>
   log: Logger
-  /** Told of every run that ended well. */
+  /** Told of every run that ended well, but for those of several items. */
   onRun?: ((key: RangeKey, run: RunResult) => void) | undefined
 }
 
@@ -58,7 +58,7 @@ export class HeldStage {
     this.#running += 1
     try {
       const result = await this.#parts.executor.run(this.#stage, inputs, options)
-      this.#parts.onRun?.(this.key, result)
+      if (!result.batch) this.#parts.onRun?.(this.key, result)
       return result
     } finally {
       this.#running -= 1

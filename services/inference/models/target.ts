@@ -2,6 +2,7 @@
 import type { TensorSpec } from '../../../shared/contracts/common.ts'
 import type { Parameters } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
+import type { SharedRun } from '../executor/executor.ts'
 
 export type TargetTensor = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
 
@@ -17,11 +18,20 @@ export interface Target {
   versions: () => Promise<string[]>
   /** What it takes and gives; -1 marks an open dimension. */
   tensors: () => TargetTensors
+  /** Where a request may hold several items, and share its runs with others. */
+  batching?: BatchingFacts
   /** Facts for the metadata's `properties`. */
   properties: Record<string, string>
   /** @throws ScissionError notReady with the reason when it is not loaded. */
   checkReady: () => void
   infer: (inputs: Tensor[], context: InferContext) => Promise<Inference>
+}
+
+export interface BatchingFacts {
+  /** Most items of one run; 1 = no batches. */
+  maxBatch: number
+  /** How long a request that could be run waits for others. */
+  batchDelayMs: number
 }
 
 export interface InferContext {
@@ -36,12 +46,32 @@ export interface InferContext {
   outputs: string[] | undefined
   /** Headers that travel along the path: traceparent, tracestate, x-request-id. */
   headers: Record<string, string>
+  /** Where the answer may reach the entry past this hop. */
+  arrival?: Arrival
+}
+
+/** Whether an answer has come by another way, so that nothing more need be computed. */
+export interface Arrival {
+  check: () => Promise<boolean>
+  /** Aborted when it has; only where it comes to. */
+  signal?: AbortSignal
 }
 
 export interface Inference {
   outputs: Tensor[]
   /** One entry per resource on the path from here on. */
   hops: HopReport[]
+  /** The outputs went straight to the entry and are not here. */
+  delivered?: boolean
+  /** What was computed here for it; absent = one item in a run of its own. */
+  work?: Work
+}
+
+export interface Work {
+  /** Those of the request. */
+  items: number
+  /** Each run once; other requests may have had a part in it. */
+  runs: readonly SharedRun[]
 }
 
 /** What one resource did for a request. */
@@ -56,6 +86,8 @@ export interface HopReport {
   queueMs: number
   /** Waited to emulate a slower machine. */
   waitedMs: number
+  /** Items that were computed at once, of other requests too; absent where it was this one alone. */
+  batch?: number
   /** Tensor bytes sent on, to the next hop or back. */
   bytesOut: number
   /** The same as it went to the next hop, after its codec; absent at the last hop. */

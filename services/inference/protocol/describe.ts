@@ -1,6 +1,7 @@
 /** What a target says of itself: the metadata of the core protocol and the model configuration extension. */
 import { z } from 'zod'
 import type { Datatype } from '../../../shared/contracts/common.ts'
+import { batchSizes } from '../batching/batchable.ts'
 import type { Target, TargetTensor } from '../models/target.ts'
 
 const TensorMetadata = z.object({ name: z.string(), datatype: z.string(), shape: z.array(z.number().int()) })
@@ -44,18 +45,28 @@ export const ModelConfiguration = z.object({
   backend: z.string(),
   version_policy: z.object({ latest: z.object({ num_versions: z.number().int() }) }),
   max_batch_size: z.number().int(),
+  dynamic_batching: z
+    .object({
+      preferred_batch_size: z.array(z.number().int()),
+      max_queue_delay_microseconds: z.number().int(),
+    })
+    .optional(),
   input: z.array(TensorConfiguration),
   output: z.array(TensorConfiguration),
   instance_group: z.array(z.object({ name: z.string(), kind: z.string(), count: z.number().int() })),
 })
 export type ModelConfiguration = z.infer<typeof ModelConfiguration>
 
-/** @param executors threads that run a stage. The batch is a dimension like any other: max_batch_size 0. */
+/**
+ * @param executors threads that run a stage. Without batching the batch is a dimension like any other: max_batch_size 0;
+ * with it, `dims` are without it.
+ */
 export function configurationOf(target: Target, executors: number): ModelConfiguration {
+  const { batching } = target
   const tensor = ({ name, datatype, shape }: TargetTensor) => ({
     name,
     data_type: configurationType(datatype),
-    dims: shape,
+    dims: batching ? shape.slice(1) : shape,
   })
   const { inputs, outputs } = target.tensors()
   return {
@@ -63,7 +74,13 @@ export function configurationOf(target: Target, executors: number): ModelConfigu
     platform: 'onnxruntime_onnx',
     backend: 'onnxruntime',
     version_policy: { latest: { num_versions: 1 } },
-    max_batch_size: 0,
+    max_batch_size: batching?.maxBatch ?? 0,
+    ...(batching && {
+      dynamic_batching: {
+        preferred_batch_size: batchSizes(batching.maxBatch),
+        max_queue_delay_microseconds: Math.round(batching.batchDelayMs * 1000),
+      },
+    }),
     input: inputs.map(tensor),
     output: outputs.map(tensor),
     instance_group: [{ name: `${target.name}_0`, kind: 'KIND_CPU', count: executors }],

@@ -5,13 +5,18 @@
 import type { Request, Response } from 'express'
 import { ScissionError } from '../../../shared/errors.ts'
 import { SERVER_TIMING, writeServerTiming } from '../../../shared/http/transfer-times.ts'
-import { booleanParameter, countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
+import {
+  booleanParameter,
+  countParameter,
+  OWN_PREFIX,
+  type Parameters,
+} from '../../../shared/oip/parameters.ts'
 import { type InferRequest, parseRawRequest } from '../../../shared/oip/request.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
 import { KNOWN_ENCODINGS, readBody } from '../http/body.ts'
 import type { Messages } from '../http/messages.ts'
 import { sendMessage } from '../http/send.ts'
-import { reportParameters } from '../models/hop-report.ts'
+import { DELIVERED, reportParameters } from '../models/hop-report.ts'
 import type { Inference, Target } from '../models/target.ts'
 import type { Statistics } from './statistics.ts'
 
@@ -56,8 +61,8 @@ export async function answerInfer(
       modelName: target.name,
       modelVersion: target.version,
       id: request.id,
-      parameters: timingOf(request, inference, ran - started),
-      outputs: chooseOutputs(request, target, inference.outputs),
+      parameters: { ...timingOf(request, inference, ran - started), ...deliveredOf(inference) },
+      outputs: inference.delivered ? [] : chooseOutputs(request, target, inference.outputs),
     })
     const written = performance.now()
     if (OWN_HOP in request.parameters)
@@ -76,6 +81,7 @@ export async function answerInfer(
         outputMs: written - ran,
       },
       Date.now(),
+      inference.work,
     )
   } catch (error) {
     parts.statistics.failed(target.name, target.version, performance.now() - started)
@@ -153,6 +159,9 @@ function timingOf(request: InferRequest, inference: Inference, totalMs: number) 
   const wanted = booleanParameter(request.parameters, `${OWN_PREFIX}timing`, 'the request') ?? true
   return wanted ? reportParameters(inference.hops, totalMs) : {}
 }
+
+/** Said to the hop before: there are no outputs because the entry has them. */
+const deliveredOf = ({ delivered }: Inference): Parameters => (delivered ? { [DELIVERED]: true } : {})
 
 /** W3C trace context and the request's own id travel along the path. */
 const TRAVELLING = ['traceparent', 'tracestate', 'x-request-id']

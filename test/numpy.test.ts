@@ -1,0 +1,115 @@
+/** NumPy's files against the format's own text, and against whoever sends something else under their name. */
+import { deflateRawSync } from 'node:zlib'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { DATATYPES } from '../shared/contracts/common.ts'
+import { ScissionError } from '../shared/errors.ts'
+import { isNpy, isNpz, readNpy, readNpz } from '../shared/numpy.ts'
+import { npyOf, npzOf } from './support/numpy.ts'
+
+const array = fc.record({
+  datatype: fc.constantFrom(...DATATYPES.filter((one) => one !== 'BYTES' && one !== 'BF16')),
+  shape: fc.array(fc.nat(4), { maxLength: 4 }),
+  version: fc.constantFrom(1, 2, 3),
+})
+const LIMIT = 1e6
+const failure = (work: () => unknown): ScissionError | undefined => {
+  try {
+    work()
+    return undefined
+  } catch (thrown) {
+    if (thrown instanceof ScissionError) return thrown
+    throw thrown
+  }
+}
+
+describe('a .npy file', () => {
+  it('gives its array, whatever its type, shape and version', () => {
+    fc.assert(
+      fc.property(array, ({ datatype, shape, version }) => {
+        const { file, bytes } = npyOf(datatype, shape, version)
+        expect(isNpy(file)).toBe(true)
+        const read = readNpy(file, 'x')
+        expect([read.datatype, read.shape]).toEqual([datatype, shape])
+        expect(Buffer.from(read.bytes)).toEqual(Buffer.from(bytes))
+      }),
+    )
+  })
+
+  it('is read as numpy.save writes it', () => {
+    // numpy 1.26: numpy.save(f, numpy.array([[1, 2, 3]], dtype='<i2'))
+    const header = "{'descr': '<i2', 'fortran_order': False, 'shape': (1, 3), }"
+    const file = Buffer.concat([
+      Buffer.from('934e554d505901007600', 'hex'),
+      Buffer.from(`${header.padEnd(117)}\n`),
+      Buffer.from('010002000300', 'hex'),
+    ])
+    expect(file.length).toBe(128 + 6)
+    expect(readNpy(file, 'x')).toMatchObject({ datatype: 'INT16', shape: [1, 3] })
+  })
+
+  it('that is not what it says is refused, naming what it was for', () => {
+    const { file } = npyOf('FP32', [2, 3], 1)
+    const changed = (from: string, to: string) =>
+      Buffer.from(file.toString('latin1').replace(from, to), 'latin1')
+    const refusals: [Buffer, RegExp][] = [
+      [Buffer.from('hello'), /x: it is no .npy file/],
+      [file.subarray(0, 8), /ends in its header/],
+      [file.subarray(0, 40), /ends in its header/],
+      [file.subarray(0, -1), /takes 24 bytes, 23 follow/],
+      [Buffer.concat([file, Buffer.of(0)]), /takes 24 bytes, 25 follow/],
+      [changed('<f4', '>f4'), /NumPy type >f4 is not taken/],
+      [changed('<f4', '|O '), /NumPy type \|O/],
+      [changed('False', 'True '), /Fortran/],
+      [changed('(2, 3)', '(-2, 3'), /header of the .npy file cannot be read/],
+      [changed('(2, 3)', '(99999999999999999999, 3)'), /too many elements/],
+    ]
+    for (const [bytes, reason] of refusals) {
+      const error = failure(() => readNpy(bytes, 'x'))
+      expect([error?.status, error?.message]).toEqual([400, expect.stringMatching(reason)])
+    }
+  })
+})
+
+describe('a .npz file', () => {
+  const first = npyOf('FP32', [2], 1).file
+  const second = npyOf('INT64', [], 1).file
+
+  it('gives its arrays by name, packed or not', () => {
+    for (const packed of [false, true]) {
+      const zip = npzOf({ 'x.npy': first, 'folder/ä.npy': second }, packed)
+      expect(isNpz(zip)).toBe(true)
+      const arrays = readNpz(zip, 'f', LIMIT)
+      expect([...arrays].map(([name, { datatype }]) => [name, datatype])).toEqual([
+        ['x', 'FP32'],
+        ['folder/ä', 'INT64'],
+      ])
+    }
+  })
+
+  it('may not unpack to more than the limit', () => {
+    const bomb = npzOf({ 'x.npy': Buffer.concat([first, Buffer.alloc(2e6)]) }, true)
+    expect(bomb.length).toBeLessThan(10_000)
+    expect(failure(() => readNpz(bomb, 'f', LIMIT))?.status).toBe(413)
+  })
+
+  it('that is damaged anywhere is refused in order, or read', () => {
+    const zip = npzOf({ 'x.npy': first, 'y.npy': second }, true)
+    fc.assert(
+      fc.property(fc.nat(zip.length - 1), fc.nat(255), fc.nat(zip.length), (at, value, length) => {
+        const damaged = Buffer.from(zip)
+        damaged[at] = value
+        for (const bytes of [damaged, zip.subarray(0, length)]) {
+          const error = failure(() => readNpz(bytes, 'f', LIMIT))
+          expect([undefined, 400, 413]).toContain(error?.status)
+        }
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('packed by another method is refused', () => {
+    const zip = npzOf({ 'x.npy': deflateRawSync(first) }, false, 12)
+    expect(failure(() => readNpz(zip, 'f', LIMIT))?.message).toMatch(/method 12; save with numpy.savez/)
+  })
+})

@@ -1,0 +1,69 @@
+/** Writes NumPy's files, after their published formats; see shared/numpy.ts for where those are. */
+import { deflateRawSync } from 'node:zlib'
+import type { Datatype } from '../../shared/contracts/common.ts'
+import { byteLength } from '../../shared/tensor.ts'
+
+const DESCR: Partial<Record<Datatype, string>> = {
+  BOOL: '|b1',
+  UINT8: '|u1',
+  UINT16: '<u2',
+  UINT32: '<u4',
+  UINT64: '<u8',
+  INT8: '|i1',
+  INT16: '<i2',
+  INT32: '<i4',
+  INT64: '<i8',
+  FP16: '<f2',
+  FP32: '<f4',
+  FP64: '<f8',
+}
+
+/** @param bytes of the elements; default: 0, 1, 2, … */
+export function npyOf(
+  datatype: Datatype,
+  shape: readonly number[],
+  version = 1,
+  bytes: Uint8Array = new Uint8Array(byteLength(datatype, shape)).map((_, index) => index),
+): { file: Buffer; bytes: Uint8Array } {
+  const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ')
+  const text = `{'descr': '${DESCR[datatype]}', 'fortran_order': False, 'shape': (${dims}), }`
+  const before = version === 1 ? 10 : 12
+  // Header and newline fill up to a multiple of 64.
+  const header = `${text.padEnd(Math.ceil((before + text.length + 1) / 64) * 64 - before - 1)}\n`
+  const length = Buffer.alloc(version === 1 ? 2 : 4)
+  if (version === 1) length.writeUInt16LE(header.length)
+  else length.writeUInt32LE(header.length)
+  const magic = Buffer.from([0x93, ...Buffer.from('NUMPY'), version, 0])
+  return { file: Buffer.concat([magic, length, Buffer.from(header, 'latin1'), bytes]), bytes }
+}
+
+/** @param method written for what is not packed. */
+export function npzOf(files: Record<string, Buffer>, packed: boolean, method = 0): Buffer {
+  const parts: Buffer[] = []
+  const directory: Buffer[] = []
+  let at = 0
+  for (const [name, content] of Object.entries(files)) {
+    const data = packed ? deflateRawSync(content) : content
+    const label = Buffer.from(name)
+    const common = Buffer.alloc(26)
+    common.writeUInt16LE(20, 0)
+    common.writeUInt16LE(packed ? 8 : method, 4)
+    // At 10: a checksum, which nobody looks at.
+    common.writeUInt32LE(data.length, 14)
+    common.writeUInt32LE(content.length, 18)
+    common.writeUInt16LE(label.length, 22)
+    parts.push(Buffer.from('PK\x03\x04'), common, label, data)
+    const tail = Buffer.alloc(14)
+    tail.writeUInt32LE(at, 10)
+    directory.push(Buffer.from('PK\x01\x02'), Buffer.of(20, 0), common, tail, label)
+    at += 30 + label.length + data.length
+  }
+  const listing = Buffer.concat(directory)
+  const end = Buffer.alloc(22)
+  end.write('PK\x05\x06', 'latin1')
+  end.writeUInt16LE(Object.keys(files).length, 8)
+  end.writeUInt16LE(Object.keys(files).length, 10)
+  end.writeUInt32LE(listing.length, 12)
+  end.writeUInt32LE(at, 16)
+  return Buffer.concat([...parts, listing, end])
+}
