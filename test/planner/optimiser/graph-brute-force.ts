@@ -63,7 +63,7 @@ function mayFollow(
   if (layer < Math.max(query.firstLayersOnDevice ?? 0, maker + 1) && name !== query.source) return false
   const isPinned = (text: string) => {
     const [range = '', pinTier] = text.split(':')
-    const [from = 0, to = 0] = range.split('-').map(Number)
+    const [from = 0, to = from + 1] = range.split('-').map(Number)
     return layer >= from && layer < to ? pinTier : undefined
   }
   const pins = (texts: readonly string[] | undefined) => (texts ?? []).map(isPinned).filter(Boolean)

@@ -1,4 +1,4 @@
-/** What must hold for any problem: constraints never help, scales carry over, conflicts are real and smallest. */
+/** What must hold for any problem of the chain view: constraints never help, scales carry over. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
@@ -9,78 +9,11 @@ import {
 } from '../../../services/planner/optimiser/index.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/errors.ts'
-import { tryAll } from './brute-force.ts'
-import { EXACT, FREE, problems, queries, threeTiers } from './problems.ts'
-import { richProblems, richQueries } from './rich-problems.ts'
-
-const plainCases = problems(EXACT, 5).chain((problem) =>
-  queries(problem).map((query) => ({ problem, query: { ...query, top: 5 } })),
-)
-const richCases = richProblems(EXACT).chain((problem) =>
-  richQueries(problem).map((query) => ({ problem, query: { ...query, top: 5, distinct: undefined } })),
-)
-const cases = fc.oneof(plainCases, richCases)
+import { cases, richCases } from './chain-cases.ts'
+import { described, queryOf } from './described.ts'
 
 /** Bounded work, but the machine may be busy. */
 const TIMEOUT_MS = 120_000
-
-const LISTS = [
-  'mustUseTiers',
-  'mustNotUseTiers',
-  'mustUseResources',
-  'mustNotUseResources',
-  'mustRunLayers',
-  'mustNotRunLayers',
-] as const
-const COUNTS = [
-  'firstLayersOnDevice',
-  'minStages',
-  'maxStages',
-  'maxLatencyMs',
-  'minThroughput',
-  'maxTotalUploadBytes',
-  'maxEnergyJ',
-  'maxPrice',
-  'maxAccuracyLoss',
-] as const
-const RECORDS = ['maxTierMs', 'maxTierShare', 'maxUploadBytes', 'maxMemoryBytes'] as const
-
-/** The query that demands only what is described: `minStages: 2`, `mustUseTiers: edge`, … */
-function queryOf(
-  { source, objective, weights }: OptimiserQuery,
-  described: readonly string[],
-): OptimiserQuery {
-  const query: OptimiserQuery = { ...FREE, objective, weights, source, cuts: 'any', maxAccuracyLoss: 1 }
-  for (const text of described) {
-    const [field, value = ''] = text.split(': ')
-    for (const list of LISTS) if (field === list) query[list] = [...(query[list] ?? []), value]
-    for (const count of COUNTS) if (field === count) query[count] = Number(value)
-    const [name = '', limit] = value.split(':')
-    for (const record of RECORDS)
-      if (field === record) query[record] = { ...query[record], [name]: Number(limit) }
-    if (field === 'cuts') query.cuts = 'clean'
-    if (field === 'confidence') query.confidence = 'upper'
-    if (field === 'tensorOnDevice') query.tensorOnDevice = value
-    if (field === 'codecs') query.codecs = value.split(',')
-  }
-  return query
-}
-
-function described(problem: Problem, query: OptimiserQuery): string[] {
-  const lossy = problem.codecs?.some(({ cells }) => cells.some(({ accuracyLoss }) => accuracyLoss > 0))
-  const given = { ...query, maxAccuracyLoss: lossy ? (query.maxAccuracyLoss ?? 0) : undefined }
-  return [
-    ...LISTS.flatMap((list) => [...new Set(query[list])].map((name) => `${list}: ${name}`)),
-    ...COUNTS.flatMap((count) => (given[count] === undefined ? [] : [`${count}: ${given[count]}`])),
-    ...RECORDS.flatMap((record) =>
-      Object.entries(query[record] ?? {}).map(([name, limit]) => `${record}: ${name}:${limit}`),
-    ),
-    ...(query.tensorOnDevice === undefined ? [] : [`tensorOnDevice: ${query.tensorOnDevice}`]),
-    ...(query.codecs === undefined ? [] : [`codecs: ${query.codecs.join() || 'none'}`]),
-    ...(query.confidence === 'upper' ? ['confidence: upper'] : []),
-    ...(query.cuts === 'clean' ? ['cuts: clean'] : []),
-  ]
-}
 
 /** Everything that takes time takes `factor` times as long; a byte costs so many times as much. */
 function scaled(problem: Problem, factor: number): Problem {
@@ -213,82 +146,3 @@ describe('laws', { timeout: TIMEOUT_MS }, () => {
     )
   })
 })
-
-describe('when no plan satisfies the constraints', { timeout: TIMEOUT_MS }, () => {
-  it('names a smallest conflicting set, and changes that do allow a plan', () => {
-    const seen = { conflicts: 0, several: 0, remedies: 0 }
-    const kinds = new Set<string>()
-    fc.assert(
-      fc.property(cases, ({ problem, query }) => {
-        let error: ScissionError | undefined
-        try {
-          optimise(problem, query)
-        } catch (thrown) {
-          if (thrown instanceof ScissionError) error = thrown
-        }
-        if (error?.code !== 'infeasible') return
-        const { conflict, remedies } = error.details as { conflict: string[]; remedies: string[] }
-        const all = described(problem, query)
-        const none = (set: readonly string[]) => tryAll(problem, queryOf(query, set)).length === 0
-        expect(none(conflict)).toBe(true)
-        if (all.length <= 12)
-          for (const set of subsets(all, conflict.length - 1)) expect(none(set)).toBe(false)
-        for (const remedy of remedies) {
-          expect(none(after(all, remedy))).toBe(false)
-          // Slightly short of what it says does not do.
-          const short = after(all, remedy, /least/.test(remedy) ? 0.99 : 1.01)
-          const limit = Number(remedy.split(' ').at(-1))
-          if (/of|Ms|Throughput|EnergyJ|Price|Bytes/.test(remedy) && limit > 0) expect(none(short)).toBe(true)
-          kinds.add(/^with(out)? (\w+)/.exec(remedy)?.[2] ?? '')
-        }
-        const droppable = all.filter((one) => !none(all.filter((other) => other !== one)))
-        expect(remedies.length).toBe(droppable.length)
-        seen.conflicts += 1
-        if (conflict.length > 1) seen.several += 1
-        seen.remedies += remedies.length
-      }),
-      { numRuns: 700, seed: 6 },
-    )
-    expect(seen.conflicts).toBeGreaterThan(100)
-    expect(seen.several).toBeGreaterThan(40)
-    expect(seen.remedies).toBeGreaterThan(40)
-    for (const kind of ['maxEnergyJ', 'maxPrice', 'maxTotalUploadBytes', 'maxTierShare', 'maxLatencyMs'])
-      expect(kinds).toContain(kind)
-  })
-
-  it('names the smaller of two conflicts', () => {
-    const [, ...later] = threeTiers().structure.boundaries
-    const given = threeTiers()
-    const wide = [
-      { ...given.structure.boundaries[0]!, bytes: 50 },
-      ...later.map((boundary) => ({ ...boundary, bytes: 1000 })),
-    ]
-    const problem = { ...given, structure: { ...given.structure, boundaries: wide } }
-    const ofThree = { firstLayersOnDevice: 1, minStages: 2, maxUploadBytes: { device: 100 } }
-    const ofTwo = { mustUseTiers: ['edge'], mustNotUseTiers: ['edge'] }
-    expect(() => optimise(problem, { ...FREE, ...ofThree })).toThrow(
-      'no plan satisfies all of firstLayersOnDevice: 1, minStages: 2, maxUploadBytes: device:100; ' +
-        'one would with firstLayersOnDevice at most 0, or with minStages at most 1, ' +
-        'or with maxUploadBytes of device at least 1000',
-    )
-    expect(() => optimise(problem, { ...FREE, ...ofTwo, ...ofThree })).toThrow(
-      'no plan satisfies all of mustUseTiers: edge, mustNotUseTiers: edge; no single change allows one',
-    )
-  })
-})
-
-/** All with at most so many items. */
-function subsets(items: readonly string[], most: number): string[][] {
-  return items.reduce<string[][]>(
-    (sets, item) => [...sets, ...sets.filter((set) => set.length < most).map((set) => [...set, item])],
-    [[]],
-  )
-}
-
-/** The constraints once the remedy is followed: `without cuts: clean`, `with maxTierMs of edge at least 12.5`. */
-function after(all: readonly string[], remedy: string, factor = 1): string[] {
-  const [, field, name, text] = /^with (\w+)(?: of (\S+))? at (?:most|least) (\S+)$/.exec(remedy) ?? []
-  if (field === undefined) return all.filter((one) => `without ${one}` !== remedy)
-  const prefix = name === undefined ? `${field}: ` : `${field}: ${name}:`
-  return all.map((one) => (one.startsWith(prefix) ? `${prefix}${Number(text) * factor}` : one))
-}
