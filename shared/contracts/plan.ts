@@ -152,6 +152,7 @@ export const Intervals = z.object({
   energyJ: bounds.optional(),
   price: bounds.optional(),
 })
+export type Intervals = z.infer<typeof Intervals>
 
 export const Plan = z.object({
   /** Says everything needed to deploy it; see shared/plan-id.ts. */

@@ -101,8 +101,10 @@ function refuseUnsupported({ objective, pareto, codecs, weights, sensitivity }: 
   const refuse = (field: string, why: string) => {
     throw new ScissionError('badRequest', `${field}: ${why}`, { field })
   }
-  if (objective === 'throughput' || (objective === 'weighted' && (weights?.throughput ?? 0) > 0))
-    refuse('objective', 'the graph view makes sums small, not the slowest step: bound that by minThroughput')
+  const slowest = 'the graph view makes sums small, not the slowest step: bound that by minThroughput'
+  if (objective === 'throughput' && pareto === undefined) refuse('objective', slowest)
+  if (objective === 'weighted' && (weights?.throughput ?? 0) > 0)
+    refuse('weights', `of throughput: ${slowest}`)
   if (pareto !== undefined) refuse('pareto', 'fronts are planned with view=chain')
   if (sensitivity) refuse('sensitivity', 'is worked out for view=chain')
   if (codecs?.some((codec) => codec !== 'none'))

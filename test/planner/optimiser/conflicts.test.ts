@@ -17,7 +17,7 @@ import { WHOLE } from './graph-cases.ts'
 import { cases as graphCases, SUMS } from './graph-solve.ts'
 import { FREE, threeTiers } from './problems.ts'
 
-const TIMEOUT_MS = 300_000
+const TIMEOUT_MS = runs(300_000, 1_200_000)
 
 /** Of more demands, a smallest set takes too long to find here. */
 const MOST_FOR_SMALLEST = 12
@@ -108,10 +108,10 @@ describe('when no plan satisfies the constraints', { timeout: TIMEOUT_MS }, () =
         const none = (set: readonly string[]) => tryAll(problem, queryOf(query, set)).length === 0
         checkConflict(error, described(problem, query), none, seen)
       }),
-      { numRuns: runs(700, 2000), seed: 6 },
+      { numRuns: runs(500, 2000), seed: 6 },
     )
-    expect(seen.conflicts).toBeGreaterThan(100)
-    expect(seen.several).toBeGreaterThan(40)
+    expect(seen.conflicts).toBeGreaterThan(70)
+    expect(seen.several).toBeGreaterThan(30)
     expect(seen.joint).toBeGreaterThan(10)
     for (const kind of LIMITS_ON_SUMS) expect(seen.kinds).toContain(kind)
   })
@@ -125,7 +125,7 @@ describe('when no plan satisfies the constraints', { timeout: TIMEOUT_MS }, () =
         const none = (set: readonly string[]) => tryAllPlacements(problem, queryOf(query, set)) === undefined
         checkConflict(error, described(problem, query), none, seen)
       }),
-      { numRuns: runs(250, 2000), seed: 7 },
+      { numRuns: runs(150, 2000), seed: 7 },
     )
     expect(seen.conflicts).toBeGreaterThan(50)
     expect(seen.several).toBeGreaterThan(20)

@@ -26,6 +26,15 @@ export const COUNTS = [
 ] as const
 export const RECORDS = ['maxTierMs', 'maxTierShare', 'maxUploadBytes', 'maxMemoryBytes'] as const
 
+/** All demands that plans of the graph view can be held to, and those of the chain view. */
+export const GRAPH_KINDS = [
+  ...LISTS,
+  ...RECORDS,
+  ...COUNTS.filter((kind) => kind !== 'maxAccuracyLoss'),
+  'tensorOnDevice',
+] as const
+export const KINDS = [...GRAPH_KINDS, 'codecs'] as const
+
 /** The query that demands only what is described: `minStages: 2`, `mustUseTiers: edge`, … */
 export function queryOf(given: OptimiserQuery, described: readonly string[]): OptimiserQuery {
   const { source, objective, weights } = given

@@ -242,10 +242,7 @@ export function graphQueries(problem: GraphProblem, odds: Odds): fc.Arbitrary<Gr
       mustRunLayers: oneIn(10, pins),
       mustNotRunLayers: oneIn(10, pins),
       minStages: oneIn(10, fc.integer({ min: 1, max: 3 })),
-      maxStages: oneIn(
-        10,
-        fc.integer({ min: 3, max: 4 }).map((value) => value - 1),
-      ),
+      maxStages: oneIn(8, fc.integer({ min: 1, max: 3 })),
       maxTierMs: byName(tiers, upTo(30)),
       maxTierShare: byName(tiers, fc.constantFrom(0, 25, 50, 75)),
       maxUploadBytes: byName(tiers, upTo(15)),
@@ -262,7 +259,7 @@ export function graphQueries(problem: GraphProblem, odds: Odds): fc.Arbitrary<Gr
       ),
       maxPrice: oneIn(
         odds.budgets,
-        upTo(60).map((value) => value / 250),
+        upTo(60).map((value) => value / 1000),
       ),
       busyWatts: figures,
       idleWatts: figures,
