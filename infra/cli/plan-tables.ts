@@ -2,10 +2,18 @@
 import colour from 'picocolors'
 import type { GraphPlan, GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import type { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
-import type { Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
+import type { Intervals, Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
 import type { SensitivityChange, SweepAnswer } from '../../shared/contracts/sweep.ts'
 import { formatBytes, formatMbps, formatMs } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
+
+/** Of either view. */
+type AnyPlan = Plan | GraphPlan
+type AnyAnswer = Pick<PlanAnswer, 'why' | 'gap' | 'leftOut' | 'notes'> & {
+  plans: readonly AnyPlan[]
+  native: readonly AnyPlan[]
+} & ({ view: GraphPlanAnswer['view'] } | { considered: number })
+type Bounds = Intervals['bottleneckMs']
 
 const fromNumbers = (plan: { emulated: boolean }) => (plan.emulated ? colour.yellow('emulated') : 'measured')
 
@@ -28,15 +36,18 @@ interface Columns {
   loss: boolean
 }
 
-function columnsOf(plans: readonly Plan[]): Columns {
+function columnsOf(plans: readonly AnyPlan[]): Columns {
   return {
     energy: plans.some((plan) => plan.energyJ !== undefined),
     price: plans.some((plan) => plan.price !== undefined),
-    loss: plans.some((plan) => plan.accuracyLoss > 0),
+    loss: plans.some((plan) => lossOf(plan) > 0),
   }
 }
 
-function planTable(plans: readonly Plan[], columns: Columns): string {
+/** The graph view sends tensors as they are. */
+const lossOf = (plan: AnyPlan): number => ('accuracyLoss' in plan ? plan.accuracyLoss : 0)
+
+function planTable(plans: readonly AnyPlan[], columns: Columns): string {
   const head = ['', 'plan (layers)', 'predicted', '95 % within', 'compute', 'transfer', 'moved']
   const more = [
     ...(columns.energy ? ['energy'] : []),
@@ -45,47 +56,50 @@ function planTable(plans: readonly Plan[], columns: Columns): string {
   ]
   const rows = plans.map((plan, index) => [
     index + 1,
-    describePlan(plan),
+    'deployable' in plan ? describeGraphPlan(plan) : describePlan(plan),
     formatMs(plan.predictedMs),
     intervalText(plan),
     formatMs(plan.computeMs),
     formatMs(plan.transferMs),
     formatBytes(Math.round(plan.bytes)),
-    ...(columns.energy ? [figure(plan.energyJ, ' J')] : []),
-    ...(columns.price ? [figure(plan.price, '')] : []),
-    ...(columns.loss ? [`≤${(100 * plan.accuracyLoss).toFixed(1)} %`] : []),
+    ...(columns.energy ? [figure(plan.energyJ, plan.intervals.energyJ, ' J')] : []),
+    ...(columns.price ? [figure(plan.price, plan.intervals.price, '')] : []),
+    ...(columns.loss ? [`≤${(100 * lossOf(plan)).toFixed(1)} %`] : []),
     fromNumbers(plan),
   ])
   return renderTable([...head, ...more, 'from numbers'], rows)
 }
 
-const intervalText = ({ interval: { lowMs, highMs } }: Plan): string =>
+const intervalText = ({ interval: { lowMs, highMs } }: AnyPlan): string =>
   lowMs === highMs ? 'not known' : `${formatMs(lowMs)} – ${formatMs(highMs)}`
 
-const figure = (value: number | undefined, unit: string): string =>
-  value === undefined ? '' : `${value.toPrecision(3)}${unit}`
+/** `0.213 J (0.2–0.25)`. */
+function figure(value: number | undefined, bounds: Bounds | undefined, unit: string): string {
+  if (value === undefined) return ''
+  const text = (number: number) => number.toPrecision(3)
+  const isKnown = bounds !== undefined && bounds.low < bounds.high
+  return `${text(value)}${unit}${isKnown ? ` (${text(bounds.low)}–${text(bounds.high)})` : ''}`
+}
 
 /** The best plans, the sentence on why the first one wins, and what makes the numbers doubtful. */
-export function plansText(answer: PlanAnswer): string {
-  const all = [...answer.plans, ...answer.native]
-  const gap =
-    answer.gap === undefined
-      ? []
-      : [`time limit reached: a better plan may save up to ${(100 * answer.gap).toFixed(1)} %`]
+export function plansText(answer: AnyAnswer): string {
+  const { plans, native, why, gap } = answer
+  const isGraph = 'view' in answer
+  const stopped = isGraph ? 'not searched to the end' : 'time limit reached'
   return [
-    planTable(answer.plans, columnsOf(all)),
-    answer.why,
-    ...gap,
-    ...warningsIn(answer.plans).map((warning) => colour.yellow(`warning: ${warning}`)),
+    planTable(plans, columnsOf([...plans, ...native])),
+    why,
+    ...(gap ? [`${stopped}: a better plan may save up to ${(100 * gap).toFixed(1)} %`] : []),
+    ...warningsIn(plans).map((warning) => colour.yellow(`warning: ${warning}`)),
   ].join('\n')
 }
 
-function warningsIn(plans: readonly Plan[]): string[] {
+function warningsIn(plans: readonly AnyPlan[]): string[] {
   return [...new Set(plans.flatMap((plan) => plan.warnings))]
 }
 
 /** What the plans are held against, what could not be used, and what is emulated. */
-export function baselinesText(answer: PlanAnswer): string {
+export function baselinesText(answer: AnyAnswer): string {
   return [
     colour.bold('native baselines: all layers on one machine, constraints aside'),
     planTable(answer.native, columnsOf([...answer.plans, ...answer.native])),
@@ -101,7 +115,7 @@ function leftOutLines({ leftOut, notes }: Pick<PlanAnswer, 'leftOut' | 'notes'>)
 }
 
 /** What serving says of the profiles, and what change of one condition lets another plan take over. */
-export function besideText({ served, sensitivity }: ExplainedAnswer): string {
+export function besideText({ served, sensitivity }: Pick<ExplainedAnswer, 'served' | 'sensitivity'>): string {
   const scales = served.map(
     ({ resource, scale, samples }) =>
       `served: stages on ${resource} took ${scale.toFixed(2)} times their predicted compute time (${samples} runs)`,
@@ -124,27 +138,6 @@ const conditionText = ({ what, link, resource }: SensitivityChange): string =>
 function valueText({ what }: SensitivityChange, value: number): string {
   if (what === 'bandwidth') return formatMbps(value)
   return what === 'rtt' ? formatMs(value) : `${value.toPrecision(3)}x`
-}
-
-export function graphPlansText(answer: GraphPlanAnswer): string {
-  const head = ['', 'plan (layers)', 'predicted', 'compute', 'transfer', 'moved', 'from numbers']
-  const rows = (plans: readonly GraphPlan[]) =>
-    plans.map((plan, index) => [
-      index + 1,
-      describeGraphPlan(plan),
-      formatMs(plan.predictedMs),
-      formatMs(plan.computeMs),
-      formatMs(plan.transferMs),
-      formatBytes(plan.bytes),
-      fromNumbers(plan),
-    ])
-  return [
-    renderTable(head, rows(answer.plans)),
-    answer.gap > 0 ? `a better plan may save up to ${(100 * answer.gap).toFixed(1)} %` : 'no plan is better',
-    colour.bold('native baselines: all layers on one machine, constraints aside'),
-    renderTable(head, rows(answer.native)),
-    ...leftOutLines(answer),
-  ].join('\n')
 }
 
 /** Ranges shown of one stage. */

@@ -112,7 +112,7 @@ export class Gatherer {
     const { view } = this.#parts
     const all = [...view.resources.values()]
     const absent = all
-      .filter((resource) => resource.source !== 'imported' && !present.includes(resource))
+      .filter(({ name, source }) => source !== 'imported' && !present.some((one) => one.name === name))
       .map((resource) => ({
         resource: resource.name,
         reason: this.isLost(resource)

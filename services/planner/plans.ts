@@ -23,7 +23,7 @@ export interface PlannerParts extends GatherParts, Knowledge {
 /** What of an answer stays until something that it was made from changes; what serving says is added each time. */
 type Made = { profiles: Gathered['profiles'] } & (
   | { view: 'chain'; answer: Omit<ExplainedAnswer, 'served'> }
-  | { view: 'graph'; answer: GraphPlanAnswer }
+  | { view: 'graph'; answer: Omit<GraphPlanAnswer, 'served'> }
 )
 export type KeptPlans = KeptAnswers<Made>
 
@@ -43,7 +43,7 @@ export async function answerPlans(
 ): Promise<ExplainedAnswer | GraphPlanAnswer> {
   const make = query.view === 'graph' ? answerGraph : answerChain
   const made = await parts.answers.get(JSON.stringify(query), () => make(parts, query))
-  return made.view === 'graph' ? made.answer : { ...made.answer, served: servedOf(parts, made.profiles) }
+  return { ...made.answer, served: servedOf(parts, made.profiles) }
 }
 
 async function answerChain(parts: PlannerParts, query: PlanQuery): Promise<Made> {
@@ -67,14 +67,16 @@ async function answerGraph(parts: PlannerParts, query: PlanQuery): Promise<Made>
   const { question, gathered } = await gatherFor(parts, query)
   const { problem } = gathered
   const solved = await parts.solver.solve<'graph'>({ kind: 'graph', problem, query })
-  const { plans, native, gap } = solved as Pick<GraphPlanAnswer, 'plans' | 'native' | 'gap'>
-  const answer: GraphPlanAnswer = {
+  const { plans, native, why, gap } = solved
+  const answer: Omit<GraphPlanAnswer, 'served'> = {
     view: 'graph',
     model: question.model,
     shapesKey: question.shapesKey,
     objective: query.objective,
+    confidence: query.confidence,
     plans,
     native,
+    why,
     gap,
     leftOut: mergeLeftOut(gathered.leftOut, withoutProfile(problem)),
     emulated: [...plans, ...native].some((plan) => plan.emulated),

@@ -1,7 +1,8 @@
 /** Plans of the graph view: stages are any layers of which no tensor goes back, not only ranges. */
 import { z } from 'zod'
 import { byteCount, ModelId, ms, ResourceName, ShapesKey, TierName } from './common.ts'
-import { OBJECTIVES } from './plan.ts'
+import { Interval, Intervals, OBJECTIVES } from './plan.ts'
+import { Served } from './profile.ts'
 import { RuntimeOptions } from './resource.ts'
 
 const layerNumber = z.number().int().nonnegative()
@@ -27,6 +28,7 @@ export const GraphTransfer = z.object({
   returnBytes: byteCount,
   returnMs: ms,
 })
+export type GraphTransfer = z.infer<typeof GraphTransfer>
 
 export const GraphPlan = z.object({
   /** Only of a plan that can be deployed: the chain plan that it is. */
@@ -40,6 +42,9 @@ export const GraphPlan = z.object({
   computeMs: ms,
   transferMs: ms,
   predictedMs: ms,
+  /** As of a chain plan. */
+  interval: Interval,
+  intervals: Intervals,
   bottleneckMs: ms,
   bytes: byteCount,
   /** Absent without watts; without prices. */
@@ -47,6 +52,8 @@ export const GraphPlan = z.object({
   price: z.number().nonnegative().optional(),
   native: z.boolean(),
   emulated: z.boolean(),
+  /** What makes the numbers doubtful: a profile that failed its own check. */
+  warnings: z.array(z.string()),
 })
 export type GraphPlan = z.infer<typeof GraphPlan>
 
@@ -56,12 +63,18 @@ export const GraphPlanAnswer = z.object({
   model: ModelId,
   shapesKey: ShapesKey,
   objective: z.enum([...OBJECTIVES, 'weighted']),
+  confidence: z.enum(['median', 'upper']),
+  /** Best first, one per way through the machines; never empty: no plan is an `infeasible` error. */
   plans: z.array(GraphPlan),
   native: z.array(GraphPlan),
+  /** One sentence: what the winner saves and where. */
+  why: z.string(),
   /** No plan is better than the first by more than this share of its value; 0: it is the best. */
   gap: z.number().min(0),
   leftOut: z.array(z.object({ resource: ResourceName, reason: z.string() })),
   emulated: z.boolean(),
   notes: z.array(z.string()),
+  /** Of the profiles planned with, those that serving has been held against. Shown, never used. */
+  served: z.array(Served.extend({ resource: ResourceName })),
 })
 export type GraphPlanAnswer = z.infer<typeof GraphPlanAnswer>

@@ -143,6 +143,17 @@ export const Transfer = z.object({
 })
 export type Transfer = z.infer<typeof Transfer>
 
+export const Interval = z.object({ lowMs: ms, highMs: ms })
+const bounds = z.object({ low: z.number().nonnegative(), high: z.number().nonnegative() })
+
+/** The same of the other figures that are made of times, in their own units. Bytes are exact. */
+export const Intervals = z.object({
+  bottleneckMs: bounds,
+  energyJ: bounds.optional(),
+  price: bounds.optional(),
+})
+export type Intervals = z.infer<typeof Intervals>
+
 export const Plan = z.object({
   /** Says everything needed to deploy it; see shared/plan-id.ts. */
   id: z.string(),
@@ -157,7 +168,8 @@ export const Plan = z.object({
   transferMs: ms,
   predictedMs: ms,
   /** Where `predictedMs` is expected to lie in 95 % of cases; both ends are it when nothing is known. */
-  interval: z.object({ lowMs: ms, highMs: ms }),
+  interval: Interval,
+  intervals: Intervals,
   /**
    * The slowest step: 1000 / bottleneckMs requests per second when steps overlap. A step is a resource's compute with
    * its decoding and encoding, or a transfer there and back.

@@ -206,6 +206,16 @@ describe('other questions', () => {
     const [best] = plansOf(await ask('/v1/plans?model=chain&mustUseTiers=device&minStages=2'))
     // On a chain of layers both views have the same best plan.
     expect(answer.plans[0]?.id).toBe(best?.id)
+    expect(answer.why).toMatch(/^with mustUseTiers: device and minStages: 2, device \[0,/)
+    expect(answer.served).toEqual([])
+  })
+
+  it('the graph view, too, names what conflicts and the value at which a plan would appear', async () => {
+    const chain = await ask('/v1/plans?model=chain&maxLatencyMs=0.001')
+    const graph = await ask('/v1/plans?model=chain&view=graph&maxLatencyMs=0.001')
+    expect([graph.status, errorOf(graph).code]).toEqual([422, 'infeasible'])
+    expect(errorOf(graph).details).toMatchObject({ conflict: ['maxLatencyMs: 0.001'], minimal: true })
+    expect(errorOf(graph).details?.remedies).toEqual(errorOf(chain).details?.remedies)
   })
 
   it('a front lists trade-offs, none of them worse in everything', async () => {

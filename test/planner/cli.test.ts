@@ -88,7 +88,13 @@ describe('in a shell', () => {
 
   it('the graph view, maps and refusals are printed too', async () => {
     const graph = await scission('plan', 'chain', '--view', 'graph', '--min-stages', '2')
-    expect(graph.stdout).toMatch(/\[0,\d\)/)
+    expect(graph.stdout).toMatch(/plan \(layers\) +predicted +95 % within/)
+    expect(graph.stdout).toMatch(/1 +\w+ \[0,\d\) → /)
+    expect(graph.stdout).toMatch(
+      /with minStages: 2, .* → cloud \[\d,4\) wins: .* ms against .* on device alone/,
+    )
+    expect(graph.stdout).toMatch(/native baselines[^]*all on device[^]*all on cloud/)
+    expect(graph.stdout).toMatch(/scission deploy a{64}\./)
     const map = await scission(
       'sweep',
       'chain',

@@ -7,7 +7,7 @@ import { createProgress } from '../../terminal/progress.ts'
 import { renderTable } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
 import { nonNegative, wholeNumberFrom } from '../numbers.ts'
-import { baselinesText, besideText, graphPlansText, plansText } from '../plan-tables.ts'
+import { baselinesText, besideText, plansText } from '../plan-tables.ts'
 import { deploymentsTable, linksTable, profilesTable } from '../tables.ts'
 import { addPlanOptions, type GivenOptions, planQuery } from './plan-options.ts'
 
@@ -55,16 +55,12 @@ export function addPlanCommands(program: Command, context: () => Context): void 
   ).action(async (model: string, options: GivenOptions) => {
     const { planner, print } = context()
     const query = { ...planQuery(model, options), ...(options.sensitivity === true && { sensitivity: true }) }
-    if (query.view === 'graph') {
-      const answer = await planner.graphPlans(query)
-      print(answer, () => graphPlansText(answer))
-      return
-    }
-    const answer = await planner.plans(query)
+    const answer = await (query.view === 'graph' ? planner.graphPlans(query) : planner.plans(query))
     print(answer, () => {
       const beside = besideText(answer)
-      const deploy = `deploy the first: scission deploy ${answer.plans[0]?.id}`
-      return [plansText(answer), baselinesText(answer), ...(beside ? [beside] : []), deploy].join('\n')
+      const id = answer.plans[0]?.id
+      const deploy = id === undefined ? [] : [`deploy the first: scission deploy ${id}`]
+      return [plansText(answer), baselinesText(answer), ...(beside ? [beside] : []), ...deploy].join('\n')
     })
   })
   program

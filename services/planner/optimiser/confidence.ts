@@ -2,6 +2,7 @@
  * Times at the bounds of what is known about them. A stage of predicted x ms lies within x ± (relative·x + fixedMs), a
  * link's figures within their half-widths. Bounds add up: a plan at its upper bound has every part at its own.
  */
+import type { Plan } from '../../../shared/contracts/plan.ts'
 import type { PlanningLink, PlanningProfile } from './problem.ts'
 
 export type Confidence = 'lower' | 'median' | 'upper'
@@ -26,4 +27,34 @@ export function linkFigures(link: PlanningLink, confidence: Confidence) {
 export function stageBound(profile: PlanningProfile, confidence: 'median' | 'upper') {
   const { relative = 0, fixedMs = 0 } = profile.interval ?? {}
   return confidence === 'upper' ? { factor: 1 + relative, fixedMs } : { factor: 1, fixedMs: 0 }
+}
+
+/** A stage of x ms lies within x ± (relative·x + fixedMs), and never below 0; the machine's own speed. */
+export function stageMsAt(
+  { interval }: Pick<PlanningProfile, 'interval'>,
+  ms: number,
+  confidence: Confidence,
+): number {
+  if (!interval || confidence === 'median') return ms
+  const width = interval.relative * ms + interval.fixedMs
+  return confidence === 'upper' ? ms + width : Math.max(0, ms - width)
+}
+
+/** Figures of a plan that are made of times. None of them falls when a time rises. */
+export type Bounded = Pick<Plan, 'predictedMs' | 'bottleneckMs' | 'energyJ' | 'price'>
+
+/** From the figures with every time at its lower and at its upper bound. */
+export function intervalsOf(low: Bounded, high: Bounded): Pick<Plan, 'interval' | 'intervals'> {
+  const between = (field: 'energyJ' | 'price') =>
+    low[field] === undefined || high[field] === undefined
+      ? {}
+      : { [field]: { low: low[field], high: high[field] } }
+  return {
+    interval: { lowMs: low.predictedMs, highMs: high.predictedMs },
+    intervals: {
+      bottleneckMs: { low: low.bottleneckMs, high: high.bottleneckMs },
+      ...between('energyJ'),
+      ...between('price'),
+    },
+  }
 }

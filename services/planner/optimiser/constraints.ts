@@ -26,7 +26,7 @@ export type Constraint =
   | { kind: (typeof PINNED)[number]; tier: string; from: number; to: number }
   | { kind: (typeof LIMITED_BY_NAME)[number]; name: string; limit: number }
   | { kind: (typeof LIMITED)[number]; limit: number }
-  | { kind: 'codecs'; codecs: readonly string[] }
+  | { kind: 'codecs'; codecs: NonNullable<PlanQuery['codecs']> }
   | { kind: 'confidence'; confidence: 'upper' }
   | { kind: 'cuts'; cuts: 'clean' }
 
@@ -60,6 +60,81 @@ export function constraintsOf(query: OptimiserQuery, lossy = false): Constraint[
   if (query.confidence === 'upper') constraints.push({ kind: 'confidence', confidence: 'upper' })
   if (query.cuts === 'clean') constraints.push({ kind: 'cuts', cuts: 'clean' })
   return constraints
+}
+
+type Demand = Exclude<Constraint['kind'], 'confidence' | 'cuts' | 'maxAccuracyLoss'>
+
+const NOTHING_DEMANDED = {
+  mustUseTiers: undefined,
+  mustNotUseTiers: undefined,
+  mustUseResources: undefined,
+  mustNotUseResources: undefined,
+  firstLayersOnDevice: undefined,
+  minStages: undefined,
+  maxStages: undefined,
+  mustRunLayers: undefined,
+  mustNotRunLayers: undefined,
+  maxTierMs: undefined,
+  maxTierShare: undefined,
+  maxUploadBytes: undefined,
+  maxMemoryBytes: undefined,
+  maxTotalUploadBytes: undefined,
+  maxLatencyMs: undefined,
+  minThroughput: undefined,
+  maxEnergyJ: undefined,
+  maxPrice: undefined,
+  tensorOnDevice: undefined,
+  codecs: undefined,
+  confidence: 'median',
+  cuts: 'any',
+  maxAccuracyLoss: 1,
+} as const satisfies Record<Demand, undefined> & Partial<OptimiserQuery>
+
+/** The query with these demands and no others: `constraintsOf` reads them back. */
+export function demanding<Q extends OptimiserQuery>(query: Q, constraints: readonly Constraint[]): Q {
+  const asked: Q = { ...query, ...NOTHING_DEMANDED }
+  for (const constraint of constraints) demand(asked, constraint)
+  return asked
+}
+
+function demand(query: OptimiserQuery, constraint: Constraint): void {
+  switch (constraint.kind) {
+    case 'mustUseTiers':
+    case 'mustNotUseTiers':
+    case 'mustUseResources':
+    case 'mustNotUseResources':
+      query[constraint.kind] = [...(query[constraint.kind] ?? []), constraint.name]
+      return
+    case 'mustRunLayers':
+    case 'mustNotRunLayers':
+      query[constraint.kind] = [...(query[constraint.kind] ?? []), pinText(constraint)]
+      return
+    case 'firstLayersOnDevice':
+    case 'minStages':
+    case 'maxStages':
+      query[constraint.kind] = constraint.count
+      return
+    case 'tensorOnDevice':
+      query.tensorOnDevice = constraint.tensor
+      return
+    case 'codecs':
+      query.codecs = [...constraint.codecs]
+      return
+    case 'confidence':
+      query.confidence = constraint.confidence
+      return
+    case 'cuts':
+      query.cuts = constraint.cuts
+      return
+    default:
+      return demandLimit(query, constraint)
+  }
+}
+
+function demandLimit(query: OptimiserQuery, constraint: Extract<Constraint, { limit: number }>): void {
+  if ('name' in constraint)
+    query[constraint.kind] = { ...query[constraint.kind], [constraint.name]: constraint.limit }
+  else query[constraint.kind] = constraint.limit
 }
 
 /** True for what holds unless the query says otherwise. */

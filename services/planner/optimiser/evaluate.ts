@@ -11,11 +11,11 @@
 import type { Plan, Stage, Transfer } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import { formatPlanId, type PlanParts, type PlanStage } from '../../../shared/plan-id.ts'
-import { type Confidence, linkFigures } from './confidence.ts'
+import { type Bounded, type Confidence, intervalsOf, linkFigures, stageMsAt } from './confidence.ts'
 import { energyOf, priceOf, type Work } from './figures.ts'
-import { isEmulated, linkOf, pathOf, profileOf, resourceNamed, speedOf } from './lookup.ts'
+import { isEmulated, linkOf, pathOf, profileOf, resourceNamed, speedOf, warningsFrom } from './lookup.ts'
 import { sameOptions } from './options.ts'
-import { type Figures, ownOptions, type PlanningProfile, type Problem } from './problem.ts'
+import { type Figures, ownOptions, type Problem } from './problem.ts'
 import { checkStages } from './stages.ts'
 
 export interface EvaluateOptions {
@@ -37,32 +37,23 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
   const parts = withoutOwnOptions(problem, named)
   checkStages(problem, parts)
   const { confidence = 'median', figures = problem.figures ?? {} } = options
-  const stages = parts.stages.map((stage) => stageOf(problem, stage, confidence))
-  const transfers = transfersOf(problem, parts, confidence)
-  const computeMs = sum(stages.map((stage) => stage.computeMs))
-  const transferMs = sum(transfers.map(transferTotal))
-  const predictedMs = computeMs + transferMs
-  const work = workOf(problem, parts, stages, transfers, confidence)
+  const costs = costsAt(problem, parts, figures, confidence)
+  const { stageMs, transfers, ...figured } = costs
   return {
     id: formatPlanId(parts),
     model: structure.model,
     shapesKey: structure.shapesKey,
     source: parts.source,
-    stages,
+    stages: parts.stages.map((stage, at) => stageOf(problem, stage, stageMs[at]!)),
     transfers,
-    computeMs,
-    transferMs,
-    predictedMs,
-    interval: { lowMs: totalAt(problem, parts, 'lower'), highMs: totalAt(problem, parts, 'upper') },
-    bottleneckMs: Math.max(
-      ...work.map(({ computeMs, codingMs }) => computeMs + codingMs),
-      ...transfers.map((transfer) => transfer.ms + transfer.returnMs),
+    ...figured,
+    ...intervalsOf(
+      costsAt(problem, parts, figures, 'lower'),
+      confidence === 'upper' ? costs : costsAt(problem, parts, figures, 'upper'),
     ),
     bytes: sum(transfers.map((transfer) => transfer.wireBytes)),
-    ...energyOf(work, predictedMs, figures),
-    ...priceOf(work, figures),
     accuracyLoss: Math.min(1, sum(parts.stages.map((stage) => lossOf(problem, stage)))),
-    native: stages.length === 1,
+    native: parts.stages.length === 1,
     emulated: isEmulated(problem, parts),
     warnings: warningsOf(problem, parts),
   }
@@ -89,16 +80,41 @@ function transfersOf(problem: Problem, parts: PlanParts, confidence: Confidence)
   return path.slice(1).map((stage, hop) => transferOf(problem, path[hop]!, stage, confidence))
 }
 
-function totalAt(problem: Problem, parts: PlanParts, confidence: Confidence): number {
-  const computeMs = sum(parts.stages.map((stage) => computeMsOf(problem, stage, confidence)))
-  return computeMs + sum(transfersOf(problem, parts, confidence).map(transferTotal))
+interface CostsAtBound extends Bounded {
+  stageMs: number[]
+  transfers: Transfer[]
+  computeMs: number
+  transferMs: number
+}
+
+/** All that is made of times, each of them at the bound. */
+function costsAt(problem: Problem, parts: PlanParts, figures: Figures, confidence: Confidence): CostsAtBound {
+  const stageMs = parts.stages.map((stage) => computeMsOf(problem, stage, confidence))
+  const transfers = transfersOf(problem, parts, confidence)
+  const computeMs = sum(stageMs)
+  const transferMs = sum(transfers.map(transferTotal))
+  const predictedMs = computeMs + transferMs
+  const work = workOf(problem, parts, stageMs, transfers, confidence)
+  return {
+    stageMs,
+    transfers,
+    computeMs,
+    transferMs,
+    predictedMs,
+    bottleneckMs: Math.max(
+      ...work.map((one) => one.computeMs + one.codingMs),
+      ...transfers.map((transfer) => transfer.ms + transfer.returnMs),
+    ),
+    ...energyOf(work, predictedMs, figures),
+    ...priceOf(work, figures),
+  }
 }
 
 function transferTotal({ encodeMs, ms, decodeMs, returnMs }: Transfer): number {
   return encodeMs + ms + decodeMs + returnMs
 }
 
-function stageOf(problem: Problem, stage: PlanStage, confidence: Confidence): Stage {
+function stageOf(problem: Problem, stage: PlanStage, computeMs: number): Stage {
   const { resource, from, to, options } = stage
   const layers = problem.structure.layers.slice(from, to)
   const weightBytes = sum(layers.map((layer) => layer.weightBytes))
@@ -112,7 +128,7 @@ function stageOf(problem: Problem, stage: PlanStage, confidence: Confidence): St
     tier: resourceNamed(problem, resource).tier,
     from,
     to,
-    computeMs: computeMsOf(problem, stage, confidence),
+    computeMs,
     weightBytes,
     memoryBytes: weightBytes + alive.reduce((most, bytes) => Math.max(most, bytes), 0),
     ...(options ? { options } : {}),
@@ -124,14 +140,7 @@ function computeMsOf(problem: Problem, stage: PlanStage, confidence: Confidence)
   const profile = profileOf(problem, stage)
   const { enterMs, exitMs, layerMs } = profile
   const own = sum(layerMs.slice(from, to)) + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0)
-  return boundOf(profile, Math.max(0, own), confidence) * resourceNamed(problem, resource).slowdown
-}
-
-/** A stage of x ms lies within x ± (relative·x + fixedMs). */
-function boundOf({ interval }: PlanningProfile, ms: number, confidence: Confidence): number {
-  if (!interval || confidence === 'median') return ms
-  const width = interval.relative * ms + interval.fixedMs
-  return confidence === 'upper' ? ms + width : Math.max(0, ms - width)
+  return stageMsAt(profile, Math.max(0, own), confidence) * resourceNamed(problem, resource).slowdown
 }
 
 function transferOf(problem: Problem, sender: PlanStage, stage: PlanStage, confidence: Confidence): Transfer {
@@ -190,17 +199,18 @@ function wireMs(bytes: number, bandwidthMbps: number): number {
 function workOf(
   problem: Problem,
   parts: PlanParts,
-  stages: readonly Stage[],
+  stageMs: readonly number[],
   transfers: readonly Transfer[],
   confidence: Confidence,
 ): Work[] {
   return pathOf(parts).map(({ resource }) => {
+    const own = parts.stages.findIndex((stage) => stage.resource === resource)
     const arrival = transfers.find(({ to }) => to === resource)
     const departure = transfers.find(({ from }) => from === resource)
     const link = departure && linkFigures(linkOf(problem, resource, departure.to), confidence)
     return {
       resource,
-      computeMs: stages.find((stage) => stage.resource === resource)?.computeMs ?? 0,
+      computeMs: stageMs[own] ?? 0,
       codingMs: (arrival?.decodeMs ?? 0) + (departure?.encodeMs ?? 0),
       sendMs: departure && link ? wireMs(departure.wireBytes, link.bandwidthMbps) : 0,
       sentBytes: departure?.wireBytes ?? 0,
@@ -209,8 +219,7 @@ function workOf(
 }
 
 function warningsOf(problem: Problem, parts: PlanParts): string[] {
-  const failed = parts.stages.filter((stage) => profileOf(problem, stage).predictionError?.ok === false)
-  return failed.map(({ resource }) => `the profile of ${resource} failed its own check`)
+  return warningsFrom(parts.stages.map((stage) => profileOf(problem, stage)))
 }
 
 function sum(values: readonly number[]): number {

@@ -6,14 +6,16 @@
  * bandwidth. A tensor crosses a link once, whatever number of layers beyond need it; what the model has put out
  * already travels on to the end, as in the chain view.
  */
+import type { GraphPlan, GraphStage, GraphTransfer } from '../../../shared/contracts/graph-plan.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import { formatPlanId } from '../../../shared/plan-id.ts'
-import { linkFigures, stageBound } from './confidence.ts'
+import { type Bounded, type Confidence, intervalsOf, linkFigures, stageMsAt } from './confidence.ts'
 import { energyOf, priceOf } from './figures.ts'
 import { figuresFor, type GraphProblem, type GraphQuery } from './graph-world.ts'
 import { lastNeeded, type Tensors, tensorsOf } from './graph-tensors.ts'
-import type { PlanningLink, PlanningProfile, PlanningResource } from './problem.ts'
+import { warningsFrom } from './lookup.ts'
+import type { Figures, PlanningLink, PlanningProfile, PlanningResource } from './problem.ts'
 
 /** A place as a plan names it. */
 export interface Station {
@@ -22,53 +24,6 @@ export interface Station {
   profile: PlanningProfile | undefined
   /** Set when they are not the resource's own. */
   options: RuntimeOptions | undefined
-}
-
-export interface GraphStage {
-  resource: string
-  tier: string
-  /** [from, to) of the canonical order, ascending. */
-  layers: [from: number, to: number][]
-  computeMs: number
-  weightBytes: number
-  /** Weights and the most bytes of tensors alive while one of its layers runs, counted as in the chain view. */
-  memoryBytes: number
-  options?: RuntimeOptions
-}
-
-export interface GraphTransfer {
-  from: string
-  to: string
-  tensors: string[]
-  bytes: number
-  ms: number
-  returnBytes: number
-  returnMs: number
-}
-
-export interface GraphPlan {
-  /** Only of a plan that can be deployed: the chain plan that it is. */
-  id?: string
-  /** True when every stage is a range of the canonical order and every cut between them is allowed. */
-  deployable: boolean
-  model: string
-  shapesKey: string
-  source: string
-  stages: GraphStage[]
-  transfers: GraphTransfer[]
-  computeMs: number
-  transferMs: number
-  predictedMs: number
-  /** The slowest stage or transfer there and back. */
-  bottleneckMs: number
-  /** Over all links, request direction. */
-  bytes: number
-  /** Per request; absent without watts. */
-  energyJ?: number
-  /** Per request; absent without prices. */
-  price?: number
-  native: boolean
-  emulated: boolean
 }
 
 /**
@@ -84,28 +39,23 @@ export function evaluateGraphPlan(
   stations: readonly Station[],
   placement: readonly number[],
 ): GraphPlan {
-  const confidence = query.confidence ?? 'median'
   const tensors = tensorsOf(problem.structure)
   const held = stations.map((): number[] => [])
   for (let layer = 0; layer < placement.length; layer += 1) held[placement[layer]!]!.push(layer)
-  const stages = stations.map((station, at) => stageOf(problem, tensors, confidence, station, held[at]!))
-  const links = stations.slice(1).map((station, hop) => linkOf(problem, stations[hop]!, station))
   const last = lastNeeded(tensors, placement, stations.length - 1)
-  const transfers = links.map((link, hop) =>
-    transferOf(tensors, confidence, link, crossingOf(tensors, held, last, hop)),
-  )
-  const computeMs = total(stages.map((stage) => stage.computeMs))
-  const transferMs = total(transfers.map(({ transfer }) => transfer.ms + transfer.returnMs))
-  const used = stages.filter((stage) => stage.layers.length > 0)
-  const id = planIdOf(problem, stations, used)
-  const work = stages.map(({ resource, computeMs: ms }, at) => ({
-    resource,
-    computeMs: ms,
-    codingMs: 0,
-    sendMs: transfers[at]?.sendMs ?? 0,
-    sentBytes: transfers[at]?.transfer.bytes ?? 0,
-  }))
+  const loads = stations.map((station, at) => loadOf(problem, station, held[at]!))
+  const hops = stations.slice(1).map((station, hop) => {
+    const crossing = crossingOf(tensors, held, last, hop)
+    const bytes = total(crossing.map((tensor) => tensors.specs[tensor]!.bytes))
+    return { link: linkOf(problem, stations[hop]!, station), crossing, bytes }
+  })
   const figures = figuresFor(problem, query)
+  const way = { loads, hops, answerBytes: tensors.answerBytes, figures }
+  const costs = costsAt(way, query.confidence ?? 'median')
+  const used = loads.flatMap((load, at) =>
+    load.layers.length > 0 ? [stageOf(problem, tensors, load, costs.stageMs[at]!)] : [],
+  )
+  const id = planIdOf(problem, stations, used)
   return {
     ...(id === undefined ? {} : { id }),
     deployable: id !== undefined,
@@ -113,43 +63,116 @@ export function evaluateGraphPlan(
     shapesKey: problem.structure.shapesKey,
     source: stations[0]!.resource.name,
     stages: used,
-    transfers: transfers.map(({ transfer }) => transfer),
+    transfers: hops.map((hop, at) => transferOf(tensors, hop, costs.times[at]!)),
+    computeMs: costs.computeMs,
+    transferMs: costs.transferMs,
+    predictedMs: costs.predictedMs,
+    ...intervalsOf(costsAt(way, 'lower'), costsAt(way, 'upper')),
+    bottleneckMs: costs.bottleneckMs,
+    bytes: total(hops.map(({ bytes }) => bytes)),
+    ...(costs.energyJ === undefined ? {} : { energyJ: costs.energyJ }),
+    ...(costs.price === undefined ? {} : { price: costs.price }),
+    native: used.length === 1,
+    emulated: isEmulated(loads, hops),
+    warnings: warningsFrom(
+      loads.flatMap(({ layers, station: { profile } }) => (layers.length > 0 && profile ? [profile] : [])),
+    ),
+  }
+}
+
+/** What a station holds, and the sum of its layers' times as they were measured. */
+interface Load {
+  station: Station
+  layers: readonly number[]
+  layerMs: number
+}
+
+/** What crosses a link: indices of tensors. */
+interface GraphHop {
+  link: PlanningLink
+  crossing: readonly number[]
+  bytes: number
+}
+
+interface Way {
+  loads: readonly Load[]
+  hops: readonly GraphHop[]
+  answerBytes: number
+  figures: Figures
+}
+
+interface HopTimes {
+  ms: number
+  sendMs: number
+  returnMs: number
+}
+
+interface CostsAtBound extends Bounded {
+  stageMs: number[]
+  times: HopTimes[]
+  computeMs: number
+  transferMs: number
+}
+
+/** All that is made of times, each of them at the bound. */
+function costsAt({ loads, hops, answerBytes, figures }: Way, confidence: Confidence): CostsAtBound {
+  const stageMs = loads.map(({ station: { profile, resource }, layers, layerMs }) =>
+    layers.length === 0 || !profile ? 0 : stageMsAt(profile, layerMs, confidence) * resource.slowdown,
+  )
+  const times = hops.map(({ link, bytes }) => {
+    const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, confidence)
+    const sendMs = wireMs(bytes, bandwidthMbps)
+    return { ms: fixedMs + sendMs, sendMs, returnMs: wireMs(answerBytes, returnBandwidthMbps) }
+  })
+  const computeMs = total(stageMs)
+  const transferMs = total(times.map(({ ms, returnMs }) => ms + returnMs))
+  const predictedMs = computeMs + transferMs
+  const work = loads.map(({ station }, at) => ({
+    resource: station.resource.name,
+    computeMs: stageMs[at]!,
+    codingMs: 0,
+    sendMs: times[at]?.sendMs ?? 0,
+    sentBytes: hops[at]?.bytes ?? 0,
+  }))
+  return {
+    stageMs,
+    times,
     computeMs,
     transferMs,
-    predictedMs: computeMs + transferMs,
-    bottleneckMs: Math.max(
-      ...used.map((stage) => stage.computeMs),
-      ...transfers.map(({ transfer }) => transfer.ms + transfer.returnMs),
-    ),
-    bytes: total(transfers.map(({ transfer }) => transfer.bytes)),
-    ...energyOf(work, computeMs + transferMs, figures),
+    predictedMs,
+    bottleneckMs: Math.max(...stageMs, ...times.map(({ ms, returnMs }) => ms + returnMs)),
+    ...energyOf(work, predictedMs, figures),
     ...priceOf(work, figures),
-    native: used.length === 1,
-    emulated: isEmulated(stations, stages, links),
   }
+}
+
+function loadOf({ structure }: GraphProblem, station: Station, layers: readonly number[]): Load {
+  const { profile, resource } = station
+  if (layers.length > 0 && !profile)
+    throw new ScissionError(
+      'internal',
+      `a plan runs ${layers.length} of ${structure.layers.length} layers on ${resource.name}: no profile`,
+    )
+  return { station, layers, layerMs: total(layers.map((layer) => profile?.layerMs[layer] ?? 0)) }
 }
 
 function stageOf(
   { structure }: GraphProblem,
   { aliveBytes }: Tensors,
-  confidence: 'median' | 'upper',
-  { resource, profile, options }: Station,
-  own: readonly number[],
+  { station: { resource, options }, layers }: Load,
+  computeMs: number,
 ): GraphStage {
-  const { factor, fixedMs } = profile ? stageBound(profile, confidence) : { factor: 1, fixedMs: 0 }
-  let layerMs = 0
   let weightBytes = 0
   let most = 0
-  for (const layer of own) {
-    layerMs += profile?.layerMs[layer] ?? Number.NaN
+  for (const layer of layers) {
     weightBytes += structure.layers[layer]!.weightBytes
     most = Math.max(most, aliveBytes[layer]!)
   }
   return {
     resource: resource.name,
     tier: resource.tier,
-    layers: runsOf(own),
-    computeMs: own.length === 0 ? 0 : (layerMs * factor + fixedMs) * resource.slowdown,
+    layers: runsOf(layers),
+    computeMs,
     weightBytes,
     memoryBytes: weightBytes + most,
     ...(options ? { options } : {}),
@@ -188,23 +211,18 @@ function crossingOf(
 
 function transferOf(
   { specs, answerBytes }: Tensors,
-  confidence: 'median' | 'upper',
-  link: PlanningLink,
-  crossing: readonly number[],
-): { transfer: GraphTransfer; sendMs: number } {
-  const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, confidence)
-  const bytes = total(crossing.map((tensor) => specs[tensor]!.bytes))
-  const sendMs = wireMs(bytes, bandwidthMbps)
-  const transfer = {
+  { link, crossing, bytes }: GraphHop,
+  { ms, returnMs }: HopTimes,
+): GraphTransfer {
+  return {
     from: link.from,
     to: link.to,
     tensors: crossing.map((tensor) => specs[tensor]!.name),
     bytes,
-    ms: fixedMs + sendMs,
+    ms,
     returnBytes: answerBytes,
-    returnMs: wireMs(answerBytes, returnBandwidthMbps),
+    returnMs,
   }
-  return { transfer, sendMs }
 }
 
 /** ms that the bytes take: bits / (10^6 bit/s · bandwidth) · 1000. */
@@ -247,17 +265,12 @@ function planIdOf(
   })
 }
 
-function isEmulated(
-  stations: readonly Station[],
-  stages: readonly GraphStage[],
-  links: readonly PlanningLink[],
-): boolean {
-  const slowed = stations.some(
-    ({ resource, profile }, at) =>
-      stages[at]!.layers.length > 0 &&
-      (resource.emulated || resource.slowdown !== 1 || (profile?.emulated ?? false)),
+function isEmulated(loads: readonly Load[], hops: readonly GraphHop[]): boolean {
+  const slowed = loads.some(
+    ({ station: { resource, profile }, layers }) =>
+      layers.length > 0 && (resource.emulated || resource.slowdown !== 1 || (profile?.emulated ?? false)),
   )
-  return slowed || links.some((link) => link.emulated)
+  return slowed || hops.some(({ link }) => link.emulated)
 }
 
 export function total(values: readonly number[]): number {

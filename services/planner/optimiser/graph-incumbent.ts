@@ -5,7 +5,7 @@
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import type { Path } from './graph-paths.ts'
-import type { GraphProblem, World } from './graph-world.ts'
+import { type GraphProblem, sourceIn, type World } from './graph-world.ts'
 import { optimise } from './index.ts'
 import { sameOptions } from './options.ts'
 
@@ -23,7 +23,6 @@ const LEAST_MS = 50
 export function chainIncumbent(
   world: World,
   paths: readonly Path[],
-  source: string,
   now: () => number,
 ): Incumbent | undefined {
   const { timeLimitMs, ...query } = world.query
@@ -31,7 +30,7 @@ export function chainIncumbent(
   try {
     const asked = {
       ...query,
-      source,
+      source: sourceIn(world),
       top: 1,
       codecs: [],
       ...(timeLimitMs === undefined ? {} : { timeLimitMs: Math.max(LEAST_MS, timeLimitMs * SHARE) }),
@@ -47,8 +46,8 @@ export function chainIncumbent(
 
 const WITHOUT_PLAN: ReadonlySet<string> = new Set(['infeasible', 'notMeasured', 'deadlineExceeded'])
 
-/** Without what a stage costs more because of where it begins and ends (graph-world.ts). */
-function asGraphCharges(problem: GraphProblem): GraphProblem {
+/** For the chain view: without what a stage costs more because of where it begins and ends (graph-world.ts), or codecs. */
+export function asGraphCharges(problem: GraphProblem): GraphProblem {
   const profiles = problem.profiles.map((profile) => ({ ...profile, enterMs: undefined, exitMs: undefined }))
   return { ...problem, profiles, codecs: [] }
 }

@@ -15,6 +15,7 @@ import { filled } from './graph-fill.ts'
 import type { Path } from './graph-paths.ts'
 import { narrow, type Span } from './graph-spans.ts'
 import type { World } from './graph-world.ts'
+import { isExcluded } from './graph-excluded.ts'
 import type { Incumbent } from './graph-incumbent.ts'
 import { Heap } from './heap.ts'
 
@@ -24,6 +25,10 @@ export interface Found {
 }
 
 export interface SearchOptions {
+  /** The first plan found will do. */
+  isAnyEnough?: boolean
+  /** Plans above this value are of no use. */
+  most?: number | undefined
   /** A plan to begin with; not taken when it does not keep the limits. */
   incumbent?: Incumbent | undefined
   /** How many plans, each on other places. */
@@ -68,12 +73,13 @@ class GraphSearch {
   readonly #limits: SearchOptions
   readonly #searches: PathSearch[]
   readonly #nodes = new Heap<Node>((a, b) => a.bound < b.bound)
-  #cutoff = Infinity
+  #cutoff: number
   #steps = 0
 
   constructor(world: World, paths: readonly Path[], limits: SearchOptions) {
     this.#world = world
     this.#limits = limits
+    this.#cutoff = limits.most ?? Infinity
     this.#searches = paths.map((path) => ({ model: new PathModel(world, path), best: undefined }))
     if (limits.incumbent) this.#beginWith(limits.incumbent)
   }
@@ -82,11 +88,11 @@ class GraphSearch {
     // Short ways first: what they find spares the longer ones most of their work.
     let bound = Infinity
     for (const search of this.#searches.toSorted((a, b) => a.model.links - b.model.links))
-      if (this.#limits.isOver(this.#steps)) bound = -Infinity
+      if (this.#isOver()) bound = -Infinity
       else this.#begin(search)
     for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
       if (this.#isPointless(node.bound, node.path)) continue
-      if (this.#limits.isOver(this.#steps)) {
+      if (this.#isOver()) {
         bound = Math.min(bound, node.bound)
         break
       }
@@ -98,6 +104,11 @@ class GraphSearch {
       .sort((a, b) => a.solved.value - b.solved.value)
       .slice(0, this.#limits.top)
     return { found, bound }
+  }
+
+  #isOver(): boolean {
+    const { isAnyEnough, isOver } = this.#limits
+    return isOver(this.#steps) || (isAnyEnough === true && this.#searches.some(({ best }) => best))
   }
 
   #beginWith({ path, placement }: Incumbent): void {
@@ -171,6 +182,7 @@ class GraphSearch {
     const isFree = bound.prices.every((price) => price === 0)
     // One that keeps the limits is the best here, but with prices on them something else may be better.
     if (bound.fits && isFree && isWhole(model, bound.at)) return
+    if (!bound.fits && isExcluded(model, domain, bound)) return
     const idle = bound.fits ? idlePlace(model, bound.at) : undefined
     if (idle !== undefined) this.#fill(child, idle, node.span)
     else this.#split(child, bound.at)
@@ -179,10 +191,11 @@ class GraphSearch {
   /** A plan, if all its places hold something and its memory suffices. */
   #offer(search: PathSearch, solved: Solved): void {
     if (!isWhole(search.model, solved)) return
+    if (solved.value > (this.#limits.most ?? Infinity)) return
     if (search.best !== undefined && search.best.value <= solved.value) return
     search.best = solved
     const values = this.#searches.flatMap(({ best }) => (best ? [best.value] : [])).sort((a, b) => a - b)
-    this.#cutoff = values[this.#limits.top - 1] ?? Infinity
+    this.#cutoff = Math.min(this.#limits.most ?? Infinity, values[this.#limits.top - 1] ?? Infinity)
   }
 
   /** Where a place only passes tensors on, also the best plan that differs by one layer there. */

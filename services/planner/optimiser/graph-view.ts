@@ -8,20 +8,18 @@
  * resources and layers: one minimum cut per way. Limits on sums are kept exactly too; the proof that nothing better
  * keeps them may take long, and the answer says by how much a better plan could be better when it was not finished.
  */
-import { OBJECTIVES, type Objective } from '../../../shared/contracts/plan.ts'
+import type { GraphPlan } from '../../../shared/contracts/graph-plan.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import { checkQuery } from './check-query.ts'
-import { tooLate } from './conflict.ts'
-import { evaluateGraphPlan, type GraphPlan, type Station } from './graph-evaluate.ts'
+import { explainInfeasible, tooLate } from './conflict.ts'
+import { explain } from './explain.ts'
+import { GraphAsked, graphConstraints } from './graph-asked.ts'
+import { attempt, nativeGraphPlans } from './graph-attempt.ts'
 import { chainIncumbent } from './graph-incumbent.ts'
-import { explainNoGraphPlan } from './graph-conflict.ts'
-import { type Path, pathsOf } from './graph-paths.ts'
-import { type Found, searchGraph } from './graph-search.ts'
 import { type GraphProblem, type GraphQuery, type World, worldOf } from './graph-world.ts'
 import { sourceOf } from './problem.ts'
 import { checkOnce } from './solver.ts'
 
-export type { GraphPlan, GraphStage, GraphTransfer } from './graph-evaluate.ts'
 export type { GraphProblem, GraphQuery } from './graph-world.ts'
 
 export interface GraphOptimum {
@@ -29,17 +27,16 @@ export interface GraphOptimum {
   plans: GraphPlan[]
   /** Everything on one resource, for each that the source has a link to; constraints do not apply. */
   native: GraphPlan[]
+  why: string
   /** No plan is better than the first by more than this share of its value; 0: it is the best. */
   gap: number
   /** What the numbers leave out. */
   notes: string[]
 }
 
-/** Domains looked into without a time limit. */
+/** Without a time limit: domains looked into, and ms at most. */
 const MOST_STEPS = 5000
-
-/** Search and evaluation add the same numbers in another order; a larger relative difference is a bug. */
-const AGREEMENT = 1e-9
+const MOST_MS = 30_000
 
 /**
  * The best plan on each set of places, `query.top` of them at most.
@@ -55,21 +52,38 @@ export function optimiseGraph(
   refuseUnsupported(query)
   checkOnce(problem)
   checkQuery(problem, query)
-  const began = now()
-  const limit = query.timeLimitMs
-  const isOver = (steps: number) => (limit === undefined ? steps >= MOST_STEPS : now() - began >= limit)
-  const { world, plans, bound } = attempt(problem, query, isOver, now)
-  const first = plans[0]
+  const end = now() + (query.timeLimitMs ?? MOST_MS)
+  const isLate = () => now() >= end
+  const mostSteps = query.timeLimitMs === undefined ? MOST_STEPS : Infinity
+  const world = worldOf(problem, query, sourceOf(problem.resources, query.source))
+  const found = attempt(world, {
+    isOver: (steps) => steps >= mostSteps || isLate(),
+    incumbent: (paths) => chainIncumbent(world, paths, now),
+  })
+  const plans = found.plans.map(({ plan }) => plan)
+  const first = found.plans[0]
+  const constraints = graphConstraints(query)
+  const asked = new GraphAsked(world, isLate)
   if (first === undefined) {
     if (!world.places.some(({ profile }) => profile !== undefined))
       throw new ScissionError('notMeasured', 'no resource can run the model: benchmark the model on one')
-    if (bound < Infinity) throw limit === undefined ? gaveUp() : tooLate(query)
-    throw explainNoGraphPlan(query, (less) => hasPlan(attempt(problem, less, isOver, now)))
+    if (found.bound < Infinity) throw query.timeLimitMs === undefined ? gaveUp() : tooLate(query)
+    throw explainInfeasible(asked, constraints)
   }
+  const native = nativeGraphPlans(world)
+  const gap = gapOf(first.value, found.bound)
   return {
-    plans: plans.map(({ plan }) => plan),
-    native: nativePlans(world),
-    gap: gapOf(first.value, bound),
+    plans,
+    native,
+    why: explain({
+      query,
+      constraints,
+      plans,
+      native,
+      isProven: gap === 0,
+      best: (demands) => asked.best(demands),
+    }),
+    gap,
     notes: notesOf(world),
   }
 }
@@ -77,50 +91,20 @@ export function optimiseGraph(
 function gaveUp(): ScissionError {
   return new ScissionError(
     'deadlineExceeded',
-    `the graph view found no plan in ${MOST_STEPS} steps, and it is not known whether there is one: give timeLimitMs ` +
-      'to search that long, or ask with view=chain, which proves it',
+    `the graph view found no plan in ${MOST_STEPS} steps or ${MOST_MS / 1000} s, and it is not known whether there is ` +
+      'one: give timeLimitMs to search that long, or ask with view=chain, which proves it',
     { field: 'timeLimitMs' },
   )
-}
-
-interface Attempt {
-  world: World
-  plans: { value: number; plan: GraphPlan }[]
-  /** No plan that was not found is better; Infinity: there are no others, or none within the latency asked for. */
-  bound: number
-}
-
-function attempt(
-  problem: GraphProblem,
-  query: GraphQuery,
-  isOver: (steps: number) => boolean,
-  now: () => number,
-): Attempt {
-  const source = sourceOf(problem.resources, query.source)
-  const world = worldOf(problem, query, source)
-  const paths = pathsOf(world)
-  const incumbent = chainIncumbent(world, paths, source, now)
-  const { found, bound } = searchGraph(world, paths, { incumbent, top: query.top, isOver })
-  const most = (query.maxLatencyMs ?? Infinity) * (1 + AGREEMENT)
-  const plans = found
-    .map((one) => ({ value: one.solved.value, plan: planOf(world, one) }))
-    .filter(({ plan }) => plan.predictedMs <= most)
-  // When latency is the objective its limit is none for the search: no plan beyond it counts.
-  const isBeyond = query.objective === 'latency' && bound > most
-  return { world, plans, bound: isBeyond ? Infinity : bound }
-}
-
-function hasPlan({ plans, bound }: Attempt): boolean | undefined {
-  if (plans.length > 0) return true
-  return bound === Infinity ? false : undefined
 }
 
 function refuseUnsupported({ objective, pareto, codecs, weights, sensitivity }: GraphQuery): void {
   const refuse = (field: string, why: string) => {
     throw new ScissionError('badRequest', `${field}: ${why}`, { field })
   }
-  if (objective === 'throughput' || (objective === 'weighted' && (weights?.throughput ?? 0) > 0))
-    refuse('objective', 'the graph view makes sums small, not the slowest step: bound that by minThroughput')
+  const slowest = 'the graph view makes sums small, not the slowest step: bound that by minThroughput'
+  if (objective === 'throughput' && pareto === undefined) refuse('objective', slowest)
+  if (objective === 'weighted' && (weights?.throughput ?? 0) > 0)
+    refuse('weights', `of throughput: ${slowest}`)
   if (pareto !== undefined) refuse('pareto', 'fronts are planned with view=chain')
   if (sensitivity) refuse('sensitivity', 'is worked out for view=chain')
   if (codecs?.some((codec) => codec !== 'none'))
@@ -130,56 +114,6 @@ function refuseUnsupported({ objective, pareto, codecs, weights, sensitivity }: 
 function gapOf(value: number, bound: number): number {
   if (bound >= value) return 0
   return Math.min(1, Math.max(0, (value - bound) / Math.abs(value)))
-}
-
-function planOf(world: World, { path, solved }: Found): GraphPlan {
-  const placement = Array.from(world.graph.groupOf, (group) => solved.placement[group]!)
-  const plan = evaluateGraphPlan(world.problem, world.query, stationsOf(world, path), placement)
-  const expected = costOf(world.query, plan)
-  const difference = Math.abs(expected - solved.value)
-  if (difference <= AGREEMENT * Math.max(expected, solved.value)) return plan
-  throw new ScissionError(
-    'internal',
-    `a graph plan costs ${solved.value} in the search but ${expected} when evaluated`,
-  )
-}
-
-/** What the objective makes small. */
-function costOf({ objective, weights: given }: GraphQuery, plan: GraphPlan): number {
-  const weights: Partial<Record<Objective, number>> = given ?? {}
-  const costs = {
-    latency: plan.predictedMs,
-    throughput: plan.bottleneckMs,
-    bytes: plan.bytes,
-    energy: plan.energyJ ?? 0,
-    price: plan.price ?? 0,
-  }
-  if (objective !== 'weighted') return costs[objective]
-  return OBJECTIVES.reduce((sum, name) => sum + (weights[name] ?? 0) * costs[name], 0)
-}
-
-function stationsOf(world: World, { places }: Pick<Path, 'places'>): Station[] {
-  return places.map((place) => {
-    const { resource, profile, chosenOptions } = world.places[place]!
-    return { resource, profile, options: chosenOptions ? profile?.options : undefined }
-  })
-}
-
-function nativePlans(world: World): GraphPlan[] {
-  const layers = world.problem.structure.layers.map(() => 0)
-  const evaluate = (places: number[], at: number) =>
-    evaluateGraphPlan(
-      world.problem,
-      world.query,
-      stationsOf(world, { places }),
-      layers.map(() => at),
-    )
-  const start = world.starts[0]!
-  return world.places.flatMap(({ profile, chosenOptions }, place) => {
-    if (profile === undefined || chosenOptions) return []
-    if (world.starts.includes(place)) return [evaluate([place], 0)]
-    return world.crossings[start]![place] ? [evaluate([start, place], 1)] : []
-  })
 }
 
 function notesOf(world: World): string[] {

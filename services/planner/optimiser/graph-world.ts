@@ -102,6 +102,20 @@ export function worldOf(problem: GraphProblem, query: GraphQuery, source: string
   }
 }
 
+export function sourceIn({ places, starts }: World): string {
+  return places[starts[0]!]!.resource.name
+}
+
+/** The same machines and links under other demands: what does not depend on them is not worked out again. */
+export function askedAgain(world: World, query: GraphQuery): World {
+  const { problem, query: before } = world
+  const isSame =
+    query.cuts === before.cuts && (query.confidence ?? 'median') === (before.confidence ?? 'median')
+  if (!isSame) return worldOf(problem, query, sourceIn(world))
+  const onSource = firstLayers(problem, query)
+  return { ...world, query, onSource, cuts: onSource === world.onSource ? world.cuts : new Map() }
+}
+
 /** Those asked for, and the maker of the named tensor with all before it. */
 function firstLayers(
   { structure }: GraphProblem,

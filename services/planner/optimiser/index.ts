@@ -9,9 +9,11 @@
  * resources, the cuts, the codec of every hop and, where a resource has several profiles, its runtime options.
  */
 import type { Plan } from '../../../shared/contracts/plan.ts'
+import { chainAsked } from './chain-asked.ts'
 import { explainInfeasible, tooLate } from './conflict.ts'
 import { checkQuery } from './check-query.ts'
-import { type Constraint, constraintsOf, describe, isDefault, type OptimiserQuery } from './constraints.ts'
+import { type Constraint, constraintsOf, type OptimiserQuery } from './constraints.ts'
+import { explain } from './explain.ts'
 import { nativePlans } from './native.ts'
 import { criteriaOf, objectiveOf } from './objectives.ts'
 import type { Problem } from './problem.ts'
@@ -20,7 +22,6 @@ import { checkOnce, compileProblem, Solver } from './solver.ts'
 import type { LeftOut } from './chain.ts'
 import type { Found } from './search.ts'
 import { TimeLimit } from './time-limit.ts'
-import { whyOf } from './why.ts'
 
 export type { OptimiserQuery } from './constraints.ts'
 export { evaluatePlan } from './evaluate.ts'
@@ -69,12 +70,19 @@ export function optimise(problem: Problem, query: OptimiserQuery, now = () => pe
   if (!query.pareto) plans.sort((a, b) => compare(query, a, b))
   const winner = plans[0]
   if (winner === undefined)
-    throw found.bound === undefined ? explainInfeasible(solver, constraints) : tooLate(query)
+    throw found.bound === undefined ? explainInfeasible(chainAsked(solver), constraints) : tooLate(query)
   const native = nativePlans(solver)
   return {
     plans,
     native,
-    why: explain(solver, constraints, plans, native),
+    why: explain({
+      query,
+      constraints,
+      plans,
+      native,
+      isProven: found.bound === undefined,
+      best: (demands) => provenBest(solver, demands),
+    }),
     considered: Math.min(planCount(solver.spaceOf(constraints)), Number.MAX_SAFE_INTEGER),
     leftOut: compiled.leftOut,
     ...(found.candidates.length > plans.length ? { frontSize: found.candidates.length } : {}),
@@ -82,30 +90,10 @@ export function optimise(problem: Problem, query: OptimiserQuery, now = () => pe
   }
 }
 
-function explain(
-  solver: Solver,
-  constraints: readonly Constraint[],
-  plans: readonly Plan[],
-  native: readonly Plan[],
-): string {
-  const { query } = solver
-  const winner = plans[0]!
-  const best = (demands: readonly Constraint[]) => {
-    const [candidate] = solver.best(demands, 1).candidates
-    return candidate && solver.priced(candidate, demands)
-  }
-  const demands = constraints.filter((constraint) => !isDefault(constraint))
-  const defaults = constraints.filter((one) => isDefault(one) || one.kind === 'confidence')
-  return whyOf({
-    query,
-    winner,
-    native,
-    bestSplit: plans.find((plan) => !plan.native) ?? best([...constraints, { kind: 'minStages', count: 2 }]),
-    bestNative: winner.native ? winner : best([...constraints, { kind: 'maxStages', count: 1 }]),
-    unconstrained: demands.length > 0 ? best(defaults) : undefined,
-    constraints: demands.map(describe),
-    cleanCutsOnly: query.cuts === 'clean',
-  })
+function provenBest(solver: Solver, constraints: readonly Constraint[]): Plan | undefined {
+  const { candidates, bound } = solver.best(constraints, 1)
+  const [candidate] = candidates
+  return candidate && bound === undefined ? solver.priced(candidate, constraints) : undefined
 }
 
 /** Orders by what evaluate.ts says: sums in another order may differ in the last digit. Stable for equals. */

@@ -74,3 +74,9 @@ export function isEmulated(problem: Problem, parts: PlanParts): boolean {
     path.slice(1).some(({ resource }, hop) => linkOf(problem, path[hop]!.resource, resource).emulated)
   )
 }
+
+/** What makes a plan's numbers doubtful. */
+export function warningsFrom(profiles: readonly PlanningProfile[]): string[] {
+  const failed = profiles.filter(({ predictionError }) => predictionError?.ok === false)
+  return failed.map(({ resource }) => `the profile of ${resource} failed its own check`)
+}

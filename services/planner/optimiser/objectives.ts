@@ -39,6 +39,9 @@ const CRITERIA: Record<Objective, Criterion> = {
   },
 }
 
+/** The slowest step. */
+export const THROUGHPUT: Criterion = CRITERIA.throughput
+
 /** The criteria that order plans, first things first: the objective, then latency. */
 export function criteriaOf({ objective, weights }: OptimiserQuery): Criterion[] {
   if (objective === 'latency') return [CRITERIA.latency]
@@ -94,11 +97,13 @@ function weightedSum(weights: Weights): Criterion {
   }
 }
 
+export type Goal = Pick<OptimiserQuery, 'objective' | 'weights'>
+
+/** The figures of a plan, of either view, that an objective looks at. */
+export type Valued = Pick<Plan, 'predictedMs' | 'bottleneckMs' | 'bytes' | 'energyJ' | 'price'>
+
 /** The objective's figure of a plan, in the plan's own units: ms, bytes, joules, price. Smaller is better. */
-export function objectiveOf(
-  plan: Plan,
-  { objective, weights }: Pick<OptimiserQuery, 'objective' | 'weights'>,
-): number {
+export function objectiveOf(plan: Valued, { objective, weights }: Goal): number {
   switch (objective) {
     case 'latency':
       return plan.predictedMs
@@ -116,4 +121,17 @@ export function objectiveOf(
         0,
       )
   }
+}
+
+/** Half the width of the 95 % interval of the objective's figure; 0 for bytes, which are exact. */
+export function uncertaintyOf(plan: Valued & Pick<Plan, 'interval' | 'intervals'>, goal: Goal): number {
+  const { interval, intervals } = plan
+  const at = (bound: 'low' | 'high'): Valued => ({
+    predictedMs: interval[`${bound}Ms`],
+    bottleneckMs: intervals.bottleneckMs[bound],
+    bytes: plan.bytes,
+    energyJ: intervals.energyJ?.[bound],
+    price: intervals.price?.[bound],
+  })
+  return (objectiveOf(at('high'), goal) - objectiveOf(at('low'), goal)) / 2
 }

@@ -95,8 +95,7 @@ export class Solver {
   }
 
   chainOf(constraints: readonly Constraint[]): Chain {
-    const upper = constraints.some(({ kind }) => kind === 'confidence')
-    return upper ? this.compiled.upper() : this.compiled.median
+    return isUpper(constraints) ? this.compiled.upper() : this.compiled.median
   }
 
   spaceOf(constraints: readonly Constraint[]): SearchSpace {
@@ -123,9 +122,9 @@ export class Solver {
   }
 
   /** Some plan that satisfies the constraints; the time limit does not count. */
-  isFeasible(constraints: readonly Constraint[]): boolean {
+  any(constraints: readonly Constraint[]): Candidate | undefined {
     const criteria = criteriaOf({ ...this.query, objective: 'latency' })
-    return search(this.spaceOf(constraints), criteria, new Any(), () => false).candidates.length > 0
+    return search(this.spaceOf(constraints), criteria, new Any(), () => false).candidates[0]
   }
 
   /** The least that a criterion comes to under the constraints; undefined when there is no plan. */
@@ -141,7 +140,7 @@ export class Solver {
 
   /** The candidate as a plan, priced independently of the search. */
   priced(candidate: Candidate, constraints: readonly Constraint[]): Plan {
-    const plan = this.evaluated(candidate, constraints)
+    const plan = this.evaluated(candidate, isUpper(constraints) ? 'upper' : 'median')
     const { latencyMs, bottleneckMs, bytes, energyMj, priceNano, loss } = candidate.values
     const pairs: [string, number, number][] = [
       ['predictedMs', latencyMs, plan.predictedMs],
@@ -159,9 +158,8 @@ export class Solver {
     )
   }
 
-  evaluated({ stages }: Pick<Candidate, 'stages'>, constraints: readonly Constraint[]): Plan {
-    const chain = this.chainOf(constraints)
-    const { problem, source } = this.compiled
+  evaluated({ stages }: Pick<Candidate, 'stages'>, confidence: OptimiserQuery['confidence']): Plan {
+    const { problem, source, median: chain } = this.compiled
     const { model, shapesKey } = problem.structure
     const parts = stages.map(({ resource, variant, from, to, codec }) => ({
       resource: chain.resources[resource]!.name,
@@ -173,9 +171,13 @@ export class Solver {
     return evaluatePlan(
       problem,
       { model, shapesKey, source, stages: parts },
-      { confidence: this.query.confidence, figures: this.figures },
+      { confidence, figures: this.figures },
     )
   }
+}
+
+function isUpper(constraints: readonly Constraint[]): boolean {
+  return constraints.some(({ kind }) => kind === 'confidence')
 }
 
 /** Search and evaluation add the same numbers in another order; a larger relative difference is a bug. */

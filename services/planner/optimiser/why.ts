@@ -2,9 +2,14 @@
  * One sentence on why the winner wins: what it is up against, what it saves and what that costs. Every number in it is
  * taken from a plan that evaluate.ts priced, and nothing is claimed that those numbers do not show.
  */
-import type { Plan } from '../../../shared/contracts/plan.ts'
+import type { GraphPlan } from '../../../shared/contracts/graph-plan.ts'
+import type { Plan as ChainPlan } from '../../../shared/contracts/plan.ts'
 import type { OptimiserQuery } from './constraints.ts'
-import { objectiveOf } from './objectives.ts'
+import { type Goal, objectiveOf, uncertaintyOf } from './objectives.ts'
+import { digitsFor, formatBytes, formatMs, formatObjective, listOf, significant } from './wording.ts'
+
+/** Of either view. */
+type Plan = ChainPlan | GraphPlan
 
 export interface WhyParts {
   query: Pick<OptimiserQuery, 'objective' | 'weights' | 'pareto'>
@@ -37,7 +42,7 @@ export function whyOf(parts: WhyParts): string {
   const digits = digitsFor(
     [winner, ...rivals.map((rival) => rival.plan)].map((plan) => objectiveOf(plan, query)),
   )
-  const cost = (plan: Plan) => formatObjective(query.objective, objectiveOf(plan, query), digits)
+  const cost = (plan: Plan) => formatObjective(query, objectiveOf(plan, query), digits)
   const list = (some: readonly Rival[]) => listOf(some.map(({ plan, label }) => `${cost(plan)} ${label}`))
   const better = rivals.filter(({ plan }) => isBetter(query, plan, winner))
   const others = rivals.filter(({ plan }) => !isBetter(query, plan, winner))
@@ -54,36 +59,43 @@ export function whyOf(parts: WhyParts): string {
           others.map(({ plan }) => plan),
         )
       : []),
-    ...(query.objective === 'latency' ? doNotSplit(parts) : []),
+    ...doNotSplit(query, parts),
   ]
   const under = constraints.length > 0 ? `with ${listOf(constraints)}, ` : ''
   return `${under}${sentence.join('; ')}`
 }
 
 /**
- * Both predictions are uncertain: half the widths of their intervals, added as independent errors are, bound the
- * difference. What they have in common makes the true bound smaller, so this asks for more than it must.
+ * Both figures are uncertain: half the widths of their intervals, added as independent errors are, bound the
+ * difference. What they have in common makes the true bound smaller, so this asks for more than it must. Bytes are
+ * known exactly, so that a gain of any size counts; nor is anything said where no plan on one machine is allowed.
  */
-function doNotSplit({ winner, bestNative }: WhyParts): string[] {
+function doNotSplit(query: Goal, { winner, bestNative }: WhyParts): string[] {
   if (winner.native || !bestNative?.native) return []
-  const widths = [winner, bestNative].map(({ interval }) => (interval.highMs - interval.lowMs) / 2)
-  const uncertainMs = Math.hypot(...widths)
-  const gainMs = bestNative.predictedMs - winner.predictedMs
-  if (gainMs >= uncertainMs) return []
+  const uncertain = Math.hypot(uncertaintyOf(winner, query), uncertaintyOf(bestNative, query))
+  const gain = objectiveOf(bestNative, query) - objectiveOf(winner, query)
+  if (uncertain === 0 || gain >= uncertain) return []
+  const amount = (value: number) =>
+    query.objective === 'weighted' ? significant(value, 3) : formatObjective(query, value)
   return [
-    `do not split: the gain of ${formatMs(Math.max(0, gainMs))} over ${nameOf(bestNative)} lies inside the ` +
-      `uncertainty of ${formatMs(uncertainMs)}`,
+    `do not split: the gain of ${amount(Math.max(0, gain))} over ${nameOf(bestNative)} lies inside the uncertainty ` +
+      `of ${amount(uncertain)}`,
   ]
 }
+
+/** The graph view sends tensors as they are. */
+type Transfer = Pick<
+  ChainPlan['transfers'][number],
+  'from' | 'to' | 'bytes' | 'ms' | 'returnMs' | 'returnBytes'
+> &
+  Partial<Pick<ChainPlan['transfers'][number], 'wireBytes' | 'encodeMs' | 'decodeMs'>>
 
 interface Rival {
   plan: Plan
   label: string
 }
 
-type Objective = Pick<OptimiserQuery, 'objective' | 'weights'>
-
-function isBetter(query: Objective, plan: Plan, than: Plan): boolean {
+function isBetter(query: Goal, plan: Plan, than: Plan): boolean {
   return objectiveOf(plan, query) < objectiveOf(than, query) * (1 - ROUNDING)
 }
 
@@ -91,9 +103,9 @@ function isBetter(query: Objective, plan: Plan, than: Plan): boolean {
  * What a user would think of first: the source alone, the best other baseline, the best split, and what the
  * constraints exclude. Only the constraints can exclude a faster one: baselines are plans of the same search.
  */
-function rivalsOf(query: Objective, parts: WhyParts): Rival[] {
+function rivalsOf(query: Goal, parts: WhyParts): Rival[] {
   const { winner, native, bestSplit, unconstrained, cleanCutsOnly } = parts
-  const others = native.filter((plan) => plan.id !== winner.id)
+  const others = native.filter((plan) => !isSame(plan, winner))
   const onSource = others.find(isOnSource)
   const elsewhere = bestOf(
     query,
@@ -121,7 +133,7 @@ function becauseOf(parts: WhyParts, slower: readonly Plan[]): string[] {
     const gain = saved > 0 ? `save only ${formatMs(saved)} of compute` : 'save no compute'
     return [`for ${nameOf(reference)}, ${cost} and ${gain}`]
   }
-  if (!onSource || winner.id === onSource.id || winner.transfers.length === 0) return []
+  if (!onSource || isSame(winner, onSource) || winner.transfers.length === 0) return []
   const transfer = `${winner.transfers.length === 1 ? 'the transfer' : 'the transfers'} of ${formatBytes(bytesOf(winner))}`
   const saved = onSource.computeMs - winner.computeMs
   const compute = saved >= 0 ? `compute falls by ${formatMs(saved)}` : `compute rises by ${formatMs(-saved)}`
@@ -132,13 +144,14 @@ function becauseOf(parts: WhyParts, slower: readonly Plan[]): string[] {
 
 /** `cloud computing`, or `the transfer device → cloud`. */
 function slowestStepOf(plan: Plan): string {
-  const transfer = plan.transfers.find(({ ms, returnMs }) => ms + returnMs === plan.bottleneckMs)
+  const transfers: readonly Transfer[] = plan.transfers
+  const transfer = transfers.find(({ ms, returnMs }) => ms + returnMs === plan.bottleneckMs)
   if (transfer) return `the transfer ${transfer.from} → ${transfer.to}`
   const busy = [plan.source, ...plan.stages.map(({ resource }) => resource)]
   const workOf = (name: string) =>
-    sum(plan.stages.filter(({ resource }) => resource === name).map(({ computeMs }) => computeMs)) +
+    sum(plan.stages.map(({ resource, computeMs }) => (resource === name ? computeMs : 0))) +
     sum(
-      plan.transfers.map(({ from, to, encodeMs, decodeMs }) =>
+      transfers.map(({ from, to, encodeMs = 0, decodeMs = 0 }) =>
         to === name ? decodeMs : from === name ? encodeMs : 0,
       ),
     )
@@ -146,17 +159,32 @@ function slowestStepOf(plan: Plan): string {
   return `${slowest} computing`
 }
 
-/** `cloud alone`, or `device [0,12) → cloud [12,40)`. */
+/** `cloud alone`, or `device [0,12) → cloud [12,40)`; of the graph view also `device [0,3)[5,9) → …`. */
 function nameOf(plan: Plan): string {
   if (plan.native) return `${plan.stages[0]?.resource} alone`
-  return plan.stages.map(({ resource, from, to }) => `${resource} [${from},${to})`).join(' → ')
+  return plan.stages.map((stage) => `${stage.resource} ${layersText(stage)}`).join(' → ')
+}
+
+/** Ranges named of one stage. */
+const NAMED_RANGES = 4
+
+function layersText(stage: Plan['stages'][number]): string {
+  const ranges = 'layers' in stage ? stage.layers : [[stage.from, stage.to]]
+  const named = ranges.slice(0, NAMED_RANGES).map(([from, to]) => `[${from},${to})`)
+  const more = ranges.length > NAMED_RANGES ? ` and ${ranges.length - NAMED_RANGES} more` : ''
+  return named.join('') + more
+}
+
+/** Only what cannot be deployed has no id, and no baseline is of that kind. */
+function isSame(a: Plan, b: Plan): boolean {
+  return a.id !== undefined && a.id === b.id
 }
 
 function isOnSource(plan: Plan): boolean {
   return plan.native && plan.transfers.length === 0
 }
 
-function bestOf(query: Objective, plans: readonly Plan[]): Plan | undefined {
+function bestOf(query: Goal, plans: readonly Plan[]): Plan | undefined {
   return plans.reduce<Plan | undefined>(
     (best, plan) => (best && objectiveOf(best, query) <= objectiveOf(plan, query) ? best : plan),
     undefined,
@@ -165,59 +193,10 @@ function bestOf(query: Objective, plans: readonly Plan[]): Plan | undefined {
 
 /** Bytes both ways. */
 function bytesOf(plan: Plan): number {
-  return sum(plan.transfers.map(({ wireBytes, returnBytes }) => wireBytes + returnBytes))
-}
-
-/** Three digits, or as many (up to six) as it takes to tell different times apart. */
-function digitsFor(times: readonly number[]): number {
-  for (let digits = 3; digits < 6; digits += 1) {
-    const shown = new Set(times.map((time) => formatMs(time, digits)))
-    if (shown.size === new Set(times).size) return digits
-  }
-  return 6
-}
-
-export function formatMs(value: number, digits = 3): string {
-  return `${significant(value, digits)} ms`
-}
-
-export function formatBytes(bytes: number): string {
-  if (bytes >= 1e6) return `${significant(bytes / 1e6, 3)} MB`
-  if (bytes >= 1e3) return `${significant(bytes / 1e3, 3)} kB`
-  return bytes === 1 ? '1 byte' : `${bytes} bytes`
-}
-
-/** Rounded to so many digits, whole digits always kept; without an exponent or trailing zeros. */
-function significant(value: number, digits: number): string {
-  if (value === 0) return '0'
-  const whole = Math.floor(Math.log10(Math.abs(value))) + 1
-  const decimals = Math.min(20, Math.max(0, digits - whole))
-  const text = value.toFixed(decimals)
-  return decimals === 0 ? text : text.replace(/\.?0+$/, '')
-}
-
-function formatObjective(objective: OptimiserQuery['objective'], value: number, digits: number): string {
-  switch (objective) {
-    case 'latency':
-      return formatMs(value, digits)
-    case 'throughput':
-      return `${formatMs(value, digits)} per request`
-    case 'bytes':
-      return formatBytes(value)
-    case 'energy':
-      return `${significant(value, digits)} J`
-    case 'price':
-      return `${significant(value, digits)} per request`
-    case 'weighted':
-      return `a weighted sum of ${significant(value, digits)}`
-  }
+  const transfers: readonly Transfer[] = plan.transfers
+  return sum(transfers.map(({ bytes, wireBytes = bytes, returnBytes }) => wireBytes + returnBytes))
 }
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
-}
-
-function listOf(items: readonly string[]): string {
-  if (items.length < 2) return items.join('')
-  return `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`
 }

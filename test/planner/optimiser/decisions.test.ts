@@ -300,6 +300,22 @@ describe('uncertainty', () => {
     )
   })
 
+  it('says so whatever is made small, in its own unit, but never of bytes, which are exact', () => {
+    const busyWatts = { device: 10, cloud: 10 }
+    // Split: 4 ms at 10 W and 5 ms that the device waits at 5 W; on the cloud alone it waits 6 ms.
+    const energy = solve(uncertain(), { objective: 'energy', busyWatts, idleWatts: { device: 5 } })
+    expect(energy.plans[0]?.energyJ).toBeCloseTo(0.065, 12)
+    expect(energy.why).toMatch(
+      /; do not split: the gain of 0\.005 J over cloud alone lies inside .* of 0\.0743 J$/,
+    )
+    expect(solve(uncertain(), { objective: 'throughput' }).why).toMatch(
+      /; do not split: the gain of [\d.]+ ms per request over device alone lies inside the uncertainty of [\d.]+ ms/,
+    )
+    const bytes = solve(uncertain(), { objective: 'bytes', minStages: 1, maxTierMs: { device: 39 } })
+    expect(bytes.plans[0]?.native).toBe(false)
+    expect(bytes.why).not.toContain('do not split')
+  })
+
   it('a bandwidth that is hardly known is not taken for none', () => {
     const problem = uncertain()
     const links = problem.links.map((one) => ({

@@ -158,6 +158,8 @@ describe('an answer of the graph view', () => {
     const refused = (query: Partial<GraphQuery>) => () => optimiseGraph(branches(), { ...FREE, ...query })
     expect(refused({ codecs: ['zstd'] })).toThrow(/codecs: .*view=chain/)
     expect(refused({ objective: 'throughput' })).toThrow(/objective: .*minThroughput/)
+    expect(refused({ objective: 'weighted', weights: { throughput: 1 } })).toThrow(/weights: .*minThroughput/)
+    expect(refused({ sensitivity: true })).toThrow(/sensitivity: .*view=chain/)
     expect(refused({ pareto: ['latency', 'bytes'] })).toThrow(/pareto: .*view=chain/)
     expect(refused({ source: 'devise' })).toThrow(/did you mean device/)
     expect(refused({ firstLayersOnDevice: 6 })).toThrow(/from 0 to 5/)

@@ -20,6 +20,14 @@ export interface TriedGraph {
 
 /** The best of all placements; undefined when none satisfies the query. */
 export function tryAllPlacements(problem: GraphProblem, query: GraphQuery): TriedGraph | undefined {
+  let best: TriedGraph | undefined
+  for (const tried of bestBySet(problem, query).values())
+    if (tried.value < (best?.value ?? Infinity)) best = tried
+  return best
+}
+
+/** The best placement that uses exactly these places, by their names in the order of the tiers. */
+export function bestBySet(problem: GraphProblem, query: GraphQuery): Map<string, TriedGraph> {
   const source = problem.resources.find(({ name }) => name === query.source)!
   const places = problem.profiles
     .map((profile) => ({
@@ -27,13 +35,15 @@ export function tryAllPlacements(problem: GraphProblem, query: GraphQuery): Trie
       resource: problem.resources.find(({ name }) => name === profile.resource)!,
     }))
     .filter(({ resource }) => resource === source || resource.tierIndex > source.tierIndex)
-  let best: TriedGraph | undefined
+  const best = new Map<string, TriedGraph>()
   const chosen: Place[] = []
   const place = (layer: number): void => {
     if (layer === problem.structure.layers.length) {
       const value = valueOf(problem, query, source, chosen)
-      if (value === undefined || value >= (best?.value ?? Infinity)) return
-      best = { value, places: chosen.map(({ profile }) => `${profile.resource} ${profile.options?.threads}`) }
+      const set = [...new Set(chosen)].sort((a, b) => a.resource.tierIndex - b.resource.tierIndex)
+      const key = set.map(nameOf).join(', ')
+      if (value === undefined || value >= (best.get(key)?.value ?? Infinity)) return
+      best.set(key, { value, places: chosen.map(nameOf) })
       return
     }
     for (const candidate of places) {
@@ -46,6 +56,41 @@ export function tryAllPlacements(problem: GraphProblem, query: GraphQuery): Trie
   place(0)
   return best
 }
+
+interface NamedStage {
+  resource: string
+  layers: readonly (readonly [from: number, to: number])[]
+  options?: { threads: number } | undefined
+}
+
+/**
+ * What a plan comes to, by its stages, and the places it uses, named as above.
+ * @returns undefined when it breaks a constraint, runs a layer twice or not at all, or lets a tensor go back.
+ */
+export function tryStages(
+  problem: GraphProblem,
+  query: GraphQuery,
+  stages: readonly NamedStage[],
+): { value: number; set: string } | undefined {
+  const source = problem.resources.find(({ name }) => name === query.source)!
+  const used = stages.map(({ resource, options }): Place => {
+    const own = problem.profiles.filter((profile) => profile.resource === resource)
+    const profile = options ? own.find((one) => one.options?.threads === options.threads) : own[0]
+    return { resource: problem.resources.find(({ name }) => name === resource)!, profile: profile! }
+  })
+  const chosen: Place[] = []
+  for (const { index } of problem.structure.layers) {
+    const at = stages.flatMap(({ layers }, stage) =>
+      layers.some(([from, to]) => from <= index && index < to) ? [used[stage]!] : [],
+    )
+    if (at.length !== 1 || !mayFollow(problem, query, chosen, index, at[0]!)) return undefined
+    chosen.push(at[0]!)
+  }
+  const value = valueOf(problem, query, source, chosen)
+  return value === undefined ? undefined : { value, set: used.map(nameOf).join(', ') }
+}
+
+const nameOf = ({ profile }: Place) => `${profile.resource} ${profile.options?.threads}`
 
 function mayFollow(
   { structure }: GraphProblem,
@@ -63,7 +108,7 @@ function mayFollow(
   if (layer < Math.max(query.firstLayersOnDevice ?? 0, maker + 1) && name !== query.source) return false
   const isPinned = (text: string) => {
     const [range = '', pinTier] = text.split(':')
-    const [from = 0, to = 0] = range.split('-').map(Number)
+    const [from = 0, to = from + 1] = range.split('-').map(Number)
     return layer >= from && layer < to ? pinTier : undefined
   }
   const pins = (texts: readonly string[] | undefined) => (texts ?? []).map(isPinned).filter(Boolean)

@@ -218,7 +218,9 @@ export function graphQueries(problem: GraphProblem, odds: Odds): fc.Arbitrary<Gr
   const some = (from: readonly string[]) => oneIn(8, fc.subarray([...from], { minLength: 1, maxLength: 2 }))
   const pins = fc
     .tuple(fc.nat({ max: layers - 1 }), fc.nat({ max: 2 }), fc.constantFrom(...tiers))
-    .map(([from, more, tier]) => [`${from}-${Math.min(layers, from + more + 1)}:${tier}`])
+    .map(([from, more, tier]) => [
+      more === 0 ? `${from}:${tier}` : `${from}-${Math.min(layers, from + more + 1)}:${tier}`,
+    ])
   const byName = (keys: readonly string[], value: fc.Arbitrary<number>) =>
     oneIn(odds.budgets, fc.dictionary(fc.constantFrom(...keys), value, { minKeys: 1, maxKeys: 2 }))
   const figures = fc.dictionary(fc.constantFrom(...names), fc.constantFrom(0, 1, 2, 4), { minKeys: 1 })
@@ -240,10 +242,7 @@ export function graphQueries(problem: GraphProblem, odds: Odds): fc.Arbitrary<Gr
       mustRunLayers: oneIn(10, pins),
       mustNotRunLayers: oneIn(10, pins),
       minStages: oneIn(10, fc.integer({ min: 1, max: 3 })),
-      maxStages: oneIn(
-        10,
-        fc.integer({ min: 3, max: 4 }).map((value) => value - 1),
-      ),
+      maxStages: oneIn(8, fc.integer({ min: 1, max: 3 })),
       maxTierMs: byName(tiers, upTo(30)),
       maxTierShare: byName(tiers, fc.constantFrom(0, 25, 50, 75)),
       maxUploadBytes: byName(tiers, upTo(15)),
@@ -260,7 +259,7 @@ export function graphQueries(problem: GraphProblem, odds: Odds): fc.Arbitrary<Gr
       ),
       maxPrice: oneIn(
         odds.budgets,
-        upTo(60).map((value) => value / 250),
+        upTo(60).map((value) => value / 1000),
       ),
       busyWatts: figures,
       idleWatts: figures,

@@ -1,0 +1,36 @@
+/** What the sentence beside an answer (why.ts) is made from, for either view. */
+import type { GraphPlan } from '../../../shared/contracts/graph-plan.ts'
+import type { Plan } from '../../../shared/contracts/plan.ts'
+import { type Constraint, describe, isDefault, type OptimiserQuery } from './constraints.ts'
+import { whyOf } from './why.ts'
+
+export interface Answered<P extends Plan | GraphPlan> {
+  query: OptimiserQuery
+  constraints: readonly Constraint[]
+  /** Best first, never empty. */
+  plans: readonly P[]
+  native: readonly P[]
+  /** False where the search was stopped: what it found last need not be the best. */
+  isProven: boolean
+  /** The best plan under other constraints; undefined where there is none, or none that is known to be the best. */
+  best: (constraints: readonly Constraint[]) => P | undefined
+}
+
+export function explain<P extends Plan | GraphPlan>(answered: Answered<P>): string {
+  const { query, constraints, plans, native, isProven, best } = answered
+  const winner = plans[0]!
+  const demands = constraints.filter((constraint) => !isDefault(constraint))
+  const defaults = constraints.filter((one) => isDefault(one) || one.kind === 'confidence')
+  const listed = isProven ? plans.find((plan) => !plan.native) : undefined
+  const bestSplit = () => listed ?? best([...constraints, { kind: 'minStages', count: 2 }])
+  return whyOf({
+    query,
+    winner,
+    native,
+    bestSplit: winner.native ? bestSplit() : undefined,
+    bestNative: winner.native ? winner : best([...constraints, { kind: 'maxStages', count: 1 }]),
+    unconstrained: demands.length > 0 ? best(defaults) : undefined,
+    constraints: demands.map(describe),
+    cleanCutsOnly: query.cuts === 'clean',
+  })
+}

@@ -1,0 +1,7 @@
+/**
+ * How many random cases a property is tried with: few in `npm test`, all that the law asks for when
+ * `SCISSION_ALL_CASES=1` is set (docs/testing.md).
+ */
+export function runs(few: number, all: number): number {
+  return process.env.SCISSION_ALL_CASES === '1' ? all : few
+}
