@@ -8,7 +8,8 @@ import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { openState, type State } from '../../shared/state.ts'
 import { exampleResource } from '../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { call, postJson, startInference, type TestService, until } from './support/service.ts'
+import { call, postJson, startInference, type TestService } from './support/service.ts'
+import { until } from '../support/eventually.ts'
 import { branchedModel, register, type ToyEngine, toyEngine } from './support/toy-models.ts'
 
 const toy = branchedModel('a')

@@ -7,14 +7,12 @@ import { OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
 import { writeInferResponse } from '../../../shared/oip/response.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
 import { hopParameters, readReports } from '../models/hop-report.ts'
-import type { HopReport, InferContext, Inference } from '../models/target.ts'
+import type { InferContext, Inference } from '../models/target.ts'
 import type { LiveDeployment } from './deployments.ts'
 import { named, refusal } from './forward.ts'
 import { judge, type NextHopParts, type OwnReport, patienceMs, probe } from './next-hop.ts'
-import type { Delivered, ReturnSlots } from './returns.ts'
+import { type Delivered, type ReturnSlots, SLOT } from './returns.ts'
 
-/** Names the slot at the entry; its presence tells a hop that the entry waits for the last one. */
-const SLOT = `${OWN_PREFIX}slot`
 /** Asking the entry whether it still waits must not cost more than it saves. */
 const ASK_MS = 700
 
@@ -92,12 +90,6 @@ export function askingEntry(parts: NextHopParts, { entry }: Deployment, context:
     }
   }
   return { ...context, arrival: { check } }
-}
-
-/** Where the answer may go past the chain, the reports of the hops so far go along with the request. */
-export function withReport(context: InferContext, report: HopReport): InferContext {
-  if (context.parameters[SLOT] === undefined) return context
-  return { ...context, parameters: { ...context.parameters, ...hopParameters([report]) } }
 }
 
 /** At the last hop: this very request came before, and its answer is at the entry. */

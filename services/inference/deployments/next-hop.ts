@@ -11,8 +11,8 @@ import type { HopReport, InferContext, Inference } from '../models/target.ts'
 import type { Peer, Peers } from '../peers.ts'
 import type { Breaker, Breakers } from './breaker.ts'
 import type { LiveDeployment } from './deployments.ts'
-import { withReport } from './direct.ts'
 import { askToLoad, forward, type ForwardOptions, isAlive } from './forward.ts'
+import { withReport } from './returns.ts'
 import type { Wire, WireTensor } from './wire.ts'
 
 export interface NextHopParts {

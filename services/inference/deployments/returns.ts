@@ -11,7 +11,13 @@
  * the entry cannot be reached. What comes first is the answer.
  */
 import { randomBytes } from 'node:crypto'
+import { OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import type { InferResponse } from '../../../shared/oip/response.ts'
+import { hopParameters } from '../models/hop-report.ts'
+import type { HopReport, InferContext } from '../models/target.ts'
+
+/** Names the slot at the entry; its presence tells a hop that the entry waits for the last one. */
+export const SLOT = `${OWN_PREFIX}slot`
 
 const NAME_BYTES = 16
 
@@ -71,4 +77,10 @@ export class ReturnSlots {
     take?.(response)
     return take !== undefined
   }
+}
+
+/** Where the answer may go past the chain, the reports of the hops so far go along with the request. */
+export function withReport(context: InferContext, report: HopReport): InferContext {
+  if (context.parameters[SLOT] === undefined) return context
+  return { ...context, parameters: { ...context.parameters, ...hopParameters([report]) } }
 }

@@ -12,7 +12,8 @@ import { shapesKeyOf } from '../../../shared/onnx/shapes-key.ts'
 import { producerConnection } from '../../../shared/redis/queue-options.ts'
 import { openState, type State, structureId } from '../../../shared/state.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { call, postJson, startInference, type TestService, until } from '../support/service.ts'
+import { call, postJson, startInference, type TestService } from '../support/service.ts'
+import { until } from '../../support/eventually.ts'
 import { spec, type TinyModel, writeModel } from '../tiny-models.ts'
 
 const MAX_BATCH = 4
@@ -153,7 +154,7 @@ describe('a service that may run requests together', () => {
         largest = Math.max(largest, Number(answer.parameters?.['scission_hop0_batch'] ?? 1))
       }
       return largest === MAX_BATCH
-    }, 60_000)
+    })
   }
   const statsOf = async (model: string) => {
     const { json } = await call('GET', `${batching.url}/v2/models/${model}/stats`)
@@ -235,7 +236,7 @@ describe('a service that may run requests together', () => {
         ...answers.map((one) => Number(one.parameters?.['scission_hop0_batch'] ?? 1)),
       )
       return largest === MAX_BATCH
-    }, 60_000)
+    })
     const wrong = new Set([3, 10, 11])
     const answers = await Promise.all(
       Array.from({ length: CLIENTS }, (_, seed) => ask(wrong.has(seed) ? 1000 : seed)),
@@ -280,6 +281,6 @@ describe('a service that may run requests together', () => {
         expect(answer.status).toBe(200)
       }
       return answers.some((answer) => answer.parameters?.['scission_hop0_batch'] === MAX_BATCH)
-    }, 60_000)
+    })
   }, 90_000)
 })
