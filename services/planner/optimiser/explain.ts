@@ -10,19 +10,17 @@ export interface Answered<P extends Plan | GraphPlan> {
   /** Best first, never empty. */
   plans: readonly P[]
   native: readonly P[]
-  /** False where the search was stopped: what it found last need not be the best. */
-  isProven: boolean
+  /** The best plan with two stages or more, where that is quick to know: asked only when the winner has one. */
+  bestSplit: () => P | undefined
   /** The best plan under other constraints; undefined where there is none, or none that is known to be the best. */
   best: (constraints: readonly Constraint[]) => P | undefined
 }
 
 export function explain<P extends Plan | GraphPlan>(answered: Answered<P>): string {
-  const { query, constraints, plans, native, isProven, best } = answered
+  const { query, constraints, plans, native, bestSplit, best } = answered
   const winner = plans[0]!
   const demands = constraints.filter((constraint) => !isDefault(constraint))
   const defaults = constraints.filter((one) => isDefault(one) || one.kind === 'confidence')
-  const listed = isProven ? plans.find((plan) => !plan.native) : undefined
-  const bestSplit = () => listed ?? best([...constraints, { kind: 'minStages', count: 2 }])
   return whyOf({
     query,
     winner,

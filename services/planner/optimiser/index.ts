@@ -72,6 +72,8 @@ export function optimise(problem: Problem, query: OptimiserQuery, now = () => pe
   if (winner === undefined)
     throw found.bound === undefined ? explainInfeasible(chainAsked(solver), constraints) : tooLate(query)
   const native = nativePlans(solver)
+  const best = (demands: readonly Constraint[]) => provenBest(solver, demands)
+  const listed = found.bound === undefined ? plans.find((plan) => !plan.native) : undefined
   return {
     plans,
     native,
@@ -80,8 +82,8 @@ export function optimise(problem: Problem, query: OptimiserQuery, now = () => pe
       constraints,
       plans,
       native,
-      isProven: found.bound === undefined,
-      best: (demands) => provenBest(solver, demands),
+      bestSplit: () => listed ?? best([...constraints, { kind: 'minStages', count: 2 }]),
+      best,
     }),
     considered: Math.min(planCount(solver.spaceOf(constraints)), Number.MAX_SAFE_INTEGER),
     leftOut: compiled.leftOut,

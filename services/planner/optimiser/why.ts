@@ -15,7 +15,7 @@ export interface WhyParts {
   query: Pick<OptimiserQuery, 'objective' | 'weights' | 'pareto'>
   winner: Plan
   native: readonly Plan[]
-  /** The best plan with two stages or more that satisfies the constraints, when there is one. */
+  /** The best plan with two stages or more that satisfies the constraints, when there is one and it is known. */
   bestSplit: Plan | undefined
   /** The best plan with one stage that satisfies the constraints, when there is one. */
   bestNative: Plan | undefined
