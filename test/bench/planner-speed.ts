@@ -42,20 +42,7 @@ function timed(runs: number, work: () => unknown): number[] {
   return samples.slice(-runs)
 }
 
-export function measureSpeed(say: (text: string) => void): Part {
-  const parts = [
-    chainSpeed(say, 100, 200, 2),
-    chainSpeed(say, 1000, 30, 60),
-    graphSpeed(say, 'quick'),
-    graphSpeed(say, 'slow'),
-    zooSpeed(say, 'quick'),
-    zooSpeed(say, 'slow'),
-    sweepSpeed(say),
-  ]
-  return { figures: parts.flatMap((part) => part.figures), raw: parts.map((part) => part.raw) }
-}
-
-function chainSpeed(say: (text: string) => void, layers: number, runs: number, floorMs: number): Part {
+export function chainSpeed(say: (text: string) => void, layers: number, runs: number, floorMs: number): Part {
   say(`chain of ${layers} layers`)
   const random = randomFrom(layers)
   const plain = problemOf(chainStructure(layers, random), 5, 5, random)
@@ -75,7 +62,7 @@ function chainSpeed(say: (text: string) => void, layers: number, runs: number, f
 
 const LINKS = { quick: 'direct link quickest', slow: 'by way of an edge quicker' }
 
-function graphSpeed(say: (text: string) => void, direct: Direct): Part {
+export function graphSpeed(say: (text: string) => void, direct: Direct): Part {
   say(`graph of 1,000 layers, ${LINKS[direct]}`)
   const random = randomFrom(7)
   const structure = graphStructure(1000, random)
@@ -95,7 +82,7 @@ function graphSpeed(say: (text: string) => void, direct: Direct): Part {
 }
 
 /** A device and 25 pairs of an edge and a cloud: 36 ways. */
-function zooSpeed(say: (text: string) => void, direct: Direct): Part {
+export function networkSpeed(say: (text: string) => void, direct: Direct): Part {
   const networks = listZoo().map(({ name }) => {
     say(`${name} on the graph, ${LINKS[direct]}`)
     const structure = zooStructure(name)
@@ -144,7 +131,7 @@ function zooSpeed(say: (text: string) => void, direct: Direct): Part {
   }
 }
 
-function sweepSpeed(say: (text: string) => void): Part {
+export function mapSpeed(say: (text: string) => void): Part {
   say('map of 10,000 cells')
   const random = randomFrom(3)
   const problem = problemOf(chainStructure(100, random), 1, 1, random)
