@@ -82,7 +82,7 @@ export function evaluateGraphPlan(
     'confidence' | 'busyWatts' | 'idleWatts' | 'transmitWatts' | 'pricePerSecond' | 'pricePerGb'
   >,
   stations: readonly Station[],
-  placement: readonly number[],
+  placement: Uint8Array,
 ): GraphPlan {
   const confidence = query.confidence ?? 'median'
   const tensors = tensorsOf(problem.structure)
@@ -137,13 +137,14 @@ function stageOf(
   own: readonly number[],
 ): GraphStage {
   const { factor, fixedMs } = profile ? stageBound(profile, confidence) : { factor: 1, fixedMs: 0 }
-  let layerMs = 0
+  let layerMs = profile || own.length === 0 ? 0 : Number.NaN
   let weightBytes = 0
   let most = 0
+  const times = profile?.layerMs ?? []
   for (const layer of own) {
-    layerMs += profile?.layerMs[layer] ?? Number.NaN
+    layerMs += times[layer]!
     weightBytes += structure.layers[layer]!.weightBytes
-    most = Math.max(most, aliveBytes[layer]!)
+    if (aliveBytes[layer]! > most) most = aliveBytes[layer]!
   }
   return {
     resource: resource.name,
@@ -176,13 +177,11 @@ function crossingOf(
   hop: number,
 ): number[] {
   const crossing: number[] = []
-  const take = (tensor: number) => {
-    if (last[tensor]! > hop) crossing.push(tensor)
-  }
-  for (let tensor = 0; tensor < inputs; tensor += 1) take(tensor)
+  for (let tensor = 0; tensor < inputs; tensor += 1) if (last[tensor]! > hop) crossing.push(tensor)
   for (let station = 0; station <= hop; station += 1)
     for (const layer of held[station]!)
-      for (let tensor = first[layer]!; tensor < first[layer + 1]!; tensor += 1) take(tensor)
+      for (let tensor = first[layer]!; tensor < first[layer + 1]!; tensor += 1)
+        if (last[tensor]! > hop) crossing.push(tensor)
   return crossing
 }
 

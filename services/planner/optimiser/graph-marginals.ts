@@ -10,7 +10,7 @@ import { type ClosureGraph, FREE } from './min-cut.ts'
 import type { Reduction } from './graph-reduce.ts'
 
 /** Nodes on the side to be moved that are asked for; those behind are only known to cost what these do. */
-const MOST_ASKED = 128
+const MOST_ASKED = 24
 
 export interface Asked {
   /** Whole numbers. */
@@ -35,9 +35,10 @@ export function costsOfEntering(
 ): Float64Array {
   const fixed = state.slice()
   const asked = new Uint8Array(nodes)
-  for (let node = nodes - 1, count = 0; node >= 0 && count < MOST_ASKED; node -= 1)
+  let count = 0
+  for (let node = nodes - 1; node >= 0 && count < MOST_ASKED; node -= 1)
     if (inSet[node] === 0 && state[node] === FREE) count += asked[node] = 1
-  reduction.reduce(weights, state, { nodes: asked, moving: 'in' })
+  if (count > 0) reduction.reduce(weights, state, { nodes: asked, moving: 'in' })
   const costs = new Float64Array(nodes)
   let at = order.length - 1
   for (let node = nodes - 1; node >= 0; node -= 1) {
@@ -58,9 +59,10 @@ export function costsOfLeaving(
 ): Float64Array {
   const costs = Float64Array.from(state, (fixed) => (fixed === 1 ? Infinity : 0))
   const asked = new Uint8Array(nodes)
-  for (let node = 0, count = 0; node < nodes && count < MOST_ASKED; node += 1)
+  let count = 0
+  for (let node = 0; node < nodes && count < MOST_ASKED; node += 1)
     if (inSet[node] === 1 && state[node] === FREE) count += asked[node] = 1
-  reduction.reduce(weights, state, { nodes: asked, moving: 'out' })
+  if (count > 0) reduction.reduce(weights, state, { nodes: asked, moving: 'out' })
   let at = 0
   for (let node = 0; node < nodes; node += 1) {
     if (asked[node] === 1 && costs[node]! < most)

@@ -104,6 +104,24 @@ export class PathModel {
     this.#world = world
   }
 
+  /** A bound without any cut: every group where it costs least, and nothing that crosses a link. */
+  leastValue(): number {
+    const { objective, places, low, high } = this.path
+    const { graph } = this.#world
+    const ms = places.map((place) => this.#world.places[place]!.ms)
+    let value = objective.constant
+    for (let group = 0; group < graph.groups; group += 1) {
+      let least = Infinity
+      for (let place = low[group]!; place <= high[group]!; place += 1) {
+        const weight = objective.weight[place]! * graph.weightBytes[group]!
+        const cost = objective.compute[place]! * ms[place]![group]! + weight
+        if (cost < least) least = cost
+      }
+      value += least
+    }
+    return value
+  }
+
   get links(): number {
     return this.path.places.length - 1
   }
@@ -124,23 +142,25 @@ export class PathModel {
    * other; the placement, where no group is at a place that was made cheaper than it is.
    * @returns undefined when the domain holds no placement.
    */
-  relax(sum: Sum, domain: Domain, { floors, cutoff }: Goal = NO_GOAL): Relaxed | undefined {
+  relax(sum: Sum, domain: Domain, goal: Goal = NO_GOAL): Relaxed | undefined {
     const { groups } = this.#world.graph
     const base = this.#baseOf(sum)
     if (this.links === 0) {
       const isFree = domain.low.every((place) => place === 0)
       const placement = new Uint8Array(groups)
-      return isFree ? { bound: base, placement, candidate: placement, floors } : undefined
+      return isFree ? { bound: base, placement, candidate: placement, floors: goal.floors } : undefined
     }
     const lowered = this.#loweredFor(sum)
     const links: LinkCut[] = []
-    let bound = floors ? floors.reduce((all, value) => all + value, base) : -Infinity
+    const { cutoff } = goal
+    const floors = goal.floors ?? this.#firstFloors(sum, lowered)
+    let bound = floors.reduce((all, value) => all + value, base)
     for (let link = 0; link < this.links; link += 1) {
       const before = link > 0 && isLaid(sum, link) ? links[link - 1]!.beyond : undefined
       const cut = this.#cutOf(sum, domain, link, lowered, before)
       if (cut === undefined) return undefined
       links.push(cut)
-      if (floors) bound += cut.value - floors[link]!
+      bound += cut.value - floors[link]!
       if (bound >= cutoff) return { bound, placement: undefined, candidate: undefined, floors }
     }
     bound = links.reduce((total, { value }) => total + value, base)
@@ -271,6 +291,20 @@ export class PathModel {
     let value = sum.bytes[link]! * graph.alwaysBytes
     for (let node = 0; node < graph.nodes; node += 1) if (inSet[node] === 1) value += weights[node]!
     return { beyond: inSet.slice(), value }
+  }
+
+  /** What each link adds at least without any cut: every group goes where it is cheaper, and no tensor with it. */
+  #firstFloors(sum: Sum, lowered: readonly (Lowered | undefined)[]): Float64Array {
+    const { graph } = this.#world
+    return Float64Array.from(sum.bytes, (perByte, link) => {
+      const { weights } = this.#weighLink(sum, this.path, link, lowered)
+      let floor = 0
+      for (let group = 0; group < graph.groups; group += 1) {
+        const own = weights[group]! - perByte * graph.netBytes[group]!
+        if (own < 0) floor += own
+      }
+      return floor
+    })
   }
 
   /** Weights and what is fixed for the cut of one link by itself. */

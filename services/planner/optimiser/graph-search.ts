@@ -87,9 +87,12 @@ class GraphSearch {
   run(): SearchResult {
     // Short ways first: what they find spares the longer ones most of their work.
     let bound = Infinity
-    for (const search of this.#searches.toSorted((a, b) => a.model.links - b.model.links))
+    const inOrder = this.#searches
+      .map((search) => ({ search, least: search.model.leastValue() }))
+      .sort((a, b) => a.search.model.links - b.search.model.links || a.least - b.least)
+    for (const { search, least } of inOrder)
       if (this.#limits.isOver(this.#steps)) bound = -Infinity
-      else this.#begin(search)
+      else if (!this.#isPointless(least, search)) this.#begin(search)
     for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
       if (this.#isPointless(node.bound, node.path)) continue
       if (this.#limits.isOver(this.#steps)) {

@@ -133,7 +133,7 @@ function gapOf(value: number, bound: number): number {
 }
 
 function planOf(world: World, { path, solved }: Found): GraphPlan {
-  const placement = Array.from(world.graph.groupOf, (group) => solved.placement[group]!)
+  const placement = Uint8Array.from(world.graph.groupOf, (group) => solved.placement[group]!)
   const plan = evaluateGraphPlan(world.problem, world.query, stationsOf(world, path), placement)
   const expected = costOf(world.query, plan)
   const difference = Math.abs(expected - solved.value)
@@ -166,14 +166,9 @@ function stationsOf(world: World, { places }: Pick<Path, 'places'>): Station[] {
 }
 
 function nativePlans(world: World): GraphPlan[] {
-  const layers = world.problem.structure.layers.map(() => 0)
+  const placement = new Uint8Array(world.problem.structure.layers.length)
   const evaluate = (places: number[], at: number) =>
-    evaluateGraphPlan(
-      world.problem,
-      world.query,
-      stationsOf(world, { places }),
-      layers.map(() => at),
-    )
+    evaluateGraphPlan(world.problem, world.query, stationsOf(world, { places }), placement.fill(at))
   const start = world.starts[0]!
   return world.places.flatMap(({ profile, chosenOptions }, place) => {
     if (profile === undefined || chosenOptions) return []
