@@ -37,7 +37,8 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
   const parts = withoutOwnOptions(problem, named)
   checkStages(problem, parts)
   const { confidence = 'median', figures = problem.figures ?? {} } = options
-  const stages = parts.stages.map((stage) => stageOf(problem, stage, confidence))
+  const measured = parts.stages.map((stage) => measuredMs(problem, stage))
+  const stages = parts.stages.map((stage, at) => stageOf(problem, stage, measured[at]!, confidence))
   const transfers = transfersOf(problem, parts, confidence)
   const computeMs = sum(stages.map((stage) => stage.computeMs))
   const transferMs = sum(transfers.map(transferTotal))
@@ -53,7 +54,10 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
     computeMs,
     transferMs,
     predictedMs,
-    interval: { lowMs: totalAt(problem, parts, 'lower'), highMs: totalAt(problem, parts, 'upper') },
+    interval: {
+      lowMs: totalAt(problem, parts, measured, 'lower'),
+      highMs: totalAt(problem, parts, measured, 'upper'),
+    },
     bottleneckMs: Math.max(
       ...work.map(({ computeMs, codingMs }) => computeMs + codingMs),
       ...transfers.map((transfer) => transfer.ms + transfer.returnMs),
@@ -89,42 +93,57 @@ function transfersOf(problem: Problem, parts: PlanParts, confidence: Confidence)
   return path.slice(1).map((stage, hop) => transferOf(problem, path[hop]!, stage, confidence))
 }
 
-function totalAt(problem: Problem, parts: PlanParts, confidence: Confidence): number {
-  const computeMs = sum(parts.stages.map((stage) => computeMsOf(problem, stage, confidence)))
-  return computeMs + sum(transfersOf(problem, parts, confidence).map(transferTotal))
+/** @param measured of each stage. */
+function totalAt(
+  problem: Problem,
+  parts: PlanParts,
+  measured: readonly number[],
+  confidence: Confidence,
+): number {
+  const computeMs = parts.stages.map((stage, at) => computeMsOf(problem, stage, measured[at]!, confidence))
+  return sum(computeMs) + sum(transfersOf(problem, parts, confidence).map(transferTotal))
 }
 
 function transferTotal({ encodeMs, ms, decodeMs, returnMs }: Transfer): number {
   return encodeMs + ms + decodeMs + returnMs
 }
 
-function stageOf(problem: Problem, stage: PlanStage, confidence: Confidence): Stage {
+function stageOf(problem: Problem, stage: PlanStage, measured: number, confidence: Confidence): Stage {
   const { resource, from, to, options } = stage
-  const layers = problem.structure.layers.slice(from, to)
-  const weightBytes = sum(layers.map((layer) => layer.weightBytes))
-  // While a layer runs, the frontier before it and its outputs are alive.
-  const alive = layers.map(
-    (layer, index) =>
-      (problem.structure.boundaries[from + index]?.bytes ?? 0) + sum(layer.outputs.map(({ bytes }) => bytes)),
-  )
+  const { layers, boundaries } = problem.structure
+  let weightBytes = 0
+  let most = 0
+  for (let layer = from; layer < to; layer += 1) {
+    weightBytes += layers[layer]!.weightBytes
+    // While a layer runs, the frontier before it and its outputs are alive.
+    let alive = boundaries[layer]!.bytes
+    for (const { bytes } of layers[layer]!.outputs) alive += bytes
+    if (alive > most) most = alive
+  }
   return {
     resource,
     tier: resourceNamed(problem, resource).tier,
     from,
     to,
-    computeMs: computeMsOf(problem, stage, confidence),
+    computeMs: computeMsOf(problem, stage, measured, confidence),
     weightBytes,
-    memoryBytes: weightBytes + alive.reduce((most, bytes) => Math.max(most, bytes), 0),
+    memoryBytes: weightBytes + most,
     ...(options ? { options } : {}),
   }
 }
 
-function computeMsOf(problem: Problem, stage: PlanStage, confidence: Confidence): number {
-  const { resource, from, to } = stage
+/** As it was measured: the machine's own speed, before its slowdown. */
+function measuredMs(problem: Problem, stage: PlanStage): number {
+  const { from, to } = stage
+  const { enterMs, exitMs, layerMs } = profileOf(problem, stage)
+  let ms = 0
+  for (let layer = from; layer < to; layer += 1) ms += layerMs[layer]!
+  return Math.max(0, ms + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0))
+}
+
+function computeMsOf(problem: Problem, stage: PlanStage, measured: number, confidence: Confidence): number {
   const profile = profileOf(problem, stage)
-  const { enterMs, exitMs, layerMs } = profile
-  const own = sum(layerMs.slice(from, to)) + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0)
-  return boundOf(profile, Math.max(0, own), confidence) * resourceNamed(problem, resource).slowdown
+  return boundOf(profile, measured, confidence) * resourceNamed(problem, stage.resource).slowdown
 }
 
 /** A stage of x ms lies within x ± (relative·x + fixedMs). */
