@@ -12,7 +12,12 @@ type Measure = (say: (text: string) => void) => Part | Promise<Part>
 
 const PARTS: Record<string, Measure[]> = {
   chain: [(say) => chainSpeed(say, 100, 200, 2), (say) => chainSpeed(say, 1000, 30, 60)],
-  graph: [(say) => graphSpeed(say, 'quick'), (say) => graphSpeed(say, 'slow')],
+  graph: [
+    (say) => graphSpeed(say, 'quick', 'many'),
+    (say) => graphSpeed(say, 'slow', 'many'),
+    (say) => graphSpeed(say, 'quick', 'one'),
+    (say) => graphSpeed(say, 'slow', 'one'),
+  ],
   networks: [(say) => networkSpeed(say, 'quick'), (say) => networkSpeed(say, 'slow')],
   map: [mapSpeed],
   service: [measureService],
