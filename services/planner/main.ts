@@ -4,11 +4,13 @@ import { listen } from '../../shared/http/listen.ts'
 import { createLog } from '../../shared/log.ts'
 import { configOrExit, runService } from '../../shared/service.ts'
 import { createPlannerService } from './app.ts'
+import { warmUp } from './warm-up.ts'
 
 const config = configOrExit(PLANNER_SETTINGS)
 const log = createLog('planner', config.logLevel)
 
 runService(log, async () => {
+  warmUp()
   const service = createPlannerService(config, log)
   const listening = await listen(service.app, config.port, config.host)
   return {

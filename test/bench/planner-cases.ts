@@ -81,17 +81,27 @@ export function chainStructure(layers: number, random: Random): Structure {
   )
 }
 
-/** Each layer takes one or two of the last five tensors: branches and skips all along, no series of blocks. */
-export function graphStructure(layers: number, random: Random): Structure {
+/**
+ * Each layer takes one or two of the last five tensors: branches and skips all along, no series of blocks.
+ * @param outputs `many`: what no layer takes is an output, and the answer is large; `one`: a tensor that no layer took is
+ * taken by the last one that may, and the answer is the last tensor.
+ */
+export function graphStructure(layers: number, random: Random, outputs: 'many' | 'one' = 'many'): Structure {
+  const untaken = new Set<number>()
   return structureOf(
     [tensor('t0', 600_000)],
     Array.from({ length: layers }, (_, at) => {
       const first = Math.max(0, at - 4)
-      const taken = Array.from(
-        { length: random() < 0.3 ? 2 : 1 },
-        () => `t${first + Math.floor(random() * (at - first + 1))}`,
+      const taken = new Set(
+        Array.from({ length: random() < 0.3 ? 2 : 1 }, () => first + Math.floor(random() * (at - first + 1))),
       )
-      return { inputs: [...new Set(taken)], outputs: [tensor(`t${at + 1}`, sizeAt(at / layers, random))] }
+      untaken.add(at)
+      if (outputs === 'one') for (const one of untaken) if (one === first || at === layers - 1) taken.add(one)
+      for (const one of taken) untaken.delete(one)
+      return {
+        inputs: [...taken].map((one) => `t${one}`),
+        outputs: [tensor(`t${at + 1}`, sizeAt(at / layers, random))],
+      }
     }),
   )
 }

@@ -37,7 +37,9 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
   const parts = withoutOwnOptions(problem, named)
   checkStages(problem, parts)
   const { confidence = 'median', figures = problem.figures ?? {} } = options
-  const costs = costsAt(problem, parts, figures, confidence)
+  const measured = parts.stages.map((stage) => measuredMs(problem, stage))
+  const at = (bound: Confidence) => costsAt(problem, parts, measured, figures, bound)
+  const costs = at(confidence)
   const { stageMs, transfers, ...figured } = costs
   return {
     id: formatPlanId(parts),
@@ -47,10 +49,7 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
     stages: parts.stages.map((stage, at) => stageOf(problem, stage, stageMs[at]!)),
     transfers,
     ...figured,
-    ...intervalsOf(
-      costsAt(problem, parts, figures, 'lower'),
-      confidence === 'upper' ? costs : costsAt(problem, parts, figures, 'upper'),
-    ),
+    ...intervalsOf(at('lower'), confidence === 'upper' ? costs : at('upper')),
     bytes: sum(transfers.map((transfer) => transfer.wireBytes)),
     accuracyLoss: Math.min(1, sum(parts.stages.map((stage) => lossOf(problem, stage)))),
     native: parts.stages.length === 1,
@@ -87,9 +86,15 @@ interface CostsAtBound extends Bounded {
   transferMs: number
 }
 
-/** All that is made of times, each of them at the bound. */
-function costsAt(problem: Problem, parts: PlanParts, figures: Figures, confidence: Confidence): CostsAtBound {
-  const stageMs = parts.stages.map((stage) => computeMsOf(problem, stage, confidence))
+/** All that is made of times, each of them at the bound. @param measured of each stage, see measuredMs. */
+function costsAt(
+  problem: Problem,
+  parts: PlanParts,
+  measured: readonly number[],
+  figures: Figures,
+  confidence: Confidence,
+): CostsAtBound {
+  const stageMs = parts.stages.map((stage, at) => computeMsOf(problem, stage, measured[at]!, confidence))
   const transfers = transfersOf(problem, parts, confidence)
   const computeMs = sum(stageMs)
   const transferMs = sum(transfers.map(transferTotal))
@@ -116,13 +121,16 @@ function transferTotal({ encodeMs, ms, decodeMs, returnMs }: Transfer): number {
 
 function stageOf(problem: Problem, stage: PlanStage, computeMs: number): Stage {
   const { resource, from, to, options } = stage
-  const layers = problem.structure.layers.slice(from, to)
-  const weightBytes = sum(layers.map((layer) => layer.weightBytes))
-  // While a layer runs, the frontier before it and its outputs are alive.
-  const alive = layers.map(
-    (layer, index) =>
-      (problem.structure.boundaries[from + index]?.bytes ?? 0) + sum(layer.outputs.map(({ bytes }) => bytes)),
-  )
+  const { layers, boundaries } = problem.structure
+  let weightBytes = 0
+  let most = 0
+  for (let layer = from; layer < to; layer += 1) {
+    weightBytes += layers[layer]!.weightBytes
+    // While a layer runs, the frontier before it and its outputs are alive.
+    let alive = boundaries[layer]!.bytes
+    for (const { bytes } of layers[layer]!.outputs) alive += bytes
+    if (alive > most) most = alive
+  }
   return {
     resource,
     tier: resourceNamed(problem, resource).tier,
@@ -130,17 +138,24 @@ function stageOf(problem: Problem, stage: PlanStage, computeMs: number): Stage {
     to,
     computeMs,
     weightBytes,
-    memoryBytes: weightBytes + alive.reduce((most, bytes) => Math.max(most, bytes), 0),
+    memoryBytes: weightBytes + most,
     ...(options ? { options } : {}),
   }
 }
 
-function computeMsOf(problem: Problem, stage: PlanStage, confidence: Confidence): number {
-  const { resource, from, to } = stage
+/** As it was measured: the machine's own speed, before its slowdown. */
+function measuredMs(problem: Problem, stage: PlanStage): number {
+  const { from, to } = stage
+  const { enterMs, exitMs, layerMs } = profileOf(problem, stage)
+  let ms = 0
+  for (let layer = from; layer < to; layer += 1) ms += layerMs[layer]!
+  return Math.max(0, ms + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0))
+}
+
+function computeMsOf(problem: Problem, stage: PlanStage, measured: number, confidence: Confidence): number {
   const profile = profileOf(problem, stage)
-  const { enterMs, exitMs, layerMs } = profile
-  const own = sum(layerMs.slice(from, to)) + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0)
-  return stageMsAt(profile, Math.max(0, own), confidence) * resourceNamed(problem, resource).slowdown
+  const { resource } = stage
+  return stageMsAt(profile, measured, confidence) * resourceNamed(problem, resource).slowdown
 }
 
 function transferOf(problem: Problem, sender: PlanStage, stage: PlanStage, confidence: Confidence): Transfer {

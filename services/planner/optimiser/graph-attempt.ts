@@ -48,7 +48,7 @@ export function isSettled({ plans, bound }: Attempt): boolean {
 }
 
 function planOf(world: World, { path, solved }: Found): GraphPlan {
-  const placement = Array.from(world.graph.groupOf, (group) => solved.placement[group]!)
+  const placement = Uint8Array.from(world.graph.groupOf, (group) => solved.placement[group]!)
   const plan = evaluateGraphPlan(world.problem, world.query, stationsOf(world, path), placement)
   const expected = objectiveOf(plan, world.query)
   const difference = Math.abs(expected - solved.value)
@@ -68,14 +68,9 @@ function stationsOf(world: World, { places }: Pick<Path, 'places'>): Station[] {
 
 /** Everything on one resource, for each that the source has a link to; constraints do not apply. */
 export function nativeGraphPlans(world: World): GraphPlan[] {
-  const layers = world.problem.structure.layers.map(() => 0)
+  const placement = new Uint8Array(world.problem.structure.layers.length)
   const evaluate = (places: number[], at: number) =>
-    evaluateGraphPlan(
-      world.problem,
-      world.query,
-      stationsOf(world, { places }),
-      layers.map(() => at),
-    )
+    evaluateGraphPlan(world.problem, world.query, stationsOf(world, { places }), placement.fill(at))
   const start = world.starts[0]!
   return world.places.flatMap(({ profile, chosenOptions }, place) => {
     if (profile === undefined || chosenOptions) return []

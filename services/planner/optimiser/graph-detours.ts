@@ -10,13 +10,9 @@ const MOST_NODES = 8192
 
 /** Arcs by ascending `from`. */
 export function withoutDetours({ nodes, from, to }: ClosureGraph): ClosureGraph {
-  if (nodes > MOST_NODES) return { nodes, from, to }
   const successors = Array.from({ length: nodes }, (): number[] => [])
   for (let arc = 0; arc < from.length; arc += 1) successors[from[arc]!]!.push(to[arc]!)
-  const words = (nodes + 31) >> 5
-  const reached = new Int32Array(nodes * words)
-  for (let node = nodes - 1; node >= 0; node -= 1)
-    successors[node] = needed(successors[node]!, reached, node * words, words)
+  if (nodes <= MOST_NODES) dropDetours(successors)
   const kept = { nodes, from: [] as number[], to: [] as number[] }
   successors.forEach((own, node) => {
     for (const next of own) {
@@ -25,6 +21,14 @@ export function withoutDetours({ nodes, from, to }: ClosureGraph): ClosureGraph 
     }
   })
   return { nodes, from: Int32Array.from(kept.from), to: Int32Array.from(kept.to) }
+}
+
+function dropDetours(successors: number[][]): void {
+  const nodes = successors.length
+  const words = (nodes + 31) >> 5
+  const reached = new Int32Array(nodes * words)
+  for (let node = nodes - 1; node >= 0; node -= 1)
+    successors[node] = needed(successors[node]!, reached, node * words, words)
 }
 
 /**

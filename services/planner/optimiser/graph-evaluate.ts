@@ -37,7 +37,7 @@ export function evaluateGraphPlan(
     'confidence' | 'busyWatts' | 'idleWatts' | 'transmitWatts' | 'pricePerSecond' | 'pricePerGb'
   >,
   stations: readonly Station[],
-  placement: readonly number[],
+  placement: Uint8Array,
 ): GraphPlan {
   const tensors = tensorsOf(problem.structure)
   const held = stations.map((): number[] => [])
@@ -166,7 +166,7 @@ function stageOf(
   let most = 0
   for (const layer of layers) {
     weightBytes += structure.layers[layer]!.weightBytes
-    most = Math.max(most, aliveBytes[layer]!)
+    if (aliveBytes[layer]! > most) most = aliveBytes[layer]!
   }
   return {
     resource: resource.name,
@@ -199,13 +199,11 @@ function crossingOf(
   hop: number,
 ): number[] {
   const crossing: number[] = []
-  const take = (tensor: number) => {
-    if (last[tensor]! > hop) crossing.push(tensor)
-  }
-  for (let tensor = 0; tensor < inputs; tensor += 1) take(tensor)
+  for (let tensor = 0; tensor < inputs; tensor += 1) if (last[tensor]! > hop) crossing.push(tensor)
   for (let station = 0; station <= hop; station += 1)
     for (const layer of held[station]!)
-      for (let tensor = first[layer]!; tensor < first[layer + 1]!; tensor += 1) take(tensor)
+      for (let tensor = first[layer]!; tensor < first[layer + 1]!; tensor += 1)
+        if (last[tensor]! > hop) crossing.push(tensor)
   return crossing
 }
 

@@ -88,6 +88,72 @@ export class FlowNetwork {
     return reached
   }
 
+  /**
+   * After `saturate`: how much more flow could go out if it came in at the node, or could come in if it went out there;
+   * `most` at most. The flow stays as it is.
+   */
+  surplus(start: number, way: 'out' | 'in', most: number): number {
+    const ends = way === 'out' ? this.#demand : this.#supply
+    const sent: { end: number; arcs: number[]; amount: number }[] = []
+    let total = 0
+    while (total < most) {
+      const end = this.#nearest(start, way, ends)
+      if (end < 0) break
+      const arcs = this.#wayTo(start, way, end)
+      let amount = Math.min(most - total, ends[end]!)
+      for (const arc of arcs) amount = Math.min(amount, this.#capacity[arc]!)
+      this.#send(arcs, amount)
+      ends[end]! -= amount
+      sent.push({ end, arcs, amount })
+      total += amount
+    }
+    for (const { end, arcs, amount } of sent) {
+      this.#send(arcs, -amount)
+      ends[end]! += amount
+    }
+    return total
+  }
+
+  #send(arcs: readonly number[], amount: number): void {
+    for (const arc of arcs) {
+      this.#capacity[arc]! -= amount
+      this.#capacity[this.#reverse[arc]!]! += amount
+    }
+  }
+
+  /** The nearest node with something left, over arcs with room; -1 when there is none. `#current`: the arc to each node. */
+  #nearest(start: number, way: 'out' | 'in', ends: Float64Array): number {
+    const reachedBy = this.#current.fill(-1, 0, this.#nodes)
+    const queue = this.#queue
+    queue[0] = start
+    let count = 1
+    for (let at = 0; at < count; at += 1) {
+      const node = queue[at]!
+      if (ends[node]! > 0) return node
+      for (let arc = this.#first[node]!; arc < this.#first[node + 1]!; arc += 1) {
+        const other = this.#head[arc]!
+        const used = way === 'out' ? arc : this.#reverse[arc]!
+        if (other === start || reachedBy[other]! >= 0 || this.#capacity[used]! <= 0) continue
+        reachedBy[other] = arc
+        queue[count] = other
+        count += 1
+      }
+    }
+    return -1
+  }
+
+  /** The arcs that flow takes on the way found. */
+  #wayTo(start: number, way: 'out' | 'in', end: number): number[] {
+    const arcs: number[] = []
+    for (let node = end; node !== start; ) {
+      const arc = this.#current[node]!
+      const back = this.#reverse[arc]!
+      arcs.push(way === 'out' ? arc : back)
+      node = this.#head[back]!
+    }
+    return arcs
+  }
+
   #link(): void {
     const first = this.#first.fill(0, 0, this.#nodes + 1)
     for (let arc = 0; arc < this.#arcs; arc += 1) {

@@ -36,7 +36,7 @@ interface Ladder {
   fixed: Int8Array
 }
 
-/** The best cut of one link: 1 for the groups beyond it, and what it adds to the sum. */
+/** The best cut of one link: 1 for the nodes beyond it, and what it adds to the sum. */
 export interface LinkCut {
   beyond: Uint8Array
   value: number
@@ -97,10 +97,29 @@ export class PathModel {
   readonly #world: World
   /** Of the objective: the same in every domain. */
   #lowered: (Lowered | undefined)[] | undefined
-
+  /** Of the objective in the path's own domain, once they were cut. */
+  #own: LinkCut[] | undefined
   constructor(world: World, path: Path) {
     this.path = path
     this.#world = world
+  }
+
+  /** A bound without any cut: every group where it costs least, and nothing that crosses a link. */
+  leastValue(): number {
+    const { objective, places, low, high } = this.path
+    const { graph } = this.#world
+    const ms = places.map((place) => this.#world.places[place]!.ms)
+    let value = objective.constant
+    for (let group = 0; group < graph.groups; group += 1) {
+      let least = Infinity
+      for (let place = low[group]!; place <= high[group]!; place += 1) {
+        const weight = objective.weight[place]! * graph.weightBytes[group]!
+        const cost = objective.compute[place]! * ms[place]![group]! + weight
+        if (cost < least) least = cost
+      }
+      value += least
+    }
+    return value
   }
 
   get links(): number {
@@ -123,30 +142,65 @@ export class PathModel {
    * other; the placement, where no group is at a place that was made cheaper than it is.
    * @returns undefined when the domain holds no placement.
    */
-  relax(sum: Sum, domain: Domain, { floors, cutoff }: Goal = NO_GOAL): Relaxed | undefined {
+  relax(sum: Sum, domain: Domain, goal: Goal = NO_GOAL): Relaxed | undefined {
     const { groups } = this.#world.graph
     const base = this.#baseOf(sum)
     if (this.links === 0) {
       const isFree = domain.low.every((place) => place === 0)
       const placement = new Uint8Array(groups)
-      return isFree ? { bound: base, placement, candidate: placement, floors } : undefined
+      return isFree ? { bound: base, placement, candidate: placement, floors: goal.floors } : undefined
     }
     const lowered = this.#loweredFor(sum)
     const links: LinkCut[] = []
-    let bound = floors ? floors.reduce((all, value) => all + value, base) : -Infinity
+    const { cutoff } = goal
+    const floors = goal.floors ?? this.#firstFloors(sum, lowered)
+    let bound = floors.reduce((all, value) => all + value, base)
     for (let link = 0; link < this.links; link += 1) {
       const before = link > 0 && isLaid(sum, link) ? links[link - 1]!.beyond : undefined
       const cut = this.#cutOf(sum, domain, link, lowered, before)
       if (cut === undefined) return undefined
       links.push(cut)
-      if (floors) bound += cut.value - floors[link]!
+      bound += cut.value - floors[link]!
       if (bound >= cutoff) return { bound, placement: undefined, candidate: undefined, floors }
     }
     bound = links.reduce((total, { value }) => total + value, base)
+    if (sum === this.path.objective && domain.low === this.path.low && domain.high === this.path.high)
+      this.#own = links
     const candidate = this.#nested(links)
     const isExact = candidate && lowered.every((costs, place) => keepsCost(costs, candidate, place))
     const values = Float64Array.from(links, ({ value }) => value)
     return { bound, placement: isExact ? candidate : undefined, candidate, floors: values }
+  }
+
+  /**
+   * Per group a bound on the objective of all plans of the path that have the group at the place. Links by themselves:
+   * what they come to, what it adds to have the group beyond the one and before the other, and what it was taken to cost
+   * less there than it does.
+   * @param cutoff bounds from here on need not be told apart.
+   */
+  boundsAt(place: number, cutoff: number): Float64Array {
+    const { objective, low, high } = this.path
+    const { groups } = this.#world.graph
+    const lowered = this.#loweredFor(objective)
+    const bounds = new Float64Array(groups)
+    if (this.#own === undefined) this.relax(objective, this.path)
+    const cuts = this.#own
+    if (cuts === undefined) return bounds.fill(Infinity)
+    const least = cuts.reduce((sum, { value }) => sum + value, this.#baseOf(objective))
+    const add = (link: number, way: 'in' | 'out') => {
+      const { solver, weights, fixed } = this.#weighLink(objective, this.path, link, lowered)
+      const known = { weights, fixed, inSet: cuts[link]!.beyond, most: cutoff - least }
+      const costs = solver.costsOfMoving(way, known)
+      for (let group = 0; group < groups; group += 1) bounds[group]! += costs[group]!
+    }
+    if (place > 0) add(place - 1, 'in')
+    if (place < this.links) add(place, 'out')
+    const dearer = lowered[place]?.by
+    for (let group = 0; group < groups; group += 1) {
+      const isOut = place < low[group]! || place > high[group]!
+      bounds[group] = isOut ? Infinity : bounds[group]! + least + (dearer?.[group] ?? 0)
+    }
+    return bounds
   }
 
   #loweredFor(sum: Sum): (Lowered | undefined)[] {
@@ -218,21 +272,62 @@ export class PathModel {
     const key = isOwn ? this.#keyOf(sum, domain, link) : undefined
     const known = key === undefined ? undefined : this.#world.cuts.get(key)
     if (known) return known
+    const cut = this.#cutLink(sum, domain, link, lowered, within)
+    if (key !== undefined && cut !== undefined) this.#world.cuts.set(key, cut)
+    return cut
+  }
+
+  #cutLink(
+    sum: Sum,
+    domain: Domain,
+    link: number,
+    lowered: readonly (Lowered | undefined)[],
+    within?: Uint8Array,
+  ): LinkCut | undefined {
     const { graph } = this.#world
-    const { solver, weights, fixed } = ladderOf(graph, 1)
-    this.#weigh(sum, link, weights, 0)
-    for (let group = 0; group < graph.groups; group += 1) {
-      weights[group]! += (lowered[link]?.by[group] ?? 0) - (lowered[link + 1]?.by[group] ?? 0)
-      const isOut = domain.high[group]! <= link || within?.[group] === 0
-      fixed[group] = domain.low[group]! > link ? 1 : isOut ? 0 : FREE
-    }
+    const { solver, weights, fixed } = this.#weighLink(sum, domain, link, lowered, within)
     const inSet = solver.solve(weights, fixed)
     if (inSet === undefined) return undefined
     let value = sum.bytes[link]! * graph.alwaysBytes
     for (let node = 0; node < graph.nodes; node += 1) if (inSet[node] === 1) value += weights[node]!
-    const cut = { beyond: inSet.slice(0, graph.groups), value }
-    if (key !== undefined) this.#world.cuts.set(key, cut)
-    return cut
+    return { beyond: inSet.slice(), value }
+  }
+
+  /** What each link adds at least without any cut: every group goes where it is cheaper, and no tensor with it. */
+  #firstFloors(sum: Sum, lowered: readonly (Lowered | undefined)[]): Float64Array {
+    const { graph } = this.#world
+    return Float64Array.from(sum.bytes, (perByte, link) => {
+      const { weights } = this.#weighLink(sum, this.path, link, lowered)
+      let floor = 0
+      for (let group = 0; group < graph.groups; group += 1) {
+        const own = weights[group]! - perByte * graph.netBytes[group]!
+        if (own < 0) floor += own
+      }
+      return floor
+    })
+  }
+
+  /** Weights and what is fixed for the cut of one link by itself. */
+  #weighLink(
+    sum: Sum,
+    { low, high }: Domain,
+    link: number,
+    lowered: readonly (Lowered | undefined)[],
+    within?: Uint8Array,
+  ): Ladder {
+    const { graph } = this.#world
+    const ladder = ladderOf(graph, 1)
+    const { weights, fixed } = ladder
+    this.#weigh(sum, link, weights, 0)
+    const here = lowered[link]?.by
+    const beyond = lowered[link + 1]?.by
+    for (let group = 0; group < graph.groups; group += 1) {
+      if (here) weights[group]! += here[group]!
+      if (beyond) weights[group]! -= beyond[group]!
+      const isOut = high[group]! <= link || within?.[group] === 0
+      fixed[group] = low[group]! > link ? 1 : isOut ? 0 : FREE
+    }
+    return ladder
   }
 
   /** Latency between two places is the same on all paths where only privacy pins layers. */

@@ -16,6 +16,15 @@ const WORTH = 0.1
 const NONE = -1
 const SEVERAL = -2
 
+/**
+ * Nodes that will be asked for what it costs to move them into the set or out of it. What follows for a node from its
+ * being where it is best does not hold for one that is moved.
+ */
+export interface Moving {
+  nodes: Uint8Array
+  moving: 'in' | 'out'
+}
+
 export class Reduction {
   readonly #graph: ClosureGraph
   readonly #parent: Int32Array
@@ -28,6 +37,7 @@ export class Reduction {
   readonly #seen: Int32Array
   readonly #flow: FlowNetwork
   #state: Int8Array = new Int8Array(0)
+  #moved: Moving | undefined
 
   constructor(graph: ClosureGraph) {
     const { nodes, from, to } = graph
@@ -46,9 +56,11 @@ export class Reduction {
    * Settles every node (`sideOf`).
    * @param weights whole numbers.
    * @param state nodes that are not FREE stay out of it; it is changed.
+   * @param moved for `costOfMoving`.
    */
-  reduce(weights: Float64Array, state: Int8Array): void {
+  reduce(weights: Float64Array, state: Int8Array, moved?: Moving): void {
     this.#state = state
+    this.#moved = moved
     this.#weight.set(weights)
     const parent = this.#parent
     for (let node = 0; node < parent.length; node += 1) parent[node] = node
@@ -62,6 +74,15 @@ export class Reduction {
   /** 1 when the node, or the one that stands for it, is chosen. */
   sideOf(node: number): number {
     return this.#state[this.#find(node)]!
+  }
+
+  /** What it adds to move a node that `reduce` was told of; `most` at most. */
+  costOfMoving(node: number, way: 'in' | 'out', most: number): number {
+    const root = this.#find(node)
+    const at = this.#number[root]!
+    // Settled before the cut: nothing is known of what it would cost.
+    if (at < 0) return 0
+    return this.#flow.surplus(at, way === 'in' ? 'out' : 'in', most)
   }
 
   #up(): number {
@@ -80,6 +101,7 @@ export class Reduction {
   #settle(node: number): 0 | 1 {
     if (this.#parent[node] !== node || this.#state[node] !== FREE) return 0
     const isSupply = this.#weight[node]! <= 0
+    if (this.#moved?.nodes[node] === 1 && isSupply === (this.#moved.moving === 'out')) return 0
     const one = this.#only(isSupply ? this.#out : this.#in, node)
     if (one === SEVERAL) return 0
     if (one === NONE) {
@@ -125,6 +147,7 @@ export class Reduction {
   #cut(): void {
     const parent = this.#parent
     const nodes = this.#left
+    this.#number.fill(NONE)
     let count = 0
     for (let node = 0; node < parent.length; node += 1)
       if (parent[node] === node && this.#state[node] === FREE) {

@@ -59,6 +59,8 @@ interface Node extends Domain {
 interface PathSearch {
   model: PathModel
   best: Solved | undefined
+  /** Per place, when it was asked for: a bound per group that the place holds. */
+  bounds: Map<number, Float64Array>
 }
 
 export function searchGraph(world: World, paths: readonly Path[], limits: SearchOptions): SearchResult {
@@ -80,16 +82,23 @@ class GraphSearch {
     this.#world = world
     this.#limits = limits
     this.#cutoff = limits.most ?? Infinity
-    this.#searches = paths.map((path) => ({ model: new PathModel(world, path), best: undefined }))
+    this.#searches = paths.map((path) => ({
+      model: new PathModel(world, path),
+      best: undefined,
+      bounds: new Map(),
+    }))
     if (limits.incumbent) this.#beginWith(limits.incumbent)
   }
 
   run(): SearchResult {
     // Short ways first: what they find spares the longer ones most of their work.
     let bound = Infinity
-    for (const search of this.#searches.toSorted((a, b) => a.model.links - b.model.links))
+    const inOrder = this.#searches
+      .map((search) => ({ search, least: search.model.leastValue() }))
+      .sort((a, b) => a.search.model.links - b.search.model.links || a.least - b.least)
+    for (const { search, least } of inOrder)
       if (this.#isOver()) bound = -Infinity
-      else this.#begin(search)
+      else if (!this.#isPointless(least, search)) this.#begin(search)
     for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
       if (this.#isPointless(node.bound, node.path)) continue
       if (this.#isOver()) {
@@ -139,6 +148,7 @@ class GraphSearch {
   #isPointless(bound: number, { best }: PathSearch): boolean {
     const own = best?.value ?? Infinity
     const most = Math.min(own, this.#cutoff)
+    if (bound === Infinity) return true
     return most < Infinity && bound >= most - Math.abs(most) * ROUNDING
   }
 
@@ -213,9 +223,14 @@ class GraphSearch {
     }
   }
 
-  /** Two nodes: what the place holds is of the first or of the second half of the span. */
-  #fill(node: Node, place: number, span: Span | undefined): void {
-    const { from, to } = span?.place === place ? span : { from: 0, to: node.low.length }
+  /** Two nodes: what the place holds is of the first or of the second half of the span, or of what is worth trying of it. */
+  #fill(node: Node, place: number, whole: Span | undefined): void {
+    const bounds = this.#boundsAt(node.path, place)
+    const isOpen = (group: number) => bounds === undefined || !this.#isPointless(bounds[group]!, node.path)
+    let { from, to } = whole?.place === place ? whole : { from: 0, to: node.low.length }
+    while (from < to && !isOpen(from)) from += 1
+    while (from < to && !isOpen(to - 1)) to -= 1
+    if (from === to) return
     const middle = (from + to) >> 1
     const halves =
       to - from === 1
@@ -224,7 +239,22 @@ class GraphSearch {
             [from, middle],
             [middle, to],
           ]
-    for (const [begin, end] of halves) this.#nodes.push({ ...node, span: { place, from: begin!, to: end! } })
+    for (const [begin, end] of halves) {
+      const bound = Math.max(node.bound, bounds ? leastOf(bounds, begin!, end!) : -Infinity)
+      if (!this.#isPointless(bound, node.path))
+        this.#nodes.push({ ...node, bound, span: { place, from: begin!, to: end! } })
+    }
+  }
+
+  /** Worth their making only where no sum has a limit: there the links' own bound is all that is looked at. */
+  #boundsAt(search: PathSearch, place: number): Float64Array | undefined {
+    const cutoff = Math.min(this.#cutoff, search.best?.value ?? Infinity)
+    if (search.model.path.budgets.length > 0 || cutoff === Infinity) return undefined
+    const known = search.bounds.get(place)
+    if (known) return known
+    const made = search.model.boundsAt(place, cutoff)
+    search.bounds.set(place, made)
+    return made
   }
 
   /** Two nodes: a layer before or behind a link. */
@@ -240,6 +270,12 @@ class GraphSearch {
     this.#nodes.push({ ...node, high })
     this.#nodes.push({ ...node, low })
   }
+}
+
+function leastOf(bounds: Float64Array, from: number, to: number): number {
+  let least = Infinity
+  for (let group = from; group < to; group += 1) least = Math.min(least, bounds[group]!)
+  return least
 }
 
 /** The first place that must hold a layer and holds none. */

@@ -29,13 +29,15 @@ export function tensorsOf(structure: GraphStructure): Tensors {
 }
 
 /** Per tensor the last station that needs it; -1 where none does. */
-export function lastNeeded(tensors: Tensors, placement: readonly number[], end: number): Int32Array {
+export function lastNeeded(tensors: Tensors, placement: Uint8Array, end: number): Int32Array {
   const { specs, users, consumers, isOutput } = tensors
   const last = new Int32Array(specs.length)
-  for (let tensor = 0; tensor < last.length; tensor += 1) {
+  for (let tensor = 0, at = 0; tensor < last.length; tensor += 1) {
     let most = isOutput[tensor] === 1 ? end : -1
-    for (let at = users[tensor]!; at < users[tensor + 1]!; at += 1)
-      most = Math.max(most, placement[consumers[at]!]!)
+    for (const behind = users[tensor + 1]!; at < behind; at += 1) {
+      const place = placement[consumers[at]!]!
+      if (place > most) most = place
+    }
     last[tensor] = most
   }
   return last

@@ -21,7 +21,8 @@ export class Hop {
   readonly from: Place
   readonly to: Unit
   count = 0
-  readonly boundary: Int32Array
+  /** Hops at the same boundaries may share them. */
+  boundary: Int32Array
   readonly codec: Uint8Array
   /** Latency that the option decides: end, encoding, step, decoding, begin. */
   readonly latencyMs: Float64Array
@@ -120,6 +121,8 @@ export function hopOf(chain: Chain, demands: Demands, from: Place, to: Unit, bou
       if (wire <= maxBytes && wire * chain.hopMsPerByte[pair]! <= maxSendMs && loss[k]! <= maxLoss && codable)
         hop.add(k, codec)
     }
+  // Nothing thinned out: what depends on boundaries only is the same for all such hops (space.ts).
+  if (chain.codecs.length === 1 && hop.count === boundaries.length) hop.boundary = boundaries
   return hop
 }
 

@@ -37,8 +37,18 @@ export interface RouteTerms {
   terms: Float64Array[]
 }
 
+function isLatency({ weights, share }: Metric): boolean {
+  const { latency, bytes = 0, energy = 0, price = 0, loss = 0 } = weights
+  return latency === 1 && bytes === 0 && energy === 0 && price === 0 && loss === 0 && share === undefined
+}
+
 /** The metric on a route. Where stages dip (Unit.dips) it is a lower bound, but for shares. */
 export function termsOf(space: SearchSpace, route: Route, hops: readonly Hop[], metric: Metric): RouteTerms {
+  if (isLatency(metric))
+    return {
+      constant: latencyConstant(route, space.chain.layers),
+      terms: hops.map((hop) => hop.latencyMs),
+    }
   const factors = coefficientsOf(space, route, metric)
   return {
     constant: constantOf(space, route, factors),
@@ -46,9 +56,18 @@ export function termsOf(space: SearchSpace, route: Route, hops: readonly Hop[], 
   }
 }
 
-/** The part that no cut changes. */
-export function metricConstant(space: SearchSpace, route: Route, metric: Metric): number {
-  return constantOf(space, route, coefficientsOf(space, route, metric))
+/** The part of the latency that no cut changes. */
+export function latencyConstant({ places }: Route, layers: number): number {
+  const last = places.length - 1
+  let constant = 0
+  for (let at = 0; at <= last; at += 1) {
+    const { unit } = places[at]!
+    if (!unit) continue
+    constant += unit.fixedMs
+    if (at === 0) constant += unit.enterMs[0]!
+    if (at === last) constant += unit.prefixMs[layers]! + unit.exitMs[layers]!
+  }
+  return constant
 }
 
 function constantOf(space: SearchSpace, { places }: Route, { compute, latency }: Coefficients): number {
@@ -68,9 +87,6 @@ function hopTerms(hop: Hop, at: number, factors: Coefficients): Float64Array {
   const { compute, coding, send, wire, latency, loss } = factors
   const [c, next, w, decode] = [compute[at]!, compute[at + 1]!, coding[at]!, coding[at + 1]!]
   const [s, b] = [send[at]!, wire[at]!]
-  if (c === 0 && next === 0 && w === 0 && decode === 0 && s === 0) {
-    if (b === 0 && loss === 0 && latency === 1) return hop.latencyMs
-  }
   const terms = new Float64Array(hop.count)
   for (let o = 0; o < hop.count; o += 1)
     terms[o] =

@@ -8,6 +8,7 @@
  *
  * One solver is made per graph and used again with other weights: its arrays are made once.
  */
+import { costsOfEntering, costsOfLeaving } from './graph-marginals.ts'
 import { Reduction } from './graph-reduce.ts'
 
 /** Nodes 0..nodes-1; whoever chooses `from[a]` chooses `to[a]` too. Arcs lead to higher numbers. */
@@ -48,15 +49,52 @@ export class ClosureSolver {
    */
   solve(weights: Float64Array, fixed?: Int8Array): Uint8Array | undefined {
     const state = this.#state
-    if (fixed === undefined) state.fill(FREE)
-    else state.set(fixed)
+    if (this.#prepare(weights, fixed) === undefined) return undefined
+    this.#reduction.reduce(this.#weights, state)
+    for (let node = 0; node < state.length; node += 1) this.#side[node] = this.#reduction.sideOf(node)
+    return this.#side
+  }
+
+  /**
+   * Per node what it adds at least to the least weight to have it in the set although it is not, or out of it although it
+   * is; 0 for the others, Infinity for those that must not be moved.
+   * @param inSet what `solve` found for the same weights.
+   * @param most what adds so much or more need not be told apart.
+   */
+  costsOfMoving(
+    way: 'in' | 'out',
+    {
+      weights,
+      fixed,
+      inSet,
+      most,
+    }: { weights: Float64Array; fixed: Int8Array; inSet: Uint8Array; most: number },
+  ): Float64Array {
+    const scale = this.#prepare(weights, fixed)
+    if (scale === undefined) return new Float64Array(weights.length).fill(Infinity)
+    const costs = (way === 'in' ? costsOfEntering : costsOfLeaving)(
+      this.#graph,
+      this.#order,
+      this.#reduction,
+      {
+        weights: this.#weights,
+        state: this.#state,
+        inSet,
+        most: Math.ceil(most * scale),
+      },
+    )
+    return costs.map((cost) => cost / scale)
+  }
+
+  /** @returns the factor between the weights and whole numbers; undefined when no closed set keeps `fixed`. */
+  #prepare(weights: Float64Array, fixed: Int8Array | undefined): number | undefined {
+    if (fixed === undefined) this.#state.fill(FREE)
+    else this.#state.set(fixed)
     if (fixed !== undefined && !this.#spread()) return undefined
     const scale = scaleOf(weights)
     for (let node = 0; node < weights.length; node += 1)
       this.#weights[node] = Math.round(weights[node]! * scale)
-    this.#reduction.reduce(this.#weights, state)
-    for (let node = 0; node < state.length; node += 1) this.#side[node] = this.#reduction.sideOf(node)
-    return this.#side
+    return scale
   }
 
   /** Takes what the fixed nodes imply as fixed too. @returns false when that contradicts itself. */

@@ -16,8 +16,8 @@ export function reachOf(chain: Chain, demands: Demands, unit: Unit): Int32Array 
   const forbidden = demands.forbidden[unit.resource]
   const maxMs = upTo(Math.min(demands.maxStageMs[unit.resource]!, demands.maxStepMs)) - unit.leastExtraMs
   const maxMemory = demands.maxMemoryBytes[unit.resource]!
+  if (maxMs === Infinity && maxMemory === Infinity && forbidden === undefined) return everywhere(layers)
   const reach = new Int32Array(layers + 1).fill(layers)
-  if (maxMs === Infinity && maxMemory === Infinity && forbidden === undefined) return reach
   // Rounding of the prefix sums must not exclude what a plan is checked for again.
   const slackMs = chain.scaleMs * 1e-13
   const peaks = new PeakWindow(chain.activationBytes)
@@ -37,6 +37,17 @@ export function reachOf(chain: Chain, demands: Demands, unit: Unit): Int32Array 
     reach[begin] = end
   }
   return reach
+}
+
+const free = { layers: -1, reach: new Int32Array(0) }
+
+/** To the end from everywhere: the same array as long as models of one length are asked for. */
+function everywhere(layers: number): Int32Array {
+  if (free.layers !== layers) {
+    free.layers = layers
+    free.reach = new Int32Array(layers + 1).fill(layers)
+  }
+  return free.reach
 }
 
 /** Largest value of a window that only moves forward: a queue without what a later, larger value beats. */

@@ -14,7 +14,7 @@ import type { Hop } from './hops.ts'
 import { type Metric, type RouteTerms, termsOf } from './metrics.ts'
 import type { Criterion } from './objectives.ts'
 import { resourcesOf, type Route } from './routes.ts'
-import type { SearchSpace } from './space.ts'
+import type { SearchSpace, Windows } from './space.ts'
 import { stageMs } from './unit.ts'
 import { RangeMinima, windowMinima } from './window.ts'
 
@@ -23,12 +23,6 @@ interface Sum extends RouteTerms {
   rest: Float64Array[]
   /** Per hop: the constant and the terms of the options taken before it. */
   spent: Float64Array
-}
-
-/** Options [low, high) of a hop that follow an option of the hop before. */
-interface Windows {
-  low: Int32Array
-  high: Int32Array
 }
 
 /** Called now and then; true when the search has to stop. */
@@ -57,7 +51,7 @@ export class RouteSearch {
     this.route = route
     this.#criteria = criteria
     this.#hops = hopsOf(space, route)
-    this.#windows = this.#hops.slice(1).map((hop, at) => this.#windowsBetween(this.#hops[at]!, hop))
+    this.#windows = this.#hops.slice(1).map((hop, at) => space.windowsBetween(this.#hops[at]!, hop))
     this.#first = this.#firstWindow()
     this.#sums = criteria.map(({ metric }) => metric && this.#sumOf(metric))
     this.#slowest = criteria.some(({ bottleneck }) => bottleneck > 0) ? this.#slowestSteps() : undefined
@@ -206,23 +200,6 @@ export class RouteSearch {
     return [firstAbove(first, this.#space.demands.firstLayers - 1), firstAbove(first, reach)]
   }
 
-  #windowsBetween(before: Hop, after: Hop): Windows {
-    const reach = this.#space.reachOf(before.to)
-    const low = new Int32Array(before.count)
-    const high = new Int32Array(before.count)
-    let begin = 0
-    let end = 0
-    for (let option = 0; option < before.count; option += 1) {
-      const from = before.boundary[option]!
-      const to = reach[from]!
-      while (begin < after.count && after.boundary[begin]! <= from) begin += 1
-      while (end < after.count && after.boundary[end]! <= to) end += 1
-      low[option] = begin
-      high[option] = end
-    }
-    return { low, high }
-  }
-
   #sumOf(metric: Metric): Sum {
     const terms = termsOf(this.#space, this.route, this.#hops, metric)
     const spent = new Float64Array(this.#hops.length + 1)
@@ -235,8 +212,14 @@ export class RouteSearch {
     for (let hop = this.#hops.length - 1; hop >= 0; hop -= 1) {
       const { count } = this.#hops[hop]!
       const own = terms[hop]!
+      const isLast = hop === this.#hops.length - 1
+      // Without limits on the last stage nothing but the terms themselves is to come.
+      if (isLast && this.#mayAlwaysEnd()) {
+        rest[hop] = own
+        continue
+      }
       const sums = new Float64Array(count)
-      if (hop === this.#hops.length - 1) {
+      if (isLast) {
         for (let option = 0; option < count; option += 1)
           sums[option] = this.#mayEnd(option) ? own[option]! : Infinity
       } else {
@@ -247,6 +230,12 @@ export class RouteSearch {
       rest[hop] = sums
     }
     return rest
+  }
+
+  /** Whether the last stage may begin anywhere: reach never falls, so the first option says it of all. */
+  #mayAlwaysEnd(): boolean {
+    const { count } = this.#hops.at(-1)!
+    return count === 0 || this.#mayEnd(0)
   }
 
   /** Whether the last stage may begin at this option of the last hop. */

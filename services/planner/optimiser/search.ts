@@ -7,9 +7,9 @@ import type { Candidate } from './candidate.ts'
 import { Any, type Collector } from './collect.ts'
 import { ROUNDING } from './demands.ts'
 import { Heap } from './heap.ts'
-import { metricConstant } from './metrics.ts'
+import { latencyConstant } from './metrics.ts'
 import type { Criterion } from './objectives.ts'
-import { type Clock, hopsOf, largestWeight, RouteSearch } from './route-search.ts'
+import { type Clock, largestWeight, RouteSearch } from './route-search.ts'
 import { type Route, resourcesOf, routesOf } from './routes.ts'
 import type { SearchSpace } from './space.ts'
 
@@ -62,10 +62,11 @@ export function search(
 function quickBound(space: SearchSpace, route: Route, { metric, bottleneck }: Criterion): number {
   if (metric === undefined || bottleneck > 0 || metric.weights.latency !== 1) return -Infinity
   if (Object.keys(metric.weights).length > 1) return -Infinity
-  return hopsOf(space, route).reduce(
-    (sum, hop) => sum + hop.leastLatencyMs,
-    metricConstant(space, route, metric),
-  )
+  const { places } = route
+  let bound = latencyConstant(route, space.chain.layers)
+  for (let at = 1; at < places.length; at += 1)
+    bound += space.hopOf(places[at - 1]!, places[at]!.unit!).leastLatencyMs
+  return bound
 }
 
 /** Whatever comes first: bounds and their order would cost more than they spare. */

@@ -13,7 +13,7 @@ import { evaluatePlan } from './evaluate.ts'
 import { type Criterion, criteriaOf, frontCriteria } from './objectives.ts'
 import { checkProblem, FIGURES, type Figures, type Problem, sourceOf } from './problem.ts'
 import { type Found, search, slackOf } from './search.ts'
-import { figuresOf, SearchSpace } from './space.ts'
+import { type ChainFigures, figuresOf, SearchSpace } from './space.ts'
 import { TimeLimit } from './time-limit.ts'
 
 export interface Compiled {
@@ -85,6 +85,7 @@ export class Solver {
   readonly query: OptimiserQuery
   readonly figures: Figures
   readonly timeLimit: TimeLimit
+  readonly #figures = new Map<Chain, ChainFigures>()
 
   constructor(compiled: Compiled, query: OptimiserQuery, timeLimit = new TimeLimit(undefined, () => 0)) {
     this.compiled = compiled
@@ -101,7 +102,9 @@ export class Solver {
   spaceOf(constraints: readonly Constraint[]): SearchSpace {
     const chain = this.chainOf(constraints)
     const demands = demandsOf(chain, constraints, (tensor) => this.compiled.makerOf(tensor) ?? -1)
-    return new SearchSpace(chain, demands, figuresOf(chain, this.figures))
+    let figures = this.#figures.get(chain)
+    if (!figures) this.#figures.set(chain, (figures = figuresOf(chain, this.figures)))
+    return new SearchSpace(chain, demands, figures)
   }
 
   /** The best plans for the query's objective under these constraints. */

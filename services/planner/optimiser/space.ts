@@ -30,6 +30,12 @@ export function figuresOf(chain: Chain, given: Figures): ChainFigures {
 
 const AT_INPUT = Int32Array.of(0)
 
+/** Options [low, high) of a hop that follow an option of the hop before. */
+export interface Windows {
+  low: Int32Array
+  high: Int32Array
+}
+
 export class SearchSpace {
   readonly chain: Chain
   readonly demands: Demands
@@ -43,6 +49,8 @@ export class SearchSpace {
   /** Hops that limits leave as they are, and those that only this search has. */
   readonly #common: HopsByPair
   readonly #own: HopsByPair = new Map()
+  /** By the boundaries of the hop before, those of the hop after, and how far a stage between may reach. */
+  readonly #windows = new Map<Int32Array, Map<Int32Array, Map<Int32Array, Windows>>>()
 
   constructor(chain: Chain, demands: Demands, figures: ChainFigures) {
     this.chain = chain
@@ -69,6 +77,18 @@ export class SearchSpace {
     return reach
   }
 
+  /** Which options of a hop may follow which of the hop before. */
+  windowsBetween(before: Hop, after: Hop): Windows {
+    const reach = this.reachOf(before.to)
+    let byAfter = this.#windows.get(before.boundary)
+    if (!byAfter) this.#windows.set(before.boundary, (byAfter = new Map()))
+    let byReach = byAfter.get(after.boundary)
+    if (!byReach) byAfter.set(after.boundary, (byReach = new Map()))
+    let windows = byReach.get(reach)
+    if (!windows) byReach.set(reach, (windows = windowsBetween(before, after, reach)))
+    return windows
+  }
+
   hopOf(from: Place, to: Unit): Hop {
     const { maxStepMs, maxUploadBytes } = this.demands
     const limited = maxStepMs < Infinity || maxUploadBytes[from.resource]! < Infinity
@@ -82,4 +102,20 @@ export class SearchSpace {
     }
     return hop
   }
+}
+
+function windowsBetween(before: Hop, after: Hop, reach: Int32Array): Windows {
+  const low = new Int32Array(before.count)
+  const high = new Int32Array(before.count)
+  let begin = 0
+  let end = 0
+  for (let option = 0; option < before.count; option += 1) {
+    const from = before.boundary[option]!
+    const to = reach[from]!
+    while (begin < after.count && after.boundary[begin]! <= from) begin += 1
+    while (end < after.count && after.boundary[end]! <= to) end += 1
+    low[option] = begin
+    high[option] = end
+  }
+  return { low, high }
 }
