@@ -1,6 +1,7 @@
 /**
  * A calibration asked for by a form: `request` holds the JSON, `labels` a JSON list or a .npy file, and every other part
- * is a file with samples: a .npy file under the name of its input, or a .npz file whose arrays have the inputs' names.
+ * is a file with samples: a .npy file under the name of its input, or a .npz file whose arrays have the inputs' names
+ * (the only way for an input that is itself called `request` or `labels`).
  *
  *   curl -F 'request={"model":"mnist"}' -F Input3=@images.npy -F labels=@labels.npy …/v1/calibrations
  */
