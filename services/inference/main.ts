@@ -4,7 +4,9 @@ import { listen } from '../../shared/http/listen.ts'
 import { createLog } from '../../shared/log.ts'
 import { configOrExit, runService } from '../../shared/service.ts'
 import { createInferenceService } from './app.ts'
+import { letHeapGrow } from './heap-growth.ts'
 
+letHeapGrow()
 const config = configOrExit(INFERENCE_SETTINGS)
 const log = createLog(`inference ${config.resource}`, config.logLevel)
 
