@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
 import { ScissionError } from '../../../shared/errors.ts'
 import { type Arrival, ArrivalClock } from '../../../shared/http/transfer-times.ts'
+import { freeViews } from '../executor/free-memory.ts'
 import { spareBuffers } from '../executor/spare-buffers.ts'
 import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/headers.ts'
 
@@ -47,6 +48,8 @@ export async function readBody(source: IncomingMessage, limits: BodyLimits): Pro
 
 /** Takes a body's pieces to their places. */
 export interface BodySink {
+  /** A piece is copied by `add`, and nobody else's from then on. */
+  copies: boolean
   /** @throws ScissionError payloadTooLarge to refuse the rest. */
   add: (chunk: Buffer) => void
   /** @throws ScissionError badRequest when it is not complete. */
@@ -66,7 +69,11 @@ export function openSink(
   const jsonLength = readJsonLength(jsonHeader, length)
   const sink =
     length === undefined ? new GrowingSink(jsonLength, maxBytes) : new ExactSink(jsonLength ?? length, length)
-  return { add: (chunk) => sink.add(chunk), end: () => ({ ...sink.end(), raw: jsonLength === 0 }) }
+  return {
+    copies: length !== undefined,
+    add: (chunk) => sink.add(chunk),
+    end: () => ({ ...sink.end(), raw: jsonLength === 0 }),
+  }
 }
 
 function lengthOf(source: IncomingMessage): number | undefined {
@@ -159,15 +166,40 @@ class GrowingSink implements Sink {
   }
 }
 
+/**
+ * The pieces of a body that were copied, freed by the megabyte: Node reads into new memory for each, and to collect it
+ * cost as much CPU time as all the rest of reading a body.
+ */
+class SpentPieces {
+  #pieces: Buffer[] = []
+  #bytes = 0
+
+  add(piece: Buffer): void {
+    this.#pieces.push(piece)
+    this.#bytes += piece.byteLength
+    if (this.#bytes >= SPENT_BYTES) this.free()
+  }
+
+  free(): void {
+    freeViews(this.#pieces)
+    this.#pieces = []
+    this.#bytes = 0
+  }
+}
+
+const SPENT_BYTES = 1024 * 1024
+
 /** `unpacked` is `source` itself or what decompresses it. The source is left open, so that a refusal can be answered. */
 function drain(
   source: IncomingMessage,
   unpacked: Readable,
-  sink: Pick<Sink, 'add'>,
+  sink: Pick<BodySink, 'add' | 'copies'>,
   idleMs: number,
 ): Promise<Arrival> {
   return new Promise((resolve, reject) => {
     const clock = new ArrivalClock()
+    // What comes out of an unpacker is a part of its own buffer.
+    const spent = sink.copies && unpacked === source ? new SpentPieces() : undefined
     const timer = setTimeout(
       () => settle(new ScissionError('badRequest', `the body stopped arriving for ${idleMs} ms`)),
       idleMs,
@@ -177,6 +209,7 @@ function drain(
       clock.add(chunk.length, performance.now())
       try {
         sink.add(chunk)
+        spent?.add(chunk)
       } catch (error) {
         settle(error)
       }
@@ -190,6 +223,7 @@ function drain(
     const onEnd = () => settle(undefined)
     function settle(error: unknown): void {
       clearTimeout(timer)
+      spent?.free()
       unpacked.off('data', onData).off('end', onEnd)
       source.off('aborted', onGone).off('close', onGone)
       // An 'error' listener stays: a stream that fails later must not bring the process down.

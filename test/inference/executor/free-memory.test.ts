@@ -5,6 +5,7 @@ import express from 'express'
 import { afterEach, expect, it, vi } from 'vitest'
 import { freeViews } from '../../../services/inference/executor/free-memory.ts'
 import { Caller } from '../../../services/inference/http/call.ts'
+import { readBody } from '../../../services/inference/http/body.ts'
 import { sendMessage } from '../../../services/inference/http/send.ts'
 import { listen } from '../../../shared/http/listen.ts'
 
@@ -72,4 +73,28 @@ it('knows of a peer that answers before it has read everything', async () => {
   const much = await caller.send({ ...call, body: [large()] })
   const little = await caller.send({ ...call, body: [new Uint8Array(10)] })
   expect([much.allSent, little.allSent]).toEqual([false, true])
+})
+
+it('frees the pieces in which a body came, once they are copied, and keeps those it has not copied', async () => {
+  const pieces: Buffer[] = []
+  const app = express()
+  app.post('/', async (req, res) => {
+    req.on('data', (piece: Buffer) => pieces.push(piece))
+    const body = await readBody(req, { maxBytes: LARGE, idleMs: 60_000 })
+    res.end(String(Buffer.from(body.tensors).equals(Buffer.alloc(body.tensors.byteLength, 7))))
+  })
+  const { url, close } = await listen(app, 0, '127.0.0.1')
+  closing.push(close)
+  const body = new Uint8Array(5_000_000).fill(7)
+  const headers = { 'Inference-Header-Content-Length': '0' }
+  const known = await fetch(url, { method: 'POST', headers, body })
+  expect([await known.text(), pieces.length > 1, pieces.every((piece) => piece.byteLength === 0)]).toEqual([
+    'true',
+    true,
+    true,
+  ])
+  pieces.length = 0
+  const chunked = new Blob([body]).stream()
+  const unknown = await fetch(url, { method: 'POST', headers, body: chunked, duplex: 'half' } as RequestInit)
+  expect([await unknown.text(), pieces.some((piece) => piece.byteLength === 0)]).toEqual(['true', false])
 })
