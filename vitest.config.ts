@@ -11,8 +11,8 @@ export default defineConfig({
     pool: 'forks',
     sequence: { sequencer: LongestFirst },
     // A test waits for several things in turn; each wait ends by itself and says what did not come.
-    testTimeout: 3 * PATIENCE_MS,
-    hookTimeout: 3 * PATIENCE_MS,
+    testTimeout: 10 * PATIENCE_MS,
+    hookTimeout: 10 * PATIENCE_MS,
     expect: { poll: { timeout: PATIENCE_MS } },
   },
 })

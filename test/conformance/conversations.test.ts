@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { branchedModel, singleLayerModel, toySpec } from '../inference/support/toy-models.ts'
 import { withToyService } from '../inference/support/toy-service.ts'
+import { AT_THE_EDGES } from './conversations-at-the-edges.ts'
 import { type Conversation, CONVERSATIONS } from './conversations.ts'
 import { bytesOf, converse, requestOf } from './wire.ts'
 
@@ -21,7 +22,7 @@ function written({ line, headers = {}, body }: Conversation['request']): Buffer 
 }
 
 describe('a recorded conversation', () => {
-  for (const { name, request, answer } of CONVERSATIONS) {
+  for (const { name, request, answer } of [...CONVERSATIONS, ...AT_THE_EDGES]) {
     it(`goes as written: ${name}`, async () => {
       const heard = await converse(toy.service.url, written(request))
       expect([heard.status, heard.status === answer.status ? '' : heard.body.toString()]).toEqual([

@@ -1,0 +1,191 @@
+/** More conversations, made like those of conversations.ts: what is rarely asked, or asked wrongly. */
+import { VERSION } from '../../shared/version.ts'
+import { type Conversation, QUIET, X4 } from './conversations.ts'
+
+export const AT_THE_EDGES: Conversation[] = [
+  ...['/v2', '/v2/'].map((path) => ({
+    name: `server metadata at ${path}: name, version and the extensions that there are`,
+    request: { line: `GET ${path}` },
+    answer: {
+      status: 200,
+      body:
+        `{"name":"scission","version":"${VERSION}","extensions":["binary_tensor_data","model_repository",` +
+        '"model_repository(unload_dependents)","model_configuration","statistics","parameters"]}',
+    },
+  })),
+  {
+    name: 'metadata of a model under its version',
+    request: { line: 'GET /v2/models/m/versions/1' },
+    answer: { status: 200 },
+  },
+  {
+    name: 'a name with letters as percent signs',
+    request: {
+      line: 'POST /v2/models/%6D/infer',
+      body: `{${QUIET},"inputs":[{${X4},"data":[1,-2.5,0,3.25]}]}`,
+    },
+    answer: {
+      status: 200,
+      body: '{"model_name":"m","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,4],"data":[1,-2.5,0,3.25]}]}',
+    },
+  },
+  {
+    name: 'a name with a broken percent sign',
+    request: { line: 'GET /v2/models/%ZZ' },
+    answer: { status: 400 },
+  },
+  ...[
+    'GET /v2/models/nobody',
+    'GET /v2/models/nobody/ready',
+    'GET /v2/models/nobody/config',
+    'GET /v2/models/nobody/stats',
+  ].map((line) => ({ name: `${line}: no such model`, request: { line }, answer: { status: 404 } })),
+  {
+    name: 'inference with a model that is not there',
+    request: { line: 'POST /v2/models/nobody/infer', body: `{"inputs":[{${X4},"data":[1,2,3,4]}]}` },
+    answer: { status: 404 },
+  },
+  {
+    name: 'inference with a version that is not there',
+    request: { line: 'POST /v2/models/m/versions/9/infer', body: `{"inputs":[{${X4},"data":[1,2,3,4]}]}` },
+    answer: { status: 404 },
+  },
+  {
+    name: 'inference by another method',
+    request: { line: 'GET /v2/models/m/infer' },
+    answer: { status: 405, body: '{"error":"Method Not Allowed"}' },
+  },
+  {
+    name: 'an empty list of outputs: all of them',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      body: `{${QUIET},"inputs":[{${X4},"data":[1,-2.5,0,3.25]}],"outputs":[]}`,
+    },
+    answer: {
+      status: 200,
+      body: '{"model_name":"m","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,4],"data":[1,-2.5,0,3.25]}]}',
+    },
+  },
+  {
+    name: 'an empty id is an id',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      body: `{"id":"",${QUIET},"inputs":[{${X4},"data":[1,-2.5,0,3.25]}]}`,
+    },
+    answer: {
+      status: 200,
+      body: '{"model_name":"m","model_version":"1","id":"","outputs":[{"name":"y","datatype":"FP32","shape":[1,4],"data":[1,-2.5,0,3.25]}]}',
+    },
+  },
+  {
+    name: 'the header given though nothing is binary',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      headers: { 'Inference-Header-Content-Length': '119' },
+      body: `{${QUIET},"inputs":[{${X4},"data":[1,-2.5,0,3.25]}]}`,
+    },
+    answer: { status: 200 },
+  },
+  {
+    name: 'the name of the header in small letters',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      headers: { 'inference-header-content-length': '94' },
+      body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}<0000803f 000020c0 00000000 00005040>',
+    },
+    answer: { status: 200 },
+  },
+  {
+    name: 'binary data announced, but no header: all of it would be JSON',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}<0000803f 000020c0 00000000 00005040>',
+    },
+    answer: { status: 400 },
+  },
+  {
+    name: 'a binary_data_size that its shape contradicts',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      headers: { 'Inference-Header-Content-Length': '94' },
+      body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":12}}]}<0000803f 000020c0 00000000>',
+    },
+    answer: { status: 400 },
+  },
+  {
+    name: 'a raw request whose bytes are not those of the input',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      headers: { 'Inference-Header-Content-Length': '0' },
+      body: '<0000803f 000020c0 00000000>',
+    },
+    answer: { status: 400 },
+  },
+  {
+    name: 'a raw request where the boundary has two tensors',
+    request: {
+      line: 'POST /v2/models/branched/layers/2-3/infer',
+      headers: { 'Inference-Header-Content-Length': '0' },
+      body: '<0000803f 000020c0>',
+    },
+    answer: { status: 400 },
+  },
+  {
+    name: 'a layer range out of bounds',
+    request: { line: 'POST /v2/models/branched/layers/1-9/infer', body: '{"inputs":[]}' },
+    answer: { status: 400 },
+  },
+  {
+    name: 'a parameter that is kept for Triton itself',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      body: `{"parameters":{"triton_x":1},"inputs":[{${X4},"data":[1,2,3,4]}]}`,
+    },
+    answer: { status: 400 },
+  },
+  {
+    name: 'a timeout of 0: none',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      body: `{"parameters":{"timeout":0},"inputs":[{${X4},"data":[1,2,3,4]}]}`,
+    },
+    answer: { status: 200 },
+  },
+  {
+    name: 'a timeout that is no number of microseconds',
+    request: {
+      line: 'POST /v2/models/m/infer',
+      body: `{"parameters":{"timeout":-5},"inputs":[{${X4},"data":[1,2,3,4]}]}`,
+    },
+    answer: { status: 400 },
+  },
+  {
+    name: 'NaN written into JSON, where it is no number',
+    request: { line: 'POST /v2/models/m/infer', body: `{"inputs":[{${X4},"data":[NaN,2,3,4]}]}` },
+    answer: { status: 400 },
+  },
+  {
+    name: 'an index of everything, by an empty body',
+    request: { line: 'POST /v2/repository/index' },
+    answer: { status: 200, headers: { 'content-type': 'application/json; charset=utf-8' } },
+  },
+  {
+    name: 'loading what is not there',
+    request: { line: 'POST /v2/repository/models/nobody/load', body: '{}' },
+    answer: { status: 404 },
+  },
+  {
+    name: 'an unload whose unload_dependents is no boolean',
+    request: {
+      line: 'POST /v2/repository/models/cold/unload',
+      body: '{"parameters":{"unload_dependents":1}}',
+    },
+    answer: { status: 400 },
+  },
+  // Not announced, so a client that looks at the extensions does not come here.
+  ...['GET /v2/trace/setting', 'GET /v2/models/m/trace/setting', 'GET /v2/logging'].map((line) => ({
+    name: `${line}: an extension that is not there`,
+    request: { line },
+    answer: { status: 404, body: '{"error":"Not Found"}' },
+  })),
+]
