@@ -123,27 +123,42 @@ export function predictionError(fitted: Fit, checks: readonly MeasuredCut[]): Pr
 /** Two-sided 95 % of a normal distribution. */
 const Z95 = 1.96
 /**
- * What a machine's speed drifts by between a profile and its use, as a standard deviation of fractions. From one run:
- * ResNet50 served whole, medians of six rounds on a shared two-core machine (0.065). A profile takes about
- * two seconds and cannot see it itself; a machine of its own drifts less, and then this is too much.
+ * What a machine's speed drifts by between a profile and its use, as a standard deviation of fractions, where the profile
+ * itself sees none of it: five networks of the zoo at four cuts, five profiles each, on a quiet virtual machine; with it 95 %
+ * of what was measured next lay inside the interval (docs/results.md). A machine with neighbours drifts more, and then
+ * the runs of one profile do so too: see `wander`.
  */
-const DRIFT = 0.065
+const DRIFT = 0.035
 /** Neighbours disturb in bursts, so runs of one profile are not independent: this part of their spread remains. */
 const BURSTS = 0.5
 /** Of a stage's being called and of caches that cooled: ms. */
 const CALL_JITTER_MS = 0.2
 
 /**
- * Independent causes add as squares: how well the scale is known, what the self-check missed, and drift.
- * @param samplesMs of the whole model's runs
+ * Independent causes add as squares: how well the scale is known, what the self-check missed, and drift, which goes on
+ * after the profile at least as it went during it.
+ * @param bursts runs of the whole model, by when they were made: ms
  */
-export function intervalOf(samplesMs: readonly number[], error: PredictionError | undefined): Interval {
+export function intervalOf(
+  bursts: readonly (readonly number[])[],
+  error: PredictionError | undefined,
+): Interval {
+  const samplesMs = bursts.flat()
   const spread = spreadOf(samplesMs)
   const scale = Math.max(BURSTS, 1 / Math.sqrt(Math.max(1, samplesMs.length))) * spread
   const errors = (error?.cuts ?? []).map((cut) => cut.predictedMs / cut.measuredMs - 1)
   const missed = errors.length > 0 ? Math.sqrt(sum(errors.map((value) => value ** 2)) / errors.length) : 0
-  const relative = Z95 * Math.hypot(scale, missed, DRIFT)
+  const relative = Z95 * Math.hypot(scale, missed, DRIFT, wander(bursts))
   return { confidence: 0.95, relative, fixedMs: CALL_JITTER_MS }
+}
+
+/** How far the medians of the bursts lie apart, as a standard deviation of fractions. */
+function wander(bursts: readonly (readonly number[])[]): number {
+  const medians = bursts.filter((burst) => burst.length > 0).map(median)
+  if (medians.length < 2) return 0
+  const mean = sum(medians) / medians.length
+  const squares = sum(medians.map((value) => (value - mean) ** 2))
+  return Math.sqrt(squares / (medians.length - 1)) / mean
 }
 
 /** Distance between the quartiles in standard deviations of a normal distribution. */

@@ -133,9 +133,9 @@ interface Run {
 async function fitted(run: Run) {
   const { model, runner, whole, options } = run
   const { layers, boundaries } = model.structure
-  const figuresMs = whole.samples.map((time) => runner.figure(time))
   const cuts = await measureCuts(run, layerTimes(layers, whole.nodes, whole.times, 1).layerMs)
-  figuresMs.push(...cuts.flatMap((cut) => cut.wholesMs))
+  const bursts = [whole.samples.map((time) => runner.figure(time)), ...cuts.map((cut) => cut.wholesMs)]
+  const figuresMs = bursts.flat()
   // Of all runs, disturbed ones too: who asks later meets the same machine.
   const wholeMs = median(figuresMs)
   // Each cut was run in turn with the whole model: what it took beside that is what counts, whatever slowed both down.
@@ -164,7 +164,7 @@ async function fitted(run: Run) {
     },
     ...fit_,
     layers: layerSpread(fit_.layerMs, layers, whole.nodes, whole.times),
-    interval: intervalOf(figuresMs, error),
+    interval: intervalOf(bursts, error),
     ...(error && { predictionError: error }),
     anchors: anchors.map(({ k, prefixMs, suffixMs }) => ({ k, ms: prefixMs + suffixMs, prefixMs })),
   }

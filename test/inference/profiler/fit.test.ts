@@ -94,13 +94,24 @@ describe('the prediction error', () => {
   })
 
   it('widens the interval, and so do runs that differ', () => {
-    const steady = [10, 10, 10.01, 9.99]
+    const steady = [
+      [10, 10],
+      [10.01, 9.99],
+    ]
     const narrow = intervalOf(steady, predictionError(fitted, [measured(1, 1)]))
     expect(narrow.relative).toBeGreaterThan(0.03)
     expect(intervalOf(steady, predictionError(fitted, [measured(1, 1.1)])).relative).toBeGreaterThan(
       narrow.relative + 0.05,
     )
-    expect(intervalOf([8, 12, 9, 11], undefined).relative).toBeGreaterThan(narrow.relative)
+    expect(intervalOf([[8, 12, 9, 11]], undefined).relative).toBeGreaterThan(narrow.relative)
+    // Each burst is steady; between them the machine has become a tenth slower.
+    const drifted = [
+      [10, 10, 10],
+      [11, 11, 11],
+    ]
+    expect(intervalOf(drifted, undefined).relative).toBeGreaterThan(
+      intervalOf(steady, undefined).relative + 0.05,
+    )
     expect(narrow.fixedMs).toBeGreaterThan(0)
   })
 })
