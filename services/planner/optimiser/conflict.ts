@@ -42,7 +42,10 @@ const MOST_FOR_SMALLEST = 16
  * it, `details.minimal` says whether it was
  * proven that none of it can be left out.
  */
-export function explainInfeasible(asked: Asked, constraints: readonly Constraint[]): ScissionError {
+export function explainInfeasible(view: Asked, all: readonly Constraint[]): ScissionError {
+  const fixed = all.filter((constraint) => isCondition(constraint, all))
+  const constraints = without(all, fixed)
+  const asked = under(view, fixed)
   const { leftOut } = asked
   const missing = leftOut.map(({ resource, reason }) => `${resource}: ${reason}`)
   if (asked.isFeasible([]) === false)
@@ -69,6 +72,25 @@ export function explainInfeasible(asked: Asked, constraints: readonly Constraint
     remedies,
     leftOut,
   })
+}
+
+/**
+ * Every constraint that is left out lets more plans appear, but for this one: with times at their median instead of
+ * their bound, a tier's share of the compute time may rise. Beside a limit on shares it is not to blame.
+ */
+function isCondition({ kind }: Constraint, all: readonly Constraint[]): boolean {
+  return kind === 'confidence' && all.some((one) => one.kind === 'maxTierShare')
+}
+
+/** The view asked with these constraints besides, always. */
+function under(view: Asked, fixed: readonly Constraint[]): Asked {
+  return {
+    isFeasible: (constraints) => view.isFeasible([...fixed, ...constraints]),
+    enough: (others, constraint) => view.enough([...fixed, ...others], constraint),
+    isOver: () => view.isOver(),
+    mostStages: view.mostStages,
+    leftOut: view.leftOut,
+  }
 }
 
 /** The time limit was reached before a plan was found. */

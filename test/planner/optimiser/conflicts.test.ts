@@ -11,7 +11,17 @@ import { ScissionError } from '../../../shared/errors.ts'
 import { runs } from '../../support/runs.ts'
 import { tryAll } from './brute-force.ts'
 import { cases } from './chain-cases.ts'
-import { type Change, changed, changesIn, described, dropped, isOf, queryOf, short } from './described.ts'
+import {
+  type Change,
+  changed,
+  changesIn,
+  described,
+  dropped,
+  isDroppable,
+  isOf,
+  queryOf,
+  short,
+} from './described.ts'
 import { tryAllPlacements } from './graph-brute-force.ts'
 import { WHOLE } from './graph-cases.ts'
 import { cases as graphCases, SUMS } from './graph-solve.ts'
@@ -83,6 +93,14 @@ function checkRemedy(
       expect(none(rest.filter((one) => !set.includes(one)))).toBe(true)
 }
 
+/** What may be to blame, and what is a condition of the question. */
+function demandsIn(all: readonly string[]): { demands: string[]; fixed: string[] } {
+  return {
+    demands: all.filter((one) => isDroppable(one, all)),
+    fixed: all.filter((one) => !isDroppable(one, all)),
+  }
+}
+
 function infeasible(ask: () => unknown): ScissionError | undefined {
   try {
     ask()
@@ -105,8 +123,10 @@ describe('when no plan satisfies the constraints', { timeout: TIMEOUT_MS }, () =
       fc.property(cases, ({ problem, query }) => {
         const error = infeasible(() => optimise(problem, query))
         if (error === undefined) return
-        const none = (set: readonly string[]) => tryAll(problem, queryOf(query, set)).length === 0
-        checkConflict(error, described(problem, query), none, seen)
+        const { demands, fixed } = demandsIn(described(problem, query))
+        const none = (set: readonly string[]) =>
+          tryAll(problem, queryOf(query, [...set, ...fixed])).length === 0
+        checkConflict(error, demands, none, seen)
       }),
       { numRuns: runs(500, 2000), seed: 6 },
     )
@@ -122,8 +142,10 @@ describe('when no plan satisfies the constraints', { timeout: TIMEOUT_MS }, () =
       fc.property(graphCases(WHOLE, { budgets: 4, objectives: SUMS }, 4), ({ problem, query }) => {
         const error = infeasible(() => optimiseGraph(problem, query))
         if (error === undefined) return
-        const none = (set: readonly string[]) => tryAllPlacements(problem, queryOf(query, set)) === undefined
-        checkConflict(error, described(problem, query), none, seen)
+        const { demands, fixed } = demandsIn(described(problem, query))
+        const none = (set: readonly string[]) =>
+          tryAllPlacements(problem, queryOf(query, [...set, ...fixed])) === undefined
+        checkConflict(error, demands, none, seen)
       }),
       { numRuns: runs(150, 2000), seed: 7 },
     )

@@ -73,6 +73,14 @@ export function described(problem: Problem, query: OptimiserQuery): string[] {
   ]
 }
 
+/**
+ * Whether the demand can be dropped without a plan less: not the bound of the times beside limits on shares of them,
+ * which are other shares without it.
+ */
+export function isDroppable(one: string, all: readonly string[]): boolean {
+  return one !== 'confidence: upper' || !all.some((other) => other.startsWith('maxTierShare'))
+}
+
 /** `4-5:edge` is layer 4, and said so. */
 function shortPin(text: string): string {
   const [, from = '', to = '', tier = ''] = /^(\d+)-(\d+):(.*)$/.exec(text) ?? []

@@ -12,7 +12,7 @@ import { ScissionError } from '../../../shared/errors.ts'
 import { runs } from '../../support/runs.ts'
 import { tryAll, type TriedStage } from './brute-force.ts'
 import { cases, richCases } from './chain-cases.ts'
-import { described, queryOf } from './described.ts'
+import { described, isDroppable, queryOf } from './described.ts'
 
 /** Bounded work, but the machine may be busy. */
 const TIMEOUT_MS = runs(300_000, 1_200_000)
@@ -87,7 +87,7 @@ describe('laws', { timeout: TIMEOUT_MS }, () => {
       fc.property(cases, ({ problem, query }) => {
         const constraints = described(problem, query)
         const all = bestOf(problem, query)
-        for (const one of constraints) {
+        for (const one of constraints.filter((some) => isDroppable(some, constraints))) {
           const rest = constraints.filter((other) => other !== one)
           expect(bestOf(problem, queryOf(query, rest))).toBeLessThanOrEqual(all * (1 + 1e-12))
         }
