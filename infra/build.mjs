@@ -4,7 +4,8 @@
  * fast. Types are not checked here (`npm run typecheck`). What is there is used as long as the sources have the
  * same content as when it was made; only files that changed are compiled again.
  *
- * Several processes may do this at once: each file is put in its place whole, and the list of digests last.
+ * Several processes may do this at once: each file is put in its place whole, and the list of digests last. Within a
+ * process one follows the other: esbuild is one child of it, and whoever stops that leaves the others without an answer.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
@@ -13,12 +14,26 @@ import path from 'node:path'
 const FOLDERS = ['services', 'shared', 'infra']
 const DIGESTS = 'digests.json'
 
+/** The end of the last one begun in this process, well or not. */
+let last = Promise.resolve()
+
 /**
  * @param {string} root the repository.
  * @returns {Promise<string>} the folder that holds `services/…/main.js` and the rest.
  * @throws what keeps it from being written.
  */
-export async function build(root) {
+export function build(root) {
+  const mine = last.then(() => makeUp(root))
+  last = mine.then(
+    () => {},
+    // Whoever asked for it is told.
+    () => {},
+  )
+  return mine
+}
+
+/** @param {string} root @returns {Promise<string>} */
+async function makeUp(root) {
   const folder = path.join(root, 'node_modules/.cache/scission')
   const digests = digestsOf(root)
   const before = readDigests(folder)

@@ -158,7 +158,7 @@ export class Deployer {
   }
 
   async #tell(resource: string, deployment: Deployment): Promise<void> {
-    const found = this.#parts.view.resources.get(resource)
+    const found = await this.#registered(resource)
     if (!found) throw new ScissionError('notFound', `resource ${resource} is not registered`)
     const url = `/v1/deployments/${encodeURIComponent(deployment.id)}`
     const timeout = this.#parts.deployTimeoutMs
@@ -174,17 +174,22 @@ export class Deployer {
   async #release(deployment: Deployment): Promise<void> {
     const url = `/v1/deployments/${encodeURIComponent(deployment.id)}`
     for (const name of resourcesOf(deployment)) {
-      const resource = this.#parts.view.resources.get(name)
-      if (!resource) continue
-      await createJsonClient(`resource ${name}`, resource.url)
-        .send({ method: 'DELETE', url })
-        .catch((error: unknown) =>
-          this.#parts.log.warn(
-            { err: coerceError(error), resource: name },
-            `could not release ${deployment.id}`,
-          ),
+      try {
+        const resource = await this.#registered(name)
+        if (!resource) continue
+        await createJsonClient(`resource ${name}`, resource.url).send({ method: 'DELETE', url })
+      } catch (error) {
+        this.#parts.log.warn(
+          { err: coerceError(error), resource: name },
+          `could not release ${deployment.id}`,
         )
+      }
     }
+  }
+
+  /** As it is on record now: the view may not have seen yet that it was started again, at another address. */
+  async #registered(resource: string): Promise<Resource | undefined> {
+    return await this.#parts.state.resources.get(resource)
   }
 }
 

@@ -254,6 +254,23 @@ describe('deployments', () => {
     await Promise.all(fakes.map((fake) => fake.close()))
   })
 
+  it('are loaded where a machine listens now, before its new address was announced', async () => {
+    const plan = await bestPlan('mustUseTiers=device&maxStages=1')
+    const device = await fakeResource('device')
+    const moved = await state.resources.need('device')
+    // As if the planner had not read it: its copy still has the address that nobody answers at.
+    await state.resources.put('device', exampleResource('device', { url: 'http://127.0.0.1:9' }))
+    const shown = async () => (await createPlannerClient(listening.url).resources()).map(({ url }) => url)
+    await eventually(async () => expect(await shown()).toContain('http://127.0.0.1:9'))
+    await state.redis.hset('scission:resources', 'device', JSON.stringify(moved))
+    const { body } = await post(plan, 'moved')
+    await eventually(async () =>
+      expect((await get(`/v1/deployments/${body.id}`)).body).toMatchObject({ state: 'ready' }),
+    )
+    expect(device.calls).toEqual(['PUT /v1/deployments/moved'])
+    await device.close()
+  })
+
   it('fail with the machine and its reason, and release what the others loaded', async () => {
     const device = await fakeResource('device')
     const cloud = await fakeResource('cloud', 422)
