@@ -11,7 +11,6 @@
  */
 import { boundOf, jointBound, keeps, relaxedBound, type Solved } from './graph-bound.ts'
 import { type Domain, PathModel, valueOf } from './graph-path.ts'
-import { filled } from './graph-fill.ts'
 import type { Path } from './graph-paths.ts'
 import { narrow, type Span } from './graph-spans.ts'
 import type { World } from './graph-world.ts'
@@ -162,7 +161,7 @@ class GraphSearch {
   /** Links by themselves first; the joint cut when the node's turn comes again, which for most it never does. */
   #openFree(node: Node, domain: Domain): void {
     const { model } = node.path
-    const found = (solved: Solved) => this.#offerFilled(node.path, solved)
+    const found = (solved: Solved) => this.#offer(node.path, solved)
     const goal = { floors: node.floors, cutoff: Math.min(this.#cutoff, node.path.best?.value ?? Infinity) }
     const bound = node.isJoint
       ? jointBound(model, domain, found, node.floors)
@@ -206,21 +205,6 @@ class GraphSearch {
     search.best = solved
     const values = this.#searches.flatMap(({ best }) => (best ? [best.value] : [])).sort((a, b) => a - b)
     this.#cutoff = Math.min(this.#limits.most ?? Infinity, values[this.#limits.top - 1] ?? Infinity)
-  }
-
-  /** Where a place only passes tensors on, also the best plan that differs by one layer there. */
-  #offerFilled(search: PathSearch, solved: Solved): void {
-    this.#offer(search, solved)
-    const { model } = search
-    let at: Solved | undefined = solved
-    // As often as there are places: what fills one may leave another idle.
-    for (let filling = 0; filling <= model.links; filling += 1) {
-      if (at === undefined || this.#isPointless(at.value, search)) return
-      const idle = idlePlace(model, at)
-      if (idle === undefined) return
-      at = filled(this.#world.graph, model, at, idle)
-      if (at) this.#offer(search, at)
-    }
   }
 
   /** Two nodes: what the place holds is of the first or of the second half of the span, or of what is worth trying of it. */
