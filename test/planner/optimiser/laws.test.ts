@@ -13,63 +13,10 @@ import { runs } from '../../support/runs.ts'
 import { tryAll, type TriedStage } from './brute-force.ts'
 import { cases, richCases } from './chain-cases.ts'
 import { described, isDroppable, queryOf } from './described.ts'
+import { scaled, scaledQuery } from './scaled.ts'
 
 /** Bounded work, but the machine may be busy. */
 const TIMEOUT_MS = runs(300_000, 1_200_000)
-
-/** Everything that takes time takes `factor` times as long; a byte costs so many times as much. */
-function scaled(problem: Problem, factor: number): Problem {
-  const times = (values: readonly number[] | undefined) => values?.map((ms) => ms * factor)
-  return {
-    ...problem,
-    profiles: problem.profiles.map((one) => ({
-      ...one,
-      layerMs: times(one.layerMs)!,
-      enterMs: times(one.enterMs),
-      exitMs: times(one.exitMs),
-      interval: one.interval && { ...one.interval, fixedMs: one.interval.fixedMs * factor },
-      codecs: one.codecs?.map(({ codec, encodeMsPerMb, decodeMsPerMb }) => ({
-        codec,
-        encodeMsPerMb: encodeMsPerMb * factor,
-        decodeMsPerMb: decodeMsPerMb * factor,
-      })),
-    })),
-    links: problem.links.map(({ uncertainty, ...link }) => ({
-      ...link,
-      rttMs: link.rttMs * factor,
-      perMessageMs: (link.perMessageMs ?? 0) * factor,
-      bandwidthMbps: link.bandwidthMbps / factor,
-      returnBandwidthMbps: link.returnBandwidthMbps / factor,
-      uncertainty: uncertainty && {
-        rttMs: uncertainty.rttMs * factor,
-        bandwidthMbps: uncertainty.bandwidthMbps / factor,
-        returnBandwidthMbps: uncertainty.returnBandwidthMbps / factor,
-      },
-    })),
-    figures: problem.figures && {
-      ...problem.figures,
-      pricePerGb: scaledRecord(problem.figures.pricePerGb ?? {}, factor),
-    },
-  }
-}
-
-function scaledRecord(record: Readonly<Record<string, number>>, factor: number): Record<string, number> {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, value * factor]))
-}
-
-/** The times and costs that the query names, on the same scale. */
-function scaledQuery(query: OptimiserQuery, factor: number): OptimiserQuery {
-  const scaledBy = (field: 'maxLatencyMs' | 'maxEnergyJ' | 'maxPrice') =>
-    query[field] === undefined ? {} : { [field]: query[field] * factor }
-  return {
-    ...query,
-    ...(query.maxTierMs && { maxTierMs: scaledRecord(query.maxTierMs, factor) }),
-    ...scaledBy('maxLatencyMs'),
-    ...scaledBy('maxEnergyJ'),
-    ...scaledBy('maxPrice'),
-    ...(query.minThroughput !== undefined && { minThroughput: query.minThroughput / factor }),
-  }
-}
 
 /** What the objective makes small; Infinity when there is no plan. */
 function bestOf(problem: Problem, query: OptimiserQuery): number {
