@@ -66,6 +66,12 @@ export class GraphAsked implements Asked {
     return isSettled(tried) ? tried.plans[0]?.plan : undefined
   }
 
+  /** @param constraints allow one stage: a way of that kind has one placement. */
+  bestAlone(constraints: readonly Constraint[]): GraphPlan | undefined {
+    const query = { ...demanding(this.#world.query, constraints), top: 1 }
+    return attempt(askedAgain(this.#world, query), { isOver: () => false }).plans[0]?.plan
+  }
+
   isFeasible(constraints: readonly Constraint[]): boolean | undefined {
     const tried = this.#any(constraints)
     return tried === undefined ? undefined : tried !== 'none'

@@ -12,7 +12,7 @@ import type { GraphPlan } from '../../../shared/contracts/graph-plan.ts'
 import { ScissionError } from '../../../shared/errors.ts'
 import { checkQuery } from './check-query.ts'
 import { explainInfeasible, tooLate } from './conflict.ts'
-import { explain } from './explain.ts'
+import { alone, explain } from './explain.ts'
 import { GraphAsked, graphConstraints } from './graph-asked.ts'
 import { attempt, nativeGraphPlans } from './graph-attempt.ts'
 import { chainIncumbent } from './graph-incumbent.ts'
@@ -82,6 +82,7 @@ export function optimiseGraph(
       native,
       // Another whole search, and a harder one; the list names it only where it is another way's best.
       bestSplit: () => undefined,
+      bestAlone: () => asked.bestAlone(alone(constraints)),
       best: (demands) => asked.best(demands),
     }),
     gap,

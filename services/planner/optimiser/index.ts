@@ -13,7 +13,7 @@ import { chainAsked } from './chain-asked.ts'
 import { explainInfeasible, tooLate } from './conflict.ts'
 import { checkQuery } from './check-query.ts'
 import { type Constraint, constraintsOf, type OptimiserQuery } from './constraints.ts'
-import { explain } from './explain.ts'
+import { alone, explain } from './explain.ts'
 import { nativePlans } from './native.ts'
 import { criteriaOf, objectiveOf } from './objectives.ts'
 import type { Problem } from './problem.ts'
@@ -83,6 +83,7 @@ export function optimise(problem: Problem, query: OptimiserQuery, now = () => pe
       plans,
       native,
       bestSplit: () => listed ?? best([...constraints, { kind: 'minStages', count: 2 }]),
+      bestAlone: () => provenBest(new Solver(compiled, query), alone(constraints)),
       best,
     }),
     considered: Math.min(planCount(solver.spaceOf(constraints)), Number.MAX_SAFE_INTEGER),
