@@ -91,12 +91,17 @@ describe('the words of the graph view', { timeout: TIMEOUT_MS }, () => {
           expect(isAdvised, found.why).toBe(false)
           return
         }
-        const native = solve(problem, { ...query, minStages: undefined, maxStages: 1 })!.plans[0]!
+        const natives = solve(problem, { ...query, minStages: undefined, maxStages: 1, top: 100 })!.plans
         const value = Math.min(...alone.map(([, one]) => one.value))
-        expectClose(objectiveOf(native, query), value)
-        const uncertain = Math.sqrt(halfWidth(query, winner) ** 2 + halfWidth(query, native) ** 2)
+        expectClose(objectiveOf(natives[0]!, query), value)
         const gain = value - objectiveOf(winner, query)
-        if (Math.abs(gain - uncertain) > 1e-9) expect(isAdvised, found.why).toBe(gain < uncertain)
+        // Of several that are equally good any may be the one that the sentence names.
+        const best = natives.filter((native) => objectiveOf(native, query) <= value * (1 + 1e-9))
+        const sides = best.map((native) => {
+          const uncertain = Math.hypot(halfWidth(query, winner), halfWidth(query, native))
+          return Math.abs(gain - uncertain) > 1e-9 ? gain < uncertain : undefined
+        })
+        if (!sides.includes(undefined)) expect(sides, found.why).toContain(isAdvised)
         ;(isAdvised ? seen.advised : seen.not).add(query.objective)
       }),
       { numRuns: runs(500, 2000), seed: 22 },
