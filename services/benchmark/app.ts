@@ -2,7 +2,7 @@
  * The benchmark service, put together from its parts: model store and registry, analyses, layer ranges, benchmarks,
  * profiles. A test starts it on port 0 with a Redis and a data folder of its own.
  */
-import type { Express } from 'express'
+import type { RequestListener } from 'node:http'
 import type { BenchmarkConfig } from '../../shared/config.ts'
 import { coerceError } from '../../shared/errors.ts'
 import { createApp } from '../../shared/http/app.ts'
@@ -24,7 +24,7 @@ import { ModelStore } from './models/store.ts'
 import { profileRoutes } from './profiles.ts'
 
 export interface BenchmarkService {
-  app: Express
+  app: RequestListener
   /** Ends open event streams, so that the server in front can close. */
   endStreams: () => void
   close: () => Promise<void>

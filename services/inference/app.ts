@@ -6,7 +6,7 @@
  * served without it; so /readyz turns true with the first registration and stays so, and /healthz tells whether Redis
  * is reachable now.
  */
-import type { Express } from 'express'
+import type { RequestListener } from 'node:http'
 import type { Redis } from 'ioredis'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { InferenceConfig } from '../../shared/config.ts'
@@ -40,7 +40,7 @@ import { Statistics } from './protocol/statistics.ts'
 import { createTargets } from './protocol/targets.ts'
 
 export interface InferenceService {
-  app: Express
+  app: RequestListener
   /** Registers, works the benchmark queue, measures links. @param url where clients and peers reach this service. */
   start: (url: string) => void
   /** Leaves the registry and takes no more work; requests under way go on. */

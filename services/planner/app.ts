@@ -1,5 +1,5 @@
 /** The planner service, put together from its parts: a test starts it on port 0 with a Redis of its own. */
-import type { Express } from 'express'
+import type { RequestListener } from 'node:http'
 import type { PlannerConfig } from '../../shared/config.ts'
 import { createApp } from '../../shared/http/app.ts'
 import type { Logger } from '../../shared/log.ts'
@@ -15,7 +15,7 @@ import { SolverThread } from './solver-thread.ts'
 import { View } from './view.ts'
 
 export interface PlannerService {
-  app: Express
+  app: RequestListener
   close: () => Promise<void>
 }
 

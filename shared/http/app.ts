@@ -1,15 +1,17 @@
 /**
  * The frame every service stands in: routes, /openapi.json, /docs, /healthz, /readyz, /metrics, 404, 405, errors.
  */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import express, { type Express, type Request, type Response } from 'express'
+import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import helmet from 'helmet'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { VERSION } from '../version.ts'
-import { errorHandler, sendError, speaksProtocol } from './errors.ts'
+import { directly } from './direct.ts'
+import { answerError, sendError, speaksProtocol } from './errors.ts'
 import { openApiOf } from './openapi.ts'
 import { Reply, type Route, validate } from './route.ts'
 
@@ -28,21 +30,37 @@ export interface ServiceParts {
 
 const docsFolder = path.dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
 
-export function createApp(parts: ServiceParts): Express {
+export function createApp(parts: ServiceParts): RequestListener {
   const app = express()
   app.disable('x-powered-by')
   app.set('etag', false)
   const registry = parts.metrics ?? new Registry()
   collectDefaultMetrics({ register: registry })
-  app.use(measureRequests(registry))
+  const measure = requestTimer(registry)
+  app.use((req, res, next) => {
+    measure(req, res, () => patternOf(req))
+    next()
+  })
   mountFrame(app, parts, registry)
   for (const route of parts.routes) mount(app, route, parts.jsonLimitBytes ?? 4 * 1024 * 1024)
   refuseOthers(app, parts.routes)
-  app.use(errorHandler(parts.log))
-  return app
+  // Express takes what has four parameters for an error handler.
+  app.use((thrown: unknown, req: Request, res: Response, _next: NextFunction) =>
+    answerError(parts.log, req, res, req.path, thrown),
+  )
+  return directly(parts.routes, {
+    app,
+    measure,
+    fail: (req, res, path, thrown) => answerError(parts.log, req, res, path, thrown),
+  })
 }
 
-function measureRequests(registry: Registry): express.RequestHandler {
+function patternOf({ route }: Request): string {
+  const matched: unknown = route
+  return typeof matched === 'object' && matched && 'path' in matched ? String(matched.path) : 'none'
+}
+
+function requestTimer(registry: Registry) {
   const seconds = new Histogram({
     name: 'scission_http_request_duration_seconds',
     help: 'Time from the request line to the end of the answer',
@@ -50,15 +68,9 @@ function measureRequests(registry: Registry): express.RequestHandler {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
     registers: [registry],
   })
-  return (req, res, next) => {
-    const end = seconds.startTimer({ method: req.method })
-    res.once('close', () => {
-      const matched: unknown = req.route
-      const pattern =
-        typeof matched === 'object' && matched && 'path' in matched ? String(matched.path) : 'none'
-      end({ route: pattern, status: String(res.statusCode) })
-    })
-    next()
+  return ({ method = '' }: IncomingMessage, res: ServerResponse, path: () => string): void => {
+    const end = seconds.startTimer({ method })
+    res.once('close', () => end({ route: path(), status: String(res.statusCode) }))
   }
 }
 

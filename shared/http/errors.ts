@@ -1,5 +1,5 @@
 /** The one place where a thrown error becomes an HTTP answer. */
-import type { ErrorRequestHandler, Response } from 'express'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { z } from 'zod'
 import { coerceError, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
@@ -51,19 +51,27 @@ function bodyFor(path: string, error: ScissionError): unknown {
   }
 }
 
-export function sendError(res: Response, path: string, error: ScissionError): void {
+export function sendError(res: ServerResponse, path: string, error: ScissionError): void {
+  const body = Buffer.from(JSON.stringify(bodyFor(path, error)))
   if (error.status === 503) res.setHeader('Retry-After', '1')
-  res.status(error.status).json(bodyFor(path, error))
+  res.statusCode = error.status
+  res.setHeader('Content-Type', 'application/json; charset=utf-8')
+  res.setHeader('Content-Length', body.length)
+  res.end(body)
 }
 
-export function errorHandler(log: Logger): ErrorRequestHandler {
-  return (thrown, req, res, _next) => {
-    const error = toScissionError(thrown)
-    if (error.status >= 500)
-      log.error({ err: error.cause ?? error, method: req.method, path: req.path }, error.message)
-    else log.debug({ code: error.code, method: req.method, path: req.path }, error.message)
-    // Too late to say it in a status: cut the connection, so that the client sees a failure and not a short answer.
-    if (res.headersSent) res.destroy(error)
-    else sendError(res, req.path, error)
-  }
+/** Answers a request with what was thrown while it was handled. */
+export function answerError(
+  log: Logger,
+  { method }: IncomingMessage,
+  res: ServerResponse,
+  path: string,
+  thrown: unknown,
+): void {
+  const error = toScissionError(thrown)
+  if (error.status >= 500) log.error({ err: error.cause ?? error, method, path }, error.message)
+  else log.debug({ code: error.code, method, path }, error.message)
+  // Too late to say it in a status: cut the connection, so that the client sees a failure and not a short answer.
+  if (res.headersSent) res.destroy(error)
+  else sendError(res, path, error)
 }

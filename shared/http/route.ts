@@ -1,6 +1,7 @@
 /**
  * A route is declared once; validation, types of the handler and OpenAPI all come from that declaration.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import { z } from 'zod'
 import { ScissionError } from '../errors.ts'
@@ -12,6 +13,13 @@ export interface Answer {
   /** Default application/json. */
   contentType?: string
 }
+
+/** The values of the path's names, decoded. Answers through `res`, or rejects with what is to be answered. */
+export type DirectHandler = (
+  params: Readonly<Record<string, string>>,
+  req: IncomingMessage,
+  res: ServerResponse,
+) => Promise<void>
 
 export interface Route<
   P extends z.ZodType = z.ZodType,
@@ -38,6 +46,8 @@ export interface Route<
     req: Request,
     res: Response,
   ) => unknown
+  /** The same without Express, for the busiest routes: see direct.ts. */
+  direct?: DirectHandler
 }
 
 /** Gives `handle` its types; the schemas default to "nothing allowed is read". */

@@ -14,6 +14,8 @@ export type JsonObject = { [key: string]: Json }
 /** Integers of fewer digits are always safe in a double: 10^15 < 2^53. */
 const LONG_INTEGER_DIGITS = 16
 
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
@@ -24,7 +26,7 @@ const BACKSLASH = 0x5c
 export function parseJson(bytes: Uint8Array): Json {
   const hasLongIntegers = scan(bytes)
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    const text = utf8.decode(bytes)
     return hasLongIntegers ? new ExactParser(text).parse() : (JSON.parse(text) as Json)
   } catch (thrown) {
     throw new ScissionError('badRequest', `the body is not JSON: ${coerceError(thrown).message}`)

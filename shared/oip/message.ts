@@ -4,6 +4,8 @@ import type { Tensor } from '../tensor.ts'
 import { isObject, type JsonObject, member, parseJson } from './json.ts'
 import { BinaryPart, type MessageTensor, readTensor, type Role } from './tensors.ts'
 
+const utf8 = new TextEncoder()
+
 export interface Message {
   json: Uint8Array
   /** Views of the tensors' own bytes. */
@@ -14,7 +16,7 @@ export interface Message {
 export function messageOf(json: string, binaryTensors: readonly Tensor[]): Message {
   const binary = binaryTensors.map((tensor) => tensor.bytes)
   const binaryBytes = binary.reduce((sum, bytes) => sum + bytes.byteLength, 0)
-  return { json: new TextEncoder().encode(json), binary, binaryBytes }
+  return { json: utf8.encode(json), binary, binaryBytes }
 }
 
 /** Triton's rule: octet-stream and the length of the JSON only when tensor bytes follow it. */

@@ -159,3 +159,66 @@ describe('a service', () => {
     expect(text).toContain('id: 2\nevent: tick\ndata: {"n":2}\n\n')
   })
 })
+
+describe('a direct route', () => {
+  /** Says by which way a request came, and what it was told. */
+  async function serveDirect(): Promise<string> {
+    const app = createApp({
+      name: 'example',
+      log: createLog('test', 'silent'),
+      facts: () => ({}),
+      ready: () => Promise.resolve(),
+      routes: [
+        route({
+          method: 'post',
+          path: '/v2/things/:thing/parts/:from-:to/make',
+          summary: 'make',
+          params: z.object({ thing: z.string(), from: z.string(), to: z.string() }),
+          answers: {},
+          handle: ({ params }) => ({ by: 'express', ...params }),
+          direct: (params, _req, res) => {
+            if (params['thing'] === 'broken')
+              return Promise.reject(new ScissionError('notFound', 'no such thing'))
+            res.end(JSON.stringify({ by: 'node', ...params }))
+            return Promise.resolve()
+          },
+        }),
+      ],
+    })
+    listening = await listen(app, 0, '127.0.0.1')
+    return listening.url
+  }
+  const make = async (path: string) => {
+    const response = await post(`${await serveDirect()}${path}`, '')
+    return { status: response.status, body: await response.json() }
+  }
+
+  it.each([
+    ['/v2/things/a/parts/1-3/make', 'node', 'a'],
+    ['/v2/things/a%20%2Fb/parts/1-3/make', 'node', 'a /b'],
+    ['/v2/things/a/parts/1-3/make?x=/y', 'node', 'a'],
+    // Spelled otherwise, it is the same address to Express.
+    ['/V2/things/a/parts/1-3/make/', 'express', 'a'],
+  ])('%s is answered by %s', async (path, by, thing) => {
+    expect(await make(path)).toEqual({ status: 200, body: { by, thing, from: '1', to: '3' } })
+  })
+
+  it('fails as others do: by its own error, a broken address, another method', async () => {
+    expect(await make('/v2/things/broken/parts/1-3/make')).toEqual({
+      status: 404,
+      body: { error: 'no such thing' },
+    })
+    await listening?.close()
+    expect((await make('/v2/things/%zz/parts/1-3/make')).status).toBe(400)
+    const other = await fetch(`${listening?.url}/v2/things/a/parts/1-3/make`)
+    expect([other.status, other.headers.get('allow')]).toEqual([405, 'POST'])
+  })
+
+  it('is counted like the others', async () => {
+    await make('/v2/things/a/parts/1-3/make')
+    const metrics = await (await fetch(`${listening?.url}/metrics`)).text()
+    expect(metrics).toMatch(
+      /request_duration_seconds_count\{method="POST",route="\/v2\/things\/:thing\/parts\/:from-:to\/make",status="200"\} 1/,
+    )
+  })
+})

@@ -78,9 +78,12 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
     })
     if (answer.status !== 200) throw refusal(answer, peer)
     const response = parseInferResponse(answer.json, answer.tensors)
-    if (answer.allSent) freeViews(message.binary)
     const observation = observationOf(answer, performance.now() - startedAt)
-    if (observation) options.observe?.(peer, observation)
+    // Nobody waits for this: the answer goes on first.
+    setImmediate(() => {
+      if (answer.allSent) freeViews(message.binary)
+      if (observation) options.observe?.(peer, observation)
+    })
     return response
   } catch (error) {
     throw named(error, peer, timeoutMs)

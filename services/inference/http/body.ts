@@ -223,7 +223,8 @@ function drain(
     const onEnd = () => settle(undefined)
     function settle(error: unknown): void {
       clearTimeout(timer)
-      spent?.free()
+      // The request goes on first.
+      if (spent) setImmediate(() => spent.free())
       unpacked.off('data', onData).off('end', onEnd)
       source.off('aborted', onGone).off('close', onGone)
       // An 'error' listener stays: a stream that fails later must not bring the process down.

@@ -1,5 +1,5 @@
 /** Answers with an inference message: headers, JSON, then the tensors' own bytes; compressed when the client asks. */
-import type { Request, Response } from 'express'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
 import { constants, deflate, gzip } from 'node:zlib'
 import { type Message, messageHeaders } from '../../../shared/oip/message.ts'
@@ -10,19 +10,27 @@ const LEVEL = constants.Z_BEST_SPEED
 const compressors = { gzip: promisify(gzip), deflate: promisify(deflate) }
 
 /** The tensors are given away: once they are sent, their memory is freed. */
-export async function sendMessage(req: Request, res: Response, message: Message): Promise<void> {
+export async function sendMessage(
+  req: IncomingMessage,
+  res: ServerResponse,
+  message: Message,
+): Promise<void> {
   const parts = [message.json, ...message.binary].map(asBuffer)
   const encoding = acceptedEncoding(req.headers['accept-encoding'])
   // Then the system has taken all of it, or the connection is closed: nothing reads this memory any more.
   res.once('finish', () => freeViews(message.binary))
-  res.status(200).set(messageHeaders(message))
   if (encoding) {
     const packed = await compressors[encoding](Buffer.concat(parts), { level: LEVEL })
-    res.set({ 'Content-Encoding': encoding, 'Content-Length': String(packed.length) })
+    res.writeHead(200, {
+      ...messageHeaders(message),
+      'Content-Encoding': encoding,
+      'Content-Length': packed.length,
+    })
     res.end(packed)
     return
   }
-  res.set('Content-Length', String(message.json.byteLength + message.binaryBytes))
+  const length = message.json.byteLength + message.binaryBytes
+  res.writeHead(200, { ...messageHeaders(message), 'Content-Length': length })
   res.cork()
   for (const part of parts) res.write(part)
   res.end()

@@ -1,7 +1,7 @@
 /** The core of the Open Inference Protocol: health, metadata, inference; and the configuration and statistics extensions. */
 import { z } from 'zod'
 import { ScissionError } from '../../../shared/errors.ts'
-import { reply, route, type Route } from '../../../shared/http/route.ts'
+import { type DirectHandler, reply, route, type Route } from '../../../shared/http/route.ts'
 import { VERSION } from '../../../shared/version.ts'
 import { parseLayerRange } from '../models/model-targets.ts'
 import { configurationOf, metadataOf, ModelConfiguration, ModelMetadata } from './describe.ts'
@@ -71,6 +71,8 @@ export function healthRoutes(parts: ProtocolParts): Route[] {
 
 /** The same for a model with and without its version. */
 export function modelRoutes(parts: ProtocolParts): Route[] {
+  const infer: DirectHandler = ({ model = '', version }, req, res) =>
+    answerInfer(parts, () => parts.targets.find(model, version), req, res)
   return ['/v2/models/:model', '/v2/models/:model/versions/:version'].flatMap((path) => [
     route({
       method: 'get',
@@ -113,8 +115,8 @@ export function modelRoutes(parts: ProtocolParts): Route[] {
       params: Version,
       rawBody: inferBody,
       answers: inferAnswer,
-      handle: ({ params }, req, res) =>
-        answerInfer(parts, () => parts.targets.find(params.model, params.version), req, res),
+      handle: ({ params }, req, res) => infer(params, req, res),
+      direct: infer,
     }),
     route({
       method: 'get',
@@ -141,8 +143,10 @@ export function statisticsRoute(parts: ProtocolParts): Route {
 }
 
 export function layerRoutes(parts: ProtocolParts): Route[] {
-  const find = ({ model, from, to }: z.infer<typeof Layers>) =>
+  const find = async ({ model, from, to }: z.infer<typeof Layers>) =>
     parts.targets.find(model, undefined, parseLayerRange(`${from}-${to}`))
+  const infer: DirectHandler = ({ model = '', from = '', to = '' }, req, res) =>
+    answerInfer(parts, () => find({ model, from, to }), req, res)
   return [
     route({
       method: 'get',
@@ -159,7 +163,8 @@ export function layerRoutes(parts: ProtocolParts): Route[] {
       params: Layers,
       rawBody: inferBody,
       answers: inferAnswer,
-      handle: ({ params }, req, res) => answerInfer(parts, () => find(params), req, res),
+      handle: ({ params }, req, res) => infer(params, req, res),
+      direct: infer,
     }),
   ]
 }

@@ -2,7 +2,7 @@
  * One inference request from socket to socket: read, parse, run, write. Whatever fails is answered once, by the
  * error middleware; a client that leaves aborts what was started for it.
  */
-import type { Request, Response } from 'express'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ScissionError } from '../../../shared/errors.ts'
 import { SERVER_TIMING, writeServerTiming } from '../../../shared/http/transfer-times.ts'
 import {
@@ -33,8 +33,8 @@ export interface InferParts {
 export async function answerInfer(
   parts: InferParts,
   find: () => Promise<Target>,
-  req: Request,
-  res: Response,
+  req: IncomingMessage,
+  res: ServerResponse,
 ): Promise<void> {
   const started = performance.now()
   const leaving = leavingSignal(res)
@@ -66,7 +66,7 @@ export async function answerInfer(
     })
     const written = performance.now()
     if (OWN_HOP in request.parameters)
-      res.set(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))
+      res.setHeader(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))
     await sendMessage(req, res, message)
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
@@ -90,14 +90,14 @@ export async function answerInfer(
 }
 
 /** A 501 for a compression says which ones are known. */
-function refusalOf(error: unknown, res: Response): unknown {
+function refusalOf(error: unknown, res: ServerResponse): unknown {
   if (error instanceof ScissionError && error.code === 'unsupportedEncoding')
     res.setHeader('Accept-Encoding', KNOWN_ENCODINGS)
   return error
 }
 
 /** Aborted when the connection closes before the answer is out. */
-function leavingSignal(res: Response): AbortSignal {
+function leavingSignal(res: ServerResponse): AbortSignal {
   const leaving = new AbortController()
   res.once('close', () => {
     if (!res.writableFinished) leaving.abort()
@@ -109,7 +109,7 @@ function leavingSignal(res: Response): AbortSignal {
 const UNREAD_GRACE_MS = 2000
 
 /** After an answer that did not wait for the body, the rest is thrown away for a while, then the connection. */
-function closeIfUnread(req: Request, res: Response): void {
+function closeIfUnread(req: IncomingMessage, res: ServerResponse): void {
   res.once('finish', () => {
     if (req.complete) return
     const cut = setTimeout(() => req.socket.destroy(), UNREAD_GRACE_MS)
@@ -166,7 +166,7 @@ const deliveredOf = ({ delivered }: Inference): Parameters => (delivered ? { [DE
 /** W3C trace context and the request's own id travel along the path. */
 const TRAVELLING = ['traceparent', 'tracestate', 'x-request-id']
 
-function travellingHeaders(req: Request): Record<string, string> {
+function travellingHeaders(req: IncomingMessage): Record<string, string> {
   const found = TRAVELLING.flatMap((name) => {
     const value = req.headers[name]
     return typeof value === 'string' ? [[name, value] as const] : []
