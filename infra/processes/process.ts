@@ -116,8 +116,10 @@ export class ManagedProcess {
     if (this.#child.connected) this.#child.send(message, () => undefined)
   }
 
-  onMessage(listener: (message: unknown) => void): void {
+  /** @returns stops listening. */
+  onMessage(listener: (message: unknown) => void): () => void {
     this.#child.on('message', listener)
+    return () => this.#child.off('message', listener)
   }
 
   /** SIGTERM, after the grace SIGKILL; returns when the process is gone. */

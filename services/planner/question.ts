@@ -1,5 +1,5 @@
 /** From a query to the problem that it poses: the model, its shapes, and what the query needs to be there. */
-import type { ShapesKey } from '../../shared/contracts/common.ts'
+import type { InputShapes, ShapesKey } from '../../shared/contracts/common.ts'
 import type { Model } from '../../shared/contracts/model.ts'
 import type { PlanQuery } from '../../shared/contracts/plan.ts'
 import { ScissionError } from '../../shared/errors.ts'
@@ -22,7 +22,7 @@ export async function gatherFor(
   await parts.view.ready()
   const model = parts.view.model(query.model)
   const shapesKey = query.inputShapes
-    ? shapesKeyOf(resolveInputShapes(model.inputs, query.inputShapes))
+    ? await analysedFor(parts.view, model, resolveInputShapes(model.inputs, query.inputShapes))
     : needShapesKey(model)
   const question: Question = {
     model: model.id,
@@ -41,6 +41,24 @@ export async function gatherFor(
 function nobodyLeft({ leftOut }: Gathered): ScissionError {
   const reasons = leftOut.map(({ resource, reason }) => `${resource}: ${reason}`).join('; ')
   return new ScissionError('notMeasured', `no resource can be planned with: ${reasons}`, { leftOut })
+}
+
+/** @throws ScissionError notMeasured when the model's layers are not known for these shapes. */
+async function analysedFor(view: View, model: Model, inputShapes: InputShapes): Promise<ShapesKey> {
+  const shapesKey = shapesKeyOf(inputShapes)
+  try {
+    await view.structure(model.id, shapesKey)
+  } catch (error) {
+    if (!(error instanceof ScissionError) || error.code !== 'notFound') throw error
+    const text = Object.entries(inputShapes).map(([name, dims]) => `${name}:${dims.join('x')}`)
+    throw new ScissionError(
+      'notMeasured',
+      `model ${model.name} has not been measured with input shapes ${text.join(',')}: ` +
+        'benchmark it with these first (inputShapes of POST /v1/benchmarks)',
+      { field: 'inputShapes', inputShapes },
+    )
+  }
+  return shapesKey
 }
 
 function needShapesKey(model: Model): ShapesKey {

@@ -95,7 +95,8 @@ export const Profile = z.object({
   /** Cuts that were run and that the figures were fitted to. */
   anchors: z.array(z.object({ k: z.number().int().nonnegative(), ms, prefixMs: ms })).optional(),
   /**
-   * What the figures are for: one request at a time, a pause between two runs. `coldFactor` is such a run over one
+   * What the figures are for: one request at a time, a pause between two runs (longer where a slower machine is
+   * emulated, which waits after each). `coldFactor` is such a run over one
    * right after another: divide by it for a resource that is never idle. Measured for models below 30 ms.
    */
   regime: z

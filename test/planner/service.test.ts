@@ -133,6 +133,19 @@ describe('plans', () => {
     })
   })
 
+  it('say what to do where the model was never measured with the input shapes asked for', async () => {
+    const open = exampleModel({ inputs: [{ name: 'x', datatype: 'FP32', shape: ['N', 250] }] })
+    await state.models.put(open.id, open)
+    await eventually(async () => {
+      const answer = await get('/v1/plans?model=chain&shapes=x:3x250')
+      expect(answer.status).toBe(409)
+      expect(answer.body.error).toMatchObject({
+        code: 'notMeasured',
+        message: expect.stringMatching(/not been measured with input shapes x:3x250: benchmark it/) as string,
+      })
+    })
+  })
+
   it('follow a changed link without being asked to look', async () => {
     await state.links.put(linkId('device', 'cloud'), exampleLink('device', 'cloud', { rttMs: 1000 }))
     await eventually(async () => {

@@ -107,6 +107,7 @@ async function measure(
       structure,
       runs: data.runs,
       options,
+      slowdown: parts.slowdown,
       requestsServed: parts.requestsServed,
     }
     const measurement = await parts.profile(request, report, signal)

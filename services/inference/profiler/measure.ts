@@ -33,6 +33,8 @@ export interface MeasureInput {
   /** Undefined: as many as the budget allows. */
   runs: number | undefined
   options: RuntimeOptions
+  /** Of the machine that is emulated. @defaultValue 1 */
+  slowdown?: number | undefined
   /** Measure the machine's codecs as well: once per service is enough. */
   withCodecs?: boolean
   /** An empty folder for what the profiler writes; the caller removes it, also when this process is lost. */
@@ -108,7 +110,9 @@ export async function measure(
   return {
     ...figures,
     ...(codecs && { codecs }),
-    ...(coldFactor !== undefined && { regime: { name: 'one-at-a-time', pauseMs: PAUSE_MS, coldFactor } }),
+    ...(coldFactor !== undefined && {
+      regime: { name: 'one-at-a-time', pauseMs: runner.pauseMs, coldFactor },
+    }),
     sessionCreateMs: whole.createMs,
     peakRssBytes,
     memory,
@@ -175,8 +179,10 @@ async function measureCuts(run: Run, shares: number[]) {
   const possible = candidates(model.structure)
   const runMs = undisturbed(whole.samples.map((time) => runner.figure(time)))
   const rounds = Math.min(10, runs ?? runsIn(PAIR_MS, runMs))
-  const pairMs = whole.createMs + (1 + 2 * rounds) * (runMs + PAUSE_MS)
-  const leftMs = budgetMs(runMs) - (performance.now() - startedAt)
+  const turnMs = runMs + runner.pauseMs
+  const pairMs = whole.createMs + (1 + 2 * rounds) * turnMs
+  // Longer pauses are those of a slower machine, whose inferences are longer as well.
+  const leftMs = budgetMs(runMs) * (turnMs / (runMs + PAUSE_MS)) - (performance.now() - startedAt)
   const affordable = runs === undefined ? Math.max(1, Math.floor(leftMs / pairMs)) : MOST_CUTS
   const count = Math.min(MOST_CUTS, affordable, possible.length)
   const chosen = chooseCuts(possible, shares, count, model.structure.model + model.structure.shapesKey)

@@ -5,7 +5,7 @@ import { loadError } from '../executor/ort-errors.ts'
 import { sessionOptions } from '../executor/session-options.ts'
 import type { CutModel } from './cut-model.ts'
 import { besideModel } from './layer-names.ts'
-import { type Feeds, PAUSE_MS, type Runner } from './runs.ts'
+import type { Feeds, Runner } from './runs.ts'
 import { undisturbed } from './statistics.ts'
 
 export interface PairTimes {
@@ -33,7 +33,7 @@ export async function measurePair(
   // The first round warms the sessions up.
   for (let round = 0; round <= rounds; round++) {
     let suffixMs = 0
-    const time = await runner.run(prefix, feeds, PAUSE_MS, async (made) => {
+    const time = await runner.run(prefix, feeds, undefined, async (made) => {
       const inputs = Object.fromEntries(
         suffix.inputNames.flatMap((name) => {
           const tensor = made[name] ?? feeds[name]

@@ -18,6 +18,8 @@ export interface ProfileRequest {
   /** Unprofiled runs that set the scale, and as many profiled ones. Default: what the budget allows (measure.ts). */
   runs?: number | undefined
   options: RuntimeOptions
+  /** Of the machine that this one emulates: its runs pause as that one's do. @defaultValue 1 */
+  slowdown?: number
   /** @defaultValue 600000 */
   timeoutMs?: number
   /** @defaultValue half of the machine's memory */
@@ -45,7 +47,7 @@ export async function profileModel(
   onProgress: (progress: BenchmarkProgress) => void = () => {},
   signal?: AbortSignal,
 ): Promise<Measurement> {
-  const { path, structure, runs, options, requestsServed = () => 0 } = request
+  const { path, structure, runs, options, slowdown, requestsServed = () => 0 } = request
   const servedBefore = requestsServed()
   const startedAt = performance.now()
   // Before the measurement: afterwards the figure would count the measurement itself.
@@ -54,7 +56,7 @@ export async function profileModel(
   try {
     const measured: Measured = await runInLimitedChild<MeasureInput, Measured, BenchmarkProgress>({
       module: new URL('./measure-child.ts', import.meta.url),
-      input: { path, structure, runs, options, folder, withCodecs: codecs === undefined },
+      input: { path, structure, runs, options, slowdown, folder, withCodecs: codecs === undefined },
       timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
       memoryLimitBytes: request.memoryLimitBytes ?? Math.floor(os.totalmem() / 2),
       signal,

@@ -21,8 +21,12 @@ export interface RunTime {
 
 /** Chosen on MobileNetV2 alone, where it came nearest to its stages in services: a longer one reads higher. */
 export const PAUSE_MS = 5
+/** By then nothing of a run is left in the caches. */
+const LONGEST_PAUSE_MS = 100
 
 export class Runner {
+  /** Before each run. */
+  pauseMs = PAUSE_MS
   readonly #timer: CpuTimer
   readonly #threads: number
   readonly #never = new Int32Array(new SharedArrayBuffer(4))
@@ -30,6 +34,14 @@ export class Runner {
   constructor(threads: number) {
     this.#threads = threads
     this.#timer = cpuTimer(threads)
+  }
+
+  /**
+   * An emulated machine waits after each run, (slowdown − 1) times as long as the run took, and its next run finds the
+   * caches accordingly.
+   */
+  pauseAs(slowdown: number, runMs: number): void {
+    this.pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(PAUSE_MS, (slowdown - 1) * runMs))
   }
 
   /** The figure that counts: CPU time of a single thread, which other processes do not lengthen; else wall time. */
@@ -41,7 +53,7 @@ export class Runner {
   async run(
     session: InferenceSession,
     feeds: Feeds,
-    pauseMs = PAUSE_MS,
+    pauseMs = this.pauseMs,
     then?: (outputs: Feeds) => Promise<void>,
   ): Promise<RunTime> {
     if (pauseMs > 0) Atomics.wait(this.#never, 0, 0, pauseMs)

@@ -26,6 +26,7 @@ export interface WholeInput {
   folder: string
   /** Unprofiled runs, and as many profiled ones; undefined = what the model's size allows. */
   runs: number | undefined
+  slowdown?: number | undefined
 }
 
 export interface Whole {
@@ -64,6 +65,7 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
   const createMs = performance.now() - before
   const run = (pauseMs?: number) => runner.run(session, feeds, pauseMs)
   const warm = await warmUp(async () => runner.figure(await run()), steps)
+  runner.pauseAs(input.slowdown ?? 1, warm.ms)
   const profiled = Math.min(
     input.runs ?? runsIn(PROFILED_MS, warm.ms),
     Math.max(LEAST_RUNS, Math.floor(MAX_EVENTS / Math.max(1, model.structure.layers.length))),
