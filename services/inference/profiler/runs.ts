@@ -21,7 +21,7 @@ export interface RunTime {
 
 /** Chosen on MobileNetV2 alone, where it came nearest to its stages in services: a longer one reads higher. */
 export const PAUSE_MS = 5
-/** By then nothing of a run is left in the caches. */
+/** So that a profile of a large model ends in time; its weights fit into no cache anyway. */
 const LONGEST_PAUSE_MS = 100
 
 export class Runner {
