@@ -1,17 +1,39 @@
 /**
- * Compiles the services, infra/ and what they share to JavaScript, under node_modules, so that starting a process does
- * not compile anything and does not load a compiler: this product starts many, and each starts two to three times as
+ * Compiles the services, infra/ and what they share to JavaScript, under node_modules or where `npm run build` is told
+ * (`node infra/build.mjs dist`), so that starting a process does not compile anything and does not load a compiler: this product starts many, and each starts two to three times as
  * fast. Types are not checked here (`npm run typecheck`). What is there is used as long as the sources have the
  * same content as when it was made; only files that changed are compiled again.
+ *
+ * What runs in a process of its own for one job (shared/limited-child.ts) is put together with all that it imports,
+ * packages too: it starts in 170 ms of CPU time instead of 310, of which Node and ONNX Runtime take 160.
  *
  * Several processes may do this at once: each file is put in its place whole, and the list of digests last. Within a
  * process one follows the other: esbuild is one child of it, and whoever stops that leaves the others without an answer.
  */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 const FOLDERS = ['services', 'shared', 'infra']
+/** Jobs of processes of their own, and what starts them. */
+const JOB = /(-job|limited-child-entry)\.ts$/
+/** They load binaries that lie beside them. */
+const NATIVE = ['onnxruntime-node', '@toondepauw/node-zstd']
+/** What several jobs import. */
+const CHUNKS = 'chunks'
+/** Another process may be about to start with those of the build before. */
+const CHUNK_KEPT_MS = 3_600_000
+const LOCKFILE = 'package-lock.json'
 const DIGESTS = 'digests.json'
 
 /** The end of the last one begun in this process, well or not. */
@@ -19,11 +41,12 @@ let last = Promise.resolve()
 
 /**
  * @param {string} root the repository.
+ * @param {string} [folder] below a node_modules or beside one.
  * @returns {Promise<string>} the folder that holds `services/…/main.js` and the rest.
  * @throws what keeps it from being written.
  */
-export function build(root) {
-  const mine = last.then(() => makeUp(root))
+export function build(root, folder = path.join(root, 'node_modules/.cache/scission')) {
+  const mine = last.then(() => makeUp(root, folder))
   last = mine.then(
     () => {},
     // Whoever asked for it is told.
@@ -32,19 +55,21 @@ export function build(root) {
   return mine
 }
 
-/** @param {string} root @returns {Promise<string>} */
-async function makeUp(root) {
-  const folder = path.join(root, 'node_modules/.cache/scission')
+/** @param {string} root @param {string} folder @returns {Promise<string>} */
+async function makeUp(root, folder) {
   const digests = digestsOf(root)
   const before = readDigests(folder)
   const changed = Object.keys(digests).filter((file) => before[file] !== digests[file])
   if (changed.length === 0) return folder
+  const sources = Object.keys(digests).filter((file) => file.endsWith('.ts'))
+  const alone = (file) => !JOB.test(file)
   await compile(
     root,
     folder,
-    changed.filter((file) => file.endsWith('.ts')),
+    sources.filter((file) => alone(file) && changed.includes(file)),
+    sources.filter((file) => !alone(file)),
   )
-  for (const file of changed.filter((name) => name.endsWith('.json')))
+  for (const file of changed.filter((name) => name.endsWith('.json') && name !== LOCKFILE))
     write(path.join(folder, file), readFileSync(path.join(root, file)))
   write(path.join(folder, 'package.json'), '{"type":"module"}')
   write(path.join(folder, DIGESTS), JSON.stringify(digests))
@@ -60,8 +85,10 @@ function digestsOf(root) {
         )
       : [],
   ).filter((file) => /\.(ts|json)$/.test(file))
+  // What jobs are put together with.
+  const lockfile = existsSync(path.join(root, LOCKFILE)) ? [LOCKFILE] : []
   return Object.fromEntries(
-    files.map((file) => [
+    [...files, ...lockfile].map((file) => [
       file,
       createHash('sha256')
         .update(readFileSync(path.join(root, file)))
@@ -76,27 +103,64 @@ function readDigests(folder) {
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}
 }
 
-/** @param {string} root @param {string} folder @param {string[]} files */
-async function compile(root, folder, files) {
+/** @param {string} root @param {string} folder @param {string[]} files @param {string[]} jobs */
+async function compile(root, folder, files, jobs) {
   const esbuild = await import('esbuild')
-  const { outputFiles } = await esbuild.build({
+  /** @type {import('esbuild').BuildOptions & { write: false }} */
+  const common = {
     absWorkingDir: root,
-    entryPoints: files,
     outbase: root,
     outdir: folder,
     write: false,
-    // Each file by itself, its imports left as they are but for their ending.
     bundle: true,
-    packages: 'external',
-    plugins: [{ name: 'js endings', setup: endings }],
     // What is wrong is in the error.
     logLevel: 'silent',
     format: 'esm',
     platform: 'node',
     target: 'node20',
-  })
-  await esbuild.stop()
-  for (const { path: file, contents } of outputFiles) write(file, contents)
+  }
+  try {
+    const results = await Promise.all([
+      // Each file by itself, its imports left as they are but for their ending.
+      esbuild.build({
+        ...common,
+        entryPoints: files,
+        packages: 'external',
+        plugins: [{ name: 'js endings', setup: endings }],
+      }),
+      // What they share stays one module: an error that a job throws is of the class that its starter knows.
+      esbuild.build({
+        ...common,
+        entryPoints: jobs,
+        external: NATIVE,
+        splitting: true,
+        chunkNames: `${CHUNKS}/[hash]`,
+      }),
+    ])
+    const [written, bundled] = results.map(({ outputFiles }) => outputFiles)
+    const isChunk = ({ path: file }) => path.dirname(file) === path.join(folder, CHUNKS)
+    // A job is put in place after what it imports.
+    for (const { path: file, contents } of [
+      ...written,
+      ...bundled.filter(isChunk),
+      ...bundled.filter((one) => !isChunk(one)),
+    ])
+      write(file, contents)
+  } finally {
+    await esbuild.stop()
+  }
+  removeOldChunks(path.join(folder, CHUNKS))
+}
+
+/** Those of this build were just written. @param {string} folder */
+function removeOldChunks(folder) {
+  if (!existsSync(folder)) return
+  for (const name of readdirSync(folder)) {
+    const file = path.join(folder, name)
+    // Gone already: another process tidies up as well.
+    const { mtimeMs } = statSync(file, { throwIfNoEntry: false }) ?? {}
+    if (mtimeMs !== undefined && Date.now() - mtimeMs > CHUNK_KEPT_MS) rmSync(file, { force: true })
+  }
 }
 
 /** @param {import('esbuild').PluginBuild} plugins */
@@ -112,4 +176,9 @@ function write(file, content) {
   const partial = `${file}.${process.pid}`
   writeFileSync(partial, content)
   renameSync(partial, file)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [, , folder] = process.argv
+  console.log(`compiled: ${await build(path.resolve('.'), folder && path.resolve(folder))}`)
 }

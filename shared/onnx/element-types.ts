@@ -1,7 +1,7 @@
 /** The element types of ONNX tensors: their size, and what the protocol and ONNX Runtime call them. */
 import type { Tensor as RuntimeTensor } from 'onnxruntime-node'
 import type { Datatype } from '../contracts/common.ts'
-import { TensorProto_DataType as DataType } from './proto/onnx_pb.ts'
+import type { TensorProto_DataType as DataType } from './proto/onnx_pb.ts'
 
 export interface ElementType {
   /** The number in the file (onnx.proto, TensorProto.DataType). */
@@ -16,8 +16,39 @@ export interface ElementType {
   runtime?: RuntimeTensor.Type
 }
 
-/** The numbers by name, as plain numbers: fields of messages hold them as such. */
-export const CODE: Readonly<Record<keyof typeof DataType, number>> = DataType
+/**
+ * The numbers by name (onnx.proto, TensorProto.DataType), as plain numbers: fields of messages hold them as such. Written
+ * out, so that who only needs these loads no protobuf library.
+ */
+export const CODE: Readonly<Record<keyof typeof DataType, number>> = {
+  UNDEFINED: 0,
+  FLOAT: 1,
+  UINT8: 2,
+  INT8: 3,
+  UINT16: 4,
+  INT16: 5,
+  INT32: 6,
+  INT64: 7,
+  STRING: 8,
+  BOOL: 9,
+  FLOAT16: 10,
+  DOUBLE: 11,
+  UINT32: 12,
+  UINT64: 13,
+  COMPLEX64: 14,
+  COMPLEX128: 15,
+  BFLOAT16: 16,
+  FLOAT8E4M3FN: 17,
+  FLOAT8E4M3FNUZ: 18,
+  FLOAT8E5M2: 19,
+  FLOAT8E5M2FNUZ: 20,
+  UINT4: 21,
+  INT4: 22,
+  FLOAT4E2M1: 23,
+  FLOAT8E8M0: 24,
+  UINT2: 25,
+  INT2: 26,
+}
 
 function row(
   name: keyof typeof DataType,

@@ -12,18 +12,11 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { TensorSpec } from '../contracts/common.ts'
 import type { Structure } from '../contracts/model.ts'
 import { ScissionError } from '../errors.ts'
-import {
-  assemble,
-  encodeNode,
-  encodeSparse,
-  encodeTensor,
-  encodeValue,
-  frameOf,
-  type ModelFrame,
-} from './assemble.ts'
+import { encodeNode, encodeSparse, encodeTensor, frameOf } from './assemble.ts'
 import { OPEN_KEY, PRELUDE_KEY, readStructure, structurePathOf } from './canonical-file.ts'
 import { elementTypeOfDatatype } from './element-types.ts'
 import { isExternal, referenceOf } from './external-data.ts'
+import { assemble, encodeValue, type ModelFrame } from './framing.ts'
 import { ModelProtoSchema, type NodeProto, type TensorProto, ValueInfoProtoSchema } from './proto/onnx_pb.ts'
 import { bodyTensors, usesOf } from './scope.ts'
 import { tensorBytes } from './tensor-data.ts'

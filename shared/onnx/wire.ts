@@ -27,9 +27,9 @@ function describePlace(place: Place | undefined): string {
 }
 
 export const WIRE_VARINT = 0
-const WIRE_FIXED64 = 1
+export const WIRE_FIXED64 = 1
 export const WIRE_BYTES = 2
-const WIRE_FIXED32 = 5
+export const WIRE_FIXED32 = 5
 
 export class WireFile {
   readonly path: string

@@ -1,7 +1,7 @@
 /** The figures of the profile benchmark, from what was measured. Pure. */
 import type { Measurement } from '../../services/inference/profiler/profile.ts'
 import { type Figure, figure, quantile } from './bench.ts'
-import type { TimedBlocks } from './profile-blocks.ts'
+import type { Blocks } from './profile-blocks-job.ts'
 import { type Drift, median, type Scored, sum } from './profile-score.ts'
 
 export type Summary = Pick<
@@ -22,7 +22,7 @@ export interface ModelResult {
   name: string
   zoo: boolean
   wholeMs: number
-  blocks: TimedBlocks
+  blocks: Blocks
   quiet: Phase
   busy: Phase | undefined
 }

@@ -47,8 +47,9 @@ export interface Interleaved {
   profiles: Measurement[]
 }
 
-/** Profiles of a model, one between each two rounds. */
+/** Profiles of a model, one between each two rounds; fewer of models that take long, or the benchmark takes half a day. */
 const PROFILES = 5
+const FEW_PROFILES = 3
 /** Cores kept busy by processes that are not ours: above this, what was timed is timed again, so many times at most. */
 const FOREIGN_CORES = 0.15
 const MOST_REPEATS = 1
@@ -74,7 +75,8 @@ export async function interleave(
   await round()
   const rounds = [await round()]
   const profiles: Measurement[] = []
-  for (let taken = 0; taken < PROFILES; taken++) {
+  const wanted = wholeMs >= FEW_FROM_MS ? FEW_PROFILES : PROFILES
+  for (let taken = 0; taken < wanted; taken++) {
     profiles.push((await undisturbed(profile)).value)
     rounds.push(await round())
   }

@@ -1,7 +1,7 @@
 /** From profiles, hops and measured requests to errors. Pure. */
 import type { Measurement } from '../../services/inference/profiler/profile.ts'
 import { quantile } from './bench.ts'
-import type { TimedBlocks } from './profile-blocks.ts'
+import type { Blocks } from './profile-blocks-job.ts'
 import type { CutSamples, Interleaved, Round } from './profile-rounds.ts'
 import type { Sample } from './profile-serve.ts'
 
@@ -57,7 +57,7 @@ const MEDIAN_HALF_WIDTH = 1.96 * 1.253
 /** Standard deviations in the range between the quartiles of a normal distribution. */
 const QUARTILES = 1.349
 
-export function score({ rounds, profiles }: Interleaved, blocks: TimedBlocks | undefined): Scored[] {
+export function score({ rounds, profiles }: Interleaved, blocks: Blocks | undefined): Scored[] {
   const all = pool(rounds)
   const [first] = profiles
   if (first === undefined) return []

@@ -1,5 +1,14 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -48,6 +57,33 @@ describe('the compiled code', () => {
     expect(await build(root)).toBe(folder)
     expect(run(folder)).toBe('41\n')
     expect(statSync(untouched).ino).toBe(before.ino)
+  })
+
+  it('has the jobs of processes of their own together with all they import, what they share only once', async () => {
+    put('shared/sum-job.ts', "import { two } from './two.ts'\nexport const sum = [2, two]\n")
+    put('shared/limited-child-entry.ts', "import { two } from './two.ts'\nexport const entry = [two]\n")
+    put('shared/two.ts', 'export const two = { two: 2 }\n')
+    const folder = await build(root)
+    rmSync(path.join(folder, 'shared/two.js'))
+    const load = (file: string) => import(pathToFileURL(path.join(folder, file)).href)
+    const { sum } = (await load('shared/sum-job.js')) as { sum: unknown[] }
+    const { entry } = (await load('shared/limited-child-entry.js')) as { entry: unknown[] }
+    expect(sum[1]).toBe(entry[0])
+  })
+
+  it('keeps what jobs shared in the build before for a while, and then no longer', async () => {
+    put('shared/sum-job.ts', "import { two } from './two.ts'\nexport const sum = 2 + two\n")
+    put('shared/limited-child-entry.ts', "import { two } from './two.ts'\nexport const entry = two\n")
+    const chunks = path.join(await build(root), 'chunks')
+    const [first = ''] = readdirSync(chunks)
+    put('shared/two.ts', 'export const two = 40\n')
+    await build(root)
+    expect(readdirSync(chunks)).toHaveLength(2)
+    utimesSync(path.join(chunks, first), 0, 0)
+    put('shared/two.ts', 'export const two = 400\n')
+    await build(root)
+    expect(readdirSync(chunks)).toHaveLength(2)
+    expect(readdirSync(chunks)).not.toContain(first)
   })
 
   it('is whole when several processes make it at once', async () => {

@@ -52,13 +52,7 @@ describe('the image', () => {
     redis = await startTestRedis()
     // What the Dockerfile's build stage does: `npm run build`, packages beside it.
     image = mkdtempSync(path.join(os.tmpdir(), 'scission-image-'))
-    execFileSync(process.execPath, [
-      path.resolve('node_modules/typescript/bin/tsc'),
-      '-p',
-      'tsconfig.build.json',
-      '--outDir',
-      path.join(image, 'dist'),
-    ])
+    execFileSync(process.execPath, [path.resolve('infra/build.mjs'), path.join(image, 'dist')])
     symlinkSync(path.resolve('node_modules'), path.join(image, 'node_modules'))
     symlinkSync(path.resolve('package.json'), path.join(image, 'package.json'))
   })

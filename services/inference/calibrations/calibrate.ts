@@ -1,5 +1,5 @@
 /**
- * Runs a model with every codec at every chosen boundary. In a process of its own (calibrate-child.ts), because models
+ * Runs a model with every codec at every chosen boundary. In a process of its own (calibrate-job.ts), because models
  * come from strangers.
  *
  * The boundaries cut the model into pieces, each a session. A sample goes through them once, which leaves the tensor of

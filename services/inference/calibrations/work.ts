@@ -126,7 +126,7 @@ async function measure(
     }
     const given = await fetchSamples(parts, record.id, path.join(folder, 'samples'), signal)
     return await runInLimitedChild<CalibrateInput, Calibrated, BenchmarkProgress>({
-      module: new URL('./calibrate-child.ts', import.meta.url),
+      module: new URL('./calibrate-job.ts', import.meta.url),
       input: { ...inputOf(parts, record, structure, ranges), ...given },
       timeoutMs: TIMEOUT_MS,
       memoryLimitBytes: Math.floor(os.totalmem() / 2),

@@ -14,7 +14,7 @@ import { ScissionError } from '../../../shared/errors.ts'
 import { runInLimitedChild } from '../../../shared/limited-child.ts'
 import { isAbsent } from '../ranges/manifest-file.ts'
 import { writeWhole } from '../ranges/whole-file.ts'
-import type { TrialInput, TrialOutput } from './trial-child.ts'
+import type { TrialInput, TrialOutput } from './trial-job.ts'
 
 export interface TrialRequest {
   path: string
@@ -75,7 +75,7 @@ async function tryOnce(
 ): Promise<Verdict> {
   try {
     const { complaint } = await runInLimitedChild<TrialInput, TrialOutput>({
-      module: new URL('./trial-child.ts', import.meta.url),
+      module: new URL('./trial-job.ts', import.meta.url),
       input: { path, inputs: manifest.inputs, options },
       timeoutMs,
       memoryLimitBytes: memoryBytes,

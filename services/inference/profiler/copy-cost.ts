@@ -3,19 +3,11 @@
  * nothing else. ONNX Runtime copies every output into fresh memory; small pieces come from a heap, large ones from the
  * system page by page, so the line has a bend that only measuring can place.
  */
-import { create, toBinary } from '@bufbuild/protobuf'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
-import { encodeValue } from '../../../shared/onnx/assemble.ts'
-import {
-  GraphProtoSchema,
-  ModelProtoSchema,
-  NodeProtoSchema,
-  OperatorSetIdProtoSchema,
-  TensorProto_DataType,
-  ValueInfoProtoSchema,
-} from '../../../shared/onnx/proto/onnx_pb.ts'
-import { fromBinary } from '@bufbuild/protobuf'
+import { CODE } from '../../../shared/onnx/element-types.ts'
+import { assemble, encodeNumber, encodeText, encodeValue } from '../../../shared/onnx/framing.ts'
+import { concatenate, encodeField } from '../../../shared/onnx/wire.ts'
 import { sessionOptions } from '../executor/session-options.ts'
 import type { Runner } from './runs.ts'
 import { median } from './statistics.ts'
@@ -29,20 +21,13 @@ export interface CopyCost {
 const SIZES = [4096, 65_536, 262_144, 1_048_576, 4_194_304]
 const RUNS = 5
 const FLOAT_BYTES = 4
-const IR_VERSION = 8n
-const OPSET = 17n
+const IR_VERSION = 8
+const OPSET = 17
 
-/** @param largestBytes no larger tensor crosses any cut: larger sizes need not be measured. */
-export async function measureCopies(
-  runner: Runner,
-  options: RuntimeOptions,
-  largestBytes: number,
-): Promise<CopyCost[]> {
+export async function measureCopies(runner: Runner, options: RuntimeOptions): Promise<CopyCost[]> {
   const session = await InferenceSession.create(identity(), sessionOptions(options))
-  const enough = SIZES.findIndex((bytes) => bytes >= largestBytes)
-  const sizes = SIZES.slice(0, enough === -1 ? SIZES.length : enough + 1)
   const costs: CopyCost[] = []
-  for (const bytes of sizes) {
+  for (const bytes of SIZES) {
     const feeds = { x: new Tensor('float32', new Float32Array(bytes / FLOAT_BYTES), [bytes / FLOAT_BYTES]) }
     const times: number[] = []
     await runner.run(session, feeds, 0)
@@ -65,21 +50,19 @@ export function copyMs(costs: readonly CopyCost[], bytes: number): number {
   return low.ms + slope * (bytes - low.bytes)
 }
 
+/** A model of one Identity: floats in, the same out, any number of them. Field numbers of onnx.proto. */
 function identity(): Uint8Array {
-  const value = (name: string) =>
-    fromBinary(ValueInfoProtoSchema, encodeValue({ name, code: TensorProto_DataType.FLOAT, shape: [-1] }))
-  const graph = create(GraphProtoSchema, {
-    name: 'identity',
-    node: [create(NodeProtoSchema, { opType: 'Identity', input: ['x'], output: ['y'] })],
-    input: [value('x')],
-    output: [value('y')],
-  })
-  return toBinary(
-    ModelProtoSchema,
-    create(ModelProtoSchema, {
-      irVersion: IR_VERSION,
-      opsetImport: [create(OperatorSetIdProtoSchema, { version: OPSET })],
-      graph,
-    }),
-  )
+  const value = (name: string) => encodeValue({ name, code: CODE.FLOAT, shape: [-1] })
+  const opset = encodeNumber(OPSET_VERSION, OPSET)
+  const frame = {
+    prefix: encodeNumber(MODEL.irVersion, IR_VERSION),
+    suffix: concatenate(encodeField(MODEL.opsets, opset)),
+  }
+  const node = [encodeText(NODE.input, 'x'), encodeText(NODE.output, 'y'), encodeText(NODE.op, 'Identity')]
+  const graph = { initializers: [], sparse: [], inputs: [value('x')], outputs: [value('y')] }
+  return assemble(frame, 'identity', { nodes: [concatenate(node)], ...graph })
 }
+
+const MODEL = { irVersion: 1, opsets: 8 } as const
+const OPSET_VERSION = 2
+const NODE = { input: 1, output: 2, op: 4 } as const

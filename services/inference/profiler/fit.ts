@@ -124,11 +124,16 @@ export function predictionError(fitted: Fit, checks: readonly MeasuredCut[]): Pr
 const Z95 = 1.96
 /**
  * What a machine's speed drifts by between a profile and its use, as a standard deviation of fractions, where the profile
- * itself sees none of it: five networks of the zoo at four cuts, five profiles each, on a quiet virtual machine; with it 95 %
- * of what was measured next lay inside the interval (docs/results.md). A machine with neighbours drifts more, and then
- * the runs of one profile do so too: see `wander`.
+ * itself sees none of it: 22 networks at 6 cuts, five profiles each, on a virtual machine in quiet and in noisy hours; with
+ * it 92 % of what was measured next lay inside the interval, 97 % in the quiet ones (docs/results.md). A machine with
+ * neighbours drifts more, and then the runs of one profile do so too: see `wander`.
  */
-const DRIFT = 0.035
+const DRIFT = 0.04
+/**
+ * Drift is larger by this times the part of the machine that other processes keep busy: they share its caches and its
+ * memory, and may stop or start at any moment. Of the same networks with one core of two kept busy: 91 %, 85 % without it.
+ */
+const OTHERS = 1.5
 /** Neighbours disturb in bursts, so runs of one profile are not independent: this part of their spread remains. */
 const BURSTS = 0.5
 /** Of a stage's being called and of caches that cooled: ms. */
@@ -138,17 +143,20 @@ const CALL_JITTER_MS = 0.2
  * Independent causes add as squares: how well the scale is known, what the self-check missed, and drift, which goes on
  * after the profile at least as it went during it.
  * @param bursts runs of the whole model, by when they were made: ms
+ * @param othersShare part of the machine's cores that other processes kept busy meanwhile, 0 to 1
  */
 export function intervalOf(
   bursts: readonly (readonly number[])[],
   error: PredictionError | undefined,
+  othersShare = 0,
 ): Interval {
   const samplesMs = bursts.flat()
   const spread = spreadOf(samplesMs)
   const scale = Math.max(BURSTS, 1 / Math.sqrt(Math.max(1, samplesMs.length))) * spread
   const errors = (error?.cuts ?? []).map((cut) => cut.predictedMs / cut.measuredMs - 1)
   const missed = errors.length > 0 ? Math.sqrt(sum(errors.map((value) => value ** 2)) / errors.length) : 0
-  const relative = Z95 * Math.hypot(scale, missed, DRIFT, wander(bursts))
+  const drift = DRIFT * (1 + OTHERS * othersShare)
+  const relative = Z95 * Math.hypot(scale, missed, drift, wander(bursts))
   return { confidence: 0.95, relative, fixedMs: CALL_JITTER_MS }
 }
 

@@ -1,7 +1,7 @@
 /** From the times of nodes to the times of layers: shares of the profiler, scaled to the whole. */
 import type { Layer } from '../../../shared/contracts/model.ts'
 import type { LayerTime } from '../../../shared/contracts/profile.ts'
-import { attribute } from './attribute.ts'
+import { attribute, type Shares } from './attribute.ts'
 import type { NodeTime } from './events.ts'
 import { layerInName } from './layer-names.ts'
 import type { OptimisedNode } from './optimised-graph.ts'
@@ -14,29 +14,52 @@ export interface LayerTimes {
   unmappedShare: number
 }
 
-/**
- * Takes shares from the profiled times and the scale from `wholeMs`, which profiling has not slowed down.
- * @param nodes the optimised graph; empty when it is not known: then only names tell.
- */
-export function layerTimes(
-  layers: readonly Layer[],
-  nodes: readonly OptimisedNode[],
-  times: readonly NodeTime[],
-  wholeMs: number,
-): LayerTimes {
+/** Which layers the nodes that a profile names stand for. */
+export interface Placement {
+  layers: number
+  /** Layer index → part of the node's time; undefined for a node that fits no layer. */
+  sharesOf: (node: string) => Shares | undefined
+}
+
+/** @param nodes the optimised graph; empty when it is not known: then only names tell. */
+export function placeNodes(layers: readonly Layer[], nodes: readonly OptimisedNode[]): Placement {
   const shares = attribute(layers, nodes)
   const byName = new Map(nodes.map((node, at) => [node.name, shares[at]]))
-  const profiled = layers.map(() => 0)
+  const sharesOf = (name: string): Shares | undefined => {
+    const named = layerInName(name)
+    return byName.get(name) ?? (named === undefined ? undefined : new Map([[named, 1]]))
+  }
+  return { layers: layers.length, sharesOf }
+}
+
+/** Part of the time that may fit no layer and is spread over all: changes of layout, mostly. */
+const UNNAMED = 0.03
+
+/**
+ * The executed nodes as far as their names tell which layers they stand for.
+ * @returns undefined when that leaves too much out: then the optimised graph is needed.
+ */
+export function nodesInNames(
+  layers: readonly Layer[],
+  times: readonly NodeTime[],
+): OptimisedNode[] | undefined {
+  const nodes = times.map(({ name, op }) => ({ name, op, inputs: [], outputs: [] }))
+  const { unmappedShare } = layerTimes(placeNodes(layers, nodes), times, 1)
+  return unmappedShare <= UNNAMED ? nodes : undefined
+}
+
+/** Takes shares from the profiled times and the scale from `wholeMs`, which profiling has not slowed down. */
+export function layerTimes(placement: Placement, times: readonly NodeTime[], wholeMs: number): LayerTimes {
+  const profiled = Array.from({ length: placement.layers }, () => 0)
   let unmapped = 0
   for (const { name, ms } of times) {
-    const named = layerInName(name)
-    const placed = byName.get(name) ?? (named === undefined ? undefined : new Map([[named, 1]]))
+    const placed = placement.sharesOf(name)
     if (placed === undefined) unmapped += ms
     else for (const [layer, share] of placed) profiled[layer] = (profiled[layer] ?? 0) + share * ms
   }
   const mapped = profiled.reduce((sum, ms) => sum + ms, 0)
   const unmappedShare = mapped + unmapped > 0 ? unmapped / (mapped + unmapped) : 0
-  const even = wholeMs / Math.max(1, layers.length)
+  const even = wholeMs / Math.max(1, placement.layers)
   const scaled = profiled.map((ms) => (mapped > 0 ? (ms / mapped) * wholeMs : even))
   return { layerMs: sumTo(wholeMs, scaled), unmappedShare }
 }
@@ -47,16 +70,15 @@ export function layerTimes(
  */
 export function layerSpread(
   layerMs: readonly number[],
-  layers: readonly Layer[],
-  nodes: readonly OptimisedNode[],
+  placement: Placement,
   times: readonly NodeTime[],
 ): LayerTime[] {
   const runs = Math.max(0, ...times.map(({ samplesMs }) => samplesMs?.length ?? 0))
   const perRun = Array.from({ length: runs }, (_, run) => {
     const inRun = times.map((time) => ({ ...time, ms: time.samplesMs?.[run] ?? time.ms }))
-    return layerTimes(layers, nodes, inRun, 1).layerMs
+    return layerTimes(placement, inRun, 1).layerMs
   })
-  const typical = layerTimes(layers, nodes, times, 1).layerMs
+  const typical = layerTimes(placement, times, 1).layerMs
   return layerMs.map((ms, layer) => {
     const share = typical[layer] ?? 0
     const factors = share > 0 ? perRun.map((shares) => (shares[layer] ?? 0) / share) : []

@@ -1,5 +1,5 @@
 /**
- * Measures a whole model on this machine. Blocks its thread: runs in a process of its own (measure-child.ts).
+ * Measures a whole model on this machine. Blocks its thread: runs in a process of its own (measure-job.ts).
  *
  *   1. one session of the whole model (whole.ts): warm up, profiled runs → the shares, unprofiled runs → the scale
  *   2. this machine's copies (copy-cost.ts) → the shape of what a boundary costs
@@ -9,16 +9,17 @@
  * As many cuts as fit into the time of about 20 runs of the model (budgetMs). The scale of a
  * session with one thread is CPU time: on a busy machine wall time is off by 10 to 40 %, CPU time is not.
  */
+import os from 'node:os'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { BenchmarkProgress, Profile } from '../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { makeInputs } from '../../../shared/onnx/inputs.ts'
 import { toOrt } from '../../../shared/ort-tensor.ts'
-import { measureCopies } from './copy-cost.ts'
+import { type CopyCost, measureCopies } from './copy-cost.ts'
 import { candidates, chooseCuts, MOST_CUTS, type Role } from './cuts.ts'
 import { CutModel } from './cut-model.ts'
 import { fit, intervalOf, type MeasuredCut, predictionError } from './fit.ts'
-import { layerSpread, layerTimes } from './layer-times.ts'
+import { layerSpread, layerTimes, placeNodes } from './layer-times.ts'
 import { peakResidentBytes, rangeMemory, residentBytes } from './memory.ts'
 import { watchOthers } from './other-load.ts'
 import { measurePair } from './pair.ts'
@@ -37,6 +38,8 @@ export interface MeasureInput {
   slowdown?: number | undefined
   /** Measure the machine's codecs as well: once per service is enough. */
   withCodecs?: boolean
+  /** What copies cost on this machine with these options; undefined: measure it. */
+  copies?: readonly CopyCost[] | undefined
   /** An empty folder for what the profiler writes; the caller removes it, also when this process is lost. */
   folder: string
 }
@@ -58,7 +61,11 @@ export type Measured = Pick<
   | 'memory'
   | 'measuredAt'
   | 'codecs'
-> & { otherCores: number | undefined }
+> & {
+  otherCores: number | undefined
+  /** Where they were measured. */
+  copies: readonly CopyCost[] | undefined
+}
 
 /** Seed of the made-up inputs: any, but always the same. */
 const SEED = 1
@@ -76,8 +83,8 @@ const SMALL_BUDGET_MS = 1500
 const LARGE_BUDGET_RUNS = 18
 const MORE_RUNS = 8
 const MORE_MS = 400
-/** Time for the rounds of one cut. */
-const PAIR_MS = 50
+/** Time for the rounds of one cut; in each the whole model is run once more, which counts for the scale. */
+const PAIR_MS = 36
 
 export async function measure(
   input: MeasureInput,
@@ -90,7 +97,7 @@ export async function measure(
   const inputs = makeInputs(structure.inputs, SEED, structure.inputHints)
   const feeds: Feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]))
   const runner = new Runner(options.threads)
-  const model = new CutModel(input.path, structure)
+  const model = await CutModel.open(input.path, structure)
   const baseBytes = residentBytes()
   const whole = await measureWhole({ ...input, model, feeds }, runner, steps)
   const memory = {
@@ -100,9 +107,10 @@ export async function measure(
     residentBytes: Math.max(0, residentBytes() - baseBytes),
   }
   const peakRssBytes = peakResidentBytes()
-  const run = { model, feeds, runner, whole, steps, runs: input.runs, options, startedAt }
+  const copies = input.copies ?? (await measureCopies(runner, options))
+  const run = { model, feeds, runner, whole, steps, runs: input.runs, options, startedAt, otherCores, copies }
   const figures = await fitted(run)
-  await whole.session.release()
+  // The session is not released: the process ends, and what it holds goes with it.
   // Loaded only when wanted: the codecs take longer to load than many a model to measure.
   const codecs = input.withCodecs ? (await import('./codec-speed.ts')).measureCodecs() : undefined
   steps.finish()
@@ -118,6 +126,7 @@ export async function measure(
     memory,
     measuredAt: new Date().toISOString(),
     otherCores: otherCores(),
+    copies: input.copies ? undefined : copies,
   }
 }
 
@@ -131,13 +140,17 @@ interface Run {
   options: RuntimeOptions
   /** performance.now() at the start. */
   startedAt: number
+  /** What other processes kept busy since the start; undefined where nobody counts. */
+  otherCores: () => number | undefined
+  copies: readonly CopyCost[]
 }
 
 /** Everything that the runs, the profiler and the cuts say together. */
 async function fitted(run: Run) {
-  const { model, runner, whole, options } = run
+  const { model, runner, whole, options, copies } = run
   const { layers, boundaries } = model.structure
-  const cuts = await measureCuts(run, layerTimes(layers, whole.nodes, whole.times, 1).layerMs)
+  const placement = placeNodes(layers, whole.nodes)
+  const cuts = await measureCuts(run, layerTimes(placement, whole.times, 1).layerMs)
   const bursts = [whole.samples.map((time) => runner.figure(time)), ...cuts.map((cut) => cut.wholesMs)]
   const figuresMs = bursts.flat()
   // Of all runs, disturbed ones too: who asks later meets the same machine.
@@ -151,10 +164,8 @@ async function fitted(run: Run) {
         prefixMs: (prefixMs * wholeMs) / beside,
         suffixMs: (suffixMs * wholeMs) / beside,
       }))
-  const { layerMs, unmappedShare } = layerTimes(layers, whole.nodes, whole.times, wholeMs)
+  const { layerMs, unmappedShare } = layerTimes(placement, whole.times, wholeMs)
   const anchors = scaled('anchor')
-  const largest = Math.max(0, ...boundaries.slice(1, -1).map(({ bytes }) => bytes))
-  const copies = await measureCopies(runner, options, largest)
   const fit_ = fit({ boundaries, layerMs, copies, anchors })
   const checks = scaled('check')
   const error = checks.length > 0 ? predictionError(fit_, checks) : undefined
@@ -167,8 +178,8 @@ async function fitted(run: Run) {
       cpuMs: median(whole.samples.map((time) => time.cpuMs)),
     },
     ...fit_,
-    layers: layerSpread(fit_.layerMs, layers, whole.nodes, whole.times),
-    interval: intervalOf(bursts, error),
+    layers: layerSpread(fit_.layerMs, placement, whole.times),
+    interval: intervalOf(bursts, error, Math.min(1, (run.otherCores() ?? 0) / os.availableParallelism())),
     ...(error && { predictionError: error }),
     anchors: anchors.map(({ k, prefixMs, suffixMs }) => ({ k, ms: prefixMs + suffixMs, prefixMs })),
   }

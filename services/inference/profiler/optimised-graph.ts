@@ -6,9 +6,8 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import { fromBinary } from '@bufbuild/protobuf'
 import type { InferenceSession } from 'onnxruntime-node'
-import { ModelProtoSchema } from '../../../shared/onnx/proto/onnx_pb.ts'
+import { fieldsOf, textOf, type WireField } from '../../../shared/onnx/fields.ts'
 
 /** A node of the optimised graph; names of tensors are ONNX Runtime's, often but not always the model's. */
 export interface OptimisedNode {
@@ -42,13 +41,29 @@ export function savingOptions(
   }
 }
 
-/** Its nodes in topological order. */
+/** Its nodes in topological order. @throws Error when ONNX Runtime has not written what it was asked for. */
 export function readOptimisedGraph(folder: string): OptimisedNode[] {
-  const model = fromBinary(ModelProtoSchema, fs.readFileSync(path.join(folder, GRAPH)))
-  return (model.graph?.node ?? []).map((node) => ({
-    name: node.name,
-    op: node.opType,
-    inputs: node.input.filter((name) => name !== ''),
-    outputs: node.output.filter((name) => name !== ''),
-  }))
+  const model = fs.readFileSync(path.join(folder, GRAPH))
+  const inside = (fields: readonly WireField[], wanted: number) =>
+    fields.filter(({ field }) => field === wanted).map(({ from, to }) => fieldsOf(model, from, to))
+  return inside(fieldsOf(model), MODEL_GRAPH)
+    .flatMap((graph) => inside(graph, GRAPH_NODE))
+    .map((node) => nodeOf(model, node))
+}
+
+/** Field numbers of onnx.proto. */
+const MODEL_GRAPH = 7
+const GRAPH_NODE = 1
+const NODE = { input: 1, output: 2, name: 3, op: 4 } as const
+
+function nodeOf(model: Uint8Array, fields: readonly WireField[]): OptimisedNode {
+  const texts = (wanted: number) =>
+    fields.filter(({ field }) => field === wanted).map((field) => textOf(model, field))
+  const present = (name: string) => name !== ''
+  return {
+    name: texts(NODE.name).at(-1) ?? '',
+    op: texts(NODE.op).at(-1) ?? '',
+    inputs: texts(NODE.input).filter(present),
+    outputs: texts(NODE.output).filter(present),
+  }
 }

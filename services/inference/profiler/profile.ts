@@ -9,6 +9,7 @@ import type { Structure } from '../../../shared/contracts/model.ts'
 import type { BenchmarkProgress, Profile } from '../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { runInLimitedChild } from '../../../shared/limited-child.ts'
+import type { CopyCost } from './copy-cost.ts'
 import type { Measured, MeasureInput } from './measure.ts'
 
 export interface ProfileRequest {
@@ -29,12 +30,20 @@ export interface ProfileRequest {
 }
 
 /** The measured part of a Profile; the caller adds what identifies it. */
-export type Measurement = Omit<Measured, 'otherCores'> & Pick<Profile, 'load' | 'cost'>
+export type Measurement = Omit<Measured, 'otherCores' | 'copies'> & Pick<Profile, 'load' | 'cost'>
 
 const TIMEOUT_MS = 600_000
 
 /** Of this machine, whatever the model: measured with the first profile of this process. */
 let codecs: Measurement['codecs']
+/** By runtime options, and until when: a fit takes only their shape, which changes less than the machine's speed. */
+const copies = new Map<string, { costs: readonly CopyCost[]; untilMs: number }>()
+const COPIES_KEPT_MS = 3_600_000
+
+function knownCopies(options: RuntimeOptions): readonly CopyCost[] | undefined {
+  const known = copies.get(JSON.stringify(options))
+  return known && performance.now() < known.untilMs ? known.costs : undefined
+}
 
 /**
  * Measures a whole model and splits its time over its layers; see measure.ts for how.
@@ -55,16 +64,26 @@ export async function profileModel(
   const folder = await fs.mkdtemp(pathOf.join(os.tmpdir(), 'scission-profile-'))
   try {
     const measured: Measured = await runInLimitedChild<MeasureInput, Measured, BenchmarkProgress>({
-      module: new URL('./measure-child.ts', import.meta.url),
-      input: { path, structure, runs, options, slowdown, folder, withCodecs: codecs === undefined },
+      module: new URL('./measure-job.ts', import.meta.url),
+      input: {
+        path,
+        structure,
+        runs,
+        options,
+        slowdown,
+        folder,
+        withCodecs: codecs === undefined,
+        copies: knownCopies(options),
+      },
       timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
       memoryLimitBytes: request.memoryLimitBytes ?? Math.floor(os.totalmem() / 2),
       signal,
       onProgress,
       doing: `measuring model ${structure.model.slice(0, 12)}`,
     })
-    const { otherCores, ...figures } = measured
+    const { otherCores, copies: costs, ...figures } = measured
     codecs = measured.codecs ?? codecs
+    if (costs) copies.set(JSON.stringify(options), { costs, untilMs: performance.now() + COPIES_KEPT_MS })
     const totalMs = performance.now() - startedAt
     return {
       ...figures,

@@ -12,6 +12,7 @@ import { sessionOptions } from '../executor/session-options.ts'
 import type { CutModel } from './cut-model.ts'
 import { type NodeTime, readEvents } from './events.ts'
 import { besideModel } from './layer-names.ts'
+import { nodesInNames } from './layer-times.ts'
 import { type OptimisedNode, readOptimisedGraph, savingOptions } from './optimised-graph.ts'
 import { openRange } from './pair.ts'
 import type { Feeds, Runner, RunTime } from './runs.ts'
@@ -41,24 +42,34 @@ export interface Whole {
 }
 
 const EVENTS = 'events'
+/**
+ * To save its optimised graph a session copies every weight once more, into fresh memory: of AlexNet's 240 MB that takes
+ * as long as five runs. From here on it is only saved where the names of the nodes do not tell.
+ */
+const HEAVY_BYTES = 100 * 2 ** 20
 /** ONNX Runtime's profiler stops recording after a million events; and every run costs about 500 bytes per node. */
 const MAX_EVENTS = 200_000
 /** Time for each kind of run: small models get many runs, large ones the fewest. */
 const WARM_UP_MS = 50
-const PROFILED_MS = 50
-const PLAIN_MS = 60
+const PROFILED_MS = 36
+const PLAIN_MS = 36
 const LEAST_RUNS = 2
 const MOST_RUNS = 40
-/** Larger ones do not fit into the caches anyway, and hot runs of them cost too much. */
-const HOT_BELOW_MS = 30
+/** Larger ones hardly fit into the caches anyway, and hot runs of them cost too much. */
+const HOT_BELOW_MS = 8
 const HOT_RUNS = 5
 
 export async function measureWhole(input: WholeInput, runner: Runner, steps: Steps): Promise<Whole> {
   const { model, feeds, options, folder } = input
+  const { layers } = model.structure
+  const saves = layers.reduce((sum, { weightBytes }) => sum + weightBytes, 0) < HEAVY_BYTES
+  const open = (settings: InferenceSession.SessionOptions) =>
+    openRange(model, 0, layers.length, options, settings)
+  const plain = besideModel(model.file, sessionOptions(options))
   steps.begin('load', 1)
   const before = performance.now()
-  const session = await openRange(model, 0, model.structure.layers.length, options, {
-    ...savingOptions(folder, besideModel(model.file, sessionOptions(options))),
+  const session = await open({
+    ...(saves ? savingOptions(folder, plain) : plain),
     enableProfiling: true,
     profileFilePrefix: path.join(folder, EVENTS),
   })
@@ -68,20 +79,23 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
   runner.pauseAs(input.slowdown ?? 1, warm.ms)
   const profiled = Math.min(
     input.runs ?? runsIn(PROFILED_MS, warm.ms),
-    Math.max(LEAST_RUNS, Math.floor(MAX_EVENTS / Math.max(1, model.structure.layers.length))),
+    Math.max(LEAST_RUNS, Math.floor(MAX_EVENTS / Math.max(1, layers.length))),
   )
   await repeat(profiled, 'profile', steps, run)
   session.endProfiling()
   const samples = await repeat(input.runs ?? runsIn(PLAIN_MS, warm.ms), 'measure', steps, run)
   const hot = warm.ms < HOT_BELOW_MS ? await repeat(HOT_RUNS, 'measure', steps, () => run(0)) : []
+  const times = readEvents(eventsIn(folder), warm.runs + profiled, warm.runs)
+  const named = saves ? undefined : nodesInNames(layers, times)
+  if (!saves && !named) await (await open(savingOptions(folder, plain))).release()
   const figures = (runs: readonly RunTime[]) => undisturbed(runs.map((time) => runner.figure(time)))
   return {
     session,
     createMs,
     samples,
     coldFactor: hot.length > 0 ? figures(samples) / figures(hot) : undefined,
-    times: readEvents(eventsIn(folder), warm.runs + profiled, warm.runs),
-    nodes: readOptimisedGraph(folder),
+    times,
+    nodes: named ?? readOptimisedGraph(folder),
   }
 }
 

@@ -52,7 +52,7 @@ describe('a worker that is killed', () => {
 
 describe('a part that is given up from here', () => {
   it('leaves word for its worker to stop, whenever it looks', async () => {
-    client = await harness.open(1500)
+    client = await harness.open(5000)
     harness.succeeding('cloud')
     const { id } = await client.startBenchmark({ model: 'chain' })
     await ended(client, id)

@@ -93,7 +93,7 @@ describe('the prediction error', () => {
     expect(predictionError(fitted, [measured(1, 1), measured(2, 1), measured(3, 1.3)]).ok).toBe(false)
   })
 
-  it('widens the interval, and so do runs that differ', () => {
+  it('widens the interval, and so do runs that differ and a busy machine', () => {
     const steady = [
       [10, 10],
       [10.01, 9.99],
@@ -111,6 +111,9 @@ describe('the prediction error', () => {
     ]
     expect(intervalOf(drifted, undefined).relative).toBeGreaterThan(
       intervalOf(steady, undefined).relative + 0.05,
+    )
+    expect(intervalOf(steady, undefined, 0.5).relative).toBeGreaterThan(
+      1.5 * intervalOf(steady, undefined).relative,
     )
     expect(narrow.fixedMs).toBeGreaterThan(0)
   })

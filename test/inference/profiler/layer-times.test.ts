@@ -1,7 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readEvents } from '../../../services/inference/profiler/events.ts'
-import { layerSpread, layerTimes } from '../../../services/inference/profiler/layer-times.ts'
+import {
+  layerSpread,
+  layerTimes,
+  nodesInNames,
+  placeNodes,
+} from '../../../services/inference/profiler/layer-times.ts'
 import type { Layer } from '../../../shared/contracts/model.ts'
 import { spec } from '../tiny-models.ts'
 
@@ -14,6 +19,7 @@ const layers: Layer[] = [0, 1, 2].map((index) => ({
   weightBytes: 0,
   macs: null,
 }))
+const placement = placeNodes(layers, [])
 const time = (name: string, ms: number) => ({ name, op: 'Relu', ms })
 const kernel = (name: string, ts: number, dur: number, op = 'Relu') => ({
   cat: 'Node',
@@ -25,19 +31,29 @@ const kernel = (name: string, ts: number, dur: number, op = 'Relu') => ({
 
 describe('layer times', () => {
   it('take shares from the profiler and the scale from the unprofiled whole', () => {
-    const { layerMs, unmappedShare } = layerTimes(layers, [], [time('L0', 1), time('L2', 3)], 8)
+    const { layerMs, unmappedShare } = layerTimes(placement, [time('L0', 1), time('L2', 3)], 8)
     expect(layerMs).toEqual([2, 0, 6])
     expect(unmappedShare).toBe(0)
   })
 
   it('spread what fits no layer over the others, and say how much it was', () => {
-    const { layerMs, unmappedShare } = layerTimes(layers, [], [time('L0', 1), time('L1', 2), time('?', 1)], 6)
+    const { layerMs, unmappedShare } = layerTimes(placement, [time('L0', 1), time('L1', 2), time('?', 1)], 6)
     expect(layerMs).toEqual([2, 4, 0])
     expect(unmappedShare).toBe(0.25)
   })
 
+  it('need no optimised graph where names tell the layers of nearly all the time', () => {
+    // The middle one is fused into the last, which is called after what it makes.
+    const told = [time('L0', 1), time('t2_nchwc', 3), time('ReorderOutput', 0.03)]
+    const nodes = nodesInNames(layers, told)
+    expect(nodes?.map(({ name }) => name)).toEqual(told.map(({ name }) => name))
+    const { layerMs } = layerTimes(placeNodes(layers, nodes ?? []), told, 4)
+    expect(layerMs[0]).toBeCloseTo(1)
+    expect(nodesInNames(layers, [...told, time('?', 0.1)])).toBeUndefined()
+  })
+
   it('are even when nothing fits', () => {
-    const { layerMs, unmappedShare } = layerTimes(layers, [], [time('?', 1)], 6)
+    const { layerMs, unmappedShare } = layerTimes(placement, [time('?', 1)], 6)
     expect(layerMs).toEqual([2, 2, 2])
     expect(unmappedShare).toBe(1)
   })
@@ -47,7 +63,7 @@ describe('layer times', () => {
       { ...time('L0', 1), samplesMs: [1, 1.5] },
       { ...time('L2', 3), samplesMs: [3, 2.5] },
     ]
-    const [first, second] = layerSpread([2, 0, 6], layers, [], times)
+    const [first, second] = layerSpread([2, 0, 6], placement, times)
     expect(first).toMatchObject({ ms: 2, lowMs: 2 })
     expect(first?.highMs).toBeGreaterThan(2.8)
     expect(second).toEqual({ ms: 0, lowMs: 0, highMs: 0 })
@@ -60,7 +76,7 @@ describe('layer times', () => {
     fc.assert(
       fc.property(some, fc.double({ min: 0.001, max: 1e5, noNaN: true }), (entries, whole) => {
         const times = entries.map(({ at, ms }) => time(at < 3 ? `L${at}` : '?', ms))
-        const { layerMs } = layerTimes(layers, [], times, whole)
+        const { layerMs } = layerTimes(placement, times, whole)
         expect(layerMs.reduce((sum, ms) => sum + ms, 0)).toBeCloseTo(whole, 6)
         expect(Math.min(...layerMs)).toBeGreaterThanOrEqual(-1e-9)
       }),
