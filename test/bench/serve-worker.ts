@@ -8,6 +8,7 @@ import { createSession } from '../../services/inference/executor/session-options
 import { Caller } from '../../services/inference/http/call.ts'
 import { toOrt } from '../../shared/ort-tensor.ts'
 import type { Tensor } from '../../shared/tensor.ts'
+import { quantile } from './bench.ts'
 import { infer } from './serve-setup.ts'
 
 export type Task =
@@ -18,8 +19,11 @@ export type Task =
 export type SavedTensor = Omit<Tensor, 'bytes'> & { path: string }
 
 export interface Work {
+  /** What was done in `tookMs`, which go from the first to be done to the last: pipes are full then. */
   done: number
   tookMs: number
+  /** What each hop computed, medians; of a whole model one. */
+  computeMs: number[]
   /** Of this process. */
   cpuMs: number
 }
@@ -53,15 +57,29 @@ function clients({ url, input, clients: width }: Extract<Task, { kind: 'clients'
 async function work(ms: number): Promise<Work> {
   const cpu = process.cpuUsage()
   const started = performance.now()
-  let done = 0
+  const doneAt: number[] = []
+  const hops: number[][] = []
   const loop = async () => {
     while (performance.now() - started < ms) {
-      await step.once()
-      done += 1
+      const answer = await step.once()
+      doneAt.push(performance.now())
+      for (const [hop, computeMs] of computedBy(answer)) (hops[hop] ??= []).push(computeMs)
     }
   }
   await Promise.all(Array.from({ length: step.width }, loop))
-  const tookMs = performance.now() - started
   const { user, system } = process.cpuUsage(cpu)
-  return { done, tookMs, cpuMs: (user + system) / 1000 }
+  return {
+    done: doneAt.length - 1,
+    tookMs: (doneAt.at(-1) ?? Number.NaN) - (doneAt[0] ?? Number.NaN),
+    computeMs: hops.map((samples) => quantile(samples, 0.5)),
+    cpuMs: (user + system) / 1000,
+  }
+}
+
+function computedBy(answer: object): [number, number][] {
+  if (!('parameters' in answer)) return []
+  return Object.entries(answer.parameters as Record<string, unknown>).flatMap(([key, value]) => {
+    const [, hop] = /^scission_hop(\d+)_computeMs$/.exec(key) ?? []
+    return hop === undefined ? [] : [[Number(hop), Number(value)] as [number, number]]
+  })
 }
