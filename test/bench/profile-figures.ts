@@ -15,6 +15,8 @@ export interface Phase {
   /** What foreign processes kept busy, cores, in each round. */
   foreignCores: number[]
   drift: Drift
+  /** Profiles left out because the machine changed its speed around them. */
+  unsteady: number
   cuts: Scored[]
 }
 
@@ -52,6 +54,13 @@ export function figuresOf(results: readonly ModelResult[]): Figure[] {
       null,
     ),
     figure('drift, largest', PERCENT * Math.max(...drifts.map(({ range }) => range)), '%', 'lower', null),
+    figure(
+      'profiles left out because the machine changed its speed around them',
+      sum(results.flatMap(({ quiet: { unsteady }, busy }) => [unsteady, busy?.unsteady ?? 0])),
+      '',
+      'lower',
+      null,
+    ),
     ...coverage('interval holds the value next to it', quiet),
     ...(busy.length > 0 ? busyErrors(busy) : []),
     ...costs(results),

@@ -8,6 +8,7 @@
  * against the reference beside it: how much longer the split model takes than the whole one, whatever the speed.
  */
 import type { Measurement } from '../../services/inference/profiler/profile.ts'
+import { quantile } from './bench.ts'
 import { watchForeign } from './profile-foreign.ts'
 import type { Deployed, Sample } from './profile-serve.ts'
 
@@ -43,13 +44,22 @@ export interface Round {
 
 export interface Interleaved {
   rounds: Round[]
-  /** In order; the profile at place p was taken between round p and round p + 1. */
+  /** In order, and the rounds just before and just after each. */
   profiles: Measurement[]
+  near: [before: Round, after: Round][]
+  /** Profiles that were left out: see STEADY. */
+  unsteady: number
 }
 
 /** Profiles of a model, one between each two rounds; fewer of models that take long, or the benchmark takes half a day. */
 const PROFILES = 5
 const FEW_PROFILES = 3
+/**
+ * Where the whole model takes this part longer or less long in the round after a profile than in the one before, the
+ * machine has changed its speed meanwhile: the profile is left out and another taken, at most as many times as profiles
+ * are wanted. What the profile says and how the split model does are not looked at for that.
+ */
+const STEADY = 0.05
 /** Cores kept busy by processes that are not ours: above this, what was timed is timed again, so many times at most. */
 const FOREIGN_CORES = 0.15
 const MOST_REPEATS = 1
@@ -72,15 +82,30 @@ export async function interleave(
       ? FEW_PER_VISIT
       : Math.min(MOST_PER_VISIT, Math.max(LEAST_PER_VISIT, Math.round(VISIT_MS / wholeMs)))
   const round = () => oneRound(pairs, reference, visits)
-  await round()
-  const rounds = [await round()]
-  const profiles: Measurement[] = []
   const wanted = wholeMs >= FEW_FROM_MS ? FEW_PROFILES : PROFILES
-  for (let taken = 0; taken < wanted; taken++) {
-    profiles.push((await undisturbed(profile)).value)
-    rounds.push(await round())
+  await round()
+  const measured: Interleaved = { rounds: [], profiles: [], near: [], unsteady: 0 }
+  let before = await round()
+  measured.rounds.push(before)
+  while (measured.profiles.length < wanted) {
+    const taken = (await undisturbed(profile)).value
+    const after = await round()
+    measured.rounds.push(after)
+    const change = Math.abs(paceOf(after) / paceOf(before) - 1)
+    if (change > STEADY && measured.unsteady < wanted) measured.unsteady += 1
+    else {
+      measured.profiles.push(taken)
+      measured.near.push([before, after])
+    }
+    before = after
   }
-  return { rounds, profiles }
+  return measured
+}
+
+/** What the whole model takes in a round, median, ms. */
+function paceOf({ cuts }: Round): number {
+  const samples = cuts.flatMap(({ reference }) => reference.map(({ prefixMs }) => prefixMs))
+  return quantile(samples, 0.5)
 }
 
 async function oneRound(pairs: readonly DeployedPair[], reference: Deployed, visits: number): Promise<Round> {

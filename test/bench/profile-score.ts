@@ -57,12 +57,13 @@ const MEDIAN_HALF_WIDTH = 1.96 * 1.253
 /** Standard deviations in the range between the quartiles of a normal distribution. */
 const QUARTILES = 1.349
 
-export function score({ rounds, profiles }: Interleaved, blocks: Blocks | undefined): Scored[] {
+export function score(measured: Interleaved, blocks: Blocks | undefined): Scored[] {
+  const { rounds, profiles } = measured
   const all = pool(rounds)
   const [first] = profiles
   if (first === undefined) return []
   const naive = judge(first, all)
-  const near = profiles.map((profile, at) => judge(profile, pool(rounds.slice(at, at + 2))))
+  const near = profiles.map((profile, at) => judge(profile, pool(measured.near[at] ?? [])))
   const blocksMs = blocks && sum(blocks.blocks.map(({ ms }) => ms))
   return all.flatMap(({ k, bytes }, at) => {
     const split = splitRatio(rounds, at)

@@ -88,6 +88,7 @@ async function measureModel(
       profiles: measured.profiles.map(summary),
       foreignCores: measured.rounds.map(({ foreignCores }) => foreignCores),
       drift: driftOf(measured),
+      unsteady: measured.unsteady,
       cuts: score(measured, blocks).filter(({ k }) => fresh.has(k)),
     }
   }
