@@ -63,12 +63,11 @@ async function makeUp(root, folder) {
   const changed = Object.keys(digests).filter((file) => before[file] !== digests[file])
   if (changed.length === 0) return folder
   const sources = Object.keys(digests).filter((file) => file.endsWith('.ts'))
-  const alone = (file) => !JOB.test(file)
   await compile(
     root,
     folder,
-    sources.filter((file) => alone(file) && changed.includes(file)),
-    sources.filter((file) => !alone(file)),
+    sources.filter((file) => !JOB.test(file) && changed.includes(file)),
+    sources.filter((file) => JOB.test(file)),
   )
   for (const file of changed.filter((name) => name.endsWith('.json') && name !== LOCKFILE))
     write(path.join(folder, file), readFileSync(path.join(root, file)))

@@ -64,14 +64,14 @@ export class CutModel {
 
   /** @throws ScissionError invalidModel when the file is not an ONNX model. */
   static async open(file: string, structure: Structure): Promise<CutModel> {
-    const parts = split(file)
-    const hasBodies = parts.graph(GRAPH.node).some(bodiesIn)
-    return new CutModel(
-      file,
-      structure,
-      parts,
-      hasBodies ? (await import('./body-uses.ts')).usesIn : undefined,
-    )
+    try {
+      const parts = split(fs.readFileSync(file))
+      const hasBodies = parts.graph(GRAPH.node).some(bodiesIn)
+      const usesIn = hasBodies ? (await import('./body-uses.ts')).usesIn : undefined
+      return new CutModel(file, structure, parts, usesIn)
+    } catch (thrown) {
+      throw loadError(file, thrown)
+    }
   }
 
   private constructor(file: string, structure: Structure, parts: ModelParts, usesIn: UsesIn) {
@@ -149,21 +149,16 @@ interface ModelParts {
 /** What a node with bodies reads; undefined where no node has any. */
 type UsesIn = ((node: Uint8Array) => ReadonlySet<string>) | undefined
 
-function split(file: string): ModelParts {
-  try {
-    const bytes = fs.readFileSync(file)
-    const model = fieldsOf(bytes)
-    const graph = model.find(({ field }) => field === MODEL.graph)
-    if (!graph) throw new Error('the file holds no graph')
-    const around = model.filter((one) => one !== graph).map(({ start, to }) => bytes.subarray(start, to))
-    const fields = fieldsOf(bytes, graph.from, graph.to)
-    return {
-      frame: { prefix: concatenate(around), suffix: new Uint8Array(0) },
-      graph: (wanted) =>
-        fields.filter(({ field }) => field === wanted).map(({ from, to }) => bytes.subarray(from, to)),
-    }
-  } catch (thrown) {
-    throw loadError(file, thrown)
+function split(bytes: Uint8Array): ModelParts {
+  const model = fieldsOf(bytes)
+  const graph = model.find(({ field }) => field === MODEL.graph)
+  if (!graph) throw new Error('the file holds no graph')
+  const around = model.filter((one) => one !== graph).map(({ start, to }) => bytes.subarray(start, to))
+  const fields = fieldsOf(bytes, graph.from, graph.to)
+  return {
+    frame: { prefix: concatenate(around), suffix: new Uint8Array(0) },
+    graph: (wanted) =>
+      fields.filter(({ field }) => field === wanted).map(({ from, to }) => bytes.subarray(from, to)),
   }
 }
 

@@ -124,14 +124,14 @@ export function predictionError(fitted: Fit, checks: readonly MeasuredCut[]): Pr
 const Z95 = 1.96
 /**
  * What a machine's speed drifts by between a profile and its use, as a standard deviation of fractions, where the profile
- * itself sees none of it: 22 networks at 6 cuts, five profiles each, on a virtual machine in quiet and in noisy hours; with
- * it 92 % of what was measured next lay inside the interval, 97 % in the quiet ones (docs/results.md). A machine with
- * neighbours drifts more, and then the runs of one profile do so too: see `wander`.
+ * itself sees none of it: chosen on 22 networks at up to 6 cuts, on a virtual machine in quiet and in noisy hours. Of 32
+ * networks measured since, 93 % of what was measured next lay inside the interval, 96 % of the zoo's (docs/results.md).
+ * A machine with neighbours drifts more, and then the runs of one profile do so too: see `wander`.
  */
 const DRIFT = 0.04
 /**
  * Drift is larger by this times the part of the machine that other processes keep busy: they share its caches and its
- * memory, and may stop or start at any moment. Of the same networks with one core of two kept busy: 91 %, 85 % without it.
+ * memory, and may stop or start at any moment. With one core of two kept busy 94 % lay inside; 85 % before.
  */
 const OTHERS = 1.5
 /** Neighbours disturb in bursts, so runs of one profile are not independent: this part of their spread remains. */

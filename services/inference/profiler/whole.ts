@@ -13,6 +13,7 @@ import type { CutModel } from './cut-model.ts'
 import { type NodeTime, readEvents } from './events.ts'
 import { besideModel } from './layer-names.ts'
 import { nodesInNames } from './layer-times.ts'
+import { rangeMemory } from './memory.ts'
 import { type OptimisedNode, readOptimisedGraph, savingOptions } from './optimised-graph.ts'
 import { openRange } from './pair.ts'
 import type { Feeds, Runner, RunTime } from './runs.ts'
@@ -62,7 +63,7 @@ const HOT_RUNS = 5
 export async function measureWhole(input: WholeInput, runner: Runner, steps: Steps): Promise<Whole> {
   const { model, feeds, options, folder } = input
   const { layers } = model.structure
-  const saves = layers.reduce((sum, { weightBytes }) => sum + weightBytes, 0) < HEAVY_BYTES
+  const saves = rangeMemory(model.structure, 0, layers.length).weightBytes < HEAVY_BYTES
   const open = (settings: InferenceSession.SessionOptions) =>
     openRange(model, 0, layers.length, options, settings)
   const plain = besideModel(model.file, sessionOptions(options))

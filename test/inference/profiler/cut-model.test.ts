@@ -3,21 +3,22 @@ import os from 'node:os'
 import path from 'node:path'
 import { fromBinary } from '@bufbuild/protobuf'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { z } from 'zod'
 import { CutModel } from '../../../services/inference/profiler/cut-model.ts'
 import { measurePair, openRange } from '../../../services/inference/profiler/pair.ts'
 import { type Feeds, Runner } from '../../../services/inference/profiler/runs.ts'
 import { candidates } from '../../../services/inference/profiler/cuts.ts'
-import type { InputShapes, ModelId } from '../../../shared/contracts/common.ts'
-import { analyseInChild, canonicalPaths, openCanonical, writeRange } from '../../../shared/onnx/index.ts'
+import { canonicalPaths, openCanonical, writeRange } from '../../../shared/onnx/index.ts'
 import { ModelProtoSchema } from '../../../shared/onnx/proto/onnx_pb.ts'
 import { makeInputs } from '../../../shared/onnx/inputs.ts'
 import { toOrt } from '../../../shared/ort-tensor.ts'
 import { buildZooModel } from '../../../shared/zoo/index.ts'
+import { layerTimes, nodesInNames, placeNodes } from '../../../services/inference/profiler/layer-times.ts'
+import { Steps } from '../../../services/inference/profiler/steps.ts'
+import { measureWhole } from '../../../services/inference/profiler/whole.ts'
+import { copyOf, realModels } from '../../onnx/support/models.ts'
 import { wholeModel, type WholeModel } from './whole-model.ts'
 
 const options = { threads: 1, optimisation: 'basic' } as const
-const MODELS = path.resolve('../shared/models')
 /** With bodies that read from outside, with open dimensions, with quantisation. */
 const WRITTEN = [
   'silero_vad_v6_if_lstm.onnx',
@@ -26,6 +27,7 @@ const WRITTEN = [
   'mobilenetv2_int8_qdq.onnx',
   'cct2_vit_opset20.onnx',
 ]
+const written = realModels.filter(({ name }) => WRITTEN.includes(name))
 let folder: string
 let whole: WholeModel
 let model: CutModel
@@ -70,39 +72,51 @@ describe('a range of a model in memory', () => {
     await session.release()
   })
 
-  it.each(WRITTEN)(
-    'of %s is the range that is written to a file, but for the names of its nodes',
-    async (name) => {
-      const source = path.join(MODELS, name)
-      if (!fs.existsSync(source)) return console.log(`skipped: no ${source}`)
-      const dir = fs.mkdtempSync(path.join(folder, 'written-'))
-      const shapes = manifestShapes(name)
-      fs.copyFileSync(source, path.join(dir, 'model.onnx'))
-      const limits = { timeoutMs: 60_000, memoryLimitBytes: 2 ** 32 }
-      const id = 'a'.repeat(64) as ModelId
-      const structure = await analyseInChild({
-        dir,
-        file: 'model.onnx',
-        model: id,
-        inputShapes: shapes,
-        ...limits,
-      })
+  it.each(written)(
+    'of $name is the range that is written to a file, but for the names of its nodes',
+    async ({ name, shapes }) => {
+      const { dir, file } = copyOf(name)
+      const { structure, path: range } = await wholeModel(path.join(dir, file), shapes)
       const canonical = await openCanonical(canonicalPaths(dir, structure.shapesKey).canonical)
+      const inMemory = await CutModel.open(range, structure)
       const last = structure.layers.length
-      const file = path.join(dir, 'range.onnx')
-      await writeRange(canonical, 0, last, file)
-      const inMemory = await CutModel.open(file, structure)
       const middle = Math.floor(last / 2)
       for (const [from, to] of [
         [0, last],
         [0, middle],
         [middle, last],
       ] as const) {
-        await writeRange(canonical, from, to, file)
-        expect(parts(inMemory.range(from, to))).toEqual(parts(new Uint8Array(fs.readFileSync(file))))
+        await writeRange(canonical, from, to, range)
+        expect(parts(inMemory.range(from, to))).toEqual(parts(new Uint8Array(fs.readFileSync(range))))
       }
     },
   )
+
+  it('needs no optimised graph where the names of its nodes tell the same', async () => {
+    const all = { threads: 1, optimisation: 'all' } as const
+    const { session, times, nodes } = await measureWhole(
+      { model, feeds, options: all, folder: fs.mkdtempSync(path.join(folder, 'events-')), runs: 2 },
+      new Runner(1),
+      new Steps(() => {}),
+    )
+    await session.release()
+    const { layers } = whole.structure
+    const named = nodesInNames(layers, times)
+    expect(named).toBeDefined()
+    const saved = layerTimes(placeNodes(layers, nodes), times, 1).layerMs
+    const told = layerTimes(placeNodes(layers, named ?? []), times, 1).layerMs
+    for (const k of candidates(whole.structure)) {
+      const upTo = (values: number[]) => values.slice(0, k).reduce((sum, ms) => sum + ms, 0)
+      expect(Math.abs(upTo(told) - upTo(saved))).toBeLessThan(0.03)
+    }
+  })
+
+  it('that is no model is refused', async () => {
+    const file = path.join(folder, 'broken.onnx')
+    // A graph of which a node's last field runs past its end.
+    fs.writeFileSync(file, Uint8Array.of(0x3a, 4, 0x0a, 2, 0x0a, 9))
+    await expect(CutModel.open(file, whole.structure)).rejects.toMatchObject({ code: 'invalidModel' })
+  })
 
   it('that ONNX Runtime cannot load is said with its text', async () => {
     const broken = { ...whole.structure, boundaries: [] }
@@ -124,16 +138,4 @@ function parts(bytes: Uint8Array) {
     outputs: graph?.output,
     name: graph?.name,
   }
-}
-
-function manifestShapes(name: string): InputShapes | undefined {
-  const Entry = z.object({
-    file: z.string(),
-    runShapes: z.record(z.string(), z.tuple([z.string(), z.array(z.number())])).nullable(),
-  })
-  const entries = z
-    .array(Entry)
-    .parse(JSON.parse(fs.readFileSync(path.join(MODELS, 'MANIFEST.json'), 'utf8')))
-  const shapes = entries.find(({ file }) => file === name)?.runShapes
-  return shapes ? Object.fromEntries(Object.entries(shapes).map(([key, [, dims]]) => [key, dims])) : undefined
 }
