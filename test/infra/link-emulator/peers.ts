@@ -92,11 +92,12 @@ export async function roundTripMs(port: number, rounds = 20): Promise<number> {
 
 /**
  * Sends `bytes` and waits until the other end says it has them: payload rate in 10^6 bit/s, the round trips
- * taken off.
+ * taken off. Timed from before the connection, as the link counts from when it accepts it, which may be a while
+ * before this side hears of it.
  */
 export async function uploadMbps(port: number, bytes: number, rttMs: number): Promise<number> {
-  const socket = await connect(port)
   const start = performance.now()
+  const socket = await connect(port)
   socket.write('s')
   socket.end(Buffer.alloc(bytes))
   const told = await readAll(socket)
@@ -107,8 +108,8 @@ export async function uploadMbps(port: number, bytes: number, rttMs: number): Pr
 }
 
 export async function downloadMbps(port: number, bytes: number, rttMs: number): Promise<number> {
-  const socket = await connect(port)
   const start = performance.now()
+  const socket = await connect(port)
   socket.end(`d${bytes}`)
   const got = await readAll(socket)
   const elapsedMs = performance.now() - start - 2 * rttMs
