@@ -205,7 +205,12 @@ export class Changes extends EventEmitter<{ change: [Change]; resync: []; error:
   /** @param redis is duplicated, because a subscribed connection can do nothing else. */
   constructor(redis: Redis) {
     super()
-    this.#subscriber = redis.duplicate({ enableOfflineQueue: true, maxRetriesPerRequest: null })
+    this.#subscriber = redis.duplicate({
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: null,
+      // Done below with every connection; ioredis would do it once more, and nobody would hear of its failure.
+      autoResubscribe: false,
+    })
     this.#subscriber.on('error', (error) => this.emit('error', error))
     this.#subscriber.on('message', (_channel, text) => {
       const parsed = Change.safeParse(JSON.parse(text))
