@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startLinkEmulator, type LinkEmulator } from '../../infra/link-emulator/emulator.ts'
-import { createLog } from '../../shared/log.ts'
 import { producerConnection } from '../../shared/redis/queue-options.ts'
 import { CHANGES_CHANNEL, Changes } from '../../shared/state.ts'
 import { eventually } from '../support/eventually.ts'

@@ -23,7 +23,7 @@ import { layerSpread, layerTimes, placeNodes } from './layer-times.ts'
 import { peakResidentBytes, rangeMemory, residentBytes } from './memory.ts'
 import { watchOthers } from './other-load.ts'
 import { measurePair } from './pair.ts'
-import { type Feeds, PAUSE_MS, Runner } from './runs.ts'
+import { type Feeds, pauseOf, Runner } from './runs.ts'
 import { Steps } from './steps.ts'
 import { median, undisturbed } from './statistics.ts'
 import { measureWhole, runsIn, type Whole } from './whole.ts'
@@ -193,7 +193,7 @@ async function measureCuts(run: Run, shares: number[]) {
   const turnMs = runMs + runner.pauseMs
   const pairMs = whole.createMs + (1 + 2 * rounds) * turnMs
   // Longer pauses are those of a slower machine, whose inferences are longer as well.
-  const leftMs = budgetMs(runMs) * (turnMs / (runMs + PAUSE_MS)) - (performance.now() - startedAt)
+  const leftMs = budgetMs(runMs) * (turnMs / (runMs + pauseOf(runMs))) - (performance.now() - startedAt)
   const affordable = runs === undefined ? Math.max(1, Math.floor(leftMs / pairMs)) : MOST_CUTS
   const count = Math.min(MOST_CUTS, affordable, possible.length)
   const chosen = chooseCuts(possible, shares, count, model.structure.model + model.structure.shapesKey)

@@ -4,7 +4,7 @@
  *
  * Without the pause a run finds its weights in the caches and reads low; with it, what is measured here comes nearer
  * to what an executor takes between two requests. The pause is where the rest of a request is: on the network, on the
- * other resources.
+ * other resources. Of a small model both are short, and a longer pause reads too high.
  */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { coerceError } from '../../../shared/errors.ts'
@@ -19,14 +19,24 @@ export interface RunTime {
   cpuMs: number
 }
 
-/** Chosen on MobileNetV2 alone, where it came nearest to its stages in services: a longer one reads higher. */
-export const PAUSE_MS = 5
-/** So that a profile of a large model ends in time; its weights fit into no cache anyway. */
+/**
+ * A quarter of a run, within bounds: chosen on ten networks of 1.5 to 60 ms, whose stages in services on loopback it met
+ * within 5 % where 5 ms for all read up to 44 % too high (docs/results.md). A longer one reads higher.
+ */
+const PAUSE_PART = 0.25
+const SHORTEST_PAUSE_MS = 1.5
+const USUAL_PAUSE_MS = 5
+/** Of slower machines, so that a profile of a large model ends in time; its weights fit into no cache anyway. */
 const LONGEST_PAUSE_MS = 100
 
+/** Before a run of a model that takes `runMs` on this machine, as its own: ms */
+export function pauseOf(runMs: number): number {
+  return Math.min(USUAL_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, PAUSE_PART * runMs))
+}
+
 export class Runner {
-  /** Before each run. */
-  pauseMs = PAUSE_MS
+  /** Before each run; `pauseAs` once it is known how long that takes. */
+  pauseMs = SHORTEST_PAUSE_MS
   readonly #timer: CpuTimer
   readonly #threads: number
   readonly #never = new Int32Array(new SharedArrayBuffer(4))
@@ -41,7 +51,7 @@ export class Runner {
    * caches accordingly.
    */
   pauseAs(slowdown: number, runMs: number): void {
-    this.pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(PAUSE_MS, (slowdown - 1) * runMs))
+    this.pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(pauseOf(runMs), (slowdown - 1) * runMs))
   }
 
   /** The figure that counts: CPU time of a single thread, which other processes do not lengthen; else wall time. */
