@@ -13,7 +13,7 @@ export interface BlocksInput {
 
 export interface Blocks {
   blocks: { from: number; to: number; ms: number }[]
-  /** Creation of the sessions included, the start of the process not: this one goes through a loader, the profiler's does not. */
+  /** Creation of the sessions included, the start of the process not: see `timeStart`. */
   tookMs: number
 }
 

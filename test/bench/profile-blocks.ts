@@ -1,4 +1,5 @@
 /** The original's method as the baseline: every block between single-tensor cuts on its own, ten repeats, their mean. */
+import { profileModel } from '../../services/inference/profiler/profile.ts'
 import { runInLimitedChild } from '../../shared/limited-child.ts'
 import type { BenchModel } from './profile-models.ts'
 import type { Blocks, BlocksInput } from './profile-blocks-job.ts'
@@ -11,4 +12,20 @@ export function timeBlocks({ whole, structure, name }: BenchModel): Promise<Bloc
     memoryLimitBytes: 2 ** 34,
     doing: `timing the blocks of ${name}`,
   })
+}
+
+/**
+ * What starting a process for a measurement takes, on the wall: the profiler's own, which finds no model and ends. It
+ * is added to the baseline, whose process is started through a loader that a product would not need.
+ */
+export async function timeStart(structure: BenchModel['structure']): Promise<number> {
+  const before = performance.now()
+  const options = { threads: 1, optimisation: 'all' } as const
+  await profileModel({ path: '/nowhere.onnx', structure, options }).then(
+    () => {
+      throw new Error('profiled a model that is not there')
+    },
+    () => undefined,
+  )
+  return performance.now() - before
 }

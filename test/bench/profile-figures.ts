@@ -25,6 +25,8 @@ export interface ModelResult {
   zoo: boolean
   wholeMs: number
   blocks: Blocks
+  /** Starting a process for a measurement. */
+  startMs: number
   quiet: Phase
   busy: Phase | undefined
 }
@@ -115,7 +117,7 @@ function costs(results: readonly ModelResult[]): Figure[] {
   const runs = results.flatMap(({ wholeMs, quiet: { profiles } }) =>
     wholeMs >= LARGE_MS ? profiles.map(({ cost }) => cost?.inferences ?? 0) : [],
   )
-  const blocks = sum(zoo.map((result) => result.blocks.tookMs)) / 1000
+  const blocks = sum(zoo.map((result) => result.blocks.tookMs + result.startMs)) / 1000
   // Of each model the median: a profile's time, not that of all that were taken to compare.
   const own = zoo.map(({ quiet }) => median(quiet.profiles.map(({ cost }) => cost?.totalMs ?? 0)))
   return [

@@ -13,7 +13,7 @@ import path from 'node:path'
 import { candidates, chooseCuts } from '../../services/inference/profiler/cuts.ts'
 import { type Measurement, profileModel } from '../../services/inference/profiler/profile.ts'
 import { type Benchmark, type BenchOptions, machine, type Result } from './bench.ts'
-import { timeBlocks } from './profile-blocks.ts'
+import { timeBlocks, timeStart } from './profile-blocks.ts'
 import { figuresOf, type ModelResult, type Phase } from './profile-figures.ts'
 import { writeHopModel } from './profile-hop.ts'
 import { type BenchModel, isFp32, prepare, sources } from './profile-models.ts'
@@ -76,6 +76,7 @@ async function measureModel(
   const possible = unseen(model, [quiet])
   if (quiet.whole.medianMs < LEAST_MS || possible.length === 0) return undefined
   const { value: blocks } = await undisturbed(() => timeBlocks(model))
+  const startMs = await timeStart(structure)
   const chosen = chooseCuts(possible, quiet.layerMs, Math.min(count, possible.length), `bench ${name}`)
     .map(({ k }) => k)
     .sort((a, b) => a - b)
@@ -97,6 +98,7 @@ async function measureModel(
     zoo,
     wholeMs: quiet.whole.medianMs,
     blocks,
+    startMs,
     quiet: await phase(),
     busy: withBusy ? await whileBusy(phase) : undefined,
   }

@@ -55,6 +55,8 @@ const WARM_UP_MS = 50
 const PROFILED_MS = 36
 const PLAIN_MS = 36
 const LEAST_RUNS = 2
+/** Each cut that is run gives more of the same (pair.ts). */
+const LEAST_PLAIN = 1
 const MOST_RUNS = 40
 /** Larger ones hardly fit into the caches anyway, and hot runs of them cost too much. */
 const HOT_BELOW_MS = 8
@@ -84,7 +86,7 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
   )
   await repeat(profiled, 'profile', steps, run)
   session.endProfiling()
-  const samples = await repeat(input.runs ?? runsIn(PLAIN_MS, warm.ms), 'measure', steps, run)
+  const samples = await repeat(input.runs ?? runsIn(PLAIN_MS, warm.ms, LEAST_PLAIN), 'measure', steps, run)
   const hot = warm.ms < HOT_BELOW_MS ? await repeat(HOT_RUNS, 'measure', steps, () => run(0)) : []
   const times = readEvents(eventsIn(folder), warm.runs + profiled, warm.runs)
   const named = saves ? undefined : nodesInNames(layers, times)
@@ -100,8 +102,8 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
   }
 }
 
-export function runsIn(totalMs: number, runMs: number): number {
-  return Math.min(MOST_RUNS, Math.max(LEAST_RUNS, Math.ceil(totalMs / Math.max(runMs, 0.01))))
+export function runsIn(totalMs: number, runMs: number, least = LEAST_RUNS): number {
+  return Math.min(MOST_RUNS, Math.max(least, Math.ceil(totalMs / Math.max(runMs, 0.01))))
 }
 
 async function repeat(
