@@ -20,11 +20,11 @@ export interface RunTime {
 }
 
 /**
- * A quarter of a run, within bounds: chosen on ten networks of 1.5 to 60 ms, whose stages in services on loopback it met
- * within 5 % where 5 ms for all read up to 44 % too high (docs/results.md). A longer one reads higher.
+ * A quarter of a run, within bounds: chosen on ten networks of 1.5 to 60 ms, whose split requests over services on loopback
+ * it met within 5 % where 5 ms for all read up to 14 % too high (docs/results.md). A longer one reads higher.
  */
 const PAUSE_PART = 0.25
-const SHORTEST_PAUSE_MS = 1.5
+const SHORTEST_PAUSE_MS = 1
 const USUAL_PAUSE_MS = 5
 /** Of slower machines, so that a profile of a large model ends in time; its weights fit into no cache anyway. */
 const LONGEST_PAUSE_MS = 100
