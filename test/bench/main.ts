@@ -13,6 +13,7 @@ import { memory } from './memory.ts'
 import { onnx } from './onnx.ts'
 import { planner } from './planner.ts'
 import { profile } from './profile.ts'
+import { profileCost } from './profile-cost.ts'
 import { responsive } from './responsive.ts'
 import { serve } from './serve.ts'
 import { whileServing } from './while-serving.ts'
@@ -23,6 +24,7 @@ const BENCHMARKS: Benchmark[] = [
   links,
   serve,
   profile,
+  profileCost,
   planner,
   codecs,
   codecsTable,

@@ -25,8 +25,8 @@ export interface ModelResult {
   zoo: boolean
   wholeMs: number
   blocks: Blocks
-  /** Starting a process for a measurement. */
-  startMs: number
+  /** Starting a process for a measurement; of models recorded earlier it may be missing. */
+  startMs?: number | undefined
   quiet: Phase
   busy: Phase | undefined
 }
@@ -112,12 +112,17 @@ function busyErrors(cuts: readonly Scored[]): Figure[] {
   ]
 }
 
-function costs(results: readonly ModelResult[]): Figure[] {
+/** What is needed of a model to say what its profiles cost. */
+export type Costed = Pick<ModelResult, 'name' | 'zoo' | 'wholeMs' | 'blocks' | 'startMs'> & {
+  quiet: { profiles: Pick<Summary, 'cost'>[] }
+}
+
+export function costs(results: readonly Costed[]): Figure[] {
   const zoo = results.filter((result) => result.zoo)
   const runs = results.flatMap(({ wholeMs, quiet: { profiles } }) =>
     wholeMs >= LARGE_MS ? profiles.map(({ cost }) => cost?.inferences ?? 0) : [],
   )
-  const blocks = sum(zoo.map((result) => result.blocks.tookMs + result.startMs)) / 1000
+  const blocks = sum(zoo.map((result) => result.blocks.tookMs + (result.startMs ?? 0))) / 1000
   // Of each model the median: a profile's time, not that of all that were taken to compare.
   const own = zoo.map(({ quiet }) => median(quiet.profiles.map(({ cost }) => cost?.totalMs ?? 0)))
   return [

@@ -7,7 +7,7 @@
  * bytes and computes about as long (profile-hop.ts), in the same rounds: what is judged is the profile, not the link.
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { candidates, chooseCuts } from '../../services/inference/profiler/cuts.ts'
@@ -36,6 +36,8 @@ export const profile: Benchmark = {
 async function run(say: (text: string) => void, options: BenchOptions = {}): Promise<Result> {
   const only = options.models?.split(',') ?? []
   const cuts = Number(options.cuts ?? CUTS)
+  // Of some models: the others' results stay as they are.
+  const before = options.record && only.length > 0 ? readRaw() : []
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-bench-'))
   const services = await startTwoServices()
   const results: ModelResult[] = []
@@ -50,16 +52,31 @@ async function run(say: (text: string) => void, options: BenchOptions = {}): Pro
       )
       if (result) results.push(result)
       // After each model: a run that is cut short has not measured in vain.
-      if (options.record) mkdirSync(path.dirname(RAW), { recursive: true })
-      if (options.record) writeFileSync(RAW, `${JSON.stringify({ machine: machine(), results }, null, 1)}\n`)
+      if (options.record) writeRaw(merge(before, results))
       rmSync(path.join(folder, 'models', source.name), { recursive: true, force: true })
     }
   } finally {
     await services.close()
     rmSync(folder, { recursive: true, force: true })
   }
-  const figures = figuresOf(results)
-  return { figures, raw: results }
+  const all = merge(before, results)
+  return { figures: figuresOf(all), raw: all }
+}
+
+function readRaw(): ModelResult[] {
+  if (!existsSync(RAW)) return []
+  return (JSON.parse(readFileSync(RAW, 'utf8')) as { results: ModelResult[] }).results
+}
+
+function writeRaw(results: readonly ModelResult[]): void {
+  mkdirSync(path.dirname(RAW), { recursive: true })
+  writeFileSync(RAW, `${JSON.stringify({ machine: machine(), results }, null, 1)}\n`)
+}
+
+/** What was measured again in the place of what was there. */
+function merge(before: readonly ModelResult[], again: readonly ModelResult[]): ModelResult[] {
+  const others = before.filter(({ name }) => again.every((result) => result.name !== name))
+  return [...others, ...again]
 }
 
 /** @returns undefined for models that are not asked about: not fp32, below 1 ms, or without a cut. */
