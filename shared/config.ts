@@ -204,9 +204,22 @@ export const INFERENCE_SETTINGS = {
     'SCISSION_STAGE_BYTES',
     integer(0),
     String(Math.floor(os.totalmem() / 4)),
-    'weights of the layers kept loaded on demand, beside deployments; ONNX Runtime needs up to twice that',
+    'weights of the layers kept loaded on demand, all sessions counted, beside deployments; ONNX Runtime needs up to ' +
+      'twice that',
   ),
   maxBodyBytes: setting('SCISSION_MAX_BODY_BYTES', integer(1), String(64 * MIB), 'Triton’s default limit'),
+  bodyMemoryBytes: setting(
+    'SCISSION_BODY_MEMORY_BYTES',
+    integer(1),
+    String(Math.floor(os.totalmem() / 4)),
+    'requests being received, all together; what would not fit gets 503 with Retry-After',
+  ),
+  travellingHeaders: setting(
+    'SCISSION_TRAVELLING_HEADERS',
+    list(z.string().toLowerCase()),
+    'traceparent,tracestate,x-request-id',
+    'headers of a request that go along to every hop, comma-separated',
+  ),
   cacheBytes: setting(
     'SCISSION_CACHE_BYTES',
     integer(MIB),

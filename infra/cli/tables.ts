@@ -80,9 +80,19 @@ export function profilesTable(profiles: readonly Profile[]): string {
     formatMs(profile.whole.medianMs * profile.slowdown),
     `${profile.options.threads} thread, ${profile.options.optimisation}`,
     formatBytes(profile.peakRssBytes),
+    howSure(profile),
     profile.emulated ? EMULATED : 'measured',
   ])
-  return renderTable(['resource', 'whole model', 'slowdown', 'counts as', 'options', 'peak memory', ''], rows)
+  return renderTable(
+    ['resource', 'whole model', 'slowdown', 'counts as', 'options', 'peak memory', 'sure to', ''],
+    rows,
+  )
+}
+
+/** What its interval says, and that it should not be trusted where it missed its own check. */
+function howSure({ interval, predictionError }: Profile): string {
+  const within = interval ? `± ${(100 * interval.relative).toFixed(0)} %` : 'not said'
+  return predictionError?.ok === false ? `${within}, check failed` : within
 }
 
 export function linksTable(links: readonly Link[]): string {

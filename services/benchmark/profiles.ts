@@ -11,12 +11,13 @@ const ProfilesQuery = PageQuery.extend({
   model: z.string().optional().describe('id, name or name@version'),
   resource: ResourceName.optional(),
 })
-/** One profile, what GET /v1/profiles answers, or the original's document. */
+/** One profile, a list of them, what GET /v1/profiles answers, or the original's document. */
 const Imported = z.preprocess(
-  (body) =>
-    typeof body === 'object' && body !== null && !('items' in body) && !('systems' in body)
-      ? { items: [body] }
-      : body,
+  (body) => {
+    if (Array.isArray(body)) return { items: body }
+    const isOne = typeof body === 'object' && body !== null && !('items' in body) && !('systems' in body)
+    return isOne ? { items: [body] } : body
+  },
   z.looseObject({ items: z.array(Profile).default([]), ...OriginalDocument.partial().shape }),
 )
 
@@ -51,7 +52,7 @@ export function profileRoutes(state: State): Route[] {
       method: 'post',
       path: '/v1/profiles',
       summary:
-        'Import profiles measured elsewhere: one, a page as GET answers it, or the original Scission’s',
+        'Import profiles measured elsewhere: one, a list, a page as GET answers it, or the original Scission’s',
       description:
         'All are checked before any is stored. A profile with the same id is replaced. The original’s profiles.json ' +
         'may have its networks.json beside it as `networks`, and the name of one of them as `network`: then its ' +
@@ -94,6 +95,11 @@ async function checkProfile(state: State, profile: Profile): Promise<void> {
     )
   if (profile.layerMs.length !== structure.layers.length)
     refuse(`it has ${profile.layerMs.length} layer times, the model has ${structure.layers.length} layers`)
+  for (const side of ['enterMs', 'exitMs'] as const) {
+    const costs = profile[side]
+    if (costs && costs.length !== structure.boundaries.length)
+      refuse(`${side} has ${costs.length} figures, the model has ${structure.boundaries.length} boundaries`)
+  }
   const sum = profile.layerMs.reduce((total, layerMs) => total + layerMs, 0)
   const whole = profile.whole.medianMs
   if (Math.abs(sum - whole) > 1e-6 * Math.max(sum, whole) + 1e-9)

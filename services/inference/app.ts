@@ -24,6 +24,7 @@ import { Delivered, ReturnSlots } from './deployments/returns.ts'
 import { deploymentRoutes, returnRoutes } from './deployments/routes.ts'
 import { Wire } from './deployments/wire.ts'
 import { createEngine, type Engine, runtimeOptions } from './engine.ts'
+import { BodyRoom } from './http/body.ts'
 import { Caller } from './http/call.ts'
 import { Messages } from './http/messages.ts'
 import { Links } from './links/links.ts'
@@ -48,7 +49,7 @@ export interface InferenceService {
   close: () => Promise<void>
 }
 
-/** A sender that is silent for this long in the middle of a body is given up on. */
+/** A sender that is silent (nearly silent) for this long in the middle of a body is given up on. */
 const BODY_IDLE_MS = 30_000
 
 /** @throws ScissionError badRequest when the tier is not one of the tiers. */
@@ -75,6 +76,7 @@ export function createInferenceService(
       emulated: config.slowdown > 1,
       slowdown: config.slowdown,
       deployments: deployments.held().map(({ id }) => id),
+      openBreakers: parts.breakers.open(),
     }),
     ready: async () => presence.checkReady(),
   })
@@ -117,8 +119,8 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   const statistics = new Statistics()
   const catalog = new Catalog(state)
   const stageParts = { ...runnerOf(config, engine, catalog, log), log, onRun }
-  // Every batch size takes a stage's weights once more.
-  const stageBytes = config.stageBytes / (1 + batchSizes(config.maxBatch).length)
+  // Every batch size may take a stage's weights once more, and so may every thread.
+  const stageBytes = config.stageBytes / (config.executors * (1 + batchSizes(config.maxBatch).length))
   const stages = new Stages(stageParts, stageBytes)
   const models = new ModelTargets({ here, catalog, stages, batching: config, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
@@ -134,12 +136,13 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe }
   const wire = new Wire({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
   const returns = new ReturnSlots()
+  const breakers = new Breakers()
   const targets = createTargets(models, {
     here,
     catalog,
     deployments,
     peers,
-    breakers: new Breakers(),
+    breakers,
     returns,
     delivered: new Delivered(),
     forwarding,
@@ -158,6 +161,7 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
     peers,
     deployments,
     returns,
+    breakers,
     links,
     targets,
     wire,
@@ -186,7 +190,9 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
   return { executor: batching, loader: batching }
 }
 
-function routesOf({ executors, maxBodyBytes }: InferenceConfig, parts: Parts) {
+function routesOf(config: InferenceConfig, parts: Parts) {
+  const { executors, maxBodyBytes, bodyMemoryBytes } = config
+  const bodies = { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS, room: new BodyRoom(bodyMemoryBytes) }
   const { targets, statistics, messages, catalog, models, deployments, links, presence } = parts
   const accepting = () => presence.accepting
   const protocol = {
@@ -194,8 +200,8 @@ function routesOf({ executors, maxBodyBytes }: InferenceConfig, parts: Parts) {
     statistics,
     messages,
     executors,
-    maxBodyBytes,
-    bodyIdleMs: BODY_IDLE_MS,
+    bodies,
+    travelling: config.travellingHeaders,
     accepting,
   }
   return [
@@ -205,7 +211,7 @@ function routesOf({ executors, maxBodyBytes }: InferenceConfig, parts: Parts) {
     ...layerRoutes(protocol),
     ...repositoryRoutes({ catalog, models, deployments }),
     ...deploymentRoutes(deployments),
-    ...returnRoutes(parts.returns, { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS }),
+    ...returnRoutes(parts.returns, bodies),
     ...linkRoutes(links),
   ]
 }

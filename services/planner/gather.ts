@@ -9,6 +9,7 @@ import type { Structure } from '../../shared/contracts/model.ts'
 import type { Resource } from '../../shared/contracts/resource.ts'
 import type { WhatIf } from '../../shared/contracts/what-if.ts'
 import { ScissionError } from '../../shared/errors.ts'
+import { machineDifferences } from '../../shared/machine-differences.ts'
 import { codecsOf } from './codecs.ts'
 import type { KeptProfile } from './kept.ts'
 import { checkKnown } from './optimiser/names.ts'
@@ -138,7 +139,7 @@ export class Gatherer {
     return {
       problem,
       leftOut: [...absent, ...leftOut, ...unusable],
-      notes: [...notes, ...codecs.notes, ...doubtsAbout(chosen.profiles)],
+      notes: [...notes, ...codecs.notes, ...doubtsAbout(chosen.profiles, resources)],
       profiles: chosen.profiles.map(({ id, resource }) => ({ id, resource })),
     }
   }
@@ -228,13 +229,29 @@ const optionsText = ({ options }: Pick<Resource, 'options'>): string =>
 
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`
 
-/** Each plan built on such a profile says so too; here is how far it was off. */
-function doubtsAbout(profiles: readonly KeptProfile[]): string[] {
-  return profiles.flatMap(({ resource, predictionError: check }) => {
-    if (!check || check.ok) return []
-    const missed = `${percent(check.median)} in the median and ${percent(check.maximum)} at worst`
-    return [
-      `the profile of ${resource} failed its own check: at cuts it was not fitted to it missed by ${missed}`,
-    ]
+function doubtsAbout(profiles: readonly KeptProfile[], resources: readonly Resource[]): string[] {
+  return profiles.flatMap((profile) => {
+    const resource = resources.find(({ name }) => name === profile.resource)
+    return [...failedCheck(profile), ...(resource ? otherMachine(profile, resource) : [])]
   })
+}
+
+/** Each plan built on such a profile says so too; here is how far it was off. */
+function failedCheck({ resource, predictionError: check }: KeptProfile): string[] {
+  if (!check || check.ok) return []
+  const missed = `${percent(check.median)} in the median and ${percent(check.maximum)} at worst`
+  return [
+    `the profile of ${resource} failed its own check: at cuts it was not fitted to it missed by ${missed}`,
+  ]
+}
+
+/** A machine can have been replaced, or its runtime, under the same name. */
+function otherMachine(profile: KeptProfile, resource: Resource): string[] {
+  if (profile.source === 'imported') return []
+  const differences = machineDifferences(profile, resource)
+  if (differences.length === 0) return []
+  return [
+    `the profile of ${resource.name} was measured on another machine or runtime than it has now ` +
+      `(${differences.join('; ')}): benchmark the model on it again`,
+  ]
 }

@@ -14,6 +14,8 @@ export const KeptProfile = Profile.pick({
   shapesKey: true,
   resource: true,
   options: true,
+  machine: true,
+  slowdown: true,
   emulated: true,
   source: true,
   layerMs: true,

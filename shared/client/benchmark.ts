@@ -1,7 +1,7 @@
 /** The benchmark service, typed. */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { Calibration, type CalibrationRequest } from '../contracts/codec.ts'
 import { type InputShapes, pageOf } from '../contracts/common.ts'
 import { Model, Structure, UploadedModel } from '../contracts/model.ts'
@@ -18,6 +18,12 @@ import { multipartOf } from './multipart.ts'
 const UPLOAD_TIMEOUT_MS = 600_000
 
 export type { UploadedModel }
+
+/** The profiles themselves; of the original's document, the ids of what was made of it. */
+const StoredProfiles = z.object({
+  items: z.array(z.object({ id: z.string() })).optional(),
+  profiles: z.array(z.string()).optional(),
+})
 
 export type BenchmarkClient = ReturnType<typeof createBenchmarkClient>
 
@@ -86,6 +92,14 @@ export function createBenchmarkClient(baseUrl: string) {
       allPages((cursor) =>
         http.request(pageOf(ProfileView), { url: '/v1/profiles', params: { ...filter, cursor } }),
       ),
+    /** @param document one profile, a list or a page of them, or the original's: see POST /v1/profiles. */
+    importProfiles: (document: unknown) =>
+      http.request(StoredProfiles, {
+        method: 'POST',
+        url: '/v1/profiles',
+        data: document,
+        timeout: UPLOAD_TIMEOUT_MS,
+      }),
   }
 }
 

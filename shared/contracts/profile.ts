@@ -18,18 +18,26 @@ export type Interval = z.infer<typeof Interval>
 
 /** What the profile said, before it was run, about cuts that no figure of it was fitted to. */
 export const PredictionError = z.object({
-  /** |predicted - measured| / measured, as fractions. */
+  /** Of each cut the largest of three, as fractions of what both stages took: what it missed both, the first, the second by. */
   median: z.number().nonnegative(),
   maximum: z.number().nonnegative(),
   /** False when the median or the maximum is past its threshold: every plan built on the profile says so. */
   ok: z.boolean(),
   thresholds: z.object({ median: z.number().positive(), maximum: z.number().positive() }),
   /** Both stages of the model split at boundary k, run one after the other. */
-  cuts: z.array(z.object({ k: z.number().int().nonnegative(), predictedMs: ms, measuredMs: ms })),
+  cuts: z.array(
+    z.object({
+      k: z.number().int().nonnegative(),
+      predictedMs: ms,
+      measuredMs: ms,
+      /** Of the first stage alone. Absent in older profiles, which were checked for the sum only. */
+      prefix: z.object({ predictedMs: ms, measuredMs: ms }).optional(),
+    }),
+  ),
 })
 export type PredictionError = z.infer<typeof PredictionError>
 
-/** A layer's time with the spread of its runs: 95 % of the resampled estimates lie between the bounds. */
+/** A layer's time with its spread: 95 % of the profiled runs lie between the bounds, or all where they are few. */
 export const LayerTime = z.object({ ms, lowMs: ms, highMs: ms })
 export type LayerTime = z.infer<typeof LayerTime>
 
@@ -141,7 +149,7 @@ export const ProfileView = Profile.extend({ served: Served.omit({ id: true }).op
 export type ProfileView = z.infer<typeof ProfileView>
 
 /** Options that a request sets; those it leaves out are the resource's own, so there are no defaults here. */
-const ChosenOptions = z.object({
+const ChosenOptions = z.strictObject({
   threads: RuntimeOptions.shape.threads.removeDefault().optional(),
   optimisation: RuntimeOptions.shape.optimisation.removeDefault().optional(),
 })

@@ -44,7 +44,8 @@ function isRedisFailure(error: Error): boolean {
 /** `/v2` speaks the Open Inference Protocol, whose error body is `{ "error": "<message>" }`. */
 export const speaksProtocol = (path: string): boolean => path === '/v2' || path.startsWith('/v2/')
 
-function bodyFor(path: string, error: ScissionError): unknown {
+/** What an error looks like on a path, as JSON. */
+export function bodyFor(path: string, error: ScissionError): unknown {
   if (speaksProtocol(path)) return { error: error.message }
   return {
     error: { code: error.code, message: error.message, ...(error.details && { details: error.details }) },

@@ -1,6 +1,9 @@
 /** Opens a listening socket for an app, and closes it without cutting answers that are under way. */
-import http, { type RequestListener } from 'node:http'
+import http, { type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type ErrorCode, ScissionError } from '../errors.ts'
+import { bodyFor } from './errors.ts'
 
 export interface Listening {
   server: http.Server
@@ -15,6 +18,7 @@ export function listen(app: RequestListener, port: number, host: string): Promis
     { keepAliveTimeout: 65_000, headersTimeout: 70_000, requestTimeout: 0 },
     app,
   )
+  answerUnreadable(server)
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, () => {
@@ -23,6 +27,42 @@ export function listen(app: RequestListener, port: number, host: string): Promis
       const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
       resolve({ server, port: actual, url: `http://${shown}:${actual}`, close: () => close(server) })
     })
+  })
+}
+
+/** Node's parser errors with an answer of their own; all others are 400. */
+const PARSER_ERRORS: Record<string, { status: number; code: ErrorCode; why: string }> = {
+  HPE_HEADER_OVERFLOW: { status: 431, code: 'badRequest', why: 'the headers are too large' },
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: {
+    status: 413,
+    code: 'payloadTooLarge',
+    why: 'the chunk extensions are too large',
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, code: 'badRequest', why: 'the headers did not arrive in time' },
+}
+
+/** What is no HTTP reaches no route: it is answered here, with the body that its path's errors have. */
+function answerUnreadable(server: http.Server): void {
+  const answering = new WeakMap<Duplex, ServerResponse>()
+  server.on('request', (req, res) => answering.set(req.socket, res))
+  server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket) => {
+    const under = answering.get(socket)
+    const begun = under !== undefined && under.headersSent && !under.writableFinished
+    if (error.code === 'ECONNRESET' || !socket.writable || begun) return void socket.destroy()
+    const { status, code, why } = PARSER_ERRORS[error.code ?? ''] ?? {
+      status: 400,
+      code: 'badRequest',
+      why: error.message,
+    }
+    const path = /^[A-Z]+ (\/[^\s?]*)/.exec(error.rawPacket?.toString('latin1', 0, 1024) ?? '')?.[1] ?? '/'
+    const body = JSON.stringify(
+      bodyFor(path, new ScissionError(code, `this is no valid HTTP request: ${why}`)),
+    )
+    socket.end(
+      `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\n` +
+        'Content-Type: application/json; charset=utf-8\r\n' +
+        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    )
   })
 }
 

@@ -101,11 +101,18 @@ describe('with the system up', () => {
     expect((await json<unknown[]>('profiles', '--model', 'net')).length).toBe(3)
     expect((await run('resources')).stdout).toMatch(/cloud +cloud +alive/)
 
-    expect((await run('bench', 'net', '--runs', '3')).stdout).toContain('cloud is not measured again')
+    const same = ['bench', 'net', '--runs', '3', '--threads', '1', '--optimisation', 'all']
+    expect((await run(...same)).stdout).toContain('cloud is not measured again')
     const forced = await json<{ benchmark: { notes: string[] } }>('bench', 'net', '--runs', '3', '--force')
     expect(forced.benchmark.notes.join()).not.toContain('not measured again')
     const aged = await run('bench', 'net', '--runs', '3', '--max-age', '0', '--resources', 'cloud')
     expect([aged.code, aged.stdout.includes('not measured again')]).toEqual([0, false])
+
+    const exported = path.join(system.folder, 'profiles.json')
+    writeFileSync(exported, JSON.stringify(await json('profiles', '--model', 'net')))
+    expect((await run('import', exported)).stdout).toContain('stored 3 profiles')
+    writeFileSync(exported, 'no JSON')
+    expect((await run('import', exported)).stderr).toContain('profiles.json is not JSON')
 
     const calibrate = ['calibrate', 'net', '--made-up', '2', '--codecs', 'q8,zstd', '--boundaries', '63']
     const calibrated = await json<Calibrated>(...calibrate, '--network', '4g')

@@ -2,23 +2,29 @@ import http from 'node:http'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type InferBody, readBody } from '../../services/inference/http/body.ts'
+import { BodyRoom, type InferBody, readBody } from '../../services/inference/http/body.ts'
 import { acceptedEncoding } from '../../services/inference/http/send.ts'
 import { until } from '../support/eventually.ts'
 
 describe('a body', () => {
   const PATIENT_MS = 60_000
+  const MAX_BYTES = 60_000
   let idleMs = PATIENT_MS
+  let room: BodyRoom | undefined
+  let reading = 0
   let server: http.Server
   let port = 0
   const outcomes: (InferBody | Error)[] = []
 
   beforeAll(async () => {
     server = http.createServer((req, res) => {
-      readBody(req, { maxBytes: 1000, idleMs }).then(
-        (body) => outcomes.push(body) && res.end('read'),
-        (error: Error) => outcomes.push(error) && res.writeHead(400).end(error.message),
-      )
+      reading += 1
+      readBody(req, { maxBytes: MAX_BYTES, idleMs, ...(room && { room }) })
+        .then(
+          (body) => outcomes.push(body) && res.end('read'),
+          (error: Error) => outcomes.push(error) && res.writeHead(400).end(error.message),
+        )
+        .finally(() => (reading -= 1))
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     port = (server.address() as AddressInfo).port
@@ -30,6 +36,7 @@ describe('a body', () => {
   beforeEach(() => {
     outcomes.length = 0
     idleMs = PATIENT_MS
+    room = undefined
   })
 
   /** Bytes on the wire exactly as given; what came back until then is returned by `heard`. */
@@ -45,6 +52,10 @@ describe('a body', () => {
   const outcome = async () => {
     await until(async () => outcomes.length > 0)
     return outcomes[0]
+  }
+  const nextOutcome = async () => {
+    outcomes.length = 0
+    return outcome()
   }
 
   it('comes apart into JSON and tensors, each filling memory of its own, however it is cut on the way', async () => {
@@ -81,20 +92,48 @@ describe('a body', () => {
     const { heard } = await connect(post('Content-Length: 100'), 'half of it')
     expect(await outcome()).toMatchObject({
       code: 'badRequest',
-      message: 'the body stopped arriving for 150 ms',
+      message: 'the body stopped arriving: only 10 bytes came for 150 ms',
     })
     await until(async () => heard().includes('400'))
   })
 
   it('that arrives slowly but steadily is waited for', async () => {
     idleMs = 1500
-    const { socket } = await connect(post('Content-Length: 10'))
+    const { socket } = await connect(post('Content-Length: 50000'))
     for (const letter of '0123456789') {
-      socket.write(letter)
+      socket.write(letter.repeat(5000))
       // In all longer than it would wait for one.
       await new Promise((resolve) => setTimeout(resolve, idleMs / 8))
     }
     expect(await outcome()).toMatchObject({ raw: false })
+  })
+
+  it('of which a byte comes now and then is given up on', async () => {
+    idleMs = 400
+    const { socket } = await connect(post('Content-Length: 50000'))
+    const timer = setInterval(() => socket.write('x'), idleMs / 8)
+    expect(await outcome()).toMatchObject({
+      code: 'badRequest',
+      message: expect.stringMatching(/^the body stopped arriving: only \d+ bytes came for 400 ms$/),
+    })
+    clearInterval(timer)
+  })
+
+  it('that does not fit beside those on their way is refused, and has room when they are done', async () => {
+    room = new BodyRoom(1000)
+    const { socket } = await connect(post('Content-Length: 800'))
+    await until(async () => reading === 1)
+    await connect(post('Content-Length: 300'), 'x'.repeat(300))
+    expect(await outcome()).toMatchObject({ code: 'overloaded', status: 503 })
+    const growing = '258\r\n'.concat('x'.repeat(600), '\r\n0\r\n\r\n')
+    await Promise.all([nextOutcome(), connect(post('Transfer-Encoding: chunked'), growing)])
+    expect(outcomes).toMatchObject([{ code: 'overloaded' }])
+    const last = nextOutcome()
+    socket.write('x'.repeat(800))
+    await last
+    expect(outcomes).toMatchObject([{ raw: false }])
+    await Promise.all([nextOutcome(), connect(post('Transfer-Encoding: chunked'), growing)])
+    expect(outcomes).toMatchObject([{ raw: false }])
   })
 
   it('whose sender leaves half-way is nobody’s', async () => {

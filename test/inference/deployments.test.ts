@@ -390,6 +390,19 @@ describe('a peer that is no inference service', () => {
     )
   })
 
+  it('gets the headers that the service was told to hand on, and no others', async () => {
+    await stop('device')
+    await start('device', { SCISSION_TRAVELLING_HEADERS: 'X-Tenant, traceparent' })
+    heard.length = 0
+    const id = await registerStranger()
+    const url = `${urlOf('device')}/v2/models/${id}/infer`
+    await call('POST', url, JSON.stringify({ inputs: [X] }), { 'x-tenant': 'a', 'x-request-id': 'q8' })
+    expect(heard[0]).toMatchObject({ 'x-tenant': 'a' })
+    expect(heard[0]).not.toHaveProperty('x-request-id')
+    await stop('device')
+    await start('device')
+  })
+
   it('that closed an idle connection is called again on a new one', async () => {
     const y = { name: 'y', shape: [2], datatype: 'FP32', data: WHOLE }
     answerWith = (_req, res) => res.end(JSON.stringify({ model_name: 'odd', outputs: [y] }))

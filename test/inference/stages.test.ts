@@ -48,6 +48,18 @@ describe('stages kept loaded', () => {
     expect(engine.loaded()).toEqual(['branched:0-3'])
   })
 
+  it('that stayed only because they ran go when the run ends', async () => {
+    const { engine, stages } = stagesWith(50)
+    const release = engine.hold()
+    const running = (await stages.need(key(0, 1), 40)).run([x], {})
+    await stages.need(key(0, 2), 40)
+    expect(engine.loaded()).toEqual(['branched:0-1', 'branched:0-2'])
+    release()
+    await running
+    await until(async () => engine.loaded().length === 1)
+    expect(engine.loaded()).toEqual(['branched:0-2'])
+  })
+
   it('that are let go while they run are unloaded after it', async () => {
     const { engine, stages } = stagesWith(50)
     const release = engine.hold()

@@ -150,6 +150,21 @@ describe('a profile that failed its own check', () => {
   })
 })
 
+describe('a profile of another machine', () => {
+  it('under the same name is said to be one, and how', async () => {
+    const edge = exampleResource('edge')
+    const machine = { ...edge.machine, cpuModel: 'a newer one', onnxruntime: '1.31.0' }
+    await used.state.resources.put('edge', { ...edge, machine })
+    await eventually(async () => {
+      const notes = String((await ask('/v1/plans?model=chain')).body.notes)
+      expect(notes).toMatch(
+        /profile of edge was measured on another machine.*CPU .*not a newer one.*ONNX Runtime/,
+      )
+      expect(notes).not.toMatch(/profile of (device|cloud) was measured on another/)
+    })
+  })
+})
+
 describe('what serving says of a profile', () => {
   it('is shown beside the plans and changes none of them', async () => {
     const before = await ask('/v1/plans?model=chain')

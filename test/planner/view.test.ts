@@ -60,8 +60,7 @@ describe('the view', () => {
     await eventually(() => expect(view.profiles.get(profile.id)?.enterMs).toEqual([0, 1, 1, 1, 0]))
     const kept = view.profiles.get(profile.id)
     expect(kept).toMatchObject({ layerMs: [4, 4, 4, 4] })
-    for (const field of ['layers', 'whole', 'machine', 'method', 'load'])
-      expect(kept).not.toHaveProperty(field)
+    for (const field of ['layers', 'whole', 'method', 'load']) expect(kept).not.toHaveProperty(field)
     expect(view.links.get(linkId('device', 'edge'))).not.toHaveProperty('samples')
   })
 

@@ -1,5 +1,8 @@
-/** `scission bench`, `plan`, `deploy`, `deployments`, `resources`, `links`, `profiles`. */
-import type { Command } from 'commander'
+/** `scission bench`, `plan`, `deploy`, `deployments`, `resources`, `links`, `profiles`, `import`. */
+import { readFile } from 'node:fs/promises'
+import { type Command, Option } from 'commander'
+import { OPTIMISATION_LEVELS } from '../../../shared/contracts/resource.ts'
+import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import { parseInputShapes } from '../../../shared/input-shapes.ts'
 import { runBenchmark } from '../../benchmark-run.ts'
 import { deployAndWait } from '../../deploy-run.ts'
@@ -14,6 +17,8 @@ import { addPlanOptions, type GivenOptions, planQuery } from './plan-options.ts'
 interface BenchOptions {
   resources?: string
   runs?: number
+  threads?: number
+  optimisation?: (typeof OPTIMISATION_LEVELS)[number]
   maxAge?: number
   force: boolean
   shapes?: string
@@ -24,17 +29,32 @@ export function addBenchCommand(program: Command, context: () => Context): void 
     .command('bench <model>')
     .description('measure a model layer by layer on every resource')
     .option('--resources <names>', 'only these, comma-separated')
-    .option('--runs <n>', 'unprofiled runs that set the scale', wholeNumberFrom(3), 20)
+    .option(
+      '--runs <n>',
+      'unprofiled runs (default: what fits into the time of about 20)',
+      wholeNumberFrom(3),
+    )
+    .option('--threads <n>', 'of a session (default: as the resource runs)', wholeNumberFrom(1))
+    .addOption(
+      new Option('--optimisation <level>', 'of ONNX Runtime (default: as the resource runs)').choices(
+        OPTIMISATION_LEVELS,
+      ),
+    )
     .option('--max-age <seconds>', 'reuse profiles that are younger (default: an hour; 0: none)', nonNegative)
     .option('--force', 'measure again, whatever profiles there are', false)
     .option('--shapes <shapes>', 'input:1x3x224x224,other:1x16')
     .action(async (model: string, options: BenchOptions) => {
       const { benchmark, print } = context()
-      const { runs, maxAge, force } = options
+      const { runs, threads, optimisation, maxAge, force } = options
+      const chosen = {
+        ...(threads !== undefined && { threads }),
+        ...(optimisation !== undefined && { optimisation }),
+      }
       const request = {
         model,
-        runs,
         force,
+        ...(runs !== undefined && { runs }),
+        ...(Object.keys(chosen).length > 0 && { options: chosen }),
         ...(maxAge !== undefined && { maxAgeMs: 1000 * maxAge }),
         ...(options.resources !== undefined && { resources: options.resources.split(',') }),
         ...(options.shapes !== undefined && { inputShapes: parseInputShapes(options.shapes) }),
@@ -124,4 +144,21 @@ export function addListCommands(program: Command, context: () => Context): void 
       const list = await benchmark.profiles(options.model === undefined ? {} : { model: options.model })
       print(list, () => profilesTable(list))
     })
+  program
+    .command('import <file>')
+    .description('profiles measured elsewhere, as `profiles --json` prints them, or the original Scission’s')
+    .action(async (file: string) => {
+      const { benchmark, print } = context()
+      const stored = await benchmark.importProfiles(parseJson(file, await readFile(file, 'utf8')))
+      print(stored, () => `stored ${(stored.items ?? stored.profiles ?? []).length} profiles`)
+    })
+}
+
+/** @throws ScissionError badRequest naming the file. */
+function parseJson(file: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (thrown) {
+    throw new ScissionError('badRequest', `${file} is not JSON: ${coerceError(thrown).message}`)
+  }
 }

@@ -3,6 +3,7 @@ import type { Structure } from '../../../shared/contracts/model.ts'
 import type { BenchmarkRequest, Profile } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { profileId, type State } from '../../../shared/state.ts'
+import { machineDifferences } from '../../../shared/machine-differences.ts'
 import type { ParentData } from './queues.ts'
 
 /** The options that a request means for a resource: those it names, else the resource's own. */
@@ -37,11 +38,7 @@ export async function reusable(
 
 /** Measured by this system on this machine, at this speed, with this runtime. */
 function isSame(profile: Profile, resource: Resource): boolean {
-  return (
-    profile.source !== 'imported' &&
-    profile.slowdown === resource.slowdown &&
-    JSON.stringify(profile.machine) === JSON.stringify(resource.machine)
-  )
+  return profile.source !== 'imported' && machineDifferences(profile, resource).length === 0
 }
 
 /** Who asks for more runs than were made wants them. */

@@ -33,13 +33,13 @@ export async function startBenchmark(
   const names = resources.map((resource) => resource.name)
   const reused = await reusable(parts.state, structure, resources, request, parts.now())
   const measured = resources.filter((resource) => !(resource.name in reused))
-  const fingerprint = fingerprintOf(structure, names, Object.keys(reused), request)
+  const fingerprint = fingerprintOf(structure, names, request)
   const redis = parts.queues.redis
   return promptly(redis, () =>
     withLock(redis, `benchmark:${fingerprint}`, async () => {
       const known = await redis.get(requestKey(fingerprint))
       const underWay = known === null ? undefined : await readBenchmark(parts.queues, known)
-      if (underWay && isUnderWay(underWay.state)) return underWay
+      if (underWay && isUnderWay(underWay.state) && answers(underWay, reused)) return underWay
       const data: ParentData = {
         model: structure.model,
         shapesKey: structure.shapesKey,
@@ -64,14 +64,18 @@ export async function startBenchmark(
   )
 }
 
-/** Requests that would measure the same have the same. */
+/** What it reused must be recent enough for this request too; what it measures, or has measured since, is. */
+function answers(underWay: Benchmark, reusable: ParentData['reused']): boolean {
+  return underWay.parts.every(({ reusedFrom, resource }) => reusedFrom === undefined || resource in reusable)
+}
+
+/** Requests that ask for the same have the same. */
 function fingerprintOf(
   { model, shapesKey }: Pick<Structure, 'model' | 'shapesKey'>,
   names: readonly string[],
-  reused: readonly string[],
   { runs, options = {} }: BenchmarkRequest,
 ): string {
-  const asked = [model, shapesKey, names, reused, runs, options.threads, options.optimisation]
+  const asked = [model, shapesKey, names, runs, options.threads, options.optimisation]
   return createHash('sha256').update(JSON.stringify(asked)).digest('hex').slice(0, 16)
 }
 

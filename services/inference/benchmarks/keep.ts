@@ -28,6 +28,8 @@ export async function keepProfile(
   for (;;) {
     try {
       await state.profiles.put(profile.id, profile)
+      // What serving said was said of the profile before it.
+      await state.served.delete(profile.id)
       await state.redis.set(doneKey(job), profile.id, 'EX', REMEMBER_SECONDS)
       return
     } catch (thrown) {

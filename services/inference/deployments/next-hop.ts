@@ -54,7 +54,7 @@ export async function runOnward(
 ): Promise<Inference> {
   const next = live.record.hops[hop]
   if (!next) throw new ScissionError('internal', `deployment ${live.record.id} has no hop ${hop}`)
-  const sent = await parts.wire.outgoing(tensors, next)
+  const sent = await parts.wire.outgoing(tensors, next, context.signal)
   const before = own.report
   const sendingTo = ({ emulation }: Peer) => {
     const { wireBytes, encoded } = sent

@@ -80,7 +80,7 @@ async function infer(
     )
   }
   if (hop > 0 && isDelivered(parts, live.record, context)) return { outputs: [], hops: [], delivered: true }
-  const arrived: Arrived = hop > 0 ? await parts.wire.incoming(inputs) : { tensors: inputs }
+  const arrived: Arrived = hop > 0 ? await parts.wire.incoming(inputs, context.signal) : { tensors: inputs }
   const run = await stage.run(arrived.tensors, { signal: context.signal, deadline: context.deadline })
   const own: OwnReport = { report: reportRun(parts.here, hop, stage.key, run) }
   const planned = live.record.hops[hop]?.resource

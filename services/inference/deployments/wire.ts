@@ -45,10 +45,13 @@ export class Wire {
   }
 
   /** @param next the hop that the tensors go to. The tensors themselves stay usable: a failed hop is tried elsewhere. */
-  async outgoing(tensors: readonly Tensor[], next: DeploymentHop): Promise<Outgoing> {
+  async outgoing(tensors: readonly Tensor[], next: DeploymentHop, signal?: AbortSignal): Promise<Outgoing> {
     const { codec = 'none' } = next
     if (codec === 'none') return { tensors, wireBytes: tensorBytes(tensors) }
-    const { made, tookMs } = await this.#all(tensors.map((tensor) => ({ kind: 'encode', tensor, codec })))
+    const { made, tookMs } = await this.#all(
+      tensors.map((tensor) => ({ kind: 'encode', tensor, codec })),
+      signal,
+    )
     return { tensors: made, wireBytes: tensorBytes(made), encoded: { codec, encodeMs: tookMs } }
   }
 
@@ -57,10 +60,13 @@ export class Wire {
    * Hop 0 takes a client's tensors, which are never encoded.
    * @throws ScissionError unsupportedEncoding, invalidTensor, payloadTooLarge.
    */
-  async incoming(tensors: readonly WireTensor[]): Promise<Arrived> {
+  async incoming(tensors: readonly WireTensor[], signal?: AbortSignal): Promise<Arrived> {
     if (tensors.every((tensor) => codecOf(tensor) === undefined)) return { tensors: [...tensors] }
     const { maxBytes } = this.#settings
-    const { made, tookMs } = await this.#all(tensors.map((tensor) => ({ kind: 'decode', tensor, maxBytes })))
+    const { made, tookMs } = await this.#all(
+      tensors.map((tensor) => ({ kind: 'decode', tensor, maxBytes })),
+      signal,
+    )
     return { tensors: made, decodeMs: tookMs }
   }
 
@@ -68,16 +74,22 @@ export class Wire {
     await this.#thread.close()
   }
 
-  async #all(works: readonly CodecWork[]): Promise<{ made: CodedTensor[]; tookMs: number }> {
-    const coded = await Promise.all(works.map(async (work) => this.#one(work)))
+  async #all(
+    works: readonly CodecWork[],
+    signal: AbortSignal | undefined,
+  ): Promise<{ made: CodedTensor[]; tookMs: number }> {
+    const coded = await Promise.all(works.map(async (work) => this.#one(work, signal)))
     return { made: coded.map(({ made }) => made), tookMs: coded.reduce((sum, { tookMs }) => sum + tookMs, 0) }
   }
 
-  #one(work: CodecWork): { made: CodedTensor; tookMs: number } | ReturnType<CodecThread['run']> {
+  #one(
+    work: CodecWork,
+    signal: AbortSignal | undefined,
+  ): { made: CodedTensor; tookMs: number } | ReturnType<CodecThread['run']> {
     const untouched = work.tensor.bytes.byteLength === 0 || (work.kind === 'decode' && !codecOf(work.tensor))
     if (untouched) return { made: work.tensor, tookMs: 0 }
     // An emulated machine waits, which only the thread can do without stopping all requests.
-    if (this.#settings.slowdown > 1 || sizeOf(work) >= SMALL_BYTES) return this.#thread.run(work)
+    if (this.#settings.slowdown > 1 || sizeOf(work) >= SMALL_BYTES) return this.#thread.run(work, signal)
     const startedAt = performance.now()
     const made =
       work.kind === 'encode'

@@ -23,8 +23,38 @@ export interface InferBody {
 
 export interface BodyLimits {
   maxBytes: number
-  /** A sender that is silent for this long is given up on. */
+  /** A sender of which less than LEAST_BYTES came for this long is given up on. */
   idleMs: number
+  /** Shared by all bodies that are on their way. @defaultValue as much as there is */
+  room?: BodyRoom
+}
+
+/** Of a sender that sends a byte now and then so as not to be silent: 140 B/s at 30 s are slower than any link. */
+const LEAST_BYTES = 4096
+
+/** Memory for the bodies that are on their way: many slow senders together must not take all there is. */
+export class BodyRoom {
+  readonly #bytes: number
+  #taken = 0
+
+  constructor(bytes: number) {
+    this.#bytes = bytes
+  }
+
+  /** @throws ScissionError overloaded when there is not so much left; the first body always fits. */
+  take(bytes: number): void {
+    if (this.#taken > 0 && this.#taken + bytes > this.#bytes)
+      throw new ScissionError(
+        'overloaded',
+        `requests of ${this.#taken} bytes together are being received, more than ${this.#bytes} do not fit; ` +
+          'send the request again in a moment',
+      )
+    this.#taken += bytes
+  }
+
+  give(bytes: number): void {
+    this.#taken -= bytes
+  }
 }
 
 /** What a 501 for an unknown Content-Encoding offers instead. */
@@ -41,9 +71,35 @@ export async function readBody(source: IncomingMessage, limits: BodyLimits): Pro
     throw tooLarge(limits.maxBytes, contentLength)
   const declared = unpacked === source ? contentLength : undefined
   const header = source.headers[JSON_LENGTH_HEADER]
-  const sink = openSink(Array.isArray(header) ? header[0] : header, declared, limits.maxBytes)
-  const arrival = await drain(source, unpacked, sink, limits.idleMs)
-  return { ...sink.end(), arrival }
+  let taken = 0
+  const take = (bytes: number) => {
+    limits.room?.take(bytes)
+    taken += bytes
+  }
+  try {
+    if (declared !== undefined) take(declared)
+    const sink = openSink(Array.isArray(header) ? header[0] : header, declared, limits.maxBytes)
+    const arrival = await drain(
+      source,
+      unpacked,
+      declared === undefined ? taking(sink, take) : sink,
+      limits.idleMs,
+    )
+    return { ...sink.end(), arrival }
+  } finally {
+    limits.room?.give(taken)
+  }
+}
+
+/** A body of unknown length takes room as it grows. */
+function taking(sink: BodySink, take: (bytes: number) => void): Pick<BodySink, 'add' | 'copies'> {
+  return {
+    copies: sink.copies,
+    add: (chunk) => {
+      take(chunk.length)
+      sink.add(chunk)
+    },
+  }
 }
 
 /** Takes a body's pieces to their places. */
@@ -200,12 +256,17 @@ function drain(
     const clock = new ArrivalClock()
     // What comes out of an unpacker is a part of its own buffer.
     const spent = sink.copies && unpacked === source ? new SpentPieces() : undefined
-    const timer = setTimeout(
-      () => settle(new ScissionError('badRequest', `the body stopped arriving for ${idleMs} ms`)),
-      idleMs,
-    )
+    let sinceMoved = 0
+    const timer = setTimeout(() => {
+      const came = sinceMoved === 0 ? 'nothing' : `only ${sinceMoved} bytes`
+      settle(new ScissionError('badRequest', `the body stopped arriving: ${came} came for ${idleMs} ms`))
+    }, idleMs)
     const onData = (chunk: Buffer) => {
-      timer.refresh()
+      sinceMoved += chunk.length
+      if (sinceMoved >= LEAST_BYTES) {
+        sinceMoved = 0
+        timer.refresh()
+      }
       clock.add(chunk.length, performance.now())
       try {
         sink.add(chunk)

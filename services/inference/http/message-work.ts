@@ -1,5 +1,4 @@
-/** What the message thread is asked and what it answers; errors cross as code, message and details. */
-import type { ErrorCode } from '../../../shared/errors.ts'
+/** What the message thread is asked and what it answers. */
 import type { Message } from '../../../shared/oip/message.ts'
 import type { InferRequest } from '../../../shared/oip/request.ts'
 import type { OutgoingResponse } from '../../../shared/oip/response.ts'
@@ -9,18 +8,6 @@ export type MessageJob =
   | { kind: 'write'; response: OutgoingResponse }
 
 export type MessageResult = { kind: 'parsed'; request: InferRequest } | { kind: 'written'; message: Message }
-
-export interface MessageFailure {
-  kind: 'failed'
-  code: ErrorCode
-  message: string
-  details: Record<string, unknown> | undefined
-}
-
-export interface Numbered<T> {
-  id: number
-  work: T
-}
 
 /** The distinct buffers behind some views: what moves to the other thread. Pooled and shared ones stay. */
 export function movable(views: readonly Uint8Array[]): ArrayBuffer[] {

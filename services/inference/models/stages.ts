@@ -27,6 +27,7 @@ export class HeldStage {
   #running = 0
   #released = false
   #afterwards: (() => void) | undefined
+  #onIdle: (() => void) | undefined
 
   constructor(parts: StageParts, key: RangeKey, stage: LoadedStage) {
     this.#parts = parts
@@ -62,8 +63,13 @@ export class HeldStage {
       return result
     } finally {
       this.#running -= 1
-      if (this.#released && this.#running === 0) this.#letGo()
+      if (this.#running === 0) this.#rest()
     }
+  }
+
+  #rest(): void {
+    if (this.#released) this.#letGo()
+    else this.#onIdle?.()
   }
 
   /** Runs under way finish first. Calling it again does nothing. */
@@ -71,6 +77,11 @@ export class HeldStage {
     if (this.#released) return
     this.#released = true
     if (this.#running === 0) this.#letGo()
+  }
+
+  /** @param then is called whenever nothing runs any more, until `release`. */
+  onIdle(then: () => void): void {
+    this.#onIdle = then
   }
 
   /** @param then is called once nothing runs any more. */
@@ -110,6 +121,8 @@ export class Stages {
   readonly #limitBytes: number
   /** By range; the most recently used last. */
   readonly #entries = new Map<string, Entry>()
+  /** More is loaded than there is room for, because it was running. */
+  #over = false
 
   constructor(parts: StageParts, limitBytes: number) {
     this.#parts = parts
@@ -154,6 +167,9 @@ export class Stages {
       (held) => {
         entry.state = 'READY'
         entry.held = held
+        held.onIdle(() => {
+          if (this.#over) this.#evict()
+        })
         this.#evict(entry)
       },
       () => this.#forget(id, entry),
@@ -161,18 +177,23 @@ export class Stages {
     return entry
   }
 
-  /** @param newest stays whatever its size: it is about to be used. */
-  #evict(newest: Entry): void {
+  /**
+   * Also after a run: what was running when the room ran out stayed, and may go now. The one used last stays, so that a
+   * stage larger than all the room is not loaded for each request anew.
+   * @param newest stays whatever its size: it is about to be used.
+   */
+  #evict(newest = [...this.#entries.values()].at(-1)): void {
     let total = 0
     for (const entry of this.#entries.values()) total += entry.weightBytes
     for (const [id, entry] of this.#entries) {
-      if (total <= this.#limitBytes) return
+      if (total <= this.#limitBytes) break
       if (entry === newest || !entry.held?.idle) continue
       total -= entry.weightBytes
       this.#forget(id, entry)
       entry.held.release()
       this.#parts.log.info(`unloaded ${id}: the stages not used for longest make room`)
     }
+    this.#over = total > this.#limitBytes
   }
 
   #forget(id: string, entry: Entry): void {

@@ -13,7 +13,7 @@ import {
 } from '../../../shared/oip/parameters.ts'
 import { type InferRequest, parseRawRequest } from '../../../shared/oip/request.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
-import { KNOWN_ENCODINGS, readBody } from '../http/body.ts'
+import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../http/body.ts'
 import type { Messages } from '../http/messages.ts'
 import { sendMessage } from '../http/send.ts'
 import { DELIVERED, reportParameters } from '../models/hop-report.ts'
@@ -26,8 +26,9 @@ const OWN_HOP = `${OWN_PREFIX}hop`
 export interface InferParts {
   statistics: Statistics
   messages: Messages
-  maxBodyBytes: number
-  bodyIdleMs: number
+  bodies: BodyLimits
+  /** Headers of a request that go along to the next hops. */
+  travelling: readonly string[]
 }
 
 export async function answerInfer(
@@ -41,11 +42,11 @@ export async function answerInfer(
   closeIfUnread(req, res)
   const target = await find()
   try {
-    const body = await readBody(req, { maxBytes: parts.maxBodyBytes, idleMs: parts.bodyIdleMs })
+    const body = await readBody(req, parts.bodies)
     const parseFrom = performance.now()
     const request = body.raw
       ? parseRawRequest(target.tensors().inputs, body.tensors, target.name)
-      : await parts.messages.parseRequest(body.json, body.tensors, target.name)
+      : await parts.messages.parseRequest(body.json, body.tensors, target.name, leaving)
     const wanted = wantedOutputs(request, target)
     const parsed = performance.now()
     const inference = await target.infer(request.inputs, {
@@ -54,16 +55,17 @@ export async function answerInfer(
       id: request.id,
       parameters: request.parameters,
       outputs: wanted,
-      headers: travellingHeaders(req),
+      headers: travellingHeaders(req, parts.travelling),
     })
     const ran = performance.now()
-    const message = await parts.messages.writeResponse({
+    const response = {
       modelName: target.name,
       modelVersion: target.version,
       id: request.id,
       parameters: { ...timingOf(request, inference, ran - started), ...deliveredOf(inference) },
       outputs: inference.delivered ? [] : chooseOutputs(request, target, inference.outputs),
-    })
+    }
+    const message = await parts.messages.writeResponse(response, leaving)
     const written = performance.now()
     if (OWN_HOP in request.parameters)
       res.setHeader(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))
@@ -163,11 +165,8 @@ function timingOf(request: InferRequest, inference: Inference, totalMs: number) 
 /** Said to the hop before: there are no outputs because the entry has them. */
 const deliveredOf = ({ delivered }: Inference): Parameters => (delivered ? { [DELIVERED]: true } : {})
 
-/** W3C trace context and the request's own id travel along the path. */
-const TRAVELLING = ['traceparent', 'tracestate', 'x-request-id']
-
-function travellingHeaders(req: IncomingMessage): Record<string, string> {
-  const found = TRAVELLING.flatMap((name) => {
+function travellingHeaders(req: IncomingMessage, names: readonly string[]): Record<string, string> {
+  const found = names.flatMap((name) => {
     const value = req.headers[name]
     return typeof value === 'string' ? [[name, value] as const] : []
   })

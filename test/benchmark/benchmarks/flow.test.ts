@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
-import { exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
+import { exampleProfile, exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'
 import { BenchmarkHarness, ended, partsOf } from './harness.ts'
 
@@ -82,6 +82,22 @@ describe('a benchmark', () => {
     await ended(client, together[0]?.id ?? '')
     const again = await client.startBenchmark(request)
     expect(again.id).not.toBe(together[0]?.id)
+  })
+
+  it('is the same one while under way also when a part of it has left a profile meanwhile', async () => {
+    harness.endless('device')
+    harness.resource('cloud', async () => {
+      const profile = exampleProfile('cloud', [1, 2, 3, 4], { measuredAt: new Date().toISOString() })
+      await harness.state.profiles.put(profile.id, profile)
+      return profile.id
+    })
+    const first = await client.startBenchmark({ model: 'chain' })
+    await expect
+      .poll(async () => partsOf(await client.benchmark(first.id)))
+      .toMatchObject({ cloud: 'completed' })
+    expect((await client.startBenchmark({ model: 'chain' })).id).toBe(first.id)
+    await client.cancelBenchmark(first.id)
+    await ended(client, first.id)
   })
 
   it('is cancelled: a waiting part leaves its queue, an active one is told to stop', async () => {
@@ -220,6 +236,11 @@ describe('what cannot be measured', () => {
     await expect(client.startBenchmark({ model: 'chain', options })).rejects.toMatchObject({
       code: 'badRequest',
       details: { fields: [{ field: 'options.optimisation' }] },
+    })
+    const misspelt = { thread: 2 } as unknown as { threads: number }
+    await expect(client.startBenchmark({ model: 'chain', options: misspelt })).rejects.toMatchObject({
+      code: 'badRequest',
+      message: expect.stringContaining('thread'),
     })
     await expect(client.startBenchmark({ model: 'chain', options: { threads: 1000 } })).rejects.toMatchObject(
       {

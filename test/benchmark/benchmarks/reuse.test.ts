@@ -54,6 +54,16 @@ describe('a profile that was measured recently', () => {
     expect(measured).toEqual([])
   })
 
+  it('does not stand for it in the eyes of one who forces a measurement while that benchmark is under way', async () => {
+    await keep()
+    harness.endless('device')
+    const resources = ['cloud', 'device']
+    const reusing = await client.startBenchmark({ model: 'chain', resources })
+    const forced = await client.startBenchmark({ model: 'chain', resources, force: true })
+    expect(forced.id).not.toBe(reusing.id)
+    for (const { id } of [reusing, forced]) await client.cancelBenchmark(id)
+  })
+
   it('spares its resource alone: the others are measured', async () => {
     await keep()
     const benchmark = await run({ resources: ['cloud', 'device'] })

@@ -44,8 +44,8 @@ describe('the fit', () => {
   it('learns from an anchor what splitting costs, also at the other cuts', () => {
     const dear = fit(input([{ k: 2, prefixMs: 22, suffixMs: 22 }]))
     const cheap = fit(input([{ k: 2, prefixMs: 20.2, suffixMs: 20.2 }]))
-    expect(predictSplit(dear, 1)).toBeGreaterThan(predictSplit(cheap, 1) + 1)
-    expect(predictSplit(dear, 2)).toBeLessThanOrEqual(44)
+    expect(predictSplit(dear, 1).bothMs).toBeGreaterThan(predictSplit(cheap, 1).bothMs + 1)
+    expect(predictSplit(dear, 2).bothMs).toBeLessThanOrEqual(44)
   })
 
   it('draws the sums up to an anchor half way to what its stages took', () => {
@@ -80,8 +80,8 @@ describe('the fit', () => {
 describe('the prediction error', () => {
   const fitted = fit(input())
   const measured = (k: number, factor: number): MeasuredCut => {
-    const ms = predictSplit(fitted, k) * factor
-    return { k, prefixMs: ms / 2, suffixMs: ms / 2 }
+    const { bothMs, prefixMs } = predictSplit(fitted, k)
+    return { k, prefixMs: prefixMs * factor, suffixMs: (bothMs - prefixMs) * factor }
   }
 
   it('is what the check cuts say, and fails past either threshold', () => {
@@ -91,6 +91,15 @@ describe('the prediction error', () => {
     expect(near.cuts.map(({ k }) => k)).toEqual([1, 3])
     expect(predictionError(fitted, [measured(1, 1.1), measured(2, 1.1)]).ok).toBe(false)
     expect(predictionError(fitted, [measured(1, 1), measured(2, 1), measured(3, 1.3)]).ok).toBe(false)
+  })
+
+  it('sees what is counted to the wrong stage, though both together take what was said', () => {
+    const { bothMs, prefixMs } = predictSplit(fitted, 2)
+    const shifted = { k: 2, prefixMs: prefixMs + 0.2 * bothMs, suffixMs: bothMs - prefixMs - 0.2 * bothMs }
+    const error = predictionError(fitted, [shifted])
+    expect(error).toMatchObject({ ok: false })
+    expect(error.maximum).toBeCloseTo(0.2, 9)
+    expect(error.cuts[0]?.predictedMs).toBeCloseTo(error.cuts[0]?.measuredMs ?? 0, 9)
   })
 
   it('widens the interval, and so do runs that differ and a busy machine', () => {

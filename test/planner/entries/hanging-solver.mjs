@@ -3,5 +3,5 @@ import { parentPort } from 'node:worker_threads'
 
 parentPort.on('message', ({ id, work }) => {
   if (work.kind === 'graph') process.exit(1)
-  if (work.kind !== 'sweep') parentPort.postMessage({ id, solution: { kind: work.kind } })
+  if (work.kind !== 'sweep') parentPort.postMessage({ id, result: { kind: work.kind } })
 })
