@@ -21,6 +21,14 @@ const setting = <T extends z.ZodType>(env: string, schema: T, fallback: string |
 
 const integer = (min: number, max = Number.MAX_SAFE_INTEGER) => z.coerce.number().int().min(min).max(max)
 const port = integer(0, 65_535)
+/** What a hop's own message says of itself cannot come from a client. */
+const OWN_HEADERS =
+  /^(host|connection|keep-alive|te|trailer|upgrade|expect|transfer-encoding|accept-encoding|inference-header-content-length|(proxy|content)-.*)$/
+const TravellingHeader = z
+  .string()
+  .toLowerCase()
+  .regex(/^[a-z0-9!#$%&'*+.^_`|~-]+$/, 'is no name of a header')
+  .refine((name) => !OWN_HEADERS.test(name), 'belongs to each message by itself and cannot travel')
 const list = <T extends z.ZodType>(item: T) =>
   z.preprocess(
     (text) => (typeof text === 'string' ? text.split(',').map((part) => part.trim()) : text),
@@ -216,7 +224,7 @@ export const INFERENCE_SETTINGS = {
   ),
   travellingHeaders: setting(
     'SCISSION_TRAVELLING_HEADERS',
-    list(z.string().toLowerCase()),
+    list(TravellingHeader),
     'traceparent,tracestate,x-request-id',
     'headers of a request that go along to every hop, comma-separated',
   ),

@@ -36,7 +36,7 @@ import { Peers } from './peers.ts'
 import { Presence } from './presence.ts'
 import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './protocol/core-routes.ts'
 import { createMetrics } from './protocol/metrics.ts'
-import { repositoryRoutes } from './protocol/repository-routes.ts'
+import { indexOf, repositoryRoutes } from './protocol/repository-routes.ts'
 import { Statistics } from './protocol/statistics.ts'
 import { createTargets } from './protocol/targets.ts'
 
@@ -194,7 +194,6 @@ function routesOf(config: InferenceConfig, parts: Parts) {
   const { executors, maxBodyBytes, bodyMemoryBytes } = config
   const bodies = { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS, room: new BodyRoom(bodyMemoryBytes) }
   const { targets, statistics, messages, catalog, models, deployments, links, presence } = parts
-  const accepting = () => presence.accepting
   const protocol = {
     targets,
     statistics,
@@ -202,7 +201,9 @@ function routesOf(config: InferenceConfig, parts: Parts) {
     executors,
     bodies,
     travelling: config.travellingHeaders,
-    accepting,
+    checkReady: () => presence.checkReady(),
+    loaded: async () =>
+      (await indexOf({ catalog, models, deployments })).filter(({ state }) => state === 'READY'),
   }
   return [
     ...healthRoutes(protocol),

@@ -14,7 +14,7 @@ const isLoopback = (host: string) => host === 'localhost' || host === '::1' || h
 
 runService(log, async () => {
   const service = createInferenceService(config, log)
-  const listening = await listen(service.app, config.port, config.host)
+  const listening = await listen(service.app, config.port, config.host, '/v2')
   const url = config.publicUrl || listening.url
   if (!config.publicUrl && !isLoopback(config.host))
     log.warn(

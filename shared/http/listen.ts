@@ -12,13 +12,27 @@ export interface Listening {
   close: () => Promise<void>
 }
 
-/** @param port 0 = any free one. @throws the socket's error, e.g. EADDRINUSE. */
-export function listen(app: RequestListener, port: number, host: string): Promise<Listening> {
-  const server = http.createServer(
-    { keepAliveTimeout: 65_000, headersTimeout: 70_000, requestTimeout: 0 },
-    app,
+/**
+ * @param port 0 = any free one. @param mainPath whose form errors take when it is not known what path was asked for.
+ * @throws the socket's error, e.g. EADDRINUSE.
+ */
+export function listen(app: RequestListener, port: number, host: string, mainPath = '/'): Promise<Listening> {
+  // A request without Host is refused below: Node would do so without a word.
+  const limits = {
+    keepAliveTimeout: 65_000,
+    headersTimeout: 70_000,
+    requestTimeout: 0,
+    requireHostHeader: false,
+  }
+  const server = http.createServer(limits, (req, res) => {
+    if (req.headers.host === undefined && req.httpVersion === '1.1')
+      refuse(res, 400, req.url, 'an HTTP/1.1 request has a Host header')
+    else app(req, res)
+  })
+  server.on('checkExpectation', (req, res) =>
+    refuse(res, 417, req.url, `"Expect: ${req.headers.expect}" is not known here; 100-continue is`),
   )
-  answerUnreadable(server)
+  answerUnreadable(server, mainPath)
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, () => {
@@ -41,8 +55,18 @@ const PARSER_ERRORS: Record<string, { status: number; code: ErrorCode; why: stri
   ERR_HTTP_REQUEST_TIMEOUT: { status: 408, code: 'badRequest', why: 'the headers did not arrive in time' },
 }
 
+function refuse(res: ServerResponse, status: number, path = '/', why: string): void {
+  const body = bodyOf(path, 'badRequest', why)
+  res.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': body.length, Connection: 'close' })
+  res.end(body)
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+const bodyOf = (path: string, code: ErrorCode, why: string) =>
+  Buffer.from(JSON.stringify(bodyFor(path, new ScissionError(code, `this is no valid HTTP request: ${why}`))))
+
 /** What is no HTTP reaches no route: it is answered here, with the body that its path's errors have. */
-function answerUnreadable(server: http.Server): void {
+function answerUnreadable(server: http.Server, mainPath: string): void {
   const answering = new WeakMap<Duplex, ServerResponse>()
   server.on('request', (req, res) => answering.set(req.socket, res))
   server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket) => {
@@ -54,15 +78,14 @@ function answerUnreadable(server: http.Server): void {
       code: 'badRequest',
       why: error.message,
     }
-    const path = /^[A-Z]+ (\/[^\s?]*)/.exec(error.rawPacket?.toString('latin1', 0, 1024) ?? '')?.[1] ?? '/'
-    const body = JSON.stringify(
-      bodyFor(path, new ScissionError(code, `this is no valid HTTP request: ${why}`)),
+    const line = error.rawPacket?.toString('latin1', 0, 1024) ?? ''
+    const path = /^\S+ (\/[^\s?]*)/.exec(line)?.[1] ?? under?.req.url ?? mainPath
+    const body = bodyOf(path, code, why)
+    socket.write(
+      `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nContent-Type: ${JSON_TYPE}\r\n` +
+        `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
     )
-    socket.end(
-      `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\n` +
-        'Content-Type: application/json; charset=utf-8\r\n' +
-        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    )
+    socket.end(body)
   })
 }
 

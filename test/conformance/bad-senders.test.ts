@@ -7,7 +7,7 @@ import { createLog } from '../../shared/log.ts'
 import { call, postJson } from '../inference/support/service.ts'
 import { branchedModel, singleLayerModel, toySpec } from '../inference/support/toy-models.ts'
 import { withToyService } from '../inference/support/toy-service.ts'
-import { converse } from './wire.ts'
+import { answerOf, converse, type WireAnswer } from './wire.ts'
 import { until } from '../support/eventually.ts'
 
 const toy = withToyService([
@@ -17,6 +17,13 @@ const toy = withToyService([
 const RIGHT = JSON.stringify({ inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', data: [1, 2, 3, 4] }] })
 const head = (length: number) =>
   `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: ${length}\r\n\r\n`
+/** Refused, in the protocol's form of an error. */
+const error = (status: number) => [status, 'application/json', { error: expect.stringMatching(/\S/) }]
+const heard = ({ status, headers, body }: WireAnswer) => [
+  status,
+  headers['content-type']?.split(';')[0],
+  body.length > 0 ? (JSON.parse(body.toString()) as unknown) : 'no body',
+]
 const live = async () => (await call('GET', `${toy.service.url}/v2/health/live`)).status
 
 function connect(): Promise<net.Socket> {
@@ -62,11 +69,11 @@ describe('a sender', () => {
 
   it('whose lengths contradict each other is refused', async () => {
     const two = `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: 5\r\nContent-Length: 50\r\n\r\n{}`
-    expect((await converse(toy.service.url, Buffer.from(two))).status).toBe(400)
+    expect(heard(await converse(toy.service.url, Buffer.from(two)))).toEqual(error(400))
     const both = `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
-    expect((await converse(toy.service.url, Buffer.from(both))).status).toBe(400)
+    expect(heard(await converse(toy.service.url, Buffer.from(both)))).toEqual(error(400))
     const huge = `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: 99999999999\r\n\r\n{`
-    expect((await converse(toy.service.url, Buffer.from(huge))).status).toBe(413)
+    expect(heard(await converse(toy.service.url, Buffer.from(huge)))).toEqual(error(413))
     expect(await live()).toBe(200)
   })
 
@@ -87,6 +94,63 @@ describe('a sender', () => {
     expect(refused.status).toBe(400)
     expect((refused.json as { error: string }).error).toMatch(/NaN.*binary/i)
     expect((await infer(true)).body.subarray(-16)).toEqual(nan)
+  })
+})
+
+const INFER = 'POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\n'
+const CHUNKED = `${INFER}Transfer-Encoding: chunked\r\n\r\n`
+
+describe('what Node cannot read as HTTP', () => {
+  const cases: [string, string, number][] = [
+    ['another protocol in the request line', 'GET /v2/health/live HTTQ/1.1\r\nHost: s\r\n\r\n', 400],
+    ['a method in small letters', 'get /v2/health/live HTTP/1.1\r\nHost: s\r\n\r\n', 400],
+    ['a method that is none', 'G@T /v2/health/live HTTP/1.1\r\nHost: s\r\n\r\n', 400],
+    ['a space within the path', 'GET /v2/models/a b HTTP/1.1\r\nHost: s\r\n\r\n', 400],
+    ['a header line without colon', 'GET /v2 HTTP/1.1\r\nHost: s\r\nnonsense\r\n\r\n', 400],
+    ['a space in the name of a header', 'GET /v2 HTTP/1.1\r\nHost: s\r\nA b: c\r\n\r\n', 400],
+    ['a length that is no number', `${INFER}Content-Length: ten\r\n\r\n{}`, 400],
+    ['a negative length', `${INFER}Content-Length: -2\r\n\r\n{}`, 400],
+    ['a chunk whose length is no number', `${CHUNKED}zz\r\n{}\r\n`, 400],
+    ['headers that are too long', `${INFER}A: ${'a'.repeat(20_000)}\r\n\r\n`, 431],
+  ]
+  it.each(cases)('is refused in the words of the protocol: %s', async (_what, request, status) => {
+    expect(heard(await converse(toy.service.url, Buffer.from(request)))).toEqual(error(status))
+    expect(await live()).toBe(200)
+  })
+
+  const late: [string, string, string][] = [
+    ['a second length', `${INFER}Content-Length: 5\r\n`, 'Content-Length: 50\r\n\r\n{}'],
+    ['a broken chunk', `${CHUNKED}2\r\n{}\r\n`, 'zz\r\n'],
+  ]
+  it.each(late)('is refused so when it comes behind what could be read: %s', async (_what, first, then) => {
+    const rest = async () => {
+      await live()
+      return Buffer.from(then)
+    }
+    expect(heard(await converse(toy.service.url, Buffer.from(first), rest))).toEqual(error(400))
+  })
+
+  it('is refused so when it comes behind a request that was answered', async () => {
+    const socket = await connect()
+    let received = ''
+    socket.on('data', (chunk: Buffer) => (received += chunk.toString()))
+    socket.write('GET /v2/health/live HTTP/1.1\r\nHost: s\r\n\r\n')
+    await until(async () => received.endsWith('{"live":true}'))
+    received = ''
+    socket.write('GET /v2/health/live HTTQ/1.1\r\nHost: s\r\n\r\n')
+    await until(async () => answerOf(Buffer.from(received)) !== undefined)
+    expect(received).toMatch(/^HTTP\/1.1 400 .*\{"error":"[^"]+"\}$/s)
+    socket.destroy()
+  })
+})
+
+/** What Node answers by itself, before any handler: without the body that the protocol asks for. */
+describe('a request that HTTP itself forbids', () => {
+  it.each([
+    ['without Host', 'GET /v2/health/live HTTP/1.1\r\n\r\n', 400],
+    ['that expects what nobody knows', `${INFER}Expect: wonders\r\nContent-Length: 2\r\n\r\n{}`, 417],
+  ])('is refused in the words of the protocol: %s', async (_what, request, status) => {
+    expect(heard(await converse(toy.service.url, Buffer.from(request)))).toEqual(error(status))
   })
 })
 

@@ -1,6 +1,7 @@
 /** More conversations, made like those of conversations.ts: what is rarely asked, or asked wrongly. */
 import { VERSION } from '../../shared/version.ts'
-import { type Conversation, QUIET, X4 } from './conversations.ts'
+import { type Conversation, FOUR, QUIET, refused, X4, Y4 } from './conversation.ts'
+import { metadata } from './schemas.ts'
 
 export const AT_THE_EDGES: Conversation[] = [
   ...['/v2', '/v2/'].map((path) => ({
@@ -16,7 +17,16 @@ export const AT_THE_EDGES: Conversation[] = [
   {
     name: 'metadata of a model under its version',
     request: { line: 'GET /v2/models/m/versions/1' },
-    answer: { status: 200 },
+    answer: {
+      status: 200,
+      body: {
+        json: metadata(
+          'm',
+          { name: 'x', datatype: 'FP32', shape: [1, 4] },
+          { name: 'y', datatype: 'FP32', shape: [1, 4] },
+        ),
+      },
+    },
   },
   {
     name: 'a name with letters as percent signs',
@@ -24,31 +34,32 @@ export const AT_THE_EDGES: Conversation[] = [
       line: 'POST /v2/models/%6D/infer',
       body: `{${QUIET},"inputs":[{${X4},"data":[1,-2.5,0,3.25]}]}`,
     },
-    answer: {
-      status: 200,
-      body: '{"model_name":"m","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,4],"data":[1,-2.5,0,3.25]}]}',
-    },
+    answer: { status: 200, body: Y4 },
   },
   {
     name: 'a name with a broken percent sign',
     request: { line: 'GET /v2/models/%ZZ' },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   ...[
     'GET /v2/models/nobody',
     'GET /v2/models/nobody/ready',
     'GET /v2/models/nobody/config',
     'GET /v2/models/nobody/stats',
-  ].map((line) => ({ name: `${line}: no such model`, request: { line }, answer: { status: 404 } })),
+    'GET /v2/models/m/versions/9',
+    'GET /v2/models/m/versions/9/ready',
+    'GET /v2/models/m/versions/9/config',
+    'GET /v2/models/m/versions/9/stats',
+  ].map((line) => ({ name: `${line}: no such model or version`, request: { line }, answer: refused(404) })),
   {
     name: 'inference with a model that is not there',
     request: { line: 'POST /v2/models/nobody/infer', body: `{"inputs":[{${X4},"data":[1,2,3,4]}]}` },
-    answer: { status: 404 },
+    answer: refused(404),
   },
   {
     name: 'inference with a version that is not there',
     request: { line: 'POST /v2/models/m/versions/9/infer', body: `{"inputs":[{${X4},"data":[1,2,3,4]}]}` },
-    answer: { status: 404 },
+    answer: refused(404),
   },
   {
     name: 'inference by another method',
@@ -61,10 +72,7 @@ export const AT_THE_EDGES: Conversation[] = [
       line: 'POST /v2/models/m/infer',
       body: `{${QUIET},"inputs":[{${X4},"data":[1,-2.5,0,3.25]}],"outputs":[]}`,
     },
-    answer: {
-      status: 200,
-      body: '{"model_name":"m","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,4],"data":[1,-2.5,0,3.25]}]}',
-    },
+    answer: { status: 200, body: Y4 },
   },
   {
     name: 'an empty id is an id',
@@ -84,16 +92,16 @@ export const AT_THE_EDGES: Conversation[] = [
       headers: { 'Inference-Header-Content-Length': '119' },
       body: `{${QUIET},"inputs":[{${X4},"data":[1,-2.5,0,3.25]}]}`,
     },
-    answer: { status: 200 },
+    answer: { status: 200, headers: { 'inference-header-content-length': undefined }, body: Y4 },
   },
   {
     name: 'the name of the header in small letters',
     request: {
       line: 'POST /v2/models/m/infer',
-      headers: { 'inference-header-content-length': '94' },
-      body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}<0000803f 000020c0 00000000 00005040>',
+      headers: { 'inference-header-content-length': '133' },
+      body: `{${QUIET},"inputs":[{${X4},"parameters":{"binary_data_size":16}}]}${FOUR}`,
     },
-    answer: { status: 200 },
+    answer: { status: 200, body: Y4 },
   },
   {
     name: 'binary data announced, but no header: all of it would be JSON',
@@ -101,7 +109,7 @@ export const AT_THE_EDGES: Conversation[] = [
       line: 'POST /v2/models/m/infer',
       body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}<0000803f 000020c0 00000000 00005040>',
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'a binary_data_size that its shape contradicts',
@@ -110,7 +118,7 @@ export const AT_THE_EDGES: Conversation[] = [
       headers: { 'Inference-Header-Content-Length': '94' },
       body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":12}}]}<0000803f 000020c0 00000000>',
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'a raw request whose bytes are not those of the input',
@@ -119,7 +127,7 @@ export const AT_THE_EDGES: Conversation[] = [
       headers: { 'Inference-Header-Content-Length': '0' },
       body: '<0000803f 000020c0 00000000>',
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'a raw request where the boundary has two tensors',
@@ -128,12 +136,12 @@ export const AT_THE_EDGES: Conversation[] = [
       headers: { 'Inference-Header-Content-Length': '0' },
       body: '<0000803f 000020c0>',
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'a layer range out of bounds',
     request: { line: 'POST /v2/models/branched/layers/1-9/infer', body: '{"inputs":[]}' },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'a parameter that is kept for Triton itself',
@@ -141,15 +149,15 @@ export const AT_THE_EDGES: Conversation[] = [
       line: 'POST /v2/models/m/infer',
       body: `{"parameters":{"triton_x":1},"inputs":[{${X4},"data":[1,2,3,4]}]}`,
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'a timeout of 0: none',
     request: {
       line: 'POST /v2/models/m/infer',
-      body: `{"parameters":{"timeout":0},"inputs":[{${X4},"data":[1,2,3,4]}]}`,
+      body: `{"parameters":{"timeout":0,"scission_timing":false},"inputs":[{${X4},"data":[1,-2.5,0,3.25]}]}`,
     },
-    answer: { status: 200 },
+    answer: { status: 200, body: Y4 },
   },
   {
     name: 'a timeout that is no number of microseconds',
@@ -157,22 +165,12 @@ export const AT_THE_EDGES: Conversation[] = [
       line: 'POST /v2/models/m/infer',
       body: `{"parameters":{"timeout":-5},"inputs":[{${X4},"data":[1,2,3,4]}]}`,
     },
-    answer: { status: 400 },
-  },
-  {
-    name: 'NaN written into JSON, where it is no number',
-    request: { line: 'POST /v2/models/m/infer', body: `{"inputs":[{${X4},"data":[NaN,2,3,4]}]}` },
-    answer: { status: 400 },
-  },
-  {
-    name: 'an index of everything, by an empty body',
-    request: { line: 'POST /v2/repository/index' },
-    answer: { status: 200, headers: { 'content-type': 'application/json; charset=utf-8' } },
+    answer: refused(400),
   },
   {
     name: 'loading what is not there',
     request: { line: 'POST /v2/repository/models/nobody/load', body: '{}' },
-    answer: { status: 404 },
+    answer: refused(404),
   },
   {
     name: 'an unload whose unload_dependents is no boolean',
@@ -180,7 +178,7 @@ export const AT_THE_EDGES: Conversation[] = [
       line: 'POST /v2/repository/models/cold/unload',
       body: '{"parameters":{"unload_dependents":1}}',
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   // Not announced, so a client that looks at the extensions does not come here.
   ...['GET /v2/trace/setting', 'GET /v2/models/m/trace/setting', 'GET /v2/logging'].map((line) => ({

@@ -1,31 +1,15 @@
 /**
  * Conversations between a client and a server of the Open Inference Protocol, made by hand from the protocol's text:
- * the core, and Triton's binary tensor, repository, statistics and configuration extensions. Bytes that are not text
- * stand in hex between < and >. The models:
+ * the core, and Triton's binary tensor, repository, statistics and configuration extensions. How they are written:
+ * conversation.ts. The models:
  *
  *   m: x FP32 [1,4] → y = x       words: x BYTES [1] → y = x        scores: x FP16 [1,2] → y = x
  *   branched: x FP32 [2] → y = 2x · (2x + 1)
- *
- * `scission_timing` false leaves out this server's own response parameters, which the protocol allows and which are
- * never the same twice.
  */
-export interface Conversation {
-  name: string
-  request: { line: string; headers?: Record<string, string>; body?: string }
-  answer: {
-    status: number
-    /** Those given must be there, with this value. */
-    headers?: Record<string, string | undefined>
-    /** Byte for byte; absent = not looked at. */
-    body?: string
-  }
-}
+import { type Conversation, FOUR, QUIET, refused, X4, y4WithParameters } from './conversation.ts'
+import { configuration, metadata, TEXT } from './schemas.ts'
 
 const BINARY = 'application/octet-stream'
-export const QUIET = '"parameters":{"scission_timing":false}'
-export const X4 = '"name":"x","shape":[1,4],"datatype":"FP32"'
-/** 1.0, -2.5, 0.0, 3.25 */
-const FOUR = '<0000803f 000020c0 00000000 00005040>'
 
 export const CONVERSATIONS: Conversation[] = [
   {
@@ -41,17 +25,53 @@ export const CONVERSATIONS: Conversation[] = [
   {
     name: 'model ready before it is loaded: no',
     request: { line: 'GET /v2/models/cold/ready' },
-    answer: {
-      status: 503,
-      body: '{"name":"cold","ready":false,"error":"Model version not ready: cold is not loaded yet"}',
-    },
+    answer: { status: 503, body: { json: { name: 'cold', ready: false, error: TEXT } } },
+  },
+  {
+    name: 'a version of a model ready before it is loaded: no',
+    request: { line: 'GET /v2/models/cold/versions/1/ready' },
+    answer: { status: 503, body: { json: { name: 'cold', ready: false, error: TEXT } } },
   },
   {
     name: 'metadata',
     request: { line: 'GET /v2/models/branched' },
     answer: {
       status: 200,
-      headers: { 'content-type': 'application/json; charset=utf-8' },
+      body: {
+        json: metadata(
+          'branched',
+          { name: 'x', datatype: 'FP32', shape: [2] },
+          { name: 'y', datatype: 'FP32', shape: [2] },
+        ),
+      },
+    },
+  },
+  ...['GET /v2/models/m/config', 'GET /v2/models/m/versions/1/config'].map((line) => ({
+    name: `${line}: the model configuration, whose types have other names`,
+    request: { line },
+    answer: {
+      status: 200,
+      body: {
+        json: configuration(
+          'm',
+          { name: 'x', data_type: 'TYPE_FP32', dims: [1, 4] },
+          { name: 'y', data_type: 'TYPE_FP32', dims: [1, 4] },
+        ),
+      },
+    },
+  })),
+  {
+    name: 'the model configuration of BYTES: strings',
+    request: { line: 'GET /v2/models/words/config' },
+    answer: {
+      status: 200,
+      body: {
+        json: configuration(
+          'words',
+          { name: 'x', data_type: 'TYPE_STRING', dims: [1] },
+          { name: 'y', data_type: 'TYPE_STRING', dims: [1] },
+        ),
+      },
     },
   },
   {
@@ -88,7 +108,6 @@ export const CONVERSATIONS: Conversation[] = [
     answer: {
       status: 200,
       headers: {
-        'content-type': BINARY,
         'inference-header-content-length': '142',
         'content-length': '158',
       },
@@ -115,7 +134,7 @@ export const CONVERSATIONS: Conversation[] = [
       headers: { 'Content-Type': 'application/octet-stream', 'Inference-Header-Content-Length': '163' },
       body: '{"id":"42","inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}<0000803f 000020c0 00000000 00005040>',
     },
-    answer: { status: 200, headers: { 'content-type': 'application/octet-stream' } },
+    answer: { status: 200, body: y4WithParameters({ id: '42' }) },
   },
   {
     name: 'JSON in, every output binary by the default of the request',
@@ -125,7 +144,7 @@ export const CONVERSATIONS: Conversation[] = [
     },
     answer: {
       status: 200,
-      headers: { 'content-type': 'application/octet-stream', 'inference-header-content-length': '132' },
+      headers: { 'inference-header-content-length': '132' },
       body: '{"model_name":"m","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,4],"parameters":{"binary_data_size":16}}]}<0000803f 000020c0 00000000 00005040>',
     },
   },
@@ -197,7 +216,7 @@ export const CONVERSATIONS: Conversation[] = [
       headers: { 'Content-Type': 'application/octet-stream', 'Inference-Header-Content-Length': '0' },
       body: '<0000803f 000020c0 00000000 00005040>',
     },
-    answer: { status: 200, headers: { 'content-type': 'application/octet-stream' } },
+    answer: { status: 200, body: y4WithParameters() },
   },
   {
     name: 'NaN, both infinities and the smallest number pass in binary',
@@ -279,10 +298,7 @@ export const CONVERSATIONS: Conversation[] = [
       headers: { 'Inference-Header-Content-Length': '94' },
       body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}<0000803f 000020c0 00000000 00005040 ff>',
     },
-    answer: {
-      status: 400,
-      body: '{"error":"unexpected additional input data for model \'m\': 1 bytes more than declared"}',
-    },
+    answer: refused(400),
   },
   {
     name: 'a length of the JSON past the body',
@@ -291,7 +307,7 @@ export const CONVERSATIONS: Conversation[] = [
       headers: { 'Inference-Header-Content-Length': '99999999999' },
       body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}',
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'a length of the JSON that is no number',
@@ -300,7 +316,7 @@ export const CONVERSATIONS: Conversation[] = [
       headers: { 'Inference-Header-Content-Length': 'ten' },
       body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}',
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'a negative length of the JSON',
@@ -309,7 +325,7 @@ export const CONVERSATIONS: Conversation[] = [
       headers: { 'Inference-Header-Content-Length': '-1' },
       body: '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}',
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'FP16 as JSON',
@@ -337,7 +353,7 @@ export const CONVERSATIONS: Conversation[] = [
       line: 'POST /v2/models/branched/layers/1-2/infer',
       body: '{"inputs":[{"name":"x","shape":[2],"datatype":"FP32","data":[1,2]}]}',
     },
-    answer: { status: 400 },
+    answer: refused(400),
   },
   {
     name: 'an index with a ready that is no boolean',

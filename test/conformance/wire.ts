@@ -23,8 +23,11 @@ export function requestOf(lines: readonly string[], body: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), body])
 }
 
-/** Sends bytes on a connection of their own and reads one answer. */
-export function converse(url: string, request: Buffer): Promise<WireAnswer> {
+/**
+ * Sends bytes on a connection of their own and reads one answer.
+ * @param rest called when `request` is on its way; what it resolves to follows.
+ */
+export function converse(url: string, request: Buffer, rest?: () => Promise<Buffer>): Promise<WireAnswer> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {
     const socket = net.connect(Number(port), hostname)
@@ -38,7 +41,7 @@ export function converse(url: string, request: Buffer): Promise<WireAnswer> {
     })
     socket.on('error', reject)
     socket.on('close', () => reject(new Error(`no whole answer, only: ${received.toString('latin1')}`)))
-    socket.write(request)
+    socket.write(request, () => void rest?.().then((bytes) => socket.write(bytes), reject))
   })
 }
 

@@ -236,8 +236,11 @@ describe('the model repository', () => {
 describe('statistics', () => {
   const statsOf = async (path: string) => {
     const { json } = await get(path)
-    return (json as { model_stats: { name: string; inference_count: number; inference_stats: Stats }[] })
-      .model_stats
+    return (
+      json as {
+        model_stats: { name: string; version: string; inference_count: number; inference_stats: Stats }[]
+      }
+    ).model_stats
   }
   type Stats = Record<string, { count: number; ns: number }>
 
@@ -245,7 +248,9 @@ describe('statistics', () => {
     const before = (await statsOf('/v2/models/branched/versions/2/stats'))[0]
     await post('/v2/models/branched/infer', { inputs: [x([1, 2])] })
     await post('/v2/models/branched/infer', { inputs: [] })
-    const after = (await statsOf('/v2/models/branched/stats'))[0]
+    const all = await statsOf('/v2/models/branched/stats')
+    expect(all.map(({ version }) => version)).toEqual(['1', '2'])
+    const after = all[1]
     const grown = (key: string) =>
       (after?.inference_stats[key]?.count ?? 0) - (before?.inference_stats[key]?.count ?? 0)
     expect(grown('success')).toBe(1)

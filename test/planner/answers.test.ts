@@ -96,6 +96,24 @@ describe('a stored calibration', () => {
     )
   })
 
+  it('on made-up samples does not take the place of an earlier one on real ones', async () => {
+    await putSpeeds()
+    await used.state.calibrations.put('one', calibration())
+    const cells = [{ ...calibration().cells[0]!, lossBound: 1 }]
+    const later = {
+      id: 'two',
+      createdAt: '2026-02-01T00:00:00.000Z',
+      sampleSource: 'made-up' as const,
+      cells,
+    }
+    await used.state.calibrations.put('two', calibration(later))
+    await eventually(async () => {
+      const answer = await ask(`${split}&maxAccuracyLoss=0.02`)
+      expect(plansOf(answer)[0]?.transfers[0]).toMatchObject({ codec: 'q8' })
+      expect(String(answer.body.notes)).not.toMatch(/made-up/)
+    })
+  })
+
   it('on made-up samples is said in a note', async () => {
     await putSpeeds()
     await used.state.calibrations.put('one', calibration({ sampleSource: 'made-up' }))

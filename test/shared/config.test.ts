@@ -25,6 +25,13 @@ describe('the configuration', () => {
     expect(config.routes).toEqual({ edge: { url: 'http://127.0.0.1:9000' } })
   })
 
+  it('hands on headers by name, but none that a message says of itself', () => {
+    const read = (names: string) => readConfig(INFERENCE_SETTINGS, { SCISSION_TRAVELLING_HEADERS: names })
+    expect(read('X-Tenant, traceparent').travellingHeaders).toEqual(['x-tenant', 'traceparent'])
+    for (const name of ['Content-Length', 'host', 'content-encoding', 'Transfer-Encoding', 'a b'])
+      expect(() => read(`traceparent,${name}`)).toThrow(/SCISSION_TRAVELLING_HEADERS/)
+  })
+
   it('names every wrong variable at once', () => {
     const read = () =>
       readConfig(INFERENCE_SETTINGS, { SCISSION_SLOWDOWN: '0.5', SCISSION_PORT: 'abc', SCISSION_ROUTES: '{' })

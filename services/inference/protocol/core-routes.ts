@@ -1,6 +1,6 @@
 /** The core of the Open Inference Protocol: health, metadata, inference; and the configuration and statistics extensions. */
 import { z } from 'zod'
-import { ScissionError } from '../../../shared/errors.ts'
+import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import { type DirectHandler, reply, route, type Route } from '../../../shared/http/route.ts'
 import { VERSION } from '../../../shared/version.ts'
 import { parseLayerRange } from '../models/model-targets.ts'
@@ -21,8 +21,10 @@ export const EXTENSIONS = [
 export interface ProtocolParts extends InferParts {
   targets: Targets
   executors: number
-  /** The service takes requests: false while it stops. */
-  accepting: () => boolean
+  /** @throws ScissionError why the service takes no requests (yet, or any more). */
+  checkReady: () => void
+  /** What could be asked now without loading it. */
+  loaded: () => Promise<{ name: string; version?: string | undefined }[]>
 }
 
 const Version = z.object({ model: z.string(), version: z.string().optional() })
@@ -36,8 +38,6 @@ const inferBody = {
 const inferAnswer = { 200: { description: 'An inference response, JSON or JSON with binary tensors' } }
 
 export function healthRoutes(parts: ProtocolParts): Route[] {
-  const whenAccepting = (body: Record<string, boolean>) =>
-    parts.accepting() ? reply(200, body) : reply(503, { ready: false, error: 'the service is stopping' })
   return [
     route({
       method: 'get',
@@ -50,9 +50,19 @@ export function healthRoutes(parts: ProtocolParts): Route[] {
       method: 'get',
       path: '/v2/health/ready',
       summary: 'Whether inference requests are taken',
-      answers: { 200: { description: 'They are' }, 503: { description: 'Stopping' } },
+      answers: {
+        200: { description: 'They are' },
+        503: { description: 'Not yet, or not any more; the error says why' },
+      },
       // The protocol's own schema prints `live` here, every server says `ready`: both.
-      handle: () => whenAccepting({ live: true, ready: true }),
+      handle: () => {
+        try {
+          parts.checkReady()
+        } catch (thrown) {
+          return reply(503, { ready: false, error: coerceError(thrown).message })
+        }
+        return { live: true, ready: true }
+      },
     }),
     route({
       method: 'get',
@@ -123,10 +133,11 @@ export function modelRoutes(parts: ProtocolParts): Route[] {
       path: `${path}/stats`,
       summary: 'Statistics of a model since start',
       params: Version,
-      answers: { 200: { description: 'One entry' } },
+      answers: { 200: { description: 'One entry for each version, or for the one asked for' } },
       handle: async ({ params }) => {
         const target = await parts.targets.find(params.model, params.version)
-        return { model_stats: [parts.statistics.of(target.name, target.version)] }
+        const versions = params.version === undefined ? await target.versions() : [target.version]
+        return { model_stats: versions.map((version) => parts.statistics.of(target.name, version)) }
       },
     }),
   ])
@@ -136,9 +147,20 @@ export function statisticsRoute(parts: ProtocolParts): Route {
   return route({
     method: 'get',
     path: '/v2/models/stats',
-    summary: 'Statistics of everything that ran since start',
+    summary: 'Statistics of everything that is loaded, or ran since start',
     answers: { 200: { description: 'One entry per model version, layer range and deployment' } },
-    handle: () => ({ model_stats: parts.statistics.all() }),
+    handle: async () => {
+      const asked = parts.statistics.all()
+      const isAsked = ({ name, version = '1' }: { name: string; version?: string | undefined }) =>
+        asked.some((entry) => entry.name === name && entry.version === version)
+      const others = (await parts.loaded()).filter((entry) => !isAsked(entry))
+      return {
+        model_stats: [
+          ...asked,
+          ...others.map(({ name, version = '1' }) => parts.statistics.of(name, version)),
+        ],
+      }
+    },
   })
 }
 

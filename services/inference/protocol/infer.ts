@@ -93,7 +93,7 @@ export async function answerInfer(
 
 /** A 501 for a compression says which ones are known. */
 function refusalOf(error: unknown, res: ServerResponse): unknown {
-  if (error instanceof ScissionError && error.code === 'unsupportedEncoding')
+  if (error instanceof ScissionError && error.details?.['known'] === KNOWN_ENCODINGS)
     res.setHeader('Accept-Encoding', KNOWN_ENCODINGS)
   return error
 }

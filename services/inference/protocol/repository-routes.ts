@@ -96,7 +96,7 @@ async function load(parts: RepositoryParts, name: string): Promise<void> {
   else await parts.models.load(name)
 }
 
-async function indexOf({ catalog, models, deployments }: RepositoryParts): Promise<IndexEntry[]> {
+export async function indexOf({ catalog, models, deployments }: RepositoryParts): Promise<IndexEntry[]> {
   const registered = await Promise.all(
     (await catalog.all()).map(async (model) => ({
       name: model.name,

@@ -33,7 +33,7 @@ export async function startUnready(
   const config = readConfig(INFERENCE_SETTINGS, { REDIS_URL: redisUrl, SCISSION_PORT: '0', ...env })
   const log = createLog('test', process.env['TEST_LOG'] ?? 'silent')
   const service = createInferenceService(config, log, engine)
-  const listening = await listen(service.app, config.port, config.host)
+  const listening = await listen(service.app, config.port, config.host, '/v2')
   service.start(listening.url)
   return {
     ...service,
