@@ -124,17 +124,18 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   const stages = new Stages(stageParts, stageBytes)
   const models = new ModelTargets({ here, catalog, stages, batching: config, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
+  const wire = new Wire({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
   const deployments = new Deployments({
     resource,
     stageParts,
     state,
     weightBytes: (range) => catalog.weightBytes(range),
     fallbackBytes: stageBytes,
+    warmCodecs: () => wire.warm(),
   })
   const links = new Links({ ...config, tierIndex, state, peers, log })
   const observe = links.observe.bind(links)
   const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe }
-  const wire = new Wire({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
   const returns = new ReturnSlots()
   const breakers = new Breakers()
   const targets = createTargets(models, {

@@ -119,6 +119,12 @@ describe('with the system up', () => {
     expect(calibrated.calibration).toMatchObject({ state: 'completed', samples: 2, sampleSource: 'made-up' })
     expect(calibrated.calibration.cells.map(({ codec }) => codec)).toEqual(['q8', 'zstd'])
     expect(calibrated.bounds.every(({ plan }) => plan !== undefined)).toBe(true)
+    const { id } = calibrated.calibration
+    expect((await run('calibrations', '--model', 'net')).stdout).toMatch(
+      new RegExp(`${id} +[0-9a-f]{12} +\\w+ +completed +2 made-up +2`),
+    )
+    expect((await run('calibrations', id)).stdout).toMatch(/63 +q8 +2\d\.\d %[^]*accuracy lost +best plan/)
+    expect((await run('calibrations', 'nobody')).stderr).toContain('not the id of a calibration')
     expect((await run(...calibrate)).stdout).toMatch(/63 +q8 +2\d\.\d %[^]*accuracy lost +best plan/)
 
     const answer = await json<PlanAnswer>(

@@ -215,6 +215,17 @@ describe('the freshness of a link', () => {
     expect(fresh.isStale('edge', 116_000)).toBe(true)
   })
 
+  it('of whose messages none shows the bandwidth runs out all the same, later', () => {
+    const stale = (bytes: number) => {
+      const fresh = new Freshness(60_000)
+      fresh.probed('edge', figures(10, 8, 8), 20, NO_COST, 0)
+      for (let at = 5000; at <= 650_000; at += 5000) fresh.observe('edge', message(10, 8, 8, bytes), at)
+      return [fresh.isStale('edge', 590_000), fresh.isStale('edge', 651_000)]
+    }
+    expect(stale(6000)).toEqual([false, true])
+    expect(stale(100_000)).toEqual([false, false])
+  })
+
   it('publishes when a figure moved, not when nothing did, and says what it rests on', () => {
     const fresh = new Freshness(60_000)
     fresh.probed('edge', figures(10, 8, 8), 20, NO_COST, 0)

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Command, Option } from 'commander'
 import type { Calibration, CalibrationCell } from '../../../shared/contracts/codec.ts'
-import type { TensorSpec } from '../../../shared/contracts/common.ts'
+import type { InputShapes, TensorSpec } from '../../../shared/contracts/common.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import { parseInputShapes } from '../../../shared/input-shapes.ts'
@@ -23,6 +23,12 @@ interface CalibrateOptions {
   on?: string
   codecs?: string
   boundaries?: number[]
+  shapes?: string
+  network?: NetworkName
+}
+
+interface StoredOptions {
+  model?: string
   shapes?: string
   network?: NetworkName
 }
@@ -52,22 +58,69 @@ export function addCalibrateCommand(program: Command, context: () => Context): v
     )
     .action(async (model: string, options: CalibrateOptions) => {
       const { print } = context()
-      const done = await calibrate(context(), model, options)
-      const bought = await whatBoundsBuy(context(), model, options.network)
-      print({ calibration: done, bounds: bought }, () =>
-        [cellsTable(done), ...done.notes.map((note) => `note: ${note}`), '', boundsTable(bought)].join('\n'),
-      )
+      const inputShapes = options.shapes === undefined ? undefined : parseInputShapes(options.shapes)
+      const done = await calibrate(context(), model, options, inputShapes)
+      const bought = await whatBoundsBuy(context(), { model, inputShapes, network: options.network })
+      print({ calibration: done, bounds: bought }, () => calibrationText(done, bought))
     })
+  program
+    .command('calibrations [id]')
+    .description('calibrations on record; with an id, what that one found and what each bound would buy now')
+    .option('--model <model>', 'only of this model')
+    .option('--shapes <shapes>', 'what it was made for, where the model has no shapes of its own')
+    .addOption(
+      new Option('--network <preset>', 'what the bounds would buy on another network').choices(NETWORK_NAMES),
+    )
+    .action(async (id: string | undefined, options: StoredOptions) => {
+      const { benchmark, print } = context()
+      if (id === undefined) {
+        const list = await benchmark.calibrations(options.model === undefined ? {} : { model: options.model })
+        return print(list, () => calibrationsTable(list))
+      }
+      const record = await benchmark.calibration(id)
+      const inputShapes = options.shapes === undefined ? undefined : parseInputShapes(options.shapes)
+      const bought = await whatBoundsBuy(context(), {
+        model: record.model,
+        inputShapes,
+        network: options.network,
+      })
+      print({ calibration: record, bounds: bought }, () => calibrationText(record, bought))
+    })
+}
+
+const calibrationText = (calibration: Calibration, bought: readonly Bought[]) =>
+  [
+    cellsTable(calibration),
+    ...(calibration.baseAccuracy === undefined
+      ? []
+      : [`accuracy without a codec: ${percent(calibration.baseAccuracy)}`]),
+    ...calibration.notes.map((note) => `note: ${note}`),
+    '',
+    boundsTable(bought),
+  ].join('\n')
+
+function calibrationsTable(list: readonly Omit<Calibration, 'cells'>[]): string {
+  if (list.length === 0) return 'no calibrations: scission calibrate MODEL'
+  const rows = list.map(({ id, model, resource, state, samples, sampleSource, codecs, createdAt }) => [
+    id,
+    model.slice(0, 12),
+    resource,
+    state,
+    `${samples} ${sampleSource}`,
+    codecs.length,
+    createdAt,
+  ])
+  return renderTable(['calibration', 'model', 'on', 'state', 'samples', 'codecs', 'begun'], rows)
 }
 
 async function calibrate(
   { benchmark }: Context,
   model: string,
   options: CalibrateOptions,
+  inputShapes: InputShapes | undefined,
 ): Promise<Calibration> {
   if ((options.input === undefined) === (options.madeUp === undefined))
     throw new ScissionError('badRequest', 'give sample inputs with --input, or --made-up: one of the two')
-  const inputShapes = options.shapes === undefined ? undefined : parseInputShapes(options.shapes)
   const { inputs } = await benchmark.structure(model, inputShapes)
   const samples = await Promise.all((options.input ?? []).map((text) => readSamples(inputs, text)))
   const { madeUp, seed, labels } = options
@@ -170,9 +223,9 @@ interface Bought {
 /** The best plan under each bound; without profiles, links or a planner there is none, and the reason is shown. */
 async function whatBoundsBuy(
   { planner }: Context,
-  model: string,
-  network: NetworkName | undefined,
+  asked: { model: string; inputShapes: InputShapes | undefined; network: NetworkName | undefined },
 ): Promise<Bought[]> {
+  const { model, inputShapes, network } = asked
   const bought: Bought[] = []
   for (const maxAccuracyLoss of LOSS_BOUNDS) {
     try {
@@ -180,6 +233,7 @@ async function whatBoundsBuy(
         model,
         top: 1,
         maxAccuracyLoss,
+        ...(inputShapes !== undefined && { inputShapes }),
         ...(network !== undefined && { network }),
       }
       const { plans } = await planner.plans(query)

@@ -55,6 +55,13 @@ export class CodecThread {
     return { made, tookMs }
   }
 
+  /** Starts the thread, so that the first tensor does not wait for that. */
+  async warm(): Promise<void> {
+    if (this.#thread.running) return
+    const tensor: CodedTensor = { name: 'warm', datatype: 'FP32', shape: [64], bytes: new Uint8Array(256) }
+    await this.run({ kind: 'encode', tensor, codec: 'q8-zstd' })
+  }
+
   async close(): Promise<void> {
     await this.#thread.close()
   }

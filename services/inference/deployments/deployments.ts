@@ -41,6 +41,8 @@ export interface DeploymentParts {
   weightBytes: (range: RangeKey) => Promise<number>
   /** Most weights of all fallbacks together. */
   fallbackBytes: number
+  /** Makes ready what packs and unpacks tensors, before a deployment that needs it is. */
+  warmCodecs: () => Promise<void>
 }
 
 export class Deployments {
@@ -165,6 +167,7 @@ export class Deployments {
           `its path is ${record.hops.map((hop) => hop.resource).join(', ')}`,
       )
     }
+    if (record.hops.some(({ codec = 'none' }) => codec !== 'none')) await this.#parts.warmCodecs()
     const outcomes = await Promise.allSettled(mine.map(({ key }) => holdStage(this.#parts.stageParts, key)))
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed) {

@@ -70,6 +70,11 @@ export class Wire {
     return { tensors: made, decodeMs: tookMs }
   }
 
+  /** For a deployment that will need codecs. */
+  async warm(): Promise<void> {
+    await this.#thread.warm()
+  }
+
   async close(): Promise<void> {
     await this.#thread.close()
   }

@@ -8,6 +8,8 @@ import { Traffic } from './traffic.ts'
 const NEWS = 0.03
 /** but not more often than this; and at least once per link interval while there is traffic. */
 const PUBLISH_MS = 1000
+/** Messages too small to show the bandwidth keep the round trip fresh; the bandwidth is believed for so many intervals. */
+const BANDWIDTH_INTERVALS = 10
 
 interface Known {
   traffic: Traffic
@@ -15,6 +17,8 @@ interface Known {
   probed: LinkFigures | undefined
   probes: number
   probedAt: number | undefined
+  /** When messages last showed the bandwidth in both directions. */
+  bandwidthAt: number | undefined
   published: LinkFigures | undefined
   publishedAt: number
 }
@@ -49,6 +53,7 @@ export class Freshness {
     if (sinceMs < PUBLISH_MS) return undefined
     const figures = known.traffic.figures(known.published ?? known.probed, now, this.#intervalMs, this.#own)
     if (!figures) return undefined
+    if (known.traffic.showsBandwidth(now, this.#intervalMs)) known.bandwidthAt = now
     const old = known.published
     if (old && sinceMs < this.#intervalMs && change(old, figures) < NEWS) return undefined
     known.published = figures
@@ -56,12 +61,13 @@ export class Freshness {
     return { figures, basis: { probes: known.probes, traffic: known.traffic.count } }
   }
 
-  /** Neither probed nor passed by a message for as long as an interval. */
+  /** Neither probed nor passed by a message for as long as an interval; or by none that showed the bandwidth for many. */
   isStale(peer: string, now: number): boolean {
-    const known = this.#known.get(peer)
-    const lastAt = Math.max(known?.probedAt ?? -Infinity, known?.traffic.lastAt ?? -Infinity)
+    const { probedAt = -Infinity, bandwidthAt = -Infinity, traffic } = this.#known.get(peer) ?? {}
+    const lastAt = Math.max(probedAt, traffic?.lastAt ?? -Infinity)
     // The timer that asks runs once per interval: what happened right after its last run is almost as old.
-    return now - lastAt >= 0.9 * this.#intervalMs
+    if (now - lastAt >= 0.9 * this.#intervalMs) return true
+    return now - Math.max(probedAt, bandwidthAt) >= BANDWIDTH_INTERVALS * this.#intervalMs
   }
 
   #of(peer: string): Known {
@@ -70,6 +76,7 @@ export class Freshness {
       probed: undefined,
       probes: 0,
       probedAt: undefined,
+      bandwidthAt: undefined,
       published: undefined,
       publishedAt: -Infinity,
     }

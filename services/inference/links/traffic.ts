@@ -43,6 +43,14 @@ export class Traffic {
     return this.#seen.at(-1)?.at
   }
 
+  /** Whether messages of the last `maxAgeMs` show how fast bytes go, there and back. */
+  showsBandwidth(now: number, maxAgeMs: number): boolean {
+    const recent = this.#seen.filter((seen) => now - seen.at <= maxAgeMs)
+    return [recent.map(({ sent }) => sent), recent.map(({ received }) => received)].every(
+      (transfers) => shown(transfers) !== undefined,
+    )
+  }
+
   /**
    * @param before takes the place of a bandwidth that these messages are too small to show.
    * @param maxAgeMs older messages do not count.
