@@ -36,7 +36,7 @@ import { Peers } from './peers.ts'
 import { Presence } from './presence.ts'
 import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './protocol/core-routes.ts'
 import { createMetrics } from './protocol/metrics.ts'
-import { indexOf, repositoryRoutes } from './protocol/repository-routes.ts'
+import { repositoryRoutes } from './protocol/repository-routes.ts'
 import { Statistics } from './protocol/statistics.ts'
 import { createTargets } from './protocol/targets.ts'
 
@@ -203,8 +203,10 @@ function routesOf(config: InferenceConfig, parts: Parts) {
     bodies,
     travelling: config.travellingHeaders,
     checkReady: () => presence.checkReady(),
-    loaded: async () =>
-      (await indexOf({ catalog, models, deployments })).filter(({ state }) => state === 'READY'),
+    loaded: async () => [
+      ...(await models.loaded()).filter(({ state }) => state === 'READY'),
+      ...deployments.held().map(({ id }) => ({ name: id, version: '1' })),
+    ],
   }
   return [
     ...healthRoutes(protocol),

@@ -89,10 +89,14 @@ describe('an inference service', () => {
       return (json as { redisConnected: boolean }).redisConnected
     }
     expect((await infer('branched')).status).toBe(200)
+    const asked = ['/v2/models/branched', '/v2/models/branched/stats', '/v2/models/stats']
+    const answers = () => Promise.all(asked.map((path) => call('GET', `${service.url}${path}`)))
+    expect((await answers()).map(({ status }) => status)).toEqual([200, 200, 200])
     await emulator.cut('redis', 'reset')
     await until(async () => !(await connected()))
     expect((await infer('branched')).status).toBe(200)
     expect((await call('GET', `${service.url}/readyz`)).status).toBe(200)
+    expect((await answers()).map(({ status }) => status)).toEqual([200, 200, 200])
     const unknown = await infer('never-seen')
     expect(unknown.status).toBe(503)
     expect(JSON.stringify(unknown.json)).toContain('Redis')

@@ -12,11 +12,17 @@ export class Catalog {
   readonly #state: State
   readonly #models: LastKnown<Model>
   readonly #structures: LastKnown<Structure>
+  /** By name. */
+  readonly #versions: LastKnown<string[]>
 
   constructor(state: State) {
     this.#state = state
     this.#models = new LastKnown('models', (name) => findModel(state, name))
     this.#structures = new LastKnown('structures', (id) => state.structures.need(id))
+    this.#versions = new LastKnown('models', async (name) => {
+      const numbers = (await this.all()).filter((other) => other.name === name).map(({ version }) => version)
+      return [...new Set(numbers)].sort((a, b) => a - b).map(String)
+    })
   }
 
   /** @param name id, name (its highest version) or name@version. @throws ScissionError notFound. */
@@ -43,10 +49,8 @@ export class Catalog {
   }
 
   /** All versions registered under the name of `model`, oldest first. */
-  async versions(model: Model): Promise<string[]> {
-    const all = await this.all()
-    const numbers = all.filter((other) => other.name === model.name).map((other) => other.version)
-    return [...new Set(numbers)].sort((a, b) => a - b).map(String)
+  versions(model: Model): Promise<string[]> {
+    return this.#versions.get(model.name)
   }
 
   all(): Promise<Model[]> {
@@ -77,11 +81,13 @@ export class Catalog {
 
   onChange(change: Change): void {
     this.#models.onChange(change)
+    this.#versions.onChange(change)
     this.#structures.onChange(change)
   }
 
   onResync(): void {
     this.#models.onResync()
+    this.#versions.onResync()
     this.#structures.onResync()
   }
 }

@@ -32,6 +32,15 @@ export interface ModelTargetParts {
   log: Logger
 }
 
+export interface LoadedRange {
+  /** As clients call it: `model`, or `model:from-to`. */
+  name: string
+  version: string
+  state: StageState
+  /** All layers of the model. */
+  whole: boolean
+}
+
 export class ModelTargets {
   readonly #parts: ModelTargetParts
   /** Model id → why it is not available. */
@@ -122,13 +131,15 @@ export class ModelTargets {
     return { state: 'UNAVAILABLE', reason: this.#unavailable.get(model.id) ?? 'not loaded yet' }
   }
 
-  /** The layer ranges that are loaded or being loaded. */
-  async loadedRanges(): Promise<{ model: Model; key: RangeKey; state: StageState }[]> {
-    const found: { model: Model; key: RangeKey; state: StageState }[] = []
+  /** What is loaded or being loaded, as far as memory tells: without asking Redis. */
+  async loaded(): Promise<LoadedRange[]> {
+    const found: LoadedRange[] = []
     for (const key of this.#parts.stages.keys()) {
       const model = await this.#parts.catalog.model(key.model)
       const state = this.#parts.stages.state(key)
-      if (state && !(await this.#isWhole(model, key))) found.push({ model, key, state })
+      const whole = await this.#isWhole(model, key)
+      const name = whole ? model.name : `${model.name}:${key.from}-${key.to}`
+      if (state) found.push({ name, version: String(model.version), state, whole })
     }
     return found
   }

@@ -24,7 +24,7 @@ export interface ProtocolParts extends InferParts {
   /** @throws ScissionError why the service takes no requests (yet, or any more). */
   checkReady: () => void
   /** What could be asked now without loading it. */
-  loaded: () => Promise<{ name: string; version?: string | undefined }[]>
+  loaded: () => Promise<{ name: string; version: string }[]>
 }
 
 const Version = z.object({ model: z.string(), version: z.string().optional() })
@@ -151,14 +151,11 @@ export function statisticsRoute(parts: ProtocolParts): Route {
     answers: { 200: { description: 'One entry per model version, layer range and deployment' } },
     handle: async () => {
       const asked = parts.statistics.all()
-      const isAsked = ({ name, version = '1' }: { name: string; version?: string | undefined }) =>
+      const isAsked = ({ name, version }: { name: string; version: string }) =>
         asked.some((entry) => entry.name === name && entry.version === version)
       const others = (await parts.loaded()).filter((entry) => !isAsked(entry))
       return {
-        model_stats: [
-          ...asked,
-          ...others.map(({ name, version = '1' }) => parts.statistics.of(name, version)),
-        ],
+        model_stats: [...asked, ...others.map(({ name, version }) => parts.statistics.of(name, version))],
       }
     },
   })

@@ -96,7 +96,7 @@ async function load(parts: RepositoryParts, name: string): Promise<void> {
   else await parts.models.load(name)
 }
 
-export async function indexOf({ catalog, models, deployments }: RepositoryParts): Promise<IndexEntry[]> {
+async function indexOf({ catalog, models, deployments }: RepositoryParts): Promise<IndexEntry[]> {
   const registered = await Promise.all(
     (await catalog.all()).map(async (model) => ({
       name: model.name,
@@ -104,12 +104,9 @@ export async function indexOf({ catalog, models, deployments }: RepositoryParts)
       ...(await models.stateOf(model)),
     })),
   )
-  const ranges = (await models.loadedRanges()).map(({ model, key, state }) => ({
-    name: `${model.name}:${key.from}-${key.to}`,
-    version: String(model.version),
-    state,
-    reason: '',
-  }))
+  const ranges = (await models.loaded()).flatMap(({ name, version, state, whole }) =>
+    whole ? [] : [{ name, version, state, reason: '' }],
+  )
   const live = deployments.held().map(({ id }) => ({
     name: id,
     version: '1',
