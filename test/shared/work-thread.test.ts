@@ -101,7 +101,7 @@ describe('a work thread', () => {
   })
 
   it('gives up what takes too long, and ends when there is nothing to do', async () => {
-    open({ longest: { ms: 1000, message: 'too long' }, idleMs: 50 })
+    open({ longest: { ms: 3000, message: 'too long' }, idleMs: 50 })
     await expect(thread.run(held().work)).rejects.toMatchObject({
       code: 'deadlineExceeded',
       message: 'too long',
