@@ -7,6 +7,7 @@ import { PLANNER_SETTINGS, readConfig } from '../../shared/config.ts'
 import { type Listening, listen } from '../../shared/http/listen.ts'
 import { createLog } from '../../shared/log.ts'
 import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
+import { eventually } from '../support/eventually.ts'
 import { exampleResource } from '../support/fixtures.ts'
 import { ServiceHarness } from './harness.ts'
 
@@ -65,9 +66,13 @@ describe.skipIf(!HAVE_DATA)("the original's measurements", () => {
     await harness.state.resources.put('device', exampleResource('device'))
     await send(document())
     const client = createPlannerClient(listening.url)
-    const answer = await client.plans({ model: 'original.vgg19', source: 'raspi4', cuts: 'any' })
-    const used = answer.plans.flatMap((plan) => plan.stages.map((stage) => stage.resource))
-    expect(used.length).toBeGreaterThan(0)
+    // The planner hears of each document that was stored a moment later.
+    const { answer, used } = await eventually(async () => {
+      const plans = await client.plans({ model: 'original.vgg19', source: 'raspi4', cuts: 'any' })
+      const resources = plans.plans.flatMap((plan) => plan.stages.map((stage) => stage.resource))
+      expect(resources.length).toBeGreaterThan(0)
+      return { answer: plans, used: resources }
+    })
     expect(used).not.toContain('device')
     await expect(client.deploy({ plan: answer.plans[0]?.id ?? '' })).rejects.toMatchObject({
       code: 'conflict',
