@@ -84,7 +84,7 @@ export function profilesTable(profiles: readonly Profile[]): string {
     profile.emulated ? EMULATED : 'measured',
   ])
   return renderTable(
-    ['resource', 'whole model', 'slowdown', 'counts as', 'options', 'peak memory', 'sure to', ''],
+    ['resource', 'whole model', 'slowdown', 'counts as', 'options', 'peak memory', '95 % within', ''],
     rows,
   )
 }
