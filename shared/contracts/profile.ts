@@ -18,7 +18,7 @@ export type Interval = z.infer<typeof Interval>
 
 /** What the profile said, before it was run, about cuts that no figure of it was fitted to. */
 export const PredictionError = z.object({
-  /** Of each cut the largest of three, as fractions of what both stages took: what it missed both, the first, the second by. */
+  /** As fractions of what both stages took: how far off their sum was, and, at most, the sum or a stage of it. */
   median: z.number().nonnegative(),
   maximum: z.number().nonnegative(),
   /** False when the median or the maximum is past its threshold: every plan built on the profile says so. */
