@@ -105,7 +105,7 @@ export const Profile = z.object({
   /**
    * What the figures are for: one request at a time, a pause between two runs (longer where a slower machine is
    * emulated, which waits after each). `coldFactor` is such a run over one
-   * right after another: divide by it for a resource that is never idle. Measured for models below 30 ms.
+   * right after another: divide by it for a resource that is never idle. Measured for small models only.
    */
   regime: z
     .object({ name: z.literal('one-at-a-time'), pauseMs: ms, coldFactor: z.number().positive() })

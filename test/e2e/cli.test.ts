@@ -113,6 +113,7 @@ describe('with the system up', () => {
     expect((await run('import', exported)).stdout).toContain('stored 3 profiles')
     writeFileSync(exported, 'no JSON')
     expect((await run('import', exported)).stderr).toContain('profiles.json is not JSON')
+    expect((await run('import', `${exported}.gone`)).stderr).toContain('cannot read')
 
     const calibrate = ['calibrate', 'net', '--made-up', '2', '--codecs', 'q8,zstd', '--boundaries', '63']
     const calibrated = await json<Calibrated>(...calibrate, '--network', '4g')

@@ -1,11 +1,10 @@
 /** `scission calibrate`: what codecs cost in accuracy at every cut, and what each bound on that would buy. */
-import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Command, Option } from 'commander'
 import type { Calibration, CalibrationCell } from '../../../shared/contracts/codec.ts'
 import type { InputShapes, TensorSpec } from '../../../shared/contracts/common.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
-import { coerceError, ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/errors.ts'
 import { parseInputShapes } from '../../../shared/input-shapes.ts'
 import { NETWORK_NAMES, type NetworkName } from '../../../shared/network-presets.ts'
 import type { Tensor } from '../../../shared/tensor.ts'
@@ -13,6 +12,7 @@ import { formatBytes, formatMs } from '../../terminal/format.ts'
 import { createProgress } from '../../terminal/progress.ts'
 import { renderTable } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
+import { readBytes, readJson } from '../files.ts'
 import { wholeNumber, wholeNumberFrom, wholeNumbers } from '../numbers.ts'
 
 interface CalibrateOptions {
@@ -131,7 +131,7 @@ async function calibrate(
     ...(options.codecs !== undefined && { codecs: options.codecs.split(',') }),
     ...(options.boundaries !== undefined && { boundaries: options.boundaries }),
     ...(madeUp !== undefined && { madeUp: { samples: madeUp, seed } }),
-    ...(labels !== undefined && { labels: await readLabels(labels) }),
+    ...(labels !== undefined && { labels: (await readJson('--labels', labels)) as number[] }),
   }
   let record = await benchmark.startCalibration(request, samples)
   const display = createProgress()
@@ -168,23 +168,6 @@ async function readSamples(specs: readonly TensorSpec[], text: string): Promise<
     )
   }
   return { ...spec, shape: [bytes.byteLength / spec.bytes, ...spec.shape], bytes }
-}
-
-async function readLabels(file: string): Promise<number[]> {
-  const text = Buffer.from(await readBytes('--labels', file)).toString('utf8')
-  try {
-    return JSON.parse(text) as number[]
-  } catch (thrown) {
-    throw new ScissionError('badRequest', `--labels: ${file} is not JSON: ${coerceError(thrown).message}`)
-  }
-}
-
-async function readBytes(option: string, file: string): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await readFile(file))
-  } catch (thrown) {
-    throw new ScissionError('badRequest', `${option}: cannot read ${file}: ${coerceError(thrown).message}`)
-  }
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`

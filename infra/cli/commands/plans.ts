@@ -1,14 +1,13 @@
 /** `scission bench`, `plan`, `deploy`, `deployments`, `resources`, `links`, `profiles`, `import`. */
-import { readFile } from 'node:fs/promises'
 import { type Command, Option } from 'commander'
 import { OPTIMISATION_LEVELS } from '../../../shared/contracts/resource.ts'
-import { coerceError, ScissionError } from '../../../shared/errors.ts'
 import { parseInputShapes } from '../../../shared/input-shapes.ts'
 import { runBenchmark } from '../../benchmark-run.ts'
 import { deployAndWait } from '../../deploy-run.ts'
 import { createProgress } from '../../terminal/progress.ts'
 import { renderTable } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
+import { readJson } from '../files.ts'
 import { nonNegative, wholeNumberFrom } from '../numbers.ts'
 import { baselinesText, besideText, plansText } from '../plan-tables.ts'
 import { deploymentsTable, linksTable, profilesTable } from '../tables.ts'
@@ -149,16 +148,7 @@ export function addListCommands(program: Command, context: () => Context): void 
     .description('profiles measured elsewhere, as `profiles --json` prints them, or the original Scission’s')
     .action(async (file: string) => {
       const { benchmark, print } = context()
-      const stored = await benchmark.importProfiles(parseJson(file, await readFile(file, 'utf8')))
+      const stored = await benchmark.importProfiles(await readJson('import', file))
       print(stored, () => `stored ${(stored.items ?? stored.profiles ?? []).length} profiles`)
     })
-}
-
-/** @throws ScissionError badRequest naming the file. */
-function parseJson(file: string, text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (thrown) {
-    throw new ScissionError('badRequest', `${file} is not JSON: ${coerceError(thrown).message}`)
-  }
 }
