@@ -3,7 +3,7 @@
  * both people and machines read: `N passed, N failed, N skipped`.
  */
 import { startVitest, type TestCase, type TestModule, type TestSuite } from 'vitest/node'
-import { findOnPath } from './processes/find-on-path.ts'
+import { findOnPath } from './start/processes/find-on-path.ts'
 
 type TestState = ReturnType<TestCase['result']>['state']
 

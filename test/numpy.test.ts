@@ -3,8 +3,8 @@ import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DATATYPES } from '../shared/contracts/common.ts'
-import { ScissionError } from '../shared/errors.ts'
-import { isNpy, isNpz, readNpy, readNpz } from '../shared/numpy.ts'
+import { ScissionError } from '../shared/platform/errors.ts'
+import { isNpy, isNpz, readNpy, readNpz } from '../services/benchmark/calibrations/numpy.ts'
 import { npyOf, npzOf } from './support/numpy.ts'
 
 const array = fc.record({

@@ -1,5 +1,5 @@
 /** What `scission` tells the shell. */
-import { coerceError, type ErrorCode, ScissionError } from '../../shared/errors.ts'
+import { coerceError, type ErrorCode, ScissionError } from '../../shared/platform/errors.ts'
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, unknownName: 3, infeasible: 4, unreachable: 5 } as const
 

@@ -1,6 +1,6 @@
 /** Files that a command is given. */
 import { readFile } from 'node:fs/promises'
-import { coerceError, ScissionError } from '../../shared/errors.ts'
+import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 
 /** @param option that named it. @throws ScissionError badRequest naming both. */
 export async function readBytes(option: string, file: string): Promise<Uint8Array> {

@@ -1,7 +1,7 @@
 #!/usr/bin/env tsx
 /** `scission`: the services from a shell. Thin: each command is one or two calls of the typed clients. */
 import { Command, CommanderError } from 'commander'
-import { VERSION } from '../../shared/version.ts'
+import { VERSION } from '../../shared/platform/version.ts'
 import { addCalibrateCommand } from './commands/calibrate.ts'
 import { addConfigCommand } from './commands/config.ts'
 import { addInferCommand } from './commands/infer.ts'

@@ -1,6 +1,6 @@
 /** How far two sets of outputs are apart. */
-import type { Tensor } from '../../shared/tensor.ts'
-import { ScissionError } from '../../shared/errors.ts'
+import type { Tensor } from '../../shared/contracts/tensor.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
 import { tensorValues } from './tensor-values.ts'
 
 export interface Difference {

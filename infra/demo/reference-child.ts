@@ -1,8 +1,8 @@
 /** Runs in the child of reference.ts. */
-import '../../shared/no-telemetry.ts'
+import '../../shared/onnx/runtime/no-telemetry.ts'
 import { InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node'
-import { fromOrt, toOrt } from '../../shared/ort-tensor.ts'
-import type { Tensor } from '../../shared/tensor.ts'
+import { fromOrt, toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'
+import type { Tensor } from '../../shared/contracts/tensor.ts'
 
 export interface ReferenceInput {
   file: string

@@ -1,7 +1,7 @@
 /** The reference: the file as the user gave it, whole, by ONNX Runtime alone, in a process of its own. */
 import path from 'node:path'
-import { runInLimitedChild } from '../../shared/limited-child.ts'
-import type { Tensor } from '../../shared/tensor.ts'
+import { runInLimitedChild } from '../../shared/platform/processes/limited-child.ts'
+import type { Tensor } from '../../shared/contracts/tensor.ts'
 import type { ReferenceInput, ReferenceOutput } from './reference-child.ts'
 
 const TIMEOUT_MS = 300_000

@@ -1,6 +1,6 @@
 /** A tensor's elements as JavaScript numbers, for comparing and printing; not for the tensor path. */
 import { isLong, typedView } from '../../shared/oip/typed.ts'
-import type { Tensor } from '../../shared/tensor.ts'
+import type { Tensor } from '../../shared/contracts/tensor.ts'
 
 /** @throws ScissionError internal for BYTES, which has no numbers. 64-bit integers are rounded to the nearest double. */
 export function tensorValues(tensor: Tensor): ArrayLike<number> {

@@ -1,6 +1,6 @@
 /** What to do next, with the addresses of this very run. */
 import colour from 'picocolors'
-import type { System } from '../system.ts'
+import type { System } from '../start/system.ts'
 import type { Report } from './report.ts'
 
 export function thingsToTry(system: System, report: Report): string {

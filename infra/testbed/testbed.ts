@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { mbps, ms, ResourceName, TierName } from '../../shared/contracts/common.ts'
 import type { LinkEmulation } from '../../shared/contracts/resource.ts'
-import { coerceError, ScissionError } from '../../shared/errors.ts'
-import { NETWORK_NAMES, NETWORK_PRESETS, type NetworkName } from '../../shared/network-presets.ts'
+import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
+import { NETWORK_NAMES, NETWORK_PRESETS, type NetworkName } from '../../shared/contracts/network-presets.ts'
 
 const TestbedResource = z.strictObject({
   name: ResourceName,

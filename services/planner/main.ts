@@ -1,10 +1,10 @@
 /** The planner as a process. Settings: `scission config planner`. */
-import { PLANNER_SETTINGS } from '../../shared/config.ts'
-import { listen } from '../../shared/http/listen.ts'
-import { createLog } from '../../shared/log.ts'
-import { configOrExit, runService } from '../../shared/service.ts'
+import { PLANNER_SETTINGS } from '../../shared/platform/config.ts'
+import { listen } from '../../shared/platform/http-server/listen.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { configOrExit, runService } from '../../shared/platform/service.ts'
 import { createPlannerService } from './app.ts'
-import { warmUp } from './warm-up.ts'
+import { warmUp } from './queries/warm-up.ts'
 
 const config = configOrExit(PLANNER_SETTINGS)
 const log = createLog('planner', config.logLevel)

@@ -5,8 +5,8 @@
 import http from 'node:http'
 import axios, { type AxiosInstance, type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
 import { z } from 'zod'
-import { type ErrorCode, ERROR_STATUS, ScissionError } from '../errors.ts'
-import { ErrorBody } from '../http/errors.ts'
+import { type ErrorCode, ERROR_STATUS, ScissionError } from '../platform/errors.ts'
+import { ErrorBody } from '../platform/http-server/error-answers.ts'
 
 export const DEFAULT_TIMEOUT_MS = 30_000
 

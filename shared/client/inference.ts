@@ -1,13 +1,13 @@
 /** One resource's inference service, typed: the Open Inference Protocol with binary tensors, and link measurement. */
 import { z } from 'zod'
 import { Link } from '../contracts/resource.ts'
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 import { JSON_LENGTH_HEADER } from '../oip/headers.ts'
 import { messageHeaders } from '../oip/message.ts'
 import type { Parameters } from '../oip/parameters.ts'
 import { writeInferRequest } from '../oip/request.ts'
 import { type InferResponse, parseInferResponse } from '../oip/response.ts'
-import type { Tensor } from '../tensor.ts'
+import type { Tensor } from '../contracts/tensor.ts'
 import { createJsonClient } from './http.ts'
 
 /** A first request may fetch and load layers; links are measured within seconds. */

@@ -15,9 +15,9 @@
  */
 import { CodecName } from '../contracts/codec.ts'
 import { DATATYPES, type Datatype } from '../contracts/common.ts'
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 import { OWN_PREFIX, type Parameters } from '../oip/parameters.ts'
-import { byteLength, elementCount, type Tensor } from '../tensor.ts'
+import { byteLength, elementCount, type Tensor } from '../contracts/tensor.ts'
 import { channelsOf } from './channels.ts'
 import { hasEntropy, pack, unpack } from './entropy.ts'
 import { decodeHalf, encodeHalf, LARGEST_HALF } from './half.ts'

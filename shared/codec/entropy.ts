@@ -7,7 +7,7 @@
  */
 import { createRequire } from 'node:module'
 import type * as Library from '@toondepauw/node-zstd'
-import { coerceError, ScissionError } from '../errors.ts'
+import { coerceError, ScissionError } from '../platform/errors.ts'
 
 const LEVEL = 1
 

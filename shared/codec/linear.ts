@@ -8,7 +8,7 @@
  * place). Layout: all lows as
  * fp32, all highs, then the codes, lowest bits first (6 bits: four codes in three bytes).
  */
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 import { type Channels, forEachStretch } from './channels.ts'
 import type { Bits } from './names.ts'
 import { plainKernels } from './simd/plain.ts'

@@ -1,6 +1,6 @@
 /** What a codec's name says. The grammar is the contract's (shared/contracts/codec.ts). */
 import { CodecName } from '../contracts/codec.ts'
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 
 export const BIT_WIDTHS = [8, 6, 4, 2] as const
 export type Bits = (typeof BIT_WIDTHS)[number]

@@ -155,7 +155,7 @@ export const Intervals = z.object({
 export type Intervals = z.infer<typeof Intervals>
 
 export const Plan = z.object({
-  /** Says everything needed to deploy it; see shared/plan-id.ts. */
+  /** Says everything needed to deploy it; see shared/contracts/plan-id.ts. */
   id: z.string(),
   model: ModelId,
   shapesKey: ShapesKey,

@@ -43,7 +43,7 @@ export type LayerTime = z.infer<typeof LayerTime>
 
 /**
  * Memory of a stage [i, j): baseBytes + weightFactor x the weights of its layers + the largest sum of tensors alive at
- * once in it (services/inference/profiler/memory.ts). The factor and the base are fitted to the whole model.
+ * once in it (services/inference/jobs/profiler/memory.ts). The factor and the base are fitted to the whole model.
  */
 export const ProfileMemory = z.object({
   /** Of all layers, and the largest sum of tensors alive at once: from the structure. */

@@ -1,6 +1,6 @@
 /** Maps of the best plan over a grid of conditions, and what change of one condition lets another plan take over. */
 import { z } from 'zod'
-import { NETWORK_NAMES } from '../network-presets.ts'
+import { NETWORK_NAMES } from './network-presets.ts'
 import { mbps, ModelId, ms, ResourceName, ShapesKey } from './common.ts'
 import { OBJECTIVES, PlanQuery } from './plan.ts'
 

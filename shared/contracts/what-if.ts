@@ -3,7 +3,7 @@
  * They last as long as the query; nothing stored changes, and every plan made with them is marked emulated.
  */
 import { z } from 'zod'
-import { NETWORK_NAMES } from '../network-presets.ts'
+import { NETWORK_NAMES } from './network-presets.ts'
 import { ResourceName } from './common.ts'
 import { figures, nameList, numeric, pairsOf } from './query-values.ts'
 

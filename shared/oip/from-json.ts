@@ -3,8 +3,8 @@
  * refused, never wrapped or rounded to another integer.
  */
 import type { Datatype } from '../contracts/common.ts'
-import { ScissionError } from '../errors.ts'
-import { ELEMENT_BYTES, elementCount } from '../tensor.ts'
+import { ScissionError } from '../platform/errors.ts'
+import { ELEMENT_BYTES, elementCount } from '../contracts/tensor.ts'
 import type { Json } from './json.ts'
 import { encodeElements } from './strings.ts'
 import { type FixedDatatype, isLong, typedView } from './typed.ts'

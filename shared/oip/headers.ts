@@ -1,5 +1,5 @@
 /** The header of the binary tensor data extension: how many bytes of a body are JSON. */
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 
 /** Lower case, as Node keeps header names. */
 export const JSON_LENGTH_HEADER = 'inference-header-content-length'

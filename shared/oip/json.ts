@@ -3,7 +3,7 @@
  * kept exact as bigint. One pass over the bytes decides; the platform's own parser does the work unless a long
  * integer is there, then a small exact one takes over (Node 20's JSON.parse does not show the source text).
  */
-import { coerceError, ScissionError } from '../errors.ts'
+import { coerceError, ScissionError } from '../platform/errors.ts'
 
 /** Triton's limit, so that a bomb refused there is refused here. */
 export const MAX_JSON_DEPTH = 100

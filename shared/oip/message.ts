@@ -1,6 +1,6 @@
 /** A written message: its JSON, then the raw tensors in order, not yet joined so that nothing is copied. */
-import { ScissionError } from '../errors.ts'
-import type { Tensor } from '../tensor.ts'
+import { ScissionError } from '../platform/errors.ts'
+import type { Tensor } from '../contracts/tensor.ts'
 import { isObject, type JsonObject, member, parseJson } from './json.ts'
 import { BinaryPart, type MessageTensor, readTensor, type Role } from './tensors.ts'
 

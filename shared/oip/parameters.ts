@@ -1,5 +1,5 @@
 /** The `parameters` objects of requests, responses and tensors: flat, values string, number or boolean. */
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 import { isObject, type Json, type JsonObject, member } from './json.ts'
 
 export type Parameter = string | number | boolean

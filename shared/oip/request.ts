@@ -1,7 +1,7 @@
 /** Inference requests: parse and write. Nothing here knows the model; see services/inference for checks against it. */
 import type { TensorSpec } from '../contracts/common.ts'
-import { ScissionError } from '../errors.ts'
-import { ELEMENT_BYTES, elementCount, type Tensor } from '../tensor.ts'
+import { ScissionError } from '../platform/errors.ts'
+import { ELEMENT_BYTES, elementCount, type Tensor } from '../contracts/tensor.ts'
 import { isObject, type Json, type JsonObject, member } from './json.ts'
 import { type Message, messageOf, parseObject, readId, readTensors } from './message.ts'
 import { booleanParameter, type Parameters, readParameters } from './parameters.ts'

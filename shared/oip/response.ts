@@ -1,6 +1,6 @@
 /** Inference responses: write and parse. */
-import { ScissionError } from '../errors.ts'
-import type { Tensor } from '../tensor.ts'
+import { ScissionError } from '../platform/errors.ts'
+import type { Tensor } from '../contracts/tensor.ts'
 import { member } from './json.ts'
 import { type Message, messageOf, parseObject, readId, readTensors } from './message.ts'
 import { type Parameters, readParameters } from './parameters.ts'

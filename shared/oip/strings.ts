@@ -1,5 +1,5 @@
 /** BYTES tensors: each element a little-endian uint32 length and that many bytes, one after another. */
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 
 const PREFIX_BYTES = 4
 

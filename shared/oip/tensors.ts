@@ -3,8 +3,8 @@
  * binary part. The same form in requests and responses, so one reader and one writer.
  */
 import { DATATYPES, type Datatype } from '../contracts/common.ts'
-import { ScissionError } from '../errors.ts'
-import { ELEMENT_BYTES, elementCount, type Tensor } from '../tensor.ts'
+import { ScissionError } from '../platform/errors.ts'
+import { ELEMENT_BYTES, elementCount, type Tensor } from '../contracts/tensor.ts'
 import { type Described, elementsFromJson } from './from-json.ts'
 import { isObject, type Json, type JsonObject, member } from './json.ts'
 import { countParameter, type Parameters, readParameters } from './parameters.ts'

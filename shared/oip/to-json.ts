@@ -2,8 +2,8 @@
  * The binary form → a flat JSON array, as text. What JSON has no form for (NaN, infinity, half precision, bytes that
  * are not UTF-8) is refused with the advice to ask for binary output: never a silent null.
  */
-import { ScissionError } from '../errors.ts'
-import type { Tensor } from '../tensor.ts'
+import { ScissionError } from '../platform/errors.ts'
+import type { Tensor } from '../contracts/tensor.ts'
 import { decodeElements } from './strings.ts'
 import { isLong, type NumberArray, typedView } from './typed.ts'
 

@@ -3,8 +3,8 @@
  * binary for is little-endian.
  */
 import type { Datatype } from '../contracts/common.ts'
-import { ScissionError } from '../errors.ts'
-import { ELEMENT_BYTES, type Tensor } from '../tensor.ts'
+import { ScissionError } from '../platform/errors.ts'
+import { ELEMENT_BYTES, type Tensor } from '../contracts/tensor.ts'
 
 export type FixedDatatype = Exclude<Datatype, 'BYTES'>
 

@@ -17,12 +17,12 @@
  *
  * Only runtime.ts calls ONNX Runtime; assemble.ts writes every model that it is given.
  */
-export { analyse, type AnalyseRequest } from './analyse.ts'
-export { analyseInChild, type AnalyseInChildOptions } from './analyse-child.ts'
-export { canonicalPaths, readStructure } from './canonical-file.ts'
-export { resolveInputShapes } from './declared.ts'
-export { describeModel, type ModelDescription } from './describe.ts'
-export { makeInputs } from './inputs.ts'
+export { analyse, type AnalyseRequest } from './structure/analyse.ts'
+export { analyseInChild, type AnalyseInChildOptions } from './structure/analyse-child.ts'
+export { canonicalPaths, readStructure } from './canonical/canonical-file.ts'
+export { resolveInputShapes } from './canonical/declared.ts'
+export { describeModel, type ModelDescription } from './structure/describe-model.ts'
+export { makeInputs } from './sample-inputs/sample-inputs.ts'
 export {
   type CanonicalModel,
   checkRange,
@@ -30,6 +30,6 @@ export {
   openCanonical,
   type RangeFile,
   writeRange,
-} from './range.ts'
-export { shapesKeyOf } from './shapes-key.ts'
-export { readSkeleton } from './skeleton.ts'
+} from './structure/range.ts'
+export { shapesKeyOf } from '../contracts/shapes-key.ts'
+export { readSkeleton } from './wire/skeleton.ts'

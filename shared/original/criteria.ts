@@ -6,7 +6,7 @@
  * machine is called `2500`. All criteria must hold.
  */
 import type { PlanQuery } from '../contracts/plan.ts'
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 import { type Block, TIERS, type Tier } from './data.ts'
 import { DEFAULT_INPUT_BYTES, type ImportedResource } from './import.ts'
 

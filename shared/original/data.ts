@@ -3,7 +3,7 @@
  * that it timed, and per pair of machines the ping and the bandwidth. `directory.ts` reads them from files.
  */
 import { z } from 'zod'
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 
 /** The original's tiers, in the order in which a request passes them. */
 export const TIERS = ['device', 'edge', 'cloud'] as const

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 import {
   type Block,
   checkSystems,

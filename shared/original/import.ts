@@ -12,9 +12,9 @@ import type { Model, Structure } from '../contracts/model.ts'
 import type { Profile } from '../contracts/profile.ts'
 import type { Link } from '../contracts/resource.ts'
 import { ModelId } from '../contracts/common.ts'
-import { ScissionError } from '../errors.ts'
-import { shapesKeyOf } from '../onnx/shapes-key.ts'
-import { profileId } from '../state.ts'
+import { ScissionError } from '../platform/errors.ts'
+import { shapesKeyOf } from '../contracts/shapes-key.ts'
+import { profileId } from '../platform/redis/state.ts'
 import { type Block, type Connection, type System, TIERS } from './data.ts'
 
 /** The original's default size of an input image. */

@@ -5,7 +5,7 @@
 import type { Model, Structure } from '../contracts/model.ts'
 import type { Profile } from '../contracts/profile.ts'
 import type { Link } from '../contracts/resource.ts'
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 import { parseNetworks, parseProfiles, type Connection } from './data.ts'
 import { DEFAULT_INPUT_BYTES, type ImportedResource, linksOf, modelOf, profileOf } from './import.ts'
 import { resourcesOf, structureOf } from './import.ts'

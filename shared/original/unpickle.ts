@@ -3,7 +3,7 @@
  * plain objects whose attributes are such values. Nothing is ever called or imported: an object of any class becomes a
  * record of its attributes, and whatever would need code to be run is refused.
  */
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 
 export type Pickled =
   | null

@@ -5,7 +5,7 @@
  * and `write.ts` (how it becomes a file). Structure, names and parameter counts are those of
  * keras.applications.
  */
-import { ScissionError } from '../errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 import type { Shape, ZooGraph } from './graph.ts'
 import { denseNet } from './densenet.ts'
 import { inceptionResNetV2 } from './inception-resnet-v2.ts'

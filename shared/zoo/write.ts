@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { open, rename, rm } from 'node:fs/promises'
-import { coerceError, ScissionError } from '../errors.ts'
+import { coerceError, ScissionError } from '../platform/errors.ts'
 import type { WeightSpec, ZooGraph } from './graph.ts'
 import { elements } from './graph.ts'
 import { layoutModel } from './layout.ts'

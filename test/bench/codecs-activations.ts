@@ -2,7 +2,7 @@
 import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { createSession } from '../../services/inference/executor/session-options.ts'
+import { createSession } from '../../services/inference/serving/executor/session-options.ts'
 import { ModelId } from '../../shared/contracts/common.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import {
@@ -13,8 +13,8 @@ import {
   openCanonical,
   writeRange,
 } from '../../shared/onnx/index.ts'
-import { fromOrt, toOrt } from '../../shared/ort-tensor.ts'
-import type { Tensor } from '../../shared/tensor.ts'
+import { fromOrt, toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'
+import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 
 export interface OpenNetwork {

@@ -4,13 +4,13 @@
  */
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { measureCodecs } from '../../services/inference/profiler/codec-speed.ts'
+import { measureCodecs } from '../../services/inference/jobs/profiler/codec-speed.ts'
 import { channelsOf } from '../../shared/codec/channels.ts'
 import { decodeTensor, encodeTensor } from '../../shared/codec/index.ts'
 import { decodeLinear, encodeLinear, linearBytes, rangesOf } from '../../shared/codec/linear.ts'
 import type { Bits } from '../../shared/codec/names.ts'
-import { NETWORK_PRESETS } from '../../shared/network-presets.ts'
-import type { Tensor } from '../../shared/tensor.ts'
+import { NETWORK_PRESETS } from '../../shared/contracts/network-presets.ts'
+import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { type Benchmark, type Figure, figure, quantile, type Result } from './bench.ts'
 import { activationsOf, openNetwork } from './codecs-activations.ts'
 

@@ -4,12 +4,12 @@
  */
 import type http from 'node:http'
 import { randomFillSync } from 'node:crypto'
-import { readBody } from '../../services/inference/http/body.ts'
-import { linkRoutes } from '../../services/inference/links/routes.ts'
-import { createApp } from '../../shared/http/app.ts'
-import { listen } from '../../shared/http/listen.ts'
-import { SERVER_TIMING, writeServerTiming } from '../../shared/http/transfer-times.ts'
-import { createLog } from '../../shared/log.ts'
+import { readBody } from '../../services/inference/messages/body.ts'
+import { linkRoutes } from '../../services/inference/api/link-routes.ts'
+import { createApp } from '../../shared/platform/http-server/app.ts'
+import { listen } from '../../shared/platform/http-server/listen.ts'
+import { SERVER_TIMING, writeServerTiming } from '../../shared/platform/transfer-times.ts'
+import { createLog } from '../../shared/platform/log.ts'
 
 const [, , answerBytes = '60000', workMs = '15'] = process.argv
 const answer = randomFillSync(Buffer.alloc(Number(answerBytes)))

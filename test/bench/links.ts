@@ -3,17 +3,17 @@
  * once; then the same from traffic alone: messages of one size each way, answered by a peer that works a while.
  */
 import { randomFillSync } from 'node:crypto'
-import type { LinkEmulator } from '../../infra/link-emulator/emulator.ts'
-import { startLinkEmulatorProcess } from '../../infra/link-emulator/remote.ts'
-import { type ProcessOptions, startProcess } from '../../infra/processes/process.ts'
+import type { LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
+import { startLinkEmulatorProcess } from '../../infra/testbed/link-emulator/remote.ts'
+import { type ProcessOptions, startProcess } from '../../infra/start/processes/process.ts'
 import { Caller } from '../../services/inference/http/call.ts'
 import { type LinkFigures } from '../../services/inference/links/figures.ts'
-import { measureLink } from '../../services/inference/links/measure.ts'
+import { measureLink } from '../../services/inference/links/measure-link.ts'
 import { measureOwnCost } from '../../services/inference/links/own-cost.ts'
 import { observationOf } from '../../services/inference/links/observation.ts'
 import { Traffic } from '../../services/inference/links/traffic.ts'
-import { createLog } from '../../shared/log.ts'
-import { NETWORK_PRESETS } from '../../shared/network-presets.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { NETWORK_PRESETS } from '../../shared/contracts/network-presets.ts'
 import { type Benchmark, figure, quantile, type Result } from './bench.ts'
 
 const ROUNDS = Number(process.env.ROUNDS ?? 2)

@@ -1,8 +1,8 @@
 /** The baseline of `responsive`: session.run on the thread that also answers HTTP, back to back. argv: model file. */
 import type http from 'node:http'
-import '../../shared/no-telemetry.ts'
+import '../../shared/onnx/runtime/no-telemetry.ts'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
-import { listen } from '../../shared/http/listen.ts'
+import { listen } from '../../shared/platform/http-server/listen.ts'
 
 const file = process.argv[2]
 if (file === undefined) throw new Error('usage: naive-server.ts MODEL.onnx')

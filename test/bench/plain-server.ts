@@ -1,7 +1,7 @@
 /** The baseline of a hop: a bare node:http server that takes a body into one buffer and answers with a few bytes. */
 import type http from 'node:http'
-import { dieWithParent, reportReady } from '../../infra/processes/die-with-parent.ts'
-import { listen } from '../../shared/http/listen.ts'
+import { dieWithParent, reportReady } from '../../infra/start/processes/die-with-parent.ts'
+import { listen } from '../../shared/platform/http-server/listen.ts'
 
 dieWithParent()
 const body = Buffer.alloc(16 * 1024 * 1024)

@@ -1,6 +1,6 @@
 /** The original's method as the baseline: every block between single-tensor cuts on its own, ten repeats, their mean. */
-import { profileModel } from '../../services/inference/profiler/profile.ts'
-import { runInLimitedChild } from '../../shared/limited-child.ts'
+import { profileModel } from '../../services/inference/jobs/profiler/profile-model.ts'
+import { runInLimitedChild } from '../../shared/platform/processes/limited-child.ts'
 import type { BenchModel } from './profile-models.ts'
 import type { Blocks, BlocksInput } from './profile-blocks-job.ts'
 

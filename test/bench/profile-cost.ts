@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { profileModel } from '../../services/inference/profiler/profile.ts'
+import { profileModel } from '../../services/inference/jobs/profiler/profile-model.ts'
 import type { Benchmark, BenchOptions, Result } from './bench.ts'
 import { timeBlocks, timeStart } from './profile-blocks.ts'
 import { type Costed, costs } from './profile-figures.ts'

@@ -1,5 +1,5 @@
 /** The figures of the profile benchmark, from what was measured. Pure. */
-import type { Measurement } from '../../services/inference/profiler/profile.ts'
+import type { Measurement } from '../../services/inference/jobs/profiler/profile-model.ts'
 import { type Figure, figure, quantile } from './bench.ts'
 import type { Blocks } from './profile-blocks-job.ts'
 import { type Drift, median, type Scored, sum } from './profile-score.ts'

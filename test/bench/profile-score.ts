@@ -1,5 +1,5 @@
 /** From profiles, hops and measured requests to errors. Pure. */
-import type { Measurement } from '../../services/inference/profiler/profile.ts'
+import type { Measurement } from '../../services/inference/jobs/profiler/profile-model.ts'
 import { quantile } from './bench.ts'
 import type { Blocks } from './profile-blocks-job.ts'
 import type { CutSamples, Interleaved, Round } from './profile-rounds.ts'

@@ -3,11 +3,11 @@
  * argv: one JSON of Task. Told `go`, they work for `ms` and say what they got done and how much CPU it took.
  */
 import { readFileSync } from 'node:fs'
-import { dieWithParent, reportReady } from '../../infra/processes/die-with-parent.ts'
-import { createSession } from '../../services/inference/executor/session-options.ts'
+import { dieWithParent, reportReady } from '../../infra/start/processes/die-with-parent.ts'
+import { createSession } from '../../services/inference/serving/executor/session-options.ts'
 import { Caller } from '../../services/inference/http/call.ts'
-import { toOrt } from '../../shared/ort-tensor.ts'
-import type { Tensor } from '../../shared/tensor.ts'
+import { toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'
+import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { quantile } from './bench.ts'
 import { infer } from './serve-setup.ts'
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
-import { structureId } from '../../shared/state.ts'
+import { structureId } from '../../shared/platform/redis/state.ts'
 import { exampleModel, exampleProfile, exampleStructure, MODEL_ID } from '../support/fixtures.ts'
 import { ServiceHarness } from './harness.ts'
 

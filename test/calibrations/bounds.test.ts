@@ -6,8 +6,8 @@ import {
   spreadOf,
   upperMean,
   upperShare,
-} from '../../services/inference/calibrations/bounds.ts'
-import { cellOf, relativeError, type Seen } from '../../services/inference/calibrations/tally.ts'
+} from '../../services/inference/jobs/calibrations/bounds.ts'
+import { cellOf, relativeError, type Seen } from '../../services/inference/jobs/calibrations/tally.ts'
 
 describe('the bounds of a share', () => {
   it('are those of the tables', () => {

@@ -10,7 +10,7 @@ import {
   parseCodec,
 } from '../../shared/codec/index.ts'
 import { CodecName } from '../../shared/contracts/codec.ts'
-import type { Tensor } from '../../shared/tensor.ts'
+import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { anyTensors, finiteTensors, floatsOf, floatTensor, SEED } from './support.ts'
 
 const MOST = 1e9

@@ -1,9 +1,9 @@
 /** Codecs on the path of a deployment: three inference services whose models are plain functions. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Deployment } from '../../shared/contracts/plan.ts'
-import { createLog } from '../../shared/log.ts'
-import { producerConnection } from '../../shared/redis/queue-options.ts'
-import { openState, type State } from '../../shared/state.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
 import {
   call,
   postBinary,

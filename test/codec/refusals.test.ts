@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { availableCodecs, type CodedTensor, decodeTensor, encodeTensor } from '../../shared/codec/index.ts'
-import { ScissionError } from '../../shared/errors.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
 import { floatTensor, SEED } from './support.ts'
 
 const MOST = 1e7

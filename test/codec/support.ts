@@ -1,6 +1,6 @@
 /** Tensors for the codec's tests, made from seeds. */
 import fc from 'fast-check'
-import { ELEMENT_BYTES, elementCount, type Tensor } from '../../shared/tensor.ts'
+import { ELEMENT_BYTES, elementCount, type Tensor } from '../../shared/contracts/tensor.ts'
 
 export const SEED = { seed: 20_260, numRuns: 150 }
 

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest'
-import { type DeploymentHop, Wire } from '../../services/inference/deployments/wire.ts'
+import { type DeploymentHop, Wire } from '../../services/inference/forwarding/boundary-codec.ts'
 import { codecOf } from '../../shared/codec/index.ts'
 import { floatsOf, floatTensor } from './support.ts'
 

@@ -1,5 +1,5 @@
 /** More conversations, made like those of conversations.ts: what is rarely asked, or asked wrongly. */
-import { VERSION } from '../../shared/version.ts'
+import { VERSION } from '../../shared/platform/version.ts'
 import { type Conversation, FOUR, QUIET, refused, X4, Y4 } from './conversation.ts'
 import { metadata } from './schemas.ts'
 

@@ -1,6 +1,6 @@
 /** Holds connections open against a server, each with half a request. argv: url, count. Says how many the server took. */
 import net from 'node:net'
-import { dieWithParent, reportReady } from '../../infra/processes/die-with-parent.ts'
+import { dieWithParent, reportReady } from '../../infra/start/processes/die-with-parent.ts'
 
 dieWithParent()
 const [, , url = '', count = '0'] = process.argv

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Report } from '../../infra/demo/report.ts'
 
 /** What `npm start` runs. */
-const START = ['infra/install.mjs', 'infra/start.ts']
+const START = ['infra/start/install.mjs', 'infra/start/main.ts']
 const MODELS = path.resolve('../shared/models')
 
 let folder: string

@@ -2,8 +2,8 @@ import http from 'node:http'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { BodyRoom, type InferBody, readBody } from '../../services/inference/http/body.ts'
-import { acceptedEncoding } from '../../services/inference/http/send.ts'
+import { BodyRoom, type InferBody, readBody } from '../../services/inference/messages/body.ts'
+import { acceptedEncoding } from '../../services/inference/messages/send.ts'
 import { until } from '../support/eventually.ts'
 
 describe('a body', () => {

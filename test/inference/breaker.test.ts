@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Breaker, Breakers } from '../../services/inference/deployments/breaker.ts'
+import { Breaker, Breakers } from '../../services/inference/forwarding/breaker.ts'
 import { exampleResource } from '../support/fixtures.ts'
 
 function breakerAt(now: { ms: number }): Breaker {

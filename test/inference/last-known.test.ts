@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { LastKnown } from '../../services/inference/models/last-known.ts'
-import { ScissionError } from '../../shared/errors.ts'
+import { LastKnown } from '../../shared/platform/redis/stale-while-revalidate-cache.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
 
 const notFound = () => new ScissionError('notFound', 'unknown thing')
 const change = { kind: 'things', id: 'a' }

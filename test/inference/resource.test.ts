@@ -1,18 +1,18 @@
 import { Queue, QueueEvents } from 'bullmq'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { startLinkEmulator } from '../../infra/link-emulator/emulator.ts'
-import type { Engine } from '../../services/inference/engine.ts'
+import { startLinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
+import type { Engine } from '../../services/inference/serving/engine.ts'
 import { BenchmarkProgress } from '../../shared/contracts/profile.ts'
-import { ScissionError } from '../../shared/errors.ts'
-import { createLog } from '../../shared/log.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import { createLog } from '../../shared/platform/log.ts'
 import {
   eventsOptions,
   producerConnection,
   queueOptions,
   withErrorHandler,
   workerConnection,
-} from '../../shared/redis/queue-options.ts'
-import { openState, type State } from '../../shared/state.ts'
+} from '../../shared/platform/redis/queue-options.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { call, postJson, startInference, startUnready, type TestService } from './support/service.ts'
 import { branchedModel, register, toyEngine } from './support/toy-models.ts'

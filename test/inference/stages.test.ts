@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { Stages } from '../../services/inference/models/stages.ts'
-import { createLog } from '../../shared/log.ts'
+import { Stages } from '../../services/inference/serving/models/stages.ts'
+import { createLog } from '../../shared/platform/log.ts'
 import { postJson } from './support/service.ts'
 import { branchedModel, fp32Tensor, toyEngine } from './support/toy-models.ts'
 import { withToyService } from './support/toy-service.ts'

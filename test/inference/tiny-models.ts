@@ -18,7 +18,7 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from '../../shared/onnx/proto/onnx_pb.ts'
-import { elementCount, ELEMENT_BYTES, type Tensor } from '../../shared/tensor.ts'
+import { elementCount, ELEMENT_BYTES, type Tensor } from '../../shared/contracts/tensor.ts'
 
 const ONNX_TYPE: Record<Datatype, TensorProto_DataType> = {
   BOOL: TensorProto_DataType.BOOL,

@@ -14,9 +14,9 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { compiledModule, threadModule, withLoader } from '../../shared/child-module.ts'
+import { compiledModule, threadModule, withLoader } from '../../shared/platform/processes/child-module.ts'
 
-const { build } = (await import(pathToFileURL(path.resolve('infra/build.mjs')).href)) as {
+const { build } = (await import(pathToFileURL(path.resolve('infra/start/build.mjs')).href)) as {
   build: (root: string) => Promise<string>
 }
 
@@ -61,19 +61,25 @@ describe('the compiled code', () => {
 
   it('has the jobs of processes of their own together with all they import, what they share only once', async () => {
     put('shared/sum-job.ts', "import { two } from './two.ts'\nexport const sum = [2, two]\n")
-    put('shared/limited-child-entry.ts', "import { two } from './two.ts'\nexport const entry = [two]\n")
+    put(
+      'shared/platform/processes/limited-child-entry.ts',
+      "import { two } from '../../two.ts'\nexport const entry = [two]\n",
+    )
     put('shared/two.ts', 'export const two = { two: 2 }\n')
     const folder = await build(root)
     rmSync(path.join(folder, 'shared/two.js'))
     const load = (file: string) => import(pathToFileURL(path.join(folder, file)).href)
     const { sum } = (await load('shared/sum-job.js')) as { sum: unknown[] }
-    const { entry } = (await load('shared/limited-child-entry.js')) as { entry: unknown[] }
+    const { entry } = (await load('shared/platform/processes/limited-child-entry.js')) as { entry: unknown[] }
     expect(sum[1]).toBe(entry[0])
   })
 
   it('keeps what jobs shared in the build before for a while, and then no longer', async () => {
     put('shared/sum-job.ts', "import { two } from './two.ts'\nexport const sum = 2 + two\n")
-    put('shared/limited-child-entry.ts', "import { two } from './two.ts'\nexport const entry = two\n")
+    put(
+      'shared/platform/processes/limited-child-entry.ts',
+      "import { two } from '../../two.ts'\nexport const entry = two\n",
+    )
     const chunks = path.join(await build(root), 'chunks')
     const [first = ''] = readdirSync(chunks)
     put('shared/two.ts', 'export const two = 40\n')
@@ -87,7 +93,7 @@ describe('the compiled code', () => {
   })
 
   it('is whole when several processes make it at once', async () => {
-    const script = `import(${JSON.stringify(pathToFileURL(path.resolve('infra/build.mjs')).href)}).then(({ build }) => build(${JSON.stringify(root)}))`
+    const script = `import(${JSON.stringify(pathToFileURL(path.resolve('infra/start/build.mjs')).href)}).then(({ build }) => build(${JSON.stringify(root)}))`
     const others = [1, 2].map(() => promisify(execFile)(process.execPath, ['-e', script]))
     await Promise.all([build(root), build(root), ...others])
     expect(run(await build(root))).toBe('3\n')
@@ -100,7 +106,7 @@ describe('the compiled code', () => {
 })
 
 describe('a process of its own', () => {
-  const module = new URL('../../shared/limited-child-entry.ts', import.meta.url)
+  const module = new URL('../../shared/platform/processes/limited-child-entry.ts', import.meta.url)
 
   it('is compiled code where there is some of the same source, and goes through tsx where not', async () => {
     vi.stubEnv('SCISSION_BUILD', undefined)
@@ -109,7 +115,7 @@ describe('a process of its own', () => {
     const folder = await build(path.resolve('.'))
     vi.stubEnv('SCISSION_BUILD', folder)
     expect(compiledModule(module)?.href).toBe(
-      pathToFileURL(path.join(folder, 'shared/limited-child-entry.js')).href,
+      pathToFileURL(path.join(folder, 'shared/platform/processes/limited-child-entry.js')).href,
     )
     // Not part of it.
     expect(compiledModule(new URL(import.meta.url))).toBeUndefined()

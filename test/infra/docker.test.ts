@@ -6,8 +6,8 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { findOnPath } from '../../infra/processes/find-on-path.ts'
-import { choosePorts } from '../../infra/ports.ts'
+import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
+import { choosePorts } from '../../infra/start/ports.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 
 const Service = z.object({
@@ -52,7 +52,7 @@ describe('the image', () => {
     redis = await startTestRedis()
     // What the Dockerfile's build stage does: `npm run build`, packages beside it.
     image = mkdtempSync(path.join(os.tmpdir(), 'scission-image-'))
-    execFileSync(process.execPath, [path.resolve('infra/build.mjs'), path.join(image, 'dist')])
+    execFileSync(process.execPath, [path.resolve('infra/start/build.mjs'), path.join(image, 'dist')])
     symlinkSync(path.resolve('node_modules'), path.join(image, 'node_modules'))
     symlinkSync(path.resolve('package.json'), path.join(image, 'package.json'))
   })

@@ -27,14 +27,14 @@ let checkout: string
 beforeEach(() => {
   checkout = mkdtempSync(path.join(os.tmpdir(), 'scission-install-'))
   mkdirSync(path.join(checkout, 'infra'))
-  copyFileSync('infra/install.mjs', path.join(checkout, 'infra/install.mjs'))
+  copyFileSync('infra/start/install.mjs', path.join(checkout, 'infra/start/install.mjs'))
   writeFileSync(path.join(checkout, 'npm-cli.js'), FAKE_NPM)
   writeFileSync(path.join(checkout, 'package-lock.json'), '{}')
 })
 afterEach(() => rmSync(checkout, { recursive: true, force: true }))
 
 function install(fakeNpmCode = 0) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['infra/install.mjs'], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['infra/start/install.mjs'], {
     cwd: checkout,
     encoding: 'utf8',
     env: {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { HELP, parseStartOptions } from '../../infra/options.ts'
-import { choosePorts } from '../../infra/ports.ts'
-import { listen } from '../../shared/http/listen.ts'
+import { HELP, parseStartOptions } from '../../infra/start/options.ts'
+import { choosePorts } from '../../infra/start/ports.ts'
+import { listen } from '../../shared/platform/http-server/listen.ts'
 
 describe('the options of npm start', () => {
   it('have defaults', () => {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { nodeArguments } from '../../infra/processes/entry.ts'
+import { nodeArguments } from '../../infra/start/processes/entry.ts'
 
 const CONFIG = `export default { test: { include: ['*.test.ts'], pool: 'forks', maxWorkers: 2 } }`
 const FILES = {

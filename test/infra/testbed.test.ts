@@ -4,8 +4,8 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadTestbed } from '../../infra/testbed/testbed.ts'
 import { LinkEmulation } from '../../shared/contracts/resource.ts'
-import { ScissionError } from '../../shared/errors.ts'
-import { NETWORK_NAMES, NETWORK_PRESETS } from '../../shared/network-presets.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import { NETWORK_NAMES, NETWORK_PRESETS } from '../../shared/contracts/network-presets.ts'
 
 let folder: string
 beforeAll(() => {

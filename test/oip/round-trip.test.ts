@@ -4,7 +4,7 @@ import { DATATYPES, type Datatype } from '../../shared/contracts/common.ts'
 import { parseInferRequest, writeInferRequest } from '../../shared/oip/request.ts'
 import { parseInferResponse, writeInferResponse } from '../../shared/oip/response.ts'
 import { encodeElements } from '../../shared/oip/strings.ts'
-import { ELEMENT_BYTES, elementCount, type Tensor } from '../../shared/tensor.ts'
+import { ELEMENT_BYTES, elementCount, type Tensor } from '../../shared/contracts/tensor.ts'
 
 const shapes = fc.array(fc.nat({ max: 4 }), { maxLength: 4 })
 const join = (parts: readonly Uint8Array[]) => new Uint8Array(Buffer.concat(parts))

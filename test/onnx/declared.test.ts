@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { InputShapes } from '../../shared/contracts/common.ts'
-import { ScissionError } from '../../shared/errors.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
 import { describeModel, resolveInputShapes, shapesKeyOf } from '../../shared/onnx/index.ts'
 import { DataType, type Dim, floats, model, node, value } from './support/build.ts'
 import { analysed, fileOf } from './support/models.ts'

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { makeInputs } from '../../shared/onnx/inputs.ts'
+import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
 
 const floats = (count: number, seed: number) => {
   const [made] = makeInputs([{ name: 'x', datatype: 'FP32', shape: [count], bytes: 4 * count }], seed)

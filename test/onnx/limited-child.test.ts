@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { runInLimitedChild } from '../../shared/limited-child.ts'
+import { runInLimitedChild } from '../../shared/platform/processes/limited-child.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import type { Job } from './support/jobs.ts'
 

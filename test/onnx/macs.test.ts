@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { macsOf } from '../../shared/onnx/macs.ts'
+import { macsOf } from '../../shared/onnx/structure/macs.ts'
 import type { NodeProto } from '../../shared/onnx/proto/onnx_pb.ts'
 import { DataType, node } from './support/build.ts'
 

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { buildBoundaries, frontiers } from '../../shared/onnx/boundaries.ts'
+import { buildBoundaries, frontiers } from '../../shared/onnx/structure/boundaries.ts'
 import { writeRange } from '../../shared/onnx/index.ts'
 import type { ModelProto, NodeProto } from '../../shared/onnx/proto/onnx_pb.ts'
 import { frontierAt, reachable, singleCutTensors } from './support/brute-force.ts'

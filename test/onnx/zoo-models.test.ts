@@ -9,8 +9,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { renderTable } from '../../infra/terminal/table.ts'
 import type { Layer, Structure } from '../../shared/contracts/model.ts'
-import { frontiers } from '../../shared/onnx/boundaries.ts'
-import type { Tensor } from '../../shared/tensor.ts'
+import { frontiers } from '../../shared/onnx/structure/boundaries.ts'
+import type { Tensor } from '../../shared/contracts/tensor.ts'
 import {
   buildZooModel,
   resolveZooName,

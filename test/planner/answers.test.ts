@@ -5,7 +5,7 @@ import { GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
 import { SweepAnswer } from '../../shared/contracts/sweep.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
-import { linkId } from '../../shared/state.ts'
+import { linkId } from '../../shared/platform/redis/state.ts'
 import {
   exampleLink,
   exampleProfile,

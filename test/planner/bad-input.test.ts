@@ -1,6 +1,6 @@
 /** What a plan query may get wrong, through HTTP: each a 4xx that says what was wrong, where, and what is allowed. */
 import { describe, expect, it } from 'vitest'
-import { linkId } from '../../shared/state.ts'
+import { linkId } from '../../shared/platform/redis/state.ts'
 import { exampleProfile, exampleResource, exampleStructure, MODEL_ID } from '../support/fixtures.ts'
 import { errorOf, plansOf, usePlanner } from './harness.ts'
 import { eventually } from '../support/eventually.ts'

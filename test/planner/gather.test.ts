@@ -1,7 +1,7 @@
 /** From what the planner knows to a problem for the optimiser, while what it knows changes. */
 import { expect, it } from 'vitest'
-import { Gatherer, type Question } from '../../services/planner/gather.ts'
-import type { View } from '../../services/planner/view.ts'
+import { Gatherer, type Question } from '../../services/planner/queries/gather.ts'
+import type { View } from '../../services/planner/knowledge/knowledge.ts'
 import { exampleProfile, exampleResource, exampleStructure } from '../support/fixtures.ts'
 
 const { model, shapesKey } = exampleStructure()

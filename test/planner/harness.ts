@@ -1,11 +1,11 @@
 /** A planner service over a Redis of its own, with a chain of four layers on three machines. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
-import { PLANNER_SETTINGS, readConfig } from '../../shared/config.ts'
-import { type Listening, listen } from '../../shared/http/listen.ts'
-import { createLog } from '../../shared/log.ts'
-import { workerConnection } from '../../shared/redis/queue-options.ts'
-import { linkId, openState, type State, structureId } from '../../shared/state.ts'
+import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/config.ts'
+import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { workerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { linkId, openState, type State, structureId } from '../../shared/platform/redis/state.ts'
 import {
   exampleLink,
   exampleModel,

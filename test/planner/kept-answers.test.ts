@@ -1,9 +1,9 @@
 /** Repeated questions are answered from what was worked out before, as long as it still holds. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { KeptAnswers } from '../../services/planner/kept-answers.ts'
-import { SolverThread } from '../../services/planner/solver-thread.ts'
-import { ScissionError } from '../../shared/errors.ts'
-import { linkId } from '../../shared/state.ts'
+import { KeptAnswers } from '../../services/planner/queries/kept-answers.ts'
+import { SolverThread } from '../../services/planner/queries/solver-thread.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import { linkId } from '../../shared/platform/redis/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
 import { errorOf, plansOf, usePlanner } from './harness.ts'
 import { eventually } from '../support/eventually.ts'

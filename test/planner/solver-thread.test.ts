@@ -1,9 +1,9 @@
 /** Long questions do not hold up short ones, and one that never ends is given up. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { SolverThread, type SolverOptions } from '../../services/planner/solver-thread.ts'
+import { SolverThread, type SolverOptions } from '../../services/planner/queries/solver-thread.ts'
 import { PlanQuery } from '../../shared/contracts/plan.ts'
 import type { SweepGrid } from '../../shared/contracts/sweep.ts'
-import { ScissionError } from '../../shared/errors.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
 import { exampleLink, exampleProfile, exampleResource, exampleStructure } from '../support/fixtures.ts'
 
 let solver: SolverThread

@@ -1,6 +1,6 @@
 /** What-if changes: what they do to a plan, that nothing stored changes, and that the answer says so. */
 import { describe, expect, it } from 'vitest'
-import { linkId } from '../../shared/state.ts'
+import { linkId } from '../../shared/platform/redis/state.ts'
 import { exampleLink, exampleResource } from '../support/fixtures.ts'
 import { errorOf, plansOf, usePlanner } from './harness.ts'
 import { eventually } from '../support/eventually.ts'

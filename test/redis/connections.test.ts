@@ -1,9 +1,9 @@
 /** What a lost Redis does to those who use it. The link to it is cut by the link emulator. */
 import { Queue, Worker } from 'bullmq'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type LinkEmulator, startLinkEmulator } from '../../infra/link-emulator/emulator.ts'
-import { type OpenRedis, openRedis } from '../../infra/redis/ladder.ts'
-import { createLog } from '../../shared/log.ts'
+import { type LinkEmulator, startLinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
+import { type OpenRedis, openRedis } from '../../infra/start/redis/ladder.ts'
+import { createLog } from '../../shared/platform/log.ts'
 import {
   LOCK_DURATION_MS,
   producerConnection,
@@ -12,7 +12,7 @@ import {
   withErrorHandler,
   workerConnection,
   workerOptions,
-} from '../../shared/redis/queue-options.ts'
+} from '../../shared/platform/redis/queue-options.ts'
 
 const log = createLog('test', 'silent')
 let server: OpenRedis
@@ -37,7 +37,7 @@ describe('a producer', () => {
     await expect.poll(() => redis.ping().catch(() => 'not yet')).toBe('PONG')
     await link.cut('redis', 'reset')
     await expect.poll(() => redis.status).not.toBe('ready')
-    // The text by which shared/http/errors.ts knows a 503.
+    // The text by which shared/platform/http-server/error-answers.ts knows a 503.
     await expect(redis.get('x')).rejects.toThrow(/Stream isn't writeable|Connection is closed/)
     await link.restore('redis')
     await expect.poll(() => redis.ping().catch(() => 'not yet')).toBe('PONG')

@@ -5,8 +5,8 @@ import { Writable } from 'node:stream'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type OpenRedis, openRedis } from '../../infra/redis/ladder.ts'
-import { findOnPath } from '../../infra/processes/find-on-path.ts'
+import { type OpenRedis, openRedis } from '../../infra/start/redis/ladder.ts'
+import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
 import { isAlive } from '../infra/processes/support.ts'
 
 const { PATH } = process.env

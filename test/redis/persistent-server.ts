@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
-import { findOnPath } from '../../infra/processes/find-on-path.ts'
-import { GuardedProgram } from '../../infra/redis/guarded.ts'
-import { askServer } from '../../infra/redis/server-facts.ts'
-import { createLog } from '../../shared/log.ts'
+import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
+import { GuardedProgram } from '../../infra/start/redis/guarded.ts'
+import { askServer } from '../../infra/start/redis/server-facts.ts'
+import { createLog } from '../../shared/platform/log.ts'
 
 export const REAL_SERVER = findOnPath('valkey-server') ?? findOnPath('redis-server')
 

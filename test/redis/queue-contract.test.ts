@@ -16,9 +16,9 @@ import {
 import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { ManagedProcess } from '../../infra/processes/process.ts'
-import type { OpenRedis } from '../../infra/redis/ladder.ts'
-import { createLog } from '../../shared/log.ts'
+import { ManagedProcess } from '../../infra/start/processes/process.ts'
+import type { OpenRedis } from '../../infra/start/redis/ladder.ts'
+import { createLog } from '../../shared/platform/log.ts'
 import {
   eventsOptions,
   MAX_STALLED_COUNT,
@@ -27,7 +27,7 @@ import {
   withErrorHandler,
   workerConnection,
   workerOptions,
-} from '../../shared/redis/queue-options.ts'
+} from '../../shared/platform/redis/queue-options.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { QUICK_RECOVERY } from './quick-recovery.ts'
 import { TEST_SERVERS } from './servers.ts'

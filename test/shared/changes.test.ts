@@ -1,9 +1,9 @@
 /** Change announcements over a Redis that comes and goes. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startLinkEmulator, type LinkEmulator } from '../../infra/link-emulator/emulator.ts'
-import { producerConnection } from '../../shared/redis/queue-options.ts'
-import { CHANGES_CHANNEL, Changes } from '../../shared/state.ts'
+import { startLinkEmulator, type LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
+import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { CHANGES_CHANNEL, Changes } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 

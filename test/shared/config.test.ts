@@ -1,9 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { BENCHMARK_SETTINGS, INFERENCE_SETTINGS, PLANNER_SETTINGS, readConfig } from '../../shared/config.ts'
-import { ScissionError } from '../../shared/errors.ts'
-import { formatInputShapes, parseInputShapes } from '../../shared/input-shapes.ts'
-import { VERSION } from '../../shared/version.ts'
+import {
+  BENCHMARK_SETTINGS,
+  INFERENCE_SETTINGS,
+  PLANNER_SETTINGS,
+  readConfig,
+} from '../../shared/platform/config.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import { formatInputShapes, parseInputShapes } from '../../shared/contracts/input-shapes.ts'
+import { VERSION } from '../../shared/platform/version.ts'
 
 describe('the configuration', () => {
   it('has a valid default for every setting of every service', () => {

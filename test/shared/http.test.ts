@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { ScissionError } from '../../shared/errors.ts'
-import { createApp } from '../../shared/http/app.ts'
-import { type Listening, listen } from '../../shared/http/listen.ts'
-import { reply, route } from '../../shared/http/route.ts'
-import { openEventStream } from '../../shared/http/sse.ts'
-import { createLog } from '../../shared/log.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import { createApp } from '../../shared/platform/http-server/app.ts'
+import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
+import { reply, route } from '../../shared/platform/http-server/route.ts'
+import { openEventStream } from '../../shared/platform/http-server/server-sent-events.ts'
+import { createLog } from '../../shared/platform/log.ts'
 
 let listening: Listening | undefined
 afterEach(() => listening?.close())

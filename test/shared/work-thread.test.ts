@@ -1,6 +1,6 @@
 /** Work in a thread of its own: bounded, given up for who left, and lost one piece at a time. */
 import { afterEach, describe, expect, it } from 'vitest'
-import { WorkThread, type WorkThreadOptions } from '../../shared/work-thread.ts'
+import { WorkThread, type WorkThreadOptions } from '../../shared/platform/threads/work-thread.ts'
 import { until } from '../support/eventually.ts'
 
 interface Work {

@@ -1,4 +1,4 @@
 /** The command line as a user has it: `node SCISSION …` is what `npx scission …` runs. */
 import path from 'node:path'
 
-export const SCISSION = path.resolve('infra/scission.mjs')
+export const SCISSION = path.resolve('infra/cli/scission.mjs')

@@ -3,7 +3,7 @@ import type { Structure } from '../../shared/contracts/model.ts'
 import { Model, Structure as StructureSchema } from '../../shared/contracts/model.ts'
 import { Profile } from '../../shared/contracts/profile.ts'
 import { Link, Resource } from '../../shared/contracts/resource.ts'
-import { profileId } from '../../shared/state.ts'
+import { profileId } from '../../shared/platform/redis/state.ts'
 
 export const MODEL_ID = 'a'.repeat(64)
 export const SHAPES_KEY = '0123456789ab'

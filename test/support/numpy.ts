@@ -1,7 +1,7 @@
-/** Writes NumPy's files, after their published formats; see shared/numpy.ts for where those are. */
+/** Writes NumPy's files, after their published formats; see services/benchmark/calibrations/numpy.ts for where those are. */
 import { deflateRawSync } from 'node:zlib'
 import type { Datatype } from '../../shared/contracts/common.ts'
-import { byteLength } from '../../shared/tensor.ts'
+import { byteLength } from '../../shared/contracts/tensor.ts'
 
 const DESCR: Partial<Record<Datatype, string>> = {
   BOOL: '|b1',

@@ -1,6 +1,6 @@
 /** A Redis for one test file: the emulated one, always there; a real one only where a test asks for it. */
-import { openRedis } from '../../infra/redis/ladder.ts'
-import { createLog } from '../../shared/log.ts'
+import { openRedis } from '../../infra/start/redis/ladder.ts'
+import { createLog } from '../../shared/platform/log.ts'
 
 export interface TestRedis {
   url: string

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { startSystem, type System } from '../../infra/system.ts'
-import { createLog } from '../../shared/log.ts'
+import { startSystem, type System } from '../../infra/start/system.ts'
+import { createLog } from '../../shared/platform/log.ts'
 
 export interface TestSystem extends System {
   folder: string

@@ -1,9 +1,9 @@
 /** `scission models …` and `scission layers`. */
 import path from 'node:path'
 import type { Command } from 'commander'
-import { parseInputShapes } from '../../../shared/input-shapes.ts'
+import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import type { UploadedModel } from '../../../shared/client/benchmark.ts'
-import { uploadFiles } from '../../upload.ts'
+import { uploadFiles } from '../../steps/upload-model.ts'
 import type { Context } from '../context.ts'
 import { layersTable, modelsTable, uploadedText } from '../tables.ts'
 

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { z } from 'zod'
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
-import { parseInputShapes } from '../../../shared/input-shapes.ts'
+import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 
 /** Shell option → field of the plan query. */
 const PLAN_OPTIONS = [

@@ -1,9 +1,9 @@
 /** `scission bench`, `plan`, `deploy`, `deployments`, `resources`, `links`, `profiles`, `import`. */
 import { type Command, Option } from 'commander'
 import { OPTIMISATION_LEVELS } from '../../../shared/contracts/resource.ts'
-import { parseInputShapes } from '../../../shared/input-shapes.ts'
-import { runBenchmark } from '../../benchmark-run.ts'
-import { deployAndWait } from '../../deploy-run.ts'
+import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
+import { runBenchmark } from '../../steps/run-benchmark.ts'
+import { deployAndWait } from '../../steps/deploy-plan.ts'
 import { createProgress } from '../../terminal/progress.ts'
 import { renderTable } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'

@@ -5,7 +5,7 @@
 import type { Command } from 'commander'
 import { type OptimiserQuery, optimise, type Problem } from '../../../services/planner/optimiser/index.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type Block,
   type Criteria,

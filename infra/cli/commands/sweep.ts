@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { z } from 'zod'
 import type { SweepAxis } from '../../../shared/contracts/sweep.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Context } from '../context.ts'
 import { sweepText } from '../plan-tables.ts'
 import { addPlanOptions, type GivenOptions, planQuery } from './plan-options.ts'

@@ -12,7 +12,7 @@ export function addUpCommand(program: Command): void {
     .argument('[options...]', 'scission up --help lists them')
     .action(async (args: string[]) => {
       // Not loaded for every other command: it is half of the program.
-      const { start } = await import('../../start.ts')
+      const { start } = await import('../../start/main.ts')
       await start(args)
     })
 }

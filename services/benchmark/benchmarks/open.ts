@@ -1,12 +1,12 @@
 /** All that benchmarks need beside HTTP: their queues, this service's workers, the event feed. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BenchmarkConfig } from '../../../shared/config.ts'
-import type { Logger } from '../../../shared/log.ts'
-import { workerConnection } from '../../../shared/redis/queue-options.ts'
-import type { State } from '../../../shared/state.ts'
+import type { BenchmarkConfig } from '../../../shared/platform/config.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { workerConnection } from '../../../shared/platform/redis/queue-options.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 import { BenchmarkEvents } from './events.ts'
 import { BenchmarkQueues } from './queues.ts'
-import type { BenchmarkParts } from './parts.ts'
+import type { BenchmarkParts } from './benchmark-deps.ts'
 import { startBenchmarkWorkers } from './workers.ts'
 
 export type BenchmarksConfig = Pick<

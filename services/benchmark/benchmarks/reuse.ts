@@ -2,8 +2,8 @@
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { BenchmarkRequest, Profile } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
-import { profileId, type State } from '../../../shared/state.ts'
-import { machineDifferences } from '../../../shared/machine-differences.ts'
+import { profileId, type State } from '../../../shared/platform/redis/state.ts'
+import { machineDifferences } from '../../../shared/contracts/machine-differences.ts'
 import type { ParentData } from './queues.ts'
 
 /** The options that a request means for a resource: those it names, else the resource's own. */

@@ -3,13 +3,13 @@
  * when it showed no sign of life for `benchmarkTimeoutMs`. A part that waits behind another job of its resource lives
  * as long as that job does. One delayed job per benchmark, taken up by any replica, put back until all parts ended.
  */
-import { withLiveness } from '../../../shared/alive.ts'
+import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { BenchmarkPart } from '../../../shared/contracts/profile.ts'
-import type { Logger } from '../../../shared/log.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
 import { type BenchmarkQueues, childId, type LifeSign, WatchData } from './queues.ts'
-import { endPart } from './end.ts'
-import type { BenchmarkParts } from './parts.ts'
-import { isUnderWay, readBenchmark } from './view.ts'
+import { endPart } from './end-benchmark.ts'
+import type { BenchmarkParts } from './benchmark-deps.ts'
+import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 
 /** How long a resource may be gone, in heartbeats: a restart of the service is shorter. */
 const GONE_HEARTBEATS = 10

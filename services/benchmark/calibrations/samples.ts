@@ -8,12 +8,12 @@ import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import { CalibrationSamples } from '../../../shared/contracts/codec.ts'
 import type { TensorSpec } from '../../../shared/contracts/common.ts'
-import { coerceError, ScissionError } from '../../../shared/errors.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/headers.ts'
 import type { JsonObject } from '../../../shared/oip/json.ts'
 import { parseObject, readTensors } from '../../../shared/oip/message.ts'
-import type { Tensor } from '../../../shared/tensor.ts'
-import { isForm, receiveForm } from './form.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import { isForm, receiveForm } from './calibration-form.ts'
 
 /** Of a request, JSON and tensors together. */
 export const MAX_BODY_BYTES = 256 * 1024 * 1024

@@ -4,12 +4,12 @@
  */
 import type { InputShapes, ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { analyseInChild, resolveInputShapes, shapesKeyOf } from '../../../shared/onnx/index.ts'
-import { type State, structureId } from '../../../shared/state.ts'
+import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { Slots, Turns } from '../turns.ts'
 import { MODEL_FILE } from './location.ts'
-import type { ModelStore } from './store.ts'
+import type { ModelStore } from './model-store.ts'
 
 /** Each may take the memory limit, so few at a time; more than one, so that a model that hangs delays nobody. */
 const ANALYSES_AT_ONCE = 2

@@ -9,7 +9,7 @@ import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Busboy } from '@fastify/busboy'
-import { coerceError, ScissionError } from '../../../shared/errors.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { ByteBudget, type Digested, tooLarge, writeDigested } from './digest.ts'
 import { MODEL_FILE, safeLocation } from './location.ts'
 

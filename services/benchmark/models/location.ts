@@ -1,6 +1,6 @@
 /** Names of external data files: they come from an uploader and become paths, so they are checked before use. */
 import path from 'node:path'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 
 /** The main file's name in a model's folder. */
 export const MODEL_FILE = 'model.onnx'

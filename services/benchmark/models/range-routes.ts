@@ -3,13 +3,13 @@ import path from 'node:path'
 import { z } from 'zod'
 import { ShapesKey } from '../../../shared/contracts/common.ts'
 import { RangeManifest } from '../../../shared/contracts/range.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import { route, type Route } from '../../../shared/http/route.ts'
-import { findModel, type State } from '../../../shared/state.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import type { Ranges } from './ranges.ts'
-import { ModelPath } from './routes.ts'
+import { ModelPath } from './model-routes.ts'
 import { sendFile } from './send-file.ts'
-import type { ModelStore } from './store.ts'
+import type { ModelStore } from './model-store.ts'
 
 export interface RangeParts {
   state: State

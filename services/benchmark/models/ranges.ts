@@ -7,7 +7,7 @@ import path from 'node:path'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type CanonicalModel,
   canonicalPaths,
@@ -18,7 +18,7 @@ import {
 } from '../../../shared/onnx/index.ts'
 import { Turns } from '../turns.ts'
 import type { Analyses } from './analyses.ts'
-import { type ModelStore, readIfThere, replaceFile } from './store.ts'
+import { type ModelStore, readIfThere, replaceFile } from './model-store.ts'
 
 export interface RangeFiles {
   manifest: RangeManifest

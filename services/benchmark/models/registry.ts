@@ -4,11 +4,11 @@
  */
 import type { ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import type { Logger } from '../../../shared/log.ts'
-import { namesOf, type State, structureId } from '../../../shared/state.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { namesOf, type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { withLock } from '../lock.ts'
-import type { ChunkDigests, ModelStore } from './store.ts'
+import type { ChunkDigests, ModelStore } from './model-store.ts'
 
 export interface NewModel {
   folder: string

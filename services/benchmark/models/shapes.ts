@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { DeclaredTensor, InputShapes } from '../../../shared/contracts/common.ts'
 import { OpenDimension } from '../../../shared/contracts/model.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { resolveInputShapes } from '../../../shared/onnx/index.ts'
 
 const Details = z.object({ dims: z.array(OpenDimension) })

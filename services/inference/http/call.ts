@@ -3,8 +3,8 @@
  * into exactly-sized buffers. A connection that the peer closed while it was idle is replaced once: running a stage has
  * no side effects, so sending it again is harmless.
  */
-import { ScissionError } from '../../../shared/errors.ts'
-import type { InferBody } from './body.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { InferBody } from '../messages/body.ts'
 import { type Connection, Connections } from './connections.ts'
 import { CallTimeout, Exchange, StaleConnection } from './exchange.ts'
 
@@ -38,7 +38,7 @@ export interface CallTimes {
   receivedBytes: number
   /** On a connection that stood already. */
   reused: boolean
-  /** What the peer said of its own times, see shared/http/transfer-times.ts. */
+  /** What the peer said of its own times, see shared/platform/transfer-times.ts. */
   serverTiming: string | string[] | undefined
 }
 

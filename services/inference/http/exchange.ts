@@ -1,13 +1,13 @@
 /** One request and its answer on one connection. */
 import http from 'node:http'
-import { ScissionError } from '../../../shared/errors.ts'
-import { ArrivalClock, SERVER_TIMING } from '../../../shared/http/transfer-times.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { ArrivalClock, SERVER_TIMING } from '../../../shared/platform/transfer-times.ts'
 import { JSON_LENGTH_HEADER } from '../../../shared/oip/headers.ts'
-import { type BodySink, openSink } from './body.ts'
+import { type BodySink, openSink } from '../messages/body.ts'
 import type { Call, CallAnswer } from './call.ts'
 import type { Connection, ExchangeEvents } from './connections.ts'
 import { type ResponseHead, ResponseParser } from './response-parser.ts'
-import { asBuffer } from './send.ts'
+import { asBuffer } from '../messages/send.ts'
 
 export class CallTimeout extends Error {}
 

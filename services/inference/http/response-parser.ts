@@ -2,7 +2,7 @@
  * Reads one HTTP/1.1 response from the bytes of a connection (RFC 9112): head, then a body by length, in chunks, or until
  * the connection ends. Bodies go on as they come; nothing is kept but an incomplete line.
  */
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 
 export interface ResponseHead {
   status: number

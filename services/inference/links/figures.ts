@@ -1,6 +1,6 @@
 /** The figures of one link, from probes or from traffic. */
 import type { Link } from '../../../shared/contracts/resource.ts'
-import type { Estimate } from './estimate.ts'
+import type { Estimate } from './estimate-link.ts'
 
 export interface LinkFigures {
   rttMs: Estimate

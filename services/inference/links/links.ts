@@ -5,15 +5,15 @@
  * being measured waits for that measurement. A link that was overridden by hand stays as it is.
  */
 import type { Link } from '../../../shared/contracts/resource.ts'
-import { coerceError, ScissionError } from '../../../shared/errors.ts'
-import type { Logger } from '../../../shared/log.ts'
-import { type Change, linkId, type State } from '../../../shared/state.ts'
-import type { Observation } from '../../../shared/http/transfer-times.ts'
-import type { Peer, Peers } from '../peers.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { type Change, linkId, type State } from '../../../shared/platform/redis/state.ts'
+import type { Observation } from '../../../shared/platform/transfer-times.ts'
+import type { Peer, Peers } from '../registration/peers.ts'
 import { published } from './figures.ts'
 import { Freshness } from './freshness.ts'
 import { LargestTensors } from './largest-tensors.ts'
-import { measureLink } from './measure.ts'
+import { measureLink } from './measure-link.ts'
 
 export interface LinkParts {
   resource: string

@@ -1,5 +1,5 @@
 /** What an answered request tells of the link that it crossed. */
-import { type Observation, readServerTiming } from '../../../shared/http/transfer-times.ts'
+import { type Observation, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import type { CallAnswer } from '../http/call.ts'
 
 /**

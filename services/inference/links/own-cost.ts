@@ -5,8 +5,8 @@
  */
 import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SERVER_TIMING, writeServerTiming } from '../../../shared/http/transfer-times.ts'
-import { readBody } from '../http/body.ts'
+import { SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
+import { readBody } from '../messages/body.ts'
 import { Caller } from '../http/call.ts'
 import { observationOf } from './observation.ts'
 import { Pinger } from './pinger.ts'

@@ -9,8 +9,8 @@ import {
   ArrivalClock,
   readServerTiming,
   SERVER_TIMING,
-} from '../../../shared/http/transfer-times.ts'
-import { ByteCount } from '../http/byte-count.ts'
+} from '../../../shared/platform/transfer-times.ts'
+import { ByteCount } from './byte-count.ts'
 
 export interface Probe {
   method: 'GET' | 'POST'

@@ -3,8 +3,15 @@
  * its pieces came in, which is the bandwidth in that direction; what is left of the whole time, the peer's own work, the
  * transfers and what a message costs here taken off, is the round trip.
  */
-import type { Arrival, Observation, TransferTimes } from '../../../shared/http/transfer-times.ts'
-import { bandwidthOfRates, type Estimate, roundTrip, transferMs, typical, withDoubt } from './estimate.ts'
+import type { Arrival, Observation, TransferTimes } from '../../../shared/platform/transfer-times.ts'
+import {
+  bandwidthOfRates,
+  type Estimate,
+  roundTrip,
+  transferMs,
+  typical,
+  withDoubt,
+} from './estimate-link.ts'
 import type { LinkFigures } from './figures.ts'
 import { doubtOf, type OwnCost } from './own-cost.ts'
 

@@ -8,12 +8,12 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import { keyText, rangeName } from './key.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { keyText, rangeName } from './range-key.ts'
 import type { Locks } from './locks.ts'
 import { isAbsent, readManifest } from './manifest-file.ts'
 import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
-import { PARTIAL } from './whole-file.ts'
+import { PARTIAL } from '../../../shared/platform/atomic-file.ts'
 
 /** Open ranges by `keyText`; also those whose bytes are still on their way. */
 export type InUse = Map<string, { count: number; manifest: RangeManifest }>

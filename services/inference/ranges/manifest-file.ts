@@ -1,8 +1,8 @@
 /** A range's manifest on disk: its presence says that the range is complete here, its mtime when it was last used. */
 import fs from 'node:fs/promises'
 import { RangeManifest } from '../../../shared/contracts/range.ts'
-import { coerceError } from '../../../shared/errors.ts'
-import { writeWhole } from './whole-file.ts'
+import { coerceError } from '../../../shared/platform/errors.ts'
+import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 
 /** The manifest at `file`; undefined when there is none that this version can read. */
 export async function readManifest(file: string): Promise<RangeManifest | undefined> {

@@ -10,7 +10,7 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
 import { isAbsent } from './manifest-file.ts'
-import { writeWhole } from './whole-file.ts'
+import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 
 const Record = z.object({
   bytes: z.number().int().nonnegative(),

@@ -1,8 +1,8 @@
 /** The small ONNX file of a layer range: fetched once, checked against its digest, then kept. */
 import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
-import { coerceError, ScissionError } from '../../../shared/errors.ts'
-import { PARTIAL } from './whole-file.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { PARTIAL } from '../../../shared/platform/atomic-file.ts'
 
 export interface Digest {
   bytes: number

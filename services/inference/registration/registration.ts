@@ -4,9 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Resource } from '../../../shared/contracts/resource.ts'
-import { coerceError, ScissionError } from '../../../shared/errors.ts'
-import type { Logger } from '../../../shared/log.ts'
-import type { State } from '../../../shared/state.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 
 const LEAVE_PATIENCE_MS = 1000
 

@@ -1,6 +1,6 @@
 /** Refuses queries that no problem of this kind can answer; what merely cannot be satisfied is conflict.ts's. */
 import { OBJECTIVES } from '../../../shared/contracts/plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type OptimiserQuery, parsePin } from './constraints.ts'
 import { hasPrices, hasWatts } from './figures.ts'
 import { checkKnown } from './names.ts'

@@ -11,7 +11,7 @@
  * So the query changed as any one of the remedies says has a plan, and where the search was finished there is none
  * with the first change of a remedy any smaller, nor with a later one smaller once those before it are made.
  */
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { LeftOut } from './chain.ts'
 import { type Constraint, describe, type OptimiserQuery } from './constraints.ts'
 

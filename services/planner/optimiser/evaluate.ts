@@ -9,8 +9,8 @@
  * step, the slowest of them sets the throughput.
  */
 import type { Plan, Stage, Transfer } from '../../../shared/contracts/plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import { formatPlanId, type PlanParts, type PlanStage } from '../../../shared/plan-id.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { formatPlanId, type PlanParts, type PlanStage } from '../../../shared/contracts/plan-id.ts'
 import { type Bounded, type Confidence, intervalsOf, linkFigures, stageMsAt } from './confidence.ts'
 import { energyOf, priceOf, type Work } from './figures.ts'
 import { isEmulated, linkOf, pathOf, profileOf, resourceNamed, speedOf, warningsFrom } from './lookup.ts'

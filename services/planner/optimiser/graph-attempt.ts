@@ -1,6 +1,6 @@
 /** One search of the graph view, and its placements as plans. */
 import type { GraphPlan } from '../../../shared/contracts/graph-plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { evaluateGraphPlan, type Station } from './graph-evaluate.ts'
 import type { Incumbent } from './graph-incumbent.ts'
 import { type Path, pathsOf } from './graph-paths.ts'

@@ -8,8 +8,8 @@
  */
 import type { GraphPlan, GraphStage, GraphTransfer } from '../../../shared/contracts/graph-plan.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import { formatPlanId } from '../../../shared/plan-id.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { formatPlanId } from '../../../shared/contracts/plan-id.ts'
 import { type Bounded, type Confidence, intervalsOf, linkFigures, stageMsAt } from './confidence.ts'
 import { energyOf, priceOf } from './figures.ts'
 import { figuresFor, type GraphProblem, type GraphQuery } from './graph-world.ts'

@@ -3,7 +3,7 @@
  * begins with it drops more and is never stopped without a plan.
  */
 import type { Plan } from '../../../shared/contracts/plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Path } from './graph-paths.ts'
 import { type GraphProblem, sourceIn, type World } from './graph-world.ts'
 import { optimise } from './index.ts'

@@ -9,7 +9,7 @@
  * keeps them may take long, and the answer says by how much a better plan could be better when it was not finished.
  */
 import type { GraphPlan } from '../../../shared/contracts/graph-plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { checkQuery } from './check-query.ts'
 import { explainInfeasible, tooLate } from './conflict.ts'
 import { alone, explain } from './explain.ts'

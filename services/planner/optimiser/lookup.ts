@@ -1,6 +1,6 @@
 /** What a plan's names stand for in a problem. */
-import { ScissionError } from '../../../shared/errors.ts'
-import type { PlanParts, PlanStage } from '../../../shared/plan-id.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { PlanParts, PlanStage } from '../../../shared/contracts/plan-id.ts'
 import { nearest } from './names.ts'
 import { optionsText, sameOptions } from './options.ts'
 import {

@@ -1,8 +1,8 @@
 /** Names in a query that no tier, resource or tensor has. */
-import { ScissionError } from '../../../shared/errors.ts'
-import { nearest } from '../../../shared/nearest.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { nearest } from '../../../shared/platform/nearest.ts'
 
-export { nearest } from '../../../shared/nearest.ts'
+export { nearest } from '../../../shared/platform/nearest.ts'
 
 /** @throws ScissionError notFound for the first name that is not known, naming the query's field. */
 export function checkKnown(

@@ -7,7 +7,7 @@ import type { Structure } from '../../../shared/contracts/model.ts'
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
 import type { Profile } from '../../../shared/contracts/profile.ts'
 import type { Link, Resource, RuntimeOptions } from '../../../shared/contracts/resource.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { optionsText, sameOptions } from './options.ts'
 
 export type PlanningStructure = Pick<Structure, 'model' | 'shapesKey' | 'layers' | 'boundaries'>

@@ -3,7 +3,7 @@
  * object is, so a caller that hands in the same object again pays nothing; a changed problem must be a new object.
  */
 import type { Plan } from '../../../shared/contracts/plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Candidate } from './candidate.ts'
 import { type Chain, compile, type LeftOut } from './chain.ts'
 import { Any, Best, BestPerResources, type Collector, Front } from './collect.ts'

@@ -1,6 +1,6 @@
 /** Whether a plan's stages fit the model and the tiers. */
-import { ScissionError } from '../../../shared/errors.ts'
-import type { PlanParts } from '../../../shared/plan-id.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { PlanParts } from '../../../shared/contracts/plan-id.ts'
 import { pathOf, resourceNamed } from './lookup.ts'
 import type { Problem } from './problem.ts'
 

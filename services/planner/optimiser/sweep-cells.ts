@@ -1,6 +1,6 @@
 /** The cells of a sweep: what is known of them while they are filled, and filling them one by one. */
 import type { Plan } from '../../../shared/contracts/plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { OptimiserQuery } from './index.ts'
 import type { Conditions } from './sweep-conditions.ts'
 import { surelyKeepsLimits } from './sweep-limits.ts'

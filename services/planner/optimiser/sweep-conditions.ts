@@ -4,8 +4,8 @@
  * separate conditions with no order.
  */
 import type { SweepAxis, SweepGrid } from '../../../shared/contracts/sweep.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import { NETWORK_PRESETS, type NetworkName } from '../../../shared/network-presets.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { NETWORK_PRESETS, type NetworkName } from '../../../shared/contracts/network-presets.ts'
 import { checkKnown } from './names.ts'
 import type { PlanningLink, Problem } from './problem.ts'
 

@@ -1,7 +1,7 @@
 /** What sweeps and sensitivity ask the optimiser: the best plan under other conditions, and what a plan costs there. */
 import type { Plan } from '../../../shared/contracts/plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import { parsePlanId } from '../../../shared/plan-id.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { parsePlanId } from '../../../shared/contracts/plan-id.ts'
 import { constraintsOf } from './constraints.ts'
 import { evaluatePlan, objectiveOf, type OptimiserQuery, optimise, type Problem } from './index.ts'
 import { FIGURES } from './problem.ts'

@@ -6,17 +6,21 @@ import { once } from 'node:events'
 import { type Job, Worker } from 'bullmq'
 import { expect } from 'vitest'
 import { type Benchmarks, openBenchmarks } from '../../../services/benchmark/benchmarks/open.ts'
-import { benchmarkRoutes } from '../../../services/benchmark/benchmarks/routes.ts'
+import { benchmarkRoutes } from '../../../services/benchmark/benchmarks/benchmark-routes.ts'
 import { type BenchmarkClient, createBenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
-import { createApp } from '../../../shared/http/app.ts'
-import { type Listening, listen } from '../../../shared/http/listen.ts'
-import { createLog } from '../../../shared/log.ts'
-import { producerConnection, workerConnection, workerOptions } from '../../../shared/redis/queue-options.ts'
-import { openState, type State } from '../../../shared/state.ts'
+import { createApp } from '../../../shared/platform/http-server/app.ts'
+import { type Listening, listen } from '../../../shared/platform/http-server/listen.ts'
+import { createLog } from '../../../shared/platform/log.ts'
+import {
+  producerConnection,
+  workerConnection,
+  workerOptions,
+} from '../../../shared/platform/redis/queue-options.ts'
+import { openState, type State } from '../../../shared/platform/redis/state.ts'
 import { exampleModel, exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { cancelKey, resourceQueue } from '../../../shared/redis/benchmark-queue.ts'
+import { cancelKey, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
 
 const log = createLog('test', 'silent')
 

@@ -1,10 +1,14 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { ManagedProcess } from '../../../infra/processes/process.ts'
+import { ManagedProcess } from '../../../infra/start/processes/process.ts'
 import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
-import { createLog } from '../../../shared/log.ts'
-import { stopKey } from '../../../shared/redis/benchmark-queue.ts'
-import { LOCK_DURATION_MS, LOCK_RENEW_MS, STALLED_INTERVAL_MS } from '../../../shared/redis/queue-options.ts'
+import { createLog } from '../../../shared/platform/log.ts'
+import { stopKey } from '../../../shared/platform/redis/benchmark-queue.ts'
+import {
+  LOCK_DURATION_MS,
+  LOCK_RENEW_MS,
+  STALLED_INTERVAL_MS,
+} from '../../../shared/platform/redis/queue-options.ts'
 import { BenchmarkHarness, ended, partsOf } from './harness.ts'
 
 let harness: BenchmarkHarness

@@ -11,7 +11,7 @@ import { ByteBudget, writeDigested } from '../../../services/benchmark/models/di
 import { type ReceivedFile, receiveUpload } from '../../../services/benchmark/models/incoming.ts'
 import { safeLocation } from '../../../services/benchmark/models/location.ts'
 import { CHUNK_BYTES } from '../../../shared/contracts/range.ts'
-import { type Listening, listen } from '../../../shared/http/listen.ts'
+import { type Listening, listen } from '../../../shared/platform/http-server/listen.ts'
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 

@@ -7,7 +7,7 @@ import express from 'express'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseRange, sendFile } from '../../../services/benchmark/models/send-file.ts'
-import { type Listening, listen } from '../../../shared/http/listen.ts'
+import { type Listening, listen } from '../../../shared/platform/http-server/listen.ts'
 
 const bytes = randomBytes(5_000_000)
 const etag = `"${createHash('sha256').update(bytes).digest('hex')}"`

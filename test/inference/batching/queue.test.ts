@@ -1,10 +1,14 @@
 /** Who runs with whom, by an executor whose runs end when the test says so: y = 2x, and -1 is an item that fails. */
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { type BatchSettings, BatchQueue } from '../../../services/inference/batching/queue.ts'
-import type { LoadedStage, RunOptions, RunResult } from '../../../services/inference/executor/executor.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import type { Tensor } from '../../../shared/tensor.ts'
+import { type BatchSettings, BatchQueue } from '../../../services/inference/serving/batching/stage-queue.ts'
+import type {
+  LoadedStage,
+  RunOptions,
+  RunResult,
+} from '../../../services/inference/serving/executor/executor.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { floats, fp32, manifestOf, spec } from '../tiny-models.ts'
 
 interface Begun {

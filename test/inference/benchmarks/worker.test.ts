@@ -1,19 +1,19 @@
 import { once } from 'node:events'
 import { Queue, QueueEvents } from 'bullmq'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { startLinkEmulator } from '../../../infra/link-emulator/emulator.ts'
-import { keepProfile, keptProfile } from '../../../services/inference/benchmarks/keep.ts'
-import type { Engine } from '../../../services/inference/engine.ts'
-import { createLog } from '../../../shared/log.ts'
-import { cancelKey, stopKey } from '../../../shared/redis/benchmark-queue.ts'
+import { startLinkEmulator } from '../../../infra/testbed/link-emulator/emulator.ts'
+import { keepProfile, keptProfile } from '../../../services/inference/jobs/keep-profile.ts'
+import type { Engine } from '../../../services/inference/serving/engine.ts'
+import { createLog } from '../../../shared/platform/log.ts'
+import { cancelKey, stopKey } from '../../../shared/platform/redis/benchmark-queue.ts'
 import {
   eventsOptions,
   producerConnection,
   queueOptions,
   withErrorHandler,
   workerConnection,
-} from '../../../shared/redis/queue-options.ts'
-import { openState, type State, structureId } from '../../../shared/state.ts'
+} from '../../../shared/platform/redis/queue-options.ts'
+import { openState, type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile } from '../../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
 import { startInference, type TestService } from '../support/service.ts'

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { checkInputs } from '../../../services/inference/executor/check-inputs.ts'
-import { decodeStrings, encodeStrings } from '../../../shared/ort-tensor.ts'
-import type { Tensor } from '../../../shared/tensor.ts'
+import { checkInputs } from '../../../services/inference/serving/executor/check-inputs.ts'
+import { decodeStrings, encodeStrings } from '../../../shared/onnx/runtime/ort-tensor.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { fp32, spec } from '../tiny-models.ts'
 
 const manifest = { inputs: [spec('image', 'FP32', [1, 3]), spec('ids', 'INT64', [-1])] }

@@ -8,10 +8,10 @@ import {
   Executor,
   type ExecutorOptions,
   type LoadedStage,
-} from '../../../services/inference/executor/executor.ts'
-import { decodeStrings, encodeStrings } from '../../../shared/ort-tensor.ts'
+} from '../../../services/inference/serving/executor/executor.ts'
+import { decodeStrings, encodeStrings } from '../../../shared/onnx/runtime/ort-tensor.ts'
 import type { Datatype } from '../../../shared/contracts/common.ts'
-import { ELEMENT_BYTES, type Tensor } from '../../../shared/tensor.ts'
+import { ELEMENT_BYTES, type Tensor } from '../../../shared/contracts/tensor.ts'
 import { floats, fp32, manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
 
 const options = { threads: 1, optimisation: 'all' } as const
@@ -325,7 +325,7 @@ describe('privacy', () => {
     const model = path.join(folder, 'private.onnx')
     writeModel(model, doubling)
     const script = path.join(temporary, 'load.mts')
-    const executorUrl = pathToFileURL(path.resolve('services/inference/executor/executor.ts')).href
+    const executorUrl = pathToFileURL(path.resolve('services/inference/serving/executor/executor.ts')).href
     const source = { path: model, manifest: manifestOf(doubling), options }
     fs.writeFileSync(
       script,

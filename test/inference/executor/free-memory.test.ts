@@ -3,11 +3,11 @@ import net from 'node:net'
 import { once } from 'node:events'
 import express from 'express'
 import { afterEach, expect, it, vi } from 'vitest'
-import { freeViews } from '../../../services/inference/executor/free-memory.ts'
+import { freeViews } from '../../../services/inference/messages/free-memory.ts'
 import { Caller } from '../../../services/inference/http/call.ts'
-import { type InferBody, readBody } from '../../../services/inference/http/body.ts'
-import { sendMessage } from '../../../services/inference/http/send.ts'
-import { listen } from '../../../shared/http/listen.ts'
+import { type InferBody, readBody } from '../../../services/inference/messages/body.ts'
+import { sendMessage } from '../../../services/inference/messages/send.ts'
+import { listen } from '../../../shared/platform/http-server/listen.ts'
 
 const closing: (() => Promise<unknown> | void)[] = []
 afterEach(async () => {

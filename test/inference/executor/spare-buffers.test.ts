@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { SpareBuffers } from '../../../services/inference/executor/spare-buffers.ts'
+import { SpareBuffers } from '../../../services/inference/messages/spare-buffers.ts'
 
 const KIB = 1024
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { prepareInputs } from '../../../services/inference/executor/transfer.ts'
-import type { Tensor } from '../../../shared/tensor.ts'
+import { prepareInputs } from '../../../services/inference/serving/executor/transfer.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { fp32 } from '../tiny-models.ts'
 
 const prepare = (

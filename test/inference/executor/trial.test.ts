@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type TrialRequest, trial } from '../../../services/inference/executor/trial.ts'
+import { type TrialRequest, trial } from '../../../services/inference/serving/executor/trial-load.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'
 import { manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { candidates, chooseCuts, MOST_CUTS } from '../../../services/inference/profiler/cuts.ts'
-import { rangeMemory, stageMemory } from '../../../services/inference/profiler/memory.ts'
-import { quantile, undisturbed } from '../../../services/inference/profiler/statistics.ts'
+import { candidates, chooseCuts, MOST_CUTS } from '../../../services/inference/jobs/profiler/cuts.ts'
+import { rangeMemory, stageMemory } from '../../../services/inference/jobs/profiler/memory.ts'
+import { quantile, undisturbed } from '../../../shared/platform/statistics.ts'
 import { exampleStructure } from '../../support/fixtures.ts'
 
 const layerMs = Array.from({ length: 20 }, () => 1)

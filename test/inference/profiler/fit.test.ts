@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { copyMs } from '../../../services/inference/profiler/copy-cost.ts'
+import { copyMs } from '../../../services/inference/jobs/profiler/copy-cost.ts'
 import {
   fit,
   type FitInput,
@@ -8,7 +8,7 @@ import {
   type MeasuredCut,
   predictionError,
   predictSplit,
-} from '../../../services/inference/profiler/fit.ts'
+} from '../../../services/inference/jobs/profiler/fit.ts'
 
 const MB = 1e6
 const copies = [

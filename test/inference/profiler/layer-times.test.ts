@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readEvents } from '../../../services/inference/profiler/events.ts'
+import { readEvents } from '../../../services/inference/jobs/profiler/kernel-events.ts'
 import {
   layerSpread,
   layerTimes,
   nodesInNames,
   placeNodes,
-} from '../../../services/inference/profiler/layer-times.ts'
+} from '../../../services/inference/jobs/profiler/layer-times.ts'
 import type { Layer } from '../../../shared/contracts/model.ts'
 import { spec } from '../tiny-models.ts'
 

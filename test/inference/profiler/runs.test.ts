@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Runner } from '../../../services/inference/profiler/runs.ts'
+import { Runner } from '../../../services/inference/jobs/profiler/runs.ts'
 
 describe('the pause before a run', () => {
   it.each([

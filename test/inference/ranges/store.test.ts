@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { RangeStore } from '../../../services/inference/ranges/store.ts'
+import { RangeStore } from '../../../services/inference/ranges/range-store.ts'
 import { RangeServer } from './range-server.ts'
 
 const CHUNK = 4096

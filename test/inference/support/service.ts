@@ -1,10 +1,10 @@
 /** Inference services on free ports, with a Redis of the test's own, and a bare HTTP client that shows every byte. */
 import http from 'node:http'
 import { createInferenceService, type InferenceService } from '../../../services/inference/app.ts'
-import type { Engine } from '../../../services/inference/engine.ts'
-import { INFERENCE_SETTINGS, readConfig } from '../../../shared/config.ts'
-import { listen } from '../../../shared/http/listen.ts'
-import { createLog } from '../../../shared/log.ts'
+import type { Engine } from '../../../services/inference/serving/engine.ts'
+import { INFERENCE_SETTINGS, readConfig } from '../../../shared/platform/config.ts'
+import { listen } from '../../../shared/platform/http-server/listen.ts'
+import { createLog } from '../../../shared/platform/log.ts'
 import { until } from '../../support/eventually.ts'
 
 export interface TestService extends InferenceService {

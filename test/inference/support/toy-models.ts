@@ -12,13 +12,13 @@ import {
 } from '../../../shared/contracts/common.ts'
 import { Model, Structure } from '../../../shared/contracts/model.ts'
 import type { RangeManifest } from '../../../shared/contracts/range.ts'
-import { ScissionError } from '../../../shared/errors.ts'
-import { shapesKeyOf } from '../../../shared/onnx/shapes-key.ts'
-import { linkId, type State, structureId } from '../../../shared/state.ts'
-import { ELEMENT_BYTES, elementCount, type Tensor } from '../../../shared/tensor.ts'
-import type { Engine } from '../../../services/inference/engine.ts'
-import type { LoadedStage, RunResult } from '../../../services/inference/executor/executor.ts'
-import type { RangeKey } from '../../../services/inference/ranges/store.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { shapesKeyOf } from '../../../shared/contracts/shapes-key.ts'
+import { linkId, type State, structureId } from '../../../shared/platform/redis/state.ts'
+import { ELEMENT_BYTES, elementCount, type Tensor } from '../../../shared/contracts/tensor.ts'
+import type { Engine } from '../../../services/inference/serving/engine.ts'
+import type { LoadedStage, RunResult } from '../../../services/inference/serving/executor/executor.ts'
+import type { RangeKey } from '../../../services/inference/ranges/range-store.ts'
 
 export { linkId }
 

@@ -1,5 +1,5 @@
 /** Jobs for the tests of limited-child.ts: one module, told by its input what to do. */
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 
 export type Job =
   | { do: 'echo'; value: unknown }

@@ -2,11 +2,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { fromBinary } from '@bufbuild/protobuf'
-import { type NumpyArray, readNpz } from '../../../shared/numpy.ts'
+import { type NumpyArray, readNpz } from '../../../services/benchmark/calibrations/numpy.ts'
 import { elementTypeOf } from '../../../shared/onnx/element-types.ts'
 import { TensorProtoSchema } from '../../../shared/onnx/proto/onnx_pb.ts'
-import { rawBytes, tensorShape } from '../../../shared/onnx/tensor-data.ts'
-import type { Tensor } from '../../../shared/tensor.ts'
+import { rawBytes, tensorShape } from '../../../shared/onnx/wire/tensor-data.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { MODELS } from './models.ts'
 
 /** A `.pb` file as the ONNX model zoo has them, under the name that the model uses. */

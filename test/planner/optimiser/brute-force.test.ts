@@ -11,7 +11,7 @@ import {
   type Problem,
 } from '../../../services/planner/optimiser/index.ts'
 import { OBJECTIVES, type Plan } from '../../../shared/contracts/plan.ts'
-import { coerceError, ScissionError } from '../../../shared/errors.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { runs } from '../../support/runs.ts'
 import { bestPerResources, countAll, frontOf, type Tried, tryAll } from './brute-force.ts'
 import { KINDS } from './described.ts'

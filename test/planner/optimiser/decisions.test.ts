@@ -8,7 +8,7 @@ import {
 } from '../../../services/planner/optimiser/index.ts'
 import { missingFigures } from '../../../services/planner/optimiser/figures.ts'
 import { Plan } from '../../../shared/contracts/plan.ts'
-import { parsePlanId } from '../../../shared/plan-id.ts'
+import { parsePlanId } from '../../../shared/contracts/plan-id.ts'
 import { FREE, problemOf, threeTiers } from './problems.ts'
 
 const shape = (plan: Plan | undefined) =>

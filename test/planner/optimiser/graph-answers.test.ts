@@ -6,7 +6,7 @@ import {
   optimiseGraph,
 } from '../../../services/planner/optimiser/graph-view.ts'
 import { evaluatePlan, optimise } from '../../../services/planner/optimiser/index.ts'
-import { parsePlanId } from '../../../shared/plan-id.ts'
+import { parsePlanId } from '../../../shared/contracts/plan-id.ts'
 import { zooGraph } from '../../../shared/zoo/index.ts'
 import { graphStructure, type LayerWires, MODEL, SHAPES } from './graph-cases.ts'
 

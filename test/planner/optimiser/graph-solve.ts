@@ -7,7 +7,7 @@ import {
   optimiseGraph,
 } from '../../../services/planner/optimiser/graph-view.ts'
 import { expect } from 'vitest'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { bestBySet, tryStages } from './graph-brute-force.ts'
 import { type GraphNumbers, graphProblems, graphQueries, type Odds } from './graph-cases.ts'
 

@@ -8,7 +8,7 @@ import {
 } from '../../../services/planner/optimiser/graph-view.ts'
 import { evaluatePlan, objectiveOf } from '../../../services/planner/optimiser/index.ts'
 import type { GraphPlan } from '../../../shared/contracts/graph-plan.ts'
-import { parsePlanId } from '../../../shared/plan-id.ts'
+import { parsePlanId } from '../../../shared/contracts/plan-id.ts'
 import { runs } from '../../support/runs.ts'
 import { bestBySet } from './graph-brute-force.ts'
 import { graphStructure, MODEL, SHAPES, WHOLE } from './graph-cases.ts'

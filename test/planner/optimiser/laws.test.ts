@@ -8,7 +8,7 @@ import {
   type Problem,
 } from '../../../services/planner/optimiser/index.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { runs } from '../../support/runs.ts'
 import { tryAll, type TriedStage } from './brute-force.ts'
 import { cases, richCases } from './chain-cases.ts'

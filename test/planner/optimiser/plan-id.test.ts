@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { OPTIMISATION_LEVELS } from '../../../shared/contracts/resource.ts'
-import { formatPlanId, parsePlanId, type PlanParts } from '../../../shared/plan-id.ts'
+import { formatPlanId, parsePlanId, type PlanParts } from '../../../shared/contracts/plan-id.ts'
 import { MODEL, SHAPES } from './problems.ts'
 
 const name = fc.stringMatching(/^[a-z0-9][a-z0-9-]{0,9}$/)

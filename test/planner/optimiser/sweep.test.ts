@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { SweepAxis, SweepGrid } from '../../../shared/contracts/sweep.ts'
-import { ScissionError } from '../../../shared/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { OptimiserQuery, Problem } from '../../../services/planner/optimiser/index.ts'
 import { sweep } from '../../../services/planner/optimiser/sweep.ts'
 import { conditionsOf } from '../../../services/planner/optimiser/sweep-conditions.ts'

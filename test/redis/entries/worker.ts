@@ -1,7 +1,11 @@
 /** A worker in a process of its own that takes one job and never finishes it: to be killed. argv: Redis URL, queue. */
 import { type Job, Worker } from 'bullmq'
-import { dieWithParent, reportReady } from '../../../infra/processes/die-with-parent.ts'
-import { withErrorHandler, workerConnection, workerOptions } from '../../../shared/redis/queue-options.ts'
+import { dieWithParent, reportReady } from '../../../infra/start/processes/die-with-parent.ts'
+import {
+  withErrorHandler,
+  workerConnection,
+  workerOptions,
+} from '../../../shared/platform/redis/queue-options.ts'
 import { QUICK_RECOVERY } from '../quick-recovery.ts'
 
 dieWithParent()

@@ -1,7 +1,7 @@
 /** A parent that starts a group, tells the pids, and waits to be killed. */
-import { ProcessGroup } from '../../../../infra/processes/group.ts'
-import { openRedis } from '../../../../infra/redis/ladder.ts'
-import { createLog } from '../../../../shared/log.ts'
+import { ProcessGroup } from '../../../../infra/start/processes/group.ts'
+import { openRedis } from '../../../../infra/start/redis/ladder.ts'
+import { createLog } from '../../../../shared/platform/log.ts'
 
 const log = createLog('parent', 'silent')
 const group = new ProcessGroup(log)

@@ -1,6 +1,6 @@
 /** What a well-behaved child does, and with an argument what others do. */
 import { spawn } from 'node:child_process'
-import { dieWithParent, reportReady } from '../../../../infra/processes/die-with-parent.ts'
+import { dieWithParent, reportReady } from '../../../../infra/start/processes/die-with-parent.ts'
 
 dieWithParent()
 const [behaviour = 'plain'] = process.argv.slice(2)

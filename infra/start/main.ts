@@ -1,0 +1,171 @@
+/**
+ * `npm start`: the whole product on one machine, shown at work.
+ *
+ *   parse options → bring the system up (system.ts) → walk the main path (demo/) → stay up until Ctrl-C
+ *
+ * With --once the system is stopped after the run and the exit code says whether every step worked and the split
+ * model's outputs equal the whole model's.
+ */
+import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import colour from 'picocolors'
+import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
+import { createPlannerClient } from '../../shared/client/planner.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import { createLog, type Logger } from '../../shared/platform/log.ts'
+import { VERSION } from '../../shared/platform/version.ts'
+import { buildZooModel } from '../../shared/zoo/index.ts'
+import { describeFailure, exitCodeOf } from '../cli/exit-codes.ts'
+import { demonstrate } from '../demo/demonstration.ts'
+import { thingsToTry } from '../demo/things-to-try.ts'
+import type { Report } from '../demo/report.ts'
+import { createStory, type Story } from '../demo/story.ts'
+import { HELP, parseStartOptions, type StartOptions } from './options.ts'
+import { stopOnSignals } from './processes/stop-on-signals.ts'
+import { startSystem, type System, type SystemOptions } from './system.ts'
+import { createProgress } from '../terminal/progress.ts'
+
+const ZOO_MODEL = 'mobilenetv2'
+
+/** @param args what follows `npm start --`. Returns when a --once run is over; otherwise when the system is up. */
+export async function start(args: string[]): Promise<void> {
+  const options = parseStartOptions(args)
+  if (options === 'help') {
+    console.log(HELP)
+    return
+  }
+  checkFiles(options)
+  const dataDir = path.resolve(process.env.SCISSION_DATA ?? '.scission')
+  mkdirSync(dataDir, { recursive: true })
+  const log = createLog('scission', process.env.SCISSION_LOG_LEVEL ?? 'warn')
+  const story = createStory()
+  story.say(colour.bold(`Scission ${VERSION}`))
+  const system = await story.step('starting Redis, the services and the link emulator', () =>
+    startOrReport(options, {
+      testbed: options.testbed,
+      network: options.network,
+      portBase: options.portBase,
+      dataDir,
+      log,
+      onStop: (stop) => stopOnSignals(stop, log),
+    }),
+  )
+  story.say(`  Redis: ${system.redis.description}`)
+  await show(options, system, story, dataDir, log)
+}
+
+/** A start that fails is a failed run: the report says so too. */
+async function startOrReport(options: StartOptions, settings: SystemOptions): Promise<System> {
+  try {
+    return await startSystem(settings)
+  } catch (thrown) {
+    writeReport(options, { ok: false, error: describeFailure(thrown, false) })
+    throw thrown
+  }
+}
+
+async function show(
+  options: StartOptions,
+  system: System,
+  story: Story,
+  dataDir: string,
+  log: Logger,
+): Promise<void> {
+  const redis = { kind: system.redis.kind, description: system.redis.description }
+  try {
+    const report = await run(options, system, story, dataDir)
+    writeReport(options, report)
+    story.say(`\n${verdict(report)}`)
+    if (!report.ok) process.exitCode = 1
+    if (!options.once) {
+      story.say(thingsToTry(system, report))
+      return
+    }
+  } catch (thrown) {
+    log.debug({ err: thrown }, 'the run failed')
+    console.error(describeFailure(thrown, false))
+    console.error(`what the services printed: ${system.logFile}`)
+    process.exitCode = exitCodeOf(thrown)
+    writeReport(options, { ok: false, error: describeFailure(thrown, false), redis })
+  }
+  await system.close()
+}
+
+/** What would only be noticed after minutes of work is looked at first. */
+function checkFiles({ model, report }: StartOptions): void {
+  if (model !== undefined && !existsSync(model))
+    throw new ScissionError('badRequest', `${model}: there is no such file`)
+  if (report === undefined) return
+  try {
+    accessSync(path.dirname(path.resolve(report)), constants.W_OK)
+  } catch (thrown) {
+    throw new ScissionError(
+      'badRequest',
+      `--report ${report}: its folder cannot be written to`,
+      undefined,
+      thrown,
+    )
+  }
+}
+
+function writeReport(
+  { report }: StartOptions,
+  content: Report | { ok: false; error: string; redis?: Report['redis'] },
+): void {
+  if (report !== undefined) writeFileSync(report, `${JSON.stringify(content, null, 1)}\n`)
+}
+
+async function run(options: StartOptions, system: System, story: Story, dataDir: string): Promise<Report> {
+  const file =
+    options.model ??
+    (await story.step(`building ${ZOO_MODEL} with seeded random weights`, () => zooFile(dataDir)))
+  return demonstrate({
+    file,
+    name: nameOf(file),
+    inputShapes: options.inputShapes,
+    benchmark: createBenchmarkClient(system.benchmarkUrl),
+    planner: createPlannerClient(system.plannerUrl),
+    redis: { kind: system.redis.kind, description: system.redis.description },
+    story,
+    progress: () => createProgress(),
+  })
+}
+
+async function zooFile(dataDir: string): Promise<string> {
+  const file = path.join(dataDir, `${ZOO_MODEL}.onnx`)
+  await buildZooModel(ZOO_MODEL, file)
+  return file
+}
+
+/** The file's name as the registry takes it. */
+function nameOf(file: string): string {
+  const base =
+    path.basename(file, '.onnx') === 'model'
+      ? path.basename(path.dirname(path.resolve(file)))
+      : path.basename(file, '.onnx')
+  return (
+    base
+      .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+      .replace(/^[^A-Za-z0-9]+/, '')
+      .slice(0, 100) || 'model'
+  )
+}
+
+function verdict(report: Report): string {
+  const difference = `largest difference ${report.maxAbsDiff.toExponential(1)} of outputs up to ${report.maxAbsOutput.toPrecision(3)}`
+  return report.ok
+    ? colour.green(`every step worked; the split model's outputs equal the whole model's (${difference})`)
+    : colour.red(`the split model's outputs differ from the whole model's: ${difference}`)
+}
+
+// Run by itself, and not when the CLI imports it.
+if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  start(process.argv.slice(2)).then(
+    () => undefined,
+    (thrown: unknown) => {
+      console.error(describeFailure(thrown, false))
+      process.exit(exitCodeOf(thrown))
+    },
+  )
+}

@@ -1,0 +1,47 @@
+/**
+ * What a child prints: every line to a log file under the child's name, the last lines kept for when it dies.
+ */
+import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import type { Logger } from '../../../shared/platform/log.ts'
+
+const KEPT_LINES = 20
+/** A kept line is for people to read; the file has the whole of it. */
+const KEPT_CHARACTERS = 1000
+
+export class Output {
+  readonly #name: string
+  readonly #file: WriteStream | undefined
+  readonly #last: string[] = []
+
+  constructor(name: string, file: string | undefined, log: Logger) {
+    this.#name = name
+    if (file === undefined) return
+    mkdirSync(path.dirname(file), { recursive: true })
+    this.#file = createWriteStream(file, { flags: 'a' })
+    this.#file.on('error', (error) => log.warn({ err: error, file }, `${name}: its output is not being kept`))
+  }
+
+  read(stream: Readable): void {
+    createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) =>
+      this.#take(line),
+    )
+  }
+
+  /** The last lines printed, oldest first. */
+  lastLines(): string[] {
+    return [...this.#last]
+  }
+
+  close(): void {
+    this.#file?.end()
+  }
+
+  #take(line: string): void {
+    this.#last.push(line.slice(0, KEPT_CHARACTERS))
+    if (this.#last.length > KEPT_LINES) this.#last.shift()
+    if (this.#file?.writable) this.#file.write(`${this.#name} | ${line}\n`)
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * One child process under supervision, from its start to its end:
+ *
+ *   spawned ──{ready, url}──▶ ready ──stop()──▶ SIGTERM ──grace──▶ SIGKILL ──▶ exited, expected
+ *      └── exits or stays silent: start fails      └── exits by itself: exited, unexpected (onExit)
+ *
+ * On POSIX the child leads a process group of its own: Ctrl-C at the terminal reaches only its parent, which
+ * then stops its children in order; and what the child itself started goes with it. A child notices the death
+ * of its parent by the IPC channel (`dieWithParent`, `runService`).
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { nodeArguments } from './entry.ts'
+import { Output } from './output.ts'
+
+/** What an entry sends when it can be used: `shared/platform/service.ts` and `reportReady`. */
+const Ready = z.looseObject({ ready: z.literal(true), url: z.string() })
+
+export interface ProcessOptions {
+  /** For people: in messages, and before each line of the log file. */
+  name: string
+  /** The module to run, as a `.ts` URL: `new URL('../../../services/planner/main.ts', import.meta.url)`. */
+  entry: URL
+  args?: readonly string[] | undefined
+  /** Added to this process' environment. */
+  env?: Readonly<Record<string, string | undefined>> | undefined
+  log: Logger
+  /** Appended to, shared by any number of processes. Absent: only the last lines are kept. */
+  logFile?: string | undefined
+  /** Called once, when the process ended without being stopped. */
+  onExit?: ((exit: Exit) => void) | undefined
+  /** @defaultValue 120000: a process that ends is noticed at once; a slow machine is waited for */
+  readyTimeoutMs?: number | undefined
+  /** Between SIGTERM and SIGKILL. @defaultValue 12000, a little more than services give themselves */
+  stopGraceMs?: number | undefined
+}
+
+export interface Exit {
+  code: number | null
+  signal: NodeJS.Signals | null
+  /** Stopped by us. */
+  expected: boolean
+  /** What it printed last. */
+  lastLines: string[]
+}
+
+const READY_TIMEOUT_MS = 120_000
+const STOP_GRACE_MS = 12_000
+/**
+ * Output still in the pipe when a process has ended; a grandchild that keeps the pipe open is not waited for.
+ */
+const LAST_OUTPUT_MS = 500
+
+export class ManagedProcess {
+  readonly name: string
+  /** Settles when the process has ended, however it ended. Never rejects. */
+  readonly exited: Promise<Exit>
+  readonly #options: ProcessOptions
+  readonly #child: ChildProcess
+  readonly #output: Output
+  readonly #ready: Promise<'ready'>
+  #url = ''
+  #wasReady = false
+  #stopping = false
+  #ended = false
+
+  constructor(options: ProcessOptions) {
+    this.name = options.name
+    this.#options = options
+    this.#output = new Output(options.name, options.logFile, options.log)
+    this.#child = spawn(process.execPath, [...nodeArguments(options.entry), ...(options.args ?? [])], {
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      detached: process.platform !== 'win32',
+    })
+    if (this.#child.stdout) this.#output.read(this.#child.stdout)
+    if (this.#child.stderr) this.#output.read(this.#child.stderr)
+    this.#ready = this.#readyMessage()
+    this.exited = this.#whenExited()
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  /** Where it listens, as it said itself; empty until ready. */
+  get url(): string {
+    return this.#url
+  }
+
+  /**
+   * Waits for the ready message. A process that does not send it is stopped.
+   * @throws ScissionError internal with the last lines it printed.
+   */
+  async whenReady(): Promise<void> {
+    const patience = this.#options.readyTimeoutMs ?? READY_TIMEOUT_MS
+    const timer = new AbortController()
+    const verdict = await Promise.race([
+      this.#ready,
+      this.exited,
+      sleep(patience, 'silent' as const, { signal: timer.signal }),
+    ])
+    timer.abort()
+    if (verdict === 'ready') return
+    const what =
+      verdict === 'silent' ? `was not ready after ${patience} ms` : `${howEnded(verdict)} before it was ready`
+    await this.stop()
+    throw new ScissionError('internal', `${this.name} ${what}${lastLinesText(this.#output.lastLines())}`)
+  }
+
+  /** Sends a message to the child's `process.on('message')`. Dropped when the child is gone: see `exited`. */
+  send(message: Record<string, unknown>): void {
+    if (this.#child.connected) this.#child.send(message, () => undefined)
+  }
+
+  /** @returns stops listening. */
+  onMessage(listener: (message: unknown) => void): () => void {
+    this.#child.on('message', listener)
+    return () => this.#child.off('message', listener)
+  }
+
+  /** SIGTERM, after the grace SIGKILL; returns when the process is gone. */
+  async stop(): Promise<Exit> {
+    this.#stopping = true
+    if (!this.#ended) this.#child.kill('SIGTERM')
+    const grace = this.#options.stopGraceMs ?? STOP_GRACE_MS
+    const timer = setTimeout(() => {
+      this.#options.log.warn(`${this.name} has not stopped in ${grace} ms: killed`)
+      this.#killGroup()
+    }, grace)
+    const exit = await this.exited
+    clearTimeout(timer)
+    return exit
+  }
+
+  #readyMessage(): Promise<'ready'> {
+    return new Promise((resolve) => {
+      this.#child.on('message', (message) => {
+        const ready = Ready.safeParse(message)
+        if (!ready.success || this.#wasReady) return
+        this.#wasReady = true
+        this.#url = ready.data.url
+        resolve('ready')
+      })
+    })
+  }
+
+  async #whenExited(): Promise<Exit> {
+    const { code, signal } = await new Promise<Pick<Exit, 'code' | 'signal'>>((resolve) => {
+      this.#child.once('exit', (code, signal) => resolve({ code, signal }))
+      this.#child.once('error', (error) => {
+        this.#options.log.error({ err: error }, `${this.name} could not be started: ${error.message}`)
+        if (this.#child.pid === undefined) resolve({ code: null, signal: null })
+      })
+    })
+    this.#ended = true
+    this.#killGroup()
+    await this.#lastOutput()
+    const exit = { code, signal, expected: this.#stopping, lastLines: this.#output.lastLines() }
+    this.#output.close()
+    if (this.#wasReady && !exit.expected) this.#reportUnexpected(exit)
+    return exit
+  }
+
+  #reportUnexpected(exit: Exit): void {
+    this.#options.log.error(`${this.name} ${howEnded(exit)}${lastLinesText(exit.lastLines)}`)
+    this.#options.onExit?.(exit)
+  }
+
+  /** Ends the child and whatever it started that is still there. */
+  #killGroup(): void {
+    if (this.#child.pid === undefined) return
+    try {
+      if (process.platform === 'win32') this.#child.kill('SIGKILL')
+      else process.kill(-this.#child.pid, 'SIGKILL')
+    } catch (thrown) {
+      // ESRCH: nothing of the group is left, which is what was wanted.
+      if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'ESRCH')) throw thrown
+    }
+  }
+
+  async #lastOutput(): Promise<void> {
+    const streams = [this.#child.stdout, this.#child.stderr].filter((stream) => stream !== null)
+    const ends = streams
+      .filter((stream) => !stream.closed)
+      .map((stream) => new Promise((resolve) => stream.once('close', resolve)))
+    const timer = new AbortController()
+    await Promise.race([Promise.all(ends), sleep(LAST_OUTPUT_MS, undefined, { signal: timer.signal })])
+    timer.abort()
+  }
+}
+
+/** "ended with code 1", "was ended by SIGKILL". */
+export function howEnded({ code, signal }: Pick<Exit, 'code' | 'signal'>): string {
+  if (signal !== null) return `was ended by ${signal}`
+  return code === null ? 'could not be started' : `ended with code ${code}`
+}
+
+function lastLinesText(lines: readonly string[]): string {
+  return lines.length === 0
+    ? '; it printed nothing'
+    : `; its last lines:\n${lines.map((line) => `  ${line}`).join('\n')}`
+}
+
+/**
+ * Starts a process and waits until it is ready.
+ * @throws ScissionError internal when it ends or stays silent instead; nothing is left running then.
+ */
+export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
+  const started = new ManagedProcess(options)
+  await started.whenReady()
+  return started
+}

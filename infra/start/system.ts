@@ -1,0 +1,203 @@
+/**
+ * The whole system on one machine: Redis, the benchmark and planner services, one inference service per resource of
+ * the testbed, and the link emulator between them. What starts here stops here, in reverse order.
+ */
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
+import { createJsonClient } from '../../shared/client/http.ts'
+import type { Routes } from '../../shared/platform/config.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import type { Logger } from '../../shared/platform/log.ts'
+import type { NetworkName } from '../../shared/contracts/network-presets.ts'
+import { linkId } from '../../shared/platform/redis/state.ts'
+import { startLinkEmulatorProcess } from '../testbed/link-emulator/remote.ts'
+import { choosePorts, type Ports } from './ports.ts'
+import { ProcessGroup } from './processes/group.ts'
+import { type OpenRedis, openRedis } from './redis/ladder.ts'
+import { loadTestbed, type Testbed } from '../testbed/testbed.ts'
+
+export interface SystemOptions {
+  /** Path of a testbed file; undefined = the default one. */
+  testbed: string | undefined
+  /** Replaces the links that leave the first tier. */
+  network: NetworkName | undefined
+  portBase: number
+  /** Models, caches, Redis' data and the log file. */
+  dataDir: string
+  log: Logger
+  /** Where REDIS_URL and PATH are looked up. @defaultValue process.env */
+  env?: NodeJS.ProcessEnv
+  /** Called at once with what stops all that has been started so far. */
+  onStop?: (stop: () => Promise<void>) => void
+}
+
+export interface System {
+  redis: OpenRedis
+  benchmarkUrl: string
+  benchmarkPid: number | undefined
+  plannerUrl: string
+  resources: { name: string; url: string; pid: number | undefined }[]
+  /** What all the processes print. */
+  logFile: string
+  close: () => Promise<void>
+}
+
+const HOST = '127.0.0.1'
+/** Registration follows the first heartbeat. */
+const REGISTRATION_TIMEOUT_MS = 60_000
+
+/**
+ * What starts side by side is waited for altogether, so that a failure of one does not leave another half started.
+ * @throws ScissionError: what could not be started, and why; nothing is left running then.
+ */
+export async function startSystem(options: SystemOptions): Promise<System> {
+  const testbed = loadTestbed(options.testbed, { network: options.network })
+  const ports = await choosePorts(options.portBase, testbed.resources.length)
+  const logFile = path.join(options.dataDir, 'services.log')
+  const group = new ProcessGroup(options.log, logFile)
+  options.onStop?.(() => group.stopAll())
+  try {
+    const first = [startRedis(group, options), startLinks(group, testbed, ports)] as const
+    await Promise.allSettled(first)
+    const [redis, routes] = await Promise.all(first)
+    const common = commonSettings(options, redis, testbed)
+    const services = await startServices(group, testbed, ports, common, routes)
+    await ready('benchmark service', services.benchmarkUrl)
+    await registered(services.plannerUrl, testbed.resources.length)
+    return { redis, ...services, logFile, close: () => group.stopAll() }
+  } catch (thrown) {
+    await group.stopAll()
+    throw thrown
+  }
+}
+
+async function startRedis(group: ProcessGroup, { dataDir, log, env }: SystemOptions): Promise<OpenRedis> {
+  const redis = await openRedis({ dataDir: path.join(dataDir, 'redis'), log, env: env ?? process.env })
+  group.add({ name: 'Redis', stop: redis.close })
+  return redis
+}
+
+type Settings = Record<string, string>
+
+function commonSettings({ dataDir }: SystemOptions, redis: OpenRedis, testbed: Testbed): Settings {
+  return {
+    SCISSION_HOST: HOST,
+    REDIS_URL: redis.url,
+    SCISSION_REDIS_KIND: redis.kind,
+    SCISSION_DATA: dataDir,
+    SCISSION_TIERS: testbed.tiers.join(','),
+  }
+}
+
+/** @returns per resource: how it reaches its peers. */
+async function startLinks(group: ProcessGroup, testbed: Testbed, ports: Ports): Promise<Map<string, Routes>> {
+  const routes = new Map<string, Routes>()
+  if (testbed.links.length === 0) return routes
+  const portOf = new Map(
+    testbed.resources.map((resource, index) => [resource.name, ports.inference[index] ?? 0]),
+  )
+  const emulator = await startLinkEmulatorProcess(
+    (process) => group.start(process),
+    testbed.links.map(({ from, to, rttMs, upMbps, downMbps }) => ({
+      name: linkId(from, to),
+      rttMs,
+      upMbps,
+      downMbps,
+      target: { host: HOST, port: portOf.get(to) ?? 0 },
+    })),
+  )
+  for (const { from, to, ...emulation } of testbed.links) {
+    const url = `http://${HOST}:${emulator.ports[linkId(from, to)]}`
+    routes.set(from, { ...routes.get(from), [to]: { url, emulation } })
+  }
+  return routes
+}
+
+async function startServices(
+  group: ProcessGroup,
+  testbed: Testbed,
+  ports: Ports,
+  common: Settings,
+  routes: Map<string, Routes>,
+) {
+  const entry = (service: string) => new URL(`../../services/${service}/main.ts`, import.meta.url)
+  const benchmarkUrl = `http://${HOST}:${ports.benchmark}`
+  const starts = [
+    group.start({
+      name: 'benchmark',
+      entry: entry('benchmark'),
+      env: { ...common, SCISSION_PORT: String(ports.benchmark) },
+    }),
+    group.start({
+      name: 'planner',
+      entry: entry('planner'),
+      env: { ...common, SCISSION_PORT: String(ports.planner) },
+    }),
+    ...testbed.resources.map((resource, index) =>
+      group.start({
+        name: resource.name,
+        entry: entry('inference'),
+        env: {
+          ...common,
+          SCISSION_PORT: String(ports.inference[index]),
+          SCISSION_RESOURCE: resource.name,
+          SCISSION_TIER: resource.tier,
+          SCISSION_SLOWDOWN: String(resource.slowdown),
+          SCISSION_THREADS: String(resource.threads),
+          SCISSION_BENCHMARK_URL: benchmarkUrl,
+          SCISSION_ROUTES: JSON.stringify(routes.get(resource.name) ?? {}),
+        },
+      }),
+    ),
+  ]
+  await Promise.allSettled(starts)
+  const [benchmark, planner, ...inference] = await Promise.all(starts)
+  return {
+    benchmarkUrl: benchmark?.url ?? benchmarkUrl,
+    benchmarkPid: benchmark?.pid,
+    plannerUrl: planner?.url ?? '',
+    resources: inference.map((process) => ({ name: process.name, url: process.url, pid: process.pid })),
+  }
+}
+
+/** Until Redis is connected a service answers 503: nobody should meet that right after the start. */
+async function ready(name: string, url: string): Promise<void> {
+  const client = createJsonClient(name, url)
+  const deadline = performance.now() + REGISTRATION_TIMEOUT_MS
+  for (;;) {
+    try {
+      await client.send({ url: '/readyz' })
+      return
+    } catch (thrown) {
+      if (performance.now() > deadline) throw thrown
+      await sleep(50)
+    }
+  }
+}
+
+async function registered(plannerUrl: string, count: number): Promise<void> {
+  const planner = createPlannerClient(plannerUrl)
+  const deadline = performance.now() + REGISTRATION_TIMEOUT_MS
+  let alive: string[] = []
+  while (performance.now() < deadline) {
+    alive = await namesAlive(planner)
+    if (alive.length >= count) return
+    await sleep(50)
+  }
+  throw new ScissionError(
+    'internal',
+    `only ${alive.join(', ') || 'none'} of ${count} resources registered within ${REGISTRATION_TIMEOUT_MS} ms`,
+  )
+}
+
+/** None while the planner is still connecting to Redis. */
+async function namesAlive(planner: PlannerClient): Promise<string[]> {
+  try {
+    const resources = await planner.resources()
+    return resources.filter((resource) => resource.alive).map((resource) => resource.name)
+  } catch (thrown) {
+    if (thrown instanceof ScissionError && thrown.code === 'queueUnavailable') return []
+    throw thrown
+  }
+}

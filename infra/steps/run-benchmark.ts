@@ -1,0 +1,39 @@
+/** Starts a benchmark and follows it to its end, showing progress per resource. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
+import type { Benchmark, BenchmarkRequest } from '../../shared/contracts/profile.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import type { z } from 'zod'
+import type { ProgressDisplay } from '../terminal/progress.ts'
+
+const POLL_MS = 250
+
+/**
+ * @returns the completed benchmark.
+ * @throws ScissionError naming the parts that failed.
+ */
+export async function runBenchmark(
+  client: BenchmarkClient,
+  request: z.input<typeof BenchmarkRequest>,
+  display: ProgressDisplay,
+): Promise<Benchmark> {
+  let benchmark = await client.startBenchmark(request)
+  try {
+    for (;;) {
+      for (const part of benchmark.parts) display.update(part.resource, part.progress)
+      if (benchmark.state !== 'waiting' && benchmark.state !== 'active') break
+      await sleep(POLL_MS)
+      benchmark = await client.benchmark(benchmark.id)
+    }
+  } finally {
+    display.stop()
+  }
+  if (benchmark.state === 'completed') return benchmark
+  const missing = benchmark.parts.filter((part) => part.state !== 'completed')
+  const reasons = missing.map(
+    (part) => `${part.resource} ${part.state}${part.error ? `: ${part.error}` : ''}`,
+  )
+  throw new ScissionError('internal', `benchmark ${benchmark.id} ${benchmark.state}: ${reasons.join('; ')}`, {
+    benchmark: benchmark.id,
+  })
+}

@@ -1,0 +1,107 @@
+/** The API of benchmarks. */
+import { z } from 'zod'
+import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
+import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
+import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
+import type { Analyses } from '../models/analyses.ts'
+import type { BenchmarkEvents } from './events.ts'
+import { promptly } from './queues.ts'
+import { cancelBenchmark, needBenchmark } from './end-benchmark.ts'
+import type { BenchmarkParts } from './benchmark-deps.ts'
+import { startBenchmark } from './start-benchmark.ts'
+import { isUnderWay, viewOf } from './benchmark-view.ts'
+
+const ById = z.object({ id: z.string().min(1) })
+const locationOf = (benchmark: Benchmark) => ({ Location: `/v1/benchmarks/${benchmark.id}` })
+
+export function benchmarkRoutes(
+  parts: BenchmarkParts,
+  analyses: Pick<Analyses, 'structure'>,
+  events: BenchmarkEvents,
+): Route[] {
+  return [
+    route({
+      method: 'post',
+      path: '/v1/benchmarks',
+      summary: 'Measure a model on resources; poll the Location or follow its events',
+      description: 'The same request while one is under way is answered with that one.',
+      body: BenchmarkRequest,
+      answers: { 202: { description: 'Queued', schema: Benchmark } },
+      handle: async ({ body }) => {
+        const model = await findModel(parts.state, body.model)
+        const structure = await analyses.structure(model, body.inputShapes)
+        const benchmark = await startBenchmark(parts, structure, body)
+        return reply(202, benchmark, locationOf(benchmark))
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/benchmarks',
+      summary: 'Benchmarks under way and those of the last week, newest first',
+      query: PageQuery,
+      answers: { 200: { description: 'A page of benchmarks', schema: pageOf(Benchmark) } },
+      handle: ({ query }) => promptly(parts.queues.redis, () => listBenchmarks(parts, query)),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/benchmarks/:id',
+      summary: 'State and progress, as a whole and per resource',
+      params: ById,
+      answers: { 200: { description: 'The benchmark', schema: Benchmark } },
+      handle: ({ params }) => needBenchmark(parts.queues, params.id),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/benchmarks/:id/events',
+      summary: 'Its progress as server-sent events, until it has ended',
+      params: ById,
+      answers: {
+        200: {
+          description: 'event: progress | completed | failed (also when cancelled); data: the benchmark',
+          contentType: 'text/event-stream',
+        },
+      },
+      handle: async ({ params }, req, res) => {
+        const benchmark = await needBenchmark(parts.queues, params.id)
+        events.follow(benchmark, openEventStream(req, res))
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/benchmarks/:id',
+      summary:
+        'Cancel: waiting parts are dropped, active ones told to stop; an ended benchmark stays as it is',
+      params: ById,
+      answers: {
+        200: { description: 'It has ended', schema: Benchmark },
+        202: { description: 'Parts of it are still stopping', schema: Benchmark },
+      },
+      handle: async ({ params }) => {
+        const benchmark = await cancelBenchmark(parts.queues, params.id)
+        return reply(isUnderWay(benchmark.state) ? 202 : 200, benchmark)
+      },
+    }),
+  ]
+}
+
+const STATES = [
+  'waiting-children',
+  'waiting',
+  'prioritized',
+  'delayed',
+  'active',
+  'completed',
+  'failed',
+] as const
+
+async function listBenchmarks(parts: BenchmarkParts, query: z.infer<typeof PageQuery>) {
+  const jobs = await parts.queues.parents.getJobs([...STATES])
+  // Paging follows ascending keys: the time left until the year 5138 puts the newest first.
+  const keyed = jobs
+    .map((job) => ({ job, key: `${String(1e14 - job.timestamp).padStart(15, '0')}.${job.id}` }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+  const page = paginate(keyed, (entry) => entry.key, query)
+  return { ...page, items: await Promise.all(page.items.map((entry) => viewOf(parts.queues, entry.job))) }
+}

@@ -1,0 +1,81 @@
+/** Looks benchmarks up and ends them before their time. */
+import type { Job } from 'bullmq'
+import type { Model } from '../../../shared/contracts/model.ts'
+import type { Benchmark } from '../../../shared/contracts/profile.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { type BenchmarkQueues, childId, endsKey, KEEP_SECONDS, type ParentData, promptly } from './queues.ts'
+import { isUnderWay, readBenchmark, viewOf } from './benchmark-view.ts'
+import { cancelKey, stopKey } from '../../../shared/platform/redis/benchmark-queue.ts'
+
+const CANCEL_SECONDS = 3600
+
+/** @throws ScissionError notFound */
+export async function needBenchmark(queues: BenchmarkQueues, id: string): Promise<Benchmark> {
+  const found = await promptly(queues.redis, () => readBenchmark(queues, id))
+  if (found) return found
+  throw new ScissionError('notFound', `unknown benchmark "${id}"; GET /v1/benchmarks lists those remembered`)
+}
+
+/**
+ * Waiting parts leave their queues; a part that is being measured is told to stop and ends by itself.
+ * An ended benchmark stays as it is.
+ */
+export async function cancelBenchmark(queues: BenchmarkQueues, id: string): Promise<Benchmark> {
+  const benchmark = await needBenchmark(queues, id)
+  if (!isUnderWay(benchmark.state)) return benchmark
+  await queues.redis.set(cancelKey(id), '1', 'EX', CANCEL_SECONDS)
+  for (const part of benchmark.parts) {
+    if (part.state !== 'waiting') continue
+    const child: Job | undefined = await queues.of(part.resource).getJob(childId(id, part.resource))
+    // Fails when its worker takes it up in this moment: then it finds the cancel key as any active one does.
+    await child?.remove().catch(() => undefined)
+  }
+  return needBenchmark(queues, id)
+}
+
+/** Ends an unfinished part from here: whatever its worker still does, the benchmark goes on without it. */
+export async function endPart(
+  queues: BenchmarkQueues,
+  id: string,
+  resource: string,
+  reason: string,
+): Promise<void> {
+  const ends = endsKey(id)
+  await queues.redis
+    .multi()
+    .hsetnx(ends, resource, reason)
+    .expire(ends, KEEP_SECONDS)
+    // Its worker may be alive and measuring, or come back and find the job: then it stops.
+    .set(stopKey(id, resource), reason, 'EX', KEEP_SECONDS)
+    .exec()
+  const child: Job | undefined = await queues.of(resource).getJob(childId(id, resource))
+  if (!child) return
+  try {
+    await child.remove()
+  } catch (thrown) {
+    // Locked by its worker: the parent is freed from waiting for it instead.
+    const freed = await child.removeChildDependency()
+    if (!freed) throw coerceError(thrown)
+  }
+}
+
+/** @throws ScissionError conflict while a benchmark of this model is under way. */
+export async function refuseWhileMeasured(queues: BenchmarkQueues, model: Model): Promise<void> {
+  const open = await queues.parents.getJobs([
+    'waiting-children',
+    'waiting',
+    'active',
+    'prioritized',
+    'delayed',
+  ])
+  for (const job of open) {
+    if ((job.data as Partial<ParentData>).model !== model.id) continue
+    const { id, state } = await viewOf(queues, job)
+    if (!isUnderWay(state)) continue
+    throw new ScissionError(
+      'conflict',
+      `benchmark ${id} of model ${model.name} is under way; cancel it first: DELETE /v1/benchmarks/${id}`,
+      { benchmark: id },
+    )
+  }
+}

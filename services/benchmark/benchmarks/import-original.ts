@@ -1,0 +1,88 @@
+/**
+ * Stores the original Scission's measurements so that they can be planned with: its networks as models of blocks, its
+ * machines as resources that are never alive, their block times as profiles, its connections as links.
+ * Importing the same again changes nothing.
+ */
+import { z } from 'zod'
+import type { Model } from '../../../shared/contracts/model.ts'
+import { Resource } from '../../../shared/contracts/resource.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { type Imported, importOriginal } from '../../../shared/original/index.ts'
+import { linkId, profileId, type State, structureId } from '../../../shared/platform/redis/state.ts'
+
+/** The original's own documents: `profiles.json`, with `networks.json` and the name of one of its networks beside it. */
+export const OriginalDocument = z.looseObject({
+  systems: z.record(z.string(), z.unknown()),
+  networks: z.unknown().optional(),
+  network: z.string().optional(),
+})
+export type OriginalDocument = z.infer<typeof OriginalDocument>
+
+export const OriginalStored = z.object({
+  models: z.array(z.string()),
+  resources: z.array(z.string()),
+  profiles: z.array(z.string()),
+  links: z.array(z.string()),
+})
+export type OriginalStored = z.infer<typeof OriginalStored>
+
+/** A network of the original is not the model of the same name that somebody uploads. */
+const NAME_PREFIX = 'original.'
+/** RFC 2606: never resolves. */
+const NOWHERE = 'http://imported.invalid'
+
+/** @throws ScissionError badRequest, notFound (see importOriginal); conflict when a service has a machine's name. */
+export async function storeOriginal(
+  state: State,
+  document: OriginalDocument,
+  now: number,
+): Promise<OriginalStored> {
+  const { networks, network, ...profiles } = document
+  const importedAt = new Date(now).toISOString()
+  const imported = importOriginal(profiles, {
+    importedAt,
+    ...(networks !== undefined && { networks }),
+    ...(network !== undefined && { network }),
+  })
+  const resources = resourcesOf(imported, importedAt)
+  await refuseTaken(state, resources)
+  const models = imported.models.map((model): Model => ({ ...model, name: `${NAME_PREFIX}${model.name}` }))
+  const { structures, profiles: measured, links } = imported
+  // What others refer to first: whoever sees a profile finds its model.
+  await Promise.all(structures.map((one) => state.structures.put(structureId(one.model, one.shapesKey), one)))
+  await Promise.all(models.map((model) => state.models.put(model.id, model)))
+  await Promise.all(resources.map((resource) => state.resources.put(resource.name, resource)))
+  await Promise.all(measured.map((profile) => state.profiles.put(profileId(profile), profile)))
+  await Promise.all(
+    links.map((link) => state.links.put(linkId(link.from, link.to), { ...link, source: 'imported' })),
+  )
+  return {
+    models: models.map(({ name }) => name),
+    resources: resources.map(({ name }) => name),
+    profiles: imported.profiles.map(({ id }) => id),
+    links: imported.links.map(({ from, to }) => linkId(from, to)),
+  }
+}
+
+function resourcesOf({ resources, profiles }: Imported, importedAt: string): Resource[] {
+  return resources.flatMap(({ name, tier, tierIndex, slowdown, emulated }) => {
+    const profile = profiles.find((candidate) => candidate.resource === name)
+    if (!profile) return []
+    const { machine, options } = profile
+    const times = { startedAt: importedAt, heartbeatAt: importedAt }
+    const identity = { name, tier, tierIndex, url: NOWHERE, source: 'imported' }
+    return [Resource.parse({ ...identity, ...times, machine, options, slowdown, emulated })]
+  })
+}
+
+async function refuseTaken(state: State, resources: readonly Resource[]): Promise<void> {
+  for (const { name } of resources) {
+    const known = await state.resources.get(name)
+    if (!known || known.source === 'imported') continue
+    throw new ScissionError(
+      'conflict',
+      `resource ${name} is an inference service of this system; a machine of that name cannot be imported`,
+      { resource: name },
+    )
+  }
+}

@@ -1,0 +1,103 @@
+/** The API of calibrations: what codecs cost in accuracy, and how small they make each boundary's tensor. */
+import { z } from 'zod'
+import { Calibration, CalibrationSamples } from '../../../shared/contracts/codec.ts'
+import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
+import { endCalibration, withLostJob } from './end-calibration.ts'
+import type { CalibrationParts } from './calibration-deps.ts'
+import { receiveRequest } from './samples.ts'
+import { startCalibration } from './start-calibration.ts'
+
+const ById = z.object({ id: z.string().regex(/^[0-9a-f]{12}-[0-9a-f]{12}$/, 'not the id of a calibration') })
+const ListQuery = PageQuery.extend({ model: z.string().optional().describe('id, name or name@version') })
+/** A list tells what there is; the numbers are asked for one by one. */
+const Listed = Calibration.omit({ cells: true })
+
+export function calibrationRoutes(parts: CalibrationParts): Route[] {
+  return [
+    startRoute(parts),
+    route({
+      method: 'get',
+      path: '/v1/calibrations',
+      summary: 'Calibrations, of one model if asked, without their cells',
+      query: ListQuery,
+      answers: { 200: { description: 'A page of calibrations', schema: pageOf(Listed) } },
+      handle: async ({ query }) => {
+        const model = query.model === undefined ? undefined : await findModel(parts.state, query.model)
+        const all = await parts.state.calibrations.all()
+        const page = paginate(
+          all.filter((one) => model === undefined || one.model === model.id),
+          ({ id }) => id,
+          query,
+        )
+        const items = await Promise.all(page.items.map((one) => withLostJob(parts, one)))
+        return { ...page, items: items.map(({ cells: _cells, ...listed }) => listed) }
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/calibrations/:id',
+      summary: 'One calibration: how far it is, and its cells once it is completed',
+      params: ById,
+      answers: { 200: { description: 'The calibration', schema: Calibration } },
+      handle: async ({ params }) => withLostJob(parts, await parts.state.calibrations.need(params.id)),
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/calibrations/:id',
+      summary: 'Cancel a calibration under way; delete one that has ended',
+      params: ById,
+      answers: {
+        200: { description: 'Told to stop; it stays on record', schema: Calibration },
+        204: { description: 'Gone, with its samples' },
+      },
+      handle: async ({ params }) => (await endCalibration(parts, params.id)) ?? reply(204),
+    }),
+    ...sampleRoutes(parts),
+  ]
+}
+
+function startRoute(parts: CalibrationParts): Route {
+  return route({
+    method: 'post',
+    path: '/v1/calibrations',
+    summary: 'Run a model with every codec at every single-tensor cut, on sample inputs',
+    description:
+      'The request’s own fields, and `inputs` as in the Open Inference Protocol, JSON or binary (then with ' +
+      'Inference-Header-Content-Length), each with a leading axis of samples: [samples, …the input’s shape]. ' +
+      'Or multipart/form-data: `request` with the JSON, `labels` (JSON or .npy), and .npy files under the names of ' +
+      'the inputs, or a .npz file that holds them.',
+    rawBody: { contentType: 'application/json', description: 'The request with its sample inputs' },
+    answers: { 202: { description: 'Queued', schema: Calibration } },
+    handle: async (_input, req) => {
+      const calibration = await startCalibration(parts, await receiveRequest(req))
+      return reply(202, calibration, { Location: `/v1/calibrations/${calibration.id}` })
+    },
+  })
+}
+
+/** For the resource that runs it. */
+function sampleRoutes({ samples }: CalibrationParts): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/calibrations/:id/samples/about',
+      summary: 'How many samples there are, and their labels',
+      params: ById,
+      answers: { 200: { description: 'What there is', schema: CalibrationSamples } },
+      handle: ({ params }) => samples.about(params.id),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/calibrations/:id/samples',
+      summary: 'The given samples: sample behind sample, each the inputs in the model’s order, little-endian',
+      params: ById,
+      answers: { 200: { description: 'Raw bytes', contentType: 'application/octet-stream' } },
+      handle: async ({ params }, _req, res) => {
+        const bytes = await samples.bytes(params.id)
+        res.type('application/octet-stream').send(bytes)
+      },
+    }),
+  ]
+}

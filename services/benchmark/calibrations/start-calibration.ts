@@ -1,0 +1,173 @@
+/** Starts a calibration: checks what is asked, keeps the samples, and puts one job into the queue of one resource. */
+import { randomBytes } from 'node:crypto'
+import { withLiveness } from '../../../shared/contracts/alive.ts'
+import { availableCodecs } from '../../../shared/codec/index.ts'
+import {
+  type Calibration,
+  CALIBRATION_JOB,
+  CalibrationRequest,
+  type CalibrationSamples,
+  type CodecName,
+} from '../../../shared/contracts/codec.ts'
+import type { Structure } from '../../../shared/contracts/model.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { validate } from '../../../shared/platform/http-server/route.ts'
+import { findModel } from '../../../shared/platform/redis/state.ts'
+import { KEEP, promptly } from '../benchmarks/queues.ts'
+import type { CalibrationParts } from './calibration-deps.ts'
+import { type ReceivedRequest, sampleBytes } from './samples.ts'
+
+/** Past this the answer of a model is not that of a classifier. */
+const CLASS_AXES = 2
+
+/** @throws ScissionError badRequest, invalidTensor, notFound, conflict (no resource is alive), queueUnavailable. */
+export async function startCalibration(
+  parts: CalibrationParts,
+  received: ReceivedRequest,
+): Promise<Calibration> {
+  const request = validate(CalibrationRequest, received.json, 'request')
+  const model = await findModel(parts.state, request.model)
+  const structure = await parts.analyses.structure(model, request.inputShapes)
+  const resource = await chooseResource(parts, request.resource)
+  const boundaries = chooseBoundaries(structure, request.boundaries)
+  const codecs = chooseCodecs(request.codecs)
+  const id = `${model.id.slice(0, 12)}-${randomBytes(6).toString('hex')}`
+  const { about, bytes } = samplesOf(id, structure, request, received)
+  const record: Calibration = {
+    id,
+    model: model.id,
+    shapesKey: structure.shapesKey,
+    resource: resource.name,
+    codecs,
+    boundaries,
+    samples: about.count,
+    sampleSource: about.kind,
+    labelled: about.labels !== undefined,
+    state: 'waiting',
+    progress: { fraction: 0, step: 'waiting' },
+    cells: [],
+    notes: notesOf(structure, about),
+    createdAt: new Date().toISOString(),
+  }
+  return promptly(parts.state.redis, async () => {
+    await parts.samples.keep(about, bytes)
+    await parts.state.calibrations.put(id, record)
+    await parts.queues.of(resource.name).add(
+      CALIBRATION_JOB,
+      { calibration: id },
+      {
+        jobId: id,
+        removeOnComplete: KEEP,
+        removeOnFail: KEEP,
+      },
+    )
+    return record
+  })
+}
+
+function samplesOf(
+  id: string,
+  structure: Structure,
+  request: CalibrationRequest,
+  { inputs }: ReceivedRequest,
+): { about: CalibrationSamples; bytes: Uint8Array | undefined } {
+  const { madeUp, labels } = request
+  if ((inputs === undefined) === (madeUp === undefined)) {
+    throw new ScissionError(
+      'badRequest',
+      "give sample inputs in 'inputs', or ask for made-up ones with 'madeUp': one of the two",
+    )
+  }
+  if (madeUp) {
+    if (labels) throw new ScissionError('badRequest', 'labels: made-up samples have none')
+    const about = {
+      calibration: id,
+      kind: 'made-up' as const,
+      count: madeUp.samples,
+      seed: madeUp.seed,
+      bytes: 0,
+    }
+    return { about, bytes: undefined }
+  }
+  const { count, bytes } = sampleBytes(structure.inputs, inputs ?? [])
+  if (labels && labels.length !== count)
+    throw new ScissionError('badRequest', `labels: ${labels.length} labels for ${count} samples`)
+  const kind = 'given' as const
+  return {
+    about: { calibration: id, kind, count, bytes: bytes.byteLength, ...(labels && { labels }) },
+    bytes,
+  }
+}
+
+function notesOf({ outputs }: Structure, { kind }: CalibrationSamples): string[] {
+  const [output, ...others] = outputs
+  const classes = (output?.shape ?? []).filter((dim) => dim !== 1).length < CLASS_AXES
+  return [
+    ...(kind === 'made-up'
+      ? ['the samples are made up: bytes and errors hold for noise, accuracy is not bounded']
+      : []),
+    ...(others.length > 0 || !classes
+      ? [
+          `agreement and accuracy compare the largest element of output "${output?.name}", ` +
+            `shape [${output?.shape.join(',')}]${others.length > 0 ? `; ${others.length} more outputs are not looked at` : ''}`,
+        ]
+      : []),
+  ]
+}
+
+/** Clean single-tensor cuts; asked for by name also others, where cutting does not change results. */
+function chooseBoundaries(structure: Structure, asked: readonly number[] | undefined): number[] {
+  const count = structure.layers.length
+  if (asked === undefined) {
+    return structure.boundaries
+      .filter(({ k, single, clean }) => k < count && single && clean)
+      .map(({ k }) => k)
+  }
+  for (const k of asked) {
+    const boundary = structure.boundaries[k]
+    if (k < count && boundary?.single && boundary.allowed) continue
+    const why =
+      k >= count
+        ? `the model has ${count} layers, so boundaries 0..${count - 1}`
+        : boundary?.single
+          ? `cutting there would change results: ${boundary.why ?? 'inside a pattern'}`
+          : `${boundary?.tensors.length ?? 0} tensors cross it; codecs are calibrated where one does`
+    throw new ScissionError('badRequest', `boundaries: ${k}: ${why}`, { boundary: k })
+  }
+  return [...new Set(asked)].sort((a, b) => a - b)
+}
+
+function chooseCodecs(asked: readonly CodecName[] | undefined): CodecName[] {
+  const available = availableCodecs().filter((name) => name !== 'none')
+  if (asked === undefined) return available
+  for (const name of asked) {
+    if (available.includes(name)) continue
+    throw new ScissionError(
+      'badRequest',
+      `codecs: ${name} is not available here; there are ${available.join(', ')}`,
+    )
+  }
+  return [...new Set(asked)]
+}
+
+async function chooseResource(
+  { state, heartbeatMs }: CalibrationParts,
+  asked: string | undefined,
+): Promise<Resource> {
+  const known = (await state.resources.all()).map((one) => withLiveness(one, heartbeatMs, Date.now()))
+  const found =
+    asked === undefined ? known.find(({ alive }) => alive) : known.find(({ name }) => name === asked)
+  if (found?.alive) return found
+  const names = known.map(({ name }) => name)
+  if (asked !== undefined && !found)
+    throw new ScissionError('notFound', `unknown resource "${asked}"; known: ${names.join(', ')}`, {
+      known: names,
+    })
+  throw new ScissionError(
+    'conflict',
+    found
+      ? `resource ${found.name} is down: no heartbeat since ${found.heartbeatAt}`
+      : 'no resource is alive',
+  )
+}

@@ -1,0 +1,172 @@
+/** The API of models: upload, look up, delete. */
+import type { Request, Response } from 'express'
+import { z } from 'zod'
+import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
+import { checkRange } from '../../../shared/onnx/index.ts'
+import { findModel, namesOf, paginate, type State } from '../../../shared/platform/redis/state.ts'
+import type { Analyses } from './analyses.ts'
+import { FORM_HINT } from './incoming.ts'
+import { type Ingest, withFindings } from './ingest.ts'
+import type { Ranges } from './ranges.ts'
+import type { Registry } from './registry.ts'
+
+export interface ModelParts {
+  state: State
+  registry: Registry
+  analyses: Analyses
+  ranges: Ranges
+  ingest: Ingest
+  /** @throws ScissionError conflict while a benchmark of the model is under way. */
+  refuseWhileMeasured: (model: Model) => Promise<void>
+}
+
+/** An id, a name (its highest version) or `name@version`. */
+export const ModelPath = z.object({ model: z.string().min(1) })
+const shapesText = z
+  .string()
+  .optional()
+  .describe('input shapes as name:1x3x224x224, several joined by commas; the model’s own when absent')
+/** A name that looks like an id could never be asked for: ids come first. */
+const ModelName = Name.refine(
+  (name) => !ModelId.safeParse(name).success,
+  'a name must not look like a model id',
+)
+const UploadQuery = z.object({ name: ModelName, shapes: shapesText })
+const index = z.coerce.number().int().nonnegative().optional()
+const LayersQuery = z.object({
+  shapes: shapesText,
+  from: index.describe('only layers from..to-1 and boundaries from..to'),
+  to: index,
+})
+
+/** A refused client goes on sending: let it for a moment, so that it gets to read why. */
+const DRAIN_MS = 5000
+
+export function modelRoutes(parts: ModelParts): Route[] {
+  return [
+    uploadRoute(parts),
+    route({
+      method: 'get',
+      path: '/v1/models',
+      summary: 'Models, by name and version',
+      query: PageQuery,
+      answers: { 200: { description: 'A page of models', schema: pageOf(Model) } },
+      handle: async ({ query }) => {
+        const keyOf = (model: Model) => `${model.name}@${String(model.version).padStart(9, '0')}`
+        const models = await parts.state.models.all()
+        return paginate(
+          models.sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)),
+          keyOf,
+          query,
+        )
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/models/:model',
+      summary: 'One model by id, name or name@version',
+      params: ModelPath,
+      answers: { 200: { description: 'The model', schema: UploadedModel } },
+      handle: async ({ params }) => {
+        const model = await findModel(parts.state, params.model)
+        return withFindings(model, model.shapesKey === null ? null : await parts.analyses.structure(model))
+      },
+    }),
+    layersRoute(parts),
+    route({
+      method: 'delete',
+      path: '/v1/models/:model',
+      summary: 'Delete a model with its profiles; by one of several names, only that name',
+      params: ModelPath,
+      answers: { 204: { description: 'Gone' } },
+      handle: async ({ params }) => {
+        await deleteModel(parts, params.model)
+        return reply(204)
+      },
+    }),
+  ]
+}
+
+function uploadRoute(parts: ModelParts): Route {
+  return route({
+    method: 'post',
+    path: '/v1/models',
+    summary: 'Upload an ONNX file; the same bytes again answer with the same id',
+    description: `With external data send a form (multipart/form-data): ${FORM_HINT}.`,
+    query: UploadQuery,
+    rawBody: { contentType: 'application/octet-stream', description: 'The ONNX file' },
+    answers: {
+      201: { description: 'New', schema: UploadedModel },
+      200: { description: 'These bytes were here already', schema: UploadedModel },
+    },
+    handle: async ({ query }, req, res) => {
+      const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
+      try {
+        const { model, created } = await parts.ingest.upload(req, { name: query.name, shapes })
+        return reply(created ? 201 : 200, model, { Location: `/v1/models/${model.id}` })
+      } catch (thrown) {
+        drain(req, res)
+        throw thrown
+      }
+    },
+  })
+}
+
+function drain(req: Request, res: Response): void {
+  if (req.readableEnded || req.destroyed) return
+  // Node closes a connection that the client wants closed right behind the answer; with bytes still coming in, that
+  // is a reset, which may destroy the answer on its way.
+  res.shouldKeepAlive = true
+  req.resume()
+  const timer = setTimeout(() => req.destroy(), DRAIN_MS)
+  req.once('close', () => clearTimeout(timer))
+}
+
+function layersRoute(parts: ModelParts): Route {
+  return route({
+    method: 'get',
+    path: '/v1/models/:model/layers',
+    summary: 'Its layers and boundaries',
+    params: ModelPath,
+    query: LayersQuery,
+    answers: { 200: { description: 'The structure', schema: Structure } },
+    handle: async ({ params, query }) => {
+      const model = await findModel(parts.state, params.model)
+      const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
+      const structure = await parts.analyses.structure(model, shapes)
+      const { from = 0, to = structure.layers.length } = query
+      checkRange(structure, from, to)
+      return {
+        ...structure,
+        layers: structure.layers.slice(from, to),
+        boundaries: structure.boundaries.slice(from, to + 1),
+      }
+    },
+  })
+}
+
+/** @throws ScissionError conflict while a deployment serves it or a benchmark measures it. */
+async function deleteModel(parts: ModelParts, idOrName: string): Promise<void> {
+  const model = await findModel(parts.state, idOrName)
+  const [name] = idOrName.split('@')
+  const named = !ModelId.safeParse(idOrName).success
+  if (named && name !== undefined && namesOf(model).length > 1) {
+    await parts.registry.removeName(model.id, name)
+    return
+  }
+  const deployments = await parts.state.deployments.all()
+  const using = deployments.filter((deployment) => deployment.model === model.id).map(({ id }) => id)
+  if (using.length > 0)
+    throw new ScissionError(
+      'conflict',
+      `model ${model.name} is in use by deployment ${using.join(', ')}; delete that first at the planner service`,
+      { deployments: using },
+    )
+  await parts.refuseWhileMeasured(model)
+  parts.ranges.forget(model.id)
+  await parts.registry.remove(model)
+}

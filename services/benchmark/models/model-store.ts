@@ -1,0 +1,197 @@
+/**
+ * Model files on disk, addressed by content:
+ *
+ *     <root>/models/<id>/model.onnx                      the original, and its external data under its own names
+ *                        model.json                      the registry's record
+ *                        chunks.json                     SHA-256 of every chunk of every file
+ *                        <key>.canonical.onnx            one pair per set of input shapes, written by shared/onnx
+ *                        <key>.structure.json
+ *                        <key>.<from>-<to>.onnx, .json   layer ranges that were asked for, with their manifests
+ *     <root>/incoming/…                                  uploads under way and deletions half done
+ *
+ * A model's folder appears by one rename, complete, and disappears by one rename: a crash leaves nothing half there.
+ * What is in `incoming` belongs to a request; what a crash left in it is removed at the next start.
+ * Several replicas of the service may share the root; it is also where a registry lost with Redis is restored from.
+ */
+import { randomUUID } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { z } from 'zod'
+import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
+import { Model, Structure } from '../../../shared/contracts/model.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { MODEL_FILE } from './location.ts'
+
+/** Path in the model's folder → SHA-256 of its chunks. */
+export const ChunkDigests = z.record(z.string(), z.array(z.string()))
+export type ChunkDigests = z.infer<typeof ChunkDigests>
+
+const RECORD = 'model.json'
+const CHUNKS = 'chunks.json'
+/** As shared/onnx names them. */
+const STRUCTURE = '.structure.json'
+/** No upload stays silent this long, see incoming.ts; an older leftover is nobody's. */
+const LEFTOVER_MS = 3_600_000
+
+export class ModelStore {
+  readonly #models: string
+  readonly #incoming: string
+  readonly #log: Logger
+
+  constructor(dataDir: string, log: Logger) {
+    this.#models = path.join(dataDir, 'models')
+    this.#incoming = path.join(dataDir, 'incoming')
+    this.#log = log
+  }
+
+  /** Creates the folders and clears what earlier runs left half done. */
+  async open(): Promise<void> {
+    await mkdir(this.#models, { recursive: true })
+    await mkdir(this.#incoming, { recursive: true })
+    for (const name of await readdir(this.#incoming)) {
+      const leftover = path.join(this.#incoming, name)
+      if (Date.now() - (await newestChange(leftover)) < LEFTOVER_MS) continue
+      await rm(leftover, { recursive: true, force: true })
+      this.#log.info(`removed the leftovers of an interrupted upload: ${name}`)
+    }
+  }
+
+  folder(id: ModelId): string {
+    return path.join(this.#models, id)
+  }
+
+  mainFile(id: ModelId): string {
+    return path.join(this.folder(id), MODEL_FILE)
+  }
+
+  /** A fresh folder on the same file system as the models, for one request; the caller discards it. */
+  async newIncoming(): Promise<string> {
+    return mkdtemp(path.join(this.#incoming, 'upload-'))
+  }
+
+  async discard(folder: string): Promise<void> {
+    await rm(folder, { recursive: true, force: true })
+  }
+
+  /** Turns an incoming folder into the model's. The same content already being there is success too. */
+  async adopt(folder: string, record: Model, chunks: ChunkDigests): Promise<void> {
+    await writeFile(path.join(folder, CHUNKS), JSON.stringify(chunks), { flush: true })
+    await writeFile(path.join(folder, RECORD), JSON.stringify(record, null, 2), { flush: true })
+    if (await this.record(record.id)) {
+      await this.discard(folder)
+      await this.writeRecord(record)
+      return
+    }
+    // A folder without a readable record is the remains of another version or of a damaged disk.
+    await this.remove(record.id)
+    await rename(folder, this.folder(record.id))
+  }
+
+  /** The record as last written here; undefined when the model's files are not here, or not usable. */
+  async record(id: ModelId): Promise<Model | undefined> {
+    const text = await readIfThere(path.join(this.folder(id), RECORD))
+    if (text === undefined) return undefined
+    try {
+      return Model.parse(JSON.parse(text))
+    } catch (thrown) {
+      this.#log.warn({ err: coerceError(thrown) }, `the record of model ${id} cannot be read; it is left out`)
+      return undefined
+    }
+  }
+
+  /** @throws ScissionError notFound */
+  async needRecord(id: ModelId): Promise<Model> {
+    const record = await this.record(id)
+    if (record) return record
+    throw new ScissionError('notFound', `the files of model ${id} are not on this benchmark service`)
+  }
+
+  async writeRecord(record: Model): Promise<void> {
+    await replaceFile(path.join(this.folder(record.id), RECORD), JSON.stringify(record, null, 2))
+  }
+
+  async chunks(id: ModelId): Promise<ChunkDigests> {
+    return ChunkDigests.parse(JSON.parse(await readFile(path.join(this.folder(id), CHUNKS), 'utf8')))
+  }
+
+  /** Undefined when there is none, or one that this version cannot read: then it is analysed again. */
+  async structure(id: ModelId, key: ShapesKey): Promise<Structure | undefined> {
+    return this.#readStructure(path.join(this.folder(id), `${key}${STRUCTURE}`))
+  }
+
+  /** The shapes that the model was analysed with. */
+  async structureKeys(id: ModelId): Promise<ShapesKey[]> {
+    const names = await readdir(this.folder(id))
+    return names.flatMap((name) => {
+      const key = name.endsWith(STRUCTURE) ? ShapesKey.safeParse(name.slice(0, -STRUCTURE.length)) : undefined
+      return key?.success ? [key.data] : []
+    })
+  }
+
+  /** Every model that is here, for the restoration of the registry. */
+  async all(): Promise<Model[]> {
+    const models: Model[] = []
+    for (const name of await readdir(this.#models)) {
+      const id = ModelId.safeParse(name)
+      if (!id.success) continue
+      const record = await this.record(id.data)
+      if (record) models.push(record)
+    }
+    return models
+  }
+
+  async remove(id: ModelId): Promise<void> {
+    const doomed = path.join(this.#incoming, `deleted-${randomUUID()}`)
+    try {
+      await rename(this.folder(id), doomed)
+    } catch (thrown) {
+      if (isMissing(thrown)) return
+      throw thrown
+    }
+    await rm(doomed, { recursive: true, force: true })
+  }
+
+  async #readStructure(file: string): Promise<Structure | undefined> {
+    const text = await readIfThere(file)
+    if (text === undefined) return undefined
+    try {
+      return Structure.parse(JSON.parse(text))
+    } catch (thrown) {
+      this.#log.warn({ err: coerceError(thrown) }, `${file} cannot be read; it is left out`)
+      return undefined
+    }
+  }
+}
+
+/** Writes beside and renames, so that a reader sees the old or the new content, never a part. */
+export async function replaceFile(file: string, text: string): Promise<void> {
+  const draft = `${file}.${randomUUID()}.tmp`
+  await writeFile(draft, text, { flush: true })
+  await rename(draft, file)
+}
+
+/** The file's text, or undefined when there is no such file. */
+export async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (thrown) {
+    if (isMissing(thrown)) return undefined
+    throw thrown
+  }
+}
+
+const isMissing = (thrown: unknown): boolean => {
+  const error = coerceError(thrown)
+  return 'code' in error && error.code === 'ENOENT'
+}
+
+/** Epoch ms of the last write anywhere in the folder: files grow without their folder's own time changing. */
+async function newestChange(folder: string): Promise<number> {
+  let newest = (await stat(folder)).mtimeMs
+  for (const entry of await readdir(folder, { recursive: true }).catch(() => [])) {
+    const found = await stat(path.join(folder, entry)).catch(() => undefined)
+    newest = Math.max(newest, found?.mtimeMs ?? 0)
+  }
+  return newest
+}

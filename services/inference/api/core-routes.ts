@@ -1,0 +1,189 @@
+/** The core of the Open Inference Protocol: health, metadata, inference; and the configuration and statistics extensions. */
+import { z } from 'zod'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { type DirectHandler, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { VERSION } from '../../../shared/platform/version.ts'
+import { parseLayerRange } from '../serving/models/model-targets.ts'
+import { configurationOf, metadataOf, ModelConfiguration, ModelMetadata } from './describe-target.ts'
+import { answerInfer, type InferParts } from './infer-request.ts'
+import type { Targets } from './find-target.ts'
+
+/** Only what is implemented. */
+export const EXTENSIONS = [
+  'binary_tensor_data',
+  'model_repository',
+  'model_repository(unload_dependents)',
+  'model_configuration',
+  'statistics',
+  'parameters',
+]
+
+export interface ProtocolParts extends InferParts {
+  targets: Targets
+  executors: number
+  /** @throws ScissionError why the service takes no requests (yet, or any more). */
+  checkReady: () => void
+  /** What could be asked now without loading it. */
+  loaded: () => Promise<{ name: string; version: string }[]>
+}
+
+const Version = z.object({ model: z.string(), version: z.string().optional() })
+const Layers = z.object({ model: z.string(), from: z.string(), to: z.string() })
+const inferBody = {
+  contentType: 'application/octet-stream',
+  description:
+    'An inference request: JSON, with or without binary tensors behind it, ' +
+    'or (Inference-Header-Content-Length: 0) one raw tensor',
+}
+const inferAnswer = { 200: { description: 'An inference response, JSON or JSON with binary tensors' } }
+
+export function healthRoutes(parts: ProtocolParts): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v2/health/live',
+      summary: 'Whether the process answers',
+      answers: { 200: { description: 'It does' } },
+      handle: () => ({ live: true }),
+    }),
+    route({
+      method: 'get',
+      path: '/v2/health/ready',
+      summary: 'Whether inference requests are taken',
+      answers: {
+        200: { description: 'They are' },
+        503: { description: 'Not yet, or not any more; the error says why' },
+      },
+      // The protocol's own schema prints `live` here, every server says `ready`: both.
+      handle: () => {
+        try {
+          parts.checkReady()
+        } catch (thrown) {
+          return reply(503, { ready: false, error: coerceError(thrown).message })
+        }
+        return { live: true, ready: true }
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v2',
+      summary: 'Server metadata',
+      answers: {
+        200: {
+          description: 'Name, version, protocol extensions',
+          schema: z.object({ name: z.string(), version: z.string(), extensions: z.array(z.string()) }),
+        },
+      },
+      handle: () => ({ name: 'scission', version: VERSION, extensions: EXTENSIONS }),
+    }),
+  ]
+}
+
+/** The same for a model with and without its version. */
+export function modelRoutes(parts: ProtocolParts): Route[] {
+  const infer: DirectHandler = ({ model = '', version }, req, res) =>
+    answerInfer(parts, () => parts.targets.find(model, version), req, res)
+  return ['/v2/models/:model', '/v2/models/:model/versions/:version'].flatMap((path) => [
+    route({
+      method: 'get',
+      path: `${path}/ready`,
+      summary: 'Whether a model is loaded',
+      params: Version,
+      answers: { 200: { description: 'It is' }, 503: { description: 'It is not; the error says why' } },
+      handle: async ({ params }) => {
+        const target = await parts.targets.find(params.model, params.version)
+        try {
+          target.checkReady()
+        } catch (error) {
+          if (!(error instanceof ScissionError)) throw error
+          return reply(503, { name: target.name, ready: false, error: error.message })
+        }
+        return { name: target.name, ready: true }
+      },
+    }),
+    route({
+      method: 'get',
+      path,
+      summary: 'Metadata of a model, a layer range (model:from-to) or a deployment',
+      params: Version,
+      answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
+      handle: async ({ params }) => metadataOf(await parts.targets.find(params.model, params.version)),
+    }),
+    route({
+      method: 'get',
+      path: `${path}/config`,
+      summary: 'Model configuration',
+      params: Version,
+      answers: { 200: { description: 'Triton’s ModelConfig', schema: ModelConfiguration } },
+      handle: async ({ params }) =>
+        configurationOf(await parts.targets.find(params.model, params.version), parts.executors),
+    }),
+    route({
+      method: 'post',
+      path: `${path}/infer`,
+      summary: 'Run a model, a layer range (model:from-to) or a deployment',
+      params: Version,
+      rawBody: inferBody,
+      answers: inferAnswer,
+      handle: ({ params }, req, res) => infer(params, req, res),
+      direct: infer,
+    }),
+    route({
+      method: 'get',
+      path: `${path}/stats`,
+      summary: 'Statistics of a model since start',
+      params: Version,
+      answers: { 200: { description: 'One entry for each version, or for the one asked for' } },
+      handle: async ({ params }) => {
+        const target = await parts.targets.find(params.model, params.version)
+        const versions = params.version === undefined ? await target.versions() : [target.version]
+        return { model_stats: versions.map((version) => parts.statistics.of(target.name, version)) }
+      },
+    }),
+  ])
+}
+
+export function statisticsRoute(parts: ProtocolParts): Route {
+  return route({
+    method: 'get',
+    path: '/v2/models/stats',
+    summary: 'Statistics of everything that is loaded, or ran since start',
+    answers: { 200: { description: 'One entry per model version, layer range and deployment' } },
+    handle: async () => {
+      const asked = parts.statistics.all()
+      const isAsked = ({ name, version }: { name: string; version: string }) =>
+        asked.some((entry) => entry.name === name && entry.version === version)
+      const others = (await parts.loaded()).filter((entry) => !isAsked(entry))
+      return {
+        model_stats: [...asked, ...others.map(({ name, version }) => parts.statistics.of(name, version))],
+      }
+    },
+  })
+}
+
+export function layerRoutes(parts: ProtocolParts): Route[] {
+  const find = async ({ model, from, to }: z.infer<typeof Layers>) =>
+    parts.targets.find(model, undefined, parseLayerRange(`${from}-${to}`))
+  const infer: DirectHandler = ({ model = '', from = '', to = '' }, req, res) =>
+    answerInfer(parts, () => find({ model, from, to }), req, res)
+  return [
+    route({
+      method: 'get',
+      path: '/v2/models/:model/layers/:from-:to',
+      summary: 'The tensors of the boundaries around a layer range',
+      params: Layers,
+      answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
+      handle: async ({ params }) => metadataOf(await find(params)),
+    }),
+    route({
+      method: 'post',
+      path: '/v2/models/:model/layers/:from-:to/infer',
+      summary: 'Run layers from..to-1 on the tensors of boundary `from`; answers with those of boundary `to`',
+      params: Layers,
+      rawBody: inferBody,
+      answers: inferAnswer,
+      handle: ({ params }, req, res) => infer(params, req, res),
+      direct: infer,
+    }),
+  ]
+}

@@ -1,0 +1,77 @@
+/** What the planner asks of every resource on a plan's path. */
+import { z } from 'zod'
+import { Name } from '../../../shared/contracts/common.ts'
+import { Deployment } from '../../../shared/contracts/plan.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { parseInferResponse } from '../../../shared/oip/response.ts'
+import { type BodyLimits, readBody } from '../messages/body.ts'
+import type { Deployments } from '../forwarding/deployment-hops.ts'
+import type { ReturnSlots } from '../forwarding/pending-returns.ts'
+
+const ById = z.object({ id: Name })
+const BySlot = z.object({ slot: z.string() })
+
+const Wanted = z.object({ wanted: z.boolean() })
+
+/** Where last hops bring their answers; see returns.ts. That nobody waits is no error: the answer came another way. */
+export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/answers/:slot',
+      summary: 'Whether a request of a deployment still waits for its answer',
+      params: BySlot,
+      answers: { 200: { description: 'Whether it does', schema: Wanted } },
+      handle: ({ params }) => ({ wanted: returns.isOpen(params.slot) }),
+    }),
+    route({
+      method: 'post',
+      path: '/v1/answers/:slot',
+      summary: 'The answer to a request of a deployment, from its last hop',
+      params: BySlot,
+      rawBody: { contentType: 'application/octet-stream', description: 'An inference response' },
+      answers: { 200: { description: 'Whether it was waited for', schema: Wanted } },
+      handle: async ({ params }, req) => {
+        if (!returns.isOpen(params.slot)) return { wanted: false }
+        const body = await readBody(req, limits)
+        const response = parseInferResponse(body.json, body.tensors)
+        return { wanted: returns.deliver(params.slot, response) }
+      },
+    }),
+  ]
+}
+
+export function deploymentRoutes(deployments: Deployments): Route[] {
+  return [
+    route({
+      method: 'put',
+      path: '/v1/deployments/:id',
+      summary: 'Load this resource’s layers of a deployment; answers when they are ready',
+      params: ById,
+      body: Deployment,
+      answers: { 200: { description: 'Ready', schema: z.object({ id: Name, ready: z.literal(true) }) } },
+      handle: async ({ params, body }) => {
+        if (body.id !== params.id) {
+          throw new ScissionError(
+            'badRequest',
+            `the address names deployment ${params.id}, the body ${body.id}`,
+          )
+        }
+        await deployments.prepare(body)
+        return { id: params.id, ready: true }
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/deployments/:id',
+      summary: 'Let go of this resource’s layers of a deployment; requests under way finish',
+      params: ById,
+      answers: { 204: { description: 'Gone' } },
+      handle: async ({ params }) => {
+        await deployments.release(params.id)
+        return reply(204)
+      },
+    }),
+  ]
+}

@@ -1,0 +1,90 @@
+/** What a target says of itself: the metadata of the core protocol and the model configuration extension. */
+import { z } from 'zod'
+import type { Datatype } from '../../../shared/contracts/common.ts'
+import { batchSizes } from '../serving/batching/batchable.ts'
+import type { Target, TargetTensor } from '../serving/models/target.ts'
+
+const TensorMetadata = z.object({ name: z.string(), datatype: z.string(), shape: z.array(z.number().int()) })
+
+export const ModelMetadata = z.object({
+  name: z.string(),
+  versions: z.array(z.string()),
+  platform: z.string(),
+  inputs: z.array(TensorMetadata),
+  outputs: z.array(TensorMetadata),
+  properties: z.record(z.string(), z.string()),
+})
+export type ModelMetadata = z.infer<typeof ModelMetadata>
+
+/** The protocol's name for ONNX files. */
+const PLATFORM = 'onnx_onnxv1'
+
+export async function metadataOf(target: Target): Promise<ModelMetadata> {
+  const plain = ({ name, datatype, shape }: TargetTensor) => ({ name, datatype, shape })
+  const { inputs, outputs } = target.tensors()
+  return {
+    name: target.name,
+    versions: await target.versions(),
+    platform: PLATFORM,
+    inputs: inputs.map(plain),
+    outputs: outputs.map(plain),
+    properties: target.properties,
+  }
+}
+
+const TensorConfiguration = z.object({
+  name: z.string(),
+  data_type: z.string(),
+  dims: z.array(z.number().int()),
+})
+
+/** The part of Triton's ModelConfig that means something here. */
+export const ModelConfiguration = z.object({
+  name: z.string(),
+  platform: z.string(),
+  backend: z.string(),
+  version_policy: z.object({ latest: z.object({ num_versions: z.number().int() }) }),
+  max_batch_size: z.number().int(),
+  dynamic_batching: z
+    .object({
+      preferred_batch_size: z.array(z.number().int()),
+      max_queue_delay_microseconds: z.number().int(),
+    })
+    .optional(),
+  input: z.array(TensorConfiguration),
+  output: z.array(TensorConfiguration),
+  instance_group: z.array(z.object({ name: z.string(), kind: z.string(), count: z.number().int() })),
+})
+export type ModelConfiguration = z.infer<typeof ModelConfiguration>
+
+/**
+ * @param executors threads that run a stage. Without batching the batch is a dimension like any other: max_batch_size 0;
+ * with it, `dims` are without it.
+ */
+export function configurationOf(target: Target, executors: number): ModelConfiguration {
+  const { batching } = target
+  const tensor = ({ name, datatype, shape }: TargetTensor) => ({
+    name,
+    data_type: configurationType(datatype),
+    dims: batching ? shape.slice(1) : shape,
+  })
+  const { inputs, outputs } = target.tensors()
+  return {
+    name: target.name,
+    platform: 'onnxruntime_onnx',
+    backend: 'onnxruntime',
+    version_policy: { latest: { num_versions: 1 } },
+    max_batch_size: batching?.maxBatch ?? 0,
+    ...(batching && {
+      dynamic_batching: {
+        preferred_batch_size: batchSizes(batching.maxBatch),
+        max_queue_delay_microseconds: Math.round(batching.batchDelayMs * 1000),
+      },
+    }),
+    input: inputs.map(tensor),
+    output: outputs.map(tensor),
+    instance_group: [{ name: `${target.name}_0`, kind: 'KIND_CPU', count: executors }],
+  }
+}
+
+const configurationType = (datatype: Datatype) => (datatype === 'BYTES' ? 'TYPE_STRING' : `TYPE_${datatype}`)

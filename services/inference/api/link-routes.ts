@@ -1,0 +1,72 @@
+/** The other end of a measurement, and the request for one. */
+import { z } from 'zod'
+import { ResourceName } from '../../../shared/contracts/common.ts'
+import { Link } from '../../../shared/contracts/resource.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { ArrivalClock, SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
+import { LARGEST_PROBE_BYTES } from '../links/measure-link.ts'
+import type { Links } from '../links/links.ts'
+
+const PROBE_LIMIT_BYTES = 16 * LARGEST_PROBE_BYTES
+const CHUNK = Buffer.alloc(64 * 1024, 0x5c)
+
+export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
+  return [
+    route({
+      method: 'post',
+      path: '/v1/link-probe',
+      summary: 'Swallows a body and says how long it was',
+      rawBody: { contentType: 'application/octet-stream', description: 'Anything' },
+      answers: { 200: { description: 'Bytes received', schema: z.object({ bytes: z.number().int() }) } },
+      handle: async (_input, req, res) => {
+        let bytes = 0
+        const clock = new ArrivalClock()
+        for await (const chunk of req.iterator({ destroyOnReturn: false })) {
+          bytes += (chunk as Buffer).length
+          clock.add((chunk as Buffer).length, performance.now())
+          if (bytes > PROBE_LIMIT_BYTES)
+            throw new ScissionError('payloadTooLarge', `a probe is at most ${PROBE_LIMIT_BYTES} bytes`)
+        }
+        res.set(SERVER_TIMING, writeServerTiming(0, clock.arrival))
+        return { bytes }
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/link-probe',
+      summary: 'Answers with so many bytes',
+      query: z.object({ bytes: z.coerce.number().int().min(0).max(PROBE_LIMIT_BYTES).default(1) }),
+      answers: { 200: { description: 'The bytes', contentType: 'application/octet-stream' } },
+      handle: ({ query }, _req, res) => {
+        res
+          .status(200)
+          .set({ 'Content-Type': 'application/octet-stream', 'Content-Length': String(query.bytes) })
+        sendBytes(res, query.bytes)
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/links/measure',
+      summary: 'Measure the links from here to resources of later tiers, now',
+      body: z.strictObject({ to: z.array(ResourceName).min(1).optional() }),
+      answers: { 200: { description: 'As measured', schema: z.object({ links: z.array(Link) }) } },
+      handle: async ({ body }) => ({ links: await links.measure(body.to) }),
+    }),
+  ]
+}
+
+/** Waits for the socket between chunks: a slow reader holds no memory here. */
+function sendBytes(res: NodeJS.WritableStream, bytes: number): void {
+  let left = bytes
+  while (left > 0) {
+    const chunk = CHUNK.subarray(0, Math.min(left, CHUNK.length))
+    left -= chunk.length
+    if (!res.write(chunk) && left > 0) {
+      const rest = left
+      res.once('drain', () => sendBytes(res, rest))
+      return
+    }
+  }
+  res.end()
+}

@@ -1,0 +1,56 @@
+/** What Prometheus sees of the models and the executor; read from their own counters when it asks. */
+import { Counter, Gauge, Registry } from 'prom-client'
+import type { ExecutorStats } from '../serving/executor/executor.ts'
+import type { Statistics } from './request-statistics.ts'
+
+const PHASES = ['queue', 'compute_input', 'compute_infer', 'compute_output'] as const
+const NS_PER_SECOND = 1e9
+
+export function createMetrics(statistics: Statistics, executor: () => ExecutorStats): Registry {
+  const registry = new Registry()
+  const registers = [registry]
+  const requests = new Counter({
+    name: 'scission_inference_requests_total',
+    help: 'Inference requests by model, version and outcome',
+    labelNames: ['model', 'version', 'outcome'],
+    registers,
+    collect: () => {
+      requests.reset()
+      for (const { name: model, version, inference_stats } of statistics.all()) {
+        requests.inc({ model, version, outcome: 'success' }, inference_stats.success.count)
+        requests.inc({ model, version, outcome: 'fail' }, inference_stats.fail.count)
+      }
+    },
+  })
+  const seconds = new Counter({
+    name: 'scission_inference_duration_seconds_total',
+    help: 'Time of successful inference requests by phase',
+    labelNames: ['model', 'version', 'phase'],
+    registers,
+    collect: () => {
+      seconds.reset()
+      for (const { name: model, version, inference_stats } of statistics.all()) {
+        for (const phase of PHASES)
+          seconds.inc({ model, version, phase }, inference_stats[phase].ns / NS_PER_SECOND)
+      }
+    },
+  })
+  const queued = new Gauge({
+    name: 'scission_executor_queued',
+    help: 'Runs that wait for an executor thread',
+    registers,
+    collect: () => {
+      queued.set(executor().threads.reduce((sum, thread) => sum + thread.queued, 0))
+    },
+  })
+  const restarts = new Counter({
+    name: 'scission_executor_restarts_total',
+    help: 'Executor threads that died and were replaced',
+    registers,
+    collect: () => {
+      restarts.reset()
+      restarts.inc(executor().threads.reduce((sum, thread) => sum + thread.restarts, 0))
+    },
+  })
+  return registry
+}

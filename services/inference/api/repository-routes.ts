@@ -1,0 +1,117 @@
+/** The model repository extension: what there is, load, unload. Models come from the benchmark service's registry. */
+import { z } from 'zod'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { isObject, type JsonObject, member } from '../../../shared/oip/json.ts'
+import { booleanParameter, readParameters } from '../../../shared/oip/parameters.ts'
+import type { Deployments } from '../forwarding/deployment-hops.ts'
+import type { Catalog } from '../serving/models/catalog.ts'
+import type { ModelTargets } from '../serving/models/model-targets.ts'
+import { readSmallBody } from './small-body.ts'
+
+export interface RepositoryParts {
+  catalog: Catalog
+  models: ModelTargets
+  deployments: Deployments
+}
+
+const IndexEntry = z.object({
+  name: z.string(),
+  version: z.string().optional(),
+  state: z.string(),
+  reason: z.string(),
+})
+type IndexEntry = z.infer<typeof IndexEntry>
+const Named = z.object({ model: z.string() })
+
+export function repositoryRoutes(parts: RepositoryParts): Route[] {
+  return [
+    route({
+      method: 'post',
+      path: '/v2/repository/index',
+      summary: 'Every model, loaded layer range and deployment here, with its state',
+      answers: { 200: { description: 'The index', schema: z.array(IndexEntry) } },
+      handle: async (_input, req) => {
+        const onlyReady = readyOf(await readSmallBody(req))
+        const entries = await indexOf(parts)
+        return onlyReady ? entries.filter((entry) => entry.state === 'READY') : entries
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v2/repository/models/:model/load',
+      summary: 'Load a model, a layer range (model:from-to) or a deployment; answers when it is ready',
+      params: Named,
+      answers: { 200: { description: 'Loaded' } },
+      handle: async ({ params }, req) => {
+        refuseFiles(await readSmallBody(req))
+        await load(parts, params.model)
+        return reply(200)
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v2/repository/models/:model/unload',
+      summary: 'Unload; requests under way finish',
+      params: Named,
+      answers: { 200: { description: 'Unloaded' } },
+      handle: async ({ params }, req) => {
+        const parameters = readParameters(await readSmallBody(req), 'the request')
+        const dependents = booleanParameter(parameters, 'unload_dependents', 'the request') ?? false
+        if (parts.deployments.stateOf(params.model)) {
+          throw new ScissionError(
+            'conflict',
+            `${params.model} is a deployment: the planner takes it out of service (DELETE /v1/deployments/${params.model})`,
+          )
+        }
+        await parts.models.unload(params.model, dependents)
+        return reply(200)
+      },
+    }),
+  ]
+}
+
+function readyOf(body: JsonObject): boolean {
+  const ready = member(body, 'ready') ?? false
+  if (typeof ready === 'boolean') return ready
+  throw new ScissionError('badRequest', "Invalid value for 'ready': expected a boolean")
+}
+
+/** Triton lets a client send configuration and files along; here models come from the registry alone. */
+function refuseFiles(body: JsonObject): void {
+  const parameters = member(body, 'parameters')
+  if (parameters === undefined) return
+  const keys = isObject(parameters) ? Object.keys(parameters) : []
+  const refused = keys.find((key) => key === 'config' || key.startsWith('file:'))
+  if (refused === undefined) return
+  throw new ScissionError(
+    'badRequest',
+    `parameter '${refused}' is not supported: upload models to the benchmark service (POST /v1/models)`,
+  )
+}
+
+async function load(parts: RepositoryParts, name: string): Promise<void> {
+  const deployment = await parts.deployments.record(name)
+  if (deployment) await parts.deployments.prepare(deployment)
+  else await parts.models.load(name)
+}
+
+async function indexOf({ catalog, models, deployments }: RepositoryParts): Promise<IndexEntry[]> {
+  const registered = await Promise.all(
+    (await catalog.all()).map(async (model) => ({
+      name: model.name,
+      version: String(model.version),
+      ...(await models.stateOf(model)),
+    })),
+  )
+  const ranges = (await models.loaded()).flatMap(({ name, version, state, whole }) =>
+    whole ? [] : [{ name, version, state, reason: '' }],
+  )
+  const live = deployments.held().map(({ id }) => ({
+    name: id,
+    version: '1',
+    state: deployments.stateOf(id) === 'ready' ? 'READY' : 'LOADING',
+    reason: '',
+  }))
+  return [...registered, ...ranges, ...live]
+}

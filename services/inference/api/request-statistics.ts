@@ -1,0 +1,152 @@
+/**
+ * The counters of the statistics extension: cumulative since start and per model version, so that a client takes the
+ * difference of two samples. A layer range and a deployment count under names of their own.
+ */
+import type { SharedRun } from '../serving/executor/executor.ts'
+import type { Work } from '../serving/models/target.ts'
+
+export interface Duration {
+  count: number
+  ns: number
+}
+
+const PHASES = [
+  'success',
+  'fail',
+  'queue',
+  'compute_input',
+  'compute_infer',
+  'compute_output',
+  'cache_hit',
+  'cache_miss',
+] as const
+type Phase = (typeof PHASES)[number]
+
+export interface ModelStatistics {
+  name: string
+  version: string
+  last_inference: number
+  inference_count: number
+  execution_count: number
+  inference_stats: Record<Phase, Duration>
+  /** By the number of items that were computed at once. */
+  batch_stats: BatchStatistics[]
+  memory_usage: []
+}
+
+export interface BatchStatistics {
+  batch_size: number
+  compute_input: Duration
+  compute_infer: Duration
+  compute_output: Duration
+}
+
+/** Milliseconds of one request. */
+export interface RequestTimes {
+  totalMs: number
+  queueMs: number
+  inputMs: number
+  inferMs: number
+  outputMs: number
+}
+
+export class Statistics {
+  readonly #models = new Map<string, ModelStatistics>()
+  /** Shared runs that a request has been counted for: a run counts once. */
+  readonly #counted = new WeakSet<SharedRun>()
+  #served = 0
+
+  /** Requests answered since start, by any model. */
+  get served(): number {
+    return this.#served
+  }
+
+  succeeded(
+    name: string,
+    version: string,
+    times: RequestTimes,
+    now: number,
+    work: Work = { items: 1, runs: [{ size: 1 }] },
+  ): void {
+    const model = this.#model(name, version)
+    this.#served += 1
+    model.last_inference = now
+    model.inference_count += work.items
+    const runs = work.runs.filter((run) => !this.#counted.has(run))
+    for (const run of runs) this.#countRun(model, run, times, work.runs.length)
+    add(model.inference_stats.success, times.totalMs)
+    add(model.inference_stats.queue, times.queueMs)
+    add(model.inference_stats.compute_input, times.inputMs)
+    add(model.inference_stats.compute_infer, times.inferMs)
+    add(model.inference_stats.compute_output, times.outputMs)
+  }
+
+  /** @param parts into how many runs the request's times are divided. */
+  #countRun(model: ModelStatistics, run: SharedRun, times: RequestTimes, parts: number): void {
+    this.#counted.add(run)
+    model.execution_count += 1
+    const batch = batchOf(model, run.size)
+    add(batch.compute_input, times.inputMs / parts)
+    add(batch.compute_infer, times.inferMs / parts)
+    add(batch.compute_output, times.outputMs / parts)
+  }
+
+  failed(name: string, version: string, totalMs: number): void {
+    add(this.#model(name, version).inference_stats.fail, totalMs)
+  }
+
+  /** A model that was never asked has all counters at zero. */
+  of(name: string, version: string): ModelStatistics {
+    return this.#models.get(`${name} ${version}`) ?? emptyStatistics(name, version)
+  }
+
+  all(): ModelStatistics[] {
+    return [...this.#models.values()]
+  }
+
+  #model(name: string, version: string): ModelStatistics {
+    const id = `${name} ${version}`
+    const known = this.#models.get(id)
+    if (known) return known
+    const fresh = emptyStatistics(name, version)
+    this.#models.set(id, fresh)
+    return fresh
+  }
+}
+
+function add(duration: Duration, ms: number): void {
+  duration.count += 1
+  duration.ns += Math.round(ms * 1e6)
+}
+
+function batchOf({ batch_stats }: ModelStatistics, size: number): BatchStatistics {
+  const known = batch_stats.find(({ batch_size }) => batch_size === size)
+  if (known) return known
+  const fresh = { batch_size: size, compute_input: zero(), compute_infer: zero(), compute_output: zero() }
+  batch_stats.push(fresh)
+  return fresh
+}
+
+const zero = (): Duration => ({ count: 0, ns: 0 })
+
+function emptyStatistics(name: string, version: string): ModelStatistics {
+  return {
+    name,
+    version,
+    last_inference: 0,
+    inference_count: 0,
+    execution_count: 0,
+    inference_stats: {
+      success: zero(),
+      fail: zero(),
+      queue: zero(),
+      compute_input: zero(),
+      compute_infer: zero(),
+      compute_output: zero(),
+      cache_hit: zero(),
+      cache_miss: zero(),
+    },
+    batch_stats: [],
+    memory_usage: [],
+  }
+}

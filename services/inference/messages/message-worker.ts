@@ -1,0 +1,17 @@
+/** The message thread itself: parses and writes one message after another. */
+import { parseInferRequest } from '../../../shared/oip/request.ts'
+import { writeInferResponse } from '../../../shared/oip/response.ts'
+import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
+import { type MessageJob, type MessageResult, movable } from './message-work.ts'
+
+serveWork(perform, (result) => movable(viewsOf(result)))
+
+function perform(job: MessageJob): MessageResult {
+  if (job.kind === 'write') return { kind: 'written', message: writeInferResponse(job.response) }
+  return { kind: 'parsed', request: parseInferRequest(job.json, job.binary, job.model) }
+}
+
+function viewsOf(result: MessageResult): Uint8Array[] {
+  if (result.kind === 'parsed') return result.request.inputs.map((input) => input.bytes)
+  return [result.message.json, ...result.message.binary]
+}

@@ -1,0 +1,54 @@
+/** Answers with an inference message: headers, JSON, then the tensors' own bytes; compressed when the client asks. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { promisify } from 'node:util'
+import { constants, deflate, gzip } from 'node:zlib'
+import { type Message, messageHeaders } from '../../../shared/oip/message.ts'
+import { freeViews } from './free-memory.ts'
+
+/** Tensors of floats hardly shrink; a higher level costs time and saves nothing. */
+const LEVEL = constants.Z_BEST_SPEED
+const compressors = { gzip: promisify(gzip), deflate: promisify(deflate) }
+
+/** The tensors are given away: once they are sent, their memory is freed. */
+export async function sendMessage(
+  req: IncomingMessage,
+  res: ServerResponse,
+  message: Message,
+): Promise<void> {
+  const parts = [message.json, ...message.binary].map(asBuffer)
+  const encoding = acceptedEncoding(req.headers['accept-encoding'])
+  // Then the system has taken all of it, or the connection is closed: nothing reads this memory any more.
+  res.once('finish', () => freeViews(message.binary))
+  if (encoding) {
+    const packed = await compressors[encoding](Buffer.concat(parts), { level: LEVEL })
+    res.writeHead(200, {
+      ...messageHeaders(message),
+      'Content-Encoding': encoding,
+      'Content-Length': packed.length,
+    })
+    res.end(packed)
+    return
+  }
+  const length = message.json.byteLength + message.binaryBytes
+  res.writeHead(200, { ...messageHeaders(message), 'Content-Length': length })
+  res.cork()
+  for (const part of parts) res.write(part)
+  res.end()
+}
+
+/** Without a copy. */
+export const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+/** The preferred of gzip and deflate in an Accept-Encoding header; gzip where they are equal. */
+export function acceptedEncoding(header: string | string[] | undefined): 'gzip' | 'deflate' | undefined {
+  const weights = { gzip: 0, deflate: 0 }
+  for (const item of String(header ?? '').split(',')) {
+    const [name, ...settings] = item.split(';').map((part) => part.trim().toLowerCase())
+    const quality = settings.find((setting) => setting.startsWith('q='))?.slice(2)
+    const weight = quality === undefined ? 1 : Number(quality)
+    if (name === 'gzip' || name === 'deflate') weights[name] = Number.isNaN(weight) ? 0 : weight
+  }
+  if (weights.gzip <= 0 && weights.deflate <= 0) return undefined
+  return weights.gzip >= weights.deflate ? 'gzip' : 'deflate'
+}

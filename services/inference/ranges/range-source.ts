@@ -1,0 +1,162 @@
+/**
+ * The benchmark service as a source of layer ranges: three kinds of GET, streamed.
+ *
+ * What the service itself refuses (unknown model, range out of bounds) passes on with its code and text. Whatever
+ * else goes wrong on the way is `peerUnavailable` and names the service: a connection refused, an answer cut short,
+ * silence. Retrying is the caller's business, who knows what has arrived already.
+ */
+import http from 'node:http'
+import https from 'node:https'
+import { RangeManifest } from '../../../shared/contracts/range.ts'
+import { coerceError, ERROR_STATUS, type ErrorCode, ScissionError } from '../../../shared/platform/errors.ts'
+import type { RangeKey } from './range-key.ts'
+
+/** Text of manifests and errors; a manifest takes about 90 bytes per MiB of weights. */
+const TEXT_LIMIT_BYTES = 16 * 1024 * 1024
+
+export class RangeSource {
+  readonly #base: string
+  readonly #idleTimeoutMs: number
+  readonly #agent: http.Agent
+
+  /** @param idleTimeoutMs a transfer that brings no byte for this long is broken. */
+  constructor(benchmarkUrl: string, idleTimeoutMs: number) {
+    this.#base = benchmarkUrl.replace(/\/+$/, '')
+    this.#idleTimeoutMs = idleTimeoutMs
+    const secure = this.#base.startsWith('https:')
+    this.#agent = new (secure ? https : http).Agent({ keepAlive: true, maxSockets: 8 })
+  }
+
+  async manifest(key: RangeKey, signal?: AbortSignal): Promise<RangeManifest> {
+    const answer = await this.#get(`${rangePath(key)}/manifest?shapesKey=${key.shapesKey}`, {}, signal)
+    const parsed = RangeManifest.safeParse(this.#parse(await this.#text(answer)))
+    if (!parsed.success) throw this.#broken(`its manifest is not one: ${parsed.error.message}`)
+    const { model, shapesKey, from, to } = parsed.data
+    if (model !== key.model || shapesKey !== key.shapesKey || from !== key.from || to !== key.to) {
+      throw this.#broken(`it answered with the manifest of ${model} ${shapesKey} [${from},${to})`)
+    }
+    return parsed.data
+  }
+
+  /** The sub-model's bytes as they come. */
+  async *subModel(key: RangeKey, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    yield* this.#stream(await this.#get(`${rangePath(key)}?shapesKey=${key.shapesKey}`, {}, signal))
+  }
+
+  /** Bytes [start, end) of one of the model's files, as they come. */
+  async *fileBytes(
+    model: string,
+    file: string,
+    start: number,
+    end: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Buffer> {
+    const path = file.split('/').map(encodeURIComponent).join('/')
+    const range = `bytes=${start}-${end - 1}`
+    const answer = await this.#get(`/v1/models/${model}/files/${path}`, { range }, signal)
+    const expected = `bytes ${start}-${end - 1}/`
+    if (answer.statusCode !== 206 || !(answer.headers['content-range'] ?? '').startsWith(expected)) {
+      answer.destroy()
+      throw this.#broken(`it answered ${answer.statusCode} to a request for ${range} of ${file}`)
+    }
+    yield* this.#stream(answer)
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  /** Resolves with the head of a successful answer; its body is still to come. */
+  async #get(
+    path: string,
+    headers: http.OutgoingHttpHeaders,
+    signal: AbortSignal | undefined,
+  ): Promise<http.IncomingMessage> {
+    signal?.throwIfAborted()
+    const answer = await this.#request(path, headers, signal)
+    const status = answer.statusCode ?? 0
+    if (status >= 200 && status < 300) return answer
+    const text = await this.#text(answer)
+    throw this.#refusal(status, text)
+  }
+
+  #request(
+    path: string,
+    headers: http.OutgoingHttpHeaders,
+    signal: AbortSignal | undefined,
+  ): Promise<http.IncomingMessage> {
+    const client = this.#base.startsWith('https:') ? https : http
+    const options = { agent: this.#agent, headers, signal, timeout: this.#idleTimeoutMs }
+    return new Promise((resolve, reject) => {
+      const request = client.get(`${this.#base}${path}`, options, resolve)
+      request.on('timeout', () => request.destroy(new Error(`no byte for ${this.#idleTimeoutMs} ms`)))
+      request.on('error', (error) => reject(signal?.aborted ? error : this.#broken(error.message, error)))
+    })
+  }
+
+  async *#stream(answer: http.IncomingMessage): AsyncGenerator<Buffer> {
+    try {
+      for await (const part of answer) yield part as Buffer
+    } catch (thrown) {
+      const error = coerceError(thrown)
+      throw error.name === 'AbortError' ? error : this.#broken(error.message, error)
+    }
+  }
+
+  async #text(answer: http.IncomingMessage): Promise<string> {
+    const parts: Buffer[] = []
+    let length = 0
+    for await (const part of this.#stream(answer)) {
+      length += part.length
+      if (length > TEXT_LIMIT_BYTES) throw this.#broken('its answer is far too long')
+      parts.push(part)
+    }
+    return Buffer.concat(parts).toString('utf8')
+  }
+
+  #parse(text: string): unknown {
+    try {
+      return JSON.parse(text)
+    } catch {
+      throw this.#broken(`it answered with something that is not JSON: ${text.slice(0, 80)}`)
+    }
+  }
+
+  /** The service's own refusal keeps its code and text; its failures are ours of reaching it. */
+  #refusal(status: number, text: string): ScissionError {
+    const told = toldIn(text)
+    if (status < 500 && told !== undefined) return new ScissionError(told.code, told.message)
+    return this.#broken(`it answered ${status}: ${(told?.message ?? text).slice(0, 200)}`)
+  }
+
+  #broken(what: string, cause?: Error): ScissionError {
+    return new ScissionError(
+      'peerUnavailable',
+      `the benchmark service at ${this.#base} could not be read: ${what}`,
+      { resource: 'benchmark service', url: this.#base },
+      cause,
+    )
+  }
+}
+
+function rangePath({ model, from, to }: RangeKey): string {
+  return `/v1/models/${model}/ranges/${from}-${to}`
+}
+
+/** Reads `{error: {code, message}}`; undefined for anything else. */
+function toldIn(text: string): { code: ErrorCode; message: string } | undefined {
+  try {
+    const body: unknown = JSON.parse(text)
+    if (typeof body !== 'object' || body === null || !('error' in body)) return undefined
+    const { error } = body
+    if (typeof error !== 'object' || error === null || !('code' in error) || !('message' in error))
+      return undefined
+    return isCode(error.code) ? { code: error.code, message: String(error.message) } : undefined
+  } catch {
+    return undefined // Not JSON: the caller shows the text itself.
+  }
+}
+
+function isCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERROR_STATUS, code)
+}

@@ -1,0 +1,215 @@
+/**
+ * Layer ranges on this machine's disk: just the bytes that the layers it runs need.
+ *
+ *   <folder>/models/<model id>/
+ *     model.onnx, …               the original's files, sparse: chunks shared by all ranges (sparse-file.ts)
+ *     model.onnx.chunks           which chunks are there and verified
+ *     <shapesKey>.<from>-<to>.onnx   the sub-model, its weights pointing into the files beside it
+ *     <shapesKey>.<from>-<to>.json   the manifest, written when all else is there; its mtime is the last use
+ *
+ * A range that is here opens without the benchmark service; one that is not fetches what is missing. Opening the
+ * same range twice at once fetches once: work on a file is done one after the other, and the second finds it done.
+ * An open range is never evicted, and its files never change, until it is released.
+ */
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import type { RangeManifest } from '../../../shared/contracts/range.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { checkKey, checkManifest } from './check-manifest.ts'
+import { type InUse, makeRoom } from './eviction.ts'
+import { fetchChunks } from './fetch-chunks.ts'
+import { keyText, type RangeKey, rangeName } from './range-key.ts'
+import { Locks } from './locks.ts'
+import { readManifest, writeManifest } from './manifest-file.ts'
+import { RangeSource } from './range-source.ts'
+import { chunkLength, presentChunks, SparseFile } from './sparse-file.ts'
+import { isComplete, saveSubModel } from './sub-model.ts'
+
+export type { RangeKey } from './range-key.ts'
+
+export interface RangeStoreOptions {
+  benchmarkUrl: string
+  /** Cache folder of this resource: `<dataDir>/<resource>`. */
+  folder: string
+  /** A transfer that brings no byte for this long is broken. @defaultValue 30000 */
+  idleTimeoutMs?: number
+  /** Ranges not in use make room, least recently used first, so that the cache stays below. @defaultValue Infinity */
+  limitBytes?: number
+}
+
+export interface OpenRange {
+  /** The sub-model, its weights beside it; null when the range runs no layer. */
+  path: string | null
+  manifest: RangeManifest
+  /** The files may be evicted from now on. Calling it again does nothing. */
+  release: () => void
+}
+
+type WeightFile = RangeManifest['weights'][number]
+
+export class RangeStore {
+  readonly #source: RangeSource
+  readonly #models: string
+  readonly #limitBytes: number
+  readonly #locks = new Locks()
+  readonly #inUse: InUse = new Map()
+  #reservedBytes = 0
+
+  constructor({ benchmarkUrl, folder, idleTimeoutMs = 30_000, limitBytes = Infinity }: RangeStoreOptions) {
+    this.#source = new RangeSource(benchmarkUrl, idleTimeoutMs)
+    this.#models = path.resolve(folder, 'models')
+    this.#limitBytes = limitBytes
+  }
+
+  /**
+   * Brings a layer range to this machine, if it is not here, and holds it until released.
+   * @throws ScissionError peerUnavailable (the benchmark service does not answer, or with wrong bytes), cancelled,
+   *   conflict (no room within the limit), and what the benchmark service itself says: notFound, invalidRange.
+   */
+  async open(key: RangeKey, signal?: AbortSignal): Promise<OpenRange> {
+    checkKey(key)
+    try {
+      const manifest = await this.#manifest(key, signal)
+      return await this.#openAs(key, manifest, signal)
+    } catch (error) {
+      if (!signal?.aborted) throw diskFull(error) ?? error
+      throw new ScissionError('cancelled', `fetching ${keyText(key)}: nobody waits for it any more`)
+    }
+  }
+
+  /** Ends idle connections. Open ranges stay usable. */
+  close(): void {
+    this.#source.close()
+  }
+
+  async #openAs(key: RangeKey, manifest: RangeManifest, signal: AbortSignal | undefined): Promise<OpenRange> {
+    const release = this.#hold(key, manifest)
+    const reserved = { bytes: 0 }
+    try {
+      await fs.mkdir(this.#folder(key), { recursive: true })
+      reserved.bytes = await this.#locks.run('room', () => this.#reserve(key, manifest), signal)
+      for (const weights of manifest.weights) await this.#bringWeights(key, weights, signal)
+      const file = await this.#bringSubModel(key, manifest, signal)
+      const target = this.#file(key, 'json')
+      await this.#locks.run(target, () => writeManifest(target, manifest))
+      return { path: file, manifest, release }
+    } catch (error) {
+      release()
+      throw error
+    } finally {
+      this.#reservedBytes -= reserved.bytes
+    }
+  }
+
+  /** From the service; from the disk when the service cannot be reached, if the range was complete here before. */
+  async #manifest(key: RangeKey, signal: AbortSignal | undefined): Promise<RangeManifest> {
+    try {
+      const manifest = await this.#source.manifest(key, signal)
+      checkManifest(manifest)
+      return manifest
+    } catch (error) {
+      const unreachable = error instanceof ScissionError && error.code === 'peerUnavailable'
+      const known = unreachable ? await readManifest(this.#file(key, 'json')) : undefined
+      if (known === undefined) throw error
+      return known
+    }
+  }
+
+  #hold(key: RangeKey, manifest: RangeManifest): () => void {
+    const name = keyText(key)
+    const held = this.#inUse.get(name) ?? { count: 0, manifest }
+    held.count += 1
+    this.#inUse.set(name, held)
+    let released = false
+    return () => {
+      if (released) return
+      released = true
+      held.count -= 1
+      if (held.count === 0) this.#inUse.delete(name)
+    }
+  }
+
+  /** Makes room for what is missing. @returns bytes set aside until they are on the disk */
+  async #reserve(key: RangeKey, manifest: RangeManifest): Promise<number> {
+    if (this.#limitBytes === Infinity) return 0
+    const missing = await this.#missingBytes(key, manifest)
+    if (missing === 0) return 0
+    const room = {
+      models: this.#models,
+      limitBytes: this.#limitBytes,
+      inUse: this.#inUse,
+      locks: this.#locks,
+    }
+    await makeRoom(room, this.#reservedBytes + missing)
+    this.#reservedBytes += missing
+    return missing
+  }
+
+  async #missingBytes(key: RangeKey, { onnx, weights }: RangeManifest): Promise<number> {
+    let bytes = 0
+    if (onnx !== null && !(await isComplete(this.#file(key, 'onnx'), onnx))) bytes += onnx.bytes
+    for (const file of weights) {
+      const present = await presentChunks(path.join(this.#folder(key), file.path), file)
+      const missing = file.chunks.filter((chunk) => !present.has(chunk.index))
+      for (const { index } of missing) bytes += chunkLength(file, index)
+    }
+    return bytes
+  }
+
+  #bringWeights(key: RangeKey, weights: WeightFile, signal: AbortSignal | undefined): Promise<void> {
+    const name = path.join(this.#folder(key), weights.path)
+    const work = async () => {
+      const file = await SparseFile.open(name, weights)
+      // Open ranges load their sessions anew when a thread dies: a file that was damaged must be whole for them too.
+      const needed = file.replaced ? this.#neededByAll(key, weights) : weights
+      try {
+        await fetchChunks({ source: this.#source, model: key.model, file, weights: needed, signal })
+      } finally {
+        await file.close()
+      }
+    }
+    return this.#locks.run(name, work, signal)
+  }
+
+  /** The chunks of a file that any open range of the model needs, this one included. */
+  #neededByAll({ model }: RangeKey, weights: WeightFile): WeightFile {
+    const manifests = [...this.#inUse.values()].map((held) => held.manifest)
+    const files = manifests.filter((held) => held.model === model).flatMap((held) => held.weights)
+    const chunks = files.filter((file) => file.path === weights.path).flatMap((file) => file.chunks)
+    return { ...weights, chunks: [...new Map(chunks.map((chunk) => [chunk.index, chunk])).values()] }
+  }
+
+  async #bringSubModel(
+    key: RangeKey,
+    { onnx }: RangeManifest,
+    signal: AbortSignal | undefined,
+  ): Promise<string | null> {
+    if (onnx === null) return null
+    const target = this.#file(key, 'onnx')
+    const work = async () => {
+      if (await isComplete(target, onnx)) return
+      await saveSubModel(target, this.#source.subModel(key, signal), onnx)
+    }
+    await this.#locks.run(target, work, signal)
+    return target
+  }
+
+  #folder({ model }: RangeKey): string {
+    return path.join(this.#models, model)
+  }
+
+  #file(key: RangeKey, extension: 'onnx' | 'json'): string {
+    return path.join(this.#folder(key), `${rangeName(key)}.${extension}`)
+  }
+}
+
+function diskFull(thrown: unknown): ScissionError | undefined {
+  const error = coerceError(thrown)
+  if (!('code' in error) || error.code !== 'ENOSPC') return undefined
+  return new ScissionError(
+    'internal',
+    'the disk that holds the cache is full: free some space',
+    undefined,
+    error,
+  )
+}

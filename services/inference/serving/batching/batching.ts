@@ -1,0 +1,64 @@
+/**
+ * Dynamic batching, put between those who hold stages and the executor: it has the faces of both. A stage that is
+ * acquired gets a queue; when the last holder lets go, its sessions for several items go as well.
+ */
+import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
+import type { StageLoader } from '../executor/stage-loader.ts'
+import type { RangeKey } from '../../ranges/range-store.ts'
+import { BatchQueue, type BatchSettings } from './stage-queue.ts'
+import { type BatchSource, StageBatches } from './stage-batches.ts'
+
+export interface BatchingParts extends Omit<BatchSource, 'maxBatch'> {
+  settings: BatchSettings
+}
+
+interface Held {
+  holders: number
+  queue: BatchQueue
+  batches: StageBatches
+}
+
+export class Batching implements Pick<Executor, 'run'>, Pick<StageLoader, 'acquire' | 'release'> {
+  readonly #parts: BatchingParts
+  readonly #held = new Map<LoadedStage, Held>()
+
+  constructor(parts: BatchingParts) {
+    this.#parts = parts
+  }
+
+  /** As StageLoader.acquire. */
+  async acquire(key: RangeKey, signal?: AbortSignal): Promise<LoadedStage> {
+    const stage = await this.#parts.loader.acquire(key, signal)
+    const held = this.#held.get(stage) ?? this.#hold(stage)
+    held.holders += 1
+    return stage
+  }
+
+  /** As StageLoader.release. */
+  async release(stage: LoadedStage): Promise<void> {
+    const held = this.#held.get(stage)
+    if (held) held.holders -= 1
+    if (held?.holders === 0) {
+      this.#held.delete(stage)
+      await held.batches.release()
+    }
+    await this.#parts.loader.release(stage)
+  }
+
+  /** As Executor.run, perhaps together with others. */
+  run(stage: LoadedStage, inputs: readonly Tensor[], options: RunOptions = {}): Promise<RunResult> {
+    const held = this.#held.get(stage)
+    // A range without layers has nothing to share.
+    if (!held || stage.path === null) return this.#parts.executor.run(stage, inputs, options)
+    return held.queue.run(inputs, options)
+  }
+
+  #hold(stage: LoadedStage): Held {
+    const { settings, executor, ...source } = this.#parts
+    const batches = new StageBatches({ ...source, executor, maxBatch: settings.maxBatch }, stage)
+    const held = { holders: 0, batches, queue: new BatchQueue({ stage, executor, batches, settings }) }
+    this.#held.set(stage, held)
+    return held
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The sessions that run several items of one stage at once: the same layers, analysed for input shapes with more rows.
+ * They are made behind the back of requests when several wait for the first time, smallest first, and each is used
+ * only after it has answered as its items do one by one. Where that is not so, the stage goes on without.
+ */
+import type { InputShapes } from '../../../../shared/contracts/common.ts'
+import type { Model, Structure } from '../../../../shared/contracts/model.ts'
+import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import type { Logger } from '../../../../shared/platform/log.ts'
+import type { Executor, LoadedStage } from '../executor/executor.ts'
+import type { StageLoader } from '../executor/stage-loader.ts'
+import { batchSizes, whyNoBatches, whyNoBatchOf } from './batchable.ts'
+import type { Batches } from './stage-queue.ts'
+import { whatDiffers } from './same-answers.ts'
+
+/** After a failure that may pass: the benchmark service is away, or the queue is full. */
+const RETRY_MS = 30_000
+
+export interface BatchSource {
+  executor: Pick<Executor, 'run'>
+  loader: Pick<StageLoader, 'acquire' | 'release'>
+  /** The record, and the structure with the model's own shapes. */
+  model: (stage: LoadedStage) => Promise<{ model: Model; structure: Structure }>
+  /** Has the model analysed for other shapes. */
+  analyse: (model: Model, shapes: InputShapes) => Promise<Structure>
+  maxBatch: number
+  log: Logger
+}
+
+export class StageBatches implements Batches {
+  readonly #source: BatchSource
+  readonly #one: LoadedStage
+  readonly #ready = new Map<number, LoadedStage>()
+  #making: Promise<void> | undefined
+  #finished = false
+  #retryAt = 0
+  #released = false
+
+  constructor(source: BatchSource, one: LoadedStage) {
+    this.#source = source
+    this.#one = one
+  }
+
+  atMost(items: number): { size: number; stage: LoadedStage } | undefined {
+    let found: { size: number; stage: LoadedStage } | undefined
+    for (const [size, stage] of this.#ready)
+      if (size <= items && size > (found?.size ?? 1)) found = { size, stage }
+    return found
+  }
+
+  want(): void {
+    if (this.#making || this.#finished || this.#released || performance.now() < this.#retryAt) return
+    this.#making = this.#make()
+      .then(
+        (refusal) => this.#end(refusal),
+        (thrown: unknown) => this.#failed(coerceError(thrown)),
+      )
+      .finally(() => (this.#making = undefined))
+  }
+
+  /** Runs under way finish first. */
+  async release(): Promise<void> {
+    this.#released = true
+    await this.#making
+    const stages = [...this.#ready.values()]
+    this.#ready.clear()
+    await Promise.all(stages.map((stage) => this.#source.loader.release(stage)))
+  }
+
+  /** @returns why there are no batches, or none larger; undefined when all sizes are there. */
+  async #make(): Promise<string | undefined> {
+    const { model, structure } = await this.#source.model(this.#one)
+    const refusal = whyNoBatches(model, structure)
+    if (refusal !== undefined) return refusal
+    for (const size of batchSizes(this.#source.maxBatch)) {
+      if (this.#released) return 'the stage was unloaded'
+      if (this.#ready.has(size)) continue
+      const failure = await this.#add(model, structure, size)
+      if (failure !== undefined) return `${size} at once: ${failure}`
+    }
+    return undefined
+  }
+
+  async #add(model: Model, structure: Structure, size: number): Promise<string | undefined> {
+    const { loader, analyse } = this.#source
+    const { from, to } = this.#one.manifest
+    const shapes = Object.fromEntries(
+      structure.inputs.map(({ name, shape: [rows = 0, ...rest] }) => [name, [rows * size, ...rest]]),
+    )
+    const { shapesKey } = await analyse(model, shapes)
+    const many = await loader.acquire({ model: model.id, shapesKey, from, to })
+    try {
+      const failure = await this.#try(structure, many, size)
+      if (failure === undefined) this.#ready.set(size, many)
+      else await loader.release(many)
+      return failure
+    } catch (error) {
+      await loader.release(many)
+      throw error
+    }
+  }
+
+  async #try(structure: Structure, many: LoadedStage, size: number): Promise<string | undefined> {
+    const { executor } = this.#source
+    const one = this.#one
+    const other = whyNoBatchOf(one.manifest, many.manifest, size)
+    if (other !== undefined) return other
+    const runOf = (stage: LoadedStage) => async (inputs: Parameters<Executor['run']>[1]) =>
+      (await executor.run(stage, inputs)).outputs
+    return whatDiffers(one.manifest.inputs, structure.inputHints, size, {
+      one: runOf(one),
+      many: runOf(many),
+    })
+  }
+
+  #end(refusal: string | undefined): void {
+    this.#finished = true
+    const sizes = [...this.#ready.keys()].join(', ')
+    if (refusal === undefined) this.#source.log.info(`${this.#one.key} runs batches of ${sizes}`)
+    else
+      this.#source.log.info(
+        `${this.#one.key} runs ${sizes ? `batches of ${sizes} only` : 'no batches'}: ${refusal}`,
+      )
+  }
+
+  #failed(error: Error): void {
+    const passing = error instanceof ScissionError && PASSING.has(error.code)
+    if (!passing) return this.#end(error.message)
+    this.#retryAt = performance.now() + RETRY_MS
+    this.#source.log.warn({ err: error }, `${this.#one.key} runs no larger batches yet`)
+  }
+}
+
+const PASSING = new Set(['peerUnavailable', 'overloaded', 'deadlineExceeded', 'conflict'])

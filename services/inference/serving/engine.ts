@@ -1,0 +1,35 @@
+/** Where ONNX Runtime comes in: what loads layer ranges, runs them and measures them. Tests may put in stand-ins. */
+import path from 'node:path'
+import type { InferenceConfig } from '../../../shared/platform/config.ts'
+import type { BenchmarkProgress } from '../../../shared/contracts/profile.ts'
+import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
+import { Executor } from './executor/executor.ts'
+import { StageLoader } from './executor/stage-loader.ts'
+import { type Measurement, profileModel, type ProfileRequest } from '../jobs/profiler/profile-model.ts'
+import { RangeStore } from '../ranges/range-store.ts'
+
+export interface Engine {
+  executor: Pick<Executor, 'run' | 'stats' | 'close'>
+  loader: Pick<StageLoader, 'acquire' | 'release'>
+  store: Pick<RangeStore, 'open'>
+  profile: (
+    request: ProfileRequest,
+    onProgress: (progress: BenchmarkProgress) => void,
+    signal: AbortSignal,
+  ) => Promise<Measurement>
+}
+
+export const runtimeOptions = ({ threads, optimisation }: InferenceConfig): RuntimeOptions => ({
+  threads,
+  optimisation,
+})
+
+export function createEngine(config: InferenceConfig): Engine {
+  const { executors, queueLimit, slowdown, benchmarkUrl, trialTimeoutMs, trialMemoryBytes } = config
+  const folder = path.join(config.dataDir, config.resource)
+  const options = runtimeOptions(config)
+  const executor = new Executor({ executors, queueLimit, slowdown })
+  const store = new RangeStore({ benchmarkUrl, folder, limitBytes: config.cacheBytes })
+  const loader = new StageLoader({ store, executor, options, trialTimeoutMs, trialMemoryBytes })
+  return { executor, loader, store, profile: profileModel }
+}

@@ -1,0 +1,93 @@
+/**
+ * Compares the tensors of a request with those a layer range takes, before anything is queued or computed:
+ * what ONNX Runtime would say later, it says in words that name no tensor of the caller's.
+ */
+import type { TensorSpec } from '../../../../shared/contracts/common.ts'
+import type { RangeManifest } from '../../../../shared/contracts/range.ts'
+import { ScissionError } from '../../../../shared/platform/errors.ts'
+import { byteLength, elementCount, type Tensor } from '../../../../shared/contracts/tensor.ts'
+
+const shown = (shape: readonly number[]) => `[${shape.join(',')}]`
+const invalid = (message: string, details: Record<string, unknown>) =>
+  new ScissionError('invalidTensor', message, details)
+
+/**
+ * Every tensor of `manifest.inputs` exactly once, no other, each with its datatype, shape (-1 allows any size)
+ * and number of bytes. Order does not matter.
+ * @throws ScissionError invalidTensor naming the tensor, what was given and what is expected.
+ */
+export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: readonly Tensor[]): void {
+  const specs = new Map(manifest.inputs.map((spec) => [spec.name, spec]))
+  const given = new Set<string>()
+  for (const tensor of tensors) {
+    const spec = specs.get(tensor.name)
+    if (spec === undefined) throw unknownTensor(tensor.name, manifest.inputs)
+    if (given.has(tensor.name)) {
+      throw invalid(`input tensor "${tensor.name}" is given twice`, { tensor: tensor.name })
+    }
+    given.add(tensor.name)
+    checkOne(spec, tensor)
+  }
+  const missing = manifest.inputs.filter((spec) => !given.has(spec.name))
+  if (missing.length > 0) {
+    const list = missing.map((spec) => `"${spec.name}" (${spec.datatype} ${shown(spec.shape)})`).join(', ')
+    throw invalid(`missing input ${missing.length === 1 ? 'tensor' : 'tensors'} ${list}`, {
+      missing: missing.map((spec) => spec.name),
+    })
+  }
+}
+
+function unknownTensor(name: string, expected: readonly TensorSpec[]): ScissionError {
+  const names = expected.map((spec) => spec.name)
+  const list = names.length === 0 ? 'no tensors' : names.map((known) => `"${known}"`).join(', ')
+  return invalid(`unexpected input tensor "${name}"; expected ${list}`, { tensor: name, expected: names })
+}
+
+function checkOne(spec: TensorSpec, tensor: Tensor): void {
+  const details = {
+    tensor: spec.name,
+    given: { datatype: tensor.datatype, shape: tensor.shape, bytes: tensor.bytes.byteLength },
+    expected: { datatype: spec.datatype, shape: spec.shape },
+  }
+  if (tensor.datatype !== spec.datatype) {
+    throw invalid(
+      `input tensor "${spec.name}" has datatype ${tensor.datatype}, expected ${spec.datatype}`,
+      details,
+    )
+  }
+  const fits =
+    tensor.shape.length === spec.shape.length &&
+    tensor.shape.every((dim, axis) => dim >= 0 && (spec.shape[axis] === -1 || spec.shape[axis] === dim))
+  if (!fits) {
+    throw invalid(
+      `input tensor "${spec.name}" has shape ${shown(tensor.shape)}, expected ${shown(spec.shape)}`,
+      details,
+    )
+  }
+  if (tensor.datatype === 'BYTES') checkStrings(tensor)
+  else if (tensor.bytes.byteLength !== byteLength(tensor.datatype, tensor.shape)) {
+    throw invalid(
+      `input tensor "${spec.name}" has ${tensor.bytes.byteLength} bytes, but ${tensor.datatype} ` +
+        `${shown(tensor.shape)} takes ${byteLength(tensor.datatype, tensor.shape)}`,
+      details,
+    )
+  }
+}
+
+/** BYTES: each element is a 4-byte little-endian length, then that many bytes. */
+function checkStrings(tensor: Tensor): void {
+  const view = new DataView(tensor.bytes.buffer, tensor.bytes.byteOffset, tensor.bytes.byteLength)
+  const expected = elementCount(tensor.shape)
+  let offset = 0
+  let elements = 0
+  while (offset + 4 <= view.byteLength && elements < expected) {
+    offset += 4 + view.getUint32(offset, true)
+    elements += 1
+  }
+  if (elements !== expected || offset !== view.byteLength) {
+    throw invalid(
+      `input tensor "${tensor.name}": its ${view.byteLength} bytes are not ${expected} length-prefixed elements`,
+      { tensor: tensor.name, elements: expected, bytes: view.byteLength },
+    )
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * The main thread's side of one executor thread: a queue of commands, answered in their order.
+ *
+ *   submit ─▶ waiting ─▶ posted ─▶ settled by the worker's report
+ *                │          ├─ aborted or late: the caller is told at once; the worker skips it if it has not begun
+ *                │          └─ the worker dies: fails; the next command starts a new worker
+ *                └─ aborted or late: taken out of the queue, never computed, its tensors untouched
+ *
+ * At most two commands are posted: one runs, and the next one is there already when it ends, however busy this thread
+ * is by then. The others stay here, where they can be taken back. A worker holds nothing that its commands do not
+ * say again, so a new one goes on where the old one died.
+ */
+import { Worker } from 'node:worker_threads'
+import { threadModule } from '../../../../shared/platform/processes/child-module.ts'
+import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import '../../../../shared/onnx/runtime/no-telemetry.ts'
+import type {
+  Command,
+  LoadReport,
+  Report,
+  RunReport,
+  SessionSource,
+  ThreadSettings,
+  WorkerSettings,
+} from './thread-messages.ts'
+import { spareBuffers } from '../../messages/spare-buffers.ts'
+import type { PreparedInputs } from './transfer.ts'
+
+const workerEntry = threadModule(new URL('./worker.ts', import.meta.url))
+
+const MIB = 1024 * 1024
+/** Commands at the worker: one under way, one ready to begin. */
+const POSTED = 2
+
+interface Message {
+  command: Command
+  transfer: ArrayBuffer[]
+}
+
+interface Job {
+  kind: Command['type']
+  key: string
+  compose: (id: number) => Message
+  resolve: (report: Report) => void
+  reject: (error: ScissionError) => void
+}
+
+interface Posted {
+  id: number
+  job: Job
+}
+
+export interface Patience {
+  signal?: AbortSignal | undefined
+  /** Epoch milliseconds. */
+  deadline?: number | undefined
+}
+
+export class ExecutorThread {
+  readonly #settings: ThreadSettings
+  readonly #waiting: Job[] = []
+  readonly #held = new Set<string>()
+  #worker: Worker | undefined
+  #posted: Posted[] = []
+  /** One flag per posted command, told to the worker: not zero = do not begin. */
+  #skips = newSkips()
+  #nextId = 1
+  #restarts = 0
+  #closed = false
+  #idle: (() => void) | undefined
+
+  constructor(settings: ThreadSettings) {
+    this.#settings = settings
+    this.#worker = this.#start()
+  }
+
+  /** Runs that have not begun. */
+  get waitingRuns(): number {
+    const behind = [...this.#posted.slice(1).map(({ job }) => job), ...this.#waiting]
+    return behind.filter((job) => job.kind === 'run').length
+  }
+
+  /** Commands not yet finished. */
+  get pending(): number {
+    return this.#waiting.length + this.#posted.length
+  }
+
+  get running(): boolean {
+    return this.#posted[0]?.job.kind === 'run'
+  }
+
+  /** How often the worker died and was replaced. */
+  get restarts(): number {
+    return this.#restarts
+  }
+
+  /** Sessions that the worker holds, or will once its queue is done. */
+  get held(): ReadonlySet<string> {
+    return this.#held
+  }
+
+  async load(source: SessionSource): Promise<LoadReport> {
+    const compose = (id: number): Message => ({ command: { type: 'load', id, ...source }, transfer: [] })
+    const report = await this.#submit('load', source.key, compose)
+    if (report.type !== 'loaded') throw unexpected(report)
+    return report.result
+  }
+
+  /** @param prepare called when the worker is free: until then the caller's buffers stay untouched. */
+  async run(source: SessionSource, prepare: () => PreparedInputs, patience: Patience): Promise<RunReport> {
+    const compose = (id: number): Message => {
+      const { sent, transfer, returned } = prepare()
+      return { command: { type: 'run', id, ...source, inputs: sent, returned }, transfer }
+    }
+    const report = await this.#submit('run', source.key, compose, patience)
+    if (report.type !== 'ran') throw unexpected(report)
+    return report.result
+  }
+
+  async unload(key: string): Promise<void> {
+    const compose = (id: number): Message => ({ command: { type: 'unload', id, key }, transfer: [] })
+    await this.#submit('unload', key, compose)
+  }
+
+  /** Lets the command under way finish, refuses the others, ends the worker. */
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const job of this.#waiting.splice(0)) job.reject(stopping())
+    for (const posted of this.#posted.slice(1)) {
+      this.#skip(posted)
+      posted.job.reject(stopping())
+    }
+    if (this.#posted.length > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+    await this.#worker?.terminate()
+    this.#worker = undefined
+  }
+
+  #submit(
+    kind: Job['kind'],
+    key: string,
+    compose: Job['compose'],
+    { signal, deadline }: Patience = {},
+  ): Promise<Report> {
+    if (this.#closed) return Promise.reject(stopping())
+    this.#expect(kind, key)
+    return new Promise((resolve, reject) => {
+      const giveUp = (error: ScissionError) => {
+        this.#takeBack(job)
+        job.reject(error)
+      }
+      const forget = watch(giveUp, `${DOING[kind]} ${key}`, signal, deadline)
+      const job: Job = {
+        kind,
+        key,
+        compose,
+        resolve: (report) => {
+          forget()
+          resolve(report)
+        },
+        reject: (error) => {
+          forget()
+          reject(error)
+        },
+      }
+      this.#waiting.push(job)
+      this.#pump()
+    })
+  }
+
+  #expect(kind: Job['kind'], key: string): void {
+    if (kind === 'unload') this.#held.delete(key)
+    else this.#held.add(key)
+  }
+
+  #takeBack(job: Job): void {
+    const place = this.#waiting.indexOf(job)
+    if (place !== -1) this.#waiting.splice(place, 1)
+    const posted = this.#posted.find((candidate) => candidate.job === job)
+    if (posted) this.#skip(posted)
+  }
+
+  #skip({ id }: Posted): void {
+    Atomics.store(this.#skips, id % POSTED, 1)
+  }
+
+  #pump(): void {
+    while (this.#posted.length < POSTED) {
+      const job = this.#waiting.shift()
+      if (job === undefined) break
+      this.#post(job)
+    }
+    if (this.#posted.length === 0) this.#idle?.()
+  }
+
+  #post(job: Job): void {
+    const id = this.#nextId
+    try {
+      const { command, transfer } = job.compose(id)
+      Atomics.store(this.#skips, id % POSTED, 0)
+      this.#worker ??= this.#start()
+      this.#worker.postMessage(command, transfer)
+      this.#posted.push({ id, job })
+      this.#nextId += 1
+    } catch (thrown) {
+      const { message } = coerceError(thrown)
+      job.reject(new ScissionError('internal', `${DOING[job.kind]} ${job.key}: cannot be sent: ${message}`))
+    }
+  }
+
+  #start(): Worker {
+    const { heapBytes, slowdown } = this.#settings
+    const worker = new Worker(workerEntry, {
+      workerData: { slowdown, skips: this.#skips } satisfies WorkerSettings,
+      resourceLimits: { maxOldGenerationSizeMb: heapBytes / MIB },
+    })
+    let reason = 'it exited'
+    worker.on('message', (report: Report) => this.#settle(report))
+    worker.on('error', (thrown) => (reason = coerceError(thrown).message))
+    worker.on('exit', () => this.#died(worker, reason))
+    return worker
+  }
+
+  #settle(report: Report): void {
+    const [posted] = this.#posted
+    if (posted?.id !== report.id) return
+    this.#posted.shift()
+    if (report.type === 'ran') spareBuffers.give(report.result.spare)
+    this.#pump()
+    if (report.type === 'failed') {
+      posted.job.reject(new ScissionError(report.code, report.message, report.details))
+    } else posted.job.resolve(report)
+  }
+
+  /** What was posted has lost its tensors and fails; what waits goes on with a new worker. */
+  #died(worker: Worker, reason: string): void {
+    if (this.#worker !== worker) return
+    this.#worker = undefined
+    this.#skips = newSkips()
+    this.#restarts += 1
+    this.#held.clear()
+    for (const { kind, key } of this.#waiting) this.#expect(kind, key)
+    for (const [place, { job }] of this.#posted.splice(0).entries()) {
+      const doing = `${place === 0 ? 'while' : 'before'} ${DOING[job.kind]} ${job.key}`
+      const message = `an executor thread died ${doing} (${reason}); it has been replaced: send the request again`
+      job.reject(new ScissionError('internal', message, { reason, stage: job.key }))
+    }
+    this.#pump()
+  }
+}
+
+const DOING = { load: 'loading', run: 'running', unload: 'unloading' } as const
+
+function newSkips(): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(POSTED * Int32Array.BYTES_PER_ELEMENT))
+}
+
+/** Calls `giveUp` when nobody waits for the answer any more. @returns stops watching */
+export function watch(
+  giveUp: (error: ScissionError) => void,
+  what: string,
+  signal: AbortSignal | undefined,
+  deadline: number | undefined,
+): () => void {
+  const aborted = () => giveUp(new ScissionError('cancelled', `${what}: the caller is gone`))
+  const late = () => giveUp(new ScissionError('deadlineExceeded', `${what}: not done before its deadline`))
+  signal?.addEventListener('abort', aborted, { once: true })
+  const timer = deadline === undefined ? undefined : setTimeout(late, Math.max(0, deadline - Date.now()))
+  return () => {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', aborted)
+  }
+}
+
+const stopping = () => new ScissionError('notReady', 'the executor is stopping')
+const unexpected = (report: Report) =>
+  new ScissionError('internal', `the executor thread answered "${report.type}" to another command`)

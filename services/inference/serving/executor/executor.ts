@@ -1,0 +1,248 @@
+/**
+ * The pool of threads that run layer ranges: the only place where a service computes.
+ *
+ * A stage is loaded on one thread at first. A run goes to the thread with the least to do, preferring one that has
+ * the stage: so a second thread gets a session of its own when two requests meet, and never before. Threads that
+ * die are replaced and get their sessions back with the next run. Tensors move, they are not copied (transfer.ts).
+ */
+import type { RangeManifest } from '../../../../shared/contracts/range.ts'
+import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
+import { ScissionError } from '../../../../shared/platform/errors.ts'
+import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import { checkInputs } from './check-inputs.ts'
+import { monotonicMs, type RunReport, type SessionSource } from './thread-messages.ts'
+import { ExecutorThread } from './executor-thread.ts'
+import { prepareInputs } from './transfer.ts'
+
+export interface ExecutorOptions {
+  /** Threads that hold sessions. */
+  executors: number
+  /** Runs that may wait per thread beyond the one under way. */
+  queueLimit: number
+  /** The thread waits (slowdown − 1) × the CPU time of each run. @defaultValue 1 */
+  slowdown?: number
+  /** JavaScript heap of a thread: strings live there, tensors and weights do not. @defaultValue 512 MiB */
+  heapBytes?: number
+}
+
+export interface StageSource {
+  /** The sub-model's file; null when the range runs no layer. */
+  path: string | null
+  manifest: RangeManifest
+  options: RuntimeOptions
+}
+
+/** A layer range that is ready to run. Counted: one unload per load. */
+export interface LoadedStage extends StageSource {
+  readonly key: string
+}
+
+export interface RunOptions {
+  /** Aborted while queued: never computed. While computing: the result is dropped. */
+  signal?: AbortSignal | undefined
+  /** Epoch milliseconds (Date.now()) after which nobody wants the answer. */
+  deadline?: number | undefined
+}
+
+export interface RunResult {
+  /** The tensors of boundary `to`, in the manifest's order. Each owns its buffer, except those passed through. */
+  outputs: Tensor[]
+  /** Wall time in ONNX Runtime. */
+  computeMs: number
+  /** CPU time of the same. */
+  cpuMs: number
+  /** From the call of `run` to the start of the computation. */
+  queueMs: number
+  /** Waited to emulate a slower machine. */
+  waitedMs: number
+  /** Runs that several requests share have the same object: what is measured above is the whole batch's. */
+  batch?: SharedRun
+}
+
+/** A run of several items at once. */
+export interface SharedRun {
+  size: number
+}
+
+export interface ExecutorStats {
+  threads: { stages: number; queued: number; running: boolean; restarts: number }[]
+  stages: { key: string; references: number; threads: number }[]
+  runs: number
+  failures: number
+  refused: number
+}
+
+const MIB = 1024 * 1024
+
+interface Entry {
+  stage: LoadedStage
+  references: number
+  loading: Promise<void>
+  /** Names that the sub-model takes: known once it is loaded. */
+  consumed: ReadonlySet<string>
+}
+
+export class Executor {
+  readonly #threads: ExecutorThread[]
+  readonly #queueLimit: number
+  readonly #entries = new Map<string, Entry>()
+  readonly #counts = { runs: 0, failures: 0, refused: 0 }
+
+  constructor({ executors, queueLimit, slowdown = 1, heapBytes = 512 * MIB }: ExecutorOptions) {
+    this.#queueLimit = queueLimit
+    this.#threads = Array.from({ length: executors }, () => new ExecutorThread({ slowdown, heapBytes }))
+  }
+
+  /**
+   * Makes a stage ready to run. The same key again shares the session.
+   * @param key names content and options: two sources under one key must be the same.
+   * @throws ScissionError invalidModel when ONNX Runtime cannot load it.
+   */
+  async load(key: string, source: StageSource): Promise<LoadedStage> {
+    const entry = this.#entries.get(key) ?? this.#add(key, source)
+    entry.references += 1
+    try {
+      await entry.loading
+      return entry.stage
+    } catch (error) {
+      if (this.#entries.get(key) === entry) this.#entries.delete(key)
+      throw error
+    }
+  }
+
+  /**
+   * Runs a stage once. The tensors' buffers are the executor's from now on: most are moved and left empty.
+   * @param inputs the tensors of boundary `from`, in any order.
+   * @throws ScissionError invalidTensor, overloaded (the queue is full), cancelled, deadlineExceeded, notReady
+   *   (the stage was unloaded), internal (ONNX Runtime failed, or the thread died).
+   */
+  async run(stage: LoadedStage, inputs: readonly Tensor[], options: RunOptions = {}): Promise<RunResult> {
+    const calledAtMs = monotonicMs()
+    const entry = this.#entries.get(stage.key)
+    if (entry?.stage !== stage) throw new ScissionError('notReady', `stage ${stage.key} is not loaded`)
+    checkInputs(stage.manifest, inputs)
+    refuseIfTooLate(stage, options)
+    if (stage.path === null) return passedThrough(stage, inputs)
+    const thread = this.#choose(stage.key)
+    if (thread.waitingRuns >= this.#queueLimit) throw this.#refuse(thread.waitingRuns)
+    this.#counts.runs += 1
+    let kept: Tensor[] = []
+    const prepare = () => {
+      const prepared = prepareInputs(inputs, entry.consumed, new Set(stage.manifest.passThrough))
+      kept = prepared.kept
+      return prepared
+    }
+    try {
+      const report = await thread.run(sessionSource(stage.key, stage.path, stage), prepare, options)
+      return result(stage, report, kept, calledAtMs)
+    } catch (error) {
+      this.#counts.failures += 1
+      throw error
+    }
+  }
+
+  /** Gives back one `load`; the last one frees the sessions, after the runs that were queued before. */
+  async unload(stage: LoadedStage): Promise<void> {
+    const entry = this.#entries.get(stage.key)
+    if (entry?.stage !== stage) return
+    entry.references -= 1
+    if (entry.references > 0) return
+    this.#entries.delete(stage.key)
+    const holders = this.#threads.filter((thread) => thread.held.has(stage.key))
+    await Promise.all(holders.map((thread) => thread.unload(stage.key)))
+  }
+
+  stats(): ExecutorStats {
+    return {
+      threads: this.#threads.map((thread) => ({
+        stages: thread.held.size,
+        queued: thread.waitingRuns,
+        running: thread.running,
+        restarts: thread.restarts,
+      })),
+      stages: [...this.#entries.values()].map(({ stage, references }) => ({
+        key: stage.key,
+        references,
+        threads: this.#threads.filter((thread) => thread.held.has(stage.key)).length,
+      })),
+      ...this.#counts,
+    }
+  }
+
+  /** Lets what is being computed finish; what waits fails with notReady. */
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.close()))
+    this.#entries.clear()
+  }
+
+  #add(key: string, source: StageSource): Entry {
+    const stage = { key, ...source }
+    const entry: Entry = { stage, references: 0, loading: Promise.resolve(), consumed: new Set() }
+    if (source.path !== null)
+      entry.loading = this.#loadSession(entry, sessionSource(key, source.path, source))
+    this.#entries.set(key, entry)
+    return entry
+  }
+
+  async #loadSession(entry: Entry, source: SessionSource): Promise<void> {
+    const { inputNames } = await this.#choose(source.key).load(source)
+    entry.consumed = new Set(inputNames)
+  }
+
+  /** Least to do; then one that has the stage; then the fewest stages. */
+  #choose(key: string): ExecutorThread {
+    const cost = (thread: ExecutorThread) => [thread.pending, thread.held.has(key) ? 0 : 1, thread.held.size]
+    const [first] = this.#threads.toSorted((a, b) => {
+      const [left, right] = [cost(a), cost(b)]
+      return left.map((part, index) => part - (right[index] ?? 0)).find((gap) => gap !== 0) ?? 0
+    })
+    if (first === undefined) throw new ScissionError('internal', 'an executor needs at least one thread')
+    return first
+  }
+
+  #refuse(waiting: number): ScissionError {
+    this.#counts.refused += 1
+    return new ScissionError(
+      'overloaded',
+      `${waiting} requests are waiting already, the limit is ${this.#queueLimit} per executor; retry later`,
+      { waiting, limit: this.#queueLimit },
+    )
+  }
+}
+
+function sessionSource(key: string, path: string, { options }: StageSource): SessionSource {
+  return { key, path, options }
+}
+
+function refuseIfTooLate(stage: LoadedStage, { signal, deadline }: RunOptions): void {
+  if (signal?.aborted) throw new ScissionError('cancelled', `running ${stage.key}: the caller is gone`)
+  if (deadline !== undefined && deadline <= Date.now()) {
+    throw new ScissionError('deadlineExceeded', `running ${stage.key}: its deadline has passed already`)
+  }
+}
+
+function passedThrough(stage: LoadedStage, inputs: readonly Tensor[]): RunResult {
+  return { outputs: inOrder(stage, inputs), computeMs: 0, cpuMs: 0, queueMs: 0, waitedMs: 0 }
+}
+
+function result(stage: LoadedStage, report: RunReport, kept: Tensor[], calledAtMs: number): RunResult {
+  const { outputs, startedAtMs, computeMs, cpuMs, waitedMs } = report
+  return {
+    outputs: inOrder(stage, [...outputs, ...kept]),
+    computeMs,
+    cpuMs,
+    queueMs: Math.max(0, startedAtMs - calledAtMs),
+    waitedMs,
+  }
+}
+
+function inOrder(stage: LoadedStage, tensors: readonly Tensor[]): Tensor[] {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
+  return stage.manifest.outputs.map(({ name }) => {
+    const tensor = byName.get(name)
+    if (tensor === undefined) {
+      throw new ScissionError('internal', `stage ${stage.key} made no tensor "${name}"`, { tensor: name })
+    }
+    return tensor
+  })
+}

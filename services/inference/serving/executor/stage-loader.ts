@@ -1,0 +1,150 @@
+/**
+ * From a layer range's name to a stage that runs: fetch it (RangeStore), try it (trial), load it (Executor).
+ *
+ * Callers count: each `acquire` is matched by one `release`. While anyone has the stage its files stay on the disk;
+ * the last release frees the sessions first, then the files. Several callers at once share the work, and it is given
+ * up only when all of them are gone.
+ */
+import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
+import { ScissionError } from '../../../../shared/platform/errors.ts'
+import { keyText } from '../../ranges/range-key.ts'
+import type { OpenRange, RangeKey, RangeStore } from '../../ranges/range-store.ts'
+import type { Executor, LoadedStage } from './executor.ts'
+import { trial } from './trial-load.ts'
+
+export interface StageLoaderParts {
+  store: Pick<RangeStore, 'open'>
+  executor: Pick<Executor, 'load' | 'unload'>
+  options: RuntimeOptions
+  trialTimeoutMs: number
+  trialMemoryBytes: number
+}
+
+interface Loading {
+  stage: Promise<LoadedStage>
+  range: OpenRange | undefined
+  /** Those who have the stage or wait for it. */
+  holders: number
+  stop: AbortController
+}
+
+export class StageLoader {
+  readonly #parts: StageLoaderParts
+  readonly #loadings = new Map<string, Loading>()
+  readonly #held = new WeakMap<LoadedStage, Loading>()
+
+  constructor(parts: StageLoaderParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Fetches, tries and loads a layer range, or shares what is there already.
+   * @throws ScissionError as RangeStore.open does; invalidModel when the trial failed; cancelled when `signal` was
+   *   aborted first.
+   */
+  async acquire(key: RangeKey, signal?: AbortSignal): Promise<LoadedStage> {
+    if (signal?.aborted) throw gone(key)
+    const name = keyText(key)
+    const loading = this.#loadings.get(name) ?? this.#start(name, key)
+    loading.holders += 1
+    try {
+      return await unlessAborted(loading.stage, signal, () => gone(key))
+    } catch (error) {
+      this.#leave(name, loading)
+      throw error
+    }
+  }
+
+  /** Gives back one `acquire`. The last one unloads the stage after the runs that were queued before. */
+  async release(stage: LoadedStage): Promise<void> {
+    const loading = this.#held.get(stage)
+    if (loading === undefined || loading.holders === 0) return
+    loading.holders -= 1
+    if (loading.holders > 0) return
+    this.#forget(loading)
+    await this.#free(stage, loading)
+  }
+
+  #start(name: string, key: RangeKey): Loading {
+    const loading: Loading = {
+      stage: Promise.resolve().then(() => this.#load(name, key, loading)),
+      range: undefined,
+      holders: 0,
+      stop: new AbortController(),
+    }
+    this.#loadings.set(name, loading)
+    return loading
+  }
+
+  async #load(name: string, key: RangeKey, loading: Loading): Promise<LoadedStage> {
+    const { store, executor, options, trialTimeoutMs, trialMemoryBytes } = this.#parts
+    const { signal } = loading.stop
+    try {
+      const range = await store.open(key, signal)
+      loading.range = range
+      const { path, manifest } = range
+      if (path !== null) {
+        await trial(
+          { path, manifest, options, timeoutMs: trialTimeoutMs, memoryBytes: trialMemoryBytes },
+          signal,
+        )
+      }
+      const stage = await executor.load(`${name}.${options.optimisation}-${options.threads}`, {
+        path,
+        manifest,
+        options,
+      })
+      this.#held.set(stage, loading)
+      return stage
+    } catch (error) {
+      this.#forget(loading)
+      loading.range?.release()
+      throw error
+    }
+  }
+
+  /** A caller has failed or gone: the last one stops the work, or undoes it when it is done. */
+  #leave(name: string, loading: Loading): void {
+    loading.holders -= 1
+    if (loading.holders > 0 || this.#loadings.get(name) !== loading) return
+    this.#forget(loading)
+    loading.stop.abort()
+    loading.stage.then(
+      (stage) => this.#free(stage, loading),
+      () => {}, // Stopped, as it should be: #load has cleaned up after itself.
+    )
+  }
+
+  async #free(stage: LoadedStage, loading: Loading): Promise<void> {
+    try {
+      await this.#parts.executor.unload(stage)
+    } finally {
+      loading.range?.release()
+    }
+  }
+
+  #forget(loading: Loading): void {
+    for (const [name, known] of this.#loadings) if (known === loading) this.#loadings.delete(name)
+  }
+}
+
+const gone = (key: RangeKey) =>
+  new ScissionError('cancelled', `loading ${keyText(key)}: nobody waits for it any more`)
+
+async function unlessAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  error: () => ScissionError,
+): Promise<T> {
+  if (signal === undefined) return work
+  let onAbort = () => {}
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(error())
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

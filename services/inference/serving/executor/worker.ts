@@ -1,0 +1,128 @@
+/**
+ * One executor thread: holds sessions and runs them one after the other, in the order of the commands.
+ *
+ * `session.run` blocks its thread for the whole run, and a session cannot leave the thread that made it; so the
+ * sessions live here and tensors come and go by transfer. The thread never exits by itself and keeps no state but
+ * its sessions: whatever it loses by dying can be made again from the next command.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
+import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import { type CpuTimer, cpuTimer } from './cpu-time.ts'
+import {
+  type Command,
+  type LoadReport,
+  monotonicMs,
+  type Report,
+  type RunReport,
+  type SessionSource,
+  type WorkerSettings,
+} from './thread-messages.ts'
+import { fromOrt, toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
+import { runError } from './ort-errors.ts'
+import { createSession } from './session-options.ts'
+import { SlowDown } from './slow-down.ts'
+
+interface Loaded {
+  session: InferenceSession
+  timer: CpuTimer
+  threads: number
+}
+
+if (parentPort === null) throw new Error('worker.ts runs as a worker thread of executor/thread.ts')
+const port = parentPort
+const settings = workerData as WorkerSettings
+const sessions = new Map<string, Loaded>()
+const timers = new Map<boolean, CpuTimer>()
+const slowDown = new SlowDown(settings.slowdown)
+
+let turn: Promise<void> = Promise.resolve()
+port.on('message', (command: Command) => {
+  turn = turn.then(() => obey(command))
+})
+
+async function obey(command: Command): Promise<void> {
+  try {
+    if (Atomics.load(settings.skips, command.id % settings.skips.length) !== 0) {
+      return send({ type: 'skipped', id: command.id })
+    }
+    switch (command.type) {
+      case 'load':
+        return send({ type: 'loaded', id: command.id, result: await load(command) })
+      case 'run':
+        return sendRun(command.id, await run(command))
+      case 'unload':
+        await unload(command.key)
+        return send({ type: 'unloaded', id: command.id })
+    }
+  } catch (thrown) {
+    const error = thrown instanceof ScissionError ? thrown : runError(coerceError(thrown))
+    const { code, message, details } = error
+    send({ type: 'failed', id: command.id, code, message, ...(details && { details }) })
+  }
+}
+
+function send(report: Report, transfer: ArrayBuffer[] = []): void {
+  port.postMessage(report, transfer)
+}
+
+function sendRun(id: number, result: RunReport): void {
+  send({ type: 'ran', id, result }, [...buffersOf(result.outputs), ...result.spare])
+}
+
+function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
+  return [...new Set(tensors.map((tensor) => tensor.bytes.buffer as ArrayBuffer))]
+}
+
+async function load(source: SessionSource): Promise<LoadReport> {
+  const { session } = await sessionOf(source)
+  return { inputNames: [...session.inputNames] }
+}
+
+async function sessionOf({ key, path, options }: SessionSource): Promise<Loaded> {
+  const known = sessions.get(key)
+  if (known !== undefined) return known
+  const session = await createSession(path, options)
+  const loaded = { session, timer: timerOf(options.threads), threads: options.threads }
+  sessions.set(key, loaded)
+  return loaded
+}
+
+function timerOf(threads: number): CpuTimer {
+  const several = threads > 1
+  const timer = timers.get(several) ?? cpuTimer(threads)
+  timers.set(several, timer)
+  return timer
+}
+
+async function unload(key: string): Promise<void> {
+  const loaded = sessions.get(key)
+  sessions.delete(key)
+  await loaded?.session.release()
+}
+
+async function run(command: Extract<Command, { type: 'run' }>): Promise<RunReport> {
+  const { session, timer, threads } = await sessionOf(command)
+  const feeds: Record<string, OrtTensor> = {}
+  for (const input of command.inputs) {
+    if (session.inputNames.includes(input.name)) feeds[input.name] = toOrt(input)
+  }
+  const cpuSinceMs = timer()
+  const startedAtMs = monotonicMs()
+  const made = await session.run(feeds)
+  const computeMs = monotonicMs() - startedAtMs
+  const cpuMs = cpuSinceMs()
+  const outputs = session.outputNames.map((name) => fromOrt(name, made[name] as OrtTensor))
+  const asked = new Set(command.returned)
+  outputs.push(...command.inputs.filter((input) => asked.has(input.name)))
+  const spare = spareOf(command.inputs, outputs)
+  const waitedMs = slowDown.wait(threads > 1 ? Math.min(cpuMs, computeMs) : cpuMs)
+  return { outputs, spare, startedAtMs, computeMs, cpuMs, waitedMs }
+}
+
+/** The inputs' buffers, but those that go back as tensors. To be freed here they would cost computing time. */
+function spareOf(inputs: readonly Tensor[], outputs: readonly Tensor[]): ArrayBuffer[] {
+  const kept = new Set(buffersOf(outputs))
+  return buffersOf(inputs).filter((buffer) => !kept.has(buffer) && buffer.byteLength > 0)
+}

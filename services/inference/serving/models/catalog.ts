@@ -1,0 +1,110 @@
+/** The registry as this resource knows it: model records and structures, from memory once read. */
+import type { InputShapes, ModelId, ShapesKey } from '../../../../shared/contracts/common.ts'
+import type { Model, Structure } from '../../../../shared/contracts/model.ts'
+import { ScissionError } from '../../../../shared/platform/errors.ts'
+import { type Change, findModel, type State, structureId } from '../../../../shared/platform/redis/state.ts'
+import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import { shapesKeyOf } from '../../../../shared/contracts/shapes-key.ts'
+import type { RangeKey } from '../../ranges/range-store.ts'
+import { LastKnown } from '../../../../shared/platform/redis/stale-while-revalidate-cache.ts'
+
+export class Catalog {
+  readonly #state: State
+  readonly #models: LastKnown<Model>
+  readonly #structures: LastKnown<Structure>
+  /** By name. */
+  readonly #versions: LastKnown<string[]>
+
+  constructor(state: State) {
+    this.#state = state
+    this.#models = new LastKnown('models', (name) => findModel(state, name))
+    this.#structures = new LastKnown('structures', (id) => state.structures.need(id))
+    this.#versions = new LastKnown('models', async (name) => {
+      const numbers = (await this.all()).filter((other) => other.name === name).map(({ version }) => version)
+      return [...new Set(numbers)].sort((a, b) => a - b).map(String)
+    })
+  }
+
+  /** @param name id, name (its highest version) or name@version. @throws ScissionError notFound. */
+  async model(name: string, version?: string): Promise<Model> {
+    const found = await this.#models.get(name)
+    if (version === undefined || String(found.version) === version) return found
+    // An id or a name@version means one version only; a plain name means whichever is asked for.
+    if (found.name === name) return this.#models.get(`${name}@${version}`)
+    throw new ScissionError('notFound', `model "${name}" is version ${found.version}, not ${version}`)
+  }
+
+  structure(model: Model, shapesKey: ShapesKey): Promise<Structure> {
+    return this.structureById(model.id, shapesKey)
+  }
+
+  structureById(model: ModelId, shapesKey: ShapesKey): Promise<Structure> {
+    return this.#structures.get(structureId(model, shapesKey))
+  }
+
+  /** Weights of the layers of a range. */
+  async weightBytes({ model, shapesKey, from, to }: RangeKey): Promise<number> {
+    const { layers } = await this.structureById(model, shapesKey)
+    return layers.slice(from, to).reduce((sum, layer) => sum + layer.weightBytes, 0)
+  }
+
+  /** All versions registered under the name of `model`, oldest first. */
+  versions(model: Model): Promise<string[]> {
+    return this.#versions.get(model.name)
+  }
+
+  all(): Promise<Model[]> {
+    return this.#state.models.all()
+  }
+
+  async isRegistered(id: string): Promise<boolean> {
+    return (await this.#state.models.get(id)) !== undefined
+  }
+
+  /**
+   * The structure whose input shapes these tensors have: the model's own, else one analysed for just these shapes.
+   * @throws ScissionError needsInputShapes when the model is dynamic and nobody had it analysed for them.
+   */
+  async structureFor(model: Model, tensors: readonly Tensor[]): Promise<Structure> {
+    const own = model.shapesKey ? await this.structure(model, model.shapesKey) : undefined
+    if (own && (sameShapes(own, tensors) || !isDynamic(model))) return own
+    const shapes = Object.fromEntries(tensors.map((tensor) => [tensor.name, tensor.shape]))
+    try {
+      return await this.structure(model, shapesKeyOf(shapes))
+    } catch (error) {
+      if (!(error instanceof ScissionError) || error.code !== 'notFound') throw error
+      // With shapes of its own the model says best what is wrong with these tensors: see checkInputs.
+      if (own) return own
+      throw unknownShapes(model, shapes)
+    }
+  }
+
+  onChange(change: Change): void {
+    this.#models.onChange(change)
+    this.#versions.onChange(change)
+    this.#structures.onChange(change)
+  }
+
+  onResync(): void {
+    this.#models.onResync()
+    this.#versions.onResync()
+    this.#structures.onResync()
+  }
+}
+
+export const isDynamic = (model: Model): boolean =>
+  model.inputs.some((input) => input.shape.some((dim) => typeof dim === 'string'))
+
+function sameShapes(structure: Structure, tensors: readonly Tensor[]): boolean {
+  return tensors.every((tensor) => structure.inputShapes[tensor.name]?.join() === tensor.shape.join())
+}
+
+function unknownShapes(model: Model, shapes: InputShapes): ScissionError {
+  const given = Object.entries(shapes).map(([name, dims]) => `${name}:${dims.join('x')}`)
+  return new ScissionError(
+    'needsInputShapes',
+    `model ${model.name} has open input dimensions and was not analysed for ${given.join(',')}; ` +
+      `ask the benchmark service for GET /v1/models/${model.name}/layers?shapes=${given.join(',')} first`,
+    { inputs: model.inputs },
+  )
+}

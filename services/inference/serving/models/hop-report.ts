@@ -1,0 +1,119 @@
+/** Hop reports as response parameters, flat as the protocol wants them: `scission_hop0_computeMs` and so on. */
+import { OWN_PREFIX, type Parameters } from '../../../../shared/oip/parameters.ts'
+import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import type { RunResult } from '../executor/executor.ts'
+import type { HopReport } from './target.ts'
+
+/** In an answer without outputs: they went straight to the entry. */
+export const DELIVERED = `${OWN_PREFIX}delivered`
+
+export interface Here {
+  resource: string
+  /** This resource's speed is emulated. */
+  emulated: boolean
+}
+
+export function reportRun(
+  here: Here,
+  hop: number,
+  range: { from: number; to: number },
+  run: RunResult,
+): HopReport {
+  return {
+    hop,
+    resource: here.resource,
+    from: range.from,
+    to: range.to,
+    computeMs: run.computeMs,
+    cpuMs: run.cpuMs,
+    queueMs: run.queueMs,
+    waitedMs: run.waitedMs,
+    ...(run.batch && { batch: run.batch.size }),
+    bytesOut: tensorBytes(run.outputs),
+    emulated: here.emulated,
+  }
+}
+
+export const tensorBytes = (tensors: readonly Tensor[]): number =>
+  tensors.reduce((sum, tensor) => sum + tensor.bytes.byteLength, 0)
+
+const FIGURES = [
+  'computeMs',
+  'cpuMs',
+  'queueMs',
+  'waitedMs',
+  'batch',
+  'bytesOut',
+  'wireBytes',
+  'encodeMs',
+  'decodeMs',
+  'nextMs',
+] as const
+const OPTIONAL_FIGURES = ['batch', 'wireBytes', 'encodeMs', 'decodeMs', 'nextMs'] as const
+
+export function reportParameters(hops: readonly HopReport[], totalMs: number): Parameters {
+  return {
+    [`${OWN_PREFIX}hops`]: hops.length,
+    ...hopParameters(hops),
+    [`${OWN_PREFIX}totalMs`]: round(totalMs),
+    [`${OWN_PREFIX}emulated`]: hops.some((report) => report.emulated),
+  }
+}
+
+/** Without what is said of all of them. */
+export function hopParameters(hops: readonly HopReport[]): Parameters {
+  const parameters: Parameters = {}
+  for (const report of hops) {
+    const prefix = `${OWN_PREFIX}hop${report.hop}_`
+    parameters[`${prefix}resource`] = report.resource
+    parameters[`${prefix}layers`] = `${report.from}-${report.to}`
+    for (const figure of FIGURES) {
+      const value = report[figure]
+      if (value !== undefined) parameters[`${prefix}${figure}`] = round(value)
+    }
+    if (report.codec !== undefined) parameters[`${prefix}codec`] = report.codec
+    if (report.insteadOf !== undefined) parameters[`${prefix}insteadOf`] = report.insteadOf
+    parameters[`${prefix}emulated`] = report.emulated
+  }
+  return parameters
+}
+
+/** Microseconds are as fine as these clocks go. */
+const round = (value: number) => Math.round(value * 1000) / 1000
+
+/** The inverse, for the answer of the next hop. A hop that another program answered for is left out. */
+export function readReports(parameters: Parameters): HopReport[] {
+  const hops = new Set<number>()
+  for (const key of Object.keys(parameters)) {
+    const hop = /^scission_hop(\d{1,4})_resource$/.exec(key)?.[1]
+    if (hop !== undefined) hops.add(Number(hop))
+  }
+  return [...hops].sort((a, b) => a - b).flatMap((hop) => readReport(parameters, hop) ?? [])
+}
+
+function readReport(parameters: Parameters, hop: number): HopReport | undefined {
+  const value = (key: string) => parameters[`${OWN_PREFIX}hop${hop}_${key}`]
+  const figure = (key: string) => {
+    const given = value(key)
+    return typeof given === 'number' ? given : 0
+  }
+  const layers = /^(\d+)-(\d+)$/.exec(String(value('layers')))
+  if (!layers) return undefined
+  return {
+    hop,
+    resource: String(value('resource')),
+    from: Number(layers[1]),
+    to: Number(layers[2]),
+    computeMs: figure('computeMs'),
+    cpuMs: figure('cpuMs'),
+    queueMs: figure('queueMs'),
+    waitedMs: figure('waitedMs'),
+    bytesOut: figure('bytesOut'),
+    ...Object.fromEntries(
+      OPTIONAL_FIGURES.flatMap((key) => (typeof value(key) === 'number' ? [[key, figure(key)]] : [])),
+    ),
+    ...(typeof value('codec') === 'string' && { codec: String(value('codec')) }),
+    ...(typeof value('insteadOf') === 'string' && { insteadOf: String(value('insteadOf')) }),
+    emulated: value('emulated') === true,
+  }
+}

@@ -1,0 +1,315 @@
+/**
+ * Whole models and layer ranges as targets. A name is `model`, `model@version` or an id, each with an optional
+ * `:from-to` for a layer range, so that a range is a model of its own to any client.
+ *
+ * A range loads at its first request, or when the repository API asks for it. After an explicit unload of a model it
+ * stays unloaded until it is loaded again: that is what a client of the repository API expects.
+ */
+import type { ShapesKey, TensorSpec } from '../../../../shared/contracts/common.ts'
+import type { Model, Structure } from '../../../../shared/contracts/model.ts'
+import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import type { Logger } from '../../../../shared/platform/log.ts'
+import type { Change } from '../../../../shared/platform/redis/state.ts'
+import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import { whyNoBatches } from '../batching/batchable.ts'
+import { itemsIn, runItems } from '../batching/items.ts'
+import type { RangeKey } from '../../ranges/range-store.ts'
+import type { Catalog } from './catalog.ts'
+import { type Here, reportRun } from './hop-report.ts'
+import type { HeldStage, Stages, StageState } from './stages.ts'
+import type { BatchingFacts, InferContext, Inference, Target, TargetTensor, TargetTensors } from './target.ts'
+
+export interface LayerRange {
+  from: number
+  to: number
+}
+
+export interface ModelTargetParts {
+  here: Here
+  catalog: Catalog
+  stages: Stages
+  batching: BatchingFacts
+  log: Logger
+}
+
+export interface LoadedRange {
+  /** As clients call it: `model`, or `model:from-to`. */
+  name: string
+  version: string
+  state: StageState
+  /** All layers of the model. */
+  whole: boolean
+}
+
+export class ModelTargets {
+  readonly #parts: ModelTargetParts
+  /** Model id → why it is not available. */
+  readonly #unavailable = new Map<string, string>()
+  readonly #batchable = new WeakMap<Structure, boolean>()
+
+  constructor(parts: ModelTargetParts) {
+    this.#parts = parts
+  }
+
+  /** @throws ScissionError notFound, invalidRange. */
+  async find(name: string, version?: string, layers?: LayerRange): Promise<Target> {
+    const [base = '', written] = name.split(':')
+    const range = layers ?? (written === undefined ? undefined : parseLayerRange(written))
+    const model = await this.#parts.catalog.model(base, version)
+    const structure = model.shapesKey
+      ? await this.#parts.catalog.structure(model, model.shapesKey)
+      : undefined
+    if (range && structure) checkLayerRange(range, structure)
+    if (range && !structure) {
+      throw new ScissionError(
+        'needsInputShapes',
+        `model ${model.name} has open input dimensions: its layers are known only once its shapes are fixed`,
+      )
+    }
+    const batches = structure !== undefined && !range && this.#takesBatches(model, structure)
+    return {
+      name: range ? `${base}:${range.from}-${range.to}` : base,
+      version: String(model.version),
+      versions: () => this.#parts.catalog.versions(model),
+      tensors: () => (structure ? tensorsAt(structure, range, batches) : declaredTensors(model)),
+      ...(batches && { batching: this.#parts.batching }),
+      properties: propertiesOf(model, structure, range),
+      checkReady: () => this.#checkReady(model, structure, range),
+      infer: (inputs, context) => this.#infer(model, range, inputs, context),
+    }
+  }
+
+  /** Loads the whole model or the range. Loading again keeps what runs when it fails. @throws why it cannot. */
+  async load(name: string): Promise<void> {
+    const { model, structure, range } = await this.#fixed(name)
+    const had = this.#unavailable.get(model.id)
+    this.#unavailable.delete(model.id)
+    try {
+      await this.#need(structure, keyOf(model, structure, range))
+    } catch (error) {
+      this.#unavailable.set(model.id, had ?? coerceError(error).message)
+      throw error
+    }
+  }
+
+  /** @param dependents also its layer ranges. */
+  async unload(name: string, dependents: boolean): Promise<void> {
+    const [base = '', written] = name.split(':')
+    const model = await this.#parts.catalog.model(base)
+    const range = written === undefined ? undefined : parseLayerRange(written)
+    if (!range) this.#unavailable.set(model.id, 'unloaded')
+    const mine = this.#parts.stages.keys().filter((key) => key.model === model.id)
+    const whole = await Promise.all(mine.map((key) => this.#isWhole(model, key)))
+    const dropped = mine.filter((key, index) => {
+      if (range) return key.from === range.from && key.to === range.to
+      return dependents || whole[index]
+    })
+    await Promise.all(dropped.map((key) => this.#parts.stages.drop(key)))
+  }
+
+  /** The layers of a model that was deleted are let go. */
+  onChange(change: Change): void {
+    const mine = this.#parts.stages.keys().filter((key) => key.model === change.id)
+    if (change.kind !== 'models' || mine.length === 0) return
+    this.#parts.catalog
+      .isRegistered(change.id)
+      .then(async (registered) => {
+        if (!registered) await Promise.all(mine.map((key) => this.#parts.stages.drop(key)))
+      })
+      .catch((error: unknown) =>
+        this.#parts.log.warn({ err: coerceError(error) }, `could not read model ${change.id} from Redis`),
+      )
+  }
+
+  /** State and reason of a whole model, as the repository index shows it. */
+  async stateOf(model: Model): Promise<{ state: string; reason: string }> {
+    const mine = this.#parts.stages.keys().filter((key) => key.model === model.id)
+    for (const key of mine) {
+      const state = (await this.#isWhole(model, key)) ? this.#parts.stages.state(key) : undefined
+      if (state) return { state, reason: '' }
+    }
+    return { state: 'UNAVAILABLE', reason: this.#unavailable.get(model.id) ?? 'not loaded yet' }
+  }
+
+  /** What is loaded or being loaded, as far as memory tells: without asking Redis. */
+  async loaded(): Promise<LoadedRange[]> {
+    const found: LoadedRange[] = []
+    for (const key of this.#parts.stages.keys()) {
+      const model = await this.#parts.catalog.model(key.model)
+      const state = this.#parts.stages.state(key)
+      const whole = await this.#isWhole(model, key)
+      const name = whole ? model.name : `${model.name}:${key.from}-${key.to}`
+      if (state) found.push({ name, version: String(model.version), state, whole })
+    }
+    return found
+  }
+
+  async #need(structure: Structure, key: RangeKey): Promise<HeldStage> {
+    const layers = structure.layers.slice(key.from, key.to)
+    const weightBytes = layers.reduce((sum, layer) => sum + layer.weightBytes, 0)
+    const stage = await this.#parts.stages.need(key, weightBytes)
+    // It may have been evicted between being found and being handed over: then it is loaded again.
+    return stage.released ? this.#parts.stages.need(key, weightBytes) : stage
+  }
+
+  async #isWhole(model: Model, key: RangeKey): Promise<boolean> {
+    const structure = await this.#parts.catalog.structure(model, key.shapesKey)
+    return key.from === 0 && key.to === structure.layers.length
+  }
+
+  async #fixed(name: string): Promise<{ model: Model; structure: Structure; range: LayerRange | undefined }> {
+    const [base = '', written] = name.split(':')
+    const model = await this.#parts.catalog.model(base)
+    if (!model.shapesKey) {
+      throw new ScissionError(
+        'needsInputShapes',
+        `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
+      )
+    }
+    const structure = await this.#parts.catalog.structure(model, model.shapesKey)
+    const range = written === undefined ? undefined : parseLayerRange(written)
+    if (range) checkLayerRange(range, structure)
+    return { model, structure, range }
+  }
+
+  async #structureFor(
+    model: Model,
+    range: LayerRange | undefined,
+    inputs: readonly Tensor[],
+  ): Promise<Structure> {
+    const { catalog } = this.#parts
+    if (range) return catalog.structure(model, needKey(model))
+    const own = model.shapesKey ? await catalog.structure(model, model.shapesKey) : undefined
+    return own && this.#takesBatches(model, own) ? own : catalog.structureFor(model, inputs)
+  }
+
+  /** Of items that share runs, with each other and with other requests'. */
+  #takesBatches(model: Model, structure: Structure): boolean {
+    if (this.#parts.batching.maxBatch === 1) return false
+    const known = this.#batchable.get(structure) ?? whyNoBatches(model, structure) === undefined
+    this.#batchable.set(structure, known)
+    return known
+  }
+
+  #refuseTooMany({ name }: Model, count: number): void {
+    const { maxBatch } = this.#parts.batching
+    if (count <= Math.max(1, maxBatch)) return
+    throw new ScissionError(
+      'invalidTensor',
+      `inference request batch-size must be <= ${maxBatch} for '${name}', got ${count}`,
+      { batch: count, maxBatch },
+    )
+  }
+
+  #checkReady(model: Model, structure: Structure | undefined, range: LayerRange | undefined): void {
+    const reason = this.#unavailable.get(model.id)
+    const state = structure && this.#parts.stages.state(keyOf(model, structure, range))
+    if (state === 'READY') return
+    const why = state === 'LOADING' ? 'loading' : (reason ?? 'not loaded yet')
+    throw new ScissionError('notReady', `Model version not ready: ${model.name} is ${why}`)
+  }
+
+  async #infer(
+    model: Model,
+    range: LayerRange | undefined,
+    inputs: Tensor[],
+    { signal, deadline }: InferContext,
+  ): Promise<Inference> {
+    const reason = this.#unavailable.get(model.id)
+    if (reason === 'unloaded' && !range) {
+      throw new ScissionError(
+        'notReady',
+        `model ${model.name} is unloaded; POST /v2/repository/models/${model.name}/load brings it back`,
+      )
+    }
+    const structure = await this.#structureFor(model, range, inputs)
+    const key = keyOf(model, structure, range)
+    const stage = await this.#need(structure, key)
+    this.#unavailable.delete(model.id)
+    const count = !range && this.#takesBatches(model, structure) ? itemsIn(structure, inputs) : 1
+    this.#refuseTooMany(model, count)
+    const { run, ...work } = await runItems(stage, inputs, count, { signal, deadline })
+    const report = reportRun(this.#parts.here, 0, key, run)
+    const largest = Math.max(...work.runs.map(({ size }) => size))
+    if (largest > 1) report.batch = largest
+    return { outputs: run.outputs, hops: [report], work }
+  }
+}
+
+function needKey(model: Model): ShapesKey {
+  if (model.shapesKey) return model.shapesKey
+  throw new ScissionError('needsInputShapes', `model ${model.name} has open input dimensions`)
+}
+
+function keyOf(model: Model, structure: Structure, range: LayerRange | undefined): RangeKey {
+  const { from, to } = range ?? { from: 0, to: structure.layers.length }
+  return { model: model.id, shapesKey: structure.shapesKey, from, to }
+}
+
+/** `3-17`. @throws ScissionError invalidRange. */
+export function parseLayerRange(text: string): LayerRange {
+  const digits = /^(\d{1,9})-(\d{1,9})$/.exec(text)
+  if (!digits)
+    throw new ScissionError('invalidRange', `"${text}" is not a layer range; write from-to, e.g. 0-12`)
+  return { from: Number(digits[1]), to: Number(digits[2]) }
+}
+
+function checkLayerRange({ from, to }: LayerRange, structure: Structure): void {
+  const count = structure.layers.length
+  if (from <= to && to <= count) return
+  throw new ScissionError(
+    'invalidRange',
+    `layers ${from}-${to}: a range needs 0 <= from <= to <= ${count}, the number of layers of this model`,
+    { layers: count },
+  )
+}
+
+/** The tensors of the boundaries around a range, or of the whole model. */
+function boundaryTensors(structure: Structure, range: LayerRange | undefined): TargetTensors {
+  if (!range) return { inputs: structure.inputs, outputs: structure.outputs }
+  const known = tensorsOf(structure)
+  const at = (k: number) => (structure.boundaries[k]?.tensors ?? []).flatMap((name) => known.get(name) ?? [])
+  return { inputs: at(range.from), outputs: at(range.to) }
+}
+
+/** @param batches the first dimension is open. */
+function tensorsAt(structure: Structure, range: LayerRange | undefined, batches: boolean): TargetTensors {
+  const { inputs, outputs } = boundaryTensors(structure, range)
+  if (!batches) return { inputs, outputs }
+  const open = ({ shape, ...tensor }: TargetTensor) => ({ ...tensor, shape: [-1, ...shape.slice(1)] })
+  return { inputs: inputs.map(open), outputs: outputs.map(open) }
+}
+
+/** Asked for by every request to a layer range, so remembered with the structure. */
+const remembered = new WeakMap<Structure, Map<string, TensorSpec>>()
+
+function tensorsOf(structure: Structure): Map<string, TensorSpec> {
+  const known = remembered.get(structure)
+  if (known) return known
+  const tensors = [...structure.inputs, ...structure.layers.flatMap((layer) => layer.outputs)]
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
+  remembered.set(structure, byName)
+  return byName
+}
+
+const declaredTensors = (model: Model): TargetTensors => ({
+  inputs: model.inputs.map(declared),
+  outputs: model.outputs.map(declared),
+})
+
+const declared = (tensor: Model['inputs'][number]): TargetTensor => ({
+  ...tensor,
+  shape: tensor.shape.map((dim) => (typeof dim === 'string' ? -1 : dim)),
+})
+
+function propertiesOf(
+  model: Model,
+  structure: Structure | undefined,
+  range: LayerRange | undefined,
+): Record<string, string> {
+  return {
+    id: model.id,
+    ...(structure && { shapesKey: structure.shapesKey, modelLayers: String(structure.layers.length) }),
+    ...(range && { layers: `${range.from}-${range.to}` }),
+  }
+}

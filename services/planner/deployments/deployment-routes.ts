@@ -1,0 +1,94 @@
+/** Deployments: plans made live, their states as they change. */
+import { z } from 'zod'
+import { Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
+import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
+import { Changes, paginate } from '../../../shared/platform/redis/state.ts'
+import type { Deployer } from './deployments.ts'
+import type { PlannerParts } from '../queries/plans.ts'
+
+const ById = z.object({ id: Name })
+
+export function deploymentRoutes(parts: PlannerParts, deployer: Deployer): Route[] {
+  const deployments = parts.state.deployments
+  return [
+    route({
+      method: 'post',
+      path: '/v1/deployments',
+      summary: 'Make a plan live; poll the Location until its state is ready',
+      body: DeploymentRequest,
+      answers: { 202: { description: 'On record, loading', schema: Deployment } },
+      handle: async ({ body }) => {
+        const deployment = await deployer.deploy(body)
+        return reply(202, deployment, { Location: `/v1/deployments/${encodeURIComponent(deployment.id)}` })
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/deployments',
+      summary: 'Deployments',
+      query: PageQuery,
+      answers: { 200: { description: 'A page of deployments', schema: pageOf(Deployment) } },
+      handle: async ({ query }) => {
+        const all = (await deployments.all()).map((deployment) => withPresentEntry(parts, deployment))
+        return paginate(all, (deployment) => deployment.id, query)
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/deployments/:id',
+      summary: 'One deployment',
+      params: ById,
+      answers: { 200: { description: 'The deployment', schema: Deployment } },
+      handle: async ({ params }) => withPresentEntry(parts, await deployments.need(params.id)),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/deployments/:id/events',
+      summary: 'Its states as server-sent events, until it is deleted',
+      params: ById,
+      answers: {
+        200: { description: 'event: loading | ready | failed | deleted', contentType: 'text/event-stream' },
+      },
+      handle: async ({ params }, req, res) => {
+        const now = await deployments.need(params.id)
+        const stream = openEventStream(req, res)
+        const changes = new Changes(parts.state.redis)
+        stream.closed.addEventListener('abort', () => changes.close())
+        stream.send(now.state, now)
+        const report = async () => {
+          const current = await deployments.get(params.id)
+          if (current) stream.send(current.state, current)
+          else {
+            stream.send('deleted', { id: params.id })
+            stream.end()
+          }
+        }
+        changes.on('error', () => stream.end())
+        // What happened before the subscription stood, or while it was interrupted.
+        changes.on('resync', () => void report().catch(() => stream.end()))
+        changes.on('change', (change) => {
+          if (change.kind === 'deployments' && change.id === params.id) report().catch(() => stream.end())
+        })
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/deployments/:id',
+      summary: 'Take it out of service',
+      params: ById,
+      answers: { 204: { description: 'Gone' } },
+      handle: async ({ params }) => {
+        await deployer.remove(params.id)
+        return reply(204)
+      },
+    }),
+  ]
+}
+
+/** A resource that was started again may listen elsewhere than when the deployment was made. */
+function withPresentEntry(parts: PlannerParts, deployment: Deployment): Deployment {
+  const { resource, url } = deployment.entry
+  return { ...deployment, entry: { resource, url: parts.view.resources.get(resource)?.url ?? url } }
+}

@@ -1,0 +1,246 @@
+/**
+ * Makes a plan live. The record in Redis comes first (state `loading`), then every resource on the path is told to
+ * fetch and load its layers; all of them ready makes the deployment `ready`, one failure makes it `failed` with the
+ * reason. Telling a resource twice changes nothing, so a planner that starts again takes up what was left `loading`.
+ */
+import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
+import { createJsonClient } from '../../../shared/client/http.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { namesOf } from '../../../shared/platform/redis/state.ts'
+import { type PlannerParts, planById } from '../queries/plans.ts'
+
+export interface DeployerParts extends PlannerParts {
+  log: Logger
+  deployTimeoutMs: number
+}
+
+export class Deployer {
+  readonly #parts: DeployerParts
+  readonly #loading = new Map<string, Promise<void>>()
+
+  constructor(parts: DeployerParts) {
+    this.#parts = parts
+  }
+
+  /** @returns the record in state `loading`; loading goes on in the background. */
+  async deploy(request: DeploymentRequest): Promise<Deployment> {
+    const plan = await planById(this.#parts, request.plan)
+    refuseOtherOptions(plan)
+    const deployments = this.#parts.state.deployments
+    const id = request.name ?? deploymentName(plan)
+    await this.#refuseModelName(id)
+    const existing = await deployments.get(id)
+    if (existing && existing.planId !== plan.id) {
+      throw new ScissionError(
+        'conflict',
+        `deployment "${id}" already runs plan ${existing.planId}; delete it or choose another name`,
+      )
+    }
+    if (existing && this.#loading.has(id)) return existing
+    // Loaded again even when it is on record as ready: a resource may have started anew, at another address.
+    const deployment = this.#record(id, plan, request)
+    await deployments.put(id, deployment)
+    this.#load(deployment)
+    return deployment
+  }
+
+  /** Both are served under /v2/models. */
+  async #refuseModelName(id: string): Promise<void> {
+    const models = await this.#parts.state.models.all()
+    const taken = models.some((model) => model.id === id || namesOf(model).some(({ name }) => name === id))
+    if (taken)
+      throw new ScissionError('conflict', `"${id}" is the name of a model; choose another for the deployment`)
+  }
+
+  /** Takes up deployments that another run of this service left half-way. */
+  async resume(): Promise<void> {
+    for (const deployment of await this.#parts.state.deployments.all()) {
+      if (deployment.state === 'loading') this.#load(deployment)
+    }
+  }
+
+  async remove(id: string): Promise<void> {
+    const deployment = await this.#parts.state.deployments.need(id)
+    await this.#parts.state.deployments.delete(id)
+    await this.#release(deployment)
+  }
+
+  /** Resolves once nothing is being loaded by this process. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#loading.values())
+  }
+
+  #record(id: string, plan: Plan, request: DeploymentRequest): Deployment {
+    const entry = this.#parts.view.resources.get(plan.source)
+    if (!entry)
+      throw new ScissionError(
+        'notFound',
+        `plan ${plan.id}: its source resource ${plan.source} is not registered`,
+      )
+    const unknown = request.alternates?.find((name) => !this.#parts.view.resources.has(name))
+    if (unknown !== undefined)
+      throw new ScissionError('notFound', `alternates: unknown resource "${unknown}"`, {
+        field: 'alternates',
+      })
+    const runs = plan.stages.map(({ resource, tier, from, to }) => ({
+      resource,
+      from,
+      to,
+      ...arrivesEncoded(plan, resource),
+      ...standIns(this.#parts.view.resources.values(), resource, tier, request),
+    }))
+    const hops =
+      runs[0]?.resource === plan.source ? runs : [{ resource: plan.source, from: 0, to: 0 }, ...runs]
+    return {
+      id,
+      planId: plan.id,
+      model: plan.model,
+      shapesKey: plan.shapesKey,
+      entry: { resource: entry.name, url: entry.url },
+      hops,
+      ...(request.fallback && { fallback: request.fallback }),
+      ...(request.answer && { answer: request.answer }),
+      predictedMs: plan.predictedMs,
+      emulated: plan.emulated,
+      state: 'loading',
+      createdAt: new Date(this.#parts.now()).toISOString(),
+    }
+  }
+
+  #load(deployment: Deployment): void {
+    if (this.#loading.has(deployment.id)) return
+    const done = this.#loadHops(deployment)
+      .catch((thrown: unknown) => {
+        this.#parts.log.error(
+          { err: coerceError(thrown), deployment: deployment.id },
+          'could not record the end of a deployment',
+        )
+      })
+      .finally(() => this.#loading.delete(deployment.id))
+    this.#loading.set(deployment.id, done)
+  }
+
+  async #loadHops(deployment: Deployment): Promise<void> {
+    const outcomes = await Promise.allSettled(
+      deployment.hops.map((hop) => this.#tell(hop.resource, deployment)),
+    )
+    const failures = outcomes.flatMap((outcome, index) => {
+      if (outcome.status === 'fulfilled') return []
+      return [`${deployment.hops[index]?.resource}: ${coerceError(outcome.reason).message}`]
+    })
+    const deployments = this.#parts.state.deployments
+    if ((await deployments.get(deployment.id)) === undefined) {
+      await this.#release(deployment)
+      return
+    }
+    const end =
+      failures.length === 0
+        ? { state: 'ready' as const }
+        : { state: 'failed' as const, error: failures.join('; ') }
+    await deployments.put(deployment.id, { ...deployment, ...end })
+    this.#parts.log.info({ deployment: deployment.id, ...end }, `deployment ${deployment.id} is ${end.state}`)
+    if (failures.length > 0) await this.#release(deployment)
+    else await this.#tellAlternates(deployment)
+  }
+
+  /** Best effort: one that could not load now does so when it is first needed. */
+  async #tellAlternates(deployment: Deployment): Promise<void> {
+    const onPath = deployment.hops.map((hop) => hop.resource)
+    const others = resourcesOf(deployment).filter((resource) => !onPath.includes(resource))
+    const outcomes = await Promise.allSettled(others.map((resource) => this.#tell(resource, deployment)))
+    for (const [index, outcome] of outcomes.entries()) {
+      if (outcome.status === 'fulfilled') continue
+      const err = coerceError(outcome.reason)
+      this.#parts.log.warn({ err }, `${others[index]} does not stand by for deployment ${deployment.id}`)
+    }
+  }
+
+  async #tell(resource: string, deployment: Deployment): Promise<void> {
+    const found = await this.#registered(resource)
+    if (!found) throw new ScissionError('notFound', `resource ${resource} is not registered`)
+    const url = `/v1/deployments/${encodeURIComponent(deployment.id)}`
+    const timeout = this.#parts.deployTimeoutMs
+    await createJsonClient(`resource ${resource}`, found.url).send({
+      method: 'PUT',
+      url,
+      data: deployment,
+      timeout,
+    })
+  }
+
+  /** Best effort: a resource that cannot be reached loads nothing for a deployment that is no longer on record. */
+  async #release(deployment: Deployment): Promise<void> {
+    const url = `/v1/deployments/${encodeURIComponent(deployment.id)}`
+    for (const name of resourcesOf(deployment)) {
+      try {
+        const resource = await this.#registered(name)
+        if (!resource) continue
+        await createJsonClient(`resource ${name}`, resource.url).send({ method: 'DELETE', url })
+      } catch (error) {
+        this.#parts.log.warn(
+          { err: coerceError(error), resource: name },
+          `could not release ${deployment.id}`,
+        )
+      }
+    }
+  }
+
+  /** As it is on record now: the view may not have seen yet that it was started again, at another address. */
+  async #registered(resource: string): Promise<Resource | undefined> {
+    return await this.#parts.state.resources.get(resource)
+  }
+}
+
+/** A resource runs every stage with its own runtime options: other ones are for comparing, until it is started anew. */
+function refuseOtherOptions(plan: Plan): void {
+  const stage = plan.stages.find(({ options }) => options !== undefined)
+  if (!stage?.options) return
+  const { threads, optimisation } = stage.options
+  throw new ScissionError(
+    'conflict',
+    `plan ${plan.id} runs ${stage.resource} with ${threads} threads and optimisation ${optimisation}, which are not ` +
+      'the options it was started with: start it with them, or plan with options=own',
+    { resource: stage.resource, options: stage.options },
+  )
+}
+
+/** Those on the path and those that stand by. */
+const resourcesOf = ({ hops }: Deployment): string[] => [
+  ...new Set(hops.flatMap((hop) => [hop.resource, ...(hop.alternates ?? [])])),
+]
+
+/**
+ * The resources of a tier that may run a hop of `resource` when it fails: those that the request names, since a plan's id
+ * does not say which machines its constraints kept the layers away from.
+ */
+function standIns(
+  resources: Iterable<Pick<Resource, 'name' | 'tier'>>,
+  resource: string,
+  tier: string,
+  { alternates }: DeploymentRequest,
+): { alternates?: string[] } {
+  const others = [...resources].filter((other) => other.tier === tier && other.name !== resource)
+  const names = others.map((other) => other.name).filter((name) => alternates?.includes(name))
+  return names.length > 0 ? { alternates: names } : {}
+}
+
+/** Readable and the same for the same plan: `mobile-net…` would need the registry, so the model is its first 8 digits. */
+function deploymentName(plan: Plan): string {
+  const path = plan.stages
+    .map(({ resource, from, to }) => {
+      const codec = plan.transfers.find((transfer) => transfer.to === resource)?.codec ?? 'none'
+      return `${resource}.${from}-${to}${codec === 'none' ? '' : `_${codec}`}`
+    })
+    .join('.')
+  return `${plan.model.slice(0, 8)}.${path}`.slice(0, 100)
+}
+
+function arrivesEncoded(
+  { transfers }: Plan,
+  resource: string,
+): { codec?: Plan['transfers'][number]['codec'] } {
+  const codec = transfers.find((transfer) => transfer.to === resource)?.codec ?? 'none'
+  return codec === 'none' ? {} : { codec }
+}

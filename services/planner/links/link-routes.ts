@@ -1,0 +1,103 @@
+/** Resources, the links between them and the network presets. */
+import { z } from 'zod'
+import { withLiveness } from '../../../shared/contracts/alive.ts'
+import { mbps, ms, PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
+import { Link, ResourceView } from '../../../shared/contracts/resource.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { NETWORK_PRESETS } from '../../../shared/contracts/network-presets.ts'
+import { linkId, paginate } from '../../../shared/platform/redis/state.ts'
+import type { PlannerParts } from '../queries/plans.ts'
+
+const LinkPath = z.object({ from: ResourceName, to: ResourceName })
+const LinkSettings = z.strictObject({ rttMs: ms, bandwidthMbps: mbps, returnBandwidthMbps: mbps.optional() })
+
+export function resourceRoutes(parts: PlannerParts): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/resources',
+      summary: 'The machines that registered, and whether they are alive',
+      query: PageQuery,
+      answers: { 200: { description: 'A page of resources', schema: pageOf(ResourceView) } },
+      handle: async ({ query }) => {
+        await parts.view.ready()
+        const resources = [...parts.view.resources.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+        const views = resources.map((resource) => withLiveness(resource, parts.heartbeatMs, parts.now()))
+        return paginate(views, (resource) => resource.name, query)
+      },
+    }),
+  ]
+}
+
+export function linkRoutes(parts: PlannerParts): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/links',
+      summary: 'Links between resources, as measured or overridden',
+      query: PageQuery,
+      answers: { 200: { description: 'A page of links', schema: pageOf(Link) } },
+      handle: async ({ query }) => {
+        const links = await parts.state.links.all()
+        return paginate(links, (link) => linkId(link.from, link.to), query)
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/networks',
+      summary: 'The named network presets and where their figures come from',
+      answers: { 200: { description: 'Presets by name', schema: z.record(z.string(), z.unknown()) } },
+      handle: () => NETWORK_PRESETS,
+    }),
+    route({
+      method: 'put',
+      path: '/v1/links/:from/:to',
+      summary: 'Override a link; it stays until deleted, whatever is measured',
+      params: LinkPath,
+      body: LinkSettings,
+      answers: { 200: { description: 'The link as it is now planned with', schema: Link } },
+      handle: ({ params, body }) => overrideLink(parts, params, body),
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/links/:from/:to',
+      summary: 'Forget a link; the next measurement sets it again',
+      params: LinkPath,
+      answers: { 204: { description: 'Forgotten' } },
+      handle: async ({ params }) => {
+        await parts.state.links.need(linkId(params.from, params.to))
+        await parts.state.links.delete(linkId(params.from, params.to))
+        return reply(204)
+      },
+    }),
+  ]
+}
+
+async function overrideLink(
+  parts: PlannerParts,
+  { from, to }: z.infer<typeof LinkPath>,
+  settings: z.infer<typeof LinkSettings>,
+): Promise<Link> {
+  const [first, second] = [await parts.state.resources.need(from), await parts.state.resources.need(to)]
+  if (from === to) throw new ScissionError('badRequest', `a link joins two resources; both are ${from}`)
+  if (first.tierIndex >= second.tierIndex)
+    throw new ScissionError(
+      'badRequest',
+      `a request only moves to a later tier: ${from} is in ${first.tier}, ${to} in ${second.tier}`,
+      { from: first.tier, to: second.tier },
+    )
+  const link: Link = {
+    from,
+    to,
+    rttMs: settings.rttMs,
+    bandwidthMbps: settings.bandwidthMbps,
+    returnBandwidthMbps: settings.returnBandwidthMbps ?? settings.bandwidthMbps,
+    source: 'override',
+    emulated: false,
+    samples: [],
+    measuredAt: new Date(parts.now()).toISOString(),
+  }
+  await parts.state.links.put(linkId(from, to), link)
+  return link
+}

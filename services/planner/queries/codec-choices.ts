@@ -1,0 +1,58 @@
+/** From stored calibrations to the codecs that the optimiser may choose among. */
+import type { KeptCalibration } from '../knowledge/planning-fields.ts'
+import type { Problem } from '../optimiser/index.ts'
+
+export type PlanningCodecs = NonNullable<Problem['codecs']>
+
+interface Cell {
+  boundary: number
+  bytesRatio: number
+  accuracyLoss: number
+  calibration: KeptCalibration
+}
+
+/**
+ * Per codec and boundary the cell of the calibration made last, on made-up samples only where there is none on real ones:
+ * what it says of bytes and accuracy holds on every resource. The accuracy loss is the upper 95 % bound.
+ */
+export function codecsOf(
+  calibrations: Iterable<KeptCalibration>,
+  model: string,
+  shapesKey: string,
+): { codecs: PlanningCodecs; notes: string[] } {
+  const own = [...calibrations]
+    .filter((one) => one.model === model && one.shapesKey === shapesKey && one.state === 'completed')
+    .sort((a, b) => Number(isReal(a)) - Number(isReal(b)) || (a.createdAt < b.createdAt ? -1 : 1))
+  const cells = new Map<string, Map<number, Cell>>()
+  for (const calibration of own) {
+    for (const { boundary, codec, bytesRatio, lossBound } of calibration.cells) {
+      const known = cells.get(codec) ?? new Map<number, Cell>()
+      cells.set(codec, known.set(boundary, { boundary, bytesRatio, accuracyLoss: lossBound, calibration }))
+    }
+  }
+  // `none` is always there.
+  cells.delete('none')
+  const codecs = [...cells]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, byBoundary]) => ({
+      name,
+      cells: [...byBoundary.values()]
+        .sort((a, b) => a.boundary - b.boundary)
+        .map(({ boundary, bytesRatio, accuracyLoss }) => ({ boundary, bytesRatio, accuracyLoss })),
+    }))
+  return { codecs, notes: notesOf(cells) }
+}
+
+const isReal = ({ sampleSource }: KeptCalibration) => sampleSource !== 'made-up'
+
+function notesOf(cells: ReadonlyMap<string, ReadonlyMap<number, Cell>>): string[] {
+  const used = new Set(
+    [...cells.values()].flatMap((one) => [...one.values()].map((cell) => cell.calibration)),
+  )
+  const madeUp = [...used].filter((calibration) => !isReal(calibration))
+  if (madeUp.length === 0) return []
+  const ids = madeUp.map((calibration) => calibration.id).join(', ')
+  return [
+    `codecs were calibrated on made-up samples (${ids}): their accuracy losses say little about real inputs`,
+  ]
+}

@@ -1,0 +1,51 @@
+/** Plan queries, as a URL or as JSON, and maps of the best plan over conditions. */
+import { z } from 'zod'
+import { GraphPlanAnswer } from '../../../shared/contracts/graph-plan.ts'
+import { PlanQuery } from '../../../shared/contracts/plan.ts'
+import { ExplainedAnswer } from '../../../shared/contracts/plan-answer.ts'
+import { SweepAnswer, SweepRequest } from '../../../shared/contracts/sweep.ts'
+import { route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
+import { answerPlans, answerSweep, type PlannerParts } from './plans.ts'
+
+/** In a URL, shapes are `name:1x3x224x224`. */
+const PlanUrlQuery = PlanQuery.omit({ inputShapes: true }).extend({ shapes: z.string().optional() })
+
+const answers = {
+  200: {
+    description: 'Plans, best first; with view=graph those of the graph view',
+    schema: z.union([ExplainedAnswer, GraphPlanAnswer]),
+  },
+}
+
+export function planRoutes(parts: PlannerParts): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/plans',
+      summary: 'The best plans for a model, with the native baselines beside them',
+      query: PlanUrlQuery,
+      answers,
+      handle: ({ query: { shapes, ...rest } }) => {
+        const inputShapes = shapes === undefined ? {} : { inputShapes: parseInputShapes(shapes) }
+        return answerPlans(parts, { ...rest, ...inputShapes })
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/plans',
+      summary: 'The same with the query as JSON',
+      body: PlanQuery,
+      answers,
+      handle: ({ body }) => answerPlans(parts, body),
+    }),
+    route({
+      method: 'post',
+      path: '/v1/plans/sweep',
+      summary: 'The best plan in every cell of a grid of conditions, and where one plan gives way to another',
+      body: SweepRequest,
+      answers: { 200: { description: 'A map, its last axis changing fastest', schema: SweepAnswer } },
+      handle: ({ body }) => answerSweep(parts, body),
+    }),
+  ]
+}

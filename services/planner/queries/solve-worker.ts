@@ -1,0 +1,5 @@
+/** The solver thread itself: one piece of work after another. */
+import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
+import { solve, type Solutions, type Work } from './solve.ts'
+
+serveWork<Work, Solutions[Work['kind']]>(solve)

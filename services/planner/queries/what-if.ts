@@ -1,0 +1,188 @@
+/** Applies the what-if part of a query to copies of resources and links; says in notes what was changed. */
+import type { Resource } from '../../../shared/contracts/resource.ts'
+import { WHAT_IF_FIELDS, type LinkChange, type WhatIf } from '../../../shared/contracts/what-if.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { NETWORK_PRESETS, type NetworkName } from '../../../shared/contracts/network-presets.ts'
+import { linkId } from '../../../shared/platform/redis/state.ts'
+import type { KeptLink } from '../knowledge/planning-fields.ts'
+import { checkKnown } from '../optimiser/names.ts'
+import type { PlanningLink } from '../optimiser/problem.ts'
+
+type PresetLink = PlanningLink & Partial<Pick<KeptLink, 'emulation' | 'basis'>>
+
+export interface Conditions {
+  resources: readonly Resource[]
+  links: readonly KeptLink[]
+}
+
+export interface Changed extends Conditions {
+  /** One line per change, for the answer. */
+  notes: string[]
+  leftOut: { resource: string; reason: string }[]
+}
+
+/** The what-if fields of a query and nothing else; undefined when it has none. */
+export function whatIfOf(query: WhatIf): WhatIf | undefined {
+  const given = WHAT_IF_FIELDS.filter((field) => query[field] !== undefined)
+  if (given.length === 0) return undefined
+  return Object.fromEntries(given.map((field) => [field, query[field]]))
+}
+
+/**
+ * @param present resources and links as they are, without those that count as lost.
+ * @param known names of all registered resources, lost ones too.
+ * @throws ScissionError notFound for unknown names, badRequest for changes that contradict each other or say too little.
+ */
+export function applyWhatIf(present: Conditions, whatIf: WhatIf, known: readonly string[]): Changed {
+  checkNames(whatIf, known)
+  const leftOut = leftOutBy(whatIf, present.resources)
+  const gone = new Set(leftOut.map(({ resource }) => resource))
+  const resources = present.resources
+    .filter(({ name }) => !gone.has(name))
+    .map((resource) => withSlowdown(resource, whatIf.slowdowns?.[resource.name]))
+  return { resources, links: changeLinks(present, whatIf), leftOut, notes: notesOf(whatIf) }
+}
+
+function checkNames(whatIf: WhatIf, known: readonly string[]): void {
+  const sorted = [...known].sort()
+  for (const field of ['without', 'only', 'present'] as const)
+    checkKnown(field, 'resource', whatIf[field] ?? [], sorted)
+  checkKnown('slowdowns', 'resource', Object.keys(whatIf.slowdowns ?? {}), sorted)
+  for (const field of ['links', 'extraRttMs'] as const) {
+    for (const link of Object.keys(whatIf[field] ?? {}))
+      checkKnown(field, 'resource', link.split('>'), sorted)
+  }
+  for (const field of ['only', 'present'] as const) {
+    const both = whatIf[field]?.find((name) => whatIf.without?.includes(name))
+    if (both !== undefined) throw contradiction('without', `${both} is in ${field} and in without`)
+  }
+}
+
+function leftOutBy(whatIf: WhatIf, resources: readonly Resource[]): Changed['leftOut'] {
+  return resources.flatMap(({ name }) => {
+    if (whatIf.without?.includes(name))
+      return [{ resource: name, reason: 'what-if: the query says without it' }]
+    if (whatIf.only && !whatIf.only.includes(name))
+      return [{ resource: name, reason: `what-if: the query says only ${whatIf.only.join(', ')}` }]
+    return []
+  })
+}
+
+function withSlowdown(resource: Resource, slowdown: number | undefined): Resource {
+  return slowdown === undefined ? resource : { ...resource, slowdown, emulated: true }
+}
+
+/** The preset first, then what is said of single links, then what is added to their round trips. */
+function changeLinks(present: Conditions, whatIf: WhatIf): KeptLink[] {
+  const { network, links = {}, extraRttMs = {} } = whatIf
+  const tierOf = new Map(present.resources.map((resource) => [resource.name, resource.tierIndex]))
+  const first = Math.min(...tierOf.values())
+  const changed = new Map(
+    present.links.map((link) => {
+      const leaves = network !== undefined && tierOf.get(link.from) === first
+      return [linkId(link.from, link.to), leaves ? withPreset(link, network) : link]
+    }),
+  )
+  for (const [id, change] of Object.entries(links)) {
+    changed.set(id, withChange(id, changed.get(id), change, tierOf))
+  }
+  for (const [id, extra] of Object.entries(extraRttMs)) {
+    const link = changed.get(id)
+    if (!link) throw tooLittle('extraRttMs', id)
+    changed.set(id, { ...link, rttMs: link.rttMs + extra, emulated: true })
+  }
+  return [...changed.values()]
+}
+
+/** The link as it would be on another access network. */
+export function withPreset<L extends PresetLink>(link: L, network: NetworkName): L {
+  const preset = NETWORK_PRESETS[network]
+  return {
+    ...asGiven(link),
+    rttMs: preset.rttMs + beyondAccessMs(link),
+    bandwidthMbps: preset.upMbps,
+    returnBandwidthMbps: preset.downMbps,
+    source: 'preset',
+  }
+}
+
+/** ms of the way beyond the access network, which a preset of the access network does not replace. */
+function beyondAccessMs({ emulation }: PresetLink): number {
+  if (!emulation) return 0
+  if (emulation.extraRttMs !== undefined) return emulation.extraRttMs
+  const preset = Object.entries(NETWORK_PRESETS).find(([name]) => name === emulation.preset)?.[1]
+  return preset ? Math.max(0, emulation.rttMs - preset.rttMs) : 0
+}
+
+function withChange(
+  id: string,
+  link: KeptLink | undefined,
+  change: LinkChange,
+  tierOf: ReadonlyMap<string, number>,
+): KeptLink {
+  const [from = '', to = ''] = id.split('>')
+  const [fromTier, toTier] = [tierOf.get(from), tierOf.get(to)]
+  if (fromTier !== undefined && toTier !== undefined && fromTier >= toTier)
+    throw contradiction('links', `${id} does not lead to a later tier; a request only moves forward`)
+  const base = link ?? newLink(from, to, id, change)
+  if (change.preset) return withPreset(base, change.preset)
+  return {
+    ...asGiven(base),
+    rttMs: change.rttMs ?? base.rttMs,
+    bandwidthMbps: change.upMbps ?? base.bandwidthMbps,
+    returnBandwidthMbps: change.downMbps ?? base.returnBandwidthMbps,
+    source: 'override',
+  }
+}
+
+/** A link that was never measured; its fixed cost per message is not known and counts as nothing. */
+function newLink(from: string, to: string, id: string, change: LinkChange): KeptLink {
+  const { preset, rttMs, upMbps, downMbps } = change
+  const figures = preset ? NETWORK_PRESETS[preset] : { rttMs, upMbps, downMbps }
+  if (figures.rttMs === undefined || figures.upMbps === undefined || figures.downMbps === undefined)
+    throw tooLittle('links', id)
+  return {
+    from,
+    to,
+    rttMs: figures.rttMs,
+    bandwidthMbps: figures.upMbps,
+    returnBandwidthMbps: figures.downMbps,
+    source: 'override',
+    emulated: true,
+    measuredAt: new Date(0).toISOString(),
+  }
+}
+
+/** Given figures have no uncertainty, and no measurement behind them. */
+function asGiven<L extends PresetLink>(link: L): L {
+  return { ...link, uncertainty: undefined, basis: undefined, emulated: true }
+}
+
+function notesOf(whatIf: WhatIf): string[] {
+  const { network, links, extraRttMs, slowdowns, without, only, present } = whatIf
+  const changes = Object.entries(links ?? {}).map(
+    ([id, change]) =>
+      `link ${id} at ${Object.entries(change)
+        .filter(([, value]) => value !== undefined)
+        .map(([name, value]) => `${name} ${value}`)
+        .join(', ')}`,
+  )
+  return [
+    ...(network ? [`links from the first tier as the preset ${network}`] : []),
+    ...changes,
+    ...Object.entries(extraRttMs ?? {}).map(([id, extra]) => `${extra} ms more round trip on ${id}`),
+    ...Object.entries(slowdowns ?? {}).map(([name, factor]) => `${name} ${factor}x slower than its machine`),
+    ...(without?.length ? [`without ${without.join(', ')}`] : []),
+    ...(only ? [`only ${only.join(', ')}`] : []),
+    ...(present?.length ? [`${present.join(', ')} present, whatever the heartbeats say`] : []),
+  ].map((note) => `what-if: ${note}, not as measured`)
+}
+
+function tooLittle(field: string, id: string): ScissionError {
+  const message = `${field}: link ${id} has not been measured: give rttMs, upMbps and downMbps in links, or a preset`
+  return new ScissionError('badRequest', message, { field, link: id })
+}
+
+function contradiction(field: string, message: string): ScissionError {
+  return new ScissionError('badRequest', `${field}: ${message}`, { field })
+}

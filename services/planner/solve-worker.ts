@@ -1,5 +1,0 @@
-/** The solver thread itself: one piece of work after another. */
-import { serveWork } from '../../shared/serve-work.ts'
-import { solve, type Solutions, type Work } from './solve.ts'
-
-serveWork<Work, Solutions[Work['kind']]>(solve)

@@ -1,0 +1,42 @@
+import { InputShapes } from './common.ts'
+import { ScissionError } from '../platform/errors.ts'
+
+/**
+ * `name:1x3x224x224` (several joined by `,`) → InputShapes; how shapes are written in URLs and on command lines.
+ * For names that hold a comma: JSON, `{"a,b":[1,3]}`.
+ */
+export function parseInputShapes(text: string): InputShapes {
+  if (text.startsWith('{')) return parseJsonShapes(text)
+  const shapes: InputShapes = {}
+  for (const part of text.split(',').filter(Boolean)) {
+    const colon = part.lastIndexOf(':')
+    const dims = part.slice(colon + 1)
+    if (colon < 1 || !/^(\d+(x\d+)*)?$/.test(dims)) {
+      throw new ScissionError('badRequest', `input shape "${part}" is not of the form name:1x3x224x224`, {
+        shape: part,
+      })
+    }
+    shapes[part.slice(0, colon)] = dims === '' ? [] : dims.split('x').map(Number)
+  }
+  return shapes
+}
+
+/** The inverse of `parseInputShapes`. */
+export function formatInputShapes(shapes: InputShapes): string {
+  return Object.entries(shapes)
+    .map(([name, dims]) => `${name}:${dims.join('x')}`)
+    .join(',')
+}
+
+function parseJsonShapes(text: string): InputShapes {
+  try {
+    return InputShapes.parse(JSON.parse(text))
+  } catch (thrown) {
+    throw new ScissionError(
+      'badRequest',
+      `input shapes ${text} are not of the form {"name":[1,3,224,224]}`,
+      undefined,
+      thrown,
+    )
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The canonical graph on disk, beside the original in the model's folder:
+ *
+ *   <shapesKey>.canonical.onnx    the graph: prelude nodes, then one node per layer; weights are references into the
+ *                                 original's files, so it is small
+ *   <shapesKey>.structure.json    what planning and serving need to know without it (contracts Structure)
+ *
+ * Both are written under temporary names and renamed, the structure last: where it exists, both are whole.
+ */
+import fs from 'node:fs'
+import path from 'node:path'
+import { create, toBinary } from '@bufbuild/protobuf'
+import { Structure } from '../../contracts/model.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { assembleGraph } from '../wire/assemble.ts'
+import type { CanonicalGraph } from './canonicalise.ts'
+import { sessionType } from './graph.ts'
+import { StringStringEntryProtoSchema } from '../proto/onnx_pb.ts'
+import { concatenate, encodeField } from '../wire/file-reader.ts'
+
+const CANONICAL = '.canonical.onnx'
+const STRUCTURE = '.structure.json'
+/** ModelProto.metadata_props. */
+const METADATA_FIELD = 14
+/** How many of the nodes are the prelude. */
+export const PRELUDE_KEY = 'scission.prelude'
+/** Present when sessions must be given open dimensions (see `Graph.fixed`). */
+export const OPEN_KEY = 'scission.open'
+
+export interface CanonicalPaths {
+  canonical: string
+  structure: string
+}
+
+/** Where `dir` holds the canonical graph for a shapes key. */
+export function canonicalPaths(dir: string, shapesKey: string): CanonicalPaths {
+  return {
+    canonical: path.join(dir, shapesKey + CANONICAL),
+    structure: path.join(dir, shapesKey + STRUCTURE),
+  }
+}
+
+/** The structure file that belongs to a canonical file. */
+export function structurePathOf(canonicalFile: string): string {
+  if (!canonicalFile.endsWith(CANONICAL))
+    throw new ScissionError('internal', `"${canonicalFile}" is not named *${CANONICAL}`)
+  return canonicalFile.slice(0, -CANONICAL.length) + STRUCTURE
+}
+
+export function writeCanonical(canonical: CanonicalGraph, structure: Structure): CanonicalPaths {
+  const { graph, prelude, layers, types } = canonical
+  const paths = canonicalPaths(graph.dir, structure.shapesKey)
+  const model = assembleGraph(graph, {
+    nodes: [...prelude, ...layers],
+    inputs: graph.inputs.map((input) => sessionType(graph, input)),
+    outputs: graph.outputs.map((name) => types.get(name) ?? name),
+  })
+  const metadata = [
+    ...encodeMetadata(PRELUDE_KEY, String(prelude.length)),
+    ...(graph.fixed ? [] : encodeMetadata(OPEN_KEY, 'true')),
+  ]
+  replaceFile(paths.canonical, concatenate([model, ...metadata]))
+  replaceFile(paths.structure, new TextEncoder().encode(JSON.stringify(structure)))
+  return paths
+}
+
+function encodeMetadata(key: string, value: string): Uint8Array[] {
+  const entry = create(StringStringEntryProtoSchema, { key, value })
+  return encodeField(METADATA_FIELD, toBinary(StringStringEntryProtoSchema, entry))
+}
+
+export function readStructure(file: string): Structure {
+  return Structure.parse(JSON.parse(fs.readFileSync(file, 'utf8')))
+}
+
+/** Whoever reads the file at the same time sees the old content or the new one, whole. */
+export function replaceFile(file: string, content: Uint8Array): void {
+  const temporary = `${file}.${process.pid}.tmp`
+  fs.writeFileSync(temporary, content)
+  fs.renameSync(temporary, file)
+}

@@ -1,0 +1,133 @@
+/**
+ * From a file to its canonical graph: the form in which layers are counted and cuts are made.
+ *
+ * Input shapes are fixed, constants folded, dead nodes dropped. Folding and shape inference feed each other (a folded
+ * shape gives a Reshape its size, which makes the next Shape a constant), so they alternate until nothing changes.
+ * What remains is split into the prelude (nodes that depend on constants only) and the layers.
+ */
+import { create } from '@bufbuild/protobuf'
+import type { InputShapes } from '../../contracts/common.ts'
+import { constantNodes, dropDead, foldOnce } from './fold.ts'
+import { type Graph, loadGraph } from './graph.ts'
+import { inferTypes, type Types } from './infer-shapes.ts'
+import { inlineConstantIfs } from './inline-if.ts'
+import { type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'
+import { freshName, renameUses, usesOf } from './scope.ts'
+import { wrapSequences } from './sequences.ts'
+import { WorkFiles } from './work-files.ts'
+
+/** Each round folds at least one node; real models need two or three. */
+const MAX_ROUNDS = 50
+
+export interface CanonicalGraph {
+  graph: Graph
+  /** Nodes computed from constants only, kept because their results are large. In order, before all layers. */
+  prelude: NodeProto[]
+  /** The nodes that do work at run time, in canonical order. */
+  layers: NodeProto[]
+  types: Types
+}
+
+/** @throws ScissionError invalidModel, needsInputShapes, badRequest */
+export async function canonicalise(
+  dir: string,
+  file: string,
+  inputShapes: InputShapes | undefined,
+): Promise<CanonicalGraph> {
+  const graph = loadGraph(dir, file, inputShapes)
+  dropDead(graph)
+  wrapSequences(graph)
+  const given = { work: new WorkFiles(dir), unfoldable: new Set<string>() }
+  let types = await inferTypes(graph, given.work)
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const inlined = inlineConstantIfs(graph, types)
+    if (!(await foldOnce(graph, types, given)) && !inlined) break
+    types = await inferTypes(graph, given.work)
+  }
+  blankUnusedOutputs(graph)
+  makeOutputsLayers(graph, types)
+  const outputs = new Set(graph.outputs)
+  const constant = constantNodes(graph)
+  const prelude = graph.nodes.filter(
+    (node) => constant.has(node) && !node.output.some((name) => outputs.has(name)),
+  )
+  const layers = delaySources(
+    graph.nodes.filter((node) => !prelude.includes(node)),
+    new Set(graph.inputs.map((input) => input.name)),
+  )
+  return { graph, prelude, layers, types }
+}
+
+/**
+ * Layers that depend on no graph input (a random number, a constant output) come right before their first reader, or
+ * last: made early they would cross every boundary on the way.
+ */
+function delaySources(layers: readonly NodeProto[], inputs: ReadonlySet<string>): NodeProto[] {
+  const dependent = new Set(inputs)
+  const waiting = new Map<string, NodeProto>()
+  const ordered: NodeProto[] = []
+  const release = (node: NodeProto) => {
+    for (const name of usesOf(node)) {
+      const source = waiting.get(name)
+      if (!source) continue
+      for (const output of source.output) waiting.delete(output)
+      release(source)
+      ordered.push(source)
+    }
+  }
+  for (const node of layers) {
+    if ([...usesOf(node)].some((name) => dependent.has(name))) {
+      release(node)
+      ordered.push(node)
+      for (const output of node.output) dependent.add(output)
+    } else for (const output of node.output) waiting.set(output, node)
+  }
+  return [...ordered, ...new Set(waiting.values())]
+}
+
+/** Operators whose outputs from this index on are optional: nobody should compute a mask that nobody reads. */
+const OPTIONAL_OUTPUTS: Readonly<Record<string, number>> = {
+  Dropout: 1,
+  MaxPool: 1,
+  BatchNormalization: 1,
+  LayerNormalization: 1,
+  LSTM: 0,
+  GRU: 0,
+  RNN: 0,
+}
+
+function blankUnusedOutputs(graph: Graph): void {
+  const used = new Set(graph.outputs)
+  for (const node of graph.nodes) for (const name of usesOf(node)) used.add(name)
+  for (const node of graph.nodes) {
+    const optional =
+      node.domain === '' || node.domain === 'ai.onnx' ? OPTIONAL_OUTPUTS[node.opType] : undefined
+    if (optional === undefined) continue
+    node.output = node.output.map((name, index) => (index >= optional && !used.has(name) ? '' : name))
+    while (node.output.at(-1) === '') node.output.pop()
+  }
+}
+
+/** A graph output that is a constant gets a layer of its own that copies it, so that some range makes it. */
+function makeOutputsLayers(graph: Graph, types: Types): void {
+  const constant = constantNodes(graph)
+  const madeByPrelude = new Set([...constant].flatMap((node) => node.output))
+  for (const output of graph.outputs) {
+    const tensor = graph.constants.get(output)
+    if (!tensor && !madeByPrelude.has(output)) continue
+    const source = freshName(`${output}/constant`, types)
+    const type = types.get(output)
+    if (type) types.set(source, { ...type, name: source })
+    if (tensor) {
+      graph.constants.delete(output)
+      tensor.name = source
+      graph.constants.set(source, tensor)
+    }
+    const names = new Map([[output, source]])
+    for (const node of graph.nodes) {
+      node.output = node.output.map((name) => names.get(name) ?? name)
+      renameUses(node, names)
+    }
+    graph.nodes.push(create(NodeProtoSchema, { opType: 'Identity', input: [source], output: [output] }))
+  }
+}

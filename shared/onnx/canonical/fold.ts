@@ -1,0 +1,201 @@
+/**
+ * Folds what is computed from constants only.
+ *
+ * Small results are computed once, by ONNX Runtime itself, and become constants. Large ones stay as nodes (the
+ * prelude): writing them out would make a file of 9 kB one of 575 MB, and ONNX Runtime folds them anyway when it
+ * opens a session. DequantizeLinear of a weight always stays: the pair of weight and scale is what quantised kernels
+ * are recognised by. Shape and Size of a tensor whose shape is known are constants too.
+ */
+import type { Tensor } from '../../contracts/tensor.ts'
+import { assembleGraph } from '../wire/assemble.ts'
+import { CODE, elementTypeOf, elementTypeOfDatatype } from '../element-types.ts'
+import { bytesOfType, type Graph } from './graph.ts'
+import type { Types } from './infer-shapes.ts'
+import { type NodeProto } from '../proto/onnx_pb.ts'
+import { asInvalidModel, fromRuntime, openSession } from '../runtime/analysis-session.ts'
+import { bodiesOf, renameUses, usesOf } from './scope.ts'
+import { rawTensor } from '../wire/tensor-data.ts'
+import type { WorkFiles } from './work-files.ts'
+
+/** Results up to this size are written into the canonical file; larger ones are recomputed by each session. */
+const FOLDED_BYTES = 64 * 1024
+
+/** Operators that give another result each time, or may. */
+const RANDOM = new Set([
+  'RandomNormal',
+  'RandomNormalLike',
+  'RandomUniform',
+  'RandomUniformLike',
+  'Multinomial',
+  'Bernoulli',
+  'Dropout',
+])
+
+/** Folds once; what it makes may allow more. @returns whether anything changed. @throws ScissionError invalidModel */
+export async function foldOnce(
+  graph: Graph,
+  types: Types,
+  given: { work: WorkFiles; unfoldable: Set<string> },
+): Promise<boolean> {
+  const aliases = dropAliases(graph)
+  const shapes = foldShapes(graph, types)
+  const computed = await foldComputed(graph, types, given)
+  dropDead(graph)
+  return aliases || shapes || computed
+}
+
+/** The nodes that depend on nothing but constants, in order: what is not folded of them is the prelude. */
+export function constantNodes(graph: Graph): Set<NodeProto> {
+  const constant = new Set([...graph.constants.keys(), ...graph.sparse.keys()])
+  const nodes = new Set<NodeProto>()
+  for (const node of graph.nodes) {
+    if (isRandom(node, graph) || ![...usesOf(node)].every((name) => constant.has(name))) continue
+    nodes.add(node)
+    for (const output of node.output) constant.add(output)
+  }
+  return nodes
+}
+
+function isRandom(node: NodeProto, graph: Graph): boolean {
+  if (RANDOM.has(node.opType)) return true
+  const fn = graph.functions.find(({ name, domain }) => name === node.opType && domain === node.domain)
+  const inside = [...(fn?.node ?? []), ...bodiesOf(node).flatMap((body) => body.node)]
+  return inside.some((inner) => inner !== node && isRandom(inner, graph))
+}
+
+/** Removes nodes that nothing needs, and constants that nothing reads. */
+export function dropDead(graph: Graph): void {
+  const needed = new Set(graph.outputs)
+  const kept: NodeProto[] = []
+  for (const node of graph.nodes.toReversed()) {
+    if (!node.output.some((output) => needed.has(output))) continue
+    kept.push(node)
+    for (const name of usesOf(node)) needed.add(name)
+  }
+  graph.nodes = kept.reverse()
+  for (const name of graph.constants.keys()) if (!needed.has(name)) graph.constants.delete(name)
+  for (const name of graph.sparse.keys()) if (!needed.has(name)) graph.sparse.delete(name)
+}
+
+/** Identity of a constant is that constant: its readers read the original. */
+function dropAliases(graph: Graph): boolean {
+  const names = new Map<string, string>()
+  const outputs = new Set(graph.outputs)
+  graph.nodes = graph.nodes.filter((node) => {
+    const [from = ''] = node.input
+    const [to = ''] = node.output
+    const source = names.get(from) ?? from
+    if (node.opType !== 'Identity' || !graph.constants.has(source) || outputs.has(to)) return true
+    names.set(to, source)
+    return false
+  })
+  if (names.size > 0) for (const node of graph.nodes) renameUses(node, names)
+  return names.size > 0
+}
+
+function foldShapes(graph: Graph, types: Types): boolean {
+  const before = graph.nodes.length
+  const outputs = new Set(graph.outputs)
+  graph.nodes = graph.nodes.filter((node) => {
+    const shape = types.get(node.input[0] ?? '')?.shape
+    const [name = ''] = node.output
+    // Rank 0 is also what ONNX Runtime reports when it does not know the rank.
+    if (!shape || shape.length === 0 || shape.includes(-1) || outputs.has(name)) return true
+    if (node.domain !== '' && node.domain !== 'ai.onnx') return true
+    const values =
+      node.opType === 'Shape' ? slice(node, shape) : node.opType === 'Size' ? size(shape) : undefined
+    if (!values) return true
+    const dims = node.opType === 'Size' ? [] : [values.length]
+    const raw = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
+    graph.constants.set(name, rawTensor(name, CODE.INT64, dims, raw))
+    return false
+  })
+  return graph.nodes.length < before
+}
+
+/** @see https://onnx.ai/onnx/operators/onnx__Shape.html for `start` and `end` */
+function slice(node: NodeProto, shape: readonly number[]): number[] {
+  const attribute = (name: string) => node.attribute.find((candidate) => candidate.name === name)?.i
+  const end = attribute('end')
+  return shape.slice(Number(attribute('start') ?? 0n), end === undefined ? undefined : Number(end))
+}
+
+function size(shape: readonly number[]): number[] {
+  return [shape.reduce((product, dim) => product * dim, 1)]
+}
+
+/** Bytes of a node's output; undefined where the shape is not known, Infinity for types that cannot be read back. */
+function outputBytes(types: Types, name: string): number | undefined {
+  const type = types.get(name)
+  const element = elementTypeOf(type?.code ?? 0)
+  if (!type || !element?.runtime || element.code === CODE.STRING || element.bits < 8)
+    return Number.POSITIVE_INFINITY
+  return bytesOfType(type)
+}
+
+async function foldComputed(
+  graph: Graph,
+  types: Types,
+  { work, unfoldable }: { work: WorkFiles; unfoldable: Set<string> },
+): Promise<boolean> {
+  const constant = constantNodes(graph)
+  const fold = new Set(
+    [...constant].filter(
+      (node) =>
+        node.opType !== 'DequantizeLinear' &&
+        node.output.every(
+          (name) => !name || (!unfoldable.has(name) && (outputBytes(types, name) ?? 0) <= FOLDED_BYTES),
+        ),
+    ),
+  )
+  const wanted = new Set(graph.outputs)
+  for (const node of graph.nodes) if (!fold.has(node)) for (const name of usesOf(node)) wanted.add(name)
+  const results = [...fold].flatMap((node) => node.output.filter((name) => wanted.has(name)))
+  if (results.length === 0) return false
+  const values = await compute(graph, constant, results, work)
+  for (const value of values) if (value.bytes.length > FOLDED_BYTES) unfoldable.add(value.name)
+  const done = new Map(values.map((value) => [value.name, value]))
+  // A node is replaced as a whole: all of its results that are wanted, or none.
+  graph.nodes = graph.nodes.filter((node) => {
+    const outputs = node.output.filter((name) => wanted.has(name))
+    if (!fold.has(node) || outputs.length === 0 || outputs.some((name) => unfoldable.has(name))) return true
+    for (const name of outputs) addConstant(graph, done.get(name))
+    return false
+  })
+  return true
+}
+
+function addConstant(graph: Graph, value: Tensor | undefined): void {
+  if (!value) return
+  const code = elementTypeOfDatatype(value.datatype)?.code ?? CODE.UNDEFINED
+  graph.constants.set(value.name, rawTensor(value.name, code, value.shape, new Uint8Array(value.bytes)))
+}
+
+/** Runs the constant nodes that `results` need. */
+async function compute(
+  graph: Graph,
+  constant: ReadonlySet<NodeProto>,
+  results: readonly string[],
+  work: WorkFiles,
+): Promise<Tensor[]> {
+  const needed = new Set(results)
+  const nodes: NodeProto[] = []
+  for (const node of [...constant].reverse()) {
+    if (!node.output.some((output) => needed.has(output))) continue
+    nodes.unshift(node)
+    for (const name of usesOf(node)) needed.add(name)
+  }
+  const keeps = (name: string) => needed.has(name)
+  const model = assembleGraph(graph, { nodes, inputs: [], outputs: results, keeps })
+  return work.withFile(model, async (file) => {
+    try {
+      const session = await openSession(file, { level: 'disabled' })
+      const values = await session.run({})
+      const tensors = results.map((name) => fromRuntime(name, values[name]!))
+      await session.release()
+      return tensors
+    } catch (error) {
+      throw asInvalidModel('cannot compute what the model derives from its constants', error)
+    }
+  })
+}

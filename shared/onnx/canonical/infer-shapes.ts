@@ -1,0 +1,76 @@
+/**
+ * Types and shapes of every tensor, from ONNX Runtime's own shape inference and without running anything.
+ *
+ * A session is created, unoptimised, of the graph with its large constants turned into graph inputs (so that no
+ * weight is read) and every tensor an output; the session's metadata then holds all types and shapes.
+ */
+import { ScissionError } from '../../platform/errors.ts'
+import { assembleGraph } from '../wire/assemble.ts'
+import { CODE, elementTypeOfRuntime } from '../element-types.ts'
+import { isExternal } from '../wire/external-data.ts'
+import type { Graph, TypedTensor } from './graph.ts'
+import type { TensorProto } from '../proto/onnx_pb.ts'
+import { asInvalidModel, openSession } from '../runtime/analysis-session.ts'
+import { tensorShape } from '../wire/tensor-data.ts'
+import type { WorkFiles } from './work-files.ts'
+
+/** Types of everything: graph inputs, constants and node outputs. */
+export type Types = Map<string, TypedTensor>
+
+/** @throws ScissionError invalidModel with ONNX Runtime's reason when it refuses the graph. */
+export async function inferTypes(graph: Graph, work: WorkFiles): Promise<Types> {
+  const types: Types = new Map(graph.inputs.map((input) => [input.name, input]))
+  for (const [name, tensor] of graph.constants) types.set(name, typeOf(tensor))
+  const made = graph.nodes.flatMap((node) => node.output.filter(Boolean))
+  if (made.length === 0) return types
+  for (const output of await outputTypes(graph, made, work)) types.set(output.name, output)
+  return types
+}
+
+function typeOf(tensor: TensorProto): TypedTensor {
+  return { name: tensor.name, code: tensor.dataType, shape: tensorShape(tensor) }
+}
+
+async function outputTypes(graph: Graph, made: readonly string[], work: WorkFiles): Promise<TypedTensor[]> {
+  const large = new Map([...graph.constants].filter(([, tensor]) => isExternal(tensor)))
+  const build = (asInputs: ReadonlyMap<string, TensorProto>) =>
+    assembleGraph(graph, {
+      nodes: graph.nodes,
+      inputs: [...graph.inputs, ...[...asInputs.values()].map(typeOf)],
+      outputs: made,
+      keeps: (name) => !asInputs.has(name),
+    })
+  try {
+    return await work.withFile(build(large), metadata)
+  } catch (error) {
+    if (large.size === 0) throw asInvalidModel('refuses the model', error)
+  }
+  // Some operators insist on constant weights: now they get them, and a second refusal is the model's own fault.
+  try {
+    return await work.withFile(build(new Map()), metadata)
+  } catch (error) {
+    throw asInvalidModel('refuses the model', error)
+  }
+}
+
+async function metadata(model: string): Promise<TypedTensor[]> {
+  const session = await openSession(model, { level: 'disabled' })
+  try {
+    return session.outputMetadata.map((output) => {
+      if (!output.isTensor) {
+        throw new ScissionError(
+          'invalidModel',
+          `"${output.name}" is a sequence, map or optional: such values are not supported`,
+          { tensor: output.name },
+        )
+      }
+      return {
+        name: output.name,
+        code: elementTypeOfRuntime(output.type)?.code ?? CODE.UNDEFINED,
+        shape: output.shape.map((dim) => (typeof dim === 'number' ? dim : -1)),
+      }
+    })
+  } finally {
+    await session.release()
+  }
+}

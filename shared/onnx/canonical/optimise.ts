@@ -1,0 +1,92 @@
+/**
+ * What ONNX Runtime makes of a canonical graph, or of a part of it, at level `extended`: the highest level whose
+ * result does not depend on the machine.
+ *
+ * Weights above a size are turned into inputs, so that optimising never copies gigabytes: the fusions that need
+ * constant weights (Conv with BatchNormalization) are about convolutions, whose weights are small.
+ */
+import fs from 'node:fs'
+import path from 'node:path'
+import { assembleGraph } from '../wire/assemble.ts'
+import type { CanonicalGraph } from './canonicalise.ts'
+import { elementTypeOf } from '../element-types.ts'
+import { bytesOfType, sessionType, type TypedTensor } from './graph.ts'
+import type { NodeProto } from '../proto/onnx_pb.ts'
+import { openSession } from '../runtime/analysis-session.ts'
+import { usesOf } from './scope.ts'
+import { readSkeleton } from '../wire/skeleton.ts'
+import { makeWorkFolder, WorkFiles } from './work-files.ts'
+
+const LARGE_WEIGHT_BYTES = 16 * 1024 * 1024
+
+export interface GraphPart {
+  layers: readonly NodeProto[]
+  inputs: readonly string[]
+  outputs: readonly string[]
+}
+
+export interface OptimiseOptions {
+  /** The layers to optimise; all of them when left out. */
+  part?: GraphPart
+  /** Constants above this size are replaced by inputs. @defaultValue 16 MiB */
+  largeBytes?: number
+}
+
+/** The nodes of the graph that ONNX Runtime makes. Throws ONNX Runtime's error. */
+export async function optimise(
+  canonical: CanonicalGraph,
+  options: OptimiseOptions = {},
+): Promise<NodeProto[]> {
+  const { graph, layers } = canonical
+  const whole = { layers, inputs: graph.inputs.map(({ name }) => name), outputs: graph.outputs }
+  const model = build(canonical, options.part ?? whole, options.largeBytes ?? LARGE_WEIGHT_BYTES)
+  const folder = makeWorkFolder()
+  const saveTo = { graph: path.join(folder, 'optimised.onnx'), weights: 'optimised.weights' }
+  try {
+    return await new WorkFiles(graph.dir).withFile(model, async (file) => {
+      const session = await openSession(file, { level: 'extended', saveTo })
+      await session.release()
+      return readSkeleton(saveTo.graph).model.graph?.node ?? []
+    })
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function build({ graph, prelude, types }: CanonicalGraph, part: GraphPart, largeBytes: number): Uint8Array {
+  const needed = new Set(part.layers.flatMap((node) => [...usesOf(node)]))
+  const replaced: TypedTensor[] = []
+  const isLarge = (name: string): boolean => {
+    const type = types.get(name)
+    return type !== undefined && isSendable(type) && (bytesOfType(type) ?? 0) > largeBytes
+  }
+  /** Leaves out what makes the names, which become inputs where they are needed. */
+  const replace = (names: readonly string[]) => {
+    for (const name of names)
+      if (needed.has(name)) replaced.push(...[types.get(name)].filter((type) => type !== undefined))
+  }
+  const nodes: NodeProto[] = []
+  for (const node of prelude.toReversed()) {
+    if (!node.output.some((name) => needed.has(name))) continue
+    if (node.output.some(isLarge)) replace(node.output)
+    else {
+      nodes.unshift(node)
+      for (const name of usesOf(node)) needed.add(name)
+    }
+  }
+  const constants = [...graph.constants.keys(), ...graph.sparse.keys()].filter((name) => needed.has(name))
+  replace(constants.filter(isLarge))
+  const kept = new Set(constants.filter((name) => !isLarge(name)))
+  const inputs = part.inputs.flatMap((name) => types.get(name) ?? [])
+  return assembleGraph(graph, {
+    nodes: [...nodes, ...part.layers],
+    inputs: [...inputs.map((type) => sessionType(graph, type)), ...replaced],
+    outputs: part.outputs,
+    keeps: (name) => kept.has(name),
+  })
+}
+
+/** Whether onnxruntime-node can have a graph input of the type. */
+function isSendable({ code }: TypedTensor): boolean {
+  return elementTypeOf(code)?.runtime !== undefined
+}

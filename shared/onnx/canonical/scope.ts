@@ -1,0 +1,79 @@
+/**
+ * Names and scopes: which tensors a node reads, those captured by its control-flow bodies included.
+ *
+ * A body (a graph in an attribute of If, Loop, Scan, …) sees the tensors of the graphs around it. A name that the
+ * body defines itself, as input, initializer or node output, is local even when it also exists outside.
+ */
+import type { GraphProto, NodeProto, TensorProto } from '../proto/onnx_pb.ts'
+
+/** The graphs in a node's attributes. */
+export function bodiesOf(node: NodeProto): GraphProto[] {
+  return node.attribute.flatMap((attribute) => [...(attribute.g ? [attribute.g] : []), ...attribute.graphs])
+}
+
+/** The constants inside a node's bodies, at any depth. */
+export function bodyTensors(node: NodeProto): TensorProto[] {
+  return bodiesOf(node).flatMap((body) => [...body.initializer, ...body.node.flatMap(bodyTensors)])
+}
+
+/** The names that a graph defines itself. */
+export function definedIn(graph: GraphProto): Set<string> {
+  const names = new Set<string>()
+  for (const input of graph.input) names.add(input.name)
+  for (const tensor of graph.initializer) names.add(tensor.name)
+  for (const sparse of graph.sparseInitializer) if (sparse.values) names.add(sparse.values.name)
+  for (const node of graph.node) for (const output of node.output) if (output) names.add(output)
+  return names
+}
+
+/** The outer tensors that a body reads, in order of first use. */
+function capturedBy(body: GraphProto): Set<string> {
+  const own = definedIn(body)
+  const captured = new Set<string>()
+  const read = (name: string) => {
+    if (name && !own.has(name)) captured.add(name)
+  }
+  for (const node of body.node) for (const name of usesOf(node)) read(name)
+  for (const output of body.output) read(output.name)
+  return captured
+}
+
+/** Every tensor a node reads: its inputs, then what its bodies capture. Optional inputs left out ('') do not count. */
+export function usesOf(node: NodeProto): Set<string> {
+  const uses = new Set<string>()
+  for (const name of node.input) if (name) uses.add(name)
+  for (const body of bodiesOf(node)) for (const name of capturedBy(body)) uses.add(name)
+  return uses
+}
+
+/** Makes a node read `to` wherever it read `from`, in its bodies too. */
+export function renameUses(node: NodeProto, names: ReadonlyMap<string, string>): void {
+  node.input = node.input.map((name) => names.get(name) ?? name)
+  for (const body of bodiesOf(node)) renameCaptures(body, names)
+}
+
+function renameCaptures(body: GraphProto, names: ReadonlyMap<string, string>): void {
+  const own = definedIn(body)
+  const outer = new Map([...names].filter(([from]) => !own.has(from)))
+  if (outer.size === 0) return
+  for (const node of body.node) renameUses(node, outer)
+  for (const output of body.output) output.name = outer.get(output.name) ?? output.name
+}
+
+/** `base`, with as many `_` behind it as it takes to be free. */
+export function freshName(base: string, taken: { has(name: string): boolean }): string {
+  let name = base
+  while (taken.has(name)) name += '_'
+  return name
+}
+
+/** How errors name a node: by its name, or by what it makes. */
+export function nodeLabel(node: NodeProto): string {
+  const label = node.name || node.output.find(Boolean) || ''
+  return `${operatorOf(node)} "${label}"`
+}
+
+/** `Conv`, or `com.microsoft::FusedConv` outside the default domain. */
+export function operatorOf(node: NodeProto): string {
+  return node.domain === '' || node.domain === 'ai.onnx' ? node.opType : `${node.domain}::${node.opType}`
+}

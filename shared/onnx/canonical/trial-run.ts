@@ -1,0 +1,108 @@
+/**
+ * One run of the whole canonical model with made-up inputs, unoptimised.
+ *
+ * It proves that the model runs at all, and shows the sizes of tensors whose shapes depend on the data.
+ *
+ * A failure is the model's fault only as far as the inputs are not to blame. Made-up floating-point values are as good
+ * as any; integers can be modes, rates or indices, of which only some are valid. So the values that the model itself
+ * compares such inputs with are tried before the model is refused, and the refusal says what was tried.
+ */
+import type { TensorSpec } from '../../contracts/common.ts'
+import type { InputHints } from '../../contracts/model.ts'
+import { coerceError, ScissionError } from '../../platform/errors.ts'
+import { assembleGraph } from '../wire/assemble.ts'
+import type { CanonicalGraph } from './canonicalise.ts'
+import { CODE } from '../element-types.ts'
+import type { TypedTensor } from './graph.ts'
+import { findHints, type FoundHints } from '../sample-inputs/hints.ts'
+import { makeInputs } from '../sample-inputs/sample-inputs.ts'
+import { asInvalidModel, fromRuntime, openSession, tidy, toRuntime } from '../runtime/analysis-session.ts'
+import { WorkFiles } from './work-files.ts'
+
+export interface Trial {
+  /** Shapes and bytes that were seen, for tensors whose shape was not known before. */
+  seen: Map<string, { shape: number[]; bytes: number }>
+  /** The hints the successful run followed; absent when it needed none. */
+  hints?: InputHints
+}
+
+const SEED = 1
+/** Combinations of values that are tried: real models compare one input with one or two values. */
+const MAX_ATTEMPTS = 16
+
+/** @throws ScissionError invalidModel with ONNX Runtime's reason. */
+export async function runTrial(
+  canonical: CanonicalGraph,
+  inputs: readonly TensorSpec[],
+  given: InputHints = {},
+): Promise<Trial> {
+  const { graph, prelude, layers, types } = canonical
+  const unknown = layers.flatMap((node) => node.output).filter((name) => name && isUnknown(types.get(name)))
+  const outputs = [...new Set([...graph.outputs, ...unknown])].filter(
+    (name) => !graph.inputs.some((input) => input.name === name),
+  )
+  if (outputs.length === 0) return { seen: new Map() }
+  const model = assembleGraph(graph, { nodes: [...prelude, ...layers], inputs: graph.inputs, outputs })
+  return new WorkFiles(graph.dir).withFile(model, async (file) => {
+    const session = await openSession(file, { level: 'disabled' }).catch((error: unknown) => {
+      throw asInvalidModel('refuses the model', error)
+    })
+    const run = async (hints: InputHints) => {
+      const feeds = makeInputs(inputs, SEED, hints).map((tensor) => [tensor.name, toRuntime(tensor)] as const)
+      return session.run(Object.fromEntries(feeds))
+    }
+    const { results, hints } = await attempt(run, findHints(canonical), given, inputs)
+    const seen = new Map<string, { shape: number[]; bytes: number }>()
+    for (const name of unknown) {
+      const result = results[name]
+      if (result) seen.set(name, { shape: [...result.dims], bytes: fromRuntime(name, result).bytes.length })
+    }
+    await session.release()
+    return { seen, ...(Object.keys(hints).length > 0 ? { hints } : {}) }
+  })
+}
+
+/** Rank 0 is also what ONNX Runtime reports when it does not know the rank; strings have no size of their own. */
+function isUnknown(type: TypedTensor | undefined): boolean {
+  if (!type) return true
+  return type.shape.length === 0 || type.shape.includes(-1) || type.code === CODE.STRING
+}
+
+async function attempt<R>(
+  run: (hints: InputHints) => Promise<R>,
+  found: FoundHints,
+  given: InputHints,
+  inputs: readonly TensorSpec[],
+): Promise<{ results: R; hints: InputHints }> {
+  let first: Error | undefined
+  for (const values of combinations(found.values)) {
+    const hints: InputHints = { ...found.limits, ...values, ...given }
+    try {
+      return { results: await run(hints), hints }
+    } catch (error) {
+      first ??= coerceError(error)
+    }
+  }
+  throw failed(first, inputs, found)
+}
+
+/** No fixed values first, then each combination of the values that were found. */
+function combinations(values: ReadonlyMap<string, readonly number[]>): InputHints[] {
+  let all: InputHints[] = [{}]
+  for (const [name, candidates] of values)
+    all = all.flatMap((hints) => [hints, ...candidates.map((value) => ({ ...hints, [name]: { value } }))])
+  return all.slice(0, MAX_ATTEMPTS)
+}
+
+function failed(error: Error | undefined, inputs: readonly TensorSpec[], found: FoundHints): ScissionError {
+  const reason = tidy(error?.message ?? 'unknown reason')
+  const integers = inputs.filter(({ datatype }) => /INT|BOOL|BYTES/.test(datatype)).map(({ name }) => name)
+  const doubt =
+    integers.length === 0
+      ? ''
+      : ` (with made-up values; if ${integers.map((name) => `"${name}"`).join(', ')} must have particular values, give them)`
+  return new ScissionError('invalidModel', `the model loads but does not run: ${reason}${doubt}`, {
+    runtime: error?.message,
+    tried: Object.fromEntries(found.values),
+  })
+}

@@ -1,0 +1,91 @@
+/**
+ * Tensors of the wire to tensors of ONNX Runtime and back, without copying where the bytes lie right.
+ *
+ * ONNX Runtime reads inputs in place from a typed array; a typed array needs its offset to be a multiple of the
+ * element size, so bytes that lie askew in their buffer are copied once. Outputs are already in buffers of their own.
+ */
+import './no-telemetry.ts'
+import { Tensor as OrtTensor } from 'onnxruntime-node'
+import type { Datatype } from '../../contracts/common.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { typedView } from '../../oip/typed.ts'
+import type { Tensor } from '../../contracts/tensor.ts'
+
+type OrtType = OrtTensor.Type
+
+/** BF16 is missing: onnxruntime-node has no such tensor. */
+const ORT_TYPE: Partial<Record<Datatype, OrtType>> = {
+  BOOL: 'bool',
+  UINT8: 'uint8',
+  UINT16: 'uint16',
+  UINT32: 'uint32',
+  UINT64: 'uint64',
+  INT8: 'int8',
+  INT16: 'int16',
+  INT32: 'int32',
+  INT64: 'int64',
+  FP16: 'float16',
+  FP32: 'float32',
+  FP64: 'float64',
+  BYTES: 'string',
+}
+
+const DATATYPE = new Map<string, Datatype>(
+  Object.entries(ORT_TYPE).map(([datatype, type]) => [type, datatype as Datatype]),
+)
+
+/** @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not take. */
+export function toOrt(tensor: Tensor): OrtTensor {
+  const { name, datatype, shape, bytes } = tensor
+  if (datatype === 'BYTES') return new OrtTensor('string', decodeStrings(bytes), shape)
+  const type = ORT_TYPE[datatype]
+  if (datatype === 'BF16' || type === undefined) {
+    throw new ScissionError(
+      'invalidTensor',
+      `tensor "${name}": onnxruntime-node takes no ${datatype} tensors`,
+      {
+        tensor: name,
+      },
+    )
+  }
+  return new OrtTensor(type, typedView(tensor), shape)
+}
+
+/** @throws ScissionError internal for a type that the protocol does not have. */
+export function fromOrt(name: string, tensor: OrtTensor): Tensor {
+  const datatype = DATATYPE.get(tensor.type)
+  if (datatype === undefined) {
+    throw new ScissionError('internal', `tensor "${name}" is of type ${tensor.type}, which cannot be sent`, {
+      tensor: name,
+    })
+  }
+  const shape = [...tensor.dims]
+  const { data } = tensor
+  if (Array.isArray(data)) return { name, datatype, shape, bytes: encodeStrings(data) }
+  return { name, datatype, shape, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) }
+}
+
+/** BYTES: per element a 4-byte little-endian length, then UTF-8. */
+export function encodeStrings(strings: readonly string[]): Uint8Array {
+  const sizes = strings.map((text) => Buffer.byteLength(text))
+  const bytes = Buffer.from(new ArrayBuffer(sizes.reduce((sum, size) => sum + 4 + size, 0)))
+  let offset = 0
+  for (const [index, text] of strings.entries()) {
+    offset = bytes.writeUInt32LE(sizes[index] ?? 0, offset)
+    offset += bytes.write(text, offset, 'utf8')
+  }
+  return bytes
+}
+
+/** The inverse of `encodeStrings`, for bytes that `checkInputs` has accepted. */
+export function decodeStrings(bytes: Uint8Array): string[] {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const strings: string[] = []
+  for (let offset = 0; offset < buffer.length; ) {
+    const size = buffer.readUInt32LE(offset)
+    offset += 4
+    strings.push(buffer.toString('utf8', offset, offset + size))
+    offset += size
+  }
+  return strings
+}

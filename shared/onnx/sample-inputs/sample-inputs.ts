@@ -1,0 +1,130 @@
+/**
+ * Made-up inputs: the same for the same seed, and exciting (a model whose output does not depend on its input proves
+ * nothing): floats are standard normal (ten thousand of them, repeated), bytes cover their range, wider integers are 0
+ * or 1, which is a valid token, mask and index nearly everywhere. Hints say where a model needs something else.
+ */
+import type { Datatype, TensorSpec } from '../../contracts/common.ts'
+import type { InputHints } from '../../contracts/model.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { byteLength, elementCount, type Tensor } from '../../contracts/tensor.ts'
+
+/**
+ * One tensor per input.
+ *
+ * @param hints from `Structure.inputHints`: fixed values and largest allowed values by input name.
+ * @throws ScissionError invalidTensor for shapes with unknown dimensions.
+ */
+export function makeInputs(specs: readonly TensorSpec[], seed: number, hints: InputHints = {}): Tensor[] {
+  return specs.map((spec, index) => {
+    if (spec.shape.includes(-1)) {
+      throw new ScissionError('invalidTensor', `input "${spec.name}" has no fixed shape`, {
+        input: spec.name,
+        shape: spec.shape,
+      })
+    }
+    return {
+      ...spec,
+      bytes: fill(
+        spec,
+        generator(seed * 1000 + index),
+        Object.hasOwn(hints, spec.name) ? hints[spec.name] : undefined,
+      ),
+    }
+  })
+}
+
+/** A small, fast generator of uniform numbers in [0, 1): mulberry32 by Tommy Ettinger (public domain). */
+function generator(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** Box and Muller's transform of two uniform numbers. */
+function normal(random: () => number): number {
+  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
+}
+
+type Hint = InputHints[string]
+
+function fill(spec: TensorSpec, random: () => number, hint: Hint | undefined): Uint8Array {
+  const count = elementCount(spec.shape)
+  if (spec.datatype === 'BYTES') return strings(count)
+  const bytes = new Uint8Array(byteLength(spec.datatype, spec.shape))
+  const view = new DataView(bytes.buffer)
+  const write = WRITERS[spec.datatype]
+  const drawn = FLOATS.has(spec.datatype) ? Math.min(count, PERIOD) : count
+  for (let i = 0; i < drawn; i++) write(view, i, hint?.value ?? draw(spec.datatype, random, hint))
+  // Over and over, twice as far each time.
+  for (let at = byteLength(spec.datatype, [drawn]); at < bytes.length; at *= 2) bytes.copyWithin(at, 0, at)
+  return bytes
+}
+
+/**
+ * So many floats are drawn and then repeated: an image takes 20 ms to draw, longer than many a network to run. A prime, so
+ * that no row or channel begins with the same as another.
+ */
+const PERIOD = 10_007
+
+const FLOATS: ReadonlySet<Datatype> = new Set<Datatype>(['FP16', 'BF16', 'FP32', 'FP64'])
+
+function draw(datatype: Datatype, random: () => number, hint: Hint | undefined): number {
+  if (FLOATS.has(datatype)) return normal(random)
+  if (datatype === 'INT8' && hint?.max === undefined) return Math.floor(random() * 256) - 128
+  const max = Math.min(hint?.max ?? (datatype === 'UINT8' ? 255 : 1), LARGEST_INDEX)
+  return Math.floor(random() * (max + 1))
+}
+
+/** Indices are drawn up to here at most, however large the table is. */
+const LARGEST_INDEX = 1000
+
+type Writer = (view: DataView, index: number, value: number) => void
+
+const write8: Writer = (view, i, value) => view.setUint8(i, value & 0xff)
+const write16: Writer = (view, i, value) => view.setInt16(i * 2, value, true)
+const write32: Writer = (view, i, value) => view.setInt32(i * 4, value, true)
+const write64: Writer = (view, i, value) => view.setBigInt64(i * 8, BigInt(Math.trunc(value)), true)
+
+const WRITERS: Readonly<Record<Exclude<Datatype, 'BYTES'>, Writer>> = {
+  BOOL: write8,
+  UINT8: write8,
+  INT8: write8,
+  UINT16: write16,
+  INT16: write16,
+  UINT32: write32,
+  INT32: write32,
+  UINT64: write64,
+  INT64: write64,
+  FP16: (view, i, value) => view.setUint16(i * 2, halfBits(value), true),
+  BF16: (view, i, value) => view.setUint16(i * 2, floatBits(value) >>> 16, true),
+  FP32: (view, i, value) => view.setFloat32(i * 4, value, true),
+  FP64: (view, i, value) => view.setFloat64(i * 8, value, true),
+}
+
+const scratch = new DataView(new ArrayBuffer(4))
+
+function floatBits(value: number): number {
+  scratch.setFloat32(0, value)
+  return scratch.getUint32(0)
+}
+
+/** The nearest IEEE 754 half below in magnitude (truncated): made-up values need no rounding. */
+function halfBits(value: number): number {
+  const bits = floatBits(value)
+  const sign = (bits >>> 16) & 0x8000
+  const exponent = ((bits >>> 23) & 0xff) - 127 + 15
+  const mantissa = bits & 0x7fffff
+  if (exponent >= 31) return sign | 0x7c00
+  if (exponent > 0) return sign | (exponent << 10) | (mantissa >>> 13)
+  return exponent < -10 ? sign : sign | ((mantissa | 0x800000) >>> (14 - exponent))
+}
+
+/** `a` over and over, each with its 4-byte length before it. */
+function strings(count: number): Uint8Array {
+  const one = [1, 0, 0, 0, 97]
+  return Uint8Array.from({ length: count * one.length }, (_, i) => one[i % one.length] ?? 0)
+}

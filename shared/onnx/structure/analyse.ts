@@ -1,0 +1,81 @@
+/**
+ * From an uploaded file to its canonical graph and structure, all in this process.
+ *
+ * ONNX Runtime runs the user's model here, so call it through `analyseInChild`, which can be lost. Only tests and
+ * tools that trust the file call this directly.
+ */
+import type { InputShapes, ModelId } from '../../contracts/common.ts'
+import type { Boundary, InputHints, Structure } from '../../contracts/model.ts'
+import { buildBoundaries, type GraphShape } from './boundaries.ts'
+import { type CanonicalGraph, canonicalise } from '../canonical/canonicalise.ts'
+import { writeCanonical } from '../canonical/canonical-file.ts'
+import { checkDistantEffects } from './distant.ts'
+import { findFusions } from './fusion.ts'
+import { buildLayers, specOf } from './layers.ts'
+import { shapesKeyOf } from '../../contracts/shapes-key.ts'
+import { asInvalidModel } from '../runtime/analysis-session.ts'
+import { runTrial } from '../canonical/trial-run.ts'
+
+export interface AnalyseRequest {
+  /** The model's folder. */
+  dir: string
+  /** The model's file in it. */
+  file: string
+  /** Written into the structure: the digest is the caller's. */
+  model: ModelId
+  /** Needed for inputs with dynamic dimensions. */
+  inputShapes?: InputShapes | undefined
+  /** Values that made-up inputs must have, where the model does not tell them itself. */
+  inputHints?: InputHints | undefined
+}
+
+/**
+ * Writes `<shapesKey>.canonical.onnx` and `<shapesKey>.structure.json` into the folder.
+ *
+ * @throws ScissionError invalidModel (message names node and tensor where known), needsInputShapes, badRequest for
+ * shapes that contradict the declared ones.
+ */
+export async function analyse(request: AnalyseRequest): Promise<Structure> {
+  const canonical = await canonicalise(request.dir, request.file, request.inputShapes)
+  const none = new Map<string, number>()
+  const inputs = canonical.graph.inputs.map((input) => specOf(input, input.name, none))
+  const trial = await runTrial(canonical, inputs, request.inputHints)
+  const seenBytes = new Map<string, number>()
+  for (const [name, { shape, bytes }] of trial.seen) {
+    const type = canonical.types.get(name)
+    // What ONNX Runtime called rank 0 and is not: the rank was unknown.
+    if (type && type.shape.length === 0 && shape.length > 0)
+      canonical.types.set(name, { ...type, shape: shape.map(() => -1) })
+    seenBytes.set(name, bytes)
+  }
+  const { layers, weightBytes } = buildLayers(canonical, seenBytes)
+  const outputs = canonical.graph.outputs.map((name) => specOf(canonical.types.get(name), name, seenBytes))
+  const inputShapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
+  const structure: Structure = {
+    model: request.model,
+    shapesKey: shapesKeyOf(inputShapes),
+    inputShapes,
+    inputs,
+    outputs,
+    layers,
+    boundaries: await findBoundaries(canonical, { layers, inputs, outputs }),
+    weightBytes,
+    ...(trial.hints ? { inputHints: trial.hints } : {}),
+  }
+  writeCanonical(canonical, structure)
+  return structure
+}
+
+/** Falls back to open dimensions where ONNX Runtime refuses the fixed ones (see `Graph.fixed`). */
+async function findBoundaries(canonical: CanonicalGraph, shape: GraphShape): Promise<Boundary[]> {
+  const { graph } = canonical
+  try {
+    const boundaries = buildBoundaries(shape, await findFusions(canonical))
+    return await checkDistantEffects(canonical, boundaries)
+  } catch (error) {
+    const open = graph.declared.some((input) => input.shape.includes(-1))
+    if (!graph.fixed || !open) throw asInvalidModel('runs the model but cannot optimise it', error)
+    graph.fixed = false
+    return findBoundaries(canonical, shape)
+  }
+}

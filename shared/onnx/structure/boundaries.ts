@@ -1,0 +1,118 @@
+/**
+ * The boundaries between layers: what crosses each, and whether it is a good place to cut.
+ *
+ * Pure. What ONNX Runtime would fuse comes in as groups of layers (fusion.ts); a boundary is clean when no group
+ * lies on both sides of it.
+ */
+import type { TensorSpec } from '../../contracts/common.ts'
+import type { Boundary, Layer } from '../../contracts/model.ts'
+
+/** Layers that ONNX Runtime runs as one operator. */
+export interface FusedGroup {
+  layers: readonly number[]
+  /** What they become, for example `FusedConv`. */
+  operator: string
+  /** True where separating them changes results: quantised kernels. */
+  quantised: boolean
+}
+
+/** What ONNX Runtime would do across layers. */
+export interface Fusions {
+  groups: readonly FusedGroup[]
+  /** Half-precision tensors that it keeps in 32 bits between layers: a cut rounds them. */
+  unrounded: ReadonlySet<string>
+}
+
+export interface GraphShape {
+  layers: readonly Layer[]
+  inputs: readonly TensorSpec[]
+  outputs: readonly TensorSpec[]
+}
+
+/**
+ * The frontier of every boundary 0..N: tensors made before it (graph inputs included) and needed after it, in the
+ * order of production. A graph output that has been made is needed after every later boundary.
+ */
+export function frontiers({ layers, inputs, outputs }: GraphShape): string[][] {
+  const lastUse = new Map<string, number>()
+  for (const layer of layers) for (const name of layer.inputs) lastUse.set(name, layer.index)
+  for (const output of outputs) lastUse.set(output.name, layers.length)
+  const result: string[][] = []
+  let alive = inputs.map((input) => input.name)
+  for (let k = 0; k <= layers.length; k++) {
+    alive = alive.filter((name) => (lastUse.get(name) ?? -1) >= k)
+    result.push([...alive])
+    for (const output of layers[k]?.outputs ?? []) alive.push(output.name)
+  }
+  return result
+}
+
+export function buildBoundaries(graph: GraphShape, { groups, unrounded }: Fusions): Boundary[] {
+  const bytes = new Map<string, number>()
+  for (const spec of [...graph.inputs, ...graph.layers.flatMap((layer) => layer.outputs)])
+    bytes.set(spec.name, spec.bytes)
+  const inside = insideQuantisation(graph)
+  const spanning = groupAcross(groups, graph.layers.length)
+  const lastUse = new Map<string, number>()
+  for (const layer of graph.layers) for (const name of layer.inputs) lastUse.set(name, layer.index)
+  return frontiers(graph).map((tensors, k) => {
+    const crossing = tensors.filter((name) => (lastUse.get(name) ?? -1) >= k)
+    const group = spanning[k]
+    const quantised = crossing.find((name) => inside.has(name))
+    const rounded = crossing.find((name) => unrounded.has(name))
+    const why =
+      (quantised && `"${quantised}" is inside a quantisation pattern`) ??
+      (group && `ONNX Runtime runs ${label(group, graph.layers)} as one ${group.operator}`) ??
+      (rounded && `ONNX Runtime keeps "${rounded}" in 32 bits, a cut rounds it to 16`)
+    return {
+      k,
+      tensors,
+      bytes: tensors.reduce((sum, name) => sum + (bytes.get(name) ?? 0), 0),
+      single: tensors.length === 1,
+      clean: why === undefined,
+      ...(why === undefined ? {} : { why }),
+      allowed: quantised === undefined && !group?.quantised,
+    }
+  })
+}
+
+/** The group that lies across each boundary; one that forbids the cut goes before one that only spoils it. */
+function groupAcross(groups: readonly FusedGroup[], count: number): (FusedGroup | undefined)[] {
+  const across: (FusedGroup | undefined)[] = Array.from({ length: count + 1 })
+  for (const group of groups) {
+    const first = Math.min(...group.layers)
+    const last = Math.max(...group.layers)
+    for (let k = first + 1; k <= last; k++)
+      if (!across[k] || (group.quantised && !across[k]?.quantised)) across[k] = group
+  }
+  return across
+}
+
+function label(group: FusedGroup, layers: readonly Layer[]): string {
+  const named = [...group.layers].sort((a, b) => a - b).map((index) => layers[index])
+  const first = `${named[0]?.op} "${named[0]?.name}"`
+  const last = `${named.at(-1)?.op} "${named.at(-1)?.name}"`
+  return named.length === 2 ? `${first} and ${last}` : `${first} to ${last} (${named.length} layers)`
+}
+
+/**
+ * The tensors that lie between a DequantizeLinear and a later QuantizeLinear: kernels for quantised numbers replace
+ * what is between, so cutting there changes results.
+ */
+function insideQuantisation({ layers }: GraphShape): Set<string> {
+  const isQuantise = (layer: Layer) => /(^|::)QuantizeLinear$/.test(layer.op)
+  const isDequantise = (layer: Layer) => /(^|::)DequantizeLinear$/.test(layer.op)
+  const after = new Set<string>()
+  for (const layer of layers) {
+    if (isQuantise(layer)) continue
+    if (isDequantise(layer) || layer.inputs.some((name) => after.has(name)))
+      for (const output of layer.outputs) after.add(output.name)
+  }
+  const inside = new Set<string>()
+  for (const layer of layers.toReversed()) {
+    const needed = isQuantise(layer) || layer.outputs.some((output) => inside.has(output.name))
+    if (isDequantise(layer) || !needed) continue
+    for (const name of layer.inputs) if (after.has(name)) inside.add(name)
+  }
+  return inside
+}

@@ -1,0 +1,50 @@
+/** What can be told of a model without ONNX Runtime, in milliseconds and a little memory: used at upload. */
+import type { DeclaredTensor } from '../../contracts/common.ts'
+import { refuseWithoutOpsets } from '../canonical/check.ts'
+import { declaredTensor, trueInputs } from '../canonical/declared.ts'
+import { referenceOf, unsafeLocation } from '../wire/external-data.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { readSkeleton } from '../wire/skeleton.ts'
+
+export interface ModelDescription {
+  irVersion: number
+  /** Domain → version; the default domain is `ai.onnx`. */
+  opsets: Record<string, number>
+  /** Who exported it: name and version. Empty when the file does not say. */
+  producer: string
+  inputs: DeclaredTensor[]
+  outputs: DeclaredTensor[]
+  /** External data files, relative to the model's folder, sorted: they must be uploaded with it. */
+  externalFiles: string[]
+}
+
+/** @throws ScissionError invalidModel when the file is no ONNX model or names files outside its folder. */
+export async function describeModel(file: string): Promise<ModelDescription> {
+  const { model, external } = readSkeleton(file, { withoutNodes: true })
+  const graph = model.graph
+  if (!graph) throw new ScissionError('invalidModel', 'not an ONNX model: the file holds no graph')
+  refuseWithoutOpsets(model)
+  const locations = new Set<string>()
+  for (const tensor of external) {
+    const { location } = referenceOf(tensor)
+    const unsafe = unsafeLocation(location)
+    if (unsafe) {
+      throw new ScissionError(
+        'invalidModel',
+        `external data of tensor "${tensor.name}" has the location "${location}", which ${unsafe}`,
+        { tensor: tensor.name, location },
+      )
+    }
+    locations.add(location)
+  }
+  return {
+    irVersion: Number(model.irVersion),
+    opsets: Object.fromEntries(
+      model.opsetImport.map(({ domain, version }) => [domain || 'ai.onnx', Number(version)]),
+    ),
+    producer: [model.producerName, model.producerVersion].filter(Boolean).join(' '),
+    inputs: trueInputs(graph).map((input) => declaredTensor(input, 'input')),
+    outputs: graph.output.map((output) => declaredTensor(output, 'output')),
+    externalFiles: [...locations].sort(),
+  }
+}

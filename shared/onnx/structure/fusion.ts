@@ -1,0 +1,120 @@
+/**
+ * Which layers ONNX Runtime would run as one, found by asking ONNX Runtime.
+ *
+ * The canonical graph is optimised and the result is read back (optimise.ts). A tensor that survived is computed there under its own name; a layer whose input did not
+ * survive was merged with the layer that made it. So the layers behind each surviving tensor, back to the next
+ * surviving ones, are one group. This needs no list of fusion patterns and follows the runtime's version.
+ *
+ * One rule is added: at level `all` on most machines a convolution also takes in the residual Add after it and that
+ * Add's activation (NchwcTransformer in onnxruntime/core/optimizer/nchwc_transformer.cc).
+ */
+import type { FusedGroup, Fusions } from './boundaries.ts'
+import type { CanonicalGraph } from '../canonical/canonicalise.ts'
+import { optimise } from '../canonical/optimise.ts'
+import type { NodeProto } from '../proto/onnx_pb.ts'
+import { usesOf } from '../canonical/scope.ts'
+
+/** Throws ONNX Runtime's error when it cannot optimise the graph. */
+export async function findFusions(canonical: CanonicalGraph): Promise<Fusions> {
+  const optimised = await optimise(canonical)
+  const groups = groupsOf(canonical, optimised)
+  return {
+    groups: [...groups, ...residualGroups(canonical, groups)],
+    unrounded: unrounded(canonical, optimised),
+  }
+}
+
+/** Layers behind each surviving tensor, back to the next surviving ones. */
+function groupsOf({ graph, layers }: CanonicalGraph, optimised: readonly NodeProto[]): FusedGroup[] {
+  const maker = new Map<string, number>()
+  for (const [index, node] of layers.entries())
+    for (const output of node.output) if (output) maker.set(output, index)
+  const survived = new Set(graph.inputs.map((input) => input.name))
+  for (const node of optimised) for (const output of node.output) survived.add(originalName(output))
+  return optimised.flatMap((node) => {
+    const members = new Set<number>()
+    const pending = node.output.map(originalName).filter((name) => maker.has(name))
+    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+      const index = maker.get(name)
+      const layer = layers[index ?? -1]
+      if (index === undefined || !layer || members.has(index)) continue
+      members.add(index)
+      for (const input of usesOf(layer)) if (!survived.has(input)) pending.push(input)
+    }
+    const real = [...members].filter((index) => !isNothing(layers[index]))
+    if (real.length < 2) return []
+    const quantised = real.some((index) => isQuantised(layers[index]))
+    return [{ layers: real, operator: node.opType, quantised }]
+  })
+}
+
+/**
+ * Where the processor has no half-precision kernel, ONNX Runtime computes in 32 bits under this name
+ * (onnxruntime/core/optimizer/insert_cast_transformer.cc).
+ */
+const UNROUNDED = 'InsertedPrecisionFreeCast_'
+
+function originalName(name: string): string {
+  return name.startsWith(UNROUNDED) ? name.slice(UNROUNDED.length) : name
+}
+
+/** Half-precision tensors that later layers read in 32 bits, before they were rounded to 16. */
+function unrounded({ layers }: CanonicalGraph, optimised: readonly NodeProto[]): Set<string> {
+  const names = new Set<string>()
+  for (const node of optimised) {
+    for (const output of node.output) {
+      const tensor = originalName(output)
+      // A Cast of the rounded tensor itself loses nothing.
+      if (tensor !== output && !node.input.includes(tensor)) names.add(tensor)
+    }
+  }
+  for (const node of layers)
+    if (isNothing(node) && names.has(node.input[0] ?? '')) names.add(node.output[0] ?? '')
+  return names
+}
+
+/** Layers that pass their input through: being merged with one of these means nothing. */
+function isNothing(node: NodeProto | undefined): boolean {
+  return node?.opType === 'Identity' || node?.opType === 'Dropout'
+}
+
+function isQuantised(node: NodeProto | undefined): boolean {
+  return node !== undefined && /quantize|integer|^qlinear/i.test(node.opType)
+}
+
+const ACTIVATIONS = new Set(['Relu', 'Clip', 'Sigmoid', 'Tanh', 'LeakyRelu', 'HardSigmoid'])
+
+/** Conv → Add (→ activation), where the convolution's own result is used by nothing else. */
+function residualGroups({ layers, types }: CanonicalGraph, groups: readonly FusedGroup[]): FusedGroup[] {
+  const maker = new Map<string, number>()
+  const readers = new Map<string, number[]>()
+  for (const [index, node] of layers.entries()) {
+    for (const output of node.output) maker.set(output, index)
+    for (const name of usesOf(node)) readers.set(name, [...(readers.get(name) ?? []), index])
+  }
+  const onlyReader = (name: string): number | undefined => {
+    const all = readers.get(name) ?? []
+    return all.length === 1 ? all[0] : undefined
+  }
+  /** The layers of the convolution that makes `name`, absorbed normalisation included. */
+  const convolution = (name: string): readonly number[] | undefined => {
+    const index = maker.get(name)
+    if (index === undefined || onlyReader(name) === undefined) return undefined
+    if (layers[index]?.opType === 'Conv') return [index]
+    const group = groups.find(
+      (candidate) => candidate.operator === 'Conv' && candidate.layers.includes(index),
+    )
+    return group?.layers
+  }
+  return layers.flatMap((node, index) => {
+    if ((node.opType !== 'Add' && node.opType !== 'Sum') || node.input.length !== 2) return []
+    const [a, b] = node.input.map((name) => types.get(name)?.shape.join())
+    if (a !== b) return []
+    const candidates = node.input.flatMap((name) => convolution(name) ?? [])
+    if (candidates.length === 0) return []
+    const conv = Math.max(...candidates)
+    const next = onlyReader(node.output[0] ?? '')
+    const activation = next !== undefined && ACTIVATIONS.has(layers[next]?.opType ?? '') ? [next] : []
+    return [{ layers: [conv, index, ...activation], operator: 'convolution with residual', quantised: false }]
+  })
+}

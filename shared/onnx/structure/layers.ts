@@ -1,0 +1,99 @@
+/** The canonical graph's layers, as the contract has them: names, tensors, sizes and work. */
+import type { TensorSpec } from '../../contracts/common.ts'
+import type { Layer } from '../../contracts/model.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import type { CanonicalGraph } from '../canonical/canonicalise.ts'
+import { elementTypeOf } from '../element-types.ts'
+import { bytesOfType, type TypedTensor } from '../canonical/graph.ts'
+import { macsOf } from './macs.ts'
+import type { NodeProto } from '../proto/onnx_pb.ts'
+import { bodyTensors, operatorOf, usesOf } from '../canonical/scope.ts'
+import { tensorBytes } from '../wire/tensor-data.ts'
+
+/** Bytes of tensors whose shapes depend on the data, as one trial run saw them. */
+export type SeenBytes = ReadonlyMap<string, number>
+
+export interface LayerParts {
+  layers: Layer[]
+  /** Bytes of all constants of the model, each counted once. */
+  weightBytes: number
+}
+
+/** @throws ScissionError invalidModel when a layer makes a tensor of a type that cannot travel. */
+export function buildLayers(canonical: CanonicalGraph, seen: SeenBytes): LayerParts {
+  const weights = new Weights(canonical)
+  const used = new Set<string>()
+  let insideBytes = 0
+  const layers = canonical.layers.map((node, index): Layer => {
+    const uses = [...usesOf(node)]
+    const constants = uses.filter((name) => weights.isConstant(name))
+    const leaves = new Set(constants.flatMap((name) => [...weights.leavesOf(name)]))
+    for (const leaf of leaves) used.add(leaf)
+    const inside = bodyTensors(node).reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+    insideBytes += inside
+    return {
+      index,
+      name: node.name || node.output.find(Boolean) || `${node.opType}_${index}`,
+      op: operatorOf(node),
+      inputs: uses.filter((name) => !weights.isConstant(name)),
+      outputs: node.output.filter(Boolean).map((name) => specOf(canonical.types.get(name), name, seen)),
+      weightBytes: weights.bytes(leaves) + inside,
+      macs: macsOf(node, canonical.types),
+    }
+  })
+  return { layers, weightBytes: weights.bytes(used) + insideBytes }
+}
+
+/** @throws ScissionError invalidModel when the type cannot travel. */
+export function specOf(type: TypedTensor | undefined, name: string, seen: SeenBytes): TensorSpec {
+  const element = elementTypeOf(type?.code ?? 0)
+  if (!type || !element?.datatype) {
+    const what = element?.name ?? 'unknown'
+    throw new ScissionError('invalidModel', `tensor "${name}" has the type ${what}, which cannot be sent`, {
+      tensor: name,
+    })
+  }
+  const bytes = seen.get(name) ?? bytesOfType(type) ?? 0
+  return { name, datatype: element.datatype, shape: type.shape, bytes }
+}
+
+/** What the constants behind a name weigh. */
+class Weights {
+  readonly #canonical: CanonicalGraph
+  readonly #makers = new Map<string, NodeProto>()
+
+  constructor(canonical: CanonicalGraph) {
+    this.#canonical = canonical
+    for (const node of canonical.prelude) for (const output of node.output) this.#makers.set(output, node)
+  }
+
+  isConstant(name: string): boolean {
+    const { constants, sparse } = this.#canonical.graph
+    return constants.has(name) || sparse.has(name) || this.#makers.has(name)
+  }
+
+  /**
+   * The tensors that a session must hold for a constant. A dequantised weight is held as the quantised one and its
+   * scale; any other prelude result is held itself.
+   */
+  leavesOf(name: string): Set<string> {
+    const maker = this.#makers.get(name)
+    if (maker?.opType !== 'DequantizeLinear') return new Set([name])
+    return new Set([...usesOf(maker)].flatMap((input) => [...this.leavesOf(input)]))
+  }
+
+  bytes(names: Iterable<string>): number {
+    let sum = 0
+    for (const name of names) {
+      const { constants, sparse } = this.#canonical.graph
+      const tensor = constants.get(name) ?? sparse.get(name)?.values
+      sum += tensor ? tensorBytes(tensor) : this.#preludeBytes(name)
+    }
+    return sum
+  }
+
+  #preludeBytes(name: string): number {
+    const type = this.#canonical.types.get(name)
+    return (type && bytesOfType(type)) ?? 0
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Multiply-accumulates of a node, from its shapes.
+ *
+ * Convolution: every output element takes (input channels of its group × kernel size). Matrix product: every output
+ * element takes the inner dimension. Recurrent layers: the weights of all gates, per step and sequence. Operators that
+ * only move, compare or scale numbers count 0, as is the custom; null where no count is agreed on.
+ */
+import type { NodeProto } from '../proto/onnx_pb.ts'
+import type { Types } from '../canonical/infer-shapes.ts'
+
+type Shape = readonly number[] | undefined
+
+/** Where each matrix-like operator has its operands. */
+const CONVOLUTIONS: Readonly<Record<string, number>> = {
+  Conv: 1,
+  ConvInteger: 1,
+  FusedConv: 1,
+  QLinearConv: 3,
+}
+const PRODUCTS = new Set([
+  'MatMul',
+  'MatMulInteger',
+  'QLinearMatMul',
+  'Gemm',
+  'FusedMatMul',
+  'FusedGemm',
+  'MatMulNBits',
+  'MatMulIntegerToFloat',
+  'DynamicQuantizeMatMul',
+  'QGemm',
+])
+const RECURRENT = new Set(['LSTM', 'GRU', 'RNN', 'DynamicQuantizeLSTM'])
+/** Operators of the default domain whose work their shapes do not tell. */
+const UNCOUNTED = new Set([
+  'If',
+  'Loop',
+  'Scan',
+  'Einsum',
+  'Attention',
+  'DeformConv',
+  'SequenceMap',
+  'DFT',
+  'STFT',
+])
+
+/** Operators of com.microsoft that only scale, normalise or move numbers. */
+const ELEMENTWISE = new Set([
+  'BiasGelu',
+  'FastGelu',
+  'Gelu',
+  'QuickGelu',
+  'RotaryEmbedding',
+  'SimplifiedLayerNormalization',
+  'SkipLayerNormalization',
+  'SkipSimplifiedLayerNormalization',
+  'QLinearAdd',
+  'QLinearAveragePool',
+  'QLinearConcat',
+  'QLinearGlobalAveragePool',
+  'QLinearLeakyRelu',
+  'QLinearMul',
+  'QLinearSigmoid',
+  'QLinearSoftmax',
+  'QuantizeLinear',
+  'DequantizeLinear',
+])
+
+/** @returns null also when a shape depends on the data. */
+export function macsOf(node: NodeProto, types: Types): number | null {
+  const shapeOf = (index: number): Shape => types.get(node.input[index] ?? '')?.shape
+  const output = types.get(node.output[0] ?? '')?.shape
+  const weight = CONVOLUTIONS[node.opType]
+  if (weight !== undefined) return product([size(output), size(shapeOf(weight)?.slice(1))])
+  // Each input element meets the kernel once for every output channel of its group.
+  if (node.opType === 'ConvTranspose') return product([size(shapeOf(0)), size(shapeOf(1)?.slice(1))])
+  if (PRODUCTS.has(node.opType)) return product([size(output), inner(node, shapeOf(0))])
+  if (RECURRENT.has(node.opType)) return recurrent(shapeOf(0), shapeOf(1), shapeOf(2))
+  const standard = node.domain === '' || node.domain === 'ai.onnx'
+  return ELEMENTWISE.has(node.opType) || (standard && !UNCOUNTED.has(node.opType)) ? 0 : null
+}
+
+/** The dimension that a product sums over: A's last, or its last but one where A is transposed. */
+function inner(node: NodeProto, a: Shape): number | null {
+  if (!a) return null
+  const transposed = node.attribute.some(({ name, i }) => name === 'transA' && i === 1n)
+  return known(transposed ? a.at(-2) : a.at(-1))
+}
+
+/** X [steps, batch, input] (or batch first), W [directions, gates · hidden, input], R [directions, gates · hidden, hidden]. */
+function recurrent(x: Shape, w: Shape, r: Shape): number | null {
+  const weights = [size(w), size(r)]
+  if (weights.includes(null)) return null
+  return product([known(x?.[0]), known(x?.[1]), (weights[0] ?? 0) + (weights[1] ?? 0)])
+}
+
+function known(dim: number | undefined): number | null {
+  return dim === undefined || dim < 0 ? null : dim
+}
+
+function size(shape: Shape): number | null {
+  return shape ? product(shape.map(known)) : null
+}
+
+function product(factors: readonly (number | null)[]): number | null {
+  return factors.reduce((sum, factor) => (sum === null || factor === null ? null : sum * factor), 1)
+}

@@ -1,0 +1,230 @@
+/**
+ * Reads a model's structure without its weights.
+ *
+ * The file is scanned with bounded reads. Every tensor payload above a small limit is left in the file and
+ * replaced by an external-data reference to where it lies (the file's own name, offset, length): the layout of
+ * `raw_data`, packed `float_data` and packed `double_data` on the wire is exactly what external data must be.
+ * So the memory needed does not depend on the weights, and whatever is written from the skeleton points into
+ * the original. Everything else, unknown fields included, is kept as it is.
+ *
+ * Packed integer payloads are variable-length numbers and cannot be referenced: large ones get the same entry
+ * with `encoding: varint`, which only `tensor-data.ts` understands; canonical files never contain it.
+ */
+import path from 'node:path'
+import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf'
+import { coerceError, ScissionError } from '../../platform/errors.ts'
+import { MESSAGES, PAYLOAD_LAYOUT, TENSOR } from './message-layout.ts'
+import type { MessageKind } from './message-layout.ts'
+import {
+  type ModelProto,
+  ModelProtoSchema,
+  StringStringEntryProtoSchema,
+  type TensorProto,
+  TensorProtoSchema,
+} from '../proto/onnx_pb.ts'
+import { refuseOtherFormats } from './other-formats.ts'
+import {
+  concatenate,
+  encodeField,
+  encodeHeader,
+  type Place,
+  WIRE_BYTES,
+  WIRE_VARINT,
+  WireFile,
+} from './file-reader.ts'
+
+/** Payloads up to this size stay in the structure: shapes, axes and scales that shape inference reads. */
+export const INLINE_PAYLOAD_BYTES = 1024
+/** Variable-length integers are cheaper to keep than to point at, up to this size. */
+const INLINE_VARINT_BYTES = 64 * 1024
+/** Bounds on what a structure may hold: ten times the largest real models seen; memory follows them. */
+const SKELETON_LIMITS = { bytes: 32 * 1024 * 1024, messages: 500_000, depth: 100 } as const
+
+export interface SkeletonOptions {
+  /** Leaves the nodes out; they are still checked, and their external references collected. */
+  withoutNodes?: boolean
+}
+
+export interface Skeleton {
+  model: ModelProto
+  /** Tensors that already lie in other files, wherever they are in the model. */
+  external: TensorProto[]
+  fileBytes: number
+}
+
+/** @throws ScissionError invalidModel when the file is not an ONNX model; the message says what it is or where it breaks. */
+export function readSkeleton(file: string, options: SkeletonOptions = {}): Skeleton {
+  const wire = new WireFile(file)
+  try {
+    refuseOtherFormats(wire)
+    const scanner = new Scanner(wire, options)
+    const bytes = scanner.run()
+    const model = decode(ModelProtoSchema, bytes)
+    if (!model.graph) {
+      throw new ScissionError('invalidModel', 'not an ONNX model: the file holds no graph')
+    }
+    return { model, external: scanner.external, fileBytes: wire.size }
+  } finally {
+    wire.close()
+  }
+}
+
+/** The bytes of a rewritten message, or null where nothing in it had to change. */
+type Rewritten = Uint8Array[] | null
+
+class Scanner {
+  readonly #wire: WireFile
+  readonly #options: SkeletonOptions
+  readonly #location: string
+  readonly external: TensorProto[] = []
+  #messages = 0
+  #bytes = 0
+
+  constructor(wire: WireFile, options: SkeletonOptions) {
+    this.#wire = wire
+    this.#options = options
+    this.#location = path.basename(wire.path)
+  }
+
+  run(): Uint8Array {
+    const end = this.#wire.size
+    return concatenate(this.#message('model', 0, end, undefined, 0) ?? [this.#copy(0, end)])
+  }
+
+  #copy(start: number, end: number): Uint8Array {
+    this.#bytes += end - start
+    if (this.#bytes > SKELETON_LIMITS.bytes) {
+      throw new ScissionError(
+        'invalidModel',
+        `the model's structure without its weights is larger than ${SKELETON_LIMITS.bytes} bytes`,
+      )
+    }
+    return this.#wire.bytes(start, end - start)
+  }
+
+  #enter(place: Place | undefined, depth: number): void {
+    if (depth > SKELETON_LIMITS.depth)
+      this.#wire.fail(`messages are nested deeper than ${SKELETON_LIMITS.depth}`, place)
+    if (++this.#messages > SKELETON_LIMITS.messages)
+      this.#wire.fail(`the structure has more than ${SKELETON_LIMITS.messages} parts`, place)
+  }
+
+  #leaveOut(kind: MessageKind, field: number): boolean {
+    return this.#options.withoutNodes === true && kind === 'graph' && field === 1
+  }
+
+  #message(
+    kind: MessageKind,
+    start: number,
+    end: number,
+    place: Place | undefined,
+    depth: number,
+  ): Rewritten {
+    this.#enter(place, depth)
+    if (kind === 'tensor') return this.#tensor(start, end, place)
+    const wire = this.#wire
+    const children = MESSAGES[kind]
+    const counts = new Map<number, number>()
+    let changed: Uint8Array[] | null = null
+    let verbatimFrom = start
+    wire.position = start
+    while (wire.position < end) {
+      const fieldStart = wire.position
+      const { field, wireType } = this.#tag(end, place)
+      const child = wireType === WIRE_BYTES ? children[field] : undefined
+      if (!child) {
+        wire.skip(wireType, end, place)
+        continue
+      }
+      const length = wire.length(end, place)
+      const childStart = wire.position
+      const index = counts.get(field) ?? 0
+      counts.set(field, index + 1)
+      const childPlace = { label: child.label, index, parent: place }
+      let rewritten = this.#message(child.kind, childStart, childStart + length, childPlace, depth + 1)
+      wire.position = childStart + length
+      const drop = this.#leaveOut(kind, field)
+      if (drop) rewritten = []
+      if (rewritten) {
+        changed ??= []
+        if (fieldStart > verbatimFrom) changed.push(this.#copy(verbatimFrom, fieldStart))
+        if (!drop) changed.push(encodeHeader(field, totalLength(rewritten)), ...rewritten)
+        verbatimFrom = wire.position
+      }
+    }
+    if (changed && end > verbatimFrom) changed.push(this.#copy(verbatimFrom, end))
+    return changed
+  }
+
+  #tag(end: number, place: Place | undefined): { field: number; wireType: number } {
+    const at = this.#wire.position
+    const tag = this.#wire.varint(end, place)
+    const field = Math.floor(tag / 8)
+    if (field === 0 || field > 0x1fffffff) this.#wire.fail(`field number ${field} does not exist`, place, at)
+    return { field, wireType: tag % 8 }
+  }
+
+  /** Replaces the payload of one tensor; a tensor with two payloads is odd and stays as it is. */
+  #tensor(start: number, end: number, place: Place | undefined): Rewritten {
+    const wire = this.#wire
+    const payloads: { field: number; fieldStart: number; start: number; end: number }[] = []
+    let dataType = 0
+    let isExternal = false
+    wire.position = start
+    while (wire.position < end) {
+      const fieldStart = wire.position
+      const { field, wireType } = this.#tag(end, place)
+      if (wireType === WIRE_VARINT) {
+        const value = wire.varint(end, place)
+        if (field === TENSOR.dataType) dataType = value
+        if (field === TENSOR.dataLocation) isExternal = value === 1
+        continue
+      }
+      const length = wire.skip(wireType, end, place)
+      if (field in PAYLOAD_LAYOUT)
+        payloads.push({ field, fieldStart, start: wire.position - length, end: wire.position })
+    }
+    if (isExternal) {
+      this.external.push(decode(TensorProtoSchema, this.#copy(start, end)))
+      return null
+    }
+    const [payload] = payloads
+    if (!payload || payloads.length > 1) return null
+    const encoding = PAYLOAD_LAYOUT[payload.field]?.(dataType)
+    const length = payload.end - payload.start
+    if (!encoding || length <= (encoding === 'varint' ? INLINE_VARINT_BYTES : INLINE_PAYLOAD_BYTES))
+      return null
+    const reference = externalReference(this.#location, payload.start, length, encoding)
+    return [this.#copy(start, payload.fieldStart), this.#copy(payload.end, end), reference]
+  }
+}
+
+/** The scan checks how messages nest; what it skips over, numbers and strings, may still be broken. */
+function decode<T extends DescMessage>(schema: T, bytes: Uint8Array): MessageShape<T> {
+  try {
+    return fromBinary(schema, bytes)
+  } catch (error) {
+    const { message } = coerceError(error)
+    throw new ScissionError('invalidModel', `not a valid ONNX file: ${message}`, undefined, error)
+  }
+}
+
+function totalLength(chunks: readonly Uint8Array[]): number {
+  return chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+}
+
+/** Fields 13 and 14 of a TensorProto that say: the data lies at `location`, `offset`, `length`. */
+function externalReference(
+  location: string,
+  offset: number,
+  length: number,
+  encoding: 'raw' | 'varint',
+): Uint8Array {
+  const entries = { location, offset: String(offset), length: String(length) }
+  const pairs = Object.entries(encoding === 'raw' ? entries : { ...entries, encoding })
+  const chunks = pairs.flatMap(([key, value]) => {
+    const entry = toBinary(StringStringEntryProtoSchema, create(StringStringEntryProtoSchema, { key, value }))
+    return encodeField(TENSOR.externalData, entry)
+  })
+  return concatenate([...chunks, Uint8Array.of(TENSOR.dataLocation * 8 + WIRE_VARINT, 1)])
+}

@@ -1,0 +1,149 @@
+/**
+ * The frame every service stands in: routes, /openapi.json, /docs, /healthz, /readyz, /metrics, 404, 405, errors.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import helmet from 'helmet'
+import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { ScissionError } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { VERSION } from '../version.ts'
+import { directly } from './direct-routes.ts'
+import { answerError, sendError, speaksProtocol } from './error-answers.ts'
+import { openApiOf } from './openapi.ts'
+import { Reply, type Route, validate } from './route.ts'
+
+export interface ServiceParts {
+  name: string
+  log: Logger
+  routes: readonly Route[]
+  /** Said in /healthz: what the service stands on, e.g. `{ redis: 'emulated' }`. */
+  facts: () => Record<string, unknown>
+  /** Resolves when the service can do its work; rejects with the reason when not. */
+  ready: () => Promise<void>
+  metrics?: Registry
+  /** Largest JSON body. */
+  jsonLimitBytes?: number
+}
+
+const docsFolder = path.dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+
+export function createApp(parts: ServiceParts): RequestListener {
+  const app = express()
+  app.disable('x-powered-by')
+  app.set('etag', false)
+  const registry = parts.metrics ?? new Registry()
+  collectDefaultMetrics({ register: registry })
+  const measure = requestTimer(registry)
+  app.use((req, res, next) => {
+    measure(req, res, () => patternOf(req))
+    next()
+  })
+  mountFrame(app, parts, registry)
+  for (const route of parts.routes) mount(app, route, parts.jsonLimitBytes ?? 4 * 1024 * 1024)
+  refuseOthers(app, parts.routes)
+  // Express takes what has four parameters for an error handler.
+  app.use((thrown: unknown, req: Request, res: Response, _next: NextFunction) =>
+    answerError(parts.log, req, res, req.path, thrown),
+  )
+  return directly(parts.routes, {
+    app,
+    measure,
+    fail: (req, res, path, thrown) => answerError(parts.log, req, res, path, thrown),
+  })
+}
+
+function patternOf({ route }: Request): string {
+  const matched: unknown = route
+  return typeof matched === 'object' && matched && 'path' in matched ? String(matched.path) : 'none'
+}
+
+function requestTimer(registry: Registry) {
+  const seconds = new Histogram({
+    name: 'scission_http_request_duration_seconds',
+    help: 'Time from the request line to the end of the answer',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    registers: [registry],
+  })
+  return ({ method = '' }: IncomingMessage, res: ServerResponse, path: () => string): void => {
+    const end = seconds.startTimer({ method })
+    res.once('close', () => end({ route: path(), status: String(res.statusCode) }))
+  }
+}
+
+function mountFrame(app: Express, parts: ServiceParts, registry: Registry): void {
+  const description = openApiOf(parts.name, VERSION, parts.routes)
+  app.get('/healthz', (_req, res) => {
+    res.json({ service: parts.name, version: VERSION, ...parts.facts() })
+  })
+  app.get('/readyz', async (_req, res) => {
+    try {
+      await parts.ready()
+      res.json({ ready: true })
+    } catch (reason) {
+      const message = reason instanceof Error ? reason.message : String(reason)
+      res.status(503).json({ ready: false, reason: message })
+    }
+  })
+  app.get('/metrics', async (_req, res) => {
+    res.type(registry.contentType).send(await registry.metrics())
+  })
+  app.get('/openapi.json', (_req, res) => {
+    res.json(description)
+  })
+  app.use('/docs', helmet(), docsPage(parts.name), express.static(docsFolder, { index: false }))
+}
+
+/** swagger-ui's own bundle, from its package, pointed at our description: no script of a foreign host. */
+function docsPage(name: string): express.RequestHandler {
+  const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Scission ${name} API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css"></head><body><div id="ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>`
+  const start = "SwaggerUIBundle({ url: '/openapi.json', dom_id: '#ui' })"
+  return (req, res, next) => {
+    if (req.path === '/') res.type('html').send(page)
+    else if (req.path === '/start.js') res.type('js').send(start)
+    else next()
+  }
+}
+
+function mount(app: Express, route: Route, jsonLimit: number): void {
+  const parsers = route.body ? [express.json({ limit: jsonLimit, strict: false, type: () => true })] : []
+  app[route.method](route.path, ...parsers, async (req: Request, res: Response) => {
+    const params: unknown = route.params ? validate(route.params, req.params, 'path') : req.params
+    const query: unknown = route.query ? validate(route.query, req.query, 'query') : req.query
+    const body: unknown = route.body ? validate(route.body, req.body ?? {}, 'body') : undefined
+    const result = await route.handle({ params, query, body }, req, res)
+    if (result instanceof Reply) {
+      res.status(result.status).set(result.headers)
+      if (result.body === undefined) res.end()
+      else res.json(result.body)
+    } else if (result !== undefined) res.json(result)
+  })
+}
+
+/** A known path with another method is 405, everything else 404; `/v2` has the protocol's own words for both. */
+function refuseOthers(app: Express, routes: readonly Route[]): void {
+  const refusal = (req: Request, code: 'methodNotAllowed' | 'notFound', other: string) => {
+    const protocol = speaksProtocol(req.path)
+    const fixed = code === 'notFound' ? 'Not Found' : 'Method Not Allowed'
+    return new ScissionError(code, protocol ? fixed : other)
+  }
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const allowed = routes.filter((route) => route.path === path).map((route) => route.method.toUpperCase())
+    app.all(path, (req, res) => {
+      res.set('Allow', allowed.join(', '))
+      sendError(
+        res,
+        req.path,
+        refusal(req, 'methodNotAllowed', `${req.method} is not allowed here; allowed: ${allowed.join(', ')}`),
+      )
+    })
+  }
+  app.use((req, res) => {
+    sendError(res, req.path, refusal(req, 'notFound', `there is no ${req.method} ${req.path}; see /docs`))
+  })
+}

@@ -1,0 +1,102 @@
+/** Opens a listening socket for an app, and closes it without cutting answers that are under way. */
+import http, { type RequestListener, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type ErrorCode, ScissionError } from '../errors.ts'
+import { bodyFor } from './error-answers.ts'
+
+export interface Listening {
+  server: http.Server
+  port: number
+  url: string
+  close: () => Promise<void>
+}
+
+/**
+ * @param port 0 = any free one. @param mainPath whose form errors take when it is not known what path was asked for.
+ * @throws the socket's error, e.g. EADDRINUSE.
+ */
+export function listen(app: RequestListener, port: number, host: string, mainPath = '/'): Promise<Listening> {
+  // A request without Host is refused below: Node would do so without a word.
+  const limits = {
+    keepAliveTimeout: 65_000,
+    headersTimeout: 70_000,
+    requestTimeout: 0,
+    requireHostHeader: false,
+  }
+  const server = http.createServer(limits, (req, res) => {
+    if (req.headers.host === undefined && req.httpVersion === '1.1')
+      refuse(res, 400, req.url, 'an HTTP/1.1 request has a Host header')
+    else app(req, res)
+  })
+  server.on('checkExpectation', (req, res) =>
+    refuse(res, 417, req.url, `"Expect: ${req.headers.expect}" is not known here; 100-continue is`),
+  )
+  answerUnreadable(server, mainPath)
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      const actual = (server.address() as AddressInfo).port
+      const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+      resolve({ server, port: actual, url: `http://${shown}:${actual}`, close: () => close(server) })
+    })
+  })
+}
+
+/** Node's parser errors with an answer of their own; all others are 400. */
+const PARSER_ERRORS: Record<string, { status: number; code: ErrorCode; why: string }> = {
+  HPE_HEADER_OVERFLOW: { status: 431, code: 'badRequest', why: 'the headers are too large' },
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: {
+    status: 413,
+    code: 'payloadTooLarge',
+    why: 'the chunk extensions are too large',
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, code: 'badRequest', why: 'the headers did not arrive in time' },
+}
+
+function refuse(res: ServerResponse, status: number, path = '/', why: string): void {
+  const body = bodyOf(path, 'badRequest', why)
+  res.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': body.length, Connection: 'close' })
+  res.end(body)
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+const bodyOf = (path: string, code: ErrorCode, why: string) =>
+  Buffer.from(JSON.stringify(bodyFor(path, new ScissionError(code, `this is no valid HTTP request: ${why}`))))
+
+/** What is no HTTP reaches no route: it is answered here, with the body that its path's errors have. */
+function answerUnreadable(server: http.Server, mainPath: string): void {
+  const answering = new WeakMap<Duplex, ServerResponse>()
+  server.on('request', (req, res) => answering.set(req.socket, res))
+  server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket) => {
+    const under = answering.get(socket)
+    const begun = under !== undefined && under.headersSent && !under.writableFinished
+    if (error.code === 'ECONNRESET' || !socket.writable || begun) return void socket.destroy()
+    const { status, code, why } = PARSER_ERRORS[error.code ?? ''] ?? {
+      status: 400,
+      code: 'badRequest',
+      why: error.message,
+    }
+    const line = error.rawPacket?.toString('latin1', 0, 1024) ?? ''
+    const path = /^\S+ (\/[^\s?]*)/.exec(line)?.[1] ?? under?.req.url ?? mainPath
+    const body = bodyOf(path, code, why)
+    socket.write(
+      `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nContent-Type: ${JSON_TYPE}\r\n` +
+        `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
+    )
+    socket.end(body)
+  })
+}
+
+/** Ends idle connections at once and the others after their answer, at the latest after `graceMs`. */
+function close(server: http.Server, graceMs = 5000): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), graceMs)
+    server.close(() => {
+      clearTimeout(force)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })
+}

@@ -1,0 +1,45 @@
+/** The child's side of limited-child.ts: imports the module that it is told, runs it once, answers, and ends. */
+import { coerceError, ScissionError } from '../errors.ts'
+import type { ChildMessage } from './limited-child.ts'
+
+interface Job {
+  run: (input: unknown, report: (progress: unknown) => void) => Promise<unknown>
+}
+
+function send(message: ChildMessage): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.send?.(message, undefined, {}, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+async function main(): Promise<void> {
+  const [, , module] = process.argv
+  if (!module || !process.send) throw new Error('started by hand: this file is the child of limited-child.ts')
+  process.on('disconnect', () => process.exit(1))
+  const job = (await import(module)) as Job
+  const input = await new Promise((resolve) => {
+    process.once('message', (message: { input: unknown }) => resolve(message.input))
+    send({ kind: 'ready' }).catch(die)
+  })
+  const output = await job.run(input, (progress) => {
+    send({ kind: 'progress', progress }).catch(die)
+  })
+  await send({ kind: 'output', output })
+}
+
+/** The parent is gone: nobody is left to tell. */
+function die(): void {
+  process.exit(1)
+}
+
+main().catch(async (thrown: unknown) => {
+  const error = coerceError(thrown)
+  const known = error instanceof ScissionError ? error : undefined
+  await send({
+    kind: 'error',
+    message: error.message,
+    ...(known ? { code: known.code } : {}),
+    ...(known?.details ? { details: known.details } : {}),
+    ...(error.stack ? { stack: error.stack } : {}),
+  }).catch(die)
+})

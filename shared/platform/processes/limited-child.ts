@@ -1,0 +1,176 @@
+/**
+ * Runs one function of a module in a throw-away process with a time and a memory limit.
+ *
+ * For work that may take its process down: ONNX Runtime on a model from a stranger, benchmarks. The module exports
+ *
+ *   export async function run(input: I, report: (progress: P) => void): Promise<O>
+ *
+ * Input, progress and output cross by structured clone: typed arrays and BigInts are fine. A ScissionError thrown by
+ * `run` arrives with its code, message and details. The child ends with its parent.
+ *
+ * The memory limit is on what the process holds for itself (resident pages minus those shared with files), looked at
+ * every 25 ms where /proc exists (Linux); elsewhere only the time limit holds.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import fs from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { compiledModule, withLoader } from './child-module.ts'
+import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
+
+const MEMORY_POLL_MS = 25
+/** Of the child's standard error, what an error message quotes. */
+const STDERR_TAIL = 2000
+
+export interface LimitedChildOptions<I, P> {
+  /** `new URL('./my-job.ts', import.meta.url)`; the extension is adapted when the code was compiled. */
+  module: URL
+  input: I
+  timeoutMs: number
+  memoryLimitBytes: number
+  /** Aborting kills the child. */
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: P) => void) | undefined
+  /** What the child does, for messages: "ONNX Runtime … while <doing>". @defaultValue 'working' */
+  doing?: string | undefined
+  /** The code of errors about a child that crashed or broke a limit. @defaultValue 'invalidModel' */
+  failureCode?: ErrorCode | undefined
+  env?: NodeJS.ProcessEnv | undefined
+  /** Called with the child's process id when it has ended, however it ended. */
+  onEnd?: ((pid: number) => void) | undefined
+}
+
+/** What the child sends. */
+export type ChildMessage =
+  | { kind: 'ready' }
+  | { kind: 'progress'; progress: unknown }
+  | { kind: 'output'; output: unknown }
+  | { kind: 'error'; message: string; code?: ErrorCode; details?: Record<string, unknown>; stack?: string }
+
+/**
+ * @throws ScissionError what `run` threw; `failureCode` when the child crashed, took too long or too much memory
+ * (`details.reason`: crash, timeout or memory); cancelled when the signal was aborted.
+ */
+export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChildOptions<I, P>): Promise<O> {
+  if (options.signal?.aborted) throw cancelled()
+  const child = start(options)
+  const stderr = tailOf(child)
+  const { promise, resolve, reject } = deferred<O>()
+  const doing = options.doing ?? 'working'
+  const fail = (reason: string, message: string, details = {}) =>
+    reject(new ScissionError(options.failureCode ?? 'invalidModel', message, { reason, ...details }))
+  child.on('message', (message: ChildMessage) => {
+    if (message.kind === 'ready') child.send({ input: options.input })
+    else if (message.kind === 'progress') options.onProgress?.(message.progress as P)
+    else if (message.kind === 'output') resolve(message.output)
+    else reject(thrownInChild(message))
+  })
+  child.on('error', reject)
+  const ended = new Promise<void>((done) => {
+    child.on('exit', (code, signal) => {
+      const error = stderr()
+      if (signal) fail('crash', `ONNX Runtime crashed (${signal}) while ${doing}`, { signal, stderr: error })
+      else reject(new Error(`the process for ${doing} ended with code ${code}${error ? `: ${error}` : ''}`))
+      done()
+    })
+  })
+  const timer = setTimeout(
+    () => fail('timeout', `${doing} took longer than ${options.timeoutMs} ms and was stopped`),
+    options.timeoutMs,
+  )
+  const watch = watchMemory(child, options.memoryLimitBytes, (bytes) =>
+    fail('memory', `${doing} needed more than ${options.memoryLimitBytes} bytes of memory and was stopped`, {
+      bytes,
+    }),
+  )
+  const abort = () => reject(cancelled())
+  options.signal?.addEventListener('abort', abort)
+  try {
+    return await promise
+  } finally {
+    clearTimeout(timer)
+    clearInterval(watch)
+    options.signal?.removeEventListener('abort', abort)
+    child.kill('SIGKILL')
+    if (child.pid !== undefined) {
+      await ended
+      options.onEnd?.(child.pid)
+    }
+  }
+}
+
+/** Node 20 has no Promise.withResolvers. */
+function deferred<O>() {
+  let resolve: (output: unknown) => void = () => {}
+  let reject: (error: Error) => void = () => {}
+  const promise = new Promise<O>((resolveTyped, rejectTyped) => {
+    // What the child sends is trusted to be what its module declares.
+    resolve = (output) => resolveTyped(output as O)
+    reject = rejectTyped
+  })
+  return { promise, resolve, reject }
+}
+
+function start<I, P>(options: LimitedChildOptions<I, P>): ChildProcess {
+  const entry = new URL('./limited-child-entry.ts', import.meta.url)
+  // Tests have jobs that are part of no build: then all of it runs from source.
+  const [compiledEntry, compiledJob] = [compiledModule(entry), compiledModule(options.module)]
+  const compiled = compiledEntry && compiledJob ? { entry: compiledEntry, job: compiledJob } : undefined
+  return fork(fileURLToPath(compiled?.entry ?? entry), [(compiled?.job ?? options.module).href], {
+    // A debugger listens on one port: the child must not want the same one.
+    execArgv: withLoader(
+      process.execArgv.filter((option) => !option.startsWith('--inspect')),
+      compiled !== undefined,
+    ),
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    env: options.env ?? process.env,
+  })
+}
+
+function tailOf(child: ChildProcess): () => string {
+  let tail = ''
+  child.stderr?.setEncoding('utf8')
+  child.stderr?.on('data', (text: string) => {
+    tail = (tail + text).slice(-STDERR_TAIL)
+  })
+  return () => tail.trim()
+}
+
+function watchMemory(
+  child: ChildProcess,
+  limitBytes: number,
+  exceeded: (bytes: number) => void,
+): NodeJS.Timeout | undefined {
+  const file = `/proc/${child.pid}/statm`
+  if (child.pid === undefined || !fs.existsSync(file)) return undefined
+  return setInterval(() => {
+    const bytes = ownBytes(file)
+    if (bytes > limitBytes) exceeded(bytes)
+  }, MEMORY_POLL_MS)
+}
+
+/** Linux reports pages of 4 KiB on the platforms that onnxruntime-node is built for. */
+const PAGE_BYTES = 4096
+
+/** Resident minus shared pages: proc(5), /proc/[pid]/statm. 0 when the process has just ended. */
+function ownBytes(file: string): number {
+  try {
+    const [, resident = '0', shared = '0'] = fs.readFileSync(file, 'utf8').split(' ')
+    return (Number(resident) - Number(shared)) * PAGE_BYTES
+  } catch (error) {
+    const { code } = coerceError(error) as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ESRCH') return 0
+    throw error
+  }
+}
+
+function thrownInChild(message: ChildMessage & { kind: 'error' }): Error {
+  if (message.code) return new ScissionError(message.code, message.message, message.details)
+  const error = new Error(message.message)
+  if (message.stack) error.stack = message.stack
+  return error
+}
+
+function cancelled(): ScissionError {
+  return new ScissionError('cancelled', 'the work was cancelled')
+}
