@@ -26,7 +26,7 @@ fs.writeFileSync('node_modules/.package-lock.json', '{}')
 let checkout: string
 beforeEach(() => {
   checkout = mkdtempSync(path.join(os.tmpdir(), 'scission-install-'))
-  mkdirSync(path.join(checkout, 'infra'))
+  mkdirSync(path.join(checkout, 'infra/start'), { recursive: true })
   copyFileSync('infra/start/install.mjs', path.join(checkout, 'infra/start/install.mjs'))
   writeFileSync(path.join(checkout, 'npm-cli.js'), FAKE_NPM)
   writeFileSync(path.join(checkout, 'package-lock.json'), '{}')
