@@ -1,4 +1,4 @@
-/** The planner as a process. Settings: `scission config planner`. */
+/** Entry of the planner process. Settings: `scission config planner`. */
 import { PLANNER_SETTINGS } from '../../shared/platform/config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'

@@ -1,17 +1,17 @@
-/** Deployments: plans made live, their states as they change. */
+/** HTTP routes of deployments, which are plans that are live, and the events of their states. */
 import { z } from 'zod'
 import { Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
 import { Changes, paginate } from '../../../shared/platform/redis/state.ts'
-import type { Deployer } from './deployments.ts'
-import type { PlannerParts } from '../queries/plans.ts'
+import type { Deployer } from './deployer.ts'
+import type { PlannerDeps } from '../queries/answer-plans.ts'
 
 const ById = z.object({ id: Name })
 
-export function deploymentRoutes(parts: PlannerParts, deployer: Deployer): Route[] {
-  const deployments = parts.state.deployments
+export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[] {
+  const deployments = deps.state.deployments
   return [
     route({
       method: 'post',
@@ -31,7 +31,7 @@ export function deploymentRoutes(parts: PlannerParts, deployer: Deployer): Route
       query: PageQuery,
       answers: { 200: { description: 'A page of deployments', schema: pageOf(Deployment) } },
       handle: async ({ query }) => {
-        const all = (await deployments.all()).map((deployment) => withPresentEntry(parts, deployment))
+        const all = (await deployments.all()).map((deployment) => withPresentEntry(deps, deployment))
         return paginate(all, (deployment) => deployment.id, query)
       },
     }),
@@ -41,7 +41,7 @@ export function deploymentRoutes(parts: PlannerParts, deployer: Deployer): Route
       summary: 'One deployment',
       params: ById,
       answers: { 200: { description: 'The deployment', schema: Deployment } },
-      handle: async ({ params }) => withPresentEntry(parts, await deployments.need(params.id)),
+      handle: async ({ params }) => withPresentEntry(deps, await deployments.need(params.id)),
     }),
     route({
       method: 'get',
@@ -54,7 +54,7 @@ export function deploymentRoutes(parts: PlannerParts, deployer: Deployer): Route
       handle: async ({ params }, req, res) => {
         const now = await deployments.need(params.id)
         const stream = openEventStream(req, res)
-        const changes = new Changes(parts.state.redis)
+        const changes = new Changes(deps.state.redis)
         stream.closed.addEventListener('abort', () => changes.close())
         stream.send(now.state, now)
         const report = async () => {
@@ -66,7 +66,7 @@ export function deploymentRoutes(parts: PlannerParts, deployer: Deployer): Route
           }
         }
         changes.on('error', () => stream.end())
-        // What happened before the subscription stood, or while it was interrupted.
+        // Covers changes before the subscription was made or while it was interrupted.
         changes.on('resync', () => void report().catch(() => stream.end()))
         changes.on('change', (change) => {
           if (change.kind === 'deployments' && change.id === params.id) report().catch(() => stream.end())
@@ -87,8 +87,8 @@ export function deploymentRoutes(parts: PlannerParts, deployer: Deployer): Route
   ]
 }
 
-/** A resource that was started again may listen elsewhere than when the deployment was made. */
-function withPresentEntry(parts: PlannerParts, deployment: Deployment): Deployment {
+/** The entry's URL as registered now: a restarted resource may listen at another address than the record says. */
+function withPresentEntry(deps: PlannerDeps, deployment: Deployment): Deployment {
   const { resource, url } = deployment.entry
-  return { ...deployment, entry: { resource, url: parts.view.resources.get(resource)?.url ?? url } }
+  return { ...deployment, entry: { resource, url: deps.mirror.resources.get(resource)?.url ?? url } }
 }

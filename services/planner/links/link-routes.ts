@@ -1,4 +1,4 @@
-/** Resources, the links between them and the network presets. */
+/** HTTP routes of resources, of the links between them and of the network presets. */
 import { z } from 'zod'
 import { withLiveness } from '../../../shared/contracts/alive.ts'
 import { mbps, ms, PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
@@ -7,12 +7,12 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { NETWORK_PRESETS } from '../../../shared/contracts/network-presets.ts'
 import { linkId, paginate } from '../../../shared/platform/redis/state.ts'
-import type { PlannerParts } from '../queries/plans.ts'
+import type { PlannerDeps } from '../queries/answer-plans.ts'
 
 const LinkPath = z.object({ from: ResourceName, to: ResourceName })
 const LinkSettings = z.strictObject({ rttMs: ms, bandwidthMbps: mbps, returnBandwidthMbps: mbps.optional() })
 
-export function resourceRoutes(parts: PlannerParts): Route[] {
+export function resourceRoutes(deps: PlannerDeps): Route[] {
   return [
     route({
       method: 'get',
@@ -21,16 +21,16 @@ export function resourceRoutes(parts: PlannerParts): Route[] {
       query: PageQuery,
       answers: { 200: { description: 'A page of resources', schema: pageOf(ResourceView) } },
       handle: async ({ query }) => {
-        await parts.view.ready()
-        const resources = [...parts.view.resources.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-        const views = resources.map((resource) => withLiveness(resource, parts.heartbeatMs, parts.now()))
+        await deps.mirror.ready()
+        const resources = [...deps.mirror.resources.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+        const views = resources.map((resource) => withLiveness(resource, deps.heartbeatMs, deps.now()))
         return paginate(views, (resource) => resource.name, query)
       },
     }),
   ]
 }
 
-export function linkRoutes(parts: PlannerParts): Route[] {
+export function linkRoutes(deps: PlannerDeps): Route[] {
   return [
     route({
       method: 'get',
@@ -39,7 +39,7 @@ export function linkRoutes(parts: PlannerParts): Route[] {
       query: PageQuery,
       answers: { 200: { description: 'A page of links', schema: pageOf(Link) } },
       handle: async ({ query }) => {
-        const links = await parts.state.links.all()
+        const links = await deps.state.links.all()
         return paginate(links, (link) => linkId(link.from, link.to), query)
       },
     }),
@@ -57,7 +57,7 @@ export function linkRoutes(parts: PlannerParts): Route[] {
       params: LinkPath,
       body: LinkSettings,
       answers: { 200: { description: 'The link as it is now planned with', schema: Link } },
-      handle: ({ params, body }) => overrideLink(parts, params, body),
+      handle: ({ params, body }) => overrideLink(deps, params, body),
     }),
     route({
       method: 'delete',
@@ -66,8 +66,8 @@ export function linkRoutes(parts: PlannerParts): Route[] {
       params: LinkPath,
       answers: { 204: { description: 'Forgotten' } },
       handle: async ({ params }) => {
-        await parts.state.links.need(linkId(params.from, params.to))
-        await parts.state.links.delete(linkId(params.from, params.to))
+        await deps.state.links.need(linkId(params.from, params.to))
+        await deps.state.links.delete(linkId(params.from, params.to))
         return reply(204)
       },
     }),
@@ -75,11 +75,11 @@ export function linkRoutes(parts: PlannerParts): Route[] {
 }
 
 async function overrideLink(
-  parts: PlannerParts,
+  deps: PlannerDeps,
   { from, to }: z.infer<typeof LinkPath>,
   settings: z.infer<typeof LinkSettings>,
 ): Promise<Link> {
-  const [first, second] = [await parts.state.resources.need(from), await parts.state.resources.need(to)]
+  const [first, second] = [await deps.state.resources.need(from), await deps.state.resources.need(to)]
   if (from === to) throw new ScissionError('badRequest', `a link joins two resources; both are ${from}`)
   if (first.tierIndex >= second.tierIndex)
     throw new ScissionError(
@@ -96,8 +96,8 @@ async function overrideLink(
     source: 'override',
     emulated: false,
     samples: [],
-    measuredAt: new Date(parts.now()).toISOString(),
+    measuredAt: new Date(deps.now()).toISOString(),
   }
-  await parts.state.links.put(linkId(from, to), link)
+  await deps.state.links.put(linkId(from, to), link)
   return link
 }

@@ -1,5 +1,5 @@
-/** From stored calibrations to the codecs that the optimiser may choose among. */
-import type { KeptCalibration } from '../knowledge/planning-fields.ts'
+/** Derives the codecs that the optimiser may choose from the stored calibrations. */
+import type { MirroredCalibration } from '../knowledge/mirrored-documents.ts'
 import type { Problem } from '../optimiser/index.ts'
 
 export type PlanningCodecs = NonNullable<Problem['codecs']>
@@ -8,15 +8,15 @@ interface Cell {
   boundary: number
   bytesRatio: number
   accuracyLoss: number
-  calibration: KeptCalibration
+  calibration: MirroredCalibration
 }
 
 /**
- * Per codec and boundary the cell of the calibration made last, on made-up samples only where there is none on real ones:
- * what it says of bytes and accuracy holds on every resource. The accuracy loss is the upper 95 % bound.
+ * For each codec and boundary, uses the newest calibration on real samples, or on made-up samples if there is no other.
+ * Its bytes and accuracy hold on every resource. The accuracy loss is the upper 95 % bound.
  */
 export function codecsOf(
-  calibrations: Iterable<KeptCalibration>,
+  calibrations: Iterable<MirroredCalibration>,
   model: string,
   shapesKey: string,
 ): { codecs: PlanningCodecs; notes: string[] } {
@@ -30,7 +30,7 @@ export function codecsOf(
       cells.set(codec, known.set(boundary, { boundary, bytesRatio, accuracyLoss: lossBound, calibration }))
     }
   }
-  // `none` is always there.
+  // The codec `none` is always available.
   cells.delete('none')
   const codecs = [...cells]
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -43,7 +43,7 @@ export function codecsOf(
   return { codecs, notes: notesOf(cells) }
 }
 
-const isReal = ({ sampleSource }: KeptCalibration) => sampleSource !== 'made-up'
+const isReal = ({ sampleSource }: MirroredCalibration) => sampleSource !== 'made-up'
 
 function notesOf(cells: ReadonlyMap<string, ReadonlyMap<number, Cell>>): string[] {
   const used = new Set(

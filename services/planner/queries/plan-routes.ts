@@ -1,4 +1,4 @@
-/** Plan queries, as a URL or as JSON, and maps of the best plan over conditions. */
+/** HTTP routes of plan queries (as a URL or as JSON) and of maps of the best plan over conditions. */
 import { z } from 'zod'
 import { GraphPlanAnswer } from '../../../shared/contracts/graph-plan.ts'
 import { PlanQuery } from '../../../shared/contracts/plan.ts'
@@ -6,9 +6,9 @@ import { ExplainedAnswer } from '../../../shared/contracts/plan-answer.ts'
 import { SweepAnswer, SweepRequest } from '../../../shared/contracts/sweep.ts'
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
-import { answerPlans, answerSweep, type PlannerParts } from './plans.ts'
+import { answerPlans, answerSweep, type PlannerDeps } from './answer-plans.ts'
 
-/** In a URL, shapes are `name:1x3x224x224`. */
+/** A query in a URL: input shapes are written `name:1x3x224x224`. */
 const PlanUrlQuery = PlanQuery.omit({ inputShapes: true }).extend({ shapes: z.string().optional() })
 
 const answers = {
@@ -18,7 +18,7 @@ const answers = {
   },
 }
 
-export function planRoutes(parts: PlannerParts): Route[] {
+export function planRoutes(deps: PlannerDeps): Route[] {
   return [
     route({
       method: 'get',
@@ -28,7 +28,7 @@ export function planRoutes(parts: PlannerParts): Route[] {
       answers,
       handle: ({ query: { shapes, ...rest } }) => {
         const inputShapes = shapes === undefined ? {} : { inputShapes: parseInputShapes(shapes) }
-        return answerPlans(parts, { ...rest, ...inputShapes })
+        return answerPlans(deps, { ...rest, ...inputShapes })
       },
     }),
     route({
@@ -37,7 +37,7 @@ export function planRoutes(parts: PlannerParts): Route[] {
       summary: 'The same with the query as JSON',
       body: PlanQuery,
       answers,
-      handle: ({ body }) => answerPlans(parts, body),
+      handle: ({ body }) => answerPlans(deps, body),
     }),
     route({
       method: 'post',
@@ -45,7 +45,7 @@ export function planRoutes(parts: PlannerParts): Route[] {
       summary: 'The best plan in every cell of a grid of conditions, and where one plan gives way to another',
       body: SweepRequest,
       answers: { 200: { description: 'A map, its last axis changing fastest', schema: SweepAnswer } },
-      handle: ({ body }) => answerSweep(parts, body),
+      handle: ({ body }) => answerSweep(deps, body),
     }),
   ]
 }

@@ -1,4 +1,4 @@
-/** The pure part of answering: a problem and a query in, plans or a map out. Runs in the process or in its thread. */
+/** The pure part of answering: from a problem and a query to plans or a map. Runs on the main thread or a worker thread. */
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
 import type { SensitivityChange, Sweep, SweepGrid } from '../../../shared/contracts/sweep.ts'
 import { type GraphOptimum, type GraphProblem, optimiseGraph } from '../optimiser/graph-view.ts'
@@ -7,13 +7,13 @@ import { sensitivityOf } from '../optimiser/sensitivity.ts'
 import { sweep } from '../optimiser/sweep.ts'
 import { withPreset } from './what-if.ts'
 
-/** A gathered problem has the whole structure, so both views can plan with it. */
-export type GatheredProblem = GraphProblem
+/** Contains the whole structure of the model, so that both views can plan with it. */
+export type PlanningProblem = GraphProblem
 
 export type Work =
-  | { kind: 'chain'; problem: GatheredProblem; query: PlanQuery }
-  | { kind: 'graph'; problem: GatheredProblem; query: PlanQuery }
-  | { kind: 'sweep'; problem: GatheredProblem; query: PlanQuery; axes: SweepGrid }
+  | { kind: 'chain'; problem: PlanningProblem; query: PlanQuery }
+  | { kind: 'graph'; problem: PlanningProblem; query: PlanQuery }
+  | { kind: 'sweep'; problem: PlanningProblem; query: PlanQuery; axes: SweepGrid }
 
 export interface Solutions {
   chain: Optimum & { sensitivity?: SensitivityChange[] }
@@ -21,10 +21,10 @@ export interface Solutions {
   sweep: Sweep
 }
 
-/** ms that a question in the chain view may take when it says nothing itself: few fronts need a tenth of it. */
+/** Default time limit in ms of a question in the chain view. Most Pareto fronts need less than a tenth of it. */
 export const CHAIN_LIMIT_MS = 30_000
 
-/** @param now milliseconds. @throws ScissionError as the optimiser does. */
+/** @param now returns the time in ms. @throws ScissionError as the optimiser does. */
 export function solve(work: Work, now = () => performance.now()): Solutions[Work['kind']] {
   if (work.kind === 'graph') return optimiseGraph(work.problem, work.query, now)
   if (work.kind === 'sweep') return sweep(work.problem, work.query, work.axes, { withPreset })
@@ -37,9 +37,9 @@ export function solve(work: Work, now = () => performance.now()): Solutions[Work
 class OutOfTime extends Error {}
 
 /**
- * Gives up where the optimiser looks at the clock the first time after so long: nothing that it would have cut short
- * is taken for an answer.
- * @returns undefined when it takes longer. @throws ScissionError as the optimiser does.
+ * Solves within a time limit. It gives up at the optimiser's first look at the clock after the limit, so a result that the
+ * limit cut short is never mistaken for an answer.
+ * @param ms the limit. @returns undefined if solving takes longer. @throws ScissionError as the optimiser does.
  */
 export function solveWithin(
   ms: number,
@@ -60,7 +60,7 @@ export function solveWithin(
   }
 }
 
-/** Plans of a chain take milliseconds; fronts, graphs, maps and what-would-change may take seconds. */
+/** Plans of the chain view take milliseconds; fronts, the graph view, maps and sensitivity may take seconds. */
 export function isLong(work: Work): boolean {
   return work.kind !== 'chain' || work.query.pareto !== undefined || work.query.sensitivity === true
 }

@@ -1,21 +1,21 @@
 /**
- * Solves in place what takes milliseconds and in a thread of its own what may take seconds, so that a map of 10,000
- * cells never stands before a plan query. Work that outlasts its time ends with the thread; the next work starts another.
+ * Solves short questions on the calling thread, in milliseconds, and long ones on a worker thread, so that a map of 10,000
+ * cells never delays a plan query. Work that exceeds its time limit is ended with its thread; the next work starts another.
  */
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 import { isLong, type Solutions, solveWithin, type Work } from './solve.ts'
 
 export interface SolverOptions {
-  /** @defaultValue 40: what looked short and takes longer begins anew in the thread. */
+  /** ms on the calling thread; a question that takes longer starts again on the worker thread. @defaultValue 40 */
   inPlaceMs?: number
-  /** @defaultValue 120000: most time for one piece of work, from its start. */
+  /** Maximum ms for one piece of work, from its start. @defaultValue 120000 */
   longestMs?: number
-  /** @defaultValue 16: work beyond this is refused. */
+  /** Questions that may wait for the worker thread; further ones are refused. @defaultValue 16 */
   mostWaiting?: number
-  /** @defaultValue 10000: the thread and its memory are kept for so long without work. */
+  /** ms without work after which the thread ends and its memory is freed. @defaultValue 10000 */
   idleMs?: number
-  /** @defaultValue the solver's own: module that the thread runs. */
+  /** The module that the thread runs. @defaultValue solve-worker.ts */
   entry?: URL
 }
 
@@ -46,7 +46,7 @@ export class SolverThread {
   /** @throws ScissionError as the optimiser does; overloaded; deadlineExceeded. */
   async solve<K extends Work['kind']>(work: Extract<Work, { kind: K }>): Promise<Solutions[K]> {
     const atOnce = isLong(work) ? undefined : solveWithin(this.#inPlaceMs, work)
-    // The answer is of the kind that was asked for.
+    // `solve` returns the solution type of the work's kind.
     return (atOnce ?? (await this.#thread.run(work))) as Solutions[K]
   }
 

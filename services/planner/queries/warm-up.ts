@@ -1,6 +1,6 @@
 /**
- * Questions about a made-up model, asked before the service listens: code that was never run is slow for its first
- * thousand questions, and at 200 of them a second those that come then would wait for each other.
+ * Answers questions about a made-up model before the service listens, so that V8 has compiled the optimiser. Without it the
+ * first thousand questions are slow, and at 200 questions a second they wait for each other.
  */
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import { type OptimiserQuery, optimise, type Problem } from '../optimiser/index.ts'
@@ -8,13 +8,13 @@ import { type OptimiserQuery, optimise, type Problem } from '../optimiser/index.
 const LAYERS = 60
 const TIERS = ['device', 'edge', 'cloud']
 
-/** Enough for the compiler to have seen the kinds of questions that are asked most; half a second on a slow machine. */
-const MOST_MS = 500
-const MOST_ROUNDS = 150
+/** Enough for V8 to optimise the code of the most frequent kinds of questions; takes half a second on a slow machine. */
+const MAX_WARM_UP_MS = 500
+const MAX_ROUND_COUNT = 150
 
 export function warmUp(now = () => performance.now()): void {
-  const end = now() + MOST_MS
-  for (let round = 0; round < MOST_ROUNDS && now() < end; round += 1) {
+  const end = now() + MAX_WARM_UP_MS
+  for (let round = 0; round < MAX_ROUND_COUNT && now() < end; round += 1) {
     const problem = madeUp(LAYERS + (round % 5))
     for (const query of questions(round)) optimise(problem, query)
   }
@@ -29,7 +29,7 @@ function questions(round: number): OptimiserQuery[] {
   ]
 }
 
-/** A chain whose tensors shrink, on two machines per tier but one device; later tiers are faster. */
+/** A chain whose tensors shrink, on one device and two machines in each later tier; later tiers are faster. */
 function madeUp(layers: number): Problem {
   const model = ModelId.parse('0'.repeat(64))
   const shapesKey = ShapesKey.parse('0'.repeat(12))

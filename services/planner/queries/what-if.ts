@@ -1,27 +1,27 @@
-/** Applies the what-if part of a query to copies of resources and links; says in notes what was changed. */
+/** Applies the what-if fields of a query to copies of resources and links, and describes each change in a note. */
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { WHAT_IF_FIELDS, type LinkChange, type WhatIf } from '../../../shared/contracts/what-if.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { NETWORK_PRESETS, type NetworkName } from '../../../shared/contracts/network-presets.ts'
 import { linkId } from '../../../shared/platform/redis/state.ts'
-import type { KeptLink } from '../knowledge/planning-fields.ts'
+import type { MirroredLink } from '../knowledge/mirrored-documents.ts'
 import { checkKnown } from '../optimiser/names.ts'
 import type { PlanningLink } from '../optimiser/problem.ts'
 
-type PresetLink = PlanningLink & Partial<Pick<KeptLink, 'emulation' | 'basis'>>
+type PresetLink = PlanningLink & Partial<Pick<MirroredLink, 'emulation' | 'basis'>>
 
 export interface Conditions {
   resources: readonly Resource[]
-  links: readonly KeptLink[]
+  links: readonly MirroredLink[]
 }
 
 export interface Changed extends Conditions {
-  /** One line per change, for the answer. */
+  /** One line per change, shown in the answer. */
   notes: string[]
   leftOut: { resource: string; reason: string }[]
 }
 
-/** The what-if fields of a query and nothing else; undefined when it has none. */
+/** Picks the what-if fields of a query; undefined if it has none. */
 export function whatIfOf(query: WhatIf): WhatIf | undefined {
   const given = WHAT_IF_FIELDS.filter((field) => query[field] !== undefined)
   if (given.length === 0) return undefined
@@ -29,9 +29,9 @@ export function whatIfOf(query: WhatIf): WhatIf | undefined {
 }
 
 /**
- * @param present resources and links as they are, without those that count as lost.
- * @param known names of all registered resources, lost ones too.
- * @throws ScissionError notFound for unknown names, badRequest for changes that contradict each other or say too little.
+ * @param present resources and links as they are, without lost resources.
+ * @param known names of all registered resources, including lost ones.
+ * @throws ScissionError notFound for unknown names; badRequest for changes that contradict each other or are incomplete.
  */
 export function applyWhatIf(present: Conditions, whatIf: WhatIf, known: readonly string[]): Changed {
   checkNames(whatIf, known)
@@ -72,8 +72,8 @@ function withSlowdown(resource: Resource, slowdown: number | undefined): Resourc
   return slowdown === undefined ? resource : { ...resource, slowdown, emulated: true }
 }
 
-/** The preset first, then what is said of single links, then what is added to their round trips. */
-function changeLinks(present: Conditions, whatIf: WhatIf): KeptLink[] {
+/** Applies the network preset first, then the changes of single links, then the additional round-trip times. */
+function changeLinks(present: Conditions, whatIf: WhatIf): MirroredLink[] {
   const { network, links = {}, extraRttMs = {} } = whatIf
   const tierOf = new Map(present.resources.map((resource) => [resource.name, resource.tierIndex]))
   const first = Math.min(...tierOf.values())
@@ -94,7 +94,7 @@ function changeLinks(present: Conditions, whatIf: WhatIf): KeptLink[] {
   return [...changed.values()]
 }
 
-/** The link as it would be on another access network. */
+/** Returns the link as it would be on another access network. */
 export function withPreset<L extends PresetLink>(link: L, network: NetworkName): L {
   const preset = NETWORK_PRESETS[network]
   return {
@@ -106,7 +106,7 @@ export function withPreset<L extends PresetLink>(link: L, network: NetworkName):
   }
 }
 
-/** ms of the way beyond the access network, which a preset of the access network does not replace. */
+/** Round-trip ms beyond the access network. A preset replaces the access network only, so this part is kept. */
 function beyondAccessMs({ emulation }: PresetLink): number {
   if (!emulation) return 0
   if (emulation.extraRttMs !== undefined) return emulation.extraRttMs
@@ -116,10 +116,10 @@ function beyondAccessMs({ emulation }: PresetLink): number {
 
 function withChange(
   id: string,
-  link: KeptLink | undefined,
+  link: MirroredLink | undefined,
   change: LinkChange,
   tierOf: ReadonlyMap<string, number>,
-): KeptLink {
+): MirroredLink {
   const [from = '', to = ''] = id.split('>')
   const [fromTier, toTier] = [tierOf.get(from), tierOf.get(to)]
   if (fromTier !== undefined && toTier !== undefined && fromTier >= toTier)
@@ -135,8 +135,8 @@ function withChange(
   }
 }
 
-/** A link that was never measured; its fixed cost per message is not known and counts as nothing. */
-function newLink(from: string, to: string, id: string, change: LinkChange): KeptLink {
+/** A link that was never measured. Its fixed cost per message is unknown and counts as 0 ms. */
+function newLink(from: string, to: string, id: string, change: LinkChange): MirroredLink {
   const { preset, rttMs, upMbps, downMbps } = change
   const figures = preset ? NETWORK_PRESETS[preset] : { rttMs, upMbps, downMbps }
   if (figures.rttMs === undefined || figures.upMbps === undefined || figures.downMbps === undefined)

@@ -2,7 +2,7 @@
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createPlannerService } from '../../services/planner/app.ts'
-import { View } from '../../services/planner/knowledge/knowledge.ts'
+import { RedisMirror } from '../../services/planner/knowledge/redis-mirror.ts'
 import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog, type Logger } from '../../shared/platform/log.ts'
@@ -23,55 +23,55 @@ async function openView(logger: Logger = log) {
   const state = openState(workerConnection(redis.url, log))
   await putExample(state)
   const connection = producerConnection(redis.url, log)
-  const view = new View(openState(connection), logger)
+  const mirror = new RedisMirror(openState(connection), logger)
   closing.push(
     redis.close,
     () => state.redis.disconnect(),
     () => connection.disconnect(),
-    () => view.close(),
+    () => mirror.close(),
   )
-  await view.ready()
-  return { redis, state, view }
+  await mirror.ready()
+  return { redis, state, mirror }
 }
 
 describe('the view', () => {
   it('counts a revision for what plans depend on, and none for a heartbeat', async () => {
-    const { state, view } = await openView()
-    const before = view.revision
+    const { state, mirror } = await openView()
+    const before = mirror.revision
     const beat = new Date(Date.now() + 5000).toISOString()
-    await state.resources.put('edge', { ...view.resources.get('edge')!, heartbeatAt: beat })
-    await eventually(() => expect(view.resources.get('edge')?.heartbeatAt).toBe(beat))
-    expect(view.revision).toBe(before)
+    await state.resources.put('edge', { ...mirror.resources.get('edge')!, heartbeatAt: beat })
+    await eventually(() => expect(mirror.resources.get('edge')?.heartbeatAt).toBe(beat))
+    expect(mirror.revision).toBe(before)
     await state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: 7 }))
-    await eventually(() => expect(view.links.get(linkId('device', 'edge'))?.rttMs).toBe(7))
-    expect(view.revision).toBe(before + 1)
-    await state.resources.put('edge', { ...view.resources.get('edge')!, slowdown: 2 })
-    await eventually(() => expect(view.resources.get('edge')?.slowdown).toBe(2))
-    expect(view.revision).toBe(before + 2)
+    await eventually(() => expect(mirror.links.get(linkId('device', 'edge'))?.rttMs).toBe(7))
+    expect(mirror.revision).toBe(before + 1)
+    await state.resources.put('edge', { ...mirror.resources.get('edge')!, slowdown: 2 })
+    await eventually(() => expect(mirror.resources.get('edge')?.slowdown).toBe(2))
+    expect(mirror.revision).toBe(before + 2)
   })
 
   it('keeps of a profile and a link only what planning reads', async () => {
-    const { state, view } = await openView()
+    const { state, mirror } = await openView()
     const profile = exampleProfile('edge', [4, 4, 4, 4], {
       layers: [4, 4, 4, 4].map((ms) => ({ ms, lowMs: 3, highMs: 5 })),
       enterMs: [0, 1, 1, 1, 0],
     })
     await state.profiles.put(profile.id, profile)
-    await eventually(() => expect(view.profiles.get(profile.id)?.enterMs).toEqual([0, 1, 1, 1, 0]))
-    const kept = view.profiles.get(profile.id)
+    await eventually(() => expect(mirror.profiles.get(profile.id)?.enterMs).toEqual([0, 1, 1, 1, 0]))
+    const kept = mirror.profiles.get(profile.id)
     expect(kept).toMatchObject({ layerMs: [4, 4, 4, 4] })
     for (const field of ['layers', 'whole', 'method', 'load']) expect(kept).not.toHaveProperty(field)
-    expect(view.links.get(linkId('device', 'edge'))).not.toHaveProperty('samples')
+    expect(mirror.links.get(linkId('device', 'edge'))).not.toHaveProperty('samples')
   })
 
   it('reads a document announced many times at once only as often as needed', async () => {
-    const { state, view } = await openView()
+    const { state, mirror } = await openView()
     const get = vi.spyOn(Redis.prototype, 'hmget')
     const puts = Array.from({ length: 20 }, (_, index) =>
       state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: index })),
     )
     await Promise.all(puts)
-    await eventually(() => expect(view.links.get(linkId('device', 'edge'))?.rttMs).toBe(19))
+    await eventually(() => expect(mirror.links.get(linkId('device', 'edge'))?.rttMs).toBe(19))
     expect(get.mock.calls.length).toBeLessThanOrEqual(20)
     get.mockRestore()
   })

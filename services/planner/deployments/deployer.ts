@@ -9,26 +9,27 @@ import { createJsonClient } from '../../../shared/client/http.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { namesOf } from '../../../shared/platform/redis/state.ts'
-import { type PlannerParts, planById } from '../queries/plans.ts'
+import type { PlannerDeps } from '../queries/answer-plans.ts'
+import { planById } from './plan-by-id.ts'
 
-export interface DeployerParts extends PlannerParts {
+export interface DeployerDeps extends PlannerDeps {
   log: Logger
   deployTimeoutMs: number
 }
 
 export class Deployer {
-  readonly #parts: DeployerParts
+  readonly #deps: DeployerDeps
   readonly #loading = new Map<string, Promise<void>>()
 
-  constructor(parts: DeployerParts) {
-    this.#parts = parts
+  constructor(deps: DeployerDeps) {
+    this.#deps = deps
   }
 
   /** @returns the record in state `loading`; loading goes on in the background. */
   async deploy(request: DeploymentRequest): Promise<Deployment> {
-    const plan = await planById(this.#parts, request.plan)
+    const plan = await planById(this.#deps, request.plan)
     refuseOtherOptions(plan)
-    const deployments = this.#parts.state.deployments
+    const deployments = this.#deps.state.deployments
     const id = request.name ?? deploymentName(plan)
     await this.#refuseModelName(id)
     const existing = await deployments.get(id)
@@ -48,7 +49,7 @@ export class Deployer {
 
   /** Both are served under /v2/models. */
   async #refuseModelName(id: string): Promise<void> {
-    const models = await this.#parts.state.models.all()
+    const models = await this.#deps.state.models.all()
     const taken = models.some((model) => model.id === id || namesOf(model).some(({ name }) => name === id))
     if (taken)
       throw new ScissionError('conflict', `"${id}" is the name of a model; choose another for the deployment`)
@@ -56,14 +57,14 @@ export class Deployer {
 
   /** Takes up deployments that another run of this service left half-way. */
   async resume(): Promise<void> {
-    for (const deployment of await this.#parts.state.deployments.all()) {
+    for (const deployment of await this.#deps.state.deployments.all()) {
       if (deployment.state === 'loading') this.#load(deployment)
     }
   }
 
   async remove(id: string): Promise<void> {
-    const deployment = await this.#parts.state.deployments.need(id)
-    await this.#parts.state.deployments.delete(id)
+    const deployment = await this.#deps.state.deployments.need(id)
+    await this.#deps.state.deployments.delete(id)
     await this.#release(deployment)
   }
 
@@ -73,13 +74,13 @@ export class Deployer {
   }
 
   #record(id: string, plan: Plan, request: DeploymentRequest): Deployment {
-    const entry = this.#parts.view.resources.get(plan.source)
+    const entry = this.#deps.mirror.resources.get(plan.source)
     if (!entry)
       throw new ScissionError(
         'notFound',
         `plan ${plan.id}: its source resource ${plan.source} is not registered`,
       )
-    const unknown = request.alternates?.find((name) => !this.#parts.view.resources.has(name))
+    const unknown = request.alternates?.find((name) => !this.#deps.mirror.resources.has(name))
     if (unknown !== undefined)
       throw new ScissionError('notFound', `alternates: unknown resource "${unknown}"`, {
         field: 'alternates',
@@ -89,7 +90,7 @@ export class Deployer {
       from,
       to,
       ...arrivesEncoded(plan, resource),
-      ...standIns(this.#parts.view.resources.values(), resource, tier, request),
+      ...standIns(this.#deps.mirror.resources.values(), resource, tier, request),
     }))
     const hops =
       runs[0]?.resource === plan.source ? runs : [{ resource: plan.source, from: 0, to: 0 }, ...runs]
@@ -105,7 +106,7 @@ export class Deployer {
       predictedMs: plan.predictedMs,
       emulated: plan.emulated,
       state: 'loading',
-      createdAt: new Date(this.#parts.now()).toISOString(),
+      createdAt: new Date(this.#deps.now()).toISOString(),
     }
   }
 
@@ -113,7 +114,7 @@ export class Deployer {
     if (this.#loading.has(deployment.id)) return
     const done = this.#loadHops(deployment)
       .catch((thrown: unknown) => {
-        this.#parts.log.error(
+        this.#deps.log.error(
           { err: coerceError(thrown), deployment: deployment.id },
           'could not record the end of a deployment',
         )
@@ -130,7 +131,7 @@ export class Deployer {
       if (outcome.status === 'fulfilled') return []
       return [`${deployment.hops[index]?.resource}: ${coerceError(outcome.reason).message}`]
     })
-    const deployments = this.#parts.state.deployments
+    const deployments = this.#deps.state.deployments
     if ((await deployments.get(deployment.id)) === undefined) {
       await this.#release(deployment)
       return
@@ -140,7 +141,7 @@ export class Deployer {
         ? { state: 'ready' as const }
         : { state: 'failed' as const, error: failures.join('; ') }
     await deployments.put(deployment.id, { ...deployment, ...end })
-    this.#parts.log.info({ deployment: deployment.id, ...end }, `deployment ${deployment.id} is ${end.state}`)
+    this.#deps.log.info({ deployment: deployment.id, ...end }, `deployment ${deployment.id} is ${end.state}`)
     if (failures.length > 0) await this.#release(deployment)
     else await this.#tellAlternates(deployment)
   }
@@ -153,7 +154,7 @@ export class Deployer {
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome.status === 'fulfilled') continue
       const err = coerceError(outcome.reason)
-      this.#parts.log.warn({ err }, `${others[index]} does not stand by for deployment ${deployment.id}`)
+      this.#deps.log.warn({ err }, `${others[index]} does not stand by for deployment ${deployment.id}`)
     }
   }
 
@@ -161,7 +162,7 @@ export class Deployer {
     const found = await this.#registered(resource)
     if (!found) throw new ScissionError('notFound', `resource ${resource} is not registered`)
     const url = `/v1/deployments/${encodeURIComponent(deployment.id)}`
-    const timeout = this.#parts.deployTimeoutMs
+    const timeout = this.#deps.deployTimeoutMs
     await createJsonClient(`resource ${resource}`, found.url).send({
       method: 'PUT',
       url,
@@ -179,17 +180,14 @@ export class Deployer {
         if (!resource) continue
         await createJsonClient(`resource ${name}`, resource.url).send({ method: 'DELETE', url })
       } catch (error) {
-        this.#parts.log.warn(
-          { err: coerceError(error), resource: name },
-          `could not release ${deployment.id}`,
-        )
+        this.#deps.log.warn({ err: coerceError(error), resource: name }, `could not release ${deployment.id}`)
       }
     }
   }
 
   /** As it is on record now: the view may not have seen yet that it was started again, at another address. */
   async #registered(resource: string): Promise<Resource | undefined> {
-    return await this.#parts.state.resources.get(resource)
+    return await this.#deps.state.resources.get(resource)
   }
 }
 

@@ -1,9 +1,9 @@
 /**
- * What the planner knows: a copy of models, resources, links, profiles and calibrations, kept in step with Redis by its
- * change announcements, so that a plan query reads memory only. While Redis is away the copy stays as it was.
+ * A copy in memory of the Redis documents that planning reads: models, resources, links, profiles and calibrations. Change
+ * announcements keep it up to date, so a plan query reads memory only. While Redis is unreachable the copy stays as it was.
  *
- * `revision` goes up whenever something that a plan depends on changed; what was worked out at one revision holds as
- * long as it stays. A heartbeat alone does not count: whether a resource is alive is a question of the clock.
+ * `revision` increases with every change that a plan can depend on; a result computed at one revision stays valid until
+ * the next. A heartbeat alone does not increase it: whether a resource is alive depends on the clock.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
@@ -21,30 +21,30 @@ import {
   type State,
   structureId,
 } from '../../../shared/platform/redis/state.ts'
-import { Copy } from './collection-copy.ts'
-import { compactProfile, KeptCalibration, KeptLink, KeptProfile } from './planning-fields.ts'
-import { Structures } from './structures.ts'
+import { CollectionMirror } from './collection-mirror.ts'
+import { compactProfile, MirroredCalibration, MirroredLink, MirroredProfile } from './mirrored-documents.ts'
+import { StructureCache } from './structure-cache.ts'
 
 const FIRST_LOAD_MS = 2000
 
-export class View {
-  readonly #models: Copy<Model>
-  readonly #resources: Copy<Resource>
-  readonly #links: Copy<KeptLink>
-  readonly #profiles: Copy<KeptProfile>
-  readonly #calibrations: Copy<KeptCalibration>
-  readonly #served: Copy<Served>
-  readonly #structures: Structures
+export class RedisMirror {
+  readonly #models: CollectionMirror<Model>
+  readonly #resources: CollectionMirror<Resource>
+  readonly #links: CollectionMirror<MirroredLink>
+  readonly #profiles: CollectionMirror<MirroredProfile>
+  readonly #calibrations: CollectionMirror<MirroredCalibration>
+  readonly #served: CollectionMirror<Served>
+  readonly #structures: StructureCache
   readonly #changes: Changes
   readonly #log: Logger
   #revision = 0
-  /** Everything was read once: from then on there is always a copy to answer from. */
+  /** True once everything was read: from then on queries are answered even without Redis. */
   #complete = false
   #subscribed = false
   #loaded: Promise<void>
-  /** Announced and not read yet, so that ten announcements of one document cost one reading. */
+  /** Documents announced but not read yet: ten announcements of one document cost one read. */
   readonly #waiting = new Set<string>()
-  /** Reads run one after another, so that an older answer never overwrites a newer one. */
+  /** Reads run one after another, so an older document never overwrites a newer one. */
   #reads: Promise<void> = Promise.resolve()
 
   constructor(state: State, log: Logger) {
@@ -53,26 +53,29 @@ export class View {
       onChange: () => {
         this.#revision += 1
       },
-      onOdd: (error: ScissionError) => log.warn({ err: error }, 'left out a document'),
+      onUnreadable: (error: ScissionError) => log.warn({ err: error }, 'left out a document'),
     }
     const only = <T>(kind: string, schema: z.ZodType<T>) => new Collection(state.redis, kind, schema)
-    this.#models = new Copy(state.models, common)
-    this.#resources = new Copy(state.resources, { ...common, same: exceptHeartbeat })
-    this.#links = new Copy(only(state.links.kind, KeptLink), common)
-    this.#profiles = new Copy(only(state.profiles.kind, KeptProfile), { ...common, keep: compactProfile })
-    // Only what is completed is planned with.
-    this.#calibrations = new Copy(only(state.calibrations.kind, KeptCalibration), {
+    this.#models = new CollectionMirror(state.models, common)
+    this.#resources = new CollectionMirror(state.resources, { ...common, same: exceptHeartbeat })
+    this.#links = new CollectionMirror(only(state.links.kind, MirroredLink), common)
+    this.#profiles = new CollectionMirror(only(state.profiles.kind, MirroredProfile), {
+      ...common,
+      keep: compactProfile,
+    })
+    // Only completed calibrations are planned with.
+    this.#calibrations = new CollectionMirror(only(state.calibrations.kind, MirroredCalibration), {
       ...common,
       same: (before, after) => before.state !== 'completed' && after.state !== 'completed',
     })
-    // Shown, never planned with: a change of it leaves the revision as it is.
-    this.#served = new Copy(state.served, { onOdd: common.onOdd })
-    this.#structures = new Structures(state.structures)
+    // Served times are shown beside plans, never planned with: they leave the revision as it is.
+    this.#served = new CollectionMirror(state.served, { onUnreadable: common.onUnreadable })
+    this.#structures = new StructureCache(state.structures)
     this.#changes = new Changes(state.redis)
     this.#changes.on('change', (change) => this.#apply(change))
     this.#followSubscription()
-    // A plan asked for before the first load waits for it. Everything is read again after either connection came
-    // back: without the subscription changes are missed, without the other nothing can be read.
+    // A plan query that arrives before the first load waits for it. Everything is read again after either connection
+    // came back: without the subscription changes are missed, without the other connection nothing can be read.
     this.#loaded = new Promise((resolve) => {
       const reload = () => {
         if (!this.#subscribed || state.redis.status !== 'ready') return
@@ -93,25 +96,28 @@ export class View {
   get resources(): ReadonlyMap<string, Resource> {
     return this.#resources.items
   }
-  get links(): ReadonlyMap<string, KeptLink> {
+  get links(): ReadonlyMap<string, MirroredLink> {
     return this.#links.items
   }
-  get profiles(): ReadonlyMap<string, KeptProfile> {
+  get profiles(): ReadonlyMap<string, MirroredProfile> {
     return this.#profiles.items
   }
-  get calibrations(): ReadonlyMap<string, KeptCalibration> {
+  get calibrations(): ReadonlyMap<string, MirroredCalibration> {
     return this.#calibrations.items
   }
 
-  /** What serving says of profiles, by profile id. */
+  /** Served times held against the profiles, by profile id. */
   get served(): ReadonlyMap<string, Served> {
     return this.#served.items
   }
 
-  /** Resolves once there is a copy. @throws ScissionError queueUnavailable when Redis was never reached; else why it cannot be read. */
+  /**
+   * Resolves once there is a copy.
+   * @throws ScissionError queueUnavailable if Redis was never reached; else the error that the first read failed with.
+   */
   async ready(): Promise<void> {
     if (this.#complete) return
-    // Right after the start the connection is under way: worth a moment, but not worth hanging on.
+    // Right after the start the connection is still being made: wait for it, but only for a moment.
     const patience = new AbortController()
     const first = sleep(FIRST_LOAD_MS, 'late' as const, { signal: patience.signal }).catch(() => undefined)
     const outcome = await Promise.race([this.#loaded, first])
@@ -120,11 +126,12 @@ export class View {
       throw new ScissionError('queueUnavailable', 'Redis has not been reached yet; retry in a moment')
   }
 
-  /** By id, name or `name@version`. @throws ScissionError notFound naming the nearest. */
+  /** @param idOrName id, name or `name@version`. @throws ScissionError notFound, which names the most similar model. */
   model(idOrName: string): Model {
     return this.#models.items.get(idOrName) ?? pickModel([...this.#models.items.values()], idOrName)
   }
 
+  /** @throws ScissionError notFound if the model was not analysed for these shapes. */
   async structure(model: string, shapesKey: string): Promise<Structure> {
     return await this.#structures.get(structureId(model, shapesKey))
   }
@@ -163,11 +170,11 @@ export class View {
       this.#waiting.delete(key)
       return copy.refresh(id)
     })
-    // Logged where it is queued; the connection that failed it reads everything again once it is back.
+    // #read logs the failure; once the connection is back, everything is read again.
     read.catch(() => undefined)
   }
 
-  /** Queues a read; its failure is logged here, whether or not the caller looks at the promise. */
+  /** Queues a read and logs its failure, whether or not the caller awaits the promise. */
   #read(work: () => Promise<void>): Promise<void> {
     const done = this.#reads.then(work)
     this.#reads = done.catch((error: unknown) =>
@@ -176,7 +183,7 @@ export class View {
     return done
   }
 
-  /** Says that the announcements are interrupted and that they are back, once each. */
+  /** Logs once that the announcements are interrupted, and once that they are back. */
   #followSubscription(): void {
     let interrupted = false
     this.#changes.on('error', (error) => {

@@ -1,6 +1,6 @@
 /** Repeated questions are answered from what was worked out before, as long as it still holds. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { KeptAnswers } from '../../services/planner/queries/kept-answers.ts'
+import { AnswerCache } from '../../services/planner/queries/answer-cache.ts'
 import { SolverThread } from '../../services/planner/queries/solver-thread.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { linkId } from '../../shared/platform/redis/state.ts'
@@ -11,12 +11,12 @@ import { eventually } from '../support/eventually.ts'
 afterEach(() => vi.restoreAllMocks())
 
 /** Answers are their own size. */
-function open(most?: number) {
+function open(maxSize?: number) {
   const world = { stamp: 'one' }
-  const kept = new KeptAnswers<number>({
+  const kept = new AnswerCache<number>({
     stamp: () => world.stamp,
     sizeOf: (answer) => answer,
-    ...(most !== undefined && { most }),
+    ...(maxSize !== undefined && { maxSize }),
   })
   const made: string[] = []
   const ask = (key: string, answer = 1) =>

@@ -1,8 +1,9 @@
 /**
- * From the view to a problem for the optimiser: which resources, profiles, links and codecs count for a query, which
- * do not and why. What was gathered is kept until something it was made from changes, so that the optimiser sees the
- * same object again and can keep what it compiled from it.
+ * Builds the optimiser's problem from the mirror: which resources, profiles, links and codecs count for a query, which do
+ * not, and why. The same question at the same revision gets the same object, so that the optimiser can reuse what it
+ * compiled from it.
  */
+import { LRUCache } from 'lru-cache'
 import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
@@ -11,107 +12,114 @@ import type { WhatIf } from '../../../shared/contracts/what-if.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { machineDifferences } from '../../../shared/contracts/machine-differences.ts'
 import { codecsOf } from './codec-choices.ts'
-import type { KeptProfile } from '../knowledge/planning-fields.ts'
+import type { MirroredProfile } from '../knowledge/mirrored-documents.ts'
 import { checkKnown } from '../optimiser/names.ts'
-import type { GatheredProblem } from './solve.ts'
-import type { View } from '../knowledge/knowledge.ts'
+import type { PlanningProblem } from './solve.ts'
+import type { RedisMirror } from '../knowledge/redis-mirror.ts'
 import { applyWhatIf } from './what-if.ts'
 
-export interface GatherParts {
-  view: View
+export interface ProblemBuilderDeps {
+  mirror: RedisMirror
   heartbeatMs: number
   now: () => number
 }
 
-/** What the problem is gathered for. */
+/** The part of a query that decides which problem is built. */
 export interface Question {
   model: ModelId
   shapesKey: ShapesKey
   whatIf: WhatIf | undefined
-  /** `own`: profiles with the options that their resource runs with now. `any`: the planner chooses. */
+  /** `own`: only profiles with the runtime options that their resource runs with now. `any`: the planner chooses. */
   options: 'own' | 'any'
-  /** Ids of the only profiles to plan with. */
+  /** Ids of profiles; if given, no others are planned with. */
   profiles: readonly string[] | undefined
 }
 
-export interface Gathered {
-  problem: GatheredProblem
+export interface BuiltProblem {
+  problem: PlanningProblem
   leftOut: { resource: string; reason: string }[]
-  /** Said of the whole answer. */
+  /** Notes that name emulated speeds and links. */
+  emulated: string[]
+  /** Other notes that apply to the whole answer. */
   notes: string[]
-  /** Those that are planned with. */
+  /** The profiles that the problem contains. */
   profiles: { id: string; resource: string }[]
 }
 
 /**
- * Problems kept, those asked for last. Compiled, one of 500 layers on 10 resources takes up to a megabyte; questions
- * that are asked again do not come here at all (kept-answers.ts).
+ * Compiled, a problem of 500 layers on 10 resources takes up to a megabyte. Repeated queries are answered by the answer
+ * cache and do not come here.
  */
-const KEPT = 8
+const MAX_PROBLEM_COUNT = 8
 
-export class Gatherer {
-  readonly #parts: GatherParts
-  /** Least recently used first. */
-  readonly #kept = new Map<string, { revision: number; gathered: Gathered }>()
+export class ProblemBuilder {
+  readonly #deps: ProblemBuilderDeps
+  readonly #recent = new LRUCache<string, { revision: number; built: BuiltProblem }>({
+    max: MAX_PROBLEM_COUNT,
+  })
 
-  constructor(parts: GatherParts) {
-    this.#parts = parts
+  constructor(deps: ProblemBuilderDeps) {
+    this.#deps = deps
   }
 
   /** @throws ScissionError notFound for unknown names, badRequest for a question that contradicts itself. */
-  async gather(question: Question): Promise<Gathered> {
-    const { view } = this.#parts
-    const structure = await view.structure(question.model, question.shapesKey)
-    // Everything from here on is read at one moment: what comes in while it is waited for counts too.
+  async build(question: Question): Promise<BuiltProblem> {
+    const { mirror } = this.#deps
+    const structure = await mirror.structure(question.model, question.shapesKey)
+    // From here on everything is read without awaiting: all parts of the problem are of the same moment.
     const present = this.#present(question)
-    const { revision } = view
+    const { revision } = mirror
     const key = JSON.stringify([question, present.map(({ name }) => name)])
-    const known = this.#kept.get(key)
-    // Last in, last out.
-    this.#kept.delete(key)
-    const gathered =
-      known?.revision === revision ? known.gathered : this.#gatherNow(question, structure, present)
-    this.#kept.set(key, { revision, gathered })
-    for (const oldest of this.#kept.keys()) {
-      if (this.#kept.size <= KEPT) break
-      this.#kept.delete(oldest)
-    }
-    return gathered
+    const known = this.#recent.get(key)
+    if (known?.revision === revision) return known.built
+    const built = this.#buildNow(question, structure, present)
+    this.#recent.set(key, { revision, built })
+    return built
   }
 
-  /** Registered, but its heartbeat stopped. An imported machine never had one. */
+  /** True if the resource is registered but its heartbeat stopped. An imported machine never has a heartbeat. */
   isLost(resource: Resource): boolean {
     if (resource.source === 'imported') return false
-    return !withLiveness(resource, this.#parts.heartbeatMs, this.#parts.now()).alive
+    return !withLiveness(resource, this.#deps.heartbeatMs, this.#deps.now()).alive
   }
 
-  /** Which resources are lost now and since when: equal texts, equal answers. */
+  /** Names the resources that are lost now and since when, as a part of a cache stamp. */
   lost(): string {
-    const lost = [...this.#parts.view.resources.values()].filter((resource) => this.isLost(resource))
+    const lost = [...this.#deps.mirror.resources.values()].filter((resource) => this.isLost(resource))
     return lost.map(({ name, heartbeatAt }) => `${name} ${heartbeatAt}`).join(' ')
   }
 
+  /** @throws ScissionError conflict if one of the named resources is lost. */
+  refuseLost(names: readonly string[]): void {
+    for (const name of names) {
+      const resource = this.#deps.mirror.resources.get(name)
+      if (!resource || !this.isLost(resource)) continue
+      const message = `resource ${name} is down: no heartbeat since ${resource.heartbeatAt}; start it again or leave it out`
+      throw new ScissionError('conflict', message, { resource: name })
+    }
+  }
+
   /**
-   * Resources that can be planned with: services that are alive, or said to be; imported machines for the models that
-   * they have profiles of. A model that only imported machines have profiles of is planned on those alone.
+   * Resources that can be planned with: services that are alive or declared present, and imported machines that have a
+   * profile of the model. A model that only imported machines have profiles of is planned on those alone.
    */
   #present(question: Question): Resource[] {
-    const all = [...this.#parts.view.resources.values()]
-    const said = question.whatIf?.present ?? []
+    const all = [...this.#deps.mirror.resources.values()]
+    const declared = question.whatIf?.present ?? []
     const services = all.filter(
       (resource) =>
-        resource.source !== 'imported' && (said.includes(resource.name) || !this.isLost(resource)),
+        resource.source !== 'imported' && (declared.includes(resource.name) || !this.isLost(resource)),
     )
     if (!all.some((resource) => resource.source === 'imported')) return services
-    const profiled = new Set(profilesOf(this.#parts.view, question).map((profile) => profile.resource))
+    const profiled = new Set(profilesOf(this.#deps.mirror, question).map((profile) => profile.resource))
     const imported = all.filter(({ source, name }) => source === 'imported' && profiled.has(name))
     const alone = imported.length > 0 && !services.some(({ name }) => profiled.has(name))
     return alone ? imported : [...services, ...imported]
   }
 
-  #gatherNow(question: Question, structure: Structure, present: Resource[]): Gathered {
-    const { view } = this.#parts
-    const all = [...view.resources.values()]
+  #buildNow(question: Question, structure: Structure, present: Resource[]): BuiltProblem {
+    const { mirror } = this.#deps
+    const all = [...mirror.resources.values()]
     const absent = all
       .filter(({ name, source }) => source !== 'imported' && !present.some((one) => one.name === name))
       .map((resource) => ({
@@ -120,16 +128,16 @@ export class Gatherer {
           ? `no heartbeat since ${resource.heartbeatAt}`
           : 'it has no profile of this model, which imported machines have',
       }))
-    const measured = { resources: present, links: [...view.links.values()] }
+    const measured = { resources: present, links: [...mirror.links.values()] }
     const names = all.map(({ name }) => name)
     const { resources, links, leftOut, notes } = question.whatIf
       ? applyWhatIf(measured, question.whatIf, names)
       : { ...measured, leftOut: [], notes: [] }
-    const chosen = chooseProfiles(view, question, resources, structure)
-    const codecs = codecsOf(view.calibrations.values(), question.model, question.shapesKey)
-    const problem: GatheredProblem = {
+    const chosen = chooseProfiles(mirror, question, resources, structure)
+    const codecs = codecsOf(mirror.calibrations.values(), question.model, question.shapesKey)
+    const problem: PlanningProblem = {
       structure,
-      // One without a usable profile may still be where the input is.
+      // A resource without a usable profile may still be the source of the input.
       resources,
       profiles: chosen.profiles,
       links,
@@ -139,6 +147,7 @@ export class Gatherer {
     return {
       problem,
       leftOut: [...absent, ...leftOut, ...unusable],
+      emulated: emulationNotes(problem),
       notes: [...notes, ...codecs.notes, ...doubtsAbout(chosen.profiles, resources)],
       profiles: chosen.profiles.map(({ id, resource }) => ({ id, resource })),
     }
@@ -146,20 +155,20 @@ export class Gatherer {
 }
 
 interface Chosen {
-  profiles: KeptProfile[]
-  /** Resources whose profiles cannot be planned with, and why. One without any profile is not among them. */
+  profiles: MirroredProfile[]
+  /** Resource → why none of its profiles can be planned with. Resources without any profile are not listed. */
   unusable: Map<string, string>
 }
 
 function chooseProfiles(
-  view: View,
+  mirror: RedisMirror,
   question: Question,
   resources: readonly Resource[],
   structure: Structure,
 ): Chosen {
-  const candidates = question.profiles ? namedProfiles(view, question) : profilesOf(view, question)
+  const candidates = question.profiles ? namedProfiles(mirror, question) : profilesOf(mirror, question)
   const unusable = new Map<string, string>()
-  const profiles: KeptProfile[] = []
+  const profiles: MirroredProfile[] = []
   for (const resource of resources) {
     const own = candidates.filter((profile) => profile.resource === resource.name)
     const fitting = own.filter((profile) => question.options === 'any' || hasOwnOptions(profile, resource))
@@ -171,25 +180,25 @@ function chooseProfiles(
   return { profiles, unusable }
 }
 
-function profilesOf(view: View, { model, shapesKey }: Question): KeptProfile[] {
-  return [...view.profiles.values()].filter(
+function profilesOf(mirror: RedisMirror, { model, shapesKey }: Question): MirroredProfile[] {
+  return [...mirror.profiles.values()].filter(
     (profile) => profile.model === model && profile.shapesKey === shapesKey,
   )
 }
 
 /** @throws ScissionError badRequest when they cannot be planned with together. */
-function namedProfiles(view: View, question: Question): KeptProfile[] {
+function namedProfiles(mirror: RedisMirror, question: Question): MirroredProfile[] {
   const ids = question.profiles ?? []
-  checkKnown('profiles', 'profile', ids, [...view.profiles.keys()].sort())
+  checkKnown('profiles', 'profile', ids, [...mirror.profiles.keys()].sort())
   return ids.flatMap((id) => {
-    const profile = view.profiles.get(id)
+    const profile = mirror.profiles.get(id)
     if (!profile) return []
     const refuse = (why: string) =>
       new ScissionError('badRequest', `profiles: ${id} ${why}`, { field: 'profiles', profile: id })
     if (profile.model !== question.model) throw refuse(`is of another model, ${profile.model}`)
     if (profile.shapesKey !== question.shapesKey)
       throw refuse(`is for other input shapes (${profile.shapesKey}, not ${question.shapesKey})`)
-    const resource = view.resources.get(profile.resource)
+    const resource = mirror.resources.get(profile.resource)
     if (resource && question.options === 'own' && !hasOwnOptions(profile, resource))
       throw refuse(
         `was measured with ${optionsText(profile)}, ${resource.name} runs with ${optionsText(resource)}: ` +
@@ -199,19 +208,19 @@ function namedProfiles(view: View, question: Question): KeptProfile[] {
   })
 }
 
-/** A profile counts for the options its resource runs with now. */
-function hasOwnOptions(profile: KeptProfile, { options }: Resource): boolean {
+/** True if the profile was measured with the runtime options that its resource runs with now. */
+function hasOwnOptions(profile: MirroredProfile, { options }: Resource): boolean {
   return profile.options.threads === options.threads && profile.options.optimisation === options.optimisation
 }
 
-function isWhole({ layerMs, enterMs, exitMs }: KeptProfile, { layers, boundaries }: Structure): boolean {
+function isWhole({ layerMs, enterMs, exitMs }: MirroredProfile, { layers, boundaries }: Structure): boolean {
   const sides = [enterMs, exitMs].every((side) => side === undefined || side.length === boundaries.length)
   return layerMs.length === layers.length && sides
 }
 
 function whyUnusable(
-  own: readonly KeptProfile[],
-  fitting: readonly KeptProfile[],
+  own: readonly MirroredProfile[],
+  fitting: readonly MirroredProfile[],
   resource: Resource,
   structure: Structure,
 ): string {
@@ -229,15 +238,15 @@ const optionsText = ({ options }: Pick<Resource, 'options'>): string =>
 
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`
 
-function doubtsAbout(profiles: readonly KeptProfile[], resources: readonly Resource[]): string[] {
+function doubtsAbout(profiles: readonly MirroredProfile[], resources: readonly Resource[]): string[] {
   return profiles.flatMap((profile) => {
     const resource = resources.find(({ name }) => name === profile.resource)
     return [...failedCheck(profile), ...(resource ? otherMachine(profile, resource) : [])]
   })
 }
 
-/** Each plan built on such a profile says so too; here is how far it was off. */
-function failedCheck({ resource, predictionError: check }: KeptProfile): string[] {
+/** Plans built on such a profile carry a warning; this note adds the size of the error. */
+function failedCheck({ resource, predictionError: check }: MirroredProfile): string[] {
   if (!check || check.ok) return []
   const missed = `${percent(check.median)} in the median and ${percent(check.maximum)} at worst`
   return [
@@ -245,13 +254,27 @@ function failedCheck({ resource, predictionError: check }: KeptProfile): string[
   ]
 }
 
-/** A machine can have been replaced, or its runtime, under the same name. */
-function otherMachine(profile: KeptProfile, resource: Resource): string[] {
+/** A machine or its runtime may have been replaced under the same name. */
+function otherMachine(profile: MirroredProfile, resource: Resource): string[] {
   if (profile.source === 'imported') return []
   const differences = machineDifferences(profile, resource)
   if (differences.length === 0) return []
   return [
     `the profile of ${resource.name} was measured on another machine or runtime than it has now ` +
       `(${differences.join('; ')}): benchmark the model on it again`,
+  ]
+}
+
+function emulationNotes({ resources, links }: PlanningProblem): string[] {
+  const slowed = resources.filter((resource) => resource.slowdown > 1)
+  const names = new Set(resources.map(({ name }) => name))
+  const emulatedLinks = links.filter(
+    ({ from, to, emulated, source }) => emulated && source === 'measured' && names.has(from) && names.has(to),
+  )
+  const speeds = slowed.map(({ name, slowdown }) => `${name} runs ${slowdown}x slower than this machine`)
+  const pairs = emulatedLinks.map((link) => `${link.from} to ${link.to}`)
+  return [
+    ...(speeds.length > 0 ? [`emulated speed: ${speeds.join(', ')}`] : []),
+    ...(pairs.length > 0 ? [`emulated links: ${pairs.join(', ')}`] : []),
   ]
 }

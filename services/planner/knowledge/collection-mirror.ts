@@ -1,27 +1,27 @@
 /**
- * A copy of one collection in memory. Reading, not receiving, keeps it true: an
- * announcement only says that a document changed, so one that comes late or twice does no harm.
+ * A copy of one Redis collection in memory. An announcement only says that a document changed; the document itself is
+ * always read again, so an announcement that arrives late or twice does no harm.
  */
 import type { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Collection } from '../../../shared/platform/redis/state.ts'
 
-export interface CopyOptions<T> {
-  /** The form in which a document is kept. */
+export interface CollectionMirrorOptions<T> {
+  /** Converts a document to the form in which it is kept. */
   keep?: (document: T) => T
-  /** True when the change from one to the other makes no difference to any plan. */
+  /** True if the change from `before` to `after` cannot affect any plan. */
   same?: (before: T, after: T) => boolean
-  /** Called after every change that makes a difference. */
+  /** Called after every change that can affect a plan. */
   onChange?: () => void
-  /** A document that this version cannot read is left out. */
-  onOdd: (error: ScissionError) => void
+  /** Called for a document that this version cannot read, which is left out. */
+  onUnreadable: (error: ScissionError) => void
 }
 
-export class Copy<T> {
+export class CollectionMirror<T> {
   readonly items = new Map<string, T>()
   readonly #collection: Collection<T>
-  readonly #options: CopyOptions<T>
+  readonly #options: CollectionMirrorOptions<T>
 
-  constructor(collection: Collection<T>, options: CopyOptions<T>) {
+  constructor(collection: Collection<T>, options: CollectionMirrorOptions<T>) {
     this.#collection = collection
     this.#options = options
   }
@@ -30,19 +30,19 @@ export class Copy<T> {
     return this.#collection.kind
   }
 
-  /** Reads everything again. Until it is done the copy is partly old, never partly missing. */
+  /** Reads the whole collection again. Meanwhile some items may be outdated, but none is missing. */
   async reload(): Promise<void> {
     const ids = await this.#collection.ids()
-    for await (const [id, document] of this.#collection.some(ids, this.#options.onOdd)) {
+    for await (const [id, document] of this.#collection.some(ids, this.#options.onUnreadable)) {
       this.#set(id, document)
     }
     const known = new Set(ids)
     for (const id of this.items.keys()) if (!known.has(id)) this.#remove(id)
   }
 
-  /** Reads one document again. */
+  /** Reads one document again, or removes it here if it is gone. */
   async refresh(id: string): Promise<void> {
-    for await (const [, document] of this.#collection.some([id], this.#options.onOdd)) {
+    for await (const [, document] of this.#collection.some([id], this.#options.onUnreadable)) {
       this.#set(id, document)
       return
     }

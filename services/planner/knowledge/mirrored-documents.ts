@@ -1,6 +1,6 @@
 /**
- * What the planner keeps of the documents in Redis: the fields that planning reads, nothing of how they were measured.
- * A thousand profiles of 500 layers must fit beside the code, so samples, spreads and texts stay where they are.
+ * The parts of Redis documents that the planner keeps in memory: the fields that planning reads, without samples, spreads
+ * and texts. A thousand profiles of 500 layers must fit into the memory of one process.
  */
 import { z } from 'zod'
 import { Calibration, CalibrationCell } from '../../../shared/contracts/codec.ts'
@@ -8,7 +8,7 @@ import type { Structure } from '../../../shared/contracts/model.ts'
 import { Profile } from '../../../shared/contracts/profile.ts'
 import { Link } from '../../../shared/contracts/resource.ts'
 
-export const KeptProfile = Profile.pick({
+export const MirroredProfile = Profile.pick({
   id: true,
   model: true,
   shapesKey: true,
@@ -25,13 +25,13 @@ export const KeptProfile = Profile.pick({
   predictionError: true,
   codecs: true,
 })
-export type KeptProfile = z.infer<typeof KeptProfile>
+export type MirroredProfile = z.infer<typeof MirroredProfile>
 
 /** A link without the probes it was estimated from. */
-export const KeptLink = Link.omit({ samples: true })
-export type KeptLink = z.infer<typeof KeptLink>
+export const MirroredLink = Link.omit({ samples: true })
+export type MirroredLink = z.infer<typeof MirroredLink>
 
-export const KeptCalibration = Calibration.pick({
+export const MirroredCalibration = Calibration.pick({
   id: true,
   model: true,
   shapesKey: true,
@@ -41,9 +41,10 @@ export const KeptCalibration = Calibration.pick({
 }).extend({
   cells: z.array(CalibrationCell.pick({ boundary: true, codec: true, bytesRatio: true, lossBound: true })),
 })
-export type KeptCalibration = z.infer<typeof KeptCalibration>
+export type MirroredCalibration = z.infer<typeof MirroredCalibration>
 
-export function compactProfile(profile: KeptProfile): KeptProfile {
+/** The profile with its arrays of numbers stored at 8 bytes each. */
+export function compactProfile(profile: MirroredProfile): MirroredProfile {
   const { layerMs, enterMs, exitMs } = profile
   return {
     ...profile,
@@ -54,10 +55,10 @@ export function compactProfile(profile: KeptProfile): KeptProfile {
 }
 
 /**
- * A structure as planning reads it: tensors by name and size, no shapes, no reasons why a cut is not clean. A tensor is
- * named where it is made, read and alive; read from text, each of these is a string of its own, kept here as one.
+ * A structure as planning reads it: tensors by name and size, without shapes and without the reasons why a cut is not
+ * clean. JSON parsing makes a new string for every mention of a tensor; here all mentions share one string.
  */
-export function keepStructure(structure: Structure): Structure {
+export function planningStructure(structure: Structure): Structure {
   const names = new Map<string, string>()
   const same = (name: string) => names.get(name) ?? (names.set(name, name), name)
   return {
@@ -90,8 +91,8 @@ export function keepStructure(structure: Structure): Structure {
 const NO_SHAPE: number[] = []
 
 /**
- * The same numbers at 8 bytes each. An array made elsewhere may hold them as objects of 24 bytes; one that grows from
- * nothing by numbers alone does not, and its slice has no room to spare.
+ * Copies numbers into an array that stores them at 8 bytes each. V8 may hold the numbers of a parsed array as objects of
+ * 24 bytes; an array that only ever grew by numbers does not, and its slice has no spare capacity.
  */
 function compact(values: readonly number[]): number[] {
   const numbers: number[] = []
