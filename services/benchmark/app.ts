@@ -1,6 +1,6 @@
 /**
- * The benchmark service, put together from its parts: model store and registry, analyses, layer ranges, benchmarks,
- * profiles. A test starts it on port 0 with a Redis and a data folder of its own.
+ * Assembles the benchmark service: model store and registry, analyses, layer ranges, benchmarks, calibrations, profiles. A
+ * test starts it on port 0 with a Redis and a data folder of its own.
  */
 import type { RequestListener } from 'node:http'
 import type { BenchmarkConfig } from '../../shared/platform/config.ts'
@@ -9,15 +9,15 @@ import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
-import { openBenchmarks } from './benchmarks/open.ts'
+import { openBenchmarks } from './benchmarks/open-benchmarks.ts'
 import { benchmarkRoutes } from './benchmarks/benchmark-routes.ts'
 import { refuseWhileMeasured } from './benchmarks/end-benchmark.ts'
 import { calibrationRoutes } from './calibrations/calibration-routes.ts'
-import { SampleFiles } from './calibrations/samples.ts'
+import { SampleFiles } from './calibrations/sample-files.ts'
 import { Analyses } from './models/analyses.ts'
 import { Ingest } from './models/ingest.ts'
 import { rangeRoutes } from './models/range-routes.ts'
-import { Ranges } from './models/ranges.ts'
+import { Ranges } from './models/range-files.ts'
 import { Registry } from './models/registry.ts'
 import { modelRoutes } from './models/model-routes.ts'
 import { ModelStore } from './models/model-store.ts'
@@ -25,7 +25,7 @@ import { profileRoutes } from './benchmarks/profile-routes.ts'
 
 export interface BenchmarkService {
   app: RequestListener
-  /** Ends open event streams, so that the server in front can close. */
+  /** Ends open event streams, so that the HTTP server can close. */
   endStreams: () => void
   close: () => Promise<void>
 }
@@ -57,13 +57,13 @@ export async function createBenchmarkService(
         analyses,
         ranges,
         ingest,
-        refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.parts.queues, model),
+        refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
       }),
       ...rangeRoutes({ state, store, ranges }),
-      ...benchmarkRoutes(benchmarks.parts, analyses, benchmarks.events),
+      ...benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
       ...calibrationRoutes({
         state,
-        queues: benchmarks.parts.queues,
+        queues: benchmarks.deps.queues,
         analyses,
         samples: new SampleFiles(config.dataDir),
         heartbeatMs: config.heartbeatMs,
@@ -88,8 +88,8 @@ export async function createBenchmarkService(
 }
 
 /**
- * Brings the registry back from the store at start and whenever Redis has come back: an emulated one that was
- * restarted has forgotten everything. @returns the state of the latest restoration.
+ * Restores the registry from the store at the start and after every reconnection: an emulated Redis loses everything in a
+ * restart. @returns a function that awaits the latest restoration.
  */
 function keepRestored(registry: Registry, state: State, log: Logger): () => Promise<void> {
   let latest: Promise<unknown> = Promise.reject(new Error('Redis has not been reached yet'))

@@ -1,4 +1,4 @@
-/** The benchmark service as a process. Settings: `scission config benchmark`. */
+/** Entry of the benchmark service's process. Settings: `scission config benchmark`. */
 import { BENCHMARK_SETTINGS } from '../../shared/platform/config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'

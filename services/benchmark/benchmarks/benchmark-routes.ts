@@ -1,4 +1,4 @@
-/** The API of benchmarks. */
+/** HTTP routes of benchmarks. */
 import { z } from 'zod'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
@@ -6,10 +6,9 @@ import { reply, route, type Route } from '../../../shared/platform/http-server/r
 import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import type { Analyses } from '../models/analyses.ts'
-import type { BenchmarkEvents } from './events.ts'
-import { promptly } from './queues.ts'
+import type { BenchmarkEvents } from './benchmark-events.ts'
+import { type BenchmarkDeps, promptly } from './benchmark-queues.ts'
 import { cancelBenchmark, needBenchmark } from './end-benchmark.ts'
-import type { BenchmarkParts } from './benchmark-deps.ts'
 import { startBenchmark } from './start-benchmark.ts'
 import { isUnderWay, viewOf } from './benchmark-view.ts'
 
@@ -17,7 +16,7 @@ const ById = z.object({ id: z.string().min(1) })
 const locationOf = (benchmark: Benchmark) => ({ Location: `/v1/benchmarks/${benchmark.id}` })
 
 export function benchmarkRoutes(
-  parts: BenchmarkParts,
+  deps: BenchmarkDeps,
   analyses: Pick<Analyses, 'structure'>,
   events: BenchmarkEvents,
 ): Route[] {
@@ -30,9 +29,9 @@ export function benchmarkRoutes(
       body: BenchmarkRequest,
       answers: { 202: { description: 'Queued', schema: Benchmark } },
       handle: async ({ body }) => {
-        const model = await findModel(parts.state, body.model)
+        const model = await findModel(deps.state, body.model)
         const structure = await analyses.structure(model, body.inputShapes)
-        const benchmark = await startBenchmark(parts, structure, body)
+        const benchmark = await startBenchmark(deps, structure, body)
         return reply(202, benchmark, locationOf(benchmark))
       },
     }),
@@ -42,7 +41,7 @@ export function benchmarkRoutes(
       summary: 'Benchmarks under way and those of the last week, newest first',
       query: PageQuery,
       answers: { 200: { description: 'A page of benchmarks', schema: pageOf(Benchmark) } },
-      handle: ({ query }) => promptly(parts.queues.redis, () => listBenchmarks(parts, query)),
+      handle: ({ query }) => promptly(deps.queues.redis, () => listBenchmarks(deps, query)),
     }),
     route({
       method: 'get',
@@ -50,7 +49,7 @@ export function benchmarkRoutes(
       summary: 'State and progress, as a whole and per resource',
       params: ById,
       answers: { 200: { description: 'The benchmark', schema: Benchmark } },
-      handle: ({ params }) => needBenchmark(parts.queues, params.id),
+      handle: ({ params }) => needBenchmark(deps.queues, params.id),
     }),
     route({
       method: 'get',
@@ -64,7 +63,7 @@ export function benchmarkRoutes(
         },
       },
       handle: async ({ params }, req, res) => {
-        const benchmark = await needBenchmark(parts.queues, params.id)
+        const benchmark = await needBenchmark(deps.queues, params.id)
         events.follow(benchmark, openEventStream(req, res))
       },
     }),
@@ -79,7 +78,7 @@ export function benchmarkRoutes(
         202: { description: 'Parts of it are still stopping', schema: Benchmark },
       },
       handle: async ({ params }) => {
-        const benchmark = await cancelBenchmark(parts.queues, params.id)
+        const benchmark = await cancelBenchmark(deps.queues, params.id)
         return reply(isUnderWay(benchmark.state) ? 202 : 200, benchmark)
       },
     }),
@@ -96,12 +95,12 @@ const STATES = [
   'failed',
 ] as const
 
-async function listBenchmarks(parts: BenchmarkParts, query: z.infer<typeof PageQuery>) {
-  const jobs = await parts.queues.parents.getJobs([...STATES])
-  // Paging follows ascending keys: the time left until the year 5138 puts the newest first.
+async function listBenchmarks(deps: BenchmarkDeps, query: z.infer<typeof PageQuery>) {
+  const jobs = await deps.queues.parents.getJobs([...STATES])
+  // Pages follow ascending keys: ms until the year 5138 as the key puts the newest benchmark first.
   const keyed = jobs
     .map((job) => ({ job, key: `${String(1e14 - job.timestamp).padStart(15, '0')}.${job.id}` }))
     .sort((a, b) => (a.key < b.key ? -1 : 1))
   const page = paginate(keyed, (entry) => entry.key, query)
-  return { ...page, items: await Promise.all(page.items.map((entry) => viewOf(parts.queues, entry.job))) }
+  return { ...page, items: await Promise.all(page.items.map((entry) => viewOf(deps.queues, entry.job))) }
 }

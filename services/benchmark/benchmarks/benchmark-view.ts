@@ -1,6 +1,6 @@
 /**
- * What a benchmark looks like now, read from its jobs in Redis: any replica can answer.
- * While it is under way each part is its child job; afterwards it is what the parent job collected.
+ * Reads the current state of a benchmark from its jobs in Redis, on any replica. While it is under way, each part is read
+ * from its child job; afterwards, from the parent job's return value.
  */
 import type { Job } from 'bullmq'
 import {
@@ -9,14 +9,14 @@ import {
   BenchmarkProgress,
   type JOB_STATES,
 } from '../../../shared/contracts/profile.ts'
-import { type BenchmarkQueues, childId, endsKey, ParentData, ParentResult } from './queues.ts'
+import { type BenchmarkQueues, childId, endsKey, ParentData, ParentResult } from './benchmark-queues.ts'
 import { cancelKey } from '../../../shared/platform/redis/benchmark-queue.ts'
 
 type PartState = (typeof JOB_STATES)[number]
 
 export const isUnderWay = (state: PartState): boolean => state === 'waiting' || state === 'active'
 
-/** Undefined when there is no such benchmark, or no longer. */
+/** Undefined if there is no such benchmark, or if it is no longer kept. */
 export async function readBenchmark(queues: BenchmarkQueues, id: string): Promise<Benchmark | undefined> {
   const job: Job | undefined = await queues.parents.getJob(id)
   return job && viewOf(queues, job)
@@ -77,7 +77,7 @@ const waiting = (resource: string): BenchmarkPart => ({
   progress: { fraction: 0, step: 'waiting' },
 })
 
-/** A waiting part is cancelled by taking its job out of the queue. */
+/** The state of a part whose job is not in the queue: cancelling a waiting part removes its job. */
 function missingPart(resource: string, cancelled: boolean): BenchmarkPart {
   const [state, error] = cancelled
     ? (['cancelled', 'cancelled before it started'] as const)
@@ -109,7 +109,7 @@ function progressOf(child: Job | undefined, step: string): BenchmarkProgress {
   return parsed.success ? parsed.data : { fraction: 0, step }
 }
 
-/** The contract: completed when every part is; failed or cancelled once all ended and not all completed. */
+/** Completed if every part is; failed or cancelled after all parts ended and at least one did not complete. */
 function stateOf(parts: readonly BenchmarkPart[], cancelled: boolean): PartState {
   if (parts.every((part) => part.state === 'completed')) return 'completed'
   if (parts.every((part) => part.state === 'waiting')) return 'waiting'
@@ -117,7 +117,7 @@ function stateOf(parts: readonly BenchmarkPart[], cancelled: boolean): PartState
   return cancelled ? 'cancelled' : 'failed'
 }
 
-/** Resources work at the same time: the slowest says how much longer, the mean how far. */
+/** Resources work in parallel: the mean of their fractions is the progress, the slowest decides the remaining time. */
 function overall(parts: readonly BenchmarkPart[]): BenchmarkProgress {
   const fractions = parts.map((part) => (isUnderWay(part.state) ? part.progress.fraction : 1))
   const done = parts.filter((part) => !isUnderWay(part.state)).length

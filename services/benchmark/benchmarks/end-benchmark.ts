@@ -1,9 +1,16 @@
-/** Looks benchmarks up and ends them before their time. */
+/** Cancels benchmarks, ends single parts of them, and refuses to delete a model that is being measured. */
 import type { Job } from 'bullmq'
 import type { Model } from '../../../shared/contracts/model.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { type BenchmarkQueues, childId, endsKey, KEEP_SECONDS, type ParentData, promptly } from './queues.ts'
+import {
+  type BenchmarkQueues,
+  childId,
+  endsKey,
+  KEEP_SECONDS,
+  type ParentData,
+  promptly,
+} from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark, viewOf } from './benchmark-view.ts'
 import { cancelKey, stopKey } from '../../../shared/platform/redis/benchmark-queue.ts'
 
@@ -17,8 +24,8 @@ export async function needBenchmark(queues: BenchmarkQueues, id: string): Promis
 }
 
 /**
- * Waiting parts leave their queues; a part that is being measured is told to stop and ends by itself.
- * An ended benchmark stays as it is.
+ * Cancels a benchmark: waiting parts are removed from their queues, and a part that is being measured is told to stop.
+ * A benchmark that has ended stays as it is. @throws ScissionError notFound.
  */
 export async function cancelBenchmark(queues: BenchmarkQueues, id: string): Promise<Benchmark> {
   const benchmark = await needBenchmark(queues, id)
@@ -27,13 +34,13 @@ export async function cancelBenchmark(queues: BenchmarkQueues, id: string): Prom
   for (const part of benchmark.parts) {
     if (part.state !== 'waiting') continue
     const child: Job | undefined = await queues.of(part.resource).getJob(childId(id, part.resource))
-    // Fails when its worker takes it up in this moment: then it finds the cancel key as any active one does.
+    // Fails if a worker takes the job at this moment: that worker finds the cancel key, as it does for an active job.
     await child?.remove().catch(() => undefined)
   }
   return needBenchmark(queues, id)
 }
 
-/** Ends an unfinished part from here: whatever its worker still does, the benchmark goes on without it. */
+/** Marks an unfinished part as failed. The benchmark goes on without it, even if its worker is still measuring. */
 export async function endPart(
   queues: BenchmarkQueues,
   id: string,
@@ -45,7 +52,7 @@ export async function endPart(
     .multi()
     .hsetnx(ends, resource, reason)
     .expire(ends, KEEP_SECONDS)
-    // Its worker may be alive and measuring, or come back and find the job: then it stops.
+    // Tells the worker to stop, if it is still measuring or comes back and finds the job.
     .set(stopKey(id, resource), reason, 'EX', KEEP_SECONDS)
     .exec()
   const child: Job | undefined = await queues.of(resource).getJob(childId(id, resource))
@@ -53,7 +60,7 @@ export async function endPart(
   try {
     await child.remove()
   } catch (thrown) {
-    // Locked by its worker: the parent is freed from waiting for it instead.
+    // A worker holds the job's lock, so the parent stops waiting for it instead.
     const freed = await child.removeChildDependency()
     if (!freed) throw coerceError(thrown)
   }

@@ -1,7 +1,7 @@
 /**
- * Stores the original Scission's measurements so that they can be planned with: its networks as models of blocks, its
- * machines as resources that are never alive, their block times as profiles, its connections as links.
- * Importing the same again changes nothing.
+ * Stores the measurements of the original Scission for planning: its networks become models whose layers are blocks, its
+ * machines resources that are never alive, their block times profiles, and its connections links. Importing the same data
+ * again changes nothing.
  */
 import { z } from 'zod'
 import type { Model } from '../../../shared/contracts/model.ts'
@@ -26,9 +26,9 @@ export const OriginalStored = z.object({
 })
 export type OriginalStored = z.infer<typeof OriginalStored>
 
-/** A network of the original is not the model of the same name that somebody uploads. */
+/** Distinguishes a network of the original from an uploaded model of the same name. */
 const NAME_PREFIX = 'original.'
-/** RFC 2606: never resolves. */
+/** This host name never resolves (RFC 2606). */
 const NOWHERE = 'http://imported.invalid'
 
 /** @throws ScissionError badRequest, notFound (see importOriginal); conflict when a service has a machine's name. */
@@ -48,7 +48,7 @@ export async function storeOriginal(
   await refuseTaken(state, resources)
   const models = imported.models.map((model): Model => ({ ...model, name: `${NAME_PREFIX}${model.name}` }))
   const { structures, profiles: measured, links } = imported
-  // What others refer to first: whoever sees a profile finds its model.
+  // Referenced documents are stored first, so that every reader of a profile finds its model.
   await Promise.all(structures.map((one) => state.structures.put(structureId(one.model, one.shapesKey), one)))
   await Promise.all(models.map((model) => state.models.put(model.id, model)))
   await Promise.all(resources.map((resource) => state.resources.put(resource.name, resource)))

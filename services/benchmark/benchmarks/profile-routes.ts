@@ -1,4 +1,4 @@
-/** The API of profiles: what was measured, and the import of what was measured elsewhere. */
+/** HTTP routes of profiles, which are measured costs, and the import of profiles measured elsewhere. */
 import { z } from 'zod'
 import { PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
 import { Profile, ProfileView } from '../../../shared/contracts/profile.ts'
@@ -17,7 +17,7 @@ const ProfilesQuery = PageQuery.extend({
   model: z.string().optional().describe('id, name or name@version'),
   resource: ResourceName.optional(),
 })
-/** One profile, a list of them, what GET /v1/profiles answers, or the original's document. */
+/** Accepts one profile, a list of them, a page as GET /v1/profiles returns it, or the original's document. */
 const Imported = z.preprocess(
   (body) => {
     if (Array.isArray(body)) return { items: body }
@@ -78,7 +78,7 @@ export function profileRoutes(state: State): Route[] {
   ]
 }
 
-/** With what serving says of it beside it. */
+/** Adds the served times that were held against the profile, if there are any. */
 async function withServed(state: State, profile: Profile): Promise<ProfileView> {
   const served = await state.served.get(profile.id)
   if (!served) return profile
@@ -86,7 +86,7 @@ async function withServed(state: State, profile: Profile): Promise<ProfileView> 
   return { ...profile, served: figures }
 }
 
-/** @throws ScissionError notFound, badRequest when the profile contradicts itself or the model's structure. */
+/** @throws ScissionError notFound; badRequest if the profile contradicts itself or the model's structure. */
 async function checkProfile(state: State, profile: Profile): Promise<void> {
   const model = await findModel(state, profile.model)
   const expected = profileId(profile)

@@ -1,75 +1,88 @@
 /**
  * Starts benchmarks.
  *
- * A request that equals one under way (same model, shapes, resources, runs, options) is answered with that one; its
- * fingerprint in Redis says which. Once a benchmark has ended the same request starts a new one. A resource that has a
- * recent profile of the same is not measured again, unless the request forces it: its part is completed at once.
+ * A request that equals a benchmark under way (same model, shapes, resources, runs and options) is answered with that
+ * benchmark, which a fingerprint in Redis identifies. After it has ended, the same request starts a new one. A resource
+ * with a recent profile of the same model is not measured again unless the request forces it: its part completes at once.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import type { Benchmark, BenchmarkJobData, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
+import { machineDifferences } from '../../../shared/contracts/machine-differences.ts'
+import type {
+  Benchmark,
+  BenchmarkJobData,
+  BenchmarkRequest,
+  Profile,
+} from '../../../shared/contracts/profile.ts'
+import { profileId, type State } from '../../../shared/platform/redis/state.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { withLock } from '../lock.ts'
-import type { BenchmarkParts } from './benchmark-deps.ts'
-import { childId, KEEP, KEEP_SECONDS, type ParentData, promptly, requestKey } from './queues.ts'
-import { disturbanceNotes, emulationNotes, reuseNotes } from './notes.ts'
-import { reusable } from './reuse.ts'
+import {
+  type BenchmarkDeps,
+  childId,
+  KEEP,
+  KEEP_SECONDS,
+  type ParentData,
+  promptly,
+  requestKey,
+} from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
-import { startWatch } from './watch.ts'
+import { startWatch } from './watch-benchmarks.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
 
 /**
- * @throws ScissionError notFound (unknown resource), conflict (none alive, or a named one is not),
+ * @param structure names the model and the input shapes.
+ * @throws ScissionError notFound for an unknown resource; conflict if no resource is alive, or a named one is not;
  * queueUnavailable.
  */
 export async function startBenchmark(
-  parts: BenchmarkParts,
+  deps: BenchmarkDeps,
   structure: Pick<Structure, 'model' | 'shapesKey'>,
   request: BenchmarkRequest,
 ): Promise<Benchmark> {
-  const resources = await chooseResources(parts, request.resources)
+  const resources = await chooseResources(deps, request.resources)
   const names = resources.map((resource) => resource.name)
-  const reused = await reusable(parts.state, structure, resources, request, parts.now())
+  const reused = await reusable(deps.state, structure, resources, request, deps.now())
   const measured = resources.filter((resource) => !(resource.name in reused))
   const fingerprint = fingerprintOf(structure, names, request)
-  const redis = parts.queues.redis
+  const redis = deps.queues.redis
   return promptly(redis, () =>
     withLock(redis, `benchmark:${fingerprint}`, async () => {
       const known = await redis.get(requestKey(fingerprint))
-      const underWay = known === null ? undefined : await readBenchmark(parts.queues, known)
+      const underWay = known === null ? undefined : await readBenchmark(deps.queues, known)
       if (underWay && isUnderWay(underWay.state) && answers(underWay, reused)) return underWay
       const data: ParentData = {
         model: structure.model,
         shapesKey: structure.shapesKey,
         resources: names,
         notes: [
-          ...parts.standingNotes,
+          ...deps.standingNotes,
           ...emulationNotes(resources),
           ...reuseNotes(reused),
           ...disturbanceNotes(measured, request),
         ],
         fingerprint,
-        createdAt: new Date(parts.now()).toISOString(),
+        createdAt: new Date(deps.now()).toISOString(),
         reused,
       }
       const id = `${fingerprint}-${randomBytes(4).toString('hex')}`
-      await enqueue(parts, id, data, request)
+      await enqueue(deps, id, data, request)
       await redis.set(requestKey(fingerprint), id, 'EX', KEEP_SECONDS)
-      const benchmark = await readBenchmark(parts.queues, id)
+      const benchmark = await readBenchmark(deps.queues, id)
       if (!benchmark) throw new ScissionError('internal', `benchmark ${id} is not in the queue just written`)
       return benchmark
     }),
   )
 }
 
-/** What it reused must be recent enough for this request too; what it measures, or has measured since, is. */
+/** True if every profile that the benchmark reused is recent enough for this request too. New measurements always are. */
 function answers(underWay: Benchmark, reusable: ParentData['reused']): boolean {
   return underWay.parts.every(({ reusedFrom, resource }) => reusedFrom === undefined || resource in reusable)
 }
 
-/** Requests that ask for the same have the same. */
+/** Equal for requests that ask for the same measurement. */
 function fingerprintOf(
   { model, shapesKey }: Pick<Structure, 'model' | 'shapesKey'>,
   names: readonly string[],
@@ -80,15 +93,15 @@ function fingerprintOf(
 }
 
 async function enqueue(
-  parts: BenchmarkParts,
+  deps: BenchmarkDeps,
   id: string,
   data: ParentData,
   request: BenchmarkRequest,
 ): Promise<void> {
   const measured = data.resources.filter((resource) => !(resource in data.reused))
-  // The watch first: a benchmark that nobody watches could stay under way for ever.
-  if (measured.length > 0) await startWatch(parts, id, measured)
-  await parts.queues.flows.add({
+  // The watch starts first: a benchmark without one could stay under way for ever.
+  if (measured.length > 0) await startWatch(deps, id, measured)
+  await deps.queues.flows.add({
     name: 'benchmark',
     queueName: PARENT_QUEUE,
     data,
@@ -110,7 +123,7 @@ async function enqueue(
         runs: request.runs,
         options: request.options ?? {},
       } satisfies BenchmarkJobData,
-      // A resource that fails says so alone: the parent collects what the others measured.
+      // If one resource fails, the parent still collects the measurements of the others.
       opts: {
         jobId: childId(id, resource),
         ignoreDependencyOnFailure: true,
@@ -124,11 +137,11 @@ async function enqueue(
 const START_HINT = 'start one with: SCISSION_RESOURCE=<name> SCISSION_TIER=<tier> npm run inference'
 
 async function chooseResources(
-  parts: BenchmarkParts,
+  deps: BenchmarkDeps,
   asked: readonly string[] | undefined,
 ): Promise<Resource[]> {
-  const known = (await parts.state.resources.all()).map((resource) =>
-    withLiveness(resource, parts.heartbeatMs, parts.now()),
+  const known = (await deps.state.resources.all()).map((resource) =>
+    withLiveness(resource, deps.heartbeatMs, deps.now()),
   )
   const alive = known.filter((resource) => resource.alive)
   if (asked === undefined) {
@@ -154,5 +167,79 @@ async function chooseResources(
       `resource ${name} is down: no heartbeat since ${found.heartbeatAt}; start it again or leave it out`,
       { resource: name },
     )
+  })
+}
+
+/** The runtime options to measure with: those of the request, else the resource's own. */
+function optionsFor(resource: Resource, asked: BenchmarkRequest['options']): Resource['options'] {
+  return {
+    threads: asked?.threads ?? resource.options.threads,
+    optimisation: asked?.optimisation ?? resource.options.optimisation,
+  }
+}
+
+/** Finds profiles that are recent enough to stand for a new measurement, by resource. None if the request forces one. */
+async function reusable(
+  state: State,
+  { model, shapesKey }: Pick<Structure, 'model' | 'shapesKey'>,
+  resources: readonly Resource[],
+  request: BenchmarkRequest,
+  now: number,
+): Promise<ParentData['reused']> {
+  if (request.force || request.maxAgeMs === 0) return {}
+  const found: ParentData['reused'] = {}
+  for (const resource of resources) {
+    const options = optionsFor(resource, request.options)
+    const profile = await state.profiles.get(
+      profileId({ model, shapesKey, resource: resource.name, options }),
+    )
+    if (!profile || !isSame(profile, resource) || !isEnough(profile, request)) continue
+    if (now - Date.parse(profile.measuredAt) > request.maxAgeMs) continue
+    found[resource.name] = { profile: profile.id, measuredAt: profile.measuredAt }
+  }
+  return found
+}
+
+/** True if the profile was measured by this system on this machine, at this speed and with this runtime. */
+function isSame(profile: Profile, resource: Resource): boolean {
+  return profile.source !== 'imported' && machineDifferences(profile, resource).length === 0
+}
+
+/** True if the profile rests on at least as many runs as the request asks for. */
+function isEnough(profile: Profile, { runs }: BenchmarkRequest): boolean {
+  return runs === undefined || profile.whole.samplesMs.length >= runs
+}
+
+function emulationNotes(resources: readonly Resource[]): string[] {
+  return resources
+    .filter((resource) => resource.emulated)
+    .map((resource) => `${resource.name} is emulated: it runs ${resource.slowdown}x slower than its machine`)
+}
+
+function reuseNotes(reused: ParentData['reused']): string[] {
+  return Object.entries(reused).map(
+    ([resource, { measuredAt }]) =>
+      `${resource} is not measured again: its profile of ${measuredAt} is reused; "force": true measures`,
+  )
+}
+
+/** Cores that a service needs besides its executor: for the event loop, the kernel's network work, the measuring process. */
+const OTHER_CORES = 1
+
+/**
+ * Warns if serving may become slower during the measurement. The measuring process has the lowest priority, but if all
+ * cores are busy it still fills the caches and briefly holds a core. With one core less than this rule asks for, the 95th
+ * percentile of serving rose by 37 % (ResNet50 beside MobileNetV2 on two cores; 87 % with equal priorities), measured by
+ * `npm run bench -- while-serving`. With one core per thread of both and one more, no note is given.
+ */
+function disturbanceNotes(resources: readonly Resource[], request: BenchmarkRequest): string[] {
+  return resources.flatMap((resource) => {
+    const { threads } = optionsFor(resource, request.options)
+    const needed = resource.options.threads + threads + OTHER_CORES
+    if (resource.machine.cores >= needed) return []
+    return [
+      `serving on ${resource.name} may be slower while it is measured, by 20 % or more at the 95th percentile: ` +
+        `it has ${resource.machine.cores} cores and would need ${needed}`,
+    ]
   })
 }

@@ -1,7 +1,7 @@
 /**
- * A calibration asked for by a form: `request` holds the JSON, `labels` a JSON list or a .npy file, and every other part
- * is a file with samples: a .npy file under the name of its input, or a .npz file whose arrays have the inputs' names
- * (the only way for an input that is itself called `request` or `labels`).
+ * Reads a calibration request sent as a form. Field `request` holds the JSON, `labels` a JSON list or a .npy file. Every
+ * other field is a file of samples: a .npy file under the name of its input, or a .npz file whose arrays have the names of
+ * the inputs (the only way for an input that is itself called `request` or `labels`).
  *
  *   curl -F 'request={"model":"mnist"}' -F Input3=@images.npy -F labels=@labels.npy …/v1/calibrations
  */
@@ -12,7 +12,7 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { isNpy, isNpz, readNpy, readNpz } from './numpy.ts'
 import { typedView } from '../../../shared/oip/typed.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
-import { openParser } from '../models/incoming.ts'
+import { openParser } from '../models/receive-upload.ts'
 
 export interface FormRequest {
   json: Record<string, unknown>
@@ -21,13 +21,16 @@ export interface FormRequest {
 
 const REQUEST = 'request'
 const LABELS = 'labels'
-/** A list of a hundred thousand labels as text. */
+/** Holds a list of 100,000 labels as text. */
 const FIELD_BYTES = 1024 * 1024
 
 export const isForm = (req: IncomingMessage): boolean =>
   /^multipart\/form-data\b/i.test(req.headers['content-type'] ?? '')
 
-/** @param limitBytes of all parts, and of what is packed in them. @throws ScissionError badRequest, invalidTensor, payloadTooLarge. */
+/**
+ * @param limitBytes maximum of all fields together, and of the unpacked content of each archive.
+ * @throws ScissionError badRequest, invalidTensor, payloadTooLarge.
+ */
 export async function receiveForm(req: IncomingMessage, limitBytes: number): Promise<FormRequest> {
   const parts = await readParts(req, limitBytes)
   const json = objectOf(parts.get(REQUEST))
@@ -75,7 +78,7 @@ function jsonOf(bytes: Uint8Array, field: string): unknown {
   }
 }
 
-/** Whether a part comes as a field or as a file is the client's choice. */
+/** Field name → content. A client may send any field as plain text or as a file. */
 async function readParts(req: IncomingMessage, limitBytes: number): Promise<Map<string, Uint8Array>> {
   const parser = openParser(req, FIELD_BYTES)
   const parts = new Map<string, Promise<Uint8Array>>()

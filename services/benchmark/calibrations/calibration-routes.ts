@@ -1,22 +1,21 @@
-/** The API of calibrations: what codecs cost in accuracy, and how small they make each boundary's tensor. */
+/** HTTP routes of calibrations, which measure each codec's accuracy loss and compression at each boundary. */
 import { z } from 'zod'
 import { Calibration, CalibrationSamples } from '../../../shared/contracts/codec.ts'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
-import { endCalibration, withLostJob } from './end-calibration.ts'
-import type { CalibrationParts } from './calibration-deps.ts'
-import { receiveRequest } from './samples.ts'
+import { type CalibrationDeps, endCalibration, withLostJob } from './end-calibration.ts'
+import { receiveRequest } from './sample-files.ts'
 import { startCalibration } from './start-calibration.ts'
 
 const ById = z.object({ id: z.string().regex(/^[0-9a-f]{12}-[0-9a-f]{12}$/, 'not the id of a calibration') })
 const ListQuery = PageQuery.extend({ model: z.string().optional().describe('id, name or name@version') })
-/** A list tells what there is; the numbers are asked for one by one. */
+/** Lists leave out the cells: GET of one calibration returns them. */
 const Listed = Calibration.omit({ cells: true })
 
-export function calibrationRoutes(parts: CalibrationParts): Route[] {
+export function calibrationRoutes(deps: CalibrationDeps): Route[] {
   return [
-    startRoute(parts),
+    startRoute(deps),
     route({
       method: 'get',
       path: '/v1/calibrations',
@@ -24,14 +23,14 @@ export function calibrationRoutes(parts: CalibrationParts): Route[] {
       query: ListQuery,
       answers: { 200: { description: 'A page of calibrations', schema: pageOf(Listed) } },
       handle: async ({ query }) => {
-        const model = query.model === undefined ? undefined : await findModel(parts.state, query.model)
-        const all = await parts.state.calibrations.all()
+        const model = query.model === undefined ? undefined : await findModel(deps.state, query.model)
+        const all = await deps.state.calibrations.all()
         const page = paginate(
           all.filter((one) => model === undefined || one.model === model.id),
           ({ id }) => id,
           query,
         )
-        const items = await Promise.all(page.items.map((one) => withLostJob(parts, one)))
+        const items = await Promise.all(page.items.map((one) => withLostJob(deps, one)))
         return { ...page, items: items.map(({ cells: _cells, ...listed }) => listed) }
       },
     }),
@@ -41,7 +40,7 @@ export function calibrationRoutes(parts: CalibrationParts): Route[] {
       summary: 'One calibration: how far it is, and its cells once it is completed',
       params: ById,
       answers: { 200: { description: 'The calibration', schema: Calibration } },
-      handle: async ({ params }) => withLostJob(parts, await parts.state.calibrations.need(params.id)),
+      handle: async ({ params }) => withLostJob(deps, await deps.state.calibrations.need(params.id)),
     }),
     route({
       method: 'delete',
@@ -52,13 +51,13 @@ export function calibrationRoutes(parts: CalibrationParts): Route[] {
         200: { description: 'Told to stop; it stays on record', schema: Calibration },
         204: { description: 'Gone, with its samples' },
       },
-      handle: async ({ params }) => (await endCalibration(parts, params.id)) ?? reply(204),
+      handle: async ({ params }) => (await endCalibration(deps, params.id)) ?? reply(204),
     }),
-    ...sampleRoutes(parts),
+    ...sampleRoutes(deps),
   ]
 }
 
-function startRoute(parts: CalibrationParts): Route {
+function startRoute(deps: CalibrationDeps): Route {
   return route({
     method: 'post',
     path: '/v1/calibrations',
@@ -71,14 +70,14 @@ function startRoute(parts: CalibrationParts): Route {
     rawBody: { contentType: 'application/json', description: 'The request with its sample inputs' },
     answers: { 202: { description: 'Queued', schema: Calibration } },
     handle: async (_input, req) => {
-      const calibration = await startCalibration(parts, await receiveRequest(req))
+      const calibration = await startCalibration(deps, await receiveRequest(req))
       return reply(202, calibration, { Location: `/v1/calibrations/${calibration.id}` })
     },
   })
 }
 
-/** For the resource that runs it. */
-function sampleRoutes({ samples }: CalibrationParts): Route[] {
+/** Routes by which the resource that runs a calibration fetches its samples. */
+function sampleRoutes({ samples }: CalibrationDeps): Route[] {
   return [
     route({
       method: 'get',

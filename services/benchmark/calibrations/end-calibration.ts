@@ -1,30 +1,45 @@
-/** Looks calibrations up and ends them before their time. */
+/** Reads the records of calibrations and cancels or deletes them. */
 import type { Job } from 'bullmq'
 import type { Calibration } from '../../../shared/contracts/codec.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
+import type { BenchmarkQueues } from '../benchmarks/benchmark-queues.ts'
+import type { Analyses } from '../models/analyses.ts'
+import type { SampleFiles } from './sample-files.ts'
 import { cancelKey } from '../../../shared/platform/redis/benchmark-queue.ts'
-import type { CalibrationParts } from './calibration-deps.ts'
+
+/** Dependencies of starting, listing and ending calibrations. */
+export interface CalibrationDeps {
+  state: State
+  queues: BenchmarkQueues
+  analyses: Pick<Analyses, 'structure'>
+  samples: SampleFiles
+  heartbeatMs: number
+}
 
 const CANCEL_SECONDS = 3600
 
 export const isUnderWay = ({ state }: Pick<Calibration, 'state'>): boolean =>
   state === 'waiting' || state === 'active'
 
-/** One whose job was lost, with its resource or with Redis, says so instead of waiting for ever. */
-export async function withLostJob(parts: CalibrationParts, record: Calibration): Promise<Calibration> {
+/** The record, or a failed one if its job was lost with its resource or with Redis: it would stay under way for ever. */
+export async function withLostJob(deps: CalibrationDeps, record: Calibration): Promise<Calibration> {
   if (!isUnderWay(record)) return record
-  const job: Job | undefined = await parts.queues.of(record.resource).getJob(record.id)
+  const job: Job | undefined = await deps.queues.of(record.resource).getJob(record.id)
   const state = await job?.getState()
   if (job && state !== 'failed' && state !== 'completed') return record
-  // Its end may have been written between the two looks.
-  const now = (await parts.state.calibrations.get(record.id)) ?? record
+  // The worker may have written the end between the two reads.
+  const now = (await deps.state.calibrations.get(record.id)) ?? record
   if (!isUnderWay(now)) return now
   return { ...now, state: 'failed', error: job?.failedReason ?? 'its job is no longer in the queue' }
 }
 
-/** Under way it is cancelled and stays on record; ended it is deleted with its samples. @returns what is left of it. */
-export async function endCalibration(parts: CalibrationParts, id: string): Promise<Calibration | undefined> {
-  const { state, queues, samples } = parts
-  const record = await withLostJob(parts, await state.calibrations.need(id))
+/**
+ * Cancels a calibration that is under way, which stays on record. Deletes one that has ended, with its samples.
+ * @returns the record, or undefined if it was deleted. @throws ScissionError notFound.
+ */
+export async function endCalibration(deps: CalibrationDeps, id: string): Promise<Calibration | undefined> {
+  const { state, queues, samples } = deps
+  const record = await withLostJob(deps, await state.calibrations.need(id))
   if (!isUnderWay(record)) {
     await state.calibrations.delete(id)
     await samples.forget(id)
@@ -32,7 +47,7 @@ export async function endCalibration(parts: CalibrationParts, id: string): Promi
   }
   await state.redis.set(cancelKey(id), '1', 'EX', CANCEL_SECONDS)
   const job: Job | undefined = await queues.of(record.resource).getJob(id)
-  // Fails when its worker holds it: then that finds the key and writes how it ended.
+  // Fails if a worker holds the job: that worker finds the cancel key and writes the end of the calibration.
   const removed = await job?.remove().then(
     () => true,
     () => false,

@@ -1,6 +1,6 @@
 /**
- * NumPy's files: `.npy` holds one array, `.npz` is a zip of them. What comes from a client is believed in nothing: every
- * offset and size is checked, and what is packed may not grow past a limit.
+ * Reads NumPy files: `.npy` holds one array, `.npz` is a zip archive of them. The bytes come from clients, so every offset
+ * and size is checked, and unpacked content is limited in size.
  *
  * @see https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html (versions 1.0 to 3.0)
  * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT 4.3 (zip; 64-bit archives are refused)
@@ -20,7 +20,7 @@ const ZIP_LONGEST_COMMENT = 65_535
 const STORED = 0
 const DEFLATED = 8
 
-/** Little-endian, as the protocol has them; `|` where one byte has no order. */
+/** NumPy's type descriptors: `<` is little-endian, as in the protocol; `|` marks types of one byte. */
 const DATATYPES: Readonly<Record<string, Datatype>> = {
   '|b1': 'BOOL',
   '|u1': 'UINT8',
@@ -40,7 +40,7 @@ export const isNpy = (bytes: Uint8Array): boolean => NPY_MAGIC.equals(bytes.suba
 export const isNpz = (bytes: Uint8Array): boolean =>
   Buffer.from(bytes.subarray(0, 2)).toString('latin1') === 'PK'
 
-/** @param owner is named in errors. @throws ScissionError invalidTensor. */
+/** Reads one array. @param owner what error messages call the file. @throws ScissionError invalidTensor. */
 export function readNpy(bytes: Uint8Array, owner: string): NumpyArray {
   const refuse = (why: string) => new ScissionError('invalidTensor', `${owner}: ${why}`)
   if (!isNpy(bytes)) throw refuse('it is no .npy file')
@@ -75,8 +75,8 @@ export function readNpy(bytes: Uint8Array, owner: string): NumpyArray {
 }
 
 /**
- * The arrays of an archive by their names, in its order.
- * @param limitBytes of all arrays together. @throws ScissionError invalidTensor, payloadTooLarge.
+ * Reads the arrays of an archive by name, in the archive's order.
+ * @param owner what error messages call the file. @param limitBytes maximum of all arrays together. @throws ScissionError invalidTensor, payloadTooLarge.
  */
 export function readNpz(bytes: Uint8Array, owner: string, limitBytes: number): Map<string, NumpyArray> {
   const zip = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -94,7 +94,7 @@ export function readNpz(bytes: Uint8Array, owner: string, limitBytes: number): M
     if (thrown instanceof RangeError && 'code' in thrown && thrown.code === 'ERR_BUFFER_TOO_LARGE')
       throw new ScissionError('payloadTooLarge', `${owner}: its arrays take more than ${limitBytes} bytes`)
     if (thrown instanceof ScissionError) throw thrown
-    // Offsets that lie outside of the file, and what inflate says of broken data.
+    // An offset outside of the file, or an error of inflate for damaged data.
     throw refuse(`the .npz file is damaged: ${coerceError(thrown).message}`)
   }
   return arrays
@@ -104,11 +104,11 @@ interface ZipEntry {
   name: string
   method: number
   packedBytes: number
-  /** Of its local header. */
+  /** Offset of the entry's local header. */
   local: number
 }
 
-/** By the central directory at the end. */
+/** Lists the entries of the central directory, which stands at the end of the archive. */
 function* entriesOf(zip: Buffer, refuse: (why: string) => ScissionError): Generator<ZipEntry> {
   const end = endOf(zip)
   if (end === undefined) throw refuse('it is no .npz file, or its end is missing')

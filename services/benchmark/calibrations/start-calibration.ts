@@ -1,4 +1,4 @@
-/** Starts a calibration: checks what is asked, keeps the samples, and puts one job into the queue of one resource. */
+/** Starts a calibration: checks the request, stores the samples, and adds one job to the queue of one resource. */
 import { randomBytes } from 'node:crypto'
 import { withLiveness } from '../../../shared/contracts/alive.ts'
 import { availableCodecs } from '../../../shared/codec/index.ts'
@@ -14,22 +14,22 @@ import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { validate } from '../../../shared/platform/http-server/route.ts'
 import { findModel } from '../../../shared/platform/redis/state.ts'
-import { KEEP, promptly } from '../benchmarks/queues.ts'
-import type { CalibrationParts } from './calibration-deps.ts'
-import { type ReceivedRequest, sampleBytes } from './samples.ts'
+import { KEEP, promptly } from '../benchmarks/benchmark-queues.ts'
+import type { CalibrationDeps } from './end-calibration.ts'
+import { type ReceivedRequest, sampleBytes } from './sample-files.ts'
 
-/** Past this the answer of a model is not that of a classifier. */
+/** An output with this many axes longer than 1 is not the output of a classifier. */
 const CLASS_AXES = 2
 
 /** @throws ScissionError badRequest, invalidTensor, notFound, conflict (no resource is alive), queueUnavailable. */
 export async function startCalibration(
-  parts: CalibrationParts,
+  deps: CalibrationDeps,
   received: ReceivedRequest,
 ): Promise<Calibration> {
   const request = validate(CalibrationRequest, received.json, 'request')
-  const model = await findModel(parts.state, request.model)
-  const structure = await parts.analyses.structure(model, request.inputShapes)
-  const resource = await chooseResource(parts, request.resource)
+  const model = await findModel(deps.state, request.model)
+  const structure = await deps.analyses.structure(model, request.inputShapes)
+  const resource = await chooseResource(deps, request.resource)
   const boundaries = chooseBoundaries(structure, request.boundaries)
   const codecs = chooseCodecs(request.codecs)
   const id = `${model.id.slice(0, 12)}-${randomBytes(6).toString('hex')}`
@@ -50,10 +50,10 @@ export async function startCalibration(
     notes: notesOf(structure, about),
     createdAt: new Date().toISOString(),
   }
-  return promptly(parts.state.redis, async () => {
-    await parts.samples.keep(about, bytes)
-    await parts.state.calibrations.put(id, record)
-    await parts.queues.of(resource.name).add(
+  return promptly(deps.state.redis, async () => {
+    await deps.samples.keep(about, bytes)
+    await deps.state.calibrations.put(id, record)
+    await deps.queues.of(resource.name).add(
       CALIBRATION_JOB,
       { calibration: id },
       {
@@ -116,7 +116,7 @@ function notesOf({ outputs }: Structure, { kind }: CalibrationSamples): string[]
   ]
 }
 
-/** Clean single-tensor cuts; asked for by name also others, where cutting does not change results. */
+/** The requested boundaries, or all clean single-tensor cuts. Other single-tensor boundaries need cutting there to be allowed. */
 function chooseBoundaries(structure: Structure, asked: readonly number[] | undefined): number[] {
   const count = structure.layers.length
   if (asked === undefined) {
@@ -152,7 +152,7 @@ function chooseCodecs(asked: readonly CodecName[] | undefined): CodecName[] {
 }
 
 async function chooseResource(
-  { state, heartbeatMs }: CalibrationParts,
+  { state, heartbeatMs }: CalibrationDeps,
   asked: string | undefined,
 ): Promise<Resource> {
   const known = (await state.resources.all()).map((one) => withLiveness(one, heartbeatMs, Date.now()))

@@ -1,6 +1,6 @@
 /**
- * Structures of models: analysed once per (model, input shapes), in a throw-away child, then kept on disk beside the
- * model and in Redis, where the planner and the inference services read them.
+ * Analyses models to structures. Each pair of model and input shapes is analysed once, in a child process that is then
+ * discarded. The structure is kept on disk beside the model, and in Redis for the planner and the inference services.
  */
 import type { InputShapes, ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
@@ -8,11 +8,11 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { analyseInChild, resolveInputShapes, shapesKeyOf } from '../../../shared/onnx/index.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { Slots, Turns } from '../turns.ts'
-import { MODEL_FILE } from './location.ts'
+import { MODEL_FILE } from './file-names.ts'
 import type { ModelStore } from './model-store.ts'
 
-/** Each may take the memory limit, so few at a time; more than one, so that a model that hangs delays nobody. */
-const ANALYSES_AT_ONCE = 2
+/** Few, because each analysis may use the whole memory limit; more than one, so that a model that hangs delays no other. */
+const MAX_CONCURRENT_ANALYSES = 2
 
 export interface AnalysisLimits {
   timeoutMs: number
@@ -24,7 +24,7 @@ export class Analyses {
   readonly #state: State
   readonly #limits: AnalysisLimits
   readonly #turns = new Turns()
-  readonly #slots = new Slots(ANALYSES_AT_ONCE)
+  readonly #slots = new Slots(MAX_CONCURRENT_ANALYSES)
   readonly #stop = new AbortController()
 
   constructor(store: ModelStore, state: State, limits: AnalysisLimits) {
@@ -34,8 +34,8 @@ export class Analyses {
   }
 
   /**
-   * Analyses the model in `folder`, which need not be in the store yet; the canonical file and the structure are
-   * written beside it.
+   * Analyses the model in `folder`, which may still be outside the store. Writes the canonical file and the structure
+   * into that folder.
    * @throws ScissionError invalidModel, needsInputShapes
    */
   analyseFolder(folder: string, model: ModelId, inputShapes: InputShapes): Promise<Structure> {
@@ -52,7 +52,7 @@ export class Analyses {
   }
 
   /**
-   * The structure under the given shapes, or under the model's own.
+   * The model's structure for the given input shapes, or for the model's own.
    * @throws ScissionError needsInputShapes, badRequest, invalidModel
    */
   async structure(model: Model, given?: InputShapes): Promise<Structure> {
@@ -62,7 +62,7 @@ export class Analyses {
     return this.#ensure(model, shapes, shapesKeyOf(shapes))
   }
 
-  /** @throws ScissionError notFound when the model was never analysed with these shapes. */
+  /** @throws ScissionError notFound if the model was never analysed with these shapes. */
   async byKey(model: Model, key: ShapesKey): Promise<Structure> {
     if (key === model.shapesKey && model.inputShapes !== null) return this.structure(model)
     const found = await this.#find(model.id, key)
@@ -75,7 +75,7 @@ export class Analyses {
     )
   }
 
-  /** Ends the children that are at work. */
+  /** Ends all running analyses. */
   close(): void {
     this.#stop.abort()
   }

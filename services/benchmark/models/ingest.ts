@@ -1,6 +1,7 @@
 /**
- * The way of an upload: received into a folder of its own and digested on the way, described without running it,
- * analysed in a throw-away child, then moved into the store and put on record. Whatever is refused leaves nothing.
+ * Takes an uploaded model into the registry: receives it into a folder of its own, digests it, describes it without running
+ * it, analyses it in a child process, then moves the folder into the store and adds the record. A refused upload leaves no
+ * files behind.
  */
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
@@ -12,13 +13,13 @@ import { describeModel } from '../../../shared/onnx/index.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { Turns } from '../turns.ts'
 import type { Analyses } from './analyses.ts'
-import { type ReceivedFile, receiveUpload } from './incoming.ts'
-import { MODEL_FILE, safeLocation } from './location.ts'
+import { type ReceivedFile, receiveUpload } from './receive-upload.ts'
+import { MODEL_FILE, safeLocation } from './file-names.ts'
 import type { NewModel, Registry } from './registry.ts'
-import { openDimensions, singleItemShapes } from './shapes.ts'
+import { openDimensions, singleItemShapes } from './open-dimensions.ts'
 import type { ModelStore } from './model-store.ts'
 
-export interface IngestParts {
+export interface IngestDeps {
   store: ModelStore
   registry: Registry
   analyses: Analyses
@@ -32,48 +33,48 @@ export interface UploadQuery {
 }
 
 export class Ingest {
-  readonly #parts: IngestParts
-  /** Two uploads of the same bytes at the same time are one: the second finds what the first stored. */
+  readonly #deps: IngestDeps
+  /** Two simultaneous uploads of the same bytes run one after the other: the second finds the stored model. */
   readonly #turns = new Turns()
 
-  constructor(parts: IngestParts) {
-    this.#parts = parts
+  constructor(deps: IngestDeps) {
+    this.#deps = deps
   }
 
   /**
-   * @returns the model, and whether its bytes were new.
+   * @returns the model, and whether its content is new.
    * @throws ScissionError payloadTooLarge, badRequest, invalidModel, needsInputShapes
    */
   async upload(
     req: IncomingMessage,
     query: UploadQuery,
   ): Promise<{ model: UploadedModel; created: boolean }> {
-    // Gigabytes should not travel before it turns out that they cannot be put on record.
-    await this.#parts.state.redis.ping()
-    const folder = await this.#parts.store.newIncoming()
+    // Without Redis no record can be written: this fails before gigabytes are transferred.
+    await this.#deps.state.redis.ping()
+    const folder = await this.#deps.store.newIncoming()
     try {
-      const files = await receiveUpload(req, folder, this.#parts.maxModelBytes)
+      const files = await receiveUpload(req, folder, this.#deps.maxModelBytes)
       const id = modelIdOf(files)
       return await this.#turns.take(id, async () => {
-        const known = await this.#parts.registry.find(id)
+        const known = await this.#deps.registry.find(id)
         if (known) return { model: await this.#again(known, query), created: false }
         const { record, structure } = await this.#examine(folder, id, files, query)
         const chunks = Object.fromEntries(files.map((file) => [file.path, file.chunks]))
         return { model: await this.#add({ folder, chunks, record }, query.name, structure), created: true }
       })
     } finally {
-      await this.#parts.store.discard(folder)
+      await this.#deps.store.discard(folder)
     }
   }
 
   async #again(model: Model, query: UploadQuery): Promise<UploadedModel> {
-    const named = await this.#parts.registry.addName(model.id, query.name)
+    const named = await this.#deps.registry.addName(model.id, query.name)
     if (query.shapes) {
-      const structure = await this.#parts.analyses.structure(named, query.shapes)
-      const reshaped = await this.#parts.registry.setShapes(model.id, structure)
+      const structure = await this.#deps.analyses.structure(named, query.shapes)
+      const reshaped = await this.#deps.registry.setShapes(model.id, structure)
       return withFindings(reshaped, structure)
     }
-    const structure = named.shapesKey === null ? null : await this.#parts.analyses.structure(named)
+    const structure = named.shapesKey === null ? null : await this.#deps.analyses.structure(named)
     return withFindings(named, structure)
   }
 
@@ -103,7 +104,7 @@ export class Ingest {
     return { record, structure }
   }
 
-  /** Null when more than the batch is open and the request gives no shapes: the model waits for them. */
+  /** Null if dimensions other than the batch are open and the request gives no shapes: they can be given later. */
   async #analyseUpload(
     folder: string,
     id: ModelId,
@@ -111,7 +112,7 @@ export class Ingest {
     given: InputShapes | undefined,
   ): Promise<Structure | null> {
     try {
-      return await this.#parts.analyses.analyseFolder(folder, id, given ?? singleItemShapes(inputs) ?? {})
+      return await this.#deps.analyses.analyseFolder(folder, id, given ?? singleItemShapes(inputs) ?? {})
     } catch (thrown) {
       const open = thrown instanceof ScissionError && thrown.code === 'needsInputShapes'
       if (open && given === undefined) return null
@@ -120,14 +121,14 @@ export class Ingest {
   }
 
   async #add(model: NewModel, name: string, structure: Structure | null): Promise<UploadedModel> {
-    const record = await this.#parts.registry.add(model, name)
+    const record = await this.#deps.registry.add(model, name)
     if (structure)
-      await this.#parts.state.structures.put(structureId(record.id, structure.shapesKey), structure)
+      await this.#deps.state.structures.put(structureId(record.id, structure.shapesKey), structure)
     return withFindings(record, structure)
   }
 }
 
-/** One file: its own digest. Several: see the contract of `Model`. */
+/** The digest of a single file; for several files as the contract of `Model` defines it. */
 export function modelIdOf(files: readonly ReceivedFile[]): ModelId {
   const [main] = files
   if (main && files.length === 1) return ModelId.parse(main.sha256)
@@ -135,7 +136,7 @@ export function modelIdOf(files: readonly ReceivedFile[]): ModelId {
   return ModelId.parse(createHash('sha256').update(lines.join('')).digest('hex'))
 }
 
-/** The record with what its structure says of layers and cuts. */
+/** Adds the number of layers and the cuts from the model's structure to its record. */
 export function withFindings(model: Model, structure: Structure | null): UploadedModel {
   const inner = structure?.boundaries.slice(1, -1).filter((boundary) => boundary.allowed)
   return {
@@ -151,7 +152,7 @@ export function withFindings(model: Model, structure: Structure | null): Uploade
   }
 }
 
-/** @throws ScissionError invalidModel that names the missing files, badRequest for files nobody refers to. */
+/** @throws ScissionError invalidModel, which names missing files; badRequest for files that the model does not refer to. */
 function checkExternalFiles(named: readonly string[], files: readonly ReceivedFile[], name: string): void {
   const wanted = new Set(named.map((location) => safeLocation(location)))
   const sent = new Set(files.map((file) => file.path).filter((location) => location !== MODEL_FILE))

@@ -1,4 +1,4 @@
-/** The API of models: upload, look up, delete. */
+/** HTTP routes to upload, look up and delete models. */
 import type { Request, Response } from 'express'
 import { z } from 'zod'
 import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
@@ -9,28 +9,28 @@ import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
 import { findModel, namesOf, paginate, type State } from '../../../shared/platform/redis/state.ts'
 import type { Analyses } from './analyses.ts'
-import { FORM_HINT } from './incoming.ts'
+import { FORM_HINT } from './receive-upload.ts'
 import { type Ingest, withFindings } from './ingest.ts'
-import type { Ranges } from './ranges.ts'
+import type { Ranges } from './range-files.ts'
 import type { Registry } from './registry.ts'
 
-export interface ModelParts {
+export interface ModelDeps {
   state: State
   registry: Registry
   analyses: Analyses
   ranges: Ranges
   ingest: Ingest
-  /** @throws ScissionError conflict while a benchmark of the model is under way. */
+  /** @throws ScissionError conflict if a benchmark of the model is under way. */
   refuseWhileMeasured: (model: Model) => Promise<void>
 }
 
-/** An id, a name (its highest version) or `name@version`. */
+/** `model` is an id, a name (which means its highest version) or `name@version`. */
 export const ModelPath = z.object({ model: z.string().min(1) })
 const shapesText = z
   .string()
   .optional()
   .describe('input shapes as name:1x3x224x224, several joined by commas; the model’s own when absent')
-/** A name that looks like an id could never be asked for: ids come first. */
+/** A name must not look like an id: ids are looked up first, so the name could never be found. */
 const ModelName = Name.refine(
   (name) => !ModelId.safeParse(name).success,
   'a name must not look like a model id',
@@ -43,12 +43,12 @@ const LayersQuery = z.object({
   to: index,
 })
 
-/** A refused client goes on sending: let it for a moment, so that it gets to read why. */
+/** ms for which a refused client may continue to send, so that it can read the error. */
 const DRAIN_MS = 5000
 
-export function modelRoutes(parts: ModelParts): Route[] {
+export function modelRoutes(deps: ModelDeps): Route[] {
   return [
-    uploadRoute(parts),
+    uploadRoute(deps),
     route({
       method: 'get',
       path: '/v1/models',
@@ -57,7 +57,7 @@ export function modelRoutes(parts: ModelParts): Route[] {
       answers: { 200: { description: 'A page of models', schema: pageOf(Model) } },
       handle: async ({ query }) => {
         const keyOf = (model: Model) => `${model.name}@${String(model.version).padStart(9, '0')}`
-        const models = await parts.state.models.all()
+        const models = await deps.state.models.all()
         return paginate(
           models.sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)),
           keyOf,
@@ -72,11 +72,11 @@ export function modelRoutes(parts: ModelParts): Route[] {
       params: ModelPath,
       answers: { 200: { description: 'The model', schema: UploadedModel } },
       handle: async ({ params }) => {
-        const model = await findModel(parts.state, params.model)
-        return withFindings(model, model.shapesKey === null ? null : await parts.analyses.structure(model))
+        const model = await findModel(deps.state, params.model)
+        return withFindings(model, model.shapesKey === null ? null : await deps.analyses.structure(model))
       },
     }),
-    layersRoute(parts),
+    layersRoute(deps),
     route({
       method: 'delete',
       path: '/v1/models/:model',
@@ -84,14 +84,14 @@ export function modelRoutes(parts: ModelParts): Route[] {
       params: ModelPath,
       answers: { 204: { description: 'Gone' } },
       handle: async ({ params }) => {
-        await deleteModel(parts, params.model)
+        await deleteModel(deps, params.model)
         return reply(204)
       },
     }),
   ]
 }
 
-function uploadRoute(parts: ModelParts): Route {
+function uploadRoute(deps: ModelDeps): Route {
   return route({
     method: 'post',
     path: '/v1/models',
@@ -106,7 +106,7 @@ function uploadRoute(parts: ModelParts): Route {
     handle: async ({ query }, req, res) => {
       const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
       try {
-        const { model, created } = await parts.ingest.upload(req, { name: query.name, shapes })
+        const { model, created } = await deps.ingest.upload(req, { name: query.name, shapes })
         return reply(created ? 201 : 200, model, { Location: `/v1/models/${model.id}` })
       } catch (thrown) {
         drain(req, res)
@@ -118,15 +118,15 @@ function uploadRoute(parts: ModelParts): Route {
 
 function drain(req: Request, res: Response): void {
   if (req.readableEnded || req.destroyed) return
-  // Node closes a connection that the client wants closed right behind the answer; with bytes still coming in, that
-  // is a reset, which may destroy the answer on its way.
+  // If the client asked to close the connection, Node would close it right after the answer. While bytes are still
+  // arriving that resets the connection, and the client may never receive the answer.
   res.shouldKeepAlive = true
   req.resume()
   const timer = setTimeout(() => req.destroy(), DRAIN_MS)
   req.once('close', () => clearTimeout(timer))
 }
 
-function layersRoute(parts: ModelParts): Route {
+function layersRoute(deps: ModelDeps): Route {
   return route({
     method: 'get',
     path: '/v1/models/:model/layers',
@@ -135,9 +135,9 @@ function layersRoute(parts: ModelParts): Route {
     query: LayersQuery,
     answers: { 200: { description: 'The structure', schema: Structure } },
     handle: async ({ params, query }) => {
-      const model = await findModel(parts.state, params.model)
+      const model = await findModel(deps.state, params.model)
       const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
-      const structure = await parts.analyses.structure(model, shapes)
+      const structure = await deps.analyses.structure(model, shapes)
       const { from = 0, to = structure.layers.length } = query
       checkRange(structure, from, to)
       return {
@@ -149,16 +149,16 @@ function layersRoute(parts: ModelParts): Route {
   })
 }
 
-/** @throws ScissionError conflict while a deployment serves it or a benchmark measures it. */
-async function deleteModel(parts: ModelParts, idOrName: string): Promise<void> {
-  const model = await findModel(parts.state, idOrName)
+/** @throws ScissionError conflict if a deployment serves the model or a benchmark measures it. */
+async function deleteModel(deps: ModelDeps, idOrName: string): Promise<void> {
+  const model = await findModel(deps.state, idOrName)
   const [name] = idOrName.split('@')
   const named = !ModelId.safeParse(idOrName).success
   if (named && name !== undefined && namesOf(model).length > 1) {
-    await parts.registry.removeName(model.id, name)
+    await deps.registry.removeName(model.id, name)
     return
   }
-  const deployments = await parts.state.deployments.all()
+  const deployments = await deps.state.deployments.all()
   const using = deployments.filter((deployment) => deployment.model === model.id).map(({ id }) => id)
   if (using.length > 0)
     throw new ScissionError(
@@ -166,7 +166,7 @@ async function deleteModel(parts: ModelParts, idOrName: string): Promise<void> {
       `model ${model.name} is in use by deployment ${using.join(', ')}; delete that first at the planner service`,
       { deployments: using },
     )
-  await parts.refuseWhileMeasured(model)
-  parts.ranges.forget(model.id)
-  await parts.registry.remove(model)
+  await deps.refuseWhileMeasured(model)
+  deps.ranges.forget(model.id)
+  await deps.registry.remove(model)
 }

@@ -6,12 +6,12 @@
  *                        chunks.json                     SHA-256 of every chunk of every file
  *                        <key>.canonical.onnx            one pair per set of input shapes, written by shared/onnx
  *                        <key>.structure.json
- *                        <key>.<from>-<to>.onnx, .json   layer ranges that were asked for, with their manifests
- *     <root>/incoming/…                                  uploads under way and deletions half done
+ *                        <key>.<from>-<to>.onnx, .json   layer ranges that were requested, with their manifests
+ *     <root>/incoming/…                                  uploads under way and unfinished deletions
  *
- * A model's folder appears by one rename, complete, and disappears by one rename: a crash leaves nothing half there.
- * What is in `incoming` belongs to a request; what a crash left in it is removed at the next start.
- * Several replicas of the service may share the root; it is also where a registry lost with Redis is restored from.
+ * One rename makes a complete folder of a model visible, and one rename removes it, so a crash never leaves a partial model.
+ * Files in `incoming` belong to a request; leftovers of a crash are removed at the next start. Several replicas of the
+ * service may share the root. The registry is restored from it if Redis has lost it.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -21,7 +21,7 @@ import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import { Model, Structure } from '../../../shared/contracts/model.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { MODEL_FILE } from './location.ts'
+import { MODEL_FILE } from './file-names.ts'
 
 /** Path in the model's folder → SHA-256 of its chunks. */
 export const ChunkDigests = z.record(z.string(), z.array(z.string()))
@@ -29,9 +29,9 @@ export type ChunkDigests = z.infer<typeof ChunkDigests>
 
 const RECORD = 'model.json'
 const CHUNKS = 'chunks.json'
-/** As shared/onnx names them. */
+/** File ending of structures, as shared/onnx writes them. */
 const STRUCTURE = '.structure.json'
-/** No upload stays silent this long, see incoming.ts; an older leftover is nobody's. */
+/** Older leftovers belong to no running upload: receive-upload.ts gives up silent uploads much sooner. */
 const LEFTOVER_MS = 3_600_000
 
 export class ModelStore {
@@ -45,7 +45,7 @@ export class ModelStore {
     this.#log = log
   }
 
-  /** Creates the folders and clears what earlier runs left half done. */
+  /** Creates the folders and removes what interrupted uploads and deletions left. */
   async open(): Promise<void> {
     await mkdir(this.#models, { recursive: true })
     await mkdir(this.#incoming, { recursive: true })
@@ -65,7 +65,7 @@ export class ModelStore {
     return path.join(this.folder(id), MODEL_FILE)
   }
 
-  /** A fresh folder on the same file system as the models, for one request; the caller discards it. */
+  /** Creates an empty folder on the same file system as the models, for one request. The caller discards it. */
   async newIncoming(): Promise<string> {
     return mkdtemp(path.join(this.#incoming, 'upload-'))
   }
@@ -74,7 +74,7 @@ export class ModelStore {
     await rm(folder, { recursive: true, force: true })
   }
 
-  /** Turns an incoming folder into the model's. The same content already being there is success too. */
+  /** Makes an incoming folder the model's folder. If the same content is already stored, only the record is updated. */
   async adopt(folder: string, record: Model, chunks: ChunkDigests): Promise<void> {
     await writeFile(path.join(folder, CHUNKS), JSON.stringify(chunks), { flush: true })
     await writeFile(path.join(folder, RECORD), JSON.stringify(record, null, 2), { flush: true })
@@ -83,12 +83,12 @@ export class ModelStore {
       await this.writeRecord(record)
       return
     }
-    // A folder without a readable record is the remains of another version or of a damaged disk.
+    // A folder without a readable record stems from another version or a damaged disk.
     await this.remove(record.id)
     await rename(folder, this.folder(record.id))
   }
 
-  /** The record as last written here; undefined when the model's files are not here, or not usable. */
+  /** The stored record; undefined if the model's files are missing or unusable. */
   async record(id: ModelId): Promise<Model | undefined> {
     const text = await readIfThere(path.join(this.folder(id), RECORD))
     if (text === undefined) return undefined
@@ -115,12 +115,12 @@ export class ModelStore {
     return ChunkDigests.parse(JSON.parse(await readFile(path.join(this.folder(id), CHUNKS), 'utf8')))
   }
 
-  /** Undefined when there is none, or one that this version cannot read: then it is analysed again. */
+  /** Undefined if there is none, or if this version cannot read it; then the model is analysed again. */
   async structure(id: ModelId, key: ShapesKey): Promise<Structure | undefined> {
     return this.#readStructure(path.join(this.folder(id), `${key}${STRUCTURE}`))
   }
 
-  /** The shapes that the model was analysed with. */
+  /** Keys of the input shapes that the model was analysed with. */
   async structureKeys(id: ModelId): Promise<ShapesKey[]> {
     const names = await readdir(this.folder(id))
     return names.flatMap((name) => {
@@ -129,7 +129,7 @@ export class ModelStore {
     })
   }
 
-  /** Every model that is here, for the restoration of the registry. */
+  /** All stored models, to restore the registry from. */
   async all(): Promise<Model[]> {
     const models: Model[] = []
     for (const name of await readdir(this.#models)) {
@@ -164,14 +164,14 @@ export class ModelStore {
   }
 }
 
-/** Writes beside and renames, so that a reader sees the old or the new content, never a part. */
+/** Writes a temporary file and renames it, so that readers see either the old or the new content. */
 export async function replaceFile(file: string, text: string): Promise<void> {
   const draft = `${file}.${randomUUID()}.tmp`
   await writeFile(draft, text, { flush: true })
   await rename(draft, file)
 }
 
-/** The file's text, or undefined when there is no such file. */
+/** The file's text, or undefined if there is no such file. */
 export async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8')
@@ -186,7 +186,7 @@ const isMissing = (thrown: unknown): boolean => {
   return 'code' in error && error.code === 'ENOENT'
 }
 
-/** Epoch ms of the last write anywhere in the folder: files grow without their folder's own time changing. */
+/** Epoch ms of the last write anywhere in the folder: a growing file does not change its folder's own time. */
 async function newestChange(folder: string): Promise<number> {
   let newest = (await stat(folder)).mtimeMs
   for (const entry of await readdir(folder, { recursive: true }).catch(() => [])) {

@@ -1,4 +1,4 @@
-/** The API by which a resource gets the layers it runs: manifest, sub-model, and the weights by byte ranges. */
+/** HTTP routes by which a resource fetches a layer range: the manifest, the sub-model, and the weights by byte ranges. */
 import path from 'node:path'
 import { z } from 'zod'
 import { ShapesKey } from '../../../shared/contracts/common.ts'
@@ -6,12 +6,12 @@ import { RangeManifest } from '../../../shared/contracts/range.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
-import type { Ranges } from './ranges.ts'
+import type { Ranges } from './range-files.ts'
 import { ModelPath } from './model-routes.ts'
 import { sendFile } from './send-file.ts'
 import type { ModelStore } from './model-store.ts'
 
-export interface RangeParts {
+export interface RangeDeps {
   state: State
   store: ModelStore
   ranges: Ranges
@@ -21,12 +21,12 @@ const RangePath = ModelPath.extend({ range: z.string().describe('layer range fro
 const RangeQuery = z.object({
   shapesKey: ShapesKey.optional().describe('from the structure; the model’s own when absent'),
 })
-/** Express gives the segments that `*path` matched. */
+/** Express passes the segments that `*path` matched. */
 const FilePath = ModelPath.extend({ path: z.array(z.string()) })
 
 const BYTES = 'application/octet-stream'
 
-export function rangeRoutes(parts: RangeParts): Route[] {
+export function rangeRoutes(deps: RangeDeps): Route[] {
   return [
     route({
       method: 'get',
@@ -35,7 +35,7 @@ export function rangeRoutes(parts: RangeParts): Route[] {
       params: RangePath,
       query: RangeQuery,
       answers: { 200: { description: 'The manifest', schema: RangeManifest } },
-      handle: async ({ params, query }) => (await filesOf(parts, params, query)).manifest,
+      handle: async ({ params, query }) => (await filesOf(deps, params, query)).manifest,
     }),
     route({
       method: 'get',
@@ -45,7 +45,7 @@ export function rangeRoutes(parts: RangeParts): Route[] {
       query: RangeQuery,
       answers: { 200: { description: 'The sub-model; its ETag is its SHA-256', contentType: BYTES } },
       handle: async ({ params, query }, req, res) => {
-        const { manifest, file } = await filesOf(parts, params, query)
+        const { manifest, file } = await filesOf(deps, params, query)
         if (file === null || manifest.onnx === null)
           throw new ScissionError(
             'invalidRange',
@@ -65,9 +65,9 @@ export function rangeRoutes(parts: RangeParts): Route[] {
         416: { description: 'The range lies outside of the file' },
       },
       handle: async ({ params }, req, res) => {
-        const model = await findModel(parts.state, params.model)
+        const model = await findModel(deps.state, params.model)
         const wanted = params.path.join('/')
-        const record = await parts.store.needRecord(model.id)
+        const record = await deps.store.needRecord(model.id)
         const file = record.files.find((candidate) => candidate.path === wanted)
         if (!file) {
           const known = record.files.map((candidate) => candidate.path)
@@ -79,23 +79,23 @@ export function rangeRoutes(parts: RangeParts): Route[] {
             },
           )
         }
-        await sendFile(req, res, { ...file, path: path.join(parts.store.folder(model.id), file.path) })
+        await sendFile(req, res, { ...file, path: path.join(deps.store.folder(model.id), file.path) })
       },
     }),
   ]
 }
 
 async function filesOf(
-  parts: RangeParts,
+  deps: RangeDeps,
   params: z.infer<typeof RangePath>,
   query: z.infer<typeof RangeQuery>,
 ) {
-  const model = await findModel(parts.state, params.model)
+  const model = await findModel(deps.state, params.model)
   const match = /^(\d{1,9})-(\d{1,9})$/.exec(params.range)
   if (!match)
     throw new ScissionError(
       'invalidRange',
       `layer range "${params.range}" is not of the form from-to, e.g. 0-12`,
     )
-  return parts.ranges.get(model, Number(match[1]), Number(match[2]), query.shapesKey)
+  return deps.ranges.get(model, Number(match[1]), Number(match[2]), query.shapesKey)
 }

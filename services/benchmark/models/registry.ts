@@ -1,6 +1,6 @@
 /**
- * The registry's records of models: names and versions, kept in Redis for every service to read and repeated in each
- * model's folder, from where they come back when Redis has lost them.
+ * The registry holds the records of models with their names and versions. All services read the records from Redis. Each
+ * model's folder holds a copy, from which a record is restored if Redis has lost it.
  */
 import type { ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
@@ -13,7 +13,7 @@ import type { ChunkDigests, ModelStore } from './model-store.ts'
 export interface NewModel {
   folder: string
   chunks: ChunkDigests
-  /** The record but for what the registry decides. */
+  /** The record without the fields that the registry assigns. */
   record: Omit<Model, 'name' | 'version' | 'aliases'>
 }
 
@@ -28,7 +28,7 @@ export class Registry {
     this.#log = log
   }
 
-  /** The record of a model whose files are here; brings it back into Redis if it was lost there. */
+  /** The record of a model whose files are in the store. Restores it to Redis if it is missing there. */
   async find(id: ModelId): Promise<Model | undefined> {
     const onDisk = await this.#store.record(id)
     if (!onDisk) return undefined
@@ -38,10 +38,10 @@ export class Registry {
     return onDisk
   }
 
-  /** Gives the model a name and the name's next version, moves its folder into place, and puts it on record. */
+  /** Gives the model a name and the name's next version, moves its folder into the store, and writes its record. */
   async add(model: NewModel, name: string): Promise<Model> {
     return withLock(this.#state.redis, 'models', async () => {
-      // Another replica with a store of its own may have it on record under other names already.
+      // A replica with a store of its own may already have recorded the model under other names.
       const known = await this.#state.models.get(model.record.id)
       const record: Model = known
         ? await this.#withName(known, name)
@@ -52,18 +52,18 @@ export class Registry {
     })
   }
 
-  /** The same bytes under a name: a name that it has already changes nothing. */
+  /** Adds a name to the model, unless it already has that name. */
   async addName(id: ModelId, name: string): Promise<Model> {
     return this.#update(id, (model) => this.#withName(model, name))
   }
 
-  /** The shapes that the model is analysed with from now on, unless a request gives others. */
+  /** Sets the input shapes that requests without input shapes refer to. */
   async setShapes(id: ModelId, structure: Structure): Promise<Model> {
     const { inputShapes, shapesKey } = structure
     return this.#update(id, async (model) => ({ ...model, inputShapes, shapesKey }))
   }
 
-  /** Takes one of several names away. The first of the others becomes the model's own. */
+  /** Removes one of several names. The first of the others becomes the main name. @throws ScissionError conflict. */
   async removeName(id: ModelId, name: string): Promise<Model> {
     return this.#update(id, async (model) => {
       const [first, ...aliases] = namesOf(model).filter((own) => own.name !== name)
@@ -72,7 +72,7 @@ export class Registry {
     })
   }
 
-  /** The files first: what a crash leaves behind is then a record without files, never the reverse. */
+  /** Deletes the files first: a crash may leave a record without files, but never files without a record. */
   async remove(model: Model): Promise<void> {
     await this.#store.remove(model.id)
     for (const structure of await this.#state.structures.all()) {
@@ -85,7 +85,7 @@ export class Registry {
     await this.#state.models.delete(model.id)
   }
 
-  /** Puts back into Redis what it lacks of the models that are here. @returns how many records came back. */
+  /** Restores records and structures of the stored models that Redis lacks. @returns the number of restored records. */
   async restore(): Promise<number> {
     let restored = 0
     for (const model of await this.#store.all()) {

@@ -1,4 +1,4 @@
-/** A file, or the part of it that a Range header asks for (RFC 9110, section 14), streamed. */
+/** Streams a file, or the part of it that a Range header asks for (RFC 9110, section 14). */
 import { createReadStream } from 'node:fs'
 import type { Request, Response } from 'express'
 import { pipeline } from 'node:stream/promises'
@@ -11,13 +11,13 @@ export interface SentFile {
 
 interface Span {
   start: number
-  /** Last byte, included. */
+  /** Index of the last byte, inclusive. */
   end: number
 }
 
 /**
- * 200 with the whole file, 206 with one span, 304 when the client has it, 416 for a span outside of the file.
- * Several spans in one request are answered with the whole file, as the RFC allows.
+ * Answers 200 with the whole file, 206 with one span, 304 if the client has the file, 416 for a span outside of it. A
+ * request for several spans is answered with the whole file, as the RFC allows.
  */
 export async function sendFile(req: Request, res: Response, file: SentFile): Promise<void> {
   const etag = `"${file.sha256}"`
@@ -45,12 +45,12 @@ export async function sendFile(req: Request, res: Response, file: SentFile): Pro
   try {
     await pipeline(createReadStream(file.path, { start, end, highWaterMark: 256 * 1024 }), res)
   } catch (thrown) {
-    // A client that left is not a fault of ours.
+    // The error of a client that left is ignored.
     if (!req.destroyed && !res.destroyed) throw thrown
   }
 }
 
-/** Undefined = the whole file: no header, one that is not understood, or several spans. */
+/** @returns undefined for the whole file: without a header, for an unknown form, or for several spans. */
 export function parseRange(header: string | undefined, bytes: number): Span | 'unsatisfiable' | undefined {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '')
   const [first, last] = [match?.[1] ?? '', match?.[2] ?? '']

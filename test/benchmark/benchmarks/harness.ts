@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { type Job, Worker } from 'bullmq'
 import { expect } from 'vitest'
-import { type Benchmarks, openBenchmarks } from '../../../services/benchmark/benchmarks/open.ts'
+import { type Benchmarks, openBenchmarks } from '../../../services/benchmark/benchmarks/open-benchmarks.ts'
 import { benchmarkRoutes } from '../../../services/benchmark/benchmarks/benchmark-routes.ts'
 import { type BenchmarkClient, createBenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
@@ -59,11 +59,11 @@ export class BenchmarkHarness {
     await this.state.resources.put('cloud', exampleResource('cloud'))
     const config = { redisUrl: this.#redis.url, redisKind: 'emulated' as const, heartbeatMs }
     this.#benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs }, this.state, log)
-    const { parts, events } = this.#benchmarks
+    const { deps, events } = this.#benchmarks
     const app = createApp({
       name: 'benchmark',
       log,
-      routes: benchmarkRoutes(parts, { structure: () => Promise.resolve(exampleStructure()) }, events),
+      routes: benchmarkRoutes(deps, { structure: () => Promise.resolve(exampleStructure()) }, events),
       facts: () => ({}),
       ready: () => Promise.resolve(),
     })

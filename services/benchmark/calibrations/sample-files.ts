@@ -1,7 +1,8 @@
 /**
- * The sample inputs of calibrations. They come as Open Inference Protocol tensors with a leading axis of samples, JSON
- * or binary, or as NumPy's files in a form (form.ts), and lie in the data folder until the calibration is deleted: `<id>.bin` holds sample behind sample, each
- * the inputs in the model's order, and `<id>.json` says what else there is to know.
+ * The sample inputs of calibrations. A request brings them as Open Inference Protocol tensors with a leading axis of
+ * samples (JSON or binary), or as NumPy files in a form (calibration-form.ts). They are stored in the data folder until
+ * the calibration is deleted: `<id>.bin` holds one sample after another, each with its inputs in the model's order, and
+ * `<id>.json` holds the number of samples and their labels.
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
@@ -15,13 +16,13 @@ import { parseObject, readTensors } from '../../../shared/oip/message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { isForm, receiveForm } from './calibration-form.ts'
 
-/** Of a request, JSON and tensors together. */
+/** Maximum size of a request, JSON and tensors together. */
 export const MAX_BODY_BYTES = 256 * 1024 * 1024
 
 export interface ReceivedRequest {
   /** The JSON without `inputs`. */
   json: Record<string, unknown>
-  /** Undefined when the request has none. */
+  /** Undefined if the request has no `inputs`. */
   inputs: Tensor[] | undefined
 }
 
@@ -67,8 +68,8 @@ async function readBody(req: IncomingMessage): Promise<Uint8Array> {
 }
 
 /**
- * Sample behind sample, each the inputs in the model's order.
- * @param given each of shape [samples, ...the input's shape], the input's own leading 1 left out or not.
+ * Orders the given tensors as they are stored: one sample after another, each with its inputs in the model's order.
+ * @param given one tensor per input, of shape [samples, ...input shape]. A leading 1 of the input shape may be left out.
  * @throws ScissionError invalidTensor.
  */
 export function sampleBytes(

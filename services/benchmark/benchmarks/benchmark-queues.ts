@@ -1,7 +1,7 @@
 /**
- * The queues of benchmarks. One BullMQ flow per benchmark: the parent in `benchmark`, worked by this service, and one
- * child per resource in `benchmark.<resource>`, worked by that resource alone. A watch job in `benchmark-watch` looks
- * for parts that fell silent. Queues are opened when first needed and kept.
+ * The queues of benchmarks. Each benchmark is one BullMQ flow: the parent job in queue `benchmark`, processed by this
+ * service, and one child job per resource in `benchmark.<resource>`, processed by that resource alone. A watch job in
+ * `benchmark-watch` finds parts that show no sign of life. Queues are opened at first use and kept open.
  */
 import { FlowProducer, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -10,17 +10,18 @@ import { ModelId, ResourceName, ShapesKey, timestamp } from '../../../shared/con
 import { BenchmarkPart } from '../../../shared/contracts/profile.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 import { queueOptions, withErrorHandler } from '../../../shared/platform/redis/queue-options.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
 
 export const WATCH_QUEUE = 'benchmark-watch'
 export const childId = (benchmark: string, resource: string) => `${benchmark}.${resource}`
-/** Hash: resource → reason, for parts that were failed from here and not by their worker. */
+/** Redis hash from resource to reason, of parts that this service ended, not their worker. */
 export const endsKey = (benchmark: string) => `scission:benchmark-ends:${benchmark}`
-/** Which benchmark answers a request that is under way already. */
+/** Redis key of the benchmark under way that answers requests with this fingerprint. */
 export const requestKey = (fingerprint: string) => `scission:benchmark-request:${fingerprint}`
 
-/** Ended benchmarks are remembered for a week, at most a thousand of them. Profiles are kept apart from this. */
+/** Ended benchmarks are kept for a week, at most 1000 of them. Their profiles are stored separately and stay. */
 export const KEEP_SECONDS = 7 * 24 * 3600
 export const KEEP = { age: KEEP_SECONDS, count: 1000 }
 
@@ -31,20 +32,20 @@ export const ParentData = z.object({
   notes: z.array(z.string()),
   fingerprint: z.string(),
   createdAt: timestamp,
-  /** Parts that have a recent profile and are not measured again, by resource. */
+  /** Resource → the recent profile that is used instead of a new measurement. */
   reused: z.record(ResourceName, z.object({ profile: z.string(), measuredAt: timestamp })).default({}),
 })
 export type ParentData = z.infer<typeof ParentData>
 
-/** What the parent job returns: how each part ended, kept after the children are gone. */
+/** The parent job's return value: how each part ended. It outlives the child jobs. */
 export const ParentResult = z.object({ parts: z.array(BenchmarkPart), cancelled: z.boolean() })
 export type ParentResult = z.infer<typeof ParentResult>
 
-/** What an unfinished part looked like, and since when (epoch ms) it has looked like that. */
+/** The last observed progress of an unfinished part, and since when (epoch ms) it has not changed. */
 export const LifeSign = z.object({ sign: z.string(), since: z.number() })
 export type LifeSign = z.infer<typeof LifeSign>
 
-/** `seen`: by resource, when last looked at. */
+/** `seen`: resource → sign of life at the last check. */
 export const WatchData = z.object({ benchmark: z.string(), seen: z.record(z.string(), LifeSign) })
 export type WatchData = z.infer<typeof WatchData>
 
@@ -93,11 +94,11 @@ export class BenchmarkQueues {
 const REDIS_PATIENCE_MS = 5000
 
 /**
- * BullMQ waits for a lost Redis to come back; an HTTP request must not.
+ * Runs `work` with a time limit: BullMQ waits for a lost Redis to come back, but an HTTP request must be answered.
  * @throws ScissionError queueUnavailable
  */
 export async function promptly<T>(redis: Redis, work: () => Promise<T>): Promise<T> {
-  // Fails at once while the connection is down, because the producer's connection queues nothing.
+  // Fails at once if the connection is down, because the producer's connection does not queue commands.
   await redis.ping()
   let timer: NodeJS.Timeout | undefined
   const impatience = new Promise<never>((_resolve, reject) => {
@@ -112,4 +113,16 @@ export async function promptly<T>(redis: Redis, work: () => Promise<T>): Promise
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** Dependencies of starting, watching and listing benchmarks. */
+export interface BenchmarkDeps {
+  state: State
+  queues: BenchmarkQueues
+  heartbeatMs: number
+  /** ms without a sign of life after which a part of a benchmark fails; the other parts go on. */
+  benchmarkTimeoutMs: number
+  /** Notes added to every benchmark, e.g. that Redis is emulated. */
+  standingNotes: readonly string[]
+  now: () => number
 }

@@ -1,8 +1,9 @@
 /**
- * Layer ranges as files: a small ONNX sub-model whose weights point into the original, and a manifest that says what
- * goes in and out and which chunks of the original hold its weights. Both are written once, on first request, into
- * the model's folder (external data must lie beside the model that uses it) and kept.
+ * Writes layer ranges as files: a small ONNX sub-model whose weights refer to the original file, and a manifest with the
+ * range's inputs and outputs and the chunks of the original that hold its weights. Both are written at the first request,
+ * into the model's folder, because external data must be in the folder of the model that uses it.
  */
+import { LRUCache } from 'lru-cache'
 import path from 'node:path'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
@@ -22,26 +23,26 @@ import { type ModelStore, readIfThere, replaceFile } from './model-store.ts'
 
 export interface RangeFiles {
   manifest: RangeManifest
-  /** The sub-model; null when the range runs nothing. */
+  /** Path of the sub-model; null if the range contains no layer. */
   file: string | null
 }
 
-/** Decoded canonical files are small (weights stay outside), and ranges of one model are asked for in a row. */
-const OPEN_CANONICALS = 4
+/** Decoded canonical files are small, because they hold no weights; ranges of one model are usually requested in a row. */
+const MAX_OPEN_COUNT = 4
 
 export class Ranges {
   readonly #store: ModelStore
   readonly #analyses: Analyses
   readonly #turns = new Turns()
-  /** By path; the map's order is the order of last use. */
-  readonly #canonicals = new Map<string, Promise<CanonicalModel>>()
+  /** Path → the canonical model, decoded. */
+  readonly #canonicals = new LRUCache<string, Promise<CanonicalModel>>({ max: MAX_OPEN_COUNT })
 
   constructor(store: ModelStore, analyses: Analyses) {
     this.#store = store
     this.#analyses = analyses
   }
 
-  /** @throws ScissionError invalidRange naming N; needsInputShapes or notFound for the shapes. */
+  /** @throws ScissionError invalidRange, which names the number of layers; needsInputShapes or notFound for the shapes. */
   async get(model: Model, from: number, to: number, key: ShapesKey | undefined): Promise<RangeFiles> {
     const structure =
       key === undefined ? await this.#analyses.structure(model) : await this.#analyses.byKey(model, key)
@@ -56,14 +57,14 @@ export class Ranges {
     return { manifest, file: manifest.onnx === null ? null : `${stem}.onnx` }
   }
 
-  /** Forgets what is open of a model that is being deleted. */
+  /** Closes the decoded files of a model that is being deleted. */
   forget(model: ModelId): void {
     for (const file of this.#canonicals.keys()) {
       if (path.dirname(file) === this.#store.folder(model)) this.#canonicals.delete(file)
     }
   }
 
-  /** The sub-model appears before its manifest, and the manifest is what says that it is there. */
+  /** Writes the sub-model before its manifest: the manifest's presence means that both are complete. */
   async #write(stem: string, structure: Structure, from: number, to: number): Promise<RangeManifest> {
     const { model, shapesKey } = structure
     const written = await writeRange(await this.#canonical(structure), from, to, `${stem}.onnx`)
@@ -83,7 +84,7 @@ export class Ranges {
     return manifest
   }
 
-  /** The chunks that hold the given extents of the original's files, with their digests. */
+  /** Lists the chunks of the original files that contain the given extents, with their digests. */
   async #weights(id: ModelId, extents: readonly WeightExtent[]): Promise<RangeManifest['weights']> {
     if (extents.length === 0) return []
     const [record, chunks] = await Promise.all([this.#store.needRecord(id), this.#store.chunks(id)])
@@ -110,17 +111,16 @@ export class Ranges {
 
   #canonical(structure: Structure): Promise<CanonicalModel> {
     const file = canonicalPaths(this.#store.folder(structure.model), structure.shapesKey).canonical
-    const open = this.#canonicals.get(file) ?? openCanonical(file)
-    this.#canonicals.delete(file)
-    this.#canonicals.set(file, open)
-    open.catch(() => this.#canonicals.delete(file))
-    const oldest = this.#canonicals.keys().next().value
-    if (this.#canonicals.size > OPEN_CANONICALS && oldest !== undefined) this.#canonicals.delete(oldest)
-    return open
+    const known = this.#canonicals.get(file)
+    if (known) return known
+    const opening = openCanonical(file)
+    this.#canonicals.set(file, opening)
+    opening.catch(() => this.#canonicals.delete(file))
+    return opening
   }
 }
 
-/** Ascending; each chunk once. */
+/** Indices of the chunks that overlap the extents, ascending and without duplicates. */
 export function chunkIndices(extents: readonly Pick<WeightExtent, 'offset' | 'length'>[]): number[] {
   const indices = new Set<number>()
   for (const { offset, length } of extents) {

@@ -1,34 +1,33 @@
-/** All that benchmarks need beside HTTP: their queues, this service's workers, the event feed. */
+/** Opens what benchmarks need besides HTTP: their queues, this service's workers, and the event streams. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchmarkConfig } from '../../../shared/platform/config.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { workerConnection } from '../../../shared/platform/redis/queue-options.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
-import { BenchmarkEvents } from './events.ts'
-import { BenchmarkQueues } from './queues.ts'
-import type { BenchmarkParts } from './benchmark-deps.ts'
-import { startBenchmarkWorkers } from './workers.ts'
+import { BenchmarkEvents } from './benchmark-events.ts'
+import { type BenchmarkDeps, BenchmarkQueues } from './benchmark-queues.ts'
+import { startBenchmarkWorkers } from './benchmark-workers.ts'
 
 export type BenchmarksConfig = Pick<
   BenchmarkConfig,
   'redisUrl' | 'redisKind' | 'heartbeatMs' | 'benchmarkTimeoutMs'
 >
 
-/** An orderly close takes a tenth of this. */
+/** Maximum ms for an orderly close, which usually takes a tenth of this. */
 const CLOSE_MS = 2000
 
 export interface Benchmarks {
-  parts: BenchmarkParts
+  deps: BenchmarkDeps
   events: BenchmarkEvents
   close: () => Promise<void>
 }
 
-/** @param state on a producer's connection; the workers get one of their own. */
+/** @param state uses a producer's connection; the workers get a connection of their own. */
 export function openBenchmarks(config: BenchmarksConfig, state: State, log: Logger): Benchmarks {
   const connection = workerConnection(config.redisUrl, log)
   const queues = new BenchmarkQueues(state.redis, log)
   const events = new BenchmarkEvents(queues, connection, log)
-  const parts: BenchmarkParts = {
+  const deps: BenchmarkDeps = {
     state,
     queues,
     heartbeatMs: config.heartbeatMs,
@@ -36,12 +35,12 @@ export function openBenchmarks(config: BenchmarksConfig, state: State, log: Logg
     standingNotes: config.redisKind === 'emulated' ? ['the queue runs on an emulated Redis'] : [],
     now: Date.now,
   }
-  const workers = startBenchmarkWorkers(parts, connection, log)
+  const workers = startBenchmarkWorkers(deps, connection, log)
   return {
-    parts,
+    deps,
     events,
     close: async () => {
-      // While Redis is away BullMQ's orderly close waits for a connection that does not come back (bullmq 6.7.0).
+      // If Redis is unreachable, BullMQ 6.7.0 waits for its connection for ever during an orderly close.
       const orderly = Promise.all([workers.close(), events.close()]).then(() => queues.close())
       await Promise.race([orderly, sleep(CLOSE_MS, undefined, { ref: false })])
       workers.disconnect()

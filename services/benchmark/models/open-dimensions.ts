@@ -1,4 +1,4 @@
-/** Which dimensions of a model's inputs are open, and the one case in which they are fixed without being asked for. */
+/** Finds the open dimensions of a model's inputs, and fixes them without asking if only the batch is open. */
 import { z } from 'zod'
 import type { DeclaredTensor, InputShapes } from '../../../shared/contracts/common.ts'
 import { OpenDimension } from '../../../shared/contracts/model.ts'
@@ -19,8 +19,8 @@ export function openDimensions(inputs: readonly DeclaredTensor[]): OpenDimension
 }
 
 /**
- * The shapes of one item at a time, where nothing but the batch is open: the first dimension of inputs that have
- * more than one. Any other open dimension could mean anything, so its size is asked for.
+ * Input shapes with a batch of 1, if only the batch is open: the first dimension of inputs with more than one dimension.
+ * The meaning of any other open dimension is unknown, so its size has to be given by the client.
  */
 export function singleItemShapes(inputs: readonly DeclaredTensor[]): InputShapes | undefined {
   const open = openDimensions(inputs)

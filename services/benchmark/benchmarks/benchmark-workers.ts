@@ -1,33 +1,35 @@
 /**
- * The two jobs that this service works itself, on any replica: the parent of a benchmark, which runs once all parts
- * ended and keeps how, and the watch over benchmarks under way.
+ * The two kinds of jobs that this service processes itself, on any replica: the parent job of a benchmark, which runs after
+ * all parts ended and stores their results, and the watch over benchmarks under way.
  */
 import { type Job, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { withErrorHandler, workerOptions } from '../../../shared/platform/redis/queue-options.ts'
-import { type BenchmarkQueues, ParentData, type ParentResult, requestKey, WATCH_QUEUE } from './queues.ts'
-import type { BenchmarkParts } from './benchmark-deps.ts'
+import {
+  type BenchmarkDeps,
+  type BenchmarkQueues,
+  ParentData,
+  type ParentResult,
+  requestKey,
+  WATCH_QUEUE,
+} from './benchmark-queues.ts'
 import { readParts } from './benchmark-view.ts'
-import { watch } from './watch.ts'
+import { watch } from './watch-benchmarks.ts'
 import { PARENT_QUEUE } from '../../../shared/platform/redis/benchmark-queue.ts'
 
 export interface BenchmarkWorkers {
-  /** Finishes the jobs under way. */
+  /** Waits for the jobs under way, then closes. */
   close: () => Promise<void>
-  /** Gives up the connections, whatever is under way. */
+  /** Closes the connections at once, even if jobs are under way. */
   disconnect: () => void
 }
 
-export function startBenchmarkWorkers(
-  parts: BenchmarkParts,
-  connection: Redis,
-  log: Logger,
-): BenchmarkWorkers {
+export function startBenchmarkWorkers(deps: BenchmarkDeps, connection: Redis, log: Logger): BenchmarkWorkers {
   const options = workerOptions(connection)
   const workers = [
-    new Worker(PARENT_QUEUE, (job: Job) => collect(parts.queues, job), options),
-    new Worker(WATCH_QUEUE, (job: Job) => watch(parts, job.data, log), options),
+    new Worker(PARENT_QUEUE, (job: Job) => collect(deps.queues, job), options),
+    new Worker(WATCH_QUEUE, (job: Job) => watch(deps, job.data, log), options),
   ]
   for (const worker of workers) {
     withErrorHandler(worker, worker.name, log)

@@ -1,7 +1,7 @@
 /**
- * Writes a stream to a file while digesting it, so that an upload of any size passes through memory once:
- * the SHA-256 of the whole (the identity) and of every chunk of CHUNK_BYTES (what a resource verifies when it
- * fetches only the weights it needs).
+ * Writes a stream to a file and digests it at the same time, so that an upload of any size passes through memory once. It
+ * computes the SHA-256 of the whole file, which identifies it, and of every chunk of CHUNK_BYTES, which a resource checks
+ * when it fetches only the weights it needs.
  */
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
@@ -11,13 +11,13 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 
 export interface Digested {
   bytes: number
-  /** Hexadecimal. */
+  /** SHA-256 of the file, in hexadecimal. */
   sha256: string
-  /** SHA-256 of each CHUNK_BYTES of the file, the last one shorter. */
+  /** SHA-256 of every CHUNK_BYTES of the file; the last chunk may be shorter. */
   chunks: string[]
 }
 
-/** What several parts of one upload may be together. */
+/** A limit on the sum of bytes of all parts of an upload. */
 export class ByteBudget {
   readonly limit: number
   #used = 0
@@ -41,8 +41,8 @@ export const tooLarge = (limit: number) =>
   )
 
 /**
- * @param source is read to its end or to the first error; it is not destroyed here.
- * @throws ScissionError payloadTooLarge; internal when the disk is full; whatever `source` throws.
+ * @param source is read to its end or to the first error. The caller destroys it.
+ * @throws ScissionError payloadTooLarge; internal if the disk is full; the error that `source` throws.
  */
 export async function writeDigested(
   source: AsyncIterable<Uint8Array>,
@@ -62,7 +62,7 @@ export async function writeDigested(
     }
   }
   try {
-    // Flushed, because the folder is renamed into place next and its digests are then taken for granted.
+    // Flushed to disk: next the folder is renamed into place, and from then on its digests are trusted.
     await pipeline(measured, createWriteStream(file, { flush: true }))
   } catch (thrown) {
     throw diskError(thrown)

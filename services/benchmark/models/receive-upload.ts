@@ -1,7 +1,7 @@
 /**
  * Receives an upload into a folder of its own: the raw bytes of one ONNX file, or multipart/form-data with the field
- * `model` and one part per external data file, whose file name is the location that the model names.
- * The request is never destroyed here: whoever refuses it half-way still has to answer it.
+ * `model` and one part per external data file, whose file name is the location that the model names. The request is never
+ * destroyed here, because a request that is refused half-way still needs an answer.
  */
 import type { IncomingMessage } from 'node:http'
 import { mkdir } from 'node:fs/promises'
@@ -10,23 +10,23 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Busboy } from '@fastify/busboy'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { ByteBudget, type Digested, tooLarge, writeDigested } from './digest.ts'
-import { MODEL_FILE, safeLocation } from './location.ts'
+import { ByteBudget, type Digested, tooLarge, writeDigested } from './write-digested.ts'
+import { MODEL_FILE, safeLocation } from './file-names.ts'
 
 export interface ReceivedFile extends Digested {
-  /** Relative to the folder. */
+  /** Path relative to the folder. */
   path: string
 }
 
-/** A silent uploader holds a connection and a folder for no longer than this. */
+/** ms without a byte after which an upload is given up, which frees its connection and its folder. */
 const IDLE_MS = 60_000
-/** Room for the part headers of a form, beyond the limit for its content. */
+/** Allowance for the part headers of a form, in addition to the limit for its content. */
 const FORM_OVERHEAD_BYTES = 256 * 1024
 const MAX_PARTS = 1000
 
 /**
- * @returns the files, the model itself first.
- * @throws ScissionError payloadTooLarge (by Content-Length before a byte is read), badRequest, unsupportedEncoding.
+ * @returns the files; the first is the model.
+ * @throws ScissionError payloadTooLarge (if Content-Length says so, before a byte is read), badRequest, unsupportedEncoding.
  */
 export async function receiveUpload(
   req: IncomingMessage,
@@ -66,7 +66,7 @@ async function receiveFile(
   return { path: location, ...digested }
 }
 
-/** Parts come one after another; the first fault ends them all. */
+/** Receives the parts one after another; the first error ends the whole upload. */
 async function receiveForm(
   req: IncomingMessage,
   folder: string,
@@ -78,7 +78,7 @@ async function receiveForm(
   const failed = new Promise<never>((_resolve, reject) => {
     const onFile = (field: string, stream: Readable, filename: string | undefined) => {
       streams.push(stream)
-      // The parser reports a cut-off body on the part's stream as well as on itself.
+      // The parser reports an interrupted body on the part's stream as well as on itself.
       stream.on('error', reject)
       const location = partLocation(field, filename)
       if (files.has(location)) throw new ScissionError('badRequest', `two parts are named ${location}`)
@@ -109,7 +109,7 @@ async function receiveForm(
   return mainFirst(await Promise.all(files.values()))
 }
 
-/** @param fieldBytes most of a field that is no file. @throws ScissionError badRequest. */
+/** @param fieldBytes maximum size of a field that is not a file. @throws ScissionError badRequest. */
 export function openParser(req: IncomingMessage, fieldBytes = 1024): Busboy {
   const contentType = req.headers['content-type'] ?? ''
   try {

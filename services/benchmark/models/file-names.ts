@@ -1,17 +1,17 @@
-/** Names of external data files: they come from an uploader and become paths, so they are checked before use. */
+/** Checks the names of external data files before they become paths, because they come from clients. */
 import path from 'node:path'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 
-/** The main file's name in a model's folder. */
+/** Name of the main file in a model's folder. */
 export const MODEL_FILE = 'model.onnx'
 
-/** Names that the store itself uses in a model's folder; see store.ts. */
+/** Names that the store itself uses in a model's folder; see model-store.ts. */
 const RESERVED = /^(model\.onnx|model\.json|chunks\.json|[0-9a-f]{12}\..*)$/i
 const MAX_LENGTH = 512
 
 /**
- * The location as a clean relative path with forward slashes.
- * @throws ScissionError badRequest when it is empty, absolute, leaves the folder or is a name of the store's own.
+ * Normalises a location to a relative path with forward slashes.
+ * @throws ScissionError badRequest if it is empty, absolute, outside of the folder, or a name that the store uses.
  */
 export function safeLocation(location: string): string {
   const refuse = (reason: string): never => {

@@ -1,6 +1,6 @@
 /**
- * A benchmark as a stream of events. BullMQ's own events only say that something changed; what a client gets is
- * always the whole benchmark, read anew, so that an event lost with a connection costs nothing but time.
+ * Sends the progress of a benchmark as server-sent events. A BullMQ event only triggers a read: clients always get the
+ * whole benchmark as it is now, so an event that is lost with a connection only causes a delay.
  */
 import { QueueEvents } from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -8,21 +8,21 @@ import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import type { EventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { eventsOptions, withErrorHandler } from '../../../shared/platform/redis/queue-options.ts'
-import { type BenchmarkQueues } from './queues.ts'
+import { type BenchmarkQueues } from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
 
-/** Read this often in any case: an event that fell between two reads of BullMQ's stream is caught up. */
+/** Interval of reads that no event triggered, for events that BullMQ's stream dropped between two of its reads. */
 const REREAD_MS = 2000
 
-/** One event connection per queue, shared by all streams of this process. */
+/** Holds one BullMQ event connection per queue, shared by all event streams of this process. */
 export class BenchmarkEvents {
   readonly #queues: BenchmarkQueues
   readonly #connection: Redis
   readonly #log: Logger
   readonly #events = new Map<string, QueueEvents>()
   readonly #streams = new Set<EventStream>()
-  /** Called with the id of a benchmark's parent or child job. */
+  /** Each is called with the id of a benchmark's parent or child job. */
   readonly #listeners = new Set<(jobId: string) => void>()
 
   constructor(queues: BenchmarkQueues, connection: Redis, log: Logger) {
@@ -31,7 +31,7 @@ export class BenchmarkEvents {
     this.#log = log
   }
 
-  /** Sends progress until the benchmark ends: then `completed`, or `failed` (also when cancelled), and the end. */
+  /** Sends `progress` until the benchmark ends, then `completed` or `failed` (also if cancelled), and ends the stream. */
   follow(benchmark: Benchmark, stream: EventStream): void {
     const follower = new Follower(this.#queues, benchmark.id, stream, this.#log)
     const listener = (jobId: string) => {
@@ -50,12 +50,12 @@ export class BenchmarkEvents {
     follower.wake()
   }
 
-  /** How many streams are being fed. */
+  /** Number of open streams. */
   get followers(): number {
     return this.#streams.size
   }
 
-  /** Before the server closes: it waits for answers under way, and a stream is one that may take minutes. */
+  /** To be called before the server closes: it waits for open answers, and a stream may stay open for minutes. */
   endStreams(): void {
     for (const stream of this.#streams) stream.end()
   }
@@ -79,7 +79,7 @@ export class BenchmarkEvents {
   }
 }
 
-/** Reads one benchmark at a time; a change during a read causes exactly one more. */
+/** Reads a benchmark whenever it changed and sends it; changes during a read cause exactly one more read. */
 class Follower {
   readonly #queues: BenchmarkQueues
   readonly #id: string
@@ -105,7 +105,7 @@ class Follower {
         this.#reading = false
       },
       (error: unknown) => {
-        // Redis is away: the client reconnects by itself and gets the state of then.
+        // Redis is unreachable. The client reconnects by itself and gets the state at that time.
         this.#log.debug({ err: error, benchmark: this.#id }, 'an event stream ends early')
         this.#stream.end()
       },

@@ -1,0 +1,83 @@
+/**
+ * Watches benchmarks under way, so that none stays so for ever: a part fails if its resource went down, or if it showed
+ * no sign of life for `benchmarkTimeoutMs`. For a part that waits behind another job of its resource, the progress of that
+ * job counts as a sign of life. Each benchmark has one delayed job, which any replica may process; the job is added again
+ * until all parts have ended.
+ */
+import { withLiveness } from '../../../shared/contracts/alive.ts'
+import type { BenchmarkPart } from '../../../shared/contracts/profile.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import {
+  type BenchmarkDeps,
+  type BenchmarkQueues,
+  childId,
+  type LifeSign,
+  WatchData,
+} from './benchmark-queues.ts'
+import { endPart } from './end-benchmark.ts'
+import { isUnderWay, readBenchmark } from './benchmark-view.ts'
+
+/** Missed heartbeats after which a resource counts as gone; a restart of its service takes less time. */
+const GONE_HEARTBEATS = 10
+/** Limits in ms of the interval between two checks, see `scheduleCheck`. */
+const CHECK_INTERVAL_MS = { min: 250, max: 5000 }
+
+type WatchDeps = Pick<BenchmarkDeps, 'state' | 'queues' | 'heartbeatMs' | 'benchmarkTimeoutMs' | 'now'>
+
+/** Starts watching a benchmark. Must be called before its jobs are added. */
+export async function startWatch(deps: WatchDeps, benchmark: string, resources: readonly string[]) {
+  const seen = Object.fromEntries(resources.map((name) => [name, { sign: SILENT, since: deps.now() }]))
+  await scheduleCheck(deps, { benchmark, seen })
+}
+
+/** Checks a benchmark once: ends parts that are lost and schedules the next check. */
+export async function watch(deps: WatchDeps, data: unknown, log: Logger): Promise<void> {
+  const { benchmark: id, seen } = WatchData.parse(data)
+  const benchmark = await readBenchmark(deps.queues, id)
+  const open = benchmark?.parts.filter((part) => isUnderWay(part.state)) ?? []
+  const still: WatchData['seen'] = {}
+  for (const part of open) {
+    const sign = await lifeSign(deps.queues, id, part.resource)
+    const before = seen[part.resource]
+    const now: LifeSign = before?.sign === sign ? before : { sign, since: deps.now() }
+    const reason = await whyEnd(deps, part, now)
+    if (reason === undefined) still[part.resource] = now
+    else {
+      log.warn({ benchmark: id }, reason)
+      await endPart(deps.queues, id, part.resource, reason)
+    }
+  }
+  if (Object.keys(still).length > 0) await scheduleCheck(deps, { benchmark: id, seen: still })
+}
+
+async function scheduleCheck(deps: WatchDeps, data: WatchData): Promise<void> {
+  const often = Math.max((GONE_HEARTBEATS * deps.heartbeatMs) / 4, CHECK_INTERVAL_MS.min)
+  const delay = Math.min(often, CHECK_INTERVAL_MS.max, deps.benchmarkTimeoutMs)
+  await deps.queues.watches.add('watch', data, { delay, removeOnComplete: true, removeOnFail: true })
+}
+
+/** The reason to end a part, or undefined if it may go on. */
+async function whyEnd(
+  deps: WatchDeps,
+  { resource, state }: BenchmarkPart,
+  { since }: LifeSign,
+): Promise<string | undefined> {
+  const silentMs = deps.now() - since
+  if (silentMs >= deps.benchmarkTimeoutMs)
+    return `resource ${resource} showed no sign of life for ${deps.benchmarkTimeoutMs} ms (state: ${state})`
+  if (silentMs < GONE_HEARTBEATS * deps.heartbeatMs) return undefined
+  const record = await deps.state.resources.get(resource)
+  if (!record) return `resource ${resource} was shut down`
+  if (withLiveness(record, deps.heartbeatMs, deps.now()).alive) return undefined
+  return `resource ${resource} is down: no heartbeat since ${record.heartbeatAt}`
+}
+
+const SILENT = 'silent'
+
+/** A text that changes whenever the resource makes progress with this part, or with the job it has to finish before. */
+async function lifeSign(queues: BenchmarkQueues, id: string, resource: string): Promise<string> {
+  const active = await queues.of(resource).getActive()
+  const own = active.find((job) => job.id === childId(id, resource))
+  const current = own ?? active[0]
+  return current ? `${current.id} ${JSON.stringify(current.progress)}` : SILENT
+}
