@@ -1,4 +1,4 @@
-/** What every command gets: where the services are, and how to print. */
+/** The context of every command: clients of the services, and how to print. */
 import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
 
@@ -12,7 +12,7 @@ export interface Context {
   benchmark: BenchmarkClient
   planner: PlannerClient
   json: boolean
-  /** Prints `value` as JSON with --json, else the text. */
+  /** Prints `value` as JSON with --json, otherwise the text. */
   print: (value: unknown, text: () => string) => void
 }
 

@@ -1,4 +1,4 @@
-/** What `scission` tells the shell. */
+/** Exit codes of `scission` and the text of its errors. */
 import { coerceError, type ErrorCode, ScissionError } from '../../shared/platform/errors.ts'
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, unknownName: 3, infeasible: 4, unreachable: 5 } as const
@@ -20,7 +20,7 @@ export function exitCodeOf(thrown: unknown): number {
   return thrown instanceof ScissionError ? (BY_CODE[thrown.code] ?? EXIT.failed) : EXIT.failed
 }
 
-/** One line for people; the whole error as JSON for programs. */
+/** Describes an error in one line for people, or completely as JSON for programs. */
 export function describeFailure(thrown: unknown, json: boolean): string {
   const error = coerceError(thrown)
   if (!json) return `scission: ${error.message}`

@@ -1,8 +1,8 @@
-/** Files that a command is given. */
+/** Reads files that command-line options name. */
 import { readFile } from 'node:fs/promises'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 
-/** @param option that named it. @throws ScissionError badRequest naming both. */
+/** @param option the option that named the file. @throws ScissionError badRequest, which names the option and the file. */
 export async function readBytes(option: string, file: string): Promise<Uint8Array> {
   try {
     return new Uint8Array(await readFile(file))
@@ -11,7 +11,7 @@ export async function readBytes(option: string, file: string): Promise<Uint8Arra
   }
 }
 
-/** @param option that named it. @throws ScissionError badRequest naming both. */
+/** @param option the option that named the file. @throws ScissionError badRequest, which names the option and the file. */
 export async function readJson(option: string, file: string): Promise<unknown> {
   const text = Buffer.from(await readBytes(option, file)).toString('utf8')
   try {

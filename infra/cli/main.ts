@@ -1,5 +1,5 @@
 #!/usr/bin/env tsx
-/** `scission`: the services from a shell. Thin: each command is one or two calls of the typed clients. */
+/** `scission`: the services from a shell. Each command is one or two calls of the typed clients. */
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../../shared/platform/version.ts'
 import { addCalibrateCommand } from './commands/calibrate.ts'

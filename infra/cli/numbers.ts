@@ -1,7 +1,7 @@
-/** Option values that are numbers; commander refuses the others and names the option (exit code 2). */
+/** Parses option values that are numbers. For other values commander prints an error with the option (exit code 2). */
 import { InvalidArgumentError } from 'commander'
 
-/** @throws InvalidArgumentError unless the text is a whole number, `least` or more. */
+/** @throws InvalidArgumentError unless the text is an integer of at least `least`. */
 export function wholeNumberFrom(least: number): (text: string) => number {
   return (text) => {
     const value = numberIn(text)
@@ -12,19 +12,19 @@ export function wholeNumberFrom(least: number): (text: string) => number {
 
 export const wholeNumber = wholeNumberFrom(0)
 
-/** @throws InvalidArgumentError unless the text is a finite number, 0 or more. */
+/** @throws InvalidArgumentError unless the text is a finite number of at least 0. */
 export function nonNegative(text: string): number {
   const value = numberIn(text)
   if (Number.isFinite(value) && value >= 0) return value
   throw new InvalidArgumentError('It must be a number, 0 or more.')
 }
 
-/** `4,18` → [4, 18]. @throws InvalidArgumentError when one is no whole number. */
+/** `4,18` → [4, 18]. @throws InvalidArgumentError if one of them is not an integer. */
 export function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeNumber)
 }
 
-/** No text at all is no 0. */
+/** An empty text is not 0. */
 function numberIn(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text)
 }

@@ -1,4 +1,4 @@
-/** How plans and maps look on a terminal. Pure: values in, text out. */
+/** Formats plans and maps for a terminal. Pure: values in, text out. */
 import colour from 'picocolors'
 import type { GraphPlan, GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import type { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
@@ -7,7 +7,7 @@ import type { SensitivityChange, SweepAnswer } from '../../shared/contracts/swee
 import { formatBytes, formatMbps, formatMs } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
 
-/** Of either view. */
+/** A plan of the chain view or the graph view. */
 type AnyPlan = Plan | GraphPlan
 type AnyAnswer = Pick<PlanAnswer, 'why' | 'gap' | 'leftOut' | 'notes'> & {
   plans: readonly AnyPlan[]
@@ -17,7 +17,7 @@ type Bounds = Intervals['bottleneckMs']
 
 const fromNumbers = (plan: { emulated: boolean }) => (plan.emulated ? colour.yellow('emulated') : 'measured')
 
-/** One line a plan: where which layers run, and how what passes between them is encoded. */
+/** Describes a plan in one line: which resource runs which layers, and the codec of each transfer. */
 export function describePlan(plan: Plan): string {
   const stages = plan.stages.map(({ resource, from, to, options }, index) => {
     const codec = plan.transfers.find((transfer) => transfer.to === resource)?.codec ?? 'none'
@@ -29,7 +29,7 @@ export function describePlan(plan: Plan): string {
   return stages.join('').trim()
 }
 
-/** Columns that only some answers have. */
+/** Columns that not all answers have. */
 interface Columns {
   energy: boolean
   price: boolean
@@ -44,7 +44,7 @@ function columnsOf(plans: readonly AnyPlan[]): Columns {
   }
 }
 
-/** The graph view sends tensors as they are. */
+/** Plans of the graph view use no codecs, so they have no accuracy loss. */
 const lossOf = (plan: AnyPlan): number => ('accuracyLoss' in plan ? plan.accuracyLoss : 0)
 
 function planTable(plans: readonly AnyPlan[], columns: Columns): string {
@@ -81,7 +81,7 @@ function figure(value: number | undefined, bounds: Bounds | undefined, unit: str
   return `${text(value)}${unit}${isKnown ? ` (${text(bounds.low)}–${text(bounds.high)})` : ''}`
 }
 
-/** The best plans, the sentence on why the first one wins, and what makes the numbers doubtful. */
+/** The best plans, the sentence that says why the first one wins, and warnings about the numbers. */
 export function plansText(answer: AnyAnswer): string {
   const { plans, native, why, gap } = answer
   const isGraph = 'view' in answer
@@ -98,7 +98,7 @@ function warningsIn(plans: readonly AnyPlan[]): string[] {
   return [...new Set(plans.flatMap((plan) => plan.warnings))]
 }
 
-/** What the plans are held against, what could not be used, and what is emulated. */
+/** Native baselines, resources that could not be used, and notes on emulation. */
 export function baselinesText(answer: AnyAnswer): string {
   return [
     colour.bold('native baselines: all layers on one machine, constraints aside'),
@@ -114,7 +114,7 @@ function leftOutLines({ leftOut, notes }: Pick<PlanAnswer, 'leftOut' | 'notes'>)
   ]
 }
 
-/** What serving says of the profiles, and what change of one condition lets another plan take over. */
+/** Served times of the profiles, and the change of each condition that would make another plan the best. */
 export function besideText({ served, sensitivity }: Pick<ExplainedAnswer, 'served' | 'sensitivity'>): string {
   const scales = served.map(
     ({ resource, scale, samples }) =>
@@ -140,7 +140,7 @@ function valueText({ what }: SensitivityChange, value: number): string {
   return what === 'rtt' ? formatMs(value) : `${value.toPrecision(3)}x`
 }
 
-/** Ranges shown of one stage. */
+/** Maximum number of layer ranges shown for one stage. */
 const SHOWN_RANGES = 4
 
 function describeGraphPlan(plan: GraphPlan): string {
@@ -155,7 +155,7 @@ function describeGraphPlan(plan: GraphPlan): string {
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
-/** A map: one letter per cell and plan; the last axis to the right, the one before downwards. */
+/** Formats a map: one letter per cell stands for a plan. The last axis runs to the right, the one before it downwards. */
 export function sweepText(answer: SweepAnswer): string {
   const width = answer.axes.at(-1)?.values.length ?? 1
   const letterOf = (plan: number) => (plan < 0 ? '.' : (LETTERS[plan] ?? '?'))

@@ -1,4 +1,4 @@
-/** How models, layers, links and the rest look on a terminal (plans: plan-tables.ts). Pure: values in, text out. */
+/** Formats models, layers, links, profiles and deployments for a terminal. Pure: values in, text out. Plans: plan-tables.ts. */
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Model, Structure } from '../../shared/contracts/model.ts'
@@ -89,7 +89,7 @@ export function profilesTable(profiles: readonly Profile[]): string {
   )
 }
 
-/** What its interval says, and that it should not be trusted where it missed its own check. */
+/** The profile's interval, and a warning if the profile failed its own check. */
 function howSure({ interval, predictionError }: Profile): string {
   const within = interval ? `± ${(100 * interval.relative).toFixed(0)} %` : 'not said'
   return predictionError?.ok === false ? `${within}, check failed` : within

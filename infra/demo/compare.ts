@@ -1,4 +1,4 @@
-/** How far two sets of outputs are apart. */
+/** Compares two sets of outputs. */
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { tensorValues } from './tensor-values.ts'
@@ -6,7 +6,7 @@ import { tensorValues } from './tensor-values.ts'
 export interface Difference {
   /** max |a − b| over all elements of all outputs. */
   maxAbsDiff: number
-  /** max |a|: what the difference is held against. */
+  /** max |a|, the scale of `maxAbsDiff`. */
   maxAbsOutput: number
   /** maxAbsDiff ≤ tolerance × maxAbsOutput, for each output on its own, NaN matching NaN. */
   agree: boolean
@@ -14,10 +14,10 @@ export interface Difference {
 
 /** Relative to the largest output, as the documentation promises for single precision. */
 export const TOLERANCE = 1e-5
-/** Half precision has 11 bits. */
+/** For FP16, which has 11 significant bits. */
 export const HALF_TOLERANCE = 1e-3
 
-/** @throws ScissionError internal when names, types or shapes differ: then the numbers cannot be compared. */
+/** @throws ScissionError internal if names, types or shapes differ, because then numbers cannot be compared. */
 export function compareOutputs(expected: readonly Tensor[], actual: readonly Tensor[]): Difference {
   const byName = new Map(actual.map((tensor) => [tensor.name, tensor]))
   const parts = expected.map((tensor) => {

@@ -1,7 +1,7 @@
 /**
- * The product's main path, as a client would walk it: upload → benchmark → links → plans → deploy → infer → compare.
- * It only talks to the services' public APIs; the reference it compares with is the file as it was given, run whole
- * by ONNX Runtime in a process of its own.
+ * The product's main path as a client would go it: upload → benchmark → links → plans → deploy → infer → compare. It uses
+ * only the services' public APIs. The reference for the comparison is the given file, run unsplit by ONNX Runtime in a
+ * process of its own.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
@@ -36,11 +36,11 @@ export interface DemonstrationInput {
   progress: () => ProgressDisplay
 }
 
-/** Requests that warm up a deployment, and requests that are measured: fewer where one takes seconds. */
+/** Requests that warm up a deployment, and requests that are measured: at least `least`, then up to `most` in `forMs` ms. */
 const WARM_UP = { least: 1, most: 3, forMs: 2000 }
 const MEASURED = { least: 3, most: 10, forMs: 5000 }
 const INPUT_SEED = 1
-/** A slow link takes seconds to measure, and several start at one resource. */
+/** Measuring one slow link takes seconds, and a resource measures its links one after another. */
 const LINKS_TIMEOUT_MS = 180_000
 const LINKS_POLL_MS = 100
 
@@ -94,14 +94,14 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   })
 }
 
-/** The winner of the free choice and, where it is another one, the best split. */
+/** The best plan without constraints and, if it is another plan, the best split. */
 function plansToServe(free: PlanAnswer, split: PlanAnswer | undefined): Plan[] {
   const best = free.plans.slice(0, 1)
   const alternative = split?.plans[0]
   return alternative && alternative.id !== best[0]?.id ? [...best, alternative] : best
 }
 
-/** Resources measure their links once they see each other: waits until every pair that a plan could use is there. */
+/** Waits until the links of all pairs of resources that a plan could use are measured. */
 async function linksMeasured(planner: PlannerClient): Promise<Link[]> {
   const deadline = performance.now() + LINKS_TIMEOUT_MS
   for (;;) {
@@ -121,7 +121,7 @@ async function linksMeasured(planner: PlannerClient): Promise<Link[]> {
   }
 }
 
-/** Every resource with every other of a later tier. */
+/** All pairs of a resource and a resource of a later tier. */
 function pairs(resources: readonly ResourceView[]): [ResourceView, ResourceView][] {
   return resources.flatMap((from) =>
     resources
@@ -135,7 +135,7 @@ interface SplitAnswer {
   answer: PlanAnswer
 }
 
-/** Keeps everything up to the first usable cut on the device and asks for at least two machines. */
+/** Asks for the best plan that keeps all layers up to the first usable cut on the device and uses at least two machines. */
 async function planSplit(
   planner: PlannerClient,
   structure: Structure,
@@ -178,7 +178,7 @@ async function serve(
   }
 }
 
-/** @returns what each took, in ms: up to `most`, but after `forMs` no more than `least`. */
+/** Times requests: at least `least`, then up to `most` as long as `forMs` ms have not passed. @returns ms of each. */
 async function timesOf(
   request: () => Promise<unknown>,
   { least, most, forMs }: { least: number; most: number; forMs: number },

@@ -1,4 +1,4 @@
-/** Runs in the child of reference.ts. */
+/** Entry of the child process of reference.ts. */
 import '../../shared/onnx/runtime/no-telemetry.ts'
 import { InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node'
 import { fromOrt, toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'

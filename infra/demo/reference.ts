@@ -1,4 +1,4 @@
-/** The reference: the file as the user gave it, whole, by ONNX Runtime alone, in a process of its own. */
+/** Runs the reference: the user's file, unsplit, by ONNX Runtime alone, in a process of its own. */
 import path from 'node:path'
 import { runInLimitedChild } from '../../shared/platform/processes/limited-child.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
@@ -7,7 +7,7 @@ import type { ReferenceInput, ReferenceOutput } from './reference-child.ts'
 const TIMEOUT_MS = 300_000
 const MEMORY_BYTES = 16e9
 
-/** @returns its outputs and the wall time of its runs. Nothing of Scission's own model handling is involved. */
+/** @returns the outputs and the wall time of each run in ms. None of Scission's model handling is involved. */
 export function referenceRun(file: string, inputs: readonly Tensor[]): Promise<ReferenceOutput> {
   return runInLimitedChild<ReferenceInput, ReferenceOutput>({
     module: new URL('./reference-child.ts', import.meta.url),

@@ -1,4 +1,4 @@
-/** What one run of the demonstration found: printed as a story, written as JSON with --report. */
+/** The result of one demonstration run. It is printed step by step, and written as JSON with --report. */
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { PlanAnswer, Plan } from '../../shared/contracts/plan.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
@@ -10,7 +10,7 @@ export interface ServedPlan {
   endpoint: string
   plan: Plan
   predictedMs: number
-  /** Median over `samplesMs`, seen by the client. */
+  /** Median of `samplesMs`, as seen by the client. */
   measuredMs: number
   samplesMs: number[]
   maxAbsDiff: number
@@ -23,22 +23,22 @@ export interface ServedPlan {
 export interface Report {
   ok: boolean
   model: Pick<UploadedModel, 'id' | 'name' | 'bytes' | 'layers' | 'cuts' | 'inputs' | 'outputs'>
-  /** Of all inputs together, shapes fixed. */
+  /** Bytes of all inputs together, with fixed shapes. */
   inputBytes: number
   redis: { kind: string; description: string }
   profiles: Profile[]
   links: Link[]
-  /** The answer without constraints. */
+  /** The plans without constraints. */
   plans: PlanAnswer
-  /** The answer with the first block kept on the device and another machine used; null when the model cannot be cut. */
+  /** The plans with the first block kept on the device and at least two machines; null if the model cannot be cut. */
   split: PlanAnswer | null
   native: Plan[]
-  /** Of the plan that was deployed as the split. */
+  /** Prediction for the plan that was deployed last. */
   predictedMs: number
   measuredMs: number
   maxAbsDiff: number
   maxAbsOutput: number
-  /** True: speeds or links in these numbers were emulated; `notes` says which. */
+  /** True if speeds or links in these numbers were emulated; `notes` names them. */
   emulated: boolean
   notes: string[]
   raw: { served: ServedPlan[]; referenceRunMs: number[] }

@@ -1,4 +1,4 @@
-/** Tells the run as it goes: one line a step, a table where there are numbers. */
+/** Prints the run while it proceeds: one line per step, and tables for numbers. */
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
@@ -18,7 +18,7 @@ export function createStory(print: (text: string) => void = console.log) {
   return {
     say,
     describe: describePlan,
-    /** Says what is done, does it, says how long it took. */
+    /** Prints the title, runs `work`, and prints how long it took. */
     async step<T>(title: string, work: () => Promise<T>): Promise<T> {
       const start = performance.now()
       const result = await work()

@@ -1,8 +1,8 @@
-/** A tensor's elements as JavaScript numbers, for comparing and printing; not for the tensor path. */
+/** Converts a tensor's elements to JavaScript numbers, to compare and print them. Too slow for the tensor path. */
 import { isLong, typedView } from '../../shared/oip/typed.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 
-/** @throws ScissionError internal for BYTES, which has no numbers. 64-bit integers are rounded to the nearest double. */
+/** 64-bit integers are rounded to the nearest double. @throws ScissionError internal for BYTES, which holds no numbers. */
 export function tensorValues(tensor: Tensor): ArrayLike<number> {
   const elements = typedView(tensor)
   if (isLong(elements)) return Float64Array.from(elements, Number)

@@ -1,4 +1,4 @@
-/** What to do next, with the addresses of this very run. */
+/** Prints commands to try next, with the addresses of this run. */
 import colour from 'picocolors'
 import type { System } from '../start/system.ts'
 import type { Report } from './report.ts'

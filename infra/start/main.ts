@@ -3,8 +3,8 @@
  *
  *   parse options → bring the system up (system.ts) → walk the main path (demo/) → stay up until Ctrl-C
  *
- * With --once the system is stopped after the run and the exit code says whether every step worked and the split
- * model's outputs equal the whole model's.
+ * With --once the system stops after the run. The exit code is 0 if every step worked and the outputs of the split model
+ * equal those of the whole model.
  */
 import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -28,7 +28,7 @@ import { createProgress } from '../terminal/progress.ts'
 
 const ZOO_MODEL = 'mobilenetv2'
 
-/** @param args what follows `npm start --`. Returns when a --once run is over; otherwise when the system is up. */
+/** @param args the arguments after `npm start --`. @returns at the end of a --once run; otherwise as soon as the system is up. */
 export async function start(args: string[]): Promise<void> {
   const options = parseStartOptions(args)
   if (options === 'help') {
@@ -55,7 +55,7 @@ export async function start(args: string[]): Promise<void> {
   await show(options, system, story, dataDir, log)
 }
 
-/** A start that fails is a failed run: the report says so too. */
+/** Starts the system. If that fails, the report (if one was asked for) says so. */
 async function startOrReport(options: StartOptions, settings: SystemOptions): Promise<System> {
   try {
     return await startSystem(settings)
@@ -92,7 +92,7 @@ async function show(
   await system.close()
 }
 
-/** What would only be noticed after minutes of work is looked at first. */
+/** Checks the model file and the report path first: otherwise an error would show only after minutes of work. */
 function checkFiles({ model, report }: StartOptions): void {
   if (model !== undefined && !existsSync(model))
     throw new ScissionError('badRequest', `${model}: there is no such file`)
@@ -138,7 +138,7 @@ async function zooFile(dataDir: string): Promise<string> {
   return file
 }
 
-/** The file's name as the registry takes it. */
+/** The file's name in the form that the registry accepts. */
 function nameOf(file: string): string {
   const base =
     path.basename(file, '.onnx') === 'model'
@@ -159,7 +159,7 @@ function verdict(report: Report): string {
     : colour.red(`the split model's outputs differ from the whole model's: ${difference}`)
 }
 
-// Run by itself, and not when the CLI imports it.
+// Starts only if this module is the program, not if the CLI imports it.
 if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   start(process.argv.slice(2)).then(
     () => undefined,

@@ -37,7 +37,7 @@ const OPTIONS = {
   help: { type: 'boolean', default: false },
 } as const
 
-/** @returns 'help' when asked for it. @throws ScissionError badRequest naming the option. */
+/** @returns 'help' if it was asked for. @throws ScissionError badRequest, which names the option. */
 export function parseStartOptions(args: string[]): StartOptions | 'help' {
   const { values, positionals } = parse(args)
   if (values.help) return 'help'

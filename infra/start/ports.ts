@@ -6,13 +6,13 @@ import { ScissionError } from '../../shared/platform/errors.ts'
 export interface Ports {
   benchmark: number
   planner: number
-  /** One per resource, in the testbed's order. */
+  /** One port per resource, in the testbed's order. */
   inference: number[]
 }
 
 /**
- * @param base 0 = any free ports, else benchmark base+1, planner base+2, inference base+10 and up.
- * @throws ScissionError conflict naming the ports that are taken.
+ * @param base 0 = any free ports; otherwise benchmark base+1, planner base+2, inference base+10 and up.
+ * @throws ScissionError conflict, which names the ports that are taken.
  */
 export async function choosePorts(base: number, resources: number): Promise<Ports> {
   if (base === 0) return freePorts(resources)
@@ -31,15 +31,15 @@ export async function choosePorts(base: number, resources: number): Promise<Port
 }
 
 /**
- * Below the ports that systems give to outgoing connections (Linux from 32768, macOS from 49152): such a connection
- * could take a port between its being found free here and its service's start.
+ * Below the ports that operating systems use for outgoing connections (Linux from 32768, macOS from 49152): such a
+ * connection could take a port after it was found free here and before its service starts.
  */
 const FREE_FROM = 15_000
 const FREE_TO = 32_768
 
 async function freePorts(resources: number): Promise<Ports> {
   const held: Held[] = []
-  // All are held open at once, so that none is handed out twice.
+  // All ports are held open at the same time, so that none is chosen twice.
   while (held.length < resources + 2) {
     const server = await hold(randomInt(FREE_FROM, FREE_TO))
     if (server) held.push(server)

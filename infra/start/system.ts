@@ -1,6 +1,6 @@
 /**
- * The whole system on one machine: Redis, the benchmark and planner services, one inference service per resource of
- * the testbed, and the link emulator between them. What starts here stops here, in reverse order.
+ * Starts the whole system on one machine: Redis, the benchmark and planner services, one inference service per resource of
+ * the testbed, and the link emulator between them. Stops everything in reverse order.
  */
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,15 +20,15 @@ import { loadTestbed, type Testbed } from '../testbed/testbed.ts'
 export interface SystemOptions {
   /** Path of a testbed file; undefined = the default one. */
   testbed: string | undefined
-  /** Replaces the links that leave the first tier. */
+  /** A network preset that replaces the links that leave the first tier. */
   network: NetworkName | undefined
   portBase: number
-  /** Models, caches, Redis' data and the log file. */
+  /** Folder for models, caches, Redis' data and the log file. */
   dataDir: string
   log: Logger
-  /** Where REDIS_URL and PATH are looked up. @defaultValue process.env */
+  /** Environment in which REDIS_URL and PATH are looked up. @defaultValue process.env */
   env?: NodeJS.ProcessEnv
-  /** Called at once with what stops all that has been started so far. */
+  /** Called at once with a function that stops everything started so far. */
   onStop?: (stop: () => Promise<void>) => void
 }
 
@@ -38,18 +38,18 @@ export interface System {
   benchmarkPid: number | undefined
   plannerUrl: string
   resources: { name: string; url: string; pid: number | undefined }[]
-  /** What all the processes print. */
+  /** File with the output of all processes. */
   logFile: string
   close: () => Promise<void>
 }
 
 const HOST = '127.0.0.1'
-/** Registration follows the first heartbeat. */
+/** Maximum ms until all resources have registered, which happens with their first heartbeat. */
 const REGISTRATION_TIMEOUT_MS = 60_000
 
 /**
- * What starts side by side is waited for altogether, so that a failure of one does not leave another half started.
- * @throws ScissionError: what could not be started, and why; nothing is left running then.
+ * Starts the system. Processes that start in parallel are awaited together, so that a failure of one does not leave another
+ * half started. @throws ScissionError that names what could not be started and why; then nothing is left running.
  */
 export async function startSystem(options: SystemOptions): Promise<System> {
   const testbed = loadTestbed(options.testbed, { network: options.network })
@@ -90,7 +90,7 @@ function commonSettings({ dataDir }: SystemOptions, redis: OpenRedis, testbed: T
   }
 }
 
-/** @returns per resource: how it reaches its peers. */
+/** @returns for each resource, the URLs by which it reaches its peers. */
 async function startLinks(group: ProcessGroup, testbed: Testbed, ports: Ports): Promise<Map<string, Routes>> {
   const routes = new Map<string, Routes>()
   if (testbed.links.length === 0) return routes
@@ -161,7 +161,7 @@ async function startServices(
   }
 }
 
-/** Until Redis is connected a service answers 503: nobody should meet that right after the start. */
+/** Waits until the service is ready: it answers 503 until it is connected to Redis. */
 async function ready(name: string, url: string): Promise<void> {
   const client = createJsonClient(name, url)
   const deadline = performance.now() + REGISTRATION_TIMEOUT_MS
@@ -191,7 +191,7 @@ async function registered(plannerUrl: string, count: number): Promise<void> {
   )
 }
 
-/** None while the planner is still connecting to Redis. */
+/** Names of the resources that are alive; empty if the planner is still connecting to Redis. */
 async function namesAlive(planner: PlannerClient): Promise<string[]> {
   try {
     const resources = await planner.resources()

@@ -5,10 +5,10 @@ import type { Deployment, DeploymentRequest } from '../../shared/contracts/plan.
 import { ScissionError } from '../../shared/platform/errors.ts'
 
 const POLL_MS = 100
-/** Longer than the planner gives a resource by default. */
+/** Longer than the planner's default limit for a resource. */
 const LOADING_TIMEOUT_MS = 180_000
 
-/** @throws ScissionError with the deployment's own reason when it fails. */
+/** @throws ScissionError with the deployment's reason if it fails. */
 export async function deployAndWait(planner: PlannerClient, request: DeploymentRequest): Promise<Deployment> {
   let deployment = await planner.deploy(request)
   const deadline = performance.now() + LOADING_TIMEOUT_MS

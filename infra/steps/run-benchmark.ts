@@ -1,4 +1,4 @@
-/** Starts a benchmark and follows it to its end, showing progress per resource. */
+/** Starts a benchmark and waits for its end, and shows the progress of each resource. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { Benchmark, BenchmarkRequest } from '../../shared/contracts/profile.ts'
@@ -10,7 +10,7 @@ const POLL_MS = 250
 
 /**
  * @returns the completed benchmark.
- * @throws ScissionError naming the parts that failed.
+ * @throws ScissionError that names the parts that failed.
  */
 export async function runBenchmark(
   client: BenchmarkClient,

@@ -1,4 +1,4 @@
-/** Uploads a model file from this machine, with the external data files that it names beside it. */
+/** Uploads a model file from this machine, together with the external data files that it refers to. */
 import path from 'node:path'
 import type { BenchmarkClient, UploadedModel } from '../../shared/client/benchmark.ts'
 import type { InputShapes } from '../../shared/contracts/common.ts'
@@ -16,7 +16,7 @@ export async function uploadFiles(
   return benchmark.uploadModel(file, options.name, { inputShapes: options.inputShapes, externalData })
 }
 
-/** The same errors as the service would give, naming the file on this machine. */
+/** Describes the file as the service would; errors name the file on this machine. */
 async function describeLocal(file: string): Promise<ModelDescription> {
   try {
     return await describeModel(file)

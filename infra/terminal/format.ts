@@ -1,4 +1,4 @@
-/** Numbers as people read them: three significant digits and a unit. */
+/** Formats numbers for people: three significant digits and a unit. */
 
 /** 0.0421 → "0.042 ms"; 12.345 → "12.3 ms"; 2500 → "2.50 s". */
 export function formatMs(value: number): string {
@@ -9,7 +9,7 @@ export function formatMs(value: number): string {
   return `${value.toFixed(3)} ms`
 }
 
-/** Decimal units, as everywhere in Scission. */
+/** Uses decimal units, as all of Scission does: 1 kB = 1000 bytes. */
 export function formatBytes(bytes: number): string {
   if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`
   if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(2)} MB`

@@ -1,4 +1,4 @@
-/** Progress of several things at once: bars on a terminal, one line per step elsewhere. */
+/** Shows the progress of several tasks at once: bars on a terminal, one line per step otherwise. */
 import { MultiBar, Presets, type SingleBar } from 'cli-progress'
 import colour from 'picocolors'
 import type { BenchmarkProgress } from '../../shared/contracts/profile.ts'
@@ -8,7 +8,7 @@ export interface ProgressDisplay {
   stop: () => void
 }
 
-/** @param stream bars are drawn here; standard error, so that a command's output stays clean. */
+/** @param stream receives the bars; standard error by default, so that standard output holds only results. */
 export function createProgress(stream: NodeJS.WriteStream = process.stderr): ProgressDisplay {
   return stream.isTTY ? bars(stream) : lines(stream)
 }

@@ -1,4 +1,4 @@
-/** Plain tables for terminals and log files alike: aligned columns, a rule under the head, no box around. */
+/** Renders plain tables for terminals and log files: aligned columns, a rule under the head, no frame. */
 import Table from 'cli-table3'
 import colour from 'picocolors'
 
@@ -22,7 +22,7 @@ const NO_BORDERS = {
   middle: '  ',
 }
 
-/** Numbers are aligned right, text left; `head` is printed bold where there is colour. */
+/** Aligns numbers right and text left; prints `head` in bold if colours are on. */
 export function renderTable(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const colAligns = head.map((_, column) =>
     rows.every((row) => looksNumeric(row[column])) ? ('right' as const) : ('left' as const),

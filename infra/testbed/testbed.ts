@@ -1,7 +1,7 @@
 /**
- * Testbed files: the machines that one computer plays and the links between them. README.md beside this file
- * describes the format. What `loadTestbed` returns is checked and complete: every name known, every pair
- * linked, every link with its three figures.
+ * Reads testbed files, which describe the machines that one computer emulates and the links between them. README.md in this
+ * folder describes the format. The result of `loadTestbed` is complete: all names are known, all pairs of resources have a
+ * link, and each link has its three figures.
  */
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
@@ -42,10 +42,10 @@ export interface TestbedLink extends LinkEmulation {
 }
 
 export interface Testbed {
-  /** In the order in which a request may move on. */
+  /** Tiers in the order in which a request passes through them. */
   tiers: string[]
   resources: TestbedResource[]
-  /** One for every pair of resources of which the second is in a later tier. */
+  /** One link for every pair of a resource and a resource of a later tier. */
   links: TestbedLink[]
 }
 
@@ -54,7 +54,7 @@ const DEFAULT_FILE = new URL('./default.json', import.meta.url)
 /**
  * @param file @defaultValue infra/testbed/default.json
  * @param options.network replaces the figures of the links that start in the first tier.
- * @throws ScissionError badRequest naming the file and the field.
+ * @throws ScissionError badRequest, which names the file and the field.
  */
 export function loadTestbed(file?: string, options: { network?: NetworkName | undefined } = {}): Testbed {
   const shown = file ?? 'infra/testbed/default.json'
@@ -100,7 +100,7 @@ function fieldName(path: readonly PropertyKey[]): string {
   return text.replace(/^\./, '') || 'the file'
 }
 
-/** What is wrong between the fields, each with the field's name. */
+/** Lists contradictions between fields, each with the name of the field. */
 function faultsOf(testbed: TestbedFile): string[] {
   const { tiers, resources, links } = testbed
   const tierOf = new Map(resources.map(({ name, tier }) => [name, tiers.indexOf(tier)]))
@@ -118,7 +118,7 @@ function faultsOf(testbed: TestbedFile): string[] {
     )
   }
   for (const [index, link] of links.entries()) faults.push(...faultsOfLink(link, `links[${index}]`, tierOf))
-  // Unknown names and tiers would make every further line noise.
+  // Further lines would only repeat unknown names and tiers.
   return faults.length > 0 ? faults : missingLinks(testbed, tierOf)
 }
 

@@ -1,9 +1,9 @@
 /**
- * The original's criteria (`-d 3,!10,raspi4`, limits) as a plan query of ours.
+ * Translates the original's criteria (`-d 3,!10,raspi4`, limits) to a plan query.
  *
- * Per tier, comma-separated: `3` must run there, `!10` must not, `-1` tier unused, `!-1` tier used, `name` tier used
- * and one of the named machines, `!name` tier used and not that machine. Digits are always a layer, even where a
- * machine is called `2500`. All criteria must hold.
+ * For each tier, separated by commas: `3` the layer must run there, `!10` it must not, `-1` the tier is unused, `!-1` it is
+ * used, `name` it is used with one of the named machines, `!name` it is used without that machine. Digits always mean a
+ * layer, even if a machine is called `2500`. All criteria must hold.
  */
 import type { PlanQuery } from '../contracts/plan.ts'
 import { ScissionError } from '../platform/errors.ts'
@@ -12,33 +12,33 @@ import { DEFAULT_INPUT_BYTES, type ImportedResource } from './import.ts'
 
 const BYTES_PER_MB = 1e6
 
-/** As given on the command line. */
+/** Options as given on the command line. */
 export interface OriginalOptions {
   device?: string | undefined
   edge?: string | undefined
   cloud?: string | undefined
-  /** MB. */
+  /** Limit in MB. */
   deviceUpload?: string | undefined
   edgeUpload?: string | undefined
-  /** Seconds, or `20%` of the processing time (transfers not counted). */
+  /** Limit in seconds, or `20%` of the processing time without transfers. */
   deviceTime?: string | undefined
   edgeTime?: string | undefined
   cloudTime?: string | undefined
-  /** MB. */
+  /** Size of the input in MB. */
   input?: string | undefined
   resultCount?: string | undefined
 }
 
 export interface TierCriteria {
-  /** Keras layers that must run there; -1: the tier is not used. */
+  /** Keras layers that must run on the tier; -1: the tier is unused. */
   layers: number[]
   notLayers: number[]
   names: string[]
   notNames: string[]
-  /** Bytes it sends on. */
+  /** Limit of the bytes that the tier sends. */
   maxUploadBytes?: number
   maxSeconds?: number
-  /** Of the processing time. */
+  /** Limit in percent of the processing time. */
   maxPercent?: number
 }
 
@@ -48,7 +48,7 @@ export interface Criteria {
   count: number
 }
 
-/** @throws ScissionError badRequest naming the option. */
+/** @throws ScissionError badRequest, which names the option. */
 export function parseCriteria(options: OriginalOptions): Criteria {
   const tier = (name: Tier, upload: string | undefined, time: string | undefined): TierCriteria => ({
     ...parseList(options[name]),
@@ -101,7 +101,7 @@ function refuse(option: string, allowed: string, given: string | undefined): Sci
   })
 }
 
-/** The part of a plan query that criteria can set. */
+/** The fields of a plan query that criteria can set. */
 export type CriteriaQuery = Pick<
   PlanQuery,
   | 'objective'
@@ -119,9 +119,9 @@ export type CriteriaQuery = Pick<
 >
 
 /**
- * The query for one device, or undefined when nothing can satisfy the criteria: an unknown machine, a layer that does
- * not exist, or the named machines leave none.
- * @param device the source; of its tier only it takes part.
+ * The query for one device, or undefined if nothing can satisfy the criteria: a machine is unknown, a layer does not exist,
+ * or no machine is left.
+ * @param device the source; no other machine of its tier takes part.
  * @param resources all machines.
  */
 export function queryOf(
@@ -155,7 +155,7 @@ function emptyQuery(source: string, top: number) {
   }
 }
 
-/** Adds what a tier's criteria demand; false when no machine or layer can meet them. */
+/** Adds the criteria of one tier to the query. @returns false if no machine or layer can satisfy them. */
 function addTier(
   query: ReturnType<typeof emptyQuery>,
   tier: Tier,
@@ -166,7 +166,7 @@ function addTier(
   const { layers, notLayers, names, notNames } = criteria
   const used =
     [...names, ...notNames].length > 0 || layers.some((layer) => layer >= 0) || notLayers.includes(-1)
-  // Without machines the tier has no name that the optimiser knows, and is not used.
+  // The optimiser does not know a tier without machines; it counts as unused.
   if (there.length === 0) return !used
   if (used) query.mustUseTiers.push(tier)
   if (layers.includes(-1)) query.mustNotUseTiers.push(tier)
@@ -185,13 +185,13 @@ function addTier(
   if (used && !there.some(fits)) return false
   if (criteria.maxUploadBytes !== undefined) query.maxUploadBytes[tier] = criteria.maxUploadBytes
   if (criteria.maxSeconds !== undefined) query.maxTierMs[tier] = criteria.maxSeconds * 1000
-  // A share of 100 % or more excludes nothing, and our query refuses more.
+  // A share of 100 % or more excludes nothing, and the plan query refuses shares above 100 %.
   if (criteria.maxPercent !== undefined && criteria.maxPercent < 100)
     query.maxTierShare[tier] = criteria.maxPercent
   return true
 }
 
-/** The block that holds a Keras layer; -1 when there is none. */
+/** Index of the block that contains a Keras layer; -1 if there is none. */
 export function blockOf(blocks: readonly Block[], layer: number): number {
   return blocks.findIndex(({ first, last }) => layer >= first && layer <= last)
 }

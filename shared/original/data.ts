@@ -1,6 +1,6 @@
 /**
- * The published measurements of the original Scission (UCC 2020) as plain values: per machine and network the blocks
- * that it timed, and per pair of machines the ping and the bandwidth. `directory.ts` reads them from files.
+ * The published measurements of the original Scission (UCC 2020) as plain values: the timed blocks of each machine and
+ * network, and the ping and bandwidth of each pair of machines. `directory.ts` reads them from files.
  */
 import { z } from 'zod'
 import { ScissionError } from '../platform/errors.ts'
@@ -63,7 +63,7 @@ export const OriginalNetworks = z.record(
   ),
 )
 
-/** @throws ScissionError badRequest saying which field is not as in the original's data. */
+/** @throws ScissionError badRequest, which names the field that differs from the original's format. */
 export function parseProfiles(json: unknown): System[] {
   const { systems } = parseAs(OriginalProfiles, json, 'profiles')
   return checkSystems(
@@ -107,8 +107,8 @@ export function parseNetworkCsv(text: string, file: string): Connection[] {
 }
 
 /**
- * The blocks of a network must follow each other without a gap, and be the same on all machines: a plan moves between
- * machines at the ends of blocks.
+ * Checks that the blocks of each network follow each other without a gap and are the same on all machines, because a plan
+ * changes machines at the ends of blocks.
  * @throws ScissionError badRequest
  */
 export function checkSystems(systems: readonly System[]): System[] {

@@ -20,7 +20,7 @@ import { type Pickled, PickledObject, unpickle } from './unpickle.ts'
 const PROFILES = 'profiles.json'
 const NETWORKS = 'networks.json'
 
-/** @throws ScissionError notFound when the folder holds no measurements, badRequest for a file that is not as expected. */
+/** @throws ScissionError notFound if the folder holds no measurements; badRequest for a file in an unknown format. */
 export function readSystems(folder: string): System[] {
   const files = filesOf(folder)
   const pickles = files.filter((file) => /^[^-]+-.+\.dat$/.test(file)).sort()

@@ -1,10 +1,10 @@
 /**
- * The original's measurements in our terms: a layer is one of its blocks, a boundary the gap between two blocks.
+ * Converts the original's measurements to our contracts: a layer is one of its blocks, a boundary the gap between two blocks.
  *
- * What the original means is mapped by data, so that our cost of a plan is its cost:
- * - nothing is sent back: the last boundary and the model's output hold no bytes (the layer that makes it does);
+ * The data is mapped so that the cost of a plan equals the original's cost:
+ * - no answer is sent back: the last boundary and the model's output have 0 bytes (the layer that computes it has its size);
  * - a hop costs the full ping once, plus bytes / (bandwidth rounded to whole bytes per second);
- * - the input is an image file of 0.15 MB unless told otherwise (1 MB = 10^6 bytes);
+ * - the input is an image file of 0.15 MB by default (1 MB = 10^6 bytes);
  * - sizes are those of .npy files: 4 bytes per element + 128.
  */
 import { createHash } from 'node:crypto'
@@ -35,7 +35,7 @@ const OPTIONS = { threads: 1, optimisation: 'all' } as const
 /** A machine of the original under a name that our contracts allow. */
 export interface ImportedResource {
   name: string
-  /** As the original writes it. */
+  /** The name in the original's data. */
   originalName: string
   tier: (typeof TIERS)[number]
   tierIndex: number
@@ -44,8 +44,8 @@ export interface ImportedResource {
 }
 
 /**
- * Names in lower case, with "-" for what resource names may not hold: `6700k(GPU)` → `6700k-gpu`. Two that would be the
- * same get a number.
+ * Names machines in lower case, with "-" for characters that resource names must not contain: `6700k(GPU)` → `6700k-gpu`.
+ * Names that would be equal get a number.
  */
 export function resourcesOf(systems: readonly System[]): ImportedResource[] {
   const taken = new Set<string>()
@@ -63,8 +63,8 @@ export function resourcesOf(systems: readonly System[]): ImportedResource[] {
 }
 
 /**
- * A network as a chain of its blocks. The model id is made from name and blocks, as there is no file; so it can be
- * planned with, but not deployed.
+ * The structure of a network: a chain of its blocks. There is no file, so the model id is derived from name and blocks; the
+ * model can be planned with, but not deployed.
  */
 export function structureOf(
   model: string,
@@ -112,7 +112,7 @@ function boundaryOf(k: number, tensors: string[], bytes: number): Structure['bou
   return { k, tensors, bytes, single: true, clean: true, allowed: true }
 }
 
-/** A machine's block times of a network; they are what the original measured, with no samples left. */
+/** The profile of a network on a machine: the original's block times, whose samples were not published. */
 export function profileOf(
   structure: Pick<Structure, 'model' | 'shapesKey'>,
   resource: ImportedResource,
@@ -140,7 +140,7 @@ export function profileOf(
   }
 }
 
-/** Links between the machines that are there; the others of the file are left out. */
+/** Links between the given machines; other connections of the file are left out. */
 export function linksOf(
   connections: readonly Connection[],
   resources: readonly ImportedResource[],
@@ -169,14 +169,14 @@ export function linksOf(
   })
 }
 
-/** Python's round(): to the even one of two equally near whole numbers. */
+/** Rounds as Python's round() does: to the even one of two equally near integers. */
 function roundHalfEven(value: number): number {
   const floor = Math.floor(value)
   if (value - floor !== 0.5) return Math.round(value)
   return floor % 2 === 0 ? floor : floor + 1
 }
 
-/** The registry's record of an imported network: it has no files. */
+/** The registry's record of an imported network, which has no files. */
 export function modelOf(name: string, structure: Structure, importedAt: string): Model {
   const declared = (spec: Structure['inputs'][number]) => ({
     name: spec.name,

@@ -1,6 +1,6 @@
 /**
- * The original Scission's data and semantics (UCC 2020): reading its measurements, saying them in our contracts, and
- * its criteria as a plan query. What its rules are: shared/original/import.ts and criteria.ts.
+ * Data and semantics of the original Scission (UCC 2020): reads its measurements, converts them to our contracts, and
+ * translates its criteria to a plan query. import.ts and criteria.ts describe its rules.
  */
 import type { Model, Structure } from '../contracts/model.ts'
 import type { Profile } from '../contracts/profile.ts'
@@ -29,12 +29,12 @@ export interface Imported {
 }
 
 export interface ImportOptions {
-  /** The original's connections, by file name, as in its networks.json; needed for links. */
+  /** The original's connections by file name, as in its networks.json; needed for links. */
   networks?: unknown
-  /** Which of them. Default: the only one. */
+  /** Name of the network to use. @defaultValue the only one */
   network?: string
   inputBytes?: number
-  /** ISO time. Default: now. */
+  /** ISO 8601 time of the import. @defaultValue now */
   importedAt?: string
 }
 

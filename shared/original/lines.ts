@@ -1,16 +1,16 @@
-/** What the original prints: one line a plan, times in s and sizes in MB (10^6 bytes) with four decimals. */
+/** Formats plans as the original prints them: one line each, times in s and sizes in MB (10^6 bytes) with four decimals. */
 import type { Block, Tier } from './data.ts'
 
 export interface PrintedStage {
   tier: Tier
-  /** As the original names the machine. */
+  /** The machine's name in the original's data. */
   name: string
   /** Blocks from..to-1. */
   from: number
   to: number
 }
 
-/** @param uploadBytes what the device sends plus what the edge sends. */
+/** @param uploadBytes bytes sent by the device and by the edge together. */
 export function resultLine(
   seconds: number,
   uploadBytes: number,
@@ -28,7 +28,7 @@ export function resultLine(
   return `${fourDecimals(seconds)}s - ${fourDecimals(uploadBytes / 1000 / 1000)}MB - ${placement}`
 }
 
-/** As Python rounds: to the nearest, and to the even digit where two are equally near. */
+/** Rounds as Python does: to the nearest value, and to the even digit if two are equally near. */
 export function fourDecimals(value: number): string {
   // Half a unit of the fourth decimal is a binary fraction only in odd multiples of 1/32.
   const halves = value * 32

@@ -1,7 +1,7 @@
 /**
- * Reads the original's `.dat` files: Python pickles (protocols 2 to 4) of dictionaries, lists, numbers and texts, and of
- * plain objects whose attributes are such values. Nothing is ever called or imported: an object of any class becomes a
- * record of its attributes, and whatever would need code to be run is refused.
+ * Reads the original's `.dat` files: Python pickles (protocols 2 to 4) of dictionaries, lists, numbers and strings, and of
+ * plain objects with such attributes. It never calls or imports anything: an object of any class becomes a record of its
+ * attributes, and a pickle that would need code to run is refused.
  */
 import { ScissionError } from '../platform/errors.ts'
 
@@ -28,7 +28,7 @@ export class PickledObject {
 const MARK = Symbol('mark')
 type Item = Pickled | typeof MARK
 
-/** @param file named in errors. @throws ScissionError badRequest where the bytes are not such a pickle. */
+/** @param file is named in errors. @throws ScissionError badRequest if the bytes are not such a pickle. */
 export function unpickle(bytes: Uint8Array, file: string): Pickled {
   const machine = new Machine(bytes, file)
   try {
@@ -64,7 +64,7 @@ class Machine {
     return new ScissionError('badRequest', message, { file: this.#file })
   }
 
-  /** One instruction; false for one that the original's data has no use for. */
+  /** Executes one instruction; false for an instruction that is not supported. */
   #step(opcode: string): boolean {
     return this.#frame(opcode) || this.#value(opcode) || this.#container(opcode) || this.#object(opcode)
   }
@@ -119,7 +119,7 @@ class Machine {
     return true
   }
 
-  /** Classes are kept as their names; an object is a record of what BUILD gives it. */
+  /** Instructions for objects. A class is kept as its name; an object is a record of the attributes that BUILD sets. */
   #object(opcode: string): boolean {
     if (opcode === 'c') this.#stack.push(new PickledObject(`${this.#line()}.${this.#line()}`))
     else if (opcode === '\x93') this.#stack.push(new PickledObject(this.#last(2).map(String).join('.')))

@@ -1,9 +1,9 @@
 /**
- * The original's known fault, for comparisons with it only: it takes a tier whose measured time is exactly 0 s for one
- * that is not used. When edge and cloud come to 0 s, the device's upload counts as 0 bytes (but the ping is paid), and
- * the edge's output counts as upload; when only the cloud does, the edge's upload counts as 0.
+ * Reproduces a known fault of the original, only for comparisons with it: the original treats a tier whose measured time is
+ * exactly 0 s as unused. If edge and cloud take 0 s, the device's upload counts as 0 bytes (but the ping is paid), and the
+ * edge's output counts as upload; if only the cloud takes 0 s, the edge's upload counts as 0 bytes.
  *
- * Our cost of a plan cannot say that, and must not. So these plans are listed one by one here, as the original does.
+ * The optimiser's cost of a plan must not contain this fault, so these plans are enumerated here, as the original does.
  */
 import type { Criteria, TierCriteria } from './criteria.ts'
 import { type Block, type Connection, type System, TIERS, type Tier } from './data.ts'
@@ -24,7 +24,7 @@ interface Run {
   seconds: number
 }
 
-/** The `criteria.count` fastest plans as the original sees them, best first. */
+/** The `criteria.count` fastest plans by the original's rules, best first. */
 export function faultyScenarios(
   systems: readonly System[],
   connections: readonly Connection[],
@@ -87,7 +87,7 @@ function scenarioOf(
   }
 }
 
-/** Seconds of all hops; undefined when a connection is missing. */
+/** Seconds of all hops; undefined if a connection is missing. */
 function hopsOf(
   device: System,
   [, edge, cloud]: readonly (Run | undefined)[],
@@ -113,7 +113,7 @@ function satisfies(
   processing: number,
 ): boolean {
   const { layers, notLayers, names, notNames } = criteria
-  // An unused tier is one that runs "layer -1".
+  // An unused tier counts as one that runs "layer -1".
   const [first, last] = run ? [run.blocks[run.from]!.first, run.blocks[run.to - 1]!.last] : [-1, -1]
   const runs = (layer: number) => layer >= first && layer <= last
   const seconds = run?.seconds ?? 0

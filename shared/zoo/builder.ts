@@ -33,7 +33,7 @@ export interface ConvOptions extends WindowOptions {
 export interface BatchNormOptions {
   /** @defaultValue 1e-3, as in Keras */
   epsilon?: number
-  /** Whether gamma is a parameter; otherwise it is the constant 1. @defaultValue true */
+  /** True if gamma is a parameter; otherwise it is the constant 1. @defaultValue true */
   scale?: boolean
 }
 
@@ -45,8 +45,8 @@ export interface DenseOptions {
 /** How far biases and BatchNormalization's parameters stray from their neutral value (0 or 1). */
 const SPREAD = 0.1
 /**
- * Estimated standard deviation of the logits. ResNets come out about three times as lively: classes should
- * differ clearly, but a saturated softmax would hide what happens before it.
+ * Estimated standard deviation of the logits; ResNets reach about three times this value. Classes should differ clearly,
+ * but a saturated softmax would hide differences in the layers before it.
  */
 const LOGIT_DEVIATION = 0.5
 
@@ -163,9 +163,8 @@ export class GraphBuilder {
    * Surrounds the feature map with zeros.
    *
    * ONNX Runtime merges Pad into a MaxPool that follows, though a MaxPool's own padding is minus infinity:
-   * where the input may be negative, results change with the optimisation level
-   * (microsoft/onnxruntime#24737). It leaves a Pad with named axes alone, so that is the form for
-   * `beforeMaxPool`.
+   * if the input may be negative, results change with the optimisation level (microsoft/onnxruntime#24737). It does not
+   * merge a Pad with named axes, so that form is used for `beforeMaxPool`.
    */
   pad(
     x: Feature,

@@ -20,7 +20,7 @@ export interface WeightSpec {
   readonly high: number
 }
 
-/** What ONNX wants as a tensor but Keras does not count: padding amounts, clip bounds, fixed scales. */
+/** A tensor that ONNX needs but Keras does not count as a parameter: padding amounts, clip bounds, fixed scales. */
 export interface ConstantSpec {
   readonly name: string
   readonly shape: Shape

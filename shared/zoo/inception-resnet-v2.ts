@@ -9,7 +9,7 @@ import type { ZooGraph } from './graph.ts'
 import type { Step } from './inception.ts'
 import { chain, HALVE, halvingPool, poolBranch, stem } from './inception.ts'
 
-/** A residual stage: `count` blocks, each adding `scale` times what its branches give. */
+/** A residual stage: `count` blocks, each of which adds `scale` times the output of its branches. */
 interface Stage {
   name: string
   count: number

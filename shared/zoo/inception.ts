@@ -1,8 +1,8 @@
-/** What InceptionV3 and InceptionResNetV2 share: the basic convolution, chains of it, and the stem. */
+/** Parts shared by InceptionV3 and InceptionResNetV2: the basic convolution, chains of it, and the stem. */
 import type { Feature, GraphBuilder } from './builder.ts'
 import type { Extent, Padding } from './window.ts'
 
-/** Filters and kernel of one convolution; stride 1 and `same` unless said otherwise. */
+/** Filters and kernel of one convolution; stride 1 and `same` padding by default. */
 export type Step = readonly [
   filters: number,
   kernel: Extent,

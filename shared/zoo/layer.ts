@@ -11,7 +11,7 @@ export class Layer {
   readonly nodes: NodeProto[] = []
   readonly weights: WeightSpec[] = []
   readonly constants: ConstantSpec[] = []
-  /** What the nodes give; for the input layer, the input. */
+  /** Outputs of the nodes; for the input layer, the input. */
   readonly tensors: NamedShape[] = []
 
   constructor(name: string, inputs: readonly number[]) {

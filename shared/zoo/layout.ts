@@ -47,7 +47,7 @@ export function layoutModel(graph: ZooGraph): FileLayout {
   return { pieces, totalBytes: modelHead.length + graphFrame.length + graphBytes }
 }
 
-/** All that stands before a weight's values in the file, and how many bytes those take. */
+/** The bytes before a weight's values in the file, and the number of bytes of the values. */
 function frameWeight({ name, shape }: WeightSpec): { head: Uint8Array; dataBytes: number } {
   const dataBytes = elements(shape) * FLOAT_BYTES
   const dataType = TensorProto_DataType.FLOAT
@@ -59,7 +59,7 @@ function frameWeight({ name, shape }: WeightSpec): { head: Uint8Array; dataBytes
   return { head: Buffer.concat([tensorFrame, tensorHead, dataFrame]), dataBytes }
 }
 
-/** What stands before an embedded message or a byte field: its number and its length. */
+/** The bytes before an embedded message or a byte field: the field number and the length. */
 function frame(field: number, length: number): Uint8Array {
   return new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(length).finish()
 }

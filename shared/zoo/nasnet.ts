@@ -16,7 +16,7 @@ interface Size {
   stemFilters: number
   /** Channels after the last cell. */
   penultimateFilters: number
-  /** Whether the first cell after a reduction skips the reduction's own `previous`. */
+  /** True if the first cell after a reduction skips the reduction's own `previous`. */
   skipReduction: boolean
 }
 
@@ -46,7 +46,7 @@ interface State {
 
 interface Cell {
   filters: number
-  /** Ends the names of the cell's layers. */
+  /** Suffix of the names of the cell's layers. */
   id: string
 }
 
@@ -119,8 +119,7 @@ function reductionCell(g: GraphBuilder, { current, previous }: State, { filters,
 }
 
 /**
- * `previous`, brought to the size of `current` and the cell's number of channels; `current` where there is
- * none.
+ * Brings `previous` to the size of `current` and the cell's number of channels; `current` takes its place if there is none.
  */
 function fitPrevious(g: GraphBuilder, { current, previous }: State, { filters, id }: Cell): Feature {
   if (previous === undefined) return current
@@ -148,7 +147,7 @@ function squeeze(g: GraphBuilder, current: Feature, kind: string, { filters, id 
 interface SeparableTwice {
   filters: number
   kernel: number
-  /** Of the first of the two. */
+  /** Stride of the first of the two convolutions. */
   stride: number
   id: string
 }

@@ -8,8 +8,8 @@
 import { createHash } from 'node:crypto'
 
 /**
- * Values per inner loop. Short, so that V8 has seen a whole call before it compiles the loop: compiled in the
- * middle of its first call, the function is thrown out again at the end of every call, four times as slow.
+ * Values per inner loop. It is short, so that V8 sees a whole call before it compiles the loop. If V8 compiles the loop
+ * during its first call, it discards that code at the end of every call, which is four times as slow.
  */
 const BLOCK = 1024
 
@@ -17,7 +17,7 @@ export class UniformStream {
   /** Typed, so that the numbers are not boxed. */
   readonly #state = new Int32Array(4)
 
-  /** @param key whatever tells this stream from all others. */
+  /** @param key distinguishes this stream from all others. */
   constructor(key: string) {
     const digest = createHash('sha256').update(key).digest()
     for (let word = 0; word < this.#state.length; word++) this.#state[word] = digest.readInt32LE(4 * word)

@@ -22,7 +22,7 @@ const norm = { epsilon: EPSILON }
 
 interface Block {
   name: string
-  /** Of the two narrow convolutions; the block gives four times as many. */
+  /** Filters of the two narrow convolutions; the block has four times as many output channels. */
   filters: number
   stride: number
   first: boolean

@@ -9,18 +9,18 @@
  * and independent; they need to be right within a small factor, not exact.
  */
 
-/** Over all elements of a tensor, for a typical input. */
+/** Mean and variance over all elements of a tensor, for a typical input. */
 export interface Signal {
   readonly mean: number
   readonly variance: number
 }
 
 /**
- * What a convolution or dense layer gives: weights have mean zero, and their scale makes the variance one.
+ * Output of a convolution or dense layer: weights have mean 0, and their scale makes the variance 1.
  */
 export const UNIT_SIGNAL: Signal = { mean: 0, variance: 1 }
 
-/** Normalised images, and the standard normal values that stand in for them. */
+/** Normalised images, and the standard normal values that replace them in tests. */
 export const INPUT_SIGNAL: Signal = { mean: 0, variance: 1 }
 
 /**
@@ -33,7 +33,7 @@ export function secondMoment(signal: Signal): number {
   return signal.mean ** 2 + signal.variance
 }
 
-/** max(0, x) of a Gaussian x. */
+/** The signal of max(0, x) for a Gaussian x. */
 export function afterRelu({ mean, variance }: Signal): Signal {
   const deviation = Math.sqrt(variance)
   const z = mean / deviation
@@ -70,7 +70,7 @@ export function afterMaxPool({ mean, variance }: Signal): Signal {
 /**
  * Half the width of the uniform distribution that gives `fan` summed products unit variance.
  *
- * Rounded to four digits: the bytes of a model must not hang on the last bit of a platform's `exp`.
+ * Rounded to four digits, because the bytes of a model must not depend on the last bit of a platform's `exp`.
  */
 export function kernelBound(fan: number, input: Signal): number {
   return Number(Math.sqrt(3 / (fan * secondMoment(input))).toPrecision(4))

@@ -71,7 +71,7 @@ export function sides(before: number, after = before): Sides {
 }
 
 /**
- * What Keras pads explicitly before a `valid` window of stride 2, on a square input.
+ * The padding that Keras adds explicitly before a `valid` window of stride 2, on a square input.
  * Source: `correct_pad` of keras.applications.
  */
 export function padForStride2(input: number, kernel: number): Sides {

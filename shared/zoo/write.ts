@@ -1,9 +1,8 @@
 /**
- * From a zoo graph and a seed to one self-contained .onnx file.
+ * Writes a zoo graph with weights from a seed as one self-contained .onnx file.
  *
- * Weights are made a chunk at a time while they are written, so memory does not grow with the model. The file
- * appears under its name only when it is whole. ONNX stores little-endian; so do all machines ONNX Runtime
- * runs on.
+ * Weights are generated in chunks while they are written, so memory does not grow with the model. The file gets its name
+ * only after it is complete. ONNX stores little-endian numbers, as do all machines that ONNX Runtime supports.
  */
 import { randomBytes } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
@@ -26,8 +25,8 @@ export interface WriteOptions {
 }
 
 /**
- * Returns the file's size in bytes.
- * @throws ScissionError badRequest when the file cannot be made at `path`.
+ * Writes the model. @returns the file's size in bytes.
+ * @throws ScissionError badRequest if the file cannot be created at `path`.
  */
 export async function writeModel(graph: ZooGraph, path: string, options: WriteOptions): Promise<number> {
   const partial = `${path}.${randomBytes(6).toString('hex')}.partial`

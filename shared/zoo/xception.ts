@@ -28,7 +28,7 @@ export function xception(): ZooGraph {
 interface Shrink {
   name: string
   filters: readonly [number, number]
-  /** Whether the input has just been activated. */
+  /** True if the input already went through an activation. */
   activeInput?: boolean
 }
 

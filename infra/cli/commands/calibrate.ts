@@ -1,4 +1,4 @@
-/** `scission calibrate`: what codecs cost in accuracy at every cut, and what each bound on that would buy. */
+/** `scission calibrate`: measures the accuracy loss of codecs at every cut, and shows the best plan under each bound on it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Command, Option } from 'commander'
 import type { Calibration, CalibrationCell } from '../../../shared/contracts/codec.ts'
@@ -34,7 +34,7 @@ interface StoredOptions {
 }
 
 const POLL_MS = 250
-/** Bounds that the table of what they buy is made for. */
+/** Bounds on the accuracy loss for which the best plan is shown. */
 const LOSS_BOUNDS = [0, 0.01, 0.02, 0.05, 0.1, 0.2]
 
 export function addCalibrateCommand(program: Command, context: () => Context): void {
@@ -199,11 +199,11 @@ const accuracyOf = ({ accuracy, accuracyBounds }: CalibrationCell) =>
 interface Bought {
   maxAccuracyLoss: number
   plan?: Plan
-  /** Why there is none. */
+  /** The reason if there is no plan. */
   reason?: string
 }
 
-/** The best plan under each bound; without profiles, links or a planner there is none, and the reason is shown. */
+/** The best plan under each bound. Without profiles, links or a planner there is none; then the reason is shown. */
 async function whatBoundsBuy(
   { planner }: Context,
   asked: { model: string; inputShapes: InputShapes | undefined; network: NetworkName | undefined },

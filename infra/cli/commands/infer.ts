@@ -20,7 +20,7 @@ interface InferOptions {
   seed: number
 }
 
-/** Numbers shown of each output. */
+/** Maximum number of elements shown of each output. */
 const SHOWN = 8
 
 export function addInferCommand(program: Command, context: () => Context): void {

@@ -1,4 +1,4 @@
-/** The options of `scission plan` and `scission sweep`: each is a field of the plan query, whose values the planner checks. */
+/** Options of `scission plan` and `scission sweep`. Each is a field of the plan query, whose value the planner checks. */
 import type { Command } from 'commander'
 import type { z } from 'zod'
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'

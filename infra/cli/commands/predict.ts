@@ -1,6 +1,7 @@
 /**
- * `scission predict PROFILE_DIR NETWORK MODEL`: the original's query tool on its own data, answered by our optimiser.
- * Same arguments, same lines; its zero-time fault only with `--zero-time-bug` (shared/original/zero-time.ts).
+ * `scission predict PROFILE_DIR NETWORK MODEL`: the original's query tool on the original's data, answered by our
+ * optimiser. It takes the same arguments and prints the same lines. It reproduces the original's zero-time fault only with
+ * `--zero-time-bug` (shared/original/zero-time.ts).
  */
 import type { Command } from 'commander'
 import { type OptimiserQuery, optimise, type Problem } from '../../../services/planner/optimiser/index.ts'
@@ -28,7 +29,7 @@ import {
 } from '../../../shared/original/index.ts'
 import type { Context } from '../context.ts'
 
-/** When it was measured, the original does not say; nothing that is printed depends on it. */
+/** The original does not record when it measured. Nothing that is printed depends on this time. */
 const UNKNOWN_TIME = new Date(0).toISOString()
 
 interface PredictOptions extends OriginalOptions {
@@ -36,11 +37,11 @@ interface PredictOptions extends OriginalOptions {
 }
 
 export interface Prediction {
-  /** What the original prints first. */
+  /** The line that the original prints first. */
   loaded: string
-  /** Plans, best first, as it prints them; empty: no results. */
+  /** Plans, best first, as the original prints them; empty if there are no results. */
   results: string[]
-  /** Seconds of each. */
+  /** Predicted time of each result in seconds. */
   seconds: number[]
 }
 
@@ -93,8 +94,8 @@ export function predict(folder: string, network: string, model: string, given: P
 }
 
 /**
- * commander hands over `-d=-1,!3` with its "=", and any value that begins with "-"; the original takes such a value
- * only behind a "=", or when it is a negative number.
+ * Normalises option values. Commander passes `-d=-1,!3` on with its "=", and accepts any value that begins with "-"; the
+ * original accepts such a value only after "=", or if it is a negative number.
  */
 function unjoined(given: PredictOptions): OriginalOptions {
   const { zeroTimeBug: _, ...texts } = given
@@ -108,7 +109,7 @@ function unjoined(given: PredictOptions): OriginalOptions {
   return Object.fromEntries(entries)
 }
 
-/** The best plans of every device together. */
+/** The best plans over all devices. */
 function planned(
   systems: readonly System[],
   connections: readonly Connection[],
@@ -140,7 +141,7 @@ function solve(problem: Problem, query: OptimiserQuery): Plan[] {
   try {
     return optimise(problem, query).plans
   } catch (error) {
-    // No plan is an answer here: "No results".
+    // Having no plan is a valid result here: "No results".
     if (error instanceof ScissionError && (error.code === 'infeasible' || error.code === 'notMeasured'))
       return []
     throw error

@@ -26,7 +26,7 @@ export function addSweepCommand(program: Command, context: () => Context): void 
   )
 }
 
-/** `slowdown@edge=1:8:20` → what it varies, of which, through which values. The planner checks them. */
+/** `slowdown@edge=1:8:20` → an axis: the condition, the resource or link, and the values. The planner checks them. */
 export function axisOf(text: string): z.input<typeof SweepAxis> {
   const [left = '', right = ''] = text.split(/=(.*)/s, 2)
   const [vary = '', of = ''] = left.split(/@(.*)/s, 2)
@@ -43,7 +43,7 @@ export function axisOf(text: string): z.input<typeof SweepAxis> {
   return { vary, values, ...(links.length > 0 && { links }) }
 }
 
-/** `1,2,5`, or `low:high:count` on a logarithmic scale (from 0: on a plain one). */
+/** `1,2,5`, or `low:high:count` on a logarithmic scale (on a linear scale if `low` is 0). */
 function valuesOf(text: string, whole: string): number[] {
   if (!text.includes(':')) {
     const values = text.split(',').map((one) => (one.trim() === '' ? Number.NaN : Number(one)))

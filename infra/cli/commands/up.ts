@@ -11,7 +11,7 @@ export function addUpCommand(program: Command): void {
     .helpOption(false)
     .argument('[options...]', 'scission up --help lists them')
     .action(async (args: string[]) => {
-      // Not loaded for every other command: it is half of the program.
+      // Loaded only for this command, because it is half of the program.
       const { start } = await import('../../start/main.ts')
       await start(args)
     })

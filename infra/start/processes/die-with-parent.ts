@@ -1,21 +1,20 @@
 /**
- * The child's half of a promise: whoever started a system stops all of it, even when killed with SIGKILL.
- * The kernel closes the IPC channel of a dead parent, which Node tells the child as `disconnect`.
+ * The child's part of the rule that a system ends with the process that started it, even after SIGKILL: the kernel closes
+ * the IPC channel of a dead parent, which Node reports to the child as `disconnect`.
  */
 
 /**
- * Ends this process at once when the one that started it is gone. For entries with nothing to finish or to
- * save; services close in order instead, see `runService`. Started by hand, without an IPC channel, it does
- * nothing.
+ * Ends this process at once if its parent has ended. For entries that have nothing to finish or to save; services close in
+ * order instead, see `runService`. Does nothing in a process that was started without an IPC channel.
  */
 export function dieWithParent(): void {
   if (process.send === undefined) return
-  // Gone already, before there was anybody to hear the event.
+  // The parent ended before this listener could be added.
   if (!process.connected) process.exit(0)
   process.once('disconnect', () => process.exit(0))
 }
 
-/** Tells the parent that this process can be used; the counterpart is `startProcess`. */
+/** Tells the parent that this process is ready; `startProcess` waits for it. */
 export function reportReady(url: string): void {
   process.send?.({ ready: true, url })
 }

@@ -1,19 +1,20 @@
 /**
- * How a module of this repository is started as a process of its own: from source through tsx, from a build
- * as is.
+ * Builds the Node arguments that start a module of this repository as a process: through tsx from source, directly from a
+ * build.
  */
 import { fileURLToPath } from 'node:url'
 import { compiledModule, withLoader } from '../../../shared/platform/processes/child-module.ts'
 
 /**
- * Options of ours that a child must not repeat: a debugger's port is taken, and code to evaluate is not its
- * own.
+ * Options of this process that a child must not inherit: a debugger's port is already in use, and code to evaluate belongs
+ * to this process.
  */
 const NOT_INHERITED = /^--?(inspect|debug|eval|print|check|test|watch|e$|p$|c$)/
 
 /**
- * Arguments for `node` that run `entry`, written as a `.ts` URL; where it is compiled, the `.js` file.
- * Loaders of this process are passed on; under a runner that compiles by other means (vitest) tsx is added.
+ * @param entry the module's `.ts` URL; if it was compiled, the `.js` file runs.
+ * @returns arguments for `node`. Loaders of this process are passed on; tsx is added under a runner that compiles in
+ * another way (vitest).
  */
 export function nodeArguments(entry: URL): string[] {
   const compiled = compiledModule(entry)
@@ -24,7 +25,7 @@ export function nodeArguments(entry: URL): string[] {
 function withoutRefused(options: readonly string[]): string[] {
   return options.filter((option, index) => {
     const previous = options[index - 1]
-    // `--eval CODE`: the value follows as an argument of its own.
+    // `--eval CODE`: the value is a separate argument.
     const isValueOfRefused = !option.startsWith('-') && previous !== undefined && NOT_INHERITED.test(previous)
     return !NOT_INHERITED.test(option) && !isValueOfRefused
   })

@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import path from 'node:path'
 
-/** Where PATH finds an executable, or undefined. */
+/** The path of an executable found on PATH, or undefined. */
 export function findOnPath(command: string, searchPath = process.env.PATH ?? ''): string | undefined {
   const extensions = process.platform === 'win32' ? ['.exe', '.cmd'] : ['']
   const candidates = searchPath

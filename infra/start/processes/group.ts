@@ -1,4 +1,4 @@
-/** All that was started together, to be stopped together: last started, first stopped. */
+/** A group of processes that are stopped together, in reverse order of their start. */
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { ManagedProcess, type ProcessOptions } from './process.ts'
@@ -14,32 +14,32 @@ export class ProcessGroup {
   readonly #members: Stoppable[] = []
   #stopped: Promise<void> | undefined
 
-  /** @param logFile gets what all processes print, each line under its process' name. */
+  /** @param logFile receives the output of all processes, each line with the name of its process. */
   constructor(log: Logger, logFile?: string) {
     this.#log = log
     this.#logFile = logFile
   }
 
   /**
-   * Starts a process, waits until it is ready, and will stop it with the others.
-   * @throws ScissionError internal when it does not become ready; cancelled when the group is being stopped.
+   * Starts a process as a member of the group and waits until it is ready.
+   * @throws ScissionError internal if it does not become ready; cancelled if the group is being stopped.
    */
   async start(options: Omit<ProcessOptions, 'log' | 'logFile'>): Promise<ManagedProcess> {
     this.#refuseWhenStopping(options.name)
     const member = new ManagedProcess({ ...options, log: this.#log, logFile: this.#logFile })
-    // Before it is ready, so that a stop in between reaches it.
+    // Added before it is ready, so that a stop in the meantime reaches it.
     this.#members.push(member)
     await member.whenReady()
     return member
   }
 
-  /** Something else that must be stopped in its turn: a server in this process, Redis. */
+  /** Adds a member that is not a child process, for instance a server in this process. */
   add(member: Stoppable): void {
     this.#refuseWhenStopping(member.name)
     this.#members.push(member)
   }
 
-  /** Stops everything, the last started first. What fails to stop is logged and does not keep the rest. */
+  /** Stops all members, the last one first. A member that fails to stop is logged, and the others are still stopped. */
   stopAll(): Promise<void> {
     this.#stopped ??= this.#stopEach()
     return this.#stopped

@@ -1,5 +1,6 @@
 /**
- * What a child prints: every line to a log file under the child's name, the last lines kept for when it dies.
+ * Collects the output of a child process: writes every line to a log file with the child's name, and keeps the last lines
+ * for error messages.
  */
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs'
 import path from 'node:path'
@@ -8,7 +9,7 @@ import type { Readable } from 'node:stream'
 import type { Logger } from '../../../shared/platform/log.ts'
 
 const KEPT_LINES = 20
-/** A kept line is for people to read; the file has the whole of it. */
+/** Kept lines are cut to this length for error messages; the file has them whole. */
 const KEPT_CHARACTERS = 1000
 
 export class Output {
@@ -30,7 +31,7 @@ export class Output {
     )
   }
 
-  /** The last lines printed, oldest first. */
+  /** The last lines of output, oldest first. */
   lastLines(): string[] {
     return [...this.#last]
   }

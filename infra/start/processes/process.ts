@@ -4,9 +4,9 @@
  *   spawned ──{ready, url}──▶ ready ──stop()──▶ SIGTERM ──grace──▶ SIGKILL ──▶ exited, expected
  *      └── exits or stays silent: start fails      └── exits by itself: exited, unexpected (onExit)
  *
- * On POSIX the child leads a process group of its own: Ctrl-C at the terminal reaches only its parent, which
- * then stops its children in order; and what the child itself started goes with it. A child notices the death
- * of its parent by the IPC channel (`dieWithParent`, `runService`).
+ * On POSIX systems the child leads a process group of its own. Ctrl-C on the terminal therefore reaches only the parent,
+ * which stops its children in order, and a killed child takes its own children with it. A child detects the death of its
+ * parent through the IPC channel (`dieWithParent`, `runService`).
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,47 +16,47 @@ import type { Logger } from '../../../shared/platform/log.ts'
 import { nodeArguments } from './entry.ts'
 import { Output } from './output.ts'
 
-/** What an entry sends when it can be used: `shared/platform/service.ts` and `reportReady`. */
+/** The message by which an entry reports that it is ready (`shared/platform/service.ts`, `reportReady`). */
 const Ready = z.looseObject({ ready: z.literal(true), url: z.string() })
 
 export interface ProcessOptions {
-  /** For people: in messages, and before each line of the log file. */
+  /** Shown in messages and before each line of the log file. */
   name: string
   /** The module to run, as a `.ts` URL: `new URL('../../../services/planner/main.ts', import.meta.url)`. */
   entry: URL
   args?: readonly string[] | undefined
-  /** Added to this process' environment. */
+  /** Environment variables in addition to those of this process. */
   env?: Readonly<Record<string, string | undefined>> | undefined
   log: Logger
-  /** Appended to, shared by any number of processes. Absent: only the last lines are kept. */
+  /** File that output is appended to; several processes may share it. Without it only the last lines are kept. */
   logFile?: string | undefined
-  /** Called once, when the process ended without being stopped. */
+  /** Called once if the process ended without being stopped. */
   onExit?: ((exit: Exit) => void) | undefined
-  /** @defaultValue 120000: a process that ends is noticed at once; a slow machine is waited for */
+  /** Maximum ms until the process is ready; if it ends before, that is noticed at once. @defaultValue 120000 */
   readyTimeoutMs?: number | undefined
-  /** Between SIGTERM and SIGKILL. @defaultValue 12000, a little more than services give themselves */
+  /** ms between SIGTERM and SIGKILL. @defaultValue 12000, slightly more than services need to close */
   stopGraceMs?: number | undefined
 }
 
 export interface Exit {
   code: number | null
   signal: NodeJS.Signals | null
-  /** Stopped by us. */
+  /** True if `stop` ended the process. */
   expected: boolean
-  /** What it printed last. */
+  /** The last lines of output, oldest first. */
   lastLines: string[]
 }
 
 const READY_TIMEOUT_MS = 120_000
 const STOP_GRACE_MS = 12_000
 /**
- * Output still in the pipe when a process has ended; a grandchild that keeps the pipe open is not waited for.
+ * Maximum ms to read output that is still in the pipe after a process has ended. A grandchild may keep the pipe open.
  */
 const LAST_OUTPUT_MS = 500
 
 export class ManagedProcess {
   readonly name: string
-  /** Settles when the process has ended, however it ended. Never rejects. */
+  /** Resolves after the process has ended, in whatever way. Never rejects. */
   readonly exited: Promise<Exit>
   readonly #options: ProcessOptions
   readonly #child: ChildProcess
@@ -86,14 +86,14 @@ export class ManagedProcess {
     return this.#child.pid
   }
 
-  /** Where it listens, as it said itself; empty until ready. */
+  /** The URL that the process reported; empty until it is ready. */
   get url(): string {
     return this.#url
   }
 
   /**
-   * Waits for the ready message. A process that does not send it is stopped.
-   * @throws ScissionError internal with the last lines it printed.
+   * Waits for the ready message. A process that does not send it in time is stopped.
+   * @throws ScissionError internal with the last lines of its output.
    */
   async whenReady(): Promise<void> {
     const patience = this.#options.readyTimeoutMs ?? READY_TIMEOUT_MS
@@ -111,18 +111,18 @@ export class ManagedProcess {
     throw new ScissionError('internal', `${this.name} ${what}${lastLinesText(this.#output.lastLines())}`)
   }
 
-  /** Sends a message to the child's `process.on('message')`. Dropped when the child is gone: see `exited`. */
+  /** Sends a message to the child's `process.on('message')`. It is dropped if the child has ended. */
   send(message: Record<string, unknown>): void {
     if (this.#child.connected) this.#child.send(message, () => undefined)
   }
 
-  /** @returns stops listening. */
+  /** @returns a function that removes the listener. */
   onMessage(listener: (message: unknown) => void): () => void {
     this.#child.on('message', listener)
     return () => this.#child.off('message', listener)
   }
 
-  /** SIGTERM, after the grace SIGKILL; returns when the process is gone. */
+  /** Sends SIGTERM, and SIGKILL after the grace period. Resolves after the process has ended. */
   async stop(): Promise<Exit> {
     this.#stopping = true
     if (!this.#ended) this.#child.kill('SIGTERM')
@@ -170,14 +170,14 @@ export class ManagedProcess {
     this.#options.onExit?.(exit)
   }
 
-  /** Ends the child and whatever it started that is still there. */
+  /** Kills the child and all processes that it started. */
   #killGroup(): void {
     if (this.#child.pid === undefined) return
     try {
       if (process.platform === 'win32') this.#child.kill('SIGKILL')
       else process.kill(-this.#child.pid, 'SIGKILL')
     } catch (thrown) {
-      // ESRCH: nothing of the group is left, which is what was wanted.
+      // ESRCH: no process of the group is left.
       if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'ESRCH')) throw thrown
     }
   }
@@ -207,7 +207,7 @@ function lastLinesText(lines: readonly string[]): string {
 
 /**
  * Starts a process and waits until it is ready.
- * @throws ScissionError internal when it ends or stays silent instead; nothing is left running then.
+ * @throws ScissionError internal if it ends or does not become ready; then nothing is left running.
  */
 export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
   const started = new ManagedProcess(options)

@@ -1,4 +1,4 @@
-/** Ctrl-C: the first stops everything in order, the second does not wait. */
+/** Handles Ctrl-C: the first one stops everything in order, the second one exits at once. */
 import os from 'node:os'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
@@ -6,7 +6,7 @@ import { whenOrphaned } from '../../../shared/platform/processes/orphan.ts'
 
 /**
  * Runs `stop` on SIGINT, SIGTERM or SIGHUP, then exits with 128 + the signal's number, as shells expect.
- * After a second signal the process exits at once; its children then end by themselves (`dieWithParent`).
+ * After a second signal the process exits at once; its children then end on their own (`dieWithParent`).
  */
 export function stopOnSignals(stop: () => Promise<void>, log: Logger): void {
   let stopping = false

@@ -1,7 +1,7 @@
 /**
- * Two servers on one append-only file ruin it, and Redis itself does not look. A note in the folder says
- * which server is using it; the note counts only while that very server answers, so one left by a crash is no
- * obstacle.
+ * Prevents two Redis servers from using one append-only file, which would destroy it; Redis does not check this itself. A
+ * note in the folder names the server that uses it. The note is valid only while that server answers, so a note left by a
+ * crash is ignored.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -12,11 +12,11 @@ import { askServer } from './server-facts.ts'
 const Note = z.object({ url: z.string(), pid: z.number() })
 const noteIn = (dataDir: string) => path.join(dataDir, 'in-use.json')
 
-/** @throws ScissionError conflict naming the process that has it. */
+/** @throws ScissionError conflict, which names the process that uses the folder. */
 export async function refuseUsedDataDir(dataDir: string): Promise<void> {
   const note = readNote(dataDir)
   if (!note) return
-  // No answer at all is what a note left behind looks like.
+  // No answer means that the note was left by a crash.
   const facts = await askServer(note.url).catch(() => undefined)
   if (facts?.processId !== note.pid) return
   throw new ScissionError(
@@ -39,7 +39,7 @@ function readNote(dataDir: string): z.infer<typeof Note> | undefined {
   try {
     return Note.parse(JSON.parse(readFileSync(noteIn(dataDir), 'utf8')))
   } catch {
-    // Absent, or cut short by a crash: nobody has it.
+    // The note is missing, or a crash left it incomplete: the folder is free.
     return undefined
   }
 }

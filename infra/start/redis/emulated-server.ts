@@ -1,6 +1,6 @@
 /**
- * Last rung: js-redis-server, a Redis written in TypeScript, as a child process. Nothing to install, nothing
- * kept.
+ * The third choice: js-redis-server, a Redis written in TypeScript, as a child process. It needs no installation and keeps
+ * nothing on disk.
  */
 import type { Logger } from '../../../shared/platform/log.ts'
 import { startProcess } from '../processes/process.ts'

@@ -1,4 +1,4 @@
-/** The emulated Redis as a process: its Lua runs on the event loop, which would otherwise be everybody's. */
+/** Entry of the emulated Redis. It is a process of its own, because it runs Lua scripts on its event loop. */
 import { createRedisServer } from 'js-redis-server'
 import { dieWithParent, reportReady } from '../processes/die-with-parent.ts'
 

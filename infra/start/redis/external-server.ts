@@ -1,13 +1,12 @@
-/** First rung: a Redis that somebody else runs. */
+/** The first choice: a Redis that is already running. */
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { OpenRedis } from './ladder.ts'
 import { askServer } from './server-facts.ts'
 
 /**
- * @param saidKind SCISSION_REDIS_KIND, for a system started inside another one's Redis.
- * @throws ScissionError badRequest when `url` is not a Redis URL; queueUnavailable saying why it does not
- *   answer.
+ * @param saidKind SCISSION_REDIS_KIND, for a system that uses the Redis of another system.
+ * @throws ScissionError badRequest if `url` is not a Redis URL; queueUnavailable with the reason if it does not answer.
  */
 export async function useExternalRedis(url: string, log: Logger, saidKind?: string): Promise<OpenRedis> {
   const shown = withoutPassword(url)
@@ -30,7 +29,7 @@ export async function useExternalRedis(url: string, log: Logger, saidKind?: stri
         'memory is short; set it to noeviction',
     )
   }
-  // Emulated stays emulated, whoever runs it.
+  // An emulated Redis counts as emulated even if another system runs it.
   const kind = facts.emulated ? 'emulated' : saidKind === 'private' ? 'private' : 'external'
   return {
     url,
@@ -40,7 +39,7 @@ export async function useExternalRedis(url: string, log: Logger, saidKind?: stri
   }
 }
 
-/** For logs and messages. */
+/** The URL for logs and messages. */
 function withoutPassword(url: string): string {
   if (!URL.canParse(url)) return url
   const parsed = new URL(url)

@@ -1,7 +1,7 @@
 /**
- * Runs a program that knows nothing of us and must not outlive us. Our Node children notice a dead parent by
- * their IPC channel; for a foreign program a small shell holds the other end of a pipe instead. When the pipe
- * ends, because we closed it or were killed in whatever way, the shell sends SIGTERM to the program.
+ * Runs a foreign program that must not outlive this process. Node children detect a dead parent through their IPC channel;
+ * for a foreign program a small shell holds the other end of a pipe. If the pipe ends, because this process closed it or
+ * was killed, the shell sends SIGTERM to the program.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,8 +11,8 @@ import { Output } from '../processes/output.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 
 /**
- * $@ is the program. Its process id is the only line on standard output; what it prints goes to standard
- * error. `read` and `kill` are built into the shell: the watcher is one process and leaves none behind.
+ * $@ is the program. The only line on standard output is its process id; the program's output goes to standard error.
+ * `read` and `kill` are shell built-ins: the watcher is a single process and leaves none behind.
  */
 const GUARD = `
 exec 3<&0
@@ -29,9 +29,9 @@ exit "$code"
 `
 
 export class GuardedProgram {
-  /** Resolves when the program has ended, to words on how. Never rejects. */
+  /** Resolves after the program has ended, to a text that says how. Never rejects. */
   readonly ended: Promise<string>
-  /** The program's own, not the shell's. Never resolves when it could not be started. */
+  /** Process id of the program, not of the shell. Never resolves if the program could not be started. */
   readonly pid: Promise<number>
   readonly #name: string
   readonly #log: Logger
@@ -46,10 +46,10 @@ export class GuardedProgram {
     this.#output = new Output(name, undefined, log)
     this.#guard = spawn('/bin/sh', ['-c', GUARD, 'guard', command, ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
-      // A group of its own: Ctrl-C at the terminal is for its parent, which stops it last.
+      // A process group of its own: Ctrl-C on the terminal reaches only the parent, which stops this program last.
       detached: true,
     })
-    // The shell may be gone before its pipe is closed; `ended` tells.
+    // The shell may end before its pipe is closed; `ended` reports it.
     this.#guard.stdin?.on('error', () => undefined)
     if (this.#guard.stderr) this.#output.read(this.#guard.stderr)
     this.pid = this.#readPid()
@@ -60,12 +60,12 @@ export class GuardedProgram {
     return this.#hasEnded
   }
 
-  /** The last lines it printed, oldest first. */
+  /** The last lines of output, oldest first. */
   lastLines(): string[] {
     return this.#output.lastLines()
   }
 
-  /** SIGTERM, after `graceMs` SIGKILL; returns when it has ended. */
+  /** Sends SIGTERM, and SIGKILL after `graceMs`. Resolves after the program has ended. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
     this.#guard.stdin?.end()
@@ -86,7 +86,7 @@ export class GuardedProgram {
         this.#hasEnded = true
         resolve(`could not be started: ${error.message}`)
       })
-      // `close`, not `exit`: the last lines have been read by then.
+      // `close` comes after `exit`: by then the last lines have been read.
       this.#guard.once('close', (code, signal) => {
         const how = howEnded({ code, signal })
         this.#hasEnded = true

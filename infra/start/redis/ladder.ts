@@ -1,13 +1,12 @@
 /**
- * A Redis for the system, whatever the machine offers. First rung that holds:
+ * Opens a Redis for the system. It takes the first of these that is available:
  *
- *   1. REDIS_URL                               somebody runs one: use it, never stop it
- *   2. valkey-server or redis-server on PATH   start a private one, stop it with us
- *   3. nothing                                 the emulated one (js-redis-server), in a process of its own
+ *   1. REDIS_URL                               a running server: used, never stopped
+ *   2. valkey-server or redis-server on PATH   a private server, started and stopped with the system
+ *   3. neither                                 the emulated one (js-redis-server), in a process of its own
  *
- * Which rung it is gets logged once and is passed to services as SCISSION_REDIS_KIND, so that /healthz and
- * every report can say it: queues on the emulated one work alike but slower, and nothing survives its
- * process.
+ * The choice is logged once and passed to services as SCISSION_REDIS_KIND, so that /healthz and every report name it. On the
+ * emulated Redis queues behave the same but are slower, and nothing survives its process.
  */
 import type { Logger } from '../../../shared/platform/log.ts'
 import { findOnPath } from '../processes/find-on-path.ts'
@@ -20,28 +19,27 @@ export type RedisKind = 'external' | 'private' | 'emulated'
 export interface OpenRedis {
   url: string
   kind: RedisKind
-  /** One line for people: product, version, where, and whether its data lasts. */
+  /** One line for people: product, version, address, and whether data is kept on disk. */
   description: string
-  /** Of the server process, when it is ours. */
+  /** Process id of the server, if this system started it. */
   pid?: number | undefined
-  /** Stops the server when it is ours. */
+  /** Stops the server, if this system started it. */
   close: () => Promise<void>
 }
 
 export interface RedisNeeds {
-  /** Where a private server keeps its data; absent = in memory only. */
+  /** Data folder of a private server; without it data is in memory only. */
   dataDir?: string | undefined
   log: Logger
-  /** Only REDIS_URL, SCISSION_REDIS_KIND and PATH are looked at. */
+  /** Environment; only REDIS_URL, SCISSION_REDIS_KIND and PATH are read. */
   env: NodeJS.ProcessEnv
 }
 
 const SERVERS = ['valkey-server', 'redis-server'] as const
 
 /**
- * @throws ScissionError badRequest or queueUnavailable when REDIS_URL is wrong or does not answer (no lower
- *   rung is tried: it was asked for); conflict when another system is using `dataDir`; internal when a server
- *   of ours does not start.
+ * @throws ScissionError badRequest or queueUnavailable if REDIS_URL is wrong or does not answer (no other choice is tried,
+ * because this one was asked for); conflict if another system uses `dataDir`; internal if a server cannot be started.
  */
 export async function openRedis({ dataDir, log, env }: RedisNeeds): Promise<OpenRedis> {
   const redis = await firstThatHolds({ dataDir, log, env })

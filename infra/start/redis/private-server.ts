@@ -1,9 +1,9 @@
 /**
- * Second rung: a real server found on the PATH, run for this system alone on a free port of 127.0.0.1.
+ * The second choice: a real server found on the PATH, run for this system alone on a free port of 127.0.0.1.
  *
- * Choosing a port and binding it are two steps in two processes, so somebody else may take it in between:
- * then ours ends with "address already in use" and another port is tried. That the one who answers is ours,
- * and not whoever was faster, is known by its process id.
+ * A port is chosen here and bound by the server, so another program may take it in between. Then the server ends with
+ * "address already in use", and another port is tried. The process id in its answer proves that the server that answers is
+ * the one that was started here.
  */
 import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
@@ -21,19 +21,19 @@ import { askServer, type ServerFacts } from './server-facts.ts'
 export interface PrivateRedisNeeds {
   /** Path of valkey-server or redis-server. */
   command: string
-  /** Append-only file here, made when missing; absent = nothing is written. */
+  /** Folder of the append-only file, created if missing; without it nothing is written. */
   dataDir?: string | undefined
   log: Logger
 }
 
 const PORT_ATTEMPTS = 5
-/** A server answers after about 0.1 s; one with a large append-only file reads all of it first. */
+/** A server usually answers after 0.1 s, but it reads a large append-only file first. */
 const ANSWER_TIMEOUT_MS = 60_000
 const ASK_EVERY_MS = 20
 const STOP_GRACE_MS = 5000
 
 /**
- * @throws ScissionError conflict when `dataDir` is in use; internal with the server's last lines otherwise.
+ * @throws ScissionError conflict if `dataDir` is in use; internal with the server's last lines if it does not start.
  */
 export async function startPrivateRedis(needs: PrivateRedisNeeds): Promise<OpenRedis> {
   const dataDir = needs.dataDir === undefined ? undefined : path.resolve(needs.dataDir)
@@ -86,22 +86,22 @@ function serverArguments(port: number, dataDir: string | undefined): string[] {
     bind: '127.0.0.1',
     port: String(port),
     daemonize: 'no',
-    // No snapshots; durability, where asked for, by the append-only file.
+    // No snapshots: if data has to be kept, the append-only file keeps it.
     save: '',
     appendonly: dataDir === undefined ? 'no' : 'yes',
     dir: dataDir ?? os.tmpdir(),
-    // BullMQ's demand: a queue that forgets jobs when memory is short is no queue.
+    // BullMQ requires this: jobs must not be evicted when memory is short.
     'maxmemory-policy': 'noeviction',
   }
   return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
 }
 
-/** Resolves with the server's facts, or to words when it stays silent for too long (then it is stopped). */
+/** Resolves to the server's facts, or to a text if it does not answer in time; then it is stopped. */
 async function untilAnswering(program: GuardedProgram, url: string): Promise<ServerFacts | string> {
   const pid = await program.pid
   const deadline = Date.now() + ANSWER_TIMEOUT_MS
   while (Date.now() < deadline && !program.hasEnded) {
-    // Refused or still loading: ask again. Another process id: somebody else's, ours is about to end.
+    // Refused or still loading: ask again. Another process id: that is a foreign server, and this one is about to end.
     const facts = await askServer(url).catch(() => undefined)
     if (facts?.processId === pid) return facts
     await sleep(ASK_EVERY_MS)

@@ -1,4 +1,4 @@
-/** What a Redis says about itself, and waiting until it says anything. */
+/** Asks a Redis server for its product, version, process id and settings. */
 import { Redis } from 'ioredis'
 import { coerceError } from '../../../shared/platform/errors.ts'
 
@@ -7,13 +7,13 @@ export interface ServerFacts {
   product: string
   processId: number
   emulated: boolean
-  /** Undefined where the server does not tell (managed ones refuse CONFIG). */
+  /** Undefined if the server does not tell; managed servers refuse CONFIG. */
   maxmemoryPolicy: string | undefined
 }
 
 const CONNECT_TIMEOUT_MS = 2000
 
-/** One attempt. @throws the reason it does not answer: refused, not Redis, wrong password, still loading. */
+/** Asks once. @throws the reason why there is no answer: refused, not Redis, wrong password, still loading. */
 export async function askServer(url: string): Promise<ServerFacts> {
   const redis = new Redis(url, {
     lazyConnect: true,
@@ -33,7 +33,7 @@ export async function askServer(url: string): Promise<ServerFacts> {
     const policy = await redis.config('GET', 'maxmemory-policy').catch(() => undefined)
     return factsFrom(info, policy)
   } catch (thrown) {
-    // ioredis rejects with "Connection is closed"; why it was closed came as an event.
+    // ioredis rejects with "Connection is closed"; the reason came before, as an event.
     throw reason ?? coerceError(thrown)
   } finally {
     redis.disconnect()

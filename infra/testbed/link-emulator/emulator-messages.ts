@@ -1,4 +1,4 @@
-/** Parent and emulator process talk over IPC: one request, one answer with its number. */
+/** IPC messages between the parent and the emulator process. Each request has a number, which its answer repeats. */
 import { z } from 'zod'
 import { ERROR_STATUS, type ErrorCode } from '../../../shared/platform/errors.ts'
 import { CutKind, LinkSettings, LinkStatistics } from './settings.ts'

@@ -1,7 +1,10 @@
 /**
- * Links between services on one machine, as slow and as far as real ones: start it between two services, let
- * one call the other at the emulator's port. See lane.ts for how a link is modelled, settings.ts for what it
- * can be told.
+ * Emulates links between services on one machine, with the delay and the rate of real ones. One service calls the other at
+ * a port of the emulator. lane.ts models a link, settings.ts lists its parameters.
+ *
+ * It is our own because figures must be exact and changeable while in use, without privileges: Linux `tc netem` needs root
+ * and works per interface, and there is no such thing on other systems. `npm run bench -- links` holds it against its
+ * settings.
  */
 import { z } from 'zod'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -16,7 +19,7 @@ import {
 } from './settings.ts'
 
 export interface LinkEmulator {
-  /** Link name → port on which it is reached. */
+  /** Link name → port on which the link is reached. */
   ports: Readonly<Record<string, number>>
   /** Changes a link while it is in use. @throws ScissionError notFound, badRequest. */
   set: (link: string, changes: Partial<LinkSettings>) => Promise<void>
@@ -28,9 +31,9 @@ export interface LinkEmulator {
 }
 
 /**
- * In this process; `startLinkEmulatorProcess` does the same in one of its own, where a busy event loop does
- * not disturb it. All links share one clock.
- * @throws ScissionError badRequest naming the field; conflict when a port is taken.
+ * Starts the emulator in this process. `startLinkEmulatorProcess` starts it in a process of its own, where no other work
+ * delays it. All links share one clock.
+ * @throws ScissionError badRequest, which names the field; conflict if a port is taken.
  */
 export async function startLinkEmulator(specifications: readonly EmulatedLinkInput[]): Promise<LinkEmulator> {
   const schedule = new Schedule()

@@ -3,18 +3,18 @@
  *
  *   source ─▶ ready ─▶ lane ─▶ on the way ─▶ target
  *
- * What is ready and what is on the way are both bounded: with enough ready the source is paused, with enough on
- * the way the lane passes over this flow.
+ * Both queues are bounded: the source is paused if enough data is ready, and the lane skips this flow if enough data is on
+ * the way.
  *
- * The end of the stream and a reset travel through the lane like data, so that they arrive after what was
- * sent before them. A reset drops what had not been sent yet, as a kernel does.
+ * The end of the stream and a reset pass through the lane like data, so that they arrive after the data sent before them. A
+ * reset drops data that has not been sent yet, as a kernel does.
  */
 import type { Socket } from 'node:net'
 import type { Lane, Sender, Slice } from './lane.ts'
 
 interface Entry {
   what: Buffer | 'end' | 'reset'
-  /** When it came. */
+  /** Time of arrival from the source. */
   readyMs: number
 }
 
@@ -30,7 +30,7 @@ export class Flow implements Sender {
   #offered = false
   #finished: 'end' | 'reset' | undefined
 
-  /** The source is read only after `open`. */
+  /** Reading from the source starts with `open`. */
   constructor(parts: {
     source: Socket
     target: Socket
@@ -48,7 +48,7 @@ export class Flow implements Sender {
     this.#source.on('end', () => this.#finish('end'))
     this.#source.on('error', () => this.#finish('reset'))
     this.#source.on('close', () => {
-      // Without an end: destroyed from this side.
+      // Closed without an end: this side destroyed the socket.
       if (this.#finished === undefined) this.#finish('reset')
     })
     this.#target.on('drain', () => this.#offer())
@@ -71,7 +71,7 @@ export class Flow implements Sender {
     this.#readyBytes -= slice.length
     this.#onTheWayBytes += slice.length
     this.#readOn()
-    // The last two: a short last one is due so soon after the one before that it would wait for that one's timer.
+    // False for the last two slices: a short last slice is due so soon after the one before it that it would be late.
     const more = this.#readyBytes > bytes
     return { bytes: slice.length, readyMs, deliver: () => this.#deliver(slice), more }
   }
@@ -108,7 +108,7 @@ export class Flow implements Sender {
     this.#lane.offer(this)
   }
 
-  /** Whether more may be on its way. The end and a reset need no room. */
+  /** True if another slice may be sent. The end and a reset need no space. */
   #hasRoom(): boolean {
     return (
       typeof this.#ready[0]?.what === 'string' ||

@@ -1,40 +1,38 @@
 /**
- * One direction of one link: a line that carries one slice at a time at the link's rate, and a delay behind
- * it. All connections of that direction share the line and take turns, slice by slice.
+ * One direction of one link: a line that transfers one slice at a time at the link's rate, followed by a delay. All
+ * connections of that direction share the line and take turns, slice by slice.
  *
  *   flows with something to send ──turns──▶ line: bytes × 8 / rate ──▶ delay: rtt / 2 ──▶ delivered, in order
  *
- * The line keeps its own time: the next slice starts when the one before it was due to end, however late the
- * timer that says so, as long as there was something to send by then. So the rate is exact over any length of
- * time.
+ * The line keeps its own time: a slice starts at the time at which the one before was due to end, even if the timer fired
+ * later, provided that data was ready by then. Therefore the rate is exact over any length of time.
  */
 import type { Schedule } from './schedule.ts'
 
-/** What the line needs to know of a sender. */
+/** A source of slices that shares the line with others. */
 export interface Sender {
-  /** The next piece of at most `bytes`; undefined when there is nothing, or no room at the receiver. */
+  /** The next slice of at most `bytes`; undefined if nothing is ready, or if the receiver has no space. */
   take: (bytes: number) => Slice | undefined
 }
 
 export interface Slice {
   bytes: number
-  /** Since when it could have been sent. */
+  /** Time from which the slice could have been sent. */
   readyMs: number
   deliver: () => void
-  /** More of the same sender follows closely. */
+  /** True if the same sender has further slices ready. */
   more: boolean
 }
 
 /**
- * One slice takes this long, but is not smaller than a packet nor larger than what a socket hands over at
- * once.
+ * Duration of one slice in ms. A slice is at least one packet and at most one chunk of a socket.
  */
 const SLICE_MS = 2
 const PACKET_BYTES = 1460
 const CHUNK_BYTES = 64 * 1024
-/** What "unlimited" is taken to be where buffers must have a size: 10 Gbit/s. */
+/** Rate by which buffers are sized if the link's rate is unlimited: 10 Gbit/s. */
 const UNLIMITED_MBPS = 10_000
-/** A sender may have this much of line time ready, so that the line never waits for a socket to be read. */
+/** ms of line time that a sender may hold ready, so that the line never waits for a socket to be read. */
 const READY_MS = 20
 const LARGEST_READY_BYTES = 4 * 1024 * 1024
 
@@ -45,11 +43,11 @@ export class Lane {
   readonly #waiting: Sender[] = []
   #mbps: number | null
   #delayMs: number
-  /** When the line has carried all that it was given. */
+  /** Time at which the line has sent everything given to it so far. */
   #freeMs = 0
   #wakes = false
   #halted = false
-  /** Deliveries that fell due while halted. */
+  /** Deliveries that became due while halted. */
   #held: (() => void)[] = []
   #lastDeliveryMs = 0
 
@@ -63,30 +61,30 @@ export class Lane {
     return this.#delayMs
   }
 
-  /** Holds for what starts from now on. */
+  /** Applies to slices that start from now on. */
   set(mbps: number | null, delayMs: number): void {
     this.#mbps = mbps
     this.#delayMs = delayMs
   }
 
-  /** How much a sender may hold ready before it should stop reading. */
+  /** Bytes that a sender may hold ready before it should stop reading. */
   get readyBytes(): number {
     const ofLine = bytesIn(READY_MS, this.#mbps ?? UNLIMITED_MBPS)
     return Math.min(LARGEST_READY_BYTES, Math.max(2 * CHUNK_BYTES, ofLine))
   }
 
-  /** How much of one sender may be on its way: what the delay can hold, twice, and a few chunks. */
+  /** Bytes of one sender that may be on the way: twice the product of rate and delay, and a few chunks. */
   get windowBytes(): number {
     return 2 * bytesIn(this.#delayMs, this.#mbps ?? UNLIMITED_MBPS) + 4 * CHUNK_BYTES
   }
 
-  /** `sender` has something to send, or has room again. To be called once until `take` returned undefined. */
+  /** Announces that `sender` has data, or space again. To be called once until `take` returned undefined. */
   offer(sender: Sender): void {
     this.#waiting.push(sender)
     this.#serve()
   }
 
-  /** Nothing moves any more, neither on the line nor behind it. */
+  /** Stops the line and all deliveries. */
   halt(): void {
     this.#halted = true
   }
@@ -97,7 +95,7 @@ export class Lane {
     this.#serve()
   }
 
-  /** While the line is free: the next slice of whoever's turn it is. */
+  /** Sends the next slice of the sender whose turn it is, if the line is free. */
   #serve(): void {
     const now = this.#schedule.now()
     while (!this.#halted && this.#freeMs <= now) {
@@ -119,7 +117,7 @@ export class Lane {
   #carry(slice: Slice): void {
     const startMs = Math.max(this.#freeMs, slice.readyMs)
     this.#freeMs = startMs + (this.#mbps === null ? 0 : slice.bytes / bytesIn(1, this.#mbps))
-    // In order, even when the delay was shortened meanwhile.
+    // Keeps the order even if the delay was shortened meanwhile.
     this.#lastDeliveryMs = Math.max(this.#lastDeliveryMs, this.#freeMs + this.#delayMs)
     this.#schedule.at(this.#lastDeliveryMs, () => this.#deliver(slice), !slice.more)
   }

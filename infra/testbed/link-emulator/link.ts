@@ -1,10 +1,10 @@
 /**
  * One emulated link: a TCP proxy in front of one target, with a lane in each direction.
  *
- * Connecting costs what it costs over a real link: the target is called half a round trip after the client
- * connected, the client's first byte leaves a whole round trip after it, the target's first byte one and a
- * half (SYN, SYN-ACK, ACK). That the client's own connect() returns at once, its kernel talking to ours,
- * cannot be changed from here; its first byte arrives no sooner for that.
+ * Connecting takes as long as over a real link (SYN, SYN-ACK, ACK): the target is called half a round trip after the client
+ * connected, the client's first byte leaves after one round trip, and the target's first byte after one and a half. The
+ * client's own connect() still returns at once, because the local kernel accepts the connection; its first byte does not
+ * arrive earlier for that.
  */
 import { once } from 'node:events'
 import net, { type Server, type Socket } from 'node:net'
@@ -23,7 +23,7 @@ export class Link {
   readonly #down: Lane
   #settings: LinkSettings
   #cut: CutKind | null = null
-  /** What waits for a silent cut to end. */
+  /** Actions that wait for the end of a silent cut. */
   #afterCut: (() => void)[] = []
   #openConnections = 0
   readonly #count = { upBytes: 0, downBytes: 0, connections: 0, refused: 0 }
@@ -39,7 +39,7 @@ export class Link {
     )
   }
 
-  /** @throws ScissionError conflict when the port is taken. */
+  /** @throws ScissionError conflict if the port is taken. */
   static async start(link: EmulatedLink, schedule: Schedule): Promise<Link> {
     const started = new Link(link, schedule)
     started.#server.listen(link.listenPort, link.listenHost)
@@ -77,7 +77,7 @@ export class Link {
     }
   }
 
-  /** What a silent cut held back goes on, as TCP's retransmissions would. */
+  /** Ends a cut. Data that a silent cut held back is delivered, as TCP's retransmissions would do. */
   restore(): void {
     this.#cut = null
     this.#up.resume()
@@ -119,7 +119,7 @@ export class Link {
     this.#track(target)
     client.once('close', () => {
       this.#openConnections -= 1
-      // Never called yet, so nothing would close it.
+      // The target was not dialled yet, so nothing else would close its socket.
       if (target.pending && !target.connecting) target.destroy()
     })
     this.#shakeHands(client, target)
@@ -163,7 +163,7 @@ export class Link {
     target.connect(this.#link.target)
   }
 
-  /** At `dueMs`, or when the link is whole again. */
+  /** Runs the action at `dueMs`, or after the end of a silent cut. */
   #later(dueMs: number, action: () => void): void {
     this.#schedule.at(
       dueMs,

@@ -1,8 +1,8 @@
 /**
- * The link emulator as a process: `tsx infra/testbed/link-emulator/main.ts '[{"name": "device>edge", "listenPort":
+ * Entry of the link emulator's process: `tsx infra/testbed/link-emulator/main.ts '[{"name": "device>edge", "listenPort":
  * 9001, "target": {"host": "127.0.0.1", "port": 8091}, "rttMs": 10, "upMbps": 18.88, "downMbps": null}]'`.
- * Started with an IPC channel (`startLinkEmulatorProcess`) it takes the commands of messages.ts and ends with
- * its parent.
+ * If it was started with an IPC channel (`startLinkEmulatorProcess`), it accepts the commands of emulator-messages.ts and
+ * ends with its parent.
  */
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { dieWithParent, reportReady } from '../../start/processes/die-with-parent.ts'
@@ -13,14 +13,14 @@ import type { EmulatedLinkInput } from './settings.ts'
 function linksFromArguments(): EmulatedLinkInput[] {
   const text = process.argv[2] ?? '[]'
   try {
-    // Validated by startLinkEmulator.
+    // startLinkEmulator validates it.
     return JSON.parse(text) as EmulatedLinkInput[]
   } catch (thrown) {
     throw new ScissionError('badRequest', `the links must be a JSON list, got: ${text}`, undefined, thrown)
   }
 }
 
-/** Only `stats` has something to say. */
+/** Runs a command. Only `stats` has a result. */
 async function obey(emulator: LinkEmulator, command: Command): Promise<Statistics | undefined> {
   if (command.do === 'stats') return emulator.stats()
   if (command.do === 'set') await emulator.set(command.link, command.changes)

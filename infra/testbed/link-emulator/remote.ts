@@ -1,4 +1,4 @@
-/** The link emulator in a process of its own, with the interface it has in this one. */
+/** Runs the link emulator in a process of its own, behind the same interface as in this process. */
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { ManagedProcess, ProcessOptions } from '../../start/processes/process.ts'
 import type { LinkEmulator } from './emulator.ts'
@@ -12,7 +12,7 @@ type Start = (options: Omit<ProcessOptions, 'log' | 'logFile'>) => Promise<Manag
 
 /**
  * @param start `(options) => group.start(options)`: the emulator is stopped with the group, or by `close`.
- * @throws ScissionError internal, with what the emulator said, when a link is wrong or its port taken.
+ * @throws ScissionError internal with the emulator's message if a link is wrong or its port is taken.
  */
 export async function startLinkEmulatorProcess(
   start: Start,
@@ -40,7 +40,7 @@ function portsOf(statistics: Statistics): Record<string, number> {
   return Object.fromEntries(Object.entries(statistics).map(([name, { port }]) => [name, port]))
 }
 
-/** Requests on their way to the emulator, each waiting for its answer. */
+/** Sends commands to the emulator and matches the answers to them. */
 class Commands {
   readonly #emulator: ManagedProcess
   readonly #waiting = new Map<number, (answer: Answer) => void>()
@@ -56,7 +56,7 @@ class Commands {
     })
   }
 
-  /** @throws ScissionError as the emulator says; internal when it is gone. */
+  /** @throws ScissionError as the emulator reports it; internal if the emulator has ended. */
   async send(command: Command): Promise<Answer> {
     this.#last += 1
     const request: Request = { request: this.#last, command }

@@ -1,11 +1,11 @@
 /**
- * Runs things at points in time, more precisely than setTimeout: whole milliseconds by timer, the rest by
+ * Runs actions at given times, more precisely than setTimeout: it waits whole milliseconds by a timer and the rest by
  * spinning through the event loop.
  *
- * Accuracy on an idle event loop: a precise item runs 0–0.1 ms after its time, others 0–1.2 ms after it. Each
- * item is told its due time, and whatever it schedules next starts from there: lateness never adds up.
- * Spinning is bounded to a fifth of the time, so under load precise items become like the others instead of
- * taking a core from the services. Times are those of `performance.now()`.
+ * On an idle event loop a precise action runs 0–0.1 ms after its time, others 0–1.2 ms after it. Each action receives its
+ * due time and schedules the next one from there, so delays do not add up. Spinning is limited to a fifth of the time:
+ * under load, precise actions become like the others instead of taking a core from the services. All times are ms of
+ * `performance.now()`.
  */
 import { performance } from 'node:perf_hooks'
 
@@ -13,20 +13,20 @@ type Action = (dueMs: number) => void
 
 interface Item {
   dueMs: number
-  /** Items of the same time run in the order they came. */
+  /** Orders items with equal times by arrival. */
   order: number
   precise: boolean
   run: Action
 }
 
-/** Close enough: what is due within this runs now. */
+/** Items that are due within this many ms run now. */
 const EARLY_MS = 0.02
-/** Share of the time that may be spent spinning, and how much of it can be saved up. */
+/** Share of the time that may be spent spinning, and how many ms of it can be saved up. */
 const SPIN_SHARE = 0.2
 const SPIN_SAVED_MS = 25
 
 export class Schedule {
-  /** A binary heap, the earliest first. */
+  /** A binary heap with the earliest item first. */
   readonly #heap: Item[] = []
   #order = 0
   #timer: NodeJS.Timeout | undefined
@@ -41,7 +41,7 @@ export class Schedule {
     return performance.now()
   }
 
-  /** @param precise worth spinning for: somebody waits for exactly this. */
+  /** @param precise spin for the last fraction of a millisecond, because a reader waits for exactly this action. */
   at(dueMs: number, run: Action, precise = false): void {
     if (this.#closed) return
     this.#order += 1
@@ -49,7 +49,7 @@ export class Schedule {
     this.#arm()
   }
 
-  /** Forgets everything. */
+  /** Drops all items. */
   close(): void {
     this.#closed = true
     this.#heap.length = 0
@@ -70,7 +70,7 @@ export class Schedule {
     if (this.#timerDueMs <= next.dueMs) return
     clearTimeout(this.#timer)
     this.#timerDueMs = next.dueMs
-    // A timer runs a little after its time: for a precise item it is set to the whole millisecond before.
+    // Timers fire late: for a precise item the timer is set to the whole millisecond before its time.
     this.#timer = setTimeout(
       () => this.#wake(),
       Math.max(1, next.precise ? Math.floor(aheadMs) : Math.ceil(aheadMs)),

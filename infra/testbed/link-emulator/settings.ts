@@ -1,24 +1,23 @@
-/** What a link is told to be: crosses a process as JSON. */
+/** Parameters of a link, passed between processes as JSON. */
 import { z } from 'zod'
 
 const rate = z.number().positive().nullable()
 const port = z.number().int().min(1).max(65_535)
 
 /**
- * Rates are payload in 10^6 bit/s, null = unlimited: headers and lost packets of a real link are not
- * modelled.
+ * Rates are payload in 10^6 bit/s; null means unlimited. Headers and packet loss of a real link are not modelled.
  */
 export const LinkSettings = z.strictObject({
-  /** Half of it is spent in each direction. */
+  /** Round-trip time in ms; each direction takes half of it. */
   rttMs: z.number().min(0).max(60_000),
-  /** From the connecting side to the target. */
+  /** Rate from the connecting side to the target. */
   upMbps: rate,
   downMbps: rate,
 })
 export type LinkSettings = z.infer<typeof LinkSettings>
 
 export const EmulatedLink = LinkSettings.extend({
-  /** For control and statistics. */
+  /** Name for commands and statistics. */
   name: z.string().min(1),
   /** 0 = any free port. */
   listenPort: z.union([z.literal(0), port]).default(0),
@@ -30,8 +29,7 @@ export type EmulatedLink = z.infer<typeof EmulatedLink>
 export type EmulatedLinkInput = z.input<typeof EmulatedLink>
 
 /**
- * silent: nothing passes and nothing is said, as with a cable pulled out. reset: connections are reset, new
- * ones too.
+ * silent: no data passes and nobody is notified, as with an unplugged cable. reset: connections are reset, new ones too.
  */
 export const CutKind = z.enum(['silent', 'reset'])
 export type CutKind = z.infer<typeof CutKind>
@@ -40,12 +38,12 @@ export const LinkStatistics = z.object({
   port,
   settings: LinkSettings,
   cut: CutKind.nullable(),
-  /** Payload delivered to the target, and from it. */
+  /** Payload bytes delivered to the target; `downBytes` from it. */
   upBytes: z.number(),
   downBytes: z.number(),
   openConnections: z.number(),
   connections: z.number(),
-  /** Connections that the target refused. */
+  /** Number of connections that the target refused. */
   refused: z.number(),
 })
 export type LinkStatistics = z.infer<typeof LinkStatistics>
