@@ -36,9 +36,9 @@ export interface DemonstrationInput {
   progress: () => ProgressDisplay
 }
 
-/** Requests that warm up a deployment, and requests that are measured: at least `least`, then up to `most` in `forMs` ms. */
-const WARM_UP = { least: 1, most: 3, forMs: 2000 }
-const MEASURED = { least: 3, most: 10, forMs: 5000 }
+/** Requests that warm up a deployment, and requests that are measured: at least `min`, then up to `max` in `forMs` ms. */
+const WARM_UP = { min: 1, max: 3, forMs: 2000 }
+const MEASURED = { min: 3, max: 10, forMs: 5000 }
 const INPUT_SEED = 1
 /** Measuring one slow link takes seconds, and a resource measures its links one after another. */
 const LINKS_TIMEOUT_MS = 180_000
@@ -178,14 +178,14 @@ async function serve(
   }
 }
 
-/** Times requests: at least `least`, then up to `most` as long as `forMs` ms have not passed. @returns ms of each. */
+/** Times requests: at least `min`, then up to `max` as long as `forMs` ms have not passed. @returns ms of each. */
 async function timesOf(
   request: () => Promise<unknown>,
-  { least, most, forMs }: { least: number; most: number; forMs: number },
+  { min, max, forMs }: { min: number; max: number; forMs: number },
 ): Promise<number[]> {
   const timesMs: number[] = []
   const until = performance.now() + forMs
-  while (timesMs.length < least || (timesMs.length < most && performance.now() < until)) {
+  while (timesMs.length < min || (timesMs.length < max && performance.now() < until)) {
     const start = performance.now()
     await request()
     timesMs.push(performance.now() - start)

@@ -14,7 +14,7 @@ import { linkId } from '../../shared/platform/redis/state.ts'
 import { startLinkEmulatorProcess } from '../testbed/link-emulator/remote.ts'
 import { choosePorts, type Ports } from './ports.ts'
 import { ProcessGroup } from './processes/group.ts'
-import { type OpenRedis, openRedis } from './redis/ladder.ts'
+import { type OpenRedis, openRedis } from './redis/open-redis.ts'
 import { loadTestbed, type Testbed } from '../testbed/testbed.ts'
 
 export interface SystemOptions {

@@ -2,7 +2,7 @@
 import { Queue, Worker } from 'bullmq'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type LinkEmulator, startLinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
-import { type OpenRedis, openRedis } from '../../infra/start/redis/ladder.ts'
+import { type OpenRedis, openRedis } from '../../infra/start/redis/open-redis.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import {
   LOCK_DURATION_MS,

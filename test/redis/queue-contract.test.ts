@@ -17,7 +17,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { ManagedProcess } from '../../infra/start/processes/process.ts'
-import type { OpenRedis } from '../../infra/start/redis/ladder.ts'
+import type { OpenRedis } from '../../infra/start/redis/open-redis.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import {
   eventsOptions,

@@ -2,7 +2,7 @@
  * The Redis servers that a test can run against here: the emulated one always, a real one when there is one.
  */
 import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
-import { type OpenRedis, openRedis } from '../../infra/start/redis/ladder.ts'
+import { type OpenRedis, openRedis } from '../../infra/start/redis/open-redis.ts'
 import { createLog } from '../../shared/platform/log.ts'
 
 const log = createLog('test', 'silent')

@@ -1,5 +1,5 @@
 /** A Redis for one test file: the emulated one, always there; a real one only where a test asks for it. */
-import { openRedis } from '../../infra/start/redis/ladder.ts'
+import { openRedis } from '../../infra/start/redis/open-redis.ts'
 import { createLog } from '../../shared/platform/log.ts'
 
 export interface TestRedis {

@@ -8,9 +8,9 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { Logger } from '../../../shared/platform/log.ts'
 
-const KEPT_LINES = 20
+const MAX_LINE_COUNT = 20
 /** Kept lines are cut to this length for error messages; the file has them whole. */
-const KEPT_CHARACTERS = 1000
+const MAX_CHARACTER_COUNT = 1000
 
 export class Output {
   readonly #name: string
@@ -41,8 +41,8 @@ export class Output {
   }
 
   #take(line: string): void {
-    this.#last.push(line.slice(0, KEPT_CHARACTERS))
-    if (this.#last.length > KEPT_LINES) this.#last.shift()
+    this.#last.push(line.slice(0, MAX_CHARACTER_COUNT))
+    if (this.#last.length > MAX_LINE_COUNT) this.#last.shift()
     if (this.#file?.writable) this.#file.write(`${this.#name} | ${line}\n`)
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { Logger } from '../../../shared/platform/log.ts'
 import { startProcess } from '../processes/process.ts'
-import type { OpenRedis } from './ladder.ts'
+import type { OpenRedis } from './open-redis.ts'
 import { askServer } from './server-facts.ts'
 
 export async function startEmulatedRedis(log: Logger): Promise<OpenRedis> {

@@ -1,7 +1,7 @@
 /** The first choice: a Redis that is already running. */
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import type { OpenRedis } from './ladder.ts'
+import type { OpenRedis } from './open-redis.ts'
 import { askServer } from './server-facts.ts'
 
 /**

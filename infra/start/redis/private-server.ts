@@ -15,7 +15,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { noteDataDir, refuseUsedDataDir, releaseDataDir } from './data-dir.ts'
 import { GuardedProgram } from './guarded.ts'
-import type { OpenRedis } from './ladder.ts'
+import type { OpenRedis } from './open-redis.ts'
 import { askServer, type ServerFacts } from './server-facts.ts'
 
 export interface PrivateRedisNeeds {

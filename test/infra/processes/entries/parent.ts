@@ -1,6 +1,6 @@
 /** A parent that starts a group, tells the pids, and waits to be killed. */
 import { ProcessGroup } from '../../../../infra/start/processes/group.ts'
-import { openRedis } from '../../../../infra/start/redis/ladder.ts'
+import { openRedis } from '../../../../infra/start/redis/open-redis.ts'
 import { createLog } from '../../../../shared/platform/log.ts'
 
 const log = createLog('parent', 'silent')

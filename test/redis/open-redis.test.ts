@@ -5,7 +5,7 @@ import { Writable } from 'node:stream'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type OpenRedis, openRedis } from '../../infra/start/redis/ladder.ts'
+import { type OpenRedis, openRedis } from '../../infra/start/redis/open-redis.ts'
 import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
 import { isAlive } from '../infra/processes/support.ts'
 
