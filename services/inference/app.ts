@@ -20,11 +20,11 @@ import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Breakers } from './forwarding/breaker.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
-import { Delivered, ReturnSlots } from './forwarding/pending-returns.ts'
+import { Delivered, ReturnSlots } from './forwarding/direct-answer.ts'
 import { deploymentRoutes, returnRoutes } from './api/deployment-routes.ts'
-import { Wire } from './forwarding/boundary-codec.ts'
+import { BoundaryCodec } from './forwarding/boundary-codec.ts'
 import { createEngine, type Engine, runtimeOptions } from './serving/engine.ts'
-import { BodyRoom } from './messages/body.ts'
+import { BodyMemoryBudget } from './messages/buffer-memory.ts'
 import { Caller } from './http/call.ts'
 import { Messages } from './messages/messages.ts'
 import { Links } from './links/links.ts'
@@ -38,7 +38,8 @@ import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './api/c
 import { createMetrics } from './api/metrics.ts'
 import { repositoryRoutes } from './api/repository-routes.ts'
 import { Statistics } from './api/request-statistics.ts'
-import { createTargets } from './api/find-target.ts'
+import { findDeployment } from './forwarding/deployment-target.ts'
+import type { Targets } from './serving/models/target.ts'
 
 export interface InferenceService {
   app: RequestListener
@@ -61,7 +62,7 @@ export function createInferenceService(
   const tierIndex = indexOfTier(config)
   const redis = producerConnection(config.redisUrl, log)
   const parts = createParts(config, tierIndex, openState(redis), engine, log)
-  const { catalog, peers, models, deployments, stages, links, caller, messages, presence, wire } = parts
+  const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = parts
   const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, parts.served])
   const app = createApp({
     name: 'inference',
@@ -92,7 +93,7 @@ export function createInferenceService(
       await engine.executor.close()
       caller.close()
       await messages.close()
-      await wire.close()
+      await codec.close()
       redis.disconnect()
     },
   }
@@ -124,21 +125,21 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   const stages = new Stages(stageParts, stageBytes)
   const models = new ModelTargets({ here, catalog, stages, batching: config, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
-  const wire = new Wire({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
+  const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
   const deployments = new Deployments({
     resource,
     stageParts,
     state,
     weightBytes: (range) => catalog.weightBytes(range),
     fallbackBytes: stageBytes,
-    warmCodecs: () => wire.warm(),
+    warmCodecs: () => codec.warm(),
   })
   const links = new Links({ ...config, tierIndex, state, peers, log })
   const observe = links.observe.bind(links)
   const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe }
   const returns = new ReturnSlots()
   const breakers = new Breakers()
-  const targets = createTargets(models, {
+  const deploymentDeps = {
     here,
     catalog,
     deployments,
@@ -147,9 +148,15 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
     returns,
     delivered: new Delivered(),
     forwarding,
-    wire,
+    codec,
     log,
-  })
+  }
+  const targets: Targets = {
+    async find(name, version, layers) {
+      const deployment = layers ? undefined : await findDeployment(deploymentDeps, name, version)
+      return deployment ?? models.find(name, version, layers)
+    },
+  }
   const requestsServed = () => statistics.served
   const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
   return {
@@ -165,7 +172,7 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
     breakers,
     links,
     targets,
-    wire,
+    codec,
     presence,
     served,
   }
@@ -193,7 +200,11 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
 
 function routesOf(config: InferenceConfig, parts: Parts) {
   const { executors, maxBodyBytes, bodyMemoryBytes } = config
-  const bodies = { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS, room: new BodyRoom(bodyMemoryBytes) }
+  const bodies = {
+    maxBytes: maxBodyBytes,
+    idleMs: BODY_IDLE_MS,
+    memory: new BodyMemoryBudget(bodyMemoryBytes),
+  }
   const { targets, statistics, messages, catalog, models, deployments, links, presence } = parts
   const protocol = {
     targets,

@@ -2,7 +2,8 @@ import http from 'node:http'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { BodyRoom, type InferBody, readBody } from '../../services/inference/messages/body.ts'
+import { type InferBody, readBody } from '../../services/inference/messages/body.ts'
+import { BodyMemoryBudget } from '../../services/inference/messages/buffer-memory.ts'
 import { acceptedEncoding } from '../../services/inference/messages/send.ts'
 import { until } from '../support/eventually.ts'
 
@@ -10,7 +11,7 @@ describe('a body', () => {
   const PATIENT_MS = 60_000
   const MAX_BYTES = 60_000
   let idleMs = PATIENT_MS
-  let room: BodyRoom | undefined
+  let memory: BodyMemoryBudget | undefined
   let reading = 0
   let server: http.Server
   let port = 0
@@ -19,7 +20,7 @@ describe('a body', () => {
   beforeAll(async () => {
     server = http.createServer((req, res) => {
       reading += 1
-      readBody(req, { maxBytes: MAX_BYTES, idleMs, ...(room && { room }) })
+      readBody(req, { maxBytes: MAX_BYTES, idleMs, ...(memory && { memory }) })
         .then(
           (body) => outcomes.push(body) && res.end('read'),
           (error: Error) => outcomes.push(error) && res.writeHead(400).end(error.message),
@@ -36,7 +37,7 @@ describe('a body', () => {
   beforeEach(() => {
     outcomes.length = 0
     idleMs = PATIENT_MS
-    room = undefined
+    memory = undefined
   })
 
   /** Bytes on the wire exactly as given; what came back until then is returned by `heard`. */
@@ -120,7 +121,7 @@ describe('a body', () => {
   })
 
   it('that does not fit beside those on their way is refused, and has room when they are done', async () => {
-    room = new BodyRoom(1000)
+    memory = new BodyMemoryBudget(1000)
     const { socket } = await connect(post('Content-Length: 800'))
     await until(async () => reading === 1)
     await connect(post('Content-Length: 300'), 'x'.repeat(300))

@@ -4,9 +4,9 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { type DirectHandler, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { VERSION } from '../../../shared/platform/version.ts'
 import { parseLayerRange } from '../serving/models/model-targets.ts'
+import type { Targets } from '../serving/models/target.ts'
 import { configurationOf, metadataOf, ModelConfiguration, ModelMetadata } from './describe-target.ts'
-import { answerInfer, type InferParts } from './infer-request.ts'
-import type { Targets } from './find-target.ts'
+import { answerInfer, type InferDeps } from './infer-request.ts'
 
 /** Only what is implemented. */
 export const EXTENSIONS = [
@@ -18,7 +18,7 @@ export const EXTENSIONS = [
   'parameters',
 ]
 
-export interface ProtocolParts extends InferParts {
+export interface ProtocolDeps extends InferDeps {
   targets: Targets
   executors: number
   /** @throws ScissionError why the service takes no requests (yet, or any more). */
@@ -37,7 +37,7 @@ const inferBody = {
 }
 const inferAnswer = { 200: { description: 'An inference response, JSON or JSON with binary tensors' } }
 
-export function healthRoutes(parts: ProtocolParts): Route[] {
+export function healthRoutes(deps: ProtocolDeps): Route[] {
   return [
     route({
       method: 'get',
@@ -57,7 +57,7 @@ export function healthRoutes(parts: ProtocolParts): Route[] {
       // The protocol's own schema prints `live` here, every server says `ready`: both.
       handle: () => {
         try {
-          parts.checkReady()
+          deps.checkReady()
         } catch (thrown) {
           return reply(503, { ready: false, error: coerceError(thrown).message })
         }
@@ -80,9 +80,9 @@ export function healthRoutes(parts: ProtocolParts): Route[] {
 }
 
 /** The same for a model with and without its version. */
-export function modelRoutes(parts: ProtocolParts): Route[] {
+export function modelRoutes(deps: ProtocolDeps): Route[] {
   const infer: DirectHandler = ({ model = '', version }, req, res) =>
-    answerInfer(parts, () => parts.targets.find(model, version), req, res)
+    answerInfer(deps, () => deps.targets.find(model, version), req, res)
   return ['/v2/models/:model', '/v2/models/:model/versions/:version'].flatMap((path) => [
     route({
       method: 'get',
@@ -91,7 +91,7 @@ export function modelRoutes(parts: ProtocolParts): Route[] {
       params: Version,
       answers: { 200: { description: 'It is' }, 503: { description: 'It is not; the error says why' } },
       handle: async ({ params }) => {
-        const target = await parts.targets.find(params.model, params.version)
+        const target = await deps.targets.find(params.model, params.version)
         try {
           target.checkReady()
         } catch (error) {
@@ -107,7 +107,7 @@ export function modelRoutes(parts: ProtocolParts): Route[] {
       summary: 'Metadata of a model, a layer range (model:from-to) or a deployment',
       params: Version,
       answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
-      handle: async ({ params }) => metadataOf(await parts.targets.find(params.model, params.version)),
+      handle: async ({ params }) => metadataOf(await deps.targets.find(params.model, params.version)),
     }),
     route({
       method: 'get',
@@ -116,7 +116,7 @@ export function modelRoutes(parts: ProtocolParts): Route[] {
       params: Version,
       answers: { 200: { description: 'Triton’s ModelConfig', schema: ModelConfiguration } },
       handle: async ({ params }) =>
-        configurationOf(await parts.targets.find(params.model, params.version), parts.executors),
+        configurationOf(await deps.targets.find(params.model, params.version), deps.executors),
     }),
     route({
       method: 'post',
@@ -135,37 +135,37 @@ export function modelRoutes(parts: ProtocolParts): Route[] {
       params: Version,
       answers: { 200: { description: 'One entry for each version, or for the one asked for' } },
       handle: async ({ params }) => {
-        const target = await parts.targets.find(params.model, params.version)
+        const target = await deps.targets.find(params.model, params.version)
         const versions = params.version === undefined ? await target.versions() : [target.version]
-        return { model_stats: versions.map((version) => parts.statistics.of(target.name, version)) }
+        return { model_stats: versions.map((version) => deps.statistics.of(target.name, version)) }
       },
     }),
   ])
 }
 
-export function statisticsRoute(parts: ProtocolParts): Route {
+export function statisticsRoute(deps: ProtocolDeps): Route {
   return route({
     method: 'get',
     path: '/v2/models/stats',
     summary: 'Statistics of everything that is loaded, or ran since start',
     answers: { 200: { description: 'One entry per model version, layer range and deployment' } },
     handle: async () => {
-      const asked = parts.statistics.all()
+      const asked = deps.statistics.all()
       const isAsked = ({ name, version }: { name: string; version: string }) =>
         asked.some((entry) => entry.name === name && entry.version === version)
-      const others = (await parts.loaded()).filter((entry) => !isAsked(entry))
+      const others = (await deps.loaded()).filter((entry) => !isAsked(entry))
       return {
-        model_stats: [...asked, ...others.map(({ name, version }) => parts.statistics.of(name, version))],
+        model_stats: [...asked, ...others.map(({ name, version }) => deps.statistics.of(name, version))],
       }
     },
   })
 }
 
-export function layerRoutes(parts: ProtocolParts): Route[] {
+export function layerRoutes(deps: ProtocolDeps): Route[] {
   const find = async ({ model, from, to }: z.infer<typeof Layers>) =>
-    parts.targets.find(model, undefined, parseLayerRange(`${from}-${to}`))
+    deps.targets.find(model, undefined, parseLayerRange(`${from}-${to}`))
   const infer: DirectHandler = ({ model = '', from = '', to = '' }, req, res) =>
-    answerInfer(parts, () => find({ model, from, to }), req, res)
+    answerInfer(deps, () => find({ model, from, to }), req, res)
   return [
     route({
       method: 'get',

@@ -7,7 +7,7 @@ import { reply, route, type Route } from '../../../shared/platform/http-server/r
 import { parseInferResponse } from '../../../shared/oip/response.ts'
 import { type BodyLimits, readBody } from '../messages/body.ts'
 import type { Deployments } from '../forwarding/deployment-hops.ts'
-import type { ReturnSlots } from '../forwarding/pending-returns.ts'
+import type { ReturnSlots } from '../forwarding/direct-answer.ts'
 
 const ById = z.object({ id: Name })
 const BySlot = z.object({ slot: z.string() })

@@ -23,7 +23,7 @@ import type { Statistics } from './request-statistics.ts'
 /** A request of another inference service: it keeps its figures of the link to here fresh. */
 const OWN_HOP = `${OWN_PREFIX}hop`
 
-export interface InferParts {
+export interface InferDeps {
   statistics: Statistics
   messages: Messages
   bodies: BodyLimits
@@ -32,7 +32,7 @@ export interface InferParts {
 }
 
 export async function answerInfer(
-  parts: InferParts,
+  parts: InferDeps,
   find: () => Promise<Target>,
   req: IncomingMessage,
   res: ServerResponse,

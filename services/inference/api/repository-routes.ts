@@ -9,7 +9,7 @@ import type { Catalog } from '../serving/models/catalog.ts'
 import type { ModelTargets } from '../serving/models/model-targets.ts'
 import { readSmallBody } from './small-body.ts'
 
-export interface RepositoryParts {
+export interface RepositoryDeps {
   catalog: Catalog
   models: ModelTargets
   deployments: Deployments
@@ -24,7 +24,7 @@ const IndexEntry = z.object({
 type IndexEntry = z.infer<typeof IndexEntry>
 const Named = z.object({ model: z.string() })
 
-export function repositoryRoutes(parts: RepositoryParts): Route[] {
+export function repositoryRoutes(parts: RepositoryDeps): Route[] {
   return [
     route({
       method: 'post',
@@ -90,13 +90,13 @@ function refuseFiles(body: JsonObject): void {
   )
 }
 
-async function load(parts: RepositoryParts, name: string): Promise<void> {
+async function load(parts: RepositoryDeps, name: string): Promise<void> {
   const deployment = await parts.deployments.record(name)
   if (deployment) await parts.deployments.prepare(deployment)
   else await parts.models.load(name)
 }
 
-async function indexOf({ catalog, models, deployments }: RepositoryParts): Promise<IndexEntry[]> {
+async function indexOf({ catalog, models, deployments }: RepositoryDeps): Promise<IndexEntry[]> {
   const registered = await Promise.all(
     (await catalog.all()).map(async (model) => ({
       name: model.name,

@@ -1,51 +1,94 @@
 /**
- * What happens to the tensors of a boundary between two hops: the one place where a codec comes in. `outgoing` is
- * called once per request, whichever peer takes it in the end; `incoming` before the stage runs.
+ * Encodes the tensors of a boundary for the next hop and decodes those that arrive: the only place of the serving path that
+ * uses codecs.
+ *
+ * Encoding 1 MB takes milliseconds, so larger tensors are processed on a worker thread of their own: neither the main thread
+ * nor an executor thread waits for it. Tensors move to the thread and back without a copy.
  */
 import { codecOf, type CodedTensor, decodeTensor, encodeTensor } from '../../../shared/codec/index.ts'
+import type { CodecName } from '../../../shared/contracts/codec.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import { threadModule } from '../../../shared/platform/processes/child-module.ts'
+import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 import { tensorBytes } from '../serving/models/hop-report.ts'
-import { CodecThread, type CodecThreadSettings, type CodecWork } from './codec-thread.ts'
-
-/** A tensor as it travels, with what its receiver must know of it. */
-export type WireTensor = CodedTensor
 
 export type DeploymentHop = Deployment['hops'][number]
 
-export interface WireSettings extends CodecThreadSettings {
-  /** Most bytes that a decoded tensor may have. */
+export interface CodecThreadSettings {
+  /** The thread waits (slowdown − 1) × the CPU time of each tensor, to emulate a slower machine. */
+  slowdown: number
+}
+
+export interface BoundaryCodecSettings extends CodecThreadSettings {
+  /** Maximum size of a decoded tensor in bytes. */
   maxBytes: number
 }
 
-export interface Outgoing {
-  tensors: readonly WireTensor[]
-  /** Tensor bytes on the wire. */
+export type CodecWork =
+  | { kind: 'encode'; tensor: CodedTensor; codec: CodecName }
+  | { kind: 'decode'; tensor: CodedTensor; maxBytes: number }
+
+interface Processed {
+  made: CodedTensor
+  /** ms on the thread, including the wait that emulates a slower machine. */
+  tookMs: number
+}
+
+/** The thread's answer also returns the tensor that was sent to it. */
+export type CodecResult = Processed & { tensor: CodedTensor }
+
+/** The tensors of a boundary as they are sent to the next hop. */
+export interface EncodedBoundary {
+  tensors: readonly CodedTensor[]
+  /** Bytes of all tensors as sent. */
   wireBytes: number
-  /** Absent when nothing was encoded. */
+  /** Undefined if no codec was used. */
   encoded?: { codec: string; encodeMs: number }
 }
 
-export interface Arrived {
+export interface DecodedBoundary {
   tensors: Tensor[]
-  /** Absent when nothing was encoded. */
+  /** Undefined if no tensor was encoded. */
   decodeMs?: number
 }
 
-/** Below this the thread's own cost, about 0.1 ms there and back, is the larger one. */
-const SMALL_BYTES = 48 * 1024
+/** Below this size the round trip to the thread, about 0.1 ms, takes longer than the work itself. */
+const MIN_THREAD_BYTES = 48 * 1024
 
-export class Wire {
-  readonly #settings: WireSettings
-  readonly #thread: CodecThread
+/** Decoded tensors can be much larger than encoded ones: 4-bit codes of a map that is half zeros. */
+const MAX_GROWTH = 16
 
-  constructor(settings: WireSettings) {
+/** Tensors that may wait for the thread; each of them occupies memory. */
+const MAX_WAITING_COUNT = 256
+
+const entry = threadModule(new URL('./codec-worker.ts', import.meta.url))
+
+export class BoundaryCodec {
+  readonly #settings: BoundaryCodecSettings
+  readonly #thread: WorkThread<CodecWork, CodecResult>
+
+  constructor(settings: BoundaryCodecSettings) {
     this.#settings = settings
-    this.#thread = new CodecThread(settings)
+    this.#thread = new WorkThread({
+      entry,
+      data: settings,
+      name: 'the thread that packs tensors',
+      mostWaiting: MAX_WAITING_COUNT,
+      busy: (waiting) =>
+        `${waiting} tensors wait to be packed or unpacked; send the request again in a moment`,
+    })
   }
 
-  /** @param next the hop that the tensors go to. The tensors themselves stay usable: a failed hop is tried elsewhere. */
-  async outgoing(tensors: readonly Tensor[], next: DeploymentHop, signal?: AbortSignal): Promise<Outgoing> {
+  /**
+   * Encodes tensors for a hop with the codec of the plan. The given tensors stay usable, because a failed hop is tried again
+   * elsewhere. @param next the hop that receives the tensors. @throws ScissionError overloaded, cancelled.
+   */
+  async encode(
+    tensors: readonly Tensor[],
+    next: DeploymentHop,
+    signal?: AbortSignal,
+  ): Promise<EncodedBoundary> {
     const { codec = 'none' } = next
     if (codec === 'none') return { tensors, wireBytes: tensorBytes(tensors) }
     const { made, tookMs } = await this.#all(
@@ -56,11 +99,10 @@ export class Wire {
   }
 
   /**
-   * Decodes what says of itself that it is encoded, with whatever codec: the plan may have changed since it was sent.
-   * Hop 0 takes a client's tensors, which are never encoded.
-   * @throws ScissionError unsupportedEncoding, invalidTensor, payloadTooLarge.
+   * Decodes every tensor that names a codec, whatever the plan says: the plan may have changed since it was sent.
+   * @throws ScissionError unsupportedEncoding, invalidTensor, payloadTooLarge, overloaded, cancelled.
    */
-  async incoming(tensors: readonly WireTensor[], signal?: AbortSignal): Promise<Arrived> {
+  async decode(tensors: readonly CodedTensor[], signal?: AbortSignal): Promise<DecodedBoundary> {
     if (tensors.every((tensor) => codecOf(tensor) === undefined)) return { tensors: [...tensors] }
     const { maxBytes } = this.#settings
     const { made, tookMs } = await this.#all(
@@ -70,9 +112,11 @@ export class Wire {
     return { tensors: made, decodeMs: tookMs }
   }
 
-  /** For a deployment that will need codecs. */
+  /** Starts the thread, so that the first tensor of a deployment does not wait for that. */
   async warm(): Promise<void> {
-    await this.#thread.warm()
+    if (this.#thread.running) return
+    const tensor: CodedTensor = { name: 'warm', datatype: 'FP32', shape: [64], bytes: new Uint8Array(256) }
+    await this.#onThread({ kind: 'encode', tensor, codec: 'q8-zstd' })
   }
 
   async close(): Promise<void> {
@@ -83,30 +127,43 @@ export class Wire {
     works: readonly CodecWork[],
     signal: AbortSignal | undefined,
   ): Promise<{ made: CodedTensor[]; tookMs: number }> {
-    const coded = await Promise.all(works.map(async (work) => this.#one(work, signal)))
-    return { made: coded.map(({ made }) => made), tookMs: coded.reduce((sum, { tookMs }) => sum + tookMs, 0) }
+    const done = await Promise.all(works.map(async (work) => this.#one(work, signal)))
+    return { made: done.map(({ made }) => made), tookMs: done.reduce((sum, { tookMs }) => sum + tookMs, 0) }
   }
 
-  #one(
-    work: CodecWork,
-    signal: AbortSignal | undefined,
-  ): { made: CodedTensor; tookMs: number } | ReturnType<CodecThread['run']> {
+  #one(work: CodecWork, signal: AbortSignal | undefined): Processed | Promise<Processed> {
     const untouched = work.tensor.bytes.byteLength === 0 || (work.kind === 'decode' && !codecOf(work.tensor))
     if (untouched) return { made: work.tensor, tookMs: 0 }
-    // An emulated machine waits, which only the thread can do without stopping all requests.
-    if (this.#settings.slowdown > 1 || sizeOf(work) >= SMALL_BYTES) return this.#thread.run(work, signal)
+    // The wait of an emulated machine would stop all requests on this thread.
+    if (this.#settings.slowdown > 1 || largestBytes(work) >= MIN_THREAD_BYTES)
+      return this.#onThread(work, signal)
     const startedAt = performance.now()
-    const made =
-      work.kind === 'encode'
-        ? encodeTensor(work.tensor, work.codec)
-        : decodeTensor(work.tensor, work.maxBytes)
-    return { made, tookMs: performance.now() - startedAt }
+    return { made: runCodec(work), tookMs: performance.now() - startedAt }
+  }
+
+  /** While this runs, the tensor's bytes are on the thread; afterwards they are back in the tensor, in another buffer. */
+  async #onThread(work: CodecWork, signal?: AbortSignal): Promise<Processed> {
+    const bytes = movable(work.tensor.bytes)
+    const sent = { ...work, tensor: { ...work.tensor, bytes } }
+    const { tensor, made, tookMs } = await this.#thread.run(sent, { transfer: [bytes.buffer], signal })
+    work.tensor.bytes = tensor.bytes
+    return { made, tookMs }
   }
 }
 
-/** What is packed small may be large: 4-bit codes of a map that is half zeros. */
-const GROWTH = 16
+export function runCodec(work: CodecWork): CodedTensor {
+  if (work.kind === 'encode') return encodeTensor(work.tensor, work.codec)
+  return decodeTensor(work.tensor, work.maxBytes)
+}
 
-function sizeOf({ kind, tensor }: CodecWork): number {
-  return kind === 'encode' ? tensor.bytes.byteLength : tensor.bytes.byteLength * GROWTH
+function largestBytes({ kind, tensor }: CodecWork): number {
+  return kind === 'encode' ? tensor.bytes.byteLength : tensor.bytes.byteLength * MAX_GROWTH
+}
+
+/** The bytes themselves if they fill a buffer that can move, otherwise a copy. */
+function movable(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = bytes
+  const fills = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength
+  // Node's pool cannot move.
+  return fills && buffer.byteLength !== Buffer.poolSize ? new Uint8Array(buffer) : new Uint8Array(bytes)
 }

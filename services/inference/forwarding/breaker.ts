@@ -16,10 +16,10 @@ const FAILURES = 3
 const RETRY_MS = 500
 /** Answers remembered to know what is slow. */
 const REMEMBERED = 32
-const FEW = 4
+const MIN_ANSWER_COUNT = 4
 /** Where there is another way, a peer is waited for this many times its slowest recent answer, and no less than this. */
 const SLOW_FACTOR = 20
-const LEAST_PATIENCE_MS = 700
+const MIN_PATIENCE_MS = 700
 /** A client's own deadline may end the wait earlier: that tells against the peer from this many times on. */
 const BLAMED_FACTOR = 3
 
@@ -84,14 +84,14 @@ export class Breaker {
 
   /** How long to wait for an answer where there is another way. @param limitMs the most. */
   patienceMs(limitMs: number): number {
-    if (this.#answersMs.length < FEW) return limitMs
-    return Math.min(limitMs, Math.max(LEAST_PATIENCE_MS, SLOW_FACTOR * this.#slowestMs()))
+    if (this.#answersMs.length < MIN_ANSWER_COUNT) return limitMs
+    return Math.min(limitMs, Math.max(MIN_PATIENCE_MS, SLOW_FACTOR * this.#slowestMs()))
   }
 
   /** Silence of this length tells against the peer, though it may be the client that had no more time. */
   blamedFor(silenceMs: number, limitMs: number): boolean {
     if (silenceMs >= this.patienceMs(limitMs)) return true
-    return this.#answersMs.length >= FEW && silenceMs >= BLAMED_FACTOR * this.#slowestMs()
+    return this.#answersMs.length >= MIN_ANSWER_COUNT && silenceMs >= BLAMED_FACTOR * this.#slowestMs()
   }
 
   #slowestMs(): number {

@@ -1,13 +1,12 @@
 /**
- * The codec thread itself: encodes and decodes one tensor after another. Like an executor thread it waits (slowdown - 1)
- * times the CPU time of each, so that a machine that is emulated as slower is slower at this too.
+ * Entry of the codec thread, which encodes and decodes one tensor after another. Like an executor thread it waits
+ * (slowdown − 1) × the CPU time of each, so that an emulated slower machine is also slower at this.
  */
 import { workerData } from 'node:worker_threads'
-import { type CodedTensor, decodeTensor, encodeTensor } from '../../../shared/codec/index.ts'
 import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
 import { cpuTimer } from '../serving/executor/cpu-time.ts'
 import { SlowDown } from '../serving/executor/slow-down.ts'
-import type { CodecResult, CodecThreadSettings, CodecWork } from './codec-thread.ts'
+import { type CodecResult, type CodecThreadSettings, type CodecWork, runCodec } from './boundary-codec.ts'
 
 const { slowdown } = workerData as CodecThreadSettings
 const slowDown = new SlowDown(slowdown)
@@ -17,14 +16,9 @@ serveWork<CodecWork, CodecResult>(
   (work) => {
     const startedAt = performance.now()
     const cpuSinceMs = timer()
-    const made = perform(work)
+    const made = runCodec(work)
     slowDown.wait(cpuSinceMs())
     return { tensor: work.tensor, made, tookMs: performance.now() - startedAt }
   },
   ({ tensor, made }) => [...new Set([tensor.bytes.buffer, made.bytes.buffer])] as ArrayBuffer[],
 )
-
-function perform(work: CodecWork): CodedTensor {
-  if (work.kind === 'encode') return encodeTensor(work.tensor, work.codec)
-  return decodeTensor(work.tensor, work.maxBytes)
-}

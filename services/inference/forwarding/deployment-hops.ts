@@ -9,10 +9,10 @@
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Change, State } from '../../../shared/platform/redis/state.ts'
-import { LastKnown } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
-import { type HeldStage, holdStage, type StageParts } from '../serving/models/stages.ts'
+import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
+import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
 import type { RangeKey } from '../ranges/range-store.ts'
-import { Rest, RestRoom } from './local-fallback.ts'
+import { LocalFallback, FallbackBudget } from './local-fallback.ts'
 
 /** Longer than a request is under way. */
 const RETIRE_MS = 30_000
@@ -23,7 +23,7 @@ export interface LiveDeployment {
   /** By position in `record.hops`; only this resource's. */
   stages: Map<number, HeldStage>
   /** By position of the hop that they stand in for: the rest of the model from there on. */
-  rests: Map<number, Rest>
+  fallbacks: Map<number, LocalFallback>
 }
 
 interface Slot {
@@ -32,10 +32,10 @@ interface Slot {
   state: 'loading' | 'ready'
 }
 
-export interface DeploymentParts {
+export interface DeploymentDeps {
   /** Name of this resource. */
   resource: string
-  stageParts: StageParts
+  stageParts: StageDeps
   state: State
   /** Of the layers of a range. */
   weightBytes: (range: RangeKey) => Promise<number>
@@ -46,16 +46,16 @@ export interface DeploymentParts {
 }
 
 export class Deployments {
-  readonly #parts: DeploymentParts
-  readonly #records: LastKnown<Deployment | undefined>
+  readonly #parts: DeploymentDeps
+  readonly #records: StaleWhileRevalidateCache<Deployment | undefined>
   readonly #current = new Map<string, Slot>()
   /** Earlier plans of a deployment, by `id planId`, until no request can ask for them. */
-  readonly #room = new RestRoom()
+  readonly #fallbackBudget = new FallbackBudget()
   readonly #retiring = new Map<string, { slot: Slot; timer: NodeJS.Timeout }>()
 
-  constructor(parts: DeploymentParts) {
+  constructor(parts: DeploymentDeps) {
     this.#parts = parts
-    this.#records = new LastKnown('deployments', (id) => parts.state.deployments.get(id))
+    this.#records = new StaleWhileRevalidateCache('deployments', (id) => parts.state.deployments.get(id))
   }
 
   /** Loads this resource's hops. The same again changes nothing. @throws why it cannot; what ran before goes on. */
@@ -143,9 +143,9 @@ export class Deployments {
   #load(record: Deployment): Slot {
     const slot: Slot = { record, live: this.#acquire(record), state: 'loading' }
     slot.live.then(
-      ({ rests }) => {
+      ({ fallbacks }) => {
         slot.state = 'ready'
-        for (const rest of rests.values()) rest.prepare()
+        for (const fallback of fallbacks.values()) fallback.prepare()
       },
       () => undefined,
     )
@@ -179,21 +179,24 @@ export class Deployments {
       const hop = mine[index]
       if (outcome.status === 'fulfilled' && hop) stages.set(hop.index, outcome.value)
     })
-    return { record, stages, rests: this.#rests(record, [...stages.keys()]) }
+    return { record, stages, fallbacks: this.#fallbacks(record, [...stages.keys()]) }
   }
 
   /** For each hop that follows one of ours. */
-  #rests({ hops, model, shapesKey, fallback }: Deployment, ours: readonly number[]): Map<number, Rest> {
+  #fallbacks(
+    { hops, model, shapesKey, fallback }: Deployment,
+    ours: readonly number[],
+  ): Map<number, LocalFallback> {
     const { stageParts, weightBytes, fallbackBytes } = this.#parts
-    const rests = new Map<number, Rest>()
+    const fallbacks = new Map<number, LocalFallback>()
     const to = hops.at(-1)?.to ?? 0
     for (const next of ours.map((index) => index + 1)) {
       const from = hops[next]?.from
       if (fallback === 'none' || from === undefined) continue
       const parts = { stageParts, weightBytes, limitBytes: fallbackBytes }
-      rests.set(next, new Rest(parts, this.#room, { model, shapesKey, from, to }))
+      fallbacks.set(next, new LocalFallback(parts, this.#fallbackBudget, { model, shapesKey, from, to }))
     }
-    return rests
+    return fallbacks
   }
 
   #retire(slot: Slot): void {
@@ -210,5 +213,5 @@ export class Deployments {
 async function letGo(slot: Slot): Promise<void> {
   const [outcome] = await Promise.allSettled([slot.live])
   if (outcome.status !== 'fulfilled') return
-  for (const held of [...outcome.value.stages.values(), ...outcome.value.rests.values()]) held.release()
+  for (const held of [...outcome.value.stages.values(), ...outcome.value.fallbacks.values()]) held.release()
 }

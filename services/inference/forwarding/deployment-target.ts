@@ -1,41 +1,51 @@
-/** A deployment as a target under /v2/models: its entry takes the model's inputs and gives the model's outputs. */
+/**
+ * A deployment as a target under /v2/models. Its entry takes the model's inputs and returns the model's outputs; every hop
+ * decodes, runs its stage, and calls the next hop.
+ */
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { countParameter, OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
 import { reportRun } from '../serving/models/hop-report.ts'
-import type { InferContext, Inference, Target } from '../serving/models/target.ts'
+import type { HopReport, InferContext, Inference, Target } from '../serving/models/target.ts'
 import type { Deployments, LiveDeployment } from './deployment-hops.ts'
-import { askingEntry, deliver, isDelivered, receive, wayOf } from './direct-answer.ts'
-import { type NextHopParts, type OwnReport, runOnward } from './next-hop.ts'
-import type { Delivered, ReturnSlots } from './pending-returns.ts'
-import type { Arrived } from './boundary-codec.ts'
+import {
+  askingEntry,
+  deliver,
+  type Delivered,
+  directRoleOf,
+  isDelivered,
+  receive,
+  type ReturnSlots,
+} from './direct-answer.ts'
+import { type NextHopDeps, type Onward, runOnward } from './next-hop.ts'
+import type { DecodedBoundary } from './boundary-codec.ts'
 
-/** A deployment's plan is not numbered: to the protocol it is one version. */
+/** A deployment has one version in the protocol, because plans are not numbered. */
 const VERSION = '1'
 
-export interface DeploymentTargetParts extends NextHopParts {
+export interface DeploymentTargetDeps extends NextHopDeps {
   catalog: Catalog
   deployments: Deployments
   returns: ReturnSlots
   delivered: Delivered
 }
 
-/** @returns undefined when no deployment has that name. @throws ScissionError notFound for another version. */
+/** @returns undefined if no deployment has that name. @throws ScissionError notFound for another version. */
 export async function findDeployment(
-  parts: DeploymentTargetParts,
+  deps: DeploymentTargetDeps,
   name: string,
   version: string | undefined,
 ): Promise<Target | undefined> {
-  const record = await parts.deployments.record(name)
+  const record = await deps.deployments.record(name)
   if (!record) return undefined
   if (version !== undefined && version !== VERSION)
     throw new ScissionError(
       'notFound',
       `deployment "${name}" has one version, "${VERSION}", not "${version}"`,
     )
-  const structure = await parts.catalog.structureById(record.model, record.shapesKey)
+  const structure = await deps.catalog.structureById(record.model, record.shapesKey)
   return {
     name,
     version: VERSION,
@@ -48,13 +58,13 @@ export async function findDeployment(
       entry: record.entry.url,
       path: record.hops.map((hop) => `${hop.resource}:${hop.from}-${hop.to}`).join(' '),
     },
-    checkReady: () => checkReady(parts, record),
-    infer: (inputs, context) => infer(parts, record, inputs, context),
+    checkReady: () => checkReady(deps, record),
+    infer: (inputs, context) => runHop(deps, record, inputs, context),
   }
 }
 
-function checkReady(parts: DeploymentTargetParts, record: Deployment): void {
-  const state = parts.deployments.stateOf(record.id)
+function checkReady(deps: DeploymentTargetDeps, record: Deployment): void {
+  const state = deps.deployments.stateOf(record.id)
   if (state !== 'ready')
     throw new ScissionError(
       'notReady',
@@ -62,61 +72,86 @@ function checkReady(parts: DeploymentTargetParts, record: Deployment): void {
     )
 }
 
-async function infer(
-  parts: DeploymentTargetParts,
+/** Runs this resource's stage of the hop that the request names, and everything behind it. */
+async function runHop(
+  deps: DeploymentTargetDeps,
   known: Deployment,
   inputs: Tensor[],
   context: InferContext,
 ): Promise<Inference> {
   const hop = hopOf(context.parameters)
-  if (hop === 0) checkEntry(parts.here.resource, known)
+  if (hop === 0) checkEntry(deps.here.resource, known)
   const planId = context.parameters[`${OWN_PREFIX}plan`]
-  const live = await parts.deployments.live(known.id, hop > 0 ? String(planId ?? known.planId) : undefined)
+  const live = await deps.deployments.live(known.id, hop > 0 ? String(planId ?? known.planId) : undefined)
   const stage = live.stages.get(hop)
   if (!stage) {
     throw new ScissionError(
       'badRequest',
-      `hop ${hop} of deployment ${known.id} is not on ${parts.here.resource}`,
+      `hop ${hop} of deployment ${known.id} is not on ${deps.here.resource}`,
     )
   }
-  if (hop > 0 && isDelivered(parts, live.record, context)) return { outputs: [], hops: [], delivered: true }
-  const arrived: Arrived = hop > 0 ? await parts.wire.incoming(inputs, context.signal) : { tensors: inputs }
+  if (hop > 0 && isDelivered(deps, live.record, context)) return { outputs: [], hops: [], delivered: true }
+  const arrived: DecodedBoundary =
+    hop > 0 ? await deps.codec.decode(inputs, context.signal) : { tensors: inputs }
   const run = await stage.run(arrived.tensors, { signal: context.signal, deadline: context.deadline })
-  const own: OwnReport = { report: reportRun(parts.here, hop, stage.key, run) }
   const planned = live.record.hops[hop]?.resource
-  if (planned !== undefined && planned !== parts.here.resource) own.report.insteadOf = planned
-  if (arrived.decodeMs !== undefined) own.report.decodeMs = arrived.decodeMs
+  const own: HopReport = {
+    ...reportRun(deps.here, hop, stage.key, run),
+    ...(planned !== undefined && planned !== deps.here.resource && { insteadOf: planned }),
+    ...(arrived.decodeMs !== undefined && { decodeMs: arrived.decodeMs }),
+  }
   const work = run.batch && { work: { items: 1, runs: [run.batch] } }
-  const onward = await behind(parts, live, hop, run.outputs, context, own)
-  return { ...onward, ...work, hops: [own.report, ...onward.hops] }
+  const last = hop === live.record.hops.length - 1
+  const { inference, report } = last
+    ? await answer(deps, live, hop, run.outputs, context, own)
+    : await onward(deps, live, hop, run.outputs, context, own)
+  return { ...inference, ...work, hops: [report, ...inference.hops] }
 }
 
-/** What the hops behind `hop` make of its tensors; at the last one, the tensors themselves. */
-async function behind(
-  parts: DeploymentTargetParts,
+interface Reported {
+  inference: Inference
+  /** This hop's report, complete. */
+  report: HopReport
+}
+
+/** At the last hop: the stage's outputs are the answer. */
+async function answer(
+  deps: DeploymentTargetDeps,
+  live: LiveDeployment,
+  hop: number,
+  outputs: Tensor[],
+  context: InferContext,
+  own: HopReport,
+): Promise<Reported> {
+  if (directRoleOf(live.record, hop, context) !== 'last')
+    return { inference: { outputs, hops: [] }, report: own }
+  const { delivered, emulated } = await deliver(deps, live, outputs, context, own)
+  const inference = delivered ? { outputs: [], hops: [], delivered } : { outputs, hops: [] }
+  return { inference, report: { ...own, emulated: own.emulated || emulated } }
+}
+
+/** At any other hop: the hops behind it make the answer. */
+async function onward(
+  deps: DeploymentTargetDeps,
   live: LiveDeployment,
   hop: number,
   tensors: Tensor[],
   context: InferContext,
-  own: OwnReport,
-): Promise<Inference> {
-  const way = wayOf(live.record, hop, context)
-  if (hop === live.record.hops.length - 1) {
-    const delivered = way === 'to the entry' && (await deliver(parts, live, tensors, context, own))
-    return delivered ? { outputs: [], hops: [], delivered } : { outputs: tensors, hops: [] }
-  }
+  own: HopReport,
+): Promise<Reported> {
+  const role = directRoleOf(live.record, hop, context)
   const started = performance.now()
-  const onwards = (through: InferContext) => runOnward(parts, live, hop + 1, tensors, through, own)
-  const onward =
-    way === 'from the last hop'
-      ? await receive(parts, context, onwards)
-      : await onwards(way === 'past this hop' ? askingEntry(parts, live.record, context) : context)
-  const nextMs = performance.now() - started - (own.report.encodeMs ?? 0)
-  own.report = { ...own.report, nextMs }
-  return onward
+  const call = (through: InferContext): Promise<Onward> =>
+    runOnward(deps, live, hop + 1, tensors, through, own)
+  const { inference, sent } =
+    role === 'entry'
+      ? await receive(deps, context, call)
+      : await call(role === 'middle' ? askingEntry(deps, live.record, context) : context)
+  const nextMs = performance.now() - started - (sent.encodeMs ?? 0)
+  return { inference, report: { ...own, ...sent, nextMs } }
 }
 
-/** Which hop a request is for: 0 from a client, else said by the hop before. */
+/** Index of the hop that a request is for: 0 from a client; otherwise the hop before says it. */
 function hopOf(parameters: Parameters): number {
   return countParameter(parameters, `${OWN_PREFIX}hop`, 'the request') ?? 0
 }

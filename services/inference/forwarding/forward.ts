@@ -9,12 +9,16 @@ import { messageHeaders } from '../../../shared/oip/message.ts'
 import { OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
 import { writeInferRequest } from '../../../shared/oip/request.ts'
 import { type InferResponse, parseInferResponse } from '../../../shared/oip/response.ts'
-import { freeViews } from '../messages/free-memory.ts'
+import { freeViews } from '../messages/buffer-memory.ts'
 import { type CallAnswer, CallTimeout, type Caller } from '../http/call.ts'
-import type { InferContext } from '../serving/models/target.ts'
+import { hopParameters } from '../serving/models/hop-report.ts'
+import type { HopReport, InferContext } from '../serving/models/target.ts'
 import { observationOf } from '../links/observation.ts'
 import type { Peer } from '../registration/peers.ts'
-import type { WireTensor } from './boundary-codec.ts'
+import type { CodedTensor } from '../../../shared/codec/index.ts'
+
+/** Parameter that names the slot of a direct answer at the entry; see direct-answer.ts. */
+export const SLOT = `${OWN_PREFIX}slot`
 
 export interface ForwardOptions {
   caller: Caller
@@ -30,8 +34,10 @@ export interface Forward {
   planId: string
   /** Index of the hop that is called. */
   hop: number
-  tensors: readonly WireTensor[]
+  tensors: readonly CodedTensor[]
   context: InferContext
+  /** This hop's report, for direct answers: then the reports of all hops so far travel with the request. */
+  own: HopReport
   /** Silence of this length is an error, whatever time the client has. */
   patienceMs: number
 }
@@ -55,6 +61,7 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
     id: context.id,
     parameters: {
       ...travelling(context),
+      ...(context.parameters[SLOT] !== undefined && hopParameters([job.own])),
       timeout: Math.max(1, Math.round(timeoutMs * TOLD_SHARE * 1000)),
       [`${OWN_PREFIX}hop`]: job.hop,
       [`${OWN_PREFIX}plan`]: job.planId,

@@ -1,49 +1,49 @@
 /**
- * The native fallback: the rest of a model, from where this resource's own stage ends, held ready beside it for the
- * time when nobody takes the next hop. It is fetched behind the scenes once the deployment runs, if it fits, and again
- * at the next failure if that went wrong.
+ * The local fallback: the rest of a model from the end of this resource's own stage, kept loaded for the case that no peer
+ * takes the next hop. It is loaded in the background after the deployment is ready, if it fits into memory. If loading
+ * fails, the next failure of the next hop tries again.
  */
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { type HeldStage, holdStage, type StageParts } from '../serving/models/stages.ts'
+import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
 import type { RangeKey } from '../ranges/range-store.ts'
 
-export interface RestParts {
-  stageParts: StageParts
+export interface LocalFallbackDeps {
+  stageParts: StageDeps
   weightBytes: (range: RangeKey) => Promise<number>
-  /** Weights that the fallbacks of all deployments on this resource may have together. */
+  /** Maximum bytes of weights of all fallbacks on this resource together. */
   limitBytes: number
 }
 
-/** Counts what the fallbacks take, so that together they stay under the limit. */
-export class RestRoom {
-  #taken = 0
+/** Limits the weights of all fallbacks together. */
+export class FallbackBudget {
+  #reserved = 0
 
-  /** @returns gives it back; undefined when it does not fit. */
-  take(bytes: number, limitBytes: number): (() => void) | undefined {
-    if (this.#taken + bytes > limitBytes) return undefined
-    this.#taken += bytes
+  /** @returns a function that gives the bytes back; undefined if they do not fit. */
+  reserve(bytes: number, limitBytes: number): (() => void) | undefined {
+    if (this.#reserved + bytes > limitBytes) return undefined
+    this.#reserved += bytes
     let held = true
     return () => {
-      if (held) this.#taken -= bytes
+      if (held) this.#reserved -= bytes
       held = false
     }
   }
 }
 
-export class Rest {
+export class LocalFallback {
   readonly key: RangeKey
-  readonly #parts: RestParts
-  readonly #room: RestRoom
+  readonly #deps: LocalFallbackDeps
+  readonly #budget: FallbackBudget
   #loading: Promise<HeldStage> | undefined
   #released = false
 
-  constructor(parts: RestParts, room: RestRoom, key: RangeKey) {
-    this.#parts = parts
-    this.#room = room
+  constructor(deps: LocalFallbackDeps, budget: FallbackBudget, key: RangeKey) {
+    this.#deps = deps
+    this.#budget = budget
     this.key = key
   }
 
-  /** Loads it, or shares what is loaded. @throws ScissionError why it cannot be had here. */
+  /** Loads the stage, or returns the loaded one. @throws ScissionError with the reason why it cannot be loaded here. */
   stage(): Promise<HeldStage> {
     this.#loading ??= this.#load().catch((error: unknown) => {
       this.#loading = undefined
@@ -52,11 +52,11 @@ export class Rest {
     return this.#loading
   }
 
-  /** As `stage`, ahead of need: a failure is no more than worth a line. */
+  /** Loads the stage in advance. A failure is only logged. */
   prepare(): void {
     this.stage().catch((error: unknown) => {
       const { from, to } = this.key
-      this.#parts.stageParts.log.info(
+      this.#deps.stageParts.log.info(
         { err: coerceError(error) },
         `layers ${from}-${to} are not held ready as a fallback`,
       )
@@ -67,14 +67,15 @@ export class Rest {
     this.#released = true
     this.#loading?.then(
       (stage) => stage.release(),
-      () => undefined, // It failed, and holds nothing.
+      // Loading failed, so there is nothing to release.
+      () => undefined,
     )
   }
 
   async #load(): Promise<HeldStage> {
-    const { stageParts, weightBytes, limitBytes } = this.#parts
+    const { stageParts, weightBytes, limitBytes } = this.#deps
     const bytes = await weightBytes(this.key)
-    const giveBack = this.#room.take(bytes, limitBytes)
+    const giveBack = this.#budget.reserve(bytes, limitBytes)
     if (!giveBack) {
       throw new ScissionError(
         'notReady',

@@ -1,138 +1,144 @@
 /**
- * From one hop to the next, whatever happens there: the plan's resource, else another of its tier, else the rest of the
- * model here, else an error that names the hop. The tensors stay here until an answer is in, so this resource's own
- * stage never runs twice for a request; and a peer that answered is not asked again.
+ * Calls the next hop, whatever happens there: the plan's resource, else another one of its tier, else the rest of the model
+ * on this resource, else an error that names the hop. The tensors stay here until an answer has arrived, so this resource's
+ * own stage never runs twice for a request, and a peer that answered is not asked again.
  */
+import type { CodedTensor } from '../../../shared/codec/index.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import type { Peer, Peers } from '../registration/peers.ts'
 import { DELIVERED, type Here, readReports, reportRun } from '../serving/models/hop-report.ts'
 import type { HopReport, InferContext, Inference } from '../serving/models/target.ts'
-import type { Peer, Peers } from '../registration/peers.ts'
+import type { BoundaryCodec } from './boundary-codec.ts'
 import type { Breaker, Breakers } from './breaker.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
 import { askToLoad, forward, type ForwardOptions, isAlive } from './forward.ts'
-import { withReport } from './pending-returns.ts'
-import type { Wire, WireTensor } from './boundary-codec.ts'
 
-export interface NextHopParts {
+export interface NextHopDeps {
   here: Here
   peers: Peers
   breakers: Breakers
   forwarding: ForwardOptions
-  wire: Wire
+  codec: BoundaryCodec
   log: Logger
 }
 
-/** This hop's own report, completed with how its tensors were sent on. */
-export interface OwnReport {
-  report: HopReport
+/** The part of a hop's report that says how its tensors were sent. Empty if they were not sent. */
+export type SentPart = Pick<HopReport, 'wireBytes' | 'codec' | 'encodeMs'> & { emulated?: boolean }
+
+/** The answer of the hops behind this one, and how the tensors were sent there. */
+export interface Onward {
+  inference: Inference
+  sent: SentPart
+}
+
+export function sentPart({ wireBytes, codec, encodeMs, emulated }: HopReport): SentPart {
+  return {
+    ...(wireBytes !== undefined && { wireBytes }),
+    ...(codec !== undefined && { codec }),
+    ...(encodeMs !== undefined && { encodeMs }),
+    emulated,
+  }
 }
 
 interface Job {
   live: LiveDeployment
   /** Index of the hop that is called. */
   hop: number
-  tensors: readonly WireTensor[]
+  tensors: readonly CodedTensor[]
   context: InferContext
-  /** Told of every attempt, before it is made. */
-  sendingTo: (peer: Peer) => HopReport
+  /** This hop's report, without the part that depends on the peer. */
+  own: HopReport
 }
 
 /**
- * @param hop index of the next hop. @param tensors of the boundary before it, given away with its answer: see forward.
- * @param own is told how they were sent before they are. @returns what the hops behind this one made.
- * @throws ScissionError of the plan's own resource, with what else was tried; cancelled.
+ * Runs the hops from `hop` on.
+ * @param hop index of the next hop. @param tensors of the boundary before it; their memory is freed after the answer.
+ * @param own this hop's report so far.
+ * @throws ScissionError of the plan's own resource, which lists what else was tried; cancelled.
  */
 export async function runOnward(
-  parts: NextHopParts,
+  deps: NextHopDeps,
   live: LiveDeployment,
   hop: number,
   tensors: readonly Tensor[],
   context: InferContext,
-  own: OwnReport,
-): Promise<Inference> {
+  own: HopReport,
+): Promise<Onward> {
   const next = live.record.hops[hop]
   if (!next) throw new ScissionError('internal', `deployment ${live.record.id} has no hop ${hop}`)
-  const sent = await parts.wire.outgoing(tensors, next, context.signal)
-  const before = own.report
-  const sendingTo = ({ emulation }: Peer) => {
-    const { wireBytes, encoded } = sent
-    const emulated = before.emulated || emulation !== undefined
-    own.report = { ...before, wireBytes, ...encoded, emulated }
-    return own.report
-  }
-  const job = { live, hop, tensors: sent.tensors, context, sendingTo }
+  const { wireBytes, encoded, tensors: coded } = await deps.codec.encode(tensors, next, context.signal)
+  const job = { live, hop, tensors: coded, context, own: { ...own, wireBytes, ...encoded } }
   const candidates = [next.resource, ...(next.alternates ?? [])]
-  const rest = live.rests.get(hop)
+  const fallback = live.fallbacks.get(hop)
   const failures: ScissionError[] = []
   for (const [place, resource] of candidates.entries()) {
-    const otherWay = rest !== undefined || place < candidates.length - 1
+    const otherWay = fallback !== undefined || place < candidates.length - 1
     try {
-      const onward = await callPeer(parts, resource, job, otherWay)
-      return place === 0 ? onward : inPlaceOf(next.resource, onward)
+      const { inference, sent } = await callPeer(deps, resource, job, otherWay)
+      return { inference: place === 0 ? inference : insteadOf(next.resource, inference), sent }
     } catch (error) {
-      failures.push(movableOn(error, context))
-      if (await context.arrival?.check()) return { outputs: [], hops: [], delivered: true }
-      job.context = whileNotArrived(context)
+      failures.push(retryable(error, context))
+      if (await context.arrival?.check())
+        return { inference: { outputs: [], hops: [], delivered: true }, sent: {} }
+      job.context = untilArrived(context)
     }
   }
-  if (!rest) throw summary(failures)
-  own.report = before
+  if (!fallback) throw summary(failures)
   try {
-    return inPlaceOf(next.resource, await runRest(parts, live, hop, tensors, job.context))
+    const inference = await runFallback(deps, live, hop, tensors, job.context)
+    return { inference: insteadOf(next.resource, inference), sent: {} }
   } catch (error) {
-    throw summary([...failures, movableOn(error, context)])
+    throw summary([...failures, retryable(error, context)])
   }
 }
 
-async function callPeer(
-  parts: NextHopParts,
-  resource: string,
-  job: Job,
-  otherWay: boolean,
-): Promise<Inference> {
-  const peer = await parts.peers.find(resource)
+async function callPeer(deps: NextHopDeps, resource: string, job: Job, otherWay: boolean): Promise<Onward> {
+  const peer = await deps.peers.find(resource)
   try {
-    return await callOnce(parts, peer, job, otherWay)
+    return await callOnce(deps, peer, job, otherWay)
   } catch (error) {
     if (!isUnreachable(error)) throw error
-    // It may have come back at another address, while we still know the old one.
-    const now = await parts.peers.findNow(resource)
+    // The peer may have restarted at another address than the one known here.
+    const now = await deps.peers.findNow(resource)
     if (now.url === peer.url && now.resource.startedAt === peer.resource.startedAt) throw error
-    return callOnce(parts, now, job, otherWay)
+    return callOnce(deps, now, job, otherWay)
   }
 }
 
-async function callOnce(parts: NextHopParts, peer: Peer, job: Job, otherWay: boolean): Promise<Inference> {
-  const breaker = parts.breakers.of(peer)
+async function callOnce(deps: NextHopDeps, peer: Peer, job: Job, otherWay: boolean): Promise<Onward> {
+  const { live, hop, tensors, context } = job
+  const breaker = deps.breakers.of(peer)
   const admission = breaker.admit(otherWay)
-  if (admission === 'probe') probe(parts, peer, breaker, job.live.record.id)
+  if (admission === 'probe') probe(deps, peer, breaker, live.record.id)
   if (admission !== 'call') throw notCalled(peer, breaker)
-  const limitMs = parts.forwarding.hopTimeoutMs
-  const context = withReport(job.context, job.sendingTo(peer))
+  const limitMs = deps.forwarding.hopTimeoutMs
+  const own = { ...job.own, emulated: job.own.emulated || peer.emulation !== undefined }
   const sentAt = performance.now()
   try {
-    const answer = await forward(parts.forwarding, {
+    const answer = await forward(deps.forwarding, {
       peer,
-      deployment: job.live.record.id,
-      planId: job.live.record.planId,
-      hop: job.hop,
-      tensors: job.tensors,
+      deployment: live.record.id,
+      planId: live.record.planId,
+      hop,
+      tensors,
       context,
+      own,
       patienceMs: patienceMs(breaker, limitMs, context, otherWay),
     })
     breaker.answered(performance.now() - sentAt)
-    const hops = readReports(answer.parameters)
-    if (answer.parameters[DELIVERED] === true) return { outputs: [], hops, delivered: true }
-    return { outputs: answer.outputs, hops }
+    const delivered = answer.parameters[DELIVERED] === true
+    const outputs = delivered ? [] : answer.outputs
+    const inference = { outputs, hops: readReports(answer.parameters), ...(delivered && { delivered }) }
+    return { inference, sent: sentPart(own) }
   } catch (error) {
     judge(breaker, error, performance.now() - sentAt, limitMs)
     throw error
   }
 }
 
-/** Half of what is left of the client's time is for the other way. */
+/** ms to wait for a peer. If there is another way, half of the client's remaining time is kept for it. */
 export function patienceMs(
   breaker: Breaker,
   limitMs: number,
@@ -144,6 +150,7 @@ export function patienceMs(
   return Math.max(1, Math.min(half, breaker.patienceMs(limitMs)))
 }
 
+/** Tells the breaker how a call ended. */
 export function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs: number): void {
   if (!(error instanceof ScissionError) || error.code === 'cancelled') return breaker.undecided()
   if (isAlive(error)) return breaker.answered(tookMs)
@@ -152,9 +159,9 @@ export function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs:
   breaker.failed(error.message)
 }
 
-/** Behind the back of requests: is it there, and has it the deployment loaded? */
+/** Asks a peer in the background, not by a request, whether it is reachable and has the deployment loaded. */
 export function probe(
-  { forwarding, log }: NextHopParts,
+  { forwarding, log }: NextHopDeps,
   peer: Peer,
   breaker: Breaker,
   deployment: string,
@@ -180,27 +187,28 @@ const isUnreachable = (error: unknown) =>
   error.code === 'peerUnavailable' &&
   error.details?.['status'] === undefined
 
-async function runRest(
-  { here }: NextHopParts,
+async function runFallback(
+  { here }: NextHopDeps,
   live: LiveDeployment,
   hop: number,
   tensors: readonly Tensor[],
   { signal, deadline }: InferContext,
 ): Promise<Inference> {
-  const rest = live.rests.get(hop)
-  if (!rest) throw new ScissionError('internal', `deployment ${live.record.id} has no fallback at hop ${hop}`)
-  const stage = await inTime(rest.stage(), deadline)
+  const fallback = live.fallbacks.get(hop)
+  if (!fallback)
+    throw new ScissionError('internal', `deployment ${live.record.id} has no fallback at hop ${hop}`)
+  const stage = await inTime(fallback.stage(), deadline)
   const run = await stage.run(tensors, { signal, deadline })
   return { outputs: run.outputs, hops: [reportRun(here, hop, stage.key, run)] }
 }
 
-/** Where the answer can come by another way, what is computed instead of it is given up when it does. */
-function whileNotArrived(context: InferContext): InferContext {
+/** If the answer may also arrive directly, its arrival cancels what is computed instead of it. */
+function untilArrived(context: InferContext): InferContext {
   const arrived = context.arrival?.signal
   return arrived ? { ...context, signal: AbortSignal.any([context.signal, arrived]) } : context
 }
 
-/** Loading may take longer than this request has; it goes on for the next one. */
+/** Waits for loading until the request's deadline. Loading continues for the next request. */
 function inTime<T>(work: Promise<T>, deadline: number | undefined): Promise<T> {
   if (deadline === undefined) return work
   return new Promise((resolve, reject) => {
@@ -211,20 +219,20 @@ function inTime<T>(work: Promise<T>, deadline: number | undefined): Promise<T> {
   })
 }
 
-function inPlaceOf(resource: string, onward: Inference): Inference {
+function insteadOf(resource: string, onward: Inference): Inference {
   const [first, ...others] = onward.hops
   return first ? { ...onward, hops: [{ ...first, insteadOf: resource }, ...others] } : onward
 }
 
-/** @throws what is no reason to look elsewhere: the client is gone, its time is up, or a fault of ours. */
-function movableOn(error: unknown, { signal, deadline }: InferContext): ScissionError {
+/** @throws the error if another peer would not help: the client left, its deadline has passed, or it is a fault of ours. */
+function retryable(error: unknown, { signal, deadline }: InferContext): ScissionError {
   if (!(error instanceof ScissionError)) throw error
   if (error.code === 'cancelled' || signal.aborted) throw error
   if (deadline !== undefined && Date.now() >= deadline) throw error
   return error
 }
 
-/** The first failure is the plan's own resource's: its code and name, and what else was tried. */
+/** The error of the plan's own resource, with a list of what else was tried. */
 function summary(failures: readonly ScissionError[]): ScissionError {
   const [first, ...others] = failures
   if (!first) return new ScissionError('internal', 'no hop was tried')

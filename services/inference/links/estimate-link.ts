@@ -20,7 +20,7 @@ const CLOCK_MS = 0.05
  * The range of so few samples holds their median in less than 95 % of cases (n = 3: 75 %), so it is made wider: by
  * Student's interval of their mean over half of their expected range, both of a normal distribution.
  */
-const FEW: Readonly<Record<number, number>> = { 2: 15.9, 3: 2.94, 4: 1.55, 5: 1.07 }
+const MIN_ANSWER_COUNT: Readonly<Record<number, number>> = { 2: 15.9, 3: 2.94, 4: 1.55, 5: 1.07 }
 
 export const transferMs = (bytes: number, mbps: number): number => (bytes * 8) / (mbps * 1000)
 const mbpsOf = (bytes: number, ms: number) => (bytes * 8) / (ms * 1000)
@@ -45,7 +45,7 @@ export function bandwidthOfRates(rates: readonly number[]): Estimate | undefined
   const rate = median(rates)
   if (rate === undefined || rate <= 0) return undefined
   const { low, high } = quantileInterval(rates, 0.5)
-  const wider = FEW[rates.length] ?? 1
+  const wider = MIN_ANSWER_COUNT[rates.length] ?? 1
   return asBandwidth(rate, wider * Math.max(high / rate - 1, 1 - low / rate, RATE_FLOOR / wider))
 }
 
@@ -112,7 +112,10 @@ function quantile(times: readonly number[], q: number): Estimate {
   const { low, high } = quantileInterval(sorted, q)
   return {
     value,
-    halfWidth: Math.max(CLOCK_MS, (FEW[sorted.length] ?? 1) * Math.max(value - low, high - value)),
+    halfWidth: Math.max(
+      CLOCK_MS,
+      (MIN_ANSWER_COUNT[sorted.length] ?? 1) * Math.max(value - low, high - value),
+    ),
   }
 }
 

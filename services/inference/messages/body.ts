@@ -1,68 +1,42 @@
 /**
- * Reads the body of an inference message into two buffers of exactly the right size, JSON and tensor bytes, each
- * owning its memory: the one copy on the way in, after which a tensor can be moved to another thread. Used for
- * requests and for a peer's responses. Bounded in size (compressed and unpacked) and in silence.
+ * Reads the body of an inference message, a request or a peer's response, into two buffers of exactly the right size: JSON
+ * and tensor bytes. Each owns its memory, so that a tensor can then move to another thread. This is the only copy on the way
+ * in. Size (compressed and uncompressed) and silence of the sender are limited.
  */
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type Arrival, ArrivalClock } from '../../../shared/platform/transfer-times.ts'
-import { freeViews } from './free-memory.ts'
-import { spareBuffers } from './spare-buffers.ts'
+import { type BodyMemoryBudget, bufferPool, freeViews } from './buffer-memory.ts'
 import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/headers.ts'
 
 export interface InferBody {
   json: Uint8Array
   tensors: Uint8Array
-  /** The body is one tensor's bytes and nothing else (`Inference-Header-Content-Length: 0`). */
+  /** True if the body is one raw tensor without JSON (`Inference-Header-Content-Length: 0`). */
   raw: boolean
-  /** How the bytes came in; after unpacking, where they were compressed. */
+  /** Timing of the bytes' arrival, of the uncompressed bytes if they were compressed. */
   arrival: Arrival
 }
 
 export interface BodyLimits {
   maxBytes: number
-  /** A sender of which less than LEAST_BYTES came for this long is given up on. */
+  /** ms in which a sender has to send at least MIN_PROGRESS_BYTES; otherwise the request is refused. */
   idleMs: number
-  /** Shared by all bodies that are on their way. @defaultValue as much as there is */
-  room?: BodyRoom
+  /** Budget shared by all bodies that are being received. @defaultValue unlimited */
+  memory?: BodyMemoryBudget
 }
 
-/** Of a sender that sends a byte now and then so as not to be silent: 140 B/s at 30 s are slower than any link. */
-const LEAST_BYTES = 4096
+/** Detects senders that only send a byte from time to time: 4096 bytes in 30 s (140 B/s) are slower than any link. */
+const MIN_PROGRESS_BYTES = 4096
 
-/** Memory for the bodies that are on their way: many slow senders together must not take all there is. */
-export class BodyRoom {
-  readonly #bytes: number
-  #taken = 0
-
-  constructor(bytes: number) {
-    this.#bytes = bytes
-  }
-
-  /** @throws ScissionError overloaded when there is not so much left; the first body always fits. */
-  take(bytes: number): void {
-    if (this.#taken > 0 && this.#taken + bytes > this.#bytes)
-      throw new ScissionError(
-        'overloaded',
-        `requests of ${this.#taken} bytes together are being received, more than ${this.#bytes} do not fit; ` +
-          'send the request again in a moment',
-      )
-    this.#taken += bytes
-  }
-
-  give(bytes: number): void {
-    this.#taken -= bytes
-  }
-}
-
-/** What a 501 for an unknown Content-Encoding offers instead. */
+/** The encodings that a 501 answer for an unknown Content-Encoding names. */
 export const KNOWN_ENCODINGS = 'gzip, deflate'
 
 /**
- * @throws ScissionError payloadTooLarge, unsupportedEncoding, badRequest (lengths that do not hold, broken
- * compression, silence), cancelled (the sender left).
+ * @throws ScissionError payloadTooLarge, unsupportedEncoding, badRequest (wrong lengths, broken compression, silence),
+ * overloaded, cancelled (the sender closed the connection).
  */
 export async function readBody(source: IncomingMessage, limits: BodyLimits): Promise<InferBody> {
   const unpacked = unpack(source)
@@ -71,49 +45,49 @@ export async function readBody(source: IncomingMessage, limits: BodyLimits): Pro
     throw tooLarge(limits.maxBytes, contentLength)
   const declared = unpacked === source ? contentLength : undefined
   const header = source.headers[JSON_LENGTH_HEADER]
-  let taken = 0
-  const take = (bytes: number) => {
-    limits.room?.take(bytes)
-    taken += bytes
+  let reserved = 0
+  const reserve = (bytes: number) => {
+    limits.memory?.reserve(bytes)
+    reserved += bytes
   }
   try {
-    if (declared !== undefined) take(declared)
+    if (declared !== undefined) reserve(declared)
     const sink = openSink(Array.isArray(header) ? header[0] : header, declared, limits.maxBytes)
     const arrival = await drain(
       source,
       unpacked,
-      declared === undefined ? taking(sink, take) : sink,
+      declared === undefined ? reserving(sink, reserve) : sink,
       limits.idleMs,
     )
     return { ...sink.end(), arrival }
   } finally {
-    limits.room?.give(taken)
+    limits.memory?.release(reserved)
   }
 }
 
-/** A body of unknown length takes room as it grows. */
-function taking(sink: BodySink, take: (bytes: number) => void): Pick<BodySink, 'add' | 'copies'> {
+/** Reserves memory while a body of unknown length grows. */
+function reserving(sink: BodySink, reserve: (bytes: number) => void): Pick<BodySink, 'add' | 'copies'> {
   return {
     copies: sink.copies,
     add: (chunk) => {
-      take(chunk.length)
+      reserve(chunk.length)
       sink.add(chunk)
     },
   }
 }
 
-/** Takes a body's pieces to their places. */
+/** Receives the chunks of a body. */
 export interface BodySink {
-  /** A piece is copied by `add`, and nobody else's from then on. */
+  /** True if `add` copies a chunk, so that its memory may be freed afterwards. */
   copies: boolean
-  /** @throws ScissionError payloadTooLarge to refuse the rest. */
+  /** @throws ScissionError payloadTooLarge if the body grows too large. */
   add: (chunk: Buffer) => void
-  /** @throws ScissionError badRequest when it is not complete. */
+  /** @throws ScissionError badRequest if the body is incomplete. */
   end: () => Omit<InferBody, 'arrival'>
 }
 
 /**
- * @param jsonHeader the length of the JSON part, as written. @param length of the body, where it is known ahead.
+ * @param jsonHeader the header with the length of the JSON part. @param length of the body, if it is known in advance.
  * @throws ScissionError badRequest, payloadTooLarge.
  */
 export function openSink(
@@ -134,7 +108,7 @@ export function openSink(
 
 function lengthOf(source: IncomingMessage): number | undefined {
   const header = source.headers['content-length']
-  // Node has checked that it is a number, and holds the sender to it.
+  // Node has checked that it is a number, and enforces it.
   return header === undefined ? undefined : Number(header)
 }
 
@@ -156,20 +130,20 @@ const tooLarge = (limit: number, given?: number) =>
   )
 
 interface Sink {
-  /** @throws ScissionError to refuse the rest. */
+  /** @throws ScissionError payloadTooLarge. */
   add: (chunk: Buffer) => void
   end: () => { json: Uint8Array; tensors: Uint8Array }
 }
 
 /**
- * Zeroing a megabyte in fresh pages takes five times as long as copying one, and every byte is written before `end`
- * gives the buffer away. Its own memory, not Node's pool: it can move to another thread.
+ * Allocates memory without zeroing it, which would take five times as long as copying the same bytes. All bytes are
+ * written before `end` returns the buffer. It is not part of Node's pool, so it can move to another thread.
  */
 function unfilled(bytes: number): Uint8Array {
-  return new Uint8Array(spareBuffers.take(bytes) ?? Buffer.allocUnsafeSlow(bytes).buffer)
+  return new Uint8Array(bufferPool.take(bytes) ?? Buffer.allocUnsafeSlow(bytes).buffer)
 }
 
-/** The size is known: every chunk goes straight to its place. */
+/** For a body of known size: copies every chunk directly to its place. */
 class ExactSink implements Sink {
   readonly #json: Uint8Array
   readonly #tensors: Uint8Array
@@ -196,7 +170,7 @@ class ExactSink implements Sink {
   }
 }
 
-/** The size is not known (chunked or compressed): chunks are kept, then put together. */
+/** For a body of unknown size (chunked or compressed): keeps the chunks and joins them at the end. */
 class GrowingSink implements Sink {
   readonly #chunks: Buffer[] = []
   readonly #jsonLength: number | undefined
@@ -223,29 +197,32 @@ class GrowingSink implements Sink {
 }
 
 /**
- * The pieces of a body that were copied, freed by the megabyte: Node reads into new memory for each, and to collect it
- * cost as much CPU time as all the rest of reading a body.
+ * Frees the memory of copied chunks, one megabyte at a time. Node reads each chunk into new memory, and collecting it as
+ * garbage cost as much CPU time as everything else in reading a body.
  */
-class SpentPieces {
-  #pieces: Buffer[] = []
+class SpentChunks {
+  #chunks: Buffer[] = []
   #bytes = 0
 
-  add(piece: Buffer): void {
-    this.#pieces.push(piece)
-    this.#bytes += piece.byteLength
-    if (this.#bytes >= SPENT_BYTES) this.free()
+  add(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.byteLength
+    if (this.#bytes >= MAX_SPENT_BYTES) this.free()
   }
 
   free(): void {
-    freeViews(this.#pieces)
-    this.#pieces = []
+    freeViews(this.#chunks)
+    this.#chunks = []
     this.#bytes = 0
   }
 }
 
-const SPENT_BYTES = 1024 * 1024
+const MAX_SPENT_BYTES = 1024 * 1024
 
-/** `unpacked` is `source` itself or what decompresses it. The source is left open, so that a refusal can be answered. */
+/**
+ * Reads a stream to its end. The source stays open, so that a refusal can be answered.
+ * @param unpacked `source` itself, or the stream that decompresses it.
+ */
 function drain(
   source: IncomingMessage,
   unpacked: Readable,
@@ -254,8 +231,8 @@ function drain(
 ): Promise<Arrival> {
   return new Promise((resolve, reject) => {
     const clock = new ArrivalClock()
-    // What comes out of an unpacker is a part of its own buffer.
-    const spent = sink.copies && unpacked === source ? new SpentPieces() : undefined
+    // Chunks of a decompressor are parts of its own buffer and must not be freed.
+    const spent = sink.copies && unpacked === source ? new SpentChunks() : undefined
     let sinceMoved = 0
     const timer = setTimeout(() => {
       const came = sinceMoved === 0 ? 'nothing' : `only ${sinceMoved} bytes`
@@ -263,7 +240,7 @@ function drain(
     }, idleMs)
     const onData = (chunk: Buffer) => {
       sinceMoved += chunk.length
-      if (sinceMoved >= LEAST_BYTES) {
+      if (sinceMoved >= MIN_PROGRESS_BYTES) {
         sinceMoved = 0
         timer.refresh()
       }
@@ -278,17 +255,17 @@ function drain(
     const onBroken = (error: Error) =>
       settle(new ScissionError('badRequest', `the body cannot be unpacked: ${error.message}`))
     const onGone = () => {
-      // A complete source closes too, while what unpacks it is still at work.
+      // A complete source closes too, while its decompressor may still be working.
       if (!source.complete) settle(new ScissionError('cancelled', 'the sender closed the connection'))
     }
     const onEnd = () => settle(undefined)
     function settle(error: unknown): void {
       clearTimeout(timer)
-      // The request goes on first.
+      // Freed later, so that the request continues first.
       if (spent) setImmediate(() => spent.free())
       unpacked.off('data', onData).off('end', onEnd)
       source.off('aborted', onGone).off('close', onGone)
-      // An 'error' listener stays: a stream that fails later must not bring the process down.
+      // The 'error' listeners stay: a stream that fails later must not end the process.
       if (error === undefined) return resolve(clock.arrival)
       if (unpacked !== source) source.unpipe()
       if (unpacked !== source) unpacked.destroy()

@@ -1,10 +1,11 @@
-/** The message thread itself: parses and writes one message after another. */
+/** Entry of the message thread, which parses and writes one message after another. */
 import { parseInferRequest } from '../../../shared/oip/request.ts'
 import { writeInferResponse } from '../../../shared/oip/response.ts'
 import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
-import { type MessageJob, type MessageResult, movable } from './message-work.ts'
+import { movableBuffers } from './buffer-memory.ts'
+import type { MessageJob, MessageResult } from './messages.ts'
 
-serveWork(perform, (result) => movable(viewsOf(result)))
+serveWork(perform, (result) => movableBuffers(viewsOf(result)))
 
 function perform(job: MessageJob): MessageResult {
   if (job.kind === 'write') return { kind: 'written', message: writeInferResponse(job.response) }

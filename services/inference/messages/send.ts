@@ -1,15 +1,15 @@
-/** Answers with an inference message: headers, JSON, then the tensors' own bytes; compressed when the client asks. */
+/** Sends an inference message: headers, JSON, then the tensors' own bytes, compressed if the client accepts that. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
 import { constants, deflate, gzip } from 'node:zlib'
 import { type Message, messageHeaders } from '../../../shared/oip/message.ts'
-import { freeViews } from './free-memory.ts'
+import { freeViews } from './buffer-memory.ts'
 
-/** Tensors of floats hardly shrink; a higher level costs time and saves nothing. */
+/** Float tensors hardly shrink: a higher level takes more time and saves nothing. */
 const LEVEL = constants.Z_BEST_SPEED
 const compressors = { gzip: promisify(gzip), deflate: promisify(deflate) }
 
-/** The tensors are given away: once they are sent, their memory is freed. */
+/** Sends the message and then frees the memory of its tensors, which the caller must not use any more. */
 export async function sendMessage(
   req: IncomingMessage,
   res: ServerResponse,
@@ -17,7 +17,7 @@ export async function sendMessage(
 ): Promise<void> {
   const parts = [message.json, ...message.binary].map(asBuffer)
   const encoding = acceptedEncoding(req.headers['accept-encoding'])
-  // Then the system has taken all of it, or the connection is closed: nothing reads this memory any more.
+  // After `finish` the system has taken all bytes, or the connection is closed: nothing reads this memory any more.
   res.once('finish', () => freeViews(message.binary))
   if (encoding) {
     const packed = await compressors[encoding](Buffer.concat(parts), { level: LEVEL })
@@ -36,11 +36,11 @@ export async function sendMessage(
   res.end()
 }
 
-/** Without a copy. */
+/** A Buffer over the same memory. */
 export const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-/** The preferred of gzip and deflate in an Accept-Encoding header; gzip where they are equal. */
+/** The preferred one of gzip and deflate in an Accept-Encoding header; gzip if both are equal. */
 export function acceptedEncoding(header: string | string[] | undefined): 'gzip' | 'deflate' | undefined {
   const weights = { gzip: 0, deflate: 0 }
   for (const item of String(header ?? '').split(',')) {

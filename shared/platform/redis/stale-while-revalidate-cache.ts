@@ -18,7 +18,7 @@ const MAX_ENTRIES = 10_000
 /** Redis answers in milliseconds, or not at all. */
 const PATIENCE_MS = 1000
 
-export class LastKnown<T> {
+export class StaleWhileRevalidateCache<T> {
   readonly #kind: string
   readonly #entries = new Map<string, Entry<T>>()
   readonly #read: (key: string) => Promise<T>

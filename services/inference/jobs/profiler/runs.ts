@@ -9,7 +9,7 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { coerceError } from '../../../../shared/platform/errors.ts'
 import { type CpuTimer, cpuTimer } from '../../serving/executor/cpu-time.ts'
-import { freeBuffers } from '../../messages/free-memory.ts'
+import { freeBuffers } from '../../messages/buffer-memory.ts'
 import { runError } from '../../serving/executor/ort-errors.ts'
 
 export type Feeds = Record<string, OrtTensor>

@@ -9,7 +9,7 @@ import type { RangeKey } from '../../ranges/range-store.ts'
 import { BatchQueue, type BatchSettings } from './stage-queue.ts'
 import { type BatchSource, StageBatches } from './stage-batches.ts'
 
-export interface BatchingParts extends Omit<BatchSource, 'maxBatch'> {
+export interface BatchingDeps extends Omit<BatchSource, 'maxBatch'> {
   settings: BatchSettings
 }
 
@@ -20,10 +20,10 @@ interface Held {
 }
 
 export class Batching implements Pick<Executor, 'run'>, Pick<StageLoader, 'acquire' | 'release'> {
-  readonly #parts: BatchingParts
+  readonly #parts: BatchingDeps
   readonly #held = new Map<LoadedStage, Held>()
 
-  constructor(parts: BatchingParts) {
+  constructor(parts: BatchingDeps) {
     this.#parts = parts
   }
 

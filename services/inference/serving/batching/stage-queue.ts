@@ -11,6 +11,7 @@
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
+import { checkInputs } from '../executor/check-inputs.ts'
 import { watch } from '../executor/executor-thread.ts'
 import { joinItems, splitItems } from './batch-tensors.ts'
 
@@ -68,15 +69,19 @@ export class BatchQueue {
    * As Executor.run; in a batch the tensors are copied.
    * @throws ScissionError overloaded when too many wait, and what Executor.run throws.
    */
-  run(inputs: readonly Tensor[], options: RunOptions): Promise<RunResult> {
+  async run(inputs: readonly Tensor[], options: RunOptions): Promise<RunResult> {
     const { queueLimit, executors } = this.#parts.settings
+    // One faulty item must not enter a batch with others.
+    checkInputs(this.#parts.stage.manifest, inputs)
     const limit = queueLimit * executors
     if (this.#waiting.length >= limit) {
-      return Promise.reject(
-        new ScissionError('overloaded', `${limit} requests are waiting for this stage already; retry later`, {
+      throw new ScissionError(
+        'overloaded',
+        `${limit} requests are waiting for this stage already; retry later`,
+        {
           waiting: this.#waiting.length,
           limit,
-        }),
+        },
       )
     }
     return new Promise((resolve, reject) => {

@@ -23,7 +23,7 @@ import type {
   ThreadSettings,
   WorkerSettings,
 } from './thread-messages.ts'
-import { spareBuffers } from '../../messages/spare-buffers.ts'
+import { bufferPool } from '../../messages/buffer-memory.ts'
 import type { PreparedInputs } from './transfer.ts'
 
 const workerEntry = threadModule(new URL('./worker.ts', import.meta.url))
@@ -224,7 +224,7 @@ export class ExecutorThread {
     const [posted] = this.#posted
     if (posted?.id !== report.id) return
     this.#posted.shift()
-    if (report.type === 'ran') spareBuffers.give(report.result.spare)
+    if (report.type === 'ran') bufferPool.give(report.result.spare)
     this.#pump()
     if (report.type === 'failed') {
       posted.job.reject(new ScissionError(report.code, report.message, report.details))

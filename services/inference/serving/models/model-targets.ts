@@ -17,14 +17,17 @@ import type { RangeKey } from '../../ranges/range-store.ts'
 import type { Catalog } from './catalog.ts'
 import { type Here, reportRun } from './hop-report.ts'
 import type { HeldStage, Stages, StageState } from './stages.ts'
-import type { BatchingFacts, InferContext, Inference, Target, TargetTensor, TargetTensors } from './target.ts'
+import type {
+  BatchingFacts,
+  InferContext,
+  Inference,
+  LayerRange,
+  Target,
+  TargetTensor,
+  TargetTensors,
+} from './target.ts'
 
-export interface LayerRange {
-  from: number
-  to: number
-}
-
-export interface ModelTargetParts {
+export interface ModelTargetDeps {
   here: Here
   catalog: Catalog
   stages: Stages
@@ -42,12 +45,12 @@ export interface LoadedRange {
 }
 
 export class ModelTargets {
-  readonly #parts: ModelTargetParts
+  readonly #parts: ModelTargetDeps
   /** Model id → why it is not available. */
   readonly #unavailable = new Map<string, string>()
   readonly #batchable = new WeakMap<Structure, boolean>()
 
-  constructor(parts: ModelTargetParts) {
+  constructor(parts: ModelTargetDeps) {
     this.#parts = parts
   }
 

@@ -6,12 +6,11 @@
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
-import { checkInputs } from '../executor/check-inputs.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
 import type { RangeKey } from '../../ranges/range-store.ts'
 
-export interface StageParts {
+export interface StageDeps {
   loader: Pick<StageLoader, 'acquire' | 'release'>
   executor: Pick<Executor, 'run'>
   log: Logger
@@ -22,14 +21,14 @@ export interface StageParts {
 /** A loaded stage and the right to run it, until `release`. */
 export class HeldStage {
   readonly key: RangeKey
-  readonly #parts: StageParts
+  readonly #parts: StageDeps
   readonly #stage: LoadedStage
   #running = 0
   #released = false
   #afterwards: (() => void) | undefined
   #onIdle: (() => void) | undefined
 
-  constructor(parts: StageParts, key: RangeKey, stage: LoadedStage) {
+  constructor(parts: StageDeps, key: RangeKey, stage: LoadedStage) {
     this.#parts = parts
     this.key = key
     this.#stage = stage
@@ -53,7 +52,6 @@ export class HeldStage {
    * and what Executor.run throws.
    */
   async run(inputs: readonly Tensor[], options: RunOptions): Promise<RunResult> {
-    checkInputs(this.#stage.manifest, inputs)
     if (this.#released)
       throw new ScissionError('notReady', `${this.#stage.key} was just unloaded; send the request again`)
     this.#running += 1
@@ -97,7 +95,7 @@ export class HeldStage {
   }
 }
 
-export async function holdStage(parts: StageParts, key: RangeKey, signal?: AbortSignal): Promise<HeldStage> {
+export async function holdStage(parts: StageDeps, key: RangeKey, signal?: AbortSignal): Promise<HeldStage> {
   return new HeldStage(parts, key, await parts.loader.acquire(key, signal))
 }
 
@@ -117,14 +115,14 @@ interface Entry {
  * longest go, never one that is running. What deployments hold is theirs and does not count.
  */
 export class Stages {
-  readonly #parts: StageParts
+  readonly #parts: StageDeps
   readonly #limitBytes: number
   /** By range; the most recently used last. */
   readonly #entries = new Map<string, Entry>()
   /** More is loaded than there is room for, because it was running. */
   #over = false
 
-  constructor(parts: StageParts, limitBytes: number) {
+  constructor(parts: StageDeps, limitBytes: number) {
     this.#parts = parts
     this.#limitBytes = limitBytes
   }

@@ -104,3 +104,15 @@ export interface HopReport {
   /** This resource's speed, or its link to the next one, is emulated. */
   emulated: boolean
 }
+
+/** Layers from..to-1 of a model. */
+export interface LayerRange {
+  from: number
+  to: number
+}
+
+/** Finds the target of a name in an address: a deployment first, then a registered model or a layer range of it. */
+export interface Targets {
+  /** @throws ScissionError notFound, invalidRange, needsInputShapes. */
+  find: (name: string, version?: string, layers?: LayerRange) => Promise<Target>
+}

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { SpareBuffers } from '../../../services/inference/messages/spare-buffers.ts'
+import { BufferPool } from '../../../services/inference/messages/buffer-memory.ts'
 
 const KIB = 1024
 
 describe('spare buffers', () => {
   it('go to the next who needs just that size, once', () => {
-    const spare = new SpareBuffers()
+    const spare = new BufferPool()
     const buffer = new ArrayBuffer(100 * KIB)
     spare.give([buffer])
     expect(spare.take(100 * KIB + 1)).toBeUndefined()
@@ -15,7 +15,7 @@ describe('spare buffers', () => {
   })
 
   it('stay under their limit: the sizes not used for longest go first', () => {
-    const spare = new SpareBuffers(300 * KIB)
+    const spare = new BufferPool(300 * KIB)
     spare.give([new ArrayBuffer(100 * KIB), new ArrayBuffer(150 * KIB)])
     spare.give([new ArrayBuffer(140 * KIB)])
     expect(spare.bytes).toBe(290 * KIB)
@@ -24,7 +24,7 @@ describe('spare buffers', () => {
   })
 
   it('are not kept when they are small, larger than the limit, or gone to another thread', () => {
-    const spare = new SpareBuffers(300 * KIB)
+    const spare = new BufferPool(300 * KIB)
     const gone = new ArrayBuffer(100 * KIB)
     structuredClone(gone, { transfer: [gone] })
     spare.give([new ArrayBuffer(1), new ArrayBuffer(400 * KIB), gone])
