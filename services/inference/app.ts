@@ -1,10 +1,10 @@
 /**
- * The inference service, put together from its parts: protocol, executor, deployments, links, benchmarks. A test
- * starts it on port 0 with a Redis of its own, and may put stand-ins where ONNX Runtime would be.
+ * Assembles the inference service: protocol, executor, deployments, links, benchmarks. A test starts it on port 0 with a
+ * Redis of its own, and may replace the parts that use ONNX Runtime.
  *
- * What needs Redis: registration, links, benchmarks, and the first look-up of a model or deployment. What is loaded is
- * served without it; so /readyz turns true with the first registration and stays so, and /healthz tells whether Redis
- * is reachable now.
+ * Registration, links, benchmarks and the first look-up of a model or deployment need Redis. Loaded models are served
+ * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
+ * reachable now.
  */
 import type { RequestListener } from 'node:http'
 import type { Redis } from 'ioredis'
@@ -43,17 +43,17 @@ import type { Targets } from './serving/models/target.ts'
 
 export interface InferenceService {
   app: RequestListener
-  /** Registers, works the benchmark queue, measures links. @param url where clients and peers reach this service. */
+  /** Registers, processes the benchmark queue, measures links. @param url at which clients and peers reach this service. */
   start: (url: string) => void
-  /** Leaves the registry and takes no more work; requests under way go on. */
+  /** Unregisters and accepts no more jobs; running requests continue. */
   leave: () => Promise<void>
   close: () => Promise<void>
 }
 
-/** A sender that is silent (nearly silent) for this long in the middle of a body is given up on. */
+/** ms of near silence in the middle of a body after which its sender is given up. */
 const BODY_IDLE_MS = 30_000
 
-/** @throws ScissionError badRequest when the tier is not one of the tiers. */
+/** @throws ScissionError badRequest if the tier is not one of the tiers. */
 export function createInferenceService(
   config: InferenceConfig,
   log: Logger,
@@ -120,7 +120,7 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   const statistics = new Statistics()
   const catalog = new Catalog(state)
   const stageParts = { ...runnerOf(config, engine, catalog, log), log, onRun }
-  // Every batch size may take a stage's weights once more, and so may every thread.
+  // Each thread and each batch size may hold the weights of a stage once more.
   const stageBytes = config.stageBytes / (config.executors * (1 + batchSizes(config.maxBatch).length))
   const stages = new Stages(stageParts, stageBytes)
   const models = new ModelTargets({ here, catalog, stages, batching: config, log })
@@ -178,7 +178,7 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   }
 }
 
-/** What loads and runs stages: the engine itself, or batching before it. */
+/** Loads and runs stages: the engine itself, or batching in front of it. */
 function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log: Logger) {
   const { executor, loader } = engine
   if (config.maxBatch === 1) return { executor, loader }

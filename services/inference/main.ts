@@ -1,4 +1,4 @@
-/** An inference service as a process: one per machine. Settings: `scission config inference`. */
+/** Entry of an inference service; one runs per machine. Settings: `scission config inference`. */
 import { INFERENCE_SETTINGS } from '../../shared/platform/config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'

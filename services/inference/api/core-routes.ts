@@ -1,4 +1,4 @@
-/** The core of the Open Inference Protocol: health, metadata, inference; and the configuration and statistics extensions. */
+/** Routes of the Open Inference Protocol's core (health, metadata, inference) and its configuration and statistics extensions. */
 import { z } from 'zod'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { type DirectHandler, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
@@ -8,7 +8,7 @@ import type { Targets } from '../serving/models/target.ts'
 import { configurationOf, metadataOf, ModelConfiguration, ModelMetadata } from './describe-target.ts'
 import { answerInfer, type InferDeps } from './infer-request.ts'
 
-/** Only what is implemented. */
+/** The implemented extensions. */
 export const EXTENSIONS = [
   'binary_tensor_data',
   'model_repository',
@@ -21,9 +21,9 @@ export const EXTENSIONS = [
 export interface ProtocolDeps extends InferDeps {
   targets: Targets
   executors: number
-  /** @throws ScissionError why the service takes no requests (yet, or any more). */
+  /** @throws ScissionError with the reason if the service accepts no requests yet, or no more. */
   checkReady: () => void
-  /** What could be asked now without loading it. */
+  /** Models, ranges and deployments that are loaded. */
   loaded: () => Promise<{ name: string; version: string }[]>
 }
 
@@ -54,7 +54,7 @@ export function healthRoutes(deps: ProtocolDeps): Route[] {
         200: { description: 'They are' },
         503: { description: 'Not yet, or not any more; the error says why' },
       },
-      // The protocol's own schema prints `live` here, every server says `ready`: both.
+      // The protocol's schema has `live` here, all servers answer `ready`: the answer has both.
       handle: () => {
         try {
           deps.checkReady()
@@ -79,7 +79,7 @@ export function healthRoutes(deps: ProtocolDeps): Route[] {
   ]
 }
 
-/** The same for a model with and without its version. */
+/** Routes of one model, with and without a version in the address. */
 export function modelRoutes(deps: ProtocolDeps): Route[] {
   const infer: DirectHandler = ({ model = '', version }, req, res) =>
     answerInfer(deps, () => deps.targets.find(model, version), req, res)

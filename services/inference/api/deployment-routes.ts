@@ -1,4 +1,4 @@
-/** What the planner asks of every resource on a plan's path. */
+/** Routes by which the planner loads and releases deployments, and by which last hops deliver direct answers. */
 import { z } from 'zod'
 import { Name } from '../../../shared/contracts/common.ts'
 import { Deployment } from '../../../shared/contracts/plan.ts'
@@ -14,7 +14,7 @@ const BySlot = z.object({ slot: z.string() })
 
 const Wanted = z.object({ wanted: z.boolean() })
 
-/** Where last hops bring their answers; see returns.ts. That nobody waits is no error: the answer came another way. */
+/** Receives direct answers (direct-answer.ts). A slot that no longer waits is no error: the answer arrived another way. */
 export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] {
   return [
     route({

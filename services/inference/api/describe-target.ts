@@ -1,4 +1,4 @@
-/** What a target says of itself: the metadata of the core protocol and the model configuration extension. */
+/** Describes a target: the metadata of the core protocol, and the model configuration extension. */
 import { z } from 'zod'
 import type { Datatype } from '../../../shared/contracts/common.ts'
 import { batchSizes } from '../serving/batching/batchable.ts'
@@ -38,7 +38,7 @@ const TensorConfiguration = z.object({
   dims: z.array(z.number().int()),
 })
 
-/** The part of Triton's ModelConfig that means something here. */
+/** The fields of Triton's ModelConfig that apply here. */
 export const ModelConfiguration = z.object({
   name: z.string(),
   platform: z.string(),
@@ -58,8 +58,8 @@ export const ModelConfiguration = z.object({
 export type ModelConfiguration = z.infer<typeof ModelConfiguration>
 
 /**
- * @param executors threads that run a stage. Without batching the batch is a dimension like any other: max_batch_size 0;
- * with it, `dims` are without it.
+ * Triton's model configuration. Without batching the batch is an ordinary dimension and max_batch_size is 0; with batching,
+ * `dims` leave it out. @param executors number of threads that run a stage.
  */
 export function configurationOf(target: Target, executors: number): ModelConfiguration {
   const { batching } = target

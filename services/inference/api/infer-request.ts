@@ -1,6 +1,6 @@
 /**
- * One inference request from socket to socket: read, parse, run, write. Whatever fails is answered once, by the
- * error middleware; a client that leaves aborts what was started for it.
+ * Handles one inference request from socket to socket: read, parse, run, write. The error middleware answers all errors. If
+ * the client leaves, everything started for it is aborted.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -20,14 +20,14 @@ import { DELIVERED, reportParameters } from '../serving/models/hop-report.ts'
 import type { Inference, Target } from '../serving/models/target.ts'
 import type { Statistics } from './request-statistics.ts'
 
-/** A request of another inference service: it keeps its figures of the link to here fresh. */
+/** Marks a request of another inference service, which uses the answer's timing to keep its link figures current. */
 const OWN_HOP = `${OWN_PREFIX}hop`
 
 export interface InferDeps {
   statistics: Statistics
   messages: Messages
   bodies: BodyLimits
-  /** Headers of a request that go along to the next hops. */
+  /** Names of request headers that are passed on to the next hops. */
   travelling: readonly string[]
 }
 
@@ -91,14 +91,14 @@ export async function answerInfer(
   }
 }
 
-/** A 501 for a compression says which ones are known. */
+/** Adds the known encodings to a 501 answer for an unknown compression. */
 function refusalOf(error: unknown, res: ServerResponse): unknown {
   if (error instanceof ScissionError && error.details?.['known'] === KNOWN_ENCODINGS)
     res.setHeader('Accept-Encoding', KNOWN_ENCODINGS)
   return error
 }
 
-/** Aborted when the connection closes before the answer is out. */
+/** A signal that is aborted if the connection closes before the answer was sent. */
 function leavingSignal(res: ServerResponse): AbortSignal {
   const leaving = new AbortController()
   res.once('close', () => {
@@ -107,10 +107,10 @@ function leavingSignal(res: ServerResponse): AbortSignal {
   return leaving.signal
 }
 
-/** How long a refused request may go on sending before its connection is cut. */
+/** ms for which a refused client may continue to send before its connection is closed. */
 const UNREAD_GRACE_MS = 2000
 
-/** After an answer that did not wait for the body, the rest is thrown away for a while, then the connection. */
+/** After an answer that did not wait for the whole body, discards the rest for a while, then closes the connection. */
 function closeIfUnread(req: IncomingMessage, res: ServerResponse): void {
   res.once('finish', () => {
     if (req.complete) return
@@ -119,10 +119,10 @@ function closeIfUnread(req: IncomingMessage, res: ServerResponse): void {
   })
 }
 
-/** Names in the request's order. @throws ScissionError invalidTensor for one that the target has not. */
+/** Names of the requested outputs in their order. @throws ScissionError invalidTensor for an unknown name. */
 function wantedOutputs(request: InferRequest, target: Target): string[] | undefined {
   if (!request.outputs) return undefined
-  // On the way along a deployment the outputs wanted are the last hop's, which the target lists as well.
+  // At every hop of a deployment the outputs are those of the last hop, which the target lists.
   const known = target.tensors().outputs.map((output) => output.name)
   for (const { name } of request.outputs) {
     if (known.includes(name)) continue
@@ -135,7 +135,7 @@ function wantedOutputs(request: InferRequest, target: Target): string[] | undefi
   return request.outputs.map((output) => output.name)
 }
 
-/** Those asked for, or all, in the order of the metadata. */
+/** The requested outputs, or all outputs in the order of the metadata. */
 function chooseOutputs(
   request: InferRequest,
   target: Target,
@@ -150,19 +150,19 @@ function chooseOutputs(
   })
 }
 
-/** `timeout` is Triton's: microseconds from now. 0 = none. */
+/** The request's deadline. `timeout` is Triton's parameter: microseconds from now; 0 means none. */
 function deadlineOf(request: InferRequest, now: number): number | undefined {
   const timeout = countParameter(request.parameters, 'timeout', 'the request')
   return timeout === undefined || timeout === 0 ? undefined : now + timeout / 1000
 }
 
-/** `scission_timing: false` leaves the times out, for clients that compare answers byte by byte. */
+/** Times of all hops; left out with `scission_timing: false`, for clients that compare answers byte by byte. */
 function timingOf(request: InferRequest, inference: Inference, totalMs: number) {
   const wanted = booleanParameter(request.parameters, `${OWN_PREFIX}timing`, 'the request') ?? true
   return wanted ? reportParameters(inference.hops, totalMs) : {}
 }
 
-/** Said to the hop before: there are no outputs because the entry has them. */
+/** Tells the previous hop that there are no outputs, because they were delivered to the entry. */
 const deliveredOf = ({ delivered }: Inference): Parameters => (delivered ? { [DELIVERED]: true } : {})
 
 function travellingHeaders(req: IncomingMessage, names: readonly string[]): Record<string, string> {

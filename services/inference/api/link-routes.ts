@@ -1,4 +1,4 @@
-/** The other end of a measurement, and the request for one. */
+/** Routes that serve the measurements of other resources, and that start a measurement. */
 import { z } from 'zod'
 import { ResourceName } from '../../../shared/contracts/common.ts'
 import { Link } from '../../../shared/contracts/resource.ts'
@@ -56,7 +56,7 @@ export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
   ]
 }
 
-/** Waits for the socket between chunks: a slow reader holds no memory here. */
+/** Waits for the socket between chunks, so that a slow reader occupies no memory. */
 function sendBytes(res: NodeJS.WritableStream, bytes: number): void {
   let left = bytes
   while (left > 0) {

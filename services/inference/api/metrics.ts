@@ -1,4 +1,4 @@
-/** What Prometheus sees of the models and the executor; read from their own counters when it asks. */
+/** Prometheus metrics of models and executor, read from their counters at each scrape. */
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { ExecutorStats } from '../serving/executor/executor.ts'
 import type { Statistics } from './request-statistics.ts'

@@ -1,4 +1,4 @@
-/** The model repository extension: what there is, load, unload. Models come from the benchmark service's registry. */
+/** Routes of the model repository extension: index, load, unload. Models come from the benchmark service's registry. */
 import { z } from 'zod'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
@@ -77,7 +77,7 @@ function readyOf(body: JsonObject): boolean {
   throw new ScissionError('badRequest', "Invalid value for 'ready': expected a boolean")
 }
 
-/** Triton lets a client send configuration and files along; here models come from the registry alone. */
+/** Refuses configuration and files in a request: Triton accepts them, but here models come only from the registry. */
 function refuseFiles(body: JsonObject): void {
   const parameters = member(body, 'parameters')
   if (parameters === undefined) return

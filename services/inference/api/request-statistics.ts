@@ -1,6 +1,6 @@
 /**
- * The counters of the statistics extension: cumulative since start and per model version, so that a client takes the
- * difference of two samples. A layer range and a deployment count under names of their own.
+ * Counters of the statistics extension, cumulative since the start and per model version; clients take the difference of two
+ * samples. Layer ranges and deployments have entries of their own.
  */
 import type { SharedRun } from '../serving/executor/executor.ts'
 import type { Work } from '../serving/models/target.ts'
@@ -29,7 +29,7 @@ export interface ModelStatistics {
   inference_count: number
   execution_count: number
   inference_stats: Record<Phase, Duration>
-  /** By the number of items that were computed at once. */
+  /** One entry for each number of items that were computed together. */
   batch_stats: BatchStatistics[]
   memory_usage: []
 }
@@ -41,7 +41,7 @@ export interface BatchStatistics {
   compute_output: Duration
 }
 
-/** Milliseconds of one request. */
+/** Times of one request in ms. */
 export interface RequestTimes {
   totalMs: number
   queueMs: number
@@ -52,11 +52,11 @@ export interface RequestTimes {
 
 export class Statistics {
   readonly #models = new Map<string, ModelStatistics>()
-  /** Shared runs that a request has been counted for: a run counts once. */
+  /** Shared runs that are already counted. */
   readonly #counted = new WeakSet<SharedRun>()
   #served = 0
 
-  /** Requests answered since start, by any model. */
+  /** Number of requests answered since the start. */
   get served(): number {
     return this.#served
   }
@@ -81,7 +81,7 @@ export class Statistics {
     add(model.inference_stats.compute_output, times.outputMs)
   }
 
-  /** @param parts into how many runs the request's times are divided. */
+  /** @param parts number of runs over which the request's times are divided. */
   #countRun(model: ModelStatistics, run: SharedRun, times: RequestTimes, parts: number): void {
     this.#counted.add(run)
     model.execution_count += 1
@@ -95,7 +95,7 @@ export class Statistics {
     add(this.#model(name, version).inference_stats.fail, totalMs)
   }
 
-  /** A model that was never asked has all counters at zero. */
+  /** The counters of a model, all 0 if it was never used. */
   of(name: string, version: string): ModelStatistics {
     return this.#models.get(`${name} ${version}`) ?? emptyStatistics(name, version)
   }

@@ -1,4 +1,4 @@
-/** The small JSON bodies of the repository API: empty, or an object. */
+/** Reads the small JSON bodies of the repository API: empty, or an object. */
 import type { IncomingMessage } from 'node:http'
 import type { JsonObject } from '../../../shared/oip/json.ts'
 import { parseObject } from '../../../shared/oip/message.ts'

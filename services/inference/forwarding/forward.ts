@@ -1,6 +1,6 @@
 /**
- * Sends the tensors of a boundary to the next hop of a deployment, and brings its answer back. Whatever goes wrong
- * there is said with the hop's name, in the words of the error table.
+ * Sends the tensors of a boundary to the next hop of a deployment and returns its answer. Every error names the hop and has
+ * a code of the error table.
  */
 import { coerceError, type ErrorCode, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Observation } from '../../../shared/platform/transfer-times.ts'
@@ -22,7 +22,7 @@ export const SLOT = `${OWN_PREFIX}slot`
 
 export interface ForwardOptions {
   caller: Caller
-  /** Told of every request that a peer answered in full: keeps the figures of the link fresh. */
+  /** Called for every request that a peer answered completely, to keep the link's figures current. */
   observe?: (peer: Peer, observation: Observation) => void
   hopTimeoutMs: number
   maxBytes: number
@@ -38,20 +38,20 @@ export interface Forward {
   context: InferContext
   /** This hop's report, for direct answers: then the reports of all hops so far travel with the request. */
   own: HopReport
-  /** Silence of this length is an error, whatever time the client has. */
+  /** ms of silence after which the call fails, even if the client has more time. */
   patienceMs: number
 }
 
 /**
- * What the next hop is told of its time: a little less than it is waited for, so that its own error comes first: it
- * knows better whose fault it is.
+ * The next hop is told a slightly shorter timeout than is waited for, so that its own error arrives first: it is more
+ * precise.
  */
 const TOLD_SHARE = 0.9
 
 /**
- * The tensors are given away with the answer: their memory is freed once they have arrived.
- * @throws ScissionError peerUnavailable, deadlineExceeded, overloaded or cancelled, naming the hop in
- * `details.resource`; where it answered, with `details.status`.
+ * Calls a hop. The memory of the tensors is freed after the answer.
+ * @throws ScissionError peerUnavailable, deadlineExceeded, overloaded or cancelled, with the hop in `details.resource`; if
+ * it answered, with `details.status`.
  */
 export async function forward(options: ForwardOptions, job: Forward): Promise<InferResponse> {
   const startedAt = performance.now()
@@ -60,7 +60,7 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
   const message = writeInferRequest({
     id: context.id,
     parameters: {
-      ...travelling(context),
+      ...forwardedParameters(context),
       ...(context.parameters[SLOT] !== undefined && hopParameters([job.own])),
       timeout: Math.max(1, Math.round(timeoutMs * TOLD_SHARE * 1000)),
       [`${OWN_PREFIX}hop`]: job.hop,
@@ -70,7 +70,7 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
     inputs: job.tensors,
     outputs: context.outputs?.map((name) => ({ name })),
   })
-  // Else a peer may take as long as it likes, as long as it is heard of.
+  // Otherwise a peer may take any time, as long as it is not silent.
   const bounded = context.deadline !== undefined || job.patienceMs < options.hopTimeoutMs
   try {
     const answer = await options.caller.send({
@@ -86,7 +86,7 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
     if (answer.status !== 200) throw refusal(answer, peer)
     const response = parseInferResponse(answer.json, answer.tensors)
     const observation = observationOf(answer, performance.now() - startedAt)
-    // Nobody waits for this: the answer goes on first.
+    // The answer is passed on first, because no request waits for this.
     setImmediate(() => {
       if (answer.allSent) freeViews(message.binary)
       if (observation) options.observe?.(peer, observation)
@@ -97,8 +97,8 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
   }
 }
 
-/** The client's parameters go along, but for those that say how *its* answer is to be written. */
-function travelling(context: InferContext): Parameters {
+/** The client's parameters to pass on, without those that concern the format of its own answer. */
+function forwardedParameters(context: InferContext): Parameters {
   const { binary_data_output: _form, timeout: _timeout, ...parameters } = context.parameters
   return parameters
 }
@@ -127,13 +127,13 @@ export function refusal(answer: CallAnswer, peer: Peer): ScissionError {
   })
 }
 
-/** The peer answered, though not with a result: it is full, or does not like this request. */
+/** True if the peer answered, though without a result: it is overloaded, or refuses this request. */
 export function isAlive(error: ScissionError): boolean {
   const status = error.details?.['status']
   return status === 503 || (typeof status === 'number' && status < 500)
 }
 
-/** Asks a peer to have a deployment loaded. @throws why it has not. */
+/** Asks a peer to load a deployment. @throws ScissionError with the reason if it cannot. */
 export async function askToLoad(options: ForwardOptions, peer: Peer, deployment: string): Promise<void> {
   try {
     const answer = await options.caller.send({

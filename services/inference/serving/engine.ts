@@ -1,4 +1,4 @@
-/** Where ONNX Runtime comes in: what loads layer ranges, runs them and measures them. Tests may put in stand-ins. */
+/** The parts that use ONNX Runtime: they load, run and measure layer ranges. Tests may replace them. */
 import path from 'node:path'
 import type { InferenceConfig } from '../../../shared/platform/config.ts'
 import type { BenchmarkProgress } from '../../../shared/contracts/profile.ts'

@@ -1,9 +1,10 @@
-/** Several items as one batch and back: along the first axis, where row-major bytes simply follow one another. */
+/** Joins items to a batch along the first axis and splits a batch again. Along that axis, row-major bytes are contiguous. */
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 
 /**
- * @param items the same tensors each, in any order; at least one. They stay untouched.
+ * Joins items to a batch.
+ * @param items at least one; each with the same tensors in any order. They stay untouched.
  * @returns tensors that own their bytes, in the order of the first item.
  */
 export function joinItems(items: readonly (readonly Tensor[])[]): Tensor[] {
@@ -22,8 +23,8 @@ export function joinItems(items: readonly (readonly Tensor[])[]): Tensor[] {
 }
 
 /**
- * The inverse. Every part owns its bytes, since each goes its own way: to another thread, or out.
- * @throws ScissionError internal when the first axis cannot be divided so.
+ * Splits a batch into items, the inverse of `joinItems`. Every item owns its bytes, because it may move to another thread.
+ * @throws ScissionError internal if the first axis is not a multiple of `count`.
  */
 export function splitItems(tensors: readonly Tensor[], count: number): Tensor[][] {
   return Array.from({ length: count }, (_, index) =>
@@ -31,7 +32,7 @@ export function splitItems(tensors: readonly Tensor[], count: number): Tensor[][
       if (rows % count !== 0 || bytes.byteLength % count !== 0)
         throw new ScissionError('internal', `tensor "${name}" with ${rows} rows is no batch of ${count}`)
       const length = bytes.byteLength / count
-      // Not slice(): of a Node Buffer that is a view of the same memory.
+      // slice() of a Node Buffer would be a view of the same memory.
       const own = new Uint8Array(bytes.subarray(index * length, (index + 1) * length))
       return { name, datatype, shape: [rows / count, ...rest], bytes: own }
     }),

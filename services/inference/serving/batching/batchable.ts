@@ -1,17 +1,17 @@
 /**
- * Whether requests may share a run. The shapes say where it is possible; that the answers are the same is not believed
- * but tried (same-answers.ts), because a network may mix the items of a batch (a scale taken over all of them).
+ * Decides whether requests may share a run. Shapes decide whether it is possible. That the answers stay the same is tested
+ * (same-answers.ts), because a network may mix the items of a batch, for instance by a scale computed over all of them.
  */
 import type { DeclaredTensor } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import type { RangeManifest } from '../../../../shared/contracts/range.ts'
 
-/** Operators that may decide by what is in the whole batch, which no number of tries would show. */
+/** Operators that may branch on values of the whole batch, which tests could not reveal. */
 const DECIDING = new Set(['If', 'Loop', 'Scan', 'SequenceMap'])
 
 /**
- * A model that takes one item, in a file that leaves the number of items open.
- * @returns why its requests cannot share a run; undefined when nothing speaks against it.
+ * A model can be batched if it takes one item and its file leaves the number of items open.
+ * @returns the reason why its requests cannot share a run; undefined if they may.
  */
 export function whyNoBatches(
   { inputs, outputs }: Pick<Model, 'inputs' | 'outputs'>,
@@ -29,7 +29,7 @@ export function whyNoBatches(
 
 const isOpen = ({ shape }: DeclaredTensor) => typeof shape[0] === 'string'
 
-/** @returns how a range analysed for `size` items is more than `size` times the range for one; undefined when it is not. */
+/** @returns how a range analysed for `size` items differs from `size` times the range for one; undefined if it does not. */
 export function whyNoBatchOf(
   one: Pick<RangeManifest, 'inputs' | 'outputs'>,
   many: Pick<RangeManifest, 'inputs' | 'outputs'>,
@@ -52,7 +52,7 @@ export function whyNoBatchOf(
   return undefined
 }
 
-/** Powers of two up to the largest, and the largest itself: a few sessions, none of them padded. */
+/** Powers of two up to the maximum, and the maximum itself: few sessions, and no batch needs padding. */
 export function batchSizes(maxBatch: number): number[] {
   const sizes = new Set<number>()
   for (let size = 2; size <= maxBatch; size *= 2) sizes.add(size)

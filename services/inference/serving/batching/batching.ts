@@ -1,6 +1,6 @@
 /**
- * Dynamic batching, put between those who hold stages and the executor: it has the faces of both. A stage that is
- * acquired gets a queue; when the last holder lets go, its sessions for several items go as well.
+ * Dynamic batching. It stands between the holders of stages and the executor, and implements the interfaces of loader and
+ * executor. An acquired stage gets a queue; the last release also frees its sessions for several items.
  */
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
@@ -27,7 +27,7 @@ export class Batching implements Pick<Executor, 'run'>, Pick<StageLoader, 'acqui
     this.#parts = parts
   }
 
-  /** As StageLoader.acquire. */
+  /** Like StageLoader.acquire. */
   async acquire(key: RangeKey, signal?: AbortSignal): Promise<LoadedStage> {
     const stage = await this.#parts.loader.acquire(key, signal)
     const held = this.#held.get(stage) ?? this.#hold(stage)
@@ -35,7 +35,7 @@ export class Batching implements Pick<Executor, 'run'>, Pick<StageLoader, 'acqui
     return stage
   }
 
-  /** As StageLoader.release. */
+  /** Like StageLoader.release. */
   async release(stage: LoadedStage): Promise<void> {
     const held = this.#held.get(stage)
     if (held) held.holders -= 1
@@ -46,10 +46,10 @@ export class Batching implements Pick<Executor, 'run'>, Pick<StageLoader, 'acqui
     await this.#parts.loader.release(stage)
   }
 
-  /** As Executor.run, perhaps together with others. */
+  /** Like Executor.run, possibly in one run with other requests. */
   run(stage: LoadedStage, inputs: readonly Tensor[], options: RunOptions = {}): Promise<RunResult> {
     const held = this.#held.get(stage)
-    // A range without layers has nothing to share.
+    // A range without layers computes nothing that could be shared.
     if (!held || stage.path === null) return this.#parts.executor.run(stage, inputs, options)
     return held.queue.run(inputs, options)
   }

@@ -1,20 +1,20 @@
-/** A batch that a client made itself: each item is run as a request of its own, so that it may share a run with any other. */
+/** Runs a request with several items: each item becomes a run request of its own, so that it can share a run with others. */
 import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { RunOptions, RunResult, SharedRun } from '../executor/executor.ts'
 import type { HeldStage } from '../models/stages.ts'
 import { joinItems, splitItems } from './batch-tensors.ts'
 
-/** What one or more items came to. */
+/** Result of one or more items. */
 export interface ItemsRun {
-  /** Times are summed over `runs`. */
+  /** Times are sums over `runs`. */
   run: RunResult
   items: number
-  /** Each once. */
+  /** Each run once. */
   runs: SharedRun[]
 }
 
-/** @returns how many items the tensors hold; 1 also when they do not agree, for checkInputs to say what is wrong. */
+/** @returns the number of items of the tensors; 1 if they disagree, so that checkInputs reports the error. */
 export function itemsIn({ inputs }: Pick<Structure, 'inputs'>, tensors: readonly Tensor[]): number {
   const rows = new Set(tensors.map(({ shape }) => shape[0] ?? 0))
   const [count = 0] = rows
@@ -22,7 +22,7 @@ export function itemsIn({ inputs }: Pick<Structure, 'inputs'>, tensors: readonly
   return rows.size === 1 && known && count > 0 ? count : 1
 }
 
-/** @throws ScissionError what HeldStage.run throws; the items that have not begun are then not run. */
+/** Runs all items. After an error, items that have not begun are not run. @throws ScissionError as HeldStage.run. */
 export async function runItems(
   stage: HeldStage,
   tensors: readonly Tensor[],

@@ -1,4 +1,4 @@
-/** Tries whether a batch answers what its items answer one by one. */
+/** Tests whether a batch gives the same answers as its items one by one. */
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { InputHints } from '../../../../shared/contracts/model.ts'
 import { makeInputs } from '../../../../shared/onnx/index.ts'
@@ -6,14 +6,14 @@ import { typedView } from '../../../../shared/oip/typed.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { joinItems, splitItems } from './batch-tensors.ts'
 
-/** Of the largest value of a tensor. Kernels add up in another order for a batch: about 1e-7. */
+/** Relative to the largest value of a tensor. Kernels sum in another order for a batch, which changes about 1e-7. */
 const TOLERANCE = 1e-5
 
 export type Run = (inputs: readonly Tensor[]) => Promise<Tensor[]>
 
 /**
- * @param specs of one item. @param one runs an item, @param many a batch of `size`.
- * @returns what differs; undefined when nothing does. @throws what a run throws.
+ * @param specs inputs of one item. @param one runs an item. @param many runs a batch of `size` items.
+ * @returns a description of the difference; undefined if there is none. @throws what a run throws.
  */
 export async function whatDiffers(
   specs: readonly TensorSpec[],
@@ -34,7 +34,7 @@ export async function whatDiffers(
   return undefined
 }
 
-/** Items of different sizes, so that a scale shared between them shows. */
+/** Makes items of different magnitudes, so that a scale shared between them changes the answers. */
 function madeItem(specs: readonly TensorSpec[], hints: InputHints | undefined, index: number): Tensor[] {
   return makeInputs(specs, index + 1, hints).map((tensor) => {
     if (tensor.datatype !== 'FP32' || hints?.[tensor.name]) return tensor
@@ -43,7 +43,7 @@ function madeItem(specs: readonly TensorSpec[], hints: InputHints | undefined, i
   })
 }
 
-/** The largest difference over the largest value; for all but fp32 and fp64 any difference is too large. */
+/** The largest difference relative to the largest value. For types other than FP32 and FP64 any difference counts. */
 function differenceOf(tensor: Tensor, other: Tensor | undefined): number {
   if (!other || other.shape.join() !== tensor.shape.join()) return Number.POSITIVE_INFINITY
   if (tensor.datatype !== 'FP32' && tensor.datatype !== 'FP64')

@@ -1,7 +1,7 @@
 /**
- * The sessions that run several items of one stage at once: the same layers, analysed for input shapes with more rows.
- * They are made behind the back of requests when several wait for the first time, smallest first, and each is used
- * only after it has answered as its items do one by one. Where that is not so, the stage goes on without.
+ * Sessions that run several items of one stage at once: the same layers, analysed for input shapes with more rows. They are
+ * created in the background when several requests wait for the first time, the smallest first. Each is used only if it gives
+ * the same answers as its items one by one; otherwise the stage continues without batches.
  */
 import type { InputShapes } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
@@ -13,15 +13,15 @@ import { batchSizes, whyNoBatches, whyNoBatchOf } from './batchable.ts'
 import type { Batches } from './stage-queue.ts'
 import { whatDiffers } from './same-answers.ts'
 
-/** After a failure that may pass: the benchmark service is away, or the queue is full. */
+/** ms until the next attempt after a temporary failure: the benchmark service is unreachable, or the queue is full. */
 const RETRY_MS = 30_000
 
 export interface BatchSource {
   executor: Pick<Executor, 'run'>
   loader: Pick<StageLoader, 'acquire' | 'release'>
-  /** The record, and the structure with the model's own shapes. */
+  /** Reads the model's record, and its structure with the model's own shapes. */
   model: (stage: LoadedStage) => Promise<{ model: Model; structure: Structure }>
-  /** Has the model analysed for other shapes. */
+  /** Asks the benchmark service to analyse the model for other shapes. */
   analyse: (model: Model, shapes: InputShapes) => Promise<Structure>
   maxBatch: number
   log: Logger
@@ -58,7 +58,7 @@ export class StageBatches implements Batches {
       .finally(() => (this.#making = undefined))
   }
 
-  /** Runs under way finish first. */
+  /** Frees the sessions after their running requests. */
   async release(): Promise<void> {
     this.#released = true
     await this.#making
@@ -67,7 +67,7 @@ export class StageBatches implements Batches {
     await Promise.all(stages.map((stage) => this.#source.loader.release(stage)))
   }
 
-  /** @returns why there are no batches, or none larger; undefined when all sizes are there. */
+  /** @returns the reason why there are no batches, or no larger ones; undefined if all sizes exist. */
   async #make(): Promise<string | undefined> {
     const { model, structure } = await this.#source.model(this.#one)
     const refusal = whyNoBatches(model, structure)

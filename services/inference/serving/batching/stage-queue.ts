@@ -1,12 +1,12 @@
 /**
  * The requests that wait for one stage.
  *
- *   run ─▶ waiting ─▶ a run of one, or of as many as wait and a session is there for
- *             └─ aborted or late: taken out, never computed
+ *   run ─▶ waiting ─▶ a run of one item, or of as many as wait and a session exists for
+ *             └─ aborted or late: removed, never computed
  *
- * As many runs are under way as there are executor threads; who comes meanwhile waits here, and goes together when one
- * ends. So a stage that keeps up never waits for company, unless it is told to (`maxDelayMs`). A batch that fails is run
- * again item by item, so that a fault is answered to whom it belongs.
+ * At most one run per executor thread is active. Requests that arrive meanwhile wait here and are run together when a run
+ * ends. So a stage that keeps up with its requests never delays one to form a batch, unless `maxDelayMs` says so. If a batch
+ * fails, its items are run again one by one, so that only the faulty one gets the error.
  */
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
@@ -16,21 +16,21 @@ import { watch } from '../executor/executor-thread.ts'
 import { joinItems, splitItems } from './batch-tensors.ts'
 
 export interface BatchSettings {
-  /** Most items of one run; 1 = no batches. */
+  /** Maximum number of items of one run; 1 means no batches. */
   maxBatch: number
-  /** How long a request waits for others when it could be run. */
+  /** ms that a request waits for others although it could be run. */
   maxDelayMs: number
-  /** Threads that run stages. */
+  /** Number of threads that run stages. */
   executors: number
   /** Requests that may wait per thread. */
   queueLimit: number
 }
 
-/** The sessions for more than one item. */
+/** Sessions for more than one item. */
 export interface Batches {
-  /** The largest session for at most so many items; undefined where there is none. */
+  /** The largest session for at most `items` items; undefined if there is none. */
   atMost: (items: number) => { size: number; stage: LoadedStage } | undefined
-  /** Several requests wait: sessions for several are worth having. */
+  /** Called if several requests wait, so that sessions for several items are created. */
   want: () => void
 }
 
@@ -47,9 +47,9 @@ interface Item {
   addedAt: number
   resolve: (run: RunResult) => void
   reject: (error: unknown) => void
-  /** Answered or given up. */
+  /** True after the item was answered or given up. */
   done: boolean
-  /** Stops watching for that. */
+  /** Stops watching the item's signal and deadline. */
   forget: () => void
   whenDone: () => void
 }
@@ -66,8 +66,8 @@ export class BatchQueue {
   }
 
   /**
-   * As Executor.run; in a batch the tensors are copied.
-   * @throws ScissionError overloaded when too many wait, and what Executor.run throws.
+   * Like Executor.run; in a batch the tensors are copied.
+   * @throws ScissionError overloaded if too many requests wait; otherwise as Executor.run.
    */
   async run(inputs: readonly Tensor[], options: RunOptions): Promise<RunResult> {
     const { queueLimit, executors } = this.#parts.settings
@@ -128,7 +128,7 @@ export class BatchQueue {
     if (place >= 0) this.#waiting.splice(place, 1)
   }
 
-  /** After all that comes in this turn has come: the items of one request shall go together. */
+  /** Waits for the end of the current turn of the event loop, so that the items of one request run together. */
   #pumpSoon(): void {
     if (this.#pumping) return
     this.#pumping = true
@@ -167,7 +167,7 @@ export class BatchQueue {
 
   async #runAlone(item: Item): Promise<void> {
     if (item.done) return
-    // The executor looks after the caller's patience itself.
+    // From here on the executor watches signal and deadline.
     item.forget()
     const waitedMs = performance.now() - item.addedAt
     try {
@@ -194,8 +194,8 @@ export class BatchQueue {
         item?.resolve({ ...run, outputs, batch, queueMs: run.queueMs + startedAt - item.addedAt })
       }
     } catch {
-      // Each item's own run says what is wrong with it. One after the other: an item that takes its thread down shall
-      // not take its neighbours with it.
+      // Each item is run alone to find the faulty one. One after another: an item that crashes its thread must not fail
+      // the others.
       for (const item of items) await this.#runAlone(item)
     }
   }

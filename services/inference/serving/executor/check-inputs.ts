@@ -1,6 +1,6 @@
 /**
- * Compares the tensors of a request with those a layer range takes, before anything is queued or computed:
- * what ONNX Runtime would say later, it says in words that name no tensor of the caller's.
+ * Compares the tensors of a request with the inputs of a layer range, before anything is queued or computed. ONNX Runtime
+ * would detect the same errors later, but its messages do not name the client's tensors.
  */
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { RangeManifest } from '../../../../shared/contracts/range.ts'
@@ -12,9 +12,9 @@ const invalid = (message: string, details: Record<string, unknown>) =>
   new ScissionError('invalidTensor', message, details)
 
 /**
- * Every tensor of `manifest.inputs` exactly once, no other, each with its datatype, shape (-1 allows any size)
- * and number of bytes. Order does not matter.
- * @throws ScissionError invalidTensor naming the tensor, what was given and what is expected.
+ * Checks that the tensors are exactly those of `manifest.inputs`, in any order, with matching datatypes, shapes (-1 allows
+ * any size) and numbers of bytes.
+ * @throws ScissionError invalidTensor, which names the tensor, what was given and what is expected.
  */
 export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: readonly Tensor[]): void {
   const specs = new Map(manifest.inputs.map((spec) => [spec.name, spec]))
@@ -74,7 +74,7 @@ function checkOne(spec: TensorSpec, tensor: Tensor): void {
   }
 }
 
-/** BYTES: each element is a 4-byte little-endian length, then that many bytes. */
+/** Checks a BYTES tensor: each element is a 4-byte little-endian length, followed by that many bytes. */
 function checkStrings(tensor: Tensor): void {
   const view = new DataView(tensor.bytes.buffer, tensor.bytes.byteOffset, tensor.bytes.byteLength)
   const expected = elementCount(tensor.shape)

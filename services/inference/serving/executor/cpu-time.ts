@@ -1,31 +1,31 @@
 /**
- * CPU time of a run. On a busy machine it says what the run cost, where the wall clock says what it suffered.
+ * CPU time of a run. On a busy machine it measures the work of the run, while the wall clock also measures waiting.
  *
- * Single-threaded sessions need the CPU time of this thread alone: Node has that from 23.9 on; on Linux the
- * scheduler's account does (/proc/thread-self/schedstat, first number, ns: see proc(5) and sched-stats.rst).
- * That account is brought up to date only at a timer tick, or when something asks for the process' times:
- * asking for those first makes it exact (measured: off by 0 to 4 ms without, by microseconds with).
+ * For single-threaded sessions the CPU time of the calling thread is needed. Node provides it from version 23.9 on; on Linux
+ * the scheduler's statistics contain it (/proc/thread-self/schedstat, first number, in ns: see proc(5) and
+ * sched-stats.rst). They are updated only at a timer tick or when the times of the process are read, so those are read
+ * first (measured: an error of 0 to 4 ms without, of microseconds with).
  */
 import fs from 'node:fs'
 
-/** Milliseconds of CPU time used so far; differences between two calls count. */
+/** Returns ms of CPU time used so far. Only differences are meaningful. */
 type CpuClock = () => number
 
 const MICROSECONDS = 1000
 const NANOSECONDS = 1_000_000
 
-/** All threads of this process: right for sessions with several threads when nothing else runs beside them. */
+/** CPU time of all threads of this process, for sessions with several threads if nothing else runs in the process. */
 const processClock: CpuClock = () => {
   const { user, system } = process.cpuUsage()
   return (user + system) / MICROSECONDS
 }
 
-/** Starts timing; the function it returns says how much CPU time was used since, in ms. */
+/** Starts timing. The returned function returns the ms of CPU time used since. */
 export type CpuTimer = () => () => number
 
 /**
- * A timer that leaves out what reading the clock costs, which is as much as a very small model.
- * @param threads intra-op threads of the sessions to be timed. Call it in the thread that runs them.
+ * Creates a timer that subtracts the cost of reading the clock, which is as much as running a very small model.
+ * @param threads intra-op threads of the sessions to be timed. Call this on the thread that runs them.
  */
 export function cpuTimer(threads: number): CpuTimer {
   const clock = threads > 1 ? processClock : (nodeThreadClock() ?? linuxThreadClock() ?? processClock)
@@ -46,13 +46,13 @@ function nodeThreadClock(): CpuClock | undefined {
   }
 }
 
-/** The file stays open for the life of the thread: opening it costs more than reading it. */
+/** Keeps the file open for the life of the thread, because opening it takes longer than reading it. */
 function linuxThreadClock(): CpuClock | undefined {
   let file: number
   try {
     file = fs.openSync('/proc/thread-self/schedstat', 'r')
   } catch {
-    return undefined // Not Linux, or a kernel without scheduler statistics: the caller has another clock.
+    return undefined // Not Linux, or a kernel without scheduler statistics: the caller uses another clock.
   }
   const text = Buffer.alloc(80)
   return () => {

@@ -1,14 +1,14 @@
 /**
- * The main thread's side of one executor thread: a queue of commands, answered in their order.
+ * The main thread's side of one executor thread: a queue of commands that are answered in order.
  *
  *   submit ─▶ waiting ─▶ posted ─▶ settled by the worker's report
- *                │          ├─ aborted or late: the caller is told at once; the worker skips it if it has not begun
- *                │          └─ the worker dies: fails; the next command starts a new worker
- *                └─ aborted or late: taken out of the queue, never computed, its tensors untouched
+ *                │          ├─ aborted or late: rejected at once; the worker skips it if it has not begun
+ *                │          └─ the worker dies: rejected; the next command starts a new worker
+ *                └─ aborted or late: removed from the queue, never computed, its tensors untouched
  *
- * At most two commands are posted: one runs, and the next one is there already when it ends, however busy this thread
- * is by then. The others stay here, where they can be taken back. A worker holds nothing that its commands do not
- * say again, so a new one goes on where the old one died.
+ * At most two commands are posted: one runs, and the next one is already at the worker when it ends, even if this thread is
+ * busy. Other commands stay here, where they can be removed. Every command contains everything that the worker needs, so a
+ * new worker can replace one that died.
  */
 import { Worker } from 'node:worker_threads'
 import { threadModule } from '../../../../shared/platform/processes/child-module.ts'
@@ -29,8 +29,8 @@ import type { PreparedInputs } from './transfer.ts'
 const workerEntry = threadModule(new URL('./worker.ts', import.meta.url))
 
 const MIB = 1024 * 1024
-/** Commands at the worker: one under way, one ready to begin. */
-const POSTED = 2
+/** Commands at the worker: one that runs and one that is ready. */
+const MAX_POSTED_COUNT = 2
 
 interface Message {
   command: Command
@@ -52,7 +52,7 @@ interface Posted {
 
 export interface Patience {
   signal?: AbortSignal | undefined
-  /** Epoch milliseconds. */
+  /** Epoch ms. */
   deadline?: number | undefined
 }
 
@@ -62,7 +62,7 @@ export class ExecutorThread {
   readonly #held = new Set<string>()
   #worker: Worker | undefined
   #posted: Posted[] = []
-  /** One flag per posted command, told to the worker: not zero = do not begin. */
+  /** One flag per posted command, shared with the worker: not 0 means do not begin. */
   #skips = newSkips()
   #nextId = 1
   #restarts = 0
@@ -74,13 +74,13 @@ export class ExecutorThread {
     this.#worker = this.#start()
   }
 
-  /** Runs that have not begun. */
+  /** Number of runs that have not begun. */
   get waitingRuns(): number {
     const behind = [...this.#posted.slice(1).map(({ job }) => job), ...this.#waiting]
     return behind.filter((job) => job.kind === 'run').length
   }
 
-  /** Commands not yet finished. */
+  /** Number of commands that have not finished. */
   get pending(): number {
     return this.#waiting.length + this.#posted.length
   }
@@ -89,12 +89,12 @@ export class ExecutorThread {
     return this.#posted[0]?.job.kind === 'run'
   }
 
-  /** How often the worker died and was replaced. */
+  /** Number of times the worker died and was replaced. */
   get restarts(): number {
     return this.#restarts
   }
 
-  /** Sessions that the worker holds, or will once its queue is done. */
+  /** Keys of the sessions that the worker holds, or will hold after its queue is processed. */
   get held(): ReadonlySet<string> {
     return this.#held
   }
@@ -106,7 +106,10 @@ export class ExecutorThread {
     return report.result
   }
 
-  /** @param prepare called when the worker is free: until then the caller's buffers stay untouched. */
+  /**
+   * Runs a stage on the worker.
+   * @param prepare called when the worker is free; until then the caller's buffers stay untouched.
+   */
   async run(source: SessionSource, prepare: () => PreparedInputs, patience: Patience): Promise<RunReport> {
     const compose = (id: number): Message => {
       const { sent, transfer, returned } = prepare()
@@ -122,7 +125,7 @@ export class ExecutorThread {
     await this.#submit('unload', key, compose)
   }
 
-  /** Lets the command under way finish, refuses the others, ends the worker. */
+  /** Waits for the running command, rejects the others, and ends the worker. */
   async close(): Promise<void> {
     this.#closed = true
     for (const job of this.#waiting.splice(0)) job.reject(stopping())
@@ -180,11 +183,11 @@ export class ExecutorThread {
   }
 
   #skip({ id }: Posted): void {
-    Atomics.store(this.#skips, id % POSTED, 1)
+    Atomics.store(this.#skips, id % MAX_POSTED_COUNT, 1)
   }
 
   #pump(): void {
-    while (this.#posted.length < POSTED) {
+    while (this.#posted.length < MAX_POSTED_COUNT) {
       const job = this.#waiting.shift()
       if (job === undefined) break
       this.#post(job)
@@ -196,7 +199,7 @@ export class ExecutorThread {
     const id = this.#nextId
     try {
       const { command, transfer } = job.compose(id)
-      Atomics.store(this.#skips, id % POSTED, 0)
+      Atomics.store(this.#skips, id % MAX_POSTED_COUNT, 0)
       this.#worker ??= this.#start()
       this.#worker.postMessage(command, transfer)
       this.#posted.push({ id, job })
@@ -231,7 +234,7 @@ export class ExecutorThread {
     } else posted.job.resolve(report)
   }
 
-  /** What was posted has lost its tensors and fails; what waits goes on with a new worker. */
+  /** Posted commands have lost their tensors and are rejected; waiting ones continue with a new worker. */
   #died(worker: Worker, reason: string): void {
     if (this.#worker !== worker) return
     this.#worker = undefined
@@ -251,10 +254,10 @@ export class ExecutorThread {
 const DOING = { load: 'loading', run: 'running', unload: 'unloading' } as const
 
 function newSkips(): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(POSTED * Int32Array.BYTES_PER_ELEMENT))
+  return new Int32Array(new SharedArrayBuffer(MAX_POSTED_COUNT * Int32Array.BYTES_PER_ELEMENT))
 }
 
-/** Calls `giveUp` when nobody waits for the answer any more. @returns stops watching */
+/** Calls `giveUp` if the signal is aborted or the deadline passes. @returns a function that stops watching. */
 export function watch(
   giveUp: (error: ScissionError) => void,
   what: string,

@@ -1,9 +1,9 @@
 /**
- * The pool of threads that run layer ranges: the only place where a service computes.
+ * The pool of threads that run layer ranges. A service computes nowhere else.
  *
- * A stage is loaded on one thread at first. A run goes to the thread with the least to do, preferring one that has
- * the stage: so a second thread gets a session of its own when two requests meet, and never before. Threads that
- * die are replaced and get their sessions back with the next run. Tensors move, they are not copied (transfer.ts).
+ * A stage is first loaded on one thread. A run goes to the thread with the fewest pending commands, preferably to one that
+ * has the stage; so a second thread loads the stage only if two requests meet. A thread that dies is replaced and loads its
+ * sessions again with the next run. Tensors move to the threads without a copy (transfer.ts).
  */
 import type { RangeManifest } from '../../../../shared/contracts/range.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
@@ -15,51 +15,51 @@ import { ExecutorThread } from './executor-thread.ts'
 import { prepareInputs } from './transfer.ts'
 
 export interface ExecutorOptions {
-  /** Threads that hold sessions. */
+  /** Number of threads. */
   executors: number
-  /** Runs that may wait per thread beyond the one under way. */
+  /** Runs that may wait per thread, in addition to the running one. */
   queueLimit: number
   /** The thread waits (slowdown − 1) × the CPU time of each run. @defaultValue 1 */
   slowdown?: number
-  /** JavaScript heap of a thread: strings live there, tensors and weights do not. @defaultValue 512 MiB */
+  /** JavaScript heap of a thread, which holds strings but neither tensors nor weights. @defaultValue 512 MiB */
   heapBytes?: number
 }
 
 export interface StageSource {
-  /** The sub-model's file; null when the range runs no layer. */
+  /** The sub-model's file; null if the range contains no layer. */
   path: string | null
   manifest: RangeManifest
   options: RuntimeOptions
 }
 
-/** A layer range that is ready to run. Counted: one unload per load. */
+/** A layer range that is ready to run. Every `load` needs one `unload`. */
 export interface LoadedStage extends StageSource {
   readonly key: string
 }
 
 export interface RunOptions {
-  /** Aborted while queued: never computed. While computing: the result is dropped. */
+  /** If aborted while queued, the run is never computed; while computing, its result is dropped. */
   signal?: AbortSignal | undefined
-  /** Epoch milliseconds (Date.now()) after which nobody wants the answer. */
+  /** Epoch ms (Date.now()) after which the answer is useless. */
   deadline?: number | undefined
 }
 
 export interface RunResult {
-  /** The tensors of boundary `to`, in the manifest's order. Each owns its buffer, except those passed through. */
+  /** The tensors of boundary `to`, in the manifest's order. Each owns its buffer, unless it passed through. */
   outputs: Tensor[]
-  /** Wall time in ONNX Runtime. */
+  /** Wall time in ONNX Runtime, in ms. */
   computeMs: number
-  /** CPU time of the same. */
+  /** CPU time of the run, in ms. */
   cpuMs: number
-  /** From the call of `run` to the start of the computation. */
+  /** ms from the call of `run` to the start of the computation. */
   queueMs: number
-  /** Waited to emulate a slower machine. */
+  /** ms waited to emulate a slower machine. */
   waitedMs: number
-  /** Runs that several requests share have the same object: what is measured above is the whole batch's. */
+  /** The same object for all requests that shared a run; then the times above are of the whole batch. */
   batch?: SharedRun
 }
 
-/** A run of several items at once. */
+/** A run of several items at the same time. */
 export interface SharedRun {
   size: number
 }
@@ -78,7 +78,7 @@ interface Entry {
   stage: LoadedStage
   references: number
   loading: Promise<void>
-  /** Names that the sub-model takes: known once it is loaded. */
+  /** Names of the sub-model's inputs, known after it is loaded. */
   consumed: ReadonlySet<string>
 }
 
@@ -94,9 +94,9 @@ export class Executor {
   }
 
   /**
-   * Makes a stage ready to run. The same key again shares the session.
-   * @param key names content and options: two sources under one key must be the same.
-   * @throws ScissionError invalidModel when ONNX Runtime cannot load it.
+   * Loads a stage. Loading the same key again shares the session.
+   * @param key identifies content and options: sources with equal keys must be equal.
+   * @throws ScissionError invalidModel if ONNX Runtime cannot load it.
    */
   async load(key: string, source: StageSource): Promise<LoadedStage> {
     const entry = this.#entries.get(key) ?? this.#add(key, source)
@@ -111,10 +111,10 @@ export class Executor {
   }
 
   /**
-   * Runs a stage once. The tensors' buffers are the executor's from now on: most are moved and left empty.
+   * Runs a stage once and checks its inputs. The executor takes over the tensors' buffers: most are moved and become empty.
    * @param inputs the tensors of boundary `from`, in any order.
-   * @throws ScissionError invalidTensor, overloaded (the queue is full), cancelled, deadlineExceeded, notReady
-   *   (the stage was unloaded), internal (ONNX Runtime failed, or the thread died).
+   * @throws ScissionError invalidTensor, overloaded (the queue is full), cancelled, deadlineExceeded, notReady (the stage
+   * was unloaded), internal (ONNX Runtime failed, or the thread died).
    */
   async run(stage: LoadedStage, inputs: readonly Tensor[], options: RunOptions = {}): Promise<RunResult> {
     const calledAtMs = monotonicMs()
@@ -141,7 +141,7 @@ export class Executor {
     }
   }
 
-  /** Gives back one `load`; the last one frees the sessions, after the runs that were queued before. */
+  /** Undoes one `load`. The last one frees the sessions, after the runs queued before it. */
   async unload(stage: LoadedStage): Promise<void> {
     const entry = this.#entries.get(stage.key)
     if (entry?.stage !== stage) return
@@ -169,7 +169,7 @@ export class Executor {
     }
   }
 
-  /** Lets what is being computed finish; what waits fails with notReady. */
+  /** Waits for running computations; waiting runs fail with notReady. */
   async close(): Promise<void> {
     await Promise.all(this.#threads.map((thread) => thread.close()))
     this.#entries.clear()
@@ -189,7 +189,7 @@ export class Executor {
     entry.consumed = new Set(inputNames)
   }
 
-  /** Least to do; then one that has the stage; then the fewest stages. */
+  /** The thread with the fewest pending commands; then one that has the stage; then the one with the fewest stages. */
   #choose(key: string): ExecutorThread {
     const cost = (thread: ExecutorThread) => [thread.pending, thread.held.has(key) ? 0 : 1, thread.held.size]
     const [first] = this.#threads.toSorted((a, b) => {

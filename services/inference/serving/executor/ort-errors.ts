@@ -1,4 +1,4 @@
-/** ONNX Runtime throws plain Errors: these are the texts that tell whose fault a failed run is. */
+/** Classifies errors of ONNX Runtime. It throws plain Errors, so their texts decide whose fault a failed run is. */
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 
 const ABOUT_INPUTS = [
@@ -9,13 +9,13 @@ const ABOUT_INPUTS = [
   /Tensor's size\(.*\) does not match data length/,
 ]
 
-/** A failed run: invalidTensor when ONNX Runtime blames an input, else internal; its own text either way. */
+/** The error of a failed run: invalidTensor if ONNX Runtime blames an input, otherwise internal, with its own text. */
 export function runError(error: Error): ScissionError {
   const code = ABOUT_INPUTS.some((pattern) => pattern.test(error.message)) ? 'invalidTensor' : 'internal'
   return new ScissionError(code, `ONNX Runtime: ${error.message}`, undefined, error)
 }
 
-/** A model that does not load: invalidModel with ONNX Runtime's own text. */
+/** The error of a model that cannot be loaded: invalidModel with ONNX Runtime's own text. */
 export function loadError(path: string, thrown: unknown): ScissionError {
   const { message } = coerceError(thrown)
   return new ScissionError('invalidModel', `ONNX Runtime cannot load ${path}: ${message}`, { path })

@@ -1,10 +1,10 @@
-/** The one way in which sessions are created: executor, trial and profiler must run the same thing. */
+/** Creates all sessions, so that executor, trial and profiler use the same options. */
 import { InferenceSession } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import '../../../../shared/onnx/runtime/no-telemetry.ts'
 import { loadError } from './ort-errors.ts'
 
-/** Warnings about a model are for its author, and errors of a run are thrown with the same text. */
+/** Logs only fatal errors: warnings concern the author of a model, and errors are thrown with the same text. */
 const LOG_FATAL = 4
 
 export function sessionOptions(options: RuntimeOptions): InferenceSession.SessionOptions {
@@ -15,13 +15,13 @@ export function sessionOptions(options: RuntimeOptions): InferenceSession.Sessio
     intraOpNumThreads: options.threads,
     interOpNumThreads: 1,
     logSeverityLevel: LOG_FATAL,
-    // Threads that spin while they wait double the time of their neighbours when services share a machine.
+    // Spinning threads double the run time of other services on the same machine.
     extra: { session: { intra_op: { allow_spinning: '0' } } },
   }
 }
 
 /**
- * From a path, never from bytes: weights stay in their file, and ONNX Runtime maps them.
+ * Creates a session from a path, not from bytes: so the weights stay in their file, which ONNX Runtime maps into memory.
  * @throws ScissionError invalidModel with ONNX Runtime's own text.
  */
 export async function createSession(path: string, options: RuntimeOptions): Promise<InferenceSession> {

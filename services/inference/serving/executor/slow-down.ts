@@ -1,11 +1,11 @@
 /**
- * Emulates a slower machine: after a run of c ms of CPU time the thread sleeps (factor − 1) × c ms, so that the
- * whole takes what it would take on a machine `factor` times as slow. Sleeping leaves the CPU to the other
- * emulated machines on this one.
+ * Emulates a slower machine: after a run with c ms of CPU time the thread sleeps (factor − 1) × c ms, so that both together
+ * take as long as the run on a machine that is `factor` times slower. While it sleeps, the CPU is free for the other emulated
+ * machines.
  */
 
-/** A sleep overshoots by 0.1 to 0.3 ms; an overshoot beyond this was something else and is not made up for. */
-const LARGEST_CORRECTION_MS = 1
+/** A sleep is too long by 0.1 to 0.3 ms, which the next one corrects. A larger error has another cause and is ignored. */
+const MAX_CORRECTION_MS = 1
 
 export class SlowDown {
   readonly #factor: number
@@ -16,7 +16,7 @@ export class SlowDown {
     this.#factor = factor
   }
 
-  /** Blocks this thread. Shortens a sleep by what the one before overshot, so that the sum is right. @returns ms waited */
+  /** Blocks this thread. Each sleep corrects the error of the one before, so that the sum is right. @returns ms waited */
   wait(cpuMs: number): number {
     if (this.#factor <= 1) return 0
     const wanted = (this.#factor - 1) * cpuMs - this.#overshotMs
@@ -27,7 +27,7 @@ export class SlowDown {
     const before = performance.now()
     Atomics.wait(this.#never, 0, 0, wanted)
     const waited = performance.now() - before
-    this.#overshotMs = Math.min(waited - wanted, LARGEST_CORRECTION_MS)
+    this.#overshotMs = Math.min(waited - wanted, MAX_CORRECTION_MS)
     return waited
   }
 }

@@ -1,9 +1,9 @@
 /**
- * From a layer range's name to a stage that runs: fetch it (RangeStore), try it (trial), load it (Executor).
+ * Loads a layer range in three steps: fetch its files (RangeStore), try it in a child process (trial-load.ts), load it on a
+ * thread (Executor).
  *
- * Callers count: each `acquire` is matched by one `release`. While anyone has the stage its files stay on the disk;
- * the last release frees the sessions first, then the files. Several callers at once share the work, and it is given
- * up only when all of them are gone.
+ * Each `acquire` needs one `release`. As long as a caller has the stage, its files stay on disk; the last release frees the
+ * sessions first, then the files. Simultaneous callers share the work, which is cancelled only after all of them left.
  */
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
@@ -23,7 +23,7 @@ export interface StageLoaderParts {
 interface Loading {
   stage: Promise<LoadedStage>
   range: OpenRange | undefined
-  /** Those who have the stage or wait for it. */
+  /** Number of callers that have the stage or wait for it. */
   holders: number
   stop: AbortController
 }
@@ -38,9 +38,9 @@ export class StageLoader {
   }
 
   /**
-   * Fetches, tries and loads a layer range, or shares what is there already.
-   * @throws ScissionError as RangeStore.open does; invalidModel when the trial failed; cancelled when `signal` was
-   *   aborted first.
+   * Fetches, tries and loads a layer range, or shares the loaded one.
+   * @throws ScissionError as RangeStore.open does; invalidModel if the trial failed; cancelled if `signal` was aborted
+   * first.
    */
   async acquire(key: RangeKey, signal?: AbortSignal): Promise<LoadedStage> {
     if (signal?.aborted) throw gone(key)
@@ -55,7 +55,7 @@ export class StageLoader {
     }
   }
 
-  /** Gives back one `acquire`. The last one unloads the stage after the runs that were queued before. */
+  /** Undoes one `acquire`. The last one unloads the stage, after the runs queued before it. */
   async release(stage: LoadedStage): Promise<void> {
     const loading = this.#held.get(stage)
     if (loading === undefined || loading.holders === 0) return
@@ -103,7 +103,7 @@ export class StageLoader {
     }
   }
 
-  /** A caller has failed or gone: the last one stops the work, or undoes it when it is done. */
+  /** A caller failed or left. The last one cancels the work, or undoes it if it is complete. */
   #leave(name: string, loading: Loading): void {
     loading.holders -= 1
     if (loading.holders > 0 || this.#loadings.get(name) !== loading) return

@@ -1,24 +1,26 @@
 /**
- * Which input buffers move to an executor thread, and which are copied.
+ * Decides which input buffers move to an executor thread and which are copied.
  *
- * A buffer moves (no copy; the caller's views of it become empty) when the tensors of this one run fill it: then
- * nobody else can have an interest in it. Anything else is copied once into a buffer that moves: a part of a larger
- * buffer, above all a Node Buffer from the shared pool. A tensor that passes through and lies in a moving buffer
- * travels along and comes back with the outputs; otherwise it stays where it is.
+ * A buffer that the tensors of one run fill completely moves without a copy; the caller's views of it become empty. A part
+ * of a larger buffer, for instance of Node's pool, is copied once, because the rest of that buffer may have other readers. A
+ * tensor that passes through stays here, unless it is in a buffer that moves; then it returns with the outputs.
  */
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 
 export interface PreparedInputs {
   sent: Tensor[]
   transfer: ArrayBuffer[]
-  /** Names among `sent` that the thread must give back, because they pass through. */
+  /** Names of tensors in `sent` that the thread must return, because they pass through. */
   returned: string[]
-  /** Tensors that pass through and never left. */
+  /** Tensors that pass through and stay here. */
   kept: Tensor[]
   copiedBytes: number
 }
 
-/** @param consumed names the session takes. @param passThrough names that are also outputs of the range. */
+/**
+ * Prepares the inputs of one run.
+ * @param consumed names of the session's inputs. @param passThrough names of inputs that are also outputs of the range.
+ */
 export function prepareInputs(
   inputs: readonly Tensor[],
   consumed: ReadonlySet<string>,
@@ -55,7 +57,7 @@ function buffersFilledBy(inputs: readonly Tensor[]): Set<ArrayBuffer> {
   return new Set(filled.map(([buffer]) => buffer))
 }
 
-/** Node marks its pool as not transferable; a copy of 8 KiB costs less than finding out. Empty ones need no move. */
+/** False for Node's pool, which cannot be transferred, and for empty buffers. Copying 8 KiB is cheaper than a test. */
 function isMovable(buffer: ArrayBuffer): boolean {
   return buffer.byteLength > 0 && buffer.byteLength !== Buffer.poolSize
 }

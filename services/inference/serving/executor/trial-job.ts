@@ -1,4 +1,4 @@
-/** Loads a sub-model and runs it once with made-up inputs, in a process that can be lost. */
+/** The job of a trial: loads a sub-model and runs it once with made-up inputs, in a child process. */
 import type { Tensor as OrtTensor } from 'onnxruntime-node'
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
@@ -14,14 +14,14 @@ export interface TrialInput {
 }
 
 export interface TrialOutput {
-  /** What ONNX Runtime said when the run failed in an orderly way; absent when it succeeded. */
+  /** ONNX Runtime's error if the run failed without a crash; undefined if it succeeded. */
   complaint?: string
 }
 
-/** Seed of the made-up inputs: any, but always the same. */
+/** A fixed seed, so that trials are reproducible. */
 const SEED = 1
 
-/** @throws ScissionError invalidModel when ONNX Runtime cannot load the file. */
+/** @throws ScissionError invalidModel if ONNX Runtime cannot load the file. */
 export async function run({ path, inputs, options }: TrialInput): Promise<TrialOutput> {
   const session = await createSession(path, options)
   try {
@@ -31,12 +31,12 @@ export async function run({ path, inputs, options }: TrialInput): Promise<TrialO
     await session.run(feeds)
     return {}
   } catch (thrown) {
-    // Inner tensors have a meaning that made-up values miss (an index out of its table): no fault of the model.
+    // Made-up values of inner tensors may be invalid, for instance an index outside of its table: not the model's fault.
     return { complaint: coerceError(thrown).message }
   }
 }
 
-/** Any size will do where the size depends on the data. */
+/** Fixes dimensions that depend on the data to an arbitrary size. */
 function withFixedShape(spec: TensorSpec): TensorSpec {
   return { ...spec, shape: spec.shape.map((dim) => (dim === -1 ? 1 : dim)) }
 }

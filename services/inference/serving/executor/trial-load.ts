@@ -1,9 +1,10 @@
 /**
- * Before a sub-model reaches an executor thread it is loaded and run once in a throw-away process: a hostile or
- * broken file can take its process down, and that must not be the service's.
+ * Tries a sub-model before it reaches an executor thread: loads and runs it once in a child process, because a hostile or
+ * damaged file can crash its process, which must not be the service's.
  *
- * A verdict holds for one file, one version of ONNX Runtime and one set of options; it is kept beside the sub-model,
- * so that a restart does not try again. What may be different next time (out of time, out of memory) is not kept.
+ * A verdict is valid for one file, one version of ONNX Runtime and one set of options. It is stored beside the sub-model, so
+ * that a restarted service does not repeat the trial. A failure that may be temporary (out of time or memory) is not
+ * stored.
  */
 import fs from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -28,9 +29,9 @@ const Verdict = z.object({
   sha256: z.string(),
   onnxruntime: z.string(),
   options: RuntimeOptions,
-  /** Why the file is refused; absent when it may be loaded. */
+  /** The reason why the file is refused; undefined if it may be loaded. */
   refusal: z.string().optional(),
-  /** What ONNX Runtime said about the made-up inputs: no reason to refuse. */
+  /** ONNX Runtime's complaint about the made-up inputs, which is no reason to refuse the file. */
   complaint: z.string().optional(),
 })
 type Verdict = z.infer<typeof Verdict>
@@ -40,8 +41,8 @@ const { version: ONNXRUNTIME } = z
   .parse(createRequire(import.meta.url)('onnxruntime-node/package.json'))
 
 /**
- * Resolves when the sub-model may be loaded in this process.
- * @throws ScissionError invalidModel with the reason when it may not; cancelled.
+ * Resolves if the sub-model may be loaded in this process.
+ * @throws ScissionError invalidModel with the reason if it may not; cancelled.
  */
 export async function trial(request: TrialRequest, signal?: AbortSignal): Promise<void> {
   const file = `${request.path}.trial.json`
@@ -91,7 +92,7 @@ async function tryOnce(
   }
 }
 
-/** The verdict on disk, if it is about this very file under these conditions. */
+/** The stored verdict, if it is valid for this file and these conditions. */
 async function readVerdict(file: string, identity: Identity): Promise<Verdict | undefined> {
   let text: string
   try {
@@ -111,6 +112,6 @@ function parseVerdict(text: string): Verdict | undefined {
   try {
     return Verdict.parse(JSON.parse(text))
   } catch {
-    return undefined // Damaged, or of another version: the trial is repeated and writes it anew.
+    return undefined // Damaged, or written by another version: the trial is repeated and replaces it.
   }
 }

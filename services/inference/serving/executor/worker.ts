@@ -1,9 +1,9 @@
 /**
- * One executor thread: holds sessions and runs them one after the other, in the order of the commands.
+ * Entry of an executor thread: holds sessions and runs them one after another, in the order of the commands.
  *
- * `session.run` blocks its thread for the whole run, and a session cannot leave the thread that made it; so the
- * sessions live here and tensors come and go by transfer. The thread never exits by itself and keeps no state but
- * its sessions: whatever it loses by dying can be made again from the next command.
+ * `session.run` blocks its thread during the whole run, and a session cannot leave the thread that created it. So sessions
+ * stay here, and tensors are transferred. The thread never exits by itself. Its only state is its sessions, which the next
+ * command can create again.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
@@ -121,7 +121,7 @@ async function run(command: Extract<Command, { type: 'run' }>): Promise<RunRepor
   return { outputs, spare, startedAtMs, computeMs, cpuMs, waitedMs }
 }
 
-/** The inputs' buffers, but those that go back as tensors. To be freed here they would cost computing time. */
+/** Buffers of inputs that are not returned as tensors. Freeing them on this thread would take computing time. */
 function spareOf(inputs: readonly Tensor[], outputs: readonly Tensor[]): ArrayBuffer[] {
   const kept = new Set(buffersOf(outputs))
   return buffersOf(inputs).filter((buffer) => !kept.has(buffer) && buffer.byteLength > 0)

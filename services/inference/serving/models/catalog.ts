@@ -1,4 +1,4 @@
-/** The registry as this resource knows it: model records and structures, from memory once read. */
+/** This resource's view of the registry: model records and structures, read from Redis once and then from memory. */
 import type { InputShapes, ModelId, ShapesKey } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
@@ -12,7 +12,7 @@ export class Catalog {
   readonly #state: State
   readonly #models: StaleWhileRevalidateCache<Model>
   readonly #structures: StaleWhileRevalidateCache<Structure>
-  /** By name. */
+  /** Name → its versions. */
   readonly #versions: StaleWhileRevalidateCache<string[]>
 
   constructor(state: State) {
@@ -29,7 +29,7 @@ export class Catalog {
   async model(name: string, version?: string): Promise<Model> {
     const found = await this.#models.get(name)
     if (version === undefined || String(found.version) === version) return found
-    // An id or a name@version means one version only; a plain name means whichever is asked for.
+    // An id or a name@version means exactly one version; a plain name means the requested one.
     if (found.name === name) return this.#models.get(`${name}@${version}`)
     throw new ScissionError('notFound', `model "${name}" is version ${found.version}, not ${version}`)
   }
@@ -42,7 +42,7 @@ export class Catalog {
     return this.#structures.get(structureId(model, shapesKey))
   }
 
-  /** Weights of the layers of a range. */
+  /** Bytes of the weights of a layer range. */
   async weightBytes({ model, shapesKey, from, to }: RangeKey): Promise<number> {
     const { layers } = await this.structureById(model, shapesKey)
     return layers.slice(from, to).reduce((sum, layer) => sum + layer.weightBytes, 0)
@@ -62,8 +62,8 @@ export class Catalog {
   }
 
   /**
-   * The structure whose input shapes these tensors have: the model's own, else one analysed for just these shapes.
-   * @throws ScissionError needsInputShapes when the model is dynamic and nobody had it analysed for them.
+   * The structure with the input shapes of these tensors: the model's own, or one that was analysed for these shapes.
+   * @throws ScissionError needsInputShapes if the model is dynamic and was not analysed for them.
    */
   async structureFor(model: Model, tensors: readonly Tensor[]): Promise<Structure> {
     const own = model.shapesKey ? await this.structure(model, model.shapesKey) : undefined
@@ -73,7 +73,7 @@ export class Catalog {
       return await this.structure(model, shapesKeyOf(shapes))
     } catch (error) {
       if (!(error instanceof ScissionError) || error.code !== 'notFound') throw error
-      // With shapes of its own the model says best what is wrong with these tensors: see checkInputs.
+      // A model with shapes of its own: checkInputs then names the difference.
       if (own) return own
       throw unknownShapes(model, shapes)
     }

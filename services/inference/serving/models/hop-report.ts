@@ -1,15 +1,15 @@
-/** Hop reports as response parameters, flat as the protocol wants them: `scission_hop0_computeMs` and so on. */
+/** Converts hop reports to response parameters, which the protocol requires to be flat: `scission_hop0_computeMs`, … */
 import { OWN_PREFIX, type Parameters } from '../../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { RunResult } from '../executor/executor.ts'
 import type { HopReport } from './target.ts'
 
-/** In an answer without outputs: they went straight to the entry. */
+/** Marks an answer without outputs: the outputs were delivered directly to the entry. */
 export const DELIVERED = `${OWN_PREFIX}delivered`
 
 export interface Here {
   resource: string
-  /** This resource's speed is emulated. */
+  /** True if this resource's speed is emulated. */
   emulated: boolean
 }
 
@@ -60,7 +60,7 @@ export function reportParameters(hops: readonly HopReport[], totalMs: number): P
   }
 }
 
-/** Without what is said of all of them. */
+/** Parameters of single hops, without those that summarise all hops. */
 export function hopParameters(hops: readonly HopReport[]): Parameters {
   const parameters: Parameters = {}
   for (const report of hops) {
@@ -78,10 +78,10 @@ export function hopParameters(hops: readonly HopReport[]): Parameters {
   return parameters
 }
 
-/** Microseconds are as fine as these clocks go. */
+/** Rounds ms to microseconds, the resolution of these clocks. */
 const round = (value: number) => Math.round(value * 1000) / 1000
 
-/** The inverse, for the answer of the next hop. A hop that another program answered for is left out. */
+/** Reads reports from parameters, the inverse of `hopParameters`. Incomplete reports are left out. */
 export function readReports(parameters: Parameters): HopReport[] {
   const hops = new Set<number>()
   for (const key of Object.keys(parameters)) {

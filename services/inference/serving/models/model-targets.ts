@@ -1,9 +1,9 @@
 /**
- * Whole models and layer ranges as targets. A name is `model`, `model@version` or an id, each with an optional
- * `:from-to` for a layer range, so that a range is a model of its own to any client.
+ * Whole models and layer ranges as targets. A name is `model`, `model@version` or an id, each with an optional `:from-to` for
+ * a layer range, so that every client can use a range like a model.
  *
- * A range loads at its first request, or when the repository API asks for it. After an explicit unload of a model it
- * stays unloaded until it is loaded again: that is what a client of the repository API expects.
+ * A range is loaded at its first request, or by the repository API. After an explicit unload, a model stays unloaded until
+ * it is loaded explicitly, as clients of the repository API expect.
  */
 import type { ShapesKey, TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
@@ -36,32 +36,30 @@ export interface ModelTargetDeps {
 }
 
 export interface LoadedRange {
-  /** As clients call it: `model`, or `model:from-to`. */
+  /** The name for clients: `model` or `model:from-to`. */
   name: string
   version: string
   state: StageState
-  /** All layers of the model. */
+  /** True if the range contains all layers of the model. */
   whole: boolean
 }
 
 export class ModelTargets {
-  readonly #parts: ModelTargetDeps
-  /** Model id → why it is not available. */
+  readonly #deps: ModelTargetDeps
+  /** Model id → the reason why it is not available. */
   readonly #unavailable = new Map<string, string>()
   readonly #batchable = new WeakMap<Structure, boolean>()
 
-  constructor(parts: ModelTargetDeps) {
-    this.#parts = parts
+  constructor(deps: ModelTargetDeps) {
+    this.#deps = deps
   }
 
   /** @throws ScissionError notFound, invalidRange. */
   async find(name: string, version?: string, layers?: LayerRange): Promise<Target> {
     const [base = '', written] = name.split(':')
     const range = layers ?? (written === undefined ? undefined : parseLayerRange(written))
-    const model = await this.#parts.catalog.model(base, version)
-    const structure = model.shapesKey
-      ? await this.#parts.catalog.structure(model, model.shapesKey)
-      : undefined
+    const model = await this.#deps.catalog.model(base, version)
+    const structure = model.shapesKey ? await this.#deps.catalog.structure(model, model.shapesKey) : undefined
     if (range && structure) checkLayerRange(range, structure)
     if (range && !structure) {
       throw new ScissionError(
@@ -73,16 +71,16 @@ export class ModelTargets {
     return {
       name: range ? `${base}:${range.from}-${range.to}` : base,
       version: String(model.version),
-      versions: () => this.#parts.catalog.versions(model),
+      versions: () => this.#deps.catalog.versions(model),
       tensors: () => (structure ? tensorsAt(structure, range, batches) : declaredTensors(model)),
-      ...(batches && { batching: this.#parts.batching }),
+      ...(batches && { batching: this.#deps.batching }),
       properties: propertiesOf(model, structure, range),
       checkReady: () => this.#checkReady(model, structure, range),
       infer: (inputs, context) => this.#infer(model, range, inputs, context),
     }
   }
 
-  /** Loads the whole model or the range. Loading again keeps what runs when it fails. @throws why it cannot. */
+  /** Loads a whole model or a layer range. If loading again fails, the loaded one stays. @throws ScissionError the reason. */
   async load(name: string): Promise<void> {
     const { model, structure, range } = await this.#fixed(name)
     const had = this.#unavailable.get(model.id)
@@ -95,51 +93,51 @@ export class ModelTargets {
     }
   }
 
-  /** @param dependents also its layer ranges. */
+  /** Unloads a model or a layer range. @param dependents also unload the layer ranges of the model. */
   async unload(name: string, dependents: boolean): Promise<void> {
     const [base = '', written] = name.split(':')
-    const model = await this.#parts.catalog.model(base)
+    const model = await this.#deps.catalog.model(base)
     const range = written === undefined ? undefined : parseLayerRange(written)
     if (!range) this.#unavailable.set(model.id, 'unloaded')
-    const mine = this.#parts.stages.keys().filter((key) => key.model === model.id)
+    const mine = this.#deps.stages.keys().filter((key) => key.model === model.id)
     const whole = await Promise.all(mine.map((key) => this.#isWhole(model, key)))
     const dropped = mine.filter((key, index) => {
       if (range) return key.from === range.from && key.to === range.to
       return dependents || whole[index]
     })
-    await Promise.all(dropped.map((key) => this.#parts.stages.drop(key)))
+    await Promise.all(dropped.map((key) => this.#deps.stages.drop(key)))
   }
 
-  /** The layers of a model that was deleted are let go. */
+  /** Unloads the layers of a model that was deleted. */
   onChange(change: Change): void {
-    const mine = this.#parts.stages.keys().filter((key) => key.model === change.id)
+    const mine = this.#deps.stages.keys().filter((key) => key.model === change.id)
     if (change.kind !== 'models' || mine.length === 0) return
-    this.#parts.catalog
+    this.#deps.catalog
       .isRegistered(change.id)
       .then(async (registered) => {
-        if (!registered) await Promise.all(mine.map((key) => this.#parts.stages.drop(key)))
+        if (!registered) await Promise.all(mine.map((key) => this.#deps.stages.drop(key)))
       })
       .catch((error: unknown) =>
-        this.#parts.log.warn({ err: coerceError(error) }, `could not read model ${change.id} from Redis`),
+        this.#deps.log.warn({ err: coerceError(error) }, `could not read model ${change.id} from Redis`),
       )
   }
 
   /** State and reason of a whole model, as the repository index shows it. */
   async stateOf(model: Model): Promise<{ state: string; reason: string }> {
-    const mine = this.#parts.stages.keys().filter((key) => key.model === model.id)
+    const mine = this.#deps.stages.keys().filter((key) => key.model === model.id)
     for (const key of mine) {
-      const state = (await this.#isWhole(model, key)) ? this.#parts.stages.state(key) : undefined
+      const state = (await this.#isWhole(model, key)) ? this.#deps.stages.state(key) : undefined
       if (state) return { state, reason: '' }
     }
     return { state: 'UNAVAILABLE', reason: this.#unavailable.get(model.id) ?? 'not loaded yet' }
   }
 
-  /** What is loaded or being loaded, as far as memory tells: without asking Redis. */
+  /** Ranges that are loaded or being loaded. Does not read Redis. */
   async loaded(): Promise<LoadedRange[]> {
     const found: LoadedRange[] = []
-    for (const key of this.#parts.stages.keys()) {
-      const model = await this.#parts.catalog.model(key.model)
-      const state = this.#parts.stages.state(key)
+    for (const key of this.#deps.stages.keys()) {
+      const model = await this.#deps.catalog.model(key.model)
+      const state = this.#deps.stages.state(key)
       const whole = await this.#isWhole(model, key)
       const name = whole ? model.name : `${model.name}:${key.from}-${key.to}`
       if (state) found.push({ name, version: String(model.version), state, whole })
@@ -150,26 +148,26 @@ export class ModelTargets {
   async #need(structure: Structure, key: RangeKey): Promise<HeldStage> {
     const layers = structure.layers.slice(key.from, key.to)
     const weightBytes = layers.reduce((sum, layer) => sum + layer.weightBytes, 0)
-    const stage = await this.#parts.stages.need(key, weightBytes)
-    // It may have been evicted between being found and being handed over: then it is loaded again.
-    return stage.released ? this.#parts.stages.need(key, weightBytes) : stage
+    const stage = await this.#deps.stages.need(key, weightBytes)
+    // The stage may have been evicted since it was found; then it is loaded again.
+    return stage.released ? this.#deps.stages.need(key, weightBytes) : stage
   }
 
   async #isWhole(model: Model, key: RangeKey): Promise<boolean> {
-    const structure = await this.#parts.catalog.structure(model, key.shapesKey)
+    const structure = await this.#deps.catalog.structure(model, key.shapesKey)
     return key.from === 0 && key.to === structure.layers.length
   }
 
   async #fixed(name: string): Promise<{ model: Model; structure: Structure; range: LayerRange | undefined }> {
     const [base = '', written] = name.split(':')
-    const model = await this.#parts.catalog.model(base)
+    const model = await this.#deps.catalog.model(base)
     if (!model.shapesKey) {
       throw new ScissionError(
         'needsInputShapes',
         `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
       )
     }
-    const structure = await this.#parts.catalog.structure(model, model.shapesKey)
+    const structure = await this.#deps.catalog.structure(model, model.shapesKey)
     const range = written === undefined ? undefined : parseLayerRange(written)
     if (range) checkLayerRange(range, structure)
     return { model, structure, range }
@@ -180,22 +178,22 @@ export class ModelTargets {
     range: LayerRange | undefined,
     inputs: readonly Tensor[],
   ): Promise<Structure> {
-    const { catalog } = this.#parts
+    const { catalog } = this.#deps
     if (range) return catalog.structure(model, needKey(model))
     const own = model.shapesKey ? await catalog.structure(model, model.shapesKey) : undefined
     return own && this.#takesBatches(model, own) ? own : catalog.structureFor(model, inputs)
   }
 
-  /** Of items that share runs, with each other and with other requests'. */
+  /** True if a request may hold several items, which share runs with each other and with other requests. */
   #takesBatches(model: Model, structure: Structure): boolean {
-    if (this.#parts.batching.maxBatch === 1) return false
+    if (this.#deps.batching.maxBatch === 1) return false
     const known = this.#batchable.get(structure) ?? whyNoBatches(model, structure) === undefined
     this.#batchable.set(structure, known)
     return known
   }
 
   #refuseTooMany({ name }: Model, count: number): void {
-    const { maxBatch } = this.#parts.batching
+    const { maxBatch } = this.#deps.batching
     if (count <= Math.max(1, maxBatch)) return
     throw new ScissionError(
       'invalidTensor',
@@ -206,7 +204,7 @@ export class ModelTargets {
 
   #checkReady(model: Model, structure: Structure | undefined, range: LayerRange | undefined): void {
     const reason = this.#unavailable.get(model.id)
-    const state = structure && this.#parts.stages.state(keyOf(model, structure, range))
+    const state = structure && this.#deps.stages.state(keyOf(model, structure, range))
     if (state === 'READY') return
     const why = state === 'LOADING' ? 'loading' : (reason ?? 'not loaded yet')
     throw new ScissionError('notReady', `Model version not ready: ${model.name} is ${why}`)
@@ -232,7 +230,7 @@ export class ModelTargets {
     const count = !range && this.#takesBatches(model, structure) ? itemsIn(structure, inputs) : 1
     this.#refuseTooMany(model, count)
     const { run, ...work } = await runItems(stage, inputs, count, { signal, deadline })
-    const report = reportRun(this.#parts.here, 0, key, run)
+    const report = reportRun(this.#deps.here, 0, key, run)
     const largest = Math.max(...work.runs.map(({ size }) => size))
     if (largest > 1) report.batch = largest
     return { outputs: run.outputs, hops: [report], work }
@@ -249,7 +247,7 @@ function keyOf(model: Model, structure: Structure, range: LayerRange | undefined
   return { model: model.id, shapesKey: structure.shapesKey, from, to }
 }
 
-/** `3-17`. @throws ScissionError invalidRange. */
+/** Parses a layer range such as `3-17`. @throws ScissionError invalidRange. */
 export function parseLayerRange(text: string): LayerRange {
   const digits = /^(\d{1,9})-(\d{1,9})$/.exec(text)
   if (!digits)
@@ -275,7 +273,7 @@ function boundaryTensors(structure: Structure, range: LayerRange | undefined): T
   return { inputs: at(range.from), outputs: at(range.to) }
 }
 
-/** @param batches the first dimension is open. */
+/** Inputs and outputs of a model or range. @param batches true if the first dimension is open. */
 function tensorsAt(structure: Structure, range: LayerRange | undefined, batches: boolean): TargetTensors {
   const { inputs, outputs } = boundaryTensors(structure, range)
   if (!batches) return { inputs, outputs }
@@ -283,15 +281,15 @@ function tensorsAt(structure: Structure, range: LayerRange | undefined, batches:
   return { inputs: inputs.map(open), outputs: outputs.map(open) }
 }
 
-/** Asked for by every request to a layer range, so remembered with the structure. */
-const remembered = new WeakMap<Structure, Map<string, TensorSpec>>()
+/** Tensors by name, cached per structure because every request to a layer range needs them. */
+const tensorsByName = new WeakMap<Structure, Map<string, TensorSpec>>()
 
 function tensorsOf(structure: Structure): Map<string, TensorSpec> {
-  const known = remembered.get(structure)
+  const known = tensorsByName.get(structure)
   if (known) return known
   const tensors = [...structure.inputs, ...structure.layers.flatMap((layer) => layer.outputs)]
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
-  remembered.set(structure, byName)
+  tensorsByName.set(structure, byName)
   return byName
 }
 

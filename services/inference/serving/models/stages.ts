@@ -1,7 +1,6 @@
 /**
- * Layer ranges that this service keeps loaded: because a request needed them, the repository API asked for them, or a
- * deployment holds them. Loading is shared by all who ask at the same time; letting go waits for the runs under way,
- * so that a stage is never taken from under a request.
+ * Layer ranges that this service keeps loaded, because a request, the repository API or a deployment needs them. Simultaneous
+ * callers share the loading. Releasing a stage waits for its running requests.
  */
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
@@ -14,22 +13,22 @@ export interface StageDeps {
   loader: Pick<StageLoader, 'acquire' | 'release'>
   executor: Pick<Executor, 'run'>
   log: Logger
-  /** Told of every run that ended well, but for those of several items. */
+  /** Called after every successful run of a single item. */
   onRun?: ((key: RangeKey, run: RunResult) => void) | undefined
 }
 
-/** A loaded stage and the right to run it, until `release`. */
+/** A loaded stage that may be run until `release`. */
 export class HeldStage {
   readonly key: RangeKey
-  readonly #parts: StageDeps
+  readonly #deps: StageDeps
   readonly #stage: LoadedStage
   #running = 0
   #released = false
   #afterwards: (() => void) | undefined
   #onIdle: (() => void) | undefined
 
-  constructor(parts: StageDeps, key: RangeKey, stage: LoadedStage) {
-    this.#parts = parts
+  constructor(deps: StageDeps, key: RangeKey, stage: LoadedStage) {
+    this.#deps = deps
     this.key = key
     this.#stage = stage
   }
@@ -38,7 +37,7 @@ export class HeldStage {
     return this.#stage.manifest
   }
 
-  /** Not to be run any more. */
+  /** True if the stage must not be run any more. */
   get released(): boolean {
     return this.#released
   }
@@ -48,55 +47,55 @@ export class HeldStage {
   }
 
   /**
-   * @throws ScissionError invalidTensor when the tensors are not those of boundary `from`; notReady after `release`;
-   * and what Executor.run throws.
+   * Runs the stage. @param inputs the tensors of boundary `from`; the executor takes over their buffers.
+   * @throws ScissionError notReady after `release`; otherwise as Executor.run.
    */
   async run(inputs: readonly Tensor[], options: RunOptions): Promise<RunResult> {
     if (this.#released)
       throw new ScissionError('notReady', `${this.#stage.key} was just unloaded; send the request again`)
     this.#running += 1
     try {
-      const result = await this.#parts.executor.run(this.#stage, inputs, options)
-      if (!result.batch) this.#parts.onRun?.(this.key, result)
+      const result = await this.#deps.executor.run(this.#stage, inputs, options)
+      if (!result.batch) this.#deps.onRun?.(this.key, result)
       return result
     } finally {
       this.#running -= 1
-      if (this.#running === 0) this.#rest()
+      if (this.#running === 0) this.#onRunEnd()
     }
   }
 
-  #rest(): void {
-    if (this.#released) this.#letGo()
+  #onRunEnd(): void {
+    if (this.#released) this.#free()
     else this.#onIdle?.()
   }
 
-  /** Runs under way finish first. Calling it again does nothing. */
+  /** Frees the stage after its running requests. Calling it again does nothing. */
   release(): void {
     if (this.#released) return
     this.#released = true
-    if (this.#running === 0) this.#letGo()
+    if (this.#running === 0) this.#free()
   }
 
-  /** @param then is called whenever nothing runs any more, until `release`. */
+  /** @param then is called whenever the last run has ended, until `release`. */
   onIdle(then: () => void): void {
     this.#onIdle = then
   }
 
-  /** @param then is called once nothing runs any more. */
+  /** @param then is called once, when the stage is freed. */
   onReleased(then: () => void): void {
     this.#afterwards = then
   }
 
-  #letGo(): void {
+  #free(): void {
     this.#afterwards?.()
-    this.#parts.loader.release(this.#stage).catch((error: unknown) => {
-      this.#parts.log.error({ err: coerceError(error) }, `could not unload ${this.#stage.key}`)
+    this.#deps.loader.release(this.#stage).catch((error: unknown) => {
+      this.#deps.log.error({ err: coerceError(error) }, `could not unload ${this.#stage.key}`)
     })
   }
 }
 
-export async function holdStage(parts: StageDeps, key: RangeKey, signal?: AbortSignal): Promise<HeldStage> {
-  return new HeldStage(parts, key, await parts.loader.acquire(key, signal))
+export async function holdStage(deps: StageDeps, key: RangeKey, signal?: AbortSignal): Promise<HeldStage> {
+  return new HeldStage(deps, key, await deps.loader.acquire(key, signal))
 }
 
 export type StageState = 'LOADING' | 'READY'
@@ -106,28 +105,28 @@ interface Entry {
   weightBytes: number
   state: StageState
   stage: Promise<HeldStage>
-  /** Set once loaded. */
+  /** Set after loading. */
   held: HeldStage | undefined
 }
 
 /**
- * Stages that stay loaded once anyone needed them, until their weights together pass a limit: then those not used for
- * longest go, never one that is running. What deployments hold is theirs and does not count.
+ * Keeps stages loaded after their use, until their weights together exceed a limit. Then the least recently used stages are
+ * unloaded, but never a running one. Stages of deployments do not count. Not an `lru-cache`: eviction skips running stages.
  */
 export class Stages {
-  readonly #parts: StageDeps
+  readonly #deps: StageDeps
   readonly #limitBytes: number
-  /** By range; the most recently used last. */
+  /** Range → entry; the most recently used is last. */
   readonly #entries = new Map<string, Entry>()
-  /** More is loaded than there is room for, because it was running. */
-  #over = false
+  /** True if the limit is exceeded because stages were running when they should have been unloaded. */
+  #overLimit = false
 
-  constructor(parts: StageDeps, limitBytes: number) {
-    this.#parts = parts
+  constructor(deps: StageDeps, limitBytes: number) {
+    this.#deps = deps
     this.#limitBytes = limitBytes
   }
 
-  /** Loads the range unless it is loaded or being loaded. @throws ScissionError why it cannot be loaded. */
+  /** Loads the range, unless it is loaded or being loaded. @throws ScissionError with the reason if loading fails. */
   need(key: RangeKey, weightBytes: number): Promise<HeldStage> {
     const id = rangeId(key)
     const entry = this.#entries.get(id) ?? this.#load(id, key, weightBytes)
@@ -144,7 +143,7 @@ export class Stages {
     return [...this.#entries.values()].map((entry) => entry.key)
   }
 
-  /** What is being loaded is dropped once it is; whether that fails is its caller's affair. */
+  /** Unloads a range. If it is still being loaded, it is unloaded afterwards. */
   async drop(key: RangeKey): Promise<void> {
     const id = rangeId(key)
     const entry = this.#entries.get(id)
@@ -159,14 +158,14 @@ export class Stages {
   }
 
   #load(id: string, key: RangeKey, weightBytes: number): Entry {
-    const stage = holdStage(this.#parts, key)
+    const stage = holdStage(this.#deps, key)
     const entry: Entry = { key, weightBytes, state: 'LOADING', stage, held: undefined }
     stage.then(
       (held) => {
         entry.state = 'READY'
         entry.held = held
         held.onIdle(() => {
-          if (this.#over) this.#evict()
+          if (this.#overLimit) this.#evict()
         })
         this.#evict(entry)
       },
@@ -176,9 +175,8 @@ export class Stages {
   }
 
   /**
-   * Also after a run: what was running when the room ran out stayed, and may go now. The one used last stays, so that a
-   * stage larger than all the room is not loaded for each request anew.
-   * @param newest stays whatever its size: it is about to be used.
+   * Unloads stages until the limit is kept. Called after loading, and after runs that kept stages loaded beyond the limit.
+   * @param newest always stays, even if it alone exceeds the limit: otherwise it would be loaded again for every request.
    */
   #evict(newest = [...this.#entries.values()].at(-1)): void {
     let total = 0
@@ -189,9 +187,9 @@ export class Stages {
       total -= entry.weightBytes
       this.#forget(id, entry)
       entry.held.release()
-      this.#parts.log.info(`unloaded ${id}: the stages not used for longest make room`)
+      this.#deps.log.info(`unloaded ${id}: the stages not used for longest make room`)
     }
-    this.#over = total > this.#limitBytes
+    this.#overLimit = total > this.#limitBytes
   }
 
   #forget(id: string, entry: Entry): void {

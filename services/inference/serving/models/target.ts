@@ -1,4 +1,4 @@
-/** Whatever a name under /v2/models stands for: a whole model, a layer range, or a deployment. */
+/** A target is what a name under /v2/models stands for: a whole model, a layer range, or a deployment. */
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { Parameters } from '../../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
@@ -12,71 +12,71 @@ export interface TargetTensors {
 }
 
 export interface Target {
-  /** As in the address and in `model_name`. */
+  /** The name in the address and in `model_name`. */
   name: string
   version: string
   versions: () => Promise<string[]>
-  /** What it takes and gives; -1 marks an open dimension. */
+  /** Inputs and outputs; -1 marks an open dimension. */
   tensors: () => TargetTensors
-  /** Where a request may hold several items, and share its runs with others. */
+  /** Set if a request may hold several items and share its runs with other requests. */
   batching?: BatchingFacts
-  /** Facts for the metadata's `properties`. */
+  /** The metadata's `properties`. */
   properties: Record<string, string>
-  /** @throws ScissionError notReady with the reason when it is not loaded. */
+  /** @throws ScissionError notReady with the reason if it is not loaded. */
   checkReady: () => void
   infer: (inputs: Tensor[], context: InferContext) => Promise<Inference>
 }
 
 export interface BatchingFacts {
-  /** Most items of one run; 1 = no batches. */
+  /** Maximum number of items of one run; 1 means no batches. */
   maxBatch: number
-  /** How long a request that could be run waits for others. */
+  /** ms that a request waits for others although it could be run. */
   batchDelayMs: number
 }
 
 export interface InferContext {
-  /** Aborted when the client leaves. */
+  /** Aborted if the client leaves. */
   signal: AbortSignal
-  /** Epoch milliseconds after which nobody wants the answer. */
+  /** Epoch ms after which the answer is useless. */
   deadline: number | undefined
-  /** The request's. */
+  /** Id of the request. */
   id: string | undefined
   parameters: Parameters
-  /** Names of the outputs wanted; undefined = all. */
+  /** Names of the requested outputs; undefined means all. */
   outputs: string[] | undefined
-  /** Headers that travel along the path: traceparent, tracestate, x-request-id. */
+  /** Headers that are passed on to all hops, e.g. traceparent, tracestate, x-request-id. */
   headers: Record<string, string>
-  /** Where the answer may reach the entry past this hop. */
+  /** Set if the answer may reach the entry without passing this hop. */
   arrival?: Arrival
 }
 
-/** Whether an answer has come by another way, so that nothing more need be computed. */
+/** Tells whether an answer has already arrived directly, so that nothing more has to be computed. */
 export interface Arrival {
   check: () => Promise<boolean>
-  /** Aborted when it has; only where it comes to. */
+  /** Aborted after the arrival; only at the entry. */
   signal?: AbortSignal
 }
 
 export interface Inference {
   outputs: Tensor[]
-  /** One entry per resource on the path from here on. */
+  /** One report for each hop from here on. */
   hops: HopReport[]
-  /** The outputs went straight to the entry and are not here. */
+  /** True if the outputs were delivered directly to the entry and are not included. */
   delivered?: boolean
-  /** What was computed here for it; absent = one item in a run of its own. */
+  /** The work done here; undefined means one item in a run of its own. */
   work?: Work
 }
 
 export interface Work {
-  /** Those of the request. */
+  /** Number of items of the request. */
   items: number
-  /** Each run once; other requests may have had a part in it. */
+  /** Each run once; it may have included items of other requests. */
   runs: readonly SharedRun[]
 }
 
-/** What one resource did for a request. */
+/** Figures of one hop for one request. */
 export interface HopReport {
-  /** Position on the path, the entry 0. */
+  /** Position on the path; the entry is 0. */
   hop: number
   resource: string
   from: number
@@ -84,24 +84,24 @@ export interface HopReport {
   computeMs: number
   cpuMs: number
   queueMs: number
-  /** Waited to emulate a slower machine. */
+  /** ms waited to emulate a slower machine. */
   waitedMs: number
-  /** Items that were computed at once, of other requests too; absent where it was this one alone. */
+  /** Number of items computed together, including those of other requests; undefined for a run of its own. */
   batch?: number
-  /** Tensor bytes sent on, to the next hop or back. */
+  /** Bytes of the stage's outputs. */
   bytesOut: number
-  /** The same as it went to the next hop, after its codec; absent at the last hop. */
+  /** Bytes of the same tensors as sent to the next hop, after encoding; undefined at the last hop. */
   wireBytes?: number
-  /** How it was encoded for the next hop, and how long that took; absent when it was not. */
+  /** The codec for the next hop, and ms of encoding; undefined without a codec. */
   codec?: string
   encodeMs?: number
-  /** How long decoding what arrived took; absent when it was not encoded. */
+  /** ms of decoding the tensors that arrived; undefined if they were not encoded. */
   decodeMs?: number
-  /** From sending to the next hop until its answer was here: the link both ways and all behind it. */
+  /** ms from sending to the next hop until its answer arrived: the link in both directions and everything behind it. */
   nextMs?: number
-  /** The plan's resource, where another stood in for it. */
+  /** The plan's resource, if another one replaced it. */
   insteadOf?: string
-  /** This resource's speed, or its link to the next one, is emulated. */
+  /** True if this resource's speed or its link to the next one is emulated. */
   emulated: boolean
 }
 
