@@ -14,7 +14,13 @@ import { ScissionError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
-import { type Change, Changes, openState, type State } from '../../shared/platform/redis/state.ts'
+import {
+  type Change,
+  Changes,
+  CHANGES_CHANNEL,
+  openState,
+  type State,
+} from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
@@ -119,16 +125,16 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
   const messages = new Messages()
   const statistics = new Statistics()
   const catalog = new Catalog(state)
-  const stageParts = { ...runnerOf(config, engine, catalog, log), log, onRun }
+  const stageDeps = { ...runnerOf(config, engine, catalog, log), log, onRun }
   // Each thread and each batch size may hold the weights of a stage once more.
   const stageBytes = config.stageBytes / (config.executors * (1 + batchSizes(config.maxBatch).length))
-  const stages = new Stages(stageParts, stageBytes)
+  const stages = new Stages(stageDeps, stageBytes)
   const models = new ModelTargets({ here, catalog, stages, batching: config, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
   const deployments = new Deployments({
     resource,
-    stageParts,
+    stageDeps,
     state,
     weightBytes: (range) => catalog.weightBytes(range),
     fallbackBytes: stageBytes,
@@ -240,6 +246,9 @@ function followChanges(redis: Redis, log: Logger, followers: readonly Follower[]
   const changes = new Changes(redis)
   changes.on('change', (change) => followers.forEach((follower) => follower.onChange(change)))
   changes.on('resync', () => followers.forEach((follower) => follower.onResync?.()))
+  changes.on('unreadable', (text) =>
+    log.warn({ channel: CHANGES_CHANNEL, text }, 'ignored a message that is no change announcement'),
+  )
   changes.on('error', (error) => log.debug({ err: error }, 'the change announcements are interrupted'))
   return changes
 }

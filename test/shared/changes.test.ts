@@ -43,6 +43,38 @@ describe('followers of changes', () => {
     connection.disconnect()
   })
 
+  it('pass over what is no announcement, and go on', async () => {
+    const connection = producerConnection(redis.url)
+    const changes = new Changes(connection)
+    const seen: string[] = []
+    const unreadable: string[] = []
+    let resyncs = 0
+    changes.on('resync', () => (resyncs += 1))
+    changes.on('change', ({ id }) => seen.push(id))
+    changes.on('unreadable', (text) => unreadable.push(text))
+    await eventually(() => expect(resyncs).toBe(1))
+    const rubbish = [
+      '',
+      '{',
+      'null',
+      '[]',
+      '42',
+      '{"kind":1}',
+      '{"kind":"models"}',
+      'x'.repeat(5_000_000),
+      '\u0000\ufffd',
+      '['.repeat(100_000),
+    ]
+    for (const text of rubbish) await connection.publish(CHANGES_CHANNEL, text)
+    await connection.publish(CHANGES_CHANNEL, Buffer.from([0xff, 0xfe, 0x00]))
+    await connection.publish(CHANGES_CHANNEL, JSON.stringify({ kind: 'models', id: 'last' }))
+    await eventually(() => expect(seen).toEqual(['last']))
+    expect(unreadable).toHaveLength(rubbish.length + 1)
+    expect(Math.max(...unreadable.map((text) => text.length))).toBeLessThanOrEqual(200)
+    changes.close()
+    connection.disconnect()
+  })
+
   it('may go at any moment while the subscription is made anew', async () => {
     const connection = producerConnection(`redis://127.0.0.1:${line.ports['redis']}`)
     connection.on('error', () => undefined)

@@ -1,95 +1,90 @@
 /**
- * This resource's part of live plans. A deployment is prepared when the planner says so, or at its first request after
- * a restart, from the record in Redis. A request enters at hop 0; every hop runs its own layer range, sends the
- * boundary's tensors on, and passes the answer back.
+ * This resource's hops of live plans. A deployment is prepared when the planner asks for it, or from the record in Redis at
+ * its first request after a restart. A request enters at hop 0; every hop runs its layer range, sends the boundary's tensors
+ * to the next hop, and passes the answer back.
  *
- * A deployment that is prepared again with another plan switches without losing a request: hops name the plan they run,
- * and the old plan's stages stay until RETIRE_MS after the switch.
+ * Preparing a deployment again with another plan switches without losing a request: hops name the plan that they run, and
+ * the stages of the old plan stay loaded for RETIRE_MS after the switch. If several plans are prepared at the same time, or
+ * one is released meanwhile, the last word wins and every stage is freed (LatestWins).
  */
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import type { Change, State } from '../../../shared/platform/redis/state.ts'
+import { LatestWins } from '../../../shared/platform/latest-wins.ts'
 import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
-import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
+import type { Change, State } from '../../../shared/platform/redis/state.ts'
 import type { RangeKey } from '../ranges/range-store.ts'
-import { LocalFallback, FallbackBudget } from './local-fallback.ts'
+import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
+import { FallbackBudget, LocalFallback } from './local-fallback.ts'
 
-/** Longer than a request is under way. */
+/** Longer than any request takes. */
 const RETIRE_MS = 30_000
 
-/** One plan of a deployment, its hops on this resource loaded or being loaded. */
+/** One plan of a deployment, whose hops on this resource are loaded. */
 export interface LiveDeployment {
   record: Deployment
-  /** By position in `record.hops`; only this resource's. */
+  /** Position in `record.hops` → stage, only of this resource. */
   stages: Map<number, HeldStage>
-  /** By position of the hop that they stand in for: the rest of the model from there on. */
+  /** Position of the hop that a fallback replaces → the rest of the model from there on. */
   fallbacks: Map<number, LocalFallback>
-}
-
-interface Slot {
-  record: Deployment
-  live: Promise<LiveDeployment>
-  state: 'loading' | 'ready'
 }
 
 export interface DeploymentDeps {
   /** Name of this resource. */
   resource: string
-  stageParts: StageDeps
+  stageDeps: StageDeps
   state: State
-  /** Of the layers of a range. */
+  /** Bytes of the weights of a range. */
   weightBytes: (range: RangeKey) => Promise<number>
-  /** Most weights of all fallbacks together. */
+  /** Maximum bytes of the weights of all fallbacks together. */
   fallbackBytes: number
-  /** Makes ready what packs and unpacks tensors, before a deployment that needs it is. */
+  /** Called before a deployment that uses codecs becomes ready. */
   warmCodecs: () => Promise<void>
 }
 
 export class Deployments {
-  readonly #parts: DeploymentDeps
+  readonly #deps: DeploymentDeps
   readonly #records: StaleWhileRevalidateCache<Deployment | undefined>
-  readonly #current = new Map<string, Slot>()
-  /** Earlier plans of a deployment, by `id planId`, until no request can ask for them. */
+  /** Deployment id → its plans. */
+  readonly #plans: LatestWins<LiveDeployment, Deployment>
+  /** Replaced plans by `id planId`, until no request can ask for them. */
+  readonly #retiring = new Map<string, { live: LiveDeployment; timer: NodeJS.Timeout }>()
   readonly #fallbackBudget = new FallbackBudget()
-  readonly #retiring = new Map<string, { slot: Slot; timer: NodeJS.Timeout }>()
 
-  constructor(parts: DeploymentDeps) {
-    this.#parts = parts
-    this.#records = new StaleWhileRevalidateCache('deployments', (id) => parts.state.deployments.get(id))
+  constructor(deps: DeploymentDeps) {
+    this.#deps = deps
+    this.#records = new StaleWhileRevalidateCache('deployments', (id) => deps.state.deployments.get(id))
+    this.#plans = new LatestWins({
+      retire: (id, planId, live) => this.#retire(`${id} ${planId}`, live),
+      free,
+    })
   }
 
-  /** Loads this resource's hops. The same again changes nothing. @throws why it cannot; what ran before goes on. */
+  /**
+   * Loads this resource's hops of a plan. Preparing the same plan again changes nothing; if loading fails, the previous plan
+   * stays. @throws ScissionError with the reason; conflict if meanwhile another plan replaced this one, or it was released.
+   */
   async prepare(record: Deployment): Promise<void> {
-    const before = this.#current.get(record.id)
-    if (before?.record.planId === record.planId) {
-      await before.live
-      return
-    }
-    const slot = this.#load(record)
-    if (!before) this.#current.set(record.id, slot)
-    try {
-      await slot.live
-    } catch (error) {
-      if (this.#current.get(record.id) === slot) this.#current.delete(record.id)
-      throw error
-    }
-    if (before) {
-      this.#current.set(record.id, slot)
-      this.#retire(before)
-    }
+    await this.#plans.set(record.id, record.planId, record, async () => {
+      const live = await this.#acquire(record)
+      for (const fallback of live.fallbacks.values()) fallback.prepare()
+      return live
+    })
   }
 
-  /** @returns undefined when there is no such deployment. */
+  /** @returns undefined if there is no such deployment. */
   async record(id: string): Promise<Deployment | undefined> {
-    return this.#current.get(id)?.record ?? (await this.#records.get(id))
+    return this.#plans.latest(id)?.about ?? (await this.#records.get(id))
   }
 
-  /** @param planId of the hop before; undefined = the current one. @throws ScissionError notFound or why it cannot load. */
+  /**
+   * @param planId the plan that the previous hop names; undefined means the current one.
+   * @throws ScissionError notFound; otherwise as `prepare`.
+   */
   async live(id: string, planId: string | undefined): Promise<LiveDeployment> {
-    const current = this.#current.get(id)
-    if (current && (planId === undefined || current.record.planId === planId)) return current.live
+    const known = planId === undefined ? this.#plans.latest(id)?.value : this.#plans.find(id, planId)
+    if (known) return known
     const retiring = this.#retiring.get(`${id} ${planId}`)
-    if (retiring) return retiring.slot.live
+    if (retiring) return retiring.live
     const record = await this.#records.get(id)
     if (!record || (planId !== undefined && record.planId !== planId))
       throw new ScissionError('notFound', `deployment "${id}" with plan ${planId ?? 'any'} is not on record`)
@@ -98,40 +93,42 @@ export class Deployments {
   }
 
   stateOf(id: string): 'loading' | 'ready' | undefined {
-    return this.#current.get(id)?.state
+    return this.#plans.latest(id)?.state
   }
 
-  /** Those loaded or being loaded here. */
+  /** Records of the deployments that are loaded or being loaded here. */
   held(): Deployment[] {
-    return [...this.#current.values()].map((slot) => slot.record)
+    return this.#plans.keys().flatMap((id) => this.#plans.latest(id)?.about ?? [])
   }
 
-  /** Unknown ids are fine: the planner releases what may never have been prepared. */
+  /** Unknown ids are ignored: the planner also releases deployments that were never prepared here. */
   async release(id: string): Promise<void> {
-    const slot = this.#current.get(id)
-    this.#current.delete(id)
-    if (slot) await letGo(slot)
+    await this.#plans.release(id)
   }
 
   async close(): Promise<void> {
-    for (const { slot, timer } of this.#retiring.values()) {
+    for (const { live, timer } of this.#retiring.values()) {
       clearTimeout(timer)
-      await letGo(slot)
+      free(live)
     }
-    await Promise.all([...this.#current.keys()].map((id) => this.release(id)))
+    this.#retiring.clear()
+    await Promise.all(this.#plans.keys().map((id) => this.release(id)))
   }
 
-  /** A deployment deleted while this resource could not be told is let go here. */
+  /** Releases a deployment that was deleted while this resource could not be reached. */
   onChange(change: Change): void {
     this.#records.onChange(change)
-    if (change.kind !== 'deployments' || !this.#current.has(change.id)) return
-    this.#parts.state.deployments
-      .get(change.id)
-      .then((record) => (record ? undefined : this.release(change.id)))
+    const { kind, id } = change
+    const before = this.#plans.latest(id)
+    if (kind !== 'deployments' || !before) return
+    this.#deps.state.deployments
+      .get(id)
+      // A deployment of this name that was prepared since the read is another one and stays.
+      .then((record) => (record || this.#plans.latest(id) !== before ? undefined : this.release(id)))
       .catch((error: unknown) =>
-        this.#parts.stageParts.log.warn(
+        this.#deps.stageDeps.log.warn(
           { err: coerceError(error) },
-          `could not read deployment ${change.id} from Redis`,
+          `could not read deployment ${id} from Redis`,
         ),
       )
   }
@@ -140,21 +137,9 @@ export class Deployments {
     this.#records.onResync()
   }
 
-  #load(record: Deployment): Slot {
-    const slot: Slot = { record, live: this.#acquire(record), state: 'loading' }
-    slot.live.then(
-      ({ fallbacks }) => {
-        slot.state = 'ready'
-        for (const fallback of fallbacks.values()) fallback.prepare()
-      },
-      () => undefined,
-    )
-    return slot
-  }
-
   async #acquire(record: Deployment): Promise<LiveDeployment> {
     const { model, shapesKey } = record
-    const { resource } = this.#parts
+    const { resource } = this.#deps
     const mine = record.hops.flatMap((hop, index) =>
       hop.resource === resource || hop.alternates?.includes(resource)
         ? [{ index, key: { model, shapesKey, from: hop.from, to: hop.to } }]
@@ -163,12 +148,12 @@ export class Deployments {
     if (mine.length === 0) {
       throw new ScissionError(
         'badRequest',
-        `deployment ${record.id} has no hop on ${this.#parts.resource}; ` +
+        `deployment ${record.id} has no hop on ${this.#deps.resource}; ` +
           `its path is ${record.hops.map((hop) => hop.resource).join(', ')}`,
       )
     }
-    if (record.hops.some(({ codec = 'none' }) => codec !== 'none')) await this.#parts.warmCodecs()
-    const outcomes = await Promise.allSettled(mine.map(({ key }) => holdStage(this.#parts.stageParts, key)))
+    if (record.hops.some(({ codec = 'none' }) => codec !== 'none')) await this.#deps.warmCodecs()
+    const outcomes = await Promise.allSettled(mine.map(({ key }) => holdStage(this.#deps.stageDeps, key)))
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed) {
       for (const outcome of outcomes) if (outcome.status === 'fulfilled') outcome.value.release()
@@ -182,36 +167,39 @@ export class Deployments {
     return { record, stages, fallbacks: this.#fallbacks(record, [...stages.keys()]) }
   }
 
-  /** For each hop that follows one of ours. */
+  /** A fallback for each hop that follows one of this resource's hops. */
   #fallbacks(
     { hops, model, shapesKey, fallback }: Deployment,
     ours: readonly number[],
   ): Map<number, LocalFallback> {
-    const { stageParts, weightBytes, fallbackBytes } = this.#parts
+    const { stageDeps, weightBytes, fallbackBytes } = this.#deps
     const fallbacks = new Map<number, LocalFallback>()
     const to = hops.at(-1)?.to ?? 0
     for (const next of ours.map((index) => index + 1)) {
       const from = hops[next]?.from
       if (fallback === 'none' || from === undefined) continue
-      const parts = { stageParts, weightBytes, limitBytes: fallbackBytes }
-      fallbacks.set(next, new LocalFallback(parts, this.#fallbackBudget, { model, shapesKey, from, to }))
+      const deps = { stageDeps, weightBytes, limitBytes: fallbackBytes }
+      fallbacks.set(next, new LocalFallback(deps, this.#fallbackBudget, { model, shapesKey, from, to }))
     }
     return fallbacks
   }
 
-  #retire(slot: Slot): void {
-    const id = `${slot.record.id} ${slot.record.planId}`
+  #retire(plan: string, live: LiveDeployment): void {
+    // A plan may be replaced, prepared again and replaced again within RETIRE_MS.
+    const earlier = this.#retiring.get(plan)
+    if (earlier) {
+      clearTimeout(earlier.timer)
+      free(earlier.live)
+    }
     const timer = setTimeout(() => {
-      this.#retiring.delete(id)
-      void letGo(slot)
+      this.#retiring.delete(plan)
+      free(live)
     }, RETIRE_MS)
     timer.unref()
-    this.#retiring.set(id, { slot, timer })
+    this.#retiring.set(plan, { live, timer })
   }
 }
 
-async function letGo(slot: Slot): Promise<void> {
-  const [outcome] = await Promise.allSettled([slot.live])
-  if (outcome.status !== 'fulfilled') return
-  for (const held of [...outcome.value.stages.values(), ...outcome.value.fallbacks.values()]) held.release()
+function free({ stages, fallbacks }: LiveDeployment): void {
+  for (const held of [...stages.values(), ...fallbacks.values()]) held.release()
 }

@@ -8,7 +8,7 @@ import { type HeldStage, holdStage, type StageDeps } from '../serving/models/sta
 import type { RangeKey } from '../ranges/range-store.ts'
 
 export interface LocalFallbackDeps {
-  stageParts: StageDeps
+  stageDeps: StageDeps
   weightBytes: (range: RangeKey) => Promise<number>
   /** Maximum bytes of weights of all fallbacks on this resource together. */
   limitBytes: number
@@ -56,7 +56,7 @@ export class LocalFallback {
   prepare(): void {
     this.stage().catch((error: unknown) => {
       const { from, to } = this.key
-      this.#deps.stageParts.log.info(
+      this.#deps.stageDeps.log.info(
         { err: coerceError(error) },
         `layers ${from}-${to} are not held ready as a fallback`,
       )
@@ -73,7 +73,7 @@ export class LocalFallback {
   }
 
   async #load(): Promise<HeldStage> {
-    const { stageParts, weightBytes, limitBytes } = this.#deps
+    const { stageDeps, weightBytes, limitBytes } = this.#deps
     const bytes = await weightBytes(this.key)
     const giveBack = this.#budget.reserve(bytes, limitBytes)
     if (!giveBack) {
@@ -84,7 +84,7 @@ export class LocalFallback {
       )
     }
     try {
-      const stage = await holdStage(stageParts, this.key)
+      const stage = await holdStage(stageDeps, this.key)
       stage.onReleased(giveBack)
       if (this.#released) stage.release()
       return stage

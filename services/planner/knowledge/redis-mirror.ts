@@ -16,6 +16,7 @@ import type { Logger } from '../../../shared/platform/log.ts'
 import {
   type Change,
   Changes,
+  CHANGES_CHANNEL,
   Collection,
   pickModel,
   type State,
@@ -73,6 +74,9 @@ export class RedisMirror {
     this.#structures = new StructureCache(state.structures)
     this.#changes = new Changes(state.redis)
     this.#changes.on('change', (change) => this.#apply(change))
+    this.#changes.on('unreadable', (text) =>
+      log.warn({ channel: CHANGES_CHANNEL, text }, 'ignored a message that is no change announcement'),
+    )
     this.#followSubscription()
     // A plan query that arrives before the first load waits for it. Everything is read again after either connection
     // came back: without the subscription changes are missed, without the other connection nothing can be read.

@@ -198,8 +198,28 @@ export function pickModel(models: readonly Model[], idOrName: string): Model {
   throw new ScissionError('notFound', `unknown model "${idOrName}"${hint}`, { known: known.slice(0, 100) })
 }
 
-/** Announces changes made by any process as 'change' events. Reconnects by itself; emits 'resync' after each (re)connection. */
-export class Changes extends EventEmitter<{ change: [Change]; resync: []; error: [Error] }> {
+/** Longest part of an unreadable message that is shown. */
+const SHOWN_CHARACTER_COUNT = 200
+
+/** Parses one message of the channel. Anybody can publish there, so a message may be anything. */
+function readChange(text: string): Change | undefined {
+  try {
+    return Change.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Emits the changes that any process announces as 'change' events. Reconnects by itself and emits 'resync' after each
+ * (re)connection. A message that is no change is emitted as 'unreadable', with its first characters.
+ */
+export class Changes extends EventEmitter<{
+  change: [Change]
+  resync: []
+  error: [Error]
+  unreadable: [string]
+}> {
   readonly #subscriber: Redis
 
   /** @param redis is duplicated, because a subscribed connection can do nothing else. */
@@ -208,13 +228,14 @@ export class Changes extends EventEmitter<{ change: [Change]; resync: []; error:
     this.#subscriber = redis.duplicate({
       enableOfflineQueue: true,
       maxRetriesPerRequest: null,
-      // Done below with every connection; ioredis would do it once more, and nobody would hear of its failure.
+      // Subscribing is done below; ioredis would subscribe again, and its failure would be an unhandled rejection.
       autoResubscribe: false,
     })
     this.#subscriber.on('error', (error) => this.emit('error', error))
     this.#subscriber.on('message', (_channel, text) => {
-      const parsed = Change.safeParse(JSON.parse(text))
-      if (parsed.success) this.emit('change', parsed.data)
+      const change = readChange(text)
+      if (change) this.emit('change', change)
+      else this.emit('unreadable', text.slice(0, SHOWN_CHARACTER_COUNT))
     })
     this.#subscriber.on('ready', () => {
       this.#subscriber.subscribe(CHANGES_CHANNEL).then(

@@ -11,6 +11,7 @@ import {
   type TensorSpec,
 } from '../../../shared/contracts/common.ts'
 import { Model, Structure } from '../../../shared/contracts/model.ts'
+import { checkInputs } from '../../../services/inference/serving/executor/check-inputs.ts'
 import type { RangeManifest } from '../../../shared/contracts/range.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { shapesKeyOf } from '../../../shared/contracts/shapes-key.ts'
@@ -178,6 +179,8 @@ export interface ToyEngine extends Engine {
   runs: { range: string; inputs: Tensor[]; ownMemory: boolean; aborted: boolean }[]
   /** Makes the next load of a model fail. */
   failLoads: Map<string, string>
+  /** While set, every load waits for it. */
+  loadGate: Promise<void> | undefined
   /** Time a run takes. */
   runMs: number
   /** Keeps all runs that begin from now on waiting, until the function it returns is called. */
@@ -196,6 +199,7 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
   const engine: ToyEngine = {
     runs: [],
     failLoads: new Map(),
+    loadGate: undefined,
     runMs: 0,
     hold: () => {
       let release = () => {}
@@ -208,6 +212,7 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
     loaded: () => [...stages].filter(([, count]) => count > 0).map(([name]) => name),
     loader: {
       acquire: async (key) => {
+        await engine.loadGate
         const reason = engine.failLoads.get(key.model)
         if (reason !== undefined) throw new ScissionError('invalidModel', reason)
         stages.set(nameOf(key), (stages.get(nameOf(key)) ?? 0) + 1)
@@ -220,6 +225,8 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
     },
     executor: {
       run: async (stage, inputs, options) => {
+        // As the real executor does.
+        checkInputs(stage.manifest, inputs)
         const ownMemory = inputs.every(({ bytes }) => bytes.byteLength === bytes.buffer.byteLength)
         const record = { range: stage.key, inputs: [...inputs], ownMemory, aborted: false }
         engine.runs.push(record)
