@@ -17,7 +17,7 @@ export default defineConfig({
     // Read by infra/test.ts, which closes with what was there and how many tests used it.
     tags: MATERIAL.map(({ tag, name, found, path, without }) => ({
       name: tag,
-      description: found ? `found ${name} in ${found}` : `no ${name} in ${path}: ${without}`,
+      description: found ? `${name}: found in ${found}` : `${name}: not in ${path}; ${without}`,
     })),
     expect: { poll: { timeout: PATIENCE_MS } },
   },

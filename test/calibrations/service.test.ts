@@ -19,11 +19,15 @@ import { call, postJson, startInference, type TestService } from '../inference/s
 import { npyOf, npzOf } from '../support/numpy.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/eventually.ts'
-import { NEEDS_MODELS, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 
 const SUBJECTS = [
   { what: 'a network of our own', network: ownFile('digits-cnn'), options: {} },
-  { what: 'a trained network', network: thirdPartyFile('mnist-8_cnn'), options: NEEDS_MODELS },
+  {
+    what: 'a trained network',
+    network: thirdPartyFile('mnist-8_cnn'),
+    options: needsFiles('mnist-8_cnn.onnx'),
+  },
 ]
 
 /** What lies beside a network: three images and its answers to them. */

@@ -12,7 +12,7 @@ import { createPlannerClient } from '../../shared/client/planner.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
-import { NEEDS_MODELS, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 
 const TOP = 5
 
@@ -31,8 +31,9 @@ describe('the outputs of every plan listed equal those of the unsplit file', () 
     await expectEqual('mobilenetv2', file)
   })
   it('a detector with two outputs', () => expectEqual('detector', ownFile('detector.onnx')))
-  it.each(['mnist-8_cnn', 'ultraface_rfb320'])('%s', NEEDS_MODELS, (name) =>
-    expectEqual(name, thirdPartyFile(`${name}.onnx`)),
+  const trained = ['mnist-8_cnn.onnx', 'ultraface_rfb320.onnx']
+  it.each(trained)('%s', needsFiles(...trained), (name) =>
+    expectEqual(path.basename(name, '.onnx'), thirdPartyFile(name)),
   )
 
   async function expectEqual(name: string, file: string): Promise<void> {

@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Report } from '../../infra/demo/report.ts'
-import { NEEDS_MODELS, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 
 /** What `npm start` runs. */
 const START = ['infra/install.mjs', 'infra/start.ts']
@@ -70,9 +70,14 @@ describe('npm start -- --once', () => {
   })
 
   const says = 'works with %s and says when not splitting is best'
-  it.each(['detector', 'digits-cnn'])(says, (name) => expectWorks(ownFile(`${name}.onnx`)))
-  const models = ['yolox_nano', 'ultraface_rfb320', 'deeplabv3_mobilenetv2', 'mnist-8_cnn']
-  it.each(models)(says, NEEDS_MODELS, (name) => expectWorks(thirdPartyFile(`${name}.onnx`)))
+  it.each(['detector.onnx', 'digits-cnn.onnx'])(says, (name) => expectWorks(ownFile(name)))
+  const models = [
+    'yolox_nano.onnx',
+    'ultraface_rfb320.onnx',
+    'deeplabv3_mobilenetv2.onnx',
+    'mnist-8_cnn.onnx',
+  ]
+  it.each(models)(says, needsFiles(...models), (name) => expectWorks(thirdPartyFile(name)))
 
   async function expectWorks(file: string): Promise<void> {
     const run = await start([file])

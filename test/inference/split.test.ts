@@ -20,7 +20,7 @@ import type { Tensor } from '../../shared/tensor.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { call, type RawAnswer, startInference, type TestService } from './support/service.ts'
 import { until } from '../support/eventually.ts'
-import { NEEDS_MODELS, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 
 /** A detector, and a network with reference outputs beside it. */
 const SUBJECTS = [
@@ -34,7 +34,7 @@ const SUBJECTS = [
     what: 'a trained detector',
     detector: thirdPartyFile('ultraface_rfb320.onnx'),
     digits: thirdPartyFile('mnist-8_cnn'),
-    options: NEEDS_MODELS,
+    options: needsFiles('ultraface_rfb320.onnx', 'mnist-8_cnn.onnx'),
   },
 ]
 

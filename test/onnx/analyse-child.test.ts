@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { analyse, analyseInChild } from '../../shared/onnx/index.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { floats, graph, ints, model, node, value } from './support/build.ts'
-import { NEEDS_MODELS, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 import { copyOf, fileOf, NO_ID } from './support/models.ts'
 
 const MIB = 1024 * 1024
@@ -86,7 +86,7 @@ describe('analysis in a throw-away process', () => {
     expect(structure.layers.map(({ op }) => op)).toContain('If')
   })
 
-  it('finds that of a real speech model too', NEEDS_MODELS, async () => {
+  it('finds that of a real speech model too', needsFiles('silero_vad_v6_if_lstm.onnx'), async () => {
     const inputShapes = { input: [1, 576], state: [2, 1, 128], sr: [] }
     const structure = await analyseInChild({
       ...copyOf(thirdPartyFile('silero_vad_v6_if_lstm.onnx')),

@@ -11,7 +11,7 @@ import { loadGraph } from '../../shared/onnx/graph.ts'
 import { analyseInChild, describeModel } from '../../shared/onnx/index.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { DataType, encode, floats, graph, ints, model, node, value } from './support/build.ts'
-import { NEEDS_MODELS, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 import { fileOf, NO_ID, temporaryFolder } from './support/models.ts'
 
 const RUNS = Number(process.env['SCISSION_FUZZ'] ?? 600)
@@ -106,7 +106,7 @@ describe('damaged files', () => {
   it('are described or refused, quickly and in little memory', SLOW, () =>
     describeDamaged([sample(), ...filesOf(OWN.map(ownFile))]),
   )
-  it('are so too when made from models of other projects', { ...SLOW, ...NEEDS_MODELS }, () =>
+  it('are so too when made from models of other projects', { ...SLOW, ...needsFiles(...THIRD_PARTY) }, () =>
     describeDamaged(filesOf(THIRD_PARTY.map(thirdPartyFile))),
   )
 

@@ -15,7 +15,7 @@ import { ModelProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
 import type { Tensor } from '../../shared/tensor.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { singleCutTensors } from './support/brute-force.ts'
-import { NEEDS_MODELS, own, ownFile, thirdParty, thirdPartyFile } from '../support/test-models.ts'
+import { needsFiles, own, ownFile, thirdParty, thirdPartyFile } from '../support/test-models.ts'
 import { type Analysed, analysed, copyOf } from './support/models.ts'
 import { readArrays, readProtoTensor } from './support/references.ts'
 import { difference, inputsOf, type Level, runFile, runPieces, tensorDifference } from './support/run.ts'
@@ -127,6 +127,9 @@ for (const { name, file, shapes, light, tags } of [...own.works, ...thirdParty.w
     }
   })
 
+/** Third-party models with reference outputs. */
+const REFERENCED = ['mnist-8_cnn.onnx', 'superres-10_espcn.onnx', 'cct2_vit_opset20.onnx']
+
 describe('reference outputs', () => {
   it.each([0, 1, 2])(
     'are met in two pieces by digits-cnn, worked out apart from ONNX Runtime: set %i',
@@ -140,7 +143,7 @@ describe('reference outputs', () => {
   )
 })
 
-describe('reference outputs that came with the models', NEEDS_MODELS, () => {
+describe('reference outputs that came with the models', needsFiles(...REFERENCED), () => {
   it.each([0, 1, 2])('are met in two pieces by mnist-8, set %i', async (set) => {
     const analysis = await analysed(copyOf(thirdPartyFile('mnist-8_cnn.onnx')))
     const input = readProtoTensor(thirdPartyFile(`mnist-8_cnn_set${set}_input_0.pb`), 'Input3')

@@ -32,7 +32,7 @@ export const MODELS = material(
   {
     tag: 'third-party-models',
     name: 'third-party models',
-    path: process.env.SCISSION_TEST_MODELS || path.join(BESIDE, 'models'),
+    path: path.resolve(process.env.SCISSION_TEST_MODELS || path.join(BESIDE, 'models')),
     without: 'all suites run over our own models only (test/data/models)',
   },
   'MANIFEST.json',

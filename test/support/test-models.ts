@@ -72,5 +72,7 @@ export const ownFile = (name: string): string => path.join(OWN, name)
 /** Path of a third-party file, which need not be there. */
 export const thirdPartyFile = (name: string): string => path.join(MODELS.path, name)
 
-/** Options for tests that need third-party models: their tag, and to be skipped where there are none. */
-export const NEEDS_MODELS = { tags: [MODELS.tag], skip: MODELS.found === undefined }
+/** Options for tests that need third-party files: their tag, and to be skipped if one of the files is not there. */
+export function needsFiles(...names: readonly string[]): { tags: string[]; skip: boolean } {
+  return { tags: [MODELS.tag], skip: !names.every((name) => fs.existsSync(thirdPartyFile(name))) }
+}

@@ -9,7 +9,7 @@ import { chunkIndices } from '../../../services/benchmark/models/ranges.ts'
 import type { BenchmarkClient, UploadedModel } from '../../../shared/client/benchmark.ts'
 import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range.ts'
 import { buildZooModel } from '../../../shared/zoo/index.ts'
-import { NEEDS_MODELS, thirdPartyFile } from '../../support/test-models.ts'
+import { needsFiles, thirdPartyFile } from '../../support/test-models.ts'
 import { ServiceHarness } from '../harness.ts'
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
@@ -28,7 +28,7 @@ const LARGE = [
     name: 'yolox_nano',
     input: 'images',
     size: 416,
-    options: NEEDS_MODELS,
+    options: needsFiles('yolox_nano.onnx'),
     place: () => Promise.resolve(thirdPartyFile('yolox_nano.onnx')),
   },
 ]

@@ -7,7 +7,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BenchmarkClient, UploadedModel } from '../../../shared/client/benchmark.ts'
-import { NEEDS_MODELS, own, ownFile, thirdPartyFile } from '../../support/test-models.ts'
+import { needsFiles, own, ownFile, thirdPartyFile } from '../../support/test-models.ts'
 import { ServiceHarness } from '../harness.ts'
 
 let harness: ServiceHarness
@@ -102,7 +102,7 @@ describe('uploading a model', () => {
 
 describe.each([
   { file: ownFile('encoder-dynamic.onnx'), options: {} },
-  { file: thirdPartyFile('bert_toy_int64_dyn.onnx'), options: NEEDS_MODELS },
+  { file: thirdPartyFile('bert_toy_int64_dyn.onnx'), options: needsFiles('bert_toy_int64_dyn.onnx') },
 ])('an encoder', ({ file, options }) => {
   describe('with open dimensions', options, () => {
     const shapes = { input_ids: [2, 16], token_type_ids: [2, 16], input_mask: [2, 16] }
@@ -152,7 +152,11 @@ describe.each([
 
 describe.each([
   { folder: ownFile('decoder-fp16'), options: {}, heads: 2 },
-  { folder: thirdPartyFile('tiny_llama_fp16_extdata'), options: NEEDS_MODELS, heads: 1 },
+  {
+    folder: thirdPartyFile('tiny_llama_fp16_extdata'),
+    options: needsFiles('tiny_llama_fp16_extdata'),
+    heads: 1,
+  },
 ])('a model', ({ folder, options, heads }) => {
   describe('with external data', options, () => {
     const main = path.join(folder, 'model.onnx')
@@ -202,14 +206,15 @@ describe('what is no servable model', () => {
     await expectRefused(await readFile(file), error)
   })
 
-  describe('of other projects', NEEDS_MODELS, () => {
-    it.each([
-      ['no_opset_import__candy', /opset_import/],
-      ['unknown_op_map_output__pcb-aoi', /is a map|LegacyPadding/],
-      ['bad_shapes__starry-night-fp16', /[Ii]ncompatible|shape/],
-      ['fails_at_run_only__test_model_0_no_opt', /concat/i],
-      ['git_lfs_pointer', /Git LFS pointer/],
-    ])('is refused with the reason: %s', async (name, reason) => {
+  const files = [
+    ['no_opset_import__candy', /opset_import/],
+    ['unknown_op_map_output__pcb-aoi', /is a map|LegacyPadding/],
+    ['bad_shapes__starry-night-fp16', /[Ii]ncompatible|shape/],
+    ['fails_at_run_only__test_model_0_no_opt', /concat/i],
+    ['git_lfs_pointer', /Git LFS pointer/],
+  ] as const
+  describe('of other projects', needsFiles(...files.map(([name]) => `negative/${name}.onnx`)), () => {
+    it.each(files)('is refused with the reason: %s', async (name, reason) => {
       await expectRefused(await readFile(thirdPartyFile(`negative/${name}.onnx`)), reason)
     })
   })
@@ -228,7 +233,7 @@ describe('what is no servable model', () => {
     expect(body).toMatchObject({ inputShapes: { picture: [1, 1, 24, 24] }, openDimensions: [] })
   })
 
-  it('is so with a model of another project', NEEDS_MODELS, async () => {
+  it('is so with a model of another project', needsFiles('superres-10_espcn.onnx'), async () => {
     const bytes = await readFile(thirdPartyFile('superres-10_espcn.onnx'))
     const { status, body } = await post('name=superres', bytes)
     expect(status).toBe(201)

@@ -8,7 +8,7 @@ import type { InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { type BenchmarkProgress, Profile } from '../../../shared/contracts/profile.ts'
 import { buildZooModel } from '../../../shared/zoo/index.ts'
-import { NEEDS_MODELS, ownFile, thirdPartyFile } from '../../support/test-models.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../../support/test-models.ts'
 import { wholeModel } from './whole-model.ts'
 
 const options = { threads: 1, optimisation: 'all' } as const
@@ -113,13 +113,16 @@ describe('models of our own', () => {
     expectFusedCheap(ownFile('digits-cnn.onnx')))
 })
 
-describe('models of other projects', NEEDS_MODELS, () => {
-  it.each([
-    ['mnist-8_cnn.onnx', undefined],
-    ['yolox_nano.onnx', undefined],
-    ['mobilenetv2_int8_qdq.onnx', { image: [1, 3, 244, 244] }],
-  ])('%s: its layers sum to the whole, and nearly all of the measured time fits a layer', (name, shapes) =>
-    expectSums(thirdPartyFile(name), shapes),
+const FOREIGN: [name: string, shapes: InputShapes | undefined][] = [
+  ['mnist-8_cnn.onnx', undefined],
+  ['yolox_nano.onnx', undefined],
+  ['mobilenetv2_int8_qdq.onnx', { image: [1, 3, 244, 244] }],
+]
+
+describe('models of other projects', needsFiles(...FOREIGN.map(([name]) => name)), () => {
+  it.each(FOREIGN)(
+    '%s: its layers sum to the whole, and nearly all of the measured time fits a layer',
+    (name, shapes) => expectSums(thirdPartyFile(name), shapes),
   )
 
   it('a convolution costs more than the activation that ONNX Runtime fuses into it', () =>
