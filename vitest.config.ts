@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config'
 import { LongestFirst } from './test/support/longest-first.ts'
+import { MATERIAL } from './test/support/material.ts'
 import { PATIENCE_MS } from './test/support/patience.ts'
 
 export default defineConfig({
@@ -13,6 +14,11 @@ export default defineConfig({
     // A test waits for several things in turn; each wait ends by itself and says what did not come.
     testTimeout: 10 * PATIENCE_MS,
     hookTimeout: 10 * PATIENCE_MS,
+    // Read by infra/test.ts, which closes with what was there and how many tests used it.
+    tags: MATERIAL.map(({ tag, name, found, path, without }) => ({
+      name: tag,
+      description: found ? `${name}: found in ${found}` : `${name}: not in ${path}; ${without}`,
+    })),
     expect: { poll: { timeout: PATIENCE_MS } },
   },
 })

@@ -1,6 +1,6 @@
 /**
- * `npm test [-- FILTER…]`: says which of the optional tools are here, runs vitest, and closes with one line that
- * both people and machines read: `N passed, N failed, N skipped`.
+ * `npm test [-- FILTER…]`: says which of the optional tools are here, runs vitest, says which third-party material was
+ * used, and closes with one line that both people and machines read: `N passed, N failed, N skipped`.
  */
 import { startVitest, type TestCase, type TestModule, type TestSuite } from 'vitest/node'
 import { findOnPath } from './start/processes/find-on-path.ts'
@@ -38,11 +38,24 @@ for (const module of vitest.state.getTestModules()) {
 // The reporter has printed them: what it was, and in which file.
 counts.failed += vitest.state.getUnhandledErrors().length
 await vitest.close()
+for (const line of materialLines()) console.log(line)
 // Vitest sets the exit code for failed tests itself; a run that found no test has not shown anything either.
 if (counts.failed > 0 || counts.passed === 0) process.exitCode = 1
 process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`, () =>
   process.exit(),
 )
+
+/**
+ * One line for each tag of vitest.config.ts: what its description says of the material, and how many of its tests ran.
+ */
+function materialLines(): string[] {
+  const tests = vitest.state.getTestModules().flatMap((module) => [...module.children.allTests()])
+  return vitest.config.tags.map(({ name, description = name }) => {
+    const states = tests.filter(({ tags }) => tags.includes(name)).map((test) => test.result().state)
+    const skipped = states.filter((state) => state === 'skipped').length
+    return `${description} (${states.length - skipped} tests used it, ${skipped} skipped)`
+  })
+}
 
 /**
  * A file that cannot be loaded has no tests, and what comes before or after the tests of a group fails without any of

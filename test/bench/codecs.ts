@@ -4,6 +4,8 @@
  */
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { MODELS } from '../support/material.ts'
+import { thirdPartyFile } from '../support/test-models.ts'
 import { measureCodecs } from '../../services/inference/jobs/profiler/codec-speed.ts'
 import { channelsOf } from '../../shared/codec/channels.ts'
 import { decodeTensor, encodeTensor } from '../../shared/codec/index.ts'
@@ -106,9 +108,8 @@ function linearWorks(tensor: Tensor, bits: Bits, perChannel: boolean): Work[] {
 
 /** Sums over all clean single-tensor cuts of a network: a large tensor counts for as much as it is. */
 async function measureEntropy(say: (text: string) => void): Promise<Part> {
-  const models = path.resolve('../shared/models')
-  const trained = TRAINED.map((name) => path.join(models, name)).filter((file) => existsSync(file))
-  if (trained.length < TRAINED.length) say(`left out: trained networks that are not in ${models}`)
+  const trained = TRAINED.map(thirdPartyFile).filter((file) => existsSync(file))
+  if (trained.length < TRAINED.length) say(`left out: trained networks that are not in ${MODELS.path}`)
   const sources = [
     { name: 'ResNet50, random weights', source: { zoo: 'resnet50' } },
     { name: 'MobileNetV2, random weights', source: { zoo: 'mobilenetv2' } },

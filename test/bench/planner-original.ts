@@ -1,16 +1,16 @@
 /**
- * The original's published measurements (Scission, ../shared/scission) laid over the graphs of its 18 networks
- * (../shared/zoo/keras-graphs.json). It measured blocks between some of the single-tensor cuts; inside a block its time
+ * The original's published measurements laid over the graphs of its 18 networks in Keras. It measured blocks between some of the single-tensor cuts; inside a block its time
  * is spread over the layers by their floating-point operations. That spread is assumed, the block times are measured.
  */
 import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { z } from 'zod'
 import type { GraphProblem } from '../../services/planner/optimiser/graph-view.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { parseNetworks, parseProfiles, type Connection, type System } from '../../shared/original/index.ts'
+import { KERAS, ORIGINAL } from '../support/material.ts'
 import { MODEL, SHAPES, structureOf, tensor } from './planner-cases.ts'
 
-const SHARED = new URL('../../../shared/', import.meta.url)
 const KerasRow = z.tuple([
   z.string(),
   z.array(z.number()),
@@ -43,9 +43,9 @@ export interface Original {
 
 /** Undefined where the data is not there. */
 export function readOriginal(): Original | undefined {
-  const read = (file: string): unknown => JSON.parse(readFileSync(new URL(file, SHARED), 'utf8'))
+  const read = (file: string): unknown => JSON.parse(readFileSync(file, 'utf8'))
   try {
-    const { models } = KerasGraphs.parse(read('zoo/keras-graphs.json'))
+    const { models } = KerasGraphs.parse(read(KERAS.path))
     const networks = Object.entries(models).map(([name, { layers, scissionSplits }]) => ({
       name,
       rows: layers,
@@ -54,8 +54,8 @@ export function readOriginal(): Original | undefined {
     }))
     return {
       networks,
-      systems: parseProfiles(read('scission/profiles.json')),
-      connections: parseNetworks(read('scission/networks.json')),
+      systems: parseProfiles(read(path.join(ORIGINAL.path, 'profiles.json'))),
+      connections: parseNetworks(read(path.join(ORIGINAL.path, 'networks.json'))),
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined

@@ -1,13 +1,12 @@
 /** The models of the profile benchmark, each in a folder of its own, analysed, with its range 0..N beside it. */
-import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { z } from 'zod'
 import type { InputShapes, ModelId } from '../../shared/contracts/common.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { analyseInChild, canonicalPaths, openCanonical, writeRange } from '../../shared/onnx/index.ts'
 import { buildZooModel, listZoo } from '../../shared/zoo/index.ts'
+import { thirdParty } from '../support/test-models.ts'
 
-const MODELS = path.resolve('../shared/models')
 const ID = 'a'.repeat(64) as ModelId
 const LIMITS = { timeoutMs: 120_000, memoryLimitBytes: 2 ** 33 }
 
@@ -19,12 +18,6 @@ export interface BenchModel {
   structure: Structure
   zoo: boolean
 }
-
-const Entry = z.object({
-  file: z.string(),
-  set: z.string(),
-  runShapes: z.record(z.string(), z.tuple([z.string(), z.array(z.number())])).nullable(),
-})
 
 interface Source {
   name: string
@@ -46,17 +39,13 @@ export function sources(only: readonly string[]): Source[] {
 }
 
 function realModels(): Source[] {
-  const manifest = path.join(MODELS, 'MANIFEST.json')
-  if (!existsSync(manifest)) return []
-  return z
-    .array(Entry)
-    .parse(JSON.parse(readFileSync(manifest, 'utf8')))
-    .filter(({ set, file }) => set === 'dev' && !file.includes('/'))
-    .map(({ file, runShapes }) => ({
-      name: path.basename(file, '.onnx'),
+  return thirdParty.works
+    .filter(({ name }) => !name.includes('/'))
+    .map(({ name, file, shapes }) => ({
+      name: path.basename(name, '.onnx'),
       zoo: false,
-      shapes: Object.fromEntries(Object.entries(runShapes ?? {}).map(([name, [, dims]]) => [name, dims])),
-      write: (target: string) => Promise.resolve(copyFileSync(path.join(MODELS, file), target)),
+      shapes,
+      write: (target: string) => Promise.resolve(copyFileSync(file, target)),
     }))
 }
 

@@ -1,6 +1,5 @@
 /** The whole benchmark service on port 0, over an emulated Redis that can be cut off, with a data folder of its own. */
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { existsSync } from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
@@ -12,12 +11,6 @@ import { createLog } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
-
-export const MODELS = path.resolve('../shared/models')
-/** Tests on real files are left out where these are not present. */
-export const HAVE_MODELS = existsSync(path.join(MODELS, 'MANIFEST.json'))
-if (!HAVE_MODELS) console.log(`skipped: tests on real models, because ${MODELS} is not there`)
-export const modelFile = (name: string) => path.join(MODELS, name)
 
 /** A way to Redis that can be cut and restored, as a lost and found network would. */
 export class CuttableRedis {

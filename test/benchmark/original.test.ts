@@ -1,5 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs'
-import path from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { withLiveness } from '../../shared/contracts/alive.ts'
@@ -9,93 +7,91 @@ import { createLog } from '../../shared/platform/log.ts'
 import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleResource } from '../support/fixtures.ts'
+import { MEASUREMENTS, readDocument } from '../original/data.ts'
 import { ServiceHarness } from './harness.ts'
 
-const FOLDER = path.resolve('../shared/scission')
-const HAVE_DATA = existsSync(path.join(FOLDER, 'profiles.json'))
-if (!HAVE_DATA) console.log(`skipped: the import of the original's data, because ${FOLDER} is not there`)
-
-const read = (name: string) =>
-  JSON.parse(readFileSync(path.join(FOLDER, name), 'utf8')) as Record<string, unknown>
-
-describe.skipIf(!HAVE_DATA)("the original's measurements", () => {
-  let harness: ServiceHarness
-  let planner: PlannerService
-  let listening: Listening
-  beforeAll(async () => {
-    harness = await ServiceHarness.start()
-    const config = readConfig(PLANNER_SETTINGS, { REDIS_URL: harness.redis.url })
-    planner = createPlannerService(config, createLog('test', 'silent'))
-    listening = await listen(planner.app, 0, '127.0.0.1')
-  })
-  afterAll(async () => {
-    await listening.close()
-    await planner.close()
-    await harness.stop()
-  })
-  beforeEach(() => harness.state.redis.flushall())
-
-  const send = async (body: unknown) => {
-    const answer = await fetch(`${harness.url}/v1/profiles`, { method: 'POST', body: JSON.stringify(body) })
-    return { status: answer.status, json: (await answer.json()) as Record<string, unknown[]> }
-  }
-  const document = () => ({
-    ...read('profiles.json'),
-    networks: read('networks.json'),
-    network: 'network_stats.csv',
-  })
-
-  it('are imported as models, machines, profiles and links; again changes nothing', async () => {
-    const { status, json } = await send(document())
-    expect(status).toBe(201)
-    const { systems } = read('profiles.json') as { systems: Record<string, { models: object }> }
-    const machines = Object.values(systems)
-    expect(json['resources']).toHaveLength(machines.length)
-    expect(json['models']).toHaveLength(new Set(machines.flatMap(({ models }) => Object.keys(models))).size)
-    expect(json['profiles']).toHaveLength(
-      machines.reduce((count, { models }) => count + Object.keys(models).length, 0),
-    )
-    expect(json['links']?.length).toBeGreaterThan(0)
-    const before = await harness.state.profiles.ids()
-    expect((await send(document())).status).toBe(201)
-    expect(await harness.state.profiles.ids()).toEqual(before)
-    for (const link of await harness.state.links.all()) expect(link.source).toBe('imported')
-  })
-
-  it('can be planned with, beside services of this system, and never deployed', async () => {
-    await harness.state.resources.put('device', exampleResource('device'))
-    await send(document())
-    const client = createPlannerClient(listening.url)
-    // The planner hears of each document that was stored a moment later.
-    const { answer, used } = await eventually(async () => {
-      const plans = await client.plans({ model: 'original.vgg19', source: 'raspi4', cuts: 'any' })
-      const resources = plans.plans.flatMap((plan) => plan.stages.map((stage) => stage.resource))
-      expect(resources.length).toBeGreaterThan(0)
-      return { answer: plans, used: resources }
+describe.each(MEASUREMENTS)('an import', ({ what, options, folder, networks, device, models }) => {
+  describe(`of ${what}`, options, () => {
+    const model = `original.${models.any}`
+    const read = (name: 'profiles' | 'networks') => readDocument(folder(), name) as Record<string, unknown>
+    let harness: ServiceHarness
+    let planner: PlannerService
+    let listening: Listening
+    beforeAll(async () => {
+      harness = await ServiceHarness.start()
+      const config = readConfig(PLANNER_SETTINGS, { REDIS_URL: harness.redis.url })
+      planner = createPlannerService(config, createLog('test', 'silent'))
+      listening = await listen(planner.app, 0, '127.0.0.1')
     })
-    expect(used).not.toContain('device')
-    await expect(client.deploy({ plan: answer.plans[0]?.id ?? '' })).rejects.toMatchObject({
-      code: 'conflict',
-      message: expect.stringMatching(/was imported .* not deployed/) as string,
+    afterAll(async () => {
+      await listening.close()
+      await planner.close()
+      await harness.stop()
     })
-  })
+    beforeEach(() => harness.state.redis.flushall())
 
-  it('come with machines that are never alive', async () => {
-    await send(document())
-    for (const resource of await harness.state.resources.all())
-      expect(withLiveness(resource, 60_000, Date.now()).alive).toBe(false)
-    const started = fetch(`${harness.url}/v1/benchmarks`, {
-      method: 'POST',
-      body: JSON.stringify({ model: 'original.vgg19', resources: ['raspi4'] }),
+    const send = async (body: unknown) => {
+      const answer = await fetch(`${harness.url}/v1/profiles`, { method: 'POST', body: JSON.stringify(body) })
+      return { status: answer.status, json: (await answer.json()) as Record<string, unknown[]> }
+    }
+    const document = () => ({
+      ...read('profiles'),
+      networks: read('networks'),
+      network: networks[0],
     })
-    expect((await started).status).toBeGreaterThanOrEqual(400)
-  })
 
-  it('are refused when a service of this system has a name of theirs, or when they are not what they seem', async () => {
-    await harness.state.resources.put('raspi4', exampleResource('device', { name: 'raspi4' }))
-    expect((await send(document())).status).toBe(409)
-    expect(await harness.state.models.ids()).toEqual([])
-    expect((await send({ systems: { cloud: { nothing: true } } })).status).toBe(400)
-    expect((await send({ ...document(), network: 'no-such.csv' })).status).toBe(404)
+    it('are imported as models, machines, profiles and links; again changes nothing', async () => {
+      const { status, json } = await send(document())
+      expect(status).toBe(201)
+      const { systems } = read('profiles') as { systems: Record<string, { models: object }> }
+      const machines = Object.values(systems)
+      expect(json['resources']).toHaveLength(machines.length)
+      expect(json['models']).toHaveLength(new Set(machines.flatMap(({ models }) => Object.keys(models))).size)
+      expect(json['profiles']).toHaveLength(
+        machines.reduce((count, { models }) => count + Object.keys(models).length, 0),
+      )
+      expect(json['links']?.length).toBeGreaterThan(0)
+      const before = await harness.state.profiles.ids()
+      expect((await send(document())).status).toBe(201)
+      expect(await harness.state.profiles.ids()).toEqual(before)
+      for (const link of await harness.state.links.all()) expect(link.source).toBe('imported')
+    })
+
+    it('can be planned with, beside services of this system, and never deployed', async () => {
+      await harness.state.resources.put('device', exampleResource('device'))
+      await send(document())
+      const client = createPlannerClient(listening.url)
+      // The planner hears of each document that was stored a moment later.
+      const { answer, used } = await eventually(async () => {
+        const plans = await client.plans({ model, source: device, cuts: 'any' })
+        const resources = plans.plans.flatMap((plan) => plan.stages.map((stage) => stage.resource))
+        expect(resources.length).toBeGreaterThan(0)
+        return { answer: plans, used: resources }
+      })
+      expect(used).not.toContain('device')
+      await expect(client.deploy({ plan: answer.plans[0]?.id ?? '' })).rejects.toMatchObject({
+        code: 'conflict',
+        message: expect.stringMatching(/was imported .* not deployed/) as string,
+      })
+    })
+
+    it('come with machines that are never alive', async () => {
+      await send(document())
+      for (const resource of await harness.state.resources.all())
+        expect(withLiveness(resource, 60_000, Date.now()).alive).toBe(false)
+      const started = fetch(`${harness.url}/v1/benchmarks`, {
+        method: 'POST',
+        body: JSON.stringify({ model, resources: [device] }),
+      })
+      expect((await started).status).toBeGreaterThanOrEqual(400)
+    })
+
+    it('are refused when a service of this system has a name of theirs, or when they are not what they seem', async () => {
+      await harness.state.resources.put(device, exampleResource('device', { name: device }))
+      expect((await send(document())).status).toBe(409)
+      expect(await harness.state.models.ids()).toEqual([])
+      expect((await send({ systems: { cloud: { nothing: true } } })).status).toBe(400)
+      expect((await send({ ...document(), network: 'no-such.csv' })).status).toBe(404)
+    })
   })
 })

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { HAVE_MODELS, modelFile, ServiceHarness } from './harness.ts'
+import { ownFile } from '../support/test-models.ts'
+import { ServiceHarness } from './harness.ts'
 
 let harness: ServiceHarness
 beforeAll(async () => {
@@ -47,13 +48,13 @@ describe('the benchmark service', () => {
   })
 })
 
-describe.skipIf(!HAVE_MODELS)('a model that is too much for ONNX Runtime', () => {
+describe('a model that is too much for ONNX Runtime', () => {
   it.each([
     ['SCISSION_ANALYSE_TIMEOUT_MS', '150', /150 ms/],
     ['SCISSION_ANALYSE_MEMORY_BYTES', '1048576', /memory|bytes/],
   ])('takes down only its throw-away child: %s', async (setting, limit, reason) => {
     await harness.open({ [setting]: limit })
-    const body = await readFile(modelFile('mnist-8_cnn.onnx'))
+    const body = await readFile(ownFile('digits-cnn.onnx'))
     const answer = await fetch(`${harness.url}/v1/models?name=heavy`, { method: 'POST', body })
     expect(answer.status).toBe(422)
     const { error } = (await answer.json()) as { error: { code: string; message: string } }
@@ -63,13 +64,13 @@ describe.skipIf(!HAVE_MODELS)('a model that is too much for ONNX Runtime', () =>
   })
 })
 
-describe.skipIf(!HAVE_MODELS)('a benchmark with input shapes that do not fit', () => {
+describe('a benchmark with input shapes that do not fit', () => {
   it('is refused with the reason, and nothing is queued', async () => {
     const client = await harness.open()
-    await client.uploadModel(modelFile('mnist-8_cnn.onnx'), 'mnist')
+    await client.uploadModel(ownFile('digits-cnn.onnx'), 'digits')
     const started = (inputShapes: Record<string, number[]>) =>
-      client.startBenchmark({ model: 'mnist', inputShapes })
-    await expect(started({ Input3: [1, 1, 28] })).rejects.toThrow(/Input3/)
+      client.startBenchmark({ model: 'digits', inputShapes })
+    await expect(started({ image: [1, 1, 28] })).rejects.toThrow(/image/)
     await expect(started({ nosuch: [1] })).rejects.toThrow(/nosuch/)
     const listed = (await (await fetch(`${harness.url}/v1/benchmarks`)).json()) as { items: unknown[] }
     expect(listed.items).toEqual([])

@@ -1,5 +1,4 @@
 /** Every plan that the planner lists is deployed and must give the outputs of the unsplit file. */
-import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runBenchmark } from '../../infra/steps/run-benchmark.ts'
@@ -13,8 +12,8 @@ import { createPlannerClient } from '../../shared/client/planner.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 
-const MODELS = path.resolve('../shared/models')
 const TOP = 5
 
 let system: TestSystem
@@ -26,14 +25,18 @@ afterAll(() => system?.close())
 const silent = { update: () => undefined, stop: () => undefined }
 
 describe('the outputs of every plan listed equal those of the unsplit file', () => {
-  const real = ['mnist-8_cnn', 'ultraface_rfb320']
-  const absent = !existsSync(MODELS)
-  if (absent) console.log('skipped for real models: the shared models are not here')
-  it.each(['mobilenetv2', ...(absent ? [] : real)])('%s', async (name) => {
-    const file = real.includes(name)
-      ? path.join(MODELS, `${name}.onnx`)
-      : path.join(system.folder, `${name}.onnx`)
-    if (!real.includes(name)) await buildZooModel(name, file)
+  it('mobilenetv2, as the zoo builds it', async () => {
+    const file = path.join(system.folder, 'mobilenetv2.onnx')
+    await buildZooModel('mobilenetv2', file)
+    await expectEqual('mobilenetv2', file)
+  })
+  it('a detector with two outputs', () => expectEqual('detector', ownFile('detector.onnx')))
+  const trained = ['mnist-8_cnn.onnx', 'ultraface_rfb320.onnx']
+  it.each(trained)('%s', needsFiles(...trained), (name) =>
+    expectEqual(path.basename(name, '.onnx'), thirdPartyFile(name)),
+  )
+
+  async function expectEqual(name: string, file: string): Promise<void> {
     const benchmark = createBenchmarkClient(system.benchmarkUrl)
     const planner = createPlannerClient(system.plannerUrl)
     const { id } = await uploadFiles(benchmark, file, { name })
@@ -56,5 +59,5 @@ describe('the outputs of every plan listed equal those of the unsplit file', () 
       expect(maxAbsDiff, plan.id).toBeLessThanOrEqual(1e-5 * maxAbsOutput)
       await planner.undeploy(deployment.id)
     }
-  })
+  }
 })

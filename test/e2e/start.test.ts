@@ -1,14 +1,14 @@
-/** `npm start -- --once`, as a user runs it, on the built-in model and on real ones. */
+/** `npm start -- --once`, as a user runs it, on the built-in model, on our own and on those of other projects. */
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Report } from '../../infra/demo/report.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 
 /** What `npm start` runs. */
 const START = ['infra/start/install.mjs', 'infra/start/main.ts']
-const MODELS = path.resolve('../shared/models')
 
 let folder: string
 beforeAll(() => {
@@ -69,15 +69,22 @@ describe('npm start -- --once', () => {
     expect(run.report.split?.plans[0]?.stages[0]?.resource).toBe('device')
   })
 
-  const models = ['yolox_nano', 'ultraface_rfb320', 'deeplabv3_mobilenetv2', 'mnist-8_cnn']
-  const absent = !existsSync(MODELS)
-  if (absent) console.log('skipped: the shared models are not here')
-  it.skipIf(absent).each(models)('works with %s and says when not splitting is best', async (name) => {
-    const run = await start([path.join(MODELS, `${name}.onnx`)])
+  const says = 'works with %s and says when not splitting is best'
+  it.each(['detector.onnx', 'digits-cnn.onnx'])(says, (name) => expectWorks(ownFile(name)))
+  const models = [
+    'yolox_nano.onnx',
+    'ultraface_rfb320.onnx',
+    'deeplabv3_mobilenetv2.onnx',
+    'mnist-8_cnn.onnx',
+  ]
+  it.each(models)(says, needsFiles(...models), (name) => expectWorks(thirdPartyFile(name)))
+
+  async function expectWorks(file: string): Promise<void> {
+    const run = await start([file])
     expectStory(run)
     const best = run.report.plans.plans[0]
     if (best?.native) expect(run.report.plans.why).toContain(best.stages[0]?.resource ?? '')
-  })
+  }
 
   it('refuses a file that is no model with the reason and a failed report', async () => {
     const run = await start(['package.json'])
@@ -89,15 +96,11 @@ describe('npm start -- --once', () => {
 
 describe('npm start', () => {
   it('stays up until Ctrl-C, then leaves no process behind', async () => {
-    const child = spawn(
-      process.execPath,
-      [...START, '--port-base', '0', path.join(MODELS, 'mnist-8_cnn.onnx')],
-      {
-        env: { ...process.env, SCISSION_DATA: path.join(folder, 'data-stay') },
-        stdio: ['ignore', 'pipe', 'pipe'],
-        detached: true,
-      },
-    )
+    const child = spawn(process.execPath, [...START, '--port-base', '0', ownFile('digits-cnn.onnx')], {
+      env: { ...process.env, SCISSION_DATA: path.join(folder, 'data-stay') },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
     let output = ''
     child.stdout.on('data', (data: Buffer) => {
       output += data.toString()

@@ -1,4 +1,4 @@
-/** The real thing on one machine: a benchmark service, three inference services, ONNX Runtime, and a trained network. */
+/** The real thing on one machine: a benchmark service, three inference services, ONNX Runtime, and a detector. */
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -20,16 +20,28 @@ import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { call, type RawAnswer, startInference, type TestService } from './support/service.ts'
 import { until } from '../support/eventually.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 
-const MODELS = path.resolve('../shared/models')
-const FILE = path.join(MODELS, 'ultraface_rfb320.onnx')
-const present = fs.existsSync(FILE)
-if (!present) process.stdout.write(`skipped: ${FILE} is not there\n`)
+/** A detector, and a network with reference outputs beside it. */
+const SUBJECTS = [
+  {
+    what: 'a detector of our own',
+    detector: ownFile('detector.onnx'),
+    digits: ownFile('digits-cnn'),
+    options: {},
+  },
+  {
+    what: 'a trained detector',
+    detector: thirdPartyFile('ultraface_rfb320.onnx'),
+    digits: thirdPartyFile('mnist-8_cnn'),
+    options: needsFiles('ultraface_rfb320.onnx', 'mnist-8_cnn.onnx'),
+  },
+]
 
 const floatsOf = (bytes: Uint8Array | undefined) => [...new Float32Array(new Uint8Array(bytes ?? []).buffer)]
 
 function referenceBytes(file: string): Uint8Array {
-  const { rawData, floatData } = fromBinary(TensorProtoSchema, fs.readFileSync(path.join(MODELS, file)))
+  const { rawData, floatData } = fromBinary(TensorProtoSchema, fs.readFileSync(file))
   return rawData?.length ? new Uint8Array(rawData) : new Uint8Array(Float32Array.from(floatData).buffer)
 }
 
@@ -70,170 +82,174 @@ async function infer(url: string, inputs: Tensor[]): Promise<InferResponse & { a
   return { ...parseInferResponse(body.subarray(0, length), body.subarray(length)), answer }
 }
 
-describe.skipIf(!present)('a trained network served in pieces', () => {
-  const data = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-split-'))
-  const closing: (() => Promise<unknown>)[] = []
-  const tiers = ['device', 'edge', 'cloud']
-  const services = new Map<string, TestService>()
-  let redis: TestRedis
-  let state: State
-  let client: ReturnType<typeof createBenchmarkClient>
-  let model: UploadedModel
-  let structure: Structure
-  let x: Tensor
-  let whole: Tensor[]
+describe.each(SUBJECTS)('served in pieces', ({ what, detector, digits, options }) => {
+  describe(what, options, () => {
+    const data = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-split-'))
+    const closing: (() => Promise<unknown>)[] = []
+    const tiers = ['device', 'edge', 'cloud']
+    const services = new Map<string, TestService>()
+    let redis: TestRedis
+    let state: State
+    let client: ReturnType<typeof createBenchmarkClient>
+    let model: UploadedModel
+    let structure: Structure
+    let x: Tensor
+    let whole: Tensor[]
 
-  const at = (name: string) => services.get(name)?.url ?? ''
+    const at = (name: string) => services.get(name)?.url ?? ''
 
-  beforeAll(async () => {
-    redis = await startTestRedis()
-    state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-    const env = { REDIS_URL: redis.url, SCISSION_DATA: path.join(data, 'benchmark'), SCISSION_PORT: '0' }
-    const config = readConfig(BENCHMARK_SETTINGS, env)
-    const benchmark = await createBenchmarkService(config, createLog('test', 'silent'))
-    const listening = await listen(benchmark.app, 0, '127.0.0.1')
-    closing.push(async () => {
-      benchmark.endStreams()
-      await listening.close()
-      await benchmark.close()
-    })
-    client = createBenchmarkClient(listening.url)
-    for (const tier of tiers) {
-      const settings = {
-        SCISSION_RESOURCE: tier,
-        SCISSION_TIER: tier,
-        SCISSION_DATA: path.join(data, tier),
-        SCISSION_BENCHMARK_URL: listening.url,
-        SCISSION_SLOWDOWN: tier === 'device' ? '3' : '1',
+    beforeAll(async () => {
+      redis = await startTestRedis()
+      state = openState(producerConnection(redis.url, createLog('test', 'silent')))
+      const env = { REDIS_URL: redis.url, SCISSION_DATA: path.join(data, 'benchmark'), SCISSION_PORT: '0' }
+      const config = readConfig(BENCHMARK_SETTINGS, env)
+      const benchmark = await createBenchmarkService(config, createLog('test', 'silent'))
+      const listening = await listen(benchmark.app, 0, '127.0.0.1')
+      closing.push(async () => {
+        benchmark.endStreams()
+        await listening.close()
+        await benchmark.close()
+      })
+      client = createBenchmarkClient(listening.url)
+      for (const tier of tiers) {
+        const settings = {
+          SCISSION_RESOURCE: tier,
+          SCISSION_TIER: tier,
+          SCISSION_DATA: path.join(data, tier),
+          SCISSION_BENCHMARK_URL: listening.url,
+          SCISSION_SLOWDOWN: tier === 'device' ? '3' : '1',
+        }
+        services.set(tier, await startInference(redis.url, settings))
       }
-      services.set(tier, await startInference(redis.url, settings))
-    }
-    model = await client.uploadModel(FILE, 'face')
-    structure = await client.structure('face')
-    const [input] = structure.inputs
-    if (!input) throw new Error('the model has no input')
-    x = { ...input, bytes: new Uint8Array(noise(input.bytes / 4).buffer) }
-  })
-  afterAll(async () => {
-    await Promise.all([...services.values()].map((service) => service.stop()))
-    await Promise.all(closing.map((close) => close()))
-    state?.redis.disconnect()
-    await redis?.close()
-    fs.rmSync(data, { recursive: true, force: true })
-  })
+      model = await client.uploadModel(detector, 'face')
+      structure = await client.structure('face')
+      const [input] = structure.inputs
+      if (!input) throw new Error('the model has no input')
+      x = { ...input, bytes: new Uint8Array(noise(input.bytes / 4).buffer) }
+    })
+    afterAll(async () => {
+      await Promise.all([...services.values()].map((service) => service.stop()))
+      await Promise.all(closing.map((close) => close()))
+      state?.redis.disconnect()
+      await redis?.close()
+      fs.rmSync(data, { recursive: true, force: true })
+    })
 
-  it('answers as a whole on one resource', async () => {
-    const answer = await infer(`${at('cloud')}/v2/models/face/infer`, [x])
-    whole = answer.outputs
-    expect(whole.map((tensor) => tensor.name)).toEqual(structure.outputs.map((tensor) => tensor.name))
-    expect(answer.modelVersion).toBe(String(model.version))
-    for (const tensor of whole) expect(new Set(floatsOf(tensor.bytes)).size).toBeGreaterThan(1000)
-  })
+    it('answers as a whole on one resource', async () => {
+      const answer = await infer(`${at('cloud')}/v2/models/face/infer`, [x])
+      whole = answer.outputs
+      expect(whole.map((tensor) => tensor.name)).toEqual(structure.outputs.map((tensor) => tensor.name))
+      expect(answer.modelVersion).toBe(String(model.version))
+      for (const tensor of whole) expect(new Set(floatsOf(tensor.bytes)).size).toBeGreaterThan(1000)
+    })
 
-  it('gives the outputs that came with a trained network', async () => {
-    await client.uploadModel(path.join(MODELS, 'mnist-8_cnn.onnx'), 'mnist')
-    const [input] = (await client.structure('mnist')).inputs
-    if (!input) throw new Error('the model has no input')
-    const image = { ...input, bytes: referenceBytes('mnist-8_cnn_set0_input_0.pb') }
-    const { outputs } = await infer(`${at('edge')}/v2/models/mnist/infer`, [image])
-    const expected = outputs.map((tensor) => ({
-      ...tensor,
-      bytes: referenceBytes('mnist-8_cnn_set0_output_0.pb'),
-    }))
-    expect(differenceOf(expected, outputs)).toBeLessThan(1e-5)
-  })
+    it('gives the reference outputs that lie beside a model', async () => {
+      await client.uploadModel(`${digits}.onnx`, 'digits')
+      const [input] = (await client.structure('digits')).inputs
+      if (!input) throw new Error('the model has no input')
+      const image = { ...input, bytes: referenceBytes(`${digits}_set0_input_0.pb`) }
+      const { outputs } = await infer(`${at('edge')}/v2/models/digits/infer`, [image])
+      const expected = outputs.map((tensor) => ({
+        ...tensor,
+        bytes: referenceBytes(`${digits}_set0_output_0.pb`),
+      }))
+      expect(differenceOf(expected, outputs)).toBeLessThan(1e-5)
+    })
 
-  it('gives the same when two resources share its layers, whatever crosses between them', async () => {
-    const { boundaries, layers } = structure
-    const single = boundaries.filter((boundary) => boundary.clean && boundary.single)
-    const several = boundaries.filter((boundary) => boundary.tensors.length > 2)
-    const chosen = [boundaries[0], single[3], several[5]]
-    for (const k of chosen.map((boundary) => boundary?.k ?? -1)) {
-      const head = await infer(`${at('device')}/v2/models/face/layers/0-${k}/infer`, [x])
-      expect(head.outputs.map((tensor) => tensor.name)).toEqual(boundaries[k]?.tensors)
-      const { outputs } = await infer(
-        `${at('edge')}/v2/models/face/layers/${k}-${layers.length}/infer`,
-        head.outputs,
+    it('gives the same when two resources share its layers, whatever crosses between them', async () => {
+      const { boundaries, layers } = structure
+      const single = boundaries.filter((boundary) => boundary.clean && boundary.single)
+      const several = boundaries.filter((boundary) => boundary.tensors.length > 2)
+      const chosen = [boundaries[0], single[3], several[5]]
+      for (const k of chosen.map((boundary) => boundary?.k ?? -1)) {
+        const head = await infer(`${at('device')}/v2/models/face/layers/0-${k}/infer`, [x])
+        expect(head.outputs.map((tensor) => tensor.name)).toEqual(boundaries[k]?.tensors)
+        const { outputs } = await infer(
+          `${at('edge')}/v2/models/face/layers/${k}-${layers.length}/infer`,
+          head.outputs,
+        )
+        expect([k, differenceOf(whole, inOrder(outputs))]).toEqual([k, expect.closeTo(0, 5)])
+      }
+    })
+
+    /** A layer range's outputs come in the order of its boundary, a model's in its own. */
+    const inOrder = (outputs: readonly Tensor[]) =>
+      whole.flatMap(({ name }) => outputs.find((tensor) => tensor.name === name) ?? [])
+
+    it('runs as a deployment over three resources, each holding its own layers only', async () => {
+      const [first = 0, second = 0] = structure.boundaries
+        .filter((cut) => cut.clean && cut.k > 20)
+        .map((cut) => cut.k)
+      const deployment = Deployment.parse({
+        id: 'face-split',
+        planId: 'by-hand',
+        model: model.id,
+        shapesKey: structure.shapesKey,
+        entry: { resource: 'device', url: at('device') },
+        hops: [
+          { resource: 'device', from: 0, to: first },
+          { resource: 'edge', from: first, to: second },
+          { resource: 'cloud', from: second, to: structure.layers.length },
+        ],
+        predictedMs: 1,
+        emulated: true,
+        state: 'ready',
+        createdAt: new Date().toISOString(),
+      })
+      await state.deployments.put(deployment.id, deployment)
+      for (const tier of tiers) {
+        const put = await call('PUT', `${at(tier)}/v1/deployments/face-split`, JSON.stringify(deployment))
+        expect([tier, put.status, put.body.toString()]).toMatchObject([tier, 200, expect.anything()])
+      }
+      const answer = await infer(`${at('device')}/v2/models/face-split/infer`, [x])
+      expect(differenceOf(whole, answer.outputs)).toBeLessThan(1e-5)
+      expect(answer.parameters).toMatchObject({
+        scission_hops: 3,
+        scission_hop0_resource: 'device',
+        scission_hop0_emulated: true,
+        scission_hop2_emulated: false,
+        scission_emulated: true,
+      })
+      expect(Number(answer.parameters['scission_hop0_waitedMs'])).toBeGreaterThan(0)
+    })
+
+    it('refuses wrong tensors in words that name them', async () => {
+      const wrong: [string, Partial<Tensor>][] = [
+        ['name', { name: 'nobody' }],
+        ['shape', { shape: x.shape.toSpliced(2, 2, x.shape[3] ?? 0, x.shape[2] ?? 0) }],
+        ['type', { datatype: 'INT32' }],
+      ]
+      for (const [what, change] of wrong) {
+        const failure = infer(`${at('cloud')}/v2/models/face/infer`, [{ ...x, ...change }])
+        await expect(failure, what).rejects.toThrow(new RegExp(`answered 400: .*(${x.name}|nobody)`))
+      }
+    })
+
+    it('answers probes at once while it runs', async () => {
+      const url = `${at('device')}/v2/models/face/infer`
+      let done = 0
+      const running = Array.from({ length: 20 }, () => infer(url, [x]).then(() => (done += 1)))
+      const live = await call('GET', `${at('device')}/v2/health/live`)
+      expect(live.status).toBe(200)
+      expect(done).toBeLessThan(running.length)
+      await Promise.all(running)
+    })
+
+    it('is benchmarked on every resource through the queue', async () => {
+      const started = await client.startBenchmark({ model: 'face', runs: 3 })
+      await until(async () => !['waiting', 'active'].includes((await client.benchmark(started.id)).state))
+      const ended = await client.benchmark(started.id)
+      expect(ended.parts.map((part) => [part.resource, part.state, part.error])).toEqual(
+        ['cloud', 'device', 'edge'].map((resource) => [resource, 'completed', undefined]),
       )
-      expect([k, differenceOf(whole, inOrder(outputs))]).toEqual([k, expect.closeTo(0, 5)])
-    }
-  })
-
-  /** A layer range's outputs come in the order of its boundary, a model's in its own. */
-  const inOrder = (outputs: readonly Tensor[]) =>
-    whole.flatMap(({ name }) => outputs.find((tensor) => tensor.name === name) ?? [])
-
-  it('runs as a deployment over three resources, each holding its own layers only', async () => {
-    const [first = 0, second = 0] = structure.boundaries
-      .filter((cut) => cut.clean && cut.k > 20)
-      .map((cut) => cut.k)
-    const deployment = Deployment.parse({
-      id: 'face-split',
-      planId: 'by-hand',
-      model: model.id,
-      shapesKey: structure.shapesKey,
-      entry: { resource: 'device', url: at('device') },
-      hops: [
-        { resource: 'device', from: 0, to: first },
-        { resource: 'edge', from: first, to: second },
-        { resource: 'cloud', from: second, to: structure.layers.length },
-      ],
-      predictedMs: 1,
-      emulated: true,
-      state: 'ready',
-      createdAt: new Date().toISOString(),
+      const profiles = await client.profiles({ model: model.id })
+      expect(profiles.map((profile) => [profile.resource, profile.emulated, profile.layerMs.length])).toEqual(
+        [
+          ['cloud', false, structure.layers.length],
+          ['device', true, structure.layers.length],
+          ['edge', false, structure.layers.length],
+        ],
+      )
     })
-    await state.deployments.put(deployment.id, deployment)
-    for (const tier of tiers) {
-      const put = await call('PUT', `${at(tier)}/v1/deployments/face-split`, JSON.stringify(deployment))
-      expect([tier, put.status, put.body.toString()]).toMatchObject([tier, 200, expect.anything()])
-    }
-    const answer = await infer(`${at('device')}/v2/models/face-split/infer`, [x])
-    expect(differenceOf(whole, answer.outputs)).toBeLessThan(1e-5)
-    expect(answer.parameters).toMatchObject({
-      scission_hops: 3,
-      scission_hop0_resource: 'device',
-      scission_hop0_emulated: true,
-      scission_hop2_emulated: false,
-      scission_emulated: true,
-    })
-    expect(Number(answer.parameters['scission_hop0_waitedMs'])).toBeGreaterThan(0)
-  })
-
-  it('refuses wrong tensors in words that name them', async () => {
-    const wrong: [string, Partial<Tensor>][] = [
-      ['name', { name: 'nobody' }],
-      ['shape', { shape: [1, 3, 320, 240] }],
-      ['type', { datatype: 'INT32' }],
-    ]
-    for (const [what, change] of wrong) {
-      const failure = infer(`${at('cloud')}/v2/models/face/infer`, [{ ...x, ...change }])
-      await expect(failure, what).rejects.toThrow(/answered 400: .*(input|nobody)/)
-    }
-  })
-
-  it('answers probes at once while it runs', async () => {
-    const url = `${at('device')}/v2/models/face/infer`
-    let done = 0
-    const running = Array.from({ length: 20 }, () => infer(url, [x]).then(() => (done += 1)))
-    const live = await call('GET', `${at('device')}/v2/health/live`)
-    expect(live.status).toBe(200)
-    expect(done).toBeLessThan(running.length)
-    await Promise.all(running)
-  })
-
-  it('is benchmarked on every resource through the queue', async () => {
-    const started = await client.startBenchmark({ model: 'face', runs: 3 })
-    await until(async () => !['waiting', 'active'].includes((await client.benchmark(started.id)).state))
-    const ended = await client.benchmark(started.id)
-    expect(ended.parts.map((part) => [part.resource, part.state, part.error])).toEqual(
-      ['cloud', 'device', 'edge'].map((resource) => [resource, 'completed', undefined]),
-    )
-    const profiles = await client.profiles({ model: model.id })
-    expect(profiles.map((profile) => [profile.resource, profile.emulated, profile.layerMs.length])).toEqual([
-      ['cloud', false, structure.layers.length],
-      ['device', true, structure.layers.length],
-      ['edge', false, structure.layers.length],
-    ])
   })
 })

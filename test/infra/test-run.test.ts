@@ -6,9 +6,12 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { nodeArguments } from '../../infra/start/processes/entry.ts'
 
-const CONFIG = `export default { test: { include: ['*.test.ts'], pool: 'forks', maxWorkers: 2 } }`
+const CONFIG = `export default { test: { include: ['*.test.ts'], pool: 'forks', maxWorkers: 2,
+  tags: [{ name: 'extra', description: 'found extra material in a folder' }, { name: 'none', description: 'no more' }] } }`
 const FILES = {
   passes: `it('a', () => expect(1).toBe(1)); it.skip('b', () => undefined)`,
+  'uses-material': `describe('x', { tags: ['extra'] }, () => {
+    it('a', () => undefined); it.skip('b', () => undefined); it('c', { tags: ['none'], skip: true }, () => undefined) })`,
   fails: `it('a', () => expect(1).toBe(2))`,
   'cannot-load': `import './missing.ts'`,
   'throws-at-load': `it('a', () => undefined); throw new Error('no such luck')`,
@@ -45,8 +48,8 @@ function run(...filter: string[]) {
 describe('the last line of npm test', () => {
   it('counts every way in which a file can fail, and what is printed before it says what it was', () => {
     const { status, printed, last } = run()
-    // Passed: in passes, fails-after, unhandled. Failed: one in each of the seven others, and both in crashes as well.
-    expect([status, last], printed).toEqual([1, '3 passed, 9 failed, 2 skipped'])
+    // Passed: in passes, uses-material, fails-after, unhandled. Failed: one in each of the seven others, and both in crashes as well.
+    expect([status, last], printed).toEqual([1, '4 passed, 9 failed, 4 skipped'])
     for (const told of [
       /expected 1 to be 2/,
       /missing\.ts/,
@@ -58,6 +61,15 @@ describe('the last line of npm test', () => {
       /crashes\.test\.ts ended before 2 of its tests did/,
     ])
       expect(printed).toMatch(told)
+  })
+
+  it('follows on a line for each kind of third-party material: what of it was there, and how many tests used it', () => {
+    const { printed } = run('uses-material')
+    expect(printed.trimEnd().split('\n').slice(-3)).toEqual([
+      'found extra material in a folder (1 tests used it, 2 skipped)',
+      'no more (0 tests used it, 1 skipped)',
+      '1 passed, 0 failed, 2 skipped',
+    ])
   })
 
   it('counts no failure when all pass, and one is the exit code when there is no test', () => {

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { analyse, analyseInChild } from '../../shared/onnx/index.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { floats, graph, ints, model, node, value } from './support/build.ts'
-import { copyOf, fileOf, haveModels, NO_ID } from './support/models.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { copyOf, fileOf, NO_ID } from './support/models.ts'
 
 const MIB = 1024 * 1024
 const LIMITS = { model: NO_ID, timeoutMs: PATIENCE_MS, memoryLimitBytes: 1024 * MIB }
@@ -77,10 +78,18 @@ describe('analysis in a throw-away process', () => {
     expect(fs.readdirSync(at.dir)).toEqual([at.file])
   })
 
-  it.skipIf(!haveModels)('finds the sampling rate that a speech model compares its input with', async () => {
+  it('finds the sampling rate that a voice detector compares its input with', async () => {
+    const inputShapes = { samples: [1, 160], state: [2, 1, 12], rate: [] }
+    const at = copyOf(ownFile('voice-if.onnx'))
+    const structure = await analyseInChild({ ...at, ...LIMITS, inputShapes })
+    expect(structure.inputHints).toMatchObject({ rate: { value: 16000 } })
+    expect(structure.layers.map(({ op }) => op)).toContain('If')
+  })
+
+  it('finds that of a real speech model too', needsFiles('silero_vad_v6_if_lstm.onnx'), async () => {
     const inputShapes = { input: [1, 576], state: [2, 1, 128], sr: [] }
     const structure = await analyseInChild({
-      ...copyOf('silero_vad_v6_if_lstm.onnx'),
+      ...copyOf(thirdPartyFile('silero_vad_v6_if_lstm.onnx')),
       ...LIMITS,
       inputShapes,
     })

@@ -2,15 +2,20 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { create } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
+import type { InputShapes } from '../../shared/contracts/common.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { setReference } from '../../shared/onnx/wire/external-data.ts'
 import { analyse, describeModel } from '../../shared/onnx/index.ts'
 import { type ModelProto, TensorProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
 import { DataType, encode, floats, graph, model, node, untyped, value } from './support/build.ts'
-import { copyOf, fileOf, haveModels, NO_ID } from './support/models.ts'
+import { needsFiles, own, thirdPartyFile } from '../support/test-models.ts'
+import { copyOf, fileOf, NO_ID } from './support/models.ts'
 
-async function refusalOf(at: { dir: string; file: string }): Promise<ScissionError> {
-  const error = await analyse({ ...at, model: NO_ID }).then(
+async function refusalOf(
+  at: { dir: string; file: string },
+  inputShapes?: InputShapes,
+): Promise<ScissionError> {
+  const error = await analyse({ ...at, model: NO_ID, inputShapes }).then(
     () => undefined,
     (thrown: unknown) => thrown,
   )
@@ -260,18 +265,32 @@ describe('external data', () => {
   })
 })
 
-describe.skipIf(!haveModels)('real files that do not work', () => {
-  it.each([
-    ['git_lfs_pointer.onnx', undefined, 'Git LFS pointer'],
-    ['no_opset_import__candy.onnx', undefined, 'no opset_import'],
-    ['unknown_op_map_output__pcb-aoi.onnx', undefined, 'output "loss" is a map'],
-    ['bad_shapes__starry-night-fp16.onnx', undefined, 'Incompatible dimensions'],
-    ['fails_at_run_only__test_model_0_no_opt.onnx', { input_1: [1, 200, 320] }, 'Test/concat_1_concat'],
-  ])('are refused with the reason: %s', async (name, inputShapes, text) => {
-    const at = copyOf(`negative/${name}`)
-    await expect(analyse({ ...at, model: NO_ID, inputShapes })).rejects.toThrow(text)
-    await expect(analyse({ ...at, model: NO_ID, inputShapes })).rejects.toMatchObject({
-      code: 'invalidModel',
-    })
+describe('files that do not work', () => {
+  it.each(own.refused)('are refused with the reason: $name', async ({ file, error, shapes }) => {
+    const refused = await refusalOf(copyOf(file), shapes)
+    expect(refused.code).toBe('invalidModel')
+    expect(refused.message).toContain(error)
   })
 })
+
+const REFUSED_FILES: [name: string, shapes: InputShapes | undefined, text: string][] = [
+  ['git_lfs_pointer.onnx', undefined, 'Git LFS pointer'],
+  ['no_opset_import__candy.onnx', undefined, 'no opset_import'],
+  ['unknown_op_map_output__pcb-aoi.onnx', undefined, 'output "loss" is a map'],
+  ['bad_shapes__starry-night-fp16.onnx', undefined, 'Incompatible dimensions'],
+  ['fails_at_run_only__test_model_0_no_opt.onnx', { input_1: [1, 200, 320] }, 'Test/concat_1_concat'],
+]
+
+describe(
+  'real files that do not work',
+  needsFiles(...REFUSED_FILES.map(([name]) => `negative/${name}`)),
+  () => {
+    it.each(REFUSED_FILES)('are refused with the reason: %s', async (name, inputShapes, text) => {
+      const at = copyOf(thirdPartyFile(`negative/${name}`))
+      await expect(analyse({ ...at, model: NO_ID, inputShapes })).rejects.toThrow(text)
+      await expect(analyse({ ...at, model: NO_ID, inputShapes })).rejects.toMatchObject({
+        code: 'invalidModel',
+      })
+    })
+  },
+)

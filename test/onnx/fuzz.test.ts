@@ -11,7 +11,8 @@ import { loadGraph } from '../../shared/onnx/canonical/graph.ts'
 import { analyseInChild, describeModel } from '../../shared/onnx/index.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { DataType, encode, floats, graph, ints, model, node, value } from './support/build.ts'
-import { fileOf, haveModels, MODELS, NO_ID, temporaryFolder } from './support/models.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { fileOf, NO_ID, temporaryFolder } from './support/models.ts'
 
 const RUNS = Number(process.env['SCISSION_FUZZ'] ?? 600)
 const SEED = 20_240_607
@@ -38,17 +39,14 @@ function sample(): Uint8Array {
   )
 }
 
-const sources = [
-  sample(),
-  ...(haveModels
-    ? [
-        'mnist-8_cnn.onnx',
-        'light_bvlc_alexnet.onnx',
-        'lstm_loop_tiny.onnx',
-        'tiny_llama_fp16_extdata/model.onnx',
-      ].map((name) => fs.readFileSync(path.join(MODELS, name)))
-    : []),
+const OWN = ['digits-cnn.onnx', 'loop-cells.onnx', 'odd-names.onnx', 'decoder-fp16/model.onnx']
+const THIRD_PARTY = [
+  'mnist-8_cnn.onnx',
+  'light_bvlc_alexnet.onnx',
+  'lstm_loop_tiny.onnx',
+  'tiny_llama_fp16_extdata/model.onnx',
 ]
+const filesOf = (files: readonly string[]) => files.map((file) => fs.readFileSync(file))
 
 type Mutation =
   | { kind: 'flip'; at: number; bit: number }
@@ -95,7 +93,8 @@ function mutate(bytes: Uint8Array, given: Mutation): Uint8Array {
 }
 
 /** A source by its index and what is done to it: short enough to print. */
-const damaged = fc.tuple(fc.nat(sources.length - 1), fc.array(mutation, { minLength: 1, maxLength: 4 }))
+const damaged = (sources: readonly Uint8Array[]) =>
+  fc.tuple(fc.nat(sources.length - 1), fc.array(mutation, { minLength: 1, maxLength: 4 }))
 
 /** Anything but a refusal of ours is a bug. */
 function refusal(thrown: unknown): void {
@@ -103,13 +102,21 @@ function refusal(thrown: unknown): void {
 }
 
 describe('damaged files', () => {
-  it('are described or refused, quickly and in little memory', { timeout: 600_000 }, async () => {
+  const SLOW = { timeout: 600_000 }
+  it('are described or refused, quickly and in little memory', SLOW, () =>
+    describeDamaged([sample(), ...filesOf(OWN.map(ownFile))]),
+  )
+  it('are so too when made from models of other projects', { ...SLOW, ...needsFiles(...THIRD_PARTY) }, () =>
+    describeDamaged(filesOf(THIRD_PARTY.map(thirdPartyFile))),
+  )
+
+  async function describeDamaged(sources: readonly Uint8Array[]): Promise<void> {
     const dir = temporaryFolder()
     const file = path.join(dir, 'model.onnx')
     const before = process.memoryUsage()
     let slowest = 0
     await fc.assert(
-      fc.asyncProperty(damaged, async ([index, mutations]) => {
+      fc.asyncProperty(damaged(sources), async ([index, mutations]) => {
         fs.writeFileSync(file, mutations.reduce(mutate, sources[index]!))
         const start = process.cpuUsage()
         await describeModel(file).catch(refusal)
@@ -127,12 +134,12 @@ describe('damaged files', () => {
     console.log(`${RUNS} damaged files: the slowest took ${slowest.toFixed(0)} ms of CPU time`)
     expect(slowest).toBeLessThan(1000)
     expect(after.rss - before.rss).toBeLessThan(300 * 1024 * 1024)
-  })
+  }
 
   it('are analysed or refused in the throw-away process', async () => {
-    const [bytes] = sources
+    const bytes = sample()
     const files = fc.sample(
-      fc.array(mutation, { minLength: 1, maxLength: 2 }).map((mutations) => mutations.reduce(mutate, bytes!)),
+      fc.array(mutation, { minLength: 1, maxLength: 2 }).map((mutations) => mutations.reduce(mutate, bytes)),
       { numRuns: 6, seed: SEED },
     )
     const results = files.map((content) =>

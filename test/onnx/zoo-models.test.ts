@@ -6,24 +6,17 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { z } from 'zod'
 import { renderTable } from '../../infra/terminal/table.ts'
 import type { Layer, Structure } from '../../shared/contracts/model.ts'
 import { frontiers } from '../../shared/onnx/structure/boundaries.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
-import {
-  buildZooModel,
-  resolveZooName,
-  ZOO,
-  zooGraph,
-  type ZooGraph,
-  type ZooName,
-} from '../../shared/zoo/index.ts'
+import { buildZooModel, ZOO, zooGraph, type ZooGraph, type ZooName } from '../../shared/zoo/index.ts'
+import { KERAS_FACTS } from '../zoo/keras-digests.ts'
+import { type LayerRow, layerRows, NEEDS_KERAS, readKerasNetworks } from '../zoo/keras-layers.ts'
 import { singleCutTensors } from './support/brute-force.ts'
 import { type Analysed, analysed } from './support/models.ts'
 import { difference, inputsOf, type Level, runPieces } from './support/run.ts'
 
-const KERAS = path.resolve('../shared/zoo/keras-graphs.json')
 const ALL = process.env['SCISSION_ALL_CUTS'] !== undefined
 const TOLERANCE = 1e-5
 
@@ -53,18 +46,8 @@ function ofZoo(graph: ZooGraph): Graph {
   return { layers, inputs: [spec(graph.input.name)], outputs: [spec(graph.output.name)] }
 }
 
-const KerasGraphs = z.object({
-  models: z.record(
-    z.string(),
-    z.object({
-      layers: z.array(z.tuple([z.string(), z.array(z.number())]).rest(z.unknown())),
-      scissionSplits: z.array(z.number()),
-    }),
-  ),
-})
-
 /** Keras' layers: the first is the input, the last the output. */
-function ofKeras(layers: readonly [string, number[], ...unknown[]][]): Graph {
+function ofKeras(layers: readonly LayerRow[]): Graph {
   const name = (index: number) => `l${index}`
   const made = layers.slice(1).map(([, inputs], index) => layer(index, inputs.map(name), [name(index + 1)]))
   return { layers: made, inputs: [spec(name(0))], outputs: [spec(name(layers.length - 1))] }
@@ -76,32 +59,47 @@ const innerSingles = (graph: Graph): string[] =>
     .slice(1, -1)
     .flatMap((tensors) => (tensors.length === 1 ? tensors : []))
 
-describe.skipIf(!fs.existsSync(KERAS))('single-tensor cuts of the 18 networks', () => {
-  it('are exactly those that removing each tensor finds, and never fewer than the original rule’s', () => {
-    const { models } = KerasGraphs.parse(JSON.parse(fs.readFileSync(KERAS, 'utf8')))
-    const rows = Object.entries(models).map(([name, { layers, scissionSplits }]) => {
-      const onnx = ofZoo(zooGraph(resolveZooName(name)))
-      const keras = ofKeras(layers)
-      for (const graph of [onnx, keras]) {
-        const ends = new Set([...graph.inputs, ...graph.outputs].map((tensor) => tensor.name))
-        const brute = [...singleCutTensors(graph)].filter((tensor) => !ends.has(tensor))
-        expect(new Set(innerSingles(graph)), name).toEqual(new Set(brute))
-      }
-      // The original lists the last layer of each block; the end of the last block is no cut.
-      const original = scissionSplits.length - 1
-      expect(innerSingles(keras).length, name).toBeGreaterThanOrEqual(original)
-      return [name, original, innerSingles(keras).length, innerSingles(onnx).length]
+/** @param listed layers of a network in Keras, and how many blocks the original tool's rule makes of them. */
+function expectCuts(
+  listed: (name: ZooName) => { layers: readonly LayerRow[]; originalBlocks: number },
+): void {
+  const rows = (Object.keys(ZOO) as ZooName[]).map((name) => {
+    const onnx = ofZoo(zooGraph(name))
+    const { layers, originalBlocks } = listed(name)
+    const keras = ofKeras(layers)
+    for (const graph of [onnx, keras]) {
+      const ends = new Set([...graph.inputs, ...graph.outputs].map((tensor) => tensor.name))
+      const brute = [...singleCutTensors(graph)].filter((tensor) => !ends.has(tensor))
+      expect(new Set(innerSingles(graph)), name).toEqual(new Set(brute))
+    }
+    // The original lists the last layer of each block; the end of the last block is no cut.
+    const original = originalBlocks - 1
+    expect(innerSingles(keras).length, name).toBeGreaterThanOrEqual(original)
+    return [name, original, innerSingles(keras).length, innerSingles(onnx).length]
+  })
+  expect(rows.length).toBe(18)
+  console.log(
+    renderTable(['network', 'original rule, Keras layers', 'ours, Keras layers', 'ours, ONNX layers'], rows),
+  )
+}
+
+describe('single-tensor cuts of the 18 networks', () => {
+  const law = 'are exactly those that removing each tensor finds, and never fewer than the original rule’s'
+  // test/zoo/keras.test.ts proves that these layers are Keras' own.
+  it(law, () =>
+    expectCuts((name) => ({
+      layers: layerRows(zooGraph(name)),
+      originalBlocks: KERAS_FACTS[name].originalBlocks,
+    })),
+  )
+  it(`${law}, in the lists of Keras with Dropout`, NEEDS_KERAS, () => {
+    const networks = readKerasNetworks()
+    expectCuts((name) => {
+      const { listed, splits } = networks.get(name)!
+      return { layers: listed, originalBlocks: splits.length }
     })
-    expect(rows.length).toBe(18)
-    console.log(
-      renderTable(
-        ['network', 'original rule, Keras layers', 'ours, Keras layers', 'ours, ONNX layers'],
-        rows,
-      ),
-    )
   })
 })
-if (!fs.existsSync(KERAS)) console.log('skipped: ../shared/zoo is not here to compare cuts with')
 
 const parametersOfResNet50 = ZOO.resnet50.parameters
 const upToResNet50 = (Object.keys(ZOO) as ZooName[]).filter(

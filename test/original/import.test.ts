@@ -1,6 +1,4 @@
 /** The original's measurements as records of our contracts. */
-import { readFileSync } from 'node:fs'
-import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { Model, Structure } from '../../shared/contracts/model.ts'
 import { Profile } from '../../shared/contracts/profile.ts'
@@ -9,7 +7,8 @@ import { importOriginal, isOriginal } from '../../shared/original/index.ts'
 import { fourDecimals } from '../../shared/original/lines.ts'
 import { optimiseGraph } from '../../services/planner/optimiser/graph-view.ts'
 import { optimise } from '../../services/planner/optimiser/index.ts'
-import { SCISSION_DATA, skipWithoutData } from './data.ts'
+import { NEEDS_ORIGINAL, ORIGINAL_FOLDER, readDocument } from './data.ts'
+import { madeUp } from './made-up.ts'
 
 const SMALL = {
   systems: {
@@ -103,10 +102,25 @@ describe('importOriginal', () => {
     )
   })
 
-  it.skipIf(skipWithoutData())('imports all that was published', () => {
-    const read = (file: string): unknown => JSON.parse(readFileSync(path.join(SCISSION_DATA, file), 'utf8'))
-    const imported = importOriginal(read('profiles.json'), {
-      networks: read('networks.json'),
+  it('imports a document with several networks of layers, machines and networks of connections', () => {
+    const { profiles, networks } = madeUp()
+    const imported = importOriginal(profiles, { networks, network: 'wlan.csv' })
+    expect(imported.models.map(({ name }) => name).sort()).toEqual(['chain', 'still', 'wide_v2'])
+    expect([imported.profiles, imported.links].map(({ length }) => length)).toEqual([15, 8])
+    for (const profile of imported.profiles) Profile.parse(profile)
+    for (const structure of imported.structures) Structure.parse(structure)
+    expect(imported.resources.map(({ name }) => name)).toEqual([
+      'pi',
+      '2500',
+      'laptop',
+      'server-gpu',
+      'server-nogpu',
+    ])
+  })
+
+  it('imports all that was published', NEEDS_ORIGINAL, () => {
+    const imported = importOriginal(readDocument(ORIGINAL_FOLDER, 'profiles'), {
+      networks: readDocument(ORIGINAL_FOLDER, 'networks'),
       network: 'network_stats.csv',
     })
     expect([imported.models, imported.profiles, imported.links].map(({ length }) => length)).toEqual([

@@ -1,12 +1,15 @@
 /**
- * A zoo graph seen as a list of Keras layers, read from its ONNX nodes alone, in the form of
- * ../shared/zoo/keras-graphs.json: [type, input layers, height, width, channels, kernel weights].
+ * A zoo graph seen as a list of Keras layers, read from its ONNX nodes alone, in the form of Keras' own lists where these
+ * are present: [type, input layers, height, width, channels, kernel weights].
  */
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import type { NodeProto } from '../../shared/onnx/proto/onnx_pb.ts'
 import type { Shape, ZooGraph } from '../../shared/zoo/graph.ts'
 import { elements } from '../../shared/zoo/graph.ts'
+import { resolveZooName, type ZooName } from '../../shared/zoo/index.ts'
+import { KERAS } from '../support/material.ts'
 
 export type LayerRow = [
   type: string,
@@ -26,31 +29,45 @@ const KerasRow = z.tuple([
   z.number().describe('floating-point operations, in a count of the file’s own'),
   z.number(),
 ])
-const KerasGraphs = z.object({ models: z.record(z.string(), z.object({ layers: z.array(KerasRow) })) })
+const KerasGraphs = z.object({
+  models: z.record(z.string(), z.object({ layers: z.array(KerasRow), scissionSplits: z.array(z.number()) })),
+})
 
-const KERAS_GRAPHS = new URL('../../../shared/zoo/keras-graphs.json', import.meta.url)
+export interface KerasNetwork {
+  /** As listed. */
+  listed: LayerRow[]
+  /** Without Dropout, which does nothing at inference. */
+  rows: LayerRow[]
+  /** Layers of `listed` at which the original tool's rule ends a block. */
+  splits: number[]
+  /** How many blocks these are when Dropout is a part of the layer before it. */
+  originalBlocks: number
+}
 
-/** Zoo name → layers in Keras; undefined where the file is not there. */
-export function readKerasLayers(): Map<string, LayerRow[]> | undefined {
-  let text: string
-  try {
-    text = readFileSync(KERAS_GRAPHS, 'utf8')
-  } catch {
-    console.warn(`skipped: ${KERAS_GRAPHS.pathname} is not there`)
-    return undefined
-  }
-  const { models } = KerasGraphs.parse(JSON.parse(text))
-  const entries = Object.entries(models).map(([name, { layers }]) => {
-    const rows = layers.map(
+/** Options for tests that need Keras' lists. */
+export const NEEDS_KERAS = { tags: [KERAS.tag], skip: KERAS.found === undefined }
+
+/** Keras' lists by the name in the zoo; empty where they are not present. */
+export function readKerasNetworks(): Map<ZooName, KerasNetwork> {
+  if (KERAS.found === undefined) return new Map()
+  const { models } = KerasGraphs.parse(JSON.parse(readFileSync(KERAS.found, 'utf8')))
+  const entries = Object.entries(models).map(([name, { layers, scissionSplits }]) => {
+    const listed = layers.map(
       ([type, inputs, h, w, c, , weights]): LayerRow => [type, inputs, h, w, c, weights],
     )
-    return [name.replaceAll('_', ''), withoutDropout(rows)] as const
+    const { rows, position } = withoutDropout(listed)
+    const originalBlocks = new Set(scissionSplits.map((layer) => position[layer])).size
+    return [resolveZooName(name), { listed, rows, splits: scissionSplits, originalBlocks }] as const
   })
   return new Map(entries)
 }
 
-/** Dropout does nothing at inference: whoever reads it reads its input. */
-function withoutDropout(rows: LayerRow[]): LayerRow[] {
+export function digestOf(rows: readonly LayerRow[]): string {
+  return createHash('sha256').update(JSON.stringify(rows)).digest('hex')
+}
+
+/** Whoever reads Dropout reads its input. @returns also where each listed layer is among the rows that are left. */
+function withoutDropout(rows: readonly LayerRow[]): { rows: LayerRow[]; position: number[] } {
   const position: number[] = []
   const kept: LayerRow[] = []
   for (const [type, inputs, ...rest] of rows) {
@@ -58,7 +75,7 @@ function withoutDropout(rows: LayerRow[]): LayerRow[] {
     if (type === 'dropout') position.push(moved[0] ?? -1)
     else position.push(kept.push([type, moved, ...rest]) - 1)
   }
-  return kept
+  return { rows: kept, position }
 }
 
 /** ONNX operators of one layer → its Keras type. */

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { countParameters, listZoo, zooGraph } from '../../shared/zoo/index.ts'
-import { layerRows, readKerasLayers } from './keras-layers.ts'
+import { countParameters, listZoo, type ZooName, zooGraph } from '../../shared/zoo/index.ts'
+import { KERAS_FACTS } from './keras-digests.ts'
+import { digestOf, layerRows, NEEDS_KERAS, readKerasNetworks } from './keras-layers.ts'
 
 /** Published with keras.applications. */
-const PUBLISHED = {
+const PUBLISHED: Record<ZooName, number> = {
   vgg16: 138_357_544,
   vgg19: 143_667_240,
   resnet50: 25_636_712,
@@ -34,11 +35,19 @@ describe('the zoo beside keras.applications', () => {
     expect(listZoo().find((entry) => entry.name === name)?.parameters).toBe(parameters)
   })
 
-  const keras = readKerasLayers()
-  it.skipIf(keras === undefined).each(Object.keys(PUBLISHED))(
-    '%s has the layers of Keras in the order of Keras: types, connections, output sizes, kernel weights',
-    (name) => {
-      expect(layerRows(zooGraph(name))).toEqual(keras?.get(name))
-    },
-  )
+  const same =
+    '%s has the layers of Keras in the order of Keras: types, connections, output sizes, kernel weights'
+  const names = Object.keys(PUBLISHED) as ZooName[]
+  it.each(names)(same, (name) => {
+    const rows = layerRows(zooGraph(name))
+    const { layers, sha256 } = KERAS_FACTS[name]
+    expect([rows.length, digestOf(rows)]).toEqual([layers, sha256])
+  })
+
+  const keras = readKerasNetworks()
+  it.each(names)(`${same}, and these are the ones listed`, NEEDS_KERAS, (name) => {
+    const { rows, originalBlocks } = keras.get(name)!
+    expect(layerRows(zooGraph(name))).toEqual(rows)
+    expect({ layers: rows.length, originalBlocks, sha256: digestOf(rows) }).toEqual(KERAS_FACTS[name])
+  })
 })

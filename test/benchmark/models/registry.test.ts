@@ -8,7 +8,8 @@ import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { workerConnection, workerOptions } from '../../../shared/platform/redis/queue-options.ts'
 import { structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile, exampleResource } from '../../support/fixtures.ts'
-import { HAVE_MODELS, modelFile, ServiceHarness } from '../harness.ts'
+import { ownFile } from '../../support/test-models.ts'
+import { ServiceHarness } from '../harness.ts'
 import { resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
 
 let harness: ServiceHarness
@@ -26,17 +27,17 @@ beforeEach(async () => {
   for (const model of await client.models()) await client.deleteModel(model.id)
 })
 
-const MNIST = modelFile('mnist-8_cnn.onnx')
-const upload = (name = 'mnist') => client.uploadModel(MNIST, name)
+const DIGITS = ownFile('digits-cnn.onnx')
+const upload = (name = 'net') => client.uploadModel(DIGITS, name)
 
-describe.skipIf(!HAVE_MODELS)('the registry', () => {
+describe('the registry', () => {
   it('comes back from the store when Redis has forgotten it', async () => {
     await upload()
-    const before = { model: await client.model('mnist'), structure: await client.structure('mnist') }
+    const before = { model: await client.model('net'), structure: await client.structure('net') }
     await harness.close()
     await harness.state.redis.flushall()
     client = await harness.open()
-    expect({ model: await client.model('mnist'), structure: await client.structure('mnist') }).toEqual(before)
+    expect({ model: await client.model('net'), structure: await client.structure('net') }).toEqual(before)
     const { id, shapesKey } = before.model
     expect(await harness.state.structures.get(structureId(id, shapesKey ?? ''))).toEqual(before.structure)
   })
@@ -47,7 +48,7 @@ describe.skipIf(!HAVE_MODELS)('the registry', () => {
     await harness.state.redis.flushall()
     harness.redis.restore()
     await expect.poll(() => harness.state.models.get(model.id)).toBeDefined()
-    expect((await client.model('mnist')).id).toBe(model.id)
+    expect((await client.model('net')).id).toBe(model.id)
   })
 
   it('leaves out a record that cannot be read, until the model is uploaded again', async () => {
@@ -78,26 +79,26 @@ describe.skipIf(!HAVE_MODELS)('the registry', () => {
   })
 })
 
-describe.skipIf(!HAVE_MODELS)('deleting a model', () => {
+describe('deleting a model', () => {
   it('deletes its files, structures and profiles', async () => {
     const model = await upload()
     const identity = { model: model.id, shapesKey: model.shapesKey ?? '' }
     const profile = exampleProfile('device', [1, 2], identity as never)
     await harness.state.profiles.put(profile.id, profile)
-    await client.deleteModel('mnist')
-    await expect(client.model('mnist')).rejects.toMatchObject({ code: 'notFound' })
+    await client.deleteModel('net')
+    await expect(client.model('net')).rejects.toMatchObject({ code: 'notFound' })
     await expect(access(path.join(harness.dataDir, 'models', model.id))).rejects.toThrow()
     expect(await harness.onDisk()).toMatchObject({ models: [] })
     expect((await harness.state.structures.all()).filter((one) => one.model === model.id)).toEqual([])
     expect((await harness.state.profiles.all()).filter((one) => one.model === model.id)).toEqual([])
-    await expect(client.deleteModel('mnist')).rejects.toMatchObject({ code: 'notFound' })
+    await expect(client.deleteModel('net')).rejects.toMatchObject({ code: 'notFound' })
   })
 
   it('takes away only the name when it has others', async () => {
-    const model = await upload('mnist')
+    const model = await upload('net')
     await upload('digits')
-    await client.deleteModel('mnist')
-    await expect(client.model('mnist')).rejects.toMatchObject({ code: 'notFound' })
+    await client.deleteModel('net')
+    await expect(client.model('net')).rejects.toMatchObject({ code: 'notFound' })
     expect(await client.model('digits')).toMatchObject({ id: model.id, name: 'digits' })
     await client.deleteModel('digits')
     expect(await client.models()).toEqual([])
@@ -118,22 +119,22 @@ describe.skipIf(!HAVE_MODELS)('deleting a model', () => {
       createdAt: new Date().toISOString(),
     }
     await harness.state.deployments.put('live', deployment)
-    await expect(client.deleteModel('mnist')).rejects.toMatchObject({
+    await expect(client.deleteModel('net')).rejects.toMatchObject({
       code: 'conflict',
       message: expect.stringContaining('live') as string,
     })
-    expect((await client.model('mnist')).id).toBe(model.id)
+    expect((await client.model('net')).id).toBe(model.id)
   })
 
   it('is refused while a benchmark measures it', async () => {
     await upload()
     await harness.state.resources.put('device', exampleResource('device'))
-    const benchmark = await client.startBenchmark({ model: 'mnist', resources: ['device'] })
-    await expect(client.deleteModel('mnist')).rejects.toMatchObject({ code: 'conflict' })
+    const benchmark = await client.startBenchmark({ model: 'net', resources: ['device'] })
+    await expect(client.deleteModel('net')).rejects.toMatchObject({ code: 'conflict' })
     await client.cancelBenchmark(benchmark.id)
     await expect
       .poll(() =>
-        client.deleteModel('mnist').then(
+        client.deleteModel('net').then(
           () => 'deleted',
           () => 'refused',
         ),
@@ -142,21 +143,21 @@ describe.skipIf(!HAVE_MODELS)('deleting a model', () => {
   })
 })
 
-describe.skipIf(!HAVE_MODELS)('two replicas of the service', () => {
+describe('two replicas of the service', () => {
   it('know the same models and benchmarks, and make one of the same upload and the same request', async () => {
     const replica = await harness.replica()
     try {
-      const models = await Promise.all([client, replica.client].map((one) => one.uploadModel(MNIST, 'mnist')))
+      const models = await Promise.all([client, replica.client].map((one) => one.uploadModel(DIGITS, 'net')))
       expect(new Set(models.map((model) => `${model.id} ${model.version}`)).size).toBe(1)
       await harness.state.resources.put('device', exampleResource('device'))
-      const request = { model: 'mnist', resources: ['device'] }
+      const request = { model: 'net', resources: ['device'] }
       const started = await Promise.all([client, replica.client].map((one) => one.startBenchmark(request)))
       expect(started[0]?.id).toBe(started[1]?.id)
       const id = started[0]?.id ?? ''
       await replica.client.cancelBenchmark(id)
       await expect.poll(async () => (await client.benchmark(id)).state).toBe('cancelled')
-      await client.deleteModel('mnist')
-      await expect(replica.client.model('mnist')).rejects.toMatchObject({ code: 'notFound' })
+      await client.deleteModel('net')
+      await expect(replica.client.model('net')).rejects.toMatchObject({ code: 'notFound' })
     } finally {
       await replica.close()
     }
@@ -164,17 +165,17 @@ describe.skipIf(!HAVE_MODELS)('two replicas of the service', () => {
 })
 
 describe('without Redis', () => {
-  it.skipIf(!HAVE_MODELS)('refuses an upload before its bytes travel, and stores nothing of it', async () => {
+  it('refuses an upload before its bytes travel, and stores nothing of it', async () => {
     harness.redis.cut()
     await expect.poll(async () => (await fetch(`${harness.url}/readyz`)).status).toBe(503)
     await expect(upload()).rejects.toMatchObject({ code: 'queueUnavailable' })
     expect(await harness.onDisk()).toMatchObject({ models: [] })
   })
 
-  it.skipIf(!HAVE_MODELS)('loses no benchmark: it goes on when Redis is back', async () => {
+  it('loses no benchmark: it goes on when Redis is back', async () => {
     await upload()
     await harness.state.resources.put('device', exampleResource('device'))
-    const { id } = await client.startBenchmark({ model: 'mnist', resources: ['device'] })
+    const { id } = await client.startBenchmark({ model: 'net', resources: ['device'] })
     harness.redis.cut()
     await expect.poll(async () => (await fetch(`${harness.url}/readyz`)).status).toBe(503)
     const connection = workerConnection(harness.redis.directUrl)

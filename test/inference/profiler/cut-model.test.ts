@@ -19,19 +19,26 @@ import {
 } from '../../../services/inference/jobs/profiler/layer-times.ts'
 import { Steps } from '../../../services/inference/jobs/profiler/steps.ts'
 import { measureWhole } from '../../../services/inference/jobs/profiler/whole.ts'
-import { copyOf, realModels } from '../../onnx/support/models.ts'
+import { copyOf } from '../../onnx/support/models.ts'
+import { own, thirdParty } from '../../support/test-models.ts'
 import { wholeModel, type WholeModel } from './whole-model.ts'
 
 const options = { threads: 1, optimisation: 'basic' } as const
 /** With bodies that read from outside, with open dimensions, with quantisation. */
 const WRITTEN = [
+  'voice-if.onnx',
+  'loop-cells.onnx',
+  'scan-filter.onnx',
+  'encoder-dynamic.onnx',
+  'int8-qdq-cnn.onnx',
+  'odd-names.onnx',
   'silero_vad_v6_if_lstm.onnx',
   'lstm_loop_tiny.onnx',
   'bert_toy_int64_dyn.onnx',
   'mobilenetv2_int8_qdq.onnx',
   'cct2_vit_opset20.onnx',
 ]
-const written = realModels.filter(({ name }) => WRITTEN.includes(name))
+const written = [...own.works, ...thirdParty.works].filter(({ name }) => WRITTEN.includes(name))
 let folder: string
 let whole: WholeModel
 let model: CutModel
@@ -76,10 +83,11 @@ describe('a range of a model in memory', () => {
     await session.release()
   })
 
-  it.each(written)(
-    'of $name is the range that is written to a file, but for the names of its nodes',
-    async ({ name, shapes }) => {
-      const { dir, file } = copyOf(name)
+  for (const { name, file: source, shapes, tags } of written)
+    it(`of ${name} is the range that is written to a file, but for the names of its nodes`, {
+      tags,
+    }, async () => {
+      const { dir, file } = copyOf(source)
       const { structure, path: range } = await wholeModel(path.join(dir, file), shapes)
       const canonical = await openCanonical(canonicalPaths(dir, structure.shapesKey).canonical)
       const inMemory = await CutModel.open(range, structure)
@@ -93,8 +101,7 @@ describe('a range of a model in memory', () => {
         await writeRange(canonical, from, to, range)
         expect(parts(inMemory.range(from, to))).toEqual(parts(new Uint8Array(fs.readFileSync(range))))
       }
-    },
-  )
+    })
 
   it('needs no optimised graph where the names of its nodes tell the same', async () => {
     const all = { threads: 1, optimisation: 'all' } as const

@@ -4,13 +4,13 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { candidates } from '../../../services/inference/jobs/profiler/cuts.ts'
 import { type Measurement, profileModel } from '../../../services/inference/jobs/profiler/profile-model.ts'
-import type { ModelId } from '../../../shared/contracts/common.ts'
+import type { InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { type BenchmarkProgress, Profile } from '../../../shared/contracts/profile.ts'
 import { buildZooModel } from '../../../shared/zoo/index.ts'
+import { needsFiles, ownFile, thirdPartyFile } from '../../support/test-models.ts'
 import { wholeModel } from './whole-model.ts'
 
-const SHARED = path.resolve('../shared/models')
 const options = { threads: 1, optimisation: 'all' } as const
 let folder: string
 
@@ -19,10 +19,10 @@ beforeAll(() => {
 })
 afterAll(() => fs.rmSync(folder, { recursive: true }))
 
-function copyOf(name: string): string {
+function copyOf(source: string): string {
   const dir = fs.mkdtempSync(path.join(folder, 'model-'))
   const file = path.join(dir, 'model.onnx')
-  fs.copyFileSync(path.join(SHARED, name), file)
+  fs.copyFileSync(source, file)
   return file
 }
 
@@ -82,29 +82,51 @@ function expectWorkToCost({ layers }: Structure, { layerMs }: Measurement): void
   expect(layerMs[most?.index ?? 0]).toBeGreaterThan(layerMs[least?.index ?? 0] ?? 0)
 }
 
-describe.skipIf(!fs.existsSync(SHARED))('real models', () => {
+/** Measures a model of a file. */
+async function measured(source: string, runs: number, shapes?: InputShapes) {
+  const model = await wholeModel(copyOf(source), shapes)
+  return { structure: model.structure, measurement: await profileModel({ ...model, runs, options }) }
+}
+
+async function expectSums(source: string, shapes?: InputShapes): Promise<void> {
+  const { structure, measurement } = await measured(source, 6, shapes)
+  expectSound(structure, measurement)
+  expect(measurement.whole.samplesMs).toHaveLength(6)
+  expect(measurement.peakRssBytes).toBeGreaterThan(10_000_000)
+}
+
+async function expectFusedCheap(source: string): Promise<void> {
+  const { structure, measurement } = await measured(source, 10)
+  expect(costOf(structure, measurement, 'Conv')).toBeGreaterThan(costOf(structure, measurement, 'Relu'))
+}
+
+describe('models of our own', () => {
   it.each([
-    ['mnist-8_cnn.onnx', undefined],
-    ['yolox_nano.onnx', undefined],
-    ['mobilenetv2_int8_qdq.onnx', { image: [1, 3, 244, 244] }],
-  ])(
-    '%s: its layers sum to the whole, and nearly all of the measured time fits a layer',
-    async (name, shapes) => {
-      const model = await wholeModel(copyOf(name), shapes)
-      const measured = await profileModel({ ...model, runs: 6, options })
-      expectSound(model.structure, measured)
-      expect(measured.whole.samplesMs).toHaveLength(6)
-      expect(measured.peakRssBytes).toBeGreaterThan(10_000_000)
-    },
+    ['digits-cnn.onnx', undefined],
+    ['detector.onnx', undefined],
+    ['int8-qdq-cnn.onnx', { picture: [1, 3, 32, 32] }],
+  ])('%s: its layers sum to the whole, and nearly all of the measured time fits a layer', (name, shapes) =>
+    expectSums(ownFile(name), shapes),
   )
 
-  it('a convolution costs more than the activation that ONNX Runtime fuses into it', async () => {
-    const model = await wholeModel(copyOf('mnist-8_cnn.onnx'))
-    const measured = await profileModel({ ...model, runs: 10, options })
-    expect(costOf(model.structure, measured, 'Conv')).toBeGreaterThan(
-      costOf(model.structure, measured, 'Relu'),
-    )
-  })
+  it('a convolution costs more than the activation that ONNX Runtime fuses into it', () =>
+    expectFusedCheap(ownFile('digits-cnn.onnx')))
+})
+
+const FOREIGN: [name: string, shapes: InputShapes | undefined][] = [
+  ['mnist-8_cnn.onnx', undefined],
+  ['yolox_nano.onnx', undefined],
+  ['mobilenetv2_int8_qdq.onnx', { image: [1, 3, 244, 244] }],
+]
+
+describe('models of other projects', needsFiles(...FOREIGN.map(([name]) => name)), () => {
+  it.each(FOREIGN)(
+    '%s: its layers sum to the whole, and nearly all of the measured time fits a layer',
+    (name, shapes) => expectSums(thirdPartyFile(name), shapes),
+  )
+
+  it('a convolution costs more than the activation that ONNX Runtime fuses into it', () =>
+    expectFusedCheap(thirdPartyFile('mnist-8_cnn.onnx')))
 })
 
 describe('MobileNetV2', () => {

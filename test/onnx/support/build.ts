@@ -56,7 +56,7 @@ export function untyped(name: string): ValueInfoProto {
   return create(ValueInfoProtoSchema, { name })
 }
 
-type AttributeValue = number | bigint | string | readonly number[] | TensorProto | GraphProto
+export type AttributeValue = number | bigint | string | readonly number[] | TensorProto | GraphProto
 
 function attribute(name: string, given: AttributeValue): AttributeProto {
   if (typeof given === 'bigint') return create(AttributeProtoSchema, { name, type: Kind.INT, i: given })
@@ -97,12 +97,17 @@ export function floats(name: string, shape: readonly number[], values?: readonly
   const count = shape.reduce((product, dim) => product * dim, 1)
   const at = (i: number) => values?.[i % values.length] ?? Math.sin(i + 1) / 2
   const data = Float32Array.from({ length: count }, (_, i) => at(i))
-  return create(TensorProtoSchema, {
-    name,
-    dataType: DataType.FLOAT,
-    dims: shape.map(BigInt),
-    rawData: new Uint8Array(data.buffer),
-  })
+  return tensorOf(name, shape, DataType.FLOAT, new Uint8Array(data.buffer))
+}
+
+/** @param bytes of the elements in the raw layout: row-major, little-endian. */
+export function tensorOf(
+  name: string,
+  shape: readonly number[],
+  dataType: DataType,
+  bytes: Uint8Array<ArrayBuffer>,
+): TensorProto {
+  return create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt), rawData: bytes })
 }
 
 export function ints(

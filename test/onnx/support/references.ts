@@ -1,17 +1,15 @@
-/** Reference inputs and outputs that came with the models: TensorProto files and NumPy archives. */
+/** Reference inputs and outputs that lie beside models: TensorProto files and NumPy archives. */
 import fs from 'node:fs'
-import path from 'node:path'
 import { fromBinary } from '@bufbuild/protobuf'
 import { type NumpyArray, readNpz } from '../../../services/benchmark/calibrations/numpy.ts'
 import { elementTypeOf } from '../../../shared/onnx/element-types.ts'
 import { TensorProtoSchema } from '../../../shared/onnx/proto/onnx_pb.ts'
 import { rawBytes, tensorShape } from '../../../shared/onnx/wire/tensor-data.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
-import { MODELS } from './models.ts'
 
 /** A `.pb` file as the ONNX model zoo has them, under the name that the model uses. */
 export function readProtoTensor(file: string, name: string): Tensor {
-  const proto = fromBinary(TensorProtoSchema, fs.readFileSync(path.join(MODELS, file)))
+  const proto = fromBinary(TensorProtoSchema, fs.readFileSync(file))
   const datatype = elementTypeOf(proto.dataType)?.datatype
   if (!datatype) throw new Error(`${file} holds elements of type ${proto.dataType}`)
   return { name, datatype, shape: tensorShape(proto), bytes: rawBytes(proto, '') }
@@ -19,7 +17,7 @@ export function readProtoTensor(file: string, name: string): Tensor {
 
 /** The arrays of a `.npz` file in order. */
 export function readArrays(file: string): { key: string; tensor: NumpyArray }[] {
-  const arrays = readNpz(fs.readFileSync(path.join(MODELS, file)), file, LIMIT_BYTES)
+  const arrays = readNpz(fs.readFileSync(file), file, LIMIT_BYTES)
   return [...arrays].map(([key, tensor]) => ({ key, tensor }))
 }
 

@@ -1,0 +1,60 @@
+/**
+ * Third-party material that lies beside the repository, or does not. The suite passes and tests all that is essential
+ * without it; tests that use some carry its tag, so that `npm test` can count them.
+ *
+ * This is the only file of the tests that knows where the material is.
+ */
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const BESIDE = fileURLToPath(new URL('../../../shared/', import.meta.url))
+
+export interface Material {
+  /** The Vitest tag of the tests that use it. */
+  tag: string
+  name: string
+  /** A folder or a file. */
+  path: string
+  /** Undefined: it is not there. */
+  found: string | undefined
+  /** What stays untested without it. */
+  without: string
+}
+
+function material(given: Omit<Material, 'found'>, proof = ''): Material {
+  const isThere = existsSync(path.join(given.path, proof))
+  return { ...given, found: isThere ? given.path : undefined }
+}
+
+/** ONNX files of other projects with their MANIFEST.json. */
+export const MODELS = material(
+  {
+    tag: 'third-party-models',
+    name: 'third-party models',
+    path: path.resolve(process.env.SCISSION_TEST_MODELS || path.join(BESIDE, 'models')),
+    without: 'all suites run over our own models only (test/data/models)',
+  },
+  'MANIFEST.json',
+)
+
+/** The measurements that the original Scission published, and answers of its own to compare with. */
+export const ORIGINAL = material(
+  {
+    tag: 'original-measurements',
+    name: 'the measurements of the original Scission',
+    path: path.join(BESIDE, 'scission'),
+    without: 'its rules are tested on made-up measurements only, not against answers that it gave',
+  },
+  'profiles.json',
+)
+
+/** The layers of the paper's networks, as Keras has them. */
+export const KERAS = material({
+  tag: 'keras-layers',
+  name: "Keras' lists of layers",
+  path: path.join(BESIDE, 'zoo/keras-graphs.json'),
+  without: 'the zoo is compared with digests of those lists, not with the lists',
+})
+
+export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS]
