@@ -1,7 +1,7 @@
 /** How fast the pure optimiser answers: chain view, graph view, maps. Medians of one process on one core. */
-import { type OptimiserQuery, optimise } from '../../services/planner/optimiser/index.ts'
-import { type GraphQuery, optimiseGraph } from '../../services/planner/optimiser/graph-view.ts'
-import { sweep } from '../../services/planner/optimiser/sweep.ts'
+import { type OptimiserQuery, optimise } from '../../shared/planning/chain/optimise.ts'
+import { type GraphQuery, optimiseGraph } from '../../shared/planning/graph/optimise-graph.ts'
+import { sweep } from '../../shared/planning/sweep/sweep.ts'
 import { listZoo } from '../../shared/zoo/index.ts'
 import { type Figure, figure, quantile } from './bench.ts'
 import {
