@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
-import type { GraphProblem } from '../../shared/planning/graph/optimise-graph.ts'
+import type { GraphProblem } from '../../shared/planning/index.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { parseNetworks, parseProfiles, type Connection, type System } from '../../shared/original/index.ts'
 import { MODEL, SHAPES, structureOf, tensor } from './planner-cases.ts'

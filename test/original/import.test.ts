@@ -7,8 +7,7 @@ import { Profile } from '../../shared/contracts/profile.ts'
 import { Link } from '../../shared/contracts/resource.ts'
 import { importOriginal, isOriginal } from '../../shared/original/index.ts'
 import { fourDecimals } from '../../shared/original/lines.ts'
-import { optimiseGraph } from '../../shared/planning/graph/optimise-graph.ts'
-import { optimise } from '../../shared/planning/chain/optimise.ts'
+import { optimise, optimiseGraph } from '../../shared/planning/index.ts'
 import { SCISSION_DATA, skipWithoutData } from './data.ts'
 
 const SMALL = {

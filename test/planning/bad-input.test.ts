@@ -1,10 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import {
-  evaluatePlan,
-  optimise,
-  type OptimiserQuery,
-  type Problem,
-} from '../../shared/planning/chain/optimise.ts'
+import { evaluatePlan, optimise, type OptimiserQuery, type Problem } from '../../shared/planning/index.ts'
 import { ModelId } from '../../shared/contracts/common.ts'
 import { FREE, MODEL, SHAPES, threeTiers } from './problems.ts'
 

@@ -1,5 +1,5 @@
 /** What a plan costs, written straight from the definitions; shares no code with the optimiser. */
-import type { OptimiserQuery, Problem } from '../../shared/planning/chain/optimise.ts'
+import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 import type { TriedStage } from './brute-force.ts'
 
 export interface Costs {

@@ -4,12 +4,7 @@
  */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import {
-  objectiveOf,
-  optimise,
-  type OptimiserQuery,
-  type Problem,
-} from '../../shared/planning/chain/optimise.ts'
+import { objectiveOf, optimise, type OptimiserQuery, type Problem } from '../../shared/planning/index.ts'
 import { OBJECTIVES, type Plan } from '../../shared/contracts/plan.ts'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import { runs } from '../support/runs.ts'

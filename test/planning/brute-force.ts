@@ -2,7 +2,7 @@
  * Every plan there is, tried one by one, with constraints and costs written straight from their definitions
  * (shared/contracts/plan.ts, profile.ts, resource.ts). Shares no code with the optimiser.
  */
-import type { OptimiserQuery, Problem } from '../../shared/planning/chain/optimise.ts'
+import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 import { costsOf, type Costs } from './brute-force-costs.ts'
 
 export interface TriedStage {

@@ -4,9 +4,7 @@
  */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { constraintsOf, demanding } from '../../shared/planning/limits/constraints.ts'
-import { optimiseGraph } from '../../shared/planning/graph/optimise-graph.ts'
-import { optimise } from '../../shared/planning/chain/optimise.ts'
+import { optimise, optimiseGraph } from '../../shared/planning/index.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { runs } from '../support/runs.ts'
 import { tryAll } from './brute-force.ts'
@@ -173,20 +171,6 @@ describe('when no plan satisfies the constraints', { timeout: TIMEOUT_MS }, () =
     expect(() => optimise(problem, { ...FREE, ...ofTwo, ...ofThree })).toThrow(
       'no plan satisfies all of mustUseTiers: edge, mustNotUseTiers: edge; one would without mustUseTiers: edge and ' +
         'with minStages at most 1, or without mustNotUseTiers: edge and with firstLayersOnDevice at most 0',
-    )
-  })
-})
-
-describe('a query taken apart into its demands', () => {
-  it('is the same query when put together again', () => {
-    fc.assert(
-      fc.property(cases, ({ query }) => {
-        const constraints = constraintsOf(query, true)
-        expect(constraintsOf(demanding(query, constraints), true)).toEqual(constraints)
-        expect(demanding(query, [])).toMatchObject({ source: query.source, objective: query.objective })
-        expect(constraintsOf(demanding(query, []))).toEqual([])
-      }),
-      { numRuns: 200, seed: 8 },
     )
   })
 })

@@ -2,11 +2,11 @@
 import { describe, expect, it } from 'vitest'
 import {
   evaluatePlan,
+  missingFigures,
   optimise,
   type OptimiserQuery,
   type Problem,
-} from '../../shared/planning/chain/optimise.ts'
-import { missingFigures } from '../../shared/planning/problem/figures.ts'
+} from '../../shared/planning/index.ts'
 import { Plan } from '../../shared/contracts/plan.ts'
 import { parsePlanId } from '../../shared/contracts/plan-id.ts'
 import { FREE, problemOf, threeTiers } from './problems.ts'

@@ -1,16 +1,17 @@
 /** What the graph view answers beside the best value: shape, gap, refusals, and its relation to the chain view. */
 import { describe, expect, it } from 'vitest'
 import {
+  evaluatePlan,
   type GraphProblem,
-  type GraphQuery,
+  type OptimiserQuery,
+  optimise,
   optimiseGraph,
-} from '../../shared/planning/graph/optimise-graph.ts'
-import { evaluatePlan, optimise } from '../../shared/planning/chain/optimise.ts'
+} from '../../shared/planning/index.ts'
 import { parsePlanId } from '../../shared/contracts/plan-id.ts'
 import { zooGraph } from '../../shared/zoo/index.ts'
 import { graphStructure, type LayerWires, MODEL, SHAPES } from './graph-cases.ts'
 
-const FREE: GraphQuery = { objective: 'latency', top: 1, cuts: 'any' }
+const FREE: OptimiserQuery = { objective: 'latency', top: 1, cuts: 'any' }
 
 const layer = (inputs: number[], bytes: number): LayerWires => ({
   inputs,
@@ -118,7 +119,7 @@ describe('an answer of the graph view', () => {
       const boundaries = problem.structure.boundaries.map((one) => (one.k === 2 ? { ...one, ...mark } : one))
       return { ...problem, structure: { ...problem.structure, boundaries } }
     }
-    const placed = (one: GraphProblem, query: GraphQuery) =>
+    const placed = (one: GraphProblem, query: OptimiserQuery) =>
       optimiseGraph(one, query).plans[0]!.stages.find(({ layers }) =>
         layers.some(([from, to]) => from <= 1 && 1 < to),
       )!
@@ -128,7 +129,6 @@ describe('an answer of the graph view', () => {
     expect(together(placed(marked({ allowed: false }), FREE))).toBe(true)
     expect(together(placed(marked({ clean: false }), FREE))).toBe(false)
     expect(together(placed(marked({ clean: false }), { ...FREE, cuts: 'clean' }))).toBe(true)
-    expect(together(placed(problem, { ...FREE, together: [[1, 2]] }))).toBe(true)
   })
 
   it('is the chain view’s own plan where it can be deployed, at the same cost', () => {
@@ -155,7 +155,7 @@ describe('an answer of the graph view', () => {
   })
 
   it('refuses what it does not plan, naming the field', () => {
-    const refused = (query: Partial<GraphQuery>) => () => optimiseGraph(branches(), { ...FREE, ...query })
+    const refused = (query: Partial<OptimiserQuery>) => () => optimiseGraph(branches(), { ...FREE, ...query })
     expect(refused({ codecs: ['zstd'] })).toThrow(/codecs: .*view=chain/)
     expect(refused({ objective: 'throughput' })).toThrow(/objective: .*minThroughput/)
     expect(refused({ objective: 'weighted', weights: { throughput: 1 } })).toThrow(/weights: .*minThroughput/)
@@ -228,7 +228,7 @@ function nasnet(): GraphProblem {
 }
 
 describe('a search with limits on a large graph', () => {
-  const limits: Partial<GraphQuery> = {
+  const limits: Partial<OptimiserQuery> = {
     maxTierMs: { device: 60, cloud: 20 },
     maxUploadBytes: { edge: 300_000 },
   }

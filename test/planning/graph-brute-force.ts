@@ -2,7 +2,7 @@
  * Every placement of layers on resources there is, with costs and constraints written straight from their definitions
  * (shared/contracts/plan.ts, resource.ts). Shares no code with the optimiser.
  */
-import type { GraphProblem, GraphQuery } from '../../shared/planning/graph/optimise-graph.ts'
+import type { GraphProblem, OptimiserQuery } from '../../shared/planning/index.ts'
 
 type Profile = GraphProblem['profiles'][number]
 type Resource = GraphProblem['resources'][number]
@@ -19,7 +19,7 @@ export interface TriedGraph {
 }
 
 /** The best of all placements; undefined when none satisfies the query. */
-export function tryAllPlacements(problem: GraphProblem, query: GraphQuery): TriedGraph | undefined {
+export function tryAllPlacements(problem: GraphProblem, query: OptimiserQuery): TriedGraph | undefined {
   let best: TriedGraph | undefined
   for (const tried of bestBySet(problem, query).values())
     if (tried.value < (best?.value ?? Infinity)) best = tried
@@ -27,7 +27,7 @@ export function tryAllPlacements(problem: GraphProblem, query: GraphQuery): Trie
 }
 
 /** The best placement that uses exactly these places, by their names in the order of the tiers. */
-export function bestBySet(problem: GraphProblem, query: GraphQuery): Map<string, TriedGraph> {
+export function bestBySet(problem: GraphProblem, query: OptimiserQuery): Map<string, TriedGraph> {
   const source = problem.resources.find(({ name }) => name === query.source)!
   const places = problem.profiles
     .map((profile) => ({
@@ -69,7 +69,7 @@ interface NamedStage {
  */
 export function tryStages(
   problem: GraphProblem,
-  query: GraphQuery,
+  query: OptimiserQuery,
   stages: readonly NamedStage[],
 ): { value: number; set: string } | undefined {
   const source = problem.resources.find(({ name }) => name === query.source)!
@@ -94,7 +94,7 @@ const nameOf = ({ profile }: Place) => `${profile.resource} ${profile.options?.t
 
 function mayFollow(
   { structure }: GraphProblem,
-  query: GraphQuery,
+  query: OptimiserQuery,
   chosen: readonly Place[],
   layer: number,
   candidate: Place,
@@ -125,7 +125,7 @@ function mayFollow(
 /** Of the objective; undefined when a constraint is not kept. */
 function valueOf(
   problem: GraphProblem,
-  query: GraphQuery,
+  query: OptimiserQuery,
   source: Resource,
   chosen: readonly Place[],
 ): number | undefined {
@@ -173,7 +173,7 @@ function valueOf(
   return sum((Object.keys(costs) as (keyof typeof costs)[]).map((name) => (weights[name] ?? 0) * costs[name]))
 }
 
-function mayUse(query: GraphQuery, used: readonly Place[]): boolean {
+function mayUse(query: OptimiserQuery, used: readonly Place[]): boolean {
   const names = used.map(({ resource }) => resource.name)
   const tiers = used.map(({ resource }) => resource.tier)
   return (
@@ -247,7 +247,7 @@ function hopOf(
 const within = (value: number, limit: number) => value <= limit * (1 + 1e-12) + 1e-12
 
 function keepsLimits(
-  query: GraphQuery,
+  query: OptimiserQuery,
   way: readonly Resource[],
   stages: readonly Stage[],
   hops: readonly Hop[],

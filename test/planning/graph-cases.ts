@@ -1,7 +1,6 @@
 /** Random small graphs over tiers of resources, and queries with any conjunction of constraints. */
 import * as fc from 'fast-check'
-import type { GraphProblem, GraphQuery } from '../../shared/planning/graph/optimise-graph.ts'
-import type { PlanningProfile } from '../../shared/planning/problem/problem.ts'
+import type { GraphProblem, OptimiserQuery, PlanningProfile } from '../../shared/planning/index.ts'
 import { ModelId, ShapesKey } from '../../shared/contracts/common.ts'
 
 export const MODEL = ModelId.parse('ab'.repeat(32))
@@ -203,10 +202,10 @@ export function graphProblems(numbers: GraphNumbers, mostLayers: number): fc.Arb
 export interface Odds {
   /** Each limit on a sum is there in one of so many queries; 0: never. */
   budgets: number
-  objectives: readonly GraphQuery['objective'][]
+  objectives: readonly OptimiserQuery['objective'][]
 }
 
-export function graphQueries(problem: GraphProblem, odds: Odds): fc.Arbitrary<GraphQuery> {
+export function graphQueries(problem: GraphProblem, odds: Odds): fc.Arbitrary<OptimiserQuery> {
   const layers = problem.structure.layers.length
   const names = problem.resources.map(({ name }) => name)
   const tiers = [...new Set(problem.resources.map(({ tier }) => tier))]

@@ -1,8 +1,7 @@
 /** What must hold for any problem of the graph view: constraints never help, scales carry over, a chain is never better. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { GraphProblem, GraphQuery } from '../../shared/planning/graph/optimise-graph.ts'
-import { objectiveOf, optimise } from '../../shared/planning/chain/optimise.ts'
+import { type GraphProblem, type OptimiserQuery, objectiveOf, optimise } from '../../shared/planning/index.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { runs } from '../support/runs.ts'
 import { described, queryOf } from './described.ts'
@@ -14,7 +13,7 @@ const TIMEOUT_MS = runs(120_000, 1_200_000)
 const CASES = cases(WHOLE, { budgets: 8, objectives: SUMS }, 4)
 
 /** What the objective makes small; Infinity when there is no plan. */
-function bestOf(problem: GraphProblem, query: GraphQuery): number {
+function bestOf(problem: GraphProblem, query: OptimiserQuery): number {
   const found = solve(problem, query)
   expect(found?.gap ?? 0).toBe(0)
   return found ? costOf(query, found) : Infinity

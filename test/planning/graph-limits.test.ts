@@ -1,7 +1,7 @@
 /** The graph view against trying every placement, with limits on sums. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { GraphProblem, GraphQuery } from '../../shared/planning/graph/optimise-graph.ts'
+import type { GraphProblem, OptimiserQuery } from '../../shared/planning/index.ts'
 import { runs } from '../support/runs.ts'
 import { GRAPH_KINDS } from './described.ts'
 import { bestBySet, tryAllPlacements } from './graph-brute-force.ts'
@@ -48,6 +48,6 @@ describe('the graph view with limits', { timeout: TIMEOUT_MS }, () => {
 })
 
 /** What the best plans come to, by the places they use. */
-function setsText(problem: GraphProblem, query: GraphQuery): string {
+function setsText(problem: GraphProblem, query: OptimiserQuery): string {
   return [...bestBySet(problem, query)].map(([set, { value }]) => `${set}: ${value}`).join('; ')
 }

@@ -3,16 +3,16 @@ import type { Arbitrary } from 'fast-check'
 import {
   type GraphOptimum,
   type GraphProblem,
-  type GraphQuery,
+  type OptimiserQuery,
   optimiseGraph,
-} from '../../shared/planning/graph/optimise-graph.ts'
+} from '../../shared/planning/index.ts'
 import { expect } from 'vitest'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { bestBySet, tryStages } from './graph-brute-force.ts'
 import { type GraphNumbers, graphProblems, graphQueries, type Odds } from './graph-cases.ts'
 
 /** Undefined when there is no plan. */
-export function solve(problem: GraphProblem, query: GraphQuery): GraphOptimum | undefined {
+export function solve(problem: GraphProblem, query: OptimiserQuery): GraphOptimum | undefined {
   try {
     return optimiseGraph(problem, query)
   } catch (error) {
@@ -22,7 +22,7 @@ export function solve(problem: GraphProblem, query: GraphQuery): GraphOptimum | 
 }
 
 /** Of the objective. */
-export function costOf(query: GraphQuery, { plans }: Pick<GraphOptimum, 'plans'>): number {
+export function costOf(query: OptimiserQuery, { plans }: Pick<GraphOptimum, 'plans'>): number {
   const plan = plans[0]!
   const costs = {
     latency: plan.predictedMs,
@@ -43,7 +43,7 @@ export function costOf(query: GraphQuery, { plans }: Pick<GraphOptimum, 'plans'>
  * Each plan of the list keeps all constraints, costs what it says and is the best that uses its places; they are in
  * order, one per way (the places but for those on the source); and no better way is missing.
  */
-export function expectTheBest(problem: GraphProblem, query: GraphQuery, { plans }: GraphOptimum): void {
+export function expectTheBest(problem: GraphProblem, query: OptimiserQuery, { plans }: GraphOptimum): void {
   const best = bestBySet(problem, query)
   const wayOf = (set: string) =>
     set
@@ -75,7 +75,7 @@ export function cases(
   numbers: GraphNumbers,
   odds: Odds,
   mostLayers: number,
-): Arbitrary<{ problem: GraphProblem; query: GraphQuery }> {
+): Arbitrary<{ problem: GraphProblem; query: OptimiserQuery }> {
   return graphProblems(numbers, mostLayers).chain((problem) =>
     graphQueries(problem, odds).map((query) => ({ problem, query })),
   )

@@ -2,11 +2,12 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  evaluatePlan,
   type GraphProblem,
-  type GraphQuery,
+  type OptimiserQuery,
+  objectiveOf,
   optimiseGraph,
-} from '../../shared/planning/graph/optimise-graph.ts'
-import { evaluatePlan, objectiveOf } from '../../shared/planning/chain/optimise.ts'
+} from '../../shared/planning/index.ts'
 import type { GraphPlan } from '../../shared/contracts/graph-plan.ts'
 import { parsePlanId } from '../../shared/contracts/plan-id.ts'
 import { runs } from '../support/runs.ts'
@@ -26,7 +27,7 @@ const UNCERTAIN = cases(
   return { problem: { ...problem, profiles: problem.profiles.map((one) => ({ ...one, interval })) }, query }
 })
 
-const figuresOf = ({ busyWatts, idleWatts, transmitWatts, pricePerSecond, pricePerGb }: GraphQuery) => ({
+const figuresOf = ({ busyWatts, idleWatts, transmitWatts, pricePerSecond, pricePerGb }: OptimiserQuery) => ({
   busyWatts,
   idleWatts,
   transmitWatts,
@@ -35,7 +36,7 @@ const figuresOf = ({ busyWatts, idleWatts, transmitWatts, pricePerSecond, priceP
 })
 
 /** Half the width of the interval of the objective, written out. */
-function halfWidth(query: GraphQuery, { interval, intervals: { energyJ, price } }: GraphPlan): number {
+function halfWidth(query: OptimiserQuery, { interval, intervals: { energyJ, price } }: GraphPlan): number {
   const widths: Record<string, number> = {
     latency: interval.highMs - interval.lowMs,
     bytes: 0,
@@ -151,7 +152,7 @@ describe('the words of the graph view', { timeout: TIMEOUT_MS }, () => {
         },
       ],
     }
-    const query: GraphQuery = { objective: 'latency', top: 5, cuts: 'any' }
+    const query: OptimiserQuery = { objective: 'latency', top: 5, cuts: 'any' }
     const { plans, why } = optimiseGraph(problem, query)
     expect(why).toBe(
       'device [0,1)[2,3) → cloud [1,2)[3,5) wins: 8 ms against 272 ms on device alone and 185 ms on cloud alone; ' +

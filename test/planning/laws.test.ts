@@ -1,12 +1,7 @@
 /** What must hold for any problem of the chain view: constraints never help, scales carry over. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import {
-  objectiveOf,
-  optimise,
-  type OptimiserQuery,
-  type Problem,
-} from '../../shared/planning/chain/optimise.ts'
+import { objectiveOf, optimise, type OptimiserQuery, type Problem } from '../../shared/planning/index.ts'
 import type { Plan } from '../../shared/contracts/plan.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { runs } from '../support/runs.ts'

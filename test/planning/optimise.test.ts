@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { optimise, type OptimiserQuery, type Problem } from '../../shared/planning/chain/optimise.ts'
+import { optimise, type OptimiserQuery, type Problem } from '../../shared/planning/index.ts'
 import { Plan } from '../../shared/contracts/plan.ts'
 import { FREE, problemOf, threeTiers } from './problems.ts'
 

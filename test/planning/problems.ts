@@ -1,7 +1,7 @@
 /** Problems for tests: one written by hand, and arbitrary small ones with arbitrary queries. */
 import * as fc from 'fast-check'
 import { ModelId, ShapesKey } from '../../shared/contracts/common.ts'
-import type { OptimiserQuery, Problem } from '../../shared/planning/chain/optimise.ts'
+import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 
 export const MODEL = ModelId.parse('ab'.repeat(32))
 export const SHAPES = ShapesKey.parse('0123456789ab')

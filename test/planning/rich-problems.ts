@@ -1,6 +1,6 @@
 /** Arbitrary problems and queries with everything that there is to decide and to demand. */
 import * as fc from 'fast-check'
-import type { OptimiserQuery, Problem } from '../../shared/planning/chain/optimise.ts'
+import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 import { OBJECTIVES } from '../../shared/contracts/plan.ts'
 import { type Numbers, problems, queries } from './problems.ts'
 

@@ -1,5 +1,5 @@
 /** A problem and a query on another scale of time. */
-import type { OptimiserQuery, Problem } from '../../shared/planning/chain/optimise.ts'
+import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 
 /** Everything that takes time takes `factor` times as long; a byte costs so many times as much. */
 export function scaled<P extends Problem>(problem: P, factor: number): P {

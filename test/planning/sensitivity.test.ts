@@ -4,13 +4,13 @@ import { describe, expect, it } from 'vitest'
 import type { SensitivityChange } from '../../shared/contracts/sweep.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import {
+  optimise,
   type OptimiserQuery,
   type Optimum,
-  optimise,
   type Problem,
-} from '../../shared/planning/chain/optimise.ts'
-import { sensitivityOf } from '../../shared/planning/sweep/sensitivity.ts'
-import { conditionsAround } from '../../shared/planning/sweep/sensitivity-conditions.ts'
+  sensitivityOf,
+} from '../../shared/planning/index.ts'
+import { conditionsAround } from '../../shared/planning/sweep/sensitivity.ts'
 import { reprice, solveBest } from '../../shared/planning/sweep/resolve.ts'
 import { FREE, MEASURED, problems, queries, threeTiers } from './problems.ts'
 import { richProblems, richQueries } from './rich-problems.ts'

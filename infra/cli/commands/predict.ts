@@ -3,7 +3,7 @@
  * Same arguments, same lines; its zero-time fault only with `--zero-time-bug` (shared/original/zero-time.ts).
  */
 import type { Command } from 'commander'
-import { type OptimiserQuery, optimise, type Problem } from '../../../shared/planning/chain/optimise.ts'
+import { optimise, type OptimiserQuery, type Problem } from '../../../shared/planning/index.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import {

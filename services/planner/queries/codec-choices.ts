@@ -1,6 +1,6 @@
 /** From stored calibrations to the codecs that the optimiser may choose among. */
 import type { KeptCalibration } from '../knowledge/planning-fields.ts'
-import type { Problem } from '../../../shared/planning/chain/optimise.ts'
+import type { Problem } from '../../../shared/planning/index.ts'
 
 export type PlanningCodecs = NonNullable<Problem['codecs']>
 

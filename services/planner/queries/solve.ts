@@ -1,10 +1,15 @@
 /** The pure part of answering: a problem and a query in, plans or a map out. Runs in the process or in its thread. */
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
 import type { SensitivityChange, Sweep, SweepGrid } from '../../../shared/contracts/sweep.ts'
-import { type GraphOptimum, type GraphProblem, optimiseGraph } from '../../../shared/planning/graph/optimise-graph.ts'
-import { type Optimum, optimise } from '../../../shared/planning/chain/optimise.ts'
-import { sensitivityOf } from '../../../shared/planning/sweep/sensitivity.ts'
-import { sweep } from '../../../shared/planning/sweep/sweep.ts'
+import {
+  type GraphOptimum,
+  type GraphProblem,
+  optimise,
+  optimiseGraph,
+  type Optimum,
+  sensitivityOf,
+  sweep,
+} from '../../../shared/planning/index.ts'
 import { withPreset } from './what-if.ts'
 
 /** A gathered problem has the whole structure, so both views can plan with it. */

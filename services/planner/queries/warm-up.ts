@@ -3,7 +3,7 @@
  * thousand questions, and at 200 of them a second those that come then would wait for each other.
  */
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
-import { type OptimiserQuery, optimise, type Problem } from '../../../shared/planning/chain/optimise.ts'
+import { optimise, type OptimiserQuery, type Problem } from '../../../shared/planning/index.ts'
 
 const LAYERS = 60
 const TIERS = ['device', 'edge', 'cloud']

@@ -5,8 +5,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { NETWORK_PRESETS, type NetworkName } from '../../../shared/contracts/network-presets.ts'
 import { linkId } from '../../../shared/platform/redis/state.ts'
 import type { KeptLink } from '../knowledge/planning-fields.ts'
-import { checkKnown } from '../../../shared/planning/problem/names.ts'
-import type { PlanningLink } from '../../../shared/planning/problem/problem.ts'
+import { checkKnown, type PlanningLink } from '../../../shared/planning/index.ts'
 
 type PresetLink = PlanningLink & Partial<Pick<KeptLink, 'emulation' | 'basis'>>
 

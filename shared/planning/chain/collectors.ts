@@ -1,27 +1,27 @@
-/** What a search keeps of the plans it meets: the best few, the best per set of resources, or a front. */
+/** The plans that a search keeps: the best few, the best per set of resources, the first one, or a Pareto front. */
 import { type Candidate, compareCandidates } from './route-costs.ts'
 
 export interface Collector {
-  /** What the first criterion may come to at most for a plan to be kept; Infinity at first. */
+  /** Largest first criterion of a plan that would still be kept; Infinity at first. */
   limit: number
-  /** True when no more plans are wanted. */
+  /** True if no more plans are wanted. */
   done: boolean
-  /** Called before the plans of a route, named by its resources. */
+  /** Called before the plans of a route. @param resources names the route's set of resources. */
   begin(resources: string): void
-  /** True when no plan with criteria at or above these bounds would be kept. */
+  /** True if no plan with criteria at or above these bounds would be kept. */
   beaten(bounds: Float64Array): boolean
   add(candidate: Candidate): void
-  /** In order, best first. */
+  /** Best first. */
   results(): Candidate[]
 }
 
-/** Bounds are sums in another order than costs: this much above a cost is still a tie. */
+/** The largest bound that is still a tie with a cost: bounds are sums in another order. */
 function withSlack(value: number, slack: number): number {
   return value + slack + Math.abs(value) * 1e-12
 }
 
 /** The best `top` plans. */
-export class Best implements Collector {
+export class TopK implements Collector {
   limit = Infinity
   done = false
   readonly #top: number
@@ -29,7 +29,7 @@ export class Best implements Collector {
   /** Sorted: `top` is small. */
   readonly #kept: Candidate[] = []
 
-  /** @param slack per criterion, how far rounding may take a bound above the cost. */
+  /** @param slack per criterion, the most by which rounding may raise a bound above the cost. */
   constructor(top: number, slack: readonly number[]) {
     this.#top = top
     this.#slack = slack
@@ -56,7 +56,7 @@ export class Best implements Collector {
 }
 
 /** The best plan of each set of resources, of the best `top` sets. */
-export class BestPerResources implements Collector {
+export class TopKPerResources implements Collector {
   limit = Infinity
   done = false
   readonly #top: number
@@ -97,7 +97,7 @@ export class BestPerResources implements Collector {
     return this.#kept
   }
 
-  /** What a plan on the present resources has to come before. */
+  /** The plan that one on the current resources must beat; undefined if any would be kept. */
   #worst(): Candidate | undefined {
     return (
       this.#byResources.get(this.#resources) ??
@@ -106,8 +106,8 @@ export class BestPerResources implements Collector {
   }
 }
 
-/** Any one plan. */
-export class Any implements Collector {
+/** The first plan found. */
+export class FirstFound implements Collector {
   limit = Infinity
   done = false
   #found: Candidate[] = []
@@ -128,8 +128,8 @@ export class Any implements Collector {
   }
 }
 
-/** Plans that no other is better than, or as good and better in one criterion; of equals the one found first. */
-export class Front implements Collector {
+/** The Pareto front: the plans that no other dominates; of equal plans the one found first. */
+export class ParetoFront implements Collector {
   limit = Infinity
   done = false
   #kept: Candidate[] = []
@@ -140,7 +140,7 @@ export class Front implements Collector {
     const kept = this.#kept
     for (let at = 0; at < kept.length; at += 1) {
       if (!isAtMost(kept[at]!.criteria, bounds)) continue
-      // What beats one is likely to beat the next.
+      // A plan that dominates one candidate is likely to dominate the next: it moves to the front.
       if (at > 0) [kept[0], kept[at]] = [kept[at]!, kept[0]!]
       return true
     }
@@ -159,16 +159,17 @@ export class Front implements Collector {
   }
 }
 
+/** True if no entry of `a` is above that of `b`: weak dominance. */
 function isAtMost(a: readonly number[], b: readonly number[] | Float64Array): boolean {
   for (let at = 0; at < a.length; at += 1) if (a[at]! > b[at]!) return false
   return true
 }
 
-/** Criteria count in order: a later one only where the earlier ones tie. */
+/** Lexicographic: a later criterion decides only between ties in all earlier ones. */
 function isBeaten(bounds: Float64Array, worst: readonly number[], slack: readonly number[]): boolean {
   for (let at = 0; at < worst.length; at += 1) {
     if (bounds[at]! > withSlack(worst[at]!, slack[at]!)) return true
-    // A bound below may still belong to a plan that is better.
+    // Below the worst plan kept by more than rounding: the plan may be better.
     if (bounds[at]! < worst[at]! - (withSlack(worst[at]!, slack[at]!) - worst[at]!)) return false
   }
   return false

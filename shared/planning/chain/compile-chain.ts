@@ -1,104 +1,100 @@
 /**
- * The compact numeric form of a problem that the search computes with: layer costs as prefix sums, boundary bytes as
- * one array, links as matrices. Made once per problem, source and confidence; queries come later (demands.ts).
+ * From a problem to its numeric form. Resources that no plan can use are left out, each with its reason.
  *
- * Resources that can never be part of a plan are left out here, each with its reason.
+ * Compiled forms are kept as long as the problem object lives, so a caller that passes the same object again pays
+ * nothing; a changed problem must be a new object.
  */
-import type { RuntimeOptions } from '../../contracts/resource.ts'
-import { type ChainCodec, codecsOf } from './chain-codecs.ts'
-import { type Confidence, linkFigures } from '../problem/confidence.ts'
-import type { PlanningResource, Problem } from '../problem/problem.ts'
-import { type Unit, unitsOf } from './chain.ts'
+import { checkProblem } from '../problem/check-problem.ts'
+import { type Confidence, crossingCost, stageBound } from '../problem/figures.ts'
+import {
+  aliveBytesOf,
+  chosenOptions,
+  type LeftOut,
+  type PlanningProfile,
+  type PlanningResource,
+  type Problem,
+  profilesOf,
+  sourceOf,
+} from '../problem/problem.ts'
+import type { Chain, ChainCodec, Runner } from './chain.ts'
 
-export interface ChainResource {
-  name: string
-  tier: string
-  /** Position among the tiers that exist, 0 first, without gaps. */
-  rank: number
-  /** `prefixMs[k]`: ms to run layers 0..k-1 here with its own options, slowdown included. Null without a profile. */
-  prefixMs: Float64Array | null
-  /** Its profiles, the one with its own options first; none when it has no profile (source only). */
-  units: Unit[]
+export interface CompiledProblem {
+  problem: Problem
+  source: string
+  leftOut: LeftOut[]
+  /** Every time at its median. */
+  median: Chain
+  /** Every time at its upper 95 % bound. */
+  upper(): Chain
+  /** True if some codec spoils answers somewhere. */
+  lossy: boolean
 }
 
-export interface Chain {
-  /** N: boundaries are 0..N. */
-  layers: number
-  /** Sorted by rank, then name: lower indices win ties. */
-  resources: ChainResource[]
-  /** Index of the resource the input is at. */
-  source: number
-  /** Rank → tier name, resources left out included. */
-  tiers: string[]
-  boundaryBytes: Float64Array
-  /** `weightPrefix[k]`: bytes of the weights of layers 0..k-1; shared ones count once per layer that reads them. */
-  weightPrefix: Float64Array
-  /** Per layer, the bytes of tensors alive while it runs: the frontier before it and what it makes. */
-  activationBytes: Float64Array
-  /** 1 where the model may be cut: at clean cuts, or at all where cutting keeps results. 0 and N are always 1. */
-  cleanCuts: Uint8Array
-  anyCuts: Uint8Array
-  /** `[from * resources + to]`: ms per crossing whatever its size (round trip, cost per message, the answer's way back). */
-  hopMs: Float64Array
-  /** Same index: ms per byte. Pairs without a link hold Infinity in `hopMs` and 0 here. */
-  hopMsPerByte: Float64Array
-  /** `none` first, then by name. */
-  codecs: ChainCodec[]
-  /** The longest that any resource needs for the whole model: what rounding errors are measured by. */
-  scaleMs: number
-}
-
-export interface LeftOut {
-  resource: string
-  reason: string
-}
-
-/** ms that one byte takes at 1 Mbps: 8 bits / (10^6 bit/s) = 0.008 ms. */
-const MS_PER_BYTE_AT_1_MBPS = 0.008
+const compiled = new WeakMap<Problem, Map<string, CompiledProblem>>()
 
 /**
- * @param source must be one of the problem's resources.
- * @param confidence `upper`: every time at its 95 % bound.
+ * @param named the resource that has the input; default: the only one of the first tier.
+ * @throws ScissionError badRequest, notMeasured if nothing can be planned with the problem.
  */
-export function compile(
-  problem: Problem,
-  source: string,
-  confidence: Confidence = 'median',
-): { chain: Chain; leftOut: LeftOut[] } {
+export function compileProblem(problem: Problem, named?: string): CompiledProblem {
+  checkProblem(problem)
+  const source = sourceOf(problem.resources, named)
+  let bySource = compiled.get(problem)
+  if (!bySource) compiled.set(problem, (bySource = new Map()))
+  let found = bySource.get(source)
+  if (!found) bySource.set(source, (found = compileFor(problem, source)))
+  return found
+}
+
+function compileFor(problem: Problem, source: string): CompiledProblem {
   const { usable, leftOut } = selectResources(problem, source)
+  let upper: Chain | undefined
+  return {
+    problem,
+    source,
+    leftOut,
+    median: chainOf(problem, usable, source, 'median'),
+    upper: () => (upper ??= chainOf(problem, usable, source, 'upper')),
+    lossy: (problem.codecs ?? []).some(({ cells }) => cells.some(({ accuracyLoss }) => accuracyLoss > 0)),
+  }
+}
+
+type Bound = Exclude<Confidence, 'lower'>
+
+function chainOf(problem: Problem, usable: readonly PlanningResource[], source: string, bound: Bound): Chain {
   const indices = [...new Set(problem.resources.map((resource) => resource.tierIndex))].sort((a, b) => a - b)
   const tiers = indices.map((index) => problem.resources.find((one) => one.tierIndex === index)?.tier ?? '')
   const codecs = codecsOf(problem)
-  const resources = usable.map((resource, at) => {
-    const units = unitsOf(problem, resource, at, codecs, confidence)
-    const rank = indices.indexOf(resource.tierIndex)
-    return { name: resource.name, tier: resource.tier, rank, prefixMs: units[0]?.prefixMs ?? null, units }
-  })
+  const resources = usable.map((resource, at) => ({
+    name: resource.name,
+    tier: resource.tier,
+    rank: indices.indexOf(resource.tierIndex),
+    runners: runnersOf(problem, resource, at, codecs, bound),
+  }))
   const chain: Chain = {
-    ...frontiersOf(problem),
+    ...boundariesOf(problem),
     resources,
     source: usable.findIndex((resource) => resource.name === source),
     tiers,
     hopMs: new Float64Array(usable.length ** 2).fill(Infinity),
     hopMsPerByte: new Float64Array(usable.length ** 2),
     codecs,
-    scaleMs: Math.max(0, ...resources.flatMap(({ units }) => units.map((unit) => unit.scaleMs))),
+    scaleMs: Math.max(0, ...resources.flatMap(({ runners }) => runners.map((runner) => runner.scaleMs))),
   }
-  fillLinks(chain, problem, confidence)
-  return { chain, leftOut }
+  fillLinks(chain, problem, bound)
+  return chain
 }
 
-/** What the structure says, whatever the resources. */
-function frontiersOf({ structure: { layers, boundaries } }: Problem) {
+/** The part of a chain that depends on the structure only. */
+function boundariesOf({ structure }: Problem) {
+  const { layers, boundaries } = structure
   const last = boundaries.length - 1
-  const boundaryBytes = Float64Array.from(boundaries, (boundary) => boundary.bytes)
   return {
+    structure,
     layers: last,
-    boundaryBytes,
+    boundaryBytes: Float64Array.from(boundaries, (boundary) => boundary.bytes),
     weightPrefix: prefixSums(layers.map((layer) => layer.weightBytes)),
-    activationBytes: Float64Array.from(layers, (layer, index) =>
-      layer.outputs.reduce((sum, { bytes }) => sum + bytes, boundaryBytes[index]!),
-    ),
+    activationBytes: aliveBytesOf(structure),
     cleanCuts: Uint8Array.from(boundaries, ({ k, allowed, clean }) =>
       Number(k === 0 || k === last || (allowed && clean)),
     ),
@@ -106,37 +102,122 @@ function frontiersOf({ structure: { layers, boundaries } }: Problem) {
   }
 }
 
-/** Answers go back the way the request came, so the whole output crosses every link used. */
-function fillLinks(chain: Chain, problem: Problem, confidence: Confidence): void {
-  const outputBytes = chain.boundaryBytes[chain.layers]!
+/** The answer returns along the path of the request, so the whole output crosses every link used. */
+function fillLinks(chain: Chain, problem: Problem, bound: Bound): void {
+  const answerBytes = chain.boundaryBytes[chain.layers]!
   const indexOf = new Map(chain.resources.map((resource, index) => [resource.name, index]))
   for (const link of problem.links) {
     const from = indexOf.get(link.from)
     const to = indexOf.get(link.to)
     if (from === undefined || to === undefined) continue
-    const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, confidence)
+    const { fixedMs, msPerByte } = crossingCost(link, answerBytes, bound)
     const at = from * chain.resources.length + to
-    chain.hopMs[at] = fixedMs + (outputBytes * MS_PER_BYTE_AT_1_MBPS) / returnBandwidthMbps
-    chain.hopMsPerByte[at] = MS_PER_BYTE_AT_1_MBPS / bandwidthMbps
+    chain.hopMs[at] = fixedMs
+    chain.hopMsPerByte[at] = msPerByte
   }
 }
 
-export function prefixSums(values: readonly number[]): Float64Array {
+function prefixSums(values: readonly number[]): Float64Array {
   const prefix = new Float64Array(values.length + 1)
   for (let index = 0; index < values.length; index += 1) prefix[index + 1] = prefix[index]! + values[index]!
   return prefix
 }
 
-/** `edge`, or `edge with 4 threads, all` where its own options are not meant. */
-export function unitName(
-  chain: Chain,
-  unit: { resource: number; options?: RuntimeOptions | undefined },
-): string {
-  const { name } = chain.resources[unit.resource]!
-  return unit.options ? `${name} with ${unit.options.threads} threads, ${unit.options.optimisation}` : name
+/** `none` at every boundary; the other codecs at their calibrated boundaries, by name. */
+function codecsOf(problem: Problem): ChainCodec[] {
+  const { boundaries } = problem.structure
+  const none = {
+    name: 'none',
+    wireBytes: Float64Array.from(boundaries, ({ bytes }) => bytes),
+    loss: new Float64Array(boundaries.length),
+  }
+  const others = (problem.codecs ?? [])
+    .filter(({ name }) => name !== 'none')
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+  return [
+    none,
+    ...others.map(({ name, cells }) => {
+      const wireBytes = new Float64Array(boundaries.length).fill(NaN)
+      const loss = new Float64Array(boundaries.length)
+      for (const { boundary, bytesRatio, accuracyLoss } of cells) {
+        wireBytes[boundary] = Math.round(none.wireBytes[boundary]! * bytesRatio)
+        loss[boundary] = accuracyLoss
+      }
+      return { name, wireBytes, loss }
+    }),
+  ]
 }
 
-/** Keeps the source and what it can reach by links that climb the tiers over resources with a profile. */
+function runnersOf(
+  problem: Problem,
+  resource: PlanningResource,
+  index: number,
+  codecs: readonly ChainCodec[],
+  bound: Bound,
+): Runner[] {
+  return profilesOf(problem, resource).map((profile, variant) => ({
+    resource: index,
+    variant,
+    options: chosenOptions(problem, resource, profile),
+    ...timesOf(profile, resource.slowdown, bound),
+    ...speedsOf(profile, resource.slowdown, codecs),
+  }))
+}
+
+function timesOf(profile: PlanningProfile, slowdown: number, at: Bound) {
+  const bound = stageBound(profile, at)
+  const layers = profile.layerMs.length
+  const scale = slowdown * bound.factor
+  const prefixMs = new Float64Array(layers + 1)
+  for (let k = 0; k < layers; k += 1) prefixMs[k + 1] = prefixMs[k]! + profile.layerMs[k]! * scale
+  const scaled = (values: readonly number[] | undefined) => {
+    const costs = new Float64Array(layers + 1)
+    if (values) for (let k = 0; k <= layers; k += 1) costs[k] = values[k]! * scale
+    return costs
+  }
+  const enterMs = scaled(profile.enterMs)
+  const exitMs = scaled(profile.exitMs)
+  const fixedMs = bound.fixedMs * slowdown
+  const plain = profile.enterMs === undefined && profile.exitMs === undefined
+  return {
+    prefixMs,
+    enterMs,
+    exitMs,
+    fixedMs,
+    minExtraMs: fixedMs + (plain ? 0 : minimum(enterMs) + minimum(exitMs)),
+    dips: !plain && dips(prefixMs, enterMs, exitMs),
+    scaleMs: prefixMs[layers]! + fixedMs + (plain ? 0 : -minimum(enterMs) - minimum(exitMs)),
+  }
+}
+
+function dips(prefixMs: Float64Array, enterMs: Float64Array, exitMs: Float64Array): boolean {
+  // Per end, only the begin before it with the smallest contribution matters.
+  let begin = Infinity
+  for (let k = 0; k < prefixMs.length; k += 1) {
+    if (begin + prefixMs[k]! + exitMs[k]! < 0) return true
+    begin = Math.min(begin, enterMs[k]! - prefixMs[k]!)
+  }
+  return false
+}
+
+/** The smallest value or 0. */
+function minimum(values: Float64Array): number {
+  return values.reduce((low, value) => Math.min(low, value), 0)
+}
+
+function speedsOf(profile: PlanningProfile, slowdown: number, codecs: readonly ChainCodec[]) {
+  const speeds = codecs.map(({ name }) => {
+    if (name === 'none') return { encodeMsPerMb: 0, decodeMsPerMb: 0 }
+    return profile.codecs?.find((speed) => speed.codec === name)
+  })
+  const perByte = (msPerMb: number | undefined) => (msPerMb === undefined ? NaN : (msPerMb * slowdown) / 1e6)
+  return {
+    encodeMsPerByte: Float64Array.from(speeds, (speed) => perByte(speed?.encodeMsPerMb)),
+    decodeMsPerByte: Float64Array.from(speeds, (speed) => perByte(speed?.decodeMsPerMb)),
+  }
+}
+
+/** Keeps the source and the resources that it reaches by links to later and later tiers over resources with a profile. */
 function selectResources(problem: Problem, sourceName: string) {
   const sorted = problem.resources
     .slice()
@@ -151,11 +232,11 @@ function selectResources(problem: Problem, sourceName: string) {
     if (!profiled.has(resource.name))
       reasons.push('it has no profile of this model: benchmark the model on it')
     if (resource !== source) {
-      const below = usable.filter((other) => other.tierIndex < resource.tierIndex)
+      const before = usable.filter((other) => other.tierIndex < resource.tierIndex)
       if (source && resource.tierIndex <= source.tierIndex)
         reasons.push(`plans only move forward, and tier ${resource.tier} is not after ${sourceName}'s`)
-      else if (!below.some((other) => linked.has(`${other.name} ${resource.name}`)))
-        reasons.push(`no link leads to it: ${missingLinks(source, below, resource)} not measured`)
+      else if (!before.some((other) => linked.has(`${other.name} ${resource.name}`)))
+        reasons.push(`no link leads to it: ${missingLinks(source, before, resource)} not measured`)
     }
     if (resource === source || reasons.length === 0) usable.push(resource)
     if (reasons.length > 0) leftOut.push({ resource: resource.name, reason: reasons.join('; ') })
@@ -165,9 +246,9 @@ function selectResources(problem: Problem, sourceName: string) {
 
 function missingLinks(
   source: PlanningResource | undefined,
-  below: readonly PlanningResource[],
+  before: readonly PlanningResource[],
   to: PlanningResource,
 ): string {
-  const from = new Set([...(source ? [source] : []), ...below].map((resource) => resource.name))
+  const from = new Set([...(source ? [source] : []), ...before].map((resource) => resource.name))
   return [...from].map((name) => `${name} → ${to.name}`).join(', ')
 }

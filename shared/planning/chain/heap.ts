@@ -1,4 +1,4 @@
-/** A binary heap: the item that comes before all others under `before` is on top. */
+/** Binary heap: the item that comes before all others under `before` is on top. */
 export class Heap<T> {
   readonly #items: T[] = []
   readonly #before: (a: T, b: T) => boolean

@@ -1,78 +1,69 @@
 /**
- * The optimiser: from measured costs to the best plans, exactly. Pure: no files, no sockets; a clock only for a time
- * limit.
+ * The chain view: from measured costs to the best plans, exactly.
  *
- *   Problem ── compileProblem ──▶ Chain ─────────────┐
- *   query ── constraintsOf ──▶ demandsOf ──▶ SearchSpace ──▶ search (routes, then cuts) ──▶ evaluatePlan ──▶ answer
+ *   problem ── compileProblem ──▶ Chain ────────────────┐
+ *   query ── constraintsOf ──▶ searchLimitsOf ──▶ SearchSpace ──▶ search (routes, then cuts) ──▶ evaluatePlan ──▶ explain
  *
- * Chain view: stages are ranges of the canonical layer order, on resources of strictly later tiers. A plan decides the
- * resources, the cuts, the codec of every hop and, where a resource has several profiles, its runtime options.
+ * Stages are ranges of the canonical layer order, on resources of strictly later tiers. A plan decides the resources, the
+ * cuts, the codec of every hop and, if a resource has several profiles, its runtime options.
  */
 import type { Plan } from '../../contracts/plan.ts'
-import { chainAsked } from './chain-asked.ts'
 import { explainInfeasible, tooLate } from '../explain/conflict.ts'
-import { checkQuery } from '../limits/check-query.ts'
-import { type Constraint, constraintsOf, type OptimiserQuery } from '../limits/constraints.ts'
-import { alone, explain } from '../explain/explain.ts'
-import { nativePlans } from './native.ts'
-import { criteriaOf, objectiveOf } from '../objective/objectives.ts'
-import type { Problem } from '../problem/problem.ts'
-import { planCount } from './routes.ts'
-import { checkOnce, compileProblem, Solver } from './solver.ts'
-import type { LeftOut } from './compile-chain.ts'
-import type { Found } from './search.ts'
-import { TimeLimit } from './time-limit.ts'
-
-export type { OptimiserQuery } from '../limits/constraints.ts'
-export { evaluatePlan } from '../evaluate/evaluate-plan.ts'
-export { objectiveOf } from '../objective/objectives.ts'
-export type { Figures, PlanningCodec, PlanningProfile, Problem } from '../problem/problem.ts'
-export { type Compiled, compileProblem } from './solver.ts'
+import { explain } from '../explain/why.ts'
+import { checkQuery, type Constraint, constraintsOf, type OptimiserQuery } from '../limits/constraints.ts'
+import { bestOf, criteriaOf, objectiveOf } from '../objective/objectives.ts'
+import { checkProblem } from '../problem/check-problem.ts'
+import type { LeftOut, Problem } from '../problem/problem.ts'
+import { NO_CODEC } from './chain.ts'
+import { ChainSolver, TimeLimit } from './chain-solver.ts'
+import { compileProblem } from './compile-chain.ts'
+import { type Found, planCount } from './search.ts'
 
 export interface Optimum {
   /**
-   * Best first: the objective, then latency, fewer stages, earlier resources, earlier cuts. For a front: by its
-   * objectives, first things first. Never empty.
+   * Best first: objective, latency, fewer stages, earlier resources, earlier cuts. For a Pareto front: by its objectives in
+   * order. Never empty.
    */
   plans: Plan[]
   /** The whole model on one resource, for each that the source has a link to; constraints do not apply. */
   native: Plan[]
   why: string
-  /** Plans that the tiers, resources, cuts and codecs asked for leave; limits on costs and layers aside. */
+  /** Number of plans for the tiers, resources, cuts and codecs of the query; limits on costs and layers aside. */
   considered: number
   leftOut: LeftOut[]
-  /** Set when the front has more plans than are listed. */
+  /** Number of plans on the Pareto front, if not all of them are listed. */
   frontSize?: number
-  /** Set when the time limit was reached: no plan is better than the first by more than this share of its value. */
+  /** Set if the time limit was reached: no plan is better than the first by more than this share of its value. */
   gap?: number
 }
 
-/** Of a longer front the first so many are listed. */
-export const MOST_ON_FRONT = 1000
+/** Plans of a Pareto front that are listed. */
+const MAX_ON_FRONT = 1000
 
 /**
- * The `query.top` best plans for the query's objective under its constraints, or the front of `query.pareto`.
- * @param now milliseconds, for `query.timeLimitMs`.
- * @throws ScissionError badRequest, notFound (what was given is not usable), notMeasured (nothing can run the model),
- * infeasible (`details.conflict` names a smallest set of constraints that no plan satisfies), deadlineExceeded (the
+ * The `query.top` best plans for the query's objective under its constraints, or the Pareto front of `query.pareto`.
+ * @param now a clock in milliseconds, for `query.timeLimitMs`.
+ * @throws ScissionError badRequest, notFound (the problem or the query is not valid), notMeasured (no resource can run the
+ * model), infeasible (`details.conflict` names a smallest set of constraints that no plan satisfies), deadlineExceeded (the
  * time limit was reached before any plan was found).
+ * @example optimise(problem, { objective: 'latency', top: 5, cuts: 'clean', maxTierMs: { device: 20 } }).plans[0]
  */
 export function optimise(problem: Problem, query: OptimiserQuery, now = () => performance.now()): Optimum {
-  checkOnce(problem)
+  checkProblem(problem)
   checkQuery(problem, query)
   const compiled = compileProblem(problem, query.source)
-  const solver = new Solver(compiled, query, new TimeLimit(query.timeLimitMs, now))
+  const solver = new ChainSolver(compiled, query, new TimeLimit(query.timeLimitMs, now))
   const constraints = constraintsOf(query, compiled.lossy)
   const found = query.pareto ? solver.front(constraints) : solver.best(constraints, query.top, query.distinct)
   const plans = found.candidates
-    .slice(0, MOST_ON_FRONT)
+    .slice(0, MAX_ON_FRONT)
     .map((candidate) => solver.priced(candidate, constraints))
   if (!query.pareto) plans.sort((a, b) => compare(query, a, b))
   const winner = plans[0]
   if (winner === undefined)
-    throw found.bound === undefined ? explainInfeasible(chainAsked(solver), constraints) : tooLate(query)
+    throw found.bound === undefined ? explainInfeasible(solver, constraints) : tooLate(query)
   const native = nativePlans(solver)
-  const best = (demands: readonly Constraint[]) => provenBest(solver, demands)
+  const best = (others: readonly Constraint[]) => provenBest(solver, others)
   const listed = found.bound === undefined ? plans.find((plan) => !plan.native) : undefined
   return {
     plans,
@@ -83,8 +74,8 @@ export function optimise(problem: Problem, query: OptimiserQuery, now = () => pe
       plans,
       native,
       bestSplit: () => listed ?? best([...constraints, { kind: 'minStages', count: 2 }]),
-      bestAlone: () => provenBest(new Solver(compiled, query), alone(constraints)),
       best,
+      bestNative: (alone) => provenBest(new ChainSolver(compiled, query), alone),
     }),
     considered: Math.min(planCount(solver.spaceOf(constraints)), Number.MAX_SAFE_INTEGER),
     leftOut: compiled.leftOut,
@@ -93,13 +84,13 @@ export function optimise(problem: Problem, query: OptimiserQuery, now = () => pe
   }
 }
 
-function provenBest(solver: Solver, constraints: readonly Constraint[]): Plan | undefined {
+function provenBest(solver: ChainSolver, constraints: readonly Constraint[]): Plan | undefined {
   const { candidates, bound } = solver.best(constraints, 1)
   const [candidate] = candidates
   return candidate && bound === undefined ? solver.priced(candidate, constraints) : undefined
 }
 
-/** Orders by what evaluate.ts says: sums in another order may differ in the last digit. Stable for equals. */
+/** Order by evaluated values: the sums of the search may differ in the last digit. Stable for equal plans. */
 function compare(query: OptimiserQuery, a: Plan, b: Plan): number {
   return objectiveOf(a, query) - objectiveOf(b, query) || a.predictedMs - b.predictedMs
 }
@@ -107,6 +98,21 @@ function compare(query: OptimiserQuery, a: Plan, b: Plan): number {
 function gapOf({ bound = 0 }: Found, winner: Plan, query: OptimiserQuery): number {
   if (query.pareto) return 1
   const value = objectiveOf(winner, query)
-  const least = criteriaOf(query)[0]!.inUnits(bound)
-  return value > 0 ? Math.min(1, Math.max(0, (value - least) / value)) : 0
+  const lowest = criteriaOf(query)[0]!.toPlanUnits(bound)
+  return value > 0 ? Math.min(1, Math.max(0, (value - lowest) / value)) : 0
+}
+
+/** The baselines, uncompressed, each with the runtime options that are best for the objective. */
+function nativePlans(solver: ChainSolver): Plan[] {
+  const { confidence } = solver.query
+  const { median: chain } = solver.compiled
+  return chain.resources.flatMap(({ runners }, resource) => {
+    const pair = chain.source * chain.resources.length + resource
+    if (resource !== chain.source && chain.hopMs[pair] === Infinity) return []
+    const whole = { resource, from: 0, to: chain.layers, codec: NO_CODEC }
+    const plans = runners.map(({ variant }) =>
+      solver.evaluated({ stages: [{ ...whole, variant }] }, confidence),
+    )
+    return bestOf(plans, solver.query) ?? []
+  })
 }

@@ -1,45 +1,44 @@
 /**
- * All plans of one route, by depth-first search over its hops with exact bounds on what follows:
+ * All plans of one route, by depth-first branch and bound over its hops with exact bounds on the rest:
  *
- *   rest[hop][option] = term[hop][option] + min over the options of the next hop that lie in reach of rest[hop + 1]
+ *   rest[hop][option] = term[hop][option] + min of rest[hop + 1] over the options of the next hop within reach
  *
- * A minimum per window of a queue that only moves forward makes that O(options) per hop. The bound of a criterion is
- * attained by a plan (but where stages dip, or limits depend on both ends of a stage), so without budgets the search
- * enters no branch that does not hold an answer. Budgets are bounded in the same way, each for itself.
+ * Sliding-window minima make that O(options) per hop. The bound of a criterion is attained by a plan, unless stages dip or
+ * limits depend on both ends of a stage. So without limits on sums the search enters no branch without an answer. Each
+ * limited sum is bounded in the same way, by itself.
  */
-import { candidateOf, valuesOf } from './route-costs.ts'
-import type { Collector } from './collectors.ts'
-import { type Budget, upTo } from '../limits/search-limits.ts'
-import type { Hop } from './hops.ts'
-import { type Metric, type RouteTerms, termsOf } from './metrics.ts'
-import type { Criterion } from '../objective/objectives.ts'
-import { resourcesOf, type Route } from './routes.ts'
-import type { SearchSpace, Windows } from './search-space.ts'
+import { type SumLimit, upTo } from '../limits/search-limits.ts'
+import type { Criterion, Metric } from '../objective/objectives.ts'
 import { stageMs } from './chain.ts'
+import type { Collector } from './collectors.ts'
+import type { Hop, Route } from './hops.ts'
+import { candidateOf, type RouteTerms, termsOf, totalsOf } from './route-costs.ts'
+import type { SearchSpace, Windows } from './search-space.ts'
 import { RangeMinima, windowMinima } from './sliding-window.ts'
 
-/** A metric's terms, what they come to at least from a hop on, and the sum up to the hop being looked at. */
-interface Sum extends RouteTerms {
+/** A metric's terms with the bounds on their rest, and the sum along the current branch. */
+interface BoundedTerms extends RouteTerms {
+  /** Per hop, per option: minimum of the terms from there on. */
   rest: Float64Array[]
   /** Per hop: the constant and the terms of the options taken before it. */
   spent: Float64Array
 }
 
-/** Called now and then; true when the search has to stop. */
+/** Called now and then; true if the search must stop. */
 export type Clock = () => boolean
 
 export class RouteSearch {
   readonly route: Route
-  /** No plan of the route has a first criterion below this; Infinity when it holds none. */
+  /** No plan of the route has a first criterion below this; Infinity if the route has no plan. */
   readonly bound: number
   readonly #space: SearchSpace
   readonly #criteria: readonly Criterion[]
   readonly #hops: Hop[]
   readonly #windows: Windows[]
   readonly #first: [low: number, high: number]
-  readonly #sums: (Sum | undefined)[]
-  readonly #budgets: { sum: Sum; limit: number }[]
-  /** Per hop, per option: the slowest step from there on, at least. Only when a criterion counts it. */
+  readonly #sums: (BoundedTerms | undefined)[]
+  readonly #limited: { sum: BoundedTerms; limit: number }[]
+  /** Per hop, per option: lower bound on the slowest step from there on. Only if a criterion counts it. */
   readonly #slowest: Float64Array[] | undefined
   readonly #options: Int32Array
   /** Per hop: the slowest step before it. */
@@ -59,15 +58,15 @@ export class RouteSearch {
     this.#stepsMs = new Float64Array(this.#hops.length + 1)
     this.#bounds = new Float64Array(criteria.length)
     this.bound = this.#routeBound()
-    // Budgets are only worth their arrays where the criteria let the route in.
-    this.#budgets = []
+    // Filled in `run`: a route that its criteria exclude never needs them.
+    this.#limited = []
   }
 
-  /** Hands every plan to the collector that it does not rule out. @returns false when the clock stopped it. */
+  /** Offers the collector every plan that it does not exclude by its limit. @returns false if the clock stopped it. */
   run(collector: Collector, clock: Clock): boolean {
-    collector.begin(resourcesOf(this.route).join(','))
+    collector.begin(routeKey(this.route))
     if (this.bound > collector.limit || this.bound === Infinity) return true
-    this.#prepareBudgets()
+    this.#prepareLimits()
     if (this.#hops.length === 0) {
       this.#leaf(collector)
       return true
@@ -75,7 +74,7 @@ export class RouteSearch {
     return this.#walkFirst(collector, clock)
   }
 
-  /** The first hop's options, most promising first: good plans found early spare the rest. */
+  /** The first hop's options, smallest bound first: good plans found early prune the rest. */
   #walkFirst(collector: Collector, clock: Clock): boolean {
     const [low, high] = this.#first
     const bounds = new Float64Array(high)
@@ -117,7 +116,7 @@ export class RouteSearch {
 
   #take(hop: number, option: number): void {
     for (const sum of this.#sums) if (sum) sum.spent[hop + 1] = sum.spent[hop]! + sum.terms[hop]![option]!
-    for (const { sum } of this.#budgets) sum.spent[hop + 1] = sum.spent[hop]! + sum.terms[hop]![option]!
+    for (const { sum } of this.#limited) sum.spent[hop + 1] = sum.spent[hop]! + sum.terms[hop]![option]!
     if (this.#slowest) {
       const work = this.#workBefore(hop, option)
       const step = this.#hops[hop]!.stepMs(option)
@@ -126,7 +125,7 @@ export class RouteSearch {
   }
 
   #fits(hop: number, option: number): boolean {
-    for (const { sum, limit } of this.#budgets)
+    for (const { sum, limit } of this.#limited)
       if (sum.spent[hop]! + sum.rest[hop]![option]! > limit) return false
     return true
   }
@@ -153,20 +152,22 @@ export class RouteSearch {
     return bound
   }
 
-  /** Work of the place before a hop: its decoding, stage and encoding. */
+  /** ms of work of the stop before a hop: decoding, stage and encoding. */
   #workBefore(hop: number, option: number): number {
-    const { unit } = this.route.places[hop]!
+    const { runner } = this.route.stops[hop]!
     const departure = this.#hops[hop]!
     const work = departure.encodeMs(option)
-    if (!unit) return work
+    if (!runner) return work
     const arrival = hop > 0 ? this.#hops[hop - 1]! : undefined
     const before = hop > 0 ? this.#options[hop - 1]! : 0
     const from = arrival ? arrival.boundary[before]! : 0
-    return work + (arrival ? arrival.decodeMs(before) : 0) + stageMs(unit, from, departure.boundary[option]!)
+    return (
+      work + (arrival ? arrival.decodeMs(before) : 0) + stageMs(runner, from, departure.boundary[option]!)
+    )
   }
 
   #leaf(collector: Collector): void {
-    const values = valuesOf(this.#space, this.route, this.#hops, this.#options)
+    const values = totalsOf(this.#space, this.route, this.#hops, this.#options)
     if (values === undefined) return
     const criteria = this.#criteria.map((criterion) => criterion.of(values))
     if (criteria[0]! > collector.limit) return
@@ -186,21 +187,21 @@ export class RouteSearch {
     const [, high] = this.#first
     if (high === 0) return Infinity
     const { bottleneck } = this.#criteria[0]!
-    const work = stageMs(this.route.units[0]!, 0, this.#space.chain.layers)
+    const work = stageMs(this.route.runners[0]!, 0, this.#space.chain.layers)
     return (this.#sums[0]?.constant ?? 0) + bottleneck * work
   }
 
-  /** Without hops: [0, 1) when the source may run everything, [0, 0) when it may not. */
+  /** Options of the first hop. Without hops: [0, 1) if the source may run everything, else [0, 0). */
   #firstWindow(): [number, number] {
-    const { unit } = this.route.places[0]!
+    const { runner } = this.route.stops[0]!
     const first = this.#hops[0]
-    const reach = unit ? this.#space.reachOf(unit)[0]! : 0
+    const reach = runner ? this.#space.reachOf(runner)[0]! : 0
     if (!first) return [0, Number(reach === this.#space.chain.layers)]
-    if (!unit) return [0, first.count]
-    return [firstAbove(first, this.#space.demands.firstLayers - 1), firstAbove(first, reach)]
+    if (!runner) return [0, first.count]
+    return [firstAbove(first, this.#space.limits.firstLayers - 1), firstAbove(first, reach)]
   }
 
-  #sumOf(metric: Metric): Sum {
+  #sumOf(metric: Metric): BoundedTerms {
     const terms = termsOf(this.#space, this.route, this.#hops, metric)
     const spent = new Float64Array(this.#hops.length + 1)
     spent[0] = terms.constant
@@ -213,7 +214,7 @@ export class RouteSearch {
       const { count } = this.#hops[hop]!
       const own = terms[hop]!
       const isLast = hop === this.#hops.length - 1
-      // Without limits on the last stage nothing but the terms themselves is to come.
+      // Without limits on the last stage the rest is the term itself.
       if (isLast && this.#mayAlwaysEnd()) {
         rest[hop] = own
         continue
@@ -232,7 +233,7 @@ export class RouteSearch {
     return rest
   }
 
-  /** Whether the last stage may begin anywhere: reach never falls, so the first option says it of all. */
+  /** Whether the last stage may begin at every option: reach never falls, so the first option decides. */
   #mayAlwaysEnd(): boolean {
     const { count } = this.#hops.at(-1)!
     return count === 0 || this.#mayEnd(0)
@@ -268,44 +269,49 @@ export class RouteSearch {
   }
 
   /**
-   * The least, over the next hop's options, of the larger of the stage until there and what follows. The stage only
-   * gets longer, the least of what follows only falls: where they cross is the answer.
+   * Minimum over the next hop's options of the larger of two times: the stage until there, and the slowest step after. The
+   * stage grows with the option and the minimum of the rest falls, so a binary search finds where they cross.
    */
   #slowestAfter(at: number, option: number, rest: RangeMinima): number {
     const hop = this.#hops[at]!
     const { boundary } = this.#hops[at + 1]!
     const first = this.#windows[at]!.low[option]!
     const end = this.#windows[at]!.high[option]!
-    const { prefixMs, leastExtraMs } = hop.to
-    const begin = hop.decodeMs(option) + leastExtraMs - prefixMs[hop.boundary[option]!]!
+    const { prefixMs, minExtraMs } = hop.to
+    const begin = hop.decodeMs(option) + minExtraMs - prefixMs[hop.boundary[option]!]!
     let low = first
     let high = end
     while (low < high) {
       const middle = (low + high) >> 1
-      if (begin + prefixMs[boundary[middle]!]! >= rest.least(first, middle + 1)) high = middle
+      if (begin + prefixMs[boundary[middle]!]! >= rest.minimum(first, middle + 1)) high = middle
       else low = middle + 1
     }
     const crossing = low < end ? begin + prefixMs[boundary[low]!]! : Infinity
-    return Math.min(crossing, rest.least(first, low))
+    return Math.min(crossing, rest.minimum(first, low))
   }
 
-  #prepareBudgets(): void {
-    const { demands, chain } = this.#space
-    const dips = this.route.units.some((unit) => unit.dips)
-    for (const budget of demands.budgets) {
-      // A stage that is cut off at 0 takes more than the sums say, and more compute elsewhere lowers a share.
-      if (budget.kind === 'share' && dips) continue
-      const sum = this.#sumOf(metricOf(budget))
+  #prepareLimits(): void {
+    const { limits, chain } = this.#space
+    const dips = this.route.runners.some((runner) => runner.dips)
+    for (const sumLimit of limits.sumLimits) {
+      // A stage cut off at 0 takes longer than the terms say, and longer stages elsewhere lower a share.
+      if (sumLimit.kind === 'share' && dips) continue
+      const sum = this.#sumOf(metricOf(sumLimit))
       const weight =
-        budget.kind === 'latency' || budget.kind === 'share' ? 1 : largestWeight(this.#space, budget)
-      this.#budgets.push({ sum, limit: upTo(limitOf(budget)) + chain.scaleMs * 1e-12 * weight })
+        sumLimit.kind === 'latency' || sumLimit.kind === 'share' ? 1 : largestWeight(this.#space, sumLimit)
+      this.#limited.push({ sum, limit: upTo(limitOf(sumLimit)) + chain.scaleMs * 1e-12 * weight })
     }
   }
 }
 
-/** The handovers of a route, first to last. */
-export function hopsOf(space: SearchSpace, { places }: Route): Hop[] {
-  return places.slice(1).map(({ unit }, at) => space.hopOf(places[at]!, unit!))
+/** Names the set of resources that run a stage on the route. */
+export function routeKey({ runners }: Route): string {
+  return runners.map((runner) => runner.resource).join(',')
+}
+
+/** The hops of a route, first to last. */
+function hopsOf(space: SearchSpace, { stops }: Route): Hop[] {
+  return stops.slice(1).map(({ runner }, at) => space.hopOf(stops[at]!, runner!))
 }
 
 /** Index of the first option at a later boundary. */
@@ -315,20 +321,20 @@ function firstAbove(hop: Hop, boundary: number): number {
   return at
 }
 
-function metricOf({ kind, limit, rank }: Budget): Metric {
+function metricOf({ kind, limit, rank }: SumLimit): Metric {
   return kind === 'share' ? { weights: {}, share: { rank, part: limit / 100 } } : { weights: { [kind]: 1 } }
 }
 
-/** In the metric's unit. */
-function limitOf({ kind, limit }: Budget): number {
+/** The limit in the unit of the metric. */
+function limitOf({ kind, limit }: SumLimit): number {
   if (kind === 'share') return 0
   return limit * ({ energy: 1000, price: 1e9 }[kind as string] ?? 1)
 }
 
-/** What one ms counts at most: how far rounding of times may take the sum. */
-export function largestWeight({ figures }: SearchSpace, { kind }: Pick<Budget, 'kind'>): number {
-  const most = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0)
+/** The largest weight of one ms in a sum: rounding errors of times count by so much. */
+export function largestWeight({ figures }: SearchSpace, { kind }: Pick<SumLimit, 'kind'>): number {
+  const total = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0)
   if (kind === 'energy')
-    return most(figures.busyWatts) + most(figures.idleWatts) + most(figures.transmitWatts)
-  return kind === 'price' ? most(figures.pricePerSecond) * 1e6 : 0
+    return total(figures.busyWatts) + total(figures.idleWatts) + total(figures.transmitWatts)
+  return kind === 'price' ? total(figures.pricePerSecond) * 1e6 : 0
 }

@@ -1,8 +1,8 @@
-/** Minima of arrays and of windows that move over them. */
+/** Extremes of windows that slide over an array, and of arbitrary ranges of one. */
 
 /**
- * Per window the least value; Infinity where it is empty. O(values + windows).
- * @param low @param high windows [low[w], high[w]), neither of which ever falls.
+ * Per window the minimum; Infinity if the window is empty. O(values + windows) by a monotonic queue.
+ * @param low @param high windows [low[w], high[w]); neither bound ever falls.
  */
 export function windowMinima(
   values: Float64Array,
@@ -28,7 +28,7 @@ export function windowMinima(
   return minima
 }
 
-/** Least values of any ranges: one table per power of two. O(n log n) to make, O(1) to ask. */
+/** Minima of arbitrary ranges: a sparse table, O(n log n) to make, O(1) per query. */
 export class RangeMinima {
   readonly #tables: Float64Array[]
 
@@ -42,11 +42,43 @@ export class RangeMinima {
     }
   }
 
-  /** Of [low, high); Infinity when that is empty. */
-  least(low: number, high: number): number {
+  /** Minimum of [low, high); Infinity if that is empty. */
+  minimum(low: number, high: number): number {
     if (low >= high) return Infinity
     const level = 31 - Math.clz32(high - low)
     const table = this.#tables[level]!
     return Math.min(table[low]!, table[high - (1 << level)]!)
+  }
+}
+
+/** Maximum of one window whose bounds only move forward, by a monotonic queue. */
+export class SlidingMaximum {
+  readonly #values: Float64Array
+  readonly #queue: Int32Array
+  #head = 0
+  #tail = 0
+
+  constructor(values: Float64Array) {
+    this.#values = values
+    this.#queue = new Int32Array(values.length)
+  }
+
+  /** Moves the begin of the window forward. */
+  begin(at: number): void {
+    while (this.#head < this.#tail && this.#queue[this.#head]! < at) this.#head += 1
+  }
+
+  /** The maximum if the value at `at` were in the window too. */
+  with(at: number): number {
+    const largest = this.#head < this.#tail ? this.#values[this.#queue[this.#head]!]! : 0
+    return Math.max(largest, this.#values[at]!)
+  }
+
+  /** Appends the value at `at` to the window. */
+  add(at: number): void {
+    const value = this.#values[at]!
+    while (this.#head < this.#tail && this.#values[this.#queue[this.#tail - 1]!]! <= value) this.#tail -= 1
+    this.#queue[this.#tail] = at
+    this.#tail += 1
   }
 }

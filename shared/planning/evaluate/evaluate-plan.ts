@@ -1,42 +1,39 @@
 /**
- * What a plan costs, straight from profiles, links and boundaries: no prefix sums, no matrices, no search. It prices
- * a plan that an id names, and it checks the optimiser: every plan returned is priced here again and must agree.
- *
- *   latency = Σ stages (Σ layerMs + enterMs + exitMs) · slowdown
- *           + Σ hops encode + rtt + per message + wire bytes · 8 / bandwidth + decode + output bytes · 8 / return bandwidth
- *
- * (shared/contracts/resource.ts, Link; profile.ts.) Latency is for one request at a time; with one request in every
- * step, the slowest of them sets the throughput.
+ * Costs of a chain plan, straight from profiles, links and boundaries: no prefix sums, no matrices, no search. It prices
+ * the plan that an id names, and it checks the optimiser: every plan that a search returns is priced here again and must
+ * agree.
  */
-import type { Plan, Stage, Transfer } from '../../contracts/plan.ts'
-import { ScissionError } from '../../platform/errors.ts'
+import type { Plan, Transfer } from '../../contracts/plan.ts'
 import { formatPlanId, type PlanParts, type PlanStage } from '../../contracts/plan-id.ts'
-import { type Bounded, type Confidence, intervalsOf, linkFigures, stageMsAt } from '../problem/confidence.ts'
-import { energyOf, priceOf, type Work } from '../problem/figures.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { sum } from '../problem/figures.ts'
 import {
-  isEmulated,
+  type Figures,
   linkOf,
+  ownOptions,
   pathOf,
+  type PlanningProfile,
+  type PlanningResource,
+  type Problem,
   profileOf,
   resourceNamed,
+  sameOptions,
   speedOf,
-  warningsFrom,
-} from '../problem/lookup.ts'
-import { sameOptions } from '../problem/options.ts'
-import { type Figures, ownOptions, type Problem } from '../problem/problem.ts'
-import { checkStages } from './stages.ts'
+} from '../problem/problem.ts'
+import { type Crossing, costsAt, intervalsOf, isEmulated, sizesOf, warningsOf } from './costs.ts'
 
 export interface EvaluateOptions {
-  /** Which figures the plan's numbers are made of; its interval always spans both bounds. Default: median. */
+  /** Bound of the plan's numbers; its intervals always span both bounds. @defaultValue median */
   confidence?: 'median' | 'upper' | undefined
-  /** Default: the problem's. */
+  /** Watts and prices. @defaultValue the problem's */
   figures?: Figures | undefined
 }
 
 /**
- * The plan with its cost at the problem's profiles and links.
- * @throws ScissionError notFound (unknown resource), notMeasured (profile, link or codec missing), invalidRange (layers
- * that do not exist, a boundary that must not be cut, a stage that goes back to an earlier tier).
+ * The named plan with its costs at the problem's profiles and links.
+ * @throws ScissionError notFound (another model, unknown resource), notMeasured (no profile, link, calibration or coding
+ * speed), invalidRange (unknown layers, a boundary that must not be cut, a stage on an earlier tier than the one before).
+ * @example evaluatePlan(problem, parsePlanId(id), { confidence: 'upper' }).predictedMs
  */
 export function evaluatePlan(problem: Problem, named: PlanParts, options: EvaluateOptions = {}): Plan {
   const { structure } = problem
@@ -45,28 +42,49 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
   const parts = withoutOwnOptions(problem, named)
   checkStages(problem, parts)
   const { confidence = 'median', figures = problem.figures ?? {} } = options
-  const measured = parts.stages.map((stage) => measuredMs(problem, stage))
-  const at = (bound: Confidence) => costsAt(problem, parts, measured, figures, bound)
-  const costs = at(confidence)
-  const { stageMs, transfers, ...figured } = costs
+  const runs = parts.stages.map((stage) => runOf(problem, stage))
+  const path = pathOf(parts)
+  const hops = path.slice(1).map((stage, hop) => hopOf(problem, path[hop]!, stage))
+  const idle = path.length - runs.length
+  const journey = {
+    stops: path.map(({ resource }, at) => {
+      const run = runs[at - idle]
+      return run
+        ? { resource: run.resource, stage: run }
+        : { resource: resourceNamed(problem, resource), stage: undefined }
+    }),
+    crossings: hops,
+    answerBytes: structure.boundaries.at(-1)?.bytes ?? 0,
+    figures,
+  }
+  const { stageMs, wire, totals } = costsAt(journey, confidence)
+  const high = confidence === 'upper' ? totals : costsAt(journey, 'upper').totals
   return {
     id: formatPlanId(parts),
     model: structure.model,
     shapesKey: structure.shapesKey,
     source: parts.source,
-    stages: parts.stages.map((stage, at) => stageOf(problem, stage, stageMs[at]!)),
-    transfers,
-    ...figured,
-    ...intervalsOf(at('lower'), confidence === 'upper' ? costs : at('upper')),
-    bytes: sum(transfers.map((transfer) => transfer.wireBytes)),
-    accuracyLoss: Math.min(1, sum(parts.stages.map((stage) => lossOf(problem, stage)))),
+    stages: runs.map(({ stage: { from, to, options: own }, resource: { name, tier } }, at) => ({
+      resource: name,
+      tier,
+      from,
+      to,
+      computeMs: stageMs[at + idle]!,
+      ...sizesOf(structure, [[from, to]]),
+      ...(own ? { options: own } : {}),
+    })),
+    transfers: hops.map((hop, at) => transferOf(hop, wire[at]!, journey.answerBytes)),
+    ...totals,
+    ...intervalsOf(costsAt(journey, 'lower').totals, high),
+    bytes: sum(hops.map(({ wireBytes }) => wireBytes)),
+    accuracyLoss: Math.min(1, sum(hops.map(({ loss }) => loss))),
     native: parts.stages.length === 1,
-    emulated: isEmulated(problem, parts),
-    warnings: warningsOf(problem, parts),
+    emulated: isEmulated(journey),
+    warnings: warningsOf(journey),
   }
 }
 
-/** The resource's own options need no name: one plan has one id. */
+/** Drops options that are the resource's own, so that one plan has one id. */
 function withoutOwnOptions(problem: Problem, parts: PlanParts): PlanParts {
   const stages = parts.stages.map(({ resource, from, to, codec, options }) => {
     const own =
@@ -82,101 +100,96 @@ function withoutOwnOptions(problem: Problem, parts: PlanParts): PlanParts {
   return { ...parts, stages }
 }
 
-function transfersOf(problem: Problem, parts: PlanParts, confidence: Confidence): Transfer[] {
+/** @throws ScissionError invalidRange naming the layer, the boundary or the tiers that do not fit the model. */
+function checkStages(problem: Problem, parts: PlanParts): void {
+  const layers = problem.structure.layers.length
+  const end = parts.stages.at(-1)?.to
+  if (end !== layers)
+    throw new ScissionError('invalidRange', `the plan ends at layer ${end}, the model has ${layers} layers`)
   const path = pathOf(parts)
-  return path.slice(1).map((stage, hop) => transferOf(problem, path[hop]!, stage, confidence))
+  path.slice(1).forEach(({ resource, from }, hop) => {
+    const before = resourceNamed(problem, path[hop]!.resource)
+    const after = resourceNamed(problem, resource)
+    if (after.tierIndex <= before.tierIndex)
+      throw new ScissionError(
+        'invalidRange',
+        `stages only move forward: ${after.name} (tier ${after.tier}) does not come after ` +
+          `${before.name} (tier ${before.tier})`,
+      )
+    const boundary = problem.structure.boundaries[from]
+    if (from > 0 && !boundary?.allowed)
+      throw new ScissionError(
+        'invalidRange',
+        `boundary ${from} must not be cut: ${boundary?.why ?? 'results change'}`,
+      )
+  })
 }
 
-interface CostsAtBound extends Bounded {
-  stageMs: number[]
-  transfers: Transfer[]
-  computeMs: number
-  transferMs: number
+interface Run {
+  stage: PlanStage
+  resource: PlanningResource
+  profile: PlanningProfile
+  measuredMs: number
 }
 
-/** All that is made of times, each of them at the bound. @param measured of each stage, see measuredMs. */
-function costsAt(
-  problem: Problem,
-  parts: PlanParts,
-  measured: readonly number[],
-  figures: Figures,
-  confidence: Confidence,
-): CostsAtBound {
-  const stageMs = parts.stages.map((stage, at) => computeMsOf(problem, stage, measured[at]!, confidence))
-  const transfers = transfersOf(problem, parts, confidence)
-  const computeMs = sum(stageMs)
-  const transferMs = sum(transfers.map(transferTotal))
-  const predictedMs = computeMs + transferMs
-  const work = workOf(problem, parts, stageMs, transfers, confidence)
-  return {
-    stageMs,
-    transfers,
-    computeMs,
-    transferMs,
-    predictedMs,
-    bottleneckMs: Math.max(
-      ...work.map((one) => one.computeMs + one.codingMs),
-      ...transfers.map((transfer) => transfer.ms + transfer.returnMs),
-    ),
-    ...energyOf(work, predictedMs, figures),
-    ...priceOf(work, figures),
-  }
-}
-
-function transferTotal({ encodeMs, ms, decodeMs, returnMs }: Transfer): number {
-  return encodeMs + ms + decodeMs + returnMs
-}
-
-function stageOf(problem: Problem, stage: PlanStage, computeMs: number): Stage {
-  const { resource, from, to, options } = stage
-  const { layers, boundaries } = problem.structure
-  let weightBytes = 0
-  let most = 0
-  for (let layer = from; layer < to; layer += 1) {
-    weightBytes += layers[layer]!.weightBytes
-    // While a layer runs, the frontier before it and its outputs are alive.
-    let alive = boundaries[layer]!.bytes
-    for (const { bytes } of layers[layer]!.outputs) alive += bytes
-    if (alive > most) most = alive
-  }
-  return {
-    resource,
-    tier: resourceNamed(problem, resource).tier,
-    from,
-    to,
-    computeMs,
-    weightBytes,
-    memoryBytes: weightBytes + most,
-    ...(options ? { options } : {}),
-  }
-}
-
-/** As it was measured: the machine's own speed, before its slowdown. */
-function measuredMs(problem: Problem, stage: PlanStage): number {
+function runOf(problem: Problem, stage: PlanStage): Run {
   const { from, to } = stage
-  const { enterMs, exitMs, layerMs } = profileOf(problem, stage)
+  const profile = profileOf(problem, stage)
+  const { enterMs, exitMs, layerMs } = profile
   let ms = 0
   for (let layer = from; layer < to; layer += 1) ms += layerMs[layer]!
-  return Math.max(0, ms + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0))
+  const measuredMs = Math.max(0, ms + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0))
+  return { stage, resource: resourceNamed(problem, stage.resource), profile, measuredMs }
 }
 
-function computeMsOf(problem: Problem, stage: PlanStage, measured: number, confidence: Confidence): number {
-  const profile = profileOf(problem, stage)
-  const { resource } = stage
-  return stageMsAt(profile, measured, confidence) * resourceNamed(problem, resource).slowdown
+interface Hop extends Crossing {
+  boundary: number
+  /** Bytes of the boundary's tensors before encoding. */
+  bytes: number
+  codec: string
+  loss: number
 }
 
-function transferOf(problem: Problem, sender: PlanStage, stage: PlanStage, confidence: Confidence): Transfer {
-  const { resource: from } = sender
-  const { resource: to, from: boundary, codec = 'none' } = stage
-  const link = linkFigures(linkOf(problem, from, to), confidence)
+/** The handover from one stage to the next: its codec encodes the tensors of the boundary between them. */
+function hopOf(problem: Problem, sender: PlanStage, stage: PlanStage): Hop {
+  const { from: boundary, codec = 'none' } = stage
+  const link = linkOf(problem, sender.resource, stage.resource)
   const bytes = problem.structure.boundaries[boundary]?.bytes ?? 0
-  const returnBytes = problem.structure.boundaries.at(-1)?.bytes ?? 0
-  const wireBytes = wireBytesOf(problem, stage, bytes)
-  const coding = (one: PlanStage, way: 'encodeMsPerMb' | 'decodeMsPerMb') =>
+  const cell = cellOf(problem, codec, boundary)
+  const codingMs = (one: PlanStage, way: 'encodeMsPerMb' | 'decodeMsPerMb') =>
     codec === 'none'
       ? 0
       : ((speedOf(problem, one, codec)[way] * bytes) / 1e6) * resourceNamed(problem, one.resource).slowdown
+  return {
+    link,
+    boundary,
+    bytes,
+    codec,
+    wireBytes: cell ? Math.round(bytes * cell.bytesRatio) : bytes,
+    encodeMs: codingMs(sender, 'encodeMsPerMb'),
+    decodeMs: codingMs(stage, 'decodeMsPerMb'),
+    loss: cell?.accuracyLoss ?? 0,
+  }
+}
+
+/** @throws ScissionError notMeasured for a codec that is not calibrated at the boundary. */
+function cellOf({ codecs }: Problem, codec: string, boundary: number) {
+  if (codec === 'none') return undefined
+  const cell = codecs?.find(({ name }) => name === codec)?.cells.find((one) => one.boundary === boundary)
+  if (cell) return cell
+  throw new ScissionError(
+    'notMeasured',
+    `codec ${codec} is not calibrated at boundary ${boundary} of this model: calibrate it there`,
+  )
+}
+
+function transferOf(
+  hop: Hop,
+  { ms, returnMs }: { ms: number; returnMs: number },
+  answerBytes: number,
+): Transfer {
+  const { link, boundary, bytes, codec, wireBytes, encodeMs, decodeMs } = hop
+  const { from, to } = link
   return {
     from,
     to,
@@ -184,67 +197,10 @@ function transferOf(problem: Problem, sender: PlanStage, stage: PlanStage, confi
     bytes,
     codec,
     wireBytes,
-    encodeMs: coding(sender, 'encodeMsPerMb'),
-    decodeMs: coding(stage, 'decodeMsPerMb'),
-    ms: link.fixedMs + wireMs(wireBytes, link.bandwidthMbps),
-    returnBytes,
-    returnMs: wireMs(returnBytes, link.returnBandwidthMbps),
+    encodeMs,
+    decodeMs,
+    ms,
+    returnBytes: answerBytes,
+    returnMs,
   }
-}
-
-/** What the codec makes of the tensors of the stage's first boundary. */
-function wireBytesOf(problem: Problem, stage: PlanStage, bytes: number): number {
-  const cell = cellOf(problem, stage)
-  return cell ? Math.round(bytes * cell.bytesRatio) : bytes
-}
-
-function lossOf(problem: Problem, stage: PlanStage): number {
-  return cellOf(problem, stage)?.accuracyLoss ?? 0
-}
-
-function cellOf(problem: Problem, { codec = 'none', from }: PlanStage) {
-  if (codec === 'none') return undefined
-  const calibrated = problem.codecs?.find(({ name }) => name === codec)
-  const cell = calibrated?.cells.find(({ boundary }) => boundary === from)
-  if (cell) return cell
-  throw new ScissionError(
-    'notMeasured',
-    `codec ${codec} is not calibrated at boundary ${from} of this model: calibrate it there`,
-  )
-}
-
-/** ms that the bytes take: bits / (10^6 bit/s · bandwidth) · 1000. */
-function wireMs(bytes: number, bandwidthMbps: number): number {
-  return (bytes * 8) / (bandwidthMbps * 1000)
-}
-
-/** What each resource on the path does for one request. */
-function workOf(
-  problem: Problem,
-  parts: PlanParts,
-  stageMs: readonly number[],
-  transfers: readonly Transfer[],
-  confidence: Confidence,
-): Work[] {
-  return pathOf(parts).map(({ resource }) => {
-    const own = parts.stages.findIndex((stage) => stage.resource === resource)
-    const arrival = transfers.find(({ to }) => to === resource)
-    const departure = transfers.find(({ from }) => from === resource)
-    const link = departure && linkFigures(linkOf(problem, resource, departure.to), confidence)
-    return {
-      resource,
-      computeMs: stageMs[own] ?? 0,
-      codingMs: (arrival?.decodeMs ?? 0) + (departure?.encodeMs ?? 0),
-      sendMs: departure && link ? wireMs(departure.wireBytes, link.bandwidthMbps) : 0,
-      sentBytes: departure?.wireBytes ?? 0,
-    }
-  })
-}
-
-function warningsOf(problem: Problem, parts: PlanParts): string[] {
-  return warningsFrom(parts.stages.map((stage) => profileOf(problem, stage)))
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0)
 }

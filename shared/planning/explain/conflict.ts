@@ -1,59 +1,66 @@
 /**
- * When no plan satisfies a query: which of its constraints are to blame, and what to change. The same for both views.
+ * Explains a query without a plan, for both views: which of its constraints conflict, and which changes allow a plan.
  *
  * - The conflict is a smallest set of constraints that no plan satisfies together, all others dropped.
- * - For each constraint of it the answer says how far it alone would have to give way for a plan to appear: a limit or a
- *   count to the nearest value (four digits, on the side that works), anything else by being left out.
- * - Where that is not enough, because constraints beside the conflict exclude the plans it would let appear, a smallest
- *   set of those gives way with it, one after the other: each to the nearest value with which a plan appears, those
- *   before it at theirs and those after it dropped.
+ * - Each constraint of the conflict gets one remedy: a limit or a count is relaxed to the nearest value with which a plan
+ *   appears (four digits, rounded to the side that works), any other constraint is dropped.
+ * - If constraints outside the conflict exclude every plan that this allows, the remedy relaxes a smallest set of them
+ *   too, one after the other: each to the nearest value with which a plan appears, with the changes before it made and
+ *   the constraints after it dropped.
  *
- * So the query changed as any one of the remedies says has a plan, and where the search was finished there is none
- * with the first change of a remedy any smaller, nor with a later one smaller once those before it are made.
+ * So the query, changed as one remedy says, has a plan. If the search was finished, no smaller first change would do, and
+ * no smaller later change once those before it are made.
  */
 import { ScissionError } from '../../platform/errors.ts'
-import type { LeftOut } from '../chain/compile-chain.ts'
-import { type Constraint, describe, type OptimiserQuery } from '../limits/constraints.ts'
+import {
+  type Constraint,
+  describe,
+  type LimitConstraint,
+  type OptimiserQuery,
+} from '../limits/constraints.ts'
+import type { LeftOut } from '../problem/problem.ts'
 
-export type Limited = Extract<Constraint, { limit: number }>
-
-/** What is asked of a view. */
-export interface Asked {
-  /** Whether a plan satisfies the constraints; undefined: not found out in the time there is. */
+/** The questions that a view answers. */
+export interface FeasibilityOracle {
+  /** Whether a plan satisfies the constraints; undefined if that was not found out in time. */
   isFeasible(constraints: readonly Constraint[]): boolean | undefined
   /**
-   * A limit with which the constraint and the others have a plan, and whether no tighter one does; undefined where no
-   * plan was found even without the constraint.
+   * A limit with which the constraint and the others have a plan. `isTightest`: proven that no tighter limit has one.
+   * Undefined if no plan was found even without the constraint.
    */
-  enough(others: readonly Constraint[], constraint: Limited): { limit: number; isLeast: boolean } | undefined
-  /** No time is left to ask. */
+  sufficientLimit(others: readonly Constraint[], constraint: LimitConstraint): SufficientLimit | undefined
+  /** True if no time is left for questions. */
   isOver(): boolean
   /** Most stages that a plan can have. */
-  mostStages: number
+  maxStages: number
   leftOut: readonly LeftOut[]
 }
 
-/** Subsets of up to this many constraints are tried by size; past it a set from which nothing can go is named. */
-const MOST_FOR_SMALLEST = 16
+export interface SufficientLimit {
+  limit: number
+  isTightest: boolean
+}
+
+/** Up to this many constraints all subsets are tried, smallest first; beyond it the set named is only irreducible. */
+const MAX_FOR_SMALLEST = 16
 
 /**
- * The error for a query without a plan: `infeasible` naming the constraints, or `notMeasured` when it is not the
- * constraints but missing profiles or links. `details.conflict` is the set, `details.remedies` has one text for each of
- * it, `details.minimal` says whether it was
- * proven that none of it can be left out.
+ * The error for a query without a plan: `infeasible` naming the constraints, or `notMeasured` if profiles or links are
+ * missing. `details.conflict` is the set of constraints, `details.remedies` has one text per constraint of it, and
+ * `details.minimal` says whether it is proven that each of them is needed for the conflict.
  */
-export function explainInfeasible(view: Asked, all: readonly Constraint[]): ScissionError {
+export function explainInfeasible(view: FeasibilityOracle, all: readonly Constraint[]): ScissionError {
   const fixed = all.filter((constraint) => isCondition(constraint, all))
   const constraints = without(all, fixed)
-  const asked = under(view, fixed)
-  const { leftOut } = asked
+  const oracle = under(view, fixed)
+  const { leftOut } = oracle
   const missing = leftOut.map(({ resource, reason }) => `${resource}: ${reason}`)
-  if (asked.isFeasible([]) === false)
+  if (oracle.isFeasible([]) === false)
     return new ScissionError('notMeasured', `no resource can run the model. ${missing.join('. ')}`, {
       leftOut,
     })
-  const { conflict, minimal } = smallestConflict(asked, constraints)
-  const remedies = conflict.flatMap((constraint) => remedyFor(asked, constraints, conflict, constraint))
+  const { conflict, minimal } = smallestConflict(oracle, constraints)
+  const remedies = conflict.flatMap((constraint) => remedyFor(oracle, constraints, conflict, constraint))
   const unusable = leftOut.filter(({ resource }) =>
     conflict.some((constraint) => 'name' in constraint && constraint.name === resource),
   )
@@ -75,25 +82,25 @@ export function explainInfeasible(view: Asked, all: readonly Constraint[]): Scis
 }
 
 /**
- * Every constraint that is left out lets more plans appear, but for this one: with times at their median instead of
- * their bound, a tier's share of the compute time may rise. Beside a limit on shares it is not to blame.
+ * Dropping a constraint allows more plans, with one exception: without `confidence: upper`, a tier's share of the compute
+ * time may rise. So together with a limit on shares it is never part of a conflict.
  */
 function isCondition({ kind }: Constraint, all: readonly Constraint[]): boolean {
   return kind === 'confidence' && all.some((one) => one.kind === 'maxTierShare')
 }
 
-/** The view asked with these constraints besides, always. */
-function under(view: Asked, fixed: readonly Constraint[]): Asked {
+/** The oracle with constraints that always hold. */
+function under(oracle: FeasibilityOracle, fixed: readonly Constraint[]): FeasibilityOracle {
   return {
-    isFeasible: (constraints) => view.isFeasible([...fixed, ...constraints]),
-    enough: (others, constraint) => view.enough([...fixed, ...others], constraint),
-    isOver: () => view.isOver(),
-    mostStages: view.mostStages,
-    leftOut: view.leftOut,
+    isFeasible: (constraints) => oracle.isFeasible([...fixed, ...constraints]),
+    sufficientLimit: (others, constraint) => oracle.sufficientLimit([...fixed, ...others], constraint),
+    isOver: () => oracle.isOver(),
+    maxStages: oracle.maxStages,
+    leftOut: oracle.leftOut,
   }
 }
 
-/** The time limit was reached before a plan was found. */
+/** The error for a time limit that was reached before a plan was found. */
 export function tooLate({ timeLimitMs }: OptimiserQuery): ScissionError {
   return new ScissionError(
     'deadlineExceeded',
@@ -105,26 +112,26 @@ export function tooLate({ timeLimitMs }: OptimiserQuery): ScissionError {
 /**
  * A smallest set of constraints that excludes every plan; among equals the first in the query's order.
  *
- * Sets are tried by size. One that leaves a plan is grown to a largest one that does: what is missing from that, a
- * correction, has a member in every conflict, so that sets without one need not be tried (implicit hitting sets; A. Ignatiev
- * et al., Smallest MUS extraction with minimal hitting set dualization, CP 2015).
+ * Sets are tried by size. A set that leaves a plan is grown to a maximal such set. Its complement, a correction set, has
+ * a member in every conflict, so sets without a member of it are skipped (implicit hitting sets; A. Ignatiev et al.,
+ * Smallest MUS extraction with minimal hitting set dualization, CP 2015).
  */
 function smallestConflict(
-  asked: Asked,
+  oracle: FeasibilityOracle,
   constraints: readonly Constraint[],
 ): { conflict: readonly Constraint[]; minimal: boolean } {
-  if (constraints.length > MOST_FOR_SMALLEST) return shrunk(asked, constraints)
+  if (constraints.length > MAX_FOR_SMALLEST) return shrunk(oracle, constraints)
   const corrections: (readonly Constraint[])[] = []
   let minimal = true
   const isFeasible = (some: readonly Constraint[]) => {
-    const outcome = asked.isFeasible(some)
+    const outcome = oracle.isFeasible(some)
     if (outcome === undefined) minimal = false
     return outcome
   }
   for (let size = 1; size < constraints.length; size += 1)
     for (const subset of subsetsOf(constraints, size)) {
       if (!corrections.every((correction) => correction.some((one) => subset.includes(one)))) continue
-      if (asked.isOver()) return shrunk(asked, constraints)
+      if (oracle.isOver()) return shrunk(oracle, constraints)
       if (isFeasible(subset) === false) return { conflict: subset, minimal }
       let grown: readonly Constraint[] = subset
       for (const one of without(constraints, subset))
@@ -134,52 +141,52 @@ function smallestConflict(
   return { conflict: constraints, minimal }
 }
 
-/** A conflict that nothing can be left out of, though there may be one of fewer constraints. */
+/** An irreducible conflict; another conflict may have fewer constraints. */
 function shrunk(
-  asked: Asked,
+  oracle: FeasibilityOracle,
   constraints: readonly Constraint[],
 ): { conflict: readonly Constraint[]; minimal: boolean } {
   let conflict = constraints
   let minimal = true
   for (const constraint of constraints) {
     const rest = without(conflict, [constraint])
-    const outcome = asked.isFeasible(rest)
+    const outcome = oracle.isFeasible(rest)
     if (outcome === false) conflict = rest
     if (outcome === undefined) minimal = false
   }
   return { conflict, minimal }
 }
 
-/** What to change so that a plan appears: this constraint of the conflict, and beside the conflict as few as it takes. */
+/** The changes that allow a plan: of this constraint of the conflict, and of as few others as possible. */
 function remedyFor(
-  asked: Asked,
+  oracle: FeasibilityOracle,
   constraints: readonly Constraint[],
   conflict: readonly Constraint[],
   constraint: Constraint,
 ): string[] {
   const rest = without(constraints, [constraint])
-  const more = leastToDrop(asked, rest, without(constraints, conflict))
+  const more = leastToDrop(oracle, rest, without(constraints, conflict))
   if (more === undefined) return []
   let kept = without(rest, more)
   const changes: string[] = []
   for (const one of [constraint, ...more]) {
-    const changed = loosened(asked, kept, one)
+    const changed = loosened(oracle, kept, one)
     if (changed) kept = [...kept, changed]
     changes.push(changed ? changeText(changed) : `without ${describe(one)}`)
   }
   return [changes.join(' and ')]
 }
 
-/** As few of the candidates as it takes; undefined where the time there is does not show that any do. */
+/** As few of the candidates as possible, so that a plan appears; undefined if none was found in time. */
 function leastToDrop(
-  asked: Asked,
+  oracle: FeasibilityOracle,
   constraints: readonly Constraint[],
   candidates: readonly Constraint[],
 ): readonly Constraint[] | undefined {
   const isEnough = (dropped: readonly Constraint[]) =>
-    !asked.isOver() && asked.isFeasible(without(constraints, dropped)) === true
+    !oracle.isOver() && oracle.isFeasible(without(constraints, dropped)) === true
   if (isEnough([])) return []
-  if (candidates.length <= MOST_FOR_SMALLEST)
+  if (candidates.length <= MAX_FOR_SMALLEST)
     for (let size = 1; size < candidates.length; size += 1)
       for (const subset of subsetsOf(candidates, size)) if (isEnough(subset)) return subset
   if (!isEnough(candidates)) return undefined
@@ -188,52 +195,56 @@ function leastToDrop(
   return dropped
 }
 
-/** The constraint with the nearest value for which a plan appears beside the others; undefined: it must go. */
+/** The constraint with the nearest value for which a plan satisfies the others too; undefined if it must be dropped. */
 function loosened(
-  asked: Asked,
+  oracle: FeasibilityOracle,
   others: readonly Constraint[],
   constraint: Constraint,
 ): Constraint | undefined {
-  if ('count' in constraint) return countFor(asked, others, constraint)
-  return 'limit' in constraint ? limitFor(asked, others, constraint) : undefined
+  if ('count' in constraint) return countFor(oracle, others, constraint)
+  return 'limit' in constraint ? limitFor(oracle, others, constraint) : undefined
 }
 
 function countFor(
-  asked: Asked,
+  oracle: FeasibilityOracle,
   others: readonly Constraint[],
   constraint: Extract<Constraint, { count: number }>,
 ): Constraint | undefined {
   const { kind, count } = constraint
   const step = kind === 'maxStages' ? 1 : -1
-  const last = kind === 'maxStages' ? asked.mostStages : kind === 'minStages' ? 1 : 0
+  const last = kind === 'maxStages' ? oracle.maxStages : kind === 'minStages' ? 1 : 0
   for (let value = count + step; value * step <= last * step; value += step)
-    if (asked.isFeasible([...others, { kind, count: value }]) === true) return { kind, count: value }
+    if (oracle.isFeasible([...others, { kind, count: value }]) === true) return { kind, count: value }
   return undefined
 }
 
-/** Percentages and shares have an end. */
-const LARGEST: Partial<Record<Limited['kind'], number>> = { maxTierShare: 100, maxAccuracyLoss: 1 }
+/** Largest values of limits that are percentages or shares. */
+const LARGEST: Partial<Record<LimitConstraint['kind'], number>> = { maxTierShare: 100, maxAccuracyLoss: 1 }
 
-/** Halvings of the interval between a limit that is too tight and one that is not, until they differ by so little. */
-const HALVINGS = 40
-const NEAR = 1e-5
+/** Bisection steps between a limit that is too tight and one that is not, and the relative width at which it ends. */
+const MAX_HALVINGS = 40
+const MIN_WIDTH = 1e-5
 
-function limitFor(asked: Asked, others: readonly Constraint[], constraint: Limited): Constraint | undefined {
-  const enough = asked.enough(others, constraint)
+function limitFor(
+  oracle: FeasibilityOracle,
+  others: readonly Constraint[],
+  constraint: LimitConstraint,
+): Constraint | undefined {
+  const enough = oracle.sufficientLimit(others, constraint)
   if (enough === undefined) return undefined
-  const at = (limit: number): Limited => ({ ...constraint, limit })
-  const isEnough = (limit: number) => asked.isFeasible([...others, at(limit)]) === true
+  const at = (limit: number): LimitConstraint => ({ ...constraint, limit })
+  const isEnough = (limit: number) => oracle.isFeasible([...others, at(limit)]) === true
   let [tight, loose] = [constraint.limit, enough.limit]
-  for (let step = 0; step < HALVINGS && !enough.isLeast; step += 1) {
-    const isNear = Math.abs(loose - tight) <= NEAR * Math.abs(loose)
+  for (let step = 0; step < MAX_HALVINGS && !enough.isTightest; step += 1) {
+    const isNear = Math.abs(loose - tight) <= MIN_WIDTH * Math.abs(loose)
     if (isNear) break
-    // What a view found first is often the best there is, which one question shows.
+    // The limit that a view found is often the tightest already, which one question just below it proves.
     const between =
-      step === 0 ? loose - Math.sign(loose - tight) * NEAR * Math.abs(loose) : (tight + loose) / 2
+      step === 0 ? loose - Math.sign(loose - tight) * MIN_WIDTH * Math.abs(loose) : (tight + loose) / 2
     if (isEnough(between)) loose = between
     else tight = between
   }
-  // What rounding made of a number with few digits is that number, if a plan says so.
+  // Rounding to nearest restores limits of few digits; a plan must keep the rounded limit.
   const near = roundedTo4(loose, Math.round)
   if (isEnough(near)) return at(near)
   const rounded = roundedTo4(loose, constraint.kind === 'minThroughput' ? Math.floor : Math.ceil)

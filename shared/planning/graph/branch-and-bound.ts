@@ -1,38 +1,51 @@
 /**
- * Best first over all paths: each path's relaxation is one minimum cut (graph-path.ts), and what a cut cannot say is
- * branched on. Two things it cannot say:
+ * Best-first branch and bound over all routes of the graph view. The bound of a node is one minimum cut
+ * (closure-problem.ts). It branches on what a cut cannot express:
  *
- * - a limit on a sum (graph-bound.ts): a layer is put on this or that side of a link;
- * - a place must hold a layer, tensors are not merely passed on there: the layers it may hold are halved until a cut
- *   uses the place (graph-spans.ts).
+ * - a side constraint (lagrangian-bound.ts): a group is put on this or on that side of a link;
+ * - a stop must run a layer, not merely pass tensors on: the span of layers that it may run is halved until a cut uses the
+ *   stop (spans.ts).
  *
- * A domain whose bound is not below the plans found is dropped, so what is returned is the best, and when the search is
- * stopped the least open bound says how far from the best it may be.
+ * A node whose bound is not below the plans found is pruned, so the plans returned are the best. If the search is stopped,
+ * the least bound of the open nodes says how far from the best they may be.
  */
-import { boundOf, jointBound, keeps, relaxedBound, type Solved } from './lagrangian-bound.ts'
-import { type Domain, PathModel, valueOf } from './closure-problem.ts'
-import type { Path } from './routes.ts'
-import { narrow, type Span } from './spans.ts'
-import type { World } from './graph-instance.ts'
-import { isExcluded } from './graph-excluded.ts'
-import type { Incumbent } from './graph-incumbent.ts'
 import { Heap } from '../chain/heap.ts'
+import { ClosureProblem } from './closure-problem.ts'
+import type { GraphInstance } from './graph-instance.ts'
+import {
+  isExcluded,
+  jointBound,
+  keeps,
+  lagrangianBound,
+  relaxedBound,
+  type Solved,
+  solvedOf,
+} from './lagrangian-bound.ts'
+import { activationBytesAt, contributionOf, type Domain, type Placement, quickBound } from './placement.ts'
+import type { GraphRoute } from './routes.ts'
+import { narrow, type Span } from './spans.ts'
 
 export interface Found {
-  path: Path
+  route: GraphRoute
   solved: Solved
 }
 
+/** A plan to begin with. */
+export interface Incumbent {
+  route: GraphRoute
+  placement: Placement
+}
+
 export interface SearchOptions {
-  /** The first plan found will do. */
+  /** True if the first plan found will do. */
   isAnyEnough?: boolean
-  /** Plans above this value are of no use. */
-  most?: number | undefined
-  /** A plan to begin with; not taken when it does not keep the limits. */
+  /** Plans above this value are not wanted. @defaultValue Infinity */
+  maxValue?: number | undefined
+  /** Ignored if it does not keep the limits. */
   incumbent?: Incumbent | undefined
-  /** How many plans, each on other places. */
+  /** Number of plans, each on another route. */
   top: number
-  /** True when the search must stop. */
+  /** True if the search must stop. */
   isOver: (steps: number) => boolean
 }
 
@@ -45,173 +58,184 @@ export interface SearchResult {
 
 interface Node extends Domain {
   bound: number
-  path: PathSearch
+  search: RouteSearch
+  /** Per side constraint. */
   prices: Float64Array
-  /** The links by themselves did not settle it. */
+  /** True if the cuts of single links did not settle the node. */
   isJoint: boolean
-  /** What each link adds at least (graph-path.ts). */
+  /** Per link, a lower bound on what it adds. */
   floors: Float64Array | undefined
-  /** A place must hold one of these; its domain is narrowed when the node's turn comes. */
+  /** A stop must run one of these groups. The domain is narrowed accordingly when the node is opened. */
   span: Span | undefined
 }
 
-interface PathSearch {
-  model: PathModel
+interface RouteSearch {
+  problem: ClosureProblem
   best: Solved | undefined
-  /** Per place, when it was asked for: a bound per group that the place holds. */
+  /** Per stop, once computed: a bound per group that the stop runs it. */
   bounds: Map<number, Float64Array>
 }
 
-export function searchGraph(world: World, paths: readonly Path[], limits: SearchOptions): SearchResult {
-  return new GraphSearch(world, paths, limits).run()
+export function searchGraph(
+  instance: GraphInstance,
+  routes: readonly GraphRoute[],
+  options: SearchOptions,
+): SearchResult {
+  return new BranchAndBound(instance, routes, options).run()
 }
 
-/** A bound this much below a plan's value is rounding. */
+/** Relative size of a difference between a bound and a plan's value that is rounding. */
 const ROUNDING = 1e-10
 
-class GraphSearch {
-  readonly #world: World
-  readonly #limits: SearchOptions
-  readonly #searches: PathSearch[]
-  readonly #nodes = new Heap<Node>((a, b) => a.bound < b.bound)
+class BranchAndBound {
+  readonly #instance: GraphInstance
+  readonly #options: SearchOptions
+  readonly #maxValue: number
+  readonly #searches: RouteSearch[]
+  readonly #open = new Heap<Node>((a, b) => a.bound < b.bound)
+  /** Nodes at or above this value are pruned. */
   #cutoff: number
   #steps = 0
 
-  constructor(world: World, paths: readonly Path[], limits: SearchOptions) {
-    this.#world = world
-    this.#limits = limits
-    this.#cutoff = limits.most ?? Infinity
-    this.#searches = paths.map((path) => ({
-      model: new PathModel(world, path),
+  constructor(instance: GraphInstance, routes: readonly GraphRoute[], options: SearchOptions) {
+    this.#instance = instance
+    this.#options = options
+    this.#maxValue = options.maxValue ?? Infinity
+    this.#cutoff = this.#maxValue
+    this.#searches = routes.map((route) => ({
+      problem: new ClosureProblem(instance, route),
       best: undefined,
       bounds: new Map(),
     }))
-    if (limits.incumbent) this.#beginWith(limits.incumbent)
+    if (options.incumbent) this.#beginWith(options.incumbent)
   }
 
   run(): SearchResult {
-    // Short ways first: what they find spares the longer ones most of their work.
+    // Short routes first: their plans prune most of the work on longer ones.
     let bound = Infinity
     const inOrder = this.#searches
-      .map((search) => ({ search, least: search.model.leastValue() }))
-      .sort((a, b) => a.search.model.links - b.search.model.links || a.least - b.least)
-    for (const { search, least } of inOrder)
+      .map((search) => ({ search, quick: quickBound(this.#instance, search.problem.route) }))
+      .sort((a, b) => a.search.problem.links - b.search.problem.links || a.quick - b.quick)
+    for (const { search, quick } of inOrder)
       if (this.#isOver()) bound = -Infinity
-      else if (!this.#isPointless(least, search)) this.#begin(search)
-    for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
-      if (this.#isPointless(node.bound, node.path)) continue
+      else if (!this.#isPruned(quick, search)) this.#begin(search)
+    for (let node = this.#open.pop(); node !== undefined; node = this.#open.pop()) {
+      if (this.#isPruned(node.bound, node.search)) continue
       if (this.#isOver()) {
         bound = Math.min(bound, node.bound)
         break
       }
       this.#steps += 1
-      this.#open(node)
+      this.#expand(node)
     }
     const found = this.#searches
-      .flatMap(({ model, best }) => (best ? [{ path: model.path, solved: best }] : []))
+      .flatMap(({ problem, best }) => (best ? [{ route: problem.route, solved: best }] : []))
       .sort((a, b) => a.solved.value - b.solved.value)
-      .slice(0, this.#limits.top)
+      .slice(0, this.#options.top)
     return { found, bound }
   }
 
   #isOver(): boolean {
-    const { isAnyEnough, isOver } = this.#limits
+    const { isAnyEnough, isOver } = this.#options
     return isOver(this.#steps) || (isAnyEnough === true && this.#searches.some(({ best }) => best))
   }
 
-  #beginWith({ path, placement }: Incumbent): void {
-    const search = this.#searches.find(({ model }) => model.path === path)
+  #beginWith({ route, placement }: Incumbent): void {
+    const search = this.#searches.find(({ problem }) => problem.route === route)
     if (search === undefined) return
-    const totals = search.model.totals(placement)
-    const kept = path.budgets.every((budget) => keeps(budget, totals))
-    if (kept) this.#offer(search, { placement, totals, value: valueOf(path.objective, totals) })
+    const solved = solvedOf(search.problem, placement)
+    if (route.sideConstraints.every((constraint) => keeps(constraint, solved.totals)))
+      this.#offer(search, solved)
   }
 
-  #begin(path: PathSearch): void {
-    const { low, high, budgets } = path.model.path
-    const prices = new Float64Array(budgets.length)
+  #begin(search: RouteSearch): void {
+    const { low, high, sideConstraints } = search.problem.route
     this.#steps += 1
-    this.#open({
+    this.#expand({
       bound: -Infinity,
-      path,
+      search,
       low,
       high,
-      prices,
+      prices: new Float64Array(sideConstraints.length),
       isJoint: false,
       span: undefined,
       floors: undefined,
     })
   }
 
-  /** Neither better than what its own path has nor good enough for the list. */
-  #isPointless(bound: number, { best }: PathSearch): boolean {
-    const own = best?.value ?? Infinity
-    const most = Math.min(own, this.#cutoff)
+  /** The value that a plan of a route must be below, to improve on the route's best plan and to enter the list. */
+  #cutoffOf({ best }: RouteSearch): number {
+    return Math.min(this.#cutoff, best?.value ?? Infinity)
+  }
+
+  #isPruned(bound: number, search: RouteSearch): boolean {
     if (bound === Infinity) return true
-    return most < Infinity && bound >= most - Math.abs(most) * ROUNDING
+    const cutoff = this.#cutoffOf(search)
+    return cutoff < Infinity && bound >= cutoff - Math.abs(cutoff) * ROUNDING
   }
 
-  #open(node: Node): void {
-    const domain = node.span ? narrow(this.#world.graph, node, node.span) : node
+  #expand(node: Node): void {
+    const domain = node.span ? narrow(this.#instance.graph, node, node.span) : node
     if (domain === undefined) return
-    if (node.path.model.path.budgets.length > 0) this.#openWithLimits(node, domain)
-    else this.#openFree(node, domain)
+    if (node.search.problem.route.sideConstraints.length > 0) this.#expandConstrained(node, domain)
+    else this.#expandFree(node, domain)
   }
 
-  /** Links by themselves first; the joint cut when the node's turn comes again, which for most it never does. */
-  #openFree(node: Node, domain: Domain): void {
-    const { model } = node.path
-    const found = (solved: Solved) => this.#offer(node.path, solved)
-    const goal = { floors: node.floors, cutoff: Math.min(this.#cutoff, node.path.best?.value ?? Infinity) }
+  /** Cuts single links first, and all links jointly when the node is opened again, which most nodes never are. */
+  #expandFree(node: Node, domain: Domain): void {
+    const { search, floors } = node
+    const { problem } = search
+    const found = (solved: Solved) => this.#offer(search, solved)
     const bound = node.isJoint
-      ? jointBound(model, domain, found, node.floors)
-      : relaxedBound(model, domain, goal, found)
+      ? jointBound(problem, domain, floors, found)
+      : relaxedBound(problem, domain, { floors, cutoff: this.#cutoffOf(search) }, found)
     if (bound === undefined) return
     const value = Math.max(bound.value, node.bound)
-    if (this.#isPointless(value, node.path)) return
+    if (this.#isPruned(value, search)) return
     if (bound.at === undefined) {
-      this.#nodes.push({ ...node, bound: value, isJoint: true, floors: bound.floors })
+      this.#open.push({ ...node, bound: value, isJoint: true, floors: bound.floors })
       return
     }
-    const idle = idlePlace(model, bound.at)
+    const idle = idleStop(problem, bound.at)
     const { low, high } = domain
     const child = { ...node, low, high, bound: value, isJoint: false, floors: bound.floors }
     if (idle !== undefined) this.#fill(child, idle, node.span)
   }
 
-  #openWithLimits(node: Node, domain: Domain): void {
-    const { model } = node.path
-    const cutoff = Math.min(this.#cutoff, node.path.best?.value ?? Infinity)
-    const bound = boundOf(model, domain, node.prices, cutoff, (solved) => this.#offer(node.path, solved))
+  #expandConstrained(node: Node, domain: Domain): void {
+    const { search } = node
+    const { problem } = search
+    const found = (solved: Solved) => this.#offer(search, solved)
+    const bound = lagrangianBound(problem, domain, node.prices, this.#cutoffOf(search), found)
     if (bound === undefined) return
     const value = Math.max(bound.value, node.bound)
-    if (this.#isPointless(value, node.path)) return
+    if (this.#isPruned(value, search)) return
     const { low, high } = domain
     const child = { ...node, low, high, bound: value, prices: bound.prices, span: undefined }
     const isFree = bound.prices.every((price) => price === 0)
-    // One that keeps the limits is the best here, but with prices on them something else may be better.
-    if (bound.fits && isFree && isWhole(model, bound.at)) return
-    if (!bound.fits && isExcluded(model, domain, bound)) return
-    const idle = bound.fits ? idlePlace(model, bound.at) : undefined
+    // A placement that keeps the limits is the best of the domain only if no price was paid.
+    if (bound.fits && isFree && isWhole(problem, bound.at)) return
+    if (!bound.fits && isExcluded(problem, domain, bound)) return
+    const idle = bound.fits ? idleStop(problem, bound.at) : undefined
     if (idle !== undefined) this.#fill(child, idle, node.span)
     else this.#split(child, bound.at)
   }
 
-  /** A plan, if all its places hold something and its memory suffices. */
-  #offer(search: PathSearch, solved: Solved): void {
-    if (!isWhole(search.model, solved)) return
-    if (solved.value > (this.#limits.most ?? Infinity)) return
+  /** Takes a placement as a plan if all its stops run a layer and its memory suffices. */
+  #offer(search: RouteSearch, solved: Solved): void {
+    if (!isWhole(search.problem, solved)) return
+    if (solved.value > this.#maxValue) return
     if (search.best !== undefined && search.best.value <= solved.value) return
     search.best = solved
     const values = this.#searches.flatMap(({ best }) => (best ? [best.value] : [])).sort((a, b) => a - b)
-    this.#cutoff = Math.min(this.#limits.most ?? Infinity, values[this.#limits.top - 1] ?? Infinity)
+    this.#cutoff = Math.min(this.#maxValue, values[this.#options.top - 1] ?? Infinity)
   }
 
-  /** Two nodes: what the place holds is of the first or of the second half of the span, or of what is worth trying of it. */
-  #fill(node: Node, place: number, whole: Span | undefined): void {
-    const bounds = this.#boundsAt(node.path, place)
-    const isOpen = (group: number) => bounds === undefined || !this.#isPointless(bounds[group]!, node.path)
-    let { from, to } = whole?.place === place ? whole : { from: 0, to: node.low.length }
+  /** Branches on an idle stop: it runs a group of the first or of the second half of the span that is not pruned. */
+  #fill(node: Node, stop: number, whole: Span | undefined): void {
+    const bounds = this.#boundsAt(node.search, stop)
+    const isOpen = (group: number) => bounds === undefined || !this.#isPruned(bounds[group]!, node.search)
+    let { from, to } = whole?.stop === stop ? whole : { from: 0, to: node.low.length }
     while (from < to && !isOpen(from)) from += 1
     while (from < to && !isOpen(to - 1)) to -= 1
     if (from === to) return
@@ -224,73 +248,74 @@ class GraphSearch {
             [middle, to],
           ]
     for (const [begin, end] of halves) {
-      const bound = Math.max(node.bound, bounds ? leastOf(bounds, begin!, end!) : -Infinity)
-      if (!this.#isPointless(bound, node.path))
-        this.#nodes.push({ ...node, bound, span: { place, from: begin!, to: end! } })
+      const bound = Math.max(node.bound, bounds ? minimumOf(bounds, begin!, end!) : -Infinity)
+      if (!this.#isPruned(bound, node.search))
+        this.#open.push({ ...node, bound, span: { stop, from: begin!, to: end! } })
     }
   }
 
-  /** Worth their making only where no sum has a limit: there the links' own bound is all that is looked at. */
-  #boundsAt(search: PathSearch, place: number): Float64Array | undefined {
-    const cutoff = Math.min(this.#cutoff, search.best?.value ?? Infinity)
-    if (search.model.path.budgets.length > 0 || cutoff === Infinity) return undefined
-    const known = search.bounds.get(place)
+  /** Computed only for routes without side constraints: with them, other bounds are stronger. */
+  #boundsAt(search: RouteSearch, stop: number): Float64Array | undefined {
+    const cutoff = this.#cutoffOf(search)
+    if (search.problem.route.sideConstraints.length > 0 || cutoff === Infinity) return undefined
+    const known = search.bounds.get(stop)
     if (known) return known
-    const made = search.model.boundsAt(place, cutoff)
-    search.bounds.set(place, made)
+    const made = search.problem.boundsAt(stop, cutoff)
+    search.bounds.set(stop, made)
     return made
   }
 
-  /** Two nodes: a layer before or behind a link. */
+  /** Branches on a group: before or beyond a link. */
   #split(node: Node, at: Solved): void {
     const group = groupToSplit(node, at)
     if (group < 0) return
-    const place = at.placement[group]!
-    const last = place < node.high[group]! ? place : place - 1
+    const stop = at.placement[group]!
+    const last = stop < node.high[group]! ? stop : stop - 1
     const high = node.high.slice()
     high[group] = last
     const low = node.low.slice()
     low[group] = last + 1
-    this.#nodes.push({ ...node, high })
-    this.#nodes.push({ ...node, low })
+    this.#open.push({ ...node, high })
+    this.#open.push({ ...node, low })
   }
 }
 
-function leastOf(bounds: Float64Array, from: number, to: number): number {
-  let least = Infinity
-  for (let group = from; group < to; group += 1) least = Math.min(least, bounds[group]!)
-  return least
+function minimumOf(bounds: Float64Array, from: number, to: number): number {
+  let minimum = Infinity
+  for (let group = from; group < to; group += 1) minimum = Math.min(minimum, bounds[group]!)
+  return minimum
 }
 
-/** The first place that must hold a layer and holds none. */
-function idlePlace(model: PathModel, { placement }: Solved): number | undefined {
-  for (let place = model.path.sourceRuns === true ? 0 : 1; place <= model.links; place += 1)
-    if (!placement.includes(place)) return place
+/** The first stop that must run a layer and runs none. */
+function idleStop({ route, links }: ClosureProblem, { placement }: Solved): number | undefined {
+  for (let stop = route.sourceRuns === true ? 0 : 1; stop <= links; stop += 1)
+    if (!placement.includes(stop)) return stop
   return undefined
 }
 
-function isWhole(model: PathModel, solved: Solved): boolean {
-  return idlePlace(model, solved) === undefined && tooSmall(model, solved) === undefined
-}
-
-/** A place whose memory does not hold its weights and activations. */
-function tooSmall(model: PathModel, { placement, totals }: Solved): number | undefined {
-  const place = model.path.memory.findIndex(
-    (limit, at) => limit < Infinity && totals.weight[at]! + model.activationBytes(placement, at) > limit,
+/** Whether all stops that must run a layer do, and the memory of each holds its weights and activations. */
+function isWhole(problem: ClosureProblem, solved: Solved): boolean {
+  if (idleStop(problem, solved) !== undefined) return false
+  const { placement, totals } = solved
+  return problem.route.maxMemoryBytes.every(
+    (limit, stop) =>
+      limit === Infinity ||
+      totals.weight[stop]! + activationBytesAt(problem.instance, placement, stop) <= limit,
   )
-  return place < 0 ? undefined : place
 }
 
-/** The free group that weighs most in what is too much, or in the objective; -1 when all are fixed. */
-function groupToSplit({ path: { model }, low, high }: Node, { placement, totals }: Solved): number {
-  const passed = model.path.budgets.filter((budget) => !keeps(budget, totals))
+/** The free group that contributes most to the broken side constraints, or to the objective; -1 if all are fixed. */
+function groupToSplit({ search, low, high }: Node, { placement, totals }: Solved): number {
+  const { instance, route } = search.problem
+  const broken = route.sideConstraints.filter((constraint) => !keeps(constraint, totals))
+  const forms = broken.length > 0 ? broken.map(({ form }) => form) : [route.objective]
   let best = -1
-  let most = -Infinity
-  placement.forEach((place, group) => {
+  let largest = -Infinity
+  placement.forEach((stop, group) => {
     if (low[group] === high[group]) return
-    const weight = model.weightIn(passed, group, place)
-    if (weight > most) {
-      most = weight
+    const contribution = contributionOf(instance, route, forms, group, stop)
+    if (contribution > largest) {
+      largest = contribution
       best = group
     }
   })

@@ -1,26 +1,24 @@
 /**
- * A model's layers as the graph view cuts them, made once per structure: what implies what, and what crossing costs.
+ * A model's layers as the graph view cuts them: which layer implies which, and the bytes that cross a link.
  *
- * Layers that must not be separated become one group (never inside a quantisation pattern; for clean cuts nowhere
- * where ONNX Runtime would fuse). A structure says only between which layers of the canonical order a cut is good, so
- * all layers up to the next good boundary stay together: stricter than it need be for parallel branches, never laxer.
+ * Layers that must not be separated become one group: inside a quantisation pattern, and for clean cuts wherever ONNX
+ * Runtime would fuse. A structure only says between which neighbours of the canonical order a cut is good, so all layers up
+ * to the next good boundary stay together. For parallel branches that is stricter than necessary, never laxer.
  *
- * With y[g] saying that group g runs beyond a link, y rises along the edges, and a tensor crosses when something
- * beyond needs it and its maker is not beyond. Only the last consumers count, and only a tensor with several of them
- * needs a node of its own for "something needs it".
+ * Let y[g] say that group g runs beyond a link. Then y rises along the edges, and a tensor crosses the link if a consumer is
+ * beyond and its maker is not. Only maximal consumers count, and only a tensor with several of them needs a node of its own
+ * for "needed beyond".
  */
-import type { Structure } from '../../contracts/model.ts'
-import { withoutDetours } from './min-cut/transitive-reduction.ts'
-import type { ClosureGraph } from './min-cut/closure-solver.ts'
+import { aliveBytesOf, type GraphProblem } from '../problem/problem.ts'
+import { type ClosureGraph, transitiveReduction } from './min-cut/closure-graph.ts'
 
-export type GraphStructure = Pick<
-  Structure,
-  'model' | 'shapesKey' | 'layers' | 'boundaries' | 'inputs' | 'outputs'
->
+type GraphStructure = GraphProblem['structure']
 
-/** Some bytes, by the group that makes them (INPUT: none) and the node that needs them (ALWAYS: at the very end). */
+/** Tensors, or sums of tensors: bytes, the group that makes them, and the node that stands for their need. */
 export interface Flows {
+  /** Group, or INPUT. */
   maker: Int32Array
+  /** Node, or ALWAYS: needed at the last stop. */
   needed: Int32Array
   bytes: Float64Array
 }
@@ -28,59 +26,51 @@ export interface Flows {
 export const INPUT = -1
 export const ALWAYS = -1
 
-/** Groups are numbered so that edges lead to higher numbers; nodes from `groups` on stand for "needed". */
+/** Nodes 0..groups-1 are groups, numbered so that edges lead to higher numbers; each further node means "needed beyond". */
 export interface CompiledGraph extends ClosureGraph {
   groups: number
-  /** Per layer. */
+  /** Per layer, its group. */
   groupOf: Int32Array
   flows: Flows
-  /** Per node, the bytes that more cross a link when it is beyond it; those that cross in any case. */
+  /** Per node, the change of the bytes over a link if the node moves beyond it. */
   netBytes: Float64Array
+  /** Bytes that cross every link in any case. */
   alwaysBytes: number
   weightBytes: Float64Array
-  /** Per group, the most bytes of tensors alive while one of its layers runs, as the chain view counts them. */
+  /** Per group, most bytes of tensors alive while one of its layers runs. */
   activationBytes: Float64Array
 }
 
-const compiled = new WeakMap<GraphStructure, Map<string, CompiledGraph>>()
+const compiled = new WeakMap<GraphStructure, Map<boolean, CompiledGraph>>()
 
-/** @param together pairs of layers to keep together besides. */
-export function compileGraph(
-  structure: GraphStructure,
-  cuts: 'clean' | 'any',
-  together: readonly (readonly [number, number])[] = [],
-): CompiledGraph {
-  const kept = compiled.get(structure) ?? new Map<string, CompiledGraph>()
-  compiled.set(structure, kept)
-  const key = `${cuts} ${together.join(' ')}`
-  const known = kept.get(key)
+/** Kept as long as the structure object lives. @param clean whether only clean cuts are allowed. */
+export function compileGraph(structure: GraphStructure, clean: boolean): CompiledGraph {
+  const byCuts = compiled.get(structure) ?? new Map<boolean, CompiledGraph>()
+  compiled.set(structure, byCuts)
+  const known = byCuts.get(clean)
   if (known) return known
-  const made = compile(structure, cuts, together)
-  kept.set(key, made)
+  const made = compile(structure, clean)
+  byCuts.set(clean, made)
   return made
 }
 
-function compile(
-  structure: GraphStructure,
-  cuts: 'clean' | 'any',
-  together: readonly (readonly [number, number])[],
-): CompiledGraph {
+function compile(structure: GraphStructure, cleanOnly: boolean): CompiledGraph {
   const { layers, boundaries } = structure
   const tensors = tensorsOf(structure)
-  const pairs = [...together]
+  const pairs: [number, number][] = []
   for (const { k, allowed, clean } of boundaries)
-    if (k > 0 && k < layers.length && !(allowed && (clean || cuts === 'any'))) pairs.push([k - 1, k])
+    if (k > 0 && k < layers.length && !(allowed && (clean || !cleanOnly))) pairs.push([k - 1, k])
   const groupOf = groupsOf(layers.length, tensors, pairs)
   const groups = layers.length === 0 ? 0 : groupOf.reduce((most, group) => Math.max(most, group), 0) + 1
   const edges = new EdgeSet(groups)
   const flows = flowsOf(tensors, groupOf, edges)
   const weightBytes = new Float64Array(groups)
   const activationBytes = new Float64Array(groups)
-  for (const { index, weightBytes: bytes, outputs } of layers) {
+  const alive = aliveBytesOf(structure)
+  for (const { index, weightBytes: bytes } of layers) {
     const group = groupOf[index]!
     weightBytes[group]! += bytes
-    const alive = outputs.reduce((sum, output) => sum + output.bytes, boundaries[index]!.bytes)
-    activationBytes[group] = Math.max(activationBytes[group]!, alive)
+    activationBytes[group] = Math.max(activationBytes[group]!, alive[index]!)
   }
   return {
     ...edges.arcs(),
@@ -106,7 +96,7 @@ function crossingOf({ maker, needed, bytes }: Flows, nodes: number) {
 
 interface Tensor {
   bytes: number
-  /** A layer, or INPUT. */
+  /** Layer, or INPUT. */
   maker: number
   consumers: number[]
   isOutput: boolean
@@ -125,8 +115,8 @@ function tensorsOf({ inputs, outputs, layers }: GraphStructure): Tensor[] {
 }
 
 /**
- * Group numbers, along the edges. Layers on a way from one member of a group to another belong to it too: they cannot
- * be anywhere else.
+ * Per layer, the number of its group, in topological order. Layers on a path from one member of a group to another belong
+ * to the group too, because they cannot be anywhere else.
  */
 function groupsOf(layers: number, tensors: readonly Tensor[], pairs: readonly (readonly [number, number])[]) {
   const arcs: [number, number][] = []
@@ -137,7 +127,7 @@ function groupsOf(layers: number, tensors: readonly Tensor[], pairs: readonly (r
   return components(layers, arcs)
 }
 
-/** Strongly connected components in a topological order (R. Tarjan, 1972, without recursion). */
+/** Strongly connected components in topological order (R. Tarjan, 1972, without recursion). */
 function components(nodes: number, arcs: readonly (readonly [number, number])[]): Int32Array {
   const next: number[][] = Array.from({ length: nodes }, () => [])
   for (const [from, to] of arcs) next[from]!.push(to)
@@ -147,7 +137,7 @@ function components(nodes: number, arcs: readonly (readonly [number, number])[])
   const open: number[] = []
   let counter = 0
   let count = 0
-  // From the last node on: what is found first ends up last, so that numbers keep the given order where they may.
+  // From the last node down: components found first get the last numbers, so numbers keep the given order if possible.
   for (let root = nodes - 1; root >= 0; root -= 1) {
     const calls: [node: number, at: number][] = index[root] === -1 ? [[root, 0]] : []
     for (let call = calls.at(-1); call !== undefined; call = calls.at(-1)) {
@@ -179,7 +169,7 @@ function components(nodes: number, arcs: readonly (readonly [number, number])[])
   return component.map((found) => count - 1 - found)
 }
 
-/** Implications among nodes; "needed" nodes are numbered as they come. */
+/** Implications among nodes; nodes for "needed beyond" are numbered as they are added. */
 class EdgeSet {
   nodes: number
   readonly #from: number[] = []
@@ -202,12 +192,11 @@ class EdgeSet {
     return this.nodes - 1
   }
 
-  /** Of ascending groups, whether each is reached from an earlier one and reaches a later one. */
-  order(groups: readonly number[]): { first: number[]; last: number[] } {
-    if (groups.length < 2) return { first: [...groups], last: [...groups] }
+  /** The members of ascending groups that reach no later member. */
+  maximal(groups: readonly number[]): number[] {
+    if (groups.length < 2) return [...groups]
     const begin = groups[0]!
     const end = groups.at(-1)!
-    const isReached = new Set<number>()
     const reaches = new Set<number>()
     for (const from of groups) {
       const seen = new Uint8Array(end - begin + 1)
@@ -215,20 +204,13 @@ class EdgeSet {
       for (let node = from + 1; node <= end; node += 1)
         if (this.#into[node]!.some((before) => before >= begin && seen[before - begin] === 1))
           seen[node - begin] = 1
-      for (const to of groups)
-        if (to > from && seen[to - begin] === 1) {
-          isReached.add(to)
-          reaches.add(from)
-        }
+      for (const to of groups) if (to > from && seen[to - begin] === 1) reaches.add(from)
     }
-    return {
-      first: groups.filter((group) => !isReached.has(group)),
-      last: groups.filter((group) => !reaches.has(group)),
-    }
+    return groups.filter((group) => !reaches.has(group))
   }
 
   arcs(): ClosureGraph {
-    return withoutDetours({
+    return transitiveReduction({
       nodes: this.nodes,
       from: Int32Array.from(this.#from),
       to: Int32Array.from(this.#to),
@@ -244,7 +226,7 @@ function flowsOf(tensors: readonly Tensor[], groupOf: Int32Array, edges: EdgeSet
       all.delete(maker)
       return { ...tensor, maker, consumers: [...all].sort((a, b) => a - b) }
     })
-    // Reachability looks back from a consumer to edges that are already there: consumers of later makers come later.
+    // `maximal` looks back from a consumer along edges that exist already, so consumers are handled in ascending order.
     .sort((a, b) => (a.consumers.at(-1) ?? 0) - (b.consumers.at(-1) ?? 0))
   for (const { maker, consumers } of grouped)
     if (maker !== INPUT) for (const consumer of consumers) edges.add(maker, consumer)
@@ -253,7 +235,7 @@ function flowsOf(tensors: readonly Tensor[], groupOf: Int32Array, edges: EdgeSet
 
 class FlowList {
   readonly #edges: EdgeSet
-  /** "Needed" nodes by their consumers: tensors needed by the same ones share it. */
+  /** Nodes for "needed beyond", by their consumers: tensors with the same consumers share one. */
   readonly #needed = new Map<string, number>()
   readonly #maker: number[] = []
   readonly #at: number[] = []
@@ -267,7 +249,7 @@ class FlowList {
     for (const { maker, consumers, isOutput, bytes } of tensors) {
       if (!isOutput && consumers.length === 0) continue
       this.#maker.push(maker)
-      this.#at.push(isOutput ? ALWAYS : this.#node(this.#edges.order(consumers).last))
+      this.#at.push(isOutput ? ALWAYS : this.#node(this.#edges.maximal(consumers)))
       this.#bytes.push(bytes)
     }
     return {

@@ -1,165 +1,182 @@
 /**
- * Everything of a problem and a query that the graph view computes with, as numbers: places (a resource with one of
- * its sets of runtime options), what each group of layers costs there, and what crossing from place to place costs.
+ * A problem and a question as numbers: the runners (a resource with one of its sets of runtime options), the cost of each
+ * group of layers on each runner, the cost of each link, and the limits of the search.
  *
- * A stage of a graph plan is charged the sum of its layers' times, times slowdown. What a stage costs more because it
- * begins or ends at a boundary (a profile's enterMs and exitMs) is measured for boundaries of the chain only, and is
- * not charged here: no boundary is where a stage begins that takes one branch and leaves the other.
+ * A stage of a graph plan is charged the sum of its layers' times, times slowdown. The cost of beginning or ending a stage
+ * at a boundary (a profile's enterMs and exitMs) is measured for boundaries of the chain only, and is not charged here: a
+ * stage that takes one branch and leaves the other begins at no boundary.
  */
-import type { LinkCut } from './closure-problem.ts'
-import { linkFigures, stageBound } from '../problem/confidence.ts'
-import type { OptimiserQuery } from '../limits/constraints.ts'
-import { type CompiledGraph, compileGraph, type GraphStructure } from './compile-graph.ts'
+import type { GraphRunner } from '../evaluate/evaluate-graph-plan.ts'
+import { crossingCost, stageBound, sum } from '../problem/figures.ts'
+import type { Constraint } from '../limits/constraints.ts'
+import { type LimitIndex, type SearchLimits, searchLimitsOf } from '../limits/search-limits.ts'
+import type { Goal } from '../objective/objectives.ts'
 import {
-  FIGURES,
+  chosenOptions,
   type Figures,
-  ownOptions,
+  type GraphProblem,
   type PlanningProfile,
   type PlanningResource,
-  type Problem,
   profilesOf,
+  resourceNamed,
 } from '../problem/problem.ts'
-import { sameOptions } from '../problem/options.ts'
+import { type CompiledGraph, compileGraph } from './compile-graph.ts'
 
-export interface GraphProblem extends Problem {
-  structure: GraphStructure
-}
-
-export interface GraphQuery extends OptimiserQuery {
-  /** Pairs of layers that must run on the same resource. */
-  together?: readonly (readonly [number, number])[]
-}
-
-export interface Place {
-  resource: PlanningResource
-  /** Undefined on a source that cannot run the model. */
-  profile: PlanningProfile | undefined
-  /** True when the profile is of other runtime options than the resource's own. */
-  chosenOptions: boolean
-  /** Per group, at the query's confidence. */
+export interface RunnerCosts extends GraphRunner {
+  /** Index of the resource. */
+  at: number
+  /** Per group, ms at the instance's confidence. */
   ms: Float64Array
-  /** Per stage, whatever it holds. */
+  /** ms per stage, whatever layers it holds. */
   fixedMs: number
 }
 
-/** A crossing takes fixedMs, there and back, and msPerByte for the request. */
-export interface Crossing {
+/** Cost of a link: `fixedMs` there and back, plus `msPerByte` for the request. */
+export interface LinkCost {
   fixedMs: number
-  /** The part of fixedMs that counts as the sender's own sending. */
-  sendFixedMs: number
   msPerByte: number
 }
 
-export interface World {
-  graph: CompiledGraph
+/** The best cut of one link: 1 for the nodes beyond it, and the value that it adds to the objective. */
+export interface LinkCut {
+  beyond: Uint8Array
+  value: number
+}
+
+export interface GraphInstance {
   problem: GraphProblem
-  query: GraphQuery
-  places: Place[]
-  /** Indices of the source's places. */
-  starts: number[]
-  /** Layers that privacy keeps on the source. */
-  onSource: number
+  graph: CompiledGraph
+  goal: Goal
+  confidence: 'median' | 'upper'
   figures: Figures
-  /** `[from][to]`, undefined where no link is or the tier is not later. */
-  crossings: (Crossing | undefined)[][]
-  /** Cuts of single links that several paths share (graph-path.ts). */
+  limits: SearchLimits
+  /** The source first, then the resources of later tiers. */
+  index: LimitIndex
+  runners: RunnerCosts[]
+  /** Indices of the source's runners. */
+  starts: number[]
+  /** `[from][to]` by runner; undefined if there is no link or the tier is not later. */
+  links: (LinkCost | undefined)[][]
+  /** Cuts of single links that several routes share (closure-problem.ts). */
   cuts: Map<string, LinkCut>
 }
 
-/** Watts and prices: a query's own go before the problem's, field by field. */
-export function figuresFor(
-  problem: Pick<Problem, 'figures'>,
-  query: Pick<GraphQuery, keyof Figures>,
-): Figures {
-  return Object.fromEntries(FIGURES.map((field) => [field, query[field] ?? problem.figures?.[field]]))
+/** What is asked of a problem. */
+export interface Question {
+  goal: Goal
+  constraints: readonly Constraint[]
 }
 
-/** ms that one byte takes at 1 Mbps: 8 bits / (10^6 bit/s) = 0.008 ms. */
-const MS_PER_BYTE_AT_1_MBPS = 0.008
-
-/** @param source one of the problem's resources. */
-export function worldOf(problem: GraphProblem, query: GraphQuery, source: string): World {
-  const graph = compileGraph(problem.structure, query.cuts, query.together)
-  const start = problem.resources.find(({ name }) => name === source)
+/** @param source name of one of the problem's resources. @param figures that count for the query. */
+export function graphInstanceOf(
+  problem: GraphProblem,
+  source: string,
+  figures: Figures,
+  { goal, constraints }: Question,
+): GraphInstance {
+  const confidence = confidenceOf(constraints)
+  const graph = compileGraph(problem.structure, isCleanOnly(constraints))
+  const start = resourceNamed(problem, source)
   const later = problem.resources
-    .filter(({ tierIndex }) => tierIndex > (start?.tierIndex ?? Infinity))
+    .filter(({ tierIndex }) => tierIndex > start.tierIndex)
     .sort((a, b) => a.tierIndex - b.tierIndex || (a.name < b.name ? -1 : 1))
-  const of = (resource: PlanningResource) =>
-    profilesOf(problem, resource).map((profile) => placeOf(problem, query, graph, resource, profile))
-  const own = start ? of(start) : []
-  if (start && own.length === 0) own.push(placeOf(problem, query, graph, start, undefined))
-  const places = [...own, ...later.flatMap(of)]
+  const runners = [start, ...later].flatMap((resource, at) => {
+    const profiles: (PlanningProfile | undefined)[] = profilesOf(problem, resource)
+    // A source that cannot run the model can still send the input on.
+    if (at === 0 && profiles.length === 0) profiles.push(undefined)
+    return profiles.map((profile) => runnerOf(problem, resource, at, profile, graph, confidence))
+  })
+  const index = indexOf(problem, [start, ...later], runners)
   return {
-    graph,
     problem,
-    query,
-    places,
-    starts: own.map((_, index) => index),
-    onSource: firstLayers(problem, query),
-    figures: figuresFor(problem, query),
-    crossings: crossingsOf(problem, query, places),
+    graph,
+    goal,
+    confidence,
+    figures,
+    limits: searchLimitsOf(index, constraints),
+    index,
+    runners,
+    starts: [...runners.keys()].filter((runner) => runners[runner]!.at === 0),
+    links: linksOf(problem, runners, confidence),
     cuts: new Map(),
   }
 }
 
-export function sourceIn({ places, starts }: World): string {
-  return places[starts[0]!]!.resource.name
-}
-
-/** The same machines and links under other demands: what does not depend on them is not worked out again. */
-export function askedAgain(world: World, query: GraphQuery): World {
-  const { problem, query: before } = world
+/** The instance for another question: parts that do not depend on the question are reused. */
+export function withQuestion(instance: GraphInstance, question: Question): GraphInstance {
+  const { problem, figures, index, limits: before } = instance
+  const { goal, constraints } = question
   const isSame =
-    query.cuts === before.cuts && (query.confidence ?? 'median') === (before.confidence ?? 'median')
-  if (!isSame) return worldOf(problem, query, sourceIn(world))
-  const onSource = firstLayers(problem, query)
-  return { ...world, query, onSource, cuts: onSource === world.onSource ? world.cuts : new Map() }
+    isCleanOnly(constraints) === before.clean && confidenceOf(constraints) === instance.confidence
+  if (!isSame) return graphInstanceOf(problem, sourceIn(instance), figures, question)
+  const limits = searchLimitsOf(index, constraints)
+  const cuts = limits.firstLayers === before.firstLayers ? instance.cuts : new Map<string, LinkCut>()
+  return { ...instance, goal, limits, cuts }
 }
 
-/** Those asked for, and the maker of the named tensor with all before it. */
-function firstLayers(
-  { structure }: GraphProblem,
-  { firstLayersOnDevice = 0, tensorOnDevice }: GraphQuery,
-): number {
-  if (tensorOnDevice === undefined) return firstLayersOnDevice
-  const maker = structure.layers.findIndex(({ outputs }) =>
-    outputs.some(({ name }) => name === tensorOnDevice),
-  )
-  return Math.max(firstLayersOnDevice, maker + 1)
+/** Name of the resource that has the input. */
+export function sourceIn({ runners, starts }: GraphInstance): string {
+  return runners[starts[0]!]!.resource.name
 }
 
-function placeOf(
+function confidenceOf(constraints: readonly Constraint[]): 'median' | 'upper' {
+  return constraints.some(({ kind }) => kind === 'confidence') ? 'upper' : 'median'
+}
+
+function isCleanOnly(constraints: readonly Constraint[]): boolean {
+  return constraints.some(({ kind }) => kind === 'cuts')
+}
+
+function runnerOf(
   problem: GraphProblem,
-  query: GraphQuery,
-  graph: CompiledGraph,
   resource: PlanningResource,
+  at: number,
   profile: PlanningProfile | undefined,
-): Place {
-  const confidence = query.confidence ?? 'median'
+  graph: CompiledGraph,
+  confidence: 'median' | 'upper',
+): RunnerCosts {
   const bound = profile ? stageBound(profile, confidence) : { factor: 1, fixedMs: 0 }
   const factor = resource.slowdown * bound.factor
   const ms = new Float64Array(graph.groups)
   profile?.layerMs.forEach((layerMs, layer) => {
     ms[graph.groupOf[layer]!]! += layerMs * factor
   })
-  const chosenOptions =
-    profile?.options !== undefined && !sameOptions(profile.options, ownOptions(problem, resource))
-  return { resource, profile, chosenOptions, ms, fixedMs: bound.fixedMs * resource.slowdown }
+  const options = profile && chosenOptions(problem, resource, profile)
+  return { resource, profile, options, at, ms, fixedMs: bound.fixedMs * resource.slowdown }
 }
 
-function crossingsOf(problem: GraphProblem, query: GraphQuery, places: readonly Place[]): World['crossings'] {
-  const answerBytes = problem.structure.outputs.reduce((sum, { bytes }) => sum + bytes, 0)
+function indexOf(
+  { structure, resources: all }: GraphProblem,
+  resources: readonly PlanningResource[],
+  runners: readonly RunnerCosts[],
+): GraphInstance['index'] {
+  const tiers = all.toSorted((a, b) => a.tierIndex - b.tierIndex).map(({ tier }) => tier)
+  const distinct = [...new Set(tiers)]
+  return {
+    structure,
+    tiers: distinct,
+    codecs: [],
+    resources: resources.map(({ name, tier }, at) => ({
+      name,
+      tier,
+      rank: distinct.indexOf(tier),
+      runners: runners.filter((runner) => runner.at === at && runner.profile !== undefined),
+    })),
+  }
+}
+
+function linksOf(
+  problem: GraphProblem,
+  runners: readonly RunnerCosts[],
+  confidence: 'median' | 'upper',
+): GraphInstance['links'] {
+  const answerBytes = sum(problem.structure.outputs.map(({ bytes }) => bytes))
   const links = new Map(problem.links.map((link) => [`${link.from} ${link.to}`, link]))
-  return places.map(({ resource: from }) =>
-    places.map(({ resource: to }) => {
+  return runners.map(({ resource: from }) =>
+    runners.map(({ resource: to }) => {
       const link = links.get(`${from.name} ${to.name}`)
       if (link === undefined || to.tierIndex <= from.tierIndex) return undefined
-      const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, query.confidence ?? 'median')
-      return {
-        fixedMs: fixedMs + (answerBytes * MS_PER_BYTE_AT_1_MBPS) / returnBandwidthMbps,
-        sendFixedMs: 0,
-        msPerByte: MS_PER_BYTE_AT_1_MBPS / bandwidthMbps,
-      }
+      return crossingCost(link, answerBytes, confidence)
     }),
   )
 }

@@ -1,110 +1,124 @@
 /**
- * The least value that a path can have within a domain when sums have limits: for prices λ ≥ 0 on the limits, the best
- * of objective + Σ λ·(sum − limit) is never above the best that keeps them (Lagrange), and it is one minimum cut.
+ * Lower bounds on the objective within a domain under side constraints. For prices λ ≥ 0, the minimum of
+ * objective + Σ λ·(form − limit) is at most the best value that keeps the limits (Lagrangian relaxation), and it is one
+ * minimum cut.
  *
- * The prices are raised one limit at a time. For one price the bound is a concave function of it, made of straight
- * lines, one per placement: where the lines of a placement within the limit and of one beyond it meet, the next cut
- * either finds a lower line or proves the top. Placements within all limits that come up on the way are plans.
+ * Prices are raised one constraint at a time. As a function of one price the bound is concave and piecewise linear, with one
+ * line per placement. Where the line of a placement within the limit and that of one beyond it cross, the next cut either
+ * finds a lower line or proves the maximum. Placements within all limits that come up on the way are plans.
  */
 import { upTo } from '../limits/search-limits.ts'
+import type { ClosureProblem, KnownBounds } from './closure-problem.ts'
 import {
-  type Domain,
-  type Goal,
-  type PathModel,
-  type Placement,
+  addForm,
+  type LinearForm,
+  type SideConstraint,
   type Totals,
   valueOf,
-} from './closure-problem.ts'
-import { addSum, type Budget, type Sum, zeroSum } from './routes.ts'
+  zeroForm,
+} from './linear-forms.ts'
+import { type Domain, type Placement, totalsOf } from './placement.ts'
 
 export interface Solved {
   placement: Placement
   totals: Totals
-  /** Of the objective. */
+  /** Value of the objective. */
   value: number
 }
 
-export interface Bound {
+export interface LagrangianBound {
   value: number
+  /** Per side constraint. */
   prices: Float64Array
-  /** The last placement looked at, for deciding where to branch; it keeps the limits when `fits`. */
+  /** The placement of the best bound, for deciding where to branch. */
   at: Solved
+  /** Whether `at` keeps the limits. */
   fits: boolean
 }
 
-/** Cuts per limit and round; a bound that is a little low is still one. */
-const MOST_STEPS = 12
-const MOST_ROUNDS = 4
+/** Cuts per constraint and round, and rounds. Fewer make the bound weaker, not wrong. */
+const MAX_STEPS = 12
+const MAX_ROUNDS = 4
 
 /**
- * @param prices to begin with, one per budget.
+ * @param prices to begin with, one per side constraint.
  * @param cutoff a bound from here on is high enough.
- * @param found told of every placement that keeps all limits.
- * @returns undefined when the domain holds no placement below the cutoff.
+ * @param found called with every placement that keeps all limits.
+ * @returns undefined if the domain has no placement.
  */
-export function boundOf(
-  model: PathModel,
+export function lagrangianBound(
+  problem: ClosureProblem,
   domain: Domain,
   prices: Float64Array,
   cutoff: number,
   found: (solved: Solved) => void,
-): Bound | undefined {
-  const search = new PriceSearch(model, domain, prices, found)
+): LagrangianBound | undefined {
+  const search = new PriceSearch(problem, domain, prices, found)
   if (!search.start()) return undefined
-  for (let round = 0; round < MOST_ROUNDS && !search.isDone(cutoff); round += 1)
+  for (let round = 0; round < MAX_ROUNDS && !search.isDone(cutoff); round += 1)
     if (!search.raiseWorst(cutoff)) break
   return search.best
 }
 
-/**
- * The same where no sum has a limit, in two steps: first the links by themselves, and what that finds in passing.
- * @returns the bound, with `at` only when it is the placement's own value.
- */
-export function relaxedBound(
-  model: PathModel,
-  domain: Domain,
-  goal: Goal,
-  found: (solved: Solved) => void,
-): { value: number; at: Solved | undefined; floors: Float64Array | undefined } | undefined {
-  const relaxed = model.relax(model.path.objective, domain, goal)
-  if (relaxed === undefined) return undefined
-  const candidate = relaxed.candidate && solvedOf(model, relaxed.candidate)
-  if (candidate) found(candidate)
-  return relaxed.placement
-    ? { value: candidate!.value, at: candidate, floors: relaxed.floors }
-    : { value: relaxed.bound, at: undefined, floors: relaxed.floors }
+/** A bound without side constraints. `at` is set if the bound is the value of that placement. */
+export interface FreeBound {
+  value: number
+  at: Solved | undefined
+  floors: Float64Array | undefined
 }
 
-/** The second step: one joint cut. */
-export function jointBound(
-  model: PathModel,
+/** First step: cuts of single links. @param found called with a placement that comes up on the way. */
+export function relaxedBound(
+  problem: ClosureProblem,
   domain: Domain,
+  known: KnownBounds,
   found: (solved: Solved) => void,
+): FreeBound | undefined {
+  const relaxed = problem.relax(problem.route.objective, domain, known)
+  if (relaxed === undefined) return undefined
+  const { bound, placement, floors } = relaxed
+  const candidate = relaxed.candidate && solvedOf(problem, relaxed.candidate)
+  if (candidate) found(candidate)
+  return placement
+    ? { value: candidate!.value, at: candidate, floors }
+    : { value: bound, at: undefined, floors }
+}
+
+/** Second step: one joint cut of all links. */
+export function jointBound(
+  problem: ClosureProblem,
+  domain: Domain,
   floors: Float64Array | undefined,
-): { value: number; at: Solved; floors: Float64Array | undefined } | undefined {
-  const placement = model.solveJointly(model.path.objective, domain)
+  found: (solved: Solved) => void,
+): FreeBound | undefined {
+  const placement = problem.solveJointly(problem.route.objective, domain)
   if (placement === undefined) return undefined
-  const at = solvedOf(model, placement)
+  const at = solvedOf(problem, placement)
   found(at)
   return { value: at.value, at, floors }
 }
 
-export function solvedOf(model: PathModel, placement: Placement): Solved {
-  const totals = model.totals(placement)
-  return { placement, totals, value: valueOf(model.path.objective, totals) }
+export function solvedOf({ instance, route }: ClosureProblem, placement: Placement): Solved {
+  const totals = totalsOf(instance, route, placement)
+  return { placement, totals, value: valueOf(route.objective, totals) }
 }
 
 class PriceSearch {
-  readonly #model: PathModel
+  readonly #problem: ClosureProblem
   readonly #domain: Domain
   readonly #found: (solved: Solved) => void
   readonly #prices: Float64Array
-  best: Bound | undefined
-  /** False once the bound is the best that keeps the limits. */
-  #open = true
+  best: LagrangianBound | undefined
+  /** True once the bound is attained by a placement that keeps the limits. */
+  #isTight = false
 
-  constructor(model: PathModel, domain: Domain, prices: Float64Array, found: (solved: Solved) => void) {
-    this.#model = model
+  constructor(
+    problem: ClosureProblem,
+    domain: Domain,
+    prices: Float64Array,
+    found: (solved: Solved) => void,
+  ) {
+    this.#problem = problem
     this.#domain = domain
     this.#found = found
     this.#prices = prices.slice()
@@ -115,45 +129,45 @@ class PriceSearch {
   }
 
   isDone(cutoff: number): boolean {
-    return !this.#open || (this.best !== undefined && this.best.value >= cutoff)
+    return this.#isTight || (this.best !== undefined && this.best.value >= cutoff)
   }
 
-  /** @returns false when no limit is passed by the placement in hand, or no price helps. */
+  /** @returns false if the current placement keeps all limits, or raising a price does not help. */
   raiseWorst(cutoff: number): boolean {
-    const { budgets } = this.#model.path
+    const { sideConstraints } = this.#problem.route
     const at = this.best?.at
     if (at === undefined) return false
     let worst = -1
-    let most = 0
-    budgets.forEach((budget, index) => {
-      const excess = excessOf(budget, at.totals) / (Math.abs(budget.limit) || 1)
-      if (excess > most && !keeps(budget, at.totals)) {
-        most = excess
+    let largest = 0
+    sideConstraints.forEach((constraint, index) => {
+      const excess = excessOf(constraint, at.totals) / (Math.abs(constraint.limit) || 1)
+      if (excess > largest && !keeps(constraint, at.totals)) {
+        largest = excess
         worst = index
       }
     })
     return worst >= 0 && this.#raise(worst, cutoff)
   }
 
-  /** Climbs to the top along one price. */
+  /** Climbs to the maximum along one price. */
   #raise(index: number, cutoff: number): boolean {
-    const budget = this.#model.path.budgets[index]!
+    const constraint = this.#problem.route.sideConstraints[index]!
     const before = this.best!.value
     const base = this.#prices[index]!
     let beyond = this.best!.at
     let within: Solved | undefined
-    let step = this.#firstStep(budget, beyond)
-    for (let count = 0; count < MOST_STEPS && !this.isDone(cutoff); count += 1) {
-      const meeting = within ? this.#meeting(index, beyond, within) : this.#prices[index]! + step
-      if (within && !(meeting > base)) break
-      this.#prices[index] = meeting
+    let step = this.#firstStep(constraint, beyond)
+    for (let count = 0; count < MAX_STEPS && !this.isDone(cutoff); count += 1) {
+      const price = within ? this.#crossing(index, beyond, within) : this.#prices[index]! + step
+      if (within && !(price > base)) break
+      this.#prices[index] = price
       const next = this.#try()
       if (next === undefined) break
-      if (keeps(budget, next.totals)) {
-        if (within && this.#isSame(next, within)) break
+      if (keeps(constraint, next.totals)) {
+        if (within && isSame(next, within)) break
         within = next
       } else {
-        if (within && this.#isSame(next, beyond)) break
+        if (within && isSame(next, beyond)) break
         beyond = next
       }
       step *= 4
@@ -162,74 +176,112 @@ class PriceSearch {
     return this.best!.value > before
   }
 
-  /** The price that would outweigh the whole objective if it bought all of what is too much. */
-  #firstStep(budget: Budget, beyond: Solved): number {
-    const excess = excessOf(budget, beyond.totals)
+  /** A quarter of the price at which the excess would outweigh the whole objective. */
+  #firstStep(constraint: SideConstraint, beyond: Solved): number {
+    const excess = excessOf(constraint, beyond.totals)
     return Math.max(1e-9, (Math.abs(beyond.value) + 1e-6) / Math.max(excess, 1e-12)) / 4
   }
 
-  /** Where the lines of two placements cross: their values and the other prices are constants there. */
-  #meeting(index: number, beyond: Solved, within: Solved): number {
-    const budget = this.#model.path.budgets[index]!
+  /** The price at which the lines of two placements cross; the other prices are constants. */
+  #crossing(index: number, beyond: Solved, within: Solved): number {
+    const constraint = this.#problem.route.sideConstraints[index]!
     const at = (solved: Solved) => this.#priced(solved, index)
-    const slope = excessOf(budget, beyond.totals) - excessOf(budget, within.totals)
+    const slope = excessOf(constraint, beyond.totals) - excessOf(constraint, within.totals)
     return slope > 0 ? (at(within) - at(beyond)) / slope : Number.NaN
   }
 
-  #isSame(a: Solved, b: Solved): boolean {
-    return a.placement.every((place, group) => place === b.placement[group])
-  }
-
-  /** Objective + Σ prices · excess; without the price `except`. */
+  /** Objective + Σ prices · excess, without the price `except`. */
   #priced({ value, totals }: Solved, except = -1): number {
     let priced = value
-    this.#model.path.budgets.forEach((budget, index) => {
-      if (index !== except) priced += this.#prices[index]! * excessOf(budget, totals)
+    this.#problem.route.sideConstraints.forEach((constraint, index) => {
+      if (index !== except) priced += this.#prices[index]! * excessOf(constraint, totals)
     })
     return priced
   }
 
   #try(): Solved | undefined {
-    const { path } = this.#model
-    const sum = this.#sum()
-    const placement = this.#model.solve(sum, this.#domain)
+    const placement = this.#problem.solve(this.#pricedForm(), this.#domain)
     if (placement === undefined) return undefined
-    const totals = this.#model.totals(placement)
-    const solved = { placement, totals, value: valueOf(path.objective, totals) }
-    const fits = path.budgets.every((budget) => keeps(budget, totals))
+    const solved = solvedOf(this.#problem, placement)
+    const fits = this.#problem.route.sideConstraints.every((constraint) => keeps(constraint, solved.totals))
     const value = this.#priced(solved)
     if (fits) this.#found(solved)
     if (this.best === undefined || value > this.best.value)
       this.best = { value, prices: this.#prices.slice(), at: solved, fits }
-    if (fits && this.#prices.every((price) => price === 0)) this.#open = false
+    if (fits && this.#prices.every((price) => price === 0)) this.#isTight = true
     return solved
   }
 
-  #sum(): Sum {
-    const { objective, budgets, places } = this.#model.path
+  #pricedForm(): LinearForm {
+    const { objective, sideConstraints, runners } = this.#problem.route
     if (this.#prices.every((price) => price === 0)) return objective
-    const sum = addSum(zeroSum(places.length), objective, 1)
-    budgets.forEach((budget, index) => {
-      addSum(sum, budget.sum, this.#prices[index]!)
-      sum.constant -= this.#prices[index]! * budget.limit
+    const form = addForm(zeroForm(runners.length), objective, 1)
+    sideConstraints.forEach((constraint, index) => {
+      addForm(form, constraint.form, this.#prices[index]!)
+      form.constant -= this.#prices[index]! * constraint.limit
     })
-    return sum
+    return form
   }
 }
 
-export function excessOf({ sum, limit }: Budget, totals: Totals): number {
-  return valueOf(sum, totals) - limit
+function isSame(a: Solved, b: Solved): boolean {
+  return a.placement.every((stop, group) => stop === b.placement[group])
 }
 
-/** Sums that are a rounding error above the limit keep it. A share is a difference of sums: its limit is 0. */
-export function keeps(budget: Budget, totals: Totals): boolean {
-  const value = valueOf(budget.sum, totals)
-  if (budget.limit > 0) return value <= upTo(budget.limit)
-  return value <= budget.limit + ROUNDING * sizeOf(budget.sum, totals)
+function excessOf({ form, limit }: SideConstraint, totals: Totals): number {
+  return valueOf(form, totals) - limit
+}
+
+/** Whether totals keep a side constraint, up to rounding. The limit of a share is 0, so its rounding is that of its terms. */
+export function keeps({ form, limit }: SideConstraint, totals: Totals): boolean {
+  const value = valueOf(form, totals)
+  if (limit > 0) return value <= upTo(limit)
+  return value <= limit + ROUNDING * sizeOf(form, totals)
 }
 
 const ROUNDING = 1e-12
 
-function sizeOf(sum: Sum, { compute }: Totals): number {
-  return compute.reduce((size, ms, at) => size + Math.abs(sum.compute[at]!) * ms, Math.abs(sum.constant))
+function sizeOf(form: LinearForm, { compute }: Totals): number {
+  return compute.reduce((size, ms, at) => size + Math.abs(form.compute[at]!) * ms, Math.abs(form.constant))
+}
+
+/** Relative to the size of its terms: a sum above this is no rounding error. */
+const SIGNIFICANT = 1e-9
+
+/**
+ * Whether the side constraints exclude a whole domain. If the minimum of Σ w·(form − limit) for some weights w ≥ 0 is above
+ * 0, every placement breaks a limit (the easy half of Farkas' lemma). Tried are each limit that the bound's placement breaks
+ * by itself, and all limits together at the bound's prices. Without this test, only placing group after group would show
+ * that nothing keeps a limit.
+ */
+export function isExcluded(
+  problem: ClosureProblem,
+  domain: Domain,
+  { at, prices }: LagrangianBound,
+): boolean {
+  const { instance, route } = problem
+  for (const constraint of route.sideConstraints) {
+    if (keeps(constraint, at.totals)) continue
+    const lowest = problem.solve(constraint.form, domain)
+    if (lowest === undefined || !keeps(constraint, totalsOf(instance, route, lowest))) return true
+  }
+  return isExcludedTogether(problem, domain, prices)
+}
+
+function isExcludedTogether(problem: ClosureProblem, domain: Domain, prices: Float64Array): boolean {
+  const { instance, route } = problem
+  if (prices.filter((price) => price > 0).length < 2) return false
+  const form = zeroForm(route.runners.length)
+  route.sideConstraints.forEach((constraint, index) => addForm(form, constraint.form, prices[index]!))
+  const placement = problem.solve(form, domain)
+  if (placement === undefined) return true
+  const totals = totalsOf(instance, route, placement)
+  let excess = 0
+  let size = 0
+  route.sideConstraints.forEach((constraint, index) => {
+    const own = prices[index]! * excessOf(constraint, totals)
+    excess += own
+    size += Math.abs(own) + prices[index]! * Math.abs(constraint.limit)
+  })
+  return excess > SIGNIFICANT * size
 }

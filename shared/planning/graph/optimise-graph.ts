@@ -1,26 +1,22 @@
 /**
- * Graph view: each layer at its own place along a way of resources, as long as no tensor goes back. Unlike a cut of the
- * chain, a cut of the graph may pass through parallel branches.
+ * The graph view: each layer on its own stop of a route, as long as no tensor goes back. Unlike a cut of the chain, a cut of
+ * the graph may pass through parallel branches.
  *
- *   problem + query ── graph-world.ts ──▶ numbers ── graph-paths.ts ──▶ ways with limits ── graph-search.ts ──▶ plans
+ *   problem + query ── graph-instance.ts ──▶ numbers ── routes.ts ──▶ routes with limits ── branch-and-bound.ts ──▶ plans
  *
- * Exact for every objective that is a sum (latency, bytes, energy, price, weighted) under every constraint on
- * resources and layers: one minimum cut per way. Limits on sums are kept exactly too; the proof that nothing better
- * keeps them may take long, and the answer says by how much a better plan could be better when it was not finished.
+ * Exact for every objective that is a sum (latency, bytes, energy, price, weighted) under every constraint on resources and
+ * layers: one minimum cut per route. Side constraints are kept exactly too; the proof that nothing better keeps them may
+ * take long, and if it was not finished the answer says by how much a better plan could be better.
  */
 import type { GraphPlan } from '../../contracts/graph-plan.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { checkQuery } from '../limits/check-query.ts'
 import { explainInfeasible, tooLate } from '../explain/conflict.ts'
-import { alone, explain } from '../explain/explain.ts'
-import { GraphAsked, graphConstraints } from './graph-solver.ts'
-import { attempt, nativeGraphPlans } from './graph-attempt.ts'
-import { chainIncumbent } from './graph-incumbent.ts'
-import { type GraphProblem, type GraphQuery, type World, worldOf } from './graph-instance.ts'
-import { sourceOf } from '../problem/problem.ts'
-import { checkOnce } from '../chain/solver.ts'
-
-export type { GraphProblem, GraphQuery } from './graph-instance.ts'
+import { explain } from '../explain/why.ts'
+import { checkQuery, constraintsOf, type OptimiserQuery } from '../limits/constraints.ts'
+import { checkProblem } from '../problem/check-problem.ts'
+import type { GraphProblem } from '../problem/problem.ts'
+import type { GraphInstance } from './graph-instance.ts'
+import { GraphSolver, MAX_MS, MAX_STEPS, nativeGraphPlans } from './graph-solver.ts'
 
 export interface GraphOptimum {
   /** Best first, each on other resources; never empty. */
@@ -30,48 +26,39 @@ export interface GraphOptimum {
   why: string
   /** No plan is better than the first by more than this share of its value; 0: it is the best. */
   gap: number
-  /** What the numbers leave out. */
+  /** Costs that the plans do not include. */
   notes: string[]
 }
 
-/** Without a time limit: domains looked into, and ms at most. */
-const MOST_STEPS = 5000
-const MOST_MS = 30_000
-
 /**
- * The best plan on each set of places, `query.top` of them at most.
- * @param now ms of a clock, for `timeLimitMs`.
- * @throws ScissionError as `optimise` does; badRequest for what the graph view does not plan (codecs, throughput as
- * the objective, fronts); infeasible with `details.conflict`; deadlineExceeded when none was found in time.
+ * The best plan of each route, `query.top` of them at most.
+ * @param now a clock in milliseconds, for `timeLimitMs`.
+ * @throws ScissionError as `optimise` does; badRequest for what the graph view does not plan (codecs, throughput as the
+ * objective, Pareto fronts, sensitivity); infeasible with `details.conflict`; deadlineExceeded if no plan was found in time.
+ * @example optimiseGraph(problem, { objective: 'latency', top: 3, cuts: 'any' }).plans[0].deployable
  */
 export function optimiseGraph(
   problem: GraphProblem,
-  query: GraphQuery,
+  query: OptimiserQuery,
   now: () => number = () => performance.now(),
 ): GraphOptimum {
   refuseUnsupported(query)
-  checkOnce(problem)
+  checkProblem(problem)
   checkQuery(problem, query)
-  const end = now() + (query.timeLimitMs ?? MOST_MS)
-  const isLate = () => now() >= end
-  const mostSteps = query.timeLimitMs === undefined ? MOST_STEPS : Infinity
-  const world = worldOf(problem, query, sourceOf(problem.resources, query.source))
-  const found = attempt(world, {
-    isOver: (steps) => steps >= mostSteps || isLate(),
-    incumbent: (paths) => chainIncumbent(world, paths, now),
-  })
+  // The graph view sends tensors as they are, whichever codecs the query allows.
+  const constraints = constraintsOf({ ...query, codecs: undefined })
+  const solver = new GraphSolver(problem, query, constraints, now)
+  const { instance } = solver
+  const found = solver.solve()
   const plans = found.plans.map(({ plan }) => plan)
   const first = found.plans[0]
-  const constraints = graphConstraints(query)
-  const asked = new GraphAsked(world, isLate)
   if (first === undefined) {
-    if (!world.places.some(({ profile }) => profile !== undefined))
+    if (!instance.runners.some(({ profile }) => profile !== undefined))
       throw new ScissionError('notMeasured', 'no resource can run the model: benchmark the model on one')
     if (found.bound < Infinity) throw query.timeLimitMs === undefined ? gaveUp() : tooLate(query)
-    throw explainInfeasible(asked, constraints)
+    throw explainInfeasible(solver, constraints)
   }
-  const native = nativeGraphPlans(world)
-  const gap = gapOf(first.value, found.bound)
+  const native = nativeGraphPlans(instance)
   return {
     plans,
     native,
@@ -80,26 +67,26 @@ export function optimiseGraph(
       constraints,
       plans,
       native,
-      // Another whole search, and a harder one; the list names it only where it is another way's best.
+      // It would take another, harder search; the list names it only if it is the best of another route.
       bestSplit: () => undefined,
-      bestAlone: () => asked.bestAlone(alone(constraints)),
-      best: (demands) => asked.best(demands),
+      best: (others) => solver.best(others),
+      bestNative: (alone) => solver.bestNative(alone),
     }),
-    gap,
-    notes: notesOf(world),
+    gap: gapOf(first.value, found.bound),
+    notes: notesOf(instance),
   }
 }
 
 function gaveUp(): ScissionError {
   return new ScissionError(
     'deadlineExceeded',
-    `the graph view found no plan in ${MOST_STEPS} steps or ${MOST_MS / 1000} s, and it is not known whether there is ` +
+    `the graph view found no plan in ${MAX_STEPS} steps or ${MAX_MS / 1000} s, and it is not known whether there is ` +
       'one: give timeLimitMs to search that long, or ask with view=chain, which proves it',
     { field: 'timeLimitMs' },
   )
 }
 
-function refuseUnsupported({ objective, pareto, codecs, weights, sensitivity }: GraphQuery): void {
+function refuseUnsupported({ objective, pareto, codecs, weights, sensitivity }: OptimiserQuery): void {
   const refuse = (field: string, why: string) => {
     throw new ScissionError('badRequest', `${field}: ${why}`, { field })
   }
@@ -118,8 +105,8 @@ function gapOf(value: number, bound: number): number {
   return Math.min(1, Math.max(0, (value - bound) / Math.abs(value)))
 }
 
-function notesOf(world: World): string[] {
-  const charged = world.places.filter(({ profile }) =>
+function notesOf({ runners }: GraphInstance): string[] {
+  const charged = runners.filter(({ profile }) =>
     [...(profile?.enterMs ?? []), ...(profile?.exitMs ?? [])].some((ms) => ms !== 0),
   )
   if (charged.length === 0) return []

@@ -1,9 +1,14 @@
 /**
- * The constraints of a query as a list of single demands, so that each can be named, dropped and tried without the
- * others when no plan satisfies them all (conflict.ts).
+ * Queries: their checks, and their constraints one by one, so that each can be named, dropped and tried without the others
+ * when no plan satisfies them all (explain/conflict.ts).
  */
-import type { PlanQuery } from '../../contracts/plan.ts'
+import type { GraphPlan } from '../../contracts/graph-plan.ts'
+import { OBJECTIVES, type Plan, type PlanQuery } from '../../contracts/plan.ts'
 import type { WhatIf } from '../../contracts/what-if.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { checkFigures } from '../problem/check-problem.ts'
+import { figuresFor, hasPrices, hasWatts, sum } from '../problem/figures.ts'
+import { checkKnown, FIGURES, type PlanningResource, type Problem } from '../problem/problem.ts'
 
 const NAMED = ['mustUseTiers', 'mustNotUseTiers', 'mustUseResources', 'mustNotUseResources'] as const
 const COUNTED = ['firstLayersOnDevice', 'minStages', 'maxStages'] as const
@@ -30,13 +35,16 @@ export type Constraint =
   | { kind: 'confidence'; confidence: 'upper' }
   | { kind: 'cuts'; cuts: 'clean' }
 
-/** The part of a plan query that the optimiser answers; the rest says which problem is meant. */
+/** A constraint with a limit on a number. */
+export type LimitConstraint = Extract<Constraint, { limit: number }>
+
+/** The part of a plan query that the optimiser answers; the other fields say which problem is meant. */
 export type OptimiserQuery = Pick<PlanQuery, 'objective' | 'top' | 'cuts'> &
   Partial<Omit<PlanQuery, 'model' | 'inputShapes' | 'view' | keyof WhatIf>>
 
 /**
- * The query's demands; `cuts: any` and `firstLayersOnDevice: 0` demand nothing.
- * @param lossy whether there are codecs that spoil answers: else the limit on that is none.
+ * The constraints of a query, in a fixed order. `cuts: any` and `firstLayersOnDevice: 0` constrain nothing.
+ * @param lossy whether some codec spoils answers; otherwise `maxAccuracyLoss` is no constraint.
  */
 export function constraintsOf(query: OptimiserQuery, lossy = false): Constraint[] {
   const constraints: Constraint[] = []
@@ -62,87 +70,12 @@ export function constraintsOf(query: OptimiserQuery, lossy = false): Constraint[
   return constraints
 }
 
-type Demand = Exclude<Constraint['kind'], 'confidence' | 'cuts' | 'maxAccuracyLoss'>
-
-const NOTHING_DEMANDED = {
-  mustUseTiers: undefined,
-  mustNotUseTiers: undefined,
-  mustUseResources: undefined,
-  mustNotUseResources: undefined,
-  firstLayersOnDevice: undefined,
-  minStages: undefined,
-  maxStages: undefined,
-  mustRunLayers: undefined,
-  mustNotRunLayers: undefined,
-  maxTierMs: undefined,
-  maxTierShare: undefined,
-  maxUploadBytes: undefined,
-  maxMemoryBytes: undefined,
-  maxTotalUploadBytes: undefined,
-  maxLatencyMs: undefined,
-  minThroughput: undefined,
-  maxEnergyJ: undefined,
-  maxPrice: undefined,
-  tensorOnDevice: undefined,
-  codecs: undefined,
-  confidence: 'median',
-  cuts: 'any',
-  maxAccuracyLoss: 1,
-} as const satisfies Record<Demand, undefined> & Partial<OptimiserQuery>
-
-/** The query with these demands and no others: `constraintsOf` reads them back. */
-export function demanding<Q extends OptimiserQuery>(query: Q, constraints: readonly Constraint[]): Q {
-  const asked: Q = { ...query, ...NOTHING_DEMANDED }
-  for (const constraint of constraints) demand(asked, constraint)
-  return asked
-}
-
-function demand(query: OptimiserQuery, constraint: Constraint): void {
-  switch (constraint.kind) {
-    case 'mustUseTiers':
-    case 'mustNotUseTiers':
-    case 'mustUseResources':
-    case 'mustNotUseResources':
-      query[constraint.kind] = [...(query[constraint.kind] ?? []), constraint.name]
-      return
-    case 'mustRunLayers':
-    case 'mustNotRunLayers':
-      query[constraint.kind] = [...(query[constraint.kind] ?? []), pinText(constraint)]
-      return
-    case 'firstLayersOnDevice':
-    case 'minStages':
-    case 'maxStages':
-      query[constraint.kind] = constraint.count
-      return
-    case 'tensorOnDevice':
-      query.tensorOnDevice = constraint.tensor
-      return
-    case 'codecs':
-      query.codecs = [...constraint.codecs]
-      return
-    case 'confidence':
-      query.confidence = constraint.confidence
-      return
-    case 'cuts':
-      query.cuts = constraint.cuts
-      return
-    default:
-      return demandLimit(query, constraint)
-  }
-}
-
-function demandLimit(query: OptimiserQuery, constraint: Extract<Constraint, { limit: number }>): void {
-  if ('name' in constraint)
-    query[constraint.kind] = { ...query[constraint.kind], [constraint.name]: constraint.limit }
-  else query[constraint.kind] = constraint.limit
-}
-
-/** True for what holds unless the query says otherwise. */
+/** True for a constraint that also holds if the query does not name it. */
 export function isDefault(constraint: Constraint): boolean {
   return constraint.kind === 'cuts' || (constraint.kind === 'maxAccuracyLoss' && constraint.limit === 0)
 }
 
-/** As the user wrote it: `mustUseTiers: edge`, `maxTierMs: device:20`, `mustRunLayers: 0-5:device`. */
+/** The constraint as the user wrote it: `mustUseTiers: edge`, `maxTierMs: device:20`, `mustRunLayers: 0-5:device`. */
 export function describe(constraint: Constraint): string {
   return `${constraint.kind}: ${valueOf(constraint)}`
 }
@@ -175,9 +108,159 @@ function pinText({ from, to, tier }: { from: number; to: number; tier: string })
   return to === from + 1 ? `${from}:${tier}` : `${from}-${to}:${tier}`
 }
 
-/** `7:edge` → layers [7, 8), `0-5:device` → [0, 5). The contract's pattern holds. */
+/** `7:edge` → layers [7, 8), `0-5:device` → [0, 5). @param text matches the contract's pattern. */
 export function parsePin(text: string): { from: number; to: number; tier: string } {
   const [layers = '', tier = ''] = text.split(':')
   const [from, to] = layers.split('-').map(Number)
   return { from: from ?? NaN, to: to ?? (from ?? NaN) + 1, tier }
+}
+
+/** The value of a plan, of either view, that a limit constraint bounds: the tightest limit that the plan keeps. */
+export function limitKeptBy(
+  plan: Plan | GraphPlan,
+  constraint: LimitConstraint,
+  resources: readonly Pick<PlanningResource, 'name' | 'tier'>[],
+): number {
+  switch (constraint.kind) {
+    case 'maxTierMs':
+      return tierMs(plan, constraint.name)
+    case 'maxTierShare':
+      return plan.computeMs > 0 ? (100 * tierMs(plan, constraint.name)) / plan.computeMs : 0
+    case 'maxUploadBytes':
+      return sentFrom(plan, (name) =>
+        resources.some((one) => one.name === name && one.tier === constraint.name),
+      )
+    case 'maxMemoryBytes':
+      return sum(
+        plan.stages.map(({ resource, memoryBytes }) => (resource === constraint.name ? memoryBytes : 0)),
+      )
+    case 'maxTotalUploadBytes':
+      return plan.bytes
+    case 'maxLatencyMs':
+      return plan.predictedMs
+    case 'minThroughput':
+      return 1000 / plan.bottleneckMs
+    case 'maxEnergyJ':
+      return plan.energyJ ?? 0
+    case 'maxPrice':
+      return plan.price ?? 0
+    case 'maxAccuracyLoss':
+      return 'accuracyLoss' in plan ? plan.accuracyLoss : 0
+  }
+}
+
+/** ms of compute on a tier. */
+function tierMs({ stages }: Plan | GraphPlan, name: string): number {
+  return sum(stages.map(({ tier, computeMs }) => (tier === name ? computeMs : 0)))
+}
+
+/** Bytes on the wire from the resources that are meant. */
+function sentFrom({ transfers }: Plan | GraphPlan, isMeant: (resource: string) => boolean): number {
+  return sum(
+    transfers.map((transfer) => {
+      const bytes = 'wireBytes' in transfer ? transfer.wireBytes : transfer.bytes
+      return isMeant(transfer.from) ? bytes : 0
+    }),
+  )
+}
+
+/**
+ * Refuses queries with unknown names or invalid numbers.
+ * @throws ScissionError notFound for unknown names, badRequest for numbers out of range and missing figures.
+ */
+export function checkQuery(problem: Problem, query: OptimiserQuery): void {
+  checkNames(problem, query)
+  checkObjective(problem, query)
+  const layers = problem.structure.layers.length
+  checkCount('top', query.top, 1, 1000)
+  checkCount('firstLayersOnDevice', query.firstLayersOnDevice, 0, layers)
+  checkCount('minStages', query.minStages, 1, 100)
+  checkCount('maxStages', query.maxStages, query.minStages ?? 1, 100)
+  for (const field of ['mustRunLayers', 'mustNotRunLayers'] as const)
+    for (const text of query[field] ?? []) checkPin(field, text, layers)
+  for (const field of ['maxTierMs', 'maxUploadBytes', 'maxMemoryBytes'] as const)
+    for (const [name, limit] of Object.entries(query[field] ?? {})) checkCost(field, limit, `${name} `)
+  for (const [name, percent] of Object.entries(query.maxTierShare ?? {}))
+    if (!(percent >= 0 && percent <= 100))
+      throw bad('maxTierShare', `${name} must be from 0 to 100 percent, got: ${percent}`, [0, 100])
+  for (const field of ['maxTotalUploadBytes', 'maxEnergyJ', 'maxPrice'] as const)
+    checkCost(field, query[field])
+  for (const field of ['maxLatencyMs', 'minThroughput', 'timeLimitMs'] as const) {
+    const limit = query[field]
+    if (limit !== undefined && !(limit > 0 && limit < Infinity))
+      throw bad(field, `must be above 0, got: ${limit}`)
+  }
+  const loss = query.maxAccuracyLoss ?? 0
+  if (!(loss >= 0 && loss <= 1)) throw bad('maxAccuracyLoss', `must be from 0 to 1, got: ${loss}`, [0, 1])
+}
+
+function checkNames(problem: Problem, query: OptimiserQuery): void {
+  const resources = problem.resources.map((resource) => resource.name).sort()
+  const tiers = [...new Set(problem.resources.map((resource) => resource.tier))].sort()
+  checkKnown('source', 'resource', query.source === undefined ? [] : [query.source], resources)
+  for (const field of ['mustUseTiers', 'mustNotUseTiers'] as const)
+    checkKnown(field, 'tier', query[field] ?? [], tiers)
+  for (const field of ['mustUseResources', 'mustNotUseResources'] as const)
+    checkKnown(field, 'resource', query[field] ?? [], resources)
+  for (const field of ['maxTierMs', 'maxTierShare', 'maxUploadBytes'] as const)
+    checkKnown(field, 'tier', Object.keys(query[field] ?? {}), tiers)
+  for (const field of ['maxMemoryBytes', ...FIGURES] as const)
+    checkKnown(field, 'resource', Object.keys(query[field] ?? {}), resources)
+  for (const field of ['mustRunLayers', 'mustNotRunLayers'] as const) {
+    const named = (query[field] ?? []).map((text) => parsePin(text).tier)
+    checkKnown(field, 'tier', named, tiers)
+  }
+  if (query.codecs) {
+    const codecs = ['none', ...(problem.codecs ?? []).map(({ name }) => name)].sort()
+    checkKnown('codecs', 'codec', query.codecs, codecs)
+  }
+  if (query.tensorOnDevice !== undefined)
+    checkKnown('tensorOnDevice', 'tensor', [query.tensorOnDevice], tensorsOf(problem))
+}
+
+/** The model's inputs and the outputs of its layers. */
+function tensorsOf({ structure: { layers, boundaries } }: Problem): string[] {
+  const made = layers.flatMap((layer) => layer.outputs.map((output) => output.name))
+  return [...(boundaries[0]?.tensors ?? []), ...made]
+}
+
+function checkObjective(problem: Problem, query: OptimiserQuery): void {
+  checkFigures(query)
+  const { objective, weights, pareto } = query
+  if (pareto && (pareto.length < 2 || pareto.length > 4 || new Set(pareto).size < pareto.length))
+    throw bad('pareto', `must be 2 to 4 different objectives, got: ${pareto.join(', ')}`, OBJECTIVES)
+  if (objective === 'weighted' && !pareto && Object.values(weights ?? {}).every((weight) => !weight))
+    throw bad('weights', 'the objective weighted needs a weight above 0', OBJECTIVES)
+  for (const [name, weight] of Object.entries(weights ?? {})) checkCost('weights', weight, `${name} `)
+  const given = figuresFor(problem, query)
+  const wants = (one: 'energy' | 'price') =>
+    pareto
+      ? pareto.includes(one)
+      : objective === one || (objective === 'weighted' && (weights?.[one] ?? 0) > 0)
+  if ((wants('energy') || query.maxEnergyJ !== undefined) && !hasWatts(given))
+    throw bad('busyWatts', 'energy needs watts: give busyWatts, idleWatts or transmitWatts by resource')
+  if ((wants('price') || query.maxPrice !== undefined) && !hasPrices(given))
+    throw bad('pricePerSecond', 'a price needs prices: give pricePerSecond or pricePerGb by resource')
+}
+
+function checkPin(field: string, text: string, layers: number): void {
+  const { from, to } = parsePin(text)
+  if (Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= layers) return
+  const message = `"${text}" must be <layer>:<tier> or <from>-<to>:<tier> with 0 ≤ from < to ≤ ${layers}`
+  throw bad(field, message, [0, layers])
+}
+
+function checkCost(field: string, limit: number | undefined, name = ''): void {
+  if (limit !== undefined && !(limit >= 0 && limit < Infinity))
+    throw bad(field, `${name}must be 0 or more, got: ${limit}`)
+}
+
+function checkCount(field: string, count: number | undefined, min: number, max: number): void {
+  if (count === undefined || (Number.isInteger(count) && count >= min && count <= max)) return
+  const message = `${field} must be a whole number from ${min} to ${max}, got: ${count}`
+  throw new ScissionError('badRequest', message, { field, allowed: [min, max] })
+}
+
+function bad(field: string, message: string, allowed?: readonly (number | string)[]): ScissionError {
+  return new ScissionError('badRequest', `${field}: ${message}`, { field, ...(allowed ? { allowed } : {}) })
 }

@@ -1,23 +1,24 @@
 /**
- * What a plan is worked out from, as the service knows it, and the checks that make it safe to compute with.
- * Only the fields that planning reads are asked for, so that imported data can be planned with too.
+ * The input of the optimiser: a model's structure, resources, profiles, links, codecs and figures, and the look-ups of
+ * the names in a plan. Only the fields that planning reads are required, so that imported data can be planned with too.
  */
 import type { CalibrationCell } from '../../contracts/codec.ts'
 import type { Structure } from '../../contracts/model.ts'
 import type { PlanQuery } from '../../contracts/plan.ts'
+import type { PlanParts, PlanStage } from '../../contracts/plan-id.ts'
 import type { Profile } from '../../contracts/profile.ts'
 import type { Link, Resource, RuntimeOptions } from '../../contracts/resource.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { optionsText, sameOptions } from './options.ts'
+import { nearest } from '../../platform/nearest.ts'
 
 export type PlanningStructure = Pick<Structure, 'model' | 'shapesKey' | 'layers' | 'boundaries'>
-/** `options`: the resource's own; when absent, those of its first profile are. */
+/** `options`: the resource's own runtime options. Default: the options of its first profile. */
 export type PlanningResource = Pick<Resource, 'name' | 'tier' | 'tierIndex' | 'slowdown' | 'emulated'> &
   Partial<Pick<Resource, 'options'>>
 
 /**
  * Stage [i, j) takes Σ layerMs[i..j) + enterMs[i] + exitMs[j] (never below 0), times the resource's slowdown.
- * `codecs`: how fast it encodes and decodes; a codec without figures here cannot be used on this resource.
+ * `codecs`: encoding and decoding speeds; a codec without an entry here cannot be used on this resource.
  */
 export type PlanningProfile = Pick<Profile, 'resource' | 'model' | 'shapesKey' | 'layerMs' | 'emulated'> &
   Partial<Pick<Profile, 'enterMs' | 'exitMs' | 'interval' | 'options' | 'codecs'>> & {
@@ -30,15 +31,16 @@ export type PlanningLink = Pick<
 > &
   Partial<Pick<Link, 'perMessageMs' | 'uncertainty'>>
 
-/** What a codec does at the boundaries where it is calibrated; elsewhere it cannot be used. `none` needs no entry. */
+/** Effect of a codec at the boundaries where it is calibrated; it cannot be used elsewhere. `none` needs no entry. */
 export interface PlanningCodec {
   name: string
   cells: readonly (Pick<CalibrationCell, 'boundary' | 'bytesRatio'> & {
-    /** Share of answers spoiled, 0..1. */
+    /** Share of answers that the codec spoils, 0..1. */
     accuracyLoss: number
   })[]
 }
 
+/** Watts and prices that energy and price are computed from. */
 export const FIGURES = [
   'busyWatts',
   'idleWatts',
@@ -47,58 +49,33 @@ export const FIGURES = [
   'pricePerGb',
 ] as const satisfies readonly (keyof PlanQuery)[]
 
-/** Each a record by resource name; what is missing is 0. */
+/** Each field is a record by resource name. A missing entry counts as 0. */
 export type Figures = Partial<Record<(typeof FIGURES)[number], Readonly<Record<string, number>> | undefined>>
 
 export interface Problem {
   structure: PlanningStructure
   resources: readonly PlanningResource[]
-  /** One per resource and runtime options: which of them a stage runs with is the planner's choice. */
+  /** One per resource and set of runtime options. The planner chooses the options of each stage among them. */
   profiles: readonly PlanningProfile[]
-  /** Directed; a pair without a link cannot be used. Links of resources that are not listed are ignored. */
+  /** Directed. A pair of resources without a link cannot be used; links of resources that are not listed are ignored. */
   links: readonly PlanningLink[]
   codecs?: readonly PlanningCodec[] | undefined
-  /** What energy and price are worked out from; a query's own figures go before these. */
+  /** The figures of a query override these, field by field (figures.ts). */
   figures?: Figures | undefined
 }
 
-/** The profiles of a resource, those with its own runtime options first, then by threads and optimisation. */
-export function profilesOf(problem: Problem, resource: PlanningResource): PlanningProfile[] {
-  const all = problem.profiles.filter((profile) => profile.resource === resource.name)
-  if (all.length < 2) return all
-  const own = ownOptions(problem, resource)
-  const rank = (options: RuntimeOptions | undefined) =>
-    sameOptions(options, own)
-      ? ''
-      : `${String(options?.threads ?? 0).padStart(3, '0')} ${options?.optimisation}`
-  const key = new Map(all.map((profile) => [profile, rank(profile.options)]))
-  return all.sort((a, b) => (key.get(a)! < key.get(b)! ? -1 : 1))
+/** The graph view needs the model's inputs and outputs besides. */
+export interface GraphProblem extends Problem {
+  structure: PlanningStructure & Pick<Structure, 'inputs' | 'outputs'>
 }
 
-/** The options that a plan need not name: the resource's, or those of its first profile. */
-export function ownOptions(problem: Problem, resource: PlanningResource): RuntimeOptions | undefined {
-  return resource.options ?? problem.profiles.find((profile) => profile.resource === resource.name)?.options
+/** A resource that no plan can use, and the reason. */
+export interface LeftOut {
+  resource: string
+  reason: string
 }
 
-/** @throws ScissionError badRequest naming the field that no plan can be worked out from. */
-export function checkProblem(problem: Problem): void {
-  checkStructure(problem.structure)
-  checkResources(problem.resources)
-  for (const profile of problem.profiles) checkProfile(profile, problem.structure)
-  checkUnique(
-    'profiles of resource',
-    problem.profiles.map(({ resource, options }) => `${resource}${optionsText(options)}`),
-  )
-  for (const link of problem.links) checkLink(link)
-  checkUnique(
-    'links',
-    problem.links.map((link) => `${link.from} → ${link.to}`),
-  )
-  checkCodecs(problem)
-  checkFigures(problem.figures ?? {})
-}
-
-/** The resource the input is at: the named one, or the only one of the first tier. */
+/** @returns the named resource, or by default the only resource of the first tier. @throws ScissionError badRequest. */
 export function sourceOf(resources: readonly PlanningResource[], named: string | undefined): string {
   if (named !== undefined) return named
   const first = Math.min(...resources.map((resource) => resource.tierIndex))
@@ -112,130 +89,118 @@ export function sourceOf(resources: readonly PlanningResource[], named: string |
   )
 }
 
-function checkStructure({ layers, boundaries }: PlanningStructure): void {
-  const expected = layers.length + 1
-  const numbered = boundaries.length === expected && boundaries.every((boundary, k) => boundary.k === k)
-  if (layers.length === 0) throw bad('structure.layers', 'the model has no layers: there is nothing to plan')
-  if (!numbered)
-    throw bad('structure.boundaries', `must be the boundaries 0..${layers.length}, got ${boundaries.length}`)
-  const odd = boundaries.find(({ bytes }) => !isCost(bytes))
-  if (odd) throw notACost(`structure.boundaries[${odd.k}].bytes`, odd.bytes)
-}
+const aliveBytes = new WeakMap<PlanningStructure, Float64Array>()
 
-function checkResources(resources: readonly PlanningResource[]): void {
-  if (resources.length === 0)
-    throw new ScissionError('notMeasured', 'there are no resources: start an inference service')
-  checkUnique(
-    'resources',
-    resources.map((resource) => resource.name),
+/** Per layer, bytes of the tensors alive while it runs: the boundary before it and its outputs. */
+export function aliveBytesOf(structure: PlanningStructure): Float64Array {
+  const known = aliveBytes.get(structure)
+  if (known) return known
+  const made = Float64Array.from(structure.layers, ({ outputs }, layer) =>
+    outputs.reduce((total, { bytes }) => total + bytes, structure.boundaries[layer]!.bytes),
   )
-  for (const one of resources) {
-    if (!isAboveZero(one.slowdown)) throw notAboveZero(`slowdown of ${one.name}`, one.slowdown)
-    const clash = resources.find((other) => (other.tier === one.tier) !== (other.tierIndex === one.tierIndex))
-    if (clash)
-      throw bad(
-        'tierIndex',
-        `${one.name} is in tier ${one.tier} at position ${one.tierIndex}, ${clash.name} in tier ${clash.tier} ` +
-          `at position ${clash.tierIndex}: each tier needs one position of its own`,
-      )
-  }
+  aliveBytes.set(structure, made)
+  return made
 }
 
-function checkProfile(profile: PlanningProfile, structure: PlanningStructure): void {
-  const name = `profile of ${profile.resource}`
-  if (profile.model !== structure.model || profile.shapesKey !== structure.shapesKey)
-    throw bad('profiles', `${name} is of model ${profile.model}.${profile.shapesKey}, not of the one planned`)
-  if (profile.layerMs.length !== structure.layers.length)
-    throw bad(
-      'profiles',
-      `${name} has ${profile.layerMs.length} layers, the model has ${structure.layers.length}`,
-    )
-  const odd = profile.layerMs.findIndex((value) => !isCost(value))
-  if (odd >= 0) throw notACost(`${name}, layerMs[${odd}]`, profile.layerMs[odd])
-  for (const field of ['enterMs', 'exitMs'] as const) checkCutCosts(name, field, profile[field], structure)
-  const { relative = 0, fixedMs = 0 } = profile.interval ?? {}
-  if (!isCost(relative)) throw notACost(`${name}, interval.relative`, relative)
-  if (!isCost(fixedMs)) throw notACost(`${name}, interval.fixedMs`, fixedMs)
-  for (const { codec, encodeMsPerMb, decodeMsPerMb } of profile.codecs ?? [])
-    if (!isCost(encodeMsPerMb) || !isCost(decodeMsPerMb))
-      throw notACost(
-        `${name}, speed of codec ${codec}`,
-        isCost(encodeMsPerMb) ? decodeMsPerMb : encodeMsPerMb,
-      )
+/** Two undefined options are the same. */
+export function sameOptions(a: RuntimeOptions | undefined, b: RuntimeOptions | undefined): boolean {
+  return a?.threads === b?.threads && a?.optimisation === b?.optimisation
 }
 
-/** What a stage costs more because it begins or ends at a boundary may be negative: two sessions can beat one. */
-function checkCutCosts(
-  name: string,
-  field: 'enterMs' | 'exitMs',
-  values: readonly number[] | undefined,
-  { boundaries }: PlanningStructure,
+/** ` with 4 threads, all`, or the empty text. */
+export function optionsText(options: RuntimeOptions | undefined): string {
+  return options ? ` with ${options.threads} threads, ${options.optimisation}` : ''
+}
+
+/** The profiles of a resource: those with its own runtime options first, then by threads and optimisation. */
+export function profilesOf(problem: Problem, resource: PlanningResource): PlanningProfile[] {
+  const all = problem.profiles.filter((profile) => profile.resource === resource.name)
+  if (all.length < 2) return all
+  const own = ownOptions(problem, resource)
+  const rank = (options: RuntimeOptions | undefined) =>
+    sameOptions(options, own)
+      ? ''
+      : `${String(options?.threads ?? 0).padStart(3, '0')} ${options?.optimisation}`
+  const key = new Map(all.map((profile) => [profile, rank(profile.options)]))
+  return all.sort((a, b) => (key.get(a)! < key.get(b)! ? -1 : 1))
+}
+
+/** The options that a plan does not name: those of the resource, or by default of its first profile. */
+export function ownOptions(problem: Problem, resource: PlanningResource): RuntimeOptions | undefined {
+  return resource.options ?? problem.profiles.find((profile) => profile.resource === resource.name)?.options
+}
+
+/** The options of a profile if they are not its resource's own; else undefined. */
+export function chosenOptions(
+  problem: Problem,
+  resource: PlanningResource,
+  { options }: PlanningProfile,
+): RuntimeOptions | undefined {
+  return sameOptions(options, ownOptions(problem, resource)) ? undefined : options
+}
+
+/** The resources that a request passes, in order: the source first, even if it runs nothing. */
+export function pathOf({ source, stages }: PlanParts): readonly PlanStage[] {
+  return stages[0]?.resource === source ? stages : [{ resource: source, from: 0, to: 0 }, ...stages]
+}
+
+/** @throws ScissionError notFound. */
+export function resourceNamed(problem: Problem, name: string): PlanningResource {
+  const found = problem.resources.find((resource) => resource.name === name)
+  if (found) return found
+  const known = problem.resources.map((resource) => resource.name).sort()
+  throw new ScissionError('notFound', `unknown resource ${name}${nearest(name, known)}`, { known })
+}
+
+/** The profile of the stage's resource with the stage's options. @throws ScissionError notMeasured. */
+export function profileOf(problem: Problem, { resource, options }: PlanStage): PlanningProfile {
+  const wanted = options ?? ownOptions(problem, resourceNamed(problem, resource))
+  const all = problem.profiles.filter((profile) => profile.resource === resource)
+  const found = all.find((profile) => sameOptions(profile.options, wanted))
+  if (found) return found
+  const which = all.length === 0 ? '' : optionsText(wanted)
+  throw new ScissionError(
+    'notMeasured',
+    `${resource} has no profile of this model${which}: benchmark the model on it`,
+  )
+}
+
+/**
+ * Encoding and decoding speed of a stage's resource. A source that runs nothing codes at the speed of its first profile.
+ * @throws ScissionError notMeasured.
+ */
+export function speedOf(problem: Problem, stage: PlanStage, codec: string) {
+  const runsNothing = stage.to === stage.from
+  const profile = runsNothing
+    ? profilesOf(problem, resourceNamed(problem, stage.resource))[0]
+    : profileOf(problem, stage)
+  const speed = profile?.codecs?.find((one) => one.codec === codec)
+  if (speed) return speed
+  throw new ScissionError(
+    'notMeasured',
+    `how fast ${stage.resource} is at codec ${codec} is not measured: benchmark the model on it again`,
+  )
+}
+
+/** @throws ScissionError notMeasured naming the pair. */
+export function linkOf(problem: Problem, from: string, to: string): PlanningLink {
+  const found = problem.links.find((link) => link.from === from && link.to === to)
+  if (found) return found
+  throw new ScissionError(
+    'notMeasured',
+    `the link ${from} → ${to} is not measured: measure it or give its figures`,
+  )
+}
+
+/** @throws ScissionError notFound for the first name that is not known; `field` is the query's field. */
+export function checkKnown(
+  field: string,
+  what: string,
+  names: readonly string[],
+  known: readonly string[],
 ): void {
-  if (values === undefined) return
-  if (values.length !== boundaries.length)
-    throw bad(
-      'profiles',
-      `${name}, ${field} has ${values.length} entries, the model has ${boundaries.length} boundaries`,
-    )
-  const odd = values.findIndex((value) => !Number.isFinite(value))
-  if (odd >= 0)
-    throw bad('profiles', `${name}, ${field}[${odd}] must be a finite number, got: ${values[odd]}`)
-}
-
-function checkCodecs({ codecs = [], structure }: Problem): void {
-  checkUnique(
-    'codecs',
-    codecs.map(({ name }) => name),
-  )
-  for (const { name, cells } of codecs)
-    for (const { boundary, bytesRatio, accuracyLoss } of cells) {
-      const where = `codec ${name} at boundary ${boundary}`
-      if (structure.boundaries[boundary] === undefined)
-        throw bad('codecs', `${where}: the model has boundaries 0..${structure.layers.length}`)
-      if (!isCost(bytesRatio)) throw notACost(`bytesRatio of ${where}`, bytesRatio)
-      if (!(accuracyLoss >= 0 && accuracyLoss <= 1))
-        throw bad('codecs', `accuracyLoss of ${where} must be from 0 to 1, got: ${accuracyLoss}`)
-    }
-}
-
-/** @throws ScissionError badRequest for a figure that is negative or not finite. */
-export function checkFigures(given: Figures): void {
-  for (const field of FIGURES)
-    for (const [resource, value] of Object.entries(given[field] ?? {}))
-      if (!isCost(value)) throw notACost(`${field} of ${resource}`, value)
-}
-
-function checkLink(link: PlanningLink): void {
-  const name = `link ${link.from} → ${link.to}`
-  if (!isCost(link.rttMs)) throw notACost(`rttMs of ${name}`, link.rttMs)
-  for (const field of ['bandwidthMbps', 'returnBandwidthMbps'] as const)
-    if (!isAboveZero(link[field])) throw notAboveZero(`${field} of ${name}`, link[field])
-  if (!isCost(link.perMessageMs ?? 0)) throw notACost(`perMessageMs of ${name}`, link.perMessageMs)
-  for (const [field, width] of Object.entries(link.uncertainty ?? {}))
-    if (!isCost(width ?? 0)) throw notACost(`uncertainty.${field} of ${name}`, width)
-}
-
-function checkUnique(what: string, names: readonly string[]): void {
-  const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) throw bad(what, `${what} ${twice} given twice: which one counts?`)
-}
-
-function isCost(value: number): boolean {
-  return Number.isFinite(value) && value >= 0
-}
-
-function isAboveZero(value: number): boolean {
-  return Number.isFinite(value) && value > 0
-}
-
-function notACost(field: string, value: number | undefined): ScissionError {
-  return bad(field, `${field} must be a finite number, 0 or more, got: ${value}`)
-}
-
-function notAboveZero(field: string, value: number): ScissionError {
-  return bad(field, `${field} must be a finite number above 0, got: ${value}`)
-}
-
-function bad(field: string, message: string): ScissionError {
-  return new ScissionError('badRequest', message, { field })
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown === undefined) return
+  const message = `${field}: unknown ${what} "${unknown}"${nearest(unknown, known)}`
+  throw new ScissionError('notFound', message, { field, known })
 }

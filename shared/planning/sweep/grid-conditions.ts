@@ -1,27 +1,26 @@
 /**
- * Conditions of a sweep: what the values of its axes do to a problem. Every axis has a coordinate in which the cost of
- * a plan is linear: the round trip and the slowdown themselves, and the inverse of a bandwidth. Network presets are
- * separate conditions with no order.
+ * The conditions of a sweep: the problem at every combination of values of its axes. Every axis has a coordinate in which the
+ * cost of a plan is linear: the round trip and the slowdown themselves, and the inverse of a bandwidth. Network presets are
+ * separate conditions without an order.
  */
+import { NETWORK_PRESETS, type NetworkName } from '../../contracts/network-presets.ts'
 import type { SweepAxis, SweepGrid } from '../../contracts/sweep.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { NETWORK_PRESETS, type NetworkName } from '../../contracts/network-presets.ts'
-import { checkKnown } from '../problem/names.ts'
-import type { PlanningLink, Problem } from '../problem/problem.ts'
+import { checkKnown, type PlanningLink, type Problem } from '../problem/problem.ts'
 
-/** A link as it would be on another access network. */
+/** The link on another access network. */
 export type WithPreset = (link: PlanningLink, network: NetworkName) => PlanningLink
 
 export interface Axis {
-  /** Coordinates of its values; the indices of the values where they have no order. */
+  /** Coordinates of its values; indices of the values if they have no order. */
   coordinates: Float64Array
-  /** True when costs are linear in the coordinate. */
+  /** True if costs are linear in the coordinate. */
   ordered: boolean
-  /** What a user reads on the axis at a coordinate. */
+  /** The value that a user reads on the axis at a coordinate. */
   valueAt(coordinate: number): number
 }
 
-export interface Conditions {
+export interface GridConditions {
   axes: Axis[]
   /** Number of cells: all combinations of values, the last axis fastest. */
   cells: number
@@ -31,12 +30,12 @@ export interface Conditions {
   at(coordinates: readonly number[]): Problem
 }
 
-/** @throws ScissionError notFound for links and resources that do not exist, badRequest for axes that contradict. */
+/** @throws ScissionError notFound for unknown links and resources, badRequest for two axes that set the same. */
 export function conditionsOf(
   problem: Problem,
   grid: SweepGrid,
   withPreset: WithPreset = asPreset,
-): Conditions {
+): GridConditions {
   const changes = grid.map((axis, index) => changesOf(problem, axis, `axes[${index}]`))
   checkDistinct(changes)
   const axes = grid.map(axisOf)
@@ -65,7 +64,7 @@ export function conditionsOf(
   }
 }
 
-/** Per axis how far apart neighbours are in the list of cells. */
+/** Per axis, the distance of neighbours in the list of cells. */
 export function stridesOf(axes: readonly Axis[]): number[] {
   const strides = axes.map(() => 1)
   for (let at = axes.length - 2; at >= 0; at -= 1)
@@ -88,7 +87,7 @@ function axisOf(axis: SweepAxis): Axis {
 interface Changes {
   /** Indices into links or resources. */
   members: number[]
-  /** What is set, to see that no two axes set the same. */
+  /** Names of the figures that the axis sets: no two axes may set the same. */
   keys: string[]
 }
 
@@ -145,7 +144,7 @@ function changed(
   return given(link, { bandwidthMbps: value, returnBandwidthMbps: value })
 }
 
-/** Figures that are given, not measured: without uncertainty. */
+/** The link with figures that are given, not measured: they have no uncertainty. */
 function given(link: PlanningLink, figures: Partial<PlanningLink>): PlanningLink {
   return { ...link, ...figures, uncertainty: undefined, source: 'override', emulated: true }
 }

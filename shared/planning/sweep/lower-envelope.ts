@@ -1,11 +1,11 @@
 /**
  * The least cost over all plans as a function of two conditions, exactly, from few solves.
  *
- * Every plan's cost is a plane over the rectangle of conditions, the least cost their lower envelope, a concave
- * function. Each known plan is best among the known ones in a convex polygon. Where a solve at every corner of that
- * polygon finds nothing better, the envelope touches the plan's plane there, and being concave it lies nowhere below
- * it inside: the plan is best in its whole polygon. So the corners of all polygons are solved; a better plan found at
- * one joins the others and cuts its own polygon out of theirs; when no corner is left, the envelope is proven.
+ * Every plan's cost is a plane over the rectangle of conditions. The least cost is their lower envelope, a concave function.
+ * Each known plan is the best of the known ones in a convex polygon. If no solve at a corner of that polygon finds a better
+ * plan, the envelope touches the plan's plane at all corners and, being concave, lies nowhere below it inside: the plan is
+ * best in its whole polygon. So the corners of all polygons are solved; a better plan found at one joins the others and cuts
+ * its own polygon out of theirs. When no corner is left, the envelope is proven.
  */
 import type { Cost } from './resolve.ts'
 
@@ -19,22 +19,22 @@ interface Plane {
   at: number
   dx: number
   dy: number
-  /** What sums of its numbers may be off by: they are rounded at the size of the largest. */
+  /** Rounding error of sums of its numbers: relative to the largest height. */
   rounding: number
 }
 
-/** A plan's cost, and the latency that decides between plans of one cost. */
+/** A plan's cost over the conditions, and its latency, which decides between plans of equal cost. */
 export interface Face<P> {
   plan: P
   value: Plane
   latencyMs: Plane
 }
 
-/** What the envelope asks; `P` is whatever names a plan. */
+/** The questions of the envelope. `P` stands for a plan. */
 export interface Oracle<P> {
-  /** The best plan there; undefined: none satisfies the query, there and anywhere. */
+  /** The best plan at a point; undefined if no plan satisfies the query there, and then nowhere. */
   solve(point: Point): ({ plan: P } & Cost) | undefined
-  /** What a plan costs there. */
+  /** The cost of a plan at a point. */
   price(plan: P, point: Point): Cost
   key(plan: P): string
 }
@@ -44,14 +44,14 @@ export interface Rectangle {
   high: Point
 }
 
-/** Costs that differ by less, relatively, are one cost added up in another order. */
+/** Relative size of differences between sums in different orders. */
 const TOLERANCE = 1e-11
-/** What a plane's heights are off by, relative to the largest of them. */
+/** Error of a plane's heights relative to the largest of them. */
 const ROUNDING = 1e-14
 
 /**
  * @param known plans that may be among the best: they save solves.
- * @returns the plans that are best somewhere, and maybe others; undefined when costs turn out not to be planes.
+ * @returns the plans that are best somewhere, and maybe others; undefined if costs turn out not to be planes.
  */
 export function lowerEnvelope<P>(
   rectangle: Rectangle,
@@ -63,12 +63,12 @@ export function lowerEnvelope<P>(
   return envelope.complete() ? envelope.faces : undefined
 }
 
-/** What a plane comes to at a point. */
+/** Height of a plane at a point. */
 export function heightAt({ at, dx, dy }: Plane, { low }: Rectangle, { x, y }: Point): number {
   return at + (x - low.x) * dx + (y - low.y) * dy
 }
 
-/** The face with the least cost at a point; of several, the one of least latency. */
+/** The face of least cost at a point; among ties, the one of least latency. */
 export function lowestAt<P>(
   faces: readonly Face<P>[],
   rectangle: Rectangle,
@@ -98,7 +98,7 @@ class Envelope<P> {
   readonly #rectangle: Rectangle
   readonly #oracle: Oracle<P>
   readonly #keys = new Set<string>()
-  /** Points where the envelope is known to be touched. */
+  /** Points where a known plan is proven to be on the envelope. */
   readonly #touched = new Set<string>()
 
   constructor(rectangle: Rectangle, oracle: Oracle<P>) {
@@ -106,7 +106,7 @@ class Envelope<P> {
     this.#oracle = oracle
   }
 
-  /** False when the plan's cost is not a plane over the rectangle, or the plan is there already. */
+  /** @returns false if the plan's cost is not a plane over the rectangle, or the plan is known already. */
   add(plan: P): boolean {
     const { low, high } = this.#rectangle
     const corners = [low, { x: high.x, y: low.y }, { x: low.x, y: high.y }, high]
@@ -120,13 +120,13 @@ class Envelope<P> {
     return true
   }
 
-  /** Solves corners until none is left; false when costs are not planes. */
+  /** Solves corners until none is left. @returns false if costs are not planes. */
   complete(): boolean {
     let corners = cornersOf(this.#rectangle)
     while (corners.length > 0) {
       const lowest = corners.map((corner) => lowestAt(this.faces, this.#rectangle, corner))
       for (const [index, corner] of corners.entries()) {
-        // A plan found meanwhile may have cut this corner off: then it is none any more.
+        // A plan found meanwhile may have cut this corner off.
         if (lowestAt(this.faces, this.#rectangle, corner) !== lowest[index]) continue
         const best = this.#oracle.solve(corner)
         if (!best) {
@@ -141,7 +141,7 @@ class Envelope<P> {
     return true
   }
 
-  /** The plane through its heights at the corners low, right, up and high; undefined when they are not in one. */
+  /** The plane through the heights at the corners low, right, up and high; undefined if they are not coplanar. */
   #planeThrough([low = 0, right = 0, up = 0, far = 0]: readonly number[]): Plane | undefined {
     const { low: from, high: to } = this.#rectangle
     const largest = Math.max(low, right, up, far)
@@ -155,7 +155,7 @@ class Envelope<P> {
     return isFlat ? plane : undefined
   }
 
-  /** True when a known plan costs as little as the best one and is as fast. */
+  /** True if a known plan costs as little as the best one and is as fast. */
   #isTouched(point: Point, best: { plan: P } & Cost): boolean {
     if (this.#keys.has(this.#oracle.key(best.plan))) return true
     return this.faces.some(
@@ -165,7 +165,7 @@ class Envelope<P> {
     )
   }
 
-  /** Corners of the plans' polygons that were not solved yet, each once. */
+  /** Corners of the plans' polygons that are not solved yet, each once. */
   #untouched(): Point[] {
     const found = new Map<string, Point>()
     for (const face of this.faces)
@@ -177,13 +177,13 @@ class Envelope<P> {
   }
 }
 
-/** Each once, also where the rectangle is a line or a point. */
+/** Distinct corners, also of a rectangle that is a line or a point. */
 function cornersOf({ low, high }: Rectangle): Point[] {
   const all = [low, { x: high.x, y: low.y }, high, { x: low.x, y: high.y }]
   return all.filter((corner, at) => all.findIndex(({ x, y }) => x === corner.x && y === corner.y) === at)
 }
 
-/** Where a face lies below all others: the rectangle, cut by one half-plane after the other (Sutherland–Hodgman). */
+/** The region where a face is lowest: the rectangle clipped by one half-plane per other face (Sutherland–Hodgman). */
 function polygonOf(face: Face<unknown>, faces: readonly Face<unknown>[], rectangle: Rectangle): Point[] {
   let polygon = cornersOf(rectangle)
   for (const other of faces) {
@@ -205,7 +205,7 @@ function isSamePlane(a: Plane, b: Plane, rectangle: Rectangle): boolean {
   })
 }
 
-/** The part of a convex polygon where a linear function is 0 or more. */
+/** The part of a convex polygon in which a linear function is 0 or more. */
 function clip(polygon: readonly Point[], lead: (point: Point) => number): Point[] {
   const leads = polygon.map(lead)
   if (leads.every((value) => value >= 0)) return [...polygon]
@@ -220,7 +220,7 @@ function clip(polygon: readonly Point[], lead: (point: Point) => number): Point[
   })
 }
 
-/** Corners that rounding moved by a little are one corner. */
+/** Corners that differ by rounding have one key. */
 function keyOf({ x, y }: Point): string {
   return `${x.toPrecision(11)} ${y.toPrecision(11)}`
 }

@@ -1,27 +1,32 @@
-/** What sweeps and sensitivity ask the optimiser: the best plan under other conditions, and what a plan costs there. */
+/** The best plan, and the cost of a given plan, under changed conditions: the questions of sweeps and of sensitivity. */
+import { parsePlanId } from '../../contracts/plan-id.ts'
 import type { Plan } from '../../contracts/plan.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { parsePlanId } from '../../contracts/plan-id.ts'
-import { constraintsOf } from '../limits/constraints.ts'
-import { evaluatePlan, objectiveOf, type OptimiserQuery, optimise, type Problem } from '../chain/optimise.ts'
-import { FIGURES } from '../problem/problem.ts'
-import { compileProblem, Solver } from '../chain/solver.ts'
+import { ChainSolver } from '../chain/chain-solver.ts'
+import { compileProblem } from '../chain/compile-chain.ts'
+import { optimise } from '../chain/optimise.ts'
+import { evaluatePlan } from '../evaluate/evaluate-plan.ts'
+import { constraintsOf, type OptimiserQuery } from '../limits/constraints.ts'
+import { objectiveOf } from '../objective/objectives.ts'
+import { figuresFor } from '../problem/figures.ts'
+import type { Problem } from '../problem/problem.ts'
 
-/** The objective's figure, and the latency, which decides between plans of one figure. */
+/** The value of the objective, and the latency, which decides between plans of equal value. */
 export interface Cost {
   value: number
   latencyMs: number
 }
 
-export interface Best extends Cost {
+export interface BestPlan extends Cost {
   plan: Plan
 }
 
 /**
- * The best plan for a query, with everything that `optimise` refuses; undefined where none satisfies the constraints.
- * To be asked once, before `solveBest`.
+ * The best plan for a query, with all checks of `optimise`; undefined if no plan satisfies the constraints. To be called
+ * once, before `solveBest`.
+ * @throws ScissionError as `optimise` does, except infeasible.
  */
-export function solveFirst(problem: Problem, query: OptimiserQuery): Best | undefined {
+export function solveFirst(problem: Problem, query: OptimiserQuery): BestPlan | undefined {
   try {
     const [plan] = optimise(problem, { ...query, top: 1 }).plans
     return plan && { plan, ...costOf(plan, query) }
@@ -31,9 +36,9 @@ export function solveFirst(problem: Problem, query: OptimiserQuery): Best | unde
   }
 }
 
-/** The same without words, for a query that is known to be sound. */
-export function solveBest(problem: Problem, query: OptimiserQuery): Best | undefined {
-  const solver = solverOf(problem, query)
+/** The same without checks and explanation, for a query that is known to be valid. No time limit applies. */
+export function solveBest(problem: Problem, query: OptimiserQuery): BestPlan | undefined {
+  const solver = new ChainSolver(compileProblem(problem, query.source), query)
   const constraints = constraintsOf(query, solver.compiled.lossy)
   const [candidate] = solver.best(constraints, 1).candidates
   if (!candidate) return undefined
@@ -41,15 +46,14 @@ export function solveBest(problem: Problem, query: OptimiserQuery): Best | undef
   return { plan, ...costOf(plan, query) }
 }
 
-/** What a plan costs under the problem's conditions, whether or not the query allows it there. */
+/** The cost of a plan under the problem's conditions, whether or not the query allows it there. */
 export function reprice(problem: Problem, query: OptimiserQuery, plan: Plan): Cost {
   return costOf(evaluated(problem, query, plan), query)
 }
 
-/** A plan as it is under the problem's conditions. */
+/** The plan priced under the problem's conditions. */
 export function evaluated(problem: Problem, query: OptimiserQuery, plan: Plan): Plan {
-  const given = problem.figures ?? {}
-  const figures = Object.fromEntries(FIGURES.map((field) => [field, query[field] ?? given[field]]))
+  const figures = figuresFor(problem, query)
   return evaluatePlan(problem, parsePlanId(plan.id), { confidence: query.confidence, figures })
 }
 
@@ -57,12 +61,7 @@ function costOf(plan: Plan, query: OptimiserQuery): Cost {
   return { value: objectiveOf(plan, query), latencyMs: plan.predictedMs }
 }
 
-/** Without a time limit: what is said of whole ranges of conditions must be proven. */
-function solverOf(problem: Problem, query: OptimiserQuery): Solver {
-  return new Solver(compileProblem(problem, query.source), query)
-}
-
-/** @throws ScissionError badRequest for queries that a map or a change of conditions cannot be worked out for. */
+/** @throws ScissionError badRequest for queries that conditions cannot be varied for. @param what names the caller's result. */
 export function refuseUnmappable(query: OptimiserQuery & { view?: 'chain' | 'graph' }, what: string): void {
   const refuse = (field: string, why: string) =>
     new ScissionError('badRequest', `${field}: ${what} ${why}`, { field })
@@ -70,4 +69,81 @@ export function refuseUnmappable(query: OptimiserQuery & { view?: 'chain' | 'gra
   if (query.view === 'graph') throw refuse('view', 'is worked out for plans of the chain only')
   if (query.timeLimitMs !== undefined)
     throw refuse('timeLimitMs', 'is proven or not given: it takes no time limit')
+}
+
+/** A query without its limits that depend on the conditions. */
+export interface RelaxedQuery {
+  query: OptimiserQuery
+  /** True if it had such limits. */
+  limited: boolean
+}
+
+/**
+ * Drops the limits that depend on the conditions. Without them the set of plans is the same everywhere and the least cost a
+ * concave function; a plan that is best without them and keeps them is best with them.
+ * @param slowed resources whose slowdown changes; links may change in any case.
+ * @returns undefined if costs are not linear in the conditions.
+ */
+export function relax(
+  problem: Problem,
+  query: OptimiserQuery,
+  slowed: readonly string[],
+): RelaxedQuery | undefined {
+  const { objective, weights } = query
+  if (objective === 'throughput') return undefined
+  if (objective === 'weighted' && (weights?.throughput ?? 0) > 0) return undefined
+  const tiers = new Set(problem.resources.filter(({ name }) => slowed.includes(name)).map(({ tier }) => tier))
+  const { minThroughput, maxEnergyJ, maxPrice, maxTierMs = {}, maxTierShare, maxLatencyMs, ...rest } = query
+  const onTiers = Object.entries(maxTierMs)
+  const kept = {
+    maxTierMs: Object.fromEntries(onTiers.filter(([tier]) => !tiers.has(tier))),
+    ...(slowed.length === 0 && { maxTierShare }),
+    // If latency is the objective, the best plan keeps the limit or none does (cells.ts).
+    ...(objective === 'latency' && { maxLatencyMs }),
+  }
+  const dropped = [
+    minThroughput,
+    maxEnergyJ,
+    maxPrice,
+    onTiers.find(([tier]) => tiers.has(tier)),
+    slowed.length > 0 ? maxTierShare : undefined,
+    objective === 'latency' ? undefined : maxLatencyMs,
+  ]
+  return { query: { ...rest, ...kept }, limited: dropped.some((limit) => limit !== undefined) }
+}
+
+/** True if costs are linear in such conditions and the set of plans does not depend on them. */
+export function isConcave(problem: Problem, query: OptimiserQuery, slowed: readonly string[]): boolean {
+  return relax(problem, query, slowed)?.limited === false
+}
+
+/** Share of a limit within which a plan surely keeps it; nearer to the limit, only the optimiser decides. */
+const SURE_SHARE = 1 - 1e-9
+
+/**
+ * True if a plan surely keeps the query's limits on times, energy and price. Encoding and decoding count as compute here, so
+ * the answer may be false for a plan that just keeps a limit.
+ */
+export function surelyKeepsLimits(plan: Plan, query: OptimiserQuery): boolean {
+  const { maxTierMs = {}, maxTierShare = {}, maxLatencyMs, minThroughput, maxEnergyJ, maxPrice } = query
+  const within = (value: number, limit: number | undefined) =>
+    limit === undefined || value <= limit * SURE_SHARE
+  return (
+    within(plan.predictedMs, maxLatencyMs) &&
+    within(plan.bottleneckMs, minThroughput === undefined ? undefined : 1000 / minThroughput) &&
+    within(plan.energyJ ?? 0, maxEnergyJ) &&
+    within(plan.price ?? 0, maxPrice) &&
+    plan.stages.every(({ tier, resource, computeMs }) => {
+      const coding = plan.transfers.reduce(
+        (sum, { from, to, encodeMs, decodeMs }) =>
+          sum + (from === resource ? encodeMs : 0) + (to === resource ? decodeMs : 0),
+        0,
+      )
+      const share = maxTierShare[tier]
+      return (
+        within(computeMs + coding, maxTierMs[tier]) &&
+        within(computeMs + coding, share === undefined ? undefined : (share / 100) * plan.computeMs)
+      )
+    })
+  )
 }

@@ -1,32 +1,33 @@
 /**
- * What change of one condition, all others as they are, lets another plan take over: the bandwidth or round trip of a
- * link, the slowdown of a resource, each a hundred times lower to a hundred times higher.
+ * Sensitivity: the change of one condition, all others fixed, at which another plan takes over. Conditions are the bandwidth
+ * and the round trip of a link and the slowdown of a resource, each down to a hundredth and up to a hundredfold.
  *
  * A plan's cost is linear in a round trip, a slowdown and the inverse of a bandwidth. So two plans change places at one
- * value, and the search walks inwards: the best plan at the far end meets the winner at some value; the best one there
- * meets it nearer; where nothing beats the winner any more, that is the first value at which another plan is as good.
- * Every step is an exact solve. Where costs or the set of plans are not of that kind (throughput, limits on times …),
- * the first of a few values at which the winner has lost is taken, and the interval before it is halved.
+ * value, and the search moves inwards: the best plan at the far end ties with the winner at some value; the best plan there
+ * ties with it nearer; where no plan beats the winner any more is the first breakpoint. Every step is an exact solve. If
+ * costs are not linear or the set of plans depends on the condition (throughput, limits on times …), a few values are probed
+ * outwards, and the interval before the first one at which the winner loses is bisected.
  */
-import type { SensitivityChange } from '../../contracts/sweep.ts'
 import type { Plan } from '../../contracts/plan.ts'
-import type { OptimiserQuery, Optimum, Problem } from '../chain/optimise.ts'
-import { conditionsAround, type Condition } from './sensitivity-conditions.ts'
-import { type Best, reprice, solveBest } from './resolve.ts'
-import { isConcave } from './relaxation.ts'
+import type { SensitivityChange } from '../../contracts/sweep.ts'
+import type { Optimum } from '../chain/optimise.ts'
+import type { OptimiserQuery } from '../limits/constraints.ts'
+import type { PlanningLink, PlanningResource, Problem } from '../problem/problem.ts'
+import { type BestPlan, isConcave, reprice, solveBest } from './resolve.ts'
 
-/** How far a condition is followed, as a factor to either side. */
-const MOST_FACTOR = 100
-/** Values looked at on a side where nothing is linear, and halvings after that: one part in a million of a step. */
+/** Factor by which a condition is varied, in each direction. */
+const MAX_FACTOR = 100
+/** Values probed per direction if costs are not linear, and bisections after that: to 10^-6 of the step between probes. */
 const PROBES = 6
 const HALVINGS = 20
-/** Costs that differ by less, relatively, are one cost added up in another order. */
+/** Relative size of differences between sums in different orders. */
 const TOLERANCE = 1e-11
 
 /**
- * One entry per condition and direction in which another plan takes over within the range; none for a front, and none
- * for a winner that the query's time limit left unproven. The time limit itself does not count here.
- * @param optimum what `optimise` answered: its first plan is the winner.
+ * The changes of one condition that let another plan take over: one entry per condition and direction in which that happens
+ * within the range. None for a Pareto front, or if the time limit left the winner unproven. The time limit does not apply.
+ * @param optimum the result of `optimise`; its first plan is the winner.
+ * @example sensitivityOf(problem, query, optimise(problem, query)) // [{ what: 'rtt', direction: 'higher', at: 35.2, … }]
  */
 export function sensitivityOf(
   problem: Problem,
@@ -35,15 +36,15 @@ export function sensitivityOf(
 ): SensitivityChange[] {
   const winner = optimum.plans[0]
   if (winner === undefined || query.pareto || optimum.gap !== undefined) return []
-  return conditionsAround(problem, winner, MOST_FACTOR).flatMap((condition) => {
+  return conditionsAround(problem, winner, MAX_FACTOR).flatMap((condition) => {
     const { what, now, link, resource } = condition
     const concave = isConcave(problem, query, resource === undefined ? [] : [resource])
     return (['lower', 'higher'] as const).flatMap((direction) => {
       if (cannotLose(query, condition, direction, concave)) return []
-      const walk = new Walk(condition, query, winner, concave)
-      const met = concave ? walk.inwards(direction) : walk.outwards(direction)
-      if (!met) return []
-      const stages = met.plan?.stages ?? []
+      const search = new BreakpointSearch(condition, query, winner, concave)
+      const found = concave ? search.inwards(direction) : search.outwards(direction)
+      if (!found) return []
+      const stages = found.plan?.stages ?? []
       return [
         {
           what,
@@ -51,8 +52,8 @@ export function sensitivityOf(
           ...(resource !== undefined && { resource }),
           direction,
           from: now,
-          at: met.value,
-          planId: met.plan?.id ?? null,
+          at: found.value,
+          planId: found.plan?.id ?? null,
           resources: stages.map((stage) => stage.resource),
           exact: concave,
         },
@@ -61,7 +62,7 @@ export function sensitivityOf(
   })
 }
 
-/** What makes everything else worse, or everything else as much worse or better, needs no search. */
+/** True if the change cannot make another plan better than the winner, so that no search is needed. */
 function cannotLose(
   query: OptimiserQuery,
   { what, used }: Condition,
@@ -69,30 +70,30 @@ function cannotLose(
   concave: boolean,
 ): boolean {
   const worsens = (direction === 'higher') !== (what === 'bandwidth')
-  // But a share of the compute time falls when others take longer, and a plan may come to be allowed.
+  // A tier's share of the compute time falls if other tiers take longer, so another plan may become feasible.
   if (!used) return worsens && (concave || query.maxTierShare === undefined)
-  // A plan crosses a link once: no other gains more when its round trip falls.
+  // Every plan crosses a link at most once, so no other plan gains more than the winner if the round trip falls.
   return what === 'rtt' && !worsens && concave && query.objective === 'latency'
 }
 
-interface Met {
-  /** Of the condition. */
+interface Breakpoint {
+  /** Value of the condition. */
   value: number
-  /** What is as good there; undefined when the winner is no longer allowed and nothing else is. */
+  /** The plan that is as good there; undefined if the winner is no longer feasible and no other plan is. */
   plan: Plan | undefined
 }
 
-/** One condition, with the winner to be beaten. */
-class Walk {
+/** Finds the breakpoints of one condition. */
+class BreakpointSearch {
   readonly #condition: Condition
   readonly #query: OptimiserQuery
   readonly #winner: Plan
-  /** Most latency allowed; only where it is not part of the search. */
+  /** Limit on latency, if the search does not apply it. */
   readonly #limitMs: number
 
   constructor(condition: Condition, query: OptimiserQuery, winner: Plan, concave: boolean) {
     const { maxLatencyMs = Infinity, ...rest } = query
-    // Under latency the winner keeps to the limit or no plan does.
+    // If latency is the objective, the winner keeps the limit or no plan does.
     const late = concave && query.objective === 'latency'
     this.#condition = condition
     this.#query = late ? rest : query
@@ -100,8 +101,8 @@ class Walk {
     this.#limitMs = late ? maxLatencyMs : Infinity
   }
 
-  /** For costs that are lines over the condition's coordinate. */
-  inwards(direction: 'lower' | 'higher'): Met | undefined {
+  /** For costs that are linear in the condition's coordinate. */
+  inwards(direction: 'lower' | 'higher'): Breakpoint | undefined {
     const { here, end, toValue } = this.#range(direction)
     if (end === here) return undefined
     const line = (plan: Plan) => [this.#price(plan, here), this.#price(plan, end)] as const
@@ -124,10 +125,10 @@ class Walk {
   }
 
   /**
-   * Without assumptions on costs, but for what lies between two values that were looked at. Where the condition is no
-   * part of the winner's cost, the others only gain on the way out, and the end says it all.
+   * Assumes nothing about costs, except that the winner does not lose and win again between two probes. If the condition is
+   * no part of the winner's cost, other plans only gain outwards, and one probe at the end suffices.
    */
-  outwards(direction: 'lower' | 'higher'): Met | undefined {
+  outwards(direction: 'lower' | 'higher'): Breakpoint | undefined {
     const { here, end, toValue } = this.#range(direction)
     if (end === here) return undefined
     const monotone = !this.#condition.used && this.#query.maxTierShare === undefined
@@ -146,7 +147,12 @@ class Walk {
     return undefined
   }
 
-  #halve(kept: number, lost: number, best: Best | undefined, toValue: (at: number) => number): Met {
+  #halve(
+    kept: number,
+    lost: number,
+    best: BestPlan | undefined,
+    toValue: (at: number) => number,
+  ): Breakpoint {
     let [low, high, rival] = [kept, lost, best]
     for (let step = 0; step < HALVINGS; step += 1) {
       const middle = (low + high) / 2
@@ -157,8 +163,8 @@ class Walk {
     return { value: toValue(high), plan: rival?.plan }
   }
 
-  /** The winner is allowed there, and nothing is better: if it were not allowed, the best would cost something else. */
-  #stillWins(best: Best | undefined, at: number): boolean {
+  /** True if the winner is feasible there and no plan is better: if it were infeasible, the best would cost another value. */
+  #stillWins(best: BestPlan | undefined, at: number): boolean {
     if (!best) return false
     if (best.plan.id === this.#winner.id) return true
     const value = this.#price(this.#winner, at)
@@ -172,7 +178,7 @@ class Walk {
     return { here: coordinate, end: up ? range[1] : range[0], toValue }
   }
 
-  #solve(at: number): Best | undefined {
+  #solve(at: number): BestPlan | undefined {
     return solveBest(this.#condition.at(at), this.#query)
   }
 
@@ -181,7 +187,118 @@ class Walk {
   }
 }
 
-/** @param largest of the numbers that the values were worked out from: they are rounded at its size. */
+/** @param largest of the numbers that the values were computed from: rounding errors are relative to it. */
 function isAsGood(value: number, least: number, largest: number): boolean {
   return value <= least * (1 + TOLERANCE) + largest * 1e-14
+}
+
+/** One condition that the winner may be sensitive to. */
+export interface Condition {
+  what: 'bandwidth' | 'rtt' | 'slowdown'
+  link?: { from: string; to: string }
+  resource?: string
+  /** Current value: Mbps towards the later tier, ms, or the slowdown. */
+  now: number
+  /** True if it is part of the winner's cost. */
+  used: boolean
+  /** Current coordinate, in which costs are linear: the factor of the inverse bandwidth, ms, or the slowdown. */
+  coordinate: number
+  /** Smallest and largest coordinate. */
+  range: [number, number]
+  toValue(coordinate: number): number
+  /** The problem with only this condition changed. */
+  at(coordinate: number): Problem
+}
+
+/** Largest round trip for a link of 0 ms: more than that of a satellite link. */
+const MAX_RTT_MS = 1000
+
+/** All conditions, those of the winner's cost first. @param factor of variation in each direction. */
+export function conditionsAround(problem: Problem, winner: Plan, factor: number): Condition[] {
+  const all = [
+    ...problem.links.flatMap((link, index) => [
+      bandwidthOf(problem, link, index, winner, factor),
+      rttOf(problem, link, index, winner, factor),
+    ]),
+    ...problem.resources.map((resource, index) => slowdownOf(problem, resource, index, winner, factor)),
+  ]
+  return [...all.filter(({ used }) => used), ...all.filter(({ used }) => !used)]
+}
+
+function crosses(winner: Plan, { from, to }: PlanningLink): boolean {
+  return winner.transfers.some((transfer) => transfer.from === from && transfer.to === to)
+}
+
+/** Both directions and their uncertainties change by the same factor. */
+function bandwidthOf(
+  problem: Problem,
+  link: PlanningLink,
+  index: number,
+  winner: Plan,
+  factor: number,
+): Condition {
+  const { from, to, uncertainty, bandwidthMbps, returnBandwidthMbps } = link
+  const scaled = (by: number): PlanningLink => ({
+    ...link,
+    bandwidthMbps: bandwidthMbps * by,
+    returnBandwidthMbps: returnBandwidthMbps * by,
+    uncertainty: uncertainty && {
+      ...uncertainty,
+      bandwidthMbps: uncertainty.bandwidthMbps * by,
+      returnBandwidthMbps: uncertainty.returnBandwidthMbps * by,
+    },
+  })
+  return {
+    what: 'bandwidth',
+    link: { from, to },
+    now: bandwidthMbps,
+    used: crosses(winner, link),
+    coordinate: 1,
+    range: [1 / factor, factor],
+    toValue: (coordinate) => bandwidthMbps / coordinate,
+    at: (coordinate) => withLink(problem, index, scaled(1 / coordinate)),
+  }
+}
+
+function rttOf(problem: Problem, link: PlanningLink, index: number, winner: Plan, factor: number): Condition {
+  const { from, to, rttMs } = link
+  return {
+    what: 'rtt',
+    link: { from, to },
+    now: rttMs,
+    used: crosses(winner, link),
+    coordinate: rttMs,
+    range: [rttMs / factor, rttMs === 0 ? MAX_RTT_MS : rttMs * factor],
+    toValue: (coordinate) => coordinate,
+    at: (coordinate) => withLink(problem, index, { ...link, rttMs: coordinate }),
+  }
+}
+
+function slowdownOf(
+  problem: Problem,
+  resource: PlanningResource,
+  index: number,
+  winner: Plan,
+  factor: number,
+): Condition {
+  const { name, slowdown } = resource
+  // A source that runs no layer may still encode.
+  const sends = winner.transfers.some(({ from, encodeMs }) => from === name && encodeMs > 0)
+  return {
+    what: 'slowdown',
+    resource: name,
+    now: slowdown,
+    used: sends || winner.stages.some((stage) => stage.resource === name),
+    coordinate: slowdown,
+    range: [slowdown / factor, slowdown * factor],
+    toValue: (coordinate) => coordinate,
+    at: (coordinate) => ({
+      ...problem,
+      resources: problem.resources.with(index, { ...resource, slowdown: coordinate }),
+    }),
+  }
+}
+
+function withLink(problem: Problem, index: number, link: PlanningLink): Problem {
+  return { ...problem, links: problem.links.with(index, link) }
 }

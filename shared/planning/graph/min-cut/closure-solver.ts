@@ -1,27 +1,18 @@
 /**
- * Minimum closure: choose a set of nodes, closed under implications, of least total weight, by one minimum cut
- * (J.-C. Picard, "Maximal closure of a graph and applications to combinatorial problems", Management Science 22, 1976).
+ * Minimum closure: a set of nodes, closed under implications, of least total weight, by one minimum cut (J.-C. Picard,
+ * Maximal closure of a graph and applications to combinatorial problems, Management Science 22, 1976). And its
+ * min-marginals: the increase of the least weight if one node is forced to the other side, which is the flow that a maximum
+ * flow leaves over for that node (P. Kohli and P. Torr, Measuring uncertainty in graph cut solutions, CVIU 112, 2008).
  *
- * First what follows from single nodes is settled (graph-reduce.ts): chains and branches that join again vanish. What
- * is left is cut by a maximum flow (graph-flow.ts). Weights are scaled to whole numbers whose sum stays below 2^51, so
- * that all arithmetic is exact and residuals are exactly zero; rounding makes a relative error below nodes · 2^-49.
- *
- * One solver is made per graph and used again with other weights: its arrays are made once.
+ * Weights are scaled to whole numbers whose sum stays below 2^51, so that all arithmetic is exact and residuals are exactly
+ * 0; rounding makes a relative error below nodes · 2^-49. One solver is made per graph and used again with other weights:
+ * its arrays are allocated once.
  */
-import { costsOfEntering, costsOfLeaving } from './marginals.ts'
+import { type ClosureGraph, FREE } from './closure-graph.ts'
 import { Reduction } from './reduction.ts'
 
-/** Nodes 0..nodes-1; whoever chooses `from[a]` chooses `to[a]` too. Arcs lead to higher numbers. */
-export interface ClosureGraph {
-  nodes: number
-  from: Int32Array
-  to: Int32Array
-}
-
-export const FREE = -1
-
-/** Scaled weights sum to at most this. */
-const MOST = 2 ** 50
+/** Largest sum of the scaled weights. */
+const MAX_TOTAL = 2 ** 50
 
 export class ClosureSolver {
   readonly #graph: ClosureGraph
@@ -45,7 +36,7 @@ export class ClosureSolver {
   /**
    * A closed set of least weight.
    * @param fixed per node 1 (in the set), 0 (not in it) or FREE.
-   * @returns per node, 1 when it is in the set, valid until the next call; undefined when no closed set keeps `fixed`.
+   * @returns per node, 1 if it is in the set; valid until the next call. Undefined if no closed set agrees with `fixed`.
    */
   solve(weights: Float64Array, fixed?: Int8Array): Uint8Array | undefined {
     const state = this.#state
@@ -56,10 +47,10 @@ export class ClosureSolver {
   }
 
   /**
-   * Per node what it adds at least to the least weight to have it in the set although it is not, or out of it although it
-   * is; 0 for the others, Infinity for those that must not be moved.
-   * @param inSet what `solve` found for the same weights.
-   * @param most what adds so much or more need not be told apart.
+   * Per node a lower bound on its min-marginal: the increase of the least weight if the node is forced into the set (`in`)
+   * or out of it (`out`). 0 for nodes that are there already, Infinity for nodes that must not move.
+   * @param inSet the result of `solve` for the same weights.
+   * @param max increases from here on need not be distinguished.
    */
   costsOfMoving(
     way: 'in' | 'out',
@@ -67,8 +58,8 @@ export class ClosureSolver {
       weights,
       fixed,
       inSet,
-      most,
-    }: { weights: Float64Array; fixed: Int8Array; inSet: Uint8Array; most: number },
+      max,
+    }: { weights: Float64Array; fixed: Int8Array; inSet: Uint8Array; max: number },
   ): Float64Array {
     const scale = this.#prepare(weights, fixed)
     if (scale === undefined) return new Float64Array(weights.length).fill(Infinity)
@@ -80,25 +71,25 @@ export class ClosureSolver {
         weights: this.#weights,
         state: this.#state,
         inSet,
-        most: Math.ceil(most * scale),
+        max: Math.ceil(max * scale),
       },
     )
     return costs.map((cost) => cost / scale)
   }
 
-  /** @returns the factor between the weights and whole numbers; undefined when no closed set keeps `fixed`. */
+  /** @returns the factor from the weights to whole numbers; undefined if no closed set agrees with `fixed`. */
   #prepare(weights: Float64Array, fixed: Int8Array | undefined): number | undefined {
     if (fixed === undefined) this.#state.fill(FREE)
     else this.#state.set(fixed)
-    if (fixed !== undefined && !this.#spread()) return undefined
+    if (fixed !== undefined && !this.#propagate()) return undefined
     const scale = scaleOf(weights)
     for (let node = 0; node < weights.length; node += 1)
       this.#weights[node] = Math.round(weights[node]! * scale)
     return scale
   }
 
-  /** Takes what the fixed nodes imply as fixed too. @returns false when that contradicts itself. */
-  #spread(): boolean {
+  /** Fixes the nodes that fixed nodes imply. @returns false on a contradiction. */
+  #propagate(): boolean {
     const { from, to } = this.#graph
     const state = this.#state
     for (const arc of this.#order) {
@@ -116,9 +107,78 @@ export class ClosureSolver {
   }
 }
 
-/** The power of two that makes the weights large whole numbers whose sums are exact. */
+/** The power of two that scales the weights to large whole numbers whose sums are exact. */
 function scaleOf(weights: Float64Array): number {
   let total = 0
   for (let node = 0; node < weights.length; node += 1) total += Math.abs(weights[node]!)
-  return total > 0 ? 2 ** Math.floor(Math.log2(MOST / total)) : 1
+  return total > 0 ? 2 ** Math.floor(Math.log2(MAX_TOTAL / total)) : 1
+}
+
+/** Nodes next to the cut whose marginals are computed; nodes behind them get the bounds of these. */
+const MAX_COMPUTED = 24
+
+interface MarginalQuery {
+  /** Whole numbers. */
+  weights: Float64Array
+  /** Per node 1 (must be in the set), 0 (must not be) or FREE, with all consequences; it is overwritten. */
+  state: Int8Array
+  /** Per node 1 if it is in a closed set of least weight. */
+  inSet: Uint8Array
+  /** Increases from here on need not be distinguished. */
+  max: number
+}
+
+/**
+ * Per node the increase if it is forced into the set; 0 for nodes in the set, Infinity for nodes that must not be in it.
+ *
+ * A node costs at least as much as each node that it implies. So from the cut outwards, the first node that costs too much
+ * settles all nodes behind it, and only nodes next to the cut are computed.
+ * @param order arcs by ascending `from`: all arcs lead to higher numbers.
+ */
+function costsOfEntering(
+  { nodes, from, to }: ClosureGraph,
+  order: Int32Array,
+  reduction: Reduction,
+  { weights, state, inSet, max }: MarginalQuery,
+): Float64Array {
+  const fixed = state.slice()
+  const isComputed = new Uint8Array(nodes)
+  let count = 0
+  for (let node = nodes - 1; node >= 0 && count < MAX_COMPUTED; node -= 1)
+    if (inSet[node] === 0 && state[node] === FREE) count += isComputed[node] = 1
+  if (count > 0) reduction.reduce(weights, state, { nodes: isComputed, moving: 'in' })
+  const costs = new Float64Array(nodes)
+  let at = order.length - 1
+  for (let node = nodes - 1; node >= 0; node -= 1) {
+    let cost = fixed[node] === 0 ? Infinity : 0
+    for (; at >= 0 && from[order[at]!] === node; at -= 1) cost = Math.max(cost, costs[to[order[at]!]!]!)
+    if (isComputed[node] === 1 && cost < max) cost = Math.max(cost, reduction.costOfMoving(node, 'in', max))
+    costs[node] = cost
+  }
+  return costs
+}
+
+/** Per node the increase if it is forced out of the set; 0 for nodes outside, Infinity for nodes that must be in it. */
+function costsOfLeaving(
+  { nodes, from, to }: ClosureGraph,
+  order: Int32Array,
+  reduction: Reduction,
+  { weights, state, inSet, max }: MarginalQuery,
+): Float64Array {
+  const costs = Float64Array.from(state, (fixed) => (fixed === 1 ? Infinity : 0))
+  const isComputed = new Uint8Array(nodes)
+  let count = 0
+  for (let node = 0; node < nodes && count < MAX_COMPUTED; node += 1)
+    if (inSet[node] === 1 && state[node] === FREE) count += isComputed[node] = 1
+  if (count > 0) reduction.reduce(weights, state, { nodes: isComputed, moving: 'out' })
+  let at = 0
+  for (let node = 0; node < nodes; node += 1) {
+    if (isComputed[node] === 1 && costs[node]! < max)
+      costs[node] = Math.max(costs[node]!, reduction.costOfMoving(node, 'out', max))
+    for (; at < order.length && from[order[at]!] === node; at += 1) {
+      const implied = to[order[at]!]!
+      costs[implied] = Math.max(costs[implied]!, costs[node]!)
+    }
+  }
+  return costs
 }

@@ -1,13 +1,13 @@
 /**
- * Maximum flow in flat arrays: arcs among nodes, and per node what comes in from outside (weight below 0) or may go
- * out there (weight above 0). Dinic's algorithm with distances to the nearest node that can still let flow out.
+ * Maximum flow by Dinic's algorithm in flat arrays. Source and sink are implicit: a node of negative weight supplies that
+ * much flow, a node of positive weight can absorb that much. Distances are to the nearest node that can still absorb.
  */
 export class FlowNetwork {
   #nodes = 0
   #arcs = 0
   readonly #from: Int32Array
   readonly #to: Int32Array
-  readonly #room: Float64Array
+  readonly #capacities: Float64Array
   readonly #supply: Float64Array
   readonly #demand: Float64Array
   /** Residual arcs of node v: `first[v]..first[v + 1]`, each with its reverse. */
@@ -21,17 +21,17 @@ export class FlowNetwork {
   readonly #path: Int32Array
   readonly #reached: Uint8Array
 
-  /** Room for networks of up to so many nodes and arcs. */
-  constructor(nodes: number, mostArcs: number) {
-    this.#from = new Int32Array(mostArcs)
-    this.#to = new Int32Array(mostArcs)
-    this.#room = new Float64Array(mostArcs)
+  /** @param nodes @param maxArcs largest sizes of a network. */
+  constructor(nodes: number, maxArcs: number) {
+    this.#from = new Int32Array(maxArcs)
+    this.#to = new Int32Array(maxArcs)
+    this.#capacities = new Float64Array(maxArcs)
     this.#supply = new Float64Array(nodes)
     this.#demand = new Float64Array(nodes)
     this.#first = new Int32Array(nodes + 1)
-    this.#head = new Int32Array(2 * mostArcs)
-    this.#reverse = new Int32Array(2 * mostArcs)
-    this.#capacity = new Float64Array(2 * mostArcs)
+    this.#head = new Int32Array(2 * maxArcs)
+    this.#reverse = new Int32Array(2 * maxArcs)
+    this.#capacity = new Float64Array(2 * maxArcs)
     this.#distance = new Int32Array(nodes)
     this.#queue = new Int32Array(nodes)
     this.#current = new Int32Array(nodes)
@@ -48,23 +48,23 @@ export class FlowNetwork {
   addArc(from: number, to: number, capacity: number): void {
     this.#from[this.#arcs] = from
     this.#to[this.#arcs] = to
-    this.#room[this.#arcs] = capacity
+    this.#capacities[this.#arcs] = capacity
     this.#arcs += 1
   }
 
-  /** @param weight below 0: so much flow comes in here; above 0: so much may go out. */
+  /** @param weight below 0: supply of the node; above 0: what it can absorb. */
   setWeight(node: number, weight: number): void {
     this.#supply[node] = Math.max(0, -weight)
     this.#demand[node] = Math.max(0, weight)
   }
 
-  /** Sends as much flow as can be. No more arcs may be added afterwards. */
+  /** Sends a maximum flow. No arcs may be added afterwards. */
   saturate(): void {
     this.#link()
     while (this.#measure()) this.#block()
   }
 
-  /** Nodes that what is left still reaches: the smallest source side of a minimum cut. Valid until `clear`. */
+  /** Nodes that remaining supply reaches: the smallest source side of a minimum cut. Valid until `clear`. */
   sourceSide(): Uint8Array {
     const reached = this.#reached.fill(0, 0, this.#nodes)
     const queue = this.#queue
@@ -89,18 +89,18 @@ export class FlowNetwork {
   }
 
   /**
-   * After `saturate`: how much more flow could go out if it came in at the node, or could come in if it went out there;
-   * `most` at most. The flow stays as it is.
+   * After `saturate`: how much more flow could be absorbed if it were supplied at the node (`out`), or supplied if it were
+   * absorbed there (`in`), up to `max`. The flow itself does not change.
    */
-  surplus(start: number, way: 'out' | 'in', most: number): number {
+  surplus(start: number, way: 'out' | 'in', max: number): number {
     const ends = way === 'out' ? this.#demand : this.#supply
     const sent: { end: number; arcs: number[]; amount: number }[] = []
     let total = 0
-    while (total < most) {
+    while (total < max) {
       const end = this.#nearest(start, way, ends)
       if (end < 0) break
-      const arcs = this.#wayTo(start, way, end)
-      let amount = Math.min(most - total, ends[end]!)
+      const arcs = this.#pathTo(start, way, end)
+      let amount = Math.min(max - total, ends[end]!)
       for (const arc of arcs) amount = Math.min(amount, this.#capacity[arc]!)
       this.#send(arcs, amount)
       ends[end]! -= amount
@@ -114,6 +114,7 @@ export class FlowNetwork {
     return total
   }
 
+  /** Negative amounts undo a flow. */
   #send(arcs: readonly number[], amount: number): void {
     for (const arc of arcs) {
       this.#capacity[arc]! -= amount
@@ -121,7 +122,7 @@ export class FlowNetwork {
     }
   }
 
-  /** The nearest node with something left, over arcs with room; -1 when there is none. `#current`: the arc to each node. */
+  /** The nearest node with supply or demand left, over arcs with capacity; -1 if none. Sets `#current`: the arc to each node. */
   #nearest(start: number, way: 'out' | 'in', ends: Float64Array): number {
     const reachedBy = this.#current.fill(-1, 0, this.#nodes)
     const queue = this.#queue
@@ -142,8 +143,8 @@ export class FlowNetwork {
     return -1
   }
 
-  /** The arcs that flow takes on the way found. */
-  #wayTo(start: number, way: 'out' | 'in', end: number): number[] {
+  /** The arcs of the path that `#nearest` found, in the direction of flow. */
+  #pathTo(start: number, way: 'out' | 'in', end: number): number[] {
     const arcs: number[] = []
     for (let node = end; node !== start; ) {
       const arc = this.#current[node]!
@@ -154,6 +155,7 @@ export class FlowNetwork {
     return arcs
   }
 
+  /** Builds the residual graph. */
   #link(): void {
     const first = this.#first.fill(0, 0, this.#nodes + 1)
     for (let arc = 0; arc < this.#arcs; arc += 1) {
@@ -172,12 +174,12 @@ export class FlowNetwork {
       this.#head[back] = this.#from[arc]!
       this.#reverse[forth] = back
       this.#reverse[back] = forth
-      this.#capacity[forth] = this.#room[arc]!
+      this.#capacity[forth] = this.#capacities[arc]!
       this.#capacity[back] = 0
     }
   }
 
-  /** Distances to the nearest way out over arcs with room. @returns whether any supply has one. */
+  /** Distances to the nearest absorbing node over arcs with capacity. @returns whether any supply reaches one. */
   #measure(): boolean {
     const distance = this.#distance.fill(-1, 0, this.#nodes)
     const queue = this.#queue
@@ -203,14 +205,14 @@ export class FlowNetwork {
     return reached
   }
 
-  /** A blocking flow along falling distances, each arc given up once. */
+  /** Sends a blocking flow along falling distances; each exhausted arc is skipped for good. */
   #block(): void {
     this.#current.set(this.#first.subarray(0, this.#nodes))
     for (let node = 0; node < this.#nodes; node += 1)
       while (this.#supply[node]! > 0 && this.#distance[node]! >= 0 && this.#augment(node));
   }
 
-  /** Sends flow along one way from the node out. @returns false when there is none (any more). */
+  /** Sends flow along one path from the node. @returns false if there is no path left. */
   #augment(start: number): boolean {
     const path = this.#path
     let length = 0
@@ -223,7 +225,7 @@ export class FlowNetwork {
         node = this.#head[arc]!
         continue
       }
-      // Nothing leads out from here in this round.
+      // A dead end for the rest of this phase.
       this.#distance[node] = -1
       if (length === 0) return false
       length -= 1
@@ -241,7 +243,7 @@ export class FlowNetwork {
     return true
   }
 
-  /** The next arc from the node with room and falling distance; -1 when there is none. */
+  /** The next arc from the node with capacity and falling distance; -1 if there is none. */
   #advance(node: number): number {
     const end = this.#first[node + 1]!
     const distance = this.#distance[node]! - 1

@@ -1,26 +1,26 @@
 /**
- * What single nodes settle before a minimum closure is cut, as mine planning does with its blocks:
+ * Reduction of a minimum closure problem by rules on single nodes, as in open-pit mining:
  *
- * - weight ≤ 0 and implies nothing: chosen. Weight ≥ 0 and implied by nothing: not chosen.
- * - weight ≤ 0 and implies one node only: chosen exactly when that one is, so both become one node.
- * - weight > 0 and implied by one node only: chosen exactly when that one is, likewise.
+ * - weight ≤ 0 and implies no node: chosen. Weight ≥ 0 and implied by no node: not chosen.
+ * - weight ≤ 0 and implies only one node: chosen exactly if that node is, so both become one node.
+ * - weight > 0 and implied by only one node: the same.
  *
- * Chains vanish, and so do branches that only fork and join. Implications always lead to higher numbers, also between
- * the merged nodes, so a pass up and a pass down carry most merges all the way.
+ * Chains vanish, and so do branches that only fork and join. Implications lead to higher numbers, also between merged
+ * nodes, so a pass up and a pass down carry most merges all the way. A maximum flow decides the nodes that remain.
  */
+import { type ClosureGraph, FREE } from './closure-graph.ts'
 import { FlowNetwork } from './max-flow.ts'
-import { type ClosureGraph, FREE } from './closure-solver.ts'
 
-/** A pass up and down that settles less than this share of the nodes is the last: cutting the rest is quicker. */
-const WORTH = 0.1
+/** A double pass that settles less than this share of the nodes is the last: cutting the rest is faster. */
+const MIN_SETTLED_SHARE = 0.1
 const NONE = -1
 const SEVERAL = -2
 
 /**
- * Nodes that will be asked for what it costs to move them into the set or out of it. What follows for a node from its
- * being where it is best does not hold for one that is moved.
+ * Nodes whose min-marginals will be asked for: the cost of moving them into the set or out of it. Reductions that assume a
+ * node is where it is best do not hold for these.
  */
-export interface Moving {
+export interface MarginalNodes {
   nodes: Uint8Array
   moving: 'in' | 'out'
 }
@@ -29,7 +29,7 @@ export class Reduction {
   readonly #graph: ClosureGraph
   readonly #parent: Int32Array
   readonly #weight: Float64Array
-  /** Linked lists of the arcs that leave and enter each node. */
+  /** Linked lists of the arcs that leave each node, and that enter it. */
   readonly #out: ArcLists
   readonly #in: ArcLists
   readonly #number: Int32Array
@@ -37,7 +37,7 @@ export class Reduction {
   readonly #seen: Int32Array
   readonly #flow: FlowNetwork
   #state: Int8Array = new Int8Array(0)
-  #moved: Moving | undefined
+  #moved: MarginalNodes | undefined
 
   constructor(graph: ClosureGraph) {
     const { nodes, from, to } = graph
@@ -53,12 +53,12 @@ export class Reduction {
   }
 
   /**
-   * Settles every node (`sideOf`).
+   * Settles every node; read the result with `sideOf`.
    * @param weights whole numbers.
-   * @param state nodes that are not FREE stay out of it; it is changed.
-   * @param moved for `costOfMoving`.
+   * @param state per node 1, 0 or FREE; free nodes are overwritten.
+   * @param moved nodes for `costOfMoving`.
    */
-  reduce(weights: Float64Array, state: Int8Array, moved?: Moving): void {
+  reduce(weights: Float64Array, state: Int8Array, moved?: MarginalNodes): void {
     this.#state = state
     this.#moved = moved
     this.#weight.set(weights)
@@ -66,23 +66,23 @@ export class Reduction {
     for (let node = 0; node < parent.length; node += 1) parent[node] = node
     this.#out.reset()
     this.#in.reset()
-    for (let left = parent.length, settled = left; settled > WORTH * left; left -= settled)
+    for (let left = parent.length, settled = left; settled > MIN_SETTLED_SHARE * left; left -= settled)
       settled = this.#up() + this.#down()
     this.#cut()
   }
 
-  /** 1 when the node, or the one that stands for it, is chosen. */
+  /** 1 if the node, or the node that it was merged into, is chosen. */
   sideOf(node: number): number {
     return this.#state[this.#find(node)]!
   }
 
-  /** What it adds to move a node that `reduce` was told of; `most` at most. */
-  costOfMoving(node: number, way: 'in' | 'out', most: number): number {
+  /** Lower bound on the cost of moving one of the nodes passed to `reduce`, up to `max`. */
+  costOfMoving(node: number, way: 'in' | 'out', max: number): number {
     const root = this.#find(node)
     const at = this.#number[root]!
-    // Settled before the cut: nothing is known of what it would cost.
+    // Settled before the cut: its cost is unknown.
     if (at < 0) return 0
-    return this.#flow.surplus(at, way === 'in' ? 'out' : 'in', most)
+    return this.#flow.surplus(at, way === 'in' ? 'out' : 'in', max)
   }
 
   #up(): number {
@@ -97,7 +97,7 @@ export class Reduction {
     return settled
   }
 
-  /** @returns 1 when the node is settled or part of another now. */
+  /** @returns 1 if the node was settled or merged. */
   #settle(node: number): 0 | 1 {
     if (this.#parent[node] !== node || this.#state[node] !== FREE) return 0
     const isSupply = this.#weight[node]! <= 0
@@ -115,7 +115,7 @@ export class Reduction {
     return 1
   }
 
-  /** The one node at the other ends of the node's arcs. Arcs that say nothing any more are dropped on the way. */
+  /** The only free node at the other ends of the node's arcs, NONE or SEVERAL. Drops arcs that have become void. */
   #only(lists: ArcLists, node: number): number {
     const { next, head, far } = lists
     let one = NONE
@@ -143,7 +143,7 @@ export class Reduction {
     return root
   }
 
-  /** Cuts what is left. */
+  /** Decides the remaining nodes by a maximum flow. */
   #cut(): void {
     const parent = this.#parent
     const nodes = this.#left
@@ -167,7 +167,7 @@ export class Reduction {
     for (let at = 0; at < count; at += 1) this.#state[nodes[at]!] = reached[at]!
   }
 
-  /** From the node to each other node that is left, once. */
+  /** One arc from the node to each other remaining node. */
   #addArcs(node: number, at: number): void {
     for (let arc = this.#out.head[node]!; arc >= 0; arc = this.#out.next[arc]!) {
       const other = this.#find(this.#graph.to[arc]!)
@@ -183,8 +183,8 @@ class ArcLists {
   readonly next: Int32Array
   readonly far: Int32Array
   readonly #tail: Int32Array
-  /** The lists as they are before any merge. */
-  readonly #kept: { head: Int32Array; next: Int32Array; tail: Int32Array }
+  /** The lists before any merge. */
+  readonly #initial: { head: Int32Array; next: Int32Array; tail: Int32Array }
 
   constructor(nodes: number, near: Int32Array, far: Int32Array) {
     this.far = far
@@ -199,16 +199,16 @@ class ArcLists {
       else next[tail[node]!] = arc
       tail[node] = arc
     })
-    this.#kept = { head, next, tail }
+    this.#initial = { head, next, tail }
   }
 
   reset(): void {
-    this.head.set(this.#kept.head)
-    this.next.set(this.#kept.next)
-    this.#tail.set(this.#kept.tail)
+    this.head.set(this.#initial.head)
+    this.next.set(this.#initial.next)
+    this.#tail.set(this.#initial.tail)
   }
 
-  /** Hands the arcs of `other` to `node`. */
+  /** Moves the arcs of `other` to `node`. */
   append(node: number, other: number): void {
     if (this.head[other] === NONE) return
     if (this.head[node] === NONE) this.head[node] = this.head[other]!
@@ -216,7 +216,7 @@ class ArcLists {
     this.#tail[node] = this.#tail[other]!
   }
 
-  /** @param before the arc before it in the node's list; -1 when it is the first. */
+  /** @param before the arc before it in the node's list; -1 if it is the first. */
   drop(node: number, before: number, arc: number): void {
     if (before === NONE) this.head[node] = this.next[arc]!
     else this.next[before] = this.next[arc]!
