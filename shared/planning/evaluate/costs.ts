@@ -107,7 +107,7 @@ export function costsAt(journey: Journey, confidence: Confidence): JourneyCosts 
   return { stageMs, wire, totals }
 }
 
-/** What a resource does for one request. */
+/** Work of a resource for one request. */
 interface Work {
   resource: string
   computeMs: number

@@ -61,7 +61,7 @@ export interface GraphInstance {
   cuts: Map<string, LinkCut>
 }
 
-/** What is asked of a problem. */
+/** A question about a problem: an objective and constraints. */
 export interface Question {
   goal: Goal
   constraints: readonly Constraint[]
