@@ -296,10 +296,10 @@ export class ClosureProblem {
     return stack
   }
 
-  /** Latency between two runners is the same on all routes on which only privacy pins layers. */
+  /** In their own domains, latency between two runners is the same on all routes on which only privacy pins layers. */
   #keyOf(form: LinearForm, domain: Domain, link: number): string | undefined {
     const { runners, sourceRuns, isPlain } = this.route
-    if (!isPlain || form !== this.route.objective || domain.low !== this.route.low) return undefined
+    if (!isPlain || form !== this.route.objective || !this.#isWhole(domain)) return undefined
     return `${runners[link]} ${runners[link + 1]} ${link === 0 && sourceRuns === false}`
   }
 
