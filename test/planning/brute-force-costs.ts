@@ -1,4 +1,4 @@
-/** What a plan costs, written straight from the definitions; shares no code with the optimiser. */
+/** Costs of a plan, written straight from the definitions; shares no code with the optimiser. */
 import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 import type { TriedStage } from './brute-force.ts'
 

@@ -16,7 +16,7 @@ import { richProblems, richQueries } from './rich-problems.ts'
 /** Bounded work, but the machine may be busy. */
 const TIMEOUT_MS = runs(120_000, 1_200_000)
 
-/** Of each constraint kind, in so many cases it must exclude plans that the others allow. */
+/** Per constraint kind, cases in which it must exclude plans that the others allow. */
 const BINDING = 5
 
 interface Case {
@@ -41,7 +41,7 @@ function answer(problem: Problem, query: OptimiserQuery) {
   }
 }
 
-/** What has to be the same; numbers are exact. */
+/** The part of a plan that must be the same; numbers are exact. */
 function shapeOf(problem: Problem, { stages, transfers, ...plan }: Plan) {
   return {
     stages: stages.map(({ resource, from, to, options }) => {

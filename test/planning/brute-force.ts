@@ -11,13 +11,13 @@ export interface TriedStage {
   to: number
   /** `none` for the first stage of the source, too. */
   codec: string
-  /** `2-all`; empty where the profile says nothing. */
+  /** `2-all`; empty if the profile names no options. */
   options: string
 }
 
 export interface Tried extends Costs {
   stages: TriedStage[]
-  /** What the query's objective makes small. */
+  /** Value of the query's objective. */
   value: number
 }
 
@@ -102,7 +102,7 @@ function valueOf(
 
 type BareStage = Pick<TriedStage, 'resource' | 'from' | 'to'>
 
-/** Every way to run the layers in order on resources of strictly later tiers, from the source on. */
+/** Every plan that runs the layers in order on resources of strictly later tiers, from the source on. */
 function* assignments(problem: Problem, source: string, begun: BareStage[] = []): Generator<BareStage[]> {
   const layers = problem.structure.layers.length
   const from = begun.at(-1)?.to ?? 0

@@ -1,5 +1,5 @@
 /**
- * What is said when no plan satisfies a query, held against trying every plan, in both views: the conflict is real and
+ * The error when no plan satisfies a query, checked by trying every plan, in both views: the conflict is real and
  * smallest, every remedy that is named lets a plan appear, and no remedy asks for more than it must.
  */
 import * as fc from 'fast-check'
@@ -27,18 +27,18 @@ import { FREE, threeTiers } from './problems.ts'
 
 const TIMEOUT_MS = runs(300_000, 1_200_000)
 
-/** Of more demands, a smallest set takes too long to find here. */
+/** With more constraints, finding a smallest conflict here takes too long. */
 const MOST_FOR_SMALLEST = 12
 
 interface Seen {
   conflicts: number
   several: number
-  /** Remedies that change more than one demand. */
+  /** Remedies that change more than one constraint. */
   joint: number
   kinds: Set<string>
 }
 
-/** @param none whether no plan satisfies the demands. */
+/** @param none whether no plan satisfies the constraints. */
 function checkConflict(
   error: ScissionError,
   all: readonly string[],
@@ -83,7 +83,7 @@ function checkRemedy(
     made = changed(made, change)
   })
   expect(none(made), changes.map(({ text }) => text).join()).toBe(false)
-  // Of what is not in the conflict, as few as it takes.
+  // As few constraints outside the conflict as possible are changed.
   const others = all.filter((one) => !conflict.includes(one))
   const rest = dropped(all, changes[0]!)
   if (changes.length > 1 && all.length <= MOST_FOR_SMALLEST)
@@ -91,7 +91,7 @@ function checkRemedy(
       expect(none(rest.filter((one) => !set.includes(one)))).toBe(true)
 }
 
-/** What may be to blame, and what is a condition of the question. */
+/** Constraints that can be part of a conflict, and those that always hold. */
 function demandsIn(all: readonly string[]): { demands: string[]; fixed: string[] } {
   return {
     demands: all.filter((one) => isDroppable(one, all)),

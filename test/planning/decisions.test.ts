@@ -1,4 +1,4 @@
-/** What a plan decides beside cuts and resources, and what it can be asked to make small: cases worked out by hand. */
+/** Decisions of a plan beyond cuts and resources, and its objectives: cases computed by hand. */
 import { describe, expect, it } from 'vitest'
 import {
   evaluatePlan,

@@ -1,6 +1,6 @@
 /**
- * A query as the demands that it is made of, in the words of an answer, and back. Written again on purpose, from
- * docs/plans.md and not from the optimiser's own list (constraints.ts): a demand that it forgets is missed here.
+ * A query as the constraints that it is made of, in the words of an answer, and back. Written again on purpose, from
+ * docs/plans.md and not from the optimiser's own list (constraints.ts): a constraint that it forgets is missed here.
  */
 import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 import { FREE } from './problems.ts'
@@ -26,7 +26,7 @@ export const COUNTS = [
 ] as const
 export const RECORDS = ['maxTierMs', 'maxTierShare', 'maxUploadBytes', 'maxMemoryBytes'] as const
 
-/** All demands that plans of the graph view can be held to, and those of the chain view. */
+/** The constraints of the graph view; KINDS below are those of the chain view. */
 export const GRAPH_KINDS = [
   ...LISTS,
   ...RECORDS,
@@ -35,7 +35,7 @@ export const GRAPH_KINDS = [
 ] as const
 export const KINDS = [...GRAPH_KINDS, 'codecs'] as const
 
-/** The query that demands only what is described: `minStages: 2`, `mustUseTiers: edge`, … */
+/** The query with only the described constraints: `minStages: 2`, `mustUseTiers: edge`, … */
 export function queryOf(given: OptimiserQuery, described: readonly string[]): OptimiserQuery {
   const { source, objective, weights } = given
   const { busyWatts, idleWatts, transmitWatts, pricePerSecond, pricePerGb } = given
@@ -90,9 +90,9 @@ function shortPin(text: string): string {
 /** A change that an answer names: `without cuts: clean`, `with maxTierMs of edge at least 12.5`. */
 export interface Change {
   field: string
-  /** Of the tier or resource that the limit is of. */
+  /** Name of the tier or resource that is limited. */
   name: string
-  /** Undefined: the demand is left out. */
+  /** Undefined: the constraint is dropped. */
   value: number | undefined
   text: string
 }
@@ -106,19 +106,19 @@ export function changesIn(remedy: string): Change[] {
   })
 }
 
-/** The demands once the change is made. */
+/** The constraints after the change. */
 export function changed(all: readonly string[], change: Change): string[] {
   const { value, text } = change
   if (value === undefined) return all.filter((one) => `without ${one}` !== text)
   return all.map((one) => (isOf(change, one) ? `${prefixOf(change)}${value}` : one))
 }
 
-/** The demands without what the change is about. */
+/** The constraints without the one that the change is about. */
 export function dropped(all: readonly string[], change: Change): string[] {
   return all.filter((one) => !isOf(change, one))
 }
 
-/** Whether the demand is the one that the change is about. */
+/** Whether the constraint is the one that the change is about. */
 export function isOf(change: Change, one: string): boolean {
   return change.value === undefined ? change.text === `without ${one}` : one.startsWith(prefixOf(change))
 }
@@ -127,7 +127,7 @@ function prefixOf({ field, name }: Change): string {
   return name === '' ? `${field}: ` : `${field}: ${name}:`
 }
 
-/** The change not quite made; undefined where there is nothing between it and what was asked for. */
+/** A slightly smaller change; undefined if there is none between it and the original constraint. */
 export function short({ value = 0, ...change }: Change): Change | undefined {
   const { field } = change
   if (['firstLayersOnDevice', 'minStages', 'maxStages'].includes(field))

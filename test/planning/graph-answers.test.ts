@@ -1,4 +1,4 @@
-/** What the graph view answers beside the best value: shape, gap, refusals, and its relation to the chain view. */
+/** Answers of the graph view: shape, gap, refusals, and their relation to the chain view. */
 import { describe, expect, it } from 'vitest'
 import {
   evaluatePlan,

@@ -26,7 +26,7 @@ export function tryAllPlacements(problem: GraphProblem, query: OptimiserQuery): 
   return best
 }
 
-/** The best placement that uses exactly these places, by their names in the order of the tiers. */
+/** The best placement that uses exactly these runners, by their names in the order of the tiers. */
 export function bestBySet(problem: GraphProblem, query: OptimiserQuery): Map<string, TriedGraph> {
   const source = problem.resources.find(({ name }) => name === query.source)!
   const places = problem.profiles
@@ -64,7 +64,7 @@ interface NamedStage {
 }
 
 /**
- * What a plan comes to, by its stages, and the places it uses, named as above.
+ * Costs of a plan, by its stages, and the runners that it uses, named as above.
  * @returns undefined when it breaks a constraint, runs a layer twice or not at all, or lets a tensor go back.
  */
 export function tryStages(
@@ -122,7 +122,7 @@ function mayFollow(
   })
 }
 
-/** Of the objective; undefined when a constraint is not kept. */
+/** Value of the objective; undefined if a constraint is broken. */
 function valueOf(
   problem: GraphProblem,
   query: OptimiserQuery,

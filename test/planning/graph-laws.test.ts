@@ -1,4 +1,4 @@
-/** What must hold for any problem of the graph view: constraints never help, scales carry over, a chain is never better. */
+/** Laws of the graph view for any problem: constraints never help, scales carry over, no chain plan is better. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type GraphProblem, type OptimiserQuery, objectiveOf, optimise } from '../../shared/planning/index.ts'
@@ -12,7 +12,7 @@ import { scaled, scaledQuery } from './scaled.ts'
 const TIMEOUT_MS = runs(120_000, 1_200_000)
 const CASES = cases(WHOLE, { budgets: 8, objectives: SUMS }, 4)
 
-/** What the objective makes small; Infinity when there is no plan. */
+/** Value of the objective; Infinity if there is no plan. */
 function bestOf(problem: GraphProblem, query: OptimiserQuery): number {
   const found = solve(problem, query)
   expect(found?.gap ?? 0).toBe(0)
@@ -59,7 +59,7 @@ describe('laws of the graph view', { timeout: TIMEOUT_MS }, () => {
           expect(best).toBeLessThanOrEqual(objectiveOf(chain!, query) * (1 + 1e-9))
           compared += 1
         } catch (error) {
-          // The graph may have a plan where the chain has none.
+          // The graph may have a plan if the chain has none.
           if (!(error instanceof ScissionError && /infeasible|notMeasured/.test(error.code))) throw error
         }
       }),

@@ -12,7 +12,7 @@ const LATENCY = { objective: 'latency', top: 1, cuts: 'any' } as const
 
 const TIMEOUT_MS = runs(120_000, 1_200_000)
 
-/** Of each constraint kind, in so many cases it must exclude plans that the others allow. */
+/** Per constraint kind, cases in which it must exclude plans that the others allow. */
 const BINDING = 3
 
 describe('the graph view with limits', { timeout: TIMEOUT_MS }, () => {
@@ -70,7 +70,7 @@ describe('the graph view with limits', { timeout: TIMEOUT_MS }, () => {
   })
 })
 
-/** What the best plans come to, by the places they use. */
+/** Values of the best plans, by the runners that they use. */
 function setsText(problem: GraphProblem, query: OptimiserQuery): string {
   return [...bestBySet(problem, query)].map(([set, { value }]) => `${set}: ${value}`).join('; ')
 }

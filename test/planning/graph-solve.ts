@@ -21,7 +21,7 @@ export function solve(problem: GraphProblem, query: OptimiserQuery): GraphOptimu
   }
 }
 
-/** Of the objective. */
+/** Value of the objective. */
 export function costOf(query: OptimiserQuery, { plans }: Pick<GraphOptimum, 'plans'>): number {
   const plan = plans[0]!
   const costs = {
@@ -40,8 +40,8 @@ export function costOf(query: OptimiserQuery, { plans }: Pick<GraphOptimum, 'pla
 }
 
 /**
- * Each plan of the list keeps all constraints, costs what it says and is the best that uses its places; they are in
- * order, one per way (the places but for those on the source); and no better way is missing.
+ * Each plan of the list keeps all constraints, has the cost that it states and is the best that uses its runners. The list
+ * is in order, with one plan per set of runners (without those of the source), and no better set is missing.
  */
 export function expectTheBest(problem: GraphProblem, query: OptimiserQuery, { plans }: GraphOptimum): void {
   const best = bestBySet(problem, query)

@@ -1,4 +1,4 @@
-/** The graph view against trying every placement: all that one cut per way settles. */
+/** The graph view checked by trying every placement, for queries that one cut per route settles. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { runs } from '../support/runs.ts'

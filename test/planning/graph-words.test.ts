@@ -1,4 +1,4 @@
-/** What the graph view says beside its plans: intervals, the sentence, `do not split`, what is doubtful. */
+/** The rest of a graph answer: intervals, the sentence, `do not split`, warnings. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
@@ -17,7 +17,7 @@ import { cases, expectClose, solve, SUMS } from './graph-solve.ts'
 
 const TIMEOUT_MS = runs(120_000, 1_200_000)
 const CASES = cases(WHOLE, { budgets: 12, objectives: SUMS }, 4)
-/** Where splits win by little, and nothing is known exactly. */
+/** Problems in which splits win by little and every time is uncertain. */
 const UNCERTAIN = cases(
   WHOLE,
   { budgets: 0, objectives: ['latency', 'bytes', 'energy', 'price', 'price', 'weighted'] },
@@ -96,7 +96,7 @@ describe('the words of the graph view', { timeout: TIMEOUT_MS }, () => {
         const value = Math.min(...alone.map(([, one]) => one.value))
         expectClose(objectiveOf(natives[0]!, query), value)
         const gain = value - objectiveOf(winner, query)
-        // Of several that are equally good any may be the one that the sentence names.
+        // The sentence may name any of several equally good plans.
         const best = natives.filter((native) => objectiveOf(native, query) <= value * (1 + 1e-9))
         const sides = best.map((native) => {
           const uncertain = Math.hypot(halfWidth(query, winner), halfWidth(query, native))

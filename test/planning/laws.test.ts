@@ -1,4 +1,4 @@
-/** What must hold for any problem of the chain view: constraints never help, scales carry over. */
+/** Laws of the chain view for any problem: constraints never help, scaled problems have scaled plans. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { objectiveOf, optimise, type OptimiserQuery, type Problem } from '../../shared/planning/index.ts'
@@ -13,7 +13,7 @@ import { scaled, scaledQuery } from './scaled.ts'
 /** Bounded work, but the machine may be busy. */
 const TIMEOUT_MS = runs(300_000, 1_200_000)
 
-/** What the objective makes small; Infinity when there is no plan. */
+/** Value of the objective; Infinity if there is no plan. */
 function bestOf(problem: Problem, query: OptimiserQuery): number {
   try {
     return objectiveOf(optimise(problem, query).plans[0]!, query)

@@ -186,7 +186,7 @@ export function problems(numbers: Numbers, mostLayers = 7): fc.Arbitrary<Problem
     })
 }
 
-/** Where limits bite, for problems of EXACT numbers. */
+/** Limits that exclude some plans, for problems of EXACT numbers. */
 const limits = {
   ms: fc.integer({ min: 2, max: 40 }),
   bytes: fc.integer({ min: 0, max: 9 }),

@@ -61,7 +61,7 @@ describe('a plan query', () => {
     [{ timeLimitMs: 0 }, 'timeLimitMs'],
     [{ confidence: 'lower' }, 'confidence'],
     [{ maxEnergie: 3 }, 'maxEnergie'],
-    // What JSON makes of NaN, and what is no number at all, is no limit of 0 or 1.
+    // null, which JSON makes of NaN, and texts that are no numbers must not be read as 0 or 1.
     [{ maxTotalUploadBytes: null }, 'maxTotalUploadBytes'],
     [{ maxTierMs: { device: null } }, 'maxTierMs'],
     [{ top: true }, 'top'],

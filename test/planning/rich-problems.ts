@@ -1,4 +1,4 @@
-/** Arbitrary problems and queries with everything that there is to decide and to demand. */
+/** Arbitrary problems and queries with every kind of decision and constraint. */
 import * as fc from 'fast-check'
 import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 import { OBJECTIVES } from '../../shared/contracts/plan.ts'
@@ -156,7 +156,7 @@ function figures({ resources }: Problem, numbers: Numbers): fc.Arbitrary<NonNull
   })
 }
 
-/** Where limits on sums bite, for problems of EXACT numbers. */
+/** Limits on sums that exclude some plans, for problems of EXACT numbers. */
 const limits = {
   bytes: fc.integer({ min: 0, max: 15 }),
   energyJ: fc.integer({ min: 0, max: 600 }).map((mJ) => mJ / 1000),
@@ -190,7 +190,7 @@ export function richQueries(problem: Problem): fc.Arbitrary<OptimiserQuery> {
     maxPrice: inTen(2, limits.price),
     fewStages: inTen(1, fc.integer({ min: 1, max: 2 })),
   })
-  // With every kind of demand in every query, next to nothing would be left.
+  // With every kind of constraint in every query, hardly any plan would be left.
   return fc.tuple(queries(problem), extra, fc.boolean()).map(([plain, { fewStages, ...more }, bare]) => {
     const { objective, top, source, cuts } = plain
     const stages = fewStages === undefined ? {} : { minStages: undefined, maxStages: fewStages }

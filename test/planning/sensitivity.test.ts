@@ -1,4 +1,4 @@
-/** What would change the answer: the first value of a condition at which another plan is as good as the winner. */
+/** Sensitivity: the first value of a condition at which another plan is as good as the winner. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { SensitivityChange } from '../../shared/contracts/sweep.ts'

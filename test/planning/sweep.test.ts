@@ -231,7 +231,7 @@ describe('every cell is what a full solve says', () => {
   })
 })
 
-/** False where nothing can run the model at all, which a sweep refuses as a plan query does. */
+/** False if no resource can run the model, which a sweep refuses as a plan query does. */
 function isMeasured(problem: Problem, query: OptimiserQuery): boolean {
   try {
     solveFirst(problem, query)

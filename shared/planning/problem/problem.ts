@@ -192,7 +192,12 @@ export function linkOf(problem: Problem, from: string, to: string): PlanningLink
   )
 }
 
-/** @throws ScissionError notFound for the first name that is not known; `field` is the query's field. */
+/**
+ * Refuses names that do not exist.
+ * @param field of the query. @param what kind of thing the names stand for.
+ * @throws ScissionError notFound for the first unknown name, with the nearest known one.
+ * @example checkKnown('without', 'resource', ['clod'], ['cloud', 'device']) // without: unknown resource "clod"; did you mean …
+ */
 export function checkKnown(
   field: string,
   what: string,

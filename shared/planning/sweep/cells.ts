@@ -37,7 +37,7 @@ export interface Cells {
 /** Most cells that are solved one by one; more would take minutes. */
 const MAX_SOLVED = 10_000
 
-/** Solves every cell. @throws ScissionError badRequest when there are too many. */
+/** Solves every cell. @throws ScissionError badRequest if there are too many. */
 export function solveEach(conditions: GridConditions, query: OptimiserQuery): Cells {
   const builder = new CellsBuilder(conditions, query)
   if (conditions.cells > MAX_SOLVED) throw tooMany(conditions.cells)
