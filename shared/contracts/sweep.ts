@@ -70,7 +70,7 @@ export const Sweep = z.object({
   /** Per cell what the objective comes to (ms for latency; ms of the slowest step for throughput). */
   values: z.array(z.number().nullable()),
   boundaries: z.array(SweepBoundary),
-  /** How many conditions were solved from scratch; all cells follow from them (services/planner/optimiser/sweep.ts). */
+  /** How many conditions were solved from scratch; all cells follow from them (shared/planning/sweep). */
   solved: z.number().int().nonnegative(),
 })
 export type Sweep = z.infer<typeof Sweep>

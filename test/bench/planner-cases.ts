@@ -1,5 +1,5 @@
 /** Problems for the planner's benchmark: chains, a graph of 1,000 layers, the zoo's networks; all from one seed. */
-import type { GraphProblem } from '../../services/planner/optimiser/graph-view.ts'
+import type { GraphProblem } from '../../shared/planning/index.ts'
 import type { TensorSpec } from '../../shared/contracts/common.ts'
 import { ModelId, ShapesKey } from '../../shared/contracts/common.ts'
 import type { Structure } from '../../shared/contracts/model.ts'

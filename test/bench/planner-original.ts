@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
-import type { GraphProblem } from '../../services/planner/optimiser/graph-view.ts'
+import type { GraphProblem } from '../../shared/planning/index.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { parseNetworks, parseProfiles, type Connection, type System } from '../../shared/original/index.ts'
 import { KERAS, ORIGINAL } from '../support/material.ts'

@@ -1,7 +1,5 @@
 /** How fast the pure optimiser answers: chain view, graph view, maps. Medians of one process on one core. */
-import { type OptimiserQuery, optimise } from '../../services/planner/optimiser/index.ts'
-import { type GraphQuery, optimiseGraph } from '../../services/planner/optimiser/graph-view.ts'
-import { sweep } from '../../services/planner/optimiser/sweep.ts'
+import { type OptimiserQuery, optimise, optimiseGraph, sweep } from '../../shared/planning/index.ts'
 import { listZoo } from '../../shared/zoo/index.ts'
 import { type Figure, figure, quantile } from './bench.ts'
 import {
@@ -32,7 +30,7 @@ function chainQuery(run: number): OptimiserQuery {
   }
 }
 
-const GRAPH_QUERY: GraphQuery = { objective: 'latency', top: 1, cuts: 'any' }
+const GRAPH_QUERY: OptimiserQuery = { objective: 'latency', top: 1, cuts: 'any' }
 
 /** ms of each run, the first ones (compilation, caches) dropped. */
 function timed(runs: number, work: (run: number) => unknown): number[] {

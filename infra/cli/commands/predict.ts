@@ -4,7 +4,7 @@
  * `--zero-time-bug` (shared/original/zero-time.ts).
  */
 import type { Command } from 'commander'
-import { type OptimiserQuery, optimise, type Problem } from '../../../services/planner/optimiser/index.ts'
+import { optimise, type OptimiserQuery, type Problem } from '../../../shared/planning/index.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import {

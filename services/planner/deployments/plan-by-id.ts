@@ -2,7 +2,7 @@
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import { parsePlanId } from '../../../shared/contracts/plan-id.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { evaluatePlan } from '../optimiser/index.ts'
+import { evaluatePlan } from '../../../shared/planning/index.ts'
 import type { QueryDeps } from '../queries/answer-plans.ts'
 
 /** @throws ScissionError notFound, notMeasured, conflict if a resource of the plan is down or was only imported. */

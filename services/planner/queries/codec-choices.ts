@@ -1,6 +1,6 @@
 /** Derives the codecs that the optimiser may choose from the stored calibrations. */
 import type { MirroredCalibration } from '../knowledge/mirrored-documents.ts'
-import type { Problem } from '../optimiser/index.ts'
+import type { Problem } from '../../../shared/planning/index.ts'
 
 export type PlanningCodecs = NonNullable<Problem['codecs']>
 

@@ -1,10 +1,15 @@
 /** The pure part of answering: from a problem and a query to plans or a map. Runs on the main thread or a worker thread. */
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
 import type { SensitivityChange, Sweep, SweepGrid } from '../../../shared/contracts/sweep.ts'
-import { type GraphOptimum, type GraphProblem, optimiseGraph } from '../optimiser/graph-view.ts'
-import { type Optimum, optimise } from '../optimiser/index.ts'
-import { sensitivityOf } from '../optimiser/sensitivity.ts'
-import { sweep } from '../optimiser/sweep.ts'
+import {
+  type GraphOptimum,
+  type GraphProblem,
+  optimise,
+  optimiseGraph,
+  type Optimum,
+  sensitivityOf,
+  sweep,
+} from '../../../shared/planning/index.ts'
 import { withPreset } from './what-if.ts'
 
 /** Contains the whole structure of the model, so that both views can plan with it. */

@@ -3,7 +3,7 @@
  * first thousand questions are slow, and at 200 questions a second they wait for each other.
  */
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
-import { type OptimiserQuery, optimise, type Problem } from '../optimiser/index.ts'
+import { optimise, type OptimiserQuery, type Problem } from '../../../shared/planning/index.ts'
 
 const LAYERS = 60
 const TIERS = ['device', 'edge', 'cloud']

@@ -5,8 +5,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { NETWORK_PRESETS, type NetworkName } from '../../../shared/contracts/network-presets.ts'
 import { linkId } from '../../../shared/platform/redis/state.ts'
 import type { MirroredLink } from '../knowledge/mirrored-documents.ts'
-import { checkKnown } from '../optimiser/names.ts'
-import type { PlanningLink } from '../optimiser/problem.ts'
+import { checkKnown, type PlanningLink } from '../../../shared/planning/index.ts'
 
 type PresetLink = PlanningLink & Partial<Pick<MirroredLink, 'emulation' | 'basis'>>
 

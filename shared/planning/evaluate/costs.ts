@@ -1,0 +1,200 @@
+/**
+ * Costs of a plan of either view, from the resources that a request passes and the links that it crosses:
+ *
+ *   latency  = Σ stages ms · slowdown + Σ links (encoding + round trip + cost per message + bytes · 8 / bandwidth
+ *              + decoding + answer bytes · 8 / return bandwidth)
+ *   energy   = per resource: busy watts · (computing + coding) + transmit watts · sending + idle watts · rest of the latency
+ *   price    = per resource: price per second · computing + price per 10^9 bytes · bytes sent
+ *
+ * (contracts/resource.ts, Link; contracts/profile.ts.) Latency is that of one request alone. With a request in each step
+ * at the same time, the slowest step sets the throughput.
+ */
+import type { Plan } from '../../contracts/plan.ts'
+import {
+  type Confidence,
+  figureOf,
+  hasPrices,
+  hasWatts,
+  linkFigures,
+  stageMsAt,
+  sum,
+} from '../problem/figures.ts'
+import {
+  aliveBytesOf,
+  type Figures,
+  type PlanningLink,
+  type PlanningProfile,
+  type PlanningResource,
+  type PlanningStructure,
+} from '../problem/problem.ts'
+
+/** A resource that a request passes. */
+export interface Stop {
+  resource: PlanningResource
+  /** Undefined if it runs nothing. `measuredMs`: time of the stage as measured, before slowdown. */
+  stage: { profile: PlanningProfile; measuredMs: number } | undefined
+}
+
+/** A link that a request crosses, between two neighbouring stops. */
+export interface Crossing {
+  link: PlanningLink
+  /** Bytes on the wire, request direction. */
+  wireBytes: number
+  encodeMs: number
+  decodeMs: number
+}
+
+export interface Journey {
+  /** The source first. */
+  stops: readonly Stop[]
+  /** One fewer than stops. */
+  crossings: readonly Crossing[]
+  answerBytes: number
+  figures: Figures
+}
+
+/** Totals of a plan that depend on times. None of them falls if a time rises. */
+type TimedTotals = Pick<
+  Plan,
+  'computeMs' | 'transferMs' | 'predictedMs' | 'bottleneckMs' | 'energyJ' | 'price'
+>
+
+export interface JourneyCosts {
+  /** Per stop, ms of compute. */
+  stageMs: number[]
+  /** Per crossing, ms on the wire: `ms` for the request, round trip included, `returnMs` for the answer. */
+  wire: { ms: number; sendMs: number; returnMs: number }[]
+  totals: TimedTotals
+}
+
+/** Costs with every time at its bound. */
+export function costsAt(journey: Journey, confidence: Confidence): JourneyCosts {
+  const { stops, crossings, answerBytes, figures } = journey
+  const stageMs = stops.map(({ resource, stage }) =>
+    stage ? stageMsAt(stage.profile, stage.measuredMs, confidence) * resource.slowdown : 0,
+  )
+  const wire = crossings.map(({ link, wireBytes }) => {
+    const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, confidence)
+    const sendMs = wireMs(wireBytes, bandwidthMbps)
+    return { ms: fixedMs + sendMs, sendMs, returnMs: wireMs(answerBytes, returnBandwidthMbps) }
+  })
+  const work = stops.map(({ resource }, at): Work => {
+    const departure = crossings[at]
+    return {
+      resource: resource.name,
+      computeMs: stageMs[at]!,
+      codingMs: (crossings[at - 1]?.decodeMs ?? 0) + (departure?.encodeMs ?? 0),
+      sendMs: wire[at]?.sendMs ?? 0,
+      sentBytes: departure?.wireBytes ?? 0,
+    }
+  })
+  const computeMs = sum(stageMs)
+  const transferMs = sum(
+    crossings.map(({ encodeMs, decodeMs }, at) => encodeMs + wire[at]!.ms + decodeMs + wire[at]!.returnMs),
+  )
+  const predictedMs = computeMs + transferMs
+  const totals = {
+    computeMs,
+    transferMs,
+    predictedMs,
+    bottleneckMs: Math.max(
+      ...work.map((one) => one.computeMs + one.codingMs),
+      ...wire.map(({ ms, returnMs }) => ms + returnMs),
+    ),
+    ...energyOf(work, predictedMs, figures),
+    ...priceOf(work, figures),
+  }
+  return { stageMs, wire, totals }
+}
+
+/** Work of a resource for one request. */
+interface Work {
+  resource: string
+  computeMs: number
+  /** Encoding and decoding. */
+  codingMs: number
+  /** On the wire to the next resource, request direction. */
+  sendMs: number
+  sentBytes: number
+}
+
+/** Joules; none if no watts are given. */
+function energyOf(work: readonly Work[], latencyMs: number, figures: Figures): { energyJ?: number } {
+  if (!hasWatts(figures)) return {}
+  const milliJoules = work.map(({ resource, computeMs, codingMs, sendMs }) => {
+    const busyMs = computeMs + codingMs
+    return (
+      figureOf(figures, 'busyWatts', resource) * busyMs +
+      figureOf(figures, 'transmitWatts', resource) * sendMs +
+      figureOf(figures, 'idleWatts', resource) * (latencyMs - busyMs - sendMs)
+    )
+  })
+  // Idle time is a difference: rounding can take it below 0.
+  return { energyJ: Math.max(0, sum(milliJoules) / 1000) }
+}
+
+/** None if no prices are given. */
+function priceOf(work: readonly Work[], figures: Figures): { price?: number } {
+  if (!hasPrices(figures)) return {}
+  const nano = work.map(
+    ({ resource, computeMs, sentBytes }) =>
+      figureOf(figures, 'pricePerSecond', resource) * computeMs * 1e6 +
+      figureOf(figures, 'pricePerGb', resource) * sentBytes,
+  )
+  return { price: sum(nano) / 1e9 }
+}
+
+/** 95 % intervals: totals with every time at its lower and at its upper bound. */
+export function intervalsOf(low: TimedTotals, high: TimedTotals): Pick<Plan, 'interval' | 'intervals'> {
+  const between = (field: 'energyJ' | 'price') =>
+    low[field] === undefined || high[field] === undefined
+      ? {}
+      : { [field]: { low: low[field], high: high[field] } }
+  return {
+    interval: { lowMs: low.predictedMs, highMs: high.predictedMs },
+    intervals: {
+      bottleneckMs: { low: low.bottleneckMs, high: high.bottleneckMs },
+      ...between('energyJ'),
+      ...between('price'),
+    },
+  }
+}
+
+/** ms that the bytes take: bits / (10^6 bit/s · bandwidth) · 1000. */
+function wireMs(bytes: number, bandwidthMbps: number): number {
+  return (bytes * 8) / (bandwidthMbps * 1000)
+}
+
+/** Bytes of a stage's weights, and of its memory while the largest of its layers runs. @param ranges layers [from, to). */
+export function sizesOf(
+  structure: PlanningStructure,
+  ranges: readonly (readonly [from: number, to: number])[],
+): { weightBytes: number; memoryBytes: number } {
+  const alive = aliveBytesOf(structure)
+  let weightBytes = 0
+  let peak = 0
+  for (const [from, to] of ranges)
+    for (let layer = from; layer < to; layer += 1) {
+      weightBytes += structure.layers[layer]!.weightBytes
+      if (alive[layer]! > peak) peak = alive[layer]!
+    }
+  return { weightBytes, memoryBytes: weightBytes + peak }
+}
+
+/** True if a slowdown, a profile or a link behind the plan's numbers is emulated. */
+export function isEmulated({ stops, crossings }: Journey): boolean {
+  const slowed = stops.some(
+    ({ resource, stage }) =>
+      stage && (resource.emulated || resource.slowdown !== 1 || stage.profile.emulated),
+  )
+  return slowed || crossings.some(({ link }) => link.emulated)
+}
+
+/** Reasons to doubt a plan's numbers: profiles that failed their own check. */
+export function warningsOf({ stops }: Journey): string[] {
+  return stops.flatMap(({ stage }) =>
+    stage?.profile.predictionError?.ok === false
+      ? [`the profile of ${stage.profile.resource} failed its own check`]
+      : [],
+  )
+}

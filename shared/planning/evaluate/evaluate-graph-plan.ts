@@ -1,0 +1,240 @@
+/**
+ * Costs of a graph plan, layer by layer and tensor by tensor from profiles, links and the structure: no groups, no cuts,
+ * no sums shared with the search, which every plan that it returns must agree with.
+ *
+ * A tensor crosses a link once, however many layers beyond the link need it. Outputs of the model travel on to the last
+ * stop, as in the chain view.
+ */
+import type { GraphPlan } from '../../contracts/graph-plan.ts'
+import { formatPlanId } from '../../contracts/plan-id.ts'
+import type { RuntimeOptions } from '../../contracts/resource.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { sum } from '../problem/figures.ts'
+import type {
+  Figures,
+  GraphProblem,
+  PlanningLink,
+  PlanningProfile,
+  PlanningResource,
+} from '../problem/problem.ts'
+import { costsAt, intervalsOf, isEmulated, sizesOf, type Stop, warningsOf } from './costs.ts'
+
+type GraphStructure = GraphProblem['structure']
+
+/** A resource with runtime options. */
+export interface GraphRunner {
+  resource: PlanningResource
+  /** Undefined on a source that cannot run the model. */
+  profile: PlanningProfile | undefined
+  /** Set if they are not the resource's own. */
+  options: RuntimeOptions | undefined
+}
+
+/**
+ * @param runners the stops of the request: the source first, even if it runs nothing.
+ * @param placement per layer, index of its stop.
+ */
+export function evaluateGraphPlan(
+  problem: GraphProblem,
+  runners: readonly GraphRunner[],
+  placement: Uint8Array,
+  { confidence, figures }: { confidence: 'median' | 'upper'; figures: Figures },
+): GraphPlan {
+  const { structure } = problem
+  const tensors = tensorsOf(structure)
+  const layersAt = runners.map((): number[] => [])
+  for (let layer = 0; layer < placement.length; layer += 1) layersAt[placement[layer]!]!.push(layer)
+  const last = lastNeeded(tensors, placement, runners.length - 1)
+  const hops = runners.slice(1).map((runner, hop) => {
+    const crossing = crossingOf(tensors, layersAt, last, hop)
+    const wireBytes = sum(crossing.map((tensor) => tensors.specs[tensor]!.bytes))
+    return { link: linkOf(problem, runners[hop]!, runner), wireBytes, encodeMs: 0, decodeMs: 0, crossing }
+  })
+  const journey = {
+    stops: runners.map((runner, at) => stopOf(structure, runner, layersAt[at]!)),
+    crossings: hops,
+    answerBytes: tensors.answerBytes,
+    figures,
+  }
+  const { stageMs, wire, totals } = costsAt(journey, confidence)
+  const { computeMs, transferMs, predictedMs, bottleneckMs, ...given } = totals
+  const stages = runners.flatMap(({ resource, options }, at) => {
+    const layers = rangesOf(layersAt[at]!)
+    if (layers.length === 0) return []
+    const sizes = sizesOf(structure, layers)
+    const { name, tier } = resource
+    const own = { resource: name, tier, layers, computeMs: stageMs[at]!, ...sizes }
+    return [{ ...own, ...(options ? { options } : {}) }]
+  })
+  const source = runners[0]!.resource.name
+  const id = planIdOf(structure, source, stages)
+  return {
+    ...(id === undefined ? {} : { id }),
+    deployable: id !== undefined,
+    model: structure.model,
+    shapesKey: structure.shapesKey,
+    source,
+    stages,
+    transfers: hops.map(({ link: { from, to }, crossing, wireBytes }, at) => ({
+      from,
+      to,
+      tensors: crossing.map((tensor) => tensors.specs[tensor]!.name),
+      bytes: wireBytes,
+      ms: wire[at]!.ms,
+      returnBytes: tensors.answerBytes,
+      returnMs: wire[at]!.returnMs,
+    })),
+    computeMs,
+    transferMs,
+    predictedMs,
+    ...intervalsOf(costsAt(journey, 'lower').totals, costsAt(journey, 'upper').totals),
+    bottleneckMs,
+    bytes: sum(hops.map(({ wireBytes }) => wireBytes)),
+    ...given,
+    native: stages.length === 1,
+    emulated: isEmulated(journey),
+    warnings: warningsOf(journey),
+  }
+}
+
+/** @param layers that the stop runs. */
+function stopOf(
+  structure: GraphStructure,
+  { profile, resource }: GraphRunner,
+  layers: readonly number[],
+): Stop {
+  if (layers.length === 0) return { resource, stage: undefined }
+  if (profile === undefined)
+    throw new ScissionError(
+      'internal',
+      `a plan runs ${layers.length} of ${structure.layers.length} layers on ${resource.name}: no profile`,
+    )
+  return { resource, stage: { profile, measuredMs: sum(layers.map((layer) => profile.layerMs[layer]!)) } }
+}
+
+/** Ascending layers as ranges [from, to). */
+function rangesOf(layers: readonly number[]): [number, number][] {
+  const ranges: [number, number][] = []
+  let begin = 0
+  for (let at = 1; at <= layers.length; at += 1) {
+    if (at < layers.length && layers[at] === layers[at - 1]! + 1) continue
+    ranges.push([layers[begin]!, layers[at - 1]! + 1])
+    begin = at
+  }
+  return ranges
+}
+
+/** Indices of the tensors that cross a hop: made at the stops before it, and needed beyond it. */
+function crossingOf(
+  { inputs, first }: Tensors,
+  layersAt: readonly number[][],
+  last: Int32Array,
+  hop: number,
+): number[] {
+  const crossing: number[] = []
+  for (let tensor = 0; tensor < inputs; tensor += 1) if (last[tensor]! > hop) crossing.push(tensor)
+  for (let stop = 0; stop <= hop; stop += 1)
+    for (const layer of layersAt[stop]!)
+      for (let tensor = first[layer]!; tensor < first[layer + 1]!; tensor += 1)
+        if (last[tensor]! > hop) crossing.push(tensor)
+  return crossing
+}
+
+function linkOf(problem: GraphProblem, from: GraphRunner, to: GraphRunner): PlanningLink {
+  const found = problem.links.find((link) => link.from === from.resource.name && link.to === to.resource.name)
+  if (found) return found
+  throw new ScissionError(
+    'internal',
+    `a plan crosses ${from.resource.name} → ${to.resource.name}: no such link`,
+  )
+}
+
+/** The id of the chain plan with the same stages; undefined if a stage is no range or a cut is not allowed. */
+function planIdOf(
+  { model, shapesKey, boundaries }: GraphStructure,
+  source: string,
+  stages: GraphPlan['stages'],
+): string | undefined {
+  let end = 0
+  for (const { layers } of stages) {
+    const [range] = layers
+    if (layers.length !== 1 || range?.[0] !== end || !(end === 0 || boundaries[end]!.allowed))
+      return undefined
+    end = range[1]
+  }
+  const parts = stages.map(({ resource, layers, options }) => ({
+    resource,
+    from: layers[0]![0],
+    to: layers[0]![1],
+    options,
+  }))
+  return formatPlanId({ model, shapesKey, source, stages: parts })
+}
+
+/** A structure's tensors by number instead of by name. */
+interface Tensors {
+  /** The model's inputs, then the outputs of each layer. */
+  specs: readonly { name: string; bytes: number }[]
+  /** Number of the model's inputs. */
+  inputs: number
+  /** Tensors of layer v: `first[v]..first[v + 1]`. */
+  first: Int32Array
+  /** Consumers of tensor t: `consumers[users[t]..users[t + 1]]`, ascending. */
+  users: Int32Array
+  consumers: Int32Array
+  /** 1 for the model's outputs, which all travel to the last stop. */
+  isOutput: Uint8Array
+  answerBytes: number
+}
+
+const numbered = new WeakMap<GraphStructure, Tensors>()
+
+function tensorsOf(structure: GraphStructure): Tensors {
+  const known = numbered.get(structure)
+  if (known) return known
+  const made = numberTensors(structure)
+  numbered.set(structure, made)
+  return made
+}
+
+/** Per tensor, the last stop that needs it; -1 if none does. */
+function lastNeeded(tensors: Tensors, placement: Uint8Array, end: number): Int32Array {
+  const { specs, users, consumers, isOutput } = tensors
+  const last = new Int32Array(specs.length)
+  for (let tensor = 0, at = 0; tensor < last.length; tensor += 1) {
+    let latest = isOutput[tensor] === 1 ? end : -1
+    for (const behind = users[tensor + 1]!; at < behind; at += 1) {
+      const stop = placement[consumers[at]!]!
+      if (stop > latest) latest = stop
+    }
+    last[tensor] = latest
+  }
+  return last
+}
+
+function numberTensors({ inputs, outputs, layers }: GraphStructure): Tensors {
+  const specs = [...inputs, ...layers.flatMap((layer) => layer.outputs)]
+  const first = new Int32Array(layers.length + 1).fill(inputs.length)
+  const byName = new Map(specs.map(({ name }, tensor) => [name, tensor]))
+  const takers = specs.map((): number[] => [])
+  layers.forEach((layer, index) => {
+    first[index + 1] = first[index]! + layer.outputs.length
+    for (const name of layer.inputs) takers[byName.get(name) ?? -1]?.push(index)
+  })
+  const users = new Int32Array(specs.length + 1)
+  takers.forEach((own, tensor) => {
+    users[tensor + 1] = users[tensor]! + own.length
+  })
+  const isOutput = new Uint8Array(specs.length)
+  for (const { name } of outputs) isOutput[byName.get(name)!] = 1
+  const answerBytes = outputs.reduce((sum, { bytes }) => sum + bytes, 0)
+  return {
+    specs,
+    inputs: inputs.length,
+    first,
+    users,
+    consumers: Int32Array.from(takers.flat()),
+    isOutput,
+    answerBytes,
+  }
+}

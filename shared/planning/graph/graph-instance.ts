@@ -1,0 +1,182 @@
+/**
+ * A problem and a question as numbers: the runners (a resource with one of its sets of runtime options), the cost of each
+ * group of layers on each runner, the cost of each link, and the limits of the search.
+ *
+ * A stage of a graph plan is charged the sum of its layers' times, times slowdown. The cost of beginning or ending a stage
+ * at a boundary (a profile's enterMs and exitMs) is measured for boundaries of the chain only, and is not charged here: a
+ * stage that takes one branch and leaves the other begins at no boundary.
+ */
+import type { GraphRunner } from '../evaluate/evaluate-graph-plan.ts'
+import { crossingCost, stageBound, sum } from '../problem/figures.ts'
+import type { Constraint } from '../limits/constraints.ts'
+import { type LimitIndex, type SearchLimits, searchLimitsOf } from '../limits/search-limits.ts'
+import type { Goal } from '../objective/objectives.ts'
+import {
+  chosenOptions,
+  type Figures,
+  type GraphProblem,
+  type PlanningProfile,
+  type PlanningResource,
+  profilesOf,
+  resourceNamed,
+} from '../problem/problem.ts'
+import { type CompiledGraph, compileGraph } from './compile-graph.ts'
+
+export interface RunnerCosts extends GraphRunner {
+  /** Index of the resource. */
+  at: number
+  /** Per group, ms at the instance's confidence. */
+  ms: Float64Array
+  /** ms per stage, whatever layers it holds. */
+  fixedMs: number
+}
+
+/** Cost of a link: `fixedMs` there and back, plus `msPerByte` for the request. */
+export interface LinkCost {
+  fixedMs: number
+  msPerByte: number
+}
+
+/** The best cut of one link: 1 for the nodes beyond it, and the value that it adds to the objective. */
+export interface LinkCut {
+  beyond: Uint8Array
+  value: number
+}
+
+export interface GraphInstance {
+  problem: GraphProblem
+  graph: CompiledGraph
+  goal: Goal
+  confidence: 'median' | 'upper'
+  figures: Figures
+  limits: SearchLimits
+  /** The source first, then the resources of later tiers. */
+  index: LimitIndex
+  runners: RunnerCosts[]
+  /** Indices of the source's runners. */
+  starts: number[]
+  /** `[from][to]` by runner; undefined if there is no link or the tier is not later. */
+  links: (LinkCost | undefined)[][]
+  /** Cuts of single links that several routes share (closure-problem.ts). */
+  cuts: Map<string, LinkCut>
+}
+
+/** A question about a problem: an objective and constraints. */
+export interface Question {
+  goal: Goal
+  constraints: readonly Constraint[]
+}
+
+/** @param source name of one of the problem's resources. @param figures that count for the query. */
+export function graphInstanceOf(
+  problem: GraphProblem,
+  source: string,
+  figures: Figures,
+  { goal, constraints }: Question,
+): GraphInstance {
+  const confidence = confidenceOf(constraints)
+  const graph = compileGraph(problem.structure, isCleanOnly(constraints))
+  const start = resourceNamed(problem, source)
+  const later = problem.resources
+    .filter(({ tierIndex }) => tierIndex > start.tierIndex)
+    .sort((a, b) => a.tierIndex - b.tierIndex || (a.name < b.name ? -1 : 1))
+  const runners = [start, ...later].flatMap((resource, at) => {
+    const profiles: (PlanningProfile | undefined)[] = profilesOf(problem, resource)
+    // A source that cannot run the model can still send the input on.
+    if (at === 0 && profiles.length === 0) profiles.push(undefined)
+    return profiles.map((profile) => runnerOf(problem, resource, at, profile, graph, confidence))
+  })
+  const index = indexOf(problem, [start, ...later], runners)
+  return {
+    problem,
+    graph,
+    goal,
+    confidence,
+    figures,
+    limits: searchLimitsOf(index, constraints),
+    index,
+    runners,
+    starts: [...runners.keys()].filter((runner) => runners[runner]!.at === 0),
+    links: linksOf(problem, runners, confidence),
+    cuts: new Map(),
+  }
+}
+
+/** The instance for another question: parts that do not depend on the question are reused. */
+export function withQuestion(instance: GraphInstance, question: Question): GraphInstance {
+  const { problem, figures, index, limits: before } = instance
+  const { goal, constraints } = question
+  const isSame =
+    isCleanOnly(constraints) === before.clean && confidenceOf(constraints) === instance.confidence
+  if (!isSame) return graphInstanceOf(problem, sourceIn(instance), figures, question)
+  const limits = searchLimitsOf(index, constraints)
+  const cuts = limits.firstLayers === before.firstLayers ? instance.cuts : new Map<string, LinkCut>()
+  return { ...instance, goal, limits, cuts }
+}
+
+/** Name of the resource that has the input. */
+export function sourceIn({ runners, starts }: GraphInstance): string {
+  return runners[starts[0]!]!.resource.name
+}
+
+function confidenceOf(constraints: readonly Constraint[]): 'median' | 'upper' {
+  return constraints.some(({ kind }) => kind === 'confidence') ? 'upper' : 'median'
+}
+
+function isCleanOnly(constraints: readonly Constraint[]): boolean {
+  return constraints.some(({ kind }) => kind === 'cuts')
+}
+
+function runnerOf(
+  problem: GraphProblem,
+  resource: PlanningResource,
+  at: number,
+  profile: PlanningProfile | undefined,
+  graph: CompiledGraph,
+  confidence: 'median' | 'upper',
+): RunnerCosts {
+  const bound = profile ? stageBound(profile, confidence) : { factor: 1, fixedMs: 0 }
+  const factor = resource.slowdown * bound.factor
+  const ms = new Float64Array(graph.groups)
+  profile?.layerMs.forEach((layerMs, layer) => {
+    ms[graph.groupOf[layer]!]! += layerMs * factor
+  })
+  const options = profile && chosenOptions(problem, resource, profile)
+  return { resource, profile, options, at, ms, fixedMs: bound.fixedMs * resource.slowdown }
+}
+
+function indexOf(
+  { structure, resources: all }: GraphProblem,
+  resources: readonly PlanningResource[],
+  runners: readonly RunnerCosts[],
+): GraphInstance['index'] {
+  const tiers = all.toSorted((a, b) => a.tierIndex - b.tierIndex).map(({ tier }) => tier)
+  const distinct = [...new Set(tiers)]
+  return {
+    structure,
+    tiers: distinct,
+    codecs: [],
+    resources: resources.map(({ name, tier }, at) => ({
+      name,
+      tier,
+      rank: distinct.indexOf(tier),
+      runners: runners.filter((runner) => runner.at === at && runner.profile !== undefined),
+    })),
+  }
+}
+
+function linksOf(
+  problem: GraphProblem,
+  runners: readonly RunnerCosts[],
+  confidence: 'median' | 'upper',
+): GraphInstance['links'] {
+  const answerBytes = sum(problem.structure.outputs.map(({ bytes }) => bytes))
+  const links = new Map(problem.links.map((link) => [`${link.from} ${link.to}`, link]))
+  return runners.map(({ resource: from }) =>
+    runners.map(({ resource: to }) => {
+      const link = links.get(`${from.name} ${to.name}`)
+      if (link === undefined || to.tierIndex <= from.tierIndex) return undefined
+      return crossingCost(link, answerBytes, confidence)
+    }),
+  )
+}

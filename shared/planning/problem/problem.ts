@@ -1,0 +1,211 @@
+/**
+ * The input of the optimiser: a model's structure, resources, profiles, links, codecs and figures, and the look-ups of
+ * the names in a plan. Only the fields that planning reads are required, so that imported data can be planned with too.
+ */
+import type { CalibrationCell } from '../../contracts/codec.ts'
+import type { Structure } from '../../contracts/model.ts'
+import type { PlanQuery } from '../../contracts/plan.ts'
+import type { PlanParts, PlanStage } from '../../contracts/plan-id.ts'
+import type { Profile } from '../../contracts/profile.ts'
+import type { Link, Resource, RuntimeOptions } from '../../contracts/resource.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { nearest } from '../../platform/nearest.ts'
+
+export type PlanningStructure = Pick<Structure, 'model' | 'shapesKey' | 'layers' | 'boundaries'>
+/** `options`: the resource's own runtime options. Default: the options of its first profile. */
+export type PlanningResource = Pick<Resource, 'name' | 'tier' | 'tierIndex' | 'slowdown' | 'emulated'> &
+  Partial<Pick<Resource, 'options'>>
+
+/**
+ * Stage [i, j) takes Σ layerMs[i..j) + enterMs[i] + exitMs[j] (never below 0), times the resource's slowdown.
+ * `codecs`: encoding and decoding speeds; a codec without an entry here cannot be used on this resource.
+ */
+export type PlanningProfile = Pick<Profile, 'resource' | 'model' | 'shapesKey' | 'layerMs' | 'emulated'> &
+  Partial<Pick<Profile, 'enterMs' | 'exitMs' | 'interval' | 'options' | 'codecs'>> & {
+    predictionError?: { ok: boolean } | undefined
+  }
+
+export type PlanningLink = Pick<
+  Link,
+  'from' | 'to' | 'rttMs' | 'bandwidthMbps' | 'returnBandwidthMbps' | 'source' | 'emulated'
+> &
+  Partial<Pick<Link, 'perMessageMs' | 'uncertainty'>>
+
+/** Effect of a codec at the boundaries where it is calibrated; it cannot be used elsewhere. `none` needs no entry. */
+export interface PlanningCodec {
+  name: string
+  cells: readonly (Pick<CalibrationCell, 'boundary' | 'bytesRatio'> & {
+    /** Share of answers that the codec spoils, 0..1. */
+    accuracyLoss: number
+  })[]
+}
+
+/** Watts and prices that energy and price are computed from. */
+export const FIGURES = [
+  'busyWatts',
+  'idleWatts',
+  'transmitWatts',
+  'pricePerSecond',
+  'pricePerGb',
+] as const satisfies readonly (keyof PlanQuery)[]
+
+/** Each field is a record by resource name. A missing entry counts as 0. */
+export type Figures = Partial<Record<(typeof FIGURES)[number], Readonly<Record<string, number>> | undefined>>
+
+export interface Problem {
+  structure: PlanningStructure
+  resources: readonly PlanningResource[]
+  /** One per resource and set of runtime options. The planner chooses the options of each stage among them. */
+  profiles: readonly PlanningProfile[]
+  /** Directed. A pair of resources without a link cannot be used; links of resources that are not listed are ignored. */
+  links: readonly PlanningLink[]
+  codecs?: readonly PlanningCodec[] | undefined
+  /** The figures of a query override these, field by field (figures.ts). */
+  figures?: Figures | undefined
+}
+
+/** The graph view needs the model's inputs and outputs besides. */
+export interface GraphProblem extends Problem {
+  structure: PlanningStructure & Pick<Structure, 'inputs' | 'outputs'>
+}
+
+/** A resource that no plan can use, and the reason. */
+export interface LeftOut {
+  resource: string
+  reason: string
+}
+
+/** @returns the named resource, or by default the only resource of the first tier. @throws ScissionError badRequest. */
+export function sourceOf(resources: readonly PlanningResource[], named: string | undefined): string {
+  if (named !== undefined) return named
+  const first = Math.min(...resources.map((resource) => resource.tierIndex))
+  const candidates = resources.filter((resource) => resource.tierIndex === first)
+  if (candidates.length === 1 && candidates[0]) return candidates[0].name
+  const names = candidates.map((resource) => resource.name).sort()
+  throw new ScissionError(
+    'badRequest',
+    `give source: the first tier has ${names.length} resources, ${names.join(', ')}`,
+    { field: 'source', allowed: names },
+  )
+}
+
+const aliveBytes = new WeakMap<PlanningStructure, Float64Array>()
+
+/** Per layer, bytes of the tensors alive while it runs: the boundary before it and its outputs. */
+export function aliveBytesOf(structure: PlanningStructure): Float64Array {
+  const known = aliveBytes.get(structure)
+  if (known) return known
+  const made = Float64Array.from(structure.layers, ({ outputs }, layer) =>
+    outputs.reduce((total, { bytes }) => total + bytes, structure.boundaries[layer]!.bytes),
+  )
+  aliveBytes.set(structure, made)
+  return made
+}
+
+/** Two undefined options are the same. */
+export function sameOptions(a: RuntimeOptions | undefined, b: RuntimeOptions | undefined): boolean {
+  return a?.threads === b?.threads && a?.optimisation === b?.optimisation
+}
+
+/** ` with 4 threads, all`, or the empty text. */
+export function optionsText(options: RuntimeOptions | undefined): string {
+  return options ? ` with ${options.threads} threads, ${options.optimisation}` : ''
+}
+
+/** The profiles of a resource: those with its own runtime options first, then by threads and optimisation. */
+export function profilesOf(problem: Problem, resource: PlanningResource): PlanningProfile[] {
+  const all = problem.profiles.filter((profile) => profile.resource === resource.name)
+  if (all.length < 2) return all
+  const own = ownOptions(problem, resource)
+  const rank = (options: RuntimeOptions | undefined) =>
+    sameOptions(options, own)
+      ? ''
+      : `${String(options?.threads ?? 0).padStart(3, '0')} ${options?.optimisation}`
+  const key = new Map(all.map((profile) => [profile, rank(profile.options)]))
+  return all.sort((a, b) => (key.get(a)! < key.get(b)! ? -1 : 1))
+}
+
+/** The options that a plan does not name: those of the resource, or by default of its first profile. */
+export function ownOptions(problem: Problem, resource: PlanningResource): RuntimeOptions | undefined {
+  return resource.options ?? problem.profiles.find((profile) => profile.resource === resource.name)?.options
+}
+
+/** The options of a profile if they are not its resource's own; else undefined. */
+export function chosenOptions(
+  problem: Problem,
+  resource: PlanningResource,
+  { options }: PlanningProfile,
+): RuntimeOptions | undefined {
+  return sameOptions(options, ownOptions(problem, resource)) ? undefined : options
+}
+
+/** The resources that a request passes, in order: the source first, even if it runs nothing. */
+export function pathOf({ source, stages }: PlanParts): readonly PlanStage[] {
+  return stages[0]?.resource === source ? stages : [{ resource: source, from: 0, to: 0 }, ...stages]
+}
+
+/** @throws ScissionError notFound. */
+export function resourceNamed(problem: Problem, name: string): PlanningResource {
+  const found = problem.resources.find((resource) => resource.name === name)
+  if (found) return found
+  const known = problem.resources.map((resource) => resource.name).sort()
+  throw new ScissionError('notFound', `unknown resource ${name}${nearest(name, known)}`, { known })
+}
+
+/** The profile of the stage's resource with the stage's options. @throws ScissionError notMeasured. */
+export function profileOf(problem: Problem, { resource, options }: PlanStage): PlanningProfile {
+  const wanted = options ?? ownOptions(problem, resourceNamed(problem, resource))
+  const all = problem.profiles.filter((profile) => profile.resource === resource)
+  const found = all.find((profile) => sameOptions(profile.options, wanted))
+  if (found) return found
+  const which = all.length === 0 ? '' : optionsText(wanted)
+  throw new ScissionError(
+    'notMeasured',
+    `${resource} has no profile of this model${which}: benchmark the model on it`,
+  )
+}
+
+/**
+ * Encoding and decoding speed of a stage's resource. A source that runs nothing codes at the speed of its first profile.
+ * @throws ScissionError notMeasured.
+ */
+export function speedOf(problem: Problem, stage: PlanStage, codec: string) {
+  const runsNothing = stage.to === stage.from
+  const profile = runsNothing
+    ? profilesOf(problem, resourceNamed(problem, stage.resource))[0]
+    : profileOf(problem, stage)
+  const speed = profile?.codecs?.find((one) => one.codec === codec)
+  if (speed) return speed
+  throw new ScissionError(
+    'notMeasured',
+    `how fast ${stage.resource} is at codec ${codec} is not measured: benchmark the model on it again`,
+  )
+}
+
+/** @throws ScissionError notMeasured naming the pair. */
+export function linkOf(problem: Problem, from: string, to: string): PlanningLink {
+  const found = problem.links.find((link) => link.from === from && link.to === to)
+  if (found) return found
+  throw new ScissionError(
+    'notMeasured',
+    `the link ${from} → ${to} is not measured: measure it or give its figures`,
+  )
+}
+
+/**
+ * Refuses names that do not exist.
+ * @param field of the query. @param what kind of thing the names stand for.
+ * @throws ScissionError notFound for the first unknown name, with the nearest known one.
+ * @example checkKnown('without', 'resource', ['clod'], ['cloud', 'device']) // without: unknown resource "clod"; did you mean …
+ */
+export function checkKnown(
+  field: string,
+  what: string,
+  names: readonly string[],
+  known: readonly string[],
+): void {
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown === undefined) return
+  const message = `${field}: unknown ${what} "${unknown}"${nearest(unknown, known)}`
+  throw new ScissionError('notFound', message, { field, known })
+}

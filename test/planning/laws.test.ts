@@ -1,0 +1,184 @@
+/** Laws of the chain view for any problem: constraints never help, scaled problems have scaled plans. */
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { objectiveOf, optimise, type OptimiserQuery, type Problem } from '../../shared/planning/index.ts'
+import type { Plan } from '../../shared/contracts/plan.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import { runs } from '../support/runs.ts'
+import { tryAll, type TriedStage } from './brute-force.ts'
+import { cases, richCases } from './chain-cases.ts'
+import { described, isDroppable, queryOf } from './described.ts'
+import { scaled, scaledQuery } from './scaled.ts'
+
+/** Bounded work, but the machine may be busy. */
+const TIMEOUT_MS = runs(300_000, 1_200_000)
+
+/** Value of the objective; Infinity if there is no plan. */
+function bestOf(problem: Problem, query: OptimiserQuery): number {
+  try {
+    return objectiveOf(optimise(problem, query).plans[0]!, query)
+  } catch (error) {
+    if (error instanceof ScissionError && /infeasible|notMeasured/.test(error.code)) return Infinity
+    throw error
+  }
+}
+
+describe('laws', { timeout: TIMEOUT_MS }, () => {
+  it('dropping any constraint never makes the best plan worse', () => {
+    fc.assert(
+      fc.property(cases, ({ problem, query }) => {
+        const constraints = described(problem, query)
+        const all = bestOf(problem, query)
+        for (const one of constraints.filter((some) => isDroppable(some, constraints))) {
+          const rest = constraints.filter((other) => other !== one)
+          expect(bestOf(problem, queryOf(query, rest))).toBeLessThanOrEqual(all * (1 + 1e-12))
+        }
+      }),
+      { numRuns: runs(80, 1000), seed: 3 },
+    )
+  })
+
+  it('a problem whose times are all four times as long has the same plans, four times as long', () => {
+    fc.assert(
+      fc.property(cases, ({ problem, query: given }) => {
+        const query = {
+          ...given,
+          objective: given.objective === 'weighted' ? ('energy' as const) : given.objective,
+        }
+        if (query.objective === 'energy' && !problem.figures) return
+        const factor = query.objective === 'bytes' ? 1 : 4
+        const once = bestOf(problem, query)
+        expect(bestOf(scaled(problem, 4), scaledQuery(query, 4))).toBe(factor * once)
+        if (once === Infinity) return
+        const ids = (one: Problem, asked: OptimiserQuery) => optimise(one, asked).plans.map((plan) => plan.id)
+        expect(ids(scaled(problem, 4), scaledQuery(query, 4))).toEqual(ids(problem, query))
+      }),
+      { numRuns: runs(150, 1000), seed: 4 },
+    )
+  })
+
+  it('the sentence says that constraints rule out a native just when that one is better', () => {
+    fc.assert(
+      fc.property(cases, ({ problem, query }) => {
+        if (bestOf(problem, query) === Infinity) return
+        const { plans, native, why } = optimise(problem, query)
+        const winner = plans[0]!
+        expect(why).toContain(winner.stages[0]!.resource)
+        const excluded = /constraints rule out (.*?)(;|$)/.exec(why)?.[1] ?? ''
+        const cost = (plan: Plan) => objectiveOf(plan, query)
+        for (const plan of native.filter((one) => cost(one) >= cost(winner)))
+          expect(excluded).not.toMatch(new RegExp(`on ${plan.stages[0]!.resource} alone`))
+        const onSource = native.find((plan) => plan.transfers.length === 0)
+        if (onSource && cost(onSource) < cost(winner) * (1 - 1e-9))
+          expect(excluded).toContain(`on ${onSource.stages[0]!.resource} alone`)
+      }),
+      { numRuns: runs(150, 1000), seed: 5 },
+    )
+  })
+
+  it('a plan’s figures lie within their intervals, and at the upper ends with the confidence upper', () => {
+    fc.assert(
+      fc.property(richCases, ({ problem, query }) => {
+        if (bestOf(problem, query) === Infinity) return
+        for (const plan of optimise(problem, query).plans)
+          for (const [value, low, high] of boundsIn(plan)) {
+            expect(low).toBeLessThanOrEqual(value * (1 + 1e-12))
+            expect(high).toBeGreaterThanOrEqual(value * (1 - 1e-12))
+            if (query.confidence === 'upper') expect(high).toBe(value)
+          }
+      }),
+      { numRuns: runs(100, 1000), seed: 7 },
+    )
+  })
+
+  it('the bounds of a plan are what its definition gives with every time at its own', () => {
+    fc.assert(
+      fc.property(richCases, ({ problem, query }) => {
+        if (bestOf(problem, query) === Infinity) return
+        const upper = tryAll(problem, { ...queryOf(query, []), confidence: 'upper', codecs: query.codecs })
+        const [plan] = optimise(problem, query).plans
+        const same = upper.find((one) => stagesText(one.stages) === stagesText(stagesOf(problem, plan!)))
+        expect(plan?.interval.highMs).toBeCloseTo(same!.ms, 9)
+        expect(plan?.intervals.bottleneckMs.high).toBeCloseTo(same!.slowestMs, 9)
+        if (plan?.intervals.energyJ) expect(plan.intervals.energyJ.high).toBeCloseTo(same!.energyJ, 9)
+        if (plan?.intervals.price) expect(plan.intervals.price.high).toBeCloseTo(same!.price, 9)
+      }),
+      { numRuns: runs(100, 1000), seed: 9 },
+    )
+  })
+
+  it('a split is advised against just when its gain lies inside the uncertainty, whatever the objective', () => {
+    const seen = { advised: new Set<string>(), not: new Set<string>() }
+    fc.assert(
+      fc.property(richCases, ({ problem, query }) => {
+        if (bestOf(problem, query) === Infinity) return
+        const { plans, why } = optimise(problem, query)
+        const isAdvised = why.includes('do not split')
+        expect(isAdvised, why).toBe(isInside(query, plans[0]!, bestNative(problem, query)))
+        if (!plans[0]!.native) (isAdvised ? seen.advised : seen.not).add(query.objective)
+      }),
+      { numRuns: runs(400, 2000), seed: 10 },
+    )
+    expect([...seen.advised].sort()).toEqual(['energy', 'latency', 'price', 'throughput', 'weighted'])
+    // Bytes are exact.
+    expect(seen.not).toContain('bytes')
+  })
+})
+
+function bestNative(problem: Problem, query: OptimiserQuery): Plan | undefined {
+  if ((query.minStages ?? 1) > 1) return undefined
+  const alone = { ...query, top: 1, maxStages: 1 }
+  return bestOf(problem, alone) === Infinity ? undefined : optimise(problem, alone).plans[0]
+}
+
+/** Written out for each objective. */
+function isInside(query: OptimiserQuery, winner: Plan, native: Plan | undefined): boolean {
+  if (winner.native || !native) return false
+  const half = ({ interval, intervals: { bottleneckMs, energyJ, price } }: Plan) => {
+    const latency = (interval.highMs - interval.lowMs) / 2
+    const halves: Record<string, number> = {
+      latency,
+      throughput: (bottleneckMs.high - bottleneckMs.low) / 2,
+      bytes: 0,
+      energy: energyJ ? (energyJ.high - energyJ.low) / 2 : 0,
+      price: price ? (price.high - price.low) / 2 : 0,
+    }
+    if (query.objective !== 'weighted') return halves[query.objective]!
+    return Object.entries(query.weights ?? {}).reduce(
+      (sum, [name, weight]) => sum + weight * halves[name]!,
+      0,
+    )
+  }
+  const uncertain = Math.sqrt(half(winner) ** 2 + half(native) ** 2)
+  return objectiveOf(native, query) - objectiveOf(winner, query) < uncertain
+}
+
+/** Each figure that is made of times, with its bounds. */
+function boundsIn(plan: Plan): [value: number, low: number, high: number][] {
+  const { interval, intervals } = plan
+  return [
+    [plan.predictedMs, interval.lowMs, interval.highMs],
+    [plan.bottleneckMs, intervals.bottleneckMs.low, intervals.bottleneckMs.high],
+    ...(intervals.energyJ
+      ? [[plan.energyJ!, intervals.energyJ.low, intervals.energyJ.high] as [number, number, number]]
+      : []),
+    ...(intervals.price
+      ? [[plan.price!, intervals.price.low, intervals.price.high] as [number, number, number]]
+      : []),
+  ]
+}
+
+function stagesOf(problem: Problem, { stages, transfers }: Plan): TriedStage[] {
+  return stages.map(({ resource, from, to, options }) => {
+    const own = problem.resources.find(({ name }) => name === resource)?.options
+    const first = problem.profiles.find((profile) => profile.resource === resource)?.options
+    const named = options ?? own ?? first
+    const codec = transfers.find((transfer) => transfer.to === resource)?.codec ?? 'none'
+    return { resource, from, to, codec, options: named ? `${named.threads}-${named.optimisation}` : '' }
+  })
+}
+
+const stagesText = (stages: readonly TriedStage[]) =>
+  stages
+    .map(({ resource, from, to, codec, options }) => [resource, from, to, codec, options].join(' '))
+    .join()
