@@ -1,5 +1,5 @@
 /** A tensor's elements as JavaScript numbers, for comparing and printing; not for the tensor path. */
-import { isLong, typedView } from '../../shared/oip/typed.ts'
+import { isLong, typedView } from '../../shared/oip/typed-view.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 
 /** @throws ScissionError internal for BYTES, which has no numbers. 64-bit integers are rounded to the nearest double. */

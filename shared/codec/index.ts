@@ -6,5 +6,5 @@
  *   linear.ts     8, 6, 4 and 2 bits; half.ts: fp16; entropy.ts: Zstandard behind either
  *   simd/         the inner loops as WebAssembly, written out in TypeScript, and as plain loops
  */
-export { availableCodecs, codecOf, type CodedTensor, decodeTensor, encodeTensor } from './codec.ts'
-export { type Codec, losesNothing, parseCodec } from './names.ts'
+export { availableCodecs, codecOf, type CodedTensor, decodeTensor, encodeTensor } from './tensor-codec.ts'
+export { type Codec, losesNothing, parseCodec } from './codec-name.ts'

@@ -1,6 +1,6 @@
 /** The `parameters` objects of requests, responses and tensors: flat, values string, number or boolean. */
 import { ScissionError } from '../platform/errors.ts'
-import { isObject, type Json, type JsonObject, member } from './json.ts'
+import { isObject, type Json, type JsonObject, member } from './exact-json.ts'
 
 export type Parameter = string | number | boolean
 export type Parameters = Record<string, Parameter>

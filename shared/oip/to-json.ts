@@ -4,8 +4,8 @@
  */
 import { ScissionError } from '../platform/errors.ts'
 import type { Tensor } from '../contracts/tensor.ts'
-import { decodeElements } from './strings.ts'
-import { isLong, type NumberArray, typedView } from './typed.ts'
+import { decodeElements } from './bytes-elements.ts'
+import { isLong, type NumberArray, typedView } from './typed-view.ts'
 
 /** @throws ScissionError badRequest naming the tensor and the element. */
 export function elementsToJson(tensor: Tensor): string {

@@ -1,10 +1,10 @@
 /** The parts of entry, middle and last hop in a direct answer; see returns.ts. */
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { isObject, member, parseJson } from '../../../shared/oip/json.ts'
-import { messageHeaders } from '../../../shared/oip/message.ts'
+import { isObject, member, parseJson } from '../../../shared/oip/exact-json.ts'
+import { messageHeaders } from '../../../shared/oip/binary-message.ts'
 import { OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
-import { writeInferResponse } from '../../../shared/oip/response.ts'
+import { writeInferResponse } from '../../../shared/oip/response-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { hopParameters, readReports } from '../serving/models/hop-report.ts'
 import type { InferContext, Inference } from '../serving/models/target.ts'

@@ -12,7 +12,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { OWN_PREFIX } from '../../../shared/oip/parameters.ts'
-import type { InferResponse } from '../../../shared/oip/response.ts'
+import type { InferResponse } from '../../../shared/oip/response-message.ts'
 import { hopParameters } from '../serving/models/hop-report.ts'
 import type { HopReport, InferContext } from '../serving/models/target.ts'
 

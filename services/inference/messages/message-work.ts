@@ -1,7 +1,7 @@
 /** What the message thread is asked and what it answers. */
-import type { Message } from '../../../shared/oip/message.ts'
-import type { InferRequest } from '../../../shared/oip/request.ts'
-import type { OutgoingResponse } from '../../../shared/oip/response.ts'
+import type { Message } from '../../../shared/oip/binary-message.ts'
+import type { InferRequest } from '../../../shared/oip/request-message.ts'
+import type { OutgoingResponse } from '../../../shared/oip/response-message.ts'
 
 export type MessageJob =
   | { kind: 'parse'; json: Uint8Array; binary: Uint8Array; model: string }

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
 import { constants, deflate, gzip } from 'node:zlib'
-import { type Message, messageHeaders } from '../../../shared/oip/message.ts'
+import { type Message, messageHeaders } from '../../../shared/oip/binary-message.ts'
 import { freeViews } from './free-memory.ts'
 
 /** Tensors of floats hardly shrink; a higher level costs time and saves nothing. */

@@ -10,9 +10,18 @@
  */
 import { ScissionError } from '../platform/errors.ts'
 import { type Channels, forEachStretch } from './channels.ts'
-import type { Bits } from './names.ts'
-import { plainKernels } from './simd/plain.ts'
-import { CHUNK, CODES, FLOATS, NIBBLES, PACKED, STATE, type Workspace, workspace } from './simd/workspace.ts'
+import type { Bits } from './codec-name.ts'
+import { plainKernels } from './simd/plain-kernels.ts'
+import {
+  CHUNK,
+  CODES,
+  FLOATS,
+  NIBBLES,
+  PACKED,
+  STATE,
+  type Workspace,
+  workspace,
+} from './simd/kernel-memory.ts'
 
 export interface Ranges {
   lows: Float32Array

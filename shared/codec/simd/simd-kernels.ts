@@ -28,7 +28,7 @@ import {
   when,
   whileBelow,
   whileFits,
-} from './emit.ts'
+} from './wasm-assembler.ts'
 import { WASM, type WasmMemory } from './web-assembly.ts'
 
 /** x + ROUND has the integer nearest to x (ties to even) in its low 32 bits, for |x| < 2^31: 1.5 · 2^52. */

@@ -1,8 +1,8 @@
 /** A written message: its JSON, then the raw tensors in order, not yet joined so that nothing is copied. */
 import { ScissionError } from '../platform/errors.ts'
 import type { Tensor } from '../contracts/tensor.ts'
-import { isObject, type JsonObject, member, parseJson } from './json.ts'
-import { BinaryPart, type MessageTensor, readTensor, type Role } from './tensors.ts'
+import { isObject, type JsonObject, member, parseJson } from './exact-json.ts'
+import { BinaryPart, type MessageTensor, readTensor, type Role } from './message-tensor.ts'
 
 const utf8 = new TextEncoder()
 

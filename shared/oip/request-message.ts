@@ -2,11 +2,11 @@
 import type { TensorSpec } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../contracts/tensor.ts'
-import { isObject, type Json, type JsonObject, member } from './json.ts'
-import { type Message, messageOf, parseObject, readId, readTensors } from './message.ts'
+import { isObject, type Json, type JsonObject, member } from './exact-json.ts'
+import { type Message, messageOf, parseObject, readId, readTensors } from './binary-message.ts'
 import { booleanParameter, type Parameters, readParameters } from './parameters.ts'
-import { countElements } from './strings.ts'
-import { type MessageTensor, readName, writeTensor } from './tensors.ts'
+import { countElements } from './bytes-elements.ts'
+import { type MessageTensor, readName, writeTensor } from './message-tensor.ts'
 
 export interface RequestedOutput {
   name: string

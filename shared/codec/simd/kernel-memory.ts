@@ -2,8 +2,8 @@
  * The memory that the kernels work in: tensors pass through it chunk by chunk, so it stays small and in the cache
  * whatever their size. One per thread; nothing in it survives a call.
  */
-import { compileKernels, type Kernels } from './kernels.ts'
-import { plainKernels } from './plain.ts'
+import { compileKernels, type Kernels } from './simd-kernels.ts'
+import { plainKernels } from './plain-kernels.ts'
 import { WASM } from './web-assembly.ts'
 
 /** Elements per chunk. A multiple of 64: a chunk of 2-bit codes fills whole vectors. */

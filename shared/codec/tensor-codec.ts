@@ -19,10 +19,10 @@ import { ScissionError } from '../platform/errors.ts'
 import { OWN_PREFIX, type Parameters } from '../oip/parameters.ts'
 import { byteLength, elementCount, type Tensor } from '../contracts/tensor.ts'
 import { channelsOf } from './channels.ts'
-import { hasEntropy, pack, unpack } from './entropy.ts'
-import { decodeHalf, encodeHalf, LARGEST_HALF } from './half.ts'
-import { decodeLinear, encodeLinear, linearBytes, rangesOf } from './linear.ts'
-import { BIT_WIDTHS, type Codec, codecName, parseCodec } from './names.ts'
+import { hasEntropy, pack, unpack } from './zstandard.ts'
+import { decodeHalf, encodeHalf, LARGEST_HALF } from './half-precision.ts'
+import { decodeLinear, encodeLinear, linearBytes, rangesOf } from './linear-quantisation.ts'
+import { BIT_WIDTHS, type Codec, codecName, parseCodec } from './codec-name.ts'
 
 export type CodedTensor = Tensor & { parameters?: Parameters }
 

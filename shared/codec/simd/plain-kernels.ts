@@ -2,7 +2,7 @@
  * What the kernels compute, as plain loops: where WebAssembly has no SIMD, for the few elements that a vector does not
  * fill, and for tests, which hold the one against the other bit by bit. Addresses and arguments as in kernels.ts.
  */
-import type { Kernels } from './kernels.ts'
+import type { Kernels } from './simd-kernels.ts'
 
 /** x + ROUND - ROUND is the integer nearest to x, ties to even, for |x| < 2^51. */
 const ROUND = 6755399441055744

@@ -1,5 +1,5 @@
 /** Half precision: each element to the nearest IEEE 754 half, ties to even. */
-import { CHUNK, CODES, FLOATS, type Workspace, workspace } from './simd/workspace.ts'
+import { CHUNK, CODES, FLOATS, type Workspace, workspace } from './simd/kernel-memory.ts'
 
 /** The largest finite half. */
 export const LARGEST_HALF = 65_504

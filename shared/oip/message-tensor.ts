@@ -5,10 +5,10 @@
 import { DATATYPES, type Datatype } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../contracts/tensor.ts'
-import { type Described, elementsFromJson } from './from-json.ts'
-import { isObject, type Json, type JsonObject, member } from './json.ts'
+import { type Described, elementsFromJson } from './json-elements.ts'
+import { isObject, type Json, type JsonObject, member } from './exact-json.ts'
 import { countParameter, type Parameters, readParameters } from './parameters.ts'
-import { countElements } from './strings.ts'
+import { countElements } from './bytes-elements.ts'
 import { elementsToJson } from './to-json.ts'
 
 /** A tensor with what came along with it; `binary_data_size` is taken out again. */

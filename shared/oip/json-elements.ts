@@ -5,9 +5,9 @@
 import type { Datatype } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { ELEMENT_BYTES, elementCount } from '../contracts/tensor.ts'
-import type { Json } from './json.ts'
-import { encodeElements } from './strings.ts'
-import { type FixedDatatype, isLong, typedView } from './typed.ts'
+import type { Json } from './exact-json.ts'
+import { encodeElements } from './bytes-elements.ts'
+import { type FixedDatatype, isLong, typedView } from './typed-view.ts'
 
 const RANGES = {
   UINT8: [0, 0xff],

@@ -1,10 +1,10 @@
 /** Inference responses: write and parse. */
 import { ScissionError } from '../platform/errors.ts'
 import type { Tensor } from '../contracts/tensor.ts'
-import { member } from './json.ts'
-import { type Message, messageOf, parseObject, readId, readTensors } from './message.ts'
+import { member } from './exact-json.ts'
+import { type Message, messageOf, parseObject, readId, readTensors } from './binary-message.ts'
 import { type Parameters, readParameters } from './parameters.ts'
-import { type MessageTensor, writeTensor } from './tensors.ts'
+import { type MessageTensor, writeTensor } from './message-tensor.ts'
 
 export interface OutgoingResponse {
   modelName: string
