@@ -5,9 +5,14 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { measureCodecs } from '../../services/inference/jobs/profiler/codec-speed.ts'
-import { channelsOf } from '../../shared/codec/channels.ts'
-import { decodeTensor, encodeTensor } from '../../shared/codec/index.ts'
-import { decodeLinear, encodeLinear, linearBytes, rangesOf } from '../../shared/codec/linear-quantisation.ts'
+import { decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
+import {
+  channelsOf,
+  decodeLinear,
+  encodeLinear,
+  linearBytes,
+  rangesOf,
+} from '../../shared/codec/linear-quantisation.ts'
 import type { Bits } from '../../shared/codec/codec-name.ts'
 import { NETWORK_PRESETS } from '../../shared/contracts/network-presets.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'

@@ -231,7 +231,7 @@ describe.skipIf(!present)('the calibrations of a trained network', () => {
       [{ request, Input3: npyOf('FP64', [3, 1, 28, 28]).file }, /takes FP32, not FP64/],
       [{ request, Input3: npy, labels: npyOf('FP32', [3]).file }, /"labels": labels are one row/],
       [{ request, Input3: npy, labels: '[1,2]' }, /2 labels for 3 samples/],
-      [{ request: '{"model":"mnist","codecs":["q8-lz4"]}', Input3: npy }, /q8-lz4 is not available/],
+      [{ request: '{"model":"mnist","codecs":["q8-lz4"]}', Input3: npy }, /a codec is none, zstd, fp16/],
     ]
     for (const [form, reason] of refusals) {
       const { status, json } = await postForm(form)
@@ -281,7 +281,8 @@ describe.skipIf(!present)('the calibrations of a trained network', () => {
       [{ model: 'mnist', madeUp: {} }, [three], /one of the two/],
       [{ model: 'nobody' }, [three], /unknown model/],
       [{ model: 'mnist', resource: 'moon' }, [three], /unknown resource "moon"/],
-      [{ model: 'mnist', codecs: ['q8-lz4'] }, [three], /q8-lz4 is not available/],
+      [{ model: 'mnist', codecs: ['q8-lz4'] }, [three], /a codec is none, zstd, fp16/],
+      [{ model: 'mnist', codecs: ['none'] }, [three], /none is not available/],
       [{ model: 'mnist', codecs: ['q3'] }, [three], /codec/],
       [{ model: 'mnist', boundaries: [999] }, [three], /boundaries: 999/],
       [{ model: 'mnist', labels: [1, 2] }, [three], /2 labels for 3 samples/],

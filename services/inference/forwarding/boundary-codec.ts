@@ -2,7 +2,8 @@
  * What happens to the tensors of a boundary between two hops: the one place where a codec comes in. `outgoing` is
  * called once per request, whichever peer takes it in the end; `incoming` before the stage runs.
  */
-import { codecOf, type CodedTensor, decodeTensor, encodeTensor } from '../../../shared/codec/index.ts'
+import { codecOf, type CodedTensor } from '../../../shared/codec/index.ts'
+import { decodeTensor, encodeTensor } from '../../../shared/platform/tensor-codecs.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { tensorBytes } from '../serving/models/hop-report.ts'

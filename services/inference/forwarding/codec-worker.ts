@@ -3,7 +3,8 @@
  * times the CPU time of each, so that a machine that is emulated as slower is slower at this too.
  */
 import { workerData } from 'node:worker_threads'
-import { type CodedTensor, decodeTensor, encodeTensor } from '../../../shared/codec/index.ts'
+import type { CodedTensor } from '../../../shared/codec/index.ts'
+import { decodeTensor, encodeTensor } from '../../../shared/platform/tensor-codecs.ts'
 import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
 import { cpuTimer } from '../serving/executor/cpu-time.ts'
 import { SlowDown } from '../serving/executor/slow-down.ts'

@@ -8,8 +8,8 @@
  */
 import { readFile } from 'node:fs/promises'
 import type { InferenceSession } from 'onnxruntime-node'
-import { decodeTensor, encodeTensor, losesNothing, parseCodec } from '../../../../shared/codec/index.ts'
-import { codecName } from '../../../../shared/codec/codec-name.ts'
+import { codecName, losesNothing, parseCodec } from '../../../../shared/codec/index.ts'
+import { decodeTensor, encodeTensor } from '../../../../shared/platform/tensor-codecs.ts'
 import type { CalibrationCell, CodecName } from '../../../../shared/contracts/codec.ts'
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { InputHints } from '../../../../shared/contracts/model.ts'
