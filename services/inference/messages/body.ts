@@ -10,7 +10,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type Arrival, ArrivalClock } from '../../../shared/platform/transfer-times.ts'
 import { freeViews } from './free-memory.ts'
 import { spareBuffers } from './spare-buffers.ts'
-import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/headers.ts'
+import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
 
 export interface InferBody {
   json: Uint8Array
