@@ -1,5 +1,5 @@
 /** Converts a tensor's elements to JavaScript numbers, to compare and print them. Too slow for the tensor path. */
-import { isLong, typedView } from '../../shared/oip/typed.ts'
+import { isLong, typedView } from '../../shared/oip/typed-view.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 
 /** 64-bit integers are rounded to the nearest double. @throws ScissionError internal for BYTES, which holds no numbers. */

@@ -1,10 +1,14 @@
 /**
- * Tensor codecs: what crosses a link smaller than it was made. Pure: bytes in, bytes out.
+ * Tensor codecs: make a tensor smaller before it crosses a link, and restore it behind the link. Pure TypeScript: bytes
+ * in, bytes out, nothing of Node. A native Zstandard library is handed in (shared/platform/tensor-codecs.ts does it).
  *
- *   names.ts      what a codec's name says
- *   codec.ts      a tensor to its wire form and back, self-describing
- *   linear.ts     8, 6, 4 and 2 bits; half.ts: fp16; entropy.ts: Zstandard behind either
- *   simd/         the inner loops as WebAssembly, written out in TypeScript, and as plain loops
+ *   tensor-codec.ts         encodes a tensor into a self-describing UINT8 tensor, and decodes it
+ *   codec-name.ts           parses and writes codec names: `q4c-zstd`
+ *   linear-quantisation.ts  8, 6, 4 and 2 bits per element
+ *   half-precision.ts       fp16
+ *   zstandard.ts            Zstandard frames, checked before they are unpacked
+ *   simd/                   the inner loops as WebAssembly SIMD, and as plain loops
  */
-export { availableCodecs, codecOf, type CodedTensor, decodeTensor, encodeTensor } from './codec.ts'
-export { type Codec, losesNothing, parseCodec } from './names.ts'
+export { type Codec, codecName, losesNothing, parseCodec } from './codec-name.ts'
+export { codecOf, type CodedTensor, createTensorCodecs, type TensorCodecs } from './tensor-codec.ts'
+export type { ZstdLibrary } from './zstandard.ts'

@@ -15,13 +15,13 @@ import { BenchmarkProgress, JOB_STATES } from './progress.ts'
 
 /**
  * `[lossy part][-entropy part]`: `fp16` halves, `q<bits>` is linear quantisation with one scale for the tensor, with
- * `c` one per channel (axis 1); `-zstd` and `-lz4` pack what remains. `none`, `zstd` and `lz4` lose nothing.
+ * `c` one per channel (axis 1); `-zstd` compresses the result. `none` and `zstd` lose nothing.
  */
 export const CodecName = z
   .string()
   .regex(
-    /^(none|zstd|lz4|(fp16|q[2468]c?)(-zstd|-lz4)?)$/,
-    'a codec is none, zstd, lz4, fp16, q8, q6, q4 or q2 (with c: per channel), the last five also with -zstd or -lz4',
+    /^(none|zstd|(fp16|q[2468]c?)(-zstd)?)$/,
+    'a codec is none, zstd, fp16, q8, q6, q4 or q2 (with c: per channel), the last five also with -zstd',
   )
 export type CodecName = z.infer<typeof CodecName>
 

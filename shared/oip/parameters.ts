@@ -1,18 +1,19 @@
-/** The `parameters` objects of requests, responses and tensors: flat, values string, number or boolean. */
+/** The `parameters` objects of requests, responses and tensors: flat objects of strings, numbers and booleans. */
 import { ScissionError } from '../platform/errors.ts'
-import { isObject, type Json, type JsonObject, member } from './json.ts'
+import { isObject, type Json, type JsonObject, member } from './exact-json.ts'
 
 export type Parameter = string | number | boolean
 export type Parameters = Record<string, Parameter>
 
-/** Ours, in requests and responses alike. */
+/** Prefix of Scission's own parameters, in requests and responses. */
 export const OWN_PREFIX = 'scission_'
-/** Triton keeps these for its own backends and refuses them from clients; so do we. */
+/** Triton reserves these keys for its backends and refuses them from clients; so does Scission. */
 const RESERVED_PREFIX = 'triton_'
 
 /**
- * @param owner is named in errors: "input 'x'".
- * @throws ScissionError badRequest when it is not flat or uses a reserved key.
+ * The `parameters` member of an object; empty if there is none.
+ * @param owner appears in error messages: "input 'x'".
+ * @throws ScissionError badRequest if the parameters are not flat or use a reserved key.
  */
 export function readParameters(object: JsonObject, owner: string): Parameters {
   const given = member(object, 'parameters')
@@ -37,14 +38,14 @@ function scalar(key: string, value: Json, owner: string): Parameter {
   )
 }
 
-/** @throws ScissionError badRequest when it is there and not a boolean. */
+/** A parameter that must be a boolean, if it is given. @throws ScissionError badRequest. */
 export function booleanParameter(parameters: Parameters, key: string, owner: string): boolean | undefined {
   const value = parameters[key]
   if (value === undefined || typeof value === 'boolean') return value
   throw new ScissionError('badRequest', `Unable to parse '${key}' of ${owner}: expected a boolean`)
 }
 
-/** @throws ScissionError badRequest when it is there and not a whole number ≥ 0. */
+/** A parameter that must be a whole number of 0 or more, if it is given. @throws ScissionError badRequest. */
 export function countParameter(parameters: Parameters, key: string, owner: string): number | undefined {
   const value = parameters[key]
   if (value === undefined) return undefined

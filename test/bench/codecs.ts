@@ -7,10 +7,15 @@ import path from 'node:path'
 import { MODELS } from '../support/material.ts'
 import { thirdPartyFile } from '../support/test-models.ts'
 import { measureCodecs } from '../../services/inference/jobs/profiler/codec-speed.ts'
-import { channelsOf } from '../../shared/codec/channels.ts'
-import { decodeTensor, encodeTensor } from '../../shared/codec/index.ts'
-import { decodeLinear, encodeLinear, linearBytes, rangesOf } from '../../shared/codec/linear.ts'
-import type { Bits } from '../../shared/codec/names.ts'
+import { decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
+import {
+  channelsOf,
+  decodeLinear,
+  encodeLinear,
+  linearBytes,
+  rangesOf,
+} from '../../shared/codec/linear-quantisation.ts'
+import type { Bits } from '../../shared/codec/codec-name.ts'
 import { NETWORK_PRESETS } from '../../shared/contracts/network-presets.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { type Benchmark, type Figure, figure, quantile, type Result } from './bench.ts'

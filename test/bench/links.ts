@@ -7,7 +7,7 @@ import type { LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts
 import { startLinkEmulatorProcess } from '../../infra/testbed/link-emulator/remote.ts'
 import { type ProcessOptions, startProcess } from '../../infra/start/processes/process.ts'
 import { Caller } from '../../services/inference/http/call.ts'
-import { type LinkFigures } from '../../services/inference/links/figures.ts'
+import { type LinkFigures } from '../../services/inference/links/link-figures.ts'
 import { measureLink } from '../../services/inference/links/measure-link.ts'
 import { measureOwnCost } from '../../services/inference/links/own-cost.ts'
 import { observationOf } from '../../services/inference/links/observation.ts'

@@ -11,9 +11,9 @@ import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { Deployment } from '../../shared/contracts/plan.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { messageHeaders } from '../../shared/oip/message.ts'
-import { writeInferRequest } from '../../shared/oip/request.ts'
-import { parseInferResponse } from '../../shared/oip/response.ts'
+import { messageHeaders } from '../../shared/oip/binary-message.ts'
+import { writeInferRequest } from '../../shared/oip/request-message.ts'
+import { parseInferResponse } from '../../shared/oip/response-message.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
 
 /** One answered request, as the client and the services saw it: ms. The suffix of a whole model is 0. */

@@ -2,10 +2,10 @@
  * The edge is killed under load and comes back: how long until the fallback answers, how long until the edge does again,
  * and what became of the requests meanwhile. The clients share this process; each request has a deadline of its own.
  */
-import { messageHeaders } from '../../shared/oip/message.ts'
-import { writeInferRequest } from '../../shared/oip/request.ts'
-import { parseInferResponse } from '../../shared/oip/response.ts'
-import { typedView } from '../../shared/oip/typed.ts'
+import { messageHeaders } from '../../shared/oip/binary-message.ts'
+import { writeInferRequest } from '../../shared/oip/request-message.ts'
+import { parseInferResponse } from '../../shared/oip/response-message.ts'
+import { typedView } from '../../shared/oip/typed-view.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { figure, type Result } from './bench.ts'

@@ -1,16 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { channelsOf } from '../../shared/codec/channels.ts'
-import {
-  availableCodecs,
-  codecOf,
-  decodeTensor,
-  encodeTensor,
-  losesNothing,
-  parseCodec,
-} from '../../shared/codec/index.ts'
+import { codecOf, losesNothing, parseCodec } from '../../shared/codec/index.ts'
+import { channelsOf } from '../../shared/codec/linear-quantisation.ts'
 import { CodecName } from '../../shared/contracts/codec.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
+import { availableCodecs, decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
 import { anyTensors, finiteTensors, floatsOf, floatTensor, SEED } from './support.ts'
 
 const MOST = 1e9

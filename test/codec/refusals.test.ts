@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { availableCodecs, type CodedTensor, decodeTensor, encodeTensor } from '../../shared/codec/index.ts'
+import { createTensorCodecs, type CodedTensor } from '../../shared/codec/index.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
+import { availableCodecs, decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
 import { floatTensor, SEED } from './support.ts'
 
 const MOST = 1e7
@@ -28,6 +29,29 @@ function codeOf(work: () => unknown): string {
     return thrown instanceof ScissionError ? thrown.code : `not ours: ${String(thrown)}`
   }
 }
+
+describe('without a Zstandard library', () => {
+  const codecs = createTensorCodecs(() => {
+    throw new Error('no binary for this platform')
+  })
+
+  it('codecs with zstd are not offered, and refused with the reason', () => {
+    expect(codecs.availableCodecs()).toEqual(availableCodecs().filter((name) => !name.includes('zstd')))
+    const zstd = encodeTensor(tensor, 'q8-zstd')
+    for (const work of [
+      () => codecs.encodeTensor(tensor, 'q8-zstd'),
+      () => codecs.decodeTensor(zstd, MOST),
+    ]) {
+      expect(codeOf(work)).toBe('unsupportedEncoding')
+      expect(work).toThrow('no Zstandard library (no binary for this platform); use a codec without -zstd')
+    }
+  })
+
+  it('all others give the same bytes', () => {
+    for (const name of codecs.availableCodecs())
+      expect(codecs.encodeTensor(tensor, name)).toEqual(encodeTensor(tensor, name))
+  })
+})
 
 describe('a receiver', () => {
   it('refuses a codec that it does not know, and names those that it knows', () => {

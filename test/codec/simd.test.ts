@@ -1,10 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { channelsOf } from '../../shared/codec/channels.ts'
-import { decodeHalf, encodeHalf } from '../../shared/codec/half.ts'
-import { decodeLinear, encodeLinear, rangesOf } from '../../shared/codec/linear.ts'
-import { BIT_WIDTHS } from '../../shared/codec/names.ts'
-import { openWorkspace } from '../../shared/codec/simd/workspace.ts'
+import { decodeHalf, encodeHalf } from '../../shared/codec/half-precision.ts'
+import { channelsOf, decodeLinear, encodeLinear, rangesOf } from '../../shared/codec/linear-quantisation.ts'
+import { BIT_WIDTHS } from '../../shared/codec/codec-name.ts'
+import { openWorkspace } from '../../shared/codec/simd/kernel-workspace.ts'
 import { finiteTensors, floatTensor, SEED } from './support.ts'
 
 const simd = openWorkspace()

@@ -1,7 +1,7 @@
 import { deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Datatype } from '../../shared/contracts/common.ts'
-import { encodeElements } from '../../shared/oip/strings.ts'
+import { encodeElements } from '../../shared/oip/bytes-elements.ts'
 import { branched, errorOf, outputsOf, PROTOCOL_TOYS, x } from './support/protocol-toys.ts'
 import { call, postBinary, postJson, splitAnswer } from './support/service.ts'
 import { fp32Tensor } from './support/toy-models.ts'

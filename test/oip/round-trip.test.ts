@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DATATYPES, type Datatype } from '../../shared/contracts/common.ts'
-import { parseInferRequest, writeInferRequest } from '../../shared/oip/request.ts'
-import { parseInferResponse, writeInferResponse } from '../../shared/oip/response.ts'
-import { encodeElements } from '../../shared/oip/strings.ts'
+import { parseInferRequest, writeInferRequest } from '../../shared/oip/request-message.ts'
+import { parseInferResponse, writeInferResponse } from '../../shared/oip/response-message.ts'
+import { encodeElements } from '../../shared/oip/bytes-elements.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../../shared/contracts/tensor.ts'
 
 const shapes = fc.array(fc.nat({ max: 4 }), { maxLength: 4 })

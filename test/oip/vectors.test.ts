@@ -1,9 +1,9 @@
 /** The test vectors of the protocol text, byte for byte. */
 import { describe, expect, it } from 'vitest'
-import { messageHeaders } from '../../shared/oip/message.ts'
-import { parseInferRequest, writeInferRequest } from '../../shared/oip/request.ts'
-import { writeInferResponse } from '../../shared/oip/response.ts'
-import { decodeElements, encodeElements } from '../../shared/oip/strings.ts'
+import { messageHeaders } from '../../shared/oip/binary-message.ts'
+import { parseInferRequest, writeInferRequest } from '../../shared/oip/request-message.ts'
+import { writeInferResponse } from '../../shared/oip/response-message.ts'
+import { decodeElements, encodeElements } from '../../shared/oip/bytes-elements.ts'
 
 const bytes = (hex: string) => new Uint8Array(Buffer.from(hex.replaceAll(' ', ''), 'hex'))
 const text = (json: Uint8Array) => new TextDecoder().decode(json)

@@ -7,7 +7,7 @@ import { MODEL, SHAPES } from './problems.ts'
 const name = fc.stringMatching(/^[a-z0-9][a-z0-9-]{0,9}$/)
 
 const decisions = fc.record({
-  codec: fc.constantFrom(undefined, 'zstd', 'lz4', 'fp16', 'fp16-zstd', 'q8', 'q4c', 'q2c-lz4'),
+  codec: fc.constantFrom(undefined, 'zstd', 'fp16', 'fp16-zstd', 'q8', 'q4c', 'q2c-zstd'),
   options: fc.option(
     fc.record({
       threads: fc.integer({ min: 1, max: 256 }),

@@ -10,7 +10,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { isNpy, isNpz, readNpy, readNpz } from './numpy.ts'
-import { typedView } from '../../../shared/oip/typed.ts'
+import { typedView } from '../../../shared/oip/typed-view.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { openParser } from '../models/receive-upload.ts'
 

@@ -10,9 +10,14 @@ import path from 'node:path'
 import { CalibrationSamples } from '../../../shared/contracts/codec.ts'
 import type { TensorSpec } from '../../../shared/contracts/common.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/headers.ts'
-import type { JsonObject } from '../../../shared/oip/json.ts'
-import { parseObject, readTensors } from '../../../shared/oip/message.ts'
+import type { JsonObject } from '../../../shared/oip/exact-json.ts'
+import {
+  checkJsonLength,
+  JSON_LENGTH_HEADER,
+  parseObject,
+  readJsonLength,
+  readTensors,
+} from '../../../shared/oip/binary-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { isForm, receiveForm } from './calibration-form.ts'
 

@@ -1,7 +1,7 @@
 /** Starts a calibration: checks the request, stores the samples, and adds one job to the queue of one resource. */
 import { randomBytes } from 'node:crypto'
 import { withLiveness } from '../../../shared/contracts/alive.ts'
-import { availableCodecs } from '../../../shared/codec/index.ts'
+import { availableCodecs } from '../../../shared/platform/tensor-codecs.ts'
 import {
   type Calibration,
   CALIBRATION_JOB,

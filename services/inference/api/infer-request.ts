@@ -11,7 +11,7 @@ import {
   OWN_PREFIX,
   type Parameters,
 } from '../../../shared/oip/parameters.ts'
-import { type InferRequest, parseRawRequest } from '../../../shared/oip/request.ts'
+import { type InferRequest, parseRawRequest } from '../../../shared/oip/request-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
 import type { Messages } from '../messages/messages.ts'

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { isObject, type JsonObject, member } from '../../../shared/oip/json.ts'
+import { isObject, type JsonObject, member } from '../../../shared/oip/exact-json.ts'
 import { booleanParameter, readParameters } from '../../../shared/oip/parameters.ts'
 import type { Deployments } from '../forwarding/deployment-hops.ts'
 import type { Catalog } from '../serving/models/catalog.ts'

@@ -1,7 +1,7 @@
 /** Reads the small JSON bodies of the repository API: empty, or an object. */
 import type { IncomingMessage } from 'node:http'
-import type { JsonObject } from '../../../shared/oip/json.ts'
-import { parseObject } from '../../../shared/oip/message.ts'
+import type { JsonObject } from '../../../shared/oip/exact-json.ts'
+import { parseObject } from '../../../shared/oip/binary-message.ts'
 import { readBody } from '../messages/body.ts'
 
 const MAX_BYTES = 1024 * 1024

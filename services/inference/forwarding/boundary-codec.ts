@@ -5,10 +5,11 @@
  * Encoding 1 MB takes milliseconds, so larger tensors are processed on a worker thread of their own: neither the main thread
  * nor an executor thread waits for it. Tensors move to the thread and back without a copy.
  */
-import { codecOf, type CodedTensor, decodeTensor, encodeTensor } from '../../../shared/codec/index.ts'
+import { codecOf, type CodedTensor } from '../../../shared/codec/index.ts'
 import type { CodecName } from '../../../shared/contracts/codec.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import { decodeTensor, encodeTensor } from '../../../shared/platform/tensor-codecs.ts'
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 import { tensorBytes } from '../serving/models/hop-report.ts'

@@ -2,7 +2,7 @@
 import http from 'node:http'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { ArrivalClock, SERVER_TIMING } from '../../../shared/platform/transfer-times.ts'
-import { JSON_LENGTH_HEADER } from '../../../shared/oip/headers.ts'
+import { JSON_LENGTH_HEADER } from '../../../shared/oip/binary-message.ts'
 import { type BodySink, openSink } from '../messages/body.ts'
 import type { Call, CallAnswer } from './call.ts'
 import type { Connection, ExchangeEvents } from './connections.ts'

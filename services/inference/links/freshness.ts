@@ -1,6 +1,6 @@
 /** What is known of each link, from where, and how old it is. Pure: the clock is the caller's. */
 import type { Observation } from '../../../shared/platform/transfer-times.ts'
-import { change, type LinkFigures } from './figures.ts'
+import { change, type LinkFigures } from './link-figures.ts'
 import { NO_COST, type OwnCost } from './own-cost.ts'
 import { Traffic } from './traffic.ts'
 

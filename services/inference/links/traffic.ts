@@ -12,7 +12,7 @@ import {
   typical,
   withDoubt,
 } from './estimate-link.ts'
-import type { LinkFigures } from './figures.ts'
+import type { LinkFigures } from './link-figures.ts'
 import { doubtOf, type OwnCost } from './own-cost.ts'
 
 /** As many messages as are looked at: enough for a median, few enough to follow a change. */

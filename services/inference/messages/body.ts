@@ -9,7 +9,7 @@ import { createGunzip, createInflate } from 'node:zlib'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type Arrival, ArrivalClock } from '../../../shared/platform/transfer-times.ts'
 import { type BodyMemoryBudget, bufferPool, freeViews } from './buffer-memory.ts'
-import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/headers.ts'
+import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
 
 export interface InferBody {
   json: Uint8Array

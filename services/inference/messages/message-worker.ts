@@ -1,6 +1,6 @@
 /** Entry of the message thread, which parses and writes one message after another. */
-import { parseInferRequest } from '../../../shared/oip/request.ts'
-import { writeInferResponse } from '../../../shared/oip/response.ts'
+import { parseInferRequest } from '../../../shared/oip/request-message.ts'
+import { writeInferResponse } from '../../../shared/oip/response-message.ts'
 import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
 import { movableBuffers } from './buffer-memory.ts'
 import type { MessageJob, MessageResult } from './messages.ts'

@@ -4,9 +4,9 @@
  */
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import type { Message } from '../../../shared/oip/message.ts'
-import { type InferRequest, parseInferRequest } from '../../../shared/oip/request.ts'
-import { type OutgoingResponse, writeInferResponse } from '../../../shared/oip/response.ts'
+import type { Message } from '../../../shared/oip/binary-message.ts'
+import { type InferRequest, parseInferRequest } from '../../../shared/oip/request-message.ts'
+import { type OutgoingResponse, writeInferResponse } from '../../../shared/oip/response-message.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 import { movableBuffers } from './buffer-memory.ts'
 

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
 import { constants, deflate, gzip } from 'node:zlib'
-import { type Message, messageHeaders } from '../../../shared/oip/message.ts'
+import { type Message, messageHeaders } from '../../../shared/oip/binary-message.ts'
 import { freeViews } from './buffer-memory.ts'
 
 /** Float tensors hardly shrink: a higher level takes more time and saves nothing. */

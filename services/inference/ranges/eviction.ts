@@ -11,7 +11,7 @@ import type { RangeManifest } from '../../../shared/contracts/range.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { keyText, rangeName } from './range-key.ts'
 import type { Locks } from './locks.ts'
-import { isAbsent, readManifest } from './manifest-file.ts'
+import { isAbsent, readManifest } from './stored-manifest.ts'
 import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
 import { PARTIAL } from '../../../shared/platform/atomic-file.ts'
 

@@ -9,7 +9,7 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
-import { isAbsent } from './manifest-file.ts'
+import { isAbsent } from './stored-manifest.ts'
 import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 
 const Record = z.object({

@@ -8,7 +8,7 @@ import './no-telemetry.ts'
 import { Tensor as OrtTensor } from 'onnxruntime-node'
 import type { Datatype } from '../../contracts/common.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { typedView } from '../../oip/typed.ts'
+import { typedView } from '../../oip/typed-view.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 
 type OrtType = OrtTensor.Type

@@ -1,5 +1,5 @@
 /** The vocabulary in which the test models are written: operators by name, weights by shape. */
-import { encodeHalf } from '../../../shared/codec/half.ts'
+import { encodeHalf } from '../../../shared/codec/half-precision.ts'
 import type { NodeProto, TensorProto, ValueInfoProto } from '../../../shared/onnx/proto/onnx_pb.ts'
 import { UniformStream } from '../../../shared/zoo/random.ts'
 import {

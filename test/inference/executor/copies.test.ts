@@ -16,9 +16,9 @@ import { sendMessage } from '../../../services/inference/messages/send.ts'
 import { createApp } from '../../../shared/platform/http-server/app.ts'
 import { route } from '../../../shared/platform/http-server/route.ts'
 import { createLog } from '../../../shared/platform/log.ts'
-import { messageHeaders } from '../../../shared/oip/message.ts'
-import { parseInferRequest, writeInferRequest } from '../../../shared/oip/request.ts'
-import { parseInferResponse, writeInferResponse } from '../../../shared/oip/response.ts'
+import { messageHeaders } from '../../../shared/oip/binary-message.ts'
+import { parseInferRequest, writeInferRequest } from '../../../shared/oip/request-message.ts'
+import { parseInferResponse, writeInferResponse } from '../../../shared/oip/response-message.ts'
 import { floats, manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
 
 const ELEMENTS = 250_000

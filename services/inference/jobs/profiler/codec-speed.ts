@@ -5,7 +5,7 @@
  * is like what crosses most cuts: seeded noise after a Relu, half of it zeros.
  */
 import type { CodecSpeed } from '../../../../shared/contracts/codec.ts'
-import { availableCodecs, decodeTensor, encodeTensor } from '../../../../shared/codec/index.ts'
+import { availableCodecs, decodeTensor, encodeTensor } from '../../../../shared/platform/tensor-codecs.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { cpuTimer } from '../../serving/executor/cpu-time.ts'
 import { median } from '../../../../shared/platform/statistics.ts'

@@ -2,7 +2,7 @@
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { InputHints } from '../../../../shared/contracts/model.ts'
 import { makeInputs } from '../../../../shared/onnx/index.ts'
-import { typedView } from '../../../../shared/oip/typed.ts'
+import { typedView } from '../../../../shared/oip/typed-view.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { joinItems, splitItems } from './batch-tensors.ts'
 

@@ -1,16 +1,16 @@
-/** Inference requests: parse and write. Nothing here knows the model; see services/inference for checks against it. */
+/** Parses and writes inference requests. The inference service checks them against the model. */
 import type { TensorSpec } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../contracts/tensor.ts'
-import { isObject, type Json, type JsonObject, member } from './json.ts'
-import { type Message, messageOf, parseObject, readId, readTensors } from './message.ts'
+import { isObject, type Json, type JsonObject, member } from './exact-json.ts'
+import { type Message, messageOf, parseObject, readId, readTensors } from './binary-message.ts'
 import { booleanParameter, type Parameters, readParameters } from './parameters.ts'
-import { countElements } from './strings.ts'
-import { type MessageTensor, readName, writeTensor } from './tensors.ts'
+import { countElements } from './bytes-elements.ts'
+import { type MessageTensor, readName, writeTensor } from './message-tensor.ts'
 
 export interface RequestedOutput {
   name: string
-  /** Wanted as raw bytes instead of JSON. */
+  /** True for raw bytes, false for JSON. */
   binary: boolean
   parameters: Parameters
 }
@@ -19,16 +19,17 @@ export interface InferRequest {
   id: string | undefined
   parameters: Parameters
   inputs: MessageTensor[]
-  /** Exactly these, in this order; null = every output. */
+  /** The outputs to return, in this order; null for every output. */
   outputs: RequestedOutput[] | null
-  /** The form of outputs when `outputs` is null. */
+  /** The form of the outputs if `outputs` is null: true for raw bytes, false for JSON. */
   binaryOutput: boolean
 }
 
 /**
- * @param binary what follows the JSON in the body; the inputs are views into it.
- * @param model is named in errors.
- * @throws ScissionError badRequest or invalidTensor, in the words of the protocol's own servers.
+ * Parses an inference request.
+ * @param binary the part of the body after the JSON; the inputs are views into it.
+ * @param model appears in error messages.
+ * @throws ScissionError badRequest or invalidTensor, in the wording of Triton and KServe.
  */
 export function parseInferRequest(json: Uint8Array, binary: Uint8Array, model: string): InferRequest {
   const message = parseObject(json)
@@ -65,9 +66,9 @@ function readOutput(entry: Json, binaryDefault: boolean): RequestedOutput {
 }
 
 /**
- * A raw binary request (Inference-Header-Content-Length: 0): the body is the only input's bytes, and every output
- * comes back binary. Its one open dimension, if any, follows from the byte count.
- * @throws ScissionError badRequest or invalidTensor when the model or the bytes do not allow it.
+ * Parses a raw binary request (Inference-Header-Content-Length: 0): the body is the data of the only input, and every
+ * output is returned as raw bytes. One open dimension of the input follows from the number of bytes.
+ * @throws ScissionError badRequest if the model has more than one input; invalidTensor if the bytes do not fit its shape.
  */
 export function parseRawRequest(
   inputs: readonly Pick<TensorSpec, 'name' | 'datatype' | 'shape'>[],
@@ -114,11 +115,15 @@ export interface OutgoingRequest {
   id?: string | undefined
   parameters?: Parameters
   inputs: readonly (Tensor & { parameters?: Parameters })[]
-  /** Absent = every output. */
+  /** @defaultValue every output */
   outputs?: readonly { name: string; parameters?: Parameters }[] | undefined
 }
 
-/** @param binary whether an input travels as raw bytes. @throws ScissionError when JSON cannot hold it. */
+/**
+ * Writes an inference request.
+ * @param binary tells whether an input is sent as raw bytes. @defaultValue always
+ * @throws ScissionError badRequest if an input to be sent as JSON has no JSON form.
+ */
 export function writeInferRequest(
   request: OutgoingRequest,
   binary: (input: Tensor) => boolean = () => true,

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type LinkEmulator, startLinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
-import { createLog } from '../../shared/platform/log.ts'
-import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
-import { exampleLink } from '../support/fixtures.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { call, postJson, startInference, type TestService } from './support/service.ts'
-import { branchedModel, register, toyEngine } from './support/toy-models.ts'
-import { eventually, until } from '../support/eventually.ts'
+import { type LinkEmulator, startLinkEmulator } from '../../../infra/testbed/link-emulator/emulator.ts'
+import { createLog } from '../../../shared/platform/log.ts'
+import { producerConnection } from '../../../shared/platform/redis/queue-options.ts'
+import { openState, type State } from '../../../shared/platform/redis/state.ts'
+import { exampleLink } from '../../support/fixtures.ts'
+import { startTestRedis, type TestRedis } from '../../support/redis.ts'
+import { call, postJson, startInference, type TestService } from '../support/service.ts'
+import { branchedModel, register, toyEngine } from '../support/toy-models.ts'
+import { eventually, until } from '../../support/eventually.ts'
 
 describe('links between inference services', () => {
   let redis: TestRedis

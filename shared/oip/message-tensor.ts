@@ -1,24 +1,23 @@
 /**
  * One entry of `inputs` or `outputs`: name, shape, datatype, and the data either as JSON or as the next bytes of the
- * binary part. The same form in requests and responses, so one reader and one writer.
+ * binary part. Requests and responses use the same form, so they share the reader and the writer.
  */
 import { DATATYPES, type Datatype } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../contracts/tensor.ts'
-import { type Described, elementsFromJson } from './from-json.ts'
-import { isObject, type Json, type JsonObject, member } from './json.ts'
+import { isObject, type Json, type JsonObject, member } from './exact-json.ts'
 import { countParameter, type Parameters, readParameters } from './parameters.ts'
-import { countElements } from './strings.ts'
-import { elementsToJson } from './to-json.ts'
+import { countElements } from './bytes-elements.ts'
+import { type Described, elementsFromJson, elementsToJson } from './json-elements.ts'
 
-/** A tensor with what came along with it; `binary_data_size` is taken out again. */
+/** A tensor of a message with its parameters, `binary_data_size` excepted. */
 export interface MessageTensor extends Tensor {
   parameters: Parameters
 }
 
 export type Role = 'input' | 'output'
 
-/** Hands out the binary part in order; the views share its buffer. */
+/** The binary part of a message, read from front to back. The pieces are views of its buffer. */
 export class BinaryPart {
   readonly #bytes: Uint8Array
   readonly #model: string
@@ -29,7 +28,7 @@ export class BinaryPart {
     this.#model = model
   }
 
-  /** @throws ScissionError invalidTensor when fewer are left. */
+  /** The next `count` bytes. @throws ScissionError invalidTensor if fewer are left. */
   take(count: number, owner: string): Uint8Array {
     const end = this.#at + count
     if (end > this.#bytes.byteLength) {
@@ -44,7 +43,7 @@ export class BinaryPart {
     return part
   }
 
-  /** @throws ScissionError badRequest when bytes are left over. */
+  /** @throws ScissionError badRequest if bytes are left over. */
   end(role: Role): void {
     if (this.#at === this.#bytes.byteLength) return
     throw new ScissionError(
@@ -55,7 +54,7 @@ export class BinaryPart {
   }
 }
 
-/** @throws ScissionError badRequest or invalidTensor. */
+/** Reads one entry and takes its binary data, if it has any. @throws ScissionError badRequest or invalidTensor. */
 export function readTensor(entry: Json, role: Role, binary: BinaryPart): MessageTensor {
   if (!isObject(entry)) throw new ScissionError('badRequest', `Unable to parse '${role}s': not an object`)
   const name = readName(entry, role)
@@ -67,6 +66,7 @@ export function readTensor(entry: Json, role: Role, binary: BinaryPart): Message
   return { name, datatype, shape, bytes, parameters }
 }
 
+/** The name of an entry. @throws ScissionError badRequest. */
 export function readName(entry: JsonObject, role: Role): string {
   const name = member(entry, 'name')
   if (typeof name === 'string') return name
@@ -126,7 +126,7 @@ function readData(entry: JsonObject, tensor: Described, binary: BinaryPart): Uin
   return checked(binary.take(size, tensor.owner), tensor)
 }
 
-/** The byte count (or, for BYTES, the number of elements) must be what the shape says. */
+/** Checks the number of bytes (for BYTES, of elements) against the shape. @throws ScissionError invalidTensor. */
 function checked(bytes: Uint8Array, { owner, shape, datatype }: Described): Uint8Array {
   const count = elementCount(shape)
   if (datatype === 'BYTES') {
@@ -146,7 +146,7 @@ function checked(bytes: Uint8Array, { owner, shape, datatype }: Described): Uint
   )
 }
 
-/** The JSON of one entry. A binary tensor's bytes are for the caller to append. @throws as elementsToJson. */
+/** The JSON of one entry. The caller appends the bytes of a binary tensor. @throws as elementsToJson. */
 export function writeTensor(tensor: Tensor & { parameters?: Parameters }, binary: boolean): string {
   const parameters = {
     ...tensor.parameters,

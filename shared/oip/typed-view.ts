@@ -1,6 +1,6 @@
 /**
- * Typed arrays over the binary form. They stand for little-endian bytes: every platform that onnxruntime-node has a
- * binary for is little-endian.
+ * Typed arrays over the binary data of tensors. The protocol's data is little-endian, and so is every platform for which
+ * onnxruntime-node has a binary.
  */
 import type { Datatype } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
@@ -20,7 +20,7 @@ export type NumberArray =
 export type LongArray = BigInt64Array | BigUint64Array
 type View = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => NumberArray | LongArray
 
-/** Half precision is kept as its bits; Node 20 has no Float16Array. */
+/** Half-precision elements are read as their bits: Node 20 has no Float16Array. */
 const VIEWS: Record<FixedDatatype, View> = {
   BOOL: Uint8Array,
   UINT8: Uint8Array,
@@ -37,17 +37,21 @@ const VIEWS: Record<FixedDatatype, View> = {
   FP64: Float64Array,
 }
 
-/** Elements of a fixed-size tensor, without a copy unless the view is not aligned. */
+/**
+ * The elements of a tensor of any datatype but BYTES. Data at an unaligned address is copied.
+ * @throws ScissionError internal for BYTES.
+ */
 export function typedView(tensor: Tensor): NumberArray | LongArray {
   const { datatype, bytes } = tensor
   if (datatype === 'BYTES') {
     throw new ScissionError('internal', `tensor ${tensor.name}: BYTES has elements of no fixed size`)
   }
   const size = ELEMENT_BYTES[datatype]
-  // Not slice(): of a Node Buffer that is another view of the same memory.
+  // slice() would not copy: for a Node Buffer it returns another view of the same memory.
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes)
   return new VIEWS[datatype](aligned.buffer, aligned.byteOffset, aligned.byteLength / size)
 }
 
+/** True if the elements are bigints. */
 export const isLong = (array: NumberArray | LongArray): array is LongArray =>
   array instanceof BigInt64Array || array instanceof BigUint64Array

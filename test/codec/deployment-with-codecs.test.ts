@@ -151,12 +151,7 @@ describe('a deployment whose hops name codecs', () => {
     expect(answer.status).toBe(501)
     expect(Object.keys(answer.json as object)).toEqual(['error'])
     expect((answer.json as { error: string }).error).toMatch(/encoded with "q5".*it knows none/)
-    const unknown = {
-      'q8-lz4': 'no lz4 library',
-      lz4: 'no lz4 library',
-      'q8c-zstd-zstd': 'encoded with "q8c-zstd-zstd"',
-    }
-    for (const [codec, reason] of Object.entries(unknown)) {
+    for (const codec of ['q8-lz4', 'lz4', 'q8c-zstd-zstd']) {
       const other = { ...input, parameters: { ...input.parameters, scission_codec: codec } }
       const refused = await postBinary(
         `${urlOf('cloud')}/v2/models/told/infer`,
@@ -164,7 +159,7 @@ describe('a deployment whose hops name codecs', () => {
         bytes,
       )
       expect([codec, refused.status]).toEqual([codec, 501])
-      expect((refused.json as { error: string }).error).toContain(reason)
+      expect((refused.json as { error: string }).error).toContain(`encoded with "${codec}"`)
     }
     const short = { ...input, parameters: { ...input.parameters, scission_codec: 'q4' } }
     const lying = await postBinary(

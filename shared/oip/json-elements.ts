@@ -1,13 +1,10 @@
-/**
- * `data` as JSON → the binary form. What a type cannot hold (a fraction for an integer, a number out of range) is
- * refused, never wrapped or rounded to another integer.
- */
+/** Converts tensor data from JSON (`data`) to the binary form and back. */
 import type { Datatype } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
-import { ELEMENT_BYTES, elementCount } from '../contracts/tensor.ts'
-import type { Json } from './json.ts'
-import { encodeElements } from './strings.ts'
-import { type FixedDatatype, isLong, typedView } from './typed.ts'
+import { ELEMENT_BYTES, elementCount, type Tensor } from '../contracts/tensor.ts'
+import type { Json } from './exact-json.ts'
+import { decodeElements, encodeElements } from './bytes-elements.ts'
+import { type FixedDatatype, isLong, type NumberArray, typedView } from './typed-view.ts'
 
 const RANGES = {
   UINT8: [0, 0xff],
@@ -21,15 +18,17 @@ const LONG_RANGES = { INT64: [-(2n ** 63n), 2n ** 63n - 1n], UINT64: [0n, 2n ** 
 
 export interface Described {
   name: string
-  /** Named in errors: "input 'x'". */
+  /** Appears in error messages: "input 'x'". */
   owner: string
   shape: readonly number[]
   datatype: Datatype
 }
 
 /**
- * @param data nested to the shape, flat, or anything between.
- * @throws ScissionError invalidTensor naming the element.
+ * The binary form of `data`. A value that the datatype cannot hold (a fraction for an integer, a number out of range) is
+ * refused, never wrapped or rounded to another integer.
+ * @param data a flat array, or one nested like the shape, fully or in part.
+ * @throws ScissionError invalidTensor, which names the element.
  */
 export function elementsFromJson(tensor: Described, data: Json): Uint8Array {
   const { datatype, owner, shape } = tensor
@@ -42,7 +41,7 @@ export function elementsFromJson(tensor: Described, data: Json): Uint8Array {
   }
   if (!Array.isArray(data)) throw new ScissionError('invalidTensor', `${owner}: 'data' must be an array`)
   const count = elementCount(shape)
-  // Counted before anything of that size is made: a shape can claim more than was sent.
+  // Counted before memory is allocated: a shape can claim more elements than were sent.
   const given = countLeaves(data)
   if (given !== count) {
     throw new ScissionError(
@@ -126,7 +125,7 @@ function toFloat(tensor: Described, value: Json, index: number, round: (wide: nu
 
 function toLong(tensor: Described, datatype: 'INT64' | 'UINT64', value: Json, index: number): bigint {
   const [low, high] = LONG_RANGES[datatype]
-  // An unsafe double was written with a fraction or an exponent: its last digits are already lost.
+  // An unsafe double comes from a literal with a fraction or an exponent; its last digits are already lost.
   const exact =
     typeof value === 'bigint' ? value : Number.isSafeInteger(value) ? BigInt(Number(value)) : undefined
   if (exact !== undefined && exact >= low && exact <= high) return exact
@@ -138,5 +137,61 @@ function refuse(tensor: Described, index: number, value: Json, allowed: string):
   throw new ScissionError(
     'invalidTensor',
     `${tensor.owner}: element ${index} is ${shown.slice(0, 40)}; ${tensor.datatype} takes ${allowed}`,
+  )
+}
+
+/**
+ * The data of a tensor as a flat JSON array. Values without a JSON form (NaN, infinity, half precision, bytes that are not
+ * UTF-8) are refused, with the advice to ask for binary output.
+ * @throws ScissionError badRequest, which names the tensor and the element.
+ */
+export function elementsToJson(tensor: Tensor): string {
+  const { datatype, name } = tensor
+  if (datatype === 'FP16' || datatype === 'BF16') {
+    throw new ScissionError(
+      'badRequest',
+      `sending ${datatype} data via JSON is not supported. Please use the binary data format for output ${name}`,
+    )
+  }
+  if (datatype === 'BYTES') return `[${textsOf(tensor).join(',')}]`
+  const values = typedView(tensor)
+  if (isLong(values)) return `[${values.join(',')}]`
+  if (datatype === 'BOOL') return `[${Array.from(values, (value) => value !== 0).join(',')}]`
+  if (datatype !== 'FP32' && datatype !== 'FP64') return `[${values.join(',')}]`
+  return hasNegativeZero(tensor, values)
+    ? `[${Array.from(values, signed).join(',')}]`
+    : `[${values.join(',')}]`
+}
+
+/** JavaScript prints -0 as `0`, but JSON has a form for it. */
+const signed = (value: number) => (Object.is(value, -0) ? '-0.0' : String(value))
+
+/** @throws ScissionError badRequest if a value is not finite. */
+function hasNegativeZero(tensor: Tensor, values: NumberArray): boolean {
+  let found = false
+  for (let index = 0; index < values.length; index += 1) {
+    const value = values[index] ?? 0
+    if (!Number.isFinite(value)) throw notInJson(tensor, index, String(value))
+    if (value === 0 && Object.is(value, -0)) found = true
+  }
+  return found
+}
+
+function textsOf(tensor: Tensor): string[] {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  return decodeElements(tensor.bytes, `output '${tensor.name}'`).map((element, index) => {
+    try {
+      return JSON.stringify(decoder.decode(element))
+    } catch {
+      throw notInJson(tensor, index, 'not UTF-8')
+    }
+  })
+}
+
+function notInJson(tensor: Tensor, index: number, what: string): ScissionError {
+  return new ScissionError(
+    'badRequest',
+    `output ${tensor.name} has no JSON form: element ${index} is ${what}. ` +
+      'Please use the binary data format (parameters: {"binary_data": true})',
   )
 }

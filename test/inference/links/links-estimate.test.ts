@@ -6,16 +6,16 @@ import {
   roundTrip,
   transferMs,
   typical,
-} from '../../services/inference/links/estimate-link.ts'
-import { Freshness } from '../../services/inference/links/freshness.ts'
-import { measureOwnCost, NO_COST } from '../../services/inference/links/own-cost.ts'
-import { Traffic } from '../../services/inference/links/traffic.ts'
+} from '../../../services/inference/links/estimate-link.ts'
+import { Freshness } from '../../../services/inference/links/freshness.ts'
+import { measureOwnCost, NO_COST } from '../../../services/inference/links/own-cost.ts'
+import { Traffic } from '../../../services/inference/links/traffic.ts'
 import {
   ArrivalClock,
   type Observation,
   readServerTiming,
   writeServerTiming,
-} from '../../shared/platform/transfer-times.ts'
+} from '../../../shared/platform/transfer-times.ts'
 
 const SIZES = [16_384, 65_536, 262_144]
 const figures = (rttMs: number, up: number, down: number) => ({

@@ -1,13 +1,14 @@
 /**
- * A WebAssembly module written as TypeScript expressions: as much of the format as the codec's kernels need. Every
- * helper takes the code of its operands and gives the code of the whole, so a kernel reads like what it computes:
+ * Assembles a WebAssembly module from TypeScript expressions, as far as the codec's kernels need the format. Each function
+ * takes the code of its operands and returns the code of the expression, so that a kernel reads like its formula:
  *
  *   v128.store(get(out), f32x4.mul(v128.load(get(at)), get(scale)))
  *
- * Opcodes: WebAssembly Core Specification 2.0, section 5.4 (binary format of instructions).
+ * It takes the place of a compiler that every build would have to install, and of a binary in the repository that nobody
+ * can review. Opcodes: WebAssembly Core Specification 2.0, section 5.4 (binary format of instructions).
  */
 
-/** The bytes of an expression. */
+/** The encoded bytes of an expression. */
 export type Code = readonly number[]
 export type ValueType = 'i32' | 'f32' | 'f64' | 'v128'
 
@@ -44,7 +45,7 @@ const plain =
   (...opcode: number[]): Operator =>
   (...operands) => [...operands.flat(), ...opcode]
 const vector = (opcode: number): Operator => plain(0xfd, ...unsigned(opcode))
-/** Loads and stores carry an alignment hint (0: none promised) and an offset. */
+/** Loads and stores carry an alignment hint (0: any address) and an offset. */
 const memory = (opcode: number): Operator => plain(0xfd, ...unsigned(opcode), 0, 0)
 
 export const i32 = {
@@ -57,17 +58,17 @@ export const i32 = {
 
 export const v128 = {
   load: memory(0x00),
-  /** 8 bytes, the upper half zero. */
+  /** Loads 8 bytes; the upper half becomes zero. */
   load64: memory(0x5d),
   store: memory(0x0b),
   and: vector(0x4e),
   or: vector(0x50),
   xor: vector(0x51),
-  /** Bits of the first where the third has ones, of the second elsewhere. */
+  /** Takes the bits of the first operand if the bit of the third is one, else those of the second. */
   bitselect: vector(0x52),
 }
 
-/** Bytes of both operands, 0..15 of the first and 16..31 of the second, in any order. */
+/** Selects 16 bytes of two operands: lanes 0..15 are those of the first, 16..31 those of the second. */
 export const shuffle = (a: Code, b: Code, lanes: readonly number[]): Code => [
   ...a,
   ...b,
@@ -98,11 +99,11 @@ export const i32x4 = {
 }
 export const f32x4 = {
   splat: vector(0x13),
-  /** From signed integers. */
+  /** Converts signed integers. */
   convert: vector(0xfa),
   add: vector(0xe4),
   mul: vector(0xe6),
-  /** b < a ? b : a, one instruction; NaN in b is passed over. */
+  /** b < a ? b : a, in one instruction; a NaN in b is ignored. */
   pmin: vector(0xea),
   pmax: vector(0xeb),
 }
@@ -111,7 +112,7 @@ export const f64x2 = {
   add: vector(0xf0),
   sub: vector(0xf1),
   mul: vector(0xf2),
-  /** The lower two floats as doubles. */
+  /** Converts the lower two floats to doubles. */
   promote: vector(0x5f),
 }
 export const f64 = {
@@ -127,13 +128,13 @@ export interface Variable {
 export const get = ({ index }: Variable): Code => [0x20, ...unsigned(index)]
 export const set = ({ index }: Variable, value: Code): Code => [...value, 0x21, ...unsigned(index)]
 
-/** While `at` + `bytes` <= `end`: the body, which moves `at` on itself. */
+/** Repeats the body, which must advance `at`, while `at` + `bytes` <= `end`. */
 export function whileFits(at: Variable, bytes: number, end: Variable, body: Code): Code {
   const fits = i32.leU(i32.add(get(at), i32.const(bytes)), get(end))
   return when(fits, [0x03, 0x40, ...body, ...fits, 0x0d, 0, 0x0b])
 }
 
-/** While `at` < `end`: the body, which moves `at` on itself. */
+/** Repeats the body, which must advance `at`, while `at` < `end`. */
 export function whileBelow(at: Variable, end: Variable, body: Code): Code {
   const below = i32.ltU(get(at), get(end))
   return when(below, [0x03, 0x40, ...body, ...below, 0x0d, 0, 0x0b])
@@ -148,7 +149,7 @@ export interface Kernel {
   body: Code
 }
 
-/** A kernel from a function of its parameters and locals. */
+/** Builds a kernel. @param body is called with the variables of the parameters, then of the locals. */
 export function kernel(
   parameters: readonly ValueType[],
   locals: readonly ValueType[],
@@ -158,7 +159,7 @@ export function kernel(
   return { parameters, locals, body: body(...variables) }
 }
 
-/** Exports every kernel under its key, and imports its memory as `env.memory`. */
+/** The bytes of a module that exports each kernel under its key and imports its memory as `env.memory`. */
 export function assemble(
   kernels: Readonly<Record<string, Kernel>>,
   memoryPages: number,
@@ -190,3 +191,17 @@ const HEADER = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]
 const list = (items: readonly Code[]): number[] => [...unsigned(items.length), ...items.flat()]
 const text = (value: string): number[] => list([...new TextEncoder().encode(value)].map((byte) => [byte]))
 const section = (id: number, content: Code): number[] => [id, ...unsigned(content.length), ...content]
+
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer
+}
+
+/** The part of the WebAssembly API that is used here; the type declarations of Node have none. */
+interface WebAssemblyApi {
+  validate: (bytes: Uint8Array<ArrayBuffer>) => boolean
+  Memory: new (size: { initial: number; maximum: number }) => WasmMemory
+  Module: new (bytes: Uint8Array<ArrayBuffer>) => object
+  Instance: new (module: object, imports: { env: { memory: WasmMemory } }) => { exports: unknown }
+}
+
+export const WASM = Reflect.get(globalThis, 'WebAssembly') as WebAssemblyApi

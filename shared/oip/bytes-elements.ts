@@ -1,8 +1,12 @@
-/** BYTES tensors: each element a little-endian uint32 length and that many bytes, one after another. */
+/**
+ * Elements of BYTES tensors. Each is encoded as its length (little-endian uint32) and that many bytes; the elements follow
+ * one another without padding.
+ */
 import { ScissionError } from '../platform/errors.ts'
 
 const PREFIX_BYTES = 4
 
+/** The data of a BYTES tensor with these elements. */
 export function encodeElements(elements: readonly Uint8Array[]): Uint8Array {
   const total = elements.reduce((sum, element) => sum + PREFIX_BYTES + element.byteLength, 0)
   const bytes = new Uint8Array(total)
@@ -17,9 +21,9 @@ export function encodeElements(elements: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * @param owner is named in errors: "input 'x'".
- * @returns views into `bytes`.
- * @throws ScissionError invalidTensor when a length points past the end.
+ * The elements of a BYTES tensor, as views into `bytes`.
+ * @param owner appears in error messages: "input 'x'".
+ * @throws ScissionError invalidTensor if a length points past the end.
  */
 export function decodeElements(bytes: Uint8Array, owner: string): Uint8Array[] {
   const elements: Uint8Array[] = []
@@ -27,7 +31,7 @@ export function decodeElements(bytes: Uint8Array, owner: string): Uint8Array[] {
   return elements
 }
 
-/** Checks the lengths without making anything. @throws as decodeElements. */
+/** Number of elements of a BYTES tensor; allocates nothing. @throws as decodeElements. */
 export function countElements(bytes: Uint8Array, owner: string): number {
   let count = 0
   walk(bytes, owner, () => {

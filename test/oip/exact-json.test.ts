@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { parseJson } from '../../shared/oip/json.ts'
+import { parseJson } from '../../shared/oip/exact-json.ts'
 
 const parse = (text: string) => parseJson(new TextEncoder().encode(text))
 /** A long integer in front makes the exact parser take over. */

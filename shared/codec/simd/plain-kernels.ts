@@ -1,8 +1,8 @@
 /**
- * What the kernels compute, as plain loops: where WebAssembly has no SIMD, for the few elements that a vector does not
- * fill, and for tests, which hold the one against the other bit by bit. Addresses and arguments as in kernels.ts.
+ * The kernels as plain loops. They run where WebAssembly has no SIMD and on stretches shorter than a vector; tests
+ * compare them with the SIMD kernels bit by bit. Addresses and arguments are those of simd-kernels.ts.
  */
-import type { Kernels } from './kernels.ts'
+import type { Kernels } from './simd-kernels.ts'
 
 /** x + ROUND - ROUND is the integer nearest to x, ties to even, for |x| < 2^51. */
 const ROUND = 6755399441055744
@@ -56,12 +56,12 @@ export function plainKernels(buffer: ArrayBufferLike): Kernels {
 const scratch = new Float32Array(1)
 const scratchBits = new Int32Array(scratch.buffer)
 const HALF = 0x3f00_0000
-const LEAST_NORMAL = 0x3880_0000
+const MIN_NORMAL = 0x3880_0000
 
 function halfOf(float: number): number {
   const sign = float & -0x8000_0000
   const bits = float ^ sign
-  if (bits < LEAST_NORMAL) {
+  if (bits < MIN_NORMAL) {
     scratchBits[0] = bits
     scratch[0] = (scratch[0] ?? 0) + 0.5
     return ((scratchBits[0] ?? 0) - HALF) | (sign >>> 16)

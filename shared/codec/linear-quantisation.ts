@@ -1,34 +1,83 @@
 /**
- * Linear quantisation. Between a channel's smallest and largest element lie 2^bits - 1 equal steps, and an element
- * becomes the number of the nearest one:
+ * Linear quantisation. 2^bits - 1 equal steps lie between the smallest and the largest element of a channel; the code of
+ * an element is the number of the nearest step:
  *
  *   step = (high - low) / (2^bits - 1)      code = round((x - low) / step)      decoded = low + code · step
  *
- * so that decoded differs from x by at most half a step, and the rounding of the result to fp32 (one unit in its last
- * place). Layout: all lows as
- * fp32, all highs, then the codes, lowest bits first (6 bits: four codes in three bytes).
+ * The decoded element differs from x by at most half a step, plus the rounding of the result to fp32 (one unit in its
+ * last place). Layout of the bytes: the lows of all channels as fp32, then the highs, then the codes, lowest bits first
+ * (6 bits: four codes in three bytes).
  */
 import { ScissionError } from '../platform/errors.ts'
-import { type Channels, forEachStretch } from './channels.ts'
-import type { Bits } from './names.ts'
-import { plainKernels } from './simd/plain.ts'
-import { CHUNK, CODES, FLOATS, NIBBLES, PACKED, STATE, type Workspace, workspace } from './simd/workspace.ts'
+import type { Bits } from './codec-name.ts'
+import {
+  CHUNK_ELEMENTS,
+  CODES,
+  FLOATS,
+  NIBBLES,
+  PACKED,
+  RANGE_STATE,
+  type Workspace,
+  workspace,
+} from './simd/kernel-workspace.ts'
+import { plainKernels } from './simd/plain-kernels.ts'
+
+/** Groups of elements that share one range: the whole tensor, or one group per channel (axis 1). */
+export interface Channels {
+  /** Number of ranges. */
+  count: number
+  /** Number of neighbouring elements of one channel; the channel of element i is ⌊i / run⌋ mod count. */
+  run: number
+}
+
+/** Channels with fewer elements are not worth a range each (8 bytes): such a tensor has a single range. */
+const MIN_RUN_ELEMENTS = 32
+
+/**
+ * @param elements the product of `shape`.
+ * @returns a single channel for tensors without axis 1 or with fewer than MIN_RUN_ELEMENTS elements per channel.
+ */
+export function channelsOf(shape: readonly number[], elements: number, perChannel: boolean): Channels {
+  const whole = { count: 1, run: Math.max(1, elements) }
+  const count = shape[1] ?? 0
+  if (!perChannel || count < 2 || elements === 0) return whole
+  const run = shape.slice(2).reduce((product, dim) => product * dim, 1)
+  return run < MIN_RUN_ELEMENTS ? whole : { count, run }
+}
+
+/** Calls `visit` for each stretch of elements of one channel in [start, end), in order. */
+function forEachStretch(
+  { count, run }: Channels,
+  start: number,
+  end: number,
+  visit: (channel: number, from: number, to: number) => void,
+): void {
+  for (let from = start; from < end; ) {
+    const block = Math.floor(from / run)
+    const to = Math.min(end, (block + 1) * run)
+    visit(block % count, from, to)
+    from = to
+  }
+}
 
 export interface Ranges {
+  /** The smallest element of each channel. */
   lows: Float32Array
+  /** The largest element of each channel. */
   highs: Float32Array
-  /** Largest magnitude of all elements; NaN or infinite when one of them is. */
+  /** Largest magnitude of all elements; NaN or infinite if one of them is. */
   magnitude: number
 }
 
-const NOTHING = Float32Array.from([
+/** The state of the `range` kernel before the first element: four lanes each of low, high and magnitude. */
+const EMPTY_RANGE = Float32Array.from([
   ...Array.from({ length: 4 }, () => Number.POSITIVE_INFINITY),
   ...Array.from({ length: 4 }, () => Number.NEGATIVE_INFINITY),
   ...Array.from({ length: 4 }, () => 0),
 ])
 const LANES = 4
 
-/** @param bytes fp32 elements, at least one. */
+/** The range of each channel. @param bytes fp32 elements, at least one. */
 export function rangesOf(bytes: Uint8Array, channels: Channels, work: Workspace = workspace()): Ranges {
   const count = bytes.byteLength / 4
   const lows = new Float32Array(channels.count).fill(Number.POSITIVE_INFINITY)
@@ -36,21 +85,21 @@ export function rangesOf(bytes: Uint8Array, channels: Channels, work: Workspace 
   const plain = plainKernels(work.bytes.buffer)
   const { floats, words } = work
   let magnitude = 0
-  for (let start = 0; start < count; start += CHUNK) {
-    const end = Math.min(count, start + CHUNK)
+  for (let start = 0; start < count; start += CHUNK_ELEMENTS) {
+    const end = Math.min(count, start + CHUNK_ELEMENTS)
     work.bytes.set(bytes.subarray(4 * start, 4 * end), FLOATS)
     forEachStretch(channels, start, end, (channel, from, to) => {
-      floats.set(NOTHING, STATE / 4)
+      floats.set(EMPTY_RANGE, RANGE_STATE / 4)
       const range = to - from < LANES ? plain.range : work.kernels.range
-      range(FLOATS + 4 * (from - start), FLOATS + 4 * (to - start), STATE)
+      range(FLOATS + 4 * (from - start), FLOATS + 4 * (to - start), RANGE_STATE)
       for (let lane = 0; lane < LANES; lane += 1) {
-        lows[channel] = Math.min(lows[channel] ?? 0, floats[STATE / 4 + lane] ?? 0)
-        highs[channel] = Math.max(highs[channel] ?? 0, floats[STATE / 4 + LANES + lane] ?? 0)
-        magnitude = Math.max(magnitude, words[STATE / 4 + 2 * LANES + lane] ?? 0)
+        lows[channel] = Math.min(lows[channel] ?? 0, floats[RANGE_STATE / 4 + lane] ?? 0)
+        highs[channel] = Math.max(highs[channel] ?? 0, floats[RANGE_STATE / 4 + LANES + lane] ?? 0)
+        magnitude = Math.max(magnitude, words[RANGE_STATE / 4 + 2 * LANES + lane] ?? 0)
       }
     })
   }
-  // -0 + 0 is 0: which zero came first must not show in the bytes.
+  // Turns -0 into 0: the encoded bytes must not depend on the order of zeros.
   for (let channel = 0; channel < channels.count; channel += 1) {
     lows[channel] = (lows[channel] ?? 0) + 0
     highs[channel] = (highs[channel] ?? 0) + 0
@@ -62,15 +111,20 @@ const floatOfBits = (bits: number): number => new Float32Array(Int32Array.of(bit
 
 const stepsOf = (bits: Bits) => 2 ** bits - 1
 
-/** Bytes of `count` codes. */
+/** Number of bytes that `count` codes take. */
 export const packedBytes = (count: number, bits: Bits): number =>
   bits === 6 ? 3 * Math.ceil(count / 4) : Math.ceil((count * bits) / 8)
 
-/** Bytes of the whole: ranges and codes. */
+/** Number of bytes of the encoded tensor: ranges and codes. */
 export const linearBytes = (count: number, channels: Channels, bits: Bits): number =>
   8 * channels.count + packedBytes(count, bits)
 
-/** @param bytes fp32 elements, all finite. @param ranges theirs. @param out where to put it, of `linearBytes`. */
+/**
+ * Ranges and codes of fp32 elements, in the layout above.
+ * @param bytes fp32 elements, all finite.
+ * @param ranges the result of `rangesOf(bytes, channels)`.
+ * @param out is filled and returned; its length is `linearBytes`.
+ */
 export function encodeLinear(
   bytes: Uint8Array,
   channels: Channels,
@@ -84,15 +138,15 @@ export function encodeLinear(
   out.set(new Uint8Array(ranges.lows.buffer))
   out.set(new Uint8Array(ranges.highs.buffer), 4 * channels.count)
   const inverses = inversesOf(ranges, bits)
-  for (let start = 0; start < count; start += CHUNK) {
-    const end = Math.min(count, start + CHUNK)
+  for (let start = 0; start < count; start += CHUNK_ELEMENTS) {
+    const end = Math.min(count, start + CHUNK_ELEMENTS)
     work.bytes.set(bytes.subarray(4 * start, 4 * end), FLOATS)
     forEachStretch(channels, start, end, (channel, from, to) => {
       const at = FLOATS + 4 * (from - start)
       const low = ranges.lows[channel] ?? 0
       work.kernels.quantise(at, at + 4 * (to - from), CODES + from - start, low, inverses[channel] ?? 0)
     })
-    // The last vector's surplus must not reach the last byte of the packed codes.
+    // The kernel writes whole vectors: what it wrote past the last code must not reach the last packed byte.
     work.bytes.fill(0, CODES + end - start, CODES + end - start + 64)
     const size = pack(work, end - start, bits)
     out.set(work.bytes.subarray(CODES, CODES + size), head + packedBytes(start, bits))
@@ -100,7 +154,7 @@ export function encodeLinear(
   return out
 }
 
-/** A channel of one value has no steps: all its codes are 0. */
+/** 1 / step of each channel. A channel whose elements are all equal has no steps: the inverse 0 makes all codes 0. */
 function inversesOf({ lows, highs }: Ranges, bits: Bits): Float64Array {
   return Float64Array.from(lows, (low, channel) => {
     const span = (highs[channel] ?? 0) - low
@@ -108,9 +162,9 @@ function inversesOf({ lows, highs }: Ranges, bits: Bits): Float64Array {
   })
 }
 
-/** Packs the codes in place. @returns their bytes. */
+/** Packs the codes in place. @returns the number of packed bytes. */
 function pack({ kernels, bytes }: Workspace, count: number, bits: Bits): number {
-  // Whole vectors: the last one ends in zeros.
+  // Rounded up to whole vectors; the caller has filled the last one with zeros.
   const end = CODES + 64 * Math.ceil(count / 64)
   if (bits === 6) packSixes(bytes, count)
   if (bits === 4) kernels.merge(CODES, end, CODES, 4)
@@ -132,10 +186,10 @@ function packSixes(bytes: Uint8Array, count: number): void {
 }
 
 /**
- * @param encoded what `encodeLinear` made, of the length that `linearBytes` gives.
- * @param out where to put them.
- * @returns fp32 elements.
- * @throws ScissionError invalidTensor when a range is not finite or upside down.
+ * The fp32 elements that ranges and codes stand for.
+ * @param encoded in the layout above, of the length that `linearBytes` gives.
+ * @param out is filled and returned; its length is 4 · count.
+ * @throws ScissionError invalidTensor if a range is not finite or its high is below its low.
  */
 export function decodeLinear(
   encoded: Uint8Array,
@@ -147,8 +201,8 @@ export function decodeLinear(
 ): Uint8Array<ArrayBuffer> {
   const head = 8 * channels.count
   const { lows, steps } = readRanges(encoded.subarray(0, head), channels.count, bits)
-  for (let start = 0; start < count; start += CHUNK) {
-    const end = Math.min(count, start + CHUNK)
+  for (let start = 0; start < count; start += CHUNK_ELEMENTS) {
+    const end = Math.min(count, start + CHUNK_ELEMENTS)
     const packed = encoded.subarray(head + packedBytes(start, bits), head + packedBytes(end, bits))
     unpack(work, packed, end - start, bits)
     forEachStretch(channels, start, end, (channel, from, to) => {
@@ -161,9 +215,9 @@ export function decodeLinear(
   return out
 }
 
-/** Steps near the ends of single precision: below, a part of a step is lost; above, a product may overflow. */
-const LEAST_STEP = 2 ** -100
-const LARGEST_RANGE = 2 ** 127
+/** Outside these limits single precision loses a part of a step or overflows, and doubles are used instead. */
+const MIN_FAST_STEP = 2 ** -100
+const MAX_FAST_RANGE = 2 ** 127
 
 function dequantise(
   { kernels, bytes, floats }: Workspace,
@@ -174,8 +228,8 @@ function dequantise(
   step: number,
   bits: Bits,
 ): void {
-  const ordinary = step === 0 || (step > LEAST_STEP && step * stepsOf(bits) < LARGEST_RANGE)
-  if (ordinary) {
+  const isFast = step === 0 || (step > MIN_FAST_STEP && step * stepsOf(bits) < MAX_FAST_RANGE)
+  if (isFast) {
     const coarse = coarseOf(step)
     kernels.dequantise(at, end, into, low, coarse, Math.fround(step - coarse))
     return
@@ -186,7 +240,7 @@ function dequantise(
 const scratch = new Float32Array(1)
 const scratchBits = new Uint32Array(scratch.buffer)
 
-/** The first 16 significant bits. */
+/** `step` truncated to 16 significant bits: its product with a code of 8 bits is exact in single precision. */
 function coarseOf(step: number): number {
   scratch[0] = step
   scratchBits[0] = (scratchBits[0] ?? 0) & 0xffff_ff00

@@ -1,10 +1,10 @@
-/** Inference responses: write and parse. */
+/** Writes and parses inference responses. */
 import { ScissionError } from '../platform/errors.ts'
 import type { Tensor } from '../contracts/tensor.ts'
-import { member } from './json.ts'
-import { type Message, messageOf, parseObject, readId, readTensors } from './message.ts'
+import { member } from './exact-json.ts'
+import { type Message, messageOf, parseObject, readId, readTensors } from './binary-message.ts'
 import { type Parameters, readParameters } from './parameters.ts'
-import { type MessageTensor, writeTensor } from './tensors.ts'
+import { type MessageTensor, writeTensor } from './message-tensor.ts'
 
 export interface OutgoingResponse {
   modelName: string
@@ -14,7 +14,7 @@ export interface OutgoingResponse {
   outputs: readonly { tensor: Tensor & { parameters?: Parameters }; binary: boolean }[]
 }
 
-/** @throws ScissionError badRequest when an output wanted as JSON has none. */
+/** Writes an inference response. @throws ScissionError badRequest if an output to be sent as JSON has no JSON form. */
 export function writeInferResponse(response: OutgoingResponse): Message {
   const raw = response.outputs.filter((output) => output.binary).map((output) => output.tensor)
   const members = [
@@ -39,7 +39,11 @@ export interface InferResponse {
   outputs: MessageTensor[]
 }
 
-/** @throws ScissionError badRequest or invalidTensor when it is not a response. */
+/**
+ * Parses an inference response.
+ * @param binary the part of the body after the JSON; the outputs are views into it.
+ * @throws ScissionError badRequest or invalidTensor if the bytes are not a response.
+ */
 export function parseInferResponse(json: Uint8Array, binary: Uint8Array): InferResponse {
   const message = parseObject(json)
   const modelName = member(message, 'model_name')

@@ -1,11 +1,12 @@
 /**
- * The codec's inner loops as WebAssembly SIMD. Plain loops reach 1.2 GB/s to find the range and quantise, these several
- * times that (`npm run bench -- codecs`). Their meaning is `plain.ts`, which gives the same bits.
+ * The codec's inner loops as WebAssembly SIMD. Measured in GB of fp32 per second on one core: finding the range and
+ * quantising to 8 bits takes 1.2 GB/s as plain loops and 3.9 GB/s here, restoring 6.2 GB/s, copying the same bytes
+ * 9.3 GB/s (docs/results.md; `npm run bench -- codecs`). `plain-kernels.ts` computes the same bits.
  *
- * All addresses are bytes in the shared memory and need no alignment. Loops that write work in whole vectors and may
- * write up to VECTOR_ELEMENTS - 1 elements past their end, which the caller leaves room for or overwrites.
+ * Addresses are byte offsets into the workspace and need no alignment. Kernels that write do so in whole vectors: they may
+ * write past the end of their area by less than one step of their loop, which the caller leaves room for or overwrites.
  *
- * Codes are computed in double precision, so that the nearest step means the nearest.
+ * Codes are computed in double precision: in single precision the rounding could select the second nearest step.
  */
 import {
   advance,
@@ -26,25 +27,26 @@ import {
   v128,
   type Variable,
   when,
+  WASM,
+  type WasmMemory,
   whileBelow,
   whileFits,
-} from './emit.ts'
-import { WASM, type WasmMemory } from './web-assembly.ts'
+} from './wasm-assembler.ts'
 
-/** x + ROUND has the integer nearest to x (ties to even) in its low 32 bits, for |x| < 2^31: 1.5 · 2^52. */
+/** 1.5 · 2^52: the low 32 bits of x + ROUND are the integer nearest to x, ties to even, for |x| < 2^31. */
 const ROUND = 6755399441055744
 const splat32 = (value: number): Code => i32x4.splat(i32.const(value))
 const splat16 = (value: number): Code => i16x8.splat(i32.const(value))
 const plus = (at: Variable, bytes: number): Code => i32.add(get(at), i32.const(bytes))
 
-/** Lanes 0 and 2 of both operands as 32-bit lanes: the low words of four doubles. */
+/** Selects the low 32-bit words of the four doubles in two vectors. */
 const LOW_WORDS = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27]
 const LOW_BYTES_IN_TURN = [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23]
 const HIGH_BYTES_IN_TURN = LOW_BYTES_IN_TURN.map((lane) => lane + 8)
 
 /**
- * (at, end, state): widens low, high and the largest |bits| of `state` (three vectors) by the floats of [at, end),
- * four or more of them.
+ * (at, end, state): extends the ranges in `state` by the floats of [at, end), of which there are four or more. `state`
+ * holds three vectors of four lanes: low, high, and the largest magnitude as the bits of a float.
  */
 const range = kernel(
   ['i32', 'i32', 'i32'],
@@ -68,7 +70,7 @@ const range = kernel(
         ...advance(at, 64),
       ]),
       ...whileFits(at, 16, end, [...load(a, 0), ...two(a, a), ...advance(at, 16)]),
-      // The last vector again, up to the end: seeing an element twice changes nothing.
+      // The remaining elements, as the vector that ends with them: an element counted twice changes nothing.
       ...when(i32.ltU(get(at), get(end)), [
         ...set(a, v128.load(i32.sub(get(end), i32.const(16)))),
         ...two(a, a),
@@ -80,7 +82,7 @@ const range = kernel(
   },
 )
 
-/** (at, end, out, low, inverse): the floats of [at, end) to one byte each, round((x - low) · inverse). */
+/** (at, end, out, low, inverse): quantises each float of [at, end) to one byte, round((x - low) · inverse). */
 const quantise = kernel(
   ['i32', 'i32', 'i32', 'f64', 'f64'],
   ['v128', 'v128', 'v128'],
@@ -106,8 +108,8 @@ const quantise = kernel(
 )
 
 /**
- * (at, end, out, low, coarse, fine): the bytes of [at, end) to floats, low + code · (coarse + fine). `coarse` has 16
- * significant bits, so that its product with a code is exact in single precision: only the two sums round.
+ * (at, end, out, low, coarse, fine): restores each byte of [at, end) to a float, low + code · (coarse + fine). `coarse`
+ * has 16 significant bits, so that its product with a code is exact in single precision and only the two sums round.
  */
 const dequantise = kernel(
   ['i32', 'i32', 'i32', 'f32', 'f32', 'f32'],
@@ -141,11 +143,11 @@ const dequantise = kernel(
   },
 )
 
-/** (at, end, out, width): every two bytes of [at, end), `width` bits used in each, to one: first | second << width. */
+/** (at, end, out, width): packs every two bytes of [at, end), which use `width` bits each: first | second << width. */
 const merge = kernel(['i32', 'i32', 'i32', 'i32'], ['i32'], (at, end, out, width, shift) => {
   const pair = (offset: number) => {
     const bytes = v128.load(plus(at, offset))
-    // Of a 16-bit lane first + 256 · second, shifted right by 8 - width, the second has come down to its place.
+    // A 16-bit lane is first + 256 · second; shifting it right by 8 - width moves the second next to the first.
     return v128.and(v128.or(bytes, i16x8.shrU(bytes, get(shift))), splat16(0xff))
   }
   return [
@@ -158,7 +160,7 @@ const merge = kernel(['i32', 'i32', 'i32', 'i32'], ['i32'], (at, end, out, width
   ]
 })
 
-/** (at, end, out, width, mask): the inverse; `mask` is `width` ones in each byte of 16 bits. */
+/** (at, end, out, width, mask): the inverse of `merge`; `mask` is two bytes of `width` ones each. */
 const split = kernel(
   ['i32', 'i32', 'i32', 'i32', 'i32'],
   ['v128', 'v128', 'v128'],
@@ -177,12 +179,13 @@ const split = kernel(
 
 const LOW_16_BITS = [0, 1, 4, 5, 8, 9, 12, 13, 0, 1, 4, 5, 8, 9, 12, 13]
 const HALF = 0x3f00_0000
-/** Below 2^-14 a half is subnormal. */
-const LEAST_NORMAL = 0x3880_0000
+/** 2^-14, the smallest normal half, as the bits of a float. */
+const MIN_NORMAL = 0x3880_0000
 
 /**
- * (at, end, out): floats to halves, ties to even; for |x| <= 65504. Subnormal halves round by adding 0.5, whose last
- * bit is worth as much as theirs; normal ones by adding just less than half of their last bit to the bits.
+ * (at, end, out): rounds each float of [at, end) to a half, ties to even; |x| must be at most 65504. Subnormal halves are
+ * rounded by adding 0.5, whose last bit has the same weight as theirs. Normal halves are rounded by adding just less than
+ * half of their last bit to the bits of the float.
  */
 const toHalf = kernel(['i32', 'i32', 'i32'], ['v128', 'v128'], (at, end, out, bits, sign) => {
   const subnormal = i32x4.sub(f32x4.add(get(bits), splat32(HALF)), splat32(HALF))
@@ -196,7 +199,7 @@ const toHalf = kernel(['i32', 'i32', 'i32'], ['v128', 'v128'], (at, end, out, bi
     ...set(
       into,
       v128.or(
-        v128.bitselect(subnormal, normal, i32x4.ltS(get(bits), splat32(LEAST_NORMAL))),
+        v128.bitselect(subnormal, normal, i32x4.ltS(get(bits), splat32(MIN_NORMAL))),
         i32x4.shrU(get(sign), i32.const(16)),
       ),
     ),
@@ -209,10 +212,10 @@ const toHalf = kernel(['i32', 'i32', 'i32'], ['v128', 'v128'], (at, end, out, bi
   ])
 })
 
-/** 2^112: the difference of the exponents' biases, applied by multiplying, which puts subnormals right too. */
+/** 2^112, the difference of the two exponent biases. It is applied by multiplying, which also normalises subnormals. */
 const REBIAS = 0x7780_0000
 
-/** (at, end, out): halves to floats, exactly; NaN and infinity stay what they are. */
+/** (at, end, out): converts each half of [at, end) to the float of the same value, NaN and infinity included. */
 const fromHalf = kernel(['i32', 'i32', 'i32'], ['v128', 'v128'], (at, end, out, half, bits) =>
   whileBelow(at, end, [
     ...set(half, i32x4.extendLowU(v128.load64(get(at)))),
@@ -237,10 +240,10 @@ const KERNELS = { range, quantise, dequantise, merge, split, toHalf, fromHalf } 
   Kernel
 >
 
-/** (addresses and numbers as each kernel says). */
+/** The compiled kernels. Each takes the addresses and numbers that its comment lists. */
 export type Kernels = Record<keyof typeof KERNELS, (...values: number[]) => void>
 
-/** @returns undefined where this machine's WebAssembly has no SIMD. */
+/** @returns undefined if this machine's WebAssembly has no SIMD. */
 export function compileKernels(memory: WasmMemory, memoryPages: number): Kernels | undefined {
   const bytes = assemble(KERNELS, memoryPages)
   if (!WASM.validate(bytes)) return undefined
