@@ -1,10 +1,10 @@
 /** The planner service, put together from its parts: a test starts it on port 0 with a Redis of its own. */
 import type { RequestListener } from 'node:http'
-import type { PlannerConfig } from '../../shared/platform/config.ts'
+import type { PlannerConfig } from '../../shared/platform/service/service-config.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
-import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { Deployer } from './deployments/deployments.ts'
 import { deploymentRoutes } from './deployments/deployment-routes.ts'
 import { Gatherer } from './queries/gather.ts'

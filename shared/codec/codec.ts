@@ -13,7 +13,7 @@
  * - What would grow stays as it is: a part that does not make the bytes fewer is left out, and the parameters say so.
  * - Empty tensors and BYTES tensors stay as they are.
  */
-import { CodecName } from '../contracts/codec.ts'
+import { CodecName } from '../contracts/calibration.ts'
 import { DATATYPES, type Datatype } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { OWN_PREFIX, type Parameters } from '../oip/parameters.ts'

@@ -1,5 +1,5 @@
-/** What a codec's name says. The grammar is the contract's (shared/contracts/codec.ts). */
-import { CodecName } from '../contracts/codec.ts'
+/** What a codec's name says. The grammar is the contract's (shared/contracts/calibration.ts). */
+import { CodecName } from '../contracts/calibration.ts'
 import { ScissionError } from '../platform/errors.ts'
 
 export const BIT_WIDTHS = [8, 6, 4, 2] as const

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { ResourceName } from './common.ts'
 import { PlanAnswer } from './plan.ts'
 import { Served } from './profile.ts'
-import { SensitivityChange } from './sweep.ts'
+import { SensitivityChange } from './plan-sweep.ts'
 
 export const ExplainedAnswer = PlanAnswer.extend({
   /** Of the profiles planned with, those that serving has been held against. Shown, never used. */

@@ -10,7 +10,7 @@
  * exist is for the reader to check; an id says nothing about cost, which is worked out anew at the present profiles and
  * links.
  */
-import { CodecName } from './codec.ts'
+import { CodecName } from './calibration.ts'
 import { ModelId, ResourceName, ShapesKey } from './common.ts'
 import { OPTIMISATION_LEVELS, RuntimeOptions } from './resource.ts'
 import { ScissionError } from '../platform/errors.ts'

@@ -11,10 +11,10 @@ import {
   TierName,
   timestamp,
 } from './common.ts'
-import { CodecName } from './codec.ts'
+import { CodecName } from './calibration.ts'
 import { figures, nameList, numeric, yesOrNo } from './query-values.ts'
 import { RuntimeOptions } from './resource.ts'
-import { WhatIf } from './what-if.ts'
+import { WhatIf } from './what-if-fields.ts'
 
 /** `7:edge` is layer 7, `0-5:device` are layers 0..4. */
 export const LayersOnTier = z

@@ -1,8 +1,8 @@
 /** Measured costs and the jobs that measure them. */
 import { z } from 'zod'
 import { byteCount, InputShapes, ModelId, ms, Name, ResourceName, ShapesKey, timestamp } from './common.ts'
-import { CodecSpeed } from './codec.ts'
-import { BenchmarkProgress, JOB_STATES } from './progress.ts'
+import { CodecSpeed } from './calibration.ts'
+import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
 import { Machine, RuntimeOptions } from './resource.ts'
 
 export { BenchmarkProgress, JOB_STATES }
@@ -43,7 +43,7 @@ export type LayerTime = z.infer<typeof LayerTime>
 
 /**
  * Memory of a stage [i, j): baseBytes + weightFactor x the weights of its layers + the largest sum of tensors alive at
- * once in it (services/inference/jobs/profiler/memory.ts). The factor and the base are fitted to the whole model.
+ * once in it (services/inference/jobs/profiler/memory-and-load.ts). The factor and the base are fitted to the whole model.
  */
 export const ProfileMemory = z.object({
   /** Of all layers, and the largest sum of tensors alive at once: from the structure. */

@@ -20,7 +20,7 @@
 export { analyse, type AnalyseRequest } from './structure/analyse.ts'
 export { analyseInChild, type AnalyseInChildOptions } from './structure/analyse-child.ts'
 export { canonicalPaths, readStructure } from './canonical/canonical-file.ts'
-export { resolveInputShapes } from './canonical/declared.ts'
+export { resolveInputShapes } from './canonical/declared-tensors.ts'
 export { describeModel, type ModelDescription } from './structure/describe-model.ts'
 export { makeInputs } from './sample-inputs/sample-inputs.ts'
 export {
@@ -30,6 +30,6 @@ export {
   openCanonical,
   type RangeFile,
   writeRange,
-} from './structure/range.ts'
-export { shapesKeyOf } from '../contracts/shapes-key.ts'
+} from './structure/write-range.ts'
+export { shapesKeyOf } from './canonical/shapes-key.ts'
 export { readSkeleton } from './wire/skeleton.ts'

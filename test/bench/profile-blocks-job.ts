@@ -1,7 +1,7 @@
 /** Times the blocks of a model one by one, in a process of its own (shared/platform/processes/limited-child.ts). */
 import { CutModel } from '../../services/inference/jobs/profiler/cut-model.ts'
 import { openRange } from '../../services/inference/jobs/profiler/pair.ts'
-import { Runner } from '../../services/inference/jobs/profiler/runs.ts'
+import { Runner } from '../../services/inference/jobs/profiler/timed-runs.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'

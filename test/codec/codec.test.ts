@@ -9,7 +9,7 @@ import {
   losesNothing,
   parseCodec,
 } from '../../shared/codec/index.ts'
-import { CodecName } from '../../shared/contracts/codec.ts'
+import { CodecName } from '../../shared/contracts/calibration.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { anyTensors, finiteTensors, floatsOf, floatTensor, SEED } from './support.ts'
 

@@ -11,7 +11,7 @@ import {
   queueOptions,
   withErrorHandler,
   workerConnection,
-} from '../../shared/platform/redis/queue-options.ts'
+} from '../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { call, postJson, startInference, startUnready, type TestService } from './support/service.ts'

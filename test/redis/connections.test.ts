@@ -12,7 +12,7 @@ import {
   withErrorHandler,
   workerConnection,
   workerOptions,
-} from '../../shared/platform/redis/queue-options.ts'
+} from '../../shared/platform/redis/connections.ts'
 
 const log = createLog('test', 'silent')
 let server: OpenRedis

@@ -27,7 +27,7 @@ import {
   withErrorHandler,
   workerConnection,
   workerOptions,
-} from '../../shared/platform/redis/queue-options.ts'
+} from '../../shared/platform/redis/connections.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { QUICK_RECOVERY } from './quick-recovery.ts'
 import { TEST_SERVERS } from './servers.ts'

@@ -6,7 +6,7 @@ import {
   LOCK_DURATION_MS,
   LOCK_RENEW_MS,
   STALLED_INTERVAL_MS,
-} from '../../shared/platform/redis/queue-options.ts'
+} from '../../shared/platform/redis/connections.ts'
 
 export const QUICK_RECOVERY = {
   lockDuration: LOCK_DURATION_MS / 4,

@@ -1,7 +1,7 @@
 /** `scission calibrate`: what codecs cost in accuracy at every cut, and what each bound on that would buy. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Command, Option } from 'commander'
-import type { Calibration, CalibrationCell } from '../../../shared/contracts/codec.ts'
+import type { Calibration, CalibrationCell } from '../../../shared/contracts/calibration.ts'
 import type { InputShapes, TensorSpec } from '../../../shared/contracts/common.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'

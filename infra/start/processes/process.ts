@@ -16,7 +16,7 @@ import type { Logger } from '../../../shared/platform/log.ts'
 import { nodeArguments } from './entry.ts'
 import { Output } from './output.ts'
 
-/** What an entry sends when it can be used: `shared/platform/service.ts` and `reportReady`. */
+/** What an entry sends when it can be used: `shared/platform/service/run-service.ts` and `reportReady`. */
 const Ready = z.looseObject({ ready: z.literal(true), url: z.string() })
 
 export interface ProcessOptions {

@@ -5,7 +5,7 @@ import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { type BenchmarkQueues, childId, endsKey, KEEP_SECONDS, type ParentData, promptly } from './queues.ts'
 import { isUnderWay, readBenchmark, viewOf } from './benchmark-view.ts'
-import { cancelKey, stopKey } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { cancelKey, stopKey } from '../../../shared/platform/redis/queues.ts'
 
 const CANCEL_SECONDS = 3600
 

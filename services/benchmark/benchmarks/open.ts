@@ -1,8 +1,8 @@
 /** All that benchmarks need beside HTTP: their queues, this service's workers, the event feed. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BenchmarkConfig } from '../../../shared/platform/config.ts'
+import type { BenchmarkConfig } from '../../../shared/platform/service/service-config.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { workerConnection } from '../../../shared/platform/redis/queue-options.ts'
+import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { BenchmarkEvents } from './events.ts'
 import { BenchmarkQueues } from './queues.ts'

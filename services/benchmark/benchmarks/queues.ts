@@ -10,8 +10,8 @@ import { ModelId, ResourceName, ShapesKey, timestamp } from '../../../shared/con
 import { BenchmarkPart } from '../../../shared/contracts/profile.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { queueOptions, withErrorHandler } from '../../../shared/platform/redis/queue-options.ts'
-import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { queueOptions, withErrorHandler } from '../../../shared/platform/redis/connections.ts'
+import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 
 export const WATCH_QUEUE = 'benchmark-watch'
 export const childId = (benchmark: string, resource: string) => `${benchmark}.${resource}`

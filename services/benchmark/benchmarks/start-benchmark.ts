@@ -11,14 +11,14 @@ import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Benchmark, BenchmarkJobData, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { withLock } from '../lock.ts'
+import { withLock } from '../../../shared/platform/redis/lock.ts'
 import type { BenchmarkParts } from './benchmark-deps.ts'
 import { childId, KEEP, KEEP_SECONDS, type ParentData, promptly, requestKey } from './queues.ts'
 import { disturbanceNotes, emulationNotes, reuseNotes } from './notes.ts'
 import { reusable } from './reuse.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 import { startWatch } from './watch.ts'
-import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 
 /**
  * @throws ScissionError notFound (unknown resource), conflict (none alive, or a named one is not),

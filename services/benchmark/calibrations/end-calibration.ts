@@ -1,7 +1,7 @@
 /** Looks calibrations up and ends them before their time. */
 import type { Job } from 'bullmq'
-import type { Calibration } from '../../../shared/contracts/codec.ts'
-import { cancelKey } from '../../../shared/platform/redis/benchmark-queue.ts'
+import type { Calibration } from '../../../shared/contracts/calibration.ts'
+import { cancelKey } from '../../../shared/platform/redis/queues.ts'
 import type { CalibrationParts } from './calibration-deps.ts'
 
 const CANCEL_SECONDS = 3600

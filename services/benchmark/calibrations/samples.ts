@@ -6,7 +6,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
-import { CalibrationSamples } from '../../../shared/contracts/codec.ts'
+import { CalibrationSamples } from '../../../shared/contracts/calibration.ts'
 import type { TensorSpec } from '../../../shared/contracts/common.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/headers.ts'

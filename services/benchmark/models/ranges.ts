@@ -6,7 +6,7 @@
 import path from 'node:path'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
-import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range.ts'
+import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type CanonicalModel,

@@ -4,7 +4,7 @@
  */
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import type { CodedTensor } from '../../../shared/codec/index.ts'
-import type { CodecName } from '../../../shared/contracts/codec.ts'
+import type { CodecName } from '../../../shared/contracts/calibration.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 
 export interface CodecThreadSettings {

@@ -5,7 +5,7 @@
  */
 import type { Redis } from 'ioredis'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { cancelKey, stopKey } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { cancelKey, stopKey } from '../../../shared/platform/redis/queues.ts'
 
 const POLL_MS = 250
 

@@ -7,7 +7,7 @@
  */
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import type { RangeManifest } from '../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { keyText, rangeName } from './range-key.ts'
 import type { Locks } from './locks.ts'

@@ -3,11 +3,11 @@
  * queue, keeping its links measured.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { InferenceConfig } from '../../../shared/platform/config.ts'
+import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { workerConnection } from '../../../shared/platform/redis/queue-options.ts'
+import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { startBenchmarkWorker } from '../jobs/job-worker.ts'
 import { type Engine, runtimeOptions } from '../serving/engine.ts'

@@ -1,6 +1,6 @@
 /** Where ONNX Runtime comes in: what loads layer ranges, runs them and measures them. Tests may put in stand-ins. */
 import path from 'node:path'
-import type { InferenceConfig } from '../../../shared/platform/config.ts'
+import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
 import type { BenchmarkProgress } from '../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { Executor } from './executor/executor.ts'

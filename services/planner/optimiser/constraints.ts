@@ -3,7 +3,7 @@
  * others when no plan satisfies them all (conflict.ts).
  */
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
-import type { WhatIf } from '../../../shared/contracts/what-if.ts'
+import type { WhatIf } from '../../../shared/contracts/what-if-fields.ts'
 
 const NAMED = ['mustUseTiers', 'mustNotUseTiers', 'mustUseResources', 'mustNotUseResources'] as const
 const COUNTED = ['firstLayersOnDevice', 'minStages', 'maxStages'] as const

@@ -2,7 +2,7 @@
  * What a plan is worked out from, as the service knows it, and the checks that make it safe to compute with.
  * Only the fields that planning reads are asked for, so that imported data can be planned with too.
  */
-import type { CalibrationCell } from '../../../shared/contracts/codec.ts'
+import type { CalibrationCell } from '../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
 import type { Profile } from '../../../shared/contracts/profile.ts'

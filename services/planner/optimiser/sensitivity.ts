@@ -8,7 +8,7 @@
  * Every step is an exact solve. Where costs or the set of plans are not of that kind (throughput, limits on times …),
  * the first of a few values at which the winner has lost is taken, and the interval before it is halved.
  */
-import type { SensitivityChange } from '../../../shared/contracts/sweep.ts'
+import type { SensitivityChange } from '../../../shared/contracts/plan-sweep.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import type { OptimiserQuery, Optimum, Problem } from './index.ts'
 import { conditionsAround, type Condition } from './sensitivity-conditions.ts'

@@ -1,5 +1,5 @@
 /** Boundaries between the regimes of a sweep: between neighbouring cells, the point where both best plans cost the same. */
-import type { SweepBoundary } from '../../../shared/contracts/sweep.ts'
+import type { SweepBoundary } from '../../../shared/contracts/plan-sweep.ts'
 import type { Cells } from './sweep-cells.ts'
 import { type Conditions, stridesOf } from './sweep-conditions.ts'
 

@@ -3,7 +3,7 @@
  * a plan is linear: the round trip and the slowdown themselves, and the inverse of a bandwidth. Network presets are
  * separate conditions with no order.
  */
-import type { SweepAxis, SweepGrid } from '../../../shared/contracts/sweep.ts'
+import type { SweepAxis, SweepGrid } from '../../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { NETWORK_PRESETS, type NetworkName } from '../../../shared/contracts/network-presets.ts'
 import { checkKnown } from './names.ts'

@@ -8,7 +8,7 @@
  * Limits on times, energy and price make the set of plans depend on the conditions. Then the same is done without them,
  * and only cells whose best plan breaks a limit are solved. Where costs are not linear (throughput) every cell is.
  */
-import type { Sweep, SweepGrid } from '../../../shared/contracts/sweep.ts'
+import type { Sweep, SweepGrid } from '../../../shared/contracts/plan-sweep.ts'
 import type { OptimiserQuery, Problem } from './index.ts'
 import { boundariesOf } from './sweep-boundaries.ts'
 import { solveEach } from './sweep-cells.ts'

@@ -2,7 +2,7 @@
 import type { GraphPlanAnswer } from '../../../shared/contracts/graph-plan.ts'
 import type { Plan, PlanQuery } from '../../../shared/contracts/plan.ts'
 import type { ExplainedAnswer } from '../../../shared/contracts/plan-answer.ts'
-import type { SweepAnswer, SweepRequest } from '../../../shared/contracts/sweep.ts'
+import type { SweepAnswer, SweepRequest } from '../../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { parsePlanId } from '../../../shared/contracts/plan-id.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'

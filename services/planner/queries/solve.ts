@@ -1,6 +1,6 @@
 /** The pure part of answering: a problem and a query in, plans or a map out. Runs in the process or in its thread. */
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
-import type { SensitivityChange, Sweep, SweepGrid } from '../../../shared/contracts/sweep.ts'
+import type { SensitivityChange, Sweep, SweepGrid } from '../../../shared/contracts/plan-sweep.ts'
 import { type GraphOptimum, type GraphProblem, optimiseGraph } from '../optimiser/graph-view.ts'
 import { type Optimum, optimise } from '../optimiser/index.ts'
 import { sensitivityOf } from '../optimiser/sensitivity.ts'

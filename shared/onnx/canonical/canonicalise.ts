@@ -8,7 +8,7 @@
 import { create } from '@bufbuild/protobuf'
 import type { InputShapes } from '../../contracts/common.ts'
 import { constantNodes, dropDead, foldOnce } from './fold.ts'
-import { type Graph, loadGraph } from './graph.ts'
+import { type Graph, loadGraph } from './working-graph.ts'
 import { inferTypes, type Types } from './infer-shapes.ts'
 import { inlineConstantIfs } from './inline-if.ts'
 import { type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'

@@ -7,9 +7,9 @@
  * are recognised by. Shape and Size of a tensor whose shape is known are constants too.
  */
 import type { Tensor } from '../../contracts/tensor.ts'
-import { assembleGraph } from '../wire/assemble.ts'
-import { CODE, elementTypeOf, elementTypeOfDatatype } from '../element-types.ts'
-import { bytesOfType, type Graph } from './graph.ts'
+import { assembleGraph } from './encode-graph.ts'
+import { CODE, elementTypeOf, elementTypeOfDatatype } from '../wire/element-types.ts'
+import { bytesOfType, type Graph } from './working-graph.ts'
 import type { Types } from './infer-shapes.ts'
 import { type NodeProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, fromRuntime, openSession } from '../runtime/analysis-session.ts'

@@ -5,10 +5,10 @@
  * weight is read) and every tensor an output; the session's metadata then holds all types and shapes.
  */
 import { ScissionError } from '../../platform/errors.ts'
-import { assembleGraph } from '../wire/assemble.ts'
-import { CODE, elementTypeOfRuntime } from '../element-types.ts'
+import { assembleGraph } from './encode-graph.ts'
+import { CODE, elementTypeOfRuntime } from '../wire/element-types.ts'
 import { isExternal } from '../wire/external-data.ts'
-import type { Graph, TypedTensor } from './graph.ts'
+import type { Graph, TypedTensor } from './working-graph.ts'
 import type { TensorProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, openSession } from '../runtime/analysis-session.ts'
 import { tensorShape } from '../wire/tensor-data.ts'

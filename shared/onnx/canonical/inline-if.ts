@@ -5,7 +5,7 @@
  * hide the cuts inside. ONNX Runtime does the same from level `basic` on.
  */
 import { create } from '@bufbuild/protobuf'
-import type { Graph } from './graph.ts'
+import type { Graph } from './working-graph.ts'
 import type { Types } from './infer-shapes.ts'
 import { type GraphProto, type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'
 import { definedIn, freshName, renameUses } from './scope.ts'

@@ -7,10 +7,10 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import { assembleGraph } from '../wire/assemble.ts'
+import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
-import { elementTypeOf } from '../element-types.ts'
-import { bytesOfType, sessionType, type TypedTensor } from './graph.ts'
+import { elementTypeOf } from '../wire/element-types.ts'
+import { bytesOfType, sessionType, type TypedTensor } from './working-graph.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { openSession } from '../runtime/analysis-session.ts'
 import { usesOf } from './scope.ts'

@@ -6,7 +6,7 @@
  * function, which is one layer; ONNX Runtime puts the nodes back when it opens a session.
  */
 import { create } from '@bufbuild/protobuf'
-import type { Graph } from './graph.ts'
+import type { Graph } from './working-graph.ts'
 import {
   FunctionProtoSchema,
   type NodeProto,

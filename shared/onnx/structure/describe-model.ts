@@ -1,7 +1,7 @@
 /** What can be told of a model without ONNX Runtime, in milliseconds and a little memory: used at upload. */
 import type { DeclaredTensor } from '../../contracts/common.ts'
-import { refuseWithoutOpsets } from '../canonical/check.ts'
-import { declaredTensor, trueInputs } from '../canonical/declared.ts'
+import { refuseWithoutOpsets } from '../canonical/check-model.ts'
+import { declaredTensor, trueInputs } from '../canonical/declared-tensors.ts'
 import { referenceOf, unsafeLocation } from '../wire/external-data.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { readSkeleton } from '../wire/skeleton.ts'

@@ -3,7 +3,7 @@
  * Field numbers from onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
  */
 
-import { CODE } from '../element-types.ts'
+import { CODE } from './element-types.ts'
 
 export type MessageKind =
   | 'model'

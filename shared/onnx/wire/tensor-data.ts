@@ -6,7 +6,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { create } from '@bufbuild/protobuf'
 import { ScissionError } from '../../platform/errors.ts'
-import { bytesOfElements, CODE, type ElementType, elementTypeOf } from '../element-types.ts'
+import { bytesOfElements, CODE, type ElementType, elementTypeOf } from './element-types.ts'
 import { type ExternalFiles, isExternal, referenceOf } from './external-data.ts'
 import { type TensorProto, TensorProtoSchema } from '../proto/onnx_pb.ts'
 

@@ -16,11 +16,11 @@ import {
   producerConnection,
   workerConnection,
   workerOptions,
-} from '../../../shared/platform/redis/queue-options.ts'
+} from '../../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../../shared/platform/redis/state.ts'
 import { exampleModel, exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { cancelKey, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { cancelKey, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 
 const log = createLog('test', 'silent')
 

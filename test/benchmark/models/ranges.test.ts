@@ -7,7 +7,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { chunkIndices } from '../../../services/benchmark/models/ranges.ts'
 import type { BenchmarkClient, UploadedModel } from '../../../shared/client/benchmark.ts'
-import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range.ts'
+import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { HAVE_MODELS, modelFile, ServiceHarness } from '../harness.ts'
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')

@@ -11,9 +11,9 @@ import {
   type TensorSpec,
 } from '../../../shared/contracts/common.ts'
 import { Model, Structure } from '../../../shared/contracts/model.ts'
-import type { RangeManifest } from '../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { shapesKeyOf } from '../../../shared/contracts/shapes-key.ts'
+import { shapesKeyOf } from '../../../shared/onnx/canonical/shapes-key.ts'
 import { linkId, type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'

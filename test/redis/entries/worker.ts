@@ -5,7 +5,7 @@ import {
   withErrorHandler,
   workerConnection,
   workerOptions,
-} from '../../../shared/platform/redis/queue-options.ts'
+} from '../../../shared/platform/redis/connections.ts'
 import { QUICK_RECOVERY } from '../quick-recovery.ts'
 
 dieWithParent()

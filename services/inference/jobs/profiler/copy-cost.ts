@@ -5,11 +5,11 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
-import { CODE } from '../../../../shared/onnx/element-types.ts'
-import { assemble, encodeNumber, encodeText, encodeValue } from '../../../../shared/onnx/wire/framing.ts'
+import { CODE } from '../../../../shared/onnx/wire/element-types.ts'
+import { assemble, encodeNumber, encodeText, encodeValue } from '../../../../shared/onnx/wire/model-writer.ts'
 import { concatenate, encodeField } from '../../../../shared/onnx/wire/file-reader.ts'
 import { sessionOptions } from '../../serving/executor/session-options.ts'
-import type { Runner } from './runs.ts'
+import type { Runner } from './timed-runs.ts'
 import { median } from '../../../../shared/platform/statistics.ts'
 
 /** One measured point of the curve. */

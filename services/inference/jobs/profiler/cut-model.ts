@@ -2,22 +2,22 @@
  * A whole model held in memory, to make sessions of any of its layer ranges without writing files.
  *
  * The file is the range 0..N that the range store gave: its weights are references into files beside it, so a range is
- * a small message whose weights ONNX Runtime maps, like the sub-models that the executor loads (shared/onnx/structure/range.ts).
+ * a small message whose weights ONNX Runtime maps, like the sub-models that the executor loads (shared/onnx/structure/write-range.ts).
  * Nodes and constants are only looked at and copied as they are encoded: to decode a network of a thousand layers and
  * to encode its ranges again takes a new process as long as twenty of its runs.
  */
 import fs from 'node:fs'
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { Structure } from '../../../../shared/contracts/model.ts'
-import { elementTypeOfDatatype } from '../../../../shared/onnx/element-types.ts'
-import { fieldsOf, textOf, type WireField } from '../../../../shared/onnx/wire/fields.ts'
+import { elementTypeOfDatatype } from '../../../../shared/onnx/wire/element-types.ts'
+import { fieldsOf, textOf, type WireField } from '../../../../shared/onnx/wire/protobuf.ts'
 import {
   assemble,
   encodeText,
   encodeUntypedValue,
   encodeValue,
   type ModelFrame,
-} from '../../../../shared/onnx/wire/framing.ts'
+} from '../../../../shared/onnx/wire/model-writer.ts'
 import { concatenate } from '../../../../shared/onnx/wire/file-reader.ts'
 import { loadError } from '../../serving/executor/ort-errors.ts'
 

@@ -2,7 +2,7 @@
 import type { Layer } from '../../../../shared/contracts/model.ts'
 import type { LayerTime } from '../../../../shared/contracts/profile.ts'
 import { attribute, type Shares } from './attribute.ts'
-import type { NodeTime } from './kernel-events.ts'
+import type { NodeTime } from './profiler-output.ts'
 import { layerInName } from './layer-names.ts'
 import type { OptimisedNode } from './optimised-graph.ts'
 import { quantile } from '../../../../shared/platform/statistics.ts'

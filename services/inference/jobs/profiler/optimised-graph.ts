@@ -7,7 +7,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import type { InferenceSession } from 'onnxruntime-node'
-import { fieldsOf, textOf, type WireField } from '../../../../shared/onnx/wire/fields.ts'
+import { fieldsOf, textOf, type WireField } from '../../../../shared/onnx/wire/protobuf.ts'
 
 /** A node of the optimised graph; names of tensors are ONNX Runtime's, often but not always the model's. */
 export interface OptimisedNode {

@@ -5,7 +5,7 @@ import { loadError } from '../../serving/executor/ort-errors.ts'
 import { sessionOptions } from '../../serving/executor/session-options.ts'
 import type { CutModel } from './cut-model.ts'
 import { besideModel } from './layer-names.ts'
-import type { Feeds, Runner } from './runs.ts'
+import type { Feeds, Runner } from './timed-runs.ts'
 import { undisturbed } from '../../../../shared/platform/statistics.ts'
 
 export interface PairTimes {

@@ -4,7 +4,7 @@
  */
 import type { DeclaredTensor } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
-import type { RangeManifest } from '../../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 
 /** Operators that may decide by what is in the whole batch, which no number of tries would show. */
 const DECIDING = new Set(['If', 'Loop', 'Scan', 'SequenceMap'])

@@ -3,7 +3,7 @@
  * what ONNX Runtime would say later, it says in words that name no tensor of the caller's.
  */
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
-import type { RangeManifest } from '../../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../../../../shared/contracts/tensor.ts'
 

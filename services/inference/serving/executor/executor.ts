@@ -5,7 +5,7 @@
  * the stage: so a second thread gets a session of its own when two requests meet, and never before. Threads that
  * die are replaced and get their sessions back with the next run. Tensors move, they are not copied (transfer.ts).
  */
-import type { RangeManifest } from '../../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'

@@ -1,0 +1,77 @@
+/** Models of decoded graphs: their parts encoded, and put together (framing.ts). */
+import { toBinary } from '@bufbuild/protobuf'
+import {
+  assemble,
+  encodeNumber,
+  encodeText,
+  encodeUntypedValue,
+  encodeValue,
+  type ModelFrame,
+} from '../wire/model-writer.ts'
+import type { Graph, TypedTensor } from './working-graph.ts'
+import {
+  FunctionProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  type SparseTensorProto,
+  SparseTensorProtoSchema,
+  type TensorProto,
+  TensorProtoSchema,
+} from '../proto/onnx_pb.ts'
+import { concatenate, encodeField } from '../wire/file-reader.ts'
+
+const PRODUCER = 'scission'
+/** Field numbers of ModelProto. */
+const MODEL = { irVersion: 1, producer: 2, opsets: 8, functions: 25 } as const
+
+export function frameOf(graph: Pick<Graph, 'irVersion' | 'opsets' | 'functions'>): ModelFrame {
+  return {
+    prefix: concatenate([
+      encodeNumber(MODEL.irVersion, Number(graph.irVersion)),
+      encodeText(MODEL.producer, PRODUCER),
+    ]),
+    suffix: concatenate([
+      ...graph.opsets.flatMap((opset) =>
+        encodeField(MODEL.opsets, toBinary(OperatorSetIdProtoSchema, opset)),
+      ),
+      ...graph.functions.flatMap((fn) => encodeField(MODEL.functions, toBinary(FunctionProtoSchema, fn))),
+    ]),
+  }
+}
+
+export interface GraphSelection {
+  nodes: readonly NodeProto[]
+  inputs: readonly TypedTensor[]
+  /** Where only a name is given, ONNX Runtime works the type out. */
+  outputs: readonly (string | TypedTensor)[]
+  /** Which constants go in. @defaultValue all */
+  keeps?: (name: string) => boolean
+}
+
+/** A model of some nodes of a graph, with its constants. */
+export function assembleGraph(graph: Graph, given: GraphSelection): Uint8Array {
+  const kept = <T>(constants: ReadonlyMap<string, T>): T[] =>
+    [...constants].flatMap(([name, constant]) => (!given.keeps || given.keeps(name) ? [constant] : []))
+  return assemble(frameOf(graph), graph.name, {
+    nodes: given.nodes.map(encodeNode),
+    initializers: kept(graph.constants).map(encodeTensor),
+    sparse: kept(graph.sparse).map(encodeSparse),
+    inputs: given.inputs.map(encodeValue),
+    outputs: given.outputs.map((output) =>
+      typeof output === 'string' ? encodeUntypedValue(output) : encodeValue(output),
+    ),
+  })
+}
+
+export function encodeNode(node: NodeProto): Uint8Array {
+  return toBinary(NodeProtoSchema, node)
+}
+
+export function encodeTensor(tensor: TensorProto): Uint8Array {
+  return toBinary(TensorProtoSchema, tensor)
+}
+
+export function encodeSparse(tensor: SparseTensorProto): Uint8Array {
+  return toBinary(SparseTensorProtoSchema, tensor)
+}

@@ -1,0 +1,13 @@
+/** Names the fixed input shapes that a canonical graph was made for. */
+import { createHash } from 'node:crypto'
+import type { InputShapes, ShapesKey } from '../../contracts/common.ts'
+
+/**
+ * The first 12 hexadecimal digits of the SHA-256 of the shapes' JSON with the input names sorted.
+ * Give the shapes of every input (`resolveInputShapes`): a partial set has another key.
+ */
+export function shapesKeyOf(inputShapes: InputShapes): ShapesKey {
+  const sorted = Object.entries(inputShapes).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+  const digest = createHash('sha256').update(JSON.stringify(sorted)).digest('hex')
+  return digest.slice(0, 12) as ShapesKey
+}

@@ -1,0 +1,213 @@
+/**
+ * The working form of a graph while it is made canonical, and how a file becomes one.
+ *
+ * Constants are kept apart from nodes: initializers, Constant nodes and (later) folded results are all `constants`.
+ * Graph inputs are only those that a caller gives, with fixed shapes. Nodes are in topological order.
+ */
+import { create } from '@bufbuild/protobuf'
+import type { DeclaredTensor, InputShapes } from '../../contracts/common.ts'
+import { checkModel, topologicalOrder } from './check-model.ts'
+import { declaredTensor, resolveInputShapes, trueInputs } from './declared-tensors.ts'
+import { bytesOfElements, CODE, elementTypeOf, elementTypeOfDatatype } from '../wire/element-types.ts'
+import { ExternalFiles, isExternal, referenceOf } from '../wire/external-data.ts'
+import {
+  type FunctionProto,
+  type GraphProto,
+  type NodeProto,
+  type OperatorSetIdProto,
+  type SparseTensorProto,
+  type TensorProto,
+  TensorProtoSchema,
+} from '../proto/onnx_pb.ts'
+import { bodiesOf, usesOf } from './scope.ts'
+import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
+import { inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
+
+/** A tensor's element type (its number in the file) and shape; -1 marks a dimension nobody knows yet. */
+export interface TypedTensor {
+  name: string
+  code: number
+  shape: number[]
+}
+
+/** Bytes of a tensor of this type; undefined where a dimension is not known. */
+export function bytesOfType({ code, shape }: TypedTensor): number | undefined {
+  const element = elementTypeOf(code)
+  if (!element || shape.includes(-1)) return undefined
+  return bytesOfElements(
+    element,
+    shape.reduce((product, dim) => product * dim, 1),
+  )
+}
+
+export interface Graph {
+  /** The folder that external data is relative to. */
+  dir: string
+  /** The original's file name in it. */
+  file: string
+  name: string
+  irVersion: bigint
+  opsets: OperatorSetIdProto[]
+  functions: FunctionProto[]
+  inputs: TypedTensor[]
+  /** The inputs as the file declares them: -1 where a dimension was open. */
+  declared: TypedTensor[]
+  /**
+   * False when ONNX Runtime is to get open dimensions: some models hold a branch that the fixed shapes make invalid
+   * although it is never taken, and ONNX Runtime refuses them then.
+   */
+  fixed: boolean
+  outputs: string[]
+  constants: Map<string, TensorProto>
+  sparse: Map<string, SparseTensorProto>
+  nodes: NodeProto[]
+}
+
+/** Initializers need not be graph inputs, and external data exists, from IR version 4 on. */
+const LEAST_IR_VERSION = 4n
+
+/**
+ * Reads `dir/file` with its inputs fixed to the given shapes.
+ *
+ * @throws ScissionError invalidModel, needsInputShapes, badRequest (shapes that contradict the declared ones)
+ */
+export function loadGraph(dir: string, file: string, given: InputShapes | undefined): Graph {
+  const { model } = readSkeleton(`${dir}/${file}`)
+  const graph = checkModel(model, new ExternalFiles(dir))
+  const declared = trueInputs(graph).map((input) => declaredTensor(input, 'input'))
+  for (const output of graph.output) declaredTensor(output, 'output')
+  const shapes = resolveInputShapes(declared, given)
+  const inputs = declared.map(({ name, datatype }) => ({
+    name,
+    code: elementTypeOfDatatype(datatype)?.code ?? CODE.UNDEFINED,
+    shape: shapes[name] ?? [],
+  }))
+  for (const fn of model.functions) for (const node of fn.node) inlineAttributes(node, dir)
+  const constants = new Map<string, TensorProto>()
+  for (const tensor of graph.initializer) constants.set(tensor.name, settled(tensor, dir))
+  const sparse = new Map(graph.sparseInitializer.map((tensor) => [tensor.values?.name ?? '', tensor]))
+  const kept = liftConstants(graph.node, dir, (tensor) => constants.set(tensor.name, tensor), sparse)
+  // ONNX Runtime's messages and profiles name nodes: an unnamed one would be nameless there.
+  for (const node of kept) node.name ||= node.output.find(Boolean) ?? ''
+  const uses = kept.map(usesOf)
+  return {
+    dir,
+    file,
+    name: graph.name,
+    irVersion: model.irVersion < LEAST_IR_VERSION ? LEAST_IR_VERSION : model.irVersion,
+    opsets: model.opsetImport,
+    functions: model.functions,
+    inputs,
+    declared: inputs.map((input, index) => ({
+      ...input,
+      shape: openShape(declared[index]?.shape, input.shape),
+    })),
+    fixed: true,
+    outputs: graph.output.map((output) => output.name),
+    constants,
+    sparse,
+    nodes: topologicalOrder(kept, uses).flatMap((index) => kept[index] ?? []),
+  }
+}
+
+/** A number where the file has one; the rank is that of the fixed shape. */
+function openShape(declared: DeclaredTensor['shape'] | undefined, fixed: readonly number[]): number[] {
+  return fixed.map((size, axis) => (declared?.[axis] === size ? size : -1))
+}
+
+/** How ONNX Runtime is told of a tensor that enters a session. */
+export function sessionType(graph: Graph, type: TypedTensor): TypedTensor {
+  if (graph.fixed) return type
+  const declared = graph.declared.find(({ name }) => name === type.name)
+  return declared ?? { ...type, shape: type.shape.map(() => -1) }
+}
+
+/** Small references are read into memory, and payloads that ONNX Runtime could not follow. */
+function settled(tensor: TensorProto, dir: string): TensorProto {
+  if (!isExternal(tensor)) return tensor
+  const reference = referenceOf(tensor)
+  return reference.encoding === 'varint' || tensorBytes(tensor) <= INLINE_PAYLOAD_BYTES
+    ? inlined(tensor, dir)
+    : tensor
+}
+
+/** Hands every Constant node's tensor to `add` and returns the other nodes, their bodies treated alike. */
+function liftConstants(
+  nodes: readonly NodeProto[],
+  dir: string,
+  add: (tensor: TensorProto) => void,
+  sparse: Map<string, SparseTensorProto> | undefined,
+): NodeProto[] {
+  return nodes.filter((node) => {
+    const name = node.output[0]
+    if (isConstant(node) && name) {
+      const tensor = constantTensor(node, name)
+      if (tensor) {
+        add(settled(tensor, dir))
+        return false
+      }
+      const sparseValue = node.attribute.find((attribute) => attribute.sparseTensor)?.sparseTensor
+      if (sparseValue?.values && sparse) {
+        sparseValue.values.name = name
+        sparse.set(name, sparseValue)
+        return false
+      }
+    }
+    inlineAttributes(node, dir)
+    for (const body of bodiesOf(node)) liftInBody(body, dir)
+    return true
+  })
+}
+
+/** A body's large constants become its initializers, which may be external; attributes may not. */
+function liftInBody(body: GraphProto, dir: string): void {
+  body.initializer = body.initializer.map((tensor) => settled(tensor, dir))
+  body.node = liftConstants(body.node, dir, (tensor) => body.initializer.push(tensor), undefined)
+}
+
+function isConstant(node: NodeProto): boolean {
+  return node.opType === 'Constant' && (node.domain === '' || node.domain === 'ai.onnx')
+}
+
+/** @see https://onnx.ai/onnx/operators/onnx__Constant.html */
+function constantTensor(node: NodeProto, name: string): TensorProto | undefined {
+  const attribute = node.attribute.find((candidate) => candidate.name.startsWith('value'))
+  if (!attribute) return undefined
+  const { floats, ints, strings } = attribute
+  switch (attribute.name) {
+    case 'value':
+      if (!attribute.t) return undefined
+      attribute.t.name = name
+      return attribute.t
+    case 'value_float':
+      return rawTensor(name, CODE.FLOAT, [], bytes(Float32Array.of(attribute.f)))
+    case 'value_floats':
+      return rawTensor(name, CODE.FLOAT, [floats.length], bytes(Float32Array.from(floats)))
+    case 'value_int':
+      return rawTensor(name, CODE.INT64, [], bytes(BigInt64Array.of(attribute.i)))
+    case 'value_ints':
+      return rawTensor(name, CODE.INT64, [ints.length], bytes(BigInt64Array.from(ints)))
+    case 'value_string':
+      return create(TensorProtoSchema, { name, dataType: CODE.STRING, stringData: [attribute.s] })
+    case 'value_strings':
+      return create(TensorProtoSchema, {
+        name,
+        dataType: CODE.STRING,
+        dims: [BigInt(strings.length)],
+        stringData: strings,
+      })
+    default:
+      return undefined
+  }
+}
+
+function bytes(view: ArrayBufferView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+}
+
+function inlineAttributes(node: NodeProto, dir: string): void {
+  for (const attribute of node.attribute) {
+    if (attribute.t) attribute.t = inlined(attribute.t, dir)
+    attribute.tensors = attribute.tensors.map((tensor) => inlined(tensor, dir))
+  }
+}
