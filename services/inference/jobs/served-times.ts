@@ -8,6 +8,7 @@ import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { type Change, profileId, type State } from '../../../shared/platform/redis/state.ts'
+import { median, medianAbsoluteDeviation } from '../../../shared/platform/statistics.ts'
 import type { RunResult } from '../serving/executor/executor.ts'
 import type { RangeKey } from '../ranges/range-store.ts'
 
@@ -88,7 +89,7 @@ export class ServedTimes {
 
   async #publish(id: string, known: Known): Promise<void> {
     const scale = median(known.ratios)
-    const spread = median(known.ratios.map((ratio) => Math.abs(ratio - scale)))
+    const spread = medianAbsoluteDeviation(known.ratios)
     if (!(scale > 0)) return
     const served: Served = { id, scale, spread, samples: known.samples, updatedAt: new Date().toISOString() }
     await this.#parts.state.served.put(id, served)
@@ -103,12 +104,4 @@ export class ServedTimes {
 export function stageMs({ layerMs, enterMs, exitMs }: Profile, from: number, to: number): number {
   const layers = layerMs.slice(from, to).reduce((sum, ms) => sum + ms, 0)
   return from === to ? 0 : layers + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0)
-}
-
-/** @param values at least one. */
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? 0
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2
 }

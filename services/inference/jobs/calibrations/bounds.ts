@@ -1,4 +1,5 @@
 /** Confidence bounds of what a calibration observes. All at 95 %. */
+import { mean, standardDeviation } from '../../../../shared/platform/statistics.ts'
 
 const ALPHA = 0.05
 const Z_TWO_SIDED = 1.959964
@@ -58,27 +59,17 @@ export function pairedLossBound(spoilt: number, mended: number, samples: number)
   return Math.min(1, Math.max(0, bound))
 }
 
-export function meanOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length
-}
-
-function deviationOf(values: readonly number[]): number {
-  const mean = meanOf(values)
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
-  return Math.sqrt(squares / Math.max(1, values.length - 1))
-}
-
 /** One-sided bound of a mean, by Student's t; the mean itself with one value. */
 export function upperMean(values: readonly number[]): number {
-  if (values.length < 2) return meanOf(values)
-  return meanOf(values) + (studentT(values.length - 1) * deviationOf(values)) / Math.sqrt(values.length)
+  if (values.length < 2) return mean(values)
+  return mean(values) + (studentT(values.length - 1) * standardDeviation(values)) / Math.sqrt(values.length)
 }
 
 /** Where one more value is expected; undefined with one value. */
 export function spreadOf(values: readonly number[]): { low: number; high: number } | undefined {
   if (values.length < 2) return undefined
-  const reach = Z_TWO_SIDED * deviationOf(values) * Math.sqrt(1 + 1 / values.length)
-  return { low: Math.max(0, meanOf(values) - reach), high: meanOf(values) + reach }
+  const reach = Z_TWO_SIDED * standardDeviation(values) * Math.sqrt(1 + 1 / values.length)
+  return { low: Math.max(0, mean(values) - reach), high: mean(values) + reach }
 }
 
 const EXACT_T = [6.3138, 2.92, 2.3534, 2.1318, 2.015]

@@ -1,6 +1,7 @@
 /** What is seen of one codec at one boundary, sample after sample, and what it adds up to. */
 import type { CalibrationCell, CodecName } from '../../../../shared/contracts/calibration.ts'
-import { meanOf, pairedLossBound, shareBounds, spreadOf, upperMean, upperShare } from './bounds.ts'
+import { mean } from '../../../../shared/platform/statistics.ts'
+import { pairedLossBound, shareBounds, spreadOf, upperMean, upperShare } from './bounds.ts'
 
 /** An output reduced to what is compared. */
 export interface Verdict {
@@ -63,7 +64,7 @@ export function cellOf(
     top1Agreement: agreeing / samples,
     top1Bounds: shareBounds(agreeing, samples),
     ...(labelled && { accuracy: right / samples, accuracyBounds: shareBounds(right, samples) }),
-    relativeError: meanOf(errors),
+    relativeError: mean(errors),
     relativeErrorBound: upperMean(errors),
     // Noise says nothing about what the codec does to real inputs: no bound below certainty.
     lossBound: madeUp && !lossless ? 1 : loss.bound,

@@ -11,7 +11,13 @@
 import type { Interval, PredictionError } from '../../../../shared/contracts/profile.ts'
 import type { Structure } from '../../../../shared/contracts/model.ts'
 import { type CopyCost, copyMs } from './copy-cost.ts'
-import { median, quantile } from '../../../../shared/platform/statistics.ts'
+import {
+  mean,
+  median,
+  quartileDeviation,
+  standardDeviation,
+  sum,
+} from '../../../../shared/platform/statistics.ts'
 
 /** A cut that was run; times are on the scale of the whole model's figure. */
 export interface MeasuredCut {
@@ -176,19 +182,13 @@ export function intervalOf(
 /** How far the medians of the bursts lie apart, as a standard deviation of fractions. */
 function wander(bursts: readonly (readonly number[])[]): number {
   const medians = bursts.filter((burst) => burst.length > 0).map(median)
-  if (medians.length < 2) return 0
-  const mean = sum(medians) / medians.length
-  const squares = sum(medians.map((value) => (value - mean) ** 2))
-  return Math.sqrt(squares / (medians.length - 1)) / mean
+  return medians.length < 2 ? 0 : standardDeviation(medians) / mean(medians)
 }
-
-/** Distance between the quartiles in standard deviations of a normal distribution. */
-const QUARTILES = 1.349
 
 /** A standard deviation that a few wild values do not move, as a fraction of the median. */
 function spreadOf(values: readonly number[]): number {
   const middle = median(values)
-  return middle > 0 ? (quantile(values, 0.75) - quantile(values, 0.25)) / QUARTILES / middle : 0
+  return middle > 0 ? quartileDeviation(values) / middle : 0
 }
 
 function accumulate(values: readonly number[]): number[] {
@@ -196,5 +196,3 @@ function accumulate(values: readonly number[]): number[] {
   for (const value of values) sums.push((sums.at(-1) ?? 0) + value)
   return sums
 }
-
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
