@@ -1,5 +1,4 @@
 /** All that benchmarks need beside HTTP: their queues, this service's workers, the event feed. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchmarkConfig } from '../../../shared/platform/service/service-config.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { workerConnection } from '../../../shared/platform/redis/connections.ts'
@@ -8,6 +7,7 @@ import { BenchmarkEvents } from './events.ts'
 import { BenchmarkQueues } from './queues.ts'
 import type { BenchmarkParts } from './benchmark-deps.ts'
 import { startBenchmarkWorkers } from './workers.ts'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
 
 export type BenchmarksConfig = Pick<
   BenchmarkConfig,
@@ -43,7 +43,7 @@ export function openBenchmarks(config: BenchmarksConfig, state: State, log: Logg
     close: async () => {
       // While Redis is away BullMQ's orderly close waits for a connection that does not come back (bullmq 6.7.0).
       const orderly = Promise.all([workers.close(), events.close()]).then(() => queues.close())
-      await Promise.race([orderly, sleep(CLOSE_MS, undefined, { ref: false })])
+      await waitAtMost(orderly, CLOSE_MS, undefined)
       workers.disconnect()
       connection.disconnect()
     },

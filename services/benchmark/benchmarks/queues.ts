@@ -12,6 +12,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { queueOptions, withErrorHandler } from '../../../shared/platform/redis/connections.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
+import { waitWithin } from '../../../shared/platform/deadline.ts'
 
 export const WATCH_QUEUE = 'benchmark-watch'
 export const childId = (benchmark: string, resource: string) => `${benchmark}.${resource}`
@@ -99,17 +100,9 @@ const REDIS_PATIENCE_MS = 5000
 export async function promptly<T>(redis: Redis, work: () => Promise<T>): Promise<T> {
   // Fails at once while the connection is down, because the producer's connection queues nothing.
   await redis.ping()
-  let timer: NodeJS.Timeout | undefined
-  const impatience = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () =>
-        reject(new ScissionError('queueUnavailable', `Redis has not answered in ${REDIS_PATIENCE_MS} ms`)),
-      REDIS_PATIENCE_MS,
-    )
-  })
-  try {
-    return await Promise.race([work(), impatience])
-  } finally {
-    clearTimeout(timer)
-  }
+  return waitWithin(
+    work(),
+    { deadline: Date.now() + REDIS_PATIENCE_MS },
+    () => new ScissionError('queueUnavailable', `Redis has not answered in ${REDIS_PATIENCE_MS} ms`),
+  )
 }

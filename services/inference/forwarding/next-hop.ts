@@ -14,6 +14,7 @@ import type { LiveDeployment } from './deployment-hops.ts'
 import { askToLoad, forward, type ForwardOptions, isAlive } from './forward.ts'
 import { withReport } from './pending-returns.ts'
 import type { Wire, WireTensor } from './boundary-codec.ts'
+import { waitWithin } from '../../../shared/platform/deadline.ts'
 
 export interface NextHopParts {
   here: Here
@@ -189,7 +190,9 @@ async function runRest(
 ): Promise<Inference> {
   const rest = live.rests.get(hop)
   if (!rest) throw new ScissionError('internal', `deployment ${live.record.id} has no fallback at hop ${hop}`)
-  const stage = await inTime(rest.stage(), deadline)
+  const late = () => new ScissionError('deadlineExceeded', 'the fallback was not loaded before the deadline')
+  // Loading may take longer than this request has; it goes on for the next one.
+  const stage = await waitWithin(rest.stage(), { deadline }, late)
   const run = await stage.run(tensors, { signal, deadline })
   return { outputs: run.outputs, hops: [reportRun(here, hop, stage.key, run)] }
 }
@@ -198,17 +201,6 @@ async function runRest(
 function whileNotArrived(context: InferContext): InferContext {
   const arrived = context.arrival?.signal
   return arrived ? { ...context, signal: AbortSignal.any([context.signal, arrived]) } : context
-}
-
-/** Loading may take longer than this request has; it goes on for the next one. */
-function inTime<T>(work: Promise<T>, deadline: number | undefined): Promise<T> {
-  if (deadline === undefined) return work
-  return new Promise((resolve, reject) => {
-    const late = () =>
-      reject(new ScissionError('deadlineExceeded', 'the fallback was not loaded before the deadline'))
-    const timer = setTimeout(late, Math.max(0, deadline - Date.now()))
-    work.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
 }
 
 function inPlaceOf(resource: string, onward: Inference): Inference {

@@ -5,7 +5,6 @@
  * `revision` goes up whenever something that a plan depends on changed; what was worked out at one revision holds as
  * long as it stays. A heartbeat alone does not count: whether a resource is alive is a question of the clock.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { z } from 'zod'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
@@ -24,6 +23,7 @@ import {
 import { Copy } from './collection-copy.ts'
 import { compactProfile, KeptCalibration, KeptLink, KeptProfile } from './planning-fields.ts'
 import { Structures } from './structures.ts'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
 
 const FIRST_LOAD_MS = 2000
 
@@ -112,11 +112,7 @@ export class View {
   async ready(): Promise<void> {
     if (this.#complete) return
     // Right after the start the connection is under way: worth a moment, but not worth hanging on.
-    const patience = new AbortController()
-    const first = sleep(FIRST_LOAD_MS, 'late' as const, { signal: patience.signal }).catch(() => undefined)
-    const outcome = await Promise.race([this.#loaded, first])
-    patience.abort()
-    if (outcome === 'late')
+    if ((await waitAtMost(this.#loaded, FIRST_LOAD_MS, 'late')) === 'late')
       throw new ScissionError('queueUnavailable', 'Redis has not been reached yet; retry in a moment')
   }
 

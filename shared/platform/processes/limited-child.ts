@@ -16,6 +16,7 @@ import fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { compiledModule, withLoader } from './child-module.ts'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
+import { watchPatience } from '../deadline.ts'
 
 const MEMORY_POLL_MS = 25
 /** Of the child's standard error, what an error message quotes. */
@@ -73,23 +74,22 @@ export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChild
       done()
     })
   })
-  const timer = setTimeout(
-    () => fail('timeout', `${doing} took longer than ${options.timeoutMs} ms and was stopped`),
-    options.timeoutMs,
+  const patience = { signal: options.signal, deadline: Date.now() + options.timeoutMs }
+  const stopWatching = watchPatience(patience, (why) =>
+    why === 'aborted'
+      ? reject(cancelled())
+      : fail('timeout', `${doing} took longer than ${options.timeoutMs} ms and was stopped`),
   )
   const watch = watchMemory(child, options.memoryLimitBytes, (bytes) =>
     fail('memory', `${doing} needed more than ${options.memoryLimitBytes} bytes of memory and was stopped`, {
       bytes,
     }),
   )
-  const abort = () => reject(cancelled())
-  options.signal?.addEventListener('abort', abort)
   try {
     return await promise
   } finally {
-    clearTimeout(timer)
+    stopWatching()
     clearInterval(watch)
-    options.signal?.removeEventListener('abort', abort)
     child.kill('SIGKILL')
     if (child.pid !== undefined) {
       await ended

@@ -2,9 +2,9 @@
  * Reads of Redis on the request path: answered from memory while nothing has changed, and with what was last known
  * while Redis is away, because serving what is loaded does not need Redis.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Change } from './state.ts'
 import { ScissionError } from '../errors.ts'
+import { waitAtMost } from '../deadline.ts'
 
 interface Entry<T> {
   value: T
@@ -37,7 +37,7 @@ export class LastKnown<T> {
     const reading = this.#readNow(key, entry)
     if (!entry) return reading
     // A connection that hangs must not hold up a request that can be answered.
-    return Promise.race([reading, sleep(PATIENCE_MS, entry.value, { ref: false })])
+    return waitAtMost(reading, PATIENCE_MS, entry.value)
   }
 
   async #readNow(key: string, entry: Entry<T> | undefined): Promise<T> {
