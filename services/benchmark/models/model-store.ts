@@ -22,6 +22,7 @@ import { Model, Structure } from '../../../shared/contracts/model.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { MODEL_FILE } from './location.ts'
+import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 
 /** Path in the model's folder → SHA-256 of its chunks. */
 export const ChunkDigests = z.record(z.string(), z.array(z.string()))
@@ -108,7 +109,7 @@ export class ModelStore {
   }
 
   async writeRecord(record: Model): Promise<void> {
-    await replaceFile(path.join(this.folder(record.id), RECORD), JSON.stringify(record, null, 2))
+    await writeWhole(path.join(this.folder(record.id), RECORD), JSON.stringify(record, null, 2))
   }
 
   async chunks(id: ModelId): Promise<ChunkDigests> {
@@ -162,13 +163,6 @@ export class ModelStore {
       return undefined
     }
   }
-}
-
-/** Writes beside and renames, so that a reader sees the old or the new content, never a part. */
-export async function replaceFile(file: string, text: string): Promise<void> {
-  const draft = `${file}.${randomUUID()}.tmp`
-  await writeFile(draft, text, { flush: true })
-  await rename(draft, file)
 }
 
 /** The file's text, or undefined when there is no such file. */

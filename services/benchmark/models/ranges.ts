@@ -18,7 +18,8 @@ import {
 } from '../../../shared/onnx/index.ts'
 import { Turns } from '../turns.ts'
 import type { Analyses } from './analyses.ts'
-import { type ModelStore, readIfThere, replaceFile } from './model-store.ts'
+import { type ModelStore, readIfThere } from './model-store.ts'
+import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 
 export interface RangeFiles {
   manifest: RangeManifest
@@ -79,7 +80,7 @@ export class Ranges {
       onnx: onnx && { bytes: onnx.bytes, sha256: onnx.sha256 },
       weights: await this.#weights(model, written.extents),
     }
-    await replaceFile(`${stem}.json`, JSON.stringify(manifest))
+    await writeWhole(`${stem}.json`, JSON.stringify(manifest))
     return manifest
   }
 
