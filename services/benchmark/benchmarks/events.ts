@@ -7,10 +7,14 @@ import type { Redis } from 'ioredis'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import type { EventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { eventsOptions, withErrorHandler } from '../../../shared/platform/redis/connections.ts'
 import { type BenchmarkQueues } from './queues.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
-import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
+import {
+  PARENT_QUEUE,
+  resourceQueue,
+  eventsOptions,
+  withErrorHandler,
+} from '../../../shared/platform/redis/queues.ts'
 
 /** Read this often in any case: an event that fell between two reads of BullMQ's stream is caught up. */
 const REREAD_MS = 2000

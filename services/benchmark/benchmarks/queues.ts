@@ -10,8 +10,12 @@ import { ModelId, ResourceName, ShapesKey, timestamp } from '../../../shared/con
 import { BenchmarkPart } from '../../../shared/contracts/profile.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { queueOptions, withErrorHandler } from '../../../shared/platform/redis/connections.ts'
-import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
+import {
+  PARENT_QUEUE,
+  resourceQueue,
+  queueOptions,
+  withErrorHandler,
+} from '../../../shared/platform/redis/queues.ts'
 import { waitWithin } from '../../../shared/platform/deadline.ts'
 
 export const WATCH_QUEUE = 'benchmark-watch'

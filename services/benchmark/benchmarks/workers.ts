@@ -5,12 +5,11 @@
 import { type Job, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { withErrorHandler, workerOptions } from '../../../shared/platform/redis/connections.ts'
 import { type BenchmarkQueues, ParentData, type ParentResult, requestKey, WATCH_QUEUE } from './queues.ts'
 import type { BenchmarkParts } from './benchmark-deps.ts'
 import { readParts } from './benchmark-view.ts'
 import { watch } from './watch.ts'
-import { PARENT_QUEUE } from '../../../shared/platform/redis/queues.ts'
+import { PARENT_QUEUE, withErrorHandler, workerOptions } from '../../../shared/platform/redis/queues.ts'
 
 export interface BenchmarkWorkers {
   /** Finishes the jobs under way. */

@@ -5,11 +5,11 @@ import { Worker } from 'bullmq'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
-import { workerConnection, workerOptions } from '../../../shared/platform/redis/connections.ts'
+import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile, exampleResource } from '../../support/fixtures.ts'
 import { HAVE_MODELS, modelFile, ServiceHarness } from '../harness.ts'
-import { resourceQueue } from '../../../shared/platform/redis/queues.ts'
+import { resourceQueue, workerOptions } from '../../../shared/platform/redis/queues.ts'
 
 let harness: ServiceHarness
 let client: BenchmarkClient
