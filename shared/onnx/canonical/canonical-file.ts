@@ -9,14 +9,14 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import { create, toBinary } from '@bufbuild/protobuf'
 import { Structure } from '../../contracts/model.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
 import { sessionType } from './working-graph.ts'
-import { StringStringEntryProtoSchema } from '../proto/onnx_pb.ts'
-import { concatenate, encodeField } from '../wire/file-reader.ts'
+import { encodeEntry } from '../wire/model-writer.ts'
+import { concatenate } from '../wire/protobuf.ts'
+import { writeWholeSync } from '../../platform/atomic-file.ts'
 
 const CANONICAL = '.canonical.onnx'
 const STRUCTURE = '.structure.json'
@@ -56,26 +56,14 @@ export function writeCanonical(canonical: CanonicalGraph, structure: Structure):
     outputs: graph.outputs.map((name) => types.get(name) ?? name),
   })
   const metadata = [
-    ...encodeMetadata(PRELUDE_KEY, String(prelude.length)),
-    ...(graph.fixed ? [] : encodeMetadata(OPEN_KEY, 'true')),
+    encodeEntry(METADATA_FIELD, PRELUDE_KEY, String(prelude.length)),
+    ...(graph.fixed ? [] : [encodeEntry(METADATA_FIELD, OPEN_KEY, 'true')]),
   ]
-  replaceFile(paths.canonical, concatenate([model, ...metadata]))
-  replaceFile(paths.structure, new TextEncoder().encode(JSON.stringify(structure)))
+  writeWholeSync(paths.canonical, concatenate([model, ...metadata]))
+  writeWholeSync(paths.structure, new TextEncoder().encode(JSON.stringify(structure)))
   return paths
-}
-
-function encodeMetadata(key: string, value: string): Uint8Array[] {
-  const entry = create(StringStringEntryProtoSchema, { key, value })
-  return encodeField(METADATA_FIELD, toBinary(StringStringEntryProtoSchema, entry))
 }
 
 export function readStructure(file: string): Structure {
   return Structure.parse(JSON.parse(fs.readFileSync(file, 'utf8')))
-}
-
-/** Whoever reads the file at the same time sees the old content or the new one, whole. */
-export function replaceFile(file: string, content: Uint8Array): void {
-  const temporary = `${file}.${process.pid}.tmp`
-  fs.writeFileSync(temporary, content)
-  fs.renameSync(temporary, file)
 }

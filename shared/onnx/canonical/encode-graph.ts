@@ -1,14 +1,7 @@
 /** Models of decoded graphs: their parts encoded, and put together (framing.ts). */
 import { toBinary } from '@bufbuild/protobuf'
-import {
-  assemble,
-  encodeNumber,
-  encodeText,
-  encodeUntypedValue,
-  encodeValue,
-  type ModelFrame,
-} from '../wire/model-writer.ts'
-import type { Graph, TypedTensor } from './working-graph.ts'
+import { assemble, encodeUntypedValue, encodeValue, type ModelFrame } from '../wire/model-writer.ts'
+import type { Graph } from './working-graph.ts'
 import {
   FunctionProtoSchema,
   type NodeProto,
@@ -19,7 +12,8 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
-import { concatenate, encodeField } from '../wire/file-reader.ts'
+import { encodeNumber, encodeText, concatenate, encodeField } from '../wire/protobuf.ts'
+import type { TypedTensor } from '../wire/element-types.ts'
 
 const PRODUCER = 'scission'
 /** Field numbers of ModelProto. */

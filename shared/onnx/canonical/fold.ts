@@ -8,8 +8,8 @@
  */
 import type { Tensor } from '../../contracts/tensor.ts'
 import { assembleGraph } from './encode-graph.ts'
-import { CODE, elementTypeOf, elementTypeOfDatatype } from '../wire/element-types.ts'
-import { bytesOfType, type Graph } from './working-graph.ts'
+import { CODE, elementTypeOf, elementTypeOfDatatype, bytesOfType } from '../wire/element-types.ts'
+import { type Graph } from './working-graph.ts'
 import type { Types } from './infer-shapes.ts'
 import { type NodeProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, fromRuntime, openSession } from '../runtime/analysis-session.ts'

@@ -6,9 +6,9 @@
  */
 import { ScissionError } from '../../platform/errors.ts'
 import { assembleGraph } from './encode-graph.ts'
-import { CODE, elementTypeOfRuntime } from '../wire/element-types.ts'
+import { CODE, elementTypeOfRuntime, type TypedTensor } from '../wire/element-types.ts'
 import { isExternal } from '../wire/external-data.ts'
-import type { Graph, TypedTensor } from './working-graph.ts'
+import type { Graph } from './working-graph.ts'
 import type { TensorProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, openSession } from '../runtime/analysis-session.ts'
 import { tensorShape } from '../wire/tensor-data.ts'

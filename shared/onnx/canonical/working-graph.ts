@@ -8,7 +8,7 @@ import { create } from '@bufbuild/protobuf'
 import type { DeclaredTensor, InputShapes } from '../../contracts/common.ts'
 import { checkModel, topologicalOrder } from './check-model.ts'
 import { declaredTensor, resolveInputShapes, trueInputs } from './declared-tensors.ts'
-import { bytesOfElements, CODE, elementTypeOf, elementTypeOfDatatype } from '../wire/element-types.ts'
+import { CODE, elementTypeOfDatatype, type TypedTensor } from '../wire/element-types.ts'
 import { ExternalFiles, isExternal, referenceOf } from '../wire/external-data.ts'
 import {
   type FunctionProto,
@@ -22,23 +22,6 @@ import {
 import { bodiesOf, usesOf } from './scope.ts'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
 import { inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
-
-/** A tensor's element type (its number in the file) and shape; -1 marks a dimension nobody knows yet. */
-export interface TypedTensor {
-  name: string
-  code: number
-  shape: number[]
-}
-
-/** Bytes of a tensor of this type; undefined where a dimension is not known. */
-export function bytesOfType({ code, shape }: TypedTensor): number | undefined {
-  const element = elementTypeOf(code)
-  if (!element || shape.includes(-1)) return undefined
-  return bytesOfElements(
-    element,
-    shape.reduce((product, dim) => product * dim, 1),
-  )
-}
 
 export interface Graph {
   /** The folder that external data is relative to. */

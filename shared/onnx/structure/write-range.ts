@@ -14,10 +14,21 @@ import type { Structure } from '../../contracts/model.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { encodeNode, encodeSparse, encodeTensor, frameOf } from '../canonical/encode-graph.ts'
 import { OPEN_KEY, PRELUDE_KEY, readStructure, structurePathOf } from '../canonical/canonical-file.ts'
-import { elementTypeOfDatatype } from '../wire/element-types.ts'
 import { isExternal, referenceOf } from '../wire/external-data.ts'
-import { assemble, encodeValue, type ModelFrame } from '../wire/model-writer.ts'
-import { ModelProtoSchema, type NodeProto, type TensorProto, ValueInfoProtoSchema } from '../proto/onnx_pb.ts'
+import {
+  encodeRange,
+  type EncodedModel,
+  type EncodedNode,
+  tensorsOfRange,
+  valueEncoder,
+} from './encode-range.ts'
+import {
+  type GraphProto,
+  ModelProtoSchema,
+  type NodeProto,
+  type TensorProto,
+  ValueInfoProtoSchema,
+} from '../proto/onnx_pb.ts'
 import { bodyTensors, usesOf } from '../canonical/scope.ts'
 import { tensorBytes } from '../wire/tensor-data.ts'
 
@@ -48,27 +59,20 @@ export interface RangeFile {
   extents: WeightExtent[]
 }
 
-/** What nodes need besides their tensors, worked out once per node. */
-interface Part {
-  bytes: Uint8Array
-  uses: ReadonlySet<string>
-  outputs: readonly string[]
+interface RangeNode extends EncodedNode {
   /** References inside control-flow bodies. */
   extents: readonly WeightExtent[]
 }
 
-/** A canonical file held open (in memory: the file itself is closed) to write ranges of it. */
-export interface CanonicalModel {
+interface RangeConstant {
+  bytes: Uint8Array
+  extents: readonly WeightExtent[]
+}
+
+/** A canonical file decoded in memory, its parts encoded again, to write ranges of it. The file itself is closed. */
+export interface CanonicalModel extends EncodedModel<RangeNode, RangeConstant> {
   dir: string
-  structure: Structure
-  prelude: readonly Part[]
-  layers: readonly Part[]
-  frame: ModelFrame
-  constants: ReadonlyMap<string, { bytes: Uint8Array; extents: readonly WeightExtent[] }>
-  sparse: ReadonlyMap<string, Uint8Array>
   specs: ReadonlyMap<string, TensorSpec>
-  /** Graph inputs as sessions must see them, where that is not their fixed shape (see `Graph.fixed`). */
-  open: ReadonlyMap<string, Uint8Array> | undefined
 }
 
 /** Decodes `<dir>/<shapesKey>.canonical.onnx` and the structure beside it. */
@@ -79,13 +83,14 @@ export async function openCanonical(file: string): Promise<CanonicalModel> {
   const graph = model.graph
   if (!graph) throw new ScissionError('internal', `"${file}" holds no graph`)
   const preludeCount = Number(model.metadataProps.find(({ key }) => key === PRELUDE_KEY)?.value ?? 0)
-  const parts = graph.node.map(partOf)
+  const nodes = graph.node.map(rangeNode)
+  const isOpen = model.metadataProps.some(({ key }) => key === OPEN_KEY)
   const specs = [...structure.inputs, ...structure.layers.flatMap((layer) => layer.outputs)]
   return {
     dir: path.dirname(file),
     structure,
-    prelude: parts.slice(0, preludeCount),
-    layers: parts.slice(preludeCount),
+    prelude: nodes.slice(0, preludeCount),
+    layers: nodes.slice(preludeCount),
     frame: frameOf({ irVersion: model.irVersion, opsets: model.opsetImport, functions: model.functions }),
     constants: new Map(
       graph.initializer.map((tensor) => [
@@ -97,13 +102,15 @@ export async function openCanonical(file: string): Promise<CanonicalModel> {
       graph.sparseInitializer.map((tensor) => [tensor.values?.name ?? '', encodeSparse(tensor)]),
     ),
     specs: new Map(specs.map((spec) => [spec.name, spec])),
-    open: model.metadataProps.some(({ key }) => key === OPEN_KEY)
-      ? new Map(graph.input.map((input) => [input.name, toBinary(ValueInfoProtoSchema, input)]))
-      : undefined,
+    value: valueEncoder(structure, isOpen ? ownInputs(graph) : new Map(), isOpen),
   }
 }
 
-function partOf(node: NodeProto): Part {
+/** Graph inputs as sessions must see them if that is not their fixed shape (see `Graph.fixed`). */
+const ownInputs = (graph: GraphProto) =>
+  new Map(graph.input.map((input) => [input.name, toBinary(ValueInfoProtoSchema, input)]))
+
+function rangeNode(node: NodeProto): RangeNode {
   return {
     bytes: encodeNode(node),
     uses: usesOf(node),
@@ -136,37 +143,22 @@ export async function writeRange(
     throw new ScissionError('internal', `a range must be written into the model's folder "${dir}"`)
   const inputs = frontierOf(canonical, from)
   const outputs = frontierOf(canonical, to)
-  const layers = canonical.layers.slice(from, to)
-  const made = new Set(layers.flatMap((layer) => layer.outputs))
-  const needed = new Set(layers.flatMap((layer) => [...layer.uses]))
-  const modelInputs = inputs.filter((spec) => needed.has(spec.name))
-  const modelOutputs = outputs.filter((spec) => made.has(spec.name))
-  const passThrough = outputs.filter((spec) => !made.has(spec.name)).map((spec) => spec.name)
+  const tensors = tensorsOfRange(canonical, from, to)
   const range = {
     from,
     to,
     inputs,
     outputs,
-    modelInputs: modelInputs.map((spec) => spec.name),
-    modelOutputs: modelOutputs.map((spec) => spec.name),
-    passThrough,
+    modelInputs: tensors.inputs,
+    modelOutputs: tensors.outputs,
+    passThrough: outputs.map(({ name }) => name).filter((name) => !tensors.outputs.includes(name)),
   }
-  if (layers.length === 0) return { ...range, onnx: null, extents: [] }
-  const prelude = preludeFor(canonical, needed)
-  const constants = [...canonical.constants]
-    .filter(([name]) => needed.has(name))
-    .map(([, constant]) => constant)
-  const content = assemble(canonical.frame, `layers ${from} to ${to}`, {
-    nodes: [...prelude, ...layers].map((part) => part.bytes),
-    initializers: constants.map((constant) => constant.bytes),
-    sparse: [...canonical.sparse].filter(([name]) => needed.has(name)).map(([, bytes]) => bytes),
-    inputs: modelInputs.map((spec) => encodeSpec(canonical, spec)),
-    outputs: modelOutputs.map((spec) => encodeSpec(canonical, spec)),
-  })
+  if (from === to) return { ...range, onnx: null, extents: [] }
+  const { content, nodes, constants } = encodeRange(canonical, from, to)
   // Synchronously: a file of some kilobytes is written before a promise about it would be settled.
   fs.writeFileSync(file, content)
   const sha256 = createHash('sha256').update(content).digest('hex')
-  const extents = [...prelude, ...layers, ...constants].flatMap((part) => part.extents)
+  const extents = [...nodes, ...constants].flatMap((part) => part.extents)
   return { ...range, onnx: { path: file, bytes: content.length, sha256 }, extents: mergeExtents(extents) }
 }
 
@@ -183,23 +175,6 @@ export function checkRange(structure: Structure, from: number, to: number): void
 
 function frontierOf({ structure, specs }: CanonicalModel, k: number): TensorSpec[] {
   return (structure.boundaries[k]?.tensors ?? []).flatMap((name) => specs.get(name) ?? [])
-}
-
-/** The prelude nodes behind `needed`, which grows by what they need themselves. */
-function preludeFor({ prelude }: CanonicalModel, needed: Set<string>): Part[] {
-  const used: Part[] = []
-  for (const part of prelude.toReversed()) {
-    if (!part.outputs.some((output) => needed.has(output))) continue
-    used.unshift(part)
-    for (const name of part.uses) needed.add(name)
-  }
-  return used
-}
-
-function encodeSpec({ open }: CanonicalModel, spec: TensorSpec): Uint8Array {
-  const code = elementTypeOfDatatype(spec.datatype)?.code ?? 0
-  const shape = open ? spec.shape.map(() => -1) : spec.shape
-  return open?.get(spec.name) ?? encodeValue({ name: spec.name, code, shape })
 }
 
 /** Overlapping and touching extents become one. */

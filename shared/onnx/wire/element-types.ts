@@ -119,3 +119,20 @@ export function elementTypeOfDatatype(datatype: Datatype): ElementType | undefin
 export function bytesOfElements(type: ElementType, count: number): number {
   return Math.ceil((count * type.bits) / 8)
 }
+
+/** A tensor's element type (its number in the file) and shape; -1 marks an unknown dimension. */
+export interface TypedTensor {
+  name: string
+  code: number
+  shape: number[]
+}
+
+/** Bytes of a tensor of this type; undefined if a dimension is unknown. */
+export function bytesOfType({ code, shape }: TypedTensor): number | undefined {
+  const element = elementTypeOf(code)
+  if (!element || shape.includes(-1)) return undefined
+  return bytesOfElements(
+    element,
+    shape.reduce((product, dim) => product * dim, 1),
+  )
+}

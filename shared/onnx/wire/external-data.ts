@@ -7,13 +7,8 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import { create } from '@bufbuild/protobuf'
 import { ScissionError } from '../../platform/errors.ts'
-import {
-  StringStringEntryProtoSchema,
-  type TensorProto,
-  TensorProto_DataLocation as DataLocation,
-} from '../proto/onnx_pb.ts'
+import { type TensorProto, TensorProto_DataLocation as DataLocation } from '../proto/onnx_pb.ts'
 
 export interface ExternalReference {
   /** Path relative to the model's folder, with `/`. */
@@ -41,15 +36,6 @@ export function referenceOf(tensor: TensorProto): ExternalReference {
     ...(length === undefined ? {} : { length }),
     encoding: entries.get('encoding') === 'varint' ? 'varint' : 'raw',
   }
-}
-
-/** Makes `tensor` point at the bytes; its inline payload, if any, is the caller's to clear. */
-export function setReference(tensor: TensorProto, location: string, offset: number, length: number): void {
-  const pairs = { location, offset: String(offset), length: String(length) }
-  tensor.dataLocation = DataLocation.EXTERNAL
-  tensor.externalData = Object.entries(pairs).map(([key, value]) =>
-    create(StringStringEntryProtoSchema, { key, value }),
-  )
 }
 
 function number(tensor: TensorProto, key: string, text: string | undefined): number | undefined {

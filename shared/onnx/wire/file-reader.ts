@@ -8,6 +8,15 @@
  */
 import fs from 'node:fs'
 import { ScissionError } from '../../platform/errors.ts'
+import {
+  MAX_VARINT_BYTES,
+  varintLength,
+  varintValue,
+  WIRE_BYTES,
+  WIRE_FIXED32,
+  WIRE_FIXED64,
+  WIRE_VARINT,
+} from './protobuf.ts'
 
 /** Covers a layer's own fields; larger only reads bytes of weights that are skipped. */
 const WINDOW_BYTES = 16 * 1024
@@ -25,11 +34,6 @@ function describePlace(place: Place | undefined): string {
     parts.unshift(at.index === undefined ? at.label : `${at.label}[${at.index}]`)
   return parts.join('.')
 }
-
-export const WIRE_VARINT = 0
-export const WIRE_FIXED64 = 1
-export const WIRE_BYTES = 2
-export const WIRE_FIXED32 = 5
 
 export class WireFile {
   readonly path: string
@@ -72,29 +76,31 @@ export class WireFile {
     return copy
   }
 
-  #byte(end: number, place: Place | undefined): number {
-    if (this.position >= end) this.fail('a field runs past the end of its message', place)
+  /** Moves the window if fewer bytes of it are left than a varint can take. @returns the cursor's place in the window. */
+  #fill(): number {
     const inside = this.position - this.#windowStart
-    if (inside < 0 || inside >= this.#window.length) {
-      this.#window = this.bytes(this.position, Math.min(WINDOW_BYTES, this.size - this.position))
-      this.#windowStart = this.position
-      return this.#window[this.position++ - this.#windowStart] ?? 0
-    }
-    this.position++
-    return this.#window[inside] ?? 0
+    const held = this.#window.length - inside
+    if (inside >= 0 && (held >= MAX_VARINT_BYTES || this.#windowStart + this.#window.length === this.size))
+      return inside
+    this.#window = this.bytes(this.position, Math.min(WINDOW_BYTES, this.size - this.position))
+    this.#windowStart = this.position
+    return 0
   }
 
-  /** A base-128 number; above 2^53 it is not exact, which only lengths care about, and those are bounded. */
+  /** Reads a varint. Inexact above 2^53: lengths are bounded, other numbers are skipped. */
   varint(end: number, place: Place | undefined): number {
-    let value = 0
-    let scale = 1
-    for (let i = 0; i < 10; i++) {
-      const byte = this.#byte(end, place)
-      value += (byte & 0x7f) * scale
-      if (byte < 0x80) return value
-      scale *= 128
+    const at = this.#fill()
+    const length = varintLength(this.#window, at, end - this.#windowStart)
+    if (length === 0) {
+      if (end - this.position < MAX_VARINT_BYTES) {
+        this.position = end
+        this.fail('a field runs past the end of its message', place)
+      }
+      this.position += MAX_VARINT_BYTES
+      this.fail('a number is longer than ten bytes', place)
     }
-    return this.fail('a number is longer than ten bytes', place)
+    this.position += length
+    return varintValue(this.#window, at, length)
   }
 
   /** The length of a length-delimited field, checked to fit in the message that ends at `end`. */
@@ -134,38 +140,4 @@ export class WireFile {
     this.position += count
     return 0
   }
-}
-
-/** `value` as a base-128 number. */
-export function encodeVarint(value: number): number[] {
-  const out: number[] = []
-  let rest = value
-  while (rest > 127) {
-    out.push((rest % 128) | 0x80)
-    rest = Math.floor(rest / 128)
-  }
-  out.push(rest)
-  return out
-}
-
-/** The bytes that precede a length-delimited field's payload. */
-export function encodeHeader(field: number, length: number): Uint8Array {
-  return Uint8Array.from([...encodeVarint(field * 8 + WIRE_BYTES), ...encodeVarint(length)])
-}
-
-/** A length-delimited field with its payload, as chunks. */
-export function encodeField(field: number, payload: Uint8Array): [Uint8Array, Uint8Array] {
-  return [encodeHeader(field, payload.length), payload]
-}
-
-export function concatenate(chunks: readonly Uint8Array[]): Uint8Array {
-  let length = 0
-  for (const chunk of chunks) length += chunk.length
-  const whole = new Uint8Array(length)
-  let at = 0
-  for (const chunk of chunks) {
-    whole.set(chunk, at)
-    at += chunk.length
-  }
-  return whole
 }

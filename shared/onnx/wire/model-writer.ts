@@ -1,11 +1,11 @@
 /**
- * Puts encoded parts together into a model, by hand: a sub-model is mostly copies of parts that were encoded once, so
- * the two outer messages are framed and the parts are only concatenated. Writing dozens of sub-models takes
- * milliseconds, and a process that does no more than that need not load a protobuf library, which takes 50 ms.
- * Field numbers from onnx.proto (ModelProto, GraphProto, ValueInfoProto).
+ * Writes ONNX models from encoded parts: a sub-model is mostly copies of parts that were encoded once, so only the two
+ * outer messages are framed here and the parts are concatenated. Writing dozens of sub-models takes milliseconds, and a
+ * process that does no more than that need not load a protobuf library, which takes 50 ms.
+ * Field numbers from onnx.proto (ModelProto, GraphProto, ValueInfoProto, StringStringEntryProto).
  */
-import type { TypedTensor } from '../canonical/working-graph.ts'
-import { concatenate, encodeField, encodeHeader, encodeVarint, WIRE_VARINT } from './file-reader.ts'
+import type { TypedTensor } from './element-types.ts'
+import { concatenate, encodeField, encodeHeader, encodeNumber, encodeText } from './protobuf.ts'
 
 /** Encoded messages by the GraphProto field they belong in. */
 export interface GraphParts {
@@ -16,7 +16,7 @@ export interface GraphParts {
   outputs: readonly Uint8Array[]
 }
 
-/** Everything around the graph: encoded once per model. */
+/** The fields of a ModelProto before and after its graph: encoded once per model. */
 export interface ModelFrame {
   prefix: Uint8Array
   suffix: Uint8Array
@@ -34,16 +34,6 @@ export function assemble(frame: ModelFrame, name: string, parts: GraphParts): Ui
   const chunks = repeated.flatMap(([field, values]) => values.flatMap((value) => encodeField(field, value)))
   const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
   return concatenate([frame.prefix, encodeHeader(7, length), ...chunks, frame.suffix])
-}
-
-/** A field that holds a number ≥ 0. */
-export function encodeNumber(field: number, value: number): Uint8Array {
-  return Uint8Array.from([...encodeVarint(field * 8 + WIRE_VARINT), ...encodeVarint(value)])
-}
-
-/** A field that holds text. */
-export function encodeText(field: number, text: string): Uint8Array {
-  return concatenate(encodeField(field, new TextEncoder().encode(text)))
 }
 
 const VALUE = { name: 1, type: 2 } as const
@@ -65,7 +55,16 @@ export function encodeValue({ name, code, shape }: TypedTensor): Uint8Array {
   return concatenate([encodeText(VALUE.name, name), ...encodeField(VALUE.type, type)])
 }
 
-/** An output whose type ONNX Runtime is to work out. */
+/** A graph output without a type: ONNX Runtime infers it. */
 export function encodeUntypedValue(name: string): Uint8Array {
   return encodeText(VALUE.name, name)
+}
+
+const ENTRY = { key: 1, value: 2 } as const
+
+/** A field that holds a StringStringEntryProto: metadata of a model, or a part of an external-data reference. */
+export function encodeEntry(field: number, key: string, value: string): Uint8Array {
+  return concatenate(
+    encodeField(field, concatenate([encodeText(ENTRY.key, key), encodeText(ENTRY.value, value)])),
+  )
 }

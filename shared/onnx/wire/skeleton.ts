@@ -11,27 +11,15 @@
  * with `encoding: varint`, which only `tensor-data.ts` understands; canonical files never contain it.
  */
 import path from 'node:path'
-import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf'
+import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { coerceError, ScissionError } from '../../platform/errors.ts'
 import { MESSAGES, PAYLOAD_LAYOUT, TENSOR } from './message-layout.ts'
 import type { MessageKind } from './message-layout.ts'
-import {
-  type ModelProto,
-  ModelProtoSchema,
-  StringStringEntryProtoSchema,
-  type TensorProto,
-  TensorProtoSchema,
-} from '../proto/onnx_pb.ts'
+import { type ModelProto, ModelProtoSchema, type TensorProto, TensorProtoSchema } from '../proto/onnx_pb.ts'
 import { refuseOtherFormats } from './other-formats.ts'
-import {
-  concatenate,
-  encodeField,
-  encodeHeader,
-  type Place,
-  WIRE_BYTES,
-  WIRE_VARINT,
-  WireFile,
-} from './file-reader.ts'
+import { type Place, WireFile } from './file-reader.ts'
+import { concatenate, encodeHeader, encodeNumber, WIRE_BYTES, WIRE_VARINT } from './protobuf.ts'
+import { encodeEntry } from './model-writer.ts'
 
 /** Payloads up to this size stay in the structure: shapes, axes and scales that shape inference reads. */
 export const INLINE_PAYLOAD_BYTES = 1024
@@ -177,7 +165,7 @@ class Scanner {
       if (wireType === WIRE_VARINT) {
         const value = wire.varint(end, place)
         if (field === TENSOR.dataType) dataType = value
-        if (field === TENSOR.dataLocation) isExternal = value === 1
+        if (field === TENSOR.dataLocation) isExternal = value === EXTERNAL
         continue
       }
       const length = wire.skip(wireType, end, place)
@@ -222,9 +210,11 @@ function externalReference(
 ): Uint8Array {
   const entries = { location, offset: String(offset), length: String(length) }
   const pairs = Object.entries(encoding === 'raw' ? entries : { ...entries, encoding })
-  const chunks = pairs.flatMap(([key, value]) => {
-    const entry = toBinary(StringStringEntryProtoSchema, create(StringStringEntryProtoSchema, { key, value }))
-    return encodeField(TENSOR.externalData, entry)
-  })
-  return concatenate([...chunks, Uint8Array.of(TENSOR.dataLocation * 8 + WIRE_VARINT, 1)])
+  return concatenate([
+    ...pairs.map(([key, value]) => encodeEntry(TENSOR.externalData, key, value)),
+    encodeNumber(TENSOR.dataLocation, EXTERNAL),
+  ])
 }
+
+/** TensorProto.DataLocation. */
+const EXTERNAL = 1

@@ -2,17 +2,17 @@ import { once } from 'node:events'
 import { Queue, QueueEvents } from 'bullmq'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startLinkEmulator } from '../../../infra/testbed/link-emulator/emulator.ts'
-import { keepProfile, keptProfile } from '../../../services/inference/jobs/keep-profile.ts'
+import { keepProfile, keptProfile } from '../../../services/inference/jobs/job-worker.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'
 import { createLog } from '../../../shared/platform/log.ts'
-import { cancelKey, stopKey } from '../../../shared/platform/redis/queues.ts'
 import {
+  cancelKey,
+  stopKey,
   eventsOptions,
-  producerConnection,
   queueOptions,
   withErrorHandler,
-  workerConnection,
-} from '../../../shared/platform/redis/connections.ts'
+} from '../../../shared/platform/redis/queues.ts'
+import { producerConnection, workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { openState, type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile } from '../../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'

@@ -1,6 +1,14 @@
-/** Which cuts are run: chosen at random, spread over the model's time, some to fit to and some to check against. */
+/**
+ * The cuts that are run: chosen at random, spread over the model's time, some to fit to and some to check against; and
+ * how one is run: both stages as sessions, one after the other as two executors would.
+ */
 import { createHash } from 'node:crypto'
+import type { InferenceSession } from 'onnxruntime-node'
 import type { Structure } from '../../../../shared/contracts/model.ts'
+import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
+import { undisturbed } from '../../../../shared/platform/statistics.ts'
+import type { CutModel } from './cut-model.ts'
+import type { Feeds, Runner } from './timed-runs.ts'
 
 export type Role = 'anchor' | 'check'
 
@@ -58,5 +66,54 @@ function randomOf(seed: string): () => number {
   return () => {
     const digest = createHash('sha256').update(`${seed} ${count++}`).digest()
     return digest.readUInt32LE(0) / 2 ** 32
+  }
+}
+
+export interface PairTimes {
+  k: number
+  prefixMs: number
+  suffixMs: number
+  /** The whole model, run in turn with them. */
+  wholeMs: number
+  wholesMs: number[]
+}
+
+/** @throws ScissionError invalidModel when a stage cannot be loaded, internal when it cannot be run. */
+export async function measurePair(
+  model: CutModel,
+  k: number,
+  feeds: Feeds,
+  rounds: number,
+  runner: Runner,
+  options: RuntimeOptions,
+  whole: InferenceSession,
+): Promise<PairTimes> {
+  const prefix = await model.session(0, k, options)
+  const suffix = await model.session(k, model.structure.layers.length, options)
+  const times: { prefix: number; suffix: number; whole: number }[] = []
+  // The first round warms the sessions up.
+  for (let round = 0; round <= rounds; round++) {
+    let suffixMs = 0
+    const time = await runner.run(prefix, feeds, undefined, async (made) => {
+      const inputs = Object.fromEntries(
+        suffix.inputNames.flatMap((name) => {
+          const tensor = made[name] ?? feeds[name]
+          return tensor === undefined ? [] : [[name, tensor]]
+        }),
+      )
+      suffixMs = runner.figure(await runner.run(suffix, inputs))
+    })
+    if (round === 0) continue
+    const wholeMs = runner.figure(await runner.run(whole, feeds))
+    times.push({ prefix: runner.figure(time), suffix: suffixMs, whole: wholeMs })
+  }
+  await prefix.release()
+  await suffix.release()
+  return {
+    k,
+    prefixMs: undisturbed(times.map((time) => time.prefix)),
+    suffixMs: undisturbed(times.map((time) => time.suffix)),
+    wholeMs: undisturbed(times.map((time) => time.whole)),
+    wholesMs: times.map((time) => time.whole),
   }
 }

@@ -8,17 +8,20 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { InferenceSession } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
-import { sessionOptions } from '../../serving/executor/session-options.ts'
 import type { CutModel } from './cut-model.ts'
-import { type NodeTime, readEvents } from './profiler-output.ts'
-import { besideModel } from './layer-names.ts'
 import { nodesInNames } from './layer-times.ts'
 import { rangeMemory } from './memory-and-load.ts'
-import { type OptimisedNode, readOptimisedGraph, savingOptions } from './optimised-graph.ts'
-import { openRange } from './pair.ts'
+import {
+  type NodeTime,
+  type OptimisedNode,
+  readEvents,
+  readOptimisedGraph,
+  savingOptions,
+} from './profiler-output.ts'
 import type { Feeds, Runner, RunTime } from './timed-runs.ts'
 import type { Steps } from './measuring-steps.ts'
 import { median, undisturbed } from '../../../../shared/platform/statistics.ts'
+import { sessionOptions } from '../../serving/executor/session-options.ts'
 
 export interface WholeInput {
   model: CutModel
@@ -67,12 +70,12 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
   const { layers } = model.structure
   const saves = rangeMemory(model.structure, 0, layers.length).weightBytes < HEAVY_BYTES
   const open = (settings: InferenceSession.SessionOptions) =>
-    openRange(model, 0, layers.length, options, settings)
-  const plain = besideModel(model.file, sessionOptions(options))
+    model.session(0, layers.length, options, settings)
+  const saving = () => savingOptions(folder, sessionOptions(options))
   steps.begin('load', 1)
   const before = performance.now()
   const session = await open({
-    ...(saves ? savingOptions(folder, plain) : plain),
+    ...(saves && saving()),
     enableProfiling: true,
     profileFilePrefix: path.join(folder, EVENTS),
   })
@@ -90,7 +93,7 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
   const hot = warm.ms < HOT_BELOW_MS ? await repeat(HOT_RUNS, 'measure', steps, () => run(0)) : []
   const times = readEvents(eventsIn(folder), warm.runs + profiled, warm.runs)
   const named = saves ? undefined : nodesInNames(layers, times)
-  if (!saves && !named) await (await open(savingOptions(folder, plain))).release()
+  if (!saves && !named) await (await open(saving())).release()
   const figures = (runs: readonly RunTime[]) => undisturbed(runs.map((time) => runner.figure(time)))
   return {
     session,

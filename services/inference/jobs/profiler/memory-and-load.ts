@@ -1,7 +1,6 @@
-/** Memory of stages: from the structure what they hold, from the measurement what ONNX Runtime adds to that. */
+/** Memory of layer ranges and of this process, and how busy the machine's other processes are. */
 import fs from 'node:fs'
 import type { Structure } from '../../../../shared/contracts/model.ts'
-import type { ProfileMemory } from '../../../../shared/contracts/profile.ts'
 
 export interface RangeMemory {
   weightBytes: number
@@ -22,17 +21,6 @@ export function rangeMemory(structure: Structure, from: number, to: number): Ran
   return { weightBytes, activationBytes: Math.max(0, ...alive) }
 }
 
-/**
- * Peak memory of a process that runs the stage [from, to), in bytes: the base, the stage's activations, and its
- * weights times what loading the whole model needed per byte of its weights (packed copies beside the originals).
- */
-export function stageMemory(structure: Structure, memory: ProfileMemory, from: number, to: number): number {
-  const { weightBytes, activationBytes } = rangeMemory(structure, from, to)
-  const beyond = Math.max(0, memory.peakBytes - memory.activationBytes)
-  const perWeight = memory.weightBytes > 0 ? Math.max(1, beyond / memory.weightBytes) : 1
-  return Math.round(memory.baseBytes + activationBytes + perWeight * weightBytes)
-}
-
 const KIB = 1024
 /** Pages of 4 KiB on the platforms that onnxruntime-node is built for (proc(5), statm). */
 const PAGE_BYTES = 4096
@@ -48,3 +36,34 @@ export function residentBytes(): number {
 
 /** The most this process has held so far. */
 export const peakResidentBytes = (): number => process.resourceUsage().maxRSS * KIB
+
+/** Linux counts in hundredths of a second everywhere that Node runs (USER_HZ). */
+const TICKS_PER_SECOND = 100
+
+/** @returns a function that says how many cores other processes kept busy since, or undefined where nobody counts. */
+export function watchOthers(): () => number | undefined {
+  const ownSince = process.cpuUsage()
+  const busyBefore = busySeconds()
+  const startedAt = performance.now()
+  return () => {
+    const busy = busySeconds()
+    if (busy === undefined || busyBefore === undefined) return undefined
+    const { user, system } = process.cpuUsage(ownSince)
+    const seconds = (performance.now() - startedAt) / 1000
+    return Math.max(0, (busy - busyBefore - (user + system) / 1e6) / Math.max(seconds, 0.01))
+  }
+}
+
+/** User, nice, system, interrupts and steal of all cores; not idle and waiting for disks. */
+function busySeconds(): number | undefined {
+  try {
+    const [first = ''] = fs.readFileSync('/proc/stat', 'utf8').split('\n', 1)
+    const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = first
+      .split(/\s+/)
+      .slice(1)
+      .map(Number)
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
+  } catch {
+    return undefined // Not Linux: nobody counts.
+  }
+}

@@ -6,7 +6,7 @@ import {
   spreadOf,
   upperMean,
   upperShare,
-} from '../../../../services/inference/jobs/calibrations/bounds.ts'
+} from '../../../../services/inference/jobs/calibrations/calibration-cells.ts'
 import {
   cellOf,
   relativeError,

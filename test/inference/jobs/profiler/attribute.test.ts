@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { attribute } from '../../../../services/inference/jobs/profiler/attribute.ts'
-import type { OptimisedNode } from '../../../../services/inference/jobs/profiler/optimised-graph.ts'
+import { attribute } from '../../../../services/inference/jobs/profiler/layer-times.ts'
+import type { OptimisedNode } from '../../../../services/inference/jobs/profiler/profiler-output.ts'
 import type { Layer } from '../../../../shared/contracts/model.ts'
 import { spec } from '../../tiny-models.ts'
 

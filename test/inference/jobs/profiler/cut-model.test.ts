@@ -4,9 +4,8 @@ import path from 'node:path'
 import { fromBinary } from '@bufbuild/protobuf'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CutModel } from '../../../../services/inference/jobs/profiler/cut-model.ts'
-import { measurePair, openRange } from '../../../../services/inference/jobs/profiler/pair.ts'
 import { type Feeds, Runner } from '../../../../services/inference/jobs/profiler/timed-runs.ts'
-import { candidates } from '../../../../services/inference/jobs/profiler/measure-cuts.ts'
+import { candidates, measurePair } from '../../../../services/inference/jobs/profiler/measure-cuts.ts'
 import { canonicalPaths, openCanonical, writeRange } from '../../../../shared/onnx/index.ts'
 import { ModelProtoSchema } from '../../../../shared/onnx/proto/onnx_pb.ts'
 import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
@@ -53,9 +52,9 @@ describe('a range of a model in memory', () => {
   it('takes the tensors of its first boundary, gives those of its last, and both halves make the whole', async () => {
     const last = whole.structure.layers.length
     const k = candidates(whole.structure)[5] ?? 0
-    const session = await openRange(model, 0, last, options)
-    const prefix = await openRange(model, 0, k, options)
-    const suffix = await openRange(model, k, last, options)
+    const session = await model.session(0, last, options)
+    const prefix = await model.session(0, k, options)
+    const suffix = await model.session(k, last, options)
     expect(prefix.outputNames).toEqual(whole.structure.boundaries[k]?.tensors)
     expect(suffix.inputNames).toEqual(whole.structure.boundaries[k]?.tensors)
     const expected = await session.run(feeds)
@@ -66,7 +65,7 @@ describe('a range of a model in memory', () => {
   })
 
   it('is measured in two stages that take about what the whole takes, run in turn with it', async () => {
-    const session = await openRange(model, 0, whole.structure.layers.length, options)
+    const session = await model.session(0, whole.structure.layers.length, options)
     const cuts = candidates(whole.structure)
     const k = cuts[Math.floor(cuts.length / 2)] ?? 0
     const times = await measurePair(model, k, feeds, 2, new Runner(1), options, session)
@@ -124,7 +123,7 @@ describe('a range of a model in memory', () => {
 
   it('that ONNX Runtime cannot load is said with its text', async () => {
     const broken = { ...whole.structure, boundaries: [] }
-    await expect(openRange(await CutModel.open(whole.path, broken), 0, 5, options)).rejects.toMatchObject({
+    await expect((await CutModel.open(whole.path, broken)).session(0, 5, options)).rejects.toMatchObject({
       code: 'invalidModel',
     })
   })

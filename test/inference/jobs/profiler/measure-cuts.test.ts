@@ -4,8 +4,7 @@ import {
   chooseCuts,
   MOST_CUTS,
 } from '../../../../services/inference/jobs/profiler/measure-cuts.ts'
-import { rangeMemory, stageMemory } from '../../../../services/inference/jobs/profiler/memory-and-load.ts'
-import { quantile, undisturbed } from '../../../../shared/platform/statistics.ts'
+import { rangeMemory } from '../../../../services/inference/jobs/profiler/memory-and-load.ts'
 import { exampleStructure } from '../../../support/fixtures.ts'
 
 const layerMs = Array.from({ length: 20 }, () => 1)
@@ -52,25 +51,5 @@ describe('the memory of a range', () => {
     expect(rangeMemory(structure, 0, 4)).toEqual({ weightBytes: 1000, activationBytes: 4040 })
     expect(rangeMemory(structure, 0, 2)).toEqual({ weightBytes: 300, activationBytes: 1400 })
     expect(rangeMemory(structure, 2, 2)).toEqual({ weightBytes: 0, activationBytes: 0 })
-  })
-
-  it('of a stage counts what the whole model needed per byte of its weights', () => {
-    const whole = rangeMemory(structure, 0, 4)
-    const memory = { ...whole, baseBytes: 5000, peakBytes: 2000 + whole.activationBytes, residentBytes: 3000 }
-    expect(stageMemory(structure, memory, 0, 4)).toBe(5000 + 4040 + 2 * 1000)
-    expect(stageMemory(structure, memory, 0, 2)).toBe(5000 + 1400 + 2 * 300)
-  })
-})
-
-describe('figures that survive a busy machine', () => {
-  it('leave out the runs that a neighbour lengthened', () => {
-    expect(undisturbed([10, 13, 10.2, 14, 10.4, 13])).toBe(10.2)
-    expect(undisturbed([7])).toBe(7)
-  })
-
-  it('quantiles lie between the values', () => {
-    expect(quantile([4, 1, 3, 2], 0.5)).toBe(2.5)
-    expect(quantile([4, 1, 3, 2], 0)).toBe(1)
-    expect(quantile([4, 1, 3, 2], 1)).toBe(4)
   })
 })

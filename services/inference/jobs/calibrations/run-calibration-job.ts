@@ -50,7 +50,15 @@ interface Piece {
 
 const MOST_BYTES = Number.MAX_SAFE_INTEGER
 
-export async function calibrate(
+/** The job itself. */
+export function run(
+  input: CalibrateInput,
+  report: (progress: BenchmarkProgress) => void,
+): Promise<Calibrated> {
+  return calibrate(input, report)
+}
+
+async function calibrate(
   input: CalibrateInput,
   report: (progress: BenchmarkProgress) => void,
 ): Promise<Calibrated> {

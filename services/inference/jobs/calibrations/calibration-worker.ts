@@ -18,11 +18,10 @@ import { coerceError, ScissionError } from '../../../../shared/platform/errors.t
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
-import { stopSignal } from '../stop-signal.ts'
 import type { OpenRange, RangeStore } from '../../ranges/range-store.ts'
-import type { Calibrated, CalibrateInput } from './run-calibration.ts'
+import type { Calibrated, CalibrateInput } from './run-calibration-job.ts'
 
-export interface CalibrationWorkParts {
+export interface CalibrationDeps {
   resource: string
   state: State
   store: Pick<RangeStore, 'open'>
@@ -38,22 +37,20 @@ const REPORT_MS = 500
 
 /** Ends as a record in Redis, whatever happens: completed, failed or cancelled. */
 export async function workCalibration(
-  parts: CalibrationWorkParts,
+  deps: CalibrationDeps,
   job: Job,
-  stopping: AbortSignal,
+  { signal, stopping }: { signal: AbortSignal; stopping: AbortSignal },
 ): Promise<string> {
-  const { state, log, resource } = parts
+  const { state, log } = deps
   const { calibration: id } = CalibrationJobData.parse(job.data)
-  const stop = await stopSignal(state.redis, id, resource)
-  const signal = AbortSignal.any([stopping, stop.signal])
   try {
     signal.throwIfAborted()
     const record = await state.calibrations.need(id)
     log.info({ calibration: id, model: record.model }, `calibration ${id} begins`)
-    const report = relay(parts, record, job)
-    const { cells, baseAccuracy } = await measure(parts, record, report, signal)
+    const report = relay(deps, record, job)
+    const { cells, baseAccuracy } = await measure(deps, record, report, signal)
     await report.settled()
-    await update(parts, id, {
+    await update(deps, id, {
       state: 'completed',
       progress: { fraction: 1, step: 'done' },
       cells,
@@ -65,23 +62,17 @@ export async function workCalibration(
     const error = coerceError(signal.aborted ? signal.reason : thrown)
     log.warn({ err: error, calibration: id }, `calibration ${id} failed: ${error.message}`)
     const cancelled = error instanceof ScissionError && error.code === 'cancelled' && !stopping.aborted
-    await update(parts, id, {
+    await update(deps, id, {
       state: cancelled ? 'cancelled' : 'failed',
       error: error.message,
       endedAt: new Date().toISOString(),
     })
     return id
-  } finally {
-    stop.release()
   }
 }
 
 /** One that was deleted meanwhile stays deleted. */
-async function update(
-  { state }: CalibrationWorkParts,
-  id: string,
-  changes: Partial<Calibration>,
-): Promise<void> {
+async function update({ state }: CalibrationDeps, id: string, changes: Partial<Calibration>): Promise<void> {
   const record = await state.calibrations.get(id)
   if (record) await state.calibrations.put(id, { ...record, ...changes })
 }
@@ -92,7 +83,7 @@ interface Relay {
   settled: () => Promise<void>
 }
 
-function relay(parts: CalibrationWorkParts, { id }: Calibration, job: Job): Relay {
+function relay(deps: CalibrationDeps, { id }: Calibration, job: Job): Relay {
   let last = 0
   let writing: Promise<unknown> = Promise.resolve()
   const report = (progress: BenchmarkProgress) => {
@@ -102,9 +93,9 @@ function relay(parts: CalibrationWorkParts, { id }: Calibration, job: Job): Rela
     writing = writing
       // The job's own progress is the sign of life that a benchmark which waits behind it is watched by.
       .then(() =>
-        Promise.all([job.updateProgress(progress), update(parts, id, { state: 'active', progress })]),
+        Promise.all([job.updateProgress(progress), update(deps, id, { state: 'active', progress })]),
       )
-      .catch((error: unknown) => parts.log.debug({ err: coerceError(error) }, 'progress was not reported'))
+      .catch((error: unknown) => deps.log.debug({ err: coerceError(error) }, 'progress was not reported'))
   }
   return Object.assign(report, {
     settled: async () => {
@@ -114,24 +105,24 @@ function relay(parts: CalibrationWorkParts, { id }: Calibration, job: Job): Rela
 }
 
 async function measure(
-  parts: CalibrationWorkParts,
+  deps: CalibrationDeps,
   record: Calibration,
   report: (progress: BenchmarkProgress) => void,
   signal: AbortSignal,
 ): Promise<Calibrated> {
   report({ fraction: 0, step: 'fetching the model' })
-  const structure = await parts.state.structures.need(structureId(record.model, record.shapesKey))
+  const structure = await deps.state.structures.need(structureId(record.model, record.shapesKey))
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'scission-calibration-'))
   const ranges: OpenRange[] = []
   try {
     for (const [from, to] of piecesOf(record, structure)) {
       const key = { model: record.model, shapesKey: record.shapesKey, from, to }
-      ranges.push(await parts.store.open(key, signal))
+      ranges.push(await deps.store.open(key, signal))
     }
-    const given = await fetchSamples(parts, record.id, path.join(folder, 'samples'), signal)
+    const given = await fetchSamples(deps, record.id, path.join(folder, 'samples'), signal)
     return await runInLimitedChild<CalibrateInput, Calibrated, BenchmarkProgress>({
-      module: new URL('./calibrate-job.ts', import.meta.url),
-      input: { ...inputOf(parts, record, structure, ranges), ...given },
+      module: new URL('./run-calibration-job.ts', import.meta.url),
+      input: { ...inputOf(deps, record, structure, ranges), ...given },
       timeoutMs: TIMEOUT_MS,
       memoryLimitBytes: Math.floor(os.totalmem() / 2),
       signal,
@@ -151,7 +142,7 @@ function piecesOf({ boundaries }: Calibration, { layers }: Structure): [number, 
 }
 
 function inputOf(
-  { options }: CalibrationWorkParts,
+  { options }: CalibrationDeps,
   { boundaries, codecs }: Calibration,
   { inputs, outputs, inputHints }: Structure,
   ranges: readonly OpenRange[],
@@ -163,7 +154,7 @@ function inputOf(
 }
 
 async function fetchSamples(
-  { benchmarkUrl }: CalibrationWorkParts,
+  { benchmarkUrl }: CalibrationDeps,
   id: string,
   file: string,
   signal: AbortSignal,

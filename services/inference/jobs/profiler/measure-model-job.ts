@@ -1,5 +1,6 @@
 /**
- * Measures a whole model on this machine. Blocks its thread: runs in a process of its own (measure-job.ts).
+ * Measures a whole model on this machine, as the job of a throw-away process: it blocks its thread
+ * (shared/platform/processes/limited-child.ts).
  *
  *   1. one session of the whole model (whole.ts): warm up, profiled runs → the shares, unprofiled runs → the scale
  *   2. this machine's copies (copy-cost.ts) → the shape of what a boundary costs
@@ -16,13 +17,11 @@ import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
 import { type CopyCost, measureCopies } from './copy-cost.ts'
-import { candidates, chooseCuts, MOST_CUTS, type Role } from './measure-cuts.ts'
+import { candidates, chooseCuts, measurePair, MOST_CUTS, type Role } from './measure-cuts.ts'
 import { CutModel } from './cut-model.ts'
 import { fit, intervalOf, type MeasuredCut, predictionError } from './fit-profile.ts'
 import { layerSpread, layerTimes, placeNodes } from './layer-times.ts'
-import { peakResidentBytes, rangeMemory, residentBytes } from './memory-and-load.ts'
-import { watchOthers } from './other-load.ts'
-import { measurePair } from './pair.ts'
+import { peakResidentBytes, rangeMemory, residentBytes, watchOthers } from './memory-and-load.ts'
 import { type Feeds, pauseOf, Runner } from './timed-runs.ts'
 import { Steps } from './measuring-steps.ts'
 import { median, undisturbed } from '../../../../shared/platform/statistics.ts'
@@ -85,6 +84,13 @@ const MORE_RUNS = 8
 const MORE_MS = 400
 /** Time for the rounds of one cut; in each the whole model is run once more, which counts for the scale. */
 const PAIR_MS = 36
+
+/** The job itself. */
+export function run(input: MeasureInput, report: (progress: BenchmarkProgress) => void): Promise<Measured> {
+  // Set before the runtime starts its threads, which inherit it: where cores are short, serving goes first.
+  os.setPriority(os.constants.priority.PRIORITY_LOW)
+  return measure(input, report)
+}
 
 export async function measure(
   input: MeasureInput,
