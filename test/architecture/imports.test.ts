@@ -35,14 +35,14 @@ const PURE: Record<string, Purity> = {
   'shared/contracts': {},
   'shared/codec': {
     exceptions: {
-      'shared/codec/entropy.ts -> node:module':
+      'node:module':
         'zstd and lz4 are native packages, loaded if they are installed: only Node can do without them',
     },
   },
   'shared/onnx': {
     allowedBuiltins: FILES,
     exceptions: {
-      'shared/onnx/structure/analyse-child.ts -> shared/platform/processes/limited-child.ts':
+      'shared/platform/processes/limited-child.ts':
         'a hostile model may take down the process that analyses it, so this one is started for it',
     },
   },

@@ -65,7 +65,7 @@ const SERVERS = /^(express|ioredis|bullmq|undici|axios|helmet)(\/|$)/
 export interface Purity {
   /** `node:fs` and the like. */
   allowedBuiltins?: readonly string[]
-  /** Import of a file → why it may be imported although that file is not pure. Not followed. */
+  /** File or package → why it may be imported although it is not pure. It is not followed. */
   exceptions?: Readonly<Record<string, string>>
 }
 
@@ -88,7 +88,7 @@ export function staysPure(
   for (const file of queue) {
     for (const one of byFile.get(file) ?? []) {
       const way = `${reached.get(file)} -> ${one.to}`
-      if (edge(one) in exceptions) continue
+      if (one.to in exceptions) continue
       if (one.isFile) {
         if (reached.has(one.to)) continue
         reached.set(one.to, way)
@@ -102,8 +102,8 @@ export function staysPure(
 
 /** @returns the exceptions that no import of the sources needs: they are to be removed. */
 export function needlessExceptions(sources: Sources, { exceptions = {} }: Purity): string[] {
-  const edges = new Set(importsOf(sources).map(edge))
-  return Object.keys(exceptions).filter((one) => !edges.has(one))
+  const targets = new Set(importsOf(sources).map(({ to }) => to))
+  return Object.keys(exceptions).filter((one) => !targets.has(one))
 }
 
 const COMMON_NAMES = new Set(['index.ts', 'main.ts', 'app.ts'])

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { LastKnown } from '../../shared/platform/redis/stale-while-revalidate-cache.ts'
+import { StaleWhileRevalidateCache } from '../../shared/platform/redis/stale-while-revalidate-cache.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 
 const notFound = () => new ScissionError('notFound', 'unknown thing')
@@ -8,7 +8,7 @@ const change = { kind: 'things', id: 'a' }
 describe('what was last known of Redis', () => {
   it('is read once while nothing changes, again when something did', async () => {
     let reads = 0
-    const things = new LastKnown('things', async () => (reads += 1))
+    const things = new StaleWhileRevalidateCache('things', async () => (reads += 1))
     expect([await things.get('a'), await things.get('a')]).toEqual([1, 1])
     things.onChange({ kind: 'others', id: 'a' })
     expect(await things.get('a')).toBe(1)
@@ -18,7 +18,7 @@ describe('what was last known of Redis', () => {
 
   it('is gone when it was deleted, but not because Redis came back empty', async () => {
     let stored: string | undefined = 'here'
-    const things = new LastKnown('things', async () => {
+    const things = new StaleWhileRevalidateCache('things', async () => {
       if (stored === undefined) throw notFound()
       return stored
     })
@@ -32,7 +32,7 @@ describe('what was last known of Redis', () => {
 
   it('goes on while Redis fails or hangs', async () => {
     let answer: () => Promise<string> = async () => 'known'
-    const things = new LastKnown('things', () => answer())
+    const things = new StaleWhileRevalidateCache('things', () => answer())
     await things.get('a')
     things.onChange(change)
     answer = () => Promise.reject(new Error('Connection is closed'))
@@ -46,7 +46,7 @@ describe('what was last known of Redis', () => {
     const answers = ['old', 'new']
     let release = () => {}
     const blocked = new Promise<void>((resolve) => (release = resolve))
-    const things = new LastKnown('things', async () => {
+    const things = new StaleWhileRevalidateCache('things', async () => {
       const answer = answers.shift() ?? ''
       if (answer === 'old') await blocked
       return answer

@@ -89,7 +89,7 @@ describe('the solver thread', () => {
   })
 
   it('refuses more than it can hold', async () => {
-    open({ entry, mostWaiting: 2 })
+    open({ entry, maxPieces: 2 })
     const outcomes = [1, 2, 3].map(() => solver.solve<'sweep'>(endless).catch(codeOf))
     expect(await outcomes[2]).toBe('overloaded')
     await solver.close()

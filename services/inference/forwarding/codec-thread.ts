@@ -37,7 +37,7 @@ export class CodecThread {
       entry,
       data: settings,
       name: 'the thread that packs tensors',
-      mostWaiting: MOST_WAITING,
+      maxPieces: MOST_WAITING,
       busy: (waiting) =>
         `${waiting} tensors wait to be packed or unpacked; send the request again in a moment`,
     })

@@ -9,7 +9,7 @@
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Change, State } from '../../../shared/platform/redis/state.ts'
-import { LastKnown } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
+import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 import { type HeldStage, holdStage, type StageParts } from '../serving/models/stages.ts'
 import type { RangeKey } from '../ranges/range-store.ts'
 import { Rest, RestRoom } from './local-fallback.ts'
@@ -47,7 +47,7 @@ export interface DeploymentParts {
 
 export class Deployments {
   readonly #parts: DeploymentParts
-  readonly #records: LastKnown<Deployment | undefined>
+  readonly #records: StaleWhileRevalidateCache<Deployment | undefined>
   readonly #current = new Map<string, Slot>()
   /** Earlier plans of a deployment, by `id planId`, until no request can ask for them. */
   readonly #room = new RestRoom()
@@ -55,7 +55,7 @@ export class Deployments {
 
   constructor(parts: DeploymentParts) {
     this.#parts = parts
-    this.#records = new LastKnown('deployments', (id) => parts.state.deployments.get(id))
+    this.#records = new StaleWhileRevalidateCache('deployments', (id) => parts.state.deployments.get(id))
   }
 
   /** Loads this resource's hops. The same again changes nothing. @throws why it cannot; what ran before goes on. */

@@ -24,7 +24,7 @@ export class Messages {
   readonly #thread = new WorkThread<MessageJob, MessageResult>({
     entry,
     name: 'the thread that reads long messages',
-    mostWaiting: MOST_WAITING,
+    maxPieces: MOST_WAITING,
     busy: (waiting) =>
       `${waiting} long JSON messages wait to be read or written; send the request again in a moment, or send binary tensors`,
   })

@@ -7,7 +7,7 @@ import type { Routes } from '../../../shared/platform/service/service-config.ts'
 import type { LinkEmulation, Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Change, State } from '../../../shared/platform/redis/state.ts'
-import { LastKnown } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
+import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 
 export interface Peer {
   resource: Resource
@@ -20,13 +20,13 @@ export class Peers {
   readonly #state: State
   readonly #routes: Routes
   readonly #heartbeatMs: number
-  readonly #known: LastKnown<Resource>
+  readonly #known: StaleWhileRevalidateCache<Resource>
 
   constructor(state: State, routes: Routes, heartbeatMs: number) {
     this.#state = state
     this.#routes = routes
     this.#heartbeatMs = heartbeatMs
-    this.#known = new LastKnown('resources', (name) => state.resources.need(name))
+    this.#known = new StaleWhileRevalidateCache('resources', (name) => state.resources.need(name))
   }
 
   /** As last known. @throws ScissionError peerUnavailable when no such resource is registered. */

@@ -12,7 +12,7 @@ export interface SolverOptions {
   /** @defaultValue 120000: most time for one piece of work, from its start. */
   longestMs?: number
   /** @defaultValue 16: work beyond this is refused. */
-  mostWaiting?: number
+  maxPieces?: number
   /** @defaultValue 10000: the thread and its memory are kept for so long without work. */
   idleMs?: number
   /** @defaultValue the solver's own: module that the thread runs. */
@@ -26,13 +26,13 @@ export class SolverThread {
   readonly #thread: WorkThread<Work, Solutions[Work['kind']]>
 
   constructor(options: SolverOptions = {}) {
-    const { inPlaceMs = 40, longestMs = 120_000, mostWaiting = 16, idleMs = 10_000 } = options
+    const { inPlaceMs = 40, longestMs = 120_000, maxPieces = 16, idleMs = 10_000 } = options
     this.#inPlaceMs = inPlaceMs
     const late = `the question was not answered within ${longestMs / 1000} s; ask for less, or give timeLimitMs`
     this.#thread = new WorkThread({
       entry: options.entry ?? ownEntry,
       name: 'the solver thread',
-      mostWaiting,
+      maxPieces,
       busy: (waiting) => `${waiting} long questions are being worked on; ask again soon`,
       longest: { ms: longestMs, message: late },
       idleMs,

@@ -1,13 +1,13 @@
 /**
- * The life of a service process: start, say so, run until told to stop, close in order, exit.
- * When started by infra/ the process has an IPC channel: it reports its URL there, and ends when its parent does.
+ * Runs a service process: starts it, reports its URL, closes it in order on SIGTERM or SIGINT, exits.
+ * Started by infra/, the process has an IPC channel: it reports its URL there, and ends when its parent does.
  */
 import { type ConfigOf, readConfig } from './service-config.ts'
 import { coerceError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { whenOrphaned } from '../processes/orphan.ts'
 
-/** The settings of this process; a wrong one is said in one line and ends it with exit code 2. */
+/** Reads the settings of this process; a wrong one is reported in one line and ends it with exit code 2. */
 export function configOrExit<S extends Parameters<typeof readConfig>[0]>(table: S): ConfigOf<S> {
   try {
     return readConfig(table)
@@ -19,7 +19,7 @@ export function configOrExit<S extends Parameters<typeof readConfig>[0]>(table: 
 
 export interface Running {
   url: string
-  /** Stops taking work, finishes what is under way, closes connections. */
+  /** Takes no more work, finishes the work in progress, closes connections. */
   close: () => Promise<void>
 }
 
@@ -30,7 +30,7 @@ export interface ReadyMessage {
 
 const CLOSE_GRACE_MS = 10_000
 
-/** Runs `start` as this process' only job; never returns to the caller while the service lives. */
+/** Runs `start` as this process' only job. */
 export function runService(log: Logger, start: () => Promise<Running>): void {
   start().then(
     (running) => {
@@ -74,6 +74,6 @@ function stopOn(log: Logger, running: Running): void {
   const orphaned = () => stop('the process that started this one is gone')
   process.once('disconnect', orphaned)
   whenOrphaned(orphaned)
-  // Gone while we were starting: the event has passed already.
+  // The parent may have gone during the start, before the listener was there.
   if (process.send && !process.connected) orphaned()
 }

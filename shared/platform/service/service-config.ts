@@ -1,6 +1,6 @@
 /**
- * Every setting of every service: read once from the environment at start, validated, then passed down as a value.
- * One table holds the variable, its default and the reason for it; `scission config` prints that table.
+ * The settings of all services: read once from the environment at the start, validated, then passed down as a value.
+ * The tables hold the variable, its default and the reason for it; `scission config` prints them.
  */
 import os from 'node:os'
 import { z } from 'zod'
@@ -11,7 +11,7 @@ import { ScissionError } from '../errors.ts'
 interface Setting<T extends z.ZodType> {
   env: string
   schema: T
-  /** As it would be written in the environment; absent = required. */
+  /** Default, as written in the environment; absent = the variable is required. */
   fallback?: string | undefined
   why: string
 }
@@ -21,7 +21,7 @@ const setting = <T extends z.ZodType>(env: string, schema: T, fallback: string |
 
 const integer = (min: number, max = Number.MAX_SAFE_INTEGER) => z.coerce.number().int().min(min).max(max)
 const port = integer(0, 65_535)
-/** What a hop's own message says of itself cannot come from a client. */
+/** Headers about one message or connection: each hop writes its own, so they cannot travel. */
 const OWN_HEADERS =
   /^(host|connection|keep-alive|te|trailer|upgrade|expect|transfer-encoding|accept-encoding|inference-header-content-length|(proxy|content)-.*)$/
 const TravellingHeader = z
@@ -46,7 +46,7 @@ function json<T extends z.ZodType>(schema: T) {
   }, schema)
 }
 
-/** How this resource reaches a peer when not at the peer's own URL: through a proxy, a tunnel or the link emulator. */
+/** URLs under which this resource reaches peers, if not their own: a proxy, a tunnel or the link emulator. */
 export const Routes = z.record(ResourceName, z.object({ url: z.url(), emulation: LinkEmulation.optional() }))
 export type Routes = z.infer<typeof Routes>
 
@@ -64,7 +64,7 @@ export const COMMON_SETTINGS = {
     'SCISSION_REDIS_KIND',
     z.enum(['external', 'private', 'emulated']),
     'external',
-    'set by whoever started Redis; said in /healthz and every report',
+    'set by the program that started Redis; shown in /healthz and every report',
   ),
   dataDir: setting(
     'SCISSION_DATA',
@@ -99,7 +99,7 @@ export const BENCHMARK_SETTINGS = {
     'SCISSION_MAX_MODEL_BYTES',
     integer(1),
     String(8 * 1024 * MIB),
-    'larger than any model one machine here could run; a bound all the same',
+    'larger than any model that one machine runs',
   ),
   analyseTimeoutMs: setting(
     'SCISSION_ANALYSE_TIMEOUT_MS',
@@ -206,21 +206,21 @@ export const INFERENCE_SETTINGS = {
     'SCISSION_BATCH_DELAY_MS',
     z.coerce.number().min(0).max(10_000),
     '0',
-    'how long a request that could be run waits for others; at 0 only those go together that waited anyway',
+    'how long a request that could run waits for others; at 0 only requests that wait anyway share a run',
   ),
   stageBytes: setting(
     'SCISSION_STAGE_BYTES',
     integer(0),
     String(Math.floor(os.totalmem() / 4)),
-    'weights of the layers kept loaded on demand, all sessions counted, beside deployments; ONNX Runtime needs up to ' +
-      'twice that',
+    'weights of the layers that stay loaded on demand, beside deployments, summed over all sessions; ONNX Runtime ' +
+      'needs up to twice that',
   ),
   maxBodyBytes: setting('SCISSION_MAX_BODY_BYTES', integer(1), String(64 * MIB), 'Triton’s default limit'),
   bodyMemoryBytes: setting(
     'SCISSION_BODY_MEMORY_BYTES',
     integer(1),
     String(Math.floor(os.totalmem() / 4)),
-    'requests being received, all together; what would not fit gets 503 with Retry-After',
+    'memory for all requests being received; one that does not fit gets 503 with Retry-After',
   ),
   travellingHeaders: setting(
     'SCISSION_TRAVELLING_HEADERS',

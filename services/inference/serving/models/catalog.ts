@@ -6,20 +6,20 @@ import { type Change, findModel, type State, structureId } from '../../../../sha
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { shapesKeyOf } from '../../../../shared/onnx/canonical/shapes-key.ts'
 import type { RangeKey } from '../../ranges/range-store.ts'
-import { LastKnown } from '../../../../shared/platform/redis/stale-while-revalidate-cache.ts'
+import { StaleWhileRevalidateCache } from '../../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 
 export class Catalog {
   readonly #state: State
-  readonly #models: LastKnown<Model>
-  readonly #structures: LastKnown<Structure>
+  readonly #models: StaleWhileRevalidateCache<Model>
+  readonly #structures: StaleWhileRevalidateCache<Structure>
   /** By name. */
-  readonly #versions: LastKnown<string[]>
+  readonly #versions: StaleWhileRevalidateCache<string[]>
 
   constructor(state: State) {
     this.#state = state
-    this.#models = new LastKnown('models', (name) => findModel(state, name))
-    this.#structures = new LastKnown('structures', (id) => state.structures.need(id))
-    this.#versions = new LastKnown('models', async (name) => {
+    this.#models = new StaleWhileRevalidateCache('models', (name) => findModel(state, name))
+    this.#structures = new StaleWhileRevalidateCache('structures', (id) => state.structures.need(id))
+    this.#versions = new StaleWhileRevalidateCache('models', async (name) => {
       const numbers = (await this.all()).filter((other) => other.name === name).map(({ version }) => version)
       return [...new Set(numbers)].sort((a, b) => a - b).map(String)
     })
