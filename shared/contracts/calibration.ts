@@ -1,4 +1,4 @@
-/** Tensor codecs: their names, how fast a machine is at them, and what they cost in accuracy. */
+/** Tensor codecs: their names, a machine's speed at them, and calibrations of their loss of accuracy. */
 import { z } from 'zod'
 import {
   byteCount,
@@ -25,7 +25,7 @@ export const CodecName = z
   )
 export type CodecName = z.infer<typeof CodecName>
 
-/** A machine's own speed, without its slowdown: ms of CPU per 10^6 bytes of fp32 input. */
+/** A machine's own speed without its slowdown: CPU ms per 10^6 bytes of fp32 input. */
 export const CodecSpeed = z.object({
   codec: CodecName,
   encodeMsPerMb: ms,
@@ -35,19 +35,19 @@ export type CodecSpeed = z.infer<typeof CodecSpeed>
 
 const share = z.number().min(0).max(1)
 
-/** What one codec does at one single-tensor boundary. */
+/** Size and accuracy of one codec at one single-tensor boundary. */
 export const CalibrationCell = z.object({
   boundary: z.number().int().nonnegative(),
   codec: CodecName,
   /** Bytes on the wire / bytes of the tensor, over all samples, after the entropy part. */
   bytesRatio: z.number().nonnegative(),
-  /** Where the ratio of one more tensor is expected with 95 %, by the spread over the samples; absent with one. */
+  /** Interval that holds the ratio of one more tensor in 95 % of cases, from the spread over the samples; absent with one sample. */
   bytesRatioBounds: z.object({ low: z.number().nonnegative(), high: z.number().nonnegative() }).optional(),
-  /** Share of samples whose largest output element is where the uncompressed model has it. */
+  /** Share of samples whose largest output element has the same index as in the uncompressed model. */
   top1Agreement: share,
   /** Exact 95 % interval (Clopper-Pearson) of `top1Agreement`. */
   top1Bounds: z.object({ low: share, high: share }),
-  /** Share of samples whose largest output element is the label; with labels only. */
+  /** Share of samples whose largest output element has the index of the label; with labels only. */
   accuracy: share.optional(),
   accuracyBounds: z.object({ low: share, high: share }).optional(),
   /** Mean over the samples of ‖output − uncompressed output‖ / ‖uncompressed output‖ (Euclid). */
@@ -55,8 +55,8 @@ export const CalibrationCell = z.object({
   /** 95 % upper bound of the same mean; the mean itself with one sample. */
   relativeErrorBound: z.number().nonnegative(),
   /**
-   * Upper 95 % bound of the accuracy lost against the uncompressed model: 0 for codecs that lose nothing, 1 (no bound)
-   * for others on made-up samples. Without labels every changed answer counts as a lost one.
+   * Upper 95 % bound of the accuracy lost against the uncompressed model: 0 for lossless codecs, 1 (no bound) for others
+   * on made-up samples. Without labels every changed answer counts as lost.
    */
   lossBound: share,
   /** The loss as observed, never below 0. */
@@ -67,18 +67,18 @@ export type CalibrationCell = z.infer<typeof CalibrationCell>
 
 export const SAMPLE_SOURCES = ['given', 'made-up'] as const
 
-/** A calibration: asked for, under way, or done (`state` completed, then `cells` is filled). */
+/** A calibration: waiting, active or ended. `cells` is filled if `state` is completed. */
 export const Calibration = z.object({
   id: z.string(),
   model: ModelId,
   shapesKey: ShapesKey,
-  /** Where it runs. What it says of bytes and accuracy holds on every resource. */
+  /** The resource that runs it. Its figures for bytes and accuracy hold on every resource. */
   resource: ResourceName,
   codecs: z.array(CodecName).min(1),
-  /** Boundaries to look at: single-tensor cuts. */
+  /** Single-tensor cuts. */
   boundaries: z.array(z.number().int().nonnegative()),
   samples: z.number().int().positive(),
-  /** `made-up`: seeded noise, which says something about bytes and errors and nothing about accuracy. */
+  /** `made-up`: seeded noise, which has meaning for bytes and errors and none for accuracy. */
   sampleSource: z.enum(SAMPLE_SOURCES),
   labelled: z.boolean(),
   /** Accuracy of the uncompressed model on the samples; with labels only. */
@@ -87,7 +87,7 @@ export const Calibration = z.object({
   progress: BenchmarkProgress,
   error: z.string().optional(),
   cells: z.array(CalibrationCell),
-  /** What a reader must know beside the numbers. */
+  /** Remarks that belong to the numbers. */
   notes: z.array(z.string()),
   createdAt: timestamp,
   endedAt: timestamp.optional(),
@@ -105,7 +105,7 @@ export const CalibrationRequest = z.strictObject({
   codecs: z.array(CodecName).min(1).max(40).optional(),
   /** Default: every clean single-tensor cut. */
   boundaries: z.array(z.number().int().nonnegative()).min(1).max(1000).optional(),
-  /** Seeded samples instead of given ones: said in every answer, and no statement on accuracy. */
+  /** Seeded samples instead of given ones: marked in every answer, without a statement on accuracy. */
   madeUp: z
     .object({
       samples: z.number().int().min(1).max(1000).default(16),
@@ -119,19 +119,19 @@ export type CalibrationRequest = z.infer<typeof CalibrationRequest>
 
 /** The name of a calibration's job in the queue of its resource. */
 export const CALIBRATION_JOB = 'calibrate'
-/** What the job carries: the samples stay with the benchmark service, which hands them out. */
+/** Data of the job. The samples stay with the benchmark service, which serves them. */
 export const CalibrationJobData = z.object({ calibration: z.string() })
 export type CalibrationJobData = z.infer<typeof CalibrationJobData>
 
-/** What the resource is told of a calibration's samples beside their bytes, which it fetches. */
+/** Description of a calibration's samples; the resource fetches their bytes separately. */
 export const CalibrationSamples = z.object({
   calibration: z.string(),
   kind: z.enum(SAMPLE_SOURCES),
   count: z.number().int().positive(),
-  /** Of made-up samples. */
+  /** Seed of made-up samples. */
   seed: z.number().int().nonnegative().optional(),
   labels: z.array(z.number().int().nonnegative()).optional(),
-  /** Of the given ones together. */
+  /** Size of all given samples. */
   bytes: byteCount,
 })
 export type CalibrationSamples = z.infer<typeof CalibrationSamples>

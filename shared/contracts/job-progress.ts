@@ -1,4 +1,4 @@
-/** How far a job has come. */
+/** States and progress of jobs. */
 import { z } from 'zod'
 import { ms } from './common.ts'
 

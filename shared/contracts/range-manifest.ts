@@ -1,4 +1,4 @@
-/** What a resource needs to know and fetch to run a layer range of a model. */
+/** Describes a layer range of a model and the bytes that a resource fetches to run it. */
 import { z } from 'zod'
 import { byteCount, ModelId, ShapesKey, TensorSpec } from './common.ts'
 
@@ -14,11 +14,11 @@ export const RangeManifest = z.object({
   inputs: z.array(TensorSpec),
   /** Tensors of boundary `to`, in its order. */
   outputs: z.array(TensorSpec),
-  /** Those of `outputs` that are also inputs: the executor hands them through, the sub-model does not know them. */
+  /** Outputs that are also inputs: the executor passes them through, they are not in the sub-model. */
   passThrough: z.array(z.string()),
-  /** The sub-model; null when the range runs nothing. */
+  /** The sub-model; null if the range has no layer. */
   onnx: z.object({ bytes: byteCount, sha256: z.string() }).nullable(),
-  /** The original's files that the sub-model's weights point into, with the chunks that hold the bytes it needs. */
+  /** Files of the original that the sub-model's weights refer to, with the chunks that it needs. */
   weights: z.array(
     z.object({
       path: z.string(),

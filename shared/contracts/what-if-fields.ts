@@ -1,18 +1,18 @@
 /**
- * "What if the network were slower, the edge gone, the device twice as fast?": changes to what a query is planned with.
- * They last as long as the query; nothing stored changes, and every plan made with them is marked emulated.
+ * Hypothetical conditions of a query: a slower network, no edge, a device twice as fast. They last as long as the query;
+ * nothing stored changes, and every plan made with them is marked emulated.
  */
 import { z } from 'zod'
 import { NETWORK_NAMES } from './network-presets.ts'
 import { ResourceName } from './common.ts'
 import { figures, nameList, numeric, pairsOf } from './query-values.ts'
 
-/** `device>edge`: directed, as a request goes. */
+/** `device>edge`: directed, in the direction of a request. */
 export const LinkName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,62}>[a-z0-9][a-z0-9-]{0,62}$/, 'a link is written <resource>><resource>')
 
-/** What is left out stays as measured; a link that was never measured needs all three figures or a preset. */
+/** Missing figures stay as measured; a link that was never measured needs all three figures or a preset. */
 export const LinkChange = z
   .strictObject({
     preset: z.enum(NETWORK_NAMES).optional(),
@@ -44,21 +44,21 @@ function settingsOf(text: string): unknown {
   )
 }
 
-/** Fields of a plan query; `WHAT_IF_FIELDS` names them all. */
+/** What-if fields of a plan query; `WHAT_IF_FIELDS` has their names. */
 export const WhatIf = z.strictObject({
-  /** Links that leave the first tier, as this preset; what the testbed adds to their round trip stays. */
+  /** Sets the links that leave the first tier to this preset; the testbed's additional round trip stays. */
   network: z.enum(NETWORK_NAMES).optional(),
-  /** Single links, after `network`. */
+  /** Changes single links, after `network`. */
   links: linkChanges.optional(),
-  /** Added to the round trip of these links, whatever else is said about them: `device>cloud:20`. */
+  /** Added to the round trip of these links, after all other changes: `device>cloud:20`. */
   extraRttMs: figures(LinkName, numeric(z.number().nonnegative().max(1e6))).optional(),
-  /** How many times slower than its machine a resource runs: replaces its own slowdown; below 1 it is faster. */
+  /** Replaces a resource's slowdown: how many times slower than its machine it runs; below 1 it is faster. */
   slowdowns: figures(ResourceName, numeric(z.number().positive().max(1000))).optional(),
-  /** As if these resources were not there. */
+  /** Plans without these resources. */
   without: nameList(ResourceName).optional(),
-  /** As if no others were there. */
+  /** Plans with these resources only. */
   only: nameList(ResourceName).optional(),
-  /** As if these resources were alive, although their heartbeat stopped. */
+  /** Treats these resources as alive, although their heartbeat has stopped. */
   present: nameList(ResourceName).optional(),
 })
 export type WhatIf = z.infer<typeof WhatIf>

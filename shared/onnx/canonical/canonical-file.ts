@@ -3,9 +3,9 @@
  *
  *   <shapesKey>.canonical.onnx    the graph: prelude nodes, then one node per layer; weights are references into the
  *                                 original's files, so it is small
- *   <shapesKey>.structure.json    what planning and serving need to know without it (contracts Structure)
+ *   <shapesKey>.structure.json    the Structure of contracts/model.ts: what planning and serving need
  *
- * Both are written under temporary names and renamed, the structure last: where it exists, both are whole.
+ * Both are written under temporary names and renamed, the structure last: if it exists, both are complete.
  */
 import fs from 'node:fs'
 import path from 'node:path'
@@ -22,9 +22,9 @@ const CANONICAL = '.canonical.onnx'
 const STRUCTURE = '.structure.json'
 /** ModelProto.metadata_props. */
 const METADATA_FIELD = 14
-/** How many of the nodes are the prelude. */
+/** Metadata key: number of leading nodes that are the prelude. */
 export const PRELUDE_KEY = 'scission.prelude'
-/** Present when sessions must be given open dimensions (see `Graph.fixed`). */
+/** Metadata key: present if sessions must be given open dimensions (see `Graph.fixed`). */
 export const OPEN_KEY = 'scission.open'
 
 export interface CanonicalPaths {
@@ -32,7 +32,12 @@ export interface CanonicalPaths {
   structure: string
 }
 
-/** Where `dir` holds the canonical graph for a shapes key. */
+/**
+ * The paths of the canonical graph and its structure in the model's folder `dir`.
+ * @example
+ * const { canonical } = canonicalPaths('models/mobilenet', structure.shapesKey)
+ * const model = await openCanonical(canonical)
+ */
 export function canonicalPaths(dir: string, shapesKey: string): CanonicalPaths {
   return {
     canonical: path.join(dir, shapesKey + CANONICAL),
@@ -64,6 +69,12 @@ export function writeCanonical(canonical: CanonicalGraph, structure: Structure):
   return paths
 }
 
+/**
+ * Reads the structure file beside a canonical graph.
+ * @throws the file system's error, or ZodError if the file is not a structure.
+ * @example
+ * const structure = readStructure(canonicalPaths('models/mobilenet', shapesKey).structure)
+ */
 export function readStructure(file: string): Structure {
   return Structure.parse(JSON.parse(fs.readFileSync(file, 'utf8')))
 }

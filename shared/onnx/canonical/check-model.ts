@@ -1,9 +1,9 @@
 /**
- * What a graph must satisfy before anything is done with it: names are unique and defined, tensors are sound,
- * the graph has no cycle. Each refusal names the node and the tensor.
+ * Checks a graph before anything else uses it: names are unique and defined, tensors are sound, there is no cycle. Each
+ * refusal names the node and the tensor.
  *
- * ONNX Runtime checks much of this too, but its messages are about its own data structures, and a graph that
- * breaks these rules would mislead our own algorithms before ONNX Runtime saw it.
+ * ONNX Runtime checks much of this too, but its messages are about its own data structures, and a graph that breaks these
+ * rules would break our own algorithms before ONNX Runtime reads it.
  */
 import { ScissionError } from '../../platform/errors.ts'
 import type { ExternalFiles } from '../wire/external-data.ts'
@@ -83,7 +83,7 @@ function checkUnique(graph: GraphProto): void {
   }
 }
 
-/** A body may hand out one tensor twice; a model may not: its outputs are told apart by name. */
+/** A body may list one tensor twice among its outputs; a model may not, since its outputs are identified by name. */
 function checkOutputs(graph: GraphProto): void {
   if (graph.output.length === 0) throw refuse('the graph has no output', {})
   const outputs = new Set<string>()
@@ -97,7 +97,7 @@ function checkOutputs(graph: GraphProto): void {
 function checkAttributes(node: NodeProto, files: ExternalFiles): void {
   for (const attribute of node.attribute) {
     for (const tensor of tensorsOf(attribute)) {
-      // Such tensors are often unnamed: the message should say where they are.
+      // Such tensors are often unnamed; with a name, errors can identify them.
       if (!tensor.name) tensor.name = `${node.name || node.output[0] || node.opType}/${attribute.name}`
       checkTensor(tensor, files)
     }
@@ -109,8 +109,9 @@ function tensorsOf(attribute: AttributeProto) {
 }
 
 /**
- * The nodes in an order in which every tensor is made before it is used: the file's own order where it is one,
- * else the earliest possible node first. `uses` are what each node reads.
+ * Indices of the nodes in topological order: the file's own order if it is topological, else the earliest possible node
+ * first.
+ * @param uses the tensors that each node reads.
  *
  * @throws ScissionError invalidModel naming a node and a tensor of the cycle.
  */

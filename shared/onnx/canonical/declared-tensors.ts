@@ -1,13 +1,13 @@
-/** Graph inputs and outputs as the file declares them, and the fixing of their open dimensions. */
+/** Reads graph inputs and outputs as the file declares them, and fixes their open dimensions. */
 import type { DeclaredTensor, InputShapes } from '../../contracts/common.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { elementTypeOf } from '../wire/element-types.ts'
 import type { GraphProto, TensorShapeProto, ValueInfoProto } from '../proto/onnx_pb.ts'
 
-/** Stands for the whole shape where the file does not even tell the number of dimensions. */
+/** Stands for the whole shape if the file does not declare the number of dimensions. */
 const UNKNOWN_RANK = '...'
 
-/** @throws ScissionError invalidModel for values that are not tensors and for types that cannot travel. */
+/** @throws ScissionError invalidModel for values that are not tensors and for types that cannot be sent. */
 export function declaredTensor(value: ValueInfoProto, role: 'input' | 'output'): DeclaredTensor {
   const type = value.type?.value
   const what = `graph ${role} "${value.name}"`
@@ -35,7 +35,7 @@ export function declaredTensor(value: ValueInfoProto, role: 'input' | 'output'):
   return { name: value.name, datatype, shape: declaredShape(type.value.shape) }
 }
 
-/** Symbolic dimensions by name, `''` where unnamed; some exporters write 0 or −1 for "any". */
+/** Symbolic dimensions by name, `''` if unnamed; some exporters write 0 or −1 for "any". */
 function declaredShape(shape: TensorShapeProto | undefined): (number | string)[] {
   if (!shape) return [UNKNOWN_RANK]
   return shape.dim.map(({ value }) => {
@@ -44,7 +44,7 @@ function declaredShape(shape: TensorShapeProto | undefined): (number | string)[]
   })
 }
 
-/** The inputs a caller gives: those that are not only default values of initializers. */
+/** The inputs that a caller gives. Initializers listed among the inputs are only default values. */
 export function trueInputs(graph: GraphProto): ValueInfoProto[] {
   const constants = new Set(graph.initializer.map((tensor) => tensor.name))
   return graph.input.filter((input) => !constants.has(input.name))
@@ -53,17 +53,19 @@ export function trueInputs(graph: GraphProto): ValueInfoProto[] {
 interface OpenDim {
   input: string
   axis: number
-  /** The symbol's name; empty where the dimension is unnamed, `...` where the rank itself is open. */
+  /** The symbol's name; empty if the dimension is unnamed, `...` if the rank itself is open. */
   symbol: string
 }
 
 /**
- * The fixed shape of every input. A symbol stands for one number wherever it occurs, so that one input's shape can
- * settle another's.
+ * The fixed shape of every input. A symbol has the same value in all inputs, so that one input's shape can fix another's.
  *
  * @param given shapes by input name; inputs that are declared with fixed shapes need none.
- * @throws ScissionError needsInputShapes with `details.dims` listing what is open; badRequest for an unknown
- * input, a shape that contradicts the declaration, or one symbol with two values.
+ * @throws ScissionError needsInputShapes with the open dimensions in `details.dims`; badRequest for an unknown input, a
+ * shape that contradicts the declaration, or a symbol with two values.
+ * @example
+ * const { inputs } = await describeModel('bert.onnx') // ids: ['batch', 'length'], mask: ['batch', 'length']
+ * resolveInputShapes(inputs, { ids: [1, 128] }) // { ids: [1, 128], mask: [1, 128] }
  */
 export function resolveInputShapes(
   declared: readonly DeclaredTensor[],
@@ -91,7 +93,7 @@ export function resolveInputShapes(
   return shapes
 }
 
-/** A tensor may be called `constructor`: what every object inherits is no shape. */
+/** The given shape of an input. A tensor may be called `constructor`, which every object inherits. */
 const ownShape = (given: InputShapes, name: string) => (Object.hasOwn(given, name) ? given[name] : undefined)
 
 function settle(
@@ -147,7 +149,7 @@ function matchDeclared(
   for (const [axis, dim] of input.shape.entries()) {
     const value = shape[axis] ?? 0
     if (typeof dim === 'number') {
-      // A declared 0 is either an exporter's "any" or an input without elements: the caller decides.
+      // A declared 0 is an exporter's "any" or an input without elements: the caller's shape decides.
       if (dim !== 0 && dim !== value) throw contradiction(`differs in dimension ${axis}`, axis)
       continue
     }

@@ -1,4 +1,4 @@
-/** Models of decoded graphs: their parts encoded, and put together (framing.ts). */
+/** Encodes decoded graphs and their parts as models (wire/model-writer.ts). */
 import { toBinary } from '@bufbuild/protobuf'
 import { assemble, encodeUntypedValue, encodeValue, type ModelFrame } from '../wire/model-writer.ts'
 import type { Graph } from './working-graph.ts'
@@ -37,13 +37,13 @@ export function frameOf(graph: Pick<Graph, 'irVersion' | 'opsets' | 'functions'>
 export interface GraphSelection {
   nodes: readonly NodeProto[]
   inputs: readonly TypedTensor[]
-  /** Where only a name is given, ONNX Runtime works the type out. */
+  /** ONNX Runtime infers the types of outputs that are given by name only. */
   outputs: readonly (string | TypedTensor)[]
-  /** Which constants go in. @defaultValue all */
+  /** Selects the constants to include. @defaultValue all */
   keeps?: (name: string) => boolean
 }
 
-/** A model of some nodes of a graph, with its constants. */
+/** Encodes a model of some nodes of a graph, with its constants. */
 export function assembleGraph(graph: Graph, given: GraphSelection): Uint8Array {
   const kept = <T>(constants: ReadonlyMap<string, T>): T[] =>
     [...constants].flatMap(([name, constant]) => (!given.keeps || given.keeps(name) ? [constant] : []))

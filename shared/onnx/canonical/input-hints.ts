@@ -1,6 +1,6 @@
 /**
- * Values that an integer input must have, as far as the model tells: what it is compared with (a sampling rate, a
- * mode), and the length of the table that it indexes (a vocabulary).
+ * Finds restrictions on integer inputs in a model: the values that it compares an input with (a sampling rate, a mode),
+ * and the length of the table that an input indexes (a vocabulary).
  */
 import type { InputHints } from '../../contracts/model.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
@@ -17,7 +17,7 @@ export interface FoundHints {
   values: Map<string, number[]>
 }
 
-/** Operators that hand on their first input's elements unchanged. */
+/** Operators whose output has the elements of their first input, unchanged. */
 const PASSING = new Set([
   'Identity',
   'Cast',
@@ -30,8 +30,8 @@ const PASSING = new Set([
 ])
 const COMPARING = new Set(['Equal', 'Less', 'Greater', 'LessOrEqual', 'GreaterOrEqual'])
 const INTEGER = new Set([CODE.INT32, CODE.INT64, CODE.UINT8, CODE.UINT32, CODE.UINT64])
-/** A comparison with a longer list is no choice between modes. */
-const FEW = 8
+/** A comparison with a longer list is not a choice between modes. */
+const MAX_COMPARED_VALUES = 8
 
 export function findHints({ graph, layers, types }: CanonicalGraph): FoundHints {
   const origin = new Map(
@@ -75,20 +75,21 @@ function compare(
   ] as const) {
     const input = origin.get(left)
     const constant = constants.get(right)
-    if (input && constant) values.set(input, [...new Set([...(values.get(input) ?? []), ...few(constant)])])
+    if (input && constant)
+      values.set(input, [...new Set([...(values.get(input) ?? []), ...comparedValues(constant)])])
   }
 }
 
-function few(tensor: TensorProto): number[] {
+function comparedValues(tensor: TensorProto): number[] {
   if (isExternal(tensor)) return []
   const bytes = new Uint8Array(rawBytes(tensor, ''))
   if (tensor.dataType === CODE.INT64) {
     const numbers = [...new BigInt64Array(bytes.buffer)].map(Number)
-    return numbers.length <= FEW ? numbers : []
+    return numbers.length <= MAX_COMPARED_VALUES ? numbers : []
   }
   if (tensor.dataType === CODE.INT32) {
     const numbers = [...new Int32Array(bytes.buffer)]
-    return numbers.length <= FEW ? numbers : []
+    return numbers.length <= MAX_COMPARED_VALUES ? numbers : []
   }
   return []
 }

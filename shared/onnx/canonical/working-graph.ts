@@ -1,8 +1,8 @@
 /**
- * The working form of a graph while it is made canonical, and how a file becomes one.
+ * The working form of a graph while it is made canonical, and how it is read from a file.
  *
- * Constants are kept apart from nodes: initializers, Constant nodes and (later) folded results are all `constants`.
- * Graph inputs are only those that a caller gives, with fixed shapes. Nodes are in topological order.
+ * Constants are separate from nodes: initializers, Constant nodes and later folded results are all `constants`. Graph
+ * inputs are only those that a caller gives, with fixed shapes. Nodes are in topological order.
  */
 import { create } from '@bufbuild/protobuf'
 import type { DeclaredTensor, InputShapes } from '../../contracts/common.ts'
@@ -24,20 +24,20 @@ import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
 import { inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
 
 export interface Graph {
-  /** The folder that external data is relative to. */
+  /** The model's folder: external data is relative to it. */
   dir: string
-  /** The original's file name in it. */
+  /** Name of the original file in it. */
   file: string
   name: string
   irVersion: bigint
   opsets: OperatorSetIdProto[]
   functions: FunctionProto[]
   inputs: TypedTensor[]
-  /** The inputs as the file declares them: -1 where a dimension was open. */
+  /** The inputs as the file declares them, with -1 for open dimensions. */
   declared: TypedTensor[]
   /**
-   * False when ONNX Runtime is to get open dimensions: some models hold a branch that the fixed shapes make invalid
-   * although it is never taken, and ONNX Runtime refuses them then.
+   * False if ONNX Runtime must be given open dimensions: some models have a branch that is never taken but that fixed
+   * shapes make invalid, and ONNX Runtime refuses such a model.
    */
   fixed: boolean
   outputs: string[]
@@ -47,7 +47,7 @@ export interface Graph {
 }
 
 /** Initializers need not be graph inputs, and external data exists, from IR version 4 on. */
-const LEAST_IR_VERSION = 4n
+const MIN_IR_VERSION = 4n
 
 /**
  * Reads `dir/file` with its inputs fixed to the given shapes.
@@ -70,14 +70,14 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
   for (const tensor of graph.initializer) constants.set(tensor.name, settled(tensor, dir))
   const sparse = new Map(graph.sparseInitializer.map((tensor) => [tensor.values?.name ?? '', tensor]))
   const kept = liftConstants(graph.node, dir, (tensor) => constants.set(tensor.name, tensor), sparse)
-  // ONNX Runtime's messages and profiles name nodes: an unnamed one would be nameless there.
+  // ONNX Runtime's messages and profiles identify nodes by name.
   for (const node of kept) node.name ||= node.output.find(Boolean) ?? ''
   const uses = kept.map(usesOf)
   return {
     dir,
     file,
     name: graph.name,
-    irVersion: model.irVersion < LEAST_IR_VERSION ? LEAST_IR_VERSION : model.irVersion,
+    irVersion: model.irVersion < MIN_IR_VERSION ? MIN_IR_VERSION : model.irVersion,
     opsets: model.opsetImport,
     functions: model.functions,
     inputs,
@@ -93,19 +93,19 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
   }
 }
 
-/** A number where the file has one; the rank is that of the fixed shape. */
+/** The declared sizes, -1 for open ones, with the rank of the fixed shape. */
 function openShape(declared: DeclaredTensor['shape'] | undefined, fixed: readonly number[]): number[] {
   return fixed.map((size, axis) => (declared?.[axis] === size ? size : -1))
 }
 
-/** How ONNX Runtime is told of a tensor that enters a session. */
+/** The type of a tensor as a session's input: fixed, or open if `graph.fixed` is false. */
 export function sessionType(graph: Graph, type: TypedTensor): TypedTensor {
   if (graph.fixed) return type
   const declared = graph.declared.find(({ name }) => name === type.name)
   return declared ?? { ...type, shape: type.shape.map(() => -1) }
 }
 
-/** Small references are read into memory, and payloads that ONNX Runtime could not follow. */
+/** Reads small references into memory, and payloads whose encoding ONNX Runtime cannot read. */
 function settled(tensor: TensorProto, dir: string): TensorProto {
   if (!isExternal(tensor)) return tensor
   const reference = referenceOf(tensor)
@@ -114,7 +114,7 @@ function settled(tensor: TensorProto, dir: string): TensorProto {
     : tensor
 }
 
-/** Hands every Constant node's tensor to `add` and returns the other nodes, their bodies treated alike. */
+/** Passes the tensor of every Constant node to `add`. @returns the other nodes, with the same done in their bodies. */
 function liftConstants(
   nodes: readonly NodeProto[],
   dir: string,
@@ -142,7 +142,7 @@ function liftConstants(
   })
 }
 
-/** A body's large constants become its initializers, which may be external; attributes may not. */
+/** Makes a body's constants its initializers, which may be external, as attributes may not. */
 function liftInBody(body: GraphProto, dir: string): void {
   body.initializer = body.initializer.map((tensor) => settled(tensor, dir))
   body.node = liftConstants(body.node, dir, (tensor) => body.initializer.push(tensor), undefined)

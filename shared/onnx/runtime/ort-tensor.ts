@@ -1,8 +1,8 @@
 /**
- * Tensors of the wire to tensors of ONNX Runtime and back, without copying where the bytes lie right.
+ * Converts tensors of messages to tensors of ONNX Runtime and back, without a copy if the bytes are aligned.
  *
- * ONNX Runtime reads inputs in place from a typed array; a typed array needs its offset to be a multiple of the
- * element size, so bytes that lie askew in their buffer are copied once. Outputs are already in buffers of their own.
+ * ONNX Runtime reads inputs in place from a typed array, whose offset must be a multiple of the element size: unaligned
+ * bytes are copied once. Outputs are already in buffers of their own.
  */
 import './no-telemetry.ts'
 import { Tensor as OrtTensor } from 'onnxruntime-node'
@@ -11,7 +11,7 @@ import { typedView } from '../../oip/typed.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 import { elementTypeOfDatatype, elementTypeOfRuntime } from '../wire/element-types.ts'
 
-/** @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not take. */
+/** @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not have. */
 export function toOrt(tensor: Tensor): OrtTensor {
   const { name, datatype, shape, bytes } = tensor
   if (datatype === 'BYTES') return new OrtTensor('string', decodeStrings(bytes), shape)

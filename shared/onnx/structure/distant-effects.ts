@@ -1,11 +1,11 @@
 /**
- * Cuts that change what ONNX Runtime does elsewhere.
+ * Finds cuts that change ONNX Runtime's optimisations far away from them.
  *
- * ONNX Runtime moves Transposes through the graph, and whether it does depends on what follows much later
- * (onnxruntime/core/optimizer/transpose_optimization). In a graph where it has moved one, a boundary that separates no
- * fused group may still change a fusion far away. There, and only there, the two sides of each clean boundary are
- * optimised by themselves: the boundary stays clean if they come out with the same operators as the whole. Boundaries
- * with several tensors are rarely worth that time and count as not clean.
+ * ONNX Runtime moves Transposes through the graph, depending on operators much further on
+ * (onnxruntime/core/optimizer/transpose_optimization). In a graph in which it has moved one, a boundary that separates no
+ * fused group may still change a distant fusion. Only in such graphs, the two sides of each clean boundary are optimised
+ * separately: the boundary stays clean if both sides together have the same operators as the whole. Boundaries with several
+ * tensors are rarely worth that time and count as not clean.
  */
 import type { Boundary } from '../../contracts/model.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
@@ -13,14 +13,14 @@ import { optimise } from '../canonical/optimise.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { usesOf } from '../canonical/scope.ts'
 
-/** Boundaries that are checked, single-tensor ones only: each takes two sessions of some 20 ms. */
+/** Most boundaries that are checked, single-tensor ones only: each takes two sessions of some 20 ms. */
 const MAX_CHECKS = 40
-/** The comparison needs no weights. */
+/** Larger weights are left out, since the comparison needs none. */
 const LARGE_BYTES = 64 * 1024
 
 const MOVES = 'ONNX Runtime moves Transposes across this model'
 
-/** The boundaries, with those no longer clean that the check finds out. */
+/** @returns the boundaries; those with distant effects are marked as not clean. */
 export async function checkDistantEffects(
   canonical: CanonicalGraph,
   boundaries: readonly Boundary[],
@@ -42,7 +42,7 @@ export async function checkDistantEffects(
   })
 }
 
-/** A Transpose that makes a tensor no Transpose of the model makes. */
+/** Tells whether a Transpose makes a tensor that no Transpose of the model makes. */
 function movedTranspose({ layers }: CanonicalGraph, optimised: readonly NodeProto[]): boolean {
   const own = new Set(layers.filter(isTranspose).flatMap((node) => node.output))
   return optimised.some(

@@ -1,8 +1,8 @@
 /**
- * Sub-models: any layer range [from, to) as a small ONNX file whose weights stay where they are.
+ * Writes any layer range [from, to) as a small ONNX file whose weights stay in the original's files.
  *
- * A canonical file is decoded once; then a range is mostly a selection of parts that are encoded already. The file
- * must lie in the model's folder, because external data is found relative to it.
+ * A canonical file is decoded once; a range is then a selection of its encoded parts (encode-range.ts). The file must be in
+ * the model's folder, because external data is relative to it.
  */
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
@@ -32,7 +32,7 @@ import {
 import { bodyTensors, usesOf } from '../canonical/scope.ts'
 import { tensorBytes } from '../wire/tensor-data.ts'
 
-/** Bytes of a file in the model's folder. */
+/** A part of a file in the model's folder. */
 export interface WeightExtent {
   /** Relative to the model's folder. */
   path: string
@@ -47,15 +47,15 @@ export interface RangeFile {
   inputs: TensorSpec[]
   /** All tensors of boundary `to`, in its order. */
   outputs: TensorSpec[]
-  /** Those of `inputs` that the sub-model takes. */
+  /** Names of the `inputs` that the sub-model reads. */
   modelInputs: string[]
-  /** Those of `outputs` that the sub-model makes. */
+  /** Names of the `outputs` that the sub-model makes. */
   modelOutputs: string[]
-  /** Those of `outputs` that are also inputs: they go past the sub-model. */
+  /** Names of the `outputs` that are also inputs: they are passed around the sub-model. */
   passThrough: string[]
-  /** The file that was written; null when the range has no layer. */
+  /** The file that was written; null if the range has no layer. */
   onnx: { path: string; bytes: number; sha256: string } | null
-  /** The bytes that the sub-model's weights point at, merged and sorted by path and offset. */
+  /** The bytes that the sub-model's weights refer to, merged and sorted by path and offset. */
   extents: WeightExtent[]
 }
 
@@ -75,10 +75,14 @@ export interface CanonicalModel extends EncodedModel<RangeNode, RangeConstant> {
   specs: ReadonlyMap<string, TensorSpec>
 }
 
-/** Decodes `<dir>/<shapesKey>.canonical.onnx` and the structure beside it. */
+/**
+ * Decodes `<dir>/<shapesKey>.canonical.onnx` and the structure beside it.
+ * @example
+ * const canonical = await openCanonical(canonicalPaths('models/mobilenet', shapesKey).canonical)
+ */
 export async function openCanonical(file: string): Promise<CanonicalModel> {
   const structure = readStructure(structurePathOf(file))
-  // Whole, not its skeleton: it is small, and what it holds itself (folded constants) must go along into the ranges.
+  // Decoded whole, not as a skeleton: it is small, and its own payloads (folded constants) must be part of the ranges.
   const model = fromBinary(ModelProtoSchema, await readFile(file))
   const graph = model.graph
   if (!graph) throw new ScissionError('internal', `"${file}" holds no graph`)
@@ -126,10 +130,12 @@ function extentsOf(tensor: TensorProto): WeightExtent[] {
 }
 
 /**
- * Writes layers `from`..`to`-1 as a model of their own.
+ * Writes layers `from`..`to`-1 as a model.
  *
- * @param file where to write it: in the model's folder.
- * @throws ScissionError invalidRange when the range is out of bounds or out of order.
+ * @param file path in the model's folder.
+ * @throws ScissionError invalidRange if the range is out of bounds or out of order.
+ * @example
+ * const { modelInputs, modelOutputs } = await writeRange(canonical, 0, 10, 'models/mobilenet/0-10.onnx')
  */
 export async function writeRange(
   canonical: CanonicalModel,
@@ -162,7 +168,12 @@ export async function writeRange(
   return { ...range, onnx: { path: file, bytes: content.length, sha256 }, extents: mergeExtents(extents) }
 }
 
-/** @throws ScissionError invalidRange naming the number of layers. */
+/**
+ * Checks that the structure has layers [from, to).
+ * @throws ScissionError invalidRange naming the number of layers.
+ * @example
+ * checkRange(structure, 0, structure.layers.length)
+ */
 export function checkRange(structure: Structure, from: number, to: number): void {
   const count = structure.layers.length
   if (Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= count) return
@@ -177,7 +188,7 @@ function frontierOf({ structure, specs }: CanonicalModel, k: number): TensorSpec
   return (structure.boundaries[k]?.tensors ?? []).flatMap((name) => specs.get(name) ?? [])
 }
 
-/** Overlapping and touching extents become one. */
+/** Merges overlapping and adjacent extents. */
 export function mergeExtents(extents: readonly WeightExtent[]): WeightExtent[] {
   const sorted = extents
     .filter((extent) => extent.length > 0)

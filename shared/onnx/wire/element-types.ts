@@ -1,4 +1,4 @@
-/** The element types of ONNX tensors: their size, and what the protocol and ONNX Runtime call them. */
+/** The element types of ONNX tensors: size, and names in the protocol and in ONNX Runtime. */
 import type { Tensor as RuntimeTensor } from 'onnxruntime-node'
 import type { Datatype } from '../../contracts/common.ts'
 import type { TensorProto_DataType as DataType } from '../proto/onnx_pb.ts'
@@ -10,15 +10,15 @@ export interface ElementType {
   name: string
   /** Bits per element; sub-byte types are packed. Strings have no fixed size: 0. */
   bits: number
-  /** The protocol's name; absent for types that cannot travel (they may still be weights). */
+  /** The protocol's name; absent for types that cannot be sent (they may still be weights). */
   datatype?: Datatype
-  /** What onnxruntime-node calls it; absent for types its JavaScript side does not know. */
+  /** onnxruntime-node's name; absent for types that its JavaScript side does not have. */
   runtime?: RuntimeTensor.Type
 }
 
 /**
- * The numbers by name (onnx.proto, TensorProto.DataType), as plain numbers: fields of messages hold them as such. Written
- * out, so that who only needs these loads no protobuf library.
+ * The numbers by name (onnx.proto, TensorProto.DataType). Written out, so that code that needs only these does not load the
+ * protobuf library.
  */
 export const CODE: Readonly<Record<keyof typeof DataType, number>> = {
   UNDEFINED: 0,
@@ -100,7 +100,7 @@ const byRuntime = new Map<string, ElementType>(
 )
 const byDatatype = new Map(TABLE.flatMap((type) => (type.datatype ? [[type.datatype, type] as const] : [])))
 
-/** The element type with this number in the file; undefined for 0 and for numbers newer than this table. */
+/** The element type with this number in the file; undefined for 0 and for numbers that are missing in the table. */
 export function elementTypeOf(code: number): ElementType | undefined {
   return byCode.get(code)
 }
@@ -110,7 +110,7 @@ export function elementTypeOfRuntime(runtime: string): ElementType | undefined {
   return byRuntime.get(runtime)
 }
 
-/** The element type of a protocol datatype; undefined for BF16, which onnxruntime-node cannot hold. */
+/** The element type of a protocol datatype; undefined for BF16, which onnxruntime-node does not have. */
 export function elementTypeOfDatatype(datatype: Datatype): ElementType | undefined {
   return byDatatype.get(datatype)
 }
