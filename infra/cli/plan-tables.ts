@@ -3,7 +3,7 @@ import colour from 'picocolors'
 import type { GraphPlan, GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import type { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
 import type { Intervals, Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
-import type { SensitivityChange, SweepAnswer } from '../../shared/contracts/sweep.ts'
+import type { SensitivityChange, SweepAnswer } from '../../shared/contracts/plan-sweep.ts'
 import { formatBytes, formatMbps, formatMs } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
 

@@ -24,11 +24,3 @@ export function formatMbps(value: number): string {
 export function formatShape(shape: readonly (number | string)[]): string {
   return shape.length === 0 ? 'scalar' : shape.join('x')
 }
-
-export function median(values: readonly number[]): number {
-  if (values.length === 0) throw new RangeError('the median of nothing')
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? 0
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? 0) + upper) / 2
-}

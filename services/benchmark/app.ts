@@ -3,11 +3,11 @@
  * test starts it on port 0 with a Redis and a data folder of its own.
  */
 import type { RequestListener } from 'node:http'
-import type { BenchmarkConfig } from '../../shared/platform/config.ts'
+import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
-import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { openBenchmarks } from './benchmarks/open-benchmarks.ts'
 import { benchmarkRoutes } from './benchmarks/benchmark-routes.ts'

@@ -1,8 +1,8 @@
 /** Entry of the benchmark service's process. Settings: `scission config benchmark`. */
-import { BENCHMARK_SETTINGS } from '../../shared/platform/config.ts'
+import { BENCHMARK_SETTINGS } from '../../shared/platform/service/service-config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { configOrExit, runService } from '../../shared/platform/service.ts'
+import { configOrExit, runService } from '../../shared/platform/service/run-service.ts'
 import { createBenchmarkService } from './app.ts'
 
 const config = configOrExit(BENCHMARK_SETTINGS)

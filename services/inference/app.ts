@@ -6,14 +6,14 @@
  * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
  * reachable now.
  */
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
 import type { Redis } from 'ioredis'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
-import type { InferenceConfig } from '../../shared/platform/config.ts'
+import type { InferenceConfig } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
-import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
 import {
   type Change,
   Changes,
@@ -21,7 +21,7 @@ import {
   openState,
   type State,
 } from '../../shared/platform/redis/state.ts'
-import { ServedTimes } from './jobs/served.ts'
+import { ServedTimes } from './jobs/served-times.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Breakers } from './forwarding/breaker.ts'

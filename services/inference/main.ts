@@ -1,8 +1,8 @@
 /** Entry of an inference service; one runs per machine. Settings: `scission config inference`. */
-import { INFERENCE_SETTINGS } from '../../shared/platform/config.ts'
+import { INFERENCE_SETTINGS } from '../../shared/platform/service/service-config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { configOrExit, runService } from '../../shared/platform/service.ts'
+import { configOrExit, runService } from '../../shared/platform/service/run-service.ts'
 import { createInferenceService } from './app.ts'
 import { letHeapGrow } from './heap-growth.ts'
 

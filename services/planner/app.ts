@@ -1,10 +1,10 @@
 /** Assembles the planner service from its parts. A test starts it on port 0 with a Redis of its own. */
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
-import type { PlannerConfig } from '../../shared/platform/config.ts'
+import type { PlannerConfig } from '../../shared/platform/service/service-config.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
-import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { deploymentRoutes } from './deployments/deployment-routes.ts'
 import { ProblemBuilder } from './queries/problem-builder.ts'

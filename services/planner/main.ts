@@ -1,8 +1,8 @@
 /** Entry of the planner process. Settings: `scission config planner`. */
-import { PLANNER_SETTINGS } from '../../shared/platform/config.ts'
+import { PLANNER_SETTINGS } from '../../shared/platform/service/service-config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { configOrExit, runService } from '../../shared/platform/service.ts'
+import { configOrExit, runService } from '../../shared/platform/service/run-service.ts'
 import { createPlannerService } from './app.ts'
 import { warmUp } from './queries/warm-up.ts'
 

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { z } from 'zod'
-import { Calibration, type CalibrationRequest } from '../contracts/codec.ts'
+import { Calibration, type CalibrationRequest } from '../contracts/calibration.ts'
 import { type InputShapes, pageOf } from '../contracts/common.ts'
 import { Model, Structure, UploadedModel } from '../contracts/model.ts'
 import { Benchmark, type BenchmarkRequest, ProfileView } from '../contracts/profile.ts'

@@ -5,7 +5,7 @@ import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
 import { ExplainedAnswer } from '../contracts/plan-answer.ts'
 import { Deployment, type DeploymentRequest, type PlanQuery } from '../contracts/plan.ts'
 import { Link, ResourceView } from '../contracts/resource.ts'
-import { SweepAnswer, type SweepRequest } from '../contracts/sweep.ts'
+import { SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
 import { allPages } from './pages.ts'
 

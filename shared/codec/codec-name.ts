@@ -1,5 +1,5 @@
 /** Codec names: parse and write. The grammar is part of the contract (`CodecName` in shared/contracts). */
-import { CodecName } from '../contracts/codec.ts'
+import { CodecName } from '../contracts/calibration.ts'
 import { ScissionError } from '../platform/errors.ts'
 
 export const BIT_WIDTHS = [8, 6, 4, 2] as const

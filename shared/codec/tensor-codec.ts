@@ -13,7 +13,7 @@
  * - A part that does not reduce the number of bytes is left out, and `scission_codec` names only the parts applied.
  * - Empty tensors and BYTES tensors are never encoded.
  */
-import { CodecName } from '../contracts/codec.ts'
+import { CodecName } from '../contracts/calibration.ts'
 import { DATATYPES, type Datatype } from '../contracts/common.ts'
 import { byteLength, elementCount, type Tensor } from '../contracts/tensor.ts'
 import { OWN_PREFIX, type Parameters } from '../oip/parameters.ts'

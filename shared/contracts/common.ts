@@ -1,4 +1,4 @@
-/** Names, numbers and tensors that every contract uses. Times are milliseconds, sizes bytes, Mbps = 10^6 bit/s. */
+/** Names, numbers and tensors of all contracts. Times are milliseconds, sizes bytes, Mbps = 10^6 bit/s. */
 import { z } from 'zod'
 
 /** SHA-256 of the model's content (for one file: of its bytes; see shared/contracts/model.ts for several). */
@@ -8,14 +8,14 @@ export const ModelId = z
   .brand<'ModelId'>()
 export type ModelId = z.infer<typeof ModelId>
 
-/** Names the fixed input shapes a canonical graph was made for: the first 12 hex digits of their SHA-256. */
+/** Key of the fixed input shapes of a canonical graph: the first 12 hex digits of their SHA-256. */
 export const ShapesKey = z
   .string()
   .regex(/^[0-9a-f]{12}$/, 'a shapes key is 12 hexadecimal digits')
   .brand<'ShapesKey'>()
 export type ShapesKey = z.infer<typeof ShapesKey>
 
-/** What a user may call things: fits a URL path, a Redis key, a file name and a queue name unescaped. */
+/** A name given by a user: valid unescaped in a URL path, a Redis key, a file name and a queue name. */
 export const Name = z
   .string()
   .regex(
@@ -27,7 +27,7 @@ export const ResourceName = z
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a resource name is lower-case letters, digits and "-", at most 63')
 export const TierName = ResourceName
 
-/** The Open Inference Protocol's tensor types. BF16 as Triton has it. */
+/** The Open Inference Protocol's tensor types; BF16 is Triton's extension. */
 export const DATATYPES = [
   'BOOL',
   'UINT8',
@@ -52,7 +52,7 @@ export const byteCount = z.number().int().nonnegative()
 export const mbps = z.number().positive()
 export const timestamp = z.iso.datetime()
 
-/** A tensor whose shape is known; -1 marks a dimension that depends on the data, then `bytes` is what one trial run saw. */
+/** A tensor whose shape is known. -1 marks a dimension that depends on the data; `bytes` is then from one trial run. */
 export const TensorSpec = z.object({
   name: z.string(),
   datatype: Datatype,

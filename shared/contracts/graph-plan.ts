@@ -1,4 +1,4 @@
-/** Plans of the graph view: stages are any layers of which no tensor goes back, not only ranges. */
+/** Plans of the graph view: a stage may be any set of layers, not only a range, as long as no tensor flows back. */
 import { z } from 'zod'
 import { byteCount, ModelId, ms, ResourceName, ShapesKey, TierName } from './common.ts'
 import { Interval, Intervals, OBJECTIVES } from './plan.ts'
@@ -31,7 +31,7 @@ export const GraphTransfer = z.object({
 export type GraphTransfer = z.infer<typeof GraphTransfer>
 
 export const GraphPlan = z.object({
-  /** Only of a plan that can be deployed: the chain plan that it is. */
+  /** Id of the equivalent chain plan; only for a plan that can be deployed. */
   id: z.string().optional(),
   deployable: z.boolean(),
   model: z.string(),
@@ -42,39 +42,39 @@ export const GraphPlan = z.object({
   computeMs: ms,
   transferMs: ms,
   predictedMs: ms,
-  /** As of a chain plan. */
+  /** As in a chain plan. */
   interval: Interval,
   intervals: Intervals,
   bottleneckMs: ms,
   bytes: byteCount,
-  /** Absent without watts; without prices. */
+  /** Joules per request, absent without watts; price per request, absent without prices. */
   energyJ: z.number().nonnegative().optional(),
   price: z.number().nonnegative().optional(),
   native: z.boolean(),
   emulated: z.boolean(),
-  /** What makes the numbers doubtful: a profile that failed its own check. */
+  /** Reasons to doubt the numbers: a profile that failed its own check. */
   warnings: z.array(z.string()),
 })
 export type GraphPlan = z.infer<typeof GraphPlan>
 
-/** What a query with `view=graph` is answered with. */
+/** Answer to a query with `view=graph`. */
 export const GraphPlanAnswer = z.object({
   view: z.literal('graph'),
   model: ModelId,
   shapesKey: ShapesKey,
   objective: z.enum([...OBJECTIVES, 'weighted']),
   confidence: z.enum(['median', 'upper']),
-  /** Best first, one per way through the machines; never empty: no plan is an `infeasible` error. */
+  /** Best first, one per route through the machines; never empty: without a plan the answer is an `infeasible` error. */
   plans: z.array(GraphPlan),
   native: z.array(GraphPlan),
-  /** One sentence: what the winner saves and where. */
+  /** One sentence on the savings of the best plan and their place. */
   why: z.string(),
-  /** No plan is better than the first by more than this share of its value; 0: it is the best. */
+  /** No plan is better than the first by more than this share of its value; 0: the first is optimal. */
   gap: z.number().min(0),
   leftOut: z.array(z.object({ resource: ResourceName, reason: z.string() })),
   emulated: z.boolean(),
   notes: z.array(z.string()),
-  /** Of the profiles planned with, those that serving has been held against. Shown, never used. */
+  /** Comparisons of serving with the profiles used. For information, not used in planning. */
   served: z.array(Served.extend({ resource: ResourceName })),
 })
 export type GraphPlanAnswer = z.infer<typeof GraphPlanAnswer>

@@ -2,8 +2,9 @@ import { InputShapes } from './common.ts'
 import { ScissionError } from '../platform/errors.ts'
 
 /**
- * `name:1x3x224x224` (several joined by `,`) → InputShapes; how shapes are written in URLs and on command lines.
- * For names that hold a comma: JSON, `{"a,b":[1,3]}`.
+ * Parses shapes as written in URLs and on command lines: `name:1x3x224x224`, several joined by `,`. Names with a comma
+ * need JSON: `{"a,b":[1,3]}`.
+ * @throws ScissionError badRequest quoting the part that is malformed.
  */
 export function parseInputShapes(text: string): InputShapes {
   if (text.startsWith('{')) return parseJsonShapes(text)

@@ -1,4 +1,4 @@
-/** What keeps a profile from standing for a resource as it is now. */
+/** Differences between the machine that a profile was measured on and a resource as it is now. */
 import type { Profile } from './profile.ts'
 import type { Machine, Resource } from './resource.ts'
 
@@ -13,7 +13,7 @@ const NAMES: Record<keyof Machine, string> = {
   allocator: 'allocator settings',
 }
 
-/** @returns one text for each difference: "CPU A, not B". */
+/** @returns one text per difference: "CPU A, not B". */
 export function machineDifferences(
   profile: Pick<Profile, 'machine' | 'slowdown'>,
   resource: Pick<Resource, 'machine' | 'slowdown'>,

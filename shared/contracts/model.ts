@@ -18,7 +18,7 @@ export const ModelFile = z.object({
   sha256: z.string(),
 })
 
-/** The registry's record. For several files the id is the SHA-256 of the lines `<sha256>  <path>\n`, main file first, rest sorted by path. */
+/** The registry's record. With several files the id is the SHA-256 of the lines `<sha256>  <path>\n`, main file first, the rest sorted by path. */
 export const Model = z.object({
   id: ModelId,
   name: Name,
@@ -49,7 +49,7 @@ export const Layer = z.object({
   /** Tensors made by other layers or graph inputs (captured ones of control-flow bodies included), not weights. */
   inputs: z.array(z.string()),
   outputs: z.array(TensorSpec),
-  /** Bytes of the constants this layer reads; a constant that two layers share counts in both. */
+  /** Bytes of the constants that this layer reads; a shared constant counts in each of its layers. */
   weightBytes: byteCount,
   /** Multiply-accumulates; null for operators without an agreed count. */
   macs: z.number().nonnegative().nullable(),
@@ -67,12 +67,12 @@ export const Boundary = z.object({
   clean: z.boolean(),
   /** Why it is not clean; absent when it is. */
   why: z.string().optional(),
-  /** False where cutting would change results (inside a quantisation pattern): runnable, but never planned. */
+  /** False if cutting changes results (inside a quantisation pattern): such a cut can run but is never planned. */
   allowed: z.boolean(),
 })
 export type Boundary = z.infer<typeof Boundary>
 
-/** What made-up inputs must respect for the model to run, by input name: found in its own comparisons and tables. */
+/** Restrictions that made-up inputs must keep for the model to run, by input name: found in its comparisons and tables. */
 export const InputHints = z.record(
   z.string(),
   z.object({
@@ -84,7 +84,7 @@ export const InputHints = z.record(
 )
 export type InputHints = z.infer<typeof InputHints>
 
-/** The canonical graph's structure: all that planning and serving need to know without the file. */
+/** The canonical graph's structure: everything that planning and serving need without the file. */
 export const Structure = z.object({
   model: ModelId,
   shapesKey: ShapesKey,
@@ -98,7 +98,7 @@ export const Structure = z.object({
 })
 export type Structure = z.infer<typeof Structure>
 
-/** A dimension of an input that the file leaves open: its symbol, `''` where unnamed, `...` where the rank is open. */
+/** A dimension of an input that the file leaves open. `symbol` is `''` if it is unnamed, `...` if the rank is open. */
 export const OpenDimension = z.object({
   input: z.string(),
   axis: z.number().int().nonnegative(),
@@ -106,15 +106,15 @@ export const OpenDimension = z.object({
 })
 export type OpenDimension = z.infer<typeof OpenDimension>
 
-/** The record with what its analysis found; `layers` and `cuts` are null while dimensions are open. */
+/** The record with the result of its analysis; `layers` and `cuts` are null while dimensions are open. */
 export const UploadedModel = Model.extend({
   layers: z.number().int().nonnegative().nullable(),
   /**
-   * Boundaries 1..N-1 where the model may be split: `single` with one tensor in the frontier,
-   * `clean` where nothing is separated that ONNX Runtime would fuse. A boundary may be in both.
+   * Boundaries 1..N-1 at which the model may be split: `single` have one tensor in the frontier, `clean` separate
+   * nothing that ONNX Runtime would fuse. A boundary may be in both.
    */
   cuts: z.object({ single: z.array(z.number().int()), clean: z.array(z.number().int()) }).nullable(),
-  /** What a benchmark or `…/layers` must be told as input shapes; empty when every dimension is known. */
+  /** Dimensions that a benchmark or `…/layers` needs as input shapes; empty if all are known. */
   openDimensions: z.array(OpenDimension),
 })
 export type UploadedModel = z.infer<typeof UploadedModel>

@@ -1,6 +1,6 @@
 /**
- * Access networks by name: what `--network`, testbed files and what-if plans mean by "4g". Figures are
- * payload (not line) rates in 10^6 bit/s and round trips in milliseconds, each with where it comes from.
+ * Access networks by name, for `--network`, testbed files and what-if plans. Figures are payload (not line) rates in
+ * 10^6 bit/s and round trips in milliseconds, each with its source.
  */
 
 export interface NetworkPreset {

@@ -1,12 +1,12 @@
-/** A planner's answer with what is known beside the plans: what serving says of the profiles, what would change it. */
+/** A planner's answer with background: comparisons of serving with the profiles, and sensitivity to conditions. */
 import { z } from 'zod'
 import { ResourceName } from './common.ts'
 import { PlanAnswer } from './plan.ts'
 import { Served } from './profile.ts'
-import { SensitivityChange } from './sweep.ts'
+import { SensitivityChange } from './plan-sweep.ts'
 
 export const ExplainedAnswer = PlanAnswer.extend({
-  /** Of the profiles planned with, those that serving has been held against. Shown, never used. */
+  /** Comparisons of serving with the profiles used. For information, not used in planning. */
   served: z.array(Served.extend({ resource: ResourceName })),
   /** With `sensitivity=true`: one condition changes, all others stay. */
   sensitivity: z.array(SensitivityChange).optional(),

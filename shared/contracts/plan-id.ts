@@ -1,16 +1,15 @@
 /**
- * Plan ids carry the whole plan, so that any planner replica can deploy what another one printed and nothing has to
- * be stored for it:
+ * Plan ids carry the whole plan, so that any planner replica can deploy a plan that another one printed, and no plan has
+ * to be stored:
  *
  *   <model>.<shapesKey>.<source>.<resource>_<from>-<to>.<resource>_<from>-<to>_<codec>_t<threads>-<optimisation>…
  *
- * `_<codec>` says how the stage's input arrives and is left out for `none`; `_t…` names the stage's runtime options and
+ * `_<codec>` is the encoding of the stage's input and is left out for `none`; `_t…` names the stage's runtime options and
  * is left out for the resource's own. Resource names hold neither "." nor "_", so the id needs no escaping, neither here
  * nor in a URL. Parsing accepts exactly what formatting writes: one plan has one id. Whether the layers and resources
- * exist is for the reader to check; an id says nothing about cost, which is worked out anew at the present profiles and
- * links.
+ * exist is for the reader to check. An id carries no cost: it is computed anew with the present profiles and links.
  */
-import { CodecName } from './codec.ts'
+import { CodecName } from './calibration.ts'
 import { ModelId, ResourceName, ShapesKey } from './common.ts'
 import { OPTIMISATION_LEVELS, RuntimeOptions } from './resource.ts'
 import { ScissionError } from '../platform/errors.ts'
@@ -19,13 +18,13 @@ export interface PlanStage {
   resource: string
   from: number
   to: number
-  /** How its input arrives; absent: as it is. Only for a stage that receives something. */
+  /** Encoding of its input; absent = not encoded. Only for a stage that receives something. */
   codec?: CodecName | undefined
-  /** Absent: the resource's own. */
+  /** Absent = the resource's own. */
   options?: RuntimeOptions | undefined
 }
 
-/** What a plan is, without what it costs: `stages` cover layers 0..N-1 in order, one resource each. */
+/** A plan without its cost: `stages` cover layers 0..N-1 in order, one resource each. */
 export interface PlanParts {
   model: ModelId
   shapesKey: ShapesKey
@@ -33,7 +32,7 @@ export interface PlanParts {
   stages: readonly PlanStage[]
 }
 
-/** @throws ScissionError invalidRange when the stages are not a plan's: an id that cannot be parsed is never made. */
+/** @throws ScissionError invalidRange if the stages do not form a plan: an id that cannot be parsed is never made. */
 export function formatPlanId(parts: PlanParts): string {
   const fault = faultOf(parts)
   if (fault !== undefined) throw new ScissionError('invalidRange', `not a plan: ${fault}`)
@@ -45,7 +44,7 @@ export function formatPlanId(parts: PlanParts): string {
   return [parts.model, parts.shapesKey, parts.source, ...stages].join('.')
 }
 
-/** @throws ScissionError notFound saying why the id names no plan. */
+/** The inverse of `formatPlanId`. @throws ScissionError notFound with the reason why the id names no plan. */
 export function parsePlanId(id: string): PlanParts {
   const [model, shapesKey, source, ...stages] = id.split('.')
   const unknown = (why: string) => new ScissionError('notFound', `unknown plan id ${shorten(id)}: ${why}`)
@@ -70,7 +69,7 @@ export function parsePlanId(id: string): PlanParts {
   return parts
 }
 
-/** Layer numbers without leading zeros and short enough to stay exact, so that no two texts mean one stage. */
+/** Layer numbers have no leading zeros and few enough digits to stay exact, so that a stage has one text only. */
 const STAGE = new RegExp(
   '^([^_]+)_(0|[1-9]\\d{0,8})-(0|[1-9]\\d{0,8})(?:_([a-su-z][a-z0-9-]*))?' +
     `(?:_t([1-9]\\d{0,2})-(${OPTIMISATION_LEVELS.join('|')}))?$`,

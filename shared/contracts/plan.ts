@@ -1,4 +1,4 @@
-/** Questions to the planner, its answers, and plans that are live. */
+/** Plan queries, their answers, and deployments. */
 import { z } from 'zod'
 import {
   byteCount,
@@ -11,17 +11,17 @@ import {
   TierName,
   timestamp,
 } from './common.ts'
-import { CodecName } from './codec.ts'
+import { CodecName } from './calibration.ts'
 import { figures, nameList, numeric, yesOrNo } from './query-values.ts'
 import { RuntimeOptions } from './resource.ts'
-import { WhatIf } from './what-if.ts'
+import { WhatIf } from './what-if-fields.ts'
 
 /** `7:edge` is layer 7, `0-5:device` are layers 0..4. */
 export const LayersOnTier = z
   .string()
   .regex(/^\d{1,9}(-\d{1,9})?:[a-z0-9][a-z0-9-]*$/, 'reads <layer>:<tier> or <from>-<to>:<tier>')
 
-/** What can be made small: ms, ms of the slowest step, bytes on all links, joules, the figures' own currency. */
+/** Quantities to minimise: ms, ms of the slowest step, bytes on all links, joules, price in the currency of the query. */
 export const OBJECTIVES = ['latency', 'throughput', 'bytes', 'energy', 'price'] as const
 export type Objective = (typeof OBJECTIVES)[number]
 
@@ -31,7 +31,7 @@ const ObjectiveName = z
 const cost = numeric(z.number().nonnegative())
 const costsByResource = figures(ResourceName, cost)
 
-/** Everything a plan can be asked for; in a URL, lists are comma-separated. */
+/** A plan query; in a URL, lists are comma-separated. */
 export const PlanQuery = z.strictObject({
   model: z.union([ModelId, Name]),
   inputShapes: InputShapes.optional(),
@@ -40,9 +40,9 @@ export const PlanQuery = z.strictObject({
    * describes. Latency breaks ties.
    */
   objective: z.enum([...OBJECTIVES, 'weighted']).default('latency'),
-  /** What one ms (latency, throughput: of the slowest step), byte, joule or unit of price counts. */
+  /** Weight of one ms (for throughput: of the slowest step), byte, joule or unit of price. */
   weights: figures(ObjectiveName, cost).optional(),
-  /** Instead of the best plans, all that are best in some trade-off between 2–4 objectives; `objective` is not looked at. */
+  /** Lists the Pareto front of these 2–4 objectives instead of the best plans; `objective` is ignored. */
   pareto: nameList(z.enum(OBJECTIVES)).optional(),
   top: numeric(z.number().int().min(1).max(1000)).default(5),
   /** `resources`: of plans on the same resources only the best is listed. */
@@ -52,10 +52,11 @@ export const PlanQuery = z.strictObject({
   /** `graph`: stages may cut through parallel branches. */
   view: z.enum(['chain', 'graph']).default('chain'),
   /**
-   * The search stops after so long and says how far from the best its answer may be. Default in the chain view: 30 s.
+   * Time limit of the search; the answer then has the distance from the optimum that remains possible. Default in the
+   * chain view: 30 s.
    */
   timeLimitMs: numeric(z.number().positive().max(600_000)).optional(),
-  /** The resource the input is at. Default: the only resource of the first tier. */
+  /** The resource that has the input. Default: the only resource of the first tier. */
   source: ResourceName.optional(),
   mustUseTiers: nameList(TierName).optional(),
   mustNotUseTiers: nameList(TierName).optional(),
@@ -63,19 +64,19 @@ export const PlanQuery = z.strictObject({
   mustNotUseResources: nameList(ResourceName).optional(),
   /** Privacy: layers 0..k-1 run on the source. */
   firstLayersOnDevice: numeric(z.number().int().nonnegative()).optional(),
-  /** Privacy: this tensor is made on the source, and so is everything before it. */
+  /** Privacy: this tensor and everything before it is computed on the source. */
   tensorOnDevice: z.string().min(1).max(1000).optional(),
   mustRunLayers: nameList(LayersOnTier).optional(),
   mustNotRunLayers: nameList(LayersOnTier).optional(),
-  /** Per tier: most compute time of its stage. */
+  /** Per tier: limit of its stage's compute time. */
   maxTierMs: figures(TierName, cost).optional(),
-  /** Per tier: most percent of the plan's compute time. */
+  /** Per tier: limit in percent of the plan's compute time. */
   maxTierShare: figures(TierName, numeric(z.number().min(0).max(100))).optional(),
-  /** Per tier: most wire bytes sent on to a later tier (the input too, when the source runs nothing); not the answer. */
+  /** Per tier: limit of wire bytes sent to later tiers, the input included if the source runs nothing; without answers. */
   maxUploadBytes: figures(TierName, cost).optional(),
-  /** The same over all tiers together. */
+  /** The same, summed over all tiers. */
   maxTotalUploadBytes: cost.optional(),
-  /** Per resource: most memory for the weights and the largest activations of its stage (`Stage.memoryBytes`). */
+  /** Per resource: limit of the memory for weights and the largest activations of its stage (`Stage.memoryBytes`). */
   maxMemoryBytes: figures(ResourceName, cost).optional(),
   maxLatencyMs: numeric(z.number().positive()).optional(),
   /** Requests per second when stages overlap: no step takes longer than 1 s / this. */
@@ -86,24 +87,24 @@ export const PlanQuery = z.strictObject({
   maxPrice: cost.optional(),
   minStages: numeric(z.number().int().min(1).max(100)).optional(),
   maxStages: numeric(z.number().int().min(1).max(100)).optional(),
-  /** `clean` cuts only where ONNX Runtime fuses nothing; `any` also elsewhere, never inside a quantisation pattern. */
+  /** `clean`: only at clean boundaries. `any`: also at others, never inside a quantisation pattern. */
   cuts: z.enum(['clean', 'any']).default('clean'),
-  /** Codecs that may be used beside `none`. Default: all that are calibrated. */
+  /** Codecs allowed beside `none`. Default: all that are calibrated. */
   codecs: nameList(CodecName).optional(),
-  /** Share of answers (0..1) that codecs may spoil: the sum over the plan's hops of their 95 % bounds. */
+  /** Largest share of answers (0..1) that codecs may change: the sum over the plan's hops of their 95 % bounds. */
   maxAccuracyLoss: numeric(z.number().min(0).max(1)).default(0),
-  /** Watts while it computes, encodes or decodes; while it waits; while it sends. What is not given is 0. */
+  /** Watts of a resource while it computes, encodes or decodes; while it waits; while it sends. Default 0. */
   busyWatts: costsByResource.optional(),
   idleWatts: costsByResource.optional(),
   transmitWatts: costsByResource.optional(),
-  /** Per second of compute, and per 10^9 bytes that it sends on. */
+  /** Price of a resource per second of compute, and per 10^9 bytes that it sends. */
   pricePerSecond: costsByResource.optional(),
   pricePerGb: costsByResource.optional(),
-  /** `own` (default): with the runtime options a resource runs with now. `any`: the planner chooses among measured ones. */
+  /** `own` (default): each resource keeps its present runtime options. `any`: the planner chooses among measured ones. */
   options: z.enum(['own', 'any']).optional(),
   /** Ids of the only profiles to plan with. */
   profiles: nameList(z.string().min(1).max(300)).optional(),
-  /** Also say at which bandwidth, round trip or slowdown another plan takes over. */
+  /** Adds the bandwidth, round trip or slowdown at which another plan becomes the best. */
   sensitivity: yesOrNo.optional(),
   ...WhatIf.shape,
 })
@@ -116,9 +117,9 @@ export const Stage = z.object({
   to: z.number().int().nonnegative(),
   computeMs: ms,
   weightBytes: byteCount,
-  /** Weights + the most bytes of tensors alive at one time; without what the runtime itself takes. */
+  /** Weights + largest sum of tensors alive at one time, without the runtime's own memory. */
   memoryBytes: byteCount,
-  /** Runtime options that the stage is planned with; absent: the resource's own. */
+  /** Runtime options of the stage; absent = the resource's own. */
   options: RuntimeOptions.optional(),
 })
 export type Stage = z.infer<typeof Stage>
@@ -128,16 +129,16 @@ export const Transfer = z.object({
   from: ResourceName,
   to: ResourceName,
   boundary: z.number().int().nonnegative(),
-  /** Of the tensors as they are. */
+  /** Size of the tensors before encoding. */
   bytes: byteCount,
   /** Encoded by `from`, decoded by `to`. */
   codec: CodecName.default('none'),
-  /** What is sent: `bytes` times the codec's ratio. */
+  /** Bytes sent: `bytes` times the codec's ratio. */
   wireBytes: byteCount,
   encodeMs: ms,
   decodeMs: ms,
   ms,
-  /** The answer's way back over the same connection, never compressed: bytes / return bandwidth. */
+  /** The answer on the same connection, never encoded: bytes / return bandwidth. */
   returnBytes: byteCount,
   returnMs: ms,
 })
@@ -146,7 +147,7 @@ export type Transfer = z.infer<typeof Transfer>
 export const Interval = z.object({ lowMs: ms, highMs: ms })
 const bounds = z.object({ low: z.number().nonnegative(), high: z.number().nonnegative() })
 
-/** The same of the other figures that are made of times, in their own units. Bytes are exact. */
+/** Intervals of the other figures that depend on times, in their own units. Bytes are exact. */
 export const Intervals = z.object({
   bottleneckMs: bounds,
   energyJ: bounds.optional(),
@@ -155,24 +156,24 @@ export const Intervals = z.object({
 export type Intervals = z.infer<typeof Intervals>
 
 export const Plan = z.object({
-  /** Says everything needed to deploy it; see shared/contracts/plan-id.ts. */
+  /** Holds everything needed to deploy it; see shared/contracts/plan-id.ts. */
   id: z.string(),
   model: ModelId,
   shapesKey: ShapesKey,
-  /** Where the input is: it opens the first link when the first stage runs elsewhere. */
+  /** The resource that has the input; it opens the first link if the first stage runs elsewhere. */
   source: ResourceName,
   stages: z.array(Stage).min(1),
   transfers: z.array(Transfer),
   computeMs: ms,
-  /** All hops with encoding, decoding and the answer's way back. */
+  /** All hops, with encoding, decoding and the answer. */
   transferMs: ms,
   predictedMs: ms,
-  /** Where `predictedMs` is expected to lie in 95 % of cases; both ends are it when nothing is known. */
+  /** Holds the latency in 95 % of cases; both ends are `predictedMs` if the uncertainty is unknown. */
   interval: Interval,
   intervals: Intervals,
   /**
-   * The slowest step: 1000 / bottleneckMs requests per second when steps overlap. A step is a resource's compute with
-   * its decoding and encoding, or a transfer there and back.
+   * Time of the slowest step: 1000 / bottleneckMs requests per second if steps overlap. A step is a resource's compute
+   * with its decoding and encoding, or a transfer there and back.
    */
   bottleneckMs: ms,
   /** Wire bytes of all hops, request direction. */
@@ -183,11 +184,11 @@ export const Plan = z.object({
   price: z.number().nonnegative().optional(),
   /** Bound of the accuracy lost to codecs: the sum over the hops, at most 1. */
   accuracyLoss: z.number().min(0).max(1),
-  /** True when all layers run on one resource. */
+  /** True if all layers run on one resource. */
   native: z.boolean(),
-  /** True when a slowdown or a link behind any of these numbers is emulated. */
+  /** True if a slowdown or a link behind any of these numbers is emulated. */
   emulated: z.boolean(),
-  /** What makes the numbers doubtful: a profile that failed its own check. */
+  /** Reasons to doubt the numbers: a profile that failed its own check. */
   warnings: z.array(z.string()),
 })
 export type Plan = z.infer<typeof Plan>
@@ -196,20 +197,20 @@ export const PlanAnswer = z.object({
   model: ModelId,
   shapesKey: ShapesKey,
   objective: z.enum([...OBJECTIVES, 'weighted']),
-  /** Set when `plans` is the front of these objectives, by the first of them. */
+  /** Set if `plans` is the Pareto front of these objectives, sorted by the first. */
   pareto: z.array(z.enum(OBJECTIVES)).optional(),
   confidence: z.enum(['median', 'upper']),
-  /** Best first; never empty: no plan is an `infeasible` error. */
+  /** Best first; never empty: without a plan the answer is an `infeasible` error. */
   plans: z.array(Plan),
-  /** Everything on one resource, for each resource, ignoring the constraints. */
+  /** The unsplit model on each resource, without regard to the constraints. */
   native: z.array(Plan),
-  /** One sentence: what the winner saves and where. */
+  /** One sentence on the savings of the best plan and their place. */
   why: z.string(),
-  /** Plans that the tiers, resources, cuts and codecs asked for leave; limits on costs and layers aside. */
+  /** Number of plans within the tiers, resources, cuts and codecs of the query, before limits on costs and layers. */
   considered: z.number().int().nonnegative(),
-  /** Set when the front has more plans than are listed. */
+  /** Set if the front has more plans than are listed. */
   frontSize: z.number().int().positive().optional(),
-  /** Set when the time limit was reached: no plan is better than the first by more than this share of its value. */
+  /** Set if the time limit was reached: no plan is better than the first by more than this share of its value. */
   gap: z.number().min(0).max(1).optional(),
   leftOut: z.array(z.object({ resource: ResourceName, reason: z.string() })),
   emulated: z.boolean(),
@@ -218,18 +219,18 @@ export const PlanAnswer = z.object({
 export type PlanAnswer = z.infer<typeof PlanAnswer>
 
 export const DEPLOYMENT_STATES = ['loading', 'ready', 'failed'] as const
-/** `native`: it runs the rest of the model itself, if it fits there. `none`: the request fails, naming the hop. */
+/** `native`: the resource runs the rest of the model itself, if it fits. `none`: the request fails, naming the hop. */
 export const FALLBACKS = ['native', 'none'] as const
 /**
- * `chain`: back through every hop. `direct`: from the last hop straight to the entry, where that can be reached; of three
- * hops and more.
+ * Route of the last hop's outputs. `chain`: back through every hop. `direct`: straight to the entry if it can be reached;
+ * with three hops or more.
  */
 export const ANSWERS = ['chain', 'direct'] as const
-/** `plan` names a plan by the id that the planner printed. */
+/** `plan` is an id that a planner printed. */
 export const DeploymentRequest = z.strictObject({
   plan: z.string(),
   name: Name.optional(),
-  /** Resources that may stand in for one of their own tier. Default: none, as constraints may have excluded them. */
+  /** Resources that may replace one of their own tier. Default: none, as constraints may have excluded them. */
   alternates: z.array(ResourceName).optional(),
   fallback: z.enum(FALLBACKS).optional(),
   answer: z.enum(ANSWERS).optional(),
@@ -237,28 +238,28 @@ export const DeploymentRequest = z.strictObject({
 export type DeploymentRequest = z.infer<typeof DeploymentRequest>
 
 export const Deployment = z.object({
-  /** Serves as a model name at the entry resource: /v2/models/<id>/infer. */
+  /** Model name at the entry resource: /v2/models/<id>/infer. */
   id: Name,
   planId: z.string(),
   model: ModelId,
   shapesKey: ShapesKey,
-  /** Where clients call it: the plan's source. */
+  /** The resource that clients call: the plan's source. */
   entry: z.object({ resource: ResourceName, url: z.url() }),
-  /** One hop per resource on the path, the source first even if it runs nothing ([0,0)). */
+  /** One hop per resource on the path; the source is first even if it runs nothing ([0,0)). */
   hops: z.array(
     z.object({
       resource: ResourceName,
       from: z.number().int().nonnegative(),
       to: z.number().int().nonnegative(),
-      /** How the hop before encodes what it sends here; absent = none. */
+      /** Encoding of this hop's input; absent = none. */
       codec: CodecName.optional(),
-      /** Others that may run this hop when its resource fails, tried in this order. */
+      /** Resources that run this hop if its own fails, tried in this order. */
       alternates: z.array(ResourceName).optional(),
     }),
   ),
-  /** What a resource does when nobody takes the next hop; absent = native. */
+  /** Behaviour of a resource if no resource takes the next hop; absent = native. */
   fallback: z.enum(FALLBACKS).optional(),
-  /** How the last hop's outputs come back; absent = chain. */
+  /** Route of the last hop's outputs; absent = chain. */
   answer: z.enum(ANSWERS).optional(),
   predictedMs: ms,
   emulated: z.boolean(),

@@ -1,13 +1,13 @@
-/** Measured costs and the jobs that measure them. */
+/** Profiles (measured costs) and the benchmark jobs that measure them. */
 import { z } from 'zod'
 import { byteCount, InputShapes, ModelId, ms, Name, ResourceName, ShapesKey, timestamp } from './common.ts'
-import { CodecSpeed } from './codec.ts'
-import { BenchmarkProgress, JOB_STATES } from './progress.ts'
+import { CodecSpeed } from './calibration.ts'
+import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
 import { Machine, RuntimeOptions } from './resource.ts'
 
 export { BenchmarkProgress, JOB_STATES }
 
-/** How much of a figure's own size, and how much beside it, a measurement may miss it by. */
+/** Uncertainty of a predicted time: a part of it, plus a constant. */
 export const Interval = z.object({
   confidence: z.number().min(0).max(1),
   /** Fraction of the predicted time. */
@@ -16,12 +16,12 @@ export const Interval = z.object({
 })
 export type Interval = z.infer<typeof Interval>
 
-/** What the profile said, before it was run, about cuts that no figure of it was fitted to. */
+/** Error of the profile's predictions for cuts that were run but not used in the fit. */
 export const PredictionError = z.object({
-  /** As fractions of what both stages took: how far off their sum was, and, at most, the sum or a stage of it. */
+  /** Fractions of the measured time of both stages: median error of the sum; largest error of the sum or of a stage. */
   median: z.number().nonnegative(),
   maximum: z.number().nonnegative(),
-  /** False when the median or the maximum is past its threshold: every plan built on the profile says so. */
+  /** False if the median or the maximum exceeds its threshold: every plan that uses the profile then has a warning. */
   ok: z.boolean(),
   thresholds: z.object({ median: z.number().positive(), maximum: z.number().positive() }),
   /** Both stages of the model split at boundary k, run one after the other. */
@@ -30,37 +30,37 @@ export const PredictionError = z.object({
       k: z.number().int().nonnegative(),
       predictedMs: ms,
       measuredMs: ms,
-      /** Of the first stage alone. Absent in older profiles, which were checked for the sum only. */
+      /** The first stage alone. Absent in older profiles, which were checked for the sum only. */
       prefix: z.object({ predictedMs: ms, measuredMs: ms }).optional(),
     }),
   ),
 })
 export type PredictionError = z.infer<typeof PredictionError>
 
-/** A layer's time with its spread: 95 % of the profiled runs lie between the bounds, or all where they are few. */
+/** A layer's time with its spread: 95 % of the profiled runs lie between the bounds, or all if they are few. */
 export const LayerTime = z.object({ ms, lowMs: ms, highMs: ms })
 export type LayerTime = z.infer<typeof LayerTime>
 
 /**
  * Memory of a stage [i, j): baseBytes + weightFactor x the weights of its layers + the largest sum of tensors alive at
- * once in it (services/inference/jobs/profiler/memory.ts). The factor and the base are fitted to the whole model.
+ * once in it. The factor and the base are fitted to the whole model.
  */
 export const ProfileMemory = z.object({
-  /** Of all layers, and the largest sum of tensors alive at once: from the structure. */
+  /** Weights of all layers, and the largest sum of tensors alive at once: both from the structure. */
   weightBytes: byteCount,
   activationBytes: byteCount,
-  /** What the process held before it had a session. */
+  /** Resident memory of the process before it had a session. */
   baseBytes: byteCount,
   /** Growth by the session and its runs: the largest seen, session creation included. */
   peakBytes: byteCount,
-  /** Growth that stayed once it ran. */
+  /** Growth that remained after the runs. */
   residentBytes: byteCount,
 })
 export type ProfileMemory = z.infer<typeof ProfileMemory>
 
 /**
  * The measured cost of a model on a resource under given runtime options.
- * All times are what the machine itself took; multiply by `slowdown` for what the (possibly emulated) resource takes.
+ * All times are the machine's own; multiply by `slowdown` for those of the (possibly emulated) resource.
  *
  *   stage [i, j) = sum of layerMs[i..j) + enterMs[i] + exitMs[j]
  */
@@ -76,7 +76,7 @@ export const Profile = z.object({
   emulated: z.boolean(),
   /** Imported figures were not measured by this system. Absent in older profiles: measured. */
   source: z.enum(['measured', 'imported']).optional(),
-  /** How the numbers came about, in one line, shown wherever they are. */
+  /** The method of measurement in one line, shown with the numbers. */
   method: z.string(),
   measuredAt: timestamp,
   whole: z.object({
@@ -92,20 +92,20 @@ export const Profile = z.object({
   /** One entry per layer: `layerMs` with its spread. */
   layers: z.array(LayerTime).optional(),
   /**
-   * Length N+1: what a stage costs more because it begins or ends at boundary k (copies, changes of layout, lost
-   * fusion), 0 at the model's own ends. May be negative: two smaller sessions can be faster than one.
+   * Length N+1: extra cost of a stage that begins or ends at boundary k (copies, changes of layout, lost fusion), 0 at
+   * the model's own ends. May be negative: two smaller sessions can be faster than one.
    */
   enterMs: z.array(z.number()).optional(),
   exitMs: z.array(z.number()).optional(),
   /** A stage of predicted x ms lies within x ± (relative·x + fixedMs). */
   interval: Interval.optional(),
   predictionError: PredictionError.optional(),
-  /** Cuts that were run and that the figures were fitted to. */
+  /** Cuts that were run and used in the fit. */
   anchors: z.array(z.object({ k: z.number().int().nonnegative(), ms, prefixMs: ms })).optional(),
   /**
-   * What the figures are for: one request at a time, a pause between two runs (longer where a slower machine is
-   * emulated, which waits after each). `coldFactor` is such a run over one
-   * right after another: divide by it for a resource that is never idle. Measured for small models only.
+   * Conditions of the figures: one request at a time, with a pause between two runs (longer if a slower machine is
+   * emulated, which waits after each). `coldFactor` is the time of such a run over that of a run right after another:
+   * divide by it for a resource that is never idle. Measured for small models only.
    */
   regime: z
     .object({ name: z.literal('one-at-a-time'), pauseMs: ms, coldFactor: z.number().positive() })
@@ -113,11 +113,11 @@ export const Profile = z.object({
   sessionCreateMs: ms,
   peakRssBytes: byteCount,
   memory: ProfileMemory.optional(),
-  /** How fast this machine packs and unpacks tensors. */
+  /** The machine's speed at encoding and decoding tensors. */
   codecs: z.array(CodecSpeed).optional(),
-  /** What the profile itself took, process start and session creation included; in runs of the whole model, too. */
+  /** Cost of making the profile, process start and session creation included: in ms, and in runs of the whole model. */
   cost: z.object({ totalMs: ms, inferences: z.number().nonnegative() }).optional(),
-  /** What else ran on the machine meanwhile. */
+  /** Other load on the machine during the measurement. */
   load: z.object({
     loadAverage1: z.number().nonnegative(),
     requestsServed: z.number().int().nonnegative(),
@@ -128,7 +128,7 @@ export const Profile = z.object({
 export type Profile = z.infer<typeof Profile>
 
 /**
- * What serving says of a profile: the times of stages that really ran, held against the profile's prediction. Kept
+ * Comparison of a profile with serving: the times of stages that ran, divided by the profile's predictions. Stored
  * beside the profile, never mixed into it.
  */
 export const Served = z.object({
@@ -144,11 +144,11 @@ export const Served = z.object({
 })
 export type Served = z.infer<typeof Served>
 
-/** A profile as the API shows it. */
+/** A profile in API answers. */
 export const ProfileView = Profile.extend({ served: Served.omit({ id: true }).optional() })
 export type ProfileView = z.infer<typeof ProfileView>
 
-/** Options that a request sets; those it leaves out are the resource's own, so there are no defaults here. */
+/** Options set by a request, without defaults: the missing ones are the resource's own. */
 const ChosenOptions = z.strictObject({
   threads: RuntimeOptions.shape.threads.removeDefault().optional(),
   optimisation: RuntimeOptions.shape.optimisation.removeDefault().optional(),
@@ -161,22 +161,22 @@ export const BenchmarkRequest = z.strictObject({
   /** Default: every resource alive. */
   resources: z.array(ResourceName).min(1).optional(),
   inputShapes: InputShapes.optional(),
-  /** Unprofiled runs that set the scale, and as many profiled ones. Default: what fits into about 20 runs' time. */
+  /** Number of unprofiled runs that set the scale, and of profiled ones. Default: as many as fit into about 20 runs' time. */
   runs: z.number().int().min(3).max(10_000).optional(),
   options: ChosenOptions.optional(),
   /**
    * A profile of the same model, shapes, resource, options, machine and slowdown that is younger than this is reused:
-   * its part is completed at once and says so. 0 measures always.
+   * its part is completed at once and marked. 0 always measures.
    * @defaultValue one hour: asking again after a restart or for one more resource costs nothing, and yesterday's
    *   machine is not taken for today's.
    */
   maxAgeMs: z.number().nonnegative().default(DEFAULT_MAX_AGE_MS),
-  /** Measures whatever there is. */
+  /** Measures in any case. */
   force: z.boolean().default(false),
 })
 export type BenchmarkRequest = z.infer<typeof BenchmarkRequest>
 
-/** What a child job carries: ids only. */
+/** Data of a child job: ids only. */
 export const BenchmarkJobData = z.object({
   benchmark: z.string(),
   model: ModelId,
@@ -192,14 +192,14 @@ export const BenchmarkPart = z.object({
   state: z.enum(JOB_STATES),
   progress: BenchmarkProgress,
   error: z.string().optional(),
-  /** Id of the stored profile, once completed. */
+  /** Id of the stored profile, if completed. */
   profile: z.string().optional(),
   /** When the profile was measured, for a part that reused one. */
   reusedFrom: timestamp.optional(),
 })
 export type BenchmarkPart = z.infer<typeof BenchmarkPart>
 
-/** `state` is completed when every part is; failed when all parts ended and at least one did not complete. */
+/** `state` is completed if every part is; failed if all parts have ended and at least one did not complete. */
 export const Benchmark = z.object({
   id: z.string(),
   model: ModelId,
@@ -207,7 +207,7 @@ export const Benchmark = z.object({
   state: z.enum(JOB_STATES),
   progress: BenchmarkProgress,
   parts: z.array(BenchmarkPart),
-  /** Said when a number of this benchmark is emulated, or Redis is. */
+  /** Remarks, for example that a number or Redis is emulated. */
   notes: z.array(z.string()),
   createdAt: timestamp,
 })

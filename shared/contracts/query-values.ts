@@ -1,14 +1,14 @@
-/** Values of a query that are lists or figures by name in JSON, and one text in a URL. */
+/** Schemas of query values that are lists or records in JSON and one text in a URL. */
 import { z } from 'zod'
 
-/** In a URL `edge,cloud`. */
+/** A list; in a URL `edge,cloud`. */
 export const nameList = <T extends z.ZodType>(item: T) =>
   z.preprocess(
     (value) => (typeof value === 'string' ? value.split(',').filter(Boolean) : value),
     z.array(item),
   )
 
-/** Figures by name; in a URL `device:20,edge:5`. */
+/** Values by name; in a URL `device:20,edge:5`. */
 export const figures = <K extends z.ZodType<string, string>, V extends z.ZodType>(key: K, value: V) =>
   z.preprocess(
     (given, context) =>
@@ -17,8 +17,8 @@ export const figures = <K extends z.ZodType<string, string>, V extends z.ZodType
   )
 
 /**
- * `a:1,b:2` → { a: …, b: … }. A name that is there twice is a fault: which one counts?
- * @param read what stands for the text after the colon; undefined is refused by every schema of numbers.
+ * Parses `a:1,b:2` to { a: …, b: … }. A repeated name is a fault.
+ * @param read converts the text after a colon; undefined is refused by every schema of numbers.
  */
 export function pairsOf(
   text: string,
@@ -36,15 +36,15 @@ export function pairsOf(
   return Object.fromEntries(entries)
 }
 
-/** In a URL `true` or `false`. */
+/** A boolean; in a URL `true` or `false`. */
 export const yesOrNo = z.preprocess(
   (given) => (given === 'true' ? true : given === 'false' ? false : given),
   z.boolean(),
 )
 
 /**
- * A number; in a URL, its digits. Nothing else is taken for one: an empty text, and null (what JSON makes of NaN), would
- * be a limit of 0, and true one of 1.
+ * A number; in a URL, its digits. Other values are refused: coerced, an empty text and null (JSON's NaN) would become a
+ * limit of 0, and true one of 1.
  */
 export const numeric = (number: z.ZodNumber) =>
   z.preprocess((given) => (typeof given === 'string' && given.trim() !== '' ? Number(given) : given), number)

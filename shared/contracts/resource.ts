@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { byteCount, mbps, ms, ResourceName, TierName, timestamp } from './common.ts'
 
 export const OPTIMISATION_LEVELS = ['disabled', 'basic', 'extended', 'all'] as const
-/** ONNX Runtime options that change how fast a layer runs: part of a profile's identity. */
+/** ONNX Runtime options that change the speed of a layer: part of a profile's identity. */
 export const RuntimeOptions = z.object({
   /** Intra-op threads of one session. */
   threads: z.number().int().min(1).max(256).default(1),
@@ -19,7 +19,7 @@ export const Machine = z.object({
   arch: z.string(),
   node: z.string(),
   onnxruntime: z.string(),
-  /** Settings of the memory allocator (MALLOC_…, LD_PRELOAD, GLIBC_TUNABLES): they decide what large tensors cost. */
+  /** Settings of the memory allocator (MALLOC_…, LD_PRELOAD, GLIBC_TUNABLES), which change the cost of large tensors. */
   allocator: z.record(z.string(), z.string()).optional(),
 })
 export type Machine = z.infer<typeof Machine>
@@ -30,7 +30,7 @@ export const Resource = z.object({
   tier: TierName,
   /** Position of the tier in the ordered list of tiers, 0 = device. */
   tierIndex: z.number().int().nonnegative(),
-  /** Where clients reach it. Peers behind an emulated link use a route instead. */
+  /** URL for clients. Peers behind an emulated link use a route instead. */
   url: z.url(),
   machine: Machine,
   options: RuntimeOptions,
@@ -40,18 +40,18 @@ export const Resource = z.object({
   startedAt: timestamp,
   heartbeatAt: timestamp,
   /**
-   * `imported`: a machine measured by another system, with no service behind it. It can be planned with, for the models
-   * that it has profiles of; it is never alive, so nothing is measured on it or deployed to it. Absent = service.
+   * `imported`: a machine measured by another system, without a service. Plans can use it for models of which it has
+   * profiles; it is never alive, so nothing is measured on it or deployed to it. Absent = service.
    */
   source: z.enum(['service', 'imported']).optional(),
 })
 export type Resource = z.infer<typeof Resource>
 
-/** A resource as the API shows it: `alive` is false once three heartbeats were missed. */
+/** A resource in API answers: `alive` is false after three missed heartbeats. */
 export const ResourceView = Resource.extend({ alive: z.boolean() })
 export type ResourceView = z.infer<typeof ResourceView>
 
-/** What an emulated link is set to. */
+/** Settings of an emulated link. */
 export const LinkEmulation = z.object({
   preset: z.string().optional(),
   rttMs: ms,
@@ -63,7 +63,7 @@ export const LinkEmulation = z.object({
 })
 export type LinkEmulation = z.infer<typeof LinkEmulation>
 
-/** Half the width of the interval that holds the true value in 95 % of cases. */
+/** Half-widths of the intervals that hold the true values in 95 % of cases. */
 export const LinkUncertainty = z.object({
   rttMs: ms,
   bandwidthMbps: z.number().nonnegative(),
@@ -84,16 +84,16 @@ export const Link = z.object({
   bandwidthMbps: mbps,
   /** to → from, on the same connection. */
   returnBandwidthMbps: mbps,
-  /** What a message costs beyond the round trip, whatever its size: writing, parsing, waking up. Absent = 0. */
+  /** Cost of a message beyond the round trip, independent of its size: writing, parsing, waking up. Absent = 0. */
   perMessageMs: ms.optional(),
-  /** Absent where nothing was measured: an override or a preset. */
+  /** Absent if nothing was measured: an override or a preset. */
   uncertainty: LinkUncertainty.optional(),
-  /** How many active probes and how many messages of real traffic the figures rest on. */
+  /** Number of active probes and of messages of real traffic behind the figures. */
   basis: z
     .object({ probes: z.number().int().nonnegative(), traffic: z.number().int().nonnegative() })
     .optional(),
   source: z.enum(['measured', 'override', 'preset', 'imported']),
-  /** Set when the bytes pass the link emulator. */
+  /** True if the bytes pass the link emulator. */
   emulated: z.boolean(),
   emulation: LinkEmulation.optional(),
   samples: z.array(z.object({ bytes: byteCount, direction: z.enum(['up', 'down']), ms })).default([]),

@@ -1,4 +1,4 @@
-/** A tensor on its way: bytes little-endian, row-major, exactly as the Open Inference Protocol's binary form has them. */
+/** A tensor in transit: bytes little-endian, row-major, as in the Open Inference Protocol's binary form. */
 import type { Datatype } from './common.ts'
 import { ScissionError } from '../platform/errors.ts'
 
@@ -6,11 +6,11 @@ export interface Tensor {
   name: string
   datatype: Datatype
   shape: number[]
-  /** A view; its buffer may be larger and may be moved to another thread by whoever holds the tensor last. */
+  /** A view. Its buffer may be larger, and the last holder of the tensor may move it to another thread. */
   bytes: Uint8Array
 }
 
-/** Bytes of one element; BYTES is variable and has none. */
+/** Bytes of one element; the elements of BYTES vary. */
 export const ELEMENT_BYTES: Record<Exclude<Datatype, 'BYTES'>, number> = {
   BOOL: 1,
   UINT8: 1,
@@ -27,7 +27,7 @@ export const ELEMENT_BYTES: Record<Exclude<Datatype, 'BYTES'>, number> = {
   FP64: 8,
 }
 
-/** Product of the dimensions. @throws ScissionError invalidTensor when it is not a safe integer. */
+/** Product of the dimensions. @throws ScissionError invalidTensor if it is not a safe integer. */
 export function elementCount(shape: readonly number[]): number {
   let count = 1
   for (const dim of shape) count *= dim
@@ -37,7 +37,7 @@ export function elementCount(shape: readonly number[]): number {
   return count
 }
 
-/** @throws ScissionError invalidTensor for BYTES, whose size its shape does not tell. */
+/** Bytes of a tensor. @throws ScissionError invalidTensor for BYTES, whose size does not follow from its shape. */
 export function byteLength(datatype: Datatype, shape: readonly number[]): number {
   if (datatype === 'BYTES')
     throw new ScissionError('invalidTensor', 'the size of a BYTES tensor depends on its elements')

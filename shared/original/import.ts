@@ -13,7 +13,7 @@ import type { Profile } from '../contracts/profile.ts'
 import type { Link } from '../contracts/resource.ts'
 import { ModelId } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
-import { shapesKeyOf } from '../contracts/shapes-key.ts'
+import { shapesKeyOf } from '../onnx/canonical/shapes-key.ts'
 import { profileId } from '../platform/redis/state.ts'
 import { type Block, type Connection, type System, TIERS } from './data.ts'
 

@@ -1,16 +1,56 @@
-/** Small files that are there whole or not at all, whatever happens while they are written. */
-import fs from 'node:fs/promises'
+/** Files that appear whole or not at all: written beside their place under another name, then renamed. */
+import { randomBytes } from 'node:crypto'
+import fs from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
 
-/** What a file is called until it is complete; left over from a crash, it is overwritten by the next attempt. */
+/** How names of incomplete files end. */
 export const PARTIAL = '.partial'
 
-export async function writeWhole(target: string, content: string | Uint8Array): Promise<void> {
-  const file = await fs.open(target + PARTIAL, 'w')
+/**
+ * Makes or replaces the file `target` with what `fill` writes at the path that it is given. Readers see the old content
+ * or the new one. If `fill` throws, nothing of it remains.
+ * @param partial where to write. The default is unique, for several writers at once; a sole writer gives one fixed name,
+ *   so that its next attempt overwrites what a crash has left.
+ * @throws what `fill` throws; the file system's error.
+ */
+export async function replaceFile<T>(
+  target: string,
+  fill: (partial: string) => Promise<T>,
+  partial: string = uniquePartial(target),
+): Promise<T> {
   try {
-    await file.writeFile(content)
-    await file.datasync()
-  } finally {
-    await file.close()
+    const result = await fill(partial)
+    await rename(partial, target)
+    return result
+  } catch (error) {
+    await rm(partial, { force: true })
+    throw error
   }
-  await fs.rename(target + PARTIAL, target)
 }
+
+/** Makes or replaces a small file with `content`, on the disk before it is seen. */
+export async function writeWhole(target: string, content: string | Uint8Array): Promise<void> {
+  await replaceFile(target, async (partial) => {
+    const file = await open(partial, 'w')
+    try {
+      await file.writeFile(content)
+      await file.datasync()
+    } finally {
+      await file.close()
+    }
+  })
+}
+
+/** The same without waiting for the disk, for processes that do nothing else meanwhile. */
+export function writeWholeSync(target: string, content: string | Uint8Array): void {
+  const partial = uniquePartial(target)
+  try {
+    fs.writeFileSync(partial, content)
+    fs.renameSync(partial, target)
+  } catch (error) {
+    fs.rmSync(partial, { force: true })
+    throw error
+  }
+}
+
+const uniquePartial = (target: string) => `${target}.${randomBytes(6).toString('hex')}${PARTIAL}`

@@ -1,15 +1,15 @@
 /**
- * One error type for everything a caller can be told about, and the one table of its codes.
+ * The error type for everything that is reported to a caller, and the table of its codes.
  *
- * Any layer throws `new ScissionError(code, message, details)`; `shared/platform/http-server/error-answers.ts` is the only place
- * that turns it into an HTTP answer. Errors of other types are bugs or the platform's: they become `internal`.
+ * Any layer throws `new ScissionError(code, message, details)`; http-server/error-answers.ts turns it into an HTTP
+ * answer. Errors of other types are bugs, or come from Node or a library: they become `internal`.
  */
 
 /** code → HTTP status. Documented for users in docs/errors.md. */
 export const ERROR_STATUS = {
   /** The request's JSON, query or headers are malformed or out of range. `details` lists the fields. */
   badRequest: 400,
-  /** The bytes are not an ONNX model this build can serve: `message` names node and tensor where known. */
+  /** The bytes are not an ONNX model this build can serve: `message` names node and tensor if known. */
   invalidModel: 422,
   /** Dynamic dimensions must be given: `details.dims` lists input, axis and symbolic name. */
   needsInputShapes: 422,
@@ -48,7 +48,7 @@ export class ScissionError extends Error {
   readonly code: ErrorCode
   readonly details: Record<string, unknown> | undefined
 
-  /** @param message says what was wrong, where, and what to do about it. */
+  /** @param message names the fault, its place and the remedy. */
   constructor(code: ErrorCode, message: string, details?: Record<string, unknown>, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
@@ -60,7 +60,7 @@ export class ScissionError extends Error {
   }
 }
 
-/** Anything thrown, as an Error: a thrown string or object keeps its text. */
+/** Converts any thrown value to an Error. A string or object keeps its text. */
 export function coerceError(thrown: unknown): Error {
   if (thrown instanceof Error) return thrown
   if (typeof thrown === 'string') return new Error(thrown)

@@ -3,7 +3,7 @@ import { pino, destination, type Logger } from 'pino'
 
 export type { Logger }
 
-/** @param name of the service or tool; every line carries it. */
+/** @param name of the service or tool, part of every line. */
 export function createLog(name: string, level: string): Logger {
   return pino(
     { name, level, base: { name }, timestamp: pino.stdTimeFunctions.isoTime },

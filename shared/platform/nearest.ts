@@ -1,6 +1,6 @@
-/** Unknown names are answered with what exists and, when it looks like a slip, with what was probably meant. */
+/** Hints for unknown names: the known names and, if one of them is close, the name that was probably meant. */
 
-/** `; did you mean edge-1? known: cloud, device, edge-1`: the end of a sentence about an unknown name. */
+/** @returns the end of a sentence about an unknown name: `; did you mean edge-1? known: cloud, device, edge-1`. */
 export function nearest(name: string, known: readonly string[]): string {
   if (known.length === 0) return '; there are none'
   const ranked = known

@@ -1,40 +1,40 @@
 /**
- * How a message's transfer is timed by those who send and receive it anyway: what link figures are kept fresh with.
- * The receiver of a request tells the sender in the standard `Server-Timing` header of its answer:
+ * Timing of messages by their sender and receiver: link figures are kept fresh with it, without extra probes.
+ * The receiver of a request reports its times in the standard `Server-Timing` header of its answer:
  *
  *   Server-Timing: work;dur=12.3, body;bytes=140000;slope=0.4237
  *
  * work: ms from the last byte of the request to the first of the answer; body: bytes of the request's body that came
- * after its first piece, and how many ms a thousand of them took.
+ * after its first piece, and the ms that a thousand of them took.
  */
 
-/** How a body came in. */
+/** Arrival of a body. */
 export interface Arrival {
   /** Bytes after the first piece. */
   restBytes: number
-  /** ms per byte: the slope of the least-squares line through all pieces; 0 when there was only one piece. */
+  /** ms per byte: slope of the least-squares line through all pieces; 0 with a single piece. */
   slope: number
 }
 
-/** One message on its way. */
+/** Transfer of one message. */
 export interface TransferTimes extends Arrival {
-  /** Of the whole message, its head included. */
+  /** Size of the whole message, its head included. */
   bytes: number
 }
 
-/** One request that was answered, as its sender knows it. */
+/** One answered request, as timed by its sender. */
 export interface Observation {
   sent: TransferTimes
   received: TransferTimes
-  /** From the first byte sent to the last byte received. */
+  /** ms from the first byte sent to the last byte received. */
   wireMs: number
-  /** The same with writing and parsing the messages at the sender. */
+  /** The same plus the time in which the sender writes and parses the messages. */
   totalMs: number
-  /** What the peer did between the last byte it received and the first it sent. */
+  /** ms that the peer took between the last byte it received and the first it sent. */
   workMs: number
 }
 
-/** Takes the pieces of one body as they come. */
+/** Fits the arrival of one body, piece by piece. */
 export class ArrivalClock {
   #pieces = 0
   #firstAt = 0
@@ -68,7 +68,7 @@ export function writeServerTiming(workMs: number, { restBytes, slope }: Arrival)
   return `work;dur=${workMs.toFixed(3)}, body;bytes=${restBytes};slope=${(slope * 1000).toFixed(6)}`
 }
 
-/** @returns undefined when the answer comes from a program that does not tell. */
+/** @returns undefined if the header is missing or has other metrics. */
 export function readServerTiming(
   header: string | string[] | undefined,
 ): (Arrival & { workMs: number }) | undefined {

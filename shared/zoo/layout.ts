@@ -5,10 +5,8 @@
  * Protobuf nests messages with their length in front, so every size must be known before the first byte is
  * written; they follow from the weights' shapes. Small messages are encoded by the library. Only the frames
  * around weights (ModelProto.graph, GraphProto.initializer, TensorProto.raw_data) are made here.
- * Source of the framing: https://protobuf.dev/programming-guides/encoding/
  */
 import { create, toBinary } from '@bufbuild/protobuf'
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import {
   GraphProtoSchema,
   ModelProtoSchema,
@@ -18,6 +16,7 @@ import {
 import type { WeightSpec, ZooGraph } from './graph.ts'
 import { elements } from './graph.ts'
 import { graphMessage, modelMessage } from './messages.ts'
+import { encodeHeader } from '../onnx/wire/protobuf.ts'
 
 const FLOAT_BYTES = 4
 
@@ -39,7 +38,7 @@ export function layoutModel(graph: ZooGraph): FileLayout {
     graphHead.length,
   )
   const modelHead = toBinary(ModelProtoSchema, modelMessage())
-  const graphFrame = frame(ModelProtoSchema.field.graph.number, graphBytes)
+  const graphFrame = encodeHeader(ModelProtoSchema.field.graph.number, graphBytes)
 
   const pieces: Piece[] = [modelHead, graphFrame, graphHead].map((bytes) => ({ kind: 'bytes', bytes }))
   for (const { weight, head } of weights)
@@ -53,13 +52,8 @@ function frameWeight({ name, shape }: WeightSpec): { head: Uint8Array; dataBytes
   const dataType = TensorProto_DataType.FLOAT
   const tensor = create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType })
   const tensorHead = toBinary(TensorProtoSchema, tensor)
-  const dataFrame = frame(TensorProtoSchema.field.rawData.number, dataBytes)
+  const dataFrame = encodeHeader(TensorProtoSchema.field.rawData.number, dataBytes)
   const tensorBytes = tensorHead.length + dataFrame.length + dataBytes
-  const tensorFrame = frame(GraphProtoSchema.field.initializer.number, tensorBytes)
+  const tensorFrame = encodeHeader(GraphProtoSchema.field.initializer.number, tensorBytes)
   return { head: Buffer.concat([tensorFrame, tensorHead, dataFrame]), dataBytes }
-}
-
-/** The bytes before an embedded message or a byte field: the field number and the length. */
-function frame(field: number, length: number): Uint8Array {
-  return new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(length).finish()
 }

@@ -4,14 +4,14 @@
  * Weights are generated in chunks while they are written, so memory does not grow with the model. The file gets its name
  * only after it is complete. ONNX stores little-endian numbers, as do all machines that ONNX Runtime supports.
  */
-import { randomBytes } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
-import { open, rename, rm } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { coerceError, ScissionError } from '../platform/errors.ts'
 import type { WeightSpec, ZooGraph } from './graph.ts'
 import { elements } from './graph.ts'
 import { layoutModel } from './layout.ts'
 import { UniformStream } from './random.ts'
+import { replaceFile } from '../platform/atomic-file.ts'
 
 /** Values made at a time: 256 kB, which stays in the processor's cache. */
 const CHUNK_VALUES = 65_536
@@ -29,18 +29,14 @@ export interface WriteOptions {
  * @throws ScissionError badRequest if the file cannot be created at `path`.
  */
 export async function writeModel(graph: ZooGraph, path: string, options: WriteOptions): Promise<number> {
-  const partial = `${path}.${randomBytes(6).toString('hex')}.partial`
-  const file = await openNew(partial, path)
-  try {
-    const bytes = await writePieces(graph, file, options)
-    await file.close()
-    await rename(partial, path)
-    return bytes
-  } catch (error) {
-    await file.close()
-    await rm(partial, { force: true })
-    throw error
-  }
+  return replaceFile(path, async (partial) => {
+    const file = await openNew(partial, path)
+    try {
+      return await writePieces(graph, file, options)
+    } finally {
+      await file.close()
+    }
+  })
 }
 
 async function openNew(partial: string, path: string): Promise<FileHandle> {

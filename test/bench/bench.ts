@@ -49,14 +49,6 @@ export function figure(
   return { name, value, unit, floor, better, ok, ...(baseline && { baseline }) }
 }
 
-/** The value below which a share `q` of the samples lies (nearest rank). */
-export function quantile(samples: readonly number[], q: number): number {
-  if (samples.length === 0) throw new RangeError('no samples')
-  const sorted = [...samples].sort((a, b) => a - b)
-  const rank = Math.max(1, Math.ceil(q * sorted.length))
-  return sorted[rank - 1] ?? Number.NaN
-}
-
 export function machine(): Record<string, unknown> {
   const cpus = os.cpus()
   return {

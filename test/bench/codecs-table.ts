@@ -14,7 +14,7 @@ import { measureCodecs } from '../../services/inference/jobs/profiler/codec-spee
 import { profileModel } from '../../services/inference/jobs/profiler/profile-model.ts'
 import { optimise, type Problem } from '../../shared/planning/index.ts'
 import { encodeTensor } from '../../shared/platform/tensor-codecs.ts'
-import type { CodecSpeed } from '../../shared/contracts/codec.ts'
+import type { CodecSpeed } from '../../shared/contracts/calibration.ts'
 import { type Plan, PlanQuery } from '../../shared/contracts/plan.ts'
 import { NETWORK_PRESETS } from '../../shared/contracts/network-presets.ts'
 import { writeRange } from '../../shared/onnx/index.ts'

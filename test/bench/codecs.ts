@@ -2,6 +2,7 @@
  * `npm run bench -- codecs`: how fast tensors are quantised and restored, against copying the same bytes, and what the
  * entropy part adds on real activations. One thread; every figure is a median over interleaved rounds.
  */
+import { nearestRank } from '../../shared/platform/statistics.ts'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { MODELS } from '../support/material.ts'
@@ -18,7 +19,7 @@ import {
 import type { Bits } from '../../shared/codec/codec-name.ts'
 import { NETWORK_PRESETS } from '../../shared/contracts/network-presets.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
-import { type Benchmark, type Figure, figure, quantile, type Result } from './bench.ts'
+import { type Benchmark, type Figure, figure, type Result } from './bench.ts'
 import { activationsOf, openNetwork } from './codecs-activations.ts'
 
 const SHAPE = [1, 64, 112, 112]
@@ -86,7 +87,7 @@ function measureSpeed(): Part {
     works.push({ name: `${codec} decode, fresh memory`, work: () => decodeTensor(encoded, bytes) })
   }
   const samples = timeAll(works)
-  const speedOf = (name: string) => bytes / quantile(samples.get(name) ?? [], 0.5) / 1e6
+  const speedOf = (name: string) => bytes / nearestRank(samples.get(name) ?? [], 0.5) / 1e6
   const baseline = { name: 'copying', value: speedOf('copy') }
   const figures = [...samples.keys()].slice(1).map((name) => {
     const floored = /^q[84] (encode|decode)$/.exec(name)

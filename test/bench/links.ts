@@ -2,6 +2,7 @@
  * Do link estimates say what the link emulator is set to? Each network from 3G to wired, and asymmetric ones, probed
  * once; then the same from traffic alone: messages of one size each way, answered by a peer that works a while.
  */
+import { nearestRank } from '../../shared/platform/statistics.ts'
 import { randomFillSync } from 'node:crypto'
 import type { LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
 import { startLinkEmulatorProcess } from '../../infra/testbed/link-emulator/remote.ts'
@@ -14,7 +15,7 @@ import { observationOf } from '../../services/inference/links/observation.ts'
 import { Traffic } from '../../services/inference/links/traffic.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { NETWORK_PRESETS } from '../../shared/contracts/network-presets.ts'
-import { type Benchmark, figure, quantile, type Result } from './bench.ts'
+import { type Benchmark, figure, type Result } from './bench.ts'
 
 const ROUNDS = Number(process.env.ROUNDS ?? 2)
 const MESSAGES = 8
@@ -129,7 +130,7 @@ function figuresOf(rows: readonly Row[], how: Row['how'], floorPercent: number) 
     ),
     figure(
       `${how}: time taken, longest`,
-      quantile(took, 1) / 1000,
+      nearestRank(took, 1) / 1000,
       's',
       'lower',
       how === 'probes' ? 3 : null,

@@ -3,10 +3,11 @@
  * ResNet50 loaded and unloaded. Resident memory is read after the service was asked to do nothing for a moment; what
  * counts is the end against the time after warm-up. `MEMORY_PARTS=requests` or `cycles` runs one of the two.
  */
+import { nearestRank } from '../../shared/platform/statistics.ts'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { buildZooModel } from '../../shared/zoo/index.ts'
-import { type Benchmark, figure, quantile, type Result } from './bench.ts'
+import { type Benchmark, figure, type Result } from './bench.ts'
 import { cutAt, type ServeSystem, startServeSystem } from './serve-setup.ts'
 
 export const memory: Benchmark = { name: 'memory', title: 'Memory of the inference service over time', run }
@@ -81,8 +82,8 @@ async function residentBytes({ pidOf }: ServeSystem): Promise<number> {
 function growthOf(what: string, samples: number[]): Result {
   const tenth = SAMPLES / 10
   const warm = Math.round(SAMPLES * WARM_UP)
-  const early = quantile(samples.slice(warm, warm + tenth), 0.5)
-  const late = quantile(samples.slice(-tenth), 0.5)
+  const early = nearestRank(samples.slice(warm, warm + tenth), 0.5)
+  const late = nearestRank(samples.slice(-tenth), 0.5)
   const baseline = { name: 'after warm-up, MB', value: early / 1e6 }
   return {
     figures: [

@@ -2,6 +2,7 @@
  * Large models: how fast their structure is read, how little memory ingest takes, how fast layer ranges are written,
  * and that a model past 2 GB is taken in and a range of it runs.
  */
+import { nearestRank } from '../../shared/platform/statistics.ts'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -13,7 +14,7 @@ import { runInLimitedChild } from '../../shared/platform/processes/limited-child
 import { createLog } from '../../shared/platform/log.ts'
 import { openCanonical, writeRange } from '../../shared/onnx/index.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
-import { type Benchmark, type Figure, figure, quantile, type Result } from './bench.ts'
+import { type Benchmark, type Figure, figure, type Result } from './bench.ts'
 import { WIDTH, writeLargeModel } from './large-model.ts'
 import type { ReadInput, ReadOutput } from './read-structure.ts'
 
@@ -79,11 +80,11 @@ async function measureReading(file: string): Promise<Part> {
     figures: [
       figure(
         'structure of 553 MB read',
-        quantile(ours.ms, 0.5),
+        nearestRank(ours.ms, 0.5),
         'ms',
         'lower',
         50,
-        baseline(quantile(whole.ms, 0.5)),
+        baseline(nearestRank(whole.ms, 0.5)),
       ),
       figure(
         'memory growth of it',
@@ -146,7 +147,7 @@ async function measureRanges(folder: string): Promise<Part> {
   }
   return {
     figures: [
-      figure('all block sub-models of VGG16 written', quantile(samples, 0.5), 'ms', 'lower', 50),
+      figure('all block sub-models of VGG16 written', nearestRank(samples, 0.5), 'ms', 'lower', 50),
       figure('blocks', blocks, 'files', 'higher', null),
     ],
     raw: samples,

@@ -2,8 +2,9 @@
  * What more cuts are worth: the original's cuts, all single-tensor cuts, and cuts through parallel branches, for the 18
  * networks with the original's own measured times, on both of its networks and each pair of an edge and a cloud.
  */
+import { nearestRank } from '../../shared/platform/statistics.ts'
 import { type GraphProblem, optimiseGraph } from '../../shared/planning/index.ts'
-import { type Figure, figure, quantile } from './bench.ts'
+import { type Figure, figure } from './bench.ts'
 import {
   type Network,
   type Original,
@@ -131,7 +132,7 @@ function gains(answers: readonly Answer[]): Figure[] {
       }),
       figure(
         `${query}: largest gain`,
-        percent(graph.length > 0 ? quantile(graph, 1) : 0),
+        percent(graph.length > 0 ? nearestRank(graph, 1) : 0),
         '%',
         'higher',
         null,

@@ -2,6 +2,7 @@
  * The planner as a process: how much memory 1,000 profiles of 500 layers take, how soon a changed profile shows in its
  * answers, and how fast it answers 200 plan queries per second over HTTP.
  */
+import { nearestRank } from '../../shared/platform/statistics.ts'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import os from 'node:os'
@@ -13,9 +14,9 @@ import { Model } from '../../shared/contracts/model.ts'
 import { Profile } from '../../shared/contracts/profile.ts'
 import { Link, Resource } from '../../shared/contracts/resource.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { workerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { linkId, openState, profileId, type State, structureId } from '../../shared/platform/redis/state.ts'
-import { figure, quantile } from './bench.ts'
+import { figure } from './bench.ts'
 import { chainStructure, randomFrom, SHAPES, SPEEDS } from './planner-cases.ts'
 import type { Part } from './planner-speed.ts'
 
@@ -81,28 +82,34 @@ export async function measureService(say: (text: string) => void): Promise<Part>
           'lower',
           300,
         ),
-        figure('changed profile in the answers, slowest of 20', quantile(pickup, 1), 'ms', 'lower', 100),
+        figure('changed profile in the answers, slowest of 20', nearestRank(pickup, 1), 'ms', 'lower', 100),
         figure(
           `GET /v1/plans at ${RATE} requests/s (${SMALL}, no two alike), median`,
-          quantile(latencies, 0.5),
+          nearestRank(latencies, 0.5),
           'ms',
           'lower',
           3,
         ),
-        figure('the same, 99th percentile', quantile(latencies, 0.99), 'ms', 'lower', 10),
-        figure(`the same, ${REPEATED} questions in turn, median`, quantile(repeated, 0.5), 'ms', 'lower', 3),
-        figure('the same, 99th percentile', quantile(repeated, 0.99), 'ms', 'lower', 10),
+        figure('the same, 99th percentile', nearestRank(latencies, 0.99), 'ms', 'lower', 10),
+        figure(
+          `the same, ${REPEATED} questions in turn, median`,
+          nearestRank(repeated, 0.5),
+          'ms',
+          'lower',
+          3,
+        ),
+        figure('the same, 99th percentile', nearestRank(repeated, 0.99), 'ms', 'lower', 10),
         figure(
           `the same rate and turns, ${LAYERS} layers on 10 resources, median`,
-          quantile(large, 0.5),
+          nearestRank(large, 0.5),
           'ms',
           'lower',
           3,
         ),
-        figure('the same, 99th percentile', quantile(large, 0.99), 'ms', 'lower', 10),
+        figure('the same, 99th percentile', nearestRank(large, 0.99), 'ms', 'lower', 10),
         figure(
           `one GET /v1/plans after the other, ${LAYERS} layers on 10 resources, median`,
-          quantile(alone, 0.5),
+          nearestRank(alone, 0.5),
           'ms',
           'lower',
           null,

@@ -1,7 +1,6 @@
 /** Times the blocks of a model one by one, in a process of its own (shared/platform/processes/limited-child.ts). */
 import { CutModel } from '../../services/inference/jobs/profiler/cut-model.ts'
-import { openRange } from '../../services/inference/jobs/profiler/pair.ts'
-import { Runner } from '../../services/inference/jobs/profiler/runs.ts'
+import { Runner } from '../../services/inference/jobs/profiler/timed-runs.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'
@@ -37,7 +36,7 @@ export async function run({ path, structure }: BlocksInput): Promise<Blocks> {
   const blocks: Blocks['blocks'] = []
   for (const [at, to] of ends.slice(1).entries()) {
     const from = ends[at] ?? 0
-    const session = await openRange(model, from, to, OPTIONS)
+    const session = await model.session(from, to, OPTIONS)
     const wanted = session.inputNames.flatMap((name) => specs.get(name) ?? [])
     const inputs = makeInputs(wanted, SEED, structure.inputHints)
     const feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]))

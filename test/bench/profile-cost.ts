@@ -2,6 +2,7 @@
  * What profiles cost: of each network of the zoo three, and between them the original's method once, timing it block by
  * block. The profile benchmark shows the same of its models; this takes minutes where that takes an hour.
  */
+import { median } from '../../shared/platform/statistics.ts'
 import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -10,7 +11,6 @@ import type { Benchmark, BenchOptions, Result } from './bench.ts'
 import { timeBlocks, timeStart } from './profile-blocks.ts'
 import { type Costed, costs } from './profile-figures.ts'
 import { type BenchModel, prepare, sources } from './profile-models.ts'
-import { median } from './profile-score.ts'
 
 const OPTIONS = { threads: 1, optimisation: 'all' } as const
 const PROFILES = 3

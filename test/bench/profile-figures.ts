@@ -1,8 +1,9 @@
 /** The figures of the profile benchmark, from what was measured. Pure. */
+import { median, nearestRank, sum } from '../../shared/platform/statistics.ts'
 import type { Measurement } from '../../services/inference/jobs/profiler/profile-model.ts'
-import { type Figure, figure, quantile } from './bench.ts'
+import { type Figure, figure } from './bench.ts'
 import type { Blocks } from './profile-blocks-job.ts'
-import { type Drift, median, type Scored, sum } from './profile-score.ts'
+import { type Drift, type Scored } from './profile-score.ts'
 
 export type Summary = Pick<
   Measurement,
@@ -76,26 +77,26 @@ function quietErrors(cuts: readonly Scored[]): Figure[] {
   const stages = percents(cuts.map(({ stagesError }) => stagesError))
   const splits = percents(cuts.map(({ splitBias }) => Math.abs(splitBias)))
   const paced = percents(cuts.map(({ pacedError }) => Math.abs(pacedError)))
-  const against = (q: number) => ({ name: 'block by block', value: quantile(blocks, q) })
-  const ratio = quantile(blocks, 0.5) / Math.max(quantile(naive, 0.5), 0.01)
+  const against = (q: number) => ({ name: 'block by block', value: nearestRank(blocks, q) })
+  const ratio = nearestRank(blocks, 0.5) / Math.max(nearestRank(naive, 0.5), 0.01)
   return [
-    figure('error, median', quantile(errors, 0.5), '%', 'lower', 3),
-    figure('error, 95th percentile', quantile(errors, 0.95), '%', 'lower', 8),
+    figure('error, median', nearestRank(errors, 0.5), '%', 'lower', 3),
+    figure('error, 95th percentile', nearestRank(errors, 0.95), '%', 'lower', 8),
     figure('error, largest', Math.max(...errors), '%', 'lower', 15),
-    figure('error at the machine’s pace of the moment, median', quantile(paced, 0.5), '%', 'lower', 3),
-    figure('the same, 95th percentile', quantile(paced, 0.95), '%', 'lower', 8),
+    figure('error at the machine’s pace of the moment, median', nearestRank(paced, 0.5), '%', 'lower', 3),
+    figure('the same, 95th percentile', nearestRank(paced, 0.95), '%', 'lower', 8),
     figure('the same, largest', Math.max(...paced), '%', 'lower', 15),
-    figure('error of the stages alone, median', quantile(stages, 0.5), '%', 'lower', null),
-    figure('error of split over whole, CPU time, median', quantile(splits, 0.5), '%', 'lower', null),
+    figure('error of the stages alone, median', nearestRank(stages, 0.5), '%', 'lower', null),
+    figure('error of split over whole, CPU time, median', nearestRank(splits, 0.5), '%', 'lower', null),
     figure(
       'single profile, all rounds: error, median',
-      quantile(naive, 0.5),
+      nearestRank(naive, 0.5),
       '%',
       'lower',
       null,
       against(0.5),
     ),
-    figure('single profile: 95th percentile', quantile(naive, 0.95), '%', 'lower', null, against(0.95)),
+    figure('single profile: 95th percentile', nearestRank(naive, 0.95), '%', 'lower', null, against(0.95)),
     figure('single profile: largest', Math.max(...naive), '%', 'lower', null, against(1)),
     figure('single profile: less error than block by block', ratio, 'x', 'higher', 3),
   ]
@@ -105,9 +106,15 @@ function busyErrors(cuts: readonly Scored[]): Figure[] {
   const errors = percents(cuts.map(({ error }) => error))
   const paced = percents(cuts.map(({ pacedError }) => Math.abs(pacedError)))
   return [
-    figure('one core busy: error, median', quantile(errors, 0.5), '%', 'lower', 6),
-    figure('one core busy: error at the pace of the moment, median', quantile(paced, 0.5), '%', 'lower', 6),
-    figure('one core busy: error, 95th percentile', quantile(errors, 0.95), '%', 'lower', null),
+    figure('one core busy: error, median', nearestRank(errors, 0.5), '%', 'lower', 6),
+    figure(
+      'one core busy: error at the pace of the moment, median',
+      nearestRank(paced, 0.5),
+      '%',
+      'lower',
+      6,
+    ),
+    figure('one core busy: error, 95th percentile', nearestRank(errors, 0.95), '%', 'lower', null),
     ...coverage('one core busy: interval holds', cuts),
   ]
 }

@@ -7,8 +7,8 @@
  * and just after it. Where a machine's speed changes within seconds that is not near enough; so each cut is also held
  * against the reference beside it: how much longer the split model takes than the whole one, whatever the speed.
  */
+import { nearestRank } from '../../shared/platform/statistics.ts'
 import type { Measurement } from '../../services/inference/jobs/profiler/profile-model.ts'
-import { quantile } from './bench.ts'
 import { watchForeign } from './profile-foreign.ts'
 import type { Deployed, Sample } from './profile-serve.ts'
 
@@ -105,7 +105,7 @@ export async function interleave(
 /** What the whole model takes in a round, median, ms. */
 function paceOf({ cuts }: Round): number {
   const samples = cuts.flatMap(({ reference }) => reference.map(({ prefixMs }) => prefixMs))
-  return quantile(samples, 0.5)
+  return nearestRank(samples, 0.5)
 }
 
 async function oneRound(pairs: readonly DeployedPair[], reference: Deployed, visits: number): Promise<Round> {

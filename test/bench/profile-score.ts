@@ -1,6 +1,6 @@
 /** From profiles, hops and measured requests to errors. Pure. */
+import { median, quartileDeviation, sum } from '../../shared/platform/statistics.ts'
 import type { Measurement } from '../../services/inference/jobs/profiler/profile-model.ts'
-import { quantile } from './bench.ts'
 import type { Blocks } from './profile-blocks-job.ts'
 import type { CutSamples, Interleaved, Round } from './profile-rounds.ts'
 import type { Sample } from './profile-serve.ts'
@@ -49,13 +49,8 @@ export interface Scored {
   blocksError: number | undefined
 }
 
-export const median = (values: readonly number[]) => quantile(values, 0.5)
-export const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
-
 /** A median of n samples varies by 1.25 standard deviations over the root of n; 1.96 of that are 95 %. */
 const MEDIAN_HALF_WIDTH = 1.96 * 1.253
-/** Standard deviations in the range between the quartiles of a normal distribution. */
-const QUARTILES = 1.349
 
 export function score(measured: Interleaved, blocks: Blocks | undefined): Scored[] {
   const { rounds, profiles } = measured
@@ -115,7 +110,7 @@ function judge(profile: Predicting, cuts: readonly CutSamples[]): Verdict[] {
       cpuMs: median(model.map((sample) => sample.cpuMs)),
     }
     const predictedMs = stages.predictedMs + hopMs
-    const spreadMs = (quantile(hops, 0.75) - quantile(hops, 0.25)) / QUARTILES
+    const spreadMs = quartileDeviation(hops)
     const { relative = 0, fixedMs = 0 } = profile.interval ?? {}
     const hopHalfMs = (MEDIAN_HALF_WIDTH * spreadMs) / Math.sqrt(cuts.length * hops.length)
     const halfWidthMs = relative * stages.predictedMs + 2 * fixedMs + hopHalfMs

@@ -6,11 +6,12 @@
  * Prediction = both stages by the profile + the hops. The hops are measured with a dummy model that crosses the same
  * bytes and computes about as long (profile-hop.ts), in the same rounds: what is judged is the profile, not the link.
  */
+import { sum } from '../../shared/platform/statistics.ts'
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { candidates, chooseCuts } from '../../services/inference/jobs/profiler/cuts.ts'
+import { candidates, chooseCuts } from '../../services/inference/jobs/profiler/measure-cuts.ts'
 import { type Measurement, profileModel } from '../../services/inference/jobs/profiler/profile-model.ts'
 import { type Benchmark, type BenchOptions, machine, type Result } from './bench.ts'
 import { timeBlocks, timeStart } from './profile-blocks.ts'
@@ -18,7 +19,7 @@ import { figuresOf, type ModelResult, type Phase } from './profile-figures.ts'
 import { writeHopModel } from './profile-hop.ts'
 import { type BenchModel, isFp32, prepare, sources } from './profile-models.ts'
 import { type DeployedPair, interleave, type Targets, undisturbed } from './profile-rounds.ts'
-import { driftOf, type Scored, score, sum } from './profile-score.ts'
+import { driftOf, type Scored, score } from './profile-score.ts'
 import { startTwoServices, type TwoServices } from './profile-serve.ts'
 
 const CUTS = 6

@@ -16,7 +16,7 @@ import { messageHeaders } from '../../shared/oip/binary-message.ts'
 import { writeInferRequest } from '../../shared/oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../../shared/oip/response-message.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
-import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 

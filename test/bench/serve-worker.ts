@@ -2,13 +2,13 @@
  * The other processes of `serve`: `bare` runs a model in a loop and nothing else; `clients` keeps requests under way.
  * argv: one JSON of Task. Told `go`, they work for `ms` and say what they got done and how much CPU it took.
  */
+import { nearestRank } from '../../shared/platform/statistics.ts'
 import { readFileSync } from 'node:fs'
 import { dieWithParent, reportReady } from '../../infra/start/processes/die-with-parent.ts'
 import { createSession } from '../../services/inference/serving/executor/session-options.ts'
 import { Caller } from '../../services/inference/http/call.ts'
 import { toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
-import { quantile } from './bench.ts'
 import { infer } from './serve-setup.ts'
 
 export type Task =
@@ -71,7 +71,7 @@ async function work(ms: number): Promise<Work> {
   return {
     done: doneAt.length - 1,
     tookMs: (doneAt.at(-1) ?? Number.NaN) - (doneAt[0] ?? Number.NaN),
-    computeMs: hops.map((samples) => quantile(samples, 0.5)),
+    computeMs: hops.map((samples) => nearestRank(samples, 0.5)),
     cpuMs: (user + system) / 1000,
   }
 }

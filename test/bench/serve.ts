@@ -2,6 +2,7 @@
  * What serving costs beyond computing: a request against the bare `session.run`, throughput against bare runs, a hop,
  * three stages against one model, and how long a lost edge is felt. All on one machine, links unlimited.
  */
+import { median, nearestRank } from '../../shared/platform/statistics.ts'
 import { writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -10,7 +11,7 @@ import { createSession } from '../../services/inference/serving/executor/session
 import { createLog } from '../../shared/platform/log.ts'
 import { toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
-import { type Benchmark, figure, quantile, type Result } from './bench.ts'
+import { type Benchmark, figure, type Result } from './bench.ts'
 import { HOP_TENSOR_BYTES, writeHopModel } from './hop-model.ts'
 import { recovery } from './serve-recovery.ts'
 import { cutAt, type ServeModel, type ServeSystem, startServeSystem, TIERS } from './serve-setup.ts'
@@ -41,8 +42,6 @@ async function run(say: (text: string) => void): Promise<Result> {
     raw: Object.fromEntries(results.map(([name, { raw }]) => [name, raw])),
   }
 }
-
-const median = (samples: readonly number[]) => quantile(samples, 0.5)
 
 const OVERHEAD_ROUNDS = 80
 const OVERHEAD_FLOOR_MS = 1
@@ -176,7 +175,7 @@ async function hop(serving: ServeSystem): Promise<Result> {
   return {
     figures: [
       figure(`${name}, median`, median(overheadMs), 'ms', 'lower', HOP_FLOOR_MS, baseline),
-      figure(`${name}, 95th percentile`, quantile(overheadMs, 0.95), 'ms', 'lower', null),
+      figure(`${name}, 95th percentile`, nearestRank(overheadMs, 0.95), 'ms', 'lower', null),
     ],
     raw: { overheadMs, plainMs },
   }

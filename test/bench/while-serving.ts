@@ -2,6 +2,7 @@
  * How much slower does a resource answer while it is measured? ResNet50 is asked for by one client, one request after
  * another, first alone, then while a benchmark of MobileNetV2 runs on the same resource, in turns.
  */
+import { nearestRank } from '../../shared/platform/statistics.ts'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -11,7 +12,7 @@ import { createInferenceClient } from '../../shared/client/inference.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
-import { type Benchmark, figure, quantile, type Result } from './bench.ts'
+import { type Benchmark, figure, type Result } from './bench.ts'
 
 const TURNS = 4
 const ALONE_REQUESTS = 60
@@ -78,18 +79,18 @@ async function run(say: (text: string) => void): Promise<Result> {
 }
 
 function resultOf(alone: number[], beside: number[], notes: string[]): Result {
-  const rise = (q: number) => 100 * (quantile(beside, q) / quantile(alone, q) - 1)
+  const rise = (q: number) => 100 * (nearestRank(beside, q) / nearestRank(alone, q) - 1)
   const said = notes.some((note) => note.includes('serving on'))
   const p95 = figure('serving, 95th percentile: rise', rise(0.95), '%', 'lower', FLOOR_PERCENT, {
     name: 'alone, ms',
-    value: quantile(alone, 0.95),
+    value: nearestRank(alone, 0.95),
   })
   const figures = [
     // Promised: less than this, or said beforehand.
     { ...p95, ok: p95.ok === true || said },
     figure('serving, median: rise', rise(0.5), '%', 'lower', null, {
       name: 'alone, ms',
-      value: quantile(alone, 0.5),
+      value: nearestRank(alone, 0.5),
     }),
     figure('the service said so beforehand', said ? 1 : 0, 'yes = 1', 'higher', null),
   ]

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { withLock } from '../../services/benchmark/lock.ts'
+import { withLock } from '../../shared/platform/redis/lock.ts'
 import { Slots, Turns } from '../../services/benchmark/turns.ts'
-import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 
 const jobs = fc.array(fc.record({ key: fc.constantFrom('a', 'b'), fails: fc.boolean() }), { maxLength: 12 })

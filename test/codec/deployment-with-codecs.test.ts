@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Deployment } from '../../shared/contracts/plan.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import {
   call,

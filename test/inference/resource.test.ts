@@ -5,19 +5,14 @@ import type { Engine } from '../../services/inference/serving/engine.ts'
 import { BenchmarkProgress } from '../../shared/contracts/profile.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import {
-  eventsOptions,
-  producerConnection,
-  queueOptions,
-  withErrorHandler,
-  workerConnection,
-} from '../../shared/platform/redis/queue-options.ts'
+import { producerConnection, workerConnection } from '../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { call, postJson, startInference, startUnready, type TestService } from './support/service.ts'
 import { branchedModel, register, toyEngine } from './support/toy-models.ts'
 import { until } from '../support/eventually.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
+import { eventsOptions, queueOptions, withErrorHandler } from '../../shared/platform/redis/queues.ts'
 
 const toy = branchedModel('a')
 const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }

@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { Datatype, ModelId, ShapesKey, TensorSpec } from '../../shared/contracts/common.ts'
-import type { RangeManifest } from '../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../shared/contracts/range-manifest.ts'
 import {
   type AttributeProto,
   AttributeProto_AttributeType,

@@ -26,10 +26,10 @@ const SKIP_FOR_MATERIAL = [
   'test/benchmark/models/ranges.test.ts',
   'test/benchmark/models/upload.test.ts',
   'test/benchmark/original.test.ts',
-  'test/calibrations/service.test.ts',
+  'test/inference/jobs/calibrations/service.test.ts',
   'test/e2e/plans.test.ts',
   'test/e2e/start.test.ts',
-  'test/inference/profiler/profile.test.ts',
+  'test/inference/jobs/profiler/profile.test.ts',
   'test/inference/split.test.ts',
   'test/onnx/analyse-child.test.ts',
   'test/onnx/bad-input.test.ts',
@@ -50,7 +50,7 @@ const SKIP_FOR_TOOLS = [
   'test/infra/processes/processes.test.ts',
   'test/oip/triton-client.test.ts',
   'test/onnx/analyse-child.test.ts',
-  'test/onnx/limited-child.test.ts',
+  'test/shared/limited-child.test.ts',
   'test/redis/open-redis.test.ts',
   'test/redis/queue-contract.test.ts',
 ]
@@ -115,8 +115,8 @@ describe('a repository with nothing beside it', () => {
       for (const { name } of own.refused) expect(runnable(file).join('\n'), file).toContain(name)
     const essential: Record<string, RegExp> = {
       'test/inference/split.test.ts': /runs as a deployment over three resources/,
-      'test/inference/profiler/profile.test.ts': /its layers sum to the whole/,
-      'test/calibrations/service.test.ts': /how much accuracy it costs/,
+      'test/inference/jobs/profiler/profile.test.ts': /its layers sum to the whole/,
+      'test/inference/jobs/calibrations/service.test.ts': /how much accuracy it costs/,
       'test/e2e/plans.test.ts': /a detector with two outputs/,
       'test/e2e/start.test.ts': /works with detector/,
       'test/benchmark/original.test.ts': /are imported as models, machines, profiles and links/,

@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { create } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
-import { setReference } from '../../shared/onnx/wire/external-data.ts'
+import { setReference } from './support/build.ts'
 import {
   FunctionProtoSchema,
   OperatorSetIdProtoSchema,

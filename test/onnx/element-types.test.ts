@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { CODE, elementTypeOf } from '../../shared/onnx/element-types.ts'
+import { CODE, elementTypeOf } from '../../shared/onnx/wire/element-types.ts'
 import { TensorProto_DataType } from '../../shared/onnx/proto/onnx_pb.ts'
 
 it('element types have the numbers of onnx.proto, and all but the undefined one are known', () => {

@@ -1,9 +1,9 @@
 /** What the service adds to the optimiser: codecs, options, other views, maps, and what it says beside the plans. */
 import { describe, expect, it } from 'vitest'
-import { Calibration } from '../../shared/contracts/codec.ts'
+import { Calibration } from '../../shared/contracts/calibration.ts'
 import { GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
-import { SweepAnswer } from '../../shared/contracts/sweep.ts'
+import { SweepAnswer } from '../../shared/contracts/plan-sweep.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { linkId } from '../../shared/platform/redis/state.ts'
 import {

@@ -1,10 +1,10 @@
 /** A planner service over a Redis of its own, with a chain of four layers on three machines. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
-import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/config.ts'
+import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
 import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { workerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { linkId, openState, type State, structureId } from '../../shared/platform/redis/state.ts'
 import {
   exampleLink,

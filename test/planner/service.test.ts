@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createPlannerClient } from '../../shared/client/planner.ts'
-import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/config.ts'
+import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
 import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { workerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { linkId, openState, type State, structureId } from '../../shared/platform/redis/state.ts'
 import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
 import {

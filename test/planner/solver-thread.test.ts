@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { SolverThread, type SolverOptions } from '../../services/planner/queries/solver-thread.ts'
 import { PlanQuery } from '../../shared/contracts/plan.ts'
-import type { SweepGrid } from '../../shared/contracts/sweep.ts'
+import type { SweepGrid } from '../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { exampleLink, exampleProfile, exampleResource, exampleStructure } from '../support/fixtures.ts'
 
@@ -89,7 +89,7 @@ describe('the solver thread', () => {
   })
 
   it('refuses more than it can hold', async () => {
-    open({ entry, mostWaiting: 2 })
+    open({ entry, maxPieces: 2 })
     const outcomes = [1, 2, 3].map(() => solver.solve<'sweep'>(endless).catch(codeOf))
     expect(await outcomes[2]).toBe('overloaded')
     await solver.close()

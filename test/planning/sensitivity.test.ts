@@ -1,7 +1,7 @@
 /** Sensitivity: the first value of a condition at which another plan is as good as the winner. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { SensitivityChange } from '../../shared/contracts/sweep.ts'
+import type { SensitivityChange } from '../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import {
   optimise,

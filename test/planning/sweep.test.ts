@@ -1,7 +1,7 @@
 /** Sweeps: each cell as if it were solved alone, though most are not. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { SweepAxis, SweepGrid } from '../../shared/contracts/sweep.ts'
+import type { SweepAxis, SweepGrid } from '../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { type OptimiserQuery, type Problem, sweep } from '../../shared/planning/index.ts'
 import { conditionsOf } from '../../shared/planning/sweep/grid-conditions.ts'

@@ -4,15 +4,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type LinkEmulator, startLinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
 import { type OpenRedis, openRedis } from '../../infra/start/redis/open-redis.ts'
 import { createLog } from '../../shared/platform/log.ts'
+import { producerConnection, workerConnection } from '../../shared/platform/redis/connections.ts'
 import {
   LOCK_DURATION_MS,
-  producerConnection,
   queueOptions,
   STALLED_INTERVAL_MS,
   withErrorHandler,
-  workerConnection,
   workerOptions,
-} from '../../shared/platform/redis/queue-options.ts'
+} from '../../shared/platform/redis/queues.ts'
 
 const log = createLog('test', 'silent')
 let server: OpenRedis

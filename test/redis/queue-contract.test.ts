@@ -19,18 +19,17 @@ import { z } from 'zod'
 import { ManagedProcess } from '../../infra/start/processes/process.ts'
 import type { OpenRedis } from '../../infra/start/redis/open-redis.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import {
-  eventsOptions,
-  MAX_STALLED_COUNT,
-  producerConnection,
-  queueOptions,
-  withErrorHandler,
-  workerConnection,
-  workerOptions,
-} from '../../shared/platform/redis/queue-options.ts'
+import { producerConnection, workerConnection } from '../../shared/platform/redis/connections.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { QUICK_RECOVERY } from './quick-recovery.ts'
 import { TEST_SERVERS } from './servers.ts'
+import {
+  eventsOptions,
+  MAX_STALLED_COUNT,
+  queueOptions,
+  withErrorHandler,
+  workerOptions,
+} from '../../shared/platform/redis/queues.ts'
 
 const log = createLog('test', 'silent')
 

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startLinkEmulator, type LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
-import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { CHANGES_CHANNEL, Changes } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'

@@ -5,7 +5,7 @@ import {
   INFERENCE_SETTINGS,
   PLANNER_SETTINGS,
   readConfig,
-} from '../../shared/platform/config.ts'
+} from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { formatInputShapes, parseInputShapes } from '../../shared/contracts/input-shapes.ts'
 import { VERSION } from '../../shared/platform/version.ts'

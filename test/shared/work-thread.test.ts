@@ -18,7 +18,7 @@ const open = (options: Partial<WorkThreadOptions> = {}) => {
   thread = new WorkThread({
     entry: new URL('./entries/echoing-worker.mjs', import.meta.url),
     name: 'the thread that echoes',
-    mostWaiting: 4,
+    maxPieces: 4,
     busy: (waiting) => `${waiting} wait`,
     ...options,
   })

@@ -15,7 +15,7 @@ const LONGEST = [
   'test/benchmark/benchmarks/flow.test.ts',
   'test/e2e/faults.test.ts',
   'test/infra/docker.test.ts',
-  'test/inference/profiler/profile.test.ts',
+  'test/inference/jobs/profiler/profile.test.ts',
 ]
 
 export class LongestFirst extends BaseSequencer {

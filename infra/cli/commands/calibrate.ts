@@ -1,7 +1,7 @@
 /** `scission calibrate`: measures the accuracy loss of codecs at every cut, and shows the best plan under each bound on it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Command, Option } from 'commander'
-import type { Calibration, CalibrationCell } from '../../../shared/contracts/codec.ts'
+import type { Calibration, CalibrationCell } from '../../../shared/contracts/calibration.ts'
 import type { InputShapes, TensorSpec } from '../../../shared/contracts/common.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'

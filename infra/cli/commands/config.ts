@@ -5,7 +5,7 @@ import {
   INFERENCE_SETTINGS,
   PLANNER_SETTINGS,
   readConfig,
-} from '../../../shared/platform/config.ts'
+} from '../../../shared/platform/service/service-config.ts'
 import { renderTable } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
 

@@ -1,7 +1,7 @@
 /** `scission sweep`: the best plan in every cell of a grid of conditions, as a map of letters. */
 import type { Command } from 'commander'
 import type { z } from 'zod'
-import type { SweepAxis } from '../../../shared/contracts/sweep.ts'
+import type { SweepAxis } from '../../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Context } from '../context.ts'
 import { sweepText } from '../plan-tables.ts'

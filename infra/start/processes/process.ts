@@ -9,14 +9,14 @@
  * parent through the IPC channel (`dieWithParent`, `runService`).
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { nodeArguments } from './entry.ts'
 import { Output } from './output.ts'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
 
-/** The message by which an entry reports that it is ready (`shared/platform/service.ts`, `reportReady`). */
+/** The message by which an entry reports that it is ready (`shared/platform/service/run-service.ts`, `reportReady`). */
 const Ready = z.looseObject({ ready: z.literal(true), url: z.string() })
 
 export interface ProcessOptions {
@@ -97,13 +97,7 @@ export class ManagedProcess {
    */
   async whenReady(): Promise<void> {
     const patience = this.#options.readyTimeoutMs ?? READY_TIMEOUT_MS
-    const timer = new AbortController()
-    const verdict = await Promise.race([
-      this.#ready,
-      this.exited,
-      sleep(patience, 'silent' as const, { signal: timer.signal }),
-    ])
-    timer.abort()
+    const verdict = await waitAtMost(Promise.race([this.#ready, this.exited]), patience, 'silent' as const)
     if (verdict === 'ready') return
     const what =
       verdict === 'silent' ? `was not ready after ${patience} ms` : `${howEnded(verdict)} before it was ready`
@@ -187,9 +181,7 @@ export class ManagedProcess {
     const ends = streams
       .filter((stream) => !stream.closed)
       .map((stream) => new Promise((resolve) => stream.once('close', resolve)))
-    const timer = new AbortController()
-    await Promise.race([Promise.all(ends), sleep(LAST_OUTPUT_MS, undefined, { signal: timer.signal })])
-    timer.abort()
+    await waitAtMost(Promise.all(ends), LAST_OUTPUT_MS, undefined)
   }
 }
 

@@ -7,10 +7,14 @@ import type { Redis } from 'ioredis'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import type { EventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { eventsOptions, withErrorHandler } from '../../../shared/platform/redis/queue-options.ts'
 import { type BenchmarkQueues } from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
-import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
+import {
+  PARENT_QUEUE,
+  resourceQueue,
+  eventsOptions,
+  withErrorHandler,
+} from '../../../shared/platform/redis/queues.ts'
 
 /** Interval of reads that no event triggered, for events that BullMQ's stream dropped between two of its reads. */
 const REREAD_MS = 2000

@@ -3,6 +3,7 @@
  * service, and one child job per resource in `benchmark.<resource>`, processed by that resource alone. A watch job in
  * `benchmark-watch` finds parts that show no sign of life. Queues are opened at first use and kept open.
  */
+import { waitWithin } from '../../../shared/platform/deadline.ts'
 import { FlowProducer, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
@@ -11,8 +12,8 @@ import { BenchmarkPart } from '../../../shared/contracts/profile.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
-import { queueOptions, withErrorHandler } from '../../../shared/platform/redis/queue-options.ts'
-import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { queueOptions, withErrorHandler } from '../../../shared/platform/redis/queues.ts'
+import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 
 export const WATCH_QUEUE = 'benchmark-watch'
 export const childId = (benchmark: string, resource: string) => `${benchmark}.${resource}`
@@ -100,19 +101,11 @@ const REDIS_PATIENCE_MS = 5000
 export async function promptly<T>(redis: Redis, work: () => Promise<T>): Promise<T> {
   // Fails at once if the connection is down, because the producer's connection does not queue commands.
   await redis.ping()
-  let timer: NodeJS.Timeout | undefined
-  const impatience = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () =>
-        reject(new ScissionError('queueUnavailable', `Redis has not answered in ${REDIS_PATIENCE_MS} ms`)),
-      REDIS_PATIENCE_MS,
-    )
-  })
-  try {
-    return await Promise.race([work(), impatience])
-  } finally {
-    clearTimeout(timer)
-  }
+  return waitWithin(
+    work(),
+    { deadline: Date.now() + REDIS_PATIENCE_MS },
+    () => new ScissionError('queueUnavailable', `Redis has not answered in ${REDIS_PATIENCE_MS} ms`),
+  )
 }
 
 /** Dependencies of starting, watching and listing benchmarks. */

@@ -10,7 +10,7 @@ import {
   type JOB_STATES,
 } from '../../../shared/contracts/profile.ts'
 import { type BenchmarkQueues, childId, endsKey, ParentData, ParentResult } from './benchmark-queues.ts'
-import { cancelKey } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { cancelKey } from '../../../shared/platform/redis/queues.ts'
 
 type PartState = (typeof JOB_STATES)[number]
 

@@ -5,7 +5,7 @@
 import { type Job, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { withErrorHandler, workerOptions } from '../../../shared/platform/redis/queue-options.ts'
+import { withErrorHandler, workerOptions } from '../../../shared/platform/redis/queues.ts'
 import {
   type BenchmarkDeps,
   type BenchmarkQueues,
@@ -16,7 +16,7 @@ import {
 } from './benchmark-queues.ts'
 import { readParts } from './benchmark-view.ts'
 import { watch } from './watch-benchmarks.ts'
-import { PARENT_QUEUE } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { PARENT_QUEUE } from '../../../shared/platform/redis/queues.ts'
 
 export interface BenchmarkWorkers {
   /** Waits for the jobs under way, then closes. */

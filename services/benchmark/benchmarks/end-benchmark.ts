@@ -12,7 +12,7 @@ import {
   promptly,
 } from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark, viewOf } from './benchmark-view.ts'
-import { cancelKey, stopKey } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { cancelKey, stopKey } from '../../../shared/platform/redis/queues.ts'
 
 const CANCEL_SECONDS = 3600
 

@@ -1,8 +1,8 @@
 /** Opens what benchmarks need besides HTTP: their queues, this service's workers, and the event streams. */
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { BenchmarkConfig } from '../../../shared/platform/config.ts'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
+import type { BenchmarkConfig } from '../../../shared/platform/service/service-config.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { workerConnection } from '../../../shared/platform/redis/queue-options.ts'
+import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { BenchmarkEvents } from './benchmark-events.ts'
 import { type BenchmarkDeps, BenchmarkQueues } from './benchmark-queues.ts'
@@ -42,7 +42,7 @@ export function openBenchmarks(config: BenchmarksConfig, state: State, log: Logg
     close: async () => {
       // If Redis is unreachable, BullMQ 6.7.0 waits for its connection for ever during an orderly close.
       const orderly = Promise.all([workers.close(), events.close()]).then(() => queues.close())
-      await Promise.race([orderly, sleep(CLOSE_MS, undefined, { ref: false })])
+      await waitAtMost(orderly, CLOSE_MS, undefined)
       workers.disconnect()
       connection.disconnect()
     },

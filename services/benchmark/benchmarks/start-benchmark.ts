@@ -18,7 +18,7 @@ import type {
 import { profileId, type State } from '../../../shared/platform/redis/state.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { withLock } from '../lock.ts'
+import { withLock } from '../../../shared/platform/redis/lock.ts'
 import {
   type BenchmarkDeps,
   childId,
@@ -30,7 +30,7 @@ import {
 } from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 import { startWatch } from './watch-benchmarks.ts'
-import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 
 /**
  * @param structure names the model and the input shapes.

@@ -1,6 +1,6 @@
 /** HTTP routes of calibrations, which measure each codec's accuracy loss and compression at each boundary. */
 import { z } from 'zod'
-import { Calibration, CalibrationSamples } from '../../../shared/contracts/codec.ts'
+import { Calibration, CalibrationSamples } from '../../../shared/contracts/calibration.ts'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'

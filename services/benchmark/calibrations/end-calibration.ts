@@ -1,11 +1,11 @@
 /** Reads the records of calibrations and cancels or deletes them. */
 import type { Job } from 'bullmq'
-import type { Calibration } from '../../../shared/contracts/codec.ts'
+import type { Calibration } from '../../../shared/contracts/calibration.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import type { BenchmarkQueues } from '../benchmarks/benchmark-queues.ts'
 import type { Analyses } from '../models/analyses.ts'
 import type { SampleFiles } from './sample-files.ts'
-import { cancelKey } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { cancelKey } from '../../../shared/platform/redis/queues.ts'
 
 /** Dependencies of starting, listing and ending calibrations. */
 export interface CalibrationDeps {

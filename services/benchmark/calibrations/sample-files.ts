@@ -7,7 +7,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
-import { CalibrationSamples } from '../../../shared/contracts/codec.ts'
+import { CalibrationSamples } from '../../../shared/contracts/calibration.ts'
 import type { TensorSpec } from '../../../shared/contracts/common.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { JsonObject } from '../../../shared/oip/exact-json.ts'

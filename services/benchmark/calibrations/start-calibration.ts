@@ -8,7 +8,7 @@ import {
   CalibrationRequest,
   type CalibrationSamples,
   type CodecName,
-} from '../../../shared/contracts/codec.ts'
+} from '../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'

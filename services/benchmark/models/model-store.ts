@@ -13,6 +13,7 @@
  * Files in `incoming` belong to a request; leftovers of a crash are removed at the next start. Several replicas of the
  * service may share the root. The registry is restored from it if Redis has lost it.
  */
+import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -108,7 +109,7 @@ export class ModelStore {
   }
 
   async writeRecord(record: Model): Promise<void> {
-    await replaceFile(path.join(this.folder(record.id), RECORD), JSON.stringify(record, null, 2))
+    await writeWhole(path.join(this.folder(record.id), RECORD), JSON.stringify(record, null, 2))
   }
 
   async chunks(id: ModelId): Promise<ChunkDigests> {
@@ -162,13 +163,6 @@ export class ModelStore {
       return undefined
     }
   }
-}
-
-/** Writes a temporary file and renames it, so that readers see either the old or the new content. */
-export async function replaceFile(file: string, text: string): Promise<void> {
-  const draft = `${file}.${randomUUID()}.tmp`
-  await writeFile(draft, text, { flush: true })
-  await rename(draft, file)
 }
 
 /** The file's text, or undefined if there is no such file. */

@@ -7,7 +7,7 @@ import { LRUCache } from 'lru-cache'
 import path from 'node:path'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
-import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range.ts'
+import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type CanonicalModel,
@@ -19,7 +19,8 @@ import {
 } from '../../../shared/onnx/index.ts'
 import { Turns } from '../turns.ts'
 import type { Analyses } from './analyses.ts'
-import { type ModelStore, readIfThere, replaceFile } from './model-store.ts'
+import { type ModelStore, readIfThere } from './model-store.ts'
+import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 
 export interface RangeFiles {
   manifest: RangeManifest
@@ -80,7 +81,7 @@ export class Ranges {
       onnx: onnx && { bytes: onnx.bytes, sha256: onnx.sha256 },
       weights: await this.#weights(model, written.extents),
     }
-    await replaceFile(`${stem}.json`, JSON.stringify(manifest))
+    await writeWhole(`${stem}.json`, JSON.stringify(manifest))
     return manifest
   }
 

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { z } from 'zod'
 import { ShapesKey } from '../../../shared/contracts/common.ts'
-import { RangeManifest } from '../../../shared/contracts/range.ts'
+import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'

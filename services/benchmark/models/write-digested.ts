@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
-import { CHUNK_BYTES } from '../../../shared/contracts/range.ts'
+import { CHUNK_BYTES } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 
 export interface Digested {

@@ -6,7 +6,7 @@
  * nor an executor thread waits for it. Tensors move to the thread and back without a copy.
  */
 import { codecOf, type CodedTensor } from '../../../shared/codec/index.ts'
-import type { CodecName } from '../../../shared/contracts/codec.ts'
+import type { CodecName } from '../../../shared/contracts/calibration.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { decodeTensor, encodeTensor } from '../../../shared/platform/tensor-codecs.ts'
@@ -75,7 +75,7 @@ export class BoundaryCodec {
       entry,
       data: settings,
       name: 'the thread that packs tensors',
-      mostWaiting: MAX_WAITING_COUNT,
+      maxPieces: MAX_WAITING_COUNT,
       busy: (waiting) =>
         `${waiting} tensors wait to be packed or unpacked; send the request again in a moment`,
     })

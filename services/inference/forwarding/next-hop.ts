@@ -3,6 +3,7 @@
  * on this resource, else an error that names the hop. The tensors stay here until an answer has arrived, so this resource's
  * own stage never runs twice for a request, and a peer that answered is not asked again.
  */
+import { waitWithin } from '../../../shared/platform/deadline.ts'
 import type { CodedTensor } from '../../../shared/codec/index.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -197,7 +198,9 @@ async function runFallback(
   const fallback = live.fallbacks.get(hop)
   if (!fallback)
     throw new ScissionError('internal', `deployment ${live.record.id} has no fallback at hop ${hop}`)
-  const stage = await inTime(fallback.stage(), deadline)
+  const late = () => new ScissionError('deadlineExceeded', 'the fallback was not loaded before the deadline')
+  // Loading may take longer than this request has; it continues for the next request.
+  const stage = await waitWithin(fallback.stage(), { deadline }, late)
   const run = await stage.run(tensors, { signal, deadline })
   return { outputs: run.outputs, hops: [reportRun(here, hop, stage.key, run)] }
 }
@@ -206,17 +209,6 @@ async function runFallback(
 function untilArrived(context: InferContext): InferContext {
   const arrived = context.arrival?.signal
   return arrived ? { ...context, signal: AbortSignal.any([context.signal, arrived]) } : context
-}
-
-/** Waits for loading until the request's deadline. Loading continues for the next request. */
-function inTime<T>(work: Promise<T>, deadline: number | undefined): Promise<T> {
-  if (deadline === undefined) return work
-  return new Promise((resolve, reject) => {
-    const late = () =>
-      reject(new ScissionError('deadlineExceeded', 'the fallback was not loaded before the deadline'))
-    const timer = setTimeout(late, Math.max(0, deadline - Date.now()))
-    work.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
 }
 
 function insteadOf(resource: string, onward: Inference): Inference {

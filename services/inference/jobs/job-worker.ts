@@ -3,6 +3,7 @@
  * store the profile. A part is given up when its stop or cancel key appears in Redis. A job that was lost in the middle
  * is taken up again: measured anew, or ended at once when its profile had been stored.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Job, UnrecoverableError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Structure } from '../../../shared/contracts/model.ts'
@@ -10,16 +11,19 @@ import { BenchmarkJobData, type BenchmarkProgress, type Profile } from '../../..
 import type { Machine, RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { withErrorHandler, workerOptions } from '../../../shared/platform/redis/queue-options.ts'
 import { profileId, type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { Engine } from '../serving/engine.ts'
-import { resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
-import { workCalibration } from './calibrations/calibration-work.ts'
-import { CALIBRATION_JOB } from '../../../shared/contracts/codec.ts'
-import { keepProfile, keptProfile } from './keep-profile.ts'
-import { stopSignal } from './stop-signal.ts'
+import {
+  cancelKey,
+  resourceQueue,
+  stopKey,
+  withErrorHandler,
+  workerOptions,
+} from '../../../shared/platform/redis/queues.ts'
+import { workCalibration } from './calibrations/calibration-worker.ts'
+import { CALIBRATION_JOB, CalibrationJobData } from '../../../shared/contracts/calibration.ts'
 
-export interface BenchmarkWorkerParts {
+export interface JobWorkerDeps {
   resource: string
   connection: Redis
   state: State
@@ -34,38 +38,51 @@ export interface BenchmarkWorkerParts {
   log: Logger
 }
 
-export function startBenchmarkWorker(parts: BenchmarkWorkerParts): { close: () => Promise<void> } {
+export function startBenchmarkWorker(deps: JobWorkerDeps): { close: () => Promise<void> } {
   const stopping = new AbortController()
-  const queue = resourceQueue(parts.resource)
+  const queue = resourceQueue(deps.resource)
   const worker = withErrorHandler(
-    new Worker(queue, (job: Job) => work(parts, job, stopping.signal), {
-      ...workerOptions(parts.connection),
+    new Worker(queue, (job: Job) => work(deps, job, stopping.signal), {
+      ...workerOptions(deps.connection),
       concurrency: 1,
     }),
     queue,
-    parts.log,
+    deps.log,
   )
   return {
     close: async () => {
-      stopping.abort(new ScissionError('cancelled', `resource ${parts.resource} is stopping`))
+      stopping.abort(new ScissionError('cancelled', `resource ${deps.resource} is stopping`))
       await worker.close()
     },
   }
 }
 
-/** @returns the profile's id, where the benchmark service looks for it. */
-async function work(parts: BenchmarkWorkerParts, job: Job, stopping: AbortSignal): Promise<string> {
-  const { log, state } = parts
-  if (job.name === CALIBRATION_JOB) return workCalibration(parts, job, stopping)
-  const data = BenchmarkJobData.parse(job.data)
-  const stop = await stopSignal(state.redis, data.benchmark, parts.resource)
+/** @returns what the benchmark service looks for: the profile's id, or the calibration's. */
+async function work(deps: JobWorkerDeps, job: Job, stopping: AbortSignal): Promise<string> {
+  const isCalibration = job.name === CALIBRATION_JOB
+  const { benchmark } = isCalibration
+    ? { benchmark: CalibrationJobData.parse(job.data).calibration }
+    : BenchmarkJobData.parse(job.data)
+  const stop = await stopSignal(deps.state.redis, benchmark, deps.resource)
   const signal = AbortSignal.any([stopping, stop.signal])
+  try {
+    return await (isCalibration
+      ? workCalibration(deps, job, { signal, stopping })
+      : workBenchmark(deps, job, signal))
+  } finally {
+    stop.release()
+  }
+}
+
+async function workBenchmark(deps: JobWorkerDeps, job: Job, signal: AbortSignal): Promise<string> {
+  const { log, state } = deps
+  const data = BenchmarkJobData.parse(job.data)
   try {
     signal.throwIfAborted()
     const kept = await keptProfile(state, job)
     if (kept !== undefined) return kept
     log.info({ benchmark: data.benchmark, model: data.model }, `benchmark ${data.benchmark} begins`)
-    const profile = await measure(parts, data, relay(job, log), signal)
+    const profile = await measure(deps, data, relay(job, log), signal)
     await keepProfile(state, job, profile, signal, log)
     log.info(
       { benchmark: data.benchmark, medianMs: profile.whole.medianMs },
@@ -73,32 +90,30 @@ async function work(parts: BenchmarkWorkerParts, job: Job, stopping: AbortSignal
     )
     return profile.id
   } catch (thrown) {
-    // The child says that it was aborted; why is known here.
+    // The child only reports that it was aborted; the signal holds the reason.
     const error = signal.aborted ? coerceError(signal.reason) : coerceError(thrown)
     log.warn(
       { err: error, benchmark: data.benchmark },
       `benchmark ${data.benchmark} failed: ${error.message}`,
     )
-    // Measuring again would fail again, or has been given up: never retried by the queue.
+    // Never retried by the queue: measuring again would fail again, or the job has been given up.
     throw new UnrecoverableError(error.message)
-  } finally {
-    stop.release()
   }
 }
 
 async function measure(
-  parts: BenchmarkWorkerParts,
+  deps: JobWorkerDeps,
   data: BenchmarkJobData,
   report: (progress: BenchmarkProgress) => void,
   signal: AbortSignal,
 ): Promise<Profile> {
   const { model, shapesKey } = data
-  const options = { ...parts.options, ...withoutUndefined(data.options) }
+  const options = { ...deps.options, ...withoutUndefined(data.options) }
   report({ fraction: 0, step: 'fetching the model' })
-  const structure = await parts.state.structures.need(structureId(model, shapesKey))
-  checkMemory(parts, structure)
+  const structure = await deps.state.structures.need(structureId(model, shapesKey))
+  checkMemory(deps, structure)
   const key = { model, shapesKey, from: 0, to: structure.layers.length }
-  const range = await parts.store.open(key, signal)
+  const range = await deps.store.open(key, signal)
   try {
     if (range.path === null)
       throw new ScissionError('invalidModel', `model ${model} has no layers to measure`)
@@ -107,17 +122,17 @@ async function measure(
       structure,
       runs: data.runs,
       options,
-      slowdown: parts.slowdown,
-      requestsServed: parts.requestsServed,
+      slowdown: deps.slowdown,
+      requestsServed: deps.requestsServed,
     }
-    const measurement = await parts.profile(request, report, signal)
-    const identity = { model, shapesKey, resource: parts.resource, options }
+    const measurement = await deps.profile(request, report, signal)
+    const identity = { model, shapesKey, resource: deps.resource, options }
     return {
       id: profileId(identity),
       ...identity,
-      machine: parts.machine,
-      slowdown: parts.slowdown,
-      emulated: parts.slowdown > 1,
+      machine: deps.machine,
+      slowdown: deps.slowdown,
+      emulated: deps.slowdown > 1,
       ...measurement,
     }
   } finally {
@@ -148,7 +163,7 @@ function relay(job: Job, log: Logger): (progress: BenchmarkProgress) => void {
 }
 
 /** Weights alone, before anything is fetched: what ONNX Runtime needs beside them shows when it loads them. */
-function checkMemory({ machine, resource }: BenchmarkWorkerParts, structure: Structure): void {
+function checkMemory({ machine, resource }: JobWorkerDeps, structure: Structure): void {
   if (structure.weightBytes <= machine.memoryBytes) return
   throw new ScissionError(
     'invalidModel',
@@ -156,4 +171,72 @@ function checkMemory({ machine, resource }: BenchmarkWorkerParts, structure: Str
       `more than the ${machine.memoryBytes} bytes of memory of ${resource}; a stage of it may fit: leave ${resource} out`,
     { weightBytes: structure.weightBytes, memoryBytes: machine.memoryBytes },
   )
+}
+
+const RETRY_MS = 250
+/** After this the outage is an error of its own, and the job fails with it. */
+const PATIENCE_MS = 120_000
+const REMEMBER_SECONDS = 24 * 3600
+
+/** A job of the queue, whichever benchmark it is of: it may be given out more than once. */
+export type JobKey = Pick<Job, 'id' | 'queueName' | 'timestamp'>
+
+const doneKey = ({ queueName, id, timestamp }: JobKey) => `scission:measured:${queueName}.${id}.${timestamp}`
+
+/** Stores the profile and remembers that this job made it. @throws what Redis said last. */
+export async function keepProfile(
+  state: State,
+  job: JobKey,
+  profile: Profile,
+  signal: AbortSignal,
+  log: Logger,
+): Promise<void> {
+  const giveUpAt = Date.now() + PATIENCE_MS
+  for (;;) {
+    try {
+      await state.profiles.put(profile.id, profile)
+      // What serving said was said of the profile before it.
+      await state.served.delete(profile.id)
+      await state.redis.set(doneKey(job), profile.id, 'EX', REMEMBER_SECONDS)
+      return
+    } catch (thrown) {
+      const error = coerceError(thrown)
+      if (Date.now() > giveUpAt || signal.aborted) throw error
+      log.debug({ err: error, job: job.id }, 'the profile is stored once Redis is back')
+      await sleep(RETRY_MS)
+    }
+  }
+}
+
+/**
+ * The id of the profile that this job made already: its worker lost it after the measurement, with its life or with
+ * Redis, and the queue has given it out again.
+ */
+export async function keptProfile(state: State, job: JobKey): Promise<string | undefined> {
+  const id = await state.redis.get(doneKey(job))
+  return id !== null && (await state.profiles.has(id)) ? id : undefined
+}
+
+const POLL_MS = 250
+
+export interface StopSignal {
+  signal: AbortSignal
+  /** Looks no more. */
+  release: () => void
+}
+
+/** Resolves after the first look: a job that was cancelled while its worker was away is not begun. */
+export async function stopSignal(redis: Redis, benchmark: string, resource: string): Promise<StopSignal> {
+  const stopped = new AbortController()
+  const look = async () => {
+    const [cancelled, reason] = await redis.mget(cancelKey(benchmark), stopKey(benchmark, resource))
+    if (cancelled !== null && cancelled !== undefined)
+      stopped.abort(new ScissionError('cancelled', `benchmark ${benchmark} was cancelled`))
+    else if (reason !== null && reason !== undefined) stopped.abort(new ScissionError('cancelled', reason))
+  }
+  // A lost Redis is reported by the connection; the measurement goes on meanwhile.
+  const lookAgain = () => look().catch(() => undefined)
+  await lookAgain()
+  const timer = setInterval(() => void lookAgain(), POLL_MS)
+  return { signal: stopped.signal, release: () => clearInterval(timer) }
 }

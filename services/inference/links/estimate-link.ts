@@ -1,4 +1,5 @@
 /** From timed transfers to the figures of a link, each with its 95 % half-width. Pure. */
+import { median } from '../../../shared/platform/statistics.ts'
 export interface TransferSample {
   bytes: number
   ms: number
@@ -35,7 +36,7 @@ const mbpsOf = (bytes: number, ms: number) => (bytes * 8) / (ms * 1000)
 export function bandwidth(samples: readonly TransferSample[]): Estimate {
   const slopes = slopesOf(samples)
   const slope = median(slopes)
-  if (slope === undefined || slope <= 0) return lowerBound(samples)
+  if (!(slope > 0)) return lowerBound(samples)
   const { low, high } = senInterval(samples, slopes)
   return asBandwidth(slope, Math.max(high / slope - 1, 1 - low / slope))
 }
@@ -43,7 +44,7 @@ export function bandwidth(samples: readonly TransferSample[]): Estimate {
 /** @param rates ms per byte, each from one message. @returns undefined without any. */
 export function bandwidthOfRates(rates: readonly number[]): Estimate | undefined {
   const rate = median(rates)
-  if (rate === undefined || rate <= 0) return undefined
+  if (!(rate > 0)) return undefined
   const { low, high } = quantileInterval(rates, 0.5)
   const wider = MIN_ANSWER_COUNT[rates.length] ?? 1
   return asBandwidth(rate, wider * Math.max(high / rate - 1, 1 - low / rate, RATE_FLOOR / wider))
@@ -61,7 +62,7 @@ function asBandwidth(msPerByte: number, relative: number): Estimate {
 function lowerBound(samples: readonly TransferSample[]): Estimate {
   const largest = Math.max(...samples.map((sample) => sample.bytes))
   const time = median(samples.filter((sample) => sample.bytes === largest).map((sample) => sample.ms))
-  const value = time !== undefined && time > 0 ? Math.min(MAX_MBPS, mbpsOf(largest, time)) : MAX_MBPS
+  const value = time > 0 ? Math.min(MAX_MBPS, mbpsOf(largest, time)) : MAX_MBPS
   // Nothing says how much faster it is: twice as fast and half as fast both fit.
   return { value, halfWidth: value / 2 }
 }
@@ -108,7 +109,7 @@ export function typical(times: readonly number[]): Estimate {
 
 function quantile(times: readonly number[], q: number): Estimate {
   const sorted = [...times].sort((a, b) => a - b)
-  const value = q === 0.5 ? (median(sorted) ?? 0) : (sorted[Math.floor((sorted.length - 1) * q)] ?? 0)
+  const value = q === 0.5 ? median(sorted) : (sorted[Math.floor((sorted.length - 1) * q)] ?? 0)
   const { low, high } = quantileInterval(sorted, q)
   return {
     value,
@@ -126,12 +127,4 @@ function quantileInterval(values: readonly number[], q: number): { low: number; 
   const reach = Z * Math.sqrt(n * q * (1 - q))
   const at = (rank: number) => sorted[Math.min(n - 1, Math.max(0, rank))] ?? 0
   return { low: at(Math.floor(n * q - reach) - 1), high: at(Math.ceil(n * q + reach)) }
-}
-
-export function median(values: readonly number[]): number | undefined {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  const upper = sorted[middle]
-  if (upper === undefined || sorted.length % 2 === 1) return upper
-  return ((sorted[middle - 1] ?? upper) + upper) / 2
 }

@@ -30,7 +30,7 @@ export class Messages {
   readonly #thread = new WorkThread<MessageJob, MessageResult>({
     entry,
     name: 'the thread that reads long messages',
-    mostWaiting: MAX_WAITING_COUNT,
+    maxPieces: MAX_WAITING_COUNT,
     busy: (waiting) =>
       `${waiting} long JSON messages wait to be read or written; send the request again in a moment, or send binary tensors`,
   })

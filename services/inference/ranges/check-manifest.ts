@@ -1,7 +1,7 @@
 /** What a manifest may say: it comes over the network and names files that are written here. */
 import path from 'node:path'
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
-import type { RangeManifest } from '../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { RangeKey } from './range-key.ts'
 import { PARTIAL } from '../../../shared/platform/atomic-file.ts'

@@ -7,13 +7,13 @@
  */
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import type { RangeManifest } from '../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { keyText, rangeName } from './range-key.ts'
 import type { Locks } from './locks.ts'
 import { isAbsent, readManifest } from './stored-manifest.ts'
 import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
-import { PARTIAL } from '../../../shared/platform/atomic-file.ts'
+import { PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
 
 /** Open ranges by `keyText`; also those whose bytes are still on their way. */
 export type InUse = Map<string, { count: number; manifest: RangeManifest }>
@@ -135,11 +135,13 @@ async function shrink(target: string, shape: SparseShape, needed: ReadonlySet<nu
     const kept = new Set([...old.present].filter((index) => needed.has(index)))
     if (kept.size === old.present.size) return
     await writeRecord(target, shape, kept)
-    const fresh = await SparseFile.open(target + PARTIAL, shape)
-    for (const index of kept) await fresh.write(index, await old.read(index))
-    await fresh.sync()
-    await fresh.close()
-    await fs.rename(target + PARTIAL, target)
+    const copyKept = async (partial: string) => {
+      const fresh = await SparseFile.open(partial, shape)
+      for (const index of kept) await fresh.write(index, await old.read(index))
+      await fresh.sync()
+      await fresh.close()
+    }
+    await replaceFile(target, copyKept, target + PARTIAL)
   } finally {
     await old.close()
   }

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ModelId } from '../../../shared/contracts/common.ts'
-import type { RangeManifest } from '../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { RangeSource } from './range-source.ts'
 import { chunkLength, runsOf, type SparseFile } from './sparse-file.ts'

@@ -7,7 +7,7 @@
  */
 import http from 'node:http'
 import https from 'node:https'
-import { RangeManifest } from '../../../shared/contracts/range.ts'
+import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ERROR_STATUS, type ErrorCode, ScissionError } from '../../../shared/platform/errors.ts'
 import type { RangeKey } from './range-key.ts'
 

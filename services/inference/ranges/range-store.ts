@@ -13,7 +13,7 @@
  */
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import type { RangeManifest } from '../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { checkKey, checkManifest } from './check-manifest.ts'
 import { type InUse, makeRoom } from './eviction.ts'

@@ -1,6 +1,6 @@
 /** A range's manifest on disk: its presence says that the range is complete here, its mtime when it was last used. */
 import fs from 'node:fs/promises'
-import { RangeManifest } from '../../../shared/contracts/range.ts'
+import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 

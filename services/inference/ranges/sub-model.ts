@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { PARTIAL } from '../../../shared/platform/atomic-file.ts'
+import { PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
 
 export interface Digest {
   bytes: number
@@ -35,9 +35,13 @@ export async function saveSubModel(
   parts: AsyncIterable<Buffer>,
   expected: Digest,
 ): Promise<void> {
+  await replaceFile(target, (partial) => writeChecked(partial, parts, expected), target + PARTIAL)
+}
+
+async function writeChecked(path: string, parts: AsyncIterable<Buffer>, expected: Digest): Promise<void> {
   const hash = createHash('sha256')
   let bytes = 0
-  const file = await fs.open(target + PARTIAL, 'w')
+  const file = await fs.open(path, 'w')
   try {
     for await (const part of parts) {
       bytes += part.length
@@ -50,8 +54,7 @@ export async function saveSubModel(
     await file.close()
   }
   const sha256 = hash.digest('hex')
-  if (bytes === expected.bytes && sha256 === expected.sha256) return fs.rename(target + PARTIAL, target)
-  await fs.rm(target + PARTIAL, { force: true })
+  if (bytes === expected.bytes && sha256 === expected.sha256) return
   throw new ScissionError(
     'peerUnavailable',
     `the benchmark service sent a wrong sub-model: ${bytes} bytes with SHA-256 ${sha256}, ` +

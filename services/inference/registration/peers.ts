@@ -3,7 +3,7 @@
  * resource that was known stays known while Redis is away.
  */
 import { withLiveness } from '../../../shared/contracts/alive.ts'
-import type { Routes } from '../../../shared/platform/config.ts'
+import type { Routes } from '../../../shared/platform/service/service-config.ts'
 import type { LinkEmulation, Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Change, State } from '../../../shared/platform/redis/state.ts'

@@ -2,18 +2,18 @@
  * A resource's presence among the others, from `start` to `leave`: registered with a heartbeat, working its benchmark
  * queue, keeping its links measured.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { InferenceConfig } from '../../../shared/platform/config.ts'
+import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { workerConnection } from '../../../shared/platform/redis/queue-options.ts'
+import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { startBenchmarkWorker } from '../jobs/job-worker.ts'
 import { type Engine, runtimeOptions } from '../serving/engine.ts'
 import type { Links } from '../links/links.ts'
 import { describeMachine } from './machine.ts'
 import { Registration } from './registration.ts'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
 
 const CLOSE_MS = 3000
 
@@ -83,7 +83,7 @@ export class Presence {
     const worker = startBenchmarkWorker({ ...facts, connection, state, store, profile, requestsServed, log })
     this.#stopWork = async () => {
       // BullMQ waits for a lost Redis to come back; a service that stops does not.
-      await Promise.race([worker.close(), sleep(CLOSE_MS, undefined, { ref: false })])
+      await waitAtMost(worker.close(), CLOSE_MS, undefined)
       connection.disconnect()
     }
   }

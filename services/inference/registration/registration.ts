@@ -2,11 +2,11 @@
  * Says in Redis that this resource is here, again with every heartbeat, until it leaves. A lost Redis interrupts
  * nothing but that: the next heartbeat that gets through registers the resource anew.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
 
 const LEAVE_PATIENCE_MS = 1000
 
@@ -53,7 +53,7 @@ export class Registration {
     clearInterval(this.#timer)
     this.#state.redis.off('ready', this.#onReady)
     // Those under way would register the resource again.
-    await Promise.race([Promise.all(this.#beats), sleep(LEAVE_PATIENCE_MS, undefined, { ref: false })])
+    await waitAtMost(Promise.all(this.#beats), LEAVE_PATIENCE_MS, undefined)
     try {
       await this.#state.resources.delete(this.#resource.name)
     } catch (error) {

@@ -1,6 +1,6 @@
 /** The parts that use ONNX Runtime: they load, run and measure layer ranges. Tests may replace them. */
 import path from 'node:path'
-import type { InferenceConfig } from '../../../shared/platform/config.ts'
+import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
 import type { BenchmarkProgress } from '../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { Executor } from './executor/executor.ts'

@@ -3,7 +3,7 @@
  * and texts. A thousand profiles of 500 layers must fit into the memory of one process.
  */
 import { z } from 'zod'
-import { Calibration, CalibrationCell } from '../../../shared/contracts/codec.ts'
+import { Calibration, CalibrationCell } from '../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { Profile } from '../../../shared/contracts/profile.ts'
 import { Link } from '../../../shared/contracts/resource.ts'

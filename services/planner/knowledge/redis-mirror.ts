@@ -5,7 +5,7 @@
  * `revision` increases with every change that a plan can depend on; a result computed at one revision stays valid until
  * the next. A heartbeat alone does not increase it: whether a resource is alive depends on the clock.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { isDeepStrictEqual } from 'node:util'
 import type { z } from 'zod'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
@@ -122,11 +122,7 @@ export class RedisMirror {
   async ready(): Promise<void> {
     if (this.#complete) return
     // Right after the start the connection is still being made: wait for it, but only for a moment.
-    const patience = new AbortController()
-    const first = sleep(FIRST_LOAD_MS, 'late' as const, { signal: patience.signal }).catch(() => undefined)
-    const outcome = await Promise.race([this.#loaded, first])
-    patience.abort()
-    if (outcome === 'late')
+    if ((await waitAtMost(this.#loaded, FIRST_LOAD_MS, 'late')) === 'late')
       throw new ScissionError('queueUnavailable', 'Redis has not been reached yet; retry in a moment')
   }
 

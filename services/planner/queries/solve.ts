@@ -1,6 +1,6 @@
 /** The pure part of answering: from a problem and a query to plans or a map. Runs on the main thread or a worker thread. */
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
-import type { SensitivityChange, Sweep, SweepGrid } from '../../../shared/contracts/sweep.ts'
+import type { SensitivityChange, Sweep, SweepGrid } from '../../../shared/contracts/plan-sweep.ts'
 import {
   type GraphOptimum,
   type GraphProblem,

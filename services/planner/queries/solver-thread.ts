@@ -12,7 +12,7 @@ export interface SolverOptions {
   /** Maximum ms for one piece of work, from its start. @defaultValue 120000 */
   longestMs?: number
   /** Questions that may wait for the worker thread; further ones are refused. @defaultValue 16 */
-  mostWaiting?: number
+  maxPieces?: number
   /** ms without work after which the thread ends and its memory is freed. @defaultValue 10000 */
   idleMs?: number
   /** The module that the thread runs. @defaultValue solve-worker.ts */
@@ -26,13 +26,13 @@ export class SolverThread {
   readonly #thread: WorkThread<Work, Solutions[Work['kind']]>
 
   constructor(options: SolverOptions = {}) {
-    const { inPlaceMs = 40, longestMs = 120_000, mostWaiting = 16, idleMs = 10_000 } = options
+    const { inPlaceMs = 40, longestMs = 120_000, maxPieces = 16, idleMs = 10_000 } = options
     this.#inPlaceMs = inPlaceMs
     const late = `the question was not answered within ${longestMs / 1000} s; ask for less, or give timeLimitMs`
     this.#thread = new WorkThread({
       entry: options.entry ?? ownEntry,
       name: 'the solver thread',
-      mostWaiting,
+      maxPieces,
       busy: (waiting) => `${waiting} long questions are being worked on; ask again soon`,
       longest: { ms: longestMs, message: late },
       idleMs,

@@ -1,6 +1,6 @@
 /** Applies the what-if fields of a query to copies of resources and links, and describes each change in a note. */
 import type { Resource } from '../../../shared/contracts/resource.ts'
-import { WHAT_IF_FIELDS, type LinkChange, type WhatIf } from '../../../shared/contracts/what-if.ts'
+import { WHAT_IF_FIELDS, type LinkChange, type WhatIf } from '../../../shared/contracts/what-if-fields.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { NETWORK_PRESETS, type NetworkName } from '../../../shared/contracts/network-presets.ts'
 import { linkId } from '../../../shared/platform/redis/state.ts'

@@ -3,28 +3,28 @@
  *
  *   <shapesKey>.canonical.onnx    the graph: prelude nodes, then one node per layer; weights are references into the
  *                                 original's files, so it is small
- *   <shapesKey>.structure.json    what planning and serving need to know without it (contracts Structure)
+ *   <shapesKey>.structure.json    the Structure of contracts/model.ts: what planning and serving need
  *
- * Both are written under temporary names and renamed, the structure last: where it exists, both are whole.
+ * Both are written under temporary names and renamed, the structure last: if it exists, both are complete.
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import { create, toBinary } from '@bufbuild/protobuf'
 import { Structure } from '../../contracts/model.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { assembleGraph } from '../wire/assemble.ts'
+import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
-import { sessionType } from './graph.ts'
-import { StringStringEntryProtoSchema } from '../proto/onnx_pb.ts'
-import { concatenate, encodeField } from '../wire/file-reader.ts'
+import { sessionType } from './working-graph.ts'
+import { encodeEntry } from '../wire/model-writer.ts'
+import { concatenate } from '../wire/protobuf.ts'
+import { writeWholeSync } from '../../platform/atomic-file.ts'
 
 const CANONICAL = '.canonical.onnx'
 const STRUCTURE = '.structure.json'
 /** ModelProto.metadata_props. */
 const METADATA_FIELD = 14
-/** How many of the nodes are the prelude. */
+/** Metadata key: number of leading nodes that are the prelude. */
 export const PRELUDE_KEY = 'scission.prelude'
-/** Present when sessions must be given open dimensions (see `Graph.fixed`). */
+/** Metadata key: present if sessions must be given open dimensions (see `Graph.fixed`). */
 export const OPEN_KEY = 'scission.open'
 
 export interface CanonicalPaths {
@@ -32,7 +32,12 @@ export interface CanonicalPaths {
   structure: string
 }
 
-/** Where `dir` holds the canonical graph for a shapes key. */
+/**
+ * The paths of the canonical graph and its structure in the model's folder `dir`.
+ * @example
+ * const { canonical } = canonicalPaths('models/mobilenet', structure.shapesKey)
+ * const model = await openCanonical(canonical)
+ */
 export function canonicalPaths(dir: string, shapesKey: string): CanonicalPaths {
   return {
     canonical: path.join(dir, shapesKey + CANONICAL),
@@ -56,26 +61,20 @@ export function writeCanonical(canonical: CanonicalGraph, structure: Structure):
     outputs: graph.outputs.map((name) => types.get(name) ?? name),
   })
   const metadata = [
-    ...encodeMetadata(PRELUDE_KEY, String(prelude.length)),
-    ...(graph.fixed ? [] : encodeMetadata(OPEN_KEY, 'true')),
+    encodeEntry(METADATA_FIELD, PRELUDE_KEY, String(prelude.length)),
+    ...(graph.fixed ? [] : [encodeEntry(METADATA_FIELD, OPEN_KEY, 'true')]),
   ]
-  replaceFile(paths.canonical, concatenate([model, ...metadata]))
-  replaceFile(paths.structure, new TextEncoder().encode(JSON.stringify(structure)))
+  writeWholeSync(paths.canonical, concatenate([model, ...metadata]))
+  writeWholeSync(paths.structure, new TextEncoder().encode(JSON.stringify(structure)))
   return paths
 }
 
-function encodeMetadata(key: string, value: string): Uint8Array[] {
-  const entry = create(StringStringEntryProtoSchema, { key, value })
-  return encodeField(METADATA_FIELD, toBinary(StringStringEntryProtoSchema, entry))
-}
-
+/**
+ * Reads the structure file beside a canonical graph.
+ * @throws the file system's error, or ZodError if the file is not a structure.
+ * @example
+ * const structure = readStructure(canonicalPaths('models/mobilenet', shapesKey).structure)
+ */
 export function readStructure(file: string): Structure {
   return Structure.parse(JSON.parse(fs.readFileSync(file, 'utf8')))
-}
-
-/** Whoever reads the file at the same time sees the old content or the new one, whole. */
-export function replaceFile(file: string, content: Uint8Array): void {
-  const temporary = `${file}.${process.pid}.tmp`
-  fs.writeFileSync(temporary, content)
-  fs.renameSync(temporary, file)
 }

@@ -1,14 +1,14 @@
 /**
- * From a file to its canonical graph: the form in which layers are counted and cuts are made.
+ * Makes the canonical graph of a file: the form in which layers are counted and cuts are made.
  *
  * Input shapes are fixed, constants folded, dead nodes dropped. Folding and shape inference feed each other (a folded
  * shape gives a Reshape its size, which makes the next Shape a constant), so they alternate until nothing changes.
- * What remains is split into the prelude (nodes that depend on constants only) and the layers.
+ * The remaining nodes are split into the prelude (those that depend on constants only) and the layers.
  */
 import { create } from '@bufbuild/protobuf'
 import type { InputShapes } from '../../contracts/common.ts'
 import { constantNodes, dropDead, foldOnce } from './fold.ts'
-import { type Graph, loadGraph } from './graph.ts'
+import { type Graph, loadGraph } from './working-graph.ts'
 import { inferTypes, type Types } from './infer-shapes.ts'
 import { inlineConstantIfs } from './inline-if.ts'
 import { type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'
@@ -21,7 +21,7 @@ const MAX_ROUNDS = 50
 
 export interface CanonicalGraph {
   graph: Graph
-  /** Nodes computed from constants only, kept because their results are large. In order, before all layers. */
+  /** Nodes computed from constants only whose results are too large to fold. In order, before all layers. */
   prelude: NodeProto[]
   /** The nodes that do work at run time, in canonical order. */
   layers: NodeProto[]
@@ -59,8 +59,8 @@ export async function canonicalise(
 }
 
 /**
- * Layers that depend on no graph input (a random number, a constant output) come right before their first reader, or
- * last: made early they would cross every boundary on the way.
+ * Moves layers that depend on no graph input (a random number, a constant output) right before their first reader, or to
+ * the end: computed early, their outputs would cross every boundary in between.
  */
 function delaySources(layers: readonly NodeProto[], inputs: ReadonlySet<string>): NodeProto[] {
   const dependent = new Set(inputs)
@@ -85,7 +85,7 @@ function delaySources(layers: readonly NodeProto[], inputs: ReadonlySet<string>)
   return [...ordered, ...new Set(waiting.values())]
 }
 
-/** Operators whose outputs from this index on are optional: nobody should compute a mask that nobody reads. */
+/** Operators whose outputs from this index on are optional: unused ones, such as masks, need not be computed. */
 const OPTIONAL_OUTPUTS: Readonly<Record<string, number>> = {
   Dropout: 1,
   MaxPool: 1,
@@ -108,7 +108,7 @@ function blankUnusedOutputs(graph: Graph): void {
   }
 }
 
-/** A graph output that is a constant gets a layer of its own that copies it, so that some range makes it. */
+/** Gives a graph output that is a constant a layer that copies it, so that a range produces it. */
 function makeOutputsLayers(graph: Graph, types: Types): void {
   const constant = constantNodes(graph)
   const madeByPrelude = new Set([...constant].flatMap((node) => node.output))

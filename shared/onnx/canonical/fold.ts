@@ -1,15 +1,15 @@
 /**
- * Folds what is computed from constants only.
+ * Folds constants: replaces nodes that depend on constants only by their results.
  *
- * Small results are computed once, by ONNX Runtime itself, and become constants. Large ones stay as nodes (the
- * prelude): writing them out would make a file of 9 kB one of 575 MB, and ONNX Runtime folds them anyway when it
- * opens a session. DequantizeLinear of a weight always stays: the pair of weight and scale is what quantised kernels
- * are recognised by. Shape and Size of a tensor whose shape is known are constants too.
+ * Small results are computed once by ONNX Runtime and become constants. Nodes with large results stay (the prelude):
+ * written out, one model's results would turn 9 kB into 575 MB, and ONNX Runtime folds them anyway when it opens a session.
+ * DequantizeLinear of a weight always stays, because quantised kernels are recognised by the pair of weight and scale.
+ * Shape and Size of a tensor whose shape is known are constants too.
  */
 import type { Tensor } from '../../contracts/tensor.ts'
-import { assembleGraph } from '../wire/assemble.ts'
-import { CODE, elementTypeOf, elementTypeOfDatatype } from '../element-types.ts'
-import { bytesOfType, type Graph } from './graph.ts'
+import { assembleGraph } from './encode-graph.ts'
+import { CODE, elementTypeOf, elementTypeOfDatatype, bytesOfType } from '../wire/element-types.ts'
+import { type Graph } from './working-graph.ts'
 import type { Types } from './infer-shapes.ts'
 import { type NodeProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, fromRuntime, openSession } from '../runtime/analysis-session.ts'
@@ -20,7 +20,7 @@ import type { WorkFiles } from './work-files.ts'
 /** Results up to this size are written into the canonical file; larger ones are recomputed by each session. */
 const FOLDED_BYTES = 64 * 1024
 
-/** Operators that give another result each time, or may. */
+/** Operators whose result may differ from run to run. */
 const RANDOM = new Set([
   'RandomNormal',
   'RandomNormalLike',
@@ -31,7 +31,7 @@ const RANDOM = new Set([
   'Dropout',
 ])
 
-/** Folds once; what it makes may allow more. @returns whether anything changed. @throws ScissionError invalidModel */
+/** Folds once; the results may allow further folding. @returns whether anything changed. @throws ScissionError invalidModel */
 export async function foldOnce(
   graph: Graph,
   types: Types,
@@ -44,7 +44,7 @@ export async function foldOnce(
   return aliases || shapes || computed
 }
 
-/** The nodes that depend on nothing but constants, in order: what is not folded of them is the prelude. */
+/** The nodes that depend on constants only, in order. Those that are not folded become the prelude. */
 export function constantNodes(graph: Graph): Set<NodeProto> {
   const constant = new Set([...graph.constants.keys(), ...graph.sparse.keys()])
   const nodes = new Set<NodeProto>()
@@ -77,7 +77,7 @@ export function dropDead(graph: Graph): void {
   for (const name of graph.sparse.keys()) if (!needed.has(name)) graph.sparse.delete(name)
 }
 
-/** Identity of a constant is that constant: its readers read the original. */
+/** Removes Identity nodes of constants: their readers read the constant itself. */
 function dropAliases(graph: Graph): boolean {
   const names = new Map<string, string>()
   const outputs = new Set(graph.outputs)
@@ -99,7 +99,7 @@ function foldShapes(graph: Graph, types: Types): boolean {
   graph.nodes = graph.nodes.filter((node) => {
     const shape = types.get(node.input[0] ?? '')?.shape
     const [name = ''] = node.output
-    // Rank 0 is also what ONNX Runtime reports when it does not know the rank.
+    // ONNX Runtime also reports rank 0 if it does not know the rank.
     if (!shape || shape.length === 0 || shape.includes(-1) || outputs.has(name)) return true
     if (node.domain !== '' && node.domain !== 'ai.onnx') return true
     const values =
@@ -124,7 +124,7 @@ function size(shape: readonly number[]): number[] {
   return [shape.reduce((product, dim) => product * dim, 1)]
 }
 
-/** Bytes of a node's output; undefined where the shape is not known, Infinity for types that cannot be read back. */
+/** Bytes of a node's output; undefined if the shape is unknown, Infinity for types that cannot be read back. */
 function outputBytes(types: Types, name: string): number | undefined {
   const type = types.get(name)
   const element = elementTypeOf(type?.code ?? 0)
@@ -155,7 +155,7 @@ async function foldComputed(
   const values = await compute(graph, constant, results, work)
   for (const value of values) if (value.bytes.length > FOLDED_BYTES) unfoldable.add(value.name)
   const done = new Map(values.map((value) => [value.name, value]))
-  // A node is replaced as a whole: all of its results that are wanted, or none.
+  // A node is replaced as a whole: with all of its results that are used, or not at all.
   graph.nodes = graph.nodes.filter((node) => {
     const outputs = node.output.filter((name) => wanted.has(name))
     if (!fold.has(node) || outputs.length === 0 || outputs.some((name) => unfoldable.has(name))) return true

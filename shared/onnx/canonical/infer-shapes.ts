@@ -1,23 +1,23 @@
 /**
- * Types and shapes of every tensor, from ONNX Runtime's own shape inference and without running anything.
+ * Infers types and shapes of all tensors with ONNX Runtime, without a run.
  *
- * A session is created, unoptimised, of the graph with its large constants turned into graph inputs (so that no
- * weight is read) and every tensor an output; the session's metadata then holds all types and shapes.
+ * An unoptimised session is created of the graph with its large constants turned into graph inputs, so that no weight is
+ * read, and with every tensor as an output; the session's metadata then holds all types and shapes.
  */
 import { ScissionError } from '../../platform/errors.ts'
-import { assembleGraph } from '../wire/assemble.ts'
-import { CODE, elementTypeOfRuntime } from '../element-types.ts'
+import { assembleGraph } from './encode-graph.ts'
+import { CODE, elementTypeOfRuntime, type TypedTensor } from '../wire/element-types.ts'
 import { isExternal } from '../wire/external-data.ts'
-import type { Graph, TypedTensor } from './graph.ts'
+import type { Graph } from './working-graph.ts'
 import type { TensorProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, openSession } from '../runtime/analysis-session.ts'
 import { tensorShape } from '../wire/tensor-data.ts'
 import type { WorkFiles } from './work-files.ts'
 
-/** Types of everything: graph inputs, constants and node outputs. */
+/** Types by name: of graph inputs, constants and node outputs. */
 export type Types = Map<string, TypedTensor>
 
-/** @throws ScissionError invalidModel with ONNX Runtime's reason when it refuses the graph. */
+/** @throws ScissionError invalidModel with ONNX Runtime's reason if it refuses the graph. */
 export async function inferTypes(graph: Graph, work: WorkFiles): Promise<Types> {
   const types: Types = new Map(graph.inputs.map((input) => [input.name, input]))
   for (const [name, tensor] of graph.constants) types.set(name, typeOf(tensor))
@@ -45,7 +45,7 @@ async function outputTypes(graph: Graph, made: readonly string[], work: WorkFile
   } catch (error) {
     if (large.size === 0) throw asInvalidModel('refuses the model', error)
   }
-  // Some operators insist on constant weights: now they get them, and a second refusal is the model's own fault.
+  // Some operators require constant weights. A second refusal, with them, is a fault of the model.
   try {
     return await work.withFile(build(new Map()), metadata)
   } catch (error) {

@@ -1,18 +1,18 @@
 /**
- * Replaces an If whose condition is a constant by the branch that it takes.
+ * Replaces an If whose condition is constant by the branch that it takes.
  *
- * Exporters leave such nodes behind (a shape check that is settled once shapes are fixed); as one layer they would
- * hide the cuts inside. ONNX Runtime does the same from level `basic` on.
+ * Exporters leave such nodes behind, for example a shape check that is decided once shapes are fixed. As one layer they
+ * would hide the cuts inside. ONNX Runtime does the same from level `basic` on.
  */
 import { create } from '@bufbuild/protobuf'
-import type { Graph } from './graph.ts'
+import type { Graph } from './working-graph.ts'
 import type { Types } from './infer-shapes.ts'
 import { type GraphProto, type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'
 import { definedIn, freshName, renameUses } from './scope.ts'
 import { isExternal } from '../wire/external-data.ts'
 import { rawBytes } from '../wire/tensor-data.ts'
 
-/** @returns whether anything was replaced. `types` serves as the list of names in use and learns the new ones. */
+/** @param types lists the names in use; new names are added. @returns whether anything was replaced. */
 export function inlineConstantIfs(graph: Graph, types: Types): boolean {
   const before = graph.nodes
   graph.nodes = before.flatMap((node) => {
@@ -28,7 +28,7 @@ function takenBranch(graph: Graph, node: NodeProto): GraphProto | undefined {
   const [value = 0] = rawBytes(condition, graph.dir)
   const name = value === 0 ? 'else_branch' : 'then_branch'
   const branch = node.attribute.find((attribute) => attribute.name === name)?.g
-  // Sparse initializers in a branch are too rare to move.
+  // Branches with sparse initializers are too rare to support.
   return branch && branch.sparseInitializer.length === 0 ? branch : undefined
 }
 
@@ -39,7 +39,7 @@ function inline(graph: Graph, node: NodeProto, branch: GraphProto, types: Types)
   for (const [index, output] of node.output.entries()) {
     const inner = branch.output[index]?.name
     if (!output || !inner) continue
-    // What the branch makes takes the If's name; what it only hands on is copied under that name.
+    // A tensor made by the branch takes the name of the If's output; one that it passes on is copied under that name.
     if (made.has(inner) && !names.has(inner)) names.set(inner, output)
     else
       copies.push(

@@ -1,16 +1,16 @@
 /**
- * What ONNX Runtime makes of a canonical graph, or of a part of it, at level `extended`: the highest level whose
- * result does not depend on the machine.
+ * Optimises a canonical graph, or a part of it, with ONNX Runtime at level `extended`: the highest level whose result does
+ * not depend on the machine.
  *
- * Weights above a size are turned into inputs, so that optimising never copies gigabytes: the fusions that need
- * constant weights (Conv with BatchNormalization) are about convolutions, whose weights are small.
+ * Weights above a size are turned into inputs, so that optimising never copies gigabytes: the fusions that need constant
+ * weights (Conv with BatchNormalization) concern convolutions, whose weights are small.
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import { assembleGraph } from '../wire/assemble.ts'
+import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
-import { elementTypeOf } from '../element-types.ts'
-import { bytesOfType, sessionType, type TypedTensor } from './graph.ts'
+import { elementTypeOf, bytesOfType, type TypedTensor } from '../wire/element-types.ts'
+import { sessionType } from './working-graph.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { openSession } from '../runtime/analysis-session.ts'
 import { usesOf } from './scope.ts'
@@ -26,13 +26,13 @@ export interface GraphPart {
 }
 
 export interface OptimiseOptions {
-  /** The layers to optimise; all of them when left out. */
+  /** The layers to optimise. @defaultValue all */
   part?: GraphPart
   /** Constants above this size are replaced by inputs. @defaultValue 16 MiB */
   largeBytes?: number
 }
 
-/** The nodes of the graph that ONNX Runtime makes. Throws ONNX Runtime's error. */
+/** @returns the nodes of the optimised graph. @throws ONNX Runtime's error. */
 export async function optimise(
   canonical: CanonicalGraph,
   options: OptimiseOptions = {},
@@ -60,7 +60,7 @@ function build({ graph, prelude, types }: CanonicalGraph, part: GraphPart, large
     const type = types.get(name)
     return type !== undefined && isSendable(type) && (bytesOfType(type) ?? 0) > largeBytes
   }
-  /** Leaves out what makes the names, which become inputs where they are needed. */
+  /** Turns the tensors into inputs if they are needed. */
   const replace = (names: readonly string[]) => {
     for (const name of names)
       if (needed.has(name)) replaced.push(...[types.get(name)].filter((type) => type !== undefined))
@@ -86,7 +86,7 @@ function build({ graph, prelude, types }: CanonicalGraph, part: GraphPart, large
   })
 }
 
-/** Whether onnxruntime-node can have a graph input of the type. */
+/** Tells whether onnxruntime-node supports graph inputs of the type. */
 function isSendable({ code }: TypedTensor): boolean {
   return elementTypeOf(code)?.runtime !== undefined
 }

@@ -1,8 +1,8 @@
 /**
- * Names and scopes: which tensors a node reads, those captured by its control-flow bodies included.
+ * Names and scopes: the tensors that a node reads, including those captured by its control-flow bodies.
  *
- * A body (a graph in an attribute of If, Loop, Scan, …) sees the tensors of the graphs around it. A name that the
- * body defines itself, as input, initializer or node output, is local even when it also exists outside.
+ * A body (a graph in an attribute of If, Loop, Scan, …) can read the tensors of the graphs around it. A name that the
+ * body defines itself, as input, initializer or node output, is local even if it also exists outside.
  */
 import type { GraphProto, NodeProto, TensorProto } from '../proto/onnx_pb.ts'
 
@@ -38,7 +38,7 @@ function capturedBy(body: GraphProto): Set<string> {
   return captured
 }
 
-/** Every tensor a node reads: its inputs, then what its bodies capture. Optional inputs left out ('') do not count. */
+/** All tensors that a node reads: its inputs, then those captured by its bodies. Omitted optional inputs ('') do not count. */
 export function usesOf(node: NodeProto): Set<string> {
   const uses = new Set<string>()
   for (const name of node.input) if (name) uses.add(name)
@@ -46,7 +46,7 @@ export function usesOf(node: NodeProto): Set<string> {
   return uses
 }
 
-/** Makes a node read `to` wherever it read `from`, in its bodies too. */
+/** Renames the tensors that a node and its bodies read. @param names old name → new name. */
 export function renameUses(node: NodeProto, names: ReadonlyMap<string, string>): void {
   node.input = node.input.map((name) => names.get(name) ?? name)
   for (const body of bodiesOf(node)) renameCaptures(body, names)
@@ -60,14 +60,14 @@ function renameCaptures(body: GraphProto, names: ReadonlyMap<string, string>): v
   for (const output of body.output) output.name = outer.get(output.name) ?? output.name
 }
 
-/** `base`, with as many `_` behind it as it takes to be free. */
+/** @returns `base` with `_` appended until the name is not taken. */
 export function freshName(base: string, taken: { has(name: string): boolean }): string {
   let name = base
   while (taken.has(name)) name += '_'
   return name
 }
 
-/** How errors name a node: by its name, or by what it makes. */
+/** The text for a node in errors: its operator, and its name or first output. */
 export function nodeLabel(node: NodeProto): string {
   const label = node.name || node.output.find(Boolean) || ''
   return `${operatorOf(node)} "${label}"`

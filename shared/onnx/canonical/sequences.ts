@@ -1,12 +1,12 @@
 /**
  * Hides sequences inside layers.
  *
- * Sequences and optionals cannot be sent, so no boundary may separate what makes one from what reads it. The nodes
- * around such a value (and all that lies between them, so that the graph stays acyclic) become one call of a local
- * function, which is one layer; ONNX Runtime puts the nodes back when it opens a session.
+ * Sequences and optionals cannot be sent, so no boundary may separate the node that makes one from those that read it.
+ * These nodes, and all nodes between them so that the graph stays acyclic, become one call of a local function, which is
+ * one layer; ONNX Runtime inlines the function when it opens a session.
  */
 import { create } from '@bufbuild/protobuf'
-import type { Graph } from './graph.ts'
+import type { Graph } from './working-graph.ts'
 import {
   FunctionProtoSchema,
   type NodeProto,
@@ -32,7 +32,7 @@ const MAKERS = new Set([
   'Optional',
 ])
 
-/** Changes `graph` where it holds sequences. */
+/** Replaces groups of nodes that share sequences by calls of local functions. */
 export function wrapSequences(graph: Graph): void {
   const sequences = sequenceTensors(graph.nodes)
   if (sequences.size === 0) return
@@ -40,7 +40,7 @@ export function wrapSequences(graph: Graph): void {
   const groups = connected(graph.nodes, uses, sequences)
   const merged = new Map<NodeProto, Set<NodeProto>>()
   for (const group of groups) {
-    // What lies between may belong to another group: then they are one.
+    // A node in between may belong to another group: then both groups become one.
     const whole = between(graph.nodes, uses, group)
     const others = [...whole].flatMap((node) => [...(merged.get(node) ?? [])])
     for (const node of others) whole.add(node)
@@ -80,7 +80,7 @@ function isSequence(type: TypeProto | undefined): boolean {
 
 type Uses = ReadonlyMap<NodeProto, ReadonlySet<string>>
 
-/** Nodes that hand sequences to each other. */
+/** Groups of nodes connected by sequences. */
 function connected(
   nodes: readonly NodeProto[],
   uses: Uses,

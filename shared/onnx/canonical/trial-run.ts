@@ -1,28 +1,26 @@
 /**
- * One run of the whole canonical model with made-up inputs, unoptimised.
+ * Runs the whole canonical model once with made-up inputs, unoptimised. This shows that the model runs, and the sizes of
+ * tensors whose shapes depend on the data.
  *
- * It proves that the model runs at all, and shows the sizes of tensors whose shapes depend on the data.
- *
- * A failure is the model's fault only as far as the inputs are not to blame. Made-up floating-point values are as good
- * as any; integers can be modes, rates or indices, of which only some are valid. So the values that the model itself
- * compares such inputs with are tried before the model is refused, and the refusal says what was tried.
+ * A failure may also be due to the inputs. Any floating-point values are valid; integers can be modes, rates or indices, of
+ * which only some are. So before the model is refused, the values are tried that the model itself compares such inputs
+ * with, and the refusal lists them.
  */
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { InputHints } from '../../contracts/model.ts'
 import { coerceError, ScissionError } from '../../platform/errors.ts'
-import { assembleGraph } from '../wire/assemble.ts'
+import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
-import { CODE } from '../element-types.ts'
-import type { TypedTensor } from './graph.ts'
-import { findHints, type FoundHints } from '../sample-inputs/hints.ts'
+import { CODE, type TypedTensor } from '../wire/element-types.ts'
+import { findHints, type FoundHints } from './input-hints.ts'
 import { makeInputs } from '../sample-inputs/sample-inputs.ts'
 import { asInvalidModel, fromRuntime, openSession, tidy, toRuntime } from '../runtime/analysis-session.ts'
 import { WorkFiles } from './work-files.ts'
 
 export interface Trial {
-  /** Shapes and bytes that were seen, for tensors whose shape was not known before. */
+  /** Observed shapes and bytes of tensors whose shape was unknown before. */
   seen: Map<string, { shape: number[]; bytes: number }>
-  /** The hints the successful run followed; absent when it needed none. */
+  /** Hints of the successful run; absent if it needed none. */
   hints?: InputHints
 }
 
@@ -62,7 +60,7 @@ export async function runTrial(
   })
 }
 
-/** Rank 0 is also what ONNX Runtime reports when it does not know the rank; strings have no size of their own. */
+/** ONNX Runtime also reports rank 0 if it does not know the rank; the size of strings depends on the data. */
 function isUnknown(type: TypedTensor | undefined): boolean {
   if (!type) return true
   return type.shape.length === 0 || type.shape.includes(-1) || type.code === CODE.STRING
@@ -86,7 +84,7 @@ async function attempt<R>(
   throw failed(first, inputs, found)
 }
 
-/** No fixed values first, then each combination of the values that were found. */
+/** First no fixed values, then each combination of the values that were found. */
 function combinations(values: ReadonlyMap<string, readonly number[]>): InputHints[] {
   let all: InputHints[] = [{}]
   for (const [name, candidates] of values)

@@ -1,16 +1,16 @@
 /**
- * Short-lived files beside the model: ONNX Runtime follows external data only from a model file in the same folder.
- * Their names carry the process id, so that a parent can clear up after a child that was killed.
+ * Temporary model files in the model's folder: ONNX Runtime resolves external data relative to the model file. Their names
+ * hold the process id, so that a parent can remove the files of a child that was killed.
  */
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 
 const PREFIX = '.scission-'
-/** Folders elsewhere, for what must not lie beside the model. */
+/** Prefix of temporary folders elsewhere, for files that must not be in the model's folder. */
 const FOLDER_PREFIX = 'scission-optimise-'
 
-/** Several analyses may run side by side in one process. */
+/** Makes names unique: several analyses may run in one process at the same time. */
 let count = 0
 
 export class WorkFiles {
@@ -20,7 +20,7 @@ export class WorkFiles {
     this.dir = dir
   }
 
-  /** Writes `content` for the time that `use` takes. */
+  /** Writes `content` to a file that exists until `use` has ended. */
   async withFile<T>(content: Uint8Array, use: (file: string) => Promise<T>): Promise<T> {
     const file = path.join(this.dir, `${PREFIX}${process.pid}-${count++}.onnx`)
     fs.writeFileSync(file, content)
@@ -32,12 +32,12 @@ export class WorkFiles {
   }
 }
 
-/** A folder of its own among the system's temporary files; the caller removes it. */
+/** Makes a folder among the system's temporary files; the caller removes it. */
 export function makeWorkFolder(): string {
   return fs.mkdtempSync(path.join(os.tmpdir(), `${FOLDER_PREFIX}${process.pid}-`))
 }
 
-/** Removes what the process `pid` left behind in `dir` and among the temporary files. */
+/** Removes the files and folders of the process `pid` in `dir` and among the temporary files. */
 export function removeWorkFiles(dir: string, pid: number): void {
   removeAll(dir, `${PREFIX}${pid}-`)
   removeAll(os.tmpdir(), `${FOLDER_PREFIX}${pid}-`)

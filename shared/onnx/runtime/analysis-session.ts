@@ -1,6 +1,6 @@
 /**
- * The few calls to ONNX Runtime that analysis makes. Whoever calls these runs in a process that may be lost:
- * a hostile model can crash or hang ONNX Runtime (see analyse-child.ts).
+ * The calls to ONNX Runtime that analysis makes. Call them in a throw-away process (analyse-child.ts): a hostile model can
+ * crash or hang ONNX Runtime.
  */
 import './no-telemetry.ts'
 import ort from 'onnxruntime-node'
@@ -8,24 +8,24 @@ import { coerceError, ScissionError } from '../../platform/errors.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 import { fromOrt, toOrt } from './ort-tensor.ts'
 
-/** Errors are thrown as well; warnings about a user's model would only fill our standard error. */
-const LOG_NOTHING_BUT_FATAL = 4
+/** ONNX Runtime's log level: errors are thrown as well, and warnings about a user's model would fill the standard error. */
+const LOG_FATAL_ONLY = 4
 
 export interface SessionSettings {
   level: 'disabled' | 'basic' | 'extended' | 'all'
-  /** Where ONNX Runtime writes the graph it made: a path, and the name of the file beside it for the weights. */
+  /** Path for the optimised graph, and the name of the file beside it for its weights. */
   saveTo?: { graph: string; weights: string }
 }
 
-/** Opens a model file (from bytes, external data could not be followed). Throws ONNX Runtime's error. */
+/** Opens a model file; from bytes, external data would not be found. @throws ONNX Runtime's error. */
 export async function openSession(file: string, settings: SessionSettings): Promise<ort.InferenceSession> {
   const options: ort.InferenceSession.SessionOptions = {
     graphOptimizationLevel: settings.level,
-    logSeverityLevel: LOG_NOTHING_BUT_FATAL,
+    logSeverityLevel: LOG_FATAL_ONLY,
     enableCpuMemArena: false,
     extra: {
       session: {
-        // One run does not repay packed copies of the weights, and spinning threads disturb the neighbours.
+        // Packed copies of the weights do not pay for one run, and spinning threads slow down other processes.
         disable_prepacking: '1',
         intra_op: { allow_spinning: '0' },
         ...(settings.saveTo
@@ -41,7 +41,7 @@ export async function openSession(file: string, settings: SessionSettings): Prom
   return ort.InferenceSession.create(file, options)
 }
 
-/** ONNX Runtime's complaint as the user's error. */
+/** Converts ONNX Runtime's error to one for the user. */
 export function asInvalidModel(doing: string, thrown: unknown): ScissionError {
   if (thrown instanceof ScissionError) return thrown
   const error = coerceError(thrown)
@@ -53,7 +53,7 @@ export function asInvalidModel(doing: string, thrown: unknown): ScissionError {
   )
 }
 
-/** Leaves out ONNX Runtime's source paths, C++ signatures and our temporary file names. */
+/** Removes ONNX Runtime's source paths, C++ signatures and our temporary file names from a message. */
 export function tidy(message: string): string {
   return message
     .replace(/Load model from \S+ failed:\s*/g, '')
@@ -62,14 +62,14 @@ export function tidy(message: string): string {
     .trim()
 }
 
-/** @throws ScissionError invalidModel for BF16, which onnxruntime-node cannot hold. */
+/** @throws ScissionError invalidModel for BF16, which onnxruntime-node does not have. */
 export const toRuntime = (tensor: Tensor): ort.Tensor => orInvalidModel(() => toOrt(tensor))
 
-/** The bytes are a view of ONNX Runtime's own copy. @throws ScissionError invalidModel for other types than ours. */
+/** The bytes are a view of ONNX Runtime's copy. @throws ScissionError invalidModel for types that the protocol does not have. */
 export const fromRuntime = (name: string, tensor: ort.Tensor): Tensor =>
   orInvalidModel(() => fromOrt(name, tensor))
 
-/** A tensor that cannot be handed over makes the model one that cannot be served. */
+/** Reports a tensor that cannot be converted as a fault of the model. */
 function orInvalidModel<T>(convert: () => T): T {
   try {
     return convert()

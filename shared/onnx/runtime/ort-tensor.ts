@@ -1,44 +1,21 @@
 /**
- * Tensors of the wire to tensors of ONNX Runtime and back, without copying where the bytes lie right.
+ * Converts tensors of messages to tensors of ONNX Runtime and back, without a copy if the bytes are aligned.
  *
- * ONNX Runtime reads inputs in place from a typed array; a typed array needs its offset to be a multiple of the
- * element size, so bytes that lie askew in their buffer are copied once. Outputs are already in buffers of their own.
+ * ONNX Runtime reads inputs in place from a typed array, whose offset must be a multiple of the element size: unaligned
+ * bytes are copied once. Outputs are already in buffers of their own.
  */
 import './no-telemetry.ts'
 import { Tensor as OrtTensor } from 'onnxruntime-node'
-import type { Datatype } from '../../contracts/common.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { typedView } from '../../oip/typed-view.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
+import { elementTypeOfDatatype, elementTypeOfRuntime } from '../wire/element-types.ts'
 
-type OrtType = OrtTensor.Type
-
-/** BF16 is missing: onnxruntime-node has no such tensor. */
-const ORT_TYPE: Partial<Record<Datatype, OrtType>> = {
-  BOOL: 'bool',
-  UINT8: 'uint8',
-  UINT16: 'uint16',
-  UINT32: 'uint32',
-  UINT64: 'uint64',
-  INT8: 'int8',
-  INT16: 'int16',
-  INT32: 'int32',
-  INT64: 'int64',
-  FP16: 'float16',
-  FP32: 'float32',
-  FP64: 'float64',
-  BYTES: 'string',
-}
-
-const DATATYPE = new Map<string, Datatype>(
-  Object.entries(ORT_TYPE).map(([datatype, type]) => [type, datatype as Datatype]),
-)
-
-/** @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not take. */
+/** @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not have. */
 export function toOrt(tensor: Tensor): OrtTensor {
   const { name, datatype, shape, bytes } = tensor
   if (datatype === 'BYTES') return new OrtTensor('string', decodeStrings(bytes), shape)
-  const type = ORT_TYPE[datatype]
+  const type = elementTypeOfDatatype(datatype)?.runtime
   if (datatype === 'BF16' || type === undefined) {
     throw new ScissionError(
       'invalidTensor',
@@ -53,7 +30,7 @@ export function toOrt(tensor: Tensor): OrtTensor {
 
 /** @throws ScissionError internal for a type that the protocol does not have. */
 export function fromOrt(name: string, tensor: OrtTensor): Tensor {
-  const datatype = DATATYPE.get(tensor.type)
+  const datatype = elementTypeOfRuntime(tensor.type)?.datatype
   if (datatype === undefined) {
     throw new ScissionError('internal', `tensor "${name}" is of type ${tensor.type}, which cannot be sent`, {
       tensor: name,

@@ -1,7 +1,7 @@
 /**
- * Made-up inputs: the same for the same seed, and exciting (a model whose output does not depend on its input proves
- * nothing): floats are standard normal (ten thousand of them, repeated), bytes cover their range, wider integers are 0
- * or 1, which is a valid token, mask and index nearly everywhere. Hints say where a model needs something else.
+ * Made-up inputs, the same for the same seed. Their values vary, so that outputs that depend on them show it: floats are
+ * standard normal (ten thousand of them, repeated), bytes cover their range, wider integers are 0 or 1, which is a valid
+ * token, mask and index in nearly all models. Hints restrict the values for a model that needs others.
  */
 import type { Datatype, TensorSpec } from '../../contracts/common.ts'
 import type { InputHints } from '../../contracts/model.ts'
@@ -9,10 +9,13 @@ import { ScissionError } from '../../platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../../contracts/tensor.ts'
 
 /**
- * One tensor per input.
+ * Makes one tensor per input.
  *
  * @param hints from `Structure.inputHints`: fixed values and largest allowed values by input name.
  * @throws ScissionError invalidTensor for shapes with unknown dimensions.
+ * @example
+ * const inputs = makeInputs(structure.inputs, 1, structure.inputHints)
+ * await client.infer('mobilenet', inputs)
  */
 export function makeInputs(specs: readonly TensorSpec[], seed: number, hints: InputHints = {}): Tensor[] {
   return specs.map((spec, index) => {
@@ -44,7 +47,7 @@ function generator(seed: number): () => number {
   }
 }
 
-/** Box and Muller's transform of two uniform numbers. */
+/** A standard normal number, by the transform of Box and Muller. */
 function normal(random: () => number): number {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
 }
@@ -59,14 +62,14 @@ function fill(spec: TensorSpec, random: () => number, hint: Hint | undefined): U
   const write = WRITERS[spec.datatype]
   const drawn = FLOATS.has(spec.datatype) ? Math.min(count, PERIOD) : count
   for (let i = 0; i < drawn; i++) write(view, i, hint?.value ?? draw(spec.datatype, random, hint))
-  // Over and over, twice as far each time.
+  // Repeats the drawn part; each copy doubles what is filled.
   for (let at = byteLength(spec.datatype, [drawn]); at < bytes.length; at *= 2) bytes.copyWithin(at, 0, at)
   return bytes
 }
 
 /**
- * So many floats are drawn and then repeated: an image takes 20 ms to draw, longer than many a network to run. A prime, so
- * that no row or channel begins with the same as another.
+ * Number of floats that are drawn before they repeat: drawing a whole image takes 20 ms, more than a run of many networks.
+ * A prime, so that no row or channel begins with the same values as another.
  */
 const PERIOD = 10_007
 
@@ -75,12 +78,12 @@ const FLOATS: ReadonlySet<Datatype> = new Set<Datatype>(['FP16', 'BF16', 'FP32',
 function draw(datatype: Datatype, random: () => number, hint: Hint | undefined): number {
   if (FLOATS.has(datatype)) return normal(random)
   if (datatype === 'INT8' && hint?.max === undefined) return Math.floor(random() * 256) - 128
-  const max = Math.min(hint?.max ?? (datatype === 'UINT8' ? 255 : 1), LARGEST_INDEX)
+  const max = Math.min(hint?.max ?? (datatype === 'UINT8' ? 255 : 1), MAX_INDEX)
   return Math.floor(random() * (max + 1))
 }
 
-/** Indices are drawn up to here at most, however large the table is. */
-const LARGEST_INDEX = 1000
+/** Largest index that is drawn, even for a larger table. */
+const MAX_INDEX = 1000
 
 type Writer = (view: DataView, index: number, value: number) => void
 
@@ -112,7 +115,7 @@ function floatBits(value: number): number {
   return scratch.getUint32(0)
 }
 
-/** The nearest IEEE 754 half below in magnitude (truncated): made-up values need no rounding. */
+/** IEEE 754 half precision, truncated: made-up values need no rounding. */
 function halfBits(value: number): number {
   const bits = floatBits(value)
   const sign = (bits >>> 16) & 0x8000
@@ -123,7 +126,7 @@ function halfBits(value: number): number {
   return exponent < -10 ? sign : sign | ((mantissa | 0x800000) >>> (14 - exponent))
 }
 
-/** `a` over and over, each with its 4-byte length before it. */
+/** BYTES elements: `a` with its 4-byte length before it, `count` times. */
 function strings(count: number): Uint8Array {
   const one = [1, 0, 0, 0, 97]
   return Uint8Array.from({ length: count * one.length }, (_, i) => one[i % one.length] ?? 0)

@@ -1,6 +1,6 @@
 /**
- * `analyse` in a throw-away process: a model that crashes ONNX Runtime, hangs it or eats memory takes down only the
- * child. This is what services call.
+ * Runs `analyse` in a throw-away process: a model that crashes or hangs ONNX Runtime, or needs too much memory, ends only
+ * the child. Services call this, not `analyse`.
  */
 import type { Structure } from '../../contracts/model.ts'
 import { runInLimitedChild } from '../../platform/processes/limited-child.ts'
@@ -13,7 +13,18 @@ export interface AnalyseInChildOptions extends AnalyseRequest {
   signal?: AbortSignal | undefined
 }
 
-/** @throws ScissionError as `analyse`; invalidModel when the child crashed or broke a limit; cancelled. */
+/**
+ * Analyses a model in a child process.
+ * @throws ScissionError as `analyse`; invalidModel if the child crashed or broke a limit; cancelled.
+ * @example
+ * const structure = await analyseInChild({
+ *   dir: 'models/mobilenet',
+ *   file: 'model.onnx',
+ *   model: ModelId.parse(sha256),
+ *   timeoutMs: 120_000,
+ *   memoryLimitBytes: 4 * 2 ** 30,
+ * })
+ */
 export function analyseInChild(options: AnalyseInChildOptions): Promise<Structure> {
   const { timeoutMs, memoryLimitBytes, signal, ...input } = options
   return runInLimitedChild<AnalyseRequest, Structure>({

@@ -1,4 +1,4 @@
-/** What the child of analyse-child.ts runs. */
+/** The job that analyse-child.ts runs in its child process. */
 import type { Structure } from '../../contracts/model.ts'
 import { analyse, type AnalyseRequest } from './analyse.ts'
 

@@ -1,18 +1,18 @@
 /**
- * From an uploaded file to its canonical graph and structure, all in this process.
+ * Makes the canonical graph and structure of a model file, in this process.
  *
- * ONNX Runtime runs the user's model here, so call it through `analyseInChild`, which can be lost. Only tests and
- * tools that trust the file call this directly.
+ * ONNX Runtime runs the user's model here and may crash: services call `analyseInChild`. Only tests and tools that trust
+ * the file call this directly.
  */
 import type { InputShapes, ModelId } from '../../contracts/common.ts'
 import type { Boundary, InputHints, Structure } from '../../contracts/model.ts'
 import { buildBoundaries, type GraphShape } from './boundaries.ts'
 import { type CanonicalGraph, canonicalise } from '../canonical/canonicalise.ts'
 import { writeCanonical } from '../canonical/canonical-file.ts'
-import { checkDistantEffects } from './distant.ts'
+import { checkDistantEffects } from './distant-effects.ts'
 import { findFusions } from './fusion.ts'
 import { buildLayers, specOf } from './layers.ts'
-import { shapesKeyOf } from '../../contracts/shapes-key.ts'
+import { shapesKeyOf } from '../canonical/shapes-key.ts'
 import { asInvalidModel } from '../runtime/analysis-session.ts'
 import { runTrial } from '../canonical/trial-run.ts'
 
@@ -21,19 +21,22 @@ export interface AnalyseRequest {
   dir: string
   /** The model's file in it. */
   file: string
-  /** Written into the structure: the digest is the caller's. */
+  /** Id for the structure; the caller computes it. */
   model: ModelId
   /** Needed for inputs with dynamic dimensions. */
   inputShapes?: InputShapes | undefined
-  /** Values that made-up inputs must have, where the model does not tell them itself. */
+  /** Values that made-up inputs must have, if they cannot be found in the model itself. */
   inputHints?: InputHints | undefined
 }
 
 /**
- * Writes `<shapesKey>.canonical.onnx` and `<shapesKey>.structure.json` into the folder.
+ * Analyses a model and writes `<shapesKey>.canonical.onnx` and `<shapesKey>.structure.json` into its folder.
  *
- * @throws ScissionError invalidModel (message names node and tensor where known), needsInputShapes, badRequest for
- * shapes that contradict the declared ones.
+ * @throws ScissionError invalidModel (the message names node and tensor if known), needsInputShapes, badRequest for shapes
+ * that contradict the declared ones.
+ * @example
+ * const structure = await analyse({ dir: 'models/mobilenet', file: 'model.onnx', model: ModelId.parse(sha256) })
+ * console.log(structure.layers.length, 'layers')
  */
 export async function analyse(request: AnalyseRequest): Promise<Structure> {
   const canonical = await canonicalise(request.dir, request.file, request.inputShapes)
@@ -43,7 +46,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   const seenBytes = new Map<string, number>()
   for (const [name, { shape, bytes }] of trial.seen) {
     const type = canonical.types.get(name)
-    // What ONNX Runtime called rank 0 and is not: the rank was unknown.
+    // ONNX Runtime reported rank 0 although the rank is not 0: it was unknown.
     if (type && type.shape.length === 0 && shape.length > 0)
       canonical.types.set(name, { ...type, shape: shape.map(() => -1) })
     seenBytes.set(name, bytes)
@@ -66,7 +69,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   return structure
 }
 
-/** Falls back to open dimensions where ONNX Runtime refuses the fixed ones (see `Graph.fixed`). */
+/** Falls back to open dimensions if ONNX Runtime refuses the fixed ones (see `Graph.fixed`). */
 async function findBoundaries(canonical: CanonicalGraph, shape: GraphShape): Promise<Boundary[]> {
   const { graph } = canonical
   try {

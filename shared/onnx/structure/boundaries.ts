@@ -1,8 +1,6 @@
 /**
- * The boundaries between layers: what crosses each, and whether it is a good place to cut.
- *
- * Pure. What ONNX Runtime would fuse comes in as groups of layers (fusion.ts); a boundary is clean when no group
- * lies on both sides of it.
+ * The boundaries between layers: the tensors that cross each, and whether it is a good place to cut. A boundary is clean
+ * if no group of layers that ONNX Runtime would fuse (fusion.ts) has layers on both sides of it. Pure.
  */
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { Boundary, Layer } from '../../contracts/model.ts'
@@ -10,16 +8,16 @@ import type { Boundary, Layer } from '../../contracts/model.ts'
 /** Layers that ONNX Runtime runs as one operator. */
 export interface FusedGroup {
   layers: readonly number[]
-  /** What they become, for example `FusedConv`. */
+  /** The fused operator, for example `FusedConv`. */
   operator: string
-  /** True where separating them changes results: quantised kernels. */
+  /** True if separating them changes results: quantised kernels. */
   quantised: boolean
 }
 
-/** What ONNX Runtime would do across layers. */
+/** ONNX Runtime's optimisations across layers. */
 export interface Fusions {
   groups: readonly FusedGroup[]
-  /** Half-precision tensors that it keeps in 32 bits between layers: a cut rounds them. */
+  /** Half-precision tensors kept in 32 bits between layers: a cut rounds them. */
   unrounded: ReadonlySet<string>
 }
 
@@ -76,7 +74,7 @@ export function buildBoundaries(graph: GraphShape, { groups, unrounded }: Fusion
   })
 }
 
-/** The group that lies across each boundary; one that forbids the cut goes before one that only spoils it. */
+/** The group that spans each boundary; one that forbids the cut has priority over one that only makes it slower. */
 function groupAcross(groups: readonly FusedGroup[], count: number): (FusedGroup | undefined)[] {
   const across: (FusedGroup | undefined)[] = Array.from({ length: count + 1 })
   for (const group of groups) {
@@ -96,8 +94,8 @@ function label(group: FusedGroup, layers: readonly Layer[]): string {
 }
 
 /**
- * The tensors that lie between a DequantizeLinear and a later QuantizeLinear: kernels for quantised numbers replace
- * what is between, so cutting there changes results.
+ * The tensors between a DequantizeLinear and a later QuantizeLinear: kernels for quantised numbers replace the nodes in
+ * between, so cutting there changes results.
  */
 function insideQuantisation({ layers }: GraphShape): Set<string> {
   const isQuantise = (layer: Layer) => /(^|::)QuantizeLinear$/.test(layer.op)

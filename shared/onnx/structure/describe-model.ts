@@ -1,7 +1,7 @@
-/** What can be told of a model without ONNX Runtime, in milliseconds and a little memory: used at upload. */
+/** Describes a model without ONNX Runtime, in milliseconds and with little memory: used at upload. */
 import type { DeclaredTensor } from '../../contracts/common.ts'
-import { refuseWithoutOpsets } from '../canonical/check.ts'
-import { declaredTensor, trueInputs } from '../canonical/declared.ts'
+import { refuseWithoutOpsets } from '../canonical/check-model.ts'
+import { declaredTensor, trueInputs } from '../canonical/declared-tensors.ts'
 import { referenceOf, unsafeLocation } from '../wire/external-data.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { readSkeleton } from '../wire/skeleton.ts'
@@ -10,7 +10,7 @@ export interface ModelDescription {
   irVersion: number
   /** Domain → version; the default domain is `ai.onnx`. */
   opsets: Record<string, number>
-  /** Who exported it: name and version. Empty when the file does not say. */
+  /** Name and version of the exporter; empty if the file does not name it. */
   producer: string
   inputs: DeclaredTensor[]
   outputs: DeclaredTensor[]
@@ -18,7 +18,12 @@ export interface ModelDescription {
   externalFiles: string[]
 }
 
-/** @throws ScissionError invalidModel when the file is no ONNX model or names files outside its folder. */
+/**
+ * Reads a model's inputs, outputs, opsets and external files.
+ * @throws ScissionError invalidModel if the file is no ONNX model or names files outside its folder.
+ * @example
+ * const { inputs, externalFiles } = await describeModel('mobilenet.onnx')
+ */
 export async function describeModel(file: string): Promise<ModelDescription> {
   const { model, external } = readSkeleton(file, { withoutNodes: true })
   const graph = model.graph

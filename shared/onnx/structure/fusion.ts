@@ -1,12 +1,12 @@
 /**
- * Which layers ONNX Runtime would run as one, found by asking ONNX Runtime.
+ * Finds the layers that ONNX Runtime would run as one operator, from a graph that it has optimised (optimise.ts).
  *
- * The canonical graph is optimised and the result is read back (optimise.ts). A tensor that survived is computed there under its own name; a layer whose input did not
- * survive was merged with the layer that made it. So the layers behind each surviving tensor, back to the next
- * surviving ones, are one group. This needs no list of fusion patterns and follows the runtime's version.
+ * A tensor that survives the optimisation keeps its name; a layer whose input did not survive was merged with the layer
+ * that made it. So the layers behind each surviving tensor, back to the next surviving ones, form one group. This needs no
+ * list of fusion patterns and follows the runtime's version.
  *
- * One rule is added: at level `all` on most machines a convolution also takes in the residual Add after it and that
- * Add's activation (NchwcTransformer in onnxruntime/core/optimizer/nchwc_transformer.cc).
+ * One rule is added: at level `all`, on most machines, a convolution also includes the residual Add after it and that Add's
+ * activation (NchwcTransformer in onnxruntime/core/optimizer/nchwc_transformer.cc).
  */
 import type { FusedGroup, Fusions } from './boundaries.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
@@ -14,7 +14,7 @@ import { optimise } from '../canonical/optimise.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { usesOf } from '../canonical/scope.ts'
 
-/** Throws ONNX Runtime's error when it cannot optimise the graph. */
+/** @throws ONNX Runtime's error if it cannot optimise the graph. */
 export async function findFusions(canonical: CanonicalGraph): Promise<Fusions> {
   const optimised = await optimise(canonical)
   const groups = groupsOf(canonical, optimised)
@@ -24,7 +24,7 @@ export async function findFusions(canonical: CanonicalGraph): Promise<Fusions> {
   }
 }
 
-/** Layers behind each surviving tensor, back to the next surviving ones. */
+/** The layers behind each surviving tensor, back to the next surviving ones. */
 function groupsOf({ graph, layers }: CanonicalGraph, optimised: readonly NodeProto[]): FusedGroup[] {
   const maker = new Map<string, number>()
   for (const [index, node] of layers.entries())
@@ -41,7 +41,7 @@ function groupsOf({ graph, layers }: CanonicalGraph, optimised: readonly NodePro
       members.add(index)
       for (const input of usesOf(layer)) if (!survived.has(input)) pending.push(input)
     }
-    const real = [...members].filter((index) => !isNothing(layers[index]))
+    const real = [...members].filter((index) => !isPassThrough(layers[index]))
     if (real.length < 2) return []
     const quantised = real.some((index) => isQuantised(layers[index]))
     return [{ layers: real, operator: node.opType, quantised }]
@@ -49,7 +49,7 @@ function groupsOf({ graph, layers }: CanonicalGraph, optimised: readonly NodePro
 }
 
 /**
- * Where the processor has no half-precision kernel, ONNX Runtime computes in 32 bits under this name
+ * Prefix of tensors that ONNX Runtime computes in 32 bits because the processor has no half-precision kernel
  * (onnxruntime/core/optimizer/insert_cast_transformer.cc).
  */
 const UNROUNDED = 'InsertedPrecisionFreeCast_'
@@ -69,12 +69,12 @@ function unrounded({ layers }: CanonicalGraph, optimised: readonly NodeProto[]):
     }
   }
   for (const node of layers)
-    if (isNothing(node) && names.has(node.input[0] ?? '')) names.add(node.output[0] ?? '')
+    if (isPassThrough(node) && names.has(node.input[0] ?? '')) names.add(node.output[0] ?? '')
   return names
 }
 
-/** Layers that pass their input through: being merged with one of these means nothing. */
-function isNothing(node: NodeProto | undefined): boolean {
+/** Tells whether a layer passes its input through: merging with it has no effect. */
+function isPassThrough(node: NodeProto | undefined): boolean {
   return node?.opType === 'Identity' || node?.opType === 'Dropout'
 }
 
@@ -84,7 +84,7 @@ function isQuantised(node: NodeProto | undefined): boolean {
 
 const ACTIVATIONS = new Set(['Relu', 'Clip', 'Sigmoid', 'Tanh', 'LeakyRelu', 'HardSigmoid'])
 
-/** Conv → Add (→ activation), where the convolution's own result is used by nothing else. */
+/** Conv → Add (→ activation), if nothing else uses the convolution's own result. */
 function residualGroups({ layers, types }: CanonicalGraph, groups: readonly FusedGroup[]): FusedGroup[] {
   const maker = new Map<string, number>()
   const readers = new Map<string, number[]>()

@@ -1,16 +1,15 @@
-/** The canonical graph's layers, as the contract has them: names, tensors, sizes and work. */
+/** Makes the `Layer`s of the contract from the canonical graph: names, tensors, sizes and work. */
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { Layer } from '../../contracts/model.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
-import { elementTypeOf } from '../element-types.ts'
-import { bytesOfType, type TypedTensor } from '../canonical/graph.ts'
+import { elementTypeOf, bytesOfType, type TypedTensor } from '../wire/element-types.ts'
 import { macsOf } from './macs.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { bodyTensors, operatorOf, usesOf } from '../canonical/scope.ts'
 import { tensorBytes } from '../wire/tensor-data.ts'
 
-/** Bytes of tensors whose shapes depend on the data, as one trial run saw them. */
+/** Bytes of tensors whose shapes depend on the data, from one trial run. */
 export type SeenBytes = ReadonlyMap<string, number>
 
 export interface LayerParts {
@@ -19,7 +18,7 @@ export interface LayerParts {
   weightBytes: number
 }
 
-/** @throws ScissionError invalidModel when a layer makes a tensor of a type that cannot travel. */
+/** @throws ScissionError invalidModel if a layer makes a tensor of a type that cannot be sent. */
 export function buildLayers(canonical: CanonicalGraph, seen: SeenBytes): LayerParts {
   const weights = new Weights(canonical)
   const used = new Set<string>()
@@ -44,7 +43,7 @@ export function buildLayers(canonical: CanonicalGraph, seen: SeenBytes): LayerPa
   return { layers, weightBytes: weights.bytes(used) + insideBytes }
 }
 
-/** @throws ScissionError invalidModel when the type cannot travel. */
+/** @throws ScissionError invalidModel if the type cannot be sent. */
 export function specOf(type: TypedTensor | undefined, name: string, seen: SeenBytes): TensorSpec {
   const element = elementTypeOf(type?.code ?? 0)
   if (!type || !element?.datatype) {
@@ -57,7 +56,7 @@ export function specOf(type: TypedTensor | undefined, name: string, seen: SeenBy
   return { name, datatype: element.datatype, shape: type.shape, bytes }
 }
 
-/** What the constants behind a name weigh. */
+/** The sizes of the constants behind a name. */
 class Weights {
   readonly #canonical: CanonicalGraph
   readonly #makers = new Map<string, NodeProto>()
@@ -73,8 +72,8 @@ class Weights {
   }
 
   /**
-   * The tensors that a session must hold for a constant. A dequantised weight is held as the quantised one and its
-   * scale; any other prelude result is held itself.
+   * The tensors that a session holds for a constant: for a dequantised weight the quantised one and its scale; for any
+   * other prelude result the result itself.
    */
   leavesOf(name: string): Set<string> {
     const maker = this.#makers.get(name)

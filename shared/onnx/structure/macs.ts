@@ -3,14 +3,14 @@
  *
  * Convolution: every output element takes (input channels of its group × kernel size). Matrix product: every output
  * element takes the inner dimension. Recurrent layers: the weights of all gates, per step and sequence. Operators that
- * only move, compare or scale numbers count 0, as is the custom; null where no count is agreed on.
+ * only move, compare or scale numbers count 0, as is usual; null if there is no agreed count.
  */
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import type { Types } from '../canonical/infer-shapes.ts'
 
 type Shape = readonly number[] | undefined
 
-/** Where each matrix-like operator has its operands. */
+/** Index of the weight operand of each convolution. */
 const CONVOLUTIONS: Readonly<Record<string, number>> = {
   Conv: 1,
   ConvInteger: 1,
@@ -30,7 +30,7 @@ const PRODUCTS = new Set([
   'QGemm',
 ])
 const RECURRENT = new Set(['LSTM', 'GRU', 'RNN', 'DynamicQuantizeLSTM'])
-/** Operators of the default domain whose work their shapes do not tell. */
+/** Operators of the default domain whose work does not follow from their shapes. */
 const UNCOUNTED = new Set([
   'If',
   'Loop',
@@ -65,7 +65,7 @@ const ELEMENTWISE = new Set([
   'DequantizeLinear',
 ])
 
-/** @returns null also when a shape depends on the data. */
+/** @returns null also if a shape depends on the data. */
 export function macsOf(node: NodeProto, types: Types): number | null {
   const shapeOf = (index: number): Shape => types.get(node.input[index] ?? '')?.shape
   const output = types.get(node.output[0] ?? '')?.shape
@@ -79,7 +79,7 @@ export function macsOf(node: NodeProto, types: Types): number | null {
   return ELEMENTWISE.has(node.opType) || (standard && !UNCOUNTED.has(node.opType)) ? 0 : null
 }
 
-/** The dimension that a product sums over: A's last, or its last but one where A is transposed. */
+/** The dimension that a product sums over: A's last, or the last but one if A is transposed. */
 function inner(node: NodeProto, a: Shape): number | null {
   if (!a) return null
   const transposed = node.attribute.some(({ name, i }) => name === 'transA' && i === 1n)

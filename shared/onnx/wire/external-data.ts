@@ -1,27 +1,22 @@
 /**
- * References from a tensor to bytes in a file, and the rules they must keep.
+ * External data: references from a tensor to bytes in a file.
  *
- * A model comes from strangers: a location must stay inside the model's own folder (no absolute path, no `..`, no
- * symbolic link that leads out), and the bytes must exist. Source: ONNX external data,
+ * Models are not trusted: a location must stay inside the model's own folder (no absolute path, no `..`, no symbolic link
+ * out of it), and the bytes must exist. Source: ONNX external data,
  * https://github.com/onnx/onnx/blob/main/docs/ExternalData.md
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import { create } from '@bufbuild/protobuf'
 import { ScissionError } from '../../platform/errors.ts'
-import {
-  StringStringEntryProtoSchema,
-  type TensorProto,
-  TensorProto_DataLocation as DataLocation,
-} from '../proto/onnx_pb.ts'
+import { type TensorProto, TensorProto_DataLocation as DataLocation } from '../proto/onnx_pb.ts'
 
 export interface ExternalReference {
   /** Path relative to the model's folder, with `/`. */
   location: string
   offset: number
-  /** Absent: to be computed from the tensor's shape and type. */
+  /** Absent = computed from the tensor's shape and type. */
   length?: number
-  /** `varint`: a packed integer payload inside an ONNX file; made by the skeleton reader, never by users. */
+  /** `varint`: a packed integer payload inside an ONNX file; only the skeleton reader makes these. */
   encoding: 'raw' | 'varint'
 }
 
@@ -29,7 +24,7 @@ export function isExternal(tensor: TensorProto): boolean {
   return tensor.dataLocation === DataLocation.EXTERNAL
 }
 
-/** @throws ScissionError invalidModel when an entry is missing or not a number. */
+/** The reference of an external tensor. @throws ScissionError invalidModel if an entry is missing or not a number. */
 export function referenceOf(tensor: TensorProto): ExternalReference {
   const entries = new Map(tensor.externalData.map((entry) => [entry.key, entry.value]))
   const location = entries.get('location')
@@ -41,15 +36,6 @@ export function referenceOf(tensor: TensorProto): ExternalReference {
     ...(length === undefined ? {} : { length }),
     encoding: entries.get('encoding') === 'varint' ? 'varint' : 'raw',
   }
-}
-
-/** Makes `tensor` point at the bytes; its inline payload, if any, is the caller's to clear. */
-export function setReference(tensor: TensorProto, location: string, offset: number, length: number): void {
-  const pairs = { location, offset: String(offset), length: String(length) }
-  tensor.dataLocation = DataLocation.EXTERNAL
-  tensor.externalData = Object.entries(pairs).map(([key, value]) =>
-    create(StringStringEntryProtoSchema, { key, value }),
-  )
 }
 
 function number(tensor: TensorProto, key: string, text: string | undefined): number | undefined {
@@ -67,8 +53,8 @@ function refuse(tensor: TensorProto, reason: string, details: Record<string, unk
 }
 
 /**
- * The reason why a location may not be used, or undefined. Only looks at the text: see `ExternalFiles` for links.
- * Backslashes are refused because Windows and ONNX Runtime there read them as separators.
+ * The reason why a location is refused, or undefined. Checks the text only: `ExternalFiles` checks links.
+ * Backslashes are refused because they are separators on Windows, for ONNX Runtime too.
  */
 export function unsafeLocation(location: string): string | undefined {
   if (location === '' || location.includes('\0')) return 'is not a file name'
@@ -78,7 +64,7 @@ export function unsafeLocation(location: string): string | undefined {
   return undefined
 }
 
-/** The external files of one model folder: checked once each, then only compared. */
+/** The external files of one model folder. Each file is checked once; references are compared with its size. */
 export class ExternalFiles {
   readonly dir: string
   readonly #sizes = new Map<string, number>()

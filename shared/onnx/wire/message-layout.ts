@@ -1,9 +1,9 @@
 /**
- * Which fields of which messages lead to tensors: the map the skeleton scanner walks by.
+ * The fields of ONNX messages that lead to tensors, for the skeleton scanner.
  * Field numbers from onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
  */
 
-import { CODE } from '../element-types.ts'
+import { CODE } from './element-types.ts'
 
 export type MessageKind =
   | 'model'
@@ -23,7 +23,7 @@ export type MessageKind =
 
 type Children = Readonly<Record<number, { kind: MessageKind; label: string }>>
 
-/** Field → nested message. A leaf is only counted and checked: it holds nothing to replace. */
+/** Field → nested message. A leaf is only counted and checked: it holds no payload to replace. */
 export const MESSAGES: Readonly<Record<MessageKind, Children>> = {
   model: {
     7: { kind: 'graph', label: 'graph' },
@@ -51,7 +51,7 @@ export const MESSAGES: Readonly<Record<MessageKind, Children>> = {
     22: { kind: 'sparse', label: 'sparse_tensor' },
     23: { kind: 'sparse', label: 'sparse_tensors' },
   },
-  // Sparse tensors are small by nature and ONNX Runtime wants them inline.
+  // Sparse tensors are small, and ONNX Runtime requires them inline.
   sparse: { 1: { kind: 'leaf', label: 'values' }, 2: { kind: 'leaf', label: 'indices' } },
   function: {
     7: { kind: 'node', label: 'node' },
@@ -77,7 +77,7 @@ export const MESSAGES: Readonly<Record<MessageKind, Children>> = {
 /** Field numbers of TensorProto. */
 export const TENSOR = { dataType: 2, dataLocation: 14, externalData: 13 } as const
 
-/** Payload field → how its wire bytes relate to the raw layout, for a data type; undefined where they do not. */
+/** Payload field → encoding of its wire bytes for a data type: raw layout, varints, or undefined if neither. */
 export const PAYLOAD_LAYOUT: Readonly<Record<number, (dataType: number) => 'raw' | 'varint' | undefined>> = {
   4: (type) => (type === CODE.FLOAT || type === CODE.COMPLEX64 ? 'raw' : undefined),
   5: () => 'varint',

@@ -1,12 +1,12 @@
 /**
- * The payload of a TensorProto, wherever it lies: in one of its typed fields, in `raw_data`, or in a file.
- * The common form is the raw layout: row-major, little-endian, sub-byte types packed (onnx.proto, TensorProto).
+ * The payload of a TensorProto: in one of its typed fields, in `raw_data`, or in a file. All are converted to the raw
+ * layout: row-major, little-endian, sub-byte types packed (onnx.proto, TensorProto).
  */
 import fs from 'node:fs'
 import path from 'node:path'
 import { create } from '@bufbuild/protobuf'
 import { ScissionError } from '../../platform/errors.ts'
-import { bytesOfElements, CODE, type ElementType, elementTypeOf } from '../element-types.ts'
+import { bytesOfElements, CODE, type ElementType, elementTypeOf } from './element-types.ts'
 import { type ExternalFiles, isExternal, referenceOf } from './external-data.ts'
 import { type TensorProto, TensorProtoSchema } from '../proto/onnx_pb.ts'
 
@@ -62,7 +62,7 @@ export function checkTensor(tensor: TensorProto, files: ExternalFiles): void {
     throw refuse(tensor, `holds ${held.values} values, ${shape} needs ${held.perElement(elements)}`)
 }
 
-/** How many values the typed field holds, and how many a number of elements needs. */
+/** Number of values in the typed field, and the number that n elements need. */
 function typedCount(
   tensor: TensorProto,
   type: ElementType,
@@ -91,7 +91,7 @@ function typedCount(
   }
 }
 
-/** The payload in the raw layout. Not for strings. `dir` is the model's folder, for references. */
+/** The payload in the raw layout; not for strings. @param dir the model's folder, for references. */
 export function rawBytes(tensor: TensorProto, dir: string): Uint8Array {
   const type = tensorType(tensor)
   const width = Math.max(1, type.bits / 8)
@@ -168,13 +168,13 @@ function broken(tensor: TensorProto): never {
   throw refuse(tensor, 'holds a broken number')
 }
 
-/** Packed base-128 numbers → their low `width` bytes each, little-endian (two's complement survives). */
+/** Decodes packed varints to their low `width` bytes each, little-endian: negative numbers keep their two's complement. */
 function decodeVarints(tensor: TensorProto, packed: Uint8Array, width: number): Uint8Array {
   const out = new Uint8Array(tensorBytes(tensor))
   let at = 0
   let written = 0
   while (at < packed.length) {
-    // Seven bits at a time into eight bits at a time: `pending` holds what is not written yet, at most 14 bits.
+    // Groups of 7 bits become bytes: `pending` holds the bits that are not written yet, at most 14.
     let pending = 0
     let bits = 0
     let byte = 0x80

@@ -4,7 +4,7 @@
  */
 import type { GraphPlan } from '../../contracts/graph-plan.ts'
 import { OBJECTIVES, type Plan, type PlanQuery } from '../../contracts/plan.ts'
-import type { WhatIf } from '../../contracts/what-if.ts'
+import type { WhatIf } from '../../contracts/what-if-fields.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { checkFigures } from '../problem/check-problem.ts'
 import { figuresFor, hasPrices, hasWatts, sum } from '../problem/figures.ts'

@@ -2,7 +2,7 @@
  * The input of the optimiser: a model's structure, resources, profiles, links, codecs and figures, and the look-ups of
  * the names in a plan. Only the fields that planning reads are required, so that imported data can be planned with too.
  */
-import type { CalibrationCell } from '../../contracts/codec.ts'
+import type { CalibrationCell } from '../../contracts/calibration.ts'
 import type { Structure } from '../../contracts/model.ts'
 import type { PlanQuery } from '../../contracts/plan.ts'
 import type { PlanParts, PlanStage } from '../../contracts/plan-id.ts'

@@ -4,7 +4,7 @@
  * separate conditions without an order.
  */
 import { NETWORK_PRESETS, type NetworkName } from '../../contracts/network-presets.ts'
-import type { SweepAxis, SweepGrid } from '../../contracts/sweep.ts'
+import type { SweepAxis, SweepGrid } from '../../contracts/plan-sweep.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { checkKnown, type PlanningLink, type Problem } from '../problem/problem.ts'
 

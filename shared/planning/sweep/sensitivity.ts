@@ -9,7 +9,7 @@
  * outwards, and the interval before the first one at which the winner loses is bisected.
  */
 import type { Plan } from '../../contracts/plan.ts'
-import type { SensitivityChange } from '../../contracts/sweep.ts'
+import type { SensitivityChange } from '../../contracts/plan-sweep.ts'
 import type { Optimum } from '../chain/optimise.ts'
 import type { OptimiserQuery } from '../limits/constraints.ts'
 import type { PlanningLink, PlanningResource, Problem } from '../problem/problem.ts'

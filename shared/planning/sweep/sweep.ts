@@ -8,7 +8,7 @@
  * Limits on times, energy and price make the set of plans depend on the conditions. Then the same is done without these
  * limits, and only cells whose best plan may break one are solved. If costs are not linear (throughput), every cell is.
  */
-import type { Sweep, SweepBoundary, SweepGrid } from '../../contracts/sweep.ts'
+import type { Sweep, SweepBoundary, SweepGrid } from '../../contracts/plan-sweep.ts'
 import type { OptimiserQuery } from '../limits/constraints.ts'
 import type { Problem } from '../problem/problem.ts'
 import { type Cells, solveByEnvelopes, solveEach } from './cells.ts'

@@ -1,6 +1,4 @@
-/**
- * The frame every service stands in: routes, /openapi.json, /docs, /healthz, /readyz, /metrics, 404, 405, errors.
- */
+/** The Express app of every service: its routes, /openapi.json, /docs, /healthz, /readyz, /metrics, 404, 405, errors. */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
 import path from 'node:path'
@@ -15,13 +13,13 @@ import { answerError, sendError, speaksProtocol } from './error-answers.ts'
 import { openApiOf } from './openapi.ts'
 import { Reply, type Route, validate } from './route.ts'
 
-export interface ServiceParts {
+export interface AppDeps {
   name: string
   log: Logger
   routes: readonly Route[]
-  /** Said in /healthz: what the service stands on, e.g. `{ redis: 'emulated' }`. */
+  /** Shown in /healthz, e.g. `{ redis: 'emulated' }`. */
   facts: () => Record<string, unknown>
-  /** Resolves when the service can do its work; rejects with the reason when not. */
+  /** Resolves if the service can do its work; rejects with the reason if not. */
   ready: () => Promise<void>
   metrics?: Registry
   /** Largest JSON body. */
@@ -30,28 +28,28 @@ export interface ServiceParts {
 
 const docsFolder = path.dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
 
-export function createApp(parts: ServiceParts): RequestListener {
+export function createApp(deps: AppDeps): RequestListener {
   const app = express()
   app.disable('x-powered-by')
   app.set('etag', false)
-  const registry = parts.metrics ?? new Registry()
+  const registry = deps.metrics ?? new Registry()
   collectDefaultMetrics({ register: registry })
   const measure = requestTimer(registry)
   app.use((req, res, next) => {
     measure(req, res, () => patternOf(req))
     next()
   })
-  mountFrame(app, parts, registry)
-  for (const route of parts.routes) mount(app, route, parts.jsonLimitBytes ?? 4 * 1024 * 1024)
-  refuseOthers(app, parts.routes)
-  // Express takes what has four parameters for an error handler.
+  mountFrame(app, deps, registry)
+  for (const route of deps.routes) mount(app, route, deps.jsonLimitBytes ?? 4 * 1024 * 1024)
+  refuseOthers(app, deps.routes)
+  // Express recognises an error handler by its four parameters.
   app.use((thrown: unknown, req: Request, res: Response, _next: NextFunction) =>
-    answerError(parts.log, req, res, req.path, thrown),
+    answerError(deps.log, req, res, req.path, thrown),
   )
-  return directly(parts.routes, {
+  return directly(deps.routes, {
     app,
     measure,
-    fail: (req, res, path, thrown) => answerError(parts.log, req, res, path, thrown),
+    fail: (req, res, path, thrown) => answerError(deps.log, req, res, path, thrown),
   })
 }
 
@@ -74,14 +72,14 @@ function requestTimer(registry: Registry) {
   }
 }
 
-function mountFrame(app: Express, parts: ServiceParts, registry: Registry): void {
-  const description = openApiOf(parts.name, VERSION, parts.routes)
+function mountFrame(app: Express, deps: AppDeps, registry: Registry): void {
+  const description = openApiOf(deps.name, VERSION, deps.routes)
   app.get('/healthz', (_req, res) => {
-    res.json({ service: parts.name, version: VERSION, ...parts.facts() })
+    res.json({ service: deps.name, version: VERSION, ...deps.facts() })
   })
   app.get('/readyz', async (_req, res) => {
     try {
-      await parts.ready()
+      await deps.ready()
       res.json({ ready: true })
     } catch (reason) {
       const message = reason instanceof Error ? reason.message : String(reason)
@@ -94,10 +92,10 @@ function mountFrame(app: Express, parts: ServiceParts, registry: Registry): void
   app.get('/openapi.json', (_req, res) => {
     res.json(description)
   })
-  app.use('/docs', helmet(), docsPage(parts.name), express.static(docsFolder, { index: false }))
+  app.use('/docs', helmet(), docsPage(deps.name), express.static(docsFolder, { index: false }))
 }
 
-/** swagger-ui's own bundle, from its package, pointed at our description: no script of a foreign host. */
+/** Serves swagger-ui's bundle from its package, so that the page loads no script of another host. */
 function docsPage(name: string): express.RequestHandler {
   const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Scission ${name} API</title>
 <link rel="stylesheet" href="/docs/swagger-ui.css"></head><body><div id="ui"></div>
@@ -125,7 +123,7 @@ function mount(app: Express, route: Route, jsonLimit: number): void {
   })
 }
 
-/** A known path with another method is 405, everything else 404; `/v2` has the protocol's own words for both. */
+/** Answers 405 on a known path with another method, else 404; on `/v2` with the protocol's own texts. */
 function refuseOthers(app: Express, routes: readonly Route[]): void {
   const refusal = (req: Request, code: 'methodNotAllowed' | 'notFound', other: string) => {
     const protocol = speaksProtocol(req.path)

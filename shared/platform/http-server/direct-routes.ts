@@ -1,7 +1,7 @@
 /**
- * Routes that answer through Node's own request and response, found before Express is asked: on a machine whose caches
+ * Routes that answer through Node's own request and response and are matched before Express: on a machine whose caches
  * hold a model's weights, Express takes 0.2 to 0.4 ms of a request to find the handler and to write the head. Only
- * addresses spelled as declared are found here; whatever else they may be, Express takes them to the same handler.
+ * addresses spelled exactly as declared are matched here; Express routes other spellings to the same handler.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { DirectHandler, Route } from './route.ts'
@@ -13,15 +13,15 @@ interface DirectRoute {
   answer: DirectHandler
 }
 
-export interface DirectParts {
-  /** Everything else. */
+export interface DirectDeps {
+  /** Answers all other requests. */
   app: RequestListener
-  /** Begins to time a request. @returns told the route's path. */
+  /** Begins to time a request. `path` is read when it ends. */
   measure: (req: IncomingMessage, res: ServerResponse, path: () => string) => void
   fail: (req: IncomingMessage, res: ServerResponse, path: string, thrown: unknown) => void
 }
 
-export function directly(routes: readonly Route[], { app, measure, fail }: DirectParts): RequestListener {
+export function directly(routes: readonly Route[], { app, measure, fail }: DirectDeps): RequestListener {
   const found = routes.flatMap(({ method, path, direct }): DirectRoute[] =>
     direct ? [{ method: method.toUpperCase(), path, pattern: patternOf(path), answer: direct }] : [],
   )
@@ -50,7 +50,7 @@ function patternOf(path: string): RegExp {
   return new RegExp(`^${escaped.replace(/:(\w+)/g, '(?<$1>[^/]+?)')}$`)
 }
 
-/** @returns undefined where nothing was found, or an escape sequence is broken: Express says that. */
+/** @returns undefined without a match, or if an escape sequence is broken: Express answers that. */
 function paramsOf(match: RegExpExecArray | null): Record<string, string> | undefined {
   if (!match) return undefined
   const params: Record<string, string> = {}

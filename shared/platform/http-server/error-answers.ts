@@ -1,4 +1,4 @@
-/** The one place where a thrown error becomes an HTTP answer. */
+/** Turns thrown errors into HTTP answers: the only code that does. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { z } from 'zod'
 import { coerceError, ScissionError } from '../errors.ts'
@@ -33,7 +33,7 @@ export function toScissionError(thrown: unknown): ScissionError {
   return new ScissionError('internal', error.message, undefined, error)
 }
 
-/** ioredis' and BullMQ's ways to say that the connection is gone. */
+/** Errors of ioredis and BullMQ that mean a lost connection. */
 function isRedisFailure(error: Error): boolean {
   return (
     error.name === 'MaxRetriesPerRequestError' ||
@@ -41,10 +41,10 @@ function isRedisFailure(error: Error): boolean {
   )
 }
 
-/** `/v2` speaks the Open Inference Protocol, whose error body is `{ "error": "<message>" }`. */
+/** `/v2` is the Open Inference Protocol, whose error body is `{ "error": "<message>" }`. */
 export const speaksProtocol = (path: string): boolean => path === '/v2' || path.startsWith('/v2/')
 
-/** What an error looks like on a path, as JSON. */
+/** The JSON body of an error on a path. */
 export function bodyFor(path: string, error: ScissionError): unknown {
   if (speaksProtocol(path)) return { error: error.message }
   return {
@@ -61,7 +61,7 @@ export function sendError(res: ServerResponse, path: string, error: ScissionErro
   res.end(body)
 }
 
-/** Answers a request with what was thrown while it was handled. */
+/** Answers a request with the error that its handler threw. */
 export function answerError(
   log: Logger,
   { method }: IncomingMessage,
@@ -72,7 +72,7 @@ export function answerError(
   const error = toScissionError(thrown)
   if (error.status >= 500) log.error({ err: error.cause ?? error, method, path }, error.message)
   else log.debug({ code: error.code, method, path }, error.message)
-  // Too late to say it in a status: cut the connection, so that the client sees a failure and not a short answer.
+  // Too late for a status: cut the connection, so that the client sees a failure and not a short answer.
   if (res.headersSent) res.destroy(error)
   else sendError(res, path, error)
 }

@@ -1,4 +1,4 @@
-/** Opens a listening socket for an app, and closes it without cutting answers that are under way. */
+/** Opens a listening socket for an app, and closes it without cutting unfinished answers. */
 import http, { type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -13,11 +13,12 @@ export interface Listening {
 }
 
 /**
- * @param port 0 = any free one. @param mainPath whose form errors take when it is not known what path was asked for.
+ * @param port 0 = any free one.
+ * @param mainPath decides the form of errors about requests whose path cannot be read.
  * @throws the socket's error, e.g. EADDRINUSE.
  */
 export function listen(app: RequestListener, port: number, host: string, mainPath = '/'): Promise<Listening> {
-  // A request without Host is refused below: Node would do so without a word.
+  // A request without Host is refused below with a message; Node's own refusal has none.
   const limits = {
     keepAliveTimeout: 65_000,
     headersTimeout: 70_000,
@@ -44,7 +45,7 @@ export function listen(app: RequestListener, port: number, host: string, mainPat
   })
 }
 
-/** Node's parser errors with an answer of their own; all others are 400. */
+/** Parser errors of Node that have a status of their own; all others are 400. */
 const PARSER_ERRORS: Record<string, { status: number; code: ErrorCode; why: string }> = {
   HPE_HEADER_OVERFLOW: { status: 431, code: 'badRequest', why: 'the headers are too large' },
   HPE_CHUNK_EXTENSIONS_OVERFLOW: {
@@ -65,7 +66,7 @@ const JSON_TYPE = 'application/json; charset=utf-8'
 const bodyOf = (path: string, code: ErrorCode, why: string) =>
   Buffer.from(JSON.stringify(bodyFor(path, new ScissionError(code, `this is no valid HTTP request: ${why}`))))
 
-/** What is no HTTP reaches no route: it is answered here, with the body that its path's errors have. */
+/** Answers bytes that are not HTTP, which reach no route, with the error body of their path. */
 function answerUnreadable(server: http.Server, mainPath: string): void {
   const answering = new WeakMap<Duplex, ServerResponse>()
   server.on('request', (req, res) => answering.set(req.socket, res))
@@ -89,7 +90,7 @@ function answerUnreadable(server: http.Server, mainPath: string): void {
   })
 }
 
-/** Ends idle connections at once and the others after their answer, at the latest after `graceMs`. */
+/** Closes idle connections at once and the others after their answer, at the latest after `graceMs`. */
 function close(server: http.Server, graceMs = 5000): Promise<void> {
   return new Promise((resolve) => {
     const force = setTimeout(() => server.closeAllConnections(), graceMs)

@@ -1,4 +1,4 @@
-/** The OpenAPI 3.1 description of a list of routes, made from their zod schemas. */
+/** Makes the OpenAPI 3.1 description of a list of routes from their zod schemas. */
 import { z } from 'zod'
 import { ErrorBody } from './error-answers.ts'
 import type { Route } from './route.ts'

@@ -1,6 +1,4 @@
-/**
- * A route is declared once; validation, types of the handler and OpenAPI all come from that declaration.
- */
+/** Routes: validation, the handler's types and OpenAPI all come from one declaration. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import { z } from 'zod'
@@ -10,11 +8,11 @@ import { nearest } from '../nearest.ts'
 export interface Answer {
   description: string
   schema?: z.ZodType
-  /** Default application/json. */
+  /** @defaultValue application/json */
   contentType?: string
 }
 
-/** The values of the path's names, decoded. Answers through `res`, or rejects with what is to be answered. */
+/** Answers through `res`, or rejects with the error to answer. `params` are the path's parameters, decoded. */
 export type DirectHandler = (
   params: Readonly<Record<string, string>>,
   req: IncomingMessage,
@@ -33,24 +31,22 @@ export interface Route<
   description?: string
   params?: P
   query?: Q
-  /** JSON body. Without it the body is left unread for the handler to stream. */
+  /** Schema of a JSON body. Without it the body is left unread for the handler to stream. */
   body?: B
-  /** What a body read by the handler itself holds, for OpenAPI only. */
+  /** Describes, for OpenAPI only, a body that the handler reads itself. */
   rawBody?: { contentType: string; description: string }
   answers: Record<number, Answer>
-  /**
-   * Returns the JSON body of a 200, a `reply(…)`, or undefined after having answered through `res` itself.
-   */
+  /** Returns the JSON body of a 200, a `reply(…)`, or undefined after it has answered through `res`. */
   handle: (
     input: { params: z.infer<P>; query: z.infer<Q>; body: z.infer<B> },
     req: Request,
     res: Response,
   ) => unknown
-  /** The same without Express, for the busiest routes: see direct.ts. */
+  /** The same without Express, for the busiest routes: see direct-routes.ts. */
   direct?: DirectHandler
 }
 
-/** Gives `handle` its types; the schemas default to "nothing allowed is read". */
+/** Declares a route and gives `handle` its types. Without a schema a part of the request is passed on unchecked. */
 export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
   definition: Route<P, Q, B>,
 ): Route {
@@ -70,7 +66,7 @@ export class Reply {
 export const reply = (status: number, body?: unknown, headers?: Record<string, string>) =>
   new Reply(status, body, headers)
 
-/** @throws ScissionError badRequest; `details.fields` lists path and message of every fault. */
+/** @returns the value as the schema has it. @throws ScissionError badRequest; `details.fields` lists path and message of every fault. */
 export function validate<T extends z.ZodType>(schema: T, value: unknown, where: string): z.infer<T> {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
@@ -83,8 +79,8 @@ export function validate<T extends z.ZodType>(schema: T, value: unknown, where: 
 }
 
 /**
- * zod says of a name that is no key, or of what fits no alternative, only that it is invalid: the reasons lie inside.
- * Of an unknown field it does not say which are known.
+ * zod's message for an invalid key or union is only that it is invalid: the reasons are in the nested issues. Its message
+ * for an unknown field does not list the known ones.
  */
 function messageOf(issue: z.core.$ZodIssue, schema: z.ZodType): string {
   const atTop = issue.path.length === 0 && schema instanceof z.ZodObject

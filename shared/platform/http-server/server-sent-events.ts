@@ -1,14 +1,14 @@
-/** Server-sent events: a stream of small JSON documents that ends by itself or when the client leaves. */
+/** Server-sent events: a stream of small JSON documents, ended by the service or when the client leaves. */
 import type { Request, Response } from 'express'
 
 export interface EventStream {
   send: (event: string, data: unknown) => void
   end: () => void
-  /** Aborted once the client left or the stream was ended: stop whatever feeds it. */
+  /** Aborted when the client has left or the stream has ended: stop sending then. */
   readonly closed: AbortSignal
 }
 
-/** Comments this often keep proxies from closing a quiet stream. */
+/** Interval of comments that keep proxies from closing a quiet stream. */
 const HEARTBEAT_MS = 15_000
 const RETRY_MS = 1000
 

@@ -1,11 +1,11 @@
 /**
- * Modules of this repository that run in a process or a thread of their own, and how those are started:
+ * Finds the code of modules that run in a process or a thread of their own:
  *
- *   in compiled code (a build, or what infra/start/install.mjs compiled)   the JavaScript beside it, as it is
- *   from source, while SCISSION_BUILD names a build of that source   the JavaScript there
- *   from source otherwise                                            the TypeScript, through tsx
+ *   this process runs compiled code                        the JavaScript beside it
+ *   it runs source, and SCISSION_BUILD names a build of it   the JavaScript in that build
+ *   it runs source otherwise                               the TypeScript, through tsx
  *
- * SCISSION_BUILD is no setting for people: infra/start/install.mjs sets it for tests and benchmarks.
+ * SCISSION_BUILD is not for users: infra/start/install.mjs sets it for tests and benchmarks.
  */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -16,7 +16,7 @@ const fromSource = import.meta.url.endsWith('.ts')
 
 /**
  * @param module as its `.ts` URL: `new URL('./my-job.ts', import.meta.url)`.
- * @returns its JavaScript; undefined where there is none, and tsx is needed.
+ * @returns its JavaScript; undefined if there is none, so that tsx is needed.
  */
 export function compiledModule(module: URL): URL | undefined {
   const { href } = module
@@ -27,14 +27,14 @@ export function compiledModule(module: URL): URL | undefined {
   return existsSync(fileURLToPath(js)) ? js : undefined
 }
 
-/** What a worker thread is started with: on Node 20 it does not inherit tsx's loader, so a module beside it registers that. */
+/** The entry of a worker thread. On Node 20 a thread does not inherit tsx's loader: a `-tsx.mjs` module beside it registers that. */
 export function threadModule(module: URL): URL {
   return compiledModule(module) ?? new URL(module.href.replace(/\.ts$/, '-tsx.mjs'))
 }
 
 /**
  * @param options for `node`, as this process was given them.
- * @returns the same with tsx's loader where a process needs it, once, and without it where what runs is compiled.
+ * @returns the same options with tsx's loader once, or without it if the code to run is compiled.
  */
 export function withLoader(options: readonly string[], compiled: boolean): string[] {
   if (compiled) return options.filter((option, index) => !isTsx(option) && !isValueTsx(options[index + 1]))
@@ -43,6 +43,6 @@ export function withLoader(options: readonly string[], compiled: boolean): strin
 }
 
 const isTsx = (option: string) => option.includes('tsx')
-/** Of the option before it: `--import file:///…/tsx/dist/loader.mjs`, not `--import=file:///…`. */
+/** Tells whether this option is the value of the one before it: `--import file:///…/tsx/dist/loader.mjs`. */
 const isValueTsx = (option: string | undefined) =>
   option !== undefined && !option.startsWith('-') && isTsx(option)

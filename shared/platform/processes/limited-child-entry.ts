@@ -1,4 +1,4 @@
-/** The child's side of limited-child.ts: imports the module that it is told, runs it once, answers, and ends. */
+/** The child's side of limited-child.ts: imports the given module, runs it once, reports its output and ends. */
 import { coerceError, ScissionError } from '../errors.ts'
 import type { ChildMessage } from './limited-child.ts'
 
@@ -27,7 +27,7 @@ async function main(): Promise<void> {
   await send({ kind: 'output', output })
 }
 
-/** The parent is gone: nobody is left to tell. */
+/** Ends without a report: the parent is gone. */
 function die(): void {
   process.exit(1)
 }

@@ -1,25 +1,25 @@
 /**
- * Runs one function of a module in a throw-away process with a time and a memory limit.
- *
- * For work that may take its process down: ONNX Runtime on a model from a stranger, benchmarks. The module exports
+ * Runs one function of a module in a throw-away process with a time and a memory limit, for work that may crash its
+ * process: ONNX Runtime on a model from a stranger, benchmarks. The module exports
  *
  *   export async function run(input: I, report: (progress: P) => void): Promise<O>
  *
  * Input, progress and output cross by structured clone: typed arrays and BigInts are fine. A ScissionError thrown by
  * `run` arrives with its code, message and details. The child ends with its parent.
  *
- * The memory limit is on what the process holds for itself (resident pages minus those shared with files), looked at
- * every 25 ms where /proc exists (Linux); elsewhere only the time limit holds.
+ * The memory limit is on the pages that the process holds for itself (resident minus shared with files), read every
+ * 25 ms from /proc. Systems without /proc (other than Linux) have the time limit only.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { compiledModule, withLoader } from './child-module.ts'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
+import { watchPatience } from '../deadline.ts'
 
 const MEMORY_POLL_MS = 25
-/** Of the child's standard error, what an error message quotes. */
-const STDERR_TAIL = 2000
+/** Characters of the child's standard error, from its end, that error details quote. */
+const MAX_STDERR_CHARS = 2000
 
 export interface LimitedChildOptions<I, P> {
   /** `new URL('./my-job.ts', import.meta.url)`; the extension is adapted when the code was compiled. */
@@ -30,16 +30,16 @@ export interface LimitedChildOptions<I, P> {
   /** Aborting kills the child. */
   signal?: AbortSignal | undefined
   onProgress?: ((progress: P) => void) | undefined
-  /** What the child does, for messages: "ONNX Runtime … while <doing>". @defaultValue 'working' */
+  /** Activity of the child in error messages: "ONNX Runtime … while <doing>". @defaultValue 'working' */
   doing?: string | undefined
-  /** The code of errors about a child that crashed or broke a limit. @defaultValue 'invalidModel' */
+  /** Code of the error if the child crashes or breaks a limit. @defaultValue 'invalidModel' */
   failureCode?: ErrorCode | undefined
   env?: NodeJS.ProcessEnv | undefined
-  /** Called with the child's process id when it has ended, however it ended. */
+  /** Called with the child's process id after it has ended, for any reason. */
   onEnd?: ((pid: number) => void) | undefined
 }
 
-/** What the child sends. */
+/** A message from the child to its parent. */
 export type ChildMessage =
   | { kind: 'ready' }
   | { kind: 'progress'; progress: unknown }
@@ -47,8 +47,9 @@ export type ChildMessage =
   | { kind: 'error'; message: string; code?: ErrorCode; details?: Record<string, unknown>; stack?: string }
 
 /**
- * @throws ScissionError what `run` threw; `failureCode` when the child crashed, took too long or too much memory
- * (`details.reason`: crash, timeout or memory); cancelled when the signal was aborted.
+ * Runs the module's `run` with the input. @returns its output.
+ * @throws the ScissionError that `run` threw; `failureCode` if the child crashed, took too long or too much memory
+ * (`details.reason`: crash, timeout or memory); cancelled if the signal was aborted.
  */
 export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChildOptions<I, P>): Promise<O> {
   if (options.signal?.aborted) throw cancelled()
@@ -73,23 +74,22 @@ export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChild
       done()
     })
   })
-  const timer = setTimeout(
-    () => fail('timeout', `${doing} took longer than ${options.timeoutMs} ms and was stopped`),
-    options.timeoutMs,
+  const patience = { signal: options.signal, deadline: Date.now() + options.timeoutMs }
+  const stopWatching = watchPatience(patience, (why) =>
+    why === 'aborted'
+      ? reject(cancelled())
+      : fail('timeout', `${doing} took longer than ${options.timeoutMs} ms and was stopped`),
   )
   const watch = watchMemory(child, options.memoryLimitBytes, (bytes) =>
     fail('memory', `${doing} needed more than ${options.memoryLimitBytes} bytes of memory and was stopped`, {
       bytes,
     }),
   )
-  const abort = () => reject(cancelled())
-  options.signal?.addEventListener('abort', abort)
   try {
     return await promise
   } finally {
-    clearTimeout(timer)
+    stopWatching()
     clearInterval(watch)
-    options.signal?.removeEventListener('abort', abort)
     child.kill('SIGKILL')
     if (child.pid !== undefined) {
       await ended
@@ -103,7 +103,7 @@ function deferred<O>() {
   let resolve: (output: unknown) => void = () => {}
   let reject: (error: Error) => void = () => {}
   const promise = new Promise<O>((resolveTyped, rejectTyped) => {
-    // What the child sends is trusted to be what its module declares.
+    // The module declares the type; the child's message is not checked against it.
     resolve = (output) => resolveTyped(output as O)
     reject = rejectTyped
   })
@@ -112,11 +112,11 @@ function deferred<O>() {
 
 function start<I, P>(options: LimitedChildOptions<I, P>): ChildProcess {
   const entry = new URL('./limited-child-entry.ts', import.meta.url)
-  // Tests have jobs that are part of no build: then all of it runs from source.
+  // A test's job is in no build: then the entry runs from source as well.
   const [compiledEntry, compiledJob] = [compiledModule(entry), compiledModule(options.module)]
   const compiled = compiledEntry && compiledJob ? { entry: compiledEntry, job: compiledJob } : undefined
   return fork(fileURLToPath(compiled?.entry ?? entry), [(compiled?.job ?? options.module).href], {
-    // A debugger listens on one port: the child must not want the same one.
+    // The debugger's port is taken by this process.
     execArgv: withLoader(
       process.execArgv.filter((option) => !option.startsWith('--inspect')),
       compiled !== undefined,
@@ -131,7 +131,7 @@ function tailOf(child: ChildProcess): () => string {
   let tail = ''
   child.stderr?.setEncoding('utf8')
   child.stderr?.on('data', (text: string) => {
-    tail = (tail + text).slice(-STDERR_TAIL)
+    tail = (tail + text).slice(-MAX_STDERR_CHARS)
   })
   return () => tail.trim()
 }
@@ -152,7 +152,7 @@ function watchMemory(
 /** Linux reports pages of 4 KiB on the platforms that onnxruntime-node is built for. */
 const PAGE_BYTES = 4096
 
-/** Resident minus shared pages: proc(5), /proc/[pid]/statm. 0 when the process has just ended. */
+/** Resident minus shared pages, see proc(5), /proc/[pid]/statm. @returns 0 if the process has just ended. */
 function ownBytes(file: string): number {
   try {
     const [, resident = '0', shared = '0'] = fs.readFileSync(file, 'utf8').split(' ')

@@ -1,8 +1,8 @@
-/** npm runs scripts through a shell that keeps SIGTERM to itself: when npm is killed, nobody tells the program. */
+/** npm runs scripts through a shell that does not pass SIGTERM on: when npm is killed, the program gets no signal. */
 
 const POLL_MS = 500
 
-/** Calls `act` once when the process that npm started this one through is gone. Does nothing outside npm scripts. */
+/** Calls `act` once when npm's shell, the parent of this process, is gone. Does nothing outside npm scripts. */
 export function whenOrphaned(act: () => void): void {
   if (process.env.npm_lifecycle_event === undefined) return
   const parent = process.ppid

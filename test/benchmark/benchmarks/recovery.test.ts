@@ -3,12 +3,12 @@ import { z } from 'zod'
 import { ManagedProcess } from '../../../infra/start/processes/process.ts'
 import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import { createLog } from '../../../shared/platform/log.ts'
-import { stopKey } from '../../../shared/platform/redis/benchmark-queue.ts'
 import {
+  stopKey,
   LOCK_DURATION_MS,
   LOCK_RENEW_MS,
   STALLED_INTERVAL_MS,
-} from '../../../shared/platform/redis/queue-options.ts'
+} from '../../../shared/platform/redis/queues.ts'
 import { BenchmarkHarness, ended, partsOf } from './harness.ts'
 
 let harness: BenchmarkHarness

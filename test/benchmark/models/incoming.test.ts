@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ByteBudget, writeDigested } from '../../../services/benchmark/models/write-digested.ts'
 import { type ReceivedFile, receiveUpload } from '../../../services/benchmark/models/receive-upload.ts'
 import { safeLocation } from '../../../services/benchmark/models/file-names.ts'
-import { CHUNK_BYTES } from '../../../shared/contracts/range.ts'
+import { CHUNK_BYTES } from '../../../shared/contracts/range-manifest.ts'
 import { type Listening, listen } from '../../../shared/platform/http-server/listen.ts'
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')

@@ -1,3 +1,4 @@
+import { workerOptions } from '../../../shared/platform/redis/queues.ts'
 import { access, mkdir, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { once } from 'node:events'
@@ -5,12 +6,12 @@ import { Worker } from 'bullmq'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
-import { workerConnection, workerOptions } from '../../../shared/platform/redis/queue-options.ts'
+import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile, exampleResource } from '../../support/fixtures.ts'
 import { ownFile } from '../../support/test-models.ts'
 import { ServiceHarness } from '../harness.ts'
-import { resourceQueue } from '../../../shared/platform/redis/benchmark-queue.ts'
+import { resourceQueue } from '../../../shared/platform/redis/queues.ts'
 
 let harness: ServiceHarness
 let client: BenchmarkClient

@@ -1,5 +1,5 @@
 /** Moves weights out of a model into a file beside it. */
-import { setReference } from '../../../shared/onnx/wire/external-data.ts'
+import { setReference } from '../../onnx/support/build.ts'
 import type { ModelProto } from '../../../shared/onnx/proto/onnx_pb.ts'
 
 /** Smaller payloads stay in the model, as exporters leave them. */

@@ -1,7 +1,7 @@
+import { producerConnection } from '../../../shared/platform/redis/connections.ts'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type LinkEmulator, startLinkEmulator } from '../../../infra/testbed/link-emulator/emulator.ts'
 import { createLog } from '../../../shared/platform/log.ts'
-import { producerConnection } from '../../../shared/platform/redis/queue-options.ts'
 import { openState, type State } from '../../../shared/platform/redis/state.ts'
 import { exampleLink } from '../../support/fixtures.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'

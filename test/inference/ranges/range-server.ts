@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
-import type { RangeManifest } from '../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import type { RangeKey } from '../../../services/inference/ranges/range-store.ts'
 
 export const SHAPES_KEY = 'abcdef012345' as ShapesKey

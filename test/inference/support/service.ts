@@ -2,7 +2,7 @@
 import http from 'node:http'
 import { createInferenceService, type InferenceService } from '../../../services/inference/app.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'
-import { INFERENCE_SETTINGS, readConfig } from '../../../shared/platform/config.ts'
+import { INFERENCE_SETTINGS, readConfig } from '../../../shared/platform/service/service-config.ts'
 import { listen } from '../../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { until } from '../../support/eventually.ts'

@@ -1,9 +1,9 @@
 /** An inference service with toy models as a process of its own, so that a test can kill it. Settings: environment. */
 import { createInferenceService } from '../../../services/inference/app.ts'
-import { INFERENCE_SETTINGS } from '../../../shared/platform/config.ts'
+import { INFERENCE_SETTINGS } from '../../../shared/platform/service/service-config.ts'
 import { listen } from '../../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../../shared/platform/log.ts'
-import { configOrExit, runService } from '../../../shared/platform/service.ts'
+import { configOrExit, runService } from '../../../shared/platform/service/run-service.ts'
 import { branchedModel, toyEngine } from './toy-models.ts'
 
 const config = configOrExit(INFERENCE_SETTINGS)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll } from 'vitest'
 import { createLog } from '../../../shared/platform/log.ts'
-import { producerConnection } from '../../../shared/platform/redis/queue-options.ts'
+import { producerConnection } from '../../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../../shared/platform/redis/state.ts'
 import { startTestRedis } from '../../support/redis.ts'
 import { startInference, type TestService } from './service.ts'

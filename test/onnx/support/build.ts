@@ -11,7 +11,9 @@ import {
   type NodeProto,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
   type TensorProto,
+  TensorProto_DataLocation,
   TensorProtoSchema,
   TensorProto_DataType as DataType,
   TensorShapeProto_DimensionSchema,
@@ -153,4 +155,13 @@ export function model(words: GraphWords, opset = 17, irVersion = 8): ModelProto 
 
 export function encode(given: ModelProto): Uint8Array {
   return toBinary(ModelProtoSchema, given)
+}
+
+/** Makes `tensor` point at the bytes; its inline payload, if any, is the caller's to clear. */
+export function setReference(tensor: TensorProto, location: string, offset: number, length: number): void {
+  const pairs = { location, offset: String(offset), length: String(length) }
+  tensor.dataLocation = TensorProto_DataLocation.EXTERNAL
+  tensor.externalData = Object.entries(pairs).map(([key, value]) =>
+    create(StringStringEntryProtoSchema, { key, value }),
+  )
 }

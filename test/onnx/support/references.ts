@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 import { fromBinary } from '@bufbuild/protobuf'
 import { type NumpyArray, readNpz } from '../../../services/benchmark/calibrations/numpy.ts'
-import { elementTypeOf } from '../../../shared/onnx/element-types.ts'
+import { elementTypeOf } from '../../../shared/onnx/wire/element-types.ts'
 import { TensorProtoSchema } from '../../../shared/onnx/proto/onnx_pb.ts'
 import { rawBytes, tensorShape } from '../../../shared/onnx/wire/tensor-data.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'

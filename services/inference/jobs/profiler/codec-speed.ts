@@ -4,7 +4,7 @@
  * Linear codecs and fp16 take the same time whatever the numbers are; the entropy part depends on them, so the tensor
  * is like what crosses most cuts: seeded noise after a Relu, half of it zeros.
  */
-import type { CodecSpeed } from '../../../../shared/contracts/codec.ts'
+import type { CodecSpeed } from '../../../../shared/contracts/calibration.ts'
 import { availableCodecs, decodeTensor, encodeTensor } from '../../../../shared/platform/tensor-codecs.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { cpuTimer } from '../../serving/executor/cpu-time.ts'

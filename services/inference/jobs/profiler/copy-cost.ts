@@ -5,12 +5,12 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
-import { CODE } from '../../../../shared/onnx/element-types.ts'
-import { assemble, encodeNumber, encodeText, encodeValue } from '../../../../shared/onnx/wire/framing.ts'
-import { concatenate, encodeField } from '../../../../shared/onnx/wire/file-reader.ts'
+import { CODE } from '../../../../shared/onnx/wire/element-types.ts'
+import { assemble, encodeValue } from '../../../../shared/onnx/wire/model-writer.ts'
 import { sessionOptions } from '../../serving/executor/session-options.ts'
-import type { Runner } from './runs.ts'
+import type { Runner } from './timed-runs.ts'
 import { median } from '../../../../shared/platform/statistics.ts'
+import { encodeNumber, encodeText, concatenate, encodeField } from '../../../../shared/onnx/wire/protobuf.ts'
 
 /** One measured point of the curve. */
 export interface CopyCost {

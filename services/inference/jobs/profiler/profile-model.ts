@@ -10,7 +10,7 @@ import type { BenchmarkProgress, Profile } from '../../../../shared/contracts/pr
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
 import type { CopyCost } from './copy-cost.ts'
-import type { Measured, MeasureInput } from './measure-model.ts'
+import type { Measured, MeasureInput } from './measure-model-job.ts'
 
 export interface ProfileRequest {
   /** The whole model, range 0..N, as RangeStore.open gave it. */
@@ -64,7 +64,7 @@ export async function profileModel(
   const folder = await fs.mkdtemp(pathOf.join(os.tmpdir(), 'scission-profile-'))
   try {
     const measured: Measured = await runInLimitedChild<MeasureInput, Measured, BenchmarkProgress>({
-      module: new URL('./measure-job.ts', import.meta.url),
+      module: new URL('./measure-model-job.ts', import.meta.url),
       input: {
         path,
         structure,

@@ -4,7 +4,7 @@
  */
 import type { DeclaredTensor } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
-import type { RangeManifest } from '../../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 
 /** Operators that may branch on values of the whole batch, which tests could not reveal. */
 const DECIDING = new Set(['If', 'Loop', 'Scan', 'SequenceMap'])

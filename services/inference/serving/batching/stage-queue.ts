@@ -12,8 +12,9 @@ import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import { checkInputs } from '../executor/check-inputs.ts'
-import { watch } from '../executor/executor-thread.ts'
+import { givenUp } from '../executor/executor-thread.ts'
 import { joinItems, splitItems } from './batch-tensors.ts'
+import { watchPatience } from '../../../../shared/platform/deadline.ts'
 
 export interface BatchSettings {
   /** Maximum number of items of one run; 1 means no batches. */
@@ -114,11 +115,8 @@ export class BatchQueue {
       settle()
     }
     const { signal, deadline } = options
-    item.forget = watch(
-      (error) => item.reject(error),
-      `waiting for ${this.#parts.stage.key}`,
-      signal,
-      deadline,
+    item.forget = watchPatience({ signal, deadline }, (why) =>
+      item.reject(givenUp(`waiting for ${this.#parts.stage.key}`, why)),
     )
     return item
   }

@@ -3,7 +3,7 @@
  * would detect the same errors later, but its messages do not name the client's tensors.
  */
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
-import type { RangeManifest } from '../../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../../../../shared/contracts/tensor.ts'
 

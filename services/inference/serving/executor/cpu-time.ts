@@ -7,6 +7,7 @@
  * first (measured: an error of 0 to 4 ms without, of microseconds with).
  */
 import fs from 'node:fs'
+import { median } from '../../../../shared/platform/statistics.ts'
 
 /** Returns ms of CPU time used so far. Only differences are meaningful. */
 type CpuClock = () => number
@@ -29,8 +30,8 @@ export type CpuTimer = () => () => number
  */
 export function cpuTimer(threads: number): CpuTimer {
   const clock = threads > 1 ? processClock : (nodeThreadClock() ?? linuxThreadClock() ?? processClock)
-  const costs = Array.from({ length: 31 }, () => -(clock() - clock())).sort((a, b) => a - b)
-  const own = costs[Math.floor(costs.length / 2)] ?? 0
+  const costs = Array.from({ length: 31 }, () => -(clock() - clock()))
+  const own = median(costs)
   return () => {
     const before = clock()
     return () => Math.max(0, clock() - before - own)

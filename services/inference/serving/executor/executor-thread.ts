@@ -25,6 +25,7 @@ import type {
 } from './thread-messages.ts'
 import { bufferPool } from '../../messages/buffer-memory.ts'
 import type { PreparedInputs } from './transfer.ts'
+import { type GivenUp, type Patience, watchPatience } from '../../../../shared/platform/deadline.ts'
 
 const workerEntry = threadModule(new URL('./worker.ts', import.meta.url))
 
@@ -48,12 +49,6 @@ interface Job {
 interface Posted {
   id: number
   job: Job
-}
-
-export interface Patience {
-  signal?: AbortSignal | undefined
-  /** Epoch ms. */
-  deadline?: number | undefined
 }
 
 export class ExecutorThread {
@@ -147,11 +142,10 @@ export class ExecutorThread {
     if (this.#closed) return Promise.reject(stopping())
     this.#expect(kind, key)
     return new Promise((resolve, reject) => {
-      const giveUp = (error: ScissionError) => {
+      const forget = watchPatience({ signal, deadline }, (why) => {
         this.#takeBack(job)
-        job.reject(error)
-      }
-      const forget = watch(giveUp, `${DOING[kind]} ${key}`, signal, deadline)
+        job.reject(givenUp(`${DOING[kind]} ${key}`, why))
+      })
       const job: Job = {
         kind,
         key,
@@ -257,22 +251,11 @@ function newSkips(): Int32Array {
   return new Int32Array(new SharedArrayBuffer(MAX_POSTED_COUNT * Int32Array.BYTES_PER_ELEMENT))
 }
 
-/** Calls `giveUp` if the signal is aborted or the deadline passes. @returns a function that stops watching. */
-export function watch(
-  giveUp: (error: ScissionError) => void,
-  what: string,
-  signal: AbortSignal | undefined,
-  deadline: number | undefined,
-): () => void {
-  const aborted = () => giveUp(new ScissionError('cancelled', `${what}: the caller is gone`))
-  const late = () => giveUp(new ScissionError('deadlineExceeded', `${what}: not done before its deadline`))
-  signal?.addEventListener('abort', aborted, { once: true })
-  const timer = deadline === undefined ? undefined : setTimeout(late, Math.max(0, deadline - Date.now()))
-  return () => {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', aborted)
-  }
-}
+/** The error of a caller that gave up waiting for `what`. */
+export const givenUp = (what: string, why: GivenUp): ScissionError =>
+  why === 'aborted'
+    ? new ScissionError('cancelled', `${what}: the caller is gone`)
+    : new ScissionError('deadlineExceeded', `${what}: not done before its deadline`)
 
 const stopping = () => new ScissionError('notReady', 'the executor is stopping')
 const unexpected = (report: Report) =>

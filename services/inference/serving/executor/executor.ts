@@ -5,7 +5,7 @@
  * has the stage; so a second thread loads the stage only if two requests meet. A thread that dies is replaced and loads its
  * sessions again with the next run. Tensors move to the threads without a copy (transfer.ts).
  */
-import type { RangeManifest } from '../../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'

@@ -11,6 +11,7 @@ import { keyText } from '../../ranges/range-key.ts'
 import type { OpenRange, RangeKey, RangeStore } from '../../ranges/range-store.ts'
 import type { Executor, LoadedStage } from './executor.ts'
 import { trial } from './trial-load.ts'
+import { waitWithin } from '../../../../shared/platform/deadline.ts'
 
 export interface StageLoaderParts {
   store: Pick<RangeStore, 'open'>
@@ -48,7 +49,7 @@ export class StageLoader {
     const loading = this.#loadings.get(name) ?? this.#start(name, key)
     loading.holders += 1
     try {
-      return await unlessAborted(loading.stage, signal, () => gone(key))
+      return await waitWithin(loading.stage, { signal }, () => gone(key))
     } catch (error) {
       this.#leave(name, loading)
       throw error
@@ -130,21 +131,3 @@ export class StageLoader {
 
 const gone = (key: RangeKey) =>
   new ScissionError('cancelled', `loading ${keyText(key)}: nobody waits for it any more`)
-
-async function unlessAborted<T>(
-  work: Promise<T>,
-  signal: AbortSignal | undefined,
-  error: () => ScissionError,
-): Promise<T> {
-  if (signal === undefined) return work
-  let onAbort = () => {}
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(error())
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
-}

@@ -9,7 +9,7 @@
 import fs from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { z } from 'zod'
-import type { RangeManifest } from '../../../../shared/contracts/range.ts'
+import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'

@@ -4,7 +4,7 @@ import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { type Change, findModel, type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
-import { shapesKeyOf } from '../../../../shared/contracts/shapes-key.ts'
+import { shapesKeyOf } from '../../../../shared/onnx/canonical/shapes-key.ts'
 import type { RangeKey } from '../../ranges/range-store.ts'
 import { StaleWhileRevalidateCache } from '../../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 

@@ -1,12 +1,8 @@
 /** An inference service's worker that takes a job and never ends it: to be killed. argv: Redis URL, resource. */
 import { type Job, Worker } from 'bullmq'
 import { dieWithParent, reportReady } from '../../../../infra/start/processes/die-with-parent.ts'
-import { resourceQueue } from '../../../../shared/platform/redis/benchmark-queue.ts'
-import {
-  withErrorHandler,
-  workerConnection,
-  workerOptions,
-} from '../../../../shared/platform/redis/queue-options.ts'
+import { resourceQueue, withErrorHandler, workerOptions } from '../../../../shared/platform/redis/queues.ts'
+import { workerConnection } from '../../../../shared/platform/redis/connections.ts'
 
 dieWithParent()
 const [url = '', resource = ''] = process.argv.slice(2)

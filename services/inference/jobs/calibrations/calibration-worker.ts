@@ -1,0 +1,180 @@
+/**
+ * A calibration as a job of this resource's queue: fetch the samples and the layers between the boundaries, run them
+ * with every codec in a child process, store what was seen. The record in Redis says how far it is.
+ */
+import fs from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import type { Job } from 'bullmq'
+import {
+  type Calibration,
+  CalibrationJobData,
+  CalibrationSamples,
+} from '../../../../shared/contracts/calibration.ts'
+import type { Structure } from '../../../../shared/contracts/model.ts'
+import type { BenchmarkProgress } from '../../../../shared/contracts/job-progress.ts'
+import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
+import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
+import type { Logger } from '../../../../shared/platform/log.ts'
+import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
+import type { OpenRange, RangeStore } from '../../ranges/range-store.ts'
+import type { Calibrated, CalibrateInput } from './run-calibration-job.ts'
+
+export interface CalibrationDeps {
+  resource: string
+  state: State
+  store: Pick<RangeStore, 'open'>
+  options: RuntimeOptions
+  benchmarkUrl: string
+  log: Logger
+}
+
+/** Longer than any calibration anyone waits for. */
+const TIMEOUT_MS = 4 * 3600 * 1000
+/** At most this often: each report is a write to Redis. */
+const REPORT_MS = 500
+
+/** Ends as a record in Redis, whatever happens: completed, failed or cancelled. */
+export async function workCalibration(
+  deps: CalibrationDeps,
+  job: Job,
+  { signal, stopping }: { signal: AbortSignal; stopping: AbortSignal },
+): Promise<string> {
+  const { state, log } = deps
+  const { calibration: id } = CalibrationJobData.parse(job.data)
+  try {
+    signal.throwIfAborted()
+    const record = await state.calibrations.need(id)
+    log.info({ calibration: id, model: record.model }, `calibration ${id} begins`)
+    const report = relay(deps, record, job)
+    const { cells, baseAccuracy } = await measure(deps, record, report, signal)
+    await report.settled()
+    await update(deps, id, {
+      state: 'completed',
+      progress: { fraction: 1, step: 'done' },
+      cells,
+      ...(baseAccuracy !== undefined && { baseAccuracy }),
+      endedAt: new Date().toISOString(),
+    })
+    return id
+  } catch (thrown) {
+    const error = coerceError(signal.aborted ? signal.reason : thrown)
+    log.warn({ err: error, calibration: id }, `calibration ${id} failed: ${error.message}`)
+    const cancelled = error instanceof ScissionError && error.code === 'cancelled' && !stopping.aborted
+    await update(deps, id, {
+      state: cancelled ? 'cancelled' : 'failed',
+      error: error.message,
+      endedAt: new Date().toISOString(),
+    })
+    return id
+  }
+}
+
+/** One that was deleted meanwhile stays deleted. */
+async function update({ state }: CalibrationDeps, id: string, changes: Partial<Calibration>): Promise<void> {
+  const record = await state.calibrations.get(id)
+  if (record) await state.calibrations.put(id, { ...record, ...changes })
+}
+
+interface Relay {
+  (progress: BenchmarkProgress): void
+  /** Once nothing that was reported is still to be written. */
+  settled: () => Promise<void>
+}
+
+function relay(deps: CalibrationDeps, { id }: Calibration, job: Job): Relay {
+  let last = 0
+  let writing: Promise<unknown> = Promise.resolve()
+  const report = (progress: BenchmarkProgress) => {
+    const now = Date.now()
+    if (now - last < REPORT_MS) return
+    last = now
+    writing = writing
+      // The job's own progress is the sign of life that a benchmark which waits behind it is watched by.
+      .then(() =>
+        Promise.all([job.updateProgress(progress), update(deps, id, { state: 'active', progress })]),
+      )
+      .catch((error: unknown) => deps.log.debug({ err: coerceError(error) }, 'progress was not reported'))
+  }
+  return Object.assign(report, {
+    settled: async () => {
+      await writing
+    },
+  })
+}
+
+async function measure(
+  deps: CalibrationDeps,
+  record: Calibration,
+  report: (progress: BenchmarkProgress) => void,
+  signal: AbortSignal,
+): Promise<Calibrated> {
+  report({ fraction: 0, step: 'fetching the model' })
+  const structure = await deps.state.structures.need(structureId(record.model, record.shapesKey))
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'scission-calibration-'))
+  const ranges: OpenRange[] = []
+  try {
+    for (const [from, to] of piecesOf(record, structure)) {
+      const key = { model: record.model, shapesKey: record.shapesKey, from, to }
+      ranges.push(await deps.store.open(key, signal))
+    }
+    const given = await fetchSamples(deps, record.id, path.join(folder, 'samples'), signal)
+    return await runInLimitedChild<CalibrateInput, Calibrated, BenchmarkProgress>({
+      module: new URL('./run-calibration-job.ts', import.meta.url),
+      input: { ...inputOf(deps, record, structure, ranges), ...given },
+      timeoutMs: TIMEOUT_MS,
+      memoryLimitBytes: Math.floor(os.totalmem() / 2),
+      signal,
+      onProgress: report,
+      doing: `calibrating model ${record.model.slice(0, 12)}`,
+    })
+  } finally {
+    for (const range of ranges) range.release()
+    await fs.rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Layer ranges between the boundaries, the empty one before boundary 0 left out. */
+function piecesOf({ boundaries }: Calibration, { layers }: Structure): [number, number][] {
+  const edges = [...new Set([0, ...boundaries, layers.length])].sort((a, b) => a - b)
+  return edges.slice(0, -1).map((from, index) => [from, edges[index + 1] ?? from])
+}
+
+function inputOf(
+  { options }: CalibrationDeps,
+  { boundaries, codecs }: Calibration,
+  { inputs, outputs, inputHints }: Structure,
+  ranges: readonly OpenRange[],
+): Omit<CalibrateInput, 'samples' | 'labels'> {
+  const pieces = ranges.flatMap(({ path: file, manifest }) =>
+    file === null ? [] : [{ from: manifest.from, path: file }],
+  )
+  return { pieces, boundaries, codecs, inputs, output: outputs[0]?.name ?? '', options, inputHints }
+}
+
+async function fetchSamples(
+  { benchmarkUrl }: CalibrationDeps,
+  id: string,
+  file: string,
+  signal: AbortSignal,
+): Promise<Pick<CalibrateInput, 'samples' | 'labels'>> {
+  const url = `${benchmarkUrl.replace(/\/$/, '')}/v1/calibrations/${encodeURIComponent(id)}/samples`
+  const about = CalibrationSamples.parse(await (await get(`${url}/about`, signal)).json())
+  const { kind, count, seed = 1, labels } = about
+  if (kind === 'made-up') return { samples: { kind, count, seed }, labels }
+  const bytes = new Uint8Array(await (await get(url, signal)).arrayBuffer())
+  if (bytes.byteLength !== about.bytes)
+    throw new ScissionError(
+      'peerUnavailable',
+      `${url}: ${bytes.byteLength} bytes came instead of ${about.bytes}`,
+    )
+  await fs.writeFile(file, bytes)
+  return { samples: { kind: 'file', path: file, count }, labels }
+}
+
+async function get(url: string, signal: AbortSignal): Promise<Response> {
+  const answer = await fetch(url, { signal })
+  if (answer.ok) return answer
+  throw new ScissionError('peerUnavailable', `the benchmark service answered ${answer.status} to GET ${url}`)
+}

@@ -1,0 +1,198 @@
+/**
+ * From what was measured to what a profile says: the time of each layer, the cost of each boundary, how wrong it may be.
+ *
+ *   stage [i, j) = sum of layerMs[i..j) + enterMs[i] + exitMs[j]
+ *
+ * The whole model gives the scale and the profiler the shares. What splitting costs beyond that grows with the bytes
+ * that cross: each is copied out into fresh memory, read cold and often laid out anew on either side. Its shape comes
+ * from this machine's own copies (copy-cost.ts), its size from the anchors: cuts that were run. Between the anchors,
+ * layers keep the profiler's shares; at the anchors, the sums are drawn towards what was measured.
+ */
+import type { Interval, PredictionError } from '../../../../shared/contracts/profile.ts'
+import type { Structure } from '../../../../shared/contracts/model.ts'
+import { type CopyCost, copyMs } from './copy-cost.ts'
+import {
+  mean,
+  median,
+  quartileDeviation,
+  standardDeviation,
+  sum,
+} from '../../../../shared/platform/statistics.ts'
+
+/** A cut that was run; times are on the scale of the whole model's figure. */
+export interface MeasuredCut {
+  k: number
+  prefixMs: number
+  suffixMs: number
+}
+
+export interface FitInput {
+  boundaries: Structure['boundaries']
+  /** From the profiler's shares, summing to the whole. */
+  layerMs: readonly number[]
+  copies: readonly CopyCost[]
+  anchors: readonly MeasuredCut[]
+}
+
+export interface Fit {
+  layerMs: number[]
+  enterMs: number[]
+  exitMs: number[]
+}
+
+/**
+ * Where anchors say nothing: splitting costs several times the bare copy, for two changes of layout and a cold read. A
+ * rough prior from a few convolutional networks on one machine, where single cuts were far from it.
+ */
+const COPIES_PER_CUT = 4
+/** A second call of the runtime, and its threads and buffers cold: ms. */
+const CALL_MS = 0.1
+/** How far the anchors may move the prior, as squared ms: one anchor with a copy of 0.3 ms counts half. */
+const PRIOR_WEIGHT = 0.1
+/** How far the sums at the anchors are drawn to the measurement: neither the shares nor the anchors are exact. */
+const DRAW = 0.5
+const LEAST_SHARE = 1e-6
+
+export function fit(input: FitInput): Fit {
+  const wholeMs = sum(input.layerMs)
+  const last = input.boundaries.length - 1
+  const copies = input.boundaries.map(({ bytes }) => copyMs(input.copies, bytes))
+  const perCopy = fitPerCopy(input.anchors, copies, wholeMs)
+  const splitMs = copies.map((copy, k) => (k === 0 || k === last ? 0 : CALL_MS + perCopy * copy))
+  const exitMs = splitMs.map((ms) => ms / 2)
+  const layerMs = drawToAnchors(input, exitMs)
+  return { layerMs, enterMs: [...exitMs], exitMs }
+}
+
+/** Ridge regression of what splitting cost at the anchors on the machine's copies; never below one copy. */
+function fitPerCopy(anchors: readonly MeasuredCut[], copies: readonly number[], wholeMs: number): number {
+  let xx = PRIOR_WEIGHT
+  let xy = PRIOR_WEIGHT * COPIES_PER_CUT
+  for (const { k, prefixMs, suffixMs } of anchors) {
+    const copy = copies[k] ?? 0
+    xx += copy * copy
+    xy += copy * (prefixMs + suffixMs - wholeMs - CALL_MS)
+  }
+  return Math.max(1, xy / xx)
+}
+
+/** Scales the layers between anchors so that the sums up to an anchor come near what its first stage took. */
+function drawToAnchors({ layerMs, anchors }: FitInput, exitMs: readonly number[]): number[] {
+  const cumulative = accumulate(layerMs)
+  const wholeMs = cumulative.at(-1) ?? 0
+  const ordered = anchors.toSorted((a, b) => a.k - b.k)
+  const drawn = [...layerMs]
+  let from = 0
+  let fromMs = 0
+  const scale = (to: number, toMs: number) => {
+    const before = (cumulative[to] ?? 0) - (cumulative[from] ?? 0)
+    const factor = before > 0 ? (toMs - fromMs) / before : 1
+    for (let layer = from; layer < to; layer++) drawn[layer] = (layerMs[layer] ?? 0) * factor
+    from = to
+    fromMs = toMs
+  }
+  for (const { k, prefixMs, suffixMs } of ordered) {
+    const shareMs = cumulative[k] ?? 0
+    // Both stages tell where the boundary lies: the first from the front, the second from the back.
+    const front = prefixMs - (exitMs[k] ?? 0)
+    const back = wholeMs - (suffixMs - (exitMs[k] ?? 0))
+    const target = shareMs + DRAW * ((front + back) / 2 - shareMs)
+    // Where the profiler saw next to no time on one side, there is nothing to scale.
+    const least = LEAST_SHARE * wholeMs
+    const between = shareMs - (cumulative[from] ?? 0) > least && wholeMs - shareMs > least
+    if (between && target > fromMs && target < wholeMs) scale(k, target)
+  }
+  scale(layerMs.length, wholeMs)
+  return drawn
+}
+
+/** Of both stages, and of the first alone: ms */
+export function predictSplit(
+  { layerMs, enterMs, exitMs }: Fit,
+  k: number,
+): { bothMs: number; prefixMs: number } {
+  const prefixMs = sum(layerMs.slice(0, k)) + (exitMs[k] ?? 0)
+  return { bothMs: prefixMs + (enterMs[k] ?? 0) + sum(layerMs.slice(k)), prefixMs }
+}
+
+export const THRESHOLDS = { median: 0.05, maximum: 0.15 }
+
+/** @param checks cuts that no figure of the fit knows of, at least one. */
+export function predictionError(fitted: Fit, checks: readonly MeasuredCut[]): PredictionError {
+  const cuts = checks.map(({ k, prefixMs, suffixMs }) => {
+    const predicted = predictSplit(fitted, k)
+    const prefix = { predictedMs: predicted.prefixMs, measuredMs: prefixMs }
+    return { k, predictedMs: predicted.bothMs, measuredMs: prefixMs + suffixMs, prefix }
+  })
+  // The sum hides a layer that is counted to the wrong side, which the stages do not.
+  const errors = cuts.map(({ predictedMs, measuredMs, prefix }) => {
+    const both = Math.abs(predictedMs - measuredMs)
+    const first = Math.abs(prefix.predictedMs - prefix.measuredMs)
+    const second = Math.abs(predictedMs - measuredMs - (prefix.predictedMs - prefix.measuredMs))
+    return { sum: both / measuredMs, worst: Math.max(both, first, second) / measuredMs }
+  })
+  const figures = {
+    median: median(errors.map((error) => error.sum)),
+    maximum: Math.max(...errors.map((error) => error.worst)),
+  }
+  const ok = figures.median <= THRESHOLDS.median && figures.maximum <= THRESHOLDS.maximum
+  return { ...figures, ok, thresholds: THRESHOLDS, cuts }
+}
+
+/** Two-sided 95 % of a normal distribution. */
+const Z95 = 1.96
+/**
+ * What a machine's speed drifts by between a profile and its use, as a standard deviation of fractions, where the profile
+ * itself sees none of it: chosen on 22 networks at up to 6 cuts, on a virtual machine in quiet and in noisy hours. Of 32
+ * networks measured since, 93 % of what was measured next lay inside the interval, 96 % of the zoo's (docs/results.md).
+ * A machine with neighbours drifts more, and then the runs of one profile do so too: see `wander`.
+ */
+const DRIFT = 0.04
+/**
+ * Drift is larger by this times the part of the machine that other processes keep busy: they share its caches and its
+ * memory, and may stop or start at any moment. With one core of two kept busy 94 % lay inside; 85 % before.
+ */
+const OTHERS = 1.5
+/** Neighbours disturb in bursts, so runs of one profile are not independent: this part of their spread remains. */
+const BURSTS = 0.5
+/** Of a stage's being called and of caches that cooled: ms. */
+const CALL_JITTER_MS = 0.2
+
+/**
+ * Independent causes add as squares: how well the scale is known, what the self-check missed, and drift, which goes on
+ * after the profile at least as it went during it.
+ * @param bursts runs of the whole model, by when they were made: ms
+ * @param othersShare part of the machine's cores that other processes kept busy meanwhile, 0 to 1
+ */
+export function intervalOf(
+  bursts: readonly (readonly number[])[],
+  error: PredictionError | undefined,
+  othersShare = 0,
+): Interval {
+  const samplesMs = bursts.flat()
+  const spread = spreadOf(samplesMs)
+  const scale = Math.max(BURSTS, 1 / Math.sqrt(Math.max(1, samplesMs.length))) * spread
+  const errors = (error?.cuts ?? []).map((cut) => cut.predictedMs / cut.measuredMs - 1)
+  const missed = errors.length > 0 ? Math.sqrt(sum(errors.map((value) => value ** 2)) / errors.length) : 0
+  const drift = DRIFT * (1 + OTHERS * othersShare)
+  const relative = Z95 * Math.hypot(scale, missed, drift, wander(bursts))
+  return { confidence: 0.95, relative, fixedMs: CALL_JITTER_MS }
+}
+
+/** How far the medians of the bursts lie apart, as a standard deviation of fractions. */
+function wander(bursts: readonly (readonly number[])[]): number {
+  const medians = bursts.filter((burst) => burst.length > 0).map(median)
+  return medians.length < 2 ? 0 : standardDeviation(medians) / mean(medians)
+}
+
+/** A standard deviation that a few wild values do not move, as a fraction of the median. */
+function spreadOf(values: readonly number[]): number {
+  const middle = median(values)
+  return middle > 0 ? quartileDeviation(values) / middle : 0
+}
+
+function accumulate(values: readonly number[]): number[] {
+  const sums = [0]
+  for (const value of values) sums.push((sums.at(-1) ?? 0) + value)
+  return sums
+}

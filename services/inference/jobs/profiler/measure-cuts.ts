@@ -1,0 +1,119 @@
+/**
+ * The cuts that are run: chosen at random, spread over the model's time, some to fit to and some to check against; and
+ * how one is run: both stages as sessions, one after the other as two executors would.
+ */
+import { createHash } from 'node:crypto'
+import type { InferenceSession } from 'onnxruntime-node'
+import type { Structure } from '../../../../shared/contracts/model.ts'
+import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
+import { undisturbed } from '../../../../shared/platform/statistics.ts'
+import type { CutModel } from './cut-model.ts'
+import type { Feeds, Runner } from './timed-runs.ts'
+
+export type Role = 'anchor' | 'check'
+
+export interface ChosenCut {
+  k: number
+  role: Role
+}
+
+/** In the order in which they are run. With one, it is a check: knowing the error matters more than lessening it. */
+const ROLES: readonly Role[] = ['check', 'anchor', 'check', 'anchor']
+export const MOST_CUTS = ROLES.length
+
+/** Boundaries that plans prefer: clean single-tensor cuts; where there are none, any single-tensor one that is allowed. */
+export function candidates({ boundaries, layers }: Pick<Structure, 'boundaries' | 'layers'>): number[] {
+  const inside = boundaries.filter(
+    ({ k, allowed, single }) => k > 0 && k < layers.length && allowed && single,
+  )
+  const clean = inside.filter((boundary) => boundary.clean)
+  return (clean.length > 0 ? clean : inside).map(({ k }) => k)
+}
+
+/**
+ * One from each of `count` parts of the model that take equally long by `layerMs`, at random by `seed`: the same model
+ * gets the same cuts.
+ */
+export function chooseCuts(
+  from: readonly number[],
+  layerMs: readonly number[],
+  count: number,
+  seed: string,
+): ChosenCut[] {
+  const random = randomOf(seed)
+  const cumulative = [0]
+  for (const ms of layerMs) cumulative.push((cumulative.at(-1) ?? 0) + ms)
+  const wholeMs = cumulative.at(-1) ?? 0
+  const parts = Array.from({ length: count }, () => [] as number[])
+  for (const k of from) {
+    const share = wholeMs > 0 ? (cumulative[k] ?? 0) / wholeMs : k / layerMs.length
+    parts[Math.min(count - 1, Math.floor(share * count))]?.push(k)
+  }
+  const chosen = parts.flatMap((part) => part[Math.floor(random() * part.length)] ?? [])
+  return shuffled(chosen, random).map((k, at) => ({ k, role: ROLES[at] ?? 'check' }))
+}
+
+function shuffled(values: readonly number[], random: () => number): number[] {
+  return values
+    .map((value) => ({ value, key: random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ value }) => value)
+}
+
+/** Numbers in [0, 1) from the SHA-256 of the seed and a counter. */
+function randomOf(seed: string): () => number {
+  let count = 0
+  return () => {
+    const digest = createHash('sha256').update(`${seed} ${count++}`).digest()
+    return digest.readUInt32LE(0) / 2 ** 32
+  }
+}
+
+export interface PairTimes {
+  k: number
+  prefixMs: number
+  suffixMs: number
+  /** The whole model, run in turn with them. */
+  wholeMs: number
+  wholesMs: number[]
+}
+
+/** @throws ScissionError invalidModel when a stage cannot be loaded, internal when it cannot be run. */
+export async function measurePair(
+  model: CutModel,
+  k: number,
+  feeds: Feeds,
+  rounds: number,
+  runner: Runner,
+  options: RuntimeOptions,
+  whole: InferenceSession,
+): Promise<PairTimes> {
+  const prefix = await model.session(0, k, options)
+  const suffix = await model.session(k, model.structure.layers.length, options)
+  const times: { prefix: number; suffix: number; whole: number }[] = []
+  // The first round warms the sessions up.
+  for (let round = 0; round <= rounds; round++) {
+    let suffixMs = 0
+    const time = await runner.run(prefix, feeds, undefined, async (made) => {
+      const inputs = Object.fromEntries(
+        suffix.inputNames.flatMap((name) => {
+          const tensor = made[name] ?? feeds[name]
+          return tensor === undefined ? [] : [[name, tensor]]
+        }),
+      )
+      suffixMs = runner.figure(await runner.run(suffix, inputs))
+    })
+    if (round === 0) continue
+    const wholeMs = runner.figure(await runner.run(whole, feeds))
+    times.push({ prefix: runner.figure(time), suffix: suffixMs, whole: wholeMs })
+  }
+  await prefix.release()
+  await suffix.release()
+  return {
+    k,
+    prefixMs: undisturbed(times.map((time) => time.prefix)),
+    suffixMs: undisturbed(times.map((time) => time.suffix)),
+    wholeMs: undisturbed(times.map((time) => time.whole)),
+    wholesMs: times.map((time) => time.whole),
+  }
+}

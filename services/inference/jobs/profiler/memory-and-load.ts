@@ -1,0 +1,69 @@
+/** Memory of layer ranges and of this process, and how busy the machine's other processes are. */
+import fs from 'node:fs'
+import type { Structure } from '../../../../shared/contracts/model.ts'
+
+export interface RangeMemory {
+  weightBytes: number
+  /** The largest sum of tensors alive at once while the range runs. */
+  activationBytes: number
+}
+
+/** Of layers [from, to). A constant that two layers share counts in both. */
+export function rangeMemory(structure: Structure, from: number, to: number): RangeMemory {
+  const layers = structure.layers.slice(from, to)
+  const weightBytes = layers.reduce((sum, layer) => sum + layer.weightBytes, 0)
+  // While layer k runs, what crosses the boundary before it is alive, and so is what it makes.
+  const alive = layers.map(
+    (layer) =>
+      (structure.boundaries[layer.index]?.bytes ?? 0) +
+      layer.outputs.reduce((sum, output) => sum + output.bytes, 0),
+  )
+  return { weightBytes, activationBytes: Math.max(0, ...alive) }
+}
+
+const KIB = 1024
+/** Pages of 4 KiB on the platforms that onnxruntime-node is built for (proc(5), statm). */
+const PAGE_BYTES = 4096
+
+/** What this process holds now, pages of mapped files included. */
+export function residentBytes(): number {
+  try {
+    return Number(fs.readFileSync('/proc/self/statm', 'utf8').split(' ')[1]) * PAGE_BYTES
+  } catch {
+    return process.memoryUsage().rss // Not Linux: slower, but the same figure.
+  }
+}
+
+/** The most this process has held so far. */
+export const peakResidentBytes = (): number => process.resourceUsage().maxRSS * KIB
+
+/** Linux counts in hundredths of a second everywhere that Node runs (USER_HZ). */
+const TICKS_PER_SECOND = 100
+
+/** @returns a function that says how many cores other processes kept busy since, or undefined where nobody counts. */
+export function watchOthers(): () => number | undefined {
+  const ownSince = process.cpuUsage()
+  const busyBefore = busySeconds()
+  const startedAt = performance.now()
+  return () => {
+    const busy = busySeconds()
+    if (busy === undefined || busyBefore === undefined) return undefined
+    const { user, system } = process.cpuUsage(ownSince)
+    const seconds = (performance.now() - startedAt) / 1000
+    return Math.max(0, (busy - busyBefore - (user + system) / 1e6) / Math.max(seconds, 0.01))
+  }
+}
+
+/** User, nice, system, interrupts and steal of all cores; not idle and waiting for disks. */
+function busySeconds(): number | undefined {
+  try {
+    const [first = ''] = fs.readFileSync('/proc/stat', 'utf8').split('\n', 1)
+    const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = first
+      .split(/\s+/)
+      .slice(1)
+      .map(Number)
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
+  } catch {
+    return undefined // Not Linux: nobody counts.
+  }
+}

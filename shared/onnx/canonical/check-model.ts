@@ -1,0 +1,167 @@
+/**
+ * Checks a graph before anything else uses it: names are unique and defined, tensors are sound, there is no cycle. Each
+ * refusal names the node and the tensor.
+ *
+ * ONNX Runtime checks much of this too, but its messages are about its own data structures, and a graph that breaks these
+ * rules would break our own algorithms before ONNX Runtime reads it.
+ */
+import { ScissionError } from '../../platform/errors.ts'
+import type { ExternalFiles } from '../wire/external-data.ts'
+import type { AttributeProto, GraphProto, ModelProto, NodeProto } from '../proto/onnx_pb.ts'
+import { bodiesOf, definedIn, nodeLabel } from './scope.ts'
+import { checkTensor } from '../wire/tensor-data.ts'
+
+function refuse(message: string, details: Record<string, unknown>): ScissionError {
+  return new ScissionError('invalidModel', message, details)
+}
+
+/** @throws ScissionError invalidModel: without opsets no operator has a meaning. */
+export function refuseWithoutOpsets(model: ModelProto): void {
+  if (model.opsetImport.length > 0) return
+  throw refuse(
+    'the model has no opset_import, so the meaning of its operators is undefined: export it again with a newer tool',
+    {},
+  )
+}
+
+/** Checks names, scopes, tensors and order. @throws ScissionError invalidModel @returns the graph */
+export function checkModel(model: ModelProto, files: ExternalFiles): GraphProto {
+  const graph = model.graph
+  if (!graph) throw refuse('not an ONNX model: the file holds no graph', {})
+  refuseWithoutOpsets(model)
+  checkOutputs(graph)
+  checkGraph(graph, new Set(), files)
+  for (const fn of model.functions) for (const node of fn.node) checkAttributes(node, files)
+  return graph
+}
+
+function checkGraph(graph: GraphProto, outer: ReadonlySet<string>, files: ExternalFiles): void {
+  checkUnique(graph)
+  for (const tensor of graph.initializer) checkTensor(tensor, files)
+  const visible = new Set([...outer, ...definedIn(graph)])
+  for (const node of graph.node) {
+    if (!node.opType) throw refuse(`node ${nodeLabel(node)} names no operator`, { node: node.name })
+    for (const name of node.input) {
+      if (name && !visible.has(name)) {
+        throw refuse(`node ${nodeLabel(node)} reads the tensor "${name}", which nothing makes`, {
+          node: node.name,
+          tensor: name,
+        })
+      }
+    }
+    checkAttributes(node, files)
+    for (const body of bodiesOf(node)) checkGraph(body, visible, files)
+  }
+  for (const output of graph.output) {
+    if (!visible.has(output.name)) {
+      throw refuse(`the graph output "${output.name}" is made by nothing`, { tensor: output.name })
+    }
+  }
+}
+
+function checkUnique(graph: GraphProto): void {
+  const makers = new Map<string, string>()
+  const define = (name: string, maker: string) => {
+    const other = makers.get(name)
+    if (other !== undefined)
+      throw refuse(`the tensor "${name}" is defined twice: by ${other} and by ${maker}`, { tensor: name })
+    makers.set(name, maker)
+  }
+  for (const input of graph.input) define(input.name, 'a graph input')
+  // An initializer with an input's name is that input's default value (the rule up to IR version 3).
+  const inputs = new Set(makers.keys())
+  const initializers = new Set<string>()
+  for (const tensor of graph.initializer) {
+    if (!tensor.name) throw refuse('an initializer has no name', {})
+    if (initializers.has(tensor.name)) define(tensor.name, 'an initializer')
+    initializers.add(tensor.name)
+    if (!inputs.has(tensor.name)) define(tensor.name, 'an initializer')
+  }
+  for (const sparse of graph.sparseInitializer) define(sparse.values?.name ?? '', 'a sparse initializer')
+  for (const node of graph.node) {
+    for (const output of node.output) if (output) define(output, `node ${nodeLabel(node)}`)
+  }
+}
+
+/** A body may list one tensor twice among its outputs; a model may not, since its outputs are identified by name. */
+function checkOutputs(graph: GraphProto): void {
+  if (graph.output.length === 0) throw refuse('the graph has no output', {})
+  const outputs = new Set<string>()
+  for (const output of graph.output) {
+    if (outputs.has(output.name))
+      throw refuse(`the graph output "${output.name}" is listed twice`, { tensor: output.name })
+    outputs.add(output.name)
+  }
+}
+
+function checkAttributes(node: NodeProto, files: ExternalFiles): void {
+  for (const attribute of node.attribute) {
+    for (const tensor of tensorsOf(attribute)) {
+      // Such tensors are often unnamed; with a name, errors can identify them.
+      if (!tensor.name) tensor.name = `${node.name || node.output[0] || node.opType}/${attribute.name}`
+      checkTensor(tensor, files)
+    }
+  }
+}
+
+function tensorsOf(attribute: AttributeProto) {
+  return attribute.t ? [attribute.t, ...attribute.tensors] : attribute.tensors
+}
+
+/**
+ * Indices of the nodes in topological order: the file's own order if it is topological, else the earliest possible node
+ * first.
+ * @param uses the tensors that each node reads.
+ *
+ * @throws ScissionError invalidModel naming a node and a tensor of the cycle.
+ */
+export function topologicalOrder(
+  nodes: readonly NodeProto[],
+  uses: readonly ReadonlySet<string>[],
+): number[] {
+  const maker = new Map<string, number>()
+  for (const [index, node] of nodes.entries())
+    for (const output of node.output) if (output) maker.set(output, index)
+  const order: number[] = []
+  const state = new Uint8Array(nodes.length)
+  // Depth first with an explicit stack: real graphs are deeper than the call stack.
+  for (let start = 0; start < nodes.length; start++) {
+    const stack = [start]
+    while (stack.length > 0) {
+      const index = stack.at(-1) ?? 0
+      if (state[index] === DONE) {
+        stack.pop()
+        continue
+      }
+      if (state[index] === OPEN) {
+        state[index] = DONE
+        order.push(index)
+        stack.pop()
+        continue
+      }
+      state[index] = OPEN
+      const needed = [...(uses[index] ?? [])].flatMap((name) => {
+        const from = maker.get(name)
+        return from === undefined || state[from] === DONE ? [] : [{ name, from }]
+      })
+      for (const { name, from } of needed) {
+        if (state[from] === OPEN) throw cycle(nodes[from], name)
+      }
+      stack.push(...needed.map(({ from }) => from).sort((a, b) => b - a))
+    }
+  }
+  return order
+}
+
+const OPEN = 1
+const DONE = 2
+
+function cycle(node: NodeProto | undefined, tensor: string): ScissionError {
+  return refuse(
+    `the graph has a cycle: ${node ? nodeLabel(node) : 'a node'} needs its own output "${tensor}"`,
+    {
+      node: node?.name,
+      tensor,
+    },
+  )
+}

@@ -1,0 +1,166 @@
+/** Reads graph inputs and outputs as the file declares them, and fixes their open dimensions. */
+import type { DeclaredTensor, InputShapes } from '../../contracts/common.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { elementTypeOf } from '../wire/element-types.ts'
+import type { GraphProto, TensorShapeProto, ValueInfoProto } from '../proto/onnx_pb.ts'
+
+/** Stands for the whole shape if the file does not declare the number of dimensions. */
+const UNKNOWN_RANK = '...'
+
+/** @throws ScissionError invalidModel for values that are not tensors and for types that cannot be sent. */
+export function declaredTensor(value: ValueInfoProto, role: 'input' | 'output'): DeclaredTensor {
+  const type = value.type?.value
+  const what = `graph ${role} "${value.name}"`
+  if (!type || type.case === undefined)
+    throw new ScissionError('invalidModel', `${what} declares no type`, { tensor: value.name })
+  if (type.case !== 'tensorType') {
+    const kind = type.case.replace('Type', '')
+    throw new ScissionError(
+      'invalidModel',
+      `${what} is a ${kind}: only tensors can be sent to and from a model`,
+      {
+        tensor: value.name,
+        kind,
+      },
+    )
+  }
+  const datatype = elementTypeOf(type.value.elemType)?.datatype
+  if (!datatype) {
+    const name = elementTypeOf(type.value.elemType)?.name ?? `number ${type.value.elemType}`
+    throw new ScissionError('invalidModel', `${what} has the element type ${name}, which cannot be served`, {
+      tensor: value.name,
+      type: name,
+    })
+  }
+  return { name: value.name, datatype, shape: declaredShape(type.value.shape) }
+}
+
+/** Symbolic dimensions by name, `''` if unnamed; some exporters write 0 or −1 for "any". */
+function declaredShape(shape: TensorShapeProto | undefined): (number | string)[] {
+  if (!shape) return [UNKNOWN_RANK]
+  return shape.dim.map(({ value }) => {
+    if (value.case === 'dimParam') return value.value
+    return value.case === 'dimValue' && value.value >= 0n ? Number(value.value) : ''
+  })
+}
+
+/** The inputs that a caller gives. Initializers listed among the inputs are only default values. */
+export function trueInputs(graph: GraphProto): ValueInfoProto[] {
+  const constants = new Set(graph.initializer.map((tensor) => tensor.name))
+  return graph.input.filter((input) => !constants.has(input.name))
+}
+
+interface OpenDim {
+  input: string
+  axis: number
+  /** The symbol's name; empty if the dimension is unnamed, `...` if the rank itself is open. */
+  symbol: string
+}
+
+/**
+ * The fixed shape of every input. A symbol has the same value in all inputs, so that one input's shape can fix another's.
+ *
+ * @param given shapes by input name; inputs that are declared with fixed shapes need none.
+ * @throws ScissionError needsInputShapes with the open dimensions in `details.dims`; badRequest for an unknown input, a
+ * shape that contradicts the declaration, or a symbol with two values.
+ * @example
+ * const { inputs } = await describeModel('bert.onnx') // ids: ['batch', 'length'], mask: ['batch', 'length']
+ * resolveInputShapes(inputs, { ids: [1, 128] }) // { ids: [1, 128], mask: [1, 128] }
+ */
+export function resolveInputShapes(
+  declared: readonly DeclaredTensor[],
+  given: InputShapes = {},
+): InputShapes {
+  for (const name of Object.keys(given)) {
+    if (!declared.some((input) => input.name === name)) {
+      throw new ScissionError('badRequest', `the model has no input "${name}"`, {
+        input: name,
+        known: declared.map((input) => input.name),
+      })
+    }
+  }
+  const symbols = new Map<string, { value: number; input: string; axis: number }>()
+  for (const input of declared) {
+    const shape = ownShape(given, input.name)
+    if (shape) matchDeclared(input, shape, symbols)
+  }
+  const open: OpenDim[] = []
+  const shapes: InputShapes = {}
+  for (const input of declared) {
+    shapes[input.name] = ownShape(given, input.name) ?? settle(input, symbols, open)
+  }
+  if (open.length > 0) throw needsShapes(open, declared)
+  return shapes
+}
+
+/** The given shape of an input. A tensor may be called `constructor`, which every object inherits. */
+const ownShape = (given: InputShapes, name: string) => (Object.hasOwn(given, name) ? given[name] : undefined)
+
+function settle(
+  input: DeclaredTensor,
+  symbols: ReadonlyMap<string, { value: number }>,
+  open: OpenDim[],
+): number[] {
+  return input.shape.map((dim, axis) => {
+    const value = typeof dim === 'number' ? dim : symbols.get(dim)?.value
+    if (value !== undefined && value > 0) return value
+    open.push({ input: input.name, axis, symbol: typeof dim === 'string' ? dim : '' })
+    return 0
+  })
+}
+
+function needsShapes(open: readonly OpenDim[], declared: readonly DeclaredTensor[]): ScissionError {
+  const list = open.map(({ input, axis, symbol }) =>
+    symbol === UNKNOWN_RANK
+      ? `all dimensions of "${input}"`
+      : `dimension ${axis} of "${input}"${symbol ? ` ("${symbol}")` : ''}`,
+  )
+  const names = new Set(open.map(({ input }) => input))
+  const example = declared
+    .filter(({ name }) => names.has(name))
+    .map(
+      ({ name, shape }) =>
+        `${name}:${shape.map((dim) => (typeof dim === 'number' ? dim || 1 : 1)).join('x')}`,
+    )
+    .join(',')
+  return new ScissionError(
+    'needsInputShapes',
+    `the model leaves dimensions open: ${list.join(', ')}; give the shapes of these inputs, for example ${example}`,
+    { dims: open },
+  )
+}
+
+function matchDeclared(
+  input: DeclaredTensor,
+  shape: readonly number[],
+  symbols: Map<string, { value: number; input: string; axis: number }>,
+): void {
+  const contradiction = (reason: string, axis?: number) =>
+    new ScissionError(
+      'badRequest',
+      `input "${input.name}" is declared as [${input.shape.join(',')}], the given shape [${shape.join(',')}] ${reason}`,
+      { input: input.name, axis, declared: input.shape, given: shape },
+    )
+  if (!Number.isSafeInteger(shape.reduce((product, dim) => product * dim, 1)))
+    throw contradiction('has too many elements')
+  if (input.shape[0] === UNKNOWN_RANK) return
+  if (shape.length !== input.shape.length)
+    throw contradiction(`has ${shape.length} dimensions instead of ${input.shape.length}`)
+  for (const [axis, dim] of input.shape.entries()) {
+    const value = shape[axis] ?? 0
+    if (typeof dim === 'number') {
+      // A declared 0 is an exporter's "any" or an input without elements: the caller's shape decides.
+      if (dim !== 0 && dim !== value) throw contradiction(`differs in dimension ${axis}`, axis)
+      continue
+    }
+    if (dim === '') continue
+    const before = symbols.get(dim)
+    if (before && before.value !== value) {
+      throw contradiction(
+        `makes "${dim}" ${value}, but dimension ${before.axis} of "${before.input}" makes it ${before.value}`,
+        axis,
+      )
+    }
+    symbols.set(dim, { value, input: input.name, axis })
+  }
+}

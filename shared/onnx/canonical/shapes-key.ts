@@ -1,0 +1,15 @@
+/** The key of the fixed input shapes that a canonical graph was made for. */
+import { createHash } from 'node:crypto'
+import type { InputShapes, ShapesKey } from '../../contracts/common.ts'
+
+/**
+ * The first 12 hexadecimal digits of the SHA-256 of the shapes' JSON with the input names sorted.
+ * The shapes must be those of all inputs (`resolveInputShapes`): a partial set has another key.
+ * @example
+ * shapesKeyOf({ input: [1, 3, 224, 224] }) // 12 hexadecimal digits
+ */
+export function shapesKeyOf(inputShapes: InputShapes): ShapesKey {
+  const sorted = Object.entries(inputShapes).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+  const digest = createHash('sha256').update(JSON.stringify(sorted)).digest('hex')
+  return digest.slice(0, 12) as ShapesKey
+}

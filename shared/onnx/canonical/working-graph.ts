@@ -1,0 +1,196 @@
+/**
+ * The working form of a graph while it is made canonical, and how it is read from a file.
+ *
+ * Constants are separate from nodes: initializers, Constant nodes and later folded results are all `constants`. Graph
+ * inputs are only those that a caller gives, with fixed shapes. Nodes are in topological order.
+ */
+import { create } from '@bufbuild/protobuf'
+import type { DeclaredTensor, InputShapes } from '../../contracts/common.ts'
+import { checkModel, topologicalOrder } from './check-model.ts'
+import { declaredTensor, resolveInputShapes, trueInputs } from './declared-tensors.ts'
+import { CODE, elementTypeOfDatatype, type TypedTensor } from '../wire/element-types.ts'
+import { ExternalFiles, isExternal, referenceOf } from '../wire/external-data.ts'
+import {
+  type FunctionProto,
+  type GraphProto,
+  type NodeProto,
+  type OperatorSetIdProto,
+  type SparseTensorProto,
+  type TensorProto,
+  TensorProtoSchema,
+} from '../proto/onnx_pb.ts'
+import { bodiesOf, usesOf } from './scope.ts'
+import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
+import { inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
+
+export interface Graph {
+  /** The model's folder: external data is relative to it. */
+  dir: string
+  /** Name of the original file in it. */
+  file: string
+  name: string
+  irVersion: bigint
+  opsets: OperatorSetIdProto[]
+  functions: FunctionProto[]
+  inputs: TypedTensor[]
+  /** The inputs as the file declares them, with -1 for open dimensions. */
+  declared: TypedTensor[]
+  /**
+   * False if ONNX Runtime must be given open dimensions: some models have a branch that is never taken but that fixed
+   * shapes make invalid, and ONNX Runtime refuses such a model.
+   */
+  fixed: boolean
+  outputs: string[]
+  constants: Map<string, TensorProto>
+  sparse: Map<string, SparseTensorProto>
+  nodes: NodeProto[]
+}
+
+/** Initializers need not be graph inputs, and external data exists, from IR version 4 on. */
+const MIN_IR_VERSION = 4n
+
+/**
+ * Reads `dir/file` with its inputs fixed to the given shapes.
+ *
+ * @throws ScissionError invalidModel, needsInputShapes, badRequest (shapes that contradict the declared ones)
+ */
+export function loadGraph(dir: string, file: string, given: InputShapes | undefined): Graph {
+  const { model } = readSkeleton(`${dir}/${file}`)
+  const graph = checkModel(model, new ExternalFiles(dir))
+  const declared = trueInputs(graph).map((input) => declaredTensor(input, 'input'))
+  for (const output of graph.output) declaredTensor(output, 'output')
+  const shapes = resolveInputShapes(declared, given)
+  const inputs = declared.map(({ name, datatype }) => ({
+    name,
+    code: elementTypeOfDatatype(datatype)?.code ?? CODE.UNDEFINED,
+    shape: shapes[name] ?? [],
+  }))
+  for (const fn of model.functions) for (const node of fn.node) inlineAttributes(node, dir)
+  const constants = new Map<string, TensorProto>()
+  for (const tensor of graph.initializer) constants.set(tensor.name, settled(tensor, dir))
+  const sparse = new Map(graph.sparseInitializer.map((tensor) => [tensor.values?.name ?? '', tensor]))
+  const kept = liftConstants(graph.node, dir, (tensor) => constants.set(tensor.name, tensor), sparse)
+  // ONNX Runtime's messages and profiles identify nodes by name.
+  for (const node of kept) node.name ||= node.output.find(Boolean) ?? ''
+  const uses = kept.map(usesOf)
+  return {
+    dir,
+    file,
+    name: graph.name,
+    irVersion: model.irVersion < MIN_IR_VERSION ? MIN_IR_VERSION : model.irVersion,
+    opsets: model.opsetImport,
+    functions: model.functions,
+    inputs,
+    declared: inputs.map((input, index) => ({
+      ...input,
+      shape: openShape(declared[index]?.shape, input.shape),
+    })),
+    fixed: true,
+    outputs: graph.output.map((output) => output.name),
+    constants,
+    sparse,
+    nodes: topologicalOrder(kept, uses).flatMap((index) => kept[index] ?? []),
+  }
+}
+
+/** The declared sizes, -1 for open ones, with the rank of the fixed shape. */
+function openShape(declared: DeclaredTensor['shape'] | undefined, fixed: readonly number[]): number[] {
+  return fixed.map((size, axis) => (declared?.[axis] === size ? size : -1))
+}
+
+/** The type of a tensor as a session's input: fixed, or open if `graph.fixed` is false. */
+export function sessionType(graph: Graph, type: TypedTensor): TypedTensor {
+  if (graph.fixed) return type
+  const declared = graph.declared.find(({ name }) => name === type.name)
+  return declared ?? { ...type, shape: type.shape.map(() => -1) }
+}
+
+/** Reads small references into memory, and payloads whose encoding ONNX Runtime cannot read. */
+function settled(tensor: TensorProto, dir: string): TensorProto {
+  if (!isExternal(tensor)) return tensor
+  const reference = referenceOf(tensor)
+  return reference.encoding === 'varint' || tensorBytes(tensor) <= INLINE_PAYLOAD_BYTES
+    ? inlined(tensor, dir)
+    : tensor
+}
+
+/** Passes the tensor of every Constant node to `add`. @returns the other nodes, with the same done in their bodies. */
+function liftConstants(
+  nodes: readonly NodeProto[],
+  dir: string,
+  add: (tensor: TensorProto) => void,
+  sparse: Map<string, SparseTensorProto> | undefined,
+): NodeProto[] {
+  return nodes.filter((node) => {
+    const name = node.output[0]
+    if (isConstant(node) && name) {
+      const tensor = constantTensor(node, name)
+      if (tensor) {
+        add(settled(tensor, dir))
+        return false
+      }
+      const sparseValue = node.attribute.find((attribute) => attribute.sparseTensor)?.sparseTensor
+      if (sparseValue?.values && sparse) {
+        sparseValue.values.name = name
+        sparse.set(name, sparseValue)
+        return false
+      }
+    }
+    inlineAttributes(node, dir)
+    for (const body of bodiesOf(node)) liftInBody(body, dir)
+    return true
+  })
+}
+
+/** Makes a body's constants its initializers, which may be external, as attributes may not. */
+function liftInBody(body: GraphProto, dir: string): void {
+  body.initializer = body.initializer.map((tensor) => settled(tensor, dir))
+  body.node = liftConstants(body.node, dir, (tensor) => body.initializer.push(tensor), undefined)
+}
+
+function isConstant(node: NodeProto): boolean {
+  return node.opType === 'Constant' && (node.domain === '' || node.domain === 'ai.onnx')
+}
+
+/** @see https://onnx.ai/onnx/operators/onnx__Constant.html */
+function constantTensor(node: NodeProto, name: string): TensorProto | undefined {
+  const attribute = node.attribute.find((candidate) => candidate.name.startsWith('value'))
+  if (!attribute) return undefined
+  const { floats, ints, strings } = attribute
+  switch (attribute.name) {
+    case 'value':
+      if (!attribute.t) return undefined
+      attribute.t.name = name
+      return attribute.t
+    case 'value_float':
+      return rawTensor(name, CODE.FLOAT, [], bytes(Float32Array.of(attribute.f)))
+    case 'value_floats':
+      return rawTensor(name, CODE.FLOAT, [floats.length], bytes(Float32Array.from(floats)))
+    case 'value_int':
+      return rawTensor(name, CODE.INT64, [], bytes(BigInt64Array.of(attribute.i)))
+    case 'value_ints':
+      return rawTensor(name, CODE.INT64, [ints.length], bytes(BigInt64Array.from(ints)))
+    case 'value_string':
+      return create(TensorProtoSchema, { name, dataType: CODE.STRING, stringData: [attribute.s] })
+    case 'value_strings':
+      return create(TensorProtoSchema, {
+        name,
+        dataType: CODE.STRING,
+        dims: [BigInt(strings.length)],
+        stringData: strings,
+      })
+    default:
+      return undefined
+  }
+}
+
+function bytes(view: ArrayBufferView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+}
+
+function inlineAttributes(node: NodeProto, dir: string): void {
+  for (const attribute of node.attribute) {
+    if (attribute.t) attribute.t = inlined(attribute.t, dir)
+    attribute.tensors = attribute.tensors.map((tensor) => inlined(tensor, dir))
+  }
+}

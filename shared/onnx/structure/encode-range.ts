@@ -1,0 +1,113 @@
+/**
+ * The one writer of sub-models: layers [from, to) of a canonical model as an ONNX model, put together from parts that
+ * were encoded once. Weights are references into the original file, so a sub-model has a few kilobytes. Loads no
+ * protobuf library: the profiler's process starts with it.
+ */
+import type { TensorSpec } from '../../contracts/common.ts'
+import type { Structure } from '../../contracts/model.ts'
+import { elementTypeOfDatatype } from '../wire/element-types.ts'
+import { assemble, encodeUntypedValue, encodeValue, type ModelFrame } from '../wire/model-writer.ts'
+
+/** An encoded NodeProto with the tensors that it reads and makes. */
+export interface EncodedNode {
+  bytes: Uint8Array
+  uses: Iterable<string>
+  outputs: readonly string[]
+}
+
+export interface EncodedModel<Node extends EncodedNode, Constant extends { bytes: Uint8Array }> {
+  structure: Structure
+  frame: ModelFrame
+  /** Nodes computed from constants only, in order. */
+  prelude: readonly Node[]
+  /** By layer index; a layer without a node of its own is undefined. */
+  layers: readonly (Node | undefined)[]
+  /** Encoded TensorProtos by name. */
+  constants: ReadonlyMap<string, Constant>
+  /** Encoded SparseTensorProtos by the name of their values. */
+  sparse: ReadonlyMap<string, Uint8Array>
+  /** Encodes a tensor as a graph input or output. */
+  value: (name: string) => Uint8Array
+}
+
+export interface EncodedRange<Node, Constant> {
+  content: Uint8Array
+  nodes: Node[]
+  constants: Constant[]
+}
+
+/** The tensors of boundary `from` that layers [from, to) read, and those of boundary `to` that they make. */
+export function tensorsOfRange(
+  { structure, layers }: Pick<EncodedModel<EncodedNode, never>, 'structure' | 'layers'>,
+  from: number,
+  to: number,
+): { inputs: string[]; outputs: string[] } {
+  const nodes = nodesOf(layers, from, to)
+  const needed = new Set(nodes.flatMap(({ uses }) => [...uses]))
+  const made = new Set(nodes.flatMap(({ outputs }) => outputs))
+  const frontier = (k: number) => structure.boundaries[k]?.tensors ?? []
+  return {
+    inputs: frontier(from).filter((name) => needed.has(name)),
+    outputs: frontier(to).filter((name) => made.has(name)),
+  }
+}
+
+export function encodeRange<Node extends EncodedNode, Constant extends { bytes: Uint8Array }>(
+  model: EncodedModel<Node, Constant>,
+  from: number,
+  to: number,
+): EncodedRange<Node, Constant> {
+  const layers = nodesOf(model.layers, from, to)
+  const needed = new Set(layers.flatMap(({ uses }) => [...uses]))
+  const nodes = [...preludeFor(model.prelude, needed), ...layers]
+  const constants = neededOf(model.constants, needed)
+  const { inputs, outputs } = tensorsOfRange(model, from, to)
+  const content = assemble(model.frame, `layers ${from} to ${to}`, {
+    nodes: nodes.map(({ bytes }) => bytes),
+    initializers: constants.map(({ bytes }) => bytes),
+    sparse: neededOf(model.sparse, needed),
+    inputs: inputs.map(model.value),
+    outputs: outputs.map(model.value),
+  })
+  return { content, nodes, constants }
+}
+
+const nodesOf = <Node>(layers: readonly (Node | undefined)[], from: number, to: number): Node[] =>
+  layers.slice(from, to).filter((node) => node !== undefined)
+
+const neededOf = <T>(all: ReadonlyMap<string, T>, needed: ReadonlySet<string>): T[] =>
+  [...all].filter(([name]) => needed.has(name)).map(([, one]) => one)
+
+/** The prelude nodes behind `needed`, which grows by what they read themselves. */
+function preludeFor<Node extends EncodedNode>(prelude: readonly Node[], needed: Set<string>): Node[] {
+  const used: Node[] = []
+  for (const node of prelude.toReversed()) {
+    if (!node.outputs.some((name) => needed.has(name))) continue
+    used.unshift(node)
+    for (const name of node.uses) needed.add(name)
+  }
+  return used
+}
+
+/**
+ * Encodes tensors as graph inputs or outputs of sub-models.
+ * @param own encoded ValueInfoProtos of the model's own inputs, used as they are.
+ * @param isOpen the model's inputs have open dimensions: then those of its inner tensors stay open too.
+ */
+export function valueEncoder(
+  { inputs, layers }: Pick<Structure, 'inputs' | 'layers'>,
+  own: ReadonlyMap<string, Uint8Array>,
+  isOpen: boolean,
+): (name: string) => Uint8Array {
+  const specs = new Map<string, TensorSpec>(
+    [...inputs, ...layers.flatMap((layer) => layer.outputs)].map((spec) => [spec.name, spec]),
+  )
+  return (name) => {
+    const known = own.get(name)
+    if (known) return known
+    const spec = specs.get(name)
+    if (!spec) return encodeUntypedValue(name)
+    const code = elementTypeOfDatatype(spec.datatype)?.code ?? 0
+    return encodeValue({ name, code, shape: isOpen ? spec.shape.map(() => -1) : spec.shape })
+  }
+}

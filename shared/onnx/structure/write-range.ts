@@ -1,0 +1,204 @@
+/**
+ * Writes any layer range [from, to) as a small ONNX file whose weights stay in the original's files.
+ *
+ * A canonical file is decoded once; a range is then a selection of its encoded parts (encode-range.ts). The file must be in
+ * the model's folder, because external data is relative to it.
+ */
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { fromBinary, toBinary } from '@bufbuild/protobuf'
+import type { TensorSpec } from '../../contracts/common.ts'
+import type { Structure } from '../../contracts/model.ts'
+import { ScissionError } from '../../platform/errors.ts'
+import { encodeNode, encodeSparse, encodeTensor, frameOf } from '../canonical/encode-graph.ts'
+import { OPEN_KEY, PRELUDE_KEY, readStructure, structurePathOf } from '../canonical/canonical-file.ts'
+import { isExternal, referenceOf } from '../wire/external-data.ts'
+import {
+  encodeRange,
+  type EncodedModel,
+  type EncodedNode,
+  tensorsOfRange,
+  valueEncoder,
+} from './encode-range.ts'
+import {
+  type GraphProto,
+  ModelProtoSchema,
+  type NodeProto,
+  type TensorProto,
+  ValueInfoProtoSchema,
+} from '../proto/onnx_pb.ts'
+import { bodyTensors, usesOf } from '../canonical/scope.ts'
+import { tensorBytes } from '../wire/tensor-data.ts'
+
+/** A part of a file in the model's folder. */
+export interface WeightExtent {
+  /** Relative to the model's folder. */
+  path: string
+  offset: number
+  length: number
+}
+
+export interface RangeFile {
+  from: number
+  to: number
+  /** All tensors of boundary `from`, in its order. */
+  inputs: TensorSpec[]
+  /** All tensors of boundary `to`, in its order. */
+  outputs: TensorSpec[]
+  /** Names of the `inputs` that the sub-model reads. */
+  modelInputs: string[]
+  /** Names of the `outputs` that the sub-model makes. */
+  modelOutputs: string[]
+  /** Names of the `outputs` that are also inputs: they are passed around the sub-model. */
+  passThrough: string[]
+  /** The file that was written; null if the range has no layer. */
+  onnx: { path: string; bytes: number; sha256: string } | null
+  /** The bytes that the sub-model's weights refer to, merged and sorted by path and offset. */
+  extents: WeightExtent[]
+}
+
+interface RangeNode extends EncodedNode {
+  /** References inside control-flow bodies. */
+  extents: readonly WeightExtent[]
+}
+
+interface RangeConstant {
+  bytes: Uint8Array
+  extents: readonly WeightExtent[]
+}
+
+/** A canonical file decoded in memory, its parts encoded again, to write ranges of it. The file itself is closed. */
+export interface CanonicalModel extends EncodedModel<RangeNode, RangeConstant> {
+  dir: string
+  specs: ReadonlyMap<string, TensorSpec>
+}
+
+/**
+ * Decodes `<dir>/<shapesKey>.canonical.onnx` and the structure beside it.
+ * @example
+ * const canonical = await openCanonical(canonicalPaths('models/mobilenet', shapesKey).canonical)
+ */
+export async function openCanonical(file: string): Promise<CanonicalModel> {
+  const structure = readStructure(structurePathOf(file))
+  // Decoded whole, not as a skeleton: it is small, and its own payloads (folded constants) must be part of the ranges.
+  const model = fromBinary(ModelProtoSchema, await readFile(file))
+  const graph = model.graph
+  if (!graph) throw new ScissionError('internal', `"${file}" holds no graph`)
+  const preludeCount = Number(model.metadataProps.find(({ key }) => key === PRELUDE_KEY)?.value ?? 0)
+  const nodes = graph.node.map(rangeNode)
+  const isOpen = model.metadataProps.some(({ key }) => key === OPEN_KEY)
+  const specs = [...structure.inputs, ...structure.layers.flatMap((layer) => layer.outputs)]
+  return {
+    dir: path.dirname(file),
+    structure,
+    prelude: nodes.slice(0, preludeCount),
+    layers: nodes.slice(preludeCount),
+    frame: frameOf({ irVersion: model.irVersion, opsets: model.opsetImport, functions: model.functions }),
+    constants: new Map(
+      graph.initializer.map((tensor) => [
+        tensor.name,
+        { bytes: encodeTensor(tensor), extents: extentsOf(tensor) },
+      ]),
+    ),
+    sparse: new Map(
+      graph.sparseInitializer.map((tensor) => [tensor.values?.name ?? '', encodeSparse(tensor)]),
+    ),
+    specs: new Map(specs.map((spec) => [spec.name, spec])),
+    value: valueEncoder(structure, isOpen ? ownInputs(graph) : new Map(), isOpen),
+  }
+}
+
+/** Graph inputs as sessions must see them if that is not their fixed shape (see `Graph.fixed`). */
+const ownInputs = (graph: GraphProto) =>
+  new Map(graph.input.map((input) => [input.name, toBinary(ValueInfoProtoSchema, input)]))
+
+function rangeNode(node: NodeProto): RangeNode {
+  return {
+    bytes: encodeNode(node),
+    uses: usesOf(node),
+    outputs: node.output.filter(Boolean),
+    extents: bodyTensors(node).flatMap(extentsOf),
+  }
+}
+
+function extentsOf(tensor: TensorProto): WeightExtent[] {
+  if (!isExternal(tensor)) return []
+  const { location, offset, length = tensorBytes(tensor) } = referenceOf(tensor)
+  return [{ path: location, offset, length }]
+}
+
+/**
+ * Writes layers `from`..`to`-1 as a model.
+ *
+ * @param file path in the model's folder.
+ * @throws ScissionError invalidRange if the range is out of bounds or out of order.
+ * @example
+ * const { modelInputs, modelOutputs } = await writeRange(canonical, 0, 10, 'models/mobilenet/0-10.onnx')
+ */
+export async function writeRange(
+  canonical: CanonicalModel,
+  from: number,
+  to: number,
+  file: string,
+): Promise<RangeFile> {
+  const { structure, dir } = canonical
+  checkRange(structure, from, to)
+  if (path.resolve(path.dirname(file)) !== path.resolve(dir))
+    throw new ScissionError('internal', `a range must be written into the model's folder "${dir}"`)
+  const inputs = frontierOf(canonical, from)
+  const outputs = frontierOf(canonical, to)
+  const tensors = tensorsOfRange(canonical, from, to)
+  const range = {
+    from,
+    to,
+    inputs,
+    outputs,
+    modelInputs: tensors.inputs,
+    modelOutputs: tensors.outputs,
+    passThrough: outputs.map(({ name }) => name).filter((name) => !tensors.outputs.includes(name)),
+  }
+  if (from === to) return { ...range, onnx: null, extents: [] }
+  const { content, nodes, constants } = encodeRange(canonical, from, to)
+  // Synchronously: a file of some kilobytes is written before a promise about it would be settled.
+  fs.writeFileSync(file, content)
+  const sha256 = createHash('sha256').update(content).digest('hex')
+  const extents = [...nodes, ...constants].flatMap((part) => part.extents)
+  return { ...range, onnx: { path: file, bytes: content.length, sha256 }, extents: mergeExtents(extents) }
+}
+
+/**
+ * Checks that the structure has layers [from, to).
+ * @throws ScissionError invalidRange naming the number of layers.
+ * @example
+ * checkRange(structure, 0, structure.layers.length)
+ */
+export function checkRange(structure: Structure, from: number, to: number): void {
+  const count = structure.layers.length
+  if (Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= count) return
+  throw new ScissionError(
+    'invalidRange',
+    `the layer range ${from}-${to} does not exist: the model has ${count} layers, so 0 ≤ from ≤ to ≤ ${count}`,
+    { from, to, layers: count },
+  )
+}
+
+function frontierOf({ structure, specs }: CanonicalModel, k: number): TensorSpec[] {
+  return (structure.boundaries[k]?.tensors ?? []).flatMap((name) => specs.get(name) ?? [])
+}
+
+/** Merges overlapping and adjacent extents. */
+export function mergeExtents(extents: readonly WeightExtent[]): WeightExtent[] {
+  const sorted = extents
+    .filter((extent) => extent.length > 0)
+    .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.offset - b.offset))
+  const merged: WeightExtent[] = []
+  for (const extent of sorted) {
+    const last = merged.at(-1)
+    if (last && last.path === extent.path && extent.offset <= last.offset + last.length)
+      last.length = Math.max(last.length, extent.offset + extent.length - last.offset)
+    else merged.push({ ...extent })
+  }
+  return merged
+}

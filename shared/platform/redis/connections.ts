@@ -1,0 +1,52 @@
+/**
+ * Connections to Redis, by role. A producer answers requests: when Redis is lost its commands fail at once (a 503) and
+ * never wait. A worker has nobody waiting: it reconnects for ever, as BullMQ demands. Every connection has an `error`
+ * listener, or Node would end the process.
+ */
+import { Redis, type RedisOptions } from 'ioredis'
+import type { Logger } from '../log.ts'
+
+/** A producer's command without an answer by then fails, even on a connection that looks alive. */
+export const COMMAND_TIMEOUT_MS = 30_000
+const CONNECT_TIMEOUT_MS = 5000
+const FIRST_RETRY_MS = 50
+const MAX_RETRY_MS = 2000
+
+/** Delay before attempt 1, 2, …: doubled each time, up to 2 s, for ever. */
+const retryStrategy = (attempt: number) => Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), MAX_RETRY_MS)
+
+/**
+ * ioredis options by role. `producer` serves requests and fails fast; `worker` waits as long as it takes and is for
+ * Worker, QueueEvents and whatever else blocks or subscribes.
+ */
+export function redisOptions(role: 'producer' | 'worker'): RedisOptions {
+  const common = { retryStrategy, connectTimeout: CONNECT_TIMEOUT_MS }
+  return role === 'producer'
+    ? { ...common, enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS }
+    : { ...common, maxRetriesPerRequest: null }
+}
+
+/** For Queue, FlowProducer, Job and plain commands. Connects by itself; until then its commands are refused. */
+export function producerConnection(url: string, log?: Logger): Redis {
+  return reportOutages(new Redis(url, redisOptions('producer')), log)
+}
+
+/** For Worker, QueueEvents and subscribers. BullMQ duplicates it for further connections that it needs. */
+export function workerConnection(url: string, log?: Logger): Redis {
+  return reportOutages(new Redis(url, redisOptions('worker')), log)
+}
+
+/** Logs once that Redis is lost and once that it is back: ioredis emits an error with every attempt to reconnect. */
+function reportOutages(redis: Redis, log: Logger | undefined): Redis {
+  let lost = false
+  redis.on('error', (error: Error) => {
+    if (lost) log?.debug({ err: error }, 'Redis still cannot be reached')
+    else log?.warn({ err: error }, `Redis cannot be reached: ${error.message}`)
+    lost = true
+  })
+  redis.on('ready', () => {
+    if (lost) log?.info('Redis is reachable again')
+    lost = false
+  })
+  return redis
+}

@@ -1,0 +1,79 @@
+/**
+ * Runs a service process: starts it, reports its URL, closes it in order on SIGTERM or SIGINT, exits.
+ * Started by infra/, the process has an IPC channel: it reports its URL there, and ends when its parent does.
+ */
+import { type ConfigOf, readConfig } from './service-config.ts'
+import { coerceError } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { whenOrphaned } from '../processes/orphan.ts'
+
+/** Reads the settings of this process; a wrong one is reported in one line and ends it with exit code 2. */
+export function configOrExit<S extends Parameters<typeof readConfig>[0]>(table: S): ConfigOf<S> {
+  try {
+    return readConfig(table)
+  } catch (thrown) {
+    console.error(coerceError(thrown).message)
+    return process.exit(2)
+  }
+}
+
+export interface Running {
+  url: string
+  /** Takes no more work, finishes the work in progress, closes connections. */
+  close: () => Promise<void>
+}
+
+export interface ReadyMessage {
+  ready: true
+  url: string
+}
+
+const CLOSE_GRACE_MS = 10_000
+
+/** Runs `start` as this process' only job. */
+export function runService(log: Logger, start: () => Promise<Running>): void {
+  start().then(
+    (running) => {
+      log.info({ url: running.url }, `listening on ${running.url}`)
+      if (process.connected) process.send?.({ ready: true, url: running.url } satisfies ReadyMessage)
+      stopOn(log, running)
+    },
+    (thrown: unknown) => {
+      const error = coerceError(thrown)
+      log.fatal({ err: error }, `could not start: ${error.message}`)
+      process.exitCode = 1
+      if (process.connected) process.disconnect?.()
+      setTimeout(() => process.exit(1), 200).unref()
+    },
+  )
+}
+
+function stopOn(log: Logger, running: Running): void {
+  let stopping = false
+  const stop = (why: string) => {
+    if (stopping) return
+    stopping = true
+    log.info(`stopping: ${why}`)
+    const force = setTimeout(() => {
+      log.error(`not closed after ${CLOSE_GRACE_MS} ms; exiting`)
+      process.exit(1)
+    }, CLOSE_GRACE_MS)
+    running.close().then(
+      () => {
+        clearTimeout(force)
+        process.exit(0)
+      },
+      (error: unknown) => {
+        log.error({ err: coerceError(error) }, 'closing failed')
+        process.exit(1)
+      },
+    )
+  }
+  process.once('SIGTERM', () => stop('SIGTERM'))
+  process.once('SIGINT', () => stop('SIGINT'))
+  const orphaned = () => stop('the process that started this one is gone')
+  process.once('disconnect', orphaned)
+  whenOrphaned(orphaned)
+  // The parent may have gone during the start, before the listener was there.
+  if (process.send && !process.connected) orphaned()
+}
