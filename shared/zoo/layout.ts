@@ -15,7 +15,7 @@ import {
 } from '../onnx/proto/onnx_pb.ts'
 import type { WeightSpec, ZooGraph } from './graph.ts'
 import { elements } from './graph.ts'
-import { graphMessage, modelMessage } from './messages.ts'
+import { graphMessage, modelMessage } from './onnx-messages.ts'
 import { encodeHeader } from '../onnx/wire/protobuf.ts'
 
 const FLOAT_BYTES = 4

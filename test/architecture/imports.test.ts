@@ -50,38 +50,6 @@ const PURE: Record<string, Purity> = {
 
 const sources = readSources()
 
-/**
- * Known violations that are being removed; whatever else comes is a failure. Remove an entry with its cause: entries that
- * nothing needs are listed when the test runs.
- */
-const PENDING = {
-  valueCycles: [
-    'services/planner/optimiser/graph-marginals.ts -> services/planner/optimiser/min-cut.ts -> services/planner/optimiser/graph-marginals.ts',
-  ],
-  infraToServices: ['infra/cli/commands/predict.ts -> services/planner/optimiser/index.ts'],
-  namesAlike: [
-    'infra/cli/commands/plans.ts and services/planner/queries/answer-plans.ts',
-    'infra/cli/commands/sweep.ts and services/planner/optimiser/sweep.ts',
-    'infra/start/options.ts and services/planner/optimiser/options.ts',
-    'services/benchmark/benchmarks/benchmark-queues.ts and shared/platform/redis/queues.ts',
-    'services/inference/api/deployment-routes.ts and services/planner/deployments/deployment-routes.ts',
-    'services/inference/api/link-routes.ts and services/planner/links/link-routes.ts',
-    'services/inference/api/metrics.ts and services/planner/optimiser/metrics.ts',
-    'services/inference/http/connections.ts and shared/platform/redis/connections.ts',
-    'services/inference/links/link-figures.ts and services/planner/optimiser/figures.ts',
-    'services/inference/messages/messages.ts and shared/zoo/messages.ts',
-    'services/inference/serving/models/stages.ts and services/planner/optimiser/stages.ts',
-    'services/planner/optimiser/names.ts and shared/codec/codec-name.ts',
-    'services/planner/optimiser/window.ts and shared/zoo/window.ts',
-  ],
-}
-
-function withoutPending(found: readonly string[], pending: readonly string[]): string[] {
-  for (const one of pending.filter((known) => !found.includes(known)))
-    console.info(`no longer pending, remove it from PENDING: ${one}`)
-  return found.filter((one) => !pending.includes(one))
-}
-
 /** A rule on a folder that is not there yet holds, and says so. */
 function noteIfMissing(folder: string): void {
   if (![...sources.keys()].some((file) => file.startsWith(`${folder}/`)))
@@ -94,7 +62,7 @@ describe('the imports of the product', () => {
   })
 
   it('form no cycle of values', () => {
-    expect(withoutPending(valueCycles(sources), PENDING.valueCycles)).toEqual([])
+    expect(valueCycles(sources)).toEqual([])
   })
 
   it('form no cycle between the folders of shared/planning, types included', () => {
@@ -119,8 +87,7 @@ describe('the imports of the product', () => {
   })
 
   it('lead from infra/ to no service', () => {
-    const found = keepsOutOf(sources, 'infra', 'services')
-    expect(withoutPending(found, PENDING.infraToServices)).toEqual([])
+    expect(keepsOutOf(sources, 'infra', 'services')).toEqual([])
   })
 
   it('lead from shared/ to no service and not to infra/', () => {
@@ -137,6 +104,6 @@ describe('the imports of the product', () => {
 
 describe('the files of the product', () => {
   it('have names that tell them apart without their folders', () => {
-    expect(withoutPending(namesAlike(sources), PENDING.namesAlike)).toEqual([])
+    expect(namesAlike(sources)).toEqual([])
   })
 })

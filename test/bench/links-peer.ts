@@ -5,7 +5,7 @@
 import type http from 'node:http'
 import { randomFillSync } from 'node:crypto'
 import { readBody } from '../../services/inference/messages/body.ts'
-import { linkRoutes } from '../../services/inference/api/link-routes.ts'
+import { linkRoutes } from '../../services/inference/api/probe-routes.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { SERVER_TIMING, writeServerTiming } from '../../shared/platform/transfer-times.ts'

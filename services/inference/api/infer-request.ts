@@ -14,7 +14,7 @@ import {
 import { type InferRequest, parseRawRequest } from '../../../shared/oip/request-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
-import type { Messages } from '../messages/messages.ts'
+import type { Messages } from '../messages/message-codec.ts'
 import { sendMessage } from '../messages/send.ts'
 import { DELIVERED, reportParameters } from '../serving/models/hop-report.ts'
 import type { Inference, Target } from '../serving/models/target.ts'

@@ -3,7 +3,7 @@ import { parseInferRequest } from '../../../shared/oip/request-message.ts'
 import { writeInferResponse } from '../../../shared/oip/response-message.ts'
 import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
 import { movableBuffers } from './buffer-memory.ts'
-import type { MessageJob, MessageResult } from './messages.ts'
+import type { MessageJob, MessageResult } from './message-codec.ts'
 
 serveWork(perform, (result) => movableBuffers(viewsOf(result)))
 

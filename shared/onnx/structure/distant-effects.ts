@@ -9,7 +9,7 @@
  */
 import type { Boundary } from '../../contracts/model.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
-import { optimise } from '../canonical/optimise.ts'
+import { optimise } from '../canonical/runtime-optimised.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { usesOf } from '../canonical/scope.ts'
 

@@ -10,7 +10,7 @@
  */
 import type { FusedGroup, Fusions } from './boundaries.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
-import { optimise } from '../canonical/optimise.ts'
+import { optimise } from '../canonical/runtime-optimised.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { usesOf } from '../canonical/scope.ts'
 
