@@ -1,218 +1,195 @@
 /**
- * A keyed slot for things that take time to make: the latest word about a key decides what is held under it. Callers
- * say what they want (`prepare`) or that they want nothing (`release`), in any order and at any moment, also while
- * earlier requests for the same key are still under way.
+ * Keyed slots whose values take time to load, where the last word wins. Callers say which version they want under a key
+ * (`set`) or that they want none (`release`), in any order and at any moment, also while earlier loads are under way.
  *
- *   prepare ──▶ loading ──made──────────────▶ ready ──a later one is ready──▶ retired
- *                  ├──failed──▶ gone            └──released──▶ disposed
- *                  └──released, or a later one is ready──▶ withdrawn: stopped; what it still makes is disposed
+ *   set ──▶ loading ──loaded───────────────▶ current ──a later version is loaded──▶ handed to `retire`
+ *              ├──failed──▶ gone                └──released──▶ handed to `free`
+ *              └──released, or a later version is loaded──▶ stopped; what it still brings is handed to `free`
  *
  * Four rules hold for every interleaving (test/shared/latest-wins.test.ts):
  *
- * - Nothing is leaked: each value that was made is held, or was retired or disposed, exactly once.
- * - Nothing is lost: what is ready stays until a later value is ready or the key is released. A failure changes nothing.
- * - The last word wins: once all is quiet, a key holds the value of its last `prepare` that succeeded after its last
- *   `release`, and nothing if there is none.
+ * - Nothing is leaked: every value that was loaded is current, or was handed to `retire` or `free` exactly once.
+ * - Nothing is lost: a current value stays until a later version is loaded or the key is released. A failure changes
+ *   nothing.
+ * - The last word wins: once all is quiet, a key has the version of its last `set` that was loaded, of those since its
+ *   last `release`, or none.
  * - A `release` during a load frees what the load brings, however late.
  *
- * The same wish twice shares one load. The module knows no timer, network or storage.
+ * It replaces "look whether there is a value, await the load, store it": with two callers between the look and the store
+ * that loses one value and never frees it. The module knows no timer, network or storage.
  */
+import { ScissionError } from './errors.ts'
 
-export interface LatestWinsOptions<Wish, Value> {
-  /**
-   * Makes what is wished for. The signal is aborted when the result is no longer wanted; a load that heeds it should
-   * reject, one that does not may still resolve.
-   */
-  load: (wish: Wish, signal: AbortSignal) => Promise<Value>
-  /** True if what was made for the one serves the other. @defaultValue Object.is */
-  same?: (one: Wish, other: Wish) => boolean
-  /** Frees a value that is held no more. Must not fail. */
-  dispose: (value: Value, wish: Wish) => void | Promise<void>
-  /** Takes over a value that a later one replaced, e.g. to dispose of it after a while. @defaultValue `dispose` */
-  retire?: (value: Value, wish: Wish) => void | Promise<void>
+export interface LatestWinsOptions<T> {
+  /** Receives a value that a later version replaced; its users may still finish. Must not fail. */
+  retire: (key: string, version: string, value: T) => void | Promise<void>
+  /** Receives a value that was released, or that never became current. Must not fail. */
+  free: (value: T) => void | Promise<void>
 }
 
-/** Why a `prepare` came to nothing: `released`, or `superseded` by a later one that was ready first. */
-export class Withdrawn extends Error {
-  override readonly name = 'Withdrawn'
-  readonly reason: 'released' | 'superseded'
-
-  constructor(key: string, reason: Withdrawn['reason']) {
-    super(`"${key}" was ${reason} while it was being prepared`)
-    this.reason = reason
-  }
+/** What is known of a version that is current or being loaded. */
+export interface Known<T, A> {
+  readonly version: string
+  /** As given by the last `set` of this version. */
+  readonly about: A
+  readonly state: 'loading' | 'ready'
+  /** As the promise of `set`. */
+  readonly value: Promise<T>
 }
 
-interface Entry<Wish, Value> {
-  wish: Wish
-  /** Grows with every `prepare`; that of the latest one which asked for this. */
+interface Entry<T, A> extends Known<T, A> {
+  about: A
+  state: Known<T, A>['state']
+  /** Grows with every `set` and decides between versions; that of the last `set` of this one. */
   order: number
-  made: { value: Value } | undefined
+  /** Set once it is loaded. */
+  loaded: { value: T } | undefined
+  /** Ends the waiting of its callers with a conflict and stops the load. */
+  withdraw: (why: string) => void
   withdrawn: boolean
-  /** What callers wait for. Rejects with `Withdrawn` at once. */
-  result: Promise<Value>
-  withdraw: (reason: Withdrawn['reason']) => void
-  /** Resolves once the load has settled and, if it was withdrawn, its value is disposed. Never rejects. */
-  settled: Promise<void>
+  /** Resolves once the load has ended and, if it was withdrawn, its value was freed. */
+  ended: Promise<void>
 }
 
-export class LatestWins<Wish, Value> {
-  readonly #options: LatestWinsOptions<Wish, Value>
-  readonly #same: (one: Wish, other: Wish) => boolean
-  /** By key: at most one entry that is ready, any number that load. No key without entries. */
-  readonly #slots = new Map<string, Entry<Wish, Value>[]>()
+export class LatestWins<T, A = undefined> {
+  readonly #options: LatestWinsOptions<T>
+  /** By key: at most one entry that is ready, any number that are loading. No key without entries. */
+  readonly #slots = new Map<string, readonly Entry<T, A>[]>()
   #order = 0
 
-  constructor(options: LatestWinsOptions<Wish, Value>) {
+  constructor(options: LatestWinsOptions<T>) {
     this.#options = options
-    this.#same = options.same ?? Object.is
   }
 
   /**
-   * Asks for `wish` to be held under the key, and waits until it is. What was ready before stays so until then.
-   * @throws Withdrawn, and what `load` throws.
+   * Makes `version` the wanted one of the key, and waits until it is loaded. The same version again shares one load.
+   * @param about facts about this version that are known before it is loaded.
+   * @param load its signal is aborted when the value is wanted no more: then it should reject, and may still resolve.
+   * @throws ScissionError conflict at once if the key is released, or a later version is loaded, before this one is; else
+   *   what `load` throws.
    */
-  prepare(key: string, wish: Wish): Promise<Value> {
+  set(key: string, version: string, about: A, load: (signal: AbortSignal) => Promise<T>): Promise<T> {
     this.#order += 1
-    const entry = this.#entries(key).find((one) => this.#same(one.wish, wish)) ?? this.#start(key, wish)
-    entry.wish = wish
+    const known = this.#entries(key).find((entry) => entry.version === version)
+    const entry = known ?? this.#start(key, version, about, load)
+    entry.about = about
     entry.order = this.#order
-    if (entry.made) this.#withdrawOlder(key, entry)
-    return entry.result
+    if (entry.loaded) this.#withdrawEarlier(key, entry)
+    return entry.value
   }
 
-  /**
-   * Lets go of what is held under the key and of what is being loaded for it.
-   * @param only limits this to the wishes it says true to. @defaultValue all
-   * @returns once everything is freed, the results of stopped loads included.
-   */
-  async release(key: string, only: (wish: Wish) => boolean = () => true): Promise<void> {
-    const released = this.#entries(key).filter(({ wish }) => only(wish))
-    for (const entry of released) this.#drop(key, entry)
-    await Promise.all(released.map((entry) => this.#free(entry)))
+  /** The current version of the key; if there is none yet, the one that was wanted last. */
+  latest(key: string): Known<T, A> | undefined {
+    const entries = this.#entries(key)
+    return entries.find(({ loaded }) => loaded) ?? entries.toSorted((a, b) => b.order - a.order)[0]
   }
 
-  /** Releases every key. */
-  async close(): Promise<void> {
-    await Promise.all(this.keys().map((key) => this.release(key)))
+  /** A version of the key that is current or being loaded. */
+  find(key: string, version: string): Promise<T> | undefined {
+    return this.#entries(key).find((entry) => entry.version === version)?.value
   }
 
-  /** What is ready under the key, else what was asked for last. */
-  wish(key: string): Wish | undefined {
-    return this.#foremost(key)?.wish
-  }
-
-  state(key: string): 'loading' | 'ready' | undefined {
-    const entry = this.#foremost(key)
-    return entry && (entry.made ? 'ready' : 'loading')
-  }
-
-  /**
-   * The value of a wish that is ready or being loaded; without `matches` that of `wish`.
-   * @returns undefined if there is none; the promise rejects as that of `prepare`.
-   */
-  find(key: string, matches?: (wish: Wish) => boolean): Promise<Value> | undefined {
-    const found = matches ? this.#entries(key).find(({ wish }) => matches(wish)) : this.#foremost(key)
-    return found?.result
-  }
-
-  /** Those with something ready or being loaded. */
+  /** Those with a version that is current or being loaded. */
   keys(): string[] {
     return [...this.#slots.keys()]
   }
 
-  /** Grows with every `prepare` of the key; 0 if nothing is held. Tells whether one came during an await. */
-  latest(key: string): number {
+  /** Grows with every `set` of the key; 0 if it has no version. Tells after an await whether one came meanwhile. */
+  order(key: string): number {
     return Math.max(0, ...this.#entries(key).map(({ order }) => order))
   }
 
-  #entries(key: string): readonly Entry<Wish, Value>[] {
-    return this.#slots.get(key) ?? []
-  }
-
-  #foremost(key: string): Entry<Wish, Value> | undefined {
-    const entries = this.#entries(key)
-    return (
-      entries.find(({ made }) => made) ??
-      entries.reduce<Entry<Wish, Value> | undefined>(
-        (last, entry) => (last && last.order > entry.order ? last : entry),
-        undefined,
-      )
+  /**
+   * Frees the current value, stops what is being loaded, and frees what that still brings. Unknown keys are ignored.
+   * @param only limits this to some versions. @defaultValue all
+   * @returns a promise that resolves once all of them were handed to `free`, or their loads failed.
+   */
+  async release(key: string, only: (about: A) => boolean = () => true): Promise<void> {
+    const released = this.#entries(key).filter(({ about }) => only(about))
+    for (const entry of released) this.#drop(key, entry)
+    await Promise.all(
+      released.map((entry) => {
+        if (entry.loaded) return this.#options.free(entry.loaded.value)
+        entry.withdraw('released')
+        return entry.ended
+      }),
     )
   }
 
-  #start(key: string, wish: Wish): Entry<Wish, Value> {
+  #entries(key: string): readonly Entry<T, A>[] {
+    return this.#slots.get(key) ?? []
+  }
+
+  #start(key: string, version: string, about: A, load: (signal: AbortSignal) => Promise<T>): Entry<T, A> {
     const stop = new AbortController()
-    let answer = (_value: Value): void => {}
-    let refuse = (_reason: unknown): void => {}
-    const result = new Promise<Value>((resolve, reject) => {
-      answer = resolve
-      refuse = reject
+    let resolve = (_value: T): void => {}
+    let reject = (_reason: unknown): void => {}
+    const value = new Promise<T>((settle, fail) => {
+      resolve = settle
+      reject = fail
     })
-    // Its callers hear of a failure; without any, there is nobody to tell.
-    result.catch(() => undefined)
-    const entry: Entry<Wish, Value> = {
-      wish,
+    // Those who wait for it hear of a failure; it is no fault that nobody waits.
+    value.catch(() => undefined)
+    const withdraw = (why: string) => {
+      entry.withdrawn = true
+      reject(new ScissionError('conflict', `${key} was ${why} while it was being loaded`, { key }))
+      stop.abort()
+    }
+    const ended = Promise.resolve()
+    const state = 'loading'
+    const entry: Entry<T, A> = {
+      version,
+      about,
+      state,
+      value,
       order: this.#order,
-      made: undefined,
+      loaded: undefined,
+      withdraw,
       withdrawn: false,
-      result,
-      withdraw: (reason) => {
-        entry.withdrawn = true
-        refuse(new Withdrawn(key, reason))
-        stop.abort()
-      },
-      settled: Promise.resolve(),
+      ended,
     }
     this.#slots.set(key, [...this.#entries(key), entry])
-    entry.settled = this.#load(wish, stop.signal).then(
-      async (value) => {
-        if (entry.withdrawn) return this.#options.dispose(value, entry.wish)
-        this.#replace(key, entry, value)
-        answer(value)
+    entry.ended = begin(load, stop.signal).then(
+      (loaded) => {
+        if (entry.withdrawn) return this.#options.free(loaded)
+        this.#makeCurrent(key, entry, loaded)
+        return resolve(loaded)
       },
       (reason: unknown) => {
         this.#drop(key, entry)
-        refuse(reason)
+        reject(reason)
       },
     )
     return entry
   }
 
-  /** A load that throws before its first await fails like any other. */
-  async #load(wish: Wish, signal: AbortSignal): Promise<Value> {
-    return this.#options.load(wish, signal)
-  }
-
-  /** Makes an entry the one that is ready. Later ones that still load may replace it in turn. */
-  #replace(key: string, entry: Entry<Wish, Value>, value: Value): void {
-    const { dispose, retire = dispose } = this.#options
-    const before = this.#entries(key).find(({ made }) => made)
-    entry.made = { value }
-    if (before?.made) {
+  /** Later versions that are still loading may replace it in turn. */
+  #makeCurrent(key: string, entry: Entry<T, A>, value: T): void {
+    const before = this.#entries(key).find(({ loaded }) => loaded)
+    entry.loaded = { value }
+    entry.state = 'ready'
+    if (before?.loaded) {
       this.#drop(key, before)
-      void retire(before.made.value, before.wish)
+      void this.#options.retire(key, before.version, before.loaded.value)
     }
-    this.#withdrawOlder(key, entry)
+    this.#withdrawEarlier(key, entry)
   }
 
-  #withdrawOlder(key: string, entry: Entry<Wish, Value>): void {
-    for (const older of this.#entries(key).filter((one) => !one.made && one.order < entry.order)) {
-      this.#drop(key, older)
-      older.withdraw('superseded')
+  #withdrawEarlier(key: string, { order, version }: Entry<T, A>): void {
+    for (const earlier of this.#entries(key).filter((one) => !one.loaded && one.order < order)) {
+      this.#drop(key, earlier)
+      earlier.withdraw(`replaced by ${version}`)
     }
   }
 
-  /** Takes an entry out of its slot. */
-  #drop(key: string, entry: Entry<Wish, Value>): void {
+  #drop(key: string, entry: Entry<T, A>): void {
     const left = this.#entries(key).filter((one) => one !== entry)
     if (left.length > 0) this.#slots.set(key, left)
     else this.#slots.delete(key)
   }
+}
 
-  async #free(entry: Entry<Wish, Value>): Promise<void> {
-    if (entry.made) return this.#options.dispose(entry.made.value, entry.wish)
-    entry.withdraw('released')
-    await entry.settled
-  }
+/** A load that throws before its first await fails like any other. */
+async function begin<T>(load: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+  return load(signal)
 }
