@@ -219,10 +219,10 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
     loaded: () => [...stages].filter(([, count]) => count > 0).map(([name]) => name),
     loader: {
       acquire: async (key, signal) => {
-        const reason = engine.failLoads.get(key.model)
-        if (reason !== undefined) throw new ScissionError('invalidModel', reason)
         if (heldLoads) await Promise.race([heldLoads, signal && aborted(signal)].filter((one) => one))
         if (signal?.aborted) throw new ScissionError('cancelled', 'nobody waits for it any more')
+        const reason = engine.failLoads.get(key.model)
+        if (reason !== undefined) throw new ScissionError('invalidModel', reason)
         stages.set(nameOf(key), (stages.get(nameOf(key)) ?? 0) + 1)
         return stageOf(find(key.model), key)
       },
