@@ -6,6 +6,8 @@
  * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
  * reachable now.
  */
+import { Changes } from '../../shared/platform/redis/changes.ts'
+import type { Change } from '../../shared/platform/redis/changes.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
 import type { Redis } from 'ioredis'
@@ -14,13 +16,7 @@ import type { InferenceConfig } from '../../shared/platform/service/service-conf
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
-import {
-  type Change,
-  Changes,
-  CHANGES_CHANNEL,
-  openState,
-  type State,
-} from '../../shared/platform/redis/state.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
@@ -67,7 +63,7 @@ export function createInferenceService(
 ): InferenceService {
   const tierIndex = indexOfTier(config)
   const redis = producerConnection(config.redisUrl, log)
-  const parts = createParts(config, tierIndex, openState(redis), engine, log)
+  const parts = createParts(config, tierIndex, openState(redis, log), engine, log)
   const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = parts
   const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, parts.served])
   const app = createApp({
@@ -243,12 +239,9 @@ interface Follower {
 }
 
 function followChanges(redis: Redis, log: Logger, followers: readonly Follower[]): Changes {
-  const changes = new Changes(redis)
+  const changes = new Changes(redis, log)
   changes.on('change', (change) => followers.forEach((follower) => follower.onChange(change)))
   changes.on('resync', () => followers.forEach((follower) => follower.onResync?.()))
-  changes.on('unreadable', (text) =>
-    log.warn({ channel: CHANGES_CHANNEL, text }, 'ignored a message that is no change announcement'),
-  )
   changes.on('error', (error) => log.debug({ err: error }, 'the change announcements are interrupted'))
   return changes
 }

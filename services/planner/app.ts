@@ -21,7 +21,7 @@ export interface PlannerService {
 
 export function createPlannerService(config: PlannerConfig, log: Logger): PlannerService {
   const redis = producerConnection(config.redisUrl, log)
-  const state = openState(redis)
+  const state = openState(redis, log)
   const mirror = new RedisMirror(state, log)
   const clock = { mirror, heartbeatMs: config.heartbeatMs, now: () => Date.now() }
   const builder = new ProblemBuilder(clock)

@@ -1,46 +1,60 @@
 /**
- * Keyed slots whose values are loaded asynchronously, where the last word wins: of all loads of a key since its last
- * release, the newest one that succeeds becomes the current value.
+ * Keyed slots whose values take time to load, where the last word wins. Callers say which version they want under a key
+ * (`set`) or that they want none (`release`), in any order and at any moment, also while earlier loads are under way.
  *
- *   set(v1) ─ loading ─▶ current ──────────── replaced ─▶ retired
- *   set(v2) ───────── loading ───▶ current
- *   set(v3) ─ loading ─▶ fails: v2 or v1 stays or becomes current
- *   release ─▶ the current value is freed, and every value that is still loading is freed when its load ends
+ *   set ──▶ loading ──loaded───────────────▶ current ──a later version is loaded──▶ handed to `retire`
+ *              ├──failed──▶ gone                └──released──▶ handed to `free`
+ *              └──released, or a later version is loaded──▶ stopped; what it still brings is handed to `free`
  *
- * It replaces "look whether there is a value, await the load, then store it": with two callers between the look and the
- * store, that pattern loses one value and never frees it. Here every loaded value is current, or handed to `retire` or
- * `free` exactly once.
+ * Four rules hold for every interleaving (test/shared/latest-wins.test.ts):
+ *
+ * - Nothing is leaked: every value that was loaded is current, or was handed to `retire` or `free` exactly once.
+ * - Nothing is lost: a current value stays until a later version is loaded or the key is released. A failure changes
+ *   nothing.
+ * - The last word wins: once all is quiet, a key has the version of its last `set` that was loaded, of those since its
+ *   last `release`, or none.
+ * - A `release` during a load frees what the load brings, however late.
+ *
+ * It replaces "look whether there is a value, await the load, store it": with two callers between the look and the store
+ * that loses one value and never frees it. The module knows no timer, network or storage.
  */
 import { ScissionError } from './errors.ts'
 
-class Entry<T, A> {
-  readonly version: string
-  /** Known from the start, before the value is loaded. */
-  readonly about: A
-  /** Increases with every `set` and decides between loads. */
-  order: number
-  state: 'loading' | 'ready' = 'loading'
-  /** Assigned as soon as the load was started. */
-  value!: Promise<T>
-
-  constructor(version: string, about: A, order: number) {
-    this.version = version
-    this.about = about
-    this.order = order
-  }
+export interface LatestWinsOptions<T> {
+  /** Receives a value that a later version replaced; its users may still finish. Must not fail. */
+  retire: (key: string, version: string, value: T) => void | Promise<void>
+  /** Receives a value that was released, or that never became current. Must not fail. */
+  free: (value: T) => void | Promise<void>
 }
 
-export interface LatestWinsOptions<T> {
-  /** Receives a value that a newer one replaced. Users of the old value may still finish. */
-  retire: (key: string, version: string, value: T) => void
-  /** Receives a value that never became current, or that was released. */
-  free: (value: T) => void
+/** What is known of a version that is current or being loaded. */
+export interface Known<T, A> {
+  readonly version: string
+  /** As given by the last `set` of this version. */
+  readonly about: A
+  readonly state: 'loading' | 'ready'
+  /** As the promise of `set`. */
+  readonly value: Promise<T>
+}
+
+interface Entry<T, A> extends Known<T, A> {
+  about: A
+  state: Known<T, A>['state']
+  /** Grows with every `set` and decides between versions; that of the last `set` of this one. */
+  order: number
+  /** Set once it is loaded. */
+  loaded: { value: T } | undefined
+  /** Ends the waiting of its callers with a conflict and stops the load. */
+  withdraw: (why: string) => void
+  withdrawn: boolean
+  /** Resolves once the load has ended and, if it was withdrawn, its value was freed. */
+  ended: Promise<void>
 }
 
 export class LatestWins<T, A = undefined> {
   readonly #options: LatestWinsOptions<T>
-  /** Key → at most one ready entry and any number of loading ones. */
-  readonly #entries = new Map<string, Entry<T, A>[]>()
+  /** By key: at most one entry that is ready, any number that are loading. No key without entries. */
+  readonly #slots = new Map<string, readonly Entry<T, A>[]>()
   #order = 0
 
   constructor(options: LatestWinsOptions<T>) {
@@ -48,97 +62,134 @@ export class LatestWins<T, A = undefined> {
   }
 
   /**
-   * Makes `version` the wanted one of the key. It is loaded unless it is current or being loaded.
+   * Makes `version` the wanted one of the key, and waits until it is loaded. The same version again shares one load.
    * @param about facts about this version that are known before it is loaded.
-   * @returns the loaded value. @throws what `load` throws; ScissionError conflict if the key was released, or a newer
-   * version became current, before the load ended.
+   * @param load its signal is aborted when the value is wanted no more: then it should reject, and may still resolve.
+   * @throws ScissionError conflict at once if the key is released, or a later version is loaded, before this one is; else
+   *   what `load` throws.
    */
-  async set(key: string, version: string, about: A, load: () => Promise<T>): Promise<T> {
+  set(key: string, version: string, about: A, load: (signal: AbortSignal) => Promise<T>): Promise<T> {
     this.#order += 1
-    const entries = this.#entries.get(key) ?? []
-    this.#entries.set(key, entries)
-    const known = entries.find((entry) => entry.version === version)
-    if (known) {
-      known.order = this.#order
-      return await known.value
-    }
-    const entry = new Entry<T, A>(version, about, this.#order)
-    entries.push(entry)
-    entry.value = this.#loadInto(key, entries, entry, load)
-    return await entry.value
+    const known = this.#entries(key).find((entry) => entry.version === version)
+    const entry = known ?? this.#start(key, version, about, load)
+    entry.about = about
+    entry.order = this.#order
+    if (entry.loaded) this.#withdrawEarlier(key, entry)
+    return entry.value
   }
 
-  /** The current version of the key; if there is none yet, the newest that is being loaded. */
-  latest(key: string): Readonly<Entry<T, A>> | undefined {
-    const entries = this.#entries.get(key) ?? []
-    return entries.find(({ state }) => state === 'ready') ?? entries.toSorted((a, b) => b.order - a.order)[0]
+  /** The current version of the key; if there is none yet, the one that was wanted last. */
+  latest(key: string): Known<T, A> | undefined {
+    const entries = this.#entries(key)
+    return entries.find(({ loaded }) => loaded) ?? entries.toSorted((a, b) => b.order - a.order)[0]
   }
 
   /** A version of the key that is current or being loaded. */
   find(key: string, version: string): Promise<T> | undefined {
-    return this.#entries.get(key)?.find((entry) => entry.version === version)?.value
+    return this.#entries(key).find((entry) => entry.version === version)?.value
   }
 
+  /** Those with a version that is current or being loaded. */
   keys(): string[] {
-    return [...this.#entries.keys()]
+    return [...this.#slots.keys()]
+  }
+
+  /** Grows with every `set` of the key; 0 if it has no version. Tells after an await whether one came meanwhile. */
+  order(key: string): number {
+    return Math.max(0, ...this.#entries(key).map(({ order }) => order))
   }
 
   /**
-   * Frees the current value, and every value of the key that is being loaded as soon as its load ends. Unknown keys are
-   * ignored. @returns a promise that resolves after all of them were handed to `free`.
+   * Frees the current value, stops what is being loaded, and frees what that still brings. Unknown keys are ignored.
+   * @param only limits this to some versions. @defaultValue all
+   * @returns a promise that resolves once all of them were handed to `free`, or their loads failed.
    */
-  async release(key: string): Promise<void> {
-    const entries = this.#entries.get(key) ?? []
-    this.#entries.delete(key)
-    for (const { state, value } of entries)
-      if (state === 'ready') value.then(this.#options.free, () => undefined)
-    await Promise.allSettled(entries.map(({ value }) => value))
+  async release(key: string, only: (about: A) => boolean = () => true): Promise<void> {
+    const released = this.#entries(key).filter(({ about }) => only(about))
+    for (const entry of released) this.#drop(key, entry)
+    await Promise.all(
+      released.map((entry) => {
+        if (entry.loaded) return this.#options.free(entry.loaded.value)
+        entry.withdraw('released')
+        return entry.ended
+      }),
+    )
   }
 
-  async #loadInto(
-    key: string,
-    entries: Entry<T, A>[],
-    entry: Entry<T, A>,
-    load: () => Promise<T>,
-  ): Promise<T> {
-    let value: T
-    try {
-      value = await load()
-    } catch (error) {
-      this.#remove(key, entries, entry)
-      throw error
+  #entries(key: string): readonly Entry<T, A>[] {
+    return this.#slots.get(key) ?? []
+  }
+
+  #start(key: string, version: string, about: A, load: (signal: AbortSignal) => Promise<T>): Entry<T, A> {
+    const stop = new AbortController()
+    let resolve = (_value: T): void => {}
+    let reject = (_reason: unknown): void => {}
+    const value = new Promise<T>((settle, fail) => {
+      resolve = settle
+      reject = fail
+    })
+    // Those who wait for it hear of a failure; it is no fault that nobody waits.
+    value.catch(() => undefined)
+    const withdraw = (why: string) => {
+      entry.withdrawn = true
+      reject(new ScissionError('conflict', `${key} was ${why} while it was being loaded`, { key }))
+      stop.abort()
     }
-    if (this.#entries.get(key) !== entries) {
-      this.#options.free(value)
-      throw new ScissionError('conflict', `${key} was released while it was being loaded`, { key })
+    const ended = Promise.resolve()
+    const state = 'loading'
+    const entry: Entry<T, A> = {
+      version,
+      about,
+      state,
+      value,
+      order: this.#order,
+      loaded: undefined,
+      withdraw,
+      withdrawn: false,
+      ended,
     }
-    const current = entries.find(({ state }) => state === 'ready')
-    if (current && current.order > entry.order) {
-      this.#remove(key, entries, entry)
-      this.#options.free(value)
-      throw new ScissionError(
-        'conflict',
-        `${key} was replaced by ${current.version} while it was being loaded`,
-        {
-          key,
-          version: current.version,
-        },
-      )
-    }
+    this.#slots.set(key, [...this.#entries(key), entry])
+    entry.ended = begin(load, stop.signal).then(
+      (loaded) => {
+        if (entry.withdrawn) return this.#options.free(loaded)
+        this.#makeCurrent(key, entry, loaded)
+        return resolve(loaded)
+      },
+      (reason: unknown) => {
+        this.#drop(key, entry)
+        reject(reason)
+      },
+    )
+    return entry
+  }
+
+  /** Later versions that are still loading may replace it in turn. */
+  #makeCurrent(key: string, entry: Entry<T, A>, value: T): void {
+    const before = this.#entries(key).find(({ loaded }) => loaded)
+    entry.loaded = { value }
     entry.state = 'ready'
-    if (current) {
-      this.#remove(key, entries, current)
-      current.value.then(
-        (old) => this.#options.retire(key, current.version, old),
-        () => undefined,
-      )
+    if (before?.loaded) {
+      this.#drop(key, before)
+      void this.#options.retire(key, before.version, before.loaded.value)
     }
-    return value
+    this.#withdrawEarlier(key, entry)
   }
 
-  #remove(key: string, entries: Entry<T, A>[], entry: Entry<T, A>): void {
-    const place = entries.indexOf(entry)
-    if (place >= 0) entries.splice(place, 1)
-    if (entries.length === 0 && this.#entries.get(key) === entries) this.#entries.delete(key)
+  #withdrawEarlier(key: string, { order, version }: Entry<T, A>): void {
+    for (const earlier of this.#entries(key).filter((one) => !one.loaded && one.order < order)) {
+      this.#drop(key, earlier)
+      earlier.withdraw(`replaced by ${version}`)
+    }
   }
+
+  #drop(key: string, entry: Entry<T, A>): void {
+    const left = this.#entries(key).filter((one) => one !== entry)
+    if (left.length > 0) this.#slots.set(key, left)
+    else this.#slots.delete(key)
+  }
+}
+
+/** A load that throws before its first await fails like any other. */
+async function begin<T>(load: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+  return load(signal)
 }

@@ -260,63 +260,6 @@ describe('a deployment', () => {
   })
 })
 
-describe('preparing and releasing at the same time', () => {
-  const put = (deployment: Deployment) =>
-    call('PUT', `${urlOf('edge')}/v1/deployments/${deployment.id}`, JSON.stringify(deployment))
-  const release = (id: string) => call('DELETE', `${urlOf('edge')}/v1/deployments/${id}`)
-  /** Keeps loads waiting until the function it returns is called. */
-  const gate = () => {
-    let open = () => {}
-    engineOf('edge').loadGate = new Promise((resolve) => (open = resolve))
-    return () => {
-      engineOf('edge').loadGate = undefined
-      open()
-    }
-  }
-  const first = (id: string) => deploymentOf(id, twoHops('device', 'edge'))
-  const second = (id: string) =>
-    deploymentOf(id, [
-      ['device', 0, 1],
-      ['edge', 1, 3],
-    ])
-
-  it('two plans at once: the later one counts, and every stage is freed in the end', async () => {
-    // Both replace the same plan.
-    const third = deploymentOf('twice', [
-      ['edge', 0, 2],
-      ['device', 2, 3],
-    ])
-    expect((await put(third)).status).toBe(200)
-    const open = gate()
-    const answers = [put(first('twice')), put(second('twice'))]
-    open()
-    const statuses = (await Promise.all(answers)).map(({ status }) => status)
-    // The later plan is the one that counts; the earlier one was replaced, before or after it was ready.
-    expect(statuses[1]).toBe(200)
-    expect([200, 409]).toContain(statuses[0])
-    await release('twice')
-    // A plan that was ready when it was replaced stays until requests that run it have ended: a stop frees it at once.
-    await stop('edge')
-    expect(engineOf('edge').loaded()).toEqual([])
-    await start('edge')
-  })
-
-  it('a release while a plan loads is the last word: nothing stays loaded, and the plan’s sender is told', async () => {
-    const loaded = engineOf('edge').loaded()
-    const open = gate()
-    const preparing = put(first('gone'))
-    await until(async () => (await call('GET', `${urlOf('edge')}/healthz`)).body.includes('gone'))
-    const released = release('gone')
-    await until(async () => !(await call('GET', `${urlOf('edge')}/healthz`)).body.includes('gone'))
-    open()
-    const [prepared, answer] = await Promise.all([preparing, released])
-    expect(answer.status).toBe(204)
-    expect(prepared.status).toBe(409)
-    expect(prepared.body.toString()).toContain('was released while it was being loaded')
-    await until(async () => engineOf('edge').loaded().join() === loaded.join())
-  })
-})
-
 describe('rubbish on the channel of changes', () => {
   it('is passed over: the services go on and hear of the next change', async () => {
     for (const text of ['no JSON', '{"kind":7}', '\u0000', 'x'.repeat(1_000_000)])

@@ -1,176 +1,205 @@
-/** Keyed slots: over random interleavings nothing leaks, nothing is lost, and the last word wins. */
+/** The laws of a keyed latest-wins slot, over random interleavings of its callers and its loads. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { LatestWins } from '../../shared/platform/latest-wins.ts'
 
-interface Loaded {
+/**
+ * How a load ends. `hangs`: with its signal only, and then by failing. `late`: with its signal only, and then with a
+ * value all the same.
+ */
+type Outcome = 'made' | 'fails' | 'hangs' | 'late'
+
+interface Load {
+  key: string
   version: string
-  users: 'held' | 'retired' | 'freed'
+  outcome: Outcome
+  value: number | undefined
 }
 
-type Step = { kind: 'set'; key: string; version: string; fails: boolean } | { kind: 'release'; key: string }
+const word = fc.record({
+  kind: fc.constantFrom('set', 'set', 'set', 'release'),
+  key: fc.constantFrom('k', 'l'),
+  version: fc.constantFrom('A', 'B', 'C'),
+  outcome: fc.constantFrom<Outcome>('made', 'made', 'fails', 'hangs', 'late'),
+})
+const byNumber = (a: number, b: number) => a - b
+type Word = { kind: string; key: string; version: string; outcome: Outcome }
 
-const step: fc.Arbitrary<Step> = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      kind: fc.constant('set' as const),
-      key: fc.constantFrom('a', 'b'),
-      version: fc.constantFrom('1', '2', '3'),
-      fails: fc.boolean(),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('release' as const), key: fc.constantFrom('a', 'b') }),
-  },
-)
+/** Slots whose loads end when the scheduler says, with all that becomes of their values written down. */
+class Bench {
+  readonly loads: Load[] = []
+  /** In the order in which they were said. */
+  readonly said: { word: Word; load: Load | undefined }[] = []
+  readonly freed: number[] = []
+  readonly faults: string[] = []
+  readonly slots: LatestWins<number>
+  readonly #scheduler: fc.Scheduler
+  #values = 0
 
-function open() {
-  const loaded: Loaded[] = []
-  const move = (value: Loaded, to: 'retired' | 'freed') => {
-    if (value.users !== 'held') throw new Error(`version ${value.version} was handed over twice`)
-    value.users = to
+  constructor(scheduler: fc.Scheduler) {
+    this.#scheduler = scheduler
+    const free = async (value: number) => {
+      await scheduler.schedule(Promise.resolve(), `free ${value}`)
+      this.freed.push(value)
+    }
+    this.slots = new LatestWins({ free, retire: (_key, _version, value) => free(value) })
   }
-  const slots = new LatestWins<Loaded, string>({
-    retire: (_key, _version, value) => move(value, 'retired'),
-    free: (value) => move(value, 'freed'),
-  })
-  const make = (version: string): Loaded => {
-    const value: Loaded = { version, users: 'held' }
-    loaded.push(value)
-    return value
+
+  async #load({ key, version, outcome }: Word, signal: AbortSignal): Promise<number> {
+    const load: Load = { key, version, outcome, value: undefined }
+    this.loads.push(load)
+    if (load.outcome === 'hangs' || load.outcome === 'late')
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+    await this.#scheduler.schedule(Promise.resolve(), `load ${version} ${load.outcome}`)
+    if (load.outcome === 'fails') throw new Error('cannot be made')
+    if (load.outcome === 'hangs') throw new Error('stopped')
+    this.#values += 1
+    load.value = this.#values
+    return load.value
   }
-  return { slots, loaded, make }
+
+  say(word: Word): void {
+    const { kind, key, version } = word
+    if (kind === 'release') {
+      this.said.push({ word, load: undefined })
+      void this.slots.release(key)
+      if (this.slots.latest(key)) this.faults.push(`${key} holds something after its release`)
+      return
+    }
+    const before = this.loads.length
+    const current = this.current(key)
+    this.slots
+      .set(key, version, undefined, (signal) => this.#load(word, signal))
+      .catch((error: unknown) => {
+        const expected = /was (released|replaced by [ABC]) while it was being loaded|cannot be made|stopped/
+        if (!expected.test(String(error))) this.faults.push(String(error))
+      })
+    const load =
+      this.loads.length > before
+        ? this.loads.at(-1)
+        : this.loads.findLast((known) => known.key === key && known.version === version)
+    this.said.push({ word, load })
+    if (current && this.current(key) !== current) this.faults.push(`${key} lost what it had to a load`)
+  }
+
+  /** All values made so far, in order. */
+  made(): number[] {
+    return this.loads.flatMap(({ value }) => (value === undefined ? [] : [value])).sort(byNumber)
+  }
+
+  /** By the definition: the last set since the last release whose load made something. */
+  expected(key: string): number | undefined {
+    const own = this.said.filter(({ word }) => word.key === key)
+    const since = own.slice(own.findLastIndex(({ word }) => word.kind === 'release') + 1)
+    return since.findLast(({ load }) => load?.outcome === 'made')?.load?.value
+  }
+
+  current(key: string): Promise<number> | undefined {
+    const latest = this.slots.latest(key)
+    return latest?.state === 'ready' ? latest.value : undefined
+  }
 }
 
-describe('a keyed slot', () => {
-  it('holds exactly the last word, whatever the order in which loads end', async () => {
+describe('a latest-wins slot', () => {
+  it('leaks nothing, loses nothing and holds what was wanted last, in every interleaving', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.scheduler(), fc.array(step, { maxLength: 12 }), async (scheduler, steps) => {
-        const { slots, loaded, make } = open()
-        // The words of each key since its last release that could be loaded, in their order.
-        const words = new Map<string, string[]>([
-          ['a', []],
-          ['b', []],
-        ])
-        const started = scheduler.scheduleSequence(
-          steps.map((one) => async () => {
-            if (one.kind === 'release') {
-              words.set(one.key, [])
-              void slots.release(one.key)
-              return
-            }
-            const { key, version, fails } = one
-            // Whoever asks for a version that is there or on its way shares its fate.
-            const shared = slots.find(key, version) !== undefined
-            const load = async () => {
-              await scheduler.schedule(Promise.resolve(), `load ${version} of ${key}`)
-              if (fails) throw new Error(`${version} cannot be loaded`)
-              return make(version)
-            }
-            slots.set(key, version, version, load).catch(() => undefined)
-            if (!shared && !fails) words.get(key)?.push(version)
-            if (shared)
-              words.set(key, [
-                ...(words.get(key) ?? []).filter((word) => word !== version),
-                ...own(words, key, version),
-              ])
-          }),
-        )
-        await scheduler.waitFor(started.task.then(async () => await settled(slots)))
-        for (const key of ['a', 'b']) {
-          const wanted = words.get(key)?.at(-1)
-          const latest = slots.latest(key)
-          expect(latest?.version).toBe(wanted)
-          if (latest) {
-            expect(latest.state).toBe('ready')
-            expect((await latest.value).users).toBe('held')
-          }
-        }
-        const current = ['a', 'b'].filter((key) => slots.latest(key) !== undefined).length
-        expect(loaded.filter(({ users }) => users === 'held')).toHaveLength(current)
+      fc.asyncProperty(fc.scheduler(), fc.array(word, { maxLength: 10 }), async (scheduler, words) => {
+        const bench = new Bench(scheduler)
+        for (const one of words)
+          void scheduler.schedule(Promise.resolve(), JSON.stringify(one)).then(() => bench.say(one))
+        await scheduler.waitIdle()
+        expect(bench.faults).toEqual([])
+        const held = await Promise.all(['k', 'l'].map((key) => bench.current(key)))
+        expect(held).toEqual(['k', 'l'].map((key) => bench.expected(key)))
+        const kept = held.filter((value) => value !== undefined)
+        expect([...bench.freed, ...kept].sort(byNumber)).toEqual(bench.made())
+
+        const closed = Promise.all(bench.slots.keys().map((key) => bench.slots.release(key)))
+        await scheduler.waitIdle()
+        await closed
+        expect(bench.slots.keys()).toEqual([])
+        expect([...bench.freed].sort(byNumber)).toEqual(bench.made())
       }),
-      { numRuns: 500 },
+      { numRuns: 2000 },
     )
   })
 
-  it('shares a load between those who want the same, and its failure too', async () => {
-    const { slots, make } = open()
-    let loads = 0
-    const load = () => {
-      loads += 1
-      return Promise.resolve(make('1'))
-    }
-    const [first, second] = await Promise.all([slots.set('a', '1', '', load), slots.set('a', '1', '', load)])
-    expect(first).toBe(second)
-    expect(loads).toBe(1)
-    const fail = () => Promise.reject(new Error('no'))
-    const outcomes = await Promise.allSettled([slots.set('a', '2', '', fail), slots.set('a', '2', '', fail)])
-    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
-    expect(slots.latest('a')?.version).toBe('1')
-  })
-
-  it('is not filled by a load that throws before it returns a promise', async () => {
-    const { slots } = open()
-    const load = () => {
-      throw new Error('at once')
-    }
-    await expect(slots.set('a', '1', '', load)).rejects.toThrow('at once')
-    expect(slots.keys()).toEqual([])
-  })
-
-  it('frees what a release overtook, also when the load hangs until then, and says so to its caller', async () => {
-    const { slots, loaded, make } = open()
-    let finish = () => {}
-    const hanging = new Promise<void>((resolve) => {
-      finish = resolve
-    })
-    const set = slots.set('a', '1', '', async () => {
-      await hanging
-      return make('1')
-    })
-    const released = slots.release('a')
-    expect(slots.latest('a')).toBeUndefined()
-    finish()
-    await expect(set).rejects.toMatchObject({ code: 'conflict', message: /was released/ })
-    await released
-    expect(loaded).toEqual([{ version: '1', users: 'freed' }])
-  })
-
-  it('retires what a newer version replaced, and frees an older one that ends later', async () => {
-    const { slots, loaded, make } = open()
-    const gates: (() => void)[] = []
-    const gated = (version: string) => async () => {
-      await new Promise<void>((resolve) => gates.push(resolve))
-      return make(version)
-    }
-    const sets = ['1', '2', '3'].map((version) => slots.set('a', version, '', gated(version)))
-    gates[0]?.()
-    await sets[0]
-    gates[2]?.()
-    await sets[2]
-    gates[1]?.()
-    await expect(sets[1]).rejects.toMatchObject({ code: 'conflict', message: /replaced by 3/ })
-    expect(loaded).toEqual([
-      { version: '1', users: 'retired' },
-      { version: '3', users: 'held' },
-      { version: '2', users: 'freed' },
-    ])
+  it('has freed everything when a release resolves, what a stopped load still brings included', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), fc.array(word, { maxLength: 6 }), async (scheduler, words) => {
+        const bench = new Bench(scheduler)
+        for (const one of words) if (one.kind === 'set') bench.say({ ...one, key: 'k' })
+        let released = false
+        const check = bench.slots.release('k').then(() => {
+          released = true
+          expect([...bench.freed].sort(byNumber)).toEqual(bench.made())
+        })
+        await scheduler.waitIdle()
+        await check
+        expect(released).toBe(true)
+      }),
+    )
   })
 })
 
-/** A version that was wanted again moves to the end, if its load is one that succeeds. */
-function own(words: ReadonlyMap<string, string[]>, key: string, version: string): string[] {
-  return words.get(key)?.includes(version) ? [version] : []
-}
-
-async function settled(slots: LatestWins<Loaded, string>): Promise<void> {
-  for (let pass = 0; pass < 50; pass += 1) {
-    const values = ['a', 'b'].flatMap((key) =>
-      ['1', '2', '3'].flatMap((version) => slots.find(key, version) ?? []),
-    )
-    await Promise.allSettled(values)
-    await Promise.resolve()
+describe('what callers of a latest-wins slot are told', () => {
+  const slotsOf = (freed: string[] = []) => {
+    const free = (value: string) => void freed.push(value)
+    return new LatestWins<string, number>({ free, retire: (_key, _version, value) => free(value) })
   }
-}
+  const hangs = () => new Promise<string>(() => {})
+  const brings = (value: string) => () => Promise.resolve(value)
+
+  it('one whose key is released hears so at once, though the load hangs', async () => {
+    const slots = slotsOf()
+    const waiting = slots.set('k', 'A', 1, hangs)
+    void slots.release('k')
+    const message = 'k was released while it was being loaded'
+    await expect(waiting).rejects.toMatchObject({ code: 'conflict', message })
+  })
+
+  it('one that a later version overtakes hears so; the same version twice shares one load', async () => {
+    const freed: string[] = []
+    const slots = slotsOf(freed)
+    const early = slots.set('k', 'A', 1, hangs)
+    await expect(
+      Promise.all([slots.set('k', 'B', 2, brings('b')), slots.set('k', 'B', 3, hangs)]),
+    ).resolves.toEqual(['b', 'b'])
+    const message = 'k was replaced by B while it was being loaded'
+    await expect(early).rejects.toMatchObject({ code: 'conflict', message })
+    expect(slots.latest('k')).toMatchObject({ version: 'B', about: 3, state: 'ready' })
+    expect(freed).toEqual([])
+  })
+
+  it('one who wants what is current takes back a later version that is still loading', async () => {
+    const slots = slotsOf()
+    await slots.set('k', 'A', 1, brings('a'))
+    const other = slots.set('k', 'B', 2, hangs)
+    await expect(slots.set('k', 'A', 3, hangs)).resolves.toBe('a')
+    await expect(other).rejects.toThrow('replaced by A')
+  })
+
+  it('a release of some versions leaves the others', async () => {
+    const freed: string[] = []
+    const slots = slotsOf(freed)
+    await slots.set('k', 'A', 1, brings('a'))
+    const other = slots.set('k', 'B', 2, hangs)
+    void slots.release('k', (about) => about === 2)
+    await expect(other).rejects.toThrow('released')
+    expect([slots.latest('k')?.version, freed]).toEqual(['A', []])
+    await slots.release('k')
+    expect([slots.latest('k'), slots.keys(), freed]).toEqual([undefined, [], ['a']])
+  })
+
+  it('the order of a key grows with every set, also of the same version', async () => {
+    const slots = slotsOf()
+    const orders = [slots.order('k')]
+    for (const version of ['A', 'A', 'B']) {
+      await slots.set('k', version, 1, brings(version))
+      orders.push(slots.order('k'))
+    }
+    expect(orders).toEqual([...new Set(orders)].sort((a, b) => a - b))
+    await slots.release('k')
+    expect(slots.order('k')).toBe(0)
+  })
+})

@@ -11,7 +11,7 @@ import type { Model, Structure, UploadedModel } from '../../../shared/contracts/
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { describeModel } from '../../../shared/onnx/index.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { Turns } from '../turns.ts'
+import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import { type ReceivedFile, receiveUpload } from './receive-upload.ts'
 import { MODEL_FILE, safeLocation } from './file-names.ts'
@@ -35,7 +35,7 @@ export interface UploadQuery {
 export class Ingest {
   readonly #deps: IngestDeps
   /** Two simultaneous uploads of the same bytes run one after the other: the second finds the stored model. */
-  readonly #turns = new Turns()
+  readonly #locks = new KeyedLock()
 
   constructor(deps: IngestDeps) {
     this.#deps = deps
@@ -55,7 +55,7 @@ export class Ingest {
     try {
       const files = await receiveUpload(req, folder, this.#deps.maxModelBytes)
       const id = modelIdOf(files)
-      return await this.#turns.take(id, async () => {
+      return await this.#locks.run(id, async () => {
         const known = await this.#deps.registry.find(id)
         if (known) return { model: await this.#again(known, query), created: false }
         const { record, structure } = await this.#examine(folder, id, files, query)

@@ -17,7 +17,7 @@ import {
   type WeightExtent,
   writeRange,
 } from '../../../shared/onnx/index.ts'
-import { Turns } from '../turns.ts'
+import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import { type ModelStore, readIfThere } from './model-store.ts'
 import { writeWhole } from '../../../shared/platform/atomic-file.ts'
@@ -34,7 +34,7 @@ const MAX_OPEN_COUNT = 4
 export class Ranges {
   readonly #store: ModelStore
   readonly #analyses: Analyses
-  readonly #turns = new Turns()
+  readonly #locks = new KeyedLock()
   /** Path → the canonical model, decoded. */
   readonly #canonicals = new LRUCache<string, Promise<CanonicalModel>>({ max: MAX_OPEN_COUNT })
 
@@ -49,7 +49,7 @@ export class Ranges {
       key === undefined ? await this.#analyses.structure(model) : await this.#analyses.byKey(model, key)
     checkRange(structure, from, to)
     const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
-    const manifest = await this.#turns.take(stem, async () => {
+    const manifest = await this.#locks.run(stem, async () => {
       const text = await readIfThere(`${stem}.json`)
       return text === undefined
         ? this.#write(stem, structure, from, to)

@@ -7,11 +7,12 @@
  * the stages of the old plan stay loaded for RETIRE_MS after the switch. If several plans are prepared at the same time, or
  * one is released meanwhile, the last word wins and every stage is freed (LatestWins).
  */
+import type { Change } from '../../../shared/platform/redis/changes.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { LatestWins } from '../../../shared/platform/latest-wins.ts'
 import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
-import type { Change, State } from '../../../shared/platform/redis/state.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 import type { RangeKey } from '../ranges/range-store.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
 import { FallbackBudget, LocalFallback } from './local-fallback.ts'
@@ -46,17 +47,16 @@ export class Deployments {
   readonly #records: StaleWhileRevalidateCache<Deployment | undefined>
   /** Deployment id → its plans. */
   readonly #plans: LatestWins<LiveDeployment, Deployment>
-  /** Replaced plans by `id planId`, until no request can ask for them. */
-  readonly #retiring = new Map<string, { live: LiveDeployment; timer: NodeJS.Timeout }>()
+  /** Replaced plans, until no request can ask for them. A plan may be among them more than once. */
+  readonly #retiring = new Set<{ live: LiveDeployment; timer: NodeJS.Timeout }>()
   readonly #fallbackBudget = new FallbackBudget()
+  /** Increases with every change and release after which a record that is being read may be outdated. */
+  #revision = 0
 
   constructor(deps: DeploymentDeps) {
     this.#deps = deps
     this.#records = new StaleWhileRevalidateCache('deployments', (id) => deps.state.deployments.get(id))
-    this.#plans = new LatestWins({
-      retire: (id, planId, live) => this.#retire(`${id} ${planId}`, live),
-      free,
-    })
+    this.#plans = new LatestWins({ free, retire: (_id, _planId, live) => this.#retire(live) })
   }
 
   /**
@@ -64,8 +64,8 @@ export class Deployments {
    * stays. @throws ScissionError with the reason; conflict if meanwhile another plan replaced this one, or it was released.
    */
   async prepare(record: Deployment): Promise<void> {
-    await this.#plans.set(record.id, record.planId, record, async () => {
-      const live = await this.#acquire(record)
+    await this.#plans.set(record.id, record.planId, record, async (signal) => {
+      const live = await this.#acquire(record, signal)
       for (const fallback of live.fallbacks.values()) fallback.prepare()
       return live
     })
@@ -81,15 +81,29 @@ export class Deployments {
    * @throws ScissionError notFound; otherwise as `prepare`.
    */
   async live(id: string, planId: string | undefined): Promise<LiveDeployment> {
+    try {
+      return await this.#find(id, planId)
+    } catch (error) {
+      const current = this.#plans.latest(id)
+      // Another plan was loaded before the one that this request waited for.
+      if (planId === undefined && current?.state === 'ready') return current.value
+      throw error
+    }
+  }
+
+  async #find(id: string, planId: string | undefined): Promise<LiveDeployment> {
     const known = planId === undefined ? this.#plans.latest(id)?.value : this.#plans.find(id, planId)
     if (known) return known
-    const retiring = this.#retiring.get(`${id} ${planId}`)
-    if (retiring) return retiring.live
+    for (const { live } of this.#retiring)
+      if (live.record.id === id && live.record.planId === planId) return live
+    const revision = this.#revision
     const record = await this.#records.get(id)
+    // It was changed or released while it was being read: loading it now could hold a deployment that is gone.
+    if (revision !== this.#revision) return this.#find(id, planId)
     if (!record || (planId !== undefined && record.planId !== planId))
       throw new ScissionError('notFound', `deployment "${id}" with plan ${planId ?? 'any'} is not on record`)
     await this.prepare(record)
-    return this.live(id, planId)
+    return this.#find(id, planId)
   }
 
   stateOf(id: string): 'loading' | 'ready' | undefined {
@@ -101,13 +115,17 @@ export class Deployments {
     return this.#plans.keys().flatMap((id) => this.#plans.latest(id)?.about ?? [])
   }
 
-  /** Unknown ids are ignored: the planner also releases deployments that were never prepared here. */
-  async release(id: string): Promise<void> {
-    await this.#plans.release(id)
+  /**
+   * Unknown ids are ignored: the planner also releases deployments that were never prepared here.
+   * @param createdAt releases only the deployment that was created then; otherwise whatever has this id.
+   */
+  async release(id: string, createdAt?: string): Promise<void> {
+    this.#revision += 1
+    await this.#plans.release(id, (record) => createdAt === undefined || record.createdAt === createdAt)
   }
 
   async close(): Promise<void> {
-    for (const { live, timer } of this.#retiring.values()) {
+    for (const { live, timer } of this.#retiring) {
       clearTimeout(timer)
       free(live)
     }
@@ -119,12 +137,17 @@ export class Deployments {
   onChange(change: Change): void {
     this.#records.onChange(change)
     const { kind, id } = change
-    const before = this.#plans.latest(id)
-    if (kind !== 'deployments' || !before) return
+    if (kind !== 'deployments') return
+    this.#revision += 1
+    const before = this.#plans.order(id)
+    if (before === 0) return
     this.#deps.state.deployments
       .get(id)
-      // A deployment of this name that was prepared since the read is another one and stays.
-      .then((record) => (record || this.#plans.latest(id) !== before ? undefined : this.release(id)))
+      .then((record) => {
+        // A deployment of this name that was prepared since the read is another one and stays.
+        if (!record && this.#plans.order(id) === before) return this.release(id)
+        return undefined
+      })
       .catch((error: unknown) =>
         this.#deps.stageDeps.log.warn(
           { err: coerceError(error) },
@@ -137,7 +160,7 @@ export class Deployments {
     this.#records.onResync()
   }
 
-  async #acquire(record: Deployment): Promise<LiveDeployment> {
+  async #acquire(record: Deployment, signal: AbortSignal): Promise<LiveDeployment> {
     const { model, shapesKey } = record
     const { resource } = this.#deps
     const mine = record.hops.flatMap((hop, index) =>
@@ -153,7 +176,9 @@ export class Deployments {
       )
     }
     if (record.hops.some(({ codec = 'none' }) => codec !== 'none')) await this.#deps.warmCodecs()
-    const outcomes = await Promise.allSettled(mine.map(({ key }) => holdStage(this.#deps.stageDeps, key)))
+    const outcomes = await Promise.allSettled(
+      mine.map(({ key }) => holdStage(this.#deps.stageDeps, key, signal)),
+    )
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed) {
       for (const outcome of outcomes) if (outcome.status === 'fulfilled') outcome.value.release()
@@ -184,19 +209,14 @@ export class Deployments {
     return fallbacks
   }
 
-  #retire(plan: string, live: LiveDeployment): void {
-    // A plan may be replaced, prepared again and replaced again within RETIRE_MS.
-    const earlier = this.#retiring.get(plan)
-    if (earlier) {
-      clearTimeout(earlier.timer)
-      free(earlier.live)
-    }
+  #retire(live: LiveDeployment): void {
     const timer = setTimeout(() => {
-      this.#retiring.delete(plan)
+      this.#retiring.delete(retiring)
       free(live)
     }, RETIRE_MS)
     timer.unref()
-    this.#retiring.set(plan, { live, timer })
+    const retiring = { live, timer }
+    this.#retiring.add(retiring)
   }
 }
 

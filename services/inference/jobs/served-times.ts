@@ -3,11 +3,12 @@
  * the median ratio is kept in Redis beside the profile. Never on a request's path: a run is noted, the rest happens
  * later, and a lost Redis loses notes only.
  */
+import type { Change } from '../../../shared/platform/redis/changes.ts'
 import type { Profile, Served } from '../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { type Change, profileId, type State } from '../../../shared/platform/redis/state.ts'
+import { profileId, type State } from '../../../shared/platform/redis/state.ts'
 import { median, medianAbsoluteDeviation } from '../../../shared/platform/statistics.ts'
 import type { RunResult } from '../serving/executor/executor.ts'
 import type { RangeKey } from '../ranges/range-store.ts'

@@ -1,7 +1,8 @@
 /** How large the tensors between layers get in the models that are registered: up to this size links are probed. */
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import type { Change, State } from '../../../shared/platform/redis/state.ts'
+import type { Change } from '../../../shared/platform/redis/changes.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 import { DEFAULT_PROBE_BYTES } from './measure-link.ts'
 
 export class LargestTensors {

@@ -5,12 +5,12 @@
  * session may have it mapped), so a file that loses some chunks is rebuilt beside itself and renamed over. Its record
  * is shortened first: at every moment the record names no chunk that is not there.
  */
+import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { keyText, rangeName } from './range-key.ts'
-import type { Locks } from './locks.ts'
 import { isAbsent, readManifest } from './stored-manifest.ts'
 import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
 import { PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
@@ -32,7 +32,7 @@ export interface Room {
   models: string
   limitBytes: number
   inUse: InUse
-  locks: Locks
+  locks: KeyedLock
 }
 
 /**
@@ -91,7 +91,7 @@ async function removeRange({ folder, manifest }: Cached): Promise<void> {
 }
 
 /** Frees every chunk in a model's folder that neither a range on disk nor one in use needs. */
-async function dropChunks(folder: string, inUse: InUse, locks: Locks): Promise<void> {
+async function dropChunks(folder: string, inUse: InUse, locks: KeyedLock): Promise<void> {
   for (const file of await weightFiles(folder)) {
     const target = path.join(folder, file)
     await locks.run(target, async () => {

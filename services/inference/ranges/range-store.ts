@@ -11,6 +11,7 @@
  * same range twice at once fetches once: work on a file is done one after the other, and the second finds it done.
  * An open range is never evicted, and its files never change, until it is released.
  */
+import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
@@ -19,7 +20,6 @@ import { checkKey, checkManifest } from './check-manifest.ts'
 import { type InUse, makeRoom } from './eviction.ts'
 import { fetchChunks } from './fetch-chunks.ts'
 import { keyText, type RangeKey, rangeName } from './range-key.ts'
-import { Locks } from './locks.ts'
 import { readManifest, writeManifest } from './stored-manifest.ts'
 import { RangeSource } from './range-source.ts'
 import { chunkLength, presentChunks, SparseFile } from './sparse-file.ts'
@@ -51,7 +51,7 @@ export class RangeStore {
   readonly #source: RangeSource
   readonly #models: string
   readonly #limitBytes: number
-  readonly #locks = new Locks()
+  readonly #locks = new KeyedLock()
   readonly #inUse: InUse = new Map()
   #reservedBytes = 0
 

@@ -2,11 +2,12 @@
  * The other resources: who is registered, alive, and how to reach them from here. Nothing else is ever called, and a
  * resource that was known stays known while Redis is away.
  */
+import type { Change } from '../../../shared/platform/redis/changes.ts'
 import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { Routes } from '../../../shared/platform/service/service-config.ts'
 import type { LinkEmulation, Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import type { Change, State } from '../../../shared/platform/redis/state.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 
 export interface Peer {

@@ -1,10 +1,11 @@
 /** HTTP routes of deployments, which are plans that are live, and the events of their states. */
+import { Changes } from '../../../shared/platform/redis/changes.ts'
 import { z } from 'zod'
 import { Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
-import { Changes, paginate } from '../../../shared/platform/redis/state.ts'
+import { paginate } from '../../../shared/platform/redis/state.ts'
 import type { Deployer } from './deployer.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 

@@ -3,7 +3,7 @@
  * always read again, so an announcement that arrives late or twice does no harm.
  */
 import type { ScissionError } from '../../../shared/platform/errors.ts'
-import type { Collection } from '../../../shared/platform/redis/state.ts'
+import type { Collection } from '../../../shared/platform/redis/collection.ts'
 
 export interface CollectionMirrorOptions<T> {
   /** Converts a document to the form in which it is kept. */

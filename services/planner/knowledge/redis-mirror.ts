@@ -5,6 +5,9 @@
  * `revision` increases with every change that a plan can depend on; a result computed at one revision stays valid until
  * the next. A heartbeat alone does not increase it: whether a resource is alive depends on the clock.
  */
+import { Collection } from '../../../shared/platform/redis/collection.ts'
+import { Changes } from '../../../shared/platform/redis/changes.ts'
+import type { Change } from '../../../shared/platform/redis/changes.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { isDeepStrictEqual } from 'node:util'
 import type { z } from 'zod'
@@ -13,15 +16,7 @@ import type { Served } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import {
-  type Change,
-  Changes,
-  CHANGES_CHANNEL,
-  Collection,
-  pickModel,
-  type State,
-  structureId,
-} from '../../../shared/platform/redis/state.ts'
+import { pickModel, type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { CollectionMirror } from './collection-mirror.ts'
 import { compactProfile, MirroredCalibration, MirroredLink, MirroredProfile } from './mirrored-documents.ts'
 import { StructureCache } from './structure-cache.ts'
@@ -54,7 +49,7 @@ export class RedisMirror {
       onChange: () => {
         this.#revision += 1
       },
-      onUnreadable: (error: ScissionError) => log.warn({ err: error }, 'left out a document'),
+      onUnreadable: (error: ScissionError) => log.warn(`left out: ${error.message}`),
     }
     const only = <T>(kind: string, schema: z.ZodType<T>) => new Collection(state.redis, kind, schema)
     this.#models = new CollectionMirror(state.models, common)
@@ -72,11 +67,8 @@ export class RedisMirror {
     // Served times are shown beside plans, never planned with: they leave the revision as it is.
     this.#served = new CollectionMirror(state.served, { onUnreadable: common.onUnreadable })
     this.#structures = new StructureCache(state.structures)
-    this.#changes = new Changes(state.redis)
+    this.#changes = new Changes(state.redis, log)
     this.#changes.on('change', (change) => this.#apply(change))
-    this.#changes.on('unreadable', (text) =>
-      log.warn({ channel: CHANGES_CHANNEL, text }, 'ignored a message that is no change announcement'),
-    )
     this.#followSubscription()
     // A plan query that arrives before the first load waits for it. Everything is read again after either connection
     // came back: without the subscription changes are missed, without the other connection nothing can be read.

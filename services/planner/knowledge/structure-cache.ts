@@ -1,7 +1,7 @@
 /** Structures of models, read from Redis at first use. The most recently used ones stay in memory, bounded by layers. */
+import { Collection } from '../../../shared/platform/redis/collection.ts'
 import { LRUCache } from 'lru-cache'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import type { Collection } from '../../../shared/platform/redis/state.ts'
 import { planningStructure } from './mirrored-documents.ts'
 
 /** About 24 MB: one layer with its boundary takes about 400 bytes. */

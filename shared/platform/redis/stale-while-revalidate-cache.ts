@@ -2,7 +2,7 @@
  * Caches reads of Redis on the request path. While nothing has changed they are answered from memory; while Redis is
  * away they are answered with the last known value, because serving a loaded model does not need Redis.
  */
-import type { Change } from './state.ts'
+import type { Change } from './changes.ts'
 import { ScissionError } from '../errors.ts'
 import { waitAtMost } from '../deadline.ts'
 

@@ -51,8 +51,7 @@ export class HeldStage {
    * @throws ScissionError notReady after `release`; otherwise as Executor.run.
    */
   async run(inputs: readonly Tensor[], options: RunOptions): Promise<RunResult> {
-    if (this.#released)
-      throw new ScissionError('notReady', `${this.#stage.key} was just unloaded; send the request again`)
+    if (this.#released) throw justUnloaded(this.#stage.key)
     this.#running += 1
     try {
       const result = await this.#deps.executor.run(this.#stage, inputs, options)
@@ -94,6 +93,9 @@ export class HeldStage {
   }
 }
 
+const justUnloaded = (name: string) =>
+  new ScissionError('notReady', `${name} was just unloaded; send the request again`)
+
 export async function holdStage(deps: StageDeps, key: RangeKey, signal?: AbortSignal): Promise<HeldStage> {
   return new HeldStage(deps, key, await deps.loader.acquire(key, signal))
 }
@@ -107,6 +109,8 @@ interface Entry {
   stage: Promise<HeldStage>
   /** Set after loading. */
   held: HeldStage | undefined
+  /** Unloaded on request, and not to make room: those who wait for it are refused. */
+  dropped: boolean
 }
 
 /**
@@ -126,7 +130,10 @@ export class Stages {
     this.#limitBytes = limitBytes
   }
 
-  /** Loads the range, unless it is loaded or being loaded. @throws ScissionError with the reason if loading fails. */
+  /**
+   * Loads the range, unless it is loaded or being loaded.
+   * @throws ScissionError with the reason if loading fails; notReady if it was unloaded meanwhile.
+   */
   need(key: RangeKey, weightBytes: number): Promise<HeldStage> {
     const id = rangeId(key)
     const entry = this.#entries.get(id) ?? this.#load(id, key, weightBytes)
@@ -143,14 +150,15 @@ export class Stages {
     return [...this.#entries.values()].map((entry) => entry.key)
   }
 
-  /** Unloads a range. If it is still being loaded, it is unloaded afterwards. */
+  /** Unloads a range. If it is still being loaded, it is freed afterwards, and callers that wait for it are refused. */
   async drop(key: RangeKey): Promise<void> {
     const id = rangeId(key)
     const entry = this.#entries.get(id)
     if (!entry) return
     this.#forget(id, entry)
-    const [outcome] = await Promise.allSettled([entry.stage])
-    if (outcome.status === 'fulfilled') outcome.value.release()
+    entry.dropped = true
+    entry.held?.release()
+    await Promise.allSettled([entry.stage])
   }
 
   async close(): Promise<void> {
@@ -158,8 +166,12 @@ export class Stages {
   }
 
   #load(id: string, key: RangeKey, weightBytes: number): Entry {
-    const stage = holdStage(this.#deps, key)
-    const entry: Entry = { key, weightBytes, state: 'LOADING', stage, held: undefined }
+    const stage = holdStage(this.#deps, key).then((held) => {
+      if (!entry.dropped) return held
+      held.release()
+      throw justUnloaded(id)
+    })
+    const entry: Entry = { key, weightBytes, state: 'LOADING', stage, held: undefined, dropped: false }
     stage.then(
       (held) => {
         entry.state = 'READY'
