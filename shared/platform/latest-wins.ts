@@ -108,10 +108,10 @@ export class LatestWins<T, A = undefined> {
     const released = this.#entries(key).filter(({ about }) => only(about))
     for (const entry of released) this.#drop(key, entry)
     await Promise.all(
-      released.map((entry) => {
-        if (entry.loaded) return this.#options.free(entry.loaded.value)
+      released.map(async (entry) => {
+        if (entry.loaded) return await this.#options.free(entry.loaded.value)
         entry.withdraw('released')
-        return entry.ended
+        return await entry.ended
       }),
     )
   }

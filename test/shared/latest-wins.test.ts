@@ -109,7 +109,7 @@ describe('a latest-wins slot', () => {
           void scheduler.schedule(Promise.resolve(), JSON.stringify(one)).then(() => bench.say(one))
         await scheduler.waitIdle()
         expect(bench.faults).toEqual([])
-        const held = await Promise.all(['k', 'l'].map((key) => bench.current(key)))
+        const held = await Promise.all(['k', 'l'].map(async (key) => await bench.current(key)))
         expect(held).toEqual(['k', 'l'].map((key) => bench.expected(key)))
         const kept = held.filter((value) => value !== undefined)
         expect([...bench.freed, ...kept].sort(byNumber)).toEqual(bench.made())

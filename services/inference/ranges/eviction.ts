@@ -5,7 +5,7 @@
  * session may have it mapped), so a file that loses some chunks is rebuilt beside itself and renamed over. Its record
  * is shortened first: at every moment the record names no chunk that is not there.
  */
-import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
+import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'

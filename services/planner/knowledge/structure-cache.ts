@@ -1,5 +1,5 @@
 /** Structures of models, read from Redis at first use. The most recently used ones stay in memory, bounded by layers. */
-import { Collection } from '../../../shared/platform/redis/collection.ts'
+import type { Collection } from '../../../shared/platform/redis/collection.ts'
 import { LRUCache } from 'lru-cache'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { planningStructure } from './mirrored-documents.ts'

@@ -220,7 +220,7 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
     loaded: () => [...stages].filter(([, count]) => count > 0).map(([name]) => name),
     loader: {
       acquire: async (key, signal) => {
-        if (heldLoads) await Promise.race([heldLoads, signal && aborted(signal)].filter((one) => one))
+        if (heldLoads) await Promise.race([heldLoads, ...(signal ? [aborted(signal)] : [])])
         if (signal?.aborted) throw new ScissionError('cancelled', 'nobody waits for it any more')
         const reason = engine.failLoads.get(key.model)
         if (reason !== undefined) throw new ScissionError('invalidModel', reason)
