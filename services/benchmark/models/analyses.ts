@@ -7,7 +7,8 @@ import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { analyseInChild, resolveInputShapes, shapesKeyOf } from '../../../shared/onnx/index.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { Slots, Turns } from '../turns.ts'
+import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
+import { Slots } from '../slots.ts'
 import { MODEL_FILE } from './location.ts'
 import type { ModelStore } from './model-store.ts'
 
@@ -23,7 +24,7 @@ export class Analyses {
   readonly #store: ModelStore
   readonly #state: State
   readonly #limits: AnalysisLimits
-  readonly #turns = new Turns()
+  readonly #locks = new KeyedLock()
   readonly #slots = new Slots(ANALYSES_AT_ONCE)
   readonly #stop = new AbortController()
 
@@ -84,7 +85,7 @@ export class Analyses {
     const id = structureId(model.id, key)
     const known = await this.#state.structures.get(id)
     if (known) return known
-    return this.#turns.take(id, async () => {
+    return this.#locks.run(id, async () => {
       const onDisk = await this.#find(model.id, key)
       const structure = onDisk ?? (await this.#analyse(model, shapes))
       await this.#state.structures.put(id, structure)

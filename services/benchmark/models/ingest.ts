@@ -10,7 +10,7 @@ import type { Model, Structure, UploadedModel } from '../../../shared/contracts/
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { describeModel } from '../../../shared/onnx/index.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { Turns } from '../turns.ts'
+import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import { type ReceivedFile, receiveUpload } from './incoming.ts'
 import { MODEL_FILE, safeLocation } from './location.ts'
@@ -34,7 +34,7 @@ export interface UploadQuery {
 export class Ingest {
   readonly #parts: IngestParts
   /** Two uploads of the same bytes at the same time are one: the second finds what the first stored. */
-  readonly #turns = new Turns()
+  readonly #locks = new KeyedLock()
 
   constructor(parts: IngestParts) {
     this.#parts = parts
@@ -54,7 +54,7 @@ export class Ingest {
     try {
       const files = await receiveUpload(req, folder, this.#parts.maxModelBytes)
       const id = modelIdOf(files)
-      return await this.#turns.take(id, async () => {
+      return await this.#locks.run(id, async () => {
         const known = await this.#parts.registry.find(id)
         if (known) return { model: await this.#again(known, query), created: false }
         const { record, structure } = await this.#examine(folder, id, files, query)

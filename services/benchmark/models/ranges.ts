@@ -16,7 +16,7 @@ import {
   type WeightExtent,
   writeRange,
 } from '../../../shared/onnx/index.ts'
-import { Turns } from '../turns.ts'
+import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import { type ModelStore, readIfThere, replaceFile } from './model-store.ts'
 
@@ -32,7 +32,7 @@ const OPEN_CANONICALS = 4
 export class Ranges {
   readonly #store: ModelStore
   readonly #analyses: Analyses
-  readonly #turns = new Turns()
+  readonly #locks = new KeyedLock()
   /** By path; the map's order is the order of last use. */
   readonly #canonicals = new Map<string, Promise<CanonicalModel>>()
 
@@ -47,7 +47,7 @@ export class Ranges {
       key === undefined ? await this.#analyses.structure(model) : await this.#analyses.byKey(model, key)
     checkRange(structure, from, to)
     const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
-    const manifest = await this.#turns.take(stem, async () => {
+    const manifest = await this.#locks.run(stem, async () => {
       const text = await readIfThere(`${stem}.json`)
       return text === undefined
         ? this.#write(stem, structure, from, to)

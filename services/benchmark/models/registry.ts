@@ -7,7 +7,7 @@ import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { namesOf, type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { withLock } from '../lock.ts'
+import { withLock } from '../../../shared/platform/redis/lock.ts'
 import type { ChunkDigests, ModelStore } from './model-store.ts'
 
 export interface NewModel {

@@ -1,6 +1,6 @@
 /** What the planner asks of every resource on a plan's path. */
 import { z } from 'zod'
-import { Name } from '../../../shared/contracts/common.ts'
+import { Name, timestamp } from '../../../shared/contracts/common.ts'
 import { Deployment } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
@@ -67,9 +67,12 @@ export function deploymentRoutes(deployments: Deployments): Route[] {
       path: '/v1/deployments/:id',
       summary: 'Let go of this resource’s layers of a deployment; requests under way finish',
       params: ById,
+      query: z.object({
+        createdAt: timestamp.optional().describe('only the deployment that was made then, none made since'),
+      }),
       answers: { 204: { description: 'Gone' } },
-      handle: async ({ params }) => {
-        await deployments.release(params.id)
+      handle: async ({ params, query }) => {
+        await deployments.release(params.id, query.createdAt)
         return reply(204)
       },
     }),

@@ -4,10 +4,12 @@
  * boundary's tensors on, and passes the answer back.
  *
  * A deployment that is prepared again with another plan switches without losing a request: hops name the plan they run,
- * and the old plan's stages stay until RETIRE_MS after the switch.
+ * and the old plan's stages stay until RETIRE_MS after the switch. If several plans are prepared at once, or one is
+ * released meanwhile, the last word wins and every stage is freed (shared/platform/latest-wins.ts).
  */
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { LatestWins } from '../../../shared/platform/latest-wins.ts'
 import type { Change, State } from '../../../shared/platform/redis/state.ts'
 import { LastKnown } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 import { type HeldStage, holdStage, type StageParts } from '../serving/models/stages.ts'
@@ -26,12 +28,6 @@ export interface LiveDeployment {
   rests: Map<number, Rest>
 }
 
-interface Slot {
-  record: Deployment
-  live: Promise<LiveDeployment>
-  state: 'loading' | 'ready'
-}
-
 export interface DeploymentParts {
   /** Name of this resource. */
   resource: string
@@ -48,90 +44,110 @@ export interface DeploymentParts {
 export class Deployments {
   readonly #parts: DeploymentParts
   readonly #records: LastKnown<Deployment | undefined>
-  readonly #current = new Map<string, Slot>()
-  /** Earlier plans of a deployment, by `id planId`, until no request can ask for them. */
+  /** Deployment id → its plans. */
+  readonly #plans: LatestWins<LiveDeployment, Deployment>
+  /** Plans that were replaced, until no request can ask for them. A plan may be among them more than once. */
+  readonly #retiring = new Set<{ live: LiveDeployment; timer: NodeJS.Timeout }>()
   readonly #room = new RestRoom()
-  readonly #retiring = new Map<string, { slot: Slot; timer: NodeJS.Timeout }>()
+  /** Goes up with every change and every release that could make a record which was just read an old one. */
+  #revision = 0
 
   constructor(parts: DeploymentParts) {
     this.#parts = parts
     this.#records = new LastKnown('deployments', (id) => parts.state.deployments.get(id))
+    this.#plans = new LatestWins({ free, retire: (_id, _planId, live) => this.#retire(live) })
   }
 
-  /** Loads this resource's hops. The same again changes nothing. @throws why it cannot; what ran before goes on. */
+  /**
+   * Loads this resource's hops. The same again changes nothing. @throws why it cannot, what ran before goes on; conflict
+   * if another plan took its place, or it was released, meanwhile.
+   */
   async prepare(record: Deployment): Promise<void> {
-    const before = this.#current.get(record.id)
-    if (before?.record.planId === record.planId) {
-      await before.live
-      return
-    }
-    const slot = this.#load(record)
-    if (!before) this.#current.set(record.id, slot)
-    try {
-      await slot.live
-    } catch (error) {
-      if (this.#current.get(record.id) === slot) this.#current.delete(record.id)
-      throw error
-    }
-    if (before) {
-      this.#current.set(record.id, slot)
-      this.#retire(before)
-    }
+    await this.#plans.set(record.id, record.planId, record, async (signal) => {
+      const live = await this.#acquire(record, signal)
+      for (const rest of live.rests.values()) rest.prepare()
+      return live
+    })
   }
 
   /** @returns undefined when there is no such deployment. */
   async record(id: string): Promise<Deployment | undefined> {
-    return this.#current.get(id)?.record ?? (await this.#records.get(id))
+    return this.#plans.latest(id)?.about ?? (await this.#records.get(id))
   }
 
   /** @param planId of the hop before; undefined = the current one. @throws ScissionError notFound or why it cannot load. */
   async live(id: string, planId: string | undefined): Promise<LiveDeployment> {
-    const current = this.#current.get(id)
-    if (current && (planId === undefined || current.record.planId === planId)) return current.live
-    const retiring = this.#retiring.get(`${id} ${planId}`)
-    if (retiring) return retiring.slot.live
+    try {
+      return await this.#find(id, planId)
+    } catch (error) {
+      const current = this.#plans.latest(id)
+      // Another plan was loaded before the one that this request waited for.
+      if (planId === undefined && current?.state === 'ready') return current.value
+      throw error
+    }
+  }
+
+  async #find(id: string, planId: string | undefined): Promise<LiveDeployment> {
+    const known = planId === undefined ? this.#plans.latest(id)?.value : this.#plans.find(id, planId)
+    if (known) return known
+    for (const { live } of this.#retiring)
+      if (live.record.id === id && live.record.planId === planId) return live
+    const revision = this.#revision
     const record = await this.#records.get(id)
+    // It was changed or released while it was being read: loading it now could hold a deployment that is gone.
+    if (revision !== this.#revision) return this.#find(id, planId)
     if (!record || (planId !== undefined && record.planId !== planId))
       throw new ScissionError('notFound', `deployment "${id}" with plan ${planId ?? 'any'} is not on record`)
     await this.prepare(record)
-    return this.live(id, planId)
+    return this.#find(id, planId)
   }
 
   stateOf(id: string): 'loading' | 'ready' | undefined {
-    return this.#current.get(id)?.state
+    return this.#plans.latest(id)?.state
   }
 
   /** Those loaded or being loaded here. */
   held(): Deployment[] {
-    return [...this.#current.values()].map((slot) => slot.record)
+    return this.#plans.keys().flatMap((id) => this.#plans.latest(id)?.about ?? [])
   }
 
-  /** Unknown ids are fine: the planner releases what may never have been prepared. */
-  async release(id: string): Promise<void> {
-    const slot = this.#current.get(id)
-    this.#current.delete(id)
-    if (slot) await letGo(slot)
+  /**
+   * Unknown ids are fine: the planner releases what may never have been prepared.
+   * @param createdAt only of the deployment that was made then; without it whatever has that id.
+   */
+  async release(id: string, createdAt?: string): Promise<void> {
+    this.#revision += 1
+    await this.#plans.release(id, (record) => createdAt === undefined || record.createdAt === createdAt)
   }
 
   async close(): Promise<void> {
-    for (const { slot, timer } of this.#retiring.values()) {
+    for (const { live, timer } of this.#retiring) {
       clearTimeout(timer)
-      await letGo(slot)
+      free(live)
     }
-    await Promise.all([...this.#current.keys()].map((id) => this.release(id)))
+    this.#retiring.clear()
+    await Promise.all(this.#plans.keys().map((id) => this.release(id)))
   }
 
   /** A deployment deleted while this resource could not be told is let go here. */
   onChange(change: Change): void {
     this.#records.onChange(change)
-    if (change.kind !== 'deployments' || !this.#current.has(change.id)) return
+    const { kind, id } = change
+    if (kind !== 'deployments') return
+    this.#revision += 1
+    const before = this.#plans.order(id)
+    if (before === 0) return
     this.#parts.state.deployments
-      .get(change.id)
-      .then((record) => (record ? undefined : this.release(change.id)))
+      .get(id)
+      .then((record) => {
+        // One that was prepared since is another deployment of this name.
+        if (!record && this.#plans.order(id) === before) return this.release(id)
+        return undefined
+      })
       .catch((error: unknown) =>
         this.#parts.stageParts.log.warn(
           { err: coerceError(error) },
-          `could not read deployment ${change.id} from Redis`,
+          `could not read deployment ${id} from Redis`,
         ),
       )
   }
@@ -140,19 +156,7 @@ export class Deployments {
     this.#records.onResync()
   }
 
-  #load(record: Deployment): Slot {
-    const slot: Slot = { record, live: this.#acquire(record), state: 'loading' }
-    slot.live.then(
-      ({ rests }) => {
-        slot.state = 'ready'
-        for (const rest of rests.values()) rest.prepare()
-      },
-      () => undefined,
-    )
-    return slot
-  }
-
-  async #acquire(record: Deployment): Promise<LiveDeployment> {
+  async #acquire(record: Deployment, signal: AbortSignal): Promise<LiveDeployment> {
     const { model, shapesKey } = record
     const { resource } = this.#parts
     const mine = record.hops.flatMap((hop, index) =>
@@ -168,7 +172,9 @@ export class Deployments {
       )
     }
     if (record.hops.some(({ codec = 'none' }) => codec !== 'none')) await this.#parts.warmCodecs()
-    const outcomes = await Promise.allSettled(mine.map(({ key }) => holdStage(this.#parts.stageParts, key)))
+    const outcomes = await Promise.allSettled(
+      mine.map(({ key }) => holdStage(this.#parts.stageParts, key, signal)),
+    )
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed) {
       for (const outcome of outcomes) if (outcome.status === 'fulfilled') outcome.value.release()
@@ -196,19 +202,17 @@ export class Deployments {
     return rests
   }
 
-  #retire(slot: Slot): void {
-    const id = `${slot.record.id} ${slot.record.planId}`
+  #retire(live: LiveDeployment): void {
     const timer = setTimeout(() => {
-      this.#retiring.delete(id)
-      void letGo(slot)
+      this.#retiring.delete(retiring)
+      free(live)
     }, RETIRE_MS)
     timer.unref()
-    this.#retiring.set(id, { slot, timer })
+    const retiring = { live, timer }
+    this.#retiring.add(retiring)
   }
 }
 
-async function letGo(slot: Slot): Promise<void> {
-  const [outcome] = await Promise.allSettled([slot.live])
-  if (outcome.status !== 'fulfilled') return
-  for (const held of [...outcome.value.stages.values(), ...outcome.value.rests.values()]) held.release()
+function free({ stages, rests }: LiveDeployment): void {
+  for (const held of [...stages.values(), ...rests.values()]) held.release()
 }

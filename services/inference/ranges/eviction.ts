@@ -10,7 +10,7 @@ import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { keyText, rangeName } from './range-key.ts'
-import type { Locks } from './locks.ts'
+import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import { isAbsent, readManifest } from './stored-manifest.ts'
 import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
 import { PARTIAL } from '../../../shared/platform/atomic-file.ts'
@@ -32,7 +32,7 @@ export interface Room {
   models: string
   limitBytes: number
   inUse: InUse
-  locks: Locks
+  locks: KeyedLock
 }
 
 /**
@@ -91,7 +91,7 @@ async function removeRange({ folder, manifest }: Cached): Promise<void> {
 }
 
 /** Frees every chunk in a model's folder that neither a range on disk nor one in use needs. */
-async function dropChunks(folder: string, inUse: InUse, locks: Locks): Promise<void> {
+async function dropChunks(folder: string, inUse: InUse, locks: KeyedLock): Promise<void> {
   for (const file of await weightFiles(folder)) {
     const target = path.join(folder, file)
     await locks.run(target, async () => {

@@ -19,7 +19,7 @@ import { checkKey, checkManifest } from './check-manifest.ts'
 import { type InUse, makeRoom } from './eviction.ts'
 import { fetchChunks } from './fetch-chunks.ts'
 import { keyText, type RangeKey, rangeName } from './range-key.ts'
-import { Locks } from './locks.ts'
+import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import { readManifest, writeManifest } from './stored-manifest.ts'
 import { RangeSource } from './range-source.ts'
 import { chunkLength, presentChunks, SparseFile } from './sparse-file.ts'
@@ -51,7 +51,7 @@ export class RangeStore {
   readonly #source: RangeSource
   readonly #models: string
   readonly #limitBytes: number
-  readonly #locks = new Locks()
+  readonly #locks = new KeyedLock()
   readonly #inUse: InUse = new Map()
   #reservedBytes = 0
 

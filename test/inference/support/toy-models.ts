@@ -178,6 +178,8 @@ export interface ToyEngine extends Engine {
   runs: { range: string; inputs: Tensor[]; ownMemory: boolean; aborted: boolean }[]
   /** Makes the next load of a model fail. */
   failLoads: Map<string, string>
+  /** Keeps all loads that begin from now on waiting (for their own signal too), until the function it returns is called. */
+  holdLoads: () => () => void
   /** Time a run takes. */
   runMs: number
   /** Keeps all runs that begin from now on waiting, until the function it returns is called. */
@@ -187,6 +189,7 @@ export interface ToyEngine extends Engine {
 export function toyEngine(models: readonly ToyModel[]): ToyEngine {
   const stages = new Map<string, number>()
   let held: Promise<void> | undefined
+  let heldLoads: Promise<void> | undefined
   const find = (id: string) => {
     const found = models.find((toy) => toy.model.id === id)
     if (!found) throw new ScissionError('notFound', `no toy ${id}`)
@@ -205,9 +208,19 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
         release()
       }
     },
+    holdLoads: () => {
+      let release = () => {}
+      heldLoads = new Promise((resolve) => (release = resolve))
+      return () => {
+        heldLoads = undefined
+        release()
+      }
+    },
     loaded: () => [...stages].filter(([, count]) => count > 0).map(([name]) => name),
     loader: {
-      acquire: async (key) => {
+      acquire: async (key, signal) => {
+        if (heldLoads) await Promise.race([heldLoads, signal && aborted(signal)].filter((one) => one))
+        if (signal?.aborted) throw new ScissionError('cancelled', 'nobody waits for it any more')
         const reason = engine.failLoads.get(key.model)
         if (reason !== undefined) throw new ScissionError('invalidModel', reason)
         stages.set(nameOf(key), (stages.get(nameOf(key)) ?? 0) + 1)
@@ -242,6 +255,9 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
   }
   return engine
 }
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
 
 function stageOf({ model, structure }: ToyModel, key: RangeKey): LoadedStage {
   const manifest: RangeManifest = {

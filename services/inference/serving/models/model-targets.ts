@@ -41,6 +41,9 @@ export interface LoadedRange {
   whole: boolean
 }
 
+/** Why a model is not available after a client unloaded it: only a client's load brings it back. */
+const UNLOADED = 'unloaded'
+
 export class ModelTargets {
   readonly #parts: ModelTargetParts
   /** Model id → why it is not available. */
@@ -87,7 +90,8 @@ export class ModelTargets {
     try {
       await this.#need(structure, keyOf(model, structure, range))
     } catch (error) {
-      this.#unavailable.set(model.id, had ?? coerceError(error).message)
+      // An unload that came meanwhile is the last word.
+      if (!this.#unavailable.has(model.id)) this.#unavailable.set(model.id, had ?? coerceError(error).message)
       throw error
     }
   }
@@ -97,7 +101,7 @@ export class ModelTargets {
     const [base = '', written] = name.split(':')
     const model = await this.#parts.catalog.model(base)
     const range = written === undefined ? undefined : parseLayerRange(written)
-    if (!range) this.#unavailable.set(model.id, 'unloaded')
+    if (!range) this.#unavailable.set(model.id, UNLOADED)
     const mine = this.#parts.stages.keys().filter((key) => key.model === model.id)
     const whole = await Promise.all(mine.map((key) => this.#isWhole(model, key)))
     const dropped = mine.filter((key, index) => {
@@ -191,6 +195,14 @@ export class ModelTargets {
     return known
   }
 
+  #refuseUnloaded({ id, name }: Model): void {
+    if (this.#unavailable.get(id) !== UNLOADED) return
+    throw new ScissionError(
+      'notReady',
+      `model ${name} is unloaded; POST /v2/repository/models/${name}/load brings it back`,
+    )
+  }
+
   #refuseTooMany({ name }: Model, count: number): void {
     const { maxBatch } = this.#parts.batching
     if (count <= Math.max(1, maxBatch)) return
@@ -215,17 +227,13 @@ export class ModelTargets {
     inputs: Tensor[],
     { signal, deadline }: InferContext,
   ): Promise<Inference> {
-    const reason = this.#unavailable.get(model.id)
-    if (reason === 'unloaded' && !range) {
-      throw new ScissionError(
-        'notReady',
-        `model ${model.name} is unloaded; POST /v2/repository/models/${model.name}/load brings it back`,
-      )
-    }
+    if (!range) this.#refuseUnloaded(model)
     const structure = await this.#structureFor(model, range, inputs)
     const key = keyOf(model, structure, range)
+    // Again, at the moment in which it would be loaded: it may have been unloaded since.
+    if (!range) this.#refuseUnloaded(model)
     const stage = await this.#need(structure, key)
-    this.#unavailable.delete(model.id)
+    if (this.#unavailable.get(model.id) !== UNLOADED) this.#unavailable.delete(model.id)
     const count = !range && this.#takesBatches(model, structure) ? itemsIn(structure, inputs) : 1
     this.#refuseTooMany(model, count)
     const { run, ...work } = await runItems(stage, inputs, count, { signal, deadline })

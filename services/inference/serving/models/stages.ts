@@ -54,8 +54,7 @@ export class HeldStage {
    */
   async run(inputs: readonly Tensor[], options: RunOptions): Promise<RunResult> {
     checkInputs(this.#stage.manifest, inputs)
-    if (this.#released)
-      throw new ScissionError('notReady', `${this.#stage.key} was just unloaded; send the request again`)
+    if (this.#released) throw justUnloaded(this.#stage.key)
     this.#running += 1
     try {
       const result = await this.#parts.executor.run(this.#stage, inputs, options)
@@ -97,6 +96,9 @@ export class HeldStage {
   }
 }
 
+const justUnloaded = (name: string) =>
+  new ScissionError('notReady', `${name} was just unloaded; send the request again`)
+
 export async function holdStage(parts: StageParts, key: RangeKey, signal?: AbortSignal): Promise<HeldStage> {
   return new HeldStage(parts, key, await parts.loader.acquire(key, signal))
 }
@@ -110,6 +112,8 @@ interface Entry {
   stage: Promise<HeldStage>
   /** Set once loaded. */
   held: HeldStage | undefined
+  /** Unloaded on request, and not to make room: those who wait for it are refused. */
+  dropped: boolean
 }
 
 /**
@@ -129,7 +133,10 @@ export class Stages {
     this.#limitBytes = limitBytes
   }
 
-  /** Loads the range unless it is loaded or being loaded. @throws ScissionError why it cannot be loaded. */
+  /**
+   * Loads the range unless it is loaded or being loaded.
+   * @throws ScissionError why it cannot be loaded; notReady if it was dropped meanwhile.
+   */
   need(key: RangeKey, weightBytes: number): Promise<HeldStage> {
     const id = rangeId(key)
     const entry = this.#entries.get(id) ?? this.#load(id, key, weightBytes)
@@ -146,14 +153,15 @@ export class Stages {
     return [...this.#entries.values()].map((entry) => entry.key)
   }
 
-  /** What is being loaded is dropped once it is; whether that fails is its caller's affair. */
+  /** What is being loaded is freed once it is, and those who wait for it are refused. */
   async drop(key: RangeKey): Promise<void> {
     const id = rangeId(key)
     const entry = this.#entries.get(id)
     if (!entry) return
     this.#forget(id, entry)
-    const [outcome] = await Promise.allSettled([entry.stage])
-    if (outcome.status === 'fulfilled') outcome.value.release()
+    entry.dropped = true
+    entry.held?.release()
+    await Promise.allSettled([entry.stage])
   }
 
   async close(): Promise<void> {
@@ -161,8 +169,12 @@ export class Stages {
   }
 
   #load(id: string, key: RangeKey, weightBytes: number): Entry {
-    const stage = holdStage(this.#parts, key)
-    const entry: Entry = { key, weightBytes, state: 'LOADING', stage, held: undefined }
+    const stage = holdStage(this.#parts, key).then((held) => {
+      if (!entry.dropped) return held
+      held.release()
+      throw justUnloaded(id)
+    })
+    const entry: Entry = { key, weightBytes, state: 'LOADING', stage, held: undefined, dropped: false }
     stage.then(
       (held) => {
         entry.state = 'READY'

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
-import { ScissionError } from '../../shared/platform/errors.ts'
+import { ScissionError } from '../errors.ts'
 
 const LOCK_MS = 10_000
 const RETRY_MS = 15

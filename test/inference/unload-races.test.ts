@@ -1,0 +1,105 @@
+/** Models that are loaded, asked for and unloaded at any moment of each other: the last word counts. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Catalog } from '../../services/inference/serving/models/catalog.ts'
+import { ModelTargets } from '../../services/inference/serving/models/model-targets.ts'
+import { Stages } from '../../services/inference/serving/models/stages.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { workerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { branchedModel, fp32Tensor, register, type ToyEngine, toyEngine } from './support/toy-models.ts'
+
+const toy = branchedModel('a')
+const log = createLog('test', 'silent')
+const context = {
+  signal: new AbortController().signal,
+  deadline: undefined,
+  id: undefined,
+  parameters: {},
+  outputs: undefined,
+  headers: {},
+}
+
+let redis: TestRedis
+let state: State
+let engine: ToyEngine
+let catalog: Catalog
+let models: ModelTargets
+
+beforeEach(async () => {
+  redis = await startTestRedis()
+  state = openState(workerConnection(redis.url, log))
+  await register(state, toy)
+  engine = toyEngine([toy])
+  catalog = new Catalog(state)
+  const stages = new Stages({ executor: engine.executor, loader: engine.loader, log }, 1000)
+  const batching = { maxBatch: 1, batchDelayMs: 0 }
+  models = new ModelTargets({ here: { resource: 'r', emulated: false }, catalog, stages, batching, log })
+})
+afterEach(async () => {
+  state.redis.disconnect()
+  await redis.close()
+})
+
+const stateNow = async () => (await models.stateOf(toy.model)).reason
+const infer = async (name: string) => (await models.find(name)).infer([fp32Tensor('x', [1, 2])], context)
+
+describe('a model that is unloaded', () => {
+  for (const name of ['branched', 'branched:0-1']) {
+    it(`while it is being loaded stays unloaded, and its load says so (${name})`, async () => {
+      const go = engine.holdLoads()
+      const loading = models.load(name)
+      const outcome = expect(loading).rejects.toMatchObject({ code: 'notReady' })
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      const unloading = models.unload(name, false)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      go()
+      await Promise.all([unloading, outcome])
+      expect(engine.loaded()).toEqual([])
+      expect(await models.loaded()).toEqual([])
+    })
+  }
+
+  it('while a request for it is on its way to load it stays unloaded', async () => {
+    const structureFor = catalog.structureFor.bind(catalog)
+    catalog.structureFor = async (...args) => {
+      await models.unload('branched', false)
+      return structureFor(...args)
+    }
+    await expect(infer('branched')).rejects.toMatchObject({ code: 'notReady' })
+    expect(engine.loaded()).toEqual([])
+    expect(await stateNow()).toBe('unloaded')
+  })
+
+  it('while a request waits for its load stays unloaded for the next one', async () => {
+    const go = engine.holdLoads()
+    const asked = expect(infer('branched')).rejects.toMatchObject({ code: 'notReady' })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const unloading = models.unload('branched', false)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    go()
+    await Promise.all([asked, unloading])
+    expect(engine.loaded()).toEqual([])
+    await expect(infer('branched')).rejects.toThrow('is unloaded')
+  })
+
+  it('stays unloaded as a whole when one of its ranges is asked for', async () => {
+    await models.load('branched')
+    await models.unload('branched', true)
+    await infer('branched:0-1')
+    await expect(infer('branched')).rejects.toThrow('is unloaded')
+    await models.load('branched')
+    expect((await infer('branched')).outputs).toHaveLength(1)
+  })
+
+  it('stays unloaded when a load that was under way fails', async () => {
+    const go = engine.holdLoads()
+    const loading = models.load('branched').catch(() => undefined)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    engine.failLoads.set(toy.model.id, 'no such operator')
+    void models.unload('branched', false)
+    go()
+    await loading
+    expect(await stateNow()).toBe('unloaded')
+  })
+})

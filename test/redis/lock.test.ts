@@ -1,0 +1,32 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
+import { withLock } from '../../shared/platform/redis/lock.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+
+describe('the lock in Redis', () => {
+  let redis: TestRedis
+  beforeAll(async () => {
+    redis = await startTestRedis()
+  })
+  afterAll(() => redis.close())
+
+  it('keeps steps of several processes apart', async () => {
+    const connections = [producerConnection(redis.url), producerConnection(redis.url)]
+    await Promise.all(connections.map((connection) => once(connection, 'ready')))
+    let total = 0
+    await Promise.all(
+      [0, 1, 0, 1, 0, 1].map((which) =>
+        withLock(connections[which]!, 'test', async () => {
+          const before = total
+          await sleep(5)
+          total = before + 1
+        }),
+      ),
+    )
+    expect(total).toBe(6)
+    expect(await connections[0]?.keys('scission:lock:*')).toEqual([])
+    for (const connection of connections) connection.disconnect()
+  })
+})
