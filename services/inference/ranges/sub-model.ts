@@ -1,23 +1,22 @@
-/** The small ONNX file of a layer range: fetched once, checked against its digest, then kept. */
+/** The sub-model of a layer range, a small ONNX file: fetched once, checked against its digest, then kept. */
 import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
-import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { PARTIAL } from '../../../shared/platform/atomic-file.ts'
+import { isAbsent, PARTIAL } from '../../../shared/platform/atomic-file.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 
 export interface Digest {
   bytes: number
   sha256: string
 }
 
-/** True when the file is there and is what `expected` says. */
+/** True if the file exists and has the expected length and digest. */
 export async function isComplete(target: string, expected: Digest): Promise<boolean> {
   let file: fs.FileHandle
   try {
     file = await fs.open(target, 'r')
   } catch (thrown) {
-    const error = coerceError(thrown)
-    if ('code' in error && error.code === 'ENOENT') return false
-    throw error
+    if (isAbsent(thrown)) return false
+    throw thrown
   }
   try {
     if ((await file.stat()).size !== expected.bytes) return false
@@ -29,7 +28,10 @@ export async function isComplete(target: string, expected: Digest): Promise<bool
   }
 }
 
-/** @throws ScissionError peerUnavailable when the bytes are not those of `expected`; the target is then untouched. */
+/**
+ * Writes the streamed parts to `target`.
+ * @throws ScissionError peerUnavailable if they do not have the expected length and digest; `target` is then unchanged.
+ */
 export async function saveSubModel(
   target: string,
   parts: AsyncIterable<Buffer>,
