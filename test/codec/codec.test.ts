@@ -7,8 +7,8 @@ import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { availableCodecs, decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
 import { anyTensors, finiteTensors, floatsOf, floatTensor, SEED } from './support.ts'
 
-const MOST = 1e9
-const there = (tensor: Tensor, codec: string) => decodeTensor(encodeTensor(tensor, codec), MOST)
+const MAX_BYTES = 1e9
+const there = (tensor: Tensor, codec: string) => decodeTensor(encodeTensor(tensor, codec), MAX_BYTES)
 
 /** A unit in the last place of a float: what rounding a result to fp32 may add. */
 const ulp = (x: number) => Math.max(2 ** -149, Math.abs(x) * 2 ** -23)
