@@ -37,7 +37,7 @@ export async function createBenchmarkService(
   const store = new ModelStore(config.dataDir, log)
   await store.open()
   const redis = producerConnection(config.redisUrl, log)
-  const state = openState(redis)
+  const state = openState(redis, log)
   const analyses = new Analyses(store, state, {
     timeoutMs: config.analyseTimeoutMs,
     memoryLimitBytes: config.analyseMemoryBytes,

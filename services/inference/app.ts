@@ -14,7 +14,8 @@ import { ScissionError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
-import { type Change, Changes, openState, type State } from '../../shared/platform/redis/state.ts'
+import { type Change, Changes } from '../../shared/platform/redis/changes.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
@@ -60,7 +61,7 @@ export function createInferenceService(
 ): InferenceService {
   const tierIndex = indexOfTier(config)
   const redis = producerConnection(config.redisUrl, log)
-  const parts = createParts(config, tierIndex, openState(redis), engine, log)
+  const parts = createParts(config, tierIndex, openState(redis, log), engine, log)
   const { catalog, peers, models, deployments, stages, links, caller, messages, presence, wire } = parts
   const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, parts.served])
   const app = createApp({
@@ -226,7 +227,7 @@ interface Follower {
 }
 
 function followChanges(redis: Redis, log: Logger, followers: readonly Follower[]): Changes {
-  const changes = new Changes(redis)
+  const changes = new Changes(redis, log)
   changes.on('change', (change) => followers.forEach((follower) => follower.onChange(change)))
   changes.on('resync', () => followers.forEach((follower) => follower.onResync?.()))
   changes.on('error', (error) => log.debug({ err: error }, 'the change announcements are interrupted'))

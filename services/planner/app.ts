@@ -21,7 +21,7 @@ export interface PlannerService {
 
 export function createPlannerService(config: PlannerConfig, log: Logger): PlannerService {
   const redis = producerConnection(config.redisUrl, log)
-  const state = openState(redis)
+  const state = openState(redis, log)
   const view = new View(state, log)
   const clock = { view, heartbeatMs: config.heartbeatMs, now: () => Date.now() }
   const gatherer = new Gatherer(clock)

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startLinkEmulator, type LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
 import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
-import { CHANGES_CHANNEL, Changes } from '../../shared/platform/redis/state.ts'
+import { CHANGES_CHANNEL, Changes } from '../../shared/platform/redis/changes.ts'
 import { eventually } from '../support/eventually.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 

@@ -1,7 +1,8 @@
 /** The largest tensor at a boundary of a registered model: links are probed with payloads of up to this size. */
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import type { Change, State } from '../../../shared/platform/redis/state.ts'
+import type { Change } from '../../../shared/platform/redis/changes.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 import { DEFAULT_PROBE_BYTES } from './measure-link.ts'
 
 export class LargestTensors {

@@ -6,7 +6,8 @@ import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { Routes } from '../../../shared/platform/config.ts'
 import type { LinkEmulation, Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import type { Change, State } from '../../../shared/platform/redis/state.ts'
+import type { Change } from '../../../shared/platform/redis/changes.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 import { LastKnown } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 
 export interface Peer {

@@ -3,7 +3,7 @@
  * announcement only says that a document changed, so one that comes late or twice does no harm.
  */
 import type { ScissionError } from '../../../shared/platform/errors.ts'
-import type { Collection } from '../../../shared/platform/redis/state.ts'
+import type { Collection } from '../../../shared/platform/redis/collection.ts'
 
 export interface CopyOptions<T> {
   /** The form in which a document is kept. */

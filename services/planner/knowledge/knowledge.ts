@@ -13,14 +13,9 @@ import type { Served } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import {
-  type Change,
-  Changes,
-  Collection,
-  pickModel,
-  type State,
-  structureId,
-} from '../../../shared/platform/redis/state.ts'
+import { type Change, Changes } from '../../../shared/platform/redis/changes.ts'
+import { Collection } from '../../../shared/platform/redis/collection.ts'
+import { pickModel, type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { Copy } from './collection-copy.ts'
 import { compactProfile, KeptCalibration, KeptLink, KeptProfile } from './planning-fields.ts'
 import { Structures } from './structures.ts'
@@ -53,7 +48,7 @@ export class View {
       onChange: () => {
         this.#revision += 1
       },
-      onOdd: (error: ScissionError) => log.warn({ err: error }, 'left out a document'),
+      onOdd: (error: ScissionError) => log.warn(`left out: ${error.message}`),
     }
     const only = <T>(kind: string, schema: z.ZodType<T>) => new Collection(state.redis, kind, schema)
     this.#models = new Copy(state.models, common)
@@ -68,7 +63,7 @@ export class View {
     // Shown, never planned with: a change of it leaves the revision as it is.
     this.#served = new Copy(state.served, { onOdd: common.onOdd })
     this.#structures = new Structures(state.structures)
-    this.#changes = new Changes(state.redis)
+    this.#changes = new Changes(state.redis, log)
     this.#changes.on('change', (change) => this.#apply(change))
     this.#followSubscription()
     // A plan asked for before the first load waits for it. Everything is read again after either connection came

@@ -1,6 +1,6 @@
 /** The structures asked for last, bounded by their layers: the rest of them stay in Redis. */
 import type { Structure } from '../../../shared/contracts/model.ts'
-import type { Collection } from '../../../shared/platform/redis/state.ts'
+import type { Collection } from '../../../shared/platform/redis/collection.ts'
 import { keepStructure } from './planning-fields.ts'
 
 /** About 24 MB: a layer with its boundary takes some 400 bytes. */

@@ -3,7 +3,7 @@
  * while Redis is away, because serving what is loaded does not need Redis.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Change } from './state.ts'
+import type { Change } from './changes.ts'
 import { ScissionError } from '../errors.ts'
 
 interface Entry<T> {

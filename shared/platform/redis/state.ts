@@ -1,128 +1,19 @@
 /**
- * What the services share, in Redis: one hash per kind of thing, one JSON document per field, validated on the way
- * in and out. Every write is announced on one channel, so that a reader can keep a copy and never poll.
+ * What the services share, in Redis: one collection of documents per kind of thing. Every write is announced on one
+ * channel, so that a reader can keep a copy and never poll.
  * Nothing large goes here: tensors, models and weights travel between services directly.
  */
-import { EventEmitter } from 'node:events'
 import type { Redis } from 'ioredis'
-import { z } from 'zod'
-import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/codec.ts'
+import type { Page } from '../../contracts/common.ts'
 import { Model, Structure } from '../../contracts/model.ts'
 import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
 import { Link, Resource } from '../../contracts/resource.ts'
-import { coerceError, ScissionError } from '../errors.ts'
+import { ScissionError } from '../errors.ts'
+import type { Logger } from '../log.ts'
 import { nearest } from '../nearest.ts'
-
-export const CHANGES_CHANNEL = 'scission:changes'
-
-const Change = z.object({ kind: z.string(), id: z.string() })
-export type Change = z.infer<typeof Change>
-
-/** Documents read at once by `some`. */
-const BATCH = 20
-
-export class Collection<T> {
-  readonly kind: string
-  readonly #redis: Redis
-  readonly #schema: z.ZodType<T>
-  readonly #key: string
-
-  constructor(redis: Redis, kind: string, schema: z.ZodType<T>) {
-    this.#redis = redis
-    this.kind = kind
-    this.#schema = schema
-    this.#key = `scission:${kind}`
-  }
-
-  async get(id: string): Promise<T | undefined> {
-    const text = await this.#redis.hget(this.#key, id)
-    return text === null ? undefined : this.#parse(id, text)
-  }
-
-  /** Without reading the document. */
-  async has(id: string): Promise<boolean> {
-    return (await this.#redis.hexists(this.#key, id)) === 1
-  }
-
-  /** @throws ScissionError notFound naming what exists, when that is a short list. */
-  async need(id: string): Promise<T> {
-    const found = await this.get(id)
-    if (found !== undefined) return found
-    const known = (await this.#redis.hkeys(this.#key)).sort()
-    const singular = this.kind.replace(/s$/, '')
-    const hint =
-      known.length === 0
-        ? `there are no ${this.kind} yet`
-        : `known: ${known.slice(0, 10).join(', ')}${known.length > 10 ? ', …' : ''}`
-    throw new ScissionError('notFound', `unknown ${singular} "${id}"; ${hint}`, {
-      known: known.slice(0, 100),
-    })
-  }
-
-  async put(id: string, value: T): Promise<void> {
-    const text = JSON.stringify(this.#schema.parse(value))
-    await this.#redis.multi().hset(this.#key, id, text).publish(CHANGES_CHANNEL, this.#change(id)).exec()
-  }
-
-  async delete(id: string): Promise<boolean> {
-    const removed = await this.#redis.hdel(this.#key, id)
-    if (removed > 0) await this.#redis.publish(CHANGES_CHANNEL, this.#change(id))
-    return removed > 0
-  }
-
-  async ids(): Promise<string[]> {
-    return (await this.#redis.hkeys(this.#key)).sort()
-  }
-
-  /**
-   * The documents of these ids that exist, a few at a time: for a reader that must not hold all of a large collection
-   * as text at once. One that this version cannot read is given to `onOdd` and left out.
-   */
-  async *some(ids: readonly string[], onOdd: (error: ScissionError) => void): AsyncGenerator<[string, T]> {
-    for (let start = 0; start < ids.length; start += BATCH) {
-      const batch = ids.slice(start, start + BATCH)
-      const texts = await this.#redis.hmget(this.#key, ...batch)
-      for (const [index, id] of batch.entries()) {
-        const text = texts[index]
-        if (typeof text !== 'string') continue
-        const parsed = this.#tryParse(id, text)
-        if (parsed instanceof ScissionError) onOdd(parsed)
-        else yield [id, parsed]
-      }
-    }
-  }
-
-  /** All documents, by id. */
-  async all(): Promise<T[]> {
-    const fields = await this.#redis.hgetall(this.#key)
-    return Object.keys(fields)
-      .sort()
-      .map((id) => this.#parse(id, fields[id] ?? ''))
-  }
-
-  #parse(id: string, text: string): T {
-    const parsed = this.#tryParse(id, text)
-    if (parsed instanceof ScissionError) throw parsed
-    return parsed
-  }
-
-  #tryParse(id: string, text: string): T | ScissionError {
-    const odd = (why: string) =>
-      new ScissionError('internal', `${this.kind} ${id} in Redis is not what this version writes: ${why}`)
-    try {
-      const parsed = this.#schema.safeParse(JSON.parse(text))
-      return parsed.success ? parsed.data : odd(parsed.error.message)
-    } catch (thrown) {
-      return odd(coerceError(thrown).message)
-    }
-  }
-
-  #change(id: string): string {
-    return JSON.stringify({ kind: this.kind, id } satisfies Change)
-  }
-}
+import { Collection } from './collection.ts'
 
 /** Cuts a sorted list into pages; the cursor is the key of the last item given. */
 export function paginate<T>(
@@ -152,17 +43,18 @@ export interface State {
   readonly calibrations: Collection<Calibration>
 }
 
-export function openState(redis: Redis): State {
+/** @param log is told of documents that are left out because this version cannot read them. */
+export function openState(redis: Redis, log?: Logger): State {
   return {
     redis,
-    models: new Collection(redis, 'models', Model),
-    structures: new Collection(redis, 'structures', Structure),
-    resources: new Collection(redis, 'resources', Resource),
-    links: new Collection(redis, 'links', Link),
-    profiles: new Collection(redis, 'profiles', Profile),
-    served: new Collection(redis, 'served', Served),
-    deployments: new Collection(redis, 'deployments', Deployment),
-    calibrations: new Collection(redis, 'calibrations', Calibration),
+    models: new Collection(redis, 'models', Model, log),
+    structures: new Collection(redis, 'structures', Structure, log),
+    resources: new Collection(redis, 'resources', Resource, log),
+    links: new Collection(redis, 'links', Link, log),
+    profiles: new Collection(redis, 'profiles', Profile, log),
+    served: new Collection(redis, 'served', Served, log),
+    deployments: new Collection(redis, 'deployments', Deployment, log),
+    calibrations: new Collection(redis, 'calibrations', Calibration, log),
   }
 }
 
@@ -196,35 +88,4 @@ export function pickModel(models: readonly Model[], idOrName: string): Model {
   const known = [...new Set(models.flatMap((model) => namesOf(model).map((own) => own.name)))].sort()
   const hint = known.length === 0 ? '; none has been uploaded yet' : nearest(idOrName, known)
   throw new ScissionError('notFound', `unknown model "${idOrName}"${hint}`, { known: known.slice(0, 100) })
-}
-
-/** Announces changes made by any process as 'change' events. Reconnects by itself; emits 'resync' after each (re)connection. */
-export class Changes extends EventEmitter<{ change: [Change]; resync: []; error: [Error] }> {
-  readonly #subscriber: Redis
-
-  /** @param redis is duplicated, because a subscribed connection can do nothing else. */
-  constructor(redis: Redis) {
-    super()
-    this.#subscriber = redis.duplicate({
-      enableOfflineQueue: true,
-      maxRetriesPerRequest: null,
-      // Done below with every connection; ioredis would do it once more, and nobody would hear of its failure.
-      autoResubscribe: false,
-    })
-    this.#subscriber.on('error', (error) => this.emit('error', error))
-    this.#subscriber.on('message', (_channel, text) => {
-      const parsed = Change.safeParse(JSON.parse(text))
-      if (parsed.success) this.emit('change', parsed.data)
-    })
-    this.#subscriber.on('ready', () => {
-      this.#subscriber.subscribe(CHANGES_CHANNEL).then(
-        () => this.emit('resync'),
-        (error: Error) => this.emit('error', error),
-      )
-    })
-  }
-
-  close(): void {
-    this.#subscriber.disconnect()
-  }
 }

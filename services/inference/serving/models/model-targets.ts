@@ -9,7 +9,7 @@ import type { ShapesKey, TensorSpec } from '../../../../shared/contracts/common.
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
-import type { Change } from '../../../../shared/platform/redis/state.ts'
+import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { whyNoBatches } from '../batching/batchable.ts'
 import { itemsIn, runItems } from '../batching/items.ts'

@@ -1,0 +1,55 @@
+/**
+ * Input that this process did not make itself: messages of a channel, records in Redis, jobs of a queue, reports of a
+ * child or a thread. Nothing is believed of it before a schema has passed it, and what does not pass is said in one
+ * short line, however long or odd the input is.
+ */
+import type { z } from 'zod'
+import { coerceError } from './errors.ts'
+
+/** A value that a schema passed, or in a few words why it did not. */
+export type Checked<T> = { value: T; fault?: undefined } | { value?: undefined; fault: string }
+
+/** Characters of the input, and of a fault as a whole, that are quoted. */
+const MAX_QUOTED_CHARACTERS = 60
+const MAX_FAULT_CHARACTERS = 300
+
+/** Never throws. @param schema must be synchronous. */
+export function check<T>(schema: z.ZodType<T>, input: unknown): Checked<T> {
+  try {
+    const parsed = schema.safeParse(input)
+    if (parsed.success) return { value: parsed.data }
+    const [issue] = parsed.error.issues
+    const at = issue?.path.map(String).join('.')
+    return { fault: oneLine(`${at ? `${at}: ` : ''}${issue?.message ?? 'not accepted'}`) }
+  } catch (thrown) {
+    // A getter or a proxy of the input.
+    return { fault: oneLine(coerceError(thrown).message) }
+  }
+}
+
+/**
+ * The same for text that should be JSON. Never throws.
+ * @param maxCharacters longer text is refused unread. @defaultValue no limit
+ */
+export function checkJson<T>(schema: z.ZodType<T>, text: string, maxCharacters = Infinity): Checked<T> {
+  if (text.length > maxCharacters)
+    return { fault: `${text.length} characters long, at most ${maxCharacters} are read` }
+  let input: unknown
+  try {
+    input = JSON.parse(text)
+  } catch {
+    return { fault: `not JSON: ${quoted(text)}` }
+  }
+  return check(schema, input)
+}
+
+/** The beginning of a text, control characters escaped. */
+export function quoted(text: string): string {
+  const rest = text.length > MAX_QUOTED_CHARACTERS ? '…' : ''
+  return JSON.stringify(text.slice(0, MAX_QUOTED_CHARACTERS)) + rest
+}
+
+function oneLine(text: string): string {
+  const line = text.replace(/\s+/g, ' ')
+  return line.length > MAX_FAULT_CHARACTERS ? `${line.slice(0, MAX_FAULT_CHARACTERS)}…` : line
+}

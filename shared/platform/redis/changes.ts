@@ -1,0 +1,50 @@
+/** The one channel on which every write of a shared document is announced. */
+import { EventEmitter } from 'node:events'
+import type { Redis } from 'ioredis'
+import { z } from 'zod'
+import type { Logger } from '../log.ts'
+import { checkJson } from '../outside-input.ts'
+
+export const CHANGES_CHANNEL = 'scission:changes'
+
+/** Longer than any id; what else comes on the channel is not read. */
+const MAX_ID_CHARACTERS = 1000
+const MAX_MESSAGE_CHARACTERS = 10_000
+
+const Change = z.object({ kind: z.string().max(MAX_ID_CHARACTERS), id: z.string().max(MAX_ID_CHARACTERS) })
+export type Change = z.infer<typeof Change>
+
+/**
+ * Announces changes made by any process as 'change' events. Reconnects by itself; emits 'resync' after each
+ * (re)connection. Anybody can publish on the channel: what is no change is logged and otherwise ignored.
+ */
+export class Changes extends EventEmitter<{ change: [Change]; resync: []; error: [Error] }> {
+  readonly #subscriber: Redis
+
+  /** @param redis is duplicated, because a subscribed connection can do nothing else. */
+  constructor(redis: Redis, log?: Logger) {
+    super()
+    this.#subscriber = redis.duplicate({
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: null,
+      // Done below with every connection; ioredis would do it once more, and nobody would hear of its failure.
+      autoResubscribe: false,
+    })
+    this.#subscriber.on('error', (error) => this.emit('error', error))
+    this.#subscriber.on('message', (_channel, text) => {
+      const { value, fault } = checkJson(Change, text, MAX_MESSAGE_CHARACTERS)
+      if (fault === undefined) this.emit('change', value)
+      else log?.warn(`a message on ${CHANGES_CHANNEL} is no change: ${fault}`)
+    })
+    this.#subscriber.on('ready', () => {
+      this.#subscriber.subscribe(CHANGES_CHANNEL).then(
+        () => this.emit('resync'),
+        (error: Error) => this.emit('error', error),
+      )
+    })
+  }
+
+  close(): void {
+    this.#subscriber.disconnect()
+  }
+}

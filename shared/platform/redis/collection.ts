@@ -1,0 +1,207 @@
+/**
+ * Documents of one kind in Redis: one hash, one JSON document per field, validated on the way in and out. A write that
+ * depends on what is there (`update`, `add`, `take`) is one atomic step, between processes too.
+ */
+import type { Redis } from 'ioredis'
+import type { z } from 'zod'
+import { ScissionError } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { checkJson } from '../outside-input.ts'
+import { type Change, CHANGES_CHANNEL } from './changes.ts'
+
+/** Documents read at once by `some`. */
+const BATCH = 20
+
+/** Each time another process was quicker; more of them in a row than this is no contention but a fault. */
+const MAX_UPDATE_ATTEMPTS = 1000
+
+/** Faults of documents that are remembered, so that each is logged once and not with every reading. */
+const MAX_REPORTED = 1000
+
+/**
+ * KEYS hash; ARGV field, text that must be there ('' = none), new text ('' = remove), channel, announcement.
+ * Returns 1 if the field was as expected and is now as wanted.
+ */
+const COMPARE_AND_SET = `
+if (redis.call('hget', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+if ARGV[3] == '' then redis.call('hdel', KEYS[1], ARGV[1]) else redis.call('hset', KEYS[1], ARGV[1], ARGV[3]) end
+redis.call('publish', ARGV[4], ARGV[5])
+return 1`
+
+/** KEYS hash; ARGV field, channel, announcement. Returns 1 if there was such a field. */
+const REMOVE = `
+if redis.call('hdel', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('publish', ARGV[2], ARGV[3])
+return 1`
+
+/** The same; returns the text that was there. */
+const TAKE = `
+local text = redis.call('hget', KEYS[1], ARGV[1])
+if not text then return false end
+redis.call('hdel', KEYS[1], ARGV[1])
+redis.call('publish', ARGV[2], ARGV[3])
+return text`
+
+export class Collection<T> {
+  readonly kind: string
+  readonly #redis: Redis
+  readonly #schema: z.ZodType<T>
+  readonly #key: string
+  readonly #log: Logger | undefined
+  /** Id → what is wrong with the document, as logged. */
+  readonly #reported = new Map<string, string>()
+
+  /** @param log is told of documents that are left out because this version cannot read them. */
+  constructor(redis: Redis, kind: string, schema: z.ZodType<T>, log?: Logger) {
+    this.#redis = redis
+    this.kind = kind
+    this.#schema = schema
+    this.#key = `scission:${kind}`
+    this.#log = log
+  }
+
+  /** @throws ScissionError internal when this version cannot read the document. */
+  async get(id: string): Promise<T | undefined> {
+    const text = await this.#redis.hget(this.#key, id)
+    return text === null ? undefined : this.#parse(id, text)
+  }
+
+  /** Without reading the document. */
+  async has(id: string): Promise<boolean> {
+    return (await this.#redis.hexists(this.#key, id)) === 1
+  }
+
+  /** @throws ScissionError notFound naming what exists, when that is a short list. */
+  async need(id: string): Promise<T> {
+    const found = await this.get(id)
+    if (found !== undefined) return found
+    const known = (await this.#redis.hkeys(this.#key)).sort()
+    const singular = this.kind.replace(/s$/, '')
+    const hint =
+      known.length === 0
+        ? `there are no ${this.kind} yet`
+        : `known: ${known.slice(0, 10).join(', ')}${known.length > 10 ? ', …' : ''}`
+    throw new ScissionError('notFound', `unknown ${singular} "${id}"; ${hint}`, {
+      known: known.slice(0, 100),
+    })
+  }
+
+  async put(id: string, value: T): Promise<void> {
+    const results = await this.#redis
+      .multi()
+      .hset(this.#key, id, this.#text(value))
+      .publish(CHANGES_CHANNEL, this.#change(id))
+      .exec()
+    for (const [error] of results ?? []) if (error) throw error
+  }
+
+  /**
+   * Reads a document, decides, and writes: in one step, whoever else writes it at the same time.
+   * @param decide is given the document, undefined if there is none or none that this version can read. It returns the
+   *   new one; undefined to remove it; the same object to leave it. It may be called again with a newer document.
+   * @returns what is there now. @throws what `decide` throws, nothing is written then.
+   */
+  async update(id: string, decide: (current: T | undefined) => T | undefined): Promise<T | undefined> {
+    for (let attempt = 0; attempt < MAX_UPDATE_ATTEMPTS; attempt += 1) {
+      // Compared as bytes: a record that is no text at all must be replaceable too.
+      const before = await this.#redis.hgetBuffer(this.#key, id)
+      const current = before === null ? undefined : this.#readable(id, before.toString())
+      const wanted = decide(current)
+      if (wanted === current && (wanted !== undefined || before === null)) return current
+      const text = wanted === undefined ? '' : this.#text(wanted)
+      const step = [COMPARE_AND_SET, 1, this.#key, id, before ?? '', text] as const
+      if ((await this.#redis.eval(...step, CHANGES_CHANNEL, this.#change(id))) === 1) return wanted
+    }
+    throw new ScissionError('overloaded', `${this.kind} ${id} is changed all the time; retry in a moment`)
+  }
+
+  /** Writes the document unless there is one. @returns whether it was written. */
+  async add(id: string, value: T): Promise<boolean> {
+    let added = false
+    await this.update(id, (current) => {
+      added = current === undefined
+      return current ?? value
+    })
+    return added
+  }
+
+  /**
+   * Removes a document: of several that do so at once, one gets it.
+   * @returns undefined when there is none; else the document, if this version can read it.
+   */
+  async take(id: string): Promise<{ document: T | undefined } | undefined> {
+    const text = await this.#redis.eval(TAKE, 1, this.#key, id, CHANGES_CHANNEL, this.#change(id))
+    if (text === null) return undefined
+    return { document: typeof text === 'string' ? this.#readable(id, text) : undefined }
+  }
+
+  /** @returns whether there was one. */
+  async delete(id: string): Promise<boolean> {
+    return (await this.#redis.eval(REMOVE, 1, this.#key, id, CHANGES_CHANNEL, this.#change(id))) === 1
+  }
+
+  async ids(): Promise<string[]> {
+    return (await this.#redis.hkeys(this.#key)).sort()
+  }
+
+  /**
+   * The documents of these ids that exist, a few at a time: for a reader that must not hold all of a large collection
+   * as text at once. One that this version cannot read is given to `onOdd` and left out.
+   */
+  async *some(ids: readonly string[], onOdd: (error: ScissionError) => void): AsyncGenerator<[string, T]> {
+    for (let start = 0; start < ids.length; start += BATCH) {
+      const batch = ids.slice(start, start + BATCH)
+      const texts = await this.#redis.hmget(this.#key, ...batch)
+      for (const [index, id] of batch.entries()) {
+        const text = texts[index]
+        if (typeof text !== 'string') continue
+        const parsed = this.#tryParse(id, text)
+        if (parsed instanceof ScissionError) onOdd(parsed)
+        else yield [id, parsed]
+      }
+    }
+  }
+
+  /** All documents that this version can read, by id. */
+  async all(): Promise<T[]> {
+    const fields = await this.#redis.hgetall(this.#key)
+    return Object.keys(fields)
+      .sort()
+      .flatMap((id) => this.#readable(id, fields[id] ?? '') ?? [])
+  }
+
+  #text(value: T): string {
+    return JSON.stringify(this.#schema.parse(value))
+  }
+
+  #parse(id: string, text: string): T {
+    const parsed = this.#tryParse(id, text)
+    if (parsed instanceof ScissionError) throw parsed
+    return parsed
+  }
+
+  /** A document that cannot be read counts as none, and is logged once for each fault that it has. */
+  #readable(id: string, text: string): T | undefined {
+    const parsed = this.#tryParse(id, text)
+    if (!(parsed instanceof ScissionError)) {
+      this.#reported.delete(id)
+      return parsed
+    }
+    if (this.#reported.get(id) === parsed.message) return undefined
+    if (this.#reported.size >= MAX_REPORTED) this.#reported.clear()
+    this.#reported.set(id, parsed.message)
+    this.#log?.warn(`left out: ${parsed.message}`)
+    return undefined
+  }
+
+  #tryParse(id: string, text: string): T | ScissionError {
+    const { value, fault } = checkJson(this.#schema, text)
+    if (fault === undefined) return value
+    const message = `${this.kind} ${id} in Redis is not what this version writes: ${fault}`
+    return new ScissionError('internal', message)
+  }
+
+  #change(id: string): string {
+    return JSON.stringify({ kind: this.kind, id } satisfies Change)
+  }
+}
