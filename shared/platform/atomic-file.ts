@@ -1,7 +1,8 @@
-/** Files that appear whole or not at all: written beside their place under another name, then renamed. */
+/** Files that appear whole or not at all: written under another name in the same folder, then renamed. */
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { open, readFile, rename, rm } from 'node:fs/promises'
+import { coerceError } from './errors.ts'
 
 /** How names of incomplete files end. */
 export const PARTIAL = '.partial'
@@ -54,3 +55,19 @@ export function writeWholeSync(target: string, content: string | Uint8Array): vo
 }
 
 const uniquePartial = (target: string) => `${target}.${randomBytes(6).toString('hex')}${PARTIAL}`
+
+/** The text of a file; undefined if there is no such file. */
+export async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (thrown) {
+    if (isAbsent(thrown)) return undefined
+    throw thrown
+  }
+}
+
+/** True for the error of a file that does not exist (ENOENT). */
+export function isAbsent(thrown: unknown): boolean {
+  const error = coerceError(thrown)
+  return 'code' in error && error.code === 'ENOENT'
+}

@@ -7,10 +7,10 @@ import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { availableCodecs, decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
 import { anyTensors, finiteTensors, floatsOf, floatTensor, SEED } from './support.ts'
 
-const MOST = 1e9
-const there = (tensor: Tensor, codec: string) => decodeTensor(encodeTensor(tensor, codec), MOST)
+const MAX_BYTES = 1e9
+const there = (tensor: Tensor, codec: string) => decodeTensor(encodeTensor(tensor, codec), MAX_BYTES)
 
-/** A unit in the last place of a float: what rounding a result to fp32 may add. */
+/** A unit in the last place of a float: rounding a result to fp32 may add as much. */
 const ulp = (x: number) => Math.max(2 ** -149, Math.abs(x) * 2 ** -23)
 
 function largestStep(tensor: Tensor, codec: string): (index: number) => number {
@@ -57,7 +57,7 @@ describe('a codec', () => {
     fc.assert(
       fc.property(fc.float({ min: -65_504, max: 65_504, noNaN: true }), (x) => {
         const [decoded = Number.NaN] = floatsOf(there(floatTensor([1, 2], [x, 1]), 'fp16'))
-        // 11 significant bits; below 2^-14 multiples of 2^-24.
+        // A half has 11 significant bits; below 2^-14 halves are multiples of 2^-24.
         const unit = 2 ** Math.max(-24, Math.floor(Math.log2(Math.abs(x) || 1)) - 10)
         expect(Math.abs(decoded - x)).toBeLessThanOrEqual(unit / 2)
         if (Math.abs(decoded - x) === unit / 2) expect((decoded / unit) % 2).toBeCloseTo(0)

@@ -91,7 +91,7 @@ describe('a deployment whose hops name codecs', () => {
   it('answers within the codecs’ steps, and tells what crossed each link', async () => {
     await deploy('coded', [undefined, 'q8', 'q4c-zstd'])
     const { worst, parameters } = await infer('coded')
-    // Between 1 and 2: q8 of a range of 2, doubled; between 2 and 3: q4 of a range of 4.
+    // Hop 0 to 1: q8 of a range of 2, which layer b doubles. Hop 1 to 2: q4 of a range of 4.
     expect(worst).toBeGreaterThan(0.01)
     expect(worst).toBeLessThanOrEqual(2 * (2 / 255 / 2) + 4.02 / 15 / 2)
     expect(parameters).toMatchObject({

@@ -5,7 +5,7 @@ import { ScissionError } from '../../shared/platform/errors.ts'
 import { availableCodecs, decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
 import { floatTensor, SEED } from './support.ts'
 
-const MOST = 1e7
+const MAX_BYTES = 1e7
 const tensor = floatTensor(
   [1, 4, 30, 30],
   Array.from({ length: 3600 }, (_, index) => Math.max(0, Math.sin(index))),
@@ -40,7 +40,7 @@ describe('without a Zstandard library', () => {
     const zstd = encodeTensor(tensor, 'q8-zstd')
     for (const work of [
       () => codecs.encodeTensor(tensor, 'q8-zstd'),
-      () => codecs.decodeTensor(zstd, MOST),
+      () => codecs.decodeTensor(zstd, MAX_BYTES),
     ]) {
       expect(codeOf(work)).toBe('unsupportedEncoding')
       expect(work).toThrow('no Zstandard library (no binary for this platform); use a codec without -zstd')
@@ -56,10 +56,10 @@ describe('without a Zstandard library', () => {
 describe('a receiver', () => {
   it('refuses a codec that it does not know, and names those that it knows', () => {
     for (const name of ['q3', 'brotli', 'none', 'q8-lz4', 'x'.repeat(5000)])
-      expect(codeOf(() => decodeTensor(changed('q8', withParameter('scission_codec', name)), MOST))).toBe(
-        'unsupportedEncoding',
-      )
-    expect(() => decodeTensor(changed('q8', withParameter('scission_codec', 'q3')), MOST)).toThrow(
+      expect(
+        codeOf(() => decodeTensor(changed('q8', withParameter('scission_codec', name)), MAX_BYTES)),
+      ).toBe('unsupportedEncoding')
+    expect(() => decodeTensor(changed('q8', withParameter('scission_codec', 'q3')), MAX_BYTES)).toThrow(
       /it knows .*q4c/,
     )
   })
@@ -68,9 +68,9 @@ describe('a receiver', () => {
     for (const codec of lossy) {
       for (const shape of ['[1,4,30,31]', '[1,4,30,29]', '[]', '[3600]', '[1,0]', '[1,8,30,30]']) {
         const lying = changed(codec, withParameter('scission_shape', shape))
-        // Another shape with as many elements is no lie that bytes could tell, unless the channels differ.
+        // The bytes cannot contradict a shape with the same number of elements, unless its channels differ.
         const fits = shape === '[3600]' && !/^q\dc/.test(codec)
-        expect([codec, shape, codeOf(() => decodeTensor(lying, MOST))]).toEqual([
+        expect([codec, shape, codeOf(() => decodeTensor(lying, MAX_BYTES))]).toEqual([
           codec,
           shape,
           fits ? 'nothing was thrown' : 'invalidTensor',
@@ -87,7 +87,7 @@ describe('a receiver', () => {
           other.set(bytes.subarray(0, other.byteLength))
           return { bytes: other, shape: [other.byteLength] }
         })
-        expect([codec, change, codeOf(() => decodeTensor(lying, MOST))]).toEqual([
+        expect([codec, change, codeOf(() => decodeTensor(lying, MAX_BYTES))]).toEqual([
           codec,
           change,
           'invalidTensor',
@@ -107,18 +107,18 @@ describe('a receiver', () => {
       `[${'1,'.repeat(50)}1]`,
       '[999999999999999,99]',
     ])
-      expect(codeOf(() => decodeTensor(changed('q8', withParameter('scission_shape', shape)), MOST))).toBe(
-        'invalidTensor',
-      )
+      expect(
+        codeOf(() => decodeTensor(changed('q8', withParameter('scission_shape', shape)), MAX_BYTES)),
+      ).toBe('invalidTensor')
     for (const datatype of ['FP31', 'BYTES', 'INT8', 'constructor'])
       expect(
-        codeOf(() => decodeTensor(changed('q8', withParameter('scission_datatype', datatype)), MOST)),
+        codeOf(() => decodeTensor(changed('q8', withParameter('scission_datatype', datatype)), MAX_BYTES)),
       ).toBe('invalidTensor')
     expect(
       codeOf(() =>
         decodeTensor(
           changed('q8', () => ({ datatype: 'INT8' })),
-          MOST,
+          MAX_BYTES,
         ),
       ),
     ).toBe('invalidTensor')
@@ -126,7 +126,7 @@ describe('a receiver', () => {
 
   it('refuses to make more bytes than it may, before it makes any', () => {
     const bomb = changed('q2-zstd', withParameter('scission_shape', '[100000,100000,10]'))
-    expect(codeOf(() => decodeTensor(bomb, MOST))).toBe('payloadTooLarge')
+    expect(codeOf(() => decodeTensor(bomb, MAX_BYTES))).toBe('payloadTooLarge')
   })
 
   it('refuses ranges that are not finite or upside down', () => {
@@ -140,7 +140,7 @@ describe('a receiver', () => {
         other.set(new Uint8Array(Float32Array.of(low ?? 0, high ?? 0).buffer))
         return { bytes: other }
       })
-      expect(codeOf(() => decodeTensor(lying, MOST))).toBe('invalidTensor')
+      expect(codeOf(() => decodeTensor(lying, MAX_BYTES))).toBe('invalidTensor')
     }
   })
 
@@ -156,7 +156,7 @@ describe('a receiver', () => {
             other.set(noise.subarray(0, Math.max(0, other.byteLength - at)), Math.min(at, other.byteLength))
             return { bytes: other }
           })
-          expect(codeOf(() => decodeTensor(damaged, MOST))).toMatch(/nothing was thrown|invalidTensor/)
+          expect(codeOf(() => decodeTensor(damaged, MAX_BYTES))).toMatch(/nothing was thrown|invalidTensor/)
         },
       ),
       { ...SEED, numRuns: 1500 },
@@ -183,18 +183,18 @@ describe('a packed tensor', () => {
   })
 
   it('comes out when its frame is right', () => {
-    expect(decodeTensor(carrying(bomb(1)), MOST).bytes).toEqual(new Uint8Array(128 * 1024).fill(7))
+    expect(decodeTensor(carrying(bomb(1)), MAX_BYTES).bytes).toEqual(new Uint8Array(128 * 1024).fill(7))
   })
 
   it('is refused unopened when its blocks could hold more than the tensor', () => {
     const before = process.memoryUsage().rss
-    expect(() => decodeTensor(carrying(bomb(20_000)), MOST)).toThrow(/holds more than/)
+    expect(() => decodeTensor(carrying(bomb(20_000)), MAX_BYTES)).toThrow(/holds more than/)
     expect(process.memoryUsage().rss - before).toBeLessThan(500e6)
   })
 
   it('is refused when a second frame follows the first', () => {
     const [one, two] = [bomb(1), bomb(1)]
-    expect(() => decodeTensor(carrying(Uint8Array.from([...one, ...two])), MOST)).toThrow(
+    expect(() => decodeTensor(carrying(Uint8Array.from([...one, ...two])), MAX_BYTES)).toThrow(
       /does not end where/,
     )
   })

@@ -14,7 +14,7 @@ export const floatsOf = ({ bytes }: Tensor): Float32Array => new Float32Array(ne
 const shapes = fc
   .array(fc.integer({ min: 0, max: 9 }), { maxLength: 5 })
   .filter((shape) => elementCount(shape) <= 3000)
-/** Some large enough to need several chunks, some with channels worth a scale of their own. */
+/** Some shapes need several chunks, some have channels that are large enough for a range each. */
 const largeShapes = fc.constantFrom(
   [1, 3, 37, 41],
   [2, 5, 7, 9],
@@ -53,7 +53,7 @@ export const finiteTensors = fc
 
 const FIXED = Object.entries(ELEMENT_BYTES) as [Exclude<Tensor['datatype'], 'BYTES'>, number][]
 
-/** Any bytes as any datatype of fixed size: NaN and infinity among the floats. */
+/** Tensors of any fixed-size datatype with any bytes; floats may be NaN or infinite. */
 export const anyTensors = fc
   .record({
     type: fc.constantFrom(...FIXED),

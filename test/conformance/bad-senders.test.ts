@@ -1,4 +1,4 @@
-/** Senders that lie, dawdle, leave, or come in thousands: an answer from the protocol's table, and nothing left behind. */
+/** Senders that lie, are slow, disconnect or come in thousands: they get an error of the protocol and leave nothing behind. */
 import { execFileSync } from 'node:child_process'
 import net from 'node:net'
 import { describe, expect, it } from 'vitest'
@@ -7,7 +7,7 @@ import { createLog } from '../../shared/platform/log.ts'
 import { call, postJson } from '../inference/support/service.ts'
 import { branchedModel, singleLayerModel, toySpec } from '../inference/support/toy-models.ts'
 import { withToyService } from '../inference/support/toy-service.ts'
-import { answerOf, converse, type WireAnswer } from './wire.ts'
+import { answerOf, converse, type WireAnswer } from './raw-http.ts'
 import { until } from '../support/eventually.ts'
 
 const toy = withToyService([
@@ -17,7 +17,7 @@ const toy = withToyService([
 const RIGHT = JSON.stringify({ inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', data: [1, 2, 3, 4] }] })
 const head = (length: number) =>
   `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: ${length}\r\n\r\n`
-/** Refused, in the protocol's form of an error. */
+/** Matches an error in the form of the protocol. */
 const error = (status: number) => [status, 'application/json', { error: expect.stringMatching(/\S/) }]
 const heard = ({ status, headers, body }: WireAnswer) => [
   status,
@@ -144,7 +144,7 @@ describe('what Node cannot read as HTTP', () => {
   })
 })
 
-/** What Node answers by itself, before any handler: without the body that the protocol asks for. */
+/** By itself, Node answers these requests before any handler runs, without the body that the protocol asks for. */
 describe('a request that HTTP itself forbids', () => {
   it.each([
     ['without Host', 'GET /v2/health/live HTTP/1.1\r\n\r\n', 400],
@@ -154,7 +154,7 @@ describe('a request that HTTP itself forbids', () => {
   })
 })
 
-/** Both ends of each connection, and room for what else the two processes have open. */
+/** Both ends of each connection, and a reserve for the other open files of the two processes. */
 const WANTED = 10_000
 const limit = Number(execFileSync('sh', ['-c', 'ulimit -n']).toString()) || Infinity
 const count = Math.min(WANTED, limit - 500)

@@ -1,17 +1,16 @@
 /**
- * A conversation: what is sent, byte for byte, and what the Open Inference Protocol has the server answer. The body of
- * an answer is given whole, in one of two ways:
+ * A conversation: the bytes that a client sends, and the answer that the Open Inference Protocol requires. The complete
+ * body of an answer is given in one of two forms:
  *
- * - as text, byte for byte, where the protocol determines it and nothing of ours is in it. Bytes that are no text stand
- *   in hex between < and >. `scission_timing` false leaves out this server's own response parameters, which the protocol
- *   allows and which are never the same twice. Of errors, those have a text here that clients of Triton know.
- * - as `json`, where it does not: exactly these members, with values that are fixed by the protocol or the model, or
- *   that must match one of the schemas of schemas.ts. So it is with metadata (`properties` are free), configuration
- *   (instances and version policy are the server's affair), statistics (nanoseconds), the index (reasons), responses
- *   that have parameters of ours, and errors (`{"error": "<text>"}`).
+ * - as text, byte for byte, if the protocol determines it and it contains nothing of this server's own. Bytes that are not
+ *   text are written in hex between < and >. `scission_timing` false leaves out this server's own response parameters,
+ *   which the protocol allows and which differ every time. Errors have a text here if clients of Triton know it.
+ * - as `json` otherwise: exactly these members, with values that the protocol or the model determines, or that must match
+ *   one of the schemas in schemas.ts. This applies to metadata (`properties` are free), configuration (the server chooses
+ *   instances and version policy), statistics (nanoseconds), the index (reasons), responses with this server's own
+ *   parameters, and errors (`{"error": "<text>"}`).
  *
- * What is not said here holds for every answer: its media type follows from its body, and it is compressed only where
- * its headers say so.
+ * Two rules apply to every answer: its media type follows from its body, and it is compressed only if its headers say so.
  */
 import { ERROR, PARAMETERS } from './schemas.ts'
 
@@ -25,7 +24,7 @@ export interface WrittenRequest {
   line: string
   headers?: Record<string, string>
   body?: string
-  /** Compresses the body and says so in Content-Encoding; the other headers stay as they are. */
+  /** Compresses the body and sets Content-Encoding; the other headers are unchanged. */
   packed?: Packing
 }
 
@@ -33,24 +32,24 @@ export type Packing = 'gzip' | 'deflate'
 
 export interface Answer {
   status: number
-  /** Those given must be there, with this value; undefined = must not be there. Names in lower case. */
+  /** The answer must have these headers with these values; undefined: it must not have the header. Names in lower case. */
   headers?: Record<string, string | undefined>
   body: string | ParsedBody
 }
 
 export interface ParsedBody {
   json: unknown
-  /** What follows the JSON; in hex, as above. */
+  /** The bytes after the JSON, in hex as above. */
   tensors?: string
 }
 
-/** Conversations of which each needs those before it. */
+/** Conversations that depend on those before them. */
 export interface Story {
   name: string
   turns: Conversation[]
 }
 
-/** An error whose text is the server's own. */
+/** An error whose text the server chooses. */
 export const refused = (status: number): Answer => ({ status, body: { json: ERROR } })
 
 export const QUIET = '"parameters":{"scission_timing":false}'
@@ -58,12 +57,12 @@ export const QUIET_BINARY = '"parameters":{"scission_timing":false,"binary_data_
 export const X4 = '"name":"x","shape":[1,4],"datatype":"FP32"'
 /** 1.0, -2.5, 0.0, 3.25 */
 export const FOUR = '<0000803f 000020c0 00000000 00005040>'
-/** What model m answers to FOUR. */
+/** The answer of model m to FOUR. */
 export const Y4 =
   '{"model_name":"m","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,4],"data":[1,-2.5,0,3.25]}]}'
-/** The same in binary; the JSON has 132 bytes. */
+/** The same answer in binary form; its JSON has 132 bytes. */
 export const Y4_BINARY = `{"model_name":"m","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,4],"parameters":{"binary_data_size":16}}]}${FOUR}`
-/** The same where the request cannot leave out the parameters of the server's own. */
+/** The same answer to a request that cannot leave out the server's own parameters. */
 export const y4WithParameters = (id: { id?: string } = {}): ParsedBody => ({
   json: {
     model_name: 'm',

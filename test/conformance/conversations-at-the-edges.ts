@@ -1,4 +1,4 @@
-/** More conversations, made like those of conversations.ts: what is rarely asked, or asked wrongly. */
+/** More conversations in the form of conversations.ts: rare and wrong requests. */
 import { VERSION } from '../../shared/platform/version.ts'
 import { type Conversation, FOUR, QUIET, refused, X4, Y4 } from './conversation.ts'
 import { metadata } from './schemas.ts'
@@ -180,7 +180,7 @@ export const AT_THE_EDGES: Conversation[] = [
     },
     answer: refused(400),
   },
-  // Not announced, so a client that looks at the extensions does not come here.
+  // Not announced: a client that reads the list of extensions does not send this.
   ...['GET /v2/trace/setting', 'GET /v2/models/m/trace/setting', 'GET /v2/logging'].map((line) => ({
     name: `${line}: an extension that is not there`,
     request: { line },

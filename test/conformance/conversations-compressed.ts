@@ -1,4 +1,4 @@
-/** More conversations, made like those of conversations.ts: bodies that travel compressed, in either direction. */
+/** More conversations in the form of conversations.ts: compressed bodies in both directions. */
 import {
   type Conversation,
   FOUR,
@@ -13,7 +13,7 @@ import {
 } from './conversation.ts'
 
 const INFER = 'POST /v2/models/m/infer'
-/** Of this request 159 bytes are JSON, before compression and whatever it makes of them. */
+/** 159 bytes of this request are JSON, counted before compression. */
 const BINARY_REQUEST = `{${QUIET_BINARY},"inputs":[{${X4},"parameters":{"binary_data_size":16}}]}${FOUR}`
 const JSON_LENGTH = { 'Inference-Header-Content-Length': '159' }
 const JSON_REQUEST = `{${QUIET},"inputs":[{${X4},"data":[1,-2.5,0,3.25]}]}`

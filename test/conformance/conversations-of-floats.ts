@@ -1,7 +1,7 @@
 /**
- * More conversations, made like those of conversations.ts: numbers that FP32 has and JSON has not, and the reverse.
- * JSON has no form for NaN and infinity, so there they are refused in both directions, with the advice to use the binary
- * form; never a null.
+ * More conversations in the form of conversations.ts: numbers that FP32 can represent and JSON cannot, and the reverse.
+ * JSON has no form for NaN and infinity, so JSON data with them is refused in both directions, with the advice to use the
+ * binary form. They never become null.
  */
 import { z } from 'zod'
 import { type Conversation, QUIET, refused, X4 } from './conversation.ts'

@@ -1,7 +1,7 @@
 /**
- * Conversations between a client and a server of the Open Inference Protocol, made by hand from the protocol's text:
- * the core, and Triton's binary tensor, repository, statistics and configuration extensions. How they are written:
- * conversation.ts. The models:
+ * Conversations between a client and a server of the Open Inference Protocol, written by hand from the protocol's text:
+ * the core, and Triton's binary tensor, repository, statistics and configuration extensions. conversation.ts explains the
+ * form. The models:
  *
  *   m: x FP32 [1,4] → y = x       words: x BYTES [1] → y = x        scores: x FP16 [1,2] → y = x
  *   branched: x FP32 [2] → y = 2x · (2x + 1)

@@ -1,4 +1,4 @@
-/** Holds connections open against a server, each with half a request. argv: url, count. Says how many the server took. */
+/** Holds connections open to a server, each with half a request, and prints how many it accepted. argv: url, count. */
 import net from 'node:net'
 import { dieWithParent, reportReady } from '../../infra/start/processes/die-with-parent.ts'
 
@@ -11,7 +11,7 @@ let open = 0
 let failed = 0
 const sockets: net.Socket[] = []
 
-/** A few hundred at a time: the listen backlog is not what is tested. */
+/** A few hundred at a time, so that the listen backlog does not overflow: it is not under test. */
 async function openAll(total: number): Promise<void> {
   for (let at = 0; at < total; at += 250)
     await Promise.all(Array.from({ length: Math.min(250, total - at) }, openOne))

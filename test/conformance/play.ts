@@ -1,8 +1,8 @@
-/** Sends what a conversation says, on a connection of its own, and checks the answer that comes back. */
+/** Sends the request of a conversation on its own connection and checks the answer. */
 import { deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
 import { expect } from 'vitest'
 import type { Answer, Conversation, WrittenRequest } from './conversation.ts'
-import { bytesOf, converse, requestOf, type WireAnswer } from './wire.ts'
+import { bytesOf, converse, requestOf, type WireAnswer } from './raw-http.ts'
 
 const JSON_TYPE = 'application/json'
 const BINARY_TYPE = 'application/octet-stream'

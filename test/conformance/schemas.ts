@@ -1,11 +1,11 @@
 /**
- * The protocol's schemas, for what an answer says that neither the protocol nor the model fixes. Strict: a member that
+ * The protocol's schemas, for values that neither the protocol nor the model determines. They are strict: a member that
  * the protocol does not know is a fault.
  */
 import { expect } from 'vitest'
 import { z } from 'zod'
 
-/** Stands in an expected value for anything of this schema. */
+/** A placeholder in an expected value that matches anything of this schema. */
 export const matching = (schema: z.ZodType): unknown => expect.schemaMatching(schema)
 
 const text = z.string().regex(/\S/)
@@ -14,7 +14,7 @@ const count = z.int().nonnegative()
 export const TEXT = matching(text)
 export const ERROR = matching(z.strictObject({ error: text }))
 
-/** Flat, as the protocol has parameters everywhere. */
+/** Flat parameters, as everywhere in the protocol. */
 export const PARAMETERS = matching(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])))
 
 interface NamedTensor {
@@ -49,7 +49,7 @@ const InstanceGroup = z.strictObject({
   count: z.int().positive(),
 })
 
-/** Of an ONNX model without batching. */
+/** The configuration of an ONNX model without batching. */
 export const configuration = (name: string, input: ConfiguredTensor, output: ConfiguredTensor) => ({
   name,
   platform: 'onnxruntime_onnx',
@@ -68,7 +68,7 @@ export const indexEntry = (name: string, state: string, reason: unknown) => ({
   reason,
 })
 
-/** In milliseconds, not in any other unit: the tests began a short while ago. */
+/** A recent time in milliseconds; a value in another unit would be out of range. */
 const now = z.int().refine((ms) => Math.abs(Date.now() - ms) < 3_600_000)
 const memory = z.strictObject({ type: z.enum(['CPU', 'CPU_PINNED', 'GPU']), id: count, byte_size: count })
 
@@ -79,7 +79,7 @@ const computing = (times: number) => ({
   compute_output: duration(times),
 })
 
-/** Statistics of a model version without batching that answered, and refused, so many requests. */
+/** Statistics of a model version without batching that answered and refused these numbers of requests. */
 export const statistics = (name: string, version: string, answered: number, refusals = 0) => ({
   name,
   version,

@@ -1,4 +1,4 @@
-/** Each story on a service of its own: what a server says before and after something happened to it. */
+/** Plays each story on its own service: the answers of a server before and after its state changed. */
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { startUnready, type TestService } from '../inference/support/service.ts'
 import { branchedModel, singleLayerModel, toyEngine, toySpec } from '../inference/support/toy-models.ts'

@@ -1,6 +1,6 @@
 /**
- * Conversations made like those of conversations.ts, but each needs those before it: models are loaded and let go,
- * requests are counted. Every story has a server of its own with just the models it is about, none of them loaded.
+ * Conversations in the form of conversations.ts that depend on those before them: models are loaded and unloaded, requests
+ * are counted. Every story has its own server with only the models it needs, none of them loaded.
  */
 import { z } from 'zod'
 import { type Answer, type Conversation, QUIET, refused, type Story, X4, Y4 } from './conversation.ts'
@@ -121,7 +121,7 @@ export const NEVER_ASKED: Story = {
 }
 
 const named = z.looseObject({ name: z.literal('m'), version: z.string() })
-/** Without a version the statistics are those of every version, in no order that the protocol knows. */
+/** Statistics without a version cover every version; the protocol does not define their order. */
 const BOTH_VERSIONS = matching(
   z.strictObject({
     model_stats: z
@@ -143,7 +143,7 @@ export const TWO_VERSIONS: Story = {
   ],
 }
 
-/** No model is known: there is no Redis to ask. */
+/** No model is known, because there is no Redis. */
 export const STARTING: Story = {
   name: 'a server that has not found its Redis is live, but not ready',
   turns: [

@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest'
 import { parseJson } from '../../shared/oip/exact-json.ts'
 
 const parse = (text: string) => parseJson(new TextEncoder().encode(text))
-/** A long integer in front makes the exact parser take over. */
+/** A long integer before the text selects the exact parser. */
 const parseExactly = (text: string) => (parse(`[12345678901234567890,${text}]`) as unknown[])[1]
 
-/** What the platform would have read: long integers as the nearest double. */
+/** The value as JSON.parse reads it: long integers become the nearest double. */
 function rounded(value: unknown): unknown {
   if (typeof value === 'bigint') return Number(value)
   if (Array.isArray(value)) return value.map(rounded)

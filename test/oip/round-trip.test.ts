@@ -9,7 +9,7 @@ import { ELEMENT_BYTES, elementCount, type Tensor } from '../../shared/contracts
 const shapes = fc.array(fc.nat({ max: 4 }), { maxLength: 4 })
 const join = (parts: readonly Uint8Array[]) => new Uint8Array(Buffer.concat(parts))
 
-/** Raw bytes of any type: the binary form must not look at what they mean. */
+/** Tensors with any bytes: the binary form must not interpret them. */
 function anyTensor(datatype: Datatype): fc.Arbitrary<Omit<Tensor, 'name'>> {
   return shapes.chain((shape): fc.Arbitrary<Omit<Tensor, 'name'>> => {
     const count = elementCount(shape)
@@ -40,7 +40,7 @@ const exactly = (n: number) => ({ minLength: n, maxLength: n })
 const raw = (array: NodeJS.TypedArray) =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength).slice()
 
-/** Values that JSON can say. */
+/** Tensors whose values have a JSON form. */
 function jsonTensor(datatype: Datatype): fc.Arbitrary<Omit<Tensor, 'name'>> {
   const values = VALUES[datatype]
   if (!values) return anyTensor(datatype)

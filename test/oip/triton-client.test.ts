@@ -1,6 +1,6 @@
 /**
- * NVIDIA's tritonclient against our service. It runs where a Python with `tritonclient[http]` is found: `python3`, or
- * the one named by SCISSION_TEST_PYTHON. Elsewhere it is skipped and says so.
+ * NVIDIA's tritonclient against the inference service. It needs a Python with `tritonclient[http]`: `python3`, or the one
+ * that SCISSION_TEST_PYTHON names. Without one the test is skipped and says so.
  */
 import { execFile, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

@@ -13,7 +13,7 @@
  * Files in `incoming` belong to a request; leftovers of a crash are removed at the next start. Several replicas of the
  * service may share the root. The registry is restored from it if Redis has lost it.
  */
-import { writeWhole } from '../../../shared/platform/atomic-file.ts'
+import { isAbsent, readIfThere, writeWhole } from '../../../shared/platform/atomic-file.ts'
 import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -147,7 +147,7 @@ export class ModelStore {
     try {
       await rename(this.folder(id), doomed)
     } catch (thrown) {
-      if (isMissing(thrown)) return
+      if (isAbsent(thrown)) return
       throw thrown
     }
     await rm(doomed, { recursive: true, force: true })
@@ -163,21 +163,6 @@ export class ModelStore {
       return undefined
     }
   }
-}
-
-/** The file's text, or undefined if there is no such file. */
-export async function readIfThere(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (thrown) {
-    if (isMissing(thrown)) return undefined
-    throw thrown
-  }
-}
-
-const isMissing = (thrown: unknown): boolean => {
-  const error = coerceError(thrown)
-  return 'code' in error && error.code === 'ENOENT'
 }
 
 /** Epoch ms of the last write anywhere in the folder: a growing file does not change its folder's own time. */

@@ -5,10 +5,10 @@ import { Link } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { ArrivalClock, SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
-import { LARGEST_PROBE_BYTES } from '../links/measure-link.ts'
+import { MAX_PROBE_BYTES } from '../links/measure-link.ts'
 import type { Links } from '../links/links.ts'
 
-const PROBE_LIMIT_BYTES = 16 * LARGEST_PROBE_BYTES
+const PROBE_LIMIT_BYTES = 16 * MAX_PROBE_BYTES
 const CHUNK = Buffer.alloc(64 * 1024, 0x5c)
 
 export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {

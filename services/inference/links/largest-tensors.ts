@@ -1,4 +1,4 @@
-/** How large the tensors between layers get in the models that are registered: up to this size links are probed. */
+/** The largest tensor at a boundary of a registered model: links are probed with payloads of up to this size. */
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { Change } from '../../../shared/platform/redis/changes.ts'
@@ -15,23 +15,23 @@ export class LargestTensors {
     this.#log = log
   }
 
-  /** Of what was seen so far; a size that suits any model until then. */
+  /** Size of the largest tensor so far; a default until a model has been seen. */
   get bytes(): number {
     return this.#bytes || DEFAULT_PROBE_BYTES
   }
 
   onChange(change: Change): void {
-    if (change.kind === 'structures') this.#look([change.id])
+    if (change.kind === 'structures') this.#update([change.id])
   }
 
   onResync(): void {
     this.#state.structures.ids().then(
-      (ids) => this.#look(ids),
+      (ids) => this.#update(ids),
       (error: unknown) => this.#failed(error),
     )
   }
 
-  #look(ids: readonly string[]): void {
+  #update(ids: readonly string[]): void {
     this.#read(ids).catch((error: unknown) => this.#failed(error))
   }
 

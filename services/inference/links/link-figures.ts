@@ -1,4 +1,4 @@
-/** The figures of one link, from probes or from traffic. */
+/** The figures of one link, estimated from probes or from traffic. */
 import type { Link } from '../../../shared/contracts/resource.ts'
 import type { Estimate } from './estimate-link.ts'
 
@@ -11,7 +11,7 @@ export interface LinkFigures {
 
 type Figures = Pick<Link, 'rttMs' | 'bandwidthMbps' | 'returnBandwidthMbps' | 'perMessageMs' | 'uncertainty'>
 
-/** As they are published. */
+/** The figures in the form of a `Link` document. */
 export function published(figures: LinkFigures): Figures {
   const { rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs } = figures
   return {
@@ -28,8 +28,8 @@ export function published(figures: LinkFigures): Figures {
   }
 }
 
-/** The largest relative change of a figure; that of a time is held against the whole of a message's fixed cost. */
-export function change(before: LinkFigures, after: LinkFigures): number {
+/** The largest relative change of a figure. The change of a time is relative to the fixed cost of a message. */
+export function largestChange(before: LinkFigures, after: LinkFigures): number {
   const fixed = (figures: LinkFigures) => figures.rttMs.value + figures.perMessageMs.value
   const moved = (a: number, b: number, scale = a) => Math.abs(b - a) / Math.max(scale, 0.01)
   return Math.max(

@@ -1,8 +1,8 @@
 /**
- * Keeps the links from this resource to those of later tiers measured: with probes when a peer appears and on request,
- * then from the messages that cross them (`observe`); every `linkIntervalMs` those are probed again that no traffic
- * passed for so long. One measurement at a time from here, so that they do not share a link; asking for a link that is
- * being measured waits for that measurement. A link that was overridden by hand stays as it is.
+ * Measures the links from this resource to the resources of later tiers: with probes when a peer appears and on request,
+ * then from the messages that cross them (`observe`). Every `linkIntervalMs` the links without recent traffic are probed
+ * again. Measurements run one at a time, so that they do not share a link; a request for a link that is being measured
+ * waits for that measurement. A link that was overridden by hand is not changed.
  */
 import type { Link } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
@@ -16,7 +16,7 @@ import { Freshness } from './freshness.ts'
 import { LargestTensors } from './largest-tensors.ts'
 import { measureLink } from './measure-link.ts'
 
-export interface LinkParts {
+export interface LinkDeps {
   resource: string
   tierIndex: number
   state: State
@@ -25,13 +25,13 @@ export interface LinkParts {
   log: Logger
 }
 
-/** A link that could not be measured is tried again this much later, while the peer is alive. */
+/** Time after which a failed measurement is repeated while the peer is alive. */
 const RETRY_MS = 10_000
 
 export class Links {
-  readonly #parts: LinkParts
+  readonly #deps: LinkDeps
   readonly #underWay = new Map<string, Promise<Link>>()
-  /** When the link to a peer was last measured, or tried to be. */
+  /** Time and outcome of the last measurement by peer. */
   readonly #tried = new Map<string, { at: number; measured: boolean }>()
   readonly #freshness: Freshness
   readonly #largest: LargestTensors
@@ -39,40 +39,41 @@ export class Links {
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
-  constructor(parts: LinkParts) {
-    this.#parts = parts
-    this.#freshness = new Freshness(parts.linkIntervalMs)
-    this.#largest = new LargestTensors(parts.state, parts.log)
+  constructor(deps: LinkDeps) {
+    this.#deps = deps
+    this.#freshness = new Freshness(deps.linkIntervalMs)
+    this.#largest = new LargestTensors(deps.state, deps.log)
   }
 
   start(): void {
     const stale = (peer: Peer) => this.#freshness.isStale(peer.resource.name, performance.now())
-    this.#timer = setInterval(() => this.#background(stale), this.#parts.linkIntervalMs)
+    this.#timer = setInterval(() => this.#background(stale), this.#deps.linkIntervalMs)
   }
 
-  /** A request that `to` answered, as it was timed: keeps the link's figures fresh. Never fails, never waits. */
+  /** Updates the figures of a link from a request that `to` answered. Never throws, never waits. */
   observe(to: Peer, observation: Observation): void {
     const seen = this.#freshness.observe(to.resource.name, observation, performance.now())
     if (!seen || this.#closed) return
     this.#store({ ...this.#identity(to), ...published(seen.figures), basis: seen.basis }).catch(
       (error: unknown) =>
-        this.#parts.log.debug({ err: coerceError(error) }, `the link to ${to.resource.name} was not updated`),
+        this.#deps.log.debug({ err: coerceError(error) }, `the link to ${to.resource.name} was not updated`),
     )
   }
 
   /**
-   * Measures now. @param to default: every alive resource of a later tier.
-   * @throws ScissionError notFound when one of `to` is not there; peerUnavailable when one cannot be reached.
+   * Measures links now.
+   * @param to names of resources. @defaultValue every alive resource of a later tier
+   * @throws ScissionError notFound if one of `to` is not alive in a later tier; peerUnavailable if one cannot be reached.
    */
   async measure(to?: readonly string[]): Promise<Link[]> {
-    const peers = await this.#parts.peers.later(this.#parts.tierIndex)
+    const peers = await this.#deps.peers.later(this.#deps.tierIndex)
     const chosen = to === undefined ? peers : to.map((name) => choose(peers, name))
     return Promise.all(chosen.map((peer) => this.#measureOne(peer)))
   }
 
   onChange(change: Change): void {
     this.#largest.onChange(change)
-    if (change.kind !== 'resources' || change.id === this.#parts.resource) return
+    if (change.kind !== 'resources' || change.id === this.#deps.resource) return
     if (this.#isDue(change.id)) this.#background((peer) => this.#isDue(peer.resource.name))
   }
 
@@ -86,7 +87,7 @@ export class Links {
     clearInterval(this.#timer)
   }
 
-  /** Not measured yet, and not tried just now: a peer announces itself with every heartbeat. */
+  /** True if the link has not been measured and was not tried recently: every heartbeat of a peer asks. */
   #isDue(name: string): boolean {
     const last = this.#tried.get(name)
     return !last || (!last.measured && Date.now() - last.at >= RETRY_MS)
@@ -94,19 +95,19 @@ export class Links {
 
   #background(wanted: (peer: Peer) => boolean): void {
     this.#measureWanted(wanted).catch((error: unknown) =>
-      // The connection itself says at once, and once, that Redis is away.
-      this.#parts.log.debug({ err: coerceError(error) }, 'could not read the resources from Redis'),
+      // At debug level: the connection logs once that Redis is away.
+      this.#deps.log.debug({ err: coerceError(error) }, 'could not read the resources from Redis'),
     )
   }
 
   async #measureWanted(wanted: (peer: Peer) => boolean): Promise<void> {
-    const peers = (await this.#parts.peers.later(this.#parts.tierIndex)).filter(wanted)
+    const peers = (await this.#deps.peers.later(this.#deps.tierIndex)).filter(wanted)
     const outcomes = await Promise.allSettled(peers.map((peer) => this.#measureOne(peer)))
     for (const outcome of outcomes) if (outcome.status === 'rejected') this.#report(outcome.reason)
   }
 
   #report(error: unknown): void {
-    if (!this.#closed) this.#parts.log.warn({ err: coerceError(error) }, coerceError(error).message)
+    if (!this.#closed) this.#deps.log.warn({ err: coerceError(error) }, coerceError(error).message)
   }
 
   #measureOne(peer: Peer): Promise<Link> {
@@ -129,7 +130,7 @@ export class Links {
     const basis = { probes, traffic: 0 }
     const link = { ...this.#identity(peer), ...published(figures), basis, samples }
     await this.#store(link)
-    this.#parts.log.info(
+    this.#deps.log.info(
       {
         link: linkId(link.from, link.to),
         rttMs: link.rttMs,
@@ -145,7 +146,7 @@ export class Links {
 
   #identity(peer: Peer) {
     return {
-      from: this.#parts.resource,
+      from: this.#deps.resource,
       to: peer.resource.name,
       source: 'measured' as const,
       emulated: peer.emulation !== undefined,
@@ -156,7 +157,7 @@ export class Links {
   }
 
   async #store(link: Link): Promise<void> {
-    const { state, log } = this.#parts
+    const { state, log } = this.#deps
     const id = linkId(link.from, link.to)
     const stored = await state.links.get(id)
     if (stored?.source === 'override') log.debug(`link ${id} is overridden; the measurement is not stored`)

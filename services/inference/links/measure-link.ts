@@ -1,6 +1,6 @@
 /**
- * Measures one link by using it, in about 3 s on a 3G link: tiny requests for the round trip and for what a message
- * costs, then payloads in each direction, growing until one takes long enough to see the bandwidth.
+ * Measures one link with probes, in about 3 s on a 3G link: tiny requests for the round trip and the cost of a message,
+ * then payloads in each direction, which grow until one takes long enough to show the bandwidth.
  */
 import { randomFillSync } from 'node:crypto'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -9,26 +9,29 @@ import type { Peer } from '../registration/peers.ts'
 import { bandwidth, roundTrip, transferMs, type TransferSample, typical, withDoubt } from './estimate-link.ts'
 import type { LinkFigures } from './link-figures.ts'
 import { doubtOf, measureOwnCost, type OwnCost } from './own-cost.ts'
-import { shown } from './traffic.ts'
 import { type Ping, Pinger } from './pinger.ts'
 import { ProbeClient, type ProbeTimes } from './probe-client.ts'
+import { shownBandwidth } from './traffic.ts'
 
-/** Before, between and after the transfers: a machine that is busy for a second must not count as a long link. */
-const ROUND_TRIPS = { least: 2, most: 12, forMs: 250 }
+/**
+ * Pings per series. There is a series before, between and after the transfers, so that a machine that is busy for a second
+ * does not look like a long link.
+ */
+const PINGS = { min: 2, max: 12, forMs: 250 }
 const FIRST_BYTES = 12 * 1024
 const GROWTH = 4
-/** A transfer of this length shows the bandwidth well; */
-const ENOUGH_MS = 60
-/** and one much longer than that only takes time: the next size is chosen not to. */
-const AIM_MS = 130
-export const LARGEST_PROBE_BYTES = 16 * 1024 * 1024
+/** A transfer of this length shows the bandwidth well. */
+const MIN_TRANSFER_MS = 60
+/** The next payload is chosen to take about this long: a longer one would only cost time. */
+const TARGET_TRANSFER_MS = 130
+export const MAX_PROBE_BYTES = 16 * 1024 * 1024
 export const DEFAULT_PROBE_BYTES = 4 * 1024 * 1024
 const REPEATS = { small: 2, last: 3 }
-/** So many transfers that show the bandwidth by themselves are enough. */
-const SHOWN = 3
+/** Number of transfers that must show the bandwidth by the arrival of their pieces. */
+const MIN_RATE_COUNT = 3
 const TIMEOUT_MS = 20_000
 
-/** Incompressible, in case something on the way compresses. */
+/** Random, so that nothing on the way can compress it. */
 const noise = randomFillSync(new Uint8Array(FIRST_BYTES))
 
 export interface LinkMeasurement {
@@ -39,22 +42,23 @@ export interface LinkMeasurement {
 }
 
 /**
- * @param largestBytes the largest tensors that may cross the link: payloads grow up to this when the link is fast.
- * @throws ScissionError peerUnavailable naming the peer.
+ * Measures the link to a peer.
+ * @param largestBytes size of the largest tensor that may cross the link; payloads grow up to it on a fast link.
+ * @throws ScissionError peerUnavailable, which names the peer.
  */
 export async function measureLink(
   peer: Pick<Peer, 'url' | 'resource'>,
   largestBytes = DEFAULT_PROBE_BYTES,
 ): Promise<LinkMeasurement> {
   const url = `${peer.url.replace(/\/$/, '')}/v1/link-probe`
-  const limit = Math.min(LARGEST_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
+  const limit = Math.min(MAX_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
   const client = new ProbeClient(TIMEOUT_MS)
   const pinger = new Pinger(new URL(url), TIMEOUT_MS)
   const pings: Ping[] = []
   const up = (bytes: number) => client.send({ method: 'POST', url, body: payload(bytes) })
   const down = (bytes: number) => client.send({ method: 'GET', url: `${url}?bytes=${bytes}`, body: [] })
   try {
-    // Side by side: each sets up a connection and wakes what has slept.
+    // At the same time: each sets up a connection and wakes processes that slept.
     const [own] = await Promise.all([measureOwnCost(), up(1), pinger.ping()])
     await roundTrips(pinger, pings)
     const sent = await transfers(up, limit)
@@ -80,10 +84,10 @@ export async function measureLink(
 type Send = (bytes: number) => Promise<ProbeTimes>
 
 async function roundTrips(pinger: Pinger, into: Ping[]): Promise<void> {
-  const { least, most, forMs } = ROUND_TRIPS
+  const { min, max, forMs } = PINGS
   const until = performance.now() + forMs
-  for (let run = 0; run < most; run += 1) {
-    if (run >= least && performance.now() > until) return
+  for (let run = 0; run < max; run += 1) {
+    if (run >= min && performance.now() > until) return
     into.push(await pinger.ping())
   }
 }
@@ -95,12 +99,12 @@ async function transfers(send: Send, limitBytes: number): Promise<ProbeTimes[]> 
     const times: ProbeTimes[] = []
     for (let run = 0; run < REPEATS.small; run += 1) times.push(await send(bytes))
     const fastest = Math.min(...times.map((probe) => probe.totalMs))
-    // Two sizes at least: one point has no slope.
-    const last = (bytes > FIRST_BYTES && fastest >= ENOUGH_MS) || bytes >= limitBytes
+    // At least two sizes: a slope needs two points.
+    const last = (bytes > FIRST_BYTES && fastest >= MIN_TRANSFER_MS) || bytes >= limitBytes
     if (last) for (let run = REPEATS.small; run < REPEATS.last; run += 1) times.push(await send(bytes))
     all.push(...times)
     if (last) return all
-    const growth = Math.min(GROWTH, Math.max(2, AIM_MS / fastest))
+    const growth = Math.min(GROWTH, Math.max(2, TARGET_TRANSFER_MS / fastest))
     bytes = Math.min(limitBytes, Math.round(bytes * growth))
   }
 }
@@ -111,31 +115,31 @@ function payload(bytes: number): Uint8Array[] {
 }
 
 /**
- * Bandwidths first: from how the pieces of each transfer came in where that can be seen, on fast links from the slope
- * of time over size; no fixed cost moves either. Then the bytes of the pings are taken off their times,
- * which leaves the round trip. What a message costs beyond it is the typical remainder of the transfers.
+ * Estimates the bandwidths first: from the arrival of the pieces of each transfer, or on fast links from the slope of time
+ * over size; a fixed cost changes neither. Subtracting the transfer time of the pings' bytes from their times leaves the
+ * round trip. The remaining cost of a message is the median remainder of the transfers.
  */
 function fit(pings: Ping[], sent: ProbeTimes[], received: ProbeTimes[], own: OwnCost): LinkMeasurement {
   const up = sent.map((probe): TransferSample => ({ bytes: probe.sentBytes, ms: probe.totalMs }))
   const down = received.map((probe): TransferSample => ({ bytes: probe.receivedBytes, ms: probe.totalMs }))
   const bandwidthMbps =
-    shown(
+    shownBandwidth(
       sent.flatMap((probe) => probe.up ?? []),
-      SHOWN,
+      MIN_RATE_COUNT,
     ) ?? bandwidth(up)
   const returnBandwidthMbps =
-    shown(
+    shownBandwidth(
       received.map((probe) => probe.down),
-      SHOWN,
+      MIN_RATE_COUNT,
     ) ?? bandwidth(down)
   const without = (ms: number, { sentBytes, receivedBytes }: Omit<Ping, 'ms'>) =>
     ms - transferMs(sentBytes, bandwidthMbps.value) - transferMs(receivedBytes, returnBandwidthMbps.value)
   const rttMs = withDoubt(
     roundTrip(pings.map((ping) => Math.max(0, without(ping.ms, ping) - own.pingMs))),
-    // Over a link a ping wakes processes that have slept for a round trip: as a message here does, not as a ping.
+    // A ping over a link wakes processes that slept for a round trip, as a message on this machine does and a ping does not.
     doubtOf(own.message),
   )
-  // The shortest transfers: the bandwidth's error counts least in them.
+  // The shortest transfers, in which the error of the bandwidth has the least weight.
   const short = [...sent, ...received].sort((a, b) => a.totalMs - b.totalMs).slice(0, 2 * REPEATS.small)
   const beyond = typical(short.map((probe) => without(probe.totalMs, probe) - rttMs.value))
   const perMessageMs = { value: Math.max(0, beyond.value), halfWidth: beyond.halfWidth }

@@ -1,11 +1,11 @@
-/** What an answered request tells of the link that it crossed. */
+/** The observation of a link that an answered request provides. */
 import { type Observation, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import type { CallAnswer } from '../http/call.ts'
 
 /**
- * @param totalMs the whole request as its sender saw it, writing and parsing included.
- * @returns undefined when the peer does not say what it did meanwhile, or the connection was new: setting one up is
- * not what a message costs.
+ * @param totalMs duration of the request at its sender, writing and parsing included.
+ * @returns undefined if the peer does not report its own times, or if the connection was new: setting up a connection is
+ * not part of the cost of a message.
  */
 export function observationOf(
   { times, arrival }: Pick<CallAnswer, 'times' | 'arrival'>,

@@ -1,7 +1,7 @@
 /**
- * What a message costs on this machine without any link: sent to a server in this very process, which waits a while
- * as a peer would, so that both sides have fallen asleep. Taken off what is measured over a link, it leaves the link;
- * the peer is taken to be as fast as this machine.
+ * Measures the cost of a message on this machine without a link. The message is sent to a server in this process, which
+ * waits before it answers, as a peer does, so that both sides have fallen asleep. Subtracting the cost from a measurement
+ * over a link leaves the link; the peer is assumed to be as fast as this machine.
  */
 import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,9 +12,9 @@ import { observationOf } from './observation.ts'
 import { Pinger } from './pinger.ts'
 
 export interface OwnCost {
-  /** Of a request through our HTTP client and server. */
+  /** Cost of a request through the HTTP client and server of the inference service. */
   message: Cost
-  /** Of a ping, the shortest of a few. */
+  /** The shortest of a few pings, ms. */
   pingMs: number
 }
 
@@ -28,20 +28,20 @@ export interface Cost {
 export const NO_COST: OwnCost = { message: { ms: 0, spreadMs: 0 }, pingMs: 0 }
 
 /**
- * How much too long or too short, in ms, what is left may be once a cost is taken off. Too short by all of it, for one
- * with a faster processor; too long by as much again: peers are processes of their own, which the kernel has to wake.
+ * Uncertainty in ms of a time from which a cost was subtracted. The time may be too short by the whole cost, if the peer has
+ * a faster processor, and too long by as much, because the kernel has to wake the peer's process.
  */
 export const doubtOf = ({ ms, spreadMs }: Cost): number => ms + spreadMs
 
-/** The first ones set up a connection and are compiled while they run. */
+/** Runs that do not count: they set up a connection, and their code is compiled meanwhile. */
 const WARM_UPS = 2
 const RUNS = 6
-/** A tensor of middling size each way: copying is part of what a message costs. */
+/** A tensor of medium size in each direction: copying is part of the cost of a message. */
 const BODY_BYTES = 64 * 1024
 const PAUSE_MS = 10
 const TIMEOUT_MS = 5000
 
-/** Takes about 200 ms, nearly all of it asleep. */
+/** Takes about 200 ms, almost all of it idle. */
 export async function measureOwnCost(): Promise<OwnCost> {
   const server = http.createServer((req, res) => void answer(req, res).catch(() => res.destroy()))
   await new Promise<void>((resolve, reject) => {
@@ -98,7 +98,7 @@ async function pings(url: string): Promise<number[]> {
   return times
 }
 
-/** Nothing is taken off where nothing was measured. */
+/** Zero if nothing was measured. */
 function costOf(times: readonly number[]): Cost {
   if (times.length === 0) return { ms: 0, spreadMs: 0 }
   const ms = Math.min(...times)

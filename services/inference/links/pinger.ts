@@ -1,8 +1,8 @@
 /**
- * Times the round trip of a link and next to nothing else, on one kept-alive connection: the head of a request that
- * says `Expect: 100-continue` is answered by the peer's HTTP parser before any of its code runs (RFC 9110, 10.1.1);
- * only then the body follows. Written and read without an HTTP client of our own in between, and with as few bytes as
- * will do: on a slow link a head of usual length is a good part of the time.
+ * Times the round trip of a link and almost nothing else, on one kept-alive connection. The peer's HTTP parser answers the
+ * head of a request with `Expect: 100-continue` before any code of the service runs (RFC 9110, 10.1.1); the body follows
+ * after that. Requests are written to the socket without an HTTP client and with as few bytes as possible: on a slow link
+ * a head of usual length takes a large part of the time.
  */
 import net from 'node:net'
 import tls from 'node:tls'
@@ -24,7 +24,7 @@ export class Pinger {
   #wake: (() => void) | undefined
   #failed: Error | undefined
 
-  /** @param url that takes a POST. @param timeoutMs for each answer. */
+  /** @param url accepts a POST. @param timeoutMs limit for each answer. */
   constructor(url: URL, timeoutMs: number) {
     const secure = url.protocol === 'https:'
     const port = Number(url.port || (secure ? 443 : 80))
@@ -42,7 +42,7 @@ export class Pinger {
     this.#socket.on('close', () => this.#fail(new Error('it closed the connection')))
   }
 
-  /** @throws Error why it was not answered. */
+  /** @throws Error if the connection fails or there is no answer; the message says which. */
   async ping(): Promise<Ping> {
     const startedAt = performance.now()
     this.#socket.write(this.#head)
@@ -64,7 +64,7 @@ export class Pinger {
     this.#wake?.()
   }
 
-  /** Resolves with the length that `find` finds at the start of what has come. */
+  /** Resolves with the length of what `find` recognises at the start of the received text. */
   #until(find: (text: string) => number | undefined): Promise<number> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#fail(new Error('no answer')), this.#timeoutMs)
@@ -84,13 +84,13 @@ export class Pinger {
   }
 }
 
-/** An answer that is neither the 100 nor the 200: from a program that is no service of ours. */
+/** The error for an answer with another status than 100 or 200: the peer is not an inference service. */
 function refusal(text: string): Error | undefined {
   const status = /^HTTP\/1\.\d ([2-5]\d\d) /.exec(text)?.[1]
   return status === undefined || status === '200' ? undefined : new Error(`it answered ${status}`)
 }
 
-/** Bytes of a complete answer at the start of a text; undefined while more is to come. */
+/** Length in bytes of a complete answer at the start of the text; undefined if the answer is not complete. */
 function answerLength(text: string): number | undefined {
   const end = text.indexOf('\r\n\r\n')
   if (end < 0 || !text.startsWith('HTTP/1.1 200')) return undefined

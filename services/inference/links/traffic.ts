@@ -1,7 +1,7 @@
 /**
- * The figures of a link from messages that crossed it anyway. One message tells all four: each receiver says how fast
- * its pieces came in, which is the bandwidth in that direction; what is left of the whole time, the peer's own work, the
- * transfers and what a message costs here taken off, is the round trip.
+ * Estimates the figures of a link from inference messages that crossed it. One message shows all four: each receiver
+ * reports how fast the pieces arrived, which is the bandwidth in that direction. Subtracting the peer's work, the
+ * transfers and the cost of a message without a link from the total time leaves the round trip.
  */
 import type { Arrival, Observation, TransferTimes } from '../../../shared/platform/transfer-times.ts'
 import {
@@ -15,13 +15,13 @@ import {
 import type { LinkFigures } from './link-figures.ts'
 import { doubtOf, type OwnCost } from './own-cost.ts'
 
-/** As many messages as are looked at: enough for a median, few enough to follow a change. */
-const KEPT = 20
-/** Fewer say nothing. */
-const ENOUGH = 5
-/** A body whose rest is shorter, or arrives faster, does not show the bandwidth. */
-const LEAST_BYTES = 8 * 1024
-const LEAST_MS = 5
+/** Number of latest messages that count: enough for a median, few enough to follow a change. */
+const MAX_MESSAGE_COUNT = 20
+/** Fewer messages give no estimate. */
+const MIN_MESSAGE_COUNT = 5
+/** A body shows the bandwidth only if at least this much follows its first piece, and takes at least this long. */
+const MIN_REST_BYTES = 8 * 1024
+const MIN_REST_MS = 5
 
 interface Seen extends Observation {
   at: number
@@ -30,13 +30,13 @@ interface Seen extends Observation {
 export class Traffic {
   #seen: Seen[] = []
 
-  /** @param now milliseconds on any steady clock, the same as in `figures`. */
+  /** @param now ms of a monotonic clock, the same clock as in `figures`. */
   add(observation: Observation, now: number): void {
     this.#seen.push({ ...observation, at: now })
-    if (this.#seen.length > KEPT) this.#seen.shift()
+    if (this.#seen.length > MAX_MESSAGE_COUNT) this.#seen.shift()
   }
 
-  /** What was seen before is older than what has just been measured. */
+  /** Forgets all messages: probes have just measured the link. */
   clear(): void {
     this.#seen = []
   }
@@ -45,24 +45,25 @@ export class Traffic {
     return this.#seen.length
   }
 
-  /** When the last message passed. */
+  /** Time of the last message. */
   get lastAt(): number | undefined {
     return this.#seen.at(-1)?.at
   }
 
-  /** Whether messages of the last `maxAgeMs` show how fast bytes go, there and back. */
+  /** True if messages of the last `maxAgeMs` show the bandwidth in both directions. */
   showsBandwidth(now: number, maxAgeMs: number): boolean {
     const recent = this.#seen.filter((seen) => now - seen.at <= maxAgeMs)
     return [recent.map(({ sent }) => sent), recent.map(({ received }) => received)].every(
-      (transfers) => shown(transfers) !== undefined,
+      (transfers) => shownBandwidth(transfers) !== undefined,
     )
   }
 
   /**
-   * @param before takes the place of a bandwidth that these messages are too small to show.
+   * The figures of the link.
+   * @param before provides a bandwidth if the messages are too small to show it.
    * @param maxAgeMs older messages do not count.
-   * @param own what a message costs without a link.
-   * @returns undefined with too few messages, or when a bandwidth is known from nowhere.
+   * @param own cost of a message without a link.
+   * @returns undefined if there are too few messages or a bandwidth is unknown.
    */
   figures(
     before: LinkFigures | undefined,
@@ -71,13 +72,14 @@ export class Traffic {
     own: OwnCost,
   ): LinkFigures | undefined {
     const recent = this.#seen.filter((seen) => now - seen.at <= maxAgeMs)
-    if (recent.length < ENOUGH) return undefined
-    const bandwidthMbps = shown(recent.map((seen) => seen.sent)) ?? before?.bandwidthMbps
-    const returnBandwidthMbps = shown(recent.map((seen) => seen.received)) ?? before?.returnBandwidthMbps
+    if (recent.length < MIN_MESSAGE_COUNT) return undefined
+    const bandwidthMbps = shownBandwidth(recent.map((seen) => seen.sent)) ?? before?.bandwidthMbps
+    const returnBandwidthMbps =
+      shownBandwidth(recent.map((seen) => seen.received)) ?? before?.returnBandwidthMbps
     if (!bandwidthMbps || !returnBandwidthMbps) return undefined
-    // A message's own rate where it shows one: when the link has just changed, the median is not yet that of all.
+    // The own rate of a message if it shows one: just after a change of the link the median still lags.
     const duration = (transfer: TransferTimes, mbps: number) =>
-      shows(transfer) ? transfer.bytes * transfer.slope : transferMs(transfer.bytes, mbps)
+      showsBandwidth(transfer) ? transfer.bytes * transfer.slope : transferMs(transfer.bytes, mbps)
     const without = (ms: number, { sent, received }: Seen) =>
       ms - duration(sent, bandwidthMbps.value) - duration(received, returnBandwidthMbps.value)
     const wire = recent.map((seen) => Math.max(0, without(seen.wireMs - seen.workMs, seen) - own.message.ms))
@@ -88,11 +90,15 @@ export class Traffic {
   }
 }
 
-export const shows = ({ restBytes, slope }: Arrival) =>
-  restBytes >= LEAST_BYTES && restBytes * slope >= LEAST_MS
+/** True if the body shows the bandwidth by how its pieces arrived. */
+export const showsBandwidth = ({ restBytes, slope }: Arrival) =>
+  restBytes >= MIN_REST_BYTES && restBytes * slope >= MIN_REST_MS
 
-/** The bandwidth that bodies show by how their pieces came in; undefined when too few of them do. */
-export function shown(transfers: readonly Arrival[], enough = ENOUGH): Estimate | undefined {
-  const rates = transfers.filter(shows).map(({ slope }) => slope)
-  return rates.length >= enough ? bandwidthOfRates(rates) : undefined
+/** The bandwidth that bodies show by how their pieces arrived; undefined if fewer than `minCount` of them do. */
+export function shownBandwidth(
+  transfers: readonly Arrival[],
+  minCount = MIN_MESSAGE_COUNT,
+): Estimate | undefined {
+  const rates = transfers.filter(showsBandwidth).map(({ slope }) => slope)
+  return rates.length >= minCount ? bandwidthOfRates(rates) : undefined
 }

@@ -1,21 +1,23 @@
 /**
- * Makes room in the cache: ranges that nobody has open go, least recently used first.
+ * Evicts layer ranges from the disk, least recently used first. Open ranges stay. The entries are files that outlive the
+ * process and share chunks, so that the size of one entry depends on the others: an in-memory LRU cache does not fit.
  *
- * A chunk goes when no range that stays needs it. A sparse file cannot give back a chunk in place (and must not: a
- * session may have it mapped), so a file that loses some chunks is rebuilt beside itself and renamed over. Its record
- * is shortened first: at every moment the record names no chunk that is not there.
+ * A chunk is removed if no remaining range needs it. It cannot be removed in place (a session may have mapped the file):
+ * the file is rebuilt without it under another name, then renamed. The record is shortened first, so that at no time it
+ * lists a chunk that is missing.
  */
+import { isAbsent } from '../../../shared/platform/atomic-file.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { keyText, rangeName } from './range-key.ts'
-import { isAbsent, readManifest } from './stored-manifest.ts'
+import { readManifest } from './stored-manifest.ts'
 import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
 import { PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
 
-/** Open ranges by `keyText`; also those whose bytes are still on their way. */
+/** Open ranges by `keyText`, those that are still being fetched included. */
 export type InUse = Map<string, { count: number; manifest: RangeManifest }>
 
 interface Cached {
@@ -24,11 +26,11 @@ interface Cached {
   lastUsedMs: number
 }
 
-/** What stat(2) calls a block, whatever the file system's own. */
+/** Unit of `blocks` in stat(2), independent of the file system's block size. */
 const BLOCK_BYTES = 512
 
-export interface Room {
-  /** Folder of the models' folders. */
+export interface RangeCache {
+  /** Folder that holds one folder per model. */
   models: string
   limitBytes: number
   inUse: InUse
@@ -36,10 +38,14 @@ export interface Room {
 }
 
 /**
- * @param needed bytes about to be written
- * @throws ScissionError conflict when what is in use leaves too little below the limit.
+ * Evicts ranges until `needed` more bytes fit below the limit.
+ * @param needed number of bytes that will be written.
+ * @throws ScissionError conflict if they do not fit beside the open ranges.
  */
-export async function makeRoom({ models, limitBytes, inUse, locks }: Room, needed: number): Promise<void> {
+export async function makeRoom(
+  { models, limitBytes, inUse, locks }: RangeCache,
+  needed: number,
+): Promise<void> {
   const fits = async () => (await usedBytes(models)) + needed <= limitBytes
   if (await fits()) return
   const leaving = (await cachedRanges(models)).sort((a, b) => a.lastUsedMs - b.lastUsedMs)
@@ -49,7 +55,7 @@ export async function makeRoom({ models, limitBytes, inUse, locks }: Room, neede
     await dropChunks(range.folder, inUse, locks)
     if (await fits()) return
   }
-  // Chunks of transfers that were never finished belong to no range.
+  // Unfinished transfers leave chunks that belong to no range.
   for (const folder of await folders(models)) await dropChunks(folder, inUse, locks)
   if (await fits()) return
   throw new ScissionError(
@@ -82,7 +88,7 @@ async function rangesIn(folder: string): Promise<Cached[]> {
   return ranges
 }
 
-/** The manifest goes first: without it the range counts as not here. */
+/** The manifest is removed first: without it the range counts as absent. */
 async function removeRange({ folder, manifest }: Cached): Promise<void> {
   const name = rangeName(manifest)
   await fs.rm(path.join(folder, `${name}.json`), { force: true })
@@ -90,7 +96,7 @@ async function removeRange({ folder, manifest }: Cached): Promise<void> {
   for (const file of rest) await fs.rm(path.join(folder, file), { force: true })
 }
 
-/** Frees every chunk in a model's folder that neither a range on disk nor one in use needs. */
+/** Removes every chunk in the folder of a model that no range on the disk and no open range needs. */
 async function dropChunks(folder: string, inUse: InUse, locks: KeyedLock): Promise<void> {
   for (const file of await weightFiles(folder)) {
     const target = path.join(folder, file)
@@ -109,7 +115,7 @@ async function weightFiles(folder: string): Promise<string[]> {
     .map((entry) => entry.slice(0, -'.chunks'.length))
 }
 
-/** `shape` is undefined when no range needs the file at all. */
+/** Chunks of a weight file that ranges need. `shape` is undefined if no range needs the file. */
 async function neededChunks(
   folder: string,
   file: string,
@@ -147,16 +153,18 @@ async function shrink(target: string, shape: SparseShape, needed: ReadonlySet<nu
   }
 }
 
-/** Bytes on the disk, holes not counted. */
+/** Bytes that the files of a folder occupy on the disk; holes of sparse files do not count. */
 async function usedBytes(folder: string): Promise<number> {
   const entries = await fs.readdir(folder, { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile())
-  const sizes = await Promise.all(files.map((entry) => blocks(path.join(entry.parentPath, entry.name))))
+  const sizes = await Promise.all(
+    files.map((entry) => occupiedBytes(path.join(entry.parentPath, entry.name))),
+  )
   return sizes.reduce((sum, size) => sum + size, 0)
 }
 
-/** 0 for a file that was renamed or removed meanwhile. */
-async function blocks(file: string): Promise<number> {
+/** Bytes that a file occupies; 0 if it was renamed or removed meanwhile. */
+async function occupiedBytes(file: string): Promise<number> {
   try {
     const stat = await fs.stat(file)
     return stat.blocks * BLOCK_BYTES

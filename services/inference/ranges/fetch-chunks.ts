@@ -1,9 +1,9 @@
 /**
- * Brings the chunks of a weight file that a range needs and that are not here yet.
+ * Fetches the chunks of a weight file that a range needs and that are missing on this disk.
  *
- * Neighbouring missing chunks are one request; each chunk is verified as it completes and only then written, so a
- * transfer that breaks has lost at most one chunk, and the next attempt asks for what is still missing. An attempt
- * that brings at least one chunk is progress; three in a row that bring none are the end.
+ * Each run of neighbouring missing chunks is one request. A chunk is verified when it is complete, then written: a broken
+ * transfer loses at most one chunk, and the next attempt asks for the chunks that are still missing. After
+ * MAX_ATTEMPTS attempts in a row without a single chunk it gives up.
  */
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,10 +15,10 @@ import { chunkLength, runsOf, type SparseFile } from './sparse-file.ts'
 
 type WeightFile = RangeManifest['weights'][number]
 
-const ATTEMPTS = 3
+const MAX_ATTEMPTS = 3
 const FIRST_PAUSE_MS = 100
-/** After a crash at most this many chunks are fetched again. */
-const COMMIT_EVERY = 64
+/** Chunks per commit, which is also the most that a crash can lose. */
+const CHUNKS_PER_COMMIT = 64
 
 function missingChunks(file: SparseFile, weights: WeightFile): WeightFile['chunks'] {
   return weights.chunks.filter((chunk) => !file.present.has(chunk.index))
@@ -32,7 +32,10 @@ export interface Transfer {
   signal?: AbortSignal | undefined
 }
 
-/** @throws ScissionError peerUnavailable when it does not come; notFound when the service does not have it. */
+/**
+ * Fetches the missing chunks of `weights` into `file`.
+ * @throws ScissionError peerUnavailable if the transfer fails repeatedly; notFound if the service does not have the file.
+ */
 export async function fetchChunks(transfer: Transfer): Promise<void> {
   const { file, weights, signal } = transfer
   for (let failures = 0; ; ) {
@@ -44,13 +47,13 @@ export async function fetchChunks(transfer: Transfer): Promise<void> {
     } catch (error) {
       failures = file.present.size > before ? 0 : failures + 1
       const worthRetrying = error instanceof ScissionError && error.code === 'peerUnavailable'
-      if (!worthRetrying || failures >= ATTEMPTS) throw error
+      if (!worthRetrying || failures >= MAX_ATTEMPTS) throw error
       await sleep(FIRST_PAUSE_MS * 2 ** failures, undefined, signal && { signal })
     }
   }
 }
 
-/** One request for chunks first..last; what arrived whole stays, also when it fails. */
+/** Fetches chunks first..last with one request. Chunks that arrived before a failure are kept. */
 async function fetchRun(
   { source, model, file, weights, signal }: Transfer,
   [first, last]: readonly [number, number],
@@ -66,7 +69,7 @@ async function fetchRun(
       verify(chunk, digests.get(index), weights.path, index)
       await file.write(index, chunk)
       index += 1
-      if ((index - first) % COMMIT_EVERY === 0) await file.commit()
+      if ((index - first) % CHUNKS_PER_COMMIT === 0) await file.commit()
     }
   } finally {
     if (index > first) await file.commit()
@@ -74,7 +77,7 @@ async function fetchRun(
   if (index <= last) throw broken(`${weights.path} ended in the middle of chunk ${index}`)
 }
 
-/** Regroups a stream into pieces of the given lengths; each piece is overwritten by the next one. */
+/** Regroups a stream into pieces of the given lengths. All pieces share one buffer: a piece is valid until the next. */
 async function* assemble(parts: AsyncIterable<Buffer>, lengths: readonly number[]): AsyncGenerator<Buffer> {
   const piece = Buffer.allocUnsafe(Math.max(...lengths))
   let next = 0

@@ -1,22 +1,23 @@
 /**
- * Layer ranges on this machine's disk: just the bytes that the layers it runs need.
+ * Layer ranges on this machine's disk: only the bytes that the layers it runs need.
  *
  *   <folder>/models/<model id>/
- *     model.onnx, …               the original's files, sparse: chunks shared by all ranges (sparse-file.ts)
- *     model.onnx.chunks           which chunks are there and verified
+ *     model.onnx, …               the original's files, sparse: all ranges share their chunks (sparse-file.ts)
+ *     model.onnx.chunks           record of the chunks that are present and verified
  *     <shapesKey>.<from>-<to>.onnx   the sub-model, its weights pointing into the files beside it
- *     <shapesKey>.<from>-<to>.json   the manifest, written when all else is there; its mtime is the last use
+ *     <shapesKey>.<from>-<to>.json   the manifest, written last; its mtime is the time of the last use
  *
- * A range that is here opens without the benchmark service; one that is not fetches what is missing. Opening the
- * same range twice at once fetches once: work on a file is done one after the other, and the second finds it done.
- * An open range is never evicted, and its files never change, until it is released.
+ * A complete range opens without the benchmark service; otherwise the missing bytes are fetched. Concurrent calls for the
+ * same range fetch once: a lock per file serialises the work, and the second call finds it done. An open range is not
+ * evicted and its files do not change until it is released.
  */
+import { checkManifest } from './stored-manifest.ts'
+import { checkKey } from './range-key.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { checkKey, checkManifest } from './check-manifest.ts'
 import { type InUse, makeRoom } from './eviction.ts'
 import { fetchChunks } from './fetch-chunks.ts'
 import { keyText, type RangeKey, rangeName } from './range-key.ts'
@@ -31,17 +32,17 @@ export interface RangeStoreOptions {
   benchmarkUrl: string
   /** Cache folder of this resource: `<dataDir>/<resource>`. */
   folder: string
-  /** A transfer that brings no byte for this long is broken. @defaultValue 30000 */
+  /** A transfer without a byte for this long has failed. @defaultValue 30000 */
   idleTimeoutMs?: number
-  /** Ranges not in use make room, least recently used first, so that the cache stays below. @defaultValue Infinity */
+  /** Limit of the cache; ranges not in use are evicted to stay below it. @defaultValue Infinity */
   limitBytes?: number
 }
 
 export interface OpenRange {
-  /** The sub-model, its weights beside it; null when the range runs no layer. */
+  /** Path of the sub-model, with its weight files in the same folder; null if the range has no layer. */
   path: string | null
   manifest: RangeManifest
-  /** The files may be evicted from now on. Calling it again does nothing. */
+  /** Allows the files to be evicted. Further calls have no effect. */
   release: () => void
 }
 
@@ -62,9 +63,9 @@ export class RangeStore {
   }
 
   /**
-   * Brings a layer range to this machine, if it is not here, and holds it until released.
-   * @throws ScissionError peerUnavailable (the benchmark service does not answer, or with wrong bytes), cancelled,
-   *   conflict (no room within the limit), and what the benchmark service itself says: notFound, invalidRange.
+   * Fetches what is missing of a layer range and keeps the range from eviction until it is released.
+   * @throws ScissionError peerUnavailable (the benchmark service does not answer or sends wrong bytes), cancelled,
+   *   conflict (no room within the limit), or the refusal of the benchmark service: notFound, invalidRange.
    */
   async open(key: RangeKey, signal?: AbortSignal): Promise<OpenRange> {
     checkKey(key)
@@ -77,7 +78,7 @@ export class RangeStore {
     }
   }
 
-  /** Ends idle connections. Open ranges stay usable. */
+  /** Closes idle connections. Open ranges stay usable. */
   close(): void {
     this.#source.close()
   }
@@ -88,8 +89,8 @@ export class RangeStore {
     try {
       await fs.mkdir(this.#folder(key), { recursive: true })
       reserved.bytes = await this.#locks.run('room', () => this.#reserve(key, manifest), signal)
-      for (const weights of manifest.weights) await this.#bringWeights(key, weights, signal)
-      const file = await this.#bringSubModel(key, manifest, signal)
+      for (const weights of manifest.weights) await this.#fetchWeights(key, weights, signal)
+      const file = await this.#fetchSubModel(key, manifest, signal)
       const target = this.#file(key, 'json')
       await this.#locks.run(target, () => writeManifest(target, manifest))
       return { path: file, manifest, release }
@@ -101,7 +102,7 @@ export class RangeStore {
     }
   }
 
-  /** From the service; from the disk when the service cannot be reached, if the range was complete here before. */
+  /** From the benchmark service; if it cannot be reached, from the disk, if the range is complete there. */
   async #manifest(key: RangeKey, signal: AbortSignal | undefined): Promise<RangeManifest> {
     try {
       const manifest = await this.#source.manifest(key, signal)
@@ -129,18 +130,18 @@ export class RangeStore {
     }
   }
 
-  /** Makes room for what is missing. @returns bytes set aside until they are on the disk */
+  /** Makes room for the missing bytes. @returns the number of bytes reserved until they are on the disk. */
   async #reserve(key: RangeKey, manifest: RangeManifest): Promise<number> {
     if (this.#limitBytes === Infinity) return 0
     const missing = await this.#missingBytes(key, manifest)
     if (missing === 0) return 0
-    const room = {
+    const cache = {
       models: this.#models,
       limitBytes: this.#limitBytes,
       inUse: this.#inUse,
       locks: this.#locks,
     }
-    await makeRoom(room, this.#reservedBytes + missing)
+    await makeRoom(cache, this.#reservedBytes + missing)
     this.#reservedBytes += missing
     return missing
   }
@@ -156,11 +157,11 @@ export class RangeStore {
     return bytes
   }
 
-  #bringWeights(key: RangeKey, weights: WeightFile, signal: AbortSignal | undefined): Promise<void> {
+  #fetchWeights(key: RangeKey, weights: WeightFile, signal: AbortSignal | undefined): Promise<void> {
     const name = path.join(this.#folder(key), weights.path)
     const work = async () => {
       const file = await SparseFile.open(name, weights)
-      // Open ranges load their sessions anew when a thread dies: a file that was damaged must be whole for them too.
+      // Open ranges load their sessions again if a thread dies: a replaced file needs the chunks of all of them.
       const needed = file.replaced ? this.#neededByAll(key, weights) : weights
       try {
         await fetchChunks({ source: this.#source, model: key.model, file, weights: needed, signal })
@@ -171,7 +172,7 @@ export class RangeStore {
     return this.#locks.run(name, work, signal)
   }
 
-  /** The chunks of a file that any open range of the model needs, this one included. */
+  /** The chunks of a file that the open ranges of the model need, this range included. */
   #neededByAll({ model }: RangeKey, weights: WeightFile): WeightFile {
     const manifests = [...this.#inUse.values()].map((held) => held.manifest)
     const files = manifests.filter((held) => held.model === model).flatMap((held) => held.weights)
@@ -179,7 +180,7 @@ export class RangeStore {
     return { ...weights, chunks: [...new Map(chunks.map((chunk) => [chunk.index, chunk])).values()] }
   }
 
-  async #bringSubModel(
+  async #fetchSubModel(
     key: RangeKey,
     { onnx }: RangeManifest,
     signal: AbortSignal | undefined,

@@ -1,16 +1,15 @@
 /**
- * A weight file of which only some chunks are here: a sparse file of the original's size, each chunk at its own
- * offset, so that every layer range of a model shares it and ONNX Runtime maps it as if it were whole.
+ * A weight file of which only some chunks are on this disk: a sparse file with the size of the original and each chunk at
+ * its original offset. All layer ranges of a model share it, and ONNX Runtime maps it like the complete file.
  *
- * `<file>.chunks` says which chunks are present. It is written after the data is on the disk, and replaced whole: a
- * chunk that it names has been verified and survives a crash; one that it does not name counts as missing. A chunk
- * that is present is never written again, because a running session may have it mapped.
+ * The record `<file>.chunks` lists the chunks that are present. It is written after the data is on the disk and replaced
+ * as a whole: a listed chunk has been verified and survives a crash; a chunk that is not listed counts as missing. A
+ * present chunk is never written again, because a running session may have mapped it.
  */
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
-import { isAbsent } from './stored-manifest.ts'
-import { writeWhole } from '../../../shared/platform/atomic-file.ts'
+import { isAbsent, writeWhole } from '../../../shared/platform/atomic-file.ts'
 
 const Record = z.object({
   bytes: z.number().int().nonnegative(),
@@ -20,7 +19,7 @@ const Record = z.object({
 })
 
 export interface SparseShape {
-  /** Size of the whole file. */
+  /** Size of the complete file. */
   bytes: number
   chunkBytes: number
 }
@@ -31,7 +30,7 @@ export class SparseFile {
   readonly present: Set<number>
   readonly #file: fs.FileHandle
 
-  /** True when there was a file, but none of it counts: nobody else can rely on chunks of it either. */
+  /** True if `open` replaced a file whose chunks do not count: chunks that other ranges rely on are missing too. */
   readonly replaced: boolean
 
   private constructor(
@@ -48,12 +47,15 @@ export class SparseFile {
     this.replaced = replaced
   }
 
-  /** Opens or makes the file at its full size; a record of another size or chunk size does not count. */
+  /**
+   * Opens the file, or creates it with its full size. A file with a damaged record, or a record of another size or chunk
+   * size, is replaced.
+   */
   static async open(target: string, shape: SparseShape): Promise<SparseFile> {
     await fs.mkdir(path.dirname(target), { recursive: true })
     const present = await presentChunks(target, shape)
     if (present.size > 0) return new SparseFile(target, shape, present, await fs.open(target, 'r+'), false)
-    // A new file, where there is one: whoever has the old one mapped keeps it.
+    // An existing file is removed, not overwritten: sessions that have mapped it keep its content.
     const replaced = await remove(target)
     const file = await fs.open(target, 'wx+')
     await file.truncate(shape.bytes)
@@ -61,7 +63,7 @@ export class SparseFile {
     return new SparseFile(target, shape, present, file, replaced)
   }
 
-  /** Writes a verified chunk. It counts after the next `commit`. */
+  /** Writes a verified chunk. It survives a crash after the next `commit`. */
   async write(index: number, data: Uint8Array): Promise<void> {
     const start = index * this.shape.chunkBytes
     for (let written = 0; written < data.byteLength; ) {
@@ -77,12 +79,13 @@ export class SparseFile {
     return data
   }
 
-  /** Makes what was written last a crash: first the data, then the record. */
+  /** Makes the written chunks survive a crash: first the data, then the record. */
   async commit(): Promise<void> {
     await this.sync()
     await writeRecord(this.path, this.shape, this.present)
   }
 
+  /** Flushes the data, not the record, to the disk. */
   async sync(): Promise<void> {
     await this.#file.datasync()
   }
@@ -92,7 +95,7 @@ export class SparseFile {
   }
 }
 
-/** @returns whether there was a file */
+/** @returns true if the file existed. */
 async function remove(target: string): Promise<boolean> {
   try {
     await fs.rm(target)
@@ -103,12 +106,12 @@ async function remove(target: string): Promise<boolean> {
   }
 }
 
-/** Bytes of chunk `index`: the last one is shorter. */
+/** Length of chunk `index` in bytes: the last chunk may be shorter. */
 export function chunkLength({ bytes, chunkBytes }: SparseShape, index: number): number {
   return Math.min(chunkBytes, bytes - index * chunkBytes)
 }
 
-/** Chunks that the record names; none when the file is gone or not what the record says. */
+/** Indices of the present chunks; empty if the file does not exist or does not match its record. */
 export async function presentChunks(target: string, shape: SparseShape): Promise<Set<number>> {
   try {
     const stat = await fs.stat(target)
@@ -122,7 +125,7 @@ export async function presentChunks(target: string, shape: SparseShape): Promise
   }
 }
 
-/** Replaces the record without touching the data: what eviction does first. */
+/** Replaces the record only: eviction does so before it removes data. */
 export async function writeRecord(
   target: string,
   shape: SparseShape,
@@ -136,7 +139,7 @@ export function recordPath(target: string): string {
   return `${target}.chunks`
 }
 
-/** Runs of neighbouring numbers, first and last included, in ascending order. */
+/** First and last number of each run of neighbouring numbers, in ascending order. */
 export function runsOf(numbers: Iterable<number>): [number, number][] {
   const runs: [number, number][] = []
   for (const index of [...numbers].sort((a, b) => a - b)) {

@@ -1,7 +1,8 @@
-/** The small ONNX file of a layer range: fetched once, checked against its digest, then kept. */
+/** The sub-model of a layer range, a small ONNX file: fetched once, checked against its digest, then kept. */
+import { isAbsent } from '../../../shared/platform/atomic-file.ts'
 import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
-import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
 
 export interface Digest {
@@ -9,15 +10,14 @@ export interface Digest {
   sha256: string
 }
 
-/** True when the file is there and is what `expected` says. */
+/** True if the file exists and has the expected length and digest. */
 export async function isComplete(target: string, expected: Digest): Promise<boolean> {
   let file: fs.FileHandle
   try {
     file = await fs.open(target, 'r')
   } catch (thrown) {
-    const error = coerceError(thrown)
-    if ('code' in error && error.code === 'ENOENT') return false
-    throw error
+    if (isAbsent(thrown)) return false
+    throw thrown
   }
   try {
     if ((await file.stat()).size !== expected.bytes) return false
@@ -29,7 +29,10 @@ export async function isComplete(target: string, expected: Digest): Promise<bool
   }
 }
 
-/** @throws ScissionError peerUnavailable when the bytes are not those of `expected`; the target is then untouched. */
+/**
+ * Writes the streamed parts to `target`.
+ * @throws ScissionError peerUnavailable if they do not have the expected length and digest; `target` is then unchanged.
+ */
 export async function saveSubModel(
   target: string,
   parts: AsyncIterable<Buffer>,

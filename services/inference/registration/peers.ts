@@ -1,6 +1,6 @@
 /**
- * The other resources: who is registered, alive, and how to reach them from here. Nothing else is ever called, and a
- * resource that was known stays known while Redis is away.
+ * The other resources: which are registered, which are alive, and their addresses as seen from here. Only registered
+ * resources are ever called. A known resource stays known while Redis is away.
  */
 import type { Change } from '../../../shared/platform/redis/changes.ts'
 import { withLiveness } from '../../../shared/contracts/alive.ts'
@@ -12,7 +12,7 @@ import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-
 
 export interface Peer {
   resource: Resource
-  /** Where to call it from here. */
+  /** Address of the resource as seen from here. */
   url: string
   emulation: LinkEmulation | undefined
 }
@@ -30,12 +30,12 @@ export class Peers {
     this.#known = new StaleWhileRevalidateCache('resources', (name) => state.resources.need(name))
   }
 
-  /** As last known. @throws ScissionError peerUnavailable when no such resource is registered. */
+  /** A resource from the cache, from Redis if it is unknown. @throws ScissionError peerUnavailable if it is not registered. */
   find(name: string): Promise<Peer> {
     return this.#find(name, this.#known.getSoon(name))
   }
 
-  /** The same, after asking Redis. */
+  /** A resource as Redis knows it now. @throws as find. */
   findNow(name: string): Promise<Peer> {
     return this.#find(name, this.#known.get(name))
   }
@@ -53,7 +53,7 @@ export class Peers {
     }
   }
 
-  /** Alive resources of a tier behind `tierIndex`: those that a request can move on to. */
+  /** The alive resources of tiers after `tierIndex`, to which a request can be forwarded. */
   async later(tierIndex: number): Promise<Peer[]> {
     const now = Date.now()
     const resources = await this.#state.resources.all()

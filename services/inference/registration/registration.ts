@@ -1,6 +1,6 @@
 /**
- * Says in Redis that this resource is here, again with every heartbeat, until it leaves. A lost Redis interrupts
- * nothing but that: the next heartbeat that gets through registers the resource anew.
+ * Registers this resource in Redis, again with every heartbeat, until it leaves. A lost Redis interrupts only the
+ * registration: the next heartbeat that succeeds registers the resource again.
  */
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
@@ -8,7 +8,8 @@ import type { Logger } from '../../../shared/platform/log.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 
-const LEAVE_PATIENCE_MS = 1000
+/** Longest wait for heartbeats that are being written when the resource leaves. */
+const MAX_LEAVE_WAIT_MS = 1000
 
 export class Registration {
   readonly #state: State
@@ -16,7 +17,7 @@ export class Registration {
   readonly #heartbeatMs: number
   readonly #log: Logger
   #timer: NodeJS.Timeout | undefined
-  /** Heartbeats on their way: one that a dying connection holds up must not hold up the next. */
+  /** Heartbeats that are being written: one that a dying connection delays must not delay the next. */
   readonly #beats = new Set<Promise<void>>()
   #connected = false
   #everRegistered = false
@@ -29,31 +30,31 @@ export class Registration {
     this.#log = log
   }
 
-  /** The last heartbeat reached Redis, and the connection still stands. */
+  /** True if the last heartbeat reached Redis and the connection is open. */
   get connected(): boolean {
     return this.#connected && this.#state.redis.status === 'ready'
   }
 
-  /** Beats at once, when Redis comes (back), and every `heartbeatMs`. */
+  /** Sends a heartbeat now, every `heartbeatMs`, and whenever Redis becomes available. */
   start(): void {
     this.#state.redis.on('ready', this.#onReady)
     this.#timer = setInterval(() => this.#beat(), this.#heartbeatMs)
     if (this.#state.redis.status === 'ready') this.#beat()
   }
 
-  /** @throws ScissionError queueUnavailable until Redis knew of this resource once; after that never again. */
+  /** @throws ScissionError queueUnavailable until the first heartbeat has reached Redis. */
   checkRegistered(): void {
     if (this.#everRegistered) return
     throw new ScissionError('queueUnavailable', 'not registered yet: Redis cannot be reached')
   }
 
-  /** Takes the resource out of the registry; without Redis its heartbeat just runs out. */
+  /** Removes the resource from the registry; without Redis its heartbeat expires. */
   async leave(): Promise<void> {
     this.#left = true
     clearInterval(this.#timer)
     this.#state.redis.off('ready', this.#onReady)
-    // Those under way would register the resource again.
-    await waitAtMost(Promise.all(this.#beats), LEAVE_PATIENCE_MS, undefined)
+    // A heartbeat that is still being written would register the resource again.
+    await waitAtMost(Promise.all(this.#beats), MAX_LEAVE_WAIT_MS, undefined)
     try {
       await this.#state.resources.delete(this.#resource.name)
     } catch (error) {

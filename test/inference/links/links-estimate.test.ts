@@ -82,7 +82,7 @@ describe('few samples', () => {
     'of %i messages hold the bandwidth within their interval in 90 of 100 cases',
     (count) => {
       const random = seeded(17)
-      // Sum of twelve uniforms: close to a normal distribution.
+      // The sum of twelve uniform numbers is close to a normal distribution.
       const normal = () => Array.from({ length: 12 }, random).reduce((sum, one) => sum + one, -6)
       const runs = 1000
       let held = 0
@@ -92,7 +92,7 @@ describe('few samples', () => {
         if (Math.abs(value - 8) <= halfWidth) held += 1
       }
       expect(held / runs).toBeGreaterThan(0.9)
-      // An interval that holds everything tells nothing.
+      // An interval that contains everything would also pass.
       expect(held / runs).toBeLessThan(0.999)
     },
   )
@@ -161,7 +161,7 @@ describe('the pieces of a body', () => {
   })
 })
 
-/** A message over a link of these figures, `jitterMs` late. */
+/** A message that crossed a link with these figures and was `jitterMs` late. */
 function message(rttMs: number, up: number, down: number, bytes = 100_000, jitterMs = 0): Observation {
   const transfer = (mbps: number) => ({ bytes, restBytes: bytes - 5000, slope: transferMs(1, mbps) })
   const wireMs = rttMs + transferMs(bytes, up) + transferMs(bytes, down) + 7 + jitterMs
@@ -245,7 +245,7 @@ describe('the freshness of a link', () => {
   })
 })
 
-/** mulberry32 */
+/** The pseudo-random generator mulberry32. */
 function seeded(seed: number): () => number {
   let state = seed
   return () => {

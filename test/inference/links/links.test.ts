@@ -67,7 +67,7 @@ describe('links between inference services', () => {
       uncertainty: { rttMs: expect.any(Number) as number, bandwidthMbps: expect.any(Number) as number },
       basis: { probes: expect.any(Number) as number, traffic: 0 },
     })
-    // A machine that does other things finds every link slower for a while.
+    // A busy machine measures every link as slower for a while.
     await eventually(async () => {
       const link = await measured('edge')
       expect(link?.['rttMs']).toBeGreaterThan(36)
@@ -133,7 +133,7 @@ describe('links between inference services', () => {
     const { parameters } = (await infer()).json as { parameters: Record<string, unknown> }
     expect(parameters).toMatchObject({ scission_emulated: true, scission_hop0_emulated: true })
     expect(parameters['scission_hop0_nextMs']).toBeGreaterThan(SLOW.rttMs - 2)
-    // The link changes, and nothing but these requests tells.
+    // The link changes; only these requests show it.
     await emulator.set('device-edge', { rttMs: 90 })
     await until(async () => {
       await infer()

@@ -20,7 +20,7 @@ const usedBytes = () => {
   const files = fs.readdirSync(modelFolder()).map((name) => fs.statSync(path.join(modelFolder(), name)))
   return files.reduce((sum, stat) => sum + stat.blocks * 512, 0)
 }
-/** Modification times of files written in one test would be equal to the millisecond. */
+/** Files that one test writes would otherwise have the same modification time in ms. */
 const tick = () => new Promise((resolve) => setTimeout(resolve, 15))
 
 beforeEach(async () => {

@@ -19,7 +19,7 @@ export interface ServedRange {
   chunks: number[]
 }
 
-/** What goes wrong with an answer; `undefined` = nothing. Called once per request. */
+/** The fault of an answer; `undefined` for none. Called once per request. */
 export type Fault =
   | { kind: 'status'; status: number; body: string }
   | { kind: 'cut'; afterBytes: number }

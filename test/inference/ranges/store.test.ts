@@ -20,7 +20,7 @@ const here = (index: number) => {
 
 beforeEach(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-ranges-'))
-  // 9 whole chunks and one of 100 bytes.
+  // 9 full chunks and one of 100 bytes.
   server = await new RangeServer(9 * CHUNK + 100, [
     { from: 0, to: 3, onnx: Buffer.from('sub-model 0-3'), chunks: [0, 1, 2, 5] },
     { from: 3, to: 7, onnx: Buffer.from('sub-model 3-7'), chunks: [2, 3, 4, 9] },
@@ -29,7 +29,7 @@ beforeEach(async () => {
   store = new RangeStore({ benchmarkUrl: server.url, folder })
 })
 
-/** The store again, with less patience: for tests of senders that fall silent. */
+/** Replaces the store by one with a short timeout, for tests of senders that fall silent. */
 function hasty(idleTimeoutMs: number): void {
   store.close()
   store = new RangeStore({ benchmarkUrl: server.url, folder, idleTimeoutMs })

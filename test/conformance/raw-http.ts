@@ -1,4 +1,4 @@
-/** HTTP on a bare socket: what a test writes is what is sent, and what came back is what it sees. */
+/** HTTP on a plain socket: a test sends exactly the bytes that it writes and sees exactly those that came back. */
 import net from 'node:net'
 
 export interface WireAnswer {
@@ -18,14 +18,14 @@ export function bytesOf(text: string): Buffer {
   )
 }
 
-/** A request's head, lines joined as HTTP wants them, and its body. */
+/** The head of a request, its lines joined by CRLF, and its body. */
 export function requestOf(lines: readonly string[], body: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), body])
 }
 
 /**
- * Sends bytes on a connection of their own and reads one answer.
- * @param rest called when `request` is on its way; what it resolves to follows.
+ * Sends bytes on a new connection and reads one answer.
+ * @param rest is called when `request` has been written; the bytes that it resolves to are sent next.
  */
 export function converse(url: string, request: Buffer, rest?: () => Promise<Buffer>): Promise<WireAnswer> {
   const { hostname, port } = new URL(url)
@@ -45,7 +45,7 @@ export function converse(url: string, request: Buffer, rest?: () => Promise<Buff
   })
 }
 
-/** @returns undefined while it is not complete. */
+/** @returns undefined if the answer is not complete. */
 export function answerOf(received: Buffer): WireAnswer | undefined {
   const end = received.indexOf('\r\n\r\n')
   if (end < 0) return undefined
