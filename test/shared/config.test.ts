@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
 import {
   BENCHMARK_SETTINGS,
   INFERENCE_SETTINGS,
@@ -49,9 +50,19 @@ describe('the configuration', () => {
     }
   })
 
-  it('knows the version of package.json', () => {
+  it('knows the version of package.json, which the other files that name it name as well', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
     expect(VERSION).toBe(version)
+    const lockfile = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+      version: string
+      packages: Record<string, { version: string }>
+    }
+    expect([lockfile.version, lockfile.packages['']?.version]).toEqual([version, version])
+    const citation = parse(readFileSync('CITATION.cff', 'utf8')) as Record<string, string>
+    expect(citation.version).toBe(version)
+    // The newest dated section; unreleased changes stand above it, under Pending.
+    const [, released, date] = /^## (\d\S*) - (\S+)$/m.exec(readFileSync('CHANGELOG.md', 'utf8')) ?? []
+    expect([released, date]).toEqual([version, citation['date-released']])
   })
 })
 
