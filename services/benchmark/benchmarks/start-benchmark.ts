@@ -11,7 +11,7 @@ import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Benchmark, BenchmarkJobData, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { withLock } from '../../../shared/platform/redis/lock.ts'
+import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import type { BenchmarkParts } from './benchmark-deps.ts'
 import { childId, KEEP, KEEP_SECONDS, type ParentData, promptly, requestKey } from './queues.ts'
 import { disturbanceNotes, emulationNotes, reuseNotes } from './notes.ts'
@@ -55,7 +55,11 @@ export async function startBenchmark(
         reused,
       }
       const id = `${fingerprint}-${randomBytes(4).toString('hex')}`
-      await enqueue(parts, id, data, request)
+      await withLock(redis, modelLock(structure.model), async () => {
+        // It may have been deleted since it was looked up.
+        await parts.state.models.need(structure.model)
+        await enqueue(parts, id, data, request)
+      })
       await redis.set(requestKey(fingerprint), id, 'EX', KEEP_SECONDS)
       const benchmark = await readBenchmark(parts.queues, id)
       if (!benchmark) throw new ScissionError('internal', `benchmark ${id} is not in the queue just written`)

@@ -6,6 +6,7 @@ import { type Job, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { withErrorHandler, workerOptions } from '../../../shared/platform/redis/queue-options.ts'
+import { removeIf } from '../../../shared/platform/redis/lock.ts'
 import { type BenchmarkQueues, ParentData, type ParentResult, requestKey, WATCH_QUEUE } from './queues.ts'
 import type { BenchmarkParts } from './benchmark-deps.ts'
 import { readParts } from './benchmark-view.ts'
@@ -49,7 +50,7 @@ async function collect(queues: BenchmarkQueues, job: Job): Promise<ParentResult>
   const id = job.id ?? ''
   const data = ParentData.parse(job.data)
   const result = await readParts(queues, id, data)
-  if ((await queues.redis.get(requestKey(data.fingerprint))) === id)
-    await queues.redis.del(requestKey(data.fingerprint))
+  // The same request may have begun another benchmark already: that one's key stays.
+  await removeIf(queues.redis, requestKey(data.fingerprint), id)
   return result
 }

@@ -55,7 +55,12 @@ export class Registration {
     // Those under way would register the resource again.
     await Promise.race([Promise.all(this.#beats), sleep(LEAVE_PATIENCE_MS, undefined, { ref: false })])
     try {
-      await this.#state.resources.delete(this.#resource.name)
+      const { name, url, startedAt } = this.#resource
+      // A service of this name that was started meanwhile has taken the place.
+      await this.#state.resources.update(name, (current) => {
+        const another = current && (current.url !== url || current.startedAt !== startedAt)
+        return another ? current : undefined
+      })
     } catch (error) {
       this.#log.warn({ err: coerceError(error) }, 'could not leave the registry')
     }

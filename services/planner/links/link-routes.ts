@@ -66,8 +66,8 @@ export function linkRoutes(parts: PlannerParts): Route[] {
       params: LinkPath,
       answers: { 204: { description: 'Forgotten' } },
       handle: async ({ params }) => {
-        await parts.state.links.need(linkId(params.from, params.to))
-        await parts.state.links.delete(linkId(params.from, params.to))
+        const id = linkId(params.from, params.to)
+        if (!(await parts.state.links.delete(id))) await parts.state.links.need(id)
         return reply(204)
       },
     }),
