@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { producerConnection } from '../../shared/platform/redis/queue-options.ts'
-import { withLock } from '../../shared/platform/redis/lock.ts'
+import { removeIf, withLock } from '../../shared/platform/redis/lock.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 
 describe('the lock in Redis', () => {
@@ -28,5 +28,26 @@ describe('the lock in Redis', () => {
     expect(total).toBe(6)
     expect(await connections[0]?.keys('scission:lock:*')).toEqual([])
     for (const connection of connections) connection.disconnect()
+  })
+
+  it('stays with a holder whose work takes long, and goes when the work ends', async () => {
+    const connection = producerConnection(redis.url)
+    await once(connection, 'ready')
+    await withLock(connection, 'long', async () => {
+      const before = await connection.pttl('scission:lock:long')
+      await sleep(3500)
+      expect(await connection.pttl('scission:lock:long')).toBeGreaterThan(before - 3000)
+    })
+    expect(await connection.exists('scission:lock:long')).toBe(0)
+    connection.disconnect()
+  })
+
+  it('a key is removed only while it has the value that was meant', async () => {
+    const connection = producerConnection(redis.url)
+    await once(connection, 'ready')
+    await connection.set('who', 'b')
+    expect([await removeIf(connection, 'who', 'a'), await connection.get('who')]).toEqual([false, 'b'])
+    expect([await removeIf(connection, 'who', 'b'), await connection.get('who')]).toEqual([true, null])
+    connection.disconnect()
   })
 })
