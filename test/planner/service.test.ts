@@ -226,7 +226,10 @@ describe('deployments', () => {
     )
     expect(fakes[0]?.calls).toEqual(['PUT /v1/deployments/mine'])
     await fetch(`${listening.url}/v1/deployments/mine`, { method: 'DELETE' })
-    expect(fakes[0]?.calls).toEqual(['PUT /v1/deployments/mine', 'DELETE /v1/deployments/mine'])
+    expect(fakes[0]?.calls).toEqual([
+      'PUT /v1/deployments/mine',
+      expect.stringMatching(/^DELETE \/v1\/deployments\/mine\?createdAt=2/),
+    ])
     expect((await get('/v1/deployments/mine')).status).toBe(404)
     await Promise.all(fakes.map((fake) => fake.close()))
   })

@@ -1,3 +1,4 @@
+import { removeIf } from '../../shared/platform/redis/lock.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -28,5 +29,26 @@ describe('the lock in Redis', () => {
     expect(total).toBe(6)
     expect(await connections[0]?.keys('scission:lock:*')).toEqual([])
     for (const connection of connections) connection.disconnect()
+  })
+
+  it('stays with a holder whose work takes long, and goes when the work ends', async () => {
+    const connection = producerConnection(redis.url)
+    await once(connection, 'ready')
+    await withLock(connection, 'long', async () => {
+      const before = await connection.pttl('scission:lock:long')
+      await sleep(3500)
+      expect(await connection.pttl('scission:lock:long')).toBeGreaterThan(before - 3000)
+    })
+    expect(await connection.exists('scission:lock:long')).toBe(0)
+    connection.disconnect()
+  })
+
+  it('a key is removed only while it has the value that was meant', async () => {
+    const connection = producerConnection(redis.url)
+    await once(connection, 'ready')
+    await connection.set('who', 'b')
+    expect([await removeIf(connection, 'who', 'a'), await connection.get('who')]).toEqual([false, 'b'])
+    expect([await removeIf(connection, 'who', 'b'), await connection.get('who')]).toEqual([true, null])
+    connection.disconnect()
   })
 })

@@ -1,4 +1,5 @@
 /** Small, valid documents for tests of the services: a chain of four layers and three machines. */
+import { Calibration } from '../../shared/contracts/calibration.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { Model, Structure as StructureSchema } from '../../shared/contracts/model.ts'
 import { Profile } from '../../shared/contracts/profile.ts'
@@ -131,6 +132,26 @@ export function exampleLink(from: string, to: string, changes: Partial<Link> = {
     source: 'measured',
     emulated: false,
     measuredAt: new Date().toISOString(),
+    ...changes,
+  })
+}
+
+export function exampleCalibration(id: string, changes: Partial<Calibration> = {}): Calibration {
+  return Calibration.parse({
+    id,
+    model: MODEL_ID,
+    shapesKey: SHAPES_KEY,
+    resource: 'edge',
+    codecs: ['q8'],
+    boundaries: [1],
+    samples: 1,
+    sampleSource: 'made-up',
+    labelled: false,
+    state: 'waiting',
+    progress: { fraction: 0, step: 'waiting' },
+    cells: [],
+    notes: [],
+    createdAt: new Date().toISOString(),
     ...changes,
   })
 }

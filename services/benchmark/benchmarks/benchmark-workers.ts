@@ -2,6 +2,7 @@
  * The two kinds of jobs that this service processes itself, on any replica: the parent job of a benchmark, which runs after
  * all parts ended and stores their results, and the watch over benchmarks under way.
  */
+import { removeIf } from '../../../shared/platform/redis/lock.ts'
 import { type Job, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from '../../../shared/platform/log.ts'
@@ -51,7 +52,7 @@ async function collect(queues: BenchmarkQueues, job: Job): Promise<ParentResult>
   const id = job.id ?? ''
   const data = ParentData.parse(job.data)
   const result = await readParts(queues, id, data)
-  if ((await queues.redis.get(requestKey(data.fingerprint))) === id)
-    await queues.redis.del(requestKey(data.fingerprint))
+  // The same request may have begun another benchmark already: that one's key stays.
+  await removeIf(queues.redis, requestKey(data.fingerprint), id)
   return result
 }

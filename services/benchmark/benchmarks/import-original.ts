@@ -51,7 +51,14 @@ export async function storeOriginal(
   // Referenced documents are stored first, so that every reader of a profile finds its model.
   await Promise.all(structures.map((one) => state.structures.put(structureId(one.model, one.shapesKey), one)))
   await Promise.all(models.map((model) => state.models.put(model.id, model)))
-  await Promise.all(resources.map((resource) => state.resources.put(resource.name, resource)))
+  await Promise.all(
+    resources.map((resource) =>
+      state.resources.update(resource.name, (known) => {
+        refuseService(known)
+        return resource
+      }),
+    ),
+  )
   await Promise.all(measured.map((profile) => state.profiles.put(profileId(profile), profile)))
   await Promise.all(
     links.map((link) => state.links.put(linkId(link.from, link.to), { ...link, source: 'imported' })),
@@ -77,12 +84,15 @@ function resourcesOf({ resources, profiles }: Imported, importedAt: string): Res
 
 async function refuseTaken(state: State, resources: readonly Resource[]): Promise<void> {
   for (const { name } of resources) {
-    const known = await state.resources.get(name)
-    if (!known || known.source === 'imported') continue
-    throw new ScissionError(
-      'conflict',
-      `resource ${name} is an inference service of this system; a machine of that name cannot be imported`,
-      { resource: name },
-    )
+    refuseService(await state.resources.get(name))
   }
+}
+
+function refuseService(known: Resource | undefined): void {
+  if (!known || known.source === 'imported') return
+  throw new ScissionError(
+    'conflict',
+    `resource ${known.name} is an inference service of this system; a machine of that name cannot be imported`,
+    { resource: known.name },
+  )
 }

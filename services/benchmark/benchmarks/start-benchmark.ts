@@ -5,6 +5,7 @@
  * benchmark, which a fingerprint in Redis identifies. After it has ended, the same request starts a new one. A resource
  * with a recent profile of the same model is not measured again unless the request forces it: its part completes at once.
  */
+import { modelLock } from '../../../shared/platform/redis/lock.ts'
 import { createHash, randomBytes } from 'node:crypto'
 import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
@@ -68,7 +69,11 @@ export async function startBenchmark(
         reused,
       }
       const id = `${fingerprint}-${randomBytes(4).toString('hex')}`
-      await enqueue(deps, id, data, request)
+      await withLock(redis, modelLock(structure.model), async () => {
+        // It may have been deleted since it was looked up.
+        await deps.state.models.need(structure.model)
+        await enqueue(deps, id, data, request)
+      })
       await redis.set(requestKey(fingerprint), id, 'EX', KEEP_SECONDS)
       const benchmark = await readBenchmark(deps.queues, id)
       if (!benchmark) throw new ScissionError('internal', `benchmark ${id} is not in the queue just written`)

@@ -54,12 +54,11 @@ export async function endCalibration(deps: CalibrationDeps, id: string): Promise
   )
   if (removed) {
     const endedAt = new Date().toISOString()
-    await state.calibrations.put(id, {
-      ...record,
-      state: 'cancelled',
-      error: 'cancelled before it started',
-      endedAt,
-    })
+    await state.calibrations.update(id, (current) =>
+      current && isUnderWay(current)
+        ? { ...current, state: 'cancelled', error: 'cancelled before it started', endedAt }
+        : current,
+    )
   }
   return state.calibrations.get(id)
 }

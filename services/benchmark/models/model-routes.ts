@@ -7,6 +7,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
+import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { findModel, namesOf, paginate, type State } from '../../../shared/platform/redis/state.ts'
 import type { Analyses } from './analyses.ts'
 import { FORM_HINT } from './receive-upload.ts'
@@ -158,6 +159,11 @@ async function deleteModel(deps: ModelDeps, idOrName: string): Promise<void> {
     await deps.registry.removeName(model.id, name)
     return
   }
+  // What begins to use a model does so under the same lock: it is found here, or finds the model gone.
+  await withLock(deps.state.redis, modelLock(model.id), () => deleteUnused(deps, model))
+}
+
+async function deleteUnused(deps: ModelDeps, model: Model): Promise<void> {
   const deployments = await deps.state.deployments.all()
   const using = deployments.filter((deployment) => deployment.model === model.id).map(({ id }) => id)
   if (using.length > 0)

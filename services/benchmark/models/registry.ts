@@ -34,7 +34,7 @@ export class Registry {
     if (!onDisk) return undefined
     const shared = await this.#state.models.get(id)
     if (shared) return shared
-    await this.#restoreOne(onDisk)
+    await this.#restoreOne(onDisk.id)
     return onDisk
   }
 
@@ -74,6 +74,10 @@ export class Registry {
 
   /** Deletes the files first: a crash may leave a record without files, but never files without a record. */
   async remove(model: Model): Promise<void> {
+    await withLock(this.#state.redis, 'models', () => this.#removeAll(model))
+  }
+
+  async #removeAll(model: Model): Promise<void> {
     await this.#store.remove(model.id)
     for (const structure of await this.#state.structures.all()) {
       if (structure.model === model.id)
@@ -89,22 +93,24 @@ export class Registry {
   async restore(): Promise<number> {
     let restored = 0
     for (const model of await this.#store.all()) {
-      if (await this.#restoreOne(model)) restored += 1
+      if (await this.#restoreOne(model.id)) restored += 1
     }
     if (restored > 0) this.#log.info(`restored ${restored} model(s) from the store to Redis`)
     return restored
   }
 
-  async #restoreOne(model: Model): Promise<boolean> {
-    for (const key of await this.#store.structureKeys(model.id)) {
-      const id = structureId(model.id, key)
-      if (await this.#state.structures.has(id)) continue
-      const structure = await this.#store.structure(model.id, key)
-      if (structure) await this.#state.structures.put(id, structure)
-    }
-    if (await this.#state.models.has(model.id)) return false
-    await this.#state.models.put(model.id, model)
-    return true
+  /** Under the lock of all names: what was deleted or renamed since the files were listed stays so. */
+  async #restoreOne(id: ModelId): Promise<boolean> {
+    return withLock(this.#state.redis, 'models', async () => {
+      const model = await this.#store.record(id)
+      if (!model) return false
+      for (const key of await this.#store.structureKeys(id)) {
+        if (await this.#state.structures.has(structureId(id, key))) continue
+        const structure = await this.#store.structure(id, key)
+        if (structure) await this.#state.structures.add(structureId(id, key), structure)
+      }
+      return this.#state.models.add(id, model)
+    })
   }
 
   async #update(id: ModelId, change: (model: Model) => Promise<Model>): Promise<Model> {

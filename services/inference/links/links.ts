@@ -159,9 +159,10 @@ export class Links {
   async #store(link: Link): Promise<void> {
     const { state, log } = this.#deps
     const id = linkId(link.from, link.to)
-    const stored = await state.links.get(id)
-    if (stored?.source === 'override') log.debug(`link ${id} is overridden; the measurement is not stored`)
-    else await state.links.put(id, link)
+    const stored = await state.links.update(id, (current) =>
+      current?.source === 'override' ? current : link,
+    )
+    if (stored !== link) log.debug(`link ${id} is overridden; the measurement is not stored`)
   }
 }
 

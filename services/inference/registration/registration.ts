@@ -56,7 +56,12 @@ export class Registration {
     // A heartbeat that is still being written would register the resource again.
     await waitAtMost(Promise.all(this.#beats), MAX_LEAVE_WAIT_MS, undefined)
     try {
-      await this.#state.resources.delete(this.#resource.name)
+      const { name, url, startedAt } = this.#resource
+      // A service of this name that was started meanwhile has taken the place.
+      await this.#state.resources.update(name, (current) => {
+        const another = current && (current.url !== url || current.startedAt !== startedAt)
+        return another ? current : undefined
+      })
     } catch (error) {
       this.#log.warn({ err: coerceError(error) }, 'could not leave the registry')
     }

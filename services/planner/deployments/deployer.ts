@@ -2,12 +2,17 @@
  * Makes a plan live. The record in Redis comes first (state `loading`), then every resource on the path is told to
  * fetch and load its layers; all of them ready makes the deployment `ready`, one failure makes it `failed` with the
  * reason. Telling a resource twice changes nothing, so a planner that starts again takes up what was left `loading`.
+ *
+ * Several planners may work on one deployment, and one may be deleted and made again under its name while it loads. So
+ * a record is only ever changed in one step that looks at what is there, a load that ends counts only for the very
+ * record it was begun for, and a resource is told to let go of that deployment only, not of a later one of its name.
  */
 import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { createJsonClient } from '../../../shared/client/http.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
+import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { namesOf } from '../../../shared/platform/redis/state.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 import { planById } from './plan-by-id.ts'
@@ -19,7 +24,8 @@ export interface DeployerDeps extends PlannerDeps {
 
 export class Deployer {
   readonly #deps: DeployerDeps
-  readonly #loading = new Map<string, Promise<void>>()
+  /** Loads of this process, one for each record. */
+  readonly #loads = new Map<string, Promise<void>>()
 
   constructor(deps: DeployerDeps) {
     this.#deps = deps
@@ -29,22 +35,30 @@ export class Deployer {
   async deploy(request: DeploymentRequest): Promise<Deployment> {
     const plan = await planById(this.#deps, request.plan)
     refuseOtherOptions(plan)
-    const deployments = this.#deps.state.deployments
+    const { deployments, models, redis } = this.#deps.state
     const id = request.name ?? deploymentName(plan)
     await this.#refuseModelName(id)
-    const existing = await deployments.get(id)
-    if (existing && existing.planId !== plan.id) {
-      throw new ScissionError(
-        'conflict',
-        `deployment "${id}" already runs plan ${existing.planId}; delete it or choose another name`,
-      )
+    let made: Deployment | undefined
+    const decide = (existing: Deployment | undefined): Deployment => {
+      if (existing && existing.planId !== plan.id) {
+        throw new ScissionError(
+          'conflict',
+          `deployment "${id}" already runs plan ${existing.planId}; delete it or choose another name`,
+        )
+      }
+      if (existing && this.#loads.has(loadKey(existing))) return existing
+      // Loaded again even when it is on record as ready: a resource may have started anew, at another address.
+      made = this.#record(id, plan, request)
+      return made
     }
-    if (existing && this.#loading.has(id)) return existing
-    // Loaded again even when it is on record as ready: a resource may have started anew, at another address.
-    const deployment = this.#record(id, plan, request)
-    await deployments.put(id, deployment)
-    this.#load(deployment)
-    return deployment
+    const recorded = await withLock(redis, modelLock(plan.model), async () => {
+      // It may have been deleted since the plan was looked up.
+      await models.need(plan.model)
+      return deployments.update(id, decide)
+    })
+    if (!recorded) throw new ScissionError('internal', `deployment "${id}" was not recorded`)
+    if (recorded === made) this.#load(recorded)
+    return recorded
   }
 
   /** Both are served under /v2/models. */
@@ -63,14 +77,19 @@ export class Deployer {
   }
 
   async remove(id: string): Promise<void> {
-    const deployment = await this.#deps.state.deployments.need(id)
-    await this.#deps.state.deployments.delete(id)
-    await this.#release(deployment)
+    const taken = await this.#deps.state.deployments.take(id)
+    if (!taken) {
+      await this.#deps.state.deployments.need(id)
+      // It was made in this very moment.
+      return this.remove(id)
+    }
+    // Of a record that cannot be read the resources hear by its announcement.
+    if (taken.document) await this.#release(taken.document)
   }
 
   /** Resolves once nothing is being loaded by this process. */
   async settle(): Promise<void> {
-    await Promise.all(this.#loading.values())
+    await Promise.all(this.#loads.values())
   }
 
   #record(id: string, plan: Plan, request: DeploymentRequest): Deployment {
@@ -111,7 +130,8 @@ export class Deployer {
   }
 
   #load(deployment: Deployment): void {
-    if (this.#loading.has(deployment.id)) return
+    const key = loadKey(deployment)
+    if (this.#loads.has(key)) return
     const done = this.#loadHops(deployment)
       .catch((thrown: unknown) => {
         this.#deps.log.error(
@@ -119,8 +139,8 @@ export class Deployer {
           'could not record the end of a deployment',
         )
       })
-      .finally(() => this.#loading.delete(deployment.id))
-    this.#loading.set(deployment.id, done)
+      .finally(() => this.#loads.delete(key))
+    this.#loads.set(key, done)
   }
 
   async #loadHops(deployment: Deployment): Promise<void> {
@@ -131,16 +151,18 @@ export class Deployer {
       if (outcome.status === 'fulfilled') return []
       return [`${deployment.hops[index]?.resource}: ${coerceError(outcome.reason).message}`]
     })
-    const deployments = this.#deps.state.deployments
-    if ((await deployments.get(deployment.id)) === undefined) {
-      await this.#release(deployment)
-      return
-    }
     const end =
       failures.length === 0
         ? { state: 'ready' as const }
         : { state: 'failed' as const, error: failures.join('; ') }
-    await deployments.put(deployment.id, { ...deployment, ...end })
+    const recorded = await this.#deps.state.deployments.update(deployment.id, (current) =>
+      current && loadKey(current) === loadKey(deployment) ? { ...deployment, ...end } : current,
+    )
+    if (!recorded || loadKey(recorded) !== loadKey(deployment)) {
+      // Deleted, or made again, while it was loading.
+      await this.#release(deployment)
+      return
+    }
     this.#deps.log.info({ deployment: deployment.id, ...end }, `deployment ${deployment.id} is ${end.state}`)
     if (failures.length > 0) await this.#release(deployment)
     else await this.#tellAlternates(deployment)
@@ -156,6 +178,9 @@ export class Deployer {
       const err = coerceError(outcome.reason)
       this.#deps.log.warn({ err }, `${others[index]} does not stand by for deployment ${deployment.id}`)
     }
+    const now = await this.#deps.state.deployments.get(deployment.id)
+    // Those who were told after it was deleted would hold it for ever.
+    if (!now || loadKey(now) !== loadKey(deployment)) await this.#release(deployment)
   }
 
   async #tell(resource: string, deployment: Deployment): Promise<void> {
@@ -171,14 +196,18 @@ export class Deployer {
     })
   }
 
-  /** Best effort: a resource that cannot be reached loads nothing for a deployment that is no longer on record. */
+  /**
+   * Best effort: a resource that cannot be reached loads nothing for a deployment that is no longer on record. A later
+   * deployment of the same name stays.
+   */
   async #release(deployment: Deployment): Promise<void> {
     const url = `/v1/deployments/${encodeURIComponent(deployment.id)}`
+    const params = { createdAt: deployment.createdAt }
     for (const name of resourcesOf(deployment)) {
       try {
         const resource = await this.#registered(name)
         if (!resource) continue
-        await createJsonClient(`resource ${name}`, resource.url).send({ method: 'DELETE', url })
+        await createJsonClient(`resource ${name}`, resource.url).send({ method: 'DELETE', url, params })
       } catch (error) {
         this.#deps.log.warn({ err: coerceError(error), resource: name }, `could not release ${deployment.id}`)
       }
@@ -203,6 +232,9 @@ function refuseOtherOptions(plan: Plan): void {
     { resource: stage.resource, options: stage.options },
   )
 }
+
+/** Tells a deployment from an earlier and a later one of its name. */
+const loadKey = ({ id, planId, createdAt }: Deployment): string => `${id} ${createdAt} ${planId}`
 
 /** Those on the path and those that stand by. */
 const resourcesOf = ({ hops }: Deployment): string[] => [

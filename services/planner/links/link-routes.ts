@@ -66,8 +66,8 @@ export function linkRoutes(deps: PlannerDeps): Route[] {
       params: LinkPath,
       answers: { 204: { description: 'Forgotten' } },
       handle: async ({ params }) => {
-        await deps.state.links.need(linkId(params.from, params.to))
-        await deps.state.links.delete(linkId(params.from, params.to))
+        const id = linkId(params.from, params.to)
+        if (!(await deps.state.links.delete(id))) await deps.state.links.need(id)
         return reply(204)
       },
     }),

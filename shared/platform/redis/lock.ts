@@ -1,7 +1,8 @@
 /**
- * A short lock in Redis, for steps that must not interleave between replicas of a service: giving out versions of a
- * name, and finding out whether the same benchmark is already running.
- * It expires after `LOCK_MS`, so a replica that dies while holding it delays the others but does not block them.
+ * A short lock in Redis, for the few steps over several records that must not interleave between processes: giving out
+ * versions of a name, deleting a model that something may begin to use, finding out whether a benchmark is under way.
+ * Steps on one record need no lock: see Collection.update. It frees itself LOCK_MS after its holder died, so a process
+ * that dies holding it delays the others and blocks nobody; a holder that lives keeps it for as long as its work takes.
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,10 +10,23 @@ import type { Redis } from 'ioredis'
 import { ScissionError } from '../errors.ts'
 
 const LOCK_MS = 10_000
+const RENEW_MS = LOCK_MS / 4
 const RETRY_MS = 15
-/** Removes the lock only if this holder still has it. */
-const RELEASE =
+
+/** KEYS key; ARGV value. Removes the key only while it has the value. */
+const REMOVE_IF =
   "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end"
+/** KEYS key; ARGV value, ms. */
+const EXPIRE_IF =
+  "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) else return 0 end"
+
+/** The lock under which a model is deleted, and under which something that needs it is begun. */
+export const modelLock = (model: string): string => `model:${model}`
+
+/** Removes a key if it has this value, in one step. @returns whether it had. */
+export async function removeIf(redis: Redis, key: string, value: string): Promise<boolean> {
+  return (await redis.eval(REMOVE_IF, 1, key, value)) === 1
+}
 
 /**
  * Runs `work` while holding the lock `name`.
@@ -27,9 +41,15 @@ export async function withLock<T>(redis: Redis, name: string, work: () => Promis
       throw new ScissionError('overloaded', `another request holds "${name}"; retry in a moment`)
     await sleep(RETRY_MS)
   }
+  // A renewal that fails is followed by another one; without Redis the work fails by itself.
+  const renewal = setInterval(
+    () => void redis.eval(EXPIRE_IF, 1, key, token, LOCK_MS).catch(() => undefined),
+    RENEW_MS,
+  )
   try {
     return await work()
   } finally {
-    await redis.eval(RELEASE, 1, key, token)
+    clearInterval(renewal)
+    await removeIf(redis, key, token)
   }
 }

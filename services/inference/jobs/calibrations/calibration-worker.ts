@@ -71,10 +71,11 @@ export async function workCalibration(
   }
 }
 
-/** One that was deleted meanwhile stays deleted. */
+/** One that was deleted meanwhile stays deleted, and one that has ended stays ended. */
 async function update({ state }: CalibrationDeps, id: string, changes: Partial<Calibration>): Promise<void> {
-  const record = await state.calibrations.get(id)
-  if (record) await state.calibrations.put(id, { ...record, ...changes })
+  await state.calibrations.update(id, (record) =>
+    record && (record.state === 'waiting' || record.state === 'active') ? { ...record, ...changes } : record,
+  )
 }
 
 interface Relay {

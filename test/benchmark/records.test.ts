@@ -1,0 +1,131 @@
+/** Records that the benchmark service and others write at the same time. */
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
+import { mkdtemp, rm } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type Benchmarks, openBenchmarks } from '../../services/benchmark/benchmarks/open-benchmarks.ts'
+import { storeOriginal } from '../../services/benchmark/benchmarks/import-original.ts'
+import { startBenchmark } from '../../services/benchmark/benchmarks/start-benchmark.ts'
+import type { CalibrationDeps } from '../../services/benchmark/calibrations/end-calibration.ts'
+import { endCalibration } from '../../services/benchmark/calibrations/end-calibration.ts'
+import { SampleFiles } from '../../services/benchmark/calibrations/sample-files.ts'
+import { ModelStore } from '../../services/benchmark/models/model-store.ts'
+import { Registry } from '../../services/benchmark/models/registry.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
+import { exampleCalibration, exampleModel, exampleResource, exampleStructure } from '../support/fixtures.ts'
+import { afterNextRead } from '../support/interleave.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+
+const log = createLog('test', 'silent')
+
+let redis: TestRedis
+let state: State
+let other: State
+let folder: string
+let benchmarks: Benchmarks
+
+beforeEach(async () => {
+  redis = await startTestRedis()
+  state = openState(workerConnection(redis.url, log))
+  other = openState(workerConnection(redis.url, log))
+  folder = await mkdtemp(path.join(os.tmpdir(), 'scission-records-'))
+  const config = { redisUrl: redis.url, redisKind: 'emulated' as const, heartbeatMs: 60_000 }
+  benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs: 60_000 }, state, log)
+})
+afterEach(async () => {
+  await benchmarks.close()
+  state.redis.disconnect()
+  other.redis.disconnect()
+  await redis.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** A registry with one model in its store and on record. */
+async function registryOf(): Promise<{ registry: Registry; store: ModelStore }> {
+  const store = new ModelStore(folder, log)
+  await store.open()
+  const registry = new Registry(store, state, log)
+  const { name: _name, version: _version, ...record } = exampleModel()
+  await registry.add({ folder: await store.newIncoming(), chunks: {}, record }, 'chain')
+  return { registry, store }
+}
+
+describe('a model', () => {
+  it('that is deleted while the registry is being restored stays deleted', async () => {
+    const { registry, store } = await registryOf()
+    await state.models.delete(exampleModel().id)
+    const keys = store.structureKeys.bind(store)
+    let removal: Promise<void> | undefined
+    store.structureKeys = async (id) => {
+      const found = await keys(id)
+      removal ??= registry.remove(exampleModel())
+      await Promise.race([removal, sleep(100)])
+      return found
+    }
+    await registry.restore()
+    await removal
+    expect(await other.models.get(exampleModel().id)).toBeUndefined()
+  })
+
+  it('keeps a name that it was given while the registry was being restored', async () => {
+    const { registry } = await registryOf()
+    await state.models.delete(exampleModel().id)
+    const renamed = exampleModel({ aliases: [{ name: 'other', version: 1 }] })
+    const has = state.models.has.bind(state.models)
+    state.models.has = async (id) => {
+      const known = await has(id)
+      await other.models.put(id, renamed)
+      return known
+    }
+    afterNextRead(state.redis, 'scission:models', () => other.models.put(renamed.id, renamed))
+    await registry.restore()
+    expect(await other.models.get(renamed.id)).toEqual(renamed)
+  })
+
+  it('that is deleted just before a benchmark of it begins is not benchmarked', async () => {
+    await state.resources.put('device', exampleResource('device'))
+    const request = { model: 'chain', maxAgeMs: 0, force: false }
+    await expect(startBenchmark(benchmarks.deps, exampleStructure(), request)).rejects.toMatchObject({
+      code: 'notFound',
+    })
+    expect(await benchmarks.deps.queues.parents.getJobCounts()).toMatchObject({
+      waiting: 0,
+      'waiting-children': 0,
+    })
+  })
+})
+
+describe('a calibration', () => {
+  it('that is deleted by another request while it is being cancelled stays deleted', async () => {
+    const id = 'aaaaaaaaaaaa-bbbbbbbbbbbb'
+    await state.calibrations.put(id, exampleCalibration(id))
+    const job = { getState: async () => 'waiting', remove: () => other.calibrations.delete(id) }
+    const parts = {
+      state,
+      queues: { of: () => ({ getJob: async () => job }) },
+      samples: new SampleFiles(folder),
+    } as unknown as CalibrationDeps
+    expect(await endCalibration(parts, id)).toBeUndefined()
+    expect(await other.calibrations.get(id)).toBeUndefined()
+  })
+})
+
+describe('a machine of the original’s', () => {
+  it('does not take the place of a service that registers in that moment', async () => {
+    const blocks = [[0, 1, 0.25, 70_000]]
+    const document = { systems: { one: { tier: 'edge', name: 'far', models: { Tiny: { blocks } } } } }
+    await expect(storeOriginal(state, document, Date.now())).resolves.toMatchObject({ resources: ['far'] })
+    const service = exampleResource('edge', { name: 'far' })
+    const get = state.resources.get.bind(state.resources)
+    state.resources.get = async (name) => {
+      const known = await get(name)
+      await other.resources.put(name, service)
+      return known
+    }
+    await expect(storeOriginal(state, document, Date.now())).rejects.toMatchObject({ code: 'conflict' })
+    expect(await other.resources.get('far')).toEqual(service)
+  })
+})

@@ -1,0 +1,220 @@
+/** Two planners over one Redis: what both do to one deployment at once ends as if one had done it. */
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
+import { Deployment } from '../../shared/contracts/plan.ts'
+import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
+import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
+import { eventually } from '../support/eventually.ts'
+import { exampleResource } from '../support/fixtures.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { log, type PlanShape, putExample } from './harness.ts'
+
+/** A resource that keeps its loads waiting while it is held, and knows which deployments it has been told to hold. */
+interface FakeResource {
+  name: string
+  /** Ids with the plan that was prepared last. */
+  holds: Map<string, Deployment>
+  calls: string[]
+  hold: () => () => void
+  close: () => Promise<void>
+}
+
+async function fakeResource(name: string): Promise<FakeResource> {
+  let held: Promise<void> | undefined
+  const fake = {
+    name,
+    holds: new Map<string, Deployment>(),
+    calls: [] as string[],
+    hold: () => {
+      let go = () => {}
+      held = new Promise<void>((resolve) => (go = resolve))
+      return () => {
+        held = undefined
+        go()
+      }
+    },
+  }
+  const server = await listen(
+    (req, res) => {
+      const chunks: Buffer[] = []
+      req.on('data', (chunk: Buffer) => chunks.push(chunk))
+      req.on('end', () => {
+        const url = new URL(req.url ?? '', 'http://here')
+        const id = url.pathname.split('/').at(-1) ?? ''
+        fake.calls.push(`${req.method} ${id}`)
+        const answer = () => res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}')
+        if (req.method === 'PUT') {
+          const told = Deployment.parse(JSON.parse(Buffer.concat(chunks).toString()))
+          void Promise.resolve(held).then(() => {
+            fake.holds.set(id, told)
+            answer()
+          })
+        } else {
+          const createdAt = url.searchParams.get('createdAt')
+          if (createdAt === null || fake.holds.get(id)?.createdAt === createdAt) fake.holds.delete(id)
+          answer()
+        }
+      })
+    },
+    0,
+    '127.0.0.1',
+  )
+  return Object.assign(fake, { url: server.url, close: server.close })
+}
+
+let redis: TestRedis
+let state: State
+let planners: { planner: PlannerService; listening: Listening }[]
+let fakes: (FakeResource & { url?: string })[]
+
+beforeAll(async () => {
+  redis = await startTestRedis()
+  state = openState(workerConnection(redis.url, log))
+})
+afterAll(async () => {
+  state.redis.disconnect()
+  await redis.close()
+})
+beforeEach(async () => {
+  await state.redis.flushall()
+  await putExample(state)
+  fakes = await Promise.all(['device', 'edge', 'cloud'].map(fakeResource))
+  for (const { name, url } of fakes)
+    await state.resources.put(name, exampleResource(name, { url: url ?? '' }))
+  planners = await Promise.all(
+    [0, 1].map(async () => {
+      const planner = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: redis.url }), log)
+      const listening = await listen(planner.app, 0, '127.0.0.1')
+      await eventually(async () => expect((await fetch(`${listening.url}/readyz`)).status).toBe(200))
+      return { planner, listening }
+    }),
+  )
+})
+afterEach(async () => {
+  for (const { planner, listening } of planners) {
+    await listening.close()
+    await planner.close()
+  }
+  for (const fake of fakes) await fake.close()
+})
+
+const urlOf = (which: number) => planners[which]?.listening.url ?? ''
+async function deploy(
+  which: number,
+  name: string,
+  plan: string,
+): Promise<{ status: number; record: Deployment }> {
+  const body = JSON.stringify({ name, plan })
+  const answer = await fetch(`${urlOf(which)}/v1/deployments`, { method: 'POST', body })
+  return { status: answer.status, record: (await answer.json()) as Deployment }
+}
+const remove = async (which: number, name: string) =>
+  (await fetch(`${urlOf(which)}/v1/deployments/${name}`, { method: 'DELETE' })).status
+async function plans(): Promise<string[]> {
+  const answer = await fetch(`${urlOf(0)}/v1/plans?model=chain&source=device&top=50`)
+  return ((await answer.json()) as { plans: PlanShape[] }).plans.map(({ id }) => id)
+}
+const holding = (name: string) =>
+  fakes.filter(({ holds }) => holds.has(name)).map((fake) => [fake.name, fake.holds.get(name)?.planId])
+const fakeOf = (name: string) => fakes.find((fake) => fake.name === name)!
+
+describe('two planners', () => {
+  it('let one of two plans have a name, and put the other one nowhere', async () => {
+    const [first = '', second = ''] = await plans()
+    for (let round = 0; round < 10; round += 1) {
+      const name = `contested-${round}`
+      const answers = await Promise.all([deploy(0, name, first), deploy(1, name, second)])
+      expect(answers.map(({ status }) => status).sort()).toEqual([202, 409])
+      const winner = answers.find(({ status }) => status === 202)?.record
+      await eventually(async () =>
+        expect(await state.deployments.get(name)).toMatchObject({ planId: winner?.planId, state: 'ready' }),
+      )
+      for (const [, planId] of holding(name)) expect(planId).toBe(winner?.planId)
+    }
+  })
+
+  it('load one plan that both are asked for at once, and both find it ready', async () => {
+    const [plan = ''] = await plans()
+    const answers = await Promise.all([deploy(0, 'both', plan), deploy(1, 'both', plan)])
+    expect(answers.map(({ status }) => status)).toEqual([202, 202])
+    await eventually(async () =>
+      expect(await state.deployments.get('both')).toMatchObject({ state: 'ready' }),
+    )
+    expect(holding('both').length).toBeGreaterThan(0)
+  })
+
+  it('do not bring back what the other one deleted while it was loading', async () => {
+    const [plan = ''] = await plans()
+    const go = fakeOf('cloud').hold()
+    expect((await deploy(0, 'gone', plan)).status).toBe(202)
+    await eventually(() => expect(fakeOf('cloud').calls).toContain('PUT gone'))
+    expect(await remove(1, 'gone')).toBe(204)
+    go()
+    await eventually(() =>
+      expect(fakeOf('cloud').calls.filter((call) => call === 'DELETE gone')).toHaveLength(2),
+    )
+    await planners[0]?.planner.close()
+    expect(await state.deployments.get('gone')).toBeUndefined()
+    expect(holding('gone')).toEqual([])
+  })
+
+  it('keep what was made anew under a name while its predecessor was still loading', async () => {
+    const all = await plans()
+    const [first = ''] = all.filter((id) => id.includes('cloud') && !id.includes('edge'))
+    const [second = ''] = all.filter((id) => id.includes('edge') && !id.includes('cloud'))
+    const go = fakeOf('cloud').hold()
+    await deploy(0, 'again', first)
+    await eventually(() => expect(fakeOf('cloud').calls).toContain('PUT again'))
+    expect(await remove(1, 'again')).toBe(204)
+    expect((await deploy(1, 'again', second)).status).toBe(202)
+    await eventually(async () =>
+      expect(await state.deployments.get('again')).toMatchObject({ state: 'ready' }),
+    )
+    go()
+    await planners[0]?.planner.close()
+    expect(await state.deployments.get('again')).toMatchObject({ planId: second, state: 'ready' })
+    const parts = new Set(holding('again').map(([, planId]) => planId))
+    expect([...parts]).toEqual([second])
+    expect(fakeOf('edge').holds.has('again')).toBe(true)
+    expect(fakeOf('cloud').holds.has('again')).toBe(false)
+  })
+
+  it('also when one planner does all of it', async () => {
+    const all = await plans()
+    const [first = ''] = all.filter((id) => id.includes('cloud') && !id.includes('edge'))
+    const [second = ''] = all.filter((id) => id.includes('edge') && !id.includes('cloud'))
+    const go = fakeOf('cloud').hold()
+    await deploy(0, 'alone', first)
+    expect(await remove(0, 'alone')).toBe(204)
+    await deploy(0, 'alone', second)
+    await eventually(async () =>
+      expect(await state.deployments.get('alone')).toMatchObject({ state: 'ready' }),
+    )
+    go()
+    await planners[0]?.planner.close()
+    expect(await state.deployments.get('alone')).toMatchObject({ planId: second, state: 'ready' })
+    expect(fakeOf('cloud').holds.has('alone')).toBe(false)
+  })
+
+  it('delete a deployment once, whoever is asked', async () => {
+    const [plan = ''] = await plans()
+    await deploy(0, 'twice', plan)
+    await eventually(async () =>
+      expect(await state.deployments.get('twice')).toMatchObject({ state: 'ready' }),
+    )
+    expect((await Promise.all([remove(0, 'twice'), remove(1, 'twice')])).sort()).toEqual([204, 404])
+    await eventually(() => expect(holding('twice')).toEqual([]))
+  })
+
+  it('make no deployment of a model that is deleted in that moment', async () => {
+    const [plan = ''] = await plans()
+    const [model] = await state.models.all()
+    await state.models.delete(model?.id ?? '')
+    // The planners may not have seen it yet.
+    const { status } = await deploy(0, 'orphan', plan)
+    expect(status).toBe(404)
+    expect(await state.deployments.all()).toEqual([])
+  })
+})
