@@ -109,7 +109,9 @@ function stopOf(
       'internal',
       `a plan runs ${layers.length} of ${structure.layers.length} layers on ${resource.name}: no profile`,
     )
-  return { resource, stage: { profile, measuredMs: sum(layers.map((layer) => profile.layerMs[layer]!)) } }
+  let measuredMs = 0
+  for (const layer of layers) measuredMs += profile.layerMs[layer]!
+  return { resource, stage: { profile, measuredMs } }
 }
 
 /** Ascending layers as ranges [from, to). */

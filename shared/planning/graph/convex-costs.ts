@@ -41,6 +41,7 @@ export function loweredCostsOf(instance: GraphInstance, route: GraphRoute, form:
 
 /** Whether no group of a placement is at a stop where its cost was lowered. */
 export function isExact(lowered: LoweredCosts, placement: Placement): boolean {
+  if (lowered.every((costs) => costs === undefined)) return true
   for (let group = 0; group < placement.length; group += 1)
     if ((lowered[placement[group]!]?.[group] ?? 0) > 0) return false
   return true

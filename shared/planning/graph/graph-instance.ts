@@ -16,7 +16,6 @@ import {
   type Figures,
   type GraphProblem,
   type PlanningProfile,
-  type PlanningResource,
   profilesOf,
   resourceNamed,
 } from '../problem/problem.ts'
@@ -25,6 +24,8 @@ import { type CompiledGraph, compileGraph } from './compile-graph.ts'
 export interface RunnerCosts extends GraphRunner {
   /** Index of the resource. */
   at: number
+  /** Rank of its tier. */
+  rank: number
   /** Per group, ms at the instance's confidence. */
   ms: Float64Array
   /** ms per stage, whatever layers it holds. */
@@ -80,13 +81,29 @@ export function graphInstanceOf(
   const later = problem.resources
     .filter(({ tierIndex }) => tierIndex > start.tierIndex)
     .sort((a, b) => a.tierIndex - b.tierIndex || (a.name < b.name ? -1 : 1))
+  const tiers = tiersOf(problem)
   const runners = [start, ...later].flatMap((resource, at) => {
     const profiles: (PlanningProfile | undefined)[] = profilesOf(problem, resource)
     // A source that cannot run the model can still send the input on.
     if (at === 0 && profiles.length === 0) profiles.push(undefined)
-    return profiles.map((profile) => runnerOf(problem, resource, at, profile, graph, confidence))
+    const rank = tiers.indexOf(resource.tier)
+    return profiles.map((profile): RunnerCosts => {
+      const { ms, fixedMs } = costsOf(profile, resource.slowdown, graph, confidence)
+      const options = profile && chosenOptions(problem, resource, profile)
+      return { resource, profile, options, at, rank, ms, fixedMs }
+    })
   })
-  const index = indexOf(problem, [start, ...later], runners)
+  const index: LimitIndex = {
+    structure: problem.structure,
+    tiers,
+    codecs: [],
+    resources: [start, ...later].map(({ name, tier }, at) => ({
+      name,
+      tier,
+      rank: tiers.indexOf(tier),
+      runners: runners.filter((runner) => runner.at === at && runner.profile !== undefined),
+    })),
+  }
   return {
     problem,
     graph,
@@ -127,42 +144,27 @@ function isCleanOnly(constraints: readonly Constraint[]): boolean {
   return constraints.some(({ kind }) => kind === 'cuts')
 }
 
-function runnerOf(
-  problem: GraphProblem,
-  resource: PlanningResource,
-  at: number,
+/** ms of each group, and per stage; 0 without a profile. */
+function costsOf(
   profile: PlanningProfile | undefined,
+  slowdown: number,
   graph: CompiledGraph,
   confidence: 'median' | 'upper',
-): RunnerCosts {
-  const bound = profile ? stageBound(profile, confidence) : { factor: 1, fixedMs: 0 }
-  const factor = resource.slowdown * bound.factor
+): Pick<RunnerCosts, 'ms' | 'fixedMs'> {
   const ms = new Float64Array(graph.groups)
-  profile?.layerMs.forEach((layerMs, layer) => {
+  if (profile === undefined) return { ms, fixedMs: 0 }
+  const bound = stageBound(profile, confidence)
+  const factor = slowdown * bound.factor
+  profile.layerMs.forEach((layerMs, layer) => {
     ms[graph.groupOf[layer]!]! += layerMs * factor
   })
-  const options = profile && chosenOptions(problem, resource, profile)
-  return { resource, profile, options, at, ms, fixedMs: bound.fixedMs * resource.slowdown }
+  return { ms, fixedMs: bound.fixedMs * slowdown }
 }
 
-function indexOf(
-  { structure, resources: all }: GraphProblem,
-  resources: readonly PlanningResource[],
-  runners: readonly RunnerCosts[],
-): GraphInstance['index'] {
-  const tiers = all.toSorted((a, b) => a.tierIndex - b.tierIndex).map(({ tier }) => tier)
-  const distinct = [...new Set(tiers)]
-  return {
-    structure,
-    tiers: distinct,
-    codecs: [],
-    resources: resources.map(({ name, tier }, at) => ({
-      name,
-      tier,
-      rank: distinct.indexOf(tier),
-      runners: runners.filter((runner) => runner.at === at && runner.profile !== undefined),
-    })),
-  }
+/** Names of the tiers, in order. */
+function tiersOf({ resources }: GraphProblem): string[] {
+  const inOrder = resources.toSorted((a, b) => a.tierIndex - b.tierIndex)
+  return [...new Set(inOrder.map(({ tier }) => tier))]
 }
 
 function linksOf(

@@ -143,38 +143,79 @@ export function sideConstraintsOf(instance: GraphInstance, stops: Stops): SideCo
     for (const { limit } of limits.sumLimits.filter((one) => one.kind === kind))
       constraints.push({ name, limit, form: formOf(instance, stops, kind) })
   }
-  for (let at = 0; at < stops.runners.length; at += 1) constraints.push(...constraintsAt(instance, stops, at))
+  for (let at = 0; at < stops.runners.length; at += 1) addConstraintsAt(instance, stops, at, constraints)
   return constraints
 }
 
-/** The side constraints of one stop and of the link that leaves it. */
-function constraintsAt(instance: GraphInstance, { runners, fixedMs }: Stops, at: number): SideConstraint[] {
-  const { limits, index, links } = instance
-  const { at: resource } = instance.runners[runners[at]!]!
-  const { name, tier, rank } = index.resources[resource]!
-  const constraints: SideConstraint[] = []
-  const add = (text: string, limit: number, form: () => LinearForm) => {
-    if (limit < Infinity) constraints.push({ name: text, limit, form: form() })
-  }
-  const single = (part: 'compute' | 'weight' | 'bytes', constant: number, factor = 1) => {
-    const form = zeroForm(runners.length)
-    form.constant = constant
-    form[part][at] = factor
-    return form
-  }
-  add(`maxTierMs: ${tier}`, limits.maxStageMs[resource]!, () => single('compute', fixedMs[at]!))
-  add('minThroughput', limits.maxStepMs, () => single('compute', fixedMs[at]!))
+/** Adds the side constraints of one stop and of the link that leaves it. */
+function addConstraintsAt(
+  instance: GraphInstance,
+  { runners, fixedMs }: Stops,
+  at: number,
+  constraints: SideConstraint[],
+): void {
+  const { limits, links } = instance
+  const { at: index, rank, resource } = instance.runners[runners[at]!]!
+  const { name, tier } = resource
+  const { maxStepMs } = limits
+  const maxStageMs = limits.maxStageMs[index]!
+  const maxMemoryBytes = limits.maxMemoryBytes[index]!
+  const maxUploadBytes = limits.maxUploadBytes[index]!
+  if (maxStageMs < Infinity)
+    constraints.push({
+      name: `maxTierMs: ${tier}`,
+      limit: maxStageMs,
+      form: singleForm(runners, 'compute', at, fixedMs[at]),
+    })
+  if (maxStepMs < Infinity)
+    constraints.push({
+      name: 'minThroughput',
+      limit: maxStepMs,
+      form: singleForm(runners, 'compute', at, fixedMs[at]),
+    })
   for (const { kind, rank: of, limit: percent } of limits.sumLimits)
     if (kind === 'share' && of === rank)
-      add(`maxTierShare: ${tier}`, 0, () => shareForm(fixedMs, at, percent / 100))
+      constraints.push({
+        name: `maxTierShare: ${tier}`,
+        limit: 0,
+        form: shareForm(fixedMs, at, percent / 100),
+      })
   // Activations are no linear form: branch-and-bound.ts checks them on placements.
-  add(`maxMemoryBytes: ${name}`, limits.maxMemoryBytes[resource]!, () => single('weight', 0))
+  if (maxMemoryBytes < Infinity)
+    constraints.push({
+      name: `maxMemoryBytes: ${name}`,
+      limit: maxMemoryBytes,
+      form: singleForm(runners, 'weight', at),
+    })
   const next = runners[at + 1]
-  if (next === undefined) return constraints
+  if (next === undefined) return
+  if (maxUploadBytes < Infinity)
+    constraints.push({
+      name: `maxUploadBytes: ${tier}`,
+      limit: maxUploadBytes,
+      form: singleForm(runners, 'bytes', at),
+    })
   const link = links[runners[at]!]![next]!
-  add(`maxUploadBytes: ${tier}`, limits.maxUploadBytes[resource]!, () => single('bytes', 0))
-  add('minThroughput', limits.maxStepMs, () => single('bytes', link.fixedMs, link.msPerByte))
-  return constraints
+  if (maxStepMs < Infinity)
+    constraints.push({
+      name: 'minThroughput',
+      limit: maxStepMs,
+      form: singleForm(runners, 'bytes', at, link.fixedMs, link.msPerByte),
+    })
+}
+
+/** A constant plus one total of one stop or link. */
+function singleForm(
+  runners: readonly number[],
+  part: keyof Totals,
+  at: number,
+  constant = 0,
+  factor = 1,
+): LinearForm {
+  const form = zeroForm(runners.length)
+  form.constant = constant
+  form[part][at] = factor
+  return form
 }
 
 /** ms at one stop minus a share of the ms at all stops: at most 0 if the stop keeps to its share. */

@@ -45,12 +45,11 @@ export function graphRoutesOf(instance: GraphInstance): GraphRoute[] {
 
 /** The route with and without layers on the source, as one if that changes nothing but the layers. */
 function variantsOf(instance: GraphInstance, stops: number[]): GraphRoute[] {
-  const { limits, index, runners } = instance
+  const { limits, runners } = instance
   const source = runners[stops[0]!]!
-  const rankOf = (runner: number) => index.resources[runners[runner]!.at]!.rank
-  const ranks = new Set(stops.slice(1).map(rankOf))
-  const missing = limits.required.flatMap((needed, rank) => (needed && !ranks.has(rank) ? [rank] : []))
-  if (missing.some((rank) => rank !== rankOf(stops[0]!))) return []
+  const ranks = stops.slice(1).map((runner) => runners[runner]!.rank)
+  const missing = limits.required.flatMap((needed, rank) => (needed && !ranks.includes(rank) ? [rank] : []))
+  if (missing.some((rank) => rank !== source.rank)) return []
   const later = stops.length - 1
   const fits = (stages: number) => stages >= limits.minStages && stages <= limits.maxStages
   const withSource = limits.usable[source.at] === 1 && fits(later + 1)
@@ -80,7 +79,8 @@ function routeOf(instance: GraphInstance, runners: number[], sourceRuns: boolean
   const fixedMs = at.map((runner, stop) => (stop === 0 && sourceRuns === false ? 0 : runner.fixedMs))
   const stops = { runners, fixedMs }
   const route: GraphRoute = {
-    ...stops,
+    runners,
+    fixedMs,
     sourceRuns,
     low: new Uint8Array(graph.groups).fill(sourceRuns === false ? 1 : 0),
     high: new Uint8Array(graph.groups).fill(runners.length - 1),
