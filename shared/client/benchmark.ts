@@ -1,4 +1,4 @@
-/** The benchmark service, typed. */
+/** Typed client of the benchmark service. */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { z } from 'zod'
@@ -19,7 +19,7 @@ const UPLOAD_TIMEOUT_MS = 600_000
 
 export type { UploadedModel }
 
-/** The profiles themselves; of the original's document, the ids of what was made of it. */
+/** Stored profiles; for a document of the original Scission, the ids of the profiles made from it. */
 const StoredProfiles = z.object({
   items: z.array(z.object({ id: z.string() })).optional(),
   profiles: z.array(z.string()).optional(),
@@ -27,6 +27,14 @@ const StoredProfiles = z.object({
 
 export type BenchmarkClient = ReturnType<typeof createBenchmarkClient>
 
+/**
+ * Opens a client of the benchmark service. Every call throws ScissionError with the service's own code, or
+ * peerUnavailable.
+ * @example
+ * const benchmark = createBenchmarkClient('http://127.0.0.1:8081')
+ * const model = await benchmark.uploadModel('mobilenet.onnx', 'mobilenet')
+ * const { id } = await benchmark.startBenchmark({ model: model.id })
+ */
 export function createBenchmarkClient(baseUrl: string) {
   const http = createJsonClient('benchmark service', baseUrl)
   const shapesParam = (shapes: InputShapes | undefined) =>
@@ -34,8 +42,8 @@ export function createBenchmarkClient(baseUrl: string) {
   return {
     baseUrl,
     /**
-     * Uploads an ONNX file, streamed; external data files, given by path, go along as multipart.
-     * The same bytes again answer with the same id.
+     * Uploads an ONNX file as a stream, with external data files as multipart. The same bytes have the same id when
+     * they are uploaded again.
      */
     async uploadModel(
       file: string,
@@ -92,7 +100,7 @@ export function createBenchmarkClient(baseUrl: string) {
       allPages((cursor) =>
         http.request(pageOf(ProfileView), { url: '/v1/profiles', params: { ...filter, cursor } }),
       ),
-    /** @param document one profile, a list or a page of them, or the original's: see POST /v1/profiles. */
+    /** @param document a profile, a list or a page of profiles, or data of the original Scission: see POST /v1/profiles. */
     importProfiles: (document: unknown) =>
       http.request(StoredProfiles, {
         method: 'POST',
@@ -105,7 +113,7 @@ export function createBenchmarkClient(baseUrl: string) {
 
 function calibrationCalls(http: ReturnType<typeof createJsonClient>) {
   return {
-    /** @param inputs samples, each input with a leading axis of them; none when the request asks for made-up ones. */
+    /** @param inputs samples, stacked along a leading axis of each input; none if the request asks for made-up ones. */
     startCalibration: (request: z.input<typeof CalibrationRequest>, inputs: readonly Tensor[] = []) => {
       const entries = inputs.map((input) => writeTensor(input, true)).join(',')
       const json = JSON.stringify(request).slice(0, -1)
@@ -127,7 +135,7 @@ function calibrationCalls(http: ReturnType<typeof createJsonClient>) {
           params: { ...filter, cursor },
         }),
       ),
-    /** Cancels one under way, deletes one that has ended. */
+    /** Cancels an active calibration, deletes one that has ended. */
     endCalibration: (id: string) =>
       http.send({ method: 'DELETE', url: `/v1/calibrations/${encodeURIComponent(id)}` }),
   }

@@ -1,6 +1,6 @@
 /**
- * One axios instance per service address: a timeout always, connections kept alive, and every failure a
- * ScissionError that says which service and which call it was.
+ * JSON over HTTP: one axios instance per service address, with a timeout and kept-alive connections. Every failure is a
+ * ScissionError that names the service and the call.
  */
 import http from 'node:http'
 import axios, { type AxiosInstance, type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
@@ -12,22 +12,28 @@ export const DEFAULT_TIMEOUT_MS = 30_000
 
 export interface JsonClient {
   readonly baseUrl: string
-  /** Sends, checks the answer against `schema`, returns it typed. */
+  /** Sends a request. @returns the answer, checked against `schema`. */
   request: <T extends z.ZodType>(schema: T, options: AxiosRequestConfig) => Promise<z.infer<T>>
-  /** Sends; the answer's body is not looked at. */
+  /** Sends a request and ignores the answer's body. */
   send: (options: AxiosRequestConfig) => Promise<void>
-  /** Sends; the answer's bytes and headers as they came. */
+  /** Sends a request. @returns the answer's bytes and headers, unparsed. */
   bytes: (options: AxiosRequestConfig) => Promise<{ data: Uint8Array; headers: Record<string, unknown> }>
 }
 
-/** @param service is named in errors: "benchmark service". */
+/**
+ * Opens a client of one service.
+ * @param service name in errors: "benchmark service".
+ * @example
+ * const http = createJsonClient('benchmark service', 'http://127.0.0.1:8081')
+ * const model = await http.request(UploadedModel, { url: '/v1/models/mobilenet' })
+ */
 export function createJsonClient(service: string, baseUrl: string): JsonClient {
   const agent = new http.Agent({ keepAlive: true })
   const instance = axios.create({
     baseURL: baseUrl,
     timeout: DEFAULT_TIMEOUT_MS,
     httpAgent: agent,
-    // Loopback and cluster addresses: a proxy of the environment must not stand in between.
+    // Loopback and cluster addresses: never through a proxy from the environment.
     proxy: false,
     maxBodyLength: Number.POSITIVE_INFINITY,
     maxContentLength: Number.POSITIVE_INFINITY,
@@ -79,17 +85,17 @@ async function callRaw(
 
 const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERROR_STATUS, code)
 
-/** The Open Inference Protocol's error body has no code: the status tells it. */
+/** The Open Inference Protocol's error body has no code; it is derived from the status. */
 const ProtocolError = z.object({ error: z.string() })
 
 function codeOfStatus(status: number): ErrorCode {
-  // Several codes share 503; the message tells which it was.
+  // Several codes share 503; only the message distinguishes them.
   if (status === 503) return 'notReady'
   const codes = Object.keys(ERROR_STATUS).filter((code) => isErrorCode(code) && ERROR_STATUS[code] === status)
   return codes.find(isErrorCode) ?? (status < 500 ? 'badRequest' : 'internal')
 }
 
-/** A failed call for bytes carries its JSON as bytes. */
+/** Parses the body of an error: a failed call for bytes has its JSON as bytes. */
 function readable(body: unknown): unknown {
   if (!(body instanceof Uint8Array)) return body
   const text = Buffer.from(body).toString('utf8')
@@ -100,7 +106,7 @@ function readable(body: unknown): unknown {
   }
 }
 
-/** The service's own error where it gave one; else what happened on the way, naming the service. */
+/** Converts a failed call to the service's own error if it sent one, else to an error that names the service. */
 function translate(thrown: unknown, service: string, baseUrl: string): unknown {
   if (!isAxiosError(thrown)) return thrown
   const body = readable(thrown.response?.data)

@@ -1,4 +1,4 @@
-/** One resource's inference service, typed: the Open Inference Protocol with binary tensors, and link measurement. */
+/** Typed client of a resource's inference service: the Open Inference Protocol with binary tensors, link measurement. */
 import { z } from 'zod'
 import { Link } from '../contracts/resource.ts'
 import { ScissionError } from '../platform/errors.ts'
@@ -15,7 +15,7 @@ const LINKS_TIMEOUT_MS = 120_000
 
 const MeasuredLinks = z.object({ links: z.array(Link) })
 
-/** `GET /v2/models/{name}`, as far as it is needed to make inputs. */
+/** The part of `GET /v2/models/{name}` that is needed to make inputs. */
 const Metadata = z.object({
   name: z.string(),
   inputs: z.array(z.object({ name: z.string(), datatype: z.string(), shape: z.array(z.number()) })),
@@ -23,6 +23,13 @@ const Metadata = z.object({
 
 export type InferenceClient = ReturnType<typeof createInferenceClient>
 
+/**
+ * Opens a client of a resource's inference service.
+ * @param resource name in errors.
+ * @example
+ * const device = createInferenceClient('device', 'http://127.0.0.1:8090')
+ * const { outputs } = await device.infer('mobilenet', [{ name: 'input', datatype: 'FP32', shape: [1, 3, 224, 224], bytes }])
+ */
 export function createInferenceClient(resource: string, baseUrl: string) {
   const http = createJsonClient(`resource ${resource}`, baseUrl)
   const post = async (
@@ -34,7 +41,7 @@ export function createInferenceClient(resource: string, baseUrl: string) {
     const { data, headers } = await http.bytes({
       method: 'POST',
       url,
-      // axios would ask for gzip: tensors hardly shrink, and compressing them takes longer than a request.
+      // By default axios asks for gzip: tensors hardly shrink, and compressing them takes longer than a request.
       headers: { ...messageHeaders(message), 'Accept-Encoding': 'identity' },
       data: Buffer.concat([message.json, ...message.binary]),
       timeout: INFER_TIMEOUT_MS,
@@ -48,10 +55,10 @@ export function createInferenceClient(resource: string, baseUrl: string) {
   return {
     baseUrl,
     metadata: (model: string) => http.request(Metadata, { url: `/v2/models/${encodeURIComponent(model)}` }),
-    /** @param model a model, or a deployment on its entry resource. All outputs come back, in binary. */
+    /** Runs a model, or a deployment on its entry resource. @returns all outputs, in binary. */
     infer: (model: string, inputs: readonly Tensor[], parameters: Parameters = {}) =>
       post(`/v2/models/${encodeURIComponent(model)}/infer`, inputs, parameters),
-    /** Layers [from, to) alone: takes the tensors of boundary `from`, gives those of boundary `to`. */
+    /** Runs layers [from, to): takes the tensors of boundary `from`, returns those of boundary `to`. */
     inferRange: (
       model: string,
       from: number,
@@ -59,7 +66,7 @@ export function createInferenceClient(resource: string, baseUrl: string) {
       inputs: readonly Tensor[],
       parameters: Parameters = {},
     ) => post(`/v2/models/${encodeURIComponent(model)}/layers/${from}-${to}/infer`, inputs, parameters),
-    /** Measures the links from this resource to all later tiers, now. */
+    /** Measures the links from this resource to all later tiers. */
     async measureLinks(): Promise<Link[]> {
       const { links } = await http.request(MeasuredLinks, {
         method: 'POST',

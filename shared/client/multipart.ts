@@ -1,18 +1,25 @@
-/** A multipart/form-data body streamed from files: external data can be larger than memory. */
+/** Streams multipart/form-data from files: external data can be larger than memory. */
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 
 export interface MultipartFile {
-  /** Form field. */
+  /** Name of the form field. */
   field: string
-  /** File name in the form: for external data, the location that the model names. */
+  /** File name in the form; for external data, the location in the model. */
   location: string
   /** Path on this machine. */
   file: string
 }
 
+/**
+ * Makes a request body of files.
+ * @returns the body and its headers, the exact length included.
+ * @throws the file system's error if a file cannot be read.
+ * @example
+ * const { stream, headers } = await multipartOf([{ field: 'model', location: 'model.onnx', file: 'bert.onnx' }])
+ */
 export async function multipartOf(
   files: readonly MultipartFile[],
 ): Promise<{ stream: Readable; headers: Record<string, string> }> {

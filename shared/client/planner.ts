@@ -1,4 +1,4 @@
-/** The planner service, typed. */
+/** Typed client of the planner service. */
 import type { z } from 'zod'
 import { pageOf } from '../contracts/common.ts'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
@@ -9,11 +9,18 @@ import { SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
 import { allPages } from './pages.ts'
 
-/** Maps and fronts take seconds; the planner itself gives up earlier. */
+/** Sweeps and Pareto fronts take seconds; the planner's own limit is shorter than this. */
 const LONG_ANSWER_MS = 150_000
 
 export type PlannerClient = ReturnType<typeof createPlannerClient>
 
+/**
+ * Opens a client of the planner service.
+ * @example
+ * const planner = createPlannerClient('http://127.0.0.1:8082')
+ * const { plans } = await planner.plans({ model: 'mobilenet', network: '4g' })
+ * const deployment = await planner.deploy({ plan: plans[0].id })
+ */
 export function createPlannerClient(baseUrl: string) {
   const http = createJsonClient('planner service', baseUrl)
   const deploymentUrl = (id: string) => `/v1/deployments/${encodeURIComponent(id)}`
@@ -36,7 +43,7 @@ export function createPlannerClient(baseUrl: string) {
         data: request,
         timeout: LONG_ANSWER_MS,
       }),
-    /** Answers as soon as the deployment is on record; poll `deployment(id)` until it is ready. */
+    /** Answers as soon as the deployment is stored; poll `deployment(id)` until it is ready. */
     deploy: (request: DeploymentRequest) =>
       http.request(Deployment, { method: 'POST', url: '/v1/deployments', data: request }),
     deployments: () =>

@@ -1,7 +1,7 @@
 /**
- * Works this resource's benchmark queue, one job at a time: fetch the whole model, profile it in a child process,
- * store the profile. A part is given up when its stop or cancel key appears in Redis. A job that was lost in the middle
- * is taken up again: measured anew, or ended at once when its profile had been stored.
+ * Works this resource's job queue, one job at a time: fetch the whole model, profile it in a child process, store the
+ * profile; calibrations are in calibrations/. A job ends early if its stop or cancel key appears in Redis. The queue gives
+ * a job out again if its worker was lost: then it is measured anew, or ended at once if its profile was stored.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Job, UnrecoverableError, Worker } from 'bullmq'
@@ -32,7 +32,7 @@ export interface JobWorkerDeps {
   options: RuntimeOptions
   machine: Machine
   slowdown: number
-  /** Where a calibration's samples are fetched. */
+  /** URL of the benchmark service, which serves the samples of calibrations. */
   benchmarkUrl: string
   requestsServed: () => number
   log: Logger
@@ -145,7 +145,7 @@ function withoutUndefined(options: BenchmarkJobData['options']): Partial<Runtime
   return { ...(threads !== undefined && { threads }), ...(optimisation !== undefined && { optimisation }) }
 }
 
-/** At most this often: each report is a round trip to Redis. */
+/** Shortest interval between progress reports: each is a round trip to Redis. */
 const REPORT_MS = 100
 
 function relay(job: Job, log: Logger): (progress: BenchmarkProgress) => void {
@@ -162,7 +162,7 @@ function relay(job: Job, log: Logger): (progress: BenchmarkProgress) => void {
   }
 }
 
-/** Weights alone, before anything is fetched: what ONNX Runtime needs beside them shows when it loads them. */
+/** Compares the weights alone, before anything is fetched: ONNX Runtime's own needs are known only after loading. */
 function checkMemory({ machine, resource }: JobWorkerDeps, structure: Structure): void {
   if (structure.weightBytes <= machine.memoryBytes) return
   throw new ScissionError(
@@ -173,17 +173,17 @@ function checkMemory({ machine, resource }: JobWorkerDeps, structure: Structure)
   )
 }
 
-const RETRY_MS = 250
-/** After this the outage is an error of its own, and the job fails with it. */
-const PATIENCE_MS = 120_000
+const STORE_RETRY_MS = 250
+/** The job fails if Redis is away for longer: a measurement takes minutes, a restart of Redis seconds. */
+const STORE_PATIENCE_MS = 120_000
 const REMEMBER_SECONDS = 24 * 3600
 
-/** A job of the queue, whichever benchmark it is of: it may be given out more than once. */
+/** Identifies a job of any queue; the queue may give it out more than once. */
 export type JobKey = Pick<Job, 'id' | 'queueName' | 'timestamp'>
 
 const doneKey = ({ queueName, id, timestamp }: JobKey) => `scission:measured:${queueName}.${id}.${timestamp}`
 
-/** Stores the profile and remembers that this job made it. @throws what Redis said last. */
+/** Stores the profile, through outages of Redis, and remembers that this job made it. @throws Redis' last error. */
 export async function keepProfile(
   state: State,
   job: JobKey,
@@ -191,11 +191,11 @@ export async function keepProfile(
   signal: AbortSignal,
   log: Logger,
 ): Promise<void> {
-  const giveUpAt = Date.now() + PATIENCE_MS
+  const giveUpAt = Date.now() + STORE_PATIENCE_MS
   for (;;) {
     try {
       await state.profiles.put(profile.id, profile)
-      // What serving said was said of the profile before it.
+      // Serving was compared with the previous profile.
       await state.served.delete(profile.id)
       await state.redis.set(doneKey(job), profile.id, 'EX', REMEMBER_SECONDS)
       return
@@ -203,30 +203,34 @@ export async function keepProfile(
       const error = coerceError(thrown)
       if (Date.now() > giveUpAt || signal.aborted) throw error
       log.debug({ err: error, job: job.id }, 'the profile is stored once Redis is back')
-      await sleep(RETRY_MS)
+      await sleep(STORE_RETRY_MS)
     }
   }
 }
 
 /**
- * The id of the profile that this job made already: its worker lost it after the measurement, with its life or with
- * Redis, and the queue has given it out again.
+ * The id of the profile if this job has made one already: its worker ended, or lost Redis, after the measurement, and the
+ * queue has given the job out again.
  */
 export async function keptProfile(state: State, job: JobKey): Promise<string | undefined> {
   const id = await state.redis.get(doneKey(job))
   return id !== null && (await state.profiles.has(id)) ? id : undefined
 }
 
-const POLL_MS = 250
+const STOP_POLL_MS = 250
 
-export interface StopSignal {
+interface StopSignal {
   signal: AbortSignal
-  /** Looks no more. */
+  /** Stops polling. */
   release: () => void
 }
 
-/** Resolves after the first look: a job that was cancelled while its worker was away is not begun. */
-export async function stopSignal(redis: Redis, benchmark: string, resource: string): Promise<StopSignal> {
+/**
+ * A signal that is aborted if the job is cancelled or stopped. Both are keys in Redis, because those who set them do not
+ * know which process runs the job; aborting kills the process that measures. Resolves after the first look at the keys, so
+ * that a job that was cancelled while its worker was away is not begun.
+ */
+async function stopSignal(redis: Redis, benchmark: string, resource: string): Promise<StopSignal> {
   const stopped = new AbortController()
   const look = async () => {
     const [cancelled, reason] = await redis.mget(cancelKey(benchmark), stopKey(benchmark, resource))
@@ -234,9 +238,9 @@ export async function stopSignal(redis: Redis, benchmark: string, resource: stri
       stopped.abort(new ScissionError('cancelled', `benchmark ${benchmark} was cancelled`))
     else if (reason !== null && reason !== undefined) stopped.abort(new ScissionError('cancelled', reason))
   }
-  // A lost Redis is reported by the connection; the measurement goes on meanwhile.
+  // The connection reports a lost Redis; the measurement goes on.
   const lookAgain = () => look().catch(() => undefined)
   await lookAgain()
-  const timer = setInterval(() => void lookAgain(), POLL_MS)
+  const timer = setInterval(() => void lookAgain(), STOP_POLL_MS)
   return { signal: stopped.signal, release: () => clearInterval(timer) }
 }

@@ -1,7 +1,7 @@
 /**
- * What serving says of this resource's profiles: each stage that ran is held against what its profile predicted, and
- * the median ratio is kept in Redis beside the profile. Never on a request's path: a run is noted, the rest happens
- * later, and a lost Redis loses notes only.
+ * Compares this resource's profiles with serving: the time of each stage that ran is divided by its profile's prediction,
+ * and the median ratio is stored in Redis beside the profile. A request only records its time; reading and storing happen
+ * later, and a lost Redis loses records only.
  */
 import type { Change } from '../../../shared/platform/redis/changes.ts'
 import type { Profile, Served } from '../../../shared/contracts/profile.ts'
@@ -13,18 +13,18 @@ import { median, medianAbsoluteDeviation } from '../../../shared/platform/statis
 import type { RunResult } from '../serving/executor/executor.ts'
 import type { RangeKey } from '../ranges/range-store.ts'
 
-/** Ratios that the median is taken over: enough to be calm, few enough to follow a machine that changes. */
-const KEPT = 101
-/** Fewer runs say nothing. */
-const ENOUGH = 5
+/** Window of the running median: long enough for a stable figure, short enough to follow a machine that changes. */
+const MAX_RATIOS = 101
+/** A median of fewer runs is not published. */
+const MIN_RATIOS = 5
 const PUBLISH_MS = 5000
-/** Below this the clock and the scheduling of a run are as long as the run. */
-const LEAST_MS = 0.05
-/** Profiles looked up and not found are asked for again after this. */
-const FORGET_MS = 30_000
+/** Shorter stages are ignored: clock and scheduling take as long as the run. */
+const MIN_STAGE_MS = 0.05
+/** A profile that was not found is read again after this time. */
+const REREAD_MS = 30_000
 
 interface Known {
-  /** Undefined while it is being read, or when there is none. */
+  /** Undefined while it is being read, or if there is none. */
   profile: Profile | undefined
   readAt: number
   ratios: number[]
@@ -32,7 +32,7 @@ interface Known {
   publishedAt: number
 }
 
-export interface ServedParts {
+export interface ServedTimesDeps {
   resource: string
   options: RuntimeOptions
   state: State
@@ -40,34 +40,34 @@ export interface ServedParts {
 }
 
 export class ServedTimes {
-  readonly #parts: ServedParts
+  readonly #deps: ServedTimesDeps
   readonly #known = new Map<string, Known>()
 
-  constructor(parts: ServedParts) {
-    this.#parts = parts
+  constructor(deps: ServedTimesDeps) {
+    this.#deps = deps
   }
 
-  /** @param key of the stage that ran. */
+  /** Records a run. @param key the stage that ran. */
   ran(key: RangeKey, run: Pick<RunResult, 'computeMs' | 'cpuMs'>): void {
-    const { resource, options } = this.#parts
+    const { resource, options } = this.#deps
     const id = profileId({ model: key.model, shapesKey: key.shapesKey, resource, options })
     const now = Date.now()
     const known = this.#known.get(id) ?? this.#read(id, now)
-    if (!known.profile && now - known.readAt > FORGET_MS) this.#read(id, now)
+    if (!known.profile && now - known.readAt > REREAD_MS) this.#read(id, now)
     if (!known.profile) return
     const predictedMs = stageMs(known.profile, key.from, key.to)
-    if (predictedMs < LEAST_MS) return
-    // The profile's scale is CPU time where a session has one thread, else wall time: like with like.
+    if (predictedMs < MIN_STAGE_MS) return
+    // As in the profile: CPU time if a session has one thread, else wall time.
     const measuredMs = options.threads === 1 ? run.cpuMs : run.computeMs
     known.ratios.push(measuredMs / predictedMs)
-    if (known.ratios.length > KEPT) known.ratios.shift()
+    if (known.ratios.length > MAX_RATIOS) known.ratios.shift()
     known.samples += 1
-    if (known.ratios.length < ENOUGH || now - known.publishedAt < PUBLISH_MS) return
+    if (known.ratios.length < MIN_RATIOS || now - known.publishedAt < PUBLISH_MS) return
     known.publishedAt = now
     this.#publish(id, known).catch((error: unknown) => this.#failed(error))
   }
 
-  /** A profile that was measured anew starts anew here. */
+  /** Forgets the records of a profile that was measured anew. */
   onChange(change: Change): void {
     if (change.kind === 'profiles' && this.#known.has(change.id)) this.#known.delete(change.id)
   }
@@ -79,7 +79,7 @@ export class ServedTimes {
   #read(id: string, now: number): Known {
     const known: Known = { profile: undefined, readAt: now, ratios: [], samples: 0, publishedAt: 0 }
     this.#known.set(id, known)
-    this.#parts.state.profiles.get(id).then(
+    this.#deps.state.profiles.get(id).then(
       (profile) => {
         known.profile = profile
       },
@@ -93,15 +93,15 @@ export class ServedTimes {
     const spread = medianAbsoluteDeviation(known.ratios)
     if (!(scale > 0)) return
     const served: Served = { id, scale, spread, samples: known.samples, updatedAt: new Date().toISOString() }
-    await this.#parts.state.served.put(id, served)
+    await this.#deps.state.served.put(id, served)
   }
 
   #failed(error: unknown): void {
-    this.#parts.log.debug({ err: coerceError(error) }, 'the times of served stages were not kept')
+    this.#deps.log.debug({ err: coerceError(error) }, 'the times of served stages were not kept')
   }
 }
 
-/** What the profile says of layers [from, to), in ms of the machine's own speed. */
+/** The profile's prediction for layers [from, to), in ms of the machine's own speed. */
 export function stageMs({ layerMs, enterMs, exitMs }: Profile, from: number, to: number): number {
   const layers = layerMs.slice(from, to).reduce((sum, ms) => sum + ms, 0)
   return from === to ? 0 : layers + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0)

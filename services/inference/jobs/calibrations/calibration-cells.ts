@@ -5,13 +5,14 @@
 import type { CalibrationCell, CodecName } from '../../../../shared/contracts/calibration.ts'
 import { mean, standardDeviation } from '../../../../shared/platform/statistics.ts'
 
-/** An output reduced to what is compared. */
+/** The parts of an output that are compared. */
 export interface Verdict {
-  /** Index of the largest element of the first output; -1 when there is none. */
+  /** Index of the largest element of the first output; -1 if it is empty. */
   top: number
   values: Float64Array
 }
 
+/** The observation of one sample. */
 export interface Seen {
   rawBytes: number
   wireBytes: number
@@ -22,14 +23,14 @@ export interface Seen {
   right?: { before: boolean; after: boolean }
 }
 
-/** How much the samples allow to be said of accuracy. */
+/** Limits what the samples prove about accuracy. */
 export interface Evidence {
   madeUp: boolean
-  /** The codec loses nothing: known, not observed. */
+  /** The codec is lossless by definition. */
   lossless: boolean
 }
 
-/** 1 where either is not finite: nothing can be said of how far apart they are. */
+/** ‖after − before‖ / ‖before‖; 1 if it is not finite, since the distance is then unknown. */
 export function relativeError(after: Verdict, before: Verdict): number {
   let apart = 0
   let size = 0
@@ -68,25 +69,25 @@ export function cellOf(
     ...(labelled && { accuracy: right / samples, accuracyBounds: shareBounds(right, samples) }),
     relativeError: mean(errors),
     relativeErrorBound: upperMean(errors),
-    // Noise says nothing about what the codec does to real inputs: no bound below certainty.
+    // Made-up samples prove nothing about real inputs: the bound stays at 1.
     lossBound: madeUp && !lossless ? 1 : loss.bound,
     lossMedian: loss.median,
     samples,
   }
 }
 
-/** Without labels every changed answer counts as one spoilt: accuracy cannot fall by more. */
+/** Loss of accuracy. Without labels every changed answer counts as lost: accuracy cannot fall by more. */
 function lossOf(seen: readonly Seen[], labelled: boolean): { median: number; bound: number } {
   const samples = seen.length
   if (!labelled) {
     const changed = count(seen, (one) => !one.agrees)
     return { median: changed / samples, bound: upperShare(changed, samples) }
   }
-  const spoilt = count(seen, ({ right }) => right !== undefined && right.before && !right.after)
-  const mended = count(seen, ({ right }) => right !== undefined && !right.before && right.after)
+  const lost = count(seen, ({ right }) => right !== undefined && right.before && !right.after)
+  const gained = count(seen, ({ right }) => right !== undefined && !right.before && right.after)
   return {
-    median: Math.max(0, (spoilt - mended) / samples),
-    bound: pairedLossBound(spoilt, mended, samples),
+    median: Math.max(0, (lost - gained) / samples),
+    bound: pairedLossBound(lost, gained, samples),
   }
 }
 
@@ -97,9 +98,9 @@ const Z_TWO_SIDED = 1.959964
 const Z_ONE_SIDED = 1.644854
 
 /**
- * The exact interval of a share (Clopper and Pearson 1934): each bound is the share at which what was observed, or
- * something further away, would happen with half of `alpha`.
- * @param hits of `samples`.
+ * The exact interval of a share (Clopper and Pearson 1934): each bound is the share at which the observation, or a more
+ * extreme one, has the probability `alpha` / 2.
+ * @param hits number of hits among `samples`.
  */
 export function shareBounds(hits: number, samples: number, alpha = ALPHA): { low: number; high: number } {
   return { low: lowerShare(hits, samples, alpha / 2), high: upperShare(hits, samples, alpha / 2) }
@@ -115,7 +116,7 @@ export function lowerShare(hits: number, samples: number, alpha = ALPHA): number
   return 1 - upperShare(samples - hits, samples, alpha)
 }
 
-/** Where a falling function of [0, 1] crosses zero. */
+/** The zero of a falling function on [0, 1]. */
 function root(falling: (share: number) => number): number {
   let low = 0
   let high = 1
@@ -127,7 +128,7 @@ function root(falling: (share: number) => number): number {
   return high
 }
 
-/** P(X <= hits) of a binomial: its terms in logarithms, so that large counts do not run out of range. */
+/** P(X <= hits) of a binomial distribution. Terms are computed as logarithms, so that large counts do not underflow. */
 function atMost(hits: number, samples: number, share: number): number {
   if (share <= 0) return 1
   if (share >= 1) return hits >= samples ? 1 : 0
@@ -141,12 +142,13 @@ function atMost(hits: number, samples: number, share: number): number {
 }
 
 /**
- * Upper bound of an accuracy loss seen on pairs: the share spoilt less the share mended, each with half of alpha
- * (Bonferroni), so that both hold together with 95 %.
- * @param spoilt samples right before and wrong after. @param mended the other way round.
+ * Upper bound of an accuracy loss observed on pairs: the share of lost answers minus the share of gained ones, each bound
+ * with half of alpha (Bonferroni), so that both hold together with 95 %.
+ * @param lost samples that are right before and wrong after.
+ * @param gained samples that are wrong before and right after.
  */
-export function pairedLossBound(spoilt: number, mended: number, samples: number): number {
-  const bound = upperShare(spoilt, samples, ALPHA / 2) - lowerShare(mended, samples, ALPHA / 2)
+export function pairedLossBound(lost: number, gained: number, samples: number): number {
+  const bound = upperShare(lost, samples, ALPHA / 2) - lowerShare(gained, samples, ALPHA / 2)
   return Math.min(1, Math.max(0, bound))
 }
 
@@ -156,7 +158,7 @@ export function upperMean(values: readonly number[]): number {
   return mean(values) + (studentT(values.length - 1) * standardDeviation(values)) / Math.sqrt(values.length)
 }
 
-/** Where one more value is expected; undefined with one value. */
+/** Interval that holds one more value with 95 %; undefined with one value. */
 export function spreadOf(values: readonly number[]): { low: number; high: number } | undefined {
   if (values.length < 2) return undefined
   const reach = Z_TWO_SIDED * standardDeviation(values) * Math.sqrt(1 + 1 / values.length)

@@ -1,6 +1,6 @@
 /**
- * A calibration as a job of this resource's queue: fetch the samples and the layers between the boundaries, run them
- * with every codec in a child process, store what was seen. The record in Redis says how far it is.
+ * Works a calibration job: fetches the samples and the layers between the boundaries, runs them with every codec in a child
+ * process, stores the result. The record in Redis has the progress.
  */
 import fs from 'node:fs/promises'
 import os from 'node:os'
@@ -30,18 +30,22 @@ export interface CalibrationDeps {
   log: Logger
 }
 
-/** Longer than any calibration anyone waits for. */
+/** Time limit of a calibration. */
 const TIMEOUT_MS = 4 * 3600 * 1000
-/** At most this often: each report is a write to Redis. */
+/** Shortest interval between progress reports: each is a write to Redis. */
 const REPORT_MS = 500
 
-/** Ends as a record in Redis, whatever happens: completed, failed or cancelled. */
+/**
+ * Runs the calibration. Its record in Redis is completed, failed or cancelled afterwards, in any case.
+ * @param signals `signal` ends the job; `stopping` alone, which is part of it, that the service is stopping.
+ */
 export async function workCalibration(
   deps: CalibrationDeps,
   job: Job,
-  { signal, stopping }: { signal: AbortSignal; stopping: AbortSignal },
+  signals: { signal: AbortSignal; stopping: AbortSignal },
 ): Promise<string> {
   const { state, log } = deps
+  const { signal, stopping } = signals
   const { calibration: id } = CalibrationJobData.parse(job.data)
   try {
     signal.throwIfAborted()
@@ -71,7 +75,7 @@ export async function workCalibration(
   }
 }
 
-/** One that was deleted meanwhile stays deleted, and one that has ended stays ended. */
+/** Changes the record. One that was deleted meanwhile stays deleted, and one that has ended stays ended. */
 async function update({ state }: CalibrationDeps, id: string, changes: Partial<Calibration>): Promise<void> {
   await state.calibrations.update(id, (record) =>
     record && (record.state === 'waiting' || record.state === 'active') ? { ...record, ...changes } : record,
@@ -80,7 +84,7 @@ async function update({ state }: CalibrationDeps, id: string, changes: Partial<C
 
 interface Relay {
   (progress: BenchmarkProgress): void
-  /** Once nothing that was reported is still to be written. */
+  /** Resolves once all reports are written. */
   settled: () => Promise<void>
 }
 
@@ -92,7 +96,7 @@ function relay(deps: CalibrationDeps, { id }: Calibration, job: Job): Relay {
     if (now - last < REPORT_MS) return
     last = now
     writing = writing
-      // The job's own progress is the sign of life that a benchmark which waits behind it is watched by.
+      // The job's own progress shows the watchers of a waiting benchmark that this queue is alive.
       .then(() =>
         Promise.all([job.updateProgress(progress), update(deps, id, { state: 'active', progress })]),
       )
@@ -136,7 +140,7 @@ async function measure(
   }
 }
 
-/** Layer ranges between the boundaries, the empty one before boundary 0 left out. */
+/** Layer ranges between the boundaries, without the empty one before boundary 0. */
 function piecesOf({ boundaries }: Calibration, { layers }: Structure): [number, number][] {
   const edges = [...new Set([0, ...boundaries, layers.length])].sort((a, b) => a - b)
   return edges.slice(0, -1).map((from, index) => [from, edges[index + 1] ?? from])

@@ -1,10 +1,10 @@
 /**
- * Runs a model with every codec at every chosen boundary. In a process of its own (calibrate-job.ts), because models
- * come from strangers.
+ * Runs a model with every codec at every chosen boundary, as the job of a throw-away process, because models are not
+ * trusted (shared/platform/processes/limited-child.ts).
  *
- * The boundaries cut the model into pieces, each a session. A sample goes through them once, which leaves the tensor of
- * every boundary; then, for each boundary and lossy codec, the tensor goes through the codec and the pieces behind it.
- * Codecs that differ in their entropy part alone decode to the same tensor, so they share that run.
+ * The boundaries cut the model into pieces, each a session. A sample passes through all pieces once, which gives the tensor
+ * of every boundary; then, for each boundary and lossy codec, the tensor passes through the codec and the later pieces.
+ * Codecs that differ only in their entropy part decode to the same tensor and share that run.
  */
 import { readFile } from 'node:fs/promises'
 import type { InferenceSession } from 'onnxruntime-node'
@@ -25,7 +25,7 @@ import { createSession } from '../../serving/executor/session-options.ts'
 import { cellOf, relativeError, type Seen, type Verdict } from './calibration-cells.ts'
 
 export interface CalibrateInput {
-  /** Layer ranges that follow each other, the first from 0, the last to the end; each but the first begins at a boundary. */
+  /** Consecutive layer ranges from 0 to the end; each but the first begins at a boundary. */
   pieces: { from: number; path: string }[]
   boundaries: number[]
   codecs: CodecName[]
@@ -48,7 +48,7 @@ interface Piece {
   session: InferenceSession
 }
 
-const MOST_BYTES = Number.MAX_SAFE_INTEGER
+const MAX_DECODED_BYTES = Number.MAX_SAFE_INTEGER
 
 /** The job itself. */
 export function run(
@@ -91,7 +91,7 @@ async function calibrate(
   return { cells, ...(input.labels && { baseAccuracy: right / count }) }
 }
 
-/** @returns the uncompressed model's answer. */
+/** Adds the observations of one sample to `seen`. @returns the verdict of the uncompressed model. */
 async function calibrateSample(
   input: CalibrateInput,
   pieces: readonly Piece[],
@@ -139,13 +139,13 @@ async function answerWith(
 ): Promise<Verdict> {
   const encoded = encodeTensor(tensor, lossy)
   if (encoded === tensor) return before
-  const decoded = decodeTensor(encoded, MOST_BYTES)
+  const decoded = decodeTensor(encoded, MAX_DECODED_BYTES)
   let have: Tensors = new Map([[decoded.name, decoded]])
   for (const piece of rest) have = await runPiece(piece, have)
   return verdictOf(have, output)
 }
 
-/** @returns all that is known behind it: what it made, and what goes past it. */
+/** @returns the piece's outputs by name. */
 async function runPiece({ session, from }: Piece, have: Tensors): Promise<Tensors> {
   const feeds = session.inputNames.map((name) => {
     const tensor = have.get(name)
@@ -176,7 +176,7 @@ function verdictOf(have: Tensors, output: string): Verdict {
   return { top, values }
 }
 
-/** Sample by index: read from the file, where each lies behind the other in the order of the inputs, or made up. */
+/** Samples by index: made up, or read from a file that holds them one after another, each in the order of the inputs. */
 async function openSamples({
   inputs,
   samples,

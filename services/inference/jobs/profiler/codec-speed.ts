@@ -1,8 +1,8 @@
 /**
- * How fast this machine packs and unpacks tensors. CPU time, so that a busy neighbour does not count.
+ * Measures this machine's speed at encoding and decoding tensors, in CPU time, so that other processes do not count.
  *
- * Linear codecs and fp16 take the same time whatever the numbers are; the entropy part depends on them, so the tensor
- * is like what crosses most cuts: seeded noise after a Relu, half of it zeros.
+ * The time of linear codecs and fp16 does not depend on the values; that of the entropy part does, so the tensor resembles
+ * those at most cuts: seeded noise after a Relu, half of it zeros.
  */
 import type { CodecSpeed } from '../../../../shared/contracts/calibration.ts'
 import { availableCodecs, decodeTensor, encodeTensor } from '../../../../shared/platform/tensor-codecs.ts'
@@ -39,7 +39,7 @@ export function measureCodecs(): CodecSpeed[] {
   })
 }
 
-/** The same for every measurement: max(0, sum of three uniform numbers - 1.5), a rough bell cut in the middle. */
+/** The same tensor for every measurement: max(0, sum of three uniform numbers - 1.5), about half of a normal distribution. */
 function rectifiedNoise(): Tensor {
   const count = SHAPE.reduce((product, dim) => product * dim, 1)
   const values = new Float32Array(count)

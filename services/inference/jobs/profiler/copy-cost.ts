@@ -1,7 +1,7 @@
 /**
- * What it costs this machine to hand a tensor out of one session and into the next: measured with a model that does
- * nothing else. ONNX Runtime copies every output into fresh memory; small pieces come from a heap, large ones from the
- * system page by page, so the line has a bend that only measuring can place.
+ * Measures the cost of passing a tensor from one session to the next, with a model that does nothing else. ONNX Runtime
+ * copies every output into fresh memory: small outputs come from a heap, large ones from the system page by page, so the
+ * curve has a bend whose place must be measured.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
@@ -38,7 +38,7 @@ export async function measureCopies(runner: Runner, options: RuntimeOptions): Pr
   return costs
 }
 
-/** A straight line between the points, and on beyond the last by the slope of its last piece. */
+/** Interpolates linearly between the points, and extrapolates with the slope of the last piece. */
 export function copyMs(costs: readonly CopyCost[], bytes: number): number {
   const [first] = costs
   if (first === undefined) return 0
@@ -50,7 +50,7 @@ export function copyMs(costs: readonly CopyCost[], bytes: number): number {
   return low.ms + slope * (bytes - low.bytes)
 }
 
-/** A model of one Identity: floats in, the same out, any number of them. Field numbers of onnx.proto. */
+/** A model of one Identity on any number of floats. */
 function identity(): Uint8Array {
   const value = (name: string) => encodeValue({ name, code: CODE.FLOAT, shape: [-1] })
   const opset = encodeNumber(OPSET_VERSION, OPSET)
@@ -63,6 +63,7 @@ function identity(): Uint8Array {
   return assemble(frame, 'identity', { nodes: [concatenate(node)], ...graph })
 }
 
+/** Field numbers of onnx.proto. */
 const MODEL = { irVersion: 1, opsets: 8 } as const
 const OPSET_VERSION = 2
 const NODE = { input: 1, output: 2, op: 4 } as const

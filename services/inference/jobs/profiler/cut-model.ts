@@ -1,10 +1,10 @@
 /**
- * A whole model held in memory, to make sessions of any of its layer ranges without writing files.
+ * A whole model in memory, to open sessions of its layer ranges without writing files.
  *
- * The file is the range 0..N that the range store gave: its weights are references into files beside it, so a range is
- * a small message whose weights ONNX Runtime maps, like the sub-models that the executor loads (shared/onnx/structure/write-range.ts).
- * Nodes and constants are only looked at and copied as they are encoded: to decode a network of a thousand layers and
- * to encode its ranges again takes a new process as long as twenty of its runs.
+ * The file is the range 0..N of the range store: its weights are references into files beside it, so a range is a small
+ * message whose weights ONNX Runtime maps, like the sub-models of the executor (shared/onnx/structure/write-range.ts).
+ * Nodes and constants are copied as they are encoded: to load a protobuf library, decode a network of a thousand layers and
+ * encode its ranges again takes a new process as long as twenty runs of the network.
  */
 import fs from 'node:fs'
 import path from 'node:path'

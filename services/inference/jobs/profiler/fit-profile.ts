@@ -1,12 +1,12 @@
 /**
- * From what was measured to what a profile says: the time of each layer, the cost of each boundary, how wrong it may be.
+ * Fits a profile to the measurements: the time of each layer, the cost of each boundary, and their uncertainty.
  *
  *   stage [i, j) = sum of layerMs[i..j) + enterMs[i] + exitMs[j]
  *
- * The whole model gives the scale and the profiler the shares. What splitting costs beyond that grows with the bytes
- * that cross: each is copied out into fresh memory, read cold and often laid out anew on either side. Its shape comes
- * from this machine's own copies (copy-cost.ts), its size from the anchors: cuts that were run. Between the anchors,
- * layers keep the profiler's shares; at the anchors, the sums are drawn towards what was measured.
+ * The whole model gives the scale and the profiler the shares. The extra cost of a split grows with the bytes that cross:
+ * they are copied to fresh memory, read from a cold cache and often converted to another layout on either side. Its shape
+ * comes from this machine's copies (copy-cost.ts), its size from the anchors: cuts that were run. Between the anchors,
+ * layers keep the profiler's shares; at the anchors, the sums are moved towards the measurement.
  */
 import type { Interval, PredictionError } from '../../../../shared/contracts/profile.ts'
 import type { Structure } from '../../../../shared/contracts/model.ts'
@@ -28,7 +28,7 @@ export interface MeasuredCut {
 
 export interface FitInput {
   boundaries: Structure['boundaries']
-  /** From the profiler's shares, summing to the whole. */
+  /** The profiler's shares, scaled to sum to the whole. */
   layerMs: readonly number[]
   copies: readonly CopyCost[]
   anchors: readonly MeasuredCut[]
@@ -41,17 +41,17 @@ export interface Fit {
 }
 
 /**
- * Where anchors say nothing: splitting costs several times the bare copy, for two changes of layout and a cold read. A
- * rough prior from a few convolutional networks on one machine, where single cuts were far from it.
+ * Prior without anchors: a split costs several copies, for two changes of layout and a cold read. Rough: from a few
+ * convolutional networks on one machine, with single cuts far from it.
  */
 const COPIES_PER_CUT = 4
-/** A second call of the runtime, and its threads and buffers cold: ms. */
+/** Cost of a second call of the runtime, with cold threads and buffers: ms. */
 const CALL_MS = 0.1
-/** How far the anchors may move the prior, as squared ms: one anchor with a copy of 0.3 ms counts half. */
+/** Weight of the prior against the anchors, in ms²: an anchor with a copy of 0.3 ms has the same weight. */
 const PRIOR_WEIGHT = 0.1
-/** How far the sums at the anchors are drawn to the measurement: neither the shares nor the anchors are exact. */
-const DRAW = 0.5
-const LEAST_SHARE = 1e-6
+/** Part of the distance to the measurement by which sums at anchors are moved: neither shares nor anchors are exact. */
+const ANCHOR_PULL = 0.5
+const MIN_SHARE = 1e-6
 
 export function fit(input: FitInput): Fit {
   const wholeMs = sum(input.layerMs)
@@ -64,7 +64,7 @@ export function fit(input: FitInput): Fit {
   return { layerMs, enterMs: [...exitMs], exitMs }
 }
 
-/** Ridge regression of what splitting cost at the anchors on the machine's copies; never below one copy. */
+/** Ridge regression of the extra cost at the anchors on the machine's copies; at least one copy. */
 function fitPerCopy(anchors: readonly MeasuredCut[], copies: readonly number[], wholeMs: number): number {
   let xx = PRIOR_WEIGHT
   let xy = PRIOR_WEIGHT * COPIES_PER_CUT
@@ -93,12 +93,12 @@ function drawToAnchors({ layerMs, anchors }: FitInput, exitMs: readonly number[]
   }
   for (const { k, prefixMs, suffixMs } of ordered) {
     const shareMs = cumulative[k] ?? 0
-    // Both stages tell where the boundary lies: the first from the front, the second from the back.
+    // Each stage gives an estimate of the sum up to the boundary: the first from the front, the second from the back.
     const front = prefixMs - (exitMs[k] ?? 0)
     const back = wholeMs - (suffixMs - (exitMs[k] ?? 0))
-    const target = shareMs + DRAW * ((front + back) / 2 - shareMs)
-    // Where the profiler saw next to no time on one side, there is nothing to scale.
-    const least = LEAST_SHARE * wholeMs
+    const target = shareMs + ANCHOR_PULL * ((front + back) / 2 - shareMs)
+    // Without time on one side of the boundary there is nothing to scale.
+    const least = MIN_SHARE * wholeMs
     const between = shareMs - (cumulative[from] ?? 0) > least && wholeMs - shareMs > least
     if (between && target > fromMs && target < wholeMs) scale(k, target)
   }
@@ -106,7 +106,7 @@ function drawToAnchors({ layerMs, anchors }: FitInput, exitMs: readonly number[]
   return drawn
 }
 
-/** Of both stages, and of the first alone: ms */
+/** Predicted ms of both stages of the model split at boundary k, and of the first alone. */
 export function predictSplit(
   { layerMs, enterMs, exitMs }: Fit,
   k: number,
@@ -117,14 +117,14 @@ export function predictSplit(
 
 export const THRESHOLDS = { median: 0.05, maximum: 0.15 }
 
-/** @param checks cuts that no figure of the fit knows of, at least one. */
+/** Compares the fit with cuts that it was not fitted to. @param checks at least one cut. */
 export function predictionError(fitted: Fit, checks: readonly MeasuredCut[]): PredictionError {
   const cuts = checks.map(({ k, prefixMs, suffixMs }) => {
     const predicted = predictSplit(fitted, k)
     const prefix = { predictedMs: predicted.prefixMs, measuredMs: prefixMs }
     return { k, predictedMs: predicted.bothMs, measuredMs: prefixMs + suffixMs, prefix }
   })
-  // The sum hides a layer that is counted to the wrong side, which the stages do not.
+  // A layer that is attributed to the wrong side shows in the stages but not in their sum.
   const errors = cuts.map(({ predictedMs, measuredMs, prefix }) => {
     const both = Math.abs(predictedMs - measuredMs)
     const first = Math.abs(prefix.predictedMs - prefix.measuredMs)
@@ -142,27 +142,27 @@ export function predictionError(fitted: Fit, checks: readonly MeasuredCut[]): Pr
 /** Two-sided 95 % of a normal distribution. */
 const Z95 = 1.96
 /**
- * What a machine's speed drifts by between a profile and its use, as a standard deviation of fractions, where the profile
- * itself sees none of it: chosen on 22 networks at up to 6 cuts, on a virtual machine in quiet and in noisy hours. Of 32
- * networks measured since, 93 % of what was measured next lay inside the interval, 96 % of the zoo's (docs/results.md).
- * A machine with neighbours drifts more, and then the runs of one profile do so too: see `wander`.
+ * Drift of a machine's speed between a profile and its use, as a standard deviation of fractions, beyond what the profile
+ * itself observes: chosen on 22 networks at up to 6 cuts, on a virtual machine in quiet and in noisy hours. Of 32
+ * networks measured since, 93 % of the next measurements were inside the interval, 96 % of the zoo's (docs/results.md).
+ * A machine with other load drifts more, also during the profile: see `wander`.
  */
 const DRIFT = 0.04
 /**
- * Drift is larger by this times the part of the machine that other processes keep busy: they share its caches and its
- * memory, and may stop or start at any moment. With one core of two kept busy 94 % lay inside; 85 % before.
+ * Factor of additional drift per part of the machine that other processes keep busy: they share its caches and memory, and
+ * may stop or start at any time. With one core of two busy, 94 % were inside the interval; 85 % without this.
  */
 const OTHERS = 1.5
-/** Neighbours disturb in bursts, so runs of one profile are not independent: this part of their spread remains. */
+/** Other processes disturb in bursts, so the runs of a profile are not independent: this part of their spread remains. */
 const BURSTS = 0.5
-/** Of a stage's being called and of caches that cooled: ms. */
+/** Variation of a call and of cold caches: ms. */
 const CALL_JITTER_MS = 0.2
 
 /**
- * Independent causes add as squares: how well the scale is known, what the self-check missed, and drift, which goes on
- * after the profile at least as it went during it.
- * @param bursts runs of the whole model, by when they were made: ms
- * @param othersShare part of the machine's cores that other processes kept busy meanwhile, 0 to 1
+ * The 95 % interval of a prediction. Independent causes add as squares: the uncertainty of the scale, the error of the
+ * self-check, and drift, which after the profile is at least as large as during it.
+ * @param bursts runs of the whole model in ms, one group per time at which they were made
+ * @param othersShare part of the machine's cores that other processes kept busy, 0 to 1
  */
 export function intervalOf(
   bursts: readonly (readonly number[])[],
@@ -179,13 +179,13 @@ export function intervalOf(
   return { confidence: 0.95, relative, fixedMs: CALL_JITTER_MS }
 }
 
-/** How far the medians of the bursts lie apart, as a standard deviation of fractions. */
+/** Standard deviation of the bursts' medians, as a fraction of their mean. */
 function wander(bursts: readonly (readonly number[])[]): number {
   const medians = bursts.filter((burst) => burst.length > 0).map(median)
   return medians.length < 2 ? 0 : standardDeviation(medians) / mean(medians)
 }
 
-/** A standard deviation that a few wild values do not move, as a fraction of the median. */
+/** Standard deviation without regard to outliers, as a fraction of the median. */
 function spreadOf(values: readonly number[]): number {
   const middle = median(values)
   return middle > 0 ? quartileDeviation(values) / middle : 0

@@ -22,18 +22,18 @@ import type { NodeTime, OptimisedNode } from './profiler-output.ts'
 export interface LayerTimes {
   /** One figure per layer, summing to `wholeMs`. */
   layerMs: number[]
-  /** Part of the measured time whose nodes could not be placed: it is spread over the others in proportion. */
+  /** Part of the measured time whose nodes fit no layer: it is spread over all layers in proportion. */
   unmappedShare: number
 }
 
-/** Which layers the nodes that a profile names stand for. */
+/** Attribution of the nodes of a profile to layers. */
 export interface Placement {
   layers: number
   /** Layer index → part of the node's time; undefined for a node that fits no layer. */
   sharesOf: (node: string) => Shares | undefined
 }
 
-/** @param nodes the optimised graph; empty when it is not known: then only names tell. */
+/** Attributes nodes to layers. @param nodes the optimised graph; if it is unknown (empty), names alone decide. */
 export function placeNodes(layers: readonly Layer[], nodes: readonly OptimisedNode[]): Placement {
   const shares = attribute(layers, nodes)
   const byName = new Map(nodes.map((node, at) => [node.name, shares[at]]))
@@ -44,12 +44,12 @@ export function placeNodes(layers: readonly Layer[], nodes: readonly OptimisedNo
   return { layers: layers.length, sharesOf }
 }
 
-/** Part of the time that may fit no layer and is spread over all: changes of layout, mostly. */
-const UNNAMED = 0.03
+/** Largest part of the time that may fit no layer: mostly changes of layout. */
+const MAX_UNNAMED_SHARE = 0.03
 
 /**
- * The executed nodes as far as their names tell which layers they stand for.
- * @returns undefined when that leaves too much out: then the optimised graph is needed.
+ * The executed nodes, attributed to layers by their names alone.
+ * @returns undefined if too much time fits no layer: then the optimised graph is needed.
  */
 export function nodesInNames(
   layers: readonly Layer[],
@@ -57,10 +57,10 @@ export function nodesInNames(
 ): OptimisedNode[] | undefined {
   const nodes = times.map(({ name, op }) => ({ name, op, inputs: [], outputs: [] }))
   const { unmappedShare } = layerTimes(placeNodes(layers, nodes), times, 1)
-  return unmappedShare <= UNNAMED ? nodes : undefined
+  return unmappedShare <= MAX_UNNAMED_SHARE ? nodes : undefined
 }
 
-/** Takes shares from the profiled times and the scale from `wholeMs`, which profiling has not slowed down. */
+/** Layer times with the shares of the profiled times and the scale of `wholeMs`, which profiling has not slowed down. */
 export function layerTimes(placement: Placement, times: readonly NodeTime[], wholeMs: number): LayerTimes {
   const profiled = Array.from({ length: placement.layers }, () => 0)
   let unmapped = 0
@@ -77,8 +77,8 @@ export function layerTimes(placement: Placement, times: readonly NodeTime[], who
 }
 
 /**
- * The spread of each layer over the profiled runs, as factors of its figure: 95 % of the runs lie between the bounds,
- * or all where they are few.
+ * The spread of each layer over the profiled runs, as factors of its time: 95 % of the runs lie between the bounds, or all
+ * if they are few.
  */
 export function layerSpread(
   layerMs: readonly number[],
@@ -100,7 +100,7 @@ export function layerSpread(
   })
 }
 
-/** Puts what rounding has left into the largest figure, so that the sum is right to the last bit it can be. */
+/** Adds the rounding error of the sum to the largest figure. */
 function sumTo(total: number, figures: readonly number[]): number[] {
   const exact = [...figures]
   const rest = total - exact.reduce((sum, figure) => sum + figure, 0)
@@ -112,7 +112,7 @@ function sumTo(total: number, figures: readonly number[]): number[] {
 /** Layer index → part of a node's time; the parts sum to 1. */
 export type Shares = ReadonlyMap<number, number>
 
-/** One entry per node that could be placed, in the order of `nodes`; undefined for the others. */
+/** The shares of each node, in the order of `nodes`; undefined for a node that fits no layer. */
 export function attribute(layers: readonly Layer[], nodes: readonly OptimisedNode[]): (Shares | undefined)[] {
   const model = new Model(layers)
   const made = new Map<string, number>()
@@ -129,7 +129,7 @@ export function attribute(layers: readonly Layer[], nodes: readonly OptimisedNod
   return fromConsumers(nodes, shares)
 }
 
-/** What stands before the first layer (a Reorder of the model's input) belongs to the node that uses it. */
+/** Attributes nodes before the first layer (a Reorder of the model's input) to the layers of the node that reads them. */
 function fromConsumers(
   nodes: readonly OptimisedNode[],
   shares: (Shares | undefined)[],
@@ -153,13 +153,13 @@ class Model {
     this.#makers = new Map(layers.flatMap((layer) => layer.outputs.map(({ name }) => [name, layer.index])))
   }
 
-  /** The model's tensors that a node makes, in whatever layout. */
+  /** The model's tensors that a node makes, in any layout. */
   tensorsOf(node: OptimisedNode): string[] {
     const candidates = [...node.outputs, node.name].flatMap((name) => [name, plain(name)])
     return [...new Set(candidates)].filter((name) => this.#makers.has(name))
   }
 
-  /** Layers that a node stands for: back from the tensors it makes to what others make or stand for. */
+  /** The layers that a node covers: back from the tensors it makes to those that other nodes make or cover. */
   cover(node: OptimisedNode, materialised: ReadonlySet<string>, claimed: ReadonlySet<number>): Set<number> {
     const made = this.tensorsOf(node)
     const named = layerInName(node.name)
@@ -177,7 +177,7 @@ class Model {
       ahead.push(...inputs.map((input) => this.#makers.get(input)))
     }
     if (covered.size > 0) return covered
-    // All claimed by a node before: a change of layout, or one layer made into several nodes.
+    // All are covered by an earlier node: a change of layout, or one layer that became several nodes.
     return new Set(again === undefined ? [] : [again])
   }
 
@@ -194,12 +194,12 @@ class Model {
   }
 }
 
-/** The name of the tensor that ONNX Runtime has made a name from. */
+/** The name of the tensor from which ONNX Runtime has derived a name. */
 function plain(name: string): string {
   return name.replace(/^Inserted(?:PrecisionFree)?Cast_/, '').replace(/_nchwc$/, '')
 }
 
-/** The layer whose name ONNX Runtime has worked into this node's: `fused L12`, `L12/MatMulAddFusion`, `L12_token_3`. */
+/** The layer whose name is part of a node's: `fused L12`, `L12/MatMulAddFusion`, `L12_token_3`. */
 export function layerInName(name: string): number | undefined {
   const [, digits] = /(?:^|[^0-9A-Za-z])L(\d+)(?![0-9A-Za-z])/.exec(name) ?? []
   return digits === undefined ? undefined : Number(digits)

@@ -17,11 +17,11 @@ export interface ChosenCut {
   role: Role
 }
 
-/** In the order in which they are run. With one, it is a check: knowing the error matters more than lessening it. */
+/** Roles in the order of the runs. A single cut is a check: knowing the error is more important than reducing it. */
 const ROLES: readonly Role[] = ['check', 'anchor', 'check', 'anchor']
-export const MOST_CUTS = ROLES.length
+export const MAX_CUTS = ROLES.length
 
-/** Boundaries that plans prefer: clean single-tensor cuts; where there are none, any single-tensor one that is allowed. */
+/** Boundaries that plans prefer: clean single-tensor cuts; without any, all allowed single-tensor ones. */
 export function candidates({ boundaries, layers }: Pick<Structure, 'boundaries' | 'layers'>): number[] {
   const inside = boundaries.filter(
     ({ k, allowed, single }) => k > 0 && k < layers.length && allowed && single,
@@ -31,8 +31,8 @@ export function candidates({ boundaries, layers }: Pick<Structure, 'boundaries' 
 }
 
 /**
- * One from each of `count` parts of the model that take equally long by `layerMs`, at random by `seed`: the same model
- * gets the same cuts.
+ * Chooses a cut at random from each of `count` parts of the model that take equally long by `layerMs`. The same seed gives
+ * the same cuts.
  */
 export function chooseCuts(
   from: readonly number[],
@@ -73,12 +73,15 @@ export interface PairTimes {
   k: number
   prefixMs: number
   suffixMs: number
-  /** The whole model, run in turn with them. */
+  /** The whole model, run alternately with the stages. */
   wholeMs: number
   wholesMs: number[]
 }
 
-/** @throws ScissionError invalidModel when a stage cannot be loaded, internal when it cannot be run. */
+/**
+ * Times both stages of the model split at boundary k, alternately with the whole.
+ * @throws ScissionError invalidModel if a stage cannot be loaded, internal if it cannot be run.
+ */
 export async function measurePair(
   model: CutModel,
   k: number,

@@ -2,13 +2,13 @@
  * Measures a whole model on this machine, as the job of a throw-away process: it blocks its thread
  * (shared/platform/processes/limited-child.ts).
  *
- *   1. one session of the whole model (whole.ts): warm up, profiled runs → the shares, unprofiled runs → the scale
- *   2. this machine's copies (copy-cost.ts) → the shape of what a boundary costs
- *   3. a few random cuts, both stages run in turn with the whole (pair.ts) → anchors to fit to, checks to hold against
- *   4. layers, boundaries, interval and prediction error (fit.ts)
+ *   1. one session of the whole model (measure-whole.ts): warm-up, profiled runs → shares, unprofiled runs → scale
+ *   2. this machine's copies (copy-cost.ts) → shape of the cost of a boundary
+ *   3. a few random cuts, both stages run alternately with the whole (measure-cuts.ts) → anchors for the fit, and checks
+ *   4. layers, boundaries, interval and prediction error (fit-profile.ts)
  *
- * As many cuts as fit into the time of about 20 runs of the model (budgetMs). The scale of a
- * session with one thread is CPU time: on a busy machine wall time is off by 10 to 40 %, CPU time is not.
+ * The number of cuts is limited by the time of about 20 runs of the model (budgetMs). The scale of a session with one
+ * thread is CPU time: on a busy machine wall time is wrong by 10 to 40 %, CPU time is not.
  */
 import os from 'node:os'
 import type { Structure } from '../../../../shared/contracts/model.ts'
@@ -17,7 +17,7 @@ import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
 import { type CopyCost, measureCopies } from './copy-cost.ts'
-import { candidates, chooseCuts, measurePair, MOST_CUTS, type Role } from './measure-cuts.ts'
+import { candidates, chooseCuts, measurePair, MAX_CUTS, type Role } from './measure-cuts.ts'
 import { CutModel } from './cut-model.ts'
 import { fit, intervalOf, type MeasuredCut, predictionError } from './fit-profile.ts'
 import { layerSpread, layerTimes, placeNodes } from './layer-times.ts'
@@ -30,16 +30,16 @@ import { measureWhole, runsIn, type Whole } from './measure-whole.ts'
 export interface MeasureInput {
   path: string
   structure: Structure
-  /** Undefined: as many as the budget allows. */
+  /** Undefined = as many as the budget allows. */
   runs: number | undefined
   options: RuntimeOptions
-  /** Of the machine that is emulated. @defaultValue 1 */
+  /** Slowdown of the emulated machine. @defaultValue 1 */
   slowdown?: number | undefined
-  /** Measure the machine's codecs as well: once per service is enough. */
+  /** Measures the machine's codecs as well: once per service is enough. */
   withCodecs?: boolean
-  /** What copies cost on this machine with these options; undefined: measure it. */
+  /** Cost of copies on this machine with these options; undefined = measure it. */
   copies?: readonly CopyCost[] | undefined
-  /** An empty folder for what the profiler writes; the caller removes it, also when this process is lost. */
+  /** An empty folder for ONNX Runtime's files; the caller removes it, also if this process is lost. */
   folder: string
 }
 
@@ -62,32 +62,32 @@ export type Measured = Pick<
   | 'codecs'
 > & {
   otherCores: number | undefined
-  /** Where they were measured. */
+  /** Undefined if they were given. */
   copies: readonly CopyCost[] | undefined
 }
 
-/** Seed of the made-up inputs: any, but always the same. */
+/** Seed of the made-up inputs. */
 const SEED = 1
 /**
- * What a measurement may take beyond starting the process. Up to 50 ms a model gets 26 runs' time, which is 40 with the
- * start of the process; larger ones 18 and a little; small ones are measured as long as anybody cares to wait.
+ * Time limit of a measurement without the start of the process. A run of up to 50 ms gives the time of 26 runs (40 with
+ * the start of the process), a longer one that of 18 runs and a constant; small models have a fixed time.
  */
 function budgetMs(runMs: number): number {
   if (runMs < SMALL_MS) return SMALL_BUDGET_MS
   return LARGE_BUDGET_RUNS * runMs + Math.min(MORE_RUNS * runMs, MORE_MS)
 }
-/** Well below the 10 ms from which on a profile may take 40 runs: what is taken here reads lower than the median later. */
+/** Well below 10 ms, from which on a profile may take 40 runs: the figure compared here is lower than the later median. */
 const SMALL_MS = 8.6
 const SMALL_BUDGET_MS = 1500
 const LARGE_BUDGET_RUNS = 18
 const MORE_RUNS = 8
 const MORE_MS = 400
-/** Time for the rounds of one cut; in each the whole model is run once more, which counts for the scale. */
+/** Time for the rounds of one cut; each round also runs the whole model, which counts for the scale. */
 const PAIR_MS = 36
 
 /** The job itself. */
 export function run(input: MeasureInput, report: (progress: BenchmarkProgress) => void): Promise<Measured> {
-  // Set before the runtime starts its threads, which inherit it: where cores are short, serving goes first.
+  // Set before the runtime starts its threads, which inherit it: if cores are short, serving has priority.
   os.setPriority(os.constants.priority.PRIORITY_LOW)
   return measure(input, report)
 }
@@ -116,8 +116,8 @@ export async function measure(
   const copies = input.copies ?? (await measureCopies(runner, options))
   const run = { model, feeds, runner, whole, steps, runs: input.runs, options, startedAt, otherCores, copies }
   const figures = await fitted(run)
-  // The session is not released: the process ends, and what it holds goes with it.
-  // Loaded only when wanted: the codecs take longer to load than many a model to measure.
+  // The session is not released: the process ends.
+  // Loading the codecs takes longer than measuring many models: only if they are measured.
   const codecs = input.withCodecs ? (await import('./codec-speed.ts')).measureCodecs() : undefined
   steps.finish()
   const { coldFactor } = whole
@@ -146,12 +146,12 @@ interface Run {
   options: RuntimeOptions
   /** performance.now() at the start. */
   startedAt: number
-  /** What other processes kept busy since the start; undefined where nobody counts. */
+  /** Cores that other processes kept busy since the start; undefined if the system does not count them. */
   otherCores: () => number | undefined
   copies: readonly CopyCost[]
 }
 
-/** Everything that the runs, the profiler and the cuts say together. */
+/** Combines the runs, the profiler's events and the cuts to the figures of the profile. */
 async function fitted(run: Run) {
   const { model, runner, whole, options, copies } = run
   const { layers, boundaries } = model.structure
@@ -159,9 +159,9 @@ async function fitted(run: Run) {
   const cuts = await measureCuts(run, layerTimes(placement, whole.times, 1).layerMs)
   const bursts = [whole.samples.map((time) => runner.figure(time)), ...cuts.map((cut) => cut.wholesMs)]
   const figuresMs = bursts.flat()
-  // Of all runs, disturbed ones too: who asks later meets the same machine.
+  // The median of all runs, disturbed ones included: later requests run on the same machine.
   const wholeMs = median(figuresMs)
-  // Each cut was run in turn with the whole model: what it took beside that is what counts, whatever slowed both down.
+  // Each cut was run alternately with the whole model: its time relative to that run counts, which load does not change.
   const scaled = (role: Role): MeasuredCut[] =>
     cuts
       .filter((cut) => cut.role === role)
@@ -198,10 +198,10 @@ async function measureCuts(run: Run, shares: number[]) {
   const rounds = Math.min(10, runs ?? runsIn(PAIR_MS, runMs))
   const turnMs = runMs + runner.pauseMs
   const pairMs = whole.createMs + (1 + 2 * rounds) * turnMs
-  // Longer pauses are those of a slower machine, whose inferences are longer as well.
+  // A slower emulated machine has longer pauses, and its inferences are longer as well.
   const leftMs = budgetMs(runMs) * (turnMs / (runMs + pauseOf(runMs))) - (performance.now() - startedAt)
-  const affordable = runs === undefined ? Math.max(1, Math.floor(leftMs / pairMs)) : MOST_CUTS
-  const count = Math.min(MOST_CUTS, affordable, possible.length)
+  const affordable = runs === undefined ? Math.max(1, Math.floor(leftMs / pairMs)) : MAX_CUTS
+  const count = Math.min(MAX_CUTS, affordable, possible.length)
   const chosen = chooseCuts(possible, shares, count, model.structure.model + model.structure.shapesKey)
   steps.begin('check', chosen.length)
   const cuts = []

@@ -1,8 +1,8 @@
 /**
- * The whole model in one session: its scale and its shares.
+ * Measures the whole model in one session: its scale and its shares.
  *
- * The session begins with ONNX Runtime's profiler on; when the profiler is told to end, the same session goes on
- * unprofiled. So one session is created, not two, and its shares and its scale are of the same session.
+ * The session begins with ONNX Runtime's profiler on; after the end of profiling the same session goes on unprofiled. So
+ * only one session is created, and shares and scale belong to the same session.
  */
 import fs from 'node:fs'
 import path from 'node:path'
@@ -27,9 +27,9 @@ export interface WholeInput {
   model: CutModel
   feeds: Feeds
   options: RuntimeOptions
-  /** An empty folder for what the profiler writes. */
+  /** An empty folder for ONNX Runtime's files. */
   folder: string
-  /** Unprofiled runs, and as many profiled ones; undefined = what the model's size allows. */
+  /** Number of unprofiled runs, and of profiled ones; undefined = as the model's size allows. */
   runs: number | undefined
   slowdown?: number | undefined
 }
@@ -39,7 +39,7 @@ export interface Whole {
   createMs: number
   /** Unprofiled runs, warm, each after a pause. */
   samples: RunTime[]
-  /** A run after a pause over a run without one; undefined where that was not worth its time. */
+  /** Time of a run after a pause over that of a run without one; undefined if it was not measured. */
   coldFactor: number | undefined
   times: NodeTime[]
   nodes: OptimisedNode[]
@@ -47,21 +47,21 @@ export interface Whole {
 
 const EVENTS = 'events'
 /**
- * To save its optimised graph a session copies every weight once more, into fresh memory: of AlexNet's 240 MB that takes
- * as long as five runs. From here on it is only saved where the names of the nodes do not tell.
+ * To save its optimised graph a session copies every weight to fresh memory: for AlexNet's 240 MB that takes as long as
+ * five runs. From this size on the graph is saved only if the names of the nodes do not identify the layers.
  */
 const HEAVY_BYTES = 100 * 2 ** 20
-/** ONNX Runtime's profiler stops recording after a million events; and every run costs about 500 bytes per node. */
+/** ONNX Runtime's profiler stops recording after a million events, and every run takes about 500 bytes per node. */
 const MAX_EVENTS = 200_000
-/** Time for each kind of run: small models get many runs, large ones the fewest. */
+/** Time for each kind of run: small models get many runs, large ones the minimum. */
 const WARM_UP_MS = 50
 const PROFILED_MS = 36
 const PLAIN_MS = 36
-const LEAST_RUNS = 2
-/** Each cut that is run gives more of the same (pair.ts). */
-const LEAST_PLAIN = 1
-const MOST_RUNS = 40
-/** Larger ones hardly fit into the caches anyway, and hot runs of them cost too much. */
+const MIN_RUNS = 2
+/** Each cut that is run adds unprofiled runs of the whole (measure-cuts.ts). */
+const MIN_PLAIN_RUNS = 1
+const MAX_RUNS = 40
+/** Larger models hardly fit into the caches, and runs without a pause cost too much. */
 const HOT_BELOW_MS = 8
 const HOT_RUNS = 5
 
@@ -85,11 +85,11 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
   runner.pauseAs(input.slowdown ?? 1, warm.ms)
   const profiled = Math.min(
     input.runs ?? runsIn(PROFILED_MS, warm.ms),
-    Math.max(LEAST_RUNS, Math.floor(MAX_EVENTS / Math.max(1, layers.length))),
+    Math.max(MIN_RUNS, Math.floor(MAX_EVENTS / Math.max(1, layers.length))),
   )
   await repeat(profiled, 'profile', steps, run)
   session.endProfiling()
-  const samples = await repeat(input.runs ?? runsIn(PLAIN_MS, warm.ms, LEAST_PLAIN), 'measure', steps, run)
+  const samples = await repeat(input.runs ?? runsIn(PLAIN_MS, warm.ms, MIN_PLAIN_RUNS), 'measure', steps, run)
   const hot = warm.ms < HOT_BELOW_MS ? await repeat(HOT_RUNS, 'measure', steps, () => run(0)) : []
   const times = readEvents(eventsIn(folder), warm.runs + profiled, warm.runs)
   const named = saves ? undefined : nodesInNames(layers, times)
@@ -105,8 +105,8 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
   }
 }
 
-export function runsIn(totalMs: number, runMs: number, least = LEAST_RUNS): number {
-  return Math.min(MOST_RUNS, Math.max(least, Math.ceil(totalMs / Math.max(runMs, 0.01))))
+export function runsIn(totalMs: number, runMs: number, least = MIN_RUNS): number {
+  return Math.min(MAX_RUNS, Math.max(least, Math.ceil(totalMs / Math.max(runMs, 0.01))))
 }
 
 async function repeat(
@@ -127,9 +127,9 @@ async function repeat(
 const WINDOW = 3
 const STABLE = 0.97
 
-/** Until three runs are no faster than the three before, or the time is up; one run of a large model. */
+/** Runs until three runs are no faster than the three before, or the time is up; a large model once. */
 async function warmUp(run: () => Promise<number>, steps: Steps): Promise<{ runs: number; ms: number }> {
-  steps.begin('warm up', MOST_RUNS)
+  steps.begin('warm up', MAX_RUNS)
   let best = Number.POSITIVE_INFINITY
   let window: number[] = []
   let spentMs = 0
@@ -138,7 +138,7 @@ async function warmUp(run: () => Promise<number>, steps: Steps): Promise<{ runs:
     steps.tick()
     spentMs += ms
     window.push(ms)
-    if (spentMs >= WARM_UP_MS || runs >= MOST_RUNS) return { runs, ms: median(window) }
+    if (spentMs >= WARM_UP_MS || runs >= MAX_RUNS) return { runs, ms: median(window) }
     if (window.length < WINDOW) continue
     const figure = median(window)
     if (figure > STABLE * best) return { runs, ms: figure }
@@ -147,7 +147,7 @@ async function warmUp(run: () => Promise<number>, steps: Steps): Promise<{ runs:
   }
 }
 
-/** It does not tell what it has called the file: the prefix, then the time. */
+/** Reads the profiler's file: its name is the prefix and the time, which ONNX Runtime does not report. */
 function eventsIn(folder: string): string {
   const written = fs.readdirSync(folder).find((name) => name.startsWith(EVENTS)) ?? EVENTS
   return fs.readFileSync(path.join(folder, written), 'utf8')

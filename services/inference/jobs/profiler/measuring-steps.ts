@@ -1,30 +1,30 @@
-/** Progress of a measurement: which step, how far along the whole, how long still. */
+/** Progress of a measurement: step, fraction of the whole, remaining time. */
 import type { BenchmarkProgress } from '../../../../shared/contracts/profile.ts'
 
-/** Parts of the whole that the steps take, roughly: nobody knows before. */
+/** Rough parts of the whole time that the steps take. */
 const WEIGHTS = { load: 0.25, 'warm up': 0.1, profile: 0.15, measure: 0.15, check: 0.35 } as const
 export type Step = keyof typeof WEIGHTS
 
-/** More often than this nobody can read it. */
-const REPORT_EVERY_MS = 200
+/** Shortest interval between two reports of the same step. */
+const MIN_REPORT_INTERVAL_MS = 200
 
 export class Steps {
   readonly #report: (progress: BenchmarkProgress) => void
   readonly #startedAt = performance.now()
   #step: Step = 'load'
-  /** Parts of the whole in the steps before. */
+  /** Sum of the weights of the previous steps. */
   #before = 0
   #done = 0
   #of = 1
   #reportedAt = Number.NEGATIVE_INFINITY
-  /** A step that is begun again does not take back what was said. */
+  /** Largest fraction reported: a step that is begun again does not decrease it. */
   #fraction = 0
 
   constructor(report: (progress: BenchmarkProgress) => void) {
     this.#report = report
   }
 
-  /** @param of how many ticks the step has; it may end earlier. */
+  /** Begins a step. @param of number of its ticks; it may end earlier. */
   begin(step: Step, of: number): void {
     if (step !== this.#step) this.#before += WEIGHTS[this.#step]
     this.#step = step
@@ -35,7 +35,7 @@ export class Steps {
 
   tick(): void {
     this.#done += 1
-    if (performance.now() - this.#reportedAt >= REPORT_EVERY_MS) this.#tell()
+    if (performance.now() - this.#reportedAt >= MIN_REPORT_INTERVAL_MS) this.#tell()
   }
 
   finish(): void {

@@ -8,11 +8,11 @@ export interface RangeMemory {
   activationBytes: number
 }
 
-/** Of layers [from, to). A constant that two layers share counts in both. */
+/** Memory of layers [from, to). A shared constant counts in each of its layers. */
 export function rangeMemory(structure: Structure, from: number, to: number): RangeMemory {
   const layers = structure.layers.slice(from, to)
   const weightBytes = layers.reduce((sum, layer) => sum + layer.weightBytes, 0)
-  // While layer k runs, what crosses the boundary before it is alive, and so is what it makes.
+  // While a layer runs, the tensors of the boundary before it and its own outputs are alive.
   const alive = layers.map(
     (layer) =>
       (structure.boundaries[layer.index]?.bytes ?? 0) +
@@ -25,7 +25,7 @@ const KIB = 1024
 /** Pages of 4 KiB on the platforms that onnxruntime-node is built for (proc(5), statm). */
 const PAGE_BYTES = 4096
 
-/** What this process holds now, pages of mapped files included. */
+/** Resident memory of this process in bytes, pages of mapped files included. */
 export function residentBytes(): number {
   try {
     return Number(fs.readFileSync('/proc/self/statm', 'utf8').split(' ')[1]) * PAGE_BYTES
@@ -34,13 +34,13 @@ export function residentBytes(): number {
   }
 }
 
-/** The most this process has held so far. */
+/** Peak of the resident memory of this process so far, in bytes. */
 export const peakResidentBytes = (): number => process.resourceUsage().maxRSS * KIB
 
-/** Linux counts in hundredths of a second everywhere that Node runs (USER_HZ). */
+/** Linux counts in hundredths of a second on all platforms of Node (USER_HZ). */
 const TICKS_PER_SECOND = 100
 
-/** @returns a function that says how many cores other processes kept busy since, or undefined where nobody counts. */
+/** @returns a function for the number of cores that other processes have kept busy since; undefined outside Linux. */
 export function watchOthers(): () => number | undefined {
   const ownSince = process.cpuUsage()
   const busyBefore = busySeconds()
@@ -54,7 +54,7 @@ export function watchOthers(): () => number | undefined {
   }
 }
 
-/** User, nice, system, interrupts and steal of all cores; not idle and waiting for disks. */
+/** Seconds of user, nice, system, interrupts and steal of all cores (proc(5), /proc/stat); without idle and disk wait. */
 function busySeconds(): number | undefined {
   try {
     const [first = ''] = fs.readFileSync('/proc/stat', 'utf8').split('\n', 1)
@@ -64,6 +64,6 @@ function busySeconds(): number | undefined {
       .map(Number)
     return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
   } catch {
-    return undefined // Not Linux: nobody counts.
+    return undefined // Not Linux.
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A model's cost on this machine, measured in a process of its own: measuring does not disturb serving more than it
- * must, and a model that takes its process down takes down only that. What else was running is part of the result.
+ * Profiles a model on this machine in a child process: measuring disturbs serving as little as possible, and a model that
+ * crashes its process ends only the child. Other load during the measurement is part of the result.
  */
 import fs from 'node:fs/promises'
 import os from 'node:os'
@@ -16,10 +16,10 @@ export interface ProfileRequest {
   /** The whole model, range 0..N, as RangeStore.open gave it. */
   path: string
   structure: Structure
-  /** Unprofiled runs that set the scale, and as many profiled ones. Default: what the budget allows (measure.ts). */
+  /** Number of unprofiled runs that set the scale, and of profiled ones. Default: as many as the budget allows. */
   runs?: number | undefined
   options: RuntimeOptions
-  /** Of the machine that this one emulates: its runs pause as that one's do. @defaultValue 1 */
+  /** Slowdown of the machine that this one emulates: runs pause accordingly. @defaultValue 1 */
   slowdown?: number
   /** @defaultValue 600000 */
   timeoutMs?: number
@@ -34,11 +34,11 @@ export type Measurement = Omit<Measured, 'otherCores' | 'copies'> & Pick<Profile
 
 const TIMEOUT_MS = 600_000
 
-/** Of this machine, whatever the model: measured with the first profile of this process. */
+/** Codec speeds do not depend on the model: measured with the first profile of this process. */
 let codecs: Measurement['codecs']
-/** By runtime options, and until when: a fit takes only their shape, which changes less than the machine's speed. */
+/** Costs of copies by runtime options. A fit uses only their shape, which changes less than the machine's speed. */
 const copies = new Map<string, { costs: readonly CopyCost[]; untilMs: number }>()
-const COPIES_KEPT_MS = 3_600_000
+const COPIES_MAX_AGE_MS = 3_600_000
 
 function knownCopies(options: RuntimeOptions): readonly CopyCost[] | undefined {
   const known = copies.get(JSON.stringify(options))
@@ -46,10 +46,10 @@ function knownCopies(options: RuntimeOptions): readonly CopyCost[] | undefined {
 }
 
 /**
- * Measures a whole model and splits its time over its layers; see measure.ts for how.
+ * Measures a whole model and divides its time among its layers (measure-model-job.ts).
  * @param signal aborting ends the measurement and its process.
- * @throws ScissionError invalidModel when the model does not load or run, or takes too long or too much memory;
- *   invalidTensor when no inputs can be made up for it; cancelled.
+ * @throws ScissionError invalidModel if the model does not load or run, or takes too long or too much memory;
+ *   invalidTensor if no inputs can be made up for it; cancelled.
  */
 export async function profileModel(
   request: ProfileRequest,
@@ -59,7 +59,7 @@ export async function profileModel(
   const { path, structure, runs, options, slowdown, requestsServed = () => 0 } = request
   const servedBefore = requestsServed()
   const startedAt = performance.now()
-  // Before the measurement: afterwards the figure would count the measurement itself.
+  // Read before the measurement, which would count itself.
   const [loadAverage1 = 0] = os.loadavg()
   const folder = await fs.mkdtemp(pathOf.join(os.tmpdir(), 'scission-profile-'))
   try {
@@ -83,7 +83,7 @@ export async function profileModel(
     })
     const { otherCores, copies: costs, ...figures } = measured
     codecs = measured.codecs ?? codecs
-    if (costs) copies.set(JSON.stringify(options), { costs, untilMs: performance.now() + COPIES_KEPT_MS })
+    if (costs) copies.set(JSON.stringify(options), { costs, untilMs: performance.now() + COPIES_MAX_AGE_MS })
     const totalMs = performance.now() - startedAt
     return {
       ...figures,

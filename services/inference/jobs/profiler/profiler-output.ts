@@ -6,7 +6,7 @@
  * they are part of its time.
  *
  * The optimised graph is what runs after fusions and layout changes (`optimizedModelFilePath`). A session puts all
- * weights into a second file that nobody needs and that is as large as the model: where the system allows, it is a link
+ * weights into a second file, which is not needed and is as large as the model: if the system allows, it is a link
  * to /dev/null, so that nothing is written.
  */
 import fs from 'node:fs'
@@ -21,9 +21,9 @@ import { withSessionExtra } from './cut-model.ts'
 export interface NodeTime {
   name: string
   op: string
-  /** Per run. */
+  /** Time per run. */
   ms: number
-  /** Of each run that counts. */
+  /** ms of each run after the warm-up. */
   samplesMs?: number[]
 }
 
@@ -39,7 +39,7 @@ interface Event {
   args?: { op_name?: string }
 }
 
-/** By hand: the process that measures should start quickly, and a schema library takes a fifth of a second to load. */
+/** Checked by hand: the measuring process should start quickly, and loading a schema library takes 0.2 s. */
 function isEvent(value: unknown): value is Event {
   const event = value as Partial<Record<keyof Event, unknown>> | null
   return (
@@ -61,8 +61,10 @@ function parseEvents(text: string): Event[] {
 }
 
 /**
- * @param text what ONNX Runtime wrote: the Chrome trace format
- * @param runs how many runs it covers; `skip` of them, from the start, warmed the session up and do not count
+ * Reads the times of nodes from the profiler's events.
+ * @param text ONNX Runtime's file, in the Chrome trace format
+ * @param runs number of runs in it
+ * @param skip number of leading warm-up runs, which do not count
  */
 export function readEvents(text: string, runs: number, skip = 0): NodeTime[] {
   const events = parseEvents(text)
@@ -75,7 +77,7 @@ export function readEvents(text: string, runs: number, skip = 0): NodeTime[] {
     byNode.set(name, node)
   }
   return [...byNode].map(([name, { op, durations }]) => {
-    // A name that several nodes share has several events per run: their sum is what counts.
+    // A name shared by several nodes has several events per run: their sum counts.
     const perRun = Math.max(1, Math.round(durations.length / runs))
     const counted = durations.slice(skip * perRun)
     const samplesMs = Array.from({ length: Math.ceil(counted.length / perRun) }, (_, run) =>
@@ -85,7 +87,7 @@ export function readEvents(text: string, runs: number, skip = 0): NodeTime[] {
   })
 }
 
-/** Events that lie in none of a control-flow node, in order of time. */
+/** Events that are not inside the event of a control-flow node, in order of time. */
 function outermost(events: readonly Event[]): Event[] {
   const ordered = events.toSorted((a, b) => a.ts - b.ts || b.dur - a.dur)
   let bodiesEnd = Number.NEGATIVE_INFINITY
@@ -108,7 +110,7 @@ export interface OptimisedNode {
 const GRAPH = 'optimised.onnx'
 const WEIGHTS = 'optimised.weights'
 
-/** Session options that make it save its graph into `folder`, which must exist and be ours. */
+/** Session options to save the optimised graph into the empty folder `folder`. */
 export function savingOptions(
   folder: string,
   options: InferenceSession.SessionOptions,
@@ -123,7 +125,7 @@ export function savingOptions(
   )
 }
 
-/** Its nodes in topological order. @throws Error when ONNX Runtime has not written what it was asked for. */
+/** Nodes of the saved graph in topological order. @throws Error if ONNX Runtime has not written the file. */
 export function readOptimisedGraph(folder: string): OptimisedNode[] {
   const model = fs.readFileSync(path.join(folder, GRAPH))
   const inside = (fields: readonly WireField[], wanted: number) =>

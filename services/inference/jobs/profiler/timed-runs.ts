@@ -1,10 +1,10 @@
 /**
- * Timed runs as a service makes them when it answers one request at a time: a pause before each run, and the outputs'
- * memory given back after it.
+ * Timed runs under the conditions of a service that answers one request at a time: a pause before each run, and the
+ * outputs' memory freed after it.
  *
- * Without the pause a run finds its weights in the caches and reads low; with it, what is measured here comes nearer
- * to what an executor takes between two requests. The pause is where the rest of a request is: on the network, on the
- * other resources. Of a small model both are short, and a longer pause reads too high.
+ * Without the pause a run finds its weights in the caches and takes less time than in an executor between two requests. The
+ * pause stands for the rest of a request, on the network and on other resources. For a small model the rest is short as
+ * well, and a longer pause gives times that are too high.
  */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { coerceError } from '../../../../shared/platform/errors.ts'
@@ -20,23 +20,23 @@ export interface RunTime {
 }
 
 /**
- * A quarter of a run, within bounds: chosen on ten networks of 1.5 to 60 ms, whose split requests over services on loopback
- * it met within 5 % where 5 ms for all read up to 14 % too high (docs/results.md). A longer one reads higher.
+ * The pause is a quarter of a run, within bounds: chosen on ten networks of 1.5 to 60 ms. Their split requests over services
+ * on loopback were then met within 5 %; a pause of 5 ms for all gave up to 14 % too much (docs/results.md).
  */
 const PAUSE_PART = 0.25
-const SHORTEST_PAUSE_MS = 1
-const USUAL_PAUSE_MS = 5
-/** Of slower machines, so that a profile of a large model ends in time; its weights fit into no cache anyway. */
-const LONGEST_PAUSE_MS = 100
+const MIN_PAUSE_MS = 1
+const MAX_PAUSE_MS = 5
+/** Limit for emulated machines, so that a profile of a large model ends in time; its weights fit into no cache anyway. */
+const MAX_EMULATED_PAUSE_MS = 100
 
-/** Before a run of a model that takes `runMs` on this machine, as its own: ms */
+/** Pause in ms before a run of a model that takes `runMs` on this machine, without emulation. */
 export function pauseOf(runMs: number): number {
-  return Math.min(USUAL_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, PAUSE_PART * runMs))
+  return Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, PAUSE_PART * runMs))
 }
 
 export class Runner {
-  /** Before each run; `pauseAs` once it is known how long that takes. */
-  pauseMs = SHORTEST_PAUSE_MS
+  /** Pause before each run; set by `pauseAs` once the time of a run is known. */
+  pauseMs = MIN_PAUSE_MS
   readonly #timer: CpuTimer
   readonly #threads: number
   readonly #never = new Int32Array(new SharedArrayBuffer(4))
@@ -47,19 +47,19 @@ export class Runner {
   }
 
   /**
-   * An emulated machine waits after each run, (slowdown − 1) times as long as the run took, and its next run finds the
-   * caches accordingly.
+   * Sets the pause for runs of `runMs`. An emulated machine waits (slowdown − 1) times the run after it, and its caches
+   * cool accordingly.
    */
   pauseAs(slowdown: number, runMs: number): void {
-    this.pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(pauseOf(runMs), (slowdown - 1) * runMs))
+    this.pauseMs = Math.min(MAX_EMULATED_PAUSE_MS, Math.max(pauseOf(runMs), (slowdown - 1) * runMs))
   }
 
-  /** The figure that counts: CPU time of a single thread, which other processes do not lengthen; else wall time. */
+  /** The time that counts: CPU time for one thread, since other processes do not lengthen it; else wall time. */
   figure({ wallMs, cpuMs }: RunTime): number {
     return this.#threads > 1 ? wallMs : cpuMs
   }
 
-  /** @param then what to do with the outputs before their memory is given back. */
+  /** Runs a session once. @param then uses the outputs before their memory is freed. */
   async run(
     session: InferenceSession,
     feeds: Feeds,

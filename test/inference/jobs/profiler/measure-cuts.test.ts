@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   candidates,
   chooseCuts,
-  MOST_CUTS,
+  MAX_CUTS,
 } from '../../../../services/inference/jobs/profiler/measure-cuts.ts'
 import { rangeMemory } from '../../../../services/inference/jobs/profiler/memory-and-load.ts'
 import { exampleStructure } from '../../../support/fixtures.ts'
@@ -24,7 +24,7 @@ describe('the cuts that are run', () => {
 
   it('begin with a check: one alone tells the error, it does not hide it', () => {
     expect(chooseCuts(inside, layerMs, 1, 'seed').map(({ role }) => role)).toEqual(['check'])
-    const roles = chooseCuts(inside, layerMs, MOST_CUTS, 'seed').map(({ role }) => role)
+    const roles = chooseCuts(inside, layerMs, MAX_CUTS, 'seed').map(({ role }) => role)
     expect(roles.filter((role) => role === 'check').length).toBeGreaterThanOrEqual(2)
   })
 
