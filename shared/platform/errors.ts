@@ -5,43 +5,59 @@
  * answer. Errors of other types are bugs, or come from Node or a library: they become `internal`.
  */
 
-/** code → HTTP status. Documented for users in docs/errors.md. */
+/** code → HTTP status. What each means: ERROR_MEANING. */
 export const ERROR_STATUS = {
-  /** The request's JSON, query or headers are malformed or out of range. `details` lists the fields. */
   badRequest: 400,
-  /** The bytes are not an ONNX model this build can serve: `message` names node and tensor if known. */
-  invalidModel: 422,
-  /** Dynamic dimensions must be given: `details.dims` lists input, axis and symbolic name. */
-  needsInputShapes: 422,
-  /** An input tensor has a wrong name, type, shape or byte count. */
   invalidTensor: 400,
-  /** A layer range or cut is out of bounds or out of order. */
   invalidRange: 400,
-  /** Unknown model, resource, plan, deployment, benchmark, profile or link: `details.known` may list what exists. */
   notFound: 404,
   methodNotAllowed: 405,
-  /** The request conflicts with the present state (name in use, model in a live deployment). */
   conflict: 409,
-  payloadTooLarge: 413,
-  unsupportedEncoding: 501,
-  /** No assignment satisfies the constraints. */
-  infeasible: 422,
-  /** A needed profile or link has not been measured yet. */
   notMeasured: 409,
-  /** Redis cannot be reached: retry later. */
-  queueUnavailable: 503,
-  /** A model or deployment is known but not loaded. */
-  notReady: 503,
-  /** A queue is full: retry after `Retry-After`. */
-  overloaded: 503,
-  /** The next resource on the path did not answer: `details.resource` names it. */
-  peerUnavailable: 502,
-  deadlineExceeded: 504,
+  payloadTooLarge: 413,
+  invalidModel: 422,
+  needsInputShapes: 422,
+  infeasible: 422,
   cancelled: 499,
   internal: 500,
+  unsupportedEncoding: 501,
+  peerUnavailable: 502,
+  queueUnavailable: 503,
+  notReady: 503,
+  overloaded: 503,
+  deadlineExceeded: 504,
 } as const satisfies Record<string, number>
 
 export type ErrorCode = keyof typeof ERROR_STATUS
+
+/** code → when a service answers with it, in Markdown: docs/reference/errors.md is made from this table. */
+export const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
+  badRequest:
+    'The JSON, the query, a header or an option is malformed or out of range. `details.fields` lists them.',
+  invalidTensor: 'An input tensor has a wrong name, data type, shape or number of bytes.',
+  invalidRange: 'A layer range is out of bounds or out of order.',
+  notFound:
+    'The model, resource, plan, deployment, benchmark, profile or link is unknown. `details.known` may list what exists.',
+  methodNotAllowed: 'The path exists, the method does not. The `Allow` header lists the methods.',
+  conflict: 'The name or port is in use, or a deployment or benchmark still needs the model.',
+  notMeasured: 'The request needs a profile or a link that nobody has measured yet.',
+  payloadTooLarge: 'The upload or the request body exceeds its limit.',
+  invalidModel:
+    'The bytes are not an ONNX model that can be served. The message names the node and the tensor if they are known.',
+  needsInputShapes: 'The model has open dimensions. `details.dims` lists them.',
+  infeasible: 'No plan satisfies the constraints.',
+  cancelled: 'The client or the user gave up.',
+  internal: 'A fault of Scission or of ONNX Runtime.',
+  unsupportedEncoding:
+    'The `Content-Encoding` is not gzip, deflate or identity (for the upload of a model: not identity), or a tensor ' +
+    'names a codec that is unknown or has no library here (see [codecs](codecs.md)).',
+  peerUnavailable:
+    'The next resource on the path did not answer. The message and `details.resource` name it.',
+  queueUnavailable: 'Redis cannot be reached. Retry later.',
+  notReady: 'The model or deployment is known but not loaded.',
+  overloaded: 'A queue is full. The `Retry-After` header says when to come back.',
+  deadlineExceeded: 'The work was not done in time.',
+}
 
 export class ScissionError extends Error {
   override readonly name = 'ScissionError'

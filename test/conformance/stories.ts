@@ -76,7 +76,7 @@ export const LOADING: Story = {
   ],
 }
 
-/** broken: a model that cannot be loaded. The protocol asks for an error status here; 422 is that of docs/errors.md. */
+/** broken: a model that cannot be loaded. The protocol asks for an error status here; 422 is that of docs/reference/errors.md. */
 export const FAILED_LOAD: Story = {
   name: 'a model that cannot be loaded says why',
   turns: [

@@ -102,8 +102,8 @@ describe('every option of a plan query', () => {
     }
   })
 
-  it('is in a table of docs/plans.md', async () => {
-    const text = await readFile(new URL('../../docs/plans.md', import.meta.url), 'utf8')
+  it('is in a table of docs/reference/plan-query.md', async () => {
+    const text = await readFile(new URL('../../docs/reference/plan-query.md', import.meta.url), 'utf8')
     const documented = new Set(
       text
         .split('\n')

@@ -1,6 +1,6 @@
 /**
  * A query as the constraints that it is made of, in the words of an answer, and back. Written again on purpose, from
- * docs/plans.md and not from the optimiser's own list (constraints.ts): a constraint that it forgets is missed here.
+ * docs/reference/plan-query.md and not from the optimiser's own list (constraints.ts): a constraint that it forgets is missed here.
  */
 import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 import { FREE } from './problems.ts'

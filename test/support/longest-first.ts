@@ -9,6 +9,7 @@ const LONGEST = [
   'test/e2e/start.test.ts',
   'test/e2e/cli.test.ts',
   'test/e2e/plans.test.ts',
+  'test/docs/pages.test.ts',
   'test/onnx/real-models.test.ts',
   'test/redis/queue-contract.test.ts',
   'test/benchmark/models/upload.test.ts',

@@ -1,0 +1,16 @@
+/** The pages of docs/reference that are made from the code, by their paths. */
+import { apiPage } from './api.ts'
+import { cliPage } from './cli.ts'
+import { configurationPage } from './configuration.ts'
+import { errorsPage } from './errors.ts'
+import { metricsPage } from './metrics.ts'
+
+export async function referencePages(): Promise<Map<string, string>> {
+  return new Map([
+    ['docs/reference/api.md', await apiPage()],
+    ['docs/reference/cli.md', await cliPage()],
+    ['docs/reference/configuration.md', configurationPage()],
+    ['docs/reference/errors.md', errorsPage()],
+    ['docs/reference/metrics.md', metricsPage()],
+  ])
+}
