@@ -12,6 +12,7 @@ import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { decodeTensor, encodeTensor } from '../../../shared/platform/tensor-codecs.ts'
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
+import { isMovable } from '../messages/buffer-memory.ts'
 import { tensorBytes } from '../serving/models/hop-report.ts'
 
 export type DeploymentHop = Deployment['hops'][number]
@@ -164,7 +165,7 @@ function largestBytes({ kind, tensor }: CodecWork): number {
 /** The bytes themselves if they fill a buffer that can move, otherwise a copy. */
 function movable(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer } = bytes
-  const fills = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength
-  // Node's pool cannot move.
-  return fills && buffer.byteLength !== Buffer.poolSize ? new Uint8Array(buffer) : new Uint8Array(bytes)
+  return isMovable(buffer) && buffer.byteLength === bytes.byteLength
+    ? new Uint8Array(buffer)
+    : new Uint8Array(bytes)
 }

@@ -8,7 +8,7 @@
  * Reuse: freeing a buffer of 1 MB and allocating another one, whose pages the system zeroes first, costs 0.5 ms. Freeing it
  * on the executor thread instead makes a run of a small model 3 % slower.
  */
-import { MessageChannel } from 'node:worker_threads'
+import workerThreads, { MessageChannel } from 'node:worker_threads'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 
 /** A buffer that is transferred to a closed port is freed. */
@@ -17,7 +17,7 @@ closedPort.close()
 
 /** Frees buffers. @param buffers must have no other readers; views of them become empty. */
 export function freeBuffers(buffers: Iterable<ArrayBufferLike>): void {
-  const own = [...new Set(buffers)].filter((buffer): buffer is ArrayBuffer => isMovable(buffer))
+  const own = [...new Set(buffers)].filter(isMovable)
   if (own.length > 0) closedPort.postMessage(null, own)
 }
 
@@ -29,13 +29,23 @@ export function freeViews(views: readonly Uint8Array[]): void {
 /** The distinct buffers of some views that can move to another thread. */
 export function movableBuffers(views: readonly Uint8Array[]): ArrayBuffer[] {
   const buffers = views.map(({ buffer }) => buffer)
-  return [...new Set(buffers)].filter((buffer): buffer is ArrayBuffer => isMovable(buffer))
+  return [...new Set(buffers)].filter(isMovable)
 }
 
 /** False for shared memory, for empty buffers, and for Node's pool, which many small Buffers share. */
-function isMovable(buffer: ArrayBufferLike): boolean {
-  return buffer instanceof ArrayBuffer && buffer.byteLength > 0 && buffer.byteLength !== Buffer.poolSize
+export function isMovable(buffer: ArrayBufferLike): buffer is ArrayBuffer {
+  return buffer instanceof ArrayBuffer && buffer.byteLength > 0 && !isPool(buffer)
 }
+
+/**
+ * Newer versions of Node tell whether a buffer is part of the pool. Node 20 does not, but there the size tells: its pool has
+ * 8 KiB. The pool of Node 24 has 64 KiB, as large as one chunk of a body.
+ */
+const isMarked: unknown = Reflect.get(workerThreads, 'isMarkedAsUntransferable')
+const isPool: (buffer: ArrayBuffer) => boolean =
+  typeof isMarked === 'function'
+    ? (buffer) => isMarked(buffer) === true
+    : (buffer) => buffer.byteLength === Buffer.poolSize
 
 /** The models of one service take few sizes of input, so a few buffers of each size are enough. */
 const MAX_POOLED_BYTES = 64 * 1024 * 1024

@@ -17,8 +17,9 @@ export async function sendMessage(
 ): Promise<void> {
   const parts = [message.json, ...message.binary].map(asBuffer)
   const encoding = acceptedEncoding(req.headers['accept-encoding'])
-  // After `finish` the system has taken all bytes, or the connection is closed: nothing reads this memory any more.
-  res.once('finish', () => freeViews(message.binary))
+  // After these events the system has taken all bytes, or the connection is closed: nothing reads this memory any more. Node
+  // 24 does not emit 'finish' if the connection was closed.
+  for (const event of ['finish', 'close']) res.once(event, () => freeViews(message.binary))
   if (encoding) {
     const packed = await compressors[encoding](Buffer.concat(parts), { level: LEVEL })
     res.writeHead(200, {

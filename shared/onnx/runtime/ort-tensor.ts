@@ -11,6 +11,25 @@ import { typedView } from '../../oip/typed-view.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 import { elementTypeOfDatatype, elementTypeOfRuntime } from '../wire/element-types.ts'
 
+keepFloat16InIntegers()
+
+/**
+ * onnxruntime-common stores FP16 in a Float16Array if that class exists (Node 24), but the binding of version 1.30 takes
+ * such an array for empty ("not enough space: expected 8, got 0"). Without the class it uses a Uint16Array. It looks only
+ * once, at the first tensor, so the class is hidden for that moment.
+ */
+function keepFloat16InIntegers(): void {
+  const known = Object.getOwnPropertyDescriptor(globalThis, 'Float16Array')
+  if (known === undefined) return
+  Reflect.deleteProperty(globalThis, 'Float16Array')
+  try {
+    // oxlint-disable-next-line no-new
+    new OrtTensor('float16', new Uint16Array(1), [1])
+  } finally {
+    Object.defineProperty(globalThis, 'Float16Array', known)
+  }
+}
+
 /** @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not have. */
 export function toOrt(tensor: Tensor): OrtTensor {
   const { name, datatype, shape, bytes } = tensor

@@ -5,6 +5,7 @@
  * of a larger buffer, for instance of Node's pool, is copied once, because the rest of that buffer may have other readers. A
  * tensor that passes through stays here, unless it is in a buffer that moves; then it returns with the outputs.
  */
+import { isMovable } from '../../messages/buffer-memory.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 
 export interface PreparedInputs {
@@ -55,16 +56,4 @@ function buffersFilledBy(inputs: readonly Tensor[]): Set<ArrayBuffer> {
   }
   const filled = [...used].filter(([buffer, bytes]) => bytes === buffer.byteLength && isMovable(buffer))
   return new Set(filled.map(([buffer]) => buffer))
-}
-
-/** False for Node's pool, which cannot be transferred, and for empty buffers. Copying 8 KiB is cheaper than a test. */
-function isMovable(buffer: ArrayBuffer): boolean {
-  return buffer.byteLength > 0 && buffer.byteLength !== Buffer.poolSize
-}
-
-function addCopy(prepared: PreparedInputs, tensor: Tensor): void {
-  const bytes = new Uint8Array(tensor.bytes)
-  prepared.sent.push({ ...tensor, bytes })
-  if (bytes.byteLength > 0) prepared.transfer.push(bytes.buffer)
-  prepared.copiedBytes += bytes.byteLength
 }
