@@ -13,9 +13,9 @@ export interface Difference {
 }
 
 /** Relative to the largest output, as the documentation promises for single precision. */
-export const TOLERANCE = 1e-5
+const TOLERANCE = 1e-5
 /** For FP16, which has 11 significant bits. */
-export const HALF_TOLERANCE = 1e-3
+const HALF_TOLERANCE = 1e-3
 
 /** @throws ScissionError internal if names, types or shapes differ, because then numbers cannot be compared. */
 export function compareOutputs(expected: readonly Tensor[], actual: readonly Tensor[]): Difference {

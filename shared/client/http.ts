@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { type ErrorCode, ERROR_STATUS, ScissionError } from '../platform/errors.ts'
 import { ErrorBody } from '../platform/http-server/error-answers.ts'
 
-export const DEFAULT_TIMEOUT_MS = 30_000
+const DEFAULT_TIMEOUT_MS = 30_000
 
 export interface JsonClient {
   readonly baseUrl: string

@@ -112,7 +112,7 @@ const floatOfBits = (bits: number): number => new Float32Array(Int32Array.of(bit
 const stepsOf = (bits: Bits) => 2 ** bits - 1
 
 /** Number of bytes that `count` codes take. */
-export const packedBytes = (count: number, bits: Bits): number =>
+const packedBytes = (count: number, bits: Bits): number =>
   bits === 6 ? 3 * Math.ceil(count / 4) : Math.ceil((count * bits) / 8)
 
 /** Number of bytes of the encoded tensor: ranges and codes. */

@@ -2,7 +2,7 @@
 import type { Resource, ResourceView } from './resource.ts'
 
 /** A resource is lost after this many missed heartbeats. */
-export const MISSED_HEARTBEATS = 3
+const MISSED_HEARTBEATS = 3
 
 /** Adds `alive`. An imported resource has no service and is never alive. @param now epoch milliseconds. */
 export function withLiveness(resource: Resource, heartbeatMs: number, now: number): ResourceView {

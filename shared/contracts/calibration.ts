@@ -1,16 +1,6 @@
 /** Tensor codecs: their names, a machine's speed at them, and calibrations of their loss of accuracy. */
 import { z } from 'zod'
-import {
-  byteCount,
-  InputShapes,
-  ModelId,
-  ms,
-  Name,
-  pageOf,
-  ResourceName,
-  ShapesKey,
-  timestamp,
-} from './common.ts'
+import { byteCount, InputShapes, ModelId, ms, Name, ResourceName, ShapesKey, timestamp } from './common.ts'
 import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
 
 /**
@@ -65,7 +55,7 @@ export const CalibrationCell = z.object({
 })
 export type CalibrationCell = z.infer<typeof CalibrationCell>
 
-export const SAMPLE_SOURCES = ['given', 'made-up'] as const
+const SAMPLE_SOURCES = ['given', 'made-up'] as const
 
 /** A calibration: waiting, active or ended. `cells` is filled if `state` is completed. */
 export const Calibration = z.object({
@@ -93,7 +83,6 @@ export const Calibration = z.object({
   endedAt: timestamp.optional(),
 })
 export type Calibration = z.infer<typeof Calibration>
-export const CalibrationPage = pageOf(Calibration)
 
 /** The JSON part of `POST /v1/calibrations`. */
 export const CalibrationRequest = z.strictObject({

@@ -7,7 +7,7 @@ import { RuntimeOptions } from './resource.ts'
 
 const layerNumber = z.number().int().nonnegative()
 
-export const GraphStage = z.object({
+const GraphStage = z.object({
   resource: ResourceName,
   tier: TierName,
   /** [from, to) of the canonical order, ascending. */
@@ -17,9 +17,9 @@ export const GraphStage = z.object({
   memoryBytes: byteCount,
   options: RuntimeOptions.optional(),
 })
-export type GraphStage = z.infer<typeof GraphStage>
+type GraphStage = z.infer<typeof GraphStage>
 
-export const GraphTransfer = z.object({
+const GraphTransfer = z.object({
   from: ResourceName,
   to: ResourceName,
   tensors: z.array(z.string()),
@@ -28,7 +28,7 @@ export const GraphTransfer = z.object({
   returnBytes: byteCount,
   returnMs: ms,
 })
-export type GraphTransfer = z.infer<typeof GraphTransfer>
+type GraphTransfer = z.infer<typeof GraphTransfer>
 
 export const GraphPlan = z.object({
   /** Id of the equivalent chain plan; only for a plan that can be deployed. */

@@ -11,7 +11,7 @@ import {
   timestamp,
 } from './common.ts'
 
-export const ModelFile = z.object({
+const ModelFile = z.object({
   /** Path relative to the model's folder: `model.onnx`, or the external data file's own location. */
   path: z.string(),
   bytes: byteCount,

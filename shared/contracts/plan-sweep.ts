@@ -9,7 +9,7 @@ const LinkEnds = z.strictObject({ from: ResourceName, to: ResourceName })
 const links = z.array(LinkEnds).min(1).max(1000).optional()
 const MAX_AXIS_VALUES = 10_000
 /** Most cells of one sweep. */
-export const MAX_SWEEP_CELLS = 100_000
+const MAX_SWEEP_CELLS = 100_000
 
 /** One condition and its values, in the order of the map. */
 export const SweepAxis = z.discriminatedUnion('vary', [
@@ -45,14 +45,14 @@ export const SweepRequest = z.strictObject({
 })
 export type SweepRequest = z.infer<typeof SweepRequest>
 
-export const SweepPlan = z.object({
+const SweepPlan = z.object({
   id: z.string(),
   stages: z.array(z.object({ resource: ResourceName, from: z.number().int(), to: z.number().int() })),
   native: z.boolean(),
   /** Number of cells in which it is the best. */
   cells: z.number().int().positive(),
 })
-export type SweepPlan = z.infer<typeof SweepPlan>
+type SweepPlan = z.infer<typeof SweepPlan>
 
 /** The line on which two plans that are best in neighbouring cells cost the same. */
 export const SweepBoundary = z.object({

@@ -17,7 +17,7 @@ import { RuntimeOptions } from './resource.ts'
 import { WhatIf } from './what-if-fields.ts'
 
 /** `7:edge` is layer 7, `0-5:device` are layers 0..4. */
-export const LayersOnTier = z
+const LayersOnTier = z
   .string()
   .regex(/^\d{1,9}(-\d{1,9})?:[a-z0-9][a-z0-9-]*$/, 'reads <layer>:<tier> or <from>-<to>:<tier>')
 
@@ -110,7 +110,7 @@ export const PlanQuery = z.strictObject({
 })
 export type PlanQuery = z.infer<typeof PlanQuery>
 
-export const Stage = z.object({
+const Stage = z.object({
   resource: ResourceName,
   tier: TierName,
   from: z.number().int().nonnegative(),
@@ -122,7 +122,7 @@ export const Stage = z.object({
   /** Runtime options of the stage; absent = the resource's own. */
   options: RuntimeOptions.optional(),
 })
-export type Stage = z.infer<typeof Stage>
+type Stage = z.infer<typeof Stage>
 
 /** The tensors of boundary `boundary` cross from → to; `ms` is round trip + cost per message + wire bytes / bandwidth. */
 export const Transfer = z.object({
@@ -218,14 +218,14 @@ export const PlanAnswer = z.object({
 })
 export type PlanAnswer = z.infer<typeof PlanAnswer>
 
-export const DEPLOYMENT_STATES = ['loading', 'ready', 'failed'] as const
+const DEPLOYMENT_STATES = ['loading', 'ready', 'failed'] as const
 /** `native`: the resource runs the rest of the model itself, if it fits. `none`: the request fails, naming the hop. */
-export const FALLBACKS = ['native', 'none'] as const
+const FALLBACKS = ['native', 'none'] as const
 /**
  * Route of the last hop's outputs. `chain`: back through every hop. `direct`: straight to the entry if it can be reached;
  * with three hops or more.
  */
-export const ANSWERS = ['chain', 'direct'] as const
+const ANSWERS = ['chain', 'direct'] as const
 /** `plan` is an id that a planner printed. */
 export const DeploymentRequest = z.strictObject({
   plan: z.string(),

@@ -45,7 +45,7 @@ export type LayerTime = z.infer<typeof LayerTime>
  * Memory of a stage [i, j): baseBytes + weightFactor x the weights of its layers + the largest sum of tensors alive at
  * once in it. The factor and the base are fitted to the whole model.
  */
-export const ProfileMemory = z.object({
+const ProfileMemory = z.object({
   /** Weights of all layers, and the largest sum of tensors alive at once: both from the structure. */
   weightBytes: byteCount,
   activationBytes: byteCount,
@@ -56,7 +56,7 @@ export const ProfileMemory = z.object({
   /** Growth that remained after the runs. */
   residentBytes: byteCount,
 })
-export type ProfileMemory = z.infer<typeof ProfileMemory>
+type ProfileMemory = z.infer<typeof ProfileMemory>
 
 /**
  * The measured cost of a model on a resource under given runtime options.
@@ -154,7 +154,7 @@ const ChosenOptions = z.strictObject({
   optimisation: RuntimeOptions.shape.optimisation.removeDefault().optional(),
 })
 
-export const DEFAULT_MAX_AGE_MS = 3600 * 1000
+const DEFAULT_MAX_AGE_MS = 3600 * 1000
 
 export const BenchmarkRequest = z.strictObject({
   model: z.union([ModelId, Name]),

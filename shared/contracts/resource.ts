@@ -64,13 +64,13 @@ export const LinkEmulation = z.object({
 export type LinkEmulation = z.infer<typeof LinkEmulation>
 
 /** Half-widths of the intervals that hold the true values in 95 % of cases. */
-export const LinkUncertainty = z.object({
+const LinkUncertainty = z.object({
   rttMs: ms,
   bandwidthMbps: z.number().nonnegative(),
   returnBandwidthMbps: z.number().nonnegative(),
   perMessageMs: ms.optional(),
 })
-export type LinkUncertainty = z.infer<typeof LinkUncertainty>
+type LinkUncertainty = z.infer<typeof LinkUncertainty>
 
 /**
  * Directed: a connection opened by `from`. Time for a request of b bytes answered by r bytes =

@@ -8,7 +8,7 @@ import { ResourceName } from './common.ts'
 import { figures, nameList, numeric, pairsOf } from './query-values.ts'
 
 /** `device>edge`: directed, in the direction of a request. */
-export const LinkName = z
+const LinkName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,62}>[a-z0-9][a-z0-9-]{0,62}$/, 'a link is written <resource>><resource>')
 

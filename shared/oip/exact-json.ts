@@ -11,7 +11,7 @@
 import { coerceError, ScissionError } from '../platform/errors.ts'
 
 /** The limit of Triton: nesting that it refuses is refused here too. */
-export const MAX_JSON_DEPTH = 100
+const MAX_JSON_DEPTH = 100
 
 export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }

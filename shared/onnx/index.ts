@@ -14,9 +14,9 @@
  *                   writer of models; element types
  *   proto/          generated from onnx.proto
  */
-export { analyse, type AnalyseRequest } from './structure/analyse.ts'
-export { analyseInChild, type AnalyseInChildOptions } from './structure/analyse-child.ts'
-export { canonicalPaths, readStructure } from './canonical/canonical-file.ts'
+export { analyse } from './structure/analyse.ts'
+export { analyseInChild } from './structure/analyse-child.ts'
+export { canonicalPaths } from './canonical/canonical-file.ts'
 export { resolveInputShapes } from './canonical/declared-tensors.ts'
 export { describeModel, type ModelDescription } from './structure/describe-model.ts'
 export { makeInputs } from './sample-inputs/sample-inputs.ts'
@@ -25,7 +25,6 @@ export {
   checkRange,
   type WeightExtent,
   openCanonical,
-  type RangeFile,
   writeRange,
 } from './structure/write-range.ts'
 export { shapesKeyOf } from './canonical/shapes-key.ts'

@@ -192,6 +192,6 @@ function addTier(
 }
 
 /** Index of the block that contains a Keras layer; -1 if there is none. */
-export function blockOf(blocks: readonly Block[], layer: number): number {
+function blockOf(blocks: readonly Block[], layer: number): number {
   return blocks.findIndex(({ first, last }) => layer >= first && layer <= last)
 }

@@ -39,7 +39,7 @@ const BlockTuple = z
   .transform(([first, last, seconds, outputBytes]): Block => ({ first, last, seconds, outputBytes }))
 
 /** `profiles.json`: `blocks` are `[first layer, last layer, seconds, bytes of the output]`. */
-export const OriginalProfiles = z.object({
+const OriginalProfiles = z.object({
   systems: z.record(
     z.string(),
     z.object({
@@ -51,7 +51,7 @@ export const OriginalProfiles = z.object({
 })
 
 /** `networks.json`: the connections of each statistics file, by file name. */
-export const OriginalNetworks = z.record(
+const OriginalNetworks = z.record(
   z.string(),
   z.array(
     z.object({

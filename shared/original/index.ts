@@ -11,7 +11,7 @@ import { DEFAULT_INPUT_BYTES, type ImportedResource, linksOf, modelOf, profileOf
 import { resourcesOf, structureOf } from './import.ts'
 
 export { type OriginalOptions, parseCriteria, queryOf, type Criteria } from './criteria.ts'
-export type { Block, Connection, System, Tier } from './data.ts'
+export type { Block, Connection, System } from './data.ts'
 export { parseNetworks, parseProfiles } from './data.ts'
 export { readConnections, readSystems } from './directory.ts'
 export type { ImportedResource } from './import.ts'

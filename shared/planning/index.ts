@@ -5,7 +5,7 @@
  * Imports go one way: problem → limits → objective → evaluate → explain → chain → graph → sweep.
  */
 export { type Optimum, optimise } from './chain/optimise.ts'
-export { type EvaluateOptions, evaluatePlan } from './evaluate/evaluate-plan.ts'
+export { evaluatePlan } from './evaluate/evaluate-plan.ts'
 export { type GraphOptimum, optimiseGraph } from './graph/optimise-graph.ts'
 export type { OptimiserQuery } from './limits/constraints.ts'
 export { objectiveOf } from './objective/objectives.ts'
@@ -13,11 +13,9 @@ export { missingFigures } from './problem/figures.ts'
 export {
   checkKnown,
   type GraphProblem,
-  type LeftOut,
-  type PlanningCodec,
   type PlanningLink,
   type PlanningProfile,
   type Problem,
 } from './problem/problem.ts'
 export { sensitivityOf } from './sweep/sensitivity.ts'
-export { sweep, type SweepOptions } from './sweep/sweep.ts'
+export { sweep } from './sweep/sweep.ts'

@@ -14,7 +14,7 @@ const MAX_QUOTED_CHARACTERS = 60
 const MAX_FAULT_CHARACTERS = 300
 
 /** Never throws. @param schema must be synchronous. */
-export function check<T>(schema: z.ZodType<T>, input: unknown): Checked<T> {
+function check<T>(schema: z.ZodType<T>, input: unknown): Checked<T> {
   try {
     const parsed = schema.safeParse(input)
     if (parsed.success) return { value: parsed.data }
@@ -44,7 +44,7 @@ export function checkJson<T>(schema: z.ZodType<T>, text: string, maxCharacters =
 }
 
 /** The beginning of a text, control characters escaped. */
-export function quoted(text: string): string {
+function quoted(text: string): string {
   const rest = text.length > MAX_QUOTED_CHARACTERS ? '…' : ''
   return JSON.stringify(text.slice(0, MAX_QUOTED_CHARACTERS)) + rest
 }

@@ -26,7 +26,7 @@ export interface Window {
   readonly meanTaps: number
 }
 
-export function pair(extent: Extent): readonly [number, number] {
+function pair(extent: Extent): readonly [number, number] {
   return typeof extent === 'number' ? [extent, extent] : extent
 }
 

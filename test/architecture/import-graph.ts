@@ -70,7 +70,7 @@ export function cyclesOf(edges: readonly { from: string; to: string }[]): string
 }
 
 /** @returns a shortest path of at least one edge; undefined if there is none. */
-export function shortestPath(
+function shortestPath(
   next: ReadonlyMap<string, ReadonlySet<string>>,
   start: string,
   goal: string,

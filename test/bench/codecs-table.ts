@@ -196,7 +196,7 @@ const HEAD = [
 ]
 
 /** Milliseconds; for docs/results.md. */
-export function markdown(rows: readonly Row[]): string {
+function markdown(rows: readonly Row[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   const body = rows.map(({ network, device, cloud, uncompressed, together }) => {
     const last = together.at(-1)

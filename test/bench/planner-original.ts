@@ -102,7 +102,7 @@ export function structureOfNetwork({ rows }: Network, cuts: readonly number[] | 
 }
 
 /** ms of layers 1..N: each block's time over its layers by floating-point operations, evenly where there are none. */
-export function layerMsOf({ name, rows }: Network, system: System): number[] {
+function layerMsOf({ name, rows }: Network, system: System): number[] {
   const blocks = system.models.get(name)
   if (blocks === undefined) throw new RangeError(`${system.name} was not measured with ${name}`)
   const layerMs = rows.map(() => 0)

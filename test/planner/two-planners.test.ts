@@ -126,7 +126,7 @@ describe('two planners', () => {
     for (let round = 0; round < 10; round += 1) {
       const name = `contested-${round}`
       const answers = await Promise.all([deploy(0, name, first), deploy(1, name, second)])
-      expect(answers.map(({ status }) => status).sort()).toEqual([202, 409])
+      expect(answers.map(({ status }) => status).sort((a, b) => a - b)).toEqual([202, 409])
       const winner = answers.find(({ status }) => status === 202)?.record
       await eventually(async () =>
         expect(await state.deployments.get(name)).toMatchObject({ planId: winner?.planId, state: 'ready' }),

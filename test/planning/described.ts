@@ -5,7 +5,7 @@
 import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 import { FREE } from './problems.ts'
 
-export const LISTS = [
+const LISTS = [
   'mustUseTiers',
   'mustNotUseTiers',
   'mustUseResources',
@@ -13,7 +13,7 @@ export const LISTS = [
   'mustRunLayers',
   'mustNotRunLayers',
 ] as const
-export const COUNTS = [
+const COUNTS = [
   'firstLayersOnDevice',
   'minStages',
   'maxStages',
@@ -24,7 +24,7 @@ export const COUNTS = [
   'maxPrice',
   'maxAccuracyLoss',
 ] as const
-export const RECORDS = ['maxTierMs', 'maxTierShare', 'maxUploadBytes', 'maxMemoryBytes'] as const
+const RECORDS = ['maxTierMs', 'maxTierShare', 'maxUploadBytes', 'maxMemoryBytes'] as const
 
 /** The constraints of the graph view; KINDS below are those of the chain view. */
 export const GRAPH_KINDS = [

@@ -7,7 +7,7 @@ import { Link, Resource } from '../../shared/contracts/resource.ts'
 import { profileId } from '../../shared/platform/redis/state.ts'
 
 export const MODEL_ID = 'a'.repeat(64)
-export const SHAPES_KEY = '0123456789ab'
+const SHAPES_KEY = '0123456789ab'
 
 export function exampleModel(changes: Partial<Model> = {}): Model {
   return Model.parse({

@@ -13,7 +13,7 @@ import { type Block, blocksOf, commandsOf } from './markdown.ts'
 import { PATIENCE_MS } from './patience.ts'
 
 /** Each reason not to run a block, with what every command of such a block must look like. */
-export const NOT_RUN: Record<string, RegExp> = {
+const NOT_RUN: Record<string, RegExp> = {
   'stays up until Ctrl-C': /^(npm start|npx scission up)\b(?!.*--once)/,
   'runs the whole test suite': /^npm test$/,
   'takes minutes of an idle machine': /^npm run bench\b/,
@@ -25,7 +25,7 @@ export const NOT_RUN: Record<string, RegExp> = {
 const python = (modules: string) => () => spawnSync('python3', ['-c', `import ${modules}`]).status === 0
 
 /** What some blocks need beside Node, and how to see whether it is here. */
-export const NEEDS: Record<string, () => boolean> = {
+const NEEDS: Record<string, () => boolean> = {
   'docker compose': () => spawnSync('docker', ['compose', 'version']).status === 0,
   python3: python('sys'),
   numpy: python('numpy'),

@@ -172,7 +172,7 @@ async function readSamples(specs: readonly TensorSpec[], text: string): Promise<
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`
 
-export function cellsTable({ cells, labelled }: Calibration): string {
+function cellsTable({ cells, labelled }: Calibration): string {
   const rows = cells.map((cell) => [
     cell.boundary,
     cell.codec,
@@ -229,7 +229,7 @@ async function whatBoundsBuy(
   return bought
 }
 
-export function boundsTable(bought: readonly Bought[]): string {
+function boundsTable(bought: readonly Bought[]): string {
   if (bought.every(({ plan }) => plan === undefined))
     return `what the bounds would buy is not known: ${bought[0]?.reason ?? 'no plan fits'}`
   const rows = bought.map(({ maxAccuracyLoss, plan }) => {

@@ -18,7 +18,7 @@ export interface CalibrationDeps {
 
 const CANCEL_SECONDS = 3600
 
-export const isUnderWay = ({ state }: Pick<Calibration, 'state'>): boolean =>
+const isUnderWay = ({ state }: Pick<Calibration, 'state'>): boolean =>
   state === 'waiting' || state === 'active'
 
 /** The record, or a failed one if its job was lost with its resource or with Redis: it would stay under way for ever. */

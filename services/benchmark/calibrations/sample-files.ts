@@ -22,7 +22,7 @@ import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { isForm, receiveForm } from './calibration-form.ts'
 
 /** Maximum size of a request, JSON and tensors together. */
-export const MAX_BODY_BYTES = 256 * 1024 * 1024
+const MAX_BODY_BYTES = 256 * 1024 * 1024
 
 export interface ReceivedRequest {
   /** The JSON without `inputs`. */

@@ -129,7 +129,7 @@ export class Ingest {
 }
 
 /** The digest of a single file; for several files as the contract of `Model` defines it. */
-export function modelIdOf(files: readonly ReceivedFile[]): ModelId {
+function modelIdOf(files: readonly ReceivedFile[]): ModelId {
   const [main] = files
   if (main && files.length === 1) return ModelId.parse(main.sha256)
   const lines = files.map((file) => `${file.sha256}  ${file.path}\n`)

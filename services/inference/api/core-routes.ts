@@ -9,7 +9,7 @@ import { configurationOf, metadataOf, ModelConfiguration, ModelMetadata } from '
 import { answerInfer, type InferDeps } from './infer-request.ts'
 
 /** The implemented extensions. */
-export const EXTENSIONS = [
+const EXTENSIONS = [
   'binary_tensor_data',
   'model_repository',
   'model_repository(unload_dependents)',

@@ -91,7 +91,7 @@ export class Traffic {
 }
 
 /** True if the body shows the bandwidth by how its pieces arrived. */
-export const showsBandwidth = ({ restBytes, slope }: Arrival) =>
+const showsBandwidth = ({ restBytes, slope }: Arrival) =>
   restBytes >= MIN_REST_BYTES && restBytes * slope >= MIN_REST_MS
 
 /** The bandwidth that bodies show by how their pieces arrived; undefined if fewer than `minCount` of them do. */

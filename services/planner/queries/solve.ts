@@ -27,7 +27,7 @@ export interface Solutions {
 }
 
 /** Default time limit in ms of a question in the chain view. Most Pareto fronts need less than a tenth of it. */
-export const CHAIN_LIMIT_MS = 30_000
+const CHAIN_LIMIT_MS = 30_000
 
 /** @param now returns the time in ms. @throws ScissionError as the optimiser does. */
 export function solve(work: Work, now = () => performance.now()): Solutions[Work['kind']] {

@@ -15,7 +15,7 @@ function refuse(tensor: TensorProto, reason: string): ScissionError {
 }
 
 /** @throws ScissionError invalidModel for types that are not in onnx.proto. */
-export function tensorType(tensor: TensorProto): ElementType {
+function tensorType(tensor: TensorProto): ElementType {
   const type = elementTypeOf(tensor.dataType)
   if (!type) throw refuse(tensor, `has the unknown element type ${tensor.dataType}`)
   return type

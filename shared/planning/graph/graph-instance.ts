@@ -132,7 +132,7 @@ export function withQuestion(instance: GraphInstance, question: Question): Graph
 }
 
 /** Name of the resource that has the input. */
-export function sourceIn({ runners, starts }: GraphInstance): string {
+function sourceIn({ runners, starts }: GraphInstance): string {
   return runners[starts[0]!]!.resource.name
 }
 

@@ -109,7 +109,7 @@ function pinText({ from, to, tier }: { from: number; to: number; tier: string })
 }
 
 /** `7:edge` → layers [7, 8), `0-5:device` → [0, 5). @param text matches the contract's pattern. */
-export function parsePin(text: string): { from: number; to: number; tier: string } {
+function parsePin(text: string): { from: number; to: number; tier: string } {
   const [layers = '', tier = ''] = text.split(':')
   const [from, to] = layers.split('-').map(Number)
   return { from: from ?? NaN, to: to ?? (from ?? NaN) + 1, tier }

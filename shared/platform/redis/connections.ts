@@ -7,7 +7,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from '../log.ts'
 
 /** A producer's command without an answer by then fails, even on a connection that looks alive. */
-export const COMMAND_TIMEOUT_MS = 30_000
+const COMMAND_TIMEOUT_MS = 30_000
 const CONNECT_TIMEOUT_MS = 5000
 const FIRST_RETRY_MS = 50
 const MAX_RETRY_MS = 2000
@@ -19,7 +19,7 @@ const retryStrategy = (attempt: number) => Math.min(FIRST_RETRY_MS * 2 ** (attem
  * ioredis options by role. `producer` serves requests and fails fast; `worker` waits as long as it takes and is for
  * Worker, QueueEvents and whatever else blocks or subscribes.
  */
-export function redisOptions(role: 'producer' | 'worker'): RedisOptions {
+function redisOptions(role: 'producer' | 'worker'): RedisOptions {
   const common = { retryStrategy, connectTimeout: CONNECT_TIMEOUT_MS }
   return role === 'producer'
     ? { ...common, enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS }

@@ -262,7 +262,6 @@ export const INFERENCE_SETTINGS = {
 
 type Settings = Record<string, Setting<z.ZodType>>
 export type ConfigOf<S extends Settings> = { readonly [K in keyof S]: z.infer<S[K]['schema']> }
-export type CommonConfig = ConfigOf<typeof COMMON_SETTINGS>
 export type BenchmarkConfig = ConfigOf<typeof BENCHMARK_SETTINGS>
 export type PlannerConfig = ConfigOf<typeof PLANNER_SETTINGS>
 export type InferenceConfig = ConfigOf<typeof INFERENCE_SETTINGS>

@@ -11,7 +11,7 @@ import { writeModel } from '../../../shared/zoo/write.ts'
 import { DECODER_DATA, decoder, encoder, pictureTransformer } from './attention.ts'
 import { detector, digitsCnn, halfCnn, quantisedCnn, siamese, upscaler } from './convolutional.ts'
 import { digitSets } from './digits.ts'
-import { ODD_NAMES, oddNames } from './names.ts'
+import { oddNames } from './names.ts'
 import { bidirectionalGru, loopCells, lstmState, scanFilter, voiceIf } from './recurrent.ts'
 import { refusedFiles } from './refused.ts'
 import { residualCnn } from './residual.ts'
@@ -158,4 +158,3 @@ function operatorsOf({ graph }: ModelProto): Record<string, number> {
 }
 
 /** The names of `odd-names`, for tests that ask for them. */
-export { ODD_NAMES }

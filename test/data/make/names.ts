@@ -2,7 +2,7 @@
 import { value } from '../../onnx/support/build.ts'
 import { gain, Net } from './net.ts'
 
-export const ODD_NAMES = {
+const ODD_NAMES = {
   inputs: ['входы/картинка 1', 'constructor'],
   outputs: ['結果:0', 'StatefulPartitionedCall/модель "a", b=c&d?e#f%20'],
 } as const

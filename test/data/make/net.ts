@@ -23,7 +23,7 @@ export function drawn(key: string, count: number, bound: number): Float32Array<A
   return values
 }
 
-export function elements(shape: readonly number[]): number {
+function elements(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1)
 }
 

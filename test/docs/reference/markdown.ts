@@ -1,6 +1,6 @@
 /** Pieces of generated pages. */
 
-export const GENERATED =
+const GENERATED =
   '<!-- Written by `npm run docs` from the code: change the code, or test/docs/reference, then run it again. -->'
 
 export function page(title: string, ...parts: readonly string[]): string {

@@ -6,10 +6,10 @@ import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import type { RangeKey } from '../../../services/inference/ranges/range-store.ts'
 
-export const SHAPES_KEY = 'abcdef012345' as ShapesKey
+const SHAPES_KEY = 'abcdef012345' as ShapesKey
 const CHUNK_BYTES = 4096
 
-export const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')
+const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')
 
 export interface ServedRange {
   from: number

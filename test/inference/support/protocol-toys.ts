@@ -2,7 +2,7 @@
 import { branchedModel, everyTypeModel, singleLayerModel, toySpec } from './toy-models.ts'
 
 export const branched = branchedModel('a')
-export const everyType = everyTypeModel('b')
+const everyType = everyTypeModel('b')
 const linear = singleLayerModel('c', 'linear', toySpec('x', 'FP32', [1, 4]), (x) => x)
 const words = singleLayerModel('d', 'words', toySpec('x', 'BYTES', [1]), (x) => x)
 const open = singleLayerModel('e', 'open', toySpec('x', 'FP32', [-1, 2]), (x) => x)

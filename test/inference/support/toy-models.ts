@@ -15,13 +15,11 @@ import { checkInputs } from '../../../services/inference/serving/executor/check-
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { shapesKeyOf } from '../../../shared/onnx/canonical/shapes-key.ts'
-import { linkId, type State, structureId } from '../../../shared/platform/redis/state.ts'
+import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'
 import type { LoadedStage, RunResult } from '../../../services/inference/serving/executor/executor.ts'
 import type { RangeKey } from '../../../services/inference/ranges/range-store.ts'
-
-export { linkId }
 
 interface ToyLayer {
   name: string
@@ -45,7 +43,7 @@ export function fp32Tensor(name: string, values: readonly number[], shape = [val
   return { name, datatype: 'FP32', shape, bytes: new Uint8Array(Float32Array.from(values).buffer) }
 }
 
-export const fp32Values = (tensor: Tensor | undefined): number[] =>
+const fp32Values = (tensor: Tensor | undefined): number[] =>
   tensor ? [...new Float32Array(new Uint8Array(tensor.bytes).buffer)] : []
 
 const map =

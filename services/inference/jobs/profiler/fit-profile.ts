@@ -115,7 +115,7 @@ export function predictSplit(
   return { bothMs: prefixMs + (enterMs[k] ?? 0) + sum(layerMs.slice(k)), prefixMs }
 }
 
-export const THRESHOLDS = { median: 0.05, maximum: 0.15 }
+const THRESHOLDS = { median: 0.05, maximum: 0.15 }
 
 /** Compares the fit with cuts that it was not fitted to. @param checks at least one cut. */
 export function predictionError(fitted: Fit, checks: readonly MeasuredCut[]): PredictionError {

@@ -200,7 +200,7 @@ function plain(name: string): string {
 }
 
 /** The layer whose name is part of a node's: `fused L12`, `L12/MatMulAddFusion`, `L12_token_3`. */
-export function layerInName(name: string): number | undefined {
+function layerInName(name: string): number | undefined {
   const [, digits] = /(?:^|[^0-9A-Za-z])L(\d+)(?![0-9A-Za-z])/.exec(name) ?? []
   return digits === undefined ? undefined : Number(digits)
 }

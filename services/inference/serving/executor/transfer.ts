@@ -57,3 +57,10 @@ function buffersFilledBy(inputs: readonly Tensor[]): Set<ArrayBuffer> {
   const filled = [...used].filter(([buffer, bytes]) => bytes === buffer.byteLength && isMovable(buffer))
   return new Set(filled.map(([buffer]) => buffer))
 }
+
+function addCopy(prepared: PreparedInputs, tensor: Tensor): void {
+  const bytes = new Uint8Array(tensor.bytes)
+  prepared.sent.push({ ...tensor, bytes })
+  if (bytes.byteLength > 0) prepared.transfer.push(bytes.buffer)
+  prepared.copiedBytes += bytes.byteLength
+}

@@ -93,7 +93,7 @@ export class Catalog {
   }
 }
 
-export const isDynamic = (model: Model): boolean =>
+const isDynamic = (model: Model): boolean =>
   model.inputs.some((input) => input.shape.some((dim) => typeof dim === 'string'))
 
 function sameShapes(structure: Structure, tensors: readonly Tensor[]): boolean {

@@ -209,4 +209,4 @@ export class Stages {
   }
 }
 
-export const rangeId = (key: RangeKey): string => `${key.model}.${key.shapesKey}.${key.from}-${key.to}`
+const rangeId = (key: RangeKey): string => `${key.model}.${key.shapesKey}.${key.from}-${key.to}`
