@@ -2,9 +2,12 @@
  * A calibration as a job of this resource's queue: fetch the samples and the layers between the boundaries, run them
  * with every codec in a child process, store what was seen. The record in Redis says how far it is.
  */
+import { createWriteStream } from 'node:fs'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { json } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import type { Job } from 'bullmq'
 import {
   type Calibration,
@@ -15,6 +18,7 @@ import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress } from '../../../../shared/contracts/progress.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import { HttpClient } from '../../../../shared/platform/http-client.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
@@ -33,6 +37,8 @@ export interface CalibrationWorkParts {
 
 /** Longer than any calibration anyone waits for. */
 const TIMEOUT_MS = 4 * 3600 * 1000
+/** Silence of the benchmark service while samples are fetched. */
+const SAMPLES_TIMEOUT_MS = 300_000
 /** At most this often: each report is a write to Redis. */
 const REPORT_MS = 500
 
@@ -169,21 +175,24 @@ async function fetchSamples(
   signal: AbortSignal,
 ): Promise<Pick<CalibrateInput, 'samples' | 'labels'>> {
   const url = `${benchmarkUrl.replace(/\/$/, '')}/v1/calibrations/${encodeURIComponent(id)}/samples`
-  const about = CalibrationSamples.parse(await (await get(`${url}/about`, signal)).json())
-  const { kind, count, seed = 1, labels } = about
-  if (kind === 'made-up') return { samples: { kind, count, seed }, labels }
-  const bytes = new Uint8Array(await (await get(url, signal)).arrayBuffer())
-  if (bytes.byteLength !== about.bytes)
-    throw new ScissionError(
-      'peerUnavailable',
-      `${url}: ${bytes.byteLength} bytes came instead of ${about.bytes}`,
-    )
-  await fs.writeFile(file, bytes)
-  return { samples: { kind: 'file', path: file, count }, labels }
+  const client = new HttpClient({ timeoutMs: SAMPLES_TIMEOUT_MS })
+  try {
+    const about = CalibrationSamples.parse(await json(await get(client, `${url}/about`, signal)))
+    const { kind, count, seed = 1, labels } = about
+    if (kind === 'made-up') return { samples: { kind, count, seed }, labels }
+    await pipeline(await get(client, url, signal), createWriteStream(file))
+    const { size } = await fs.stat(file)
+    if (size !== about.bytes)
+      throw new ScissionError('peerUnavailable', `${url}: ${size} bytes came instead of ${about.bytes}`)
+    return { samples: { kind: 'file', path: file, count }, labels }
+  } finally {
+    client.close()
+  }
 }
 
-async function get(url: string, signal: AbortSignal): Promise<Response> {
-  const answer = await fetch(url, { signal })
-  if (answer.ok) return answer
+async function get(client: HttpClient, url: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
+  const answer = await client.get(url, { signal })
+  if (answer.status >= 200 && answer.status < 300) return answer.body
+  answer.discard()
   throw new ScissionError('peerUnavailable', `the benchmark service answered ${answer.status} to GET ${url}`)
 }
