@@ -5,17 +5,17 @@ import { ArrivalClock, SERVER_TIMING } from '../../../shared/platform/transfer-t
 import { JSON_LENGTH_HEADER } from '../../../shared/oip/binary-message.ts'
 import { type BodySink, openSink } from '../messages/body.ts'
 import type { Call, CallAnswer } from './call.ts'
-import type { Connection, ExchangeEvents } from './connections.ts'
+import type { Connection, ExchangeEvents } from './connection-pool.ts'
 import { type ResponseHead, ResponseParser } from './response-parser.ts'
 import { asBuffer } from '../messages/send.ts'
 
 export class CallTimeout extends Error {}
 
-/** The connection was closed while it was idle: nothing was heard of the request, which can be sent again. */
+/** The peer closed the connection while it was idle. It did not answer the request, which can be sent again. */
 export class StaleConnection extends Error {}
 
 export interface Outcome {
-  /** @param usable the connection can carry another exchange. */
+  /** @param usable true if the connection can carry another exchange. */
   done: (answer: CallAnswer, usable: boolean) => void
   failed: (error: unknown) => void
 }

@@ -1,16 +1,16 @@
 /**
- * Reads one HTTP/1.1 response from the bytes of a connection (RFC 9112): head, then a body by length, in chunks, or until
- * the connection ends. Bodies go on as they come; nothing is kept but an incomplete line.
+ * Parses one HTTP/1.1 response from the bytes of a connection (RFC 9112): the head, then a body by length, in chunks, or
+ * until the connection ends. Bodies are passed on as they arrive; only an incomplete line is kept.
  */
 import { ScissionError } from '../../../shared/platform/errors.ts'
 
 export interface ResponseHead {
   status: number
-  /** Names in lower case; of a repeated one the values joined by commas. */
+  /** Names in lower case; values of repeated headers are joined by commas. */
   headers: Record<string, string>
-  /** Length of the body; undefined where it is not known ahead. */
+  /** Length of the body; undefined if it is not known in advance. */
   length: number | undefined
-  /** The connection can carry another exchange afterwards. */
+  /** True if the connection can carry another exchange afterwards. */
   reusable: boolean
 }
 
@@ -32,7 +32,7 @@ export class ResponseParser {
   #state: State = 'head'
   /** An incomplete head or line. */
   #kept: Buffer | undefined
-  /** Of the body or chunk. */
+  /** Bytes left of the body or chunk. */
   #left = 0
 
   constructor(reader: ResponseReader) {
@@ -43,7 +43,7 @@ export class ResponseParser {
     return this.#state === 'done'
   }
 
-  /** @throws ScissionError badRequest when it is not HTTP. @returns bytes that are no part of the response. */
+  /** @returns the number of bytes that are not part of the response. @throws ScissionError badRequest if it is not HTTP. */
   add(data: Buffer): number {
     let rest = data
     if (this.#kept) {
@@ -58,13 +58,13 @@ export class ResponseParser {
     return rest.length
   }
 
-  /** The connection has ended. @returns whether the response is complete. */
+  /** Called at the end of the connection. @returns true if the response is complete. */
   end(): boolean {
     if (this.#state === 'until-close') this.#finish()
     return this.#state === 'done'
   }
 
-  /** @returns what is left; undefined when more must come first. */
+  /** @returns the remaining bytes; undefined if more bytes are needed. */
   #step(data: Buffer): Buffer | undefined {
     switch (this.#state) {
       case 'head':
@@ -110,7 +110,7 @@ export class ResponseParser {
     const [first = '', ...lines] = text.split('\r\n')
     const status = Number(/^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(first)?.[1])
     if (Number.isNaN(status)) throw broken(`"${first.slice(0, 40)}"`)
-    // Such as 100 Continue: another head follows.
+    // An interim response such as 100 Continue: another head follows.
     if (status < 200) return
     const headers = headersOf(lines)
     const chunked = headers['transfer-encoding']?.toLowerCase() === 'chunked'

@@ -5,26 +5,23 @@
  * else goes wrong on the way is `peerUnavailable` and names the service: a connection refused, an answer cut short,
  * silence. Retrying is the caller's business, who knows what has arrived already.
  */
-import http from 'node:http'
-import https from 'node:https'
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ERROR_STATUS, type ErrorCode, ScissionError } from '../../../shared/platform/errors.ts'
+import { HttpClient, type HttpResponse } from '../../../shared/platform/http-client.ts'
 import type { RangeKey } from './range-key.ts'
 
 /** Text of manifests and errors; a manifest takes about 90 bytes per MiB of weights. */
 const TEXT_LIMIT_BYTES = 16 * 1024 * 1024
+const CONNECTIONS = 8
 
 export class RangeSource {
   readonly #base: string
-  readonly #idleTimeoutMs: number
-  readonly #agent: http.Agent
+  readonly #client: HttpClient
 
   /** @param idleTimeoutMs a transfer that brings no byte for this long is broken. */
   constructor(benchmarkUrl: string, idleTimeoutMs: number) {
     this.#base = benchmarkUrl.replace(/\/+$/, '')
-    this.#idleTimeoutMs = idleTimeoutMs
-    const secure = this.#base.startsWith('https:')
-    this.#agent = new (secure ? https : http).Agent({ keepAlive: true, maxSockets: 8 })
+    this.#client = new HttpClient({ timeoutMs: idleTimeoutMs, connections: CONNECTIONS })
   }
 
   async manifest(key: RangeKey, signal?: AbortSignal): Promise<RangeManifest> {
@@ -55,55 +52,53 @@ export class RangeSource {
     const range = `bytes=${start}-${end - 1}`
     const answer = await this.#get(`/v1/models/${model}/files/${path}`, { range }, signal)
     const expected = `bytes ${start}-${end - 1}/`
-    if (answer.statusCode !== 206 || !(answer.headers['content-range'] ?? '').startsWith(expected)) {
-      answer.destroy()
-      throw this.#broken(`it answered ${answer.statusCode} to a request for ${range} of ${file}`)
+    if (answer.status !== 206 || !String(answer.headers['content-range']).startsWith(expected)) {
+      answer.discard()
+      throw this.#broken(`it answered ${answer.status} to a request for ${range} of ${file}`)
     }
     yield* this.#stream(answer)
   }
 
   close(): void {
-    this.#agent.destroy()
+    this.#client.close()
   }
 
   /** Resolves with the head of a successful answer; its body is still to come. */
   async #get(
     path: string,
-    headers: http.OutgoingHttpHeaders,
+    headers: Record<string, string>,
     signal: AbortSignal | undefined,
-  ): Promise<http.IncomingMessage> {
-    signal?.throwIfAborted()
+  ): Promise<HttpResponse> {
     const answer = await this.#request(path, headers, signal)
-    const status = answer.statusCode ?? 0
-    if (status >= 200 && status < 300) return answer
+    if (answer.status >= 200 && answer.status < 300) return answer
     const text = await this.#text(answer)
-    throw this.#refusal(status, text)
+    throw this.#refusal(answer.status, text)
   }
 
-  #request(
+  async #request(
     path: string,
-    headers: http.OutgoingHttpHeaders,
+    headers: Record<string, string>,
     signal: AbortSignal | undefined,
-  ): Promise<http.IncomingMessage> {
-    const client = this.#base.startsWith('https:') ? https : http
-    const options = { agent: this.#agent, headers, signal, timeout: this.#idleTimeoutMs }
-    return new Promise((resolve, reject) => {
-      const request = client.get(`${this.#base}${path}`, options, resolve)
-      request.on('timeout', () => request.destroy(new Error(`no byte for ${this.#idleTimeoutMs} ms`)))
-      request.on('error', (error) => reject(signal?.aborted ? error : this.#broken(error.message, error)))
-    })
+  ): Promise<HttpResponse> {
+    try {
+      return await this.#client.get(`${this.#base}${path}`, { headers, signal })
+    } catch (thrown) {
+      if (signal?.aborted) throw thrown
+      const error = coerceError(thrown)
+      throw this.#broken(error.message, error)
+    }
   }
 
-  async *#stream(answer: http.IncomingMessage): AsyncGenerator<Buffer> {
+  async *#stream({ body }: HttpResponse): AsyncGenerator<Buffer> {
     try {
-      for await (const part of answer) yield part as Buffer
+      yield* body
     } catch (thrown) {
       const error = coerceError(thrown)
       throw error.name === 'AbortError' ? error : this.#broken(error.message, error)
     }
   }
 
-  async #text(answer: http.IncomingMessage): Promise<string> {
+  async #text(answer: HttpResponse): Promise<string> {
     const parts: Buffer[] = []
     let length = 0
     for await (const part of this.#stream(answer)) {

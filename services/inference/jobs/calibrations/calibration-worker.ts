@@ -2,9 +2,12 @@
  * Works a calibration job: fetches the samples and the layers between the boundaries, runs them with every codec in a child
  * process, stores the result. The record in Redis has the progress.
  */
+import { createWriteStream } from 'node:fs'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { json } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import type { Job } from 'bullmq'
 import {
   type Calibration,
@@ -15,6 +18,7 @@ import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress } from '../../../../shared/contracts/job-progress.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import { HttpClient } from '../../../../shared/platform/http-client.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
@@ -32,6 +36,8 @@ export interface CalibrationDeps {
 
 /** Time limit of a calibration. */
 const TIMEOUT_MS = 4 * 3600 * 1000
+/** ms of silence after which fetching samples from the benchmark service is given up. */
+const SAMPLES_TIMEOUT_MS = 300_000
 /** Shortest interval between progress reports: each is a write to Redis. */
 const REPORT_MS = 500
 
@@ -165,21 +171,24 @@ async function fetchSamples(
   signal: AbortSignal,
 ): Promise<Pick<CalibrateInput, 'samples' | 'labels'>> {
   const url = `${benchmarkUrl.replace(/\/$/, '')}/v1/calibrations/${encodeURIComponent(id)}/samples`
-  const about = CalibrationSamples.parse(await (await get(`${url}/about`, signal)).json())
-  const { kind, count, seed = 1, labels } = about
-  if (kind === 'made-up') return { samples: { kind, count, seed }, labels }
-  const bytes = new Uint8Array(await (await get(url, signal)).arrayBuffer())
-  if (bytes.byteLength !== about.bytes)
-    throw new ScissionError(
-      'peerUnavailable',
-      `${url}: ${bytes.byteLength} bytes came instead of ${about.bytes}`,
-    )
-  await fs.writeFile(file, bytes)
-  return { samples: { kind: 'file', path: file, count }, labels }
+  const client = new HttpClient({ timeoutMs: SAMPLES_TIMEOUT_MS })
+  try {
+    const about = CalibrationSamples.parse(await json(await get(client, `${url}/about`, signal)))
+    const { kind, count, seed = 1, labels } = about
+    if (kind === 'made-up') return { samples: { kind, count, seed }, labels }
+    await pipeline(await get(client, url, signal), createWriteStream(file))
+    const { size } = await fs.stat(file)
+    if (size !== about.bytes)
+      throw new ScissionError('peerUnavailable', `${url}: ${size} bytes came instead of ${about.bytes}`)
+    return { samples: { kind: 'file', path: file, count }, labels }
+  } finally {
+    client.close()
+  }
 }
 
-async function get(url: string, signal: AbortSignal): Promise<Response> {
-  const answer = await fetch(url, { signal })
-  if (answer.ok) return answer
+async function get(client: HttpClient, url: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
+  const answer = await client.get(url, { signal })
+  if (answer.status >= 200 && answer.status < 300) return answer.body
+  answer.discard()
   throw new ScissionError('peerUnavailable', `the benchmark service answered ${answer.status} to GET ${url}`)
 }

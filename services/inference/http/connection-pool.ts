@@ -1,26 +1,25 @@
 /**
- * Kept-alive connections to peers, each with one exchange at a time. The last one given back is the next one used: its
- * congestion window is the widest. `node:http` would do the same; this costs a third of its time per request, which is
- * what a hop is made of once the bytes are there.
+ * Kept-alive connections to peers, each with one exchange at a time. The connection that was returned last is used next,
+ * because its congestion window is the widest. `node:http` would do the same, but takes three times as long per request.
  */
 import net from 'node:net'
 import tls from 'node:tls'
 
 export interface ExchangeEvents {
   onData: (chunk: Buffer) => void
-  /** The peer ended, or the socket failed: nothing more comes. */
+  /** Called if the peer ended the connection or the socket failed. */
   onGone: (error: Error & { code?: string }) => void
   onSilence: () => void
 }
 
-/** Servers keep an idle connection for a minute or more; one that is about to be closed is not worth the race. */
+/** ms after which an idle connection is closed. Servers close theirs after a minute or more, so this avoids a race. */
 const IDLE_MS = 50_000
-const KEPT_PER_ORIGIN = 256
+const MAX_IDLE_COUNT_PER_ORIGIN = 256
 
 export class Connection {
   readonly socket: net.Socket
   readonly origin: string
-  /** It has carried an exchange before. */
+  /** True if the connection carried an exchange before. */
   reused = false
   #events: ExchangeEvents | undefined
 
@@ -29,7 +28,7 @@ export class Connection {
     this.socket = connect(origin)
     this.socket.setNoDelay(true)
     this.socket.on('data', (chunk: Buffer) => {
-      // What a peer sends unasked belongs to no request.
+      // Bytes that a peer sends without a request are dropped.
       if (this.#events) this.#events.onData(chunk)
       else this.socket.destroy()
     })
@@ -59,7 +58,7 @@ export class Connection {
     this.socket.unref()
   }
 
-  /** Without telling: whoever had it knows. */
+  /** Closes the connection without calling its events. */
   drop(): void {
     this.#events = undefined
     this.socket.destroy()
@@ -78,12 +77,12 @@ export class Connections {
     return connection
   }
 
-  /** @param usable the exchange is complete and the peer keeps the connection. */
+  /** @param usable true if the exchange is complete and the peer keeps the connection open. */
   giveBack(connection: Connection, usable: boolean): void {
     this.#busy.delete(connection)
     const { origin, socket } = connection
     const idle = this.#idle.get(origin) ?? []
-    if (!usable || socket.destroyed || socket.writableLength > 0 || idle.length >= KEPT_PER_ORIGIN)
+    if (!usable || socket.destroyed || socket.writableLength > 0 || idle.length >= MAX_IDLE_COUNT_PER_ORIGIN)
       return connection.drop()
     connection.rest()
     idle.push(connection)

@@ -1,0 +1,109 @@
+/**
+ * The HTTP client for bytes that are read as a stream: weights, sub-models, samples. It wraps undici with one limit for
+ * silence and with error messages for users. Typed JSON between services uses shared/client. Tensors use
+ * services/inference/http, which is faster; its module note has the measurement.
+ */
+import { Agent, errors } from 'undici'
+
+export interface HttpClientOptions {
+  /** ms without a byte, also while connecting, after which a peer is given up; exact to half a second. */
+  timeoutMs: number
+  /** Maximum number of connections to one origin; further requests wait. @defaultValue unlimited */
+  connections?: number
+}
+
+export interface HttpGet {
+  headers?: Record<string, string>
+  signal?: AbortSignal | undefined
+}
+
+export interface HttpResponse {
+  status: number
+  /** Names in lower case. */
+  headers: Record<string, string | string[] | undefined>
+  /** The body as it arrives, with backpressure. Stopping to read closes the connection. @throws as `get` */
+  body: AsyncIterable<Buffer>
+  /** Closes the connection, if nothing of the body is read. */
+  discard: () => void
+}
+
+/** ms after which an idle connection is closed. Servers close theirs after a minute or more, so this avoids a race. */
+const IDLE_MS = 50_000
+
+export class HttpClient {
+  readonly #agent: Agent
+  readonly #timeoutMs: number
+
+  constructor({ timeoutMs, connections }: HttpClientOptions) {
+    this.#timeoutMs = timeoutMs
+    this.#agent = new Agent({
+      connections: connections ?? null,
+      connect: { timeout: timeoutMs },
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+      keepAliveTimeout: IDLE_MS,
+      keepAliveMaxTimeout: IDLE_MS,
+    })
+  }
+
+  /**
+   * Resolves with the head of the answer, whatever its status.
+   * @throws Error with a message for users; the signal's reason.
+   */
+  async get(url: string, { headers, signal }: HttpGet = {}): Promise<HttpResponse> {
+    signal?.throwIfAborted()
+    const { origin, pathname, search } = new URL(url)
+    const request = { origin, path: `${pathname}${search}`, method: 'GET', headers, signal } as const
+    try {
+      const answer = await this.#agent.request(request)
+      // A reader gets the error from the iterator; without a reader it must not be unhandled.
+      answer.body.on('error', () => undefined)
+      return {
+        status: answer.statusCode,
+        headers: answer.headers,
+        body: this.#read(answer.body),
+        discard: () => answer.body.destroy(),
+      }
+    } catch (error) {
+      throw this.#explain(error, false)
+    }
+  }
+
+  /** Cancels all requests. */
+  close(): void {
+    void this.#agent.destroy(new Error('the client was closed'))
+  }
+
+  async *#read(body: AsyncIterable<unknown>): AsyncGenerator<Buffer> {
+    try {
+      for await (const chunk of body) yield chunk as Buffer
+    } catch (error) {
+      throw this.#explain(error, true)
+    }
+  }
+
+  /** Converts undici's errors to messages for users. @param answering true if the head of the answer had arrived. */
+  #explain(error: unknown, answering: boolean): unknown {
+    if (SILENCE.some((kind) => error instanceof kind))
+      return new Error(`no byte for ${this.#timeoutMs} ms`, { cause: error })
+    if (NOT_HTTP.some((kind) => error instanceof kind) || isUnexpected(error))
+      return new Error(`its answer is not HTTP: ${error instanceof Error ? error.message : ''}`, {
+        cause: error,
+      })
+    if (!isClosed(error)) return error
+    const when = answering ? ' in the middle of its answer' : ''
+    return new Error(`it closed the connection${when}`, { cause: error })
+  }
+}
+
+const SILENCE = [errors.ConnectTimeoutError, errors.HeadersTimeoutError, errors.BodyTimeoutError]
+const NOT_HTTP = [errors.HTTPParserError, errors.HeadersOverflowError]
+
+/** An answer without a request, 100 Continue, or an upgrade. */
+const isUnexpected = (error: unknown) =>
+  error instanceof errors.SocketError && error.message.startsWith('bad ')
+
+const isClosed = (error: unknown) =>
+  error instanceof errors.SocketError ||
+  error instanceof errors.ResponseContentLengthMismatchError ||
+  (error instanceof Error && 'code' in error && error.code === 'ECONNRESET')
