@@ -28,10 +28,10 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
   const deployer = new Deployer({ ...deps, log, deployTimeoutMs: config.deployTimeoutMs })
-  mirror.ready().then(
-    () => deployer.resume(),
-    (error: Error) => log.warn({ err: error }, 'Redis could not be read at start'),
-  )
+  mirror
+    .ready()
+    .then(() => deployer.resume())
+    .catch((error: Error) => log.warn({ err: error }, 'Redis could not be read at start'))
   const app = createApp({
     name: 'planner',
     log,
