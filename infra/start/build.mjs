@@ -20,6 +20,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -126,6 +127,8 @@ async function compile(root, folder, files, entries) {
   /** @type {import('esbuild').BuildOptions & { write: false }} */
   const common = {
     absWorkingDir: root,
+    // Files stand where `root` says, also when a folder in it is a link to elsewhere.
+    preserveSymlinks: true,
     outbase: root,
     outdir: folder,
     write: false,
@@ -224,7 +227,9 @@ function write(file, content) {
   renameSync(partial, file)
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+// Node resolves the links of a module's URL, but not of the argument.
+const program = process.argv[1] ?? ''
+if (existsSync(program) && realpathSync(program) === fileURLToPath(import.meta.url)) {
   const [, , folder] = process.argv
   console.log(`compiled: ${await build(path.resolve('.'), folder && path.resolve(folder))}`)
 }

@@ -6,7 +6,7 @@
  * With --once the system stops after the run. The exit code is 0 if every step worked and the outputs of the split model
  * equal those of the whole model.
  */
-import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import colour from 'picocolors'
@@ -160,7 +160,8 @@ function verdict(report: Report): string {
 }
 
 // Starts only if this module is the program, not if the CLI imports it.
-if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+const program = process.argv[1] ?? ''
+if (existsSync(program) && realpathSync(program) === fileURLToPath(import.meta.url)) {
   start(process.argv.slice(2)).then(
     () => undefined,
     (thrown: unknown) => {

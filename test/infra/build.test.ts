@@ -4,8 +4,10 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -48,6 +50,14 @@ describe('the compiled code', () => {
     const folder = await build(root)
     expect(run(folder)).toBe('3\n')
     expect(readFileSync(path.join(folder, 'infra/default.json'), 'utf8')).toBe('{"a":1}')
+  })
+
+  it('stands where it was asked for, also when the folders of the repository are links', async () => {
+    const elsewhere = path.join(root, 'a', 'b', 'services')
+    mkdirSync(path.dirname(elsewhere), { recursive: true })
+    renameSync(path.join(root, 'services'), elsewhere)
+    symlinkSync(elsewhere, path.join(root, 'services'))
+    expect(run(await build(root))).toBe('3\n')
   })
 
   it('follows the sources, and is left alone where they did not change', async () => {
