@@ -7,8 +7,15 @@ import type { Profile } from '../contracts/profile.ts'
 import type { Link } from '../contracts/resource.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { parseNetworks, parseProfiles, type Connection } from './data.ts'
-import { DEFAULT_INPUT_BYTES, type ImportedResource, linksOf, modelOf, profileOf } from './import.ts'
-import { resourcesOf, structureOf } from './import.ts'
+import {
+  DEFAULT_INPUT_BYTES,
+  type ImportedResource,
+  linksOf,
+  modelOf,
+  profileOf,
+  resourcesOf,
+  structureOf,
+} from './import.ts'
 
 export { type OriginalOptions, parseCriteria, queryOf, type Criteria } from './criteria.ts'
 export type { Block, Connection, System } from './data.ts'

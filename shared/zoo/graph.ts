@@ -5,9 +5,8 @@
  * and no disk; only `write.ts` turns specifications into bytes. Layout is ONNX's: batch 1, channels first.
  */
 import { create } from '@bufbuild/protobuf'
-import type { AttributeProto } from '../onnx/proto/onnx_pb.ts'
+import type { AttributeProto, NodeProto, TensorProto_DataType } from '../onnx/proto/onnx_pb.ts'
 import { AttributeProto_AttributeType, AttributeProtoSchema } from '../onnx/proto/onnx_pb.ts'
-import type { NodeProto, TensorProto_DataType } from '../onnx/proto/onnx_pb.ts'
 
 /** ONNX dimensions: [1, channels, height, width], or [1, units] once flattened. */
 export type Shape = readonly number[]

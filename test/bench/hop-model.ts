@@ -1,6 +1,5 @@
 /** x → r = Relu(x), 1 MB → y = ReduceMax(r), one number: what crosses the cut is large and computing is nothing. */
-import { writeModel } from '../inference/tiny-models.ts'
-import { spec } from '../inference/tiny-models.ts'
+import { writeModel, spec } from '../inference/tiny-models.ts'
 
 const ELEMENTS = 250_000
 export const HOP_TENSOR_BYTES = 4 * ELEMENTS

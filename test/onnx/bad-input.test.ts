@@ -4,10 +4,19 @@ import { create } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
 import type { InputShapes } from '../../shared/contracts/common.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
-import { setReference } from './support/build.ts'
+import {
+  setReference,
+  DataType,
+  encode,
+  floats,
+  graph,
+  model,
+  node,
+  untyped,
+  value,
+} from './support/build.ts'
 import { analyse, describeModel } from '../../shared/onnx/index.ts'
 import { type ModelProto, TensorProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
-import { DataType, encode, floats, graph, model, node, untyped, value } from './support/build.ts'
 import { needsFiles, own, thirdPartyFile } from '../support/test-models.ts'
 import { copyOf, fileOf, NO_ID } from './support/models.ts'
 

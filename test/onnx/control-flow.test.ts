@@ -2,13 +2,12 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { create } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
-import { setReference } from './support/build.ts'
+import { setReference, DataType, floats, graph, ints, model, node, value } from './support/build.ts'
 import {
   FunctionProtoSchema,
   OperatorSetIdProtoSchema,
   TensorProtoSchema,
 } from '../../shared/onnx/proto/onnx_pb.ts'
-import { DataType, floats, graph, ints, model, node, value } from './support/build.ts'
 import { analysed, fileOf } from './support/models.ts'
 import { difference, inputsOf, operators, piecewise, runPieces } from './support/run.ts'
 

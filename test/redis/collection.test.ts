@@ -1,6 +1,5 @@
 /** Shared documents: writes that depend on what is there are one step, and rubbish in Redis harms nobody. */
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { producerConnection } from '../../shared/platform/redis/connections.ts'
+import { workerConnection, producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'

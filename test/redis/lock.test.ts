@@ -1,9 +1,8 @@
-import { removeIf } from '../../shared/platform/redis/lock.ts'
+import { removeIf, withLock } from '../../shared/platform/redis/lock.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { withLock } from '../../shared/platform/redis/lock.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 
 describe('the lock in Redis', () => {

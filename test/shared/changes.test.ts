@@ -1,6 +1,5 @@
 /** Change announcements over a Redis that comes and goes. */
-import { Changes } from '../../shared/platform/redis/changes.ts'
-import { CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
+import { Changes, CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startLinkEmulator, type LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'

@@ -12,8 +12,12 @@ import { BenchmarkPart } from '../../../shared/contracts/profile.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
-import { queueOptions, withErrorHandler } from '../../../shared/platform/redis/queues.ts'
-import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
+import {
+  queueOptions,
+  withErrorHandler,
+  PARENT_QUEUE,
+  resourceQueue,
+} from '../../../shared/platform/redis/queues.ts'
 
 export const WATCH_QUEUE = 'benchmark-watch'
 export const childId = (benchmark: string, resource: string) => `${benchmark}.${resource}`

@@ -6,7 +6,7 @@ import { removeIf } from '../../../shared/platform/redis/lock.ts'
 import { type Job, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { withErrorHandler, workerOptions } from '../../../shared/platform/redis/queues.ts'
+import { withErrorHandler, workerOptions, PARENT_QUEUE } from '../../../shared/platform/redis/queues.ts'
 import {
   type BenchmarkDeps,
   type BenchmarkQueues,
@@ -17,7 +17,6 @@ import {
 } from './benchmark-queues.ts'
 import { readParts } from './benchmark-view.ts'
 import { watch } from './watch-benchmarks.ts'
-import { PARENT_QUEUE } from '../../../shared/platform/redis/queues.ts'
 
 export interface BenchmarkWorkers {
   /** Waits for the jobs under way, then closes. */

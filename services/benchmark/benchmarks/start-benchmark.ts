@@ -5,7 +5,7 @@
  * benchmark, which a fingerprint in Redis identifies. After it has ended, the same request starts a new one. A resource
  * with a recent profile of the same model is not measured again unless the request forces it: its part completes at once.
  */
-import { modelLock } from '../../../shared/platform/redis/lock.ts'
+import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { createHash, randomBytes } from 'node:crypto'
 import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
@@ -19,7 +19,6 @@ import type {
 import { profileId, type State } from '../../../shared/platform/redis/state.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { withLock } from '../../../shared/platform/redis/lock.ts'
 import {
   type BenchmarkDeps,
   childId,

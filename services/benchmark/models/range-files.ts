@@ -3,7 +3,7 @@
  * range's inputs and outputs and the chunks of the original that hold its weights. Both are written at the first request,
  * into the model's folder, because external data must be in the folder of the model that uses it.
  */
-import { readIfThere } from '../../../shared/platform/atomic-file.ts'
+import { readIfThere, writeWhole } from '../../../shared/platform/atomic-file.ts'
 import { LRUCache } from 'lru-cache'
 import path from 'node:path'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
@@ -21,7 +21,6 @@ import {
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import { type ModelStore } from './model-store.ts'
-import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 
 export interface RangeFiles {
   manifest: RangeManifest

@@ -6,7 +6,7 @@
  * the file is rebuilt without it under another name, then renamed. The record is shortened first, so that at no time it
  * lists a chunk that is missing.
  */
-import { isAbsent } from '../../../shared/platform/atomic-file.ts'
+import { isAbsent, PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
@@ -15,7 +15,6 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { keyText, rangeName } from './range-key.ts'
 import { readManifest } from './stored-manifest.ts'
 import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
-import { PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
 
 /** Open ranges by `keyText`, those that are still being fetched included. */
 export type InUse = Map<string, { count: number; manifest: RangeManifest }>

@@ -11,8 +11,8 @@
  * same range fetch once: a lock per file serialises the work, and the second call finds it done. An open range is not
  * evicted and its files do not change until it is released.
  */
-import { checkManifest } from './stored-manifest.ts'
-import { checkKey } from './range-key.ts'
+import { checkManifest, readManifest, writeManifest } from './stored-manifest.ts'
+import { checkKey, keyText, type RangeKey, rangeName } from './range-key.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
@@ -20,8 +20,6 @@ import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { type InUse, makeRoom } from './eviction.ts'
 import { fetchChunks } from './fetch-chunks.ts'
-import { keyText, type RangeKey, rangeName } from './range-key.ts'
-import { readManifest, writeManifest } from './stored-manifest.ts'
 import { RangeSource } from './range-source.ts'
 import { chunkLength, presentChunks, SparseFile } from './sparse-file.ts'
 import { isComplete, saveSubModel } from './sub-model.ts'

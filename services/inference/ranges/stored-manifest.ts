@@ -3,12 +3,10 @@
  * range is complete on this disk; its mtime says when the range was last used.
  */
 import path from 'node:path'
-import { readIfThere } from '../../../shared/platform/atomic-file.ts'
+import { readIfThere, PARTIAL, writeWhole } from '../../../shared/platform/atomic-file.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { PARTIAL } from '../../../shared/platform/atomic-file.ts'
 import fs from 'node:fs/promises'
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
-import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 
 /** A whole chunk is held in memory while it is verified. */
 const MAX_CHUNK_BYTES = 64 * 1024 * 1024

@@ -1,9 +1,8 @@
 /** The sub-model of a layer range, a small ONNX file: fetched once, checked against its digest, then kept. */
-import { isAbsent } from '../../../shared/platform/atomic-file.ts'
+import { isAbsent, PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
 import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
 
 export interface Digest {
   bytes: number

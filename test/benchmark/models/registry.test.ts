@@ -1,4 +1,4 @@
-import { workerOptions } from '../../../shared/platform/redis/queues.ts'
+import { workerOptions, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 import { access, mkdir, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { once } from 'node:events'
@@ -11,7 +11,6 @@ import { structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile, exampleResource } from '../../support/fixtures.ts'
 import { ownFile } from '../../support/test-models.ts'
 import { ServiceHarness } from '../harness.ts'
-import { resourceQueue } from '../../../shared/platform/redis/queues.ts'
 
 let harness: ServiceHarness
 let client: BenchmarkClient

@@ -13,8 +13,7 @@ import type { RangeManifest } from '../../../../shared/contracts/range-manifest.
 import { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
-import { isAbsent } from '../../../../shared/platform/atomic-file.ts'
-import { writeWhole } from '../../../../shared/platform/atomic-file.ts'
+import { isAbsent, writeWhole } from '../../../../shared/platform/atomic-file.ts'
 import type { TrialInput, TrialOutput } from './trial-job.ts'
 
 export interface TrialRequest {

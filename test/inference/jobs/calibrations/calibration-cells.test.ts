@@ -6,8 +6,6 @@ import {
   spreadOf,
   upperMean,
   upperShare,
-} from '../../../../services/inference/jobs/calibrations/calibration-cells.ts'
-import {
   cellOf,
   relativeError,
   type Seen,
