@@ -98,7 +98,8 @@ export class Collection<T> {
   /**
    * Reads a document, decides, and writes: in one step, whoever else writes it at the same time.
    * @param decide is given the document, undefined if there is none or none that this version can read. It returns the
-   *   new one; undefined to remove it; the same object to leave it. It may be called again with a newer document.
+   *   new one; what it was given to leave what is there, readable or not; undefined to remove a document it was given.
+   *   It may be called again with a newer document.
    * @returns what is there now. @throws what `decide` throws, nothing is written then.
    */
   async update(id: string, decide: (current: T | undefined) => T | undefined): Promise<T | undefined> {
@@ -107,7 +108,7 @@ export class Collection<T> {
       const before = await this.#redis.hgetBuffer(this.#key, id)
       const current = before === null ? undefined : this.#readable(id, before.toString())
       const wanted = decide(current)
-      if (wanted === current && (wanted !== undefined || before === null)) return current
+      if (wanted === current) return current
       const text = wanted === undefined ? '' : this.#text(wanted)
       const step = [COMPARE_AND_SET, 1, this.#key, id, before ?? '', text] as const
       if ((await this.#redis.eval(...step, CHANGES_CHANNEL, this.#change(id))) === 1) return wanted
