@@ -1,6 +1,8 @@
 /** Assembles the planner service from its parts. A test starts it on port 0 with a Redis of its own. */
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { coerceError } from '../../shared/platform/errors.ts'
 import type { PlannerConfig } from '../../shared/platform/service/service-config.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
@@ -13,6 +15,8 @@ import { planRoutes } from './queries/plan-routes.ts'
 import { createPlanCache } from './queries/answer-plans.ts'
 import { SolverThread } from './queries/solver-thread.ts'
 import { RedisMirror } from './knowledge/redis-mirror.ts'
+
+const RESUME_PAUSE_MS = 1000
 
 export interface PlannerService {
   app: RequestListener
@@ -28,10 +32,8 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
   const deployer = new Deployer({ ...deps, log, deployTimeoutMs: config.deployTimeoutMs })
-  mirror
-    .ready()
-    .then(() => deployer.resume())
-    .catch((error: Error) => log.warn({ err: error }, 'Redis could not be read at start'))
+  const closing = new AbortController()
+  void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({
     name: 'planner',
     log,
@@ -54,10 +56,32 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   return {
     app,
     close: async () => {
+      closing.abort()
       mirror.close()
       await deps.solver.close()
       await deployer.settle()
       redis.disconnect()
     },
+  }
+}
+
+/** Redis may come up after this service, or go while the deployments are read: it is tried until it works. */
+async function resumeWhenReady(
+  mirror: RedisMirror,
+  deployer: Deployer,
+  closing: AbortSignal,
+  log: Logger,
+): Promise<void> {
+  while (!closing.aborted) {
+    try {
+      await mirror.ready()
+      if (!closing.aborted) await deployer.resume()
+      return
+    } catch (thrown) {
+      if (closing.aborted) return
+      log.warn({ err: coerceError(thrown) }, 'deployments left loading are not taken up yet; trying again')
+      // Cut short, by an error, when the service closes.
+      await sleep(RESUME_PAUSE_MS, undefined, { signal: closing }).catch(() => undefined)
+    }
   }
 }
