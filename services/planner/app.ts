@@ -13,7 +13,7 @@ import { ProblemBuilder } from './queries/problem-builder.ts'
 import { linkRoutes, resourceRoutes } from './links/link-routes.ts'
 import { planRoutes } from './queries/plan-routes.ts'
 import { createPlanCache } from './queries/answer-plans.ts'
-import { SolverThread } from './queries/solver-thread.ts'
+import { SolverThread } from './queries/solver.ts'
 import { RedisMirror } from './knowledge/redis-mirror.ts'
 
 const RESUME_PAUSE_MS = 1000

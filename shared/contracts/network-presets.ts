@@ -2,6 +2,7 @@
  * Access networks by name, for `--network`, testbed files and what-if plans. Figures are payload (not line) rates in
  * 10^6 bit/s and round trips in milliseconds, each with its source.
  */
+import type { Link, LinkEmulation } from './resource.ts'
 
 export interface NetworkPreset {
   readonly rttMs: number
@@ -42,3 +43,31 @@ export const NETWORK_PRESETS = {
 
 export type NetworkName = keyof typeof NETWORK_PRESETS
 export const NETWORK_NAMES = Object.keys(NETWORK_PRESETS) as readonly NetworkName[]
+
+type PresetLink = Pick<Link, 'rttMs' | 'bandwidthMbps' | 'returnBandwidthMbps' | 'source' | 'emulated'> &
+  Partial<Pick<Link, 'uncertainty' | 'basis' | 'emulation'>>
+
+/** Returns the link as it would be on another access network. */
+export function withPreset<L extends PresetLink>(link: L, network: NetworkName): L {
+  const { rttMs, upMbps, downMbps } = NETWORK_PRESETS[network]
+  return {
+    ...asGiven(link),
+    rttMs: rttMs + beyondAccessMs(link.emulation),
+    bandwidthMbps: upMbps,
+    returnBandwidthMbps: downMbps,
+    source: 'preset',
+  }
+}
+
+/** Given figures have no uncertainty, and no measurement behind them. */
+export function asGiven<L extends PresetLink>(link: L): L {
+  return { ...link, uncertainty: undefined, basis: undefined, emulated: true }
+}
+
+/** Round-trip ms beyond the access network. A preset replaces the access network only, so this part is kept. */
+function beyondAccessMs(emulation: LinkEmulation | undefined): number {
+  if (!emulation) return 0
+  if (emulation.extraRttMs !== undefined) return emulation.extraRttMs
+  const preset = Object.entries(NETWORK_PRESETS).find(([name]) => name === emulation.preset)?.[1]
+  return preset ? Math.max(0, emulation.rttMs - preset.rttMs) : 0
+}

@@ -44,7 +44,7 @@ function settingsOf(text: string): unknown {
   )
 }
 
-/** What-if fields of a plan query; `WHAT_IF_FIELDS` has their names. */
+/** What-if fields of a plan query. */
 export const WhatIf = z.strictObject({
   /** Sets the links that leave the first tier to this preset; the testbed's additional round trip stays. */
   network: z.enum(NETWORK_NAMES).optional(),
@@ -63,4 +63,11 @@ export const WhatIf = z.strictObject({
 })
 export type WhatIf = z.infer<typeof WhatIf>
 
-export const WHAT_IF_FIELDS = Object.keys(WhatIf.shape) as readonly (keyof WhatIf)[]
+const FIELDS = Object.keys(WhatIf.shape) as readonly (keyof WhatIf)[]
+
+/** Picks the what-if fields of a query; undefined if it has none. */
+export function whatIfOf(query: WhatIf): WhatIf | undefined {
+  const given = FIELDS.filter((field) => query[field] !== undefined)
+  if (given.length === 0) return undefined
+  return Object.fromEntries(given.map((field) => [field, query[field]]))
+}

@@ -9,11 +9,10 @@ export { evaluatePlan } from './evaluate/evaluate-plan.ts'
 export { type GraphOptimum, optimiseGraph } from './graph/optimise-graph.ts'
 export type { OptimiserQuery } from './limits/constraints.ts'
 export { objectiveOf } from './objective/objectives.ts'
-export { missingFigures } from './problem/figures.ts'
+export { missingFigures } from './problem/problem.ts'
 export {
   checkKnown,
   type GraphProblem,
-  type PlanningLink,
   type PlanningProfile,
   type Problem,
 } from './problem/problem.ts'

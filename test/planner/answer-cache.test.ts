@@ -1,7 +1,7 @@
 /** Repeated questions are answered from what was worked out before, as long as it still holds. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { AnswerCache } from '../../services/planner/queries/answer-cache.ts'
-import { SolverThread } from '../../services/planner/queries/solver-thread.ts'
+import { AnswerCache } from '../../services/planner/queries/answer-plans.ts'
+import { SolverThread } from '../../services/planner/queries/solver.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { linkId } from '../../shared/platform/redis/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'

@@ -1,6 +1,6 @@
 /** Long questions do not hold up short ones, and one that never ends is given up. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { SolverThread, type SolverOptions } from '../../services/planner/queries/solver-thread.ts'
+import { SolverThread, type SolverOptions } from '../../services/planner/queries/solver.ts'
 import { PlanQuery } from '../../shared/contracts/plan.ts'
 import type { SweepGrid } from '../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'

@@ -5,32 +5,43 @@
  * `revision` increases with every change that a plan can depend on; a result computed at one revision stays valid until
  * the next. A heartbeat alone does not increase it: whether a resource is alive depends on the clock.
  */
-import { Collection } from '../../../shared/platform/redis/collection.ts'
-import { Changes } from '../../../shared/platform/redis/changes.ts'
-import type { Change } from '../../../shared/platform/redis/changes.ts'
-import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { isDeepStrictEqual } from 'node:util'
+import { LRUCache } from 'lru-cache'
 import type { z } from 'zod'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import type { Served } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
+import { type Change, Changes } from '../../../shared/platform/redis/changes.ts'
+import { Collection } from '../../../shared/platform/redis/collection.ts'
 import { pickModel, type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { CollectionMirror } from './collection-mirror.ts'
-import { compactProfile, MirroredCalibration, MirroredLink, MirroredProfile } from './mirrored-documents.ts'
-import { StructureCache } from './structure-cache.ts'
+import { CollectionMirror, type CollectionMirrorOptions } from './collection-mirror.ts'
+import {
+  compactProfile,
+  MirroredCalibration,
+  MirroredLink,
+  MirroredProfile,
+  planningStructure,
+} from './mirrored-documents.ts'
 
 const FIRST_LOAD_MS = 2000
 
+/** About 24 MB: one layer with its boundary takes about 400 bytes. */
+const MAX_LAYER_COUNT = 60_000
+
 export class RedisMirror {
-  readonly #models: CollectionMirror<Model>
-  readonly #resources: CollectionMirror<Resource>
-  readonly #links: CollectionMirror<MirroredLink>
-  readonly #profiles: CollectionMirror<MirroredProfile>
-  readonly #calibrations: CollectionMirror<MirroredCalibration>
-  readonly #served: CollectionMirror<Served>
-  readonly #structures: StructureCache
+  readonly models: ReadonlyMap<string, Model>
+  readonly resources: ReadonlyMap<string, Resource>
+  readonly links: ReadonlyMap<string, MirroredLink>
+  readonly profiles: ReadonlyMap<string, MirroredProfile>
+  readonly calibrations: ReadonlyMap<string, MirroredCalibration>
+  /** Served times held against the profiles, by profile id: shown beside plans, never planned with. */
+  readonly served: ReadonlyMap<string, Served>
+  readonly #copies: Pick<CollectionMirror<unknown>, 'kind' | 'reload' | 'refresh'>[] = []
+  /** Read at first use. The most recently used ones stay in memory, bounded by layers. */
+  readonly #structures: LRUCache<string, Structure>
   readonly #changes: Changes
   readonly #log: Logger
   #revision = 0
@@ -45,28 +56,32 @@ export class RedisMirror {
 
   constructor(state: State, log: Logger) {
     this.#log = log
-    const common = {
-      onChange: () => {
-        this.#revision += 1
-      },
-      onUnreadable: (error: ScissionError) => log.warn(`left out: ${error.message}`),
+    const onChange = () => {
+      this.#revision += 1
     }
+    this.models = this.#copy(state.models, { onChange })
+    this.resources = this.#copy(state.resources, { onChange, same: exceptHeartbeat })
     const only = <T>(kind: string, schema: z.ZodType<T>) => new Collection(state.redis, kind, schema)
-    this.#models = new CollectionMirror(state.models, common)
-    this.#resources = new CollectionMirror(state.resources, { ...common, same: exceptHeartbeat })
-    this.#links = new CollectionMirror(only(state.links.kind, MirroredLink), common)
-    this.#profiles = new CollectionMirror(only(state.profiles.kind, MirroredProfile), {
-      ...common,
+    this.links = this.#copy(only(state.links.kind, MirroredLink), { onChange })
+    this.profiles = this.#copy(only(state.profiles.kind, MirroredProfile), {
+      onChange,
       keep: compactProfile,
     })
     // Only completed calibrations are planned with.
-    this.#calibrations = new CollectionMirror(only(state.calibrations.kind, MirroredCalibration), {
-      ...common,
+    this.calibrations = this.#copy(only(state.calibrations.kind, MirroredCalibration), {
+      onChange,
       same: (before, after) => before.state !== 'completed' && after.state !== 'completed',
     })
-    // Served times are shown beside plans, never planned with: they leave the revision as it is.
-    this.#served = new CollectionMirror(state.served, { onUnreadable: common.onUnreadable })
-    this.#structures = new StructureCache(state.structures)
+    // Leaves the revision as it is.
+    this.served = this.#copy(state.served, {})
+    this.#structures = new LRUCache<string, Structure>({
+      maxSize: MAX_LAYER_COUNT,
+      // A structure beyond the limit is kept alone: without it every query would read it from Redis again.
+      sizeCalculation: ({ layers }) => Math.min(MAX_LAYER_COUNT, Math.max(1, layers.length)),
+      fetchMethod: async (id) => planningStructure(await state.structures.need(id)),
+      // A structure that is forgotten while it is read is still handed out, but not kept.
+      ignoreFetchAbort: true,
+    })
     this.#changes = new Changes(state.redis, log)
     this.#changes.on('change', (change) => this.#apply(change))
     this.#followSubscription()
@@ -86,26 +101,6 @@ export class RedisMirror {
   get revision(): number {
     return this.#revision
   }
-  get models(): ReadonlyMap<string, Model> {
-    return this.#models.items
-  }
-  get resources(): ReadonlyMap<string, Resource> {
-    return this.#resources.items
-  }
-  get links(): ReadonlyMap<string, MirroredLink> {
-    return this.#links.items
-  }
-  get profiles(): ReadonlyMap<string, MirroredProfile> {
-    return this.#profiles.items
-  }
-  get calibrations(): ReadonlyMap<string, MirroredCalibration> {
-    return this.#calibrations.items
-  }
-
-  /** Served times held against the profiles, by profile id. */
-  get served(): ReadonlyMap<string, Served> {
-    return this.#served.items
-  }
 
   /**
    * Resolves once there is a copy.
@@ -120,27 +115,26 @@ export class RedisMirror {
 
   /** @param idOrName id, name or `name@version`. @throws ScissionError notFound, which names the most similar model. */
   model(idOrName: string): Model {
-    return this.#models.items.get(idOrName) ?? pickModel([...this.#models.items.values()], idOrName)
+    return this.models.get(idOrName) ?? pickModel([...this.models.values()], idOrName)
   }
 
   /** @throws ScissionError notFound if the model was not analysed for these shapes. */
   async structure(model: string, shapesKey: string): Promise<Structure> {
-    return await this.#structures.get(structureId(model, shapesKey))
+    return await this.#structures.forceFetch(structureId(model, shapesKey))
   }
 
   close(): void {
     this.#changes.close()
   }
 
-  get #copies() {
-    return [
-      this.#models,
-      this.#resources,
-      this.#links,
-      this.#profiles,
-      this.#calibrations,
-      this.#served,
-    ] as const
+  #copy<T>(
+    collection: Collection<T>,
+    options: Omit<CollectionMirrorOptions<T>, 'onUnreadable'>,
+  ): ReadonlyMap<string, T> {
+    const onUnreadable = (error: ScissionError) => this.#log.warn(`left out: ${error.message}`)
+    const copy = new CollectionMirror(collection, { ...options, onUnreadable })
+    this.#copies.push(copy)
+    return copy.items
   }
 
   async #loadAll(): Promise<void> {
@@ -151,7 +145,7 @@ export class RedisMirror {
 
   #apply({ kind, id }: Change): void {
     if (kind === 'structures') {
-      this.#structures.forget(id)
+      this.#structures.delete(id)
       this.#revision += 1
     }
     const copy = this.#copies.find((one) => one.kind === kind)

@@ -3,23 +3,22 @@
  *
  *   query ── poseProblem ──▶ BuiltProblem ── SolverThread ──▶ plans ──▶ answer, cached until something changes
  */
+import { LRUCache } from 'lru-cache'
 import type { InputShapes, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { GraphPlanAnswer } from '../../../shared/contracts/graph-plan.ts'
 import type { Model } from '../../../shared/contracts/model.ts'
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
 import type { ExplainedAnswer } from '../../../shared/contracts/plan-answer.ts'
-import { shapesKeyOf } from '../../../shared/onnx/canonical/shapes-key.ts'
 import type { SweepAnswer, SweepRequest } from '../../../shared/contracts/plan-sweep.ts'
+import { whatIfOf } from '../../../shared/contracts/what-if-fields.ts'
+import { shapesKeyOf } from '../../../shared/onnx/canonical/shapes-key.ts'
 import { resolveInputShapes } from '../../../shared/onnx/canonical/declared-tensors.ts'
-import { ScissionError } from '../../../shared/platform/errors.ts'
+import { missingFigures } from '../../../shared/planning/index.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import type { RedisMirror } from '../knowledge/redis-mirror.ts'
-import { missingFigures } from '../../../shared/planning/index.ts'
-import { AnswerCache } from './answer-cache.ts'
 import type { BuiltProblem, ProblemBuilder, ProblemBuilderDeps, Question } from './problem-builder.ts'
-import type { PlanningProblem } from './solve.ts'
-import type { SolverThread } from './solver-thread.ts'
-import { whatIfOf } from './what-if.ts'
+import type { PlanningProblem, SolverThread } from './solver.ts'
 
 /** The planner's state and how problems are built from it. */
 export interface QueryDeps {
@@ -242,3 +241,75 @@ const notesOf = (built: BuiltProblem, query: PlanQuery): string[] => [
   ...missingFigures(built.problem, query),
   ...built.notes,
 ]
+
+interface Entry<T> {
+  stamp: string
+  answer: Promise<T>
+}
+
+export interface AnswerCacheOptions<T> {
+  /** Identifies the state that answers are computed from. Equal stamps mean that no answer has become outdated. */
+  stamp: () => string
+  /** The share of `maxSize` that an answer takes, in plans. Undefined: the answer is not kept. */
+  sizeOf: (answer: T) => number | undefined
+  /** @defaultValue 2000 plans, which take about 6 MB at their largest. */
+  maxSize?: number
+}
+
+/** One plan takes about as much memory as a question of this length. */
+const CHARACTERS_PER_PLAN = 2000
+
+/** An `infeasible` error is an answer too and counts as one plan. */
+const ERROR_SIZE = 1
+
+/**
+ * Keeps answers until something that they depend on changes. A repeated question costs one look-up, and two clients
+ * that ask the same question at the same time wait for one computation.
+ */
+export class AnswerCache<T> {
+  readonly #options: AnswerCacheOptions<T>
+  /** Answers that are complete. Its size is a sum over plans; an entry larger than the whole is not kept. */
+  readonly #complete: LRUCache<string, Entry<T>>
+  /** Answers that are being computed now, which every client that asks for them waits for. */
+  readonly #pending = new Map<string, Entry<T>>()
+
+  constructor(options: AnswerCacheOptions<T>) {
+    this.#options = options
+    this.#complete = new LRUCache({ maxSize: options.maxSize ?? 2000 })
+  }
+
+  /** Plans held now; never above `maxSize`. */
+  get size(): number {
+    return this.#complete.calculatedSize
+  }
+
+  /**
+   * @returns the answer kept under `key` if its stamp is still current, else the result of `compute`.
+   * @throws what `compute` throws.
+   */
+  async get(key: string, compute: () => Promise<T>): Promise<T> {
+    const stamp = this.#options.stamp()
+    const known = this.#pending.get(key) ?? this.#complete.get(key)
+    if (known?.stamp === stamp) return await known.answer
+    this.#complete.delete(key)
+    const entry = { stamp, answer: compute() }
+    this.#pending.set(key, entry)
+    const plans = await entry.answer.then(this.#options.sizeOf, sizeOfError)
+    // A later question with another stamp may have replaced this entry meanwhile.
+    if (this.#pending.get(key) === entry) {
+      this.#pending.delete(key)
+      // If the state changed during the computation, the answer may belong to either state: it is not kept.
+      if (plans !== undefined && stamp === this.#options.stamp())
+        this.#complete.set(key, entry, {
+          size: Math.max(1, plans + Math.floor(key.length / CHARACTERS_PER_PLAN)),
+        })
+    }
+    return await entry.answer
+  }
+}
+
+/** That no plan satisfies the constraints stays true until something changes; other failures may be temporary. */
+function sizeOfError(thrown: unknown): number | undefined {
+  const error = coerceError(thrown)
+  return error instanceof ScissionError && error.code === 'infeasible' ? ERROR_SIZE : undefined
+}

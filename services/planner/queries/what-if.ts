@@ -1,13 +1,11 @@
 /** Applies the what-if fields of a query to copies of resources and links, and describes each change in a note. */
 import type { Resource } from '../../../shared/contracts/resource.ts'
-import { WHAT_IF_FIELDS, type LinkChange, type WhatIf } from '../../../shared/contracts/what-if-fields.ts'
+import type { LinkChange, WhatIf } from '../../../shared/contracts/what-if-fields.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { NETWORK_PRESETS, type NetworkName } from '../../../shared/contracts/network-presets.ts'
+import { asGiven, NETWORK_PRESETS, withPreset } from '../../../shared/contracts/network-presets.ts'
 import { linkId } from '../../../shared/platform/redis/state.ts'
 import type { MirroredLink } from '../knowledge/mirrored-documents.ts'
-import { checkKnown, type PlanningLink } from '../../../shared/planning/index.ts'
-
-type PresetLink = PlanningLink & Partial<Pick<MirroredLink, 'emulation' | 'basis'>>
+import { checkKnown } from '../../../shared/planning/index.ts'
 
 export interface Conditions {
   resources: readonly Resource[]
@@ -18,13 +16,6 @@ export interface Changed extends Conditions {
   /** One line per change, shown in the answer. */
   notes: string[]
   leftOut: { resource: string; reason: string }[]
-}
-
-/** Picks the what-if fields of a query; undefined if it has none. */
-export function whatIfOf(query: WhatIf): WhatIf | undefined {
-  const given = WHAT_IF_FIELDS.filter((field) => query[field] !== undefined)
-  if (given.length === 0) return undefined
-  return Object.fromEntries(given.map((field) => [field, query[field]]))
 }
 
 /**
@@ -93,26 +84,6 @@ function changeLinks(present: Conditions, whatIf: WhatIf): MirroredLink[] {
   return [...changed.values()]
 }
 
-/** Returns the link as it would be on another access network. */
-export function withPreset<L extends PresetLink>(link: L, network: NetworkName): L {
-  const preset = NETWORK_PRESETS[network]
-  return {
-    ...asGiven(link),
-    rttMs: preset.rttMs + beyondAccessMs(link),
-    bandwidthMbps: preset.upMbps,
-    returnBandwidthMbps: preset.downMbps,
-    source: 'preset',
-  }
-}
-
-/** Round-trip ms beyond the access network. A preset replaces the access network only, so this part is kept. */
-function beyondAccessMs({ emulation }: PresetLink): number {
-  if (!emulation) return 0
-  if (emulation.extraRttMs !== undefined) return emulation.extraRttMs
-  const preset = Object.entries(NETWORK_PRESETS).find(([name]) => name === emulation.preset)?.[1]
-  return preset ? Math.max(0, emulation.rttMs - preset.rttMs) : 0
-}
-
 function withChange(
   id: string,
   link: MirroredLink | undefined,
@@ -150,11 +121,6 @@ function newLink(from: string, to: string, id: string, change: LinkChange): Mirr
     emulated: true,
     measuredAt: new Date(0).toISOString(),
   }
-}
-
-/** Given figures have no uncertainty, and no measurement behind them. */
-function asGiven<L extends PresetLink>(link: L): L {
-  return { ...link, uncertainty: undefined, basis: undefined, emulated: true }
 }
 
 function notesOf(whatIf: WhatIf): string[] {

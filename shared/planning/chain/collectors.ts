@@ -1,5 +1,21 @@
 /** The plans that a search keeps: the best few, the best per set of resources, the first one, or a Pareto front. */
-import { type Candidate, compareCandidates } from './route-costs.ts'
+import type { PlanTotals } from '../objective/objectives.ts'
+
+/** A plan found by the search. Order: criteria (smallest first), fewer stages, earlier resources, cuts, codecs, options. */
+export interface Candidate {
+  criteria: readonly number[]
+  totals: PlanTotals
+  stages: CandidateStage[]
+}
+
+export interface CandidateStage {
+  resource: number
+  variant: number
+  from: number
+  to: number
+  /** Index of the codec that its input arrives with. */
+  codec: number
+}
 
 export interface Collector {
   /** Largest first criterion of a plan that would still be kept; Infinity at first. */
@@ -179,4 +195,19 @@ function insert(sorted: Candidate[], candidate: Candidate): void {
   let at = sorted.length
   while (at > 0 && compareCandidates(candidate, sorted[at - 1]!) < 0) at -= 1
   sorted.splice(at, 0, candidate)
+}
+
+const KEYS = ['resource', 'from', 'codec', 'variant'] as const
+
+/** Negative if `a` comes first. */
+function compareCandidates(a: Candidate, b: Candidate): number {
+  for (let at = 0; at < a.criteria.length; at += 1)
+    if (a.criteria[at] !== b.criteria[at]) return a.criteria[at]! - b.criteria[at]!
+  if (a.stages.length !== b.stages.length) return a.stages.length - b.stages.length
+  for (const key of KEYS)
+    for (let at = 0; at < a.stages.length; at += 1) {
+      const difference = a.stages[at]![key] - b.stages[at]![key]
+      if (difference !== 0) return difference
+    }
+  return 0
 }

@@ -7,11 +7,10 @@
  * Energy: a resource on the route draws busy watts while it computes or codes, transmit watts while it sends and idle
  * watts for the rest of the request's latency, so c = w = busy − idle, s = transmit − idle and l = Σ idle.
  */
-import { type SearchLimits, type SumLimit, upTo } from '../limits/search-limits.ts'
+import { type SearchLimits, type SumLimit, upTo } from '../limits/constraints.ts'
 import type { Metric, PlanTotals } from '../objective/objectives.ts'
-import { stageMs } from './chain.ts'
-import type { Hop, Route } from './hops.ts'
-import type { SearchSpace } from './search-space.ts'
+import type { Candidate, CandidateStage } from './collectors.ts'
+import { type Hop, type Route, type SearchSpace, stageMs } from './search-space.ts'
 
 /** Per stop of a route, or for the whole route. */
 interface Coefficients {
@@ -111,22 +110,6 @@ function coefficientsOf(space: SearchSpace, { stops }: Route, { weights, share }
         factors.compute[at] + Number(chain.resources[resource]!.rank === share.rank) - share.part
   })
   return factors
-}
-
-/** A plan found by the search. Order: criteria (smallest first), fewer stages, earlier resources, cuts, codecs, options. */
-export interface Candidate {
-  criteria: readonly number[]
-  totals: PlanTotals
-  stages: CandidateStage[]
-}
-
-export interface CandidateStage {
-  resource: number
-  variant: number
-  from: number
-  to: number
-  /** Index of the codec that its input arrives with. */
-  codec: number
 }
 
 /**
@@ -235,17 +218,21 @@ export function candidateOf(
   return { criteria, totals, stages }
 }
 
-const KEYS = ['resource', 'from', 'codec', 'variant'] as const
+/** The metric that adds up a limited sum. */
+export function metricOf({ kind, limit, rank }: SumLimit): Metric {
+  return kind === 'share' ? { weights: {}, share: { rank, part: limit / 100 } } : { weights: { [kind]: 1 } }
+}
 
-/** Negative if `a` comes first. */
-export function compareCandidates(a: Candidate, b: Candidate): number {
-  for (let at = 0; at < a.criteria.length; at += 1)
-    if (a.criteria[at] !== b.criteria[at]) return a.criteria[at]! - b.criteria[at]!
-  if (a.stages.length !== b.stages.length) return a.stages.length - b.stages.length
-  for (const key of KEYS)
-    for (let at = 0; at < a.stages.length; at += 1) {
-      const difference = a.stages[at]![key] - b.stages[at]![key]
-      if (difference !== 0) return difference
-    }
-  return 0
+/** The limit in the unit of the metric. */
+export function limitOf({ kind, limit }: SumLimit): number {
+  if (kind === 'share') return 0
+  return limit * ({ energy: 1000, price: 1e9 }[kind as string] ?? 1)
+}
+
+/** The largest weight of one ms in a sum: rounding errors of times count by so much. */
+export function largestWeight({ figures }: SearchSpace, { kind }: Pick<SumLimit, 'kind'>): number {
+  const total = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0)
+  if (kind === 'energy')
+    return total(figures.busyWatts) + total(figures.idleWatts) + total(figures.transmitWatts)
+  return kind === 'price' ? total(figures.pricePerSecond) * 1e6 : 0
 }

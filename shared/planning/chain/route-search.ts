@@ -7,14 +7,20 @@
  * limits depend on both ends of a stage. So without limits on sums the search enters no branch without an answer. Each
  * limited sum is bounded in the same way, by itself.
  */
-import { type SumLimit, upTo } from '../limits/search-limits.ts'
+import { ROUNDING, upTo } from '../limits/constraints.ts'
 import type { Criterion, Metric } from '../objective/objectives.ts'
-import { stageMs } from './chain.ts'
 import type { Collector } from './collectors.ts'
-import type { Hop, Route } from './hops.ts'
-import { candidateOf, type RouteTerms, termsOf, totalsOf } from './route-costs.ts'
-import type { SearchSpace, Windows } from './search-space.ts'
-import { RangeMinima, windowMinima } from './sliding-window.ts'
+import {
+  candidateOf,
+  largestWeight,
+  latencyConstant,
+  limitOf,
+  metricOf,
+  type RouteTerms,
+  termsOf,
+  totalsOf,
+} from './route-costs.ts'
+import { type Hop, type Route, type SearchSpace, stageMs, type Windows } from './search-space.ts'
 
 /** A metric's terms with the bounds on their rest, and the sum along the current branch. */
 interface BoundedTerms extends RouteTerms {
@@ -62,10 +68,11 @@ export class RouteSearch {
     this.#limited = []
   }
 
-  /** Offers the collector every plan that it does not exclude by its limit. @returns false if the clock stopped it. */
+  /**
+   * Offers the collector every plan that it does not exclude by its limit.
+   * @param collector has begun with this route. @returns false if the clock stopped it.
+   */
   run(collector: Collector, clock: Clock): boolean {
-    collector.begin(routeKey(this.route))
-    if (this.bound > collector.limit || this.bound === Infinity) return true
     this.#prepareLimits()
     if (this.#hops.length === 0) {
       this.#leaf(collector)
@@ -304,9 +311,32 @@ export class RouteSearch {
   }
 }
 
-/** Names the set of resources that run a stage on the route. */
-export function routeKey({ runners }: Route): string {
-  return runners.map((runner) => runner.resource).join(',')
+/**
+ * A quick lower bound on the first criterion of a route: for latency the minimum of every hop by itself, for other criteria
+ * none.
+ */
+export function quickBound(space: SearchSpace, route: Route, { metric, bottleneck }: Criterion): number {
+  if (metric === undefined || bottleneck > 0 || metric.weights.latency !== 1) return -Infinity
+  if (Object.keys(metric.weights).length > 1) return -Infinity
+  const { stops } = route
+  let bound = latencyConstant(route, space.chain.layers)
+  for (let at = 1; at < stops.length; at += 1)
+    bound += space.hopOf(stops[at - 1]!, stops[at]!.runner!).minLatencyMs
+  return bound
+}
+
+/** Per criterion, the most by which rounding separates a bound from the cost: prefix sums of long models cancel out. */
+export function slackOf(space: SearchSpace, criteria: readonly Criterion[]): number[] {
+  const { scaleMs } = space.chain
+  return criteria.map(({ metric, bottleneck }) => {
+    const { latency = 0, energy = 0, price = 0 } = metric?.weights ?? {}
+    const perMs =
+      latency +
+      bottleneck +
+      energy * largestWeight(space, { kind: 'energy' }) +
+      price * largestWeight(space, { kind: 'price' })
+    return scaleMs * perMs * ROUNDING
+  })
 }
 
 /** The hops of a route, first to last. */
@@ -321,20 +351,53 @@ function firstAbove(hop: Hop, boundary: number): number {
   return at
 }
 
-function metricOf({ kind, limit, rank }: SumLimit): Metric {
-  return kind === 'share' ? { weights: {}, share: { rank, part: limit / 100 } } : { weights: { [kind]: 1 } }
+/**
+ * Per window the minimum; Infinity if the window is empty. O(values + windows) by a monotonic queue.
+ * @param low @param high windows [low[w], high[w]); neither bound ever falls.
+ */
+function windowMinima(
+  values: Float64Array,
+  low: Int32Array,
+  high: Int32Array,
+  windows: number,
+): Float64Array {
+  const minima = new Float64Array(windows)
+  const queue = new Int32Array(values.length)
+  let head = 0
+  let tail = 0
+  let next = 0
+  for (let window = 0; window < windows; window += 1) {
+    for (; next < high[window]!; next += 1) {
+      const value = values[next]!
+      while (tail > head && values[queue[tail - 1]!]! >= value) tail -= 1
+      queue[tail] = next
+      tail += 1
+    }
+    while (head < tail && queue[head]! < low[window]!) head += 1
+    minima[window] = head < tail ? values[queue[head]!]! : Infinity
+  }
+  return minima
 }
 
-/** The limit in the unit of the metric. */
-function limitOf({ kind, limit }: SumLimit): number {
-  if (kind === 'share') return 0
-  return limit * ({ energy: 1000, price: 1e9 }[kind as string] ?? 1)
-}
+/** Minima of arbitrary ranges: a sparse table, O(n log n) to make, O(1) per query. */
+class RangeMinima {
+  readonly #tables: Float64Array[]
 
-/** The largest weight of one ms in a sum: rounding errors of times count by so much. */
-export function largestWeight({ figures }: SearchSpace, { kind }: Pick<SumLimit, 'kind'>): number {
-  const total = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0)
-  if (kind === 'energy')
-    return total(figures.busyWatts) + total(figures.idleWatts) + total(figures.transmitWatts)
-  return kind === 'price' ? total(figures.pricePerSecond) * 1e6 : 0
+  constructor(values: Float64Array) {
+    this.#tables = [values]
+    for (let half = 1; 2 * half <= values.length; half *= 2) {
+      const before = this.#tables.at(-1)!
+      const table = new Float64Array(values.length - 2 * half + 1)
+      for (let at = 0; at < table.length; at += 1) table[at] = Math.min(before[at]!, before[at + half]!)
+      this.#tables.push(table)
+    }
+  }
+
+  /** Minimum of [low, high); Infinity if that is empty. */
+  minimum(low: number, high: number): number {
+    if (low >= high) return Infinity
+    const level = 31 - Math.clz32(high - low)
+    const table = this.#tables[level]!
+    return Math.min(table[low]!, table[high - (1 << level)]!)
+  }
 }

@@ -1,17 +1,23 @@
 /**
- * The space that one search covers: a chain under limits. Everything in it is computed on first use.
+ * The space that one search covers: a chain under limits. A route is a sequence of resources with runtime options; a hop
+ * hands over from one to the next. The options of a hop are pairs of a boundary and a codec, in arrays by boundary, then
+ * codec. Everything is computed on first use.
  *
  * Reach: for every boundary where a stage may begin, the last boundary where it may end. Limits on time, memory and layers
  * that exclude a stage exclude all longer stages with the same begin too, so this one number says everything. It never
  * falls as the begin moves on, so two pointers find all of it in one pass. If a stage has costs of beginning and ending
  * (Runner.enterMs, exitMs), its time is taken at its minimum here, and each plan is checked again.
  */
-import { figureOf } from '../problem/figures.ts'
-import type { Figures } from '../problem/problem.ts'
-import { type SearchLimits, upTo } from '../limits/search-limits.ts'
-import type { Chain, Runner } from './chain.ts'
-import { type Hop, hopOf, type HopsByPair, type HopTable, hopTableOf, type RouteStop } from './hops.ts'
-import { SlidingMaximum } from './sliding-window.ts'
+import { type SearchLimits, upTo } from '../limits/constraints.ts'
+import { figureOf, type Figures } from '../problem/problem.ts'
+import { type Chain, NO_CODEC, type RouteStop, type Runner } from './chain.ts'
+
+export interface Route {
+  /** The source first, even if it runs nothing. */
+  stops: readonly RouteStop[]
+  /** The stops that run a stage. */
+  runners: readonly Runner[]
+}
 
 /** Watts and prices per resource of the chain; 0 if not given. */
 export type ChainFigures = Record<keyof Figures, Float64Array>
@@ -42,9 +48,6 @@ export class SearchSpace {
   readonly figures: ChainFigures
   /** Boundaries where the model may be cut, without 0 and N; limits on the first layers do not count here. */
   readonly cuts: Int32Array
-  /** The source if it runs nothing. */
-  readonly idleSource: RouteStop
-  readonly #table: HopTable
   readonly #reach = new Map<Runner, Int32Array>()
   /** Hops that no limit thins out, shared with other searches. */
   readonly #shared: HopsByPair
@@ -57,15 +60,9 @@ export class SearchSpace {
     this.chain = chain
     this.limits = limits
     this.figures = figures
-    this.#table = hopTableOf(chain)
-    this.idleSource = this.#table.idleSource
-    const { cuts, hops } = this.#table.hopsFor(limits)
+    const { cuts, hops } = sharedHopsOf(chain, limits)
     this.cuts = cuts
     this.#shared = hops
-  }
-
-  stopOf(runner: Runner): RouteStop {
-    return this.#table.stopOf(runner)
   }
 
   /** Per boundary where a stage begins, the last boundary where it may end. */
@@ -103,6 +100,166 @@ export class SearchSpace {
     }
     return hop
   }
+}
+
+type HopsByPair = Map<RouteStop, Map<Runner, Hop>>
+
+interface SharedHops {
+  /** Boundaries where the model may be cut, without 0 and N. */
+  cuts: Int32Array
+  hops: HopsByPair
+}
+
+/** Kinds of queries (cuts, codecs, limit on loss) whose hops are kept with their chain; the oldest is dropped first. */
+const MAX_KINDS = 2
+
+const sharedHops = new WeakMap<Chain, Map<string, SharedHops>>()
+
+/** Hops that no limit on bytes or steps thins out are the same in many queries. */
+function sharedHopsOf(chain: Chain, { clean, codecs, maxLoss }: SearchLimits): SharedHops {
+  let kinds = sharedHops.get(chain)
+  if (!kinds) sharedHops.set(chain, (kinds = new Map()))
+  const key = `${clean} ${codecs.join()} ${maxLoss}`
+  let shared = kinds.get(key)
+  if (!shared) {
+    const [oldest] = kinds.keys()
+    if (oldest !== undefined && kinds.size >= MAX_KINDS) kinds.delete(oldest)
+    shared = { cuts: cutsOf(chain, clean), hops: new Map() }
+    kinds.set(key, shared)
+  }
+  return shared
+}
+
+function cutsOf(chain: Chain, clean: boolean): Int32Array {
+  const allowed = clean ? chain.cleanCuts : chain.anyCuts
+  const cuts: number[] = []
+  for (let k = 1; k < chain.layers; k += 1) if (allowed[k]) cuts.push(k)
+  return Int32Array.from(cuts)
+}
+
+/** ms of the stage [from, to). */
+export function stageMs(runner: Runner, from: number, to: number): number {
+  const ms = runner.prefixMs[to]! - runner.prefixMs[from]! + runner.enterMs[from]! + runner.exitMs[to]!
+  return runner.fixedMs + Math.max(0, ms)
+}
+
+/** Costs of an option are computed on demand; arrays hold only the values that every search reads. */
+export class Hop {
+  readonly from: RouteStop
+  readonly to: Runner
+  count = 0
+  /** Hops at the same boundaries may share this array. */
+  boundary: Int32Array
+  readonly codec: Uint8Array
+  /** Latency that depends on the option: end of the stage before, encoding, step, decoding, begin of the next stage. */
+  readonly latencyMs: Float64Array
+  minLatencyMs = Infinity
+  readonly #chain: Chain
+  readonly #fixedMs: number
+  readonly #msPerByte: number
+
+  constructor(chain: Chain, from: RouteStop, to: Runner, size: number) {
+    this.from = from
+    this.to = to
+    this.boundary = new Int32Array(size)
+    this.codec = new Uint8Array(size)
+    this.latencyMs = new Float64Array(size)
+    this.#chain = chain
+    const pair = from.resource * chain.resources.length + to.resource
+    this.#fixedMs = chain.hopMs[pair]!
+    this.#msPerByte = chain.hopMsPerByte[pair]!
+  }
+
+  add(boundary: number, codec: number): void {
+    const at = this.count
+    this.boundary[at] = boundary
+    this.codec[at] = codec
+    const coding = codec === NO_CODEC ? 0 : this.encodeMs(at) + this.decodeMs(at)
+    const ms = this.endMs(at) + coding + this.stepMs(at) + this.beginMs(at)
+    this.latencyMs[at] = ms
+    if (ms < this.minLatencyMs) this.minLatencyMs = ms
+    this.count = at + 1
+  }
+
+  wireBytes(option: number): number {
+    return this.#chain.codecs[this.codec[option]!]!.wireBytes[this.boundary[option]!]!
+  }
+
+  loss(option: number): number {
+    return this.#chain.codecs[this.codec[option]!]!.loss[this.boundary[option]!]!
+  }
+
+  encodeMs(option: number): number {
+    return (
+      this.#chain.boundaryBytes[this.boundary[option]!]! * this.from.encodeMsPerByte[this.codec[option]!]!
+    )
+  }
+
+  decodeMs(option: number): number {
+    return this.#chain.boundaryBytes[this.boundary[option]!]! * this.to.decodeMsPerByte[this.codec[option]!]!
+  }
+
+  /** Time on the wire, request direction. */
+  sendMs(option: number): number {
+    return this.wireBytes(option) * this.#msPerByte
+  }
+
+  /** Transfer both ways: round trip, cost per message, wire, answer. */
+  stepMs(option: number): number {
+    return this.#fixedMs + this.sendMs(option)
+  }
+
+  /** The part of the sender's stage time that its end decides: prefix sum and exitMs. 0 if it runs nothing. */
+  endMs(option: number): number {
+    const { runner } = this.from
+    const k = this.boundary[option]!
+    return runner ? runner.prefixMs[k]! + runner.exitMs[k]! : 0
+  }
+
+  /** The part of the receiver's stage time that its begin decides. */
+  beginMs(option: number): number {
+    const k = this.boundary[option]!
+    return this.to.enterMs[k]! - this.to.prefixMs[k]!
+  }
+}
+
+/** @param boundaries where the receiver may begin, ascending. */
+function hopOf(chain: Chain, limits: SearchLimits, from: RouteStop, to: Runner, boundaries: Int32Array): Hop {
+  const hop = new Hop(chain, from, to, boundaries.length * chain.codecs.length)
+  const pair = from.resource * chain.resources.length + to.resource
+  const maxBytes = upTo(limits.maxUploadBytes[from.resource]!)
+  const maxSendMs = upTo(limits.maxStepMs) - chain.hopMs[pair]!
+  const maxLoss = upTo(limits.maxLoss)
+  for (const k of boundaries)
+    for (let codec = 0; codec < chain.codecs.length; codec += 1) {
+      if (!limits.codecs[codec]) continue
+      const { wireBytes, loss } = chain.codecs[codec]!
+      const wire = wireBytes[k]!
+      const codable = from.encodeMsPerByte[codec]! + to.decodeMsPerByte[codec]! >= 0
+      // Missing calibrations and coding speeds are NaN, and no comparison with NaN holds.
+      if (wire <= maxBytes && wire * chain.hopMsPerByte[pair]! <= maxSendMs && loss[k]! <= maxLoss && codable)
+        hop.add(k, codec)
+    }
+  // If nothing was thinned out, all such hops share one array, and with it what depends on boundaries only.
+  if (chain.codecs.length === 1 && hop.count === boundaries.length) hop.boundary = boundaries
+  return hop
+}
+
+/** Number of codecs that may be used at a boundary, by calibration, speed and the limit on the loss of one hop. */
+export function codecsAt(
+  chain: Chain,
+  limits: SearchLimits,
+  from: RouteStop,
+  to: Runner,
+  boundary: number,
+): number {
+  let count = 1
+  for (let codec = NO_CODEC + 1; codec < chain.codecs.length; codec += 1) {
+    const { wireBytes, loss } = chain.codecs[codec]!
+    const codable = from.encodeMsPerByte[codec]! + to.decodeMsPerByte[codec]! + wireBytes[boundary]! >= 0
+    if (limits.codecs[codec] && codable && loss[boundary]! <= upTo(limits.maxLoss)) count += 1
+  }
+  return count
 }
 
 function windowsBetween(before: Hop, after: Hop, reach: Int32Array): Windows {
@@ -159,4 +316,36 @@ function unlimited(layers: number): Int32Array {
     free.reach = new Int32Array(layers + 1).fill(layers)
   }
   return free.reach
+}
+
+/** Maximum of one window whose bounds only move forward, by a monotonic queue. */
+class SlidingMaximum {
+  readonly #values: Float64Array
+  readonly #queue: Int32Array
+  #head = 0
+  #tail = 0
+
+  constructor(values: Float64Array) {
+    this.#values = values
+    this.#queue = new Int32Array(values.length)
+  }
+
+  /** Moves the begin of the window forward. */
+  begin(at: number): void {
+    while (this.#head < this.#tail && this.#queue[this.#head]! < at) this.#head += 1
+  }
+
+  /** The maximum if the value at `at` were in the window too. */
+  with(at: number): number {
+    const largest = this.#head < this.#tail ? this.#values[this.#queue[this.#head]!]! : 0
+    return Math.max(largest, this.#values[at]!)
+  }
+
+  /** Appends the value at `at` to the window. */
+  add(at: number): void {
+    const value = this.#values[at]!
+    while (this.#head < this.#tail && this.#values[this.#queue[this.#tail - 1]!]! <= value) this.#tail -= 1
+    this.#queue[this.#tail] = at
+    this.#tail += 1
+  }
 }

@@ -3,15 +3,19 @@
  * their turn, the exact one. The search ends at the first route whose bound the plans found beat. route-search.ts
  * searches within a route.
  */
-import { ROUNDING } from '../limits/search-limits.ts'
+import TinyQueue from 'tinyqueue'
 import type { Criterion } from '../objective/objectives.ts'
-import type { Runner } from './chain.ts'
-import { type Collector, FirstFound } from './collectors.ts'
-import { Heap } from './heap.ts'
-import { codecsAt, type Route, type RouteStop } from './hops.ts'
-import { type Candidate, latencyConstant } from './route-costs.ts'
-import { type Clock, largestWeight, routeKey, RouteSearch } from './route-search.ts'
-import type { SearchSpace } from './search-space.ts'
+import type { RouteStop, Runner } from './chain.ts'
+import {
+  type Candidate,
+  type Collector,
+  FirstFound,
+  ParetoFront,
+  TopK,
+  TopKPerResources,
+} from './collectors.ts'
+import { type Clock, quickBound, RouteSearch, slackOf } from './route-search.ts'
+import { codecsAt, type Route, type SearchSpace } from './search-space.ts'
 
 export interface Found {
   /** In the collector's order. */
@@ -31,20 +35,24 @@ interface Waiting {
 /** Route searches kept between bound and turn; those of further routes are built again, to limit memory. */
 const MAX_KEPT_SEARCHES = 1000
 
+/** Plans to find: the best few, the best per set of resources, one of any cost, or all that no other dominates. */
+export type Wanted = { top: number; distinct?: 'plans' | 'resources' | undefined } | 'any' | 'front'
+
 export function search(
   space: SearchSpace,
   criteria: readonly Criterion[],
-  collector: Collector,
+  wanted: Wanted,
   clock: Clock,
 ): Found {
-  if (collector instanceof FirstFound) return searchFirst(space, criteria, collector, clock)
-  const queue = new Heap<Waiting>((a, b) => a.bound < b.bound)
+  if (wanted === 'any') return searchAny(space, criteria, clock)
+  const collector = collectorOf(space, criteria, wanted)
+  const queue = new TinyQueue<Waiting>([], (a, b) => (a.bound < b.bound ? -1 : 1))
   for (const route of routesOf(space))
     queue.push({ bound: quickBound(space, route, criteria[0]!), route, exact: false, search: undefined })
   let kept = 0
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
     const { bound, route, exact } = next
-    collector.begin(routeKey(route))
+    collector.begin(resourcesOf(route))
     if (bound > collector.limit || bound === Infinity) continue
     if (clock()) return { candidates: collector.results(), bound }
     const search = next.search ?? new RouteSearch(space, route, criteria)
@@ -61,43 +69,33 @@ export function search(
   return { candidates: collector.results() }
 }
 
-/** For latency, the minimum of every hop by itself. For other criteria the exact bound is the first one. */
-function quickBound(space: SearchSpace, route: Route, { metric, bottleneck }: Criterion): number {
-  if (metric === undefined || bottleneck > 0 || metric.weights.latency !== 1) return -Infinity
-  if (Object.keys(metric.weights).length > 1) return -Infinity
-  const { stops } = route
-  let bound = latencyConstant(route, space.chain.layers)
-  for (let at = 1; at < stops.length; at += 1)
-    bound += space.hopOf(stops[at - 1]!, stops[at]!.runner!).minLatencyMs
-  return bound
-}
-
 /** Takes routes in any order: for one plan, computing and sorting bounds costs more than it saves. */
-function searchFirst(
-  space: SearchSpace,
-  criteria: readonly Criterion[],
-  collector: FirstFound,
-  clock: Clock,
-): Found {
+function searchAny(space: SearchSpace, criteria: readonly Criterion[], clock: Clock): Found {
+  const collector = new FirstFound()
   for (const route of routesOf(space)) {
-    if (!new RouteSearch(space, route, criteria).run(collector, clock)) return { candidates: [], bound: 0 }
+    const search = new RouteSearch(space, route, criteria)
+    if (search.bound === Infinity) continue
+    if (!search.run(collector, clock)) return { candidates: [], bound: 0 }
     if (collector.done) break
   }
   return { candidates: collector.results() }
 }
 
-/** Per criterion, the most by which rounding separates a bound from the cost: prefix sums of long models cancel out. */
-export function slackOf(space: SearchSpace, criteria: readonly Criterion[]): number[] {
-  const { scaleMs } = space.chain
-  return criteria.map(({ metric, bottleneck }) => {
-    const { latency = 0, energy = 0, price = 0 } = metric?.weights ?? {}
-    const perMs =
-      latency +
-      bottleneck +
-      energy * largestWeight(space, { kind: 'energy' }) +
-      price * largestWeight(space, { kind: 'price' })
-    return scaleMs * perMs * ROUNDING
-  })
+function collectorOf(
+  space: SearchSpace,
+  criteria: readonly Criterion[],
+  wanted: Exclude<Wanted, 'any'>,
+): Collector {
+  if (wanted === 'front') return new ParetoFront()
+  const slack = slackOf(space, criteria)
+  return wanted.distinct === 'resources'
+    ? new TopKPerResources(wanted.top, slack)
+    : new TopK(wanted.top, slack)
+}
+
+/** Names the set of resources that run a stage on the route. */
+function resourcesOf({ runners }: Route): string {
+  return runners.map((runner) => runner.resource).join(',')
 }
 
 /** Every route that the limits on tiers, resources and the number of stages allow. */
@@ -107,9 +105,9 @@ function* routesOf(space: SearchSpace): Generator<Route> {
   // No tier before the source's can run a stage.
   if (limits.required.some((needed, rank) => needed && rank < source.rank)) return
   if (limits.usable[chain.source])
-    for (const runner of source.runners) yield* onwards(space, [space.stopOf(runner)], [runner])
+    for (const runner of source.runners) yield* onwards(space, [runner.stop], [runner])
   if (limits.firstLayers > 0 || limits.required[source.rank]) return
-  yield* next(space, [space.idleSource], [])
+  yield* next(space, [chain.idleSource], [])
 }
 
 /** The route that ends here, and all its extensions. */
@@ -139,7 +137,7 @@ function* next(
     if (chain.hopMs[from * chain.resources.length + to] === Infinity) continue
     if (limits.required.some((needed, other) => needed && other > rank && other < resource.rank)) continue
     for (const runner of resource.runners)
-      yield* onwards(space, [...stops, space.stopOf(runner)], [...runners, runner])
+      yield* onwards(space, [...stops, runner.stop], [...runners, runner])
   }
 }
 

@@ -18,8 +18,6 @@ import {
   linkFigures,
   stageMsAt,
   sum,
-} from '../problem/figures.ts'
-import {
   aliveBytesOf,
   type Figures,
   type PlanningLink,

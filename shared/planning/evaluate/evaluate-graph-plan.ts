@@ -9,13 +9,13 @@ import type { GraphPlan } from '../../contracts/graph-plan.ts'
 import { formatPlanId } from '../../contracts/plan-id.ts'
 import type { RuntimeOptions } from '../../contracts/resource.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { sum } from '../problem/figures.ts'
-import type {
-  Figures,
-  GraphProblem,
-  PlanningLink,
-  PlanningProfile,
-  PlanningResource,
+import {
+  type Figures,
+  type GraphProblem,
+  linkOf,
+  type PlanningProfile,
+  type PlanningResource,
+  sum,
 } from '../problem/problem.ts'
 import { costsAt, intervalsOf, isEmulated, sizesOf, type Stop, warningsOf } from './costs.ts'
 
@@ -48,7 +48,13 @@ export function evaluateGraphPlan(
   const hops = runners.slice(1).map((runner, hop) => {
     const crossing = crossingOf(tensors, layersAt, last, hop)
     const wireBytes = sum(crossing.map((tensor) => tensors.specs[tensor]!.bytes))
-    return { link: linkOf(problem, runners[hop]!, runner), wireBytes, encodeMs: 0, decodeMs: 0, crossing }
+    return {
+      link: linkOf(problem, runners[hop]!.resource.name, runner.resource.name),
+      wireBytes,
+      encodeMs: 0,
+      decodeMs: 0,
+      crossing,
+    }
   })
   const journey = {
     stops: runners.map((runner, at) => stopOf(structure, runner, layersAt[at]!)),
@@ -140,15 +146,6 @@ function crossingOf(
       for (let tensor = first[layer]!; tensor < first[layer + 1]!; tensor += 1)
         if (last[tensor]! > hop) crossing.push(tensor)
   return crossing
-}
-
-function linkOf(problem: GraphProblem, from: GraphRunner, to: GraphRunner): PlanningLink {
-  const found = problem.links.find((link) => link.from === from.resource.name && link.to === to.resource.name)
-  if (found) return found
-  throw new ScissionError(
-    'internal',
-    `a plan crosses ${from.resource.name} → ${to.resource.name}: no such link`,
-  )
 }
 
 /** The id of the chain plan with the same stages; undefined if a stage is no range or a cut is not allowed. */

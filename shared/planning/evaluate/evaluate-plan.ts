@@ -6,8 +6,8 @@
 import type { Plan, Transfer } from '../../contracts/plan.ts'
 import { formatPlanId, type PlanParts, type PlanStage } from '../../contracts/plan-id.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { sum } from '../problem/figures.ts'
 import {
+  sum,
   type Figures,
   linkOf,
   ownOptions,

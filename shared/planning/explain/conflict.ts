@@ -11,6 +11,8 @@
  * So the query, changed as one remedy says, has a plan. If the search was finished, no smaller first change would do, and
  * no smaller later change once those before it are made.
  */
+import type { GraphPlan } from '../../contracts/graph-plan.ts'
+import type { Plan } from '../../contracts/plan.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import {
   type Constraint,
@@ -18,7 +20,7 @@ import {
   type LimitConstraint,
   type OptimiserQuery,
 } from '../limits/constraints.ts'
-import type { LeftOut } from '../problem/problem.ts'
+import { type LeftOut, type PlanningResource, sum } from '../problem/problem.ts'
 
 /** The questions that a view answers. */
 export interface FeasibilityOracle {
@@ -275,4 +277,53 @@ function* subsetsOf<T>(items: readonly T[], size: number): Generator<T[]> {
   else
     for (let first = 0; first + size <= items.length; first += 1)
       for (const rest of subsetsOf(items.slice(first + 1), size - 1)) yield [items[first]!, ...rest]
+}
+
+/** The value of a plan, of either view, that a limit constraint bounds: the tightest limit that the plan keeps. */
+export function limitKeptBy(
+  plan: Plan | GraphPlan,
+  constraint: LimitConstraint,
+  resources: readonly Pick<PlanningResource, 'name' | 'tier'>[],
+): number {
+  switch (constraint.kind) {
+    case 'maxTierMs':
+      return tierMs(plan, constraint.name)
+    case 'maxTierShare':
+      return plan.computeMs > 0 ? (100 * tierMs(plan, constraint.name)) / plan.computeMs : 0
+    case 'maxUploadBytes':
+      return sentFrom(plan, (name) =>
+        resources.some((one) => one.name === name && one.tier === constraint.name),
+      )
+    case 'maxMemoryBytes':
+      return sum(
+        plan.stages.map(({ resource, memoryBytes }) => (resource === constraint.name ? memoryBytes : 0)),
+      )
+    case 'maxTotalUploadBytes':
+      return plan.bytes
+    case 'maxLatencyMs':
+      return plan.predictedMs
+    case 'minThroughput':
+      return 1000 / plan.bottleneckMs
+    case 'maxEnergyJ':
+      return plan.energyJ ?? 0
+    case 'maxPrice':
+      return plan.price ?? 0
+    case 'maxAccuracyLoss':
+      return 'accuracyLoss' in plan ? plan.accuracyLoss : 0
+  }
+}
+
+/** ms of compute on a tier. */
+function tierMs({ stages }: Plan | GraphPlan, name: string): number {
+  return sum(stages.map(({ tier, computeMs }) => (tier === name ? computeMs : 0)))
+}
+
+/** Bytes on the wire from the resources that are meant. */
+function sentFrom({ transfers }: Plan | GraphPlan, isMeant: (resource: string) => boolean): number {
+  return sum(
+    transfers.map((transfer) => {
+      const bytes = 'wireBytes' in transfer ? transfer.wireBytes : transfer.bytes
+      return isMeant(transfer.from) ? bytes : 0
+    }),
+  )
 }

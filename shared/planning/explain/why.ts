@@ -6,7 +6,7 @@ import type { GraphPlan } from '../../contracts/graph-plan.ts'
 import type { Plan as ChainPlan } from '../../contracts/plan.ts'
 import { type Constraint, describe, isDefault, type OptimiserQuery } from '../limits/constraints.ts'
 import { bestOf, type Goal, objectiveOf, uncertaintyOf } from '../objective/objectives.ts'
-import { sum } from '../problem/figures.ts'
+import { sum } from '../problem/problem.ts'
 
 /** A plan of either view. */
 type Plan = ChainPlan | GraphPlan

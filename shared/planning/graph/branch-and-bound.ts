@@ -9,7 +9,7 @@
  * A node whose bound is not below the plans found is pruned, so the plans returned are the best. If the search is stopped,
  * the least bound of the open nodes says how far from the best they may be.
  */
-import { Heap } from '../chain/heap.ts'
+import TinyQueue from 'tinyqueue'
 import { ClosureProblem } from './closure-problem.ts'
 import type { GraphInstance } from './graph-instance.ts'
 import {
@@ -92,7 +92,7 @@ class BranchAndBound {
   readonly #options: SearchOptions
   readonly #maxValue: number
   readonly #searches: RouteSearch[]
-  readonly #open = new Heap<Node>((a, b) => a.bound < b.bound)
+  readonly #open = new TinyQueue<Node>([], (a, b) => (a.bound < b.bound ? -1 : 1))
   /** Nodes at or above this value are pruned. */
   #cutoff: number
   #steps = 0

@@ -230,43 +230,30 @@ function flowsOf(tensors: readonly Tensor[], groupOf: Int32Array, edges: EdgeSet
     .sort((a, b) => (a.consumers.at(-1) ?? 0) - (b.consumers.at(-1) ?? 0))
   for (const { maker, consumers } of grouped)
     if (maker !== INPUT) for (const consumer of consumers) edges.add(maker, consumer)
-  return new FlowList(edges).of(grouped)
+  const flows = { maker: [] as number[], needed: [] as number[], bytes: [] as number[] }
+  // Tensors with the same consumers share one node for "needed beyond".
+  const nodes = new Map<string, number>()
+  for (const { maker, consumers, isOutput, bytes } of grouped) {
+    if (!isOutput && consumers.length === 0) continue
+    flows.maker.push(maker)
+    flows.needed.push(isOutput ? ALWAYS : nodeFor(edges.maximal(consumers), edges, nodes))
+    flows.bytes.push(bytes)
+  }
+  return {
+    maker: Int32Array.from(flows.maker),
+    needed: Int32Array.from(flows.needed),
+    bytes: Float64Array.from(flows.bytes),
+  }
 }
 
-class FlowList {
-  readonly #edges: EdgeSet
-  /** Nodes for "needed beyond", by their consumers: tensors with the same consumers share one. */
-  readonly #needed = new Map<string, number>()
-  readonly #maker: number[] = []
-  readonly #at: number[] = []
-  readonly #bytes: number[] = []
-
-  constructor(edges: EdgeSet) {
-    this.#edges = edges
-  }
-
-  of(tensors: readonly Tensor[]): Flows {
-    for (const { maker, consumers, isOutput, bytes } of tensors) {
-      if (!isOutput && consumers.length === 0) continue
-      this.#maker.push(maker)
-      this.#at.push(isOutput ? ALWAYS : this.#node(this.#edges.maximal(consumers)))
-      this.#bytes.push(bytes)
-    }
-    return {
-      maker: Int32Array.from(this.#maker),
-      needed: Int32Array.from(this.#at),
-      bytes: Float64Array.from(this.#bytes),
-    }
-  }
-
-  #node(last: readonly number[]): number {
-    if (last.length === 1) return last[0]!
-    const key = last.join(' ')
-    const known = this.#needed.get(key)
-    if (known !== undefined) return known
-    const node = this.#edges.addNode()
-    for (const consumer of last) this.#edges.add(consumer, node)
-    this.#needed.set(key, node)
-    return node
-  }
+/** The node for "needed beyond" of these maximal consumers: the consumer itself if there is one only. */
+function nodeFor(consumers: readonly number[], edges: EdgeSet, nodes: Map<string, number>): number {
+  if (consumers.length === 1) return consumers[0]!
+  const key = consumers.join(' ')
+  const known = nodes.get(key)
+  if (known !== undefined) return known
+  const node = edges.addNode()
+  for (const consumer of consumers) edges.add(consumer, node)
+  nodes.set(key, node)
+  return node
 }

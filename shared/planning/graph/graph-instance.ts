@@ -7,11 +7,10 @@
  * stage that takes one branch and leaves the other begins at no boundary.
  */
 import type { GraphRunner } from '../evaluate/evaluate-graph-plan.ts'
-import { crossingCost, stageBound, sum } from '../problem/figures.ts'
-import type { Constraint } from '../limits/constraints.ts'
-import { type LimitIndex, type SearchLimits, searchLimitsOf } from '../limits/search-limits.ts'
-import type { Goal } from '../objective/objectives.ts'
 import {
+  crossingCost,
+  stageBound,
+  sum,
   chosenOptions,
   type Figures,
   type GraphProblem,
@@ -19,6 +18,14 @@ import {
   profilesOf,
   resourceNamed,
 } from '../problem/problem.ts'
+import {
+  confidenceOf,
+  type Constraint,
+  type LimitIndex,
+  type SearchLimits,
+  searchLimitsOf,
+} from '../limits/constraints.ts'
+import type { Goal } from '../objective/objectives.ts'
 import { type CompiledGraph, compileGraph } from './compile-graph.ts'
 
 export interface RunnerCosts extends GraphRunner {
@@ -134,10 +141,6 @@ export function withQuestion(instance: GraphInstance, question: Question): Graph
 /** Name of the resource that has the input. */
 function sourceIn({ runners, starts }: GraphInstance): string {
   return runners[starts[0]!]!.resource.name
-}
-
-function confidenceOf(constraints: readonly Constraint[]): 'median' | 'upper' {
-  return constraints.some(({ kind }) => kind === 'confidence') ? 'upper' : 'median'
 }
 
 function isCleanOnly(constraints: readonly Constraint[]): boolean {

@@ -6,19 +6,13 @@
 import type { GraphPlan } from '../../contracts/graph-plan.ts'
 import type { Plan } from '../../contracts/plan.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { ChainSolver, TimeLimit } from '../chain/chain-solver.ts'
-import { compileProblem } from '../chain/compile-chain.ts'
+import { compileProblem } from '../chain/chain.ts'
+import { ChainSolver, TimeLimit } from '../chain/optimise.ts'
 import { evaluateGraphPlan } from '../evaluate/evaluate-graph-plan.ts'
-import type { FeasibilityOracle, SufficientLimit } from '../explain/conflict.ts'
-import {
-  type Constraint,
-  type LimitConstraint,
-  limitKeptBy,
-  type OptimiserQuery,
-} from '../limits/constraints.ts'
+import { type FeasibilityOracle, limitKeptBy, type SufficientLimit } from '../explain/conflict.ts'
+import type { Constraint, LimitConstraint, OptimiserQuery } from '../limits/constraints.ts'
 import { type Goal, objectiveOf, THROUGHPUT } from '../objective/objectives.ts'
-import { figuresFor } from '../problem/figures.ts'
-import { type GraphProblem, type LeftOut, sameOptions, sourceOf } from '../problem/problem.ts'
+import { figuresFor, type GraphProblem, type LeftOut, sameOptions, sourceOf } from '../problem/problem.ts'
 import { type Found, type Incumbent, searchGraph, type SearchOptions } from './branch-and-bound.ts'
 import { type GraphInstance, graphInstanceOf, withQuestion } from './graph-instance.ts'
 import { zeroForm } from './linear-forms.ts'

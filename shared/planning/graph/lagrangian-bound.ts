@@ -7,7 +7,7 @@
  * line per placement. Where the line of a placement within the limit and that of one beyond it cross, the next cut either
  * finds a lower line or proves the maximum. Placements within all limits that come up on the way are plans.
  */
-import { upTo } from '../limits/search-limits.ts'
+import { upTo } from '../limits/constraints.ts'
 import type { ClosureProblem, KnownBounds } from './closure-problem.ts'
 import {
   addForm,

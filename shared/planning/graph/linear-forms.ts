@@ -3,9 +3,8 @@
  * all of this kind, so one minimum cut minimises any of them.
  */
 import { OBJECTIVES, type Objective } from '../../contracts/plan.ts'
-import type { SumKind } from '../limits/search-limits.ts'
-import { figureOf } from '../problem/figures.ts'
-import type { Figures } from '../problem/problem.ts'
+import type { SumKind } from '../limits/constraints.ts'
+import { figureOf, type Figures } from '../problem/problem.ts'
 import type { GraphInstance } from './graph-instance.ts'
 
 /** Totals of a placement: per stop, ms of its layers and bytes of their weights; per link, bytes that cross it. */
@@ -157,22 +156,16 @@ function addConstraintsAt(
   const { limits, links } = instance
   const { at: index, rank, resource } = instance.runners[runners[at]!]!
   const { name, tier } = resource
-  const { maxStepMs } = limits
-  const maxStageMs = limits.maxStageMs[index]!
-  const maxMemoryBytes = limits.maxMemoryBytes[index]!
-  const maxUploadBytes = limits.maxUploadBytes[index]!
-  if (maxStageMs < Infinity)
-    constraints.push({
-      name: `maxTierMs: ${tier}`,
-      limit: maxStageMs,
-      form: singleForm(runners, 'compute', at, fixedMs[at]),
-    })
-  if (maxStepMs < Infinity)
-    constraints.push({
-      name: 'minThroughput',
-      limit: maxStepMs,
-      form: singleForm(runners, 'compute', at, fixedMs[at]),
-    })
+  /** Limits one total of the stop or link, times `factor`, plus a constant. */
+  const add = (kind: string, limit: number, part: keyof Totals, constant = 0, factor = 1) => {
+    if (limit === Infinity) return
+    const form = zeroForm(runners.length)
+    form.constant = constant
+    form[part][at] = factor
+    constraints.push({ name: kind, limit, form })
+  }
+  add(`maxTierMs: ${tier}`, limits.maxStageMs[index]!, 'compute', fixedMs[at])
+  add('minThroughput', limits.maxStepMs, 'compute', fixedMs[at])
   for (const { kind, rank: of, limit: percent } of limits.sumLimits)
     if (kind === 'share' && of === rank)
       constraints.push({
@@ -181,41 +174,12 @@ function addConstraintsAt(
         form: shareForm(fixedMs, at, percent / 100),
       })
   // Activations are no linear form: branch-and-bound.ts checks them on placements.
-  if (maxMemoryBytes < Infinity)
-    constraints.push({
-      name: `maxMemoryBytes: ${name}`,
-      limit: maxMemoryBytes,
-      form: singleForm(runners, 'weight', at),
-    })
+  add(`maxMemoryBytes: ${name}`, limits.maxMemoryBytes[index]!, 'weight')
   const next = runners[at + 1]
   if (next === undefined) return
-  if (maxUploadBytes < Infinity)
-    constraints.push({
-      name: `maxUploadBytes: ${tier}`,
-      limit: maxUploadBytes,
-      form: singleForm(runners, 'bytes', at),
-    })
+  add(`maxUploadBytes: ${tier}`, limits.maxUploadBytes[index]!, 'bytes')
   const link = links[runners[at]!]![next]!
-  if (maxStepMs < Infinity)
-    constraints.push({
-      name: 'minThroughput',
-      limit: maxStepMs,
-      form: singleForm(runners, 'bytes', at, link.fixedMs, link.msPerByte),
-    })
-}
-
-/** A constant plus one total of one stop or link. */
-function singleForm(
-  runners: readonly number[],
-  part: keyof Totals,
-  at: number,
-  constant = 0,
-  factor = 1,
-): LinearForm {
-  const form = zeroForm(runners.length)
-  form.constant = constant
-  form[part][at] = factor
-  return form
+  add('minThroughput', limits.maxStepMs, 'bytes', link.fixedMs, link.msPerByte)
 }
 
 /** ms at one stop minus a share of the ms at all stops: at most 0 if the stop keeps to its share. */

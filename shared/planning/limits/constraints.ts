@@ -1,14 +1,17 @@
 /**
- * Queries: their checks, and their constraints one by one, so that each can be named, dropped and tried without the others
- * when no plan satisfies them all (explain/conflict.ts).
+ * The constraints of a query, in two forms. One by one, so that each can be named, dropped and tried without the others when
+ * no plan satisfies them all (explain/conflict.ts). And as `SearchLimits`, the form that both views search with: which
+ * resources may run a stage, which layers each may run, how long a stage and a step may take, how many stages there are, and
+ * limits on sums over the plan.
+ *
+ * - A plan has at most one stage per tier. So a resource that must be used makes its tier required and excludes the
+ *   other resources of the tier.
+ * - The first k layers on the source mean: the source runs a stage, and no cut lies before boundary k.
+ * - Layers that must run on a tier are forbidden on the resources of all other tiers.
  */
-import type { GraphPlan } from '../../contracts/graph-plan.ts'
-import { OBJECTIVES, type Plan, type PlanQuery } from '../../contracts/plan.ts'
+import type { PlanQuery } from '../../contracts/plan.ts'
 import type { WhatIf } from '../../contracts/what-if-fields.ts'
-import { ScissionError } from '../../platform/errors.ts'
-import { checkFigures } from '../problem/check-problem.ts'
-import { figuresFor, hasPrices, hasWatts, sum } from '../problem/figures.ts'
-import { checkKnown, FIGURES, type PlanningResource, type Problem } from '../problem/problem.ts'
+import type { PlanningStructure } from '../problem/problem.ts'
 
 const NAMED = ['mustUseTiers', 'mustNotUseTiers', 'mustUseResources', 'mustNotUseResources'] as const
 const COUNTED = ['firstLayersOnDevice', 'minStages', 'maxStages'] as const
@@ -70,6 +73,11 @@ export function constraintsOf(query: OptimiserQuery, lossy = false): Constraint[
   return constraints
 }
 
+/** The bound of the plan's numbers that the constraints ask for. */
+export function confidenceOf(constraints: readonly Constraint[]): 'median' | 'upper' {
+  return constraints.some(({ kind }) => kind === 'confidence') ? 'upper' : 'median'
+}
+
 /** True for a constraint that also holds if the query does not name it. */
 export function isDefault(constraint: Constraint): boolean {
   return constraint.kind === 'cuts' || (constraint.kind === 'maxAccuracyLoss' && constraint.limit === 0)
@@ -109,158 +117,195 @@ function pinText({ from, to, tier }: { from: number; to: number; tier: string })
 }
 
 /** `7:edge` → layers [7, 8), `0-5:device` → [0, 5). @param text matches the contract's pattern. */
-function parsePin(text: string): { from: number; to: number; tier: string } {
+export function parsePin(text: string): { from: number; to: number; tier: string } {
   const [layers = '', tier = ''] = text.split(':')
   const [from, to] = layers.split('-').map(Number)
   return { from: from ?? NaN, to: to ?? (from ?? NaN) + 1, tier }
 }
 
-/** The value of a plan, of either view, that a limit constraint bounds: the tightest limit that the plan keeps. */
-export function limitKeptBy(
-  plan: Plan | GraphPlan,
-  constraint: LimitConstraint,
-  resources: readonly Pick<PlanningResource, 'name' | 'tier'>[],
-): number {
+/** Sums over a plan that can have a limit. */
+export type SumKind = 'latency' | 'bytes' | 'energy' | 'price' | 'loss' | 'share'
+
+/** `limit` in ms, bytes, joules, price, share of answers; for `share` in percent of the compute time on tier `rank`. */
+export interface SumLimit {
+  kind: SumKind
+  limit: number
+  rank: number
+}
+
+export interface SearchLimits {
+  /** Per resource: 1 if it may run a stage. */
+  usable: Uint8Array
+  /** Per rank: true if the tier must run a stage. */
+  required: boolean[]
+  /** Per resource: 1 for each layer that it must not run; undefined if it may run all. */
+  forbidden: (Uint8Array | undefined)[]
+  /** Per resource: most ms of compute of its stage. */
+  maxStageMs: Float64Array
+  /** Per resource: most bytes of weights and activations. */
+  maxMemoryBytes: Float64Array
+  /** Per resource: most bytes on the wire that it may send. */
+  maxUploadBytes: Float64Array
+  /** Most ms of a step: the work of a resource, or a transfer there and back. */
+  maxStepMs: number
+  /** Layers 0..firstLayers-1 run on the source. */
+  firstLayers: number
+  minStages: number
+  maxStages: number
+  /** True if only clean cuts are allowed. */
+  clean: boolean
+  /** Per codec: 1 if it may be used. */
+  codecs: Uint8Array
+  /** Most accuracy loss of one hop, 0..1. */
+  maxLoss: number
+  sumLimits: SumLimit[]
+}
+
+/** The resources, tiers and codecs that the arrays of `SearchLimits` are indexed by. */
+export interface LimitIndex {
+  structure: PlanningStructure
+  /** `rank`: index of the tier. `runners`: its profiles; a resource without one cannot run a stage. */
+  resources: readonly { name: string; tier: string; rank: number; runners: readonly unknown[] }[]
+  tiers: readonly string[]
+  codecs: readonly { name: string }[]
+}
+
+/** Relative size of differences between sums in different orders: they do not break a limit. */
+export const ROUNDING = 1e-12
+
+/** A limit with its allowance for rounding. */
+export function upTo(limit: number): number {
+  return limit + Math.abs(limit) * ROUNDING
+}
+
+/** @param constraints may contradict each other: then no plan keeps the limits. */
+export function searchLimitsOf(index: LimitIndex, constraints: readonly Constraint[]): SearchLimits {
+  const { resources, tiers, codecs } = index
+  const limits: SearchLimits = {
+    usable: Uint8Array.from(resources, ({ runners }) => Number(runners.length > 0)),
+    required: tiers.map(() => false),
+    forbidden: resources.map(() => undefined),
+    maxStageMs: new Float64Array(resources.length).fill(Infinity),
+    maxMemoryBytes: new Float64Array(resources.length).fill(Infinity),
+    maxUploadBytes: new Float64Array(resources.length).fill(Infinity),
+    maxStepMs: Infinity,
+    firstLayers: 0,
+    minStages: 1,
+    maxStages: tiers.length,
+    clean: false,
+    codecs: new Uint8Array(codecs.length).fill(1),
+    maxLoss: 1,
+    sumLimits: [],
+  }
+  for (const constraint of constraints) apply(index, limits, constraint)
+  return limits
+}
+
+function apply(index: LimitIndex, limits: SearchLimits, constraint: Constraint): void {
   switch (constraint.kind) {
+    case 'mustUseTiers':
+      limits.required[index.tiers.indexOf(constraint.name)] = true
+      return
+    case 'mustUseResources':
+      return mustUse(index, limits, constraint.name)
+    case 'mustNotUseTiers':
+    case 'mustNotUseResources':
+      for (const [at, { name, tier }] of index.resources.entries())
+        if (constraint.name === (constraint.kind === 'mustNotUseTiers' ? tier : name)) limits.usable[at] = 0
+      return
+    case 'mustRunLayers':
+    case 'mustNotRunLayers':
+      return forbid(index, limits, constraint)
+    case 'firstLayersOnDevice':
+      limits.firstLayers = Math.max(limits.firstLayers, constraint.count)
+      return
+    case 'tensorOnDevice':
+      limits.firstLayers = Math.max(limits.firstLayers, makerOf(index.structure, constraint.tensor) + 1)
+      return
+    case 'minStages':
+      limits.minStages = Math.max(limits.minStages, constraint.count)
+      return
+    case 'maxStages':
+      limits.maxStages = Math.min(limits.maxStages, constraint.count)
+      return
+    case 'codecs':
+      index.codecs.forEach(({ name }, at) => {
+        if (name !== 'none' && !constraint.codecs.includes(name)) limits.codecs[at] = 0
+      })
+      return
+    case 'cuts':
+      limits.clean = true
+      return
+    case 'confidence':
+      // Changes the costs, not the limits: each view compiles the problem at the bound.
+      return
+    default:
+      return applyLimit(index, limits, constraint)
+  }
+}
+
+/** Index of the layer that makes a tensor; −1 for an input of the model. */
+function makerOf({ layers }: PlanningStructure, tensor: string): number {
+  return layers.findLastIndex(({ outputs }) => outputs.some(({ name }) => name === tensor))
+}
+
+function applyLimit(index: LimitIndex, limits: SearchLimits, constraint: LimitConstraint): void {
+  const { kind, limit } = constraint
+  const addSum = (of: SumKind, rank = -1) => limits.sumLimits.push({ kind: of, limit, rank })
+  const tier = (at: number) => 'name' in constraint && index.resources[at]!.tier === constraint.name
+  const resource = (at: number) => 'name' in constraint && index.resources[at]!.name === constraint.name
+  switch (kind) {
     case 'maxTierMs':
-      return tierMs(plan, constraint.name)
-    case 'maxTierShare':
-      return plan.computeMs > 0 ? (100 * tierMs(plan, constraint.name)) / plan.computeMs : 0
+      return lower(limits.maxStageMs, limit, tier)
     case 'maxUploadBytes':
-      return sentFrom(plan, (name) =>
-        resources.some((one) => one.name === name && one.tier === constraint.name),
-      )
+      return lower(limits.maxUploadBytes, limit, tier)
     case 'maxMemoryBytes':
-      return sum(
-        plan.stages.map(({ resource, memoryBytes }) => (resource === constraint.name ? memoryBytes : 0)),
-      )
-    case 'maxTotalUploadBytes':
-      return plan.bytes
-    case 'maxLatencyMs':
-      return plan.predictedMs
-    case 'minThroughput':
-      return 1000 / plan.bottleneckMs
-    case 'maxEnergyJ':
-      return plan.energyJ ?? 0
-    case 'maxPrice':
-      return plan.price ?? 0
+      return lower(limits.maxMemoryBytes, limit, resource)
+    case 'maxTierShare':
+      addSum('share', index.tiers.indexOf(constraint.name))
+      return
     case 'maxAccuracyLoss':
-      return 'accuracyLoss' in plan ? plan.accuracyLoss : 0
+      limits.maxLoss = Math.min(limits.maxLoss, limit)
+      // A limit of 1 excludes nothing, and a limit of 0 is kept if every hop keeps it.
+      if (limit > 0 && limit < 1) addSum('loss')
+      return
+    case 'minThroughput':
+      limits.maxStepMs = Math.min(limits.maxStepMs, 1000 / limit)
+      return
+    default:
+      addSum(SUMS[kind])
   }
 }
 
-/** ms of compute on a tier. */
-function tierMs({ stages }: Plan | GraphPlan, name: string): number {
-  return sum(stages.map(({ tier, computeMs }) => (tier === name ? computeMs : 0)))
+/** Constraints that limit a sum over the whole plan. */
+const SUMS = {
+  maxTotalUploadBytes: 'bytes',
+  maxLatencyMs: 'latency',
+  maxEnergyJ: 'energy',
+  maxPrice: 'price',
+} as const
+
+function mustUse({ resources }: LimitIndex, limits: SearchLimits, name: string): void {
+  const wanted = resources.find((resource) => resource.name === name)
+  // A resource that was left out cannot be used: then nothing may run at all.
+  if (wanted) limits.required[wanted.rank] = true
+  resources.forEach((other, at) => {
+    if (other !== wanted && (!wanted || other.rank === wanted.rank)) limits.usable[at] = 0
+  })
 }
 
-/** Bytes on the wire from the resources that are meant. */
-function sentFrom({ transfers }: Plan | GraphPlan, isMeant: (resource: string) => boolean): number {
-  return sum(
-    transfers.map((transfer) => {
-      const bytes = 'wireBytes' in transfer ? transfer.wireBytes : transfer.bytes
-      return isMeant(transfer.from) ? bytes : 0
-    }),
-  )
+function forbid(
+  { resources, structure }: LimitIndex,
+  limits: SearchLimits,
+  { kind, tier, from, to }: Extract<Constraint, { tier: string }>,
+): void {
+  resources.forEach((resource, at) => {
+    if ((resource.tier === tier) !== (kind === 'mustNotRunLayers')) return
+    limits.forbidden[at] ??= new Uint8Array(structure.layers.length)
+    limits.forbidden[at].fill(1, from, to)
+  })
 }
 
-/**
- * Refuses queries with unknown names or invalid numbers.
- * @throws ScissionError notFound for unknown names, badRequest for numbers out of range and missing figures.
- */
-export function checkQuery(problem: Problem, query: OptimiserQuery): void {
-  checkNames(problem, query)
-  checkObjective(problem, query)
-  const layers = problem.structure.layers.length
-  checkCount('top', query.top, 1, 1000)
-  checkCount('firstLayersOnDevice', query.firstLayersOnDevice, 0, layers)
-  checkCount('minStages', query.minStages, 1, 100)
-  checkCount('maxStages', query.maxStages, query.minStages ?? 1, 100)
-  for (const field of ['mustRunLayers', 'mustNotRunLayers'] as const)
-    for (const text of query[field] ?? []) checkPin(field, text, layers)
-  for (const field of ['maxTierMs', 'maxUploadBytes', 'maxMemoryBytes'] as const)
-    for (const [name, limit] of Object.entries(query[field] ?? {})) checkCost(field, limit, `${name} `)
-  for (const [name, percent] of Object.entries(query.maxTierShare ?? {}))
-    if (!(percent >= 0 && percent <= 100))
-      throw bad('maxTierShare', `${name} must be from 0 to 100 percent, got: ${percent}`, [0, 100])
-  for (const field of ['maxTotalUploadBytes', 'maxEnergyJ', 'maxPrice'] as const)
-    checkCost(field, query[field])
-  for (const field of ['maxLatencyMs', 'minThroughput', 'timeLimitMs'] as const) {
-    const limit = query[field]
-    if (limit !== undefined && !(limit > 0 && limit < Infinity))
-      throw bad(field, `must be above 0, got: ${limit}`)
-  }
-  const loss = query.maxAccuracyLoss ?? 0
-  if (!(loss >= 0 && loss <= 1)) throw bad('maxAccuracyLoss', `must be from 0 to 1, got: ${loss}`, [0, 1])
-}
-
-function checkNames(problem: Problem, query: OptimiserQuery): void {
-  const resources = problem.resources.map((resource) => resource.name).sort()
-  const tiers = [...new Set(problem.resources.map((resource) => resource.tier))].sort()
-  checkKnown('source', 'resource', query.source === undefined ? [] : [query.source], resources)
-  for (const field of ['mustUseTiers', 'mustNotUseTiers'] as const)
-    checkKnown(field, 'tier', query[field] ?? [], tiers)
-  for (const field of ['mustUseResources', 'mustNotUseResources'] as const)
-    checkKnown(field, 'resource', query[field] ?? [], resources)
-  for (const field of ['maxTierMs', 'maxTierShare', 'maxUploadBytes'] as const)
-    checkKnown(field, 'tier', Object.keys(query[field] ?? {}), tiers)
-  for (const field of ['maxMemoryBytes', ...FIGURES] as const)
-    checkKnown(field, 'resource', Object.keys(query[field] ?? {}), resources)
-  for (const field of ['mustRunLayers', 'mustNotRunLayers'] as const) {
-    const named = (query[field] ?? []).map((text) => parsePin(text).tier)
-    checkKnown(field, 'tier', named, tiers)
-  }
-  if (query.codecs) {
-    const codecs = ['none', ...(problem.codecs ?? []).map(({ name }) => name)].sort()
-    checkKnown('codecs', 'codec', query.codecs, codecs)
-  }
-  if (query.tensorOnDevice !== undefined)
-    checkKnown('tensorOnDevice', 'tensor', [query.tensorOnDevice], tensorsOf(problem))
-}
-
-/** The model's inputs and the outputs of its layers. */
-function tensorsOf({ structure: { layers, boundaries } }: Problem): string[] {
-  const made = layers.flatMap((layer) => layer.outputs.map((output) => output.name))
-  return [...(boundaries[0]?.tensors ?? []), ...made]
-}
-
-function checkObjective(problem: Problem, query: OptimiserQuery): void {
-  checkFigures(query)
-  const { objective, weights, pareto } = query
-  if (pareto && (pareto.length < 2 || pareto.length > 4 || new Set(pareto).size < pareto.length))
-    throw bad('pareto', `must be 2 to 4 different objectives, got: ${pareto.join(', ')}`, OBJECTIVES)
-  if (objective === 'weighted' && !pareto && Object.values(weights ?? {}).every((weight) => !weight))
-    throw bad('weights', 'the objective weighted needs a weight above 0', OBJECTIVES)
-  for (const [name, weight] of Object.entries(weights ?? {})) checkCost('weights', weight, `${name} `)
-  const given = figuresFor(problem, query)
-  const wants = (one: 'energy' | 'price') =>
-    pareto
-      ? pareto.includes(one)
-      : objective === one || (objective === 'weighted' && (weights?.[one] ?? 0) > 0)
-  if ((wants('energy') || query.maxEnergyJ !== undefined) && !hasWatts(given))
-    throw bad('busyWatts', 'energy needs watts: give busyWatts, idleWatts or transmitWatts by resource')
-  if ((wants('price') || query.maxPrice !== undefined) && !hasPrices(given))
-    throw bad('pricePerSecond', 'a price needs prices: give pricePerSecond or pricePerGb by resource')
-}
-
-function checkPin(field: string, text: string, layers: number): void {
-  const { from, to } = parsePin(text)
-  if (Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= layers) return
-  const message = `"${text}" must be <layer>:<tier> or <from>-<to>:<tier> with 0 ≤ from < to ≤ ${layers}`
-  throw bad(field, message, [0, layers])
-}
-
-function checkCost(field: string, limit: number | undefined, name = ''): void {
-  if (limit !== undefined && !(limit >= 0 && limit < Infinity))
-    throw bad(field, `${name}must be 0 or more, got: ${limit}`)
-}
-
-function checkCount(field: string, count: number | undefined, min: number, max: number): void {
-  if (count === undefined || (Number.isInteger(count) && count >= min && count <= max)) return
-  const message = `${field} must be a whole number from ${min} to ${max}, got: ${count}`
-  throw new ScissionError('badRequest', message, { field, allowed: [min, max] })
-}
-
-function bad(field: string, message: string, allowed?: readonly (number | string)[]): ScissionError {
-  return new ScissionError('badRequest', `${field}: ${message}`, { field, ...(allowed ? { allowed } : {}) })
+function lower(limits: Float64Array, limit: number, isMeant: (at: number) => boolean): void {
+  for (let at = 0; at < limits.length; at += 1) if (isMeant(at)) limits[at] = Math.min(limits[at]!, limit)
 }

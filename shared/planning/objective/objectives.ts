@@ -1,7 +1,6 @@
 /** Objectives: the criteria that a search minimises, and the same values of a finished plan. */
 import { OBJECTIVES, type Objective, type Plan } from '../../contracts/plan.ts'
-import type { Constraint, OptimiserQuery } from '../limits/constraints.ts'
-import type { SumKind } from '../limits/search-limits.ts'
+import type { Constraint, OptimiserQuery, SumKind } from '../limits/constraints.ts'
 
 /** Totals of a plan in the units of the chain search. */
 export interface PlanTotals {

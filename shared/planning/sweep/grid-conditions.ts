@@ -3,13 +3,10 @@
  * cost of a plan is linear: the round trip and the slowdown themselves, and the inverse of a bandwidth. Network presets are
  * separate conditions without an order.
  */
-import { NETWORK_PRESETS, type NetworkName } from '../../contracts/network-presets.ts'
+import { asGiven, withPreset } from '../../contracts/network-presets.ts'
 import type { SweepAxis, SweepGrid } from '../../contracts/plan-sweep.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { checkKnown, type PlanningLink, type Problem } from '../problem/problem.ts'
-
-/** The link on another access network. */
-export type WithPreset = (link: PlanningLink, network: NetworkName) => PlanningLink
 
 export interface Axis {
   /** Coordinates of its values; indices of the values if they have no order. */
@@ -31,11 +28,7 @@ export interface GridConditions {
 }
 
 /** @throws ScissionError notFound for unknown links and resources, badRequest for two axes that set the same. */
-export function conditionsOf(
-  problem: Problem,
-  grid: SweepGrid,
-  withPreset: WithPreset = asPreset,
-): GridConditions {
+export function conditionsOf(problem: Problem, grid: SweepGrid): GridConditions {
   const changes = grid.map((axis, index) => changesOf(problem, axis, `axes[${index}]`))
   checkDistinct(changes)
   const axes = grid.map(axisOf)
@@ -57,7 +50,7 @@ export function conditionsOf(
         if (axis.vary === 'slowdown')
           for (const member of members)
             resources[member] = { ...resources[member]!, slowdown: value, emulated: true }
-        else for (const member of members) links[member] = changed(axis, links[member]!, value, withPreset)
+        else for (const member of members) links[member] = changed(axis, links[member]!, value)
       })
       return { ...problem, links, resources }
     },
@@ -137,22 +130,9 @@ function changed(
   axis: Exclude<SweepAxis, { vary: 'slowdown' }>,
   link: PlanningLink,
   value: number,
-  withPreset: WithPreset,
 ): PlanningLink {
   if (axis.vary === 'network') return withPreset(link, axis.values[value]!)
-  if (axis.vary === 'rttMs') return given(link, { rttMs: value })
-  return given(link, { bandwidthMbps: value, returnBandwidthMbps: value })
-}
-
-/** The link with figures that are given, not measured: they have no uncertainty. */
-function given(link: PlanningLink, figures: Partial<PlanningLink>): PlanningLink {
-  return { ...link, ...figures, uncertainty: undefined, source: 'override', emulated: true }
-}
-
-function asPreset(link: PlanningLink, network: NetworkName): PlanningLink {
-  const { rttMs, upMbps, downMbps } = NETWORK_PRESETS[network]
-  return {
-    ...given(link, { rttMs, bandwidthMbps: upMbps, returnBandwidthMbps: downMbps }),
-    source: 'preset',
-  }
+  const figures =
+    axis.vary === 'rttMs' ? { rttMs: value } : { bandwidthMbps: value, returnBandwidthMbps: value }
+  return { ...asGiven(link), ...figures, source: 'override' }
 }

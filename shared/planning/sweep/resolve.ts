@@ -2,14 +2,13 @@
 import { parsePlanId } from '../../contracts/plan-id.ts'
 import type { Plan } from '../../contracts/plan.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { ChainSolver } from '../chain/chain-solver.ts'
-import { compileProblem } from '../chain/compile-chain.ts'
-import { optimise } from '../chain/optimise.ts'
+import { compileProblem } from '../chain/chain.ts'
+import { ChainSolver, optimise } from '../chain/optimise.ts'
 import { evaluatePlan } from '../evaluate/evaluate-plan.ts'
+import { checkProblem } from '../limits/checks.ts'
 import { constraintsOf, type OptimiserQuery } from '../limits/constraints.ts'
 import { objectiveOf } from '../objective/objectives.ts'
-import { figuresFor } from '../problem/figures.ts'
-import type { Problem } from '../problem/problem.ts'
+import { figuresFor, type Problem } from '../problem/problem.ts'
 
 /** The value of the objective, and the latency, which decides between plans of equal value. */
 export interface Cost {
@@ -36,8 +35,9 @@ export function solveFirst(problem: Problem, query: OptimiserQuery): BestPlan | 
   }
 }
 
-/** The same without checks and explanation, for a query that is known to be valid. No time limit applies. */
+/** The same without checks of the query and explanation, for a query that is known to be valid. No time limit applies. */
 export function solveBest(problem: Problem, query: OptimiserQuery): BestPlan | undefined {
+  checkProblem(problem)
   const solver = new ChainSolver(compileProblem(problem, query.source), query)
   const constraints = constraintsOf(query, solver.compiled.lossy)
   const [candidate] = solver.best(constraints, 1).candidates

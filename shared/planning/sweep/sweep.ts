@@ -12,13 +12,8 @@ import type { Sweep, SweepBoundary, SweepGrid } from '../../contracts/plan-sweep
 import type { OptimiserQuery } from '../limits/constraints.ts'
 import type { Problem } from '../problem/problem.ts'
 import { type Cells, solveByEnvelopes, solveEach } from './cells.ts'
-import { conditionsOf, type GridConditions, stridesOf, type WithPreset } from './grid-conditions.ts'
+import { conditionsOf, type GridConditions, stridesOf } from './grid-conditions.ts'
 import { refuseUnmappable, relax, solveFirst } from './resolve.ts'
-
-export interface SweepOptions {
-  /** The link on another access network. @defaultValue it takes the preset's figures */
-  withPreset?: WithPreset
-}
 
 /**
  * The best plan in every cell of a grid of conditions, and the boundaries between the regions of the plans.
@@ -27,14 +22,9 @@ export interface SweepOptions {
  * graph view, time limits and grids that are too large, notFound for axes of unknown links or resources.
  * @example sweep(problem, query, [{ vary: 'rttMs', values: [1, 10, 100], links: [{ from: 'device', to: 'cloud' }] }]).cells
  */
-export function sweep(
-  problem: Problem,
-  query: OptimiserQuery,
-  grid: SweepGrid,
-  options: SweepOptions = {},
-): Sweep {
+export function sweep(problem: Problem, query: OptimiserQuery, grid: SweepGrid): Sweep {
   refuseUnmappable(query, 'a sweep')
-  const conditions = conditionsOf(problem, grid, options.withPreset)
+  const conditions = conditionsOf(problem, grid)
   const slowed = grid.flatMap((axis) => (axis.vary === 'slowdown' ? axis.resources : []))
   // Runs all checks of a plan query once.
   solveFirst(conditions.at(conditions.coordinatesOf(0)), query)

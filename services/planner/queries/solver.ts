@@ -1,0 +1,125 @@
+/**
+ * From a problem and a query to plans or a map. Short questions are solved on the calling thread, in milliseconds, and long
+ * ones on a worker thread, so that a map of 10,000 cells never delays a plan query. Work that exceeds its time limit is ended
+ * with its thread; the next work starts another.
+ */
+import type { PlanQuery } from '../../../shared/contracts/plan.ts'
+import type { SensitivityChange, Sweep, SweepGrid } from '../../../shared/contracts/plan-sweep.ts'
+import {
+  type GraphOptimum,
+  type GraphProblem,
+  optimise,
+  optimiseGraph,
+  type Optimum,
+  sensitivityOf,
+  sweep,
+} from '../../../shared/planning/index.ts'
+import { threadModule } from '../../../shared/platform/processes/child-module.ts'
+import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
+
+export interface SolverOptions {
+  /** ms on the calling thread; a question that takes longer starts again on the worker thread. @defaultValue 40 */
+  inPlaceMs?: number
+  /** Maximum ms for one piece of work, from its start. @defaultValue 120000 */
+  longestMs?: number
+  /** Questions that may wait for the worker thread; further ones are refused. @defaultValue 16 */
+  maxPieces?: number
+  /** ms without work after which the thread ends and its memory is freed. @defaultValue 10000 */
+  idleMs?: number
+  /** The module that the thread runs. @defaultValue solve-worker.ts */
+  entry?: URL
+}
+
+const ownEntry = threadModule(new URL('./solve-worker.ts', import.meta.url))
+
+export class SolverThread {
+  readonly #inPlaceMs: number
+  readonly #thread: WorkThread<Work, Solutions[Work['kind']]>
+
+  constructor(options: SolverOptions = {}) {
+    const { inPlaceMs = 40, longestMs = 120_000, maxPieces = 16, idleMs = 10_000 } = options
+    this.#inPlaceMs = inPlaceMs
+    const late = `the question was not answered within ${longestMs / 1000} s; ask for less, or give timeLimitMs`
+    this.#thread = new WorkThread({
+      entry: options.entry ?? ownEntry,
+      name: 'the solver thread',
+      maxPieces,
+      busy: (waiting) => `${waiting} long questions are being worked on; ask again soon`,
+      longest: { ms: longestMs, message: late },
+      idleMs,
+    })
+  }
+
+  get running(): boolean {
+    return this.#thread.running
+  }
+
+  /** @throws ScissionError as the optimiser does; overloaded; deadlineExceeded. */
+  async solve<K extends Work['kind']>(work: Extract<Work, { kind: K }>): Promise<Solutions[K]> {
+    const atOnce = isLong(work) ? undefined : solveWithin(this.#inPlaceMs, work)
+    // `solve` returns the solution type of the work's kind.
+    return (atOnce ?? (await this.#thread.run(work))) as Solutions[K]
+  }
+
+  async close(): Promise<void> {
+    await this.#thread.close()
+  }
+}
+
+/** Contains the whole structure of the model, so that both views can plan with it. */
+export type PlanningProblem = GraphProblem
+
+export type Work =
+  | { kind: 'chain'; problem: PlanningProblem; query: PlanQuery }
+  | { kind: 'graph'; problem: PlanningProblem; query: PlanQuery }
+  | { kind: 'sweep'; problem: PlanningProblem; query: PlanQuery; axes: SweepGrid }
+
+export interface Solutions {
+  chain: Optimum & { sensitivity?: SensitivityChange[] }
+  graph: GraphOptimum
+  sweep: Sweep
+}
+
+/** Default time limit in ms of a question in the chain view. Most Pareto fronts need less than a tenth of it. */
+const CHAIN_LIMIT_MS = 30_000
+
+/** @param now returns the time in ms. @throws ScissionError as the optimiser does. */
+export function solve(work: Work, now = () => performance.now()): Solutions[Work['kind']] {
+  if (work.kind === 'graph') return optimiseGraph(work.problem, work.query, now)
+  if (work.kind === 'sweep') return sweep(work.problem, work.query, work.axes)
+  const query = { ...work.query, timeLimitMs: work.query.timeLimitMs ?? CHAIN_LIMIT_MS }
+  const optimum = optimise(work.problem, query, now)
+  if (!query.sensitivity) return optimum
+  return { ...optimum, sensitivity: sensitivityOf(work.problem, query, optimum) }
+}
+
+class OutOfTime extends Error {}
+
+/**
+ * Solves within a time limit. It gives up at the optimiser's first look at the clock after the limit, so a result that the
+ * limit cut short is never mistaken for an answer.
+ * @param ms the limit. @returns undefined if solving takes longer. @throws ScissionError as the optimiser does.
+ */
+function solveWithin(
+  ms: number,
+  work: Work,
+  now = () => performance.now(),
+): Solutions[Work['kind']] | undefined {
+  const end = now() + ms
+  const clock = () => {
+    const time = now()
+    if (time >= end) throw new OutOfTime()
+    return time
+  }
+  try {
+    return solve(work, clock)
+  } catch (error) {
+    if (error instanceof OutOfTime) return undefined
+    throw error
+  }
+}
+
+/** Plans of the chain view take milliseconds; fronts, the graph view, maps and sensitivity may take seconds. */
+function isLong(work: Work): boolean {
+  return work.kind !== 'chain' || work.query.pareto !== undefined || work.query.sensitivity === true
+}
