@@ -83,7 +83,7 @@ export class Deployer {
       // It was made in this very moment.
       return this.remove(id)
     }
-    // Of a record that cannot be read the resources hear by its announcement.
+    // The resources learn of a record that cannot be read by its announcement.
     if (taken.document) await this.#release(taken.document)
   }
 

@@ -155,21 +155,22 @@ function plansOn({ chain, limits }: SearchSpace, { stops }: Route, cuts: Int32Ar
   const cutHops = idle ? hops - 1 : hops
   const atInput = idle ? codecsAt(chain, limits, stops[0]!, stops[1]!.runner!, 0) : 1
   if (chain.codecs.length === 1) return choose(cuts.length, cutHops)
-  // ways[c]: number of ways to place the hops from here on, the first of them at cut c or later.
-  let ways = new Float64Array(cuts.length + 1).fill(1)
+  // placed[c]: in how many ways the hops from here on can be placed, the first of them at cut c or later.
+  let placed = new Float64Array(cuts.length + 1).fill(1)
   for (let hop = hops - 1; hop >= hops - cutHops; hop -= 1) {
     const more = new Float64Array(cuts.length + 1)
     for (let c = cuts.length - 1; c >= 0; c -= 1)
       more[c] =
-        more[c + 1]! + codecsAt(chain, limits, stops[hop]!, stops[hop + 1]!.runner!, cuts[c]!) * ways[c + 1]!
-    ways = more
+        more[c + 1]! +
+        codecsAt(chain, limits, stops[hop]!, stops[hop + 1]!.runner!, cuts[c]!) * placed[c + 1]!
+    placed = more
   }
-  return atInput * ways[0]!
+  return atInput * placed[0]!
 }
 
 /** Binomial coefficient n over k. */
 function choose(n: number, k: number): number {
-  let ways = 1
-  for (let i = 0; i < k; i += 1) ways = (ways * (n - i)) / (i + 1)
-  return Math.round(ways)
+  let result = 1
+  for (let i = 0; i < k; i += 1) result = (result * (n - i)) / (i + 1)
+  return Math.round(result)
 }
