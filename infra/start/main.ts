@@ -24,7 +24,6 @@ import { createStory, type Story } from '../demo/story.ts'
 import { HELP, parseStartOptions, type StartOptions } from './options.ts'
 import { stopOnSignals } from './processes/stop-on-signals.ts'
 import { startSystem, type System, type SystemOptions } from './system.ts'
-import { createProgress } from '../terminal/progress.ts'
 
 const ZOO_MODEL = 'mobilenetv2'
 
@@ -128,7 +127,6 @@ async function run(options: StartOptions, system: System, story: Story, dataDir:
     planner: createPlannerClient(system.plannerUrl),
     redis: { kind: system.redis.kind, description: system.redis.description },
     story,
-    progress: () => createProgress(),
   })
 }
 
