@@ -8,7 +8,7 @@ import type { Link } from '../../shared/contracts/resource.ts'
 import { baselinesText, describePlan, plansText } from '../cli/plan-tables.ts'
 import { linksTable, profilesTable } from '../cli/tables.ts'
 import { formatBytes, formatMs, formatShape } from '../terminal/format.ts'
-import { renderTable } from '../terminal/table.ts'
+import { tableOf } from '../terminal/table.ts'
 import type { ServedPlan } from './report.ts'
 
 export type Story = ReturnType<typeof createStory>
@@ -47,21 +47,17 @@ export function createStory(print: (text: string) => void = console.log) {
     },
     baselines: (answer: PlanAnswer) => say(`\n${baselinesText(answer)}`),
     served(served: readonly ServedPlan[]) {
-      const rows = served.map((one) => [
-        describePlan(one.plan),
-        formatMs(one.predictedMs),
-        formatMs(one.measuredMs),
-        `${(((one.measuredMs - one.predictedMs) / one.predictedMs) * 100).toFixed(1)} %`,
-        one.maxAbsDiff.toExponential(1),
-        one.maxAbsOutput.toPrecision(3),
-        one.agree ? colour.green('equal') : colour.red('DIFFERENT'),
-      ])
       say(`\n${colour.bold('served and measured')}`)
       say(
-        renderTable(
-          ['plan (layers)', 'predicted', 'measured', 'off by', 'max |diff|', 'max |output|', 'outputs'],
-          rows,
-        ),
+        tableOf(served, {
+          'plan (layers)': ({ plan }) => describePlan(plan),
+          predicted: ({ predictedMs }) => formatMs(predictedMs),
+          measured: ({ measuredMs }) => formatMs(measuredMs),
+          'off by': (one) => `${(100 * (one.measuredMs / one.predictedMs - 1)).toFixed(1)} %`,
+          'max |diff|': ({ maxAbsDiff }) => maxAbsDiff.toExponential(1),
+          'max |output|': ({ maxAbsOutput }) => maxAbsOutput.toPrecision(3),
+          outputs: ({ agree }) => (agree ? colour.green('equal') : colour.red('DIFFERENT')),
+        }),
       )
       if (served.some((one) => one.plan.emulated))
         say(colour.yellow('  times pass through emulated speeds or links'))
