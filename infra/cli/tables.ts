@@ -17,19 +17,20 @@ export function modelsTable(models: readonly Model[]): string {
     version: ({ version }) => version,
     id: ({ id }) => id.slice(0, 12),
     size: ({ bytes }) => formatBytes(bytes),
-    inputs: signature,
+    inputs: ({ inputs }) => inputsText(inputs),
     added: ({ createdAt }) => createdAt,
   })
 }
 
-const signature = (model: Model) =>
-  model.inputs.map((input) => `${input.name} ${input.datatype} ${formatShape(input.shape)}`).join(', ')
+/** `input_1 FP32 1x3x224x224` */
+export const inputsText = (inputs: Model['inputs'] | Structure['inputs']): string =>
+  inputs.map((input) => `${input.name} ${input.datatype} ${formatShape(input.shape)}`).join(', ')
 
 export function uploadedText(model: UploadedModel): string {
   const cuts = model.cuts
     ? `${model.layers} layers, ${model.cuts.single.length} single-tensor cuts, ${model.cuts.clean.length} clean cuts`
     : 'open dimensions: give input shapes'
-  return `${model.name} (version ${model.version}): ${model.id}\n  ${formatBytes(model.bytes)}, inputs ${signature(model)}\n  ${cuts}`
+  return `${model.name} (version ${model.version}): ${model.id}\n  ${formatBytes(model.bytes)}, inputs ${inputsText(model.inputs)}\n  ${cuts}`
 }
 
 export function layersTable({ layers, boundaries }: Structure): string {

@@ -13,6 +13,8 @@ import type { Link, ResourceView } from '../../shared/contracts/resource.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
+import { baselinesText, describePlan } from '../cli/plan-tables.ts'
+import { linksTable, profilesTable } from '../cli/tables.ts'
 import { runBenchmark } from '../steps/run-benchmark.ts'
 import { deployAndWait } from '../steps/deploy-plan.ts'
 import { pollUntil } from '../steps/poll-until.ts'
@@ -22,7 +24,7 @@ import { uploadFiles } from '../steps/upload-model.ts'
 import { compareOutputs } from './compare.ts'
 import { referenceRun } from './reference.ts'
 import type { Report, ServedPlan } from './report.ts'
-import type { Story } from './story.ts'
+import { modelText, servedText, step, titledPlansText } from './story.ts'
 
 export interface DemonstrationInput {
   file: string
@@ -31,7 +33,6 @@ export interface DemonstrationInput {
   benchmark: BenchmarkClient
   planner: PlannerClient
   redis: Report['redis']
-  story: Story
 }
 
 /** Requests that warm up a deployment, and requests that are measured: at least `min`, then up to `max` in `forMs` ms. */
@@ -42,43 +43,37 @@ const INPUT_SEED = 1
 const LINKS_WAIT = { everyMs: 100, timeoutMs: 180_000 }
 
 export async function demonstrate(input: DemonstrationInput): Promise<Report> {
-  const { file, name, inputShapes, benchmark, planner, story } = input
-  const model = await story.step('uploading the model', () =>
-    uploadFiles(benchmark, file, { name, inputShapes }),
-  )
+  const { file, name, inputShapes, benchmark, planner } = input
+  const model = await step('uploading the model', () => uploadFiles(benchmark, file, { name, inputShapes }))
   const structure = await benchmark.structure(model.id, inputShapes)
-  story.model(model, structure)
+  console.log(modelText(model, structure))
 
-  const links = await story.step('measuring the links between the resources', () => linksMeasured(planner))
-  story.links(links)
-  story.say('measuring the model layer by layer on every resource')
+  const links = await step('measuring the links between the resources', () => linksMeasured(planner))
+  console.log(linksTable(links))
+  console.log('measuring the model layer by layer on every resource')
   const query = { model: model.id, inputShapes }
   const done = await runBenchmark(benchmark, query, createProgress())
   const profiles = await Promise.all(
     done.parts.flatMap((part) => (part.profile ? [benchmark.profile(part.profile)] : [])),
   )
-  story.profiles(profiles)
+  console.log(profilesTable(profiles))
 
   const plans = await planner.plans(query)
-  story.plans('free choice', plans)
+  console.log(titledPlansText('free choice', plans))
   const split = await planSplit(planner, structure, query)
-  if (split) story.plans(split.title, split.answer)
-  else story.say('the model has no layer boundary that may be cut: only whole-model plans are possible')
-  story.baselines(plans)
+  if (split) console.log(titledPlansText(split.title, split.answer))
+  else console.log('the model has no layer boundary that may be cut: only whole-model plans are possible')
+  console.log(`\n${baselinesText(plans)}`)
 
   const inputs = makeInputs(structure.inputs, INPUT_SEED, structure.inputHints)
-  const reference = await story.step('running the unsplit file for reference', () =>
-    referenceRun(file, inputs),
-  )
+  const reference = await step('running the unsplit file for reference', () => referenceRun(file, inputs))
   const served: ServedPlan[] = []
   for (const plan of plansToServe(plans, split?.answer)) {
     served.push(
-      await story.step(`serving ${story.describe(plan)}`, () =>
-        serve(planner, plan, inputs, reference.outputs),
-      ),
+      await step(`serving ${describePlan(plan)}`, () => serve(planner, plan, inputs, reference.outputs)),
     )
   }
-  story.served(served)
+  console.log(servedText(served))
   return reportOf({
     model,
     inputBytes: structure.inputs.reduce((sum, spec) => sum + spec.bytes, 0),

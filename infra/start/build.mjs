@@ -106,13 +106,13 @@ async function bundle(root, folder, entryPoints) {
       outdir: folder,
       write: false,
       bundle: true,
-      // What is wrong is in the error.
+      // The error says what is wrong.
       logLevel: 'silent',
       format: 'esm',
       platform: 'node',
       target: 'node20',
       external: EXTERNAL,
-      // What they share stays one module: an error that a job throws is of the class that its starter knows.
+      // A module that several entries share stays one: an error that a job throws is of the class that its starter knows.
       splitting: true,
       metafile: true,
       entryNames: `${CHUNKS}/[name]-[hash]`,

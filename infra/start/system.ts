@@ -8,21 +8,16 @@ import { createJsonClient } from '../../shared/client/http.ts'
 import type { Routes } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import type { Logger } from '../../shared/platform/log.ts'
-import type { NetworkName } from '../../shared/contracts/network-presets.ts'
 import { linkId } from '../../shared/platform/redis/state.ts'
 import { pollUntil } from '../steps/poll-until.ts'
 import { startLinkEmulatorProcess } from '../testbed/link-emulator/remote.ts'
+import type { StartOptions } from './options.ts'
 import { choosePorts, type Ports } from './ports.ts'
 import { ProcessGroup } from './processes/group.ts'
 import { type OpenRedis, openRedis } from './redis/open-redis.ts'
 import { loadTestbed, type Testbed } from '../testbed/testbed.ts'
 
-export interface SystemOptions {
-  /** Path of a testbed file; undefined = the default one. */
-  testbed: string | undefined
-  /** A network preset that replaces the links that leave the first tier. */
-  network: NetworkName | undefined
-  portBase: number
+export interface SystemOptions extends Pick<StartOptions, 'testbed' | 'network' | 'portBase'> {
   /** Folder for models, caches, Redis' data and the log file. */
   dataDir: string
   log: Logger
@@ -61,7 +56,13 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const first = [startRedis(group, options), startLinks(group, testbed, ports)] as const
     await Promise.allSettled(first)
     const [redis, routes] = await Promise.all(first)
-    const common = commonSettings(options, redis, testbed)
+    const common = {
+      SCISSION_HOST: HOST,
+      REDIS_URL: redis.url,
+      SCISSION_REDIS_KIND: redis.kind,
+      SCISSION_DATA: options.dataDir,
+      SCISSION_TIERS: testbed.tiers.join(','),
+    }
     const services = await startServices(group, testbed, ports, common, routes)
     await Promise.all([
       ready('benchmark service', services.benchmarkUrl),
@@ -79,18 +80,6 @@ async function startRedis(group: ProcessGroup, { dataDir, log, env }: SystemOpti
   const redis = await openRedis({ dataDir: path.join(dataDir, 'redis'), log, env: env ?? process.env })
   group.add({ name: 'Redis', stop: redis.close })
   return redis
-}
-
-type Settings = Record<string, string>
-
-function commonSettings({ dataDir }: SystemOptions, redis: OpenRedis, testbed: Testbed): Settings {
-  return {
-    SCISSION_HOST: HOST,
-    REDIS_URL: redis.url,
-    SCISSION_REDIS_KIND: redis.kind,
-    SCISSION_DATA: dataDir,
-    SCISSION_TIERS: testbed.tiers.join(','),
-  }
 }
 
 /** @returns for each resource, the URLs by which it reaches its peers. */
@@ -121,10 +110,10 @@ async function startServices(
   group: ProcessGroup,
   testbed: Testbed,
   ports: Ports,
-  common: Settings,
+  common: Record<string, string>,
   routes: Map<string, Routes>,
 ) {
-  const start = (name: string, service: string, port: number | undefined, env: Settings = {}) =>
+  const start = (name: string, service: string, port: number | undefined, env = {}) =>
     group.start({
       name,
       entry: new URL(`../../services/${service}/main.ts`, import.meta.url),
