@@ -9,18 +9,21 @@ export interface GlobalOptions {
 }
 
 export interface Context {
-  benchmark: BenchmarkClient
-  planner: PlannerClient
-  json: boolean
-  /** Prints `value` as JSON with --json, otherwise the text. */
-  print: (value: unknown, text: () => string) => void
+  readonly benchmark: BenchmarkClient
+  readonly planner: PlannerClient
+  /** Prints `value` as JSON with --json, otherwise the text made of it. */
+  print: <T>(value: T, text: (value: T) => string) => void
 }
 
-export function createContext(options: GlobalOptions): Context {
+/** @param options known as soon as the command line is parsed, so when a command runs. */
+export function createContext(options: () => GlobalOptions): Context {
   return {
-    benchmark: createBenchmarkClient(options.benchmarkUrl),
-    planner: createPlannerClient(options.plannerUrl),
-    json: options.json,
-    print: (value, text) => console.log(options.json ? JSON.stringify(value, null, 2) : text()),
+    get benchmark() {
+      return createBenchmarkClient(options().benchmarkUrl)
+    },
+    get planner() {
+      return createPlannerClient(options().plannerUrl)
+    },
+    print: (value, text) => console.log(options().json ? JSON.stringify(value, null, 2) : text(value)),
   }
 }

@@ -1,5 +1,6 @@
 /** Reads files that command-line options name. */
 import { readFile } from 'node:fs/promises'
+import type { TensorSpec } from '../../shared/contracts/common.ts'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 
 /** @param option the option that named the file. @throws ScissionError badRequest, which names the option and the file. */
@@ -19,4 +20,19 @@ export async function readJson(option: string, file: string): Promise<unknown> {
   } catch (thrown) {
     throw new ScissionError('badRequest', `${option}: ${file} is not JSON: ${coerceError(thrown).message}`)
   }
+}
+
+/**
+ * The value of one `--input name=file`.
+ * @param specs the inputs of the model.
+ * @throws ScissionError badRequest if the value has another form, invalidTensor if the model has no such input.
+ */
+export function inputFile(text: string, specs: readonly TensorSpec[]): { spec: TensorSpec; file: string } {
+  const equals = text.indexOf('=')
+  if (equals < 1) throw new ScissionError('badRequest', `--input must be name=file, got: ${text}`)
+  const name = text.slice(0, equals)
+  const spec = specs.find((one) => one.name === name)
+  if (spec) return { spec, file: text.slice(equals + 1) }
+  const known = specs.map((one) => one.name).join(', ')
+  throw new ScissionError('invalidTensor', `unknown input "${name}"; known: ${known}`)
 }

@@ -24,7 +24,7 @@ export function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeNumber)
 }
 
-/** An empty text is not 0. */
-function numberIn(text: string): number {
+/** NaN if the text is not a number; an empty text is not 0. */
+export function numberIn(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text)
 }

@@ -3,27 +3,28 @@
  * only the services' public APIs. The reference for the comparison is the given file, run unsplit by ONNX Runtime in a
  * process of its own.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createInferenceClient } from '../../shared/client/inference.ts'
 import type { PlannerClient } from '../../shared/client/planner.ts'
 import type { InputShapes } from '../../shared/contracts/common.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import type { Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
-import type { Profile } from '../../shared/contracts/profile.ts'
 import type { Link, ResourceView } from '../../shared/contracts/resource.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
+import { baselinesText, describePlan } from '../cli/plan-tables.ts'
+import { linksTable, profilesTable } from '../cli/tables.ts'
 import { runBenchmark } from '../steps/run-benchmark.ts'
 import { deployAndWait } from '../steps/deploy-plan.ts'
+import { pollUntil } from '../steps/poll-until.ts'
 import { median } from '../../shared/platform/statistics.ts'
-import type { ProgressDisplay } from '../terminal/progress.ts'
+import { createProgress } from '../terminal/progress.ts'
 import { uploadFiles } from '../steps/upload-model.ts'
 import { compareOutputs } from './compare.ts'
 import { referenceRun } from './reference.ts'
 import type { Report, ServedPlan } from './report.ts'
-import type { Story } from './story.ts'
+import { modelText, servedText, step, titledPlansText } from './story.ts'
 
 export interface DemonstrationInput {
   file: string
@@ -32,8 +33,6 @@ export interface DemonstrationInput {
   benchmark: BenchmarkClient
   planner: PlannerClient
   redis: Report['redis']
-  story: Story
-  progress: () => ProgressDisplay
 }
 
 /** Requests that warm up a deployment, and requests that are measured: at least `min`, then up to `max` in `forMs` ms. */
@@ -41,56 +40,49 @@ const WARM_UP = { min: 1, max: 3, forMs: 2000 }
 const MEASURED = { min: 3, max: 10, forMs: 5000 }
 const INPUT_SEED = 1
 /** Measuring one slow link takes seconds, and a resource measures its links one after another. */
-const LINKS_TIMEOUT_MS = 180_000
-const LINKS_POLL_MS = 100
+const LINKS_WAIT = { everyMs: 100, timeoutMs: 180_000 }
 
 export async function demonstrate(input: DemonstrationInput): Promise<Report> {
-  const { benchmark, planner, story } = input
-  const model = await story.step('uploading the model', () =>
-    uploadFiles(benchmark, input.file, { name: input.name, inputShapes: input.inputShapes }),
-  )
-  const structure = await benchmark.structure(model.id, input.inputShapes)
-  story.model(model, structure)
+  const { file, name, inputShapes, benchmark, planner } = input
+  const model = await step('uploading the model', () => uploadFiles(benchmark, file, { name, inputShapes }))
+  const structure = await benchmark.structure(model.id, inputShapes)
+  console.log(modelText(model, structure))
 
-  const links = await story.step('measuring the links between the resources', () => linksMeasured(planner))
-  story.links(links)
-  story.say('measuring the model layer by layer on every resource')
-  const shapes = input.inputShapes ? { inputShapes: input.inputShapes } : {}
-  const done = await runBenchmark(benchmark, { model: model.id, ...shapes }, input.progress())
+  const links = await step('measuring the links between the resources', () => linksMeasured(planner))
+  console.log(linksTable(links))
+  console.log('measuring the model layer by layer on every resource')
+  const query = { model: model.id, inputShapes }
+  const done = await runBenchmark(benchmark, query, createProgress())
   const profiles = await Promise.all(
     done.parts.flatMap((part) => (part.profile ? [benchmark.profile(part.profile)] : [])),
   )
-  story.profiles(profiles)
+  console.log(profilesTable(profiles))
 
-  const plans = await planner.plans({ model: model.id, ...shapes })
-  story.plans('free choice', plans)
-  const split = await planSplit(planner, structure, { model: model.id, ...shapes })
-  if (split) story.plans(split.title, split.answer)
-  else story.say('the model has no layer boundary that may be cut: only whole-model plans are possible')
-  story.baselines(plans)
+  const plans = await planner.plans(query)
+  console.log(titledPlansText('free choice', plans))
+  const split = await planSplit(planner, structure, query)
+  if (split) console.log(titledPlansText(split.title, split.answer))
+  else console.log('the model has no layer boundary that may be cut: only whole-model plans are possible')
+  console.log(`\n${baselinesText(plans)}`)
 
   const inputs = makeInputs(structure.inputs, INPUT_SEED, structure.inputHints)
-  const reference = await story.step('running the unsplit file for reference', () =>
-    referenceRun(input.file, inputs),
-  )
+  const reference = await step('running the unsplit file for reference', () => referenceRun(file, inputs))
   const served: ServedPlan[] = []
   for (const plan of plansToServe(plans, split?.answer)) {
     served.push(
-      await story.step(`serving ${story.describe(plan)}`, () =>
-        serve(planner, plan, inputs, reference.outputs),
-      ),
+      await step(`serving ${describePlan(plan)}`, () => serve(planner, plan, inputs, reference.outputs)),
     )
   }
-  story.served(served)
-  return assemble(input, {
+  console.log(servedText(served))
+  return reportOf({
     model,
-    structure,
+    inputBytes: structure.inputs.reduce((sum, spec) => sum + spec.bytes, 0),
+    redis: input.redis,
     profiles,
     links,
     plans,
     split: split?.answer ?? null,
-    served,
-    referenceRunMs: reference.runMs,
+    raw: { served, referenceRunMs: reference.runMs },
   })
 }
 
@@ -103,44 +95,36 @@ function plansToServe(free: PlanAnswer, split: PlanAnswer | undefined): Plan[] {
 
 /** Waits until the links of all pairs of resources that a plan could use are measured. */
 async function linksMeasured(planner: PlannerClient): Promise<Link[]> {
-  const deadline = performance.now() + LINKS_TIMEOUT_MS
-  for (;;) {
+  const ask = async () => {
     const [resources, links] = await Promise.all([planner.resources(), planner.links()])
-    const missing = pairs(resources.filter((resource) => resource.alive)).filter(
-      ([from, to]) =>
-        !links.some(
-          (link) => link.from === from.name && link.to === to.name && link.measuredAt >= from.startedAt,
-        ),
-    )
-    if (missing.length === 0) return links
-    if (performance.now() > deadline) {
-      const names = missing.map(([from, to]) => `${from.name} → ${to.name}`).join(', ')
-      throw new ScissionError('notMeasured', `not measured within ${LINKS_TIMEOUT_MS} ms: ${names}`)
-    }
-    await sleep(LINKS_POLL_MS)
+    return { links, missing: missingLinks(resources, links) }
   }
-}
-
-/** All pairs of a resource and a resource of a later tier. */
-function pairs(resources: readonly ResourceView[]): [ResourceView, ResourceView][] {
-  return resources.flatMap((from) =>
-    resources
-      .filter((to) => to.tierIndex > from.tierIndex)
-      .map((to): [ResourceView, ResourceView] => [from, to]),
+  const { links, missing } = await pollUntil(ask, (answer) => answer.missing.length === 0, LINKS_WAIT)
+  if (missing.length === 0) return links
+  throw new ScissionError(
+    'notMeasured',
+    `not measured within ${LINKS_WAIT.timeoutMs} ms: ${missing.join(', ')}`,
   )
 }
 
-interface SplitAnswer {
-  title: string
-  answer: PlanAnswer
+/** The links to resources of later tiers that were not measured since the resource started. */
+function missingLinks(resources: readonly ResourceView[], links: readonly Link[]): string[] {
+  const alive = resources.filter((resource) => resource.alive)
+  const isMeasured = (from: ResourceView, to: ResourceView) =>
+    links.some((link) => link.from === from.name && link.to === to.name && link.measuredAt >= from.startedAt)
+  return alive.flatMap((from) =>
+    alive
+      .filter((to) => to.tierIndex > from.tierIndex && !isMeasured(from, to))
+      .map((to) => `${from.name} → ${to.name}`),
+  )
 }
 
 /** Asks for the best plan that keeps all layers up to the first usable cut on the device and uses at least two machines. */
 async function planSplit(
   planner: PlannerClient,
   structure: Structure,
-  query: { model: string; inputShapes?: InputShapes },
-): Promise<SplitAnswer | null> {
+  query: { model: string; inputShapes?: InputShapes | undefined },
+): Promise<{ title: string; answer: PlanAnswer } | null> {
   const inner = structure.boundaries.filter(
     (boundary) => boundary.allowed && boundary.k > 0 && boundary.k < structure.layers.length,
   )
@@ -193,37 +177,27 @@ async function timesOf(
   return timesMs
 }
 
-interface Findings {
-  structure: Structure
-  model: Report['model']
-  profiles: Profile[]
-  links: Link[]
-  plans: PlanAnswer
-  split: PlanAnswer | null
-  served: ServedPlan[]
-  referenceRunMs: number[]
-}
+type Findings = Pick<
+  Report,
+  'model' | 'inputBytes' | 'redis' | 'profiles' | 'links' | 'plans' | 'split' | 'raw'
+>
 
-function assemble(input: DemonstrationInput, found: Findings): Report {
-  const last = found.served.at(-1)
+/** Adds the figures that follow from the findings. @throws ScissionError internal if no plan was served. */
+function reportOf(found: Findings): Report {
+  const { plans, split, raw } = found
+  const last = raw.served.at(-1)
   if (!last) throw new ScissionError('internal', 'no plan was served')
   const { id, name, bytes, layers, cuts, inputs, outputs } = found.model
   return {
-    ok: found.served.every((served) => served.agree),
+    ok: raw.served.every((served) => served.agree),
+    ...found,
     model: { id, name, bytes, layers, cuts, inputs, outputs },
-    inputBytes: found.structure.inputs.reduce((sum, spec) => sum + spec.bytes, 0),
-    redis: input.redis,
-    profiles: found.profiles,
-    links: found.links,
-    plans: found.plans,
-    split: found.split,
-    native: found.plans.native,
+    native: plans.native,
     predictedMs: last.predictedMs,
     measuredMs: last.measuredMs,
-    maxAbsDiff: Math.max(...found.served.map((served) => served.maxAbsDiff)),
+    maxAbsDiff: Math.max(...raw.served.map((served) => served.maxAbsDiff)),
     maxAbsOutput: last.maxAbsOutput,
-    emulated: found.plans.emulated || found.links.some((link) => link.emulated),
-    notes: [...new Set([...found.plans.notes, ...(found.split?.notes ?? [])])],
-    raw: { served: found.served, referenceRunMs: found.referenceRunMs },
+    emulated: plans.emulated || found.links.some((link) => link.emulated),
+    notes: [...new Set([...plans.notes, ...(split?.notes ?? [])])],
   }
 }

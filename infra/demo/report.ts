@@ -3,9 +3,11 @@ import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { PlanAnswer, Plan } from '../../shared/contracts/plan.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
 import type { Link } from '../../shared/contracts/resource.ts'
+import type { OpenRedis } from '../start/redis/open-redis.ts'
+import type { Difference } from './compare.ts'
 
-/** A plan that was served and measured. */
-export interface ServedPlan {
+/** A plan that was served and measured, and how far its outputs are from those of the unsplit model. */
+export interface ServedPlan extends Difference {
   deployment: string
   endpoint: string
   plan: Plan
@@ -13,9 +15,6 @@ export interface ServedPlan {
   /** Median of `samplesMs`, as seen by the client. */
   measuredMs: number
   samplesMs: number[]
-  maxAbsDiff: number
-  maxAbsOutput: number
-  agree: boolean
   /** The response parameters of the last request: times and bytes per hop. */
   parameters: Record<string, string | number | boolean>
 }
@@ -25,7 +24,7 @@ export interface Report {
   model: Pick<UploadedModel, 'id' | 'name' | 'bytes' | 'layers' | 'cuts' | 'inputs' | 'outputs'>
   /** Bytes of all inputs together, with fixed shapes. */
   inputBytes: number
-  redis: { kind: string; description: string }
+  redis: Pick<OpenRedis, 'kind' | 'description'>
   profiles: Profile[]
   links: Link[]
   /** The plans without constraints. */

@@ -1,70 +1,70 @@
-/** Prints the run while it proceeds: one line per step, and tables for numbers. */
+/** Texts of the run: one line per step, and tables for numbers. */
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import type { PlanAnswer } from '../../shared/contracts/plan.ts'
-import type { Profile } from '../../shared/contracts/profile.ts'
-import type { Link } from '../../shared/contracts/resource.ts'
-import { baselinesText, describePlan, plansText } from '../cli/plan-tables.ts'
-import { linksTable, profilesTable } from '../cli/tables.ts'
-import { formatBytes, formatMs, formatShape } from '../terminal/format.ts'
-import { renderTable } from '../terminal/table.ts'
-import type { ServedPlan } from './report.ts'
+import { describePlan, plansText } from '../cli/plan-tables.ts'
+import { inputsText } from '../cli/tables.ts'
+import type { System } from '../start/system.ts'
+import { formatBytes, formatMs } from '../terminal/format.ts'
+import { tableOf } from '../terminal/table.ts'
+import type { Report, ServedPlan } from './report.ts'
 
-export type Story = ReturnType<typeof createStory>
+/** Runs `work`, then prints the title and how long it took. */
+export async function step<T>(title: string, work: () => Promise<T>): Promise<T> {
+  const start = performance.now()
+  const result = await work()
+  console.log(`${colour.green('✓')} ${title} ${colour.dim(`(${formatMs(performance.now() - start)})`)}`)
+  return result
+}
 
-export function createStory(print: (text: string) => void = console.log) {
-  const say = (text: string) => print(text)
-  return {
-    say,
-    describe: describePlan,
-    /** Prints the title, runs `work`, and prints how long it took. */
-    async step<T>(title: string, work: () => Promise<T>): Promise<T> {
-      const start = performance.now()
-      const result = await work()
-      say(`${colour.green('✓')} ${title} ${colour.dim(`(${formatMs(performance.now() - start)})`)}`)
-      return result
-    },
-    model(model: UploadedModel, structure: Structure) {
-      const signature = structure.inputs
-        .map((input) => `${input.name} ${input.datatype} ${formatShape(input.shape)}`)
-        .join(', ')
-      const { single, clean } = model.cuts ?? { single: [], clean: [] }
-      say(
-        `  ${colour.bold(model.name)}  ${formatBytes(model.bytes)}, ${structure.layers.length} layers, input ${signature}`,
-      )
-      say(
-        `  can be cut at ${clean.length} clean boundaries and ${single.length} where one tensor crosses; id ${model.id.slice(0, 12)}`,
-      )
-    },
-    profiles: (profiles: readonly Profile[]) => say(profilesTable(profiles)),
-    links: (links: readonly Link[]) => say(linksTable(links)),
-    plans(title: string, answer: PlanAnswer) {
-      say(
-        `\n${colour.bold(`plans: ${title}`)}  ${colour.dim(`(${answer.considered.toLocaleString('en')} considered)`)}`,
-      )
-      say(plansText(answer))
-    },
-    baselines: (answer: PlanAnswer) => say(`\n${baselinesText(answer)}`),
-    served(served: readonly ServedPlan[]) {
-      const rows = served.map((one) => [
-        describePlan(one.plan),
-        formatMs(one.predictedMs),
-        formatMs(one.measuredMs),
-        `${(((one.measuredMs - one.predictedMs) / one.predictedMs) * 100).toFixed(1)} %`,
-        one.maxAbsDiff.toExponential(1),
-        one.maxAbsOutput.toPrecision(3),
-        one.agree ? colour.green('equal') : colour.red('DIFFERENT'),
-      ])
-      say(`\n${colour.bold('served and measured')}`)
-      say(
-        renderTable(
-          ['plan (layers)', 'predicted', 'measured', 'off by', 'max |diff|', 'max |output|', 'outputs'],
-          rows,
-        ),
-      )
-      if (served.some((one) => one.plan.emulated))
-        say(colour.yellow('  times pass through emulated speeds or links'))
-    },
-  }
+export function modelText({ name, bytes, cuts, id }: UploadedModel, { layers, inputs }: Structure): string {
+  const { single, clean } = cuts ?? { single: [], clean: [] }
+  return [
+    `  ${colour.bold(name)}  ${formatBytes(bytes)}, ${layers.length} layers, input ${inputsText(inputs)}`,
+    `  can be cut at ${clean.length} clean boundaries and ${single.length} where one tensor crosses; id ${id.slice(0, 12)}`,
+  ].join('\n')
+}
+
+export function titledPlansText(title: string, answer: PlanAnswer): string {
+  const considered = colour.dim(`(${answer.considered.toLocaleString('en')} considered)`)
+  return `\n${colour.bold(`plans: ${title}`)}  ${considered}\n${plansText(answer)}`
+}
+
+export function servedText(served: readonly ServedPlan[]): string {
+  const table = tableOf(served, {
+    'plan (layers)': ({ plan }) => describePlan(plan),
+    predicted: ({ predictedMs }) => formatMs(predictedMs),
+    measured: ({ measuredMs }) => formatMs(measuredMs),
+    'off by': (one) => `${(100 * (one.measuredMs / one.predictedMs - 1)).toFixed(1)} %`,
+    'max |diff|': ({ maxAbsDiff }) => maxAbsDiff.toExponential(1),
+    'max |output|': ({ maxAbsOutput }) => maxAbsOutput.toPrecision(3),
+    outputs: ({ agree }) => (agree ? colour.green('equal') : colour.red('DIFFERENT')),
+  })
+  const isEmulated = served.some(({ plan }) => plan.emulated)
+  return [
+    `\n${colour.bold('served and measured')}`,
+    table,
+    ...(isEmulated ? [colour.yellow('  times pass through emulated speeds or links')] : []),
+  ].join('\n')
+}
+
+/** Commands to try next, with the addresses of this run. */
+export function thingsToTry(system: System, report: Report): string {
+  const served = report.raw.served.at(-1)
+  const bytes = report.model.inputs.length === 1 ? report.inputBytes : undefined
+  const infer =
+    served && bytes !== undefined
+      ? `head -c ${bytes} /dev/zero | curl -s ${served.endpoint} -H 'Inference-Header-Content-Length: 0' --data-binary @- | head -c 400`
+      : `curl -s ${served?.endpoint.replace(/\/infer$/, '')}`
+  return [
+    colour.bold('up and running; Ctrl-C stops everything'),
+    `  benchmark  ${system.benchmarkUrl}/docs`,
+    `  planner    ${system.plannerUrl}/docs`,
+    ...system.resources.map((resource) => `  ${resource.name.padEnd(10)} ${resource.url}/docs`),
+    colour.bold('try'),
+    `  curl -s '${system.plannerUrl}/v1/plans?model=${report.model.name}&network=3g&top=3'`,
+    `  curl -s '${system.benchmarkUrl}/v1/models/${report.model.name}/layers' | head -c 600`,
+    `  ${infer}`,
+  ].join('\n')
 }

@@ -2,17 +2,16 @@
  * Compiles the services, infra/ and what they share to JavaScript, under node_modules or where `npm run build` is told
  * (`node infra/start/build.mjs dist`), so that starting a process does not compile anything and does not load a compiler: this
  * product starts many, and each starts two to three times as fast. Types are not checked here (`npm run typecheck`).
- * What is there is used as long as the sources have the same content as when it was made; only files that changed are
- * compiled again.
+ * The build is used as long as the sources have the same content as when it was made.
  *
- * What a process or a thread starts with is bundled with all that it imports, packages too, so that it opens a few files
- * instead of hundreds: a service is ready after 0.40 to 0.57 s of CPU time instead of 0.68 to 1.03 (three services, three
- * interleaved runs each), and a job that measures after 0.13 s instead of 0.27, of which Node and ONNX Runtime take 0.105.
- * Bundles lie in one folder, whose files share what several of them import; at the place of each entry is a module that
- * re-exports its bundle.
+ * Every module with which a process or a thread starts is bundled with all that it imports, packages too, so that it opens a
+ * few files instead of hundreds: a service is ready after 0.40 to 0.57 s of CPU time instead of 0.68 to 1.03 (three services,
+ * three interleaved runs each), and a job that measures after 0.13 s instead of 0.27, of which Node and ONNX Runtime take
+ * 0.105. Bundles lie in one folder, whose files share what several of them import; at the place of each entry is a module
+ * that re-exports its bundle.
  *
- * Several processes may do this at once: each file is put in its place whole, and the list of digests last. Within a
- * process one follows the other: esbuild is one child of it, and whoever stops that leaves the others without an answer.
+ * Several processes may do this at once: each file is put in its place whole, and the digest of the sources last. Within a
+ * process one build follows the other: esbuild is one child of it, and stopping that leaves other builds without an answer.
  */
 import { createHash } from 'node:crypto'
 import {
@@ -34,10 +33,11 @@ const FOLDERS = ['services', 'shared', 'infra']
 const ENTRIES = [
   /(-job|limited-child-entry|[-/]worker)\.ts$/,
   /^(services|infra)\/.+\/main\.ts$/,
-  /^infra\/start\/redis\/emulated\.ts$/,
+  /^infra\/test\.ts$/,
+  /^infra\/start\/redis\/(emulated|private)\.ts$/,
 ]
-/** They load binaries that lie beside them. */
-const NATIVE = ['onnxruntime-node', '@toondepauw/node-zstd', 'lua-redis-wasm', 'msgpackr-extract']
+/** Packages that load binaries from their own folder, and one that only `npm test` has. */
+const EXTERNAL = ['onnxruntime-node', '@toondepauw/node-zstd', 'lua-redis-wasm', 'msgpackr-extract', 'vitest']
 /** Packages that are CommonJS call it for Node's own modules. */
 const REQUIRE =
   "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
@@ -45,9 +45,9 @@ const CHUNKS = 'chunks'
 /** Another process may be about to start with those of the build before. */
 const CHUNK_KEPT_MS = 3_600_000
 const LOCKFILE = 'package-lock.json'
-const DIGESTS = 'digests.json'
+const DIGEST = 'digest'
 
-/** The end of the last one begun in this process, well or not. */
+/** The end of the last build begun in this process, well or not. */
 let last = Promise.resolve()
 
 /**
@@ -57,115 +57,72 @@ let last = Promise.resolve()
  * @throws what keeps it from being written.
  */
 export function build(root, folder = path.join(root, 'node_modules/.cache/scission')) {
-  const mine = last.then(() => makeUp(root, folder))
-  last = mine.then(
-    () => {},
-    // Whoever asked for it is told.
-    () => {},
-  )
+  const mine = last.then(() => buildNow(root, folder))
+  // The caller gets the error.
+  last = mine.catch(() => {})
   return mine
 }
 
-/** @param {string} root @param {string} folder @returns {Promise<string>} */
-async function makeUp(root, folder) {
-  const digests = digestsOf(root)
-  const before = readDigests(folder)
-  const changed = Object.keys(digests).filter((file) => before[file] !== digests[file])
-  if (changed.length === 0) return folder
-  const sources = Object.keys(digests).filter((file) => file.endsWith('.ts'))
-  await compile(
-    root,
-    folder,
-    sources.filter((file) => !isEntry(file) && changed.includes(file)),
-    sources.filter(isEntry),
-  )
-  for (const file of changed.filter((name) => name.endsWith('.json') && name !== LOCKFILE))
+async function buildNow(root, folder) {
+  const sources = FOLDERS.filter((name) => existsSync(path.join(root, name)))
+    .flatMap((name) =>
+      readdirSync(path.join(root, name), { recursive: true }).map((file) => path.join(name, file)),
+    )
+    .filter((file) => /\.(ts|json)$/.test(file))
+  const digest = digestOf(root, sources)
+  const digestFile = path.join(folder, DIGEST)
+  if (existsSync(digestFile) && readFileSync(digestFile, 'utf8') === digest) return folder
+  await bundle(root, folder, sources.filter(isEntry))
+  for (const file of sources.filter((name) => name.endsWith('.json')))
     write(path.join(folder, file), readFileSync(path.join(root, file)))
   write(path.join(folder, 'package.json'), '{"type":"module"}')
-  write(path.join(folder, DIGESTS), JSON.stringify(digests))
+  write(digestFile, digest)
   return folder
 }
 
-/** @param {string} file */
 function isEntry(file) {
   const name = file.replaceAll(path.sep, '/')
   return ENTRIES.some((pattern) => pattern.test(name))
 }
 
-/** @param {string} root @returns {Record<string, string>} file, relative → digest of its content. */
-function digestsOf(root) {
-  const files = FOLDERS.flatMap((folder) =>
-    existsSync(path.join(root, folder))
-      ? readdirSync(path.join(root, folder), { recursive: true }).map((name) =>
-          path.join(folder, String(name)),
-        )
-      : [],
-  ).filter((file) => /\.(ts|json)$/.test(file))
-  // A change of this compiler changes all that it makes, and one of the lockfile the packages that are bundled.
-  const compiler = readFileSync(fileURLToPath(import.meta.url))
+/** A change of this compiler changes all that it makes, and one of the lockfile the packages that are bundled. */
+function digestOf(root, sources) {
+  const hash = createHash('sha256').update(readFileSync(fileURLToPath(import.meta.url)))
   const lockfile = existsSync(path.join(root, LOCKFILE)) ? [LOCKFILE] : []
-  return Object.fromEntries(
-    [...files, ...lockfile].map((file) => [
-      file,
-      createHash('sha256')
-        .update(compiler)
-        .update(readFileSync(path.join(root, file)))
-        .digest('hex'),
-    ]),
-  )
+  for (const file of [...sources, ...lockfile])
+    hash.update(`\0${file}\0`).update(readFileSync(path.join(root, file)))
+  return hash.digest('hex')
 }
 
-/** @param {string} folder @returns {Record<string, string>} */
-function readDigests(folder) {
-  const file = path.join(folder, DIGESTS)
-  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}
-}
-
-/** @param {string} root @param {string} folder @param {string[]} files @param {string[]} entries */
-async function compile(root, folder, files, entries) {
+async function bundle(root, folder, entryPoints) {
   const esbuild = await import('esbuild')
-  /** @type {import('esbuild').BuildOptions & { write: false }} */
-  const common = {
-    absWorkingDir: root,
-    // Files stand where `root` says, also when a folder in it is a link to elsewhere.
-    preserveSymlinks: true,
-    outbase: root,
-    outdir: folder,
-    write: false,
-    bundle: true,
-    // What is wrong is in the error.
-    logLevel: 'silent',
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-  }
   try {
-    const results = await Promise.all([
-      // Each file by itself, its imports left as they are but for their ending.
-      esbuild.build({
-        ...common,
-        entryPoints: files,
-        packages: 'external',
-        plugins: [{ name: 'js endings', setup: endings }],
-      }),
-      // What they share stays one module: an error that a job throws is of the class that its starter knows.
-      esbuild.build({
-        ...common,
-        entryPoints: entries,
-        external: NATIVE,
-        splitting: true,
-        metafile: true,
-        entryNames: `${CHUNKS}/[name]-[hash]`,
-        chunkNames: `${CHUNKS}/[hash]`,
-        banner: { js: REQUIRE },
-        plugins: [{ name: 'own urls', setup: (plugins) => ownUrls(plugins, root) }],
-      }),
-    ])
-    const [compiled, bundled] = results
-    for (const { path: file, contents } of [...compiled.outputFiles, ...bundled.outputFiles])
-      write(file, contents)
+    const { outputFiles, metafile } = await esbuild.build({
+      entryPoints,
+      absWorkingDir: root,
+      // Files stand where `root` says, also when a folder in it is a link to elsewhere.
+      preserveSymlinks: true,
+      outbase: root,
+      outdir: folder,
+      write: false,
+      bundle: true,
+      // The error says what is wrong.
+      logLevel: 'silent',
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      external: EXTERNAL,
+      // A module that several entries share stays one: an error that a job throws is of the class that its starter knows.
+      splitting: true,
+      metafile: true,
+      entryNames: `${CHUNKS}/[name]-[hash]`,
+      chunkNames: `${CHUNKS}/[hash]`,
+      banner: { js: REQUIRE },
+      plugins: [{ name: 'own urls', setup: (plugins) => ownUrls(plugins, root) }],
+    })
+    for (const { path: file, contents } of outputFiles) write(file, contents)
     // An entry is put in place after what it imports.
-    for (const [output, { entryPoint, exports }] of Object.entries(bundled.metafile.outputs))
+    for (const [output, { entryPoint, exports }] of Object.entries(metafile.outputs))
       if (entryPoint !== undefined)
         write(
           path.join(folder, entryPoint.replace(/\.ts$/, '.js')),
@@ -180,7 +137,7 @@ async function compile(root, folder, files, entries) {
   removeOldChunks(path.join(folder, CHUNKS))
 }
 
-/** Those of this build were just written. @param {string} folder */
+/** Those of this build were just written. */
 function removeOldChunks(folder) {
   if (!existsSync(folder)) return
   for (const name of readdirSync(folder)) {
@@ -189,13 +146,6 @@ function removeOldChunks(folder) {
     const { mtimeMs } = statSync(file, { throwIfNoEntry: false }) ?? {}
     if (mtimeMs !== undefined && Date.now() - mtimeMs > CHUNK_KEPT_MS) rmSync(file, { force: true })
   }
-}
-
-/** @param {import('esbuild').PluginBuild} plugins */
-function endings(plugins) {
-  plugins.onResolve({ filter: /^\.\.?\/.*\.ts$/ }, ({ path: name, kind }) =>
-    kind === 'entry-point' ? undefined : { path: name.replace(/\.ts$/, '.js'), external: true },
-  )
 }
 
 /**
@@ -213,13 +163,12 @@ function ownUrls(plugins, root) {
   })
 }
 
-/** @param {string} bundle relative to the entry. @param {string[]} names that the entry exports. */
-function reexport(bundle, names) {
-  const from = JSON.stringify(bundle.replaceAll(path.sep, '/'))
+/** @param {string} file the bundle, relative to the entry. @param {string[]} names that the entry exports. */
+function reexport(file, names) {
+  const from = JSON.stringify(file.replaceAll(path.sep, '/'))
   return names.length === 0 ? `import ${from}\n` : `export { ${names.join(', ')} } from ${from}\n`
 }
 
-/** @param {string} file @param {string | Uint8Array} content */
 function write(file, content) {
   mkdirSync(path.dirname(file), { recursive: true })
   const partial = `${file}.${process.pid}`

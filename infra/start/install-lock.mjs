@@ -8,16 +8,7 @@
  * An owner on this host is gone if its process and npm's are; one on another host (a folder shared with a container) if
  * the file was not touched for a while. A killed install leaves the file, which so tells that it was broken off.
  */
-import {
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -60,7 +51,7 @@ export async function acquireInstallLock(root) {
   }
 }
 
-/** @param {string} file @param {boolean} brokenOff @returns {InstallLock} */
+/** @returns {InstallLock} */
 function hold(file, brokenOff) {
   const timer = setInterval(() => {
     try {
@@ -83,7 +74,7 @@ function hold(file, brokenOff) {
 
 const owner = () => `${os.hostname()} ${process.pid}`
 
-/** @param {string} file @returns {boolean} false if there is one already. */
+/** @returns {boolean} false if there is one already. */
 function create(file) {
   try {
     writeFileSync(file, owner(), { flag: 'wx' })
@@ -94,7 +85,7 @@ function create(file) {
   }
 }
 
-/** @param {string} file @returns {{ content: string, touchedMs: number } | undefined} undefined if there is none. */
+/** @returns {{ content: string, touchedMs: number } | undefined} undefined if there is none. */
 function look(file) {
   try {
     return { content: readFileSync(file, 'utf8'), touchedMs: statSync(file).mtimeMs }
@@ -104,13 +95,12 @@ function look(file) {
   }
 }
 
-/** @param {string} content of a lock; empty while its owner is about to write it. */
+/** @param content of a lock; empty while its owner is about to write it. */
 function ownerIsGone(content) {
   const [host, ...pids] = content.split(' ')
   return host === os.hostname() && pids.length > 0 && !pids.some((pid) => isAlive(Number(pid)))
 }
 
-/** @param {number} pid */
 function isAlive(pid) {
   try {
     process.kill(pid, 0)
@@ -122,34 +112,21 @@ function isAlive(pid) {
 }
 
 /**
- * Only one of those who wait may: the folder beside the lock is made by one, who looks again.
- * @param {string} file
- * @param {string} content of the lock whose owner is gone.
+ * Only one of those that wait may: the file beside the lock is made by one, which looks again and renames it.
+ * @param content of the lock whose owner is gone.
  * @returns {boolean} whether this process has the lock now.
  */
 function takeOver(file, content) {
   const turn = `${file}-turn`
-  try {
-    mkdirSync(turn)
-  } catch (thrown) {
-    if (thrown.code !== 'EEXIST') throw thrown
-    removeLeftTurn(turn)
+  if (!create(turn)) {
+    // A turn takes a millisecond: one that old was left by a process that was killed in it.
+    if (Date.now() - (look(turn)?.touchedMs ?? Infinity) > UNTOUCHED_MS) rmSync(turn, { force: true })
     return false
   }
-  try {
-    if (look(file)?.content !== content) return false
-    const mine = path.join(turn, 'lock')
-    writeFileSync(mine, owner())
-    renameSync(mine, file)
+  if (look(file)?.content === content) {
+    renameSync(turn, file)
     return true
-  } finally {
-    rmSync(turn, { recursive: true, force: true })
   }
-}
-
-/** A turn takes a millisecond: one that old was left by a process that was killed in it. @param {string} turn */
-function removeLeftTurn(turn) {
-  const { mtimeMs } = statSync(turn, { throwIfNoEntry: false }) ?? {}
-  if (mtimeMs !== undefined && Date.now() - mtimeMs > UNTOUCHED_MS)
-    rmSync(turn, { recursive: true, force: true })
+  rmSync(turn)
+  return false
 }

@@ -25,18 +25,15 @@ if (entry !== undefined) await start(entry)
 
 /**
  * Continues as the program itself, in this process: one process less to signal, and to wait for.
- * @param {string} file TypeScript, relative to the repository; the arguments behind it are its own.
+ * @param file TypeScript, relative to the repository; the arguments behind it are its own.
  */
 async function start(file) {
   const folder = await compiled()
   // Code that runs from source (tests, benchmarks) starts its processes from there: shared/platform/processes/child-module.ts.
   if (folder !== undefined) process.env.SCISSION_BUILD = folder
   const js = folder && path.join(folder, file.replace(/\.ts$/, '.js'))
-  if (js === undefined || !existsSync(js)) {
-    const { register } = await import('tsx/esm/api')
-    register()
-  }
-  const target = js !== undefined && existsSync(js) ? js : path.join(root, file)
+  const target = js && existsSync(js) ? js : path.join(root, file)
+  if (target !== js) (await import('tsx/esm/api')).register()
   process.argv.splice(1, 2, target)
   await import(pathToFileURL(target).href)
 }

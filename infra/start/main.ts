@@ -18,13 +18,11 @@ import { VERSION } from '../../shared/platform/version.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { describeFailure, exitCodeOf } from '../cli/exit-codes.ts'
 import { demonstrate } from '../demo/demonstration.ts'
-import { thingsToTry } from '../demo/things-to-try.ts'
 import type { Report } from '../demo/report.ts'
-import { createStory, type Story } from '../demo/story.ts'
+import { step, thingsToTry } from '../demo/story.ts'
 import { HELP, parseStartOptions, type StartOptions } from './options.ts'
 import { stopOnSignals } from './processes/stop-on-signals.ts'
 import { startSystem, type System, type SystemOptions } from './system.ts'
-import { createProgress } from '../terminal/progress.ts'
 
 const ZOO_MODEL = 'mobilenetv2'
 
@@ -39,20 +37,12 @@ export async function start(args: string[]): Promise<void> {
   const dataDir = path.resolve(process.env.SCISSION_DATA ?? '.scission')
   mkdirSync(dataDir, { recursive: true })
   const log = createLog('scission', process.env.SCISSION_LOG_LEVEL ?? 'warn')
-  const story = createStory()
-  story.say(colour.bold(`Scission ${VERSION}`))
-  const system = await story.step('starting Redis, the services and the link emulator', () =>
-    startOrReport(options, {
-      testbed: options.testbed,
-      network: options.network,
-      portBase: options.portBase,
-      dataDir,
-      log,
-      onStop: (stop) => stopOnSignals(stop, log),
-    }),
+  console.log(colour.bold(`Scission ${VERSION}`))
+  const system = await step('starting Redis, the services and the link emulator', () =>
+    startOrReport(options, { ...options, dataDir, log, onStop: (stop) => stopOnSignals(stop, log) }),
   )
-  story.say(`  Redis: ${system.redis.description}`)
-  await show(options, system, story, dataDir, log)
+  console.log(`  Redis: ${system.redis.description}`)
+  await show(options, system, dataDir, log)
 }
 
 /** Starts the system. If that fails, the report (if one was asked for) says so. */
@@ -65,29 +55,33 @@ async function startOrReport(options: StartOptions, settings: SystemOptions): Pr
   }
 }
 
-async function show(
-  options: StartOptions,
-  system: System,
-  story: Story,
-  dataDir: string,
-  log: Logger,
-): Promise<void> {
-  const redis = { kind: system.redis.kind, description: system.redis.description }
+async function show(options: StartOptions, system: System, dataDir: string, log: Logger): Promise<void> {
+  const { kind, description } = system.redis
+  const redis = { kind, description }
   try {
-    const report = await run(options, system, story, dataDir)
+    const file = options.model ?? (await zooFile(dataDir))
+    const report = await demonstrate({
+      file,
+      name: nameOf(file),
+      inputShapes: options.inputShapes,
+      benchmark: createBenchmarkClient(system.benchmarkUrl),
+      planner: createPlannerClient(system.plannerUrl),
+      redis,
+    })
     writeReport(options, report)
-    story.say(`\n${verdict(report)}`)
+    console.log(`\n${verdict(report)}`)
     if (!report.ok) process.exitCode = 1
     if (!options.once) {
-      story.say(thingsToTry(system, report))
+      console.log(thingsToTry(system, report))
       return
     }
   } catch (thrown) {
     log.debug({ err: thrown }, 'the run failed')
-    console.error(describeFailure(thrown, false))
+    const error = describeFailure(thrown, false)
+    console.error(error)
     console.error(`what the services printed: ${system.logFile}`)
     process.exitCode = exitCodeOf(thrown)
-    writeReport(options, { ok: false, error: describeFailure(thrown, false), redis })
+    writeReport(options, { ok: false, error, redis })
   }
   await system.close()
 }
@@ -116,25 +110,9 @@ function writeReport(
   if (report !== undefined) writeFileSync(report, `${JSON.stringify(content, null, 1)}\n`)
 }
 
-async function run(options: StartOptions, system: System, story: Story, dataDir: string): Promise<Report> {
-  const file =
-    options.model ??
-    (await story.step(`building ${ZOO_MODEL} with seeded random weights`, () => zooFile(dataDir)))
-  return demonstrate({
-    file,
-    name: nameOf(file),
-    inputShapes: options.inputShapes,
-    benchmark: createBenchmarkClient(system.benchmarkUrl),
-    planner: createPlannerClient(system.plannerUrl),
-    redis: { kind: system.redis.kind, description: system.redis.description },
-    story,
-    progress: () => createProgress(),
-  })
-}
-
 async function zooFile(dataDir: string): Promise<string> {
   const file = path.join(dataDir, `${ZOO_MODEL}.onnx`)
-  await buildZooModel(ZOO_MODEL, file)
+  await step(`building ${ZOO_MODEL} with seeded random weights`, () => buildZooModel(ZOO_MODEL, file))
   return file
 }
 

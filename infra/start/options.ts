@@ -11,7 +11,9 @@ export interface StartOptions {
   inputShapes: InputShapes | undefined
   once: boolean
   report: string | undefined
+  /** Path of a testbed file; undefined = the default one. */
   testbed: string | undefined
+  /** A network preset that replaces the links that leave the first tier. */
   network: NetworkName | undefined
   /** Benchmark N+1, planner N+2, inference N+10, N+11, …; 0 = any free ports. */
   portBase: number

@@ -13,6 +13,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { acquireInstallLock, isInstallLocked } from './install-lock.mjs'
 
+/** As `engines` of package.json says. */
+const MIN_NODE = 20
+
 /**
  * @typedef {{ version?: string, dev?: boolean, optional?: boolean, devOptional?: boolean, peer?: boolean }} Locked
  * @typedef {{ npm: string[], reason: string }} Step what npm is called with, and why.
@@ -40,12 +43,6 @@ export async function ensureInstalled(root, dev) {
   }
 }
 
-/**
- * @param {import('./install-lock.mjs').InstallLock} lock
- * @param {string} root
- * @param {boolean} dev
- * @returns {Promise<number>}
- */
 async function installUnder(lock, root, dev) {
   const step = nextStep(root, dev, lock.brokenOff)
   // The owner before has installed all of it.
@@ -65,9 +62,7 @@ async function installUnder(lock, root, dev) {
 }
 
 /**
- * @param {string} root
- * @param {boolean} dev
- * @param {boolean} brokenOff whether the install before was.
+ * @param brokenOff whether the install before was.
  * @returns {Step | undefined} undefined if nothing is missing.
  */
 function nextStep(root, dev, brokenOff) {
@@ -92,12 +87,7 @@ function nextStep(root, dev, brokenOff) {
     : undefined
 }
 
-/**
- * @param {string} root
- * @param {Record<string, Locked>} locked
- * @param {Record<string, Locked>} installed
- * @returns {string[]} the folders of packages that are missing, of another version, or not in the lockfile.
- */
+/** @returns {string[]} the folders of packages that are missing, of another version, or not in the lockfile. */
 function differences(root, locked, installed) {
   return [
     ...Object.keys(locked).filter(
@@ -110,17 +100,14 @@ function differences(root, locked, installed) {
 /**
  * Optional packages are for other platforms as well, and npm may be told to leave peers out: those count only if they
  * are of another version.
- * @param {string} root
  * @param {string} name its folder, as lockfiles name packages.
- * @param {Locked} locked
- * @param {Locked | undefined} installed
  */
 function isInPlace(root, name, locked, installed) {
   if (installed === undefined) return Boolean(locked.optional || locked.devOptional || locked.peer)
   return installed.version === locked.version && existsSync(path.join(root, name, 'package.json'))
 }
 
-/** @param {string} file @returns {Record<string, Locked> | undefined} undefined if it is absent or not whole. */
+/** @returns {Record<string, Locked> | undefined} undefined if it is absent or not whole. */
 function readPackages(file) {
   try {
     return JSON.parse(readFileSync(file, 'utf8')).packages ?? {}
@@ -130,16 +117,12 @@ function readPackages(file) {
   }
 }
 
-/**
- * @param {string} root
- * @param {string[]} args
- * @param {(pid: number) => void} onStart
- * @returns {Promise<number | null>} npm's exit code; null if a signal ended it.
- */
+/** @returns {Promise<number | null>} npm's exit code; null if a signal ended it. */
 async function runNpm(root, args, onStart) {
   const { spawn } = await import('node:child_process')
   const npm = findNpm()
-  const child = spawn(npm.command, [...npm.args, ...args], { cwd: root, stdio: 'inherit', shell: npm.shell })
+  const options = { cwd: root, env: npmEnvironment(), stdio: 'inherit', shell: npm.shell }
+  const child = spawn(npm.command, [...npm.args, ...args], options)
   if (child.pid !== undefined) onStart(child.pid)
   return new Promise((resolve) => {
     child.once('error', (error) => {
@@ -148,6 +131,15 @@ async function runNpm(root, args, onStart) {
     })
     child.once('exit', resolve)
   })
+}
+
+/**
+ * npm's warnings are about packages whose versions are pinned here, so its user cannot act on them: it prints errors only.
+ * An unsupported Node is worth its warning.
+ */
+function npmEnvironment() {
+  const isSupported = Number.parseInt(process.versions.node) >= MIN_NODE
+  return isSupported ? { npm_config_loglevel: 'error', ...process.env } : process.env
 }
 
 /** The npm that runs this; else the one installed with this Node; else the one on the PATH. */

@@ -15,19 +15,21 @@ export interface Ports {
  * @throws ScissionError conflict, which names the ports that are taken.
  */
 export async function choosePorts(base: number, resources: number): Promise<Ports> {
-  if (base === 0) return freePorts(resources)
   const wanted = [base + 1, base + 2, ...Array.from({ length: resources }, (_, i) => base + 10 + i)]
-  const held = await Promise.all(wanted.map(hold))
-  await Promise.all(held.filter((port) => port !== undefined).map(closeServer))
-  const taken = wanted.filter((_, index) => held[index] === undefined)
-  if (taken.length > 0) {
-    throw new ScissionError(
-      'conflict',
-      `port ${taken.join(', ')} in use: is Scission running already? Choose others with --port-base N (0 = any free)`,
-    )
-  }
-  const [benchmark = 0, planner = 0, ...inference] = wanted
+  const ports = base === 0 ? await freePorts(wanted.length) : await unused(wanted)
+  const [benchmark = 0, planner = 0, ...inference] = ports
   return { benchmark, planner, inference }
+}
+
+async function unused(wanted: number[]): Promise<number[]> {
+  const held = await Promise.all(wanted.map(hold))
+  await Promise.all(held.map(closeServer))
+  const taken = wanted.filter((_, index) => held[index] === undefined)
+  if (taken.length === 0) return wanted
+  throw new ScissionError(
+    'conflict',
+    `port ${taken.join(', ')} in use: is Scission running already? Choose others with --port-base N (0 = any free)`,
+  )
 }
 
 /**
@@ -37,35 +39,29 @@ export async function choosePorts(base: number, resources: number): Promise<Port
 const FREE_FROM = 15_000
 const FREE_TO = 32_768
 
-async function freePorts(resources: number): Promise<Ports> {
-  const held: Held[] = []
+/** @returns different ports of 127.0.0.1 that no server uses. */
+export async function freePorts(count: number): Promise<number[]> {
+  const held = new Map<number, net.Server>()
   // All ports are held open at the same time, so that none is chosen twice.
-  while (held.length < resources + 2) {
-    const server = await hold(randomInt(FREE_FROM, FREE_TO))
-    if (server) held.push(server)
+  while (held.size < count) {
+    const port = randomInt(FREE_FROM, FREE_TO)
+    const server = await hold(port)
+    if (server) held.set(port, server)
   }
-  await Promise.all(held.map(closeServer))
-  const [benchmark = 0, planner = 0, ...inference] = held.map(({ port }) => port)
-  return { benchmark, planner, inference }
+  await Promise.all([...held.values()].map(closeServer))
+  return [...held.keys()]
 }
 
-interface Held {
-  port: number
-  server: net.Server
-}
-
-function hold(port: number): Promise<Held | undefined> {
+/** @returns a server that holds the port; undefined if another has it. */
+function hold(port: number): Promise<net.Server | undefined> {
   return new Promise((resolve, reject) => {
     const server = net.createServer()
     server.once('error', (error: NodeJS.ErrnoException) =>
       error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
     )
-    server.listen(port, '127.0.0.1', () => resolve({ port, server }))
+    server.listen(port, '127.0.0.1', () => resolve(server))
   })
 }
 
-function closeServer({ server }: Held): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve())
-  })
-}
+const closeServer = (server: net.Server | undefined) =>
+  new Promise<unknown>((resolve) => (server ? server.close(resolve) : resolve(undefined)))

@@ -3,26 +3,21 @@
  * the testbed, and the link emulator between them. Stops everything in reverse order.
  */
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
+import { createPlannerClient } from '../../shared/client/planner.ts'
 import { createJsonClient } from '../../shared/client/http.ts'
 import type { Routes } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import type { Logger } from '../../shared/platform/log.ts'
-import type { NetworkName } from '../../shared/contracts/network-presets.ts'
 import { linkId } from '../../shared/platform/redis/state.ts'
+import { pollUntil } from '../steps/poll-until.ts'
 import { startLinkEmulatorProcess } from '../testbed/link-emulator/remote.ts'
+import type { StartOptions } from './options.ts'
 import { choosePorts, type Ports } from './ports.ts'
 import { ProcessGroup } from './processes/group.ts'
 import { type OpenRedis, openRedis } from './redis/open-redis.ts'
 import { loadTestbed, type Testbed } from '../testbed/testbed.ts'
 
-export interface SystemOptions {
-  /** Path of a testbed file; undefined = the default one. */
-  testbed: string | undefined
-  /** A network preset that replaces the links that leave the first tier. */
-  network: NetworkName | undefined
-  portBase: number
+export interface SystemOptions extends Pick<StartOptions, 'testbed' | 'network' | 'portBase'> {
   /** Folder for models, caches, Redis' data and the log file. */
   dataDir: string
   log: Logger
@@ -44,8 +39,8 @@ export interface System {
 }
 
 const HOST = '127.0.0.1'
-/** Maximum ms until all resources have registered, which happens with their first heartbeat. */
-const REGISTRATION_TIMEOUT_MS = 60_000
+/** All resources have registered with their first heartbeat. */
+const REGISTRATION_WAIT = { everyMs: 50, timeoutMs: 60_000 }
 
 /**
  * Starts the system. Processes that start in parallel are awaited together, so that a failure of one does not leave another
@@ -61,9 +56,18 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const first = [startRedis(group, options), startLinks(group, testbed, ports)] as const
     await Promise.allSettled(first)
     const [redis, routes] = await Promise.all(first)
-    const common = commonSettings(options, redis, testbed)
+    const common = {
+      SCISSION_HOST: HOST,
+      REDIS_URL: redis.url,
+      SCISSION_REDIS_KIND: redis.kind,
+      SCISSION_DATA: options.dataDir,
+      SCISSION_TIERS: testbed.tiers.join(','),
+    }
     const services = await startServices(group, testbed, ports, common, routes)
-    await ready('benchmark service', services.benchmarkUrl)
+    await Promise.all([
+      ready('benchmark service', services.benchmarkUrl),
+      ready('planner service', services.plannerUrl),
+    ])
     await registered(services.plannerUrl, testbed.resources.length)
     return { redis, ...services, logFile, close: () => group.stopAll() }
   } catch (thrown) {
@@ -76,18 +80,6 @@ async function startRedis(group: ProcessGroup, { dataDir, log, env }: SystemOpti
   const redis = await openRedis({ dataDir: path.join(dataDir, 'redis'), log, env: env ?? process.env })
   group.add({ name: 'Redis', stop: redis.close })
   return redis
-}
-
-type Settings = Record<string, string>
-
-function commonSettings({ dataDir }: SystemOptions, redis: OpenRedis, testbed: Testbed): Settings {
-  return {
-    SCISSION_HOST: HOST,
-    REDIS_URL: redis.url,
-    SCISSION_REDIS_KIND: redis.kind,
-    SCISSION_DATA: dataDir,
-    SCISSION_TIERS: testbed.tiers.join(','),
-  }
 }
 
 /** @returns for each resource, the URLs by which it reaches its peers. */
@@ -118,36 +110,27 @@ async function startServices(
   group: ProcessGroup,
   testbed: Testbed,
   ports: Ports,
-  common: Settings,
+  common: Record<string, string>,
   routes: Map<string, Routes>,
 ) {
-  const entry = (service: string) => new URL(`../../services/${service}/main.ts`, import.meta.url)
+  const start = (name: string, service: string, port: number | undefined, env = {}) =>
+    group.start({
+      name,
+      entry: new URL(`../../services/${service}/main.ts`, import.meta.url),
+      env: { ...common, SCISSION_PORT: String(port), ...env },
+    })
   const benchmarkUrl = `http://${HOST}:${ports.benchmark}`
   const starts = [
-    group.start({
-      name: 'benchmark',
-      entry: entry('benchmark'),
-      env: { ...common, SCISSION_PORT: String(ports.benchmark) },
-    }),
-    group.start({
-      name: 'planner',
-      entry: entry('planner'),
-      env: { ...common, SCISSION_PORT: String(ports.planner) },
-    }),
-    ...testbed.resources.map((resource, index) =>
-      group.start({
-        name: resource.name,
-        entry: entry('inference'),
-        env: {
-          ...common,
-          SCISSION_PORT: String(ports.inference[index]),
-          SCISSION_RESOURCE: resource.name,
-          SCISSION_TIER: resource.tier,
-          SCISSION_SLOWDOWN: String(resource.slowdown),
-          SCISSION_THREADS: String(resource.threads),
-          SCISSION_BENCHMARK_URL: benchmarkUrl,
-          SCISSION_ROUTES: JSON.stringify(routes.get(resource.name) ?? {}),
-        },
+    start('benchmark', 'benchmark', ports.benchmark),
+    start('planner', 'planner', ports.planner),
+    ...testbed.resources.map(({ name, tier, slowdown, threads }, index) =>
+      start(name, 'inference', ports.inference[index], {
+        SCISSION_RESOURCE: name,
+        SCISSION_TIER: tier,
+        SCISSION_SLOWDOWN: String(slowdown),
+        SCISSION_THREADS: String(threads),
+        SCISSION_BENCHMARK_URL: benchmarkUrl,
+        SCISSION_ROUTES: JSON.stringify(routes.get(name) ?? {}),
       }),
     ),
   ]
@@ -164,40 +147,18 @@ async function startServices(
 /** Waits until the service is ready: it answers 503 until it is connected to Redis. */
 async function ready(name: string, url: string): Promise<void> {
   const client = createJsonClient(name, url)
-  const deadline = performance.now() + REGISTRATION_TIMEOUT_MS
-  for (;;) {
-    try {
-      await client.send({ url: '/readyz' })
-      return
-    } catch (thrown) {
-      if (performance.now() > deadline) throw thrown
-      await sleep(50)
-    }
-  }
+  const ask = () => client.send({ url: '/readyz' }).catch((thrown: unknown) => ({ thrown }))
+  const failure = await pollUntil(ask, (answer) => answer === undefined, REGISTRATION_WAIT)
+  if (failure !== undefined) throw failure.thrown
 }
 
 async function registered(plannerUrl: string, count: number): Promise<void> {
   const planner = createPlannerClient(plannerUrl)
-  const deadline = performance.now() + REGISTRATION_TIMEOUT_MS
-  let alive: string[] = []
-  while (performance.now() < deadline) {
-    alive = await namesAlive(planner)
-    if (alive.length >= count) return
-    await sleep(50)
-  }
+  const ask = async () => (await planner.resources()).filter(({ alive }) => alive).map(({ name }) => name)
+  const names = await pollUntil(ask, (alive) => alive.length >= count, REGISTRATION_WAIT)
+  if (names.length >= count) return
   throw new ScissionError(
     'internal',
-    `only ${alive.join(', ') || 'none'} of ${count} resources registered within ${REGISTRATION_TIMEOUT_MS} ms`,
+    `only ${names.join(', ') || 'none'} of ${count} resources registered within ${REGISTRATION_WAIT.timeoutMs} ms`,
   )
-}
-
-/** Names of the resources that are alive; empty if the planner is still connecting to Redis. */
-async function namesAlive(planner: PlannerClient): Promise<string[]> {
-  try {
-    const resources = await planner.resources()
-    return resources.filter((resource) => resource.alive).map((resource) => resource.name)
-  } catch (thrown) {
-    if (thrown instanceof ScissionError && thrown.code === 'queueUnavailable') return []
-    throw thrown
-  }
 }

@@ -1,10 +1,10 @@
 /** Starts a benchmark and waits for its end, and shows the progress of each resource. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { Benchmark, BenchmarkRequest } from '../../shared/contracts/profile.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import type { z } from 'zod'
 import type { ProgressDisplay } from '../terminal/progress.ts'
+import { pollUntil } from './poll-until.ts'
 
 const POLL_MS = 250
 
@@ -17,23 +17,20 @@ export async function runBenchmark(
   request: z.input<typeof BenchmarkRequest>,
   display: ProgressDisplay,
 ): Promise<Benchmark> {
-  let benchmark = await client.startBenchmark(request)
-  try {
-    for (;;) {
-      for (const part of benchmark.parts) display.update(part.resource, part.progress)
-      if (benchmark.state !== 'waiting' && benchmark.state !== 'active') break
-      await sleep(POLL_MS)
-      benchmark = await client.benchmark(benchmark.id)
-    }
-  } finally {
-    display.stop()
+  const { id } = await client.startBenchmark(request)
+  const shown = async () => {
+    const benchmark = await client.benchmark(id)
+    for (const part of benchmark.parts) display.update(part.resource, part.progress)
+    return benchmark
   }
+  const isOver = ({ state }: Benchmark) => state !== 'waiting' && state !== 'active'
+  const benchmark = await pollUntil(shown, isOver, { everyMs: POLL_MS }).finally(() => display.stop())
   if (benchmark.state === 'completed') return benchmark
   const missing = benchmark.parts.filter((part) => part.state !== 'completed')
   const reasons = missing.map(
     (part) => `${part.resource} ${part.state}${part.error ? `: ${part.error}` : ''}`,
   )
-  throw new ScissionError('internal', `benchmark ${benchmark.id} ${benchmark.state}: ${reasons.join('; ')}`, {
-    benchmark: benchmark.id,
+  throw new ScissionError('internal', `benchmark ${id} ${benchmark.state}: ${reasons.join('; ')}`, {
+    benchmark: id,
   })
 }

@@ -174,11 +174,8 @@ function emulationOf(link: FileLink, network: NetworkName | undefined): LinkEmul
   }
 }
 
-function figuresOf({ rttMs, upMbps, downMbps }: FileLink): {
-  rttMs: number
-  upMbps: number
-  downMbps: number
-} {
+function figuresOf(link: FileLink): Pick<LinkEmulation, 'rttMs' | 'upMbps' | 'downMbps'> {
+  const { rttMs, upMbps, downMbps } = link
   if (rttMs === undefined || upMbps === undefined || downMbps === undefined) {
     throw new Error('a link without preset and figures got past the check')
   }

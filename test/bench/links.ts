@@ -4,7 +4,6 @@
  */
 import { nearestRank } from '../../shared/platform/statistics.ts'
 import { randomFillSync } from 'node:crypto'
-import type { LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
 import { startLinkEmulatorProcess } from '../../infra/testbed/link-emulator/remote.ts'
 import { type ProcessOptions, startProcess } from '../../infra/start/processes/process.ts'
 import { Caller } from '../../services/inference/http/call.ts'
@@ -77,11 +76,12 @@ async function run(say: (text: string) => void): Promise<Result> {
       target,
     })),
   )
+  const { ports } = emulator
   const rows: Row[] = []
   try {
     for (let round = 0; round < ROUNDS; round += 1) {
       for (const setting of SETTINGS) {
-        for (const row of [await probe(emulator, setting), await traffic(emulator, setting)]) {
+        for (const row of [await probe(ports, setting), await traffic(ports, setting)]) {
           rows.push(row)
           say(describe(row))
         }
@@ -138,13 +138,13 @@ function figuresOf(rows: readonly Row[], how: Row['how'], floorPercent: number) 
   ]
 }
 
-async function probe(emulator: LinkEmulator, setting: Setting): Promise<Row> {
+async function probe(ports: Ports, setting: Setting): Promise<Row> {
   const startedAt = performance.now()
-  const { figures } = await measureLink(peerAt(emulator, setting.name))
+  const { figures } = await measureLink(peerAt(ports, setting.name))
   return rowOf(setting, 'probes', performance.now() - startedAt, figures)
 }
 
-async function traffic(emulator: LinkEmulator, setting: Setting): Promise<Row> {
+async function traffic(ports: Ports, setting: Setting): Promise<Row> {
   const caller = new Caller()
   const seen = new Traffic()
   const body = [randomFillSync(new Uint8Array(TENSOR_BYTES.up))]
@@ -153,7 +153,7 @@ async function traffic(emulator: LinkEmulator, setting: Setting): Promise<Row> {
     for (let message = 0; message <= MESSAGES; message += 1) {
       const answer = await caller.send({
         method: 'POST',
-        url: `${peerAt(emulator, setting.name).url}/work`,
+        url: `${peerAt(ports, setting.name).url}/work`,
         headers: { 'Content-Type': 'application/octet-stream' },
         body,
         timeoutMs: 60_000,
@@ -170,9 +170,11 @@ async function traffic(emulator: LinkEmulator, setting: Setting): Promise<Row> {
   return rowOf(setting, 'traffic', performance.now() - startedAt, figures)
 }
 
-function peerAt(emulator: LinkEmulator, name: string) {
-  const port = emulator.ports[name]
-  return { url: `http://127.0.0.1:${port}`, resource: { name } as never }
+/** Link name → port. */
+type Ports = Readonly<Record<string, number>>
+
+function peerAt(ports: Ports, name: string) {
+  return { url: `http://127.0.0.1:${ports[name]}`, resource: { name } as never }
 }
 
 function rowOf(setting: Setting, how: Row['how'], tookMs: number, figures: LinkFigures): Row {

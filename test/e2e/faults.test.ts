@@ -1,4 +1,4 @@
-/** What breaks in real life, done on purpose: Redis is cut off, a machine is killed. */
+/** Faults of real life, made on purpose: Redis is cut off, a machine is killed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import path from 'node:path'
 import { runBenchmark } from '../../infra/steps/run-benchmark.ts'

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Report } from '../../infra/demo/report.ts'
 import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
 
-/** What `npm start` runs. */
+/** `npm start` runs these. */
 const START = ['infra/start/install.mjs', 'infra/start/main.ts']
 
 let folder: string

@@ -22,6 +22,7 @@ const FAKE_NPM = `
 const fs = require('node:fs')
 const [command, ...options] = process.argv.slice(2)
 fs.appendFileSync('npm-calls', [command, ...options].join(' ') + '\\n')
+fs.writeFileSync('npm-loglevel', process.env.npm_config_loglevel ?? '')
 const { packages } = JSON.parse(fs.readFileSync('package-lock.json', 'utf8'))
 if (command === 'ci') fs.rmSync('node_modules', { recursive: true, force: true })
 for (const [name, { dev, version }] of Object.entries(packages)) {
@@ -95,6 +96,14 @@ describe('npm start', () => {
     expect(run(START)).toEqual({ status: 0, stdout: '', stderr: '' })
     expect(calls()).toEqual([])
     expect(has('.installing')).toBe(false)
+  })
+
+  it('has npm print errors only, or what its user has asked for', () => {
+    const loglevel = () => readFileSync(path.join(checkout, 'npm-loglevel'), 'utf8')
+    run(START, { npm_config_loglevel: undefined })
+    expect(loglevel()).toBe('error')
+    run(TEST, { npm_config_loglevel: 'warn' })
+    expect(loglevel()).toBe('warn')
   })
 
   it('leaves the packages of tests where they are', () => {

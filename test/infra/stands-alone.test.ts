@@ -2,7 +2,7 @@
  * The suite stands alone: a copy of the repository with nothing beside it, and so without third-party material, still has
  * a test for all that is essential.
  *
- * What this proves: every test file loads there; no file is left without a test that would run, but for those that need
+ * This proves that every test file loads there; no file is left without a test that would run, but for those that need
  * a tool of the machine; the suites that use models and measurements list tests that would run on our own, of every kind
  * of model; and nothing is skipped for want of material outside the suites named here. What it does not prove: that these
  * tests pass, and that none looks for material while it runs. That takes a whole run in a clone, which
@@ -18,7 +18,7 @@ import { MATERIAL } from '../support/material.ts'
 import { own } from '../support/test-models.ts'
 import type { Collected, CollectedTest } from './entries/collect.ts'
 
-/** What a working folder has and a clone has not. */
+/** A working folder has these, a clone has not. */
 const NOT_CLONED = ['.git', 'node_modules', 'dist', '.scission', 'coverage']
 
 /** Suites with tests that need third-party material: there these are skipped, and the others run. */

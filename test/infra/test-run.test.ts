@@ -1,4 +1,4 @@
-/** What `npm test` counts, on a folder of tests that fail in every way there is. */
+/** The counts of `npm test`, on a folder of tests that fail in every way there is. */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import os from 'node:os'

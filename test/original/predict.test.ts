@@ -28,8 +28,10 @@ const cases: Case[] = NEEDS_ORIGINAL.skip
 async function run(args: readonly string[]): Promise<string[]> {
   const printed: string[] = []
   const program = new Command().exitOverride()
-  const context = { print: (_: unknown, text: () => string) => printed.push(...text().split('\n')) }
-  addPredictCommand(program, () => context as unknown as Context)
+  const context: Pick<Context, 'print'> = {
+    print: (value, text) => void printed.push(...text(value).split('\n')),
+  }
+  addPredictCommand(program, context)
   await program.parseAsync(['predict', ...args], { from: 'user' })
   return printed
 }

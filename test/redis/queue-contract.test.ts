@@ -1,5 +1,5 @@
 /**
- * What this product counts on from BullMQ and the Redis below it, shown on every Redis there is here. The
+ * This product counts on this behaviour of BullMQ and the Redis below it. It is shown on every Redis there is here. The
  * emulated one passes the same tests as a real one, or it could not stand in for it.
  */
 import { randomUUID } from 'node:crypto'

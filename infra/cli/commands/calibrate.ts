@@ -1,21 +1,29 @@
 /** `scission calibrate`: measures the accuracy loss of codecs at every cut, and shows the best plan under each bound on it. */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
+import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
+import type { PlannerClient } from '../../../shared/client/planner.ts'
 import type { Calibration, CalibrationCell } from '../../../shared/contracts/calibration.ts'
 import type { InputShapes, TensorSpec } from '../../../shared/contracts/common.ts'
 import type { Plan } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
-import { NETWORK_NAMES, type NetworkName } from '../../../shared/contracts/network-presets.ts'
+import type { NetworkName } from '../../../shared/contracts/network-presets.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import { pollUntil } from '../../steps/poll-until.ts'
 import { formatBytes, formatMs } from '../../terminal/format.ts'
 import { createProgress } from '../../terminal/progress.ts'
-import { renderTable } from '../../terminal/table.ts'
+import { tableOf } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
-import { readBytes, readJson } from '../files.ts'
+import { inputFile, readBytes, readJson } from '../files.ts'
 import { wholeNumber, wholeNumberFrom, wholeNumbers } from '../numbers.ts'
+import { networkOption, shapesOption } from '../common-options.ts'
 
-interface CalibrateOptions {
+/** Conditions of the plans that the bounds on the accuracy loss would buy. */
+interface BoundsOptions {
+  shapes?: InputShapes
+  network?: NetworkName
+}
+
+interface CalibrateOptions extends BoundsOptions {
   input?: string[]
   labels?: string
   madeUp?: number
@@ -23,21 +31,13 @@ interface CalibrateOptions {
   on?: string
   codecs?: string
   boundaries?: number[]
-  shapes?: string
-  network?: NetworkName
-}
-
-interface StoredOptions {
-  model?: string
-  shapes?: string
-  network?: NetworkName
 }
 
 const POLL_MS = 250
 /** Bounds on the accuracy loss for which the best plan is shown. */
 const LOSS_BOUNDS = [0, 0.01, 0.02, 0.05, 0.1, 0.2]
 
-export function addCalibrateCommand(program: Command, context: () => Context): void {
+export function addCalibrateCommands(program: Command, context: Context): void {
   program
     .command('calibrate <model>')
     .description('run a model with every codec at every single-tensor cut on sample inputs')
@@ -52,43 +52,33 @@ export function addCalibrateCommand(program: Command, context: () => Context): v
     .option('--on <resource>', 'the resource that runs it; default: the first alive')
     .option('--codecs <names>', 'only these, comma-separated: q8,q4c-zstd')
     .option('--boundaries <list>', 'only these cuts: 4,18; default: every clean one', wholeNumbers)
-    .option('--shapes <shapes>', 'input:1x3x224x224,other:1x16')
-    .addOption(
-      new Option('--network <preset>', 'what the bounds would buy on another network').choices(NETWORK_NAMES),
-    )
+    .addOption(shapesOption())
+    .addOption(networkOption('what the bounds would buy on another network'))
     .action(async (model: string, options: CalibrateOptions) => {
-      const { print } = context()
-      const inputShapes = options.shapes === undefined ? undefined : parseInputShapes(options.shapes)
-      const done = await calibrate(context(), model, options, inputShapes)
-      const bought = await whatBoundsBuy(context(), { model, inputShapes, network: options.network })
-      print({ calibration: done, bounds: bought }, () => calibrationText(done, bought))
+      const calibration = await calibrate(context.benchmark, model, options)
+      context.print(await withBounds(context.planner, calibration, model, options), calibrationText)
     })
   program
     .command('calibrations [id]')
     .description('calibrations on record; with an id, what that one found and what each bound would buy now')
     .option('--model <model>', 'only of this model')
-    .option('--shapes <shapes>', 'what it was made for, where the model has no shapes of its own')
-    .addOption(
-      new Option('--network <preset>', 'what the bounds would buy on another network').choices(NETWORK_NAMES),
-    )
-    .action(async (id: string | undefined, options: StoredOptions) => {
-      const { benchmark, print } = context()
-      if (id === undefined) {
-        const list = await benchmark.calibrations(options.model === undefined ? {} : { model: options.model })
-        return print(list, () => calibrationsTable(list))
-      }
-      const record = await benchmark.calibration(id)
-      const inputShapes = options.shapes === undefined ? undefined : parseInputShapes(options.shapes)
-      const bought = await whatBoundsBuy(context(), {
-        model: record.model,
-        inputShapes,
-        network: options.network,
-      })
-      print({ calibration: record, bounds: bought }, () => calibrationText(record, bought))
+    .addOption(shapesOption('what it was made for, where the model has no shapes of its own'))
+    .addOption(networkOption('what the bounds would buy on another network'))
+    .action(async (id: string | undefined, options: BoundsOptions & { model?: string }) => {
+      const { benchmark, planner, print } = context
+      if (id === undefined)
+        return print(await benchmark.calibrations({ model: options.model }), calibrationsTable)
+      const calibration = await benchmark.calibration(id)
+      print(await withBounds(planner, calibration, calibration.model, options), calibrationText)
     })
 }
 
-const calibrationText = (calibration: Calibration, bought: readonly Bought[]) =>
+interface CalibrationWithBounds {
+  calibration: Calibration
+  bounds: Bought[]
+}
+
+const calibrationText = ({ calibration, bounds }: CalibrationWithBounds) =>
   [
     cellsTable(calibration),
     ...(calibration.baseAccuracy === undefined
@@ -96,75 +86,61 @@ const calibrationText = (calibration: Calibration, bought: readonly Bought[]) =>
       : [`accuracy without a codec: ${percent(calibration.baseAccuracy)}`]),
     ...calibration.notes.map((note) => `note: ${note}`),
     '',
-    boundsTable(bought),
+    boundsTable(bounds),
   ].join('\n')
 
 function calibrationsTable(list: readonly Omit<Calibration, 'cells'>[]): string {
   if (list.length === 0) return 'no calibrations: scission calibrate MODEL'
-  const rows = list.map(({ id, model, resource, state, samples, sampleSource, codecs, createdAt }) => [
-    id,
-    model.slice(0, 12),
-    resource,
-    state,
-    `${samples} ${sampleSource}`,
-    codecs.length,
-    createdAt,
-  ])
-  return renderTable(['calibration', 'model', 'on', 'state', 'samples', 'codecs', 'begun'], rows)
+  return tableOf(list, {
+    calibration: ({ id }) => id,
+    model: ({ model }) => model.slice(0, 12),
+    on: ({ resource }) => resource,
+    state: ({ state }) => state,
+    samples: ({ samples, sampleSource }) => `${samples} ${sampleSource}`,
+    codecs: ({ codecs }) => codecs.length,
+    begun: ({ createdAt }) => createdAt,
+  })
 }
 
 async function calibrate(
-  { benchmark }: Context,
+  benchmark: BenchmarkClient,
   model: string,
   options: CalibrateOptions,
-  inputShapes: InputShapes | undefined,
 ): Promise<Calibration> {
-  if ((options.input === undefined) === (options.madeUp === undefined))
+  const { madeUp, seed, labels, shapes } = options
+  if ((options.input === undefined) === (madeUp === undefined))
     throw new ScissionError('badRequest', 'give sample inputs with --input, or --made-up: one of the two')
-  const { inputs } = await benchmark.structure(model, inputShapes)
+  const { inputs } = await benchmark.structure(model, shapes)
   const samples = await Promise.all((options.input ?? []).map((text) => readSamples(inputs, text)))
-  const { madeUp, seed, labels } = options
   const request = {
     model,
-    ...(inputShapes && { inputShapes }),
-    ...(options.on !== undefined && { resource: options.on }),
-    ...(options.codecs !== undefined && { codecs: options.codecs.split(',') }),
-    ...(options.boundaries !== undefined && { boundaries: options.boundaries }),
-    ...(madeUp !== undefined && { madeUp: { samples: madeUp, seed } }),
-    ...(labels !== undefined && { labels: (await readJson('--labels', labels)) as number[] }),
+    inputShapes: shapes,
+    resource: options.on,
+    codecs: options.codecs?.split(','),
+    boundaries: options.boundaries,
+    madeUp: madeUp === undefined ? undefined : { samples: madeUp, seed },
+    labels: labels === undefined ? undefined : ((await readJson('--labels', labels)) as number[]),
   }
-  let record = await benchmark.startCalibration(request, samples)
+  const { id } = await benchmark.startCalibration(request, samples)
   const display = createProgress()
-  try {
-    while (record.state === 'waiting' || record.state === 'active') {
-      display.update(record.resource, record.progress)
-      await sleep(POLL_MS)
-      record = await benchmark.calibration(record.id)
-    }
-  } finally {
-    display.stop()
+  const shown = async () => {
+    const record = await benchmark.calibration(id)
+    display.update(record.resource, record.progress)
+    return record
   }
+  const isOver = ({ state }: Calibration) => state !== 'waiting' && state !== 'active'
+  const record = await pollUntil(shown, isOver, { everyMs: POLL_MS }).finally(() => display.stop())
   if (record.state === 'completed') return record
-  throw new ScissionError(
-    'internal',
-    `calibration ${record.id} ${record.state}: ${record.error ?? 'no reason'}`,
-  )
+  throw new ScissionError('internal', `calibration ${id} ${record.state}: ${record.error ?? 'no reason'}`)
 }
 
 async function readSamples(specs: readonly TensorSpec[], text: string): Promise<Tensor> {
-  const equals = text.indexOf('=')
-  if (equals < 1) throw new ScissionError('badRequest', `--input must be name=file, got: ${text}`)
-  const name = text.slice(0, equals)
-  const spec = specs.find((one) => one.name === name)
-  if (!spec) {
-    const known = specs.map((one) => one.name).join(', ')
-    throw new ScissionError('invalidTensor', `unknown input "${name}"; known: ${known}`)
-  }
-  const bytes = await readBytes('--input', text.slice(equals + 1))
+  const { spec, file } = inputFile(text, specs)
+  const bytes = await readBytes('--input', file)
   if (bytes.byteLength === 0 || bytes.byteLength % spec.bytes !== 0) {
     throw new ScissionError(
       'invalidTensor',
-      `--input ${name}: ${bytes.byteLength} bytes are no whole number of samples of ${spec.bytes} bytes`,
+      `--input ${spec.name}: ${bytes.byteLength} bytes are no whole number of samples of ${spec.bytes} bytes`,
     )
   }
   return { ...spec, shape: [bytes.byteLength / spec.bytes, ...spec.shape], bytes }
@@ -173,24 +149,16 @@ async function readSamples(specs: readonly TensorSpec[], text: string): Promise<
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`
 
 function cellsTable({ cells, labelled }: Calibration): string {
-  const rows = cells.map((cell) => [
-    cell.boundary,
-    cell.codec,
-    percent(cell.bytesRatio),
-    `${percent(cell.top1Agreement)} (≥ ${percent(cell.top1Bounds.low)})`,
-    ...(labelled ? [accuracyOf(cell)] : []),
-    `${cell.relativeError.toPrecision(3)} (≤ ${cell.relativeErrorBound.toPrecision(3)})`,
-    cell.lossBound >= 1 ? 'not bounded' : percent(cell.lossBound),
-  ])
-  const head = [
-    'cut',
-    'codec',
-    'bytes',
-    'top-1 agreement',
-    ...(labelled ? ['accuracy'] : []),
-    'relative error',
-  ]
-  return renderTable([...head, 'loss bound'], rows)
+  return tableOf(cells, {
+    cut: ({ boundary }) => boundary,
+    codec: ({ codec }) => codec,
+    bytes: ({ bytesRatio }) => percent(bytesRatio),
+    'top-1 agreement': (cell) => `${percent(cell.top1Agreement)} (≥ ${percent(cell.top1Bounds.low)})`,
+    ...(labelled && { accuracy: accuracyOf }),
+    'relative error': (cell) =>
+      `${cell.relativeError.toPrecision(3)} (≤ ${cell.relativeErrorBound.toPrecision(3)})`,
+    'loss bound': ({ lossBound }) => (lossBound >= 1 ? 'not bounded' : percent(lossBound)),
+  })
 }
 
 const accuracyOf = ({ accuracy, accuracyBounds }: CalibrationCell) =>
@@ -203,46 +171,39 @@ interface Bought {
   reason?: string
 }
 
-/** The best plan under each bound. Without profiles, links or a planner there is none; then the reason is shown. */
-async function whatBoundsBuy(
-  { planner }: Context,
-  asked: { model: string; inputShapes: InputShapes | undefined; network: NetworkName | undefined },
-): Promise<Bought[]> {
-  const { model, inputShapes, network } = asked
-  const bought: Bought[] = []
+/** Adds the best plan under each bound. Without profiles, links or a planner there is none; then the reason is shown. */
+async function withBounds(
+  planner: PlannerClient,
+  calibration: Calibration,
+  model: string,
+  { shapes, network }: BoundsOptions,
+): Promise<CalibrationWithBounds> {
+  const bounds: Bought[] = []
   for (const maxAccuracyLoss of LOSS_BOUNDS) {
     try {
-      const query = {
-        model,
-        top: 1,
-        maxAccuracyLoss,
-        ...(inputShapes !== undefined && { inputShapes }),
-        ...(network !== undefined && { network }),
-      }
+      const query = { model, top: 1, maxAccuracyLoss, inputShapes: shapes, network }
       const { plans } = await planner.plans(query)
-      bought.push({ maxAccuracyLoss, ...(plans[0] && { plan: plans[0] }) })
+      bounds.push({ maxAccuracyLoss, plan: plans[0] })
     } catch (thrown) {
       if (!(thrown instanceof ScissionError)) throw thrown
-      bought.push({ maxAccuracyLoss, reason: thrown.message })
+      bounds.push({ maxAccuracyLoss, reason: thrown.message })
     }
   }
-  return bought
+  return { calibration, bounds }
 }
 
 function boundsTable(bought: readonly Bought[]): string {
   if (bought.every(({ plan }) => plan === undefined))
     return `what the bounds would buy is not known: ${bought[0]?.reason ?? 'no plan fits'}`
-  const rows = bought.map(({ maxAccuracyLoss, plan }) => {
-    if (!plan) return [`≤ ${percent(maxAccuracyLoss)}`, 'none', '', '', '']
-    const stages = plan.stages.map(({ resource, from, to }) => `${resource}:${from}-${to}`).join(' ')
-    const codecs = plan.transfers.map(({ codec, boundary }) => `${codec} at ${boundary}`).join(', ')
-    return [
-      `≤ ${percent(maxAccuracyLoss)}`,
-      stages,
-      codecs || 'native',
-      formatBytes(plan.bytes),
-      formatMs(plan.predictedMs),
-    ]
+  return tableOf(bought, {
+    'accuracy lost': ({ maxAccuracyLoss }) => `≤ ${percent(maxAccuracyLoss)}`,
+    'best plan': ({ plan }) =>
+      plan?.stages.map(({ resource, from, to }) => `${resource}:${from}-${to}`).join(' ') ?? 'none',
+    codecs: ({ plan }) => (plan ? codecsOf(plan) || 'native' : ''),
+    sent: ({ plan }) => (plan ? formatBytes(plan.bytes) : ''),
+    predicted: ({ plan }) => (plan ? formatMs(plan.predictedMs) : ''),
   })
-  return renderTable(['accuracy lost', 'best plan', 'codecs', 'sent', 'predicted'], rows)
 }
+
+const codecsOf = ({ transfers }: Plan) =>
+  transfers.map(({ codec, boundary }) => `${codec} at ${boundary}`).join(', ')

@@ -6,7 +6,7 @@ import {
   PLANNER_SETTINGS,
   readConfig,
 } from '../../../shared/platform/service/service-config.ts'
-import { renderTable } from '../../terminal/table.ts'
+import { tableOf } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
 
 const TABLES = {
@@ -16,7 +16,7 @@ const TABLES = {
 } as const
 type ServiceName = keyof typeof TABLES
 
-export function addConfigCommand(program: Command, context: () => Context): void {
+export function addConfigCommand(program: Command, context: Context): void {
   program
     .command('config')
     .description('settings of the services: environment variable, value now, default, reason')
@@ -24,8 +24,15 @@ export function addConfigCommand(program: Command, context: () => Context): void
     .action((service: ServiceName | undefined) => {
       const names = service ? [service] : (Object.keys(TABLES) as ServiceName[])
       const settings = names.flatMap((name) => settingsOf(name))
-      const rows = settings.map((entry) => [entry.service, entry.env, entry.value, entry.fallback, entry.why])
-      context().print(settings, () => renderTable(['service', 'variable', 'value', 'default', 'why'], rows))
+      context.print(settings, () =>
+        tableOf(settings, {
+          service: ({ service }) => service,
+          variable: ({ env }) => env,
+          value: ({ value }) => value,
+          default: ({ fallback }) => fallback,
+          why: ({ why }) => why,
+        }),
+      )
     })
 }
 

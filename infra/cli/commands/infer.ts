@@ -1,29 +1,29 @@
 /** `scission infer`: one request to a deployment, or to a model on a named resource. */
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { createInferenceClient, type InferenceClient } from '../../../shared/client/inference.ts'
-import { Datatype, type TensorSpec } from '../../../shared/contracts/common.ts'
+import { Datatype, type InputShapes, type TensorSpec } from '../../../shared/contracts/common.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { makeInputs } from '../../../shared/onnx/index.ts'
 import { byteLength, type Tensor } from '../../../shared/contracts/tensor.ts'
 import { tensorValues } from '../../demo/tensor-values.ts'
 import { formatMs, formatShape } from '../../terminal/format.ts'
-import { renderTable } from '../../terminal/table.ts'
+import { tableOf } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
+import { inputFile, readBytes } from '../files.ts'
 import { wholeNumber } from '../numbers.ts'
+import { shapesOption } from '../common-options.ts'
 
 interface InferOptions {
   on?: string
   input?: string[]
-  shapes?: string
+  shapes?: InputShapes
   seed: number
 }
 
 /** Maximum number of elements shown of each output. */
 const SHOWN = 8
 
-export function addInferCommand(program: Command, context: () => Context): void {
+export function addInferCommand(program: Command, context: Context): void {
   program
     .command('infer <model>')
     .description('run a deployment (or, with --on, a model on one resource) once')
@@ -32,40 +32,42 @@ export function addInferCommand(program: Command, context: () => Context): void 
       '--input <name=file...>',
       'raw little-endian bytes of an input; inputs not given are random numbers',
     )
-    .option('--shapes <shapes>', 'shapes of inputs with open dimensions: input:1x3x224x224')
+    .addOption(shapesOption('shapes of inputs with open dimensions: input:1x3x224x224'))
     .option('--seed <n>', 'of the random numbers', wholeNumber, 1)
     .action(async (model: string, options: InferOptions) => {
-      const { print } = context()
-      const client = await clientFor(context(), model, options.on)
+      const client = await clientFor(context, model, options.on)
       const inputs = await inputsFor(client, model, options)
       const start = performance.now()
       const { outputs, parameters } = await client.infer(model, inputs)
       const elapsedMs = performance.now() - start
-      const shown = outputs.map((output) => ({
-        ...describe(output),
-        values: Array.from(tensorValues(output)),
-      }))
-      print({ elapsedMs, parameters, outputs: shown }, () => {
-        const rows = shown.map((one) => [
-          one.name,
-          one.datatype,
-          formatShape(one.shape),
-          one.values
-            .slice(0, SHOWN)
-            .map((value) => value.toPrecision(4))
-            .join(' '),
-        ])
-        const times = Object.entries(parameters).map(([key, value]) => `  ${key} ${value}`)
-        return [
-          renderTable(['output', 'type', 'shape', 'first values'], rows),
-          `took ${formatMs(elapsedMs)}`,
-          ...times,
-        ].join('\n')
+      const shown = outputs.map((output) => {
+        const { name, datatype, shape } = output
+        return { name, datatype, shape, values: Array.from(tensorValues(output)) }
       })
+      context.print({ elapsedMs, parameters, outputs: shown }, inferredText)
     })
 }
 
-const describe = ({ name, datatype, shape }: Tensor) => ({ name, datatype, shape })
+interface Inferred {
+  elapsedMs: number
+  parameters: Record<string, string | number | boolean>
+  outputs: (Pick<Tensor, 'name' | 'datatype' | 'shape'> & { values: number[] })[]
+}
+
+function inferredText({ elapsedMs, parameters, outputs }: Inferred): string {
+  const table = tableOf(outputs, {
+    output: ({ name }) => name,
+    type: ({ datatype }) => datatype,
+    shape: ({ shape }) => formatShape(shape),
+    'first values': ({ values }) =>
+      values
+        .slice(0, SHOWN)
+        .map((value) => value.toPrecision(4))
+        .join(' '),
+  })
+  const times = Object.entries(parameters).map(([key, value]) => `  ${key} ${value}`)
+  return [table, `took ${formatMs(elapsedMs)}`, ...times].join('\n')
+}
 
 async function clientFor(
   { planner }: Context,
@@ -87,10 +89,9 @@ async function clientFor(
 
 async function inputsFor(client: InferenceClient, model: string, options: InferOptions): Promise<Tensor[]> {
   const metadata = await client.metadata(model)
-  const shapes = options.shapes === undefined ? {} : parseInputShapes(options.shapes)
   const specs = metadata.inputs.map((input): TensorSpec => {
     const datatype = Datatype.parse(input.datatype)
-    const shape = shapes[input.name] ?? input.shape
+    const shape = options.shapes?.[input.name] ?? input.shape
     if (shape.some((dim) => dim < 0)) {
       throw new ScissionError(
         'needsInputShapes',
@@ -104,38 +105,13 @@ async function inputsFor(client: InferenceClient, model: string, options: InferO
       bytes: datatype === 'BYTES' ? 0 : byteLength(datatype, shape),
     }
   })
-  const files = new Map((options.input ?? []).map(splitInput))
-  const unknown = [...files.keys()].find((name) => !specs.some((spec) => spec.name === name))
-  if (unknown !== undefined)
-    throw new ScissionError(
-      'invalidTensor',
-      `unknown input "${unknown}"; known: ${specs.map((spec) => spec.name).join(', ')}`,
-    )
-  const random = makeInputs(specs, options.seed)
+  const given = (options.input ?? []).map((text) => inputFile(text, specs))
+  const files = new Map(given.map(({ spec, file }) => [spec.name, file]))
   return Promise.all(
-    random.map(async (tensor) => {
+    makeInputs(specs, options.seed).map(async (tensor) => {
       const file = files.get(tensor.name)
-      return file === undefined ? tensor : { ...tensor, bytes: await readInput(tensor.name, file) }
+      if (file === undefined) return tensor
+      return { ...tensor, bytes: await readBytes(`--input ${tensor.name}`, file) }
     }),
   )
-}
-
-async function readInput(name: string, file: string): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await readFile(file))
-  } catch (thrown) {
-    const reason = thrown instanceof Error ? thrown.message : String(thrown)
-    throw new ScissionError(
-      'badRequest',
-      `--input ${name}: cannot read ${file}: ${reason}`,
-      undefined,
-      thrown,
-    )
-  }
-}
-
-function splitInput(text: string): [string, string] {
-  const equals = text.indexOf('=')
-  if (equals < 1) throw new ScissionError('badRequest', `--input must be name=file, got: ${text}`)
-  return [text.slice(0, equals), text.slice(equals + 1)]
 }

@@ -1,8 +1,9 @@
 /** Options of `scission plan` and `scission sweep`. Each is a field of the plan query, whose value the planner checks. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { z } from 'zod'
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
-import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
+import type { InputShapes } from '../../../shared/contracts/common.ts'
+import { shapesOption } from '../common-options.ts'
 
 /** Shell option → field of the plan query. */
 const PLAN_OPTIONS = [
@@ -65,25 +66,17 @@ const PLAN_OPTIONS = [
   ['--present <names>', 'present', 'what if these were alive, although their heartbeat stopped'],
 ] as const satisfies readonly (readonly [string, keyof PlanQuery, string])[]
 
-export type GivenOptions = Record<string, string | boolean | undefined>
+export interface GivenOptions {
+  shapes?: InputShapes
+  [option: string]: string | boolean | InputShapes | undefined
+}
 
 export function addPlanOptions(command: Command): Command {
   for (const [flag, , text] of PLAN_OPTIONS) command.option(flag, text)
-  return command.option('--shapes <shapes>', 'input:1x3x224x224,other:1x16')
+  return command.addOption(shapesOption())
 }
 
-/** commander names an option's value after its flag: `--max-tier-ms <limits>` → maxTierMs. */
-const valueName = (flag: string) =>
-  flag
-    .split(' ')[0]!
-    .replace(/^--/, '')
-    .replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
-
 export function planQuery(model: string, options: GivenOptions): z.input<typeof PlanQuery> {
-  const given = PLAN_OPTIONS.flatMap(([flag, field]) => {
-    const value = options[valueName(flag)]
-    return value === undefined ? [] : [[field, value] as const]
-  })
-  const shapes = typeof options.shapes === 'string' ? { inputShapes: parseInputShapes(options.shapes) } : {}
-  return { model, ...Object.fromEntries(given), ...shapes }
+  const given = PLAN_OPTIONS.map(([flag, field]) => [field, options[new Option(flag).attributeName()]])
+  return { model, inputShapes: options.shapes, ...Object.fromEntries(given) }
 }

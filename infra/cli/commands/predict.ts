@@ -45,7 +45,7 @@ export interface Prediction {
   seconds: number[]
 }
 
-export function addPredictCommand(program: Command, context: () => Context): void {
+export function addPredictCommand(program: Command, context: Pick<Context, 'print'>): void {
   program
     .command('predict <folder> <network> <model>')
     .description('the original Scission’s query tool on its own measurements')
@@ -63,7 +63,7 @@ export function addPredictCommand(program: Command, context: () => Context): voi
     .action((folder: string, network: string, model: string, options: PredictOptions) => {
       const prediction = predict(folder, network, model, options)
       const name = model.toLowerCase()
-      context().print({ model: name, ...prediction }, () =>
+      context.print({ model: name, ...prediction }, () =>
         [
           prediction.loaded,
           ...(prediction.results.length === 0 ? [NO_RESULTS] : [`[+] ${name} results`]),

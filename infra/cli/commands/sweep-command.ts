@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import type { SweepAxis } from '../../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Context } from '../context.ts'
+import { numberIn } from '../numbers.ts'
 import { sweepText } from '../plan-tables.ts'
 import { addPlanOptions, type GivenOptions, planQuery } from './plan-options.ts'
 
@@ -12,16 +13,15 @@ const HOW =
   'bandwidthMbps=0.5:100:40 (40 values, evenly spread on a logarithmic scale), rttMs@device>cloud=1,10,100, ' +
   'slowdown@edge=1:8:20, network=3g,4g,wifi'
 
-export function addSweepCommand(program: Command, context: () => Context): void {
+export function addSweepCommand(program: Command, context: Context): void {
   const sweep = program
     .command('sweep <model>')
     .description('a map of the best plan over one to three conditions')
     .requiredOption('--vary <condition...>', HOW)
   addPlanOptions(sweep).action(
     async (model: string, { vary, ...options }: GivenOptions & { vary: string[] }) => {
-      const { planner, print } = context()
-      const answer = await planner.sweep({ query: planQuery(model, options), axes: vary.map(axisOf) })
-      print(answer, () => sweepText(answer))
+      const request = { query: planQuery(model, options), axes: vary.map(axisOf) }
+      context.print(await context.planner.sweep(request), sweepText)
     },
   )
 }
@@ -46,7 +46,7 @@ export function axisOf(text: string): z.input<typeof SweepAxis> {
 /** `1,2,5`, or `low:high:count` on a logarithmic scale (on a linear scale if `low` is 0). */
 function valuesOf(text: string, whole: string): number[] {
   if (!text.includes(':')) {
-    const values = text.split(',').map((one) => (one.trim() === '' ? Number.NaN : Number(one)))
+    const values = text.split(',').map(numberIn)
     if (values.every(Number.isFinite)) return values
     throw new ScissionError('badRequest', `--vary ${whole}: "=" and numbers must follow: rttMs=1,10,100`)
   }

@@ -2,24 +2,24 @@
 import type { Command } from 'commander'
 import { buildZooModel, listZoo } from '../../../shared/zoo/index.ts'
 import { formatBytes } from '../../terminal/format.ts'
-import { renderTable } from '../../terminal/table.ts'
+import { tableOf } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
 import { wholeNumber } from '../numbers.ts'
 
-export function addZooCommands(program: Command, context: () => Context): void {
+export function addZooCommands(program: Command, context: Context): void {
   const zoo = program.command('zoo').description('built-in networks, with random weights made from a seed')
   zoo
     .command('list')
     .description('their names, sizes and inputs')
-    .action(() => {
-      const list = listZoo()
-      const rows = list.map((entry) => [
-        entry.name,
-        entry.parameters.toLocaleString('en'),
-        `1x3x${entry.inputSize}x${entry.inputSize}`,
-      ])
-      context().print(list, () => renderTable(['network', 'parameters', 'input'], rows))
-    })
+    .action(() =>
+      context.print(listZoo(), (networks) =>
+        tableOf(networks, {
+          network: ({ name }) => name,
+          parameters: ({ parameters }) => parameters.toLocaleString('en'),
+          input: ({ inputSize }) => `1x3x${inputSize}x${inputSize}`,
+        }),
+      ),
+    )
   zoo
     .command('build <name>')
     .description('write one as an ONNX file')
@@ -27,6 +27,6 @@ export function addZooCommands(program: Command, context: () => Context): void {
     .option('--seed <n>', 'same seed, same bytes', wholeNumber, 1)
     .action(async (name: string, { output, seed }: { output: string; seed: number }) => {
       const built = await buildZooModel(name, output, { seed })
-      context().print({ ...built, file: output }, () => `${output}: ${name}, ${formatBytes(built.bytes)}`)
+      context.print({ ...built, file: output }, () => `${output}: ${name}, ${formatBytes(built.bytes)}`)
     })
 }

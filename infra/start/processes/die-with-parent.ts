@@ -4,17 +4,18 @@
  */
 
 /**
- * Ends this process at once if its parent has ended. For entries that have nothing to finish or to save; services close in
- * order instead, see `runService`. Does nothing in a process that was started without an IPC channel.
+ * Calls `end` if the parent has ended. For entries that have nothing to finish or to save; services close in order
+ * instead, see `runService`. Does nothing in a process that was started without an IPC channel.
+ * @param end @defaultValue ends this process at once.
  */
-export function dieWithParent(): void {
+export function dieWithParent(end: () => void = () => process.exit(0)): void {
   if (process.send === undefined) return
+  process.once('disconnect', end)
   // The parent ended before this listener could be added.
-  if (!process.connected) process.exit(0)
-  process.once('disconnect', () => process.exit(0))
+  if (!process.connected) end()
 }
 
-/** Tells the parent that this process is ready; `startProcess` waits for it. */
-export function reportReady(url: string): void {
-  process.send?.({ ready: true, url })
+/** Tells the parent that this process is ready; `startProcess` waits for it. @param more for `ManagedProcess.readyMessage`. */
+export function reportReady(url: string, more: Record<string, unknown> = {}): void {
+  process.send?.({ ready: true, url, ...more })
 }

@@ -2,7 +2,7 @@
  * One child process under supervision, from its start to its end:
  *
  *   spawned ──{ready, url}──▶ ready ──stop()──▶ SIGTERM ──grace──▶ SIGKILL ──▶ exited, expected
- *      └── exits or stays silent: start fails      └── exits by itself: exited, unexpected (onExit)
+ *      └── exits or stays silent: start fails      └── exits by itself: exited, unexpected: logged
  *
  * On POSIX systems the child leads a process group of its own. Ctrl-C on the terminal therefore reaches only the parent,
  * which stops its children in order, and a killed child takes its own children with it. A child detects the death of its
@@ -16,8 +16,12 @@ import { nodeArguments } from './entry.ts'
 import { Output } from './output.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 
-/** The message by which an entry reports that it is ready (`shared/platform/service/run-service.ts`, `reportReady`). */
+/**
+ * The message by which an entry reports that it is ready (`shared/platform/service/run-service.ts`, `reportReady`). It may
+ * hold more.
+ */
 const Ready = z.looseObject({ ready: z.literal(true), url: z.string() })
+type Ready = z.infer<typeof Ready>
 
 export interface ProcessOptions {
   /** Shown in messages and before each line of the log file. */
@@ -30,8 +34,6 @@ export interface ProcessOptions {
   log: Logger
   /** File that output is appended to; several processes may share it. Without it only the last lines are kept. */
   logFile?: string | undefined
-  /** Called once if the process ended without being stopped. */
-  onExit?: ((exit: Exit) => void) | undefined
   /** Maximum ms until the process is ready; if it ends before, that is noticed at once. @defaultValue 120000 */
   readyTimeoutMs?: number | undefined
   /** ms between SIGTERM and SIGKILL. @defaultValue 12000, slightly more than services need to close */
@@ -49,9 +51,7 @@ export interface Exit {
 
 const READY_TIMEOUT_MS = 120_000
 const STOP_GRACE_MS = 12_000
-/**
- * Maximum ms to read output that is still in the pipe after a process has ended. A grandchild may keep the pipe open.
- */
+/** Maximum ms to read output that is still in the pipe after a process has ended. A grandchild may keep the pipe open. */
 const LAST_OUTPUT_MS = 500
 
 export class ManagedProcess {
@@ -62,10 +62,8 @@ export class ManagedProcess {
   readonly #child: ChildProcess
   readonly #output: Output
   readonly #ready: Promise<'ready'>
-  #url = ''
-  #wasReady = false
+  #readyMessage: Ready | undefined
   #stopping = false
-  #ended = false
 
   constructor(options: ProcessOptions) {
     this.name = options.name
@@ -78,7 +76,7 @@ export class ManagedProcess {
     })
     if (this.#child.stdout) this.#output.read(this.#child.stdout)
     if (this.#child.stderr) this.#output.read(this.#child.stderr)
-    this.#ready = this.#readyMessage()
+    this.#ready = this.#untilReported()
     this.exited = this.#whenExited()
   }
 
@@ -86,9 +84,14 @@ export class ManagedProcess {
     return this.#child.pid
   }
 
+  /** The message by which the process reported that it is ready; undefined until then. */
+  get readyMessage(): Ready | undefined {
+    return this.#readyMessage
+  }
+
   /** The URL that the process reported; empty until it is ready. */
   get url(): string {
-    return this.#url
+    return this.#readyMessage?.url ?? ''
   }
 
   /**
@@ -119,7 +122,7 @@ export class ManagedProcess {
   /** Sends SIGTERM, and SIGKILL after the grace period. Resolves after the process has ended. */
   async stop(): Promise<Exit> {
     this.#stopping = true
-    if (!this.#ended) this.#child.kill('SIGTERM')
+    this.#child.kill('SIGTERM')
     const grace = this.#options.stopGraceMs ?? STOP_GRACE_MS
     const timer = setTimeout(() => {
       this.#options.log.warn(`${this.name} has not stopped in ${grace} ms: killed`)
@@ -130,19 +133,19 @@ export class ManagedProcess {
     return exit
   }
 
-  #readyMessage(): Promise<'ready'> {
+  #untilReported(): Promise<'ready'> {
     return new Promise((resolve) => {
       this.#child.on('message', (message) => {
         const ready = Ready.safeParse(message)
-        if (!ready.success || this.#wasReady) return
-        this.#wasReady = true
-        this.#url = ready.data.url
+        if (!ready.success) return
+        this.#readyMessage ??= ready.data
         resolve('ready')
       })
     })
   }
 
   async #whenExited(): Promise<Exit> {
+    const closed = new Promise((resolve) => this.#child.once('close', resolve))
     const { code, signal } = await new Promise<Pick<Exit, 'code' | 'signal'>>((resolve) => {
       this.#child.once('exit', (code, signal) => resolve({ code, signal }))
       this.#child.once('error', (error) => {
@@ -150,18 +153,13 @@ export class ManagedProcess {
         if (this.#child.pid === undefined) resolve({ code: null, signal: null })
       })
     })
-    this.#ended = true
     this.#killGroup()
-    await this.#lastOutput()
+    await waitAtMost(closed, LAST_OUTPUT_MS, undefined)
     const exit = { code, signal, expected: this.#stopping, lastLines: this.#output.lastLines() }
     this.#output.close()
-    if (this.#wasReady && !exit.expected) this.#reportUnexpected(exit)
+    if (this.#readyMessage && !exit.expected)
+      this.#options.log.error(`${this.name} ${howEnded(exit)}${lastLinesText(exit.lastLines)}`)
     return exit
-  }
-
-  #reportUnexpected(exit: Exit): void {
-    this.#options.log.error(`${this.name} ${howEnded(exit)}${lastLinesText(exit.lastLines)}`)
-    this.#options.onExit?.(exit)
   }
 
   /** Kills the child and all processes that it started. */
@@ -174,14 +172,6 @@ export class ManagedProcess {
       // ESRCH: no process of the group is left.
       if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'ESRCH')) throw thrown
     }
-  }
-
-  async #lastOutput(): Promise<void> {
-    const streams = [this.#child.stdout, this.#child.stderr].filter((stream) => stream !== null)
-    const ends = streams
-      .filter((stream) => !stream.closed)
-      .map((stream) => new Promise((resolve) => stream.once('close', resolve)))
-    await waitAtMost(Promise.all(ends), LAST_OUTPUT_MS, undefined)
   }
 }
 

@@ -22,8 +22,6 @@ export class Flow implements Sender {
   readonly #source: Socket
   readonly #target: Socket
   readonly #lane: Lane
-  readonly #now: () => number
-  readonly #onDelivered: (bytes: number) => void
   #ready: Entry[] = []
   #readyBytes = 0
   #onTheWayBytes = 0
@@ -31,27 +29,19 @@ export class Flow implements Sender {
   #finished: 'end' | 'reset' | undefined
 
   /** Reading from the source starts with `open`. */
-  constructor(parts: {
-    source: Socket
-    target: Socket
-    lane: Lane
-    now: () => number
-    onDelivered: (bytes: number) => void
-  }) {
-    this.#source = parts.source
-    this.#target = parts.target
-    this.#lane = parts.lane
-    this.#now = parts.now
-    this.#onDelivered = parts.onDelivered
-    this.#source.pause()
-    this.#source.on('data', (chunk: Buffer) => this.#onData(chunk))
-    this.#source.on('end', () => this.#finish('end'))
-    this.#source.on('error', () => this.#finish('reset'))
-    this.#source.on('close', () => {
+  constructor(source: Socket, target: Socket, lane: Lane) {
+    this.#source = source
+    this.#target = target
+    this.#lane = lane
+    source.pause()
+    source.on('data', (chunk: Buffer) => this.#onData(chunk))
+    source.on('end', () => this.#finish('end'))
+    source.on('error', () => this.#finish('reset'))
+    source.on('close', () => {
       // Closed without an end: this side destroyed the socket.
       if (this.#finished === undefined) this.#finish('reset')
     })
-    this.#target.on('drain', () => this.#offer())
+    target.on('drain', () => this.#offer())
   }
 
   open(): void {
@@ -98,7 +88,7 @@ export class Flow implements Sender {
   }
 
   #push(what: Entry['what']): void {
-    this.#ready.push({ what, readyMs: this.#now() })
+    this.#ready.push({ what, readyMs: performance.now() })
     this.#offer()
   }
 
@@ -120,7 +110,7 @@ export class Flow implements Sender {
     this.#onTheWayBytes -= slice.length
     if (this.#target.writable) {
       this.#target.write(slice)
-      this.#onDelivered(slice.length)
+      this.#lane.deliveredBytes += slice.length
     }
     this.#offer()
   }

@@ -24,9 +24,7 @@ export interface Slice {
   more: boolean
 }
 
-/**
- * Duration of one slice in ms. A slice is at least one packet and at most one chunk of a socket.
- */
+/** Duration of one slice in ms. A slice is at least one packet and at most one chunk of a socket. */
 const SLICE_MS = 2
 const PACKET_BYTES = 1460
 const CHUNK_BYTES = 64 * 1024
@@ -50,15 +48,13 @@ export class Lane {
   /** Deliveries that became due while halted. */
   #held: (() => void)[] = []
   #lastDeliveryMs = 0
+  /** Payload bytes that flows have handed to their targets. */
+  deliveredBytes = 0
 
   constructor(schedule: Schedule, mbps: number | null, delayMs: number) {
     this.#schedule = schedule
     this.#mbps = mbps
     this.#delayMs = delayMs
-  }
-
-  get delayMs(): number {
-    return this.#delayMs
   }
 
   /** Applies to slices that start from now on. */
@@ -97,7 +93,7 @@ export class Lane {
 
   /** Sends the next slice of the sender whose turn it is, if the line is free. */
   #serve(): void {
-    const now = this.#schedule.now()
+    const now = performance.now()
     while (!this.#halted && this.#freeMs <= now) {
       const sender = this.#waiting.shift()
       if (sender === undefined) return
@@ -119,12 +115,12 @@ export class Lane {
     this.#freeMs = startMs + (this.#mbps === null ? 0 : slice.bytes / bytesIn(1, this.#mbps))
     // Keeps the order even if the delay was shortened meanwhile.
     this.#lastDeliveryMs = Math.max(this.#lastDeliveryMs, this.#freeMs + this.#delayMs)
-    this.#schedule.at(this.#lastDeliveryMs, () => this.#deliver(slice), !slice.more)
+    this.#schedule.at(this.#lastDeliveryMs, () => this.#deliver(slice.deliver), !slice.more)
   }
 
-  #deliver(slice: Slice): void {
-    if (this.#halted) this.#held.push(() => slice.deliver())
-    else slice.deliver()
+  #deliver(deliver: () => void): void {
+    if (this.#halted) this.#held.push(deliver)
+    else deliver()
   }
 
   #sliceBytes(): number {

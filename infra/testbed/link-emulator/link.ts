@@ -26,7 +26,7 @@ export class Link {
   /** Actions that wait for the end of a silent cut. */
   #afterCut: (() => void)[] = []
   #openConnections = 0
-  readonly #count = { upBytes: 0, downBytes: 0, connections: 0, refused: 0 }
+  readonly #count = { connections: 0, refused: 0 }
 
   private constructor(link: EmulatedLink, schedule: Schedule) {
     this.#link = link
@@ -90,6 +90,8 @@ export class Link {
       port: this.port,
       settings: this.#settings,
       cut: this.#cut,
+      upBytes: this.#up.deliveredBytes,
+      downBytes: this.#down.deliveredBytes,
       openConnections: this.#openConnections,
       ...this.#count,
     }
@@ -126,27 +128,10 @@ export class Link {
   }
 
   #shakeHands(client: Socket, target: Socket): void {
-    const now = () => this.#schedule.now()
-    const up = new Flow({
-      source: client,
-      target,
-      lane: this.#up,
-      now,
-      onDelivered: (bytes) => {
-        this.#count.upBytes += bytes
-      },
-    })
-    const down = new Flow({
-      source: target,
-      target: client,
-      lane: this.#down,
-      now,
-      onDelivered: (bytes) => {
-        this.#count.downBytes += bytes
-      },
-    })
+    const up = new Flow(client, target, this.#up)
+    const down = new Flow(target, client, this.#down)
     const { rttMs } = this.#settings
-    const acceptedAt = now()
+    const acceptedAt = performance.now()
     this.#later(acceptedAt + rttMs / 2, () => this.#dial(target))
     this.#later(acceptedAt + rttMs, () => up.open())
     this.#later(acceptedAt + 1.5 * rttMs, () => down.open())

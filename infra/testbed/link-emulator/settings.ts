@@ -31,19 +31,17 @@ export type EmulatedLinkInput = z.input<typeof EmulatedLink>
 /**
  * silent: no data passes and nobody is notified, as with an unplugged cable. reset: connections are reset, new ones too.
  */
-export const CutKind = z.enum(['silent', 'reset'])
-export type CutKind = z.infer<typeof CutKind>
+export type CutKind = 'silent' | 'reset'
 
-export const LinkStatistics = z.object({
-  port,
-  settings: LinkSettings,
-  cut: CutKind.nullable(),
+export interface LinkStatistics {
+  port: number
+  settings: LinkSettings
+  cut: CutKind | null
   /** Payload bytes delivered to the target; `downBytes` from it. */
-  upBytes: z.number(),
-  downBytes: z.number(),
-  openConnections: z.number(),
-  connections: z.number(),
+  upBytes: number
+  downBytes: number
+  openConnections: number
+  connections: number
   /** Number of connections that the target refused. */
-  refused: z.number(),
-})
-export type LinkStatistics = z.infer<typeof LinkStatistics>
+  refused: number
+}

@@ -5,11 +5,12 @@ import os from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { nodeArguments } from '../../../infra/start/processes/entry.ts'
 import { ProcessGroup } from '../../../infra/start/processes/group.ts'
-import { type Exit, ManagedProcess, startProcess } from '../../../infra/start/processes/process.ts'
+import { ManagedProcess, startProcess } from '../../../infra/start/processes/process.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { isAlive } from './support.ts'
 
@@ -59,17 +60,12 @@ describe('a started process', () => {
   })
 
   it('that crashes later is reported once, with its last lines', async () => {
-    const exits: Exit[] = []
-    const service = await startProcess({
-      name: 'edge',
-      entry,
-      args: ['crash-when-told'],
-      log,
-      onExit: (exit) => exits.push(exit),
-    })
+    const said: string[] = []
+    const log = pino({ level: 'error' }, { write: (line: string) => said.push(line) })
+    const service = await startProcess({ name: 'edge', entry, args: ['crash-when-told'], log })
     service.send({ crash: true })
     const exit = await service.exited
-    expect(exits).toEqual([exit])
+    expect(said).toEqual([expect.stringMatching(/edge ended with code 1; its last lines:.*as told/)])
     expect(exit).toMatchObject({ code: 1, expected: false })
     expect(exit.lastLines.join('\n')).toMatch(/told to crash[\s\S]*as told/)
   })

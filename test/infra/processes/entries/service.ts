@@ -1,4 +1,4 @@
-/** What a well-behaved child does, and with an argument what others do. */
+/** Behaves as a good child should, or in the way that its argument names. */
 import { spawn } from 'node:child_process'
 import { dieWithParent, reportReady } from '../../../../infra/start/processes/die-with-parent.ts'
 
