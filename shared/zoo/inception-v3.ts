@@ -2,8 +2,7 @@
  * InceptionV3. Source: Szegedy et al. 2015, "Rethinking the Inception Architecture", table 1 and figures 5 to
  * 7; names as in keras.applications.inception_v3 (layers without a name there are numbered by type).
  */
-import type { Feature } from './builder.ts'
-import { GraphBuilder } from './builder.ts'
+import { type Feature, GraphBuilder } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
 import { chain, HALVE, halvingPool, poolBranch, stem } from './inception.ts'
 
@@ -16,8 +15,7 @@ export function inceptionV3(): ZooGraph {
     x = mixed17(g, x, `mixed${index + 4}`, filters)
   x = reduceTo8(g, x)
   for (const index of [0, 1]) x = mixed8(g, x, index)
-  x = g.globalAveragePool(x, 'avg_pool')
-  return g.build(g.dense(x, 'predictions', { units: 1000, activation: 'softmax' }))
+  return g.classify(x, 'avg_pool')
 }
 
 function mixed35(g: GraphBuilder, x: Feature, name: string, poolFilters: number): Feature {

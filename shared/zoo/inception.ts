@@ -3,11 +3,7 @@ import type { Feature, GraphBuilder } from './builder.ts'
 import type { Extent, Padding } from './window.ts'
 
 /** Filters and kernel of one convolution; stride 1 and `same` padding by default. */
-export type Step = readonly [
-  filters: number,
-  kernel: Extent,
-  options?: { stride?: number; padding?: Padding },
-]
+type Step = readonly [filters: number, kernel: Extent, options?: { stride?: number; padding?: Padding }]
 
 /** The step that halves height and width, as the pool beside it does. */
 export const HALVE = { stride: 2, padding: 'valid' } as const
