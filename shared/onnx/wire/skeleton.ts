@@ -82,22 +82,22 @@ export function readSkeleton(file: string, options: SkeletonOptions = {}): Skele
 /** A message type and its fields that hold messages, by field number. */
 interface Layout {
   type?: DescMessage
-  children: Map<number, { label: string; layout: Layout }>
+  children: Record<number, { label: string; layout: Layout }>
 }
 
 const layouts = new Map<DescMessage, Layout>()
 /** A message that is only counted and checked. Sparse tensors are small, and ONNX Runtime requires them inline. */
-const LEAF: Layout = { children: new Map() }
+const LEAF: Layout = { children: {} }
 
 function layoutOf(type: DescMessage): Layout {
   const known = layouts.get(type)
   if (known) return known
-  const layout: Layout = { type, children: new Map() }
+  const layout: Layout = { type, children: {} }
   layouts.set(type, layout)
   for (const { number, name, message } of type.fields) {
     if (!message) continue
     const inside = type === SparseTensorProtoSchema ? LEAF : layoutOf(message)
-    layout.children.set(number, { label: name, layout: inside })
+    layout.children[number] = { label: name, layout: inside }
   }
   return layout
 }
@@ -178,7 +178,7 @@ class Scanner {
     while (wire.position < end) {
       const fieldStart = wire.position
       const { field, wireType } = this.#tag(end, place)
-      const child = wireType === WIRE_BYTES ? children.get(field) : undefined
+      const child = wireType === WIRE_BYTES ? children[field] : undefined
       if (!child) {
         wire.skip(wireType, end, place)
         continue
