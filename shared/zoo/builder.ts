@@ -40,7 +40,7 @@ export interface DenseOptions {
   activation: 'relu' | 'softmax'
 }
 
-/** How far biases and BatchNormalization's parameters stray from their neutral value (0 or 1). */
+/** Largest distance of biases and BatchNormalization's parameters from their neutral value (0 or 1). */
 const SPREAD = 0.1
 /**
  * Estimated standard deviation of the logits; ResNets reach about three times this value. Classes should differ clearly,
