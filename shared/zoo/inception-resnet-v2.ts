@@ -5,7 +5,7 @@
  */
 import { channels, type Feature, GraphBuilder } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
-import { chain, HALVE, halvingPool, poolBranch, stem } from './inception.ts'
+import { chain, HALVE, halvingPool, mixed35, stem } from './inception.ts'
 
 /** A residual stage: `count` blocks, each of which adds `scale` times the output of its branches. */
 interface Stage {
@@ -42,7 +42,7 @@ const BLOCK8: Stage = {
 
 export function inceptionResNetV2(): ZooGraph {
   const g = new GraphBuilder('inceptionresnetv2', 299)
-  let x = residuals(g, mixed5b(g, stem(g)), BLOCK35)
+  let x = residuals(g, mixed35(g, stem(g), 'mixed_5b', 96, 64), BLOCK35)
   x = residuals(g, mixed6a(g, x), BLOCK17)
   x = residuals(g, mixed7a(g, x), BLOCK8)
   x = residual(g, x, 'block8_10', { ...BLOCK8, scale: 1 })
@@ -64,13 +64,6 @@ function residual(g: GraphBuilder, x: Feature, name: string, { scale, branches }
   const mixed = g.concat(branches(g, x), `${name}_mixed`)
   const branch = g.conv(mixed, `${name}_conv`, { filters: channels(x), kernel: 1, bias: true })
   return g.addScaled(x, branch, name, scale)
-}
-
-function mixed5b(g: GraphBuilder, x: Feature): Feature {
-  const plain = chain(g, x, [96, 1])
-  const wide = chain(g, x, [48, 1], [64, 5])
-  const double = chain(g, x, [64, 1], [96, 3], [96, 3])
-  return g.concat([plain, wide, double, poolBranch(g, x, 64)], 'mixed_5b')
 }
 
 function mixed6a(g: GraphBuilder, x: Feature): Feature {

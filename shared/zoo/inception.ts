@@ -36,3 +36,17 @@ export function poolBranch(g: GraphBuilder, x: Feature, filters: number): Featur
   const options = { kernel: 3, padding: 'same' } as const
   return chain(g, g.averagePool(x, g.numbered('average_pooling2d'), options), [filters, 1])
 }
+
+/** Four branches at 35 x 35: one, two and three convolutions, and a pool. */
+export function mixed35(
+  g: GraphBuilder,
+  x: Feature,
+  name: string,
+  plainFilters: number,
+  poolFilters: number,
+): Feature {
+  const plain = chain(g, x, [plainFilters, 1])
+  const wide = chain(g, x, [48, 1], [64, 5])
+  const double = chain(g, x, [64, 1], [96, 3], [96, 3])
+  return g.concat([plain, wide, double, poolBranch(g, x, poolFilters)], name)
+}

@@ -11,12 +11,10 @@ import {
 } from '../proto/onnx_pb.ts'
 import type { TypedTensor } from '../wire/element-types.ts'
 
-const PRODUCER = 'scission'
-
 export function frameOf(graph: Pick<Graph, 'irVersion' | 'opsets' | 'functions'>): ModelFrame {
   const { irVersion, opsets: opsetImport, functions } = graph
   return {
-    prefix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion, producerName: PRODUCER })),
+    prefix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion, producerName: 'scission' })),
     suffix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { opsetImport, functions })),
   }
 }

@@ -16,13 +16,7 @@ import { ScissionError } from '../../platform/errors.ts'
 import { frameOf } from '../canonical/encode-graph.ts'
 import { OPEN_KEY, PRELUDE_KEY, readStructure, structurePathOf } from '../canonical/canonical-file.ts'
 import { isExternal, referenceOf } from '../wire/external-data.ts'
-import {
-  encodeRange,
-  type EncodedModel,
-  type EncodedNode,
-  tensorsOfRange,
-  valueEncoder,
-} from './encode-range.ts'
+import { encodeRange, type EncodedModel, type EncodedNode, valueEncoder } from './encode-range.ts'
 import {
   type GraphProto,
   ModelProtoSchema,
@@ -138,16 +132,19 @@ export async function writeRange(
     throw new ScissionError('internal', `a range must be written into the model's folder "${dir}"`)
   const inputs = frontierOf(canonical, from)
   const outputs = frontierOf(canonical, to)
-  const made = tensorsOfRange(canonical, from, to).outputs
-  const passThrough = outputs.map(({ name }) => name).filter((name) => !made.includes(name))
-  const range = { inputs, outputs, passThrough }
-  if (from === to) return { ...range, onnx: null, extents: [] }
-  const { content, nodes, constants } = encodeRange(canonical, from, to)
+  const names = outputs.map(({ name }) => name)
+  if (from === to) return { inputs, outputs, passThrough: names, onnx: null, extents: [] }
+  const { content, nodes, constants, outputs: made } = encodeRange(canonical, from, to)
   // Synchronously: a file of some kilobytes is written before a promise about it would be settled.
   fs.writeFileSync(file, content)
   const sha256 = createHash('sha256').update(content).digest('hex')
-  const extents = [...nodes, ...constants].flatMap((part) => part.extents)
-  return { ...range, onnx: { bytes: content.length, sha256 }, extents: mergeExtents(extents) }
+  return {
+    inputs,
+    outputs,
+    passThrough: names.filter((name) => !made.includes(name)),
+    onnx: { bytes: content.length, sha256 },
+    extents: mergeExtents([...nodes, ...constants].flatMap((part) => part.extents)),
+  }
 }
 
 /**
