@@ -69,19 +69,15 @@ export interface Ranges {
   magnitude: number
 }
 
-/** The state of the `range` kernel before the first element: four lanes each of low, high and magnitude. */
-const EMPTY_RANGE = Float32Array.from([
-  ...Array.from({ length: 4 }, () => Number.POSITIVE_INFINITY),
-  ...Array.from({ length: 4 }, () => Number.NEGATIVE_INFINITY),
-  ...Array.from({ length: 4 }, () => 0),
-])
 const LANES = 4
+/** The state of the `range` kernel before the first element: four lanes each of low, high and magnitude. */
+const EMPTY_RANGE = new Float32Array(3 * LANES).fill(Infinity, 0, LANES).fill(-Infinity, LANES, 2 * LANES)
 
 /** The range of each channel. @param bytes fp32 elements, at least one. */
 export function rangesOf(bytes: Uint8Array, channels: Channels, work: Workspace = workspace()): Ranges {
   const count = bytes.byteLength / 4
-  const lows = new Float32Array(channels.count).fill(Number.POSITIVE_INFINITY)
-  const highs = new Float32Array(channels.count).fill(Number.NEGATIVE_INFINITY)
+  const lows = new Float32Array(channels.count).fill(Infinity)
+  const highs = new Float32Array(channels.count).fill(-Infinity)
   const plain = plainKernels(work.bytes.buffer)
   const { floats, words } = work
   let magnitude = 0
@@ -247,11 +243,7 @@ function coarseOf(step: number): number {
   return scratch[0] ?? 0
 }
 
-function readRanges(
-  head: Uint8Array,
-  count: number,
-  bits: Bits,
-): { lows: Float32Array; steps: Float64Array } {
+function readRanges(head: Uint8Array, count: number, bits: Bits) {
   const ranges = new Float32Array(new Uint8Array(head).buffer)
   const lows = ranges.subarray(0, count)
   const steps = Float64Array.from(lows, (low, channel) => {

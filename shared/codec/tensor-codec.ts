@@ -56,12 +56,8 @@ export interface TensorCodecs {
  * @param loadZstd is called once, when a codec with `zstd` is first needed; it throws if this platform has no library.
  * @example
  * const { encodeTensor, decodeTensor } = createTensorCodecs()
- * const floats = Float32Array.from({ length: 256 }, (_, index) => index / 255)
- * const tensor = { name: 'x', datatype: 'FP32' as const, shape: [1, 256], bytes: new Uint8Array(floats.buffer) }
- * const encoded = encodeTensor(tensor, 'q8')
- * // shape [264]: 256 codes of 1 byte and 8 bytes for the range; parameters.scission_codec 'q8'
- * const decoded = decodeTensor(encoded, 1024)
- * // FP32 of shape [1, 256]; every element differs by at most 1/510, half a step
+ * const encoded = encodeTensor(tensor, 'q8') // a UINT8 tensor; its parameter scission_codec is 'q8'
+ * const decoded = decodeTensor(encoded, 2 ** 20) // datatype and shape of `tensor`, at most 1 MiB
  */
 export function createTensorCodecs(loadZstd: () => ZstdLibrary = noLibrary): TensorCodecs {
   const zstd = new Zstandard(loadZstd)

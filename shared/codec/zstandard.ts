@@ -17,9 +17,11 @@ export interface ZstdLibrary {
   decompress: (bytes: Uint8Array) => Uint8Array
 }
 
+type Outcome = { library: ZstdLibrary } | { missing: string }
+
 export class Zstandard {
   readonly #load: () => ZstdLibrary
-  #loaded: { library: ZstdLibrary } | { missing: string } | undefined
+  #loaded: Outcome | undefined
 
   /** @param load is called once, when the library is first needed; throws if this platform has none. */
   constructor(load: () => ZstdLibrary) {
@@ -64,17 +66,14 @@ export class Zstandard {
     )
   }
 
-  #outcome(): { library: ZstdLibrary } | { missing: string } {
-    this.#loaded ??= this.#tryLoad()
-    return this.#loaded
-  }
-
-  #tryLoad(): { library: ZstdLibrary } | { missing: string } {
+  #outcome(): Outcome {
+    if (this.#loaded) return this.#loaded
     try {
-      return { library: this.#load() }
+      this.#loaded = { library: this.#load() }
     } catch (thrown) {
-      return { missing: coerceError(thrown).message }
+      this.#loaded = { missing: coerceError(thrown).message }
     }
+    return this.#loaded
   }
 }
 

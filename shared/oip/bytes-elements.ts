@@ -33,14 +33,11 @@ export function decodeElements(bytes: Uint8Array, owner: string): Uint8Array[] {
 
 /** Number of elements of a BYTES tensor; allocates nothing. @throws as decodeElements. */
 export function countElements(bytes: Uint8Array, owner: string): number {
-  let count = 0
-  walk(bytes, owner, () => {
-    count += 1
-  })
-  return count
+  return walk(bytes, owner, () => {})
 }
 
-function walk(bytes: Uint8Array, owner: string, visit: (start: number, end: number) => void): void {
+/** Calls `visit` for each element. @returns their number. */
+function walk(bytes: Uint8Array, owner: string, visit: (start: number, end: number) => void): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 0
   let index = 0
@@ -57,4 +54,5 @@ function walk(bytes: Uint8Array, owner: string, visit: (start: number, end: numb
     at = end
     index += 1
   }
+  return index
 }

@@ -61,8 +61,9 @@ export function readTensor(entry: Json, role: Role, binary: BinaryPart): Message
   const owner = `${role} '${name}'`
   const shape = readShape(entry, owner)
   const datatype = readDatatype(entry, owner)
-  const { binary_data_size: _taken, ...parameters } = readParameters(entry, owner)
-  const bytes = readData(entry, { name, owner, shape, datatype }, binary)
+  const given = readParameters(entry, owner)
+  const bytes = readData(entry, { name, owner, shape, datatype }, given, binary)
+  const { binary_data_size: _taken, ...parameters } = given
   return { name, datatype, shape, bytes, parameters }
 }
 
@@ -100,15 +101,16 @@ function readDatatype(entry: JsonObject, owner: string): Datatype {
 
 const DATA_FIELDS = "'data', 'binary_data_size', 'shared_memory_region'"
 
-function readData(entry: JsonObject, tensor: Described, binary: BinaryPart): Uint8Array {
-  const parameters = readParameters(entry, tensor.owner)
+function readData(
+  entry: JsonObject,
+  tensor: Described,
+  parameters: Parameters,
+  binary: BinaryPart,
+): Uint8Array {
   const data = member(entry, 'data')
-  const set = [
-    ...(data === undefined ? [] : ["'data'"]),
-    ...['binary_data_size', 'shared_memory_region']
-      .filter((key) => parameters[key] !== undefined)
-      .map((key) => `'${key}'`),
-  ]
+  const { binary_data_size, shared_memory_region } = parameters
+  const fields = Object.entries({ data, binary_data_size, shared_memory_region })
+  const set = fields.filter(([, value]) => value !== undefined).map(([key]) => `'${key}'`)
   if (set.length !== 1) {
     const role = tensor.owner.startsWith('input') ? 'Input' : 'Output'
     throw new ScissionError(
@@ -117,9 +119,7 @@ function readData(entry: JsonObject, tensor: Described, binary: BinaryPart): Uin
         `But ${set.length === 0 ? 'no field is set' : `set ${set.join(', ')}`} for ${tensor.owner}`,
     )
   }
-  if (data !== undefined) {
-    return elementsFromJson(tensor, data)
-  }
+  if (data !== undefined) return elementsFromJson(tensor, data)
   const size = countParameter(parameters, 'binary_data_size', tensor.owner)
   if (size === undefined)
     throw new ScissionError('badRequest', `${tensor.owner}: shared memory is not supported by this server`)

@@ -65,16 +65,14 @@ function readOutput(entry: Json, binaryDefault: boolean): RequestedOutput {
   return { name, parameters, binary: booleanParameter(parameters, 'binary_data', owner) ?? binaryDefault }
 }
 
+type RawInput = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
+
 /**
  * Parses a raw binary request (Inference-Header-Content-Length: 0): the body is the data of the only input, and every
  * output is returned as raw bytes. One open dimension of the input follows from the number of bytes.
  * @throws ScissionError badRequest if the model has more than one input; invalidTensor if the bytes do not fit its shape.
  */
-export function parseRawRequest(
-  inputs: readonly Pick<TensorSpec, 'name' | 'datatype' | 'shape'>[],
-  bytes: Uint8Array,
-  model: string,
-): InferRequest {
+export function parseRawRequest(inputs: readonly RawInput[], bytes: Uint8Array, model: string): InferRequest {
   const [input, ...others] = inputs
   if (!input || others.length > 0) {
     throw new ScissionError(
@@ -87,16 +85,10 @@ export function parseRawRequest(
   return { id: undefined, parameters: {}, inputs: [tensor], outputs: null, binaryOutput: true }
 }
 
-function rawShape(
-  input: Pick<TensorSpec, 'name' | 'datatype' | 'shape'>,
-  bytes: Uint8Array,
-  model: string,
-): number[] {
+function rawShape(input: RawInput, bytes: Uint8Array, model: string): number[] {
   const fail = (why: string): never => {
-    throw new ScissionError(
-      'invalidTensor',
-      `raw request: ${why} for input '${input.name}' of model '${model}'`,
-    )
+    const place = `input '${input.name}' of model '${model}'`
+    throw new ScissionError('invalidTensor', `raw request: ${why} for ${place}`)
   }
   if (input.datatype === 'BYTES') {
     const elements = countElements(bytes, `input '${input.name}'`)

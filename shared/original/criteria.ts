@@ -5,7 +5,6 @@
  * used, `name` it is used with one of the named machines, `!name` it is used without that machine. Digits always mean a
  * layer, even if a machine is called `2500`. All criteria must hold.
  */
-import type { PlanQuery } from '../contracts/plan.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { type Block, TIERS, type Tier } from './data.ts'
 import { DEFAULT_INPUT_BYTES, type ImportedResource } from './import.ts'
@@ -102,21 +101,7 @@ function refuse(option: string, allowed: string, given: string | undefined): Sci
 }
 
 /** The fields of a plan query that criteria can set. */
-export type CriteriaQuery = Pick<
-  PlanQuery,
-  | 'objective'
-  | 'cuts'
-  | 'top'
-  | 'source'
-  | 'mustUseTiers'
-  | 'mustNotUseTiers'
-  | 'mustNotUseResources'
-  | 'mustRunLayers'
-  | 'mustNotRunLayers'
-  | 'maxUploadBytes'
-  | 'maxTierMs'
-  | 'maxTierShare'
->
+type CriteriaQuery = ReturnType<typeof emptyQuery>
 
 /**
  * The query for one device, or undefined if nothing can satisfy the criteria: a machine is unknown, a layer does not exist,
@@ -130,7 +115,7 @@ export function queryOf(
   resources: readonly ImportedResource[],
   blocks: readonly Block[],
 ): CriteriaQuery | undefined {
-  const query = { ...emptyQuery(device.name, criteria.count) }
+  const query = emptyQuery(device.name, criteria.count)
   for (const tier of TIERS) {
     const there = resources.filter((one) => (tier === 'device' ? one === device : one.tier === tier))
     if (!addTier(query, tier, criteria.tiers[tier], there, blocks)) return undefined
@@ -157,7 +142,7 @@ function emptyQuery(source: string, top: number) {
 
 /** Adds the criteria of one tier to the query. @returns false if no machine or layer can satisfy them. */
 function addTier(
-  query: ReturnType<typeof emptyQuery>,
+  query: CriteriaQuery,
   tier: Tier,
   criteria: TierCriteria,
   there: readonly ImportedResource[],
@@ -165,7 +150,7 @@ function addTier(
 ): boolean {
   const { layers, notLayers, names, notNames } = criteria
   const used =
-    [...names, ...notNames].length > 0 || layers.some((layer) => layer >= 0) || notLayers.includes(-1)
+    names.length > 0 || notNames.length > 0 || layers.some((layer) => layer >= 0) || notLayers.includes(-1)
   // The optimiser does not know a tier without machines; it counts as unused.
   if (there.length === 0) return !used
   if (used) query.mustUseTiers.push(tier)

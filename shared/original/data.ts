@@ -50,18 +50,23 @@ const OriginalProfiles = z.object({
   ),
 })
 
-/** `networks.json`: the connections of each statistics file, by file name. */
-const OriginalNetworks = z.record(
-  z.string(),
-  z.array(
-    z.object({
-      source: z.string(),
-      destination: z.string(),
-      pingMs: z.number().nonnegative(),
-      bandwidthMbps: z.number().positive(),
+const ConnectionRow = z
+  .object({
+    source: z.string(),
+    destination: z.string(),
+    pingMs: z.number().nonnegative(),
+    bandwidthMbps: z.number().positive(),
+  })
+  .transform(
+    ({ source, destination, pingMs, bandwidthMbps }): Connection => ({
+      from: source,
+      to: destination,
+      pingMs,
+      mbps: bandwidthMbps,
     }),
-  ),
-)
+  )
+/** `networks.json`: the connections of each statistics file, by file name. */
+const OriginalNetworks = z.record(z.string(), z.array(ConnectionRow))
 
 /** @throws ScissionError badRequest, which names the field that differs from the original's format. */
 export function parseProfiles(json: unknown): System[] {
@@ -77,18 +82,7 @@ export function parseProfiles(json: unknown): System[] {
 
 /** @throws ScissionError badRequest; @returns connections by the name of the statistics file. */
 export function parseNetworks(json: unknown): Map<string, Connection[]> {
-  const networks = parseAs(OriginalNetworks, json, 'networks')
-  return new Map(
-    Object.entries(networks).map(([name, rows]) => [
-      name,
-      rows.map(({ source, destination, pingMs, bandwidthMbps }) => ({
-        from: source,
-        to: destination,
-        pingMs,
-        mbps: bandwidthMbps,
-      })),
-    ]),
-  )
+  return new Map(Object.entries(parseAs(OriginalNetworks, json, 'networks')))
 }
 
 /** `source,destination,ping(ms),bandwidth(mbps)` with one heading line. @throws ScissionError badRequest with the line. */

@@ -170,7 +170,7 @@ export function linksOf(
 }
 
 /** Rounds as Python's round() does: to the even one of two equally near integers. */
-function roundHalfEven(value: number): number {
+export function roundHalfEven(value: number): number {
   const floor = Math.floor(value)
   if (value - floor !== 0.5) return Math.round(value)
   return floor % 2 === 0 ? floor : floor + 1
@@ -178,11 +178,7 @@ function roundHalfEven(value: number): number {
 
 /** The registry's record of an imported network, which has no files. */
 export function modelOf(name: string, structure: Structure, importedAt: string): Model {
-  const declared = (spec: Structure['inputs'][number]) => ({
-    name: spec.name,
-    datatype: spec.datatype,
-    shape: spec.shape,
-  })
+  const declared = ({ name, datatype, shape }: Structure['inputs'][number]) => ({ name, datatype, shape })
   return {
     id: structure.model,
     name,

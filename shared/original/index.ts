@@ -6,16 +6,8 @@ import type { Model, Structure } from '../contracts/model.ts'
 import type { Profile } from '../contracts/profile.ts'
 import type { Link } from '../contracts/resource.ts'
 import { ScissionError } from '../platform/errors.ts'
-import { parseNetworks, parseProfiles, type Connection } from './data.ts'
-import {
-  DEFAULT_INPUT_BYTES,
-  type ImportedResource,
-  linksOf,
-  modelOf,
-  profileOf,
-  resourcesOf,
-  structureOf,
-} from './import.ts'
+import { type Connection, parseNetworks, parseProfiles } from './data.ts'
+import { type ImportedResource, linksOf, modelOf, profileOf, resourcesOf, structureOf } from './import.ts'
 
 export { type OriginalOptions, parseCriteria, queryOf, type Criteria } from './criteria.ts'
 export type { Block, Connection, System } from './data.ts'
@@ -40,14 +32,8 @@ export interface ImportOptions {
   networks?: unknown
   /** Name of the network to use. @defaultValue the only one */
   network?: string
-  inputBytes?: number
   /** ISO 8601 time of the import. @defaultValue now */
   importedAt?: string
-}
-
-/** True for a document that is the original's `profiles.json`: machines under `systems`. */
-export function isOriginal(json: unknown): boolean {
-  return typeof json === 'object' && json !== null && 'systems' in json
 }
 
 /**
@@ -56,7 +42,7 @@ export function isOriginal(json: unknown): boolean {
  * @throws ScissionError badRequest (not the original's data), notFound (unknown network).
  */
 export function importOriginal(json: unknown, options: ImportOptions = {}): Imported {
-  const { inputBytes = DEFAULT_INPUT_BYTES, importedAt = new Date().toISOString() } = options
+  const { importedAt = new Date().toISOString() } = options
   const systems = parseProfiles(json)
   const resources = resourcesOf(systems)
   const imported: Imported = { models: [], structures: [], profiles: [], links: [], resources }
@@ -65,7 +51,7 @@ export function importOriginal(json: unknown, options: ImportOptions = {}): Impo
       const blocks = models.get(name)
       return blocks ? [{ blocks, resource: resources[at]! }] : []
     })
-    const structure = structureOf(name, measured[0]!.blocks, inputBytes)
+    const structure = structureOf(name, measured[0]!.blocks)
     imported.models.push(modelOf(name, structure, importedAt))
     imported.structures.push(structure)
     for (const { blocks, resource } of measured)

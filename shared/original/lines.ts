@@ -1,5 +1,6 @@
 /** Formats plans as the original prints them: one line each, times in s and sizes in MB (10^6 bytes) with four decimals. */
 import type { Block, Tier } from './data.ts'
+import { roundHalfEven } from './import.ts'
 
 export interface PrintedStage {
   tier: Tier
@@ -33,8 +34,7 @@ export function fourDecimals(value: number): string {
   // Half a unit of the fourth decimal is a binary fraction only in odd multiples of 1/32.
   const halves = value * 32
   if (!Number.isInteger(halves) || halves % 2 === 0) return value.toFixed(4)
-  const below = Math.floor(value * 1e4)
-  return ((below % 2 === 0 ? below : below + 1) / 1e4).toFixed(4)
+  return (roundHalfEven(value * 1e4) / 1e4).toFixed(4)
 }
 
 /** `[+] 5 systems loaded : 1 device, 2 edge, 2 cloud`. */

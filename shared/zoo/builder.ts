@@ -4,15 +4,13 @@
  * A method takes and returns `Feature`s, works out the output shape and, for weights, the range of values
  * that keeps activations in bounds (`signal.ts`). The weights themselves are not made here.
  */
-import { convAttributes, depthwiseWeight, kernelWeight, windowAttributes } from './convolution.ts'
-import type { Shape, ZooGraph } from './graph.ts'
-import { elements, float, int, ints } from './graph.ts'
+import type { AttributeProto } from '../onnx/proto/onnx_pb.ts'
+import { elements, float, int, ints, type Shape, type ZooGraph } from './graph.ts'
 import { kerasOrder } from './keras-order.ts'
 import { Layer } from './layer.ts'
 import type { Signal } from './signal.ts'
 import * as signals from './signal.ts'
-import type { Sides, WindowOptions } from './window.ts'
-import { slideOver } from './window.ts'
+import { type Sides, slideOver, type Window, type WindowOptions } from './window.ts'
 
 /** The output of a layer. */
 export interface Feature {
@@ -42,7 +40,7 @@ export interface DenseOptions {
   activation: 'relu' | 'softmax'
 }
 
-/** How far biases and BatchNormalization's parameters stray from their neutral value (0 or 1). */
+/** Largest distance of biases and BatchNormalization's parameters from their neutral value (0 or 1). */
 const SPREAD = 0.1
 /**
  * Estimated standard deviation of the logits; ResNets reach about three times this value. Classes should differ clearly,
@@ -77,7 +75,7 @@ export class GraphBuilder {
     const signal = activation === 'relu' ? signals.afterRelu(signals.UNIT_SIGNAL) : signals.UNIT_SIGNAL
     return this.#add(name, [x], signal, (layer) => {
       const fan = channels(x) * window.meanTaps
-      const kernel = kernelWeight(layer, 'kernel', [filters, channels(x), ...window.kernel], fan, x.signal)
+      const kernel = layer.kernel('kernel', [filters, channels(x), ...window.kernel], fan, x.signal)
       const inputs = [x.tensor, kernel]
       if (bias) inputs.push(layer.weight('bias', [filters], -SPREAD, SPREAD))
       if (activation === undefined) return layer.last('Conv', inputs, shape, convAttributes(window))
@@ -89,9 +87,8 @@ export class GraphBuilder {
   depthwise(x: Feature, name: string, options: WindowOptions): Feature {
     const window = slideOver(heightOf(x), widthOf(x), options)
     return this.#add(name, [x], signals.UNIT_SIGNAL, (layer) => {
-      const kernel = depthwiseWeight(layer, channels(x), window, x.signal)
       const shape = [1, channels(x), ...window.output]
-      return layer.last('Conv', [x.tensor, kernel], shape, convAttributes(window, channels(x)))
+      return layer.last('Conv', depthwiseInputs(layer, x, window), shape, convAttributes(window, channels(x)))
     })
   }
 
@@ -101,16 +98,10 @@ export class GraphBuilder {
     const window = slideOver(heightOf(x), widthOf(x), options)
     const inner = [1, channels(x), ...window.output]
     return this.#add(name, [x], signals.UNIT_SIGNAL, (layer) => {
-      const perChannel = [x.tensor, depthwiseWeight(layer, channels(x), window, x.signal)]
-      const depthwise = layer.inner(
-        'depthwise',
-        'Conv',
-        perChannel,
-        inner,
-        convAttributes(window, channels(x)),
-      )
+      const attributes = convAttributes(window, channels(x))
+      const depthwise = layer.inner('depthwise', 'Conv', depthwiseInputs(layer, x, window), inner, attributes)
       const shape = [filters, channels(x), 1, 1]
-      const kernel = kernelWeight(layer, 'pointwise_kernel', shape, channels(x), signals.UNIT_SIGNAL)
+      const kernel = layer.kernel('pointwise_kernel', shape, channels(x), signals.UNIT_SIGNAL)
       const square = [ints('kernel_shape', [1, 1])]
       return layer.last('Conv', [depthwise, kernel], [1, filters, ...window.output], square)
     })
@@ -142,13 +133,8 @@ export class GraphBuilder {
   }
 
   maxPool(x: Feature, name: string, options: WindowOptions): Feature {
-    return this.#pool(
-      'MaxPool',
-      x,
-      name,
-      options,
-      options.kernel === 1 ? x.signal : signals.afterMaxPool(x.signal),
-    )
+    const signal = options.kernel === 1 ? x.signal : signals.afterMaxPool(x.signal)
+    return this.#pool('MaxPool', x, name, options, signal)
   }
 
   /**
@@ -178,15 +164,10 @@ export class GraphBuilder {
       { signal: { mean: 0, variance: 0 }, size: elements(shape) - elements(x.shape) },
     ])
     return this.#add(name, [x], signal, (layer) => {
-      if (!beforeMaxPool) {
-        return layer.last(
-          'Pad',
-          [x.tensor, layer.integers('pads', [0, 0, top, left, 0, 0, bottom, right])],
-          shape,
-        )
-      }
-      const pads = layer.integers('pads', [top, left, bottom, right])
-      return layer.last('Pad', [x.tensor, pads, '', layer.integers('axes', [2, 3])], shape)
+      const inputs = beforeMaxPool
+        ? [layer.integers('pads', [top, left, bottom, right]), '', layer.integers('axes', [2, 3])]
+        : [layer.integers('pads', [0, 0, top, left, 0, 0, bottom, right])]
+      return layer.last('Pad', [x.tensor, ...inputs], shape)
     })
   }
 
@@ -212,11 +193,8 @@ export class GraphBuilder {
     const signal = signals.afterAdd(shortcut.signal, signals.afterScale(branch.signal, scale))
     return this.#add(name, [shortcut, branch], signal, (layer) => {
       const factors = [branch.tensor, layer.floats('scale', [], [scale])]
-      return layer.last(
-        'Add',
-        [shortcut.tensor, layer.inner('scaled', 'Mul', factors, branch.shape)],
-        shortcut.shape,
-      )
+      const scaled = layer.inner('scaled', 'Mul', factors, branch.shape)
+      return layer.last('Add', [shortcut.tensor, scaled], shortcut.shape)
     })
   }
 
@@ -256,7 +234,7 @@ export class GraphBuilder {
     const signal = classifies ? signals.UNIT_SIGNAL : signals.afterRelu(signals.UNIT_SIGNAL)
     return this.#add(name, [x], signal, (layer) => {
       const gain = classifies ? LOGIT_DEVIATION : 1
-      const kernel = kernelWeight(layer, 'kernel', [units, channels(x)], channels(x), x.signal, gain)
+      const kernel = layer.kernel('kernel', [units, channels(x)], channels(x), x.signal, gain)
       const inputs = [x.tensor, kernel, layer.weight('bias', [units], -SPREAD, SPREAD)]
       const sum = layer.inner('dense', 'Gemm', inputs, [1, units], [int('transB', 1)])
       return layer.last(classifies ? 'Softmax' : 'Relu', [sum], [1, units])
@@ -265,6 +243,12 @@ export class GraphBuilder {
 
   softmax(x: Feature, name: string): Feature {
     return this.#add(name, [x], x.signal, (layer) => layer.last('Softmax', [x.tensor], x.shape))
+  }
+
+  /** Ends a network: the mean of each channel, then 1000 classes. @param pool name of the pooling layer. */
+  classify(x: Feature, pool: string): ZooGraph {
+    const options = { units: 1000, activation: 'softmax' } as const
+    return this.build(this.dense(this.globalAveragePool(x, pool), 'predictions', options))
   }
 
   /** Puts the layers in Keras' order. */
@@ -300,6 +284,19 @@ export class GraphBuilder {
     const shape = write(layer)
     return { tensor: name, layer: this.#layers.push(layer) - 1, shape, signal }
   }
+}
+
+/** The inputs of a convolution with one filter per channel. */
+function depthwiseInputs(layer: Layer, x: Feature, { kernel, meanTaps }: Window): string[] {
+  return [x.tensor, layer.kernel('depthwise_kernel', [channels(x), 1, ...kernel], meanTaps, x.signal)]
+}
+
+function windowAttributes({ kernel, stride, pads }: Window): AttributeProto[] {
+  return [ints('kernel_shape', kernel), ints('strides', [stride, stride]), ints('pads', pads)]
+}
+
+function convAttributes(window: Window, groups = 1): AttributeProto[] {
+  return [...windowAttributes(window), int('group', groups)]
 }
 
 export function channels(x: Feature): number {

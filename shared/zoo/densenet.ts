@@ -3,8 +3,7 @@
  * Source: Huang et al. 2016, "Densely Connected Convolutional Networks", table 1; names as in
  * keras.applications.densenet.
  */
-import type { Feature } from './builder.ts'
-import { channels, GraphBuilder } from './builder.ts'
+import { channels, type Feature, GraphBuilder } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
 import { sides } from './window.ts'
 
@@ -25,8 +24,7 @@ export function denseNet(depth: keyof typeof BLOCKS): ZooGraph {
     for (let block = 1; block <= blocks; block++) x = denseBlock(g, x, `conv${index + 2}_block${block}`)
   }
   x = g.relu(g.batchNorm(x, 'bn', norm), 'relu')
-  x = g.globalAveragePool(x, 'avg_pool')
-  return g.build(g.dense(x, 'predictions', { units: 1000, activation: 'softmax' }))
+  return g.classify(x, 'avg_pool')
 }
 
 function denseBlock(g: GraphBuilder, input: Feature, name: string): Feature {

@@ -5,41 +5,39 @@
  * and no disk; only `write.ts` turns specifications into bytes. Layout is ONNX's: batch 1, channels first.
  */
 import { create } from '@bufbuild/protobuf'
-import type { AttributeProto, NodeProto, TensorProto_DataType } from '../onnx/proto/onnx_pb.ts'
-import { AttributeProto_AttributeType, AttributeProtoSchema } from '../onnx/proto/onnx_pb.ts'
+import {
+  type AttributeProto,
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  type NodeProto,
+  type TensorProto_DataType,
+} from '../onnx/proto/onnx_pb.ts'
 
 /** ONNX dimensions: [1, channels, height, width], or [1, units] once flattened. */
 export type Shape = readonly number[]
-
-/** A parameter in Keras' count: float32, drawn uniformly from [low, high). */
-export interface WeightSpec {
-  readonly name: string
-  readonly shape: Shape
-  readonly low: number
-  readonly high: number
-}
-
-/** A tensor that ONNX needs but Keras does not count as a parameter: padding amounts, clip bounds, fixed scales. */
-export interface ConstantSpec {
-  readonly name: string
-  readonly shape: Shape
-  readonly dataType: TensorProto_DataType.FLOAT | TensorProto_DataType.INT64
-  readonly values: readonly number[]
-}
 
 export interface NamedShape {
   readonly name: string
   readonly shape: Shape
 }
 
+/** A parameter in Keras' count: float32, drawn uniformly from [low, high). */
+export interface WeightSpec extends NamedShape {
+  readonly low: number
+  readonly high: number
+}
+
+/** A tensor that ONNX needs but Keras does not count as a parameter: padding amounts, clip bounds, fixed scales. */
+export interface ConstantSpec extends NamedShape {
+  readonly dataType: TensorProto_DataType.FLOAT | TensorProto_DataType.INT64
+  readonly values: readonly number[]
+}
+
 export interface ZooGraph {
   readonly name: string
   readonly input: NamedShape
   readonly output: NamedShape
-  /**
-   * In Keras' layer order, which is a topological order. A node belongs to the Keras layer named before its
-   * "/".
-   */
+  /** In Keras' layer order, which is a topological order. A node belongs to the Keras layer named before its "/". */
   readonly nodes: readonly NodeProto[]
   /** In order of first use, so that the weights of a layer range lie together in the file. */
   readonly weights: readonly WeightSpec[]
@@ -50,11 +48,6 @@ export interface ZooGraph {
 
 export function elements(shape: Shape): number {
   return shape.reduce((product, dim) => product * dim, 1)
-}
-
-/** Parameters as Keras counts them: BatchNormalization's moving statistics included. */
-export function countParameters(graph: ZooGraph): number {
-  return graph.weights.reduce((sum, weight) => sum + elements(weight.shape), 0)
 }
 
 export function ints(name: string, values: readonly number[]): AttributeProto {

@@ -3,35 +3,26 @@
  * Connections", figures 15 to 19; sizes and names as in keras.applications.inception_resnet_v2 (layers
  * without a name there are numbered by type).
  */
-import type { Feature } from './builder.ts'
-import { channels, GraphBuilder } from './builder.ts'
+import { channels, type Feature, GraphBuilder } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
-import type { Step } from './inception.ts'
-import { chain, HALVE, halvingPool, poolBranch, stem } from './inception.ts'
+import { chain, HALVE, halvingPool, mixed35, stem } from './inception.ts'
 
 /** A residual stage: `count` blocks, each of which adds `scale` times the output of its branches. */
 interface Stage {
   name: string
   count: number
   scale: number
-  branches: readonly [readonly Step[], ...(readonly Step[])[]]
+  branches: (g: GraphBuilder, x: Feature) => [Feature, ...Feature[]]
 }
 
 const BLOCK35: Stage = {
   name: 'block35',
   count: 10,
   scale: 0.17,
-  branches: [
-    [[32, 1]],
-    [
-      [32, 1],
-      [32, 3],
-    ],
-    [
-      [32, 1],
-      [48, 3],
-      [64, 3],
-    ],
+  branches: (g, x) => [
+    chain(g, x, [32, 1]),
+    chain(g, x, [32, 1], [32, 3]),
+    chain(g, x, [32, 1], [48, 3], [64, 3]),
   ],
 }
 
@@ -39,40 +30,25 @@ const BLOCK17: Stage = {
   name: 'block17',
   count: 20,
   scale: 0.1,
-  branches: [
-    [[192, 1]],
-    [
-      [128, 1],
-      [160, [1, 7]],
-      [192, [7, 1]],
-    ],
-  ],
+  branches: (g, x) => [chain(g, x, [192, 1]), chain(g, x, [128, 1], [160, [1, 7]], [192, [7, 1]])],
 }
 
 const BLOCK8: Stage = {
   name: 'block8',
   count: 9,
   scale: 0.2,
-  branches: [
-    [[192, 1]],
-    [
-      [192, 1],
-      [224, [1, 3]],
-      [256, [3, 1]],
-    ],
-  ],
+  branches: (g, x) => [chain(g, x, [192, 1]), chain(g, x, [192, 1], [224, [1, 3]], [256, [3, 1]])],
 }
 
 export function inceptionResNetV2(): ZooGraph {
   const g = new GraphBuilder('inceptionresnetv2', 299)
-  let x = residuals(g, mixed5b(g, stem(g)), BLOCK35)
+  let x = residuals(g, mixed35(g, stem(g), 'mixed_5b', 96, 64), BLOCK35)
   x = residuals(g, mixed6a(g, x), BLOCK17)
   x = residuals(g, mixed7a(g, x), BLOCK8)
   x = residual(g, x, 'block8_10', { ...BLOCK8, scale: 1 })
   x = g.conv(x, 'conv_7b', { filters: 1536, kernel: 1 })
   x = g.relu(g.batchNorm(x, 'conv_7b_bn', { scale: false }), 'conv_7b_ac')
-  x = g.globalAveragePool(x, 'avg_pool')
-  return g.build(g.dense(x, 'predictions', { units: 1000, activation: 'softmax' }))
+  return g.classify(x, 'avg_pool')
 }
 
 function residuals(g: GraphBuilder, input: Feature, stage: Stage): Feature {
@@ -85,18 +61,9 @@ function residuals(g: GraphBuilder, input: Feature, stage: Stage): Feature {
 }
 
 function residual(g: GraphBuilder, x: Feature, name: string, { scale, branches }: Stage): Feature {
-  const [first, ...others] = branches
-  const parts = [chain(g, x, ...first), ...others.map((steps) => chain(g, x, ...steps))] as const
-  const mixed = g.concat(parts, `${name}_mixed`)
+  const mixed = g.concat(branches(g, x), `${name}_mixed`)
   const branch = g.conv(mixed, `${name}_conv`, { filters: channels(x), kernel: 1, bias: true })
   return g.addScaled(x, branch, name, scale)
-}
-
-function mixed5b(g: GraphBuilder, x: Feature): Feature {
-  const plain = chain(g, x, [96, 1])
-  const wide = chain(g, x, [48, 1], [64, 5])
-  const double = chain(g, x, [64, 1], [96, 3], [96, 3])
-  return g.concat([plain, wide, double, poolBranch(g, x, 64)], 'mixed_5b')
 }
 
 function mixed6a(g: GraphBuilder, x: Feature): Feature {

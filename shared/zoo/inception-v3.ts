@@ -2,29 +2,21 @@
  * InceptionV3. Source: Szegedy et al. 2015, "Rethinking the Inception Architecture", table 1 and figures 5 to
  * 7; names as in keras.applications.inception_v3 (layers without a name there are numbered by type).
  */
-import type { Feature } from './builder.ts'
-import { GraphBuilder } from './builder.ts'
+import { type Feature, GraphBuilder } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
-import { chain, HALVE, halvingPool, poolBranch, stem } from './inception.ts'
+import { chain, HALVE, halvingPool, mixed35, poolBranch, stem } from './inception.ts'
 
 export function inceptionV3(): ZooGraph {
   const g = new GraphBuilder('inceptionv3', 299)
   let x = stem(g)
-  for (const [index, poolFilters] of [32, 64, 64].entries()) x = mixed35(g, x, `mixed${index}`, poolFilters)
+  for (const [index, poolFilters] of [32, 64, 64].entries())
+    x = mixed35(g, x, `mixed${index}`, 64, poolFilters)
   x = reduceTo17(g, x)
   for (const [index, filters] of [128, 160, 160, 192].entries())
     x = mixed17(g, x, `mixed${index + 4}`, filters)
   x = reduceTo8(g, x)
   for (const index of [0, 1]) x = mixed8(g, x, index)
-  x = g.globalAveragePool(x, 'avg_pool')
-  return g.build(g.dense(x, 'predictions', { units: 1000, activation: 'softmax' }))
-}
-
-function mixed35(g: GraphBuilder, x: Feature, name: string, poolFilters: number): Feature {
-  const plain = chain(g, x, [64, 1])
-  const wide = chain(g, x, [48, 1], [64, 5])
-  const double = chain(g, x, [64, 1], [96, 3], [96, 3])
-  return g.concat([plain, wide, double, poolBranch(g, x, poolFilters)], name)
+  return g.classify(x, 'avg_pool')
 }
 
 function reduceTo17(g: GraphBuilder, x: Feature): Feature {

@@ -3,11 +3,7 @@ import type { Feature, GraphBuilder } from './builder.ts'
 import type { Extent, Padding } from './window.ts'
 
 /** Filters and kernel of one convolution; stride 1 and `same` padding by default. */
-export type Step = readonly [
-  filters: number,
-  kernel: Extent,
-  options?: { stride?: number; padding?: Padding },
-]
+type Step = readonly [filters: number, kernel: Extent, options?: { stride?: number; padding?: Padding }]
 
 /** The step that halves height and width, as the pool beside it does. */
 export const HALVE = { stride: 2, padding: 'valid' } as const
@@ -39,4 +35,18 @@ export function halvingPool(g: GraphBuilder, x: Feature): Feature {
 export function poolBranch(g: GraphBuilder, x: Feature, filters: number): Feature {
   const options = { kernel: 3, padding: 'same' } as const
   return chain(g, g.averagePool(x, g.numbered('average_pooling2d'), options), [filters, 1])
+}
+
+/** Four branches at 35 x 35: one, two and three convolutions, and a pool. */
+export function mixed35(
+  g: GraphBuilder,
+  x: Feature,
+  name: string,
+  plainFilters: number,
+  poolFilters: number,
+): Feature {
+  const plain = chain(g, x, [plainFilters, 1])
+  const wide = chain(g, x, [48, 1], [64, 5])
+  const double = chain(g, x, [64, 1], [96, 3], [96, 3])
+  return g.concat([plain, wide, double, poolBranch(g, x, poolFilters)], name)
 }

@@ -16,19 +16,18 @@ import { vgg } from './vgg.ts'
 import { xception } from './xception.ts'
 import { mobileNetV2 } from './mobilenet-v2.ts'
 import { resNet, resNetV2 } from './resnet.ts'
-import { writeModel } from './write.ts'
+import { type BuildOptions, writeModel } from './write.ts'
 
 export type { ZooGraph } from './graph.ts'
-export { countParameters } from './graph.ts'
 
 interface ZooEntry {
   /** As its authors write it. */
-  readonly title: string
-  /** Keras' count, as published. */
-  readonly parameters: number
+  title: string
+  /** Keras' count, as published: BatchNormalization's moving statistics included. */
+  parameters: number
   /** Height and width of the RGB input. */
-  readonly inputSize: number
-  readonly build: () => ZooGraph
+  inputSize: number
+  build: () => ZooGraph
 }
 
 export const ZOO = {
@@ -59,13 +58,8 @@ export const ZOO = {
 
 export type ZooName = keyof typeof ZOO
 
-export interface ZooListing {
+export interface ZooListing extends Omit<ZooEntry, 'build'> {
   name: ZooName
-  title: string
-  /** Keras' count: BatchNormalization's moving statistics included. */
-  parameters: number
-  /** Height and width of the RGB input. */
-  inputSize: number
   inputShape: Shape
 }
 
@@ -73,13 +67,6 @@ export interface ZooFile {
   name: ZooName
   path: string
   bytes: number
-}
-
-export interface BuildOptions {
-  /** A safe integer; the same seed gives the same bytes. @defaultValue 1 */
-  seed?: number
-  /** Called about once per megabyte written. */
-  onProgress?: (writtenBytes: number, totalBytes: number) => void
 }
 
 export function listZoo(): ZooListing[] {
@@ -95,17 +82,15 @@ export function listZoo(): ZooListing[] {
  */
 export function resolveZooName(name: string): ZooName {
   const plain = name.toLowerCase().replaceAll(/[\s_-]/g, '')
-  const found = zooNames().find((known) => known === plain)
-  if (found !== undefined) return found
   const known = zooNames()
+  const found = known.find((one) => one === plain)
+  if (found !== undefined) return found
   throw new ScissionError('notFound', `no zoo model is called "${name}"; there are ${known.join(', ')}`, {
     known,
   })
 }
 
-/**
- * Nodes, shapes and weight specifications, without any weights: milliseconds. @throws ScissionError notFound
- */
+/** Nodes, shapes and weight specifications, without any weights: milliseconds. @throws ScissionError notFound */
 export function zooGraph(name: string): ZooGraph {
   return ZOO[resolveZooName(name)].build()
 }
@@ -119,12 +104,11 @@ export async function buildZooModel(
   path: string,
   options: BuildOptions = {},
 ): Promise<ZooFile> {
-  const { seed = 1, onProgress } = options
-  if (!Number.isSafeInteger(seed)) {
+  const { seed = 1 } = options
+  if (!Number.isSafeInteger(seed))
     throw new ScissionError('badRequest', `the seed must be an integer, got: ${seed}`, { seed })
-  }
   const resolved = resolveZooName(name)
-  return { name: resolved, path, bytes: await writeModel(ZOO[resolved].build(), path, { seed, onProgress }) }
+  return { name: resolved, path, bytes: await writeModel(ZOO[resolved].build(), path, options) }
 }
 
 function zooNames(): ZooName[] {

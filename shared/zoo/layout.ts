@@ -8,29 +8,23 @@
  */
 import { create, toBinary } from '@bufbuild/protobuf'
 import {
+  type GraphProto,
   GraphProtoSchema,
+  type ModelProto,
   ModelProtoSchema,
+  type TensorProto,
   TensorProto_DataType,
   TensorProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
 } from '../onnx/proto/onnx_pb.ts'
-import type { WeightSpec, ZooGraph } from './graph.ts'
-import { elements } from './graph.ts'
-import { graphMessage, modelMessage } from './onnx-messages.ts'
 import { encodeHeader } from '../onnx/wire/protobuf.ts'
+import { type ConstantSpec, elements, type NamedShape, type WeightSpec, type ZooGraph } from './graph.ts'
 
 const FLOAT_BYTES = 4
 
-export type Piece =
-  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-  | { readonly kind: 'weight'; readonly weight: WeightSpec }
-
-export interface FileLayout {
-  /** In file order. */
-  readonly pieces: readonly Piece[]
-  readonly totalBytes: number
-}
-
-export function layoutModel(graph: ZooGraph): FileLayout {
+/** Pieces of the file in order: bytes, or a weight whose values stand there. */
+export function layoutModel(graph: ZooGraph): { pieces: (Uint8Array | WeightSpec)[]; totalBytes: number } {
   const weights = graph.weights.map((weight) => ({ weight, ...frameWeight(weight) }))
   const graphHead = toBinary(GraphProtoSchema, graphMessage(graph))
   const graphBytes = weights.reduce(
@@ -39,10 +33,7 @@ export function layoutModel(graph: ZooGraph): FileLayout {
   )
   const modelHead = toBinary(ModelProtoSchema, modelMessage())
   const graphFrame = encodeHeader(ModelProtoSchema.field.graph.number, graphBytes)
-
-  const pieces: Piece[] = [modelHead, graphFrame, graphHead].map((bytes) => ({ kind: 'bytes', bytes }))
-  for (const { weight, head } of weights)
-    pieces.push({ kind: 'bytes', bytes: head }, { kind: 'weight', weight })
+  const pieces = [modelHead, graphFrame, graphHead, ...weights.flatMap(({ weight, head }) => [head, weight])]
   return { pieces, totalBytes: modelHead.length + graphFrame.length + graphBytes }
 }
 
@@ -56,4 +47,47 @@ function frameWeight({ name, shape }: WeightSpec): { head: Uint8Array; dataBytes
   const tensorBytes = tensorHead.length + dataFrame.length + dataBytes
   const tensorFrame = encodeHeader(GraphProtoSchema.field.initializer.number, tensorBytes)
   return { head: Buffer.concat([tensorFrame, tensorHead, dataFrame]), dataBytes }
+}
+
+/** Readable since ONNX 1.13 and ONNX Runtime 1.14 (2023); 18 is the first operator set with Pad's axes. */
+const IR_VERSION = 8n
+const OPSET_VERSION = 18n
+
+/** A model without its graph. It does not name our version: a seed gives the same bytes in every release. */
+export function modelMessage(): ModelProto {
+  return create(ModelProtoSchema, {
+    irVersion: IR_VERSION,
+    producerName: 'scission',
+    opsetImport: [{ domain: '', version: OPSET_VERSION }],
+  })
+}
+
+export function graphMessage(graph: ZooGraph): GraphProto {
+  return create(GraphProtoSchema, {
+    name: graph.name,
+    node: [...graph.nodes],
+    initializer: graph.constants.map(constantMessage),
+    input: [valueMessage(graph.input)],
+    output: [valueMessage(graph.output)],
+  })
+}
+
+/** A float32 tensor of fixed shape. */
+export function valueMessage({ name, shape }: NamedShape): ValueInfoProto {
+  const dim = shape.map((size) => ({ value: { case: 'dimValue' as const, value: BigInt(size) } }))
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: 'tensorType', value: { elemType: TensorProto_DataType.FLOAT, shape: { dim } } } },
+  })
+}
+
+function constantMessage({ name, shape, dataType, values }: ConstantSpec): TensorProto {
+  const integers = dataType === TensorProto_DataType.INT64
+  const array = integers ? BigInt64Array.from(values, BigInt) : Float32Array.from(values)
+  return create(TensorProtoSchema, {
+    name,
+    dims: shape.map(BigInt),
+    dataType,
+    rawData: new Uint8Array(array.buffer),
+  })
 }

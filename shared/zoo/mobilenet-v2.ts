@@ -2,8 +2,7 @@
  * MobileNetV2, width 1.0: inverted residuals with linear bottlenecks.
  * Source: Sandler et al. 2018, "MobileNetV2", table 2; details as in keras.applications.mobilenet_v2.
  */
-import type { Feature } from './builder.ts'
-import { channels, GraphBuilder, heightOf } from './builder.ts'
+import { channels, type Feature, GraphBuilder, heightOf } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
 import { padForStride2 } from './window.ts'
 
@@ -38,8 +37,7 @@ export function mobileNetV2(): ZooGraph {
   }
   x = g.conv(x, 'Conv_1', { filters: 1280, kernel: 1 })
   x = g.relu6(g.batchNorm(x, 'Conv_1_bn'), 'out_relu')
-  x = g.globalAveragePool(x, 'global_average_pooling2d')
-  return g.build(g.dense(x, 'predictions', { units: 1000, activation: 'softmax' }))
+  return g.classify(x, 'global_average_pooling2d')
 }
 
 function invertedResidual(

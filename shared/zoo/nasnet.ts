@@ -3,8 +3,7 @@
  * Source: Zoph et al. 2017, "Learning Transferable Architectures", figure 4; names, sizes and the treatment
  * of `previous` as in keras.applications.nasnet.
  */
-import type { Feature } from './builder.ts'
-import { channels, GraphBuilder, heightOf } from './builder.ts'
+import { channels, type Feature, GraphBuilder, heightOf } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
 import { padForStride2, sides } from './window.ts'
 
@@ -62,11 +61,8 @@ function nasNet(size: Size): ZooGraph {
   const g = new GraphBuilder(size.name, size.inputSize)
   const conv = g.conv(g.input, 'stem_conv1', { filters: size.stemFilters, kernel: 3, stride: 2 })
   const stem = g.batchNorm(conv, 'stem_bn1')
-  let state = reductionCell(
-    g,
-    { current: stem, previous: undefined },
-    { filters: Math.floor(filters / 4), id: 'stem_1' },
-  )
+  let state: State = { current: stem, previous: undefined }
+  state = reductionCell(g, state, { filters: Math.floor(filters / 4), id: 'stem_1' })
   state = reductionCell(g, state, { filters: filters / 2, id: 'stem_2' })
   for (const [stage, multiplier] of [1, 2, 4].entries()) {
     const cell = { filters: filters * multiplier }
@@ -80,8 +76,7 @@ function nasNet(size: Size): ZooGraph {
       state = normalCell(g, state, { ...cell, id: `${first + block}` })
     }
   }
-  const x = g.globalAveragePool(g.relu(state.current, 'activation'), 'global_average_pooling2d')
-  return g.build(g.dense(x, 'predictions', { units: 1000, activation: 'softmax' }))
+  return g.classify(g.relu(state.current, 'activation'), 'global_average_pooling2d')
 }
 
 function normalCell(g: GraphBuilder, { current, previous }: State, { filters, id }: Cell): State {
@@ -144,18 +139,11 @@ function squeeze(g: GraphBuilder, current: Feature, kind: string, { filters, id 
   return g.batchNorm(x, `${kind}_bn_1_${id}`)
 }
 
-interface SeparableTwice {
-  filters: number
-  kernel: number
-  /** Stride of the first of the two convolutions. */
-  stride: number
-  id: string
-}
-
+/** @param stride of the first of the two convolutions. */
 function separableTwice(
   g: GraphBuilder,
   input: Feature,
-  { filters, kernel, stride, id }: SeparableTwice,
+  { filters, kernel, stride, id }: Cell & { kernel: number; stride: number },
 ): Feature {
   let x = g.relu(input, `separable_relu_1_${id}`)
   if (stride === 2) x = g.pad(x, `separable_conv_1_pad_${id}`, padForStride2(heightOf(x), kernel))

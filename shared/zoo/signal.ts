@@ -4,8 +4,8 @@
  * A network with random weights is useful for testing only if its output depends on its input: activations
  * must neither vanish nor explode over hundreds of layers, and the softmax must not saturate. Every kernel is
  * therefore drawn with a variance that gives its output unit variance *for the estimated second moment of its
- * input*: He's rule (He et al. 2015, "Delving Deep into Rectifiers", eq. 10) where the input is a plain ReLU,
- * and its extension to sums, concatenations and pools where it is not. The estimates treat values as Gaussian
+ * input*: He's rule (He et al. 2015, "Delving Deep into Rectifiers", eq. 10) if the input is a plain ReLU,
+ * and its extension to sums, concatenations and pools if it is not. The estimates treat values as Gaussian
  * and independent; they need to be right within a small factor, not exact.
  */
 
@@ -15,9 +15,7 @@ export interface Signal {
   readonly variance: number
 }
 
-/**
- * Output of a convolution or dense layer: weights have mean 0, and their scale makes the variance 1.
- */
+/** Output of a convolution or dense layer: weights have mean 0, and their scale makes the variance 1. */
 export const UNIT_SIGNAL: Signal = { mean: 0, variance: 1 }
 
 /** Normalised images, and the standard normal values that replace them in tests. */

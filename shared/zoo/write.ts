@@ -4,11 +4,9 @@
  * Weights are generated in chunks while they are written, so memory does not grow with the model. The file gets its name
  * only after it is complete. ONNX stores little-endian numbers, as do all machines that ONNX Runtime supports.
  */
-import type { FileHandle } from 'node:fs/promises'
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { coerceError, ScissionError } from '../platform/errors.ts'
-import type { WeightSpec, ZooGraph } from './graph.ts'
-import { elements } from './graph.ts'
+import { elements, type WeightSpec, type ZooGraph } from './graph.ts'
 import { layoutModel } from './layout.ts'
 import { UniformStream } from './random.ts'
 import { replaceFile } from '../platform/atomic-file.ts'
@@ -18,17 +16,18 @@ const CHUNK_VALUES = 65_536
 /** Bytes per write to the file. */
 const BUFFER_BYTES = 1024 * 1024
 
-export interface WriteOptions {
-  seed: number
-  /** Called about once per megabyte. */
-  onProgress?: ((writtenBytes: number, totalBytes: number) => void) | undefined
+export interface BuildOptions {
+  /** A safe integer; the same seed gives the same bytes. @defaultValue 1 */
+  seed?: number
+  /** Called about once per megabyte written. */
+  onProgress?: (writtenBytes: number, totalBytes: number) => void
 }
 
 /**
  * Writes the model. @returns the file's size in bytes.
  * @throws ScissionError badRequest if the file cannot be created at `path`.
  */
-export async function writeModel(graph: ZooGraph, path: string, options: WriteOptions): Promise<number> {
+export async function writeModel(graph: ZooGraph, path: string, options: BuildOptions): Promise<number> {
   return replaceFile(path, async (partial) => {
     const file = await openNew(partial, path)
     try {
@@ -52,18 +51,14 @@ async function openNew(partial: string, path: string): Promise<FileHandle> {
 async function writePieces(
   graph: ZooGraph,
   file: FileHandle,
-  { seed, onProgress }: WriteOptions,
+  { seed = 1, onProgress }: BuildOptions,
 ): Promise<number> {
   const { pieces, totalBytes } = layoutModel(graph)
   const sink = new FileSink(file, (written) => onProgress?.(written, totalBytes))
   const chunk = new Float32Array(CHUNK_VALUES)
   for (const piece of pieces) {
-    if (piece.kind === 'bytes') {
-      await sink.write(piece.bytes)
-    } else {
-      const stream = new UniformStream(`${seed}/${graph.name}/${piece.weight.name}`)
-      await writeWeight(sink, piece.weight, stream, chunk)
-    }
+    if (piece instanceof Uint8Array) await sink.write(piece)
+    else await writeWeight(sink, piece, new UniformStream(`${seed}/${graph.name}/${piece.name}`), chunk)
   }
   await sink.flush()
   return totalBytes
@@ -103,10 +98,7 @@ class FileSink {
   }
 
   async flush(): Promise<void> {
-    for (let start = 0; start < this.#used; ) {
-      const { bytesWritten } = await this.#file.write(this.#buffer, start, this.#used - start)
-      start += bytesWritten
-    }
+    await this.#file.writeFile(this.#buffer.subarray(0, this.#used))
     this.#written += this.#used
     this.#used = 0
     this.#onFlush(this.#written)

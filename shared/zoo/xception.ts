@@ -2,8 +2,7 @@
  * Xception: separable convolutions with shortcuts. Source: Chollet 2016, "Xception", figure 5; names as in
  * keras.applications.xception.
  */
-import type { Feature } from './builder.ts'
-import { GraphBuilder } from './builder.ts'
+import { type Feature, GraphBuilder } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
 
 const MIDDLE_FILTERS = 728
@@ -21,8 +20,7 @@ export function xception(): ZooGraph {
   x = shrink(g, x, { name: 'block13', filters: [MIDDLE_FILTERS, 1024] })
   x = g.relu(separable(g, x, 'block14_sepconv1', 1536), 'block14_sepconv1_act')
   x = g.relu(separable(g, x, 'block14_sepconv2', 2048), 'block14_sepconv2_act')
-  x = g.globalAveragePool(x, 'avg_pool')
-  return g.build(g.dense(x, 'predictions', { units: 1000, activation: 'softmax' }))
+  return g.classify(x, 'avg_pool')
 }
 
 interface Shrink {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { makeInputs, writeRange } from '../../shared/onnx/index.ts'
 import { mergeExtents } from '../../shared/onnx/structure/write-range.ts'
 import { floats, model, node, value } from './support/build.ts'
-import { type Analysed, analysed, fileOf } from './support/models.ts'
+import { type Analysed, analysed, declaredNames, fileOf } from './support/models.ts'
 import { inputsOf, runFile } from './support/run.ts'
 
 /** x → MatMul w0 → Relu → MatMul w1 → y, and an early output. */
@@ -45,12 +45,17 @@ describe('a layer range', () => {
 
   it('takes and makes the tensors of its boundaries, and lists what passes through', async () => {
     const { canonical, dir } = await chain()
-    const at = (from: number, to: number) =>
-      writeRange(canonical, from, to, path.join(dir, `${from}-${to}.onnx`))
-    expect(await at(0, 2)).toMatchObject({ modelInputs: ['x'], modelOutputs: ['a', 'b'], passThrough: [] })
-    expect(await at(1, 2)).toMatchObject({ modelInputs: ['a'], modelOutputs: ['b'], passThrough: ['a'] })
+    const at = async (from: number, to: number) => {
+      const file = path.join(dir, `${from}-${to}.onnx`)
+      const range = await writeRange(canonical, from, to, file)
+      return { ...range, model: declaredNames(file) }
+    }
+    const all = { inputs: ['x'], outputs: ['a', 'b'] }
+    expect(await at(0, 2)).toMatchObject({ model: all, passThrough: [] })
+    const inner = { inputs: ['a'], outputs: ['b'] }
+    expect(await at(1, 2)).toMatchObject({ model: inner, passThrough: ['a'] })
     const last = await at(2, 3)
-    expect(last).toMatchObject({ modelInputs: ['b'], modelOutputs: ['y'], passThrough: ['a'] })
+    expect(last).toMatchObject({ model: { inputs: ['b'], outputs: ['y'] }, passThrough: ['a'] })
     expect(last.inputs.map(({ name, shape }) => [name, shape])).toEqual([
       ['a', [1, 100]],
       ['b', [1, 100]],
@@ -93,10 +98,11 @@ describe('a layer range', () => {
 
   it('declares the static shapes of its inputs', async () => {
     const analysis = await chain()
-    const range = await writeRange(analysis.canonical, 1, 3, path.join(analysis.dir, 'range.onnx'))
+    const file = path.join(analysis.dir, 'range.onnx')
+    await writeRange(analysis.canonical, 1, 3, file)
     const wrong = new Map(inputsOf(analysis))
     wrong.set('a', { name: 'a', datatype: 'FP32', shape: [2, 100], bytes: new Uint8Array(800) })
-    await expect(runFile(range.onnx!.path, wrong, 'all')).rejects.toThrow(/a.*100|dimension/i)
+    await expect(runFile(file, wrong, 'all')).rejects.toThrow(/a.*100|dimension/i)
   })
 })
 

@@ -30,6 +30,19 @@ describe('the skeleton of a model', () => {
     expect(Buffer.from(weights.rawData).equals(bytes)).toBe(true)
   })
 
+  it('keeps fields that are not in onnx.proto for analysis, and makes no objects of them at an upload', () => {
+    const known = model({
+      nodes: [node('Relu', ['x'], ['y'])],
+      inputs: [value('x', [1])],
+      outputs: [value('y', undefined)],
+    })
+    const unknown = Buffer.from([0x82, 0x01, 0x00])
+    const at = fileOf(Buffer.concat([encode(known), ...Array.from({ length: 1000 }, () => unknown)]))
+    const file = path.join(at.dir, at.file)
+    expect(readSkeleton(file).model.$unknown).toHaveLength(1000)
+    expect(readSkeleton(file, { withoutNodes: true }).model.$unknown).toBeUndefined()
+  })
+
   it('points at packed float_data and double_data too, whose bytes are the raw layout', () => {
     const given = Array.from({ length: 400 }, (_, i) => i / 8)
     const at = fileOf(

@@ -1,6 +1,6 @@
 /**
- * What the original's criteria mean, on made-up measurements: every placement is listed with plain loops, those that a
- * predicate allows are sorted, and the command must print them. Neither loops nor predicates share code with it.
+ * Checks the meaning of the original's criteria on made-up measurements: every placement is listed with plain loops, those
+ * that a predicate allows are sorted, and the command must print them. Neither loops nor predicates share code with it.
  */
 import { describe, expect, it } from 'vitest'
 import { predict } from '../../infra/cli/commands/predict.ts'
@@ -104,7 +104,7 @@ const CASES: Case[] = [
     (p) => p.edge?.name === 'laptop' && p.cloud?.name === 'server(GPU)',
   ],
   [{ edge: '!laptop' }, (p) => !!p.edge && p.edge.name !== 'laptop'],
-  // Digits are a layer, even where a machine is called so; and there is no layer 2500.
+  // Digits are a layer, even if a machine is called so; and there is no layer 2500.
   [{ edge: '2500' }, () => false],
   [{ edge: '!2500' }, () => true],
   [{ cloud: 'server(NoGPU),server(GPU)' }, (p) => !!p.cloud],

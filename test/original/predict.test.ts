@@ -1,4 +1,4 @@
-/** The query tool: answers that the original gave, where its published measurements are present, and what it says. */
+/** The query tool: its answers are the original's, if the published measurements are present, and so are its messages. */
 import { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
 import { predict, addPredictCommand } from '../../infra/cli/commands/predict.ts'

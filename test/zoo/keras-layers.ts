@@ -1,5 +1,5 @@
 /**
- * A zoo graph seen as a list of Keras layers, read from its ONNX nodes alone, in the form of Keras' own lists where these
+ * A zoo graph seen as a list of Keras layers, read from its ONNX nodes alone, in the form of Keras' own lists if these
  * are present: [type, input layers, height, width, channels, kernel weights].
  */
 import { createHash } from 'node:crypto'
@@ -40,14 +40,14 @@ export interface KerasNetwork {
   rows: LayerRow[]
   /** Layers of `listed` at which the original tool's rule ends a block. */
   splits: number[]
-  /** How many blocks these are when Dropout is a part of the layer before it. */
+  /** Number of blocks if Dropout is a part of the layer before it. */
   originalBlocks: number
 }
 
 /** Options for tests that need Keras' lists. */
 export const NEEDS_KERAS = { tags: [KERAS.tag], skip: KERAS.found === undefined }
 
-/** Keras' lists by the name in the zoo; empty where they are not present. */
+/** Keras' lists by the name in the zoo; empty if they are not present. */
 export function readKerasNetworks(): Map<ZooName, KerasNetwork> {
   if (KERAS.found === undefined) return new Map()
   const { models } = KerasGraphs.parse(JSON.parse(readFileSync(KERAS.found, 'utf8')))
@@ -66,7 +66,7 @@ export function digestOf(rows: readonly LayerRow[]): string {
   return createHash('sha256').update(JSON.stringify(rows)).digest('hex')
 }
 
-/** Whoever reads Dropout reads its input. @returns also where each listed layer is among the rows that are left. */
+/** Leaves out Dropout: its readers read its input. @returns also the position of each listed layer in the rows left. */
 function withoutDropout(rows: readonly LayerRow[]): { rows: LayerRow[]; position: number[] } {
   const position: number[] = []
   const kept: LayerRow[] = []

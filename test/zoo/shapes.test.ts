@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { ModelProtoSchema, ValueInfoProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
 import type { ZooGraph } from '../../shared/zoo/graph.ts'
 import { listZoo, zooGraph } from '../../shared/zoo/index.ts'
-import { graphMessage, modelMessage, valueMessage } from '../../shared/zoo/onnx-messages.ts'
+import { graphMessage, modelMessage, valueMessage } from '../../shared/zoo/layout.ts'
 
 /**
  * The model with its weights as inputs and all tensors as outputs: nothing to store, and everything is

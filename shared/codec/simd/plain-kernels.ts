@@ -1,5 +1,5 @@
 /**
- * The kernels as plain loops. They run where WebAssembly has no SIMD and on stretches shorter than a vector; tests
+ * The kernels as plain loops. They run if WebAssembly has no SIMD, and on stretches shorter than a vector; tests
  * compare them with the SIMD kernels bit by bit. Addresses and arguments are those of simd-kernels.ts.
  */
 import type { Kernels } from './simd-kernels.ts'

@@ -69,13 +69,9 @@ export const v128 = {
 }
 
 /** Selects 16 bytes of two operands: lanes 0..15 are those of the first, 16..31 those of the second. */
-export const shuffle = (a: Code, b: Code, lanes: readonly number[]): Code => [
-  ...a,
-  ...b,
-  0xfd,
-  0x0d,
-  ...lanes,
-]
+export function shuffle(a: Code, b: Code, lanes: readonly number[]): Code {
+  return [...a, ...b, 0xfd, 0x0d, ...lanes]
+}
 
 export const i8x16 = { narrowU: vector(0x66) }
 export const i16x8 = {

@@ -9,19 +9,18 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
+import { create, toBinary } from '@bufbuild/protobuf'
 import { Structure } from '../../contracts/model.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
 import { sessionType } from './working-graph.ts'
-import { encodeEntry } from '../wire/model-writer.ts'
+import { ModelProtoSchema } from '../proto/onnx_pb.ts'
 import { concatenate } from '../wire/protobuf.ts'
 import { writeWholeSync } from '../../platform/atomic-file.ts'
 
 const CANONICAL = '.canonical.onnx'
 const STRUCTURE = '.structure.json'
-/** ModelProto.metadata_props. */
-const METADATA_FIELD = 14
 /** Metadata key: number of leading nodes that are the prelude. */
 export const PRELUDE_KEY = 'scission.prelude'
 /** Metadata key: present if sessions must be given open dimensions (see `Graph.fixed`). */
@@ -60,11 +59,10 @@ export function writeCanonical(canonical: CanonicalGraph, structure: Structure):
     inputs: graph.inputs.map((input) => sessionType(graph, input)),
     outputs: graph.outputs.map((name) => types.get(name) ?? name),
   })
-  const metadata = [
-    encodeEntry(METADATA_FIELD, PRELUDE_KEY, String(prelude.length)),
-    ...(graph.fixed ? [] : [encodeEntry(METADATA_FIELD, OPEN_KEY, 'true')]),
-  ]
-  writeWholeSync(paths.canonical, concatenate([model, ...metadata]))
+  const metadataProps = [{ key: PRELUDE_KEY, value: String(prelude.length) }]
+  if (!graph.fixed) metadataProps.push({ key: OPEN_KEY, value: 'true' })
+  const metadata = toBinary(ModelProtoSchema, create(ModelProtoSchema, { metadataProps }))
+  writeWholeSync(paths.canonical, concatenate([model, metadata]))
   writeWholeSync(paths.structure, new TextEncoder().encode(JSON.stringify(structure)))
   return paths
 }

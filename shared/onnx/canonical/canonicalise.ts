@@ -12,9 +12,8 @@ import { type Graph, loadGraph } from './working-graph.ts'
 import { inferTypes, type Types } from './infer-shapes.ts'
 import { inlineConstantIfs } from './inline-if.ts'
 import { type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'
-import { freshName, renameUses, usesOf } from './scope.ts'
+import { freshName, inDefaultDomain, renameUses, usesOf } from './scope.ts'
 import { wrapSequences } from './sequences.ts'
-import { WorkFiles } from './work-files.ts'
 
 /** Each round folds at least one node; real models need two or three. */
 const MAX_ROUNDS = 50
@@ -37,12 +36,12 @@ export async function canonicalise(
   const graph = loadGraph(dir, file, inputShapes)
   dropDead(graph)
   wrapSequences(graph)
-  const given = { work: new WorkFiles(dir), unfoldable: new Set<string>() }
-  let types = await inferTypes(graph, given.work)
+  const unfoldable = new Set<string>()
+  let types = await inferTypes(graph)
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const inlined = inlineConstantIfs(graph, types)
-    if (!(await foldOnce(graph, types, given)) && !inlined) break
-    types = await inferTypes(graph, given.work)
+    if (!(await foldOnce(graph, types, unfoldable)) && !inlined) break
+    types = await inferTypes(graph)
   }
   blankUnusedOutputs(graph)
   makeOutputsLayers(graph, types)
@@ -100,9 +99,8 @@ function blankUnusedOutputs(graph: Graph): void {
   const used = new Set(graph.outputs)
   for (const node of graph.nodes) for (const name of usesOf(node)) used.add(name)
   for (const node of graph.nodes) {
-    const optional =
-      node.domain === '' || node.domain === 'ai.onnx' ? OPTIONAL_OUTPUTS[node.opType] : undefined
-    if (optional === undefined) continue
+    const optional = OPTIONAL_OUTPUTS[node.opType]
+    if (optional === undefined || !inDefaultDomain(node)) continue
     node.output = node.output.map((name, index) => (index >= optional && !used.has(name) ? '' : name))
     while (node.output.at(-1) === '') node.output.pop()
   }

@@ -8,7 +8,8 @@
 import { ScissionError } from '../../platform/errors.ts'
 import type { ExternalFiles } from '../wire/external-data.ts'
 import type { AttributeProto, GraphProto, ModelProto, NodeProto } from '../proto/onnx_pb.ts'
-import { bodiesOf, definedIn, nodeLabel } from './scope.ts'
+import { bodiesOf, definedIn, makersOf, nodeLabel } from './scope.ts'
+import type { Skeleton } from '../wire/skeleton.ts'
 import { checkTensor } from '../wire/tensor-data.ts'
 
 function refuse(message: string, details: Record<string, unknown>): ScissionError {
@@ -24,15 +25,12 @@ export function refuseWithoutOpsets(model: ModelProto): void {
   )
 }
 
-/** Checks names, scopes, tensors and order. @throws ScissionError invalidModel @returns the graph */
-export function checkModel(model: ModelProto, files: ExternalFiles): GraphProto {
-  const graph = model.graph
-  if (!graph) throw refuse('not an ONNX model: the file holds no graph', {})
+/** Checks names, scopes, tensors and order. @throws ScissionError invalidModel */
+export function checkModel({ model, graph }: Skeleton, files: ExternalFiles): void {
   refuseWithoutOpsets(model)
   checkOutputs(graph)
   checkGraph(graph, new Set(), files)
   for (const fn of model.functions) for (const node of fn.node) checkAttributes(node, files)
-  return graph
 }
 
 function checkGraph(graph: GraphProto, outer: ReadonlySet<string>, files: ExternalFiles): void {
@@ -112,16 +110,13 @@ function tensorsOf(attribute: AttributeProto) {
  * Indices of the nodes in topological order: the file's own order if it is topological, else the earliest possible node
  * first.
  * @param uses the tensors that each node reads.
- *
  * @throws ScissionError invalidModel naming a node and a tensor of the cycle.
  */
 export function topologicalOrder(
   nodes: readonly NodeProto[],
   uses: readonly ReadonlySet<string>[],
 ): number[] {
-  const maker = new Map<string, number>()
-  for (const [index, node] of nodes.entries())
-    for (const output of node.output) if (output) maker.set(output, index)
+  const maker = makersOf(nodes)
   const order: number[] = []
   const state = new Uint8Array(nodes.length)
   // Depth first with an explicit stack: real graphs are deeper than the call stack.
@@ -129,14 +124,10 @@ export function topologicalOrder(
     const stack = [start]
     while (stack.length > 0) {
       const index = stack.at(-1) ?? 0
-      if (state[index] === DONE) {
+      if (state[index] !== NEW) {
         stack.pop()
-        continue
-      }
-      if (state[index] === OPEN) {
+        if (state[index] === OPEN) order.push(index)
         state[index] = DONE
-        order.push(index)
-        stack.pop()
         continue
       }
       state[index] = OPEN
@@ -153,15 +144,14 @@ export function topologicalOrder(
   return order
 }
 
+const NEW = 0
 const OPEN = 1
 const DONE = 2
 
 function cycle(node: NodeProto | undefined, tensor: string): ScissionError {
-  return refuse(
-    `the graph has a cycle: ${node ? nodeLabel(node) : 'a node'} needs its own output "${tensor}"`,
-    {
-      node: node?.name,
-      tensor,
-    },
-  )
+  const label = node ? nodeLabel(node) : 'a node'
+  return refuse(`the graph has a cycle: ${label} needs its own output "${tensor}"`, {
+    node: node?.name,
+    tensor,
+  })
 }

@@ -9,30 +9,23 @@ const UNKNOWN_RANK = '...'
 
 /** @throws ScissionError invalidModel for values that are not tensors and for types that cannot be sent. */
 export function declaredTensor(value: ValueInfoProto, role: 'input' | 'output'): DeclaredTensor {
+  const refuse = (reason: string, details: Record<string, string> = {}) =>
+    new ScissionError('invalidModel', `graph ${role} "${value.name}" ${reason}`, {
+      tensor: value.name,
+      ...details,
+    })
   const type = value.type?.value
-  const what = `graph ${role} "${value.name}"`
-  if (!type || type.case === undefined)
-    throw new ScissionError('invalidModel', `${what} declares no type`, { tensor: value.name })
+  if (!type || type.case === undefined) throw refuse('declares no type')
   if (type.case !== 'tensorType') {
     const kind = type.case.replace('Type', '')
-    throw new ScissionError(
-      'invalidModel',
-      `${what} is a ${kind}: only tensors can be sent to and from a model`,
-      {
-        tensor: value.name,
-        kind,
-      },
-    )
+    throw refuse(`is a ${kind}: only tensors can be sent to and from a model`, { kind })
   }
-  const datatype = elementTypeOf(type.value.elemType)?.datatype
-  if (!datatype) {
-    const name = elementTypeOf(type.value.elemType)?.name ?? `number ${type.value.elemType}`
-    throw new ScissionError('invalidModel', `${what} has the element type ${name}, which cannot be served`, {
-      tensor: value.name,
-      type: name,
-    })
+  const element = elementTypeOf(type.value.elemType)
+  if (!element?.datatype) {
+    const name = element?.name ?? `number ${type.value.elemType}`
+    throw refuse(`has the element type ${name}, which cannot be served`, { type: name })
   }
-  return { name: value.name, datatype, shape: declaredShape(type.value.shape) }
+  return { name: value.name, datatype: element.datatype, shape: declaredShape(type.value.shape) }
 }
 
 /** Symbolic dimensions by name, `''` if unnamed; some exporters write 0 or −1 for "any". */
@@ -57,6 +50,9 @@ interface OpenDim {
   symbol: string
 }
 
+/** The sizes of symbolic dimensions, each with the place that fixes it. */
+type Symbols = Map<string, { value: number; input: string; axis: number }>
+
 /**
  * The fixed shape of every input. A symbol has the same value in all inputs, so that one input's shape can fix another's.
  *
@@ -79,7 +75,7 @@ export function resolveInputShapes(
       })
     }
   }
-  const symbols = new Map<string, { value: number; input: string; axis: number }>()
+  const symbols: Symbols = new Map()
   for (const input of declared) {
     const shape = ownShape(given, input.name)
     if (shape) matchDeclared(input, shape, symbols)
@@ -96,11 +92,7 @@ export function resolveInputShapes(
 /** The given shape of an input. A tensor may be called `constructor`, which every object inherits. */
 const ownShape = (given: InputShapes, name: string) => (Object.hasOwn(given, name) ? given[name] : undefined)
 
-function settle(
-  input: DeclaredTensor,
-  symbols: ReadonlyMap<string, { value: number }>,
-  open: OpenDim[],
-): number[] {
+function settle(input: DeclaredTensor, symbols: Symbols, open: OpenDim[]): number[] {
   return input.shape.map((dim, axis) => {
     const value = typeof dim === 'number' ? dim : symbols.get(dim)?.value
     if (value !== undefined && value > 0) return value
@@ -130,11 +122,7 @@ function needsShapes(open: readonly OpenDim[], declared: readonly DeclaredTensor
   )
 }
 
-function matchDeclared(
-  input: DeclaredTensor,
-  shape: readonly number[],
-  symbols: Map<string, { value: number; input: string; axis: number }>,
-): void {
+function matchDeclared(input: DeclaredTensor, shape: readonly number[], symbols: Symbols): void {
   const contradiction = (reason: string, axis?: number) =>
     new ScissionError(
       'badRequest',

@@ -1,36 +1,21 @@
 /** Encodes decoded graphs and their parts as models (wire/model-writer.ts). */
-import { toBinary } from '@bufbuild/protobuf'
+import { create, toBinary } from '@bufbuild/protobuf'
 import { assemble, encodeUntypedValue, encodeValue, type ModelFrame } from '../wire/model-writer.ts'
 import type { Graph } from './working-graph.ts'
 import {
-  FunctionProtoSchema,
+  ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
-  OperatorSetIdProtoSchema,
-  type SparseTensorProto,
   SparseTensorProtoSchema,
-  type TensorProto,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
-import { encodeNumber, encodeText, concatenate, encodeField } from '../wire/protobuf.ts'
 import type { TypedTensor } from '../wire/element-types.ts'
 
-const PRODUCER = 'scission'
-/** Field numbers of ModelProto. */
-const MODEL = { irVersion: 1, producer: 2, opsets: 8, functions: 25 } as const
-
 export function frameOf(graph: Pick<Graph, 'irVersion' | 'opsets' | 'functions'>): ModelFrame {
+  const { irVersion, opsets: opsetImport, functions } = graph
   return {
-    prefix: concatenate([
-      encodeNumber(MODEL.irVersion, Number(graph.irVersion)),
-      encodeText(MODEL.producer, PRODUCER),
-    ]),
-    suffix: concatenate([
-      ...graph.opsets.flatMap((opset) =>
-        encodeField(MODEL.opsets, toBinary(OperatorSetIdProtoSchema, opset)),
-      ),
-      ...graph.functions.flatMap((fn) => encodeField(MODEL.functions, toBinary(FunctionProtoSchema, fn))),
-    ]),
+    prefix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion, producerName: 'scission' })),
+    suffix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { opsetImport, functions })),
   }
 }
 
@@ -48,24 +33,12 @@ export function assembleGraph(graph: Graph, given: GraphSelection): Uint8Array {
   const kept = <T>(constants: ReadonlyMap<string, T>): T[] =>
     [...constants].flatMap(([name, constant]) => (!given.keeps || given.keeps(name) ? [constant] : []))
   return assemble(frameOf(graph), graph.name, {
-    nodes: given.nodes.map(encodeNode),
-    initializers: kept(graph.constants).map(encodeTensor),
-    sparse: kept(graph.sparse).map(encodeSparse),
+    nodes: given.nodes.map((node) => toBinary(NodeProtoSchema, node)),
+    initializers: kept(graph.constants).map((tensor) => toBinary(TensorProtoSchema, tensor)),
+    sparse: kept(graph.sparse).map((tensor) => toBinary(SparseTensorProtoSchema, tensor)),
     inputs: given.inputs.map(encodeValue),
     outputs: given.outputs.map((output) =>
       typeof output === 'string' ? encodeUntypedValue(output) : encodeValue(output),
     ),
   })
-}
-
-export function encodeNode(node: NodeProto): Uint8Array {
-  return toBinary(NodeProtoSchema, node)
-}
-
-export function encodeTensor(tensor: TensorProto): Uint8Array {
-  return toBinary(TensorProtoSchema, tensor)
-}
-
-export function encodeSparse(tensor: SparseTensorProto): Uint8Array {
-  return toBinary(SparseTensorProtoSchema, tensor)
 }

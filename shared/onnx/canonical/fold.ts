@@ -9,13 +9,13 @@
 import type { Tensor } from '../../contracts/tensor.ts'
 import { assembleGraph } from './encode-graph.ts'
 import { CODE, elementTypeOf, elementTypeOfDatatype, bytesOfType } from '../wire/element-types.ts'
-import { type Graph } from './working-graph.ts'
+import type { Graph } from './working-graph.ts'
 import type { Types } from './infer-shapes.ts'
-import { type NodeProto } from '../proto/onnx_pb.ts'
+import type { NodeProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, fromRuntime, openSession } from '../runtime/analysis-session.ts'
-import { bodiesOf, renameUses, usesOf } from './scope.ts'
+import { bodiesOf, inDefaultDomain, nodesBehind, renameUses, usesOf } from './scope.ts'
 import { rawTensor } from '../wire/tensor-data.ts'
-import type { WorkFiles } from './work-files.ts'
+import { withWorkFile } from './work-files.ts'
 
 /** Results up to this size are written into the canonical file; larger ones are recomputed by each session. */
 const FOLDED_BYTES = 64 * 1024
@@ -31,15 +31,15 @@ const RANDOM = new Set([
   'Dropout',
 ])
 
-/** Folds once; the results may allow further folding. @returns whether anything changed. @throws ScissionError invalidModel */
-export async function foldOnce(
-  graph: Graph,
-  types: Types,
-  given: { work: WorkFiles; unfoldable: Set<string> },
-): Promise<boolean> {
+/**
+ * Folds once; the results may allow further folding.
+ * @param unfoldable names of results that proved too large; new ones are added.
+ * @returns whether anything changed. @throws ScissionError invalidModel
+ */
+export async function foldOnce(graph: Graph, types: Types, unfoldable: Set<string>): Promise<boolean> {
   const aliases = dropAliases(graph)
   const shapes = foldShapes(graph, types)
-  const computed = await foldComputed(graph, types, given)
+  const computed = await foldComputed(graph, types, unfoldable)
   dropDead(graph)
   return aliases || shapes || computed
 }
@@ -66,13 +66,7 @@ function isRandom(node: NodeProto, graph: Graph): boolean {
 /** Removes nodes that nothing needs, and constants that nothing reads. */
 export function dropDead(graph: Graph): void {
   const needed = new Set(graph.outputs)
-  const kept: NodeProto[] = []
-  for (const node of graph.nodes.toReversed()) {
-    if (!node.output.some((output) => needed.has(output))) continue
-    kept.push(node)
-    for (const name of usesOf(node)) needed.add(name)
-  }
-  graph.nodes = kept.reverse()
+  graph.nodes = nodesBehind(needed, graph.nodes)
   for (const name of graph.constants.keys()) if (!needed.has(name)) graph.constants.delete(name)
   for (const name of graph.sparse.keys()) if (!needed.has(name)) graph.sparse.delete(name)
 }
@@ -101,7 +95,7 @@ function foldShapes(graph: Graph, types: Types): boolean {
     const [name = ''] = node.output
     // ONNX Runtime also reports rank 0 if it does not know the rank.
     if (!shape || shape.length === 0 || shape.includes(-1) || outputs.has(name)) return true
-    if (node.domain !== '' && node.domain !== 'ai.onnx') return true
+    if (!inDefaultDomain(node)) return true
     const values =
       node.opType === 'Shape' ? slice(node, shape) : node.opType === 'Size' ? size(shape) : undefined
     if (!values) return true
@@ -133,11 +127,7 @@ function outputBytes(types: Types, name: string): number | undefined {
   return bytesOfType(type)
 }
 
-async function foldComputed(
-  graph: Graph,
-  types: Types,
-  { work, unfoldable }: { work: WorkFiles; unfoldable: Set<string> },
-): Promise<boolean> {
+async function foldComputed(graph: Graph, types: Types, unfoldable: Set<string>): Promise<boolean> {
   const constant = constantNodes(graph)
   const fold = new Set(
     [...constant].filter(
@@ -152,7 +142,7 @@ async function foldComputed(
   for (const node of graph.nodes) if (!fold.has(node)) for (const name of usesOf(node)) wanted.add(name)
   const results = [...fold].flatMap((node) => node.output.filter((name) => wanted.has(name)))
   if (results.length === 0) return false
-  const values = await compute(graph, constant, results, work)
+  const values = await compute(graph, constant, results)
   for (const value of values) if (value.bytes.length > FOLDED_BYTES) unfoldable.add(value.name)
   const done = new Map(values.map((value) => [value.name, value]))
   // A node is replaced as a whole: with all of its results that are used, or not at all.
@@ -176,18 +166,12 @@ async function compute(
   graph: Graph,
   constant: ReadonlySet<NodeProto>,
   results: readonly string[],
-  work: WorkFiles,
 ): Promise<Tensor[]> {
   const needed = new Set(results)
-  const nodes: NodeProto[] = []
-  for (const node of [...constant].reverse()) {
-    if (!node.output.some((output) => needed.has(output))) continue
-    nodes.unshift(node)
-    for (const name of usesOf(node)) needed.add(name)
-  }
+  const nodes = nodesBehind(needed, [...constant])
   const keeps = (name: string) => needed.has(name)
   const model = assembleGraph(graph, { nodes, inputs: [], outputs: results, keeps })
-  return work.withFile(model, async (file) => {
+  return withWorkFile(graph.dir, model, async (file) => {
     try {
       const session = await openSession(file, { level: 'disabled' })
       const values = await session.run({})

@@ -12,18 +12,18 @@ import type { Graph } from './working-graph.ts'
 import type { TensorProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, openSession } from '../runtime/analysis-session.ts'
 import { tensorShape } from '../wire/tensor-data.ts'
-import type { WorkFiles } from './work-files.ts'
+import { withWorkFile } from './work-files.ts'
 
 /** Types by name: of graph inputs, constants and node outputs. */
 export type Types = Map<string, TypedTensor>
 
 /** @throws ScissionError invalidModel with ONNX Runtime's reason if it refuses the graph. */
-export async function inferTypes(graph: Graph, work: WorkFiles): Promise<Types> {
+export async function inferTypes(graph: Graph): Promise<Types> {
   const types: Types = new Map(graph.inputs.map((input) => [input.name, input]))
   for (const [name, tensor] of graph.constants) types.set(name, typeOf(tensor))
   const made = graph.nodes.flatMap((node) => node.output.filter(Boolean))
   if (made.length === 0) return types
-  for (const output of await outputTypes(graph, made, work)) types.set(output.name, output)
+  for (const output of await outputTypes(graph, made)) types.set(output.name, output)
   return types
 }
 
@@ -31,7 +31,7 @@ function typeOf(tensor: TensorProto): TypedTensor {
   return { name: tensor.name, code: tensor.dataType, shape: tensorShape(tensor) }
 }
 
-async function outputTypes(graph: Graph, made: readonly string[], work: WorkFiles): Promise<TypedTensor[]> {
+async function outputTypes(graph: Graph, made: readonly string[]): Promise<TypedTensor[]> {
   const large = new Map([...graph.constants].filter(([, tensor]) => isExternal(tensor)))
   const build = (asInputs: ReadonlyMap<string, TensorProto>) =>
     assembleGraph(graph, {
@@ -41,13 +41,13 @@ async function outputTypes(graph: Graph, made: readonly string[], work: WorkFile
       keeps: (name) => !asInputs.has(name),
     })
   try {
-    return await work.withFile(build(large), metadata)
+    return await withWorkFile(graph.dir, build(large), metadata)
   } catch (error) {
     if (large.size === 0) throw asInvalidModel('refuses the model', error)
   }
   // Some operators require constant weights. A second refusal, with them, is a fault of the model.
   try {
-    return await work.withFile(build(new Map()), metadata)
+    return await withWorkFile(graph.dir, build(new Map()), metadata)
   } catch (error) {
     throw asInvalidModel('refuses the model', error)
   }

@@ -5,7 +5,7 @@
 import type { InputHints } from '../../contracts/model.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
 import { CODE } from '../wire/element-types.ts'
-import { type GraphProto, type NodeProto, type TensorProto } from '../proto/onnx_pb.ts'
+import type { GraphProto, NodeProto, TensorProto } from '../proto/onnx_pb.ts'
 import { bodiesOf } from './scope.ts'
 import { isExternal } from '../wire/external-data.ts'
 import { rawBytes } from '../wire/tensor-data.ts'
@@ -81,15 +81,9 @@ function compare(
 }
 
 function comparedValues(tensor: TensorProto): number[] {
-  if (isExternal(tensor)) return []
-  const bytes = new Uint8Array(rawBytes(tensor, ''))
-  if (tensor.dataType === CODE.INT64) {
-    const numbers = [...new BigInt64Array(bytes.buffer)].map(Number)
-    return numbers.length <= MAX_COMPARED_VALUES ? numbers : []
-  }
-  if (tensor.dataType === CODE.INT32) {
-    const numbers = [...new Int32Array(bytes.buffer)]
-    return numbers.length <= MAX_COMPARED_VALUES ? numbers : []
-  }
-  return []
+  const View =
+    tensor.dataType === CODE.INT64 ? BigInt64Array : tensor.dataType === CODE.INT32 ? Int32Array : undefined
+  if (isExternal(tensor) || !View) return []
+  const numbers = Array.from(new View(new Uint8Array(rawBytes(tensor, '')).buffer), Number)
+  return numbers.length <= MAX_COMPARED_VALUES ? numbers : []
 }

@@ -15,7 +15,7 @@ import type { NodeProto } from '../proto/onnx_pb.ts'
 import { openSession } from '../runtime/analysis-session.ts'
 import { usesOf } from './scope.ts'
 import { readSkeleton } from '../wire/skeleton.ts'
-import { makeWorkFolder, WorkFiles } from './work-files.ts'
+import { makeWorkFolder, withWorkFile } from './work-files.ts'
 
 const LARGE_WEIGHT_BYTES = 16 * 1024 * 1024
 
@@ -43,10 +43,10 @@ export async function optimise(
   const folder = makeWorkFolder()
   const saveTo = { graph: path.join(folder, 'optimised.onnx'), weights: 'optimised.weights' }
   try {
-    return await new WorkFiles(graph.dir).withFile(model, async (file) => {
+    return await withWorkFile(graph.dir, model, async (file) => {
       const session = await openSession(file, { level: 'extended', saveTo })
       await session.release()
-      return readSkeleton(saveTo.graph).model.graph?.node ?? []
+      return readSkeleton(saveTo.graph).graph.node
     })
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })
@@ -58,12 +58,13 @@ function build({ graph, prelude, types }: CanonicalGraph, part: GraphPart, large
   const replaced: TypedTensor[] = []
   const isLarge = (name: string): boolean => {
     const type = types.get(name)
-    return type !== undefined && isSendable(type) && (bytesOfType(type) ?? 0) > largeBytes
+    // onnxruntime-node must support graph inputs of the type.
+    const isSendable = elementTypeOf(type?.code ?? 0)?.runtime !== undefined
+    return type !== undefined && isSendable && (bytesOfType(type) ?? 0) > largeBytes
   }
   /** Turns the tensors into inputs if they are needed. */
   const replace = (names: readonly string[]) => {
-    for (const name of names)
-      if (needed.has(name)) replaced.push(...[types.get(name)].filter((type) => type !== undefined))
+    replaced.push(...names.filter((name) => needed.has(name)).flatMap((name) => types.get(name) ?? []))
   }
   const nodes: NodeProto[] = []
   for (const node of prelude.toReversed()) {
@@ -84,9 +85,4 @@ function build({ graph, prelude, types }: CanonicalGraph, part: GraphPart, large
     outputs: part.outputs,
     keeps: (name) => kept.has(name),
   })
-}
-
-/** Tells whether onnxruntime-node supports graph inputs of the type. */
-function isSendable({ code }: TypedTensor): boolean {
-  return elementTypeOf(code)?.runtime !== undefined
 }

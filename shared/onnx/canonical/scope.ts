@@ -46,6 +46,22 @@ export function usesOf(node: NodeProto): Set<string> {
   return uses
 }
 
+/** The index of the node that makes each tensor. */
+export function makersOf(nodes: readonly NodeProto[]): Map<string, number> {
+  return new Map(nodes.flatMap(({ output }, index) => output.filter(Boolean).map((name) => [name, index])))
+}
+
+/** The nodes that `needed` tensors depend on, in order; what these nodes read is added to `needed`. */
+export function nodesBehind(needed: Set<string>, nodes: readonly NodeProto[]): NodeProto[] {
+  const behind: NodeProto[] = []
+  for (const node of nodes.toReversed()) {
+    if (!node.output.some((output) => needed.has(output))) continue
+    behind.push(node)
+    for (const name of usesOf(node)) needed.add(name)
+  }
+  return behind.reverse()
+}
+
 /** Renames the tensors that a node and its bodies read. @param names old name → new name. */
 export function renameUses(node: NodeProto, names: ReadonlyMap<string, string>): void {
   node.input = node.input.map((name) => names.get(name) ?? name)
@@ -75,5 +91,10 @@ export function nodeLabel(node: NodeProto): string {
 
 /** `Conv`, or `com.microsoft::FusedConv` outside the default domain. */
 export function operatorOf(node: NodeProto): string {
-  return node.domain === '' || node.domain === 'ai.onnx' ? node.opType : `${node.domain}::${node.opType}`
+  return inDefaultDomain(node) ? node.opType : `${node.domain}::${node.opType}`
+}
+
+/** True for an operator of ONNX itself. */
+export function inDefaultDomain({ domain }: NodeProto): boolean {
+  return domain === '' || domain === 'ai.onnx'
 }

@@ -15,7 +15,7 @@ import { CODE, type TypedTensor } from '../wire/element-types.ts'
 import { findHints, type FoundHints } from './input-hints.ts'
 import { makeInputs } from '../sample-inputs/sample-inputs.ts'
 import { asInvalidModel, fromRuntime, openSession, tidy, toRuntime } from '../runtime/analysis-session.ts'
-import { WorkFiles } from './work-files.ts'
+import { withWorkFile } from './work-files.ts'
 
 export interface Trial {
   /** Observed shapes and bytes of tensors whose shape was unknown before. */
@@ -41,7 +41,7 @@ export async function runTrial(
   )
   if (outputs.length === 0) return { seen: new Map() }
   const model = assembleGraph(graph, { nodes: [...prelude, ...layers], inputs: graph.inputs, outputs })
-  return new WorkFiles(graph.dir).withFile(model, async (file) => {
+  return withWorkFile(graph.dir, model, async (file) => {
     const session = await openSession(file, { level: 'disabled' }).catch((error: unknown) => {
       throw asInvalidModel('refuses the model', error)
     })

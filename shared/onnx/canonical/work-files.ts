@@ -13,22 +13,18 @@ const FOLDER_PREFIX = 'scission-optimise-'
 /** Makes names unique: several analyses may run in one process at the same time. */
 let count = 0
 
-export class WorkFiles {
-  readonly dir: string
-
-  constructor(dir: string) {
-    this.dir = dir
-  }
-
-  /** Writes `content` to a file that exists until `use` has ended. */
-  async withFile<T>(content: Uint8Array, use: (file: string) => Promise<T>): Promise<T> {
-    const file = path.join(this.dir, `${PREFIX}${process.pid}-${count++}.onnx`)
-    fs.writeFileSync(file, content)
-    try {
-      return await use(file)
-    } finally {
-      fs.rmSync(file, { force: true })
-    }
+/** Writes `content` to a file in the model's folder that exists until `use` has ended. */
+export async function withWorkFile<T>(
+  dir: string,
+  content: Uint8Array,
+  use: (file: string) => Promise<T>,
+): Promise<T> {
+  const file = path.join(dir, `${PREFIX}${process.pid}-${count++}.onnx`)
+  fs.writeFileSync(file, content)
+  try {
+    return await use(file)
+  } finally {
+    fs.rmSync(file, { force: true })
   }
 }
 

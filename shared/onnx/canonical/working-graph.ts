@@ -19,9 +19,9 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
-import { bodiesOf, usesOf } from './scope.ts'
+import { bodiesOf, inDefaultDomain, usesOf } from './scope.ts'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
-import { inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
+import { bytesOf, inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
 
 export interface Graph {
   /** The model's folder: external data is relative to it. */
@@ -55,8 +55,9 @@ const MIN_IR_VERSION = 4n
  * @throws ScissionError invalidModel, needsInputShapes, badRequest (shapes that contradict the declared ones)
  */
 export function loadGraph(dir: string, file: string, given: InputShapes | undefined): Graph {
-  const { model } = readSkeleton(`${dir}/${file}`)
-  const graph = checkModel(model, new ExternalFiles(dir))
+  const skeleton = readSkeleton(`${dir}/${file}`)
+  checkModel(skeleton, new ExternalFiles(dir))
+  const { model, graph } = skeleton
   const declared = trueInputs(graph).map((input) => declaredTensor(input, 'input'))
   for (const output of graph.output) declaredTensor(output, 'output')
   const shapes = resolveInputShapes(declared, given)
@@ -123,7 +124,7 @@ function liftConstants(
 ): NodeProto[] {
   return nodes.filter((node) => {
     const name = node.output[0]
-    if (isConstant(node) && name) {
+    if (node.opType === 'Constant' && inDefaultDomain(node) && name) {
       const tensor = constantTensor(node, name)
       if (tensor) {
         add(settled(tensor, dir))
@@ -148,10 +149,6 @@ function liftInBody(body: GraphProto, dir: string): void {
   body.node = liftConstants(body.node, dir, (tensor) => body.initializer.push(tensor), undefined)
 }
 
-function isConstant(node: NodeProto): boolean {
-  return node.opType === 'Constant' && (node.domain === '' || node.domain === 'ai.onnx')
-}
-
 /** @see https://onnx.ai/onnx/operators/onnx__Constant.html */
 function constantTensor(node: NodeProto, name: string): TensorProto | undefined {
   const attribute = node.attribute.find((candidate) => candidate.name.startsWith('value'))
@@ -163,13 +160,13 @@ function constantTensor(node: NodeProto, name: string): TensorProto | undefined 
       attribute.t.name = name
       return attribute.t
     case 'value_float':
-      return rawTensor(name, CODE.FLOAT, [], bytes(Float32Array.of(attribute.f)))
+      return rawTensor(name, CODE.FLOAT, [], bytesOf(Float32Array.of(attribute.f)))
     case 'value_floats':
-      return rawTensor(name, CODE.FLOAT, [floats.length], bytes(Float32Array.from(floats)))
+      return rawTensor(name, CODE.FLOAT, [floats.length], bytesOf(Float32Array.from(floats)))
     case 'value_int':
-      return rawTensor(name, CODE.INT64, [], bytes(BigInt64Array.of(attribute.i)))
+      return rawTensor(name, CODE.INT64, [], bytesOf(BigInt64Array.of(attribute.i)))
     case 'value_ints':
-      return rawTensor(name, CODE.INT64, [ints.length], bytes(BigInt64Array.from(ints)))
+      return rawTensor(name, CODE.INT64, [ints.length], bytesOf(BigInt64Array.from(ints)))
     case 'value_string':
       return create(TensorProtoSchema, { name, dataType: CODE.STRING, stringData: [attribute.s] })
     case 'value_strings':
@@ -182,10 +179,6 @@ function constantTensor(node: NodeProto, name: string): TensorProto | undefined 
     default:
       return undefined
   }
-}
-
-function bytes(view: ArrayBufferView): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
 }
 
 function inlineAttributes(node: NodeProto, dir: string): void {

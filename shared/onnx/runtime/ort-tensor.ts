@@ -7,6 +7,7 @@
 import './no-telemetry.ts'
 import { Tensor as OrtTensor } from 'onnxruntime-node'
 import { ScissionError } from '../../platform/errors.ts'
+import { decodeElements, encodeElements } from '../../oip/bytes-elements.ts'
 import { typedView } from '../../oip/typed-view.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 import { elementTypeOfDatatype, elementTypeOfRuntime } from '../wire/element-types.ts'
@@ -36,13 +37,8 @@ export function toOrt(tensor: Tensor): OrtTensor {
   if (datatype === 'BYTES') return new OrtTensor('string', decodeStrings(bytes), shape)
   const type = elementTypeOfDatatype(datatype)?.runtime
   if (datatype === 'BF16' || type === undefined) {
-    throw new ScissionError(
-      'invalidTensor',
-      `tensor "${name}": onnxruntime-node takes no ${datatype} tensors`,
-      {
-        tensor: name,
-      },
-    )
+    const message = `tensor "${name}": onnxruntime-node takes no ${datatype} tensors`
+    throw new ScissionError('invalidTensor', message, { tensor: name })
   }
   return new OrtTensor(type, typedView(tensor), shape)
 }
@@ -51,9 +47,8 @@ export function toOrt(tensor: Tensor): OrtTensor {
 export function fromOrt(name: string, tensor: OrtTensor): Tensor {
   const datatype = elementTypeOfRuntime(tensor.type)?.datatype
   if (datatype === undefined) {
-    throw new ScissionError('internal', `tensor "${name}" is of type ${tensor.type}, which cannot be sent`, {
-      tensor: name,
-    })
+    const message = `tensor "${name}" is of type ${tensor.type}, which cannot be sent`
+    throw new ScissionError('internal', message, { tensor: name })
   }
   const shape = [...tensor.dims]
   const { data } = tensor
@@ -61,27 +56,13 @@ export function fromOrt(name: string, tensor: OrtTensor): Tensor {
   return { name, datatype, shape, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) }
 }
 
-/** BYTES: per element a 4-byte little-endian length, then UTF-8. */
-export function encodeStrings(strings: readonly string[]): Uint8Array {
-  const sizes = strings.map((text) => Buffer.byteLength(text))
-  const bytes = Buffer.from(new ArrayBuffer(sizes.reduce((sum, size) => sum + 4 + size, 0)))
-  let offset = 0
-  for (const [index, text] of strings.entries()) {
-    offset = bytes.writeUInt32LE(sizes[index] ?? 0, offset)
-    offset += bytes.write(text, offset, 'utf8')
-  }
-  return bytes
-}
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
-/** The inverse of `encodeStrings`, for bytes that `checkInputs` has accepted. */
-export function decodeStrings(bytes: Uint8Array): string[] {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const strings: string[] = []
-  for (let offset = 0; offset < buffer.length; ) {
-    const size = buffer.readUInt32LE(offset)
-    offset += 4
-    strings.push(buffer.toString('utf8', offset, offset + size))
-    offset += size
-  }
-  return strings
-}
+/** The data of a BYTES tensor of texts. */
+export const encodeStrings = (texts: readonly string[]): Uint8Array =>
+  encodeElements(texts.map((text) => encoder.encode(text)))
+
+/** The texts of a BYTES tensor. @throws ScissionError invalidTensor if a length points past the end. */
+export const decodeStrings = (bytes: Uint8Array): string[] =>
+  decodeElements(bytes, 'a tensor').map((element) => decoder.decode(element))

@@ -25,14 +25,8 @@ export function makeInputs(specs: readonly TensorSpec[], seed: number, hints: In
         shape: spec.shape,
       })
     }
-    return {
-      ...spec,
-      bytes: fill(
-        spec,
-        generator(seed * 1000 + index),
-        Object.hasOwn(hints, spec.name) ? hints[spec.name] : undefined,
-      ),
-    }
+    const hint = Object.hasOwn(hints, spec.name) ? hints[spec.name] : undefined
+    return { ...spec, bytes: fill(spec, generator(seed * 1000 + index), hint) }
   })
 }
 

@@ -17,13 +17,8 @@ export interface AnalyseInChildOptions extends AnalyseRequest {
  * Analyses a model in a child process.
  * @throws ScissionError as `analyse`; invalidModel if the child crashed or broke a limit; cancelled.
  * @example
- * const structure = await analyseInChild({
- *   dir: 'models/mobilenet',
- *   file: 'model.onnx',
- *   model: ModelId.parse(sha256),
- *   timeoutMs: 120_000,
- *   memoryLimitBytes: 4 * 2 ** 30,
- * })
+ * const model = { dir: 'models/mobilenet', file: 'model.onnx', model: ModelId.parse(sha256) }
+ * const structure = await analyseInChild({ ...model, timeoutMs: 120_000, memoryLimitBytes: 4 * 2 ** 30 })
  */
 export function analyseInChild(options: AnalyseInChildOptions): Promise<Structure> {
   const { timeoutMs, memoryLimitBytes, signal, ...input } = options

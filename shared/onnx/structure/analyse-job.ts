@@ -1,7 +1,2 @@
 /** The job that analyse-child.ts runs in its child process. */
-import type { Structure } from '../../contracts/model.ts'
-import { analyse, type AnalyseRequest } from './analyse.ts'
-
-export function run(request: AnalyseRequest): Promise<Structure> {
-  return analyse(request)
-}
+export { analyse as run } from './analyse.ts'

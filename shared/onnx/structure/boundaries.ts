@@ -2,8 +2,7 @@
  * The boundaries between layers: the tensors that cross each, and whether it is a good place to cut. A boundary is clean
  * if no group of layers that ONNX Runtime would fuse (fusion.ts) has layers on both sides of it. Pure.
  */
-import type { TensorSpec } from '../../contracts/common.ts'
-import type { Boundary, Layer } from '../../contracts/model.ts'
+import type { Boundary, Layer, Structure } from '../../contracts/model.ts'
 
 /** Layers that ONNX Runtime runs as one operator. */
 export interface FusedGroup {
@@ -21,19 +20,14 @@ export interface Fusions {
   unrounded: ReadonlySet<string>
 }
 
-export interface GraphShape {
-  layers: readonly Layer[]
-  inputs: readonly TensorSpec[]
-  outputs: readonly TensorSpec[]
-}
+export type GraphShape = Pick<Structure, 'layers' | 'inputs' | 'outputs'>
 
 /**
  * The frontier of every boundary 0..N: tensors made before it (graph inputs included) and needed after it, in the
  * order of production. A graph output that has been made is needed after every later boundary.
  */
 export function frontiers({ layers, inputs, outputs }: GraphShape): string[][] {
-  const lastUse = new Map<string, number>()
-  for (const layer of layers) for (const name of layer.inputs) lastUse.set(name, layer.index)
+  const lastUse = lastUses(layers)
   for (const output of outputs) lastUse.set(output.name, layers.length)
   const result: string[][] = []
   let alive = inputs.map((input) => input.name)
@@ -45,14 +39,17 @@ export function frontiers({ layers, inputs, outputs }: GraphShape): string[][] {
   return result
 }
 
+/** The last layer that reads each tensor. */
+function lastUses(layers: readonly Layer[]): Map<string, number> {
+  return new Map(layers.flatMap(({ inputs, index }) => inputs.map((name) => [name, index])))
+}
+
 export function buildBoundaries(graph: GraphShape, { groups, unrounded }: Fusions): Boundary[] {
-  const bytes = new Map<string, number>()
-  for (const spec of [...graph.inputs, ...graph.layers.flatMap((layer) => layer.outputs)])
-    bytes.set(spec.name, spec.bytes)
+  const specs = [...graph.inputs, ...graph.layers.flatMap((layer) => layer.outputs)]
+  const bytes = new Map(specs.map((spec) => [spec.name, spec.bytes]))
   const inside = insideQuantisation(graph)
   const spanning = groupAcross(groups, graph.layers.length)
-  const lastUse = new Map<string, number>()
-  for (const layer of graph.layers) for (const name of layer.inputs) lastUse.set(name, layer.index)
+  const lastUse = lastUses(graph.layers)
   return frontiers(graph).map((tensors, k) => {
     const crossing = tensors.filter((name) => (lastUse.get(name) ?? -1) >= k)
     const group = spanning[k]

@@ -2,8 +2,7 @@
 import type { DeclaredTensor } from '../../contracts/common.ts'
 import { refuseWithoutOpsets } from '../canonical/check-model.ts'
 import { declaredTensor, trueInputs } from '../canonical/declared-tensors.ts'
-import { referenceOf, unsafeLocation } from '../wire/external-data.ts'
-import { ScissionError } from '../../platform/errors.ts'
+import { referenceOf, refuseUnsafeLocation } from '../wire/external-data.ts'
 import { readSkeleton } from '../wire/skeleton.ts'
 
 export interface ModelDescription {
@@ -25,21 +24,12 @@ export interface ModelDescription {
  * const { inputs, externalFiles } = await describeModel('mobilenet.onnx')
  */
 export async function describeModel(file: string): Promise<ModelDescription> {
-  const { model, external } = readSkeleton(file, { withoutNodes: true })
-  const graph = model.graph
-  if (!graph) throw new ScissionError('invalidModel', 'not an ONNX model: the file holds no graph')
+  const { model, graph, external } = readSkeleton(file, { withoutNodes: true })
   refuseWithoutOpsets(model)
   const locations = new Set<string>()
   for (const tensor of external) {
     const { location } = referenceOf(tensor)
-    const unsafe = unsafeLocation(location)
-    if (unsafe) {
-      throw new ScissionError(
-        'invalidModel',
-        `external data of tensor "${tensor.name}" has the location "${location}", which ${unsafe}`,
-        { tensor: tensor.name, location },
-      )
-    }
+    refuseUnsafeLocation(tensor, location)
     locations.add(location)
   }
   return {

@@ -50,9 +50,7 @@ function movedTranspose({ layers }: CanonicalGraph, optimised: readonly NodeProt
   )
 }
 
-function isTranspose(node: NodeProto): boolean {
-  return node.opType === 'Transpose'
-}
+const isTranspose = ({ opType }: NodeProto) => opType === 'Transpose'
 
 async function optimiseSides(canonical: CanonicalGraph, { k, tensors }: Boundary): Promise<NodeProto[]> {
   const { graph, layers } = canonical
@@ -60,28 +58,21 @@ async function optimiseSides(canonical: CanonicalGraph, { k, tensors }: Boundary
   const after = layers.slice(k)
   const made = new Set(before.flatMap((node) => node.output))
   const used = new Set(after.flatMap((node) => [...usesOf(node)]))
-  const first = await optimise(canonical, {
-    largeBytes: LARGE_BYTES,
-    part: {
-      layers: before,
-      inputs: graph.inputs.map(({ name }) => name),
-      outputs: tensors.filter((name) => made.has(name)),
-    },
-  })
-  const second = await optimise(canonical, {
-    largeBytes: LARGE_BYTES,
-    part: {
+  const inputs = graph.inputs.map(({ name }) => name)
+  const sides = [
+    { layers: before, inputs, outputs: tensors.filter((name) => made.has(name)) },
+    {
       layers: after,
       inputs: tensors.filter((name) => used.has(name)),
       outputs: graph.outputs.filter((name) => !made.has(name)),
     },
-  })
-  return [...first, ...second]
+  ]
+  const nodes: NodeProto[] = []
+  for (const part of sides) nodes.push(...(await optimise(canonical, { largeBytes: LARGE_BYTES, part })))
+  return nodes
 }
 
 function countOperators(nodes: readonly NodeProto[]): string {
-  return nodes
-    .map((node) => node.opType)
-    .sort()
-    .join(' ')
+  const operators = nodes.map((node) => node.opType)
+  return operators.sort().join(' ')
 }

@@ -34,34 +34,24 @@ export interface EncodedRange<Node, Constant> {
   content: Uint8Array
   nodes: Node[]
   constants: Constant[]
+  /** The tensors of boundary `to` that the range makes. */
+  outputs: string[]
 }
 
-/** The tensors of boundary `from` that layers [from, to) read, and those of boundary `to` that they make. */
-export function tensorsOfRange(
-  { structure, layers }: Pick<EncodedModel<EncodedNode, never>, 'structure' | 'layers'>,
-  from: number,
-  to: number,
-): { inputs: string[]; outputs: string[] } {
-  const nodes = nodesOf(layers, from, to)
-  const needed = new Set(nodes.flatMap(({ uses }) => [...uses]))
-  const made = new Set(nodes.flatMap(({ outputs }) => outputs))
-  const frontier = (k: number) => structure.boundaries[k]?.tensors ?? []
-  return {
-    inputs: frontier(from).filter((name) => needed.has(name)),
-    outputs: frontier(to).filter((name) => made.has(name)),
-  }
-}
-
+/** Encodes layers [from, to): at least one. */
 export function encodeRange<Node extends EncodedNode, Constant extends { bytes: Uint8Array }>(
   model: EncodedModel<Node, Constant>,
   from: number,
   to: number,
 ): EncodedRange<Node, Constant> {
-  const layers = nodesOf(model.layers, from, to)
+  const layers = model.layers.slice(from, to).filter((node) => node !== undefined)
   const needed = new Set(layers.flatMap(({ uses }) => [...uses]))
+  const made = new Set(layers.flatMap((node) => node.outputs))
+  const frontier = (k: number) => model.structure.boundaries[k]?.tensors ?? []
+  const inputs = frontier(from).filter((name) => needed.has(name))
+  const outputs = frontier(to).filter((name) => made.has(name))
   const nodes = [...preludeFor(model.prelude, needed), ...layers]
   const constants = neededOf(model.constants, needed)
-  const { inputs, outputs } = tensorsOfRange(model, from, to)
   const content = assemble(model.frame, `layers ${from} to ${to}`, {
     nodes: nodes.map(({ bytes }) => bytes),
     initializers: constants.map(({ bytes }) => bytes),
@@ -69,11 +59,8 @@ export function encodeRange<Node extends EncodedNode, Constant extends { bytes: 
     inputs: inputs.map(model.value),
     outputs: outputs.map(model.value),
   })
-  return { content, nodes, constants }
+  return { content, nodes, constants, outputs }
 }
-
-const nodesOf = <Node>(layers: readonly (Node | undefined)[], from: number, to: number): Node[] =>
-  layers.slice(from, to).filter((node) => node !== undefined)
 
 const neededOf = <T>(all: ReadonlyMap<string, T>, needed: ReadonlySet<string>): T[] =>
   [...all].filter(([name]) => needed.has(name)).map(([, one]) => one)

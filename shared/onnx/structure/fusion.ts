@@ -12,7 +12,7 @@ import type { FusedGroup, Fusions } from './boundaries.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
 import { optimise } from '../canonical/runtime-optimised.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
-import { usesOf } from '../canonical/scope.ts'
+import { makersOf, usesOf } from '../canonical/scope.ts'
 
 /** @throws ONNX Runtime's error if it cannot optimise the graph. */
 export async function findFusions(canonical: CanonicalGraph): Promise<Fusions> {
@@ -26,9 +26,7 @@ export async function findFusions(canonical: CanonicalGraph): Promise<Fusions> {
 
 /** The layers behind each surviving tensor, back to the next surviving ones. */
 function groupsOf({ graph, layers }: CanonicalGraph, optimised: readonly NodeProto[]): FusedGroup[] {
-  const maker = new Map<string, number>()
-  for (const [index, node] of layers.entries())
-    for (const output of node.output) if (output) maker.set(output, index)
+  const maker = makersOf(layers)
   const survived = new Set(graph.inputs.map((input) => input.name))
   for (const node of optimised) for (const output of node.output) survived.add(originalName(output))
   return optimised.flatMap((node) => {
@@ -86,12 +84,10 @@ const ACTIVATIONS = new Set(['Relu', 'Clip', 'Sigmoid', 'Tanh', 'LeakyRelu', 'Ha
 
 /** Conv → Add (→ activation), if nothing else uses the convolution's own result. */
 function residualGroups({ layers, types }: CanonicalGraph, groups: readonly FusedGroup[]): FusedGroup[] {
-  const maker = new Map<string, number>()
+  const maker = makersOf(layers)
   const readers = new Map<string, number[]>()
-  for (const [index, node] of layers.entries()) {
-    for (const output of node.output) maker.set(output, index)
+  for (const [index, node] of layers.entries())
     for (const name of usesOf(node)) readers.set(name, [...(readers.get(name) ?? []), index])
-  }
   const onlyReader = (name: string): number | undefined => {
     const all = readers.get(name) ?? []
     return all.length === 1 ? all[0] : undefined

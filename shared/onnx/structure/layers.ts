@@ -1,6 +1,6 @@
 /** Makes the `Layer`s of the contract from the canonical graph: names, tensors, sizes and work. */
 import type { TensorSpec } from '../../contracts/common.ts'
-import type { Layer } from '../../contracts/model.ts'
+import type { Layer, Structure } from '../../contracts/model.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
 import { elementTypeOf, bytesOfType, type TypedTensor } from '../wire/element-types.ts'
@@ -12,14 +12,14 @@ import { tensorBytes } from '../wire/tensor-data.ts'
 /** Bytes of tensors whose shapes depend on the data, from one trial run. */
 export type SeenBytes = ReadonlyMap<string, number>
 
-export interface LayerParts {
-  layers: Layer[]
-  /** Bytes of all constants of the model, each counted once. */
-  weightBytes: number
-}
-
-/** @throws ScissionError invalidModel if a layer makes a tensor of a type that cannot be sent. */
-export function buildLayers(canonical: CanonicalGraph, seen: SeenBytes): LayerParts {
+/**
+ * @returns the layers, and the bytes of all constants of the model, each counted once.
+ * @throws ScissionError invalidModel if a layer makes a tensor of a type that cannot be sent.
+ */
+export function buildLayers(
+  canonical: CanonicalGraph,
+  seen: SeenBytes,
+): Pick<Structure, 'layers' | 'weightBytes'> {
   const weights = new Weights(canonical)
   const used = new Set<string>()
   let insideBytes = 0
@@ -84,15 +84,11 @@ class Weights {
   bytes(names: Iterable<string>): number {
     let sum = 0
     for (const name of names) {
-      const { constants, sparse } = this.#canonical.graph
-      const tensor = constants.get(name) ?? sparse.get(name)?.values
-      sum += tensor ? tensorBytes(tensor) : this.#preludeBytes(name)
+      const { graph, types } = this.#canonical
+      const tensor = graph.constants.get(name) ?? graph.sparse.get(name)?.values
+      const type = types.get(name)
+      sum += tensor ? tensorBytes(tensor) : ((type && bytesOfType(type)) ?? 0)
     }
     return sum
-  }
-
-  #preludeBytes(name: string): number {
-    const type = this.#canonical.types.get(name)
-    return (type && bytesOfType(type)) ?? 0
   }
 }

@@ -5,6 +5,7 @@
  * element takes the inner dimension. Recurrent layers: the weights of all gates, per step and sequence. Operators that
  * only move, compare or scale numbers count 0, as is usual; null if there is no agreed count.
  */
+import { inDefaultDomain } from '../canonical/scope.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import type { Types } from '../canonical/infer-shapes.ts'
 
@@ -75,8 +76,7 @@ export function macsOf(node: NodeProto, types: Types): number | null {
   if (node.opType === 'ConvTranspose') return product([size(shapeOf(0)), size(shapeOf(1)?.slice(1))])
   if (PRODUCTS.has(node.opType)) return product([size(output), inner(node, shapeOf(0))])
   if (RECURRENT.has(node.opType)) return recurrent(shapeOf(0), shapeOf(1), shapeOf(2))
-  const standard = node.domain === '' || node.domain === 'ai.onnx'
-  return ELEMENTWISE.has(node.opType) || (standard && !UNCOUNTED.has(node.opType)) ? 0 : null
+  return ELEMENTWISE.has(node.opType) || (inDefaultDomain(node) && !UNCOUNTED.has(node.opType)) ? 0 : null
 }
 
 /** The dimension that a product sums over: A's last, or the last but one if A is transposed. */

@@ -11,22 +11,20 @@ import path from 'node:path'
 import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { Structure } from '../../contracts/model.ts'
+import type { RangeManifest } from '../../contracts/range-manifest.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { encodeNode, encodeSparse, encodeTensor, frameOf } from '../canonical/encode-graph.ts'
+import { frameOf } from '../canonical/encode-graph.ts'
 import { OPEN_KEY, PRELUDE_KEY, readStructure, structurePathOf } from '../canonical/canonical-file.ts'
 import { isExternal, referenceOf } from '../wire/external-data.ts'
-import {
-  encodeRange,
-  type EncodedModel,
-  type EncodedNode,
-  tensorsOfRange,
-  valueEncoder,
-} from './encode-range.ts'
+import { encodeRange, type EncodedModel, type EncodedNode, valueEncoder } from './encode-range.ts'
 import {
   type GraphProto,
   ModelProtoSchema,
   type NodeProto,
+  NodeProtoSchema,
+  SparseTensorProtoSchema,
   type TensorProto,
+  TensorProtoSchema,
   ValueInfoProtoSchema,
 } from '../proto/onnx_pb.ts'
 import { bodyTensors, usesOf } from '../canonical/scope.ts'
@@ -40,37 +38,19 @@ export interface WeightExtent {
   length: number
 }
 
-export interface RangeFile {
-  from: number
-  to: number
-  /** All tensors of boundary `from`, in its order. */
-  inputs: TensorSpec[]
-  /** All tensors of boundary `to`, in its order. */
-  outputs: TensorSpec[]
-  /** Names of the `inputs` that the sub-model reads. */
-  modelInputs: string[]
-  /** Names of the `outputs` that the sub-model makes. */
-  modelOutputs: string[]
-  /** Names of the `outputs` that are also inputs: they are passed around the sub-model. */
-  passThrough: string[]
-  /** The file that was written; null if the range has no layer. */
-  onnx: { path: string; bytes: number; sha256: string } | null
+export interface RangeFile extends Pick<RangeManifest, 'inputs' | 'outputs' | 'passThrough' | 'onnx'> {
   /** The bytes that the sub-model's weights refer to, merged and sorted by path and offset. */
   extents: WeightExtent[]
 }
 
-interface RangeNode extends EncodedNode {
-  /** References inside control-flow bodies. */
-  extents: readonly WeightExtent[]
-}
-
-interface RangeConstant {
+/** An encoded constant, or a node with the constants inside its control-flow bodies. */
+interface RangePart {
   bytes: Uint8Array
   extents: readonly WeightExtent[]
 }
 
 /** A canonical file decoded in memory, its parts encoded again, to write ranges of it. The file itself is closed. */
-export interface CanonicalModel extends EncodedModel<RangeNode, RangeConstant> {
+export interface CanonicalModel extends EncodedModel<EncodedNode & RangePart, RangePart> {
   dir: string
   specs: ReadonlyMap<string, TensorSpec>
 }
@@ -99,11 +79,14 @@ export async function openCanonical(file: string): Promise<CanonicalModel> {
     constants: new Map(
       graph.initializer.map((tensor) => [
         tensor.name,
-        { bytes: encodeTensor(tensor), extents: extentsOf(tensor) },
+        { bytes: toBinary(TensorProtoSchema, tensor), extents: extentsOf(tensor) },
       ]),
     ),
     sparse: new Map(
-      graph.sparseInitializer.map((tensor) => [tensor.values?.name ?? '', encodeSparse(tensor)]),
+      graph.sparseInitializer.map((tensor) => [
+        tensor.values?.name ?? '',
+        toBinary(SparseTensorProtoSchema, tensor),
+      ]),
     ),
     specs: new Map(specs.map((spec) => [spec.name, spec])),
     value: valueEncoder(structure, isOpen ? ownInputs(graph) : new Map(), isOpen),
@@ -114,9 +97,9 @@ export async function openCanonical(file: string): Promise<CanonicalModel> {
 const ownInputs = (graph: GraphProto) =>
   new Map(graph.input.map((input) => [input.name, toBinary(ValueInfoProtoSchema, input)]))
 
-function rangeNode(node: NodeProto): RangeNode {
+function rangeNode(node: NodeProto): EncodedNode & RangePart {
   return {
-    bytes: encodeNode(node),
+    bytes: toBinary(NodeProtoSchema, node),
     uses: usesOf(node),
     outputs: node.output.filter(Boolean),
     extents: bodyTensors(node).flatMap(extentsOf),
@@ -132,10 +115,10 @@ function extentsOf(tensor: TensorProto): WeightExtent[] {
 /**
  * Writes layers `from`..`to`-1 as a model.
  *
- * @param file path in the model's folder.
+ * @param file path in the model's folder; nothing is written there if the range has no layer.
  * @throws ScissionError invalidRange if the range is out of bounds or out of order.
  * @example
- * const { modelInputs, modelOutputs } = await writeRange(canonical, 0, 10, 'models/mobilenet/0-10.onnx')
+ * const { inputs, outputs } = await writeRange(canonical, 0, 10, 'models/mobilenet/0-10.onnx')
  */
 export async function writeRange(
   canonical: CanonicalModel,
@@ -149,23 +132,19 @@ export async function writeRange(
     throw new ScissionError('internal', `a range must be written into the model's folder "${dir}"`)
   const inputs = frontierOf(canonical, from)
   const outputs = frontierOf(canonical, to)
-  const tensors = tensorsOfRange(canonical, from, to)
-  const range = {
-    from,
-    to,
-    inputs,
-    outputs,
-    modelInputs: tensors.inputs,
-    modelOutputs: tensors.outputs,
-    passThrough: outputs.map(({ name }) => name).filter((name) => !tensors.outputs.includes(name)),
-  }
-  if (from === to) return { ...range, onnx: null, extents: [] }
-  const { content, nodes, constants } = encodeRange(canonical, from, to)
+  const names = outputs.map(({ name }) => name)
+  if (from === to) return { inputs, outputs, passThrough: names, onnx: null, extents: [] }
+  const { content, nodes, constants, outputs: made } = encodeRange(canonical, from, to)
   // Synchronously: a file of some kilobytes is written before a promise about it would be settled.
   fs.writeFileSync(file, content)
   const sha256 = createHash('sha256').update(content).digest('hex')
-  const extents = [...nodes, ...constants].flatMap((part) => part.extents)
-  return { ...range, onnx: { path: file, bytes: content.length, sha256 }, extents: mergeExtents(extents) }
+  return {
+    inputs,
+    outputs,
+    passThrough: names.filter((name) => !made.includes(name)),
+    onnx: { bytes: content.length, sha256 },
+    extents: mergeExtents([...nodes, ...constants].flatMap((part) => part.extents)),
+  }
 }
 
 /**

@@ -4,10 +4,10 @@ import type { Datatype } from '../../contracts/common.ts'
 import type { TensorProto_DataType as DataType } from '../proto/onnx_pb.ts'
 
 export interface ElementType {
-  /** The number in the file (onnx.proto, TensorProto.DataType). */
-  code: number
   /** As onnx.proto spells it. */
   name: string
+  /** The number in the file (onnx.proto, TensorProto.DataType). */
+  code: number
   /** Bits per element; sub-byte types are packed. Strings have no fixed size: 0. */
   bits: number
   /** The protocol's name; absent for types that cannot be sent (they may still be weights). */
@@ -17,92 +17,54 @@ export interface ElementType {
 }
 
 /**
- * The numbers by name (onnx.proto, TensorProto.DataType). Written out, so that code that needs only these does not load the
- * protobuf library.
+ * By the names in onnx.proto, in the order of their numbers from 1. Written out, so that code that needs only these does not
+ * load the protobuf library.
  */
-export const CODE: Readonly<Record<keyof typeof DataType, number>> = {
-  UNDEFINED: 0,
-  FLOAT: 1,
-  UINT8: 2,
-  INT8: 3,
-  UINT16: 4,
-  INT16: 5,
-  INT32: 6,
-  INT64: 7,
-  STRING: 8,
-  BOOL: 9,
-  FLOAT16: 10,
-  DOUBLE: 11,
-  UINT32: 12,
-  UINT64: 13,
-  COMPLEX64: 14,
-  COMPLEX128: 15,
-  BFLOAT16: 16,
-  FLOAT8E4M3FN: 17,
-  FLOAT8E4M3FNUZ: 18,
-  FLOAT8E5M2: 19,
-  FLOAT8E5M2FNUZ: 20,
-  UINT4: 21,
-  INT4: 22,
-  FLOAT4E2M1: 23,
-  FLOAT8E8M0: 24,
-  UINT2: 25,
-  INT2: 26,
+const TYPES: Record<Exclude<keyof typeof DataType, 'UNDEFINED'>, Omit<ElementType, 'name' | 'code'>> = {
+  FLOAT: { bits: 32, datatype: 'FP32', runtime: 'float32' },
+  UINT8: { bits: 8, datatype: 'UINT8', runtime: 'uint8' },
+  INT8: { bits: 8, datatype: 'INT8', runtime: 'int8' },
+  UINT16: { bits: 16, datatype: 'UINT16', runtime: 'uint16' },
+  INT16: { bits: 16, datatype: 'INT16', runtime: 'int16' },
+  INT32: { bits: 32, datatype: 'INT32', runtime: 'int32' },
+  INT64: { bits: 64, datatype: 'INT64', runtime: 'int64' },
+  STRING: { bits: 0, datatype: 'BYTES', runtime: 'string' },
+  BOOL: { bits: 8, datatype: 'BOOL', runtime: 'bool' },
+  FLOAT16: { bits: 16, datatype: 'FP16', runtime: 'float16' },
+  DOUBLE: { bits: 64, datatype: 'FP64', runtime: 'float64' },
+  UINT32: { bits: 32, datatype: 'UINT32', runtime: 'uint32' },
+  UINT64: { bits: 64, datatype: 'UINT64', runtime: 'uint64' },
+  COMPLEX64: { bits: 64 },
+  COMPLEX128: { bits: 128 },
+  BFLOAT16: { bits: 16 },
+  FLOAT8E4M3FN: { bits: 8 },
+  FLOAT8E4M3FNUZ: { bits: 8 },
+  FLOAT8E5M2: { bits: 8 },
+  FLOAT8E5M2FNUZ: { bits: 8 },
+  UINT4: { bits: 4 },
+  INT4: { bits: 4 },
+  FLOAT4E2M1: { bits: 4 },
+  FLOAT8E8M0: { bits: 8 },
+  UINT2: { bits: 2 },
+  INT2: { bits: 2 },
 }
 
-function row(
-  name: keyof typeof DataType,
-  bits: number,
-  datatype?: Datatype,
-  runtime?: RuntimeTensor.Type,
-): ElementType {
-  return {
-    code: CODE[name],
-    name,
-    bits,
-    ...(datatype === undefined ? {} : { datatype }),
-    ...(runtime === undefined ? {} : { runtime }),
-  }
-}
-
-const TABLE: readonly ElementType[] = [
-  row('FLOAT', 32, 'FP32', 'float32'),
-  row('UINT8', 8, 'UINT8', 'uint8'),
-  row('INT8', 8, 'INT8', 'int8'),
-  row('UINT16', 16, 'UINT16', 'uint16'),
-  row('INT16', 16, 'INT16', 'int16'),
-  row('INT32', 32, 'INT32', 'int32'),
-  row('INT64', 64, 'INT64', 'int64'),
-  row('STRING', 0, 'BYTES', 'string'),
-  row('BOOL', 8, 'BOOL', 'bool'),
-  row('FLOAT16', 16, 'FP16', 'float16'),
-  row('DOUBLE', 64, 'FP64', 'float64'),
-  row('UINT32', 32, 'UINT32', 'uint32'),
-  row('UINT64', 64, 'UINT64', 'uint64'),
-  row('COMPLEX64', 64),
-  row('COMPLEX128', 128),
-  row('BFLOAT16', 16),
-  row('FLOAT8E4M3FN', 8),
-  row('FLOAT8E4M3FNUZ', 8),
-  row('FLOAT8E5M2', 8),
-  row('FLOAT8E5M2FNUZ', 8),
-  row('UINT4', 4),
-  row('INT4', 4),
-  row('FLOAT4E2M1', 4),
-  row('FLOAT8E8M0', 8),
-  row('UINT2', 2),
-  row('INT2', 2),
-]
-
-const byCode = new Map(TABLE.map((type) => [type.code, type]))
-const byRuntime = new Map<string, ElementType>(
-  TABLE.flatMap((type) => (type.runtime ? [[type.runtime, type] as const] : [])),
+const TABLE = Object.entries(TYPES).map(
+  ([name, type], index): ElementType => ({ name, code: index + 1, ...type }),
 )
-const byDatatype = new Map(TABLE.flatMap((type) => (type.datatype ? [[type.datatype, type] as const] : [])))
+
+/** The numbers by name. */
+export const CODE = Object.fromEntries([
+  ['UNDEFINED', 0],
+  ...TABLE.map(({ name, code }) => [name, code]),
+]) as Readonly<Record<keyof typeof DataType, number>>
+
+const byRuntime = new Map<string | undefined, ElementType>(TABLE.map((type) => [type.runtime, type]))
+const byDatatype = new Map(TABLE.map((type) => [type.datatype, type]))
 
 /** The element type with this number in the file; undefined for 0 and for numbers that are missing in the table. */
 export function elementTypeOf(code: number): ElementType | undefined {
-  return byCode.get(code)
+  return TABLE[code - 1]
 }
 
 /** The element type that onnxruntime-node calls `runtime` (`float32`, …). */

@@ -53,15 +53,17 @@ function refuse(tensor: TensorProto, reason: string, details: Record<string, unk
 }
 
 /**
- * The reason why a location is refused, or undefined. Checks the text only: `ExternalFiles` checks links.
- * Backslashes are refused because they are separators on Windows, for ONNX Runtime too.
+ * Checks the text of a location only: `ExternalFiles` checks links. Backslashes are refused because they are separators on
+ * Windows, for ONNX Runtime too.
+ * @throws ScissionError invalidModel if it is not a name in the model's folder.
  */
-export function unsafeLocation(location: string): string | undefined {
-  if (location === '' || location.includes('\0')) return 'is not a file name'
-  if (path.isAbsolute(location) || /^[A-Za-z]:/.test(location)) return 'is an absolute path'
-  if (location.includes('\\')) return 'contains a backslash'
-  if (location.split('/').includes('..')) return "leads out of the model's folder"
-  return undefined
+export function refuseUnsafeLocation(tensor: TensorProto, location: string): void {
+  const refused = (why: string) =>
+    refuse(tensor, `has the location "${location}", which ${why}`, { location })
+  if (location === '' || location.includes('\0')) throw refused('is not a file name')
+  if (path.isAbsolute(location) || /^[A-Za-z]:/.test(location)) throw refused('is an absolute path')
+  if (location.includes('\\')) throw refused('contains a backslash')
+  if (location.split('/').includes('..')) throw refused("leads out of the model's folder")
 }
 
 /** The external files of one model folder. Each file is checked once; references are compared with its size. */
@@ -74,44 +76,31 @@ export class ExternalFiles {
   }
 
   /** Checks the reference of `tensor`, which needs `needed` bytes. @throws ScissionError invalidModel */
-  check(tensor: TensorProto, needed: number): ExternalReference & { length: number } {
-    const reference = referenceOf(tensor)
-    const { location, offset } = reference
+  check(tensor: TensorProto, needed: number): void {
+    const { location, offset, length = needed, encoding } = referenceOf(tensor)
     const size = this.#sizes.get(location) ?? this.#open(tensor, location)
-    const length = reference.length ?? needed
     if (offset > size || length > size - offset) {
-      throw refuse(
-        tensor,
-        `reaches past the end of "${location}": bytes ${offset} to ${offset + length} of ${size}`,
-        { location, offset, length, fileBytes: size },
-      )
+      const reason = `reaches past the end of "${location}": bytes ${offset} to ${offset + length} of ${size}`
+      throw refuse(tensor, reason, { location, offset, length, fileBytes: size })
     }
-    if (reference.encoding === 'raw' && length !== needed) {
-      throw refuse(tensor, `is ${length} bytes long, its shape and type need ${needed}`, {
-        location,
-        length,
-        needed,
-      })
+    if (encoding === 'raw' && length !== needed) {
+      const reason = `is ${length} bytes long, its shape and type need ${needed}`
+      throw refuse(tensor, reason, { location, length, needed })
     }
-    return { ...reference, length }
   }
 
   #open(tensor: TensorProto, location: string): number {
-    const unsafe = unsafeLocation(location)
-    if (unsafe) throw refuse(tensor, `has the location "${location}", which ${unsafe}`, { location })
+    refuseUnsafeLocation(tensor, location)
     const file = path.join(this.dir, location)
     const stat = fs.statSync(file, { throwIfNoEntry: false })
     if (!stat?.isFile()) {
-      throw refuse(tensor, `is in the file "${location}", which is missing: upload it with the model`, {
-        location,
-        missing: location,
-      })
+      const reason = `is in the file "${location}", which is missing: upload it with the model`
+      throw refuse(tensor, reason, { location, missing: location })
     }
     const inside = path.relative(fs.realpathSync(this.dir), fs.realpathSync(file))
     if (inside.startsWith('..') || path.isAbsolute(inside)) {
-      throw refuse(tensor, `has the location "${location}", a link that leads out of the model's folder`, {
-        location,
-      })
+      const reason = `has the location "${location}", a link that leads out of the model's folder`
+      throw refuse(tensor, reason, { location })
     }
     this.#sizes.set(location, stat.size)
     return stat.size

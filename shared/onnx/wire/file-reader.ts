@@ -32,6 +32,17 @@ function describePath(path: MessagePath | undefined): string {
   return parts.join('.')
 }
 
+/** Reads `length` bytes at `offset`, or fewer if the file ends before. */
+export function readUpTo(fd: number, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  for (let filled = 0; filled < length; ) {
+    const read = fs.readSync(fd, bytes, filled, length - filled, offset + filled)
+    if (read === 0) return bytes.subarray(0, filled)
+    filled += read
+  }
+  return bytes
+}
+
 export class WireFile {
   readonly path: string
   readonly size: number
@@ -63,13 +74,8 @@ export class WireFile {
 
   /** A copy of `length` bytes at `offset`; does not move the cursor. */
   bytes(offset: number, length: number): Uint8Array {
-    const copy = new Uint8Array(length)
-    let filled = 0
-    while (filled < length) {
-      const read = fs.readSync(this.#fd, copy, filled, length - filled, offset + filled)
-      if (read === 0) this.fail('the file ends too early', undefined, offset + filled)
-      filled += read
-    }
+    const copy = readUpTo(this.#fd, offset, length)
+    if (copy.length < length) this.fail('the file ends too early', undefined, offset + copy.length)
     return copy
   }
 

@@ -2,7 +2,7 @@
  * Writes ONNX models from encoded parts: a sub-model is mostly copies of parts that were encoded once, so only the two
  * outer messages are framed here and the parts are concatenated. Writing dozens of sub-models takes milliseconds, and a
  * process that does no more than that need not load a protobuf library, which takes 50 ms.
- * Field numbers from onnx.proto (ModelProto, GraphProto, ValueInfoProto, StringStringEntryProto).
+ * Field numbers from onnx.proto (ModelProto, GraphProto, ValueInfoProto).
  */
 import type { TypedTensor } from './element-types.ts'
 import { concatenate, encodeField, encodeHeader, encodeNumber, encodeText } from './protobuf.ts'
@@ -58,13 +58,4 @@ export function encodeValue({ name, code, shape }: TypedTensor): Uint8Array {
 /** A graph output without a type: ONNX Runtime infers it. */
 export function encodeUntypedValue(name: string): Uint8Array {
   return encodeText(VALUE.name, name)
-}
-
-const ENTRY = { key: 1, value: 2 } as const
-
-/** A field that holds a StringStringEntryProto: metadata of a model, or a part of an external-data reference. */
-export function encodeEntry(field: number, key: string, value: string): Uint8Array {
-  return concatenate(
-    encodeField(field, concatenate([encodeText(ENTRY.key, key), encodeText(ENTRY.value, value)])),
-  )
 }

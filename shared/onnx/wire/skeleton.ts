@@ -15,13 +15,27 @@
 import path from 'node:path'
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { coerceError, ScissionError } from '../../platform/errors.ts'
-import { MESSAGES, PAYLOAD_LAYOUT, TENSOR } from './message-layout.ts'
-import type { MessageKind } from './message-layout.ts'
-import { type ModelProto, ModelProtoSchema, type TensorProto, TensorProtoSchema } from '../proto/onnx_pb.ts'
+import { CODE } from './element-types.ts'
+import {
+  type GraphProto,
+  GraphProtoSchema,
+  type ModelProto,
+  ModelProtoSchema,
+  SparseTensorProtoSchema,
+  type TensorProto,
+  TensorProtoSchema,
+} from '../proto/onnx_pb.ts'
 import { refuseOtherFormats } from './other-formats.ts'
 import { type MessagePath, WireFile } from './file-reader.ts'
-import { concatenate, encodeHeader, encodeNumber, WIRE_BYTES, WIRE_VARINT } from './protobuf.ts'
-import { encodeEntry } from './model-writer.ts'
+import {
+  concatenate,
+  encodeField,
+  encodeHeader,
+  encodeNumber,
+  encodeText,
+  WIRE_BYTES,
+  WIRE_VARINT,
+} from './protobuf.ts'
 
 /** Payloads up to this size stay in the structure: shapes, axes and scales that shape inference reads. */
 export const INLINE_PAYLOAD_BYTES = 1024
@@ -31,12 +45,17 @@ const INLINE_VARINT_BYTES = 64 * 1024
 const SKELETON_LIMITS = { bytes: 32 * 1024 * 1024, messages: 500_000, depth: 100 } as const
 
 export interface SkeletonOptions {
-  /** Leaves out the nodes. They are still checked, and their external references collected. */
+  /**
+   * Leaves out the nodes, which are still checked and their external references collected, and fields that are not in
+   * onnx.proto: a protobuf library makes an object of each, 1.7 GB of 27 MB of them.
+   */
   withoutNodes?: boolean
 }
 
 export interface Skeleton {
   model: ModelProto
+  /** The graph of the model. */
+  graph: GraphProto
   /** Tensors anywhere in the model whose data is in other files. */
   external: TensorProto[]
   fileBytes: number
@@ -46,23 +65,62 @@ export interface Skeleton {
  * Reads the structure of a model.
  * @throws ScissionError invalidModel if the file is not an ONNX model; the message names its format or the broken place.
  * @example
- * const { model, fileBytes } = readSkeleton('mobilenet.onnx')
- * console.log(model.graph?.node.length, 'nodes in', fileBytes, 'bytes')
+ * const { graph, fileBytes } = readSkeleton('mobilenet.onnx')
+ * console.log(graph.node.length, 'nodes in', fileBytes, 'bytes')
  */
 export function readSkeleton(file: string, options: SkeletonOptions = {}): Skeleton {
   const wire = new WireFile(file)
   try {
     refuseOtherFormats(wire)
     const scanner = new Scanner(wire, options)
-    const bytes = scanner.run()
-    const model = decode(ModelProtoSchema, bytes)
-    if (!model.graph) {
-      throw new ScissionError('invalidModel', 'not an ONNX model: the file holds no graph')
-    }
-    return { model, external: scanner.external, fileBytes: wire.size }
+    const model = decode(ModelProtoSchema, scanner.run(), options)
+    const { graph } = model
+    if (!graph) throw new ScissionError('invalidModel', 'not an ONNX model: the file holds no graph')
+    return { model, graph, external: scanner.external, fileBytes: wire.size }
   } finally {
     wire.close()
   }
+}
+
+/** A message type and its fields that hold messages, by field number. */
+interface Layout {
+  type?: DescMessage
+  children: Record<number, { label: string; layout: Layout }>
+}
+
+const layouts = new Map<DescMessage, Layout>()
+/** A message that is only counted and checked. Sparse tensors are small, and ONNX Runtime requires them inline. */
+const LEAF: Layout = { children: {} }
+
+function layoutOf(type: DescMessage): Layout {
+  const known = layouts.get(type)
+  if (known) return known
+  const layout: Layout = { type, children: {} }
+  layouts.set(type, layout)
+  for (const { number, name, message } of type.fields) {
+    if (!message) continue
+    const inside = type === SparseTensorProtoSchema ? LEAF : layoutOf(message)
+    layout.children[number] = { label: name, layout: inside }
+  }
+  return layout
+}
+
+const MODEL = layoutOf(ModelProtoSchema)
+const NODES = GraphProtoSchema.field.node.number
+/** Field numbers of TensorProto and of StringStringEntryProto. */
+const ENTRY = { key: 1, value: 2 } as const
+const TENSOR = { dataType: 2, dataLocation: 14, externalData: 13 } as const
+/** TensorProto.DataLocation. */
+const EXTERNAL = 1
+
+/** Payload field → encoding of its wire bytes for a data type: raw layout, varints, or undefined if neither. */
+const PAYLOAD_LAYOUT: Readonly<Record<number, (dataType: number) => 'raw' | 'varint' | undefined>> = {
+  4: (type) => (type === CODE.FLOAT || type === CODE.COMPLEX64 ? 'raw' : undefined),
+  5: () => 'varint',
+  7: () => 'varint',
+  9: () => 'raw',
+  10: (type) => (type === CODE.DOUBLE || type === CODE.COMPLEX128 ? 'raw' : undefined),
+  11: () => 'varint',
 }
 
 /** The bytes of a rewritten message, or null if nothing in it had to change. */
@@ -84,7 +142,7 @@ class Scanner {
 
   run(): Uint8Array {
     const end = this.#wire.size
-    return concatenate(this.#message('model', 0, end, undefined, 0) ?? [this.#copy(0, end)])
+    return concatenate(this.#message(MODEL, 0, end, undefined, 0) ?? [this.#copy(0, end)])
   }
 
   #copy(start: number, end: number): Uint8Array {
@@ -105,21 +163,17 @@ class Scanner {
       this.#wire.fail(`the structure has more than ${SKELETON_LIMITS.messages} parts`, place)
   }
 
-  #leaveOut(kind: MessageKind, field: number): boolean {
-    return this.#options.withoutNodes === true && kind === 'graph' && field === 1
-  }
-
   #message(
-    kind: MessageKind,
+    { type, children }: Layout,
     start: number,
     end: number,
     place: MessagePath | undefined,
     depth: number,
   ): Rewritten {
     this.#enter(place, depth)
-    if (kind === 'tensor') return this.#tensor(start, end, place)
+    if (type === TensorProtoSchema) return this.#tensor(start, end, place)
     const wire = this.#wire
-    const children = MESSAGES[kind]
+    const dropped = this.#options.withoutNodes === true && type === GraphProtoSchema ? NODES : undefined
     const counts = new Map<number, number>()
     let changed: Uint8Array[] | null = null
     let verbatimFrom = start
@@ -137,16 +191,14 @@ class Scanner {
       const index = counts.get(field) ?? 0
       counts.set(field, index + 1)
       const childPlace = { label: child.label, index, parent: place }
-      let rewritten = this.#message(child.kind, childStart, childStart + length, childPlace, depth + 1)
+      const rewritten = this.#message(child.layout, childStart, childStart + length, childPlace, depth + 1)
       wire.position = childStart + length
-      const drop = this.#leaveOut(kind, field)
-      if (drop) rewritten = []
-      if (rewritten) {
-        changed ??= []
-        if (fieldStart > verbatimFrom) changed.push(this.#copy(verbatimFrom, fieldStart))
-        if (!drop) changed.push(encodeHeader(field, totalLength(rewritten)), ...rewritten)
-        verbatimFrom = wire.position
-      }
+      if (!rewritten && field !== dropped) continue
+      changed ??= []
+      if (fieldStart > verbatimFrom) changed.push(this.#copy(verbatimFrom, fieldStart))
+      if (rewritten && field !== dropped)
+        changed.push(encodeHeader(field, totalLength(rewritten)), ...rewritten)
+      verbatimFrom = wire.position
     }
     if (changed && end > verbatimFrom) changed.push(this.#copy(verbatimFrom, end))
     return changed
@@ -181,7 +233,7 @@ class Scanner {
         payloads.push({ field, fieldStart, start: wire.position - length, end: wire.position })
     }
     if (isExternal) {
-      this.external.push(decode(TensorProtoSchema, this.#copy(start, end)))
+      this.external.push(decode(TensorProtoSchema, this.#copy(start, end), this.#options))
       return null
     }
     const [payload] = payloads
@@ -196,9 +248,13 @@ class Scanner {
 }
 
 /** The scan checks how messages nest; the numbers and strings that it skips may still be broken. */
-function decode<T extends DescMessage>(schema: T, bytes: Uint8Array): MessageShape<T> {
+function decode<T extends DescMessage>(
+  schema: T,
+  bytes: Uint8Array,
+  { withoutNodes = false }: SkeletonOptions,
+): MessageShape<T> {
   try {
-    return fromBinary(schema, bytes)
+    return fromBinary(schema, bytes, { readUnknownFields: !withoutNodes })
   } catch (error) {
     const { message } = coerceError(error)
     throw new ScissionError('invalidModel', `not a valid ONNX file: ${message}`, undefined, error)
@@ -219,10 +275,12 @@ function externalReference(
   const entries = { location, offset: String(offset), length: String(length) }
   const pairs = Object.entries(encoding === 'raw' ? entries : { ...entries, encoding })
   return concatenate([
-    ...pairs.map(([key, value]) => encodeEntry(TENSOR.externalData, key, value)),
+    ...pairs.flatMap(([key, value]) =>
+      encodeField(
+        TENSOR.externalData,
+        concatenate([encodeText(ENTRY.key, key), encodeText(ENTRY.value, value)]),
+      ),
+    ),
     encodeNumber(TENSOR.dataLocation, EXTERNAL),
   ])
 }
-
-/** TensorProto.DataLocation. */
-const EXTERNAL = 1

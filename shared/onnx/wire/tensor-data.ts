@@ -8,6 +8,7 @@ import { create } from '@bufbuild/protobuf'
 import { ScissionError } from '../../platform/errors.ts'
 import { bytesOfElements, CODE, type ElementType, elementTypeOf } from './element-types.ts'
 import { type ExternalFiles, isExternal, referenceOf } from './external-data.ts'
+import { readUpTo } from './file-reader.ts'
 import { type TensorProto, TensorProtoSchema } from '../proto/onnx_pb.ts'
 
 function refuse(tensor: TensorProto, reason: string): ScissionError {
@@ -52,43 +53,40 @@ export function checkTensor(tensor: TensorProto, files: ExternalFiles): void {
   }
   const shape = `its shape [${tensorShape(tensor).join(',')}] of ${type.name}`
   if (tensor.rawData.length > 0) {
-    if (tensor.rawData.length !== needed)
-      throw refuse(tensor, `holds ${tensor.rawData.length} bytes, ${shape} needs ${needed}`)
-    return
+    if (tensor.rawData.length === needed) return
+    throw refuse(tensor, `holds ${tensor.rawData.length} bytes, ${shape} needs ${needed}`)
   }
-  const held = typedCount(tensor, type)
-  const elements = elementsOf(tensor)
-  if (held.values !== held.perElement(elements))
-    throw refuse(tensor, `holds ${held.values} values, ${shape} needs ${held.perElement(elements)}`)
+  const held = typedField(tensor, type).length
+  const expected = valuesOf(type, elementsOf(tensor))
+  if (held !== expected) throw refuse(tensor, `holds ${held} values, ${shape} needs ${expected}`)
 }
 
-/** Number of values in the typed field, and the number that n elements need. */
-function typedCount(
-  tensor: TensorProto,
-  type: ElementType,
-): { values: number; perElement(n: number): number } {
-  switch (type.code) {
+/** The typed field for the tensor's element type (onnx.proto, TensorProto). */
+function typedField(tensor: TensorProto, { code }: ElementType): readonly unknown[] {
+  switch (code) {
     case CODE.STRING:
-      return { values: tensor.stringData.length, perElement: (n) => n }
+      return tensor.stringData
     case CODE.FLOAT:
-      return { values: tensor.floatData.length, perElement: (n) => n }
     case CODE.COMPLEX64:
-      return { values: tensor.floatData.length, perElement: (n) => 2 * n }
+      return tensor.floatData
     case CODE.DOUBLE:
-      return { values: tensor.doubleData.length, perElement: (n) => n }
     case CODE.COMPLEX128:
-      return { values: tensor.doubleData.length, perElement: (n) => 2 * n }
+      return tensor.doubleData
     case CODE.INT64:
-      return { values: tensor.int64Data.length, perElement: (n) => n }
+      return tensor.int64Data
     case CODE.UINT64:
     case CODE.UINT32:
-      return { values: tensor.uint64Data.length, perElement: (n) => n }
+      return tensor.uint64Data
     default:
-      return {
-        values: tensor.int32Data.length,
-        perElement: (n) => (type.bits < 8 ? bytesOfElements(type, n) : n),
-      }
+      return tensor.int32Data
   }
+}
+
+/** Number of values in the typed field for `elements` elements. */
+function valuesOf(type: ElementType, elements: number): number {
+  if (type.code === CODE.COMPLEX64 || type.code === CODE.COMPLEX128) return 2 * elements
+  const isPacked = type.bits < 8 && type.code !== CODE.STRING
+  return isPacked ? bytesOfElements(type, elements) : elements
 }
 
 /** The payload in the raw layout; not for strings. @param dir the model's folder, for references. */
@@ -135,7 +133,8 @@ export function inlined(tensor: TensorProto, dir: string): TensorProto {
   return rawTensor(tensor.name, tensor.dataType, tensorShape(tensor), rawBytes(tensor, dir))
 }
 
-function bytesOf(view: ArrayBufferView): Uint8Array {
+/** The bytes of a typed array. */
+export function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
 }
 
@@ -147,18 +146,9 @@ function narrow(values: readonly number[], width: number): Uint8Array {
 function readExtent(file: string, offset: number, length: number): Uint8Array {
   const fd = fs.openSync(file, 'r')
   try {
-    const bytes = new Uint8Array(length)
-    let filled = 0
-    while (filled < length) {
-      const read = fs.readSync(fd, bytes, filled, length - filled, offset + filled)
-      if (read === 0)
-        throw new ScissionError(
-          'invalidModel',
-          `"${path.basename(file)}" ends before byte ${offset + length}`,
-        )
-      filled += read
-    }
-    return bytes
+    const bytes = readUpTo(fd, offset, length)
+    if (bytes.length === length) return bytes
+    throw new ScissionError('invalidModel', `"${path.basename(file)}" ends before byte ${offset + length}`)
   } finally {
     fs.closeSync(fd)
   }

@@ -16,7 +16,7 @@ function isUsed({ layers, outputs }: Graph, name: string): boolean {
   return layers.some(({ inputs }) => inputs.includes(name)) || outputs.some((output) => output.name === name)
 }
 
-/** Whether some output can still be reached when `removed` is gone. */
+/** True if some output can still be reached when `removed` is gone. */
 export function reachable({ inputs, outputs, layers }: Graph, removed?: string): boolean {
   const reached = new Set(inputs.map(({ name }) => name))
   if (removed !== undefined) reached.delete(removed)

@@ -5,7 +5,13 @@ import path from 'node:path'
 import { onTestFinished } from 'vitest'
 import type { InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import { analyse, type CanonicalModel, canonicalPaths, openCanonical } from '../../../shared/onnx/index.ts'
+import {
+  analyse,
+  type CanonicalModel,
+  canonicalPaths,
+  openCanonical,
+  readSkeleton,
+} from '../../../shared/onnx/index.ts'
 import type { ModelProto } from '../../../shared/onnx/proto/onnx_pb.ts'
 import { encode } from './build.ts'
 
@@ -56,4 +62,11 @@ export async function analysed(
   const structure = await analyse({ ...at, model: NO_ID, inputShapes })
   const canonical = await openCanonical(canonicalPaths(at.dir, structure.shapesKey).canonical)
   return { ...at, structure, canonical }
+}
+
+/** The names of a file's graph inputs and outputs. */
+export function declaredNames(file: string): { inputs: string[]; outputs: string[] } {
+  const { graph } = readSkeleton(file)
+  const names = (values: readonly { name: string }[]) => values.map(({ name }) => name)
+  return { inputs: names(graph.input), outputs: names(graph.output) }
 }

@@ -50,8 +50,9 @@ export async function runPieces(
   let have = new Map(inputs)
   let from = 0
   for (const to of [...cuts, structure.layers.length]) {
-    const range = await writeRange(canonical, from, to, path.join(dir, `piece-${from}-${to}.onnx`))
-    const made = range.onnx ? await runFile(range.onnx.path, have, level) : new Map<string, Tensor>()
+    const file = path.join(dir, `piece-${from}-${to}.onnx`)
+    const range = await writeRange(canonical, from, to, file)
+    const made = range.onnx ? await runFile(file, have, level) : new Map<string, Tensor>()
     const next = new Map<string, Tensor>()
     // Only the frontier crosses: what is not in it must not be there for the next piece.
     for (const { name } of range.outputs) {
@@ -64,7 +65,7 @@ export async function runPieces(
   return have
 }
 
-/** Largest difference over all outputs, relative to each output's largest magnitude. Infinity where shapes differ. */
+/** Largest difference over all outputs, relative to each output's largest magnitude. Infinity if shapes differ. */
 export function difference(got: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<string, Tensor>): number {
   let worst = 0
   for (const [name, tensor] of expected) worst = Math.max(worst, tensorDifference(got.get(name), tensor))
