@@ -59,7 +59,7 @@ const BODY_IDLE_MS = 30_000
 export function createInferenceService(
   config: InferenceConfig,
   log: Logger,
-  engine: Engine = createEngine(config),
+  engine: Engine = createEngine(config, log),
 ): InferenceService {
   const tierIndex = indexOfTier(config)
   const redis = producerConnection(config.redisUrl, log)
@@ -184,16 +184,15 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
 function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log: Logger) {
   const { executor, loader } = engine
   if (config.maxBatch === 1) return { executor, loader }
-  const { maxBatch, batchDelayMs: maxDelayMs, executors, queueLimit, benchmarkUrl } = config
-  const benchmark = createBenchmarkClient(benchmarkUrl)
+  const benchmark = createBenchmarkClient(config.benchmarkUrl)
   const batching = new Batching({
     executor,
     loader,
     log,
-    settings: { maxBatch, maxDelayMs, executors, queueLimit },
+    settings: config,
     model: async ({ manifest }) => ({
       model: await catalog.model(manifest.model),
-      structure: await catalog.structureById(manifest.model, manifest.shapesKey),
+      structure: await catalog.structure(manifest.model, manifest.shapesKey),
     }),
     analyse: ({ id }, shapes) => benchmark.structure(id, shapes),
   })

@@ -17,12 +17,9 @@ import { tensorBytes } from '../serving/models/hop-report.ts'
 
 export type DeploymentHop = Deployment['hops'][number]
 
-export interface CodecThreadSettings {
+export interface BoundaryCodecSettings {
   /** The thread waits (slowdown − 1) × the CPU time of each tensor, to emulate a slower machine. */
   slowdown: number
-}
-
-export interface BoundaryCodecSettings extends CodecThreadSettings {
   /** Maximum size of a decoded tensor in bytes. */
   maxBytes: number
 }

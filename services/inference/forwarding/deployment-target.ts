@@ -45,7 +45,7 @@ export async function findDeployment(
       'notFound',
       `deployment "${name}" has one version, "${VERSION}", not "${version}"`,
     )
-  const structure = await deps.catalog.structureById(record.model, record.shapesKey)
+  const structure = await deps.catalog.structure(record.model, record.shapesKey)
   return {
     name,
     version: VERSION,
@@ -102,16 +102,10 @@ async function runHop(
   }
   const work = run.batch && { work: { items: 1, runs: [run.batch] } }
   const last = hop === live.record.hops.length - 1
-  const { inference, report } = last
+  const inference = last
     ? await answer(deps, live, hop, run.outputs, context, own)
-    : await onward(deps, live, hop, run.outputs, context, own)
-  return { ...inference, ...work, hops: [report, ...inference.hops] }
-}
-
-interface Reported {
-  inference: Inference
-  /** This hop's report, complete. */
-  report: HopReport
+    : await passOn(deps, live, hop, run.outputs, context, own)
+  return { ...inference, ...work }
 }
 
 /** At the last hop: the stage's outputs are the answer. */
@@ -122,33 +116,30 @@ async function answer(
   outputs: Tensor[],
   context: InferContext,
   own: HopReport,
-): Promise<Reported> {
-  if (directRoleOf(live.record, hop, context) !== 'last')
-    return { inference: { outputs, hops: [] }, report: own }
-  const { delivered, emulated } = await deliver(deps, live, outputs, context, own)
-  const inference = delivered ? { outputs: [], hops: [], delivered } : { outputs, hops: [] }
-  return { inference, report: { ...own, emulated: own.emulated || emulated } }
+): Promise<Inference> {
+  if (directRoleOf(live.record, hop, context) !== 'last') return { outputs, hops: [own] }
+  return deliver(deps, live, outputs, context, own)
 }
 
 /** At any other hop: the hops behind it make the answer. */
-async function onward(
+async function passOn(
   deps: DeploymentTargetDeps,
   live: LiveDeployment,
   hop: number,
   tensors: Tensor[],
   context: InferContext,
   own: HopReport,
-): Promise<Reported> {
+): Promise<Inference> {
   const role = directRoleOf(live.record, hop, context)
   const started = performance.now()
   const call = (through: InferContext): Promise<Onward> =>
     runOnward(deps, live, hop + 1, tensors, through, own)
-  const { inference, sent } =
+  const onward =
     role === 'entry'
-      ? await receive(deps, context, call)
+      ? await receive(deps, context, own, call)
       : await call(role === 'middle' ? askingEntry(deps, live.record, context) : context)
-  const nextMs = performance.now() - started - (sent.encodeMs ?? 0)
-  return { inference, report: { ...own, ...sent, nextMs } }
+  const nextMs = performance.now() - started - (onward.own.encodeMs ?? 0)
+  return { ...onward.inference, hops: [{ ...onward.own, nextMs }, ...onward.inference.hops] }
 }
 
 /** Index of the hop that a request is for: 0 from a client; otherwise the hop before says it. */

@@ -15,7 +15,7 @@ export async function sendMessage(
   res: ServerResponse,
   message: Message,
 ): Promise<void> {
-  const parts = [message.json, ...message.binary].map(asBuffer)
+  const parts = [message.json, ...message.binary]
   const encoding = acceptedEncoding(req.headers['accept-encoding'])
   // After these events the system has taken all bytes, or the connection is closed: nothing reads this memory any more. Node
   // 24 does not emit 'finish' if the connection was closed.
@@ -36,10 +36,6 @@ export async function sendMessage(
   for (const part of parts) res.write(part)
   res.end()
 }
-
-/** A Buffer over the same memory. */
-export const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /** The preferred one of gzip and deflate in an Accept-Encoding header; gzip if both are equal. */
 export function acceptedEncoding(header: string | string[] | undefined): 'gzip' | 'deflate' | undefined {

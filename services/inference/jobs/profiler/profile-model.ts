@@ -30,7 +30,10 @@ export interface ProfileRequest {
 }
 
 /** The measured part of a Profile; the caller adds what identifies it. */
-export type Measurement = Omit<Measured, 'otherCores' | 'copies'> & Pick<Profile, 'load' | 'cost'>
+export type Measurement = Omit<
+  Profile,
+  'id' | 'model' | 'shapesKey' | 'resource' | 'options' | 'machine' | 'slowdown' | 'emulated' | 'source'
+>
 
 const TIMEOUT_MS = 600_000
 

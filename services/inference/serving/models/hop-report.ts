@@ -49,7 +49,7 @@ const FIGURES = [
   'decodeMs',
   'nextMs',
 ] as const
-const OPTIONAL_FIGURES = ['batch', 'wireBytes', 'encodeMs', 'decodeMs', 'nextMs'] as const
+const TEXTS = ['codec', 'insteadOf'] as const
 
 export function reportParameters(hops: readonly HopReport[], totalMs: number): Parameters {
   return {
@@ -71,8 +71,10 @@ export function hopParameters(hops: readonly HopReport[]): Parameters {
       const value = report[figure]
       if (value !== undefined) parameters[`${prefix}${figure}`] = round(value)
     }
-    if (report.codec !== undefined) parameters[`${prefix}codec`] = report.codec
-    if (report.insteadOf !== undefined) parameters[`${prefix}insteadOf`] = report.insteadOf
+    for (const text of TEXTS) {
+      const value = report[text]
+      if (value !== undefined) parameters[`${prefix}${text}`] = value
+    }
     parameters[`${prefix}emulated`] = report.emulated
   }
   return parameters
@@ -93,27 +95,27 @@ export function readReports(parameters: Parameters): HopReport[] {
 
 function readReport(parameters: Parameters, hop: number): HopReport | undefined {
   const value = (key: string) => parameters[`${OWN_PREFIX}hop${hop}_${key}`]
-  const figure = (key: string) => {
-    const given = value(key)
-    return typeof given === 'number' ? given : 0
-  }
   const layers = /^(\d+)-(\d+)$/.exec(String(value('layers')))
   if (!layers) return undefined
-  return {
+  const report: HopReport = {
     hop,
     resource: String(value('resource')),
     from: Number(layers[1]),
     to: Number(layers[2]),
-    computeMs: figure('computeMs'),
-    cpuMs: figure('cpuMs'),
-    queueMs: figure('queueMs'),
-    waitedMs: figure('waitedMs'),
-    bytesOut: figure('bytesOut'),
-    ...Object.fromEntries(
-      OPTIONAL_FIGURES.flatMap((key) => (typeof value(key) === 'number' ? [[key, figure(key)]] : [])),
-    ),
-    ...(typeof value('codec') === 'string' && { codec: String(value('codec')) }),
-    ...(typeof value('insteadOf') === 'string' && { insteadOf: String(value('insteadOf')) }),
+    computeMs: 0,
+    cpuMs: 0,
+    queueMs: 0,
+    waitedMs: 0,
+    bytesOut: 0,
     emulated: value('emulated') === true,
   }
+  for (const figure of FIGURES) {
+    const given = value(figure)
+    if (typeof given === 'number') report[figure] = given
+  }
+  for (const text of TEXTS) {
+    const given = value(text)
+    if (typeof given === 'string') report[text] = given
+  }
+  return report
 }

@@ -7,7 +7,7 @@ import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
-import type { RangeKey } from '../../ranges/range-store.ts'
+import type { RangeKey } from '../../ranges/range-files.ts'
 
 export interface StageDeps {
   loader: Pick<StageLoader, 'acquire' | 'release'>
@@ -31,10 +31,6 @@ export class HeldStage {
     this.#deps = deps
     this.key = key
     this.#stage = stage
-  }
-
-  get manifest(): LoadedStage['manifest'] {
-    return this.#stage.manifest
   }
 
   /** True if the stage must not be run any more. */

@@ -2,6 +2,7 @@
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { Parameters } from '../../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import type { RangeKey } from '../../ranges/range-files.ts'
 import type { SharedRun } from '../executor/executor.ts'
 
 export type TargetTensor = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
@@ -105,11 +106,7 @@ export interface HopReport {
   emulated: boolean
 }
 
-/** Layers from..to-1 of a model. */
-export interface LayerRange {
-  from: number
-  to: number
-}
+export type LayerRange = Pick<RangeKey, 'from' | 'to'>
 
 /** Finds the target of a name in an address: a deployment first, then a registered model or a layer range of it. */
 export interface Targets {
