@@ -79,7 +79,6 @@ describe('a calibration', () => {
   const work = () =>
     workCalibration(
       {
-        resource: 'edge',
         state,
         store: { open: () => Promise.reject(new Error('not reached')) },
         options: { threads: 1, optimisation: 'all' },

@@ -13,7 +13,7 @@ import { decodeTensor, encodeTensor } from '../../../shared/platform/tensor-code
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 import { isMovable } from '../messages/buffer-memory.ts'
-import { tensorBytes } from '../serving/models/hop-report.ts'
+import { tensorBytes } from '../serving/models/target.ts'
 
 export type DeploymentHop = Deployment['hops'][number]
 

@@ -7,8 +7,14 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { countParameter, OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
-import { reportRun } from '../serving/models/hop-report.ts'
-import type { HopReport, InferContext, Inference, Target } from '../serving/models/target.ts'
+import {
+  type HopReport,
+  type InferContext,
+  type Inference,
+  reportRun,
+  type Target,
+  type Targets,
+} from '../serving/models/target.ts'
 import type { Deployments, LiveDeployment } from './deployment-hops.ts'
 import {
   askingEntry,
@@ -32,8 +38,18 @@ export interface DeploymentTargetDeps extends NextHopDeps {
   delivered: Delivered
 }
 
+/** Finds a deployment, else what `models` finds. */
+export function targetsOf(deps: DeploymentTargetDeps, models: Targets): Targets {
+  return {
+    async find(name, version, layers) {
+      const deployment = layers ? undefined : await findDeployment(deps, name, version)
+      return deployment ?? models.find(name, version, layers)
+    },
+  }
+}
+
 /** @returns undefined if no deployment has that name. @throws ScissionError notFound for another version. */
-export async function findDeployment(
+async function findDeployment(
   deps: DeploymentTargetDeps,
   name: string,
   version: string | undefined,
@@ -101,27 +117,10 @@ async function runHop(
     ...(arrived.decodeMs !== undefined && { decodeMs: arrived.decodeMs }),
   }
   const work = run.batch && { work: { items: 1, runs: [run.batch] } }
-  const last = hop === live.record.hops.length - 1
-  const inference = last
-    ? await answer(deps, live, hop, run.outputs, context, own)
-    : await passOn(deps, live, hop, run.outputs, context, own)
-  return { ...inference, ...work }
+  return { ...(await passOn(deps, live, hop, run.outputs, context, own)), ...work }
 }
 
-/** At the last hop: the stage's outputs are the answer. */
-async function answer(
-  deps: DeploymentTargetDeps,
-  live: LiveDeployment,
-  hop: number,
-  outputs: Tensor[],
-  context: InferContext,
-  own: HopReport,
-): Promise<Inference> {
-  if (directRoleOf(live.record, hop, context) !== 'last') return { outputs, hops: [own] }
-  return deliver(deps, live, outputs, context, own)
-}
-
-/** At any other hop: the hops behind it make the answer. */
+/** Passes the stage's outputs on. At the last hop they are the answer; at any other, the hops behind it make the answer. */
 async function passOn(
   deps: DeploymentTargetDeps,
   live: LiveDeployment,
@@ -131,6 +130,8 @@ async function passOn(
   own: HopReport,
 ): Promise<Inference> {
   const role = directRoleOf(live.record, hop, context)
+  if (role === 'last') return deliver(deps, live, tensors, context, own)
+  if (hop === live.record.hops.length - 1) return { outputs: tensors, hops: [own] }
   const started = performance.now()
   const call = (through: InferContext): Promise<Onward> =>
     runOnward(deps, live, hop + 1, tensors, through, own)

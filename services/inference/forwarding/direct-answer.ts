@@ -19,8 +19,13 @@ import { messageHeaders } from '../../../shared/oip/binary-message.ts'
 import { OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
 import { type InferResponse, writeInferResponse } from '../../../shared/oip/response-message.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { hopParameters, readReports } from '../serving/models/hop-report.ts'
-import type { HopReport, InferContext, Inference } from '../serving/models/target.ts'
+import {
+  hopParameters,
+  type HopReport,
+  type InferContext,
+  type Inference,
+  readReports,
+} from '../serving/models/target.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
 import { askPeer, SLOT } from './forward.ts'
 import { type NextHopDeps, type Onward, throughBreaker } from './next-hop.ts'
@@ -48,20 +53,12 @@ export function directRoleOf(
   return hop < hops.length - 1 ? 'middle' : 'last'
 }
 
-export interface ReturnSlot {
-  name: string
-  /** Resolves to the answer. Never rejects. */
-  delivered: Promise<InferResponse>
-  /** Aborted after the answer arrived. */
-  arrived: AbortSignal
-  close: () => void
-}
-
 /** The slots of an entry, in which last hops deliver their answers. */
 export class ReturnSlots {
   readonly #open = new Map<string, (response: InferResponse) => void>()
 
-  open(): ReturnSlot {
+  /** Opens a slot. `delivered` resolves to the answer and never rejects; `arrived` is aborted then. */
+  open() {
     const name = randomBytes(SLOT_NAME_BYTES).toString('hex')
     const arrived = new AbortController()
     const close = () => this.#open.delete(name)

@@ -11,10 +11,10 @@ import { writeInferRequest } from '../../../shared/oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../../../shared/oip/response-message.ts'
 import { freeViews } from '../messages/buffer-memory.ts'
 import { type Call, type CallAnswer, CallTimeout, type Caller, observationOf } from '../http/call.ts'
-import { hopParameters } from '../serving/models/hop-report.ts'
-import type { HopReport, InferContext } from '../serving/models/target.ts'
+import { hopParameters, type HopReport, type InferContext } from '../serving/models/target.ts'
 import type { Peer } from '../registration/peers.ts'
 import type { CodedTensor } from '../../../shared/codec/index.ts'
+import type { LiveDeployment } from './deployment-hops.ts'
 
 /** Parameter that names the slot of a direct answer at the entry; see direct-answer.ts. */
 export const SLOT = `${OWN_PREFIX}slot`
@@ -27,16 +27,19 @@ export interface ForwardOptions {
   maxBytes: number
 }
 
-export interface Forward {
-  peer: Peer
-  deployment: string
-  planId: string
+/** The tensors of a boundary on their way to the next hop. */
+export interface Crossing {
+  live: LiveDeployment
   /** Index of the hop that is called. */
   hop: number
   tensors: readonly CodedTensor[]
   context: InferContext
-  /** This hop's report, for direct answers: then the reports of all hops so far travel with the request. */
+  /** This hop's report. For direct answers, the reports of all hops so far travel with the request. */
   own: HopReport
+}
+
+export interface Forward extends Crossing {
+  peer: Peer
   /** ms of silence after which the call fails, even if the client has more time. */
   patienceMs: number
 }
@@ -55,6 +58,7 @@ const TOLD_SHARE = 0.9
 export async function forward(options: ForwardOptions, job: Forward): Promise<InferResponse> {
   const startedAt = performance.now()
   const { context, peer } = job
+  const { id, planId } = job.live.record
   const timeoutMs = timeLeft(job.patienceMs, context.deadline, peer.resource.name)
   const message = writeInferRequest({
     id: context.id,
@@ -63,7 +67,7 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
       ...(context.parameters[SLOT] !== undefined && hopParameters([job.own])),
       timeout: Math.max(1, Math.round(timeoutMs * TOLD_SHARE * 1000)),
       [`${OWN_PREFIX}hop`]: job.hop,
-      [`${OWN_PREFIX}plan`]: job.planId,
+      [`${OWN_PREFIX}plan`]: planId,
       binary_data_output: true,
     },
     inputs: job.tensors,
@@ -79,7 +83,7 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
     timeoutMs,
     limitMs: bounded ? timeoutMs : undefined,
   } as const
-  return askPeer(options, peer, `/v2/models/${encodeURIComponent(job.deployment)}/infer`, call, (answer) => {
+  return askPeer(options, peer, `/v2/models/${encodeURIComponent(id)}/infer`, call, (answer) => {
     const response = parseInferResponse(answer.json, answer.tensors)
     const observation = observationOf(answer, performance.now() - startedAt)
     // The answer is passed on first, because no request waits for this.

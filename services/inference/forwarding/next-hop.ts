@@ -4,17 +4,24 @@
  * own stage never runs twice for a request, and a peer that answered is not asked again.
  */
 import { waitWithin } from '../../../shared/platform/deadline.ts'
-import type { CodedTensor } from '../../../shared/codec/index.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { Peer, Peers } from '../registration/peers.ts'
-import { DELIVERED, type Here, readReports, reportRun } from '../serving/models/hop-report.ts'
-import type { HopReport, InferContext, Inference } from '../serving/models/target.ts'
+import {
+  DELIVERED,
+  type Here,
+  type HopReport,
+  type InferContext,
+  type Inference,
+  readReports,
+  reportRun,
+} from '../serving/models/target.ts'
 import type { BoundaryCodec } from './boundary-codec.ts'
 import type { Breaker, Breakers } from './breaker.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
-import { askToLoad, forward, type ForwardOptions, isAlive } from './forward.ts'
+import type { LocalFallback } from './local-fallback.ts'
+import { askToLoad, type Crossing, forward, type ForwardOptions, isAlive } from './forward.ts'
 
 export interface NextHopDeps {
   here: Here
@@ -29,16 +36,6 @@ export interface NextHopDeps {
 export interface Onward {
   inference: Inference
   /** This hop's report; it says how the tensors were sent, if they were. */
-  own: HopReport
-}
-
-interface Job {
-  live: LiveDeployment
-  /** Index of the hop that is called. */
-  hop: number
-  tensors: readonly CodedTensor[]
-  context: InferContext
-  /** This hop's report, without the part that depends on the peer. */
   own: HopReport
 }
 
@@ -77,14 +74,19 @@ export async function runOnward(
   }
   if (!fallback) throw summary(failures)
   try {
-    const inference = await runFallback(deps, live, hop, tensors, job.context)
+    const inference = await runFallback(deps, fallback, hop, tensors, job.context)
     return { inference: insteadOf(next.resource, inference), own }
   } catch (error) {
     throw summary([...failures, retryable(error, context)])
   }
 }
 
-async function callPeer(deps: NextHopDeps, resource: string, job: Job, otherWay: boolean): Promise<Onward> {
+async function callPeer(
+  deps: NextHopDeps,
+  resource: string,
+  job: Crossing,
+  otherWay: boolean,
+): Promise<Onward> {
   const peer = await deps.peers.find(resource)
   try {
     return await callOnce(deps, peer, job, otherWay)
@@ -97,13 +99,11 @@ async function callPeer(deps: NextHopDeps, resource: string, job: Job, otherWay:
   }
 }
 
-function callOnce(deps: NextHopDeps, peer: Peer, job: Job, otherWay: boolean): Promise<Onward> {
-  const { live, hop, tensors, context } = job
+function callOnce(deps: NextHopDeps, peer: Peer, job: Crossing, otherWay: boolean): Promise<Onward> {
   const own = { ...job.own, emulated: job.own.emulated || peer.emulation !== undefined }
-  const { id: deployment, planId } = live.record
-  return throughBreaker(deps, peer, deployment, context, otherWay, async (patienceMs) => {
-    const call = { peer, deployment, planId, hop, tensors, context, own, patienceMs }
-    const answer = await forward(deps.forwarding, call)
+  const { live, context } = job
+  return throughBreaker(deps, peer, live.record.id, context, otherWay, async (patienceMs) => {
+    const answer = await forward(deps.forwarding, { ...job, own, peer, patienceMs })
     const delivered = answer.parameters[DELIVERED] === true
     const outputs = delivered ? [] : answer.outputs
     const inference = { outputs, hops: readReports(answer.parameters), ...(delivered && { delivered }) }
@@ -187,14 +187,11 @@ const isUnreachable = (error: unknown) =>
 
 async function runFallback(
   { here }: NextHopDeps,
-  live: LiveDeployment,
+  fallback: LocalFallback,
   hop: number,
   tensors: readonly Tensor[],
   { signal, deadline }: InferContext,
 ): Promise<Inference> {
-  const fallback = live.fallbacks.get(hop)
-  if (!fallback)
-    throw new ScissionError('internal', `deployment ${live.record.id} has no fallback at hop ${hop}`)
   const late = () => new ScissionError('deadlineExceeded', 'the fallback was not loaded before the deadline')
   // Loading may take longer than this request has; it continues for the next request.
   const stage = await waitWithin(fallback.stage(), { deadline }, late)

@@ -9,7 +9,7 @@ import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { BenchmarkJobData, type BenchmarkProgress, type Profile } from '../../../shared/contracts/profile.ts'
-import type { Machine, RuntimeOptions } from '../../../shared/contracts/resource.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { check } from '../../../shared/platform/outside-input.ts'
@@ -25,15 +25,12 @@ import {
 import { workCalibration } from './calibrations/calibration-worker.ts'
 import { CALIBRATION_JOB, CalibrationJobData } from '../../../shared/contracts/calibration.ts'
 
-export interface JobWorkerDeps {
+export interface JobWorkerDeps
+  extends Pick<Engine, 'store' | 'profile'>,
+    Pick<Resource, 'options' | 'machine' | 'slowdown'> {
   resource: string
   connection: Redis
   state: State
-  store: Engine['store']
-  profile: Engine['profile']
-  options: RuntimeOptions
-  machine: Machine
-  slowdown: number
   /** URL of the benchmark service, which serves the samples of calibrations. */
   benchmarkUrl: string
   requestsServed: () => number

@@ -23,11 +23,6 @@ class LinkState {
   publishedAt = -Infinity
 }
 
-export interface FreshFigures {
-  figures: LinkFigures
-  basis: { probes: number; traffic: number }
-}
-
 export class Freshness {
   readonly #intervalMs: number
   readonly #known = new Map<string, LinkState>()
@@ -45,8 +40,8 @@ export class Freshness {
     Object.assign(known, { probed: figures, probes, probedAt: now, published: figures, publishedAt: now })
   }
 
-  /** Records a message that crossed the link. @returns figures to publish, if they are due. */
-  observe(peer: string, observation: Observation, now: number): FreshFigures | undefined {
+  /** Records a message that crossed the link. @returns figures to publish and what they rest on, if they are due. */
+  observe(peer: string, observation: Observation, now: number) {
     const known = this.#of(peer)
     known.traffic.add(observation, now)
     const sinceMs = now - known.publishedAt

@@ -71,24 +71,15 @@ export class RangeSource {
     headers: Record<string, string>,
     signal: AbortSignal | undefined,
   ): Promise<HttpResponse> {
-    const answer = await this.#request(path, headers, signal)
+    const answer = await this.#client
+      .get(`${this.#base}${path}`, { headers, signal })
+      .catch((thrown: unknown): never => {
+        if (signal?.aborted) throw thrown
+        const error = coerceError(thrown)
+        throw this.#broken(error.message, error)
+      })
     if (answer.status >= 200 && answer.status < 300) return answer
-    const text = await this.#text(answer)
-    throw this.#refusal(answer.status, text)
-  }
-
-  async #request(
-    path: string,
-    headers: Record<string, string>,
-    signal: AbortSignal | undefined,
-  ): Promise<HttpResponse> {
-    try {
-      return await this.#client.get(`${this.#base}${path}`, { headers, signal })
-    } catch (thrown) {
-      if (signal?.aborted) throw thrown
-      const error = coerceError(thrown)
-      throw this.#broken(error.message, error)
-    }
+    throw this.#refusal(answer.status, await this.#text(answer))
   }
 
   async *#stream({ body }: HttpResponse): AsyncGenerator<Buffer> {

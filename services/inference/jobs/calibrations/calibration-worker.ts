@@ -12,23 +12,15 @@ import type { Job } from 'bullmq'
 import { type Calibration, CalibrationSamples } from '../../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress } from '../../../../shared/contracts/job-progress.ts'
-import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import { HttpClient } from '../../../../shared/platform/http-client.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
-import type { Logger } from '../../../../shared/platform/log.ts'
-import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
-import type { OpenRange, RangeStore } from '../../ranges/range-store.ts'
+import { structureId } from '../../../../shared/platform/redis/state.ts'
+import type { OpenRange } from '../../ranges/range-store.ts'
+import type { JobWorkerDeps } from '../job-worker.ts'
 import type { Calibrated, CalibrateInput } from './run-calibration-job.ts'
 
-export interface CalibrationDeps {
-  resource: string
-  state: State
-  store: Pick<RangeStore, 'open'>
-  options: RuntimeOptions
-  benchmarkUrl: string
-  log: Logger
-}
+export type CalibrationDeps = Pick<JobWorkerDeps, 'state' | 'store' | 'options' | 'benchmarkUrl' | 'log'>
 
 /** Time limit of a calibration. */
 const TIMEOUT_MS = 4 * 3600 * 1000

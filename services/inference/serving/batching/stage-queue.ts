@@ -83,39 +83,30 @@ export class BatchQueue {
       )
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push(this.#item(inputs, options, resolve, reject))
+      const end = <T>(settle: (outcome: T) => void) => {
+        return (outcome: T) => {
+          if (item.done) return
+          item.done = true
+          item.forget()
+          item.whenDone()
+          settle(outcome)
+        }
+      }
+      const item: Item = {
+        inputs,
+        options,
+        addedAt: performance.now(),
+        done: false,
+        whenDone: () => this.#drop(item),
+        forget: watchPatience(options, (why) =>
+          item.reject(givenUp(`waiting for ${this.#parts.stage.key}`, why)),
+        ),
+        resolve: end(resolve),
+        reject: end(reject),
+      }
+      this.#waiting.push(item)
       this.#pumpSoon()
     })
-  }
-
-  #item(
-    inputs: readonly Tensor[],
-    options: RunOptions,
-    resolve: Item['resolve'],
-    reject: Item['reject'],
-  ): Item {
-    const item: Item = {
-      inputs,
-      options,
-      addedAt: performance.now(),
-      done: false,
-      whenDone: () => this.#drop(item),
-      forget: () => undefined,
-      resolve: (run) => end(() => resolve(run)),
-      reject: (error) => end(() => reject(error)),
-    }
-    const end = (settle: () => void) => {
-      if (item.done) return
-      item.done = true
-      item.forget()
-      item.whenDone()
-      settle()
-    }
-    const { signal, deadline } = options
-    item.forget = watchPatience({ signal, deadline }, (why) =>
-      item.reject(givenUp(`waiting for ${this.#parts.stage.key}`, why)),
-    )
-    return item
   }
 
   #drop(item: Item): void {

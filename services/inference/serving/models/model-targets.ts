@@ -15,17 +15,18 @@ import { whyNoBatches } from '../batching/batchable.ts'
 import { itemsIn, runItems } from '../batching/items.ts'
 import type { RangeKey } from '../../ranges/range-files.ts'
 import type { Catalog } from './catalog.ts'
-import { type Here, reportRun } from './hop-report.ts'
-import type { HeldStage, Stages, StageState } from './stages.ts'
-import type {
-  BatchingFacts,
-  InferContext,
-  Inference,
-  LayerRange,
-  Target,
-  TargetTensor,
-  TargetTensors,
+import {
+  type BatchingFacts,
+  type Here,
+  type InferContext,
+  type Inference,
+  type LayerRange,
+  reportRun,
+  type Target,
+  type TargetTensor,
+  type TargetTensors,
 } from './target.ts'
+import type { HeldStage, Stages, StageState } from './stages.ts'
 
 export interface ModelTargetDeps {
   here: Here
