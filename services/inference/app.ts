@@ -6,8 +6,7 @@
  * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
  * reachable now.
  */
-import { Changes } from '../../shared/platform/redis/changes.ts'
-import type { Change } from '../../shared/platform/redis/changes.ts'
+import { type Change, Changes } from '../../shared/platform/redis/changes.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
 import type { Redis } from 'ioredis'
@@ -40,8 +39,7 @@ import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './api/c
 import { createMetrics } from './api/metrics.ts'
 import { repositoryRoutes } from './api/repository-routes.ts'
 import { Statistics } from './api/request-statistics.ts'
-import { findDeployment } from './forwarding/deployment-target.ts'
-import type { Targets } from './serving/models/target.ts'
+import { targetsOf } from './forwarding/deployment-target.ts'
 
 export interface InferenceService {
   app: RequestListener
@@ -59,7 +57,7 @@ const BODY_IDLE_MS = 30_000
 export function createInferenceService(
   config: InferenceConfig,
   log: Logger,
-  engine: Engine = createEngine(config),
+  engine: Engine = createEngine(config, log),
 ): InferenceService {
   const tierIndex = indexOfTier(config)
   const redis = producerConnection(config.redisUrl, log)
@@ -153,47 +151,25 @@ function createParts(config: InferenceConfig, tierIndex: number, state: State, e
     codec,
     log,
   }
-  const targets: Targets = {
-    async find(name, version, layers) {
-      const deployment = layers ? undefined : await findDeployment(deploymentDeps, name, version)
-      return deployment ?? models.find(name, version, layers)
-    },
-  }
+  const targets = targetsOf(deploymentDeps, models)
   const requestsServed = () => statistics.served
   const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
-  return {
-    caller,
-    messages,
-    statistics,
-    catalog,
-    stages,
-    models,
-    peers,
-    deployments,
-    returns,
-    breakers,
-    links,
-    targets,
-    codec,
-    presence,
-    served,
-  }
+  return { ...deploymentDeps, caller, messages, statistics, stages, models, links, targets, presence, served }
 }
 
 /** Loads and runs stages: the engine itself, or batching in front of it. */
 function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log: Logger) {
   const { executor, loader } = engine
   if (config.maxBatch === 1) return { executor, loader }
-  const { maxBatch, batchDelayMs: maxDelayMs, executors, queueLimit, benchmarkUrl } = config
-  const benchmark = createBenchmarkClient(benchmarkUrl)
+  const benchmark = createBenchmarkClient(config.benchmarkUrl)
   const batching = new Batching({
     executor,
     loader,
     log,
-    settings: { maxBatch, maxDelayMs, executors, queueLimit },
+    settings: config,
     model: async ({ manifest }) => ({
       model: await catalog.model(manifest.model),
-      structure: await catalog.structureById(manifest.model, manifest.shapesKey),
+      structure: await catalog.structure(manifest.model, manifest.shapesKey),
     }),
     analyse: ({ id }, shapes) => benchmark.structure(id, shapes),
   })

@@ -1,10 +1,12 @@
 /**
  * Input that this process did not make itself: messages of a channel, records in Redis, jobs of a queue, reports of a
- * child or a thread. Nothing is believed of it before a schema has passed it, and what does not pass is said in one
+ * child or a thread, files on the disk. Nothing is believed of it before a schema has passed it, and what does not pass is said in one
  * short line, however long or odd the input is.
  */
 import type { z } from 'zod'
+import { readIfThere } from './atomic-file.ts'
 import { coerceError } from './errors.ts'
+import type { Logger } from './log.ts'
 
 /** A value that a schema passed, or in a few words why it did not. */
 export type Checked<T> = { value: T; fault?: undefined } | { value?: undefined; fault: string }
@@ -14,7 +16,7 @@ const MAX_QUOTED_CHARACTERS = 60
 const MAX_FAULT_CHARACTERS = 300
 
 /** Never throws. @param schema must be synchronous. */
-function check<T>(schema: z.ZodType<T>, input: unknown): Checked<T> {
+export function check<T>(schema: z.ZodType<T>, input: unknown): Checked<T> {
   try {
     const parsed = schema.safeParse(input)
     if (parsed.success) return { value: parsed.data }
@@ -41,6 +43,22 @@ export function checkJson<T>(schema: z.ZodType<T>, text: string, maxCharacters =
     return { fault: `not JSON: ${quoted(text)}` }
   }
   return check(schema, input)
+}
+
+/**
+ * The content of a JSON file that this program wrote earlier and can make again.
+ * @returns undefined if there is no such file; also if it is damaged or of another version, which is logged.
+ */
+export async function readStoredJson<T>(
+  schema: z.ZodType<T>,
+  file: string,
+  log: Logger | undefined,
+): Promise<T | undefined> {
+  const text = await readIfThere(file)
+  if (text === undefined) return undefined
+  const { value, fault } = checkJson(schema, text)
+  if (fault !== undefined) log?.warn(`${file} is damaged and will be made again: ${fault}`)
+  return value
 }
 
 /** The beginning of a text, control characters escaped. */

@@ -2,7 +2,7 @@
 import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { createSession } from '../../services/inference/serving/executor/session-options.ts'
+import { createSession } from '../../services/inference/serving/executor/ort-session.ts'
 import { ModelId } from '../../shared/contracts/common.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import {

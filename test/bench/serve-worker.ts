@@ -5,7 +5,7 @@
 import { nearestRank } from '../../shared/platform/statistics.ts'
 import { readFileSync } from 'node:fs'
 import { dieWithParent, reportReady } from '../../infra/start/processes/die-with-parent.ts'
-import { createSession } from '../../services/inference/serving/executor/session-options.ts'
+import { createSession } from '../../services/inference/serving/executor/ort-session.ts'
 import { Caller } from '../../services/inference/http/call.ts'
 import { toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'

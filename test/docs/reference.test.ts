@@ -1,8 +1,11 @@
 /** The pages of docs/reference that are made from the code say what the code says; the others name what it has. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { hopParameters, reportParameters } from '../../services/inference/serving/models/hop-report.ts'
-import type { HopReport } from '../../services/inference/serving/models/target.ts'
+import {
+  hopParameters,
+  type HopReport,
+  reportParameters,
+} from '../../services/inference/serving/models/target.ts'
 import { availableCodecs, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
 import { CalibrationCell, CalibrationRequest } from '../../shared/contracts/calibration.ts'
 import { NETWORK_NAMES } from '../../shared/contracts/network-presets.ts'

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type InferBody, readBody } from '../../services/inference/messages/body.ts'
 import { BodyMemoryBudget } from '../../services/inference/messages/buffer-memory.ts'
-import { acceptedEncoding } from '../../services/inference/messages/send.ts'
+import { acceptedEncoding } from '../../services/inference/messages/message-codec.ts'
 import { until } from '../support/eventually.ts'
 
 describe('a body', () => {

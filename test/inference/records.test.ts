@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { workCalibration } from '../../services/inference/jobs/calibrations/calibration-worker.ts'
 import { Links } from '../../services/inference/links/links.ts'
 import { Peers } from '../../services/inference/registration/peers.ts'
-import { Registration } from '../../services/inference/registration/registration.ts'
+import { Registration } from '../../services/inference/registration/presence.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { linkId, openState, type State } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
@@ -79,14 +79,14 @@ describe('a calibration', () => {
   const work = () =>
     workCalibration(
       {
-        resource: 'edge',
         state,
         store: { open: () => Promise.reject(new Error('not reached')) },
         options: { threads: 1, optimisation: 'all' },
         benchmarkUrl: 'http://127.0.0.1:1',
         log,
       },
-      { data: { calibration: id }, updateProgress: () => Promise.resolve() } as never,
+      { updateProgress: () => Promise.resolve() },
+      id,
       { signal: new AbortController().signal, stopping: new AbortController().signal },
     )
 

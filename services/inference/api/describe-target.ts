@@ -14,12 +14,11 @@ export const ModelMetadata = z.object({
   outputs: z.array(TensorMetadata),
   properties: z.record(z.string(), z.string()),
 })
-export type ModelMetadata = z.infer<typeof ModelMetadata>
 
 /** The protocol's name for ONNX files. */
 const PLATFORM = 'onnx_onnxv1'
 
-export async function metadataOf(target: Target): Promise<ModelMetadata> {
+export async function metadataOf(target: Target): Promise<z.infer<typeof ModelMetadata>> {
   const plain = ({ name, datatype, shape }: TargetTensor) => ({ name, datatype, shape })
   const { inputs, outputs } = target.tensors()
   return {
@@ -55,13 +54,12 @@ export const ModelConfiguration = z.object({
   output: z.array(TensorConfiguration),
   instance_group: z.array(z.object({ name: z.string(), kind: z.string(), count: z.number().int() })),
 })
-export type ModelConfiguration = z.infer<typeof ModelConfiguration>
 
 /**
  * Triton's model configuration. Without batching the batch is an ordinary dimension and max_batch_size is 0; with batching,
  * `dims` leave it out. @param executors number of threads that run a stage.
  */
-export function configurationOf(target: Target, executors: number): ModelConfiguration {
+export function configurationOf(target: Target, executors: number): z.infer<typeof ModelConfiguration> {
   const { batching } = target
   const tensor = ({ name, datatype, shape }: TargetTensor) => ({
     name,

@@ -14,10 +14,8 @@ import {
 import { type InferRequest, parseRawRequest } from '../../../shared/oip/request-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
-import type { Messages } from '../messages/message-codec.ts'
-import { sendMessage } from '../messages/send.ts'
-import { DELIVERED, reportParameters } from '../serving/models/hop-report.ts'
-import type { Inference, Target } from '../serving/models/target.ts'
+import { type Messages, sendMessage } from '../messages/message-codec.ts'
+import { DELIVERED, type Inference, reportParameters, type Target } from '../serving/models/target.ts'
 import type { Statistics } from './request-statistics.ts'
 
 /** Marks a request of another inference service, which uses the answer's timing to keep its link figures current. */

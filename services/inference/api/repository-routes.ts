@@ -1,4 +1,5 @@
 /** Routes of the model repository extension: index, load, unload. Models come from the benchmark service's registry. */
+import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
@@ -7,7 +8,8 @@ import { booleanParameter, readParameters } from '../../../shared/oip/parameters
 import type { Deployments } from '../forwarding/deployment-hops.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
 import type { ModelTargets } from '../serving/models/model-targets.ts'
-import { readSmallBody } from './small-body.ts'
+import { parseObject } from '../../../shared/oip/binary-message.ts'
+import { readBody } from '../messages/body.ts'
 
 export interface RepositoryDeps {
   catalog: Catalog
@@ -69,6 +71,14 @@ export function repositoryRoutes(parts: RepositoryDeps): Route[] {
       },
     }),
   ]
+}
+
+const BODY_LIMITS = { maxBytes: 1024 * 1024, idleMs: 10_000 }
+
+/** Reads a JSON body: empty, or an object. @throws ScissionError badRequest, payloadTooLarge. */
+async function readSmallBody(req: IncomingMessage): Promise<JsonObject> {
+  const { json } = await readBody(req, BODY_LIMITS)
+  return json.length === 0 ? {} : parseObject(json)
 }
 
 function readyOf(body: JsonObject): boolean {

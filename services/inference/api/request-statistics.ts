@@ -5,41 +5,9 @@
 import type { SharedRun } from '../serving/executor/executor.ts'
 import type { Work } from '../serving/models/target.ts'
 
-export interface Duration {
-  count: number
-  ns: number
-}
-
-const PHASES = [
-  'success',
-  'fail',
-  'queue',
-  'compute_input',
-  'compute_infer',
-  'compute_output',
-  'cache_hit',
-  'cache_miss',
-] as const
-type Phase = (typeof PHASES)[number]
-
-export interface ModelStatistics {
-  name: string
-  version: string
-  last_inference: number
-  inference_count: number
-  execution_count: number
-  inference_stats: Record<Phase, Duration>
-  /** One entry for each number of items that were computed together. */
-  batch_stats: BatchStatistics[]
-  memory_usage: []
-}
-
-export interface BatchStatistics {
-  batch_size: number
-  compute_input: Duration
-  compute_infer: Duration
-  compute_output: Duration
-}
+export type ModelStatistics = ReturnType<typeof emptyStatistics>
+type BatchStatistics = ReturnType<typeof emptyBatch>
+type Duration = ReturnType<typeof zero>
 
 /** Times of one request in ms. */
 export interface RequestTimes {
@@ -122,31 +90,37 @@ function add(duration: Duration, ms: number): void {
 function batchOf({ batch_stats }: ModelStatistics, size: number): BatchStatistics {
   const known = batch_stats.find(({ batch_size }) => batch_size === size)
   if (known) return known
-  const fresh = { batch_size: size, compute_input: zero(), compute_infer: zero(), compute_output: zero() }
+  const fresh = emptyBatch(size)
   batch_stats.push(fresh)
   return fresh
 }
 
-const zero = (): Duration => ({ count: 0, ns: 0 })
+const zero = () => ({ count: 0, ns: 0 })
 
-function emptyStatistics(name: string, version: string): ModelStatistics {
-  return {
-    name,
-    version,
-    last_inference: 0,
-    inference_count: 0,
-    execution_count: 0,
-    inference_stats: {
-      success: zero(),
-      fail: zero(),
-      queue: zero(),
-      compute_input: zero(),
-      compute_infer: zero(),
-      compute_output: zero(),
-      cache_hit: zero(),
-      cache_miss: zero(),
-    },
-    batch_stats: [],
-    memory_usage: [],
-  }
-}
+const emptyBatch = (batch_size: number) => ({
+  batch_size,
+  compute_input: zero(),
+  compute_infer: zero(),
+  compute_output: zero(),
+})
+
+const emptyStatistics = (name: string, version: string) => ({
+  name,
+  version,
+  last_inference: 0,
+  inference_count: 0,
+  execution_count: 0,
+  inference_stats: {
+    success: zero(),
+    fail: zero(),
+    queue: zero(),
+    compute_input: zero(),
+    compute_infer: zero(),
+    compute_output: zero(),
+    cache_hit: zero(),
+    cache_miss: zero(),
+  },
+  /** One entry for each number of items that were computed together. */
+  batch_stats: [] as BatchStatistics[],
+  memory_usage: [],
+})

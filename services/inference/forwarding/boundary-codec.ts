@@ -13,16 +13,13 @@ import { decodeTensor, encodeTensor } from '../../../shared/platform/tensor-code
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 import { isMovable } from '../messages/buffer-memory.ts'
-import { tensorBytes } from '../serving/models/hop-report.ts'
+import { tensorBytes } from '../serving/models/target.ts'
 
 export type DeploymentHop = Deployment['hops'][number]
 
-export interface CodecThreadSettings {
+export interface BoundaryCodecSettings {
   /** The thread waits (slowdown − 1) × the CPU time of each tensor, to emulate a slower machine. */
   slowdown: number
-}
-
-export interface BoundaryCodecSettings extends CodecThreadSettings {
   /** Maximum size of a decoded tensor in bytes. */
   maxBytes: number
 }

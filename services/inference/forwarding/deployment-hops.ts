@@ -13,7 +13,7 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { LatestWins } from '../../../shared/platform/latest-wins.ts'
 import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
-import type { RangeKey } from '../ranges/range-store.ts'
+import type { RangeKey } from '../ranges/range-files.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
 import { FallbackBudget, LocalFallback } from './local-fallback.ts'
 
@@ -49,12 +49,13 @@ export class Deployments {
   readonly #plans: LatestWins<LiveDeployment, Deployment>
   /** Replaced plans, until no request can ask for them. A plan may be among them more than once. */
   readonly #retiring = new Set<{ live: LiveDeployment; timer: NodeJS.Timeout }>()
-  readonly #fallbackBudget = new FallbackBudget()
+  readonly #fallbackBudget: FallbackBudget
   /** Increases with every change and release after which a record that is being read may be outdated. */
   #revision = 0
 
   constructor(deps: DeploymentDeps) {
     this.#deps = deps
+    this.#fallbackBudget = new FallbackBudget(deps.fallbackBytes)
     this.#records = new StaleWhileRevalidateCache('deployments', (id) => deps.state.deployments.get(id))
     this.#plans = new LatestWins({ free, retire: (_id, _planId, live) => this.#retire(live) })
   }
@@ -177,18 +178,17 @@ export class Deployments {
     }
     if (record.hops.some(({ codec = 'none' }) => codec !== 'none')) await this.#deps.warmCodecs()
     const outcomes = await Promise.allSettled(
-      mine.map(({ key }) => holdStage(this.#deps.stageDeps, key, signal)),
+      mine.map(
+        async ({ index, key }) => [index, await holdStage(this.#deps.stageDeps, key, signal)] as const,
+      ),
     )
+    const held = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed) {
-      for (const outcome of outcomes) if (outcome.status === 'fulfilled') outcome.value.release()
+      for (const [, stage] of held) stage.release()
       throw failed.reason
     }
-    const stages = new Map<number, HeldStage>()
-    outcomes.forEach((outcome, index) => {
-      const hop = mine[index]
-      if (outcome.status === 'fulfilled' && hop) stages.set(hop.index, outcome.value)
-    })
+    const stages = new Map(held)
     return { record, stages, fallbacks: this.#fallbacks(record, [...stages.keys()]) }
   }
 
@@ -197,14 +197,14 @@ export class Deployments {
     { hops, model, shapesKey, fallback }: Deployment,
     ours: readonly number[],
   ): Map<number, LocalFallback> {
-    const { stageDeps, weightBytes, fallbackBytes } = this.#deps
+    const { stageDeps, weightBytes } = this.#deps
+    const deps = { stageDeps, weightBytes, budget: this.#fallbackBudget }
     const fallbacks = new Map<number, LocalFallback>()
     const to = hops.at(-1)?.to ?? 0
     for (const next of ours.map((index) => index + 1)) {
       const from = hops[next]?.from
       if (fallback === 'none' || from === undefined) continue
-      const deps = { stageDeps, weightBytes, limitBytes: fallbackBytes }
-      fallbacks.set(next, new LocalFallback(deps, this.#fallbackBudget, { model, shapesKey, from, to }))
+      fallbacks.set(next, new LocalFallback(deps, { model, shapesKey, from, to }))
     }
     return fallbacks
   }

@@ -7,8 +7,14 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { countParameter, OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
-import { reportRun } from '../serving/models/hop-report.ts'
-import type { HopReport, InferContext, Inference, Target } from '../serving/models/target.ts'
+import {
+  type HopReport,
+  type InferContext,
+  type Inference,
+  reportRun,
+  type Target,
+  type Targets,
+} from '../serving/models/target.ts'
 import type { Deployments, LiveDeployment } from './deployment-hops.ts'
 import {
   askingEntry,
@@ -32,8 +38,18 @@ export interface DeploymentTargetDeps extends NextHopDeps {
   delivered: Delivered
 }
 
+/** Finds a deployment, else what `models` finds. */
+export function targetsOf(deps: DeploymentTargetDeps, models: Targets): Targets {
+  return {
+    async find(name, version, layers) {
+      const deployment = layers ? undefined : await findDeployment(deps, name, version)
+      return deployment ?? models.find(name, version, layers)
+    },
+  }
+}
+
 /** @returns undefined if no deployment has that name. @throws ScissionError notFound for another version. */
-export async function findDeployment(
+async function findDeployment(
   deps: DeploymentTargetDeps,
   name: string,
   version: string | undefined,
@@ -45,7 +61,7 @@ export async function findDeployment(
       'notFound',
       `deployment "${name}" has one version, "${VERSION}", not "${version}"`,
     )
-  const structure = await deps.catalog.structureById(record.model, record.shapesKey)
+  const structure = await deps.catalog.structure(record.model, record.shapesKey)
   return {
     name,
     version: VERSION,
@@ -101,54 +117,30 @@ async function runHop(
     ...(arrived.decodeMs !== undefined && { decodeMs: arrived.decodeMs }),
   }
   const work = run.batch && { work: { items: 1, runs: [run.batch] } }
-  const last = hop === live.record.hops.length - 1
-  const { inference, report } = last
-    ? await answer(deps, live, hop, run.outputs, context, own)
-    : await onward(deps, live, hop, run.outputs, context, own)
-  return { ...inference, ...work, hops: [report, ...inference.hops] }
+  return { ...(await passOn(deps, live, hop, run.outputs, context, own)), ...work }
 }
 
-interface Reported {
-  inference: Inference
-  /** This hop's report, complete. */
-  report: HopReport
-}
-
-/** At the last hop: the stage's outputs are the answer. */
-async function answer(
-  deps: DeploymentTargetDeps,
-  live: LiveDeployment,
-  hop: number,
-  outputs: Tensor[],
-  context: InferContext,
-  own: HopReport,
-): Promise<Reported> {
-  if (directRoleOf(live.record, hop, context) !== 'last')
-    return { inference: { outputs, hops: [] }, report: own }
-  const { delivered, emulated } = await deliver(deps, live, outputs, context, own)
-  const inference = delivered ? { outputs: [], hops: [], delivered } : { outputs, hops: [] }
-  return { inference, report: { ...own, emulated: own.emulated || emulated } }
-}
-
-/** At any other hop: the hops behind it make the answer. */
-async function onward(
+/** Passes the stage's outputs on. At the last hop they are the answer; at any other, the hops behind it make the answer. */
+async function passOn(
   deps: DeploymentTargetDeps,
   live: LiveDeployment,
   hop: number,
   tensors: Tensor[],
   context: InferContext,
   own: HopReport,
-): Promise<Reported> {
+): Promise<Inference> {
   const role = directRoleOf(live.record, hop, context)
+  if (role === 'last') return deliver(deps, live, tensors, context, own)
+  if (hop === live.record.hops.length - 1) return { outputs: tensors, hops: [own] }
   const started = performance.now()
   const call = (through: InferContext): Promise<Onward> =>
     runOnward(deps, live, hop + 1, tensors, through, own)
-  const { inference, sent } =
+  const onward =
     role === 'entry'
-      ? await receive(deps, context, call)
+      ? await receive(deps, context, own, call)
       : await call(role === 'middle' ? askingEntry(deps, live.record, context) : context)
-  const nextMs = performance.now() - started - (sent.encodeMs ?? 0)
-  return { inference, report: { ...own, ...sent, nextMs } }
+  const nextMs = performance.now() - started - (onward.own.encodeMs ?? 0)
+  return { ...onward.inference, hops: [{ ...onward.own, nextMs }, ...onward.inference.hops] }
 }
 
 /** Index of the hop that a request is for: 0 from a client; otherwise the hop before says it. */

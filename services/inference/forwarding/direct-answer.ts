@@ -19,11 +19,16 @@ import { messageHeaders } from '../../../shared/oip/binary-message.ts'
 import { OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
 import { type InferResponse, writeInferResponse } from '../../../shared/oip/response-message.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { hopParameters, readReports } from '../serving/models/hop-report.ts'
-import type { HopReport, InferContext } from '../serving/models/target.ts'
+import {
+  hopParameters,
+  type HopReport,
+  type InferContext,
+  type Inference,
+  readReports,
+} from '../serving/models/target.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
-import { named, refusal, SLOT } from './forward.ts'
-import { judge, type NextHopDeps, type Onward, patienceMs, probe, sentPart } from './next-hop.ts'
+import { askPeer, SLOT } from './forward.ts'
+import { type NextHopDeps, type Onward, throughBreaker } from './next-hop.ts'
 
 /** ms that a hop waits when it asks the entry: asking must not cost more than the computation that it may save. */
 const ASK_MS = 700
@@ -48,20 +53,12 @@ export function directRoleOf(
   return hop < hops.length - 1 ? 'middle' : 'last'
 }
 
-export interface ReturnSlot {
-  name: string
-  /** Resolves to the answer. Never rejects. */
-  delivered: Promise<InferResponse>
-  /** Aborted after the answer arrived. */
-  arrived: AbortSignal
-  close: () => void
-}
-
 /** The slots of an entry, in which last hops deliver their answers. */
 export class ReturnSlots {
   readonly #open = new Map<string, (response: InferResponse) => void>()
 
-  open(): ReturnSlot {
+  /** Opens a slot. `delivered` resolves to the answer and never rejects; `arrived` is aborted then. */
+  open() {
     const name = randomBytes(SLOT_NAME_BYTES).toString('hex')
     const arrived = new AbortController()
     const close = () => this.#open.delete(name)
@@ -89,26 +86,21 @@ export class ReturnSlots {
 }
 
 /** Names of the answers that a last hop has delivered: a request that is sent again is not computed again. */
-export class Delivered {
-  readonly #names = new LRUCache<string, true>({ max: MAX_DELIVERED_COUNT })
-
-  add(name: string): void {
-    this.#names.set(name, true)
-  }
-
-  has(name: string): boolean {
-    return this.#names.has(name)
+export class Delivered extends LRUCache<string, true> {
+  constructor() {
+    super({ max: MAX_DELIVERED_COUNT })
   }
 }
 
 /**
  * At the entry: waits for the direct answer and for the chain, whichever is first.
- * @param through calls the next hop. @throws ScissionError as `through` does; peerUnavailable if the chain says that the
+ * @param own this hop's report. @param through calls the next hop. @throws ScissionError as `through` does; peerUnavailable if the chain says that the
  * answer was delivered but it was not.
  */
 export async function receive(
   { returns, log }: NextHopDeps & { returns: ReturnSlots },
   context: InferContext,
+  own: HopReport,
   through: (context: InferContext) => Promise<Onward>,
 ): Promise<Onward> {
   const slot = returns.open()
@@ -120,7 +112,7 @@ export async function receive(
       log.debug({ err: coerceError(error) }, 'a chain failed after its answer had arrived')
   })
   try {
-    const first = await Promise.race([slot.delivered.then(readDelivered), chain])
+    const first = await Promise.race([slot.delivered.then((answer) => readDelivered(answer, own)), chain])
     if (first.inference.delivered)
       throw new ScissionError(
         'peerUnavailable',
@@ -133,13 +125,10 @@ export async function receive(
 }
 
 /** The reports of all hops travelled with the request, the entry's own included: it says how the tensors were sent. */
-function readDelivered({ outputs, parameters }: InferResponse): Onward {
-  const reports = readReports(parameters)
-  const own = reports.find(({ hop }) => hop === 0)
-  return {
-    inference: { outputs, hops: reports.filter(({ hop }) => hop > 0) },
-    sent: own ? sentPart(own) : {},
-  }
+function readDelivered({ outputs, parameters }: InferResponse, own: HopReport): Onward {
+  const [first, ...others] = readReports(parameters)
+  if (first?.hop !== 0) return { inference: { outputs, hops: readReports(parameters) }, own }
+  return { inference: { outputs, hops: others }, own: first }
 }
 
 /** Drops the client's parameters with our prefix, which must not reach the next hops. */
@@ -157,17 +146,17 @@ export function askingEntry(deps: NextHopDeps, { entry }: Deployment, context: I
   const check = async () => {
     try {
       const peer = await peers.find(entry.resource)
-      const answer = await forwarding.caller.send({
+      const { signal } = context
+      const call = {
         method: 'GET',
-        url: slotUrl(peer.url, context.parameters),
         headers: {},
         body: [],
-        signal: context.signal,
+        signal,
         timeoutMs: ASK_MS,
         limitMs: ASK_MS,
-        maxBytes: forwarding.maxBytes,
-      })
-      return answer.status === 200 && !isWanted(answer.json)
+      } as const
+      const path = slotPath(context.parameters)
+      return await askPeer(forwarding, peer, path, call, ({ json }) => !isWanted(json))
     } catch (error) {
       log.debug({ err: coerceError(error) }, `could not ask ${entry.resource} whether the answer is there`)
       return false
@@ -185,68 +174,50 @@ export function isDelivered(
   return answer === 'direct' && delivered.has(String(parameters[SLOT]))
 }
 
-export interface Delivery {
-  /** False if the outputs must go back through the chain. */
-  delivered: boolean
-  /** True if the link to the entry was used and is emulated. */
-  emulated: boolean
-}
-
-const NOT_DELIVERED: Delivery = { delivered: false, emulated: false }
-
 /**
- * At the last hop: sends the outputs to the entry. An entry that no longer waits accepts and drops them.
+ * At the last hop: sends the outputs to the entry; if it cannot be reached, they go back through the chain. An entry that no
+ * longer waits accepts and drops them.
  * @param own this hop's report, which goes along. @throws ScissionError cancelled.
  */
 export async function deliver(
   deps: NextHopDeps & { delivered: Delivered },
   live: LiveDeployment,
-  outputs: readonly Tensor[],
+  outputs: Tensor[],
   context: InferContext,
   own: HopReport,
-): Promise<Delivery> {
-  const { forwarding, log, peers, breakers, delivered } = deps
+): Promise<Inference> {
+  const { forwarding, log, peers, delivered } = deps
   const { id, entry } = live.record
   const peer = await peers.find(entry.resource).catch((error: unknown) => {
     log.debug({ err: coerceError(error) }, `answers of ${id} go back through the chain`)
   })
-  if (!peer) return NOT_DELIVERED
-  const breaker = breakers.of(peer)
-  const admission = breaker.admit(true)
-  if (admission === 'probe') probe(deps, peer, breaker, id)
-  if (admission !== 'call') return NOT_DELIVERED
-  const emulated = peer.emulation !== undefined
-  const limitMs = forwarding.hopTimeoutMs
-  const timeoutMs = patienceMs(breaker, limitMs, context, true)
-  const report = { ...own, emulated: own.emulated || emulated }
-  const message = writeInferResponse({
-    modelName: id,
-    id: context.id,
-    parameters: hopParameters([...readReports(context.parameters), report]),
-    outputs: wanted(outputs, context.outputs).map((tensor) => ({ tensor, binary: true })),
-  })
-  const sentAt = performance.now()
+  if (!peer) return { outputs, hops: [own] }
+  const report = { ...own, emulated: own.emulated || peer.emulation !== undefined }
   try {
-    const answer = await forwarding.caller.send({
-      method: 'POST',
-      url: slotUrl(peer.url, context.parameters),
-      headers: { ...context.headers, ...messageHeaders(message) },
-      body: [message.json, ...message.binary],
-      signal: context.signal,
-      timeoutMs,
-      limitMs: timeoutMs,
-      maxBytes: forwarding.maxBytes,
+    await throughBreaker(deps, peer, id, context, true, (timeoutMs) => {
+      const message = writeInferResponse({
+        modelName: id,
+        id: context.id,
+        parameters: hopParameters([...readReports(context.parameters), report]),
+        outputs: wanted(outputs, context.outputs).map((tensor) => ({ tensor, binary: true })),
+      })
+      const call = {
+        method: 'POST',
+        headers: { ...context.headers, ...messageHeaders(message) },
+        body: [message.json, ...message.binary],
+        signal: context.signal,
+        timeoutMs,
+        limitMs: timeoutMs,
+      } as const
+      return askPeer(forwarding, peer, slotPath(context.parameters), call, () => undefined)
     })
-    if (answer.status !== 200) throw refusal(answer, peer)
-    breaker.answered(performance.now() - sentAt)
-    delivered.add(String(context.parameters[SLOT]))
-    return { delivered: true, emulated }
-  } catch (thrown) {
-    const error = named(thrown, peer, timeoutMs)
-    judge(breaker, error, performance.now() - sentAt, limitMs)
-    if (error.code === 'cancelled') throw error
+    delivered.set(String(context.parameters[SLOT]), true)
+    return { outputs: [], hops: [report], delivered: true }
+  } catch (error) {
+    if (!(error instanceof ScissionError) || error.code === 'cancelled') throw error
     log.debug({ err: error }, `an answer of ${id} goes back through the chain`)
-    return { delivered: false, emulated }
+    // An entry that was not called did not use its emulated link.
+    return { outputs, hops: [error.details?.['refused'] === true ? own : report] }
   }
 }
 
@@ -259,5 +230,4 @@ const isWanted = (json: Uint8Array) => {
 const wanted = (outputs: readonly Tensor[], names: readonly string[] | undefined) =>
   names ? outputs.filter(({ name }) => names.includes(name)) : outputs
 
-const slotUrl = (url: string, parameters: Parameters) =>
-  `${url.replace(/\/$/, '')}/v1/answers/${encodeURIComponent(String(parameters[SLOT]))}`
+const slotPath = (parameters: Parameters) => `/v1/answers/${encodeURIComponent(String(parameters[SLOT]))}`

@@ -10,12 +10,11 @@ import { OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
 import { writeInferRequest } from '../../../shared/oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../../../shared/oip/response-message.ts'
 import { freeViews } from '../messages/buffer-memory.ts'
-import { type CallAnswer, CallTimeout, type Caller } from '../http/call.ts'
-import { hopParameters } from '../serving/models/hop-report.ts'
-import type { HopReport, InferContext } from '../serving/models/target.ts'
-import { observationOf } from '../links/observation.ts'
+import { type Call, type CallAnswer, CallTimeout, type Caller, observationOf } from '../http/call.ts'
+import { hopParameters, type HopReport, type InferContext } from '../serving/models/target.ts'
 import type { Peer } from '../registration/peers.ts'
 import type { CodedTensor } from '../../../shared/codec/index.ts'
+import type { LiveDeployment } from './deployment-hops.ts'
 
 /** Parameter that names the slot of a direct answer at the entry; see direct-answer.ts. */
 export const SLOT = `${OWN_PREFIX}slot`
@@ -28,16 +27,19 @@ export interface ForwardOptions {
   maxBytes: number
 }
 
-export interface Forward {
-  peer: Peer
-  deployment: string
-  planId: string
+/** The tensors of a boundary on their way to the next hop. */
+export interface Crossing {
+  live: LiveDeployment
   /** Index of the hop that is called. */
   hop: number
   tensors: readonly CodedTensor[]
   context: InferContext
-  /** This hop's report, for direct answers: then the reports of all hops so far travel with the request. */
+  /** This hop's report. For direct answers, the reports of all hops so far travel with the request. */
   own: HopReport
+}
+
+export interface Forward extends Crossing {
+  peer: Peer
   /** ms of silence after which the call fails, even if the client has more time. */
   patienceMs: number
 }
@@ -56,6 +58,7 @@ const TOLD_SHARE = 0.9
 export async function forward(options: ForwardOptions, job: Forward): Promise<InferResponse> {
   const startedAt = performance.now()
   const { context, peer } = job
+  const { id, planId } = job.live.record
   const timeoutMs = timeLeft(job.patienceMs, context.deadline, peer.resource.name)
   const message = writeInferRequest({
     id: context.id,
@@ -64,7 +67,7 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
       ...(context.parameters[SLOT] !== undefined && hopParameters([job.own])),
       timeout: Math.max(1, Math.round(timeoutMs * TOLD_SHARE * 1000)),
       [`${OWN_PREFIX}hop`]: job.hop,
-      [`${OWN_PREFIX}plan`]: job.planId,
+      [`${OWN_PREFIX}plan`]: planId,
       binary_data_output: true,
     },
     inputs: job.tensors,
@@ -72,18 +75,15 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
   })
   // Otherwise a peer may take any time, as long as it is not silent.
   const bounded = context.deadline !== undefined || job.patienceMs < options.hopTimeoutMs
-  try {
-    const answer = await options.caller.send({
-      method: 'POST',
-      url: `${peer.url.replace(/\/$/, '')}/v2/models/${encodeURIComponent(job.deployment)}/infer`,
-      headers: { ...context.headers, ...messageHeaders(message) },
-      body: [message.json, ...message.binary],
-      signal: context.signal,
-      timeoutMs,
-      limitMs: bounded ? timeoutMs : undefined,
-      maxBytes: options.maxBytes,
-    })
-    if (answer.status !== 200) throw refusal(answer, peer)
+  const call = {
+    method: 'POST',
+    headers: { ...context.headers, ...messageHeaders(message) },
+    body: [message.json, ...message.binary],
+    signal: context.signal,
+    timeoutMs,
+    limitMs: bounded ? timeoutMs : undefined,
+  } as const
+  return askPeer(options, peer, `/v2/models/${encodeURIComponent(id)}/infer`, call, (answer) => {
     const response = parseInferResponse(answer.json, answer.tensors)
     const observation = observationOf(answer, performance.now() - startedAt)
     // The answer is passed on first, because no request waits for this.
@@ -92,8 +92,26 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
       if (observation) options.observe?.(peer, observation)
     })
     return response
+  })
+}
+
+/**
+ * Sends a request to a peer. @param path of the address, below the peer's own. @param read reads an answer of status 200.
+ * @throws ScissionError as `forward`.
+ */
+export async function askPeer<T>(
+  { caller, maxBytes }: ForwardOptions,
+  peer: Peer,
+  path: string,
+  call: Omit<Call, 'url' | 'maxBytes'>,
+  read: (answer: CallAnswer) => T,
+): Promise<T> {
+  try {
+    const answer = await caller.send({ ...call, url: `${peer.url.replace(/\/$/, '')}${path}`, maxBytes })
+    if (answer.status === 200) return read(answer)
+    throw refusal(answer, peer)
   } catch (error) {
-    throw named(error, peer, timeoutMs)
+    throw named(error, peer, call.timeoutMs)
   }
 }
 
@@ -118,7 +136,7 @@ const CODES: Partial<Record<number, ErrorCode>> = {
   504: 'deadlineExceeded',
 }
 
-export function refusal(answer: CallAnswer, peer: Peer): ScissionError {
+function refusal(answer: CallAnswer, peer: Peer): ScissionError {
   const code = CODES[answer.status] ?? 'peerUnavailable'
   const text = errorText(answer.json)
   return new ScissionError(code, `hop ${peer.resource.name} answered ${answer.status}: ${text}`, {
@@ -134,20 +152,11 @@ export function isAlive(error: ScissionError): boolean {
 }
 
 /** Asks a peer to load a deployment. @throws ScissionError with the reason if it cannot. */
-export async function askToLoad(options: ForwardOptions, peer: Peer, deployment: string): Promise<void> {
-  try {
-    const answer = await options.caller.send({
-      method: 'POST',
-      url: `${peer.url.replace(/\/$/, '')}/v2/repository/models/${encodeURIComponent(deployment)}/load`,
-      headers: { 'Content-Type': 'application/json' },
-      body: [],
-      timeoutMs: options.hopTimeoutMs,
-      maxBytes: options.maxBytes,
-    })
-    if (answer.status !== 200) throw refusal(answer, peer)
-  } catch (error) {
-    throw named(error, peer, options.hopTimeoutMs)
-  }
+export function askToLoad(options: ForwardOptions, peer: Peer, deployment: string): Promise<void> {
+  const path = `/v2/repository/models/${encodeURIComponent(deployment)}/load`
+  const headers = { 'Content-Type': 'application/json' }
+  const call = { method: 'POST', headers, body: [], timeoutMs: options.hopTimeoutMs } as const
+  return askPeer(options, peer, path, call, () => undefined)
 }
 
 function errorText(json: Uint8Array): string {
@@ -160,7 +169,7 @@ function errorText(json: Uint8Array): string {
   }
 }
 
-export function named(error: unknown, peer: Peer, timeoutMs: number): ScissionError {
+function named(error: unknown, peer: Peer, timeoutMs: number): ScissionError {
   const resource = peer.resource.name
   if (error instanceof CallTimeout) {
     return new ScissionError(

@@ -5,41 +5,39 @@
  */
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
-import type { RangeKey } from '../ranges/range-store.ts'
+import type { RangeKey } from '../ranges/range-files.ts'
+
+/** Limits the weights of all fallbacks on this resource together. */
+export class FallbackBudget {
+  readonly limitBytes: number
+  #reserved = 0
+
+  constructor(limitBytes: number) {
+    this.limitBytes = limitBytes
+  }
+
+  /** @returns a function that gives the bytes back, to be called once; undefined if they do not fit. */
+  reserve(bytes: number): (() => void) | undefined {
+    if (this.#reserved + bytes > this.limitBytes) return undefined
+    this.#reserved += bytes
+    return () => (this.#reserved -= bytes)
+  }
+}
 
 export interface LocalFallbackDeps {
   stageDeps: StageDeps
   weightBytes: (range: RangeKey) => Promise<number>
-  /** Maximum bytes of weights of all fallbacks on this resource together. */
-  limitBytes: number
-}
-
-/** Limits the weights of all fallbacks together. */
-export class FallbackBudget {
-  #reserved = 0
-
-  /** @returns a function that gives the bytes back; undefined if they do not fit. */
-  reserve(bytes: number, limitBytes: number): (() => void) | undefined {
-    if (this.#reserved + bytes > limitBytes) return undefined
-    this.#reserved += bytes
-    let held = true
-    return () => {
-      if (held) this.#reserved -= bytes
-      held = false
-    }
-  }
+  budget: FallbackBudget
 }
 
 export class LocalFallback {
   readonly key: RangeKey
   readonly #deps: LocalFallbackDeps
-  readonly #budget: FallbackBudget
   #loading: Promise<HeldStage> | undefined
   #released = false
 
-  constructor(deps: LocalFallbackDeps, budget: FallbackBudget, key: RangeKey) {
+  constructor(deps: LocalFallbackDeps, key: RangeKey) {
     this.#deps = deps
-    this.#budget = budget
     this.key = key
   }
 
@@ -73,14 +71,14 @@ export class LocalFallback {
   }
 
   async #load(): Promise<HeldStage> {
-    const { stageDeps, weightBytes, limitBytes } = this.#deps
+    const { stageDeps, weightBytes, budget } = this.#deps
     const bytes = await weightBytes(this.key)
-    const giveBack = this.#budget.reserve(bytes, limitBytes)
+    const giveBack = budget.reserve(bytes)
     if (!giveBack) {
       throw new ScissionError(
         'notReady',
         `layers ${this.key.from}-${this.key.to} do not fit here: ${bytes} bytes of weights, ` +
-          `SCISSION_STAGE_BYTES=${limitBytes} is for all fallbacks`,
+          `SCISSION_STAGE_BYTES=${budget.limitBytes} is for all fallbacks`,
       )
     }
     try {

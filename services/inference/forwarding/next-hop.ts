@@ -4,17 +4,24 @@
  * own stage never runs twice for a request, and a peer that answered is not asked again.
  */
 import { waitWithin } from '../../../shared/platform/deadline.ts'
-import type { CodedTensor } from '../../../shared/codec/index.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { Peer, Peers } from '../registration/peers.ts'
-import { DELIVERED, type Here, readReports, reportRun } from '../serving/models/hop-report.ts'
-import type { HopReport, InferContext, Inference } from '../serving/models/target.ts'
+import {
+  DELIVERED,
+  type Here,
+  type HopReport,
+  type InferContext,
+  type Inference,
+  readReports,
+  reportRun,
+} from '../serving/models/target.ts'
 import type { BoundaryCodec } from './boundary-codec.ts'
 import type { Breaker, Breakers } from './breaker.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
-import { askToLoad, forward, type ForwardOptions, isAlive } from './forward.ts'
+import type { LocalFallback } from './local-fallback.ts'
+import { askToLoad, type Crossing, forward, type ForwardOptions, isAlive } from './forward.ts'
 
 export interface NextHopDeps {
   here: Here
@@ -25,31 +32,10 @@ export interface NextHopDeps {
   log: Logger
 }
 
-/** The part of a hop's report that says how its tensors were sent. Empty if they were not sent. */
-export type SentPart = Pick<HopReport, 'wireBytes' | 'codec' | 'encodeMs'> & { emulated?: boolean }
-
-/** The answer of the hops behind this one, and how the tensors were sent there. */
+/** The answer of the hops behind this one. */
 export interface Onward {
   inference: Inference
-  sent: SentPart
-}
-
-export function sentPart({ wireBytes, codec, encodeMs, emulated }: HopReport): SentPart {
-  return {
-    ...(wireBytes !== undefined && { wireBytes }),
-    ...(codec !== undefined && { codec }),
-    ...(encodeMs !== undefined && { encodeMs }),
-    emulated,
-  }
-}
-
-interface Job {
-  live: LiveDeployment
-  /** Index of the hop that is called. */
-  hop: number
-  tensors: readonly CodedTensor[]
-  context: InferContext
-  /** This hop's report, without the part that depends on the peer. */
+  /** This hop's report; it says how the tensors were sent, if they were. */
   own: HopReport
 }
 
@@ -77,25 +63,30 @@ export async function runOnward(
   for (const [place, resource] of candidates.entries()) {
     const otherWay = fallback !== undefined || place < candidates.length - 1
     try {
-      const { inference, sent } = await callPeer(deps, resource, job, otherWay)
-      return { inference: place === 0 ? inference : insteadOf(next.resource, inference), sent }
+      const onward = await callPeer(deps, resource, job, otherWay)
+      return place === 0 ? onward : { ...onward, inference: insteadOf(next.resource, onward.inference) }
     } catch (error) {
       failures.push(retryable(error, context))
       if (await context.arrival?.check())
-        return { inference: { outputs: [], hops: [], delivered: true }, sent: {} }
+        return { inference: { outputs: [], hops: [], delivered: true }, own }
       job.context = untilArrived(context)
     }
   }
   if (!fallback) throw summary(failures)
   try {
-    const inference = await runFallback(deps, live, hop, tensors, job.context)
-    return { inference: insteadOf(next.resource, inference), sent: {} }
+    const inference = await runFallback(deps, fallback, hop, tensors, job.context)
+    return { inference: insteadOf(next.resource, inference), own }
   } catch (error) {
     throw summary([...failures, retryable(error, context)])
   }
 }
 
-async function callPeer(deps: NextHopDeps, resource: string, job: Job, otherWay: boolean): Promise<Onward> {
+async function callPeer(
+  deps: NextHopDeps,
+  resource: string,
+  job: Crossing,
+  otherWay: boolean,
+): Promise<Onward> {
   const peer = await deps.peers.find(resource)
   try {
     return await callOnce(deps, peer, job, otherWay)
@@ -108,31 +99,42 @@ async function callPeer(deps: NextHopDeps, resource: string, job: Job, otherWay:
   }
 }
 
-async function callOnce(deps: NextHopDeps, peer: Peer, job: Job, otherWay: boolean): Promise<Onward> {
-  const { live, hop, tensors, context } = job
-  const breaker = deps.breakers.of(peer)
-  const admission = breaker.admit(otherWay)
-  if (admission === 'probe') probe(deps, peer, breaker, live.record.id)
-  if (admission !== 'call') throw notCalled(peer, breaker)
-  const limitMs = deps.forwarding.hopTimeoutMs
+function callOnce(deps: NextHopDeps, peer: Peer, job: Crossing, otherWay: boolean): Promise<Onward> {
   const own = { ...job.own, emulated: job.own.emulated || peer.emulation !== undefined }
-  const sentAt = performance.now()
-  try {
-    const answer = await forward(deps.forwarding, {
-      peer,
-      deployment: live.record.id,
-      planId: live.record.planId,
-      hop,
-      tensors,
-      context,
-      own,
-      patienceMs: patienceMs(breaker, limitMs, context, otherWay),
-    })
-    breaker.answered(performance.now() - sentAt)
+  const { live, context } = job
+  return throughBreaker(deps, peer, live.record.id, context, otherWay, async (patienceMs) => {
+    const answer = await forward(deps.forwarding, { ...job, own, peer, patienceMs })
     const delivered = answer.parameters[DELIVERED] === true
     const outputs = delivered ? [] : answer.outputs
     const inference = { outputs, hops: readReports(answer.parameters), ...(delivered && { delivered }) }
-    return { inference, sent: sentPart(own) }
+    return { inference, own }
+  })
+}
+
+/**
+ * Calls a peer unless its breaker is open, and tells the breaker how that ended.
+ * @param otherWay true if the request can be answered without this peer.
+ * @param call is given the ms to wait for the peer.
+ * @throws ScissionError peerUnavailable with `details.refused` if the peer was not called; else what `call` throws.
+ */
+export async function throughBreaker<T>(
+  deps: NextHopDeps,
+  peer: Peer,
+  deployment: string,
+  context: InferContext,
+  otherWay: boolean,
+  call: (patienceMs: number) => Promise<T>,
+): Promise<T> {
+  const breaker = deps.breakers.of(peer)
+  const admission = breaker.admit(otherWay)
+  if (admission === 'probe') probe(deps, peer, breaker, deployment)
+  if (admission !== 'call') throw notCalled(peer, breaker)
+  const limitMs = deps.forwarding.hopTimeoutMs
+  const sentAt = performance.now()
+  try {
+    const result = await call(patienceMs(breaker, limitMs, context, otherWay))
+    breaker.answered(performance.now() - sentAt)
+    return result
   } catch (error) {
     judge(breaker, error, performance.now() - sentAt, limitMs)
     throw error
@@ -140,7 +142,7 @@ async function callOnce(deps: NextHopDeps, peer: Peer, job: Job, otherWay: boole
 }
 
 /** ms to wait for a peer. If there is another way, half of the client's remaining time is kept for it. */
-export function patienceMs(
+function patienceMs(
   breaker: Breaker,
   limitMs: number,
   { deadline }: InferContext,
@@ -152,7 +154,7 @@ export function patienceMs(
 }
 
 /** Tells the breaker how a call ended. */
-export function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs: number): void {
+function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs: number): void {
   if (!(error instanceof ScissionError) || error.code === 'cancelled') return breaker.undecided()
   if (isAlive(error)) return breaker.answered(tookMs)
   const silent = error.code === 'deadlineExceeded'
@@ -161,12 +163,7 @@ export function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs:
 }
 
 /** Asks a peer in the background, not by a request, whether it is reachable and has the deployment loaded. */
-export function probe(
-  { forwarding, log }: NextHopDeps,
-  peer: Peer,
-  breaker: Breaker,
-  deployment: string,
-): void {
+function probe({ forwarding, log }: NextHopDeps, peer: Peer, breaker: Breaker, deployment: string): void {
   askToLoad(forwarding, peer, deployment).then(
     () => {
       breaker.answered(undefined)
@@ -190,14 +187,11 @@ const isUnreachable = (error: unknown) =>
 
 async function runFallback(
   { here }: NextHopDeps,
-  live: LiveDeployment,
+  fallback: LocalFallback,
   hop: number,
   tensors: readonly Tensor[],
   { signal, deadline }: InferContext,
 ): Promise<Inference> {
-  const fallback = live.fallbacks.get(hop)
-  if (!fallback)
-    throw new ScissionError('internal', `deployment ${live.record.id} has no fallback at hop ${hop}`)
   const late = () => new ScissionError('deadlineExceeded', 'the fallback was not loaded before the deadline')
   // Loading may take longer than this request has; it continues for the next request.
   const stage = await waitWithin(fallback.stage(), { deadline }, late)

@@ -8,12 +8,18 @@
  * 1.01 to 1.06 times. undici copies every chunk of an answer into the memory of its WebAssembly parser, and writes head and
  * body parts separately. Everything else uses undici (shared/platform/http-client.ts) or axios (shared/client).
  */
+import http from 'node:http'
+import { JSON_LENGTH_HEADER } from '../../../shared/oip/binary-message.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import type { InferBody } from '../messages/body.ts'
-import { type Connection, Connections } from './connection-pool.ts'
-import { CallTimeout, Exchange, StaleConnection } from './exchange.ts'
-
-export { CallTimeout }
+import {
+  ArrivalClock,
+  type Observation,
+  readServerTiming,
+  SERVER_TIMING,
+} from '../../../shared/platform/transfer-times.ts'
+import { type BodySink, type InferBody, openSink } from '../messages/body.ts'
+import { type Connection, Connections, type ExchangeEvents } from './connection-pool.ts'
+import { type ResponseHead, ResponseParser } from './response-parser.ts'
 
 export interface Call {
   method: 'GET' | 'POST'
@@ -47,6 +53,33 @@ export interface CallTimes {
   serverTiming: string | string[] | undefined
 }
 
+/**
+ * The observation of a link that an answered request provides.
+ * @param totalMs duration of the request at its sender, writing and parsing included.
+ * @returns undefined if the peer does not report its own times, or if the connection was new: setting up a connection is
+ * not part of the cost of a message.
+ */
+export function observationOf(
+  { times, arrival }: Pick<CallAnswer, 'times' | 'arrival'>,
+  totalMs: number,
+): Observation | undefined {
+  const peer = times.reused ? readServerTiming(times.serverTiming) : undefined
+  if (!peer) return undefined
+  const { workMs, ...sent } = peer
+  return {
+    sent: { bytes: times.sentBytes, ...sent },
+    received: { bytes: times.receivedBytes, ...arrival },
+    wireMs: times.wireMs,
+    totalMs,
+    workMs,
+  }
+}
+
+export class CallTimeout extends Error {}
+
+/** The peer closed the connection while it was idle. It did not answer the request, which can be sent again. */
+class StaleConnection extends Error {}
+
 export class Caller {
   readonly #connections = new Connections()
 
@@ -65,38 +98,151 @@ export class Caller {
   }
 
   #once(call: Call): Promise<CallAnswer> {
-    const { signal, limitMs, timeoutMs } = call
-    if (signal?.aborted) return Promise.reject(cancelled())
-    const url = new URL(call.url)
-    return new Promise((resolve, reject) => {
-      let connection: Connection | undefined
-      const settle = (usable: boolean) => {
-        clearTimeout(limit)
-        signal?.removeEventListener('abort', onAbort)
-        if (connection) this.#connections.giveBack(connection, usable)
-      }
-      const exchange = new Exchange(call, {
-        done: (answer, usable) => {
-          settle(usable)
-          resolve(answer)
-        },
-        failed: (error) => {
-          settle(false)
-          reject(error)
-        },
-      })
-      const onAbort = () => exchange.fail(cancelled())
-      const late = () => exchange.fail(new CallTimeout())
-      const limit = limitMs === undefined ? undefined : setTimeout(late, limitMs)
-      signal?.addEventListener('abort', onAbort, { once: true })
-      try {
-        connection = this.#connections.take(url.origin, exchange, timeoutMs)
-        exchange.send(connection, url)
-      } catch (error) {
-        exchange.fail(error)
-      }
-    })
+    if (call.signal?.aborted) return Promise.reject(cancelled())
+    return new Promise((resolve, reject) => new Exchange(call, this.#connections, resolve, reject).begin())
   }
+}
+
+/** One request and its answer on one connection. */
+class Exchange implements ExchangeEvents {
+  readonly #call: Call
+  readonly #connections: Connections
+  readonly #resolve: (answer: CallAnswer) => void
+  readonly #reject: (error: unknown) => void
+  readonly #startedAt = performance.now()
+  readonly #clock = new ArrivalClock()
+  readonly #parser = new ResponseParser({
+    onHead: (head) => this.#onHead(head),
+    onBody: (chunk) => {
+      this.#clock.add(chunk.length, performance.now())
+      this.#sink?.add(chunk)
+    },
+  })
+  readonly #onAbort = () => this.#fail(cancelled())
+  #limit: NodeJS.Timeout | undefined
+  #connection: Connection | undefined
+  #head: ResponseHead | undefined
+  #sink: BodySink | undefined
+  #sentBytes = 0
+  #receivedBytes = 0
+  #settled = false
+
+  constructor(
+    call: Call,
+    connections: Connections,
+    resolve: (answer: CallAnswer) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#call = call
+    this.#connections = connections
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  begin(): void {
+    const { signal, limitMs, timeoutMs } = this.#call
+    if (limitMs !== undefined) this.#limit = setTimeout(() => this.onSilence(), limitMs)
+    signal?.addEventListener('abort', this.#onAbort, { once: true })
+    try {
+      const url = new URL(this.#call.url)
+      this.#connection = this.#connections.take(url.origin, this, timeoutMs)
+      this.#send(this.#connection, url)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #send({ socket }: Connection, url: URL): void {
+    const { method, headers, body } = this.#call
+    const length = body.reduce((sum, part) => sum + part.byteLength, 0)
+    const head = headOf(method, url, headers, length)
+    this.#sentBytes = head.length + length
+    socket.cork()
+    socket.write(head, 'latin1')
+    for (const part of body) if (part.byteLength > 0) socket.write(part)
+    socket.uncork()
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.#settled) return
+    this.#receivedBytes += chunk.length
+    try {
+      const tooMany = this.#parser.add(chunk)
+      if (this.#parser.done) this.#finish(tooMany === 0)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  onGone(error: Error & { code?: string }): void {
+    if (this.#settled) return
+    if (this.#head && this.#parser.end()) return this.#finish(false)
+    const reset = error.code === 'ECONNRESET' || error.code === 'EPIPE'
+    if (this.#connection?.reused && reset && this.#receivedBytes === 0)
+      return this.#fail(new StaleConnection())
+    this.#fail(this.#head ? new Error('it closed the connection in the middle of its answer') : error)
+  }
+
+  onSilence(): void {
+    this.#fail(new CallTimeout())
+  }
+
+  #onHead(head: ResponseHead): void {
+    this.#head = head
+    const { headers, length } = head
+    const encoding = headers['content-encoding'] ?? 'identity'
+    if (encoding !== 'identity')
+      throw new ScissionError('unsupportedEncoding', `its answer is compressed (${encoding}), unasked`)
+    this.#sink = openSink(headers[JSON_LENGTH_HEADER], length, this.#call.maxBytes)
+  }
+
+  #finish(clean: boolean): void {
+    const head = this.#head
+    const sink = this.#sink
+    const connection = this.#connection
+    if (this.#settled || !head || !sink || !connection) return
+    try {
+      const body = sink.end()
+      const times = {
+        wireMs: performance.now() - this.#startedAt,
+        sentBytes: this.#sentBytes,
+        receivedBytes: this.#receivedBytes,
+        reused: connection.reused,
+        serverTiming: head.headers[SERVER_TIMING.toLowerCase()],
+      }
+      // A peer may answer before it has read everything.
+      const allSent = connection.socket.writableLength === 0
+      this.#settle(clean && allSent && head.reusable)
+      this.#resolve({ status: head.status, ...body, arrival: this.#clock.arrival, times, allSent })
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#settled) return
+    this.#settle(false)
+    this.#reject(error)
+  }
+
+  /** @param usable true if the connection can carry another exchange. */
+  #settle(usable: boolean): void {
+    this.#settled = true
+    clearTimeout(this.#limit)
+    this.#call.signal?.removeEventListener('abort', this.#onAbort)
+    if (this.#connection) this.#connections.giveBack(this.#connection, usable)
+  }
+}
+
+function headOf(method: string, url: URL, headers: Record<string, string>, length: number): string {
+  const lines = [`${method} ${url.pathname}${url.search} HTTP/1.1`, `Host: ${url.host}`]
+  for (const [name, value] of Object.entries(headers)) {
+    http.validateHeaderName(name)
+    http.validateHeaderValue(name, value)
+    lines.push(`${name}: ${value}`)
+  }
+  if (method === 'POST') lines.push(`Content-Length: ${length}`)
+  return `${lines.join('\r\n')}\r\n\r\n`
 }
 
 const cancelled = () => new ScissionError('cancelled', 'the client closed the request')

@@ -105,7 +105,8 @@ export class Connections {
   }
 }
 
-function connect(origin: string): net.Socket {
+/** @param origin `http://host:port`. */
+export function connect(origin: string): net.Socket {
   const { protocol, hostname, port } = new URL(origin)
   const host = hostname.replace(/^\[|\]$/g, '')
   if (protocol !== 'https:') return net.connect({ host, port: Number(port || 80) })

@@ -17,7 +17,6 @@ export interface ResponseHead {
 export interface ResponseReader {
   onHead: (head: ResponseHead) => void
   onBody: (chunk: Buffer) => void
-  onEnd: () => void
 }
 
 const HEAD_LIMIT = 64 * 1024
@@ -60,7 +59,7 @@ export class ResponseParser {
 
   /** Called at the end of the connection. @returns true if the response is complete. */
   end(): boolean {
-    if (this.#state === 'until-close') this.#finish()
+    if (this.#state === 'until-close') this.#state = 'done'
     return this.#state === 'done'
   }
 
@@ -70,15 +69,15 @@ export class ResponseParser {
       case 'head':
         return this.#upTo(data, HEAD_END, HEAD_LIMIT, (text) => this.#head(text))
       case 'length':
-        return this.#body(data, () => this.#finish())
+        return this.#body(data, 'done')
       case 'chunk':
-        return this.#body(data, () => (this.#state = 'chunk-end'))
+        return this.#body(data, 'chunk-end')
       case 'chunk-size':
         return this.#upTo(data, LINE_END, LINE_LIMIT, (line) => this.#chunkSize(line))
       case 'chunk-end':
         return this.#upTo(data, LINE_END, LINE_LIMIT, () => (this.#state = 'chunk-size'))
       case 'trailer':
-        return this.#upTo(data, LINE_END, HEAD_LIMIT, (line) => line === '' && this.#finish())
+        return this.#upTo(data, LINE_END, HEAD_LIMIT, (line) => line === '' && (this.#state = 'done'))
       case 'until-close':
         this.#reader.onBody(data)
         return data.subarray(data.length)
@@ -98,11 +97,11 @@ export class ResponseParser {
     return data.subarray(at + end.length)
   }
 
-  #body(data: Buffer, whenComplete: () => void): Buffer {
+  #body(data: Buffer, whenComplete: State): Buffer {
     const part = data.length <= this.#left ? data : data.subarray(0, this.#left)
     this.#left -= part.length
     this.#reader.onBody(part)
-    if (this.#left === 0) whenComplete()
+    if (this.#left === 0) this.#state = whenComplete
     return data.subarray(part.length)
   }
 
@@ -120,7 +119,7 @@ export class ResponseParser {
     this.#left = length ?? 0
     this.#state = chunked ? 'chunk-size' : length === undefined ? 'until-close' : 'length'
     this.#reader.onHead({ status, headers, length, reusable })
-    if (length === 0) this.#finish()
+    if (length === 0) this.#state = 'done'
   }
 
   #chunkSize(line: string): void {
@@ -128,11 +127,6 @@ export class ResponseParser {
     if (size === undefined) throw broken(`a chunk of "${line.slice(0, 20)}" bytes`)
     this.#left = Number.parseInt(size, 16)
     this.#state = this.#left === 0 ? 'trailer' : 'chunk'
-  }
-
-  #finish(): void {
-    this.#state = 'done'
-    this.#reader.onEnd()
   }
 }
 

@@ -6,11 +6,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Job, UnrecoverableError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
+import type { z } from 'zod'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { BenchmarkJobData, type BenchmarkProgress, type Profile } from '../../../shared/contracts/profile.ts'
-import type { Machine, RuntimeOptions } from '../../../shared/contracts/resource.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
+import { check } from '../../../shared/platform/outside-input.ts'
 import { profileId, type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { Engine } from '../serving/engine.ts'
 import {
@@ -23,15 +25,12 @@ import {
 import { workCalibration } from './calibrations/calibration-worker.ts'
 import { CALIBRATION_JOB, CalibrationJobData } from '../../../shared/contracts/calibration.ts'
 
-export interface JobWorkerDeps {
+export interface JobWorkerDeps
+  extends Pick<Engine, 'store' | 'profile'>,
+    Pick<Resource, 'options' | 'machine' | 'slowdown'> {
   resource: string
   connection: Redis
   state: State
-  store: Engine['store']
-  profile: Engine['profile']
-  options: RuntimeOptions
-  machine: Machine
-  slowdown: number
   /** URL of the benchmark service, which serves the samples of calibrations. */
   benchmarkUrl: string
   requestsServed: () => number
@@ -58,25 +57,32 @@ export function startBenchmarkWorker(deps: JobWorkerDeps): { close: () => Promis
 }
 
 /** @returns what the benchmark service looks for: the profile's id, or the calibration's. */
-async function work(deps: JobWorkerDeps, job: Job, stopping: AbortSignal): Promise<string> {
-  const isCalibration = job.name === CALIBRATION_JOB
-  const { benchmark } = isCalibration
-    ? { benchmark: CalibrationJobData.parse(job.data).calibration }
-    : BenchmarkJobData.parse(job.data)
-  const stop = await stopSignal(deps.state.redis, benchmark, deps.resource)
-  const signal = AbortSignal.any([stopping, stop.signal])
-  try {
-    return await (isCalibration
-      ? workCalibration(deps, job, { signal, stopping })
-      : workBenchmark(deps, job, signal))
-  } finally {
-    stop.release()
+function work(deps: JobWorkerDeps, job: Job, stopping: AbortSignal): Promise<string> {
+  if (job.name === CALIBRATION_JOB) {
+    const { calibration } = dataOf(CalibrationJobData, job, deps.log)
+    const calibrate = (signal: AbortSignal) => workCalibration(deps, job, calibration, { signal, stopping })
+    return untilStopped(deps, calibration, stopping, calibrate)
   }
+  const data = dataOf(BenchmarkJobData, job, deps.log)
+  return untilStopped(deps, data.benchmark, stopping, (signal) => workBenchmark(deps, job, data, signal))
 }
 
-async function workBenchmark(deps: JobWorkerDeps, job: Job, signal: AbortSignal): Promise<string> {
+/** Any process can add jobs to the queue: one that cannot be read fails, and is not given out again. */
+function dataOf<T>(schema: z.ZodType<T>, { id, queueName, data }: Job, log: Logger): T {
+  const { value, fault } = check(schema, data)
+  if (fault === undefined) return value
+  const message = `job ${id} of queue ${queueName} cannot be read: ${fault}`
+  log.warn(message)
+  throw new UnrecoverableError(message)
+}
+
+async function workBenchmark(
+  deps: JobWorkerDeps,
+  job: Job,
+  data: BenchmarkJobData,
+  signal: AbortSignal,
+): Promise<string> {
   const { log, state } = deps
-  const data = BenchmarkJobData.parse(job.data)
   try {
     signal.throwIfAborted()
     const kept = await keptProfile(state, job)
@@ -108,7 +114,7 @@ async function measure(
   signal: AbortSignal,
 ): Promise<Profile> {
   const { model, shapesKey } = data
-  const options = { ...deps.options, ...withoutUndefined(data.options) }
+  const options = { ...deps.options, ...data.options }
   report({ fraction: 0, step: 'fetching the model' })
   const structure = await deps.state.structures.need(structureId(model, shapesKey))
   checkMemory(deps, structure)
@@ -138,11 +144,6 @@ async function measure(
   } finally {
     range.release()
   }
-}
-
-function withoutUndefined(options: BenchmarkJobData['options']): Partial<RuntimeOptions> {
-  const { threads, optimisation } = options
-  return { ...(threads !== undefined && { threads }), ...(optimisation !== undefined && { optimisation }) }
 }
 
 /** Shortest interval between progress reports: each is a round trip to Redis. */
@@ -219,28 +220,33 @@ export async function keptProfile(state: State, job: JobKey): Promise<string | u
 
 const STOP_POLL_MS = 250
 
-interface StopSignal {
-  signal: AbortSignal
-  /** Stops polling. */
-  release: () => void
-}
-
 /**
- * A signal that is aborted if the job is cancelled or stopped. Both are keys in Redis, because those who set them do not
- * know which process runs the job; aborting kills the process that measures. Resolves after the first look at the keys, so
- * that a job that was cancelled while its worker was away is not begun.
+ * Works with a signal that is aborted if the job is cancelled or stopped, or the service stops. The former are keys in Redis,
+ * because those who set them do not know which process runs the job; aborting kills the process that measures. The work
+ * begins after the first look at the keys, so that a job that was cancelled while its worker was away is not begun.
  */
-async function stopSignal(redis: Redis, benchmark: string, resource: string): Promise<StopSignal> {
+async function untilStopped(
+  { state: { redis }, resource }: JobWorkerDeps,
+  benchmark: string,
+  stopping: AbortSignal,
+  begin: (signal: AbortSignal) => Promise<string>,
+): Promise<string> {
   const stopped = new AbortController()
-  const look = async () => {
-    const [cancelled, reason] = await redis.mget(cancelKey(benchmark), stopKey(benchmark, resource))
-    if (cancelled !== null && cancelled !== undefined)
+  /** False if Redis cannot be read: its connection reports that, and the measurement goes on. */
+  const look = async (): Promise<boolean> => {
+    const found = await redis.mget(cancelKey(benchmark), stopKey(benchmark, resource)).catch(() => undefined)
+    if (!found) return false
+    const [cancelled, reason] = found
+    if (typeof cancelled === 'string')
       stopped.abort(new ScissionError('cancelled', `benchmark ${benchmark} was cancelled`))
-    else if (reason !== null && reason !== undefined) stopped.abort(new ScissionError('cancelled', reason))
+    else if (typeof reason === 'string') stopped.abort(new ScissionError('cancelled', reason))
+    return true
   }
-  // The connection reports a lost Redis; the measurement goes on.
-  const lookAgain = () => look().catch(() => undefined)
-  await lookAgain()
-  const timer = setInterval(() => void lookAgain(), STOP_POLL_MS)
-  return { signal: stopped.signal, release: () => clearInterval(timer) }
+  while (!(await look()) && !stopping.aborted) await sleep(STOP_POLL_MS)
+  const timer = setInterval(() => void look(), STOP_POLL_MS)
+  try {
+    return await begin(AbortSignal.any([stopping, stopped.signal]))
+  } finally {
+    clearInterval(timer)
+  }
 }

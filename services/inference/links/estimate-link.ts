@@ -1,5 +1,7 @@
 /** Estimates the figures of a link, each with its 95 % half-width, from timed transfers. Pure. */
+import type { Link } from '../../../shared/contracts/resource.ts'
 import { median } from '../../../shared/platform/statistics.ts'
+
 export interface TransferSample {
   bytes: number
   ms: number
@@ -9,6 +11,14 @@ export interface Estimate {
   value: number
   /** Half the width of the 95 % interval; that of a bandwidth is always smaller than its value. */
   halfWidth: number
+}
+
+/** The figures of one link, estimated from probes or from traffic. */
+export interface LinkFigures {
+  rttMs: Estimate
+  bandwidthMbps: Estimate
+  returnBandwidthMbps: Estimate
+  perMessageMs: Estimate
 }
 
 /** Loopback without emulation reaches this; above it a measurement shows only the noise of the clock. */
@@ -132,4 +142,35 @@ function quantileInterval(values: readonly number[], q: number): { low: number; 
   const reach = Z_95 * Math.sqrt(n * q * (1 - q))
   const at = (rank: number) => sorted[Math.min(n - 1, Math.max(0, rank))] ?? 0
   return { low: at(Math.floor(n * q - reach) - 1), high: at(Math.ceil(n * q + reach)) }
+}
+
+type Figures = Pick<Link, 'rttMs' | 'bandwidthMbps' | 'returnBandwidthMbps' | 'perMessageMs' | 'uncertainty'>
+
+/** The figures in the form of a `Link` document. */
+export function published(figures: LinkFigures): Figures {
+  const { rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs } = figures
+  return {
+    rttMs: rttMs.value,
+    bandwidthMbps: bandwidthMbps.value,
+    returnBandwidthMbps: returnBandwidthMbps.value,
+    perMessageMs: perMessageMs.value,
+    uncertainty: {
+      rttMs: rttMs.halfWidth,
+      bandwidthMbps: bandwidthMbps.halfWidth,
+      returnBandwidthMbps: returnBandwidthMbps.halfWidth,
+      perMessageMs: perMessageMs.halfWidth,
+    },
+  }
+}
+
+/** The largest relative change of a figure. The change of a time is relative to the fixed cost of a message. */
+export function largestChange(before: LinkFigures, after: LinkFigures): number {
+  const fixed = (figures: LinkFigures) => figures.rttMs.value + figures.perMessageMs.value
+  const moved = (a: number, b: number, scale = a) => Math.abs(b - a) / Math.max(scale, 0.01)
+  return Math.max(
+    moved(before.rttMs.value, after.rttMs.value, fixed(before)),
+    moved(fixed(before), fixed(after)),
+    moved(before.bandwidthMbps.value, after.bandwidthMbps.value),
+    moved(before.returnBandwidthMbps.value, after.returnBandwidthMbps.value),
+  )
 }

@@ -1,6 +1,6 @@
 /** The latest figures of each link, their source and their age. Pure: the caller provides the time. */
 import type { Observation } from '../../../shared/platform/transfer-times.ts'
-import { largestChange, type LinkFigures } from './link-figures.ts'
+import { largestChange, type LinkFigures } from './estimate-link.ts'
 import { NO_COST, type OwnCost } from './own-cost.ts'
 import { Traffic } from './traffic.ts'
 
@@ -11,21 +11,16 @@ const MIN_PUBLISH_MS = 1000
 /** A bandwidth counts as fresh for this many link intervals: small messages refresh the round trip only. */
 const MAX_BANDWIDTH_AGE_INTERVALS = 10
 
-interface LinkState {
-  traffic: Traffic
+class LinkState {
+  readonly traffic = new Traffic()
   /** Figures of the last probes. */
   probed: LinkFigures | undefined
-  probes: number
+  probes = 0
   probedAt: number | undefined
   /** Time at which messages last showed the bandwidth in both directions. */
   bandwidthAt: number | undefined
   published: LinkFigures | undefined
-  publishedAt: number
-}
-
-export interface FreshFigures {
-  figures: LinkFigures
-  basis: { probes: number; traffic: number }
+  publishedAt = -Infinity
 }
 
 export class Freshness {
@@ -45,8 +40,8 @@ export class Freshness {
     Object.assign(known, { probed: figures, probes, probedAt: now, published: figures, publishedAt: now })
   }
 
-  /** Records a message that crossed the link. @returns figures to publish, if they are due. */
-  observe(peer: string, observation: Observation, now: number): FreshFigures | undefined {
+  /** Records a message that crossed the link. @returns figures to publish and what they rest on, if they are due. */
+  observe(peer: string, observation: Observation, now: number) {
     const known = this.#of(peer)
     known.traffic.add(observation, now)
     const sinceMs = now - known.publishedAt
@@ -74,15 +69,7 @@ export class Freshness {
   }
 
   #of(peer: string): LinkState {
-    const known = this.#known.get(peer) ?? {
-      traffic: new Traffic(),
-      probed: undefined,
-      probes: 0,
-      probedAt: undefined,
-      bandwidthAt: undefined,
-      published: undefined,
-      publishedAt: -Infinity,
-    }
+    const known = this.#known.get(peer) ?? new LinkState()
     this.#known.set(peer, known)
     return known
   }

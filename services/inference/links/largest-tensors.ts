@@ -21,24 +21,22 @@ export class LargestTensors {
   }
 
   onChange(change: Change): void {
-    if (change.kind === 'structures') this.#update([change.id])
+    if (change.kind === 'structures') void this.#read(async () => [change.id])
   }
 
   onResync(): void {
-    this.#state.structures.ids().then(
-      (ids) => this.#update(ids),
-      (error: unknown) => this.#failed(error),
-    )
+    void this.#read(() => this.#state.structures.ids())
   }
 
-  #update(ids: readonly string[]): void {
-    this.#read(ids).catch((error: unknown) => this.#failed(error))
-  }
-
-  async #read(ids: readonly string[]): Promise<void> {
-    for await (const [, structure] of this.#state.structures.some(ids, (error) => this.#failed(error))) {
-      for (const boundary of structure.boundaries)
-        if (boundary.allowed) this.#bytes = Math.max(this.#bytes, boundary.bytes)
+  async #read(ids: () => Promise<readonly string[]>): Promise<void> {
+    try {
+      for await (const [, structure] of this.#state.structures.some(await ids(), (error) =>
+        this.#failed(error),
+      ))
+        for (const boundary of structure.boundaries)
+          if (boundary.allowed) this.#bytes = Math.max(this.#bytes, boundary.bytes)
+    } catch (error) {
+      this.#failed(error)
     }
   }
 

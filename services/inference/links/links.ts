@@ -11,7 +11,7 @@ import type { Change } from '../../../shared/platform/redis/changes.ts'
 import { linkId, type State } from '../../../shared/platform/redis/state.ts'
 import type { Observation } from '../../../shared/platform/transfer-times.ts'
 import type { Peer, Peers } from '../registration/peers.ts'
-import { published } from './link-figures.ts'
+import { published } from './estimate-link.ts'
 import { Freshness } from './freshness.ts'
 import { LargestTensors } from './largest-tensors.ts'
 import { measureLink } from './measure-link.ts'
@@ -103,11 +103,11 @@ export class Links {
   async #measureWanted(wanted: (peer: Peer) => boolean): Promise<void> {
     const peers = (await this.#deps.peers.later(this.#deps.tierIndex)).filter(wanted)
     const outcomes = await Promise.allSettled(peers.map((peer) => this.#measureOne(peer)))
-    for (const outcome of outcomes) if (outcome.status === 'rejected') this.#report(outcome.reason)
-  }
-
-  #report(error: unknown): void {
-    if (!this.#closed) this.#deps.log.warn({ err: coerceError(error) }, coerceError(error).message)
+    for (const outcome of outcomes) {
+      if (outcome.status === 'fulfilled' || this.#closed) continue
+      const error = coerceError(outcome.reason)
+      this.#deps.log.warn({ err: error }, error.message)
+    }
   }
 
   #measureOne(peer: Peer): Promise<Link> {

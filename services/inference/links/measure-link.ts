@@ -6,11 +6,19 @@ import { randomFillSync } from 'node:crypto'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
 import type { Peer } from '../registration/peers.ts'
-import { bandwidth, roundTrip, transferMs, type TransferSample, typical, withDoubt } from './estimate-link.ts'
-import type { LinkFigures } from './link-figures.ts'
+import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
+import { type Call, Caller, CallTimeout } from '../http/call.ts'
+import {
+  bandwidth,
+  type LinkFigures,
+  roundTrip,
+  transferMs,
+  type TransferSample,
+  typical,
+  withDoubt,
+} from './estimate-link.ts'
 import { doubtOf, measureOwnCost, type OwnCost } from './own-cost.ts'
 import { type Ping, Pinger } from './pinger.ts'
-import { ProbeClient, type ProbeTimes } from './probe-client.ts'
 import { shownBandwidth } from './traffic.ts'
 
 /**
@@ -30,6 +38,9 @@ const REPEATS = { small: 2, last: 3 }
 /** Number of transfers that must show the bandwidth by the arrival of their pieces. */
 const MIN_RATE_COUNT = 3
 const TIMEOUT_MS = 20_000
+/** More than any probe. */
+const MAX_ANSWER_BYTES = 1024 ** 3
+const HEADERS = { 'Content-Type': 'application/octet-stream' }
 
 /** Random, so that nothing on the way can compress it. */
 const noise = randomFillSync(new Uint8Array(FIRST_BYTES))
@@ -52,11 +63,12 @@ export async function measureLink(
 ): Promise<LinkMeasurement> {
   const url = `${peer.url.replace(/\/$/, '')}/v1/link-probe`
   const limit = Math.min(MAX_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
-  const client = new ProbeClient(TIMEOUT_MS)
+  // One probe at a time: each then uses the connection of the one before.
+  const caller = new Caller()
   const pinger = new Pinger(new URL(url), TIMEOUT_MS)
   const pings: Ping[] = []
-  const up = (bytes: number) => client.send({ method: 'POST', url, body: payload(bytes) })
-  const down = (bytes: number) => client.send({ method: 'GET', url: `${url}?bytes=${bytes}`, body: [] })
+  const up = (bytes: number) => probe(caller, { method: 'POST', url, body: payload(bytes) })
+  const down = (bytes: number) => probe(caller, { method: 'GET', url: `${url}?bytes=${bytes}`, body: [] })
   try {
     // At the same time: each sets up a connection and wakes processes that slept.
     const [own] = await Promise.all([measureOwnCost(), up(1), pinger.ping()])
@@ -76,8 +88,34 @@ export async function measureLink(
       error,
     )
   } finally {
-    client.close()
+    caller.close()
     pinger.close()
+  }
+}
+
+/** Bytes count headers included: on a slow link the headers of a tiny request are a good part of its time. */
+interface ProbeTimes {
+  /** From the request's start to the end of its answer. */
+  totalMs: number
+  sentBytes: number
+  receivedBytes: number
+  /** How the bodies came in there, if the peer tells, and here. */
+  up: Arrival | undefined
+  down: Arrival
+}
+
+/** Sends a probe, with the client that tensors are sent with, and times it. @throws Error why there was no 200. */
+async function probe(caller: Caller, call: Pick<Call, 'method' | 'url' | 'body'>): Promise<ProbeTimes> {
+  const limits = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES }
+  const startedAt = performance.now()
+  try {
+    const { status, times, arrival } = await caller.send({ ...call, ...limits, headers: HEADERS })
+    const totalMs = performance.now() - startedAt
+    if (status !== 200) throw new Error(`it answered ${status}`)
+    const { sentBytes, receivedBytes, serverTiming } = times
+    return { totalMs, sentBytes, receivedBytes, up: readServerTiming(serverTiming), down: arrival }
+  } catch (error) {
+    throw error instanceof CallTimeout ? new Error('no answer', { cause: error }) : error
   }
 }
 

@@ -7,8 +7,7 @@ import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { readBody } from '../messages/body.ts'
-import { Caller } from '../http/call.ts'
-import { observationOf } from './observation.ts'
+import { Caller, observationOf } from '../http/call.ts'
 import { Pinger } from './pinger.ts'
 
 export interface OwnCost {
@@ -49,12 +48,28 @@ export async function measureOwnCost(): Promise<OwnCost> {
   })
   const address = server.address()
   const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}/`
+  const caller = new Caller()
+  const pinger = new Pinger(new URL(url), TIMEOUT_MS)
   try {
-    return { message: costOf(await messages(url)), pingMs: Math.min(...(await pings(url))) }
+    const messages = await timed(() => message(caller, url))
+    const pings = await timed(async () => (await pinger.ping()).ms)
+    return { message: costOf(messages), pingMs: Math.min(...pings) }
   } finally {
+    caller.close()
+    pinger.close()
     server.closeAllConnections()
     server.close()
   }
+}
+
+/** The times of the runs after the warm-ups. */
+async function timed(run: () => Promise<number | undefined>): Promise<number[]> {
+  const times: number[] = []
+  for (let index = -WARM_UPS; index < RUNS; index += 1) {
+    const ms = await run()
+    if (index >= 0 && ms !== undefined) times.push(ms)
+  }
+  return times
 }
 
 async function answer(req: http.IncomingMessage, res: http.ServerResponse): Promise<void> {
@@ -67,35 +82,12 @@ async function answer(req: http.IncomingMessage, res: http.ServerResponse): Prom
   res.writeHead(200, { 'Content-Length': length, [SERVER_TIMING]: timing }).end(Buffer.alloc(length))
 }
 
-async function messages(url: string): Promise<number[]> {
-  const caller = new Caller()
-  const times: number[] = []
-  try {
-    for (let run = -WARM_UPS; run < RUNS; run += 1) {
-      const body = [new Uint8Array(BODY_BYTES)]
-      const limits = { timeoutMs: TIMEOUT_MS, maxBytes: BODY_BYTES }
-      const got = await caller.send({ method: 'POST', url, headers: {}, body, ...limits })
-      const observation = run < 0 ? undefined : observationOf(got, got.times.wireMs)
-      if (observation) times.push(observation.wireMs - observation.workMs)
-    }
-  } finally {
-    caller.close()
-  }
-  return times
-}
-
-async function pings(url: string): Promise<number[]> {
-  const pinger = new Pinger(new URL(url), TIMEOUT_MS)
-  const times: number[] = []
-  try {
-    for (let run = -WARM_UPS; run < RUNS; run += 1) {
-      const { ms } = await pinger.ping()
-      if (run >= 0) times.push(ms)
-    }
-  } finally {
-    pinger.close()
-  }
-  return times
+async function message(caller: Caller, url: string): Promise<number | undefined> {
+  const body = [new Uint8Array(BODY_BYTES)]
+  const limits = { timeoutMs: TIMEOUT_MS, maxBytes: BODY_BYTES }
+  const answer = await caller.send({ method: 'POST', url, headers: {}, body, ...limits })
+  const observation = observationOf(answer, answer.times.wireMs)
+  return observation && observation.wireMs - observation.workMs
 }
 
 /** Zero if nothing was measured. */

@@ -4,8 +4,8 @@
  * after that. Requests are written to the socket without an HTTP client and with as few bytes as possible: on a slow link
  * a head of usual length takes a large part of the time.
  */
-import net from 'node:net'
-import tls from 'node:tls'
+import type net from 'node:net'
+import { connect } from '../http/connection-pool.ts'
 
 export interface Ping {
   ms: number
@@ -26,12 +26,9 @@ export class Pinger {
 
   /** @param url accepts a POST. @param timeoutMs limit for each answer. */
   constructor(url: URL, timeoutMs: number) {
-    const secure = url.protocol === 'https:'
-    const port = Number(url.port || (secure ? 443 : 80))
-    const host = url.hostname.replace(/^\[|\]$/g, '')
     this.#head = `POST ${url.pathname} HTTP/1.1\r\nHost:${url.host}\r\nContent-Length:1\r\nExpect:100-continue\r\n\r\n`
     this.#timeoutMs = timeoutMs
-    this.#socket = secure ? tls.connect({ host, port, servername: host }) : net.connect({ host, port })
+    this.#socket = connect(url.origin)
     this.#socket.setNoDelay(true)
     this.#socket.setEncoding('latin1')
     this.#socket.on('data', (text: string) => {

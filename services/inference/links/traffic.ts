@@ -7,12 +7,12 @@ import type { Arrival, Observation, TransferTimes } from '../../../shared/platfo
 import {
   bandwidthOfRates,
   type Estimate,
+  type LinkFigures,
   roundTrip,
   transferMs,
   typical,
   withDoubt,
 } from './estimate-link.ts'
-import type { LinkFigures } from './link-figures.ts'
 import { doubtOf, type OwnCost } from './own-cost.ts'
 
 /** Number of latest messages that count: enough for a median, few enough to follow a change. */

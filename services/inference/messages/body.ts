@@ -40,11 +40,12 @@ export const KNOWN_ENCODINGS = 'gzip, deflate'
  */
 export async function readBody(source: IncomingMessage, limits: BodyLimits): Promise<InferBody> {
   const unpacked = unpack(source)
-  const contentLength = lengthOf(source)
+  const { [JSON_LENGTH_HEADER]: header, 'content-length': length } = source.headers
+  // Node has checked that it is a number, and enforces it.
+  const contentLength = length === undefined ? undefined : Number(length)
   if (contentLength !== undefined && contentLength > limits.maxBytes)
     throw tooLarge(limits.maxBytes, contentLength)
   const declared = unpacked === source ? contentLength : undefined
-  const header = source.headers[JSON_LENGTH_HEADER]
   let reserved = 0
   const reserve = (bytes: number) => {
     limits.memory?.reserve(bytes)
@@ -52,27 +53,11 @@ export async function readBody(source: IncomingMessage, limits: BodyLimits): Pro
   }
   try {
     if (declared !== undefined) reserve(declared)
-    const sink = openSink(Array.isArray(header) ? header[0] : header, declared, limits.maxBytes)
-    const arrival = await drain(
-      source,
-      unpacked,
-      declared === undefined ? reserving(sink, reserve) : sink,
-      limits.idleMs,
-    )
+    const sink = openSink(Array.isArray(header) ? header[0] : header, declared, limits.maxBytes, reserve)
+    const arrival = await drain(source, unpacked, sink, limits.idleMs)
     return { ...sink.end(), arrival }
   } finally {
     limits.memory?.release(reserved)
-  }
-}
-
-/** Reserves memory while a body of unknown length grows. */
-function reserving(sink: BodySink, reserve: (bytes: number) => void): Pick<BodySink, 'add' | 'copies'> {
-  return {
-    copies: sink.copies,
-    add: (chunk) => {
-      reserve(chunk.length)
-      sink.add(chunk)
-    },
   }
 }
 
@@ -88,28 +73,20 @@ export interface BodySink {
 
 /**
  * @param jsonHeader the header with the length of the JSON part. @param length of the body, if it is known in advance.
+ * @param reserve reserves memory while a body of unknown length grows.
  * @throws ScissionError badRequest, payloadTooLarge.
  */
 export function openSink(
   jsonHeader: string | undefined,
   length: number | undefined,
   maxBytes: number,
+  reserve?: (bytes: number) => void,
 ): BodySink {
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes, length)
   const jsonLength = readJsonLength(jsonHeader, length)
-  const sink =
-    length === undefined ? new GrowingSink(jsonLength, maxBytes) : new ExactSink(jsonLength ?? length, length)
-  return {
-    copies: length !== undefined,
-    add: (chunk) => sink.add(chunk),
-    end: () => ({ ...sink.end(), raw: jsonLength === 0 }),
-  }
-}
-
-function lengthOf(source: IncomingMessage): number | undefined {
-  const header = source.headers['content-length']
-  // Node has checked that it is a number, and enforces it.
-  return header === undefined ? undefined : Number(header)
+  return length === undefined
+    ? new GrowingSink(jsonLength, maxBytes, reserve)
+    : new ExactSink(jsonLength, length)
 }
 
 function unpack(source: IncomingMessage): Readable {
@@ -129,12 +106,6 @@ const tooLarge = (limit: number, given?: number) =>
     `the body${given === undefined ? '' : ` of ${given} bytes`} exceeds the maximum allowed value of ${limit} bytes`,
   )
 
-interface Sink {
-  /** @throws ScissionError payloadTooLarge. */
-  add: (chunk: Buffer) => void
-  end: () => { json: Uint8Array; tensors: Uint8Array }
-}
-
 /**
  * Allocates memory without zeroing it, which would take five times as long as copying the same bytes. All bytes are
  * written before `end` returns the buffer. It is not part of Node's pool, so it can move to another thread.
@@ -144,14 +115,17 @@ function unfilled(bytes: number): Uint8Array {
 }
 
 /** For a body of known size: copies every chunk directly to its place. */
-class ExactSink implements Sink {
+class ExactSink implements BodySink {
+  readonly copies = true
+  readonly #raw: boolean
   readonly #json: Uint8Array
   readonly #tensors: Uint8Array
   #at = 0
 
-  constructor(jsonLength: number, total: number) {
-    this.#json = unfilled(jsonLength)
-    this.#tensors = unfilled(total - jsonLength)
+  constructor(jsonLength: number | undefined, total: number) {
+    this.#raw = jsonLength === 0
+    this.#json = unfilled(jsonLength ?? total)
+    this.#tensors = unfilled(total - this.#json.length)
   }
 
   add(chunk: Buffer): void {
@@ -162,35 +136,39 @@ class ExactSink implements Sink {
     this.#at += chunk.length
   }
 
-  end(): { json: Uint8Array; tensors: Uint8Array } {
+  end(): Omit<InferBody, 'arrival'> {
     const total = this.#json.length + this.#tensors.length
     if (this.#at < total)
       throw new ScissionError('badRequest', `the body ended after ${this.#at} of ${total} bytes`)
-    return { json: this.#json, tensors: this.#tensors }
+    return { json: this.#json, tensors: this.#tensors, raw: this.#raw }
   }
 }
 
 /** For a body of unknown size (chunked or compressed): keeps the chunks and joins them at the end. */
-class GrowingSink implements Sink {
+class GrowingSink implements BodySink {
+  readonly copies = false
   readonly #chunks: Buffer[] = []
   readonly #jsonLength: number | undefined
   readonly #limit: number
+  readonly #reserve: ((bytes: number) => void) | undefined
   #bytes = 0
 
-  constructor(jsonLength: number | undefined, limit: number) {
+  constructor(jsonLength: number | undefined, limit: number, reserve?: (bytes: number) => void) {
     this.#jsonLength = jsonLength
     this.#limit = limit
+    this.#reserve = reserve
   }
 
   add(chunk: Buffer): void {
+    this.#reserve?.(chunk.length)
     this.#bytes += chunk.length
     if (this.#bytes > this.#limit) throw tooLarge(this.#limit)
     this.#chunks.push(chunk)
   }
 
-  end(): { json: Uint8Array; tensors: Uint8Array } {
+  end(): Omit<InferBody, 'arrival'> {
     if (this.#jsonLength !== undefined) checkJsonLength(this.#jsonLength, this.#bytes)
-    const exact = new ExactSink(this.#jsonLength ?? this.#bytes, this.#bytes)
+    const exact = new ExactSink(this.#jsonLength, this.#bytes)
     for (const chunk of this.#chunks) exact.add(chunk)
     return exact.end()
   }
@@ -226,7 +204,7 @@ const MAX_SPENT_BYTES = 1024 * 1024
 function drain(
   source: IncomingMessage,
   unpacked: Readable,
-  sink: Pick<BodySink, 'add' | 'copies'>,
+  sink: BodySink,
   idleMs: number,
 ): Promise<Arrival> {
   return new Promise((resolve, reject) => {

@@ -12,16 +12,16 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { keyText, rangeName } from './range-key.ts'
-import { readManifest } from './stored-manifest.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { readManifest } from './range-files.ts'
 import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
-
-/** Open ranges by `keyText`, those that are still being fetched included. */
-export type InUse = Map<string, { count: number; manifest: RangeManifest }>
 
 interface Cached {
   folder: string
-  manifest: RangeManifest
+  /** Name of its files without extension. */
+  name: string
+  /** Undefined if it is damaged: then the range counts as absent, and leaves first. */
+  manifest: RangeManifest | undefined
   lastUsedMs: number
 }
 
@@ -32,8 +32,10 @@ export interface RangeCache {
   /** Folder that holds one folder per model. */
   models: string
   limitBytes: number
-  inUse: InUse
+  /** Open ranges by `keyText`, those that are still being fetched included. */
+  inUse: Map<string, { count: number; manifest: RangeManifest }>
   locks: KeyedLock
+  log: Logger | undefined
 }
 
 /**
@@ -41,21 +43,19 @@ export interface RangeCache {
  * @param needed number of bytes that will be written.
  * @throws ScissionError conflict if they do not fit beside the open ranges.
  */
-export async function makeRoom(
-  { models, limitBytes, inUse, locks }: RangeCache,
-  needed: number,
-): Promise<void> {
+export async function makeRoom(cache: RangeCache, needed: number): Promise<void> {
+  const { models, limitBytes, inUse } = cache
   const fits = async () => (await usedBytes(models)) + needed <= limitBytes
   if (await fits()) return
-  const leaving = (await cachedRanges(models)).sort((a, b) => a.lastUsedMs - b.lastUsedMs)
-  for (const range of leaving) {
-    if (inUse.has(keyText(range.manifest))) continue
+  const ranges = await Promise.all((await folders(models)).map((folder) => rangesIn(folder, cache.log)))
+  for (const range of ranges.flat().sort((a, b) => a.lastUsedMs - b.lastUsedMs)) {
+    if (inUse.has(`${path.basename(range.folder)}.${range.name}`)) continue
     await removeRange(range)
-    await dropChunks(range.folder, inUse, locks)
+    await dropChunks(range.folder, cache)
     if (await fits()) return
   }
   // Unfinished transfers leave chunks that belong to no range.
-  for (const folder of await folders(models)) await dropChunks(folder, inUse, locks)
+  for (const folder of await folders(models)) await dropChunks(folder, cache)
   if (await fits()) return
   throw new ScissionError(
     'conflict',
@@ -70,39 +70,34 @@ async function folders(models: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(models, entry.name))
 }
 
-async function cachedRanges(models: string): Promise<Cached[]> {
-  const found = await Promise.all((await folders(models)).map((folder) => rangesIn(folder)))
-  return found.flat()
-}
-
-async function rangesIn(folder: string): Promise<Cached[]> {
+async function rangesIn(folder: string, log: Logger | undefined): Promise<Cached[]> {
   const ranges: Cached[] = []
-  for (const name of await fs.readdir(folder)) {
-    if (!/^[0-9a-f]{12}\.\d+-\d+\.json$/.test(name)) continue
-    const file = path.join(folder, name)
-    const manifest = await readManifest(file)
-    const { mtimeMs } = await fs.stat(file)
-    if (manifest) ranges.push({ folder, manifest, lastUsedMs: mtimeMs })
+  for (const file of await fs.readdir(folder)) {
+    const name = /^([0-9a-f]{12}\.\d+-\d+)\.json$/.exec(file)?.[1]
+    if (name === undefined) continue
+    const manifest = await readManifest(path.join(folder, file), log)
+    const { mtimeMs } = await fs.stat(path.join(folder, file))
+    ranges.push({ folder, name, manifest, lastUsedMs: manifest ? mtimeMs : 0 })
   }
   return ranges
 }
 
 /** The manifest is removed first: without it the range counts as absent. */
-async function removeRange({ folder, manifest }: Cached): Promise<void> {
-  const name = rangeName(manifest)
+async function removeRange({ folder, name }: Cached): Promise<void> {
   await fs.rm(path.join(folder, `${name}.json`), { force: true })
   const rest = (await fs.readdir(folder)).filter((file) => file.startsWith(`${name}.`))
   for (const file of rest) await fs.rm(path.join(folder, file), { force: true })
 }
 
 /** Removes every chunk in the folder of a model that no range on the disk and no open range needs. */
-async function dropChunks(folder: string, inUse: InUse, locks: KeyedLock): Promise<void> {
+async function dropChunks(folder: string, cache: RangeCache): Promise<void> {
   for (const file of await weightFiles(folder)) {
     const target = path.join(folder, file)
-    await locks.run(target, async () => {
-      const needed = await neededChunks(folder, file, inUse)
-      if (needed.shape !== undefined) await shrink(target, needed.shape, needed.chunks)
-      else await removeFile(target)
+    await cache.locks.run(target, async () => {
+      const { shape, chunks } = await neededChunks(folder, file, cache)
+      if (shape) return shrink(target, shape, chunks, cache.log)
+      await fs.rm(recordPath(target), { force: true })
+      await fs.rm(target, { force: true })
     })
   }
 }
@@ -115,27 +110,23 @@ async function weightFiles(folder: string): Promise<string[]> {
 }
 
 /** Chunks of a weight file that ranges need. `shape` is undefined if no range needs the file. */
-async function neededChunks(
-  folder: string,
-  file: string,
-  inUse: InUse,
-): Promise<{ shape?: SparseShape; chunks: Set<number> }> {
+async function neededChunks(folder: string, file: string, { inUse, log }: RangeCache) {
   const model = path.basename(folder)
   const open = [...inUse.values()].map(({ manifest }) => manifest).filter((range) => range.model === model)
-  const here = (await rangesIn(folder)).map(({ manifest }) => manifest)
+  const here = (await rangesIn(folder, log)).flatMap(({ manifest }) => manifest ?? [])
   const uses = [...open, ...here].flatMap((range) => range.weights.filter((weights) => weights.path === file))
   const chunks = new Set(uses.flatMap((weights) => weights.chunks.map((chunk) => chunk.index)))
-  const [first] = uses
-  return first ? { shape: { bytes: first.bytes, chunkBytes: first.chunkBytes }, chunks } : { chunks }
+  const shape: SparseShape | undefined = uses[0]
+  return { shape, chunks }
 }
 
-async function removeFile(target: string): Promise<void> {
-  await fs.rm(recordPath(target), { force: true })
-  await fs.rm(target, { force: true })
-}
-
-async function shrink(target: string, shape: SparseShape, needed: ReadonlySet<number>): Promise<void> {
-  const old = await SparseFile.open(target, shape)
+async function shrink(
+  target: string,
+  shape: SparseShape,
+  needed: ReadonlySet<number>,
+  log: Logger | undefined,
+): Promise<void> {
+  const old = await SparseFile.open(target, shape, log)
   try {
     const kept = new Set([...old.present].filter((index) => needed.has(index)))
     if (kept.size === old.present.size) return

@@ -20,10 +20,6 @@ const FIRST_PAUSE_MS = 100
 /** Chunks per commit, which is also the most that a crash can lose. */
 const CHUNKS_PER_COMMIT = 64
 
-function missingChunks(file: SparseFile, weights: WeightFile): WeightFile['chunks'] {
-  return weights.chunks.filter((chunk) => !file.present.has(chunk.index))
-}
-
 export interface Transfer {
   source: RangeSource
   model: ModelId
@@ -39,7 +35,7 @@ export interface Transfer {
 export async function fetchChunks(transfer: Transfer): Promise<void> {
   const { file, weights, signal } = transfer
   for (let failures = 0; ; ) {
-    const [run] = runsOf(missingChunks(file, weights).map((chunk) => chunk.index))
+    const [run] = runsOf(weights.chunks.map(({ index }) => index).filter((index) => !file.present.has(index)))
     if (run === undefined) return
     const before = file.present.size
     try {

@@ -7,8 +7,10 @@
  */
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ERROR_STATUS, type ErrorCode, ScissionError } from '../../../shared/platform/errors.ts'
+import { ErrorBody } from '../../../shared/platform/http-server/error-answers.ts'
 import { HttpClient, type HttpResponse } from '../../../shared/platform/http-client.ts'
-import type { RangeKey } from './range-key.ts'
+import { checkJson } from '../../../shared/platform/outside-input.ts'
+import type { RangeKey } from './range-files.ts'
 
 /** Text of manifests and errors; a manifest takes about 90 bytes per MiB of weights. */
 const TEXT_LIMIT_BYTES = 16 * 1024 * 1024
@@ -26,13 +28,13 @@ export class RangeSource {
 
   async manifest(key: RangeKey, signal?: AbortSignal): Promise<RangeManifest> {
     const answer = await this.#get(`${rangePath(key)}/manifest?shapesKey=${key.shapesKey}`, {}, signal)
-    const parsed = RangeManifest.safeParse(this.#parse(await this.#text(answer)))
-    if (!parsed.success) throw this.#broken(`its manifest is not one: ${parsed.error.message}`)
-    const { model, shapesKey, from, to } = parsed.data
+    const { value, fault } = checkJson(RangeManifest, await this.#text(answer))
+    if (fault !== undefined) throw this.#broken(`its manifest is not one: ${fault}`)
+    const { model, shapesKey, from, to } = value
     if (model !== key.model || shapesKey !== key.shapesKey || from !== key.from || to !== key.to) {
       throw this.#broken(`it answered with the manifest of ${model} ${shapesKey} [${from},${to})`)
     }
-    return parsed.data
+    return value
   }
 
   /** The sub-model's bytes as they come. */
@@ -69,24 +71,15 @@ export class RangeSource {
     headers: Record<string, string>,
     signal: AbortSignal | undefined,
   ): Promise<HttpResponse> {
-    const answer = await this.#request(path, headers, signal)
+    const answer = await this.#client
+      .get(`${this.#base}${path}`, { headers, signal })
+      .catch((thrown: unknown): never => {
+        if (signal?.aborted) throw thrown
+        const error = coerceError(thrown)
+        throw this.#broken(error.message, error)
+      })
     if (answer.status >= 200 && answer.status < 300) return answer
-    const text = await this.#text(answer)
-    throw this.#refusal(answer.status, text)
-  }
-
-  async #request(
-    path: string,
-    headers: Record<string, string>,
-    signal: AbortSignal | undefined,
-  ): Promise<HttpResponse> {
-    try {
-      return await this.#client.get(`${this.#base}${path}`, { headers, signal })
-    } catch (thrown) {
-      if (signal?.aborted) throw thrown
-      const error = coerceError(thrown)
-      throw this.#broken(error.message, error)
-    }
+    throw this.#refusal(answer.status, await this.#text(answer))
   }
 
   async *#stream({ body }: HttpResponse): AsyncGenerator<Buffer> {
@@ -109,18 +102,10 @@ export class RangeSource {
     return Buffer.concat(parts).toString('utf8')
   }
 
-  #parse(text: string): unknown {
-    try {
-      return JSON.parse(text)
-    } catch {
-      throw this.#broken(`it answered with something that is not JSON: ${text.slice(0, 80)}`)
-    }
-  }
-
   /** The service's own refusal keeps its code and text; its failures are ours of reaching it. */
   #refusal(status: number, text: string): ScissionError {
-    const told = toldIn(text)
-    if (status < 500 && told !== undefined) return new ScissionError(told.code, told.message)
+    const told = checkJson(ErrorBody, text).value?.error
+    if (status < 500 && told && isCode(told.code)) return new ScissionError(told.code, told.message)
     return this.#broken(`it answered ${status}: ${(told?.message ?? text).slice(0, 200)}`)
   }
 
@@ -138,20 +123,4 @@ function rangePath({ model, from, to }: RangeKey): string {
   return `/v1/models/${model}/ranges/${from}-${to}`
 }
 
-/** Reads `{error: {code, message}}`; undefined for anything else. */
-function toldIn(text: string): { code: ErrorCode; message: string } | undefined {
-  try {
-    const body: unknown = JSON.parse(text)
-    if (typeof body !== 'object' || body === null || !('error' in body)) return undefined
-    const { error } = body
-    if (typeof error !== 'object' || error === null || !('code' in error) || !('message' in error))
-      return undefined
-    return isCode(error.code) ? { code: error.code, message: String(error.message) } : undefined
-  } catch {
-    return undefined // Not JSON: the caller shows the text itself.
-  }
-}
-
-function isCode(code: unknown): code is ErrorCode {
-  return typeof code === 'string' && Object.hasOwn(ERROR_STATUS, code)
-}
+const isCode = (code: string): code is ErrorCode => Object.hasOwn(ERROR_STATUS, code)

@@ -11,20 +11,27 @@
  * same range fetch once: a lock per file serialises the work, and the second call finds it done. An open range is not
  * evicted and its files do not change until it is released.
  */
-import { checkManifest, readManifest, writeManifest } from './stored-manifest.ts'
-import { checkKey, keyText, type RangeKey, rangeName } from './range-key.ts'
+import {
+  checkKey,
+  checkManifest,
+  isComplete,
+  keyText,
+  type RangeKey,
+  rangeName,
+  readManifest,
+  saveSubModel,
+  writeManifest,
+} from './range-files.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { type InUse, makeRoom } from './eviction.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { makeRoom, type RangeCache } from './eviction.ts'
 import { fetchChunks } from './fetch-chunks.ts'
 import { RangeSource } from './range-source.ts'
 import { chunkLength, presentChunks, SparseFile } from './sparse-file.ts'
-import { isComplete, saveSubModel } from './sub-model.ts'
-
-export type { RangeKey } from './range-key.ts'
 
 export interface RangeStoreOptions {
   benchmarkUrl: string
@@ -34,6 +41,8 @@ export interface RangeStoreOptions {
   idleTimeoutMs?: number
   /** Limit of the cache; ranges not in use are evicted to stay below it. @defaultValue Infinity */
   limitBytes?: number
+  /** Told of damaged files, which are made again. */
+  log?: Logger
 }
 
 export interface OpenRange {
@@ -48,16 +57,19 @@ type WeightFile = RangeManifest['weights'][number]
 
 export class RangeStore {
   readonly #source: RangeSource
-  readonly #models: string
-  readonly #limitBytes: number
-  readonly #locks = new KeyedLock()
-  readonly #inUse: InUse = new Map()
+  readonly #cache: RangeCache
   #reservedBytes = 0
 
-  constructor({ benchmarkUrl, folder, idleTimeoutMs = 30_000, limitBytes = Infinity }: RangeStoreOptions) {
+  constructor({
+    benchmarkUrl,
+    folder,
+    idleTimeoutMs = 30_000,
+    limitBytes = Infinity,
+    log,
+  }: RangeStoreOptions) {
     this.#source = new RangeSource(benchmarkUrl, idleTimeoutMs)
-    this.#models = path.resolve(folder, 'models')
-    this.#limitBytes = limitBytes
+    const models = path.resolve(folder, 'models')
+    this.#cache = { models, limitBytes, inUse: new Map(), locks: new KeyedLock(), log }
   }
 
   /**
@@ -86,11 +98,11 @@ export class RangeStore {
     const reserved = { bytes: 0 }
     try {
       await fs.mkdir(this.#folder(key), { recursive: true })
-      reserved.bytes = await this.#locks.run('room', () => this.#reserve(key, manifest), signal)
+      reserved.bytes = await this.#cache.locks.run('room', () => this.#reserve(key, manifest), signal)
       for (const weights of manifest.weights) await this.#fetchWeights(key, weights, signal)
       const file = await this.#fetchSubModel(key, manifest, signal)
       const target = this.#file(key, 'json')
-      await this.#locks.run(target, () => writeManifest(target, manifest))
+      await this.#cache.locks.run(target, () => writeManifest(target, manifest))
       return { path: file, manifest, release }
     } catch (error) {
       release()
@@ -108,7 +120,7 @@ export class RangeStore {
       return manifest
     } catch (error) {
       const unreachable = error instanceof ScissionError && error.code === 'peerUnavailable'
-      const known = unreachable ? await readManifest(this.#file(key, 'json')) : undefined
+      const known = unreachable ? await readManifest(this.#file(key, 'json'), this.#cache.log) : undefined
       if (known === undefined) throw error
       return known
     }
@@ -116,30 +128,24 @@ export class RangeStore {
 
   #hold(key: RangeKey, manifest: RangeManifest): () => void {
     const name = keyText(key)
-    const held = this.#inUse.get(name) ?? { count: 0, manifest }
+    const held = this.#cache.inUse.get(name) ?? { count: 0, manifest }
     held.count += 1
-    this.#inUse.set(name, held)
+    this.#cache.inUse.set(name, held)
     let released = false
     return () => {
       if (released) return
       released = true
       held.count -= 1
-      if (held.count === 0) this.#inUse.delete(name)
+      if (held.count === 0) this.#cache.inUse.delete(name)
     }
   }
 
   /** Makes room for the missing bytes. @returns the number of bytes reserved until they are on the disk. */
   async #reserve(key: RangeKey, manifest: RangeManifest): Promise<number> {
-    if (this.#limitBytes === Infinity) return 0
+    if (this.#cache.limitBytes === Infinity) return 0
     const missing = await this.#missingBytes(key, manifest)
     if (missing === 0) return 0
-    const cache = {
-      models: this.#models,
-      limitBytes: this.#limitBytes,
-      inUse: this.#inUse,
-      locks: this.#locks,
-    }
-    await makeRoom(cache, this.#reservedBytes + missing)
+    await makeRoom(this.#cache, this.#reservedBytes + missing)
     this.#reservedBytes += missing
     return missing
   }
@@ -148,7 +154,7 @@ export class RangeStore {
     let bytes = 0
     if (onnx !== null && !(await isComplete(this.#file(key, 'onnx'), onnx))) bytes += onnx.bytes
     for (const file of weights) {
-      const present = await presentChunks(path.join(this.#folder(key), file.path), file)
+      const present = await presentChunks(path.join(this.#folder(key), file.path), file, this.#cache.log)
       const missing = file.chunks.filter((chunk) => !present.has(chunk.index))
       for (const { index } of missing) bytes += chunkLength(file, index)
     }
@@ -158,7 +164,7 @@ export class RangeStore {
   #fetchWeights(key: RangeKey, weights: WeightFile, signal: AbortSignal | undefined): Promise<void> {
     const name = path.join(this.#folder(key), weights.path)
     const work = async () => {
-      const file = await SparseFile.open(name, weights)
+      const file = await SparseFile.open(name, weights, this.#cache.log)
       // Open ranges load their sessions again if a thread dies: a replaced file needs the chunks of all of them.
       const needed = file.replaced ? this.#neededByAll(key, weights) : weights
       try {
@@ -167,12 +173,12 @@ export class RangeStore {
         await file.close()
       }
     }
-    return this.#locks.run(name, work, signal)
+    return this.#cache.locks.run(name, work, signal)
   }
 
   /** The chunks of a file that the open ranges of the model need, this range included. */
   #neededByAll({ model }: RangeKey, weights: WeightFile): WeightFile {
-    const manifests = [...this.#inUse.values()].map((held) => held.manifest)
+    const manifests = [...this.#cache.inUse.values()].map((held) => held.manifest)
     const files = manifests.filter((held) => held.model === model).flatMap((held) => held.weights)
     const chunks = files.filter((file) => file.path === weights.path).flatMap((file) => file.chunks)
     return { ...weights, chunks: [...new Map(chunks.map((chunk) => [chunk.index, chunk])).values()] }
@@ -189,12 +195,12 @@ export class RangeStore {
       if (await isComplete(target, onnx)) return
       await saveSubModel(target, this.#source.subModel(key, signal), onnx)
     }
-    await this.#locks.run(target, work, signal)
+    await this.#cache.locks.run(target, work, signal)
     return target
   }
 
   #folder({ model }: RangeKey): string {
-    return path.join(this.#models, model)
+    return path.join(this.#cache.models, model)
   }
 
   #file(key: RangeKey, extension: 'onnx' | 'json'): string {

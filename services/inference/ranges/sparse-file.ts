@@ -10,6 +10,8 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
 import { isAbsent, writeWhole } from '../../../shared/platform/atomic-file.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { readStoredJson } from '../../../shared/platform/outside-input.ts'
 
 const Record = z.object({
   bytes: z.number().int().nonnegative(),
@@ -51,12 +53,13 @@ export class SparseFile {
    * Opens the file, or creates it with its full size. A file with a damaged record, or a record of another size or chunk
    * size, is replaced.
    */
-  static async open(target: string, shape: SparseShape): Promise<SparseFile> {
+  static async open(target: string, shape: SparseShape, log?: Logger): Promise<SparseFile> {
     await fs.mkdir(path.dirname(target), { recursive: true })
-    const present = await presentChunks(target, shape)
+    const present = await presentChunks(target, shape, log)
     if (present.size > 0) return new SparseFile(target, shape, present, await fs.open(target, 'r+'), false)
     // An existing file is removed, not overwritten: sessions that have mapped it keep its content.
-    const replaced = await remove(target)
+    const replaced = (await sizeOf(target)) !== undefined
+    await fs.rm(target, { force: true })
     const file = await fs.open(target, 'wx+')
     await file.truncate(shape.bytes)
     await writeRecord(target, shape, present)
@@ -95,32 +98,29 @@ export class SparseFile {
   }
 }
 
-/** @returns true if the file existed. */
-async function remove(target: string): Promise<boolean> {
-  try {
-    await fs.rm(target)
-    return true
-  } catch (thrown) {
-    if (isAbsent(thrown)) return false
-    throw thrown
-  }
-}
-
 /** Length of chunk `index` in bytes: the last chunk may be shorter. */
 export function chunkLength({ bytes, chunkBytes }: SparseShape, index: number): number {
   return Math.min(chunkBytes, bytes - index * chunkBytes)
 }
 
 /** Indices of the present chunks; empty if the file does not exist or does not match its record. */
-export async function presentChunks(target: string, shape: SparseShape): Promise<Set<number>> {
+export async function presentChunks(
+  target: string,
+  { bytes, chunkBytes }: SparseShape,
+  log: Logger | undefined,
+): Promise<Set<number>> {
+  const record = await readStoredJson(Record, recordPath(target), log)
+  const same = record?.bytes === bytes && record.chunkBytes === chunkBytes
+  if (!same || (await sizeOf(target)) !== bytes) return new Set()
+  return expand(record.present, Math.ceil(bytes / chunkBytes))
+}
+
+/** Size of a file in bytes; undefined if there is no such file. */
+async function sizeOf(target: string): Promise<number | undefined> {
   try {
-    const stat = await fs.stat(target)
-    const record = Record.parse(JSON.parse(await fs.readFile(recordPath(target), 'utf8')))
-    const same = record.bytes === shape.bytes && record.chunkBytes === shape.chunkBytes
-    if (!same || stat.size !== shape.bytes) return new Set()
-    return expand(record.present, Math.ceil(shape.bytes / shape.chunkBytes))
+    return (await fs.stat(target)).size
   } catch (thrown) {
-    if (isAbsent(thrown) || thrown instanceof SyntaxError || thrown instanceof z.ZodError) return new Set()
+    if (isAbsent(thrown)) return undefined
     throw thrown
   }
 }
@@ -128,10 +128,10 @@ export async function presentChunks(target: string, shape: SparseShape): Promise
 /** Replaces the record only: eviction does so before it removes data. */
 export async function writeRecord(
   target: string,
-  shape: SparseShape,
+  { bytes, chunkBytes }: SparseShape,
   present: ReadonlySet<number>,
 ): Promise<void> {
-  const record: z.infer<typeof Record> = { ...shape, present: runsOf(present) }
+  const record: z.infer<typeof Record> = { bytes, chunkBytes, present: runsOf(present) }
   await writeWhole(recordPath(target), JSON.stringify(record))
 }
 

@@ -3,18 +3,16 @@
  * benchmark queue and keeps its links measured.
  */
 import os from 'node:os'
-import { createRequire } from 'node:module'
-import { z } from 'zod'
 import type { Machine, Resource } from '../../../shared/contracts/resource.ts'
 import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
-import { ScissionError } from '../../../shared/platform/errors.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { startBenchmarkWorker } from '../jobs/job-worker.ts'
 import { type Engine, runtimeOptions } from '../serving/engine.ts'
+import { ONNXRUNTIME_VERSION } from '../serving/executor/trial-load.ts'
 import type { Links } from '../links/links.ts'
-import { Registration } from './registration.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 
 /** Longest wait for the benchmark worker when the service stops. */
@@ -50,18 +48,13 @@ export class Presence {
     this.#work(resource)
   }
 
-  /** True until the service begins to stop. */
-  get accepting(): boolean {
-    return this.#leaving === undefined
-  }
-
   get connected(): boolean {
     return this.#registration?.connected ?? false
   }
 
   /** @throws ScissionError notReady or queueUnavailable if the service cannot do its work yet, or is stopping. */
   checkReady(): void {
-    if (!this.accepting) throw new ScissionError('notReady', 'the service is stopping')
+    if (this.#leaving) throw new ScissionError('notReady', 'the service is stopping')
     if (!this.#registration) throw new ScissionError('notReady', 'the service is starting')
     this.#registration.checkRegistered()
   }
@@ -106,8 +99,6 @@ function describeResource({ config, tierIndex }: PresenceDeps, url: string): Omi
   }
 }
 
-const Package = z.object({ version: z.string() })
-
 /** Environment variables that configure the memory allocator of the C library, as far as they are set. */
 const ALLOCATOR = Object.fromEntries(
   Object.entries(process.env).flatMap(([name, value = '']) =>
@@ -118,8 +109,6 @@ const ALLOCATOR = Object.fromEntries(
 /** The machine on which this process runs. */
 function describeMachine(): Machine {
   const cpus = os.cpus()
-  // From its package file: loading the runtime itself would cost this thread time and memory.
-  const runtime = Package.parse(createRequire(import.meta.url)('onnxruntime-node/package.json'))
   return {
     cpuModel: cpus[0]?.model.trim() ?? 'unknown',
     cores: Math.max(1, os.availableParallelism()),
@@ -127,7 +116,94 @@ function describeMachine(): Machine {
     platform: os.platform(),
     arch: os.arch(),
     node: process.version,
-    onnxruntime: runtime.version,
+    onnxruntime: ONNXRUNTIME_VERSION,
     ...(Object.keys(ALLOCATOR).length > 0 && { allocator: ALLOCATOR }),
+  }
+}
+
+/** Longest wait for heartbeats that are being written when the resource leaves. */
+const MAX_LEAVE_WAIT_MS = 1000
+
+/**
+ * Registers this resource in Redis, again with every heartbeat, until it leaves. A lost Redis interrupts only the
+ * registration: the next heartbeat that succeeds registers the resource again.
+ */
+export class Registration {
+  readonly #state: State
+  readonly #resource: Omit<Resource, 'heartbeatAt'>
+  readonly #heartbeatMs: number
+  readonly #log: Logger
+  #timer: NodeJS.Timeout | undefined
+  /** Heartbeats that are being written: one that a dying connection delays must not delay the next. */
+  readonly #beats = new Set<Promise<void>>()
+  #connected = false
+  #everRegistered = false
+  #left = false
+
+  constructor(state: State, resource: Omit<Resource, 'heartbeatAt'>, heartbeatMs: number, log: Logger) {
+    this.#state = state
+    this.#resource = resource
+    this.#heartbeatMs = heartbeatMs
+    this.#log = log
+  }
+
+  /** True if the last heartbeat reached Redis and the connection is open. */
+  get connected(): boolean {
+    return this.#connected && this.#state.redis.status === 'ready'
+  }
+
+  /** Sends a heartbeat now, every `heartbeatMs`, and whenever Redis becomes available. */
+  start(): void {
+    this.#state.redis.on('ready', this.#onReady)
+    this.#timer = setInterval(() => this.#beat(), this.#heartbeatMs)
+    if (this.#state.redis.status === 'ready') this.#beat()
+  }
+
+  /** @throws ScissionError queueUnavailable until the first heartbeat has reached Redis. */
+  checkRegistered(): void {
+    if (this.#everRegistered) return
+    throw new ScissionError('queueUnavailable', 'not registered yet: Redis cannot be reached')
+  }
+
+  /** Removes the resource from the registry; without Redis its heartbeat expires. */
+  async leave(): Promise<void> {
+    this.#left = true
+    clearInterval(this.#timer)
+    this.#state.redis.off('ready', this.#onReady)
+    // A heartbeat that is still being written would register the resource again.
+    await waitAtMost(Promise.all(this.#beats), MAX_LEAVE_WAIT_MS, undefined)
+    try {
+      const { name, url, startedAt } = this.#resource
+      // A service of this name that was started meanwhile has taken the place.
+      await this.#state.resources.update(name, (current) => {
+        const another = current && (current.url !== url || current.startedAt !== startedAt)
+        return another ? current : undefined
+      })
+    } catch (error) {
+      this.#log.warn({ err: coerceError(error) }, 'could not leave the registry')
+    }
+  }
+
+  readonly #onReady = (): void => this.#beat()
+
+  #beat(): void {
+    if (this.#left) return
+    const resource = { ...this.#resource, heartbeatAt: new Date().toISOString() }
+    const beat = this.#state.resources
+      .put(resource.name, resource)
+      .then(
+        () => this.#turned(true),
+        (error: unknown) => this.#turned(false, coerceError(error)),
+      )
+      .finally(() => this.#beats.delete(beat))
+    this.#beats.add(beat)
+  }
+
+  #turned(connected: boolean, error?: Error): void {
+    if (connected && !this.#everRegistered) this.#log.info(`registered as ${this.#resource.name}`)
+    else if (connected && !this.#connected) this.#log.info('registered again')
+    else if (!connected && this.#connected) this.#log.warn({ err: error }, 'heartbeat did not reach Redis')
+    this.#connected = connected
+    this.#everRegistered ||= connected
   }
 }

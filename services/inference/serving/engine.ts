@@ -3,6 +3,7 @@ import path from 'node:path'
 import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
 import type { BenchmarkProgress } from '../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
 import { Executor } from './executor/executor.ts'
 import { StageLoader } from './executor/stage-loader.ts'
 import { type Measurement, profileModel, type ProfileRequest } from '../jobs/profiler/profile-model.ts'
@@ -24,12 +25,12 @@ export const runtimeOptions = ({ threads, optimisation }: InferenceConfig): Runt
   optimisation,
 })
 
-export function createEngine(config: InferenceConfig): Engine {
+export function createEngine(config: InferenceConfig, log: Logger): Engine {
   const { executors, queueLimit, slowdown, benchmarkUrl, trialTimeoutMs, trialMemoryBytes } = config
   const folder = path.join(config.dataDir, config.resource)
   const options = runtimeOptions(config)
   const executor = new Executor({ executors, queueLimit, slowdown })
-  const store = new RangeStore({ benchmarkUrl, folder, limitBytes: config.cacheBytes })
-  const loader = new StageLoader({ store, executor, options, trialTimeoutMs, trialMemoryBytes })
+  const store = new RangeStore({ benchmarkUrl, folder, limitBytes: config.cacheBytes, log })
+  const loader = new StageLoader({ store, executor, options, trialTimeoutMs, trialMemoryBytes, log })
   return { executor, loader, store, profile: profileModel }
 }

@@ -27,9 +27,11 @@ export function compiledModule(module: URL): URL | undefined {
   return existsSync(fileURLToPath(js)) ? js : undefined
 }
 
-/** The entry of a worker thread. On Node 20 a thread does not inherit tsx's loader: a `-tsx.mjs` module beside it registers that. */
+/** The entry of a worker thread. On Node 20 a thread does not inherit tsx's loader, so it registers that first. */
 export function threadModule(module: URL): URL {
-  return compiledModule(module) ?? new URL(module.href.replace(/\.ts$/, '-tsx.mjs'))
+  const loader = new URL('./register-tsx.mjs', import.meta.url).href
+  const source = `import ${JSON.stringify(loader)}; await import(${JSON.stringify(module.href)})`
+  return compiledModule(module) ?? new URL(`data:text/javascript,${encodeURIComponent(source)}`)
 }
 
 /**

@@ -30,9 +30,7 @@ type Metric = z.infer<typeof Metric>
 
 export function metricsPage(): string {
   const common = ofService(new Registry())
-  const inference = ofService(
-    createMetrics(new Statistics(), () => ({ threads: [], stages: [], runs: 0, failures: 0, refused: 0 })),
-  )
+  const inference = ofService(createMetrics(new Statistics(), () => ({ threads: [], stages: [] })))
   const own = inference.filter(({ name }) => !common.some((metric) => metric.name === name))
   return page(
     'Metrics',

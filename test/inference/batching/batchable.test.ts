@@ -2,11 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   batchSizes,
+  whatDiffers,
   whyNoBatches,
   whyNoBatchOf,
 } from '../../../services/inference/serving/batching/batchable.ts'
-import { whatDiffers } from '../../../services/inference/serving/batching/same-answers.ts'
-import { joinItems, splitItems } from '../../../services/inference/serving/batching/batch-tensors.ts'
+import { joinItems, splitItems } from '../../../services/inference/serving/batching/items.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { branchedModel, singleLayerModel, toySpec } from '../support/toy-models.ts'
 import { floats, fp32, spec } from '../tiny-models.ts'

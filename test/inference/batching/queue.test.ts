@@ -53,7 +53,7 @@ function queueWith(settings: Partial<BatchSettings> = {}): BatchQueue {
     stage: stageOf('one'),
     executor: { run },
     batches: { atMost, want: () => (wanted += 1) },
-    settings: { maxBatch: 8, maxDelayMs: 0, executors: 1, queueLimit: 64, ...settings },
+    settings: { maxBatch: 8, batchDelayMs: 0, executors: 1, queueLimit: 64, ...settings },
   })
 }
 
@@ -189,7 +189,7 @@ describe('requests for one stage', () => {
   })
 
   it('wait for company where they are told to, and no longer once there is enough', async () => {
-    const queue = queueWith({ maxBatch: 4, maxDelayMs: 600_000 })
+    const queue = queueWith({ maxBatch: 4, batchDelayMs: 600_000 })
     const answers = [1, 2, 3].map((value) => ask(queue, value))
     await turn()
     expect(begun).toHaveLength(0)
@@ -201,7 +201,7 @@ describe('requests for one stage', () => {
   })
 
   it('are run when the wait is over, however few', async () => {
-    const queue = queueWith({ maxDelayMs: 5 })
+    const queue = queueWith({ batchDelayMs: 5 })
     const answer = ask(queue, 1)
     while (begun.length === 0) await turn()
     await endAll()

@@ -271,7 +271,6 @@ describe('the queue', () => {
       run.status === 'fulfilled' ? 'done' : (run.reason as { code: string }).code,
     )
     expect(states).toEqual(['done', 'done', 'done', 'overloaded', 'overloaded'])
-    expect(executor.stats()).toMatchObject({ refused: 2, runs: 3 })
   })
 
   it('drops queued requests whose callers have gone, and leaves the tensors of those not yet sent alone', async () => {
@@ -390,17 +389,17 @@ describe('failures', () => {
       message: expect.stringMatching(/ONNX Runtime: .*out of data bounds/s),
     })
     expect(floats((await executor.run(stage, [three(), at(2n)])).outputs[0])).toEqual([3])
-    expect(executor.stats().failures).toBe(1)
   })
 
   it('name the input when a tensor does not fit, before anything is queued', async () => {
     start()
     const stage = await loadModel(doubling)
-    await expect(executor.run(stage, [fp32('x', [2], [1, 2])])).rejects.toMatchObject({
+    const refused = executor.run(stage, [fp32('x', [2], [1, 2])])
+    expect(executor.stats().threads).toMatchObject([{ queued: 0, running: false }])
+    await expect(refused).rejects.toMatchObject({
       code: 'invalidTensor',
       message: 'input tensor "x" has shape [2], expected [3]',
     })
-    expect(executor.stats().runs).toBe(0)
   })
 
   it('of a thread fail its request, and the next ones run on a new thread', async () => {

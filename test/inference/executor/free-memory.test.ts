@@ -6,7 +6,7 @@ import { afterEach, expect, it, vi } from 'vitest'
 import { freeViews } from '../../../services/inference/messages/buffer-memory.ts'
 import { Caller } from '../../../services/inference/http/call.ts'
 import { type InferBody, readBody } from '../../../services/inference/messages/body.ts'
-import { sendMessage } from '../../../services/inference/messages/send.ts'
+import { sendMessage } from '../../../services/inference/messages/message-codec.ts'
 import { listen } from '../../../shared/platform/http-server/listen.ts'
 
 const closing: (() => Promise<unknown> | void)[] = []

@@ -1,13 +1,17 @@
 import { describe, expect, it } from 'vitest'
-import { prepareInputs } from '../../../services/inference/serving/executor/transfer.ts'
+import { prepareInputs } from '../../../services/inference/serving/executor/executor-thread.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { fp32 } from '../tiny-models.ts'
 
-const prepare = (
-  inputs: Tensor[],
-  passThrough: string[] = [],
-  consumed = inputs.map((input) => input.name),
-) => prepareInputs(inputs, new Set(consumed), new Set(passThrough))
+function prepare(inputs: Tensor[], passThrough: string[] = [], consumed = inputs.map((input) => input.name)) {
+  const prepared = prepareInputs({
+    inputs,
+    consumed: new Set(consumed),
+    passThrough: new Set(passThrough),
+  })
+  const copies = prepared.sent.filter((tensor) => !inputs.includes(tensor))
+  return { ...prepared, copiedBytes: copies.reduce((sum, { bytes }) => sum + bytes.byteLength, 0) }
+}
 const view = (name: string, buffer: ArrayBuffer, offset: number, length: number): Tensor => ({
   name,
   datatype: 'UINT8',

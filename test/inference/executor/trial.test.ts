@@ -4,6 +4,8 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type TrialRequest, trial } from '../../../services/inference/serving/executor/trial-load.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'
+import { recordedLog } from '../../support/recorded-log.ts'
+import { RUBBISH_RECORDS } from '../../support/rubbish.ts'
 import { manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
 
 let folder: string
@@ -55,6 +57,18 @@ describe('a trial', () => {
       })
     }
   })
+
+  it.each(Object.entries(RUBBISH_RECORDS))(
+    'is repeated when its verdict is damaged: %s',
+    async (what, rubbish) => {
+      const { log, lines } = recordedLog()
+      const good = request(what.replaceAll(' ', '-'), adding, { log })
+      fs.writeFileSync(`${good.path}.trial.json`, rubbish)
+      await trial(good)
+      expect(verdictOf(good)).toMatchObject({ options: good.options })
+      expect(lines).toEqual([expect.stringContaining(`${good.path}.trial.json is damaged`)])
+    },
+  )
 
   it('refuses a model that does not load, with the reason, and remembers it', async () => {
     const broken = request('broken', {

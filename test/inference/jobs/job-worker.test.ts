@@ -104,6 +104,20 @@ describe('the worker of benchmark jobs', () => {
     expect(killed).toBe(true)
   })
 
+  it.each([
+    ['profile', null],
+    ['profile', []],
+    ['profile', { benchmark: 'b', model: toy.model.id, shapesKey: 7, resource: 'edge', options: {} }],
+    ['calibrate', { calibration: ['a'.repeat(1_000_000)] }],
+  ])('fails a %s job whose data it cannot read, in one line, and works the next', async (name, data) => {
+    await start(() => Promise.reject(new Error('it was begun')))
+    const job = await queue.add(name, data)
+    const ended = await job.waitUntilFinished(events, PATIENCE_MS).catch((error: Error) => error.message)
+    expect(ended).toMatch(/^job \d+ of queue benchmark\.edge cannot be read: [^\n]{5,320}$/)
+    expect(opened).toBe(0)
+    await expect((await add('next')).waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('it was begun')
+  })
+
   it('does not begin what was cancelled while it was away', async () => {
     await state.redis.set(cancelKey('gone'), '1')
     const job = await add('gone')

@@ -55,6 +55,19 @@ describe('a cache with a limit', () => {
     expect(usedBytes()).toBeLessThanOrEqual(100 * CHUNK)
   })
 
+  it('evicts a range with a damaged manifest first', async () => {
+    for (const index of [0, 1]) {
+      const range = await store.open(server.key(index))
+      range.release()
+      await tick()
+    }
+    fs.writeFileSync(path.join(modelFolder(), 'abcdef012345.0-1.json'), 'hello {')
+    await store.open(server.key(2))
+    expect(names()).toEqual(['abcdef012345.1-2.onnx', 'abcdef012345.2-3.onnx', 'model.onnx'])
+    expect([30, 69, 100, 139].every(isHere)).toBe(true)
+    expect([0, 29].some(isHere)).toBe(false)
+  })
+
   it('never evicts a range that is in use', async () => {
     await store.open(server.key(0))
     await tick()

@@ -3,6 +3,8 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RangeStore } from '../../../services/inference/ranges/range-store.ts'
+import { recordedLog } from '../../support/recorded-log.ts'
+import { RUBBISH_RECORDS } from '../../support/rubbish.ts'
 import { RangeServer } from './range-server.ts'
 
 const CHUNK = 4096
@@ -126,6 +128,61 @@ describe('a range that was fetched before', () => {
     fs.writeFileSync(file ?? '', 'sub-model 0-X')
     await store.open(server.key(0))
     expect(fs.readFileSync(file ?? '', 'utf8')).toBe('sub-model 0-3')
+  })
+})
+
+describe('a file of the store that is damaged', () => {
+  const manifestFile = () => path.join(path.dirname(weightFile()), 'abcdef012345.0-3.json')
+  const opened = async () => {
+    const { log, lines } = recordedLog()
+    const restarted = new RangeStore({ benchmarkUrl: server.url, folder, log })
+    try {
+      return { range: await restarted.open(server.key(0)), lines }
+    } catch (error) {
+      return { error, lines }
+    } finally {
+      restarted.close()
+    }
+  }
+
+  it.each(Object.entries(RUBBISH_RECORDS))(
+    'counts as absent and is made again: %s',
+    async (_what, rubbish) => {
+      await store.open(server.key(0))
+      const manifest = fs.readFileSync(manifestFile(), 'utf8')
+      const record = fs.readFileSync(`${weightFile()}.chunks`, 'utf8')
+      fs.writeFileSync(manifestFile(), rubbish)
+      fs.writeFileSync(`${weightFile()}.chunks`, rubbish)
+      const { range, lines } = await opened()
+      expect(range?.manifest).toEqual(JSON.parse(manifest))
+      expect(fs.readFileSync(manifestFile(), 'utf8')).toBe(manifest)
+      expect(fs.readFileSync(`${weightFile()}.chunks`, 'utf8')).toBe(record)
+      for (const index of [0, 1, 2, 5]) expect(here(index)).toEqual(server.chunk(index))
+      expect(lines).toEqual([
+        expect.stringContaining('model.onnx.chunks is damaged and will be made again: '),
+      ])
+      expect(lines[0]?.length).toBeLessThan(600)
+    },
+  )
+
+  it('is said to be damaged when it is needed because the benchmark service is down', async () => {
+    await store.open(server.key(0))
+    fs.writeFileSync(manifestFile(), 'hello {')
+    await server.stop()
+    const { error, lines } = await opened()
+    expect(error).toMatchObject({ code: 'peerUnavailable' })
+    expect(lines).toEqual([`${manifestFile()} is damaged and will be made again: not JSON: "hello {"`])
+  })
+
+  it('is not followed out of the folder of its model', async () => {
+    await store.open(server.key(0))
+    const text = fs.readFileSync(manifestFile(), 'utf8').replaceAll('model.onnx', '../outside.onnx')
+    fs.writeFileSync(manifestFile(), text)
+    await server.stop()
+    const { error, lines } = await opened()
+    expect(error).toMatchObject({ code: 'peerUnavailable' })
+    expect(fs.readdirSync(path.join(folder, 'models'))).toEqual([server.model])
+    expect(lines).toEqual([expect.stringContaining('is damaged')])
   })
 })
 

@@ -19,7 +19,7 @@ import { type State, structureId } from '../../../shared/platform/redis/state.ts
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'
 import type { LoadedStage, RunResult } from '../../../services/inference/serving/executor/executor.ts'
-import type { RangeKey } from '../../../services/inference/ranges/range-store.ts'
+import type { RangeKey } from '../../../services/inference/ranges/range-files.ts'
 
 interface ToyLayer {
   name: string
@@ -246,7 +246,7 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
         }
         return runToy(find(stage.manifest.model), stage.manifest, inputs)
       },
-      stats: () => ({ threads: [], stages: [], runs: engine.runs.length, failures: 0, refused: 0 }),
+      stats: () => ({ threads: [], stages: [] }),
       close: async () => undefined,
     },
     store: {

@@ -9,30 +9,18 @@ import path from 'node:path'
 import { json } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import type { Job } from 'bullmq'
-import {
-  type Calibration,
-  CalibrationJobData,
-  CalibrationSamples,
-} from '../../../../shared/contracts/calibration.ts'
+import { type Calibration, CalibrationSamples } from '../../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress } from '../../../../shared/contracts/job-progress.ts'
-import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import { HttpClient } from '../../../../shared/platform/http-client.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
-import type { Logger } from '../../../../shared/platform/log.ts'
-import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
-import type { OpenRange, RangeStore } from '../../ranges/range-store.ts'
+import { structureId } from '../../../../shared/platform/redis/state.ts'
+import type { OpenRange } from '../../ranges/range-store.ts'
+import type { JobWorkerDeps } from '../job-worker.ts'
 import type { Calibrated, CalibrateInput } from './run-calibration-job.ts'
 
-export interface CalibrationDeps {
-  resource: string
-  state: State
-  store: Pick<RangeStore, 'open'>
-  options: RuntimeOptions
-  benchmarkUrl: string
-  log: Logger
-}
+export type CalibrationDeps = Pick<JobWorkerDeps, 'state' | 'store' | 'options' | 'benchmarkUrl' | 'log'>
 
 /** Time limit of a calibration. */
 const TIMEOUT_MS = 4 * 3600 * 1000
@@ -43,23 +31,23 @@ const REPORT_MS = 500
 
 /**
  * Runs the calibration. Its record in Redis is completed, failed or cancelled afterwards, in any case.
+ * @param id of the calibration.
  * @param signals `signal` ends the job; `stopping` alone, which is part of it, that the service is stopping.
  */
 export async function workCalibration(
   deps: CalibrationDeps,
-  job: Job,
-  signals: { signal: AbortSignal; stopping: AbortSignal },
+  job: Pick<Job, 'updateProgress'>,
+  id: string,
+  { signal, stopping }: { signal: AbortSignal; stopping: AbortSignal },
 ): Promise<string> {
   const { state, log } = deps
-  const { signal, stopping } = signals
-  const { calibration: id } = CalibrationJobData.parse(job.data)
   try {
     signal.throwIfAborted()
     const record = await state.calibrations.need(id)
     log.info({ calibration: id, model: record.model }, `calibration ${id} begins`)
-    const report = relay(deps, record, job)
+    const { report, settled } = relay(deps, id, job)
     const { cells, baseAccuracy } = await measure(deps, record, report, signal)
-    await report.settled()
+    await settled()
     await update(deps, id, {
       state: 'completed',
       progress: { fraction: 1, step: 'done' },
@@ -88,13 +76,8 @@ async function update({ state }: CalibrationDeps, id: string, changes: Partial<C
   )
 }
 
-interface Relay {
-  (progress: BenchmarkProgress): void
-  /** Resolves once all reports are written. */
-  settled: () => Promise<void>
-}
-
-function relay(deps: CalibrationDeps, { id }: Calibration, job: Job): Relay {
+/** Reports progress, the job's and the record's. `settled` resolves once all reports are written. */
+function relay(deps: CalibrationDeps, id: string, job: Pick<Job, 'updateProgress'>) {
   let last = 0
   let writing: Promise<unknown> = Promise.resolve()
   const report = (progress: BenchmarkProgress) => {
@@ -108,11 +91,7 @@ function relay(deps: CalibrationDeps, { id }: Calibration, job: Job): Relay {
       )
       .catch((error: unknown) => deps.log.debug({ err: coerceError(error) }, 'progress was not reported'))
   }
-  return Object.assign(report, {
-    settled: async () => {
-      await writing
-    },
-  })
+  return { report, settled: () => writing }
 }
 
 async function measure(

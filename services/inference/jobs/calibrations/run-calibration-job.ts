@@ -20,8 +20,7 @@ import { isLong, typedView } from '../../../../shared/oip/typed-view.ts'
 import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { fromOrt, toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
-import { runError } from '../../serving/executor/ort-errors.ts'
-import { createSession } from '../../serving/executor/session-options.ts'
+import { createSession, runError } from '../../serving/executor/ort-session.ts'
 import { cellOf, relativeError, type Seen, type Verdict } from './calibration-cells.ts'
 
 export interface CalibrateInput {
@@ -51,14 +50,7 @@ interface Piece {
 const MAX_DECODED_BYTES = Number.MAX_SAFE_INTEGER
 
 /** The job itself. */
-export function run(
-  input: CalibrateInput,
-  report: (progress: BenchmarkProgress) => void,
-): Promise<Calibrated> {
-  return calibrate(input, report)
-}
-
-async function calibrate(
+export async function run(
   input: CalibrateInput,
   report: (progress: BenchmarkProgress) => void,
 ): Promise<Calibrated> {

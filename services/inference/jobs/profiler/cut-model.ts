@@ -25,8 +25,7 @@ import {
   textOf,
   type WireField,
 } from '../../../../shared/onnx/wire/protobuf.ts'
-import { loadError } from '../../serving/executor/ort-errors.ts'
-import { sessionOptions } from '../../serving/executor/session-options.ts'
+import { loadError, sessionOptions } from '../../serving/executor/ort-session.ts'
 
 /** Field numbers of onnx.proto. */
 const MODEL = { graph: 7 } as const

@@ -19,7 +19,7 @@ import {
   sum,
 } from '../../../../shared/platform/statistics.ts'
 
-/** A cut that was run; times are on the scale of the whole model's figure. */
+/** A cut that was run. For a fit, the times are on the scale of the whole model's figure. */
 export interface MeasuredCut {
   k: number
   prefixMs: number

@@ -8,6 +8,7 @@ import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { undisturbed } from '../../../../shared/platform/statistics.ts'
 import type { CutModel } from './cut-model.ts'
+import type { MeasuredCut } from './fit-profile.ts'
 import type { Feeds, Runner } from './timed-runs.ts'
 
 export type Role = 'anchor' | 'check'
@@ -69,10 +70,7 @@ function randomOf(seed: string): () => number {
   }
 }
 
-export interface PairTimes {
-  k: number
-  prefixMs: number
-  suffixMs: number
+export interface PairTimes extends MeasuredCut {
   /** The whole model, run alternately with the stages. */
   wholeMs: number
   wholesMs: number[]

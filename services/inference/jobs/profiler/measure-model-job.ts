@@ -11,8 +11,7 @@
  * thread is CPU time: on a busy machine wall time is wrong by 10 to 40 %, CPU time is not.
  */
 import os from 'node:os'
-import type { Structure } from '../../../../shared/contracts/model.ts'
-import type { BenchmarkProgress, Profile } from '../../../../shared/contracts/profile.ts'
+import type { BenchmarkProgress } from '../../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
@@ -26,15 +25,10 @@ import { type Feeds, pauseOf, Runner } from './timed-runs.ts'
 import { Steps } from './measuring-steps.ts'
 import { median, undisturbed } from '../../../../shared/platform/statistics.ts'
 import { measureWhole, runsIn, type Whole } from './measure-whole.ts'
+import type { Measurement, ProfileRequest } from './profile-model.ts'
 
-export interface MeasureInput {
-  path: string
-  structure: Structure
-  /** Undefined = as many as the budget allows. */
-  runs: number | undefined
-  options: RuntimeOptions
-  /** Slowdown of the emulated machine. @defaultValue 1 */
-  slowdown?: number | undefined
+export interface MeasureInput
+  extends Pick<ProfileRequest, 'path' | 'structure' | 'runs' | 'options' | 'slowdown'> {
   /** Measures the machine's codecs as well: once per service is enough. */
   withCodecs?: boolean
   /** Cost of copies on this machine with these options; undefined = measure it. */
@@ -43,24 +37,7 @@ export interface MeasureInput {
   folder: string
 }
 
-export type Measured = Pick<
-  Profile,
-  | 'method'
-  | 'whole'
-  | 'layerMs'
-  | 'layers'
-  | 'enterMs'
-  | 'exitMs'
-  | 'interval'
-  | 'predictionError'
-  | 'anchors'
-  | 'regime'
-  | 'sessionCreateMs'
-  | 'peakRssBytes'
-  | 'memory'
-  | 'measuredAt'
-  | 'codecs'
-> & {
+export type Measured = Omit<Measurement, 'load' | 'cost'> & {
   otherCores: number | undefined
   /** Undefined if they were given. */
   copies: readonly CopyCost[] | undefined
@@ -86,19 +63,15 @@ const MORE_MS = 400
 const PAIR_MS = 36
 
 /** The job itself. */
-export function run(input: MeasureInput, report: (progress: BenchmarkProgress) => void): Promise<Measured> {
+export async function run(
+  input: MeasureInput,
+  report: (progress: BenchmarkProgress) => void,
+): Promise<Measured> {
   // Set before the runtime starts its threads, which inherit it: if cores are short, serving has priority.
   os.setPriority(os.constants.priority.PRIORITY_LOW)
-  return measure(input, report)
-}
-
-export async function measure(
-  input: MeasureInput,
-  onProgress: (progress: BenchmarkProgress) => void,
-): Promise<Measured> {
   const { structure, options } = input
   const startedAt = performance.now()
-  const steps = new Steps(onProgress)
+  const steps = new Steps(report)
   const otherCores = watchOthers()
   const inputs = makeInputs(structure.inputs, SEED, structure.inputHints)
   const feeds: Feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]))
@@ -114,8 +87,8 @@ export async function measure(
   }
   const peakRssBytes = peakResidentBytes()
   const copies = input.copies ?? (await measureCopies(runner, options))
-  const run = { model, feeds, runner, whole, steps, runs: input.runs, options, startedAt, otherCores, copies }
-  const figures = await fitted(run)
+  const made = { model, feeds, runner, whole, steps, startedAt, otherCores, copies }
+  const figures = await fitted({ ...input, ...made })
   // The session is not released: the process ends.
   // Loading the codecs takes longer than measuring many models: only if they are measured.
   const codecs = input.withCodecs ? (await import('./codec-speed.ts')).measureCodecs() : undefined
@@ -136,14 +109,12 @@ export async function measure(
   }
 }
 
-interface Run {
+interface Run extends Pick<MeasureInput, 'runs' | 'options'> {
   model: CutModel
   feeds: Feeds
   runner: Runner
   whole: Whole
   steps: Steps
-  runs: number | undefined
-  options: RuntimeOptions
   /** performance.now() at the start. */
   startedAt: number
   /** Cores that other processes kept busy since the start; undefined if the system does not count them. */

@@ -7,9 +7,9 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import type { InferenceSession } from 'onnxruntime-node'
-import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import type { CutModel } from './cut-model.ts'
 import { nodesInNames } from './layer-times.ts'
+import type { MeasureInput } from './measure-model-job.ts'
 import { rangeMemory } from './memory-and-load.ts'
 import {
   type NodeTime,
@@ -21,17 +21,11 @@ import {
 import type { Feeds, Runner, RunTime } from './timed-runs.ts'
 import type { Steps } from './measuring-steps.ts'
 import { median, undisturbed } from '../../../../shared/platform/statistics.ts'
-import { sessionOptions } from '../../serving/executor/session-options.ts'
+import { sessionOptions } from '../../serving/executor/ort-session.ts'
 
-export interface WholeInput {
+export interface WholeInput extends Pick<MeasureInput, 'options' | 'folder' | 'runs' | 'slowdown'> {
   model: CutModel
   feeds: Feeds
-  options: RuntimeOptions
-  /** An empty folder for ONNX Runtime's files. */
-  folder: string
-  /** Number of unprofiled runs, and of profiled ones; undefined = as the model's size allows. */
-  runs: number | undefined
-  slowdown?: number | undefined
 }
 
 export interface Whole {

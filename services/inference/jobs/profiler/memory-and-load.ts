@@ -2,14 +2,11 @@
 import fs from 'node:fs'
 import type { Structure } from '../../../../shared/contracts/model.ts'
 
-export interface RangeMemory {
-  weightBytes: number
-  /** The largest sum of tensors alive at once while the range runs. */
-  activationBytes: number
-}
-
-/** Memory of layers [from, to). A shared constant counts in each of its layers. */
-export function rangeMemory(structure: Structure, from: number, to: number): RangeMemory {
+/**
+ * Memory of layers [from, to): their weights, and the largest sum of tensors alive at once while they run. A shared constant
+ * counts in each of its layers.
+ */
+export function rangeMemory(structure: Structure, from: number, to: number) {
   const layers = structure.layers.slice(from, to)
   const weightBytes = layers.reduce((sum, layer) => sum + layer.weightBytes, 0)
   // While a layer runs, the tensors of the boundary before it and its own outputs are alive.

@@ -5,6 +5,7 @@
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import pathOf from 'node:path'
+import { LRUCache } from 'lru-cache'
 import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress, Profile } from '../../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
@@ -30,20 +31,17 @@ export interface ProfileRequest {
 }
 
 /** The measured part of a Profile; the caller adds what identifies it. */
-export type Measurement = Omit<Measured, 'otherCores' | 'copies'> & Pick<Profile, 'load' | 'cost'>
+export type Measurement = Omit<
+  Profile,
+  'id' | 'model' | 'shapesKey' | 'resource' | 'options' | 'machine' | 'slowdown' | 'emulated' | 'source'
+>
 
 const TIMEOUT_MS = 600_000
 
 /** Codec speeds do not depend on the model: measured with the first profile of this process. */
 let codecs: Measurement['codecs']
 /** Costs of copies by runtime options. A fit uses only their shape, which changes less than the machine's speed. */
-const copies = new Map<string, { costs: readonly CopyCost[]; untilMs: number }>()
-const COPIES_MAX_AGE_MS = 3_600_000
-
-function knownCopies(options: RuntimeOptions): readonly CopyCost[] | undefined {
-  const known = copies.get(JSON.stringify(options))
-  return known && performance.now() < known.untilMs ? known.costs : undefined
-}
+const copies = new LRUCache<string, readonly CopyCost[]>({ max: 100, ttl: 3_600_000 })
 
 /**
  * Measures a whole model and divides its time among its layers (measure-model-job.ts).
@@ -73,7 +71,7 @@ export async function profileModel(
         slowdown,
         folder,
         withCodecs: codecs === undefined,
-        copies: knownCopies(options),
+        copies: copies.get(JSON.stringify(options)),
       },
       timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
       memoryLimitBytes: request.memoryLimitBytes ?? Math.floor(os.totalmem() / 2),
@@ -83,7 +81,7 @@ export async function profileModel(
     })
     const { otherCores, copies: costs, ...figures } = measured
     codecs = measured.codecs ?? codecs
-    if (costs) copies.set(JSON.stringify(options), { costs, untilMs: performance.now() + COPIES_MAX_AGE_MS })
+    if (costs) copies.set(JSON.stringify(options), costs)
     const totalMs = performance.now() - startedAt
     return {
       ...figures,

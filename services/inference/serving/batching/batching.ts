@@ -5,11 +5,11 @@
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
-import type { RangeKey } from '../../ranges/range-store.ts'
+import type { RangeKey } from '../../ranges/range-files.ts'
 import { BatchQueue, type BatchSettings } from './stage-queue.ts'
 import { type BatchSource, StageBatches } from './stage-batches.ts'
 
-export interface BatchingDeps extends Omit<BatchSource, 'maxBatch'> {
+export interface BatchingDeps extends BatchSource {
   settings: BatchSettings
 }
 
@@ -55,9 +55,8 @@ export class Batching implements Pick<Executor, 'run'>, Pick<StageLoader, 'acqui
   }
 
   #hold(stage: LoadedStage): Held {
-    const { settings, executor, ...source } = this.#parts
-    const batches = new StageBatches({ ...source, executor, maxBatch: settings.maxBatch }, stage)
-    const held = { holders: 0, batches, queue: new BatchQueue({ stage, executor, batches, settings }) }
+    const batches = new StageBatches(this.#parts, stage)
+    const held = { holders: 0, batches, queue: new BatchQueue({ ...this.#parts, stage, batches }) }
     this.#held.set(stage, held)
     return held
   }

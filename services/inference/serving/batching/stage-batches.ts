@@ -9,9 +9,8 @@ import { coerceError, ScissionError } from '../../../../shared/platform/errors.t
 import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Executor, LoadedStage } from '../executor/executor.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
-import { batchSizes, whyNoBatches, whyNoBatchOf } from './batchable.ts'
-import type { Batches } from './stage-queue.ts'
-import { whatDiffers } from './same-answers.ts'
+import { batchSizes, whatDiffers, whyNoBatches, whyNoBatchOf } from './batchable.ts'
+import type { Batches, BatchSettings } from './stage-queue.ts'
 
 /** ms until the next attempt after a temporary failure: the benchmark service is unreachable, or the queue is full. */
 const RETRY_MS = 30_000
@@ -23,7 +22,7 @@ export interface BatchSource {
   model: (stage: LoadedStage) => Promise<{ model: Model; structure: Structure }>
   /** Asks the benchmark service to analyse the model for other shapes. */
   analyse: (model: Model, shapes: InputShapes) => Promise<Structure>
-  maxBatch: number
+  settings: Pick<BatchSettings, 'maxBatch'>
   log: Logger
 }
 
@@ -72,7 +71,7 @@ export class StageBatches implements Batches {
     const { model, structure } = await this.#source.model(this.#one)
     const refusal = whyNoBatches(model, structure)
     if (refusal !== undefined) return refusal
-    for (const size of batchSizes(this.#source.maxBatch)) {
+    for (const size of batchSizes(this.#source.settings.maxBatch)) {
       if (this.#released) return 'the stage was unloaded'
       if (this.#ready.has(size)) continue
       const failure = await this.#add(model, structure, size)

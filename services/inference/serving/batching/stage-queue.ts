@@ -5,7 +5,7 @@
  *             └─ aborted or late: removed, never computed
  *
  * At most one run per executor thread is active. Requests that arrive meanwhile wait here and are run together when a run
- * ends. So a stage that keeps up with its requests never delays one to form a batch, unless `maxDelayMs` says so. If a batch
+ * ends. So a stage that keeps up with its requests never delays one to form a batch, unless `batchDelayMs` says so. If a batch
  * fails, its items are run again one by one, so that only the faulty one gets the error.
  */
 import { ScissionError } from '../../../../shared/platform/errors.ts'
@@ -13,14 +13,11 @@ import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import { checkInputs } from '../executor/check-inputs.ts'
 import { givenUp } from '../executor/executor-thread.ts'
-import { joinItems, splitItems } from './batch-tensors.ts'
+import type { BatchingFacts } from '../models/target.ts'
+import { joinItems, splitItems } from './items.ts'
 import { watchPatience } from '../../../../shared/platform/deadline.ts'
 
-export interface BatchSettings {
-  /** Maximum number of items of one run; 1 means no batches. */
-  maxBatch: number
-  /** ms that a request waits for others although it could be run. */
-  maxDelayMs: number
+export interface BatchSettings extends BatchingFacts {
   /** Number of threads that run stages. */
   executors: number
   /** Requests that may wait per thread. */
@@ -86,39 +83,30 @@ export class BatchQueue {
       )
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push(this.#item(inputs, options, resolve, reject))
+      const end = <T>(settle: (outcome: T) => void) => {
+        return (outcome: T) => {
+          if (item.done) return
+          item.done = true
+          item.forget()
+          item.whenDone()
+          settle(outcome)
+        }
+      }
+      const item: Item = {
+        inputs,
+        options,
+        addedAt: performance.now(),
+        done: false,
+        whenDone: () => this.#drop(item),
+        forget: watchPatience(options, (why) =>
+          item.reject(givenUp(`waiting for ${this.#parts.stage.key}`, why)),
+        ),
+        resolve: end(resolve),
+        reject: end(reject),
+      }
+      this.#waiting.push(item)
       this.#pumpSoon()
     })
-  }
-
-  #item(
-    inputs: readonly Tensor[],
-    options: RunOptions,
-    resolve: Item['resolve'],
-    reject: Item['reject'],
-  ): Item {
-    const item: Item = {
-      inputs,
-      options,
-      addedAt: performance.now(),
-      done: false,
-      whenDone: () => this.#drop(item),
-      forget: () => undefined,
-      resolve: (run) => end(() => resolve(run)),
-      reject: (error) => end(() => reject(error)),
-    }
-    const end = (settle: () => void) => {
-      if (item.done) return
-      item.done = true
-      item.forget()
-      item.whenDone()
-      settle()
-    }
-    const { signal, deadline } = options
-    item.forget = watchPatience({ signal, deadline }, (why) =>
-      item.reject(givenUp(`waiting for ${this.#parts.stage.key}`, why)),
-    )
-    return item
   }
 
   #drop(item: Item): void {
@@ -141,7 +129,7 @@ export class BatchQueue {
     clearTimeout(this.#timer)
     while (this.#waiting.length > 0 && this.#running < settings.executors) {
       const largest = batches.atMost(settings.maxBatch)?.size ?? 1
-      const waitMs = settings.maxDelayMs - (performance.now() - (this.#waiting[0]?.addedAt ?? 0))
+      const waitMs = settings.batchDelayMs - (performance.now() - (this.#waiting[0]?.addedAt ?? 0))
       if (this.#waiting.length < largest && waitMs > 0) {
         this.#timer = setTimeout(() => this.#pump(), Math.ceil(waitMs))
         return

@@ -14,17 +14,9 @@ import { Worker } from 'node:worker_threads'
 import { threadModule } from '../../../../shared/platform/processes/child-module.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import '../../../../shared/onnx/runtime/no-telemetry.ts'
-import type {
-  Command,
-  LoadReport,
-  Report,
-  RunReport,
-  SessionSource,
-  ThreadSettings,
-  WorkerSettings,
-} from './thread-messages.ts'
-import { bufferPool } from '../../messages/buffer-memory.ts'
-import type { PreparedInputs } from './transfer.ts'
+import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import { bufferPool, isMovable } from '../../messages/buffer-memory.ts'
+import type { Command, Report, RunReport, SessionSource, WorkerSettings } from './worker.ts'
 import { type GivenUp, type Patience, watchPatience } from '../../../../shared/platform/deadline.ts'
 
 const workerEntry = threadModule(new URL('./worker.ts', import.meta.url))
@@ -49,6 +41,20 @@ interface Job {
 interface Posted {
   id: number
   job: Job
+}
+
+export interface ThreadSettings extends Pick<WorkerSettings, 'slowdown'> {
+  /** Maximum size of the thread's JavaScript heap. */
+  heapBytes: number
+}
+
+/** The input tensors of one run. */
+export interface RunInputs {
+  inputs: readonly Tensor[]
+  /** Names of the session's inputs. */
+  consumed: ReadonlySet<string>
+  /** Names of inputs that are also outputs of the range. */
+  passThrough: ReadonlySet<string>
 }
 
 export class ExecutorThread {
@@ -94,24 +100,26 @@ export class ExecutorThread {
     return this.#held
   }
 
-  async load(source: SessionSource): Promise<LoadReport> {
+  /** @returns the names of the session's inputs. */
+  async load(source: SessionSource): Promise<string[]> {
     const compose = (id: number): Message => ({ command: { type: 'load', id, ...source }, transfer: [] })
     const report = await this.#submit('load', source.key, compose)
     if (report.type !== 'loaded') throw unexpected(report)
-    return report.result
+    return report.inputNames
   }
 
-  /**
-   * Runs a stage on the worker.
-   * @param prepare called when the worker is free; until then the caller's buffers stay untouched.
-   */
-  async run(source: SessionSource, prepare: () => PreparedInputs, patience: Patience): Promise<RunReport> {
+  /** Runs a stage on the worker. Until the worker is free, the caller's buffers stay untouched. */
+  async run(source: SessionSource, given: RunInputs, patience: Patience): Promise<RunReport> {
+    let kept: Tensor[] = []
     const compose = (id: number): Message => {
-      const { sent, transfer, returned } = prepare()
-      return { command: { type: 'run', id, ...source, inputs: sent, returned }, transfer }
+      const prepared = prepareInputs(given)
+      const { sent: inputs, transfer, returned } = prepared
+      kept = prepared.kept
+      return { command: { type: 'run', id, ...source, inputs, returned }, transfer }
     }
     const report = await this.#submit('run', source.key, compose, patience)
     if (report.type !== 'ran') throw unexpected(report)
+    report.result.outputs.push(...kept)
     return report.result
   }
 
@@ -146,19 +154,13 @@ export class ExecutorThread {
         this.#takeBack(job)
         job.reject(givenUp(`${DOING[kind]} ${key}`, why))
       })
-      const job: Job = {
-        kind,
-        key,
-        compose,
-        resolve: (report) => {
+      const done = <T>(settle: (outcome: T) => void) => {
+        return (outcome: T) => {
           forget()
-          resolve(report)
-        },
-        reject: (error) => {
-          forget()
-          reject(error)
-        },
+          settle(outcome)
+        }
       }
+      const job: Job = { kind, key, compose, resolve: done(resolve), reject: done(reject) }
       this.#waiting.push(job)
       this.#pump()
     })
@@ -243,6 +245,54 @@ export class ExecutorThread {
     }
     this.#pump()
   }
+}
+
+interface PreparedInputs {
+  sent: Tensor[]
+  transfer: ArrayBuffer[]
+  /** Names of tensors in `sent` that the thread must return, because they pass through. */
+  returned: string[]
+  /** Tensors that pass through and stay here. */
+  kept: Tensor[]
+}
+
+/**
+ * Decides which input buffers of a run move to the thread and which are copied.
+ *
+ * A buffer that the tensors of one run fill completely moves without a copy; the caller's views of it become empty. A part
+ * of a larger buffer, for instance of Node's pool, is copied once, because the rest of that buffer may have other readers. A
+ * tensor that passes through stays here, unless it is in a buffer that moves; then it returns with the outputs.
+ */
+export function prepareInputs({ inputs, consumed, passThrough }: RunInputs): PreparedInputs {
+  const moving = buffersFilledBy(inputs)
+  const prepared: PreparedInputs = { sent: [], transfer: [...moving], returned: [], kept: [] }
+  for (const tensor of inputs) {
+    const { buffer } = tensor.bytes
+    if (buffer instanceof ArrayBuffer && moving.has(buffer)) {
+      prepared.sent.push(tensor)
+      if (passThrough.has(tensor.name)) prepared.returned.push(tensor.name)
+      continue
+    }
+    if (passThrough.has(tensor.name)) prepared.kept.push(tensor)
+    if (consumed.has(tensor.name)) addCopy(prepared, tensor)
+  }
+  return prepared
+}
+
+function buffersFilledBy(inputs: readonly Tensor[]): Set<ArrayBuffer> {
+  const used = new Map<ArrayBuffer, number>()
+  for (const { bytes } of inputs) {
+    if (bytes.buffer instanceof ArrayBuffer)
+      used.set(bytes.buffer, (used.get(bytes.buffer) ?? 0) + bytes.byteLength)
+  }
+  const filled = [...used].filter(([buffer, bytes]) => bytes === buffer.byteLength && isMovable(buffer))
+  return new Set(filled.map(([buffer]) => buffer))
+}
+
+function addCopy(prepared: PreparedInputs, tensor: Tensor): void {
+  const bytes = new Uint8Array(tensor.bytes)
+  prepared.sent.push({ ...tensor, bytes })
+  if (bytes.byteLength > 0) prepared.transfer.push(bytes.buffer)
 }
 
 const DOING = { load: 'loading', run: 'running', unload: 'unloading' } as const

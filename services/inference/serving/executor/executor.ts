@@ -3,16 +3,16 @@
  *
  * A stage is first loaded on one thread. A run goes to the thread with the fewest pending commands, preferably to one that
  * has the stage; so a second thread loads the stage only if two requests meet. A thread that dies is replaced and loads its
- * sessions again with the next run. Tensors move to the threads without a copy (transfer.ts).
+ * sessions again with the next run. Tensors move to the threads without a copy.
  */
 import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { checkInputs } from './check-inputs.ts'
-import { monotonicMs, type RunReport, type SessionSource } from './thread-messages.ts'
+import { monotonicMs } from './cpu-time.ts'
 import { ExecutorThread } from './executor-thread.ts'
-import { prepareInputs } from './transfer.ts'
+import type { RunReport, SessionSource } from './worker.ts'
 
 export interface ExecutorOptions {
   /** Number of threads. */
@@ -44,18 +44,12 @@ export interface RunOptions {
   deadline?: number | undefined
 }
 
-export interface RunResult {
+export interface RunResult extends Pick<RunReport, 'computeMs' | 'cpuMs' | 'waitedMs'> {
   /** The tensors of boundary `to`, in the manifest's order. Each owns its buffer, unless it passed through. */
   outputs: Tensor[]
-  /** Wall time in ONNX Runtime, in ms. */
-  computeMs: number
-  /** CPU time of the run, in ms. */
-  cpuMs: number
   /** ms from the call of `run` to the start of the computation. */
   queueMs: number
-  /** ms waited to emulate a slower machine. */
-  waitedMs: number
-  /** The same object for all requests that shared a run; then the times above are of the whole batch. */
+  /** The same object for all requests that shared a run; then the times are of the whole batch. */
   batch?: SharedRun
 }
 
@@ -67,9 +61,6 @@ export interface SharedRun {
 export interface ExecutorStats {
   threads: { stages: number; queued: number; running: boolean; restarts: number }[]
   stages: { key: string; references: number; threads: number }[]
-  runs: number
-  failures: number
-  refused: number
 }
 
 const MIB = 1024 * 1024
@@ -86,7 +77,6 @@ export class Executor {
   readonly #threads: ExecutorThread[]
   readonly #queueLimit: number
   readonly #entries = new Map<string, Entry>()
-  readonly #counts = { runs: 0, failures: 0, refused: 0 }
 
   constructor({ executors, queueLimit, slowdown = 1, heapBytes = 512 * MIB }: ExecutorOptions) {
     this.#queueLimit = queueLimit
@@ -122,23 +112,13 @@ export class Executor {
     if (entry?.stage !== stage) throw new ScissionError('notReady', `stage ${stage.key} is not loaded`)
     checkInputs(stage.manifest, inputs)
     refuseIfTooLate(stage, options)
-    if (stage.path === null) return passedThrough(stage, inputs)
+    const { key, path, options: settings } = stage
+    if (path === null) return passedThrough(stage, inputs)
     const thread = this.#choose(stage.key)
     if (thread.waitingRuns >= this.#queueLimit) throw this.#refuse(thread.waitingRuns)
-    this.#counts.runs += 1
-    let kept: Tensor[] = []
-    const prepare = () => {
-      const prepared = prepareInputs(inputs, entry.consumed, new Set(stage.manifest.passThrough))
-      kept = prepared.kept
-      return prepared
-    }
-    try {
-      const report = await thread.run(sessionSource(stage.key, stage.path, stage), prepare, options)
-      return result(stage, report, kept, calledAtMs)
-    } catch (error) {
-      this.#counts.failures += 1
-      throw error
-    }
+    const given = { inputs, consumed: entry.consumed, passThrough: new Set(stage.manifest.passThrough) }
+    const report = await thread.run({ key, path, options: settings }, given, options)
+    return result(stage, report, calledAtMs)
   }
 
   /** Undoes one `load`. The last one frees the sessions, after the runs queued before it. */
@@ -165,7 +145,6 @@ export class Executor {
         references,
         threads: this.#threads.filter((thread) => thread.held.has(stage.key)).length,
       })),
-      ...this.#counts,
     }
   }
 
@@ -178,15 +157,14 @@ export class Executor {
   #add(key: string, source: StageSource): Entry {
     const stage = { key, ...source }
     const entry: Entry = { stage, references: 0, loading: Promise.resolve(), consumed: new Set() }
-    if (source.path !== null)
-      entry.loading = this.#loadSession(entry, sessionSource(key, source.path, source))
+    const { path, options } = source
+    if (path !== null) entry.loading = this.#loadSession(entry, { key, path, options })
     this.#entries.set(key, entry)
     return entry
   }
 
   async #loadSession(entry: Entry, source: SessionSource): Promise<void> {
-    const { inputNames } = await this.#choose(source.key).load(source)
-    entry.consumed = new Set(inputNames)
+    entry.consumed = new Set(await this.#choose(source.key).load(source))
   }
 
   /** The thread with the fewest pending commands; then one that has the stage; then the one with the fewest stages. */
@@ -201,17 +179,12 @@ export class Executor {
   }
 
   #refuse(waiting: number): ScissionError {
-    this.#counts.refused += 1
     return new ScissionError(
       'overloaded',
       `${waiting} requests are waiting already, the limit is ${this.#queueLimit} per executor; retry later`,
       { waiting, limit: this.#queueLimit },
     )
   }
-}
-
-function sessionSource(key: string, path: string, { options }: StageSource): SessionSource {
-  return { key, path, options }
 }
 
 function refuseIfTooLate(stage: LoadedStage, { signal, deadline }: RunOptions): void {
@@ -225,10 +198,10 @@ function passedThrough(stage: LoadedStage, inputs: readonly Tensor[]): RunResult
   return { outputs: inOrder(stage, inputs), computeMs: 0, cpuMs: 0, queueMs: 0, waitedMs: 0 }
 }
 
-function result(stage: LoadedStage, report: RunReport, kept: Tensor[], calledAtMs: number): RunResult {
+function result(stage: LoadedStage, report: RunReport, calledAtMs: number): RunResult {
   const { outputs, startedAtMs, computeMs, cpuMs, waitedMs } = report
   return {
-    outputs: inOrder(stage, [...outputs, ...kept]),
+    outputs: inOrder(stage, outputs),
     computeMs,
     cpuMs,
     queueMs: Math.max(0, startedAtMs - calledAtMs),

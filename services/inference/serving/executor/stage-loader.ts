@@ -7,10 +7,11 @@
  */
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
-import { keyText } from '../../ranges/range-key.ts'
-import type { OpenRange, RangeKey, RangeStore } from '../../ranges/range-store.ts'
+import { keyText, type RangeKey } from '../../ranges/range-files.ts'
+import type { OpenRange, RangeStore } from '../../ranges/range-store.ts'
 import type { Executor, LoadedStage } from './executor.ts'
 import { trial } from './trial-load.ts'
+import type { Logger } from '../../../../shared/platform/log.ts'
 import { waitWithin } from '../../../../shared/platform/deadline.ts'
 
 export interface StageLoaderParts {
@@ -19,6 +20,7 @@ export interface StageLoaderParts {
   options: RuntimeOptions
   trialTimeoutMs: number
   trialMemoryBytes: number
+  log?: Logger
 }
 
 interface Loading {
@@ -78,7 +80,7 @@ export class StageLoader {
   }
 
   async #load(name: string, key: RangeKey, loading: Loading): Promise<LoadedStage> {
-    const { store, executor, options, trialTimeoutMs, trialMemoryBytes } = this.#parts
+    const { store, executor, options, trialTimeoutMs, trialMemoryBytes, log } = this.#parts
     const { signal } = loading.stop
     try {
       const range = await store.open(key, signal)
@@ -86,7 +88,7 @@ export class StageLoader {
       const { path, manifest } = range
       if (path !== null) {
         await trial(
-          { path, manifest, options, timeoutMs: trialTimeoutMs, memoryBytes: trialMemoryBytes },
+          { path, manifest, options, timeoutMs: trialTimeoutMs, memoryBytes: trialMemoryBytes, log },
           signal,
         )
       }

@@ -5,7 +5,7 @@ import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../../shared/platform/errors.ts'
 import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
-import { createSession } from './session-options.ts'
+import { createSession } from './ort-session.ts'
 
 export interface TrialInput {
   path: string

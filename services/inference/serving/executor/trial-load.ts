@@ -6,14 +6,15 @@
  * that a restarted service does not repeat the trial. A failure that may be temporary (out of time or memory) is not
  * stored.
  */
-import fs from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { z } from 'zod'
 import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
-import { isAbsent, writeWhole } from '../../../../shared/platform/atomic-file.ts'
+import { writeWhole } from '../../../../shared/platform/atomic-file.ts'
+import type { Logger } from '../../../../shared/platform/log.ts'
+import { readStoredJson } from '../../../../shared/platform/outside-input.ts'
 import type { TrialInput, TrialOutput } from './trial-job.ts'
 
 export interface TrialRequest {
@@ -22,6 +23,7 @@ export interface TrialRequest {
   options: RuntimeOptions
   timeoutMs: number
   memoryBytes: number
+  log?: Logger | undefined
 }
 
 const Verdict = z.object({
@@ -35,7 +37,8 @@ const Verdict = z.object({
 })
 type Verdict = z.infer<typeof Verdict>
 
-const { version: ONNXRUNTIME } = z
+/** From the package file: loading the runtime itself would cost this thread time and memory. */
+export const { version: ONNXRUNTIME_VERSION } = z
   .object({ version: z.string() })
   .parse(createRequire(import.meta.url)('onnxruntime-node/package.json'))
 
@@ -46,7 +49,8 @@ const { version: ONNXRUNTIME } = z
 export async function trial(request: TrialRequest, signal?: AbortSignal): Promise<void> {
   const file = `${request.path}.trial.json`
   const identity = identityOf(request)
-  const known = await readVerdict(file, identity)
+  const stored = await readStoredJson(Verdict, file, request.log)
+  const known = stored && isOf(identity, stored) ? stored : undefined
   const verdict = known ?? (await tryOnce(request, identity, signal))
   if (known === undefined) await writeWhole(file, JSON.stringify(verdict))
   if (verdict.refusal !== undefined) {
@@ -63,7 +67,7 @@ function identityOf({ manifest, options }: TrialRequest): Identity {
   const { threads, optimisation } = options
   return {
     sha256: manifest.onnx?.sha256 ?? '',
-    onnxruntime: ONNXRUNTIME,
+    onnxruntime: ONNXRUNTIME_VERSION,
     options: { threads, optimisation },
   }
 }
@@ -91,26 +95,7 @@ async function tryOnce(
   }
 }
 
-/** The stored verdict, if it is valid for this file and these conditions. */
-async function readVerdict(file: string, identity: Identity): Promise<Verdict | undefined> {
-  let text: string
-  try {
-    text = await fs.readFile(file, 'utf8')
-  } catch (thrown) {
-    if (isAbsent(thrown)) return undefined
-    throw thrown
-  }
-  const verdict = parseVerdict(text)
-  if (verdict === undefined) return undefined
-  const { sha256, onnxruntime, options } = verdict
-  const same = JSON.stringify({ sha256, onnxruntime, options }) === JSON.stringify(identity)
-  return same ? verdict : undefined
-}
-
-function parseVerdict(text: string): Verdict | undefined {
-  try {
-    return Verdict.parse(JSON.parse(text))
-  } catch {
-    return undefined // Damaged, or written by another version: the trial is repeated and replaces it.
-  }
+/** True if a verdict is valid for this file and these conditions. */
+function isOf(identity: Identity, { sha256, onnxruntime, options }: Verdict): boolean {
+  return JSON.stringify({ sha256, onnxruntime, options }) === JSON.stringify(identity)
 }

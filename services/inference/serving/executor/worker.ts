@@ -7,22 +7,55 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
-import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import { coerceError, type ErrorCode, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
-import { type CpuTimer, cpuTimer } from './cpu-time.ts'
-import {
-  type Command,
-  type LoadReport,
-  monotonicMs,
-  type Report,
-  type RunReport,
-  type SessionSource,
-  type WorkerSettings,
-} from './thread-messages.ts'
+import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
+import { type CpuTimer, cpuTimer, monotonicMs, SlowDown } from './cpu-time.ts'
 import { fromOrt, toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
-import { runError } from './ort-errors.ts'
-import { createSession } from './session-options.ts'
-import { SlowDown } from './slow-down.ts'
+import { createSession, runError } from './ort-session.ts'
+
+/** Everything that a thread needs to create a session, sent with every command, so that a new thread can create it too. */
+export interface SessionSource {
+  key: string
+  path: string
+  options: RuntimeOptions
+}
+
+export type Command =
+  | ({ type: 'load'; id: number } & SessionSource)
+  | ({ type: 'run'; id: number; inputs: Tensor[]; returned: string[] } & SessionSource)
+  | { type: 'unload'; id: number; key: string }
+
+export interface RunReport {
+  /** The session's outputs, and the inputs that the command asked to return. */
+  outputs: Tensor[]
+  /** Buffers of the other inputs, to be reused. */
+  spare: ArrayBuffer[]
+  /** `monotonicMs` at the start of the computation. */
+  startedAtMs: number
+  /** Wall time in ONNX Runtime, in ms. */
+  computeMs: number
+  /** CPU time of the run, in ms. */
+  cpuMs: number
+  /** ms waited to emulate a slower machine. */
+  waitedMs: number
+}
+
+export type Report =
+  /** Names of the sub-model's inputs. The boundary has more if some tensors pass through. */
+  | { type: 'loaded'; id: number; inputNames: string[] }
+  | { type: 'ran'; id: number; result: RunReport }
+  | { type: 'unloaded'; id: number }
+  /** The command was not begun, because its flag was set. */
+  | { type: 'skipped'; id: number }
+  | { type: 'failed'; id: number; code: ErrorCode; message: string; details?: Record<string, unknown> }
+
+export interface WorkerSettings {
+  /** The thread waits (slowdown − 1) × the CPU time of each run. */
+  slowdown: number
+  /** Shared memory: the flag at `id % length` is set if the result of command `id` is no longer needed. */
+  skips: Int32Array
+}
 
 interface Loaded {
   session: InferenceSession
@@ -30,7 +63,7 @@ interface Loaded {
   threads: number
 }
 
-if (parentPort === null) throw new Error('worker.ts runs as a worker thread of executor/thread.ts')
+if (parentPort === null) throw new Error('worker.ts runs as a worker thread of executor-thread.ts')
 const port = parentPort
 const settings = workerData as WorkerSettings
 const sessions = new Map<string, Loaded>()
@@ -49,7 +82,7 @@ async function obey(command: Command): Promise<void> {
     }
     switch (command.type) {
       case 'load':
-        return send({ type: 'loaded', id: command.id, result: await load(command) })
+        return send({ type: 'loaded', id: command.id, inputNames: await load(command) })
       case 'run':
         return sendRun(command.id, await run(command))
       case 'unload':
@@ -75,9 +108,9 @@ function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
   return [...new Set(tensors.map((tensor) => tensor.bytes.buffer as ArrayBuffer))]
 }
 
-async function load(source: SessionSource): Promise<LoadReport> {
+async function load(source: SessionSource): Promise<string[]> {
   const { session } = await sessionOf(source)
-  return { inputNames: [...session.inputNames] }
+  return [...session.inputNames]
 }
 
 async function sessionOf({ key, path, options }: SessionSource): Promise<Loaded> {

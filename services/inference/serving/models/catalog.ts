@@ -6,7 +6,7 @@ import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import { findModel, type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { shapesKeyOf } from '../../../../shared/onnx/canonical/shapes-key.ts'
-import type { RangeKey } from '../../ranges/range-store.ts'
+import type { RangeKey } from '../../ranges/range-files.ts'
 import { StaleWhileRevalidateCache } from '../../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 
 export class Catalog {
@@ -35,17 +35,13 @@ export class Catalog {
     throw new ScissionError('notFound', `model "${name}" is version ${found.version}, not ${version}`)
   }
 
-  structure(model: Model, shapesKey: ShapesKey): Promise<Structure> {
-    return this.structureById(model.id, shapesKey)
-  }
-
-  structureById(model: ModelId, shapesKey: ShapesKey): Promise<Structure> {
+  structure(model: ModelId, shapesKey: ShapesKey): Promise<Structure> {
     return this.#structures.get(structureId(model, shapesKey))
   }
 
   /** Bytes of the weights of a layer range. */
   async weightBytes({ model, shapesKey, from, to }: RangeKey): Promise<number> {
-    const { layers } = await this.structureById(model, shapesKey)
+    const { layers } = await this.structure(model, shapesKey)
     return layers.slice(from, to).reduce((sum, layer) => sum + layer.weightBytes, 0)
   }
 
@@ -67,11 +63,11 @@ export class Catalog {
    * @throws ScissionError needsInputShapes if the model is dynamic and was not analysed for them.
    */
   async structureFor(model: Model, tensors: readonly Tensor[]): Promise<Structure> {
-    const own = model.shapesKey ? await this.structure(model, model.shapesKey) : undefined
+    const own = model.shapesKey ? await this.structure(model.id, model.shapesKey) : undefined
     if (own && (sameShapes(own, tensors) || !isDynamic(model))) return own
     const shapes = Object.fromEntries(tensors.map((tensor) => [tensor.name, tensor.shape]))
     try {
-      return await this.structure(model, shapesKeyOf(shapes))
+      return await this.structure(model.id, shapesKeyOf(shapes))
     } catch (error) {
       if (!(error instanceof ScissionError) || error.code !== 'notFound') throw error
       // A model with shapes of its own: checkInputs then names the difference.
@@ -81,15 +77,11 @@ export class Catalog {
   }
 
   onChange(change: Change): void {
-    this.#models.onChange(change)
-    this.#versions.onChange(change)
-    this.#structures.onChange(change)
+    for (const cache of [this.#models, this.#versions, this.#structures]) cache.onChange(change)
   }
 
   onResync(): void {
-    this.#models.onResync()
-    this.#versions.onResync()
-    this.#structures.onResync()
+    for (const cache of [this.#models, this.#versions, this.#structures]) cache.onResync()
   }
 }
 

@@ -13,19 +13,20 @@ import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { whyNoBatches } from '../batching/batchable.ts'
 import { itemsIn, runItems } from '../batching/items.ts'
-import type { RangeKey } from '../../ranges/range-store.ts'
+import type { RangeKey } from '../../ranges/range-files.ts'
 import type { Catalog } from './catalog.ts'
-import { type Here, reportRun } from './hop-report.ts'
-import type { HeldStage, Stages, StageState } from './stages.ts'
-import type {
-  BatchingFacts,
-  InferContext,
-  Inference,
-  LayerRange,
-  Target,
-  TargetTensor,
-  TargetTensors,
+import {
+  type BatchingFacts,
+  type Here,
+  type InferContext,
+  type Inference,
+  type LayerRange,
+  reportRun,
+  type Target,
+  type TargetTensor,
+  type TargetTensors,
 } from './target.ts'
+import type { HeldStage, Stages, StageState } from './stages.ts'
 
 export interface ModelTargetDeps {
   here: Here
@@ -62,7 +63,9 @@ export class ModelTargets {
     const [base = '', written] = name.split(':')
     const range = layers ?? (written === undefined ? undefined : parseLayerRange(written))
     const model = await this.#deps.catalog.model(base, version)
-    const structure = model.shapesKey ? await this.#deps.catalog.structure(model, model.shapesKey) : undefined
+    const structure = model.shapesKey
+      ? await this.#deps.catalog.structure(model.id, model.shapesKey)
+      : undefined
     if (range && structure) checkLayerRange(range, structure)
     if (range && !structure) {
       throw new ScissionError(
@@ -158,7 +161,7 @@ export class ModelTargets {
   }
 
   async #isWhole(model: Model, key: RangeKey): Promise<boolean> {
-    const structure = await this.#deps.catalog.structure(model, key.shapesKey)
+    const structure = await this.#deps.catalog.structure(model.id, key.shapesKey)
     return key.from === 0 && key.to === structure.layers.length
   }
 
@@ -171,7 +174,7 @@ export class ModelTargets {
         `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
       )
     }
-    const structure = await this.#deps.catalog.structure(model, model.shapesKey)
+    const structure = await this.#deps.catalog.structure(model.id, model.shapesKey)
     const range = written === undefined ? undefined : parseLayerRange(written)
     if (range) checkLayerRange(range, structure)
     return { model, structure, range }
@@ -183,8 +186,8 @@ export class ModelTargets {
     inputs: readonly Tensor[],
   ): Promise<Structure> {
     const { catalog } = this.#deps
-    if (range) return catalog.structure(model, needKey(model))
-    const own = model.shapesKey ? await catalog.structure(model, model.shapesKey) : undefined
+    if (range) return catalog.structure(model.id, needKey(model))
+    const own = model.shapesKey ? await catalog.structure(model.id, model.shapesKey) : undefined
     return own && this.#takesBatches(model, own) ? own : catalog.structureFor(model, inputs)
   }
 

@@ -7,7 +7,7 @@ import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
-import type { RangeKey } from '../../ranges/range-store.ts'
+import { keyText, type RangeKey } from '../../ranges/range-files.ts'
 
 export interface StageDeps {
   loader: Pick<StageLoader, 'acquire' | 'release'>
@@ -33,10 +33,6 @@ export class HeldStage {
     this.#stage = stage
   }
 
-  get manifest(): LoadedStage['manifest'] {
-    return this.#stage.manifest
-  }
-
   /** True if the stage must not be run any more. */
   get released(): boolean {
     return this.#released
@@ -59,13 +55,9 @@ export class HeldStage {
       return result
     } finally {
       this.#running -= 1
-      if (this.#running === 0) this.#onRunEnd()
+      if (this.#running === 0 && this.#released) this.#free()
+      else if (this.#running === 0) this.#onIdle?.()
     }
-  }
-
-  #onRunEnd(): void {
-    if (this.#released) this.#free()
-    else this.#onIdle?.()
   }
 
   /** Frees the stage after its running requests. Calling it again does nothing. */
@@ -135,7 +127,7 @@ export class Stages {
    * @throws ScissionError with the reason if loading fails; notReady if it was unloaded meanwhile.
    */
   need(key: RangeKey, weightBytes: number): Promise<HeldStage> {
-    const id = rangeId(key)
+    const id = keyText(key)
     const entry = this.#entries.get(id) ?? this.#load(id, key, weightBytes)
     this.#entries.delete(id)
     this.#entries.set(id, entry)
@@ -143,7 +135,7 @@ export class Stages {
   }
 
   state(key: RangeKey): StageState | undefined {
-    return this.#entries.get(rangeId(key))?.state
+    return this.#entries.get(keyText(key))?.state
   }
 
   keys(): RangeKey[] {
@@ -152,7 +144,7 @@ export class Stages {
 
   /** Unloads a range. If it is still being loaded, it is freed afterwards, and callers that wait for it are refused. */
   async drop(key: RangeKey): Promise<void> {
-    const id = rangeId(key)
+    const id = keyText(key)
     const entry = this.#entries.get(id)
     if (!entry) return
     this.#forget(id, entry)
@@ -208,5 +200,3 @@ export class Stages {
     if (this.#entries.get(id) === entry) this.#entries.delete(id)
   }
 }
-
-const rangeId = (key: RangeKey): string => `${key.model}.${key.shapesKey}.${key.from}-${key.to}`

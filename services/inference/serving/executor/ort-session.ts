@@ -1,8 +1,11 @@
-/** Creates all sessions, so that executor, trial and profiler use the same options. */
+/**
+ * Creates all sessions, so that executor, trial and profiler use the same options, and classifies the errors of ONNX
+ * Runtime. It throws plain Errors, so their texts decide whose fault a failed run is.
+ */
 import { InferenceSession } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import '../../../../shared/onnx/runtime/no-telemetry.ts'
-import { loadError } from './ort-errors.ts'
+import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 
 /** Logs only fatal errors: warnings concern the author of a model, and errors are thrown with the same text. */
 const LOG_FATAL = 4
@@ -30,4 +33,24 @@ export async function createSession(path: string, options: RuntimeOptions): Prom
   } catch (thrown) {
     throw loadError(path, thrown)
   }
+}
+
+const ABOUT_INPUTS = [
+  /Got invalid dimensions for input/,
+  /Invalid (rank|feed input name|input name)/i,
+  /Unexpected input data type/,
+  /input '.*' is missing/,
+  /Tensor's size\(.*\) does not match data length/,
+]
+
+/** The error of a failed run: invalidTensor if ONNX Runtime blames an input, otherwise internal, with its own text. */
+export function runError(error: Error): ScissionError {
+  const code = ABOUT_INPUTS.some((pattern) => pattern.test(error.message)) ? 'invalidTensor' : 'internal'
+  return new ScissionError(code, `ONNX Runtime: ${error.message}`, undefined, error)
+}
+
+/** The error of a model that cannot be loaded: invalidModel with ONNX Runtime's own text. */
+export function loadError(path: string, thrown: unknown): ScissionError {
+  const { message } = coerceError(thrown)
+  return new ScissionError('invalidModel', `ONNX Runtime cannot load ${path}: ${message}`, { path })
 }
