@@ -2,10 +2,9 @@
 import type { z } from 'zod'
 import { pageOf } from '../contracts/common.ts'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
-import { ExplainedAnswer } from '../contracts/plan-answer.ts'
 import { Deployment, type DeploymentRequest, type PlanQuery } from '../contracts/plan.ts'
 import { Link, ResourceView } from '../contracts/resource.ts'
-import { SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
+import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
 import { allPages } from './pages.ts'
 

@@ -3,16 +3,11 @@
  * from its child job; afterwards, from the parent job's return value.
  */
 import type { Job } from 'bullmq'
-import {
-  type Benchmark,
-  type BenchmarkPart,
-  BenchmarkProgress,
-  type JOB_STATES,
-} from '../../../shared/contracts/profile.ts'
+import { type Benchmark, type BenchmarkPart, BenchmarkProgress } from '../../../shared/contracts/profile.ts'
 import { type BenchmarkQueues, childId, endsKey, ParentData, ParentResult } from './benchmark-queues.ts'
 import { cancelKey } from '../../../shared/platform/redis/queues.ts'
 
-type PartState = (typeof JOB_STATES)[number]
+type PartState = Benchmark['state']
 
 export const isUnderWay = (state: PartState): boolean => state === 'waiting' || state === 'active'
 

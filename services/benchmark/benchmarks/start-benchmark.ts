@@ -7,9 +7,7 @@
  */
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { createHash, randomBytes } from 'node:crypto'
-import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import { machineDifferences } from '../../../shared/contracts/machine-differences.ts'
 import type {
   Benchmark,
   BenchmarkJobData,
@@ -17,7 +15,7 @@ import type {
   Profile,
 } from '../../../shared/contracts/profile.ts'
 import { profileId, type State } from '../../../shared/platform/redis/state.ts'
-import type { Resource } from '../../../shared/contracts/resource.ts'
+import { machineDifferences, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type BenchmarkDeps,

@@ -4,7 +4,7 @@
  * job counts as a sign of life. Each benchmark has one delayed job, which any replica may process; the job is added again
  * until all parts have ended.
  */
-import { withLiveness } from '../../../shared/contracts/alive.ts'
+import { withLiveness } from '../../../shared/contracts/resource.ts'
 import type { BenchmarkPart } from '../../../shared/contracts/profile.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import {

@@ -1,6 +1,5 @@
 /** Starts a calibration: checks the request, stores the samples, and adds one job to the queue of one resource. */
 import { randomBytes } from 'node:crypto'
-import { withLiveness } from '../../../shared/contracts/alive.ts'
 import { availableCodecs } from '../../../shared/platform/tensor-codecs.ts'
 import {
   type Calibration,
@@ -10,7 +9,7 @@ import {
   type CodecName,
 } from '../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import type { Resource } from '../../../shared/contracts/resource.ts'
+import { type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { validate } from '../../../shared/platform/http-server/route.ts'
 import { findModel } from '../../../shared/platform/redis/state.ts'
