@@ -4,7 +4,9 @@
  * short line, however long or odd the input is.
  */
 import type { z } from 'zod'
+import { LRUCache } from 'lru-cache'
 import { coerceError } from './errors.ts'
+import type { Logger } from './log.ts'
 
 /** A value that a schema passed, or in a few words why it did not. */
 export type Checked<T> = { value: T; fault?: undefined } | { value?: undefined; fault: string }
@@ -14,7 +16,7 @@ const MAX_QUOTED_CHARACTERS = 60
 const MAX_FAULT_CHARACTERS = 300
 
 /** Never throws. @param schema must be synchronous. */
-function check<T>(schema: z.ZodType<T>, input: unknown): Checked<T> {
+export function check<T>(schema: z.ZodType<T>, input: unknown): Checked<T> {
   try {
     const parsed = schema.safeParse(input)
     if (parsed.success) return { value: parsed.data }
@@ -52,4 +54,29 @@ function quoted(text: string): string {
 function oneLine(text: string): string {
   const line = text.replace(/\s+/g, ' ')
   return line.length > MAX_FAULT_CHARACTERS ? `${line.slice(0, MAX_FAULT_CHARACTERS)}…` : line
+}
+
+/** Faults of pieces of input that are remembered. */
+const MAX_REPORTED = 1000
+
+/** Logs what is left out because it cannot be read: once for each fault of a piece, however often that is read. */
+export class LeftOut {
+  readonly #log: Logger | undefined
+  /** Piece → its fault, as logged. */
+  readonly #reported = new LRUCache<string, string>({ max: MAX_REPORTED })
+
+  constructor(log: Logger | undefined) {
+    this.#log = log
+  }
+
+  report(piece: string, fault: string): void {
+    if (this.#reported.get(piece) === fault) return
+    this.#reported.set(piece, fault)
+    this.#log?.warn(`left out: ${fault}`)
+  }
+
+  /** The piece can be read now. */
+  forget(piece: string): void {
+    this.#reported.delete(piece)
+  }
 }

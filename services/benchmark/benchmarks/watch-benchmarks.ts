@@ -4,9 +4,11 @@
  * job counts as a sign of life. Each benchmark has one delayed job, which any replica may process; the job is added again
  * until all parts have ended.
  */
-import { withLiveness } from '../../../shared/contracts/resource.ts'
+import type { Job } from 'bullmq'
 import type { BenchmarkPart } from '../../../shared/contracts/profile.ts'
+import { withLiveness } from '../../../shared/contracts/resource.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
+import { jobData } from '../../../shared/platform/redis/queues.ts'
 import {
   type BenchmarkDeps,
   type BenchmarkQueues,
@@ -31,8 +33,8 @@ export async function startWatch(deps: WatchDeps, benchmark: string, resources: 
 }
 
 /** Checks a benchmark once: ends parts that are lost and schedules the next check. */
-export async function watch(deps: WatchDeps, data: unknown, log: Logger): Promise<void> {
-  const { benchmark: id, seen } = WatchData.parse(data)
+export async function watch(deps: WatchDeps, job: Job, log: Logger): Promise<void> {
+  const { benchmark: id, seen } = jobData(WatchData, job)
   const benchmark = await readBenchmark(deps.queues, id)
   const open = benchmark?.parts.filter((part) => isUnderWay(part.state)) ?? []
   const still: WatchData['seen'] = {}

@@ -2,7 +2,8 @@
 import type { Job } from 'bullmq'
 import type { Calibration } from '../../../shared/contracts/calibration.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
-import type { BenchmarkQueues } from '../benchmarks/benchmark-queues.ts'
+import { type BenchmarkQueues, CANCEL_SECONDS } from '../benchmarks/benchmark-queues.ts'
+import { isUnderWay } from '../benchmarks/benchmark-view.ts'
 import type { Analyses } from '../models/analyses.ts'
 import type { SampleFiles } from './sample-files.ts'
 import { cancelKey } from '../../../shared/platform/redis/queues.ts'
@@ -16,20 +17,15 @@ export interface CalibrationDeps {
   heartbeatMs: number
 }
 
-const CANCEL_SECONDS = 3600
-
-const isUnderWay = ({ state }: Pick<Calibration, 'state'>): boolean =>
-  state === 'waiting' || state === 'active'
-
 /** The record, or a failed one if its job was lost with its resource or with Redis: it would stay under way for ever. */
 export async function withLostJob(deps: CalibrationDeps, record: Calibration): Promise<Calibration> {
-  if (!isUnderWay(record)) return record
+  if (!isUnderWay(record.state)) return record
   const job: Job | undefined = await deps.queues.of(record.resource).getJob(record.id)
   const state = await job?.getState()
   if (job && state !== 'failed' && state !== 'completed') return record
   // The worker may have written the end between the two reads.
   const now = (await deps.state.calibrations.get(record.id)) ?? record
-  if (!isUnderWay(now)) return now
+  if (!isUnderWay(now.state)) return now
   return { ...now, state: 'failed', error: job?.failedReason ?? 'its job is no longer in the queue' }
 }
 
@@ -40,7 +36,7 @@ export async function withLostJob(deps: CalibrationDeps, record: Calibration): P
 export async function endCalibration(deps: CalibrationDeps, id: string): Promise<Calibration | undefined> {
   const { state, queues, samples } = deps
   const record = await withLostJob(deps, await state.calibrations.need(id))
-  if (!isUnderWay(record)) {
+  if (!isUnderWay(record.state)) {
     await state.calibrations.delete(id)
     await samples.forget(id)
     return undefined
@@ -55,7 +51,7 @@ export async function endCalibration(deps: CalibrationDeps, id: string): Promise
   if (removed) {
     const endedAt = new Date().toISOString()
     await state.calibrations.update(id, (current) =>
-      current && isUnderWay(current)
+      current && isUnderWay(current.state)
         ? { ...current, state: 'cancelled', error: 'cancelled before it started', endedAt }
         : current,
     )

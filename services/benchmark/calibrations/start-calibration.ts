@@ -13,9 +13,10 @@ import { type Resource, withLiveness } from '../../../shared/contracts/resource.
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { validate } from '../../../shared/platform/http-server/route.ts'
 import { findModel } from '../../../shared/platform/redis/state.ts'
-import { KEEP, promptly } from '../benchmarks/benchmark-queues.ts'
+import { KEEP_ENDED, promptly } from '../benchmarks/benchmark-queues.ts'
 import type { CalibrationDeps } from './end-calibration.ts'
-import { type ReceivedRequest, sampleBytes } from './sample-files.ts'
+import type { ReceivedRequest } from './calibration-form.ts'
+import { sampleBytes } from './sample-files.ts'
 
 /** An output with this many axes longer than 1 is not the output of a classifier. */
 const CLASS_AXES = 2
@@ -52,15 +53,8 @@ export async function startCalibration(
   return promptly(deps.state.redis, async () => {
     await deps.samples.keep(about, bytes)
     await deps.state.calibrations.put(id, record)
-    await deps.queues.of(resource.name).add(
-      CALIBRATION_JOB,
-      { calibration: id },
-      {
-        jobId: id,
-        removeOnComplete: KEEP,
-        removeOnFail: KEEP,
-      },
-    )
+    const queue = deps.queues.of(resource.name)
+    await queue.add(CALIBRATION_JOB, { calibration: id }, { jobId: id, ...KEEP_ENDED })
     return record
   })
 }
@@ -80,23 +74,13 @@ function samplesOf(
   }
   if (madeUp) {
     if (labels) throw new ScissionError('badRequest', 'labels: made-up samples have none')
-    const about = {
-      calibration: id,
-      kind: 'made-up' as const,
-      count: madeUp.samples,
-      seed: madeUp.seed,
-      bytes: 0,
-    }
-    return { about, bytes: undefined }
+    const { samples: count, seed } = madeUp
+    return { about: { calibration: id, kind: 'made-up', count, seed, bytes: 0 }, bytes: undefined }
   }
   const { count, bytes } = sampleBytes(structure.inputs, inputs ?? [])
   if (labels && labels.length !== count)
     throw new ScissionError('badRequest', `labels: ${labels.length} labels for ${count} samples`)
-  const kind = 'given' as const
-  return {
-    about: { calibration: id, kind, count, bytes: bytes.byteLength, ...(labels && { labels }) },
-    bytes,
-  }
+  return { about: { calibration: id, kind: 'given', count, bytes: bytes.byteLength, labels }, bytes }
 }
 
 function notesOf({ outputs }: Structure, { kind }: CalibrationSamples): string[] {

@@ -101,7 +101,8 @@ export class WorkThread<Work, Result> {
     const { longest, idleMs } = this.#options
     const first = this.#waiting[0]
     if (first && !this.#begin(first)) return
-    if (first && longest) this.#after(longest.ms, () => this.#giveUp(longest.message))
+    if (first && longest)
+      this.#after(longest.ms, () => this.#fail(new ScissionError('deadlineExceeded', longest.message)))
     if (!first && idleMs !== undefined) this.#after(idleMs, () => void this.#stop())
   }
 
@@ -113,7 +114,8 @@ export class WorkThread<Work, Result> {
       return true
     } catch (thrown) {
       // A buffer of it has been moved elsewhere in the meantime.
-      this.#settle({ id: message.id, failure: { code: 'internal', ...pick(coerceError(thrown)) } })
+      const failure = { code: 'internal' as const, message: coerceError(thrown).message, details: undefined }
+      this.#settle({ id: message.id, failure })
       return false
     }
   }
@@ -155,10 +157,6 @@ export class WorkThread<Work, Result> {
     waiting.reject(left())
   }
 
-  #giveUp(message: string): void {
-    this.#fail(new ScissionError('deadlineExceeded', message))
-  }
-
   #lost(worker: Worker, cause: Error | undefined): void {
     if (this.#worker !== worker) return
     const why = cause ? `: ${cause.message}` : ''
@@ -180,8 +178,6 @@ export class WorkThread<Work, Result> {
     await worker?.terminate()
   }
 }
-
-const pick = ({ message }: Error) => ({ message, details: undefined })
 
 const left = () => new ScissionError('cancelled', 'the client left before its request was worked on')
 
