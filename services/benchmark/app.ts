@@ -84,7 +84,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
  * Restores the registry from the store at the start and after every reconnection: an emulated Redis loses everything in a
  * restart. @returns a function that awaits the latest restoration.
  */
-function keepRestored(registry: Registry, state: State, log: Logger): () => Promise<void> {
+function keepRestored(registry: Registry, state: State, log: Logger): () => Promise<unknown> {
   let latest: Promise<unknown> = Promise.reject(new Error('Redis has not been reached yet'))
   latest.catch(() => undefined)
   const restore = () => {
@@ -95,7 +95,5 @@ function keepRestored(registry: Registry, state: State, log: Logger): () => Prom
   }
   state.redis.on('ready', restore)
   if (state.redis.status === 'ready') restore()
-  return async () => {
-    await latest
-  }
+  return () => latest
 }

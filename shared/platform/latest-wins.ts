@@ -27,7 +27,7 @@ export interface LatestWinsOptions<T> {
   free: (value: T) => void | Promise<void>
 }
 
-/** What is known of a version that is current or being loaded. */
+/** A version that is current or being loaded. */
 export interface Known<T, A> {
   readonly version: string
   /** As given by the last `set` of this version. */

@@ -1,6 +1,6 @@
 /**
- * The value below which a share `q` (0 to 1) of the values lies, by nearest rank, so that it is one of them: for percentiles of
- * request times.
+ * The value below which a share `q` (0 to 1) of the values lies, by nearest rank, so that it is one of them: for
+ * percentiles of request times.
  * @throws RangeError without values.
  */
 export function nearestRank(values: readonly number[], q: number): number {

@@ -51,14 +51,6 @@ export type ParentData = z.infer<typeof ParentData>
 export const ParentResult = z.object({ parts: z.array(BenchmarkPart), cancelled: z.boolean() })
 export type ParentResult = z.infer<typeof ParentResult>
 
-/** The last observed progress of an unfinished part, and since when (epoch ms) it has not changed. */
-export const LifeSign = z.object({ sign: z.string(), since: z.number() })
-export type LifeSign = z.infer<typeof LifeSign>
-
-/** `seen`: resource → sign of life at the last check. */
-export const WatchData = z.object({ benchmark: z.string(), seen: z.record(z.string(), LifeSign) })
-export type WatchData = z.infer<typeof WatchData>
-
 /** A job that BullMQ cannot read counts as none: anybody can write to Redis, and one such job must not hide the others. */
 class TolerantQueue extends Queue {
   readonly #leftOut: LeftOut

@@ -5,17 +5,12 @@
  * until all parts have ended.
  */
 import type { Job } from 'bullmq'
+import { z } from 'zod'
 import type { BenchmarkPart } from '../../../shared/contracts/profile.ts'
 import { withLiveness } from '../../../shared/contracts/resource.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { jobData } from '../../../shared/platform/redis/queues.ts'
-import {
-  type BenchmarkDeps,
-  type BenchmarkQueues,
-  childId,
-  type LifeSign,
-  WatchData,
-} from './benchmark-queues.ts'
+import { type BenchmarkDeps, type BenchmarkQueues, childId } from './benchmark-queues.ts'
 import { endPart } from './end-benchmark.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 
@@ -23,6 +18,14 @@ import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 const GONE_HEARTBEATS = 10
 /** Limits in ms of the interval between two checks, see `scheduleCheck`. */
 const CHECK_INTERVAL_MS = { min: 250, max: 5000 }
+
+/** The last observed progress of an unfinished part, and since when (epoch ms) it has not changed. */
+const LifeSign = z.object({ sign: z.string(), since: z.number() })
+type LifeSign = z.infer<typeof LifeSign>
+
+/** `seen`: resource → sign of life at the last check. */
+const WatchData = z.object({ benchmark: z.string(), seen: z.record(z.string(), LifeSign) })
+type WatchData = z.infer<typeof WatchData>
 
 type WatchDeps = Pick<BenchmarkDeps, 'state' | 'queues' | 'heartbeatMs' | 'benchmarkTimeoutMs' | 'now'>
 

@@ -18,8 +18,8 @@ const retryStrategy = (attempt: number) => Math.min(FIRST_RETRY_MS * 2 ** (attem
 const COMMON: RedisOptions = { retryStrategy, connectTimeout: CONNECT_TIMEOUT_MS }
 
 /**
- * Serves requests and fails fast: for Queue, FlowProducer, Job and plain commands. Connects by itself; until then its commands
- * are refused.
+ * Serves requests and fails fast: for Queue, FlowProducer, Job and plain commands. Connects by itself; until then its
+ * commands are refused.
  */
 export function producerConnection(url: string, log?: Logger): Redis {
   const failFast = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS }
@@ -27,8 +27,8 @@ export function producerConnection(url: string, log?: Logger): Redis {
 }
 
 /**
- * Waits as long as it takes: for Worker, QueueEvents and whatever else blocks or subscribes. BullMQ duplicates it for further
- * connections that it needs.
+ * Waits as long as it takes: for Worker, QueueEvents and whatever else blocks or subscribes. BullMQ duplicates it for
+ * further connections that it needs.
  */
 export function workerConnection(url: string, log?: Logger): Redis {
   return reportOutages(new Redis(url, { ...COMMON, maxRetriesPerRequest: null }), log)

@@ -1,6 +1,6 @@
 /**
- * What the services share, in Redis: one collection of documents per kind of thing. Every write is announced on one
- * channel, so that a reader can keep a copy and never poll.
+ * The state that the services share, in Redis: one collection of documents per kind of thing. Every write is announced on
+ * one channel, so that a reader can keep a copy and never poll.
  * Nothing large goes here: tensors, models and weights travel between services directly.
  */
 import type { Redis } from 'ioredis'
