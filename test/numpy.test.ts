@@ -93,6 +93,16 @@ describe('a .npz file', () => {
     expect(failure(() => readNpz(bomb, 'f', LIMIT))?.status).toBe(413)
   })
 
+  it('may not unpack to more than it says, nor say less than it holds', () => {
+    const content = Buffer.concat([first, Buffer.alloc(2e6)])
+    for (const packed of [true, false]) {
+      const zip = npzOf({ 'x.npy': content }, packed)
+      // The size in the archive's directory, whose entry is before the end record of 22 bytes.
+      zip.writeUInt32LE(first.length, zip.length - 22 - 'x.npy'.length - 46 + 24)
+      expect(failure(() => readNpz(zip, 'f', LIMIT))?.status).toBe(packed ? 400 : 413)
+    }
+  })
+
   it('that is damaged anywhere is refused in order, or read', () => {
     const zip = npzOf({ 'x.npy': first, 'y.npy': second }, true)
     fc.assert(

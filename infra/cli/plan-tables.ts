@@ -1,9 +1,8 @@
 /** Formats plans and maps for a terminal. Pure: values in, text out. */
 import colour from 'picocolors'
 import type { GraphPlan, GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
-import type { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
 import type { Intervals, Plan, PlanAnswer, Transfer } from '../../shared/contracts/plan.ts'
-import type { SensitivityChange, SweepAnswer } from '../../shared/contracts/plan-sweep.ts'
+import type { ExplainedAnswer, SensitivityChange, SweepAnswer } from '../../shared/contracts/plan-sweep.ts'
 import { formatBytes, formatMbps, formatMs } from '../terminal/format.ts'
 import { tableOf } from '../terminal/table.ts'
 

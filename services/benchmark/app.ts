@@ -2,10 +2,10 @@
  * Assembles the benchmark service: model store and registry, analyses, layer ranges, benchmarks, calibrations, profiles. A
  * test starts it on port 0 with a Redis and a data folder of its own.
  */
-import type { RequestListener } from 'node:http'
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
@@ -15,7 +15,6 @@ import { refuseWhileMeasured } from './benchmarks/end-benchmark.ts'
 import { calibrationRoutes } from './calibrations/calibration-routes.ts'
 import { SampleFiles } from './calibrations/sample-files.ts'
 import { Analyses } from './models/analyses.ts'
-import { Ingest } from './models/ingest.ts'
 import { rangeRoutes } from './models/range-routes.ts'
 import { Ranges } from './models/range-files.ts'
 import { Registry } from './models/registry.ts'
@@ -23,17 +22,9 @@ import { modelRoutes } from './models/model-routes.ts'
 import { ModelStore } from './models/model-store.ts'
 import { profileRoutes } from './benchmarks/profile-routes.ts'
 
-export interface BenchmarkService {
-  app: RequestListener
-  /** Ends open event streams, so that the HTTP server can close. */
-  endStreams: () => void
-  close: () => Promise<void>
-}
+export type BenchmarkService = Awaited<ReturnType<typeof createBenchmarkService>>
 
-export async function createBenchmarkService(
-  config: BenchmarkConfig,
-  log: Logger,
-): Promise<BenchmarkService> {
+export async function createBenchmarkService(config: BenchmarkConfig, log: Logger) {
   const store = new ModelStore(config.dataDir, log)
   await store.open()
   const redis = producerConnection(config.redisUrl, log)
@@ -44,7 +35,6 @@ export async function createBenchmarkService(
   })
   const registry = new Registry(store, state, log)
   const ranges = new Ranges(store, analyses)
-  const ingest = new Ingest({ store, registry, analyses, state, maxModelBytes: config.maxModelBytes })
   const restored = keepRestored(registry, state, log)
   const benchmarks = openBenchmarks(config, state, log)
   const app = createApp({
@@ -52,11 +42,13 @@ export async function createBenchmarkService(
     log,
     routes: [
       ...modelRoutes({
-        state,
+        store,
         registry,
         analyses,
+        state,
+        maxModelBytes: config.maxModelBytes,
+        uploads: new KeyedLock(),
         ranges,
-        ingest,
         refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
       }),
       ...rangeRoutes({ state, store, ranges }),
@@ -78,6 +70,7 @@ export async function createBenchmarkService(
   })
   return {
     app,
+    /** Ends open event streams, so that the HTTP server can close. */
     endStreams: () => benchmarks.events.endStreams(),
     close: async () => {
       analyses.close()
@@ -91,7 +84,7 @@ export async function createBenchmarkService(
  * Restores the registry from the store at the start and after every reconnection: an emulated Redis loses everything in a
  * restart. @returns a function that awaits the latest restoration.
  */
-function keepRestored(registry: Registry, state: State, log: Logger): () => Promise<void> {
+function keepRestored(registry: Registry, state: State, log: Logger): () => Promise<unknown> {
   let latest: Promise<unknown> = Promise.reject(new Error('Redis has not been reached yet'))
   latest.catch(() => undefined)
   const restore = () => {
@@ -102,7 +95,5 @@ function keepRestored(registry: Registry, state: State, log: Logger): () => Prom
   }
   state.redis.on('ready', restore)
   if (state.redis.status === 'ready') restore()
-  return async () => {
-    await latest
-  }
+  return () => latest
 }

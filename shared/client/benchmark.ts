@@ -1,18 +1,17 @@
 /** Typed client of the benchmark service. */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import FormData from 'form-data'
 import { z } from 'zod'
 import { Calibration, type CalibrationRequest } from '../contracts/calibration.ts'
-import { type InputShapes, pageOf } from '../contracts/common.ts'
+import type { InputShapes } from '../contracts/common.ts'
 import { Model, Structure, UploadedModel } from '../contracts/model.ts'
 import { Benchmark, type BenchmarkRequest, ProfileView } from '../contracts/profile.ts'
 import { formatInputShapes } from '../contracts/input-shapes.ts'
 import { messageHeaders, messageOf } from '../oip/binary-message.ts'
 import { writeTensor } from '../oip/message-tensor.ts'
 import type { Tensor } from '../contracts/tensor.ts'
-import { allPages } from './pages.ts'
-import { createJsonClient } from './http.ts'
-import { multipartOf } from './multipart.ts'
+import { createJsonClient, type JsonClient } from './http.ts'
 
 /** Uploads and analyses of large models take longer than an ordinary call. */
 const UPLOAD_TIMEOUT_MS = 600_000
@@ -63,18 +62,17 @@ export function createBenchmarkClient(baseUrl: string) {
         maxRedirects: 0,
       }
       if (external.length > 0) {
-        const form = await multipartOf([
+        const form = await formOf([
           { location: 'model.onnx', field: 'model', file },
           ...external.map((part) => ({ ...part, field: 'data' })),
         ])
-        return http.request(UploadedModel, { ...common, data: form.stream, headers: form.headers })
+        return http.request(UploadedModel, { ...common, data: form })
       }
       const { size } = await stat(file)
       const headers = { 'Content-Type': 'application/octet-stream', 'Content-Length': String(size) }
       return http.request(UploadedModel, { ...common, data: createReadStream(file), headers })
     },
-    models: () =>
-      allPages((cursor) => http.request(pageOf(Model), { url: '/v1/models', params: { cursor } })),
+    models: () => http.all(Model, '/v1/models'),
     model: (model: string) => http.request(UploadedModel, { url: `/v1/models/${encodeURIComponent(model)}` }),
     deleteModel: (model: string) =>
       http.send({ method: 'DELETE', url: `/v1/models/${encodeURIComponent(model)}` }),
@@ -97,9 +95,7 @@ export function createBenchmarkClient(baseUrl: string) {
     ...calibrationCalls(http),
     profile: (id: string) => http.request(ProfileView, { url: `/v1/profiles/${encodeURIComponent(id)}` }),
     profiles: (filter: { model?: string; resource?: string } = {}) =>
-      allPages((cursor) =>
-        http.request(pageOf(ProfileView), { url: '/v1/profiles', params: { ...filter, cursor } }),
-      ),
+      http.all(ProfileView, '/v1/profiles', filter),
     /** @param document a profile, a list or a page of profiles, or data of the original Scission: see POST /v1/profiles. */
     importProfiles: (document: unknown) =>
       http.request(StoredProfiles, {
@@ -111,7 +107,24 @@ export function createBenchmarkClient(baseUrl: string) {
   }
 }
 
-function calibrationCalls(http: ReturnType<typeof createJsonClient>) {
+/**
+ * A form of files, which are streamed: external data can be larger than memory.
+ * @param files `location` is the file name in the form; for external data, the location in the model.
+ * @throws the file system's error if there is no such file.
+ */
+async function formOf(
+  files: readonly { field: string; location: string; file: string }[],
+): Promise<FormData> {
+  const sizes = await Promise.all(files.map(async ({ file }) => (await stat(file)).size))
+  const form = new FormData()
+  for (const [index, { field, location, file }] of files.entries()) {
+    const about = { filepath: location, contentType: 'application/octet-stream', knownLength: sizes[index] }
+    form.append(field, createReadStream(file), about)
+  }
+  return form
+}
+
+function calibrationCalls(http: JsonClient) {
   return {
     /** @param inputs samples, stacked along a leading axis of each input; none if the request asks for made-up ones. */
     startCalibration: (request: z.input<typeof CalibrationRequest>, inputs: readonly Tensor[] = []) => {
@@ -129,12 +142,7 @@ function calibrationCalls(http: ReturnType<typeof createJsonClient>) {
     calibration: (id: string) =>
       http.request(Calibration, { url: `/v1/calibrations/${encodeURIComponent(id)}` }),
     calibrations: (filter: { model?: string } = {}) =>
-      allPages((cursor) =>
-        http.request(pageOf(Calibration.omit({ cells: true })), {
-          url: '/v1/calibrations',
-          params: { ...filter, cursor },
-        }),
-      ),
+      http.all(Calibration.omit({ cells: true }), '/v1/calibrations', filter),
     /** Cancels an active calibration, deletes one that has ended. */
     endCalibration: (id: string) =>
       http.send({ method: 'DELETE', url: `/v1/calibrations/${encodeURIComponent(id)}` }),

@@ -3,8 +3,9 @@
  * ScissionError that names the service and the call.
  */
 import http from 'node:http'
-import axios, { type AxiosInstance, type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
+import axios, { type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
 import { z } from 'zod'
+import { pageOf } from '../contracts/common.ts'
 import { type ErrorCode, ERROR_STATUS, ScissionError } from '../platform/errors.ts'
 import { ErrorBody } from '../platform/http-server/error-answers.ts'
 
@@ -14,6 +15,8 @@ export interface JsonClient {
   readonly baseUrl: string
   /** Sends a request. @returns the answer, checked against `schema`. */
   request: <T extends z.ZodType>(schema: T, options: AxiosRequestConfig) => Promise<z.infer<T>>
+  /** Reads all pages of a list. @returns its items. */
+  all: <T extends z.ZodType>(item: T, url: string, params?: Record<string, string>) => Promise<z.infer<T>[]>
   /** Sends a request and ignores the answer's body. */
   send: (options: AxiosRequestConfig) => Promise<void>
   /** Sends a request. @returns the answer's bytes and headers, unparsed. */
@@ -26,60 +29,55 @@ export interface JsonClient {
  * @example
  * const http = createJsonClient('benchmark service', 'http://127.0.0.1:8081')
  * const model = await http.request(UploadedModel, { url: '/v1/models/mobilenet' })
+ * const models = await http.all(Model, '/v1/models')
  */
 export function createJsonClient(service: string, baseUrl: string): JsonClient {
-  const agent = new http.Agent({ keepAlive: true })
   const instance = axios.create({
     baseURL: baseUrl,
     timeout: DEFAULT_TIMEOUT_MS,
-    httpAgent: agent,
+    httpAgent: new http.Agent({ keepAlive: true }),
     // Loopback and cluster addresses: never through a proxy from the environment.
     proxy: false,
     maxBodyLength: Number.POSITIVE_INFINITY,
     maxContentLength: Number.POSITIVE_INFINITY,
   })
+  const call = async (options: AxiosRequestConfig): Promise<AxiosResponse<unknown>> => {
+    try {
+      return await instance.request<unknown>(options)
+    } catch (thrown) {
+      throw translate(thrown, service, baseUrl)
+    }
+  }
+  const request: JsonClient['request'] = async (schema, options) => {
+    const { data } = await call(options)
+    const parsed = schema.safeParse(data)
+    if (parsed.success) return parsed.data
+    const where = `${options.method ?? 'GET'} ${options.url}`
+    throw new ScissionError(
+      'internal',
+      `${service} at ${baseUrl} answered ${where} with something unexpected: ${parsed.error.message}`,
+    )
+  }
   return {
     baseUrl,
-    async request(schema, options) {
-      const body = await call(instance, service, baseUrl, options)
-      const parsed = schema.safeParse(body)
-      if (parsed.success) return parsed.data
-      const where = `${options.method ?? 'GET'} ${options.url}`
-      throw new ScissionError(
-        'internal',
-        `${service} at ${baseUrl} answered ${where} with something unexpected: ${parsed.error.message}`,
-      )
+    request,
+    async all(item, url, params) {
+      const items = []
+      let cursor: string | undefined
+      do {
+        const page = await request(pageOf(item), { url, params: { ...params, cursor } })
+        items.push(...page.items)
+        cursor = page.next
+      } while (cursor !== undefined)
+      return items
     },
     async send(options) {
-      await call(instance, service, baseUrl, options)
+      await call(options)
     },
     async bytes(options) {
-      const response = await callRaw(instance, service, baseUrl, { ...options, responseType: 'arraybuffer' })
+      const response = await call({ ...options, responseType: 'arraybuffer' })
       return { data: new Uint8Array(response.data as Buffer), headers: response.headers }
     },
-  }
-}
-
-async function call(
-  instance: AxiosInstance,
-  service: string,
-  baseUrl: string,
-  options: AxiosRequestConfig,
-): Promise<unknown> {
-  const response = await callRaw(instance, service, baseUrl, options)
-  return response.data
-}
-
-async function callRaw(
-  instance: AxiosInstance,
-  service: string,
-  baseUrl: string,
-  options: AxiosRequestConfig,
-): Promise<AxiosResponse<unknown>> {
-  try {
-    return await instance.request<unknown>(options)
-  } catch (thrown) {
-    throw translate(thrown, service, baseUrl)
   }
 }
 
@@ -91,8 +89,8 @@ const ProtocolError = z.object({ error: z.string() })
 function codeOfStatus(status: number): ErrorCode {
   // Several codes share 503; only the message distinguishes them.
   if (status === 503) return 'notReady'
-  const codes = Object.keys(ERROR_STATUS).filter((code) => isErrorCode(code) && ERROR_STATUS[code] === status)
-  return codes.find(isErrorCode) ?? (status < 500 ? 'badRequest' : 'internal')
+  const codes = Object.keys(ERROR_STATUS).filter(isErrorCode)
+  return codes.find((code) => ERROR_STATUS[code] === status) ?? (status < 500 ? 'badRequest' : 'internal')
 }
 
 /** Parses the body of an error: a failed call for bytes has its JSON as bytes. */

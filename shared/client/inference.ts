@@ -1,6 +1,5 @@
-/** Typed client of a resource's inference service: the Open Inference Protocol with binary tensors, link measurement. */
+/** Typed client of a resource's inference service: the Open Inference Protocol with binary tensors. */
 import { z } from 'zod'
-import { Link } from '../contracts/resource.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { JSON_LENGTH_HEADER, messageHeaders } from '../oip/binary-message.ts'
 import type { Parameters } from '../oip/parameters.ts'
@@ -9,11 +8,8 @@ import { type InferResponse, parseInferResponse } from '../oip/response-message.
 import type { Tensor } from '../contracts/tensor.ts'
 import { createJsonClient } from './http.ts'
 
-/** A first request may fetch and load layers; links are measured within seconds. */
+/** A first request may fetch and load layers. */
 const INFER_TIMEOUT_MS = 120_000
-const LINKS_TIMEOUT_MS = 120_000
-
-const MeasuredLinks = z.object({ links: z.array(Link) })
 
 /** The part of `GET /v2/models/{name}` that is needed to make inputs. */
 const Metadata = z.object({
@@ -66,15 +62,5 @@ export function createInferenceClient(resource: string, baseUrl: string) {
       inputs: readonly Tensor[],
       parameters: Parameters = {},
     ) => post(`/v2/models/${encodeURIComponent(model)}/layers/${from}-${to}/infer`, inputs, parameters),
-    /** Measures the links from this resource to all later tiers. */
-    async measureLinks(): Promise<Link[]> {
-      const { links } = await http.request(MeasuredLinks, {
-        method: 'POST',
-        url: '/v1/links/measure',
-        data: {},
-        timeout: LINKS_TIMEOUT_MS,
-      })
-      return links
-    },
   }
 }

@@ -1,13 +1,10 @@
 /** Typed client of the planner service. */
 import type { z } from 'zod'
-import { pageOf } from '../contracts/common.ts'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
-import { ExplainedAnswer } from '../contracts/plan-answer.ts'
 import { Deployment, type DeploymentRequest, type PlanQuery } from '../contracts/plan.ts'
 import { Link, ResourceView } from '../contracts/resource.ts'
-import { SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
+import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
-import { allPages } from './pages.ts'
 
 /** Sweeps and Pareto fronts take seconds; the planner's own limit is shorter than this. */
 const LONG_ANSWER_MS = 150_000
@@ -28,9 +25,8 @@ export function createPlannerClient(baseUrl: string) {
     http.request(answer, { method: 'POST', url: '/v1/plans', data: query, timeout: LONG_ANSWER_MS })
   return {
     baseUrl,
-    resources: () =>
-      allPages((cursor) => http.request(pageOf(ResourceView), { url: '/v1/resources', params: { cursor } })),
-    links: () => allPages((cursor) => http.request(pageOf(Link), { url: '/v1/links', params: { cursor } })),
+    resources: () => http.all(ResourceView, '/v1/resources'),
+    links: () => http.all(Link, '/v1/links'),
     /** Plans of the chain view. */
     plans: (query: Omit<z.input<typeof PlanQuery>, 'view'>) => ask(ExplainedAnswer, query),
     /** Plans of the graph view: stages may cut through parallel branches. */
@@ -46,8 +42,7 @@ export function createPlannerClient(baseUrl: string) {
     /** Answers as soon as the deployment is stored; poll `deployment(id)` until it is ready. */
     deploy: (request: DeploymentRequest) =>
       http.request(Deployment, { method: 'POST', url: '/v1/deployments', data: request }),
-    deployments: () =>
-      allPages((cursor) => http.request(pageOf(Deployment), { url: '/v1/deployments', params: { cursor } })),
+    deployments: () => http.all(Deployment, '/v1/deployments'),
     deployment: (id: string) => http.request(Deployment, { url: deploymentUrl(id) }),
     undeploy: (id: string) => http.send({ method: 'DELETE', url: deploymentUrl(id) }),
   }

@@ -110,7 +110,6 @@ export type CalibrationRequest = z.infer<typeof CalibrationRequest>
 export const CALIBRATION_JOB = 'calibrate'
 /** Data of the job. The samples stay with the benchmark service, which serves them. */
 export const CalibrationJobData = z.object({ calibration: z.string() })
-export type CalibrationJobData = z.infer<typeof CalibrationJobData>
 
 /** Description of a calibration's samples; the resource fetches their bytes separately. */
 export const CalibrationSamples = z.object({

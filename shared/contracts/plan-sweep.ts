@@ -1,8 +1,9 @@
 /** Maps of the best plan over a grid of conditions, and the change of one condition at which another plan becomes the best. */
 import { z } from 'zod'
 import { NETWORK_NAMES } from './network-presets.ts'
-import { mbps, ModelId, ms, ResourceName, ShapesKey } from './common.ts'
-import { OBJECTIVES, PlanQuery } from './plan.ts'
+import { mbps, ms, ResourceName } from './common.ts'
+import { PlanAnswer, PlanQuery } from './plan.ts'
+import { Served } from './profile.ts'
 
 const LinkEnds = z.strictObject({ from: ResourceName, to: ResourceName })
 /** The links that an axis sets. Default: all that leave the first tier, as with network presets. */
@@ -52,7 +53,6 @@ const SweepPlan = z.object({
   /** Number of cells in which it is the best. */
   cells: z.number().int().positive(),
 })
-type SweepPlan = z.infer<typeof SweepPlan>
 
 /** The line on which two plans that are best in neighbouring cells cost the same. */
 export const SweepBoundary = z.object({
@@ -79,14 +79,8 @@ export const Sweep = z.object({
 })
 export type Sweep = z.infer<typeof Sweep>
 
-export const SweepAnswer = Sweep.extend({
-  model: ModelId,
-  shapesKey: ShapesKey,
-  objective: z.enum([...OBJECTIVES, 'weighted']),
-  axes: SweepGrid,
-  emulated: z.boolean(),
-  notes: z.array(z.string()),
-})
+const { model, shapesKey, objective, emulated, notes } = PlanAnswer.shape
+export const SweepAnswer = Sweep.extend({ model, shapesKey, objective, axes: SweepGrid, emulated, notes })
 export type SweepAnswer = z.infer<typeof SweepAnswer>
 
 /** The value of one condition, with all others unchanged, from which on the best plan is no longer the best. */
@@ -109,3 +103,12 @@ export const SensitivityChange = z.object({
   exact: z.boolean(),
 })
 export type SensitivityChange = z.infer<typeof SensitivityChange>
+
+/** A planner's answer with background: comparisons of serving with the profiles, and sensitivity to conditions. */
+export const ExplainedAnswer = PlanAnswer.extend({
+  /** Comparisons of serving with the profiles used. For information, not used in planning. */
+  served: z.array(Served.extend({ resource: ResourceName })),
+  /** With `sensitivity=true`: one condition changes, all others stay. */
+  sensitivity: z.array(SensitivityChange).optional(),
+})
+export type ExplainedAnswer = z.infer<typeof ExplainedAnswer>

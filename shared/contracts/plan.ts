@@ -122,7 +122,6 @@ const Stage = z.object({
   /** Runtime options of the stage; absent = the resource's own. */
   options: RuntimeOptions.optional(),
 })
-type Stage = z.infer<typeof Stage>
 
 /** The tensors of boundary `boundary` cross from → to; `ms` is round trip + cost per message + wire bytes / bandwidth. */
 export const Transfer = z.object({
@@ -144,7 +143,7 @@ export const Transfer = z.object({
 })
 export type Transfer = z.infer<typeof Transfer>
 
-export const Interval = z.object({ lowMs: ms, highMs: ms })
+const Interval = z.object({ lowMs: ms, highMs: ms })
 const bounds = z.object({ low: z.number().nonnegative(), high: z.number().nonnegative() })
 
 /** Intervals of the other figures that depend on times, in their own units. Bytes are exact. */
@@ -155,15 +154,8 @@ export const Intervals = z.object({
 })
 export type Intervals = z.infer<typeof Intervals>
 
-export const Plan = z.object({
-  /** Holds everything needed to deploy it; see shared/contracts/plan-id.ts. */
-  id: z.string(),
-  model: ModelId,
-  shapesKey: ShapesKey,
-  /** The resource that has the input; it opens the first link if the first stage runs elsewhere. */
-  source: ResourceName,
-  stages: z.array(Stage).min(1),
-  transfers: z.array(Transfer),
+/** Costs of a whole plan, in both views. */
+export const PlanCosts = z.object({
   computeMs: ms,
   /** All hops, with encoding, decoding and the answer. */
   transferMs: ms,
@@ -178,18 +170,30 @@ export const Plan = z.object({
   bottleneckMs: ms,
   /** Wire bytes of all hops, request direction. */
   bytes: byteCount,
-  /** Per request; absent without watts. */
+  /** Joules per request; absent without watts. */
   energyJ: z.number().nonnegative().optional(),
   /** Per request, in the currency of the prices; absent without prices. */
   price: z.number().nonnegative().optional(),
-  /** Bound of the accuracy lost to codecs: the sum over the hops, at most 1. */
-  accuracyLoss: z.number().min(0).max(1),
   /** True if all layers run on one resource. */
   native: z.boolean(),
   /** True if a slowdown or a link behind any of these numbers is emulated. */
   emulated: z.boolean(),
   /** Reasons to doubt the numbers: a profile that failed its own check. */
   warnings: z.array(z.string()),
+})
+
+export const Plan = z.object({
+  /** Holds everything needed to deploy it; see shared/contracts/plan-id.ts. */
+  id: z.string(),
+  model: ModelId,
+  shapesKey: ShapesKey,
+  /** The resource that has the input; it opens the first link if the first stage runs elsewhere. */
+  source: ResourceName,
+  stages: z.array(Stage).min(1),
+  transfers: z.array(Transfer),
+  ...PlanCosts.shape,
+  /** Bound of the accuracy lost to codecs: the sum over the hops, at most 1. */
+  accuracyLoss: z.number().min(0).max(1),
 })
 export type Plan = z.infer<typeof Plan>
 

@@ -5,7 +5,7 @@ import { CodecSpeed } from './calibration.ts'
 import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
 import { Machine, RuntimeOptions } from './resource.ts'
 
-export { BenchmarkProgress, JOB_STATES }
+export { BenchmarkProgress }
 
 /** Uncertainty of a predicted time: a part of it, plus a constant. */
 export const Interval = z.object({
@@ -56,7 +56,6 @@ const ProfileMemory = z.object({
   /** Growth that remained after the runs. */
   residentBytes: byteCount,
 })
-type ProfileMemory = z.infer<typeof ProfileMemory>
 
 /**
  * The measured cost of a model on a resource under given runtime options.

@@ -1,4 +1,4 @@
-/** Machines and the links between them. */
+/** Machines, whether they are alive and how they differ, and the links between them. */
 import { z } from 'zod'
 import { byteCount, mbps, ms, ResourceName, TierName, timestamp } from './common.ts'
 
@@ -51,6 +51,42 @@ export type Resource = z.infer<typeof Resource>
 export const ResourceView = Resource.extend({ alive: z.boolean() })
 export type ResourceView = z.infer<typeof ResourceView>
 
+/** A resource is lost after this many missed heartbeats. */
+const MISSED_HEARTBEATS = 3
+
+/** Adds `alive`. An imported resource has no service and is never alive. @param now epoch milliseconds. */
+export function withLiveness(resource: Resource, heartbeatMs: number, now: number): ResourceView {
+  const silentMs = now - Date.parse(resource.heartbeatAt)
+  return { ...resource, alive: resource.source !== 'imported' && silentMs <= MISSED_HEARTBEATS * heartbeatMs }
+}
+
+const MACHINE_FIELDS: Record<keyof Machine, string> = {
+  cpuModel: 'CPU',
+  cores: 'cores',
+  memoryBytes: 'bytes of memory',
+  platform: 'platform',
+  arch: 'architecture',
+  node: 'Node',
+  onnxruntime: 'ONNX Runtime',
+  allocator: 'allocator settings',
+}
+
+type MeasuredOn = Pick<Resource, 'machine' | 'slowdown'>
+
+/** Compares what a profile was measured on with a resource as it is now. @returns a text per difference: "CPU A, not B". */
+export function machineDifferences(measured: MeasuredOn, resource: MeasuredOn): string[] {
+  const fields = Object.keys(MACHINE_FIELDS) as (keyof Machine)[]
+  const differing = fields.flatMap((field) => {
+    const [then, now] = [measured.machine[field], resource.machine[field]].map((value) =>
+      typeof value === 'object' ? JSON.stringify(value) : (value ?? 'none'),
+    )
+    return then === now ? [] : [`${MACHINE_FIELDS[field]} ${then}, not ${now}`]
+  })
+  const slowdown =
+    measured.slowdown === resource.slowdown ? [] : [`slowdown ${measured.slowdown}, not ${resource.slowdown}`]
+  return [...differing, ...slowdown]
+}
+
 /** Settings of an emulated link. */
 export const LinkEmulation = z.object({
   preset: z.string().optional(),
@@ -70,7 +106,6 @@ const LinkUncertainty = z.object({
   returnBandwidthMbps: z.number().nonnegative(),
   perMessageMs: ms.optional(),
 })
-type LinkUncertainty = z.infer<typeof LinkUncertainty>
 
 /**
  * Directed: a connection opened by `from`. Time for a request of b bytes answered by r bytes =

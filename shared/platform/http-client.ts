@@ -3,7 +3,7 @@
  * silence and with error messages for users. Typed JSON between services uses shared/client. Tensors use
  * services/inference/http, which is faster; its module note has the measurement.
  */
-import { Agent, errors } from 'undici'
+import { Agent, errors, request } from 'undici'
 
 export interface HttpClientOptions {
   /** ms without a byte, also while connecting, after which a peer is given up; exact to half a second. */
@@ -52,10 +52,8 @@ export class HttpClient {
    */
   async get(url: string, { headers, signal }: HttpGet = {}): Promise<HttpResponse> {
     signal?.throwIfAborted()
-    const { origin, pathname, search } = new URL(url)
-    const request = { origin, path: `${pathname}${search}`, method: 'GET', headers, signal } as const
     try {
-      const answer = await this.#agent.request(request)
+      const answer = await request(url, { dispatcher: this.#agent, headers, signal })
       // A reader gets the error from the iterator; without a reader it must not be unhandled.
       answer.body.on('error', () => undefined)
       return {

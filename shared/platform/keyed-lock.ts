@@ -2,6 +2,8 @@
  * A lock per key, within this process: work under the same key runs one piece after another, in the order in which it
  * was asked for; work under different keys runs at the same time. Between processes see redis/lock.ts.
  */
+import { waitWithin } from './deadline.ts'
+
 export class KeyedLock {
   /** By key: settles once everything asked for so far has ended. No key without work. */
   readonly #tails = new Map<string, Promise<void>>()
@@ -23,24 +25,10 @@ export class KeyedLock {
       if (this.#tails.get(key) === tail) this.#tails.delete(key)
     })
     try {
-      if (before) await unlessAborted(before, signal)
+      if (before) await waitWithin(before, { signal }, () => signal?.reason)
       return await work()
     } finally {
       end()
     }
-  }
-}
-
-async function unlessAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return wait
-  let onAbort = () => {}
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
-  try {
-    await Promise.race([wait, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }

@@ -27,7 +27,7 @@ export interface LatestWinsOptions<T> {
   free: (value: T) => void | Promise<void>
 }
 
-/** What is known of a version that is current or being loaded. */
+/** A version that is current or being loaded. */
 export interface Known<T, A> {
   readonly version: string
   /** As given by the last `set` of this version. */
@@ -44,9 +44,8 @@ interface Entry<T, A> extends Known<T, A> {
   order: number
   /** Set once it is loaded. */
   loaded: { value: T } | undefined
-  /** Ends the waiting of its callers with a conflict and stops the load. */
-  withdraw: (why: string) => void
-  withdrawn: boolean
+  /** Aborted when its value is wanted no more, with the error for its callers. */
+  stop: AbortController
   /** Resolves once the load has ended and, if it was withdrawn, its value was freed. */
   ended: Promise<void>
 }
@@ -110,7 +109,7 @@ export class LatestWins<T, A = undefined> {
     await Promise.all(
       released.map(async (entry) => {
         if (entry.loaded) return await this.#options.free(entry.loaded.value)
-        entry.withdraw('released')
+        withdraw(key, entry, 'released')
         return await entry.ended
       }),
     )
@@ -122,44 +121,30 @@ export class LatestWins<T, A = undefined> {
 
   #start(key: string, version: string, about: A, load: (signal: AbortSignal) => Promise<T>): Entry<T, A> {
     const stop = new AbortController()
-    let resolve = (_value: T): void => {}
-    let reject = (_reason: unknown): void => {}
-    const value = new Promise<T>((settle, fail) => {
-      resolve = settle
-      reject = fail
+    const { signal } = stop
+    const withdrawn = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
     })
+    // A load that throws before its first await fails like any other.
+    const loading = (async () => load(signal))()
+    const ended = loading.then(
+      (value) => (signal.aborted ? this.#options.free(value) : this.#makeCurrent(key, entry, value)),
+      () => this.#drop(key, entry),
+    )
+    const value = Promise.race([ended.then(() => loading), withdrawn])
     // Those who wait for it hear of a failure; it is no fault that nobody waits.
     value.catch(() => undefined)
-    const withdraw = (why: string) => {
-      entry.withdrawn = true
-      reject(new ScissionError('conflict', `${key} was ${why} while it was being loaded`, { key }))
-      stop.abort()
-    }
-    const ended = Promise.resolve()
-    const state = 'loading'
     const entry: Entry<T, A> = {
       version,
       about,
-      state,
+      state: 'loading',
       value,
       order: this.#order,
       loaded: undefined,
-      withdraw,
-      withdrawn: false,
+      stop,
       ended,
     }
     this.#slots.set(key, [...this.#entries(key), entry])
-    entry.ended = begin(load, stop.signal).then(
-      (loaded) => {
-        if (entry.withdrawn) return this.#options.free(loaded)
-        this.#makeCurrent(key, entry, loaded)
-        return resolve(loaded)
-      },
-      (reason: unknown) => {
-        this.#drop(key, entry)
-        reject(reason)
-      },
-    )
     return entry
   }
 
@@ -178,7 +163,7 @@ export class LatestWins<T, A = undefined> {
   #withdrawEarlier(key: string, { order, version }: Entry<T, A>): void {
     for (const earlier of this.#entries(key).filter((one) => !one.loaded && one.order < order)) {
       this.#drop(key, earlier)
-      earlier.withdraw(`replaced by ${version}`)
+      withdraw(key, earlier, `replaced by ${version}`)
     }
   }
 
@@ -189,7 +174,7 @@ export class LatestWins<T, A = undefined> {
   }
 }
 
-/** A load that throws before its first await fails like any other. */
-async function begin<T>(load: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
-  return load(signal)
+/** Ends the waiting of its callers with a conflict and stops the load. */
+function withdraw<T, A>(key: string, { stop }: Entry<T, A>, why: string): void {
+  stop.abort(new ScissionError('conflict', `${key} was ${why} while it was being loaded`, { key }))
 }

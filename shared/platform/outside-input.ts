@@ -1,9 +1,10 @@
 /**
  * Input that this process did not make itself: messages of a channel, records in Redis, jobs of a queue, reports of a
- * child or a thread, files on the disk. Nothing is believed of it before a schema has passed it, and what does not pass is said in one
- * short line, however long or odd the input is.
+ * child or a thread, files on the disk. A schema checks it before use, and a fault is told in one short line, however long
+ * or odd the input is.
  */
 import type { z } from 'zod'
+import { LRUCache } from 'lru-cache'
 import { readIfThere } from './atomic-file.ts'
 import { coerceError } from './errors.ts'
 import type { Logger } from './log.ts'
@@ -70,4 +71,29 @@ function quoted(text: string): string {
 function oneLine(text: string): string {
   const line = text.replace(/\s+/g, ' ')
   return line.length > MAX_FAULT_CHARACTERS ? `${line.slice(0, MAX_FAULT_CHARACTERS)}…` : line
+}
+
+/** Faults of pieces of input that are remembered. */
+const MAX_REPORTED = 1000
+
+/** Logs what is left out because it cannot be read: once for each fault of a piece, however often that is read. */
+export class LeftOut {
+  readonly #log: Logger | undefined
+  /** Piece → its fault, as logged. */
+  readonly #reported = new LRUCache<string, string>({ max: MAX_REPORTED })
+
+  constructor(log: Logger | undefined) {
+    this.#log = log
+  }
+
+  report(piece: string, fault: string): void {
+    if (this.#reported.get(piece) === fault) return
+    this.#reported.set(piece, fault)
+    this.#log?.warn(`left out: ${fault}`)
+  }
+
+  /** The piece can be read now. */
+  forget(piece: string): void {
+    this.#reported.delete(piece)
+  }
 }

@@ -30,16 +30,6 @@ export function quantile(values: readonly number[], q: number): number {
   return part === 0.5 ? (low + high) / 2 : low + part * (high - low)
 }
 
-/**
- * The same by nearest rank, so that the result is one of the values: for percentiles of request times.
- * @throws RangeError without values.
- */
-export function nearestRank(values: readonly number[], q: number): number {
-  if (values.length === 0) throw new RangeError('no samples')
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.max(1, Math.ceil(q * sorted.length)) - 1] ?? Number.NaN
-}
-
 /** Median of the absolute distances from the median. */
 export function medianAbsoluteDeviation(values: readonly number[]): number {
   const middle = median(values)

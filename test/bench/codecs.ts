@@ -2,7 +2,7 @@
  * `npm run bench -- codecs`: how fast tensors are quantised and restored, against copying the same bytes, and what the
  * entropy part adds on real activations. One thread; every figure is a median over interleaved rounds.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { MODELS } from '../support/material.ts'

@@ -2,7 +2,7 @@
  * Do link estimates say what the link emulator is set to? Each network from 3G to wired, and asymmetric ones, probed
  * once; then the same from traffic alone: messages of one size each way, answered by a peer that works a while.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { randomFillSync } from 'node:crypto'
 import { startLinkEmulatorProcess } from '../../infra/testbed/link-emulator/remote.ts'
 import { type ProcessOptions, startProcess } from '../../infra/start/processes/process.ts'

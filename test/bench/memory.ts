@@ -3,7 +3,7 @@
  * ResNet50 loaded and unloaded. Resident memory is read after the service was asked to do nothing for a moment; what
  * counts is the end against the time after warm-up. `MEMORY_PARTS=requests` or `cycles` runs one of the two.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { buildZooModel } from '../../shared/zoo/index.ts'

@@ -2,7 +2,7 @@
  * Large models: how fast their structure is read, how little memory ingest takes, how fast layer ranges are written,
  * and that a model past 2 GB is taken in and a range of it runs.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'

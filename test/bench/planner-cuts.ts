@@ -2,7 +2,7 @@
  * What more cuts are worth: the original's cuts, all single-tensor cuts, and cuts through parallel branches, for the 18
  * networks with the original's own measured times, on both of its networks and each pair of an edge and a cloud.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { type GraphProblem, optimiseGraph } from '../../shared/planning/index.ts'
 import { type Figure, figure } from './bench.ts'
 import {

@@ -2,7 +2,7 @@
  * The planner as a process: how much memory 1,000 profiles of 500 layers take, how soon a changed profile shows in its
  * answers, and how fast it answers 200 plan queries per second over HTTP.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import os from 'node:os'

@@ -1,5 +1,5 @@
 /** How fast the pure optimiser answers: chain view, graph view, maps. Medians of one process on one core. */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { type OptimiserQuery, optimise, optimiseGraph, sweep } from '../../shared/planning/index.ts'
 import { listZoo } from '../../shared/zoo/index.ts'
 import { type Figure, figure } from './bench.ts'

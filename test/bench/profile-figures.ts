@@ -1,5 +1,6 @@
 /** The figures of the profile benchmark, from what was measured. Pure. */
-import { median, nearestRank, sum } from '../../shared/platform/statistics.ts'
+import { median, sum } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import type { Measurement } from '../../services/inference/jobs/profiler/profile-model.ts'
 import { type Figure, figure } from './bench.ts'
 import type { Blocks } from './profile-blocks-job.ts'

@@ -7,7 +7,7 @@
  * and just after it. Where a machine's speed changes within seconds that is not near enough; so each cut is also held
  * against the reference beside it: how much longer the split model takes than the whole one, whatever the speed.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import type { Measurement } from '../../services/inference/jobs/profiler/profile-model.ts'
 import { watchForeign } from './profile-foreign.ts'
 import type { Deployed, Sample } from './profile-serve.ts'

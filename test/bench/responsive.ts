@@ -2,7 +2,7 @@
  * Does the inference service answer while a model runs? ResNet50 runs back to back; `/v2/health/live` is asked every
  * few milliseconds; the 99th percentile of its answers is held beside that of a server that runs the model in-thread.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'

@@ -2,7 +2,7 @@
  * The other processes of `serve`: `bare` runs a model in a loop and nothing else; `clients` keeps requests under way.
  * argv: one JSON of Task. Told `go`, they work for `ms` and say what they got done and how much CPU it took.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { readFileSync } from 'node:fs'
 import { dieWithParent, reportReady } from '../../infra/start/processes/die-with-parent.ts'
 import { createSession } from '../../services/inference/serving/executor/ort-session.ts'

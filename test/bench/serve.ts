@@ -2,7 +2,8 @@
  * What serving costs beyond computing: a request against the bare `session.run`, throughput against bare runs, a hop,
  * three stages against one model, and how long a lost edge is felt. All on one machine, links unlimited.
  */
-import { median, nearestRank } from '../../shared/platform/statistics.ts'
+import { median } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'

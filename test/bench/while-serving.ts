@@ -2,7 +2,7 @@
  * How much slower does a resource answer while it is measured? ResNet50 is asked for by one client, one request after
  * another, first alone, then while a benchmark of MobileNetV2 runs on the same resource, in turns.
  */
-import { nearestRank } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'

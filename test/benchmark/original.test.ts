@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createPlannerClient } from '../../shared/client/planner.ts'
-import { withLiveness } from '../../shared/contracts/alive.ts'
+import { withLiveness } from '../../shared/contracts/resource.ts'
 import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
 import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
+import { modelLock, withLock } from '../../shared/platform/redis/lock.ts'
 import { structureId } from '../../shared/platform/redis/state.ts'
 import { exampleModel, exampleProfile, exampleStructure, MODEL_ID } from '../support/fixtures.ts'
 import { ServiceHarness } from './harness.ts'
@@ -74,5 +76,16 @@ describe('profiles', () => {
   it('of a model that is not here are refused', async () => {
     await harness.state.models.delete(MODEL_ID)
     expect((await send(exampleProfile('device', [1, 2, 3, 4]))).status).toBe(404)
+  })
+
+  it('of a model that is being deleted are refused', async () => {
+    let sending: ReturnType<typeof send> | undefined
+    await withLock(harness.state.redis, modelLock(MODEL_ID), async () => {
+      sending = send(exampleProfile('device', [1, 2, 3, 4]))
+      await Promise.race([sending, sleep(100)])
+      await harness.state.models.delete(MODEL_ID)
+    })
+    expect((await sending)?.status).toBe(404)
+    expect(await harness.state.profiles.all()).toEqual([])
   })
 })

@@ -8,14 +8,21 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Benchmarks, openBenchmarks } from '../../services/benchmark/benchmarks/open-benchmarks.ts'
 import { storeOriginal } from '../../services/benchmark/benchmarks/import-original.ts'
 import { startBenchmark } from '../../services/benchmark/benchmarks/start-benchmark.ts'
-import type { CalibrationDeps } from '../../services/benchmark/calibrations/end-calibration.ts'
-import { endCalibration } from '../../services/benchmark/calibrations/end-calibration.ts'
+import { type CalibrationDeps, endCalibration } from '../../services/benchmark/calibrations/calibrations.ts'
 import { SampleFiles } from '../../services/benchmark/calibrations/sample-files.ts'
 import { ModelStore } from '../../services/benchmark/models/model-store.ts'
 import { Registry } from '../../services/benchmark/models/registry.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
-import { exampleCalibration, exampleModel, exampleResource, exampleStructure } from '../support/fixtures.ts'
+import { ModelId } from '../../shared/contracts/common.ts'
+import { NAMES_LOCK, withLock } from '../../shared/platform/redis/lock.ts'
+import { namesOf, openState, type State } from '../../shared/platform/redis/state.ts'
+import {
+  exampleCalibration,
+  exampleDeployment,
+  exampleModel,
+  exampleResource,
+  exampleStructure,
+} from '../support/fixtures.ts'
 import { afterNextRead } from '../support/interleave.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 
@@ -83,6 +90,23 @@ describe('a model', () => {
     afterNextRead(state.redis, 'scission:models', () => other.models.put(renamed.id, renamed))
     await registry.restore()
     expect(await other.models.get(renamed.id)).toEqual(renamed)
+  })
+
+  it('does not get a name that a deployment has, nor one that a deployment gets in that moment', async () => {
+    const { registry, store } = await registryOf()
+    const model = exampleModel()
+    const folder = await store.newIncoming()
+    const id = ModelId.parse('b'.repeat(64))
+    const { name: _name, version: _version, ...record } = exampleModel({ id })
+    let naming: Promise<unknown>[] = []
+    await withLock(other.redis, NAMES_LOCK, async () => {
+      naming = [registry.addName(model.id, 'live'), registry.add({ folder, chunks: {}, record }, 'live')]
+      await Promise.race([Promise.allSettled(naming), sleep(100)])
+      await other.deployments.put('live', exampleDeployment('live'))
+    })
+    for (const attempt of naming) await expect(attempt).rejects.toMatchObject({ code: 'conflict' })
+    expect(namesOf(await other.models.need(model.id)).map(({ name }) => name)).toEqual(['chain'])
+    expect(await other.models.get(id)).toBeUndefined()
   })
 
   it('that is deleted just before a benchmark of it begins is not benchmarked', async () => {

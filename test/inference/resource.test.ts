@@ -12,7 +12,7 @@ import { call, postJson, startInference, startUnready, type TestService } from '
 import { branchedModel, register, toyEngine } from './support/toy-models.ts'
 import { until } from '../support/eventually.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
-import { eventsOptions, queueOptions, withErrorHandler } from '../../shared/platform/redis/queues.ts'
+import { queueOptions, withErrorHandler } from '../../shared/platform/redis/queues.ts'
 
 const toy = branchedModel('a')
 const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
@@ -114,7 +114,7 @@ describe('a benchmark job', () => {
   beforeEach(async () => {
     queue = withErrorHandler(new Queue('benchmark.edge', queueOptions(state.redis)), 'test')
     worker = workerConnection(redis.url)
-    events = withErrorHandler(new QueueEvents('benchmark.edge', eventsOptions(worker)), 'test')
+    events = withErrorHandler(new QueueEvents('benchmark.edge', { connection: worker }), 'test')
     await events.waitUntilReady()
     progress.length = 0
     events.on('progress', ({ data }) => progress.push(BenchmarkProgress.parse(data)))

@@ -2,8 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { Calibration } from '../../shared/contracts/calibration.ts'
 import { GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
-import { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
-import { SweepAnswer } from '../../shared/contracts/plan-sweep.ts'
+import { ExplainedAnswer, SweepAnswer } from '../../shared/contracts/plan-sweep.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { linkId } from '../../shared/platform/redis/state.ts'
 import {

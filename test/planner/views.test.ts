@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import { PlanQuery } from '../../shared/contracts/plan.ts'
-import { ExplainedAnswer } from '../../shared/contracts/plan-answer.ts'
+import { ExplainedAnswer } from '../../shared/contracts/plan-sweep.ts'
 import { exampleProfile } from '../support/fixtures.ts'
 import { errorOf, usePlanner } from './harness.ts'
 

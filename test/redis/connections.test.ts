@@ -1,4 +1,4 @@
-/** Users of Redis when it is lost. The link to it is cut by the link emulator. */
+/** The effect of a lost Redis on those who use it. The link to it is cut by the link emulator. */
 import { Queue, Worker } from 'bullmq'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type LinkEmulator, startLinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'

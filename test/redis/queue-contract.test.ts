@@ -24,7 +24,6 @@ import { PATIENCE_MS } from '../support/patience.ts'
 import { QUICK_RECOVERY } from './quick-recovery.ts'
 import { TEST_SERVERS } from './servers.ts'
 import {
-  eventsOptions,
   MAX_STALLED_COUNT,
   queueOptions,
   withErrorHandler,
@@ -75,7 +74,7 @@ describe.each(TEST_SERVERS)('on $name', ({ open, skip }) => {
     }
 
     async function events(queueName = name): Promise<QueueEvents> {
-      const made = remember(new QueueEvents(queueName, eventsOptions(consumer)))
+      const made = remember(new QueueEvents(queueName, { connection: consumer }))
       await made.waitUntilReady()
       return made
     }

@@ -16,7 +16,6 @@ async function serve(): Promise<string> {
   const app = createApp({
     name: 'example',
     log: createLog('test', 'silent'),
-    jsonLimitBytes: 1000,
     facts: () => ({ redis: 'emulated' }),
     ready: () => readiness(),
     routes: [
@@ -88,7 +87,7 @@ describe('a service', () => {
   it('answers 400 to a body that is not JSON and 413 to one that is too large', async () => {
     const url = await serve()
     expect((await post(`${url}/v1/things/abc`, '{"size":')).status).toBe(400)
-    const large = await post(`${url}/v1/things/abc`, JSON.stringify({ size: 1, pad: 'x'.repeat(2000) }))
+    const large = await post(`${url}/v1/things/abc`, JSON.stringify({ size: 1, pad: 'x'.repeat(5_000_000) }))
     expect(large.status).toBe(413)
     expect(await large.json()).toMatchObject({ error: { code: 'payloadTooLarge' } })
   })

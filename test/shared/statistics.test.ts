@@ -5,13 +5,13 @@ import {
   mean,
   median,
   medianAbsoluteDeviation,
-  nearestRank,
   quantile,
   quartileDeviation,
   standardDeviation,
   sum,
   undisturbed,
 } from '../../shared/platform/statistics.ts'
+import { nearestRank } from '../support/nearest-rank.ts'
 
 const values = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 40 })
 

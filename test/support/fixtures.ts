@@ -2,6 +2,7 @@
 import { Calibration } from '../../shared/contracts/calibration.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { Model, Structure as StructureSchema } from '../../shared/contracts/model.ts'
+import type { Deployment } from '../../shared/contracts/plan.ts'
 import { Profile } from '../../shared/contracts/profile.ts'
 import { Link, Resource } from '../../shared/contracts/resource.ts'
 import { profileId } from '../../shared/platform/redis/state.ts'
@@ -154,4 +155,21 @@ export function exampleCalibration(id: string, changes: Partial<Calibration> = {
     createdAt: new Date().toISOString(),
     ...changes,
   })
+}
+
+/** A deployment of the example model on the device alone. */
+export function exampleDeployment(id: string, changes: Partial<Deployment> = {}): Deployment {
+  return {
+    id,
+    planId: 'plan',
+    model: exampleModel().id,
+    shapesKey: exampleStructure().shapesKey,
+    entry: { resource: 'device', url: 'http://127.0.0.1:1' },
+    hops: [{ resource: 'device', from: 0, to: 4 }],
+    predictedMs: 10,
+    emulated: false,
+    state: 'ready',
+    createdAt: new Date().toISOString(),
+    ...changes,
+  }
 }

@@ -2,19 +2,15 @@
  * Sends the progress of a benchmark as server-sent events. A BullMQ event only triggers a read: clients always get the
  * whole benchmark as it is now, so an event that is lost with a connection only causes a delay.
  */
+import { EventEmitter } from 'node:events'
 import { QueueEvents } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import type { EventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { type BenchmarkQueues } from './benchmark-queues.ts'
+import type { BenchmarkQueues } from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
-import {
-  PARENT_QUEUE,
-  resourceQueue,
-  eventsOptions,
-  withErrorHandler,
-} from '../../../shared/platform/redis/queues.ts'
+import { PARENT_QUEUE, resourceQueue, withErrorHandler } from '../../../shared/platform/redis/queues.ts'
 
 /** Interval of reads that no event triggered, for events that BullMQ's stream dropped between two of its reads. */
 const REREAD_MS = 2000
@@ -26,8 +22,8 @@ export class BenchmarkEvents {
   readonly #log: Logger
   readonly #events = new Map<string, QueueEvents>()
   readonly #streams = new Set<EventStream>()
-  /** Each is called with the id of a benchmark's parent or child job. */
-  readonly #listeners = new Set<(jobId: string) => void>()
+  /** Emits the id of a benchmark's parent or child job whenever that changed. One listener per stream. */
+  readonly #changes = new EventEmitter<{ change: [jobId: string] }>().setMaxListeners(0)
 
   constructor(queues: BenchmarkQueues, connection: Redis, log: Logger) {
     this.#queues = queues
@@ -37,21 +33,48 @@ export class BenchmarkEvents {
 
   /** Sends `progress` until the benchmark ends, then `completed` or `failed` (also if cancelled), and ends the stream. */
   follow(benchmark: Benchmark, stream: EventStream): void {
-    const follower = new Follower(this.#queues, benchmark.id, stream, this.#log)
-    const listener = (jobId: string) => {
-      if (jobId.startsWith(benchmark.id)) follower.wake()
-    }
-    for (const name of [PARENT_QUEUE, ...benchmark.parts.map((part) => resourceQueue(part.resource))])
-      this.#open(name)
-    this.#listeners.add(listener)
+    const { id, parts } = benchmark
+    for (const name of [PARENT_QUEUE, ...parts.map((part) => resourceQueue(part.resource))]) this.#open(name)
     this.#streams.add(stream)
-    const timer = setInterval(() => follower.wake(), REREAD_MS)
-    stream.closed.addEventListener('abort', () => {
-      this.#listeners.delete(listener)
-      this.#streams.delete(stream)
-      clearInterval(timer)
+    stream.closed.addEventListener('abort', () => this.#streams.delete(stream))
+    this.#report(id, stream)
+      // Redis is unreachable. The client reconnects by itself and gets the state at that time.
+      .catch((error: unknown) => this.#log.debug({ err: error, benchmark: id }, 'an event stream ends early'))
+      .finally(() => stream.end())
+  }
+
+  /** Reads the benchmark whenever it changed and sends it; changes during a read cause exactly one more read. */
+  async #report(id: string, stream: EventStream): Promise<void> {
+    let sent = ''
+    while (!stream.closed.aborted) {
+      const changed = this.#nextChange(id, stream.closed)
+      const benchmark = await readBenchmark(this.#queues, id)
+      if (!benchmark) return
+      const text = JSON.stringify(benchmark)
+      if (!isUnderWay(benchmark.state))
+        return stream.send(benchmark.state === 'completed' ? 'completed' : 'failed', benchmark)
+      if (text !== sent) stream.send('progress', benchmark)
+      sent = text
+      await changed
+    }
+  }
+
+  /** Resolves with the next change of the benchmark or the end of the stream, at the latest after REREAD_MS. */
+  #nextChange(id: string, closed: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer)
+        this.#changes.off('change', onChange)
+        closed.removeEventListener('abort', done)
+        resolve()
+      }
+      const onChange = (jobId: string) => {
+        if (jobId.startsWith(id)) done()
+      }
+      const timer = setTimeout(done, REREAD_MS)
+      this.#changes.on('change', onChange)
+      closed.addEventListener('abort', done)
     })
-    follower.wake()
   }
 
   /** Number of open streams. */
@@ -70,70 +93,15 @@ export class BenchmarkEvents {
 
   #open(queue: string): void {
     if (this.#events.has(queue)) return
-    const events = withErrorHandler(new QueueEvents(queue, eventsOptions(this.#connection)), queue, this.#log)
-    this.#events.set(queue, events)
-    const changed = ({ jobId }: { jobId: string }) => {
-      for (const listener of this.#listeners) listener(jobId)
-    }
-    events.on('active', changed)
-    events.on('progress', changed)
-    events.on('completed', changed)
-    events.on('failed', changed)
-    events.on('removed', changed)
-  }
-}
-
-/** Reads a benchmark whenever it changed and sends it; changes during a read cause exactly one more read. */
-class Follower {
-  readonly #queues: BenchmarkQueues
-  readonly #id: string
-  readonly #stream: EventStream
-  readonly #log: Logger
-  #reading = false
-  #again = false
-  #sent = ''
-
-  constructor(queues: BenchmarkQueues, id: string, stream: EventStream, log: Logger) {
-    this.#queues = queues
-    this.#id = id
-    this.#stream = stream
-    this.#log = log
-  }
-
-  wake(): void {
-    this.#again = true
-    if (this.#reading) return
-    this.#reading = true
-    this.#readAll().then(
-      () => {
-        this.#reading = false
-      },
-      (error: unknown) => {
-        // Redis is unreachable. The client reconnects by itself and gets the state at that time.
-        this.#log.debug({ err: error, benchmark: this.#id }, 'an event stream ends early')
-        this.#stream.end()
-      },
+    const events = withErrorHandler(
+      new QueueEvents(queue, { connection: this.#connection }),
+      queue,
+      this.#log,
     )
-  }
-
-  async #readAll(): Promise<void> {
-    while (this.#again && !this.#stream.closed.aborted) {
-      this.#again = false
-      const benchmark = await readBenchmark(this.#queues, this.#id)
-      if (!benchmark) return this.#stream.end()
-      this.#report(benchmark)
-    }
-  }
-
-  #report(benchmark: Benchmark): void {
-    const text = JSON.stringify(benchmark)
-    if (text === this.#sent) return
-    this.#sent = text
-    if (isUnderWay(benchmark.state)) {
-      this.#stream.send('progress', benchmark)
-      return
-    }
-    this.#stream.send(benchmark.state === 'completed' ? 'completed' : 'failed', benchmark)
-    this.#stream.end()
+    this.#events.set(queue, events)
+    // An event may name no job: anybody can write to the stream that it comes from.
+    const changed = ({ jobId }: { jobId?: string }) => void this.#changes.emit('change', jobId ?? '')
+    for (const event of ['active', 'progress', 'completed', 'failed', 'removed'] as const)
+      events.on(event, changed)
   }
 }

@@ -3,21 +3,22 @@
  * service, and one child job per resource in `benchmark.<resource>`, processed by that resource alone. A watch job in
  * `benchmark-watch` finds parts that show no sign of life. Queues are opened at first use and kept open.
  */
-import { waitWithin } from '../../../shared/platform/deadline.ts'
 import { FlowProducer, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { ModelId, ResourceName, ShapesKey, timestamp } from '../../../shared/contracts/common.ts'
 import { BenchmarkPart } from '../../../shared/contracts/profile.ts'
+import { waitWithin } from '../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import type { State } from '../../../shared/platform/redis/state.ts'
+import { LeftOut } from '../../../shared/platform/outside-input.ts'
 import {
-  queueOptions,
-  withErrorHandler,
   PARENT_QUEUE,
+  queueOptions,
   resourceQueue,
+  withErrorHandler,
 } from '../../../shared/platform/redis/queues.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 
 export const WATCH_QUEUE = 'benchmark-watch'
 export const childId = (benchmark: string, resource: string) => `${benchmark}.${resource}`
@@ -28,7 +29,11 @@ export const requestKey = (fingerprint: string) => `scission:benchmark-request:$
 
 /** Ended benchmarks are kept for a week, at most 1000 of them. Their profiles are stored separately and stay. */
 export const KEEP_SECONDS = 7 * 24 * 3600
-export const KEEP = { age: KEEP_SECONDS, count: 1000 }
+const KEEP = { age: KEEP_SECONDS, count: 1000 }
+/** Options of a job. */
+export const KEEP_ENDED = { removeOnComplete: KEEP, removeOnFail: KEEP }
+/** Lifetime of a cancel key: longer than any job needs to find it. */
+export const CANCEL_SECONDS = 3600
 
 export const ParentData = z.object({
   model: ModelId,
@@ -46,22 +51,37 @@ export type ParentData = z.infer<typeof ParentData>
 export const ParentResult = z.object({ parts: z.array(BenchmarkPart), cancelled: z.boolean() })
 export type ParentResult = z.infer<typeof ParentResult>
 
-/** The last observed progress of an unfinished part, and since when (epoch ms) it has not changed. */
-export const LifeSign = z.object({ sign: z.string(), since: z.number() })
-export type LifeSign = z.infer<typeof LifeSign>
+/** A job that BullMQ cannot read counts as none: anybody can write to Redis, and one such job must not hide the others. */
+class TolerantQueue extends Queue {
+  readonly #leftOut: LeftOut
 
-/** `seen`: resource → sign of life at the last check. */
-export const WatchData = z.object({ benchmark: z.string(), seen: z.record(z.string(), LifeSign) })
-export type WatchData = z.infer<typeof WatchData>
+  constructor(name: string, redis: Redis, leftOut: LeftOut) {
+    super(name, queueOptions(redis))
+    this.#leftOut = leftOut
+  }
+
+  /** BullMQ reads the jobs of a list by this method too. */
+  override async getJob(id: string): ReturnType<Queue['getJob']> {
+    try {
+      return await super.getJob(id)
+    } catch (thrown) {
+      if (!(thrown instanceof SyntaxError)) throw thrown
+      this.#leftOut.report(`${this.name} ${id}`, `job ${id} of queue ${this.name} in Redis is not JSON`)
+      return undefined
+    }
+  }
+}
 
 export class BenchmarkQueues {
   readonly redis: Redis
   readonly #log: Logger
   readonly #queues = new Map<string, Queue>()
+  readonly leftOut: LeftOut
   #flows: FlowProducer | undefined
 
   constructor(redis: Redis, log: Logger) {
     this.redis = redis
+    this.leftOut = new LeftOut(log)
     this.#log = log
   }
 
@@ -90,7 +110,7 @@ export class BenchmarkQueues {
   #queue(name: string): Queue {
     const known = this.#queues.get(name)
     if (known) return known
-    const queue = withErrorHandler(new Queue(name, queueOptions(this.redis)), name, this.#log)
+    const queue = withErrorHandler(new TolerantQueue(name, this.redis, this.leftOut), name, this.#log)
     this.#queues.set(name, queue)
     return queue
   }

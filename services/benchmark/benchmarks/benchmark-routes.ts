@@ -10,7 +10,7 @@ import type { BenchmarkEvents } from './benchmark-events.ts'
 import { type BenchmarkDeps, promptly } from './benchmark-queues.ts'
 import { cancelBenchmark, needBenchmark } from './end-benchmark.ts'
 import { startBenchmark } from './start-benchmark.ts'
-import { isUnderWay, viewOf } from './benchmark-view.ts'
+import { isUnderWay, parentJobs, viewOf } from './benchmark-view.ts'
 
 const ById = z.object({ id: z.string().min(1) })
 const locationOf = (benchmark: Benchmark) => ({ Location: `/v1/benchmarks/${benchmark.id}` })
@@ -85,18 +85,9 @@ export function benchmarkRoutes(
   ]
 }
 
-const STATES = [
-  'waiting-children',
-  'waiting',
-  'prioritized',
-  'delayed',
-  'active',
-  'completed',
-  'failed',
-] as const
-
 async function listBenchmarks(deps: BenchmarkDeps, query: z.infer<typeof PageQuery>) {
-  const jobs = await deps.queues.parents.getJobs([...STATES])
+  // No states: jobs in any state.
+  const jobs = await parentJobs(deps.queues, [])
   // Pages follow ascending keys: ms until the year 5138 as the key puts the newest benchmark first.
   const keyed = jobs
     .map((job) => ({ job, key: `${String(1e14 - job.timestamp).padStart(15, '0')}.${job.id}` }))

@@ -2,21 +2,28 @@
  * Reads the current state of a benchmark from its jobs in Redis, on any replica. While it is under way, each part is read
  * from its child job; afterwards, from the parent job's return value.
  */
-import type { Job } from 'bullmq'
-import {
-  type Benchmark,
-  type BenchmarkPart,
-  BenchmarkProgress,
-  type JOB_STATES,
-} from '../../../shared/contracts/profile.ts'
+import type { Job, JobType } from 'bullmq'
+import { type Benchmark, type BenchmarkPart, BenchmarkProgress } from '../../../shared/contracts/profile.ts'
+import { check } from '../../../shared/platform/outside-input.ts'
+import { cancelKey, jobData } from '../../../shared/platform/redis/queues.ts'
 import { type BenchmarkQueues, childId, endsKey, ParentData, ParentResult } from './benchmark-queues.ts'
-import { cancelKey } from '../../../shared/platform/redis/queues.ts'
 
-type PartState = (typeof JOB_STATES)[number]
+type PartState = Benchmark['state']
 
 export const isUnderWay = (state: PartState): boolean => state === 'waiting' || state === 'active'
 
-/** Undefined if there is no such benchmark, or if it is no longer kept. */
+/** The parent jobs of benchmarks in these states; those that cannot be read are left out. */
+export async function parentJobs(queues: BenchmarkQueues, states: JobType[]): Promise<Job<ParentData>[]> {
+  const jobs: Job[] = await queues.parents.getJobs(states)
+  return jobs.filter(({ id, queueName, data }) => {
+    const { fault } = check(ParentData, data)
+    if (fault !== undefined)
+      queues.leftOut.report(`${queueName} ${id}`, `job ${id} of queue ${queueName}: ${fault}`)
+    return fault === undefined
+  })
+}
+
+/** Undefined if there is no such benchmark, or if it is no longer kept. @throws ScissionError internal if it cannot be read. */
 export async function readBenchmark(queues: BenchmarkQueues, id: string): Promise<Benchmark | undefined> {
   const job: Job | undefined = await queues.parents.getJob(id)
   return job && viewOf(queues, job)
@@ -24,7 +31,7 @@ export async function readBenchmark(queues: BenchmarkQueues, id: string): Promis
 
 export async function viewOf(queues: BenchmarkQueues, job: Job): Promise<Benchmark> {
   const id = job.id ?? ''
-  const data = ParentData.parse(job.data)
+  const data = jobData(ParentData, job)
   const ended = ParentResult.safeParse(job.returnvalue)
   const { parts, cancelled } = ended.success ? ended.data : await readParts(queues, id, data)
   return {
@@ -51,57 +58,44 @@ export async function readParts(
   const parts = data.resources.map(async (resource): Promise<BenchmarkPart> => {
     const reason = ends[resource]
     const reused = data.reused[resource]
-    if (reused) return reusedPart(resource, reused)
+    if (reused) {
+      const progress = { fraction: 1, step: 'reused' }
+      return {
+        resource,
+        state: 'completed',
+        progress,
+        profile: reused.profile,
+        reusedFrom: reused.measuredAt,
+      }
+    }
     const child: Job | undefined = await queues.of(resource).getJob(childId(id, resource))
     if (reason !== undefined)
       return { resource, state: 'failed', progress: progressOf(child, 'failed'), error: reason }
-    return child ? childPart(resource, child, cancelled === 1) : missingPart(resource, cancelled === 1)
+    return { resource, ...(child ? await childPart(child, cancelled === 1) : missingPart(cancelled === 1)) }
   })
   return { parts: await Promise.all(parts), cancelled: cancelled === 1 }
 }
 
-const reusedPart = (
-  resource: string,
-  { profile, measuredAt }: ParentData['reused'][string],
-): BenchmarkPart => ({
-  resource,
-  state: 'completed',
-  progress: { fraction: 1, step: 'reused' },
-  profile,
-  reusedFrom: measuredAt,
-})
-
-const waiting = (resource: string): BenchmarkPart => ({
-  resource,
-  state: 'waiting',
-  progress: { fraction: 0, step: 'waiting' },
-})
-
 /** The state of a part whose job is not in the queue: cancelling a waiting part removes its job. */
-function missingPart(resource: string, cancelled: boolean): BenchmarkPart {
+function missingPart(cancelled: boolean): Omit<BenchmarkPart, 'resource'> {
   const [state, error] = cancelled
     ? (['cancelled', 'cancelled before it started'] as const)
     : (['failed', 'its job is no longer in the queue'] as const)
-  return { resource, state, progress: { fraction: 0, step: state }, error }
+  return { state, progress: { fraction: 0, step: state }, error }
 }
 
-async function childPart(resource: string, child: Job, cancelled: boolean): Promise<BenchmarkPart> {
+async function childPart(child: Job, cancelled: boolean): Promise<Omit<BenchmarkPart, 'resource'>> {
   const state = await child.getState()
   if (state === 'completed') {
     const profile: unknown = child.returnvalue
-    return {
-      resource,
-      state,
-      progress: { fraction: 1, step: 'done' },
-      ...(typeof profile === 'string' && { profile }),
-    }
+    return { state, progress: { fraction: 1, step: 'done' }, ...(typeof profile === 'string' && { profile }) }
   }
   if (state === 'failed') {
     const seen = cancelled ? 'cancelled' : 'failed'
-    return { resource, state: seen, progress: progressOf(child, seen), error: child.failedReason }
+    return { state: seen, progress: progressOf(child, seen), error: child.failedReason }
   }
-  if (state === 'active') return { resource, state, progress: progressOf(child, 'started') }
-  return waiting(resource)
+  if (state === 'active') return { state, progress: progressOf(child, 'started') }
+  return { state: 'waiting', progress: { fraction: 0, step: 'waiting' } }
 }
 
 function progressOf(child: Job | undefined, step: string): BenchmarkProgress {

@@ -5,16 +5,14 @@ import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type BenchmarkQueues,
+  CANCEL_SECONDS,
   childId,
   endsKey,
   KEEP_SECONDS,
-  type ParentData,
   promptly,
 } from './benchmark-queues.ts'
-import { isUnderWay, readBenchmark, viewOf } from './benchmark-view.ts'
+import { isUnderWay, parentJobs, readBenchmark, viewOf } from './benchmark-view.ts'
 import { cancelKey, stopKey } from '../../../shared/platform/redis/queues.ts'
-
-const CANCEL_SECONDS = 3600
 
 /** @throws ScissionError notFound */
 export async function needBenchmark(queues: BenchmarkQueues, id: string): Promise<Benchmark> {
@@ -68,15 +66,9 @@ export async function endPart(
 
 /** @throws ScissionError conflict while a benchmark of this model is under way. */
 export async function refuseWhileMeasured(queues: BenchmarkQueues, model: Model): Promise<void> {
-  const open = await queues.parents.getJobs([
-    'waiting-children',
-    'waiting',
-    'active',
-    'prioritized',
-    'delayed',
-  ])
+  const open = await parentJobs(queues, ['waiting-children', 'waiting', 'active', 'prioritized', 'delayed'])
   for (const job of open) {
-    if ((job.data as Partial<ParentData>).model !== model.id) continue
+    if (job.data.model !== model.id) continue
     const { id, state } = await viewOf(queues, job)
     if (!isUnderWay(state)) continue
     throw new ScissionError(

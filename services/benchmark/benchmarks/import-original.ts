@@ -45,7 +45,7 @@ export async function storeOriginal(
     ...(network !== undefined && { network }),
   })
   const resources = resourcesOf(imported, importedAt)
-  await refuseTaken(state, resources)
+  for (const { name } of resources) refuseService(await state.resources.get(name))
   const models = imported.models.map((model): Model => ({ ...model, name: `${NAME_PREFIX}${model.name}` }))
   const { structures, profiles: measured, links } = imported
   // Referenced documents are stored first, so that every reader of a profile finds its model.
@@ -80,12 +80,6 @@ function resourcesOf({ resources, profiles }: Imported, importedAt: string): Res
     const identity = { name, tier, tierIndex, url: NOWHERE, source: 'imported' }
     return [Resource.parse({ ...identity, ...times, machine, options, slowdown, emulated })]
   })
-}
-
-async function refuseTaken(state: State, resources: readonly Resource[]): Promise<void> {
-  for (const { name } of resources) {
-    refuseService(await state.resources.get(name))
-  }
 }
 
 function refuseService(known: Resource | undefined): void {

@@ -1,29 +1,43 @@
-/** Opens what benchmarks need besides HTTP: their queues, this service's workers, and the event streams. */
+/**
+ * Opens what benchmarks need besides HTTP: their queues, the event streams, and the workers of the two kinds of jobs that
+ * this service processes itself, on any replica: the parent job of a benchmark, which runs after all parts ended and stores
+ * their results, and the watch over benchmarks under way.
+ */
+import { type Job, Worker } from 'bullmq'
+import type { Redis } from 'ioredis'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import type { BenchmarkConfig } from '../../../shared/platform/service/service-config.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { workerConnection } from '../../../shared/platform/redis/connections.ts'
+import { removeIf } from '../../../shared/platform/redis/lock.ts'
+import {
+  jobData,
+  PARENT_QUEUE,
+  withErrorHandler,
+  workerOptions,
+} from '../../../shared/platform/redis/queues.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { BenchmarkEvents } from './benchmark-events.ts'
-import { type BenchmarkDeps, BenchmarkQueues } from './benchmark-queues.ts'
-import { startBenchmarkWorkers } from './benchmark-workers.ts'
+import {
+  type BenchmarkDeps,
+  BenchmarkQueues,
+  ParentData,
+  type ParentResult,
+  requestKey,
+  WATCH_QUEUE,
+} from './benchmark-queues.ts'
+import { readParts } from './benchmark-view.ts'
+import { watch } from './watch-benchmarks.ts'
 
-export type BenchmarksConfig = Pick<
-  BenchmarkConfig,
-  'redisUrl' | 'redisKind' | 'heartbeatMs' | 'benchmarkTimeoutMs'
->
+type Config = Pick<BenchmarkConfig, 'redisUrl' | 'redisKind' | 'heartbeatMs' | 'benchmarkTimeoutMs'>
 
 /** Maximum ms for an orderly close, which usually takes a tenth of this. */
 const CLOSE_MS = 2000
 
-export interface Benchmarks {
-  deps: BenchmarkDeps
-  events: BenchmarkEvents
-  close: () => Promise<void>
-}
+export type Benchmarks = ReturnType<typeof openBenchmarks>
 
 /** @param state uses a producer's connection; the workers get a connection of their own. */
-export function openBenchmarks(config: BenchmarksConfig, state: State, log: Logger): Benchmarks {
+export function openBenchmarks(config: Config, state: State, log: Logger) {
   const connection = workerConnection(config.redisUrl, log)
   const queues = new BenchmarkQueues(state.redis, log)
   const events = new BenchmarkEvents(queues, connection, log)
@@ -35,16 +49,41 @@ export function openBenchmarks(config: BenchmarksConfig, state: State, log: Logg
     standingNotes: config.redisKind === 'emulated' ? ['the queue runs on an emulated Redis'] : [],
     now: Date.now,
   }
-  const workers = startBenchmarkWorkers(deps, connection, log)
+  const workers = startWorkers(deps, connection, log)
   return {
     deps,
     events,
     close: async () => {
       // If Redis is unreachable, BullMQ 6.7.0 waits for its connection for ever during an orderly close.
-      const orderly = Promise.all([workers.close(), events.close()]).then(() => queues.close())
+      const closing = [...workers, events].map((one) => one.close())
+      const orderly = Promise.all(closing).then(() => queues.close())
       await waitAtMost(orderly, CLOSE_MS, undefined)
-      workers.disconnect()
+      for (const worker of workers) worker.disconnect().catch(() => undefined)
       connection.disconnect()
     },
   }
+}
+
+function startWorkers(deps: BenchmarkDeps, connection: Redis, log: Logger): Worker[] {
+  const options = workerOptions(connection)
+  const workers = [
+    new Worker(PARENT_QUEUE, (job: Job) => collect(deps.queues, job), options),
+    new Worker(WATCH_QUEUE, (job: Job) => watch(deps, job, log), options),
+  ]
+  for (const worker of workers) {
+    withErrorHandler(worker, worker.name, log)
+    worker.on('failed', (job, error) =>
+      log.error({ err: error, job: job?.id, queue: worker.name }, error.message),
+    )
+  }
+  return workers
+}
+
+async function collect(queues: BenchmarkQueues, job: Job): Promise<ParentResult> {
+  const id = job.id ?? ''
+  const data = jobData(ParentData, job)
+  const result = await readParts(queues, id, data)
+  // The same request may have begun another benchmark already: that one's key stays.
+  await removeIf(queues.redis, requestKey(data.fingerprint), id)
+  return result
 }

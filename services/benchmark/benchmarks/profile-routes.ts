@@ -4,6 +4,7 @@ import { PageQuery, pageOf, ResourceName } from '../../../shared/contracts/commo
 import { Profile, ProfileView } from '../../../shared/contracts/profile.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { OriginalDocument, OriginalStored, storeOriginal } from './import-original.ts'
 import {
   findModel,
@@ -70,12 +71,24 @@ export function profileRoutes(state: State): Route[] {
       handle: async ({ body }) => {
         const { items, systems, ...beside } = body
         if (systems) return reply(201, await storeOriginal(state, { ...beside, systems }, Date.now()))
-        for (const profile of items) await checkProfile(state, profile)
-        for (const profile of items) await state.profiles.put(profile.id, profile)
+        await keepingModels(state, [...new Set(items.map(({ model }) => model))].sort(), async () => {
+          for (const profile of items) await checkProfile(state, profile)
+          for (const profile of items) await state.profiles.put(profile.id, profile)
+        })
         return reply(201, { items })
       },
     }),
   ]
+}
+
+/** Runs `work` while none of the models can be deleted. @param models sorted, so that no two callers wait for each other. */
+async function keepingModels(
+  state: State,
+  [model, ...others]: readonly string[],
+  work: () => Promise<void>,
+): Promise<void> {
+  if (model === undefined) return work()
+  return withLock(state.redis, modelLock(model), () => keepingModels(state, others, work))
 }
 
 /** Adds the served times that were held against the profile, if there are any. */

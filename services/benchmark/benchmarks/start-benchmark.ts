@@ -7,9 +7,7 @@
  */
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { createHash, randomBytes } from 'node:crypto'
-import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import { machineDifferences } from '../../../shared/contracts/machine-differences.ts'
 import type {
   Benchmark,
   BenchmarkJobData,
@@ -17,12 +15,12 @@ import type {
   Profile,
 } from '../../../shared/contracts/profile.ts'
 import { profileId, type State } from '../../../shared/platform/redis/state.ts'
-import type { Resource } from '../../../shared/contracts/resource.ts'
+import { machineDifferences, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type BenchmarkDeps,
   childId,
-  KEEP,
+  KEEP_ENDED,
   KEEP_SECONDS,
   type ParentData,
   promptly,
@@ -109,13 +107,7 @@ async function enqueue(
     name: 'benchmark',
     queueName: PARENT_QUEUE,
     data,
-    opts: {
-      jobId: id,
-      attempts: 5,
-      backoff: { type: 'exponential', delay: 200 },
-      removeOnComplete: KEEP,
-      removeOnFail: KEEP,
-    },
+    opts: { jobId: id, attempts: 5, backoff: { type: 'exponential', delay: 200 }, ...KEEP_ENDED },
     children: measured.map((resource) => ({
       name: 'profile',
       queueName: resourceQueue(resource),
@@ -128,12 +120,7 @@ async function enqueue(
         options: request.options ?? {},
       } satisfies BenchmarkJobData,
       // If one resource fails, the parent still collects the measurements of the others.
-      opts: {
-        jobId: childId(id, resource),
-        ignoreDependencyOnFailure: true,
-        removeOnComplete: KEEP,
-        removeOnFail: KEEP,
-      },
+      opts: { jobId: childId(id, resource), ignoreDependencyOnFailure: true, ...KEEP_ENDED },
     })),
   })
 }
@@ -147,21 +134,16 @@ async function chooseResources(
   const known = (await deps.state.resources.all()).map((resource) =>
     withLiveness(resource, deps.heartbeatMs, deps.now()),
   )
+  const names = known.map((resource) => resource.name)
   const alive = known.filter((resource) => resource.alive)
   if (asked === undefined) {
     if (alive.length > 0) return alive
-    throw new ScissionError(
-      'conflict',
-      `no resource is alive, so there is nothing to measure on; ${START_HINT}`,
-      {
-        known: known.map((resource) => resource.name),
-      },
-    )
+    const message = `no resource is alive, so there is nothing to measure on; ${START_HINT}`
+    throw new ScissionError('conflict', message, { known: names })
   }
   return [...new Set(asked)].sort().map((name) => {
     const found = known.find((resource) => resource.name === name)
     if (!found) {
-      const names = known.map((resource) => resource.name)
       const hint = names.length > 0 ? `known: ${names.join(', ')}` : START_HINT
       throw new ScissionError('notFound', `unknown resource "${name}"; ${hint}`, { known: names })
     }

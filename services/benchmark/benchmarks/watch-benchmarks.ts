@@ -4,16 +4,13 @@
  * job counts as a sign of life. Each benchmark has one delayed job, which any replica may process; the job is added again
  * until all parts have ended.
  */
-import { withLiveness } from '../../../shared/contracts/alive.ts'
+import type { Job } from 'bullmq'
+import { z } from 'zod'
 import type { BenchmarkPart } from '../../../shared/contracts/profile.ts'
+import { withLiveness } from '../../../shared/contracts/resource.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import {
-  type BenchmarkDeps,
-  type BenchmarkQueues,
-  childId,
-  type LifeSign,
-  WatchData,
-} from './benchmark-queues.ts'
+import { jobData } from '../../../shared/platform/redis/queues.ts'
+import { type BenchmarkDeps, type BenchmarkQueues, childId } from './benchmark-queues.ts'
 import { endPart } from './end-benchmark.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 
@@ -21,6 +18,14 @@ import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 const GONE_HEARTBEATS = 10
 /** Limits in ms of the interval between two checks, see `scheduleCheck`. */
 const CHECK_INTERVAL_MS = { min: 250, max: 5000 }
+
+/** The last observed progress of an unfinished part, and since when (epoch ms) it has not changed. */
+const LifeSign = z.object({ sign: z.string(), since: z.number() })
+type LifeSign = z.infer<typeof LifeSign>
+
+/** `seen`: resource → sign of life at the last check. */
+const WatchData = z.object({ benchmark: z.string(), seen: z.record(z.string(), LifeSign) })
+type WatchData = z.infer<typeof WatchData>
 
 type WatchDeps = Pick<BenchmarkDeps, 'state' | 'queues' | 'heartbeatMs' | 'benchmarkTimeoutMs' | 'now'>
 
@@ -31,8 +36,8 @@ export async function startWatch(deps: WatchDeps, benchmark: string, resources: 
 }
 
 /** Checks a benchmark once: ends parts that are lost and schedules the next check. */
-export async function watch(deps: WatchDeps, data: unknown, log: Logger): Promise<void> {
-  const { benchmark: id, seen } = WatchData.parse(data)
+export async function watch(deps: WatchDeps, job: Job, log: Logger): Promise<void> {
+  const { benchmark: id, seen } = jobData(WatchData, job)
   const benchmark = await readBenchmark(deps.queues, id)
   const open = benchmark?.parts.filter((part) => isUnderWay(part.state)) ?? []
   const still: WatchData['seen'] = {}

@@ -6,16 +6,16 @@
  *   curl -F 'request={"model":"mnist"}' -F Input3=@images.npy -F labels=@labels.npy …/v1/calibrations
  */
 import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { isNpy, isNpz, readNpy, readNpz } from './numpy.ts'
 import { typedView } from '../../../shared/oip/typed-view.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
-import { openParser } from '../models/receive-upload.ts'
+import { ByteBudget, readForm } from '../read-form.ts'
 
-export interface FormRequest {
+export interface ReceivedRequest {
+  /** The JSON without `inputs`. */
   json: Record<string, unknown>
+  /** Undefined if the request has no sample inputs. */
   inputs: Tensor[] | undefined
 }
 
@@ -24,14 +24,11 @@ const LABELS = 'labels'
 /** Holds a list of 100,000 labels as text. */
 const FIELD_BYTES = 1024 * 1024
 
-export const isForm = (req: IncomingMessage): boolean =>
-  /^multipart\/form-data\b/i.test(req.headers['content-type'] ?? '')
-
 /**
  * @param limitBytes maximum of all fields together, and of the unpacked content of each archive.
  * @throws ScissionError badRequest, invalidTensor, payloadTooLarge.
  */
-export async function receiveForm(req: IncomingMessage, limitBytes: number): Promise<FormRequest> {
+export async function receiveForm(req: IncomingMessage, limitBytes: number): Promise<ReceivedRequest> {
   const parts = await readParts(req, limitBytes)
   const json = objectOf(parts.get(REQUEST))
   const labels = parts.get(LABELS)
@@ -80,55 +77,29 @@ function jsonOf(bytes: Uint8Array, field: string): unknown {
 
 /** Field name → content. A client may send any field as plain text or as a file. */
 async function readParts(req: IncomingMessage, limitBytes: number): Promise<Map<string, Uint8Array>> {
-  const parser = openParser(req, FIELD_BYTES)
-  const parts = new Map<string, Promise<Uint8Array>>()
-  const streams: Readable[] = []
-  const budget = { left: limitBytes }
-  const failed = new Promise<never>((_resolve, reject) => {
-    const add = (name: string, content: Promise<Uint8Array>) => {
-      content.catch(reject)
-      if (parts.has(name)) reject(new ScissionError('badRequest', `two form fields are named "${name}"`))
-      parts.set(name, content)
-    }
-    parser.on('file', (name, stream) => {
-      streams.push(stream)
-      stream.on('error', reject)
-      add(name, contentOf(stream, budget, limitBytes))
-    })
-    parser.on('field', (name, value, _nameCut, valueCut) => {
-      if (valueCut) reject(tooLarge(FIELD_BYTES, `form field "${name}"`))
-      add(name, Promise.resolve(Buffer.from(value)))
-    })
-    parser.on('error', (thrown) =>
-      reject(new ScissionError('badRequest', `the form cannot be read: ${coerceError(thrown).message}`)),
-    )
-    parser.on('partsLimit', () => reject(new ScissionError('badRequest', 'the form has too many parts')))
-  })
-  failed.catch(() => undefined)
+  const budget = new ByteBudget(limitBytes, () => tooLarge(limitBytes, 'the form'))
   try {
-    await Promise.race([pipeline(req.iterator({ destroyOnReturn: false }), parser), failed])
-    const entries = [...parts].map(async ([name, content]) => [name, await content] as const)
-    return new Map(await Promise.race([Promise.all(entries), failed]))
+    const parts = await readForm<[string, Uint8Array]>(req, {
+      fieldBytes: FIELD_BYTES,
+      onFile: async (name, content) => [name, await budget.collect(content)],
+      onField: async (name, value, cut) => {
+        if (cut) throw tooLarge(FIELD_BYTES, `form field "${name}"`)
+        return [name, Buffer.from(value)]
+      },
+    })
+    const names = parts.map(([name]) => name)
+    const twice = names.find((name, index) => names.indexOf(name) < index)
+    if (twice !== undefined) throw new ScissionError('badRequest', `two form fields are named "${twice}"`)
+    return new Map(parts)
   } catch (thrown) {
-    for (const stream of streams) stream.destroy(coerceError(thrown))
-    await Promise.allSettled(parts.values())
-    if (thrown instanceof ScissionError) throw thrown
-    throw new ScissionError('badRequest', `the request was interrupted: ${coerceError(thrown).message}`)
+    throw interrupted(thrown)
   }
 }
 
-async function contentOf(
-  stream: Readable,
-  budget: { left: number },
-  limitBytes: number,
-): Promise<Uint8Array> {
-  const chunks: Buffer[] = []
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    budget.left -= chunk.byteLength
-    if (budget.left < 0) throw tooLarge(limitBytes, 'the form')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+/** The error of a request whose body could not be read to its end, if its reader threw no other. */
+export function interrupted(thrown: unknown): ScissionError {
+  if (thrown instanceof ScissionError) return thrown
+  return new ScissionError('badRequest', `the request was interrupted: ${coerceError(thrown).message}`)
 }
 
 const tooLarge = (limit: number, what: string) =>

@@ -4,9 +4,8 @@ import { Calibration, CalibrationSamples } from '../../../shared/contracts/calib
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
-import { type CalibrationDeps, endCalibration, withLostJob } from './end-calibration.ts'
+import { type CalibrationDeps, endCalibration, startCalibration, withLostJob } from './calibrations.ts'
 import { receiveRequest } from './sample-files.ts'
-import { startCalibration } from './start-calibration.ts'
 
 const ById = z.object({ id: z.string().regex(/^[0-9a-f]{12}-[0-9a-f]{12}$/, 'not the id of a calibration') })
 const ListQuery = PageQuery.extend({ model: z.string().optional().describe('id, name or name@version') })

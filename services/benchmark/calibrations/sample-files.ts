@@ -9,7 +9,7 @@ import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import { CalibrationSamples } from '../../../shared/contracts/calibration.ts'
 import type { TensorSpec } from '../../../shared/contracts/common.ts'
-import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { JsonObject } from '../../../shared/oip/exact-json.ts'
 import {
   checkJsonLength,
@@ -19,17 +19,11 @@ import {
   readTensors,
 } from '../../../shared/oip/binary-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
-import { isForm, receiveForm } from './calibration-form.ts'
+import { ByteBudget, isForm } from '../read-form.ts'
+import { interrupted, type ReceivedRequest, receiveForm } from './calibration-form.ts'
 
 /** Maximum size of a request, JSON and tensors together. */
 const MAX_BODY_BYTES = 256 * 1024 * 1024
-
-export interface ReceivedRequest {
-  /** The JSON without `inputs`. */
-  json: Record<string, unknown>
-  /** Undefined if the request has no `inputs`. */
-  inputs: Tensor[] | undefined
-}
 
 /** @throws ScissionError badRequest, invalidTensor, payloadTooLarge. */
 export async function receiveRequest(req: IncomingMessage): Promise<ReceivedRequest> {
@@ -57,19 +51,11 @@ const tooLarge = () =>
   new ScissionError('payloadTooLarge', `samples may take ${MAX_BODY_BYTES} bytes in one request; send fewer`)
 
 async function readBody(req: IncomingMessage): Promise<Uint8Array> {
-  const chunks: Buffer[] = []
-  let bytes = 0
   try {
-    for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      bytes += chunk.byteLength
-      if (bytes > MAX_BODY_BYTES) throw tooLarge()
-      chunks.push(chunk)
-    }
+    return await new ByteBudget(MAX_BODY_BYTES, tooLarge).collect(req.iterator({ destroyOnReturn: false }))
   } catch (thrown) {
-    if (thrown instanceof ScissionError) throw thrown
-    throw new ScissionError('badRequest', `the request was interrupted: ${coerceError(thrown).message}`)
+    throw interrupted(thrown)
   }
-  return Buffer.concat(chunks)
 }
 
 /**

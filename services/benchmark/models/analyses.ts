@@ -2,15 +2,14 @@
  * Analyses models to structures. Each pair of model and input shapes is analysed once, in a child process that is then
  * discarded. The structure is kept on disk beside the model, and in Redis for the planner and the inference services.
  */
-import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
+import pLimit from 'p-limit'
 import type { InputShapes, ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { analyseInChild, resolveInputShapes, shapesKeyOf } from '../../../shared/onnx/index.ts'
+import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { Slots } from '../slots.ts'
-import { MODEL_FILE } from './file-names.ts'
-import type { ModelStore } from './model-store.ts'
+import { MODEL_FILE, type ModelStore } from './model-store.ts'
 
 /** Few, because each analysis may use the whole memory limit; more than one, so that a model that hangs delays no other. */
 const MAX_CONCURRENT_ANALYSES = 2
@@ -25,7 +24,7 @@ export class Analyses {
   readonly #state: State
   readonly #limits: AnalysisLimits
   readonly #locks = new KeyedLock()
-  readonly #slots = new Slots(MAX_CONCURRENT_ANALYSES)
+  readonly #limit = pLimit(MAX_CONCURRENT_ANALYSES)
   readonly #stop = new AbortController()
 
   constructor(store: ModelStore, state: State, limits: AnalysisLimits) {
@@ -40,7 +39,7 @@ export class Analyses {
    * @throws ScissionError invalidModel, needsInputShapes
    */
   analyseFolder(folder: string, model: ModelId, inputShapes: InputShapes): Promise<Structure> {
-    return this.#slots.use(() =>
+    return this.#limit(() =>
       analyseInChild({
         dir: folder,
         file: MODEL_FILE,
@@ -66,7 +65,7 @@ export class Analyses {
   /** @throws ScissionError notFound if the model was never analysed with these shapes. */
   async byKey(model: Model, key: ShapesKey): Promise<Structure> {
     if (key === model.shapesKey && model.inputShapes !== null) return this.structure(model)
-    const found = await this.#find(model.id, key)
+    const found = await this.#store.structure(model.id, key)
     if (found) return found
     throw new ScissionError(
       'notFound',
@@ -86,19 +85,11 @@ export class Analyses {
     const known = await this.#state.structures.get(id)
     if (known) return known
     return this.#locks.run(id, async () => {
-      const onDisk = await this.#find(model.id, key)
-      const structure = onDisk ?? (await this.#analyse(model, shapes))
+      const onDisk = await this.#store.structure(model.id, key)
+      if (!onDisk) await this.#store.needRecord(model.id)
+      const structure = onDisk ?? (await this.analyseFolder(this.#store.folder(model.id), model.id, shapes))
       await this.#state.structures.put(id, structure)
       return structure
     })
-  }
-
-  async #analyse(model: Model, shapes: InputShapes): Promise<Structure> {
-    await this.#store.needRecord(model.id)
-    return this.analyseFolder(this.#store.folder(model.id), model.id, shapes)
-  }
-
-  async #find(model: ModelId, key: ShapesKey): Promise<Structure | undefined> {
-    return this.#store.structure(model, key)
   }
 }

@@ -6,18 +6,22 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
-import { type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
-import type { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
+import { z } from 'zod'
+import { type DeclaredTensor, type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
+import {
+  type Model,
+  OpenDimension,
+  type Structure,
+  type UploadedModel,
+} from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { describeModel } from '../../../shared/onnx/index.ts'
+import { describeModel, resolveInputShapes } from '../../../shared/onnx/index.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
+import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import { type ReceivedFile, receiveUpload } from './receive-upload.ts'
-import { MODEL_FILE, safeLocation } from './file-names.ts'
 import type { NewModel, Registry } from './registry.ts'
-import { openDimensions, singleItemShapes } from './open-dimensions.ts'
-import type { ModelStore } from './model-store.ts'
+import { MODEL_FILE, type ModelStore, safeLocation } from './model-store.ts'
 
 export interface IngestDeps {
   store: ModelStore
@@ -25,6 +29,8 @@ export interface IngestDeps {
   analyses: Analyses
   state: State
   maxModelBytes: number
+  /** By model id: the second of two simultaneous uploads of the same bytes waits, and finds the stored model. */
+  uploads: KeyedLock
 }
 
 export interface UploadQuery {
@@ -32,100 +38,119 @@ export interface UploadQuery {
   shapes?: InputShapes | undefined
 }
 
-export class Ingest {
-  readonly #deps: IngestDeps
-  /** Two simultaneous uploads of the same bytes run one after the other: the second finds the stored model. */
-  readonly #locks = new KeyedLock()
-
-  constructor(deps: IngestDeps) {
-    this.#deps = deps
+/**
+ * Receives an upload and takes the model into the registry.
+ * @returns the model, and whether its content is new.
+ * @throws ScissionError payloadTooLarge, badRequest, invalidModel, needsInputShapes; conflict if a deployment has the name.
+ */
+export async function ingestUpload(
+  deps: IngestDeps,
+  req: IncomingMessage,
+  query: UploadQuery,
+): Promise<{ model: UploadedModel; created: boolean }> {
+  // Without Redis no record can be written: this fails before gigabytes are transferred.
+  await deps.state.redis.ping()
+  const folder = await deps.store.newIncoming()
+  try {
+    const files = await receiveUpload(req, folder, deps.maxModelBytes)
+    const id = modelIdOf(files)
+    return await deps.uploads.run(id, async () => {
+      const known = await deps.registry.find(id)
+      if (known) return { model: await uploadedAgain(deps, known, query), created: false }
+      const { record, structure } = await examine(deps, folder, id, files, query)
+      const chunks = Object.fromEntries(files.map((file) => [file.path, file.chunks]))
+      const model = await deps.registry.add({ folder, chunks, record }, query.name)
+      if (structure) await deps.state.structures.put(structureId(id, structure.shapesKey), structure)
+      return { model: withFindings(model, structure), created: true }
+    })
+  } finally {
+    await deps.store.discard(folder)
   }
+}
 
-  /**
-   * @returns the model, and whether its content is new.
-   * @throws ScissionError payloadTooLarge, badRequest, invalidModel, needsInputShapes
-   */
-  async upload(
-    req: IncomingMessage,
-    query: UploadQuery,
-  ): Promise<{ model: UploadedModel; created: boolean }> {
-    // Without Redis no record can be written: this fails before gigabytes are transferred.
-    await this.#deps.state.redis.ping()
-    const folder = await this.#deps.store.newIncoming()
-    try {
-      const files = await receiveUpload(req, folder, this.#deps.maxModelBytes)
-      const id = modelIdOf(files)
-      return await this.#locks.run(id, async () => {
-        const known = await this.#deps.registry.find(id)
-        if (known) return { model: await this.#again(known, query), created: false }
-        const { record, structure } = await this.#examine(folder, id, files, query)
-        const chunks = Object.fromEntries(files.map((file) => [file.path, file.chunks]))
-        return { model: await this.#add({ folder, chunks, record }, query.name, structure), created: true }
-      })
-    } finally {
-      await this.#deps.store.discard(folder)
-    }
+async function uploadedAgain(
+  { registry, analyses }: IngestDeps,
+  { id }: Model,
+  { name, shapes }: UploadQuery,
+): Promise<UploadedModel> {
+  const named = await registry.addName(id, name)
+  if (shapes) {
+    const structure = await analyses.structure(named, shapes)
+    return withFindings(await registry.setShapes(id, structure), structure)
   }
+  return withFindings(named, named.shapesKey === null ? null : await analyses.structure(named))
+}
 
-  async #again(model: Model, query: UploadQuery): Promise<UploadedModel> {
-    const named = await this.#deps.registry.addName(model.id, query.name)
-    if (query.shapes) {
-      const structure = await this.#deps.analyses.structure(named, query.shapes)
-      const reshaped = await this.#deps.registry.setShapes(model.id, structure)
-      return withFindings(reshaped, structure)
-    }
-    const structure = named.shapesKey === null ? null : await this.#deps.analyses.structure(named)
-    return withFindings(named, structure)
+async function examine(
+  { analyses }: IngestDeps,
+  folder: string,
+  id: ModelId,
+  files: readonly ReceivedFile[],
+  { name, shapes }: UploadQuery,
+): Promise<{ record: NewModel['record']; structure: Structure | null }> {
+  const description = await describeModel(path.join(folder, MODEL_FILE))
+  checkExternalFiles(description.externalFiles, files, name)
+  const { irVersion, opsets, producer, inputs, outputs } = description
+  const structure = await analyseUpload(analyses, folder, id, inputs, shapes)
+  const record = {
+    id,
+    bytes: files.reduce((sum, file) => sum + file.bytes, 0),
+    files: files.map(({ path: location, bytes, sha256 }) => ({ path: location, bytes, sha256 })),
+    irVersion,
+    opsets,
+    producer,
+    inputs,
+    outputs,
+    inputShapes: structure?.inputShapes ?? null,
+    shapesKey: structure?.shapesKey ?? null,
+    createdAt: new Date().toISOString(),
   }
+  return { record, structure }
+}
 
-  async #examine(
-    folder: string,
-    id: ModelId,
-    files: readonly ReceivedFile[],
-    query: UploadQuery,
-  ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
-    const description = await describeModel(path.join(folder, MODEL_FILE))
-    checkExternalFiles(description.externalFiles, files, query.name)
-    const { irVersion, opsets, producer, inputs, outputs } = description
-    const structure = await this.#analyseUpload(folder, id, inputs, query.shapes)
-    const record = {
-      id,
-      bytes: files.reduce((sum, file) => sum + file.bytes, 0),
-      files: files.map(({ path: location, bytes, sha256 }) => ({ path: location, bytes, sha256 })),
-      irVersion,
-      opsets,
-      producer,
-      inputs,
-      outputs,
-      inputShapes: structure?.inputShapes ?? null,
-      shapesKey: structure?.shapesKey ?? null,
-      createdAt: new Date().toISOString(),
-    }
-    return { record, structure }
+/** Null if dimensions other than the batch are open and the request gives no shapes: they can be given later. */
+async function analyseUpload(
+  analyses: Analyses,
+  folder: string,
+  id: ModelId,
+  inputs: Model['inputs'],
+  given: InputShapes | undefined,
+): Promise<Structure | null> {
+  try {
+    return await analyses.analyseFolder(folder, id, given ?? singleItemShapes(inputs) ?? {})
+  } catch (thrown) {
+    if (needsInputShapes(thrown) && given === undefined) return null
+    throw thrown
   }
+}
 
-  /** Null if dimensions other than the batch are open and the request gives no shapes: they can be given later. */
-  async #analyseUpload(
-    folder: string,
-    id: ModelId,
-    inputs: Model['inputs'],
-    given: InputShapes | undefined,
-  ): Promise<Structure | null> {
-    try {
-      return await this.#deps.analyses.analyseFolder(folder, id, given ?? singleItemShapes(inputs) ?? {})
-    } catch (thrown) {
-      const open = thrown instanceof ScissionError && thrown.code === 'needsInputShapes'
-      if (open && given === undefined) return null
-      throw thrown
-    }
-  }
+const needsInputShapes = (thrown: unknown): thrown is ScissionError =>
+  thrown instanceof ScissionError && thrown.code === 'needsInputShapes'
 
-  async #add(model: NewModel, name: string, structure: Structure | null): Promise<UploadedModel> {
-    const record = await this.#deps.registry.add(model, name)
-    if (structure)
-      await this.#deps.state.structures.put(structureId(record.id, structure.shapesKey), structure)
-    return withFindings(record, structure)
+const OpenDimensions = z.object({ dims: z.array(OpenDimension) })
+
+function openDimensions(inputs: readonly DeclaredTensor[]): OpenDimension[] {
+  try {
+    resolveInputShapes(inputs)
+    return []
+  } catch (thrown) {
+    if (needsInputShapes(thrown)) return OpenDimensions.parse(thrown.details).dims
+    throw thrown
   }
+}
+
+/**
+ * Input shapes with a batch of 1, if only the batch is open: the first dimension of inputs with more than one dimension.
+ * The meaning of any other open dimension is unknown, so its size has to be given by the client.
+ */
+function singleItemShapes(inputs: readonly DeclaredTensor[]): InputShapes | undefined {
+  const open = openDimensions(inputs)
+  const affected = inputs.filter(({ name }) => open.some(({ input }) => input === name))
+  const batchOnly = open.every(({ axis }) => axis === 0) && affected.every(({ shape }) => shape.length > 1)
+  if (open.length === 0 || !batchOnly) return undefined
+  return Object.fromEntries(
+    affected.map(({ name, shape }) => [name, shape.map((dim) => (typeof dim === 'string' ? 1 : dim))]),
+  )
 }
 
 /** The digest of a single file; for several files as the contract of `Model` defines it. */

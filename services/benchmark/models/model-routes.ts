@@ -8,19 +8,13 @@ import { reply, route, type Route } from '../../../shared/platform/http-server/r
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
-import { findModel, namesOf, paginate, type State } from '../../../shared/platform/redis/state.ts'
-import type { Analyses } from './analyses.ts'
+import { findModel, namesOf, paginate } from '../../../shared/platform/redis/state.ts'
 import { FORM_HINT } from './receive-upload.ts'
-import { type Ingest, withFindings } from './ingest.ts'
+import { type IngestDeps, ingestUpload, withFindings } from './ingest.ts'
 import type { Ranges } from './range-files.ts'
-import type { Registry } from './registry.ts'
 
-export interface ModelDeps {
-  state: State
-  registry: Registry
-  analyses: Analyses
+export interface ModelDeps extends IngestDeps {
   ranges: Ranges
-  ingest: Ingest
   /** @throws ScissionError conflict if a benchmark of the model is under way. */
   refuseWhileMeasured: (model: Model) => Promise<void>
 }
@@ -107,7 +101,7 @@ function uploadRoute(deps: ModelDeps): Route {
     handle: async ({ query }, req, res) => {
       const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
       try {
-        const { model, created } = await deps.ingest.upload(req, { name: query.name, shapes })
+        const { model, created } = await ingestUpload(deps, req, { name: query.name, shapes })
         return reply(created ? 201 : 200, model, { Location: `/v1/models/${model.id}` })
       } catch (thrown) {
         drain(req, res)
@@ -159,7 +153,7 @@ async function deleteModel(deps: ModelDeps, idOrName: string): Promise<void> {
     await deps.registry.removeName(model.id, name)
     return
   }
-  // What begins to use a model does so under the same lock: it is found here, or finds the model gone.
+  // Whatever begins to use a model does so under the same lock: it is found here, or finds the model gone.
   await withLock(deps.state.redis, modelLock(model.id), () => deleteUnused(deps, model))
 }
 

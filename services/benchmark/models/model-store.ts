@@ -20,14 +20,20 @@ import path from 'node:path'
 import { z } from 'zod'
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import { Model, Structure } from '../../../shared/contracts/model.ts'
-import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { MODEL_FILE } from './file-names.ts'
+import { checkJson } from '../../../shared/platform/outside-input.ts'
 
 /** Path in the model's folder → SHA-256 of its chunks. */
 export const ChunkDigests = z.record(z.string(), z.array(z.string()))
 export type ChunkDigests = z.infer<typeof ChunkDigests>
 
+/** Name of the main file in a model's folder. */
+export const MODEL_FILE = 'model.onnx'
+
+/** Names that the store itself uses in a model's folder. */
+const RESERVED = /^(model\.onnx|model\.json|chunks\.json|[0-9a-f]{12}\..*)$/i
+const MAX_LOCATION_LENGTH = 512
 const RECORD = 'model.json'
 const CHUNKS = 'chunks.json'
 /** File ending of structures, as shared/onnx writes them. */
@@ -91,14 +97,7 @@ export class ModelStore {
 
   /** The stored record; undefined if the model's files are missing or unusable. */
   async record(id: ModelId): Promise<Model | undefined> {
-    const text = await readIfThere(path.join(this.folder(id), RECORD))
-    if (text === undefined) return undefined
-    try {
-      return Model.parse(JSON.parse(text))
-    } catch (thrown) {
-      this.#log.warn({ err: coerceError(thrown) }, `the record of model ${id} cannot be read; it is left out`)
-      return undefined
-    }
+    return this.#read(path.join(this.folder(id), RECORD), Model)
   }
 
   /** @throws ScissionError notFound */
@@ -118,7 +117,7 @@ export class ModelStore {
 
   /** Undefined if there is none, or if this version cannot read it; then the model is analysed again. */
   async structure(id: ModelId, key: ShapesKey): Promise<Structure | undefined> {
-    return this.#readStructure(path.join(this.folder(id), `${key}${STRUCTURE}`))
+    return this.#read(path.join(this.folder(id), `${key}${STRUCTURE}`), Structure)
   }
 
   /** Keys of the input shapes that the model was analysed with. */
@@ -153,15 +152,12 @@ export class ModelStore {
     await rm(doomed, { recursive: true, force: true })
   }
 
-  async #readStructure(file: string): Promise<Structure | undefined> {
+  async #read<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
     const text = await readIfThere(file)
     if (text === undefined) return undefined
-    try {
-      return Structure.parse(JSON.parse(text))
-    } catch (thrown) {
-      this.#log.warn({ err: coerceError(thrown) }, `${file} cannot be read; it is left out`)
-      return undefined
-    }
+    const { value, fault } = checkJson(schema, text)
+    if (fault !== undefined) this.#log.warn(`${file} cannot be read; it is left out: ${fault}`)
+    return value
   }
 }
 
@@ -173,4 +169,26 @@ async function newestChange(folder: string): Promise<number> {
     newest = Math.max(newest, found?.mtimeMs ?? 0)
   }
   return newest
+}
+
+/**
+ * Normalises the name of an external data file, which comes from a client, to a relative path with forward slashes.
+ * @throws ScissionError badRequest if it is empty, absolute, outside of the folder, or a name that the store uses.
+ */
+export function safeLocation(location: string): string {
+  const refuse = (reason: string): never => {
+    throw new ScissionError('badRequest', `external data file name ${JSON.stringify(location)} ${reason}`, {
+      location,
+    })
+  }
+  if (location.length === 0 || location.length > MAX_LOCATION_LENGTH)
+    refuse(`must have 1 to ${MAX_LOCATION_LENGTH} characters`)
+  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused here
+  if (/[\u0000-\u001f\\:]/.test(location)) refuse('must not contain "\\", ":" or control characters')
+  if (path.posix.isAbsolute(location)) refuse('must be relative to the model’s folder')
+  const clean = path.posix.normalize(location)
+  if (clean === '.' || clean.endsWith('/') || clean.split('/').includes('..'))
+    refuse('must name a file inside the model’s folder')
+  if (RESERVED.test(clean)) refuse('is a name that Scission itself uses in a model’s folder; rename the file')
+  return clean
 }

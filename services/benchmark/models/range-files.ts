@@ -36,7 +36,12 @@ export class Ranges {
   readonly #analyses: Analyses
   readonly #locks = new KeyedLock()
   /** Path → the canonical model, decoded. */
-  readonly #canonicals = new LRUCache<string, Promise<CanonicalModel>>({ max: MAX_OPEN_COUNT })
+  readonly #canonicals = new LRUCache<string, CanonicalModel>({
+    max: MAX_OPEN_COUNT,
+    fetchMethod: (file) => openCanonical(file),
+    // A caller gets what it waits for, also if the entry is evicted or deleted meanwhile.
+    ignoreFetchAbort: true,
+  })
 
   constructor(store: ModelStore, analyses: Analyses) {
     this.#store = store
@@ -110,14 +115,8 @@ export class Ranges {
     })
   }
 
-  #canonical(structure: Structure): Promise<CanonicalModel> {
-    const file = canonicalPaths(this.#store.folder(structure.model), structure.shapesKey).canonical
-    const known = this.#canonicals.get(file)
-    if (known) return known
-    const opening = openCanonical(file)
-    this.#canonicals.set(file, opening)
-    opening.catch(() => this.#canonicals.delete(file))
-    return opening
+  #canonical({ model, shapesKey }: Structure): Promise<CanonicalModel> {
+    return this.#canonicals.forceFetch(canonicalPaths(this.#store.folder(model), shapesKey).canonical)
   }
 }
 

@@ -74,9 +74,7 @@ export function rangeRoutes(deps: RangeDeps): Route[] {
           throw new ScissionError(
             'notFound',
             `model ${model.name} has no file "${wanted}"; it has: ${known.join(', ')}`,
-            {
-              known,
-            },
+            { known },
           )
         }
         await sendFile(req, res, { ...file, path: path.join(deps.store.folder(model.id), file.path) })

@@ -1,17 +1,29 @@
 /**
  * Receives an upload into a folder of its own: the raw bytes of one ONNX file, or multipart/form-data with the field
- * `model` and one part per external data file, whose file name is the location that the model names. The request is never
- * destroyed here, because a request that is refused half-way still needs an answer.
+ * `model` and one part per external data file, whose file name is the location that the model names.
  */
-import type { IncomingMessage } from 'node:http'
+import { createHash } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { Busboy } from '@fastify/busboy'
+import { CHUNK_BYTES } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { ByteBudget, type Digested, tooLarge, writeDigested } from './write-digested.ts'
-import { MODEL_FILE, safeLocation } from './file-names.ts'
+import { ByteBudget, isForm, readForm } from '../read-form.ts'
+import { MODEL_FILE, safeLocation } from './model-store.ts'
+
+interface Digested {
+  bytes: number
+  /** SHA-256 of the file, in hexadecimal: it identifies the file. */
+  sha256: string
+  /**
+   * SHA-256 of every CHUNK_BYTES of the file; the last chunk may be shorter. A resource checks them when it fetches only the
+   * weights it needs.
+   */
+  chunks: string[]
+}
 
 export interface ReceivedFile extends Digested {
   /** Path relative to the folder. */
@@ -22,7 +34,6 @@ export interface ReceivedFile extends Digested {
 const IDLE_MS = 60_000
 /** Allowance for the part headers of a form, in addition to the limit for its content. */
 const FORM_OVERHEAD_BYTES = 256 * 1024
-const MAX_PARTS = 1000
 
 /**
  * @returns the files; the first is the model.
@@ -33,7 +44,7 @@ export async function receiveUpload(
   folder: string,
   limitBytes: number,
 ): Promise<ReceivedFile[]> {
-  const form = /^multipart\/form-data\b/i.test(req.headers['content-type'] ?? '')
+  const form = isForm(req)
   const encoding = req.headers['content-encoding'] ?? 'identity'
   if (encoding !== 'identity')
     throw new ScissionError('unsupportedEncoding', `Content-Encoding ${encoding}: send the bytes as they are`)
@@ -41,7 +52,7 @@ export async function receiveUpload(
   if (announced > limitBytes + (form ? FORM_OVERHEAD_BYTES : 0)) throw tooLarge(limitBytes)
   req.setTimeout(IDLE_MS, () => req.destroy(new Error(`no byte came for ${IDLE_MS} ms`)))
   try {
-    const budget = new ByteBudget(limitBytes)
+    const budget = new ByteBudget(limitBytes, () => tooLarge(limitBytes))
     return form
       ? await receiveForm(req, folder, budget)
       : [await receiveFile(req, MODEL_FILE, folder, budget)]
@@ -66,71 +77,22 @@ async function receiveFile(
   return { path: location, ...digested }
 }
 
-/** Receives the parts one after another; the first error ends the whole upload. */
 async function receiveForm(
   req: IncomingMessage,
   folder: string,
   budget: ByteBudget,
 ): Promise<ReceivedFile[]> {
-  const parser = openParser(req)
-  const files = new Map<string, Promise<ReceivedFile>>()
-  const streams: Readable[] = []
-  const failed = new Promise<never>((_resolve, reject) => {
-    const onFile = (field: string, stream: Readable, filename: string | undefined) => {
-      streams.push(stream)
-      // The parser reports an interrupted body on the part's stream as well as on itself.
-      stream.on('error', reject)
+  const locations = new Set<string>()
+  const files = await readForm(req, {
+    onFile: async (field, content, filename) => {
       const location = partLocation(field, filename)
-      if (files.has(location)) throw new ScissionError('badRequest', `two parts are named ${location}`)
-      const received = receiveFile(stream, location, folder, budget)
-      received.catch(reject)
-      files.set(location, received)
-    }
-    parser.on('file', (field, stream, filename) => {
-      try {
-        onFile(field, stream, filename)
-      } catch (thrown) {
-        stream.resume()
-        reject(thrown)
-      }
-    })
-    parser.on('error', (thrown: unknown) => reject(badForm(thrown)))
-    parser.on('partsLimit', () => reject(new ScissionError('badRequest', `more than ${MAX_PARTS} parts`)))
+      if (locations.has(location)) throw new ScissionError('badRequest', `two parts are named ${location}`)
+      locations.add(location)
+      return receiveFile(content, location, folder, budget)
+    },
   })
-  failed.catch(() => undefined)
-  try {
-    await Promise.race([pipeline(req.iterator({ destroyOnReturn: false }), parser), failed])
-    await Promise.race([Promise.all(files.values()), failed])
-  } catch (thrown) {
-    for (const stream of streams) stream.destroy(coerceError(thrown))
-    await Promise.allSettled(files.values())
-    throw thrown
-  }
-  return mainFirst(await Promise.all(files.values()))
+  return mainFirst(files)
 }
-
-/** @param fieldBytes maximum size of a field that is not a file. @throws ScissionError badRequest. */
-export function openParser(req: IncomingMessage, fieldBytes = 1024): Busboy {
-  const contentType = req.headers['content-type'] ?? ''
-  try {
-    return new Busboy({
-      headers: { ...req.headers, 'content-type': contentType },
-      // Locations may name folders: `weights/part1.bin`.
-      preservePath: true,
-      limits: { parts: MAX_PARTS, fieldSize: fieldBytes },
-    })
-  } catch (thrown) {
-    throw badForm(thrown)
-  }
-}
-
-const badForm = (thrown: unknown) =>
-  new ScissionError(
-    'badRequest',
-    `the form cannot be read: ${coerceError(thrown).message}`,
-    undefined,
-    thrown,
-  )
 
 function partLocation(field: string, filename: string | undefined): string {
   if (field === 'model') return MODEL_FILE
@@ -147,4 +109,68 @@ function mainFirst(files: ReceivedFile[]): ReceivedFile[] {
   if (!main) throw new ScissionError('badRequest', `the form has no field "model"; ${FORM_HINT}`)
   const rest = files.filter((file) => file !== main)
   return [main, ...rest.sort((a, b) => (a.path < b.path ? -1 : 1))]
+}
+
+const tooLarge = (limit: number) =>
+  new ScissionError(
+    'payloadTooLarge',
+    `the model is larger than the limit of ${limit} bytes; it is set by SCISSION_MAX_MODEL_BYTES`,
+    { limitBytes: limit },
+  )
+
+/**
+ * Writes a stream to a file and digests it at the same time, so that an upload of any size passes through memory once.
+ * @param source is read to its end or to the first error. The caller destroys it.
+ * @throws ScissionError payloadTooLarge; internal if the disk is full; the error that `source` throws.
+ */
+export async function writeDigested(
+  source: AsyncIterable<Uint8Array>,
+  file: string,
+  budget: ByteBudget,
+): Promise<Digested> {
+  const whole = createHash('sha256')
+  const chunks: string[] = []
+  let chunk = createHash('sha256')
+  let filled = 0
+  const endChunk = () => {
+    chunks.push(chunk.digest('hex'))
+    chunk = createHash('sha256')
+    filled = 0
+  }
+  let bytes = 0
+  async function* measured() {
+    for await (const part of source) {
+      bytes += part.length
+      budget.spend(part.length)
+      whole.update(part)
+      for (let at = 0; at < part.length; ) {
+        const piece = part.subarray(at, at + CHUNK_BYTES - filled)
+        chunk.update(piece)
+        filled += piece.length
+        at += piece.length
+        if (filled === CHUNK_BYTES) endChunk()
+      }
+      yield part
+    }
+  }
+  try {
+    // Flushed to disk: next the folder is renamed into place, and from then on its digests are trusted.
+    await pipeline(measured, createWriteStream(file, { flush: true }))
+  } catch (thrown) {
+    throw diskError(thrown)
+  }
+  if (filled > 0) endChunk()
+  return { bytes, sha256: whole.digest('hex'), chunks }
+}
+
+function diskError(thrown: unknown): unknown {
+  const error = coerceError(thrown)
+  const code = 'code' in error ? error.code : undefined
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return thrown
+  return new ScissionError(
+    'internal',
+    'the disk of the benchmark service is full: nothing was stored; free space under SCISSION_DATA and upload again',
+    undefined,
+    error,
+  )
 }

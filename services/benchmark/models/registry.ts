@@ -1,13 +1,15 @@
 /**
  * The registry holds the records of models with their names and versions. All services read the records from Redis. Each
  * model's folder holds a copy, from which a record is restored if Redis has lost it.
+ *
+ * Its changes run under the lock `models`; giving a name runs under NAMES_LOCK as well, which comes first.
  */
 import type { ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { namesOf, type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { withLock } from '../../../shared/platform/redis/lock.ts'
+import { NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import type { ChunkDigests, ModelStore } from './model-store.ts'
 
 export interface NewModel {
@@ -38,9 +40,12 @@ export class Registry {
     return onDisk
   }
 
-  /** Gives the model a name and the name's next version, moves its folder into the store, and writes its record. */
+  /**
+   * Gives the model a name and the name's next version, moves its folder into the store, and writes its record.
+   * @throws ScissionError conflict if a deployment has the name.
+   */
   async add(model: NewModel, name: string): Promise<Model> {
-    return withLock(this.#state.redis, 'models', async () => {
+    return this.#naming(async () => {
       // A replica with a store of its own may already have recorded the model under other names.
       const known = await this.#state.models.get(model.record.id)
       const record: Model = known
@@ -52,9 +57,9 @@ export class Registry {
     })
   }
 
-  /** Adds a name to the model, unless it already has that name. */
+  /** Adds a name to the model, unless it already has that name. @throws ScissionError conflict if a deployment has it. */
   async addName(id: ModelId, name: string): Promise<Model> {
-    return this.#update(id, (model) => this.#withName(model, name))
+    return this.#naming(() => this.#change(id, (model) => this.#withName(model, name)))
   }
 
   /** Sets the input shapes that requests without input shapes refer to. */
@@ -113,14 +118,21 @@ export class Registry {
     })
   }
 
-  async #update(id: ModelId, change: (model: Model) => Promise<Model>): Promise<Model> {
-    return withLock(this.#state.redis, 'models', async () => {
-      const model = await this.#state.models.need(id)
-      const changed = await change(model)
-      await this.#store.writeRecord(changed)
-      await this.#state.models.put(id, changed)
-      return changed
-    })
+  #update(id: ModelId, change: (model: Model) => Promise<Model>): Promise<Model> {
+    return withLock(this.#state.redis, 'models', () => this.#change(id, change))
+  }
+
+  /** No deployment gets a name meanwhile. */
+  #naming(work: () => Promise<Model>): Promise<Model> {
+    const { redis } = this.#state
+    return withLock(redis, NAMES_LOCK, () => withLock(redis, 'models', work))
+  }
+
+  async #change(id: ModelId, change: (model: Model) => Promise<Model>): Promise<Model> {
+    const changed = await change(await this.#state.models.need(id))
+    await this.#store.writeRecord(changed)
+    await this.#state.models.put(id, changed)
+    return changed
   }
 
   async #withName(model: Model, name: string): Promise<Model> {
@@ -129,7 +141,13 @@ export class Registry {
     return { ...model, aliases: [...(model.aliases ?? []), alias] }
   }
 
+  /** @throws ScissionError conflict if a deployment has the name: both are served under /v2/models. */
   async #nextVersion(name: string): Promise<number> {
+    if (await this.#state.deployments.has(name))
+      throw new ScissionError(
+        'conflict',
+        `"${name}" is the name of a deployment; choose another for the model`,
+      )
     const models = await this.#state.models.all()
     const versions = models.flatMap((model) => namesOf(model).filter((own) => own.name === name))
     return Math.max(0, ...versions.map((own) => own.version)) + 1

@@ -3,9 +3,8 @@
  * resources are ever called. A known resource stays known while Redis is away.
  */
 import type { Change } from '../../../shared/platform/redis/changes.ts'
-import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { Routes } from '../../../shared/platform/service/service-config.ts'
-import type { LinkEmulation, Resource } from '../../../shared/contracts/resource.ts'
+import { type LinkEmulation, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'

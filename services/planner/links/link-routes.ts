@@ -1,8 +1,7 @@
 /** HTTP routes of resources, of the links between them and of the network presets. */
 import { z } from 'zod'
-import { withLiveness } from '../../../shared/contracts/alive.ts'
 import { mbps, ms, PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
-import { Link, ResourceView } from '../../../shared/contracts/resource.ts'
+import { Link, ResourceView, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { NETWORK_PRESETS } from '../../../shared/contracts/network-presets.ts'
@@ -90,8 +89,7 @@ async function overrideLink(
   const link: Link = {
     from,
     to,
-    rttMs: settings.rttMs,
-    bandwidthMbps: settings.bandwidthMbps,
+    ...settings,
     returnBandwidthMbps: settings.returnBandwidthMbps ?? settings.bandwidthMbps,
     source: 'override',
     emulated: false,

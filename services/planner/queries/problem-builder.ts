@@ -4,13 +4,11 @@
  * compiled from it.
  */
 import { LRUCache } from 'lru-cache'
-import { withLiveness } from '../../../shared/contracts/alive.ts'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import type { Resource } from '../../../shared/contracts/resource.ts'
+import { machineDifferences, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import type { WhatIf } from '../../../shared/contracts/what-if-fields.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { machineDifferences } from '../../../shared/contracts/machine-differences.ts'
 import type { MirroredCalibration, MirroredProfile } from '../knowledge/mirrored-documents.ts'
 import { checkKnown, type Problem } from '../../../shared/planning/index.ts'
 import type { PlanningProblem } from './solver.ts'

@@ -1,7 +1,7 @@
 /** Turns thrown errors into HTTP answers: the only code that does. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { z } from 'zod'
-import { coerceError, ScissionError } from '../errors.ts'
+import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 
 export const ErrorBody = z.object({
@@ -16,21 +16,13 @@ export const ErrorBody = z.object({
 export function toScissionError(thrown: unknown): ScissionError {
   if (thrown instanceof ScissionError) return thrown
   const error = coerceError(thrown)
+  const as = (code: ErrorCode, message = error.message) => new ScissionError(code, message, undefined, error)
   const status = 'status' in error ? error.status : undefined
-  if (status === 413) return new ScissionError('payloadTooLarge', error.message, undefined, error)
-  if (status === 415) return new ScissionError('unsupportedEncoding', error.message, undefined, error)
-  if (typeof status === 'number' && status >= 400 && status < 500) {
-    return new ScissionError('badRequest', error.message, undefined, error)
-  }
-  if (isRedisFailure(error)) {
-    return new ScissionError(
-      'queueUnavailable',
-      'Redis cannot be reached; retry in a moment',
-      undefined,
-      error,
-    )
-  }
-  return new ScissionError('internal', error.message, undefined, error)
+  if (status === 413) return as('payloadTooLarge')
+  if (status === 415) return as('unsupportedEncoding')
+  if (typeof status === 'number' && status >= 400 && status < 500) return as('badRequest')
+  if (isRedisFailure(error)) return as('queueUnavailable', 'Redis cannot be reached; retry in a moment')
+  return as('internal')
 }
 
 /** Errors of ioredis and BullMQ that mean a lost connection. */

@@ -6,7 +6,6 @@ import { type ErrorCode, ScissionError } from '../errors.ts'
 import { bodyFor } from './error-answers.ts'
 
 export interface Listening {
-  server: http.Server
   port: number
   url: string
   close: () => Promise<void>
@@ -40,7 +39,7 @@ export function listen(app: RequestListener, port: number, host: string, mainPat
       server.off('error', reject)
       const actual = (server.address() as AddressInfo).port
       const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
-      resolve({ server, port: actual, url: `http://${shown}:${actual}`, close: () => close(server) })
+      resolve({ port: actual, url: `http://${shown}:${actual}`, close: () => close(server) })
     })
   })
 }
@@ -98,6 +97,5 @@ function close(server: http.Server, graceMs = 5000): Promise<void> {
       clearTimeout(force)
       resolve()
     })
-    server.closeIdleConnections()
   })
 }

@@ -42,7 +42,7 @@ export interface Route<
     req: Request,
     res: Response,
   ) => unknown
-  /** The same without Express, for the busiest routes: see direct-routes.ts. */
+  /** The same without Express, for the busiest routes: see app.ts. */
   direct?: DirectHandler
 }
 

@@ -35,11 +35,6 @@ function die(): void {
 main().catch(async (thrown: unknown) => {
   const error = coerceError(thrown)
   const known = error instanceof ScissionError ? error : undefined
-  await send({
-    kind: 'error',
-    message: error.message,
-    ...(known ? { code: known.code } : {}),
-    ...(known?.details ? { details: known.details } : {}),
-    ...(error.stack ? { stack: error.stack } : {}),
-  }).catch(die)
+  const { message, stack } = error
+  await send({ kind: 'error', message, code: known?.code, details: known?.details, stack }).catch(die)
 })

@@ -32,8 +32,6 @@ export interface LimitedChildOptions<I, P> {
   onProgress?: ((progress: P) => void) | undefined
   /** Activity of the child in error messages: "ONNX Runtime … while <doing>". @defaultValue 'working' */
   doing?: string | undefined
-  /** Code of the error if the child crashes or breaks a limit. @defaultValue 'invalidModel' */
-  failureCode?: ErrorCode | undefined
   env?: NodeJS.ProcessEnv | undefined
   /** Called with the child's process id after it has ended, for any reason. */
   onEnd?: ((pid: number) => void) | undefined
@@ -48,21 +46,24 @@ export type ChildMessage =
 
 /**
  * Runs the module's `run` with the input. @returns its output.
- * @throws the ScissionError that `run` threw; `failureCode` if the child crashed, took too long or too much memory
+ * @throws the ScissionError that `run` threw; invalidModel if the child crashed, took too long or too much memory
  * (`details.reason`: crash, timeout or memory); cancelled if the signal was aborted.
  */
 export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChildOptions<I, P>): Promise<O> {
   if (options.signal?.aborted) throw cancelled()
   const child = start(options)
   const stderr = tailOf(child)
-  const { promise, resolve, reject } = deferred<O>()
+  let resolve: (output: O) => void = () => {}
+  let reject: (error: Error) => void = () => {}
+  const result = new Promise<O>((...settle) => ([resolve, reject] = settle))
   const doing = options.doing ?? 'working'
   const fail = (reason: string, message: string, details = {}) =>
-    reject(new ScissionError(options.failureCode ?? 'invalidModel', message, { reason, ...details }))
+    reject(new ScissionError('invalidModel', message, { reason, ...details }))
   child.on('message', (message: ChildMessage) => {
     if (message.kind === 'ready') child.send({ input: options.input })
     else if (message.kind === 'progress') options.onProgress?.(message.progress as P)
-    else if (message.kind === 'output') resolve(message.output)
+    // The module declares the type; the child's message is not checked against it.
+    else if (message.kind === 'output') resolve(message.output as O)
     else reject(thrownInChild(message))
   })
   child.on('error', reject)
@@ -86,7 +87,7 @@ export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChild
     }),
   )
   try {
-    return await promise
+    return await result
   } finally {
     stopWatching()
     clearInterval(watch)
@@ -96,18 +97,6 @@ export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChild
       options.onEnd?.(child.pid)
     }
   }
-}
-
-/** Node 20 has no Promise.withResolvers. */
-function deferred<O>() {
-  let resolve: (output: unknown) => void = () => {}
-  let reject: (error: Error) => void = () => {}
-  const promise = new Promise<O>((resolveTyped, rejectTyped) => {
-    // The module declares the type; the child's message is not checked against it.
-    resolve = (output) => resolveTyped(output as O)
-    reject = rejectTyped
-  })
-  return { promise, resolve, reject }
 }
 
 function start<I, P>(options: LimitedChildOptions<I, P>): ChildProcess {

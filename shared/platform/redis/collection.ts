@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { checkJson } from '../outside-input.ts'
+import { checkJson, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
 
 /** Documents read at once by `some`. */
@@ -14,9 +14,6 @@ const BATCH = 20
 
 /** Each time another process was quicker; more of them in a row than this is no contention but a fault. */
 const MAX_UPDATE_ATTEMPTS = 1000
-
-/** Faults of documents that are remembered, so that each is logged once and not with every reading. */
-const MAX_REPORTED = 1000
 
 /**
  * KEYS hash; ARGV field, text that must be there ('' = none), new text ('' = remove), channel, announcement.
@@ -28,13 +25,7 @@ if ARGV[3] == '' then redis.call('hdel', KEYS[1], ARGV[1]) else redis.call('hset
 redis.call('publish', ARGV[4], ARGV[5])
 return 1`
 
-/** KEYS hash; ARGV field, channel, announcement. Returns 1 if there was such a field. */
-const REMOVE = `
-if redis.call('hdel', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('publish', ARGV[2], ARGV[3])
-return 1`
-
-/** The same; returns the text that was there. */
+/** KEYS hash; ARGV field, channel, announcement. Removes the field. Returns its text, false if there was none. */
 const TAKE = `
 local text = redis.call('hget', KEYS[1], ARGV[1])
 if not text then return false end
@@ -47,9 +38,7 @@ export class Collection<T> {
   readonly #redis: Redis
   readonly #schema: z.ZodType<T>
   readonly #key: string
-  readonly #log: Logger | undefined
-  /** Id → what is wrong with the document, as logged. */
-  readonly #reported = new Map<string, string>()
+  readonly #leftOut: LeftOut
 
   /** @param log is told of documents that are left out because this version cannot read them. */
   constructor(redis: Redis, kind: string, schema: z.ZodType<T>, log?: Logger) {
@@ -57,13 +46,15 @@ export class Collection<T> {
     this.kind = kind
     this.#schema = schema
     this.#key = `scission:${kind}`
-    this.#log = log
+    this.#leftOut = new LeftOut(log)
   }
 
   /** @throws ScissionError internal when this version cannot read the document. */
   async get(id: string): Promise<T | undefined> {
     const text = await this.#redis.hget(this.#key, id)
-    return text === null ? undefined : this.#parse(id, text)
+    const parsed = text === null ? undefined : this.#tryParse(id, text)
+    if (parsed instanceof ScissionError) throw parsed
+    return parsed
   }
 
   /** Without reading the document. */
@@ -131,14 +122,19 @@ export class Collection<T> {
    * @returns undefined when there is none; else the document, if this version can read it.
    */
   async take(id: string): Promise<{ document: T | undefined } | undefined> {
-    const text = await this.#redis.eval(TAKE, 1, this.#key, id, CHANGES_CHANNEL, this.#change(id))
+    const text = await this.#remove(id)
     if (text === null) return undefined
     return { document: typeof text === 'string' ? this.#readable(id, text) : undefined }
   }
 
   /** @returns whether there was one. */
   async delete(id: string): Promise<boolean> {
-    return (await this.#redis.eval(REMOVE, 1, this.#key, id, CHANGES_CHANNEL, this.#change(id))) === 1
+    return (await this.#remove(id)) !== null
+  }
+
+  /** @returns the text that was there; null if there was none. */
+  #remove(id: string): Promise<unknown> {
+    return this.#redis.eval(TAKE, 1, this.#key, id, CHANGES_CHANNEL, this.#change(id))
   }
 
   async ids(): Promise<string[]> {
@@ -175,24 +171,12 @@ export class Collection<T> {
     return JSON.stringify(this.#schema.parse(value))
   }
 
-  #parse(id: string, text: string): T {
-    const parsed = this.#tryParse(id, text)
-    if (parsed instanceof ScissionError) throw parsed
-    return parsed
-  }
-
   /** A document that cannot be read counts as none, and is logged once for each fault that it has. */
   #readable(id: string, text: string): T | undefined {
     const parsed = this.#tryParse(id, text)
-    if (!(parsed instanceof ScissionError)) {
-      this.#reported.delete(id)
-      return parsed
-    }
-    if (this.#reported.get(id) === parsed.message) return undefined
-    if (this.#reported.size >= MAX_REPORTED) this.#reported.clear()
-    this.#reported.set(id, parsed.message)
-    this.#log?.warn(`left out: ${parsed.message}`)
-    return undefined
+    if (parsed instanceof ScissionError) this.#leftOut.report(id, parsed.message)
+    else this.#leftOut.forget(id)
+    return parsed instanceof ScissionError ? undefined : parsed
   }
 
   #tryParse(id: string, text: string): T | ScissionError {

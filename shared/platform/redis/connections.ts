@@ -15,25 +15,23 @@ const MAX_RETRY_MS = 2000
 /** Delay before attempt 1, 2, …: doubled each time, up to 2 s, for ever. */
 const retryStrategy = (attempt: number) => Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), MAX_RETRY_MS)
 
+const COMMON: RedisOptions = { retryStrategy, connectTimeout: CONNECT_TIMEOUT_MS }
+
 /**
- * ioredis options by role. `producer` serves requests and fails fast; `worker` waits as long as it takes and is for
- * Worker, QueueEvents and whatever else blocks or subscribes.
+ * Serves requests and fails fast: for Queue, FlowProducer, Job and plain commands. Connects by itself; until then its
+ * commands are refused.
  */
-function redisOptions(role: 'producer' | 'worker'): RedisOptions {
-  const common = { retryStrategy, connectTimeout: CONNECT_TIMEOUT_MS }
-  return role === 'producer'
-    ? { ...common, enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS }
-    : { ...common, maxRetriesPerRequest: null }
-}
-
-/** For Queue, FlowProducer, Job and plain commands. Connects by itself; until then its commands are refused. */
 export function producerConnection(url: string, log?: Logger): Redis {
-  return reportOutages(new Redis(url, redisOptions('producer')), log)
+  const failFast = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS }
+  return reportOutages(new Redis(url, { ...COMMON, ...failFast }), log)
 }
 
-/** For Worker, QueueEvents and subscribers. BullMQ duplicates it for further connections that it needs. */
+/**
+ * Waits as long as it takes: for Worker, QueueEvents and whatever else blocks or subscribes. BullMQ duplicates it for
+ * further connections that it needs.
+ */
 export function workerConnection(url: string, log?: Logger): Redis {
-  return reportOutages(new Redis(url, redisOptions('worker')), log)
+  return reportOutages(new Redis(url, { ...COMMON, maxRetriesPerRequest: null }), log)
 }
 
 /** Logs once that Redis is lost and once that it is back: ioredis emits an error with every attempt to reconnect. */

@@ -23,6 +23,12 @@ const EXPIRE_IF =
 /** The lock under which a model is deleted, and under which something that needs it is begun. */
 export const modelLock = (model: string): string => `model:${model}`
 
+/**
+ * The lock under which models and deployments get their names, of which none may be in both: /v2/models serves both.
+ * Take it before any other.
+ */
+export const NAMES_LOCK = 'names'
+
 /** Removes a key if it has this value, in one step. @returns whether it had. */
 export async function removeIf(redis: Redis, key: string, value: string): Promise<boolean> {
   return (await redis.eval(REMOVE_IF, 1, key, value)) === 1

@@ -1,11 +1,14 @@
 /**
  * BullMQ queues: their names, which the benchmark service and the inference services must spell alike, and the options
- * that all of them share. Spread `queueOptions`, `eventsOptions` or `workerOptions` into every Queue, QueueEvents or
- * Worker, and give each its `error` listener, or Node ends the process.
+ * that all of them share. Spread `queueOptions` or `workerOptions` into every Queue or Worker, and give these and every
+ * QueueEvents its `error` listener, or Node ends the process.
  */
-import type { QueueEventsOptions, QueueOptions, WorkerOptions } from 'bullmq'
+import type { Job, QueueOptions, WorkerOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
+import type { z } from 'zod'
+import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { check } from '../outside-input.ts'
 
 export const PARENT_QUEUE = 'benchmark'
 
@@ -45,11 +48,6 @@ export function queueOptions(connection: Redis): QueueOptions {
   return { connection, streams: { events: { maxLen: MAX_EVENTS } } }
 }
 
-/** For QueueEvents; `connection` from `workerConnection`. */
-export function eventsOptions(connection: Redis): QueueEventsOptions {
-  return { connection }
-}
-
 /**
  * For every Worker; `connection` from `workerConnection`. Concurrency is 1 unless set by the caller.
  * Do not override the three recovery settings: they must be the same in all workers of a queue.
@@ -74,4 +72,15 @@ export function withErrorHandler<T extends ReportsErrors>(emitter: T, name: stri
   // The connection below has reported already that Redis is lost: this is the same news.
   emitter.on('error', (error) => log?.debug({ err: error, queue: name }, error.message))
   return emitter
+}
+
+/** The data of a job. @throws ScissionError internal if it is not what this version writes. */
+export function jobData<T>(
+  schema: z.ZodType<T>,
+  { id, queueName, data }: Pick<Job, 'id' | 'queueName' | 'data'>,
+): T {
+  const { value, fault } = check(schema, data)
+  if (fault === undefined) return value
+  const message = `job ${id} of queue ${queueName} in Redis is not what this version writes: ${fault}`
+  throw new ScissionError('internal', message)
 }

@@ -2,6 +2,7 @@
  * Caches reads of Redis on the request path. While nothing has changed they are answered from memory; while Redis is
  * away they are answered with the last known value, because serving a loaded model does not need Redis.
  */
+import { LRUCache } from 'lru-cache'
 import type { Change } from './changes.ts'
 import { ScissionError } from '../errors.ts'
 import { waitAtMost } from '../deadline.ts'
@@ -20,7 +21,7 @@ const PATIENCE_MS = 1000
 
 export class StaleWhileRevalidateCache<T> {
   readonly #kind: string
-  readonly #entries = new Map<string, Entry<T>>()
+  readonly #entries = new LRUCache<string, Entry<T>>({ max: MAX_ENTRIES })
   readonly #read: (key: string) => Promise<T>
   #generation = 0
 
@@ -47,7 +48,6 @@ export class StaleWhileRevalidateCache<T> {
     const generation = this.#generation
     try {
       const value = await this.#read(key)
-      if (this.#entries.size >= MAX_ENTRIES) this.#entries.clear()
       // A change during the read may or may not be in the value.
       this.#entries.set(key, { value, state: generation === this.#generation ? 'fresh' : 'changed' })
       return value

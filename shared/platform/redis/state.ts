@@ -1,6 +1,6 @@
 /**
- * What the services share, in Redis: one collection of documents per kind of thing. Every write is announced on one
- * channel, so that a reader can keep a copy and never poll.
+ * The state that the services share, in Redis: one collection of documents per kind of thing. Every write is announced on
+ * one channel, so that a reader can keep a copy and never poll.
  * Nothing large goes here: tensors, models and weights travel between services directly.
  */
 import type { Redis } from 'ioredis'
@@ -30,21 +30,10 @@ export function paginate<T>(
   return more && last !== undefined ? { items: page, next: keyOf(last) } : { items: page }
 }
 
-export interface State {
-  readonly redis: Redis
-  readonly models: Collection<Model>
-  readonly structures: Collection<Structure>
-  readonly resources: Collection<Resource>
-  readonly links: Collection<Link>
-  readonly profiles: Collection<Profile>
-  /** By the id of the profile. */
-  readonly served: Collection<Served>
-  readonly deployments: Collection<Deployment>
-  readonly calibrations: Collection<Calibration>
-}
+export type State = ReturnType<typeof openState>
 
 /** @param log is told of documents that are left out because this version cannot read them. */
-export function openState(redis: Redis, log?: Logger): State {
+export function openState(redis: Redis, log?: Logger) {
   return {
     redis,
     models: new Collection(redis, 'models', Model, log),
@@ -52,6 +41,7 @@ export function openState(redis: Redis, log?: Logger): State {
     resources: new Collection(redis, 'resources', Resource, log),
     links: new Collection(redis, 'links', Link, log),
     profiles: new Collection(redis, 'profiles', Profile, log),
+    /** By the id of the profile. */
     served: new Collection(redis, 'served', Served, log),
     deployments: new Collection(redis, 'deployments', Deployment, log),
     calibrations: new Collection(redis, 'calibrations', Calibration, log),

@@ -23,11 +23,6 @@ export interface Running {
   close: () => Promise<void>
 }
 
-export interface ReadyMessage {
-  ready: true
-  url: string
-}
-
 const CLOSE_GRACE_MS = 10_000
 
 /** Runs `start` as this process' only job. */
@@ -35,7 +30,7 @@ export function runService(log: Logger, start: () => Promise<Running>): void {
   start().then(
     (running) => {
       log.info({ url: running.url }, `listening on ${running.url}`)
-      if (process.connected) process.send?.({ ready: true, url: running.url } satisfies ReadyMessage)
+      if (process.connected) process.send?.({ ready: true, url: running.url })
       stopOn(log, running)
     },
     (thrown: unknown) => {

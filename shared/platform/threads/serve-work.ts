@@ -1,7 +1,7 @@
 /** The worker's side of work-thread.ts. */
 import { parentPort, type TransferListItem } from 'node:worker_threads'
 import { toScissionError } from '../http-server/error-answers.ts'
-import type { WorkMessage, WorkReport } from './work-thread.ts'
+import type { WorkReport } from './work-thread.ts'
 
 /**
  * Performs one piece of work after another. An error of `perform` reaches the caller with its code, message and details.
@@ -14,13 +14,13 @@ export function serveWork<Work, Result>(
 ): void {
   const port = parentPort
   if (port === null) throw new Error('this module runs as a worker thread')
-  port.on('message', ({ id, work }: WorkMessage<Work>) => {
+  port.on('message', (work: Work) => {
     try {
       const result = perform(work)
-      port.postMessage({ id, result } satisfies WorkReport<Result>, moved(result, work))
+      port.postMessage({ result } satisfies WorkReport<Result>, moved(result, work))
     } catch (thrown) {
       const { code, message, details } = toScissionError(thrown)
-      port.postMessage({ id, failure: { code, message, details } } satisfies WorkReport<Result>)
+      port.postMessage({ failure: { code, message, details } } satisfies WorkReport<Result>)
     }
   })
 }

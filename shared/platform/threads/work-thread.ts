@@ -9,18 +9,13 @@
  * 279 ms instead of 4. It has no time limit that begins with the piece, and errors lose their code on the way.
  */
 import { type TransferListItem, Worker } from 'node:worker_threads'
+import { waitWithin } from '../deadline.ts'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
+import { KeyedLock } from '../keyed-lock.ts'
 
-export interface WorkMessage<Work> {
-  id: number
-  work: Work
-}
 export type WorkReport<Result> =
-  | { id: number; result: Result }
-  | {
-      id: number
-      failure: { code: ErrorCode; message: string; details: Record<string, unknown> | undefined }
-    }
+  | { result: Result }
+  | { failure: { code: ErrorCode; message: string; details: Record<string, unknown> | undefined } }
 
 export interface WorkThreadOptions {
   /** Module that the thread runs: `threadModule(...)` of one that calls `serveWork`. */
@@ -46,20 +41,16 @@ export interface WorkOptions {
   signal?: AbortSignal | undefined
 }
 
-interface Waiting<Work, Result> extends WorkOptions {
-  message: WorkMessage<Work>
-  resolve: (result: Result) => void
-  reject: (error: Error) => void
-  onAbort: () => void
-}
-
 export class WorkThread<Work, Result> {
   readonly #options: WorkThreadOptions
-  /** The first is in progress. */
-  readonly #waiting: Waiting<Work, Result>[] = []
   #worker: Worker | undefined
-  #timer: NodeJS.Timeout | undefined
-  #lastId = 0
+  /** The piece in progress. */
+  #current: { resolve: (report: WorkReport<Result>) => void; reject: (error: Error) => void } | undefined
+  readonly #turns = new KeyedLock()
+  /** The one in progress and those whose callers wait. */
+  #pieces = 0
+  #closing = new AbortController()
+  #idle: NodeJS.Timeout | undefined
 
   constructor(options: WorkThreadOptions) {
     this.#options = options
@@ -73,119 +64,89 @@ export class WorkThread<Work, Result> {
    * @throws ScissionError as the work does; overloaded; cancelled (by the signal or `close`); deadlineExceeded; internal
    *   if the thread dies.
    */
-  async run(work: Work, options: WorkOptions = {}): Promise<Result> {
-    if (this.#waiting.length >= this.#options.maxPieces)
-      throw new ScissionError('overloaded', this.#options.busy(this.#waiting.length))
-    if (options.signal?.aborted) throw left()
-    this.#lastId += 1
-    const message = { id: this.#lastId, work }
-    const result = new Promise<Result>((resolve, reject) => {
-      const onAbort = () => this.#leave(message.id)
-      this.#waiting.push({ ...options, message, resolve, reject, onAbort })
-      options.signal?.addEventListener('abort', onAbort, { once: true })
+  async run(work: Work, { transfer = [], signal }: WorkOptions = {}): Promise<Result> {
+    if (this.#pieces >= this.#options.maxPieces)
+      throw new ScissionError('overloaded', this.#options.busy(this.#pieces))
+    if (signal?.aborted) throw left()
+    this.#pieces += 1
+    const free = () => void (this.#pieces -= 1)
+    const { signal: closing } = this.#closing
+    let begun = false
+    const turn = this.#turns.run('piece', async () => {
+      if (signal?.aborted) throw left()
+      if (closing.aborted) throw stopping()
+      begun = true
+      return this.#perform(work, transfer)
     })
-    if (this.#waiting.length === 1) this.#next()
-    return result
+    try {
+      return await waitWithin(turn, { signal }, left)
+    } finally {
+      // A piece in progress whose caller has left counts until the thread is free.
+      if (begun) turn.then(free, free)
+      else free()
+    }
   }
 
   /** Ends the thread; the piece in progress and the waiting ones fail. */
   async close(): Promise<void> {
-    clearTimeout(this.#timer)
-    const error = new ScissionError('cancelled', 'the service is stopping')
-    for (const waiting of this.#waiting.splice(0)) settled(waiting).reject(error)
-    await this.#stop()
+    this.#closing.abort()
+    this.#closing = new AbortController()
+    await this.#stop(stopping())
   }
 
-  #next(): void {
-    clearTimeout(this.#timer)
+  async #perform(work: Work, transfer: readonly TransferListItem[]): Promise<Result> {
+    clearTimeout(this.#idle)
     const { longest, idleMs } = this.#options
-    const first = this.#waiting[0]
-    if (first && !this.#begin(first)) return
-    if (first && longest) this.#after(longest.ms, () => this.#giveUp(longest.message))
-    if (!first && idleMs !== undefined) this.#after(idleMs, () => void this.#stop())
-  }
-
-  /** @returns false if the piece could not be sent; the next one has been begun then. */
-  #begin({ message, transfer = [] }: Waiting<Work, Result>): boolean {
-    this.#worker ??= this.#start()
+    const worker = (this.#worker ??= this.#start())
+    const stopLater = (ms: number, error?: ScissionError) =>
+      setTimeout(() => void this.#stop(error), ms).unref()
+    const limit = longest && stopLater(longest.ms, new ScissionError('deadlineExceeded', longest.message))
     try {
-      this.#worker.postMessage(message, [...transfer])
-      return true
+      const report = await new Promise<WorkReport<Result>>((resolve, reject) => {
+        this.#current = { resolve, reject }
+        worker.postMessage(work, [...transfer])
+      })
+      if ('result' in report) return report.result
+      const { code, message, details } = report.failure
+      throw new ScissionError(code, message, details)
     } catch (thrown) {
-      // A buffer of it has been moved elsewhere in the meantime.
-      this.#settle({ id: message.id, failure: { code: 'internal', ...pick(coerceError(thrown)) } })
-      return false
+      // Also if a buffer of it has been moved elsewhere in the meantime, so that it cannot be sent.
+      throw thrown instanceof ScissionError
+        ? thrown
+        : new ScissionError('internal', coerceError(thrown).message)
+    } finally {
+      this.#current = undefined
+      clearTimeout(limit)
+      if (idleMs !== undefined) this.#idle = stopLater(idleMs)
     }
-  }
-
-  #after(ms: number, then: () => void): void {
-    this.#timer = setTimeout(then, ms)
-    this.#timer.unref()
   }
 
   #start(): Worker {
     const worker = new Worker(this.#options.entry, { workerData: this.#options.data })
     // The thread does not keep the process alive.
     worker.unref()
-    worker.on('message', (report: WorkReport<Result>) => this.#settle(report))
-    worker.on('error', (error) => this.#lost(worker, error))
-    worker.on('exit', () => this.#lost(worker, undefined))
+    const lost = (cause?: Error) => {
+      if (this.#worker !== worker) return
+      const message = `${this.#options.name} ended${cause ? `: ${cause.message}` : ''}; send the request again`
+      void this.#stop(new ScissionError('internal', message, undefined, cause))
+    }
+    worker.on('message', (report: WorkReport<Result>) => {
+      // A thread that was given up may still report.
+      if (this.#worker === worker) this.#current?.resolve(report)
+    })
+    worker.on('error', lost)
+    worker.on('exit', () => lost())
     return worker
   }
 
-  #settle(report: WorkReport<Result>): void {
-    const first = this.#waiting[0]
-    if (first?.message.id !== report.id) return
-    this.#waiting.shift()
-    const { resolve, reject } = settled(first)
-    if ('result' in report) resolve(report.result)
-    else {
-      const { code, message, details } = report.failure
-      reject(new ScissionError(code, message, details))
-    }
-    this.#next()
-  }
-
-  /** A piece in progress stays the first until the thread is free; its result is dropped. */
-  #leave(id: number): void {
-    const at = this.#waiting.findIndex(({ message }) => message.id === id)
-    const waiting = this.#waiting[at]
-    if (!waiting) return
-    if (at > 0) this.#waiting.splice(at, 1)
-    waiting.reject(left())
-  }
-
-  #giveUp(message: string): void {
-    this.#fail(new ScissionError('deadlineExceeded', message))
-  }
-
-  #lost(worker: Worker, cause: Error | undefined): void {
-    if (this.#worker !== worker) return
-    const why = cause ? `: ${cause.message}` : ''
-    const message = `${this.#options.name} ended${why}; send the request again`
-    this.#fail(new ScissionError('internal', message, undefined, cause))
-  }
-
-  /** Fails the piece in progress; the waiting ones get a new thread. */
-  #fail(error: ScissionError): void {
-    void this.#stop()
-    const first = this.#waiting.shift()
-    if (first) settled(first).reject(error)
-    this.#next()
-  }
-
-  async #stop(): Promise<void> {
+  /** The next piece gets a new thread. @param error of the piece in progress. */
+  async #stop(error?: ScissionError): Promise<void> {
     const worker = this.#worker
     this.#worker = undefined
+    if (error) this.#current?.reject(error)
     await worker?.terminate()
   }
 }
 
-const pick = ({ message }: Error) => ({ message, details: undefined })
-
 const left = () => new ScissionError('cancelled', 'the client left before its request was worked on')
-
-function settled<Work, Result>(waiting: Waiting<Work, Result>): Waiting<Work, Result> {
-  waiting.signal?.removeEventListener('abort', waiting.onAbort)
-  return waiting
-}
+const stopping = () => new ScissionError('cancelled', 'the service is stopping')

@@ -1,4 +1,4 @@
-/** Benchmarks on a real Redis that writes an append-only file. Skipped where there is no server to start. */
+/** Benchmarks on a real Redis that writes an append-only file. Skipped if there is no server to start. */
 import { once } from 'node:events'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -12,7 +12,7 @@ import { BenchmarkHarness, ended, partsOf } from './harness.ts'
 
 if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-server on the PATH')
 
-/** What the product promises for a killed worker's job, in ms. */
+/** The promise of the product for a killed worker's job, in ms. */
 const TAKEN_UP_MS = 5000
 
 describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', { timeout: 60_000 }, () => {
@@ -61,7 +61,7 @@ describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', {
     const after = await ended(client, running.id)
     expect(partsOf(after)).toEqual({ device: 'completed', cloud: 'completed' })
     expect(await client.benchmark(before.id)).toEqual(before)
-    // What was reported done before the restart was not measured again.
+    // A part that was reported done before the restart was not measured again.
     expect(runs.cloud).toBe(2)
   })
 

@@ -7,10 +7,15 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ByteBudget, writeDigested } from '../../../services/benchmark/models/write-digested.ts'
-import { type ReceivedFile, receiveUpload } from '../../../services/benchmark/models/receive-upload.ts'
-import { safeLocation } from '../../../services/benchmark/models/file-names.ts'
+import {
+  type ReceivedFile,
+  receiveUpload,
+  writeDigested,
+} from '../../../services/benchmark/models/receive-upload.ts'
+import { ByteBudget } from '../../../services/benchmark/read-form.ts'
+import { safeLocation } from '../../../services/benchmark/models/model-store.ts'
 import { CHUNK_BYTES } from '../../../shared/contracts/range-manifest.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type Listening, listen } from '../../../shared/platform/http-server/listen.ts'
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
@@ -54,6 +59,8 @@ function formOf(parts: { field: string; name?: string; bytes: Uint8Array<ArrayBu
   return form
 }
 
+const unlimited = () => new ByteBudget(1e9, () => new ScissionError('payloadTooLarge', 'too large'))
+
 describe('digesting a stream into a file', () => {
   it('gives the digest of the whole and of every chunk, however the stream was cut', async () => {
     await fc.assert(
@@ -65,7 +72,7 @@ describe('digesting a stream into a file', () => {
           const cuts: Buffer[] = []
           for (let at = 0; at < size; at += step) cuts.push(bytes.subarray(at, at + step))
           const file = path.join(folder, 'some.bin')
-          const digested = await writeDigested(Readable.from(cuts), file, new ByteBudget(1e9))
+          const digested = await writeDigested(Readable.from(cuts), file, unlimited())
           const expected: string[] = []
           for (let at = 0; at < size; at += CHUNK_BYTES)
             expected.push(sha256(bytes.subarray(at, at + CHUNK_BYTES)))
@@ -78,7 +85,7 @@ describe('digesting a stream into a file', () => {
   })
 
   it.skipIf(process.platform !== 'linux')('says so when the disk is full', async () => {
-    const write = writeDigested(Readable.from([randomBytes(100_000)]), '/dev/full', new ByteBudget(1e9))
+    const write = writeDigested(Readable.from([randomBytes(100_000)]), '/dev/full', unlimited())
     await expect(write).rejects.toThrow(/disk of the benchmark service is full/)
   })
 })

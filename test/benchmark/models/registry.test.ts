@@ -5,10 +5,9 @@ import { once } from 'node:events'
 import { Worker } from 'bullmq'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
-import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { structureId } from '../../../shared/platform/redis/state.ts'
-import { exampleProfile, exampleResource } from '../../support/fixtures.ts'
+import { exampleDeployment, exampleProfile, exampleResource } from '../../support/fixtures.ts'
 import { ownFile } from '../../support/test-models.ts'
 import { ServiceHarness } from '../harness.ts'
 
@@ -106,19 +105,7 @@ describe('deleting a model', () => {
 
   it('is refused while a deployment serves it', async () => {
     const model = await upload()
-    const deployment: Deployment = {
-      id: 'live',
-      planId: 'p',
-      model: model.id,
-      shapesKey: model.shapesKey as Deployment['shapesKey'],
-      entry: { resource: 'device', url: 'http://127.0.0.1:1' },
-      hops: [{ resource: 'device', from: 0, to: 1 }],
-      predictedMs: 1,
-      emulated: false,
-      state: 'ready',
-      createdAt: new Date().toISOString(),
-    }
-    await harness.state.deployments.put('live', deployment)
+    await harness.state.deployments.put('live', exampleDeployment('live', { model: model.id }))
     await expect(client.deleteModel('net')).rejects.toMatchObject({
       code: 'conflict',
       message: expect.stringContaining('live') as string,

@@ -5,13 +5,7 @@ import { startLinkEmulator } from '../../../infra/testbed/link-emulator/emulator
 import { keepProfile, keptProfile } from '../../../services/inference/jobs/job-worker.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'
 import { createLog } from '../../../shared/platform/log.ts'
-import {
-  cancelKey,
-  stopKey,
-  eventsOptions,
-  queueOptions,
-  withErrorHandler,
-} from '../../../shared/platform/redis/queues.ts'
+import { cancelKey, stopKey, queueOptions, withErrorHandler } from '../../../shared/platform/redis/queues.ts'
 import { producerConnection, workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { openState, type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile } from '../../support/fixtures.ts'
@@ -47,7 +41,7 @@ describe('the worker of benchmark jobs', () => {
   beforeEach(async () => {
     queue = withErrorHandler(new Queue('benchmark.edge', queueOptions(state.redis)), 'test')
     connection = workerConnection(redis.url)
-    events = withErrorHandler(new QueueEvents('benchmark.edge', eventsOptions(connection)), 'test')
+    events = withErrorHandler(new QueueEvents('benchmark.edge', { connection }), 'test')
     await events.waitUntilReady()
     opened = 0
   })

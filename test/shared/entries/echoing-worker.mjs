@@ -2,11 +2,11 @@
 import { parentPort } from 'node:worker_threads'
 
 let had = 0
-parentPort.on('message', ({ id, work }) => {
+parentPort.on('message', (work) => {
   had += 1
   if (work.do === 'die') process.exit(1)
   if (work.do === 'fail')
-    return parentPort.postMessage({ id, failure: { code: 'badRequest', message: 'no', details: { at: 1 } } })
+    return parentPort.postMessage({ failure: { code: 'badRequest', message: 'no', details: { at: 1 } } })
   if (work.do === 'wait') Atomics.wait(new Int32Array(work.gate), 0, 0)
-  parentPort.postMessage({ id, result: { had, bytes: work.bytes?.byteLength } })
+  parentPort.postMessage({ result: { had, bytes: work.bytes?.byteLength } })
 })

@@ -1,6 +1,9 @@
-/** Starts a calibration: checks the request, stores the samples, and adds one job to the queue of one resource. */
+/**
+ * Starts calibrations: checks the request, stores the samples, and adds one job to the queue of one resource. Reads their
+ * records, and cancels or deletes them.
+ */
 import { randomBytes } from 'node:crypto'
-import { withLiveness } from '../../../shared/contracts/alive.ts'
+import type { Job } from 'bullmq'
 import { availableCodecs } from '../../../shared/platform/tensor-codecs.ts'
 import {
   type Calibration,
@@ -10,16 +13,28 @@ import {
   type CodecName,
 } from '../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import type { Resource } from '../../../shared/contracts/resource.ts'
+import { type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { validate } from '../../../shared/platform/http-server/route.ts'
-import { findModel } from '../../../shared/platform/redis/state.ts'
-import { KEEP, promptly } from '../benchmarks/benchmark-queues.ts'
-import type { CalibrationDeps } from './end-calibration.ts'
-import { type ReceivedRequest, sampleBytes } from './sample-files.ts'
+import { cancelKey } from '../../../shared/platform/redis/queues.ts'
+import { findModel, type State } from '../../../shared/platform/redis/state.ts'
+import { type BenchmarkQueues, CANCEL_SECONDS, KEEP_ENDED, promptly } from '../benchmarks/benchmark-queues.ts'
+import { isUnderWay } from '../benchmarks/benchmark-view.ts'
+import type { Analyses } from '../models/analyses.ts'
+import type { ReceivedRequest } from './calibration-form.ts'
+import { sampleBytes, type SampleFiles } from './sample-files.ts'
 
 /** An output with this many axes longer than 1 is not the output of a classifier. */
 const CLASS_AXES = 2
+
+/** Dependencies of starting, listing and ending calibrations. */
+export interface CalibrationDeps {
+  state: State
+  queues: BenchmarkQueues
+  analyses: Pick<Analyses, 'structure'>
+  samples: SampleFiles
+  heartbeatMs: number
+}
 
 /** @throws ScissionError badRequest, invalidTensor, notFound, conflict (no resource is alive), queueUnavailable. */
 export async function startCalibration(
@@ -53,15 +68,8 @@ export async function startCalibration(
   return promptly(deps.state.redis, async () => {
     await deps.samples.keep(about, bytes)
     await deps.state.calibrations.put(id, record)
-    await deps.queues.of(resource.name).add(
-      CALIBRATION_JOB,
-      { calibration: id },
-      {
-        jobId: id,
-        removeOnComplete: KEEP,
-        removeOnFail: KEEP,
-      },
-    )
+    const queue = deps.queues.of(resource.name)
+    await queue.add(CALIBRATION_JOB, { calibration: id }, { jobId: id, ...KEEP_ENDED })
     return record
   })
 }
@@ -81,23 +89,13 @@ function samplesOf(
   }
   if (madeUp) {
     if (labels) throw new ScissionError('badRequest', 'labels: made-up samples have none')
-    const about = {
-      calibration: id,
-      kind: 'made-up' as const,
-      count: madeUp.samples,
-      seed: madeUp.seed,
-      bytes: 0,
-    }
-    return { about, bytes: undefined }
+    const { samples: count, seed } = madeUp
+    return { about: { calibration: id, kind: 'made-up', count, seed, bytes: 0 }, bytes: undefined }
   }
   const { count, bytes } = sampleBytes(structure.inputs, inputs ?? [])
   if (labels && labels.length !== count)
     throw new ScissionError('badRequest', `labels: ${labels.length} labels for ${count} samples`)
-  const kind = 'given' as const
-  return {
-    about: { calibration: id, kind, count, bytes: bytes.byteLength, ...(labels && { labels }) },
-    bytes,
-  }
+  return { about: { calibration: id, kind: 'given', count, bytes: bytes.byteLength, labels }, bytes }
 }
 
 function notesOf({ outputs }: Structure, { kind }: CalibrationSamples): string[] {
@@ -170,4 +168,46 @@ async function chooseResource(
       ? `resource ${found.name} is down: no heartbeat since ${found.heartbeatAt}`
       : 'no resource is alive',
   )
+}
+
+/** The record, or a failed one if its job was lost with its resource or with Redis: it would stay under way for ever. */
+export async function withLostJob(deps: CalibrationDeps, record: Calibration): Promise<Calibration> {
+  if (!isUnderWay(record.state)) return record
+  const job: Job | undefined = await deps.queues.of(record.resource).getJob(record.id)
+  const state = await job?.getState()
+  if (job && state !== 'failed' && state !== 'completed') return record
+  // The worker may have written the end between the two reads.
+  const now = (await deps.state.calibrations.get(record.id)) ?? record
+  if (!isUnderWay(now.state)) return now
+  return { ...now, state: 'failed', error: job?.failedReason ?? 'its job is no longer in the queue' }
+}
+
+/**
+ * Cancels a calibration that is under way, which stays on record. Deletes one that has ended, with its samples.
+ * @returns the record, or undefined if it was deleted. @throws ScissionError notFound.
+ */
+export async function endCalibration(deps: CalibrationDeps, id: string): Promise<Calibration | undefined> {
+  const { state, queues, samples } = deps
+  const record = await withLostJob(deps, await state.calibrations.need(id))
+  if (!isUnderWay(record.state)) {
+    await state.calibrations.delete(id)
+    await samples.forget(id)
+    return undefined
+  }
+  await state.redis.set(cancelKey(id), '1', 'EX', CANCEL_SECONDS)
+  const job: Job | undefined = await queues.of(record.resource).getJob(id)
+  // Fails if a worker holds the job: that worker finds the cancel key and writes the end of the calibration.
+  const removed = await job?.remove().then(
+    () => true,
+    () => false,
+  )
+  if (removed) {
+    const endedAt = new Date().toISOString()
+    await state.calibrations.update(id, (current) =>
+      current && isUnderWay(current.state)
+        ? { ...current, state: 'cancelled', error: 'cancelled before it started', endedAt }
+        : current,
+    )
+  }
+  return state.calibrations.get(id)
 }

@@ -1,0 +1,105 @@
+/**
+ * Reads multipart/form-data, for uploads of models and for calibrations. The request is never destroyed here, because a
+ * request that is refused half-way still needs an answer.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { Busboy } from '@fastify/busboy'
+import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
+
+const MAX_PARTS = 1000
+
+export interface FormReader<T> {
+  /** Consumes the content of a part that is a file, or rejects. */
+  onFile: (field: string, content: Readable, filename: string | undefined) => Promise<T>
+  /** Takes a field that is not a file; `cut` if it exceeds `fieldBytes`. @defaultValue such fields are ignored */
+  onField?: (field: string, value: string, cut: boolean) => Promise<T>
+  /** Maximum size of a field that is not a file. @defaultValue 1024 */
+  fieldBytes?: number
+}
+
+/** A limit on the sum of bytes of all parts of a request. */
+export class ByteBudget {
+  readonly #tooLarge: () => ScissionError
+  #left: number
+
+  /** @param tooLarge the error to throw when the limit is exceeded. */
+  constructor(limit: number, tooLarge: () => ScissionError) {
+    this.#left = limit
+    this.#tooLarge = tooLarge
+  }
+
+  spend(bytes: number): void {
+    this.#left -= bytes
+    if (this.#left < 0) throw this.#tooLarge()
+  }
+
+  /** Reads a stream into memory. */
+  async collect(source: AsyncIterable<Buffer>): Promise<Buffer> {
+    const chunks: Buffer[] = []
+    for await (const chunk of source) {
+      this.spend(chunk.byteLength)
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks)
+  }
+}
+
+export const isForm = (req: IncomingMessage): boolean =>
+  /^multipart\/form-data\b/i.test(req.headers['content-type'] ?? '')
+
+/**
+ * Reads all parts, several at a time. The first error ends the reading of all.
+ * @returns what the reader made of the parts, in their order.
+ * @throws ScissionError badRequest; what the reader throws; the request's error if it was interrupted.
+ */
+export async function readForm<T>(req: IncomingMessage, reader: FormReader<T>): Promise<T[]> {
+  const parser = openParser(req, reader.fieldBytes ?? 1024)
+  const parts: Promise<T>[] = []
+  const streams: Readable[] = []
+  const failed = new Promise<never>((_resolve, reject) => {
+    const add = (part: Promise<T>) => {
+      part.catch(reject)
+      parts.push(part)
+    }
+    parser.on('file', (field, stream, filename) => {
+      streams.push(stream)
+      // The parser reports an interrupted body on the part's stream as well as on itself.
+      stream.on('error', reject)
+      add(reader.onFile(field, stream, filename))
+    })
+    parser.on('field', (field, value, _fieldCut, cut) => {
+      if (reader.onField) add(reader.onField(field, value, cut))
+    })
+    parser.on('error', (thrown: unknown) => reject(badForm(thrown)))
+    parser.on('partsLimit', () => reject(new ScissionError('badRequest', `more than ${MAX_PARTS} parts`)))
+  })
+  failed.catch(() => undefined)
+  try {
+    await Promise.race([pipeline(req.iterator({ destroyOnReturn: false }), parser), failed])
+    return await Promise.race([Promise.all(parts), failed])
+  } catch (thrown) {
+    for (const stream of streams) stream.destroy(coerceError(thrown))
+    await Promise.allSettled(parts)
+    throw thrown
+  }
+}
+
+function openParser(req: IncomingMessage, fieldSize: number): Busboy {
+  try {
+    return new Busboy({
+      headers: { ...req.headers, 'content-type': req.headers['content-type'] ?? '' },
+      // File names may have folders: `weights/part1.bin`.
+      preservePath: true,
+      limits: { parts: MAX_PARTS, fieldSize },
+    })
+  } catch (thrown) {
+    throw badForm(thrown)
+  }
+}
+
+function badForm(thrown: unknown): ScissionError {
+  const message = `the form cannot be read: ${coerceError(thrown).message}`
+  return new ScissionError('badRequest', message, undefined, thrown)
+}
