@@ -68,10 +68,6 @@ export class ModelStore {
     return path.join(this.#models, id)
   }
 
-  mainFile(id: ModelId): string {
-    return path.join(this.folder(id), MODEL_FILE)
-  }
-
   /** Creates an empty folder on the same file system as the models, for one request. The caller discards it. */
   async newIncoming(): Promise<string> {
     return mkdtemp(path.join(this.#incoming, 'upload-'))

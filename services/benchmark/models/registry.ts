@@ -78,20 +78,15 @@ export class Registry {
   }
 
   /** Deletes the files first: a crash may leave a record without files, but never files without a record. */
-  async remove(model: Model): Promise<void> {
-    await withLock(this.#state.redis, 'models', () => this.#removeAll(model))
-  }
-
-  async #removeAll(model: Model): Promise<void> {
-    await this.#store.remove(model.id)
-    for (const structure of await this.#state.structures.all()) {
-      if (structure.model === model.id)
-        await this.#state.structures.delete(structureId(model.id, structure.shapesKey))
-    }
-    for (const profile of await this.#state.profiles.all()) {
-      if (profile.model === model.id) await this.#state.profiles.delete(profile.id)
-    }
-    await this.#state.models.delete(model.id)
+  async remove({ id }: Model): Promise<void> {
+    const { redis, structures, profiles, models } = this.#state
+    await withLock(redis, 'models', async () => {
+      await this.#store.remove(id)
+      for (const { model, shapesKey } of await structures.all())
+        if (model === id) await structures.delete(structureId(id, shapesKey))
+      for (const profile of await profiles.all()) if (profile.model === id) await profiles.delete(profile.id)
+      await models.delete(id)
+    })
   }
 
   /** Restores records and structures of the stored models that Redis lacks. @returns the number of restored records. */
