@@ -11,7 +11,7 @@ import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { findModel, namesOf, paginate } from '../../../shared/platform/redis/state.ts'
 import { FORM_HINT } from './receive-upload.ts'
 import { type IngestDeps, ingestUpload, withFindings } from './ingest.ts'
-import type { Ranges } from './range-files.ts'
+import type { Ranges } from './model-ranges.ts'
 
 export interface ModelDeps extends IngestDeps {
   ranges: Ranges
