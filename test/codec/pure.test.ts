@@ -1,4 +1,4 @@
-/** The codecs run where there is nothing of Node: a web page could encode and decode too. */
+/** The codecs run without anything of Node: a web page could encode and decode too. */
 import { fileURLToPath } from 'node:url'
 import vm from 'node:vm'
 import { build } from 'esbuild'
