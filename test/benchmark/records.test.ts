@@ -1,5 +1,4 @@
 /** Records that the benchmark service and others write at the same time. */
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
@@ -14,32 +13,30 @@ import { SampleFiles } from '../../services/benchmark/calibrations/sample-files.
 import { ModelStore } from '../../services/benchmark/models/model-store.ts'
 import { Registry } from '../../services/benchmark/models/registry.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
+import type { State } from '../../shared/platform/redis/state.ts'
 import { exampleCalibration, exampleModel, exampleResource, exampleStructure } from '../support/fixtures.ts'
 import { afterNextRead } from '../support/interleave.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { withTestRedis } from '../support/redis.ts'
 
 const log = createLog('test', 'silent')
 
-let redis: TestRedis
+const redis = withTestRedis()
+/** The records as the service sees them, and as somebody else does. */
 let state: State
 let other: State
 let folder: string
 let benchmarks: Benchmarks
 
 beforeEach(async () => {
-  redis = await startTestRedis()
-  state = openState(workerConnection(redis.url, log))
-  other = openState(workerConnection(redis.url, log))
+  state = redis().openState()
+  other = redis().state
+  await other.redis.flushall()
   folder = await mkdtemp(path.join(os.tmpdir(), 'scission-records-'))
-  const config = { redisUrl: redis.url, redisKind: 'emulated' as const, heartbeatMs: 60_000 }
+  const config = { redisUrl: redis().url, redisKind: 'emulated' as const, heartbeatMs: 60_000 }
   benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs: 60_000 }, state, log)
 })
 afterEach(async () => {
   await benchmarks.close()
-  state.redis.disconnect()
-  other.redis.disconnect()
-  await redis.close()
   await rm(folder, { recursive: true, force: true })
 })
 

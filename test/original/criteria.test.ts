@@ -1,5 +1,5 @@
 /**
- * What the original's criteria mean, on made-up measurements: every placement is listed with plain loops, those that a
+ * The meaning of the original's criteria, on made-up measurements: every placement is listed with plain loops, those that a
  * predicate allows are sorted, and the command must print them. Neither loops nor predicates share code with it.
  */
 import { describe, expect, it } from 'vitest'

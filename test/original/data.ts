@@ -1,4 +1,4 @@
-/** The measurements that the tests run over: made-up ones, and those that the original published where present. */
+/** The measurements that the tests run over: made-up ones, and those that the original published if present. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'

@@ -21,7 +21,7 @@ const PROTOCOL_4 =
   'lIwLaW5wdXRfbGF5ZXKUSwCMDG91dHB1dF9sYXllcpRLAYwRc2Vjb25kX3ByZWRpY3Rpb26URz/QAAAAAAAAjAtvdXRwdXRfc2l6ZZRKcBEBAHVi' +
   'aAUpgZR9lChoCGgBaAloCmgLSwJoDE0sAWgNRz/gAAAAAAAAaA5NIBB1YmWMBW90aGVylF2UaAUpgZR9lChoCGgRaAloCmgLSwBoDEsDaA1LAGgO' +
   'igUAAAAAAnViYXUu'
-/** What calls print('x') when Python reads it. */
+/** A pickle that calls print('x') when Python reads it. */
 const CALL = 'gANjYnVpbHRpbnMKcHJpbnQKcQBYAQAAAHhxAYVxAlJxAy4='
 const bytes = (text: string) => new Uint8Array(Buffer.from(text, 'base64'))
 

@@ -1,4 +1,4 @@
-/** The query tool: answers that the original gave, where its published measurements are present, and what it says. */
+/** The query tool: answers that the original gave, if its published measurements are present, and the tool's own texts. */
 import { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
 import { predict, addPredictCommand } from '../../infra/cli/commands/predict.ts'
