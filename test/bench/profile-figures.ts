@@ -13,7 +13,7 @@ export type Summary = Pick<
 export interface Phase {
   /** In the order in which they were taken. */
   profiles: Summary[]
-  /** What foreign processes kept busy, cores, in each round. */
+  /** CPU cores that other processes kept busy in each round. */
   foreignCores: number[]
   drift: Drift
   /** Profiles left out because the machine changed its speed around them. */
@@ -119,7 +119,7 @@ function busyErrors(cuts: readonly Scored[]): Figure[] {
   ]
 }
 
-/** What is needed of a model to say what its profiles cost. */
+/** The facts about a model from which the cost of its profiles follows. */
 export type Costed = Pick<ModelResult, 'name' | 'zoo' | 'wholeMs' | 'blocks' | 'startMs'> & {
   quiet: { profiles: Pick<Summary, 'cost'>[] }
 }
@@ -130,7 +130,7 @@ export function costs(results: readonly Costed[]): Figure[] {
     wholeMs >= LARGE_MS ? profiles.map(({ cost }) => cost?.inferences ?? 0) : [],
   )
   const blocks = sum(zoo.map((result) => result.blocks.tookMs + (result.startMs ?? 0))) / 1000
-  // Of each model the median: a profile's time, not that of all that were taken to compare.
+  // The median for each model: the time of one profile, not of all that were taken to compare.
   const own = zoo.map(({ quiet }) => median(quiet.profiles.map(({ cost }) => cost?.totalMs ?? 0)))
   return [
     ...(runs.length > 0
