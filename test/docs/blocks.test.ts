@@ -1,4 +1,4 @@
-/** What keeps a page from leaving a command untested: the marks of its blocks are checked. */
+/** No page leaves a command untested: the marks of its blocks are checked. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'

@@ -1,13 +1,15 @@
 /** `npm start -- --once`, as a user runs it, on the built-in model, on our own and on those of other projects. */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Report } from '../../infra/demo/report.ts'
+import { runNode } from '../support/command.ts'
 import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { killGroup } from '../support/kill.ts'
 
-/** What `npm start` runs. */
+/** The arguments of `node` behind `npm start`. */
 const START = ['infra/start/install.mjs', 'infra/start/main.ts']
 
 let folder: string
@@ -16,27 +18,19 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-interface Run {
-  code: number
-  stdout: string
-  stderr: string
-  report: Report
-}
+type Run = Awaited<ReturnType<typeof start>>
 
 let runs = 0
-function start(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Run> {
+async function start(args: string[], env: NodeJS.ProcessEnv = {}) {
   runs += 1
   const reportFile = path.join(folder, `report-${runs}.json`)
   const all = [...START, ...args, '--once', '--port-base', '0', '--report', reportFile]
-  const settings = { ...process.env, SCISSION_DATA: path.join(folder, `data-${runs}`), ...env }
-  return new Promise((resolve) => {
-    execFile(process.execPath, all, { env: settings, maxBuffer: 1e7 }, (error, stdout, stderr) => {
-      const report = existsSync(reportFile)
-        ? (JSON.parse(readFileSync(reportFile, 'utf8')) as Report)
-        : ({} as Report)
-      resolve({ code: typeof error?.code === 'number' ? error.code : error ? 1 : 0, stdout, stderr, report })
-    })
-  })
+  const dataDir = path.join(folder, `data-${runs}`)
+  const ran = await runNode(all, { env: { ...process.env, SCISSION_DATA: dataDir, ...env } })
+  const report = existsSync(reportFile)
+    ? (JSON.parse(readFileSync(reportFile, 'utf8')) as Report)
+    : ({} as Report)
+  return { ...ran, report }
 }
 
 /** A PATH with Node and nothing else, so that no Redis server is found. */
@@ -112,7 +106,7 @@ describe('npm start', () => {
     const before = processesNaming(path.join(folder, 'data-stay'))
     const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
     // A terminal's Ctrl-C reaches the whole foreground group.
-    process.kill(-(child.pid ?? 0), 'SIGINT')
+    killGroup(child, 'SIGINT')
     expect(await exited).toBe(130)
     await expect(fetch(`${url}/healthz`)).rejects.toThrow()
     if (process.platform === 'linux') {

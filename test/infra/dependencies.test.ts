@@ -61,7 +61,7 @@ describe('package.json', () => {
 describe('the install step', () => {
   it("imports Node's own modules only", async () => {
     const ownModules = ['install', 'packages', 'install-lock'].map((name) => `infra/start/${name}.mjs`)
-    // What it imports only after the install: the compiler, or the loader in its place.
+    // It imports these only after the install: the compiler, or the loader in its place.
     expect((await packagesOf(ownModules)).sort()).toEqual(['esbuild', 'tsx'])
   })
 })

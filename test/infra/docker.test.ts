@@ -50,7 +50,7 @@ describe('the image', () => {
   let redis: TestRedis
   beforeAll(async () => {
     redis = await startTestRedis()
-    // What the Dockerfile's build stage does: `npm run build`, packages beside it.
+    // The same as the Dockerfile's build stage: `npm run build`, packages beside it.
     image = mkdtempSync(path.join(os.tmpdir(), 'scission-image-'))
     execFileSync(process.execPath, [path.resolve('infra/start/build.mjs'), path.join(image, 'dist')])
     symlinkSync(path.resolve('node_modules'), path.join(image, 'node_modules'))

@@ -1,6 +1,6 @@
 /**
  * Issue "Any ONNX model can be read, cut anywhere and run in pieces", on our own models and on those of other
- * projects, where these are present.
+ * projects, if these are present.
  *
  * A sample of cuts keeps this within a minute; SCISSION_ALL_CUTS=1 checks 40 per model as the issue has it.
  */
@@ -22,7 +22,7 @@ import { difference, inputsOf, type Level, runFile, runPieces, tensorDifference 
 
 const ALL = process.env['SCISSION_ALL_CUTS'] !== undefined
 
-/** Of the largest output. Half-precision tensors are rounded at a cut where the whole model keeps 32 bits. */
+/** Relative to the largest output. A cut rounds half-precision tensors; the whole model keeps 32 bits there. */
 const TOLERANCE = {
   single: 1e-5,
   half: 1e-3,

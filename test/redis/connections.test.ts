@@ -1,4 +1,4 @@
-/** What a lost Redis does to those who use it. The link to it is cut by the link emulator. */
+/** How the users of Redis behave when it is lost. The link to it is cut by the link emulator. */
 import { Queue, Worker } from 'bullmq'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type LinkEmulator, startLinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'

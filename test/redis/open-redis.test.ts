@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type OpenRedis, openRedis } from '../../infra/start/redis/open-redis.ts'
 import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
 import { isAlive } from '../infra/processes/support.ts'
+import { kill } from '../support/kill.ts'
 
 const { PATH } = process.env
 const hasServer = (findOnPath('valkey-server') ?? findOnPath('redis-server')) !== undefined
@@ -61,7 +62,7 @@ describe('without any Redis on the machine', () => {
     expect(await ask(redis.url, (client) => client.ping())).toBe('PONG')
     expect(said.match(/emulated by/g)).toHaveLength(1)
     await redis.close()
-    expect(isAlive(redis.pid ?? 0)).toBe(false)
+    expect(isAlive(redis.pid)).toBe(false)
   })
 })
 
@@ -76,7 +77,7 @@ describe.skipIf(!hasServer)('with a server on the PATH', () => {
     expect(await setting('appendonly')).toEqual(['appendonly', 'no'])
     expect(await setting('save')).toEqual(['save', ''])
     await redis.close()
-    expect(isAlive(redis.pid ?? 0)).toBe(false)
+    expect(isAlive(redis.pid)).toBe(false)
   })
 
   it('several systems at once each get their own', async () => {
@@ -96,7 +97,7 @@ describe.skipIf(!hasServer)('with a server on the PATH', () => {
     await ask(second.url, (client) => client.call('WAITAOF', 1, 0, 5000)).catch(
       () => new Promise((resolve) => setTimeout(resolve, 1200)),
     )
-    process.kill(second.pid ?? 0, 'SIGKILL')
+    kill(second)
     await expect.poll(() => said).toMatch(/the private Redis .*SIGKILL|the private Redis ended with code 137/)
     const third = await open({ PATH }, dataDir)
     expect(await ask(third.url, (client) => client.get('model'))).toBe('vgg16')

@@ -1,5 +1,5 @@
 /**
- * What this product counts on from BullMQ and the Redis below it, shown on every Redis there is here. The
+ * The behaviour of BullMQ and of the Redis below it that this product relies on, on every Redis there is here. The
  * emulated one passes the same tests as a real one, or it could not stand in for it.
  */
 import { randomUUID } from 'node:crypto'
@@ -30,6 +30,7 @@ import {
   withErrorHandler,
   workerOptions,
 } from '../../shared/platform/redis/queues.ts'
+import { kill } from '../support/kill.ts'
 
 const log = createLog('test', 'silent')
 
@@ -195,7 +196,7 @@ describe.each(TEST_SERVERS)('on $name', ({ open, skip }) => {
       await doomed.whenReady()
       const job = await queue.add('benchmark', {})
       await until(() => taken === job.id)
-      process.kill(doomed.pid ?? 0, 'SIGKILL')
+      kill(doomed)
       await doomed.exited
 
       const ran: (string | undefined)[] = []

@@ -1,6 +1,5 @@
 /**
- * A zoo graph seen as a list of Keras layers, read from its ONNX nodes alone, in the form of Keras' own lists where these
- * are present: [type, input layers, height, width, channels, kernel weights].
+ * A zoo graph seen as a list of Keras layers, read from its ONNX nodes alone, in the form of Keras' own lists: [type, input layers, height, width, channels, kernel weights].
  */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -29,12 +28,14 @@ const KerasRow = z.tuple([
   z.number().describe('floating-point operations, in a count of the file’s own'),
   z.number(),
 ])
-const KerasGraphs = z.object({
+export type KerasRow = z.infer<typeof KerasRow>
+/** The file of Keras' lists: rows by network, and the layers after which the original tool cuts. */
+export const KerasGraphs = z.object({
   models: z.record(z.string(), z.object({ layers: z.array(KerasRow), scissionSplits: z.array(z.number()) })),
 })
 
 export interface KerasNetwork {
-  /** As listed. */
+  /** All rows, in the order of the list. */
   listed: LayerRow[]
   /** Without Dropout, which does nothing at inference. */
   rows: LayerRow[]
@@ -47,7 +48,7 @@ export interface KerasNetwork {
 /** Options for tests that need Keras' lists. */
 export const NEEDS_KERAS = { tags: [KERAS.tag], skip: KERAS.found === undefined }
 
-/** Keras' lists by the name in the zoo; empty where they are not present. */
+/** Keras' lists by the name in the zoo; empty if they are not present. */
 export function readKerasNetworks(): Map<ZooName, KerasNetwork> {
   if (KERAS.found === undefined) return new Map()
   const { models } = KerasGraphs.parse(JSON.parse(readFileSync(KERAS.found, 'utf8')))
@@ -66,7 +67,7 @@ export function digestOf(rows: readonly LayerRow[]): string {
   return createHash('sha256').update(JSON.stringify(rows)).digest('hex')
 }
 
-/** Whoever reads Dropout reads its input. @returns also where each listed layer is among the rows that are left. */
+/** Readers of Dropout read its input instead. @returns also the index of each listed layer among the rows that remain. */
 function withoutDropout(rows: readonly LayerRow[]): { rows: LayerRow[]; position: number[] } {
   const position: number[] = []
   const kept: LayerRow[] = []

@@ -63,7 +63,7 @@ export async function readAll(socket: Socket): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** What the other end says first. @throws the error of the connection. */
+/** The first data from the other end. @throws the error of the connection. */
 export async function firstWords(port: number): Promise<string> {
   const socket = await connect(port)
   socket.write('e')

@@ -12,10 +12,11 @@ import { ProcessGroup } from '../../../infra/start/processes/group.ts'
 import { type Exit, ManagedProcess, startProcess } from '../../../infra/start/processes/process.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { isAlive } from './support.ts'
+import { kill } from '../../support/kill.ts'
 
 const log = createLog('test', 'silent')
 const entry = new URL('./entries/service.ts', import.meta.url)
-const gone = (pid: number | undefined) => expect.poll(() => pid !== undefined && isAlive(pid)).toBe(false)
+const gone = (pid: number | undefined) => expect.poll(() => isAlive(pid)).toBe(false)
 
 let folder: string
 beforeAll(() => {
@@ -28,11 +29,11 @@ describe('a started process', () => {
     const logFile = path.join(folder, 'logs', 'services.log')
     const service = await startProcess({ name: 'planner', entry, args: ['plain'], log, logFile })
     expect(service.url).toBe('http://127.0.0.1:1')
-    expect(isAlive(service.pid ?? 0)).toBe(true)
+    expect(isAlive(service.pid)).toBe(true)
 
     const exit = await service.stop()
     expect(exit).toMatchObject({ expected: true })
-    expect(isAlive(service.pid ?? 0)).toBe(false)
+    expect(isAlive(service.pid)).toBe(false)
     await expect.poll(() => readFileSync(logFile, 'utf8')).toBe('planner | behaviour: plain\n')
     // Again is harmless.
     await service.stop()
@@ -55,7 +56,7 @@ describe('a started process', () => {
   it('that stays silent is stopped and is an error', async () => {
     const silent = new ManagedProcess({ name: 'edge', entry, args: ['silent'], log, readyTimeoutMs: 1500 })
     await expect(silent.whenReady()).rejects.toThrow(/edge was not ready after 1500 ms/)
-    expect(isAlive(silent.pid ?? 0)).toBe(false)
+    expect(isAlive(silent.pid)).toBe(false)
   })
 
   it('that crashes later is reported once, with its last lines', async () => {
@@ -91,7 +92,7 @@ describe('a started process', () => {
     })
     await service.whenReady()
     expect(isAlive(grandchild)).toBe(true)
-    process.kill(service.pid ?? 0, 'SIGKILL')
+    kill(service)
     await service.exited
     await gone(grandchild)
   })
@@ -109,7 +110,7 @@ describe('a group of processes', () => {
     for (const { name, exited } of started) void exited.then(() => stopped.push(name))
     await group.stopAll()
     expect(stopped).toEqual(['device', 'planner', 'redis'])
-    for (const { pid } of started) expect(isAlive(pid ?? 0)).toBe(false)
+    for (const { pid } of started) expect(isAlive(pid)).toBe(false)
   })
 
   it('stops what is still starting, and starts nothing more', async () => {
@@ -126,7 +127,7 @@ describe('a group of processes', () => {
     const service = await group.start({ name: 'device', entry })
     group.add({ name: 'stubborn', stop: () => Promise.reject(new Error('no')) })
     await group.stopAll()
-    expect(isAlive(service.pid ?? 0)).toBe(false)
+    expect(isAlive(service.pid)).toBe(false)
   })
 
   it('leaves nothing behind when its parent is killed with SIGKILL', async () => {

@@ -64,7 +64,7 @@ export async function runPieces(
   return have
 }
 
-/** Largest difference over all outputs, relative to each output's largest magnitude. Infinity where shapes differ. */
+/** Largest difference over all outputs, relative to each output's largest magnitude. Infinity if shapes differ. */
 export function difference(got: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<string, Tensor>): number {
   let worst = 0
   for (const [name, tensor] of expected) worst = Math.max(worst, tensorDifference(got.get(name), tensor))

@@ -8,6 +8,6 @@ const group = new ProcessGroup(log)
 const entry = new URL('./service.ts', import.meta.url)
 const first = await group.start({ name: 'first', entry })
 const second = await group.start({ name: 'second', entry, args: ['ignores-sigterm'] })
-// A real one where there is one: it has no IPC channel to notice anything by.
+// A real one if there is one: it has no IPC channel to notice anything by.
 const redis = await openRedis({ log, env: { PATH: process.env.PATH } })
 console.log(JSON.stringify([first.pid, second.pid, redis.pid]))

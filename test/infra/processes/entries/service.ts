@@ -1,4 +1,4 @@
-/** What a well-behaved child does, and with an argument what others do. */
+/** A child process that behaves well, or badly as its argument says. */
 import { spawn } from 'node:child_process'
 import { dieWithParent, reportReady } from '../../../../infra/start/processes/die-with-parent.ts'
 
