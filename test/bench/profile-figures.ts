@@ -39,7 +39,7 @@ const LARGE_MS = 10
 /**
  * The errors are of profiles against the rounds next to them (profile-rounds.ts): the method's, and what the machine
  * drifts within seconds. At the machine's pace of the moment they are the method's alone.
- * Those of a single profile against all rounds stand beside them: what a user sees on a machine that drifts like this.
+ * The errors of a single profile against all rounds stand beside them, as a user sees them on a machine that drifts.
  */
 export function figuresOf(results: readonly ModelResult[]): Figure[] {
   const quiet = results.flatMap((result) => result.quiet.cuts)

@@ -55,7 +55,7 @@ export interface Interleaved {
 const PROFILES = 5
 const LONG_MODEL_PROFILES = 3
 /**
- * Where the whole model takes this part longer or less long in the round after a profile than in the one before, the
+ * If the whole model takes this part longer or less long in the round after a profile than in the one before, the
  * machine has changed its speed meanwhile: the profile is left out and another taken, at most as many times as profiles
  * are wanted. What the profile says and how the split model does are not looked at for that.
  */

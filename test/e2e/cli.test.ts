@@ -13,7 +13,7 @@ interface Calibrated {
   bounds: { plan?: unknown }[]
 }
 
-// Where CI is set, colours are on by default, also in a pipe.
+// If CI is set, colours are on by default, also in a pipe.
 const scission = (args: string[], env: NodeJS.ProcessEnv = {}) =>
   runNode([SCISSION, ...args], { env: { ...process.env, NO_COLOR: '1', ...env } })
 

@@ -104,7 +104,7 @@ const CASES: Case[] = [
     (p) => p.edge?.name === 'laptop' && p.cloud?.name === 'server(GPU)',
   ],
   [{ edge: '!laptop' }, (p) => !!p.edge && p.edge.name !== 'laptop'],
-  // Digits are a layer, even where a machine is called so; and there is no layer 2500.
+  // Digits are a layer, even if a machine has that name; and there is no layer 2500.
   [{ edge: '2500' }, () => false],
   [{ edge: '!2500' }, () => true],
   [{ cloud: 'server(NoGPU),server(GPU)' }, (p) => !!p.cloud],

@@ -1,5 +1,5 @@
 /**
- * Facts about the 18 networks in keras.applications, so that the zoo is compared with Keras also where its lists of
+ * Facts about the 18 networks in keras.applications, so that the zoo is compared with Keras also if its lists of
  * layers are not present: the length of each list (with the input, without Dropout), the SHA-256 of its rows as JSON in
  * the form of keras-layers.ts, and the number of blocks that the original tool's rule makes of it (Dropout being a part
  * of the layer before it). keras.test.ts compares these facts with the lists if they are present.

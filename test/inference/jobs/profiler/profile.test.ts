@@ -38,7 +38,7 @@ const MeasuredPart = Profile.omit({
   emulated: true,
 })
 
-/** Where a model can be cut it says how wrong it is, by cuts that it was not fitted to. */
+/** The profile of a model that can be cut states its own error, measured at cuts that it was not fitted to. */
 function expectChecked(structure: Structure, { predictionError, anchors = [] }: Measurement): void {
   if (candidates(structure).length === 0) return expect(predictionError).toBeUndefined()
   expect(predictionError?.cuts.length).toBeGreaterThan(0)
