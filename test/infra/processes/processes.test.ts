@@ -1,11 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import os from 'node:os'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { nodeArguments } from '../../../infra/start/processes/entry.ts'
 import { ProcessGroup } from '../../../infra/start/processes/group.ts'
@@ -13,20 +12,17 @@ import { type Exit, ManagedProcess, startProcess } from '../../../infra/start/pr
 import { createLog } from '../../../shared/platform/log.ts'
 import { isAlive } from './support.ts'
 import { kill } from '../../support/kill.ts'
+import { withFolder } from '../../support/folder.ts'
 
 const log = createLog('test', 'silent')
 const entry = new URL('./entries/service.ts', import.meta.url)
 const gone = (pid: number | undefined) => expect.poll(() => isAlive(pid)).toBe(false)
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(path.join(os.tmpdir(), 'scission-processes-'))
-})
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = withFolder('processes')
 
 describe('a started process', () => {
   it('is ready when it says so, prints to the log file by name, and is gone when stopped', async () => {
-    const logFile = path.join(folder, 'logs', 'services.log')
+    const logFile = path.join(folder(), 'logs', 'services.log')
     const service = await startProcess({ name: 'planner', entry, args: ['plain'], log, logFile })
     expect(service.url).toBe('http://127.0.0.1:1')
     expect(isAlive(service.pid)).toBe(true)
