@@ -41,9 +41,11 @@ await vitest.close()
 for (const line of materialLines()) console.log(line)
 // Vitest sets the exit code for failed tests itself; a run that found no test has not shown anything either.
 if (counts.failed > 0 || counts.passed === 0) process.exitCode = 1
-process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`, () =>
-  process.exit(),
-)
+console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
+// A pipe whose reader is slow takes the rest later; `process.exit` would lose it.
+for (const stream of [process.stdout, process.stderr])
+  await new Promise((written) => stream.write('', written))
+process.exit()
 
 /**
  * One line for each tag of vitest.config.ts: what its description says of the material, and how many of its tests ran.

@@ -87,14 +87,14 @@ export function staysPure(
   for (const file of queue) reached.set(file, file)
   for (const file of queue) {
     for (const one of byFile.get(file) ?? []) {
-      const way = `${reached.get(file)} -> ${one.to}`
+      const chain = `${reached.get(file)} -> ${one.to}`
       if (one.to in exceptions) continue
       if (one.isFile) {
         if (reached.has(one.to)) continue
-        reached.set(one.to, way)
+        reached.set(one.to, chain)
         queue.push(one.to)
       } else if ((one.to.startsWith('node:') && !allowedBuiltins.includes(one.to)) || SERVERS.test(one.to))
-        violations.push(way)
+        violations.push(chain)
     }
   }
   return violations

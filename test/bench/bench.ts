@@ -1,11 +1,11 @@
-/** What a benchmark is, and the little statistics they share. Benchmarks print ratios within one run; they never fail a test. */
+/** The form of a benchmark, and the statistics that they share. They print ratios within one run and never fail a test. */
 import os from 'node:os'
 
 export interface Figure {
   name: string
   value: number
   unit: string
-  /** What was asked for; null where the figure is only for comparison. */
+  /** The required value; null if the figure is only for comparison. */
   floor: number | null
   better: 'lower' | 'higher'
   /** Whether the value is at least as good as the floor; null without one. */
@@ -20,7 +20,7 @@ export interface Result {
   raw: unknown
 }
 
-/** What the command line says beside the name; most benchmarks heed none of it. */
+/** Options of the command line; most benchmarks use none of them. */
 export interface BenchOptions {
   /** Names, separated by commas: only these models. */
   models?: string | undefined

@@ -1,4 +1,4 @@
-/** What really crosses the cuts of a network: its activations at every clean single-tensor cut, for one made-up input. */
+/** The tensors that cross the cuts of a network: its activations at every clean single-tensor cut, for one made-up input. */
 import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
@@ -44,7 +44,7 @@ export interface Activation {
   tensor: Tensor
 }
 
-/** Boundaries 0..N-1 where one FP32 tensor crosses and nothing is separated that the runtime would fuse. */
+/** Boundaries 0..N-1 that one FP32 tensor crosses and that separate nothing the runtime would fuse. */
 export async function activationsOf({ structure, canonical, dir }: OpenNetwork): Promise<Activation[]> {
   const count = structure.layers.length
   const cuts = structure.boundaries

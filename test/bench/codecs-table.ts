@@ -22,7 +22,7 @@ import { ZOO, type ZooName } from '../../shared/zoo/index.ts'
 import { type Benchmark, type Figure, figure, type Result } from './bench.ts'
 import { activationsOf, type OpenNetwork, openNetwork } from './codecs-activations.ts'
 
-/** What may be used, from least to most lossy; each row includes those before it. */
+/** The codecs that may be used, from least to most lossy; each row includes those before it. */
 const LEVELS = [
   { name: 'lossless', codecs: ['zstd'] },
   { name: '8 bits and more', codecs: ['zstd', 'fp16', 'fp16-zstd', 'q8', 'q8-zstd', 'q8c', 'q8c-zstd'] },

@@ -3,20 +3,20 @@
  * and that a model past 2 GB is taken in and a range of it runs.
  */
 import { nearestRank } from '../support/nearest-rank.ts'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { startSystem, type System } from '../../infra/start/system.ts'
+import type { System } from '../../infra/start/system.ts'
 import { uploadFiles } from '../../infra/steps/upload-model.ts'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createInferenceClient } from '../../shared/client/inference.ts'
 import { runInLimitedChild } from '../../shared/platform/processes/limited-child.ts'
-import { createLog } from '../../shared/platform/log.ts'
 import { openCanonical, writeRange } from '../../shared/onnx/index.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { type Benchmark, type Figure, figure, type Result } from './bench.ts'
 import { WIDTH, writeLargeModel } from './large-model.ts'
 import type { ReadInput, ReadOutput } from './read-structure.ts'
+import { startThisMachine } from './this-machine.ts'
 
 const MB = 1e6
 const READS = 15
@@ -27,7 +27,7 @@ export const onnx: Benchmark = { name: 'onnx', title: 'Large models: structure, 
 
 async function run(say: (text: string) => void): Promise<Result> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-bench-'))
-  const system = await oneResource(folder)
+  const system = await startThisMachine(folder)
   try {
     const vgg = path.join(folder, 'vgg16.onnx')
     await buildZooModel('vgg16', vgg)
@@ -49,26 +49,16 @@ async function run(say: (text: string) => void): Promise<Result> {
   }
 }
 
-function oneResource(folder: string): Promise<System> {
-  const testbed = path.join(folder, 'testbed.json')
-  writeFileSync(
-    testbed,
-    JSON.stringify({ tiers: ['device'], resources: [{ name: 'device', tier: 'device' }], links: [] }),
-  )
-  const log = createLog('bench', 'error')
-  return startSystem({ testbed, network: undefined, portBase: 0, dataDir: path.join(folder, 'data'), log })
-}
-
 interface Part {
   figures: Figure[]
   raw: unknown
 }
 
 async function measureReading(file: string): Promise<Part> {
-  const read = (way: ReadInput['way'], repeats: number) =>
+  const read = (reader: ReadInput['reader'], repeats: number) =>
     runInLimitedChild<ReadInput, ReadOutput>({
       module: new URL('./read-structure.ts', import.meta.url),
-      input: { file, way, repeats },
+      input: { file, reader, repeats },
       timeoutMs: 120_000,
       memoryLimitBytes: 8e9,
       doing: `reading ${file}`,

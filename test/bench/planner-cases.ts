@@ -9,18 +9,7 @@ import { zooGraph } from '../../shared/zoo/index.ts'
 export const MODEL = ModelId.parse('ab'.repeat(32))
 export const SHAPES = ShapesKey.parse('0123456789ab')
 
-export type Random = () => number
-
-/** mulberry32: small, and the same everywhere. */
-export function randomFrom(seed: number): Random {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
+type Random = () => number
 
 export function tensor(name: string, bytes: number): TensorSpec {
   return { name, datatype: 'FP32', shape: [Math.round(bytes / 4)], bytes }
@@ -130,7 +119,7 @@ export const SPEEDS = { device: 400, edge: 100, cloud: 15 }
 
 /**
  * Device to cloud: `slow`, by way of an edge is quicker (25 ms and 40 Mbps as against 30 ms and 20 Mbps), so that the
- * best cut of a way often leaves its edge idle, which is no plan; `quick`, nothing goes by way of an edge that does
+ * best cut of a route often leaves its edge idle, which is no plan; `quick`, nothing goes by way of an edge that does
  * not compute there.
  */
 export type Direct = 'slow' | 'quick'

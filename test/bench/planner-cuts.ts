@@ -1,5 +1,5 @@
 /**
- * What more cuts are worth: the original's cuts, all single-tensor cuts, and cuts through parallel branches, for the 18
+ * The gain from more cuts: the original's cuts, all single-tensor cuts, and cuts through parallel branches, for the 18
  * networks with the original's own measured times, on both of its networks and each pair of an edge and a cloud.
  */
 import { nearestRank } from '../support/nearest-rank.ts'

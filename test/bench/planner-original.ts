@@ -1,33 +1,20 @@
 /**
- * The original's published measurements laid over the graphs of its 18 networks in Keras. It measured blocks between some of the single-tensor cuts; inside a block its time
- * is spread over the layers by their floating-point operations. That spread is assumed, the block times are measured.
+ * The original's published measurements laid over the graphs of its 18 networks in Keras. It measured blocks between some
+ * of the single-tensor cuts; inside a block its time is spread over the layers by their floating-point operations. That
+ * spread is assumed, the block times are measured.
  */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { z } from 'zod'
 import type { GraphProblem } from '../../shared/planning/index.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { parseNetworks, parseProfiles, type Connection, type System } from '../../shared/original/index.ts'
 import { KERAS, ORIGINAL } from '../support/material.ts'
+import { KerasGraphs, type KerasRow } from '../zoo/keras-layers.ts'
 import { MODEL, SHAPES, structureOf, tensor } from './planner-cases.ts'
-
-const KerasRow = z.tuple([
-  z.string(),
-  z.array(z.number()),
-  z.number(),
-  z.number(),
-  z.number(),
-  z.number(),
-  z.number(),
-])
-type KerasRow = z.infer<typeof KerasRow>
-const KerasGraphs = z.object({
-  models: z.record(z.string(), z.object({ layers: z.array(KerasRow), scissionSplits: z.array(z.number()) })),
-})
 
 export interface Network {
   name: string
-  /** Of Keras; row 0 is the input. */
+  /** Keras' rows; row 0 is the input. */
   rows: KerasRow[]
   /** Layers after which the original cuts. */
   originalCuts: number[]
@@ -41,7 +28,7 @@ export interface Original {
   connections: Map<string, Connection[]>
 }
 
-/** Undefined where the data is not there. */
+/** Undefined if the data is not there. */
 export function readOriginal(): Original | undefined {
   const read = (file: string): unknown => JSON.parse(readFileSync(file, 'utf8'))
   try {
@@ -81,7 +68,7 @@ function bytesOf([, , height, width, channels]: KerasRow): number {
 const INPUT_BYTES = 150_000
 
 /**
- * The network's layers 1..N as a structure; layer 0 is the input that is sent where the device runs nothing.
+ * The network's layers 1..N as a structure; layer 0 is the input, which is sent if the device runs nothing.
  * @param cuts layers after which it may be cut; undefined: anywhere, through branches too.
  */
 export function structureOfNetwork({ rows }: Network, cuts: readonly number[] | undefined): Structure {
@@ -101,7 +88,7 @@ export function structureOfNetwork({ rows }: Network, cuts: readonly number[] | 
   return { ...structure, boundaries }
 }
 
-/** ms of layers 1..N: each block's time over its layers by floating-point operations, evenly where there are none. */
+/** ms of layers 1..N: each block's time over its layers by floating-point operations, evenly if there are none. */
 function layerMsOf({ name, rows }: Network, system: System): number[] {
   const blocks = system.models.get(name)
   if (blocks === undefined) throw new RangeError(`${system.name} was not measured with ${name}`)
@@ -113,7 +100,7 @@ function layerMsOf({ name, rows }: Network, system: System): number[] {
       layerMs[first + at] = seconds * 1000 * (flops > 0 ? row[5] / flops : 1 / own.length)
     })
   }
-  // What falls to the input itself belongs to the first layer.
+  // Time of the input itself belongs to the first layer.
   const [input = 0, ...own] = layerMs
   return own.map((ms, at) => (at === 0 ? input + ms : ms))
 }

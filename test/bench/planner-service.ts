@@ -7,17 +7,19 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import os from 'node:os'
 import path from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ProcessGroup } from '../../infra/start/processes/group.ts'
 import { openRedis } from '../../infra/start/redis/open-redis.ts'
-import { Model } from '../../shared/contracts/model.ts'
-import { Profile } from '../../shared/contracts/profile.ts'
-import { Link, Resource } from '../../shared/contracts/resource.ts'
+import { ModelId } from '../../shared/contracts/common.ts'
+import type { Profile } from '../../shared/contracts/profile.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { linkId, openState, profileId, type State, structureId } from '../../shared/platform/redis/state.ts'
+import { exampleLink, exampleModel, exampleProfile, exampleResource } from '../support/fixtures.ts'
+import { randomFrom } from '../support/random.ts'
 import { figure } from './bench.ts'
-import { chainStructure, randomFrom, SHAPES, SPEEDS } from './planner-cases.ts'
+import { chainStructure, SHAPES, SPEEDS } from './planner-cases.ts'
 import type { Part } from './planner-speed.ts'
 
 const MODELS = 100
@@ -124,7 +126,7 @@ export async function measureService(say: (text: string) => void): Promise<Part>
   }
 }
 
-const modelIdOf = (model: number) => model.toString(16).padStart(64, '0')
+const modelIdOf = (model: number) => ModelId.parse(model.toString(16).padStart(64, '0'))
 const RESOURCES = [
   { name: 'device', tier: 'device', ms: SPEEDS.device },
   ...Array.from({ length: EDGES }, (_, at) => ({
@@ -138,41 +140,13 @@ const RESOURCES = [
     ms: SPEEDS.cloud * (1 + at / 10),
   })),
 ]
-const OPTIONS = { threads: 1, optimisation: 'all' as const }
-const MACHINE = {
-  cpuModel: 'made up',
-  cores: 1,
-  memoryBytes: 1e9,
-  platform: 'linux',
-  arch: 'x64',
-  node: 'v20',
-  onnxruntime: '1',
-}
-
 async function fill(state: State): Promise<void> {
   const random = randomFrom(5)
-  const now = new Date().toISOString()
-  for (const { name, tier } of RESOURCES)
-    await state.resources.put(
-      name,
-      Resource.parse({
-        name,
-        tier,
-        tierIndex: TIERS.indexOf(tier),
-        url: 'http://127.0.0.1:1',
-        machine: MACHINE,
-        options: OPTIONS,
-        slowdown: 1,
-        emulated: false,
-        startedAt: now,
-        heartbeatAt: now,
-      }),
-    )
-  await fillLinks(state, now)
-  for (let model = 0; model < MODELS; model += 1)
-    await fillModel(state, model, LAYERS, RESOURCES, random, now)
+  for (const { name, tier } of RESOURCES) await state.resources.put(name, exampleResource(tier, { name }))
+  await fillLinks(state)
+  for (let model = 0; model < MODELS; model += 1) await fillModel(state, model, LAYERS, RESOURCES, random)
   const small = RESOURCES.filter(({ name }) => SMALL_ON.includes(name))
-  await fillModel(state, MODELS, SMALL_LAYERS, small, random, now)
+  await fillModel(state, MODELS, SMALL_LAYERS, small, random)
 }
 
 async function fillModel(
@@ -181,85 +155,54 @@ async function fillModel(
   layers: number,
   resources: typeof RESOURCES,
   random: () => number,
-  now: string,
 ): Promise<void> {
   const structure = chainStructure(layers, random)
-  const id = modelIdOf(model)
-  const declared = (name: string) => ({ name, datatype: 'FP32', shape: [1, 250] })
-  await state.models.put(
-    id,
-    Model.parse({
-      id,
-      name: `model${model}`,
-      version: 1,
-      bytes: 1000,
-      files: [{ path: 'model.onnx', bytes: 1000, sha256: id }],
-      irVersion: 8,
-      opsets: { '': 17 },
-      producer: 'benchmark',
-      inputs: [declared('t0')],
-      outputs: [declared(`t${layers}`)],
-      inputShapes: { t0: [1, 250] },
-      shapesKey: SHAPES,
-      createdAt: now,
-    }),
-  )
-  await state.structures.put(structureId(id, SHAPES), { ...structure, model: Model.shape.id.parse(id) })
+  const declared = (name: string) => ({ name, datatype: 'FP32' as const, shape: [1, 250] })
+  const record = exampleModel({
+    id: modelIdOf(model),
+    name: `model${model}`,
+    inputs: [declared('t0')],
+    outputs: [declared(`t${layers}`)],
+    inputShapes: { t0: [1, 250] },
+    shapesKey: SHAPES,
+  })
+  const { id } = record
+  await state.models.put(id, record)
+  await state.structures.put(structureId(id, SHAPES), { ...structure, model: id })
   for (const { name, ms } of resources) {
-    const profile = profileOf(id, name, layers, ms, random, now)
+    const profile = profileOf(id, name, layers, ms, random)
     await state.profiles.put(profile.id, profile)
   }
 }
 
-async function fillLinks(state: State, now: string): Promise<void> {
+async function fillLinks(state: State): Promise<void> {
   for (const [at, from] of RESOURCES.entries())
     for (const to of RESOURCES.slice(at + 1)) {
       if (TIERS.indexOf(to.tier) <= TIERS.indexOf(from.tier)) continue
       const mbps = from.tier === 'device' ? 30 : 200
-      await state.links.put(
-        linkId(from.name, to.name),
-        Link.parse({
-          from: from.name,
-          to: to.name,
-          rttMs: 10,
-          bandwidthMbps: mbps,
-          returnBandwidthMbps: mbps,
-          source: 'measured',
-          emulated: false,
-          measuredAt: now,
-        }),
-      )
+      const figures = { rttMs: 10, bandwidthMbps: mbps, returnBandwidthMbps: mbps }
+      await state.links.put(linkId(from.name, to.name), exampleLink(from.name, to.name, figures))
     }
 }
 
 function profileOf(
-  model: string,
+  model: ModelId,
   resource: string,
   layers: number,
   ms: number,
   random: () => number,
-  now: string,
 ): Profile {
   const layerMs = Array.from({ length: layers }, () => (2 * ms * random()) / layers)
-  const identity = { model: Model.shape.id.parse(model), shapesKey: SHAPES, resource, options: OPTIONS }
-  const spread = layerMs.map((value) => ({ ms: value, lowMs: 0.9 * value, highMs: 1.1 * value }))
-  return Profile.parse({
+  const options = { threads: 1, optimisation: 'all' as const }
+  const identity = { model, shapesKey: SHAPES, resource, options }
+  return exampleProfile(resource, layerMs, {
     ...identity,
     id: profileId(identity),
-    machine: MACHINE,
-    slowdown: 1,
-    emulated: false,
-    method: 'made up for a benchmark',
-    measuredAt: now,
     whole: { medianMs: ms, samplesMs: [ms], cpuMs: ms },
-    layerMs,
-    layers: spread,
+    layers: layerMs.map((value) => ({ ms: value, lowMs: 0.9 * value, highMs: 1.1 * value })),
     enterMs: [0, ...layerMs.map((value) => value / 100)],
     exitMs: [...layerMs.map((value) => value / 100), 0],
     interval: { confidence: 0.95, relative: 0.05, fixedMs: 0.1 },
-    sessionCreateMs: 1,
-    peakRssBytes: 1,
-    load: { loadAverage1: 0, requestsServed: 0 },
   })
 }
 
@@ -276,12 +219,8 @@ class Client {
     return new Promise((resolve, reject) => {
       http
         .get(this.#url + query, { agent: this.#agent }, (response) => {
-          const parts: Buffer[] = []
-          response.on('data', (part: Buffer) => parts.push(part))
-          response.on('error', reject)
-          response.on('end', () =>
-            resolve({ status: response.statusCode ?? 0, body: Buffer.concat(parts).toString('utf8') }),
-          )
+          const { statusCode: status = 0 } = response
+          text(response).then((body) => resolve({ status, body }), reject)
         })
         .on('error', reject)
     })
@@ -325,14 +264,8 @@ async function measurePickup(client: Client, state: State): Promise<number[]> {
   const samples: number[] = []
   for (let change = 0; change < CHANGES; change += 1) {
     const before = await client.predicted(query)
-    const profile = profileOf(
-      modelIdOf(7),
-      'device',
-      LAYERS,
-      SPEEDS.device * (change + 2),
-      random,
-      new Date().toISOString(),
-    )
+    const ms = SPEEDS.device * (change + 2)
+    const profile = profileOf(modelIdOf(7), 'device', LAYERS, ms, random)
     const begin = performance.now()
     await state.profiles.put(profile.id, profile)
     while ((await client.predicted(query)) === before) if (performance.now() - begin > 5000) break

@@ -2,13 +2,13 @@
 import { nearestRank } from '../support/nearest-rank.ts'
 import { type OptimiserQuery, optimise, optimiseGraph, sweep } from '../../shared/planning/index.ts'
 import { listZoo } from '../../shared/zoo/index.ts'
+import { randomFrom } from '../support/random.ts'
 import { type Figure, figure } from './bench.ts'
 import {
   chainStructure,
   type Direct,
   graphStructure,
   problemOf,
-  randomFrom,
   SPEEDS,
   zooStructure,
 } from './planner-cases.ts'
@@ -64,7 +64,7 @@ export function chainSpeed(say: (text: string) => void, layers: number, runs: nu
 
 const LINKS = { quick: 'direct link quickest', slow: 'by way of an edge quicker' }
 
-/** With one output; with many, the answer is so large that its way back alone rules out all ways but the device's own. */
+/** With many outputs the answer is so large that its transfer back alone rules out all routes but the device's own. */
 export function graphSpeed(say: (text: string) => void, direct: Direct, outputs: 'many' | 'one'): Part {
   say(`graph of 1,000 layers, ${outputs} outputs, ${LINKS[direct]}`)
   const random = randomFrom(7)
@@ -85,7 +85,7 @@ export function graphSpeed(say: (text: string) => void, direct: Direct, outputs:
   }
 }
 
-/** A device and 25 pairs of an edge and a cloud: 36 ways. */
+/** A device and 25 pairs of an edge and a cloud: 36 routes. */
 export function networkSpeed(say: (text: string) => void, direct: Direct): Part {
   const networks = listZoo().map(({ name }) => {
     say(`${name} on the graph, ${LINKS[direct]}`)

@@ -15,7 +15,7 @@ export function timeBlocks({ whole, structure, name }: BenchModel): Promise<Bloc
 }
 
 /**
- * What starting a process for a measurement takes, on the wall: the profiler's own, which finds no model and ends. It
+ * Wall time of starting a process for a measurement: the profiler's own, which finds no model and ends. It
  * is added to the baseline, whose process is started through a loader that a product would not need.
  */
 export async function timeStart(structure: BenchModel['structure']): Promise<number> {

@@ -1,6 +1,6 @@
 /**
- * What profiles cost: of each network of the zoo three, and between them the original's method once, timing it block by
- * block. The profile benchmark shows the same of its models; this takes minutes where that takes an hour.
+ * The cost of profiles: three of each network of the zoo, and between them the original's method once, timing it block by
+ * block. The profile benchmark shows the same of its models; this takes minutes, that takes an hour.
  */
 import { median } from '../../shared/platform/statistics.ts'
 import { mkdtempSync, rmSync } from 'node:fs'

@@ -14,7 +14,7 @@ export type Summary = Pick<
 export interface Phase {
   /** In the order in which they were taken. */
   profiles: Summary[]
-  /** What foreign processes kept busy, cores, in each round. */
+  /** CPU cores that other processes kept busy in each round. */
   foreignCores: number[]
   drift: Drift
   /** Profiles left out because the machine changed its speed around them. */
@@ -40,7 +40,7 @@ const LARGE_MS = 10
 /**
  * The errors are of profiles against the rounds next to them (profile-rounds.ts): the method's, and what the machine
  * drifts within seconds. At the machine's pace of the moment they are the method's alone.
- * Those of a single profile against all rounds stand beside them: what a user sees on a machine that drifts like this.
+ * The errors of a single profile against all rounds stand beside them, as a user sees them on a machine that drifts.
  */
 export function figuresOf(results: readonly ModelResult[]): Figure[] {
   const quiet = results.flatMap((result) => result.quiet.cuts)
@@ -120,7 +120,7 @@ function busyErrors(cuts: readonly Scored[]): Figure[] {
   ]
 }
 
-/** What is needed of a model to say what its profiles cost. */
+/** The facts about a model from which the cost of its profiles follows. */
 export type Costed = Pick<ModelResult, 'name' | 'zoo' | 'wholeMs' | 'blocks' | 'startMs'> & {
   quiet: { profiles: Pick<Summary, 'cost'>[] }
 }
@@ -131,7 +131,7 @@ export function costs(results: readonly Costed[]): Figure[] {
     wholeMs >= LARGE_MS ? profiles.map(({ cost }) => cost?.inferences ?? 0) : [],
   )
   const blocks = sum(zoo.map((result) => result.blocks.tookMs + (result.startMs ?? 0))) / 1000
-  // Of each model the median: a profile's time, not that of all that were taken to compare.
+  // The median for each model: the time of one profile, not of all that were taken to compare.
   const own = zoo.map(({ quiet }) => median(quiet.profiles.map(({ cost }) => cost?.totalMs ?? 0)))
   return [
     ...(runs.length > 0

@@ -18,7 +18,7 @@ export interface HopModel {
 /** A matrix larger than a core's cache: a real model leaves nothing of the service's own in it either. */
 const ROWS = 8
 const SIDE = 1024
-/** Of one product of [ROWS, SIDE] and [SIDE, SIDE], roughly: what it really took is not counted. */
+/** Rough time of one product of [ROWS, SIDE] and [SIDE, SIDE]; its real time is not counted. */
 const PRODUCT_MS = 0.25
 /** Computing longer than this makes hops no slower. */
 const LONGEST_MS = 100

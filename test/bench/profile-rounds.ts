@@ -2,7 +2,7 @@
  * Rounds of requests with profiles between them. In a round every cut is asked in turn, with its dummy beside it, and
  * the whole model on one service as the reference: how fast the machine is just now.
  *
- * A profile takes a second or two and so sees one state of a shared machine, where rounds over minutes see many. So
+ * A profile takes a second or two and so sees one state of a shared machine; rounds over minutes see many. So
  * several are taken, each by the same profiler with the same budget, and each is held against the rounds just before
  * and just after it. Where a machine's speed changes within seconds that is not near enough; so each cut is also held
  * against the reference beside it: how much longer the split model takes than the whole one, whatever the speed.
@@ -53,23 +53,23 @@ export interface Interleaved {
 
 /** Profiles of a model, one between each two rounds; fewer of models that take long, or the benchmark takes half a day. */
 const PROFILES = 5
-const FEW_PROFILES = 3
+const LONG_MODEL_PROFILES = 3
 /**
- * Where the whole model takes this part longer or less long in the round after a profile than in the one before, the
+ * If the whole model takes this part longer or less long in the round after a profile than in the one before, the
  * machine has changed its speed meanwhile: the profile is left out and another taken, at most as many times as profiles
  * are wanted. What the profile says and how the split model does are not looked at for that.
  */
 const STEADY = 0.05
 /** Cores kept busy by processes that are not ours: above this, what was timed is timed again, so many times at most. */
 const FOREIGN_CORES = 0.15
-const MOST_REPEATS = 1
+const MAX_REPEATS = 1
 /** Requests in one visit of a cut: the first after another deployment's is slower, and not counted. */
 const VISIT_MS = 150
-const LEAST_PER_VISIT = 3
-const MOST_PER_VISIT = 12
-/** Of models that take long, where the noise of a single request is small. */
-const FEW_FROM_MS = 150
-const FEW_PER_VISIT = 2
+const MIN_PER_VISIT = 3
+const MAX_PER_VISIT = 12
+/** For models that take long: the noise of a single request is small. */
+const LONG_MODEL_MS = 150
+const LONG_MODEL_PER_VISIT = 2
 
 /** One more round than profiles, and one before that loads and warms up, which is not counted. */
 export async function interleave(
@@ -78,11 +78,11 @@ export async function interleave(
   profile: () => Promise<Measurement>,
 ): Promise<Interleaved> {
   const visits =
-    wholeMs >= FEW_FROM_MS
-      ? FEW_PER_VISIT
-      : Math.min(MOST_PER_VISIT, Math.max(LEAST_PER_VISIT, Math.round(VISIT_MS / wholeMs)))
+    wholeMs >= LONG_MODEL_MS
+      ? LONG_MODEL_PER_VISIT
+      : Math.min(MAX_PER_VISIT, Math.max(MIN_PER_VISIT, Math.round(VISIT_MS / wholeMs)))
   const round = () => oneRound(pairs, reference, visits)
-  const wanted = wholeMs >= FEW_FROM_MS ? FEW_PROFILES : PROFILES
+  const wanted = wholeMs >= LONG_MODEL_MS ? LONG_MODEL_PROFILES : PROFILES
   await round()
   const measured: Interleaved = { rounds: [], profiles: [], near: [], unsteady: 0 }
   let before = await round()
@@ -102,7 +102,7 @@ export async function interleave(
   return measured
 }
 
-/** What the whole model takes in a round, median, ms. */
+/** Median time of the whole model in a round, ms. */
 function paceOf({ cuts }: Round): number {
   const samples = cuts.flatMap(({ reference }) => reference.map(({ prefixMs }) => prefixMs))
   return nearestRank(samples, 0.5)
@@ -131,7 +131,7 @@ async function oneRound(pairs: readonly DeployedPair[], reference: Deployed, vis
 /** Does it again while foreign processes keep the machine busy, and keeps the least disturbed. */
 export async function undisturbed<T>(work: () => Promise<T>): Promise<{ value: T; foreign: number }> {
   let best: { value: T; foreign: number } | undefined
-  for (let attempt = 0; attempt <= MOST_REPEATS; attempt++) {
+  for (let attempt = 0; attempt <= MAX_REPEATS; attempt++) {
     const foreignSince = watchForeign()
     const value = await work()
     const foreign = foreignSince()

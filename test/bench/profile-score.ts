@@ -31,8 +31,8 @@ export interface Scored {
   bias: number
   stagesBias: number
   /**
-   * What the split costs, without the machine's speed in it. CPU time of both stages over that of the whole model asked
-   * beside them, median over all rounds: what the profiles say over what was measured, less 1, median with its sign.
+   * The cost of the split without the machine's speed: CPU time of both stages over that of the whole model asked beside
+   * them. Predicted over measured cost, less 1: the median over all rounds, with its sign.
    */
   splitBias: number
   /**
@@ -45,7 +45,7 @@ export interface Scored {
   /** The first profile alone against the median of all rounds, drift of the machine and all. */
   naive: Verdict
   near: Verdict[]
-  /** The original's method, timed once, against all rounds; undefined where it was not run. */
+  /** The original's method, timed once, against all rounds; undefined if it was not run. */
   blocksError: number | undefined
 }
 

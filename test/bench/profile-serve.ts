@@ -2,19 +2,18 @@
  * The truth: two inference services and HTTP between them on this machine. A model is deployed at each cut, a dummy of
  * the same bytes beside it (profile-hop.ts), and both are asked in interleaved rounds.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { startSystem } from '../../infra/start/system.ts'
 import { Caller } from '../../services/inference/http/call.ts'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
-import { Deployment } from '../../shared/contracts/plan.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
-import { createLog } from '../../shared/platform/log.ts'
 import { messageHeaders } from '../../shared/oip/binary-message.ts'
 import { writeInferRequest } from '../../shared/oip/request-message.ts'
 import { parseInferResponse } from '../../shared/oip/response-message.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
+import { exampleDeployment, hop } from '../support/fixtures.ts'
+import { startThisMachine } from './this-machine.ts'
 
 /** One answered request, as the client and the services saw it: ms. The suffix of a whole model is 0. */
 export interface Sample {
@@ -44,17 +43,8 @@ const TIMEOUT_MS = 60_000
 
 export async function startTwoServices(): Promise<TwoServices> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-bench-'))
-  const testbed = path.join(folder, 'testbed.json')
   // One tier: no link emulator between them.
-  const resources = NAMES.map((name) => ({ name, tier: 'device', slowdown: 1 }))
-  writeFileSync(testbed, JSON.stringify({ tiers: ['device'], resources, links: [] }))
-  const system = await startSystem({
-    testbed,
-    network: undefined,
-    portBase: 0,
-    dataDir: path.join(folder, 'data'),
-    log: createLog('bench', 'error'),
-  })
+  const system = await startThisMachine(folder, NAMES)
   const benchmark = createBenchmarkClient(system.benchmarkUrl)
   const urls = new Map(system.resources.map(({ name, url }) => [name, url]))
   const caller = new Caller()
@@ -85,21 +75,9 @@ async function deploy(
   const id = `bench${deployments}`
   const last = structure.layers.length
   const entry = urls.get('device') ?? ''
-  const record = Deployment.parse({
-    id,
-    planId: `bench-${deployments}`,
-    model: structure.model,
-    shapesKey: structure.shapesKey,
-    entry: { resource: 'device', url: entry },
-    hops: [
-      { resource: 'device', from: 0, to: k },
-      ...(k < last ? [{ resource: 'edge', from: k, to: last }] : []),
-    ],
-    predictedMs: 1,
-    emulated: false,
-    state: 'ready',
-    createdAt: new Date().toISOString(),
-  })
+  const hops = [hop('device', 0, k), ...(k < last ? [hop('edge', k, last)] : [])]
+  const { model, shapesKey } = structure
+  const record = exampleDeployment(id, hops, { model, shapesKey, entry: { resource: 'device', url: entry } })
   const names = k < last ? NAMES : NAMES.slice(0, 1)
   for (const name of names) await tell(`${urls.get(name)}/v1/deployments/${id}`, 'PUT', record)
   const inputs = makeInputs(structure.inputs, 1, structure.inputHints)

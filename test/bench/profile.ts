@@ -24,7 +24,7 @@ import { startTwoServices, type TwoServices } from './profile-serve.ts'
 
 const CUTS = 6
 const WARM_UPS = 150
-const LEAST_MS = 1
+const MIN_MODEL_MS = 1
 const OPTIONS = { threads: 1, optimisation: 'all' } as const
 const RAW = 'docs/results/profile.json'
 
@@ -37,7 +37,7 @@ export const profile: Benchmark = {
 async function run(say: (text: string) => void, options: BenchOptions = {}): Promise<Result> {
   const only = options.models?.split(',') ?? []
   const cuts = Number(options.cuts ?? CUTS)
-  // Of some models: the others' results stay as they are.
+  // If only some models are measured, the others' results stay as they are.
   const before = options.record && only.length > 0 ? readRaw() : []
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-bench-'))
   const services = await startTwoServices()
@@ -74,7 +74,7 @@ function writeRaw(results: readonly ModelResult[]): void {
   writeFileSync(RAW, `${JSON.stringify({ machine: machine(), results }, null, 1)}\n`)
 }
 
-/** What was measured again in the place of what was there. */
+/** Replaces the results that were measured again. */
 function merge(before: readonly ModelResult[], again: readonly ModelResult[]): ModelResult[] {
   const others = before.filter(({ name }) => again.every((result) => result.name !== name))
   return [...others, ...again]
@@ -92,7 +92,7 @@ async function measureModel(
   const request = { path: model.whole, structure, options: OPTIONS }
   const quiet = await profileModel(request)
   const possible = unseen(model, [quiet])
-  if (quiet.whole.medianMs < LEAST_MS || possible.length === 0) return undefined
+  if (quiet.whole.medianMs < MIN_MODEL_MS || possible.length === 0) return undefined
   const { value: blocks } = await undisturbed(() => timeBlocks(model))
   const startMs = await timeStart(structure)
   const chosen = chooseCuts(possible, quiet.layerMs, Math.min(count, possible.length), `bench ${name}`)
@@ -192,7 +192,7 @@ async function whileBusy<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Errors in percent, with their sign where they have one: too long a prediction is positive. */
+/** Errors in percent, with their sign if they have one: too long a prediction is positive. */
 function lines({ name, wholeMs, blocks, quiet, busy }: ModelResult): string {
   const list = (cuts: Phase['cuts'], pick: (cut: Scored) => number) =>
     cuts.map((cut) => (100 * pick(cut)).toFixed(1)).join(' ')

@@ -7,7 +7,7 @@ import { readSkeleton } from '../../shared/onnx/index.ts'
 export interface ReadInput {
   file: string
   /** ours: the skeleton; whole: read the file into memory and decode it. */
-  way: 'ours' | 'whole'
+  reader: 'ours' | 'whole'
   repeats: number
 }
 
@@ -17,7 +17,7 @@ export interface ReadOutput {
   rssGrowthBytes: number
 }
 
-export async function run({ file, way, repeats }: ReadInput): Promise<ReadOutput> {
+export async function run({ file, reader, repeats }: ReadInput): Promise<ReadOutput> {
   const before = process.memoryUsage.rss()
   const ms: number[] = []
   let nodes = 0
@@ -25,7 +25,7 @@ export async function run({ file, way, repeats }: ReadInput): Promise<ReadOutput
   for (let i = 0; i < repeats; i++) {
     const start = performance.now()
     const model =
-      way === 'ours' ? readSkeleton(file).model : fromBinary(ModelProtoSchema, await readFile(file))
+      reader === 'ours' ? readSkeleton(file).model : fromBinary(ModelProtoSchema, await readFile(file))
     ms.push(performance.now() - start)
     nodes = model.graph?.node.length ?? 0
     peak = Math.max(peak, process.memoryUsage.rss())

@@ -3,18 +3,18 @@
  * few milliseconds; the 99th percentile of its answers is held beside that of a server that runs the model in-thread.
  */
 import { nearestRank } from '../support/nearest-rank.ts'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startProcess } from '../../infra/start/processes/process.ts'
-import { startSystem } from '../../infra/start/system.ts'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createInferenceClient } from '../../shared/client/inference.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { type Benchmark, figure, type Result } from './bench.ts'
+import { startThisMachine } from './this-machine.ts'
 
 const PROBES = 400
 const PAUSE_MS = 5
@@ -51,23 +51,7 @@ async function run(say: (text: string) => void): Promise<Result> {
 }
 
 async function measureOurs(folder: string, model: string): Promise<{ probesMs: number[]; runs: number }> {
-  const testbed = path.join(folder, 'testbed.json')
-  writeFileSync(
-    testbed,
-    JSON.stringify({
-      tiers: ['device'],
-      resources: [{ name: 'device', tier: 'device', slowdown: 1 }],
-      links: [],
-    }),
-  )
-  const log = createLog('bench', 'error')
-  const system = await startSystem({
-    testbed,
-    network: undefined,
-    portBase: 0,
-    dataDir: path.join(folder, 'data'),
-    log,
-  })
+  const system = await startThisMachine(folder)
   try {
     const benchmark = createBenchmarkClient(system.benchmarkUrl)
     const { id } = await benchmark.uploadModel(model, 'resnet50')

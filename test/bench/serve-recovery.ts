@@ -36,7 +36,7 @@ interface Outcome {
 interface Round {
   fallbackMs: number
   returnMs: number
-  /** Of a right answer. */
+  /** Time of the slowest right answer. */
   slowestMs: number
   outcomes: Outcome[]
 }

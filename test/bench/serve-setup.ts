@@ -2,14 +2,13 @@
  * A system for the serving benchmarks: three resources on this machine, no emulation, nothing between them, and links
  * that are measured once and then left alone.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { type ManagedProcess, startProcess } from '../../infra/start/processes/process.ts'
-import { startSystem, type System } from '../../infra/start/system.ts'
+import type { System } from '../../infra/start/system.ts'
 import { Caller } from '../../services/inference/http/call.ts'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
-import { Deployment } from '../../shared/contracts/plan.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { messageHeaders } from '../../shared/oip/binary-message.ts'
@@ -19,6 +18,9 @@ import { makeInputs } from '../../shared/onnx/index.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
+import { exampleDeployment, hop } from '../support/fixtures.ts'
+import { kill } from '../support/kill.ts'
+import { startThisMachine } from './this-machine.ts'
 
 const SERVICE = new URL('../../services/inference/main.ts', import.meta.url)
 const SETTINGS = { SCISSION_PORT: '0', SCISSION_THREADS: '1', SCISSION_LINK_INTERVAL_MS: '86400000' }
@@ -60,13 +62,10 @@ export interface ServeSystem {
 
 export async function startServeSystem(tiers: readonly string[] = TIERS): Promise<ServeSystem> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-bench-'))
-  const testbed = path.join(folder, 'testbed.json')
-  // A testbed joins its resources by emulated links: so it has one, which is not used, and the others start beside it.
-  const resources = [{ name: 'spare', tier: 'device', slowdown: 1 }]
-  writeFileSync(testbed, JSON.stringify({ tiers: TIERS, resources, links: [] }))
   const log = createLog('bench', 'error')
   const dataDir = path.join(folder, 'data')
-  const system = await startSystem({ testbed, network: undefined, portBase: 0, dataDir, log })
+  // A testbed joins its resources by emulated links: so it has one, which is not used, and the others start beside it.
+  const system = await startThisMachine(folder, ['spare'], TIERS)
   const state = openState(producerConnection(system.redis.url, log))
   const benchmark = createBenchmarkClient(system.benchmarkUrl)
   const caller = new Caller()
@@ -85,9 +84,9 @@ export async function startServeSystem(tiers: readonly string[] = TIERS): Promis
     urlOf,
     start,
     async kill(name) {
-      const process_ = running.get(name)
-      process.kill(process_?.pid ?? 0, 'SIGKILL')
-      await process_?.exited
+      const resource = running.get(name)
+      kill(resource ?? {})
+      await resource?.exited
     },
     pidOf: (name) => running.get(name)?.pid ?? 0,
     async upload(name, write) {
@@ -119,19 +118,11 @@ async function deploy(
   fallback: 'native' | 'none',
 ): Promise<void> {
   const entry = hops[0]?.[0] ?? ''
-  const deployment = Deployment.parse({
+  const deployment = exampleDeployment(
     id,
-    planId: `bench-${id}`,
-    model,
-    shapesKey: structure.shapesKey,
-    entry: { resource: entry, url: urlOf(entry) },
-    hops: hops.map(([resource, from, to]) => ({ resource, from, to })),
-    fallback,
-    predictedMs: 1,
-    emulated: false,
-    state: 'ready',
-    createdAt: new Date().toISOString(),
-  })
+    hops.map(([resource, from, to]) => hop(resource, from, to)),
+    { model, shapesKey: structure.shapesKey, entry: { resource: entry, url: urlOf(entry) }, fallback },
+  )
   await state.deployments.put(id, deployment)
   for (const [resource] of hops) {
     const answer = await fetch(`${urlOf(resource)}/v1/deployments/${id}`, {

@@ -19,12 +19,12 @@ export type Task =
 export type SavedTensor = Omit<Tensor, 'bytes'> & { path: string }
 
 export interface Work {
-  /** What was done in `tookMs`, which go from the first to be done to the last: pipes are full then. */
+  /** Requests that ended within `tookMs`, from the first that ended to the last: pipes are full then. */
   done: number
   tookMs: number
-  /** What each hop computed, medians; of a whole model one. */
+  /** Median compute time of each hop; one value for a whole model. */
   computeMs: number[]
-  /** Of this process. */
+  /** CPU time of this process. */
   cpuMs: number
 }
 

@@ -1,5 +1,5 @@
 /**
- * What serving costs beyond computing: a request against the bare `session.run`, throughput against bare runs, a hop,
+ * The cost of serving beyond computing: a request against the bare `session.run`, throughput against bare runs, a hop,
  * three stages against one model, and how long a lost edge is felt. All on one machine, links unlimited.
  */
 import { median } from '../../shared/platform/statistics.ts'
@@ -182,7 +182,7 @@ async function hop(serving: ServeSystem): Promise<Result> {
   }
 }
 
-/** What any request to another process costs in Node: see plain-server.ts. */
+/** The cost of any request to another process in Node: see plain-server.ts. */
 async function startPlain({ caller }: ServeSystem) {
   const server = await startProcess({
     name: 'plain',
@@ -268,7 +268,7 @@ function stageFigures(alone: readonly Alone[], pipelined: readonly Work[]) {
   const wholeMs = alone.flatMap((taken) => taken.wholeMs)
   const splitMs = alone.flatMap((taken) => taken.splitMs)
   const rates = pipelined.map(({ done, tookMs }) => (done / tookMs) * 1000)
-  // Of the stages alone what was taken just before and just after.
+  // The times of the stages alone are those from just before and just after.
   const near = pipelined.map((_, turn) =>
     [0, 1, 2].map((stage) =>
       median(alone.slice(turn, turn + 2).flatMap(({ stageMs }) => stageMs[stage] ?? [])),
@@ -302,7 +302,7 @@ function stageFigures(alone: readonly Alone[], pipelined: readonly Work[]) {
       ceiling,
     ),
     figure('the same pipelined', median(rates), '1/s', 'higher', null, slowest),
-    // What no server can help: caches and memory that two cores share.
+    // The part that no server can avoid: two cores share caches and memory.
     figure(
       'the slowest stage computes beside the others, longer than alone by',
       median(

@@ -3,16 +3,15 @@
  * another, first alone, then while a benchmark of MobileNetV2 runs on the same resource, in turns.
  */
 import { nearestRank } from '../support/nearest-rank.ts'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { startSystem } from '../../infra/start/system.ts'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createInferenceClient } from '../../shared/client/inference.ts'
-import { createLog } from '../../shared/platform/log.ts'
 import { makeInputs } from '../../shared/onnx/index.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { type Benchmark, figure, type Result } from './bench.ts'
+import { startThisMachine } from './this-machine.ts'
 
 const TURNS = 4
 const ALONE_REQUESTS = 60
@@ -28,12 +27,7 @@ export const whileServing: Benchmark = {
 
 async function run(say: (text: string) => void): Promise<Result> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-bench-'))
-  const testbed = path.join(folder, 'testbed.json')
-  const resources = [{ name: 'device', tier: 'device', slowdown: 1 }]
-  writeFileSync(testbed, JSON.stringify({ tiers: ['device'], resources, links: [] }))
-  const log = createLog('bench', 'error')
-  const dataDir = path.join(folder, 'data')
-  const system = await startSystem({ testbed, network: undefined, portBase: 0, dataDir, log })
+  const system = await startThisMachine(folder)
   try {
     const benchmark = createBenchmarkClient(system.benchmarkUrl)
     const ids: Record<string, string> = {}

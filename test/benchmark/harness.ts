@@ -3,14 +3,11 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
-import { type BenchmarkService, createBenchmarkService } from '../../services/benchmark/app.ts'
 import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
-import { BENCHMARK_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
-import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
-import { createLog } from '../../shared/platform/log.ts'
-import { producerConnection } from '../../shared/platform/redis/connections.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
+import type { State } from '../../shared/platform/redis/state.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { startBenchmark, type StartedBenchmark } from '../support/services.ts'
+import { startedOnce } from '../support/started.ts'
 
 /** A way to Redis that can be cut and restored, as a lost and found network would. */
 export class CuttableRedis {
@@ -41,6 +38,11 @@ export class CuttableRedis {
   /** Straight to Redis, past the cut. */
   get directUrl(): string {
     return this.#target.url
+  }
+
+  /** Its documents, past the cut. */
+  get state(): State {
+    return this.#target.state
   }
 
   cut(): void {
@@ -80,18 +82,24 @@ export class CuttableRedis {
   }
 }
 
+/** One for all tests of the file or group in which it is called. @param env settings by their environment names. */
+export const withBenchmarkService = (env?: NodeJS.ProcessEnv): (() => ServiceHarness) =>
+  startedOnce(
+    () => ServiceHarness.start(env),
+    (harness) => harness.stop(),
+  )
+
 export class ServiceHarness {
   readonly dataDir: string
   readonly redis: CuttableRedis
   /** On a connection of its own, so that a test can look at Redis while the service is cut off. */
   readonly state: State
-  #service: BenchmarkService | undefined
-  #listening: Listening | undefined
+  #service: StartedBenchmark | undefined
 
   private constructor(dataDir: string, redis: CuttableRedis) {
     this.dataDir = dataDir
     this.redis = redis
-    this.state = openState(producerConnection(redis.directUrl))
+    this.state = redis.state
   }
 
   static async start(env: NodeJS.ProcessEnv = {}): Promise<ServiceHarness> {
@@ -104,52 +112,36 @@ export class ServiceHarness {
   /** Starts the service, again if it runs: with the same folder and the same Redis. */
   async open(env: NodeJS.ProcessEnv = {}): Promise<BenchmarkClient> {
     await this.close()
-    this.#service = await createBenchmarkService(this.#config(env), createLog('test', 'silent'))
-    this.#listening = await listen(this.#service.app, 0, '127.0.0.1')
-    await expectReady(this.url)
+    this.#service = await startBenchmark({ ...this.#settings(), ...env })
     return this.client
   }
 
   /** A second service over the same folder and the same Redis, as a replica would be. */
-  async replica(): Promise<{ client: BenchmarkClient; close: () => Promise<void> }> {
-    const service = await createBenchmarkService(this.#config(), createLog('test', 'silent'))
-    const listening = await listen(service.app, 0, '127.0.0.1')
-    await expectReady(listening.url)
-    return {
-      client: createBenchmarkClient(listening.url),
-      close: async () => {
-        await listening.close()
-        await service.close()
-      },
-    }
+  replica(): Promise<StartedBenchmark> {
+    return startBenchmark(this.#settings())
   }
 
   async close(): Promise<void> {
-    this.#service?.endStreams()
-    await this.#listening?.close()
     await this.#service?.close()
     this.#service = undefined
-    this.#listening = undefined
   }
 
   async stop(): Promise<void> {
     await this.close()
-    this.state.redis.disconnect()
     await this.redis.stop()
     await rm(this.dataDir, { recursive: true, force: true })
   }
 
-  #config(env: NodeJS.ProcessEnv = {}) {
-    return readConfig(BENCHMARK_SETTINGS, {
+  #settings(): NodeJS.ProcessEnv {
+    return {
       REDIS_URL: this.redis.url,
       SCISSION_REDIS_KIND: 'emulated',
       SCISSION_DATA: this.dataDir,
-      ...env,
-    })
+    }
   }
 
   get url(): string {
-    return this.#listening?.url ?? ''
+    return this.#service?.url ?? ''
   }
 
   get client(): BenchmarkClient {
@@ -163,9 +155,4 @@ export class ServiceHarness {
     )
     return { models: models ?? [], incoming: incoming ?? [] }
   }
-}
-
-async function expectReady(url: string): Promise<void> {
-  while ((await fetch(`${url}/readyz`)).status !== 200)
-    await new Promise((resolve) => setTimeout(resolve, 20))
 }

@@ -1,37 +1,29 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { withLiveness } from '../../shared/contracts/resource.ts'
-import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
-import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
-import { createLog } from '../../shared/platform/log.ts'
-import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleResource } from '../support/fixtures.ts'
+import { startPlanner } from '../support/services.ts'
+import { startedOnce } from '../support/started.ts'
 import { MEASUREMENTS, readDocument } from '../original/data.ts'
-import { ServiceHarness } from './harness.ts'
+import { withBenchmarkService } from './harness.ts'
 
 describe.each(MEASUREMENTS)('an import', ({ what, options, folder, networks, device, models }) => {
   describe(`of ${what}`, options, () => {
     const model = `original.${models.any}`
     const read = (name: 'profiles' | 'networks') => readDocument(folder(), name) as Record<string, unknown>
-    let harness: ServiceHarness
-    let planner: PlannerService
-    let listening: Listening
-    beforeAll(async () => {
-      harness = await ServiceHarness.start()
-      const config = readConfig(PLANNER_SETTINGS, { REDIS_URL: harness.redis.url })
-      planner = createPlannerService(config, createLog('test', 'silent'))
-      listening = await listen(planner.app, 0, '127.0.0.1')
-    })
-    afterAll(async () => {
-      await listening.close()
-      await planner.close()
-      await harness.stop()
-    })
-    beforeEach(() => harness.state.redis.flushall())
+    const harness = withBenchmarkService()
+    const planner = startedOnce(
+      () => startPlanner(harness().redis.url),
+      (one) => one.close(),
+    )
+    beforeEach(() => harness().state.redis.flushall())
 
     const send = async (body: unknown) => {
-      const answer = await fetch(`${harness.url}/v1/profiles`, { method: 'POST', body: JSON.stringify(body) })
+      const answer = await fetch(`${harness().url}/v1/profiles`, {
+        method: 'POST',
+        body: JSON.stringify(body),
+      })
       return { status: answer.status, json: (await answer.json()) as Record<string, unknown[]> }
     }
     const document = () => ({
@@ -51,16 +43,16 @@ describe.each(MEASUREMENTS)('an import', ({ what, options, folder, networks, dev
         machines.reduce((count, { models }) => count + Object.keys(models).length, 0),
       )
       expect(json['links']?.length).toBeGreaterThan(0)
-      const before = await harness.state.profiles.ids()
+      const before = await harness().state.profiles.ids()
       expect((await send(document())).status).toBe(201)
-      expect(await harness.state.profiles.ids()).toEqual(before)
-      for (const link of await harness.state.links.all()) expect(link.source).toBe('imported')
+      expect(await harness().state.profiles.ids()).toEqual(before)
+      for (const link of await harness().state.links.all()) expect(link.source).toBe('imported')
     })
 
     it('can be planned with, beside services of this system, and never deployed', async () => {
-      await harness.state.resources.put('device', exampleResource('device'))
+      await harness().state.resources.put('device', exampleResource('device'))
       await send(document())
-      const client = createPlannerClient(listening.url)
+      const client = createPlannerClient(planner().url)
       // The planner hears of each document that was stored a moment later.
       const { answer, used } = await eventually(async () => {
         const plans = await client.plans({ model, source: device, cuts: 'any' })
@@ -77,9 +69,9 @@ describe.each(MEASUREMENTS)('an import', ({ what, options, folder, networks, dev
 
     it('come with machines that are never alive', async () => {
       await send(document())
-      for (const resource of await harness.state.resources.all())
+      for (const resource of await harness().state.resources.all())
         expect(withLiveness(resource, 60_000, Date.now()).alive).toBe(false)
-      const started = fetch(`${harness.url}/v1/benchmarks`, {
+      const started = fetch(`${harness().url}/v1/benchmarks`, {
         method: 'POST',
         body: JSON.stringify({ model, resources: [device] }),
       })
@@ -87,9 +79,9 @@ describe.each(MEASUREMENTS)('an import', ({ what, options, folder, networks, dev
     })
 
     it('are refused when a service of this system has a name of theirs, or when they are not what they seem', async () => {
-      await harness.state.resources.put(device, exampleResource('device', { name: device }))
+      await harness().state.resources.put(device, exampleResource('device', { name: device }))
       expect((await send(document())).status).toBe(409)
-      expect(await harness.state.models.ids()).toEqual([])
+      expect(await harness().state.models.ids()).toEqual([])
       expect((await send({ systems: { cloud: { nothing: true } } })).status).toBe(400)
       expect((await send({ ...document(), network: 'no-such.csv' })).status).toBe(404)
     })

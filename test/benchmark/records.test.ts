@@ -1,5 +1,4 @@
 /** Records that the benchmark service and others write at the same time. */
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
@@ -15,38 +14,37 @@ import { Registry } from '../../services/benchmark/models/registry.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { ModelId } from '../../shared/contracts/common.ts'
 import { NAMES_LOCK, withLock } from '../../shared/platform/redis/lock.ts'
-import { namesOf, openState, type State } from '../../shared/platform/redis/state.ts'
+import { namesOf, type State } from '../../shared/platform/redis/state.ts'
 import {
   exampleCalibration,
   exampleDeployment,
   exampleModel,
   exampleResource,
   exampleStructure,
+  hop,
 } from '../support/fixtures.ts'
 import { afterNextRead } from '../support/interleave.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { withTestRedis } from '../support/redis.ts'
 
 const log = createLog('test', 'silent')
 
-let redis: TestRedis
+const redis = withTestRedis()
+/** The records as the service sees them, and as somebody else does. */
 let state: State
 let other: State
 let folder: string
 let benchmarks: Benchmarks
 
 beforeEach(async () => {
-  redis = await startTestRedis()
-  state = openState(workerConnection(redis.url, log))
-  other = openState(workerConnection(redis.url, log))
+  state = redis().openState()
+  other = redis().state
+  await other.redis.flushall()
   folder = await mkdtemp(path.join(os.tmpdir(), 'scission-records-'))
-  const config = { redisUrl: redis.url, redisKind: 'emulated' as const, heartbeatMs: 60_000 }
+  const config = { redisUrl: redis().url, redisKind: 'emulated' as const, heartbeatMs: 60_000 }
   benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs: 60_000 }, state, log)
 })
 afterEach(async () => {
   await benchmarks.close()
-  state.redis.disconnect()
-  other.redis.disconnect()
-  await redis.close()
   await rm(folder, { recursive: true, force: true })
 })
 
@@ -102,7 +100,7 @@ describe('a model', () => {
     await withLock(other.redis, NAMES_LOCK, async () => {
       naming = [registry.addName(model.id, 'live'), registry.add({ folder, chunks: {}, record }, 'live')]
       await Promise.race([Promise.allSettled(naming), sleep(100)])
-      await other.deployments.put('live', exampleDeployment('live'))
+      await other.deployments.put('live', exampleDeployment('live', [hop('device', 0, 4)]))
     })
     for (const attempt of naming) await expect(attempt).rejects.toMatchObject({ code: 'conflict' })
     expect(namesOf(await other.models.need(model.id)).map(({ name }) => name)).toEqual(['chain'])

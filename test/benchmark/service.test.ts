@@ -1,15 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { ownFile } from '../support/test-models.ts'
-import { ServiceHarness } from './harness.ts'
+import { withBenchmarkService } from './harness.ts'
 
-let harness: ServiceHarness
-beforeAll(async () => {
-  harness = await ServiceHarness.start()
-})
-afterAll(() => harness.stop())
+const harness = withBenchmarkService()
 
-const get = async (path: string) => (await fetch(harness.url + path)).json()
+const get = async (path: string) => (await fetch(harness().url + path)).json()
 
 describe('the benchmark service', () => {
   it('says that its Redis is emulated', async () => {
@@ -53,26 +49,26 @@ describe('a model that is too much for ONNX Runtime', () => {
     ['SCISSION_ANALYSE_TIMEOUT_MS', '150', /150 ms/],
     ['SCISSION_ANALYSE_MEMORY_BYTES', '1048576', /memory|bytes/],
   ])('takes down only its throw-away child: %s', async (setting, limit, reason) => {
-    await harness.open({ [setting]: limit })
+    await harness().open({ [setting]: limit })
     const body = await readFile(ownFile('digits-cnn.onnx'))
-    const answer = await fetch(`${harness.url}/v1/models?name=heavy`, { method: 'POST', body })
+    const answer = await fetch(`${harness().url}/v1/models?name=heavy`, { method: 'POST', body })
     expect(answer.status).toBe(422)
     const { error } = (await answer.json()) as { error: { code: string; message: string } }
     expect(error).toMatchObject({ code: 'invalidModel', message: expect.stringMatching(reason) as string })
-    expect(await harness.onDisk()).toEqual({ models: [], incoming: [] })
-    expect((await fetch(`${harness.url}/v1/models`)).status).toBe(200)
+    expect(await harness().onDisk()).toEqual({ models: [], incoming: [] })
+    expect((await fetch(`${harness().url}/v1/models`)).status).toBe(200)
   })
 })
 
 describe('a benchmark with input shapes that do not fit', () => {
   it('is refused with the reason, and nothing is queued', async () => {
-    const client = await harness.open()
+    const client = await harness().open()
     await client.uploadModel(ownFile('digits-cnn.onnx'), 'digits')
     const started = (inputShapes: Record<string, number[]>) =>
       client.startBenchmark({ model: 'digits', inputShapes })
     await expect(started({ image: [1, 1, 28] })).rejects.toThrow(/image/)
     await expect(started({ nosuch: [1] })).rejects.toThrow(/nosuch/)
-    const listed = (await (await fetch(`${harness.url}/v1/benchmarks`)).json()) as { items: unknown[] }
+    const listed = (await (await fetch(`${harness().url}/v1/benchmarks`)).json()) as { items: unknown[] }
     expect(listed.items).toEqual([])
   })
 })

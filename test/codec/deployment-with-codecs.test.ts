@@ -1,19 +1,9 @@
 /** Codecs on the path of a deployment: three inference services whose models are plain functions. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Deployment } from '../../shared/contracts/plan.ts'
-import { createLog } from '../../shared/platform/log.ts'
-import { producerConnection } from '../../shared/platform/redis/connections.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
-import {
-  call,
-  postBinary,
-  splitAnswer,
-  startInference,
-  type TestService,
-} from '../inference/support/service.ts'
-import { layer, register, toyEngine, toyModel, toySpec } from '../inference/support/toy-models.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { until } from '../support/eventually.ts'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { postBinary, splitAnswer } from '../inference/support/service.ts'
+import { layer, toyModel, toySpec } from '../inference/support/toy-models.ts'
+import { withToyServices } from '../inference/support/toy-services.ts'
+import { hop } from '../support/fixtures.ts'
 
 const SHAPE = [1, 4, 100, 100]
 const COUNT = 40_000
@@ -32,27 +22,12 @@ const toy = toyModel(
 const x = Float32Array.from({ length: COUNT }, (_, index) => Math.sin(index))
 const TIERS = ['device', 'edge', 'cloud']
 
-let redis: TestRedis
-let state: State
-const services = new Map<string, TestService>()
-const urlOf = (name: string) => services.get(name)?.url ?? 'http://127.0.0.1:1'
+const services = withToyServices([toy])
+const { urlOf } = services
 
 async function deploy(id: string, codecs: (string | undefined)[]): Promise<void> {
-  const deployment = Deployment.parse({
-    id,
-    planId: `plan-${id}`,
-    model: toy.model.id,
-    shapesKey: toy.structure.shapesKey,
-    entry: { resource: 'device', url: urlOf('device') },
-    hops: TIERS.map((resource, index) => ({ resource, from: index, to: index + 1, codec: codecs[index] })),
-    predictedMs: 1,
-    emulated: false,
-    state: 'ready',
-    createdAt: new Date().toISOString(),
-  })
-  await state.deployments.put(id, deployment)
-  for (const tier of services.keys())
-    await call('PUT', `${urlOf(tier)}/v1/deployments/${id}`, JSON.stringify(deployment))
+  const hops = TIERS.map((resource, index) => hop(resource, index, index + 1, { codec: codecs[index] }))
+  await services.deploy(services.deploymentOf(id, hops, { planId: `plan-${id}` }))
 }
 
 async function infer(id: string) {
@@ -72,19 +47,7 @@ async function infer(id: string) {
 }
 
 beforeAll(async () => {
-  redis = await startTestRedis()
-  state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-  await until(async () => state.redis.status === 'ready')
-  await register(state, toy)
-  for (const tier of TIERS) {
-    const env = { SCISSION_RESOURCE: tier, SCISSION_TIER: tier, SCISSION_LINK_INTERVAL_MS: '3600000' }
-    services.set(tier, await startInference(redis.url, env, toyEngine([toy])))
-  }
-})
-afterAll(async () => {
-  await Promise.all([...services.values()].map((service) => service.stop()))
-  state?.redis.disconnect()
-  await redis?.close()
+  for (const tier of TIERS) await services.start(tier)
 })
 
 describe('a deployment whose hops name codecs', () => {
@@ -120,8 +83,7 @@ describe('a deployment whose hops name codecs', () => {
   it('finishes on the resource before when the next is gone, from the tensor as it was', async () => {
     await deploy('alone', [undefined, 'q2', 'q2'])
     await infer('alone')
-    await services.get('edge')?.stop()
-    services.delete('edge')
+    await services.stop('edge')
     const { worst, parameters } = await infer('alone')
     expect(parameters['scission_hop1_insteadOf']).toBe('edge')
     expect(parameters['scission_hop0_codec']).toBeUndefined()

@@ -1,19 +1,15 @@
-/** What keeps a page from leaving a command untested: the marks of its blocks are checked. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import os from 'node:os'
+/** No page leaves a command untested: the marks of its blocks are checked. */
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { checkBlocks, scriptOf } from '../support/pages.ts'
+import { withFolder } from '../support/folder.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(path.join(os.tmpdir(), 'scission-blocks-'))
-})
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = withFolder('blocks')
 
 /** @returns the path of a page of one block. */
 function pageWith(info: string, ...lines: string[]): string {
-  const page = path.join(folder, 'page.md')
+  const page = path.join(folder(), 'page.md')
   writeFileSync(page, ['# Page', '', `\`\`\`${info}`, ...lines, '```', ''].join('\n'))
   return page
 }
@@ -40,7 +36,7 @@ describe('the blocks of a page', () => {
   })
 
   it('that are never closed are refused', () => {
-    const page = path.join(folder, 'page.md')
+    const page = path.join(folder(), 'page.md')
     writeFileSync(page, '```sh\necho a\n')
     expect(() => checkBlocks(page)).toThrow(/never closed/)
   })

@@ -1,4 +1,4 @@
-/** What the commands of each page must print. */
+/** The output that the commands of each page must print. */
 import { expect } from 'vitest'
 
 type Check = (stdout: string) => void

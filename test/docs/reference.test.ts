@@ -28,7 +28,7 @@ describe('docs/reference/plan-query.md', () => {
   it('names every field of a query, of an answer and of a plan, and every preset', () => {
     const page = read('plan-query')
     expect(unnamed(page, Object.keys(PlanQuery.shape))).toEqual([])
-    // What repeats the question needs no explanation.
+    // An answer's copy of the question needs no explanation.
     const repeated = ['shapesKey', 'native']
     const answered = [...Object.keys(PlanAnswer.shape), ...Object.keys(Plan.shape)]
     expect(

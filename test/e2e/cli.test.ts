@@ -1,12 +1,11 @@
 /** `scission …` from a shell: every command, as a table, as JSON, and with the exit codes it promises. */
-import { execFile } from 'node:child_process'
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Calibration } from '../../shared/contracts/calibration.ts'
 import type { Deployment, PlanAnswer } from '../../shared/contracts/plan.ts'
 import type { Structure, UploadedModel } from '../../shared/contracts/model.ts'
-import { SCISSION } from '../support/command.ts'
+import { runNode, SCISSION } from '../support/command.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
 
 interface Calibrated {
@@ -14,25 +13,9 @@ interface Calibrated {
   bounds: { plan?: unknown }[]
 }
 
-interface Ran {
-  code: number
-  stdout: string
-  stderr: string
-}
-
-function scission(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [SCISSION, ...args],
-      // Where CI is set, colours are on by default, also in a pipe.
-      { env: { ...process.env, NO_COLOR: '1', ...env }, maxBuffer: 1e8 },
-      (error, stdout, stderr) => {
-        resolve({ code: typeof error?.code === 'number' ? error.code : error ? 1 : 0, stdout, stderr })
-      },
-    )
-  })
-}
+// If CI is set, colours are on by default, also in a pipe.
+const scission = (args: string[], env: NodeJS.ProcessEnv = {}) =>
+  runNode([SCISSION, ...args], { env: { ...process.env, NO_COLOR: '1', ...env } })
 
 describe('without services', () => {
   it('the zoo is listed and a network is built', async () => {

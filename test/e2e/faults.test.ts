@@ -15,6 +15,7 @@ import { buildZooModel } from '../../shared/zoo/index.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
 import { eventually } from '../support/eventually.ts'
+import { kill } from '../support/kill.ts'
 
 let redis: TestRedis
 let line: LinkEmulator
@@ -85,7 +86,7 @@ describe('when a machine is killed', () => {
   it('the rest runs where it can, or requests name it; plans leave it out, other plans go on', async () => {
     await deployAndWait(planner, { plan: deployment.planId, name: 'strict', fallback: 'none' })
     const edge = system.resources.find((resource) => resource.name === 'edge')
-    process.kill(edge?.pid ?? 0, 'SIGKILL')
+    kill(edge ?? {})
     const strict = createInferenceClient('device', deployment.entry.url).infer('strict', inputs)
     await expect(strict).rejects.toThrow(/edge/)
     expect((await infer()).parameters).toMatchObject({ scission_hop1_insteadOf: 'edge' })

@@ -1,47 +1,37 @@
 /** `npm start -- --once`, as a user runs it, on the built-in model, on our own and on those of other projects. */
-import { execFile, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
-import os from 'node:os'
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Report } from '../../infra/demo/report.ts'
+import { runNode } from '../support/command.ts'
 import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { killGroup } from '../support/kill.ts'
+import { withFolder } from '../support/folder.ts'
 
 /** `npm start` runs these. */
 const START = ['infra/start/install.mjs', 'infra/start/main.ts']
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(path.join(os.tmpdir(), 'scission-start-'))
-})
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = withFolder('start')
 
-interface Run {
-  code: number
-  stdout: string
-  stderr: string
-  report: Report
-}
+type Run = Awaited<ReturnType<typeof start>>
 
 let runs = 0
-function start(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Run> {
+async function start(args: string[], env: NodeJS.ProcessEnv = {}) {
   runs += 1
-  const reportFile = path.join(folder, `report-${runs}.json`)
+  const reportFile = path.join(folder(), `report-${runs}.json`)
   const all = [...START, ...args, '--once', '--port-base', '0', '--report', reportFile]
-  const settings = { ...process.env, SCISSION_DATA: path.join(folder, `data-${runs}`), ...env }
-  return new Promise((resolve) => {
-    execFile(process.execPath, all, { env: settings, maxBuffer: 1e7 }, (error, stdout, stderr) => {
-      const report = existsSync(reportFile)
-        ? (JSON.parse(readFileSync(reportFile, 'utf8')) as Report)
-        : ({} as Report)
-      resolve({ code: typeof error?.code === 'number' ? error.code : error ? 1 : 0, stdout, stderr, report })
-    })
-  })
+  const dataDir = path.join(folder(), `data-${runs}`)
+  const ran = await runNode(all, { env: { ...process.env, SCISSION_DATA: dataDir, ...env } })
+  const report = existsSync(reportFile)
+    ? (JSON.parse(readFileSync(reportFile, 'utf8')) as Report)
+    : ({} as Report)
+  return { ...ran, report }
 }
 
 /** A PATH with Node and nothing else, so that no Redis server is found. */
 function onlyNode(): string {
-  const bin = path.join(folder, 'bin')
+  const bin = path.join(folder(), 'bin')
   mkdirSync(bin, { recursive: true })
   symlinkSync(process.execPath, path.join(bin, 'node'))
   return bin
@@ -97,7 +87,7 @@ describe('npm start -- --once', () => {
 describe('npm start', () => {
   it('stays up until Ctrl-C, then leaves no process behind', async () => {
     const child = spawn(process.execPath, [...START, '--port-base', '0', ownFile('digits-cnn.onnx')], {
-      env: { ...process.env, SCISSION_DATA: path.join(folder, 'data-stay') },
+      env: { ...process.env, SCISSION_DATA: path.join(folder(), 'data-stay') },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     })
@@ -109,15 +99,15 @@ describe('npm start', () => {
     expect(output.match(/^ {2}curl .*$|^ {2}head .*curl .*$/gm)?.length).toBe(3)
     const url = /planner +(http:\/\/[\d.:]+)\/docs/.exec(output)?.[1] ?? ''
     expect((await fetch(`${url}/healthz`)).status).toBe(200)
-    const before = processesNaming(path.join(folder, 'data-stay'))
+    const before = processesNaming(path.join(folder(), 'data-stay'))
     const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
     // A terminal's Ctrl-C reaches the whole foreground group.
-    process.kill(-(child.pid ?? 0), 'SIGINT')
+    killGroup(child, 'SIGINT')
     expect(await exited).toBe(130)
     await expect(fetch(`${url}/healthz`)).rejects.toThrow()
     if (process.platform === 'linux') {
       expect(before).toBeGreaterThan(0)
-      await expect.poll(() => processesNaming(path.join(folder, 'data-stay'))).toBe(0)
+      await expect.poll(() => processesNaming(path.join(folder(), 'data-stay'))).toBe(0)
     }
   })
 })

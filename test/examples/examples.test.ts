@@ -7,7 +7,7 @@ import { withStartedSystem } from '../support/started-system.ts'
 
 const EXAMPLES = ['curl', 'typescript', 'python', 'head-on-client']
 
-/** A line without what differs from run to run: figures, and what they decide, such as where the second stage runs. */
+/** A line without what differs from run to run: figures, and what they decide, such as the machine of the second stage. */
 const shapeOf = (line: string) =>
   line
     .replaceAll(/-?\d[\d.,]*(e[+-]?\d+)?/g, '0')

@@ -67,7 +67,7 @@ describe('a body', () => {
         post(`Content-Length: ${body.length}`, 'Inference-Header-Content-Length: 7'),
         body.slice(0, cut),
       )
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await until(async () => reading === 1)
       socket.write(body.slice(cut))
       const read = (await outcome()) as InferBody
       expect(Buffer.from(read.json).toString()).toBe('{"a":1}')
@@ -139,14 +139,14 @@ describe('a body', () => {
 
   it('whose sender leaves half-way is nobody’s', async () => {
     const { socket } = await connect(post('Content-Length: 100'), 'half of it')
-    await new Promise((resolve) => setTimeout(resolve, 30))
+    await until(async () => reading === 1)
     socket.destroy()
     expect(await outcome()).toMatchObject({ code: 'cancelled' })
   })
 
   it('whose packed sender leaves half-way as well', async () => {
     const { socket } = await connect(post('Content-Length: 100', 'Content-Encoding: gzip'), '\u001f')
-    await new Promise((resolve) => setTimeout(resolve, 30))
+    await until(async () => reading === 1)
     socket.destroy()
     expect(await outcome()).toMatchObject({ code: 'cancelled' })
   })

@@ -1,29 +1,26 @@
 /** Deployments that are prepared, prepared again and released at any moment of each other. */
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Deployments } from '../../services/inference/forwarding/deployment-hops.ts'
-import { Deployment } from '../../shared/contracts/plan.ts'
+import type { Deployment } from '../../shared/contracts/plan.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
+import type { State } from '../../shared/platform/redis/state.ts'
 import { until } from '../support/eventually.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { hop } from '../support/fixtures.ts'
+import { withTestRedis } from '../support/redis.ts'
 import { branchedModel, type ToyEngine, toyEngine } from './support/toy-models.ts'
+import { deploymentOf } from './support/toy-services.ts'
 
 const toy = branchedModel('a')
 const log = createLog('test', 'silent')
 
-let redis: TestRedis
+const redis = withTestRedis()
 let state: State
 let engine: ToyEngine
 let deployments: Deployments
 
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterAll(() => redis.close())
 beforeEach(async () => {
-  state = openState(workerConnection(redis.url, log))
+  state = redis().openState()
   await state.redis.flushall()
   engine = toyEngine([toy])
   deployments = new Deployments({
@@ -35,28 +32,14 @@ beforeEach(async () => {
     warmCodecs: () => Promise.resolve(),
   })
 })
-afterEach(async () => {
-  await deployments.close()
-  state.redis.disconnect()
-})
+afterEach(() => deployments.close())
 
 function planOf(from: number, to: number, createdAt = new Date().toISOString()): Deployment {
-  return Deployment.parse({
-    id: 'live',
-    planId: `plan-${from}-${to}`,
-    model: toy.model.id,
-    shapesKey: toy.structure.shapesKey,
-    entry: { resource: 'device', url: 'http://127.0.0.1:1' },
-    hops: [{ resource: 'device', from, to }],
-    fallback: 'none',
-    predictedMs: 1,
-    emulated: false,
-    state: 'loading',
-    createdAt,
-  })
+  const changes = { planId: `plan-${from}-${to}`, fallback: 'none', state: 'loading', createdAt } as const
+  return deploymentOf(toy, 'live', [hop('device', from, to)], changes)
 }
 
-/** What is loaded once every load and every release under way has ended. */
+/** The ranges that are loaded once every load and every release in progress has ended. */
 async function settled(): Promise<string[]> {
   await sleep(20)
   return engine.loaded()

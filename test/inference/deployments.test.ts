@@ -1,127 +1,43 @@
-import http from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { Deployment } from '../../shared/contracts/plan.ts'
-import { createLog } from '../../shared/platform/log.ts'
-import { producerConnection } from '../../shared/platform/redis/connections.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
-import { exampleResource } from '../support/fixtures.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import type http from 'node:http'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { until } from '../support/eventually.ts'
+import { exampleResource, type Hop, hop } from '../support/fixtures.ts'
+import { type StubServer, stubServer } from '../support/stub-server.ts'
 import {
   call,
+  errorOf,
+  parametersOf,
   postBinary,
   postJson,
   splitAnswer,
-  startInference,
-  type TestService,
+  valuesOf,
 } from './support/service.ts'
-import { branchedModel, fp32Tensor, register, type ToyEngine, toyEngine } from './support/toy-models.ts'
-import { until } from '../support/eventually.ts'
+import { branchedModel, fp32Tensor, X, Y } from './support/toy-models.ts'
+import { withToyServices } from './support/toy-services.ts'
 
 const toy = branchedModel('a')
 const TIERS = ['device', 'edge', 'cloud']
 /** Longer than any test: a run that only its end can stop. */
 const ENDLESS_MS = 3_600_000
 
-let redis: TestRedis
-let state: State
-const services = new Map<string, TestService>()
-const engines = new Map<string, ToyEngine>()
+const services = withToyServices([toy])
+const { start, stop, urlOf, engineOf, infer } = services
 
-async function start(name: string, env: Record<string, string> = {}): Promise<void> {
-  const engine = toyEngine([toy])
-  engines.set(name, engine)
-  const settings = {
-    SCISSION_RESOURCE: name,
-    SCISSION_TIER: name,
-    SCISSION_LINK_INTERVAL_MS: '3600000',
-    ...env,
-  }
-  services.set(name, await startInference(redis.url, settings, engine))
-}
-const stop = async (name: string) => {
-  await services.get(name)?.stop()
-  services.delete(name)
-}
-const urlOf = (name: string) => services.get(name)?.url ?? ''
-const engineOf = (name: string) => engines.get(name) ?? toyEngine([])
-
-type Hop = [resource: string, from: number, to: number]
 /** Layers a and b on the one, y on the other. */
-const twoHops = (first: string, second: string): Hop[] => [
-  [first, 0, 2],
-  [second, 2, 3],
-]
-function deploymentOf(id: string, hops: Hop[]): Deployment {
-  const [entry = ''] = hops[0] ?? []
-  return Deployment.parse({
-    id,
-    planId: `plan-${hops.map((hop) => hop.join('-')).join('-')}`,
-    model: toy.model.id,
-    shapesKey: toy.structure.shapesKey,
-    entry: { resource: entry, url: urlOf(entry) || 'http://127.0.0.1:1' },
-    hops: hops.map(([resource, from, to]) => ({ resource, from, to })),
-    fallback: 'none',
-    predictedMs: 1,
-    emulated: false,
-    state: 'ready',
-    createdAt: new Date().toISOString(),
-  })
-}
-
-/** As the planner does it. */
-async function deploy(deployment: Deployment): Promise<void> {
-  await state.deployments.put(deployment.id, deployment)
-  for (const { resource } of deployment.hops) {
-    const answer = await call(
-      'PUT',
-      `${urlOf(resource)}/v1/deployments/${deployment.id}`,
-      JSON.stringify(deployment),
-    )
-    expect([resource, answer.status]).toEqual([resource, 200])
-  }
-}
-
-const infer = (id: string, extra: object = {}, at = 'device') =>
-  postJson(`${urlOf(at)}/v2/models/${id}/infer`, { inputs: [X], ...extra })
-const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
-const WHOLE = [6, 20]
-const values = (json: unknown) => (json as { outputs: { data: number[] }[] }).outputs[0]?.data
-const parametersOf = (json: unknown) => (json as { parameters: Record<string, unknown> }).parameters
-const errorOf = (json: unknown) => (json as { error: string }).error
+const twoHops = (first: string, second: string): Hop[] => [hop(first, 0, 2), hop(second, 2, 3)]
+const deploymentOf = (id: string, hops: Hop[]) => services.deploymentOf(id, hops, { fallback: 'none' })
+const deploy = (id: string, hops: Hop[]) => services.deploy(deploymentOf(id, hops))
 
 beforeAll(async () => {
-  redis = await startTestRedis()
-  state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-  await until(async () => state.redis.status === 'ready')
-  await register(state, toy)
   for (const tier of TIERS) await start(tier)
-})
-afterAll(async () => {
-  await Promise.all([...services.keys()].map(stop))
-  state?.redis.disconnect()
-  await redis?.close()
-})
-beforeEach(() => {
-  for (const engine of engines.values()) {
-    engine.runMs = 0
-    engine.runs.length = 0
-    engine.failLoads.clear()
-  }
 })
 
 describe('a deployment', () => {
   it('runs the whole model over its path, and tells what each resource did', async () => {
-    await deploy(
-      deploymentOf('three', [
-        ['device', 0, 1],
-        ['edge', 1, 2],
-        ['cloud', 2, 3],
-      ]),
-    )
+    await deploy('three', [hop('device', 0, 1), hop('edge', 1, 2), hop('cloud', 2, 3)])
     const answer = await infer('three', { id: 'r1' })
     expect(answer.status).toBe(200)
-    expect(values(answer.json)).toEqual(WHOLE)
+    expect(valuesOf(answer.json)).toEqual(Y.data)
     expect(answer.json).toMatchObject({ model_name: 'three', id: 'r1' })
     expect(
       engineOf('cloud')
@@ -149,12 +65,12 @@ describe('a deployment', () => {
     const outputs = [{ name: 'y', parameters: { binary_data: true } }]
     const tensor = fp32Tensor('x', [1, 2]).bytes
     const answer = await postBinary(`${urlOf('device')}/v2/models/three/infer`, { inputs, outputs }, tensor)
-    expect(splitAnswer(answer).tensors).toEqual(Buffer.from(fp32Tensor('y', WHOLE).bytes))
+    expect(splitAnswer(answer).tensors).toEqual(Buffer.from(fp32Tensor('y', Y.data).bytes))
     expect((await infer('three', { outputs: [{ name: 'b' }] })).status).toBe(400)
   })
 
   it('runs the first stage of the next request during the second stage of this one', async () => {
-    await deploy(deploymentOf('pipelined', twoHops('device', 'cloud')))
+    await deploy('pipelined', twoHops('device', 'cloud'))
     const release = engineOf('cloud').hold()
     let answered = 0
     const first = infer('pipelined').finally(() => (answered += 1))
@@ -163,18 +79,13 @@ describe('a deployment', () => {
     await until(async () => engineOf('device').runs.length === 2)
     expect(answered).toBe(0)
     release()
-    expect(values((await first).json)).toEqual(WHOLE)
-    expect(values((await second).json)).toEqual(WHOLE)
+    expect(valuesOf((await first).json)).toEqual(Y.data)
+    expect(valuesOf((await second).json)).toEqual(Y.data)
   })
 
   it('may run nothing at its entry', async () => {
-    await deploy(
-      deploymentOf('native-cloud', [
-        ['device', 0, 0],
-        ['cloud', 0, 3],
-      ]),
-    )
-    expect(values((await infer('native-cloud')).json)).toEqual(WHOLE)
+    await deploy('native-cloud', [hop('device', 0, 0), hop('cloud', 0, 3)])
+    expect(valuesOf((await infer('native-cloud')).json)).toEqual(Y.data)
   })
 
   it('is listed, described and ready at its entry', async () => {
@@ -197,9 +108,9 @@ describe('a deployment', () => {
   })
 
   it('is let go when it is deleted, here or behind our back', async () => {
-    await deploy(deploymentOf('short-lived', twoHops('device', 'edge')))
+    await deploy('short-lived', twoHops('device', 'edge'))
     expect(engineOf('edge').loaded()).toContain('branched:2-3')
-    await state.deployments.delete('short-lived')
+    await services.state.deployments.delete('short-lived')
     await until(async () => !engineOf('edge').loaded().includes('branched:2-3'))
     const gone = await call('DELETE', `${urlOf('device')}/v1/deployments/short-lived`)
     expect(gone.status).toBe(204)
@@ -227,30 +138,25 @@ describe('a deployment', () => {
     await start('edge')
     expect(engineOf('edge').loaded()).toEqual([])
     const answer = await infer('three')
-    expect(values(answer.json)).toEqual(WHOLE)
+    expect(valuesOf(answer.json)).toEqual(Y.data)
     expect(engineOf('edge').loaded()).toContain('branched:1-2')
   })
 
   it('changes its plan without losing a request', async () => {
-    await deploy(
-      deploymentOf('moving', [
-        ['device', 0, 1],
-        ['edge', 1, 3],
-      ]),
-    )
-    for (const engine of engines.values()) engine.runMs = 15
+    await deploy('moving', [hop('device', 0, 1), hop('edge', 1, 3)])
+    for (const tier of TIERS) engineOf(tier).runMs = 15
     const sending = new AbortController()
     const answers: number[] = []
     const client = async () => {
       while (!sending.signal.aborted) {
         const answer = await infer('moving')
         answers.push(answer.status)
-        expect(values(answer.json)).toEqual(WHOLE)
+        expect(valuesOf(answer.json)).toEqual(Y.data)
       }
     }
     const clients = [client(), client(), client()]
     await until(async () => answers.length > 5)
-    await deploy(deploymentOf('moving', twoHops('device', 'edge')))
+    await deploy('moving', twoHops('device', 'edge'))
     const switched = answers.length
     await until(async () => answers.length > switched + 10)
     sending.abort()
@@ -263,15 +169,15 @@ describe('a deployment', () => {
 describe('rubbish on the channel of changes', () => {
   it('is passed over: the services go on and hear of the next change', async () => {
     for (const text of ['no JSON', '{"kind":7}', '\u0000', 'x'.repeat(1_000_000)])
-      await state.redis.publish('scission:changes', text)
-    await deploy(deploymentOf('after-rubbish', twoHops('device', 'edge')))
+      await services.state.redis.publish('scission:changes', text)
+    await deploy('after-rubbish', twoHops('device', 'edge'))
     expect((await infer('after-rubbish')).status).toBe(200)
   })
 })
 
 describe('a failure on the path', () => {
   it('of a resource that left is a 502 that names it', async () => {
-    await deploy(deploymentOf('fragile', twoHops('device', 'cloud')))
+    await deploy('fragile', twoHops('device', 'cloud'))
     await stop('cloud')
     const answer = await infer('fragile')
     expect(answer.status).toBe(502)
@@ -281,11 +187,14 @@ describe('a failure on the path', () => {
   })
 
   it('of a resource that crashed is a 502 that names it and its address', async () => {
-    await state.resources.put(
+    await services.state.resources.put(
       'crashed',
       exampleResource('cloud', { name: 'crashed', url: 'http://127.0.0.1:9' }),
     )
-    await state.deployments.put('onto-crashed', deploymentOf('onto-crashed', twoHops('device', 'crashed')))
+    await services.state.deployments.put(
+      'onto-crashed',
+      deploymentOf('onto-crashed', twoHops('device', 'crashed')),
+    )
     const answer = await infer('onto-crashed')
     expect(answer.status).toBe(502)
     expect(errorOf(answer.json)).toMatch(
@@ -295,7 +204,7 @@ describe('a failure on the path', () => {
 
   it('of a hop that stays silent is a 504 that names it', async () => {
     await start('hasty', { SCISSION_TIER: 'device', SCISSION_HOP_TIMEOUT_MS: '300' })
-    await deploy(deploymentOf('impatient', twoHops('hasty', 'cloud')))
+    await deploy('impatient', twoHops('hasty', 'cloud'))
     engineOf('cloud').runMs = ENDLESS_MS
     const answer = await infer('impatient', {}, 'hasty')
     expect(answer.status).toBe(504)
@@ -331,29 +240,30 @@ describe('a failure on the path', () => {
 })
 
 describe('a peer that is no inference service', () => {
-  let peer: http.Server
+  let peer: StubServer
   let answerWith = (_req: http.IncomingMessage, res: http.ServerResponse): unknown => res.end()
   const heard: http.IncomingHttpHeaders[] = []
   let strangers = 0
 
   beforeAll(async () => {
-    peer = http.createServer({ keepAliveTimeout: 50 }, (req, res) => {
-      // Not the probes of the link to it.
-      if (req.url?.endsWith('/infer')) heard.push(req.headers)
-      req.resume().on('end', () => answerWith(req, res))
-    })
-    await new Promise<void>((resolve) => peer.listen(0, '127.0.0.1', resolve))
+    peer = await stubServer(
+      (req, res) => {
+        // Not the probes of the link to it.
+        if (req.url?.endsWith('/infer')) heard.push(req.headers)
+        answerWith(req, res)
+      },
+      { keepAliveTimeout: 50 },
+    )
   })
+  afterAll(() => peer.close())
   /** Under a new name each time, so that no failure before it counts. @returns the deployment onto it. */
   async function registerStranger(): Promise<string> {
     strangers += 1
     const [id, name] = [`odd-${strangers}`, `stranger-${strangers}`]
-    const url = `http://127.0.0.1:${(peer.address() as AddressInfo).port}`
-    await state.resources.put(name, exampleResource('cloud', { name, url }))
-    await state.deployments.put(id, deploymentOf(id, twoHops('device', name)))
+    await services.state.resources.put(name, exampleResource('cloud', { name, url: peer.url }))
+    await services.state.deployments.put(id, deploymentOf(id, twoHops('device', name)))
     return id
   }
-  afterAll(() => new Promise((resolve) => peer.close(resolve)))
 
   it('makes a 502, whatever it answers', async () => {
     const answers: [number, string][] = [
@@ -413,12 +323,11 @@ describe('a peer that is no inference service', () => {
   })
 
   it('that closed an idle connection is called again on a new one', async () => {
-    const y = { name: 'y', shape: [2], datatype: 'FP32', data: WHOLE }
-    answerWith = (_req, res) => res.end(JSON.stringify({ model_name: 'odd', outputs: [y] }))
+    answerWith = (_req, res) => res.end(JSON.stringify({ model_name: 'odd', outputs: [Y] }))
     const id = await registerStranger()
     for (let round = 0; round < 3; round += 1) {
-      expect(values((await infer(id)).json)).toEqual(WHOLE)
-      peer.closeIdleConnections()
+      expect(valuesOf((await infer(id)).json)).toEqual(Y.data)
+      peer.server.closeIdleConnections()
     }
   })
 })

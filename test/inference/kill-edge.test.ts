@@ -1,64 +1,37 @@
 /** A machine is lost and comes back under load: a process that is killed, and one that is frozen. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ManagedProcess, startProcess } from '../../infra/start/processes/process.ts'
-import { Deployment } from '../../shared/contracts/plan.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { producerConnection } from '../../shared/platform/redis/connections.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { call, postJson, startInference, type TestService } from './support/service.ts'
-import { branchedModel, register, toyEngine } from './support/toy-models.ts'
 import { until } from '../support/eventually.ts'
+import { hop } from '../support/fixtures.ts'
+import { call } from './support/service.ts'
+import { branchedModel, Y } from './support/toy-models.ts'
+import { withToyServices } from './support/toy-services.ts'
+import { kill } from '../support/kill.ts'
 
-const toy = branchedModel('a')
-const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
-const WHOLE = [6, 20]
 const PERIOD_MS = 20
 /** Long against what a busy machine may hold up, short enough to see that the frozen edge is not waited for. */
 const DEADLINE_MS = 8000
 
-let redis: TestRedis
-let state: State
-let device: TestService
+/** The device runs here; the edge is a process, so that it can be killed. */
+const services = withToyServices([branchedModel('a')])
 let edge: ManagedProcess
 
 function startEdge(): Promise<ManagedProcess> {
+  const settings = { SCISSION_RESOURCE: 'edge', SCISSION_TIER: 'edge', SCISSION_LINK_INTERVAL_MS: '3600000' }
   return startProcess({
     name: 'edge',
     entry: new URL('./support/toy-resource.ts', import.meta.url),
-    env: { ...settingsOf('edge'), REDIS_URL: redis.url, SCISSION_PORT: '0' },
+    env: { ...settings, REDIS_URL: services.redisUrl, SCISSION_PORT: '0' },
     log: createLog('test', 'silent'),
   })
 }
 
-const settingsOf = (name: string) => ({
-  SCISSION_RESOURCE: name,
-  SCISSION_TIER: name,
-  SCISSION_LINK_INTERVAL_MS: '3600000',
-})
-
 async function deploy(id: string, fallback: 'native' | 'none'): Promise<void> {
-  const deployment = Deployment.parse({
-    id,
-    planId: `plan-${id}`,
-    model: toy.model.id,
-    shapesKey: toy.structure.shapesKey,
-    entry: { resource: 'device', url: device.url },
-    hops: [
-      { resource: 'device', from: 0, to: 1 },
-      { resource: 'edge', from: 1, to: 3 },
-    ],
-    fallback,
-    predictedMs: 1,
-    emulated: false,
-    state: 'ready',
-    createdAt: new Date().toISOString(),
-  })
-  await state.deployments.put(id, deployment)
-  for (const url of [device.url, edge.url]) {
-    const answer = await call('PUT', `${url}/v1/deployments/${id}`, JSON.stringify(deployment))
-    expect(answer.status).toBe(200)
-  }
+  const deployment = services.deploymentOf(id, [hop('device', 0, 1), hop('edge', 1, 3)], { fallback })
+  await services.deploy(deployment)
+  const told = await call('PUT', `${edge.url}/v1/deployments/${id}`, JSON.stringify(deployment))
+  expect(told.status).toBe(200)
 }
 
 interface Answer {
@@ -72,8 +45,7 @@ interface Answer {
 
 async function infer(id: string): Promise<Answer> {
   const started = performance.now()
-  const body = { inputs: [X], parameters: { timeout: DEADLINE_MS * 1000 } }
-  const { status, json } = await postJson(`${device.url}/v2/models/${id}/infer`, body)
+  const { status, json } = await services.infer(id, { parameters: { timeout: DEADLINE_MS * 1000 } })
   const answer = json as {
     outputs?: { data: number[] }[]
     error?: string
@@ -103,31 +75,22 @@ function load(id: string) {
   return { answers, stop }
 }
 
-const isRight = ({ status, values }: Answer) => status === 200 && values?.join() === WHOLE.join()
+const isRight = ({ status, values }: Answer) => status === 200 && values?.join() === Y.data.join()
 const isClear = ({ status, error }: Answer) =>
   [502, 503, 504].includes(status) && /\bedge\b/.test(error ?? '')
 
 beforeAll(async () => {
-  redis = await startTestRedis()
-  state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-  await until(async () => state.redis.status === 'ready')
-  await register(state, toy)
-  device = await startInference(redis.url, settingsOf('device'), toyEngine([toy]))
+  await services.start('device')
   edge = await startEdge()
 })
-afterAll(async () => {
-  await edge?.stop()
-  await device?.stop()
-  state?.redis.disconnect()
-  await redis?.close()
-})
+afterAll(() => edge?.stop())
 
 describe('at 50 requests per second', () => {
   it('kill the edge: every request gets a right answer within its deadline, here and then there again', async () => {
     await deploy('killed', 'native')
     const { answers, stop } = load('killed')
     await until(async () => answers.length > 10 && answers.slice(-10).every((answer) => answer.by === 'edge'))
-    process.kill(edge.pid ?? 0, 'SIGKILL')
+    kill(edge)
     await edge.exited
     await until(async () => answers.slice(-20).every((answer) => answer.by === 'device'))
     edge = await startEdge()
@@ -141,7 +104,7 @@ describe('at 50 requests per second', () => {
     await deploy('strict', 'none')
     const { answers, stop } = load('strict')
     await until(async () => answers.length > 10)
-    process.kill(edge.pid ?? 0, 'SIGKILL')
+    kill(edge)
     await edge.exited
     await until(async () => answers.slice(-20).every((answer) => answer.status === 502))
     edge = await startEdge()
@@ -154,9 +117,9 @@ describe('at 50 requests per second', () => {
     await deploy('frozen', 'native')
     const { answers, stop } = load('frozen')
     await until(async () => answers.length > 10)
-    process.kill(edge.pid ?? 0, 'SIGSTOP')
+    kill(edge, 'SIGSTOP')
     await until(async () => answers.slice(-20).every((answer) => answer.by === 'device'))
-    process.kill(edge.pid ?? 0, 'SIGCONT')
+    kill(edge, 'SIGCONT')
     await until(async () => answers.slice(-20).every((answer) => answer.by === 'edge'))
     const all = await stop()
     expect(all.filter((answer) => !isRight(answer))).toEqual([])

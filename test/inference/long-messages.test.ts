@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { errorOf, outputsOf } from './support/protocol-toys.ts'
-import { call, postBinary, postJson, splitAnswer } from './support/service.ts'
+import { call, errorOf, outputsOf, postBinary, postJson, splitAnswer } from './support/service.ts'
 import { singleLayerModel, toySpec } from './support/toy-models.ts'
 import { withToyService } from './support/toy-service.ts'
 

@@ -1,33 +1,27 @@
 /** Records that an inference service and others write at the same time. */
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { workCalibration } from '../../services/inference/jobs/calibrations/calibration-worker.ts'
 import { Links } from '../../services/inference/links/links.ts'
 import { Peers } from '../../services/inference/registration/peers.ts'
 import { Registration } from '../../services/inference/registration/presence.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { linkId, openState, type State } from '../../shared/platform/redis/state.ts'
+import { linkId, type State } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleCalibration, exampleLink, exampleResource } from '../support/fixtures.ts'
 import { afterNextRead } from '../support/interleave.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { withTestRedis } from '../support/redis.ts'
 
 const log = createLog('test', 'silent')
 
-let redis: TestRedis
-/** Of the service, and of somebody else. */
+const redis = withTestRedis()
+/** The records as the service sees them, and as somebody else does. */
 let state: State
 let other: State
 
 beforeEach(async () => {
-  redis = await startTestRedis()
-  state = openState(workerConnection(redis.url, log))
-  other = openState(workerConnection(redis.url, log))
-})
-afterEach(async () => {
-  state.redis.disconnect()
-  other.redis.disconnect()
-  await redis.close()
+  state = redis().openState()
+  other = redis().state
+  await other.redis.flushall()
 })
 
 describe('a link', () => {

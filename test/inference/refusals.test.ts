@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { errorOf, PROTOCOL_TOYS, x } from './support/protocol-toys.ts'
-import { call, postBinary, postJson, splitAnswer } from './support/service.ts'
+import { PROTOCOL_TOYS, x } from './support/protocol-toys.ts'
+import { call, errorOf, postBinary, postJson, splitAnswer } from './support/service.ts'
 import { withToyService } from './support/toy-service.ts'
 
 const toy = withToyService(PROTOCOL_TOYS, { SCISSION_MAX_BODY_BYTES: '100000' })

@@ -1,48 +1,35 @@
 import { Queue, QueueEvents } from 'bullmq'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startLinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
 import type { Engine } from '../../services/inference/serving/engine.ts'
 import { BenchmarkProgress } from '../../shared/contracts/profile.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
-import { createLog } from '../../shared/platform/log.ts'
-import { producerConnection, workerConnection } from '../../shared/platform/redis/connections.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
+import { withTestRedis } from '../support/redis.ts'
 import { call, postJson, startInference, startUnready, type TestService } from './support/service.ts'
-import { branchedModel, register, toyEngine } from './support/toy-models.ts'
+import { branchedModel, register, toyEngine, X } from './support/toy-models.ts'
 import { until } from '../support/eventually.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { queueOptions, withErrorHandler } from '../../shared/platform/redis/queues.ts'
 
 const toy = branchedModel('a')
-const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
 
-let redis: TestRedis
-let state: State
+const redis = withTestRedis()
 const services: TestService[] = []
 
 async function start(env: Record<string, string> = {}, engine?: Engine): Promise<TestService> {
   const settings = { SCISSION_RESOURCE: 'edge', SCISSION_TIER: 'edge', SCISSION_HEARTBEAT_MS: '200', ...env }
-  const service = await startInference(redis.url, settings, engine ?? toyEngine([toy]))
+  const service = await startInference(redis().url, settings, engine ?? toyEngine([toy]))
   services.push(service)
   return service
 }
-beforeAll(async () => {
-  redis = await startTestRedis()
-  state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-  await until(async () => state.redis.status === 'ready')
-  await register(state, toy)
-})
+beforeAll(() => register(redis().state, toy))
 afterEach(() => Promise.all(services.splice(0).map((service) => service.stop())))
-afterAll(async () => {
-  state?.redis.disconnect()
-  await redis?.close()
-})
 
 describe('an inference service', () => {
   it('registers its machine, keeps its heartbeat, and leaves when it stops', async () => {
     const service = await start({ SCISSION_SLOWDOWN: '2' })
-    const first = await state.resources.need('edge')
+    const first = await redis().state.resources.need('edge')
     expect(first).toMatchObject({
       tier: 'edge',
       tierIndex: 1,
@@ -52,9 +39,9 @@ describe('an inference service', () => {
       options: { threads: 1, optimisation: 'all' },
       machine: { node: process.version, onnxruntime: '1.30.0' },
     })
-    await until(async () => (await state.resources.need('edge')).heartbeatAt > first.heartbeatAt)
+    await until(async () => (await redis().state.resources.need('edge')).heartbeatAt > first.heartbeatAt)
     await services.pop()?.stop()
-    expect(await state.resources.get('edge')).toBeUndefined()
+    expect(await redis().state.resources.get('edge')).toBeUndefined()
   })
 
   it('refuses to start in a tier that is not one of the tiers', async () => {
@@ -71,7 +58,7 @@ describe('an inference service', () => {
   })
 
   it('goes on serving what it has loaded while Redis is away, and registers again when it is back', async () => {
-    const target = { host: '127.0.0.1', port: Number(new URL(redis.url).port) }
+    const target = { host: '127.0.0.1', port: Number(new URL(redis().url).port) }
     const line = { name: 'redis', target, rttMs: 0, upMbps: null, downMbps: null }
     const emulator = await startLinkEmulator([line])
     const url = `redis://127.0.0.1:${emulator.ports['redis']}`
@@ -95,10 +82,10 @@ describe('an inference service', () => {
     const unknown = await infer('never-seen')
     expect(unknown.status).toBe(503)
     expect(JSON.stringify(unknown.json)).toContain('Redis')
-    await state.resources.delete('edge')
+    await redis().state.resources.delete('edge')
     await emulator.restore('redis')
     await until(connected)
-    expect(await state.resources.need('edge')).toMatchObject({ url: service.url })
+    expect(await redis().state.resources.need('edge')).toMatchObject({ url: service.url })
     await until(async () => (await infer('never-seen')).status === 404)
     await services.pop()?.stop()
     await emulator.close()
@@ -112,8 +99,8 @@ describe('a benchmark job', () => {
   let worker: ReturnType<typeof workerConnection>
 
   beforeEach(async () => {
-    queue = withErrorHandler(new Queue('benchmark.edge', queueOptions(state.redis)), 'test')
-    worker = workerConnection(redis.url)
+    queue = withErrorHandler(new Queue('benchmark.edge', queueOptions(redis().state.redis)), 'test')
+    worker = workerConnection(redis().url)
     events = withErrorHandler(new QueueEvents('benchmark.edge', { connection: worker }), 'test')
     await events.waitUntilReady()
     progress.length = 0
@@ -135,7 +122,7 @@ describe('a benchmark job', () => {
       options,
     })
 
-  /** An engine whose profiler is given, and whose files are where nobody looks. */
+  /** An engine with a given profiler, whose files nobody reads. */
   const engineWith = (profile: Engine['profile'], released: string[] = []): Engine => ({
     ...toyEngine([toy]),
     store: {
@@ -147,6 +134,20 @@ describe('a benchmark job', () => {
     },
     profile,
   })
+  /** A job that is measured until it is told to stop. */
+  async function addEndless() {
+    let began = false
+    const engine = engineWith((_request, _onProgress, signal) => {
+      began = true
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('killed')))
+      })
+    })
+    await start({}, engine)
+    const job = await add()
+    await until(async () => began)
+    return job
+  }
   const measurement = {
     method: 'made up for a test',
     measuredAt: new Date().toISOString(),
@@ -171,7 +172,7 @@ describe('a benchmark job', () => {
     await start({ SCISSION_SLOWDOWN: '3' }, engine)
     const job = await add({ threads: 4 })
     const id: unknown = await job.waitUntilFinished(events, PATIENCE_MS)
-    const profile = await state.profiles.need(String(id))
+    const profile = await redis().state.profiles.need(String(id))
     expect(profile).toMatchObject({
       id: `${toy.model.id}.${toy.structure.shapesKey}.edge.all-4`,
       resource: 'edge',
@@ -191,36 +192,18 @@ describe('a benchmark job', () => {
     await start({}, engine)
     const job = await add()
     await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('node 3: no such operator')
-    expect((await state.profiles.all()).map((profile) => profile.options.threads)).not.toContain(1)
+    expect((await redis().state.profiles.all()).map((profile) => profile.options.threads)).not.toContain(1)
   })
 
   it('is given up when its benchmark is cancelled', async () => {
-    let began = false
-    const engine = engineWith((_request, _onProgress, signal) => {
-      began = true
-      return new Promise((_resolve, reject) => {
-        signal.addEventListener('abort', () => reject(new Error('killed')))
-      })
-    })
-    await start({}, engine)
-    const job = await add()
-    await until(async () => began)
-    await state.redis.set('scission:cancel:b1', '1', 'EX', 60)
+    const job = await addEndless()
+    await redis().state.redis.set('scission:cancel:b1', '1', 'EX', 60)
     await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('benchmark b1 was cancelled')
-    await state.redis.del('scission:cancel:b1')
+    await redis().state.redis.del('scission:cancel:b1')
   })
 
   it('ends with its service, saying so', async () => {
-    let began = false
-    const engine = engineWith((_request, _onProgress, signal) => {
-      began = true
-      return new Promise((_resolve, reject) => {
-        signal.addEventListener('abort', () => reject(new Error('killed')))
-      })
-    })
-    await start({}, engine)
-    const job = await add()
-    await until(async () => began)
+    const job = await addEndless()
     await services.pop()?.stop()
     await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('resource edge is stopping')
   })

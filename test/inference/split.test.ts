@@ -2,22 +2,17 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { fromBinary } from '@bufbuild/protobuf'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createBenchmarkService } from '../../services/benchmark/app.ts'
-import { createBenchmarkClient, type UploadedModel } from '../../shared/client/benchmark.ts'
-import { BENCHMARK_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
+import type { BenchmarkClient, UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
-import { Deployment } from '../../shared/contracts/plan.ts'
-import { listen } from '../../shared/platform/http-server/listen.ts'
-import { createLog } from '../../shared/platform/log.ts'
 import { writeInferRequest } from '../../shared/oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../../shared/oip/response-message.ts'
-import { TensorProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
-import { producerConnection } from '../../shared/platform/redis/connections.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { readProtoTensor } from '../onnx/support/references.ts'
+import { exampleDeployment, hop } from '../support/fixtures.ts'
+import { randomFrom } from '../support/random.ts'
+import { withTestRedis } from '../support/redis.ts'
+import { withBenchmark } from '../support/services.ts'
 import { call, type RawAnswer, startInference, type TestService } from './support/service.ts'
 import { until } from '../support/eventually.ts'
 import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
@@ -40,20 +35,9 @@ const SUBJECTS = [
 
 const floatsOf = (bytes: Uint8Array | undefined) => [...new Float32Array(new Uint8Array(bytes ?? []).buffer)]
 
-function referenceBytes(file: string): Uint8Array {
-  const { rawData, floatData } = fromBinary(TensorProtoSchema, fs.readFileSync(file))
-  return rawData?.length ? new Uint8Array(rawData) : new Uint8Array(Float32Array.from(floatData).buffer)
-}
-
-/** Seeded, so that a failure can be seen again: mulberry32. */
 function noise(count: number): Float32Array {
-  let state = 7
-  return Float32Array.from({ length: count }, () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 31 - 1
-  })
+  const random = randomFrom(7)
+  return Float32Array.from({ length: count }, () => 2 * random() - 1)
 }
 
 /** Largest difference of any element over the largest value, over all outputs of `expected`. */
@@ -85,12 +69,14 @@ async function infer(url: string, inputs: Tensor[]): Promise<InferResponse & { a
 describe.each(SUBJECTS)('served in pieces', ({ what, detector, digits, options }) => {
   describe(what, options, () => {
     const data = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-split-'))
-    const closing: (() => Promise<unknown>)[] = []
     const tiers = ['device', 'edge', 'cloud']
+    const redis = withTestRedis()
+    const benchmark = withBenchmark(() => ({
+      REDIS_URL: redis().url,
+      SCISSION_DATA: path.join(data, 'benchmark'),
+    }))
     const services = new Map<string, TestService>()
-    let redis: TestRedis
-    let state: State
-    let client: ReturnType<typeof createBenchmarkClient>
+    let client: BenchmarkClient
     let model: UploadedModel
     let structure: Structure
     let x: Tensor
@@ -99,27 +85,16 @@ describe.each(SUBJECTS)('served in pieces', ({ what, detector, digits, options }
     const at = (name: string) => services.get(name)?.url ?? ''
 
     beforeAll(async () => {
-      redis = await startTestRedis()
-      state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-      const env = { REDIS_URL: redis.url, SCISSION_DATA: path.join(data, 'benchmark'), SCISSION_PORT: '0' }
-      const config = readConfig(BENCHMARK_SETTINGS, env)
-      const benchmark = await createBenchmarkService(config, createLog('test', 'silent'))
-      const listening = await listen(benchmark.app, 0, '127.0.0.1')
-      closing.push(async () => {
-        benchmark.endStreams()
-        await listening.close()
-        await benchmark.close()
-      })
-      client = createBenchmarkClient(listening.url)
+      client = benchmark().client
       for (const tier of tiers) {
         const settings = {
           SCISSION_RESOURCE: tier,
           SCISSION_TIER: tier,
           SCISSION_DATA: path.join(data, tier),
-          SCISSION_BENCHMARK_URL: listening.url,
+          SCISSION_BENCHMARK_URL: benchmark().url,
           SCISSION_SLOWDOWN: tier === 'device' ? '3' : '1',
         }
-        services.set(tier, await startInference(redis.url, settings))
+        services.set(tier, await startInference(redis().url, settings))
       }
       model = await client.uploadModel(detector, 'face')
       structure = await client.structure('face')
@@ -129,9 +104,6 @@ describe.each(SUBJECTS)('served in pieces', ({ what, detector, digits, options }
     })
     afterAll(async () => {
       await Promise.all([...services.values()].map((service) => service.stop()))
-      await Promise.all(closing.map((close) => close()))
-      state?.redis.disconnect()
-      await redis?.close()
       fs.rmSync(data, { recursive: true, force: true })
     })
 
@@ -147,11 +119,11 @@ describe.each(SUBJECTS)('served in pieces', ({ what, detector, digits, options }
       await client.uploadModel(`${digits}.onnx`, 'digits')
       const [input] = (await client.structure('digits')).inputs
       if (!input) throw new Error('the model has no input')
-      const image = { ...input, bytes: referenceBytes(`${digits}_set0_input_0.pb`) }
+      const image = { ...input, bytes: readProtoTensor(`${digits}_set0_input_0.pb`, input.name).bytes }
       const { outputs } = await infer(`${at('edge')}/v2/models/digits/infer`, [image])
       const expected = outputs.map((tensor) => ({
         ...tensor,
-        bytes: referenceBytes(`${digits}_set0_output_0.pb`),
+        bytes: readProtoTensor(`${digits}_set0_output_0.pb`, tensor.name).bytes,
       }))
       expect(differenceOf(expected, outputs)).toBeLessThan(1e-5)
     })
@@ -180,23 +152,20 @@ describe.each(SUBJECTS)('served in pieces', ({ what, detector, digits, options }
       const [first = 0, second = 0] = structure.boundaries
         .filter((cut) => cut.clean && cut.k > 20)
         .map((cut) => cut.k)
-      const deployment = Deployment.parse({
-        id: 'face-split',
-        planId: 'by-hand',
+      const hops = [
+        hop('device', 0, first),
+        hop('edge', first, second),
+        hop('cloud', second, structure.layers.length),
+      ]
+      const entry = { resource: 'device', url: at('device') }
+      const { shapesKey } = structure
+      const deployment = exampleDeployment('face-split', hops, {
         model: model.id,
-        shapesKey: structure.shapesKey,
-        entry: { resource: 'device', url: at('device') },
-        hops: [
-          { resource: 'device', from: 0, to: first },
-          { resource: 'edge', from: first, to: second },
-          { resource: 'cloud', from: second, to: structure.layers.length },
-        ],
-        predictedMs: 1,
+        shapesKey,
+        entry,
         emulated: true,
-        state: 'ready',
-        createdAt: new Date().toISOString(),
       })
-      await state.deployments.put(deployment.id, deployment)
+      await redis().state.deployments.put(deployment.id, deployment)
       for (const tier of tiers) {
         const put = await call('PUT', `${at(tier)}/v1/deployments/face-split`, JSON.stringify(deployment))
         expect([tier, put.status, put.body.toString()]).toMatchObject([tier, 200, expect.anything()])

@@ -1,12 +1,11 @@
 /** Models that are loaded, asked for and unloaded at any moment of each other: the last word counts. */
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { Catalog } from '../../services/inference/serving/models/catalog.ts'
 import { ModelTargets } from '../../services/inference/serving/models/model-targets.ts'
 import { Stages } from '../../services/inference/serving/models/stages.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { until } from '../support/eventually.ts'
+import { withTestRedis } from '../support/redis.ts'
 import { branchedModel, fp32Tensor, register, type ToyEngine, toyEngine } from './support/toy-models.ts'
 
 const toy = branchedModel('a')
@@ -20,15 +19,14 @@ const context = {
   headers: {},
 }
 
-let redis: TestRedis
-let state: State
+const redis = withTestRedis()
 let engine: ToyEngine
 let catalog: Catalog
 let models: ModelTargets
 
 beforeEach(async () => {
-  redis = await startTestRedis()
-  state = openState(workerConnection(redis.url, log))
+  const { state } = redis()
+  await state.redis.flushall()
   await register(state, toy)
   engine = toyEngine([toy])
   catalog = new Catalog(state)
@@ -36,12 +34,8 @@ beforeEach(async () => {
   const batching = { maxBatch: 1, batchDelayMs: 0 }
   models = new ModelTargets({ here: { resource: 'r', emulated: false }, catalog, stages, batching, log })
 })
-afterEach(async () => {
-  state.redis.disconnect()
-  await redis.close()
-})
-
 const stateNow = async () => (await models.stateOf(toy.model)).reason
+const isDropped = async () => (await models.loaded()).length === 0
 const infer = async (name: string) => (await models.find(name)).infer([fp32Tensor('x', [1, 2])], context)
 
 describe('a model that is unloaded', () => {
@@ -50,9 +44,9 @@ describe('a model that is unloaded', () => {
       const go = engine.holdLoads()
       const loading = models.load(name)
       const outcome = expect(loading).rejects.toMatchObject({ code: 'notReady' })
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await until(async () => engine.heldLoads() === 1)
       const unloading = models.unload(name, false)
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await until(isDropped)
       go()
       await Promise.all([unloading, outcome])
       expect(engine.loaded()).toEqual([])
@@ -74,9 +68,9 @@ describe('a model that is unloaded', () => {
   it('while a request waits for its load stays unloaded for the next one', async () => {
     const go = engine.holdLoads()
     const asked = expect(infer('branched')).rejects.toMatchObject({ code: 'notReady' })
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(async () => engine.heldLoads() === 1)
     const unloading = models.unload('branched', false)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(isDropped)
     go()
     await Promise.all([asked, unloading])
     expect(engine.loaded()).toEqual([])
@@ -95,7 +89,7 @@ describe('a model that is unloaded', () => {
   it('stays unloaded when a load that was under way fails', async () => {
     const go = engine.holdLoads()
     const loading = models.load('branched').catch(() => undefined)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(async () => engine.heldLoads() === 1)
     engine.failLoads.set(toy.model.id, 'no such operator')
     void models.unload('branched', false)
     go()

@@ -13,6 +13,7 @@ import {
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { killGroup } from '../support/kill.ts'
 
 /**
  * Does with node_modules what npm does: `ci` empties it, packages get folders, and the list of what is installed comes
@@ -190,7 +191,7 @@ describe('an install that did not complete', () => {
     const child = spawn(process.execPath, args, { ...settings({ FAKE_NPM_MS: '60000' }), detached: true })
     await expect.poll(() => has('npm-calls')).toBe(true)
     const ended = new Promise((resolve) => child.once('close', resolve))
-    process.kill(-(child.pid ?? 0), 'SIGKILL')
+    killGroup(child)
     await ended
     expect(run(START).stdout).toMatch(/the last install was broken off/)
     expect(calls().at(-1)).toBe(CI_RUNTIME)

@@ -8,7 +8,6 @@
  * tests pass, and that none looks for material while it runs. That takes a whole run in a clone, which
  * costs minutes; this costs seconds.
  */
-import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -17,6 +16,7 @@ import { nodeArguments } from '../../infra/start/processes/entry.ts'
 import { MATERIAL } from '../support/material.ts'
 import { own } from '../support/test-models.ts'
 import type { Collected, CollectedTest } from './entries/collect.ts'
+import { runNode } from '../support/command.ts'
 
 /** A working folder has these, a clone has not. */
 const NOT_CLONED = ['.git', 'node_modules', 'dist', '.scission', 'coverage']
@@ -60,7 +60,7 @@ const SKIP_FOR_TOOLS = [
 let folder: string
 let files: Collected[]
 
-beforeAll(() => {
+beforeAll(async () => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'scission-alone-'))
   const copy = path.join(folder, 'scission')
   for (const name of readdirSync('.').filter((entry) => !NOT_CLONED.includes(entry)))
@@ -68,12 +68,9 @@ beforeAll(() => {
   symlinkSync(path.resolve('node_modules'), path.join(copy, 'node_modules'))
   const found = path.join(folder, 'found.json')
   const script = nodeArguments(new URL('entries/collect.ts', import.meta.url))
-  const env = { ...process.env, SCISSION_TEST_MODELS: undefined, VITEST: undefined }
-  const { stdout, stderr } = spawnSync(process.execPath, [...script, found], {
-    cwd: copy,
-    encoding: 'utf8',
-    env: { ...env, VITEST_WORKER_ID: undefined, VITEST_POOL_ID: undefined },
-  })
+  const outer = { VITEST: undefined, VITEST_WORKER_ID: undefined, VITEST_POOL_ID: undefined }
+  const env = { ...process.env, SCISSION_TEST_MODELS: undefined, ...outer }
+  const { stdout, stderr } = await runNode([...script, found], { cwd: copy, env })
   // A file that does not load is an exit code of 1: it is said below which.
   expect(existsSync(found), stdout + stderr).toBe(true)
   const collected = JSON.parse(readFileSync(found, 'utf8')) as { files: Collected[]; unhandled: string[] }

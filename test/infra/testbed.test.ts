@@ -1,20 +1,16 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import os from 'node:os'
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { loadTestbed } from '../../infra/testbed/testbed.ts'
 import { LinkEmulation } from '../../shared/contracts/resource.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { NETWORK_NAMES, NETWORK_PRESETS } from '../../shared/contracts/network-presets.ts'
+import { withFolder } from '../support/folder.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(path.join(os.tmpdir(), 'scission-testbed-'))
-})
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = withFolder('testbed')
 
 function fileOf(content: unknown): string {
-  const file = path.join(folder, 'testbed.json')
+  const file = path.join(folder(), 'testbed.json')
   writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content))
   return file
 }
@@ -126,6 +122,6 @@ describe('a testbed file', () => {
   })
 
   it('that does not exist is refused with its name', () => {
-    expect(() => loadTestbed(path.join(folder, 'none.json'))).toThrow(/none\.json cannot be read/)
+    expect(() => loadTestbed(path.join(folder(), 'none.json'))).toThrow(/none\.json cannot be read/)
   })
 })

@@ -1,4 +1,4 @@
-/** What the service adds to the optimiser: codecs, options, other views, maps, and what it says beside the plans. */
+/** The service's additions to the optimiser: codecs, options, other views, maps, and the texts beside the plans. */
 import { describe, expect, it } from 'vitest'
 import { Calibration } from '../../shared/contracts/calibration.ts'
 import { GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
@@ -232,7 +232,7 @@ describe('imported machines', () => {
 
 describe('other questions', () => {
   it('the graph view answers with layers by stage and says which plans can be deployed', async () => {
-    const client = createPlannerClient(used.listening.url)
+    const client = createPlannerClient(used.url)
     const answer = await client.graphPlans({ model: 'chain', mustUseTiers: ['device'], minStages: 2 })
     expect(GraphPlanAnswer.parse(answer).plans[0]).toMatchObject({ deployable: true, native: false })
     const [best] = plansOf(await ask('/v1/plans?model=chain&mustUseTiers=device&minStages=2'))
@@ -274,7 +274,7 @@ describe('other questions', () => {
   it('a sweep holds the best plan of a query under each condition', async () => {
     const bandwidths = [0.05, 0.5, 5, 50]
     const rtts = [0, 10, 100]
-    const client = createPlannerClient(used.listening.url)
+    const client = createPlannerClient(used.url)
     const map = await client.sweep({
       query: { model: 'chain' },
       axes: [

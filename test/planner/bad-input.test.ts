@@ -1,4 +1,4 @@
-/** What a plan query may get wrong, through HTTP: each a 4xx that says what was wrong, where, and what is allowed. */
+/** Faults of a plan query, over HTTP: each is a 4xx that names the fault, its field and the allowed values. */
 import { describe, expect, it } from 'vitest'
 import { linkId } from '../../shared/platform/redis/state.ts'
 import { exampleProfile, exampleResource, exampleStructure, MODEL_ID } from '../support/fixtures.ts'
@@ -197,7 +197,7 @@ describe('links', () => {
   })
 
   it('cannot be set backwards', async () => {
-    const response = await fetch(`${used.listening.url}/v1/links/cloud/device`, {
+    const response = await fetch(`${used.url}/v1/links/cloud/device`, {
       method: 'PUT',
       body: '{"rttMs":1,"bandwidthMbps":1}',
     })

@@ -1,26 +1,17 @@
 /** `scission plan` and `scission sweep` against a planner: every option reaches the query, and the tables show the answer. */
-import { execFile } from 'node:child_process'
 import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { planQuery } from '../../infra/cli/commands/plan-options.ts'
 import { axisOf } from '../../infra/cli/commands/sweep-command.ts'
 import { PlanQuery } from '../../shared/contracts/plan.ts'
-import { SCISSION } from '../support/command.ts'
+import { runNode, SCISSION } from '../support/command.ts'
 import { usePlanner } from './harness.ts'
 
 const { used } = usePlanner()
 
-function scission(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [SCISSION, '--planner-url', used.listening.url, ...args],
-      (error, stdout, stderr) => {
-        const code = typeof error?.code === 'number' ? error.code : error ? 1 : 0
-        resolve({ code, stdout: stripVTControlCharacters(stdout), stderr: stripVTControlCharacters(stderr) })
-      },
-    )
-  })
+async function scission(...args: string[]) {
+  const { code, stdout, stderr } = await runNode([SCISSION, '--planner-url', used.url, ...args])
+  return { code, stdout: stripVTControlCharacters(stdout), stderr: stripVTControlCharacters(stderr) }
 }
 
 describe('the options of `scission plan`', () => {

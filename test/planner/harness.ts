@@ -1,11 +1,7 @@
 /** A planner service over a Redis of its own, with a chain of four layers on three machines. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
-import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
-import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
-import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
+import { afterEach, beforeEach } from 'vitest'
 import { createLog } from '../../shared/platform/log.ts'
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { linkId, openState, type State, structureId } from '../../shared/platform/redis/state.ts'
+import { linkId, type State, structureId } from '../../shared/platform/redis/state.ts'
 import {
   exampleLink,
   exampleModel,
@@ -13,8 +9,8 @@ import {
   exampleResource,
   exampleStructure,
 } from '../support/fixtures.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { eventually } from '../support/eventually.ts'
+import { withTestRedis } from '../support/redis.ts'
+import { type StartedService, startPlanner } from '../support/services.ts'
 
 export const log = createLog('test', 'silent')
 
@@ -35,31 +31,27 @@ export const plansOf = (answer: Answer) => answer.body.plans as PlanShape[]
 export const errorOf = (answer: Answer) =>
   answer.body.error as { code: string; message: string; details?: Record<string, unknown> }
 
-/** Starts before the tests of the file, with fresh example data before each of them. */
+/** One Redis for the file; before each test it has the example data only, and a planner starts. */
 export function usePlanner() {
-  const used = {} as { redis: TestRedis; state: State; planner: PlannerService; listening: Listening }
-  beforeAll(async () => {
-    used.redis = await startTestRedis()
-    used.state = openState(workerConnection(used.redis.url, log))
-  })
-  afterAll(async () => {
-    used.state?.redis.disconnect()
-    await used.redis?.close()
-  })
+  const redis = withTestRedis()
+  let planner: StartedService | undefined
   beforeEach(async () => {
-    await used.state.redis.flushall()
-    await putExample(used.state)
-    used.planner = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: used.redis.url }), log)
-    used.listening = await listen(used.planner.app, 0, '127.0.0.1')
-    await eventually(async () => expect((await fetch(`${used.listening.url}/readyz`)).status).toBe(200))
+    await redis().state.redis.flushall()
+    await putExample(redis().state)
+    planner = await startPlanner(redis().url)
   })
-  afterEach(async () => {
-    await used.listening?.close()
-    await used.planner?.close()
-  })
+  afterEach(() => planner?.close())
+  const used = {
+    get state() {
+      return redis().state
+    },
+    get url() {
+      return planner?.url ?? ''
+    },
+  }
   const ask = async (path: string, body?: unknown): Promise<Answer> => {
     const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }
-    const response = await fetch(used.listening.url + path, init)
+    const response = await fetch(used.url + path, init)
     return { status: response.status, body: (await response.json()) as Record<string, unknown> }
   }
   return { used, ask }

@@ -1,15 +1,13 @@
 /** The planner's copy of what Redis holds: fresh without polling, there without Redis, small, and quiet about outages. */
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { createPlannerService } from '../../services/planner/app.ts'
 import { RedisMirror } from '../../services/planner/knowledge/redis-mirror.ts'
-import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
-import { listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog, type Logger } from '../../shared/platform/log.ts'
-import { producerConnection, workerConnection } from '../../shared/platform/redis/connections.ts'
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { linkId, openState } from '../../shared/platform/redis/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
 import { startTestRedis } from '../support/redis.ts'
+import { startPlanner } from '../support/services.ts'
 import { log, plansOf, putExample, usePlanner } from './harness.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -18,25 +16,23 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
 
-async function openView(logger: Logger = log) {
+async function openMirror(logger: Logger = log) {
   const redis = await startTestRedis()
-  const state = openState(workerConnection(redis.url, log))
-  await putExample(state)
+  await putExample(redis.state)
   const connection = producerConnection(redis.url, log)
   const mirror = new RedisMirror(openState(connection), logger)
   closing.push(
     redis.close,
-    () => state.redis.disconnect(),
     () => connection.disconnect(),
     () => mirror.close(),
   )
   await mirror.ready()
-  return { redis, state, mirror }
+  return { redis, state: redis.state, mirror }
 }
 
-describe('the view', () => {
+describe('the mirror', () => {
   it('counts a revision for what plans depend on, and none for a heartbeat', async () => {
-    const { state, mirror } = await openView()
+    const { state, mirror } = await openMirror()
     const before = mirror.revision
     const beat = new Date(Date.now() + 5000).toISOString()
     await state.resources.put('edge', { ...mirror.resources.get('edge')!, heartbeatAt: beat })
@@ -51,7 +47,7 @@ describe('the view', () => {
   })
 
   it('keeps of a profile and a link only what planning reads', async () => {
-    const { state, mirror } = await openView()
+    const { state, mirror } = await openMirror()
     const profile = exampleProfile('edge', [4, 4, 4, 4], {
       layers: [4, 4, 4, 4].map((ms) => ({ ms, lowMs: 3, highMs: 5 })),
       enterMs: [0, 1, 1, 1, 0],
@@ -65,7 +61,7 @@ describe('the view', () => {
   })
 
   it('reads a document announced many times at once only as often as needed', async () => {
-    const { state, mirror } = await openView()
+    const { state, mirror } = await openMirror()
     const get = vi.spyOn(Redis.prototype, 'hmget')
     const puts = Array.from({ length: 20 }, (_, index) =>
       state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: index })),
@@ -79,7 +75,7 @@ describe('the view', () => {
   it('says once that the announcements are interrupted and once that they are back', async () => {
     const logger = createLog('test', 'silent')
     const [warn, info] = [vi.spyOn(logger, 'warn'), vi.spyOn(logger, 'info')]
-    const { redis } = await openView(logger)
+    const { redis } = await openMirror(logger)
     const debug = vi.spyOn(logger, 'debug')
     await redis.close()
     // Several attempts to reconnect fail; each of them is an error of the connection.
@@ -93,18 +89,15 @@ describe('the view', () => {
 describe('without Redis', () => {
   it('plans are answered from the copy, and what must be stored is refused', async () => {
     const redis = await startTestRedis()
-    const state = openState(workerConnection(redis.url, log))
-    await putExample(state)
-    const planner = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: redis.url }), log)
-    const server = await listen(planner.app, 0, '127.0.0.1')
-    closing.push(planner.close, server.close)
-    const ask = async () => await fetch(`${server.url}/v1/plans?model=chain&top=1`)
-    await eventually(async () => expect((await ask()).status).toBe(200))
-    state.redis.disconnect()
-    await redis.close()
-    await eventually(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(503))
+    await putExample(redis.state)
+    const planner = await startPlanner(redis.url)
+    closing.push(planner.close)
+    const ask = async () => await fetch(`${planner.url}/v1/plans?model=chain&top=1`)
     expect((await ask()).status).toBe(200)
-    const refused = await fetch(`${server.url}/v1/links/device/cloud`, {
+    await redis.close()
+    await eventually(async () => expect((await fetch(`${planner.url}/readyz`)).status).toBe(503))
+    expect((await ask()).status).toBe(200)
+    const refused = await fetch(`${planner.url}/v1/links/device/cloud`, {
       method: 'PUT',
       body: '{"rttMs":1,"bandwidthMbps":1}',
     })
@@ -128,7 +121,7 @@ describe('a plan query', () => {
       '&mustUseTiers=edge',
     ])
       expect((await ask(query + more)).status).toBe(200)
-    // What the deployer takes up at the start is none of a query's business.
+    // The deployer reads the deployments at its start; no query does.
     const keys = sent.mock.calls.map(([command]) => String(command.args[0]))
     expect(keys.filter((key) => key !== 'scission:deployments')).toEqual([])
     sent.mockRestore()

@@ -1,44 +1,24 @@
 /** A planner that starts before its Redis does still takes up the deployments that were left half-way. */
 import net from 'node:net'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { createPlannerService } from '../../services/planner/app.ts'
-import { Deployment } from '../../shared/contracts/plan.ts'
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
 import { eventually } from '../support/eventually.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { exampleDeployment, hop, MODEL_ID } from '../support/fixtures.ts'
+import { withTestRedis } from '../support/redis.ts'
 import { log } from './harness.ts'
 
 /** Longer than the planner waits for the first connection. */
 const LATE_MS = 2500
 
-let redis: TestRedis
-let state: State
-beforeAll(async () => {
-  redis = await startTestRedis()
-  state = openState(workerConnection(redis.url, log))
-})
-afterAll(async () => {
-  state.redis.disconnect()
-  await redis.close()
-})
+const redis = withTestRedis()
 
 it('takes up what was left loading when Redis comes up long after the planner', async () => {
-  const left = Deployment.parse({
-    id: 'left',
-    planId: `${'a'.repeat(64)}.${'b'.repeat(12)}.gone.gone.0-2`,
-    model: 'a'.repeat(64),
-    shapesKey: 'b'.repeat(12),
-    entry: { resource: 'gone', url: 'http://127.0.0.1:9' },
-    hops: [{ resource: 'gone', from: 0, to: 2 }],
-    predictedMs: 1,
-    emulated: false,
-    state: 'loading',
-    createdAt: new Date().toISOString(),
-  })
+  const { state, url } = redis()
+  const planId = `${MODEL_ID}.${'b'.repeat(12)}.gone.gone.0-2`
+  const left = exampleDeployment('left', [hop('gone', 0, 2)], { planId, state: 'loading' })
   await state.deployments.put('left', left)
-  const target = Number(new URL(redis.url).port)
+  const target = Number(new URL(url).port)
   const door = net.createServer((socket) => {
     const onward = net.connect(target, '127.0.0.1')
     for (const end of [socket, onward]) end.on('error', () => undefined)

@@ -1,26 +1,14 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createPlannerClient } from '../../shared/client/planner.ts'
-import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
-import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
-import { createLog } from '../../shared/platform/log.ts'
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { linkId, openState, type State, structureId } from '../../shared/platform/redis/state.ts'
-import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
-import {
-  exampleLink,
-  exampleModel,
-  exampleProfile,
-  exampleResource,
-  exampleStructure,
-} from '../support/fixtures.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { linkId } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
+import { exampleLink, exampleModel, exampleResource, exampleStructure } from '../support/fixtures.ts'
+import { startTestRedis } from '../support/redis.ts'
+import { startPlanner } from '../support/services.ts'
+import { stubServer } from '../support/stub-server.ts'
+import { usePlanner } from './harness.ts'
 
-const log = createLog('test', 'silent')
-let redis: TestRedis
-let state: State
-let planner: PlannerService
-let listening: Listening
+const { used, ask } = usePlanner()
 
 /** A resource that answers its deployments as told, and remembers what it was asked. */
 async function fakeResource(
@@ -28,70 +16,19 @@ async function fakeResource(
   status = 200,
 ): Promise<{ calls: string[]; close: () => Promise<void> }> {
   const calls: string[] = []
-  const server = await listen(
-    (req, res) => {
-      calls.push(`${req.method} ${req.url}`)
-      req.resume()
-      res.writeHead(status, { 'Content-Type': 'application/json' })
-      res.end(
-        status === 200
-          ? '{}'
-          : JSON.stringify({ error: { code: 'invalidModel', message: `${name} cannot load it` } }),
-      )
-    },
-    0,
-    '127.0.0.1',
-  )
-  await state.resources.put(name, exampleResource(name, { url: server.url }))
-  return { calls, close: server.close }
-}
-
-beforeAll(async () => {
-  redis = await startTestRedis()
-  state = openState(workerConnection(redis.url, log))
-})
-afterAll(async () => {
-  state.redis.disconnect()
-  await redis.close()
-})
-
-beforeEach(async () => {
-  await state.redis.flushall()
-  await state.models.put(exampleModel().id, exampleModel())
-  await state.structures.put(structureId(exampleModel().id, exampleStructure().shapesKey), exampleStructure())
-  for (const [name, layerMs] of [
-    ['device', [10, 10, 10, 10]],
-    ['edge', [4, 4, 4, 4]],
-    ['cloud', [1, 1, 1, 1]],
-  ] as const) {
-    await state.resources.put(name, exampleResource(name))
-    const profile = exampleProfile(name, [...layerMs])
-    await state.profiles.put(profile.id, profile)
-  }
-  for (const [from, to] of [
-    ['device', 'edge'],
-    ['device', 'cloud'],
-    ['edge', 'cloud'],
-  ] as const) {
-    await state.links.put(linkId(from, to), exampleLink(from, to))
-  }
-  planner = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: redis.url }), log)
-  listening = await listen(planner.app, 0, '127.0.0.1')
-  await eventually(async () => expect((await fetch(`${listening.url}/readyz`)).status).toBe(200))
-})
-afterEach(async () => {
-  await listening.close()
-  await planner.close()
-})
-
-const get = async (path: string) => {
-  const response = await fetch(listening.url + path)
-  return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+  const { url, close } = await stubServer((req, res) => {
+    calls.push(`${req.method} ${req.url}`)
+    const error = { code: 'invalidModel', message: `${name} cannot load it` }
+    res.writeHead(status, { 'Content-Type': 'application/json' })
+    res.end(status === 200 ? '{}' : JSON.stringify({ error }))
+  })
+  await used.state.resources.put(name, exampleResource(name, { url }))
+  return { calls, close }
 }
 
 describe('plans', () => {
   it('are ranked, with every machine alone beside them and a reason', async () => {
-    const answer = await createPlannerClient(listening.url).plans({ model: 'chain' })
+    const answer = await createPlannerClient(used.url).plans({ model: 'chain' })
     // 4 ms in the cloud + 1 ms round trip + 1000 B up and 40 B back at 1 kB/ms.
     expect(answer.plans[0]?.stages.map((stage) => stage.resource)).toEqual(['cloud'])
     expect(answer.plans[0]?.predictedMs).toBeCloseTo(4 + 1 + 1 + 0.04, 6)
@@ -104,26 +41,26 @@ describe('plans', () => {
   })
 
   it('keep the first layers on the device and use two machines when asked', async () => {
-    const { body } = await get('/v1/plans?model=chain&firstLayersOnDevice=1&minStages=2&top=1')
+    const { body } = await ask('/v1/plans?model=chain&firstLayersOnDevice=1&minStages=2&top=1')
     const plan = (body.plans as { stages: { resource: string; to: number }[] }[])[0]
     expect(plan?.stages[0]).toMatchObject({ resource: 'device' })
     expect(plan?.stages.length).toBe(2)
   })
 
   it('use a network preset as a what-if and say so', async () => {
-    const { body } = await get('/v1/plans?model=chain&network=3g')
+    const { body } = await ask('/v1/plans?model=chain&network=3g')
     expect((body.plans as { stages: { resource: string }[] }[])[0]?.stages[0]?.resource).toBe('device')
     expect(body.emulated).toBe(true)
     expect(String(body.notes)).toMatch(/what-if/)
   })
 
   it('leave out a machine whose heartbeat stopped, with the reason', async () => {
-    await state.resources.put(
+    await used.state.resources.put(
       'cloud',
       exampleResource('cloud', { heartbeatAt: new Date(Date.now() - 60_000).toISOString() }),
     )
     await eventually(async () => {
-      const { body } = await get('/v1/plans?model=chain')
+      const { body } = await ask('/v1/plans?model=chain')
       expect(body.leftOut).toEqual([
         expect.objectContaining({
           resource: 'cloud',
@@ -135,9 +72,9 @@ describe('plans', () => {
 
   it('say what to do where the model was never measured with the input shapes asked for', async () => {
     const open = exampleModel({ inputs: [{ name: 'x', datatype: 'FP32', shape: ['N', 250] }] })
-    await state.models.put(open.id, open)
+    await used.state.models.put(open.id, open)
     await eventually(async () => {
-      const answer = await get('/v1/plans?model=chain&shapes=x:3x250')
+      const answer = await ask('/v1/plans?model=chain&shapes=x:3x250')
       expect(answer.status).toBe(409)
       expect(answer.body.error).toMatchObject({
         code: 'notMeasured',
@@ -147,9 +84,9 @@ describe('plans', () => {
   })
 
   it('follow a changed link without being asked to look', async () => {
-    await state.links.put(linkId('device', 'cloud'), exampleLink('device', 'cloud', { rttMs: 1000 }))
+    await used.state.links.put(linkId('device', 'cloud'), exampleLink('device', 'cloud', { rttMs: 1000 }))
     await eventually(async () => {
-      const { body } = await get('/v1/plans?model=chain&top=1')
+      const { body } = await ask('/v1/plans?model=chain&top=1')
       expect((body.plans as { stages: { resource: string }[] }[])[0]?.stages[0]?.resource).not.toBe('cloud')
     })
   })
@@ -163,7 +100,7 @@ describe('plans', () => {
     ['/v1/plans?model=chain&mustUseTiers=edge&mustNotUseTiers=edge', 422, 'infeasible', /edge/],
     ['/v1/plans?model=chain&shapes=x:9x9', 400, 'badRequest', /x/],
   ])('%s is refused with %i %s', async (path, status, code, message) => {
-    const answer = await get(path)
+    const answer = await ask(path)
     expect(answer.status).toBe(status)
     const error = answer.body.error as { code: string; message: string }
     expect(error.code).toBe(code)
@@ -173,8 +110,8 @@ describe('plans', () => {
 
 describe('links', () => {
   it('can be overridden, and the plans follow', async () => {
-    const client = createPlannerClient(listening.url)
-    const response = await fetch(`${listening.url}/v1/links/device/cloud`, {
+    const client = createPlannerClient(used.url)
+    const response = await fetch(`${used.url}/v1/links/device/cloud`, {
       method: 'PUT',
       body: JSON.stringify({ rttMs: 500, bandwidthMbps: 1 }),
     })
@@ -185,13 +122,13 @@ describe('links', () => {
       source: 'override',
       returnBandwidthMbps: 1,
     })
-    const removed = await fetch(`${listening.url}/v1/links/device/cloud`, { method: 'DELETE' })
+    const removed = await fetch(`${used.url}/v1/links/device/cloud`, { method: 'DELETE' })
     expect(removed.status).toBe(204)
     expect((await client.links()).length).toBe(2)
   })
 
   it('between unknown resources are refused', async () => {
-    const response = await fetch(`${listening.url}/v1/links/device/moon`, {
+    const response = await fetch(`${used.url}/v1/links/device/moon`, {
       method: 'PUT',
       body: '{"rttMs":1,"bandwidthMbps":1}',
     })
@@ -201,11 +138,11 @@ describe('links', () => {
 
 describe('deployments', () => {
   const bestPlan = async (query: string) => {
-    const { body } = await get(`/v1/plans?model=chain&top=1&${query}`)
+    const { body } = await ask(`/v1/plans?model=chain&top=1&${query}`)
     return (body.plans as { id: string }[])[0]?.id ?? ''
   }
   const post = async (plan: string, name?: string, alternates?: string[], answer?: string) => {
-    const response = await fetch(`${listening.url}/v1/deployments`, {
+    const response = await fetch(`${used.url}/v1/deployments`, {
       method: 'POST',
       body: JSON.stringify({ plan, name, alternates, answer }),
     })
@@ -222,23 +159,23 @@ describe('deployments', () => {
     expect(created.status).toBe(202)
     expect(created.headers.get('location')).toBe('/v1/deployments/mine')
     await eventually(async () =>
-      expect((await get('/v1/deployments/mine')).body).toMatchObject({ state: 'ready' }),
+      expect((await ask('/v1/deployments/mine')).body).toMatchObject({ state: 'ready' }),
     )
     expect(fakes[0]?.calls).toEqual(['PUT /v1/deployments/mine'])
-    await fetch(`${listening.url}/v1/deployments/mine`, { method: 'DELETE' })
+    await fetch(`${used.url}/v1/deployments/mine`, { method: 'DELETE' })
     expect(fakes[0]?.calls).toEqual([
       'PUT /v1/deployments/mine',
       expect.stringMatching(/^DELETE \/v1\/deployments\/mine\?createdAt=2/),
     ])
-    expect((await get('/v1/deployments/mine')).status).toBe(404)
+    expect((await ask('/v1/deployments/mine')).status).toBe(404)
     await Promise.all(fakes.map((fake) => fake.close()))
   })
 
   it('have others of a tier stand in only where the request names them', async () => {
     const fakes = await Promise.all(['device', 'edge', 'cloud'].map((name) => fakeResource(name)))
-    await state.resources.put('cloud2', exampleResource('cloud2', { tier: 'cloud', tierIndex: 2 }))
+    await used.state.resources.put('cloud2', exampleResource('cloud2', { tier: 'cloud', tierIndex: 2 }))
     await eventually(async () =>
-      expect((await get('/v1/resources')).body).toMatchObject({
+      expect((await ask('/v1/resources')).body).toMatchObject({
         items: expect.arrayContaining([expect.objectContaining({ name: 'cloud2' })]) as unknown,
       }),
     )
@@ -265,7 +202,7 @@ describe('deployments', () => {
       ],
     })
     await eventually(async () =>
-      expect((await get(`/v1/deployments/${body.id}`)).body).toMatchObject({ state: 'ready' }),
+      expect((await ask(`/v1/deployments/${body.id}`)).body).toMatchObject({ state: 'ready' }),
     )
     await Promise.all(fakes.map((fake) => fake.close()))
   })
@@ -273,15 +210,15 @@ describe('deployments', () => {
   it('are loaded where a machine listens now, before its new address was announced', async () => {
     const plan = await bestPlan('mustUseTiers=device&maxStages=1')
     const device = await fakeResource('device')
-    const moved = await state.resources.need('device')
+    const moved = await used.state.resources.need('device')
     // As if the planner had not read it: its copy still has the address that nobody answers at.
-    await state.resources.put('device', exampleResource('device', { url: 'http://127.0.0.1:9' }))
-    const shown = async () => (await createPlannerClient(listening.url).resources()).map(({ url }) => url)
+    await used.state.resources.put('device', exampleResource('device', { url: 'http://127.0.0.1:9' }))
+    const shown = async () => (await createPlannerClient(used.url).resources()).map(({ url }) => url)
     await eventually(async () => expect(await shown()).toContain('http://127.0.0.1:9'))
-    await state.redis.hset('scission:resources', 'device', JSON.stringify(moved))
+    await used.state.redis.hset('scission:resources', 'device', JSON.stringify(moved))
     const { body } = await post(plan, 'moved')
     await eventually(async () =>
-      expect((await get(`/v1/deployments/${body.id}`)).body).toMatchObject({ state: 'ready' }),
+      expect((await ask(`/v1/deployments/${body.id}`)).body).toMatchObject({ state: 'ready' }),
     )
     expect(device.calls).toEqual(['PUT /v1/deployments/moved'])
     await device.close()
@@ -292,7 +229,7 @@ describe('deployments', () => {
     const cloud = await fakeResource('cloud', 422)
     const { body } = await post(await bestPlan('mustUseTiers=device,cloud&mustNotUseTiers=edge'))
     await eventually(async () => {
-      expect((await get(`/v1/deployments/${body.id}`)).body).toMatchObject({
+      expect((await ask(`/v1/deployments/${body.id}`)).body).toMatchObject({
         state: 'failed',
         error: expect.stringMatching(/cloud: cloud cannot load it/) as string,
       })
@@ -313,18 +250,15 @@ describe('deployments', () => {
 describe('when Redis is lost', () => {
   it('what needs it is 503 at once, and the service itself stays up', async () => {
     const own = await startTestRedis()
-    const lost = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: own.url }), log)
-    const server = await listen(lost.app, 0, '127.0.0.1')
-    await eventually(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(200))
+    const lost = await startPlanner(own.url)
     await own.close()
     await eventually(async () => {
-      const response = await fetch(`${server.url}/v1/deployments`)
+      const response = await fetch(`${lost.url}/v1/deployments`)
       expect(response.status).toBe(503)
       expect(await response.json()).toMatchObject({ error: { code: 'queueUnavailable' } })
     })
-    expect((await fetch(`${server.url}/healthz`)).status).toBe(200)
-    expect((await fetch(`${server.url}/readyz`)).status).toBe(503)
-    await server.close()
+    expect((await fetch(`${lost.url}/healthz`)).status).toBe(200)
+    expect((await fetch(`${lost.url}/readyz`)).status).toBe(503)
     await lost.close()
   })
 })

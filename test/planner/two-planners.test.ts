@@ -1,19 +1,19 @@
 /** Two planners over one Redis: what both do to one deployment at once ends as if one had done it. */
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { createPlannerService, type PlannerService } from '../../services/planner/app.ts'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Deployment } from '../../shared/contracts/plan.ts'
-import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
-import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
+import type { State } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleResource } from '../support/fixtures.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { log, type PlanShape, putExample } from './harness.ts'
+import { gate } from '../support/gate.ts'
+import { withTestRedis } from '../support/redis.ts'
+import { type StartedService, startPlanner } from '../support/services.ts'
+import { stubServer } from '../support/stub-server.ts'
+import { type PlanShape, putExample } from './harness.ts'
 
 /** A resource that keeps its loads waiting while it is held, and knows which deployments it has been told to hold. */
 interface FakeResource {
   name: string
+  url: string
   /** Ids with the plan that was prepared last. */
   holds: Map<string, Deployment>
   calls: string[]
@@ -22,85 +22,45 @@ interface FakeResource {
 }
 
 async function fakeResource(name: string): Promise<FakeResource> {
-  let held: Promise<void> | undefined
-  const fake = {
-    name,
-    holds: new Map<string, Deployment>(),
-    calls: [] as string[],
-    hold: () => {
-      let go = () => {}
-      held = new Promise<void>((resolve) => (go = resolve))
-      return () => {
-        held = undefined
-        go()
-      }
-    },
-  }
-  const server = await listen(
-    (req, res) => {
-      const chunks: Buffer[] = []
-      req.on('data', (chunk: Buffer) => chunks.push(chunk))
-      req.on('end', () => {
-        const url = new URL(req.url ?? '', 'http://here')
-        const id = url.pathname.split('/').at(-1) ?? ''
-        fake.calls.push(`${req.method} ${id}`)
-        const answer = () => res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}')
-        if (req.method === 'PUT') {
-          const told = Deployment.parse(JSON.parse(Buffer.concat(chunks).toString()))
-          void Promise.resolve(held).then(() => {
-            fake.holds.set(id, told)
-            answer()
-          })
-        } else {
-          const createdAt = url.searchParams.get('createdAt')
-          if (createdAt === null || fake.holds.get(id)?.createdAt === createdAt) fake.holds.delete(id)
-          answer()
-        }
-      })
-    },
-    0,
-    '127.0.0.1',
-  )
-  return Object.assign(fake, { url: server.url, close: server.close })
+  const loads = gate()
+  const holds = new Map<string, Deployment>()
+  const calls: string[] = []
+  const { url, close } = await stubServer(async (req, res, body) => {
+    const { pathname, searchParams } = new URL(req.url ?? '', 'http://here')
+    const id = pathname.split('/').at(-1) ?? ''
+    calls.push(`${req.method} ${id}`)
+    if (req.method === 'PUT') {
+      const told = Deployment.parse(JSON.parse(body.toString()))
+      await loads.opened()
+      holds.set(id, told)
+    } else {
+      const createdAt = searchParams.get('createdAt')
+      if (createdAt === null || holds.get(id)?.createdAt === createdAt) holds.delete(id)
+    }
+    res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}')
+  })
+  return { name, url, holds, calls, hold: loads.close, close }
 }
 
-let redis: TestRedis
+const redis = withTestRedis()
 let state: State
-let planners: { planner: PlannerService; listening: Listening }[]
-let fakes: (FakeResource & { url?: string })[]
+let planners: StartedService[]
+let fakes: FakeResource[]
 
-beforeAll(async () => {
-  redis = await startTestRedis()
-  state = openState(workerConnection(redis.url, log))
-})
-afterAll(async () => {
-  state.redis.disconnect()
-  await redis.close()
-})
 beforeEach(async () => {
+  state = redis().state
   await state.redis.flushall()
   await putExample(state)
   fakes = await Promise.all(['device', 'edge', 'cloud'].map(fakeResource))
-  for (const { name, url } of fakes)
-    await state.resources.put(name, exampleResource(name, { url: url ?? '' }))
-  planners = await Promise.all(
-    [0, 1].map(async () => {
-      const planner = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: redis.url }), log)
-      const listening = await listen(planner.app, 0, '127.0.0.1')
-      await eventually(async () => expect((await fetch(`${listening.url}/readyz`)).status).toBe(200))
-      return { planner, listening }
-    }),
-  )
+  for (const { name, url } of fakes) await state.resources.put(name, exampleResource(name, { url }))
+  planners = await Promise.all([0, 1].map(() => startPlanner(redis().url)))
 })
 afterEach(async () => {
-  for (const { planner, listening } of planners) {
-    await listening.close()
-    await planner.close()
-  }
+  for (const planner of planners) await planner.close()
   for (const fake of fakes) await fake.close()
 })
 
-const urlOf = (which: number) => planners[which]?.listening.url ?? ''
+const urlOf = (which: number) => planners[which]?.url ?? ''
 async function deploy(
   which: number,
   name: string,
@@ -116,8 +76,17 @@ async function plans(): Promise<string[]> {
   const answer = await fetch(`${urlOf(0)}/v1/plans?model=chain&source=device&top=50`)
   return ((await answer.json()) as { plans: PlanShape[] }).plans.map(({ id }) => id)
 }
+/** The best plan with the cloud and without the edge, and the other way round. */
+async function cloudAndEdgePlans(): Promise<[string, string]> {
+  const all = await plans()
+  const bestOf = (tier: string, other: string) =>
+    all.find((id) => id.includes(tier) && !id.includes(other)) ?? ''
+  return [bestOf('cloud', 'edge'), bestOf('edge', 'cloud')]
+}
 const holding = (name: string) =>
   fakes.filter(({ holds }) => holds.has(name)).map((fake) => [fake.name, fake.holds.get(name)?.planId])
+const isReady = (name: string) =>
+  eventually(async () => expect(await state.deployments.get(name)).toMatchObject({ state: 'ready' }))
 const fakeOf = (name: string) => fakes.find((fake) => fake.name === name)!
 
 describe('two planners', () => {
@@ -139,9 +108,7 @@ describe('two planners', () => {
     const [plan = ''] = await plans()
     const answers = await Promise.all([deploy(0, 'both', plan), deploy(1, 'both', plan)])
     expect(answers.map(({ status }) => status)).toEqual([202, 202])
-    await eventually(async () =>
-      expect(await state.deployments.get('both')).toMatchObject({ state: 'ready' }),
-    )
+    await isReady('both')
     expect(holding('both').length).toBeGreaterThan(0)
   })
 
@@ -155,25 +122,21 @@ describe('two planners', () => {
     await eventually(() =>
       expect(fakeOf('cloud').calls.filter((call) => call === 'DELETE gone')).toHaveLength(2),
     )
-    await planners[0]?.planner.close()
+    await planners[0]?.close()
     expect(await state.deployments.get('gone')).toBeUndefined()
     expect(holding('gone')).toEqual([])
   })
 
   it('keep what was made anew under a name while its predecessor was still loading', async () => {
-    const all = await plans()
-    const [first = ''] = all.filter((id) => id.includes('cloud') && !id.includes('edge'))
-    const [second = ''] = all.filter((id) => id.includes('edge') && !id.includes('cloud'))
+    const [first, second] = await cloudAndEdgePlans()
     const go = fakeOf('cloud').hold()
     await deploy(0, 'again', first)
     await eventually(() => expect(fakeOf('cloud').calls).toContain('PUT again'))
     expect(await remove(1, 'again')).toBe(204)
     expect((await deploy(1, 'again', second)).status).toBe(202)
-    await eventually(async () =>
-      expect(await state.deployments.get('again')).toMatchObject({ state: 'ready' }),
-    )
+    await isReady('again')
     go()
-    await planners[0]?.planner.close()
+    await planners[0]?.close()
     expect(await state.deployments.get('again')).toMatchObject({ planId: second, state: 'ready' })
     const parts = new Set(holding('again').map(([, planId]) => planId))
     expect([...parts]).toEqual([second])
@@ -182,18 +145,14 @@ describe('two planners', () => {
   })
 
   it('also when one planner does all of it', async () => {
-    const all = await plans()
-    const [first = ''] = all.filter((id) => id.includes('cloud') && !id.includes('edge'))
-    const [second = ''] = all.filter((id) => id.includes('edge') && !id.includes('cloud'))
+    const [first, second] = await cloudAndEdgePlans()
     const go = fakeOf('cloud').hold()
     await deploy(0, 'alone', first)
     expect(await remove(0, 'alone')).toBe(204)
     await deploy(0, 'alone', second)
-    await eventually(async () =>
-      expect(await state.deployments.get('alone')).toMatchObject({ state: 'ready' }),
-    )
+    await isReady('alone')
     go()
-    await planners[0]?.planner.close()
+    await planners[0]?.close()
     expect(await state.deployments.get('alone')).toMatchObject({ planId: second, state: 'ready' })
     expect(fakeOf('cloud').holds.has('alone')).toBe(false)
   })
@@ -201,9 +160,7 @@ describe('two planners', () => {
   it('delete a deployment once, whoever is asked', async () => {
     const [plan = ''] = await plans()
     await deploy(0, 'twice', plan)
-    await eventually(async () =>
-      expect(await state.deployments.get('twice')).toMatchObject({ state: 'ready' }),
-    )
+    await isReady('twice')
     expect((await Promise.all([remove(0, 'twice'), remove(1, 'twice')])).sort()).toEqual([204, 404])
     await eventually(() => expect(holding('twice')).toEqual([]))
   })

@@ -12,7 +12,7 @@ const { ask } = usePlanner()
 const idOf = (resource: string) => exampleProfile(resource, [1, 1, 1, 1]).id
 
 /**
- * A value for each option that the example can be asked with, in URL form; more than one where they differ in kind.
+ * A value for each option that the example can be asked with, in URL form; more than one if they differ in kind.
  * `inputShapes` say which problem is meant, before there is a view: the example has no others than its own.
  */
 const OPTIONS: Record<Exclude<keyof typeof PlanQuery.shape, 'model' | 'view' | 'inputShapes'>, string[]> = {
@@ -63,7 +63,7 @@ const OPTIONS: Record<Exclude<keyof typeof PlanQuery.shape, 'model' | 'view' | '
   present: ['edge'],
 }
 
-/** What the graph view does not plan, by the field that it names. */
+/** Queries that the graph view does not plan, by the field that it names. */
 const REFUSED = new Set([
   'objective=throughput',
   'weights=latency:1,throughput:1&objective=weighted',

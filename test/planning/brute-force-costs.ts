@@ -18,7 +18,7 @@ export interface Costs {
   sent: { from: string; bytes: number }[]
 }
 
-interface Place {
+interface Stop {
   name: string
   codingMs: number
   computeMs: number
@@ -35,44 +35,44 @@ export function costsOf(
   const upper = query.confidence === 'upper'
   const source = query.source ?? ''
   const path = stages[0]?.resource === source ? stages : [undefined, ...stages]
-  const places: Place[] = []
+  const stops: Stop[] = []
   const hopsMs: number[] = []
   const losses: number[] = []
   for (const [at, stage] of path.entries()) {
     const computeMs = stage ? stageMs(problem, stage, upper) : 0
     if (computeMs === undefined) return undefined
-    const place = { name: stage?.resource ?? source, codingMs: 0, computeMs, sendMs: 0, sentBytes: 0 }
-    const before = places[at - 1]
+    const stop = { name: stage?.resource ?? source, codingMs: 0, computeMs, sendMs: 0, sentBytes: 0 }
+    const before = stops[at - 1]
     if (stage && before) {
       const hop = hopOf(problem, path[at - 1], before.name, stage, upper)
       if (!hop) return undefined
       before.codingMs += hop.encodeMs
       before.sendMs = hop.sendMs
       before.sentBytes = hop.bytes
-      place.codingMs += hop.decodeMs
+      stop.codingMs += hop.decodeMs
       hopsMs.push(hop.ms)
       losses.push(hop.loss)
     }
-    places.push(place)
+    stops.push(stop)
   }
-  const work = places.map((place) => place.codingMs + place.computeMs)
+  const work = stops.map((stop) => stop.codingMs + stop.computeMs)
   const ms = total([...work, ...hopsMs])
   return {
     ms,
     slowestMs: Math.max(...work, ...hopsMs),
-    bytes: total(places.map((place) => place.sentBytes)),
-    ...figuresOf(problem, query, places, ms),
+    bytes: total(stops.map((stop) => stop.sentBytes)),
+    ...figuresOf(problem, query, stops, ms),
     loss: Math.min(1, total(losses)),
     losses,
-    computeMs: places.slice(places.length - stages.length).map((place) => place.computeMs),
-    sent: places.slice(0, -1).map((place) => ({ from: place.name, bytes: place.sentBytes })),
+    computeMs: stops.slice(stops.length - stages.length).map((stop) => stop.computeMs),
+    sent: stops.slice(0, -1).map((stop) => ({ from: stop.name, bytes: stop.sentBytes })),
   }
 }
 
-function figuresOf(problem: Problem, query: OptimiserQuery, places: readonly Place[], ms: number) {
+function figuresOf(problem: Problem, query: OptimiserQuery, stops: readonly Stop[], ms: number) {
   type Field = 'busyWatts' | 'idleWatts' | 'transmitWatts' | 'pricePerSecond' | 'pricePerGb'
   const figure = (field: Field, name: string) => (query[field] ?? problem.figures?.[field])?.[name] ?? 0
-  const milliJoules = places.map(({ name, codingMs, computeMs, sendMs }) => {
+  const milliJoules = stops.map(({ name, codingMs, computeMs, sendMs }) => {
     const busyMs = codingMs + computeMs
     const waitMs = ms - busyMs - sendMs
     return (
@@ -81,7 +81,7 @@ function figuresOf(problem: Problem, query: OptimiserQuery, places: readonly Pla
       figure('idleWatts', name) * waitMs
     )
   })
-  const nano = places.map(
+  const nano = stops.map(
     ({ name, computeMs, sentBytes }) =>
       figure('pricePerSecond', name) * computeMs * 1e6 + figure('pricePerGb', name) * sentBytes,
   )

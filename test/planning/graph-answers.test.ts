@@ -9,7 +9,8 @@ import {
 } from '../../shared/planning/index.ts'
 import { parsePlanId } from '../../shared/contracts/plan-id.ts'
 import { zooGraph } from '../../shared/zoo/index.ts'
-import { graphStructure, type LayerWires, MODEL, SHAPES } from './graph-cases.ts'
+import { graphStructure, type LayerWires } from './graph-cases.ts'
+import { MODEL, SHAPES } from './problems.ts'
 
 const FREE: OptimiserQuery = { objective: 'latency', top: 1, cuts: 'any' }
 

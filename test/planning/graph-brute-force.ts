@@ -7,46 +7,38 @@ import type { GraphProblem, OptimiserQuery } from '../../shared/planning/index.t
 type Profile = GraphProblem['profiles'][number]
 type Resource = GraphProblem['resources'][number]
 
-interface Place {
+interface Runner {
   resource: Resource
   profile: Profile
 }
 
-export interface TriedGraph {
-  value: number
-  /** Resources with options, by layer. */
-  places: string[]
+/** The least value of the objective over all placements; undefined when none satisfies the query. */
+export function tryAllPlacements(problem: GraphProblem, query: OptimiserQuery): number | undefined {
+  const values = [...bestBySet(problem, query).values()]
+  return values.length === 0 ? undefined : Math.min(...values)
 }
 
-/** The best of all placements; undefined when none satisfies the query. */
-export function tryAllPlacements(problem: GraphProblem, query: OptimiserQuery): TriedGraph | undefined {
-  let best: TriedGraph | undefined
-  for (const tried of bestBySet(problem, query).values())
-    if (tried.value < (best?.value ?? Infinity)) best = tried
-  return best
-}
-
-/** The best placement that uses exactly these runners, by their names in the order of the tiers. */
-export function bestBySet(problem: GraphProblem, query: OptimiserQuery): Map<string, TriedGraph> {
+/** The least value of the placements that use exactly these runners, by their names in the order of the tiers. */
+export function bestBySet(problem: GraphProblem, query: OptimiserQuery): Map<string, number> {
   const source = problem.resources.find(({ name }) => name === query.source)!
-  const places = problem.profiles
+  const runners = problem.profiles
     .map((profile) => ({
       profile,
       resource: problem.resources.find(({ name }) => name === profile.resource)!,
     }))
     .filter(({ resource }) => resource === source || resource.tierIndex > source.tierIndex)
-  const best = new Map<string, TriedGraph>()
-  const chosen: Place[] = []
+  const best = new Map<string, number>()
+  const chosen: Runner[] = []
   const place = (layer: number): void => {
     if (layer === problem.structure.layers.length) {
       const value = valueOf(problem, query, source, chosen)
       const set = [...new Set(chosen)].sort((a, b) => a.resource.tierIndex - b.resource.tierIndex)
       const key = set.map(nameOf).join(', ')
-      if (value === undefined || value >= (best.get(key)?.value ?? Infinity)) return
-      best.set(key, { value, places: chosen.map(nameOf) })
+      if (value === undefined || value >= (best.get(key) ?? Infinity)) return
+      best.set(key, value)
       return
     }
-    for (const candidate of places) {
+    for (const candidate of runners) {
       if (!mayFollow(problem, query, chosen, layer, candidate)) continue
       chosen[layer] = candidate
       place(layer + 1)
@@ -73,12 +65,12 @@ export function tryStages(
   stages: readonly NamedStage[],
 ): { value: number; set: string } | undefined {
   const source = problem.resources.find(({ name }) => name === query.source)!
-  const used = stages.map(({ resource, options }): Place => {
+  const used = stages.map(({ resource, options }): Runner => {
     const own = problem.profiles.filter((profile) => profile.resource === resource)
     const profile = options ? own.find((one) => one.options?.threads === options.threads) : own[0]
     return { resource: problem.resources.find(({ name }) => name === resource)!, profile: profile! }
   })
-  const chosen: Place[] = []
+  const chosen: Runner[] = []
   for (const { index } of problem.structure.layers) {
     const at = stages.flatMap(({ layers }, stage) =>
       layers.some(([from, to]) => from <= index && index < to) ? [used[stage]!] : [],
@@ -90,14 +82,14 @@ export function tryStages(
   return value === undefined ? undefined : { value, set: used.map(nameOf).join(', ') }
 }
 
-const nameOf = ({ profile }: Place) => `${profile.resource} ${profile.options?.threads}`
+const nameOf = ({ profile }: Runner) => `${profile.resource} ${profile.options?.threads}`
 
 function mayFollow(
   { structure }: GraphProblem,
   query: OptimiserQuery,
-  chosen: readonly Place[],
+  chosen: readonly Runner[],
   layer: number,
-  candidate: Place,
+  candidate: Runner,
 ): boolean {
   const { tier, tierIndex, name } = candidate.resource
   const { layers, boundaries } = structure
@@ -127,29 +119,29 @@ function valueOf(
   problem: GraphProblem,
   query: OptimiserQuery,
   source: Resource,
-  chosen: readonly Place[],
+  chosen: readonly Runner[],
 ): number | undefined {
   const used = [...new Set(chosen)].sort((a, b) => a.resource.tierIndex - b.resource.tierIndex)
   if (!mayUse(query, used)) return undefined
-  const way = [source, ...used.map(({ resource }) => resource).filter((resource) => resource !== source)]
+  const route = [source, ...used.map(({ resource }) => resource).filter((resource) => resource !== source)]
   const upper = query.confidence === 'upper'
-  const stages = way.map((resource) => stageOf(problem, upper, resource, chosen))
+  const stages = route.map((resource) => stageOf(problem, upper, resource, chosen))
   const hops: Hop[] = []
-  for (let at = 0; at + 1 < way.length; at += 1) {
-    const hop = hopOf(problem, upper, way, at, chosen)
+  for (let at = 0; at + 1 < route.length; at += 1) {
+    const hop = hopOf(problem, upper, route, at, chosen)
     if (hop === undefined) return undefined
     hops.push(hop)
   }
   const latency = sum(stages.map(({ ms }) => ms)) + sum(hops.map((hop) => hop.ms))
   const figure = (field: 'busyWatts' | 'idleWatts' | 'transmitWatts' | 'pricePerSecond' | 'pricePerGb') =>
-    way.map(({ name }) => query[field]?.[name] ?? 0)
+    route.map(({ name }) => query[field]?.[name] ?? 0)
   const costs = {
     latency,
     throughput: Math.max(...stages.map(({ ms }) => ms), ...hops.map((hop) => hop.ms)),
     bytes: sum(hops.map((hop) => hop.bytes)),
     energy:
       sum(
-        way.map((_, at) => {
+        route.map((_, at) => {
           const computeMs = stages[at]!.ms
           const sendMs = hops[at]?.sendMs ?? 0
           return (
@@ -160,20 +152,20 @@ function valueOf(
         }),
       ) / 1000,
     price: sum(
-      way.map(
+      route.map(
         (_, at) =>
           (figure('pricePerSecond')[at]! * stages[at]!.ms) / 1000 +
           (figure('pricePerGb')[at]! * (hops[at]?.bytes ?? 0)) / 1e9,
       ),
     ),
   }
-  if (!keepsLimits(query, way, stages, hops, costs)) return undefined
+  if (!keepsLimits(query, route, stages, hops, costs)) return undefined
   if (query.objective !== 'weighted') return costs[query.objective]
   const weights = query.weights!
   return sum((Object.keys(costs) as (keyof typeof costs)[]).map((name) => (weights[name] ?? 0) * costs[name]))
 }
 
-function mayUse(query: OptimiserQuery, used: readonly Place[]): boolean {
+function mayUse(query: OptimiserQuery, used: readonly Runner[]): boolean {
   const names = used.map(({ resource }) => resource.name)
   const tiers = used.map(({ resource }) => resource.tier)
   return (
@@ -191,7 +183,12 @@ interface Stage {
   memoryBytes: number
 }
 
-function stageOf(problem: GraphProblem, upper: boolean, resource: Resource, chosen: readonly Place[]): Stage {
+function stageOf(
+  problem: GraphProblem,
+  upper: boolean,
+  resource: Resource,
+  chosen: readonly Runner[],
+): Stage {
   const { layers, boundaries } = problem.structure
   const own = layers.filter(({ index }) => chosen[index]!.resource === resource)
   if (own.length === 0) return { ms: 0, memoryBytes: 0 }
@@ -216,14 +213,14 @@ interface Hop {
 function hopOf(
   problem: GraphProblem,
   upper: boolean,
-  way: readonly Resource[],
+  route: readonly Resource[],
   at: number,
-  chosen: readonly Place[],
+  chosen: readonly Runner[],
 ): Hop | undefined {
-  const link = problem.links.find(({ from, to }) => from === way[at]!.name && to === way[at + 1]!.name)
+  const link = problem.links.find(({ from, to }) => from === route[at]!.name && to === route[at + 1]!.name)
   if (link === undefined) return undefined
   const { layers, inputs, outputs } = problem.structure
-  const isBeyond = (layer: number) => way.indexOf(chosen[layer]!.resource) > at
+  const isBeyond = (layer: number) => route.indexOf(chosen[layer]!.resource) > at
   const here = [
     ...inputs,
     ...layers.filter(({ index }) => !isBeyond(index)).flatMap((layer) => layer.outputs),
@@ -248,7 +245,7 @@ const within = (value: number, limit: number) => value <= limit * (1 + 1e-12) + 
 
 function keepsLimits(
   query: OptimiserQuery,
-  way: readonly Resource[],
+  route: readonly Resource[],
   stages: readonly Stage[],
   hops: readonly Hop[],
   costs: Record<'latency' | 'throughput' | 'bytes' | 'energy' | 'price', number>,
@@ -260,7 +257,7 @@ function keepsLimits(
     within(costs.bytes, query.maxTotalUploadBytes ?? Infinity) &&
     within(costs.energy, query.maxEnergyJ ?? Infinity) &&
     within(costs.price, query.maxPrice ?? Infinity) &&
-    way.every(
+    route.every(
       ({ name, tier }, at) =>
         within(stages[at]!.ms, query.maxTierMs?.[tier] ?? Infinity) &&
         within(stages[at]!.ms, (allMs * (query.maxTierShare?.[tier] ?? 100)) / 100) &&

@@ -1,32 +1,7 @@
 /** Random small graphs over tiers of resources, and queries with any conjunction of constraints. */
 import * as fc from 'fast-check'
 import type { GraphProblem, OptimiserQuery, PlanningProfile } from '../../shared/planning/index.ts'
-import { ModelId, ShapesKey } from '../../shared/contracts/common.ts'
-
-export const MODEL = ModelId.parse('ab'.repeat(32))
-export const SHAPES = ShapesKey.parse('0123456789ab')
-
-export interface GraphNumbers {
-  cost: fc.Arbitrary<number>
-  bytes: fc.Arbitrary<number>
-  mbps: fc.Arbitrary<number>
-  slowdown: fc.Arbitrary<number>
-}
-
-/** Small whole numbers, bandwidths of 2^n bytes per ms: sums are exact and many plans tie. */
-export const WHOLE: GraphNumbers = {
-  cost: fc.integer({ min: 0, max: 9 }),
-  bytes: fc.integer({ min: 0, max: 9 }),
-  mbps: fc.constantFrom(0.004, 0.008, 0.016, 0.032),
-  slowdown: fc.constantFrom(1, 1, 2),
-}
-
-export const MEASURED: GraphNumbers = {
-  cost: fc.double({ min: 0.001, max: 1000, noNaN: true }),
-  bytes: fc.integer({ min: 0, max: 50_000_000 }),
-  mbps: fc.double({ min: 0.1, max: 10_000, noNaN: true }),
-  slowdown: fc.double({ min: 1, max: 20, noNaN: true }),
-}
+import { MODEL, type Numbers, SHAPES } from './problems.ts'
 
 export interface LayerWires {
   /** Tensors taken: 0 and 1 are the graph's inputs, then the outputs of the layers before, in order. */
@@ -86,7 +61,7 @@ export function graphStructure(
   return { model: MODEL, shapesKey: SHAPES, layers, boundaries, inputs, outputs }
 }
 
-function structures(numbers: GraphNumbers, mostLayers: number): fc.Arbitrary<GraphProblem['structure']> {
+function structures(numbers: Numbers, mostLayers: number): fc.Arbitrary<GraphProblem['structure']> {
   const inputBytes = fc.array(numbers.bytes, { minLength: 1, maxLength: 2 })
   const shape = fc.array(fc.array(numbers.bytes, { minLength: 1, maxLength: 2 }), {
     minLength: 1,
@@ -119,7 +94,7 @@ function structures(numbers: GraphNumbers, mostLayers: number): fc.Arbitrary<Gra
 
 const rarely = fc.nat({ max: 9 }).map((value) => value === 0)
 
-function profiles(numbers: GraphNumbers, resource: string, layers: number): fc.Arbitrary<PlanningProfile[]> {
+function profiles(numbers: Numbers, resource: string, layers: number): fc.Arbitrary<PlanningProfile[]> {
   const profile = (threads: number) =>
     fc
       .record({
@@ -151,7 +126,7 @@ function profiles(numbers: GraphNumbers, resource: string, layers: number): fc.A
 }
 
 /** 2–4 tiers, up to three resources each and five in all. */
-export function graphProblems(numbers: GraphNumbers, mostLayers: number): fc.Arbitrary<GraphProblem> {
+export function graphProblems(numbers: Numbers, mostLayers: number): fc.Arbitrary<GraphProblem> {
   const counts = fc
     .array(fc.integer({ min: 1, max: 3 }), { minLength: 2, maxLength: 4 })
     .filter((some) => some.reduce((sum, count) => sum + count, 0) <= 5)

@@ -5,12 +5,12 @@ import { type GraphProblem, type OptimiserQuery, objectiveOf, optimise } from '.
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { runs } from '../support/runs.ts'
 import { described, queryOf } from './described.ts'
-import { MEASURED, WHOLE } from './graph-cases.ts'
 import { cases, costOf, solve, SUMS } from './graph-solve.ts'
+import { EXACT, MEASURED } from './problems.ts'
 import { scaled, scaledQuery } from './scaled.ts'
 
 const TIMEOUT_MS = runs(120_000, 1_200_000)
-const CASES = cases(WHOLE, { budgets: 8, objectives: SUMS }, 4)
+const CASES = cases(EXACT, { budgets: 8, objectives: SUMS }, 4)
 
 /** Value of the objective; Infinity if there is no plan. */
 function bestOf(problem: GraphProblem, query: OptimiserQuery): number {

@@ -8,8 +8,9 @@ import {
 } from '../../shared/planning/index.ts'
 import { expect } from 'vitest'
 import { ScissionError } from '../../shared/platform/errors.ts'
-import { bestBySet, tryStages } from './graph-brute-force.ts'
-import { type GraphNumbers, graphProblems, graphQueries, type Odds } from './graph-cases.ts'
+import { bestBySet, tryAllPlacements, tryStages } from './graph-brute-force.ts'
+import { graphProblems, graphQueries, type Odds } from './graph-cases.ts'
+import type { Numbers } from './problems.ts'
 
 /** Undefined when there is no plan. */
 export function solve(problem: GraphProblem, query: OptimiserQuery): GraphOptimum | undefined {
@@ -19,6 +20,20 @@ export function solve(problem: GraphProblem, query: OptimiserQuery): GraphOptimu
     if (error instanceof ScissionError && /infeasible|notMeasured/.test(error.code)) return undefined
     throw error
   }
+}
+
+/**
+ * The answer of the graph view beside the value of the best of all placements.
+ * @returns undefined if neither finds a plan; one without the other fails the test.
+ */
+export function solvedAndTried(
+  problem: GraphProblem,
+  query: OptimiserQuery,
+): { found: GraphOptimum; expected: number } | undefined {
+  const expected = tryAllPlacements(problem, query)
+  const found = solve(problem, query)
+  expect(found !== undefined, 'the graph view finds a plan').toBe(expected !== undefined)
+  return found && expected !== undefined ? { found, expected } : undefined
 }
 
 /** Value of the objective. */
@@ -45,26 +60,26 @@ export function costOf(query: OptimiserQuery, { plans }: Pick<GraphOptimum, 'pla
  */
 export function expectTheBest(problem: GraphProblem, query: OptimiserQuery, { plans }: GraphOptimum): void {
   const best = bestBySet(problem, query)
-  const wayOf = (set: string) =>
+  const withoutSource = (set: string) =>
     set
       .split(', ')
-      .filter((place) => place.replace(/ \S+$/, '') !== query.source)
+      .filter((runner) => runner.replace(/ \S+$/, '') !== query.source)
       .join(', ')
   const listed = plans.map((plan) => {
     const tried = tryStages(problem, query, plan.stages)
     expect(tried, 'a plan that breaks no constraint').toBeDefined()
     expectClose(costOf(query, { plans: [plan] }), tried!.value)
-    expectClose(tried!.value, best.get(tried!.set)!.value)
+    expectClose(tried!.value, best.get(tried!.set)!)
     return tried!
   })
   expect(listed.length).toBeLessThanOrEqual(query.top)
   expect(new Set(listed.map(({ set }) => set)).size).toBe(listed.length)
   for (const [at, { value }] of listed.entries())
     if (at > 0) expect(value).toBeGreaterThanOrEqual(listed[at - 1]!.value * (1 - 1e-9))
-  const ways = new Set(listed.map(({ set }) => wayOf(set)))
+  const sets = new Set(listed.map(({ set }) => withoutSource(set)))
   const last = listed.length < query.top ? Infinity : listed.at(-1)!.value
-  for (const [set, { value }] of best)
-    if (value < last * (1 - 1e-9)) expect(ways, `${set} at ${value}`).toContain(wayOf(set))
+  for (const [set, value] of best)
+    if (value < last * (1 - 1e-9)) expect(sets, `${set} at ${value}`).toContain(withoutSource(set))
 }
 
 export function expectClose(found: number, expected: number): void {
@@ -72,7 +87,7 @@ export function expectClose(found: number, expected: number): void {
 }
 
 export function cases(
-  numbers: GraphNumbers,
+  numbers: Numbers,
   odds: Odds,
   mostLayers: number,
 ): Arbitrary<{ problem: GraphProblem; query: OptimiserQuery }> {

@@ -12,14 +12,15 @@ import type { GraphPlan } from '../../shared/contracts/graph-plan.ts'
 import { parsePlanId } from '../../shared/contracts/plan-id.ts'
 import { runs } from '../support/runs.ts'
 import { bestBySet } from './graph-brute-force.ts'
-import { graphStructure, MODEL, SHAPES, WHOLE } from './graph-cases.ts'
+import { graphStructure } from './graph-cases.ts'
 import { cases, expectClose, solve, SUMS } from './graph-solve.ts'
+import { EXACT, MODEL, SHAPES } from './problems.ts'
 
 const TIMEOUT_MS = runs(120_000, 1_200_000)
-const CASES = cases(WHOLE, { budgets: 12, objectives: SUMS }, 4)
+const CASES = cases(EXACT, { budgets: 12, objectives: SUMS }, 4)
 /** Problems in which splits win by little and every time is uncertain. */
 const UNCERTAIN = cases(
-  WHOLE,
+  EXACT,
   { budgets: 0, objectives: ['latency', 'bytes', 'energy', 'price', 'price', 'weighted'] },
   3,
 ).map(({ problem, query }) => {
@@ -93,7 +94,7 @@ describe('the words of the graph view', { timeout: TIMEOUT_MS }, () => {
           return
         }
         const natives = solve(problem, { ...query, minStages: undefined, maxStages: 1, top: 100 })!.plans
-        const value = Math.min(...alone.map(([, one]) => one.value))
+        const value = Math.min(...alone.map(([, one]) => one))
         expectClose(objectiveOf(natives[0]!, query), value)
         const gain = value - objectiveOf(winner, query)
         // The sentence may name any of several equally good plans.

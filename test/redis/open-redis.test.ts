@@ -1,19 +1,20 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import os from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Writable } from 'node:stream'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type OpenRedis, openRedis } from '../../infra/start/redis/open-redis.ts'
 import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
 import { isAlive } from '../infra/processes/support.ts'
+import { kill } from '../support/kill.ts'
+import { withFolder } from '../support/folder.ts'
 
 const { PATH } = process.env
 const hasServer = (findOnPath('valkey-server') ?? findOnPath('redis-server')) !== undefined
 if (!hasServer) console.log('skipped: no valkey-server or redis-server on the PATH to start privately')
 
-let folder: string
+const folder = withFolder('redis')
 let opened: OpenRedis[] = []
 let said: string
 const log = pino(
@@ -26,10 +27,6 @@ const log = pino(
   }),
 )
 
-beforeAll(() => {
-  folder = mkdtempSync(path.join(os.tmpdir(), 'scission-redis-'))
-})
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
 beforeEach(() => {
   said = ''
 })
@@ -62,7 +59,7 @@ describe('without any Redis on the machine', () => {
     expect(said.match(/emulated by/g)).toHaveLength(1)
     expect(redis.description).toContain(redis.url)
     await redis.close()
-    expect(isAlive(redis.pid ?? 0)).toBe(false)
+    expect(isAlive(redis.pid)).toBe(false)
   })
 })
 
@@ -78,7 +75,7 @@ describe.skipIf(!hasServer)('with a server on the PATH', () => {
     expect(await setting('appendonly')).toEqual(['appendonly', 'no'])
     expect(await setting('save')).toEqual(['save', ''])
     await redis.close()
-    expect(isAlive(redis.pid ?? 0)).toBe(false)
+    expect(isAlive(redis.pid)).toBe(false)
   })
 
   it('several systems at once each get their own', async () => {
@@ -87,7 +84,7 @@ describe.skipIf(!hasServer)('with a server on the PATH', () => {
   })
 
   it('a data folder keeps what was stored, also when the server was killed', async () => {
-    const dataDir = path.join(folder, 'kept')
+    const dataDir = path.join(folder(), 'kept')
     const first = await open({ PATH }, dataDir)
     await ask(first.url, (client) => client.set('model', 'resnet50'))
     await first.close()
@@ -98,20 +95,20 @@ describe.skipIf(!hasServer)('with a server on the PATH', () => {
     await ask(second.url, (client) => client.call('WAITAOF', 1, 0, 5000)).catch(
       () => new Promise((resolve) => setTimeout(resolve, 1200)),
     )
-    process.kill(second.pid ?? 0, 'SIGKILL')
+    kill(second)
     await expect.poll(() => said).toMatch(/the private Redis .*SIGKILL|the private Redis ended with code 137/)
     const third = await open({ PATH }, dataDir)
     expect(await ask(third.url, (client) => client.get('model'))).toBe('vgg16')
   })
 
   it('a data folder in use is refused, naming who has it', async () => {
-    const dataDir = path.join(folder, 'used')
+    const dataDir = path.join(folder(), 'used')
     const { pid } = await open({ PATH }, dataDir)
     await expect(open({ PATH }, dataDir)).rejects.toThrow(new RegExp(`in use by process ${pid} `))
   })
 
   it('a server that cannot start is an error with its own words', async () => {
-    const dataDir = path.join(folder, 'broken')
+    const dataDir = path.join(folder(), 'broken')
     mkdirSync(path.join(dataDir, 'appendonlydir'), { recursive: true })
     writeFileSync(path.join(dataDir, 'appendonlydir', 'appendonly.aof.manifest'), 'nonsense\n')
     await expect(open({ PATH }, dataDir)).rejects.toThrow(/redis-server|valkey-server/)

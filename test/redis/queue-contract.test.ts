@@ -29,6 +29,7 @@ import {
   withErrorHandler,
   workerOptions,
 } from '../../shared/platform/redis/queues.ts'
+import { kill } from '../support/kill.ts'
 
 const log = createLog('test', 'silent')
 
@@ -194,7 +195,7 @@ describe.each(TEST_SERVERS)('on $name', ({ open, skip }) => {
       await doomed.whenReady()
       const job = await queue.add('benchmark', {})
       await until(() => taken === job.id)
-      process.kill(doomed.pid ?? 0, 'SIGKILL')
+      kill(doomed)
       await doomed.exited
 
       const ran: (string | undefined)[] = []

@@ -1,14 +1,17 @@
 /** Small, valid documents for tests of the services: a chain of four layers and three machines. */
+import type { z } from 'zod'
 import { Calibration } from '../../shared/contracts/calibration.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import { Model, Structure as StructureSchema } from '../../shared/contracts/model.ts'
-import type { Deployment } from '../../shared/contracts/plan.ts'
+import { Deployment } from '../../shared/contracts/plan.ts'
 import { Profile } from '../../shared/contracts/profile.ts'
 import { Link, Resource } from '../../shared/contracts/resource.ts'
 import { profileId } from '../../shared/platform/redis/state.ts'
 
 export const MODEL_ID = 'a'.repeat(64)
 const SHAPES_KEY = '0123456789ab'
+/** Nothing listens here. */
+export const NOBODY = 'http://127.0.0.1:1'
 
 export function exampleModel(changes: Partial<Model> = {}): Model {
   return Model.parse({
@@ -87,7 +90,7 @@ export function exampleResource(tier: string, changes: Partial<Resource> = {}): 
     name: tier,
     tier,
     tierIndex: TIERS.indexOf(tier),
-    url: 'http://127.0.0.1:1',
+    url: NOBODY,
     machine: MACHINE,
     options: OPTIONS,
     slowdown: 1,
@@ -137,6 +140,37 @@ export function exampleLink(from: string, to: string, changes: Partial<Link> = {
   })
 }
 
+export type Hop = Deployment['hops'][number]
+
+/** Layers from..to-1 on a resource. */
+export const hop = (resource: string, from: number, to: number, more: Partial<Hop> = {}): Hop => ({
+  resource,
+  from,
+  to,
+  ...more,
+})
+
+/** A deployment of the example model that is ready. The first hop is its entry, with the address NOBODY. */
+export function exampleDeployment(
+  id: string,
+  hops: readonly Hop[],
+  changes: Partial<z.input<typeof Deployment>> = {},
+): Deployment {
+  return Deployment.parse({
+    id,
+    planId: `plan-${hops.map(({ resource, from, to }) => `${resource}-${from}-${to}`).join('-')}`,
+    model: MODEL_ID,
+    shapesKey: SHAPES_KEY,
+    entry: { resource: hops[0]?.resource, url: NOBODY },
+    hops,
+    predictedMs: 1,
+    emulated: false,
+    state: 'ready',
+    createdAt: new Date().toISOString(),
+    ...changes,
+  })
+}
+
 export function exampleCalibration(id: string, changes: Partial<Calibration> = {}): Calibration {
   return Calibration.parse({
     id,
@@ -155,21 +189,4 @@ export function exampleCalibration(id: string, changes: Partial<Calibration> = {
     createdAt: new Date().toISOString(),
     ...changes,
   })
-}
-
-/** A deployment of the example model on the device alone. */
-export function exampleDeployment(id: string, changes: Partial<Deployment> = {}): Deployment {
-  return {
-    id,
-    planId: 'plan',
-    model: exampleModel().id,
-    shapesKey: exampleStructure().shapesKey,
-    entry: { resource: 'device', url: 'http://127.0.0.1:1' },
-    hops: [{ resource: 'device', from: 0, to: 4 }],
-    predictedMs: 10,
-    emulated: false,
-    state: 'ready',
-    createdAt: new Date().toISOString(),
-    ...changes,
-  }
 }

@@ -1,6 +1,6 @@
 /**
  * The order of test files: those that take minutes first, so that none of them runs alone at the end. The others follow
- * in Vitest's own order (by what they took before, where it knows).
+ * in Vitest's own order (by their earlier times, if it knows them).
  */
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 

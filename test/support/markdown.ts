@@ -11,7 +11,7 @@ export interface Block {
   /** First word of the info string: `sh`, `json`, `text`; empty when there is none. */
   language: string
   text: string
-  /** What a machine must have to run it. */
+  /** The tool that a machine must have to run it. */
   needs?: string
   /** Why it is not run. */
   notRun?: string

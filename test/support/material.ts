@@ -2,7 +2,7 @@
  * Third-party material that lies beside the repository, or does not. The suite passes and tests all that is essential
  * without it; tests that use some carry its tag, so that `npm test` can count them.
  *
- * This is the only file of the tests that knows where the material is.
+ * This is the only file of the tests that knows the paths of the material.
  */
 import { existsSync } from 'node:fs'
 import path from 'node:path'
@@ -18,7 +18,7 @@ export interface Material {
   path: string
   /** Undefined: it is not there. */
   found: string | undefined
-  /** What stays untested without it. */
+  /** The tests that are missing without it, as a sentence. */
   without: string
 }
 

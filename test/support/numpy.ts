@@ -1,4 +1,4 @@
-/** Writes NumPy's files, after their published formats; see services/benchmark/calibrations/numpy.ts for where those are. */
+/** Writes NumPy's files, after their published formats, which services/benchmark/calibrations/numpy.ts names. */
 import { deflateRawSync } from 'node:zlib'
 import type { Datatype } from '../../shared/contracts/common.ts'
 import { byteLength } from '../../shared/contracts/tensor.ts'

@@ -24,7 +24,7 @@ const NOT_RUN: Record<string, RegExp> = {
 
 const python = (modules: string) => () => spawnSync('python3', ['-c', `import ${modules}`]).status === 0
 
-/** What some blocks need beside Node, and how to see whether it is here. */
+/** The tools that some blocks need beside Node, each with a check whether it is here. */
 const NEEDS: Record<string, () => boolean> = {
   'docker compose': () => spawnSync('docker', ['compose', 'version']).status === 0,
   python3: python('sys'),
@@ -51,7 +51,7 @@ export function checkBlocks(page: string): void {
   }
 }
 
-/** Whether a block runs here; says so where it does not because of what the machine lacks. */
+/** Whether a block runs here. If the machine lacks a tool, a line is printed. */
 function runsHere(page: string, { needs, line }: Block): boolean {
   if (needs === undefined || NEEDS[needs]?.()) return true
   process.stdout.write(`skipped: ${page}:${line} needs ${needs}\n`)
@@ -74,7 +74,7 @@ export interface PageRun {
 }
 
 /**
- * @param folder where the script runs: made, and filled with what a checkout has.
+ * @param folder the script's working folder: it is made and looks like a checkout.
  * @param system whose addresses stand for those of `npm start`.
  */
 export async function runPage(page: string, folder: string, system: System): Promise<PageRun> {
@@ -92,7 +92,7 @@ export async function runPage(page: string, folder: string, system: System): Pro
   })
 }
 
-/** A page waits in loops for what must happen; if it never does, the page ends all the same, in time to say where it was. */
+/** A page waits in loops for what must happen; if it never does, the page ends all the same, in time to say how far it came. */
 const LONGEST_MS = 8 * PATIENCE_MS
 
 /** A page ends with its script: what it left in the background does not outlive it. */
@@ -151,7 +151,7 @@ function withAddresses(script: string, ports: ReadonlyMap<string, string>): stri
   )
 }
 
-/** What a checkout has beside its commands. */
+/** Files and folders of a checkout. */
 const CHECKOUT = [
   'docker-compose.yml',
   'docs',

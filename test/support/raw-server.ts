@@ -42,7 +42,7 @@ export const saying = (text: string, end = false) =>
 /** Five bytes of body. */
 export const HELLO = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 
-/** What no client may take for an answer. */
+/** Texts that no client may take for an answer. */
 export const NOT_HTTP = [
   'SSH-2.0-OpenSSH\r\n\r\n',
   'HTTP/1.1 abc\r\n\r\n',
@@ -53,7 +53,7 @@ export const NOT_HTTP = [
   `HTTP/1.1 200 OK\r\nA: ${'a'.repeat(70_000)}`,
 ]
 
-/** An answer that stops before its end, in every form that says where that is. */
+/** Answers that stop before their end, one for each way to tell the length of a body. */
 export const CUT_SHORT = [
   'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome',
   'HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nsome',

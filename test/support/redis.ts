@@ -1,14 +1,40 @@
-/** A Redis for one test file: the emulated one, always there; a real one only where a test asks for it. */
+/** A Redis for one test file: the emulated one, always there; a real one only if a test asks for it. */
 import { openRedis } from '../../infra/start/redis/open-redis.ts'
 import { createLog } from '../../shared/platform/log.ts'
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
+import { startedOnce } from './started.ts'
 
 export interface TestRedis {
   url: string
+  /** Its documents, over a connection of the test's own. */
+  state: State
+  /** The same over another connection, as another process has it. */
+  openState: () => State
+  /** Closes the connections too. */
   close: () => Promise<void>
 }
 
 /** An emulated Redis of its own, whatever the environment and the PATH offer. */
 export async function startTestRedis(): Promise<TestRedis> {
-  const { url, close } = await openRedis({ log: createLog('test', 'silent'), env: { PATH: '' } })
-  return { url, close }
+  const log = createLog('test', 'silent')
+  const { url, close } = await openRedis({ log, env: { PATH: '' } })
+  const states: State[] = []
+  const openAnother = () => {
+    const state = openState(workerConnection(url, log))
+    states.push(state)
+    return state
+  }
+  return {
+    url,
+    state: openAnother(),
+    openState: openAnother,
+    close: async () => {
+      for (const { redis } of states) redis.disconnect()
+      await close()
+    },
+  }
 }
+
+/** One for all tests of the file or group in which it is called. */
+export const withTestRedis = (): (() => TestRedis) => startedOnce(startTestRedis, (redis) => redis.close())

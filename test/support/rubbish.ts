@@ -1,8 +1,8 @@
-/** What comes from outside and is not what it should be. */
+/** Malformed input from outside. */
 
 const HUGE = 1_000_000
 
-/** By what is wrong with it: messages of a channel that carries JSON. */
+/** Messages of a channel that carries JSON, by their fault. */
 export const RUBBISH_MESSAGES: Record<string, string | Buffer> = {
   empty: '',
   'not JSON': 'hello {',

@@ -12,7 +12,7 @@ export interface TestSystem extends System {
 const FAST = { rttMs: 0.1, upMbps: 5000, downMbps: 5000 }
 const TIERS = ['device', 'edge', 'cloud']
 
-/** @param env where REDIS_URL is looked up. */
+/** @param env holds REDIS_URL, if anything does. */
 export async function startTestSystem(env: NodeJS.ProcessEnv = process.env): Promise<TestSystem> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-test-'))
   const testbed = path.join(folder, 'testbed.json')

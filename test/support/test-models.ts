@@ -1,6 +1,6 @@
 /**
  * The models that the suites run over: our own (test/data/models), which are always there, and those of other projects
- * where they are present. Both folders have a MANIFEST.json of the same form.
+ * if they are present. Both folders have a MANIFEST.json of the same form.
  */
 import fs from 'node:fs'
 import path from 'node:path'
@@ -33,7 +33,7 @@ export interface TestModel {
 
 /** A file that must be refused. */
 export interface RefusedModel extends TestModel {
-  /** What is wrong: a part of the refusal for our own files, what ONNX Runtime said for the others. */
+  /** The fault: a part of the refusal for our own files, the message of ONNX Runtime for the others. */
   error: string
 }
 
@@ -62,7 +62,7 @@ function readSet(folder: string, tags: string[]): ModelSet {
 
 export const own = readSet(OWN, [])
 
-/** Empty where there are none. */
+/** Empty if there are none. */
 export const thirdParty: ModelSet =
   MODELS.found === undefined ? { works: [], refused: [] } : readSet(MODELS.found, [MODELS.tag])
 

@@ -29,12 +29,14 @@ const KerasRow = z.tuple([
   z.number().describe('floating-point operations, in a count of the file’s own'),
   z.number(),
 ])
-const KerasGraphs = z.object({
+export type KerasRow = z.infer<typeof KerasRow>
+/** The file of Keras' lists: rows by network, and the layers after which the original tool cuts. */
+export const KerasGraphs = z.object({
   models: z.record(z.string(), z.object({ layers: z.array(KerasRow), scissionSplits: z.array(z.number()) })),
 })
 
 export interface KerasNetwork {
-  /** As listed. */
+  /** All rows, in the order of the list. */
   listed: LayerRow[]
   /** Without Dropout, which does nothing at inference. */
   rows: LayerRow[]

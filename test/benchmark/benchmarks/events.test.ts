@@ -1,20 +1,9 @@
 import http from 'node:http'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
+import { describe, expect, it } from 'vitest'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
-import { BenchmarkHarness, ended } from './harness.ts'
+import { withBenchmarks } from './harness.ts'
 
-let harness: BenchmarkHarness
-let client: BenchmarkClient
-
-beforeAll(async () => {
-  harness = await BenchmarkHarness.start()
-})
-afterAll(() => harness.stop())
-beforeEach(async () => {
-  client = await harness.open()
-})
-afterEach(() => harness.close())
+const harness = withBenchmarks()
 
 interface StreamEvent {
   id: number
@@ -68,7 +57,7 @@ describe('the events of a benchmark', () => {
       }
       return 'the-profile'
     })
-    const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
     const events = await follow(eventsOf(id), ({ data }) => {
       if (data.parts[0]?.progress.step.startsWith('at')) step()
       return false
@@ -86,17 +75,17 @@ describe('the events of a benchmark', () => {
 
   it('are just the end when it has ended already', async () => {
     harness.succeeding('cloud')
-    const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
-    await ended(client, id)
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    await harness.ended(id)
     expect((await follow(eventsOf(id))).map((event) => event.event)).toEqual(['completed'])
   })
 
   it('end with failed when it was cancelled, and every follower is told', async () => {
     harness.endless('cloud')
-    const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
     const followers = [follow(eventsOf(id)), follow(eventsOf(id))]
     await expect.poll(() => harness.followers).toBe(2)
-    await client.cancelBenchmark(id)
+    await harness.client.cancelBenchmark(id)
     for (const events of await Promise.all(followers)) {
       expect(events.at(-1)).toMatchObject({ event: 'failed', data: { state: 'cancelled' } })
     }
@@ -104,9 +93,9 @@ describe('the events of a benchmark', () => {
 
   it('are no longer fed once the client has left', async () => {
     harness.endless('cloud')
-    const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
     await follow(eventsOf(id), () => true)
     await expect.poll(() => harness.followers).toBe(0)
-    await client.cancelBenchmark(id)
+    await harness.client.cancelBenchmark(id)
   })
 })

@@ -1,33 +1,22 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
+import { describe, expect, it } from 'vitest'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import { exampleProfile, exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'
-import { BenchmarkHarness, ended, partsOf } from './harness.ts'
+import { partsOf, withBenchmarks } from './harness.ts'
 
 /** After which a resource is given up here: long against what a busy machine may hold up. */
 const SILENT_MS = 5000
 
-let harness: BenchmarkHarness
-let client: BenchmarkClient
-
-beforeAll(async () => {
-  harness = await BenchmarkHarness.start()
-})
-afterAll(() => harness.stop())
-beforeEach(async () => {
-  client = await harness.open()
-})
-afterEach(() => harness.close())
+const harness = withBenchmarks()
 
 describe('a benchmark', () => {
   it('measures on every resource alive and names the profiles they stored', async () => {
     harness.succeeding('device')
     harness.succeeding('cloud')
-    const started = await client.startBenchmark({ model: 'chain' })
+    const started = await harness.client.startBenchmark({ model: 'chain' })
     expect(started.parts.map((part) => part.resource)).toEqual(['cloud', 'device'])
     expect(started.notes.join(' ')).toMatch(/emulated Redis.*device is emulated.*8x/)
-    const benchmark = await ended(client, started.id)
+    const benchmark = await harness.ended(started.id)
     expect(benchmark.state).toBe('completed')
     expect(benchmark.progress.fraction).toBe(1)
     expect(benchmark.parts.map((part) => part.profile)).toEqual(['profile-of-cloud', 'profile-of-device'])
@@ -47,7 +36,7 @@ describe('a benchmark', () => {
     const benchmark = (await answer.json()) as Benchmark
     expect(answer.status).toBe(202)
     expect(answer.headers.get('location')).toBe(`/v1/benchmarks/${benchmark.id}`)
-    await ended(client, benchmark.id)
+    await harness.ended(benchmark.id)
     expect(seen).toEqual([
       {
         benchmark: benchmark.id,
@@ -63,7 +52,7 @@ describe('a benchmark', () => {
   it('goes on when one resource fails, and says which and why', async () => {
     harness.resource('device', () => Promise.reject(new Error('layer 3 (Conv): out of memory')))
     harness.succeeding('cloud')
-    const benchmark = await ended(client, (await client.startBenchmark({ model: 'chain' })).id)
+    const benchmark = await harness.ended((await harness.client.startBenchmark({ model: 'chain' })).id)
     expect(benchmark.state).toBe('failed')
     expect(partsOf(benchmark)).toEqual({ device: 'failed', cloud: 'completed' })
     expect(benchmark.parts[1]?.error).toBe('layer 3 (Conv): out of memory')
@@ -73,14 +62,14 @@ describe('a benchmark', () => {
   it('is the same one when asked for twice while under way, and a new one afterwards', async () => {
     harness.endless('cloud')
     const request = { model: 'chain', resources: ['cloud'] }
-    const together = await Promise.all([1, 2, 3, 4].map(() => client.startBenchmark(request)))
+    const together = await Promise.all([1, 2, 3, 4].map(() => harness.client.startBenchmark(request)))
     expect(new Set(together.map((benchmark) => benchmark.id)).size).toBe(1)
-    const other = await client.startBenchmark({ ...request, runs: 21 })
+    const other = await harness.client.startBenchmark({ ...request, runs: 21 })
     expect(other.id).not.toBe(together[0]?.id)
-    await client.cancelBenchmark(other.id)
-    await client.cancelBenchmark(together[0]?.id ?? '')
-    await ended(client, together[0]?.id ?? '')
-    const again = await client.startBenchmark(request)
+    await harness.client.cancelBenchmark(other.id)
+    await harness.client.cancelBenchmark(together[0]?.id ?? '')
+    await harness.ended(together[0]?.id ?? '')
+    const again = await harness.client.startBenchmark(request)
     expect(again.id).not.toBe(together[0]?.id)
   })
 
@@ -91,26 +80,26 @@ describe('a benchmark', () => {
       await harness.state.profiles.put(profile.id, profile)
       return profile.id
     })
-    const first = await client.startBenchmark({ model: 'chain' })
+    const first = await harness.client.startBenchmark({ model: 'chain' })
     await expect
-      .poll(async () => partsOf(await client.benchmark(first.id)))
+      .poll(async () => partsOf(await harness.client.benchmark(first.id)))
       .toMatchObject({ cloud: 'completed' })
-    expect((await client.startBenchmark({ model: 'chain' })).id).toBe(first.id)
-    await client.cancelBenchmark(first.id)
-    await ended(client, first.id)
+    expect((await harness.client.startBenchmark({ model: 'chain' })).id).toBe(first.id)
+    await harness.client.cancelBenchmark(first.id)
+    await harness.ended(first.id)
   })
 
   it('is cancelled: a waiting part leaves its queue, an active one is told to stop', async () => {
     harness.endless('device')
-    const { id } = await client.startBenchmark({ model: 'chain' })
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
     await expect
-      .poll(async () => partsOf(await client.benchmark(id)))
+      .poll(async () => partsOf(await harness.client.benchmark(id)))
       .toEqual({
         device: 'active',
         cloud: 'waiting',
       })
-    await client.cancelBenchmark(id)
-    const benchmark = await ended(client, id)
+    await harness.client.cancelBenchmark(id)
+    const benchmark = await harness.ended(id)
     expect(benchmark.state).toBe('cancelled')
     expect(partsOf(benchmark)).toEqual({ device: 'cancelled', cloud: 'cancelled' })
     // Nothing is left for the resource that comes up later.
@@ -118,30 +107,30 @@ describe('a benchmark', () => {
     harness.resource('cloud', async () => (taken += 1))
     await new Promise((resolve) => setTimeout(resolve, 200))
     expect(taken).toBe(0)
-    expect((await client.benchmark(id)).state).toBe('cancelled')
+    expect((await harness.client.benchmark(id)).state).toBe('cancelled')
   })
 
   it('stays as it ended when cancelled too late', async () => {
     harness.succeeding('cloud')
-    const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
-    await ended(client, id)
-    await client.cancelBenchmark(id)
-    expect((await client.benchmark(id)).state).toBe('completed')
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    await harness.ended(id)
+    await harness.client.cancelBenchmark(id)
+    expect((await harness.client.benchmark(id)).state).toBe('completed')
   })
 })
 
 describe('a resource that never answers', () => {
   it('fails alone, with a reason, while the others are kept', async () => {
-    client = await harness.open(SILENT_MS)
+    await harness.open(SILENT_MS)
     harness.succeeding('cloud')
-    const benchmark = await ended(client, (await client.startBenchmark({ model: 'chain' })).id)
+    const benchmark = await harness.ended((await harness.client.startBenchmark({ model: 'chain' })).id)
     expect(benchmark.state).toBe('failed')
     expect(partsOf(benchmark)).toEqual({ device: 'failed', cloud: 'completed' })
     expect(benchmark.parts[1]?.error).toMatch(/device showed no sign of life for 5000 ms/)
   })
 
   it('fails also when it took the job and hangs', async () => {
-    client = await harness.open(SILENT_MS)
+    await harness.open(SILENT_MS)
     let release = () => {}
     harness.resource('cloud', async (job) => {
       await job.updateProgress({ fraction: 0.2, step: 'hanging' })
@@ -150,15 +139,15 @@ describe('a resource that never answers', () => {
       })
       return 'too late'
     })
-    const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
-    const benchmark = await ended(client, id)
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    const benchmark = await harness.ended(id)
     expect(partsOf(benchmark)).toEqual({ cloud: 'failed' })
     expect(benchmark.parts[0]?.progress.step).toBe('hanging')
     release()
   })
 
   it('is given time as long as it gets on', async () => {
-    client = await harness.open(SILENT_MS)
+    await harness.open(SILENT_MS)
     harness.resource('cloud', async (job) => {
       for (let step = 1; step <= 8; step += 1) {
         await new Promise((resolve) => setTimeout(resolve, SILENT_MS / 6))
@@ -166,88 +155,92 @@ describe('a resource that never answers', () => {
       }
       return 'slow but sure'
     })
-    const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
     // A second one waits behind it all that time.
-    const behind = await client.startBenchmark({ model: 'chain', resources: ['cloud'], runs: 5 })
-    expect((await ended(client, id)).state).toBe('completed')
-    expect((await client.benchmark(behind.id)).parts[0]?.error).toBeUndefined()
+    const behind = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'], runs: 5 })
+    expect((await harness.ended(id)).state).toBe('completed')
+    expect((await harness.client.benchmark(behind.id)).parts[0]?.error).toBeUndefined()
   })
 })
 
 describe('a resource that goes down during a benchmark', () => {
   /** Its last heartbeat lies ahead, so that it is alive at the start however slow the machine is. */
   const openWithHeartbeats = async (aheadMs: number) => {
-    client = await harness.open(3 * PATIENCE_MS, 200)
+    await harness.open(3 * PATIENCE_MS, 200)
     const heartbeatAt = new Date(Date.now() + aheadMs).toISOString()
     await harness.state.resources.put('cloud', exampleResource('cloud', { heartbeatAt }))
   }
 
   it('fails long before the time is over, because its heartbeats stopped', async () => {
     await openWithHeartbeats(3000)
-    const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
-    const benchmark = await ended(client, id)
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    const benchmark = await harness.ended(id)
     expect(benchmark.parts[0]?.error).toMatch(/cloud is down: no heartbeat since/)
   })
 
   it('fails when it was shut down in order', async () => {
     await openWithHeartbeats(PATIENCE_MS)
-    const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
     await harness.state.resources.delete('cloud')
-    const benchmark = await ended(client, id)
+    const benchmark = await harness.ended(id)
     expect(benchmark.parts[0]?.error).toMatch(/cloud was shut down/)
   })
 })
 
 describe('what cannot be measured', () => {
   it('is refused by name: model, resource, benchmark', async () => {
-    await expect(client.startBenchmark({ model: 'nosuch' })).rejects.toMatchObject({
+    await expect(harness.client.startBenchmark({ model: 'nosuch' })).rejects.toMatchObject({
       code: 'notFound',
       message: expect.stringContaining('known: chain') as string,
     })
-    await expect(client.startBenchmark({ model: 'chain', resources: ['fog'] })).rejects.toMatchObject({
-      code: 'notFound',
-      message: expect.stringContaining('known: cloud, device') as string,
-    })
-    await expect(client.benchmark('nosuch')).rejects.toMatchObject({ code: 'notFound' })
-    await expect(client.cancelBenchmark('nosuch')).rejects.toMatchObject({ code: 'notFound' })
+    await expect(harness.client.startBenchmark({ model: 'chain', resources: ['fog'] })).rejects.toMatchObject(
+      {
+        code: 'notFound',
+        message: expect.stringContaining('known: cloud, device') as string,
+      },
+    )
+    await expect(harness.client.benchmark('nosuch')).rejects.toMatchObject({ code: 'notFound' })
+    await expect(harness.client.cancelBenchmark('nosuch')).rejects.toMatchObject({ code: 'notFound' })
     expect((await fetch(`${harness.url}/v1/benchmarks/nosuch/events`)).status).toBe(404)
   })
 
   it('is refused when a resource is down, saying how to start one', async () => {
     const heartbeatAt = new Date(Date.now() - 3_600_000).toISOString()
     await harness.state.resources.put('device', exampleResource('device', { heartbeatAt }))
-    await expect(client.startBenchmark({ model: 'chain', resources: ['device'] })).rejects.toMatchObject({
+    await expect(
+      harness.client.startBenchmark({ model: 'chain', resources: ['device'] }),
+    ).rejects.toMatchObject({
       code: 'conflict',
       message: expect.stringContaining('no heartbeat since') as string,
     })
     await harness.state.resources.delete('cloud')
-    await expect(client.startBenchmark({ model: 'chain' })).rejects.toMatchObject({
+    await expect(harness.client.startBenchmark({ model: 'chain' })).rejects.toMatchObject({
       code: 'conflict',
       message: expect.stringContaining('npm run inference') as string,
     })
   })
 
   it('is refused when the request is malformed', async () => {
-    await expect(client.startBenchmark({ model: 'chain', runs: 1 })).rejects.toMatchObject({
+    await expect(harness.client.startBenchmark({ model: 'chain', runs: 1 })).rejects.toMatchObject({
       code: 'badRequest',
       details: { fields: [{ field: 'runs' }] },
     })
     const options = { optimisation: 'fastest' } as never
-    await expect(client.startBenchmark({ model: 'chain', options })).rejects.toMatchObject({
+    await expect(harness.client.startBenchmark({ model: 'chain', options })).rejects.toMatchObject({
       code: 'badRequest',
       details: { fields: [{ field: 'options.optimisation' }] },
     })
     const misspelt = { thread: 2 } as unknown as { threads: number }
-    await expect(client.startBenchmark({ model: 'chain', options: misspelt })).rejects.toMatchObject({
+    await expect(harness.client.startBenchmark({ model: 'chain', options: misspelt })).rejects.toMatchObject({
       code: 'badRequest',
       message: expect.stringContaining('thread'),
     })
-    await expect(client.startBenchmark({ model: 'chain', options: { threads: 1000 } })).rejects.toMatchObject(
-      {
-        code: 'badRequest',
-        details: { fields: [{ field: 'options.threads' }] },
-      },
-    )
+    await expect(
+      harness.client.startBenchmark({ model: 'chain', options: { threads: 1000 } }),
+    ).rejects.toMatchObject({
+      code: 'badRequest',
+      details: { fields: [{ field: 'options.threads' }] },
+    })
   })
 })
 
@@ -256,8 +249,8 @@ describe('the list of benchmarks', () => {
     harness.succeeding('cloud')
     const ids: string[] = []
     for (const runs of [3, 4, 5]) {
-      const { id } = await client.startBenchmark({ model: 'chain', resources: ['cloud'], runs })
-      await ended(client, id)
+      const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'], runs })
+      await harness.ended(id)
       ids.unshift(id)
     }
     const page = async (query: string) =>

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { type Job, Worker } from 'bullmq'
-import { expect } from 'vitest'
+import { afterEach, beforeEach, expect } from 'vitest'
 import { type Benchmarks, openBenchmarks } from '../../../services/benchmark/benchmarks/open-benchmarks.ts'
 import { benchmarkRoutes } from '../../../services/benchmark/benchmarks/benchmark-routes.ts'
 import { type BenchmarkClient, createBenchmarkClient } from '../../../shared/client/benchmark.ts'
@@ -15,7 +15,8 @@ import { createLog } from '../../../shared/platform/log.ts'
 import { producerConnection, workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../../shared/platform/redis/state.ts'
 import { exampleModel, exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
+import { withTestRedis } from '../../support/redis.ts'
+import { startedOnce } from '../../support/started.ts'
 import { cancelKey, resourceQueue, workerOptions } from '../../../shared/platform/redis/queues.ts'
 
 const log = createLog('test', 'silent')
@@ -23,37 +24,25 @@ const log = createLog('test', 'silent')
 type Work = (job: Job) => Promise<unknown>
 
 export class BenchmarkHarness {
-  readonly state: State
-  readonly #redis: TestRedis
+  readonly #redisUrl: () => string
+  readonly #state: () => State
   #benchmarks: Benchmarks | undefined
   #listening: Listening | undefined
   #workers: Worker[] = []
 
-  constructor(redis: TestRedis, state: State) {
-    this.#redis = redis
-    this.state = state
-  }
-
-  static async start(): Promise<BenchmarkHarness> {
-    const redis = await startTestRedis()
-    const state = openState(producerConnection(redis.url, log))
-    await once(state.redis, 'ready')
-    return new BenchmarkHarness(redis, state)
-  }
-
-  async stop(): Promise<void> {
-    this.state.redis.disconnect()
-    await this.#redis.close()
+  constructor(redisUrl: () => string, state: () => State) {
+    this.#redisUrl = redisUrl
+    this.#state = state
   }
 
   /** An empty Redis with one model, an emulated device and a cloud, and the service before it. */
-  async open(benchmarkTimeoutMs = 60_000, heartbeatMs = 60_000): Promise<BenchmarkClient> {
+  async open(benchmarkTimeoutMs = 60_000, heartbeatMs = 60_000): Promise<void> {
     await this.close()
     await this.state.redis.flushall()
     await this.state.models.put(MODEL_ID, exampleModel())
     await this.state.resources.put('device', exampleResource('device', { emulated: true, slowdown: 8 }))
     await this.state.resources.put('cloud', exampleResource('cloud'))
-    const config = { redisUrl: this.#redis.url, redisKind: 'emulated' as const, heartbeatMs }
+    const config = { redisUrl: this.#redisUrl(), redisKind: 'emulated' as const, heartbeatMs }
     this.#benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs }, this.state, log)
     const { deps, events } = this.#benchmarks
     const app = createApp({
@@ -64,7 +53,6 @@ export class BenchmarkHarness {
       ready: () => Promise.resolve(),
     })
     this.#listening = await listen(app, 0, '127.0.0.1')
-    return createBenchmarkClient(this.#listening.url)
   }
 
   async close(): Promise<void> {
@@ -80,8 +68,17 @@ export class BenchmarkHarness {
     return this.#listening?.url ?? ''
   }
 
+  get client(): BenchmarkClient {
+    return createBenchmarkClient(this.url)
+  }
+
   get redisUrl(): string {
-    return this.#redis.url
+    return this.#redisUrl()
+  }
+
+  /** Over the service's own connection. */
+  get state(): State {
+    return this.#state()
   }
 
   /** Streams of events that are being fed. */
@@ -91,7 +88,7 @@ export class BenchmarkHarness {
 
   /** Stands for an inference service: works its own queue as told. */
   resource(name: string, work: Work): void {
-    const connection = workerConnection(this.#redis.url)
+    const connection = workerConnection(this.#redisUrl())
     const worker = new Worker(resourceQueue(name), work, workerOptions(connection))
     worker.on('error', () => undefined)
     worker.on('closed', () => connection.disconnect())
@@ -115,13 +112,33 @@ export class BenchmarkHarness {
       throw new Error('cancelled on request')
     })
   }
+
+  /** Waits for the end of a benchmark. */
+  async ended(id: string): Promise<Benchmark> {
+    await expect
+      .poll(async () => (await this.client.benchmark(id)).state, { interval: 30 })
+      .not.toMatch(/waiting|active/)
+    return this.client.benchmark(id)
+  }
 }
 
-export async function ended(client: BenchmarkClient, id: string): Promise<Benchmark> {
-  await expect
-    .poll(async () => (await client.benchmark(id)).state, { interval: 30 })
-    .not.toMatch(/waiting|active/)
-  return client.benchmark(id)
+/**
+ * For all tests of the file or group in which it is called: Redis is empty and the service open before each of them.
+ * @param redis one that other hooks start.
+ */
+export function withBenchmarks(redis: () => { url: string } = withTestRedis()): BenchmarkHarness {
+  const state = startedOnce(
+    async () => {
+      const opened = openState(producerConnection(redis().url, log))
+      await once(opened.redis, 'ready')
+      return opened
+    },
+    async (opened) => opened.redis.disconnect(),
+  )
+  const harness = new BenchmarkHarness(() => redis().url, state)
+  beforeEach(() => harness.open())
+  afterEach(() => harness.close())
+  return harness
 }
 
 export const partsOf = (benchmark: Benchmark) =>

@@ -1,7 +1,6 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { ManagedProcess } from '../../../infra/start/processes/process.ts'
-import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import {
   stopKey,
@@ -9,19 +8,10 @@ import {
   LOCK_RENEW_MS,
   STALLED_INTERVAL_MS,
 } from '../../../shared/platform/redis/queues.ts'
-import { BenchmarkHarness, ended, partsOf } from './harness.ts'
+import { partsOf, withBenchmarks } from './harness.ts'
+import { kill } from '../../support/kill.ts'
 
-let harness: BenchmarkHarness
-let client: BenchmarkClient
-
-beforeAll(async () => {
-  harness = await BenchmarkHarness.start()
-})
-afterAll(() => harness.stop())
-beforeEach(async () => {
-  client = await harness.open()
-})
-afterEach(() => harness.close())
+const harness = withBenchmarks()
 
 describe('a worker that is killed', () => {
   it('loses its job to the next one within 5 s, by the settings that all workers share', () => {
@@ -43,23 +33,23 @@ describe('a worker that is killed', () => {
     })
     await doomed.whenReady()
     harness.succeeding('cloud')
-    const { id } = await client.startBenchmark({ model: 'chain' })
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
     await expect.poll(() => taken).toBe(true)
-    await expect.poll(async () => partsOf(await client.benchmark(id)).cloud).toBe('completed')
-    process.kill(doomed.pid ?? 0, 'SIGKILL')
+    await expect.poll(async () => partsOf(await harness.client.benchmark(id)).cloud).toBe('completed')
+    kill(doomed)
     await doomed.exited
     harness.succeeding('device')
-    const benchmark = await ended(client, id)
+    const benchmark = await harness.ended(id)
     expect(partsOf(benchmark)).toEqual({ device: 'completed', cloud: 'completed' })
   })
 })
 
 describe('a part that is given up from here', () => {
   it('leaves word for its worker to stop, whenever it looks', async () => {
-    client = await harness.open(5000)
+    await harness.open(5000)
     harness.succeeding('cloud')
-    const { id } = await client.startBenchmark({ model: 'chain' })
-    await ended(client, id)
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
+    await harness.ended(id)
     expect(await harness.state.redis.get(stopKey(id, 'device'))).toMatch(/device showed no sign of life/)
     expect(await harness.state.redis.get(stopKey(id, 'cloud'))).toBeNull()
   })

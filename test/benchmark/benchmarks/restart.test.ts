@@ -1,14 +1,13 @@
 /** Benchmarks on a real Redis that writes an append-only file. Skipped if there is no server to start. */
-import { once } from 'node:events'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { ManagedProcess } from '../../../infra/start/processes/process.ts'
-import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import { createLog } from '../../../shared/platform/log.ts'
-import { producerConnection } from '../../../shared/platform/redis/connections.ts'
-import { openState } from '../../../shared/platform/redis/state.ts'
 import { PersistentRedis, REAL_SERVER } from '../../redis/persistent-server.ts'
-import { BenchmarkHarness, ended, partsOf } from './harness.ts'
+import { gate } from '../../support/gate.ts'
+import { startedOnce } from '../../support/started.ts'
+import { partsOf, withBenchmarks } from './harness.ts'
+import { kill } from '../../support/kill.ts'
 
 if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-server on the PATH')
 
@@ -16,52 +15,42 @@ if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-s
 const TAKEN_UP_MS = 5000
 
 describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', { timeout: 60_000 }, () => {
-  let redis: PersistentRedis
-  let harness: BenchmarkHarness
-  let client: BenchmarkClient
-
-  beforeAll(async () => {
-    redis = await PersistentRedis.start()
-    const state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-    await once(state.redis, 'ready')
-    harness = new BenchmarkHarness(redis, state)
-  })
-  // Closes the server too.
-  afterAll(() => harness?.stop())
-  beforeEach(async () => {
-    client = await harness.open()
-  })
-  afterEach(() => harness.close())
+  const redis = startedOnce(
+    () => PersistentRedis.start(),
+    (server) => server.close(),
+  )
+  const harness = withBenchmarks(redis)
 
   it('a killed and restarted Redis loses nothing that was reported done, and the running job finishes', async () => {
     harness.resource('cloud', counted('cloud'))
-    const release = gate()
+    const device = gate()
+    const release = device.close()
     let started = 0
     harness.resource('device', async () => {
       started += 1
-      if (started > 1) await release.opened
+      if (started > 1) await device.opened()
       return `profile-of-device-${started}`
     })
-    const before = await ended(client, (await client.startBenchmark({ model: 'chain' })).id)
+    const before = await harness.ended((await harness.client.startBenchmark({ model: 'chain' })).id)
     expect(before.state).toBe('completed')
 
-    const running = await client.startBenchmark({ model: 'chain' })
+    const running = await harness.client.startBenchmark({ model: 'chain' })
     expect(running.id).not.toBe(before.id)
     await expect
-      .poll(async () => partsOf(await client.benchmark(running.id)), { timeout: 10_000 })
+      .poll(async () => partsOf(await harness.client.benchmark(running.id)), { timeout: 10_000 })
       .toEqual({ device: 'active', cloud: 'completed' })
-    await redis.kill()
-    await redis.startAgain()
+    await redis().kill()
+    await redis().startAgain()
     // The service's own connection comes back by itself.
     await expect
-      .poll(() => client.benchmark(before.id).catch(() => 'away'), { timeout: 10_000 })
+      .poll(() => harness.client.benchmark(before.id).catch(() => 'away'), { timeout: 10_000 })
       .toEqual(before)
-    release.open()
+    release()
 
-    const after = await ended(client, running.id)
+    const after = await harness.ended(running.id)
     expect(partsOf(after)).toEqual({ device: 'completed', cloud: 'completed' })
-    expect(await client.benchmark(before.id)).toEqual(before)
-    // A part that was reported done before the restart was not measured again.
+    expect(await harness.client.benchmark(before.id)).toEqual(before)
+    // The part that was reported done before the restart was not measured again.
     expect(runs.cloud).toBe(2)
   })
 
@@ -69,7 +58,7 @@ describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', {
     const doomed = new ManagedProcess({
       name: 'doomed worker',
       entry: new URL('./entries/hanging-worker.ts', import.meta.url),
-      args: [redis.url, 'device'],
+      args: [redis().url, 'device'],
       log: createLog('test', 'silent'),
     })
     const taken = new Promise<void>((resolve) => {
@@ -79,7 +68,7 @@ describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', {
     })
     await doomed.whenReady()
     harness.succeeding('cloud')
-    const { id } = await client.startBenchmark({ model: 'chain' })
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
     await taken
     let begunAgainAt = 0
     harness.resource('device', async () => {
@@ -87,9 +76,9 @@ describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', {
       return 'profile-of-device'
     })
     const lateness = startLateness()
-    process.kill(doomed.pid ?? 0, 'SIGKILL')
+    kill(doomed)
     const killedAt = performance.now()
-    const benchmark = await ended(client, id)
+    const benchmark = await harness.ended(id)
     expect(partsOf(benchmark)).toEqual({ device: 'completed', cloud: 'completed' })
     expect(begunAgainAt - killedAt).toBeGreaterThan(0)
     expect(begunAgainAt - killedAt).toBeLessThanOrEqual(TAKEN_UP_MS + lateness.stop())
@@ -123,12 +112,4 @@ function startLateness() {
       return lateMs
     },
   }
-}
-
-function gate() {
-  let open = () => {}
-  const opened = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { opened, open }
 }

@@ -1,20 +1,14 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Profile } from '../../../shared/contracts/profile.ts'
 import { exampleProfile, exampleResource } from '../../support/fixtures.ts'
-import { BenchmarkHarness, ended } from './harness.ts'
+import { withBenchmarks } from './harness.ts'
 
-let harness: BenchmarkHarness
-let client: BenchmarkClient
+const harness = withBenchmarks()
 /** Which resources were measured. */
 let measured: string[]
 
-beforeAll(async () => {
-  harness = await BenchmarkHarness.start()
-})
-afterAll(() => harness.stop())
-beforeEach(async () => {
-  client = await harness.open()
+beforeEach(() => {
   measured = []
   for (const name of ['cloud', 'device'])
     harness.resource(name, async () => {
@@ -22,7 +16,6 @@ beforeEach(async () => {
       return `new-profile-of-${name}`
     })
 })
-afterEach(() => harness.close())
 
 const MINUTES = 60_000
 const keep = (changes: Partial<Profile> = {}, ageMs = 10 * MINUTES) => {
@@ -31,14 +24,14 @@ const keep = (changes: Partial<Profile> = {}, ageMs = 10 * MINUTES) => {
   return harness.state.profiles.put(profile.id, profile).then(() => profile)
 }
 const run = async (request: Partial<Parameters<BenchmarkClient['startBenchmark']>[0]> = {}) => {
-  const started = await client.startBenchmark({ model: 'chain', resources: ['cloud'], ...request })
-  return ended(client, started.id)
+  const started = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'], ...request })
+  return harness.ended(started.id)
 }
 
 describe('a profile that was measured recently', () => {
   it('stands for a new measurement: its part is completed at once and says so', async () => {
     const profile = await keep()
-    const started = await client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    const started = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
     expect(started.state).toBe('completed')
     expect(started.parts).toEqual([
       {
@@ -50,7 +43,7 @@ describe('a profile that was measured recently', () => {
       },
     ])
     expect(started.notes.join()).toContain(`its profile of ${profile.measuredAt} is reused`)
-    expect(await ended(client, started.id)).toMatchObject({ state: 'completed', parts: started.parts })
+    expect(await harness.ended(started.id)).toMatchObject({ state: 'completed', parts: started.parts })
     expect(measured).toEqual([])
   })
 
@@ -58,10 +51,10 @@ describe('a profile that was measured recently', () => {
     await keep()
     harness.endless('device')
     const resources = ['cloud', 'device']
-    const reusing = await client.startBenchmark({ model: 'chain', resources })
-    const forced = await client.startBenchmark({ model: 'chain', resources, force: true })
+    const reusing = await harness.client.startBenchmark({ model: 'chain', resources })
+    const forced = await harness.client.startBenchmark({ model: 'chain', resources, force: true })
     expect(forced.id).not.toBe(reusing.id)
-    for (const { id } of [reusing, forced]) await client.cancelBenchmark(id)
+    for (const { id } of [reusing, forced]) await harness.client.cancelBenchmark(id)
   })
 
   it('spares its resource alone: the others are measured', async () => {
@@ -108,11 +101,11 @@ describe('a profile that was measured recently', () => {
   it('does not keep a forced measurement from being asked for while one is reused', async () => {
     await keep()
     const [reused, forced] = await Promise.all([
-      client.startBenchmark({ model: 'chain', resources: ['cloud'] }),
-      client.startBenchmark({ model: 'chain', resources: ['cloud'], force: true }),
+      harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] }),
+      harness.client.startBenchmark({ model: 'chain', resources: ['cloud'], force: true }),
     ])
     expect(reused.id).not.toBe(forced.id)
-    expect((await ended(client, forced.id)).parts[0]?.profile).toBe('new-profile-of-cloud')
+    expect((await harness.ended(forced.id)).parts[0]?.profile).toBe('new-profile-of-cloud')
   })
 })
 
@@ -120,7 +113,7 @@ describe('a benchmark', () => {
   it('says beforehand when serving will feel it: fewer cores than serving and measuring need', async () => {
     const machine = { ...exampleResource('cloud').machine, cores: 16 }
     await harness.state.resources.put('device', exampleResource('device', { machine }))
-    const { notes } = await client.startBenchmark({ model: 'chain' })
+    const { notes } = await harness.client.startBenchmark({ model: 'chain' })
     expect(notes.filter((note) => note.includes('serving on'))).toEqual([
       expect.stringMatching(
         /serving on cloud may be slower while it is measured.*1 cores and would need 3/,

@@ -1,9 +1,8 @@
 /** Jobs and events in Redis that nobody can read: benchmarks beside them are started, listed, followed and cancelled. */
 import { Queue } from 'bullmq'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { refuseWhileMeasured } from '../../../services/benchmark/benchmarks/end-benchmark.ts'
 import { BenchmarkQueues } from '../../../services/benchmark/benchmarks/benchmark-queues.ts'
-import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import {
   PARENT_QUEUE,
@@ -14,19 +13,9 @@ import {
 import { exampleModel } from '../../support/fixtures.ts'
 import { recordedLog } from '../../support/recorded-log.ts'
 import { RUBBISH_RECORDS } from '../../support/rubbish.ts'
-import { BenchmarkHarness } from './harness.ts'
+import { withBenchmarks } from './harness.ts'
 
-let harness: BenchmarkHarness
-let client: BenchmarkClient
-
-beforeAll(async () => {
-  harness = await BenchmarkHarness.start()
-})
-afterAll(() => harness.stop())
-beforeEach(async () => {
-  client = await harness.open()
-})
-afterEach(() => harness.close())
+const harness = withBenchmarks()
 
 /** One delayed parent job for each kind of rubbish. */
 async function litterParents(): Promise<void> {
@@ -42,7 +31,7 @@ async function litterParents(): Promise<void> {
 describe('jobs that cannot be read', () => {
   it('are left out of the list, do not count as benchmarks of a model, and are logged once', async () => {
     await litterParents()
-    const { id } = await client.startBenchmark({ model: 'chain' })
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
     const answer = await fetch(`${harness.url}/v1/benchmarks`)
     const { items } = (await answer.json()) as { items: Benchmark[] }
     expect(items.map((one) => one.id)).toEqual([id])
@@ -61,9 +50,9 @@ describe('jobs that cannot be read', () => {
   })
 
   it('make their part of a benchmark fail, and no other', async () => {
-    const { id } = await client.startBenchmark({ model: 'chain' })
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
     await harness.state.redis.hset(`bull:${resourceQueue('device')}:${id}.device`, 'data', 'hello {')
-    expect((await client.benchmark(id)).parts).toMatchObject([
+    expect((await harness.client.benchmark(id)).parts).toMatchObject([
       { resource: 'cloud', state: 'waiting' },
       { resource: 'device', state: 'failed' },
     ])
@@ -72,13 +61,13 @@ describe('jobs that cannot be read', () => {
 
 describe('events that cannot be read', () => {
   it('delay a stream of events and do not end it before its benchmark', async () => {
-    const { id } = await client.startBenchmark({ model: 'chain' })
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
     const stream = await fetch(`${harness.url}/v1/benchmarks/${id}/events`)
     const { redis } = harness.state
     const events = `bull:${resourceQueue('device')}:events`
     await redis.xadd(events, '*', 'event', 'active')
     await redis.xadd(events, '*', 'event', 'progress', 'jobId', `${id}.device`, 'data', 'not JSON')
-    await client.cancelBenchmark(id)
+    await harness.client.cancelBenchmark(id)
     expect(await stream.text()).toMatch(/event: progress[^]*event: failed/)
   })
 })

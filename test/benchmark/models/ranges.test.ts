@@ -6,11 +6,11 @@ import fc from 'fast-check'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { chunkIndices } from '../../../services/benchmark/models/model-ranges.ts'
-import type { BenchmarkClient, UploadedModel } from '../../../shared/client/benchmark.ts'
+import type { UploadedModel } from '../../../shared/client/benchmark.ts'
 import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { buildZooModel } from '../../../shared/zoo/index.ts'
 import { needsFiles, thirdPartyFile } from '../../support/test-models.ts'
-import { ServiceHarness } from '../harness.ts'
+import { withBenchmarkService } from '../harness.ts'
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
@@ -35,25 +35,21 @@ const LARGE = [
 
 describe.each(LARGE)('layer ranges over HTTP', ({ name, input: inputName, size, options, place }) => {
   describe(`of ${name}`, options, () => {
-    let harness: ServiceHarness
-    let client: BenchmarkClient
+    const harness = withBenchmarkService()
+    const client = () => harness().client
     let model: UploadedModel
     let folder: string
     let source: string
 
     beforeAll(async () => {
-      harness = await ServiceHarness.start()
-      client = harness.client
       folder = await mkdtemp(path.join(os.tmpdir(), 'scission-ranges-'))
       source = await place(folder)
-      model = await client.uploadModel(source, 'net')
+      model = await client().uploadModel(source, 'net')
     })
-    afterAll(async () => {
-      await harness.stop()
-      await rm(folder, { recursive: true, force: true })
-    })
+    afterAll(() => rm(folder, { recursive: true, force: true }))
 
-    const rangeUrl = (from: number, to: number) => `${harness.url}/v1/models/${model.id}/ranges/${from}-${to}`
+    const rangeUrl = (from: number, to: number) =>
+      `${harness().url}/v1/models/${model.id}/ranges/${from}-${to}`
     const manifestOf = async (from: number, to: number) =>
       RangeManifest.parse(await (await fetch(`${rangeUrl(from, to)}/manifest`)).json())
 
@@ -74,7 +70,7 @@ describe.each(LARGE)('layer ranges over HTTP', ({ name, input: inputName, size, 
         for (const { index, sha256: expected } of file.chunks) {
           const start = index * file.chunkBytes
           const end = Math.min(start + file.chunkBytes, file.bytes) - 1
-          const url = `${harness.url}/v1/models/${model.id}/files/${file.path}`
+          const url = `${harness().url}/v1/models/${model.id}/files/${file.path}`
           const part = await fetch(url, { headers: { Range: `bytes=${start}-${end}` } })
           expect(part.status).toBe(206)
           const chunk = Buffer.from(await part.arrayBuffer())
@@ -126,7 +122,7 @@ describe.each(LARGE)('layer ranges over HTTP', ({ name, input: inputName, size, 
     })
 
     it('say what goes in and comes out, and that boundaries meet', async () => {
-      const structure = await client.structure('net')
+      const structure = await client().structure('net')
       const [a, b] = [await manifestOf(0, 20), await manifestOf(20, structure.layers.length)]
       expect(a.inputs).toEqual(structure.inputs)
       expect(a.outputs).toEqual(b.inputs)
@@ -148,7 +144,7 @@ describe.each(LARGE)('layer ranges over HTTP', ({ name, input: inputName, size, 
     it.each(['9-3', '0-100000', '5', 'a-b', '-1-3', '1.5-2'])(
       'are refused out of order or bounds: %s',
       async (range) => {
-        const answer = await fetch(`${harness.url}/v1/models/net/ranges/${range}/manifest`)
+        const answer = await fetch(`${harness().url}/v1/models/net/ranges/${range}/manifest`)
         const body = (await answer.json()) as { error: { code: string; message: string } }
         expect([answer.status, body.error.code]).toEqual([400, 'invalidRange'])
         if (/^\d+-\d+$/.test(range)) expect(body.error.message).toContain(`${model.layers} layers`)
@@ -159,10 +155,10 @@ describe.each(LARGE)('layer ranges over HTTP', ({ name, input: inputName, size, 
       expect((await fetch(`${rangeUrl(0, 3)}/manifest?shapesKey=0123456789ab`)).status).toBe(404)
       expect((await fetch(`${rangeUrl(0, 3)}/manifest?shapesKey=short`)).status).toBe(400)
       for (const file of ['nosuch.bin', 'model.json', 'chunks.json', '..%2F..%2Fsecret', '%2Fetc%2Fpasswd']) {
-        const answer = await fetch(`${harness.url}/v1/models/net/files/${file}`)
+        const answer = await fetch(`${harness().url}/v1/models/net/files/${file}`)
         expect(answer.status, file).toBe(404)
       }
-      expect((await fetch(`${harness.url}/v1/models/nosuch/ranges/0-1/manifest`)).status).toBe(404)
+      expect((await fetch(`${harness().url}/v1/models/nosuch/ranges/0-1/manifest`)).status).toBe(404)
     })
 
     it('are written once, however many ask for them at the same time', async () => {
@@ -175,12 +171,12 @@ describe.each(LARGE)('layer ranges over HTTP', ({ name, input: inputName, size, 
     })
 
     it('are part of the list of layers', async () => {
-      const whole = await client.structure('net')
-      const answer = await fetch(`${harness.url}/v1/models/net/layers?from=10&to=12`)
+      const whole = await client().structure('net')
+      const answer = await fetch(`${harness().url}/v1/models/net/layers?from=10&to=12`)
       const slice = (await answer.json()) as typeof whole
       expect(slice.layers.map((layer) => layer.index)).toEqual([10, 11])
       expect(slice.boundaries.map((boundary) => boundary.k)).toEqual([10, 11, 12])
-      expect((await fetch(`${harness.url}/v1/models/net/layers?from=10&to=100000`)).status).toBe(400)
+      expect((await fetch(`${harness().url}/v1/models/net/layers?from=10&to=100000`)).status).toBe(400)
     })
   })
 })

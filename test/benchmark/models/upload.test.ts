@@ -6,26 +6,21 @@ import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { BenchmarkClient, UploadedModel } from '../../../shared/client/benchmark.ts'
+import type { UploadedModel } from '../../../shared/client/benchmark.ts'
 import { needsFiles, own, ownFile, thirdPartyFile } from '../../support/test-models.ts'
-import { ServiceHarness } from '../harness.ts'
+import { withBenchmarkService } from '../harness.ts'
 
-let harness: ServiceHarness
-let client: BenchmarkClient
+const harness = withBenchmarkService({ SCISSION_MAX_MODEL_BYTES: '4000000' })
+const client = () => harness().client
 
-beforeAll(async () => {
-  harness = await ServiceHarness.start({ SCISSION_MAX_MODEL_BYTES: '4000000' })
-  client = harness.client
-})
-afterAll(() => harness.stop())
 beforeEach(async () => {
-  for (const model of await client.models()) await client.deleteModel(model.id)
+  for (const model of await client().models()) await client().deleteModel(model.id)
 })
 
 const DIGITS = ownFile('digits-cnn.onnx')
 
 async function post(query: string, body: string | Buffer<ArrayBuffer> | FormData) {
-  const answer = await fetch(`${harness.url}/v1/models?${query}`, { method: 'POST', body })
+  const answer = await fetch(`${harness().url}/v1/models?${query}`, { method: 'POST', body })
   return { status: answer.status, body: (await answer.json()) as UploadedModel & { error?: Failure } }
 }
 interface Failure {
@@ -34,7 +29,7 @@ interface Failure {
   details: Record<string, unknown>
 }
 
-const expectNothingStored = async () => expect(await harness.onDisk()).toEqual({ models: [], incoming: [] })
+const expectNothingStored = async () => expect(await harness().onDisk()).toEqual({ models: [], incoming: [] })
 
 describe('uploading a model', () => {
   it('answers with its id, inputs, outputs, layers and cuts, and stores it', async () => {
@@ -53,11 +48,11 @@ describe('uploading a model', () => {
     })
     expect(body.layers).toBeGreaterThan(5)
     expect(body.cuts?.single.length).toBeGreaterThan(0)
-    const onDisk = await harness.onDisk()
+    const onDisk = await harness().onDisk()
     expect(onDisk).toEqual({ models: [body.id], incoming: [] })
-    expect(await client.model('net')).toEqual(body)
-    expect(await client.model(body.id)).toEqual(body)
-    expect(await client.model('net@1')).toEqual(body)
+    expect(await client().model('net')).toEqual(body)
+    expect(await client().model(body.id)).toEqual(body)
+    expect(await client().model('net@1')).toEqual(body)
   })
 
   it('answers the same bytes with the same id, and remembers another name', async () => {
@@ -67,18 +62,18 @@ describe('uploading a model', () => {
     expect([again.status, again.body.id, again.body.aliases]).toEqual([200, first.body.id, undefined])
     const renamed = await post('name=digits', bytes)
     expect([renamed.status, renamed.body.id]).toEqual([200, first.body.id])
-    expect((await client.model('digits')).id).toBe(first.body.id)
-    expect((await client.model('net')).id).toBe(first.body.id)
-    expect(await client.models()).toHaveLength(1)
+    expect((await client().model('digits')).id).toBe(first.body.id)
+    expect((await client().model('net')).id).toBe(first.body.id)
+    expect(await client().models()).toHaveLength(1)
   })
 
   it('gives other bytes under the same name the next version', async () => {
-    await client.uploadModel(DIGITS, 'net')
-    const second = await client.uploadModel(ownFile('lstm-state.onnx'), 'net')
+    await client().uploadModel(DIGITS, 'net')
+    const second = await client().uploadModel(ownFile('lstm-state.onnx'), 'net')
     expect(second.version).toBe(2)
-    expect((await client.model('net')).id).toBe(second.id)
-    expect((await client.model('net@1')).version).toBe(1)
-    expect((await client.models()).map((model) => `${model.name}@${model.version}`)).toEqual([
+    expect((await client().model('net')).id).toBe(second.id)
+    expect((await client().model('net@1')).version).toBe(1)
+    expect((await client().models()).map((model) => `${model.name}@${model.version}`)).toEqual([
       'net@1',
       'net@2',
     ])
@@ -89,13 +84,13 @@ describe('uploading a model', () => {
     const answers = await Promise.all(['a', 'b', 'a', 'c'].map((name) => post(`name=${name}`, bytes)))
     expect(answers.map((answer) => answer.status).sort((a, b) => a - b)).toEqual([200, 200, 200, 201])
     expect(new Set(answers.map((answer) => answer.body.id)).size).toBe(1)
-    for (const name of ['a', 'b', 'c']) expect((await client.model(name)).id).toBe(answers[0]?.body.id)
-    expect((await harness.onDisk()).models).toHaveLength(1)
+    for (const name of ['a', 'b', 'c']) expect((await client().model(name)).id).toBe(answers[0]?.body.id)
+    expect((await harness().onDisk()).models).toHaveLength(1)
   })
 
   it('gives different models uploaded under one name at once different versions', async () => {
     const files = ['digits-cnn.onnx', 'lstm-state.onnx', 'odd-names.onnx'].map(ownFile)
-    const models = await Promise.all(files.map((file) => client.uploadModel(file, 'net')))
+    const models = await Promise.all(files.map((file) => client().uploadModel(file, 'net')))
     expect(models.map((model) => model.version).sort((a, b) => a - b)).toEqual([1, 2, 3])
   })
 })
@@ -108,43 +103,43 @@ describe.each([
     const shapes = { input_ids: [2, 16], token_type_ids: [2, 16], input_mask: [2, 16] }
 
     it('is accepted and says which they are; its layers need them', async () => {
-      const model = await client.uploadModel(file, 'bert')
+      const model = await client().uploadModel(file, 'bert')
       expect(model).toMatchObject({ shapesKey: null, layers: null, cuts: null })
       expect(model.openDimensions).toHaveLength(6)
       expect(model.openDimensions[0]).toEqual({ input: 'input_ids', axis: 0, symbol: 'batch' })
-      await expect(client.structure('bert')).rejects.toMatchObject({
+      await expect(client().structure('bert')).rejects.toMatchObject({
         code: 'needsInputShapes',
         details: { dims: model.openDimensions },
       })
-      const structure = await client.structure('bert', shapes)
+      const structure = await client().structure('bert', shapes)
       expect(structure.inputShapes).toEqual(shapes)
       expect(structure.boundaries).toHaveLength(structure.layers.length + 1)
     })
 
     it('needs only one shape where a symbol settles the others', async () => {
-      await client.uploadModel(file, 'bert')
-      expect((await client.structure('bert', { input_ids: [2, 16] })).inputShapes).toEqual(shapes)
+      await client().uploadModel(file, 'bert')
+      expect((await client().structure('bert', { input_ids: [2, 16] })).inputShapes).toEqual(shapes)
     })
 
     it('takes shapes with the upload, also with a later one', async () => {
-      await client.uploadModel(file, 'bert')
-      const shaped = await client.uploadModel(file, 'bert', { inputShapes: shapes })
+      await client().uploadModel(file, 'bert')
+      const shaped = await client().uploadModel(file, 'bert', { inputShapes: shapes })
       expect(shaped.inputShapes).toEqual(shapes)
       expect(shaped.layers).toBeGreaterThan(10)
-      expect((await client.structure('bert')).shapesKey).toBe(shaped.shapesKey)
-      expect((await client.model('bert')).openDimensions).toEqual([])
+      expect((await client().structure('bert')).shapesKey).toBe(shaped.shapesKey)
+      expect((await client().model('bert')).openDimensions).toEqual([])
     })
 
     it('refuses shapes that contradict it', async () => {
-      await client.uploadModel(file, 'bert')
+      await client().uploadModel(file, 'bert')
       const wrong: Record<string, number[]>[] = [
         { nosuch: [1] },
         { input_ids: [2] },
         { input_ids: [2, 16], input_mask: [3, 16] },
       ]
       for (const given of wrong)
-        await expect(client.structure('bert', given)).rejects.toMatchObject({ code: 'badRequest' })
-      const answer = await fetch(`${harness.url}/v1/models/bert/layers?shapes=input_ids:axb`)
+        await expect(client().structure('bert', given)).rejects.toMatchObject({ code: 'badRequest' })
+      const answer = await fetch(`${harness().url}/v1/models/bert/layers?shapes=input_ids:axb`)
       expect(answer.status).toBe(400)
     })
   })
@@ -169,7 +164,7 @@ describe.each([
     const inputShapes = { input_ids: [1, 8], attention_mask: [1, 8], position_ids: [1, 8], ...past }
 
     it('is uploaded as a form, and its id covers all of its files', async () => {
-      const model = await client.uploadModel(main, 'llama', { inputShapes, externalData: [data] })
+      const model = await client().uploadModel(main, 'llama', { inputShapes, externalData: [data] })
       const lines = await Promise.all(
         [main, data.file].map(async (file, index) => {
           const digest = createHash('sha256')
@@ -194,7 +189,7 @@ describe.each([
     it('is refused with files that it does not refer to', async () => {
       const extra = { location: 'other.bin', file: main }
       await expect(
-        client.uploadModel(main, 'llama', { inputShapes, externalData: [data, extra] }),
+        client().uploadModel(main, 'llama', { inputShapes, externalData: [data, extra] }),
       ).rejects.toMatchObject({ code: 'badRequest', message: expect.stringContaining('other.bin') as string })
       await expectNothingStored()
     })
@@ -224,7 +219,7 @@ describe('what is no servable model', () => {
     expect([status, body.error?.code]).toEqual([422, 'invalidModel'])
     expect(body.error?.message).toMatch(reason)
     await expectNothingStored()
-    expect(await client.models()).toEqual([])
+    expect(await client().models()).toEqual([])
   }
 
   it('is analysed one item at a time when only its batch is open', async () => {
@@ -284,22 +279,22 @@ describe('uploads that go wrong on the way', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }))
 
   it('leave nothing when the uploader disappears', async () => {
-    const socket = net.connect(Number(new URL(harness.url).port), '127.0.0.1')
+    const socket = net.connect(Number(new URL(harness().url).port), '127.0.0.1')
     socket.write('POST /v1/models?name=x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nsome bytes')
-    await expect.poll(async () => (await harness.onDisk()).incoming.length).toBe(1)
+    await expect.poll(async () => (await harness().onDisk()).incoming.length).toBe(1)
     socket.destroy()
-    await expect.poll(() => harness.onDisk()).toEqual({ models: [], incoming: [] })
+    await expect.poll(() => harness().onDisk()).toEqual({ models: [], incoming: [] })
   })
 
   it('are told 413 when too large: announced, streamed without a length, and as a form', async () => {
     const file = path.join(folder, 'large.onnx')
-    await expect(client.uploadModel(file, 'x')).rejects.toMatchObject({ code: 'payloadTooLarge' })
+    await expect(client().uploadModel(file, 'x')).rejects.toMatchObject({ code: 'payloadTooLarge' })
     const external = [{ location: 'w.bin', file }]
-    await expect(client.uploadModel(file, 'x', { externalData: external })).rejects.toMatchObject({
+    await expect(client().uploadModel(file, 'x', { externalData: external })).rejects.toMatchObject({
       code: 'payloadTooLarge',
     })
     const status = await new Promise((resolve, reject) => {
-      const url = `${harness.url}/v1/models?name=x`
+      const url = `${harness().url}/v1/models?name=x`
       const req = http.request(url, { method: 'POST', agent: false }, (answer) => {
         answer.resume()
         resolve(answer.statusCode)
@@ -308,15 +303,15 @@ describe('uploads that go wrong on the way', () => {
       createReadStream(file).pipe(req)
     })
     expect(status).toBe(413)
-    await expect.poll(() => harness.onDisk()).toEqual({ models: [], incoming: [] })
+    await expect.poll(() => harness().onDisk()).toEqual({ models: [], incoming: [] })
   })
 
   it('do not disturb those that go right', async () => {
     const [refused, accepted] = await Promise.allSettled([
-      client.uploadModel(path.join(folder, 'large.onnx'), 'x'),
-      client.uploadModel(DIGITS, 'net'),
+      client().uploadModel(path.join(folder, 'large.onnx'), 'x'),
+      client().uploadModel(DIGITS, 'net'),
     ])
     expect([refused.status, accepted.status]).toEqual(['rejected', 'fulfilled'])
-    expect(await readdir(path.join(harness.dataDir, 'models'))).toHaveLength(1)
+    expect(await readdir(path.join(harness().dataDir, 'models'))).toHaveLength(1)
   })
 })

@@ -73,7 +73,7 @@ export function encoder(): Uint8Array {
   )
 }
 
-/** Where the decoder's weights are. */
+/** The file of the decoder's weights. */
 export const DECODER_DATA = 'model.onnx.data'
 
 /**

@@ -36,7 +36,7 @@ export function digitWeights(): DigitWeights {
 }
 
 /**
- * image [1,1,28,28] → scores [1,10], in the form of the first exporters: IR version 3, where weights are inputs of the
+ * image [1,1,28,28] → scores [1,10], in the form of the first exporters: IR version 3, in which weights are inputs of the
  * graph as well, padding is named and biases are additions.
  */
 export function digitsCnn(): Uint8Array {

@@ -1,5 +1,5 @@
 /**
- * What `digits-cnn` answers, worked out with plain loops in double precision from its weights: a reference that owes
+ * The answers of `digits-cnn`, computed with plain loops in double precision from its weights: a reference that owes
  * nothing to ONNX Runtime. Three drawn pictures and their scores are stored as the ONNX model zoo stores its test sets.
  */
 import { toBinary } from '@bufbuild/protobuf'

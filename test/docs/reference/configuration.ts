@@ -77,7 +77,7 @@ const JsonType = z.object({
   maximum: z.number().optional(),
 })
 
-/** What can be said of the values in a few words. */
+/** The allowed values in a few words. */
 function allowed(schema: z.ZodType): string {
   const {
     type,

@@ -3,15 +3,10 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createBenchmarkService } from '../../../services/benchmark/app.ts'
-import { type BenchmarkClient, createBenchmarkClient } from '../../../shared/client/benchmark.ts'
-import { BENCHMARK_SETTINGS, readConfig } from '../../../shared/platform/service/service-config.ts'
-import { listen } from '../../../shared/platform/http-server/listen.ts'
-import { createLog } from '../../../shared/platform/log.ts'
 import { shapesKeyOf } from '../../../shared/onnx/canonical/shapes-key.ts'
-import { producerConnection } from '../../../shared/platform/redis/connections.ts'
-import { openState, type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
+import { structureId } from '../../../shared/platform/redis/state.ts'
+import { withTestRedis } from '../../support/redis.ts'
+import { withBenchmark } from '../../support/services.ts'
 import { call, postJson, startInference, type TestService } from '../support/service.ts'
 import { until } from '../../support/eventually.ts'
 import { spec, type TinyModel, writeModel } from '../tiny-models.ts'
@@ -71,38 +66,26 @@ interface Answer {
 
 describe('a service that may run requests together', () => {
   const data = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-batching-'))
-  const closing: (() => Promise<unknown>)[] = []
-  let redis: TestRedis
-  let state: State
-  let client: BenchmarkClient
+  const redis = withTestRedis()
+  const benchmark = withBenchmark(() => ({
+    REDIS_URL: redis().url,
+    SCISSION_DATA: path.join(data, 'benchmark'),
+  }))
   let batching: TestService
   let alone: TestService
 
   beforeAll(async () => {
-    redis = await startTestRedis()
-    state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-    const env = { REDIS_URL: redis.url, SCISSION_DATA: path.join(data, 'benchmark'), SCISSION_PORT: '0' }
-    const benchmark = await createBenchmarkService(
-      readConfig(BENCHMARK_SETTINGS, env),
-      createLog('test', 'silent'),
-    )
-    const listening = await listen(benchmark.app, 0, '127.0.0.1')
-    closing.push(async () => {
-      benchmark.endStreams()
-      await listening.close()
-      await benchmark.close()
-    })
+    const { url, client } = benchmark()
     const start = (name: string, more: Record<string, string>) =>
-      startInference(redis.url, {
+      startInference(redis().url, {
         SCISSION_RESOURCE: name,
         SCISSION_DATA: path.join(data, name),
-        SCISSION_BENCHMARK_URL: listening.url,
+        SCISSION_BENCHMARK_URL: url,
         SCISSION_LINK_INTERVAL_MS: '3600000',
         ...more,
       })
     batching = await start('batching', { SCISSION_MAX_BATCH: String(MAX_BATCH) })
     alone = await start('alone', {})
-    client = createBenchmarkClient(listening.url)
     for (const [name, model] of Object.entries({ rows, mixing, table, fixed })) {
       const file = path.join(data, `${name}.onnx`)
       writeModel(file, model)
@@ -111,9 +94,6 @@ describe('a service that may run requests together', () => {
   })
   afterAll(async () => {
     await Promise.all([batching?.stop(), alone?.stop()])
-    await Promise.all(closing.map((close) => close()))
-    state?.redis.disconnect()
-    await redis?.close()
     fs.rmSync(data, { recursive: true, force: true })
   })
 
@@ -253,11 +233,11 @@ describe('a service that may run requests together', () => {
   }, 90_000)
 
   it('runs a network that mixes the items of a batch one by one', async () => {
-    const id = (await client.model('mixing')).id
+    const id = (await benchmark().client.model('mixing')).id
     const tried = structureId(id, shapesKeyOf({ x: [2, WIDTH] }))
     const enough = 10
     // Batches of two are tried once they are analysed, and were they used, it would be soon after.
-    for (let after = 0; after < enough; after += (await state.structures.get(tried)) ? 1 : 0) {
+    for (let after = 0; after < enough; after += (await redis().state.structures.get(tried)) ? 1 : 0) {
       const answers = await Promise.all(
         Array.from({ length: CLIENTS }, async (_, seed) => send(batching, 'mixing', items(seed))),
       )

@@ -1,4 +1,4 @@
-/** What was sent is freed at once, and nothing else is. */
+/** Buffers are freed as soon as they were sent, and no others are. */
 import net from 'node:net'
 import { once } from 'node:events'
 import express from 'express'

@@ -1,18 +1,14 @@
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { type TrialRequest, trial } from '../../../services/inference/serving/executor/trial-load.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'
 import { recordedLog } from '../../support/recorded-log.ts'
 import { RUBBISH_RECORDS } from '../../support/rubbish.ts'
 import { manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
+import { withFolder } from '../../support/folder.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-trial-'))
-})
-afterAll(() => fs.rmSync(folder, { recursive: true }))
+const folder = withFolder('trial')
 
 const adding: TinyModel = {
   inputs: [spec('x', 'FP32', [3])],
@@ -21,7 +17,7 @@ const adding: TinyModel = {
 }
 
 function request(name: string, model: TinyModel, changes: Partial<TrialRequest> = {}): TrialRequest {
-  const file = path.join(folder, `${name}.onnx`)
+  const file = path.join(folder(), `${name}.onnx`)
   writeModel(file, model)
   return {
     path: file,

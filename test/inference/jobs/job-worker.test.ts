@@ -1,15 +1,15 @@
 import { once } from 'node:events'
 import { Queue, QueueEvents } from 'bullmq'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startLinkEmulator } from '../../../infra/testbed/link-emulator/emulator.ts'
 import { keepProfile, keptProfile } from '../../../services/inference/jobs/job-worker.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { cancelKey, stopKey, queueOptions, withErrorHandler } from '../../../shared/platform/redis/queues.ts'
 import { producerConnection, workerConnection } from '../../../shared/platform/redis/connections.ts'
-import { openState, type State, structureId } from '../../../shared/platform/redis/state.ts'
+import { openState, structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile } from '../../support/fixtures.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
+import { withTestRedis } from '../../support/redis.ts'
 import { startInference, type TestService } from '../support/service.ts'
 import { branchedModel, register, toyEngine } from '../support/toy-models.ts'
 import { until } from '../../support/eventually.ts'
@@ -17,19 +17,9 @@ import { PATIENCE_MS } from '../../support/patience.ts'
 
 const toy = branchedModel('a')
 const log = createLog('test', 'silent')
-let redis: TestRedis
-let state: State
+const redis = withTestRedis()
 
-beforeAll(async () => {
-  redis = await startTestRedis()
-  state = openState(producerConnection(redis.url, log))
-  await once(state.redis, 'ready')
-  await register(state, toy)
-})
-afterAll(async () => {
-  state.redis.disconnect()
-  await redis.close()
-})
+beforeAll(() => register(redis().state, toy))
 
 describe('the worker of benchmark jobs', () => {
   let queue: Queue
@@ -39,8 +29,8 @@ describe('the worker of benchmark jobs', () => {
   let opened = 0
 
   beforeEach(async () => {
-    queue = withErrorHandler(new Queue('benchmark.edge', queueOptions(state.redis)), 'test')
-    connection = workerConnection(redis.url)
+    queue = withErrorHandler(new Queue('benchmark.edge', queueOptions(redis().state.redis)), 'test')
+    connection = workerConnection(redis().url)
     events = withErrorHandler(new QueueEvents('benchmark.edge', { connection }), 'test')
     await events.waitUntilReady()
     opened = 0
@@ -65,7 +55,7 @@ describe('the worker of benchmark jobs', () => {
       },
       profile,
     }
-    service = await startInference(redis.url, { SCISSION_RESOURCE: 'edge', SCISSION_TIER: 'edge' }, engine)
+    service = await startInference(redis().url, { SCISSION_RESOURCE: 'edge', SCISSION_TIER: 'edge' }, engine)
   }
   const add = (benchmark: string) =>
     queue.add('profile', {
@@ -91,7 +81,10 @@ describe('the worker of benchmark jobs', () => {
     })
     const job = await add('hangs')
     await until(async () => began)
-    await state.redis.set(stopKey('hangs', 'edge'), 'resource edge showed no sign of life for 1500 ms')
+    await redis().state.redis.set(
+      stopKey('hangs', 'edge'),
+      'resource edge showed no sign of life for 1500 ms',
+    )
     await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow(
       'showed no sign of life for 1500 ms',
     )
@@ -113,7 +106,7 @@ describe('the worker of benchmark jobs', () => {
   })
 
   it('does not begin what was cancelled while it was away', async () => {
-    await state.redis.set(cancelKey('gone'), '1')
+    await redis().state.redis.set(cancelKey('gone'), '1')
     const job = await add('gone')
     await start(() => Promise.reject(new Error('must not be asked')))
     await expect(job.waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('benchmark gone was cancelled')
@@ -122,7 +115,7 @@ describe('the worker of benchmark jobs', () => {
 
   it('refuses a model with more weights than the machine has memory, before anything is fetched', async () => {
     const id = structureId(toy.model.id, toy.structure.shapesKey)
-    await state.structures.put(id, { ...toy.structure, weightBytes: 2 ** 50 })
+    await redis().state.structures.put(id, { ...toy.structure, weightBytes: 2 ** 50 })
     try {
       await start(() => Promise.reject(new Error('must not be asked')))
       const job = await add('huge')
@@ -131,7 +124,7 @@ describe('the worker of benchmark jobs', () => {
       )
       expect(opened).toBe(0)
     } finally {
-      await state.structures.put(id, toy.structure)
+      await redis().state.structures.put(id, toy.structure)
     }
   })
 })
@@ -142,16 +135,16 @@ describe('a profile that was measured', () => {
 
   it('is found again by its own job only, when the queue gives that out once more', async () => {
     const profile = exampleProfile('edge', [1, 2, 3])
-    expect(await keptProfile(state, job('1'))).toBeUndefined()
-    await keepProfile(state, job('1'), profile, never, log)
-    expect(await keptProfile(state, job('1'))).toBe(profile.id)
-    expect(await keptProfile(state, job('2'))).toBeUndefined()
-    await state.profiles.delete(profile.id)
-    expect(await keptProfile(state, job('1'))).toBeUndefined()
+    expect(await keptProfile(redis().state, job('1'))).toBeUndefined()
+    await keepProfile(redis().state, job('1'), profile, never, log)
+    expect(await keptProfile(redis().state, job('1'))).toBe(profile.id)
+    expect(await keptProfile(redis().state, job('2'))).toBeUndefined()
+    await redis().state.profiles.delete(profile.id)
+    expect(await keptProfile(redis().state, job('1'))).toBeUndefined()
   })
 
   it('waits for a Redis that is away, instead of being lost', async () => {
-    const target = { host: '127.0.0.1', port: Number(new URL(redis.url).port) }
+    const target = { host: '127.0.0.1', port: Number(new URL(redis().url).port) }
     const emulator = await startLinkEmulator([
       { name: 'redis', target, rttMs: 0, upMbps: null, downMbps: null },
     ])
@@ -164,7 +157,7 @@ describe('a profile that was measured', () => {
     await expect(away.redis.ping()).rejects.toThrow()
     await emulator.restore('redis')
     await kept
-    expect((await state.profiles.need(profile.id)).layerMs).toEqual([4, 5, 6])
+    expect((await redis().state.profiles.need(profile.id)).layerMs).toEqual([4, 5, 6])
     away.redis.disconnect()
     await emulator.close()
   })

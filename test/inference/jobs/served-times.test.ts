@@ -1,11 +1,8 @@
-import { once } from 'node:events'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { ServedTimes, stageMs } from '../../../services/inference/jobs/served-times.ts'
 import { createLog } from '../../../shared/platform/log.ts'
-import { producerConnection } from '../../../shared/platform/redis/connections.ts'
-import { openState, type State } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile } from '../../support/fixtures.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
+import { withTestRedis } from '../../support/redis.ts'
 import { until } from '../../support/eventually.ts'
 
 const log = createLog('test', 'silent')
@@ -16,29 +13,19 @@ const profile = exampleProfile('edge', [1, 2, 3, 4], {
 const key = { model: profile.model, shapesKey: profile.shapesKey, from: 1, to: 3 }
 const PREDICTED_MS = 0.5 + 2 + 3 + 0.25
 
-let redis: TestRedis
-let state: State
-beforeAll(async () => {
-  redis = await startTestRedis()
-  state = openState(producerConnection(redis.url, log))
-  await once(state.redis, 'ready')
-})
-afterAll(async () => {
-  state.redis.disconnect()
-  await redis.close()
-})
+const redis = withTestRedis()
 beforeEach(async () => {
-  await state.redis.flushall()
-  await state.profiles.put(profile.id, profile)
+  await redis().state.redis.flushall()
+  await redis().state.profiles.put(profile.id, profile)
 })
 
 const served = (threads = 1) =>
-  new ServedTimes({ resource: 'edge', options: { threads, optimisation: 'all' }, state, log })
+  new ServedTimes({ resource: 'edge', options: { threads, optimisation: 'all' }, state: redis().state, log })
 
 /** The first run only causes the profile to be read. */
 async function ready(times: ServedTimes): Promise<void> {
   times.ran(key, { computeMs: 1, cpuMs: 1 })
-  await state.redis.ping()
+  await redis().state.redis.ping()
 }
 
 describe('the times of stages that really ran', () => {
@@ -53,11 +40,11 @@ describe('the times of stages that really ran', () => {
     await ready(times)
     for (const factor of [1.2, 1.2, 1.3, 9, 1.1])
       times.ran(key, { cpuMs: factor * PREDICTED_MS, computeMs: 100 })
-    await until(async () => state.served.has(profile.id))
-    expect(await state.served.need(profile.id)).toMatchObject({ samples: 5 })
-    expect((await state.served.need(profile.id)).scale).toBeCloseTo(1.2, 6)
-    expect((await state.served.need(profile.id)).spread).toBeCloseTo(0.1, 6)
-    expect(await state.profiles.need(profile.id)).toEqual(profile)
+    await until(async () => redis().state.served.has(profile.id))
+    expect(await redis().state.served.need(profile.id)).toMatchObject({ samples: 5 })
+    expect((await redis().state.served.need(profile.id)).scale).toBeCloseTo(1.2, 6)
+    expect((await redis().state.served.need(profile.id)).spread).toBeCloseTo(0.1, 6)
+    expect(await redis().state.profiles.need(profile.id)).toEqual(profile)
   })
 
   it('start anew when the profile is measured anew', async () => {
@@ -67,15 +54,15 @@ describe('the times of stages that really ran', () => {
     times.onChange({ kind: 'profiles', id: profile.id })
     await ready(times)
     for (let run = 0; run < 5; run += 1) times.ran(key, { cpuMs: PREDICTED_MS, computeMs: 0 })
-    await until(async () => state.served.has(profile.id))
-    expect(await state.served.need(profile.id)).toMatchObject({ samples: 5, scale: 1 })
+    await until(async () => redis().state.served.has(profile.id))
+    expect(await redis().state.served.need(profile.id)).toMatchObject({ samples: 5, scale: 1 })
   })
 
   it('of a model without a profile leave nothing', async () => {
     const times = served(4)
     await ready(times)
     for (let run = 0; run < 10; run += 1) times.ran(key, { cpuMs: 1, computeMs: 1 })
-    await state.redis.ping()
-    expect(await state.served.ids()).toEqual([])
+    await redis().state.redis.ping()
+    expect(await redis().state.served.ids()).toEqual([])
   })
 })

@@ -16,6 +16,7 @@ import {
   readServerTiming,
   writeServerTiming,
 } from '../../../shared/platform/transfer-times.ts'
+import { randomFrom } from '../../support/random.ts'
 
 const SIZES = [16_384, 65_536, 262_144]
 const figures = (rttMs: number, up: number, down: number) => ({
@@ -57,7 +58,7 @@ describe('the bandwidth of a link', () => {
   })
 
   it('lies within its interval in about 95 of 100 cases of noisy transfers, and the interval leaves it above 0', () => {
-    const random = seeded(11)
+    const random = randomFrom(11)
     const runs = 400
     let held = 0
     for (let run = 0; run < runs; run += 1) {
@@ -81,7 +82,7 @@ describe('few samples', () => {
   it.each([3, 4, 5, 8])(
     'of %i messages hold the bandwidth within their interval in 90 of 100 cases',
     (count) => {
-      const random = seeded(17)
+      const random = randomFrom(17)
       // The sum of twelve uniform numbers is close to a normal distribution.
       const normal = () => Array.from({ length: 12 }, random).reduce((sum, one) => sum + one, -6)
       const runs = 1000
@@ -244,14 +245,3 @@ describe('the freshness of a link', () => {
     expect(moved?.basis.traffic).toBeGreaterThan(5)
   })
 })
-
-/** The pseudo-random generator mulberry32. */
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}

@@ -1,54 +1,32 @@
-import { producerConnection } from '../../../shared/platform/redis/connections.ts'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type LinkEmulator, startLinkEmulator } from '../../../infra/testbed/link-emulator/emulator.ts'
-import { createLog } from '../../../shared/platform/log.ts'
-import { openState, type State } from '../../../shared/platform/redis/state.ts'
-import { exampleLink } from '../../support/fixtures.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { call, postJson, startInference, type TestService } from '../support/service.ts'
-import { branchedModel, register, toyEngine } from '../support/toy-models.ts'
 import { eventually, until } from '../../support/eventually.ts'
+import { exampleLink, hop } from '../../support/fixtures.ts'
+import { call, parametersOf, postJson, type TestService } from '../support/service.ts'
+import { branchedModel } from '../support/toy-models.ts'
+import { withToyServices } from '../support/toy-services.ts'
 
 describe('links between inference services', () => {
-  let redis: TestRedis
-  let state: State
+  const services = withToyServices([branchedModel('a')])
   let emulator: LinkEmulator
-  const services: TestService[] = []
   let device: TestService
-  const toy = branchedModel('a')
   const SLOW = { rttMs: 40, upMbps: 8, downMbps: 32 }
 
-  const start = async (tier: string, env: Record<string, string> = {}) => {
-    const names = { SCISSION_RESOURCE: tier, SCISSION_TIER: tier, SCISSION_LINK_INTERVAL_MS: '3600000' }
-    const service = await startInference(redis.url, { ...names, ...env }, toyEngine([toy]))
-    services.push(service)
-    return service
-  }
-
   beforeAll(async () => {
-    redis = await startTestRedis()
-    state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-    await until(async () => state.redis.status === 'ready')
-    await register(state, toy)
-    const edge = await start('edge')
-    await start('cloud')
+    const edge = await services.start('edge')
+    await services.start('cloud')
     const { port } = new URL(edge.url)
     emulator = await startLinkEmulator([
       { name: 'device-edge', target: { host: '127.0.0.1', port: Number(port) }, ...SLOW },
     ])
     const route = { url: `http://127.0.0.1:${emulator.ports['device-edge']}`, emulation: SLOW }
-    device = await start('device', { SCISSION_ROUTES: JSON.stringify({ edge: route }) })
+    device = await services.start('device', { SCISSION_ROUTES: JSON.stringify({ edge: route }) })
   })
-  afterAll(async () => {
-    await Promise.all(services.map((service) => service.stop()))
-    await emulator?.close()
-    state?.redis.disconnect()
-    await redis?.close()
-  })
+  afterAll(() => emulator?.close())
 
   it('are measured by themselves once peers of later tiers appear, towards those only', async () => {
-    await until(async () => (await state.links.all()).length === 3)
-    const ids = (await state.links.all()).map((link) => `${link.from}>${link.to}`).sort()
+    await until(async () => (await services.state.links.all()).length === 3)
+    const ids = (await services.state.links.all()).map((link) => `${link.from}>${link.to}`).sort()
     expect(ids).toEqual(['device>cloud', 'device>edge', 'edge>cloud'])
   })
 
@@ -88,10 +66,13 @@ describe('links between inference services', () => {
   })
 
   it('keep what was set by hand', async () => {
-    await state.links.put('device>cloud', exampleLink('device', 'cloud', { source: 'override', rttMs: 123 }))
+    await services.state.links.put(
+      'device>cloud',
+      exampleLink('device', 'cloud', { source: 'override', rttMs: 123 }),
+    )
     const answer = await postJson(`${device.url}/v1/links/measure`, { to: ['cloud'] })
     expect(answer.json).toMatchObject({ links: [{ source: 'measured' }] })
-    expect(await state.links.need('device>cloud')).toMatchObject({ source: 'override', rttMs: 123 })
+    expect(await services.state.links.need('device>cloud')).toMatchObject({ source: 'override', rttMs: 123 })
   })
 
   it('to what is not a later tier are refused, naming those that are', async () => {
@@ -109,38 +90,21 @@ describe('links between inference services', () => {
   })
 
   it('carry a deployment, labelled emulated in every answer, and follow what its requests tell', async () => {
-    const deployment = {
-      id: 'split',
-      planId: 'p',
-      model: toy.model.id,
-      shapesKey: toy.structure.shapesKey,
-      entry: { resource: 'device', url: device.url },
-      hops: [
-        { resource: 'device', from: 0, to: 1 },
-        { resource: 'edge', from: 1, to: 3 },
-      ],
-      predictedMs: 1,
-      emulated: true,
-      state: 'ready' as const,
-      createdAt: new Date().toISOString(),
-    }
-    await state.redis.hset('scission:deployments', 'split', JSON.stringify(deployment))
-    const infer = () =>
-      postJson(`${device.url}/v2/models/split/infer`, {
-        inputs: [{ name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }],
-      })
+    const hops = [hop('device', 0, 1), hop('edge', 1, 3)]
+    await services.state.deployments.put('split', services.deploymentOf('split', hops, { emulated: true }))
+    const infer = () => services.infer('split')
     await infer()
-    const { parameters } = (await infer()).json as { parameters: Record<string, unknown> }
+    const parameters = parametersOf((await infer()).json)
     expect(parameters).toMatchObject({ scission_emulated: true, scission_hop0_emulated: true })
     expect(parameters['scission_hop0_nextMs']).toBeGreaterThan(SLOW.rttMs - 2)
     // The link changes; only these requests show it.
     await emulator.set('device-edge', { rttMs: 90 })
     await until(async () => {
       await infer()
-      const { rttMs } = await state.links.need('device>edge')
+      const { rttMs } = await services.state.links.need('device>edge')
       return rttMs > 80 && rttMs < 130
     })
-    const link = await state.links.need('device>edge')
+    const link = await services.state.links.need('device>edge')
     expect(link).toMatchObject({ source: 'measured', emulated: true, emulation: SLOW })
     expect(link.basis?.traffic).toBeGreaterThan(5)
     await emulator.set('device-edge', { rttMs: SLOW.rttMs })

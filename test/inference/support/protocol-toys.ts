@@ -22,5 +22,3 @@ export const x = (data: unknown, changes: object = {}) => ({
   data,
   ...changes,
 })
-export const outputsOf = (json: unknown) => (json as { outputs: { name: string; data: unknown[] }[] }).outputs
-export const errorOf = (json: unknown) => (json as { error: string }).error

@@ -1,5 +1,6 @@
 /** Inference services on free ports, with a Redis of the test's own, and a bare HTTP client that shows every byte. */
 import http from 'node:http'
+import { buffer } from 'node:stream/consumers'
 import { createInferenceService, type InferenceService } from '../../../services/inference/app.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'
 import { INFERENCE_SETTINGS, readConfig } from '../../../shared/platform/service/service-config.ts'
@@ -60,16 +61,12 @@ export function call(
   url: string,
   body?: string | Uint8Array,
   headers: Record<string, string> = {},
+  signal?: AbortSignal,
 ): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
-    const request = http.request(url, { method, headers, agent: false }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', reject)
-      response.on('end', () => {
-        const all = Buffer.concat(chunks)
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: all, json: asJson(all) })
-      })
+    const request = http.request(url, { method, headers, agent: false, signal }, (response) => {
+      const { statusCode: status = 0, headers } = response
+      buffer(response).then((body) => resolve({ status, headers, body, json: asJson(body) }), reject)
     })
     request.on('error', reject)
     request.end(body)
@@ -83,6 +80,12 @@ function asJson(body: Buffer): unknown {
     return undefined
   }
 }
+
+/** Parts of an answer's JSON: the outputs, the values of the first of them, the parameters, the error. */
+export const outputsOf = (json: unknown) => (json as { outputs: { name: string; data: unknown[] }[] }).outputs
+export const valuesOf = (json: unknown) => (json as { outputs: { data: number[] }[] }).outputs[0]?.data
+export const parametersOf = (json: unknown) => (json as { parameters: Record<string, unknown> }).parameters
+export const errorOf = (json: unknown) => (json as { error: string }).error
 
 export const postJson = (url: string, body: unknown) =>
   call('POST', url, JSON.stringify(body), { 'Content-Type': 'application/json' })

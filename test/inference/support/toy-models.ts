@@ -14,6 +14,7 @@ import { Model, Structure } from '../../../shared/contracts/model.ts'
 import { checkInputs } from '../../../services/inference/serving/executor/check-inputs.ts'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { gate } from '../../support/gate.ts'
 import { shapesKeyOf } from '../../../shared/onnx/canonical/shapes-key.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../../../shared/contracts/tensor.ts'
@@ -72,6 +73,10 @@ export function branchedModel(id: string, changes: Partial<Model> = {}): ToyMode
   ]
   return toyModel(id, [toySpec('x', 'FP32', [2])], ['y'], layers, { name: 'branched', ...changes })
 }
+
+/** An input of `branchedModel` as JSON, and the output that belongs to it. */
+export const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
+export const Y = { name: 'y', shape: [2], datatype: 'FP32', data: [6, 20] }
 
 /** One input and one output of every datatype, handed through: y_fp32 = x_fp32 and so on, four elements each. */
 export function everyTypeModel(id: string): ToyModel {
@@ -179,6 +184,8 @@ export interface ToyEngine extends Engine {
   failLoads: Map<string, string>
   /** Keeps all loads that begin from now on waiting (for their own signal too), until the function it returns is called. */
   holdLoads: () => () => void
+  /** Loads that are kept waiting. */
+  heldLoads: () => number
   /** Time a run takes. */
   runMs: number
   /** Keeps all runs that begin from now on waiting, until the function it returns is called. */
@@ -187,8 +194,8 @@ export interface ToyEngine extends Engine {
 
 export function toyEngine(models: readonly ToyModel[]): ToyEngine {
   const stages = new Map<string, number>()
-  let held: Promise<void> | undefined
-  let heldLoads: Promise<void> | undefined
+  const runs = gate()
+  const loads = gate()
   const find = (id: string) => {
     const found = models.find((toy) => toy.model.id === id)
     if (!found) throw new ScissionError('notFound', `no toy ${id}`)
@@ -199,26 +206,13 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
     runs: [],
     failLoads: new Map(),
     runMs: 0,
-    hold: () => {
-      let release = () => {}
-      held = new Promise((resolve) => (release = resolve))
-      return () => {
-        held = undefined
-        release()
-      }
-    },
-    holdLoads: () => {
-      let release = () => {}
-      heldLoads = new Promise((resolve) => (release = resolve))
-      return () => {
-        heldLoads = undefined
-        release()
-      }
-    },
+    hold: runs.close,
+    holdLoads: loads.close,
+    heldLoads: loads.waiting,
     loaded: () => [...stages].filter(([, count]) => count > 0).map(([name]) => name),
     loader: {
       acquire: async (key, signal) => {
-        if (heldLoads) await Promise.race([heldLoads, ...(signal ? [aborted(signal)] : [])])
+        await Promise.race([loads.opened(), ...(signal ? [aborted(signal)] : [])])
         if (signal?.aborted) throw new ScissionError('cancelled', 'nobody waits for it any more')
         const reason = engine.failLoads.get(key.model)
         if (reason !== undefined) throw new ScissionError('invalidModel', reason)
@@ -237,7 +231,7 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
         const ownMemory = inputs.every(({ bytes }) => bytes.byteLength === bytes.buffer.byteLength)
         const record = { range: stage.key, inputs: [...inputs], ownMemory, aborted: false }
         engine.runs.push(record)
-        await held
+        await runs.opened()
         if (engine.runMs > 0) {
           await sleep(engine.runMs, undefined, { signal: options?.signal }).catch(() => {
             record.aborted = true

@@ -1,39 +1,36 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import os from 'node:os'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { nodeArguments } from '../../../infra/start/processes/entry.ts'
 import { ProcessGroup } from '../../../infra/start/processes/group.ts'
 import { ManagedProcess, startProcess } from '../../../infra/start/processes/process.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { isAlive } from './support.ts'
+import { kill } from '../../support/kill.ts'
+import { withFolder } from '../../support/folder.ts'
 
 const log = createLog('test', 'silent')
 const entry = new URL('./entries/service.ts', import.meta.url)
-const gone = (pid: number | undefined) => expect.poll(() => pid !== undefined && isAlive(pid)).toBe(false)
+const gone = (pid: number | undefined) => expect.poll(() => isAlive(pid)).toBe(false)
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(path.join(os.tmpdir(), 'scission-processes-'))
-})
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = withFolder('processes')
 
 describe('a started process', () => {
   it('is ready when it says so, prints to the log file by name, and is gone when stopped', async () => {
-    const logFile = path.join(folder, 'logs', 'services.log')
+    const logFile = path.join(folder(), 'logs', 'services.log')
     const service = await startProcess({ name: 'planner', entry, args: ['plain'], log, logFile })
     expect(service.url).toBe('http://127.0.0.1:1')
-    expect(isAlive(service.pid ?? 0)).toBe(true)
+    expect(isAlive(service.pid)).toBe(true)
 
     const exit = await service.stop()
     expect(exit).toMatchObject({ expected: true })
-    expect(isAlive(service.pid ?? 0)).toBe(false)
+    expect(isAlive(service.pid)).toBe(false)
     await expect.poll(() => readFileSync(logFile, 'utf8')).toBe('planner | behaviour: plain\n')
     // Again is harmless.
     await service.stop()
@@ -56,7 +53,7 @@ describe('a started process', () => {
   it('that stays silent is stopped and is an error', async () => {
     const silent = new ManagedProcess({ name: 'edge', entry, args: ['silent'], log, readyTimeoutMs: 1500 })
     await expect(silent.whenReady()).rejects.toThrow(/edge was not ready after 1500 ms/)
-    expect(isAlive(silent.pid ?? 0)).toBe(false)
+    expect(isAlive(silent.pid)).toBe(false)
   })
 
   it('that crashes later is reported once, with its last lines', async () => {
@@ -87,7 +84,7 @@ describe('a started process', () => {
     })
     await service.whenReady()
     expect(isAlive(grandchild)).toBe(true)
-    process.kill(service.pid ?? 0, 'SIGKILL')
+    kill(service)
     await service.exited
     await gone(grandchild)
   })
@@ -105,7 +102,7 @@ describe('a group of processes', () => {
     for (const { name, exited } of started) void exited.then(() => stopped.push(name))
     await group.stopAll()
     expect(stopped).toEqual(['device', 'planner', 'redis'])
-    for (const { pid } of started) expect(isAlive(pid ?? 0)).toBe(false)
+    for (const { pid } of started) expect(isAlive(pid)).toBe(false)
   })
 
   it('stops what is still starting, and starts nothing more', async () => {
@@ -122,7 +119,7 @@ describe('a group of processes', () => {
     const service = await group.start({ name: 'device', entry })
     group.add({ name: 'stubborn', stop: () => Promise.reject(new Error('no')) })
     await group.stopAll()
-    expect(isAlive(service.pid ?? 0)).toBe(false)
+    expect(isAlive(service.pid)).toBe(false)
   })
 
   it('leaves nothing behind when its parent is killed with SIGKILL', async () => {

@@ -1,8 +1,8 @@
-/** Whether a process is there. */
-export function isAlive(pid: number): boolean {
+/** Whether a process is there; without a pid it was never started. */
+export function isAlive(pid: number | undefined): boolean {
   try {
-    process.kill(pid, 0)
-    return true
+    if (pid !== undefined) process.kill(pid, 0)
+    return pid !== undefined
   } catch {
     return false
   }

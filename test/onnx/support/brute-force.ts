@@ -5,7 +5,7 @@ type Graph = Pick<Structure, 'inputs' | 'outputs' | 'layers'>
 
 /**
  * Tensors without which no output can be reached from any input: remove each and look. Layers without inputs (a random
- * number, a constant output) need nothing to cross, so they are not where a path begins.
+ * number, a constant output) need nothing to cross, so no path begins at them.
  */
 export function singleCutTensors(graph: Graph): Set<string> {
   const all = [...graph.inputs, ...graph.layers.flatMap((layer) => layer.outputs)].map(({ name }) => name)

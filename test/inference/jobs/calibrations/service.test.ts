@@ -1,24 +1,18 @@
 /** Calibrations over HTTP, with ONNX Runtime and networks with reference outputs: a benchmark service and one resource. */
 import { Changes } from '../../../../shared/platform/redis/changes.ts'
-import { producerConnection } from '../../../../shared/platform/redis/connections.ts'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { fromBinary } from '@bufbuild/protobuf'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createBenchmarkService } from '../../../../services/benchmark/app.ts'
-import { createBenchmarkClient } from '../../../../shared/client/benchmark.ts'
-import { BENCHMARK_SETTINGS, readConfig } from '../../../../shared/platform/service/service-config.ts'
+import type { BenchmarkClient } from '../../../../shared/client/benchmark.ts'
 import type { Calibration } from '../../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../../shared/contracts/model.ts'
-import { listen } from '../../../../shared/platform/http-server/listen.ts'
-import { createLog } from '../../../../shared/platform/log.ts'
-import { TensorProtoSchema } from '../../../../shared/onnx/proto/onnx_pb.ts'
-import { openState, type State } from '../../../../shared/platform/redis/state.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import { readProtoTensor } from '../../../onnx/support/references.ts'
 import { call, postJson, startInference, type TestService } from '../../support/service.ts'
 import { npyOf, npzOf } from '../../../support/numpy.ts'
-import { startTestRedis, type TestRedis } from '../../../support/redis.ts'
+import { withTestRedis } from '../../../support/redis.ts'
+import { withBenchmark } from '../../../support/services.ts'
 import { until } from '../../../support/eventually.ts'
 import { needsFiles, ownFile, thirdPartyFile } from '../../../support/test-models.ts'
 
@@ -31,12 +25,11 @@ const SUBJECTS = [
   },
 ]
 
-/** What lies beside a network: three images and its answers to them. */
+/** The files beside a network: three images and its answers to them. */
 function given(network: string, kind: 'input' | 'output'): Float32Array[] {
   return [0, 1, 2].map((set) => {
-    const file = fs.readFileSync(`${network}_set${set}_${kind}_0.pb`)
-    const { rawData, floatData } = fromBinary(TensorProtoSchema, file)
-    return Float32Array.from(rawData?.length ? new Float32Array(new Uint8Array(rawData).buffer) : floatData)
+    const { bytes } = readProtoTensor(`${network}_set${set}_${kind}_0.pb`, kind)
+    return new Float32Array(new Uint8Array(bytes).buffer)
   })
 }
 /** Text as fields, bytes as files, as curl sends them. */
@@ -58,16 +51,18 @@ describe.each(SUBJECTS)('the calibrations', ({ what, network, options }) => {
     const images = () => Float32Array.from(given(network, 'input').flatMap((image) => [...image]))
     const digits = () => given(network, 'output').map((scores) => scores.indexOf(Math.max(...scores)))
     const data = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-calibrations-'))
-    let redis: TestRedis
-    let state: State
+    const redis = withTestRedis()
+    const benchmark = withBenchmark(() => ({
+      REDIS_URL: redis().url,
+      SCISSION_DATA: path.join(data, 'benchmark'),
+    }))
     let url: string
-    let client: ReturnType<typeof createBenchmarkClient>
+    let client: BenchmarkClient
     let structure: Structure
     let device: TestService | undefined
-    let closeService: () => Promise<void> = () => Promise.resolve()
 
     const startDevice = async () => {
-      device = await startInference(redis.url, {
+      device = await startInference(redis().url, {
         SCISSION_RESOURCE: 'device',
         SCISSION_TIER: 'device',
         SCISSION_DATA: path.join(data, 'device'),
@@ -91,34 +86,19 @@ describe.each(SUBJECTS)('the calibrations', ({ what, network, options }) => {
     }
 
     beforeAll(async () => {
-      redis = await startTestRedis()
-      state = openState(producerConnection(redis.url, createLog('test', 'silent')))
-      const env = { REDIS_URL: redis.url, SCISSION_DATA: path.join(data, 'benchmark'), SCISSION_PORT: '0' }
-      const log = createLog('test', 'silent')
-      const benchmark = await createBenchmarkService(readConfig(BENCHMARK_SETTINGS, env), log)
-      const listening = await listen(benchmark.app, 0, '127.0.0.1')
-      closeService = async () => {
-        benchmark.endStreams()
-        await listening.close()
-        await benchmark.close()
-      }
-      url = listening.url
-      client = createBenchmarkClient(url)
-      await until(async () => (await call('GET', `${url}/readyz`)).status === 200)
+      url = benchmark().url
+      client = benchmark().client
       await client.uploadModel(`${network}.onnx`, 'net')
       structure = await client.structure('net')
       await startDevice()
     })
     afterAll(async () => {
       await stopDevice()
-      await closeService()
-      state?.redis.disconnect()
-      await redis?.close()
       fs.rmSync(data, { recursive: true, force: true })
     })
 
     it('say for every cut and codec how many bytes and how much accuracy it costs', async () => {
-      const changes = new Changes(state.redis)
+      const changes = new Changes(redis().state.redis)
       const announced = new Set<string>()
       changes.on('change', ({ kind, id }) => announced.add(`${kind} ${id}`))
       await new Promise((resolve) => changes.once('resync', () => resolve(undefined)))

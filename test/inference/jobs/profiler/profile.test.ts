@@ -1,7 +1,6 @@
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { candidates } from '../../../../services/inference/jobs/profiler/measure-cuts.ts'
 import { type Measurement, profileModel } from '../../../../services/inference/jobs/profiler/profile-model.ts'
 import type { InputShapes, ModelId } from '../../../../shared/contracts/common.ts'
@@ -10,23 +9,19 @@ import { type BenchmarkProgress, Profile } from '../../../../shared/contracts/pr
 import { buildZooModel } from '../../../../shared/zoo/index.ts'
 import { needsFiles, ownFile, thirdPartyFile } from '../../../support/test-models.ts'
 import { wholeModel } from './whole-model.ts'
+import { withFolder } from '../../../support/folder.ts'
 
 const options = { threads: 1, optimisation: 'all' } as const
-let folder: string
-
-beforeAll(() => {
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-profile-test-'))
-})
-afterAll(() => fs.rmSync(folder, { recursive: true }))
+const folder = withFolder('profile-test')
 
 function copyOf(source: string): string {
-  const dir = fs.mkdtempSync(path.join(folder, 'model-'))
+  const dir = fs.mkdtempSync(path.join(folder(), 'model-'))
   const file = path.join(dir, 'model.onnx')
   fs.copyFileSync(source, file)
   return file
 }
 
-/** What a measurement is of a profile: the rest names the model and the resource. */
+/** The measured part of a profile; the rest names the model and the resource. */
 const MeasuredPart = Profile.omit({
   id: true,
   model: true,
@@ -38,7 +33,7 @@ const MeasuredPart = Profile.omit({
   emulated: true,
 })
 
-/** Where a model can be cut it says how wrong it is, by cuts that it was not fitted to. */
+/** The profile of a model that can be cut states its own error, measured at cuts that it was not fitted to. */
 function expectChecked(structure: Structure, { predictionError, anchors = [] }: Measurement): void {
   if (candidates(structure).length === 0) return expect(predictionError).toBeUndefined()
   expect(predictionError?.cuts.length).toBeGreaterThan(0)
@@ -67,7 +62,7 @@ function expectSound(structure: Structure, measured: Measurement): void {
   expect(Number(percent)).toBeLessThan(5)
 }
 
-/** What layers of one operator cost together. */
+/** Time of all layers of one operator together, ms. */
 function costOf({ layers }: Structure, { layerMs }: Measurement, op: string): number {
   const costs = layers.filter((layer) => layer.op === op).map((layer) => layerMs[layer.index] ?? 0)
   return costs.reduce((sum, ms) => sum + ms, 0)
@@ -131,7 +126,7 @@ describe('models of other projects', needsFiles(...FOREIGN.map(([name]) => name)
 
 describe('MobileNetV2', () => {
   it('is measured with progress that only moves forward, and work costs time', async () => {
-    const file = path.join(fs.mkdtempSync(path.join(folder, 'zoo-')), 'mobilenetv2.onnx')
+    const file = path.join(fs.mkdtempSync(path.join(folder(), 'zoo-')), 'mobilenetv2.onnx')
     await buildZooModel('mobilenetv2', file)
     const model = await wholeModel(file)
     const seen: BenchmarkProgress[] = []
@@ -176,15 +171,15 @@ describe('a measurement', () => {
   })
 
   it('fails with the reason when the model cannot be loaded', async () => {
-    const file = path.join(folder, 'garbage.onnx')
+    const file = path.join(folder(), 'garbage.onnx')
     fs.writeFileSync(file, 'not a model')
     await expect(profileModel(request(file))).rejects.toMatchObject({ code: 'invalidModel' })
   })
 
   it('leaves no files behind, however it ends', async () => {
-    const file = path.join(folder, 'garbage.onnx')
+    const file = path.join(folder(), 'garbage.onnx')
     // A temporary folder of its own: other tests measure at the same time.
-    const temporary = fs.mkdtempSync(path.join(folder, 'tmp-'))
+    const temporary = fs.mkdtempSync(path.join(folder(), 'tmp-'))
     vi.stubEnv('TMPDIR', temporary)
     // ONNX Runtime itself leaves small files of its telemetry there.
     const ours = () => fs.readdirSync(temporary).filter((name) => name.startsWith('scission'))
@@ -196,7 +191,7 @@ describe('a measurement', () => {
   })
 
   it('ends when it takes too long, and when it is cancelled', async () => {
-    const file = path.join(folder, 'garbage.onnx')
+    const file = path.join(folder(), 'garbage.onnx')
     await expect(profileModel({ ...request(file), timeoutMs: 1 })).rejects.toMatchObject({
       details: { reason: 'timeout' },
     })
