@@ -30,17 +30,26 @@ describe('the skeleton of a model', () => {
     expect(Buffer.from(weights.rawData).equals(bytes)).toBe(true)
   })
 
-  it('keeps fields that are not in onnx.proto for analysis, and makes no objects of them at an upload', () => {
+  it('keeps fields that are not in onnx.proto, but not to describe a model, which needs names only', () => {
+    const stringData = ['a', 'b'].map((text) => new TextEncoder().encode(text))
     const known = model({
       nodes: [node('Relu', ['x'], ['y'])],
       inputs: [value('x', [1])],
       outputs: [value('y', undefined)],
+      constants: [
+        create(TensorProtoSchema, { name: 's', dataType: DataType.STRING, dims: [2n], stringData }),
+      ],
     })
     const unknown = Buffer.from([0x82, 0x01, 0x00])
     const at = fileOf(Buffer.concat([encode(known), ...Array.from({ length: 1000 }, () => unknown)]))
     const file = path.join(at.dir, at.file)
-    expect(readSkeleton(file).model.$unknown).toHaveLength(1000)
-    expect(readSkeleton(file, { withoutNodes: true }).model.$unknown).toBeUndefined()
+    const whole = readSkeleton(file)
+    expect(whole.model.$unknown).toHaveLength(1000)
+    expect(whole.graph.initializer).toMatchObject([{ name: 's', stringData }])
+    const described = readSkeleton(file, { interfaceOnly: true })
+    expect(described.model.$unknown).toBeUndefined()
+    expect(described.graph.node).toEqual([])
+    expect(described.graph.initializer).toMatchObject([{ name: 's', dims: [], stringData: [] }])
   })
 
   it('points at packed float_data and double_data too, whose bytes are the raw layout', () => {

@@ -24,7 +24,7 @@ export interface ModelDescription {
  * const { inputs, externalFiles } = await describeModel('mobilenet.onnx')
  */
 export async function describeModel(file: string): Promise<ModelDescription> {
-  const { model, graph, external } = readSkeleton(file, { withoutNodes: true })
+  const { model, graph, external } = readSkeleton(file, { interfaceOnly: true })
   refuseWithoutOpsets(model)
   const locations = new Set<string>()
   for (const tensor of external) {

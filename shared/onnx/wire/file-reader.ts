@@ -74,6 +74,9 @@ export class WireFile {
 
   /** A copy of `length` bytes at `offset`; does not move the cursor. */
   bytes(offset: number, length: number): Uint8Array {
+    const inside = offset - this.#windowStart
+    if (inside >= 0 && inside + length <= this.#window.length)
+      return this.#window.slice(inside, inside + length)
     const copy = readUpTo(this.#fd, offset, length)
     if (copy.length < length) this.fail('the file ends too early', undefined, offset + copy.length)
     return copy
