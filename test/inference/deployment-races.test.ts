@@ -56,7 +56,7 @@ function planOf(from: number, to: number, createdAt = new Date().toISOString()):
   })
 }
 
-/** What is loaded once every load and every release under way has ended. */
+/** The stages that are loaded once every load and every release under way has ended. */
 async function settled(): Promise<string[]> {
   await sleep(20)
   return engine.loaded()

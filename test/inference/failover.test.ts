@@ -1,4 +1,4 @@
-/** What becomes of requests when a resource on the path fails: toys compute, everything else is the real service. */
+/** Requests while a resource on the path fails: toys compute, everything else is the real service. */
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'

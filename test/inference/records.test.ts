@@ -15,7 +15,7 @@ import { startTestRedis, type TestRedis } from '../support/redis.ts'
 const log = createLog('test', 'silent')
 
 let redis: TestRedis
-/** Of the service, and of somebody else. */
+/** The state as the service sees it, and as another process does. */
 let state: State
 let other: State
 

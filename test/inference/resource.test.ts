@@ -135,7 +135,7 @@ describe('a benchmark job', () => {
       options,
     })
 
-  /** An engine whose profiler is given, and whose files are where nobody looks. */
+  /** An engine with the given profiler and with files that are never opened. */
   const engineWith = (profile: Engine['profile'], released: string[] = []): Engine => ({
     ...toyEngine([toy]),
     store: {

@@ -27,8 +27,8 @@ import {
   readReports,
 } from '../serving/models/target.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
-import { askPeer, SLOT } from './forward.ts'
-import { type NextHopDeps, type Onward, throughBreaker } from './next-hop.ts'
+import { askPeer, type Onward, SLOT } from './forward.ts'
+import { type NextHopDeps, throughBreaker } from './next-hop.ts'
 
 /** ms that a hop waits when it asks the entry: asking must not cost more than the computation that it may save. */
 const ASK_MS = 700

@@ -1,4 +1,4 @@
-/** Who runs with whom, by an executor whose runs end when the test says so: y = 2x, and -1 is an item that fails. */
+/** Which requests share a run, by an executor whose runs end when the test says so: y = 2x, and -1 is an item that fails. */
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { type BatchSettings, BatchQueue } from '../../../services/inference/serving/batching/stage-queue.ts'

@@ -65,7 +65,7 @@ let stage: LoadedStage
 let server: http.Server
 let url: string
 const caller = new Caller()
-/** What the last request's tensor lay in. */
+/** The buffer of the last request's tensor. */
 let arrived: InferBody | undefined
 
 beforeAll(async () => {

@@ -1,4 +1,4 @@
-/** What was sent is freed at once, and nothing else is. */
+/** Memory that was sent is freed at once, and no other. */
 import net from 'node:net'
 import { once } from 'node:events'
 import express from 'express'

@@ -13,7 +13,7 @@ import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { whyNoBatches } from '../batching/batchable.ts'
 import { itemsIn, runItems } from '../batching/items.ts'
-import type { RangeKey } from '../../ranges/range-files.ts'
+import type { RangeKey } from '../../ranges/stored-range.ts'
 import type { Catalog } from './catalog.ts'
 import {
   type BatchingFacts,
@@ -88,7 +88,17 @@ export class ModelTargets {
 
   /** Loads a whole model or a layer range. If loading again fails, the loaded one stays. @throws ScissionError the reason. */
   async load(name: string): Promise<void> {
-    const { model, structure, range } = await this.#fixed(name)
+    const [base = '', written] = name.split(':')
+    const model = await this.#deps.catalog.model(base)
+    if (!model.shapesKey) {
+      throw new ScissionError(
+        'needsInputShapes',
+        `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
+      )
+    }
+    const structure = await this.#deps.catalog.structure(model.id, model.shapesKey)
+    const range = written === undefined ? undefined : parseLayerRange(written)
+    if (range) checkLayerRange(range, structure)
     const had = this.#unavailable.get(model.id)
     this.#unavailable.delete(model.id)
     try {
@@ -163,21 +173,6 @@ export class ModelTargets {
   async #isWhole(model: Model, key: RangeKey): Promise<boolean> {
     const structure = await this.#deps.catalog.structure(model.id, key.shapesKey)
     return key.from === 0 && key.to === structure.layers.length
-  }
-
-  async #fixed(name: string): Promise<{ model: Model; structure: Structure; range: LayerRange | undefined }> {
-    const [base = '', written] = name.split(':')
-    const model = await this.#deps.catalog.model(base)
-    if (!model.shapesKey) {
-      throw new ScissionError(
-        'needsInputShapes',
-        `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
-      )
-    }
-    const structure = await this.#deps.catalog.structure(model.id, model.shapesKey)
-    const range = written === undefined ? undefined : parseLayerRange(written)
-    if (range) checkLayerRange(range, structure)
-    return { model, structure, range }
   }
 
   async #structureFor(

@@ -31,7 +31,7 @@ const SUBJECTS = [
   },
 ]
 
-/** What lies beside a network: three images and its answers to them. */
+/** The files beside a network: three images and its answers to them. */
 function given(network: string, kind: 'input' | 'output'): Float32Array[] {
   return [0, 1, 2].map((set) => {
     const file = fs.readFileSync(`${network}_set${set}_${kind}_0.pb`)

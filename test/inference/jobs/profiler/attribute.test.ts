@@ -98,7 +98,7 @@ it('whatever fuses with whatever, every part of the time goes to a layer that th
   fc.assert(
     fc.property(fc.array(fc.tuple(macs, fc.boolean()), { minLength: 1, maxLength: 30 }), (steps) => {
       const layers = chain(...steps.map(([value]): [string, number?] => (value ? ['Op', value] : ['Op'])))
-      // A node ends where the flag says so, and at the end of the chain: it covers all layers since the one before.
+      // A node ends at each flag, and at the end of the chain: it covers all layers since the one before.
       const ends = layers
         .map((layer) => layer.index)
         .filter((at) => steps[at]?.[1] || at === layers.length - 1)

@@ -26,7 +26,7 @@ function copyOf(source: string): string {
   return file
 }
 
-/** What a measurement is of a profile: the rest names the model and the resource. */
+/** The measured part of a profile: the rest names the model and the resource. */
 const MeasuredPart = Profile.omit({
   id: true,
   model: true,
@@ -67,7 +67,7 @@ function expectSound(structure: Structure, measured: Measurement): void {
   expect(Number(percent)).toBeLessThan(5)
 }
 
-/** What layers of one operator cost together. */
+/** The cost of all layers of one operator. */
 function costOf({ layers }: Structure, { layerMs }: Measurement, op: string): number {
   const costs = layers.filter((layer) => layer.op === op).map((layer) => layerMs[layer.index] ?? 0)
   return costs.reduce((sum, ms) => sum + ms, 0)
