@@ -5,7 +5,7 @@
  * A range is loaded at its first request, or by the repository API. After an explicit unload, a model stays unloaded until
  * it is loaded explicitly, as clients of the repository API expect.
  */
-import type { ShapesKey, TensorSpec } from '../../../../shared/contracts/common.ts'
+import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
@@ -181,8 +181,9 @@ export class ModelTargets {
     inputs: readonly Tensor[],
   ): Promise<Structure> {
     const { catalog } = this.#deps
-    if (range) return catalog.structure(model.id, needKey(model))
     const own = model.shapesKey ? await catalog.structure(model.id, model.shapesKey) : undefined
+    if (range && own) return own
+    if (range) throw new ScissionError('needsInputShapes', `model ${model.name} has open input dimensions`)
     return own && this.#takesBatches(model, own) ? own : catalog.structureFor(model, inputs)
   }
 
@@ -241,11 +242,6 @@ export class ModelTargets {
     if (largest > 1) report.batch = largest
     return { outputs: run.outputs, hops: [report], work }
   }
-}
-
-function needKey(model: Model): ShapesKey {
-  if (model.shapesKey) return model.shapesKey
-  throw new ScissionError('needsInputShapes', `model ${model.name} has open input dimensions`)
 }
 
 function keyOf(model: Model, structure: Structure, range: LayerRange | undefined): RangeKey {
