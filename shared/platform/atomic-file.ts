@@ -1,7 +1,7 @@
 /** Files that appear whole or not at all: written under another name in the same folder, then renamed. */
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { coerceError } from './errors.ts'
 
 /** How names of incomplete files end. */
@@ -60,6 +60,16 @@ const uniquePartial = (target: string) => `${target}.${randomBytes(6).toString('
 export async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8')
+  } catch (thrown) {
+    if (isAbsent(thrown)) return undefined
+    throw thrown
+  }
+}
+
+/** Size and times of a file; undefined if there is no such file. */
+export async function statIfThere(file: string): Promise<fs.Stats | undefined> {
+  try {
+    return await stat(file)
   } catch (thrown) {
     if (isAbsent(thrown)) return undefined
     throw thrown

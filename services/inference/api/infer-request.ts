@@ -5,12 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
-import {
-  booleanParameter,
-  countParameter,
-  OWN_PREFIX,
-  type Parameters,
-} from '../../../shared/oip/parameters.ts'
+import { booleanParameter, countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import { type InferRequest, parseRawRequest } from '../../../shared/oip/request-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
@@ -60,7 +55,11 @@ export async function answerInfer(
       modelName: target.name,
       modelVersion: target.version,
       id: request.id,
-      parameters: { ...timingOf(request, inference, ran - started), ...deliveredOf(inference) },
+      parameters: {
+        ...timingOf(request, inference, ran - started),
+        // There are no outputs for the previous hop, because they were delivered to the entry.
+        ...(inference.delivered && { [DELIVERED]: true }),
+      },
       outputs: inference.delivered ? [] : chooseOutputs(request, target, inference.outputs),
     }
     const message = await parts.messages.writeResponse(response, leaving)
@@ -159,9 +158,6 @@ function timingOf(request: InferRequest, inference: Inference, totalMs: number) 
   const wanted = booleanParameter(request.parameters, `${OWN_PREFIX}timing`, 'the request') ?? true
   return wanted ? reportParameters(inference.hops, totalMs) : {}
 }
-
-/** Tells the previous hop that there are no outputs, because they were delivered to the entry. */
-const deliveredOf = ({ delivered }: Inference): Parameters => (delivered ? { [DELIVERED]: true } : {})
 
 function travellingHeaders(req: IncomingMessage, names: readonly string[]): Record<string, string> {
   const found = names.flatMap((name) => {

@@ -13,7 +13,7 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { LatestWins } from '../../../shared/platform/latest-wins.ts'
 import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
-import type { RangeKey } from '../ranges/range-files.ts'
+import type { RangeKey } from '../ranges/stored-range.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
 import { FallbackBudget, LocalFallback } from './local-fallback.ts'
 

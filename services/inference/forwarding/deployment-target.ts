@@ -4,7 +4,7 @@
  */
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { countParameter, OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
+import { countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
 import {
@@ -25,7 +25,8 @@ import {
   receive,
   type ReturnSlots,
 } from './direct-answer.ts'
-import { type NextHopDeps, type Onward, runOnward } from './next-hop.ts'
+import type { Onward } from './forward.ts'
+import { type NextHopDeps, runOnward } from './next-hop.ts'
 import type { DecodedBoundary } from './boundary-codec.ts'
 
 /** A deployment has one version in the protocol, because plans are not numbered. */
@@ -95,7 +96,8 @@ async function runHop(
   inputs: Tensor[],
   context: InferContext,
 ): Promise<Inference> {
-  const hop = hopOf(context.parameters)
+  // A client names no hop: its request is for the entry.
+  const hop = countParameter(context.parameters, `${OWN_PREFIX}hop`, 'the request') ?? 0
   if (hop === 0) checkEntry(deps.here.resource, known)
   const planId = context.parameters[`${OWN_PREFIX}plan`]
   const live = await deps.deployments.live(known.id, hop > 0 ? String(planId ?? known.planId) : undefined)
@@ -141,11 +143,6 @@ async function passOn(
       : await call(role === 'middle' ? askingEntry(deps, live.record, context) : context)
   const nextMs = performance.now() - started - (onward.own.encodeMs ?? 0)
   return { ...onward.inference, hops: [{ ...onward.own, nextMs }, ...onward.inference.hops] }
-}
-
-/** Index of the hop that a request is for: 0 from a client; otherwise the hop before says it. */
-function hopOf(parameters: Parameters): number {
-  return countParameter(parameters, `${OWN_PREFIX}hop`, 'the request') ?? 0
 }
 
 function checkEntry(resource: string, { id, entry }: Deployment): void {

@@ -27,8 +27,8 @@ import {
   readReports,
 } from '../serving/models/target.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
-import { askPeer, SLOT } from './forward.ts'
-import { type NextHopDeps, type Onward, throughBreaker } from './next-hop.ts'
+import { askPeer, type Onward, SLOT } from './forward.ts'
+import { type NextHopDeps, throughBreaker } from './next-hop.ts'
 
 /** ms that a hop waits when it asks the entry: asking must not cost more than the computation that it may save. */
 const ASK_MS = 700
@@ -156,7 +156,10 @@ export function askingEntry(deps: NextHopDeps, { entry }: Deployment, context: I
         limitMs: ASK_MS,
       } as const
       const path = slotPath(context.parameters)
-      return await askPeer(forwarding, peer, path, call, ({ json }) => !isWanted(json))
+      return await askPeer(forwarding, peer, path, call, ({ json }) => {
+        const body = parseJson(json)
+        return isObject(body) && member(body, 'wanted') === false
+      })
     } catch (error) {
       log.debug({ err: coerceError(error) }, `could not ask ${entry.resource} whether the answer is there`)
       return false
@@ -219,12 +222,6 @@ export async function deliver(
     // An entry that was not called did not use its emulated link.
     return { outputs, hops: [error.details?.['refused'] === true ? own : report] }
   }
-}
-
-/** @throws ScissionError badRequest if the answer is not JSON. */
-const isWanted = (json: Uint8Array) => {
-  const body = parseJson(json)
-  return !isObject(body) || member(body, 'wanted') !== false
 }
 
 const wanted = (outputs: readonly Tensor[], names: readonly string[] | undefined) =>

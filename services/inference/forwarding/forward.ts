@@ -6,12 +6,19 @@ import { coerceError, type ErrorCode, ScissionError } from '../../../shared/plat
 import type { Observation } from '../../../shared/platform/transfer-times.ts'
 import { member, parseJson, isObject } from '../../../shared/oip/exact-json.ts'
 import { messageHeaders } from '../../../shared/oip/binary-message.ts'
-import { OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
+import { OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import { writeInferRequest } from '../../../shared/oip/request-message.ts'
-import { type InferResponse, parseInferResponse } from '../../../shared/oip/response-message.ts'
+import { parseInferResponse } from '../../../shared/oip/response-message.ts'
 import { freeViews } from '../messages/buffer-memory.ts'
 import { type Call, type CallAnswer, CallTimeout, type Caller, observationOf } from '../http/call.ts'
-import { hopParameters, type HopReport, type InferContext } from '../serving/models/target.ts'
+import {
+  DELIVERED,
+  hopParameters,
+  type HopReport,
+  type InferContext,
+  type Inference,
+  readReports,
+} from '../serving/models/target.ts'
 import type { Peer } from '../registration/peers.ts'
 import type { CodedTensor } from '../../../shared/codec/index.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
@@ -44,6 +51,13 @@ export interface Forward extends Crossing {
   patienceMs: number
 }
 
+/** The answer of the hops behind this one. */
+export interface Onward {
+  inference: Inference
+  /** This hop's report; it says how the tensors were sent, if they were. */
+  own: HopReport
+}
+
 /**
  * The next hop is told a slightly shorter timeout than is waited for, so that its own error arrives first: it is more
  * precise.
@@ -55,15 +69,17 @@ const TOLD_SHARE = 0.9
  * @throws ScissionError peerUnavailable, deadlineExceeded, overloaded or cancelled, with the hop in `details.resource`; if
  * it answered, with `details.status`.
  */
-export async function forward(options: ForwardOptions, job: Forward): Promise<InferResponse> {
+export function forward(options: ForwardOptions, job: Forward): Promise<Onward> {
   const startedAt = performance.now()
   const { context, peer } = job
   const { id, planId } = job.live.record
   const timeoutMs = timeLeft(job.patienceMs, context.deadline, peer.resource.name)
+  // The client's parameters, without those that concern the format of its own answer.
+  const { binary_data_output: _form, timeout: _timeout, ...parameters } = context.parameters
   const message = writeInferRequest({
     id: context.id,
     parameters: {
-      ...forwardedParameters(context),
+      ...parameters,
       ...(context.parameters[SLOT] !== undefined && hopParameters([job.own])),
       timeout: Math.max(1, Math.round(timeoutMs * TOLD_SHARE * 1000)),
       [`${OWN_PREFIX}hop`]: job.hop,
@@ -84,14 +100,17 @@ export async function forward(options: ForwardOptions, job: Forward): Promise<In
     limitMs: bounded ? timeoutMs : undefined,
   } as const
   return askPeer(options, peer, `/v2/models/${encodeURIComponent(id)}/infer`, call, (answer) => {
-    const response = parseInferResponse(answer.json, answer.tensors)
+    const { outputs, parameters } = parseInferResponse(answer.json, answer.tensors)
     const observation = observationOf(answer, performance.now() - startedAt)
     // The answer is passed on first, because no request waits for this.
     setImmediate(() => {
       if (answer.allSent) freeViews(message.binary)
       if (observation) options.observe?.(peer, observation)
     })
-    return response
+    const delivered = parameters[DELIVERED] === true
+    const hops = readReports(parameters)
+    const inference = delivered ? { outputs: [], hops, delivered } : { outputs, hops }
+    return { inference, own: job.own }
   })
 }
 
@@ -113,12 +132,6 @@ export async function askPeer<T>(
   } catch (error) {
     throw named(error, peer, call.timeoutMs)
   }
-}
-
-/** The client's parameters to pass on, without those that concern the format of its own answer. */
-function forwardedParameters(context: InferContext): Parameters {
-  const { binary_data_output: _form, timeout: _timeout, ...parameters } = context.parameters
-  return parameters
 }
 
 function timeLeft(patienceMs: number, deadline: number | undefined, resource: string): number {

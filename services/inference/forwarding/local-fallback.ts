@@ -5,7 +5,7 @@
  */
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
-import type { RangeKey } from '../ranges/range-files.ts'
+import type { RangeKey } from '../ranges/stored-range.ts'
 
 /** Limits the weights of all fallbacks on this resource together. */
 export class FallbackBudget {

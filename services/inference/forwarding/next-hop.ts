@@ -9,19 +9,17 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { Peer, Peers } from '../registration/peers.ts'
 import {
-  DELIVERED,
   type Here,
   type HopReport,
   type InferContext,
   type Inference,
-  readReports,
   reportRun,
 } from '../serving/models/target.ts'
 import type { BoundaryCodec } from './boundary-codec.ts'
 import type { Breaker, Breakers } from './breaker.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
 import type { LocalFallback } from './local-fallback.ts'
-import { askToLoad, type Crossing, forward, type ForwardOptions, isAlive } from './forward.ts'
+import { askToLoad, type Crossing, forward, type ForwardOptions, isAlive, type Onward } from './forward.ts'
 
 export interface NextHopDeps {
   here: Here
@@ -30,13 +28,6 @@ export interface NextHopDeps {
   forwarding: ForwardOptions
   codec: BoundaryCodec
   log: Logger
-}
-
-/** The answer of the hops behind this one. */
-export interface Onward {
-  inference: Inference
-  /** This hop's report; it says how the tensors were sent, if they were. */
-  own: HopReport
 }
 
 /**
@@ -102,13 +93,9 @@ async function callPeer(
 function callOnce(deps: NextHopDeps, peer: Peer, job: Crossing, otherWay: boolean): Promise<Onward> {
   const own = { ...job.own, emulated: job.own.emulated || peer.emulation !== undefined }
   const { live, context } = job
-  return throughBreaker(deps, peer, live.record.id, context, otherWay, async (patienceMs) => {
-    const answer = await forward(deps.forwarding, { ...job, own, peer, patienceMs })
-    const delivered = answer.parameters[DELIVERED] === true
-    const outputs = delivered ? [] : answer.outputs
-    const inference = { outputs, hops: readReports(answer.parameters), ...(delivered && { delivered }) }
-    return { inference, own }
-  })
+  return throughBreaker(deps, peer, live.record.id, context, otherWay, (patienceMs) =>
+    forward(deps.forwarding, { ...job, own, peer, patienceMs }),
+  )
 }
 
 /**

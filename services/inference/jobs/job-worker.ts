@@ -22,19 +22,16 @@ import {
   withErrorHandler,
   workerOptions,
 } from '../../../shared/platform/redis/queues.ts'
-import { workCalibration } from './calibrations/calibration-worker.ts'
+import { type CalibrationDeps, workCalibration } from './calibrations/calibration-worker.ts'
 import { CALIBRATION_JOB, CalibrationJobData } from '../../../shared/contracts/calibration.ts'
 
 export interface JobWorkerDeps
-  extends Pick<Engine, 'store' | 'profile'>,
-    Pick<Resource, 'options' | 'machine' | 'slowdown'> {
+  extends CalibrationDeps,
+    Pick<Engine, 'profile'>,
+    Pick<Resource, 'machine' | 'slowdown'> {
   resource: string
   connection: Redis
-  state: State
-  /** URL of the benchmark service, which serves the samples of calibrations. */
-  benchmarkUrl: string
   requestsServed: () => number
-  log: Logger
 }
 
 export function startBenchmarkWorker(deps: JobWorkerDeps): { close: () => Promise<void> } {

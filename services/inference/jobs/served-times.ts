@@ -11,7 +11,7 @@ import type { Logger } from '../../../shared/platform/log.ts'
 import { profileId, type State } from '../../../shared/platform/redis/state.ts'
 import { median, medianAbsoluteDeviation } from '../../../shared/platform/statistics.ts'
 import type { RunResult } from '../serving/executor/executor.ts'
-import type { RangeKey } from '../ranges/range-files.ts'
+import type { RangeKey } from '../ranges/stored-range.ts'
 
 /** Window of the running median: long enough for a stable figure, short enough to follow a machine that changes. */
 const MAX_RATIOS = 101

@@ -147,20 +147,14 @@ function quantileInterval(values: readonly number[], q: number): { low: number; 
 type Figures = Pick<Link, 'rttMs' | 'bandwidthMbps' | 'returnBandwidthMbps' | 'perMessageMs' | 'uncertainty'>
 
 /** The figures in the form of a `Link` document. */
-export function published(figures: LinkFigures): Figures {
-  const { rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs } = figures
-  return {
-    rttMs: rttMs.value,
-    bandwidthMbps: bandwidthMbps.value,
-    returnBandwidthMbps: returnBandwidthMbps.value,
-    perMessageMs: perMessageMs.value,
-    uncertainty: {
-      rttMs: rttMs.halfWidth,
-      bandwidthMbps: bandwidthMbps.halfWidth,
-      returnBandwidthMbps: returnBandwidthMbps.halfWidth,
-      perMessageMs: perMessageMs.halfWidth,
-    },
-  }
+export function published({ rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs }: LinkFigures): Figures {
+  const all = (part: keyof Estimate) => ({
+    rttMs: rttMs[part],
+    bandwidthMbps: bandwidthMbps[part],
+    returnBandwidthMbps: returnBandwidthMbps[part],
+    perMessageMs: perMessageMs[part],
+  })
+  return { ...all('value'), uncertainty: all('halfWidth') }
 }
 
 /** The largest relative change of a figure. The change of a time is relative to the fixed cost of a message. */

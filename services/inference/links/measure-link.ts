@@ -160,16 +160,10 @@ function payload(bytes: number): Uint8Array[] {
 function fit(pings: Ping[], sent: ProbeTimes[], received: ProbeTimes[], own: OwnCost): LinkMeasurement {
   const up = sent.map((probe): TransferSample => ({ bytes: probe.sentBytes, ms: probe.totalMs }))
   const down = received.map((probe): TransferSample => ({ bytes: probe.receivedBytes, ms: probe.totalMs }))
-  const bandwidthMbps =
-    shownBandwidth(
-      sent.flatMap((probe) => probe.up ?? []),
-      MIN_RATE_COUNT,
-    ) ?? bandwidth(up)
-  const returnBandwidthMbps =
-    shownBandwidth(
-      received.map((probe) => probe.down),
-      MIN_RATE_COUNT,
-    ) ?? bandwidth(down)
+  const arrivedThere = sent.flatMap((probe) => probe.up ?? [])
+  const arrivedHere = received.map((probe) => probe.down)
+  const bandwidthMbps = shownBandwidth(arrivedThere, MIN_RATE_COUNT) ?? bandwidth(up)
+  const returnBandwidthMbps = shownBandwidth(arrivedHere, MIN_RATE_COUNT) ?? bandwidth(down)
   const without = (ms: number, { sentBytes, receivedBytes }: Omit<Ping, 'ms'>) =>
     ms - transferMs(sentBytes, bandwidthMbps.value) - transferMs(receivedBytes, returnBandwidthMbps.value)
   const rttMs = withDoubt(

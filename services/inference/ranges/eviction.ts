@@ -6,14 +6,14 @@
  * the file is rebuilt without it under another name, then renamed. The record is shortened first, so that at no time it
  * lists a chunk that is missing.
  */
-import { isAbsent, PARTIAL, replaceFile } from '../../../shared/platform/atomic-file.ts'
+import { PARTIAL, replaceFile, statIfThere } from '../../../shared/platform/atomic-file.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { readManifest } from './range-files.ts'
+import { readManifest } from './stored-range.ts'
 import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
 
 interface Cached {
@@ -147,19 +147,7 @@ async function shrink(
 async function usedBytes(folder: string): Promise<number> {
   const entries = await fs.readdir(folder, { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile())
-  const sizes = await Promise.all(
-    files.map((entry) => occupiedBytes(path.join(entry.parentPath, entry.name))),
-  )
-  return sizes.reduce((sum, size) => sum + size, 0)
-}
-
-/** Bytes that a file occupies; 0 if it was renamed or removed meanwhile. */
-async function occupiedBytes(file: string): Promise<number> {
-  try {
-    const stat = await fs.stat(file)
-    return stat.blocks * BLOCK_BYTES
-  } catch (thrown) {
-    if (isAbsent(thrown)) return 0
-    throw thrown
-  }
+  const stats = await Promise.all(files.map((entry) => statIfThere(path.join(entry.parentPath, entry.name))))
+  // A file may have been renamed or removed meanwhile.
+  return stats.reduce((sum, stat) => sum + (stat?.blocks ?? 0) * BLOCK_BYTES, 0)
 }

@@ -1,16 +1,16 @@
 /**
  * The benchmark service as a source of layer ranges: three kinds of GET, streamed.
  *
- * What the service itself refuses (unknown model, range out of bounds) passes on with its code and text. Whatever
- * else goes wrong on the way is `peerUnavailable` and names the service: a connection refused, an answer cut short,
- * silence. Retrying is the caller's business, who knows what has arrived already.
+ * A refusal of the service (unknown model, range out of bounds) keeps its code and text. Every other failure is
+ * `peerUnavailable` and names the service: a connection refused, an answer cut short, silence. Callers retry, because they
+ * know which bytes have arrived.
  */
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ERROR_STATUS, type ErrorCode, ScissionError } from '../../../shared/platform/errors.ts'
 import { ErrorBody } from '../../../shared/platform/http-server/error-answers.ts'
 import { HttpClient, type HttpResponse } from '../../../shared/platform/http-client.ts'
 import { checkJson } from '../../../shared/platform/outside-input.ts'
-import type { RangeKey } from './range-files.ts'
+import type { RangeKey } from './stored-range.ts'
 
 /** Text of manifests and errors; a manifest takes about 90 bytes per MiB of weights. */
 const TEXT_LIMIT_BYTES = 16 * 1024 * 1024

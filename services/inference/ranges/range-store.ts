@@ -21,7 +21,7 @@ import {
   readManifest,
   saveSubModel,
   writeManifest,
-} from './range-files.ts'
+} from './stored-range.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'

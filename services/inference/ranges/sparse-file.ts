@@ -9,7 +9,7 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
-import { isAbsent, writeWhole } from '../../../shared/platform/atomic-file.ts'
+import { statIfThere, writeWhole } from '../../../shared/platform/atomic-file.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { readStoredJson } from '../../../shared/platform/outside-input.ts'
 
@@ -58,7 +58,7 @@ export class SparseFile {
     const present = await presentChunks(target, shape, log)
     if (present.size > 0) return new SparseFile(target, shape, present, await fs.open(target, 'r+'), false)
     // An existing file is removed, not overwritten: sessions that have mapped it keep its content.
-    const replaced = (await sizeOf(target)) !== undefined
+    const replaced = (await statIfThere(target)) !== undefined
     await fs.rm(target, { force: true })
     const file = await fs.open(target, 'wx+')
     await file.truncate(shape.bytes)
@@ -111,18 +111,8 @@ export async function presentChunks(
 ): Promise<Set<number>> {
   const record = await readStoredJson(Record, recordPath(target), log)
   const same = record?.bytes === bytes && record.chunkBytes === chunkBytes
-  if (!same || (await sizeOf(target)) !== bytes) return new Set()
+  if (!same || (await statIfThere(target))?.size !== bytes) return new Set()
   return expand(record.present, Math.ceil(bytes / chunkBytes))
-}
-
-/** Size of a file in bytes; undefined if there is no such file. */
-async function sizeOf(target: string): Promise<number | undefined> {
-  try {
-    return (await fs.stat(target)).size
-  } catch (thrown) {
-    if (isAbsent(thrown)) return undefined
-    throw thrown
-  }
 }
 
 /** Replaces the record only: eviction does so before it removes data. */

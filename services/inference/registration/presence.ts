@@ -70,13 +70,12 @@ export class Presence {
     await this.#stopWork?.()
   }
 
-  #work({ name, machine, options, slowdown }: Omit<Resource, 'heartbeatAt'>): void {
+  #work(resource: Omit<Resource, 'heartbeatAt'>): void {
     const { config, state, engine, requestsServed, log } = this.#deps
-    const connection = workerConnection(config.redisUrl, log)
-    const { store, profile } = engine
-    const { benchmarkUrl } = config
-    const facts = { resource: name, machine, options, slowdown, benchmarkUrl }
-    const worker = startBenchmarkWorker({ ...facts, connection, state, store, profile, requestsServed, log })
+    const { redisUrl, benchmarkUrl } = config
+    const connection = workerConnection(redisUrl, log)
+    const deps = { ...resource, resource: resource.name, ...engine, connection, state, requestsServed }
+    const worker = startBenchmarkWorker({ ...deps, benchmarkUrl, log })
     this.#stopWork = async () => {
       // BullMQ waits until a lost Redis comes back; a service that stops must not.
       await waitAtMost(worker.close(), MAX_CLOSE_MS, undefined)

@@ -4,7 +4,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
-import type { RangeKey } from '../../../services/inference/ranges/range-files.ts'
+import type { RangeKey } from '../../../services/inference/ranges/stored-range.ts'
 
 const SHAPES_KEY = 'abcdef012345' as ShapesKey
 const CHUNK_BYTES = 4096

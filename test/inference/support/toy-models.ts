@@ -20,7 +20,7 @@ import { type State, structureId } from '../../../shared/platform/redis/state.ts
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'
 import type { LoadedStage, RunResult } from '../../../services/inference/serving/executor/executor.ts'
-import type { RangeKey } from '../../../services/inference/ranges/range-files.ts'
+import type { RangeKey } from '../../../services/inference/ranges/stored-range.ts'
 
 interface ToyLayer {
   name: string

@@ -12,15 +12,22 @@ import type { Job } from 'bullmq'
 import { type Calibration, CalibrationSamples } from '../../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress } from '../../../../shared/contracts/job-progress.ts'
+import type { Resource } from '../../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import type { Logger } from '../../../../shared/platform/log.ts'
 import { HttpClient } from '../../../../shared/platform/http-client.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
-import { structureId } from '../../../../shared/platform/redis/state.ts'
+import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { OpenRange } from '../../ranges/range-store.ts'
-import type { JobWorkerDeps } from '../job-worker.ts'
+import type { Engine } from '../../serving/engine.ts'
 import type { Calibrated, CalibrateInput } from './run-calibration-job.ts'
 
-export type CalibrationDeps = Pick<JobWorkerDeps, 'state' | 'store' | 'options' | 'benchmarkUrl' | 'log'>
+export interface CalibrationDeps extends Pick<Engine, 'store'>, Pick<Resource, 'options'> {
+  state: State
+  /** URL of the benchmark service, which serves the samples. */
+  benchmarkUrl: string
+  log: Logger
+}
 
 /** Time limit of a calibration. */
 const TIMEOUT_MS = 4 * 3600 * 1000

@@ -5,7 +5,7 @@
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
-import type { RangeKey } from '../../ranges/range-files.ts'
+import type { RangeKey } from '../../ranges/stored-range.ts'
 import { BatchQueue, type BatchSettings } from './stage-queue.ts'
 import { type BatchSource, StageBatches } from './stage-batches.ts'
 

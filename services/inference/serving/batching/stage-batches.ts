@@ -10,7 +10,7 @@ import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Executor, LoadedStage } from '../executor/executor.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
 import { batchSizes, whatDiffers, whyNoBatches, whyNoBatchOf } from './batchable.ts'
-import type { Batches, BatchSettings } from './stage-queue.ts'
+import type { BatchSettings } from './stage-queue.ts'
 
 /** ms until the next attempt after a temporary failure: the benchmark service is unreachable, or the queue is full. */
 const RETRY_MS = 30_000
@@ -26,7 +26,7 @@ export interface BatchSource {
   log: Logger
 }
 
-export class StageBatches implements Batches {
+export class StageBatches {
   readonly #source: BatchSource
   readonly #one: LoadedStage
   readonly #ready = new Map<number, LoadedStage>()
@@ -40,6 +40,7 @@ export class StageBatches implements Batches {
     this.#one = one
   }
 
+  /** The largest session for at most `items` items; undefined if there is none. */
   atMost(items: number): { size: number; stage: LoadedStage } | undefined {
     let found: { size: number; stage: LoadedStage } | undefined
     for (const [size, stage] of this.#ready)
@@ -47,6 +48,7 @@ export class StageBatches implements Batches {
     return found
   }
 
+  /** Called if several requests wait, so that sessions for several items are created. */
   want(): void {
     if (this.#making || this.#finished || this.#released || performance.now() < this.#retryAt) return
     this.#making = this.#make()

@@ -15,6 +15,7 @@ import { checkInputs } from '../executor/check-inputs.ts'
 import { givenUp } from '../executor/executor-thread.ts'
 import type { BatchingFacts } from '../models/target.ts'
 import { joinItems, splitItems } from './items.ts'
+import type { StageBatches } from './stage-batches.ts'
 import { watchPatience } from '../../../../shared/platform/deadline.ts'
 
 export interface BatchSettings extends BatchingFacts {
@@ -24,18 +25,10 @@ export interface BatchSettings extends BatchingFacts {
   queueLimit: number
 }
 
-/** Sessions for more than one item. */
-export interface Batches {
-  /** The largest session for at most `items` items; undefined if there is none. */
-  atMost: (items: number) => { size: number; stage: LoadedStage } | undefined
-  /** Called if several requests wait, so that sessions for several items are created. */
-  want: () => void
-}
-
 export interface QueueParts {
   stage: LoadedStage
   executor: Pick<Executor, 'run'>
-  batches: Batches
+  batches: Pick<StageBatches, 'atMost' | 'want'>
   settings: BatchSettings
 }
 

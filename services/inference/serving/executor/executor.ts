@@ -113,12 +113,15 @@ export class Executor {
     checkInputs(stage.manifest, inputs)
     refuseIfTooLate(stage, options)
     const { key, path, options: settings } = stage
-    if (path === null) return passedThrough(stage, inputs)
+    if (path === null)
+      return { outputs: inOrder(stage, inputs), computeMs: 0, cpuMs: 0, queueMs: 0, waitedMs: 0 }
     const thread = this.#choose(stage.key)
     if (thread.waitingRuns >= this.#queueLimit) throw this.#refuse(thread.waitingRuns)
     const given = { inputs, consumed: entry.consumed, passThrough: new Set(stage.manifest.passThrough) }
     const report = await thread.run({ key, path, options: settings }, given, options)
-    return result(stage, report, calledAtMs)
+    const { outputs, startedAtMs, computeMs, cpuMs, waitedMs } = report
+    const queueMs = Math.max(0, startedAtMs - calledAtMs)
+    return { outputs: inOrder(stage, outputs), computeMs, cpuMs, queueMs, waitedMs }
   }
 
   /** Undoes one `load`. The last one frees the sessions, after the runs queued before it. */
@@ -191,21 +194,6 @@ function refuseIfTooLate(stage: LoadedStage, { signal, deadline }: RunOptions): 
   if (signal?.aborted) throw new ScissionError('cancelled', `running ${stage.key}: the caller is gone`)
   if (deadline !== undefined && deadline <= Date.now()) {
     throw new ScissionError('deadlineExceeded', `running ${stage.key}: its deadline has passed already`)
-  }
-}
-
-function passedThrough(stage: LoadedStage, inputs: readonly Tensor[]): RunResult {
-  return { outputs: inOrder(stage, inputs), computeMs: 0, cpuMs: 0, queueMs: 0, waitedMs: 0 }
-}
-
-function result(stage: LoadedStage, report: RunReport, calledAtMs: number): RunResult {
-  const { outputs, startedAtMs, computeMs, cpuMs, waitedMs } = report
-  return {
-    outputs: inOrder(stage, outputs),
-    computeMs,
-    cpuMs,
-    queueMs: Math.max(0, startedAtMs - calledAtMs),
-    waitedMs,
   }
 }
 

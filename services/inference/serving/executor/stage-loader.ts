@@ -7,7 +7,7 @@
  */
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
-import { keyText, type RangeKey } from '../../ranges/range-files.ts'
+import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 import type { OpenRange, RangeStore } from '../../ranges/range-store.ts'
 import type { Executor, LoadedStage } from './executor.ts'
 import { trial } from './trial-load.ts'

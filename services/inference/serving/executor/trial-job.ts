@@ -26,17 +26,14 @@ export async function run({ path, inputs, options }: TrialInput): Promise<TrialO
   const session = await createSession(path, options)
   try {
     const taken = inputs.filter((spec) => session.inputNames.includes(spec.name))
+    // Dimensions that depend on the data get an arbitrary size.
+    const fixed = taken.map((spec) => ({ ...spec, shape: spec.shape.map((dim) => (dim === -1 ? 1 : dim)) }))
     const feeds: Record<string, OrtTensor> = {}
-    for (const tensor of makeInputs(taken.map(withFixedShape), SEED)) feeds[tensor.name] = toOrt(tensor)
+    for (const tensor of makeInputs(fixed, SEED)) feeds[tensor.name] = toOrt(tensor)
     await session.run(feeds)
     return {}
   } catch (thrown) {
     // Made-up values of inner tensors may be invalid, for instance an index outside of its table: not the model's fault.
     return { complaint: coerceError(thrown).message }
   }
-}
-
-/** Fixes dimensions that depend on the data to an arbitrary size. */
-function withFixedShape(spec: TensorSpec): TensorSpec {
-  return { ...spec, shape: spec.shape.map((dim) => (dim === -1 ? 1 : dim)) }
 }

@@ -50,7 +50,7 @@ export async function trial(request: TrialRequest, signal?: AbortSignal): Promis
   const file = `${request.path}.trial.json`
   const identity = identityOf(request)
   const stored = await readStoredJson(Verdict, file, request.log)
-  const known = stored && isOf(identity, stored) ? stored : undefined
+  const known = stored && JSON.stringify(identityIn(stored)) === JSON.stringify(identity) ? stored : undefined
   const verdict = known ?? (await tryOnce(request, identity, signal))
   if (known === undefined) await writeWhole(file, JSON.stringify(verdict))
   if (verdict.refusal !== undefined) {
@@ -95,7 +95,5 @@ async function tryOnce(
   }
 }
 
-/** True if a verdict is valid for this file and these conditions. */
-function isOf(identity: Identity, { sha256, onnxruntime, options }: Verdict): boolean {
-  return JSON.stringify({ sha256, onnxruntime, options }) === JSON.stringify(identity)
-}
+/** The file and the conditions for which a verdict is valid. */
+const identityIn = ({ sha256, onnxruntime, options }: Verdict): Identity => ({ sha256, onnxruntime, options })

@@ -81,10 +81,15 @@ async function obey(command: Command): Promise<void> {
       return send({ type: 'skipped', id: command.id })
     }
     switch (command.type) {
-      case 'load':
-        return send({ type: 'loaded', id: command.id, inputNames: await load(command) })
-      case 'run':
-        return sendRun(command.id, await run(command))
+      case 'load': {
+        const { session } = await sessionOf(command)
+        return send({ type: 'loaded', id: command.id, inputNames: [...session.inputNames] })
+      }
+      case 'run': {
+        const result = await run(command)
+        const moved = [...buffersOf(result.outputs), ...result.spare]
+        return send({ type: 'ran', id: command.id, result }, moved)
+      }
       case 'unload':
         await unload(command.key)
         return send({ type: 'unloaded', id: command.id })
@@ -100,17 +105,8 @@ function send(report: Report, transfer: ArrayBuffer[] = []): void {
   port.postMessage(report, transfer)
 }
 
-function sendRun(id: number, result: RunReport): void {
-  send({ type: 'ran', id, result }, [...buffersOf(result.outputs), ...result.spare])
-}
-
 function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
   return [...new Set(tensors.map((tensor) => tensor.bytes.buffer as ArrayBuffer))]
-}
-
-async function load(source: SessionSource): Promise<string[]> {
-  const { session } = await sessionOf(source)
-  return [...session.inputNames]
 }
 
 async function sessionOf({ key, path, options }: SessionSource): Promise<Loaded> {

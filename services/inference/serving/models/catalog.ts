@@ -6,7 +6,7 @@ import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import { findModel, type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { shapesKeyOf } from '../../../../shared/onnx/canonical/shapes-key.ts'
-import type { RangeKey } from '../../ranges/range-files.ts'
+import type { RangeKey } from '../../ranges/stored-range.ts'
 import { StaleWhileRevalidateCache } from '../../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 
 export class Catalog {

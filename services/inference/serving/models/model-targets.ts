@@ -5,7 +5,7 @@
  * A range is loaded at its first request, or by the repository API. After an explicit unload, a model stays unloaded until
  * it is loaded explicitly, as clients of the repository API expect.
  */
-import type { ShapesKey, TensorSpec } from '../../../../shared/contracts/common.ts'
+import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
@@ -13,7 +13,7 @@ import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { whyNoBatches } from '../batching/batchable.ts'
 import { itemsIn, runItems } from '../batching/items.ts'
-import type { RangeKey } from '../../ranges/range-files.ts'
+import type { RangeKey } from '../../ranges/stored-range.ts'
 import type { Catalog } from './catalog.ts'
 import {
   type BatchingFacts,
@@ -88,7 +88,17 @@ export class ModelTargets {
 
   /** Loads a whole model or a layer range. If loading again fails, the loaded one stays. @throws ScissionError the reason. */
   async load(name: string): Promise<void> {
-    const { model, structure, range } = await this.#fixed(name)
+    const [base = '', written] = name.split(':')
+    const model = await this.#deps.catalog.model(base)
+    if (!model.shapesKey) {
+      throw new ScissionError(
+        'needsInputShapes',
+        `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
+      )
+    }
+    const structure = await this.#deps.catalog.structure(model.id, model.shapesKey)
+    const range = written === undefined ? undefined : parseLayerRange(written)
+    if (range) checkLayerRange(range, structure)
     const had = this.#unavailable.get(model.id)
     this.#unavailable.delete(model.id)
     try {
@@ -165,29 +175,15 @@ export class ModelTargets {
     return key.from === 0 && key.to === structure.layers.length
   }
 
-  async #fixed(name: string): Promise<{ model: Model; structure: Structure; range: LayerRange | undefined }> {
-    const [base = '', written] = name.split(':')
-    const model = await this.#deps.catalog.model(base)
-    if (!model.shapesKey) {
-      throw new ScissionError(
-        'needsInputShapes',
-        `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
-      )
-    }
-    const structure = await this.#deps.catalog.structure(model.id, model.shapesKey)
-    const range = written === undefined ? undefined : parseLayerRange(written)
-    if (range) checkLayerRange(range, structure)
-    return { model, structure, range }
-  }
-
   async #structureFor(
     model: Model,
     range: LayerRange | undefined,
     inputs: readonly Tensor[],
   ): Promise<Structure> {
     const { catalog } = this.#deps
-    if (range) return catalog.structure(model.id, needKey(model))
     const own = model.shapesKey ? await catalog.structure(model.id, model.shapesKey) : undefined
+    if (range && own) return own
+    if (range) throw new ScissionError('needsInputShapes', `model ${model.name} has open input dimensions`)
     return own && this.#takesBatches(model, own) ? own : catalog.structureFor(model, inputs)
   }
 
@@ -246,11 +242,6 @@ export class ModelTargets {
     if (largest > 1) report.batch = largest
     return { outputs: run.outputs, hops: [report], work }
   }
-}
-
-function needKey(model: Model): ShapesKey {
-  if (model.shapesKey) return model.shapesKey
-  throw new ScissionError('needsInputShapes', `model ${model.name} has open input dimensions`)
 }
 
 function keyOf(model: Model, structure: Structure, range: LayerRange | undefined): RangeKey {

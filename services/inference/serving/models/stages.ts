@@ -7,7 +7,7 @@ import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
-import { keyText, type RangeKey } from '../../ranges/range-files.ts'
+import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 
 export interface StageDeps {
   loader: Pick<StageLoader, 'acquire' | 'release'>

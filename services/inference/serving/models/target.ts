@@ -5,7 +5,7 @@
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import { OWN_PREFIX, type Parameters } from '../../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
-import type { RangeKey } from '../../ranges/range-files.ts'
+import type { RangeKey } from '../../ranges/stored-range.ts'
 import type { RunResult, SharedRun } from '../executor/executor.ts'
 
 export type TargetTensor = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
