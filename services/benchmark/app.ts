@@ -22,7 +22,7 @@ import { modelRoutes } from './models/model-routes.ts'
 import { ModelStore } from './models/model-store.ts'
 import { profileRoutes } from './benchmarks/profile-routes.ts'
 
-export type BenchmarkService = Awaited<ReturnType<typeof createBenchmarkService>>
+type BenchmarkService = Awaited<ReturnType<typeof createBenchmarkService>>
 
 export async function createBenchmarkService(config: BenchmarkConfig, log: Logger) {
   const store = new ModelStore(config.dataDir, log)
