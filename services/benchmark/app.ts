@@ -22,8 +22,6 @@ import { modelRoutes } from './models/model-routes.ts'
 import { ModelStore } from './models/model-store.ts'
 import { profileRoutes } from './benchmarks/profile-routes.ts'
 
-type BenchmarkService = Awaited<ReturnType<typeof createBenchmarkService>>
-
 export async function createBenchmarkService(config: BenchmarkConfig, log: Logger) {
   const store = new ModelStore(config.dataDir, log)
   await store.open()

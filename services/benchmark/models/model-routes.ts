@@ -153,7 +153,7 @@ async function deleteModel(deps: ModelDeps, idOrName: string): Promise<void> {
     await deps.registry.removeName(model.id, name)
     return
   }
-  // Whatever begins to use a model does so under the same lock: it is found here, or finds the model gone.
+  // A use of a model begins under the same lock: it is found here, or it finds the model gone.
   await withLock(deps.state.redis, modelLock(model.id), () => deleteUnused(deps, model))
 }
 
