@@ -68,10 +68,13 @@ export async function readParts(
         reusedFrom: reused.measuredAt,
       }
     }
-    const child: Job | undefined = await queues.of(resource).getJob(childId(id, resource))
+    const [queue, jobId] = [queues.of(resource), childId(id, resource)]
+    // The state first: of a job that completes between the two reads, the result is known then.
+    const state = await queue.getJobState(jobId)
+    const child: Job | undefined = await queue.getJob(jobId)
     if (reason !== undefined)
       return { resource, state: 'failed', progress: progressOf(child, 'failed'), error: reason }
-    return { resource, ...(child ? await childPart(child, cancelled === 1) : missingPart(cancelled === 1)) }
+    return { resource, ...(child ? childPart(child, state, cancelled === 1) : missingPart(cancelled === 1)) }
   })
   return { parts: await Promise.all(parts), cancelled: cancelled === 1 }
 }
@@ -84,8 +87,11 @@ function missingPart(cancelled: boolean): Omit<BenchmarkPart, 'resource'> {
   return { state, progress: { fraction: 0, step: state }, error }
 }
 
-async function childPart(child: Job, cancelled: boolean): Promise<Omit<BenchmarkPart, 'resource'>> {
-  const state = await child.getState()
+function childPart(
+  child: Job,
+  state: JobType | 'unknown',
+  cancelled: boolean,
+): Omit<BenchmarkPart, 'resource'> {
   if (state === 'completed') {
     const profile: unknown = child.returnvalue
     return { state, progress: { fraction: 1, step: 'done' }, ...(typeof profile === 'string' && { profile }) }

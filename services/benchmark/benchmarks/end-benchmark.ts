@@ -38,13 +38,18 @@ export async function cancelBenchmark(queues: BenchmarkQueues, id: string): Prom
   return needBenchmark(queues, id)
 }
 
-/** Marks an unfinished part as failed. The benchmark goes on without it, even if its worker is still measuring. */
+/**
+ * Marks an unfinished part as failed. The benchmark goes on without it, even if its worker is still measuring. A part that
+ * has ended since the caller looked stays as it is.
+ */
 export async function endPart(
   queues: BenchmarkQueues,
   id: string,
   resource: string,
   reason: string,
 ): Promise<void> {
+  const child: Job | undefined = await queues.of(resource).getJob(childId(id, resource))
+  if (child && ((await child.isCompleted()) || (await child.isFailed()))) return
   const ends = endsKey(id)
   await queues.redis
     .multi()
@@ -53,7 +58,6 @@ export async function endPart(
     // Tells the worker to stop, if it is still measuring or comes back and finds the job.
     .set(stopKey(id, resource), reason, 'EX', KEEP_SECONDS)
     .exec()
-  const child: Job | undefined = await queues.of(resource).getJob(childId(id, resource))
   if (!child) return
   try {
     await child.remove()

@@ -89,7 +89,8 @@ export class BenchmarkHarness {
   /** Stands for an inference service: works its own queue as told. */
   resource(name: string, work: Work): void {
     const connection = workerConnection(this.#redisUrl())
-    const worker = new Worker(resourceQueue(name), work, workerOptions(connection))
+    // The emulated Redis may wake a worker that was closed a moment ago in place of this one, which then looks by itself.
+    const worker = new Worker(resourceQueue(name), work, { ...workerOptions(connection), drainDelay: 0.5 })
     worker.on('error', () => undefined)
     worker.on('closed', () => connection.disconnect())
     this.#workers.push(worker)

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest'
+import { Queue } from 'bullmq'
+import { describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { ManagedProcess } from '../../../infra/start/processes/process.ts'
 import { createLog } from '../../../shared/platform/log.ts'
@@ -9,6 +10,7 @@ import {
   STALLED_INTERVAL_MS,
 } from '../../../shared/platform/redis/queues.ts'
 import { partsOf, withBenchmarks } from './harness.ts'
+import { gate } from '../../support/gate.ts'
 import { kill } from '../../support/kill.ts'
 
 const harness = withBenchmarks()
@@ -52,5 +54,26 @@ describe('a part that is given up from here', () => {
     await harness.ended(id)
     expect(await harness.state.redis.get(stopKey(id, 'device'))).toMatch(/device showed no sign of life/)
     expect(await harness.state.redis.get(stopKey(id, 'cloud'))).toBeNull()
+  })
+
+  it('is none that completes between the two looks at it', async () => {
+    await harness.open(1000)
+    const cloud = gate()
+    const release = cloud.close()
+    harness.resource('cloud', async () => {
+      await cloud.opened()
+      return 'profile-of-cloud'
+    })
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    // The check sees an active part; until it asks for its progress, the part has completed.
+    const getActive = vi.spyOn(Queue.prototype, 'getActive').mockImplementationOnce(async () => {
+      release()
+      await harness.ended(id)
+      return []
+    })
+    await expect.poll(() => getActive.mock.calls.length).toBeGreaterThan(0)
+    expect(partsOf(await harness.ended(id))).toEqual({ cloud: 'completed' })
+    expect(await harness.state.redis.get(stopKey(id, 'cloud'))).toBeNull()
+    getActive.mockRestore()
   })
 })
