@@ -65,13 +65,14 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   }
 }
 
-/** Redis may come up after this service, or go while the deployments are read: it is tried until it works. */
+/** Redis may come up after this service, or go while the deployments are read: it is tried until it works. Warns once. */
 async function resumeWhenReady(
   mirror: RedisMirror,
   deployer: Deployer,
   closing: AbortSignal,
   log: Logger,
 ): Promise<void> {
+  let warned = false
   while (!closing.aborted) {
     try {
       await mirror.ready()
@@ -79,7 +80,10 @@ async function resumeWhenReady(
       return
     } catch (thrown) {
       if (closing.aborted) return
-      log.warn({ err: coerceError(thrown) }, 'deployments left loading are not taken up yet; trying again')
+      const err = coerceError(thrown)
+      if (warned) log.debug({ err }, 'deployments left loading are still not taken up')
+      else log.warn({ err }, 'deployments left loading are not taken up yet; trying again')
+      warned = true
       // Cut short, by an error, when the service closes.
       await sleep(RESUME_PAUSE_MS, undefined, { signal: closing }).catch(() => undefined)
     }

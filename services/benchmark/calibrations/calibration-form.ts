@@ -84,7 +84,9 @@ async function readParts(req: IncomingMessage, limitBytes: number): Promise<Map<
       onFile: async (name, content) => [name, await budget.collect(content)],
       onField: async (name, value, cut) => {
         if (cut) throw tooLarge(FIELD_BYTES, `form field "${name}"`)
-        return [name, Buffer.from(value)]
+        const content = Buffer.from(value)
+        budget.spend(content.byteLength)
+        return [name, content]
       },
     })
     const names = parts.map(([name]) => name)

@@ -12,7 +12,7 @@ import type { Resource } from '../../../shared/contracts/resource.ts'
 import { createJsonClient } from '../../../shared/client/http.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
+import { modelLock, NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import { namesOf } from '../../../shared/platform/redis/state.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 import { planById } from './plan-by-id.ts'
@@ -37,7 +37,6 @@ export class Deployer {
     refuseOtherOptions(plan)
     const { deployments, models, redis } = this.#deps.state
     const id = request.name ?? deploymentName(plan)
-    await this.#refuseModelName(id)
     let made: Deployment | undefined
     const decide = (existing: Deployment | undefined): Deployment => {
       if (existing && existing.planId !== plan.id) {
@@ -51,10 +50,13 @@ export class Deployer {
       made = this.#record(id, plan, request)
       return made
     }
-    const recorded = await withLock(redis, modelLock(plan.model), async () => {
-      // It may have been deleted since the plan was looked up.
-      await models.need(plan.model)
-      return deployments.update(id, decide)
+    const recorded = await withLock(redis, NAMES_LOCK, async () => {
+      await this.#refuseModelName(id)
+      return withLock(redis, modelLock(plan.model), async () => {
+        // It may have been deleted since the plan was looked up.
+        await models.need(plan.model)
+        return deployments.update(id, decide)
+      })
     })
     if (!recorded) throw new ScissionError('internal', `deployment "${id}" was not recorded`)
     if (recorded === made) this.#load(recorded)

@@ -5,7 +5,6 @@ import { Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
-import { NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import { paginate } from '../../../shared/platform/redis/state.ts'
 import type { Deployer } from './deployer.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
@@ -22,7 +21,7 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
       body: DeploymentRequest,
       answers: { 202: { description: 'On record, loading', schema: Deployment } },
       handle: async ({ body }) => {
-        const deployment = await withLock(deps.state.redis, NAMES_LOCK, () => deployer.deploy(body))
+        const deployment = await deployer.deploy(body)
         return reply(202, deployment, { Location: `/v1/deployments/${encodeURIComponent(deployment.id)}` })
       },
     }),

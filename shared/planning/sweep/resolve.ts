@@ -35,7 +35,7 @@ export function solveFirst(problem: Problem, query: OptimiserQuery): BestPlan | 
   }
 }
 
-/** The same without checks of the query and explanation, for a query that is known to be valid. No time limit applies. */
+/** The same without explanation, for a query that `solveFirst` has checked. No time limit applies. */
 export function solveBest(problem: Problem, query: OptimiserQuery): BestPlan | undefined {
   checkProblem(problem)
   const solver = new ChainSolver(compileProblem(problem, query.source), query)
