@@ -4,7 +4,15 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../../shared/onnx/wire/skeleton.ts'
 import { isExternal, referenceOf } from '../../shared/onnx/wire/external-data.ts'
-import { ModelProtoSchema, TensorProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  FunctionProtoSchema,
+  ModelProtoSchema,
+  type TensorProto,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+} from '../../shared/onnx/proto/onnx_pb.ts'
 import { rawBytes } from '../../shared/onnx/wire/tensor-data.ts'
 import { DataType, encode, floats, graph, model, node, value } from './support/build.ts'
 import { fileOf } from './support/models.ts'
@@ -133,6 +141,37 @@ describe('the skeleton of a model', () => {
     const { model: skeleton, fileBytes } = readSkeleton(path.join(at.dir, at.file))
     expect(fileBytes).toBeGreaterThan(3 * 4096)
     expect(toBinary(ModelProtoSchema, skeleton).length).toBeLessThan(2048)
+  })
+
+  it('finds payloads and references to other files in the default attributes of functions', () => {
+    const large = floats('', [300, 4])
+    const elsewhere = create(TensorProtoSchema, {
+      dataType: DataType.FLOAT,
+      dims: [1n],
+      dataLocation: TensorProto_DataLocation.EXTERNAL,
+      externalData: [{ key: 'location', value: '../elsewhere.bin' }],
+    })
+    const attribute = (name: string, t: TensorProto) =>
+      create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.TENSOR, t })
+    const functions = [
+      create(FunctionProtoSchema, {
+        name: 'f',
+        attributeProto: [attribute('large', large), attribute('elsewhere', elsewhere)],
+      }),
+    ]
+    const graphOf = {
+      nodes: [node('Relu', ['x'], ['y'])],
+      inputs: [value('x', [1])],
+      outputs: [value('y', [1])],
+    }
+    const at = fileOf({ ...model(graphOf), functions })
+    for (const options of [{}, { interfaceOnly: true }]) {
+      const { external } = readSkeleton(path.join(at.dir, at.file), options)
+      expect(external.map((tensor) => referenceOf(tensor).location)).toEqual(['../elsewhere.bin'])
+    }
+    const [found] = readSkeleton(path.join(at.dir, at.file)).model.functions[0]!.attributeProto
+    expect(found?.t && isExternal(found.t)).toBe(true)
+    expect(referenceOf(found!.t!)).toMatchObject({ location: 'model.onnx', length: 4800 })
   })
 
   it('keeps fields that this program does not know', () => {
