@@ -135,10 +135,29 @@ describe('a calibration', () => {
   })
 })
 
+const BLOCKS = [[0, 1, 0.25, 70_000]]
+
+describe('a network of the original’s', () => {
+  it('does not take a name that a deployment gets in that moment', async () => {
+    const document = { systems: { one: { tier: 'edge', name: 'far', models: { Tiny: { blocks: BLOCKS } } } } }
+    let storing: Promise<unknown> | undefined
+    await withLock(other.redis, NAMES_LOCK, async () => {
+      storing = storeOriginal(state, document, Date.now())
+      await Promise.race([storing.catch(() => {}), sleep(100)])
+      await other.deployments.put('original.tiny', exampleDeployment('original.tiny', [hop('device', 0, 4)]))
+    })
+    await expect(storing).rejects.toMatchObject({
+      code: 'conflict',
+      message: '"original.tiny" is the name of a deployment; delete it before the import',
+    })
+    expect(await other.models.all()).toEqual([])
+    expect(await other.resources.get('far')).toBeUndefined()
+  })
+})
+
 describe('a machine of the original’s', () => {
   it('does not take the place of a service that registers in that moment', async () => {
-    const blocks = [[0, 1, 0.25, 70_000]]
-    const document = { systems: { one: { tier: 'edge', name: 'far', models: { Tiny: { blocks } } } } }
+    const document = { systems: { one: { tier: 'edge', name: 'far', models: { Tiny: { blocks: BLOCKS } } } } }
     await expect(storeOriginal(state, document, Date.now())).resolves.toMatchObject({ resources: ['far'] })
     const service = exampleResource('edge', { name: 'far' })
     const get = state.resources.get.bind(state.resources)

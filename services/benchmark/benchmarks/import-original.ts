@@ -7,7 +7,9 @@ import { z } from 'zod'
 import type { Model } from '../../../shared/contracts/model.ts'
 import { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { refuseDeploymentName } from '../models/registry.ts'
 import { type Imported, importOriginal } from '../../../shared/original/index.ts'
+import { NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import { linkId, profileId, type State, structureId } from '../../../shared/platform/redis/state.ts'
 
 /** The original's own documents: `profiles.json`, with `networks.json` and the name of one of its networks beside it. */
@@ -31,7 +33,10 @@ const NAME_PREFIX = 'original.'
 /** This host name never resolves (RFC 2606). */
 const NOWHERE = 'http://imported.invalid'
 
-/** @throws ScissionError badRequest, notFound (see importOriginal); conflict when a service has a machine's name. */
+/**
+ * @throws ScissionError badRequest, notFound (see importOriginal); conflict when a service has a machine's name or a
+ *   deployment a network's.
+ */
 export async function storeOriginal(
   state: State,
   document: OriginalDocument,
@@ -49,8 +54,12 @@ export async function storeOriginal(
   const models = imported.models.map((model): Model => ({ ...model, name: `${NAME_PREFIX}${model.name}` }))
   const { structures, profiles: measured, links } = imported
   // Referenced documents are stored first, so that every reader of a profile finds its model.
-  await Promise.all(structures.map((one) => state.structures.put(structureId(one.model, one.shapesKey), one)))
-  await Promise.all(models.map((model) => state.models.put(model.id, model)))
+  await withModelNames(state, models, async () => {
+    await Promise.all(
+      structures.map((one) => state.structures.put(structureId(one.model, one.shapesKey), one)),
+    )
+    await Promise.all(models.map((model) => state.models.put(model.id, model)))
+  })
   await Promise.all(
     resources.map((resource) =>
       state.resources.update(resource.name, (known) => {
@@ -69,6 +78,17 @@ export async function storeOriginal(
     profiles: imported.profiles.map(({ id }) => id),
     links: imported.links.map(({ from, to }) => linkId(from, to)),
   }
+}
+
+/** Stores models under the locks of names, as an upload does: no deployment gets one of these names meanwhile. */
+function withModelNames(state: State, models: readonly Model[], store: () => Promise<void>): Promise<void> {
+  return withLock(state.redis, NAMES_LOCK, () =>
+    withLock(state.redis, 'models', async () => {
+      for (const { name } of models)
+        await refuseDeploymentName(state.deployments, name, 'delete it before the import')
+      await store()
+    }),
+  )
 }
 
 function resourcesOf({ resources, profiles }: Imported, importedAt: string): Resource[] {

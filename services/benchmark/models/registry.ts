@@ -136,15 +136,23 @@ export class Registry {
     return { ...model, aliases: [...(model.aliases ?? []), alias] }
   }
 
-  /** @throws ScissionError conflict if a deployment has the name: both are served under /v2/models. */
   async #nextVersion(name: string): Promise<number> {
-    if (await this.#state.deployments.has(name))
-      throw new ScissionError(
-        'conflict',
-        `"${name}" is the name of a deployment; choose another for the model`,
-      )
+    await refuseDeploymentName(this.#state.deployments, name)
     const models = await this.#state.models.all()
     const versions = models.flatMap((model) => namesOf(model).filter((own) => own.name === name))
     return Math.max(0, ...versions.map((own) => own.version)) + 1
   }
+}
+
+/**
+ * Both are served under /v2/models. To be called under NAMES_LOCK.
+ * @param remedy what the error tells the user to do. @throws ScissionError conflict if a deployment has the name.
+ */
+export async function refuseDeploymentName(
+  deployments: State['deployments'],
+  name: string,
+  remedy = 'choose another for the model',
+): Promise<void> {
+  if (await deployments.has(name))
+    throw new ScissionError('conflict', `"${name}" is the name of a deployment; ${remedy}`)
 }
