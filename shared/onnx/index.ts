@@ -8,7 +8,7 @@
  *                   sub-model whose weights refer to the original
  *   canonical/      from a file to its canonical graph: checks, fixed input shapes, inferred shapes, folded constants,
  *                   hidden sequences, inlined branches, one trial run
- *   sample-inputs/  made-up inputs
+ *   sample-inputs/  made-up inputs; not exported here, so that a service that only serves does not load all the rest
  *   runtime/        the only calls to ONNX Runtime, and conversion of tensors
  *   wire/           protobuf without decoding: structure without weights (skeleton.ts), payloads, external data, the
  *                   writer of models; element types
@@ -19,7 +19,6 @@ export { analyseInChild } from './structure/analyse-child.ts'
 export { canonicalPaths } from './canonical/canonical-file.ts'
 export { resolveInputShapes } from './canonical/declared-tensors.ts'
 export { describeModel, type ModelDescription } from './structure/describe-model.ts'
-export { makeInputs } from './sample-inputs/sample-inputs.ts'
 export {
   type CanonicalModel,
   checkRange,

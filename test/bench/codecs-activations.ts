@@ -9,11 +9,11 @@ import {
   analyseInChild,
   canonicalPaths,
   type CanonicalModel,
-  makeInputs,
   openCanonical,
   writeRange,
 } from '../../shared/onnx/index.ts'
 import { fromOrt, toOrt } from '../../shared/onnx/runtime/ort-tensor.ts'
+import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 

@@ -11,7 +11,7 @@ import type { Structure } from '../../shared/contracts/model.ts'
 import { messageHeaders } from '../../shared/oip/binary-message.ts'
 import { writeInferRequest } from '../../shared/oip/request-message.ts'
 import { parseInferResponse } from '../../shared/oip/response-message.ts'
-import { makeInputs } from '../../shared/onnx/index.ts'
+import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { startThisMachine } from './this-machine.ts'
 

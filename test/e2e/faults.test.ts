@@ -9,7 +9,7 @@ import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client
 import { createInferenceClient } from '../../shared/client/inference.ts'
 import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
 import type { Deployment } from '../../shared/contracts/plan.ts'
-import { makeInputs } from '../../shared/onnx/index.ts'
+import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'

@@ -1,3 +1,4 @@
+import workerThreads from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
 import { prepareInputs } from '../../../services/inference/serving/executor/executor-thread.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
@@ -49,8 +50,10 @@ describe('prepareInputs', () => {
     expect(bytes.buffer.byteLength).toBe(Buffer.poolSize)
     const { transfer } = prepare([{ name: 'a', datatype: 'UINT8', shape: [13], bytes }])
     expect(transfer).not.toContain(bytes.buffer)
+    // Node 20 does not tell what its pool is, so every buffer of the pool's size is copied there.
+    const isTold = 'isMarkedAsUntransferable' in workerThreads
     const whole = view('b', new ArrayBuffer(Buffer.poolSize), 0, Buffer.poolSize)
-    expect(prepare([whole]).copiedBytes).toBe(Buffer.poolSize)
+    expect(prepare([whole]).copiedBytes).toBe(isTold ? 0 : Buffer.poolSize)
   })
 
   it('never moves shared memory', () => {

@@ -106,7 +106,8 @@ describe('links between inference services', () => {
     })
     const link = await services.state.links.need('device>edge')
     expect(link).toMatchObject({ source: 'measured', emulated: true, emulation: SLOW })
-    expect(link.basis?.traffic).toBeGreaterThan(5)
+    // Fewer messages give no estimate (MIN_MESSAGE_COUNT of traffic.ts).
+    expect(link.basis?.traffic).toBeGreaterThanOrEqual(5)
     await emulator.set('device-edge', { rttMs: SLOW.rttMs })
   })
 

@@ -7,7 +7,7 @@ import type { InputHints, Model, Structure } from '../../../../shared/contracts/
 import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { typedView } from '../../../../shared/oip/typed-view.ts'
-import { makeInputs } from '../../../../shared/onnx/index.ts'
+import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { joinItems, splitItems } from './items.ts'
 
 /** Operators that may branch on values of the whole batch, which tests could not reveal. */
