@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import type { Sources } from './import-graph.ts'
 import {
+  doesNotLoad,
   folderCycles,
   keepsOutOf,
   namesAlike,
@@ -99,6 +100,14 @@ describe('the imports of the product', () => {
     noteIfMissing(folder)
     expect(staysPure(sources, folder, purity)).toEqual([])
     expect(needlessExceptions(sources, purity)).toEqual([])
+  })
+})
+
+describe('a service that serves', () => {
+  it('loads neither the analyser of models nor ONNX Runtime, which its threads load', () => {
+    expect(
+      doesNotLoad(sources, 'services/inference/main.ts', ['@bufbuild/protobuf', 'onnxruntime-node']),
+    ).toEqual([])
   })
 })
 

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { importsOf } from './import-graph.ts'
 import {
+  doesNotLoad,
   folderCycles,
   keepsOutOf,
   namesAlike,
@@ -154,5 +155,17 @@ describe('the rule', () => {
       'c/other.ts': '',
     }
     expect(namesAlike(sources(files))).toEqual(['a/targets.ts and b/targets.ts'])
+  })
+
+  it('against a package names the way to it, and passes over types and what is not loaded', () => {
+    const files = sources({
+      'services/a/main.ts': "import { b } from './b.ts'\nimport type { E } from './e.ts'\n",
+      'services/a/b.ts': "import { d } from 'deep'\n",
+      'services/a/e.ts': "import { w } from 'wide'\n",
+      'services/a/apart.ts': "import { w } from 'wide'\n",
+    })
+    expect(doesNotLoad(files, 'services/a/main.ts', ['deep', 'wide'])).toEqual([
+      'services/a/main.ts -> services/a/b.ts -> deep',
+    ])
   })
 })

@@ -78,26 +78,39 @@ export function staysPure(
   folder: string,
   { allowedBuiltins = [], exceptions = {} }: Purity = {},
 ): string[] {
+  const roots = [...sources.keys()].filter((file) => within(folder, file))
+  return loadedBy(sources, roots, Object.keys(exceptions))
+    .filter(({ to }) => (to.startsWith('node:') && !allowedBuiltins.includes(to)) || SERVERS.test(to))
+    .map(({ chain }) => chain)
+}
+
+/** What starts with `file` loads no package of `forbidden`. */
+export function doesNotLoad(sources: Sources, file: string, forbidden: readonly string[]): string[] {
+  return loadedBy(sources, [file])
+    .filter(({ to }) => forbidden.includes(to))
+    .map(({ chain }) => chain)
+}
+
+/**
+ * Every import of a package or of a part of Node by `roots` and the files that they load.
+ * @param passedOver files and packages that are not followed.
+ */
+function loadedBy(sources: Sources, roots: readonly string[], passedOver: readonly string[] = []) {
   const byFile = new Map<string, Import[]>()
   for (const one of importsOf(sources))
     if (!one.isType) byFile.set(one.from, [...(byFile.get(one.from) ?? []), one])
-  const violations: string[] = []
-  const reached = new Map<string, string>()
-  const queue = [...sources.keys()].filter((file) => within(folder, file))
-  for (const file of queue) reached.set(file, file)
-  for (const file of queue) {
-    for (const one of byFile.get(file) ?? []) {
-      const chain = `${reached.get(file)} -> ${one.to}`
-      if (one.to in exceptions) continue
-      if (one.isFile) {
-        if (reached.has(one.to)) continue
-        reached.set(one.to, chain)
-        queue.push(one.to)
-      } else if ((one.to.startsWith('node:') && !allowedBuiltins.includes(one.to)) || SERVERS.test(one.to))
-        violations.push(chain)
+  const reached = new Map(roots.map((file) => [file, file]))
+  const found: { to: string; chain: string }[] = []
+  // A Map gives also what is added while it is read.
+  for (const [file, way] of reached) {
+    for (const { to, isFile } of byFile.get(file) ?? []) {
+      if (passedOver.includes(to)) continue
+      const chain = `${way} -> ${to}`
+      if (!isFile) found.push({ to, chain })
+      else if (!reached.has(to)) reached.set(to, chain)
     }
   }
-  return violations
+  return found
 }
 
 /** @returns the exceptions that no import of the sources needs: they are to be removed. */
