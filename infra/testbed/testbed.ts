@@ -1,6 +1,6 @@
 /**
- * Reads testbed files, which describe the machines that one computer emulates and the links between them. README.md in this
- * folder describes the format. The result of `loadTestbed` is complete: all names are known, all pairs of resources have a
+ * Reads testbed files, which describe the machines that one computer emulates and the links between them;
+ * docs/reference/testbed.md describes the format. The result of `loadTestbed` is complete: all names are known, all pairs of resources have a
  * link, and each link has its three figures.
  */
 import { readFileSync } from 'node:fs'
