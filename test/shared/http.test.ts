@@ -1,4 +1,5 @@
 import net from 'node:net'
+import os from 'node:os'
 import type { Request, Response } from 'express'
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -154,6 +155,13 @@ describe('a service', () => {
     const script = await fetch(`${url}/docs/swagger-ui-bundle.js`)
     expect(script.status).toBe(200)
     expect((await script.text()).length).toBeGreaterThan(100_000)
+  })
+
+  it('names its address so that it can be called, also one of IPv6', async () => {
+    const networks = Object.values(os.networkInterfaces()).flat()
+    const host = networks.some((one) => one?.address === '::1') ? '::1' : '127.0.0.1'
+    listening = await listen((_req, res) => res.end('here'), 0, host)
+    expect(await (await fetch(listening.url)).text()).toBe('here')
   })
 
   it('counts requests by route in /metrics', async () => {
