@@ -1,7 +1,7 @@
 /**
- * Reads testbed files, which describe the machines that one computer emulates and the links between them. README.md in this
- * folder describes the format. The result of `loadTestbed` is complete: all names are known, all pairs of resources have a
- * link, and each link has its three figures.
+ * Reads testbed files, which describe the machines that one computer emulates and the links between them. Their format is
+ * described in docs/reference/testbed.md. The result of `loadTestbed` is complete: all names are known, all pairs of
+ * resources have a link, and each link has its three figures.
  */
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'

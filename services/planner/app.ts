@@ -59,7 +59,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       closing.abort()
       mirror.close()
       await deps.solver.close()
-      await deployer.settle()
+      await deployer.close()
       redis.disconnect()
     },
   }

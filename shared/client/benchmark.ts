@@ -1,5 +1,5 @@
 /** Typed client of the benchmark service. */
-import { createReadStream } from 'node:fs'
+import { createReadStream, type ReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import FormData from 'form-data'
 import { z } from 'zod'
@@ -119,7 +119,8 @@ async function formOf(
   const form = new FormData()
   for (const [index, { field, location, file }] of files.entries()) {
     const about = { filepath: location, contentType: 'application/octet-stream', knownLength: sizes[index] }
-    form.append(field, createReadStream(file), about)
+    // Opened when its turn comes: a model may have more files than a process may open.
+    form.append(field, (next: (content: ReadStream) => void) => next(createReadStream(file)), about)
   }
   return form
 }

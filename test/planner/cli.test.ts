@@ -35,6 +35,16 @@ describe('the options of `scission plan`', () => {
   })
 })
 
+describe('the addresses of the services', () => {
+  it.each(['nonsense', '127.0.0.1:8082', 'redis://127.0.0.1:6379'])('are URLs, not %s', async (url) => {
+    const { code, stderr } = await scission('--planner-url', url, 'resources')
+    expect([code, stderr.trim()]).toEqual([
+      2,
+      `scission: --planner-url must look like http://host:8082, got: ${url}`,
+    ])
+  })
+})
+
 describe('an axis of `scission sweep`', () => {
   it('is a list or a range, of some links or resources', () => {
     expect(axisOf('rttMs=1,10')).toEqual({ vary: 'rttMs', values: [1, 10] })

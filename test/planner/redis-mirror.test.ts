@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { RedisMirror } from '../../services/planner/knowledge/redis-mirror.ts'
 import { createLog, type Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
+import { CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
 import { linkId, openState } from '../../shared/platform/redis/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
 import { startTestRedis } from '../support/redis.ts'
@@ -83,6 +84,47 @@ describe('the mirror', () => {
     const interrupted = warn.mock.calls.filter(([, text]) => /interrupted/.test(String(text)))
     expect(interrupted.length).toBe(1)
     expect(info).not.toHaveBeenCalled()
+  })
+})
+
+describe('a read that fails while the connection stays', () => {
+  /** Redis answers reads of the links with an error until the function returned is called. */
+  async function breakLinks(redis: Redis): Promise<() => Promise<unknown>> {
+    await redis.rename('scission:links', 'kept')
+    await redis.set('scission:links', 'no hash')
+    return () => redis.rename('kept', 'scission:links')
+  }
+
+  it('of everything, at the start, is tried again', async () => {
+    const { redis } = await openMirror()
+    const mend = await breakLinks(redis.state.redis)
+    const connection = producerConnection(redis.url, log)
+    const mirror = new RedisMirror(openState(connection), log)
+    closing.push(
+      () => connection.disconnect(),
+      () => mirror.close(),
+    )
+    await eventually(() => expect(mirror.ready()).rejects.toThrow(/WRONGTYPE/))
+    await mend()
+    await eventually(() => mirror.ready())
+    expect(mirror.links.size).toBe(3)
+  })
+
+  it('of one document that was announced is made up for, and warned of once', async () => {
+    const logger = createLog('test', 'silent')
+    const warn = vi.spyOn(logger, 'warn')
+    const { redis, mirror } = await openMirror(logger)
+    const mend = await breakLinks(redis.state.redis)
+    const id = linkId('device', 'edge')
+    await redis.state.redis.hset('kept', id, JSON.stringify(exampleLink('device', 'edge', { rttMs: 7 })))
+    const announce = () => redis.state.redis.publish(CHANGES_CHANNEL, JSON.stringify({ kind: 'links', id }))
+    await announce()
+    await announce()
+    const warned = () => warn.mock.calls.filter(([, text]) => text === 'could not read from Redis')
+    await eventually(() => expect(warned().length).toBeGreaterThan(0))
+    await mend()
+    await eventually(() => expect(mirror.links.get(id)?.rttMs).toBe(7))
+    expect(warned()).toHaveLength(1)
   })
 })
 

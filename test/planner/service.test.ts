@@ -1,8 +1,18 @@
+import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { createPlannerClient } from '../../shared/client/planner.ts'
+import { CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
 import { linkId } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
-import { exampleLink, exampleModel, exampleResource, exampleStructure } from '../support/fixtures.ts'
+import {
+  exampleDeployment,
+  exampleLink,
+  exampleModel,
+  exampleResource,
+  exampleStructure,
+  hop,
+} from '../support/fixtures.ts'
 import { startTestRedis } from '../support/redis.ts'
 import { startPlanner } from '../support/services.ts'
 import { stubServer } from '../support/stub-server.ts'
@@ -244,6 +254,24 @@ describe('deployments', () => {
       expect(status).toBe(404)
       expect(body).toMatchObject({ error: { code: 'notFound' } })
     }
+  })
+})
+
+describe('the events of a deployment', () => {
+  it('leave no subscription behind when their client is gone before they begin', async () => {
+    const { redis, deployments } = used.state
+    await deployments.put('live', exampleDeployment('live', [hop('device', 0, 4)]))
+    const followers = async () => Number((await redis.pubsub('NUMSUB', CHANGES_CHANNEL))[1])
+    await eventually(async () => expect(await followers()).toBe(1))
+    const port = Number(new URL(used.url).port)
+    const leave = () =>
+      new Promise<void>((resolve) => {
+        const socket = net.connect(port, '127.0.0.1').once('close', () => resolve())
+        socket.write('GET /v1/deployments/live/events HTTP/1.1\r\nHost: here\r\n\r\n', () => socket.destroy())
+      })
+    for (let client = 0; client < 20; client += 1) await leave()
+    await sleep(300)
+    expect(await followers()).toBe(1)
   })
 })
 

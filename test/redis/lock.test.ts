@@ -42,6 +42,27 @@ describe('the lock in Redis', () => {
     connection.disconnect()
   })
 
+  it('leaves the outcome of the work as it is when Redis is lost meanwhile', async () => {
+    const lose = async (end: () => string) => {
+      const connection = producerConnection(redis.url)
+      await once(connection, 'ready')
+      return withLock(connection, 'lost', async () => {
+        connection.disconnect()
+        await sleep(1)
+        return end()
+      })
+    }
+    expect(await lose(() => 'done')).toBe('done')
+    const watching = producerConnection(redis.url)
+    await once(watching, 'ready')
+    expect(await watching.del('scission:lock:lost')).toBe(1)
+    watching.disconnect()
+    const failing = lose(() => {
+      throw new Error('its own reason')
+    })
+    await expect(failing).rejects.toThrow('its own reason')
+  })
+
   it('a key is removed only while it has the value that was meant', async () => {
     const connection = producerConnection(redis.url)
     await once(connection, 'ready')

@@ -1,4 +1,5 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Writable } from 'node:stream'
 import { Redis } from 'ioredis'
@@ -105,6 +106,40 @@ describe.skipIf(!hasServer)('with a server on the PATH', () => {
     const dataDir = path.join(folder(), 'used')
     const { pid } = await open({ PATH }, dataDir)
     await expect(open({ PATH }, dataDir)).rejects.toThrow(new RegExp(`in use by process ${pid} `))
+  })
+
+  it('a data folder that several systems begin to use at once is given to one of them', async () => {
+    const dataDir = path.join(folder(), 'wanted')
+    const begun = await Promise.allSettled([1, 2, 3].map(() => open({ PATH }, dataDir)))
+    expect(begun.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected'])
+    for (const one of begun)
+      if (one.status === 'rejected') expect(String(one.reason)).toMatch(/another system is being started/)
+    // Afterwards it is in use, and then free.
+    await expect(open({ PATH }, dataDir)).rejects.toThrow(/in use by process/)
+    await opened.pop()?.close()
+    await open({ PATH }, dataDir)
+  })
+
+  it('a claim on a data folder is no obstacle once its owner is gone, or it is old', async () => {
+    const dataDir = path.join(folder(), 'claimed')
+    mkdirSync(dataDir)
+    const claim = path.join(dataDir, 'starting')
+    writeFileSync(claim, `${process.pid}\n`)
+    await expect(open({ PATH }, dataDir)).rejects.toThrow(`remove ${claim}`)
+    utimesSync(claim, new Date(0), new Date(0))
+    await (await open({ PATH }, dataDir)).close()
+    writeFileSync(claim, `${spawnSync(process.execPath, ['-e', '']).pid}\n`)
+    await open({ PATH }, dataDir)
+  })
+
+  it('a server that ends leaves the note of the one that followed it', async () => {
+    const dataDir = path.join(folder(), 'followed')
+    const first = await open({ PATH }, dataDir)
+    const note = path.join(dataDir, 'in-use.json')
+    const followers = JSON.stringify({ url: 'redis://127.0.0.1:1', pid: 1 })
+    writeFileSync(note, followers)
+    await first.close()
+    expect(readFileSync(note, 'utf8')).toBe(followers)
   })
 
   it('a server that cannot start is an error with its own words', async () => {

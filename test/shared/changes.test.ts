@@ -1,5 +1,6 @@
 /** Change announcements over a Redis that comes and goes. */
 import { Changes, CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
+import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startLinkEmulator, type LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
@@ -41,6 +42,40 @@ describe('followers of changes', () => {
     await eventually(() => expect(seen).toEqual(['before', 'after']))
     changes.close()
     connection.disconnect()
+  })
+
+  it('hear of them although Redis refused to subscribe them at first', async () => {
+    let refusals = 2
+    const door = net.createServer((socket) => {
+      const onward = net.connect(Number(new URL(redis.url).port), '127.0.0.1')
+      for (const end of [socket, onward]) end.on('error', () => undefined)
+      onward.pipe(socket)
+      socket.on('data', (data) => {
+        if (/\bsubscribe\b/i.test(data.toString('latin1')) && refusals > 0) {
+          refusals -= 1
+          socket.write('-BUSY Redis is busy running a script\r\n')
+        } else onward.write(data)
+      })
+      socket.on('close', () => onward.destroy())
+    })
+    await new Promise<void>((open) => door.listen(0, '127.0.0.1', open))
+    const { port } = door.address() as net.AddressInfo
+    const connection = producerConnection(`redis://127.0.0.1:${port}`)
+    const changes = new Changes(connection)
+    const faults: string[] = []
+    const seen: string[] = []
+    changes.on('error', ({ message }) => faults.push(message))
+    changes.on('change', ({ id }) => seen.push(id))
+    await eventually(() => expect(faults.length).toBe(2))
+    const message = JSON.stringify({ kind: 'models', id: 'heard' })
+    await eventually(async () => {
+      await connection.publish(CHANGES_CHANNEL, message)
+      expect(seen).toContain('heard')
+    })
+    expect(faults).toEqual(Array(2).fill('BUSY Redis is busy running a script'))
+    changes.close()
+    connection.disconnect()
+    door.close()
   })
 
   it('may go at any moment while the subscription is made anew', async () => {

@@ -38,6 +38,16 @@ describe('the configuration', () => {
       expect(() => read(`traceparent,${name}`)).toThrow(/SCISSION_TRAVELLING_HEADERS/)
   })
 
+  it('takes no duration that is longer than timers can be, which would fire at once', () => {
+    for (const table of [BENCHMARK_SETTINGS, PLANNER_SETTINGS, INFERENCE_SETTINGS]) {
+      const durations = Object.values(table).map(({ env }) => env)
+      for (const env of durations.filter((name) => name.endsWith('_MS'))) {
+        expect(() => readConfig(table, { [env]: '9999999999' }), env).toThrow(env)
+        expect(() => readConfig(table, { [env]: '10000' }), env).not.toThrow()
+      }
+    }
+  })
+
   it('names every wrong variable at once', () => {
     const read = () =>
       readConfig(INFERENCE_SETTINGS, { SCISSION_SLOWDOWN: '0.5', SCISSION_PORT: 'abc', SCISSION_ROUTES: '{' })

@@ -1,3 +1,6 @@
+import net from 'node:net'
+import os from 'node:os'
+import type { Request, Response } from 'express'
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { ScissionError } from '../../shared/platform/errors.ts'
@@ -9,6 +12,9 @@ import { createLog } from '../../shared/platform/log.ts'
 
 let listening: Listening | undefined
 afterEach(() => listening?.close())
+
+/** Answers /v1/late. */
+let onLateStream: (req: Request, res: Response) => void = () => {}
 
 let readiness: () => Promise<void> = () => Promise.resolve()
 
@@ -55,6 +61,13 @@ async function serve(): Promise<string> {
           stream.send('tick', { n: 2 })
           stream.end()
         },
+      }),
+      route({
+        method: 'get',
+        path: '/v1/late',
+        summary: 'streams later',
+        answers: { 200: { description: 'events', contentType: 'text/event-stream' } },
+        handle: (_input, req, res) => onLateStream(req, res),
       }),
     ],
   })
@@ -144,6 +157,13 @@ describe('a service', () => {
     expect((await script.text()).length).toBeGreaterThan(100_000)
   })
 
+  it('names its address so that it can be called, also one of IPv6', async () => {
+    const networks = Object.values(os.networkInterfaces()).flat()
+    const host = networks.some((one) => one?.address === '::1') ? '::1' : '127.0.0.1'
+    listening = await listen((_req, res) => res.end('here'), 0, host)
+    expect(await (await fetch(listening.url)).text()).toBe('here')
+  })
+
   it('counts requests by route in /metrics', async () => {
     const url = await serve()
     await post(`${url}/v1/things/abc`, '{"size":2}')
@@ -156,6 +176,17 @@ describe('a service', () => {
     const text = await (await fetch(`${url}/v1/events`)).text()
     expect(text).toContain('id: 1\nevent: tick\ndata: {"n":1}\n\n')
     expect(text).toContain('id: 2\nevent: tick\ndata: {"n":2}\n\n')
+  })
+
+  it('tells the stream of a client that had left before it was opened that it is closed', async () => {
+    const opened = new Promise<boolean>((resolve) => {
+      onLateStream = (req, res) => {
+        res.once('close', () => resolve(openEventStream(req, res).closed.aborted))
+      }
+    })
+    const socket = net.connect(Number(new URL(await serve()).port), '127.0.0.1')
+    socket.write('GET /v1/late HTTP/1.1\r\nHost: here\r\n\r\n', () => setTimeout(() => socket.destroy(), 50))
+    expect(await opened).toBe(true)
   })
 })
 

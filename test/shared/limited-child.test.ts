@@ -92,4 +92,18 @@ describe('a job in a throw-away process', () => {
       code: 'cancelled',
     })
   })
+
+  it('fails, and not the process that started it, when its input or its progress cannot be handled', async () => {
+    await expect(run({ do: 'echo', value: () => 1 })).rejects.toThrow(/could not be cloned/)
+    const broken = runInLimitedChild<Job, string>({
+      module,
+      input: { do: 'progress', count: 2 },
+      timeoutMs: PATIENCE_MS,
+      memoryLimitBytes: 1024 * MIB,
+      onProgress: () => {
+        throw new Error('nobody listens')
+      },
+    })
+    await expect(broken).rejects.toThrow('nobody listens')
+  })
 })

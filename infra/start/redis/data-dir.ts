@@ -1,9 +1,10 @@
 /**
  * Prevents two Redis servers from using one append-only file, which would destroy it; Redis does not check this itself. A
  * note in the folder names the server that uses it. The note is valid only while that server answers, so a note left by a
- * crash is ignored.
+ * crash is ignored. Until a server that is being started answers, a claim keeps others away: it is a file that only one
+ * process can make.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -11,6 +12,42 @@ import { askServer } from './server-facts.ts'
 
 const Note = z.object({ url: z.string(), pid: z.number() })
 const noteIn = (dataDir: string) => path.join(dataDir, 'in-use.json')
+
+/** A server is given up before. An older claim was left by a crash, and its process id may be another's by now. */
+const CLAIM_MS = 150_000
+
+/**
+ * Claims the folder for a server that is about to be started.
+ * @returns gives the claim back: when the note is there, or the start has failed.
+ * @throws ScissionError conflict if another start has claimed it.
+ */
+export function claimDataDir(dataDir: string): () => void {
+  const file = path.join(dataDir, 'starting')
+  if (isLeftByCrash(file)) rmSync(file, { force: true })
+  try {
+    writeFileSync(file, `${process.pid}\n`, { flag: 'wx' })
+  } catch (thrown) {
+    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown
+    throw new ScissionError(
+      'conflict',
+      `another system is being started on the Redis data in ${dataDir}: wait until it is up, or choose another ` +
+        `folder with SCISSION_DATA. If none is, remove ${file}`,
+    )
+  }
+  return () => rmSync(file, { force: true })
+}
+
+function isLeftByCrash(file: string): boolean {
+  try {
+    if (Date.now() - statSync(file).mtimeMs > CLAIM_MS) return true
+    const pid = Number.parseInt(readFileSync(file, 'utf8'))
+    // An empty one is being written.
+    if (pid > 0) process.kill(pid, 0)
+    return false
+  } catch (thrown) {
+    return thrown instanceof Error && 'code' in thrown && thrown.code === 'ESRCH'
+  }
+}
 
 /** @throws ScissionError conflict, which names the process that uses the folder. */
 export async function refuseUsedDataDir(dataDir: string): Promise<void> {
@@ -31,8 +68,10 @@ export function noteDataDir(dataDir: string, url: string, pid: number): void {
   writeFileSync(noteIn(dataDir), `${JSON.stringify({ url, pid })}\n`)
 }
 
-export function releaseDataDir(dataDir: string): void {
-  rmSync(noteIn(dataDir), { force: true })
+/** Removes the note of this server. One that was started since this one ended keeps its own. */
+export function releaseDataDir(dataDir: string, url: string, pid: number): void {
+  const note = readNote(dataDir)
+  if (note?.url === url && note.pid === pid) rmSync(noteIn(dataDir), { force: true })
 }
 
 function readNote(dataDir: string): z.infer<typeof Note> | undefined {

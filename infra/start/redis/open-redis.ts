@@ -15,7 +15,7 @@ import type { Logger } from '../../../shared/platform/log.ts'
 import { freePorts } from '../ports.ts'
 import { findOnPath } from '../processes/find-on-path.ts'
 import { howEnded, ManagedProcess, startProcess } from '../processes/process.ts'
-import { noteDataDir, refuseUsedDataDir, releaseDataDir } from './data-dir.ts'
+import { claimDataDir, noteDataDir, refuseUsedDataDir, releaseDataDir } from './data-dir.ts'
 import { askServer } from './server-facts.ts'
 
 export interface OpenRedis {
@@ -102,22 +102,31 @@ async function startPrivateRedis(
   dataDir: string | undefined,
   log: Logger,
 ): Promise<OpenRedis> {
-  if (dataDir !== undefined) {
-    mkdirSync(dataDir, { recursive: true })
+  if (dataDir === undefined) return describePrivate(await startOnFreePort(command, dataDir, log), dataDir)
+  mkdirSync(dataDir, { recursive: true })
+  const giveBack = claimDataDir(dataDir)
+  try {
     await refuseUsedDataDir(dataDir)
+    return await describePrivate(await startOnFreePort(command, dataDir, log), dataDir)
+  } finally {
+    giveBack()
   }
-  const server = await startOnFreePort(command, dataDir, log)
-  const { product, processId } = await askServer(server.url)
-  if (dataDir !== undefined) noteDataDir(dataDir, server.url, processId)
+}
+
+/** Notes in its data folder, if it has one, that the server uses it. */
+async function describePrivate(server: ManagedProcess, dataDir: string | undefined): Promise<OpenRedis> {
+  const { url } = server
+  const { product, processId } = await askServer(url)
+  if (dataDir !== undefined) noteDataDir(dataDir, url, processId)
   const keeps = dataDir === undefined ? 'in memory only' : `kept in ${dataDir}`
   return {
-    url: server.url,
+    url,
     kind: 'private',
-    description: `${product} started for this system at ${server.url}, ${keeps}`,
+    description: `${product} started for this system at ${url}, ${keeps}`,
     pid: processId,
     close: async () => {
       await server.stop()
-      if (dataDir !== undefined) releaseDataDir(dataDir)
+      if (dataDir !== undefined) releaseDataDir(dataDir, url, processId)
     },
   }
 }

@@ -7,6 +7,7 @@
  * a record is only ever changed in one step that looks at what is there, a load that ends counts only for the very
  * record it was begun for, and a resource is told to let go of that deployment only, not of a later one of its name.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { createJsonClient } from '../../../shared/client/http.ts'
@@ -17,6 +18,8 @@ import { namesOf } from '../../../shared/platform/redis/state.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 import { planById } from './plan-by-id.ts'
 
+const RECORD_AGAIN_MS = 1000
+
 export interface DeployerDeps extends PlannerDeps {
   log: Logger
   deployTimeoutMs: number
@@ -26,6 +29,7 @@ export class Deployer {
   readonly #deps: DeployerDeps
   /** Loads of this process, one for each record. */
   readonly #loads = new Map<string, Promise<void>>()
+  readonly #closing = new AbortController()
 
   constructor(deps: DeployerDeps) {
     this.#deps = deps
@@ -89,8 +93,9 @@ export class Deployer {
     if (taken.document) await this.#release(taken.document)
   }
 
-  /** Resolves once nothing is being loaded by this process. */
-  async settle(): Promise<void> {
+  /** Resolves once nothing is being loaded by this process. An end that cannot be recorded is left to the next planner. */
+  async close(): Promise<void> {
+    this.#closing.abort()
     await Promise.all(this.#loads.values())
   }
 
@@ -157,9 +162,7 @@ export class Deployer {
       failures.length === 0
         ? { state: 'ready' as const }
         : { state: 'failed' as const, error: failures.join('; ') }
-    const recorded = await this.#deps.state.deployments.update(deployment.id, (current) =>
-      current && loadKey(current) === loadKey(deployment) ? { ...deployment, ...end } : current,
-    )
+    const recorded = await this.#recordEnd(deployment, end)
     if (!recorded || loadKey(recorded) !== loadKey(deployment)) {
       // Deleted, or made again, while it was loading.
       await this.#release(deployment)
@@ -168,6 +171,33 @@ export class Deployer {
     this.#deps.log.info({ deployment: deployment.id, ...end }, `deployment ${deployment.id} is ${end.state}`)
     if (failures.length > 0) await this.#release(deployment)
     else await this.#tellAlternates(deployment)
+  }
+
+  /**
+   * Redis may be away for a moment: a record left `loading` would stay so for as long as this process lives.
+   * @returns the record as it is now.
+   */
+  async #recordEnd(
+    deployment: Deployment,
+    end: Pick<Deployment, 'state' | 'error'>,
+  ): Promise<Deployment | undefined> {
+    const { log, state } = this.#deps
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await state.deployments.update(deployment.id, (current) =>
+          current && loadKey(current) === loadKey(deployment) ? { ...deployment, ...end } : current,
+        )
+      } catch (thrown) {
+        if (this.#closing.signal.aborted) throw thrown
+        const note = { err: coerceError(thrown), deployment: deployment.id }
+        log[attempt === 1 ? 'warn' : 'debug'](
+          note,
+          'the end of a deployment cannot be recorded yet; trying again',
+        )
+        // Cut short, by an error, when the service closes.
+        await sleep(RECORD_AGAIN_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined)
+      }
+    }
   }
 
   /** Best effort: one that could not load now does so when it is first needed. */

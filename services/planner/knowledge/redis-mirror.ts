@@ -27,6 +27,8 @@ import {
 } from './mirrored-documents.ts'
 
 const FIRST_LOAD_MS = 2000
+/** Redis may answer with an error, or not in time, on a connection that stays: nothing else would bring the next read. */
+const READ_AGAIN_MS = 1000
 
 /** About 24 MB: one layer with its boundary takes about 400 bytes. */
 const MAX_LAYER_COUNT = 60_000
@@ -48,6 +50,12 @@ export class RedisMirror {
   /** True once everything was read: from then on queries are answered even without Redis. */
   #complete = false
   #subscribed = false
+  /** A read failed since everything was last read. */
+  #failing = false
+  #closed = false
+  /** Reads everything again if that is possible now. */
+  #reload = () => {}
+  #again: NodeJS.Timeout | undefined
   #loaded: Promise<void>
   /** Documents announced but not read yet: ten announcements of one document cost one read. */
   readonly #waiting = new Set<string>()
@@ -88,13 +96,13 @@ export class RedisMirror {
     // A plan query that arrives before the first load waits for it. Everything is read again after either connection
     // came back: without the subscription changes are missed, without the other connection nothing can be read.
     this.#loaded = new Promise((resolve) => {
-      const reload = () => {
+      this.#reload = () => {
         if (!this.#subscribed || state.redis.status !== 'ready') return
         this.#loaded = this.#read(() => this.#loadAll())
         this.#loaded.then(resolve, () => undefined)
       }
-      this.#changes.on('resync', reload)
-      state.redis.on('ready', reload)
+      this.#changes.on('resync', this.#reload)
+      state.redis.on('ready', this.#reload)
     })
   }
 
@@ -124,6 +132,8 @@ export class RedisMirror {
   }
 
   close(): void {
+    this.#closed = true
+    clearTimeout(this.#again)
     this.#changes.close()
   }
 
@@ -141,6 +151,7 @@ export class RedisMirror {
     this.#structures.clear()
     for (const copy of this.#copies) await copy.reload()
     this.#complete = true
+    this.#failing = false
   }
 
   #apply({ kind, id }: Change): void {
@@ -156,17 +167,24 @@ export class RedisMirror {
       this.#waiting.delete(key)
       return copy.refresh(id)
     })
-    // #read logs the failure; once the connection is back, everything is read again.
+    // #read logs the failure and has everything read again.
     read.catch(() => undefined)
   }
 
-  /** Queues a read and logs its failure, whether or not the caller awaits the promise. */
+  /** Queues a read. If it fails, everything is read again later, whether or not the caller awaits the promise. */
   #read(work: () => Promise<void>): Promise<void> {
     const done = this.#reads.then(work)
-    this.#reads = done.catch((error: unknown) =>
-      this.#log.warn({ err: coerceError(error) }, 'could not read from Redis'),
-    )
+    this.#reads = done.catch((error: unknown) => this.#readAgain(coerceError(error)))
     return done
+  }
+
+  /** Warns of the first failure only. Without a connection nothing is read until that is back. */
+  #readAgain(err: Error): void {
+    if (this.#failing) this.#log.debug({ err }, 'still could not read from Redis')
+    else this.#log.warn({ err }, 'could not read from Redis')
+    this.#failing = true
+    clearTimeout(this.#again)
+    if (!this.#closed) this.#again = setTimeout(this.#reload, READ_AGAIN_MS).unref()
   }
 
   /** Logs once that the announcements are interrupted, and once that they are back. */

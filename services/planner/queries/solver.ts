@@ -22,7 +22,7 @@ export interface SolverOptions {
   inPlaceMs?: number
   /** Maximum ms for one piece of work, from its start. @defaultValue 120000 */
   longestMs?: number
-  /** Questions that may wait for the worker thread; further ones are refused. @defaultValue 16 */
+  /** Questions for the worker thread at a time, the one in progress included; further ones are refused. @defaultValue 16 */
   maxPieces?: number
   /** ms without work after which the thread ends and its memory is freed. @defaultValue 10000 */
   idleMs?: number

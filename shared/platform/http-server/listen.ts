@@ -1,6 +1,6 @@
 /** Opens a listening socket for an app, and closes it without cutting unfinished answers. */
 import http, { type RequestListener, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ErrorCode, ScissionError } from '../errors.ts'
 import { bodyFor } from './error-answers.ts'
@@ -38,7 +38,8 @@ export function listen(app: RequestListener, port: number, host: string, mainPat
     server.listen(port, host, () => {
       server.off('error', reject)
       const actual = (server.address() as AddressInfo).port
-      const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+      const one = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+      const shown = isIPv6(one) ? `[${one}]` : one
       resolve({ port: actual, url: `http://${shown}:${actual}`, close: () => close(server) })
     })
   })

@@ -4,7 +4,7 @@ import type { Request, Response } from 'express'
 export interface EventStream {
   send: (event: string, data: unknown) => void
   end: () => void
-  /** Aborted when the client has left or the stream has ended: stop sending then. */
+  /** Aborted when the client has left, which it may have done before the stream was opened, or the stream has ended. */
   readonly closed: AbortSignal
 }
 
@@ -26,6 +26,8 @@ export function openEventStream(req: Request, res: Response): EventStream {
   }
   req.once('close', finish)
   res.once('close', finish)
+  // Its client may have left while the handler awaited something: no event says so again.
+  if (res.closed) finish()
   return {
     send: (event, data) => {
       if (closing.signal.aborted) return

@@ -59,12 +59,20 @@ export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChild
   const doing = options.doing ?? 'working'
   const fail = (reason: string, message: string, details = {}) =>
     reject(new ScissionError('invalidModel', message, { reason, ...details }))
-  child.on('message', (message: ChildMessage) => {
+  const take = (message: ChildMessage) => {
     if (message.kind === 'ready') child.send({ input: options.input })
     else if (message.kind === 'progress') options.onProgress?.(message.progress as P)
     // The module declares the type; the child's message is not checked against it.
     else if (message.kind === 'output') resolve(message.output as O)
     else reject(thrownInChild(message))
+  }
+  child.on('message', (message: ChildMessage) => {
+    try {
+      take(message)
+    } catch (thrown) {
+      // Input that cannot be cloned, or an error of `onProgress`: nobody else would catch it.
+      reject(coerceError(thrown))
+    }
   })
   child.on('error', reject)
   const ended = new Promise<void>((done) => {

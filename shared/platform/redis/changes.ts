@@ -11,6 +11,8 @@ export const CHANGES_CHANNEL = 'scission:changes'
 const MAX_ID_CHARACTERS = 1000
 const MAX_MESSAGE_CHARACTERS = 10_000
 
+const SUBSCRIBE_AGAIN_MS = 1000
+
 const Change = z.object({ kind: z.string().max(MAX_ID_CHARACTERS), id: z.string().max(MAX_ID_CHARACTERS) })
 export type Change = z.infer<typeof Change>
 
@@ -20,6 +22,8 @@ export type Change = z.infer<typeof Change>
  */
 export class Changes extends EventEmitter<{ change: [Change]; resync: []; error: [Error] }> {
   readonly #subscriber: Redis
+  #again: NodeJS.Timeout | undefined
+  #closed = false
 
   /** @param redis is duplicated, because a subscribed connection can do nothing else. */
   constructor(redis: Redis, log?: Logger) {
@@ -36,15 +40,25 @@ export class Changes extends EventEmitter<{ change: [Change]; resync: []; error:
       if (fault === undefined) this.emit('change', value)
       else log?.warn(`a message on ${CHANGES_CHANNEL} is no change: ${fault}`)
     })
-    this.#subscriber.on('ready', () => {
-      this.#subscriber.subscribe(CHANGES_CHANNEL).then(
-        () => this.emit('resync'),
-        (error: Error) => this.emit('error', error),
-      )
-    })
+    this.#subscriber.on('ready', () => this.#subscribe())
   }
 
   close(): void {
+    clearTimeout(this.#again)
+    this.#closed = true
     this.#subscriber.disconnect()
+  }
+
+  #subscribe(): void {
+    clearTimeout(this.#again)
+    this.#subscriber.subscribe(CHANGES_CHANNEL).then(
+      () => this.emit('resync'),
+      (error: Error) => {
+        this.emit('error', error)
+        // A lost connection comes back as ready; one that stays, on which Redis refused or did not answer, does not.
+        if (!this.#closed && this.#subscriber.status === 'ready')
+          this.#again = setTimeout(() => this.#subscribe(), SUBSCRIBE_AGAIN_MS).unref()
+      },
+    )
   }
 }

@@ -36,7 +36,7 @@ export async function removeIf(redis: Redis, key: string, value: string): Promis
 
 /**
  * Runs `work` while holding the lock `name`.
- * @throws ScissionError overloaded if the lock stayed taken; Redis' own error if it cannot be reached.
+ * @throws ScissionError overloaded if the lock stayed taken; Redis' own error if it cannot be taken; what `work` throws.
  */
 export async function withLock<T>(redis: Redis, name: string, work: () => Promise<T>): Promise<T> {
   const key = `scission:lock:${name}`
@@ -56,6 +56,7 @@ export async function withLock<T>(redis: Redis, name: string, work: () => Promis
     return await work()
   } finally {
     clearInterval(renewal)
-    await removeIf(redis, key, token)
+    // What the work did or threw counts; a lock that Redis does not let go of now frees itself.
+    await removeIf(redis, key, token).catch(() => undefined)
   }
 }

@@ -20,6 +20,8 @@ const setting = <T extends z.ZodType>(env: string, schema: T, fallback: string |
   ({ env, schema, fallback, why }) satisfies Setting<T>
 
 const integer = (min: number, max = Number.MAX_SAFE_INTEGER) => z.coerce.number().int().min(min).max(max)
+/** Milliseconds. Node's timers take no more, 24.8 days: beyond that they fire at once, again and again. */
+const duration = (min: number) => integer(min, 2 ** 31 - 1)
 const port = integer(0, 65_535)
 /** Headers about one message or connection: each hop writes its own, so they cannot travel. */
 const OWN_HEADERS =
@@ -80,7 +82,7 @@ export const COMMON_SETTINGS = {
   ),
   heartbeatMs: setting(
     'SCISSION_HEARTBEAT_MS',
-    integer(100),
+    duration(100),
     '2000',
     'a lost resource is noticed after three missed heartbeats: 6 s',
   ),
@@ -103,7 +105,7 @@ export const BENCHMARK_SETTINGS = {
   ),
   analyseTimeoutMs: setting(
     'SCISSION_ANALYSE_TIMEOUT_MS',
-    integer(100),
+    duration(100),
     '120000',
     'VGG16 takes 2 s; a model that hangs ONNX Runtime is killed after this',
   ),
@@ -115,7 +117,7 @@ export const BENCHMARK_SETTINGS = {
   ),
   benchmarkTimeoutMs: setting(
     'SCISSION_BENCHMARK_TIMEOUT_MS',
-    integer(1000),
+    duration(1000),
     '600000',
     'a resource that has not answered by then fails alone',
   ),
@@ -126,7 +128,7 @@ export const PLANNER_SETTINGS = {
   port: setting('SCISSION_PORT', port, '8082', 'after the benchmark service'),
   deployTimeoutMs: setting(
     'SCISSION_DEPLOY_TIMEOUT_MS',
-    integer(100),
+    duration(100),
     '120000',
     'each resource fetches its layers and loads them within this',
   ),
@@ -236,7 +238,7 @@ export const INFERENCE_SETTINGS = {
   ),
   trialTimeoutMs: setting(
     'SCISSION_TRIAL_TIMEOUT_MS',
-    integer(100),
+    duration(100),
     '120000',
     'a layer range that has not loaded and run once by then is refused',
   ),
@@ -248,13 +250,13 @@ export const INFERENCE_SETTINGS = {
   ),
   hopTimeoutMs: setting(
     'SCISSION_HOP_TIMEOUT_MS',
-    integer(1),
+    duration(1),
     '30000',
     'a next hop silent for this long is an error that names it',
   ),
   linkIntervalMs: setting(
     'SCISSION_LINK_INTERVAL_MS',
-    integer(1000),
+    duration(1000),
     '60000',
     'links are measured at start, on request, and this often',
   ),
