@@ -10,7 +10,7 @@ import {
   resourceQueue,
   withErrorHandler,
 } from '../../../shared/platform/redis/queues.ts'
-import { exampleModel } from '../../support/fixtures.ts'
+import { exampleModel, exampleResource } from '../../support/fixtures.ts'
 import { recordedLog } from '../../support/recorded-log.ts'
 import { RUBBISH_RECORDS } from '../../support/rubbish.ts'
 import { withBenchmarks } from './harness.ts'
@@ -55,6 +55,20 @@ describe('jobs that cannot be read', () => {
     expect((await harness.client.benchmark(id)).parts).toMatchObject([
       { resource: 'cloud', state: 'waiting' },
       { resource: 'device', state: 'failed' },
+    ])
+  })
+})
+
+describe('the record of a resource that cannot be read', () => {
+  it('ends no watch over a benchmark: its part fails when it has been silent for too long', async () => {
+    const heartbeatMs = 25
+    await harness.open(1000, heartbeatMs)
+    const heartbeatAt = new Date(Date.now() + 60_000).toISOString()
+    await harness.state.resources.put('device', exampleResource('device', { heartbeatAt }))
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['device'] })
+    await harness.state.redis.hset('scission:resources', 'device', 'hello {')
+    expect((await harness.ended(id)).parts).toMatchObject([
+      { resource: 'device', state: 'failed', error: expect.stringContaining('no sign of life') as string },
     ])
   })
 })
