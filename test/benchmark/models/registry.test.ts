@@ -2,11 +2,12 @@ import { workerOptions, resourceQueue } from '../../../shared/platform/redis/que
 import { access, mkdir, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { once } from 'node:events'
-import { Worker } from 'bullmq'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { Queue, Worker } from 'bullmq'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleDeployment, exampleProfile, exampleResource, hop } from '../../support/fixtures.ts'
+import { gate } from '../../support/gate.ts'
 import { ownFile } from '../../support/test-models.ts'
 import { withBenchmarkService } from '../harness.ts'
 
@@ -126,6 +127,29 @@ describe('deleting a model', () => {
           ),
       )
       .toBe('deleted')
+  })
+})
+
+describe('a model that is uploaded while it is deleted by its only name', () => {
+  it('keeps the name that its upload was answered with', async () => {
+    const model = await upload('net')
+    // Between the deletion's look at the names and the deletion itself.
+    const looking = gate()
+    const release = looking.close()
+    const getJobs = vi.spyOn(Queue.prototype, 'getJobs').mockImplementationOnce(async () => {
+      await looking.opened()
+      return []
+    })
+    const deleted = client().deleteModel('net')
+    await expect.poll(() => getJobs.mock.calls.length).toBe(1)
+    const uploaded = upload('again')
+    await Promise.race([uploaded, new Promise((resolve) => setTimeout(resolve, 500))])
+    release()
+    await deleted
+    getJobs.mockRestore()
+    expect((await uploaded).id).toBe(model.id)
+    expect(await client().model('again')).toMatchObject({ id: model.id, name: 'again' })
+    await expect(client().model('net')).rejects.toMatchObject({ code: 'notFound' })
   })
 })
 
