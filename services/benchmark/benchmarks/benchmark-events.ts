@@ -33,6 +33,7 @@ export class BenchmarkEvents {
 
   /** Sends `progress` until the benchmark ends, then `completed` or `failed` (also if cancelled), and ends the stream. */
   follow(benchmark: Benchmark, stream: EventStream): void {
+    if (stream.closed.aborted) return
     const { id, parts } = benchmark
     for (const name of [PARENT_QUEUE, ...parts.map((part) => resourceQueue(part.resource))]) this.#open(name)
     this.#streams.add(stream)

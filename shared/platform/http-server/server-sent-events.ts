@@ -26,6 +26,8 @@ export function openEventStream(req: Request, res: Response): EventStream {
   }
   req.once('close', finish)
   res.once('close', finish)
+  // The client may have left while the stream was prepared: no event tells of it any more.
+  if (res.destroyed) finish()
   return {
     send: (event, data) => {
       if (closing.signal.aborted) return
