@@ -55,6 +55,7 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
       handle: async ({ params }, req, res) => {
         const now = await deployments.need(params.id)
         const stream = openEventStream(req, res)
+        if (stream.closed.aborted) return
         const changes = new Changes(deps.state.redis)
         stream.closed.addEventListener('abort', () => changes.close())
         stream.send(now.state, now)

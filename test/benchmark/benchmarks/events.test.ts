@@ -108,7 +108,7 @@ describe('the events of a benchmark', () => {
     const getJob = vi.spyOn(Queue.prototype, 'getJob')
     getJob.mockImplementationOnce(async function (this: Queue, wanted: string) {
       await looking.opened()
-      return this.getJob(wanted) as ReturnType<Queue['getJob']>
+      return this.getJob(wanted)
     })
     const leaving = http.get(eventsOf(id), { agent: false }).on('error', () => undefined)
     await expect.poll(looking.waiting).toBe(1)
