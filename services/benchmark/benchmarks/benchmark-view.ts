@@ -6,7 +6,14 @@ import type { Job, JobType } from 'bullmq'
 import { type Benchmark, type BenchmarkPart, BenchmarkProgress } from '../../../shared/contracts/profile.ts'
 import { check } from '../../../shared/platform/outside-input.ts'
 import { cancelKey, jobData } from '../../../shared/platform/redis/queues.ts'
-import { type BenchmarkQueues, childId, endsKey, ParentData, ParentResult } from './benchmark-queues.ts'
+import {
+  BENCHMARK_ID,
+  type BenchmarkQueues,
+  childId,
+  endsKey,
+  ParentData,
+  ParentResult,
+} from './benchmark-queues.ts'
 
 type PartState = Benchmark['state']
 
@@ -25,6 +32,7 @@ export async function parentJobs(queues: BenchmarkQueues, states: JobType[]): Pr
 
 /** Undefined if there is no such benchmark, or if it is no longer kept. @throws ScissionError internal if it cannot be read. */
 export async function readBenchmark(queues: BenchmarkQueues, id: string): Promise<Benchmark | undefined> {
+  if (!BENCHMARK_ID.test(id)) return undefined
   const job: Job | undefined = await queues.parents.getJob(id)
   return job && viewOf(queues, job)
 }

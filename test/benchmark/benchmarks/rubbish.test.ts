@@ -59,6 +59,29 @@ describe('jobs that cannot be read', () => {
   })
 })
 
+describe('an id that is none of a benchmark', () => {
+  it('is unknown, also if it is a key that BullMQ keeps beside the jobs', async () => {
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
+    for (const other of ['meta', 'id', 'events', 'waiting-children', `${id}:dependencies`, 'nothing']) {
+      for (const [method, suffix] of [
+        ['GET', ''],
+        ['DELETE', ''],
+        ['GET', '/events'],
+      ] as const) {
+        const answer = await fetch(`${harness.url}/v1/benchmarks/${encodeURIComponent(other)}${suffix}`, {
+          method,
+        })
+        expect([other, suffix, answer.status, await answer.text()]).toEqual([
+          other,
+          suffix,
+          404,
+          expect.stringContaining(`unknown benchmark`),
+        ])
+      }
+    }
+  })
+})
+
 describe('the record of a resource that cannot be read', () => {
   it('ends no watch over a benchmark: its part fails when it has been silent for too long', async () => {
     const heartbeatMs = 25
