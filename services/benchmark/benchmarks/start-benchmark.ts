@@ -176,7 +176,7 @@ async function reusable(
   const found: ParentData['reused'] = {}
   for (const resource of resources) {
     const options = optionsFor(resource, request.options)
-    const profile = await state.profiles.get(
+    const profile = await state.profiles.find(
       profileId({ model, shapesKey, resource: resource.name, options }),
     )
     if (!profile || !isSame(profile, resource) || !isEnough(profile, request)) continue
