@@ -82,7 +82,7 @@ export class Analyses {
 
   async #ensure(model: Model, shapes: InputShapes, key: ShapesKey): Promise<Structure> {
     const id = structureId(model.id, key)
-    const known = await this.#state.structures.get(id)
+    const known = await this.#state.structures.find(id)
     if (known) return known
     return this.#locks.run(id, async () => {
       const onDisk = await this.#store.structure(model.id, key)

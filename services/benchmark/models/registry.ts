@@ -35,7 +35,7 @@ export class Registry {
   async find(id: ModelId): Promise<Model | undefined> {
     const onDisk = await this.#store.record(id)
     if (!onDisk) return undefined
-    const shared = await this.#state.models.get(id)
+    const shared = await this.#state.models.find(id)
     if (shared) return shared
     await this.#restoreOne(onDisk.id)
     return onDisk
@@ -48,7 +48,7 @@ export class Registry {
   async add(model: NewModel, name: string): Promise<Model> {
     return this.#naming(model.record.id, async () => {
       // A replica with a store of its own may already have recorded the model under other names.
-      const known = await this.#state.models.get(model.record.id)
+      const known = await this.#state.models.find(model.record.id)
       const record: Model = known
         ? await this.#withName(known, name)
         : { ...model.record, name, version: await this.#nextVersion(name) }

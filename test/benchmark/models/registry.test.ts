@@ -56,6 +56,17 @@ describe('the registry', () => {
     expect((await client().structure('again')).layers.length).toBe(model.layers)
   })
 
+  it('puts back what cannot be read in Redis: a structure when it is needed, a model when it is uploaded again', async () => {
+    const model = await upload()
+    const before = await client().structure('net')
+    const { redis } = harness().state
+    await redis.hset('scission:structures', structureId(model.id, model.shapesKey ?? ''), 'hello {')
+    expect(await client().structure('net')).toEqual(before)
+    await redis.hset('scission:models', model.id, '{"id": 7}')
+    expect(await upload()).toEqual(model)
+    expect(await client().model('net')).toEqual(model)
+  })
+
   it('is cleared of what an interrupted service left half done, but not of uploads under way', async () => {
     const incoming = path.join(harness().dataDir, 'incoming')
     for (const [name, ageMs] of [
