@@ -121,6 +121,10 @@ export class BenchmarkQueues {
   }
 }
 
+/** What a record holds for a resource, which may be called `constructor`, as what every object inherits. */
+export const entryOf = <T>(record: Readonly<Record<string, T>>, resource: string): T | undefined =>
+  Object.hasOwn(record, resource) ? record[resource] : undefined
+
 const REDIS_PATIENCE_MS = 5000
 
 /**

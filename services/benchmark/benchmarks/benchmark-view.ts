@@ -11,6 +11,7 @@ import {
   type BenchmarkQueues,
   childId,
   endsKey,
+  entryOf,
   ParentData,
   ParentResult,
 } from './benchmark-queues.ts'
@@ -64,8 +65,8 @@ export async function readParts(
     queues.redis.exists(cancelKey(id)),
   ])
   const parts = data.resources.map(async (resource): Promise<BenchmarkPart> => {
-    const reason = ends[resource]
-    const reused = data.reused[resource]
+    const reason = entryOf(ends, resource)
+    const reused = entryOf(data.reused, resource)
     if (reused) {
       const progress = { fraction: 1, step: 'reused' }
       return {

@@ -12,7 +12,7 @@ import { withLiveness } from '../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { jobData } from '../../../shared/platform/redis/queues.ts'
-import { type BenchmarkDeps, type BenchmarkQueues, childId } from './benchmark-queues.ts'
+import { type BenchmarkDeps, type BenchmarkQueues, childId, entryOf } from './benchmark-queues.ts'
 import { endPart } from './end-benchmark.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 
@@ -47,7 +47,7 @@ export async function watch(deps: WatchDeps, job: Job, log: Logger): Promise<voi
   const still: WatchData['seen'] = {}
   for (const part of open) {
     const sign = await lifeSign(deps.queues, id, part.resource)
-    const before = seen[part.resource]
+    const before = entryOf(seen, part.resource)
     const now: LifeSign = before?.sign === sign ? before : { sign, since: deps.now() }
     const reason = await whyEnd(deps, part, now)
     if (reason === undefined) still[part.resource] = now
