@@ -1,5 +1,5 @@
 import { workerOptions, resourceQueue } from '../../../shared/platform/redis/queues.ts'
-import { access, mkdir, utimes, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { once } from 'node:events'
 import { Queue, Worker } from 'bullmq'
@@ -97,6 +97,22 @@ describe('deleting a model', () => {
     expect((await harness().state.structures.all()).filter((one) => one.model === model.id)).toEqual([])
     expect((await harness().state.profiles.all()).filter((one) => one.model === model.id)).toEqual([])
     await expect(client().deleteModel('net')).rejects.toMatchObject({ code: 'notFound' })
+  })
+
+  it('tells those who wait for its analysis that it is gone', async () => {
+    const model = await client().uploadModel(ownFile('encoder-dynamic.onnx'), 'net')
+    const shapeOf = (shape: readonly (number | string)[]) =>
+      shape.map((dim) => (dim === 'batch' ? 1 : typeof dim === 'string' ? 7 : dim))
+    const shapes = Object.fromEntries(model.inputs.map(({ name, shape }) => [name, shapeOf(shape)]))
+    const query = encodeURIComponent(JSON.stringify(shapes))
+    const asked = fetch(`${harness().url}/v1/models/net/layers?shapes=${query}`)
+    // The file that the analysis gives ONNX Runtime.
+    const folder = path.join(harness().dataDir, 'models', model.id)
+    const working = async () => (await readdir(folder)).some((name) => name.startsWith('.scission-'))
+    await expect.poll(working, { interval: 1 }).toBe(true)
+    await client().deleteModel('net')
+    const answer = await asked
+    expect([answer.status, await answer.text()]).toEqual([404, expect.stringContaining('notFound')])
   })
 
   it('takes away only the name when it has others', async () => {
