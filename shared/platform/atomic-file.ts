@@ -24,7 +24,8 @@ export async function replaceFile<T>(
     await rename(partial, target)
     return result
   } catch (error) {
-    await rm(partial, { force: true })
+    // Where nothing could be written, nothing can be removed either: the first error is the one to tell.
+    await rm(partial, { force: true }).catch(() => undefined)
     throw error
   }
 }
@@ -49,7 +50,11 @@ export function writeWholeSync(target: string, content: string | Uint8Array): vo
     fs.writeFileSync(partial, content)
     fs.renameSync(partial, target)
   } catch (error) {
-    fs.rmSync(partial, { force: true })
+    try {
+      fs.rmSync(partial, { force: true })
+    } catch {
+      // As above.
+    }
     throw error
   }
 }

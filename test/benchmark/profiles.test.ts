@@ -35,6 +35,14 @@ describe('profiles', () => {
     expect(await harness().state.profiles.need(profile.id)).toEqual(profile)
   })
 
+  it('are listed without what serving says of them where that cannot be read', async () => {
+    const [device, cloud] = [exampleProfile('device', [1, 1, 1, 1]), exampleProfile('cloud', [1, 2, 3, 4])]
+    for (const profile of [device, cloud]) await harness().state.profiles.put(profile.id, profile)
+    await harness().state.redis.hset('scission:served', device.id, 'hello {')
+    expect((await client().profiles()).map(({ resource }) => resource).sort()).toEqual(['cloud', 'device'])
+    expect(await client().profile(device.id)).toEqual(device)
+  })
+
   it('are found by model and resource, and one by its id', async () => {
     const [device, cloud] = [exampleProfile('device', [1, 1, 1, 1]), exampleProfile('cloud', [1, 2, 3, 4])]
     for (const profile of [device, cloud]) await harness().state.profiles.put(profile.id, profile)

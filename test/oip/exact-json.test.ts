@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseJson } from '../../shared/oip/exact-json.ts'
+import { withLoader } from '../../shared/platform/processes/child-module.ts'
 
 const parse = (text: string) => parseJson(new TextEncoder().encode(text))
 /** A long integer before the text selects the exact parser. */
@@ -56,6 +58,18 @@ describe('JSON with long integers', () => {
         expect(read.a[0]).toEqual(safe ? Number(value) : value)
       }),
     )
+  })
+
+  it('are read in a few times the memory of their text', () => {
+    const module = new URL('../../shared/oip/exact-json.ts', import.meta.url).href
+    const script = `
+      import { parseJson } from ${JSON.stringify(module)}
+      const text = Buffer.from('[' + '1234567890123456,'.repeat(2e6) + '0]')
+      console.log(parseJson(text).length)`
+    const limits = ['--max-old-space-size=180', '--input-type=module']
+    const child = spawnSync(process.execPath, [...withLoader([], false), ...limits, '-e', script])
+    expect(child.stderr.toString()).toBe('')
+    expect(child.stdout.toString().trim()).toBe('2000001')
   })
 
   it('does not take the digits of a fraction or of a string for a long integer', () => {

@@ -200,6 +200,24 @@ describe('a tensor that makes no sense', () => {
     await refused(weights({ dataType: 0, rawData: new Uint8Array(12) }), 'unknown element type 0')
   })
 
+  it.each([10, 100_000, 2 ** 40])(
+    'is refused with more or fewer packed integers than its shape has: %d',
+    async (size) => {
+      const packed = create(TensorProtoSchema, {
+        name: 'c',
+        dataType: DataType.INT32,
+        dims: [BigInt(size)],
+        int32Data: Array.from({ length: 70_000 }, () => 1),
+      })
+      const nodes = [node('Cast', ['c'], ['f'], { to: 1 }), node('Add', ['x', 'f'], ['y'])]
+      await says(
+        model({ nodes, inputs: [x], outputs: [y], constants: [packed] }),
+        'tensor "c" holds',
+        'its shape has',
+      )
+    },
+  )
+
   it('is refused with its node when it is a node’s', async () => {
     const shape = create(TensorProtoSchema, { dataType: DataType.INT64, dims: [4n], int64Data: [1n] })
     const nodes = [

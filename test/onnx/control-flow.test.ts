@@ -4,12 +4,15 @@ import { create } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
 import { setReference, DataType, floats, graph, ints, model, node, value } from './support/build.ts'
 import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
   FunctionProtoSchema,
   OperatorSetIdProtoSchema,
   TensorProtoSchema,
 } from '../../shared/onnx/proto/onnx_pb.ts'
 import { analysed, fileOf } from './support/models.ts'
-import { difference, inputsOf, operators, piecewise, runPieces } from './support/run.ts'
+import { difference, inputsOf, operators, piecewise, runFile, runPieces } from './support/run.ts'
+import { writeRange } from '../../shared/onnx/index.ts'
 
 const x = (shape: readonly number[] = [2, 3]) => value('x', shape)
 const y = value('y', undefined)
@@ -152,6 +155,46 @@ describe('sequences', () => {
   })
 })
 
+/** A function with a large default attribute, and a body with a large Constant and a large initializer. */
+function weighty() {
+  const large = (name: string, first: number) => floats(name, [300], [first, 2, 3])
+  const given = create(AttributeProtoSchema, { name: 'value', type: AttributeProto_AttributeType.TENSOR })
+  const constant = node('Constant', [], ['d'])
+  constant.attribute = [{ ...given, refAttrName: 'default' }]
+  const sum = (from: string, to: string) => node('ReduceSum', [from], [to], { keepdims: 0 })
+  const branches = {
+    then_branch: graph({
+      nodes: [
+        node('Constant', [], ['c'], { value: large('', 4) }),
+        sum('c', 'c_sum'),
+        sum('w', 'w_sum'),
+        node('Mul', ['c_sum', 'w_sum'], ['t']),
+      ],
+      outputs: [value('t', [])],
+      constants: [large('w', 5)],
+    }),
+    else_branch: graph({ nodes: [node('Neg', ['a_sum'], ['e'])], outputs: [value('e', [])] }),
+  }
+  return create(FunctionProtoSchema, {
+    name: 'Weighty',
+    domain: 'test',
+    input: ['a'],
+    output: ['b'],
+    attributeProto: [{ ...given, name: 'default', t: large('', 6) }],
+    node: [
+      constant,
+      sum('d', 'd_sum'),
+      sum('a', 'a_sum'),
+      node('Constant', [], ['zero'], { value: floats('', [], [0]) }),
+      node('Greater', ['a_sum', 'zero'], ['flag']),
+      node('If', ['flag'], ['chosen'], branches),
+      node('Mul', ['chosen', 'd_sum'], ['factor']),
+      node('Mul', ['a', 'factor'], ['b']),
+    ],
+    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: 17n })],
+  })
+}
+
 describe('functions and external files', () => {
   it('go along into the pieces that use them', async () => {
     const given = model({
@@ -175,6 +218,48 @@ describe('functions and external files', () => {
       }),
     ]
     expect(operators(await piecewise(given))).toEqual(['test::Twice', 'Relu', 'test::Twice'])
+  })
+
+  it('bring the weights of functions: in default attributes, and in bodies inside', async () => {
+    const given = model({
+      nodes: [
+        node('Abs', ['x'], ['h']),
+        node('Weighty', ['h'], ['k'], {}, { domain: 'test' }),
+        node('Relu', ['k'], ['y']),
+      ],
+      inputs: [x()],
+      outputs: [y],
+    })
+    given.opsetImport.push(create(OperatorSetIdProtoSchema, { domain: 'test', version: 1n }))
+    given.functions = [weighty()]
+    const analysis = await piecewise(given)
+    expect(operators(analysis)).toEqual(['Abs', 'test::Weighty', 'Relu'])
+    const { canonical, dir, file } = analysis
+    const piece = path.join(dir, 'piece.onnx')
+    await writeRange(canonical, 0, 1, piece)
+    const made = await runFile(piece, inputsOf(analysis), 'disabled')
+    const { extents } = await writeRange(canonical, 1, 2, piece)
+    const expected = await runFile(piece, made, 'disabled')
+    // A resource holds the extents of the original; what lies between them is zeros.
+    const bytes = fs.readFileSync(path.join(dir, file))
+    const fetched = Buffer.alloc(bytes.length)
+    for (const { offset, length } of extents) bytes.copy(fetched, offset, offset, offset + length)
+    fs.writeFileSync(path.join(dir, file), fetched)
+    expect(difference(await runFile(piece, made, 'disabled'), expected)).toBe(0)
+  })
+
+  it('are refused where a function refers to a file that is not there', async () => {
+    for (const part of ['default', 'attribute', 'initializer'] as const) {
+      const given = model({ nodes: [node('Relu', ['x'], ['y'])], inputs: [x()], outputs: [y] })
+      const fn = weighty()
+      const then = fn.node.find(({ opType }) => opType === 'If')!.attribute[0]!.g!
+      const inside = { attribute: then.node[0]!.attribute[0]!.t!, initializer: then.initializer[0]! }
+      const tensor = part === 'default' ? fn.attributeProto[0]!.t! : inside[part]
+      setReference(tensor, 'gone.bin', 0, tensor.rawData.length)
+      tensor.rawData = new Uint8Array()
+      given.functions = [fn]
+      await expect(analysed(fileOf(given))).rejects.toThrow('is in the file "gone.bin", which is missing')
+    }
   })
 
   it('hold weights that pieces point at where they are', async () => {

@@ -174,6 +174,17 @@ describe('the skeleton of a model', () => {
     expect(referenceOf(found!.t!)).toMatchObject({ location: 'model.onnx', length: 4800 })
   })
 
+  it.each([
+    ['small', 100_000, [1]],
+    ['large', 50_000, [300]],
+  ])('is read of a model with very many %s initializers', (_size, count, shape) => {
+    const constants = Array.from({ length: count }, (_, index) => floats(`w${index}`, shape, [1]))
+    const graphOf = { nodes: [], inputs: [value('x', [1])], outputs: [value('w0', shape)], constants }
+    const at = fileOf(model(graphOf))
+    for (const options of [{}, { interfaceOnly: true }])
+      expect(readSkeleton(path.join(at.dir, at.file), options).graph.initializer).toHaveLength(count)
+  })
+
   it('keeps fields that this program does not know', () => {
     const known = encode(
       model({

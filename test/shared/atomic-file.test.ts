@@ -49,6 +49,17 @@ describe('a file that is written whole or not at all', () => {
     expect(() => writeWholeSync(nowhere, 'x')).toThrow('ENOENT')
   })
 
+  it('fails with what kept it from being written, also where nothing can be removed', async () => {
+    await writeWhole(target, 'a file, not a folder')
+    const below = path.join(target, 'file.json')
+    const failing = replaceFile(below, async () => {
+      throw new Error('no place to write')
+    })
+    await expect(failing).rejects.toThrow('no place to write')
+    await expect(writeWhole(below, 'x')).rejects.toMatchObject({ code: 'ENOTDIR', syscall: 'open' })
+    expect(() => writeWholeSync(below, 'x')).toThrow(/ENOTDIR.* open /)
+  })
+
   it('is one of the writers’, whole, when several write at once', async () => {
     const texts = Array.from({ length: 20 }, (_, index) => String(index % 10).repeat(100_000))
     await Promise.all(texts.map((text) => writeWhole(target, text)))

@@ -120,10 +120,13 @@ describe('a model that cannot be built', () => {
     await expect(failure).rejects.toBeInstanceOf(ScissionError)
   })
 
-  it('says so when the folder is not there', async () => {
-    const failure = buildZooModel('mobilenetv2', join(folder, 'nowhere', 'x.onnx'))
-    await expect(failure).rejects.toThrow(/cannot write .*x\.onnx: .*choose a folder that exists/)
-    await expect(failure).rejects.toMatchObject({ code: 'badRequest' })
+  it('says so when the folder is not there, or is a file', async () => {
+    await writeFile(join(folder, 'plain'), '')
+    for (const nowhere of ['nowhere', 'plain']) {
+      const failure = buildZooModel('mobilenetv2', join(folder, nowhere, 'x.onnx'))
+      await expect(failure).rejects.toThrow(/cannot write .*x\.onnx: .*choose a folder that exists/)
+      await expect(failure).rejects.toMatchObject({ code: 'badRequest' })
+    }
   })
 
   it('leaves no half-written file when writing fails', async () => {

@@ -21,6 +21,11 @@ import {
 import type { State } from '../../../shared/platform/redis/state.ts'
 
 export const WATCH_QUEUE = 'benchmark-watch'
+/**
+ * The form of a benchmark's id, as start-benchmark.ts makes it: fingerprint and random digits. The id of a job is a part of
+ * its Redis key, and BullMQ keeps more under such keys than jobs: `meta`, `events`.
+ */
+export const BENCHMARK_ID = /^[0-9a-f]{16}-[0-9a-f]{8}$/
 export const childId = (benchmark: string, resource: string) => `${benchmark}.${resource}`
 /** Redis hash from resource to reason, of parts that this service ended, not their worker. */
 export const endsKey = (benchmark: string) => `scission:benchmark-ends:${benchmark}`
@@ -115,6 +120,10 @@ export class BenchmarkQueues {
     return queue
   }
 }
+
+/** What a record holds for a resource, which may be called `constructor`, as what every object inherits. */
+export const entryOf = <T>(record: Readonly<Record<string, T>>, resource: string): T | undefined =>
+  Object.hasOwn(record, resource) ? record[resource] : undefined
 
 const REDIS_PATIENCE_MS = 5000
 

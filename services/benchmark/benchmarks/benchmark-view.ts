@@ -6,7 +6,15 @@ import type { Job, JobType } from 'bullmq'
 import { type Benchmark, type BenchmarkPart, BenchmarkProgress } from '../../../shared/contracts/profile.ts'
 import { check } from '../../../shared/platform/outside-input.ts'
 import { cancelKey, jobData } from '../../../shared/platform/redis/queues.ts'
-import { type BenchmarkQueues, childId, endsKey, ParentData, ParentResult } from './benchmark-queues.ts'
+import {
+  BENCHMARK_ID,
+  type BenchmarkQueues,
+  childId,
+  endsKey,
+  entryOf,
+  ParentData,
+  ParentResult,
+} from './benchmark-queues.ts'
 
 type PartState = Benchmark['state']
 
@@ -25,6 +33,7 @@ export async function parentJobs(queues: BenchmarkQueues, states: JobType[]): Pr
 
 /** Undefined if there is no such benchmark, or if it is no longer kept. @throws ScissionError internal if it cannot be read. */
 export async function readBenchmark(queues: BenchmarkQueues, id: string): Promise<Benchmark | undefined> {
+  if (!BENCHMARK_ID.test(id)) return undefined
   const job: Job | undefined = await queues.parents.getJob(id)
   return job && viewOf(queues, job)
 }
@@ -56,8 +65,8 @@ export async function readParts(
     queues.redis.exists(cancelKey(id)),
   ])
   const parts = data.resources.map(async (resource): Promise<BenchmarkPart> => {
-    const reason = ends[resource]
-    const reused = data.reused[resource]
+    const reason = entryOf(ends, resource)
+    const reused = entryOf(data.reused, resource)
     if (reused) {
       const progress = { fraction: 1, step: 'reused' }
       return {

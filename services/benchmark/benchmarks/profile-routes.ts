@@ -93,7 +93,7 @@ async function keepingModels(
 
 /** Adds the served times that were held against the profile, if there are any. */
 async function withServed(state: State, profile: Profile): Promise<ProfileView> {
-  const served = await state.served.get(profile.id)
+  const served = await state.served.find(profile.id)
   if (!served) return profile
   const { id: _id, ...figures } = served
   return { ...profile, served: figures }

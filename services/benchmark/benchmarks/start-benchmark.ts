@@ -20,6 +20,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type BenchmarkDeps,
   childId,
+  entryOf,
   KEEP_ENDED,
   KEEP_SECONDS,
   type ParentData,
@@ -43,7 +44,7 @@ export async function startBenchmark(
   const resources = await chooseResources(deps, request.resources)
   const names = resources.map((resource) => resource.name)
   const reused = await reusable(deps.state, structure, resources, request, deps.now())
-  const measured = resources.filter((resource) => !(resource.name in reused))
+  const measured = resources.filter((resource) => !entryOf(reused, resource.name))
   const fingerprint = fingerprintOf(structure, names, request)
   const redis = deps.queues.redis
   return promptly(redis, () =>
@@ -81,7 +82,9 @@ export async function startBenchmark(
 
 /** True if every profile that the benchmark reused is recent enough for this request too. New measurements always are. */
 function answers(underWay: Benchmark, reusable: ParentData['reused']): boolean {
-  return underWay.parts.every(({ reusedFrom, resource }) => reusedFrom === undefined || resource in reusable)
+  return underWay.parts.every(
+    ({ reusedFrom, resource }) => reusedFrom === undefined || entryOf(reusable, resource),
+  )
 }
 
 /** Equal for requests that ask for the same measurement. */
@@ -100,7 +103,7 @@ async function enqueue(
   data: ParentData,
   request: BenchmarkRequest,
 ): Promise<void> {
-  const measured = data.resources.filter((resource) => !(resource in data.reused))
+  const measured = data.resources.filter((resource) => !entryOf(data.reused, resource))
   // The watch starts first: a benchmark without one could stay under way for ever.
   if (measured.length > 0) await startWatch(deps, id, measured)
   await deps.queues.flows.add({
@@ -176,7 +179,7 @@ async function reusable(
   const found: ParentData['reused'] = {}
   for (const resource of resources) {
     const options = optionsFor(resource, request.options)
-    const profile = await state.profiles.get(
+    const profile = await state.profiles.find(
       profileId({ model, shapesKey, resource: resource.name, options }),
     )
     if (!profile || !isSame(profile, resource) || !isEnough(profile, request)) continue

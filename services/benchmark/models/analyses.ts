@@ -82,14 +82,24 @@ export class Analyses {
 
   async #ensure(model: Model, shapes: InputShapes, key: ShapesKey): Promise<Structure> {
     const id = structureId(model.id, key)
-    const known = await this.#state.structures.get(id)
+    const known = await this.#state.structures.find(id)
     if (known) return known
     return this.#locks.run(id, async () => {
       const onDisk = await this.#store.structure(model.id, key)
-      if (!onDisk) await this.#store.needRecord(model.id)
-      const structure = onDisk ?? (await this.analyseFolder(this.#store.folder(model.id), model.id, shapes))
+      const structure = onDisk ?? (await this.#analyseStored(model.id, shapes))
       await this.#state.structures.put(id, structure)
       return structure
     })
+  }
+
+  async #analyseStored(id: ModelId, shapes: InputShapes): Promise<Structure> {
+    await this.#store.needRecord(id)
+    try {
+      return await this.analyseFolder(this.#store.folder(id), id, shapes)
+    } catch (thrown) {
+      // The files of a model that is deleted meanwhile are gone: that is no fault of the model or of this service.
+      await this.#store.needRecord(id)
+      throw thrown
+    }
   }
 }

@@ -55,7 +55,8 @@ export async function ingestUpload(
     const files = await receiveUpload(req, folder, deps.maxModelBytes)
     const id = modelIdOf(files)
     return await deps.uploads.run(id, async () => {
-      const known = await deps.registry.find(id)
+      // A model that is deleted between the two is new.
+      const known = (await deps.registry.find(id)) && (await deps.registry.addName(id, query.name))
       if (known) return { model: await uploadedAgain(deps, known, query), created: false }
       const { record, structure } = await examine(deps, folder, id, files, query)
       const chunks = Object.fromEntries(files.map((file) => [file.path, file.chunks]))
@@ -70,15 +71,14 @@ export async function ingestUpload(
 
 async function uploadedAgain(
   { registry, analyses }: IngestDeps,
-  { id }: Model,
-  { name, shapes }: UploadQuery,
+  model: Model,
+  { shapes }: UploadQuery,
 ): Promise<UploadedModel> {
-  const named = await registry.addName(id, name)
   if (shapes) {
-    const structure = await analyses.structure(named, shapes)
-    return withFindings(await registry.setShapes(id, structure), structure)
+    const structure = await analyses.structure(model, shapes)
+    return withFindings(await registry.setShapes(model.id, structure), structure)
   }
-  return withFindings(named, named.shapesKey === null ? null : await analyses.structure(named))
+  return withFindings(model, model.shapesKey === null ? null : await analyses.structure(model))
 }
 
 async function examine(

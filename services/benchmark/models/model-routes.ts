@@ -146,15 +146,18 @@ function layersRoute(deps: ModelDeps): Route {
 
 /** @throws ScissionError conflict if a deployment serves the model or a benchmark measures it. */
 async function deleteModel(deps: ModelDeps, idOrName: string): Promise<void> {
-  const model = await findModel(deps.state, idOrName)
-  const [name] = idOrName.split('@')
-  const named = !ModelId.safeParse(idOrName).success
-  if (named && name !== undefined && namesOf(model).length > 1) {
-    await deps.registry.removeName(model.id, name)
-    return
-  }
-  // A use of a model begins under the same lock: it is found here, or it finds the model gone.
-  await withLock(deps.state.redis, modelLock(model.id), () => deleteUnused(deps, model))
+  const { id } = await findModel(deps.state, idOrName)
+  const name = ModelId.safeParse(idOrName).success ? undefined : idOrName.split('@')[0]
+  // A use of a model begins under the same lock, and it gets its names under it: these are found here, or they find the
+  // model gone.
+  await withLock(deps.state.redis, modelLock(id), async () => {
+    const model = await deps.state.models.get(id)
+    const names = model ? namesOf(model) : []
+    // Somebody else has deleted the model or the name.
+    if (!model || (name !== undefined && !names.some((own) => own.name === name))) return
+    if (name !== undefined && names.length > 1) await deps.registry.removeName(id, name)
+    else await deleteUnused(deps, model)
+  })
 }
 
 async function deleteUnused(deps: ModelDeps, model: Model): Promise<void> {

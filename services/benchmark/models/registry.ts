@@ -2,14 +2,15 @@
  * The registry holds the records of models with their names and versions. All services read the records from Redis. Each
  * model's folder holds a copy, from which a record is restored if Redis has lost it.
  *
- * Its changes run under the lock `models`; giving a name runs under NAMES_LOCK as well, which comes first.
+ * Its changes run under the lock `models`. Giving a name runs under NAMES_LOCK and the model's own lock as well, which come
+ * first, in this order: a model that is being deleted gets no name.
  */
 import type { ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { namesOf, type State, structureId } from '../../../shared/platform/redis/state.ts'
-import { NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
+import { modelLock, NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import type { ChunkDigests, ModelStore } from './model-store.ts'
 
 export interface NewModel {
@@ -34,7 +35,7 @@ export class Registry {
   async find(id: ModelId): Promise<Model | undefined> {
     const onDisk = await this.#store.record(id)
     if (!onDisk) return undefined
-    const shared = await this.#state.models.get(id)
+    const shared = await this.#state.models.find(id)
     if (shared) return shared
     await this.#restoreOne(onDisk.id)
     return onDisk
@@ -45,9 +46,9 @@ export class Registry {
    * @throws ScissionError conflict if a deployment has the name.
    */
   async add(model: NewModel, name: string): Promise<Model> {
-    return this.#naming(async () => {
+    return this.#naming(model.record.id, async () => {
       // A replica with a store of its own may already have recorded the model under other names.
-      const known = await this.#state.models.get(model.record.id)
+      const known = await this.#state.models.find(model.record.id)
       const record: Model = known
         ? await this.#withName(known, name)
         : { ...model.record, name, version: await this.#nextVersion(name) }
@@ -57,9 +58,16 @@ export class Registry {
     })
   }
 
-  /** Adds a name to the model, unless it already has that name. @throws ScissionError conflict if a deployment has it. */
-  async addName(id: ModelId, name: string): Promise<Model> {
-    return this.#naming(() => this.#change(id, (model) => this.#withName(model, name)))
+  /**
+   * Adds a name to the model, unless it already has that name.
+   * @returns undefined if the model has been deleted. @throws ScissionError conflict if a deployment has the name.
+   */
+  async addName(id: ModelId, name: string): Promise<Model | undefined> {
+    return this.#naming(id, async () =>
+      (await this.#state.models.has(id))
+        ? this.#change(id, (model) => this.#withName(model, name))
+        : undefined,
+    )
   }
 
   /** Sets the input shapes that requests without input shapes refer to. */
@@ -117,10 +125,12 @@ export class Registry {
     return withLock(this.#state.redis, 'models', () => this.#change(id, change))
   }
 
-  /** No deployment gets a name meanwhile. */
-  #naming(work: () => Promise<Model>): Promise<Model> {
+  /** No deployment gets a name meanwhile, and the model is not deleted. */
+  #naming<T>(id: ModelId, work: () => Promise<T>): Promise<T> {
     const { redis } = this.#state
-    return withLock(redis, NAMES_LOCK, () => withLock(redis, 'models', work))
+    return withLock(redis, NAMES_LOCK, () =>
+      withLock(redis, modelLock(id), () => withLock(redis, 'models', work)),
+    )
   }
 
   async #change(id: ModelId, change: (model: Model) => Promise<Model>): Promise<Model> {

@@ -30,7 +30,19 @@ export function checkModel({ model, graph }: Skeleton, files: ExternalFiles): vo
   refuseWithoutOpsets(model)
   checkOutputs(graph)
   checkGraph(graph, new Set(), files)
-  for (const fn of model.functions) for (const node of fn.node) checkAttributes(node, files)
+  for (const fn of model.functions) {
+    checkTensors(fn.attributeProto, fn.name, files)
+    for (const node of fn.node) checkTensors(node.attribute, labelOf(node), files)
+  }
+}
+
+/** Checks the tensors in attributes and in the bodies inside them; names in functions are left to ONNX Runtime. */
+function checkTensors(attributes: AttributeProto[], label: string, files: ExternalFiles): void {
+  checkAttributes(attributes, label, files)
+  for (const body of bodiesOf({ attribute: attributes })) {
+    for (const tensor of body.initializer) checkTensor(tensor, files)
+    for (const node of body.node) checkTensors(node.attribute, labelOf(node), files)
+  }
 }
 
 function checkGraph(graph: GraphProto, outer: ReadonlySet<string>, files: ExternalFiles): void {
@@ -47,7 +59,7 @@ function checkGraph(graph: GraphProto, outer: ReadonlySet<string>, files: Extern
         })
       }
     }
-    checkAttributes(node, files)
+    checkAttributes(node.attribute, labelOf(node), files)
     for (const body of bodiesOf(node)) checkGraph(body, visible, files)
   }
   for (const output of graph.output) {
@@ -92,11 +104,13 @@ function checkOutputs(graph: GraphProto): void {
   }
 }
 
-function checkAttributes(node: NodeProto, files: ExternalFiles): void {
-  for (const attribute of node.attribute) {
+const labelOf = (node: NodeProto) => node.name || node.output[0] || node.opType
+
+function checkAttributes(attributes: readonly AttributeProto[], label: string, files: ExternalFiles): void {
+  for (const attribute of attributes) {
     for (const tensor of tensorsOf(attribute)) {
       // Such tensors are often unnamed; with a name, errors can identify them.
-      if (!tensor.name) tensor.name = `${node.name || node.output[0] || node.opType}/${attribute.name}`
+      if (!tensor.name) tensor.name = `${label}/${attribute.name}`
       checkTensor(tensor, files)
     }
   }

@@ -7,12 +7,12 @@
 import type { GraphProto, NodeProto, TensorProto } from '../proto/onnx_pb.ts'
 
 /** The graphs in a node's attributes. */
-export function bodiesOf(node: NodeProto): GraphProto[] {
-  return node.attribute.flatMap((attribute) => [...(attribute.g ? [attribute.g] : []), ...attribute.graphs])
+export function bodiesOf({ attribute: attributes }: Pick<NodeProto, 'attribute'>): GraphProto[] {
+  return attributes.flatMap((attribute) => [...(attribute.g ? [attribute.g] : []), ...attribute.graphs])
 }
 
 /** The constants inside a node's bodies, at any depth. */
-export function bodyTensors(node: NodeProto): TensorProto[] {
+export function bodyTensors(node: Pick<NodeProto, 'attribute'>): TensorProto[] {
   return bodiesOf(node).flatMap((body) => [...body.initializer, ...body.node.flatMap(bodyTensors)])
 }
 

@@ -11,6 +11,7 @@ import { declaredTensor, resolveInputShapes, trueInputs } from './declared-tenso
 import { CODE, elementTypeOfDatatype, type TypedTensor } from '../wire/element-types.ts'
 import { ExternalFiles, isExternal, referenceOf } from '../wire/external-data.ts'
 import {
+  type AttributeProto,
   type FunctionProto,
   type GraphProto,
   type NodeProto,
@@ -66,7 +67,7 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
     code: elementTypeOfDatatype(datatype)?.code ?? CODE.UNDEFINED,
     shape: shapes[name] ?? [],
   }))
-  for (const fn of model.functions) for (const node of fn.node) inlineAttributes(node, dir)
+  for (const fn of model.functions) inlineFunction(fn, dir)
   const constants = new Map<string, TensorProto>()
   for (const tensor of graph.initializer) constants.set(tensor.name, settled(tensor, dir))
   const sparse = new Map(graph.sparseInitializer.map((tensor) => [tensor.values?.name ?? '', tensor]))
@@ -137,10 +138,18 @@ function liftConstants(
         return false
       }
     }
-    inlineAttributes(node, dir)
+    inlineAttributes(node.attribute, dir)
     for (const body of bodiesOf(node)) liftInBody(body, dir)
     return true
   })
+}
+
+/** Reads the tensors of a function's attributes into memory; large constants of bodies inside it stay in their files. */
+function inlineFunction({ attributeProto, node }: FunctionProto, dir: string): void {
+  for (const one of [{ attribute: attributeProto }, ...node]) {
+    inlineAttributes(one.attribute, dir)
+    for (const body of bodiesOf(one)) liftInBody(body, dir)
+  }
 }
 
 /** Makes a body's constants its initializers, which may be external, as attributes may not. */
@@ -181,8 +190,8 @@ function constantTensor(node: NodeProto, name: string): TensorProto | undefined 
   }
 }
 
-function inlineAttributes(node: NodeProto, dir: string): void {
-  for (const attribute of node.attribute) {
+function inlineAttributes(attributes: readonly AttributeProto[], dir: string): void {
+  for (const attribute of attributes) {
     if (attribute.t) attribute.t = inlined(attribute.t, dir)
     attribute.tensors = attribute.tensors.map((tensor) => inlined(tensor, dir))
   }

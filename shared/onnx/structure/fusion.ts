@@ -1,5 +1,5 @@
 /**
- * Finds the layers that ONNX Runtime would run as one operator, from a graph that it has optimised (optimise.ts).
+ * Finds the layers that ONNX Runtime would run as one operator, from a graph that it has optimised (runtime-optimised.ts).
  *
  * A tensor that survives the optimisation keeps its name; a layer whose input did not survive was merged with the layer
  * that made it. So the layers behind each surviving tensor, back to the next surviving ones, form one group. This needs no

@@ -53,6 +53,8 @@ interface RangePart {
 export interface CanonicalModel extends EncodedModel<EncodedNode & RangePart, RangePart> {
   dir: string
   specs: ReadonlyMap<string, TensorSpec>
+  /** Of the bodies inside functions, which every range has in its file: their weights belong to each. */
+  functionExtents: readonly WeightExtent[]
 }
 
 /**
@@ -89,6 +91,9 @@ export async function openCanonical(file: string): Promise<CanonicalModel> {
       ]),
     ),
     specs: new Map(specs.map((spec) => [spec.name, spec])),
+    functionExtents: model.functions.flatMap(({ attributeProto, node }) =>
+      [{ attribute: attributeProto }, ...node].flatMap(bodyTensors).flatMap(extentsOf),
+    ),
     value: valueEncoder(structure, isOpen ? ownInputs(graph) : new Map(), isOpen),
   }
 }
@@ -126,7 +131,7 @@ export async function writeRange(
   to: number,
   file: string,
 ): Promise<RangeFile> {
-  const { structure, dir } = canonical
+  const { structure, dir, functionExtents } = canonical
   checkRange(structure, from, to)
   if (path.resolve(path.dirname(file)) !== path.resolve(dir))
     throw new ScissionError('internal', `a range must be written into the model's folder "${dir}"`)
@@ -143,7 +148,7 @@ export async function writeRange(
     outputs,
     passThrough: names.filter((name) => !made.includes(name)),
     onnx: { bytes: content.length, sha256 },
-    extents: mergeExtents([...nodes, ...constants].flatMap((part) => part.extents)),
+    extents: mergeExtents([...functionExtents, ...[...nodes, ...constants].flatMap((part) => part.extents)]),
   }
 }
 

@@ -211,7 +211,11 @@ class Scanner {
       if (!rewritten && isKept) continue
       changed ??= []
       if (fieldStart > verbatimFrom) changed.push(this.#copy(verbatimFrom, fieldStart))
-      if (rewritten && isKept) changed.push(encodeHeader(field, totalLength(rewritten)), ...rewritten)
+      if (rewritten && isKept) {
+        changed.push(encodeHeader(field, totalLength(rewritten)))
+        // One by one: a graph may have more pieces than a call may have arguments.
+        for (const piece of rewritten) changed.push(piece)
+      }
       verbatimFrom = wire.position
     }
     if (changed && end > verbatimFrom) changed.push(this.#copy(verbatimFrom, end))

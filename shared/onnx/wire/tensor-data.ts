@@ -160,7 +160,10 @@ function broken(tensor: TensorProto): never {
 
 /** Decodes packed varints to their low `width` bytes each, little-endian: negative numbers keep their two's complement. */
 function decodeVarints(tensor: TensorProto, packed: Uint8Array, width: number): Uint8Array {
-  const out = new Uint8Array(tensorBytes(tensor))
+  const bytes = tensorBytes(tensor)
+  // A value takes at least one byte: a shape that claims more is refused before memory for it is allocated.
+  if (bytes > packed.length * width) throw refuse(tensor, 'holds fewer values than its shape has')
+  const out = new Uint8Array(bytes)
   let at = 0
   let written = 0
   while (at < packed.length) {

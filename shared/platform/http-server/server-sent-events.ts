@@ -26,8 +26,8 @@ export function openEventStream(req: Request, res: Response): EventStream {
   }
   req.once('close', finish)
   res.once('close', finish)
-  // Its client may have left while the handler awaited something: no event says so again.
-  if (res.closed) finish()
+  // The client may have left while the handler awaited something: no event tells of it any more.
+  if (res.destroyed) finish()
   return {
     send: (event, data) => {
       if (closing.signal.aborted) return

@@ -1,6 +1,8 @@
 import http from 'node:http'
-import { describe, expect, it } from 'vitest'
+import { Queue } from 'bullmq'
+import { describe, expect, it, vi } from 'vitest'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
+import { gate } from '../../support/gate.ts'
 import { withBenchmarks } from './harness.ts'
 
 const harness = withBenchmarks()
@@ -97,5 +99,27 @@ describe('the events of a benchmark', () => {
     await follow(eventsOf(id), () => true)
     await expect.poll(() => harness.followers).toBe(0)
     await harness.client.cancelBenchmark(id)
+  })
+
+  it('are not fed to a client that has left before they began', async () => {
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
+    const looking = gate()
+    const release = looking.close()
+    const getJob = vi.spyOn(Queue.prototype, 'getJob')
+    getJob.mockImplementationOnce(async function (this: Queue, wanted: string) {
+      await looking.opened()
+      return this.getJob(wanted)
+    })
+    const leaving = http.get(eventsOf(id), { agent: false }).on('error', () => undefined)
+    await expect.poll(looking.waiting).toBe(1)
+    leaving.destroy()
+    // The service learns of it before it goes on.
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const calls = getJob.mock.calls.length
+    release()
+    await expect.poll(() => getJob.mock.calls.length).toBeGreaterThan(calls)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    getJob.mockRestore()
+    expect(harness.followers).toBe(0)
   })
 })

@@ -49,6 +49,15 @@ describe('a benchmark', () => {
     ])
   })
 
+  it('measures on a resource that is called like what every object has', async () => {
+    await harness.state.resources.put('constructor', exampleResource('cloud', { name: 'constructor' }))
+    harness.succeeding('constructor')
+    const request = { model: 'chain', resources: ['constructor'] }
+    const { parts } = await harness.ended((await harness.client.startBenchmark(request)).id)
+    expect(parts).toMatchObject([{ state: 'completed', profile: 'profile-of-constructor' }])
+    expect(parts[0]).not.toHaveProperty('reusedFrom')
+  })
+
   it('goes on when one resource fails, and says which and why', async () => {
     harness.resource('device', () => Promise.reject(new Error('layer 3 (Conv): out of memory')))
     harness.succeeding('cloud')

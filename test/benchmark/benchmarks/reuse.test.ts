@@ -78,6 +78,13 @@ describe('a profile that was measured recently', () => {
     expect(measured).toHaveLength(3)
   })
 
+  it('is not used where it cannot be read, and the measurement takes its place', async () => {
+    const profile = await keep()
+    await harness.state.redis.hset('scission:profiles', profile.id, '{"id": 7}')
+    expect((await run()).state).toBe('completed')
+    expect(measured).toEqual(['cloud'])
+  })
+
   it('is an hour old at most unless the request says otherwise', async () => {
     await keep({}, 61 * MINUTES)
     await run()

@@ -10,7 +10,7 @@ import {
   resourceQueue,
   withErrorHandler,
 } from '../../../shared/platform/redis/queues.ts'
-import { exampleModel } from '../../support/fixtures.ts'
+import { exampleModel, exampleResource } from '../../support/fixtures.ts'
 import { recordedLog } from '../../support/recorded-log.ts'
 import { RUBBISH_RECORDS } from '../../support/rubbish.ts'
 import { withBenchmarks } from './harness.ts'
@@ -55,6 +55,43 @@ describe('jobs that cannot be read', () => {
     expect((await harness.client.benchmark(id)).parts).toMatchObject([
       { resource: 'cloud', state: 'waiting' },
       { resource: 'device', state: 'failed' },
+    ])
+  })
+})
+
+describe('an id that is none of a benchmark', () => {
+  it('is unknown, also if it is a key that BullMQ keeps beside the jobs', async () => {
+    const { id } = await harness.client.startBenchmark({ model: 'chain' })
+    for (const other of ['meta', 'id', 'events', 'waiting-children', `${id}:dependencies`, 'nothing']) {
+      for (const [method, suffix] of [
+        ['GET', ''],
+        ['DELETE', ''],
+        ['GET', '/events'],
+      ] as const) {
+        const answer = await fetch(`${harness.url}/v1/benchmarks/${encodeURIComponent(other)}${suffix}`, {
+          method,
+        })
+        expect([other, suffix, answer.status, await answer.text()]).toEqual([
+          other,
+          suffix,
+          404,
+          expect.stringContaining(`unknown benchmark`),
+        ])
+      }
+    }
+  })
+})
+
+describe('the record of a resource that cannot be read', () => {
+  it('ends no watch over a benchmark: its part fails when it has been silent for too long', async () => {
+    const heartbeatMs = 25
+    await harness.open(1000, heartbeatMs)
+    const heartbeatAt = new Date(Date.now() + 60_000).toISOString()
+    await harness.state.resources.put('device', exampleResource('device', { heartbeatAt }))
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['device'] })
+    await harness.state.redis.hset('scission:resources', 'device', 'hello {')
+    expect((await harness.ended(id)).parts).toMatchObject([
+      { resource: 'device', state: 'failed', error: expect.stringContaining('no sign of life') as string },
     ])
   })
 })

@@ -1,12 +1,13 @@
 import { workerOptions, resourceQueue } from '../../../shared/platform/redis/queues.ts'
-import { access, mkdir, utimes, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { once } from 'node:events'
-import { Worker } from 'bullmq'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { Queue, Worker } from 'bullmq'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleDeployment, exampleProfile, exampleResource, hop } from '../../support/fixtures.ts'
+import { gate } from '../../support/gate.ts'
 import { ownFile } from '../../support/test-models.ts'
 import { withBenchmarkService } from '../harness.ts'
 
@@ -55,6 +56,17 @@ describe('the registry', () => {
     expect((await client().structure('again')).layers.length).toBe(model.layers)
   })
 
+  it('puts back what cannot be read in Redis: a structure when it is needed, a model when it is uploaded again', async () => {
+    const model = await upload()
+    const before = await client().structure('net')
+    const { redis } = harness().state
+    await redis.hset('scission:structures', structureId(model.id, model.shapesKey ?? ''), 'hello {')
+    expect(await client().structure('net')).toEqual(before)
+    await redis.hset('scission:models', model.id, '{"id": 7}')
+    expect(await upload()).toEqual(model)
+    expect(await client().model('net')).toEqual(model)
+  })
+
   it('is cleared of what an interrupted service left half done, but not of uploads under way', async () => {
     const incoming = path.join(harness().dataDir, 'incoming')
     for (const [name, ageMs] of [
@@ -85,6 +97,22 @@ describe('deleting a model', () => {
     expect((await harness().state.structures.all()).filter((one) => one.model === model.id)).toEqual([])
     expect((await harness().state.profiles.all()).filter((one) => one.model === model.id)).toEqual([])
     await expect(client().deleteModel('net')).rejects.toMatchObject({ code: 'notFound' })
+  })
+
+  it('tells those who wait for its analysis that it is gone', async () => {
+    const model = await client().uploadModel(ownFile('encoder-dynamic.onnx'), 'net')
+    const shapeOf = (shape: readonly (number | string)[]) =>
+      shape.map((dim) => (dim === 'batch' ? 1 : typeof dim === 'string' ? 7 : dim))
+    const shapes = Object.fromEntries(model.inputs.map(({ name, shape }) => [name, shapeOf(shape)]))
+    const query = encodeURIComponent(JSON.stringify(shapes))
+    const asked = fetch(`${harness().url}/v1/models/net/layers?shapes=${query}`)
+    // The file that the analysis gives ONNX Runtime.
+    const folder = path.join(harness().dataDir, 'models', model.id)
+    const working = async () => (await readdir(folder)).some((name) => name.startsWith('.scission-'))
+    await expect.poll(working, { interval: 1 }).toBe(true)
+    await client().deleteModel('net')
+    const answer = await asked
+    expect([answer.status, await answer.text()]).toEqual([404, expect.stringContaining('notFound')])
   })
 
   it('takes away only the name when it has others', async () => {
@@ -126,6 +154,29 @@ describe('deleting a model', () => {
           ),
       )
       .toBe('deleted')
+  })
+})
+
+describe('a model that is uploaded while it is deleted by its only name', () => {
+  it('keeps the name that its upload was answered with', async () => {
+    const model = await upload('net')
+    // Between the deletion's look at the names and the deletion itself.
+    const looking = gate()
+    const release = looking.close()
+    const getJobs = vi.spyOn(Queue.prototype, 'getJobs').mockImplementationOnce(async () => {
+      await looking.opened()
+      return []
+    })
+    const deleted = client().deleteModel('net')
+    await expect.poll(() => getJobs.mock.calls.length).toBe(1)
+    const uploaded = upload('again')
+    await Promise.race([uploaded, new Promise((resolve) => setTimeout(resolve, 500))])
+    release()
+    await deleted
+    getJobs.mockRestore()
+    expect((await uploaded).id).toBe(model.id)
+    expect(await client().model('again')).toMatchObject({ id: model.id, name: 'again' })
+    await expect(client().model('net')).rejects.toMatchObject({ code: 'notFound' })
   })
 })
 
