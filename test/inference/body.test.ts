@@ -141,6 +141,18 @@ describe('a body', () => {
     expect(outcomes).toMatchObject([{ raw: false }])
   })
 
+  it('that comes alone is read whatever its size, though it comes in pieces', async () => {
+    memory = new BodyMemoryBudget(1000)
+    const pieces = ['1f4\r\n', 'x'.repeat(500), '\r\n'].join('').repeat(5)
+    const { socket } = await connect(post('Transfer-Encoding: chunked'), pieces)
+    await until(async () => reading === 1)
+    await connect(post('Content-Length: 300'), 'x'.repeat(300))
+    expect(await outcome()).toMatchObject({ code: 'overloaded' })
+    const last = nextOutcome()
+    socket.write('0\r\n\r\n')
+    expect(((await last) as InferBody).json.byteLength).toBe(2500)
+  })
+
   it('whose sender leaves half-way is nobody’s', async () => {
     const { socket } = await connect(post('Content-Length: 100'), 'half of it')
     await until(async () => reading === 1)

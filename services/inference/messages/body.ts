@@ -48,7 +48,7 @@ export async function readBody(source: IncomingMessage, limits: BodyLimits): Pro
   const declared = unpacker === undefined ? contentLength : undefined
   let reserved = 0
   const reserve = (bytes: number) => {
-    limits.memory?.reserve(bytes)
+    limits.memory?.reserve(bytes, reserved)
     reserved += bytes
   }
   try {
