@@ -109,6 +109,8 @@ async function runHop(
     )
   }
   if (hop > 0 && isDelivered(deps, live.record, context)) return { outputs: [], hops: [], delivered: true }
+  // A few bytes may decode to the largest tensor: only those that the stage takes are decoded.
+  if (hop > 0) stage.checkNames(inputs)
   const arrived: DecodedBoundary =
     hop > 0 ? await deps.codec.decode(inputs, context.signal) : { tensors: inputs }
   const run = await stage.run(arrived.tensors, { signal: context.signal, deadline: context.deadline })
