@@ -132,7 +132,7 @@ describe('a deployment whose hops name codecs', () => {
     expect(lying.status).toBe(400)
     expect((lying.json as { error: string }).error).toMatch(/q4 of shape \[1,4,100,100\] takes 20008 bytes/)
   })
-  it('decodes none of the tensors that its stage does not take: each may take 31,000 times its bytes', async () => {
+  it('decodes none of the tensors that its stage does not take: each may take 32,000 times its bytes', async () => {
     await deploy('few', [undefined, 'q8', 'q8'])
     const coded = (name: string) => ({
       name,
