@@ -13,7 +13,9 @@ import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { whyNoBatches } from '../batching/batchable.ts'
 import { itemsIn, runItems } from '../batching/items.ts'
-import type { RangeKey } from '../../ranges/stored-range.ts'
+import { waitWithin } from '../../../../shared/platform/deadline.ts'
+import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
+import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
 import {
   type BatchingFacts,
@@ -241,7 +243,10 @@ export class ModelTargets {
     const key = keyOf(model, structure, range)
     // Again, at the moment in which it would be loaded: it may have been unloaded since.
     if (!range) this.#refuseUnloaded(model)
-    const stage = await this.#need(structure, key)
+    // Loading may take longer than this request has; it continues for the next one.
+    const stage = await waitWithin(this.#need(structure, key), { signal, deadline }, (why) =>
+      givenUp(`loading ${keyText(key)}`, why),
+    )
     if (this.#unavailable.get(model.id) !== UNLOADED) this.#unavailable.delete(model.id)
     const count = !range && this.#takesBatches(model, structure) ? itemsIn(structure, inputs) : 1
     this.#refuseTooMany(model, count)
