@@ -20,10 +20,13 @@ describe('a body', () => {
   const outcomes: (InferBody | Error)[] = []
 
   beforeAll(async () => {
-    server = http.createServer(async (req, res) => {
-      reading += 1
+    const read = async (req: http.IncomingMessage) => {
       if (readLate) await new Promise((resolve) => req.once('close', resolve))
-      readBody(req, { maxBytes: MAX_BYTES, idleMs, ...(memory && { memory }) })
+      return readBody(req, { maxBytes: MAX_BYTES, idleMs, ...(memory && { memory }) })
+    }
+    server = http.createServer((req, res) => {
+      reading += 1
+      read(req)
         .then(
           (body) => outcomes.push(body) && res.end('read'),
           (error: Error) => outcomes.push(error) && res.writeHead(400).end(error.message),
