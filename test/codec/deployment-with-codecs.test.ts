@@ -132,4 +132,22 @@ describe('a deployment whose hops name codecs', () => {
     expect(lying.status).toBe(400)
     expect((lying.json as { error: string }).error).toMatch(/q4 of shape \[1,4,100,100\] takes 20008 bytes/)
   })
+  it('decodes none of the tensors that its stage does not take: each may take 32,000 times its bytes', async () => {
+    await deploy('few', [undefined, 'q8', 'q8'])
+    const coded = (name: string) => ({
+      name,
+      datatype: 'UINT8',
+      shape: [1],
+      parameters: { binary_data_size: 1, scission_codec: 'q5' },
+    })
+    const json = {
+      inputs: [coded('b'), coded('c')],
+      parameters: { scission_hop: 2, scission_plan: 'plan-few' },
+    }
+    const answer = await postBinary(`${urlOf('cloud')}/v2/models/few/infer`, json, new Uint8Array(2))
+    expect([answer.status, answer.json]).toEqual([
+      400,
+      { error: 'unexpected input tensor "c"; expected "b"' },
+    ])
+  })
 })

@@ -13,14 +13,20 @@ describe('a body', () => {
   let idleMs = PATIENT_MS
   let memory: BodyMemoryBudget | undefined
   let reading = 0
+  /** A request's body is read once its sender has left: the look-up of its model took longer. */
+  let readLate = false
   let server: http.Server
   let port = 0
   const outcomes: (InferBody | Error)[] = []
 
   beforeAll(async () => {
+    const read = async (req: http.IncomingMessage) => {
+      if (readLate) await new Promise((resolve) => req.once('close', resolve))
+      return readBody(req, { maxBytes: MAX_BYTES, idleMs, ...(memory && { memory }) })
+    }
     server = http.createServer((req, res) => {
       reading += 1
-      readBody(req, { maxBytes: MAX_BYTES, idleMs, ...(memory && { memory }) })
+      read(req)
         .then(
           (body) => outcomes.push(body) && res.end('read'),
           (error: Error) => outcomes.push(error) && res.writeHead(400).end(error.message),
@@ -38,6 +44,7 @@ describe('a body', () => {
     outcomes.length = 0
     idleMs = PATIENT_MS
     memory = undefined
+    readLate = false
   })
 
   /** Bytes on the wire exactly as given; what came back until then is returned by `heard`. */
@@ -137,6 +144,18 @@ describe('a body', () => {
     expect(outcomes).toMatchObject([{ raw: false }])
   })
 
+  it('that comes alone is read whatever its size, though it comes in pieces', async () => {
+    memory = new BodyMemoryBudget(1000)
+    const pieces = ['1f4\r\n', 'x'.repeat(500), '\r\n'].join('').repeat(5)
+    const { socket } = await connect(post('Transfer-Encoding: chunked'), pieces)
+    await until(async () => reading === 1)
+    await connect(post('Content-Length: 300'), 'x'.repeat(300))
+    expect(await outcome()).toMatchObject({ code: 'overloaded' })
+    const last = nextOutcome()
+    socket.write('0\r\n\r\n')
+    expect(((await last) as InferBody).json.byteLength).toBe(2500)
+  })
+
   it('whose sender leaves half-way is nobody’s', async () => {
     const { socket } = await connect(post('Content-Length: 100'), 'half of it')
     await until(async () => reading === 1)
@@ -149,6 +168,37 @@ describe('a body', () => {
     await until(async () => reading === 1)
     socket.destroy()
     expect(await outcome()).toMatchObject({ code: 'cancelled' })
+  })
+
+  it.each([
+    ['in part', [post('Content-Length: 100'), 'half of it']],
+    ['as a whole', [post('Content-Length: 10'), 'all of it.']],
+    ['packed, as a whole', [post('Content-Length: 10', 'Content-Encoding: gzip'), 'all of it.']],
+  ])('whose sender has left before it was read, arrived %s, takes no room', async (_how, parts) => {
+    readLate = true
+    memory = new BodyMemoryBudget(1)
+    const { socket } = await connect(...parts)
+    await until(async () => reading === 1)
+    socket.destroy()
+    expect(await outcome()).toMatchObject({ code: 'cancelled' })
+    readLate = false
+    await Promise.all([nextOutcome(), connect(post('Content-Length: 5'), '12345')])
+    expect(outcomes).toMatchObject([{ raw: false }])
+  })
+
+  it.each([
+    ['longer than allowed', `Content-Length: ${MAX_BYTES + 1}`, 'payloadTooLarge'],
+    ['whose JSON length is no number', 'Inference-Header-Content-Length: ten', 'badRequest'],
+  ])('that is refused as %s is not unpacked, broken as it may be', async (_what, header, code) => {
+    const length = header.startsWith('Content-Length') ? [] : ['Content-Length: 20']
+    const { heard } = await connect(
+      post('Content-Encoding: gzip', header, ...length),
+      'this is no gzip data'.repeat(1 + MAX_BYTES / 20),
+    )
+    expect(await outcome()).toMatchObject({ code })
+    await until(async () => heard().includes('400'))
+    // A fault of a stream that nobody listens to ends the process.
+    await new Promise((resolve) => setTimeout(resolve, 100))
   })
 })
 

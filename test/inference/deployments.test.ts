@@ -222,6 +222,18 @@ describe('a failure on the path', () => {
     expect((await infer('three', { parameters: { timeout: 20_000_000 } })).status).toBe(200)
   })
 
+  it('ends at the client’s own deadline while its layers are being loaded, which goes on', async () => {
+    const go = engineOf('device').holdLoads()
+    await services.state.deployments.put('unheard', deploymentOf('unheard', twoHops('device', 'edge')))
+    const answer = await infer('unheard', { parameters: { timeout: 100_000 } })
+    expect([answer.status, errorOf(answer.json)]).toEqual([
+      504,
+      'loading deployment unheard: not done before its deadline',
+    ])
+    go()
+    expect((await infer('unheard')).status).toBe(200)
+  })
+
   it('stops the work of every hop when the client leaves', async () => {
     await infer('three')
     engineOf('cloud').runs.length = 0

@@ -30,6 +30,16 @@ describe('an inference request in JSON', () => {
     })
   })
 
+  it('ends at its deadline while its layers are being loaded, which goes on', async () => {
+    const go = toy.engine.holdLoads()
+    const request = { inputs: [x([1, 2])], parameters: { timeout: 100_000 } }
+    const answer = await postJson(at('branched:0-2/infer'), request)
+    expect(answer.status).toBe(504)
+    expect(errorOf(answer.json)).toMatch(/^loading \S+\.0-2: not done before its deadline$/)
+    go()
+    expect((await postJson(at('branched:0-2/infer'), { inputs: [x([1, 2])] })).status).toBe(200)
+  })
+
   it('gets no id where it gave none', async () => {
     const answer = await postJson(at('branched/infer'), { inputs: [x([1, 2])] })
     expect(answer.json).not.toHaveProperty('id')

@@ -9,6 +9,7 @@ import { withTestRedis } from '../support/redis.ts'
 import { branchedModel, fp32Tensor, register, type ToyEngine, toyEngine } from './support/toy-models.ts'
 
 const toy = branchedModel('a')
+const other = branchedModel('b', { name: 'other' })
 const log = createLog('test', 'silent')
 const context = {
   signal: new AbortController().signal,
@@ -28,7 +29,7 @@ beforeEach(async () => {
   const { state } = redis()
   await state.redis.flushall()
   await register(state, toy)
-  engine = toyEngine([toy])
+  engine = toyEngine([toy, other])
   catalog = new Catalog(state)
   const stages = new Stages({ executor: engine.executor, loader: engine.loader, log }, 1000)
   const batching = { maxBatch: 1, batchDelayMs: 0 }
@@ -86,6 +87,14 @@ describe('a model that is unloaded', () => {
     expect((await infer('branched')).outputs).toHaveLength(1)
   })
 
+  it('stays unloaded as a whole when one of its ranges is loaded', async () => {
+    await models.unload('branched', false)
+    await models.load('branched:0-1')
+    await infer('branched:0-1')
+    expect(await stateNow()).toBe('unloaded')
+    await expect(infer('branched')).rejects.toThrow('is unloaded')
+  })
+
   it('stays unloaded when a load that was under way fails', async () => {
     const go = engine.holdLoads()
     const loading = models.load('branched').catch(() => undefined)
@@ -95,5 +104,20 @@ describe('a model that is unloaded', () => {
     go()
     await loading
     expect(await stateNow()).toBe('unloaded')
+  })
+})
+
+describe('a model that was deleted unheard', () => {
+  it('is unloaded at the next change of a model, and does not keep others from being listed', async () => {
+    await register(redis().state, other)
+    await models.load('branched:0-1')
+    await models.load('other:0-1')
+    await redis().state.models.delete(toy.model.id)
+    const change = { kind: 'models', id: other.model.id }
+    catalog.onChange(change)
+    expect(await models.loaded()).toMatchObject([{ name: 'other:0-1' }])
+    models.onChange(change)
+    await until(async () => engine.loaded().length === 1)
+    expect(await models.loaded()).toMatchObject([{ name: 'other:0-1' }])
   })
 })

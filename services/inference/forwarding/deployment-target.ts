@@ -3,10 +3,12 @@
  * decodes, runs its stage, and calls the next hop.
  */
 import type { Deployment } from '../../../shared/contracts/plan.ts'
+import { waitWithin } from '../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
+import { givenUp } from '../serving/executor/executor-thread.ts'
 import {
   type HopReport,
   type InferContext,
@@ -100,7 +102,9 @@ async function runHop(
   const hop = countParameter(context.parameters, `${OWN_PREFIX}hop`, 'the request') ?? 0
   if (hop === 0) checkEntry(deps.here.resource, known)
   const planId = context.parameters[`${OWN_PREFIX}plan`]
-  const live = await deps.deployments.live(known.id, hop > 0 ? String(planId ?? known.planId) : undefined)
+  const loading = deps.deployments.live(known.id, hop > 0 ? String(planId ?? known.planId) : undefined)
+  // Loading may take longer than this request has; it continues for the next one.
+  const live = await waitWithin(loading, context, (why) => givenUp(`loading deployment ${known.id}`, why))
   const stage = live.stages.get(hop)
   if (!stage) {
     throw new ScissionError(
@@ -109,6 +113,8 @@ async function runHop(
     )
   }
   if (hop > 0 && isDelivered(deps, live.record, context)) return { outputs: [], hops: [], delivered: true }
+  // A few bytes may decode to the largest tensor: only those that the stage takes are decoded.
+  if (hop > 0) stage.checkNames(inputs)
   const arrived: DecodedBoundary =
     hop > 0 ? await deps.codec.decode(inputs, context.signal) : { tensors: inputs }
   const run = await stage.run(arrived.tensors, { signal: context.signal, deadline: context.deadline })

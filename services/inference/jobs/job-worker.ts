@@ -23,6 +23,7 @@ import {
   workerOptions,
 } from '../../../shared/platform/redis/queues.ts'
 import { type CalibrationDeps, workCalibration } from './calibrations/calibration-worker.ts'
+import { storeResult } from '../../../shared/platform/redis/store-result.ts'
 import { CALIBRATION_JOB, CalibrationJobData } from '../../../shared/contracts/calibration.ts'
 
 export interface JobWorkerDeps
@@ -171,9 +172,6 @@ function checkMemory({ machine, resource }: JobWorkerDeps, structure: Structure)
   )
 }
 
-const STORE_RETRY_MS = 250
-/** The job fails if Redis is away for longer: a measurement takes minutes, a restart of Redis seconds. */
-const STORE_PATIENCE_MS = 120_000
 const REMEMBER_SECONDS = 24 * 3600
 
 /** Identifies a job of any queue; the queue may give it out more than once. */
@@ -189,21 +187,13 @@ export async function keepProfile(
   signal: AbortSignal,
   log: Logger,
 ): Promise<void> {
-  const giveUpAt = Date.now() + STORE_PATIENCE_MS
-  for (;;) {
-    try {
-      await state.profiles.put(profile.id, profile)
-      // Serving was compared with the previous profile.
-      await state.served.delete(profile.id)
-      await state.redis.set(doneKey(job), profile.id, 'EX', REMEMBER_SECONDS)
-      return
-    } catch (thrown) {
-      const error = coerceError(thrown)
-      if (Date.now() > giveUpAt || signal.aborted) throw error
-      log.debug({ err: error, job: job.id }, 'the profile is stored once Redis is back')
-      await sleep(STORE_RETRY_MS)
-    }
+  const store = async () => {
+    await state.profiles.put(profile.id, profile)
+    // Serving was compared with the previous profile.
+    await state.served.delete(profile.id)
+    await state.redis.set(doneKey(job), profile.id, 'EX', REMEMBER_SECONDS)
   }
+  await storeResult(`the profile of job ${job.id}`, store, signal, log)
 }
 
 /**

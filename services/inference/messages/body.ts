@@ -4,7 +4,7 @@
  * in. Size (compressed and uncompressed) and silence of the sender are limited.
  */
 import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
+import type { Transform } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type Arrival, ArrivalClock } from '../../../shared/platform/transfer-times.ts'
@@ -39,22 +39,22 @@ export const KNOWN_ENCODINGS = 'gzip, deflate'
  * overloaded, cancelled (the sender closed the connection).
  */
 export async function readBody(source: IncomingMessage, limits: BodyLimits): Promise<InferBody> {
-  const unpacked = unpack(source)
+  const unpacker = unpackerFor(source)
   const { [JSON_LENGTH_HEADER]: header, 'content-length': length } = source.headers
   // Node has checked that it is a number, and enforces it.
   const contentLength = length === undefined ? undefined : Number(length)
   if (contentLength !== undefined && contentLength > limits.maxBytes)
     throw tooLarge(limits.maxBytes, contentLength)
-  const declared = unpacked === source ? contentLength : undefined
+  const declared = unpacker === undefined ? contentLength : undefined
   let reserved = 0
   const reserve = (bytes: number) => {
-    limits.memory?.reserve(bytes)
+    limits.memory?.reserve(bytes, reserved)
     reserved += bytes
   }
   try {
     if (declared !== undefined) reserve(declared)
     const sink = openSink(Array.isArray(header) ? header[0] : header, declared, limits.maxBytes, reserve)
-    const arrival = await drain(source, unpacked, sink, limits.idleMs)
+    const arrival = await drain(source, unpacker, sink, limits.idleMs)
     return { ...sink.end(), arrival }
   } finally {
     limits.memory?.release(reserved)
@@ -89,11 +89,12 @@ export function openSink(
     : new ExactSink(jsonLength, length)
 }
 
-function unpack(source: IncomingMessage): Readable {
+/** @returns undefined if the body is not compressed. */
+function unpackerFor(source: IncomingMessage): (() => Transform) | undefined {
   const encoding = (source.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
-  if (encoding === 'identity' || encoding === '') return source
-  if (encoding === 'gzip') return source.pipe(createGunzip())
-  if (encoding === 'deflate') return source.pipe(createInflate())
+  if (encoding === 'identity' || encoding === '') return undefined
+  if (encoding === 'gzip') return createGunzip
+  if (encoding === 'deflate') return createInflate
   throw new ScissionError('unsupportedEncoding', 'Unsupported compression type', {
     encoding,
     known: KNOWN_ENCODINGS,
@@ -199,18 +200,20 @@ const MAX_SPENT_BYTES = 1024 * 1024
 
 /**
  * Reads a stream to its end. The source stays open, so that a refusal can be answered.
- * @param unpacked `source` itself, or the stream that decompresses it.
+ * @param unpacker makes the stream that decompresses it; only here, where its errors are listened to, is it fed.
  */
 function drain(
   source: IncomingMessage,
-  unpacked: Readable,
+  unpacker: (() => Transform) | undefined,
   sink: BodySink,
   idleMs: number,
 ): Promise<Arrival> {
   return new Promise((resolve, reject) => {
     const clock = new ArrivalClock()
+    const decompressor = unpacker?.()
+    const unpacked = decompressor ?? source
     // Chunks of a decompressor are parts of its own buffer and must not be freed.
-    const spent = sink.copies && unpacked === source ? new SpentChunks() : undefined
+    const spent = sink.copies && !decompressor ? new SpentChunks() : undefined
     let sinceMoved = 0
     const timer = setTimeout(() => {
       const came = sinceMoved === 0 ? 'nothing' : `only ${sinceMoved} bytes`
@@ -233,8 +236,8 @@ function drain(
     const onBroken = (error: Error) =>
       settle(new ScissionError('badRequest', `the body cannot be unpacked: ${error.message}`))
     const onGone = () => {
-      // A complete source closes too, while its decompressor may still be working.
-      if (!source.complete) settle(new ScissionError('cancelled', 'the sender closed the connection'))
+      // A source that was read to its end closes too, while its decompressor may still be working.
+      if (!source.readableEnded) settle(new ScissionError('cancelled', 'the sender closed the connection'))
     }
     const onEnd = () => settle(undefined)
     function settle(error: unknown): void {
@@ -245,13 +248,15 @@ function drain(
       source.off('aborted', onGone).off('close', onGone)
       // The 'error' listeners stay: a stream that fails later must not end the process.
       if (error === undefined) return resolve(clock.arrival)
-      if (unpacked !== source) source.unpipe()
-      if (unpacked !== source) unpacked.destroy()
+      if (decompressor) source.unpipe()
+      decompressor?.destroy()
       source.resume()
       reject(error)
     }
     source.on('error', onGone).on('aborted', onGone).on('close', onGone)
-    if (unpacked !== source) unpacked.on('error', onBroken)
+    // Of a sender that left before this, no event tells any more.
+    if (source.destroyed) return onGone()
     unpacked.on('data', onData).on('end', onEnd)
+    if (decompressor) source.pipe(decompressor.on('error', onBroken))
   })
 }

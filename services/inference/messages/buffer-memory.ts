@@ -116,9 +116,12 @@ export class BodyMemoryBudget {
     this.#maxBytes = maxBytes
   }
 
-  /** The first body always fits, whatever its size. @throws ScissionError overloaded if the budget is exhausted. */
-  reserve(bytes: number): void {
-    if (this.#reserved > 0 && this.#reserved + bytes > this.#maxBytes)
+  /**
+   * A body that is alone always fits, whatever its size. @param own bytes that this body has reserved so far.
+   * @throws ScissionError overloaded if the budget is exhausted.
+   */
+  reserve(bytes: number, own: number): void {
+    if (this.#reserved > own && this.#reserved + bytes > this.#maxBytes)
       throw new ScissionError(
         'overloaded',
         `requests of ${this.#reserved} bytes together are being received, more than ${this.#maxBytes} do not fit; ` +

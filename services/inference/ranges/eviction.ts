@@ -20,7 +20,7 @@ interface Cached {
   folder: string
   /** Name of its files without extension. */
   name: string
-  /** Undefined if it is damaged: then the range counts as absent, and leaves first. */
+  /** Undefined if it is damaged or missing: then the range counts as absent, and leaves first. */
   manifest: RangeManifest | undefined
   lastUsedMs: number
 }
@@ -70,14 +70,16 @@ async function folders(models: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(models, entry.name))
 }
 
+/** Also ranges of which a crash has left files without a manifest. */
 async function rangesIn(folder: string, log: Logger | undefined): Promise<Cached[]> {
+  const files = await fs.readdir(folder)
+  const names = new Set(files.flatMap((file) => /^([0-9a-f]{12}\.\d+-\d+)\./.exec(file)?.[1] ?? []))
   const ranges: Cached[] = []
-  for (const file of await fs.readdir(folder)) {
-    const name = /^([0-9a-f]{12}\.\d+-\d+)\.json$/.exec(file)?.[1]
-    if (name === undefined) continue
-    const manifest = await readManifest(path.join(folder, file), log)
-    const { mtimeMs } = await fs.stat(path.join(folder, file))
-    ranges.push({ folder, name, manifest, lastUsedMs: manifest ? mtimeMs : 0 })
+  for (const name of names) {
+    const file = path.join(folder, `${name}.json`)
+    const manifest = await readManifest(file, log)
+    const lastUsedMs = manifest ? ((await statIfThere(file))?.mtimeMs ?? 0) : 0
+    ranges.push({ folder, name, manifest, lastUsedMs })
   }
   return ranges
 }

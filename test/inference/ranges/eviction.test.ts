@@ -68,6 +68,19 @@ describe('a cache with a limit', () => {
     expect([0, 29].some(isHere)).toBe(false)
   })
 
+  it.each(['onnx', 'onnx.partial'])(
+    'evicts what a crash has left of a range, a file .%s',
+    async (extension) => {
+      const range = await store.open(server.key(0))
+      range.release()
+      const left = path.join(modelFolder(), `abcdef012345.7-8.${extension}`)
+      fs.writeFileSync(left, Buffer.alloc(50 * CHUNK, 1))
+      await store.open(server.key(2))
+      expect(fs.existsSync(left)).toBe(false)
+      expect([0, 39, 100, 139].every(isHere)).toBe(true)
+    },
+  )
+
   it('never evicts a range that is in use', async () => {
     await store.open(server.key(0))
     await tick()

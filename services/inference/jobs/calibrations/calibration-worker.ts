@@ -20,6 +20,7 @@ import { runInLimitedChild } from '../../../../shared/platform/processes/limited
 import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { OpenRange } from '../../ranges/range-store.ts'
 import type { Engine } from '../../serving/engine.ts'
+import { storeResult } from '../../../../shared/platform/redis/store-result.ts'
 import type { Calibrated, CalibrateInput } from './run-calibration-job.ts'
 
 export interface CalibrationDeps extends Pick<Engine, 'store'>, Pick<Resource, 'options'> {
@@ -48,6 +49,11 @@ export async function workCalibration(
   { signal, stopping }: { signal: AbortSignal; stopping: AbortSignal },
 ): Promise<string> {
   const { state, log } = deps
+  const end = (changes: Partial<Calibration>) => {
+    const endedAt = new Date().toISOString()
+    const store = () => update(deps, id, { ...changes, endedAt })
+    return storeResult(`the end of calibration ${id}`, store, stopping, log)
+  }
   try {
     signal.throwIfAborted()
     const record = await state.calibrations.need(id)
@@ -55,23 +61,18 @@ export async function workCalibration(
     const { report, settled } = relay(deps, id, job)
     const { cells, baseAccuracy } = await measure(deps, record, report, signal)
     await settled()
-    await update(deps, id, {
+    await end({
       state: 'completed',
       progress: { fraction: 1, step: 'done' },
       cells,
       ...(baseAccuracy !== undefined && { baseAccuracy }),
-      endedAt: new Date().toISOString(),
     })
     return id
   } catch (thrown) {
     const error = coerceError(signal.aborted ? signal.reason : thrown)
     log.warn({ err: error, calibration: id }, `calibration ${id} failed: ${error.message}`)
     const cancelled = error instanceof ScissionError && error.code === 'cancelled' && !stopping.aborted
-    await update(deps, id, {
-      state: cancelled ? 'cancelled' : 'failed',
-      error: error.message,
-      endedAt: new Date().toISOString(),
-    })
+    await end({ state: cancelled ? 'cancelled' : 'failed', error: error.message })
     return id
   }
 }

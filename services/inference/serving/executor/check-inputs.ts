@@ -17,17 +17,12 @@ const invalid = (message: string, details: Record<string, unknown>) =>
  * @throws ScissionError invalidTensor, which names the tensor, what was given and what is expected.
  */
 export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: readonly Tensor[]): void {
-  const specs = new Map(manifest.inputs.map((spec) => [spec.name, spec]))
-  const given = new Set<string>()
+  const specs = checkNames(manifest, tensors)
   for (const tensor of tensors) {
     const spec = specs.get(tensor.name)
-    if (spec === undefined) throw unknownTensor(tensor.name, manifest.inputs)
-    if (given.has(tensor.name)) {
-      throw invalid(`input tensor "${tensor.name}" is given twice`, { tensor: tensor.name })
-    }
-    given.add(tensor.name)
-    checkOne(spec, tensor)
+    if (spec) checkOne(spec, tensor)
   }
+  const given = new Set(tensors.map(({ name }) => name))
   const missing = manifest.inputs.filter((spec) => !given.has(spec.name))
   if (missing.length > 0) {
     const list = missing.map((spec) => `"${spec.name}" (${spec.datatype} ${shown(spec.shape)})`).join(', ')
@@ -35,6 +30,24 @@ export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: re
       missing: missing.map((spec) => spec.name),
     })
   }
+}
+
+/**
+ * Checks that each tensor is one of `manifest.inputs`, and none is given twice: all that can be checked before decoding.
+ * @returns the inputs by name. @throws ScissionError invalidTensor, which names the tensor.
+ */
+export function checkNames(
+  { inputs }: Pick<RangeManifest, 'inputs'>,
+  tensors: readonly Pick<Tensor, 'name'>[],
+): ReadonlyMap<string, TensorSpec> {
+  const specs = new Map(inputs.map((spec) => [spec.name, spec]))
+  const given = new Set<string>()
+  for (const { name } of tensors) {
+    if (!specs.has(name)) throw unknownTensor(name, inputs)
+    if (given.has(name)) throw invalid(`input tensor "${name}" is given twice`, { tensor: name })
+    given.add(name)
+  }
+  return specs
 }
 
 function unknownTensor(name: string, expected: readonly TensorSpec[]): ScissionError {

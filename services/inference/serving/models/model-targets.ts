@@ -5,7 +5,7 @@
  * A range is loaded at its first request, or by the repository API. After an explicit unload, a model stays unloaded until
  * it is loaded explicitly, as clients of the repository API expect.
  */
-import type { TensorSpec } from '../../../../shared/contracts/common.ts'
+import type { ModelId, TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
@@ -13,7 +13,9 @@ import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { whyNoBatches } from '../batching/batchable.ts'
 import { itemsIn, runItems } from '../batching/items.ts'
-import type { RangeKey } from '../../ranges/stored-range.ts'
+import { waitWithin } from '../../../../shared/platform/deadline.ts'
+import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
+import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
 import {
   type BatchingFacts,
@@ -100,7 +102,8 @@ export class ModelTargets {
     const range = written === undefined ? undefined : parseLayerRange(written)
     if (range) checkLayerRange(range, structure)
     const had = this.#unavailable.get(model.id)
-    this.#unavailable.delete(model.id)
+    // A range does not bring back the whole model.
+    if (!range || had !== UNLOADED) this.#unavailable.delete(model.id)
     try {
       await this.#need(structure, keyOf(model, structure, range))
     } catch (error) {
@@ -125,18 +128,20 @@ export class ModelTargets {
     await Promise.all(dropped.map((key) => this.#deps.stages.drop(key)))
   }
 
-  /** Unloads the layers of a model that was deleted. */
+  /** Unloads the layers of models that were deleted, also if the announcement of that was lost with a connection. */
   onChange(change: Change): void {
-    const mine = this.#deps.stages.keys().filter((key) => key.model === change.id)
-    if (change.kind !== 'models' || mine.length === 0) return
-    this.#deps.catalog
-      .isRegistered(change.id)
-      .then(async (registered) => {
-        if (!registered) await Promise.all(mine.map((key) => this.#deps.stages.drop(key)))
-      })
-      .catch((error: unknown) =>
-        this.#deps.log.warn({ err: coerceError(error) }, `could not read model ${change.id} from Redis`),
+    if (change.kind !== 'models') return
+    for (const model of new Set(this.#deps.stages.keys().map((key) => key.model))) {
+      this.#dropDeleted(model).catch((error: unknown) =>
+        this.#deps.log.warn({ err: coerceError(error) }, `could not read model ${model} from Redis`),
       )
+    }
+  }
+
+  async #dropDeleted(model: ModelId): Promise<void> {
+    const { catalog, stages } = this.#deps
+    const mine = stages.keys().filter((key) => key.model === model)
+    if (!(await catalog.isRegistered(model))) await Promise.all(mine.map((key) => stages.drop(key)))
   }
 
   /** State and reason of a whole model, as the repository index shows it. */
@@ -153,13 +158,19 @@ export class ModelTargets {
   async loaded(): Promise<LoadedRange[]> {
     const found: LoadedRange[] = []
     for (const key of this.#deps.stages.keys()) {
-      const model = await this.#deps.catalog.model(key.model)
-      const state = this.#deps.stages.state(key)
-      const whole = await this.#isWhole(model, key)
-      const name = whole ? model.name : `${model.name}:${key.from}-${key.to}`
-      if (state) found.push({ name, version: String(model.version), state, whole })
+      const entry = await this.#describe(key).catch(unlessNotFound)
+      if (entry) found.push(entry)
     }
     return found
+  }
+
+  /** @returns undefined if it was unloaded meanwhile. @throws ScissionError notFound if its model was deleted. */
+  async #describe(key: RangeKey): Promise<LoadedRange | undefined> {
+    const model = await this.#deps.catalog.model(key.model)
+    const whole = await this.#isWhole(model, key)
+    const state = this.#deps.stages.state(key)
+    const name = whole ? model.name : `${model.name}:${key.from}-${key.to}`
+    return state && { name, version: String(model.version), state, whole }
   }
 
   async #need(structure: Structure, key: RangeKey): Promise<HeldStage> {
@@ -232,7 +243,10 @@ export class ModelTargets {
     const key = keyOf(model, structure, range)
     // Again, at the moment in which it would be loaded: it may have been unloaded since.
     if (!range) this.#refuseUnloaded(model)
-    const stage = await this.#need(structure, key)
+    // Loading may take longer than this request has; it continues for the next one.
+    const stage = await waitWithin(this.#need(structure, key), { signal, deadline }, (why) =>
+      givenUp(`loading ${keyText(key)}`, why),
+    )
     if (this.#unavailable.get(model.id) !== UNLOADED) this.#unavailable.delete(model.id)
     const count = !range && this.#takesBatches(model, structure) ? itemsIn(structure, inputs) : 1
     this.#refuseTooMany(model, count)
@@ -242,6 +256,10 @@ export class ModelTargets {
     if (largest > 1) report.batch = largest
     return { outputs: run.outputs, hops: [report], work }
   }
+}
+
+function unlessNotFound(error: unknown): undefined {
+  if (!(error instanceof ScissionError) || error.code !== 'notFound') throw error
 }
 
 function keyOf(model: Model, structure: Structure, range: LayerRange | undefined): RangeKey {

@@ -6,6 +6,7 @@ import { coerceError, ScissionError } from '../../../../shared/platform/errors.t
 import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
+import { checkNames } from '../executor/check-inputs.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 
@@ -40,6 +41,11 @@ export class HeldStage {
 
   get idle(): boolean {
     return this.#running === 0
+  }
+
+  /** Refuses tensors that the stage does not take. @throws ScissionError invalidTensor, which names the tensor. */
+  checkNames(inputs: readonly Pick<Tensor, 'name'>[]): void {
+    checkNames(this.#stage.manifest, inputs)
   }
 
   /**
