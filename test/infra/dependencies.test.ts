@@ -45,7 +45,7 @@ describe('package.json', () => {
 
   it('has nothing as a dependency that only tests import', async () => {
     const imported = await packagesOf(['services', 'shared', 'infra'].flatMap(filesOf))
-    // Found through `require`: shared/platform/http-server/app.ts and shared/codec/entropy.ts.
+    // Found through `require`: shared/platform/http-server/app.ts and shared/platform/tensor-codecs.ts.
     const required = ['swagger-ui-dist', '@toondepauw/node-zstd']
     expect(
       Object.keys(manifest.dependencies).filter((name) => ![...imported, ...required].includes(name)),
