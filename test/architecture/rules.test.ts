@@ -146,7 +146,10 @@ describe('the rule', () => {
       'node:fs': 'another folder imports it',
       'node:path': 'gone',
     }
-    expect(needlessExceptions(sources(files), 'shared/codec', { exceptions })).toEqual(['node:fs', 'node:path'])
+    expect(needlessExceptions(sources(files), 'shared/codec', { exceptions })).toEqual([
+      'node:fs',
+      'node:path',
+    ])
   })
 
   it('on names names the files that are alike', () => {

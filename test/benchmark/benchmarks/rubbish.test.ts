@@ -65,7 +65,10 @@ describe('events that cannot be read', () => {
     const stream = await fetch(`${harness.url}/v1/benchmarks/${id}/events`)
     // BullMQ reports each event that is not JSON as an error of the reader of its queue.
     const emit = vi.spyOn(QueueEvents.prototype, 'emit')
-    const faults = () => emit.mock.contexts.filter((_, at) => emit.mock.calls[at]?.[0] === 'error')
+    const faultsOf = (queue: string) =>
+      emit.mock.contexts.filter(
+        (reader, at) => (reader as QueueEvents).name === queue && emit.mock.calls[at]?.[0] === 'error',
+      ).length
     const { redis } = harness.state
     const queues = [PARENT_QUEUE, resourceQueue('cloud'), resourceQueue('device')]
     const litter = async () => {
@@ -74,7 +77,7 @@ describe('events that cannot be read', () => {
         const rubbish = ['event', 'progress', 'jobId', `${id}.device`, 'data', 'not JSON']
         await redis.xadd(`bull:${queue}:events`, '*', ...rubbish)
       }
-      return queues.map((queue) => faults().filter(({ name }) => name === queue).length > 1)
+      return queues.map((queue) => faultsOf(queue) > 1)
     }
     // Each reader comes upon two of them, so it went on after the first. One that is written between two reads is missed.
     await expect.poll(litter).toEqual([true, true, true])
