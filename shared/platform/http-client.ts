@@ -6,7 +6,10 @@
 import { Agent, errors, request } from 'undici'
 
 export interface HttpClientOptions {
-  /** ms without a byte, also while connecting, after which a peer is given up; exact to half a second. */
+  /**
+   * ms after which a peer is given up: without a byte of the body, and for the connection and for the head as a whole.
+   * Exact to half a second.
+   */
   timeoutMs: number
   /** Maximum number of connections to one origin; further requests wait. @defaultValue unlimited */
   connections?: number

@@ -138,12 +138,19 @@ describe('the rule', () => {
   })
 
   it('on exceptions names those that nothing needs', () => {
-    const files = { 'shared/codec/a.ts': "import 'node:module'\n" }
+    const files = {
+      'shared/codec/a.ts': "import 'node:module'\n",
+      'shared/platform/b.ts': "import 'node:fs'\n",
+    }
     const exceptions = {
       'node:module': 'a reason',
-      'node:fs': 'gone',
+      'node:fs': 'another folder imports it',
+      'node:path': 'gone',
     }
-    expect(needlessExceptions(sources(files), { exceptions })).toEqual(['node:fs'])
+    expect(needlessExceptions(sources(files), 'shared/codec', { exceptions })).toEqual([
+      'node:fs',
+      'node:path',
+    ])
   })
 
   it('on names names the files that are alike', () => {

@@ -113,10 +113,14 @@ function loadedBy(sources: Sources, roots: readonly string[], passedOver: readon
   return found
 }
 
-/** @returns the exceptions that no import of the sources needs: they are to be removed. */
-export function needlessExceptions(sources: Sources, { exceptions = {} }: Purity): string[] {
-  const targets = new Set(importsOf(sources).map(({ to }) => to))
-  return Object.keys(exceptions).filter((one) => !targets.has(one))
+/** @returns the exceptions without which the folder would be as pure: they are to be removed. */
+export function needlessExceptions(sources: Sources, folder: string, purity: Purity): string[] {
+  const { exceptions = {} } = purity
+  const before = staysPure(sources, folder, purity).length
+  return Object.keys(exceptions).filter((one) => {
+    const others = Object.fromEntries(Object.entries(exceptions).filter(([name]) => name !== one))
+    return staysPure(sources, folder, { ...purity, exceptions: others }).length === before
+  })
 }
 
 const COMMON_NAMES = new Set(['index.ts', 'main.ts', 'app.ts'])

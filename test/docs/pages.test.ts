@@ -7,7 +7,7 @@ import { checkBlocks, runPage, scriptOf } from '../support/pages.ts'
 import { withStartedSystem } from '../support/started-system.ts'
 import { PAGES_THAT_RUN } from './pages-that-run.ts'
 
-/** Everything a reader may come upon, but for the log of results. */
+/** The pages whose commands are run. */
 const PAGES = [
   'README.md',
   ...['docs', 'examples'].flatMap((folder) =>
@@ -16,8 +16,32 @@ const PAGES = [
       .map((name) => path.posix.join(folder, name.split(path.sep).join('/'))),
   ),
 ]
-/** The pages about the code, which others link to as well. */
+/** Of the blocks: only those of `sh` are run. */
 const LANGUAGES = ['sh', 'json', 'yaml', 'text', 'ts', '']
+
+/** Text without blocks of code. */
+const proseOf = (page: string) => readFileSync(page, 'utf8').replaceAll(/```[\s\S]*?```/g, '')
+
+/** The anchors that GitHub makes of the headings of a page. */
+const anchorsOf = (page: string) =>
+  [...proseOf(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+
+/** Links of a page to files, or to headings of pages, that do not exist. */
+function deadLinksOf(page: string): string[] {
+  const links = [...proseOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link)
+  return links.filter((link) => {
+    if (/^https?:/.test(link)) return false
+    const [file = '', anchor] = link.split('#')
+    const target = file === '' ? page : path.posix.join(path.posix.dirname(page), file)
+    if (!existsSync(target)) return true
+    return anchor !== undefined && target.endsWith('.md') && !anchorsOf(target).includes(anchor)
+  })
+}
 
 describe.each(PAGES)('%s', (page) => {
   it('has only blocks of known kinds, and a true reason for each that is not run', () => {
@@ -27,12 +51,13 @@ describe.each(PAGES)('%s', (page) => {
   })
 
   it('has only links that lead somewhere', () => {
-    const text = readFileSync(page, 'utf8').replaceAll(/```[\s\S]*?```/g, '')
-    const links = [...text.matchAll(/\]\(([^)#\s]+)(#[^)]*)?\)/g)].map((match) => match[1]!)
-    const local = links.filter((link) => !/^https?:/.test(link))
-    const targets = local.map((link) => path.posix.join(path.posix.dirname(page), link))
-    expect(targets.filter((target) => !existsSync(target))).toEqual([])
+    expect(deadLinksOf(page)).toEqual([])
   })
+})
+
+it('the files about the project have only links that lead somewhere', () => {
+  const files = ['CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'test/data/README.md']
+  expect(files.flatMap(deadLinksOf)).toEqual([])
 })
 
 describe('the commands of', () => {

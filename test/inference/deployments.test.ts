@@ -170,8 +170,13 @@ describe('rubbish on the channel of changes', () => {
   it('is passed over: the services go on and hear of the next change', async () => {
     for (const text of ['no JSON', '{"kind":7}', '\u0000', 'x'.repeat(1_000_000)])
       await services.state.redis.publish('scission:changes', text)
-    await deploy('after-rubbish', twoHops('device', 'edge'))
+    await deploy('after-rubbish', [hop('device', 0, 1), hop('cloud', 1, 3)])
     expect((await infer('after-rubbish')).status).toBe(200)
+    const isHeld = () => engineOf('cloud').loaded().includes('branched:1-3')
+    expect(isHeld()).toBe(true)
+    // The services hear of this by the channel alone.
+    await services.state.deployments.delete('after-rubbish')
+    await until(async () => !isHeld())
   })
 })
 

@@ -6,7 +6,7 @@ import { build } from 'esbuild'
 import { describe, expect, it } from 'vitest'
 
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<
-  'dependencies' | 'devDependencies',
+  'dependencies' | 'devDependencies' | 'scripts',
   Record<string, string>
 >
 
@@ -33,12 +33,15 @@ const filesOf = (folder: string) =>
     .filter((file) => /\.(ts|mjs)$/.test(file))
 
 describe('package.json', () => {
-  it('has what the services, the demonstration, the command line and the benchmarks import as dependencies', async () => {
-    // `npm test` is the one that installs the others.
+  it('has what every command imports as dependencies, but for those that install the others', async () => {
     const product = ['services', 'shared', 'infra']
       .flatMap(filesOf)
       .filter((file) => file !== 'infra/test.ts')
-    const imported = await packagesOf([...product, ...filesOf('test/bench')])
+    const begun = Object.values(manifest.scripts).flatMap(
+      (script) => /^node infra\/start\/install\.mjs (?!--dev)(\S+)$/.exec(script)?.[1] ?? [],
+    )
+    expect(begun).toContain('test/bench/main.ts')
+    const imported = await packagesOf([...new Set([...product, ...filesOf('test/bench'), ...begun])])
     expect(imported.length).toBeGreaterThan(10)
     expect(imported.filter((name) => !(name in manifest.dependencies))).toEqual([])
   })

@@ -4,7 +4,7 @@
  *
  * It is our own because figures must be exact and changeable while in use, without privileges: Linux `tc netem` needs root
  * and works per interface, and there is no such thing on other systems. `npm run bench -- links` holds it against its
- * settings.
+ * settings: probes through it found round trips within 4.8 % and rates within 2.1 % (docs/results.md).
  */
 import { z } from 'zod'
 import { ScissionError } from '../../../shared/platform/errors.ts'

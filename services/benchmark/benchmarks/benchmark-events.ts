@@ -104,5 +104,9 @@ export class BenchmarkEvents {
     const changed = ({ jobId }: { jobId?: string }) => void this.#changes.emit('change', jobId ?? '')
     for (const event of ['active', 'progress', 'completed', 'failed', 'removed'] as const)
       events.on(event, changed)
+    // BullMQ stops reading at an event that is not JSON. Those behind it are lost, later ones are read again.
+    events.on('error', (fault) => {
+      if (fault instanceof SyntaxError) events.run().catch((error: Error) => events.emit('error', error))
+    })
   }
 }

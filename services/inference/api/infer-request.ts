@@ -25,7 +25,7 @@ export interface InferDeps {
 }
 
 export async function answerInfer(
-  parts: InferDeps,
+  deps: InferDeps,
   find: () => Promise<Target>,
   req: IncomingMessage,
   res: ServerResponse,
@@ -35,11 +35,11 @@ export async function answerInfer(
   closeIfUnread(req, res)
   const target = await find()
   try {
-    const body = await readBody(req, parts.bodies)
+    const body = await readBody(req, deps.bodies)
     const parseFrom = performance.now()
     const request = body.raw
       ? parseRawRequest(target.tensors().inputs, body.tensors, target.name)
-      : await parts.messages.parseRequest(body.json, body.tensors, target.name, leaving)
+      : await deps.messages.parseRequest(body.json, body.tensors, target.name, leaving)
     const wanted = wantedOutputs(request, target)
     const parsed = performance.now()
     const inference = await target.infer(request.inputs, {
@@ -48,7 +48,7 @@ export async function answerInfer(
       id: request.id,
       parameters: request.parameters,
       outputs: wanted,
-      headers: travellingHeaders(req, parts.travelling),
+      headers: travellingHeaders(req, deps.travelling),
     })
     const ran = performance.now()
     const response = {
@@ -62,14 +62,14 @@ export async function answerInfer(
       },
       outputs: inference.delivered ? [] : chooseOutputs(request, target, inference.outputs),
     }
-    const message = await parts.messages.writeResponse(response, leaving)
+    const message = await deps.messages.writeResponse(response, leaving)
     const written = performance.now()
     if (OWN_HOP in request.parameters)
       res.setHeader(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))
     await sendMessage(req, res, message)
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
-    parts.statistics.succeeded(
+    deps.statistics.succeeded(
       target.name,
       target.version,
       {
@@ -83,7 +83,7 @@ export async function answerInfer(
       inference.work,
     )
   } catch (error) {
-    parts.statistics.failed(target.name, target.version, performance.now() - started)
+    deps.statistics.failed(target.name, target.version, performance.now() - started)
     throw refusalOf(error, res)
   }
 }

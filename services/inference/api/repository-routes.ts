@@ -26,7 +26,7 @@ const IndexEntry = z.object({
 type IndexEntry = z.infer<typeof IndexEntry>
 const Named = z.object({ model: z.string() })
 
-export function repositoryRoutes(parts: RepositoryDeps): Route[] {
+export function repositoryRoutes(deps: RepositoryDeps): Route[] {
   return [
     route({
       method: 'post',
@@ -35,7 +35,7 @@ export function repositoryRoutes(parts: RepositoryDeps): Route[] {
       answers: { 200: { description: 'The index', schema: z.array(IndexEntry) } },
       handle: async (_input, req) => {
         const onlyReady = readyOf(await readSmallBody(req))
-        const entries = await indexOf(parts)
+        const entries = await indexOf(deps)
         return onlyReady ? entries.filter((entry) => entry.state === 'READY') : entries
       },
     }),
@@ -47,7 +47,7 @@ export function repositoryRoutes(parts: RepositoryDeps): Route[] {
       answers: { 200: { description: 'Loaded' } },
       handle: async ({ params }, req) => {
         refuseFiles(await readSmallBody(req))
-        await load(parts, params.model)
+        await load(deps, params.model)
         return reply(200)
       },
     }),
@@ -60,13 +60,13 @@ export function repositoryRoutes(parts: RepositoryDeps): Route[] {
       handle: async ({ params }, req) => {
         const parameters = readParameters(await readSmallBody(req), 'the request')
         const dependents = booleanParameter(parameters, 'unload_dependents', 'the request') ?? false
-        if (parts.deployments.stateOf(params.model)) {
+        if (deps.deployments.stateOf(params.model)) {
           throw new ScissionError(
             'conflict',
             `${params.model} is a deployment: the planner takes it out of service (DELETE /v1/deployments/${params.model})`,
           )
         }
-        await parts.models.unload(params.model, dependents)
+        await deps.models.unload(params.model, dependents)
         return reply(200)
       },
     }),
@@ -100,10 +100,10 @@ function refuseFiles(body: JsonObject): void {
   )
 }
 
-async function load(parts: RepositoryDeps, name: string): Promise<void> {
-  const deployment = await parts.deployments.record(name)
-  if (deployment) await parts.deployments.prepare(deployment)
-  else await parts.models.load(name)
+async function load(deps: RepositoryDeps, name: string): Promise<void> {
+  const deployment = await deps.deployments.record(name)
+  if (deployment) await deps.deployments.prepare(deployment)
+  else await deps.models.load(name)
 }
 
 async function indexOf({ catalog, models, deployments }: RepositoryDeps): Promise<IndexEntry[]> {

@@ -1,6 +1,6 @@
 /** Jobs and events in Redis that nobody can read: benchmarks beside them are started, listed, followed and cancelled. */
-import { Queue } from 'bullmq'
-import { describe, expect, it } from 'vitest'
+import { Queue, QueueEvents } from 'bullmq'
+import { describe, expect, it, vi } from 'vitest'
 import { refuseWhileMeasured } from '../../../services/benchmark/benchmarks/end-benchmark.ts'
 import { BenchmarkQueues } from '../../../services/benchmark/benchmarks/benchmark-queues.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
@@ -97,13 +97,28 @@ describe('the record of a resource that cannot be read', () => {
 })
 
 describe('events that cannot be read', () => {
-  it('delay a stream of events and do not end it before its benchmark', async () => {
+  it('end neither their reader nor a stream of events before its benchmark', async () => {
     const { id } = await harness.client.startBenchmark({ model: 'chain' })
     const stream = await fetch(`${harness.url}/v1/benchmarks/${id}/events`)
+    // BullMQ reports each event that is not JSON as an error of the reader of its queue.
+    const emit = vi.spyOn(QueueEvents.prototype, 'emit')
+    const faultsOf = (queue: string) =>
+      emit.mock.contexts.filter(
+        (reader, at) => (reader as QueueEvents).name === queue && emit.mock.calls[at]?.[0] === 'error',
+      ).length
     const { redis } = harness.state
-    const events = `bull:${resourceQueue('device')}:events`
-    await redis.xadd(events, '*', 'event', 'active')
-    await redis.xadd(events, '*', 'event', 'progress', 'jobId', `${id}.device`, 'data', 'not JSON')
+    const queues = [PARENT_QUEUE, resourceQueue('cloud'), resourceQueue('device')]
+    const litter = async () => {
+      for (const queue of queues) {
+        await redis.xadd(`bull:${queue}:events`, '*', 'event', 'active')
+        const rubbish = ['event', 'progress', 'jobId', `${id}.device`, 'data', 'not JSON']
+        await redis.xadd(`bull:${queue}:events`, '*', ...rubbish)
+      }
+      return queues.map((queue) => faultsOf(queue) > 1)
+    }
+    // Each reader comes upon two of them, so it went on after the first. One that is written between two reads is missed.
+    await expect.poll(litter).toEqual([true, true, true])
+    emit.mockRestore()
     await harness.client.cancelBenchmark(id)
     expect(await stream.text()).toMatch(/event: progress[^]*event: failed/)
   })

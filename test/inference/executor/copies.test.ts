@@ -31,14 +31,14 @@ const model: TinyModel = {
 
 /** Counts bytes that JavaScript copies, in pieces worth counting, until `stop`. */
 function countCopies() {
-  const LEAST = 1024
+  const MIN_BYTES = 1024
   let bytes = 0
   const undo: (() => void)[] = []
   const watch = (owner: object, name: string, sizeOf: (self: unknown, args: unknown[]) => number) => {
     const original = Reflect.get(owner, name) as (...args: unknown[]) => unknown
     const counted = function counted(this: unknown, ...args: unknown[]): unknown {
       const size = sizeOf(this, args)
-      if (size >= LEAST) bytes += size
+      if (size >= MIN_BYTES) bytes += size
       return original.apply(this, args)
     }
     Reflect.set(owner, name, counted)

@@ -98,9 +98,10 @@ describe('the worker of benchmark jobs', () => {
     ['calibrate', { calibration: ['a'.repeat(1_000_000)] }],
   ])('fails a %s job whose data it cannot read, in one line, and works the next', async (name, data) => {
     await start(() => Promise.reject(new Error('it was begun')))
-    const job = await queue.add(name, data)
+    const job = await queue.add(name, data, { attempts: 3 })
     const ended = await job.waitUntilFinished(events, PATIENCE_MS).catch((error: Error) => error.message)
     expect(ended).toMatch(/^job \d+ of queue benchmark\.edge cannot be read: [^\n]{5,320}$/)
+    expect((await queue.getJob(job.id ?? ''))?.attemptsMade).toBe(1)
     expect(opened).toBe(0)
     await expect((await add('next')).waitUntilFinished(events, PATIENCE_MS)).rejects.toThrow('it was begun')
   })

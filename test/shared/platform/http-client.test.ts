@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { HttpClient, type HttpClientOptions, type HttpGet } from '../../../shared/platform/http-client.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 import { CUT_SHORT, HELLO, NOT_HTTP, rawServer, type RawServer, saying } from '../../support/raw-server.ts'
 
 const closing: (() => unknown)[] = []
@@ -85,7 +86,8 @@ describe('an answer', () => {
 
   it('that nobody reads, or not to its end, closes its connection', async () => {
     const { url, sockets } = await open(saying(CUT_SHORT[0] ?? ''))
-    const one = client()
+    // Longer than the test waits: the timeout would close them too.
+    const one = client({ timeoutMs: 10 * PATIENCE_MS })
     const unread = await one.get(url)
     unread.discard()
     for await (const part of (await one.get(url)).body) {
@@ -94,7 +96,8 @@ describe('an answer', () => {
     }
     expect(sockets.length).toBeGreaterThanOrEqual(2)
     // undici may open a connection for the next request at once: only those that carried an answer count.
-    for (const socket of sockets.slice(0, 2)) if (!socket.destroyed) await once(socket, 'close')
+    const signal = AbortSignal.timeout(PATIENCE_MS)
+    for (const socket of sockets.slice(0, 2)) if (!socket.destroyed) await once(socket, 'close', { signal })
   })
 })
 
@@ -174,15 +177,18 @@ describe('time', () => {
     }
   })
 
-  it('is not up while bytes come', async () => {
+  it('is not up while bytes of the body come', async () => {
+    const text = 'a'.repeat(40)
     const dripping = rawServer(async (socket) => {
-      for (const letter of HELLO) {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n\r\n`)
+      for (const letter of text) {
         socket.write(letter)
-        await sleep(20)
+        await sleep(80)
       }
     })
     const { url } = await open(dripping)
-    expect((await ask(client({ timeoutMs: 700 }), url)).body).toBe('hello')
+    // All of it takes 3.2 s, no pause nearly as long as the limit.
+    expect((await ask(client({ timeoutMs: 1500 }), url)).body).toBe(text)
   })
 
   it('ends with the request that is cancelled: before, waiting, or reading', async () => {

@@ -20,16 +20,16 @@ interface Held {
 }
 
 export class Batching implements Pick<Executor, 'run'>, Pick<StageLoader, 'acquire' | 'release'> {
-  readonly #parts: BatchingDeps
+  readonly #deps: BatchingDeps
   readonly #held = new Map<LoadedStage, Held>()
 
-  constructor(parts: BatchingDeps) {
-    this.#parts = parts
+  constructor(deps: BatchingDeps) {
+    this.#deps = deps
   }
 
   /** Like StageLoader.acquire. */
   async acquire(key: RangeKey, signal?: AbortSignal): Promise<LoadedStage> {
-    const stage = await this.#parts.loader.acquire(key, signal)
+    const stage = await this.#deps.loader.acquire(key, signal)
     const held = this.#held.get(stage) ?? this.#hold(stage)
     held.holders += 1
     return stage
@@ -43,20 +43,20 @@ export class Batching implements Pick<Executor, 'run'>, Pick<StageLoader, 'acqui
       this.#held.delete(stage)
       await held.batches.release()
     }
-    await this.#parts.loader.release(stage)
+    await this.#deps.loader.release(stage)
   }
 
   /** Like Executor.run, possibly in one run with other requests. */
   run(stage: LoadedStage, inputs: readonly Tensor[], options: RunOptions = {}): Promise<RunResult> {
     const held = this.#held.get(stage)
     // A range without layers computes nothing that could be shared.
-    if (!held || stage.path === null) return this.#parts.executor.run(stage, inputs, options)
+    if (!held || stage.path === null) return this.#deps.executor.run(stage, inputs, options)
     return held.queue.run(inputs, options)
   }
 
   #hold(stage: LoadedStage): Held {
-    const batches = new StageBatches(this.#parts, stage)
-    const held = { holders: 0, batches, queue: new BatchQueue({ ...this.#parts, stage, batches }) }
+    const batches = new StageBatches(this.#deps, stage)
+    const held = { holders: 0, batches, queue: new BatchQueue({ ...this.#deps, stage, batches }) }
     this.#held.set(stage, held)
     return held
   }

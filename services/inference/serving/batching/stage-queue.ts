@@ -25,7 +25,7 @@ export interface BatchSettings extends BatchingFacts {
   queueLimit: number
 }
 
-export interface QueueParts {
+export interface QueueDeps {
   stage: LoadedStage
   executor: Pick<Executor, 'run'>
   batches: Pick<StageBatches, 'atMost' | 'want'>
@@ -46,14 +46,14 @@ interface Item {
 }
 
 export class BatchQueue {
-  readonly #parts: QueueParts
+  readonly #deps: QueueDeps
   readonly #waiting: Item[] = []
   #running = 0
   #pumping = false
   #timer: NodeJS.Timeout | undefined
 
-  constructor(parts: QueueParts) {
-    this.#parts = parts
+  constructor(deps: QueueDeps) {
+    this.#deps = deps
   }
 
   /**
@@ -61,9 +61,9 @@ export class BatchQueue {
    * @throws ScissionError overloaded if too many requests wait; otherwise as Executor.run.
    */
   async run(inputs: readonly Tensor[], options: RunOptions): Promise<RunResult> {
-    const { queueLimit, executors } = this.#parts.settings
+    const { queueLimit, executors } = this.#deps.settings
     // One faulty item must not enter a batch with others.
-    checkInputs(this.#parts.stage.manifest, inputs)
+    checkInputs(this.#deps.stage.manifest, inputs)
     const limit = queueLimit * executors
     if (this.#waiting.length >= limit) {
       throw new ScissionError(
@@ -92,7 +92,7 @@ export class BatchQueue {
         done: false,
         whenDone: () => this.#drop(item),
         forget: watchPatience(options, (why) =>
-          item.reject(givenUp(`waiting for ${this.#parts.stage.key}`, why)),
+          item.reject(givenUp(`waiting for ${this.#deps.stage.key}`, why)),
         ),
         resolve: end(resolve),
         reject: end(reject),
@@ -118,7 +118,7 @@ export class BatchQueue {
   }
 
   #pump(): void {
-    const { batches, settings } = this.#parts
+    const { batches, settings } = this.#deps
     clearTimeout(this.#timer)
     while (this.#waiting.length > 0 && this.#running < settings.executors) {
       const largest = batches.atMost(settings.maxBatch)?.size ?? 1
@@ -150,7 +150,7 @@ export class BatchQueue {
     item.forget()
     const waitedMs = performance.now() - item.addedAt
     try {
-      const run = await this.#parts.executor.run(this.#parts.stage, item.inputs, item.options)
+      const run = await this.#deps.executor.run(this.#deps.stage, item.inputs, item.options)
       item.resolve({ ...run, queueMs: run.queueMs + waitedMs })
     } catch (error) {
       item.reject(error)
@@ -166,7 +166,7 @@ export class BatchQueue {
       }
     try {
       const inputs = joinItems(items.map((item) => item.inputs))
-      const run = await this.#parts.executor.run(stage, inputs, { signal: allGone.signal })
+      const run = await this.#deps.executor.run(stage, inputs, { signal: allGone.signal })
       const batch = { size: items.length }
       for (const [index, outputs] of splitItems(run.outputs, items.length).entries()) {
         const item = items[index]

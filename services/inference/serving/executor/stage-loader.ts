@@ -14,7 +14,7 @@ import { trial } from './trial-load.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import { waitWithin } from '../../../../shared/platform/deadline.ts'
 
-export interface StageLoaderParts {
+export interface StageLoaderDeps {
   store: Pick<RangeStore, 'open'>
   executor: Pick<Executor, 'load' | 'unload'>
   options: RuntimeOptions
@@ -32,12 +32,12 @@ interface Loading {
 }
 
 export class StageLoader {
-  readonly #parts: StageLoaderParts
+  readonly #deps: StageLoaderDeps
   readonly #loadings = new Map<string, Loading>()
   readonly #held = new WeakMap<LoadedStage, Loading>()
 
-  constructor(parts: StageLoaderParts) {
-    this.#parts = parts
+  constructor(deps: StageLoaderDeps) {
+    this.#deps = deps
   }
 
   /**
@@ -80,7 +80,7 @@ export class StageLoader {
   }
 
   async #load(name: string, key: RangeKey, loading: Loading): Promise<LoadedStage> {
-    const { store, executor, options, trialTimeoutMs, trialMemoryBytes, log } = this.#parts
+    const { store, executor, options, trialTimeoutMs, trialMemoryBytes, log } = this.#deps
     const { signal } = loading.stop
     try {
       const range = await store.open(key, signal)
@@ -120,7 +120,7 @@ export class StageLoader {
 
   async #free(stage: LoadedStage, loading: Loading): Promise<void> {
     try {
-      await this.#parts.executor.unload(stage)
+      await this.#deps.executor.unload(stage)
     } finally {
       loading.range?.release()
     }
