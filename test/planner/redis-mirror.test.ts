@@ -32,7 +32,7 @@ async function openMirror(logger: Logger = log) {
     () => mirror.close(),
   )
   await mirror.ready()
-  return { line, state: redis.state, mirror }
+  return { line, redis, state: redis.state, mirror }
 }
 
 describe('the mirror', () => {
