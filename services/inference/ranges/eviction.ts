@@ -135,9 +135,12 @@ async function shrink(
     await writeRecord(target, shape, kept)
     const copyKept = async (partial: string) => {
       const fresh = await SparseFile.open(partial, shape)
-      for (const index of kept) await fresh.write(index, await old.read(index))
-      await fresh.sync()
-      await fresh.close()
+      try {
+        for (const index of kept) await fresh.write(index, await old.read(index))
+        await fresh.sync()
+      } finally {
+        await fresh.close()
+      }
     }
     await replaceFile(target, copyKept, target + PARTIAL)
   } finally {

@@ -156,7 +156,7 @@ describe('a loaded stage', () => {
     expect(outputs[1]).toMatchObject({ shape: [0, 4], bytes: new Uint8Array(0) })
   })
 
-  it('says clearly that BF16 cannot be loaded', async () => {
+  it('says clearly that BF16 cannot be loaded, and does not count it as loaded', async () => {
     start()
     const identity: TinyModel = {
       inputs: [spec('x', 'BF16', [1])],
@@ -164,6 +164,7 @@ describe('a loaded stage', () => {
       nodes: [{ op: 'Identity', inputs: ['x'], outputs: ['y'] }],
     }
     await expect(loadModel(identity)).rejects.toMatchObject({ code: 'invalidModel' })
+    expect(executor.stats()).toMatchObject({ stages: [], threads: [{ stages: 0 }] })
   })
 })
 

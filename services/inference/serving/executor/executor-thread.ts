@@ -226,6 +226,8 @@ export class ExecutorThread {
     if (report.type === 'ran') bufferPool.give(report.result.spare)
     this.#pump()
     if (report.type === 'failed') {
+      // A run that fails may have its session; a load that fails has none.
+      if (posted.job.kind === 'load') this.#held.delete(posted.job.key)
       posted.job.reject(new ScissionError(report.code, report.message, report.details))
     } else posted.job.resolve(report)
   }
