@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import colour from 'picocolors'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
-import { ScissionError } from '../../shared/platform/errors.ts'
+import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import { createLog, type Logger } from '../../shared/platform/log.ts'
 import { VERSION } from '../../shared/platform/version.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
@@ -38,11 +38,21 @@ export async function start(args: string[]): Promise<void> {
   mkdirSync(dataDir, { recursive: true })
   const log = createLog('scission', process.env.SCISSION_LOG_LEVEL ?? 'warn')
   console.log(colour.bold(`Scission ${VERSION}`))
-  const system = await step('starting Redis, the services and the link emulator', () =>
-    startOrReport(options, { ...options, dataDir, log, onStop: (stop) => stopOnSignals(stop, log) }),
-  )
-  console.log(`  Redis: ${system.redis.description}`)
-  await show(options, system, dataDir, log)
+  let stopped: AbortSignal | undefined
+  const onStop = (stop: () => Promise<void>) => {
+    stopped = stopOnSignals(stop, log)
+  }
+  try {
+    const system = await step('starting Redis, the services and the link emulator', () =>
+      startOrReport(options, { ...options, dataDir, log, onStop }),
+    )
+    console.log(`  Redis: ${system.redis.description}`)
+    await show(options, system, dataDir, log, () => stopped?.aborted === true)
+  } catch (thrown) {
+    if (!stopped?.aborted) throw thrown
+    // Services that are being stopped fail whatever is under way: that is no news.
+    writeReport(options, { ok: false, error: coerceError(stopped.reason).message })
+  }
 }
 
 /** Starts the system. If that fails, the report (if one was asked for) says so. */
@@ -55,7 +65,13 @@ async function startOrReport(options: StartOptions, settings: SystemOptions): Pr
   }
 }
 
-async function show(options: StartOptions, system: System, dataDir: string, log: Logger): Promise<void> {
+async function show(
+  options: StartOptions,
+  system: System,
+  dataDir: string,
+  log: Logger,
+  stopped: () => boolean,
+): Promise<void> {
   const { kind, description } = system.redis
   const redis = { kind, description }
   try {
@@ -76,6 +92,7 @@ async function show(options: StartOptions, system: System, dataDir: string, log:
       return
     }
   } catch (thrown) {
+    if (stopped()) throw thrown
     log.debug({ err: thrown }, 'the run failed')
     const error = describeFailure(thrown, false)
     console.error(error)

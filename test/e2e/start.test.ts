@@ -112,6 +112,31 @@ describe('npm start', () => {
   })
 })
 
+describe('npm start, stopped by Ctrl-C in the middle', () => {
+  it('says nothing of what was under way, and reports who stopped it', async () => {
+    const report = path.join(folder(), 'stopped.json')
+    const args = [...START, '--port-base', '0', '--report', report, ownFile('digits-cnn.onnx')]
+    const child = spawn(process.execPath, args, {
+      env: { ...process.env, SCISSION_DATA: path.join(folder(), 'data-stopped') },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
+    let [output, errors] = ['', '']
+    child.stdout.on('data', (data: Buffer) => {
+      output += data.toString()
+    })
+    child.stderr.on('data', (data: Buffer) => {
+      errors += data.toString()
+    })
+    const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)))
+    await expect.poll(() => output, { interval: 20 }).toContain('measuring the model layer by layer')
+    killGroup(child, 'SIGINT')
+    expect(await exited).toBe(130)
+    expect(errors).toBe('')
+    expect(JSON.parse(readFileSync(report, 'utf8'))).toEqual({ ok: false, error: 'stopped by SIGINT' })
+  })
+})
+
 /** Processes whose environment holds this data folder: all that the run started. */
 function processesNaming(text: string): number {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))

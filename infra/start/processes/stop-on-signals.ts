@@ -7,12 +7,15 @@ import { whenOrphaned } from '../../../shared/platform/processes/orphan.ts'
 /**
  * Runs `stop` on SIGINT, SIGTERM or SIGHUP, then exits with 128 + the signal's number, as shells expect.
  * After a second signal the process exits at once; its children then end on their own (`dieWithParent`).
+ * @returns aborted by the first signal, with an error that names it: what fails from then on fails because of it.
  */
-export function stopOnSignals(stop: () => Promise<void>, log: Logger): void {
-  let stopping = false
-  const end = (code: number) => {
-    if (stopping) process.exit(code)
-    stopping = true
+export function stopOnSignals(stop: () => Promise<void>, log: Logger): AbortSignal {
+  const stopping = new AbortController()
+  const end = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => {
+    const code = 128 + os.constants.signals[signal]
+    if (stopping.signal.aborted) process.exit(code)
+    stopping.abort(new Error(`stopped by ${signal}`))
+    process.exitCode = code
     stop().then(
       () => process.exit(code),
       (thrown: unknown) => {
@@ -22,7 +25,8 @@ export function stopOnSignals(stop: () => Promise<void>, log: Logger): void {
     )
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => end(128 + os.constants.signals[signal]))
+    process.on(signal, () => end(signal))
   }
-  whenOrphaned(() => end(128 + os.constants.signals.SIGTERM))
+  whenOrphaned(() => end('SIGTERM'))
+  return stopping.signal
 }
