@@ -61,14 +61,14 @@ export function createInferenceService(
 ): InferenceService {
   const tierIndex = indexOfTier(config)
   const redis = producerConnection(config.redisUrl, log)
-  const parts = createParts(config, tierIndex, openState(redis, log), engine, log)
-  const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = parts
-  const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, parts.served])
+  const deps = createDeps(config, tierIndex, openState(redis, log), engine, log)
+  const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = deps
+  const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, deps.served])
   const app = createApp({
     name: 'inference',
     log,
-    routes: routesOf(config, parts),
-    metrics: createMetrics(parts.statistics, () => engine.executor.stats()),
+    routes: routesOf(config, deps),
+    metrics: createMetrics(deps.statistics, () => engine.executor.stats()),
     facts: () => ({
       resource: config.resource,
       tier: config.tier,
@@ -77,7 +77,7 @@ export function createInferenceService(
       emulated: config.slowdown > 1,
       slowdown: config.slowdown,
       deployments: deployments.held().map(({ id }) => id),
-      openBreakers: parts.breakers.open(),
+      openBreakers: deps.breakers.open(),
     }),
     ready: async () => presence.checkReady(),
   })
@@ -108,9 +108,9 @@ function indexOfTier({ tier, tiers }: InferenceConfig): number {
   )
 }
 
-type Parts = ReturnType<typeof createParts>
+type Deps = ReturnType<typeof createDeps>
 
-function createParts(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
+function createDeps(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
   const { resource, hopTimeoutMs, maxBodyBytes } = config
   const here = { resource, emulated: config.slowdown > 1 }
   const served = new ServedTimes({ resource, options: runtimeOptions(config), state, log })
@@ -176,14 +176,14 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
   return { executor: batching, loader: batching }
 }
 
-function routesOf(config: InferenceConfig, parts: Parts) {
+function routesOf(config: InferenceConfig, deps: Deps) {
   const { executors, maxBodyBytes, bodyMemoryBytes } = config
   const bodies = {
     maxBytes: maxBodyBytes,
     idleMs: BODY_IDLE_MS,
     memory: new BodyMemoryBudget(bodyMemoryBytes),
   }
-  const { targets, statistics, messages, catalog, models, deployments, links, presence } = parts
+  const { targets, statistics, messages, catalog, models, deployments, links, presence } = deps
   const protocol = {
     targets,
     statistics,
@@ -204,7 +204,7 @@ function routesOf(config: InferenceConfig, parts: Parts) {
     ...layerRoutes(protocol),
     ...repositoryRoutes({ catalog, models, deployments }),
     ...deploymentRoutes(deployments),
-    ...returnRoutes(parts.returns, bodies),
+    ...returnRoutes(deps.returns, bodies),
     ...linkRoutes(links),
   ]
 }

@@ -1,8 +1,8 @@
 /**
  * JSON as the protocol needs it: nesting is limited before any value is built, and integers that a double cannot hold are
  * kept exact as bigint. One pass over the bytes checks the depth and finds long integers. A text without any is read by
- * JSON.parse alone; one with some by a parser by recursive descent, because the JSON.parse of Node 20 does not tell the
- * source text of a number.
+ * JSON.parse alone. A text with some is read by recursive descent, because the JSON.parse of Node 20 does not tell the source
+ * text of a number.
  *
  * Measured on a body of 255 MB of 16-digit integers: 7 s of CPU time and 1.1 GB. JSON.parse of the same text with its long
  * integers in quotes took 18 s and 3.5 GB, more than the heap that Node allows on a machine of 8 GB; on a body of 16 MB it
@@ -187,7 +187,7 @@ class ExactParser {
     return found
   }
 
-  /** With the error of JSON.parse, which quotes the text around the place. */
+  /** Throws the error of JSON.parse, which quotes the text around the place. */
   #fail(): never {
     JSON.parse(this.#text)
     throw new SyntaxError(`unexpected ${this.#text[this.#at] ?? 'end'} at position ${this.#at}`)

@@ -24,7 +24,7 @@ export async function replaceFile<T>(
     await rename(partial, target)
     return result
   } catch (error) {
-    // Where nothing could be written, nothing can be removed either: the first error is the one to tell.
+    // If nothing could be written, nothing can be removed either: the first error is the one to report.
     await rm(partial, { force: true }).catch(() => undefined)
     throw error
   }

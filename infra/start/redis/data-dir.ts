@@ -13,12 +13,12 @@ import { askServer } from './server-facts.ts'
 const Note = z.object({ url: z.string(), pid: z.number() })
 const noteIn = (dataDir: string) => path.join(dataDir, 'in-use.json')
 
-/** A server is given up before. An older claim was left by a crash, and its process id may be another's by now. */
+/** A start takes less time than this. An older claim was left by a crash; its process id may belong to another process now. */
 const CLAIM_MS = 150_000
 
 /**
  * Claims the folder for a server that is about to be started.
- * @returns gives the claim back: when the note is there, or the start has failed.
+ * @returns gives the claim back; to be called once the note is there or the start has failed.
  * @throws ScissionError conflict if another start has claimed it.
  */
 export function claimDataDir(dataDir: string): () => void {

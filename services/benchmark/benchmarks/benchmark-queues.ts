@@ -121,7 +121,7 @@ export class BenchmarkQueues {
   }
 }
 
-/** What a record holds for a resource, which may be called `constructor`, as what every object inherits. */
+/** The entry of a resource, or undefined: a resource may be called `constructor`, which every object inherits. */
 export const entryOf = <T>(record: Readonly<Record<string, T>>, resource: string): T | undefined =>
   Object.hasOwn(record, resource) ? record[resource] : undefined
 

@@ -148,8 +148,8 @@ function layersRoute(deps: ModelDeps): Route {
 async function deleteModel(deps: ModelDeps, idOrName: string): Promise<void> {
   const { id } = await findModel(deps.state, idOrName)
   const name = ModelId.safeParse(idOrName).success ? undefined : idOrName.split('@')[0]
-  // A use of a model begins under the same lock, and it gets its names under it: these are found here, or they find the
-  // model gone.
+  // Uses of a model begin under the same lock, and it gets its names under it. So this finds them, or they find the model
+  // gone.
   await withLock(deps.state.redis, modelLock(id), async () => {
     const model = await deps.state.models.get(id)
     const names = model ? namesOf(model) : []

@@ -103,7 +103,7 @@ async function runHop(
   if (hop === 0) checkEntry(deps.here.resource, known)
   const planId = context.parameters[`${OWN_PREFIX}plan`]
   const loading = deps.deployments.live(known.id, hop > 0 ? String(planId ?? known.planId) : undefined)
-  // Loading may take longer than this request has; it continues for the next one.
+  // Loading may take longer than this request may wait; it continues for the next one.
   const live = await waitWithin(loading, context, (why) => givenUp(`loading deployment ${known.id}`, why))
   const stage = live.stages.get(hop)
   if (!stage) {

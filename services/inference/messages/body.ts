@@ -200,7 +200,7 @@ const MAX_SPENT_BYTES = 1024 * 1024
 
 /**
  * Reads a stream to its end. The source stays open, so that a refusal can be answered.
- * @param unpacker makes the stream that decompresses it; only here, where its errors are listened to, is it fed.
+ * @param unpacker makes the stream that decompresses it. It is fed only from here, where its errors are listened to.
  */
 function drain(
   source: IncomingMessage,
@@ -254,7 +254,7 @@ function drain(
       reject(error)
     }
     source.on('error', onGone).on('aborted', onGone).on('close', onGone)
-    // Of a sender that left before this, no event tells any more.
+    // No event tells any more that the sender left before this.
     if (source.destroyed) return onGone()
     unpacked.on('data', onData).on('end', onEnd)
     if (decompressor) source.pipe(decompressor.on('error', onBroken))

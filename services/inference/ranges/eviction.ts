@@ -70,7 +70,7 @@ async function folders(models: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(models, entry.name))
 }
 
-/** Also ranges of which a crash has left files without a manifest. */
+/** Includes ranges of which a crash left files without a manifest. */
 async function rangesIn(folder: string, log: Logger | undefined): Promise<Cached[]> {
   const files = await fs.readdir(folder)
   const names = new Set(files.flatMap((file) => /^([0-9a-f]{12}\.\d+-\d+)\./.exec(file)?.[1] ?? []))

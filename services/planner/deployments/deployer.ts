@@ -194,7 +194,7 @@ export class Deployer {
           note,
           'the end of a deployment cannot be recorded yet; trying again',
         )
-        // Cut short, by an error, when the service closes.
+        // Closing the service ends the wait with an error.
         await sleep(RECORD_AGAIN_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined)
       }
     }

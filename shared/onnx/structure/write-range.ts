@@ -53,7 +53,7 @@ interface RangePart {
 export interface CanonicalModel extends EncodedModel<EncodedNode & RangePart, RangePart> {
   dir: string
   specs: ReadonlyMap<string, TensorSpec>
-  /** Of the bodies inside functions, which every range has in its file: their weights belong to each. */
+  /** Weights in the bodies of functions: every range has all functions in its file, so these belong to each range. */
   functionExtents: readonly WeightExtent[]
 }
 

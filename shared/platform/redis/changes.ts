@@ -55,7 +55,7 @@ export class Changes extends EventEmitter<{ change: [Change]; resync: []; error:
       () => this.emit('resync'),
       (error: Error) => {
         this.emit('error', error)
-        // A lost connection comes back as ready; one that stays, on which Redis refused or did not answer, does not.
+        // After a reconnect, `ready` subscribes again. If Redis refused on a connection that stays, nothing else would.
         if (!this.#closed && this.#subscriber.status === 'ready')
           this.#again = setTimeout(() => this.#subscribe(), SUBSCRIBE_AGAIN_MS).unref()
       },

@@ -56,7 +56,7 @@ export async function withLock<T>(redis: Redis, name: string, work: () => Promis
     return await work()
   } finally {
     clearInterval(renewal)
-    // What the work did or threw counts; a lock that Redis does not let go of now frees itself.
+    // The caller gets the outcome of the work; a lock that Redis cannot release now frees itself.
     await removeIf(redis, key, token).catch(() => undefined)
   }
 }

@@ -33,7 +33,8 @@ export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: re
 }
 
 /**
- * Checks that each tensor is one of `manifest.inputs`, and none is given twice: all that can be checked before decoding.
+ * Checks that each tensor is one of `manifest.inputs` and none is given twice. This is all that can be checked before
+ * decoding.
  * @returns the inputs by name. @throws ScissionError invalidTensor, which names the tensor.
  */
 export function checkNames(

@@ -243,7 +243,7 @@ export class ModelTargets {
     const key = keyOf(model, structure, range)
     // Again, at the moment in which it would be loaded: it may have been unloaded since.
     if (!range) this.#refuseUnloaded(model)
-    // Loading may take longer than this request has; it continues for the next one.
+    // Loading may take longer than this request may wait; it continues for the next one.
     const stage = await waitWithin(this.#need(structure, key), { signal, deadline }, (why) =>
       givenUp(`loading ${keyText(key)}`, why),
     )
