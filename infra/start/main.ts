@@ -38,45 +38,49 @@ export async function start(args: string[]): Promise<void> {
   mkdirSync(dataDir, { recursive: true })
   const log = createLog('scission', process.env.SCISSION_LOG_LEVEL ?? 'warn')
   console.log(colour.bold(`Scission ${VERSION}`))
+  const report = reportOnce(options)
   let stopped: AbortSignal | undefined
   const onStop = (stop: () => Promise<void>) => {
-    stopped = stopOnSignals(stop, log)
+    const signal = stopOnSignals(stop, log)
+    signal.addEventListener('abort', () => report({ ok: false, error: coerceError(signal.reason).message }))
+    stopped = signal
   }
   try {
     const system = await step('starting Redis, the services and the link emulator', () =>
-      startOrReport(options, { ...options, dataDir, log, onStop }),
+      startOrReport(report, { ...options, dataDir, log, onStop }),
     )
     console.log(`  Redis: ${system.redis.description}`)
-    await show(options, system, dataDir, log, () => stopped?.aborted === true)
+    await show(options, system, { dataDir, log, report, stopped: () => stopped?.aborted === true })
   } catch (thrown) {
+    // While the services are being stopped, whatever is under way fails: that is no news.
     if (!stopped?.aborted) throw thrown
-    // Services that are being stopped fail whatever is under way: that is no news.
-    writeReport(options, { ok: false, error: coerceError(stopped.reason).message })
   }
 }
 
 /** Starts the system. If that fails, the report (if one was asked for) says so. */
-async function startOrReport(options: StartOptions, settings: SystemOptions): Promise<System> {
+async function startOrReport(report: WriteReport, settings: SystemOptions): Promise<System> {
   try {
     return await startSystem(settings)
   } catch (thrown) {
-    writeReport(options, { ok: false, error: describeFailure(thrown, false) })
+    report({ ok: false, error: describeFailure(thrown, false) })
     throw thrown
   }
 }
 
-async function show(
-  options: StartOptions,
-  system: System,
-  dataDir: string,
-  log: Logger,
-  stopped: () => boolean,
-): Promise<void> {
+interface Run {
+  dataDir: string
+  log: Logger
+  report: WriteReport
+  stopped: () => boolean
+}
+
+async function show(options: StartOptions, system: System, run: Run): Promise<void> {
+  const { dataDir, log, report, stopped } = run
   const { kind, description } = system.redis
   const redis = { kind, description }
   try {
     const file = options.model ?? (await zooFile(dataDir))
-    const report = await demonstrate({
+    const outcome = await demonstrate({
       file,
       name: nameOf(file),
       inputShapes: options.inputShapes,
@@ -84,11 +88,11 @@ async function show(
       planner: createPlannerClient(system.plannerUrl),
       redis,
     })
-    writeReport(options, report)
-    console.log(`\n${verdict(report)}`)
-    if (!report.ok) process.exitCode = 1
+    report(outcome)
+    console.log(`\n${verdict(outcome)}`)
+    if (!outcome.ok) process.exitCode = 1
     if (!options.once) {
-      console.log(thingsToTry(system, report))
+      console.log(thingsToTry(system, outcome))
       return
     }
   } catch (thrown) {
@@ -98,7 +102,7 @@ async function show(
     console.error(error)
     console.error(`what the services printed: ${system.logFile}`)
     process.exitCode = exitCodeOf(thrown)
-    writeReport(options, { ok: false, error, redis })
+    report({ ok: false, error, redis })
   }
   await system.close()
 }
@@ -120,11 +124,15 @@ function checkFiles({ model, report }: StartOptions): void {
   }
 }
 
-function writeReport(
-  { report }: StartOptions,
-  content: Report | { ok: false; error: string; redis?: Report['redis'] },
-): void {
-  if (report !== undefined) writeFileSync(report, `${JSON.stringify(content, null, 1)}\n`)
+type WriteReport = (content: Report | { ok: false; error: string; redis?: Report['redis'] }) => void
+
+/** Writes the report, if one was asked for. The first outcome stays: what Ctrl-C makes fail does not replace it. */
+function reportOnce({ report }: StartOptions): WriteReport {
+  let isWritten = false
+  return (content) => {
+    if (report !== undefined && !isWritten) writeFileSync(report, `${JSON.stringify(content, null, 1)}\n`)
+    isWritten = true
+  }
 }
 
 async function zooFile(dataDir: string): Promise<string> {
