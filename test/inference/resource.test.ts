@@ -85,7 +85,8 @@ describe('an inference service', () => {
     await redis().state.resources.delete('edge')
     await emulator.restore('redis')
     await until(connected)
-    expect(await redis().state.resources.need('edge')).toMatchObject({ url: service.url })
+    // It registers with its next heartbeat.
+    await until(async () => (await redis().state.resources.get('edge'))?.url === service.url)
     await until(async () => (await infer('never-seen')).status === 404)
     await services.pop()?.stop()
     await emulator.close()
