@@ -161,7 +161,8 @@ function liftConstants(
 function settleFunction({ attributeProto, node }: FunctionProto, dir: string): void {
   inlineAttributes(attributeProto, dir)
   for (const one of node) {
-    const constant = onnxOperator(one) === 'Constant' ? one.attribute.find(({ name }) => name === 'value') : undefined
+    const constant =
+      onnxOperator(one) === 'Constant' ? one.attribute.find(({ name }) => name === 'value') : undefined
     // A function has no initializers: ONNX Runtime makes some of its Constant nodes, external ones too.
     if (constant?.t) constant.t = settled(constant.t, dir)
     else inlineAttributes(one.attribute, dir)
