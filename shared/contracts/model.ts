@@ -49,7 +49,10 @@ export const Layer = z.object({
   /** Tensors made by other layers or graph inputs (captured ones of control-flow bodies included), not weights. */
   inputs: z.array(z.string()),
   outputs: z.array(TensorSpec),
-  /** Bytes of the constants that this layer reads; a shared constant counts in each of its layers. */
+  /**
+   * Bytes of the constants that this layer reads or holds, in bodies and in the functions that it calls too. A shared
+   * constant, or function, counts in each of its layers.
+   */
   weightBytes: byteCount,
   /** Multiply-accumulates; null for operators without an agreed count. */
   macs: z.number().nonnegative().nullable(),
@@ -93,6 +96,7 @@ export const Structure = z.object({
   outputs: z.array(TensorSpec),
   layers: z.array(Layer),
   boundaries: z.array(Boundary),
+  /** Of all layers, each constant and function counted once. */
   weightBytes: byteCount,
   inputHints: InputHints.optional(),
   /** What a user should know of the results: found when the model was analysed. */
