@@ -1,20 +1,22 @@
 /**
- * Runs the whole canonical model once with made-up inputs, unoptimised. This shows that the model runs, and the sizes of
- * tensors whose shapes depend on the data.
+ * Runs the whole canonical model once, unoptimised, on the given samples or on made-up inputs. This shows that the model
+ * runs, and the sizes of tensors whose shapes depend on the data.
  *
- * A failure may also be due to the inputs. Any floating-point values are valid; integers can be modes, rates or indices, of
- * which only some are. So before the model is refused, the values are tried that the model itself compares such inputs
- * with, and the refusal lists them.
+ * A failure may also be due to the inputs: integers and texts can be shapes, modes, rates, indices or categories, of which
+ * only some are valid. So before the model is refused, others are tried (trial-search.ts), and the refusal says which
+ * inputs matter and how to give them.
  */
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { InputHints } from '../../contracts/model.ts'
-import { coerceError, ScissionError } from '../../platform/errors.ts'
+import type { Tensor } from '../../contracts/tensor.ts'
+import { ScissionError } from '../../platform/errors.ts'
 import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
 import { CODE, type TypedTensor } from '../wire/element-types.ts'
-import { findHints, type FoundHints } from './input-hints.ts'
-import { makeInputs } from '../sample-inputs/sample-inputs.ts'
+import { findHints } from './input-hints/find-hints.ts'
+import { modelInputs } from '../sample-inputs/model-inputs.ts'
 import { asInvalidModel, fromRuntime, openSession, tidy, toRuntime } from '../runtime/analysis-session.ts'
+import { NoValuesFound, searchValues } from './trial-search.ts'
 import { withWorkFile } from './work-files.ts'
 
 export interface Trial {
@@ -25,14 +27,15 @@ export interface Trial {
 }
 
 const SEED = 1
-/** Combinations of values that are tried: real models compare one input with one or two values. */
-const MAX_ATTEMPTS = 16
 
-/** @throws ScissionError invalidModel with ONNX Runtime's reason. */
+/**
+ * @param samples the model's own inputs; those that are missing are made up.
+ * @throws ScissionError invalidModel with ONNX Runtime's reason.
+ */
 export async function runTrial(
   canonical: CanonicalGraph,
   inputs: readonly TensorSpec[],
-  given: InputHints = {},
+  samples: readonly Tensor[] = [],
 ): Promise<Trial> {
   const { graph, prelude, layers, types } = canonical
   const unknown = layers.flatMap((node) => node.output).filter((name) => name && isUnknown(types.get(name)))
@@ -46,10 +49,17 @@ export async function runTrial(
       throw asInvalidModel('refuses the model', error)
     })
     const run = async (hints: InputHints) => {
-      const feeds = makeInputs(inputs, SEED, hints).map((tensor) => [tensor.name, toRuntime(tensor)] as const)
+      const feeds = modelInputs({ inputs, inputHints: hints }, samples, SEED).map(
+        (tensor) => [tensor.name, toRuntime(tensor)] as const,
+      )
       return session.run(Object.fromEntries(feeds))
     }
-    const { results, hints } = await attempt(run, findHints(canonical), given, inputs)
+    const madeUp = inputs.filter(({ name }) => !samples.some((sample) => sample.name === name))
+    const { results, hints } = await searchValues(run, findHints(canonical), madeUp, canonical).catch(
+      (thrown: unknown) => {
+        throw thrown instanceof NoValuesFound ? refusal(thrown, inputs, samples) : thrown
+      },
+    )
     const seen = new Map<string, { shape: number[]; bytes: number }>()
     for (const name of unknown) {
       const result = results[name]
@@ -66,41 +76,35 @@ function isUnknown(type: TypedTensor | undefined): boolean {
   return type.shape.length === 0 || type.shape.includes(-1) || type.code === CODE.STRING
 }
 
-async function attempt<R>(
-  run: (hints: InputHints) => Promise<R>,
-  found: FoundHints,
-  given: InputHints,
+const HOW_TO_GIVE =
+  'upload it with samples: scission models add FILE --samples INPUTS.npz, or the form field "samples" beside "model"'
+
+function refusal(
+  { message, suspects, runs }: NoValuesFound,
   inputs: readonly TensorSpec[],
-): Promise<{ results: R; hints: InputHints }> {
-  let first: Error | undefined
-  for (const values of combinations(found.values)) {
-    const hints: InputHints = { ...found.limits, ...values, ...given }
-    try {
-      return { results: await run(hints), hints }
-    } catch (error) {
-      first ??= coerceError(error)
-    }
+  samples: readonly Tensor[],
+): ScissionError {
+  const shapeOf = (name: string) => {
+    const { datatype, shape } = inputs.find((input) => input.name === name) ?? { datatype: '', shape: [] }
+    return `"${name}" (${datatype} [${shape.join(',')}])`
   }
-  throw failed(first, inputs, found)
-}
-
-/** First no fixed values, then each combination of the values that were found. */
-function combinations(values: ReadonlyMap<string, readonly number[]>): InputHints[] {
-  let all: InputHints[] = [{}]
-  for (const [name, candidates] of values)
-    all = all.flatMap((hints) => [hints, ...candidates.map((value) => ({ ...hints, [name]: { value } }))])
-  return all.slice(0, MAX_ATTEMPTS)
-}
-
-function failed(error: Error | undefined, inputs: readonly TensorSpec[], found: FoundHints): ScissionError {
-  const reason = tidy(error?.message ?? 'unknown reason')
-  const integers = inputs.filter(({ datatype }) => /INT|BOOL|BYTES/.test(datatype)).map(({ name }) => name)
-  const doubt =
-    integers.length === 0
-      ? ''
-      : ` (with made-up values; if ${integers.map((name) => `"${name}"`).join(', ')} must have particular values, give them)`
-  return new ScissionError('invalidModel', `the model loads but does not run: ${reason}${doubt}`, {
-    runtime: error?.message,
-    tried: Object.fromEntries(found.values),
-  })
+  const madeUp =
+    suspects.length > 0
+      ? ` (with ${runs === 1 ? 'made-up values' : `made-up values, ${runs} sets of them`}`
+      : ''
+  const given =
+    samples.length > 0 ? ` (with the samples of ${samples.map(({ name }) => `"${name}"`).join(', ')})` : ''
+  const advice =
+    suspects.length > 0
+      ? `${madeUp}); if ${suspects.map(shapeOf).join(', ')} must have particular values, ${HOW_TO_GIVE}`
+      : ''
+  return new ScissionError(
+    'invalidModel',
+    `the model loads but does not run: ${tidy(message)}${given}${advice}`,
+    {
+      runtime: message,
+      inputs: suspects,
+      runs,
+    },
+  )
 }

@@ -4,8 +4,11 @@
  * ONNX Runtime runs the user's model here and may crash: services call `analyseInChild`. Only tests and tools that trust
  * the file call this directly.
  */
+import fs from 'node:fs'
+import path from 'node:path'
 import type { InputShapes, ModelId } from '../../contracts/common.ts'
-import type { Boundary, InputHints, Structure } from '../../contracts/model.ts'
+import type { Boundary, Samples, Structure } from '../../contracts/model.ts'
+import type { Tensor } from '../../contracts/tensor.ts'
 import { buildBoundaries, type GraphShape } from './boundaries.ts'
 import { type CanonicalGraph, canonicalise } from '../canonical/canonicalise.ts'
 import { writeCanonical } from '../canonical/canonical-file.ts'
@@ -14,6 +17,7 @@ import { findFusions } from './fusion.ts'
 import { buildLayers, specOf } from './layers.ts'
 import { shapesKeyOf } from '../canonical/shapes-key.ts'
 import { asInvalidModel } from '../runtime/analysis-session.ts'
+import { readSamples, samplesFile } from '../sample-inputs/samples.ts'
 import { runTrial } from '../canonical/trial-run.ts'
 
 export interface AnalyseRequest {
@@ -25,8 +29,8 @@ export interface AnalyseRequest {
   model: ModelId
   /** Needed for inputs with dynamic dimensions. */
   inputShapes?: InputShapes | undefined
-  /** Values that made-up inputs must have, if they cannot be found in the model itself. */
-  inputHints?: InputHints | undefined
+  /** The model's samples, whose file is in its folder; inputs without one are made up. */
+  samples?: Samples | undefined
 }
 
 /**
@@ -42,7 +46,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   const canonical = await canonicalise(request.dir, request.file, request.inputShapes)
   const none = new Map<string, number>()
   const inputs = canonical.graph.inputs.map((input) => specOf(input, input.name, none))
-  const trial = await runTrial(canonical, inputs, request.inputHints)
+  const trial = await runTrial(canonical, inputs, samplesOf(request))
   const seenBytes = new Map<string, number>()
   for (const [name, { shape, bytes }] of trial.seen) {
     const type = canonical.types.get(name)
@@ -64,9 +68,14 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
     boundaries: await findBoundaries(canonical, { layers, inputs, outputs }),
     weightBytes,
     ...(trial.hints ? { inputHints: trial.hints } : {}),
+    ...(request.samples ? { samples: request.samples.sha256 } : {}),
   }
   writeCanonical(canonical, structure)
   return structure
+}
+
+function samplesOf({ dir, samples }: AnalyseRequest): Tensor[] {
+  return samples ? readSamples(fs.readFileSync(path.join(dir, samplesFile(samples))), samples) : []
 }
 
 /** Falls back to open dimensions if ONNX Runtime refuses the fixed ones (see `Graph.fixed`). */
