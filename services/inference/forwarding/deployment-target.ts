@@ -2,6 +2,7 @@
  * A deployment as a target under /v2/models. Its entry takes the model's inputs and returns the model's outputs; every hop
  * decodes, runs its stage, and calls the next hop.
  */
+import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { waitWithin } from '../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -29,6 +30,7 @@ import {
 } from './direct-answer.ts'
 import type { Onward } from './forward.ts'
 import { type NextHopDeps, runOnward } from './next-hop.ts'
+import { withoutUnread } from '../serving/models/unread-inputs.ts'
 import type { DecodedBoundary } from './boundary-codec.ts'
 
 /** A deployment has one version in the protocol, because plans are not numbered. */
@@ -78,7 +80,7 @@ async function findDeployment(
       path: record.hops.map((hop) => `${hop.resource}:${hop.from}-${hop.to}`).join(' '),
     },
     checkReady: () => checkReady(deps, record),
-    infer: (inputs, context) => runHop(deps, record, inputs, context),
+    infer: (inputs, context) => runHop(deps, record, structure, inputs, context),
   }
 }
 
@@ -95,6 +97,7 @@ function checkReady(deps: DeploymentTargetDeps, record: Deployment): void {
 async function runHop(
   deps: DeploymentTargetDeps,
   known: Deployment,
+  structure: Structure,
   inputs: Tensor[],
   context: InferContext,
 ): Promise<Inference> {
@@ -116,7 +119,9 @@ async function runHop(
   // A few bytes may decode to the largest tensor: only those that the stage takes are decoded.
   if (hop > 0) stage.checkNames(inputs)
   const arrived: DecodedBoundary =
-    hop > 0 ? await deps.codec.decode(inputs, context.signal) : { tensors: inputs }
+    hop > 0
+      ? await deps.codec.decode(inputs, context.signal)
+      : { tensors: withoutUnread(structure, structure.inputs, inputs) }
   const run = await stage.run(arrived.tensors, { signal: context.signal, deadline: context.deadline })
   const planned = live.record.hops[hop]?.resource
   const own: HopReport = {

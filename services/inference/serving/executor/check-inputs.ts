@@ -20,7 +20,7 @@ export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: re
   const specs = checkNames(manifest, tensors)
   for (const tensor of tensors) {
     const spec = specs.get(tensor.name)
-    if (spec) checkOne(spec, tensor)
+    if (spec) checkTensor(spec, tensor)
   }
   const given = new Set(tensors.map(({ name }) => name))
   const missing = manifest.inputs.filter((spec) => !given.has(spec.name))
@@ -57,7 +57,8 @@ function unknownTensor(name: string, expected: readonly TensorSpec[]): ScissionE
   return invalid(`unexpected input tensor "${name}"; expected ${list}`, { tensor: name, expected: names })
 }
 
-function checkOne(spec: TensorSpec, tensor: Tensor): void {
+/** Checks datatype, shape (-1 allows any size) and bytes of one tensor. @throws ScissionError invalidTensor. */
+export function checkTensor(spec: Pick<TensorSpec, 'name' | 'datatype' | 'shape'>, tensor: Tensor): void {
   const details = {
     tensor: spec.name,
     given: { datatype: tensor.datatype, shape: tensor.shape, bytes: tensor.bytes.byteLength },

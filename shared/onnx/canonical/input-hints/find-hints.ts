@@ -79,8 +79,8 @@ class HintSearch {
     const length = trace.columns?.length ?? values.size(node.input[position], -1) ?? 1
     this.#demand(trace, demandsOf(operator, position, { node, values, length }))
     if (position === 0)
-      this.#demand(trace, [...categories(operator, node, values), ...numerals(node, values)])
-    const choices = compared(node, position, values)
+      this.#demand(trace, [...categories(operator, node, values), ...numerals(operator, node, values)])
+    const choices = compared(operator, node, position, values)
     for (const input of trace.inputs)
       this.#compared.set(input, [...(this.#compared.get(input) ?? []), ...choices])
   }

@@ -37,15 +37,20 @@ export function categories(operator: string, node: NodeProto, values: NodeValues
 const isSendable = (value: string | number) => typeof value === 'string' || Number.isFinite(value)
 
 /** A text that becomes a number. */
-export function numerals(node: NodeProto, values: NodeValues): Demand[] {
+export function numerals(operator: string, node: NodeProto, values: NodeValues): Demand[] {
   const [input = '', output = ''] = [node.input[0], node.output[0]]
   const becomesNumber = values.code(input) === CODE.STRING && values.code(output) !== CODE.STRING
-  return node.opType === 'Cast' && becomesNumber ? [{ each: ['1'] }] : []
+  return operator === 'Cast' && becomesNumber ? [{ each: ['1'] }] : []
 }
 
 /** The numbers or texts that the input at `position` is compared with, one alternative each. */
-export function compared(node: NodeProto, position: number, values: NodeValues): Demand[] {
-  if (!COMPARING.has(node.opType)) return []
+export function compared(
+  operator: string,
+  node: NodeProto,
+  position: number,
+  values: NodeValues,
+): Demand[] {
+  if (!COMPARING.has(operator)) return []
   const other = node.input[1 - position]
   const isText = values.code(other) === CODE.STRING
   const found: readonly (number | string)[] = (isText ? values.texts(other) : values.numbers(other)) ?? []
