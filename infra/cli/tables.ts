@@ -1,7 +1,7 @@
 /** Formats models, layers, links, profiles and deployments for a terminal. Pure: values in, text out. Plans: plan-tables.ts. */
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
-import type { Model, Structure } from '../../shared/contracts/model.ts'
+import type { Model, Samples, Structure } from '../../shared/contracts/model.ts'
 import type { Deployment } from '../../shared/contracts/plan.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
 import type { Link } from '../../shared/contracts/resource.ts'
@@ -30,7 +30,15 @@ export function uploadedText(model: UploadedModel): string {
   const cuts = model.cuts
     ? `${model.layers} layers, ${model.cuts.single.length} single-tensor cuts, ${model.cuts.clean.length} clean cuts`
     : 'open dimensions: give input shapes'
-  return `${model.name} (version ${model.version}): ${model.id}\n  ${formatBytes(model.bytes)}, inputs ${inputsText(model.inputs)}\n  ${cuts}`
+  const samples = model.samples
+    ? `\n  samples for ${model.samples.inputs.map(({ name }) => name).join(', ')}`
+    : ''
+  return `${model.name} (version ${model.version}): ${model.id}\n  ${formatBytes(model.bytes)}, inputs ${inputsText(model.inputs)}\n  ${cuts}${samples}`
+}
+
+export function samplesText({ inputs, givenAt }: { inputs: Samples['inputs']; givenAt?: string }): string {
+  if (inputs.length === 0) return 'no samples: all values are made up; give some with --give FILE'
+  return `given ${givenAt}: ${inputsText(inputs)}`
 }
 
 export function layersTable({ layers, boundaries }: Structure): string {

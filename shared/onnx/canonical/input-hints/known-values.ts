@@ -44,12 +44,7 @@ export function numerals(operator: string, node: NodeProto, values: NodeValues):
 }
 
 /** The numbers or texts that the input at `position` is compared with, one alternative each. */
-export function compared(
-  operator: string,
-  node: NodeProto,
-  position: number,
-  values: NodeValues,
-): Demand[] {
+export function compared(operator: string, node: NodeProto, position: number, values: NodeValues): Demand[] {
   if (!COMPARING.has(operator)) return []
   const other = node.input[1 - position]
   const isText = values.code(other) === CODE.STRING
