@@ -186,6 +186,28 @@ describe('values are made up that an argument may have', () => {
     expect(structure.layers.length).toBeGreaterThan(0)
   })
 
+  it('a cache that grows, although ONNX Runtime infers that it stays', async () => {
+    const [, words] = cases.find(([title]) => title === 'lengths of a cache')!
+    const { outputs, layers } = await analysisOf(domains(words))
+    expect(outputs.find(({ name }) => name === 'now_k')).toMatchObject({
+      shape: [1, 1, -1, 16],
+      bytes: 6 * 16 * 4,
+    })
+    expect(layers[0]?.outputs[1]?.shape).toEqual([1, 1, -1, 16])
+  })
+
+  it('rows that fit the weights they are multiplied by', async () => {
+    const structure = await analysisOf(
+      model({
+        nodes: [node('Reshape', ['x', 's'], ['a']), node('MatMul', ['a', 'w'], ['y'])],
+        inputs: [x, integer('s', [2])],
+        outputs: [y],
+        constants: [floats('w', [8, 2])],
+      }),
+    )
+    expect(structure.inputHints).toMatchObject({ s: { elements: [-1, 8] } })
+  })
+
   it('two inputs that only fit together, one after the other', async () => {
     const structure = await analysisOf(
       model({
@@ -308,16 +330,16 @@ it('a refusal names the inputs whose values may matter, and the way to give them
       nodes: [
         node('Add', ['z', 'z'], ['unrelated']),
         node('Reshape', ['x', 'target'], ['t']),
-        node('MatMul', ['t', 'w'], ['p']),
+        node('Concat', ['t', 'w'], ['p'], { axis: 0 }),
         node('Add', ['p', 'unrelated'], ['y']),
       ],
       inputs: [x, value('target', [2], INT64), value('z', [1])],
       outputs: [y],
-      constants: [floats('w', [8, 2])],
+      constants: [floats('w', [1, 8])],
     }),
   )
   const error = await refused.catch((thrown: unknown) => thrown)
   expect(error).toBeInstanceOf(ScissionError)
   expect(error).toMatchObject({ code: 'invalidModel', details: { inputs: ['target'] } })
-  expect(String(error)).toMatch(/MatMul.*if "target" \(INT64 \[2\]\) must have particular values.*--samples/)
+  expect(String(error)).toMatch(/Concat.*if "target" \(INT64 \[2\]\) must have particular values.*--samples/)
 })

@@ -2,6 +2,9 @@
  * Runs the whole canonical model once, unoptimised, on the given samples or on made-up inputs. This shows that the model
  * runs, and the sizes of tensors whose shapes depend on the data.
  *
+ * The types that ONNX Runtime infers for its own operators beyond ONNX and for functions are not always true: a cache grows
+ * where it says that it stays. So they are looked at too, and if one is wrong, all tensors are.
+ *
  * A failure may also be due to the inputs: integers and texts can be shapes, modes, rates, indices or categories, of which
  * only some are valid. So before the model is refused, others are tried (trial-search.ts), and the refusal says which
  * inputs matter and how to give them.
@@ -9,19 +12,25 @@
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { InputHints } from '../../contracts/model.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
-import { ScissionError } from '../../platform/errors.ts'
 import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
 import { CODE, type TypedTensor } from '../wire/element-types.ts'
 import { findHints } from './input-hints/find-hints.ts'
 import { modelInputs } from '../sample-inputs/model-inputs.ts'
-import { asInvalidModel, fromRuntime, openSession, tidy, toRuntime } from '../runtime/analysis-session.ts'
+import { asInvalidModel, fromRuntime, openSession, toRuntime } from '../runtime/analysis-session.ts'
+import { inDefaultDomain } from './scope.ts'
+import { trialRefusal } from './trial-refusal.ts'
 import { NoValuesFound, searchValues } from './trial-search.ts'
 import { withWorkFile } from './work-files.ts'
 
+export interface Seen {
+  shape: number[]
+  bytes: number
+}
+
 export interface Trial {
-  /** Observed shapes and bytes of tensors whose shape was unknown before. */
-  seen: Map<string, { shape: number[]; bytes: number }>
+  /** Observed shapes and bytes of tensors whose shape was unknown before, or known wrongly. */
+  seen: Map<string, Seen>
   /** Hints of the successful run; absent if it needed none. */
   hints?: InputHints
 }
@@ -37,36 +46,62 @@ export async function runTrial(
   inputs: readonly TensorSpec[],
   samples: readonly Tensor[] = [],
 ): Promise<Trial> {
-  const { graph, prelude, layers, types } = canonical
-  const unknown = layers.flatMap((node) => node.output).filter((name) => name && isUnknown(types.get(name)))
-  const outputs = [...new Set([...graph.outputs, ...unknown])].filter(
-    (name) => !graph.inputs.some((input) => input.name === name),
+  const { graph, layers, types } = canonical
+  const made = layers.flatMap((node) => node.output.filter(Boolean))
+  const unknown = made.filter((name) => isUnknown(types.get(name)))
+  const doubtful = layers.filter((node) => !inDefaultDomain(node)).flatMap((node) => node.output)
+  const madeUp = inputs.filter(({ name }) => !samples.some((sample) => sample.name === name))
+  const observe = (names: readonly string[], search: Search) =>
+    withSession(canonical, names, (run) =>
+      search((hints) => run(modelInputs({ inputs, inputHints: hints }, samples, SEED))),
+    )
+  const first = await observe([...graph.outputs, ...unknown, ...doubtful], (run) =>
+    searchValues(run, findHints(canonical), madeUp, canonical).catch((thrown: unknown) => {
+      throw thrown instanceof NoValuesFound ? trialRefusal(thrown, inputs, samples) : thrown
+    }),
   )
-  if (outputs.length === 0) return { seen: new Map() }
+  if (!first) return { seen: new Map() }
+  const { hints } = first
+  const isWrong = ([name, { shape }]: [string, Seen]) => contradicts(types.get(name), shape)
+  const all = [...first.results].some(isWrong)
+    ? await observe(made, async (run) => ({ results: await run(hints), hints }))
+    : first
+  const seen = [...(all ?? first).results].filter((one) => isUnknown(types.get(one[0])) || isWrong(one))
+  return { seen: new Map(seen), ...(Object.keys(hints).length > 0 ? { hints } : {}) }
+}
+
+type Results = Map<string, Seen>
+type Search = (
+  run: (hints: InputHints) => Promise<Results>,
+) => Promise<{ results: Results; hints: InputHints }>
+
+/** Opens the model with these tensors as outputs. @returns undefined if none of them is made by a layer. */
+async function withSession<T>(
+  { graph, prelude, layers }: CanonicalGraph,
+  names: readonly string[],
+  use: (run: (inputs: readonly Tensor[]) => Promise<Results>) => Promise<T>,
+): Promise<T | undefined> {
+  const given = new Set(graph.inputs.map(({ name }) => name))
+  const outputs = [...new Set(names)].filter((name) => name && !given.has(name))
+  if (outputs.length === 0) return undefined
   const model = assembleGraph(graph, { nodes: [...prelude, ...layers], inputs: graph.inputs, outputs })
   return withWorkFile(graph.dir, model, async (file) => {
     const session = await openSession(file, { level: 'disabled' }).catch((error: unknown) => {
       throw asInvalidModel('refuses the model', error)
     })
-    const run = async (hints: InputHints) => {
-      const feeds = modelInputs({ inputs, inputHints: hints }, samples, SEED).map(
-        (tensor) => [tensor.name, toRuntime(tensor)] as const,
-      )
-      return session.run(Object.fromEntries(feeds))
+    try {
+      return await use(async (inputs) => {
+        const results = await session.run(Object.fromEntries(inputs.map((one) => [one.name, toRuntime(one)])))
+        return new Map(
+          Object.entries(results).map(([name, result]) => [
+            name,
+            { shape: [...result.dims], bytes: fromRuntime(name, result).bytes.length },
+          ]),
+        )
+      })
+    } finally {
+      await session.release()
     }
-    const madeUp = inputs.filter(({ name }) => !samples.some((sample) => sample.name === name))
-    const { results, hints } = await searchValues(run, findHints(canonical), madeUp, canonical).catch(
-      (thrown: unknown) => {
-        throw thrown instanceof NoValuesFound ? refusal(thrown, inputs, samples) : thrown
-      },
-    )
-    const seen = new Map<string, { shape: number[]; bytes: number }>()
-    for (const name of unknown) {
-      const result = results[name]
-      if (result) seen.set(name, { shape: [...result.dims], bytes: fromRuntime(name, result).bytes.length })
-    }
-    await session.release()
-    return { seen, ...(Object.keys(hints).length > 0 ? { hints } : {}) }
   })
 }
 
@@ -76,35 +111,10 @@ function isUnknown(type: TypedTensor | undefined): boolean {
   return type.shape.length === 0 || type.shape.includes(-1) || type.code === CODE.STRING
 }
 
-const HOW_TO_GIVE =
-  'upload it with samples: scission models add FILE --samples INPUTS.npz, or the form field "samples" beside "model"'
-
-function refusal(
-  { message, suspects, runs }: NoValuesFound,
-  inputs: readonly TensorSpec[],
-  samples: readonly Tensor[],
-): ScissionError {
-  const shapeOf = (name: string) => {
-    const { datatype, shape } = inputs.find((input) => input.name === name) ?? { datatype: '', shape: [] }
-    return `"${name}" (${datatype} [${shape.join(',')}])`
-  }
-  const madeUp =
-    suspects.length > 0
-      ? ` (with ${runs === 1 ? 'made-up values' : `made-up values, ${runs} sets of them`}`
-      : ''
-  const given =
-    samples.length > 0 ? ` (with the samples of ${samples.map(({ name }) => `"${name}"`).join(', ')})` : ''
-  const advice =
-    suspects.length > 0
-      ? `${madeUp}); if ${suspects.map(shapeOf).join(', ')} must have particular values, ${HOW_TO_GIVE}`
-      : ''
-  return new ScissionError(
-    'invalidModel',
-    `the model loads but does not run: ${tidy(message)}${given}${advice}`,
-    {
-      runtime: message,
-      inputs: suspects,
-      runs,
-    },
+/** True if a tensor of this type cannot have this shape. */
+function contradicts(type: TypedTensor | undefined, shape: readonly number[]): boolean {
+  if (!type || type.shape.length === 0) return false
+  return (
+    type.shape.length !== shape.length || type.shape.some((size, axis) => size >= 0 && size !== shape[axis])
   )
 }

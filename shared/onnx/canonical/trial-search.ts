@@ -44,7 +44,7 @@ export async function searchValues<R>(
   canonical: Pick<CanonicalGraph, 'layers'>,
 ): Promise<{ results: R; hints: InputHints }> {
   const choices = new Map(
-    inputs.map((spec) => [spec.name, choicesOf(spec, candidates.get(spec.name) ?? [{}])]),
+    inputs.map((spec) => [spec.name, choicesOf(spec, candidates.get(spec.name) ?? [{}], inputs)]),
   )
   const until = performance.now() + MAX_MS
   let hints = new Map<string, InputHint>(inputs.map(({ name }) => [name, choices.get(name)?.[0] ?? {}]))
@@ -86,15 +86,29 @@ const othersOf = (name: string, choices: ReadonlyMap<string, InputHint[]>): [str
   (choices.get(name) ?? []).slice(1).map((hint) => [name, hint])
 
 /** The candidates from the model, then values that are valid in many places. */
-function choicesOf({ datatype }: TensorSpec, candidates: readonly InputHint[]): InputHint[] {
-  const usual: InputHint[] =
-    datatype === 'BYTES'
-      ? [{ elements: ['1'] }, { elements: [''] }]
-      : datatype === 'BOOL'
-        ? [{ value: 1 }, { value: 0 }]
-        : [{ value: 1 }, { value: 0 }, { value: 2 }]
-  const all = [...candidates, ...usual].map((hint) => [JSON.stringify(hint), hint] as const)
+function choicesOf(
+  spec: TensorSpec,
+  candidates: readonly InputHint[],
+  inputs: readonly TensorSpec[],
+): InputHint[] {
+  const all = [...candidates, ...usualValues(spec, inputs)].map(
+    (hint) => [JSON.stringify(hint), hint] as const,
+  )
   return [...new Map(all).values()]
+}
+
+function usualValues({ datatype, shape }: TensorSpec, inputs: readonly TensorSpec[]): InputHint[] {
+  if (datatype === 'BYTES') return [{ elements: ['1'] }, { elements: [''] }]
+  if (datatype === 'BOOL') return [{ value: 1 }, { value: 0 }]
+  const [length = 0] = shape
+  const mayBeShape = /INT/.test(datatype) && shape.length === 1 && length > 1
+  const shapes = inputs.filter((input) => mayBeShape && input.shape.length === length)
+  return [
+    { value: 1 },
+    { value: 0 },
+    { value: 2 },
+    ...shapes.map((input) => ({ elements: [...input.shape] })),
+  ]
 }
 
 /** ONNX Runtime: "… while running Reshape node. Name:'Reshape_3' Status Message: …"; the first name is the outermost. */

@@ -50,9 +50,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   const seenBytes = new Map<string, number>()
   for (const [name, { shape, bytes }] of trial.seen) {
     const type = canonical.types.get(name)
-    // ONNX Runtime reported rank 0 although the rank is not 0: it was unknown.
-    if (type && type.shape.length === 0 && shape.length > 0)
-      canonical.types.set(name, { ...type, shape: shape.map(() => -1) })
+    if (type) canonical.types.set(name, { ...type, shape: openShape(type.shape, shape) })
     seenBytes.set(name, bytes)
   }
   const { layers, weightBytes } = buildLayers(canonical, seenBytes)
@@ -72,6 +70,12 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   }
   writeCanonical(canonical, structure)
   return structure
+}
+
+/** The inferred shape, open where a run contradicts it; all of it if it has another rank, which was unknown or wrong. */
+function openShape(inferred: readonly number[], seen: readonly number[]): number[] {
+  if (inferred.length !== seen.length) return seen.map(() => -1)
+  return inferred.map((size, axis) => (size === seen[axis] ? size : -1))
 }
 
 function samplesOf({ dir, samples }: AnalyseRequest): Tensor[] {

@@ -46,11 +46,11 @@ describe('a model with samples', () => {
       nodes: [
         node('Relu', ['x'], ['r']),
         node('Reshape', ['r', 'target'], ['t']),
-        node('MatMul', ['t', 'w'], ['y']),
+        node('Concat', ['t', 'w'], ['y'], { axis: 0 }),
       ],
       inputs: [value('x', [2, 12]), value('target', [2], DataType.INT64)],
       outputs: [value('y', undefined)],
-      constants: [floats('w', [8, 4])],
+      constants: [floats('w', [1, 8])],
     }
     fs.writeFileSync(file, encode(model(words)))
     uploaded = await client.uploadModel(file, 'net', { samples: [target('first', 3, 8)] })

@@ -61,15 +61,21 @@ function fittedTo(length: number, shape: readonly number[]): number[] {
   return [...missing, ...(length === 0 ? [] : shape.slice(-length))]
 }
 
-/** The shape itself; a shape of another rank with as many elements; any shape at all. */
+/** Rows of constants that a target may fit, at most. */
+const MAX_ROW_COUNTS = 6
+
+/** The shape itself; a shape of another rank with as many elements; any shape at all; ones that a constant fits. */
 const reshapeTarget: Rule = (use) => {
   const { length } = use
   const sizes = sizesOf(use)
   if (length === 0) return []
-  if (sizes.length === length) return [{ row: sizes }, { row: [...sizes.slice(0, -1), -1] }]
   const first = [...sizes, ...Array.from({ length }, () => 1)].slice(0, length - 1)
   const flat = Array.from({ length: length - 1 }, () => 1)
-  return [{ row: [...first, -1] }, { row: [...flat, -1] }, { row: [-1, ...flat] }]
+  const same = sizes.length === length ? [{ row: sizes }] : []
+  const count = sizes.reduce((product, size) => product * size, 1)
+  const fitting = use.values.rowCounts(MAX_ROW_COUNTS).filter((size) => count % size === 0 && length > 1)
+  const fitted = fitting.map((size) => ({ row: [...flat.slice(1), -1, size] }))
+  return [...same, { row: [...first, -1] }, { row: [...flat, -1] }, { row: [-1, ...flat] }, ...fitted]
 }
 
 /** Sizes per axis: those of the first input, or of the axes that the node names. */
@@ -151,6 +157,10 @@ const RULES: Readonly<Record<string, Readonly<Record<number, Rule>>>> = {
     1: always(8),
   },
   Gather: { 1: index },
+  'com.microsoft::GatherBlockQuantized': { 1: rowOf(0) },
+  'ai.onnx.ml::ArrayFeatureExtractor': { 1: ({ node, values }) => upTo(values.size(node.input[0], -1)) },
+  RoiAlign: { 2: rowOf(0) },
+  Bernoulli: { 0: always(0.5) },
   GatherElements: { 1: index },
   ScatterElements: { 1: index },
   GatherND: { 1: ({ node, values }) => upTo(Math.min(...indexed(node, values))) },
@@ -177,7 +187,7 @@ const RULES: Readonly<Record<string, Readonly<Record<number, Rule>>>> = {
   Attention: { 6: lengthAlong(() => -2, 1) },
   RotaryEmbedding: { 3: rowOf(1) },
   'com.microsoft::RotaryEmbedding': { 1: rowOf(2) },
-  'com.microsoft::EmbedLayerNormalization': { 0: rowOf(2), 1: rowOf(4) },
+  'com.microsoft::EmbedLayerNormalization': { 0: rowOf(2), 1: rowOf(4), 8: rowOf(3) },
   'com.microsoft::GroupQueryAttention': {
     5: (use) => [{ each: [filledCache(use) - 1] }],
     6: (use) => [{ each: [filledCache(use)] }],

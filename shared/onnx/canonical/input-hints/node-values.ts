@@ -37,6 +37,16 @@ export class NodeValues {
     return size === undefined || size < 0 ? undefined : size
   }
 
+  /** Sizes that a matrix product with one of the constants needs, the first few that differ. */
+  rowCounts(most: number): number[] {
+    const rows = new Set<number>()
+    for (const { dims } of this.#constants.values()) {
+      if (dims.length === 2 && (dims[0] ?? 0n) > 1n) rows.add(Number(dims[0]))
+      if (rows.size === most) break
+    }
+    return [...rows]
+  }
+
   code(name: string | undefined): number | undefined {
     return this.#constants.get(name ?? '')?.dataType ?? this.#types.get(name ?? '')?.code
   }
