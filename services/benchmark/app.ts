@@ -21,7 +21,7 @@ import { Registry } from './models/registry.ts'
 import { modelRoutes } from './models/model-routes.ts'
 import { ModelStore } from './models/model-store.ts'
 import { SampleReader } from './samples/sample-reader.ts'
-import { modelSampleRoutes } from './samples/sample-routes.ts'
+import { modelSampleRoutes } from './models/sample-routes.ts'
 import { profileRoutes } from './benchmarks/profile-routes.ts'
 
 export async function createBenchmarkService(config: BenchmarkConfig, log: Logger) {

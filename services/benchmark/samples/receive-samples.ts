@@ -3,8 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
-import { interrupted } from '../calibrations/calibration-form.ts'
-import { ByteBudget, isForm, readForm } from '../read-form.ts'
+import { ByteBudget, interrupted, isForm, readForm } from '../read-form.ts'
 import { type SampleFile, samplesTooLarge } from './read-samples.ts'
 
 /** The form field that holds samples: a file, or JSON as plain text. */

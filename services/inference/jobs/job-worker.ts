@@ -23,7 +23,7 @@ import {
   workerOptions,
 } from '../../../shared/platform/redis/queues.ts'
 import { type CalibrationDeps, workCalibration } from './calibrations/calibration-worker.ts'
-import { withModelSamples } from './model-samples.ts'
+import { withModelSamples } from './samples/fetch-samples.ts'
 import { storeResult } from '../../../shared/platform/redis/store-result.ts'
 import { CALIBRATION_JOB, CalibrationJobData } from '../../../shared/contracts/calibration.ts'
 

@@ -18,7 +18,7 @@ import { buildLayers, specOf } from './layers.ts'
 import { shapesKeyOf } from '../canonical/shapes-key.ts'
 import { asInvalidModel } from '../runtime/analysis-session.ts'
 import { readSamples, samplesFile } from '../sample-inputs/samples.ts'
-import { runTrial } from '../canonical/trial-run.ts'
+import { runTrial } from '../trial/trial-run.ts'
 
 export interface AnalyseRequest {
   /** The model's folder. */

@@ -20,7 +20,7 @@ import { runInLimitedChild } from '../../../../shared/platform/processes/limited
 import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { OpenRange } from '../../ranges/range-store.ts'
 import type { Engine } from '../../serving/engine.ts'
-import { withModelSamples } from '../model-samples.ts'
+import { withModelSamples } from '../samples/fetch-samples.ts'
 import { storeResult } from '../../../../shared/platform/redis/store-result.ts'
 import type { Calibrated, CalibrateInput } from './run-calibration-job.ts'
 

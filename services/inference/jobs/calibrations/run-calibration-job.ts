@@ -21,8 +21,8 @@ import { modelInputs } from '../../../../shared/onnx/sample-inputs/model-inputs.
 import { fromOrt, toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { createSession, runError } from '../../serving/executor/ort-session.ts'
-import type { FetchedSamples } from '../model-samples.ts'
-import { fetchedSamples } from '../read-fetched.ts'
+import type { FetchedSamples } from '../samples/fetch-samples.ts'
+import { fetchedSamples } from '../samples/read-fetched.ts'
 import { cellOf, relativeError, type Seen, type Verdict } from './calibration-cells.ts'
 
 export interface CalibrateInput {

@@ -10,7 +10,7 @@ import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress, Profile } from '../../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
-import type { FetchedSamples } from '../model-samples.ts'
+import type { FetchedSamples } from '../samples/fetch-samples.ts'
 import type { CopyCost } from './copy-cost.ts'
 import type { Measured, MeasureInput } from './measure-model-job.ts'
 

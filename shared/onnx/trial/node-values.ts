@@ -1,9 +1,9 @@
 /** What the rules for made-up inputs look up of a node: attributes, constants, shapes. */
-import { CODE } from '../../wire/element-types.ts'
-import { isExternal } from '../../wire/external-data.ts'
-import type { NodeProto, TensorProto } from '../../proto/onnx_pb.ts'
-import { rawBytes, tensorBytes } from '../../wire/tensor-data.ts'
-import type { Types } from '../infer-shapes.ts'
+import { CODE } from '../wire/element-types.ts'
+import { isExternal } from '../wire/external-data.ts'
+import type { NodeProto, TensorProto } from '../proto/onnx_pb.ts'
+import { rawBytes, tensorBytes } from '../wire/tensor-data.ts'
+import type { Types } from '../canonical/infer-shapes.ts'
 
 /** A longer constant is a weight: no rule looks at its values. */
 const MAX_CONSTANT_BYTES = 64 * 1024

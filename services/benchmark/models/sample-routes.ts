@@ -9,10 +9,10 @@ import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import { findModel } from '../../../shared/platform/redis/state.ts'
 import { drain } from '../drain.ts'
-import { sendFile } from '../models/send-file.ts'
-import { giveSamples, type SampleDeps, takeSamples } from './model-samples.ts'
-import { receiveSamples } from './receive-samples.ts'
-import type { SampleReader } from './sample-reader.ts'
+import { sendFile } from './send-file.ts'
+import { giveSamples, type SampleDeps, takeSamples } from './give-samples.ts'
+import { receiveSamples } from '../samples/receive-samples.ts'
+import type { SampleReader } from '../samples/sample-reader.ts'
 
 export interface SampleRouteDeps extends SampleDeps {
   samples: SampleReader

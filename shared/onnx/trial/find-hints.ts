@@ -3,12 +3,12 @@
  * into a table, a mask, a category, a number of steps, a value that it is compared with (the other files of this folder).
  * The uses cannot tell everything, so each input has several candidates; trial-search.ts finds out which of them run.
  */
-import type { InputHint } from '../../../contracts/model.ts'
-import type { GraphProto, NodeProto } from '../../proto/onnx_pb.ts'
-import type { TypedTensor } from '../../wire/element-types.ts'
-import type { CanonicalGraph } from '../canonicalise.ts'
-import type { Graph } from '../working-graph.ts'
-import { bodiesOf, operatorOf } from '../scope.ts'
+import type { InputHint } from '../../contracts/model.ts'
+import type { GraphProto, NodeProto } from '../proto/onnx_pb.ts'
+import type { TypedTensor } from '../wire/element-types.ts'
+import type { CanonicalGraph } from '../canonical/canonicalise.ts'
+import type { Graph } from '../canonical/working-graph.ts'
+import { bodiesOf, operatorOf } from '../canonical/scope.ts'
 import { demandsOf, type Demand } from './argument-rules.ts'
 import { categories, compared, numerals } from './known-values.ts'
 import { lengthsByName } from './lengths.ts'

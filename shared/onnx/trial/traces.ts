@@ -3,9 +3,9 @@
  * if it is known, which column of an input each column of the tensor is (its elements along the last axis). A shape that is
  * concatenated of numbers, and a table of which a column is picked, stay traceable.
  */
-import type { NodeProto } from '../../proto/onnx_pb.ts'
-import { CODE } from '../../wire/element-types.ts'
-import { operatorOf } from '../scope.ts'
+import type { NodeProto } from '../proto/onnx_pb.ts'
+import { CODE } from '../wire/element-types.ts'
+import { operatorOf } from '../canonical/scope.ts'
 import { integerAttribute, type NodeValues } from './node-values.ts'
 
 interface Column {

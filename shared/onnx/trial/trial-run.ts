@@ -12,16 +12,16 @@
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { InputHints } from '../../contracts/model.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
-import { assembleGraph } from './encode-graph.ts'
-import type { CanonicalGraph } from './canonicalise.ts'
+import { assembleGraph } from '../canonical/encode-graph.ts'
+import type { CanonicalGraph } from '../canonical/canonicalise.ts'
 import { CODE, type TypedTensor } from '../wire/element-types.ts'
-import { findHints } from './input-hints/find-hints.ts'
+import { findHints } from './find-hints.ts'
 import { modelInputs } from '../sample-inputs/model-inputs.ts'
 import { asInvalidModel, fromRuntime, openSession, toRuntime } from '../runtime/analysis-session.ts'
-import { inDefaultDomain } from './scope.ts'
+import { inDefaultDomain } from '../canonical/scope.ts'
 import { trialRefusal } from './trial-refusal.ts'
 import { NoValuesFound, searchValues } from './trial-search.ts'
-import { withWorkFile } from './work-files.ts'
+import { withWorkFile } from '../canonical/work-files.ts'
 
 export interface Seen {
   shape: number[]

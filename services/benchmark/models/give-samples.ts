@@ -9,12 +9,12 @@ import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
-import type { Analyses } from '../models/analyses.ts'
-import { analysedIfKnown } from '../models/first-shapes.ts'
-import type { ModelStore } from '../models/model-store.ts'
-import type { Registry } from '../models/registry.ts'
-import { withFindings } from '../models/with-findings.ts'
-import { checkSamples } from './check-samples.ts'
+import type { Analyses } from './analyses.ts'
+import { analysedIfKnown } from './first-shapes.ts'
+import type { ModelStore } from './model-store.ts'
+import type { Registry } from './registry.ts'
+import { withFindings } from './with-findings.ts'
+import { checkSamples } from '../samples/check-samples.ts'
 
 export interface SampleDeps {
   store: ModelStore

@@ -2,8 +2,8 @@
  * Masks: the value that hides nothing. A mask of random values may hide everything, and then the answer of an attention is
  * not a number. Which value hides is seen where the mask is used; if that is not found, the name decides.
  */
-import { CODE } from '../../wire/element-types.ts'
-import type { NodeProto } from '../../proto/onnx_pb.ts'
+import { CODE } from '../wire/element-types.ts'
+import type { NodeProto } from '../proto/onnx_pb.ts'
 import type { NodeValues } from './node-values.ts'
 
 const MASK = /mask/i

@@ -4,7 +4,7 @@
  *
  * @see https://onnx.ai/onnx/operators/ and https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
  */
-import type { NodeProto } from '../../proto/onnx_pb.ts'
+import type { NodeProto } from '../proto/onnx_pb.ts'
 import { integerAttribute, listAttribute, type NodeValues } from './node-values.ts'
 import { INTEGERS } from './traces.ts'
 

@@ -5,10 +5,10 @@
  */
 import type { InputHint, InputHints } from '../../contracts/model.ts'
 import type { TensorSpec } from '../../contracts/common.ts'
-import type { CanonicalGraph } from './canonicalise.ts'
-import type { HintCandidates } from './input-hints/find-hints.ts'
+import type { CanonicalGraph } from '../canonical/canonicalise.ts'
+import type { HintCandidates } from './find-hints.ts'
 import { coerceError } from '../../platform/errors.ts'
-import { usesOf } from './scope.ts'
+import { usesOf } from '../canonical/scope.ts'
 
 /** Failed runs usually end early: they check their arguments first. */
 const MAX_RUNS = 40

@@ -1,5 +1,5 @@
 /** Lengths of sequences that are recognised by their name: `lengths`, `audio_len`, `seq_len`, `num_frames`. */
-import type { TypedTensor } from '../../wire/element-types.ts'
+import type { TypedTensor } from '../wire/element-types.ts'
 
 const LENGTH = /(^|[^a-z])(len|lens|length|lengths|frames|steps)($|[^a-z])|(length|lengths|lens)$/i
 

@@ -1,6 +1,6 @@
 /** Values that a model knows: categories of its encoders, texts and numbers that it compares an input with. */
-import { CODE } from '../../wire/element-types.ts'
-import type { NodeProto } from '../../proto/onnx_pb.ts'
+import { CODE } from '../wire/element-types.ts'
+import type { NodeProto } from '../proto/onnx_pb.ts'
 import type { Demand } from './argument-rules.ts'
 import { listAttribute, type NodeValues } from './node-values.ts'
 

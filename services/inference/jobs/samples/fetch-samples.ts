@@ -4,9 +4,9 @@ import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import type { Model, Samples } from '../../../shared/contracts/model.ts'
-import { ScissionError } from '../../../shared/platform/errors.ts'
-import { HttpClient } from '../../../shared/platform/http-client.ts'
+import type { Model, Samples } from '../../../../shared/contracts/model.ts'
+import { ScissionError } from '../../../../shared/platform/errors.ts'
+import { HttpClient } from '../../../../shared/platform/http-client.ts'
 
 export interface FetchedSamples {
   path: string
