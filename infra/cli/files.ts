@@ -1,5 +1,5 @@
 /** Reads files that command-line options name. */
-import { readFile } from 'node:fs/promises'
+import { access, constants, readFile } from 'node:fs/promises'
 import type { TensorSpec } from '../../shared/contracts/common.ts'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 
@@ -9,6 +9,15 @@ export async function readBytes(option: string, file: string): Promise<Uint8Arra
     return new Uint8Array(await readFile(file))
   } catch (thrown) {
     throw new ScissionError('badRequest', `${option}: cannot read ${file}: ${coerceError(thrown).message}`)
+  }
+}
+
+/** @param option the option that named the files. @throws ScissionError badRequest for the first that cannot be read. */
+export async function checkReadable(option: string, files: readonly string[] = []): Promise<void> {
+  for (const file of files) {
+    await access(file, constants.R_OK).catch((thrown: unknown) => {
+      throw new ScissionError('badRequest', `${option}: cannot read ${file}: ${coerceError(thrown).message}`)
+    })
   }
 }
 

@@ -1,7 +1,7 @@
 /** Formats models, layers, links, profiles and deployments for a terminal. Pure: values in, text out. Plans: plan-tables.ts. */
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
-import type { Model, Structure } from '../../shared/contracts/model.ts'
+import type { Model, Samples, Structure } from '../../shared/contracts/model.ts'
 import type { Deployment } from '../../shared/contracts/plan.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
 import type { Link } from '../../shared/contracts/resource.ts'
@@ -34,9 +34,15 @@ export function uploadedText(model: UploadedModel): string {
     `${model.name} (version ${model.version}): ${model.id}`,
     `  ${formatBytes(model.bytes)}, inputs ${inputsText(model.inputs)}`,
     `  ${cuts}`,
+    ...(model.samples ? [`  samples for ${model.samples.inputs.map(({ name }) => name).join(', ')}`] : []),
     ...(model.warnings ?? []).map((warning) => `  warning: ${warning}`),
   ]
   return lines.join('\n')
+}
+
+export function samplesText({ inputs, givenAt }: { inputs: Samples['inputs']; givenAt?: string }): string {
+  if (inputs.length === 0) return 'no samples: all values are made up; give some with --give FILE'
+  return `given ${givenAt}: ${inputsText(inputs)}`
 }
 
 export function layersTable({ layers, boundaries }: Structure): string {

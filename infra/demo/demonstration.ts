@@ -11,7 +11,7 @@ import type { Structure } from '../../shared/contracts/model.ts'
 import type { Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
 import type { Link, ResourceView } from '../../shared/contracts/resource.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
-import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { modelInputs } from '../../shared/onnx/sample-inputs/model-inputs.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { baselinesText, describePlan } from '../cli/plan-tables.ts'
 import { linksTable, profilesTable } from '../cli/tables.ts'
@@ -30,6 +30,8 @@ export interface DemonstrationInput {
   file: string
   name: string
   inputShapes: InputShapes | undefined
+  /** Files with values for the model's inputs. @defaultValue they are made up */
+  samples?: readonly string[] | undefined
   benchmark: BenchmarkClient
   planner: PlannerClient
   redis: Report['redis']
@@ -43,8 +45,10 @@ const INPUT_SEED = 1
 const LINKS_WAIT = { everyMs: 100, timeoutMs: 180_000 }
 
 export async function demonstrate(input: DemonstrationInput): Promise<Report> {
-  const { file, name, inputShapes, benchmark, planner } = input
-  const model = await step('uploading the model', () => uploadFiles(benchmark, file, { name, inputShapes }))
+  const { file, name, inputShapes, samples, benchmark, planner } = input
+  const model = await step('uploading the model', () =>
+    uploadFiles(benchmark, file, { name, inputShapes, samples }),
+  )
   const structure = await benchmark.structure(model.id, inputShapes)
   console.log(modelText(model, structure))
 
@@ -65,7 +69,7 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   else console.log('the model has no layer boundary that may be cut: only whole-model plans are possible')
   console.log(`\n${baselinesText(plans)}`)
 
-  const inputs = makeInputs(structure.inputs, INPUT_SEED, structure.inputHints)
+  const inputs = modelInputs(structure, await benchmark.samples(model), INPUT_SEED)
   const reference = await step('running the unsplit file for reference', () => referenceRun(file, inputs))
   const served: ServedPlan[] = []
   for (const plan of plansToServe(plans, split?.answer)) {

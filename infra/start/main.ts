@@ -84,6 +84,7 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
       file,
       name: nameOf(file),
       inputShapes: options.inputShapes,
+      samples: options.samples,
       benchmark: createBenchmarkClient(system.benchmarkUrl),
       planner: createPlannerClient(system.plannerUrl),
       redis,
@@ -107,10 +108,12 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
   await system.close()
 }
 
-/** Checks the model file and the report path first: otherwise an error would show only after minutes of work. */
-function checkFiles({ model, report }: StartOptions): void {
-  if (model !== undefined && !existsSync(model))
-    throw new ScissionError('badRequest', `${model}: there is no such file`)
+/** Checks the files that are read and the report path first: otherwise an error would show only after minutes of work. */
+function checkFiles({ model, samples, report }: StartOptions): void {
+  const missing = [model, ...samples].find((file) => file !== undefined && !existsSync(file))
+  if (missing !== undefined) throw new ScissionError('badRequest', `${missing}: there is no such file`)
+  if (model === undefined && samples.length > 0)
+    throw new ScissionError('badRequest', '--samples: they are for a model of yours, name its file too')
   if (report === undefined) return
   try {
     accessSync(path.dirname(path.resolve(report)), constants.W_OK)

@@ -9,6 +9,8 @@ export interface StartOptions {
   /** An ONNX file; undefined = the zoo's MobileNetV2. */
   model: string | undefined
   inputShapes: InputShapes | undefined
+  /** Files with values for its inputs; empty = they are made up. */
+  samples: string[]
   once: boolean
   report: string | undefined
   /** Path of a testbed file; undefined = the default one. */
@@ -22,6 +24,7 @@ export interface StartOptions {
 export const HELP = `npm start -- [FILE.onnx] [options]
   FILE.onnx            split this model instead of the zoo's MobileNetV2
   --shapes SHAPES      fix its open input dimensions: input:1x3x224x224,other:1x16
+  --samples FILE       values for its inputs: .npz, .npy named like its input, or JSON; may be repeated
   --once               exit after the run: 0 only if every step worked and the outputs agree
   --report FILE        write the run as JSON
   --testbed FILE       tiers, resources, slowdowns and links (default: infra/testbed/default.json)
@@ -31,6 +34,7 @@ export const HELP = `npm start -- [FILE.onnx] [options]
 
 const OPTIONS = {
   shapes: { type: 'string' },
+  samples: { type: 'string', multiple: true },
   once: { type: 'boolean', default: false },
   report: { type: 'string' },
   testbed: { type: 'string' },
@@ -55,6 +59,7 @@ export function parseStartOptions(args: string[]): StartOptions | 'help' {
   return {
     model: positionals[0],
     inputShapes: values.shapes === undefined ? undefined : parseInputShapes(values.shapes),
+    samples: values.samples ?? [],
     once: values.once,
     report: values.report,
     testbed: values.testbed,

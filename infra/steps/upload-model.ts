@@ -8,12 +8,13 @@ import { describeModel, type ModelDescription } from '../../shared/onnx/index.ts
 export async function uploadFiles(
   benchmark: BenchmarkClient,
   file: string,
-  options: { name: string; inputShapes?: InputShapes | undefined },
+  options: { name: string; inputShapes?: InputShapes | undefined; samples?: readonly string[] | undefined },
 ): Promise<UploadedModel> {
   const { externalFiles } = await describeLocal(file)
   const folder = path.dirname(file)
   const externalData = externalFiles.map((location) => ({ location, file: path.join(folder, location) }))
-  return benchmark.uploadModel(file, options.name, { inputShapes: options.inputShapes, externalData })
+  const { inputShapes, samples = [] } = options
+  return benchmark.uploadModel(file, options.name, { inputShapes, externalData, samples })
 }
 
 /** Describes the file as the service would; errors name the file on this machine. */

@@ -20,6 +20,8 @@ import { Ranges } from './models/model-ranges.ts'
 import { Registry } from './models/registry.ts'
 import { modelRoutes } from './models/model-routes.ts'
 import { ModelStore } from './models/model-store.ts'
+import { SampleReader } from './samples/sample-reader.ts'
+import { modelSampleRoutes } from './models/sample-routes.ts'
 import { profileRoutes } from './benchmarks/profile-routes.ts'
 
 export async function createBenchmarkService(config: BenchmarkConfig, log: Logger) {
@@ -33,6 +35,8 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   })
   const registry = new Registry(store, state, log)
   const ranges = new Ranges(store, analyses)
+  const samples = new SampleReader(config.maxSampleBytes)
+  const uploads = new KeyedLock()
   const restored = keepRestored(registry, state, log)
   const benchmarks = openBenchmarks(config, state, log)
   const app = createApp({
@@ -45,11 +49,13 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
         analyses,
         state,
         maxModelBytes: config.maxModelBytes,
-        uploads: new KeyedLock(),
+        samples,
+        uploads,
         ranges,
         refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
       }),
       ...rangeRoutes({ state, store, ranges }),
+      ...modelSampleRoutes({ state, store, registry, analyses, samples, uploads }),
       ...benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
       ...calibrationRoutes({
         state,
@@ -72,6 +78,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
     endStreams: () => benchmarks.events.endStreams(),
     close: async () => {
       analyses.close()
+      await samples.close()
       await benchmarks.close()
       redis.disconnect()
     },

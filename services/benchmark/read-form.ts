@@ -103,3 +103,9 @@ function badForm(thrown: unknown): ScissionError {
   const message = `the form cannot be read: ${coerceError(thrown).message}`
   return new ScissionError('badRequest', message, undefined, thrown)
 }
+
+/** The error of a request whose body could not be read to its end, if its reader threw no other. */
+export function interrupted(thrown: unknown): ScissionError {
+  if (thrown instanceof ScissionError) return thrown
+  return new ScissionError('badRequest', `the request was interrupted: ${coerceError(thrown).message}`)
+}

@@ -1,12 +1,15 @@
 /** Typed client of the benchmark service. */
 import { createReadStream, type ReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import path from 'node:path'
 import FormData from 'form-data'
 import { z } from 'zod'
 import { Calibration, type CalibrationRequest } from '../contracts/calibration.ts'
 import type { InputShapes } from '../contracts/common.ts'
 import { Model, Structure, UploadedModel } from '../contracts/model.ts'
 import { Benchmark, type BenchmarkRequest, ProfileView } from '../contracts/profile.ts'
+import { readSamples } from '../onnx/sample-inputs/samples.ts'
+import { ScissionError } from '../platform/errors.ts'
 import { formatInputShapes } from '../contracts/input-shapes.ts'
 import { messageHeaders, messageOf } from '../oip/binary-message.ts'
 import { writeTensor } from '../oip/message-tensor.ts'
@@ -41,7 +44,7 @@ export function createBenchmarkClient(baseUrl: string) {
   return {
     baseUrl,
     /**
-     * Uploads an ONNX file as a stream, with external data files as multipart. The same bytes have the same id when
+     * Uploads an ONNX file as a stream, with external data and samples as multipart. The same bytes have the same id when
      * they are uploaded again.
      */
     async uploadModel(
@@ -50,10 +53,13 @@ export function createBenchmarkClient(baseUrl: string) {
       options: {
         inputShapes?: InputShapes | undefined
         externalData?: { location: string; file: string }[]
+        /** Files with values for its inputs: .npz, .npy named like its input, or JSON. */
+        samples?: readonly string[]
       } = {},
     ): Promise<UploadedModel> {
       const params = { name, ...shapesParam(options.inputShapes) }
       const external = options.externalData ?? []
+      const samples = sampleParts(options.samples ?? [])
       const common = {
         method: 'POST',
         url: '/v1/models',
@@ -61,9 +67,10 @@ export function createBenchmarkClient(baseUrl: string) {
         timeout: UPLOAD_TIMEOUT_MS,
         maxRedirects: 0,
       }
-      if (external.length > 0) {
+      if (external.length > 0 || samples.length > 0) {
         const form = await formOf([
           { location: 'model.onnx', field: 'model', file },
+          ...samples,
           ...external.map((part) => ({ ...part, field: 'data' })),
         ])
         return http.request(UploadedModel, { ...common, data: form })
@@ -82,6 +89,7 @@ export function createBenchmarkClient(baseUrl: string) {
         params: shapesParam(inputShapes),
         timeout: UPLOAD_TIMEOUT_MS,
       }),
+    ...sampleCalls(http),
     startBenchmark: (request: z.input<typeof BenchmarkRequest>) =>
       http.request(Benchmark, {
         method: 'POST',
@@ -104,6 +112,38 @@ export function createBenchmarkClient(baseUrl: string) {
         data: document,
         timeout: UPLOAD_TIMEOUT_MS,
       }),
+  }
+}
+
+const sampleParts = (files: readonly string[]) =>
+  files.map((file) => ({ field: 'samples', location: path.basename(file), file }))
+
+function sampleCalls(http: JsonClient) {
+  const url = (model: string) => `/v1/models/${encodeURIComponent(model)}/samples`
+  return {
+    /** Gives the model values for its inputs, which replace those it has. @param files .npz, .npy named like its input, or JSON. */
+    giveSamples: async (model: string, files: readonly string[]): Promise<UploadedModel> =>
+      http.request(UploadedModel, {
+        method: 'PUT',
+        url: url(model),
+        data: await formOf(sampleParts(files)),
+        timeout: UPLOAD_TIMEOUT_MS,
+        maxRedirects: 0,
+      }),
+    /** The values that were given for the model's inputs; empty if all are made up. For `modelInputs`. */
+    samples: async (model: Pick<Model, 'id' | 'samples'>): Promise<Tensor[]> => {
+      if (!model.samples) return []
+      const { data, headers } = await http.bytes({
+        url: `${url(model.id)}/data`,
+        timeout: UPLOAD_TIMEOUT_MS,
+      })
+      if (headers['etag'] === `"${model.samples.sha256}"`) return readSamples(data, model.samples)
+      throw new ScissionError(
+        'conflict',
+        `the samples of model ${model.id} have changed: read its record again`,
+      )
+    },
+    deleteSamples: (model: string) => http.send({ method: 'DELETE', url: url(model) }),
   }
 }
 

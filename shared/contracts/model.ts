@@ -18,6 +18,22 @@ const ModelFile = z.object({
   sha256: z.string(),
 })
 
+/**
+ * Values that a user gave for a model's inputs: it is analysed, measured, checked and demonstrated with them. Inputs that
+ * are missing here are made up.
+ */
+export const Samples = z.object({
+  /**
+   * Of `inputs` as JSON and of the data: the inputs' elements one after another, in the order of `inputs`, as in a binary
+   * message. Identifies the samples.
+   */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 hexadecimal digits'),
+  bytes: byteCount,
+  inputs: z.array(TensorSpec).min(1),
+  givenAt: timestamp,
+})
+export type Samples = z.infer<typeof Samples>
+
 /** The registry's record. With several files the id is the SHA-256 of the lines `<sha256>  <path>\n`, main file first, the rest sorted by path. */
 export const Model = z.object({
   id: ModelId,
@@ -36,6 +52,7 @@ export const Model = z.object({
   /** The shapes the model is analysed with unless a request gives others; null while dynamic dimensions are open. */
   inputShapes: InputShapes.nullable(),
   shapesKey: ShapesKey.nullable(),
+  samples: Samples.optional(),
   createdAt: timestamp,
 })
 export type Model = z.infer<typeof Model>
@@ -75,16 +92,24 @@ export const Boundary = z.object({
 })
 export type Boundary = z.infer<typeof Boundary>
 
-/** Restrictions that made-up inputs must keep for the model to run, by input name: found in its comparisons and tables. */
-export const InputHints = z.record(
-  z.string(),
-  z.object({
-    /** Every element has this value (a sampling rate, a mode). */
-    value: z.number().optional(),
-    /** No element is larger (an index into a table). */
-    max: z.number().nonnegative().optional(),
-  }),
-)
+/** What made-up values of one input must keep for the model to run. */
+export const InputHint = z.object({
+  /** Every element has this value (a sampling rate, a mode, a mask that hides nothing). */
+  value: z.number().optional(),
+  /** No element is smaller (a divisor), for integers. */
+  min: z.number().optional(),
+  /** No element is larger (an index into a table), for integers. */
+  max: z.number().nonnegative().optional(),
+  /** The elements in order, repeated to the input's size (a shape, categories by column); null is any value. */
+  elements: z
+    .array(z.union([z.number(), z.string(), z.null()]))
+    .min(1)
+    .optional(),
+})
+export type InputHint = z.infer<typeof InputHint>
+
+/** Restrictions that made-up inputs must keep, by input name: found in the uses that the model makes of them. */
+export const InputHints = z.record(z.string(), InputHint)
 export type InputHints = z.infer<typeof InputHints>
 
 /** The canonical graph's structure: everything that planning and serving need without the file. */
@@ -101,6 +126,8 @@ export const Structure = z.object({
   inputHints: InputHints.optional(),
   /** What a user should know of the results: found when the model was analysed. */
   warnings: z.array(z.string()).optional(),
+  /** SHA-256 of the samples that it was analysed with; absent if all values were made up. */
+  samples: z.string().optional(),
 })
 export type Structure = z.infer<typeof Structure>
 

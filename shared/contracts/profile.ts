@@ -78,6 +78,8 @@ export const Profile = z.object({
   /** The method of measurement in one line, shown with the numbers. */
   method: z.string(),
   measuredAt: timestamp,
+  /** SHA-256 of the model's samples with which it was measured; absent if all inputs were made up. */
+  samples: z.string().optional(),
   whole: z.object({
     /** The scale: median CPU time of a run when a session has one thread, else median wall time. */
     medianMs: ms,

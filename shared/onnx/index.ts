@@ -6,9 +6,11 @@
  *                   analyse-child.ts: the same in a throw-away process, for services; describe-model.ts: what an upload
  *                   needs; layers, boundaries and fusions; encode-range.ts and write-range.ts: layers [from, to) as a
  *                   sub-model whose weights refer to the original
+ *   trial/          one run of the whole model: what made-up values must keep, found in the uses of the inputs (find-hints.ts)
+ *                   and by trying (trial-search.ts)
  *   canonical/      from a file to its canonical graph: checks, fixed input shapes, inferred shapes, folded constants,
- *                   hidden sequences and types that cannot be sent, inlined branches, one trial run
- *   sample-inputs/  made-up inputs; not exported here, so that a service that only serves does not load all the rest
+ *                   hidden sequences and types that cannot be sent, inlined branches
+ *   sample-inputs/  a model's samples and made-up inputs; not exported here, so that a service that only serves does not load all the rest
  *   runtime/        the only calls to ONNX Runtime, and conversion of tensors
  *   wire/           protobuf without decoding: structure without weights (skeleton.ts), payloads, external data, the
  *                   writer of models; element types

@@ -49,6 +49,18 @@ export const PAGES_THAT_RUN: Readonly<Record<string, Check>> = {
     /"binary_data_size":4000/,
     /^boundary .* bytes$/m,
   ),
+  'docs/guides/input-values.md': inOrder(
+    /^refused$/m,
+    /readings \(version 1\)/,
+    /samples for layout/,
+    /^"samples":\{"sha256"/m,
+    /^refused$/m,
+    /given .*: layout INT64 2/,
+    /given .*: layout INT64 2/,
+    /^\{"sha256":.*"layout"/m,
+    /^needs its samples$/m,
+    /deleted readings/,
+  ),
   'docs/guides/emulated-testbed.md': inOrder(/every step worked/, /"why": *"/, /"4g":/),
   'docs/guides/own-machines.md': (stdout) => {
     inOrder(

@@ -27,6 +27,10 @@ describe('the options of npm start', () => {
       '0',
       '--shapes',
       'x:1x2',
+      '--samples',
+      'x.npy',
+      '--samples',
+      'z.npy',
     ]
     expect(parseStartOptions(args)).toEqual({
       model: 'm.onnx',
@@ -36,6 +40,7 @@ describe('the options of npm start', () => {
       network: '4g',
       portBase: 0,
       inputShapes: { x: [1, 2] },
+      samples: ['x.npy', 'z.npy'],
     })
     for (const arg of args.filter((text) => text.startsWith('--'))) expect(HELP).toContain(arg)
     expect(parseStartOptions(['--help'])).toBe('help')

@@ -34,3 +34,32 @@ it('counts a resource that registers anew while the structure is read', async ()
     { resource: 'cloud', reason: expect.stringMatching(/1 thread .*4 threads/) as string },
   ])
 })
+
+it('says which profiles were measured with other inputs than the model has samples', async () => {
+  const tiers = ['device', 'edge', 'cloud']
+  const measuredWith = { device: 'first', edge: 'second', cloud: undefined }
+  const profiles = tiers.map((tier) => ({
+    ...exampleProfile(tier, [1, 1, 1, 1]),
+    samples: measuredWith[tier as 'device'],
+  }))
+  const mirror = {
+    revision: 1,
+    resources: new Map(tiers.map((tier) => [tier, exampleResource(tier)])),
+    profiles: new Map(profiles.map((profile) => [profile.id, profile])),
+    links: new Map(),
+    calibrations: new Map(),
+    structure: async () => ({ ...exampleStructure(), samples: 'second' }),
+  }
+  const builder = new ProblemBuilder({
+    mirror: mirror as unknown as RedisMirror,
+    heartbeatMs: 10_000,
+    now: Date.now,
+  })
+  const { notes } = await builder.build(QUESTION)
+  expect(notes.filter((note) => note.includes('samples changed'))).toEqual([
+    expect.stringMatching(
+      /profile of device was measured with other samples.*benchmark the model on it again/,
+    ),
+    expect.stringMatching(/profile of cloud was measured with made-up inputs/),
+  ])
+})

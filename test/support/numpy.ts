@@ -1,4 +1,4 @@
-/** Writes NumPy's files, after their published formats, which services/benchmark/calibrations/numpy.ts names. */
+/** Writes NumPy's files, after their published formats, which services/benchmark/samples/numpy.ts names. */
 import { deflateRawSync } from 'node:zlib'
 import type { Datatype } from '../../shared/contracts/common.ts'
 import { byteLength } from '../../shared/contracts/tensor.ts'
@@ -25,8 +25,13 @@ export function npyOf(
   version = 1,
   bytes: Uint8Array = new Uint8Array(byteLength(datatype, shape)).map((_, index) => index),
 ): { file: Buffer; bytes: Uint8Array } {
+  return { file: npyFile(DESCR[datatype] ?? '', shape, bytes, version), bytes }
+}
+
+/** @param descr NumPy's name of the type: `<U4` for texts of four characters, `|O` for pickled objects. */
+export function npyFile(descr: string, shape: readonly number[], bytes: Uint8Array, version = 1): Buffer {
   const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ')
-  const text = `{'descr': '${DESCR[datatype]}', 'fortran_order': False, 'shape': (${dims}), }`
+  const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${dims}), }`
   const before = version === 1 ? 10 : 12
   // Header and newline fill up to a multiple of 64.
   const header = `${text.padEnd(Math.ceil((before + text.length + 1) / 64) * 64 - before - 1)}\n`
@@ -34,7 +39,7 @@ export function npyOf(
   if (version === 1) length.writeUInt16LE(header.length)
   else length.writeUInt32LE(header.length)
   const magic = Buffer.from([0x93, ...Buffer.from('NUMPY'), version, 0])
-  return { file: Buffer.concat([magic, length, Buffer.from(header, 'latin1'), bytes]), bytes }
+  return Buffer.concat([magic, length, Buffer.from(header, 'latin1'), bytes])
 }
 
 /** The checksum of zip. Node 20.0 has no zlib.crc32. */

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { createInferenceClient, type InferenceClient } from '../../../shared/client/inference.ts'
 import { Datatype, type InputShapes, type TensorSpec } from '../../../shared/contracts/common.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { makeInputs } from '../../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { modelInputs } from '../../../shared/onnx/sample-inputs/model-inputs.ts'
 import { byteLength, type Tensor } from '../../../shared/contracts/tensor.ts'
 import { tensorValues } from '../../../shared/tensors/tensor-values.ts'
 import { formatMs, formatShape } from '../../terminal/format.ts'
@@ -30,13 +30,13 @@ export function addInferCommand(program: Command, context: Context): void {
     .option('--on <resource>', 'the resource to ask; default: the entry of the deployment')
     .option(
       '--input <name=file...>',
-      'raw little-endian bytes of an input; inputs not given are random numbers',
+      'raw little-endian bytes of an input; inputs not given are the samples of the model, or made up',
     )
     .addOption(shapesOption('shapes of inputs with open dimensions: input:1x3x224x224'))
-    .option('--seed <n>', 'of the random numbers', wholeNumber, 1)
+    .option('--seed <n>', 'of made-up values; with 1 samples are taken as they are', wholeNumber, 1)
     .action(async (model: string, options: InferOptions) => {
-      const client = await clientFor(context, model, options.on)
-      const inputs = await inputsFor(client, model, options)
+      const { client, source } = await clientFor(context, model, options.on)
+      const inputs = await inputsFor(context, { client, source, model }, options)
       const start = performance.now()
       const { outputs, parameters } = await client.infer(model, inputs)
       const elapsedMs = performance.now() - start
@@ -69,29 +69,45 @@ function inferredText({ elapsedMs, parameters, outputs }: Inferred): string {
   return [table, `took ${formatMs(elapsedMs)}`, ...times].join('\n')
 }
 
+/** `source` is the model that a deployment serves, or the one that was named. */
 async function clientFor(
   { planner }: Context,
   model: string,
   on: string | undefined,
-): Promise<InferenceClient> {
+): Promise<{ client: InferenceClient; source: string }> {
   if (on === undefined) {
-    const { entry } = await planner.deployment(model)
-    return createInferenceClient(entry.resource, entry.url)
+    const { entry, model: source } = await planner.deployment(model)
+    return { client: createInferenceClient(entry.resource, entry.url), source }
   }
-  const resources = await planner.resources()
+  const [resources, deployments] = await Promise.all([planner.resources(), planner.deployments()])
+  const source = deployments.find(({ id }) => id === model)?.model ?? model
   const found = resources.find((resource) => resource.name === on)
-  if (found) return createInferenceClient(found.name, found.url)
+  if (found) return { client: createInferenceClient(found.name, found.url), source }
   throw new ScissionError(
     'notFound',
     `unknown resource "${on}"; known: ${resources.map((resource) => resource.name).join(', ')}`,
   )
 }
 
-async function inputsFor(client: InferenceClient, model: string, options: InferOptions): Promise<Tensor[]> {
-  const metadata = await client.metadata(model)
+interface Asked {
+  client: InferenceClient
+  /** What is served, and the model that it is. */
+  model: string
+  source: string
+}
+
+async function inputsFor(
+  { benchmark }: Context,
+  { client, model, source }: Asked,
+  options: InferOptions,
+): Promise<Tensor[]> {
+  const [metadata, record] = await Promise.all([client.metadata(model), benchmark.model(source)])
+  const samples = await benchmark.samples(record)
+  const sampled = new Map(samples.map(({ name, shape }) => [name, shape]))
   const specs = metadata.inputs.map((input): TensorSpec => {
     const datatype = Datatype.parse(input.datatype)
-    const shape = options.shapes?.[input.name] ?? input.shape
+    const own = input.shape.some((dim) => dim < 0) ? sampled.get(input.name) : undefined
+    const shape = options.shapes?.[input.name] ?? own ?? input.shape
     if (shape.some((dim) => dim < 0)) {
       throw new ScissionError(
         'needsInputShapes',
@@ -107,11 +123,15 @@ async function inputsFor(client: InferenceClient, model: string, options: InferO
   })
   const given = (options.input ?? []).map((text) => inputFile(text, specs))
   const files = new Map(given.map(({ spec, file }) => [spec.name, file]))
+  const { inputHints } = await benchmark.structure(source, shapesOf(specs))
   return Promise.all(
-    makeInputs(specs, options.seed).map(async (tensor) => {
+    modelInputs({ inputs: specs, inputHints }, samples, options.seed).map(async (tensor) => {
       const file = files.get(tensor.name)
       if (file === undefined) return tensor
       return { ...tensor, bytes: await readBytes(`--input ${tensor.name}`, file) }
     }),
   )
 }
+
+const shapesOf = (specs: readonly TensorSpec[]): InputShapes =>
+  Object.fromEntries(specs.map(({ name, shape }) => [name, shape]))

@@ -2,13 +2,16 @@
 import path from 'node:path'
 import type { Command } from 'commander'
 import type { InputShapes } from '../../../shared/contracts/common.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { uploadFiles } from '../../steps/upload-model.ts'
 import type { Context } from '../context.ts'
 import { shapesOption } from '../common-options.ts'
-import { layersTable, modelsTable, uploadedText } from '../tables.ts'
+import { checkReadable } from '../files.ts'
+import { layersTable, modelsTable, samplesText, uploadedText } from '../tables.ts'
 
 interface AddOptions {
   name?: string
+  samples?: string[]
   shapes?: InputShapes
 }
 
@@ -21,9 +24,13 @@ export function addModelCommands(program: Command, context: Context): void {
     )
     .option('--name <name>', 'default: the file’s name')
     .addOption(shapesOption('fix open dimensions: input:1x3x224x224,other:1x16'))
-    .action(async (file: string, options: AddOptions) => {
-      const name = options.name ?? path.basename(file, '.onnx')
-      const uploaded = await uploadFiles(context.benchmark, file, { name, inputShapes: options.shapes })
+    .option(
+      '--samples <file...>',
+      'values for its inputs, with which it is measured and checked: .npz, .npy named like its input, or JSON',
+    )
+    .action(async (file: string, { name = path.basename(file, '.onnx'), shapes, samples }: AddOptions) => {
+      await checkReadable('--samples', samples)
+      const uploaded = await uploadFiles(context.benchmark, file, { name, inputShapes: shapes, samples })
       context.print(uploaded, uploadedText)
     })
   models
@@ -37,6 +44,7 @@ export function addModelCommands(program: Command, context: Context): void {
       await context.benchmark.deleteModel(model)
       context.print({ deleted: model }, () => `deleted ${model}`)
     })
+  addSamplesCommand(models, context)
   program
     .command('layers <model>')
     .description('layers of a model, and where it can be cut')
@@ -44,4 +52,26 @@ export function addModelCommands(program: Command, context: Context): void {
     .action(async (model: string, options: { shapes?: InputShapes }) =>
       context.print(await context.benchmark.structure(model, options.shapes), layersTable),
     )
+}
+
+function addSamplesCommand(models: Command, context: Context): void {
+  models
+    .command('samples <model>')
+    .description('values of its inputs with which a model is measured and checked: list, give or remove them')
+    .option('--give <file...>', 'replace them: .npz, .npy named like its input, or JSON')
+    .option('--remove', 'from now on all values are made up')
+    .action(async (model: string, options: { give?: string[]; remove?: true }) => {
+      if (options.give && options.remove)
+        throw new ScissionError('badRequest', '--give and --remove: one of the two')
+      if (options.remove) {
+        await context.benchmark.deleteSamples(model)
+        return context.print({ removed: model }, () => `removed the samples of ${model}`)
+      }
+      await checkReadable('--give', options.give)
+      const { benchmark } = context
+      const { samples } = options.give
+        ? await benchmark.giveSamples(model, options.give)
+        : await benchmark.model(model)
+      return context.print(samples ?? { inputs: [] }, samplesText)
+    })
 }

@@ -1,7 +1,7 @@
 /**
  * Starts benchmarks.
  *
- * A request that equals a benchmark under way (same model, shapes, resources, runs and options) is answered with that
+ * A request that equals a benchmark under way (same model, shapes, samples, resources, runs and options) is answered with that
  * benchmark, which a fingerprint in Redis identifies. After it has ended, the same request starts a new one. A resource
  * with a recent profile of the same model is not measured again unless the request forces it: its part completes at once.
  */
@@ -31,6 +31,9 @@ import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 import { startWatch } from './watch-benchmarks.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 
+/** What identifies a measurement of the model: its input shapes and values. */
+type Measured = Pick<Structure, 'model' | 'shapesKey' | 'samples'>
+
 /**
  * @param structure names the model and the input shapes.
  * @throws ScissionError notFound for an unknown resource; conflict if no resource is alive, or a named one is not;
@@ -38,7 +41,7 @@ import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queu
  */
 export async function startBenchmark(
   deps: BenchmarkDeps,
-  structure: Pick<Structure, 'model' | 'shapesKey'>,
+  structure: Measured,
   request: BenchmarkRequest,
 ): Promise<Benchmark> {
   const resources = await chooseResources(deps, request.resources)
@@ -89,11 +92,11 @@ function answers(underWay: Benchmark, reusable: ParentData['reused']): boolean {
 
 /** Equal for requests that ask for the same measurement. */
 function fingerprintOf(
-  { model, shapesKey }: Pick<Structure, 'model' | 'shapesKey'>,
+  { model, shapesKey, samples }: Measured,
   names: readonly string[],
   { runs, options = {} }: BenchmarkRequest,
 ): string {
-  const asked = [model, shapesKey, names, runs, options.threads, options.optimisation]
+  const asked = [model, shapesKey, names, runs, options.threads, options.optimisation, samples]
   return createHash('sha256').update(JSON.stringify(asked)).digest('hex').slice(0, 16)
 }
 
@@ -170,7 +173,7 @@ function optionsFor(resource: Resource, asked: BenchmarkRequest['options']): Res
 /** Finds profiles that are recent enough to stand for a new measurement, by resource. None if the request forces one. */
 async function reusable(
   state: State,
-  { model, shapesKey }: Pick<Structure, 'model' | 'shapesKey'>,
+  { model, shapesKey, samples }: Measured,
   resources: readonly Resource[],
   request: BenchmarkRequest,
   now: number,
@@ -182,7 +185,8 @@ async function reusable(
     const profile = await state.profiles.find(
       profileId({ model, shapesKey, resource: resource.name, options }),
     )
-    if (!profile || !isSame(profile, resource) || !isEnough(profile, request)) continue
+    if (!profile || profile.samples !== samples || !isSame(profile, resource) || !isEnough(profile, request))
+      continue
     if (now - Date.parse(profile.measuredAt) > request.maxAgeMs) continue
     found[resource.name] = { profile: profile.id, measuredAt: profile.measuredAt }
   }

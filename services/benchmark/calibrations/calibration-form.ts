@@ -7,10 +7,10 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { isNpy, isNpz, readNpy, readNpz } from './numpy.ts'
+import { isNpy, isNpz, readNpy, readNpz } from '../samples/numpy.ts'
 import { typedView } from '../../../shared/oip/typed-view.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
-import { ByteBudget, readForm } from '../read-form.ts'
+import { ByteBudget, interrupted, readForm } from '../read-form.ts'
 
 export interface ReceivedRequest {
   /** The JSON without `inputs`. */
@@ -96,12 +96,6 @@ async function readParts(req: IncomingMessage, limitBytes: number): Promise<Map<
   } catch (thrown) {
     throw interrupted(thrown)
   }
-}
-
-/** The error of a request whose body could not be read to its end, if its reader threw no other. */
-export function interrupted(thrown: unknown): ScissionError {
-  if (thrown instanceof ScissionError) return thrown
-  return new ScissionError('badRequest', `the request was interrupted: ${coerceError(thrown).message}`)
 }
 
 const tooLarge = (limit: number, what: string) =>

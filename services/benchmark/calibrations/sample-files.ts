@@ -19,8 +19,8 @@ import {
   readTensors,
 } from '../../../shared/oip/binary-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
-import { ByteBudget, isForm } from '../read-form.ts'
-import { interrupted, type ReceivedRequest, receiveForm } from './calibration-form.ts'
+import { ByteBudget, interrupted, isForm } from '../read-form.ts'
+import { type ReceivedRequest, receiveForm } from './calibration-form.ts'
 
 /** Maximum size of a request, JSON and tensors together. */
 const MAX_BODY_BYTES = 256 * 1024 * 1024

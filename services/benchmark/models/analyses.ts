@@ -4,7 +4,7 @@
  */
 import pLimit from 'p-limit'
 import type { InputShapes, ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
-import type { Model, Structure } from '../../../shared/contracts/model.ts'
+import type { Model, Samples, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { analyseInChild, resolveInputShapes, shapesKeyOf } from '../../../shared/onnx/index.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
@@ -34,17 +34,23 @@ export class Analyses {
   }
 
   /**
-   * Analyses the model in `folder`, which may still be outside the store. Writes the canonical file and the structure
-   * into that folder.
+   * Analyses the model in `folder`, which may still be outside the store and which holds the data of its samples. Writes
+   * the canonical file and the structure into that folder.
    * @throws ScissionError invalidModel, needsInputShapes
    */
-  analyseFolder(folder: string, model: ModelId, inputShapes: InputShapes): Promise<Structure> {
+  analyseFolder(
+    folder: string,
+    model: ModelId,
+    inputShapes: InputShapes,
+    samples: Samples | undefined,
+  ): Promise<Structure> {
     return this.#limit(() =>
       analyseInChild({
         dir: folder,
         file: MODEL_FILE,
         model,
         inputShapes,
+        samples,
         ...this.#limits,
         signal: this.#stop.signal,
       }),
@@ -80,22 +86,38 @@ export class Analyses {
     this.#stop.abort()
   }
 
+  /**
+   * Analyses the model anew with other samples than it has. @returns the structure; the caller makes both count.
+   * @throws ScissionError invalidModel if the model does not run on them, needsInputShapes.
+   */
+  withSamples({ id }: Model, shapes: InputShapes, samples: Samples | undefined): Promise<Structure> {
+    return this.#analyseStored(id, shapes, samples)
+  }
+
+  /** One that was made with other samples than the model has now is made again. */
   async #ensure(model: Model, shapes: InputShapes, key: ShapesKey): Promise<Structure> {
     const id = structureId(model.id, key)
+    const isCurrent = ({ samples }: Structure) => samples === model.samples?.sha256
     const known = await this.#state.structures.find(id)
-    if (known) return known
+    if (known && isCurrent(known)) return known
     return this.#locks.run(id, async () => {
       const onDisk = await this.#store.structure(model.id, key)
-      const structure = onDisk ?? (await this.#analyseStored(model.id, shapes))
+      if (onDisk && isCurrent(onDisk)) {
+        await this.#state.structures.put(id, onDisk)
+        return onDisk
+      }
+      // The samples may have changed since the caller read the record: only the newest are in the folder.
+      const { samples } = await this.#store.needRecord(model.id)
+      const structure = await this.#analyseStored(model.id, shapes, samples)
       await this.#state.structures.put(id, structure)
       return structure
     })
   }
 
-  async #analyseStored(id: ModelId, shapes: InputShapes): Promise<Structure> {
+  async #analyseStored(id: ModelId, shapes: InputShapes, samples: Samples | undefined): Promise<Structure> {
     await this.#store.needRecord(id)
     try {
-      return await this.analyseFolder(this.#store.folder(id), id, shapes)
+      return await this.analyseFolder(this.#store.folder(id), id, shapes, samples)
     } catch (thrown) {
       // The files of a model that is deleted meanwhile are gone: that is no fault of the model or of this service.
       await this.#store.needRecord(id)

@@ -6,22 +6,23 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
-import { z } from 'zod'
-import { type DeclaredTensor, type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
-import {
-  type Model,
-  OpenDimension,
-  type Structure,
-  type UploadedModel,
-} from '../../../shared/contracts/model.ts'
+import { type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
+import type { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { describeModel, resolveInputShapes } from '../../../shared/onnx/index.ts'
+import { describeModel } from '../../../shared/onnx/index.ts'
+import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
+import { checkSamples } from '../samples/check-samples.ts'
+import { giveSamples } from './give-samples.ts'
+import type { SampleReader } from '../samples/sample-reader.ts'
 import type { Analyses } from './analyses.ts'
+import { analysedIfKnown } from './first-shapes.ts'
 import { type ReceivedFile, receiveUpload } from './receive-upload.ts'
 import type { NewModel, Registry } from './registry.ts'
 import { MODEL_FILE, type ModelStore, safeLocation } from './model-store.ts'
+import { withFindings } from './with-findings.ts'
 
 export interface IngestDeps {
   store: ModelStore
@@ -29,6 +30,7 @@ export interface IngestDeps {
   analyses: Analyses
   state: State
   maxModelBytes: number
+  samples: SampleReader
   /** By model id: the second of two simultaneous uploads of the same bytes waits, and finds the stored model. */
   uploads: KeyedLock
 }
@@ -41,7 +43,8 @@ export interface UploadQuery {
 /**
  * Receives an upload and takes the model into the registry.
  * @returns the model, and whether its content is new.
- * @throws ScissionError payloadTooLarge, badRequest, invalidModel, needsInputShapes; conflict if a deployment has the name.
+ * @throws ScissionError payloadTooLarge, badRequest, invalidTensor (samples), invalidModel, needsInputShapes; conflict if a
+ * deployment has the name.
  */
 export async function ingestUpload(
   deps: IngestDeps,
@@ -52,13 +55,15 @@ export async function ingestUpload(
   await deps.state.redis.ping()
   const folder = await deps.store.newIncoming()
   try {
-    const files = await receiveUpload(req, folder, deps.maxModelBytes)
+    const limits = { maxModelBytes: deps.maxModelBytes, maxSampleBytes: deps.samples.limitBytes }
+    const { files, samples: sampleFiles } = await receiveUpload(req, folder, limits)
+    const samples = sampleFiles.length > 0 ? await deps.samples.read(sampleFiles) : undefined
     const id = modelIdOf(files)
     return await deps.uploads.run(id, async () => {
       // A model that is deleted between the two is new.
       const known = (await deps.registry.find(id)) && (await deps.registry.addName(id, query.name))
-      if (known) return { model: await uploadedAgain(deps, known, query), created: false }
-      const { record, structure } = await examine(deps, folder, id, files, query)
+      if (known) return { model: await uploadedAgain(deps, known, query, samples), created: false }
+      const { record, structure } = await examine(deps, folder, id, files, query, samples)
       const chunks = Object.fromEntries(files.map((file) => [file.path, file.chunks]))
       const model = await deps.registry.add({ folder, chunks, record }, query.name)
       if (structure) await deps.state.structures.put(structureId(id, structure.shapesKey), structure)
@@ -70,10 +75,13 @@ export async function ingestUpload(
 }
 
 async function uploadedAgain(
-  { registry, analyses }: IngestDeps,
+  deps: IngestDeps,
   model: Model,
   { shapes }: UploadQuery,
+  samples: readonly Tensor[] | undefined,
 ): Promise<UploadedModel> {
+  const { registry, analyses } = deps
+  if (samples) return giveSamples(deps, model, samples, shapes)
   if (shapes) {
     const structure = await analyses.structure(model, shapes)
     return withFindings(await registry.setShapes(model.id, structure), structure)
@@ -82,16 +90,22 @@ async function uploadedAgain(
 }
 
 async function examine(
-  { analyses }: IngestDeps,
+  { analyses, store }: IngestDeps,
   folder: string,
   id: ModelId,
   files: readonly ReceivedFile[],
   { name, shapes }: UploadQuery,
+  given: readonly Tensor[] | undefined,
 ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
   const description = await describeModel(path.join(folder, MODEL_FILE))
   checkExternalFiles(description.externalFiles, files, name)
   const { irVersion, opsets, producer, inputs, outputs } = description
-  const structure = await analyseUpload(analyses, folder, id, inputs, shapes)
+  const checked = given && describeSamples(checkSamples(inputs, given))
+  const samples = checked?.samples
+  if (checked) await store.writeSamples(folder, checked.samples, checked.data)
+  const structure = await analysedIfKnown(inputs, shapes, samples, (known) =>
+    analyses.analyseFolder(folder, id, known, samples),
+  )
   const record = {
     id,
     bytes: files.reduce((sum, file) => sum + file.bytes, 0),
@@ -103,54 +117,10 @@ async function examine(
     outputs,
     inputShapes: structure?.inputShapes ?? null,
     shapesKey: structure?.shapesKey ?? null,
+    ...(samples && { samples }),
     createdAt: new Date().toISOString(),
   }
   return { record, structure }
-}
-
-/** Null if dimensions other than the batch are open and the request gives no shapes: they can be given later. */
-async function analyseUpload(
-  analyses: Analyses,
-  folder: string,
-  id: ModelId,
-  inputs: Model['inputs'],
-  given: InputShapes | undefined,
-): Promise<Structure | null> {
-  try {
-    return await analyses.analyseFolder(folder, id, given ?? singleItemShapes(inputs) ?? {})
-  } catch (thrown) {
-    if (needsInputShapes(thrown) && given === undefined) return null
-    throw thrown
-  }
-}
-
-const needsInputShapes = (thrown: unknown): thrown is ScissionError =>
-  thrown instanceof ScissionError && thrown.code === 'needsInputShapes'
-
-const OpenDimensions = z.object({ dims: z.array(OpenDimension) })
-
-function openDimensions(inputs: readonly DeclaredTensor[]): OpenDimension[] {
-  try {
-    resolveInputShapes(inputs)
-    return []
-  } catch (thrown) {
-    if (needsInputShapes(thrown)) return OpenDimensions.parse(thrown.details).dims
-    throw thrown
-  }
-}
-
-/**
- * Input shapes with a batch of 1, if only the batch is open: the first dimension of inputs with more than one dimension.
- * The meaning of any other open dimension is unknown, so its size has to be given by the client.
- */
-function singleItemShapes(inputs: readonly DeclaredTensor[]): InputShapes | undefined {
-  const open = openDimensions(inputs)
-  const affected = inputs.filter(({ name }) => open.some(({ input }) => input === name))
-  const batchOnly = open.every(({ axis }) => axis === 0) && affected.every(({ shape }) => shape.length > 1)
-  if (open.length === 0 || !batchOnly) return undefined
-  return Object.fromEntries(
-    affected.map(({ name, shape }) => [name, shape.map((dim) => (typeof dim === 'string' ? 1 : dim))]),
-  )
 }
 
 /** The digest of a single file; for several files as the contract of `Model` defines it. */
@@ -159,23 +129,6 @@ function modelIdOf(files: readonly ReceivedFile[]): ModelId {
   if (main && files.length === 1) return ModelId.parse(main.sha256)
   const lines = files.map((file) => `${file.sha256}  ${file.path}\n`)
   return ModelId.parse(createHash('sha256').update(lines.join('')).digest('hex'))
-}
-
-/** Adds the number of layers and the cuts from the model's structure to its record. */
-export function withFindings(model: Model, structure: Structure | null): UploadedModel {
-  const inner = structure?.boundaries.slice(1, -1).filter((boundary) => boundary.allowed)
-  return {
-    ...model,
-    layers: structure?.layers.length ?? null,
-    cuts: inner
-      ? {
-          single: inner.filter((boundary) => boundary.single).map((boundary) => boundary.k),
-          clean: inner.filter((boundary) => boundary.clean).map((boundary) => boundary.k),
-        }
-      : null,
-    openDimensions: model.inputShapes === null ? openDimensions(model.inputs) : [],
-    ...(structure?.warnings && { warnings: structure.warnings }),
-  }
 }
 
 /** @throws ScissionError invalidModel, which names missing files; badRequest for files that the model does not refer to. */

@@ -1,5 +1,4 @@
 /** HTTP routes to upload, look up and delete models. */
-import type { Request, Response } from 'express'
 import { z } from 'zod'
 import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
@@ -10,7 +9,9 @@ import { checkRange } from '../../../shared/onnx/index.ts'
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { findModel, namesOf, paginate } from '../../../shared/platform/redis/state.ts'
 import { FORM_HINT } from './receive-upload.ts'
-import { type IngestDeps, ingestUpload, withFindings } from './ingest.ts'
+import { drain } from '../drain.ts'
+import { type IngestDeps, ingestUpload } from './ingest.ts'
+import { withFindings } from './with-findings.ts'
 import type { Ranges } from './model-ranges.ts'
 
 export interface ModelDeps extends IngestDeps {
@@ -37,9 +38,6 @@ const LayersQuery = z.object({
   from: index.describe('only layers from..to-1 and boundaries from..to'),
   to: index,
 })
-
-/** ms for which a refused client may continue to send, so that it can read the error. */
-const DRAIN_MS = 5000
 
 export function modelRoutes(deps: ModelDeps): Route[] {
   return [
@@ -91,7 +89,7 @@ function uploadRoute(deps: ModelDeps): Route {
     method: 'post',
     path: '/v1/models',
     summary: 'Upload an ONNX file; the same bytes again answer with the same id',
-    description: `With external data send a form (multipart/form-data): ${FORM_HINT}.`,
+    description: `With external data or samples send a form (multipart/form-data): ${FORM_HINT}.`,
     query: UploadQuery,
     rawBody: { contentType: 'application/octet-stream', description: 'The ONNX file' },
     answers: {
@@ -109,16 +107,6 @@ function uploadRoute(deps: ModelDeps): Route {
       }
     },
   })
-}
-
-function drain(req: Request, res: Response): void {
-  if (req.readableEnded || req.destroyed) return
-  // If the client asked to close the connection, Node would close it right after the answer. While bytes are still
-  // arriving that resets the connection, and the client may never receive the answer.
-  res.shouldKeepAlive = true
-  req.resume()
-  const timer = setTimeout(() => req.destroy(), DRAIN_MS)
-  req.once('close', () => clearTimeout(timer))
 }
 
 function layersRoute(deps: ModelDeps): Route {

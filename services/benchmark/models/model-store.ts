@@ -7,6 +7,7 @@
  *                        <key>.canonical.onnx            one pair per set of input shapes, written by shared/onnx
  *                        <key>.structure.json
  *                        <key>.<from>-<to>.onnx, .json   layer ranges that were requested, with their manifests
+ *                        <digest>.samples                values for its inputs, if a user gave some
  *     <root>/incoming/…                                  uploads under way and unfinished deletions
  *
  * One rename makes a complete folder of a model visible, and one rename removes it, so a crash never leaves a partial model.
@@ -19,8 +20,9 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from '
 import path from 'node:path'
 import { z } from 'zod'
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
-import { Model, Structure } from '../../../shared/contracts/model.ts'
+import { Model, type Samples, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { checkJson } from '../../../shared/platform/outside-input.ts'
 
@@ -38,6 +40,8 @@ const RECORD = 'model.json'
 const CHUNKS = 'chunks.json'
 /** File ending of structures, as shared/onnx writes them. */
 const STRUCTURE = '.structure.json'
+/** File ending of samples, as `samplesFile` has it. */
+const SAMPLES = '.samples'
 /** Older leftovers belong to no running upload: receive-upload.ts gives up silent uploads much sooner. */
 const LEFTOVER_MS = 3_600_000
 
@@ -105,6 +109,18 @@ export class ModelStore {
 
   async writeRecord(record: Model): Promise<void> {
     await writeWhole(path.join(this.folder(record.id), RECORD), JSON.stringify(record, null, 2))
+  }
+
+  /** Writes samples beside those that the model has; they count once its record names them. */
+  async writeSamples(folder: string, samples: Samples, data: Uint8Array): Promise<void> {
+    await writeWhole(path.join(folder, samplesFile(samples)), data)
+  }
+
+  /** Removes all samples of a model but the given ones. */
+  async keepSamples(id: ModelId, samples: Samples | undefined): Promise<void> {
+    const kept = samples && samplesFile(samples)
+    for (const name of await readdir(this.folder(id)))
+      if (name.endsWith(SAMPLES) && name !== kept) await rm(path.join(this.folder(id), name), { force: true })
   }
 
   async chunks(id: ModelId): Promise<ChunkDigests> {

@@ -1,6 +1,7 @@
 /**
  * Receives an upload into a folder of its own: the raw bytes of one ONNX file, or multipart/form-data with the field
- * `model` and one part per external data file, whose file name is the location that the model names.
+ * `model` and one part per external data file, whose file name is the location that the model names; parts called `samples`
+ * hold values for the model's inputs.
  */
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
@@ -12,6 +13,8 @@ import { pipeline } from 'node:stream/promises'
 import { CHUNK_BYTES } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { ByteBudget, isForm, readForm } from '../read-form.ts'
+import type { SampleFile } from '../samples/read-samples.ts'
+import { SampleParts, SAMPLES_FIELD } from '../samples/receive-samples.ts'
 import { MODEL_FILE, safeLocation } from './model-store.ts'
 
 interface Digested {
@@ -35,27 +38,35 @@ const IDLE_MS = 60_000
 /** Allowance for the part headers of a form, in addition to the limit for its content. */
 const FORM_OVERHEAD_BYTES = 256 * 1024
 
-/**
- * @returns the files; the first is the model.
- * @throws ScissionError payloadTooLarge (if Content-Length says so, before a byte is read), badRequest, unsupportedEncoding.
- */
+export interface Upload {
+  /** The first is the model. */
+  files: ReceivedFile[]
+  samples: SampleFile[]
+}
+
+export interface UploadLimits {
+  maxModelBytes: number
+  maxSampleBytes: number
+}
+
+/** @throws ScissionError payloadTooLarge (if Content-Length says so, before a byte is read), badRequest, unsupportedEncoding. */
 export async function receiveUpload(
   req: IncomingMessage,
   folder: string,
-  limitBytes: number,
-): Promise<ReceivedFile[]> {
+  { maxModelBytes: limitBytes, maxSampleBytes }: UploadLimits,
+): Promise<Upload> {
   const form = isForm(req)
   const encoding = req.headers['content-encoding'] ?? 'identity'
   if (encoding !== 'identity')
     throw new ScissionError('unsupportedEncoding', `Content-Encoding ${encoding}: send the bytes as they are`)
   const announced = Number(req.headers['content-length'] ?? 0)
-  if (announced > limitBytes + (form ? FORM_OVERHEAD_BYTES : 0)) throw tooLarge(limitBytes)
+  if (announced > limitBytes + (form ? maxSampleBytes + FORM_OVERHEAD_BYTES : 0)) throw tooLarge(limitBytes)
   req.setTimeout(IDLE_MS, () => req.destroy(new Error(`no byte came for ${IDLE_MS} ms`)))
   try {
     const budget = new ByteBudget(limitBytes, () => tooLarge(limitBytes))
     return form
-      ? await receiveForm(req, folder, budget)
-      : [await receiveFile(req, MODEL_FILE, folder, budget)]
+      ? await receiveForm(req, folder, budget, maxSampleBytes)
+      : { files: [await receiveFile(req, MODEL_FILE, folder, budget)], samples: [] }
   } catch (thrown) {
     if (req.complete || !req.destroyed) throw thrown
     const reason = coerceError(thrown).message
@@ -81,17 +92,28 @@ async function receiveForm(
   req: IncomingMessage,
   folder: string,
   budget: ByteBudget,
-): Promise<ReceivedFile[]> {
+  maxSampleBytes: number,
+): Promise<Upload> {
   const locations = new Set<string>()
-  const files = await readForm(req, {
+  const samples = new SampleParts(maxSampleBytes)
+  const parts = await readForm<ReceivedFile | undefined>(req, {
+    fieldBytes: samples.textBytes,
+    onField: async (field, text, cut) => {
+      if (field === SAMPLES_FIELD) samples.addText(text, cut)
+      return undefined
+    },
     onFile: async (field, content, filename) => {
+      if (field === SAMPLES_FIELD) {
+        await samples.addFile(content, filename)
+        return undefined
+      }
       const location = partLocation(field, filename)
       if (locations.has(location)) throw new ScissionError('badRequest', `two parts are named ${location}`)
       locations.add(location)
       return receiveFile(content, location, folder, budget)
     },
   })
-  return mainFirst(files)
+  return { files: mainFirst(parts.filter((part) => part !== undefined)), samples: samples.files }
 }
 
 function partLocation(field: string, filename: string | undefined): string {
@@ -102,7 +124,8 @@ function partLocation(field: string, filename: string | undefined): string {
 }
 
 export const FORM_HINT =
-  'the field "model" holds the ONNX file, every other field an external data file whose file name is the location the model names'
+  'the field "model" holds the ONNX file, "samples" values for its inputs (.npz, .npy named like its input, or JSON), ' +
+  'every other field an external data file whose file name is the location the model names'
 
 function mainFirst(files: ReceivedFile[]): ReceivedFile[] {
   const main = files.find((file) => file.path === MODEL_FILE)

@@ -6,7 +6,7 @@
  * first, in this order: a model that is being deleted gets no name.
  */
 import type { ModelId } from '../../../shared/contracts/common.ts'
-import type { Model, Structure } from '../../../shared/contracts/model.ts'
+import type { Model, Samples, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { namesOf, type State, structureId } from '../../../shared/platform/redis/state.ts'
@@ -74,6 +74,17 @@ export class Registry {
   async setShapes(id: ModelId, structure: Structure): Promise<Model> {
     const { inputShapes, shapesKey } = structure
     return this.#update(id, async (model) => ({ ...model, inputShapes, shapesKey }))
+  }
+
+  /** Sets the model's samples; with a structure also the input shapes, if the model has none yet. */
+  async setSamples(id: ModelId, samples: Samples | undefined, structure: Structure | null): Promise<Model> {
+    const changed = await this.#update(id, async ({ samples: _before, ...model }) => ({
+      ...model,
+      ...(samples && { samples }),
+      ...(structure && { inputShapes: structure.inputShapes, shapesKey: structure.shapesKey }),
+    }))
+    await this.#store.keepSamples(id, samples)
+    return changed
   }
 
   /** Removes one of several names. The first of the others becomes the main name. @throws ScissionError conflict. */

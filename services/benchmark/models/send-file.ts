@@ -18,10 +18,16 @@ interface Span {
 /**
  * Answers 200 with the whole file, 206 with one span, 304 if the client has the file, 416 for a span outside of it. A
  * request for several spans is answered with the whole file, as the RFC allows.
+ * @param caching the Cache-Control header. @defaultValue the content under this URL never changes
  */
-export async function sendFile(req: Request, res: Response, file: SentFile): Promise<void> {
+export async function sendFile(
+  req: Request,
+  res: Response,
+  file: SentFile,
+  caching = 'public, max-age=31536000, immutable',
+): Promise<void> {
   const etag = `"${file.sha256}"`
-  res.set({ ETag: etag, 'Accept-Ranges': 'bytes', 'Cache-Control': 'public, max-age=31536000, immutable' })
+  res.set({ ETag: etag, 'Accept-Ranges': 'bytes', 'Cache-Control': caching })
   if (req.headers['if-none-match'] === etag) {
     res.status(304).end()
     return

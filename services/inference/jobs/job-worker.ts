@@ -23,6 +23,7 @@ import {
   workerOptions,
 } from '../../../shared/platform/redis/queues.ts'
 import { type CalibrationDeps, workCalibration } from './calibrations/calibration-worker.ts'
+import { withModelSamples } from './samples/fetch-samples.ts'
 import { storeResult } from '../../../shared/platform/redis/store-result.ts'
 import { CALIBRATION_JOB, CalibrationJobData } from '../../../shared/contracts/calibration.ts'
 
@@ -119,17 +120,14 @@ async function measure(
   const key = { model, shapesKey, from: 0, to: structure.layers.length }
   const range = await deps.store.open(key, signal)
   try {
-    if (range.path === null)
-      throw new ScissionError('invalidModel', `model ${model} has no layers to measure`)
-    const request = {
-      path: range.path,
-      structure,
-      runs: data.runs,
-      options,
-      slowdown: deps.slowdown,
-      requestsServed: deps.requestsServed,
-    }
-    const measurement = await deps.profile(request, report, signal)
+    const { path } = range
+    if (path === null) throw new ScissionError('invalidModel', `model ${model} has no layers to measure`)
+    const { slowdown, requestsServed } = deps
+    const request = { path, structure, runs: data.runs, options, slowdown, requestsServed }
+    const record = await deps.state.models.need(model)
+    const measurement = await withModelSamples(deps.benchmarkUrl, record, signal, (samples) =>
+      deps.profile({ ...request, samples }, report, signal),
+    )
     const identity = { model, shapesKey, resource: deps.resource, options }
     return {
       id: profileId(identity),
@@ -137,6 +135,7 @@ async function measure(
       machine: deps.machine,
       slowdown: deps.slowdown,
       emulated: deps.slowdown > 1,
+      ...(record.samples && { samples: record.samples.sha256 }),
       ...measurement,
     }
   } finally {

@@ -18,6 +18,7 @@ export const MirroredProfile = Profile.pick({
   slowdown: true,
   emulated: true,
   source: true,
+  samples: true,
   layerMs: true,
   enterMs: true,
   exitMs: true,

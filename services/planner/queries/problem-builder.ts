@@ -145,7 +145,7 @@ export class ProblemBuilder {
       problem,
       leftOut: [...absent, ...leftOut, ...unusable],
       emulated: emulationNotes(problem),
-      notes: [...notes, ...codecs.notes, ...doubtsAbout(chosen.profiles, resources)],
+      notes: [...notes, ...codecs.notes, ...doubtsAbout(chosen.profiles, resources, structure)],
       profiles: chosen.profiles.map(({ id, resource }) => ({ id, resource })),
     }
   }
@@ -235,11 +235,29 @@ const optionsText = ({ options }: Pick<Resource, 'options'>): string =>
 
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`
 
-function doubtsAbout(profiles: readonly MirroredProfile[], resources: readonly Resource[]): string[] {
+function doubtsAbout(
+  profiles: readonly MirroredProfile[],
+  resources: readonly Resource[],
+  structure: Structure,
+): string[] {
   return profiles.flatMap((profile) => {
     const resource = resources.find(({ name }) => name === profile.resource)
-    return [...failedCheck(profile), ...(resource ? otherMachine(profile, resource) : [])]
+    return [
+      ...failedCheck(profile),
+      ...(resource ? otherMachine(profile, resource) : []),
+      ...otherSamples(profile, structure),
+    ]
   })
+}
+
+/** The work of a model may depend on its inputs: on lengths, on branches, on zeros. */
+function otherSamples(profile: MirroredProfile, { samples }: Structure): string[] {
+  if (profile.source === 'imported' || profile.samples === samples) return []
+  const values = profile.samples === undefined ? 'made-up inputs' : 'other samples'
+  return [
+    `the profile of ${profile.resource} was measured with ${values}, before the model's samples changed: ` +
+      'benchmark the model on it again',
+  ]
 }
 
 /** Plans built on such a profile carry a warning; this note adds the size of the error. */

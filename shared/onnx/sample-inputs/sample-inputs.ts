@@ -1,17 +1,18 @@
 /**
  * Made-up inputs, the same for the same seed. Their values vary, so that outputs that depend on them show it: floats are
  * standard normal (ten thousand of them, repeated), bytes cover their range, wider integers are 0 or 1, which is a valid
- * token, mask and index in nearly all models. Hints restrict the values for a model that needs others.
+ * token and index in nearly all models. Hints restrict the values for a model that needs others.
  */
 import type { Datatype, TensorSpec } from '../../contracts/common.ts'
-import type { InputHints } from '../../contracts/model.ts'
+import type { InputHint, InputHints } from '../../contracts/model.ts'
 import { ScissionError } from '../../platform/errors.ts'
+import { encodeElements } from '../../oip/bytes-elements.ts'
 import { byteLength, elementCount, type Tensor } from '../../contracts/tensor.ts'
 
 /**
  * Makes one tensor per input.
  *
- * @param hints from `Structure.inputHints`: fixed values and largest allowed values by input name.
+ * @param hints from `Structure.inputHints`: what the values must keep, by input name.
  * @throws ScissionError invalidTensor for shapes with unknown dimensions.
  * @example
  * const inputs = makeInputs(structure.inputs, 1, structure.inputHints)
@@ -46,18 +47,21 @@ function normal(random: () => number): number {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
 }
 
-type Hint = InputHints[string]
-
-function fill(spec: TensorSpec, random: () => number, hint: Hint | undefined): Uint8Array {
-  const count = elementCount(spec.shape)
-  if (spec.datatype === 'BYTES') return strings(count)
-  const bytes = new Uint8Array(byteLength(spec.datatype, spec.shape))
+function fill(spec: TensorSpec, random: () => number, hint: InputHint = {}): Uint8Array {
+  const { datatype, shape } = spec
+  const { elements = [], value } = hint
+  const count = elementCount(shape)
+  if (datatype === 'BYTES') return strings(count, elements)
+  const bytes = new Uint8Array(byteLength(datatype, shape))
   const view = new DataView(bytes.buffer)
-  const write = WRITERS[spec.datatype]
-  const drawn = FLOATS.has(spec.datatype) ? Math.min(count, PERIOD) : count
-  for (let i = 0; i < drawn; i++) write(view, i, hint?.value ?? draw(spec.datatype, random, hint))
+  const write = WRITERS[datatype]
+  const drawn = FLOATS.has(datatype) && elements.length === 0 ? Math.min(count, PERIOD) : count
+  for (let i = 0; i < drawn; i++) {
+    const element = elements[i % elements.length]
+    write(view, i, typeof element === 'number' ? element : (value ?? draw(datatype, random, hint)))
+  }
   // Repeats the drawn part; each copy doubles what is filled.
-  for (let at = byteLength(spec.datatype, [drawn]); at < bytes.length; at *= 2) bytes.copyWithin(at, 0, at)
+  for (let at = byteLength(datatype, [drawn]); at < bytes.length; at *= 2) bytes.copyWithin(at, 0, at)
   return bytes
 }
 
@@ -69,11 +73,11 @@ const PERIOD = 10_007
 
 const FLOATS: ReadonlySet<Datatype> = new Set<Datatype>(['FP16', 'BF16', 'FP32', 'FP64'])
 
-function draw(datatype: Datatype, random: () => number, hint: Hint | undefined): number {
+function draw(datatype: Datatype, random: () => number, { min = 0, max }: InputHint): number {
   if (FLOATS.has(datatype)) return normal(random)
-  if (datatype === 'INT8' && hint?.max === undefined) return Math.floor(random() * 256) - 128
-  const max = Math.min(hint?.max ?? (datatype === 'UINT8' ? 255 : 1), MAX_INDEX)
-  return Math.floor(random() * (max + 1))
+  if (datatype === 'INT8' && max === undefined && min === 0) return Math.floor(random() * 256) - 128
+  const largest = Math.min(max ?? (datatype === 'UINT8' ? 255 : min + 1), min + MAX_INDEX)
+  return min + Math.floor(random() * Math.max(1, largest - min + 1))
 }
 
 /** Largest index that is drawn, even for a larger table. */
@@ -120,8 +124,16 @@ function halfBits(value: number): number {
   return exponent < -10 ? sign : sign | ((mantissa | 0x800000) >>> (14 - exponent))
 }
 
-/** BYTES elements: `a` with its 4-byte length before it, `count` times. */
-function strings(count: number): Uint8Array {
-  const one = [1, 0, 0, 0, 97]
-  return Uint8Array.from({ length: count * one.length }, (_, i) => one[i % one.length] ?? 0)
+const encoder = new TextEncoder()
+
+/** BYTES elements: the given texts in turn, and `a` where there is none. */
+function strings(count: number, texts: readonly (number | string | null)[]): Uint8Array {
+  const turn = (texts.length > 0 ? texts : [null]).map((text) => encoder.encode(String(text ?? 'a')))
+  const whole = encodeElements(turn)
+  const rest = encodeElements(turn.slice(0, count % turn.length))
+  const turns = Math.floor(count / turn.length)
+  const bytes = new Uint8Array(turns * whole.length + rest.length)
+  for (let index = 0; index < turns; index++) bytes.set(whole, index * whole.length)
+  bytes.set(rest, turns * whole.length)
+  return bytes
 }

@@ -4,9 +4,11 @@
  * ONNX Runtime runs the user's model here and may crash: services call `analyseInChild`. Only tests and tools that trust
  * the file call this directly.
  */
+import fs from 'node:fs'
 import path from 'node:path'
 import type { InputShapes, ModelId } from '../../contracts/common.ts'
-import type { InputHints, Structure } from '../../contracts/model.ts'
+import type { Samples, Structure } from '../../contracts/model.ts'
+import type { Tensor } from '../../contracts/tensor.ts'
 import { buildBoundaries, type GraphShape } from './boundaries.ts'
 import { type CanonicalGraph, canonicalise } from '../canonical/canonicalise.ts'
 import { canonicalPaths, writeCanonical, writeStructure } from '../canonical/canonical-file.ts'
@@ -18,7 +20,8 @@ import { findFusions } from './fusion.ts'
 import { buildLayers, specOf } from './layers.ts'
 import { shapesKeyOf } from '../canonical/shapes-key.ts'
 import { asInvalidModel } from '../runtime/analysis-session.ts'
-import { runTrial } from '../canonical/trial-run.ts'
+import { readSamples, samplesFile } from '../sample-inputs/samples.ts'
+import { runTrial } from '../trial/trial-run.ts'
 
 /** Joining layers may change ONNX Runtime's optimisations once more. */
 const MAX_JOINS = 2
@@ -32,8 +35,8 @@ export interface AnalyseRequest {
   model: ModelId
   /** Needed for inputs with dynamic dimensions. */
   inputShapes?: InputShapes | undefined
-  /** Values that made-up inputs must have, if they cannot be found in the model itself. */
-  inputHints?: InputHints | undefined
+  /** The model's samples, whose file is in its folder; inputs without one are made up. */
+  samples?: Samples | undefined
 }
 
 /**
@@ -49,13 +52,11 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   const canonical = await canonicalise(request.dir, request.file, request.inputShapes)
   const none = new Map<string, number>()
   const inputs = canonical.graph.inputs.map((input) => specOf(input, input.name, none))
-  const trial = await runTrial(canonical, inputs, request.inputHints)
+  const trial = await runTrial(canonical, inputs, samplesOf(request))
   const seenBytes = new Map<string, number>()
   for (const [name, { shape, bytes }] of trial.seen) {
     const type = canonical.types.get(name)
-    // ONNX Runtime reported rank 0 although the rank is not 0: it was unknown.
-    if (type && type.shape.length === 0 && shape.length > 0)
-      canonical.types.set(name, { ...type, shape: shape.map(() => -1) })
+    if (type) canonical.types.set(name, { ...type, shape: openShape(type.shape, shape) })
     seenBytes.set(name, bytes)
   }
   const inputShapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
@@ -76,6 +77,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
       boundaries: found.boundaries,
       weightBytes,
       ...(trial.hints ? { inputHints: trial.hints } : {}),
+      ...(request.samples ? { samples: request.samples.sha256 } : {}),
     }
     writeCanonical(canonical, paths)
     const model = await openCanonical(paths.canonical, structure)
@@ -90,6 +92,16 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
     writeStructure(paths, checked)
     return checked
   }
+}
+
+/** The inferred shape, open where a run contradicts it; all of it if it has another rank, which was unknown or wrong. */
+function openShape(inferred: readonly number[], seen: readonly number[]): number[] {
+  if (inferred.length !== seen.length) return seen.map(() => -1)
+  return inferred.map((size, axis) => (size === seen[axis] ? size : -1))
+}
+
+function samplesOf({ dir, samples }: AnalyseRequest): Tensor[] {
+  return samples ? readSamples(fs.readFileSync(path.join(dir, samplesFile(samples))), samples) : []
 }
 
 /** Falls back to open dimensions if ONNX Runtime refuses the fixed ones (see `Graph.fixed`). */

@@ -103,6 +103,12 @@ export const BENCHMARK_SETTINGS = {
     String(8 * 1024 * MIB),
     'larger than any model that one machine runs',
   ),
+  maxSampleBytes: setting(
+    'SCISSION_MAX_SAMPLE_BYTES',
+    integer(1),
+    String(256 * MIB),
+    'values for the inputs of one model, unpacked; they are in memory while they are read',
+  ),
   analyseTimeoutMs: setting(
     'SCISSION_ANALYSE_TIMEOUT_MS',
     duration(100),

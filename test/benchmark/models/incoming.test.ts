@@ -8,8 +8,8 @@ import { Readable } from 'node:stream'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
-  type ReceivedFile,
   receiveUpload,
+  type Upload,
   writeDigested,
 } from '../../../services/benchmark/models/receive-upload.ts'
 import { ByteBudget } from '../../../services/benchmark/read-form.ts'
@@ -23,7 +23,7 @@ const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest(
 let folder: string
 let listening: Listening
 /** How the last request ended at the receiver. */
-let outcome: Promise<ReceivedFile[]>
+let outcome: Promise<Upload>
 let limitBytes = 10_000_000
 
 beforeEach(async () => {
@@ -31,9 +31,9 @@ beforeEach(async () => {
   limitBytes = 10_000_000
   listening = await listen(
     (req: IncomingMessage, res) => {
-      outcome = receiveUpload(req, folder, limitBytes)
+      outcome = receiveUpload(req, folder, { maxModelBytes: limitBytes, maxSampleBytes: 1000 })
       outcome.then(
-        (files) => res.end(JSON.stringify(files)),
+        ({ files }) => res.end(JSON.stringify(files)),
         (error: Error & { status?: number }) => {
           res.statusCode = error.status ?? 500
           res.end(error.message)

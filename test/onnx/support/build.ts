@@ -58,7 +58,14 @@ export function untyped(name: string): ValueInfoProto {
   return create(ValueInfoProtoSchema, { name })
 }
 
-export type AttributeValue = number | bigint | string | readonly number[] | TensorProto | GraphProto
+export type AttributeValue =
+  | number
+  | bigint
+  | string
+  | readonly number[]
+  | readonly string[]
+  | TensorProto
+  | GraphProto
 
 function attribute(name: string, given: AttributeValue): AttributeProto {
   if (typeof given === 'bigint') return create(AttributeProtoSchema, { name, type: Kind.INT, i: given })
@@ -74,6 +81,8 @@ function attribute(name: string, given: AttributeValue): AttributeProto {
       ? create(AttributeProtoSchema, { name, type: Kind.GRAPH, g: given })
       : create(AttributeProtoSchema, { name, type: Kind.TENSOR, t: given })
   }
+  const texts = given.flatMap((one) => (typeof one === 'string' ? Buffer.from(one) : []))
+  if (texts.length > 0) return create(AttributeProtoSchema, { name, type: Kind.STRINGS, strings: texts })
   return create(AttributeProtoSchema, { name, type: Kind.INTS, ints: given.map(BigInt) })
 }
 

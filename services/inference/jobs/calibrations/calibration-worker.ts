@@ -20,6 +20,7 @@ import { runInLimitedChild } from '../../../../shared/platform/processes/limited
 import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { OpenRange } from '../../ranges/range-store.ts'
 import type { Engine } from '../../serving/engine.ts'
+import { withModelSamples } from '../samples/fetch-samples.ts'
 import { storeResult } from '../../../../shared/platform/redis/store-result.ts'
 import type { Calibrated, CalibrateInput } from './run-calibration-job.ts'
 
@@ -118,15 +119,18 @@ async function measure(
       ranges.push(await deps.store.open(key, signal))
     }
     const given = await fetchSamples(deps, record.id, path.join(folder, 'samples'), signal)
-    return await runInLimitedChild<CalibrateInput, Calibrated, BenchmarkProgress>({
-      module: new URL('./run-calibration-job.ts', import.meta.url),
-      input: { ...inputOf(deps, record, structure, ranges), ...given },
-      timeoutMs: TIMEOUT_MS,
-      memoryLimitBytes: Math.floor(os.totalmem() / 2),
-      signal,
-      onProgress: report,
-      doing: `calibrating model ${record.model.slice(0, 12)}`,
-    })
+    const model = await deps.state.models.need(record.model)
+    return await withModelSamples(deps.benchmarkUrl, model, signal, (modelSamples) =>
+      runInLimitedChild<CalibrateInput, Calibrated, BenchmarkProgress>({
+        module: new URL('./run-calibration-job.ts', import.meta.url),
+        input: { ...inputOf(deps, record, structure, ranges), ...given, modelSamples },
+        timeoutMs: TIMEOUT_MS,
+        memoryLimitBytes: Math.floor(os.totalmem() / 2),
+        signal,
+        onProgress: report,
+        doing: `calibrating model ${record.model.slice(0, 12)}`,
+      }),
+    )
   } finally {
     for (const range of ranges) range.release()
     await fs.rm(folder, { recursive: true, force: true })

@@ -17,10 +17,12 @@ import type { BenchmarkProgress } from '../../../../shared/contracts/job-progres
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import { isLong, typedView } from '../../../../shared/oip/typed-view.ts'
-import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { modelInputs } from '../../../../shared/onnx/sample-inputs/model-inputs.ts'
 import { fromOrt, toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { createSession, runError } from '../../serving/executor/ort-session.ts'
+import type { FetchedSamples } from '../samples/fetch-samples.ts'
+import { fetchedSamples } from '../samples/read-fetched.ts'
 import { cellOf, relativeError, type Seen, type Verdict } from './calibration-cells.ts'
 
 export interface CalibrateInput {
@@ -33,6 +35,8 @@ export interface CalibrateInput {
   options: RuntimeOptions
   samples: { kind: 'file'; path: string; count: number } | { kind: 'made-up'; count: number; seed: number }
   inputHints?: InputHints | undefined
+  /** The model's own samples, for inputs that are made up otherwise; undefined if it has none. */
+  modelSamples?: FetchedSamples | undefined
   labels?: number[] | undefined
 }
 
@@ -173,10 +177,13 @@ async function openSamples({
   inputs,
   samples,
   inputHints,
+  modelSamples,
 }: CalibrateInput): Promise<(index: number) => Tensors> {
   const named = (tensors: readonly Tensor[]) => new Map(tensors.map((tensor) => [tensor.name, tensor]))
-  if (samples.kind === 'made-up')
-    return (index) => named(makeInputs(inputs, samples.seed + index, inputHints))
+  if (samples.kind === 'made-up') {
+    const own = fetchedSamples(modelSamples)
+    return (index) => named(modelInputs({ inputs, inputHints }, own, samples.seed + index))
+  }
   const bytes = new Uint8Array(await readFile(samples.path))
   const each = inputs.reduce((sum, spec) => sum + spec.bytes, 0)
   if (bytes.byteLength !== each * samples.count) {

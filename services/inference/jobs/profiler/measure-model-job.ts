@@ -13,8 +13,9 @@
 import os from 'node:os'
 import type { BenchmarkProgress } from '../../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
-import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { modelInputs } from '../../../../shared/onnx/sample-inputs/model-inputs.ts'
 import { toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
+import { fetchedSamples } from '../samples/read-fetched.ts'
 import { type CopyCost, measureCopies } from './copy-cost.ts'
 import { candidates, chooseCuts, measurePair, MAX_CUTS, type Role } from './measure-cuts.ts'
 import { CutModel } from './cut-model.ts'
@@ -28,7 +29,7 @@ import { measureWhole, runsIn, type Whole } from './measure-whole.ts'
 import type { Measurement, ProfileRequest } from './profile-model.ts'
 
 export interface MeasureInput
-  extends Pick<ProfileRequest, 'path' | 'structure' | 'runs' | 'options' | 'slowdown'> {
+  extends Pick<ProfileRequest, 'path' | 'structure' | 'samples' | 'runs' | 'options' | 'slowdown'> {
   /** Measures the machine's codecs as well: once per service is enough. */
   withCodecs?: boolean
   /** Cost of copies on this machine with these options; undefined = measure it. */
@@ -43,7 +44,7 @@ export type Measured = Omit<Measurement, 'load' | 'cost'> & {
   copies: readonly CopyCost[] | undefined
 }
 
-/** Seed of the made-up inputs. */
+/** Seed of the inputs: samples as they are, the rest made up. */
 const SEED = 1
 /**
  * Time limit of a measurement without the start of the process. A run of up to 50 ms gives the time of 26 runs (40 with
@@ -73,7 +74,7 @@ export async function run(
   const startedAt = performance.now()
   const steps = new Steps(report)
   const otherCores = watchOthers()
-  const inputs = makeInputs(structure.inputs, SEED, structure.inputHints)
+  const inputs = modelInputs(structure, fetchedSamples(input.samples), SEED)
   const feeds: Feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]))
   const runner = new Runner(options.threads)
   const model = await CutModel.open(input.path, structure)

@@ -10,6 +10,7 @@ import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress, Profile } from '../../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
+import type { FetchedSamples } from '../samples/fetch-samples.ts'
 import type { CopyCost } from './copy-cost.ts'
 import type { Measured, MeasureInput } from './measure-model-job.ts'
 
@@ -17,6 +18,8 @@ export interface ProfileRequest {
   /** The whole model, range 0..N, as RangeStore.open gave it. */
   path: string
   structure: Structure
+  /** The model's samples on this disk; undefined if all inputs are made up. */
+  samples?: FetchedSamples | undefined
   /** Number of unprofiled runs that set the scale, and of profiled ones. Default: as many as the budget allows. */
   runs?: number | undefined
   options: RuntimeOptions
@@ -33,7 +36,16 @@ export interface ProfileRequest {
 /** The measured part of a Profile; the caller adds what identifies it. */
 export type Measurement = Omit<
   Profile,
-  'id' | 'model' | 'shapesKey' | 'resource' | 'options' | 'machine' | 'slowdown' | 'emulated' | 'source'
+  | 'id'
+  | 'model'
+  | 'shapesKey'
+  | 'resource'
+  | 'options'
+  | 'machine'
+  | 'slowdown'
+  | 'emulated'
+  | 'source'
+  | 'samples'
 >
 
 const TIMEOUT_MS = 600_000
@@ -54,7 +66,7 @@ export async function profileModel(
   onProgress: (progress: BenchmarkProgress) => void = () => {},
   signal?: AbortSignal,
 ): Promise<Measurement> {
-  const { path, structure, runs, options, slowdown, requestsServed = () => 0 } = request
+  const { path, structure, samples, runs, options, slowdown, requestsServed = () => 0 } = request
   const servedBefore = requestsServed()
   const startedAt = performance.now()
   // Read before the measurement, which would count itself.
@@ -66,6 +78,7 @@ export async function profileModel(
       input: {
         path,
         structure,
+        samples,
         runs,
         options,
         slowdown,

@@ -1,13 +1,15 @@
 /**
  * Reads NumPy files: `.npy` holds one array, `.npz` is a zip archive of them. The bytes come from clients, so every offset
- * and size is checked (of the archive by adm-zip), and unpacked content is limited in size.
+ * and size is checked (of the archive by adm-zip), and unpacked content is limited in size. Arrays of texts become BYTES.
  *
  * @see https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html (versions 1.0 to 3.0)
  */
 import AdmZip from 'adm-zip'
 import type { Datatype } from '../../../shared/contracts/common.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { byteLength, type Tensor } from '../../../shared/contracts/tensor.ts'
+import { byteLength, elementCount, type Tensor } from '../../../shared/contracts/tensor.ts'
+import { countElements, encodeElements } from '../../../shared/oip/bytes-elements.ts'
+import { pickledTexts } from './pickled-texts.ts'
 
 export type NumpyArray = Omit<Tensor, 'name'>
 
@@ -58,9 +60,6 @@ export function readNpy(bytes: Uint8Array, owner: string): NumpyArray {
   const dims = /'shape'\s*:\s*\(([\d,\s]*)\)/.exec(header)?.[1]
   if (descr === undefined || order === undefined || dims === undefined)
     throw refuse('the header of the .npy file cannot be read')
-  const datatype = DATATYPES[descr]
-  if (!datatype)
-    throw refuse(`NumPy type ${descr} is not taken; there are ${Object.keys(DATATYPES).join(' ')}`)
   const shape = dims
     .split(',')
     .filter((dim) => dim.trim() !== '')
@@ -68,12 +67,57 @@ export function readNpy(bytes: Uint8Array, owner: string): NumpyArray {
   if (order === 'True' && shape.length > 1)
     throw refuse('its order is Fortran’s; save numpy.ascontiguousarray(…) of it')
   const data = bytes.subarray(end)
+  const datatype = DATATYPES[descr]
+  if (!datatype) return { datatype: 'BYTES', shape, bytes: textsOf(descr, shape, data, refuse) }
   const wanted = byteLength(datatype, shape)
-  if (data.byteLength !== wanted)
-    throw refuse(
-      `${descr} of shape (${shape.join(', ')}) takes ${wanted} bytes, ${data.byteLength} follow the header`,
-    )
+  if (data.byteLength !== wanted) throw refuse(wrongLength(descr, shape, wanted, data))
   return { datatype, shape, bytes: data }
+}
+
+type Refuse = (why: string) => ScissionError
+
+const wrongLength = (
+  descr: string,
+  shape: readonly number[],
+  wanted: number,
+  { byteLength: have }: Uint8Array,
+) => `${descr} of shape (${shape.join(', ')}) takes ${wanted} bytes, ${have} follow the header`
+
+/** Texts: `<U7` is seven characters of UTF-32, `|S7` seven bytes, both filled up with zeros; `|O` is a pickled list. */
+function textsOf(descr: string, shape: readonly number[], data: Uint8Array, refuse: Refuse): Uint8Array {
+  const count = elementCount(shape)
+  if (descr === '|O') {
+    const texts = pickledTexts(data, refuse)
+    const found = countElements(texts, 'the pickled list')
+    if (found !== count) throw refuse(`its shape has ${count} elements, ${found} texts are pickled`)
+    return texts
+  }
+  const [, kind, length] = /^([<|][US])(\d{1,9})$/.exec(descr) ?? []
+  if (length === undefined) {
+    const types = [...Object.keys(DATATYPES), '<U…', '|S…', '|O (of texts)']
+    throw refuse(`NumPy type ${descr} is not taken; there are ${types.join(' ')}`)
+  }
+  const size = Number(length) * (kind === '<U' ? 4 : 1)
+  if (data.byteLength !== count * size) throw refuse(wrongLength(descr, shape, count * size, data))
+  const element = (at: number) => data.subarray(at * size, (at + 1) * size)
+  const elements = Array.from({ length: count }, (_, at) =>
+    kind === '<U' ? fromUtf32(element(at), refuse) : withoutZeros(element(at)),
+  )
+  return encodeElements(elements)
+}
+
+function withoutZeros(bytes: Uint8Array): Uint8Array {
+  let end = bytes.length
+  while (end > 0 && bytes[end - 1] === 0) end -= 1
+  return bytes.subarray(0, end)
+}
+
+function fromUtf32(bytes: Uint8Array, refuse: Refuse): Uint8Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const codes = Array.from({ length: bytes.byteLength / 4 }, (_, at) => view.getUint32(at * 4, true))
+  if (codes.some((code) => code > 0x10_ff_ff)) throw refuse('it holds a character that does not exist')
+  const text = codes.map((code) => String.fromCodePoint(code)).join('')
+  return Buffer.from(text.replace(/\0+$/, ''))
 }
 
 /**

@@ -2,10 +2,11 @@
 import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { DATATYPES } from '../shared/contracts/common.ts'
-import { ScissionError } from '../shared/platform/errors.ts'
-import { isNpy, isNpz, readNpy, readNpz } from '../services/benchmark/calibrations/numpy.ts'
-import { npyOf, npzOf } from './support/numpy.ts'
+import { DATATYPES } from '../../../shared/contracts/common.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { isNpy, isNpz, readNpy, readNpz } from '../../../services/benchmark/samples/numpy.ts'
+import { decodeElements } from '../../../shared/oip/bytes-elements.ts'
+import { npyFile, npyOf, npzOf } from '../../support/numpy.ts'
 
 const array = fc.record({
   datatype: fc.constantFrom(...DATATYPES.filter((one) => one !== 'BYTES' && one !== 'BF16')),
@@ -59,7 +60,7 @@ describe('a .npy file', () => {
       [file.subarray(0, -1), /takes 24 bytes, 23 follow/],
       [Buffer.concat([file, Buffer.of(0)]), /takes 24 bytes, 25 follow/],
       [changed('<f4', '>f4'), /NumPy type >f4 is not taken/],
-      [changed('<f4', '|O '), /NumPy type \|O/],
+      [changed('<f4', '|V4'), /NumPy type \|V4/],
       [changed('False', 'True '), /Fortran/],
       [changed('(2, 3)', '(-2, 3'), /header of the .npy file cannot be read/],
       [changed('(2, 3)', '(99999999999999999999, 3)'), /too many elements/],
@@ -68,6 +69,62 @@ describe('a .npy file', () => {
       const error = failure(() => readNpy(bytes, 'x'))
       expect([error?.status, error?.message]).toEqual([400, expect.stringMatching(reason)])
     }
+  })
+})
+
+describe('a .npy file of texts', () => {
+  // numpy 2.4: the data after the header.
+  const written = {
+    '<U4': 'cgAAAG8AAAB0AAAAAAAAAGcAAAByAAAA/AAAAG4AAAAAAAAAAAAAAAAAAAAAAAAAeAAAAAAAAAB5AAAAAAAAAA==',
+    '|S2': 'YWJjAA==',
+    '|O':
+      'gASVmgAAAAAAAACMFm51bXB5Ll9jb3JlLm11bHRpYXJyYXmUjAxfcmVjb25zdHJ1Y3SUk5SMBW51bXB5lIwHbmRhcnJheZSTlEsAhZRDAWKUh5RSlChL' +
+      'AUsCSwGGlGgDjAVkdHlwZZSTlIwCTziUiYiHlFKUKEsDjAF8lE5OTkr/////Sv////9LP3SUYoldlCiMB8WBw7NkxbqUjAFilGV0lGIu',
+    number:
+      'gASVkAAAAAAAAACMFm51bXB5Ll9jb3JlLm11bHRpYXJyYXmUjAxfcmVjb25zdHJ1Y3SUk5SMBW51bXB5lIwHbmRhcnJheZSTlEsAhZRDAWKUh5RSlChL' +
+      'AUsChZRoA4wFZHR5cGWUk5SMAk84lImIh5RSlChLA4wBfJROTk5K/////0r/////Sz90lGKJXZQoSwGMAWGUZXSUYi4=',
+  }
+  const file = (descr: string, shape: number[], data: string) =>
+    npyFile(descr, shape, Buffer.from(data, 'base64'))
+  const textsOf = (bytes: Buffer) => {
+    const array = readNpy(bytes, 'x')
+    expect(array.datatype).toBe('BYTES')
+    return decodeElements(array.bytes, 'x').map((element) => Buffer.from(element).toString())
+  }
+
+  it('gives them, of whatever type they are', () => {
+    expect(textsOf(file('<U4', [2, 2], written['<U4']))).toEqual(['rot', 'grün', '', 'x\0y'])
+    expect(textsOf(file('|S2', [2], written['|S2']))).toEqual(['ab', 'c'])
+    expect(textsOf(file('|O', [2, 1], written['|O']))).toEqual(['Łódź', 'b'])
+    expect(textsOf(file('<U0', [3], ''))).toEqual(['', '', ''])
+  })
+
+  it('that holds something else is refused', () => {
+    const refusals: [Buffer, RegExp][] = [
+      [file('|O', [2], written.number), /element 0 of its objects is no text; .*dtype=str/],
+      [file('|O', [3, 1], written['|O']), /3 elements, 2 texts are pickled/],
+      // cos, system: what a hostile pickle would call.
+      [npyFile('|O', [1], Buffer.from("cos\nsystem\n(S'echo'\ntR.")), /not only texts/],
+      [file('<U4', [2, 3], written['<U4']), /takes 96 bytes, 64 follow/],
+      [npyFile('<U1', [1], Buffer.from('ffffffff', 'hex')), /a character that does not exist/],
+    ]
+    for (const [bytes, reason] of refusals) {
+      const error = failure(() => readNpy(bytes, 'x'))
+      expect([error?.status, error?.message]).toEqual([400, expect.stringMatching(reason)])
+    }
+  })
+
+  it('that is damaged anywhere is refused in order, or read', () => {
+    const pickle = file('|O', [2, 1], written['|O'])
+    fc.assert(
+      fc.property(fc.nat(pickle.length - 129), fc.nat(255), fc.nat(pickle.length), (at, value, length) => {
+        const damaged = Buffer.from(pickle)
+        damaged[at + 128] = value
+        for (const bytes of [damaged, pickle.subarray(0, length)])
+          expect([undefined, 400]).toContain(failure(() => readNpy(bytes, 'x'))?.status)
+      }),
+      { numRuns: 1000 },
+    )
   })
 })
 
