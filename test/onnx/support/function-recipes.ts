@@ -70,6 +70,8 @@ interface Scope {
 /** Two of a kind differ only in their overload. */
 const nameOf = (index: number) => ({ domain: `test.${index % 4 < 2 ? 'a' : 'b'}`, name: `F${index >> 2}` })
 const overloadOf = (index: number) => (index % 2 === 0 ? '' : 'other')
+/** ONNX Runtime 1.30 never ends to inline an overload that calls another one of its name. */
+const areOverloads = (a: number, b: number) => a >> 1 === b >> 1
 
 class Cook {
   readonly #functionCount: number
@@ -128,7 +130,7 @@ class Cook {
       }
       case 'call': {
         const index = at + 1 + step.ahead
-        if (index >= this.#functionCount) return from
+        if (index >= this.#functionCount || areOverloads(at, index)) return from
         const { domain, name } = nameOf(index)
         const made = node(name, [from], [to], {}, { domain })
         made.overload = overloadOf(index)

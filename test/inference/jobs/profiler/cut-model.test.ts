@@ -113,8 +113,8 @@ describe('a range of a model in memory', () => {
     const body = [{ kind: 'weight' as const, isLarge: true, isInitializer: false }]
     const call = (ahead: number) => ({ kind: 'call' as const, ahead })
     const given = cookFunctions({
-      functions: [[call(0), ...body], [{ kind: 'loop', body }], [{ kind: 'unary', op: 'Neg' }]],
-      main: [call(2), { kind: 'if', yes: [call(0)], no: body }],
+      functions: [[call(1), ...body], [{ kind: 'unary', op: 'Neg' }], [{ kind: 'loop', body }]],
+      main: [call(1), { kind: 'if', yes: [call(0)], no: body }],
       isSeparate: false,
     })
     await expectSameRanges(fileOf(given))
