@@ -30,10 +30,14 @@ export function uploadedText(model: UploadedModel): string {
   const cuts = model.cuts
     ? `${model.layers} layers, ${model.cuts.single.length} single-tensor cuts, ${model.cuts.clean.length} clean cuts`
     : 'open dimensions: give input shapes'
-  const samples = model.samples
-    ? `\n  samples for ${model.samples.inputs.map(({ name }) => name).join(', ')}`
-    : ''
-  return `${model.name} (version ${model.version}): ${model.id}\n  ${formatBytes(model.bytes)}, inputs ${inputsText(model.inputs)}\n  ${cuts}${samples}`
+  const lines = [
+    `${model.name} (version ${model.version}): ${model.id}`,
+    `  ${formatBytes(model.bytes)}, inputs ${inputsText(model.inputs)}`,
+    `  ${cuts}`,
+    ...(model.samples ? [`  samples for ${model.samples.inputs.map(({ name }) => name).join(', ')}`] : []),
+    ...(model.warnings ?? []).map((warning) => `  warning: ${warning}`),
+  ]
+  return lines.join('\n')
 }
 
 export function samplesText({ inputs, givenAt }: { inputs: Samples['inputs']; givenAt?: string }): string {

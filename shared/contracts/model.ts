@@ -84,7 +84,7 @@ export const Boundary = z.object({
   clean: z.boolean(),
   /** Why it is not clean; absent when it is. */
   why: z.string().optional(),
-  /** False if cutting changes results (inside a quantisation pattern): such a cut can run but is never planned. */
+  /** False if cutting changes results, as inside a quantisation pattern: such a cut can run but is never planned. */
   allowed: z.boolean(),
 })
 export type Boundary = z.infer<typeof Boundary>
@@ -122,6 +122,8 @@ export const Structure = z.object({
   inputHints: InputHints.optional(),
   /** SHA-256 of the samples that it was analysed with; absent if all values were made up. */
   samples: z.string().optional(),
+  /** What a user should know of the results: found when the model was analysed. */
+  warnings: z.array(z.string()).optional(),
 })
 export type Structure = z.infer<typeof Structure>
 
@@ -143,5 +145,7 @@ export const UploadedModel = Model.extend({
   cuts: z.object({ single: z.array(z.number().int()), clean: z.array(z.number().int()) }).nullable(),
   /** Dimensions that a benchmark or `…/layers` needs as input shapes; empty if all are known. */
   openDimensions: z.array(OpenDimension),
+  /** What a user should know of the model's results: found when it was analysed. */
+  warnings: z.array(z.string()).optional(),
 })
 export type UploadedModel = z.infer<typeof UploadedModel>

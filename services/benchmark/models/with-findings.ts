@@ -15,5 +15,6 @@ export function withFindings(model: Model, structure: Structure | null): Uploade
         }
       : null,
     openDimensions: model.inputShapes === null ? openDimensions(model.inputs, {}) : [],
+    ...(structure?.warnings && { warnings: structure.warnings }),
   }
 }

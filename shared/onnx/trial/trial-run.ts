@@ -23,16 +23,14 @@ import { trialRefusal } from './trial-refusal.ts'
 import { NoValuesFound, searchValues } from './trial-search.ts'
 import { withWorkFile } from '../canonical/work-files.ts'
 
-export interface Seen {
-  shape: number[]
-  bytes: number
-}
-
 export interface Trial {
   /** Observed shapes and bytes of tensors whose shape was unknown before, or known wrongly. */
-  seen: Map<string, Seen>
+  seen: Map<string, { shape: number[]; bytes: number }>
   /** Hints of the successful run; absent if it needed none. */
   hints?: InputHints
+  /** The inputs of that run, and the outputs that are not inputs themselves. */
+  inputs: Map<string, Tensor>
+  outputs: Map<string, Tensor>
 }
 
 const SEED = 1
@@ -51,26 +49,30 @@ export async function runTrial(
   const unknown = made.filter((name) => isUnknown(types.get(name)))
   const doubtful = layers.filter((node) => !inDefaultDomain(node)).flatMap((node) => node.output)
   const madeUp = inputs.filter(({ name }) => !samples.some((sample) => sample.name === name))
+  const valuesFor = (hints: InputHints) => modelInputs({ inputs, inputHints: hints }, samples, SEED)
   const observe = (names: readonly string[], search: Search) =>
-    withSession(canonical, names, (run) =>
-      search((hints) => run(modelInputs({ inputs, inputHints: hints }, samples, SEED))),
-    )
+    withSession(canonical, names, (run) => search((hints) => run(valuesFor(hints))))
   const first = await observe([...graph.outputs, ...unknown, ...doubtful], (run) =>
     searchValues(run, findHints(canonical), madeUp, canonical).catch((thrown: unknown) => {
       throw thrown instanceof NoValuesFound ? trialRefusal(thrown, inputs, samples) : thrown
     }),
   )
-  if (!first) return { seen: new Map() }
+  if (!first) return { seen: new Map(), inputs: new Map(), outputs: new Map() }
   const { hints } = first
-  const isWrong = ([name, { shape }]: [string, Seen]) => contradicts(types.get(name), shape)
+  const isWrong = ([name, { shape }]: [string, Tensor]) => contradicts(types.get(name), shape)
   const all = [...first.results].some(isWrong)
     ? await observe(made, async (run) => ({ results: await run(hints), hints }))
     : first
   const seen = [...(all ?? first).results].filter((one) => isUnknown(types.get(one[0])) || isWrong(one))
-  return { seen: new Map(seen), ...(Object.keys(hints).length > 0 ? { hints } : {}) }
+  return {
+    seen: new Map(seen.map(([name, { shape, bytes }]) => [name, { shape, bytes: bytes.length }])),
+    ...(Object.keys(hints).length > 0 ? { hints } : {}),
+    inputs: new Map(valuesFor(hints).map((tensor) => [tensor.name, tensor])),
+    outputs: new Map([...first.results].filter(([name]) => graph.outputs.includes(name))),
+  }
 }
 
-type Results = Map<string, Seen>
+type Results = Map<string, Tensor>
 type Search = (
   run: (hints: InputHints) => Promise<Results>,
 ) => Promise<{ results: Results; hints: InputHints }>
@@ -92,12 +94,7 @@ async function withSession<T>(
     try {
       return await use(async (inputs) => {
         const results = await session.run(Object.fromEntries(inputs.map((one) => [one.name, toRuntime(one)])))
-        return new Map(
-          Object.entries(results).map(([name, result]) => [
-            name,
-            { shape: [...result.dims], bytes: fromRuntime(name, result).bytes.length },
-          ]),
-        )
+        return new Map(Object.entries(results).map(([name, result]) => [name, fromRuntime(name, result)]))
       })
     } finally {
       await session.release()
