@@ -68,7 +68,7 @@ export function createInferenceService(
     name: 'inference',
     log,
     routes: routesOf(config, deps),
-    metrics: createMetrics(deps.statistics, () => engine.executor.stats()),
+    metrics: createMetrics(deps.statistics, () => engine.executor.stats(), engine.incompleteRanges),
     facts: () => ({
       resource: config.resource,
       tier: config.tier,

@@ -66,7 +66,10 @@ export const Layer = z.object({
   /** Tensors made by other layers or graph inputs (captured ones of control-flow bodies included), not weights. */
   inputs: z.array(z.string()),
   outputs: z.array(TensorSpec),
-  /** Bytes of the constants that this layer reads; a shared constant counts in each of its layers. */
+  /**
+   * Bytes of the constants that this layer reads or holds, in bodies and in the functions that it calls too. A shared
+   * constant, or function, counts in each of its layers.
+   */
   weightBytes: byteCount,
   /** Multiply-accumulates; null for operators without an agreed count. */
   macs: z.number().nonnegative().nullable(),
@@ -118,6 +121,7 @@ export const Structure = z.object({
   outputs: z.array(TensorSpec),
   layers: z.array(Layer),
   boundaries: z.array(Boundary),
+  /** Of all layers, each constant and function counted once. */
   weightBytes: byteCount,
   inputHints: InputHints.optional(),
   /** SHA-256 of the samples that it was analysed with; absent if all values were made up. */

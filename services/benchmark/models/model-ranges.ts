@@ -5,6 +5,7 @@
  */
 import { readIfThere, writeWhole } from '../../../shared/platform/atomic-file.ts'
 import { LRUCache } from 'lru-cache'
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
@@ -18,6 +19,7 @@ import {
   type WeightExtent,
   writeRange,
 } from '../../../shared/onnx/index.ts'
+import { externalExtents, firstMissing } from '../../../shared/onnx/wire/external-extents.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import { type ModelStore } from './model-store.ts'
@@ -54,12 +56,10 @@ export class Ranges {
       key === undefined ? await this.#analyses.structure(model) : await this.#analyses.byKey(model, key)
     checkRange(structure, from, to)
     const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
-    const manifest = await this.#locks.run(stem, async () => {
-      const text = await readIfThere(`${stem}.json`)
-      return text === undefined
-        ? this.#write(stem, structure, from, to)
-        : RangeManifest.parse(JSON.parse(text))
-    })
+    const manifest = await this.#locks.run(
+      stem,
+      async () => (await storedRange(stem)) ?? this.#write(stem, structure, from, to),
+    )
     return { manifest, file: manifest.onnx === null ? null : `${stem}.onnx` }
   }
 
@@ -118,6 +118,22 @@ export class Ranges {
   #canonical({ model, shapesKey }: Structure): Promise<CanonicalModel> {
     return this.#canonicals.forceFetch(canonicalPaths(this.#store.folder(model), shapesKey).canonical)
   }
+}
+
+/**
+ * A range that was written before. Undefined, so that it is written again, if it does not list all bytes that its sub-model
+ * refers to: earlier versions left out weights inside functions.
+ */
+async function storedRange(stem: string): Promise<RangeManifest | undefined> {
+  const text = await readIfThere(`${stem}.json`)
+  if (text === undefined) return undefined
+  const manifest = RangeManifest.parse(JSON.parse(text))
+  if (manifest.onnx === null) return manifest
+  const files = manifest.weights.map((file) => ({
+    ...file,
+    held: new Set(file.chunks.map(({ index }) => index)),
+  }))
+  return firstMissing(externalExtents(await readFile(`${stem}.onnx`)), files) ? undefined : manifest
 }
 
 /** Indices of the chunks that overlap the extents, ascending and without duplicates. */

@@ -6,7 +6,12 @@ import type { Statistics } from './request-statistics.ts'
 const PHASES = ['queue', 'compute_input', 'compute_infer', 'compute_output'] as const
 const NS_PER_SECOND = 1e9
 
-export function createMetrics(statistics: Statistics, executor: () => ExecutorStats): Registry {
+/** @param incomplete how many layer ranges were refused so far because bytes of them were missing. */
+export function createMetrics(
+  statistics: Statistics,
+  executor: () => ExecutorStats,
+  incomplete: () => number,
+): Registry {
   const registry = new Registry()
   const registers = [registry]
   const requests = new Counter({
@@ -50,6 +55,15 @@ export function createMetrics(statistics: Statistics, executor: () => ExecutorSt
     collect: () => {
       restarts.reset()
       restarts.inc(executor().threads.reduce((sum, thread) => sum + thread.restarts, 0))
+    },
+  })
+  const ranges = new Counter({
+    name: 'scission_ranges_incomplete_total',
+    help: 'Layer ranges that were not opened because bytes that they refer to had not been fetched: must stay 0',
+    registers,
+    collect: () => {
+      ranges.reset()
+      ranges.inc(incomplete())
     },
   })
   return registry

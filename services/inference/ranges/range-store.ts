@@ -8,8 +8,8 @@
  *     <shapesKey>.<from>-<to>.json   the manifest, written last; its mtime is the time of the last use
  *
  * A complete range opens without the benchmark service; otherwise the missing bytes are fetched. Concurrent calls for the
- * same range fetch once: a lock per file serialises the work, and the second call finds it done. An open range is not
- * evicted and its files do not change until it is released.
+ * same range fetch once: a lock per file serialises the work, and the second call finds it done. A range of which a byte is
+ * missing does not open (held-bytes.ts). An open range is not evicted and its files do not change until it is released.
  */
 import {
   checkKey,
@@ -30,6 +30,7 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { makeRoom, type RangeCache } from './eviction.ts'
 import { fetchChunks } from './fetch-chunks.ts'
+import { bytesMissing, findMissingBytes } from './held-bytes.ts'
 import { RangeSource } from './range-source.ts'
 import { chunkLength, presentChunks, SparseFile } from './sparse-file.ts'
 
@@ -59,6 +60,7 @@ export class RangeStore {
   readonly #source: RangeSource
   readonly #cache: RangeCache
   #reservedBytes = 0
+  #incomplete = 0
 
   constructor({
     benchmarkUrl,
@@ -74,8 +76,9 @@ export class RangeStore {
 
   /**
    * Fetches what is missing of a layer range and keeps the range from eviction until it is released.
-   * @throws ScissionError peerUnavailable (the benchmark service does not answer or sends wrong bytes), cancelled,
-   *   conflict (no room within the limit), or the refusal of the benchmark service: notFound, invalidRange.
+   * @throws ScissionError peerUnavailable (the benchmark service does not answer, sends wrong bytes or too few), cancelled,
+   *   conflict (no room within the limit), invalidModel (what came is none), or the refusal of the
+   *   benchmark service: notFound, invalidRange.
    */
   async open(key: RangeKey, signal?: AbortSignal): Promise<OpenRange> {
     checkKey(key)
@@ -86,6 +89,11 @@ export class RangeStore {
       if (!signal?.aborted) throw diskFull(error) ?? error
       throw new ScissionError('cancelled', `fetching ${keyText(key)}: nobody waits for it any more`)
     }
+  }
+
+  /** How often a range was refused because bytes that it refers to were not fetched. */
+  get incomplete(): number {
+    return this.#incomplete
   }
 
   /** Closes idle connections. Open ranges stay usable. */
@@ -101,6 +109,7 @@ export class RangeStore {
       reserved.bytes = await this.#cache.locks.run('room', () => this.#reserve(key, manifest), signal)
       for (const weights of manifest.weights) await this.#fetchWeights(key, weights, signal)
       const file = await this.#fetchSubModel(key, manifest, signal)
+      if (file !== null) await this.#refuseIncomplete(file, manifest)
       const target = this.#file(key, 'json')
       await this.#cache.locks.run(target, () => writeManifest(target, manifest))
       return { path: file, manifest, release }
@@ -110,6 +119,15 @@ export class RangeStore {
     } finally {
       this.#reservedBytes -= reserved.bytes
     }
+  }
+
+  async #refuseIncomplete(file: string, manifest: RangeManifest): Promise<void> {
+    const missing = await findMissingBytes(file, manifest, this.#cache.log)
+    if (missing === undefined) return
+    const error = bytesMissing(manifest, missing)
+    this.#incomplete += 1
+    this.#cache.log?.error(error.message)
+    throw error
   }
 
   /** From the benchmark service; if it cannot be reached, from the disk, if the range is complete there. */

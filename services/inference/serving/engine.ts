@@ -13,6 +13,8 @@ export interface Engine {
   executor: Pick<Executor, 'run' | 'stats' | 'close'>
   loader: Pick<StageLoader, 'acquire' | 'release'>
   store: Pick<RangeStore, 'open'>
+  /** Layer ranges that were refused so far because bytes of them were missing. */
+  incompleteRanges: () => number
   profile: (
     request: ProfileRequest,
     onProgress: (progress: BenchmarkProgress) => void,
@@ -32,5 +34,5 @@ export function createEngine(config: InferenceConfig, log: Logger): Engine {
   const executor = new Executor({ executors, queueLimit, slowdown })
   const store = new RangeStore({ benchmarkUrl, folder, limitBytes: config.cacheBytes, log })
   const loader = new StageLoader({ store, executor, options, trialTimeoutMs, trialMemoryBytes, log })
-  return { executor, loader, store, profile: profileModel }
+  return { executor, loader, store, incompleteRanges: () => store.incomplete, profile: profileModel }
 }

@@ -7,8 +7,14 @@
  */
 import { ScissionError } from '../../platform/errors.ts'
 import type { ExternalFiles } from '../wire/external-data.ts'
-import type { AttributeProto, GraphProto, ModelProto, NodeProto } from '../proto/onnx_pb.ts'
-import { bodiesOf, definedIn, makersOf, nodeLabel } from './scope.ts'
+import type {
+  AttributeProto,
+  GraphProto,
+  ModelProto,
+  NodeProto,
+  SparseTensorProto,
+} from '../proto/onnx_pb.ts'
+import { bodiesOf, definedIn, makersOf, nodeLabel, sparseIn } from './scope.ts'
 import type { Skeleton } from '../wire/skeleton.ts'
 import { checkTensor } from '../wire/tensor-data.ts'
 
@@ -40,14 +46,14 @@ export function checkModel({ model, graph }: Skeleton, files: ExternalFiles): vo
 function checkTensors(attributes: AttributeProto[], label: string, files: ExternalFiles): void {
   checkAttributes(attributes, label, files)
   for (const body of bodiesOf({ attribute: attributes })) {
-    for (const tensor of body.initializer) checkTensor(tensor, files)
+    checkConstants(body, files)
     for (const node of body.node) checkTensors(node.attribute, labelOf(node), files)
   }
 }
 
 function checkGraph(graph: GraphProto, outer: ReadonlySet<string>, files: ExternalFiles): void {
   checkUnique(graph)
-  for (const tensor of graph.initializer) checkTensor(tensor, files)
+  checkConstants(graph, files)
   const visible = new Set([...outer, ...definedIn(graph)])
   for (const node of graph.node) {
     if (!node.opType) throw refuse(`node ${nodeLabel(node)} names no operator`, { node: node.name })
@@ -67,6 +73,21 @@ function checkGraph(graph: GraphProto, outer: ReadonlySet<string>, files: Extern
       throw refuse(`the graph output "${output.name}" is made by nothing`, { tensor: output.name })
     }
   }
+}
+
+function checkConstants(graph: GraphProto, files: ExternalFiles): void {
+  for (const tensor of graph.initializer) checkTensor(tensor, files)
+  for (const tensor of graph.sparseInitializer) checkSparse(tensor, tensor.values?.name ?? '', files)
+}
+
+/** Checks the parts of a sparse tensor, of which only the values may have a name. */
+function checkSparse({ values, indices }: SparseTensorProto, label: string, files: ExternalFiles): void {
+  if (!values || !indices)
+    throw refuse(`the sparse tensor "${label}" has no ${values ? 'indices' : 'values'}`, { tensor: label })
+  values.name ||= label
+  indices.name ||= `${values.name}/indices`
+  checkTensor(values, files)
+  checkTensor(indices, files)
 }
 
 function checkUnique(graph: GraphProto): void {
@@ -113,6 +134,7 @@ function checkAttributes(attributes: readonly AttributeProto[], label: string, f
       if (!tensor.name) tensor.name = `${label}/${attribute.name}`
       checkTensor(tensor, files)
     }
+    for (const tensor of sparseIn(attribute)) checkSparse(tensor, `${label}/${attribute.name}`, files)
   }
 }
 

@@ -1,8 +1,11 @@
 /** Encodes decoded graphs and their parts as models (wire/model-writer.ts). */
 import { create, toBinary } from '@bufbuild/protobuf'
 import { assemble, encodeUntypedValue, encodeValue, type ModelFrame } from '../wire/model-writer.ts'
+import { calledFunctions } from './functions.ts'
 import type { Graph } from './working-graph.ts'
 import {
+  type FunctionProto,
+  FunctionProtoSchema,
   ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
@@ -11,11 +14,10 @@ import {
 } from '../proto/onnx_pb.ts'
 import type { TypedTensor } from '../wire/element-types.ts'
 
-export function frameOf(graph: Pick<Graph, 'irVersion' | 'opsets' | 'functions'>): ModelFrame {
-  const { irVersion, opsets: opsetImport, functions } = graph
+export function frameOf({ irVersion, opsets: opsetImport }: Pick<Graph, 'irVersion' | 'opsets'>): ModelFrame {
   return {
     prefix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion, producerName: 'scission' })),
-    suffix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { opsetImport, functions })),
+    suffix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { opsetImport })),
   }
 }
 
@@ -28,7 +30,16 @@ export interface GraphSelection {
   keeps?: (name: string) => boolean
 }
 
-/** Encodes a model of some nodes of a graph, with its constants. */
+/** Functions are not changed once a graph is made, and some hold large constants. */
+const encodedFunctions = new WeakMap<FunctionProto, Uint8Array>()
+
+export function encodeFunction(fn: FunctionProto): Uint8Array {
+  const encoded = encodedFunctions.get(fn) ?? toBinary(FunctionProtoSchema, fn)
+  encodedFunctions.set(fn, encoded)
+  return encoded
+}
+
+/** Encodes a model of some nodes of a graph, with its constants and the functions that these nodes call. */
 export function assembleGraph(graph: Graph, given: GraphSelection): Uint8Array {
   const kept = <T>(constants: ReadonlyMap<string, T>): T[] =>
     [...constants].flatMap(([name, constant]) => (!given.keeps || given.keeps(name) ? [constant] : []))
@@ -36,6 +47,7 @@ export function assembleGraph(graph: Graph, given: GraphSelection): Uint8Array {
     nodes: given.nodes.map((node) => toBinary(NodeProtoSchema, node)),
     initializers: kept(graph.constants).map((tensor) => toBinary(TensorProtoSchema, tensor)),
     sparse: kept(graph.sparse).map((tensor) => toBinary(SparseTensorProtoSchema, tensor)),
+    functions: calledFunctions(graph.functions, given.nodes).map(encodeFunction),
     inputs: given.inputs.map(encodeValue),
     outputs: given.outputs.map((output) =>
       typeof output === 'string' ? encodeUntypedValue(output) : encodeValue(output),

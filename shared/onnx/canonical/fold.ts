@@ -9,6 +9,7 @@
 import type { Tensor } from '../../contracts/tensor.ts'
 import { assembleGraph } from './encode-graph.ts'
 import { CODE, elementTypeOf, elementTypeOfDatatype, bytesOfType } from '../wire/element-types.ts'
+import { functionKey, operatorKey } from './functions.ts'
 import type { Graph } from './working-graph.ts'
 import type { Types } from './infer-shapes.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
@@ -58,9 +59,7 @@ export function constantNodes(graph: Graph): Set<NodeProto> {
 
 function isRandom(node: NodeProto, graph: Graph): boolean {
   if (RANDOM.has(onnxOperator(node) ?? '')) return true
-  const functions = graph.functions.filter(
-    ({ name, domain }) => name === node.opType && domain === node.domain,
-  )
+  const functions = graph.functions.filter((fn) => functionKey(fn) === operatorKey(node))
   const inside = [...functions.flatMap((fn) => fn.node), ...bodiesOf(node).flatMap((body) => body.node)]
   return inside.some((inner) => inner !== node && isRandom(inner, graph))
 }

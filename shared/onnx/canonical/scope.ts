@@ -4,16 +4,44 @@
  * A body (a graph in an attribute of If, Loop, Scan, …) can read the tensors of the graphs around it. A name that the
  * body defines itself, as input, initializer or node output, is local even if it also exists outside.
  */
-import type { GraphProto, NodeProto, TensorProto } from '../proto/onnx_pb.ts'
+import type {
+  AttributeProto,
+  GraphProto,
+  NodeProto,
+  SparseTensorProto,
+  TensorProto,
+} from '../proto/onnx_pb.ts'
 
 /** The graphs in a node's attributes. */
 export function bodiesOf({ attribute: attributes }: Pick<NodeProto, 'attribute'>): GraphProto[] {
   return attributes.flatMap((attribute) => [...(attribute.g ? [attribute.g] : []), ...attribute.graphs])
 }
 
-/** The constants inside a node's bodies, at any depth. */
-export function bodyTensors(node: Pick<NodeProto, 'attribute'>): TensorProto[] {
-  return bodiesOf(node).flatMap((body) => [...body.initializer, ...body.node.flatMap(bodyTensors)])
+/** Every tensor inside a node, at any depth: in its attributes, and the constants of its bodies. */
+export function tensorsInside(node: Pick<NodeProto, 'attribute'>): TensorProto[] {
+  const own = node.attribute.flatMap((attribute) => [
+    ...(attribute.t ? [attribute.t] : []),
+    ...attribute.tensors,
+    ...sparseIn(attribute).flatMap(partsOf),
+  ])
+  const deeper = bodiesOf(node).flatMap((body) => [
+    ...body.initializer,
+    ...body.sparseInitializer.flatMap(partsOf),
+    ...body.node.flatMap(tensorsInside),
+  ])
+  return [...own, ...deeper]
+}
+
+/** The sparse tensors of an attribute. */
+export function sparseIn(attribute: AttributeProto): SparseTensorProto[] {
+  return attribute.sparseTensor
+    ? [attribute.sparseTensor, ...attribute.sparseTensors]
+    : attribute.sparseTensors
+}
+
+/** The two tensors that make a sparse one. */
+export function partsOf({ values, indices }: SparseTensorProto): TensorProto[] {
+  return [values, indices].filter((part) => part !== undefined)
 }
 
 /** The names that a graph defines itself. */

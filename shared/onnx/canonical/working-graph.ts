@@ -20,7 +20,7 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
-import { bodiesOf, onnxOperator, usesOf } from './scope.ts'
+import { bodiesOf, onnxOperator, sparseIn, usesOf } from './scope.ts'
 import { makeNamesUnique, type Names } from './unique-names.ts'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
 import { bytesOf, inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
@@ -71,9 +71,10 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
     shape: shapes[name] ?? [],
   }))
   const names = makeNamesUnique(graph)
-  for (const fn of model.functions) inlineFunction(fn, dir)
+  for (const fn of model.functions) settleFunction(fn, dir)
   const constants = new Map<string, TensorProto>()
   for (const tensor of graph.initializer) constants.set(tensor.name, settled(tensor, dir))
+  for (const tensor of graph.sparseInitializer) settleSparse(tensor, dir)
   const sparse = new Map(graph.sparseInitializer.map((tensor) => [tensor.values?.name ?? '', tensor]))
   const kept = liftConstants(graph.node, dir, (tensor) => constants.set(tensor.name, tensor), sparse)
   // ONNX Runtime's messages and profiles identify nodes by name.
@@ -121,6 +122,12 @@ function settled(tensor: TensorProto, dir: string): TensorProto {
     : tensor
 }
 
+/** The same for the parts of a sparse tensor. Shape inference of ONNX reads the indices of those in bodies. */
+function settleSparse(tensor: SparseTensorProto, dir: string, indices = settled): void {
+  if (tensor.values) tensor.values = settled(tensor.values, dir)
+  if (tensor.indices) tensor.indices = indices(tensor.indices, dir)
+}
+
 /** Passes the tensor of every Constant node to `add`. @returns the other nodes, with the same done in their bodies. */
 function liftConstants(
   nodes: readonly NodeProto[],
@@ -139,6 +146,7 @@ function liftConstants(
       const sparseValue = node.attribute.find((attribute) => attribute.sparseTensor)?.sparseTensor
       if (sparseValue?.values && sparse) {
         sparseValue.values.name = name
+        settleSparse(sparseValue, dir)
         sparse.set(name, sparseValue)
         return false
       }
@@ -149,10 +157,15 @@ function liftConstants(
   })
 }
 
-/** Reads the tensors of a function's attributes into memory; large constants of bodies inside it stay in their files. */
-function inlineFunction({ attributeProto, node }: FunctionProto, dir: string): void {
-  for (const one of [{ attribute: attributeProto }, ...node]) {
-    inlineAttributes(one.attribute, dir)
+/** Reads the tensors of a function's attributes into memory; its large constants, at any depth, stay in their files. */
+function settleFunction({ attributeProto, node }: FunctionProto, dir: string): void {
+  inlineAttributes(attributeProto, dir)
+  for (const one of node) {
+    const constant =
+      onnxOperator(one) === 'Constant' ? one.attribute.find(({ name }) => name === 'value') : undefined
+    // A function has no initializers: ONNX Runtime makes some of its Constant nodes, external ones too.
+    if (constant?.t) constant.t = settled(constant.t, dir)
+    else inlineAttributes(one.attribute, dir)
     for (const body of bodiesOf(one)) liftInBody(body, dir)
   }
 }
@@ -160,6 +173,7 @@ function inlineFunction({ attributeProto, node }: FunctionProto, dir: string): v
 /** Makes a body's constants its initializers, which may be external, as attributes may not. */
 function liftInBody(body: GraphProto, dir: string): void {
   body.initializer = body.initializer.map((tensor) => settled(tensor, dir))
+  for (const tensor of body.sparseInitializer) settleSparse(tensor, dir, inlined)
   body.node = liftConstants(body.node, dir, (tensor) => body.initializer.push(tensor), undefined)
 }
 
@@ -199,5 +213,6 @@ function inlineAttributes(attributes: readonly AttributeProto[], dir: string): v
   for (const attribute of attributes) {
     if (attribute.t) attribute.t = inlined(attribute.t, dir)
     attribute.tensors = attribute.tensors.map((tensor) => inlined(tensor, dir))
+    for (const tensor of sparseIn(attribute)) settleSparse(tensor, dir, inlined)
   }
 }

@@ -5,45 +5,54 @@
  */
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { Structure } from '../../contracts/model.ts'
+import { reachedFunctions } from '../canonical/functions.ts'
 import { elementTypeOfDatatype } from '../wire/element-types.ts'
 import { assemble, encodeUntypedValue, encodeValue, type ModelFrame } from '../wire/model-writer.ts'
 
 /** An encoded NodeProto with the tensors that it reads and makes. */
-export interface EncodedNode {
-  bytes: Uint8Array
+export interface EncodedNode extends EncodedPart {
   uses: Iterable<string>
   outputs: readonly string[]
+  /** Keys of the functions that it calls itself; those of operators may be among them (canonical/functions.ts). */
+  calls: Iterable<string>
 }
 
-export interface EncodedModel<Node extends EncodedNode, Constant extends { bytes: Uint8Array }> {
+export interface EncodedPart {
+  bytes: Uint8Array
+}
+
+/** @typeParam Part what else is known of a node, constant or function. */
+export interface EncodedModel<Part extends EncodedPart> {
   structure: Structure
   frame: ModelFrame
   /** Nodes computed from constants only, in order. */
-  prelude: readonly Node[]
+  prelude: readonly (EncodedNode & Part)[]
   /** By layer index; a layer without a node of its own is undefined. */
-  layers: readonly (Node | undefined)[]
+  layers: readonly ((EncodedNode & Part) | undefined)[]
   /** Encoded TensorProtos by name. */
-  constants: ReadonlyMap<string, Constant>
+  constants: ReadonlyMap<string, Part>
   /** Encoded SparseTensorProtos by the name of their values. */
-  sparse: ReadonlyMap<string, Uint8Array>
+  sparse: ReadonlyMap<string, Part>
+  /** Encoded FunctionProtos by key. */
+  functions: ReadonlyMap<string, Part & { calls: Iterable<string> }>
   /** Encodes a tensor as a graph input or output. */
   value: (name: string) => Uint8Array
 }
 
-export interface EncodedRange<Node, Constant> {
+export interface EncodedRange<Part> {
   content: Uint8Array
-  nodes: Node[]
-  constants: Constant[]
+  /** The parts that it was put together from. */
+  parts: Part[]
   /** The tensors of boundary `to` that the range makes. */
   outputs: string[]
 }
 
 /** Encodes layers [from, to): at least one. */
-export function encodeRange<Node extends EncodedNode, Constant extends { bytes: Uint8Array }>(
-  model: EncodedModel<Node, Constant>,
+export function encodeRange<Part extends EncodedPart>(
+  model: EncodedModel<Part>,
   from: number,
   to: number,
-): EncodedRange<Node, Constant> {
+): EncodedRange<Part> {
   const layers = model.layers.slice(from, to).filter((node) => node !== undefined)
   const needed = new Set(layers.flatMap(({ uses }) => [...uses]))
   const made = new Set(layers.flatMap((node) => node.outputs))
@@ -52,15 +61,23 @@ export function encodeRange<Node extends EncodedNode, Constant extends { bytes: 
   const outputs = frontier(to).filter((name) => made.has(name))
   const nodes = [...preludeFor(model.prelude, needed), ...layers]
   const constants = neededOf(model.constants, needed)
+  const sparse = neededOf(model.sparse, needed)
+  const functions = reachedFunctions(
+    model.functions,
+    nodes.flatMap(({ calls }) => [...calls]),
+  )
   const content = assemble(model.frame, `layers ${from} to ${to}`, {
-    nodes: nodes.map(({ bytes }) => bytes),
-    initializers: constants.map(({ bytes }) => bytes),
-    sparse: neededOf(model.sparse, needed),
+    nodes: nodes.map(bytesOf),
+    initializers: constants.map(bytesOf),
+    sparse: sparse.map(bytesOf),
+    functions: functions.map(bytesOf),
     inputs: inputs.map(model.value),
     outputs: outputs.map(model.value),
   })
-  return { content, nodes, constants, outputs }
+  return { content, parts: [...nodes, ...constants, ...sparse, ...functions], outputs }
 }
+
+const bytesOf = ({ bytes }: EncodedPart): Uint8Array => bytes
 
 const neededOf = <T>(all: ReadonlyMap<string, T>, needed: ReadonlySet<string>): T[] =>
   [...all].filter(([name]) => needed.has(name)).map(([, one]) => one)

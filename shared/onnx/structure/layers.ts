@@ -6,8 +6,9 @@ import type { CanonicalGraph } from '../canonical/canonicalise.ts'
 import { elementTypeOf, bytesOfType, type TypedTensor } from '../wire/element-types.ts'
 import { joinedNodes } from '../canonical/join-nodes.ts'
 import { macsOf } from './macs.ts'
-import type { NodeProto } from '../proto/onnx_pb.ts'
-import { bodyTensors, operatorOf, runtimeOperator, usesOf } from '../canonical/scope.ts'
+import type { FunctionProto, NodeProto } from '../proto/onnx_pb.ts'
+import { functionsByKey, operatorKeys, reachedFunctions } from '../canonical/functions.ts'
+import { operatorOf, partsOf, runtimeOperator, tensorsInside, usesOf } from '../canonical/scope.ts'
 import { tensorBytes } from '../wire/tensor-data.ts'
 
 /** Bytes of tensors whose shapes depend on the data, from one trial run. */
@@ -23,13 +24,17 @@ export function buildLayers(
 ): Pick<Structure, 'layers' | 'weightBytes'> {
   const weights = new Weights(canonical)
   const used = new Set<string>()
+  const functions = functionsByKey(canonical.graph.functions, (fn) => ({ bytes: bytesInFunction(fn) }))
+  const called = new Set<{ bytes: number }>()
   let insideBytes = 0
   const layers = canonical.layers.map((node, index): Layer => {
     const uses = [...usesOf(node)]
     const constants = uses.filter((name) => weights.isConstant(name))
     const leaves = new Set(constants.flatMap((name) => [...weights.leavesOf(name)]))
     for (const leaf of leaves) used.add(leaf)
-    const inside = bodyTensors(node).reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+    const calls = reachedFunctions(functions, operatorKeys([node]))
+    for (const fn of calls) called.add(fn)
+    const inside = bytesInside([node])
     insideBytes += inside
     return {
       index,
@@ -37,11 +42,11 @@ export function buildLayers(
       op: operatorOf(node),
       inputs: uses.filter((name) => !weights.isConstant(name)),
       outputs: node.output.filter(Boolean).map((name) => specOf(canonical.types.get(name), name, seen)),
-      weightBytes: weights.bytes(leaves) + inside,
+      weightBytes: weights.bytes(leaves) + inside + sumOfBytes(calls),
       macs: macsOfLayer(canonical, node),
     }
   })
-  return { layers, weightBytes: weights.bytes(used) + insideBytes }
+  return { layers, weightBytes: weights.bytes(used) + insideBytes + sumOfBytes(called) }
 }
 
 /** Those of all its nodes; null if one has no agreed count, or shapes inside are not known. */
@@ -52,6 +57,17 @@ function macsOfLayer({ graph, types }: CanonicalGraph, node: NodeProto): number 
     return sum === null || macs === null ? null : sum + macs
   }, 0)
 }
+
+/** Bytes of the tensors in the attributes and bodies of nodes. */
+function bytesInside(nodes: readonly Pick<NodeProto, 'attribute'>[]): number {
+  return nodes.flatMap(tensorsInside).reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+}
+
+const bytesInFunction = ({ attributeProto, node }: FunctionProto): number =>
+  bytesInside([{ attribute: attributeProto }, ...node])
+
+const sumOfBytes = (all: Iterable<{ bytes: number }>): number =>
+  [...all].reduce((sum, { bytes }) => sum + bytes, 0)
 
 /** @throws ScissionError invalidModel if the type cannot be sent. */
 export function specOf(type: TypedTensor | undefined, name: string, seen: SeenBytes): TensorSpec {
@@ -95,9 +111,11 @@ class Weights {
     let sum = 0
     for (const name of names) {
       const { graph, types } = this.#canonical
-      const tensor = graph.constants.get(name) ?? graph.sparse.get(name)?.values
+      const tensor = graph.constants.get(name)
+      const sparse = graph.sparse.get(name)
       const type = types.get(name)
-      sum += tensor ? tensorBytes(tensor) : ((type && bytesOfType(type)) ?? 0)
+      if (sparse) for (const part of partsOf(sparse)) sum += tensorBytes(part)
+      else sum += tensor ? tensorBytes(tensor) : ((type && bytesOfType(type)) ?? 0)
     }
     return sum
   }

@@ -13,10 +13,16 @@ import type { TensorSpec } from '../../contracts/common.ts'
 import type { Structure } from '../../contracts/model.ts'
 import type { RangeManifest } from '../../contracts/range-manifest.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { frameOf } from '../canonical/encode-graph.ts'
+import { encodeFunction, frameOf } from '../canonical/encode-graph.ts'
 import { OPEN_KEY, PRELUDE_KEY, readStructure, structurePathOf } from '../canonical/canonical-file.ts'
 import { isExternal, referenceOf } from '../wire/external-data.ts'
-import { encodeRange, type EncodedModel, type EncodedNode, valueEncoder } from './encode-range.ts'
+import {
+  encodeRange,
+  type EncodedModel,
+  type EncodedNode,
+  type EncodedPart,
+  valueEncoder,
+} from './encode-range.ts'
 import {
   type GraphProto,
   ModelProtoSchema,
@@ -27,7 +33,8 @@ import {
   TensorProtoSchema,
   ValueInfoProtoSchema,
 } from '../proto/onnx_pb.ts'
-import { bodyTensors, usesOf } from '../canonical/scope.ts'
+import { functionsByKey, operatorKeys } from '../canonical/functions.ts'
+import { partsOf, tensorsInside, usesOf } from '../canonical/scope.ts'
 import { tensorBytes } from '../wire/tensor-data.ts'
 
 /** A part of a file in the model's folder. */
@@ -43,18 +50,15 @@ export interface RangeFile extends Pick<RangeManifest, 'inputs' | 'outputs' | 'p
   extents: WeightExtent[]
 }
 
-/** An encoded constant, or a node with the constants inside its control-flow bodies. */
-interface RangePart {
-  bytes: Uint8Array
+/** An encoded constant, node or function, with the references to files in it: a node's and a function's at any depth. */
+interface RangePart extends EncodedPart {
   extents: readonly WeightExtent[]
 }
 
 /** A canonical file decoded in memory, its parts encoded again, to write ranges of it. The file itself is closed. */
-export interface CanonicalModel extends EncodedModel<EncodedNode & RangePart, RangePart> {
+export interface CanonicalModel extends EncodedModel<RangePart> {
   dir: string
   specs: ReadonlyMap<string, TensorSpec>
-  /** Weights in the bodies of functions: every range has all functions in its file, so these belong to each range. */
-  functionExtents: readonly WeightExtent[]
 }
 
 /**
@@ -72,7 +76,11 @@ export async function openCanonical(
   const graph = model.graph
   if (!graph) throw new ScissionError('internal', `"${file}" holds no graph`)
   const preludeCount = Number(model.metadataProps.find(({ key }) => key === PRELUDE_KEY)?.value ?? 0)
-  const nodes = graph.node.map(rangeNode)
+  const functions = functionsByKey(model.functions, (fn) => ({
+    bytes: encodeFunction(fn),
+    extents: [{ attribute: fn.attributeProto }, ...fn.node].flatMap(tensorsInside).flatMap(extentsOf),
+  }))
+  const nodes = graph.node.map((node) => rangeNode(node, functions))
   const isOpen = model.metadataProps.some(({ key }) => key === OPEN_KEY)
   const specs = [...structure.inputs, ...structure.layers.flatMap((layer) => layer.outputs)]
   return {
@@ -80,7 +88,8 @@ export async function openCanonical(
     structure,
     prelude: nodes.slice(0, preludeCount),
     layers: nodes.slice(preludeCount),
-    frame: frameOf({ irVersion: model.irVersion, opsets: model.opsetImport, functions: model.functions }),
+    frame: frameOf({ irVersion: model.irVersion, opsets: model.opsetImport }),
+    functions,
     constants: new Map(
       graph.initializer.map((tensor) => [
         tensor.name,
@@ -90,13 +99,10 @@ export async function openCanonical(
     sparse: new Map(
       graph.sparseInitializer.map((tensor) => [
         tensor.values?.name ?? '',
-        toBinary(SparseTensorProtoSchema, tensor),
+        { bytes: toBinary(SparseTensorProtoSchema, tensor), extents: partsOf(tensor).flatMap(extentsOf) },
       ]),
     ),
     specs: new Map(specs.map((spec) => [spec.name, spec])),
-    functionExtents: model.functions.flatMap(({ attributeProto, node }) =>
-      [{ attribute: attributeProto }, ...node].flatMap(bodyTensors).flatMap(extentsOf),
-    ),
     value: valueEncoder(structure, isOpen ? ownInputs(graph) : new Map(), isOpen),
   }
 }
@@ -105,12 +111,13 @@ export async function openCanonical(
 const ownInputs = (graph: GraphProto) =>
   new Map(graph.input.map((input) => [input.name, toBinary(ValueInfoProtoSchema, input)]))
 
-function rangeNode(node: NodeProto): EncodedNode & RangePart {
+function rangeNode(node: NodeProto, functions: { has(key: string): boolean }): EncodedNode & RangePart {
   return {
     bytes: toBinary(NodeProtoSchema, node),
     uses: usesOf(node),
     outputs: node.output.filter(Boolean),
-    extents: bodyTensors(node).flatMap(extentsOf),
+    calls: [...operatorKeys([node])].filter((key) => functions.has(key)),
+    extents: tensorsInside(node).flatMap(extentsOf),
   }
 }
 
@@ -134,7 +141,7 @@ export async function writeRange(
   to: number,
   file: string,
 ): Promise<RangeFile> {
-  const { structure, dir, functionExtents } = canonical
+  const { structure, dir } = canonical
   checkRange(structure, from, to)
   if (path.resolve(path.dirname(file)) !== path.resolve(dir))
     throw new ScissionError('internal', `a range must be written into the model's folder "${dir}"`)
@@ -142,7 +149,7 @@ export async function writeRange(
   const outputs = frontierOf(canonical, to)
   const names = outputs.map(({ name }) => name)
   if (from === to) return { inputs, outputs, passThrough: names, onnx: null, extents: [] }
-  const { content, nodes, constants, outputs: made } = encodeRange(canonical, from, to)
+  const { content, parts, outputs: made } = encodeRange(canonical, from, to)
   // Synchronously: a file of some kilobytes is written before a promise about it would be settled.
   fs.writeFileSync(file, content)
   const sha256 = createHash('sha256').update(content).digest('hex')
@@ -151,7 +158,7 @@ export async function writeRange(
     outputs,
     passThrough: names.filter((name) => !made.includes(name)),
     onnx: { bytes: content.length, sha256 },
-    extents: mergeExtents([...functionExtents, ...[...nodes, ...constants].flatMap((part) => part.extents)]),
+    extents: mergeExtents(parts.flatMap(({ extents }) => extents)),
   }
 }
 

@@ -7,23 +7,27 @@
 import type { TypedTensor } from './element-types.ts'
 import { concatenate, encodeField, encodeHeader, encodeNumber, encodeText } from './protobuf.ts'
 
-/** Encoded messages by the GraphProto field they belong in. */
-export interface GraphParts {
+/** Encoded messages by the field they belong in: of the GraphProto, or of the ModelProto for `functions`. */
+export interface ModelParts {
   nodes: readonly Uint8Array[]
   initializers: readonly Uint8Array[]
   sparse: readonly Uint8Array[]
   inputs: readonly Uint8Array[]
   outputs: readonly Uint8Array[]
+  functions: readonly Uint8Array[]
 }
 
-/** The fields of a ModelProto before and after its graph: encoded once per model. */
+/** Field of the local functions in a ModelProto. */
+export const MODEL_FUNCTIONS = 25
+
+/** The fields of a ModelProto before and after its graph and functions: encoded once per model. */
 export interface ModelFrame {
   prefix: Uint8Array
   suffix: Uint8Array
 }
 
-export function assemble(frame: ModelFrame, name: string, parts: GraphParts): Uint8Array {
-  const repeated: [number, readonly Uint8Array[]][] = [
+export function assemble(frame: ModelFrame, name: string, parts: ModelParts): Uint8Array {
+  const graph: [number, readonly Uint8Array[]][] = [
     [1, parts.nodes],
     [2, [new TextEncoder().encode(name || 'graph')]],
     [5, parts.initializers],
@@ -31,10 +35,14 @@ export function assemble(frame: ModelFrame, name: string, parts: GraphParts): Ui
     [12, parts.outputs],
     [15, parts.sparse],
   ]
-  const chunks = repeated.flatMap(([field, values]) => values.flatMap((value) => encodeField(field, value)))
+  const chunks = graph.flatMap(([field, values]) => encodeAll(field, values))
   const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-  return concatenate([frame.prefix, encodeHeader(7, length), ...chunks, frame.suffix])
+  const functions = encodeAll(MODEL_FUNCTIONS, parts.functions)
+  return concatenate([frame.prefix, encodeHeader(7, length), ...chunks, ...functions, frame.suffix])
 }
+
+const encodeAll = (field: number, values: readonly Uint8Array[]): Uint8Array[] =>
+  values.flatMap((value) => encodeField(field, value))
 
 const VALUE = { name: 1, type: 2 } as const
 const TENSOR_TYPE = 1

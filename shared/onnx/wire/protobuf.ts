@@ -40,36 +40,81 @@ export interface WireField {
 }
 
 /**
- * The fields of the message in bytes [start, end), one level deep; nothing is copied or decoded. For messages written
- * here: file-reader.ts reads files from strangers and says where they break.
- * @throws Error if a field runs past the end or has an unknown wire type.
+ * Goes through the fields of a message, one level deep: `next` moves to the next one and tells of it in the properties, so
+ * that nothing is copied, decoded or allocated. To go deeper, set `at` to `from` and pass `to` as the end.
+ * For messages written here: file-reader.ts reads files from strangers and says where they break.
  */
+export class FieldCursor implements WireField {
+  readonly #bytes: Uint8Array
+  /** Offset of the next byte. */
+  at: number
+  field = 0
+  start = 0
+  from = 0
+  to = 0
+
+  constructor(bytes: Uint8Array, at = 0) {
+    this.#bytes = bytes
+    this.at = at
+  }
+
+  /**
+   * @param end offset after the message. @returns false if it has no more fields.
+   * @throws Error if a field runs past the end or has an unknown wire type.
+   */
+  next(end: number): boolean {
+    if (this.at >= end) return false
+    this.start = this.at
+    const tag = this.#varint(end)
+    const wireType = tag % 8
+    this.field = Math.floor(tag / 8)
+    this.from = this.at
+    if (wireType === WIRE_BYTES) {
+      const length = this.#varint(end)
+      this.from = this.at
+      this.at += length
+    } else if (wireType === WIRE_VARINT) this.#varint(end)
+    else if (wireType === WIRE_FIXED64) this.at += 8
+    else if (wireType === WIRE_FIXED32) this.at += 4
+    else throw new Error(`unknown wire type ${wireType}`)
+    if (this.at > end) throw new Error('a field runs past the end of its message')
+    this.to = this.at
+    return true
+  }
+
+  #varint(end: number): number {
+    const first = this.#bytes[this.at] ?? 0x80
+    // Nearly all tags and lengths have one byte.
+    if (first < 0x80 && this.at < end) {
+      this.at += 1
+      return first
+    }
+    const length = varintLength(this.#bytes, this.at, end)
+    if (length === 0) throw new Error('a number has no end')
+    this.at += length
+    return varintValue(this.#bytes, this.at - length, length)
+  }
+}
+
+/** The fields of the message in bytes [start, end), one level deep. @throws Error as `FieldCursor.next`. */
 export function fieldsOf(bytes: Uint8Array, start = 0, end = bytes.length): WireField[] {
   const fields: WireField[] = []
-  let at = start
-  const varint = (): number => {
-    const length = varintLength(bytes, at, end)
-    if (length === 0) throw new Error('a number has no end')
-    at += length
-    return varintValue(bytes, at - length, length)
-  }
-  while (at < end) {
-    const tagAt = at
-    const tag = varint()
-    const wireType = tag % 8
-    let from = at
-    if (wireType === WIRE_BYTES) {
-      const length = varint()
-      from = at
-      at += length
-    } else if (wireType === WIRE_VARINT) varint()
-    else if (wireType === WIRE_FIXED64) at += 8
-    else if (wireType === WIRE_FIXED32) at += 4
-    else throw new Error(`unknown wire type ${wireType}`)
-    if (at > end) throw new Error('a field runs past the end of its message')
-    fields.push({ field: Math.floor(tag / 8), start: tagAt, from, to: at })
-  }
+  const cursor = new FieldCursor(bytes, start)
+  while (cursor.next(end))
+    fields.push({ field: cursor.field, start: cursor.start, from: cursor.from, to: cursor.to })
   return fields
+}
+
+/** The numbers of a varint field: one, or several if they are packed. */
+export function numbersOf(bytes: Uint8Array, { from, to }: WireField): number[] {
+  const numbers: number[] = []
+  for (let at = from; at < to; ) {
+    const length = varintLength(bytes, at, to)
+    if (length === 0) throw new Error('a number has no end')
+    numbers.push(varintValue(bytes, at, length))
+    at += length
+  }
+  return numbers
 }
 
 const decoder = new TextDecoder()

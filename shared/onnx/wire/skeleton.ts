@@ -22,7 +22,6 @@ import {
   GraphProtoSchema,
   type ModelProto,
   ModelProtoSchema,
-  SparseTensorProtoSchema,
   type TensorProto,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
@@ -90,18 +89,13 @@ interface Layout {
 }
 
 const layouts = new Map<DescMessage, Layout>()
-/** A message that is only counted and checked. Sparse tensors are small, and ONNX Runtime requires them inline. */
-const LEAF: Layout = { children: {} }
-
 function layoutOf(type: DescMessage): Layout {
   const known = layouts.get(type)
   if (known) return known
   const layout: Layout = { type, children: {} }
   layouts.set(type, layout)
   for (const { number, name, message } of type.fields) {
-    if (!message) continue
-    const inside = type === SparseTensorProtoSchema ? LEAF : layoutOf(message)
-    layout.children[number] = { label: name, layout: inside }
+    if (message) layout.children[number] = { label: name, layout: layoutOf(message) }
   }
   return layout
 }

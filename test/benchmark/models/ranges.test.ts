@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import fc from 'fast-check'
@@ -168,6 +168,15 @@ describe.each(LARGE)('layer ranges over HTTP', ({ name, input: inputName, size, 
         ),
       )
       expect(new Set(answers.map(sha256)).size).toBe(1)
+    })
+
+    it('are written again if an earlier version listed too few bytes', async () => {
+      const before = await manifestOf(3, 30)
+      const stored = path.join(harness().dataDir, 'models', model.id, `${before.shapesKey}.3-30.json`)
+      const weights = before.weights.map((file) => ({ ...file, chunks: file.chunks.slice(1) }))
+      expect(RangeManifest.parse(JSON.parse(await readFile(stored, 'utf8')))).toEqual(before)
+      await writeFile(stored, JSON.stringify({ ...before, weights }))
+      expect(await manifestOf(3, 30)).toEqual(before)
     })
 
     it('are part of the list of layers', async () => {

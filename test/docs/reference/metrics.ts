@@ -30,7 +30,13 @@ type Metric = z.infer<typeof Metric>
 
 export function metricsPage(): string {
   const common = ofService(new Registry())
-  const inference = ofService(createMetrics(new Statistics(), () => ({ threads: [], stages: [] })))
+  const inference = ofService(
+    createMetrics(
+      new Statistics(),
+      () => ({ threads: [], stages: [] }),
+      () => 0,
+    ),
+  )
   const own = inference.filter(({ name }) => !common.some((metric) => metric.name === name))
   return page(
     'Metrics',

@@ -3,7 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RangeStore } from '../../../services/inference/ranges/range-store.ts'
-import { RangeServer } from './range-server.ts'
+import { RangeServer, subModel } from './range-server.ts'
 
 const CHUNK = 4096
 
@@ -25,12 +25,11 @@ const tick = () => new Promise((resolve) => setTimeout(resolve, 15))
 
 beforeEach(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-eviction-'))
-  const onnx = (name: string) => Buffer.from(`sub-model ${name}`)
   server = await new RangeServer(200 * CHUNK, [
-    { from: 0, to: 1, onnx: onnx('a'), chunks: [...Array(40).keys()] },
-    { from: 1, to: 2, onnx: onnx('b'), chunks: [...Array(40).keys()].map((index) => index + 30) },
-    { from: 2, to: 3, onnx: onnx('c'), chunks: [...Array(40).keys()].map((index) => index + 100) },
-    { from: 0, to: 9, onnx: onnx('d'), chunks: [...Array(200).keys()] },
+    { from: 0, to: 1, onnx: subModel('a'), chunks: [...Array(40).keys()] },
+    { from: 1, to: 2, onnx: subModel('b'), chunks: [...Array(40).keys()].map((index) => index + 30) },
+    { from: 2, to: 3, onnx: subModel('c'), chunks: [...Array(40).keys()].map((index) => index + 100) },
+    { from: 0, to: 9, onnx: subModel('d'), chunks: [...Array(200).keys()] },
   ]).start()
   store = new RangeStore({ benchmarkUrl: server.url, folder, limitBytes: 100 * CHUNK })
 })

@@ -4,12 +4,31 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
+import { concatenate, encodeField, encodeNumber, encodeText } from '../../../shared/onnx/wire/protobuf.ts'
 import type { RangeKey } from '../../../services/inference/ranges/stored-range.ts'
 
 const SHAPES_KEY = 'abcdef012345' as ShapesKey
 const CHUNK_BYTES = 4096
 
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')
+
+/** A model that holds nothing but the name of its producer. */
+export const subModel = (name: string): Buffer => Buffer.from(encodeText(2, name))
+
+/** A model of one function that holds a tensor, whose data is `bytes` of the weight file. */
+export function subModelReading(name: string, [start, end]: readonly [number, number]): Buffer {
+  const entry = (key: string, text: string) => concatenate([encodeText(1, key), encodeText(2, text)])
+  const reference = { location: './model.onnx', offset: String(start), length: String(end - start) }
+  const tensor = concatenate([
+    encodeText(8, name),
+    ...Object.entries(reference).flatMap(([key, text]) => encodeField(13, entry(key, text))),
+    encodeNumber(14, 1),
+  ])
+  // ModelProto.functions, FunctionProto.node, NodeProto.attribute, AttributeProto.t
+  return Buffer.from(
+    [25, 7, 5, 5].reduceRight((inner, field) => concatenate(encodeField(field, inner)), tensor),
+  )
+}
 
 export interface ServedRange {
   from: number

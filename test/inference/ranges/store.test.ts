@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RangeStore } from '../../../services/inference/ranges/range-store.ts'
 import { recordedLog } from '../../support/recorded-log.ts'
 import { RUBBISH_RECORDS } from '../../support/rubbish.ts'
-import { RangeServer } from './range-server.ts'
+import { RangeServer, subModel, subModelReading } from './range-server.ts'
 
 const CHUNK = 4096
 
@@ -24,8 +24,8 @@ beforeEach(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-ranges-'))
   // 9 full chunks and one of 100 bytes.
   server = await new RangeServer(9 * CHUNK + 100, [
-    { from: 0, to: 3, onnx: Buffer.from('sub-model 0-3'), chunks: [0, 1, 2, 5] },
-    { from: 3, to: 7, onnx: Buffer.from('sub-model 3-7'), chunks: [2, 3, 4, 9] },
+    { from: 0, to: 3, onnx: subModel('0-3'), chunks: [0, 1, 2, 5] },
+    { from: 3, to: 7, onnx: subModel('3-7'), chunks: [2, 3, 4, 9] },
     { from: 4, to: 4, onnx: null, chunks: [] },
   ]).start()
   store = new RangeStore({ benchmarkUrl: server.url, folder })
@@ -46,7 +46,7 @@ afterEach(async () => {
 describe('a range that is not here yet', () => {
   it('is fetched with just the chunks it needs, each at its own offset of a file of full size', async () => {
     const range = await store.open(server.key(0))
-    expect(fs.readFileSync(range.path ?? '', 'utf8')).toBe('sub-model 0-3')
+    expect(fs.readFileSync(range.path ?? '')).toEqual(subModel('0-3'))
     expect(path.dirname(range.path ?? '')).toBe(path.dirname(weightFile()))
     expect(fs.statSync(weightFile()).size).toBe(server.weights.length)
     for (const index of [0, 1, 2, 5]) expect(here(index)).toEqual(server.chunk(index))
@@ -125,9 +125,54 @@ describe('a range that was fetched before', () => {
 
   it('fetches its sub-model again when that was damaged', async () => {
     const { path: file } = await store.open(server.key(0))
-    fs.writeFileSync(file ?? '', 'sub-model 0-X')
+    fs.writeFileSync(file ?? '', subModel('0-X'))
     await store.open(server.key(0))
-    expect(fs.readFileSync(file ?? '', 'utf8')).toBe('sub-model 0-3')
+    expect(fs.readFileSync(file ?? '')).toEqual(subModel('0-3'))
+  })
+})
+
+describe('a range whose sub-model refers to bytes that its manifest does not list', () => {
+  const open = async (index: number, bytes: [number, number]) => {
+    server.ranges[index]!.onnx = subModelReading('branch/w', bytes)
+    const { log, lines } = recordedLog()
+    const own = new RangeStore({ benchmarkUrl: server.url, folder, log })
+    try {
+      return { own, lines, error: await own.open(server.key(index)).catch((error: unknown) => error) }
+    } finally {
+      own.close()
+    }
+  }
+  const manifestFile = () => path.join(path.dirname(weightFile()), 'abcdef012345.0-3.json')
+
+  it('does not open: the error names tensor and bytes, and it is logged and counted', async () => {
+    const { own, lines, error } = await open(0, [3 * CHUNK - 10, 3 * CHUNK + 10])
+    expect(error).toMatchObject({
+      code: 'peerUnavailable',
+      message: expect.stringContaining(
+        `the tensor "branch/w" is in bytes ${3 * CHUNK - 10} to ${3 * CHUNK + 10} of model.onnx`,
+      ),
+      details: { tensor: 'branch/w', path: 'model.onnx', offset: 3 * CHUNK - 10, length: 20 },
+    })
+    expect(own.incomplete).toBe(1)
+    expect(lines).toEqual([expect.stringContaining('"branch/w"')])
+    expect(fs.existsSync(manifestFile())).toBe(false)
+  })
+
+  it('does not open either while another range has them: they could be evicted', async () => {
+    await store.open(server.key(1))
+    const { error } = await open(0, [3 * CHUNK, 3 * CHUNK + 10])
+    expect(error).toMatchObject({ code: 'peerUnavailable' })
+  })
+
+  it('does not open if they lie past the end of the file', async () => {
+    const { error } = await open(1, [9 * CHUNK, 9 * CHUNK + 101])
+    expect(error).toMatchObject({ code: 'peerUnavailable' })
+  })
+
+  it('opens if they are listed, to the last byte', async () => {
+    const { error, own } = await open(1, [9 * CHUNK, 9 * CHUNK + 100])
+    expect(error).toMatchObject({ path: expect.stringContaining('3-7.onnx') })
+    expect(own.incomplete).toBe(0)
   })
 })
 

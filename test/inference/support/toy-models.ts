@@ -246,6 +246,7 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
     store: {
       open: () => Promise.reject(new ScissionError('internal', 'toys have no files')),
     },
+    incompleteRanges: () => 0,
     profile: () => Promise.reject(new ScissionError('internal', 'toys are not profiled')),
   }
   return engine

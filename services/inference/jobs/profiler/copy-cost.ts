@@ -59,8 +59,8 @@ function identity(): Uint8Array {
     suffix: concatenate(encodeField(MODEL.opsets, opset)),
   }
   const node = [encodeText(NODE.input, 'x'), encodeText(NODE.output, 'y'), encodeText(NODE.op, 'Identity')]
-  const graph = { initializers: [], sparse: [], inputs: [value('x')], outputs: [value('y')] }
-  return assemble(frame, 'identity', { nodes: [concatenate(node)], ...graph })
+  const parts = { initializers: [], sparse: [], functions: [], inputs: [value('x')], outputs: [value('y')] }
+  return assemble(frame, 'identity', { nodes: [concatenate(node)], ...parts })
 }
 
 /** Field numbers of onnx.proto. */

@@ -15,9 +15,12 @@ import {
   encodeRange,
   type EncodedModel,
   type EncodedNode,
+  type EncodedPart,
   valueEncoder,
 } from '../../../../shared/onnx/structure/encode-range.ts'
-import type { ModelFrame } from '../../../../shared/onnx/wire/model-writer.ts'
+import { functionsByKey, operatorKeys } from '../../../../shared/onnx/canonical/functions.ts'
+import { usesOf } from '../../../../shared/onnx/canonical/scope.ts'
+import { type ModelFrame, MODEL_FUNCTIONS } from '../../../../shared/onnx/wire/model-writer.ts'
 import {
   concatenate,
   encodeText,
@@ -44,35 +47,40 @@ const DIM_VALUE = 1
 export class CutModel {
   readonly file: string
   readonly structure: Structure
-  readonly #encoded: EncodedModel<EncodedNode, { bytes: Uint8Array }>
+  readonly #encoded: EncodedModel<EncodedPart>
 
   /** @throws ScissionError invalidModel if the file is not an ONNX model. */
   static async open(file: string, structure: Structure): Promise<CutModel> {
     try {
       const parts = split(fs.readFileSync(file))
-      const hasBodies = parts.graph(GRAPH.node).some(bodiesIn)
-      return new CutModel(file, structure, parts, hasBodies ? await usesWithBodies() : undefined)
+      const isPlain = parts.functions.length === 0 && !parts.graph(GRAPH.node).some(bodiesIn)
+      return new CutModel(file, structure, parts, isPlain ? PLAIN : await loadDecoder())
     } catch (thrown) {
       throw loadError(file, thrown)
     }
   }
 
-  private constructor(file: string, structure: Structure, { frame, graph }: ModelParts, usesIn: UsesIn) {
+  private constructor(
+    file: string,
+    structure: Structure,
+    { frame, graph, functions }: ModelParts,
+    decoder: Decoder,
+  ) {
     this.file = file
     this.structure = structure
     const named = (field: number, name: number[]) =>
       new Map(graph(field).map((bytes) => [textIn(bytes, name), bytes]))
     const inputs = named(GRAPH.input, [VALUE_NAME])
-    const constants = named(GRAPH.initializer, [TENSOR_NAME])
     this.#encoded = {
       structure,
       frame,
       ...nodesByLayer(
         structure,
-        graph(GRAPH.node).map((bytes) => nodeOf(bytes, usesIn)),
+        graph(GRAPH.node).map((bytes) => nodeOf(bytes, decoder)),
       ),
-      constants: new Map([...constants].map(([name, bytes]) => [name, { bytes }])),
-      sparse: named(GRAPH.sparse, [SPARSE_VALUES, TENSOR_NAME]),
+      constants: asParts(named(GRAPH.initializer, [TENSOR_NAME])),
+      sparse: asParts(named(GRAPH.sparse, [SPARSE_VALUES, TENSOR_NAME])),
+      functions: decoder.functions(functions),
       value: valueEncoder(structure, inputs, [...inputs.values()].some(hasOpenDimensions)),
     }
   }
@@ -104,6 +112,9 @@ export class CutModel {
   }
 }
 
+const asParts = (encoded: ReadonlyMap<string, Uint8Array>): Map<string, EncodedPart> =>
+  new Map([...encoded].map(([name, bytes]) => [name, { bytes }]))
+
 /** Adds entries to ONNX Runtime's session configuration. */
 export function withSessionExtra(
   options: InferenceSession.SessionOptions,
@@ -131,25 +142,41 @@ function nodesByLayer({ layers }: Structure, nodes: readonly EncodedNode[]) {
 }
 
 interface ModelParts {
-  /** The fields of the model around its graph, as they are. */
+  /** The fields of the model around its graph and functions, as they are. */
   frame: ModelFrame
   /** The graph's messages of one field. */
   graph: (field: number) => Uint8Array[]
+  functions: Uint8Array[]
 }
 
-/** The tensors that a node reads, those captured by its bodies included; undefined if no node has a body. */
-type UsesIn = ((node: Uint8Array) => ReadonlySet<string>) | undefined
+/** Reads what stands deeper in an encoded node, and functions. */
+interface Decoder {
+  /** What a node reads and calls, its bodies included. @param inputs the node's own. */
+  node: (bytes: Uint8Array, inputs: readonly string[]) => Pick<EncodedNode, 'uses' | 'calls'>
+  functions: (encoded: readonly Uint8Array[]) => EncodedModel<EncodedPart>['functions']
+}
+
+/** For models without bodies and functions. */
+const PLAIN: Decoder = {
+  node: (_bytes, inputs) => ({ uses: inputs, calls: [] }),
+  functions: () => new Map(),
+}
 
 function split(bytes: Uint8Array): ModelParts {
   const model = fieldsOf(bytes)
   const graph = model.find(({ field }) => field === MODEL.graph)
   if (!graph) throw new Error('the file holds no graph')
-  const around = model.filter((one) => one !== graph).map(({ start, to }) => bytes.subarray(start, to))
+  const around = model.filter((one) => one !== graph && one.field !== MODEL_FUNCTIONS)
   const fields = fieldsOf(bytes, graph.from, graph.to)
+  const payloads = (all: readonly WireField[], wanted: number) =>
+    all.filter(({ field }) => field === wanted).map(({ from, to }) => bytes.subarray(from, to))
   return {
-    frame: { prefix: concatenate(around), suffix: new Uint8Array(0) },
-    graph: (wanted) =>
-      fields.filter(({ field }) => field === wanted).map(({ from, to }) => bytes.subarray(from, to)),
+    frame: {
+      prefix: concatenate(around.map(({ start, to }) => bytes.subarray(start, to))),
+      suffix: new Uint8Array(0),
+    },
+    graph: (wanted) => payloads(fields, wanted),
+    functions: payloads(model, MODEL_FUNCTIONS),
   }
 }
 
@@ -159,22 +186,30 @@ function bodiesIn(node: Uint8Array): boolean {
     .some(({ from, to }) => fieldsOf(node, from, to).some(({ field }) => BODIES.includes(field)))
 }
 
-/** Loads the protobuf library, for the few models with If, Loop or Scan. */
-async function usesWithBodies(): Promise<UsesIn> {
-  const [{ fromBinary }, { NodeProtoSchema }, { usesOf }] = await Promise.all([
+/** Loads the protobuf library, for the few models with If, Loop, Scan or functions. */
+async function loadDecoder(): Promise<Decoder> {
+  const [{ fromBinary }, { FunctionProtoSchema, NodeProtoSchema }] = await Promise.all([
     import('@bufbuild/protobuf'),
     import('../../../../shared/onnx/proto/onnx_pb.ts'),
-    import('../../../../shared/onnx/canonical/scope.ts'),
   ])
-  return (node) => usesOf(fromBinary(NodeProtoSchema, node))
+  return {
+    node: (bytes) => {
+      const node = fromBinary(NodeProtoSchema, bytes)
+      return { uses: usesOf(node), calls: operatorKeys([node]) }
+    },
+    functions: (encoded) => {
+      const decoded = new Map(encoded.map((bytes) => [fromBinary(FunctionProtoSchema, bytes), { bytes }]))
+      return functionsByKey([...decoded.keys()], (fn) => decoded.get(fn)!)
+    },
+  }
 }
 
-function nodeOf(bytes: Uint8Array, usesIn: UsesIn): EncodedNode {
+function nodeOf(bytes: Uint8Array, decoder: Decoder): EncodedNode {
   const fields = fieldsOf(bytes)
   const texts = (wanted: number) =>
     fields.filter(({ field }) => field === wanted).map((field) => textOf(bytes, field))
-  const uses = usesIn ? usesIn(bytes) : texts(NODE.input).filter(Boolean)
-  return { bytes, uses, outputs: texts(NODE.output).filter(Boolean) }
+  const inputs = texts(NODE.input).filter(Boolean)
+  return { bytes, outputs: texts(NODE.output).filter(Boolean), ...decoder.node(bytes, inputs) }
 }
 
 /** Follows a path of fields from message to message. @returns undefined if one is missing. */

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CutModel } from '../../../../services/inference/jobs/profiler/cut-model.ts'
 import { type Feeds, Runner } from '../../../../services/inference/jobs/profiler/timed-runs.ts'
 import { candidates, measurePair } from '../../../../services/inference/jobs/profiler/measure-cuts.ts'
+import type { InputShapes } from '../../../../shared/contracts/common.ts'
 import { canonicalPaths, openCanonical, writeRange } from '../../../../shared/onnx/index.ts'
 import { ModelProtoSchema } from '../../../../shared/onnx/proto/onnx_pb.ts'
 import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
@@ -18,7 +19,8 @@ import {
 } from '../../../../services/inference/jobs/profiler/layer-times.ts'
 import { Steps } from '../../../../services/inference/jobs/profiler/measuring-steps.ts'
 import { measureWhole } from '../../../../services/inference/jobs/profiler/measure-whole.ts'
-import { copyOf } from '../../../onnx/support/models.ts'
+import { cookFunctions } from '../../../onnx/support/function-recipes.ts'
+import { copyOf, fileOf } from '../../../onnx/support/models.ts'
 import { own, thirdParty } from '../../../support/test-models.ts'
 import { wholeModel, type WholeModel } from './whole-model.ts'
 
@@ -55,6 +57,22 @@ beforeAll(async () => {
 })
 afterAll(() => fs.rmSync(folder, { recursive: true }))
 
+async function expectSameRanges(at: { dir: string; file: string }, shapes?: InputShapes): Promise<void> {
+  const { structure, path: range } = await wholeModel(path.join(at.dir, at.file), shapes)
+  const canonical = await openCanonical(canonicalPaths(at.dir, structure.shapesKey).canonical)
+  const inMemory = await CutModel.open(range, structure)
+  const last = structure.layers.length
+  const middle = Math.floor(last / 2)
+  for (const [from, to] of [
+    [0, last],
+    [0, middle],
+    [middle, last],
+  ] as const) {
+    await writeRange(canonical, from, to, range)
+    expect(parts(inMemory.range(from, to))).toEqual(parts(new Uint8Array(fs.readFileSync(range))))
+  }
+}
+
 describe('a range of a model in memory', () => {
   it('takes the tensors of its first boundary, gives those of its last, and both halves make the whole', async () => {
     const last = whole.structure.layers.length
@@ -83,24 +101,24 @@ describe('a range of a model in memory', () => {
   })
 
   for (const { name, file: source, shapes, tags } of written)
-    it(`of ${name} is the range that is written to a file, but for the names of its nodes`, {
-      tags,
-    }, async () => {
-      const { dir, file } = copyOf(source)
-      const { structure, path: range } = await wholeModel(path.join(dir, file), shapes)
-      const canonical = await openCanonical(canonicalPaths(dir, structure.shapesKey).canonical)
-      const inMemory = await CutModel.open(range, structure)
-      const last = structure.layers.length
-      const middle = Math.floor(last / 2)
-      for (const [from, to] of [
-        [0, last],
-        [0, middle],
-        [middle, last],
-      ] as const) {
-        await writeRange(canonical, from, to, range)
-        expect(parts(inMemory.range(from, to))).toEqual(parts(new Uint8Array(fs.readFileSync(range))))
-      }
+    it(
+      `of ${name} is the range that is written to a file, but for the names of its nodes`,
+      {
+        tags,
+      },
+      () => expectSameRanges(copyOf(source), shapes),
+    )
+
+  it('carries the functions that it calls, as the range that is written to a file', async () => {
+    const body = [{ kind: 'weight' as const, isLarge: true, isInitializer: false }]
+    const call = (ahead: number) => ({ kind: 'call' as const, ahead })
+    const given = cookFunctions({
+      functions: [[call(0), ...body], [{ kind: 'loop', body }], [{ kind: 'unary', op: 'Neg' }]],
+      main: [call(2), { kind: 'if', yes: [call(0)], no: body }],
+      isSeparate: false,
     })
+    await expectSameRanges(fileOf(given))
+  })
 
   it('needs no optimised graph where the names of its nodes tell the same', async () => {
     const all = { threads: 1, optimisation: 'all' } as const
