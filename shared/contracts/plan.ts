@@ -12,6 +12,7 @@ import {
   timestamp,
 } from './common.ts'
 import { CodecName } from './calibration.ts'
+import { ModelReference } from './model-names.ts'
 import { figures, nameList, numeric, yesOrNo } from './query-values.ts'
 import { RuntimeOptions } from './resource.ts'
 import { WhatIf } from './what-if-fields.ts'
@@ -33,7 +34,7 @@ const costsByResource = figures(ResourceName, cost)
 
 /** A plan query; in a URL, lists are comma-separated. */
 export const PlanQuery = z.strictObject({
-  model: z.union([ModelId, Name]),
+  model: ModelReference,
   inputShapes: InputShapes.optional(),
   /**
    * `throughput`: the shortest slowest step (stages overlap, one request in each). `weighted`: the sum that `weights`

@@ -8,13 +8,13 @@
  * record it was begun for, and a resource is told to let go of that deployment only, not of a later one of its name.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { namesOf } from '../../../shared/contracts/model-names.ts'
 import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { createJsonClient } from '../../../shared/client/http.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { modelLock, NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
-import { namesOf } from '../../../shared/platform/redis/state.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 import { planById } from './plan-by-id.ts'
 
