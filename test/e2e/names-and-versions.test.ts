@@ -154,7 +154,7 @@ describe('a name given to files first uploaded under others', () => {
       expect(answer.slice(0, 3)).toEqual([200, 'many', String(version)])
       values.push(answer[3])
     }
-    expect(values.sort()).toEqual(Object.values(answers).sort())
+    expect(new Set(values)).toEqual(new Set(Object.values(answers)))
     expect(await inferAt('many')).toEqual(await inferAt('many/versions/4'))
   })
 
