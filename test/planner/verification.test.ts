@@ -90,7 +90,7 @@ const exact = (() => {
       },
     },
   ]
-  return toyModel('8', [x], ['y', 'word'], layers as never, { name: 'exact' })
+  return toyModel('8', [x], ['y', 'word'], layers, { name: 'exact' })
 })()
 
 const toys = [good, seamed, rounding, random, notANumber, failing, heavy, exact] as const
