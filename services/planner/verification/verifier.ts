@@ -110,9 +110,10 @@ export class Verifier {
     return found(reference, comparisons)
   }
 
-  #plannedRule({ model, shapesKey, ...rest }: Deployment, { structure }: Reference): Rule {
+  #plannedRule(deployment: Deployment, { structure, input }: Reference): Rule {
+    const { model, shapesKey } = deployment
     const calibrations = calibrationsOf(this.#deps.mirror.calibrations.values(), model, shapesKey)
-    return plannedRule(structure, { model, shapesKey, ...rest }, calibrations)
+    return plannedRule(structure, deployment, calibrations, input.source)
   }
 
   /** @returns the reason why no resource could run the whole model with the input. */
