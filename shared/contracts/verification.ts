@@ -36,7 +36,7 @@ export const Comparison = z.object({
 export type Comparison = z.infer<typeof Comparison>
 
 /** `impossible`: nothing could be compared, `reason` says why. `off`: the request said `verify: false`. */
-export const VERIFICATION_OUTCOMES = ['equal', 'different', 'impossible', 'off'] as const
+const VERIFICATION_OUTCOMES = ['equal', 'different', 'impossible', 'off'] as const
 
 export const Verification = z.object({
   outcome: z.enum(VERIFICATION_OUTCOMES),

@@ -51,8 +51,16 @@ describe('without lossy codecs', () => {
 
 describe('with a lossy codec', () => {
   const cell = {
-    ...{ boundary: 2, codec: 'q8' as const, bytesRatio: 0.25, lossBound: 0, lossMedian: 0, samples: 1 },
-    ...{ top1Agreement: 1, top1Bounds: { low: 0, high: 1 }, relativeError: 0.001, relativeErrorBound: 0.001 },
+    boundary: 2,
+    codec: 'q8' as const,
+    bytesRatio: 0.25,
+    lossBound: 0,
+    lossMedian: 0,
+    samples: 1,
+    top1Agreement: 1,
+    top1Bounds: { low: 0, high: 1 },
+    relativeError: 0.001,
+    relativeErrorBound: 0.001,
   }
   const calibration = (sampleSource: 'given' | 'made-up') =>
     exampleCalibration('one', { cells: [cell], sampleSource, state: 'completed' })
