@@ -131,7 +131,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     stageDeps,
     state,
     weightBytes: (range) => catalog.weightBytes(range),
-    fallbackBytes: stageBytes,
+    besideBytes: stageBytes,
     warmCodecs: () => codec.warm(),
   })
   const links = new Links({ ...config, tierIndex, state, peers, log })

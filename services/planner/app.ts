@@ -31,7 +31,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const builder = new ProblemBuilder(clock)
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
-  const deployer = new Deployer({ ...deps, log, deployTimeoutMs: config.deployTimeoutMs })
+  const deployer = new Deployer({ ...deps, ...config, log })
   const closing = new AbortController()
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({

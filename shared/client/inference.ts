@@ -11,6 +11,14 @@ import { createJsonClient } from './http.ts'
 /** A first request may fetch and load layers. */
 const INFER_TIMEOUT_MS = 120_000
 
+export interface InferOptions {
+  /** @defaultValue 120000 */
+  timeoutMs?: number
+  /** A longer answer is an error: payloadTooLarge. @defaultValue none */
+  maxBytes?: number
+  signal?: AbortSignal
+}
+
 /** The part of `GET /v2/models/{name}` that is needed to make inputs. */
 const Metadata = z.object({
   name: z.string(),
@@ -32,6 +40,7 @@ export function createInferenceClient(resource: string, baseUrl: string) {
     url: string,
     inputs: readonly Tensor[],
     parameters: Parameters,
+    { timeoutMs = INFER_TIMEOUT_MS, maxBytes, signal }: InferOptions = {},
   ): Promise<InferResponse> => {
     const message = writeInferRequest({ inputs, parameters: { ...parameters, binary_data_output: true } })
     const { data, headers } = await http.bytes({
@@ -40,7 +49,9 @@ export function createInferenceClient(resource: string, baseUrl: string) {
       // By default axios asks for gzip: tensors hardly shrink, and compressing them takes longer than a request.
       headers: { ...messageHeaders(message), 'Accept-Encoding': 'identity' },
       data: Buffer.concat([message.json, ...message.binary]),
-      timeout: INFER_TIMEOUT_MS,
+      timeout: timeoutMs,
+      ...(maxBytes !== undefined && { maxContentLength: maxBytes }),
+      ...(signal && { signal }),
     })
     const jsonLength = Number(headers[JSON_LENGTH_HEADER] ?? data.byteLength)
     if (!(jsonLength <= data.byteLength)) {
@@ -52,8 +63,12 @@ export function createInferenceClient(resource: string, baseUrl: string) {
     baseUrl,
     metadata: (model: string) => http.request(Metadata, { url: `/v2/models/${encodeURIComponent(model)}` }),
     /** Runs a model, or a deployment on its entry resource. @returns all outputs, in binary. */
-    infer: (model: string, inputs: readonly Tensor[], parameters: Parameters = {}) =>
-      post(`/v2/models/${encodeURIComponent(model)}/infer`, inputs, parameters),
+    infer: (
+      model: string,
+      inputs: readonly Tensor[],
+      parameters: Parameters = {},
+      options: InferOptions = {},
+    ) => post(`/v2/models/${encodeURIComponent(model)}/infer`, inputs, parameters, options),
     /** Runs layers [from, to): takes the tensors of boundary `from`, returns those of boundary `to`. */
     inferRange: (
       model: string,

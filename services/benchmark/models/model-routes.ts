@@ -1,13 +1,14 @@
 /** HTTP routes to upload, look up and delete models. */
 import { z } from 'zod'
 import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
-import { findModel, namesOf, paginate } from '../../../shared/platform/redis/state.ts'
+import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import { FORM_HINT } from './receive-upload.ts'
 import { drain } from '../drain.ts'
 import { type IngestDeps, ingestUpload } from './ingest.ts'
@@ -45,7 +46,7 @@ export function modelRoutes(deps: ModelDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models',
-      summary: 'Models, by name and version',
+      summary: 'Models, by first name and version; `aliases` are their other names',
       query: PageQuery,
       answers: { 200: { description: 'A page of models', schema: pageOf(Model) } },
       handle: async ({ query }) => {

@@ -7,9 +7,10 @@
  */
 import type { ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Samples, Structure } from '../../../shared/contracts/model.ts'
+import { namesOf, versionsOf } from '../../../shared/contracts/model-names.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { namesOf, type State, structureId } from '../../../shared/platform/redis/state.ts'
+import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { modelLock, NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import type { ChunkDigests, ModelStore } from './model-store.ts'
 
@@ -159,9 +160,7 @@ export class Registry {
 
   async #nextVersion(name: string): Promise<number> {
     await refuseDeploymentName(this.#state.deployments, name)
-    const models = await this.#state.models.all()
-    const versions = models.flatMap((model) => namesOf(model).filter((own) => own.name === name))
-    return Math.max(0, ...versions.map((own) => own.version)) + 1
+    return (versionsOf(await this.#state.models.all(), name).at(-1) ?? 0) + 1
   }
 }
 

@@ -69,6 +69,7 @@ export async function answerInfer(
     await sendMessage(req, res, message)
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
+    if (target.uncounted) return
     deps.statistics.succeeded(
       target.name,
       target.version,
@@ -83,7 +84,7 @@ export async function answerInfer(
       inference.work,
     )
   } catch (error) {
-    deps.statistics.failed(target.name, target.version, performance.now() - started)
+    if (!target.uncounted) deps.statistics.failed(target.name, target.version, performance.now() - started)
     throw refusalOf(error, res)
   }
 }

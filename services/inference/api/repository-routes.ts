@@ -1,6 +1,7 @@
 /** Routes of the model repository extension: index, load, unload. Models come from the benchmark service's registry. */
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
+import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { isObject, type JsonObject, member } from '../../../shared/oip/exact-json.ts'
@@ -31,7 +32,7 @@ export function repositoryRoutes(deps: RepositoryDeps): Route[] {
     route({
       method: 'post',
       path: '/v2/repository/index',
-      summary: 'Every model, loaded layer range and deployment here, with its state',
+      summary: 'Every model under each of its names, loaded layer range and deployment here, with its state',
       answers: { 200: { description: 'The index', schema: z.array(IndexEntry) } },
       handle: async (_input, req) => {
         const onlyReady = readyOf(await readSmallBody(req))
@@ -108,11 +109,10 @@ async function load(deps: RepositoryDeps, name: string): Promise<void> {
 
 async function indexOf({ catalog, models, deployments }: RepositoryDeps): Promise<IndexEntry[]> {
   const registered = await Promise.all(
-    (await catalog.all()).map(async (model) => ({
-      name: model.name,
-      version: String(model.version),
-      ...(await models.stateOf(model)),
-    })),
+    (await catalog.all()).map(async (model) => {
+      const state = await models.stateOf(model)
+      return namesOf(model).map(({ name, version }) => ({ name, version: String(version), ...state }))
+    }),
   )
   const ranges = (await models.loaded()).flatMap(({ name, version, state, whole }) =>
     whole ? [] : [{ name, version, state, reason: '' }],
@@ -123,5 +123,5 @@ async function indexOf({ catalog, models, deployments }: RepositoryDeps): Promis
     state: deployments.stateOf(id) === 'ready' ? 'READY' : 'LOADING',
     reason: '',
   }))
-  return [...registered, ...ranges, ...live]
+  return [...registered.flat(), ...ranges, ...live]
 }

@@ -71,6 +71,7 @@ async function findDeployment(
     name,
     version: VERSION,
     versions: () => Promise.resolve([VERSION]),
+    ...(record.verifies !== undefined && { uncounted: true }),
     tensors: () => ({ inputs: structure.inputs, outputs: structure.outputs }),
     properties: {
       deployment: record.id,

@@ -136,7 +136,13 @@ export const PLANNER_SETTINGS = {
     'SCISSION_DEPLOY_TIMEOUT_MS',
     duration(100),
     '120000',
-    'each resource fetches its layers and loads them within this',
+    'each resource fetches its layers and loads them within this; so long each run of a verification may take',
+  ),
+  verifyBytes: setting(
+    'SCISSION_VERIFY_BYTES',
+    integer(1),
+    String(256 * MIB),
+    'longest answer that a verification compares; the planner holds up to three of them',
   ),
 } as const
 

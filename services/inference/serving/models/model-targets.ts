@@ -6,6 +6,7 @@
  * it is loaded explicitly, as clients of the repository API expect.
  */
 import type { ModelId, TensorSpec } from '../../../../shared/contracts/common.ts'
+import { namesOf } from '../../../../shared/contracts/model-names.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
@@ -65,7 +66,10 @@ export class ModelTargets {
   async find(name: string, version?: string, layers?: LayerRange): Promise<Target> {
     const [base = '', written] = name.split(':')
     const range = layers ?? (written === undefined ? undefined : parseLayerRange(written))
-    const model = await this.#deps.catalog.model(base, version)
+    const named = await this.#deps.catalog.named(base, version)
+    const { model } = named
+    // As clients may call this very file: the highest version of its name may be another.
+    const asked = version !== undefined && base === named.name ? `${base}@${version}` : base
     const structure = model.shapesKey
       ? await this.#deps.catalog.structure(model.id, model.shapesKey)
       : undefined
@@ -79,13 +83,13 @@ export class ModelTargets {
     const batches = structure !== undefined && !range && this.#takesBatches(model, structure)
     return {
       name: range ? `${base}:${range.from}-${range.to}` : base,
-      version: String(model.version),
-      versions: () => this.#deps.catalog.versions(model),
+      version: String(named.version),
+      versions: () => this.#deps.catalog.versions(base),
       tensors: () => (structure ? tensorsAt(structure, range, batches) : declaredTensors(model)),
       ...(batches && { batching: this.#deps.batching }),
       properties: propertiesOf(model, structure, range),
-      checkReady: () => this.#checkReady(model, structure, range),
-      infer: (inputs, context) => this.#infer(model, range, inputs, context),
+      checkReady: () => this.#checkReady(model, asked, structure, range),
+      infer: (inputs, context) => this.#infer({ model, asked }, range, inputs, context),
     }
   }
 
@@ -155,23 +159,27 @@ export class ModelTargets {
     return { state: 'UNAVAILABLE', reason: this.#unavailable.get(model.id) ?? 'not loaded yet' }
   }
 
-  /** Ranges that are loaded or being loaded. Does not read Redis. */
+  /** Ranges that are loaded or being loaded, under every name of their model. Does not read Redis. */
   async loaded(): Promise<LoadedRange[]> {
     const found: LoadedRange[] = []
-    for (const key of this.#deps.stages.keys()) {
-      const entry = await this.#describe(key).catch(unlessNotFound)
-      if (entry) found.push(entry)
-    }
+    for (const key of this.#deps.stages.keys())
+      found.push(...((await this.#describe(key).catch(unlessNotFound)) ?? []))
     return found
   }
 
-  /** @returns undefined if it was unloaded meanwhile. @throws ScissionError notFound if its model was deleted. */
-  async #describe(key: RangeKey): Promise<LoadedRange | undefined> {
+  /** @returns nothing if it was unloaded meanwhile. @throws ScissionError notFound if its model was deleted. */
+  async #describe(key: RangeKey): Promise<LoadedRange[]> {
     const model = await this.#deps.catalog.model(key.model)
     const whole = await this.#isWhole(model, key)
     const state = this.#deps.stages.state(key)
-    const name = whole ? model.name : `${model.name}:${key.from}-${key.to}`
-    return state && { name, version: String(model.version), state, whole }
+    if (!state) return []
+    const range = whole ? '' : `:${key.from}-${key.to}`
+    return namesOf(model).map(({ name, version }) => ({
+      name: `${name}${range}`,
+      version: String(version),
+      state,
+      whole,
+    }))
   }
 
   async #need(structure: Structure, key: RangeKey): Promise<HeldStage> {
@@ -207,39 +215,44 @@ export class ModelTargets {
     return known
   }
 
-  #refuseUnloaded({ id, name }: Model): void {
+  #refuseUnloaded({ id }: Model, asked: string): void {
     if (this.#unavailable.get(id) !== UNLOADED) return
     throw new ScissionError(
       'notReady',
-      `model ${name} is unloaded; POST /v2/repository/models/${name}/load brings it back`,
+      `model ${asked} is unloaded; POST /v2/repository/models/${asked}/load brings it back`,
     )
   }
 
-  #refuseTooMany({ name }: Model, count: number): void {
+  #refuseTooMany(asked: string, count: number): void {
     const { maxBatch } = this.#deps.batching
     if (count <= Math.max(1, maxBatch)) return
     throw new ScissionError(
       'invalidTensor',
-      `inference request batch-size must be <= ${maxBatch} for '${name}', got ${count}`,
+      `inference request batch-size must be <= ${maxBatch} for '${asked}', got ${count}`,
       { batch: count, maxBatch },
     )
   }
 
-  #checkReady(model: Model, structure: Structure | undefined, range: LayerRange | undefined): void {
+  #checkReady(
+    model: Model,
+    asked: string,
+    structure: Structure | undefined,
+    range: LayerRange | undefined,
+  ): void {
     const reason = this.#unavailable.get(model.id)
     const state = structure && this.#deps.stages.state(keyOf(model, structure, range))
     if (state === 'READY') return
     const why = state === 'LOADING' ? 'loading' : (reason ?? 'not loaded yet')
-    throw new ScissionError('notReady', `Model version not ready: ${model.name} is ${why}`)
+    throw new ScissionError('notReady', `Model version not ready: ${asked} is ${why}`)
   }
 
   async #infer(
-    model: Model,
+    { model, asked }: { model: Model; asked: string },
     range: LayerRange | undefined,
     given: Tensor[],
     { signal, deadline }: InferContext,
   ): Promise<Inference> {
-    if (!range) this.#refuseUnloaded(model)
+    if (!range) this.#refuseUnloaded(model, asked)
     const structure = await this.#structureFor(model, range, given)
     const batches = !range && this.#takesBatches(model, structure)
     const inputs =
@@ -248,14 +261,14 @@ export class ModelTargets {
         : withoutUnread(structure, tensorsAt(structure, undefined, batches).inputs, given)
     const key = keyOf(model, structure, range)
     // Again, at the moment in which it would be loaded: it may have been unloaded since.
-    if (!range) this.#refuseUnloaded(model)
+    if (!range) this.#refuseUnloaded(model, asked)
     // Loading may take longer than this request may wait; it continues for the next one.
     const stage = await waitWithin(this.#need(structure, key), { signal, deadline }, (why) =>
       givenUp(`loading ${keyText(key)}`, why),
     )
     if (this.#unavailable.get(model.id) !== UNLOADED) this.#unavailable.delete(model.id)
     const count = batches ? itemsIn(structure, inputs) : 1
-    this.#refuseTooMany(model, count)
+    this.#refuseTooMany(asked, count)
     const { run, ...work } = await runItems(stage, inputs, count, { signal, deadline })
     const report = reportRun(this.#deps.here, 0, key, run)
     const largest = Math.max(...work.runs.map(({ size }) => size))

@@ -24,6 +24,8 @@ export interface Target {
   tensors: () => TargetTensors
   /** Set if a request may hold several items and share its runs with other requests. */
   batching?: BatchingFacts
+  /** True if its requests are those of a verification, which the statistics leave out. */
+  uncounted?: boolean
   /** The metadata's `properties`. */
   properties: Record<string, string>
   /** @throws ScissionError notReady with the reason if it is not loaded. */
