@@ -25,7 +25,7 @@ export interface Target {
   /** Set if a request may hold several items and share its runs with other requests. */
   batching?: BatchingFacts
   /** The metadata's `properties`. */
-  properties: Record<string, string>
+  properties: () => Promise<Record<string, string>>
   /** @throws ScissionError notReady with the reason if it is not loaded. */
   checkReady: () => void
   infer: (inputs: Tensor[], context: InferContext) => Promise<Inference>
