@@ -170,7 +170,8 @@ export function layerRoutes(deps: ProtocolDeps): Route[] {
     route({
       method: 'get',
       path: '/v2/models/:model/layers/:from-:to',
-      summary: 'The tensors of the boundaries around a layer range, of a model or of a deployment from a cut on',
+      summary:
+        'The tensors of the boundaries around a layer range, of a model or of a deployment from a cut on',
       params: Layers,
       answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
       handle: async ({ params }) => metadataOf(await find(params)),
