@@ -5,7 +5,7 @@ import { JSON_LENGTH_HEADER, messageHeaders } from '../oip/binary-message.ts'
 import type { Parameters } from '../oip/parameters.ts'
 import { writeInferRequest } from '../oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../oip/response-message.ts'
-import type { Tensor } from '../contracts/tensor.ts'
+import type { CodedTensor } from '../codec/index.ts'
 import { createJsonClient } from './http.ts'
 
 /** A first request may fetch and load layers. */
@@ -30,7 +30,7 @@ export function createInferenceClient(resource: string, baseUrl: string) {
   const http = createJsonClient(`resource ${resource}`, baseUrl)
   const post = async (
     url: string,
-    inputs: readonly Tensor[],
+    inputs: readonly CodedTensor[],
     parameters: Parameters,
   ): Promise<InferResponse> => {
     const message = writeInferRequest({ inputs, parameters: { ...parameters, binary_data_output: true } })
@@ -52,14 +52,17 @@ export function createInferenceClient(resource: string, baseUrl: string) {
     baseUrl,
     metadata: (model: string) => http.request(Metadata, { url: `/v2/models/${encodeURIComponent(model)}` }),
     /** Runs a model, or a deployment on its entry resource. @returns all outputs, in binary. */
-    infer: (model: string, inputs: readonly Tensor[], parameters: Parameters = {}) =>
+    infer: (model: string, inputs: readonly CodedTensor[], parameters: Parameters = {}) =>
       post(`/v2/models/${encodeURIComponent(model)}/infer`, inputs, parameters),
-    /** Runs layers [from, to): takes the tensors of boundary `from`, returns those of boundary `to`. */
+    /**
+     * Runs layers [from, to): takes the tensors of boundary `from`, encoded or not, returns those of boundary `to`. Of a
+     * deployment: enters it at the cut `from`, on the resource whose stage begins there; `to` is the end of the model.
+     */
     inferRange: (
       model: string,
       from: number,
       to: number,
-      inputs: readonly Tensor[],
+      inputs: readonly CodedTensor[],
       parameters: Parameters = {},
     ) => post(`/v2/models/${encodeURIComponent(model)}/layers/${from}-${to}/infer`, inputs, parameters),
   }

@@ -68,6 +68,9 @@ describe('a deployment entered at its cut', () => {
     }
     const byName = `${urlOf('edge')}/v2/models/three:1-3`
     expect((await call('GET', `${byName}/ready`)).status).toBe(200)
+    const repository = `${urlOf('edge')}/v2/repository/models/three:1-3`
+    expect((await postJson(`${repository}/load`, {})).status).toBe(200)
+    expect((await postJson(`${repository}/unload`, {})).status).toBe(409)
     expect((await call('GET', byName)).json).toMatchObject({ name: 'three:1-3' })
     expect((await postJson(`${byName}/infer`, { inputs: [A] })).json).toMatchObject({ outputs: [Y] })
     const { json } = await call('GET', `${byName}/stats`)
