@@ -7,7 +7,7 @@
  *                   needs; layers, boundaries and fusions; encode-range.ts and write-range.ts: layers [from, to) as a
  *                   sub-model whose weights refer to the original
  *   canonical/      from a file to its canonical graph: checks, fixed input shapes, inferred shapes, folded constants,
- *                   hidden sequences, inlined branches, one trial run
+ *                   hidden sequences and types that cannot be sent, inlined branches, one trial run
  *   sample-inputs/  made-up inputs; not exported here, so that a service that only serves does not load all the rest
  *   runtime/        the only calls to ONNX Runtime, and conversion of tensors
  *   wire/           protobuf without decoding: structure without weights (skeleton.ts), payloads, external data, the

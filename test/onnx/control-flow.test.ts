@@ -112,49 +112,6 @@ describe('control flow', () => {
   })
 })
 
-describe('sequences', () => {
-  it('are inside layers, together with what lies between their makers and their readers', async () => {
-    const analysis = await piecewise(
-      model({
-        nodes: [
-          node('Relu', ['x'], ['h']),
-          node('SplitToSequence', ['h', 'ones'], ['parts'], { axis: 0, keepdims: 1 }),
-          node('SequenceAt', ['parts', 'zero'], ['first']),
-          node('Neg', ['first'], ['negated']),
-          node('SequenceInsert', ['parts', 'negated'], ['more']),
-          node('ConcatFromSequence', ['more'], ['all'], { axis: 0 }),
-          node('Abs', ['all'], ['y']),
-        ],
-        inputs: [x()],
-        outputs: [y],
-        constants: [ints('ones', [1, 1]), ints('zero', [0], [])],
-      }),
-    )
-    expect(operators(analysis)).toEqual(['Relu', 'scission::Sequence_0', 'Abs'])
-    expect(analysis.structure.layers[1]).toMatchObject({
-      inputs: ['h'],
-      outputs: [{ name: 'all' }],
-      macs: null,
-    })
-  })
-
-  it('that have nothing to do with each other are layers of their own', async () => {
-    const around = (name: string, from: string, to: string) => [
-      node('SequenceConstruct', [from, from], [`${name}s`]),
-      node('ConcatFromSequence', [`${name}s`], [to], { axis: 0 }),
-    ]
-    const analysis = await piecewise(
-      model({
-        nodes: [...around('a', 'x', 'h'), node('Relu', ['h'], ['k']), ...around('b', 'k', 'y')],
-        inputs: [x()],
-        outputs: [y],
-      }),
-    )
-    expect(operators(analysis)).toEqual(['scission::Sequence_0', 'Relu', 'scission::Sequence_1'])
-    expect(analysis.structure.outputs[0]).toMatchObject({ shape: [-1, 3], bytes: 8 * 3 * 4 })
-  })
-})
-
 /** A function with a large default attribute, and a body with a large Constant and a large initializer. */
 function weighty() {
   const large = (name: string, first: number) => floats(name, [300], [first, 2, 3])

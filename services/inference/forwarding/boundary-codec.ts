@@ -189,9 +189,10 @@ function largestBytes({ kind, tensor }: CodecWork): number {
 
 /** The bytes that encoded tensors take once they are decoded. @throws ScissionError invalidTensor if one is not taken. */
 function decodedBytes(tensors: readonly CodedTensor[], takes: readonly TargetTensor[]): number {
-  const specs = checkNames({ inputs: takes }, tensors)
+  const encoded = tensors.filter((tensor) => codecOf(tensor) !== undefined)
+  const specs = checkNames({ inputs: takes }, encoded)
   let bytes = 0
-  for (const tensor of tensors) {
+  for (const tensor of encoded) {
     const declared = declaredForm(tensor)
     const spec = specs.get(tensor.name)
     if (!declared || !spec) continue

@@ -3,6 +3,7 @@
  * decodes, runs its stage, and calls the next hop. A client that ran the first layers itself enters at a cut (cuts.ts), on
  * the resource whose stage begins there.
  */
+import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { waitWithin } from '../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -35,6 +36,7 @@ import {
 } from './direct-answer.ts'
 import type { Onward } from './forward.ts'
 import { type NextHopDeps, runOnward } from './next-hop.ts'
+import { withoutUnread } from '../serving/models/unread-inputs.ts'
 
 /** A deployment has one version in the protocol, because plans are not numbered. */
 const VERSION = '1'
@@ -73,7 +75,7 @@ async function wholeDeployment(deps: DeploymentTargetDeps, record: Deployment): 
     name: record.id,
     tensors: () => ({ inputs: structure.inputs, outputs: structure.outputs }),
     properties: async () => ({ ...propertiesOf(record, record.hops), entry: record.entry.url }),
-    infer: (inputs, context) => runHop(deps, record, inputs, context),
+    infer: (inputs, context) => runHop(deps, record, structure, inputs, context),
   }
 }
 
@@ -95,7 +97,7 @@ async function fromCut(deps: DeploymentTargetDeps, record: Deployment, range: La
       entry: (await placesOf(deps.peers, record, range)).map(({ url }) => url).join(' '),
       codec: record.hops[cut]?.codec ?? 'none',
     }),
-    infer: (inputs, context) => enterAt(deps, record, range, inputs, context),
+    infer: (inputs, context) => enterAt(deps, record, structure, range, inputs, context),
   }
 }
 
@@ -125,6 +127,7 @@ function checkReady(deps: DeploymentTargetDeps, record: Deployment): void {
 async function runHop(
   deps: DeploymentTargetDeps,
   known: Deployment,
+  structure: Structure,
   inputs: Tensor[],
   context: InferContext,
 ): Promise<Inference> {
@@ -134,13 +137,14 @@ async function runHop(
   const planId = context.parameters[`${OWN_PREFIX}plan`]
   const live = await loaded(deps, known.id, hop > 0 ? String(planId ?? known.planId) : undefined, context)
   if (hop > 0 && isDelivered(deps, live.record, context)) return { outputs: [], hops: [], delivered: true }
-  return runStage(deps, live, hop, inputs, context)
+  return runStage(deps, live, structure, hop, inputs, context)
 }
 
 /** Runs the stage that begins at a cut, for a client that ran the layers before it, and everything behind it. */
 async function enterAt(
   deps: DeploymentTargetDeps,
   known: Deployment,
+  structure: Structure,
   range: LayerRange,
   inputs: Tensor[],
   context: InferContext,
@@ -150,7 +154,10 @@ async function enterAt(
   const live = await loaded(deps, known.id, undefined, context)
   // What is loaded may be a newer plan than the one on record was.
   const hop = await hopHere(deps, live.record, range)
-  return runStage(deps, live, hop, inputs, { ...context, parameters: withoutOwn(context.parameters) })
+  return runStage(deps, live, structure, hop, inputs, {
+    ...context,
+    parameters: withoutOwn(context.parameters),
+  })
 }
 
 /** Loading may take longer than this request may wait; it continues for the next one. */
@@ -165,6 +172,7 @@ const loaded = (
 async function runStage(
   deps: DeploymentTargetDeps,
   live: LiveDeployment,
+  structure: Structure,
   hop: number,
   inputs: Tensor[],
   context: InferContext,
@@ -177,10 +185,13 @@ async function runStage(
     )
   }
   const { signal, deadline } = context
-  const { run, decodeMs } = await deps.codec.decode(inputs, stage.takes, signal, async (arrived) => ({
-    run: await stage.run(arrived.tensors, { signal, deadline }),
-    decodeMs: arrived.decodeMs,
-  }))
+  // Clients also send the inputs that no layer reads.
+  const isFirst = stage.key.from === 0
+  const takes = isFirst ? structure.inputs : stage.takes
+  const { run, decodeMs } = await deps.codec.decode(inputs, takes, signal, async (arrived) => {
+    const tensors = isFirst ? withoutUnread(structure, takes, arrived.tensors) : arrived.tensors
+    return { run: await stage.run(tensors, { signal, deadline }), decodeMs: arrived.decodeMs }
+  })
   const planned = live.record.hops[hop]?.resource
   const own: HopReport = {
     ...reportRun(deps.here, hop, stage.key, run),

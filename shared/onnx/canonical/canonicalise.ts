@@ -12,8 +12,8 @@ import { type Graph, loadGraph } from './working-graph.ts'
 import { inferTypes, type Types } from './infer-shapes.ts'
 import { inlineConstantIfs } from './inline-if.ts'
 import { type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'
-import { freshName, inDefaultDomain, renameUses, usesOf } from './scope.ts'
-import { wrapSequences } from './sequences.ts'
+import { onnxOperator, renameUses, usesOf } from './scope.ts'
+import { hideUnsendable } from './unsendable.ts'
 
 /** Each round folds at least one node; real models need two or three. */
 const MAX_ROUNDS = 50
@@ -35,16 +35,16 @@ export async function canonicalise(
 ): Promise<CanonicalGraph> {
   const graph = loadGraph(dir, file, inputShapes)
   dropDead(graph)
-  wrapSequences(graph)
   const unfoldable = new Set<string>()
   let types = await inferTypes(graph)
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const inlined = inlineConstantIfs(graph, types)
+    const inlined = inlineConstantIfs(graph)
     if (!(await foldOnce(graph, types, unfoldable)) && !inlined) break
     types = await inferTypes(graph)
   }
   blankUnusedOutputs(graph)
   makeOutputsLayers(graph, types)
+  if (hideUnsendable(graph, types)) types = await inferTypes(graph)
   const outputs = new Set(graph.outputs)
   const constant = constantNodes(graph)
   const prelude = graph.nodes.filter(
@@ -84,11 +84,13 @@ function delaySources(layers: readonly NodeProto[], inputs: ReadonlySet<string>)
   return [...ordered, ...new Set(waiting.values())]
 }
 
-/** Operators whose outputs from this index on are optional: unused ones, such as masks, need not be computed. */
+/**
+ * Operators whose outputs from this index on are optional: unused ones, such as masks, need not be computed. Not
+ * BatchNormalization, whose outputs say whether it normalises with the statistics of the batch.
+ */
 const OPTIONAL_OUTPUTS: Readonly<Record<string, number>> = {
   Dropout: 1,
   MaxPool: 1,
-  BatchNormalization: 1,
   LayerNormalization: 1,
   LSTM: 0,
   GRU: 0,
@@ -99,8 +101,8 @@ function blankUnusedOutputs(graph: Graph): void {
   const used = new Set(graph.outputs)
   for (const node of graph.nodes) for (const name of usesOf(node)) used.add(name)
   for (const node of graph.nodes) {
-    const optional = OPTIONAL_OUTPUTS[node.opType]
-    if (optional === undefined || !inDefaultDomain(node)) continue
+    const optional = OPTIONAL_OUTPUTS[onnxOperator(node) ?? '']
+    if (optional === undefined) continue
     node.output = node.output.map((name, index) => (index >= optional && !used.has(name) ? '' : name))
     while (node.output.at(-1) === '') node.output.pop()
   }
@@ -113,7 +115,7 @@ function makeOutputsLayers(graph: Graph, types: Types): void {
   for (const output of graph.outputs) {
     const tensor = graph.constants.get(output)
     if (!tensor && !madeByPrelude.has(output)) continue
-    const source = freshName(`${output}/constant`, types)
+    const source = graph.names.fresh(`${output}/constant`)
     const type = types.get(output)
     if (type) types.set(source, { ...type, name: source })
     if (tensor) {

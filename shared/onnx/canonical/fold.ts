@@ -13,7 +13,7 @@ import type { Graph } from './working-graph.ts'
 import type { Types } from './infer-shapes.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, fromRuntime, openSession } from '../runtime/analysis-session.ts'
-import { bodiesOf, inDefaultDomain, nodesBehind, renameUses, usesOf } from './scope.ts'
+import { bodiesOf, nodesBehind, onnxOperator, renameUses, runtimeOperator, usesOf } from './scope.ts'
 import { rawTensor } from '../wire/tensor-data.ts'
 import { withWorkFile } from './work-files.ts'
 
@@ -57,9 +57,11 @@ export function constantNodes(graph: Graph): Set<NodeProto> {
 }
 
 function isRandom(node: NodeProto, graph: Graph): boolean {
-  if (RANDOM.has(node.opType)) return true
-  const fn = graph.functions.find(({ name, domain }) => name === node.opType && domain === node.domain)
-  const inside = [...(fn?.node ?? []), ...bodiesOf(node).flatMap((body) => body.node)]
+  if (RANDOM.has(onnxOperator(node) ?? '')) return true
+  const functions = graph.functions.filter(
+    ({ name, domain }) => name === node.opType && domain === node.domain,
+  )
+  const inside = [...functions.flatMap((fn) => fn.node), ...bodiesOf(node).flatMap((body) => body.node)]
   return inside.some((inner) => inner !== node && isRandom(inner, graph))
 }
 
@@ -79,7 +81,7 @@ function dropAliases(graph: Graph): boolean {
     const [from = ''] = node.input
     const [to = ''] = node.output
     const source = names.get(from) ?? from
-    if (node.opType !== 'Identity' || !graph.constants.has(source) || outputs.has(to)) return true
+    if (onnxOperator(node) !== 'Identity' || !graph.constants.has(source) || outputs.has(to)) return true
     names.set(to, source)
     return false
   })
@@ -95,11 +97,10 @@ function foldShapes(graph: Graph, types: Types): boolean {
     const [name = ''] = node.output
     // ONNX Runtime also reports rank 0 if it does not know the rank.
     if (!shape || shape.length === 0 || shape.includes(-1) || outputs.has(name)) return true
-    if (!inDefaultDomain(node)) return true
-    const values =
-      node.opType === 'Shape' ? slice(node, shape) : node.opType === 'Size' ? size(shape) : undefined
+    const operator = onnxOperator(node)
+    const values = operator === 'Shape' ? slice(node, shape) : operator === 'Size' ? size(shape) : undefined
     if (!values) return true
-    const dims = node.opType === 'Size' ? [] : [values.length]
+    const dims = operator === 'Size' ? [] : [values.length]
     const raw = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
     graph.constants.set(name, rawTensor(name, CODE.INT64, dims, raw))
     return false
@@ -132,7 +133,7 @@ async function foldComputed(graph: Graph, types: Types, unfoldable: Set<string>)
   const fold = new Set(
     [...constant].filter(
       (node) =>
-        node.opType !== 'DequantizeLinear' &&
+        runtimeOperator(node) !== 'DequantizeLinear' &&
         node.output.every(
           (name) => !name || (!unfoldable.has(name) && (outputBytes(types, name) ?? 0) <= FOLDED_BYTES),
         ),

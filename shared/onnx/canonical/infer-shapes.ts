@@ -1,21 +1,33 @@
 /**
  * Infers types and shapes of all tensors with ONNX Runtime, without a run.
  *
- * An unoptimised session is created of the graph with its large constants turned into graph inputs, so that no weight is
- * read, and with every tensor as an output; the session's metadata then holds all types and shapes.
+ * A session is created of the graph with its large constants turned into graph inputs, so that no weight is read, and with
+ * every tensor as an output; ONNX Runtime writes the graph to a file again, unoptimised, with the types of its outputs. The
+ * session's own metadata would not do: onnxruntime-node refuses to list types that JavaScript does not have (bfloat16,
+ * float8), and does not tell an unknown rank from rank 0.
  */
-import { ScissionError } from '../../platform/errors.ts'
+import fs from 'node:fs'
+import path from 'node:path'
 import { assembleGraph } from './encode-graph.ts'
-import { CODE, elementTypeOfRuntime, type TypedTensor } from '../wire/element-types.ts'
+import { CODE, type TypedTensor } from '../wire/element-types.ts'
 import { isExternal } from '../wire/external-data.ts'
 import type { Graph } from './working-graph.ts'
-import type { TensorProto } from '../proto/onnx_pb.ts'
+import type { TensorProto, TypeProto, ValueInfoProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, openSession } from '../runtime/analysis-session.ts'
 import { tensorShape } from '../wire/tensor-data.ts'
-import { withWorkFile } from './work-files.ts'
+import { readSkeleton } from '../wire/skeleton.ts'
+import { makeWorkFolder, withWorkFile } from './work-files.ts'
 
-/** Types by name: of graph inputs, constants and node outputs. */
-export type Types = Map<string, TypedTensor>
+/**
+ * Types by name: of graph inputs, constants and node outputs. A sequence, map or optional has the code UNDEFINED, and its
+ * kind; a tensor of unknown rank has the shape [].
+ */
+export type Types = Map<string, InferredType>
+
+export interface InferredType extends TypedTensor {
+  /** `sequence`, `optional`, …: absent for tensors. */
+  kind?: string
+}
 
 /** @throws ScissionError invalidModel with ONNX Runtime's reason if it refuses the graph. */
 export async function inferTypes(graph: Graph): Promise<Types> {
@@ -23,7 +35,7 @@ export async function inferTypes(graph: Graph): Promise<Types> {
   for (const [name, tensor] of graph.constants) types.set(name, typeOf(tensor))
   const made = graph.nodes.flatMap((node) => node.output.filter(Boolean))
   if (made.length === 0) return types
-  for (const output of await outputTypes(graph, made)) types.set(output.name, output)
+  for (const output of await outputTypes(graph, made)) types.set(output.name, inferredType(output))
   return types
 }
 
@@ -31,7 +43,7 @@ function typeOf(tensor: TensorProto): TypedTensor {
   return { name: tensor.name, code: tensor.dataType, shape: tensorShape(tensor) }
 }
 
-async function outputTypes(graph: Graph, made: readonly string[]): Promise<TypedTensor[]> {
+async function outputTypes(graph: Graph, made: readonly string[]): Promise<ValueInfoProto[]> {
   const large = new Map([...graph.constants].filter(([, tensor]) => isExternal(tensor)))
   const build = (asInputs: ReadonlyMap<string, TensorProto>) =>
     assembleGraph(graph, {
@@ -41,36 +53,40 @@ async function outputTypes(graph: Graph, made: readonly string[]): Promise<Typed
       keeps: (name) => !asInputs.has(name),
     })
   try {
-    return await withWorkFile(graph.dir, build(large), metadata)
+    return await withWorkFile(graph.dir, build(large), typesOfOutputs)
   } catch (error) {
     if (large.size === 0) throw asInvalidModel('refuses the model', error)
   }
   // Some operators require constant weights. A second refusal, with them, is a fault of the model.
   try {
-    return await withWorkFile(graph.dir, build(new Map()), metadata)
+    return await withWorkFile(graph.dir, build(new Map()), typesOfOutputs)
   } catch (error) {
     throw asInvalidModel('refuses the model', error)
   }
 }
 
-async function metadata(model: string): Promise<TypedTensor[]> {
-  const session = await openSession(model, { level: 'disabled' })
+/** @throws ONNX Runtime's error if it refuses the model. */
+async function typesOfOutputs(model: string): Promise<ValueInfoProto[]> {
+  const folder = makeWorkFolder()
+  const saveTo = { graph: path.join(folder, 'typed.onnx'), weights: 'typed.weights' }
   try {
-    return session.outputMetadata.map((output) => {
-      if (!output.isTensor) {
-        throw new ScissionError(
-          'invalidModel',
-          `"${output.name}" is a sequence, map or optional: such values are not supported`,
-          { tensor: output.name },
-        )
-      }
-      return {
-        name: output.name,
-        code: elementTypeOfRuntime(output.type)?.code ?? CODE.UNDEFINED,
-        shape: output.shape.map((dim) => (typeof dim === 'number' ? dim : -1)),
-      }
+    const session = await openSession(model, { level: 'disabled', saveTo }).catch((error: unknown) => {
+      // The file is written before onnxruntime-node looks at the types, some of which it refuses.
+      if (!fs.existsSync(saveTo.graph)) throw error
     })
+    await session?.release()
+    return readSkeleton(saveTo.graph).graph.output
   } finally {
-    await session.release()
+    fs.rmSync(folder, { recursive: true, force: true })
   }
 }
+
+function inferredType({ name, type }: ValueInfoProto): InferredType {
+  if (type?.value.case !== 'tensorType') return { name, code: CODE.UNDEFINED, shape: [], kind: kindOf(type) }
+  const { elemType, shape } = type.value.value
+  const sizes = (shape?.dim ?? []).map(({ value }) => (value.case === 'dimValue' ? Number(value.value) : -1))
+  return { name, code: elemType, shape: sizes }
+}
+
+const kindOf = (type: TypeProto | undefined) =>
+  type?.value.case?.replace(/Type$/, '') ?? 'value without a type'

@@ -5,34 +5,34 @@
  * would hide the cuts inside. ONNX Runtime does the same from level `basic` on.
  */
 import { create } from '@bufbuild/protobuf'
-import type { Graph } from './working-graph.ts'
-import type { Types } from './infer-shapes.ts'
 import { type GraphProto, type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'
-import { definedIn, freshName, renameUses } from './scope.ts'
 import { isExternal } from '../wire/external-data.ts'
 import { rawBytes } from '../wire/tensor-data.ts'
+import { onnxOperator, renameDefinitions } from './scope.ts'
+import { Names } from './unique-names.ts'
+import type { Graph } from './working-graph.ts'
 
-/** @param types lists the names in use; new names are added. @returns whether anything was replaced. */
-export function inlineConstantIfs(graph: Graph, types: Types): boolean {
+/** @returns whether anything was replaced. */
+export function inlineConstantIfs(graph: Graph): boolean {
   const before = graph.nodes
+  const nodeNames = new Names(before.map(({ name }) => name))
   graph.nodes = before.flatMap((node) => {
     const branch = takenBranch(graph, node)
-    return branch ? inline(graph, node, branch, types) : [node]
+    return branch ? inline(graph, node, branch, nodeNames) : [node]
   })
   return graph.nodes.length !== before.length || graph.nodes.some((node, index) => node !== before[index])
 }
 
 function takenBranch(graph: Graph, node: NodeProto): GraphProto | undefined {
   const condition = graph.constants.get(node.input[0] ?? '')
-  if (node.opType !== 'If' || !condition || isExternal(condition)) return undefined
+  if (onnxOperator(node) !== 'If' || !condition || isExternal(condition)) return undefined
   const [value = 0] = rawBytes(condition, graph.dir)
   const name = value === 0 ? 'else_branch' : 'then_branch'
-  const branch = node.attribute.find((attribute) => attribute.name === name)?.g
-  // Branches with sparse initializers are too rare to support.
-  return branch && branch.sparseInitializer.length === 0 ? branch : undefined
+  return node.attribute.find((attribute) => attribute.name === name)?.g
 }
 
-function inline(graph: Graph, node: NodeProto, branch: GraphProto, types: Types): NodeProto[] {
+/** The branch's nodes. Its tensors keep their names, which are unique (unique-names.ts); its nodes may need others. */
+function inline(graph: Graph, node: NodeProto, branch: GraphProto, nodeNames: Names): NodeProto[] {
   const names = new Map<string, string>()
   const made = new Set(branch.node.flatMap((inner) => inner.output.filter(Boolean)))
   const copies: NodeProto[] = []
@@ -41,23 +41,16 @@ function inline(graph: Graph, node: NodeProto, branch: GraphProto, types: Types)
     if (!output || !inner) continue
     // A tensor made by the branch takes the name of the If's output; one that it passes on is copied under that name.
     if (made.has(inner) && !names.has(inner)) names.set(inner, output)
-    else
-      copies.push(
-        create(NodeProtoSchema, { opType: 'Identity', name: output, input: [inner], output: [output] }),
-      )
+    else {
+      const input = [names.get(inner) ?? inner]
+      copies.push(create(NodeProtoSchema, { opType: 'Identity', name: output, input, output: [output] }))
+    }
   }
-  for (const name of definedIn(branch)) {
-    if (names.has(name)) continue
-    const free = freshName(name, types)
-    types.set(free, { name: free, code: 0, shape: [] })
-    names.set(name, free)
-  }
-  for (const tensor of branch.initializer) {
-    tensor.name = names.get(tensor.name) ?? tensor.name
-    graph.constants.set(tensor.name, tensor)
-  }
+  renameDefinitions(branch, names)
+  for (const tensor of branch.initializer) graph.constants.set(tensor.name, tensor)
+  for (const sparse of branch.sparseInitializer) graph.sparse.set(sparse.values?.name ?? '', sparse)
   const nodes = [...branch.node, ...copies]
-  for (const inner of nodes) renameUses(inner, names)
-  for (const inner of branch.node) inner.output = inner.output.map((name) => names.get(name) ?? name)
+  // ONNX Runtime refuses a graph in which two nodes have one name.
+  for (const inner of nodes) if (inner.name) inner.name = nodeNames.fresh(inner.name)
   return nodes
 }

@@ -6,7 +6,7 @@ import type { InputHints } from '../../contracts/model.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
 import { CODE } from '../wire/element-types.ts'
 import type { GraphProto, NodeProto, TensorProto } from '../proto/onnx_pb.ts'
-import { bodiesOf } from './scope.ts'
+import { bodiesOf, onnxOperator } from './scope.ts'
 import { isExternal } from '../wire/external-data.ts'
 import { rawBytes } from '../wire/tensor-data.ts'
 
@@ -41,9 +41,10 @@ export function findHints({ graph, layers, types }: CanonicalGraph): FoundHints 
   const constants = new Map(graph.constants)
   const visit = (node: NodeProto) => {
     const source = origin.get(node.input[0] ?? '')
-    if (PASSING.has(node.opType) && source) for (const output of node.output) origin.set(output, source)
-    if (COMPARING.has(node.opType)) compare(node, origin, constants, found.values)
-    if (node.opType === 'Gather') {
+    const operator = onnxOperator(node) ?? ''
+    if (PASSING.has(operator) && source) for (const output of node.output) origin.set(output, source)
+    if (COMPARING.has(operator)) compare(node, origin, constants, found.values)
+    if (operator === 'Gather') {
       const index = origin.get(node.input[1] ?? '')
       const axis = Number(node.attribute.find(({ name }) => name === 'axis')?.i ?? 0n)
       const length = types.get(node.input[0] ?? '')?.shape.at(axis)

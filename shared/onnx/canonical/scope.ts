@@ -62,7 +62,10 @@ export function nodesBehind(needed: Set<string>, nodes: readonly NodeProto[]): N
   return behind.reverse()
 }
 
-/** Renames the tensors that a node and its bodies read. @param names old name → new name. */
+/**
+ * Renames the tensors that a node and its bodies read. No body may define one of the new names (unique-names.ts).
+ * @param names old name → new name.
+ */
 export function renameUses(node: NodeProto, names: ReadonlyMap<string, string>): void {
   node.input = node.input.map((name) => names.get(name) ?? name)
   for (const body of bodiesOf(node)) renameCaptures(body, names)
@@ -76,17 +79,36 @@ function renameCaptures(body: GraphProto, names: ReadonlyMap<string, string>): v
   for (const output of body.output) output.name = outer.get(output.name) ?? output.name
 }
 
-/** @returns `base` with `_` appended until the name is not taken. */
-export function freshName(base: string, taken: { has(name: string): boolean }): string {
-  let name = base
-  while (taken.has(name)) name += '_'
-  return name
+/** Renames tensors that a graph defines itself, wherever they are defined and read. @param names old name → new name. */
+export function renameDefinitions(graph: GraphProto, names: ReadonlyMap<string, string>): void {
+  const renamed = (name: string) => names.get(name) ?? name
+  for (const value of [...graph.input, ...graph.output, ...graph.valueInfo]) value.name = renamed(value.name)
+  for (const tensor of graph.initializer) tensor.name = renamed(tensor.name)
+  for (const { values } of graph.sparseInitializer) if (values) values.name = renamed(values.name)
+  for (const node of graph.node) {
+    renameUses(node, names)
+    node.output = node.output.map(renamed)
+  }
 }
 
 /** The text for a node in errors: its operator, and its name or first output. */
 export function nodeLabel(node: NodeProto): string {
   const label = node.name || node.output.find(Boolean) || ''
   return `${operatorOf(node)} "${label}"`
+}
+
+/**
+ * The operator that a node is, if it is one of ONNX itself: in another domain the same name may mean anything. A local
+ * function in ONNX's own domain does not replace the operator of its name (tried with ONNX Runtime 1.30).
+ */
+export function onnxOperator(node: NodeProto | undefined): string | undefined {
+  return node && inDefaultDomain(node) ? node.opType : undefined
+}
+
+/** The same with the operators that ONNX Runtime adds in domains of its own (`com.microsoft`, `com.microsoft.nchwc`). */
+export function runtimeOperator(node: NodeProto | undefined): string | undefined {
+  const isRuntimes = node && (inDefaultDomain(node) || /^com\.microsoft($|\.)/.test(node.domain))
+  return isRuntimes ? node.opType : undefined
 }
 
 /** `Conv`, or `com.microsoft::FusedConv` outside the default domain. */

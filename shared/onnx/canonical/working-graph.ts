@@ -20,7 +20,8 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
-import { bodiesOf, inDefaultDomain, usesOf } from './scope.ts'
+import { bodiesOf, onnxOperator, usesOf } from './scope.ts'
+import { makeNamesUnique, type Names } from './unique-names.ts'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
 import { bytesOf, inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
 
@@ -45,6 +46,8 @@ export interface Graph {
   constants: Map<string, TensorProto>
   sparse: Map<string, SparseTensorProto>
   nodes: NodeProto[]
+  /** All names in use, those in bodies included: each names one tensor. */
+  names: Names
 }
 
 /** Initializers need not be graph inputs, and external data exists, from IR version 4 on. */
@@ -67,6 +70,7 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
     code: elementTypeOfDatatype(datatype)?.code ?? CODE.UNDEFINED,
     shape: shapes[name] ?? [],
   }))
+  const names = makeNamesUnique(graph)
   for (const fn of model.functions) inlineFunction(fn, dir)
   const constants = new Map<string, TensorProto>()
   for (const tensor of graph.initializer) constants.set(tensor.name, settled(tensor, dir))
@@ -92,6 +96,7 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
     constants,
     sparse,
     nodes: topologicalOrder(kept, uses).flatMap((index) => kept[index] ?? []),
+    names,
   }
 }
 
@@ -125,7 +130,7 @@ function liftConstants(
 ): NodeProto[] {
   return nodes.filter((node) => {
     const name = node.output[0]
-    if (node.opType === 'Constant' && inDefaultDomain(node) && name) {
+    if (onnxOperator(node) === 'Constant' && name) {
       const tensor = constantTensor(node, name)
       if (tensor) {
         add(settled(tensor, dir))

@@ -95,8 +95,8 @@ function label(group: FusedGroup, layers: readonly Layer[]): string {
  * between, so cutting there changes results.
  */
 function insideQuantisation({ layers }: GraphShape): Set<string> {
-  const isQuantise = (layer: Layer) => /(^|::)QuantizeLinear$/.test(layer.op)
-  const isDequantise = (layer: Layer) => /(^|::)DequantizeLinear$/.test(layer.op)
+  const isQuantise = (layer: Layer) => /^(com\.microsoft::)?QuantizeLinear$/.test(layer.op)
+  const isDequantise = (layer: Layer) => /^(com\.microsoft::)?DequantizeLinear$/.test(layer.op)
   const after = new Set<string>()
   for (const layer of layers) {
     if (isQuantise(layer)) continue

@@ -12,7 +12,7 @@ import type { FusedGroup, Fusions } from './boundaries.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
 import { optimise } from '../canonical/runtime-optimised.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
-import { makersOf, usesOf } from '../canonical/scope.ts'
+import { makersOf, onnxOperator, runtimeOperator, usesOf } from '../canonical/scope.ts'
 
 /** @throws ONNX Runtime's error if it cannot optimise the graph. */
 export async function findFusions(canonical: CanonicalGraph): Promise<Fusions> {
@@ -73,11 +73,12 @@ function unrounded({ layers }: CanonicalGraph, optimised: readonly NodeProto[]):
 
 /** Tells whether a layer passes its input through: merging with it has no effect. */
 function isPassThrough(node: NodeProto | undefined): boolean {
-  return node?.opType === 'Identity' || node?.opType === 'Dropout'
+  const operator = onnxOperator(node)
+  return operator === 'Identity' || operator === 'Dropout'
 }
 
 function isQuantised(node: NodeProto | undefined): boolean {
-  return node !== undefined && /quantize|integer|^qlinear/i.test(node.opType)
+  return /quantize|integer|^qlinear/i.test(runtimeOperator(node) ?? '')
 }
 
 const ACTIVATIONS = new Set(['Relu', 'Clip', 'Sigmoid', 'Tanh', 'LeakyRelu', 'HardSigmoid'])
@@ -96,21 +97,22 @@ function residualGroups({ layers, types }: CanonicalGraph, groups: readonly Fuse
   const convolution = (name: string): readonly number[] | undefined => {
     const index = maker.get(name)
     if (index === undefined || onlyReader(name) === undefined) return undefined
-    if (layers[index]?.opType === 'Conv') return [index]
+    if (onnxOperator(layers[index]) === 'Conv') return [index]
     const group = groups.find(
       (candidate) => candidate.operator === 'Conv' && candidate.layers.includes(index),
     )
     return group?.layers
   }
   return layers.flatMap((node, index) => {
-    if ((node.opType !== 'Add' && node.opType !== 'Sum') || node.input.length !== 2) return []
+    const operator = onnxOperator(node)
+    if ((operator !== 'Add' && operator !== 'Sum') || node.input.length !== 2) return []
     const [a, b] = node.input.map((name) => types.get(name)?.shape.join())
     if (a !== b) return []
     const candidates = node.input.flatMap((name) => convolution(name) ?? [])
     if (candidates.length === 0) return []
     const conv = Math.max(...candidates)
     const next = onlyReader(node.output[0] ?? '')
-    const activation = next !== undefined && ACTIVATIONS.has(layers[next]?.opType ?? '') ? [next] : []
+    const activation = next !== undefined && ACTIVATIONS.has(onnxOperator(layers[next]) ?? '') ? [next] : []
     return [{ layers: [conv, index, ...activation], operator: 'convolution with residual', quantised: false }]
   })
 }

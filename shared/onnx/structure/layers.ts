@@ -6,7 +6,7 @@ import type { CanonicalGraph } from '../canonical/canonicalise.ts'
 import { elementTypeOf, bytesOfType, type TypedTensor } from '../wire/element-types.ts'
 import { macsOf } from './macs.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
-import { bodyTensors, operatorOf, usesOf } from '../canonical/scope.ts'
+import { bodyTensors, operatorOf, runtimeOperator, usesOf } from '../canonical/scope.ts'
 import { tensorBytes } from '../wire/tensor-data.ts'
 
 /** Bytes of tensors whose shapes depend on the data, from one trial run. */
@@ -77,7 +77,7 @@ class Weights {
    */
   leavesOf(name: string): Set<string> {
     const maker = this.#makers.get(name)
-    if (maker?.opType !== 'DequantizeLinear') return new Set([name])
+    if (!maker || runtimeOperator(maker) !== 'DequantizeLinear') return new Set([name])
     return new Set([...usesOf(maker)].flatMap((input) => [...this.leavesOf(input)]))
   }
 

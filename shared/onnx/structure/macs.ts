@@ -5,7 +5,7 @@
  * element takes the inner dimension. Recurrent layers: the weights of all gates, per step and sequence. Operators that
  * only move, compare or scale numbers count 0, as is usual; null if there is no agreed count.
  */
-import { inDefaultDomain } from '../canonical/scope.ts'
+import { inDefaultDomain, runtimeOperator } from '../canonical/scope.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import type { Types } from '../canonical/infer-shapes.ts'
 
@@ -70,13 +70,15 @@ const ELEMENTWISE = new Set([
 export function macsOf(node: NodeProto, types: Types): number | null {
   const shapeOf = (index: number): Shape => types.get(node.input[index] ?? '')?.shape
   const output = types.get(node.output[0] ?? '')?.shape
-  const weight = CONVOLUTIONS[node.opType]
+  const operator = runtimeOperator(node)
+  if (operator === undefined) return null
+  const weight = CONVOLUTIONS[operator]
   if (weight !== undefined) return product([size(output), size(shapeOf(weight)?.slice(1))])
   // Each input element meets the kernel once for every output channel of its group.
-  if (node.opType === 'ConvTranspose') return product([size(shapeOf(0)), size(shapeOf(1)?.slice(1))])
-  if (PRODUCTS.has(node.opType)) return product([size(output), inner(node, shapeOf(0))])
-  if (RECURRENT.has(node.opType)) return recurrent(shapeOf(0), shapeOf(1), shapeOf(2))
-  return ELEMENTWISE.has(node.opType) || (inDefaultDomain(node) && !UNCOUNTED.has(node.opType)) ? 0 : null
+  if (operator === 'ConvTranspose') return product([size(shapeOf(0)), size(shapeOf(1)?.slice(1))])
+  if (PRODUCTS.has(operator)) return product([size(output), inner(node, shapeOf(0))])
+  if (RECURRENT.has(operator)) return recurrent(shapeOf(0), shapeOf(1), shapeOf(2))
+  return ELEMENTWISE.has(operator) || (inDefaultDomain(node) && !UNCOUNTED.has(operator)) ? 0 : null
 }
 
 /** The dimension that a product sums over: A's last, or the last but one if A is transposed. */

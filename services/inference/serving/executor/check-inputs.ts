@@ -23,7 +23,7 @@ export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: re
   const specs = checkNames(manifest, tensors)
   for (const tensor of tensors) {
     const spec = specs.get(tensor.name)
-    if (spec) checkOne(spec, tensor)
+    if (spec) checkTensor(spec, tensor)
   }
   const given = new Set(tensors.map(({ name }) => name))
   const missing = manifest.inputs.filter((spec) => !given.has(spec.name))
@@ -59,7 +59,8 @@ function unknownTensor(name: string, expected: readonly Form[]): ScissionError {
   return invalid(`unexpected input tensor "${name}"; expected ${list}`, { tensor: name, expected: names })
 }
 
-function checkOne(spec: Form, tensor: Tensor): void {
+/** Checks datatype, shape (-1 allows any size) and bytes of one tensor. @throws ScissionError invalidTensor. */
+export function checkTensor(spec: Form, tensor: Tensor): void {
   checkForm(spec, tensor)
   const expected = tensor.datatype === 'BYTES' ? undefined : byteLength(tensor.datatype, tensor.shape)
   if (expected === undefined) checkStrings(tensor)

@@ -29,6 +29,7 @@ import {
   type TargetTensors,
 } from './target.ts'
 import type { HeldStage, Stages, StageState } from './stages.ts'
+import { withoutUnread } from './unread-inputs.ts'
 
 export interface ModelTargetDeps {
   here: Here
@@ -235,11 +236,16 @@ export class ModelTargets {
   async #infer(
     model: Model,
     range: LayerRange | undefined,
-    inputs: Tensor[],
+    given: Tensor[],
     { signal, deadline }: InferContext,
   ): Promise<Inference> {
     if (!range) this.#refuseUnloaded(model)
-    const structure = await this.#structureFor(model, range, inputs)
+    const structure = await this.#structureFor(model, range, given)
+    const batches = !range && this.#takesBatches(model, structure)
+    const inputs =
+      (range?.from ?? 0) > 0
+        ? given
+        : withoutUnread(structure, tensorsAt(structure, undefined, batches).inputs, given)
     const key = keyOf(model, structure, range)
     // Again, at the moment in which it would be loaded: it may have been unloaded since.
     if (!range) this.#refuseUnloaded(model)
@@ -248,7 +254,7 @@ export class ModelTargets {
       givenUp(`loading ${keyText(key)}`, why),
     )
     if (this.#unavailable.get(model.id) !== UNLOADED) this.#unavailable.delete(model.id)
-    const count = !range && this.#takesBatches(model, structure) ? itemsIn(structure, inputs) : 1
+    const count = batches ? itemsIn(structure, inputs) : 1
     this.#refuseTooMany(model, count)
     const { run, ...work } = await runItems(stage, inputs, count, { signal, deadline })
     const report = reportRun(this.#deps.here, 0, key, run)
