@@ -30,7 +30,13 @@ export function uploadedText(model: UploadedModel): string {
   const cuts = model.cuts
     ? `${model.layers} layers, ${model.cuts.single.length} single-tensor cuts, ${model.cuts.clean.length} clean cuts`
     : 'open dimensions: give input shapes'
-  return `${model.name} (version ${model.version}): ${model.id}\n  ${formatBytes(model.bytes)}, inputs ${inputsText(model.inputs)}\n  ${cuts}`
+  const lines = [
+    `${model.name} (version ${model.version}): ${model.id}`,
+    `  ${formatBytes(model.bytes)}, inputs ${inputsText(model.inputs)}`,
+    `  ${cuts}`,
+    ...(model.warnings ?? []).map((warning) => `  warning: ${warning}`),
+  ]
+  return lines.join('\n')
 }
 
 export function layersTable({ layers, boundaries }: Structure): string {

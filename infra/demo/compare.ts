@@ -1,7 +1,7 @@
 /** Compares two sets of outputs. */
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
-import { tensorValues } from './tensor-values.ts'
+import { formDifference, tensorDifference } from '../../shared/tensors/tensor-difference.ts'
 
 export interface Difference {
   /** max |a − b| over all elements of all outputs. */
@@ -34,30 +34,9 @@ export function compareOutputs(expected: readonly Tensor[], actual: readonly Ten
 }
 
 function compareTensors(expected: Tensor, actual: Tensor): Difference {
-  if (expected.datatype !== actual.datatype || expected.shape.join() !== actual.shape.join()) {
-    const describe = (tensor: Tensor) => `${tensor.datatype} [${tensor.shape.join(',')}]`
-    throw new ScissionError(
-      'internal',
-      `output ${expected.name} is ${describe(actual)}, expected ${describe(expected)}`,
-    )
-  }
-  if (expected.datatype === 'BYTES') {
-    const same = Buffer.compare(expected.bytes, actual.bytes) === 0
-    return { maxAbsDiff: same ? 0 : Number.POSITIVE_INFINITY, maxAbsOutput: 0, agree: same }
-  }
-  const [a, b] = [tensorValues(expected), tensorValues(actual)]
-  let maxAbsDiff = 0
-  let maxAbsOutput = 0
-  for (let i = 0; i < a.length; i++) {
-    const [x, y] = [a[i] ?? 0, b[i] ?? 0]
-    if (Object.is(x, y) || x === y) {
-      if (Number.isFinite(x)) maxAbsOutput = Math.max(maxAbsOutput, Math.abs(x))
-      continue
-    }
-    const difference = Math.abs(x - y)
-    maxAbsDiff = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(maxAbsDiff, difference)
-    maxAbsOutput = Math.max(maxAbsOutput, Math.abs(x))
-  }
+  const other = formDifference(expected, actual)
+  if (other !== undefined) throw new ScissionError('internal', `output ${expected.name} ${other}`)
+  const { maxAbsDiff, maxAbs } = tensorDifference(expected, actual)
   const tolerance = expected.datatype === 'FP16' || expected.datatype === 'BF16' ? HALF_TOLERANCE : TOLERANCE
-  return { maxAbsDiff, maxAbsOutput, agree: maxAbsDiff <= tolerance * maxAbsOutput }
+  return { maxAbsDiff, maxAbsOutput: maxAbs, agree: maxAbsDiff <= tolerance * maxAbs }
 }

@@ -67,7 +67,7 @@ export const Boundary = z.object({
   clean: z.boolean(),
   /** Why it is not clean; absent when it is. */
   why: z.string().optional(),
-  /** False if cutting changes results (inside a quantisation pattern): such a cut can run but is never planned. */
+  /** False if cutting changes results, as inside a quantisation pattern: such a cut can run but is never planned. */
   allowed: z.boolean(),
 })
 export type Boundary = z.infer<typeof Boundary>
@@ -95,6 +95,8 @@ export const Structure = z.object({
   boundaries: z.array(Boundary),
   weightBytes: byteCount,
   inputHints: InputHints.optional(),
+  /** What a user should know of the results: found when the model was analysed. */
+  warnings: z.array(z.string()).optional(),
 })
 export type Structure = z.infer<typeof Structure>
 
@@ -116,5 +118,7 @@ export const UploadedModel = Model.extend({
   cuts: z.object({ single: z.array(z.number().int()), clean: z.array(z.number().int()) }).nullable(),
   /** Dimensions that a benchmark or `…/layers` needs as input shapes; empty if all are known. */
   openDimensions: z.array(OpenDimension),
+  /** What a user should know of the model's results: found when it was analysed. */
+  warnings: z.array(z.string()).optional(),
 })
 export type UploadedModel = z.infer<typeof UploadedModel>

@@ -188,10 +188,14 @@ describe('a tensor called __proto__', () => {
     expect(analysis.structure.boundaries[1]?.tensors).toEqual(['__proto___'])
   })
 
-  it.each([
-    ['input', through('__proto__', 'h', 'y')],
-    ['output', through('x', 'h', '__proto__')],
-  ])('is refused as the %s of a model', async (place, given) => {
-    await expect(analysed(fileOf(given))).rejects.toThrow(`the graph ${place} "__proto__" has a name`)
+  it('may be an input', async () => {
+    const analysis = await piecewise(through('__proto__', 'h', 'y'))
+    expect(analysis.structure.boundaries[0]?.tensors).toEqual(['__proto__'])
+  })
+
+  it('is refused as an output of a model', async () => {
+    await expect(analysed(fileOf(through('x', 'h', '__proto__')))).rejects.toThrow(
+      'the graph output "__proto__" has a name',
+    )
   })
 })

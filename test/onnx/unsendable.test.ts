@@ -49,7 +49,7 @@ describe('sequences', () => {
     expect(analysis.structure.layers[1]).toMatchObject({
       inputs: ['h'],
       outputs: [{ name: 'all' }],
-      macs: null,
+      macs: 0,
     })
   })
 

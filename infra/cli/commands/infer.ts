@@ -5,7 +5,7 @@ import { Datatype, type InputShapes, type TensorSpec } from '../../../shared/con
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { makeInputs } from '../../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { byteLength, type Tensor } from '../../../shared/contracts/tensor.ts'
-import { tensorValues } from '../../demo/tensor-values.ts'
+import { tensorValues } from '../../../shared/tensors/tensor-values.ts'
 import { formatMs, formatShape } from '../../terminal/format.ts'
 import { tableOf } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'

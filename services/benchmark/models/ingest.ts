@@ -174,6 +174,7 @@ export function withFindings(model: Model, structure: Structure | null): Uploade
         }
       : null,
     openDimensions: model.inputShapes === null ? openDimensions(model.inputs) : [],
+    ...(structure?.warnings && { warnings: structure.warnings }),
   }
 }
 

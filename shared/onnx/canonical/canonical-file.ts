@@ -51,9 +51,9 @@ export function structurePathOf(canonicalFile: string): string {
   return canonicalFile.slice(0, -CANONICAL.length) + STRUCTURE
 }
 
-export function writeCanonical(canonical: CanonicalGraph, structure: Structure): CanonicalPaths {
+/** Writes the graph; the structure follows once its results were checked. */
+export function writeCanonical(canonical: CanonicalGraph, { canonical: file }: CanonicalPaths): void {
   const { graph, prelude, layers, types } = canonical
-  const paths = canonicalPaths(graph.dir, structure.shapesKey)
   const model = assembleGraph(graph, {
     nodes: [...prelude, ...layers],
     inputs: graph.inputs.map((input) => sessionType(graph, input)),
@@ -62,9 +62,11 @@ export function writeCanonical(canonical: CanonicalGraph, structure: Structure):
   const metadataProps = [{ key: PRELUDE_KEY, value: String(prelude.length) }]
   if (!graph.fixed) metadataProps.push({ key: OPEN_KEY, value: 'true' })
   const metadata = toBinary(ModelProtoSchema, create(ModelProtoSchema, { metadataProps }))
-  writeWholeSync(paths.canonical, concatenate([model, metadata]))
-  writeWholeSync(paths.structure, new TextEncoder().encode(JSON.stringify(structure)))
-  return paths
+  writeWholeSync(file, concatenate([model, metadata]))
+}
+
+export function writeStructure({ structure: file }: CanonicalPaths, structure: Structure): void {
+  writeWholeSync(file, new TextEncoder().encode(JSON.stringify(structure)))
 }
 
 /**

@@ -8,6 +8,7 @@
  */
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { InputHints } from '../../contracts/model.ts'
+import type { Tensor } from '../../contracts/tensor.ts'
 import { coerceError, ScissionError } from '../../platform/errors.ts'
 import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
@@ -22,6 +23,9 @@ export interface Trial {
   seen: Map<string, { shape: number[]; bytes: number }>
   /** Hints of the successful run; absent if it needed none. */
   hints?: InputHints
+  /** The inputs of that run, and the outputs that are not inputs themselves. */
+  inputs: Map<string, Tensor>
+  outputs: Map<string, Tensor>
 }
 
 const SEED = 1
@@ -39,24 +43,34 @@ export async function runTrial(
   const outputs = [...new Set([...graph.outputs, ...unknown])].filter(
     (name) => !graph.inputs.some((input) => input.name === name),
   )
-  if (outputs.length === 0) return { seen: new Map() }
+  const none = new Map<string, never>()
+  if (outputs.length === 0) return { seen: none, inputs: none, outputs: none }
   const model = assembleGraph(graph, { nodes: [...prelude, ...layers], inputs: graph.inputs, outputs })
   return withWorkFile(graph.dir, model, async (file) => {
     const session = await openSession(file, { level: 'disabled' }).catch((error: unknown) => {
       throw asInvalidModel('refuses the model', error)
     })
     const run = async (hints: InputHints) => {
-      const feeds = makeInputs(inputs, SEED, hints).map((tensor) => [tensor.name, toRuntime(tensor)] as const)
-      return session.run(Object.fromEntries(feeds))
+      const tensors = makeInputs(inputs, SEED, hints)
+      const feeds = tensors.map((tensor) => [tensor.name, toRuntime(tensor)] as const)
+      return { tensors, results: await session.run(Object.fromEntries(feeds)) }
     }
-    const { results, hints } = await attempt(run, findHints(canonical), given, inputs)
+    const { ran, hints } = await attempt(run, findHints(canonical), given, inputs)
+    const results = new Map(
+      Object.entries(ran.results).map(([name, value]) => [name, fromRuntime(name, value)]),
+    )
     const seen = new Map<string, { shape: number[]; bytes: number }>()
     for (const name of unknown) {
-      const result = results[name]
-      if (result) seen.set(name, { shape: [...result.dims], bytes: fromRuntime(name, result).bytes.length })
+      const result = results.get(name)
+      if (result) seen.set(name, { shape: result.shape, bytes: result.bytes.length })
     }
     await session.release()
-    return { seen, ...(Object.keys(hints).length > 0 ? { hints } : {}) }
+    return {
+      seen,
+      ...(Object.keys(hints).length > 0 ? { hints } : {}),
+      inputs: new Map(ran.tensors.map((tensor) => [tensor.name, tensor])),
+      outputs: new Map([...results].filter(([name]) => graph.outputs.includes(name))),
+    }
   })
 }
 
@@ -71,12 +85,12 @@ async function attempt<R>(
   found: FoundHints,
   given: InputHints,
   inputs: readonly TensorSpec[],
-): Promise<{ results: R; hints: InputHints }> {
+): Promise<{ ran: R; hints: InputHints }> {
   let first: Error | undefined
   for (const values of combinations(found.values)) {
     const hints: InputHints = { ...found.limits, ...values, ...given }
     try {
-      return { results: await run(hints), hints }
+      return { ran: await run(hints), hints }
     } catch (error) {
       first ??= coerceError(error)
     }

@@ -34,23 +34,21 @@ export class Names {
 
 /**
  * Renames, in place, tensors whose name is taken by one of a graph around them or of an earlier body.
- * @returns all names. @throws ScissionError invalidModel for a graph input or output whose name cannot be passed.
+ * @returns all names. @throws ScissionError invalidModel for a graph output whose name cannot be handed out.
  */
 export function makeNamesUnique(graph: GraphProto): Names {
   refuseImpossible(graph)
   const names = new Names([...allNames(graph), IMPOSSIBLE])
-  claim(graph, new Set([IMPOSSIBLE]), names)
+  const isInput = graph.input.some(({ name }) => name === IMPOSSIBLE)
+  claim(graph, new Set(isInput ? [] : [IMPOSSIBLE]), names)
   return names
 }
 
 function refuseImpossible(graph: GraphProto): void {
-  const place = graph.input.some(({ name }) => name === IMPOSSIBLE)
-    ? 'input'
-    : graph.output.some(({ name }) => name === IMPOSSIBLE) && 'output'
-  if (!place) return
+  if (!graph.output.some(({ name }) => name === IMPOSSIBLE)) return
   throw new ScissionError(
     'invalidModel',
-    `the graph ${place} "${IMPOSSIBLE}" has a name that ONNX Runtime's JavaScript interface cannot pass: rename it`,
+    `the graph output "${IMPOSSIBLE}" has a name that ONNX Runtime's JavaScript interface cannot hand out: rename it`,
     { tensor: IMPOSSIBLE },
   )
 }

@@ -4,17 +4,24 @@
  * ONNX Runtime runs the user's model here and may crash: services call `analyseInChild`. Only tests and tools that trust
  * the file call this directly.
  */
+import path from 'node:path'
 import type { InputShapes, ModelId } from '../../contracts/common.ts'
-import type { Boundary, InputHints, Structure } from '../../contracts/model.ts'
+import type { InputHints, Structure } from '../../contracts/model.ts'
 import { buildBoundaries, type GraphShape } from './boundaries.ts'
 import { type CanonicalGraph, canonicalise } from '../canonical/canonicalise.ts'
-import { writeCanonical } from '../canonical/canonical-file.ts'
-import { checkDistantEffects } from './distant-effects.ts'
+import { canonicalPaths, writeCanonical, writeStructure } from '../canonical/canonical-file.ts'
+import { checkResults } from './check-results.ts'
+import { joinLayers } from './join-layers.ts'
+import { openCanonical } from './write-range.ts'
+import { type CheckedOptimisations, checkOptimisations } from './check-optimisations.ts'
 import { findFusions } from './fusion.ts'
 import { buildLayers, specOf } from './layers.ts'
 import { shapesKeyOf } from '../canonical/shapes-key.ts'
 import { asInvalidModel } from '../runtime/analysis-session.ts'
 import { runTrial } from '../canonical/trial-run.ts'
+
+/** Joining layers may change ONNX Runtime's optimisations once more. */
+const MAX_JOINS = 2
 
 export interface AnalyseRequest {
   /** The model's folder. */
@@ -51,30 +58,46 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
       canonical.types.set(name, { ...type, shape: shape.map(() => -1) })
     seenBytes.set(name, bytes)
   }
-  const { layers, weightBytes } = buildLayers(canonical, seenBytes)
-  const outputs = canonical.graph.outputs.map((name) => specOf(canonical.types.get(name), name, seenBytes))
   const inputShapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
-  const structure: Structure = {
-    model: request.model,
-    shapesKey: shapesKeyOf(inputShapes),
-    inputShapes,
-    inputs,
-    outputs,
-    layers,
-    boundaries: await findBoundaries(canonical, { layers, inputs, outputs }),
-    weightBytes,
-    ...(trial.hints ? { inputHints: trial.hints } : {}),
+  const shapesKey = shapesKeyOf(inputShapes)
+  const paths = canonicalPaths(request.dir, shapesKey)
+  const joined: string[] = []
+  for (let round = 0; ; round++) {
+    const { layers, weightBytes } = buildLayers(canonical, seenBytes)
+    const outputs = canonical.graph.outputs.map((name) => specOf(canonical.types.get(name), name, seenBytes))
+    const found = await findBoundaries(canonical, { layers, inputs, outputs })
+    const structure: Structure = {
+      model: request.model,
+      shapesKey,
+      inputShapes,
+      inputs,
+      outputs,
+      layers,
+      boundaries: found.boundaries,
+      weightBytes,
+      ...(trial.hints ? { inputHints: trial.hints } : {}),
+    }
+    writeCanonical(canonical, paths)
+    const model = await openCanonical(paths.canonical, structure)
+    const file = path.join(request.dir, request.file)
+    const { boundaries, changing, warnings } = await checkResults(model, { file, ...trial }, found.changing)
+    if (changing.size > 0 && round < MAX_JOINS) {
+      joined.push(...joinLayers(canonical, changing))
+      continue
+    }
+    const all = [...warnings, ...joined]
+    const checked = { ...structure, boundaries, ...(all.length > 0 ? { warnings: all } : {}) }
+    writeStructure(paths, checked)
+    return checked
   }
-  writeCanonical(canonical, structure)
-  return structure
 }
 
 /** Falls back to open dimensions if ONNX Runtime refuses the fixed ones (see `Graph.fixed`). */
-async function findBoundaries(canonical: CanonicalGraph, shape: GraphShape): Promise<Boundary[]> {
+async function findBoundaries(canonical: CanonicalGraph, shape: GraphShape): Promise<CheckedOptimisations> {
   const { graph } = canonical
   try {
     const boundaries = buildBoundaries(shape, await findFusions(canonical))
-    return await checkDistantEffects(canonical, boundaries)
+    return await checkOptimisations(canonical, boundaries)
   } catch (error) {
     const open = graph.declared.some((input) => input.shape.includes(-1))
     if (!graph.fixed || !open) throw asInvalidModel('runs the model but cannot optimise it', error)

@@ -72,7 +72,7 @@ function unrounded({ layers }: CanonicalGraph, optimised: readonly NodeProto[]):
 }
 
 /** Tells whether a layer passes its input through: merging with it has no effect. */
-function isPassThrough(node: NodeProto | undefined): boolean {
+export function isPassThrough(node: NodeProto | undefined): boolean {
   const operator = onnxOperator(node)
   return operator === 'Identity' || operator === 'Dropout'
 }

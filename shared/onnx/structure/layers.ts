@@ -4,6 +4,7 @@ import type { Layer, Structure } from '../../contracts/model.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
 import { elementTypeOf, bytesOfType, type TypedTensor } from '../wire/element-types.ts'
+import { joinedNodes } from '../canonical/join-nodes.ts'
 import { macsOf } from './macs.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { bodyTensors, operatorOf, runtimeOperator, usesOf } from '../canonical/scope.ts'
@@ -37,10 +38,19 @@ export function buildLayers(
       inputs: uses.filter((name) => !weights.isConstant(name)),
       outputs: node.output.filter(Boolean).map((name) => specOf(canonical.types.get(name), name, seen)),
       weightBytes: weights.bytes(leaves) + inside,
-      macs: macsOf(node, canonical.types),
+      macs: macsOfLayer(canonical, node),
     }
   })
   return { layers, weightBytes: weights.bytes(used) + insideBytes }
+}
+
+/** Those of all its nodes; null if one has no agreed count, or shapes inside are not known. */
+function macsOfLayer({ graph, types }: CanonicalGraph, node: NodeProto): number | null {
+  const inside = joinedNodes(graph, node) ?? [node]
+  return inside.reduce<number | null>((sum, one) => {
+    const macs = macsOf(one, types)
+    return sum === null || macs === null ? null : sum + macs
+  }, 0)
 }
 
 /** @throws ScissionError invalidModel if the type cannot be sent. */

@@ -58,12 +58,15 @@ export interface CanonicalModel extends EncodedModel<EncodedNode & RangePart, Ra
 }
 
 /**
- * Decodes `<dir>/<shapesKey>.canonical.onnx` and the structure beside it.
+ * Decodes `<dir>/<shapesKey>.canonical.onnx`.
+ * @param structure if it is not to be read from the file beside it.
  * @example
  * const canonical = await openCanonical(canonicalPaths('models/mobilenet', shapesKey).canonical)
  */
-export async function openCanonical(file: string): Promise<CanonicalModel> {
-  const structure = readStructure(structurePathOf(file))
+export async function openCanonical(
+  file: string,
+  structure: Structure = readStructure(structurePathOf(file)),
+): Promise<CanonicalModel> {
   // Decoded whole, not as a skeleton: it is small, and its own payloads (folded constants) must be part of the ranges.
   const model = fromBinary(ModelProtoSchema, await readFile(file))
   const graph = model.graph

@@ -1,5 +1,5 @@
 /** Runs whole models and chains of sub-models, and compares what comes out. */
-import { tensorValues } from '../../../infra/demo/tensor-values.ts'
+import { tensorValues } from '../../../shared/tensors/tensor-values.ts'
 import path from 'node:path'
 import ort from 'onnxruntime-node'
 import { makeInputs } from '../../../shared/onnx/sample-inputs/sample-inputs.ts'

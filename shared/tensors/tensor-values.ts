@@ -1,7 +1,7 @@
 /** Converts a tensor's elements to JavaScript numbers, to compare and print them. Too slow for the tensor path. */
-import { decodeHalf } from '../../shared/codec/half-precision.ts'
-import type { Tensor } from '../../shared/contracts/tensor.ts'
-import { isLong, typedView } from '../../shared/oip/typed-view.ts'
+import { decodeHalf } from '../codec/half-precision.ts'
+import type { Tensor } from '../contracts/tensor.ts'
+import { isLong, typedView } from '../oip/typed-view.ts'
 
 /** 64-bit integers are rounded to the nearest double. @throws ScissionError internal for BYTES, which holds no numbers. */
 export function tensorValues(tensor: Tensor): ArrayLike<number> {
