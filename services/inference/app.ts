@@ -125,7 +125,9 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const stages = new Stages(stageDeps, stageBytes)
   const models = new ModelTargets({ here, catalog, stages, batching: config, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
-  const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
+  const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
+  const bodies = { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS, memory }
+  const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
   const deployments = new Deployments({
     resource,
     stageDeps,
@@ -154,7 +156,19 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const targets = targetsOf(deploymentDeps, models)
   const requestsServed = () => statistics.served
   const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
-  return { ...deploymentDeps, caller, messages, statistics, stages, models, links, targets, presence, served }
+  return {
+    ...deploymentDeps,
+    bodies,
+    caller,
+    messages,
+    statistics,
+    stages,
+    models,
+    links,
+    targets,
+    presence,
+    served,
+  }
 }
 
 /** Loads and runs stages: the engine itself, or batching in front of it. */
@@ -177,18 +191,13 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
 }
 
 function routesOf(config: InferenceConfig, deps: Deps) {
-  const { executors, maxBodyBytes, bodyMemoryBytes } = config
-  const bodies = {
-    maxBytes: maxBodyBytes,
-    idleMs: BODY_IDLE_MS,
-    memory: new BodyMemoryBudget(bodyMemoryBytes),
-  }
-  const { targets, statistics, messages, catalog, models, deployments, links, presence } = deps
+  const { bodies, targets, statistics, messages, codec, catalog, models, deployments, links, presence } = deps
   const protocol = {
     targets,
     statistics,
     messages,
-    executors,
+    codec,
+    executors: config.executors,
     bodies,
     travelling: config.travellingHeaders,
     checkReady: () => presence.checkReady(),

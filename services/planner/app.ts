@@ -8,6 +8,7 @@ import { createApp } from '../../shared/platform/http-server/app.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
 import { Deployer } from './deployments/deployer.ts'
+import { DeploymentEvents } from './deployments/deployment-events.ts'
 import { deploymentRoutes } from './deployments/deployment-routes.ts'
 import { ProblemBuilder } from './queries/problem-builder.ts'
 import { linkRoutes, resourceRoutes } from './links/link-routes.ts'
@@ -20,6 +21,8 @@ const RESUME_PAUSE_MS = 1000
 
 export interface PlannerService {
   app: RequestListener
+  /** Ends open event streams, so that the HTTP server can close. */
+  endStreams: () => void
   close: () => Promise<void>
 }
 
@@ -32,6 +35,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
   const deployer = new Deployer({ ...deps, ...config, log })
+  const events = new DeploymentEvents(state, log)
   const closing = new AbortController()
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({
@@ -41,7 +45,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       ...planRoutes(deps),
       ...resourceRoutes(deps),
       ...linkRoutes(deps),
-      ...deploymentRoutes(deps, deployer),
+      ...deploymentRoutes(deps, deployer, events),
     ],
     facts: () => ({
       redis: config.redisKind,
@@ -55,6 +59,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   })
   return {
     app,
+    endStreams: () => events.endStreams(),
     close: async () => {
       closing.abort()
       mirror.close()

@@ -5,7 +5,7 @@ import { JSON_LENGTH_HEADER, messageHeaders } from '../oip/binary-message.ts'
 import type { Parameters } from '../oip/parameters.ts'
 import { writeInferRequest } from '../oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../oip/response-message.ts'
-import type { Tensor } from '../contracts/tensor.ts'
+import type { CodedTensor } from '../codec/index.ts'
 import { createJsonClient } from './http.ts'
 
 /** A first request may fetch and load layers. */
@@ -38,7 +38,7 @@ export function createInferenceClient(resource: string, baseUrl: string) {
   const http = createJsonClient(`resource ${resource}`, baseUrl)
   const post = async (
     url: string,
-    inputs: readonly Tensor[],
+    inputs: readonly CodedTensor[],
     parameters: Parameters,
     { timeoutMs = INFER_TIMEOUT_MS, maxBytes, signal }: InferOptions = {},
   ): Promise<InferResponse> => {
@@ -65,16 +65,19 @@ export function createInferenceClient(resource: string, baseUrl: string) {
     /** Runs a model, or a deployment on its entry resource. @returns all outputs, in binary. */
     infer: (
       model: string,
-      inputs: readonly Tensor[],
+      inputs: readonly CodedTensor[],
       parameters: Parameters = {},
       options: InferOptions = {},
     ) => post(`/v2/models/${encodeURIComponent(model)}/infer`, inputs, parameters, options),
-    /** Runs layers [from, to): takes the tensors of boundary `from`, returns those of boundary `to`. */
+    /**
+     * Runs layers [from, to): takes the tensors of boundary `from`, encoded or not, returns those of boundary `to`. Of a
+     * deployment: enters it at the cut `from`, on the resource whose stage begins there; `to` is the end of the model.
+     */
     inferRange: (
       model: string,
       from: number,
       to: number,
-      inputs: readonly Tensor[],
+      inputs: readonly CodedTensor[],
       parameters: Parameters = {},
     ) => post(`/v2/models/${encodeURIComponent(model)}/layers/${from}-${to}/infer`, inputs, parameters),
   }

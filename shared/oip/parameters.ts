@@ -45,6 +45,13 @@ export function booleanParameter(parameters: Parameters, key: string, owner: str
   throw new ScissionError('badRequest', `Unable to parse '${key}' of ${owner}: expected a boolean`)
 }
 
+/** A parameter that must be a string, if it is given. @throws ScissionError badRequest. */
+export function textParameter(parameters: Parameters, key: string, owner: string): string | undefined {
+  const value = parameters[key]
+  if (value === undefined || typeof value === 'string') return value
+  throw new ScissionError('badRequest', `Unable to parse '${key}' of ${owner}: expected a string`)
+}
+
 /** A parameter that must be a whole number of 0 or more, if it is given. @throws ScissionError badRequest. */
 export function countParameter(parameters: Parameters, key: string, owner: string): number | undefined {
   const value = parameters[key]

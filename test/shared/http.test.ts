@@ -56,10 +56,9 @@ async function serve(): Promise<string> {
         summary: 'streams',
         answers: { 200: { description: 'events', contentType: 'text/event-stream' } },
         handle: (_input, req, res) => {
-          const stream = openEventStream(req, res)
-          stream.send('tick', { n: 1 })
-          stream.send('tick', { n: 2 })
-          stream.end()
+          const tick = (n: number) => ({ name: 'tick', data: { n }, last: n === 2 })
+          const stream = openEventStream(req, res, tick(1))
+          void stream.send(tick(1)).then(() => stream.send(tick(2)))
         },
       }),
       route({
@@ -174,14 +173,17 @@ describe('a service', () => {
   it('streams server-sent events with ids and ends by itself', async () => {
     const url = await serve()
     const text = await (await fetch(`${url}/v1/events`)).text()
-    expect(text).toContain('id: 1\nevent: tick\ndata: {"n":1}\n\n')
-    expect(text).toContain('id: 2\nevent: tick\ndata: {"n":2}\n\n')
+    const events =
+      /^retry: 1000\n\nid: tick\.[0-9a-f]{16}\nevent: tick\ndata: \{"n":1\}\n\nid: (\S+)\nevent: tick\ndata: \{"n":2\}\n\n$/
+    expect(text).toMatch(events)
   })
 
   it('tells the stream of a client that had left before it was opened that it is closed', async () => {
     const opened = new Promise<boolean>((resolve) => {
       onLateStream = (req, res) => {
-        res.once('close', () => resolve(openEventStream(req, res).closed.aborted))
+        res.once('close', () =>
+          resolve(openEventStream(req, res, { name: 'tick', data: {}, last: false }).closed.aborted),
+        )
       }
     })
     const socket = net.connect(Number(new URL(await serve()).port), '127.0.0.1')

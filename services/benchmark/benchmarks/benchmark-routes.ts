@@ -3,10 +3,15 @@ import { z } from 'zod'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
+import {
+  ABOUT_EVENTS,
+  EVENT_STREAM,
+  NO_MORE_EVENTS,
+  openEventStream,
+} from '../../../shared/platform/http-server/server-sent-events.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import type { Analyses } from '../models/analyses.ts'
-import type { BenchmarkEvents } from './benchmark-events.ts'
+import { type BenchmarkEvents, eventOf } from './benchmark-events.ts'
 import { type BenchmarkDeps, promptly } from './benchmark-queues.ts'
 import { cancelBenchmark, needBenchmark } from './end-benchmark.ts'
 import { startBenchmark } from './start-benchmark.ts'
@@ -55,16 +60,18 @@ export function benchmarkRoutes(
       method: 'get',
       path: '/v1/benchmarks/:id/events',
       summary: 'Its progress as server-sent events, until it has ended',
+      description: ABOUT_EVENTS,
       params: ById,
       answers: {
         200: {
           description: 'event: progress | completed | failed (also when cancelled); data: the benchmark',
-          contentType: 'text/event-stream',
+          contentType: EVENT_STREAM,
         },
+        204: NO_MORE_EVENTS,
       },
       handle: async ({ params }, req, res) => {
         const benchmark = await needBenchmark(deps.queues, params.id)
-        events.follow(benchmark, openEventStream(req, res))
+        events.follow(benchmark, openEventStream(req, res, eventOf(benchmark)))
       },
     }),
     route({

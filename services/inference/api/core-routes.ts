@@ -33,7 +33,7 @@ const inferBody = {
   contentType: 'application/octet-stream',
   description:
     'An inference request: JSON, with or without binary tensors behind it, ' +
-    'or (Inference-Header-Content-Length: 0) one raw tensor',
+    'or (Inference-Header-Content-Length: 0) one raw tensor. Tensors may be encoded',
 }
 const inferAnswer = { 200: { description: 'An inference response, JSON or JSON with binary tensors' } }
 
@@ -170,7 +170,8 @@ export function layerRoutes(deps: ProtocolDeps): Route[] {
     route({
       method: 'get',
       path: '/v2/models/:model/layers/:from-:to',
-      summary: 'The tensors of the boundaries around a layer range',
+      summary:
+        'The tensors of the boundaries around a layer range, of a model or of a deployment from a cut on',
       params: Layers,
       answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
       handle: async ({ params }) => metadataOf(await find(params)),
@@ -179,6 +180,9 @@ export function layerRoutes(deps: ProtocolDeps): Route[] {
       method: 'post',
       path: '/v2/models/:model/layers/:from-:to/infer',
       summary: 'Run layers from..to-1 on the tensors of boundary `from`; answers with those of boundary `to`',
+      description:
+        'Of a deployment: enter it at a cut of its plan, on the resource whose stage begins at `from`; ' +
+        '`to` is the end of the model.',
       params: Layers,
       rawBody: inferBody,
       answers: inferAnswer,

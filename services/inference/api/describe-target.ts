@@ -27,7 +27,7 @@ export async function metadataOf(target: Target): Promise<z.infer<typeof ModelMe
     platform: PLATFORM,
     inputs: inputs.map(plain),
     outputs: outputs.map(plain),
-    properties: target.properties,
+    properties: await target.properties(),
   }
 }
 

@@ -61,10 +61,11 @@ export function repositoryRoutes(deps: RepositoryDeps): Route[] {
       handle: async ({ params }, req) => {
         const parameters = readParameters(await readSmallBody(req), 'the request')
         const dependents = booleanParameter(parameters, 'unload_dependents', 'the request') ?? false
-        if (deps.deployments.stateOf(params.model)) {
+        const name = withoutRange(params.model)
+        if (deps.deployments.stateOf(name)) {
           throw new ScissionError(
             'conflict',
-            `${params.model} is a deployment: the planner takes it out of service (DELETE /v1/deployments/${params.model})`,
+            `${name} is a deployment: the planner takes it out of service (DELETE /v1/deployments/${name})`,
           )
         }
         await deps.models.unload(params.model, dependents)
@@ -101,8 +102,11 @@ function refuseFiles(body: JsonObject): void {
   )
 }
 
+/** A deployment is loaded as a whole, also for those that enter it at a cut (`name:from-to`). */
+const withoutRange = (name: string): string => name.split(':')[0] ?? name
+
 async function load(deps: RepositoryDeps, name: string): Promise<void> {
-  const deployment = await deps.deployments.record(name)
+  const deployment = await deps.deployments.record(withoutRange(name))
   if (deployment) await deps.deployments.prepare(deployment)
   else await deps.models.load(name)
 }

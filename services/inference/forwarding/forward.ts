@@ -20,7 +20,7 @@ import {
   readReports,
 } from '../serving/models/target.ts'
 import type { Peer } from '../registration/peers.ts'
-import type { CodedTensor } from '../../../shared/codec/index.ts'
+import { CODEC, type CodedTensor } from '../../../shared/codec/index.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
 
 /** Parameter that names the slot of a direct answer at the entry; see direct-answer.ts. */
@@ -75,7 +75,7 @@ export function forward(options: ForwardOptions, job: Forward): Promise<Onward> 
   const { id, planId } = job.live.record
   const timeoutMs = timeLeft(job.patienceMs, context.deadline, peer.resource.name)
   // The client's parameters, without those that concern the format of its own answer.
-  const { binary_data_output: _form, timeout: _timeout, ...parameters } = context.parameters
+  const { binary_data_output: _form, [CODEC]: _codec, timeout: _timeout, ...parameters } = context.parameters
   const message = writeInferRequest({
     id: context.id,
     parameters: {

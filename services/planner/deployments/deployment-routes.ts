@@ -1,17 +1,21 @@
-/** HTTP routes of deployments, which are plans that are live, and the events of their states. */
-import { Changes } from '../../../shared/platform/redis/changes.ts'
+/** HTTP routes of deployments, which are plans that are live. */
 import { z } from 'zod'
 import { Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
+import {
+  ABOUT_EVENTS,
+  EVENT_STREAM,
+  NO_MORE_EVENTS,
+} from '../../../shared/platform/http-server/server-sent-events.ts'
 import { paginate } from '../../../shared/platform/redis/state.ts'
 import type { Deployer } from './deployer.ts'
+import type { DeploymentEvents } from './deployment-events.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 
 const ById = z.object({ id: Name })
 
-export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[] {
+export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer, events: DeploymentEvents): Route[] {
   const deployments = deps.state.deployments
   return [
     route({
@@ -48,32 +52,13 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
       method: 'get',
       path: '/v1/deployments/:id/events',
       summary: 'Its states as server-sent events, until it is deleted',
+      description: ABOUT_EVENTS,
       params: ById,
       answers: {
-        200: { description: 'event: loading | ready | failed | deleted', contentType: 'text/event-stream' },
+        200: { description: 'event: loading | ready | failed | deleted', contentType: EVENT_STREAM },
+        204: NO_MORE_EVENTS,
       },
-      handle: async ({ params }, req, res) => {
-        const now = await deployments.need(params.id)
-        const stream = openEventStream(req, res)
-        if (stream.closed.aborted) return
-        const changes = new Changes(deps.state.redis)
-        stream.closed.addEventListener('abort', () => changes.close())
-        stream.send(now.state, now)
-        const report = async () => {
-          const current = await deployments.get(params.id)
-          if (current) stream.send(current.state, current)
-          else {
-            stream.send('deleted', { id: params.id })
-            stream.end()
-          }
-        }
-        changes.on('error', () => stream.end())
-        // Covers changes before the subscription was made or while it was interrupted.
-        changes.on('resync', () => void report().catch(() => stream.end()))
-        changes.on('change', (change) => {
-          if (change.kind === 'deployments' && change.id === params.id) report().catch(() => stream.end())
-        })
-      },
+      handle: ({ params }, req, res) => events.answer(params.id, req, res),
     }),
     route({
       method: 'delete',

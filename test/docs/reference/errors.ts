@@ -20,8 +20,8 @@ arrive in time), 413, 417 or 431 (the headers are too large), with the same body
 const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   badRequest:
     'The JSON, the query, a header or an option is malformed or out of range. `details.fields` lists them.',
-  invalidTensor: 'An input tensor has a wrong name, data type, shape or number of bytes.',
-  invalidRange: 'A layer range is out of bounds or out of order.',
+  invalidTensor: 'An input tensor has a wrong name, data type, shape, number of bytes or encoding.',
+  invalidRange: 'A layer range is out of bounds or out of order, or begins at no cut of a deployment.',
   notFound:
     'The model, resource, plan, deployment, benchmark, profile or link is unknown. `details.known` may list what exists.',
   methodNotAllowed: 'The path exists, the method does not. The `Allow` header lists the methods.',
@@ -35,8 +35,8 @@ const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   cancelled: 'The client or the user gave up.',
   internal: 'A fault of Scission or of ONNX Runtime.',
   unsupportedEncoding:
-    'The `Content-Encoding` is not gzip, deflate or identity (for the upload of a model: not identity), or a tensor ' +
-    'names a codec that is unknown or has no library here (see [codecs](codecs.md)).',
+    'The `Content-Encoding` is not gzip, deflate or identity (for the upload of a model: not identity), or a tensor is ' +
+    'packed with Zstandard, for which this platform has no library (see [codecs](codecs.md)).',
   peerUnavailable:
     'The next resource on the path did not answer. The message and `details.resource` name it.',
   queueUnavailable: 'Redis cannot be reached. Retry later.',

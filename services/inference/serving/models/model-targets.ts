@@ -87,7 +87,7 @@ export class ModelTargets {
       versions: () => this.#deps.catalog.versions(base),
       tensors: () => (structure ? tensorsAt(structure, range, batches) : declaredTensors(model)),
       ...(batches && { batching: this.#deps.batching }),
-      properties: propertiesOf(model, structure, range),
+      properties: async () => propertiesOf(model, structure, range),
       checkReady: () => this.#checkReady(model, asked, structure, range),
       infer: (inputs, context) => this.#infer({ model, asked }, range, inputs, context),
     }
@@ -305,7 +305,7 @@ function checkLayerRange({ from, to }: LayerRange, structure: Structure): void {
 }
 
 /** The tensors of the boundaries around a range, or of the whole model. */
-function boundaryTensors(structure: Structure, range: LayerRange | undefined): TargetTensors {
+export function boundaryTensors(structure: Structure, range: LayerRange | undefined): TargetTensors {
   if (!range) return { inputs: structure.inputs, outputs: structure.outputs }
   const known = tensorsOf(structure)
   const at = (k: number) => (structure.boundaries[k]?.tensors ?? []).flatMap((name) => known.get(name) ?? [])

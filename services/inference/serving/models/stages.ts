@@ -2,11 +2,11 @@
  * Layer ranges that this service keeps loaded, because a request, the repository API or a deployment needs them. Simultaneous
  * callers share the loading. Releasing a stage waits for its running requests.
  */
+import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
-import { checkNames } from '../executor/check-inputs.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 
@@ -43,9 +43,9 @@ export class HeldStage {
     return this.#running === 0
   }
 
-  /** Refuses tensors that the stage does not take. @throws ScissionError invalidTensor, which names the tensor. */
-  checkNames(inputs: readonly Pick<Tensor, 'name'>[]): void {
-    checkNames(this.#stage.manifest, inputs)
+  /** The tensors of boundary `from`. */
+  get takes(): readonly TensorSpec[] {
+    return this.#stage.manifest.inputs
   }
 
   /**

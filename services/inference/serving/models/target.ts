@@ -27,7 +27,7 @@ export interface Target {
   /** True if its requests are those of a verification, which the statistics leave out. */
   uncounted?: boolean
   /** The metadata's `properties`. */
-  properties: Record<string, string>
+  properties: () => Promise<Record<string, string>>
   /** @throws ScissionError notReady with the reason if it is not loaded. */
   checkReady: () => void
   infer: (inputs: Tensor[], context: InferContext) => Promise<Inference>
