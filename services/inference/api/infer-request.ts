@@ -10,6 +10,7 @@ import { type InferRequest, parseRawRequest } from '../../../shared/oip/request-
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
 import { type Messages, sendMessage } from '../messages/message-codec.ts'
+import { withScalarShapes } from './scalar-shapes.ts'
 import { DELIVERED, type Inference, reportParameters, type Target } from '../serving/models/target.ts'
 import type { Statistics } from './request-statistics.ts'
 
@@ -42,7 +43,8 @@ export async function answerInfer(
       : await deps.messages.parseRequest(body.json, body.tensors, target.name, leaving)
     const wanted = wantedOutputs(request, target)
     const parsed = performance.now()
-    const inference = await target.infer(request.inputs, {
+    const inputs = withScalarShapes(request.inputs, target.tensors().inputs)
+    const inference = await target.infer(inputs, {
       signal: leaving,
       deadline: deadlineOf(request, Date.now()),
       id: request.id,
