@@ -106,7 +106,9 @@ export class ExactParser {
     if (!literal) return this.#fail()
     const value = Number(literal)
     if (!Number.isFinite(value))
-      throw new SyntaxError(`the number ${literal.slice(0, QUOTED_CHARACTERS)}… is too large for any datatype`)
+      throw new SyntaxError(
+        `the number ${literal.slice(0, QUOTED_CHARACTERS)}… is too large for any datatype`,
+      )
     return /^-?\d+$/.test(literal) && !Number.isSafeInteger(value) ? BigInt(literal) : value
   }
 

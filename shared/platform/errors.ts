@@ -21,6 +21,7 @@ export const ERROR_STATUS = {
   cancelled: 499,
   internal: 500,
   unsupportedEncoding: 501,
+  notSupported: 501,
   peerUnavailable: 502,
   queueUnavailable: 503,
   notReady: 503,

@@ -45,11 +45,13 @@ export const OF_FLOATS: Conversation[] = [
       answer: { status: 200, body: answered(`1,-2.5,0,${value}`) },
     },
   ]),
-  ...['1e999', '-1e999', '3.5e38', '-3.5e38', `1${'0'.repeat(400)}`, 'Infinit', 'nan', '-NaN'].map((value) => ({
-    name: `${value}: not a number that FP32 has`,
-    request: { line: INFER, body: `{"inputs":[{${X4},"data":[${value},2,3,4]}]}` },
-    answer: refused(400),
-  })),
+  ...['1e999', '-1e999', '3.5e38', '-3.5e38', `1${'0'.repeat(400)}`, 'Infinit', 'nan', '-NaN'].map(
+    (value) => ({
+      name: `${value}: not a number that FP32 has`,
+      request: { line: INFER, body: `{"inputs":[{${X4},"data":[${value},2,3,4]}]}` },
+      answer: refused(400),
+    }),
+  ),
   {
     name: 'null where a number should be',
     request: { line: INFER, body: `{"inputs":[{${X4},"data":[null,2,3,4]}]}` },

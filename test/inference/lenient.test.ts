@@ -30,7 +30,11 @@ describe('a request with null for what it leaves out', () => {
     const absent = { priority: null, timeout: null, binary_data_output: null }
     const outputs = [{ name: 'y', parameters: { binary_data: null, classification: null } }]
     const parameters = { binary_data_size: null, shared_memory_region: null }
-    const answer = await postJson(at('branched'), { parameters: absent, inputs: [{ ...X, parameters }], outputs })
+    const answer = await postJson(at('branched'), {
+      parameters: absent,
+      inputs: [{ ...X, parameters }],
+      outputs,
+    })
     expect(outputsOf(answer.json)).toEqual([Y])
     const bytes = new Uint8Array(Float32Array.from(X.data).buffer)
     const inputs = [{ ...X, data: null, parameters: { binary_data_size: 8 } }]
@@ -75,7 +79,10 @@ describe('one element', () => {
     const bytes = new Uint8Array(Float32Array.of(7).buffer)
     const parameters = { binary_data_output: true }
     const { json, tensors } = splitAnswer(await postBinary(at(model), { parameters, inputs }, bytes))
-    expect([outputsOf(json)[0], tensors.readFloatLE(0)]).toEqual([expect.objectContaining({ shape: made }), 7])
+    expect([outputsOf(json)[0], tensors.readFloatLE(0)]).toEqual([
+      expect.objectContaining({ shape: made }),
+      7,
+    ])
   })
 
   it.each([

@@ -50,7 +50,11 @@ describe('a wrong request', () => {
       "unexpected inference output 'q'",
     ],
     ['uses a reserved parameter', { parameters: { triton_x: 1 }, inputs: [x([1, 2])] }, 'reserved'],
-    ['has a timeout with members', { parameters: { timeout: {} }, inputs: [x([1, 2])] }, "parameter 'timeout'"],
+    [
+      'has a timeout with members',
+      { parameters: { timeout: {} }, inputs: [x([1, 2])] },
+      "parameter 'timeout'",
+    ],
     [
       'has parameters that are a list',
       { parameters: [], inputs: [x([1, 2])] },

@@ -62,7 +62,9 @@ export function answerError(
   thrown: unknown,
 ): void {
   const error = toScissionError(thrown)
-  if (error.status >= 500) log.error({ err: error.cause ?? error, method, path }, error.message)
+  // 501 is no fault of the service: the client asked for what is not there.
+  if (error.status >= 500 && error.status !== 501)
+    log.error({ err: error.cause ?? error, method, path }, error.message)
   else log.debug({ code: error.code, method, path }, error.message)
   // Too late for a status: cut the connection, so that the client sees a failure and not a short answer.
   if (res.headersSent) res.destroy(error)

@@ -37,6 +37,7 @@ const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   unsupportedEncoding:
     'The `Content-Encoding` is not gzip, deflate or identity (for the upload of a model: not identity), or a tensor ' +
     'names a codec that is unknown or has no library here (see [codecs](codecs.md)).',
+  notSupported: 'An extension of the Open Inference Protocol that inference services do not have.',
   peerUnavailable:
     'The next resource on the path did not answer. The message and `details.resource` name it.',
   queueUnavailable: 'Redis cannot be reached. Retry later.',
