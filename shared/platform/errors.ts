@@ -9,6 +9,7 @@
 export const ERROR_STATUS = {
   badRequest: 400,
   invalidTensor: 400,
+  invalidValues: 400,
   invalidRange: 400,
   notFound: 404,
   methodNotAllowed: 405,

@@ -24,14 +24,19 @@ export const encodeStrings = (texts: readonly string[]): Uint8Array =>
 
 /**
  * The elements of a BYTES tensor as texts that ONNX Runtime receives whole.
- * @throws ScissionError invalidTensor, which names the tensor and the element, for one that is not UTF-8, has a NUL, or is
- * too long for a text; also if a length points past the end.
+ * @throws ScissionError invalidValues, which names the tensor and the element, for one that is not UTF-8, has a NUL, or is
+ * too long for a text; invalidTensor if a length points past the end.
  */
 export function decodeStrings({ name, bytes }: Pick<Tensor, 'name' | 'bytes'>): string[] {
   return decodeElements(bytes, `tensor "${name}"`).map((element, index) => {
     if (element.byteLength > MAX_TEXT_LENGTH)
-      throw refuse(name, index, `has ${element.byteLength} bytes; ONNX Runtime takes up to ${MAX_TEXT_LENGTH}`)
-    if (element.includes(0)) throw refuse(name, index, 'has a NUL character, at which ONNX Runtime would cut it')
+      throw refuse(
+        name,
+        index,
+        `has ${element.byteLength} bytes; ONNX Runtime takes up to ${MAX_TEXT_LENGTH}`,
+      )
+    if (element.includes(0))
+      throw refuse(name, index, 'has a NUL character, at which ONNX Runtime would cut it')
     try {
       return decoder.decode(element)
     } catch {
@@ -43,7 +48,7 @@ export function decodeStrings({ name, bytes }: Pick<Tensor, 'name' | 'bytes'>): 
 /**
  * The data of a BYTES tensor that ONNX Runtime made.
  * @param holdsBytes tells whether the model's file has strings that are not UTF-8. It is called only if a text has U+FFFD.
- * @throws ScissionError invalidTensor if the tensor's own bytes cannot be known.
+ * @throws ScissionError invalidValues if the tensor's own bytes cannot be known.
  */
 export function encodeMade(name: string, texts: readonly string[], holdsBytes: () => boolean): Uint8Array {
   const odd = texts.findIndex((text) => text.includes('\uFFFD'))
@@ -58,7 +63,7 @@ export function encodeMade(name: string, texts: readonly string[], holdsBytes: (
 }
 
 function refuse(tensor: string, index: number, why: string): ScissionError {
-  return new ScissionError('invalidTensor', `tensor "${tensor}": string element ${index} ${why}`, {
+  return new ScissionError('invalidValues', `tensor "${tensor}": string element ${index} ${why}`, {
     tensor,
     element: index,
   })

@@ -32,8 +32,8 @@ function keepFloat16InIntegers(): void {
 }
 
 /**
- * @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not have, and for strings that it would change
- * (ort-strings.ts).
+ * @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not have; invalidValues for strings that it would
+ * change (ort-strings.ts).
  */
 export function toOrt(tensor: Tensor): OrtTensor {
   const { name, datatype, shape } = tensor
@@ -48,7 +48,7 @@ export function toOrt(tensor: Tensor): OrtTensor {
 
 /**
  * @param holdsBytes tells whether the model's file has strings that are not UTF-8. @defaultValue it has none
- * @throws ScissionError internal for a type that the protocol does not have; invalidTensor for strings whose bytes cannot be
+ * @throws ScissionError internal for a type that the protocol does not have; invalidValues for strings whose bytes cannot be
  * known (ort-strings.ts).
  */
 export function fromOrt(name: string, tensor: OrtTensor, holdsBytes: () => boolean = () => false): Tensor {

@@ -21,6 +21,9 @@ const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   badRequest:
     'The JSON, the query, a header or an option is malformed or out of range. `details.fields` lists them.',
   invalidTensor: 'An input tensor has a wrong name, data type, shape or number of bytes.',
+  invalidValues:
+    'The input tensors have the right form, but a layer refuses their values: an index outside of its table, a text that is ' +
+    'no number, a string that ONNX Runtime would change. The same for a whole model and whichever hop the layer is on.',
   invalidRange: 'A layer range is out of bounds or out of order.',
   notFound:
     'The model, resource, plan, deployment, benchmark, profile or link is unknown. `details.known` may list what exists.',

@@ -152,7 +152,11 @@ describe('a loaded stage', () => {
       bytes: encodeStrings(['a', '', 'Zürich ✓']),
     }
     const { outputs } = await executor.run(stage, [text, fp32('x', [0, 4], [])])
-    expect(decodeStrings({ name: 't', bytes: outputs[0]?.bytes ?? new Uint8Array() })).toEqual(['a', '', 'Zürich ✓'])
+    expect(decodeStrings({ name: 't', bytes: outputs[0]?.bytes ?? new Uint8Array() })).toEqual([
+      'a',
+      '',
+      'Zürich ✓',
+    ])
     expect(outputs[1]).toMatchObject({ shape: [0, 4], bytes: new Uint8Array(0) })
   })
 

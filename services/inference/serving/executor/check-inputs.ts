@@ -3,9 +3,10 @@
  * would detect the same errors later, but its messages do not name the client's tensors.
  */
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
-import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../../../../shared/contracts/tensor.ts'
+
+type Wanted = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
 
 const shown = (shape: readonly number[]) => `[${shape.join(',')}]`
 const invalid = (message: string, details: Record<string, unknown>) =>
@@ -16,7 +17,7 @@ const invalid = (message: string, details: Record<string, unknown>) =>
  * any size) and numbers of bytes.
  * @throws ScissionError invalidTensor, which names the tensor, what was given and what is expected.
  */
-export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: readonly Tensor[]): void {
+export function checkInputs(manifest: { inputs: readonly Wanted[] }, tensors: readonly Tensor[]): void {
   const specs = checkNames(manifest, tensors)
   for (const tensor of tensors) {
     const spec = specs.get(tensor.name)
@@ -38,9 +39,9 @@ export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: re
  * @returns the inputs by name. @throws ScissionError invalidTensor, which names the tensor.
  */
 export function checkNames(
-  { inputs }: Pick<RangeManifest, 'inputs'>,
+  { inputs }: { inputs: readonly Wanted[] },
   tensors: readonly Pick<Tensor, 'name'>[],
-): ReadonlyMap<string, TensorSpec> {
+): ReadonlyMap<string, Wanted> {
   const specs = new Map(inputs.map((spec) => [spec.name, spec]))
   const given = new Set<string>()
   for (const { name } of tensors) {
@@ -51,14 +52,14 @@ export function checkNames(
   return specs
 }
 
-function unknownTensor(name: string, expected: readonly TensorSpec[]): ScissionError {
+function unknownTensor(name: string, expected: readonly Wanted[]): ScissionError {
   const names = expected.map((spec) => spec.name)
   const list = names.length === 0 ? 'no tensors' : names.map((known) => `"${known}"`).join(', ')
   return invalid(`unexpected input tensor "${name}"; expected ${list}`, { tensor: name, expected: names })
 }
 
 /** Checks datatype, shape (-1 allows any size) and bytes of one tensor. @throws ScissionError invalidTensor. */
-export function checkTensor(spec: Pick<TensorSpec, 'name' | 'datatype' | 'shape'>, tensor: Tensor): void {
+export function checkTensor(spec: Wanted, tensor: Tensor): void {
   const details = {
     tensor: spec.name,
     given: { datatype: tensor.datatype, shape: tensor.shape, bytes: tensor.bytes.byteLength },

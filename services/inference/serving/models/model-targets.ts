@@ -15,6 +15,7 @@ import { whyNoBatches } from '../batching/batchable.ts'
 import { itemsIn, runItems } from '../batching/items.ts'
 import { waitWithin } from '../../../../shared/platform/deadline.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
+import { checkInputs } from '../executor/check-inputs.ts'
 import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
 import {
@@ -196,6 +197,8 @@ export class ModelTargets {
     const own = model.shapesKey ? await catalog.structure(model.id, model.shapesKey) : undefined
     if (range && own) return own
     if (range) throw new ScissionError('needsInputShapes', `model ${model.name} has open input dimensions`)
+    // Without shapes of its own, only what the file declares tells a wrong request from one with new shapes.
+    if (!own) checkInputs(declaredTensors(model), inputs)
     return own && this.#takesBatches(model, own) ? own : catalog.structureFor(model, inputs)
   }
 
