@@ -174,7 +174,7 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
     }),
     analyse: ({ id }, shapes) => benchmark.structure(id, shapes),
   })
-  return { executor: batching, loader: batching }
+  return { executor: batching, loader: batching, batches: batching }
 }
 
 function routesOf(config: InferenceConfig, deps: Deps) {
