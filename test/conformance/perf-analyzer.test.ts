@@ -21,7 +21,7 @@ import { hop } from '../support/fixtures.ts'
 const command = process.env['SCISSION_TEST_PERF_ANALYZER'] ?? 'perf_analyzer'
 const tried = spawnSync(command, ['--version'], { encoding: 'utf8' })
 const answers = /perf.?analyzer/i.test(`${tried.stdout}${tried.stderr}`) && tried.status === 0
-const why = tried.error?.message ?? `${tried.stderr}`.trim().split('\n')[0]
+const why = tried.error?.message ?? tried.stderr.trim().split('\n')[0]
 if (!answers) process.stdout.write(`skipped: ${command} does not start: ${why}\n`)
 
 const branched = branchedModel('a')

@@ -145,12 +145,8 @@ describe('a loaded stage', () => {
         { op: 'Identity', inputs: ['x'], outputs: ['y'] },
       ],
     })
-    const text: Tensor = {
-      name: 's',
-      datatype: 'BYTES',
-      shape: [3],
-      bytes: encodeStrings(['a', '', 'Zürich ✓']),
-    }
+    const bytes = encodeStrings(['a', '', 'Zürich ✓'])
+    const text = { name: 's', datatype: 'BYTES' as const, shape: [3], bytes }
     const { outputs } = await executor.run(stage, [text, fp32('x', [0, 4], [])])
     expect(decodeStrings({ name: 't', bytes: outputs[0]?.bytes ?? new Uint8Array() })).toEqual([
       'a',
