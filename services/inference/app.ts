@@ -37,6 +37,7 @@ import { Peers } from './registration/peers.ts'
 import { Presence } from './registration/presence.ts'
 import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './api/core-routes.ts'
 import { createMetrics } from './api/metrics.ts'
+import { refusedRoutes } from './api/refused-routes.ts'
 import { repositoryRoutes } from './api/repository-routes.ts'
 import { Statistics } from './api/request-statistics.ts'
 import { targetsOf } from './forwarding/deployment-target.ts'
@@ -187,7 +188,7 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
     }),
     analyse: ({ id }, shapes) => benchmark.structure(id, shapes),
   })
-  return { executor: batching, loader: batching }
+  return { executor: batching, loader: batching, batches: batching }
 }
 
 function routesOf(config: InferenceConfig, deps: Deps) {
@@ -212,6 +213,7 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     ...modelRoutes(protocol),
     ...layerRoutes(protocol),
     ...repositoryRoutes({ catalog, models, deployments }),
+    ...refusedRoutes(),
     ...deploymentRoutes(deployments),
     ...returnRoutes(deps.returns, bodies),
     ...linkRoutes(links),

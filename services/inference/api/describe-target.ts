@@ -19,6 +19,7 @@ export const ModelMetadata = z.object({
 const PLATFORM = 'onnx_onnxv1'
 
 export async function metadataOf(target: Target): Promise<z.infer<typeof ModelMetadata>> {
+  await target.checkBatching?.()
   const plain = ({ name, datatype, shape }: TargetTensor) => ({ name, datatype, shape })
   const { inputs, outputs } = target.tensors()
   return {
@@ -59,7 +60,11 @@ export const ModelConfiguration = z.object({
  * Triton's model configuration. Without batching the batch is an ordinary dimension and max_batch_size is 0; with batching,
  * `dims` leave it out. @param executors number of threads that run a stage.
  */
-export function configurationOf(target: Target, executors: number): z.infer<typeof ModelConfiguration> {
+export async function configurationOf(
+  target: Target,
+  executors: number,
+): Promise<z.infer<typeof ModelConfiguration>> {
+  await target.checkBatching?.()
   const { batching } = target
   const tensor = ({ name, datatype, shape }: TargetTensor) => ({
     name,

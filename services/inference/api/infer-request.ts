@@ -11,6 +11,7 @@ import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
 import { type Messages, sendMessage } from '../messages/message-codec.ts'
 import type { BoundaryCodec } from '../forwarding/boundary-codec.ts'
+import { withScalarShapes } from './scalar-shapes.ts'
 import { DELIVERED, type Inference, reportParameters, type Target } from '../serving/models/target.ts'
 import { encodeOutputs, wantedCodecs } from './output-codecs.ts'
 import type { Statistics } from './request-statistics.ts'
@@ -46,7 +47,8 @@ export async function answerInfer(
     const wanted = wantedOutputs(request, target)
     const codecs = wantedCodecs(request)
     const parsed = performance.now()
-    const inference = await target.infer(request.inputs, {
+    const inputs = withScalarShapes(request.inputs, target.tensors().inputs)
+    const inference = await target.infer(inputs, {
       signal: leaving,
       deadline: deadlineOf(request, Date.now()),
       id: request.id,

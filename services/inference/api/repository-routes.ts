@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { isObject, type JsonObject, member } from '../../../shared/oip/exact-json.ts'
+import { isObject, type JsonObject, member, optionalMember } from '../../../shared/oip/exact-json.ts'
 import { booleanParameter, readParameters } from '../../../shared/oip/parameters.ts'
 import type { Deployments } from '../forwarding/deployment-hops.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
@@ -84,7 +84,7 @@ async function readSmallBody(req: IncomingMessage): Promise<JsonObject> {
 }
 
 function readyOf(body: JsonObject): boolean {
-  const ready = member(body, 'ready') ?? false
+  const ready = optionalMember(body, 'ready') ?? false
   if (typeof ready === 'boolean') return ready
   throw new ScissionError('badRequest', "Invalid value for 'ready': expected a boolean")
 }

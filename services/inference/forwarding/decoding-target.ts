@@ -13,5 +13,6 @@ export function decodingTarget(target: Target, codec: BoundaryCodec): Target {
         ? { ...inference, hops: [{ ...own, decodeMs }, ...others] }
         : inference
     })
-  return { ...target, infer }
+  // A copy would freeze what the target says of itself: whether it takes batches is found out later.
+  return Object.create(target, { infer: { value: infer, enumerable: true } }) as Target
 }

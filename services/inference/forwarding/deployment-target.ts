@@ -10,7 +10,8 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
-import { boundaryTensors, parseLayerRange } from '../serving/models/model-targets.ts'
+import { boundaryTensors } from '../serving/models/model-description.ts'
+import { parseLayerRange } from '../serving/models/model-targets.ts'
 import { givenUp } from '../serving/executor/executor-thread.ts'
 import {
   type HopReport,

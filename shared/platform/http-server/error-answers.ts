@@ -36,6 +36,9 @@ function isRedisFailure(error: Error): boolean {
 /** `/v2` is the Open Inference Protocol, whose error body is `{ "error": "<message>" }`. */
 export const speaksProtocol = (path: string): boolean => path === '/v2' || path.startsWith('/v2/')
 
+/** Header of errors on `/v2`, whose body has no place for the code: hops tell each other by it whose fault an error is. */
+export const ERROR_CODE = 'Scission-Error'
+
 /** The JSON body of an error on a path. */
 export function bodyFor(path: string, error: ScissionError): unknown {
   if (speaksProtocol(path)) return { error: error.message }
@@ -47,6 +50,7 @@ export function bodyFor(path: string, error: ScissionError): unknown {
 export function sendError(res: ServerResponse, path: string, error: ScissionError): void {
   const body = Buffer.from(JSON.stringify(bodyFor(path, error)))
   if (error.status === 503) res.setHeader('Retry-After', '1')
+  if (speaksProtocol(path)) res.setHeader(ERROR_CODE, error.code)
   res.statusCode = error.status
   res.setHeader('Content-Type', 'application/json; charset=utf-8')
   res.setHeader('Content-Length', body.length)
@@ -62,7 +66,9 @@ export function answerError(
   thrown: unknown,
 ): void {
   const error = toScissionError(thrown)
-  if (error.status >= 500) log.error({ err: error.cause ?? error, method, path }, error.message)
+  // 501 is no fault of the service: the client asked for what is not there.
+  if (error.status >= 500 && error.status !== 501)
+    log.error({ err: error.cause ?? error, method, path }, error.message)
   else log.debug({ code: error.code, method, path }, error.message)
   // Too late for a status: cut the connection, so that the client sees a failure and not a short answer.
   if (res.headersSent) res.destroy(error)

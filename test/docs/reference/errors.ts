@@ -21,6 +21,9 @@ const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   badRequest:
     'The JSON, the query, a header or an option is malformed or out of range. `details.fields` lists them.',
   invalidTensor: 'An input tensor has a wrong name, data type, shape, number of bytes or encoding.',
+  invalidValues:
+    'The input tensors have the right form, but a layer refuses their values: an index outside of its table, a text that is ' +
+    'no number, a string that ONNX Runtime would change. The same for a whole model and whichever hop the layer is on.',
   invalidRange: 'A layer range is out of bounds or out of order, or begins at no cut of a deployment.',
   notFound:
     'The model, resource, plan, deployment, benchmark, profile or link is unknown. `details.known` may list what exists.',
@@ -37,6 +40,7 @@ const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   unsupportedEncoding:
     'The `Content-Encoding` is not gzip, deflate or identity (for the upload of a model: not identity), or a tensor is ' +
     'packed with Zstandard, for which this platform has no library (see [codecs](codecs.md)).',
+  notSupported: 'An extension of the Open Inference Protocol that inference services do not have.',
   peerUnavailable:
     'The next resource on the path did not answer. The message and `details.resource` name it.',
   queueUnavailable: 'Redis cannot be reached. Retry later.',

@@ -3,7 +3,6 @@
  * would detect the same errors later, but its messages do not name the client's tensors.
  */
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
-import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../../../../shared/contracts/tensor.ts'
 
@@ -19,7 +18,7 @@ const invalid = (message: string, details: Record<string, unknown>) =>
  * any size) and numbers of bytes.
  * @throws ScissionError invalidTensor, which names the tensor, what was given and what is expected.
  */
-export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: readonly Tensor[]): void {
+export function checkInputs(manifest: { inputs: readonly Form[] }, tensors: readonly Tensor[]): void {
   const specs = checkNames(manifest, tensors)
   for (const tensor of tensors) {
     const spec = specs.get(tensor.name)

@@ -22,8 +22,10 @@ export interface Target {
   versions: () => Promise<string[]>
   /** Inputs and outputs; -1 marks an open dimension. */
   tensors: () => TargetTensors
-  /** Set if a request may hold several items and share its runs with other requests. */
-  batching?: BatchingFacts
+  /** Set if a request may hold several items and share its runs with other requests, which was tried. */
+  batching?: BatchingFacts | undefined
+  /** Tries whether requests may hold several items, if that is open, and resolves when `batching` and `tensors` tell it. */
+  checkBatching?: () => Promise<void>
   /** True if its requests are those of a verification, which the statistics leave out. */
   uncounted?: boolean
   /** The metadata's `properties`. */
