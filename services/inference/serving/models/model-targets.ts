@@ -296,7 +296,9 @@ export class ModelTargets {
     { signal, deadline }: InferContext,
   ): Promise<Inference> {
     if (!range) this.#refuseUnloaded(model, asked)
-    const several = range ? undefined : await this.#inferSeveral({ model, asked }, given, { signal, deadline })
+    const several = range
+      ? undefined
+      : await this.#inferSeveral({ model, asked }, given, { signal, deadline })
     if (several) return several
     const structure = await this.#structureFor(model, range, given)
     const inputs = (range?.from ?? 0) > 0 ? given : withoutUnread(structure, structure.inputs, given)
