@@ -12,6 +12,7 @@ import { codecsTable } from './codecs-table.ts'
 import { links } from './links.ts'
 import { madeModels } from './made-models.ts'
 import { memory } from './memory.ts'
+import { models } from './models.ts'
 import { onnx } from './onnx.ts'
 import { planner } from './planner.ts'
 import { profile } from './profile.ts'
@@ -32,6 +33,7 @@ const BENCHMARKS: Benchmark[] = [
   codecsTable,
   memory,
   whileServing,
+  models,
   madeModels,
 ]
 

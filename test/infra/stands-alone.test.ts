@@ -69,7 +69,7 @@ beforeAll(async () => {
   const found = path.join(folder, 'found.json')
   const script = nodeArguments(new URL('entries/collect.ts', import.meta.url))
   const outer = { VITEST: undefined, VITEST_WORKER_ID: undefined, VITEST_POOL_ID: undefined }
-  const env = { ...process.env, SCISSION_TEST_MODELS: undefined, ...outer }
+  const env = { ...process.env, SCISSION_TEST_MODELS: undefined, SCISSION_TEST_CASES: undefined, ...outer }
   const { stdout, stderr } = await runNode([...script, found], { cwd: copy, env })
   // A file that does not load is an exit code of 1: it is said below which.
   expect(existsSync(found), stdout + stderr).toBe(true)

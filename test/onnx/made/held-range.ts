@@ -41,7 +41,7 @@ export async function runHeldRange(
   copyFileSync(written, path.join(folder, name))
   for (const extent of range.extents) hold(canonical.dir, folder, extent)
   const session = await createSession(path.join(folder, name), options)
-  const made = await runSession(session, crossing)
+  const made = await runSession(session, crossing).finally(() => session.release())
   return new Map(
     range.outputs.map((output) => [output.name, made.get(output.name) ?? tensorOf(given, output.name)]),
   )
@@ -69,24 +69,20 @@ function hold(from: string, to: string, { path: name, offset, length }: WeightEx
   }
 }
 
-/** Runs a session once, on those of the tensors that it asks for, and ends it. */
+/** Runs a session on those of the tensors that it asks for. */
 export async function runSession(session: InferenceSession, given: Tensors): Promise<Map<string, Tensor>> {
-  try {
-    // No prototype: a tensor may be called `__proto__`.
-    const feeds = Object.create(null) as Record<string, ReturnType<typeof toRuntime>>
-    for (const name of session.inputNames) {
-      const tensor = given.get(name)
-      if (tensor) feeds[name] = toRuntime(tensor)
-    }
-    const results = await session.run(feeds)
-    return new Map(
-      session.outputNames.map((name) => {
-        const result = results[name]
-        if (!result) throw new Error(`ONNX Runtime gave no "${name}"`)
-        return [name, fromRuntime(name, result)]
-      }),
-    )
-  } finally {
-    await session.release()
+  // No prototype: a tensor may be called `__proto__`.
+  const feeds = Object.create(null) as Record<string, ReturnType<typeof toRuntime>>
+  for (const name of session.inputNames) {
+    const tensor = given.get(name)
+    if (tensor) feeds[name] = toRuntime(tensor)
   }
+  const results = await session.run(feeds)
+  return new Map(
+    session.outputNames.map((name) => {
+      const result = results[name]
+      if (!result) throw new Error(`ONNX Runtime gave no "${name}"`)
+      return [name, fromRuntime(name, result)]
+    }),
+  )
 }

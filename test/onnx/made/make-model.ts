@@ -128,12 +128,12 @@ function finish(world: World, main: Body): MadeModel {
     if (name !== '__proto__') outputs.set(name, value(name, HUB))
   }
   const constant = draw.chance(0.1) ? main.initializers[draw.whole(main.initializers.length)] : undefined
-  if (constant && SENT.has(constant.dataType))
+  if (constant && SENT.has(constant.dataType) && constant.name !== '__proto__')
     outputs.set(constant.name, value(constant.name, constant.dims.map(Number), constant.dataType))
   // An initializer that a caller may replace, as old files have all of them.
   if (draw.chance(0.15) && main.initializers.length > 0) {
-    const tensor = draw.pick(main.initializers)
-    inputs.push(value(tensor.name, tensor.dims.map(Number), tensor.dataType))
+    const { name, dims, dataType } = draw.pick(main.initializers)
+    if (name !== '__proto__') inputs.push(value(name, dims.map(Number), dataType))
   }
   const files = draw.chance(0.3) ? moveOut(main, draw) : new Map<string, Uint8Array>()
   const model = create(ModelProtoSchema, {
