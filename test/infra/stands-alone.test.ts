@@ -26,6 +26,7 @@ const SKIP_FOR_MATERIAL = [
   'test/benchmark/models/ranges.test.ts',
   'test/benchmark/models/upload.test.ts',
   'test/benchmark/original.test.ts',
+  'test/cases/cases.test.ts',
   'test/e2e/plans.test.ts',
   'test/e2e/start.test.ts',
   'test/inference/jobs/calibrations/service.test.ts',
@@ -120,6 +121,7 @@ describe('a repository with nothing beside it', () => {
       'test/e2e/start.test.ts': /works with detector/,
       'test/benchmark/original.test.ts': /are imported as models, machines, profiles and links/,
       'test/original/criteria.test.ts': /list the plans that they allow/,
+      'test/cases/cases.test.ts': /takes a model to the end/,
       'test/zoo/keras.test.ts': /nasnetlarge has the layers of Keras/,
     }
     for (const [file, name] of Object.entries(essential))

@@ -8,7 +8,7 @@ import {
 import { type AttributeValue, parameter, real } from '../support/build.ts'
 import { Body, type Offer, type Piece, type World } from './body.ts'
 
-export const FUNCTION_DOMAINS = ['local', 'odd.things', 'ai.onnx.contrib']
+const FUNCTION_DOMAINS = ['local', 'odd.things', 'ai.onnx.contrib']
 const NAMES = [
   'Block',
   'Relu',

@@ -41,10 +41,12 @@ export async function runHeldRange(
   copyFileSync(written, path.join(folder, name))
   for (const extent of range.extents) hold(canonical.dir, folder, extent)
   const session = await createSession(path.join(folder, name), options)
-  const made = await runSession(session, crossing).finally(() => session.release())
-  return new Map(
-    range.outputs.map((output) => [output.name, made.get(output.name) ?? tensorOf(given, output.name)]),
-  )
+  try {
+    const made = await runSession(session, crossing)
+    return new Map(range.outputs.map(({ name }) => [name, made.get(name) ?? tensorOf(given, name)]))
+  } finally {
+    await session.release()
+  }
 }
 
 function tensorOf(given: Tensors, name: string): Tensor {

@@ -58,7 +58,7 @@ export function untyped(name: string): ValueInfoProto {
   return create(ValueInfoProtoSchema, { name })
 }
 
-/** Numbers are integers where they can be; for others there are `real`, `reals`, `texts` and `parameter`. */
+/** Numbers are integers where they can be; for others there are `real` and `parameter`. */
 export type AttributeValue =
   | number
   | bigint
@@ -70,12 +70,6 @@ export type AttributeValue =
 
 /** A FLOAT, also of a whole number. */
 export const real = (f: number): AttributeProto => create(AttributeProtoSchema, { type: Kind.FLOAT, f })
-
-export const reals = (floats: readonly number[]): AttributeProto =>
-  create(AttributeProtoSchema, { type: Kind.FLOATS, floats: [...floats] })
-
-export const texts = (strings: readonly string[]): AttributeProto =>
-  create(AttributeProtoSchema, { type: Kind.STRINGS, strings: strings.map((text) => Buffer.from(text)) })
 
 /** The attribute of that name of the function that the node is in, which is a FLOAT. */
 export const parameter = (refAttrName: string): AttributeProto =>
