@@ -2,7 +2,7 @@
  * Compares what a model gave in pieces with what it gives whole. Integers, flags and texts must be equal; of floats the
  * greatest difference is told, as a share of the greatest finite value expected, or of 1 if that is smaller.
  */
-import { tensorValues } from '../../infra/demo/tensor-values.ts'
+import { tensorValues } from '../../shared/tensors/tensor-values.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 
 export interface Comparison {
