@@ -57,4 +57,15 @@ export const KERAS = material({
   without: 'the zoo is compared with digests of those lists, not with the lists',
 })
 
-export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS]
+/** Small files, each with the shape of a fault that someone reported for a program like this one. */
+export const CASES = material(
+  {
+    tag: 'fault-cases',
+    name: 'cases of reported faults',
+    path: path.resolve(process.env.SCISSION_TEST_CASES || path.join(BESIDE, 'faults/models')),
+    without: 'only a few cases of our own are driven through a system',
+  },
+  'make_cases.py',
+)
+
+export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS, CASES]
