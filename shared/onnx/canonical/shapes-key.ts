@@ -17,6 +17,8 @@ const ANALYSIS = 2
  */
 export function shapesKeyOf(inputShapes: InputShapes): ShapesKey {
   const sorted = Object.entries(inputShapes).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  const digest = createHash('sha256').update(JSON.stringify([ANALYSIS, sorted])).digest('hex')
+  const digest = createHash('sha256')
+    .update(JSON.stringify([ANALYSIS, sorted]))
+    .digest('hex')
   return digest.slice(0, 12) as ShapesKey
 }
