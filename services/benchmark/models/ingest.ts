@@ -10,7 +10,7 @@ import { type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { describeModel } from '../../../shared/onnx/index.ts'
+import { describeModel, type StructureLimits } from '../../../shared/onnx/index.ts'
 import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
@@ -30,6 +30,7 @@ export interface IngestDeps {
   analyses: Analyses
   state: State
   maxModelBytes: number
+  structureLimits: StructureLimits
   samples: SampleReader
   /** By model id: the second of two simultaneous uploads of the same bytes waits, and finds the stored model. */
   uploads: KeyedLock
@@ -90,14 +91,14 @@ async function uploadedAgain(
 }
 
 async function examine(
-  { analyses, store }: IngestDeps,
+  { analyses, store, structureLimits }: IngestDeps,
   folder: string,
   id: ModelId,
   files: readonly ReceivedFile[],
   { name, shapes }: UploadQuery,
   given: readonly Tensor[] | undefined,
 ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
-  const description = await describeModel(path.join(folder, MODEL_FILE))
+  const description = await describeModel(path.join(folder, MODEL_FILE), structureLimits)
   checkExternalFiles(description.externalFiles, files, name)
   const { irVersion, opsets, producer, inputs, outputs } = description
   const checked = given && describeSamples(checkSamples(inputs, given))
