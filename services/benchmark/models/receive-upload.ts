@@ -94,7 +94,7 @@ async function receiveForm(
   budget: ByteBudget,
   maxSampleBytes: number,
 ): Promise<Upload> {
-  const locations = new Set<string>()
+  const locations = new Locations()
   const samples = new SampleParts(maxSampleBytes)
   const parts = await readForm<ReceivedFile | undefined>(req, {
     fieldBytes: samples.textBytes,
@@ -108,12 +108,32 @@ async function receiveForm(
         return undefined
       }
       const location = partLocation(field, filename)
-      if (locations.has(location)) throw new ScissionError('badRequest', `two parts are named ${location}`)
       locations.add(location)
       return receiveFile(content, location, folder, budget)
     },
   })
   return { files: mainFirst(parts.filter((part) => part !== undefined)), samples: samples.files }
+}
+
+/** The names of the files of one form. */
+class Locations {
+  readonly #files = new Set<string>()
+  readonly #folders = new Set<string>()
+
+  /** @throws ScissionError badRequest if it was there, or if it or another one would be a folder and a file. */
+  add(location: string): void {
+    if (this.#files.has(location)) throw new ScissionError('badRequest', `two parts are named ${location}`)
+    const segments = location.split('/')
+    const folders = segments.slice(1).map((_, index) => segments.slice(0, index + 1).join('/'))
+    const both = this.#folders.has(location) ? location : folders.find((folder) => this.#files.has(folder))
+    if (both !== undefined)
+      throw new ScissionError(
+        'badRequest',
+        `one part is named ${both}, and another one lies in a folder of that name`,
+      )
+    this.#files.add(location)
+    for (const folder of folders) this.#folders.add(folder)
+  }
 }
 
 function partLocation(field: string, filename: string | undefined): string {
