@@ -103,6 +103,12 @@ export const BENCHMARK_SETTINGS = {
     String(8 * 1024 * MIB),
     'larger than any model that one machine runs',
   ),
+  maxModelFiles: setting(
+    'SCISSION_MAX_MODEL_FILES',
+    integer(1),
+    '10000',
+    'parts of one upload: exporters of large models write one external file per tensor',
+  ),
   maxStructureBytes: setting(
     'SCISSION_MAX_STRUCTURE_BYTES',
     integer(1),

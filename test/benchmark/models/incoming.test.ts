@@ -31,7 +31,11 @@ beforeEach(async () => {
   limitBytes = 10_000_000
   listening = await listen(
     (req: IncomingMessage, res) => {
-      outcome = receiveUpload(req, folder, { maxModelBytes: limitBytes, maxSampleBytes: 1000 })
+      outcome = receiveUpload(req, folder, {
+        maxModelBytes: limitBytes,
+        maxFiles: 1500,
+        maxSampleBytes: 1000,
+      })
       outcome.then(
         ({ files }) => res.end(JSON.stringify(files)),
         (error: Error & { status?: number }) => {
@@ -165,6 +169,26 @@ describe('receiving an upload', () => {
     )
     expect(answer.status).toBe(400)
     expect(await answer.text()).toContain('external data file name')
+  })
+
+  it('takes a form of a thousand and more files, and says which limit one of too many exceeds', async () => {
+    const formWith = (count: number) =>
+      formOf([
+        { field: 'model', bytes: randomBytes(10) },
+        ...Array.from({ length: count }, (_, index) => ({
+          field: 'data',
+          name: `w${index}`,
+          bytes: randomBytes(64),
+        })),
+      ])
+    const answer = await post(formWith(1499))
+    expect(await answer.json()).toHaveLength(1500)
+    expect(await readdir(folder)).toHaveLength(1500)
+    const refused = await post(formWith(1500))
+    expect([refused.status, await refused.text()]).toEqual([
+      413,
+      expect.stringMatching(/more than 1500 parts.*SCISSION_MAX_MODEL_FILES/),
+    ])
   })
 
   it.each([
