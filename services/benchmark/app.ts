@@ -50,6 +50,8 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
         analyses,
         state,
         maxModelBytes: config.maxModelBytes,
+        maxModelFiles: config.maxModelFiles,
+        structureLimits: { maxBytes: config.maxStructureBytes, maxParts: config.maxStructureParts },
         samples,
         uploads,
         ranges,

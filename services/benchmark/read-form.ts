@@ -6,9 +6,18 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Busboy } from '@fastify/busboy'
+import pLimit from 'p-limit'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 
-const MAX_PARTS = 1000
+/** A limit on the number of parts. */
+export interface PartsLimit {
+  max: number
+  /** How it is set, for the refusal. */
+  setBy?: string
+}
+const PARTS: PartsLimit = { max: 1000 }
+/** Parts whose content is consumed at the same time: each may hold an open file. */
+const PARTS_AT_ONCE = 64
 
 export interface FormReader<T> {
   /** Consumes the content of a part that is a file, or rejects. */
@@ -17,6 +26,8 @@ export interface FormReader<T> {
   onField?: (field: string, value: string, cut: boolean) => Promise<T>
   /** Maximum size of a field that is not a file. @defaultValue 1024 */
   fieldBytes?: number
+  /** @defaultValue 1000 parts */
+  parts?: PartsLimit
 }
 
 /** A limit on the sum of bytes of all parts of a request. */
@@ -52,10 +63,12 @@ export const isForm = (req: IncomingMessage): boolean =>
 /**
  * Reads all parts, several at a time. The first error ends the reading of all.
  * @returns what the reader made of the parts, in their order.
- * @throws ScissionError badRequest; what the reader throws; the request's error if it was interrupted.
+ * @throws ScissionError badRequest; payloadTooLarge for too many parts; what the reader throws; the request's error if it was interrupted.
  */
 export async function readForm<T>(req: IncomingMessage, reader: FormReader<T>): Promise<T[]> {
-  const parser = openParser(req, reader.fieldBytes ?? 1024)
+  const { fieldBytes = 1024, parts: limit = PARTS } = reader
+  const parser = openParser(req, fieldBytes, limit.max)
+  const atOnce = pLimit(PARTS_AT_ONCE)
   const parts: Promise<T>[] = []
   const streams: Readable[] = []
   const failed = new Promise<never>((_resolve, reject) => {
@@ -67,13 +80,13 @@ export async function readForm<T>(req: IncomingMessage, reader: FormReader<T>): 
       streams.push(stream)
       // The parser reports an interrupted body on the part's stream as well as on itself.
       stream.on('error', reject)
-      add(reader.onFile(field, stream, filename))
+      add(atOnce(() => reader.onFile(field, stream, filename)))
     })
     parser.on('field', (field, value, _fieldCut, cut) => {
       if (reader.onField) add(reader.onField(field, value, cut))
     })
     parser.on('error', (thrown: unknown) => reject(badForm(thrown)))
-    parser.on('partsLimit', () => reject(new ScissionError('badRequest', `more than ${MAX_PARTS} parts`)))
+    parser.on('partsLimit', () => reject(tooManyParts(limit)))
   })
   failed.catch(() => undefined)
   try {
@@ -86,17 +99,22 @@ export async function readForm<T>(req: IncomingMessage, reader: FormReader<T>): 
   }
 }
 
-function openParser(req: IncomingMessage, fieldSize: number): Busboy {
+function openParser(req: IncomingMessage, fieldSize: number, parts: number): Busboy {
   try {
     return new Busboy({
       headers: { ...req.headers, 'content-type': req.headers['content-type'] ?? '' },
       // File names may have folders: `weights/part1.bin`.
       preservePath: true,
-      limits: { parts: MAX_PARTS, fieldSize },
+      limits: { parts, fieldSize },
     })
   } catch (thrown) {
     throw badForm(thrown)
   }
+}
+
+function tooManyParts({ max, setBy }: PartsLimit): ScissionError {
+  const how = setBy ? `; the limit is set by ${setBy}` : ''
+  return new ScissionError('payloadTooLarge', `the form has more than ${max} parts${how}`, { limit: max })
 }
 
 function badForm(thrown: unknown): ScissionError {

@@ -30,3 +30,4 @@ export {
 } from './structure/write-range.ts'
 export { shapesKeyOf } from './canonical/shapes-key.ts'
 export { readSkeleton } from './wire/skeleton.ts'
+export type { StructureLimits } from './wire/structure-limits.ts'

@@ -2,10 +2,11 @@
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import { open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { OWN_MARK } from '../contracts/file-names.ts'
 import { coerceError } from './errors.ts'
 
 /** How names of incomplete files end. */
-export const PARTIAL = '.partial'
+export const PARTIAL = `${OWN_MARK}partial`
 
 /**
  * Makes or replaces the file `target` with what `fill` writes at the path that it is given. Readers see the old content

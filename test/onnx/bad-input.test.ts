@@ -97,11 +97,24 @@ describe('a file that is no model', () => {
     await says(model({ nodes: [...inner.node], inputs: [x], outputs: [y] }), 'nested deeper than')
   })
 
-  it('is refused when it is made of millions of empty parts', async () => {
+  it.each([
+    ['parts', 0x0a, { maxBytes: 10_000_000, maxParts: 500_000 }, 'more than 500000 parts', 'STRUCTURE_PARTS'],
+    [
+      'unknown fields',
+      0x3a,
+      { maxBytes: 1_000_000, maxParts: 10 },
+      'more than 1000000 bytes',
+      'STRUCTURE_BYTES',
+    ],
+    ['texts that are skipped', 0x52, { maxBytes: 1_000_000, maxParts: 10 }, '1000002 were found', '_BYTES'],
+  ])('is refused when it is made of millions of empty %s', async (_, tag, limits, ...texts) => {
     const empty = Buffer.alloc(1_200_000)
-    for (let at = 0; at < empty.length; at += 2) empty[at] = 0x0a
+    for (let at = 0; at < empty.length; at += 2) empty[at] = tag
     const length = [0x80 | (empty.length & 127), 0x80 | ((empty.length >> 7) & 127), empty.length >> 14]
-    await says(Buffer.concat([Uint8Array.of(0x3a, ...length), empty]), 'more than 500000 parts')
+    const at = fileOf(Buffer.concat([Uint8Array.of(0x3a, ...length), empty]))
+    const error = await describeModel(path.join(at.dir, at.file), limits).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ code: 'payloadTooLarge' })
+    for (const text of texts) expect(String(error)).toContain(text)
   })
 })
 

@@ -57,11 +57,22 @@ describe('input shapes', () => {
     expect(await resolved(['n', 3], ['n', 1], { a: [5, 3] })).toEqual({ a: [5, 3], b: [5, 1] })
   })
 
-  it('are refused when one symbol gets two values, saying where', async () => {
-    const error = await refusal(resolved(['n', 3], ['n', 1], { a: [5, 3], b: [4, 1] }))
-    expect(error.code).toBe('badRequest')
-    expect(error.message).toContain('makes "n" 4')
-    expect(error.message).toContain('"a" makes it 5')
+  it('may give one symbol two sizes, as a run of the model decides, but then it settles no other input', async () => {
+    expect(await resolved(['n', 3], ['n', 1], { a: [5, 3], b: [4, 1] })).toEqual({ a: [5, 3], b: [4, 1] })
+    const error = await refusal(resolved(['n', 'n'], ['n', 1], { a: [5, 3] }))
+    expect(error.code).toBe('needsInputShapes')
+    expect(error.details).toEqual({ dims: [{ input: 'b', axis: 0, symbol: 'n', sizes: [5, 3] }] })
+    expect(error.message).toContain('dimension 0 of "b" ("n", which is 5 and 3 in the given shapes)')
+  })
+
+  it('with two sizes of one symbol are those of a model that runs on them, and refused for one that does not', async () => {
+    const nodes = [node('Concat', ['a', 'b'], ['c'], { axis: 0 }), node('Relu', ['c'], ['y'])]
+    const inputs = [value('a', ['n', 3]), value('b', ['n', 3])]
+    const at = fileOf(model({ nodes, inputs, outputs: [value('y', ['n', 3])] }))
+    const { structure } = await analysed(at, { a: [5, 3], b: [4, 3] })
+    expect(structure.outputs[0]).toMatchObject({ name: 'y', shape: [9, 3] })
+    const error = await refusal(analysed(addition(['n', 3], ['n', 3]), { a: [5, 3], b: [4, 3] }))
+    expect(error.code).toBe('invalidModel')
   })
 
   it.each([

@@ -9,6 +9,7 @@ import {
   AttributeProtoSchema,
   FunctionProtoSchema,
   ModelProtoSchema,
+  StringStringEntryProtoSchema,
   type TensorProto,
   TensorProto_DataLocation,
   TensorProtoSchema,
@@ -213,4 +214,49 @@ describe('the skeleton of a model', () => {
     const { model: skeleton } = readSkeleton(path.join(at.dir, at.file))
     expect(toBinary(ModelProtoSchema, skeleton).length).toBeLessThan(INLINE_PAYLOAD_BYTES)
   })
+
+  it('neither keeps nor counts texts about the model and declared types of inner tensors', () => {
+    const text = 'File "model.py", line 1, in forward\n'.repeat(500)
+    const unknown = (...nos: number[]) =>
+      nos.map((no) => ({ no, wireType: 2, data: prefixed(new TextEncoder().encode(text)) }))
+    const body = graph({ nodes: [node('Relu', ['x'], ['b'])], outputs: [value('b', [1])] })
+    body.valueInfo = Array.from({ length: 500 }, (_, index) => value(`inner${index}`, [1]))
+    body.$unknown = unknown(10, 16)
+    const large = floats('large', [400])
+    for (const tensor of [large, floats('small', [1])]) tensor.$unknown = unknown(12, 16)
+    const given = model({
+      nodes: [
+        node('If', ['flag'], ['z'], { then_branch: body, else_branch: body }),
+        node('Add', ['z', 'small'], ['y']),
+      ],
+      inputs: [value('x', [1]), value('flag', [], DataType.BOOL)],
+      outputs: [value('y', undefined)],
+      constants: [large, floats('small', [1])],
+    })
+    for (const one of given.graph!.node) one.$unknown = unknown(6, 9)
+    for (const one of given.graph!.input) one.$unknown = unknown(3, 4)
+    given.$unknown = unknown(6, 20)
+    given.metadataProps = [create(StringStringEntryProtoSchema, { key: 'trace', value: text })]
+    given.functions = [create(FunctionProtoSchema, { name: 'f', $unknown: unknown(8, 12, 14) })]
+    const at = fileOf(given)
+    const file = path.join(at.dir, at.file)
+    expect(fs.statSync(file).size).toBeGreaterThan(300_000)
+    for (const interfaceOnly of [false, true]) {
+      const limits = { maxBytes: 3000, maxParts: 60 }
+      const { model: skeleton } = readSkeleton(file, { interfaceOnly, limits })
+      const bytes = toBinary(ModelProtoSchema, skeleton)
+      expect(Buffer.from(bytes).includes('forward')).toBe(false)
+      expect(bytes.length).toBeLessThan(1500)
+    }
+    const tensors = readSkeleton(file).graph.initializer
+    expect(tensors.map((tensor) => Buffer.from(rawBytes(tensor, at.dir)).length)).toEqual([1600, 4])
+  })
 })
+
+/** The bytes of a length-delimited field without its tag. */
+function prefixed(bytes: Uint8Array): Uint8Array {
+  return Buffer.concat([
+    Uint8Array.of(0x80 | (bytes.length & 127), 0x80 | ((bytes.length >> 7) & 127), bytes.length >> 14),
+    bytes,
+  ])
+}

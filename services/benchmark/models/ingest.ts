@@ -10,7 +10,7 @@ import { type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { describeModel } from '../../../shared/onnx/index.ts'
+import { describeModel, type StructureLimits } from '../../../shared/onnx/index.ts'
 import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
@@ -30,6 +30,8 @@ export interface IngestDeps {
   analyses: Analyses
   state: State
   maxModelBytes: number
+  maxModelFiles: number
+  structureLimits: StructureLimits
   samples: SampleReader
   /** By model id: the second of two simultaneous uploads of the same bytes waits, and finds the stored model. */
   uploads: KeyedLock
@@ -55,7 +57,11 @@ export async function ingestUpload(
   await deps.state.redis.ping()
   const folder = await deps.store.newIncoming()
   try {
-    const limits = { maxModelBytes: deps.maxModelBytes, maxSampleBytes: deps.samples.limitBytes }
+    const limits = {
+      maxModelBytes: deps.maxModelBytes,
+      maxFiles: deps.maxModelFiles,
+      maxSampleBytes: deps.samples.limitBytes,
+    }
     const { files, samples: sampleFiles } = await receiveUpload(req, folder, limits)
     const samples = sampleFiles.length > 0 ? await deps.samples.read(sampleFiles) : undefined
     const id = modelIdOf(files)
@@ -90,14 +96,14 @@ async function uploadedAgain(
 }
 
 async function examine(
-  { analyses, store }: IngestDeps,
+  { analyses, store, structureLimits }: IngestDeps,
   folder: string,
   id: ModelId,
   files: readonly ReceivedFile[],
   { name, shapes }: UploadQuery,
   given: readonly Tensor[] | undefined,
 ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
-  const description = await describeModel(path.join(folder, MODEL_FILE))
+  const description = await describeModel(path.join(folder, MODEL_FILE), structureLimits)
   checkExternalFiles(description.externalFiles, files, name)
   const { irVersion, opsets, producer, inputs, outputs } = description
   const checked = given && describeSamples(checkSamples(inputs, given))
@@ -137,10 +143,13 @@ function checkExternalFiles(named: readonly string[], files: readonly ReceivedFi
   const sent = new Set(files.map((file) => file.path).filter((location) => location !== MODEL_FILE))
   const missing = [...wanted].filter((location) => !sent.has(location))
   if (missing.length > 0) {
-    const parts = [...wanted].map((location) => `-F 'data=@${location};filename=${location}'`).join(' ')
+    const parts = firstOf(
+      [...wanted].map((location) => `-F 'data=@${location};filename=${location}'`),
+      ' ',
+    )
     throw new ScissionError(
       'invalidModel',
-      `the model keeps weights in ${missing.join(', ')}, which was not uploaded; send all of its files together: ` +
+      `the model keeps weights in ${firstOf(missing)}, which was not uploaded; send all of its files together: ` +
         `curl -F model=@model.onnx ${parts} '<benchmark service>/v1/models?name=${name}'`,
       { missing, externalFiles: [...wanted] },
     )
@@ -149,7 +158,14 @@ function checkExternalFiles(named: readonly string[], files: readonly ReceivedFi
   if (extra.length > 0)
     throw new ScissionError(
       'badRequest',
-      `the model refers to no file ${extra.join(', ')}; it refers to: ${[...wanted].join(', ') || 'none'}`,
+      `the model refers to no file ${firstOf(extra)}; it refers to: ${firstOf([...wanted]) || 'none'}`,
       { extra, externalFiles: [...wanted] },
     )
 }
+
+const NAMED = 10
+
+/** The first of a list, and how many more there are: a model may have thousands of files. */
+const firstOf = (names: readonly string[], separator = ', '): string =>
+  names.slice(0, NAMED).join(separator) +
+  (names.length > NAMED ? `${separator}… (${names.length} in all)` : '')

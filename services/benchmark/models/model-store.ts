@@ -20,6 +20,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from '
 import path from 'node:path'
 import { z } from 'zod'
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
+import { isOwnName, unsafeLocation } from '../../../shared/contracts/file-names.ts'
 import { Model, type Samples, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
@@ -33,15 +34,15 @@ export type ChunkDigests = z.infer<typeof ChunkDigests>
 /** Name of the main file in a model's folder. */
 export const MODEL_FILE = 'model.onnx'
 
-/** Names that the store itself uses in a model's folder. */
-const RESERVED = /^(model\.onnx|model\.json|chunks\.json|[0-9a-f]{12}\..*)$/i
+/** Names that the store itself uses in a model's folder, besides those of `isOwnName`. */
+const RESERVED = /^(model\.onnx|model\.json|chunks\.json)(\/|$)/i
 const MAX_LOCATION_LENGTH = 512
 const RECORD = 'model.json'
 const CHUNKS = 'chunks.json'
 /** File ending of structures, as shared/onnx writes them. */
 const STRUCTURE = '.structure.json'
-/** File ending of samples, as `samplesFile` has it. */
-const SAMPLES = '.samples'
+/** Names as `samplesFile` makes them. */
+const SAMPLES = /^[0-9a-f]{12}\.samples$/
 /** Older leftovers belong to no running upload: receive-upload.ts gives up silent uploads much sooner. */
 const LEFTOVER_MS = 3_600_000
 
@@ -120,7 +121,7 @@ export class ModelStore {
   async keepSamples(id: ModelId, samples: Samples | undefined): Promise<void> {
     const kept = samples && samplesFile(samples)
     for (const name of await readdir(this.folder(id)))
-      if (name.endsWith(SAMPLES) && name !== kept) await rm(path.join(this.folder(id), name), { force: true })
+      if (SAMPLES.test(name) && name !== kept) await rm(path.join(this.folder(id), name), { force: true })
   }
 
   async chunks(id: ModelId): Promise<ChunkDigests> {
@@ -195,12 +196,10 @@ export function safeLocation(location: string): string {
   }
   if (location.length === 0 || location.length > MAX_LOCATION_LENGTH)
     refuse(`must have 1 to ${MAX_LOCATION_LENGTH} characters`)
-  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused here
-  if (/[\u0000-\u001f\\:]/.test(location)) refuse('must not contain "\\", ":" or control characters')
-  if (path.posix.isAbsolute(location)) refuse('must be relative to the model’s folder')
+  const why = unsafeLocation(location)
+  if (why !== undefined) refuse(`${why}; it must name a file inside the model’s folder`)
   const clean = path.posix.normalize(location)
-  if (clean === '.' || clean.endsWith('/') || clean.split('/').includes('..'))
-    refuse('must name a file inside the model’s folder')
-  if (RESERVED.test(clean)) refuse('is a name that Scission itself uses in a model’s folder; rename the file')
+  if (RESERVED.test(clean) || isOwnName(clean))
+    refuse('is a name that Scission itself uses in a model’s folder; rename the file')
   return clean
 }

@@ -35,8 +35,8 @@ export interface ReceivedFile extends Digested {
 
 /** ms without a byte after which an upload is given up, which frees its connection and its folder. */
 const IDLE_MS = 60_000
-/** Allowance for the part headers of a form, in addition to the limit for its content. */
-const FORM_OVERHEAD_BYTES = 256 * 1024
+/** Allowance for the headers of each part of a form, in addition to the limit for its content. */
+const PART_HEADER_BYTES = 1024
 
 export interface Upload {
   /** The first is the model. */
@@ -46,6 +46,8 @@ export interface Upload {
 
 export interface UploadLimits {
   maxModelBytes: number
+  /** The model itself, its external data and its samples. */
+  maxFiles: number
   maxSampleBytes: number
 }
 
@@ -53,19 +55,20 @@ export interface UploadLimits {
 export async function receiveUpload(
   req: IncomingMessage,
   folder: string,
-  { maxModelBytes: limitBytes, maxSampleBytes }: UploadLimits,
+  { maxModelBytes: limitBytes, maxFiles, maxSampleBytes }: UploadLimits,
 ): Promise<Upload> {
   const form = isForm(req)
   const encoding = req.headers['content-encoding'] ?? 'identity'
   if (encoding !== 'identity')
     throw new ScissionError('unsupportedEncoding', `Content-Encoding ${encoding}: send the bytes as they are`)
   const announced = Number(req.headers['content-length'] ?? 0)
-  if (announced > limitBytes + (form ? maxSampleBytes + FORM_OVERHEAD_BYTES : 0)) throw tooLarge(limitBytes)
+  if (announced > limitBytes + (form ? maxSampleBytes + maxFiles * PART_HEADER_BYTES : 0))
+    throw tooLarge(limitBytes)
   req.setTimeout(IDLE_MS, () => req.destroy(new Error(`no byte came for ${IDLE_MS} ms`)))
   try {
     const budget = new ByteBudget(limitBytes, () => tooLarge(limitBytes))
     return form
-      ? await receiveForm(req, folder, budget, maxSampleBytes)
+      ? await receiveForm(req, folder, budget, { maxFiles, maxSampleBytes })
       : { files: [await receiveFile(req, MODEL_FILE, folder, budget)], samples: [] }
   } catch (thrown) {
     if (req.complete || !req.destroyed) throw thrown
@@ -92,12 +95,13 @@ async function receiveForm(
   req: IncomingMessage,
   folder: string,
   budget: ByteBudget,
-  maxSampleBytes: number,
+  { maxFiles, maxSampleBytes }: Omit<UploadLimits, 'maxModelBytes'>,
 ): Promise<Upload> {
-  const locations = new Set<string>()
+  const locations = new Locations()
   const samples = new SampleParts(maxSampleBytes)
   const parts = await readForm<ReceivedFile | undefined>(req, {
     fieldBytes: samples.textBytes,
+    parts: { max: maxFiles, setBy: 'SCISSION_MAX_MODEL_FILES' },
     onField: async (field, text, cut) => {
       if (field === SAMPLES_FIELD) samples.addText(text, cut)
       return undefined
@@ -108,12 +112,32 @@ async function receiveForm(
         return undefined
       }
       const location = partLocation(field, filename)
-      if (locations.has(location)) throw new ScissionError('badRequest', `two parts are named ${location}`)
       locations.add(location)
       return receiveFile(content, location, folder, budget)
     },
   })
   return { files: mainFirst(parts.filter((part) => part !== undefined)), samples: samples.files }
+}
+
+/** The names of the files of one form. */
+class Locations {
+  readonly #files = new Set<string>()
+  readonly #folders = new Set<string>()
+
+  /** @throws ScissionError badRequest if it was there, or if it or another one would be a folder and a file. */
+  add(location: string): void {
+    if (this.#files.has(location)) throw new ScissionError('badRequest', `two parts are named ${location}`)
+    const segments = location.split('/')
+    const folders = segments.slice(1).map((_, index) => segments.slice(0, index + 1).join('/'))
+    const both = this.#folders.has(location) ? location : folders.find((folder) => this.#files.has(folder))
+    if (both !== undefined)
+      throw new ScissionError(
+        'badRequest',
+        `one part is named ${both}, and another one lies in a folder of that name`,
+      )
+    this.#files.add(location)
+    for (const folder of folders) this.#folders.add(folder)
+  }
 }
 
 function partLocation(field: string, filename: string | undefined): string {

@@ -14,7 +14,7 @@ import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { readManifest } from './stored-range.ts'
-import { recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
+import { RECORD, recordPath, SparseFile, type SparseShape, writeRecord } from './sparse-file.ts'
 
 interface Cached {
   folder: string
@@ -106,9 +106,7 @@ async function dropChunks(folder: string, cache: RangeCache): Promise<void> {
 
 async function weightFiles(folder: string): Promise<string[]> {
   const entries = await fs.readdir(folder, { recursive: true })
-  return entries
-    .filter((entry) => entry.endsWith('.chunks'))
-    .map((entry) => entry.slice(0, -'.chunks'.length))
+  return entries.filter((entry) => entry.endsWith(RECORD)).map((entry) => entry.slice(0, -RECORD.length))
 }
 
 /** Chunks of a weight file that ranges need. `shape` is undefined if no range needs the file. */

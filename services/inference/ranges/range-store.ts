@@ -3,7 +3,7 @@
  *
  *   <folder>/models/<model id>/
  *     model.onnx, …               the original's files, sparse: all ranges share their chunks (sparse-file.ts)
- *     model.onnx.chunks           record of the chunks that are present and verified
+ *     model.onnx.scission-chunks  record of the chunks that are present and verified
  *     <shapesKey>.<from>-<to>.onnx   the sub-model, its weights pointing into the files beside it
  *     <shapesKey>.<from>-<to>.json   the manifest, written last; its mtime is the time of the last use
  *

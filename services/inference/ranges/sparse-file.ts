@@ -2,13 +2,14 @@
  * A weight file of which only some chunks are on this disk: a sparse file with the size of the original and each chunk at
  * its original offset. All layer ranges of a model share it, and ONNX Runtime maps it like the complete file.
  *
- * The record `<file>.chunks` lists the chunks that are present. It is written after the data is on the disk and replaced
+ * The record `<file>.scission-chunks` lists the chunks that are present. It is written after the data is on the disk and replaced
  * as a whole: a listed chunk has been verified and survives a crash; a chunk that is not listed counts as missing. A
  * present chunk is never written again, because a running session may have mapped it.
  */
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
+import { OWN_MARK } from '../../../shared/contracts/file-names.ts'
 import { statIfThere, writeWhole } from '../../../shared/platform/atomic-file.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { readStoredJson } from '../../../shared/platform/outside-input.ts'
@@ -19,6 +20,9 @@ const Record = z.object({
   /** First and last index of each run of neighbouring chunks, both included. */
   present: z.array(z.tuple([z.number().int().nonnegative(), z.number().int().nonnegative()])),
 })
+
+/** How names of records end. */
+export const RECORD = `${OWN_MARK}chunks`
 
 export interface SparseShape {
   /** Size of the complete file. */
@@ -126,7 +130,7 @@ export async function writeRecord(
 }
 
 export function recordPath(target: string): string {
-  return `${target}.chunks`
+  return target + RECORD
 }
 
 /** First and last number of each run of neighbouring numbers, in ascending order. */

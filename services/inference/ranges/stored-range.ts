@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
+import { isOwnName, unsafeLocation } from '../../../shared/contracts/file-names.ts'
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import {
   isAbsent,
@@ -52,8 +53,6 @@ export function checkKey({ model, shapesKey, from, to }: RangeKey): void {
 
 /** A whole chunk is held in memory while it is verified. */
 const MAX_CHUNK_BYTES = 64 * 1024 * 1024
-/** Names of files that the store writes beside the weight files. */
-const RESERVED_NAMES = [/\.chunks$/, new RegExp(`\\${PARTIAL}$`), /^[0-9a-f]{12}\.\d+-\d+\./]
 
 /**
  * Checks a manifest that came over the network: it names files that will be written here.
@@ -79,9 +78,7 @@ function faultIn({ weights }: RangeManifest): string | undefined {
 
 /** True for a relative, normalised path below the folder that is not a name which the store itself uses. */
 function isInside(file: string): boolean {
-  const plain = file !== '' && !/[\\\0]/.test(file) && !path.posix.isAbsolute(file) && !/^[a-z]:/i.test(file)
-  const below = path.posix.normalize(file) === file && file !== '.' && file.split('/')[0] !== '..'
-  return plain && below && !RESERVED_NAMES.some((pattern) => pattern.test(path.posix.basename(file)))
+  return unsafeLocation(file) === undefined && path.posix.normalize(file) === file && !isOwnName(file)
 }
 
 const StoredManifest = RangeManifest.refine((manifest) => !faultIn(manifest), 'impossible files or chunks')

@@ -48,17 +48,21 @@ interface OpenDim {
   axis: number
   /** The symbol's name; empty if the dimension is unnamed, `...` if the rank itself is open. */
   symbol: string
+  /** The sizes that given shapes have for the symbol, if they differ. */
+  sizes?: number[]
 }
 
-/** The sizes of symbolic dimensions, each with the place that fixes it. */
-type Symbols = Map<string, { value: number; input: string; axis: number }>
+/** The sizes that the given shapes have for a symbolic dimension. */
+type Symbols = Map<string, Set<number>>
 
 /**
- * The fixed shape of every input. A symbol has the same value in all inputs, so that one input's shape can fix another's.
+ * The fixed shape of every input. A symbol should have the same size in all inputs, so that one input's shape can fix
+ * another's. Exporters name dimensions alike by mistake, and ONNX Runtime only warns: a symbol with several sizes fixes
+ * nothing, and a run decides whether the model takes them.
  *
  * @param given shapes by input name; inputs that are declared with fixed shapes need none.
- * @throws ScissionError needsInputShapes with the open dimensions in `details.dims`; badRequest for an unknown input, a
- * shape that contradicts the declaration, or a symbol with two values.
+ * @throws ScissionError needsInputShapes with the open dimensions in `details.dims`; badRequest for an unknown input or a
+ * shape that contradicts the declaration.
  * @example
  * const { inputs } = await describeModel('bert.onnx') // ids: ['batch', 'length'], mask: ['batch', 'length']
  * resolveInputShapes(inputs, { ids: [1, 128] }) // { ids: [1, 128], mask: [1, 128] }
@@ -94,19 +98,21 @@ const ownShape = (given: InputShapes, name: string) => (Object.hasOwn(given, nam
 
 function settle(input: DeclaredTensor, symbols: Symbols, open: OpenDim[]): number[] {
   return input.shape.map((dim, axis) => {
-    const value = typeof dim === 'number' ? dim : symbols.get(dim)?.value
-    if (value !== undefined && value > 0) return value
-    open.push({ input: input.name, axis, symbol: typeof dim === 'string' ? dim : '' })
+    const sizes = typeof dim === 'number' ? [dim] : [...(symbols.get(dim) ?? [])]
+    const [value = 0] = sizes
+    if (sizes.length === 1 && value > 0) return value
+    const symbol = typeof dim === 'string' ? dim : ''
+    open.push({ input: input.name, axis, symbol, ...(sizes.length > 1 && { sizes }) })
     return 0
   })
 }
 
 function needsShapes(open: readonly OpenDim[], declared: readonly DeclaredTensor[]): ScissionError {
-  const list = open.map(({ input, axis, symbol }) =>
-    symbol === UNKNOWN_RANK
-      ? `all dimensions of "${input}"`
-      : `dimension ${axis} of "${input}"${symbol ? ` ("${symbol}")` : ''}`,
-  )
+  const list = open.map(({ input, axis, symbol, sizes }) => {
+    if (symbol === UNKNOWN_RANK) return `all dimensions of "${input}"`
+    const given = sizes ? `, which is ${sizes.join(' and ')} in the given shapes` : ''
+    return `dimension ${axis} of "${input}"${symbol ? ` ("${symbol}"${given})` : ''}`
+  })
   const names = new Set(open.map(({ input }) => input))
   const example = declared
     .filter(({ name }) => names.has(name))
@@ -141,14 +147,6 @@ function matchDeclared(input: DeclaredTensor, shape: readonly number[], symbols:
       if (dim !== 0 && dim !== value) throw contradiction(`differs in dimension ${axis}`, axis)
       continue
     }
-    if (dim === '') continue
-    const before = symbols.get(dim)
-    if (before && before.value !== value) {
-      throw contradiction(
-        `makes "${dim}" ${value}, but dimension ${before.axis} of "${before.input}" makes it ${before.value}`,
-        axis,
-      )
-    }
-    symbols.set(dim, { value, input: input.name, axis })
+    if (dim !== '') symbols.set(dim, (symbols.get(dim) ?? new Set()).add(value))
   }
 }

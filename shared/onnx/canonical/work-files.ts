@@ -5,8 +5,9 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { OWN_MARK } from '../../contracts/file-names.ts'
 
-const PREFIX = '.scission-'
+const PREFIX = OWN_MARK
 /** Prefix of temporary folders elsewhere, for files that must not be in the model's folder. */
 const FOLDER_PREFIX = 'scission-optimise-'
 

@@ -4,6 +4,7 @@ import { refuseWithoutOpsets } from '../canonical/check-model.ts'
 import { declaredTensor, trueInputs } from '../canonical/declared-tensors.ts'
 import { referenceOf, refuseUnsafeLocation } from '../wire/external-data.ts'
 import { readSkeleton } from '../wire/skeleton.ts'
+import type { StructureLimits } from '../wire/structure-limits.ts'
 
 export interface ModelDescription {
   irVersion: number
@@ -19,12 +20,13 @@ export interface ModelDescription {
 
 /**
  * Reads a model's inputs, outputs, opsets and external files.
- * @throws ScissionError invalidModel if the file is no ONNX model or names files outside its folder.
+ * @param limits what the file may hold besides its weights. @defaultValue none
+ * @throws ScissionError invalidModel if the file is no ONNX model or names files outside its folder; payloadTooLarge.
  * @example
  * const { inputs, externalFiles } = await describeModel('mobilenet.onnx')
  */
-export async function describeModel(file: string): Promise<ModelDescription> {
-  const { model, graph, external } = readSkeleton(file, { interfaceOnly: true })
+export async function describeModel(file: string, limits?: StructureLimits): Promise<ModelDescription> {
+  const { model, graph, external } = readSkeleton(file, { interfaceOnly: true, limits })
   refuseWithoutOpsets(model)
   const locations = new Set<string>()
   for (const tensor of external) {

@@ -7,6 +7,7 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
+import { unsafeLocation } from '../../contracts/file-names.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { type TensorProto, TensorProto_DataLocation as DataLocation } from '../proto/onnx_pb.ts'
 
@@ -53,17 +54,13 @@ function refuse(tensor: TensorProto, reason: string, details: Record<string, unk
 }
 
 /**
- * Checks the text of a location only: `ExternalFiles` checks links. Backslashes are refused because they are separators on
- * Windows, for ONNX Runtime too.
+ * Checks the text of a location only: `ExternalFiles` checks links.
  * @throws ScissionError invalidModel if it is not a name in the model's folder.
  */
 export function refuseUnsafeLocation(tensor: TensorProto, location: string): void {
-  const refused = (why: string) =>
-    refuse(tensor, `has the location "${location}", which ${why}`, { location })
-  if (location === '' || location.includes('\0')) throw refused('is not a file name')
-  if (path.isAbsolute(location) || /^[A-Za-z]:/.test(location)) throw refused('is an absolute path')
-  if (location.includes('\\')) throw refused('contains a backslash')
-  if (location.split('/').includes('..')) throw refused("leads out of the model's folder")
+  const why = unsafeLocation(location)
+  if (why !== undefined)
+    throw refuse(tensor, `has the location ${JSON.stringify(location)}, which ${why}`, { location })
 }
 
 /** The external files of one model folder. Each file is checked once; references are compared with its size. */

@@ -4,7 +4,9 @@
  * The file is scanned with bounded reads. Every tensor payload above a small limit stays in the file and is replaced by an
  * external-data reference to its place (the file's own name, offset, length): `raw_data`, packed `float_data` and packed
  * `double_data` have exactly the layout of external data. So the memory needed does not depend on the weights, and models
- * written from the skeleton refer to the original. Everything else, unknown fields included, is kept unchanged.
+ * written from the skeleton refer to the original. What nothing here uses, texts about the model and declared types that ONNX
+ * Runtime infers by itself, is skipped by its length: exporters write megabytes of it. Everything else, unknown fields
+ * included, is kept unchanged.
  *
  * Packed integer payloads are varints and cannot be referenced: large ones get the same entry with `encoding: varint`,
  * which only tensor-data.ts reads; canonical files never contain it.
@@ -26,6 +28,8 @@ import {
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
 import { refuseOtherFormats } from './other-formats.ts'
+import { MAX_DEPTH, type StructureLimits, StructureBudget } from './structure-limits.ts'
+import { type MessageLayout, MODEL } from './message-layout.ts'
 import { type MessagePath, WireFile } from './file-reader.ts'
 import {
   concatenate,
@@ -41,8 +45,6 @@ import {
 export const INLINE_PAYLOAD_BYTES = 1024
 /** Packed integers up to this size stay too: keeping them is cheaper than referring to them. */
 const INLINE_VARINT_BYTES = 64 * 1024
-/** Bounds on what a structure may hold: ten times the largest real models seen; memory follows them. */
-const SKELETON_LIMITS = { bytes: 32 * 1024 * 1024, messages: 500_000, depth: 100 } as const
 
 export interface SkeletonOptions {
   /**
@@ -50,6 +52,8 @@ export interface SkeletonOptions {
    * collected, but no objects are made of it: 27 MB of empty fields that are not in onnx.proto became 1.7 GB of objects.
    */
   interfaceOnly?: boolean
+  /** @defaultValue none: a file that was described with limits needs no others, and the process that analyses it has its own */
+  limits?: StructureLimits | undefined
 }
 
 export interface Skeleton {
@@ -63,7 +67,8 @@ export interface Skeleton {
 
 /**
  * Reads the structure of a model.
- * @throws ScissionError invalidModel if the file is not an ONNX model; the message names its format or the broken place.
+ * @throws ScissionError invalidModel if the file is not an ONNX model; the message names its format or the broken place;
+ * payloadTooLarge if its structure exceeds the limits.
  * @example
  * const { graph, fileBytes } = readSkeleton('mobilenet.onnx')
  * console.log(graph.node.length, 'nodes in', fileBytes, 'bytes')
@@ -82,25 +87,6 @@ export function readSkeleton(file: string, options: SkeletonOptions = {}): Skele
   }
 }
 
-/** A message type and its fields that hold messages, by field number. */
-interface Layout {
-  type?: DescMessage
-  children: Record<number, { label: string; layout: Layout }>
-}
-
-const layouts = new Map<DescMessage, Layout>()
-function layoutOf(type: DescMessage): Layout {
-  const known = layouts.get(type)
-  if (known) return known
-  const layout: Layout = { type, children: {} }
-  layouts.set(type, layout)
-  for (const { number, name, message } of type.fields) {
-    if (message) layout.children[number] = { label: name, layout: layoutOf(message) }
-  }
-  return layout
-}
-
-const MODEL = layoutOf(ModelProtoSchema)
 /** The fields that `interfaceOnly` leaves out. */
 const LEFT_OUT = new Map<DescMessage | undefined, readonly number[]>([
   [ModelProtoSchema, [ModelProtoSchema.field.functions.number]],
@@ -134,14 +120,14 @@ class Scanner {
   readonly #wire: WireFile
   readonly #options: SkeletonOptions
   readonly #location: string
+  readonly #budget: StructureBudget
   readonly external: TensorProto[] = []
-  #messages = 0
-  #bytes = 0
 
   constructor(wire: WireFile, options: SkeletonOptions) {
     this.#wire = wire
     this.#options = options
     this.#location = path.basename(wire.path)
+    this.#budget = new StructureBudget(options.limits)
   }
 
   run(): Uint8Array {
@@ -150,35 +136,27 @@ class Scanner {
   }
 
   #copy(start: number, end: number): Uint8Array {
-    this.#bytes += end - start
-    if (this.#bytes > SKELETON_LIMITS.bytes) {
-      throw new ScissionError(
-        'invalidModel',
-        `the model's structure without its weights is larger than ${SKELETON_LIMITS.bytes} bytes`,
-      )
-    }
     return this.#wire.bytes(start, end - start)
   }
 
   #enter(place: MessagePath | undefined, depth: number): void {
-    if (depth > SKELETON_LIMITS.depth)
-      this.#wire.fail(`messages are nested deeper than ${SKELETON_LIMITS.depth}`, place)
-    if (++this.#messages > SKELETON_LIMITS.messages)
-      this.#wire.fail(`the structure has more than ${SKELETON_LIMITS.messages} parts`, place)
+    if (depth > MAX_DEPTH) this.#wire.fail(`messages are nested deeper than ${MAX_DEPTH}`, place)
+    this.#budget.countPart()
   }
 
   #message(
-    { type, children }: Layout,
+    layout: MessageLayout,
     start: number,
     end: number,
     place: MessagePath | undefined,
     depth: number,
   ): Rewritten {
+    const { type, children } = layout
     this.#enter(place, depth)
     const { interfaceOnly = false } = this.#options
     if (type === TensorProtoSchema) {
       const isReduced = interfaceOnly && depth === INITIALIZER_DEPTH
-      return isReduced ? this.#reference(start, end, place) : this.#tensor(start, end, place)
+      return isReduced ? this.#reference(start, end, place) : this.#tensor(layout, start, end, place)
     }
     const wire = this.#wire
     const leftOut = (interfaceOnly && LEFT_OUT.get(type)) || []
@@ -190,18 +168,19 @@ class Scanner {
       const fieldStart = wire.position
       const { field, wireType } = this.#tag(end, place)
       const child = wireType === WIRE_BYTES ? children[field] : undefined
-      if (!child) {
-        wire.skip(wireType, end, place)
-        continue
-      }
-      const length = wire.length(end, place)
-      const childStart = wire.position
-      const index = counts.get(field) ?? 0
-      counts.set(field, index + 1)
-      const childPlace = { label: child.label, index, parent: place }
-      const rewritten = this.#message(child.layout, childStart, childStart + length, childPlace, depth + 1)
-      wire.position = childStart + length
-      const isKept = !leftOut.includes(field)
+      let rewritten: Rewritten = null
+      let isKept = true
+      if (child) {
+        const length = wire.length(end, place)
+        const childStart = wire.position
+        this.#budget.countBytes(childStart - fieldStart)
+        const index = counts.get(field) ?? 0
+        counts.set(field, index + 1)
+        const childPlace = { label: child.label, index, parent: place }
+        rewritten = this.#message(child.layout, childStart, childStart + length, childPlace, depth + 1)
+        wire.position = childStart + length
+        isKept = !leftOut.includes(field)
+      } else isKept = this.#leaf(layout, field, wireType, fieldStart, end, place)
       if (!rewritten && isKept) continue
       changed ??= []
       if (fieldStart > verbatimFrom) changed.push(this.#copy(verbatimFrom, fieldStart))
@@ -216,6 +195,22 @@ class Scanner {
     return changed
   }
 
+  /** Moves past a field without messages, whose tag was read. @returns true if it is kept. */
+  #leaf(
+    { unused, known }: MessageLayout,
+    field: number,
+    wireType: number,
+    fieldStart: number,
+    end: number,
+    place: MessagePath | undefined,
+  ): boolean {
+    const length = this.#wire.skip(wireType, end, place)
+    const isUnused = wireType === WIRE_BYTES && unused.has(field)
+    // Of what is skipped by its length only the header counts, which bounds the time of a file full of such fields.
+    this.#budget.countBytes(this.#wire.position - fieldStart - (isUnused ? length : 0))
+    return !isUnused && (!this.#options.interfaceOnly || known.has(field))
+  }
+
   /** Keeps a tensor's name and its reference to another file. */
   #reference(start: number, end: number, place: MessagePath | undefined): Uint8Array[] {
     const wire = this.#wire
@@ -225,8 +220,10 @@ class Scanner {
     while (wire.position < end) {
       const fieldStart = wire.position
       const { field, wireType } = this.#tag(end, place)
-      wire.skip(wireType, end, place)
-      if (REFERENCE.includes(field)) kept.push(this.#copy(fieldStart, wire.position))
+      const length = wire.skip(wireType, end, place)
+      const isKept = REFERENCE.includes(field)
+      this.#budget.countBytes(wire.position - fieldStart - (isKept ? 0 : length))
+      if (isKept) kept.push(this.#copy(fieldStart, wire.position))
       hasLocation ||= field === TENSOR.dataLocation
     }
     const tensor = hasLocation ? decode(TensorProtoSchema, concatenate(kept)) : undefined
@@ -242,10 +239,11 @@ class Scanner {
     return { field, wireType: tag % 8 }
   }
 
-  /** Replaces the payload of one tensor; a tensor with two payloads is malformed and stays unchanged. */
-  #tensor(start: number, end: number, place: MessagePath | undefined): Rewritten {
+  /** Replaces the payload of one tensor; the payloads of a malformed one, which has two, stay. */
+  #tensor(layout: MessageLayout, start: number, end: number, place: MessagePath | undefined): Rewritten {
     const wire = this.#wire
-    const payloads: { field: number; fieldStart: number; start: number; end: number }[] = []
+    const payloads: (Span & { field: number; from: number })[] = []
+    const left: Span[] = []
     let dataType = 0
     let external = false
     wire.position = start
@@ -256,25 +254,60 @@ class Scanner {
         const value = wire.varint(end, place)
         if (field === TENSOR.dataType) dataType = value
         if (field === TENSOR.dataLocation) external = value === EXTERNAL
+        this.#budget.countBytes(wire.position - fieldStart)
+        continue
+      }
+      if (!(field in PAYLOAD_LAYOUT)) {
+        if (!this.#leaf(layout, field, wireType, fieldStart, end, place))
+          left.push({ start: fieldStart, end: wire.position })
         continue
       }
       const length = wire.skip(wireType, end, place)
-      if (field in PAYLOAD_LAYOUT)
-        payloads.push({ field, fieldStart, start: wire.position - length, end: wire.position })
-    }
-    if (external) {
-      this.external.push(decode(TensorProtoSchema, this.#copy(start, end)))
-      return null
+      if (payloads.length > 0) this.#budget.countBytes(wire.position - fieldStart)
+      // Two are as malformed as millions.
+      if (payloads.length < 2)
+        payloads.push({ field, start: fieldStart, from: wire.position - length, end: wire.position })
     }
     const [payload] = payloads
-    if (!payload || payloads.length > 1) return null
-    const encoding = PAYLOAD_LAYOUT[payload.field]?.(dataType)
-    const length = payload.end - payload.start
-    if (!encoding || length <= (encoding === 'varint' ? INLINE_VARINT_BYTES : INLINE_PAYLOAD_BYTES))
-      return null
-    const reference = externalReference(this.#location, payload.start, length, encoding)
-    return [this.#copy(start, payload.fieldStart), this.#copy(payload.end, end), reference]
+    const encoding = payload && payloads.length === 1 && !external ? encodingOf(payload, dataType) : undefined
+    if (payload && encoding) left.push({ start: payload.start, end: payload.end })
+    else if (payload) this.#budget.countBytes(payload.end - payload.start)
+    const pieces = left.length > 0 ? this.#without(left, start, end) : null
+    if (external)
+      this.external.push(decode(TensorProtoSchema, pieces ? concatenate(pieces) : this.#copy(start, end)))
+    if (!payload || !encoding || !pieces) return pieces
+    const { from, end: to } = payload
+    return [...pieces, externalReference(this.#location, from, to - from, encoding)]
   }
+
+  /** The bytes from `start` to `end` without some spans of them. */
+  #without(spans: readonly Span[], start: number, end: number): Uint8Array[] {
+    const pieces: Uint8Array[] = []
+    let from = start
+    for (const span of spans.toSorted((a, b) => a.start - b.start)) {
+      if (span.start > from) pieces.push(this.#copy(from, span.start))
+      from = span.end
+    }
+    if (end > from) pieces.push(this.#copy(from, end))
+    return pieces
+  }
+}
+
+/** Bytes of the file, from the first to after the last. */
+interface Span {
+  start: number
+  end: number
+}
+
+/** How the bytes of a payload are laid out, if they are many and stay in the file. */
+function encodingOf(
+  { field, from, end }: { field: number; from: number; end: number },
+  dataType: number,
+): 'raw' | 'varint' | undefined {
+  const encoding = PAYLOAD_LAYOUT[field]?.(dataType)
+  return end - from > (encoding === 'varint' ? INLINE_VARINT_BYTES : INLINE_PAYLOAD_BYTES)
+    ? encoding
+    : undefined
 }
 
 /** The scan checks how messages nest; the numbers and strings that it skips may still be broken. */

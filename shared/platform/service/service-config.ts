@@ -103,6 +103,25 @@ export const BENCHMARK_SETTINGS = {
     String(8 * 1024 * MIB),
     'larger than any model that one machine runs',
   ),
+  maxModelFiles: setting(
+    'SCISSION_MAX_MODEL_FILES',
+    integer(1),
+    '10000',
+    'parts of one upload: exporters of large models write one external file per tensor',
+  ),
+  maxStructureBytes: setting(
+    'SCISSION_MAX_STRUCTURE_BYTES',
+    integer(1),
+    String(256 * MIB),
+    'names, attributes and small constants of a model: a tree ensemble keeps all of its numbers in attributes; the memory ' +
+      'of an analysis follows',
+  ),
+  maxStructureParts: setting(
+    'SCISSION_MAX_STRUCTURE_PARTS',
+    integer(1),
+    '1000000',
+    'nodes, attributes, tensors and types of a model: the largest real ones have some 100,000',
+  ),
   maxSampleBytes: setting(
     'SCISSION_MAX_SAMPLE_BYTES',
     integer(1),

@@ -31,7 +31,11 @@ beforeEach(async () => {
   limitBytes = 10_000_000
   listening = await listen(
     (req: IncomingMessage, res) => {
-      outcome = receiveUpload(req, folder, { maxModelBytes: limitBytes, maxSampleBytes: 1000 })
+      outcome = receiveUpload(req, folder, {
+        maxModelBytes: limitBytes,
+        maxFiles: 1500,
+        maxSampleBytes: 1000,
+      })
       outcome.then(
         ({ files }) => res.end(JSON.stringify(files)),
         (error: Error & { status?: number }) => {
@@ -149,7 +153,13 @@ describe('receiving an upload', () => {
     ['an absolute path', '/etc/passwd'],
     ['a backslash', '..\\outside.bin'],
     ['a name of the store', 'model.json'],
+    ['a file in a name of the store', 'model.onnx/a'],
     ['a name of the analysis', '0123456789ab.canonical.onnx'],
+    ['a name of a temporary file', '.scission-1-0.onnx'],
+    ['a drive', 'C:/weights.bin'],
+    ['a hidden drive', './c:/weights.bin'],
+    ['a name that is too long for what is added to it', 'x'.repeat(201)],
+    ['a control character', 'a\u0001b'],
   ])('refuses %s as the name of an external data file', async (_what, name) => {
     const answer = await post(
       formOf([
@@ -159,6 +169,68 @@ describe('receiving an upload', () => {
     )
     expect(answer.status).toBe(400)
     expect(await answer.text()).toContain('external data file name')
+  })
+
+  it('takes a form of a thousand and more files, and says which limit one of too many exceeds', async () => {
+    const formWith = (count: number) =>
+      formOf([
+        { field: 'model', bytes: randomBytes(10) },
+        ...Array.from({ length: count }, (_, index) => ({
+          field: 'data',
+          name: `w${index}`,
+          bytes: randomBytes(64),
+        })),
+      ])
+    const answer = await post(formWith(1499))
+    expect(await answer.json()).toHaveLength(1500)
+    expect(await readdir(folder)).toHaveLength(1500)
+    const refused = await post(formWith(1500))
+    expect([refused.status, await refused.text()]).toEqual([
+      413,
+      expect.stringMatching(/more than 1500 parts.*SCISSION_MAX_MODEL_FILES/),
+    ])
+  })
+
+  it.each([
+    'onnx::MatMul_0',
+    'dense/kernel:0',
+    'x:0',
+    'a b',
+    'a%20b%',
+    'gewichte-ü-权重 🙂',
+    '.hidden/..weights',
+    '0123456789ab.bin',
+    'weights.samples',
+    'weights.chunks',
+    'weights.partial',
+    'folder/model.json',
+    '__proto__',
+  ])('keeps the external data file %j under its own name', async (name) => {
+    const bytes = randomBytes(100)
+    const answer = await post(
+      formOf([
+        { field: 'model', bytes: randomBytes(10) },
+        { field: 'data', name, bytes },
+      ]),
+    )
+    expect(await answer.json()).toMatchObject([{ path: 'model.onnx' }, { path: name, sha256: sha256(bytes) }])
+    expect((await readFile(path.join(folder, name))).equals(bytes)).toBe(true)
+  })
+
+  it.each([
+    ['a', 'a/b'],
+    ['a/b/c', 'a/b'],
+  ])('refuses the files %j and %j, of which one would be a folder', async (...names) => {
+    const answer = await post(
+      formOf([
+        { field: 'model', bytes: randomBytes(10) },
+        ...names.map((name) => ({ field: 'data', name, bytes: randomBytes(10) })),
+      ]),
+    )
+    expect([answer.status, await answer.text()]).toEqual([
+      400,
+      expect.stringContaining('in a folder of that name'),
+    ])
   })
 
   it('refuses a form without a model, with two parts of one name, or that is no form', async () => {

@@ -67,7 +67,7 @@ describe('a cache with a limit', () => {
     expect([0, 29].some(isHere)).toBe(false)
   })
 
-  it.each(['onnx', 'onnx.partial'])(
+  it.each(['onnx', 'onnx.scission-partial'])(
     'evicts what a crash has left of a range, a file .%s',
     async (extension) => {
       const range = await store.open(server.key(0))

@@ -118,7 +118,7 @@ describe('a range that was fetched before', () => {
 
   it('is made whole again for everybody who has it open when its file was damaged', async () => {
     await store.open(server.key(0))
-    fs.rmSync(`${weightFile()}.chunks`)
+    fs.rmSync(`${weightFile()}.scission-chunks`)
     await store.open(server.key(1))
     for (const index of [0, 1, 2, 3, 4, 5, 9]) expect(here(index)).toEqual(server.chunk(index))
   })
@@ -195,16 +195,16 @@ describe('a file of the store that is damaged', () => {
     async (_what, rubbish) => {
       await store.open(server.key(0))
       const manifest = fs.readFileSync(manifestFile(), 'utf8')
-      const record = fs.readFileSync(`${weightFile()}.chunks`, 'utf8')
+      const record = fs.readFileSync(`${weightFile()}.scission-chunks`, 'utf8')
       fs.writeFileSync(manifestFile(), rubbish)
-      fs.writeFileSync(`${weightFile()}.chunks`, rubbish)
+      fs.writeFileSync(`${weightFile()}.scission-chunks`, rubbish)
       const { range, lines } = await opened()
       expect(range?.manifest).toEqual(JSON.parse(manifest))
       expect(fs.readFileSync(manifestFile(), 'utf8')).toBe(manifest)
-      expect(fs.readFileSync(`${weightFile()}.chunks`, 'utf8')).toBe(record)
+      expect(fs.readFileSync(`${weightFile()}.scission-chunks`, 'utf8')).toBe(record)
       for (const index of [0, 1, 2, 5]) expect(here(index)).toEqual(server.chunk(index))
       expect(lines).toEqual([
-        expect.stringContaining('model.onnx.chunks is damaged and will be made again: '),
+        expect.stringContaining('model.onnx.scission-chunks is damaged and will be made again: '),
       ])
       expect(lines[0]?.length).toBeLessThan(600)
     },
@@ -338,7 +338,8 @@ describe('a benchmark service that refuses or lies', () => {
     'a\\b',
     '',
     '.',
-    'x.chunks',
+    'x.scission-chunks',
+    'C:/x',
     'abcdef012345.0-3.onnx',
   ])('may not name the weight file %j', async (file) => {
     server.tamper = (manifest) => ({
