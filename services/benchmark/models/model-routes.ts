@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
@@ -19,18 +19,35 @@ export interface ModelDeps extends IngestDeps {
   refuseWhileMeasured: (model: Model) => Promise<void>
 }
 
-/** `model` is an id, a name (which means its highest version) or `name@version`. */
-export const ModelPath = z.object({ model: z.string().min(1) })
+export const ModelPath = z.object({
+  model: z
+    .string()
+    .min(1)
+    .meta({ description: 'id, name (then the highest version) or name@version', examples: ['mobilenetv2'] }),
+})
 const shapesText = z
   .string()
   .optional()
-  .describe('input shapes as name:1x3x224x224, several joined by commas; the model’s own when absent')
+  .meta({
+    description: 'input shapes as name:1x3x224x224, several joined by commas; the model’s own when absent',
+    examples: ['input_1:1x3x224x224'],
+  })
 /** A name must not look like an id: ids are looked up first, so the name could never be found. */
 const ModelName = Name.refine(
   (name) => !ModelId.safeParse(name).success,
   'a name must not look like a model id',
 )
-const UploadQuery = z.object({ name: ModelName, shapes: shapesText })
+/** External data files are further parts, under any names. */
+const ModelForm = z
+  .object({ model: z.file().describe('the ONNX file') })
+  .catchall(z.file())
+  .meta({ id: 'ModelForm' })
+const LOCATION = { Location: 'Path of the model' }
+const UploadQuery = z.object({
+  name: ModelName.meta({ description: 'by which the model is found', examples: ['mobilenetv2'] }),
+  shapes: shapesText,
+})
+const ModelPage = pageOf(Model).meta({ id: 'ModelPage' })
 const index = z.coerce.number().int().nonnegative().optional()
 const LayersQuery = z.object({
   shapes: shapesText,
@@ -47,9 +64,10 @@ export function modelRoutes(deps: ModelDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models',
+      id: 'listModels',
       summary: 'Models, by name and version',
       query: PageQuery,
-      answers: { 200: { description: 'A page of models', schema: pageOf(Model) } },
+      answers: { 200: { description: 'A page of models', schema: ModelPage } },
       handle: async ({ query }) => {
         const keyOf = (model: Model) => `${model.name}@${String(model.version).padStart(9, '0')}`
         const models = await deps.state.models.all()
@@ -63,9 +81,11 @@ export function modelRoutes(deps: ModelDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models/:model',
+      id: 'readModel',
       summary: 'One model by id, name or name@version',
       params: ModelPath,
       answers: { 200: { description: 'The model', schema: UploadedModel } },
+      fails: ['invalidModel', 'overloaded', 'deadlineExceeded'],
       handle: async ({ params }) => {
         const model = await findModel(deps.state, params.model)
         return withFindings(model, model.shapesKey === null ? null : await deps.analyses.structure(model))
@@ -75,9 +95,11 @@ export function modelRoutes(deps: ModelDeps): Route[] {
     route({
       method: 'delete',
       path: '/v1/models/:model',
+      id: 'deleteModel',
       summary: 'Delete a model with its profiles; by one of several names, only that name',
       params: ModelPath,
       answers: { 204: { description: 'Gone' } },
+      fails: ['conflict'],
       handle: async ({ params }) => {
         await deleteModel(deps, params.model)
         return reply(204)
@@ -90,14 +112,19 @@ function uploadRoute(deps: ModelDeps): Route {
   return route({
     method: 'post',
     path: '/v1/models',
+    id: 'uploadModel',
     summary: 'Upload an ONNX file; the same bytes again answer with the same id',
     description: `With external data send a form (multipart/form-data): ${FORM_HINT}.`,
     query: UploadQuery,
-    rawBody: { contentType: 'application/octet-stream', description: 'The ONNX file' },
-    answers: {
-      201: { description: 'New', schema: UploadedModel },
-      200: { description: 'These bytes were here already', schema: UploadedModel },
+    rawBody: {
+      description: `The ONNX file; or a form, in which ${FORM_HINT}`,
+      content: { ...OCTETS, 'multipart/form-data': { schema: ModelForm } },
     },
+    answers: {
+      201: { description: 'New', schema: UploadedModel, headers: LOCATION },
+      200: { description: 'These bytes were here already', schema: UploadedModel, headers: LOCATION },
+    },
+    fails: ['conflict', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
     handle: async ({ query }, req, res) => {
       const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
       try {
@@ -125,10 +152,12 @@ function layersRoute(deps: ModelDeps): Route {
   return route({
     method: 'get',
     path: '/v1/models/:model/layers',
+    id: 'readLayers',
     summary: 'Its layers and boundaries',
     params: ModelPath,
     query: LayersQuery,
     answers: { 200: { description: 'The structure', schema: Structure } },
+    fails: ['invalidRange', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
     handle: async ({ params, query }) => {
       const model = await findModel(deps.state, params.model)
       const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)

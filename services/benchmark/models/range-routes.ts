@@ -3,8 +3,9 @@ import path from 'node:path'
 import { z } from 'zod'
 import { ShapesKey } from '../../../shared/contracts/common.ts'
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
+import { ErrorBody } from '../../../shared/platform/http-server/error-answers.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { OCTETS, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import type { Ranges } from './model-ranges.ts'
 import { ModelPath } from './model-routes.ts'
@@ -17,33 +18,82 @@ export interface RangeDeps {
   ranges: Ranges
 }
 
-const RangePath = ModelPath.extend({ range: z.string().describe('layer range from-to, e.g. 0-12') })
+const RangePath = ModelPath.extend({
+  range: z.string().meta({ description: 'layer range from-to', examples: ['0-12'] }),
+})
 const RangeQuery = z.object({
   shapesKey: ShapesKey.optional().describe('from the structure; the model’s own when absent'),
 })
 /** Express passes the segments that `*path` matched. */
-const FilePath = ModelPath.extend({ path: z.array(z.string()) })
+const FilePath = ModelPath.extend({
+  path: z.array(z.string()).meta({
+    description: 'of the file in the model’s folder; its slashes stay as they are',
+    inUrl: { type: 'string' },
+    examples: ['model.onnx'],
+  }),
+})
 
-const BYTES = 'application/octet-stream'
+/** What send-file.ts reads, and answers with. */
+const FileHeaders = z.object({
+  Range: z
+    .string()
+    .optional()
+    .meta({ description: 'one span of bytes', examples: ['bytes=0-1023'] }),
+  'If-Range': z.string().optional().describe('the span only if the file has this ETag, else the whole'),
+  'If-None-Match': z.string().optional().describe('an ETag: nothing is sent if the file has it'),
+})
+const headers = {
+  ETag: 'The SHA-256 in quotes',
+  'Accept-Ranges': 'bytes',
+  'Cache-Control': 'It never changes',
+}
+const FILE_ANSWERS = {
+  206: {
+    description: 'The bytes asked for',
+    content: OCTETS,
+    headers: { ...headers, 'Content-Range': 'First byte, last byte and size' },
+  },
+  304: { description: 'The client has it', headers },
+  416: {
+    description: '`invalidRange`: the span lies outside of the file',
+    schema: ErrorBody,
+    headers: { 'Content-Range': 'The size' },
+  },
+}
+const RANGE_FAILURES = [
+  'invalidRange',
+  'invalidModel',
+  'needsInputShapes',
+  'overloaded',
+  'deadlineExceeded',
+] as const
 
 export function rangeRoutes(deps: RangeDeps): Route[] {
   return [
     route({
       method: 'get',
       path: '/v1/models/:model/ranges/:range/manifest',
+      id: 'readRangeManifest',
       summary: 'What a layer range takes and makes, and which weight chunks it needs',
       params: RangePath,
       query: RangeQuery,
       answers: { 200: { description: 'The manifest', schema: RangeManifest } },
+      fails: RANGE_FAILURES,
       handle: async ({ params, query }) => (await filesOf(deps, params, query)).manifest,
     }),
     route({
       method: 'get',
       path: '/v1/models/:model/ranges/:range',
+      id: 'readRange',
       summary: 'A layer range as an ONNX file whose weights point into the model’s files',
       params: RangePath,
       query: RangeQuery,
-      answers: { 200: { description: 'The sub-model; its ETag is its SHA-256', contentType: BYTES } },
+      headers: FileHeaders,
+      answers: {
+        200: { description: 'The sub-model; its ETag is its SHA-256', content: OCTETS, headers },
+        ...FILE_ANSWERS,
+      },
+      fails: RANGE_FAILURES,
       handle: async ({ params, query }, req, res) => {
         const { manifest, file } = await filesOf(deps, params, query)
         if (file === null || manifest.onnx === null)
@@ -57,13 +107,11 @@ export function rangeRoutes(deps: RangeDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models/:model/files/*path',
+      id: 'readModelFile',
       summary: 'A file of the model as it was uploaded, whole or by a Range header',
       params: FilePath,
-      answers: {
-        200: { description: 'The file', contentType: BYTES },
-        206: { description: 'The bytes asked for', contentType: BYTES },
-        416: { description: 'The range lies outside of the file' },
-      },
+      headers: FileHeaders,
+      answers: { 200: { description: 'The file', content: OCTETS, headers }, ...FILE_ANSWERS },
       handle: async ({ params }, req, res) => {
         const model = await findModel(deps.state, params.model)
         const wanted = params.path.join('/')

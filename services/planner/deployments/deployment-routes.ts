@@ -3,13 +3,21 @@ import { Changes } from '../../../shared/platform/redis/changes.ts'
 import { z } from 'zod'
 import { Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { type Answer, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
 import { paginate } from '../../../shared/platform/redis/state.ts'
 import type { Deployer } from './deployer.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 
 const ById = z.object({ id: Name })
+const DeploymentPage = pageOf(Deployment).meta({ id: 'DeploymentPage' })
+
+const ON_RECORD: Answer = {
+  description: 'On record, loading',
+  schema: Deployment,
+  headers: { Location: 'Path of the deployment' },
+}
+const EVENTS = { loading: Deployment, ready: Deployment, failed: Deployment, deleted: ById }
 
 export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[] {
   const deployments = deps.state.deployments
@@ -17,9 +25,11 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
     route({
       method: 'post',
       path: '/v1/deployments',
+      id: 'deployPlan',
       summary: 'Make a plan live; poll the Location until its state is ready',
       body: DeploymentRequest,
-      answers: { 202: { description: 'On record, loading', schema: Deployment } },
+      answers: { 202: ON_RECORD },
+      fails: ['notFound', 'conflict', 'notMeasured', 'notReady', 'overloaded'],
       handle: async ({ body }) => {
         const deployment = await deployer.deploy(body)
         return reply(202, deployment, { Location: `/v1/deployments/${encodeURIComponent(deployment.id)}` })
@@ -28,9 +38,10 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
     route({
       method: 'get',
       path: '/v1/deployments',
+      id: 'listDeployments',
       summary: 'Deployments',
       query: PageQuery,
-      answers: { 200: { description: 'A page of deployments', schema: pageOf(Deployment) } },
+      answers: { 200: { description: 'A page of deployments', schema: DeploymentPage } },
       handle: async ({ query }) => {
         const all = (await deployments.all()).map((deployment) => withPresentEntry(deps, deployment))
         return paginate(all, (deployment) => deployment.id, query)
@@ -39,6 +50,7 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
     route({
       method: 'get',
       path: '/v1/deployments/:id',
+      id: 'readDeployment',
       summary: 'One deployment',
       params: ById,
       answers: { 200: { description: 'The deployment', schema: Deployment } },
@@ -47,10 +59,11 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
     route({
       method: 'get',
       path: '/v1/deployments/:id/events',
+      id: 'followDeployment',
       summary: 'Its states as server-sent events, until it is deleted',
       params: ById,
       answers: {
-        200: { description: 'event: loading | ready | failed | deleted', contentType: 'text/event-stream' },
+        200: { description: 'Its state now, and every state that it gets', events: EVENTS },
       },
       handle: async ({ params }, req, res) => {
         const now = await deployments.need(params.id)
@@ -75,18 +88,24 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
         })
       },
     }),
-    route({
-      method: 'delete',
-      path: '/v1/deployments/:id',
-      summary: 'Take it out of service',
-      params: ById,
-      answers: { 204: { description: 'Gone' } },
-      handle: async ({ params }) => {
-        await deployer.remove(params.id)
-        return reply(204)
-      },
-    }),
+    removeRoute(deployer),
   ]
+}
+
+function removeRoute(deployer: Deployer): Route {
+  return route({
+    method: 'delete',
+    path: '/v1/deployments/:id',
+    id: 'removeDeployment',
+    summary: 'Take it out of service',
+    params: ById,
+    answers: { 204: { description: 'Gone' } },
+    fails: ['conflict', 'overloaded'],
+    handle: async ({ params }) => {
+      await deployer.remove(params.id)
+      return reply(204)
+    },
+  })
 }
 
 /** The entry's URL as registered now: a restarted resource may listen at another address than the record says. */
