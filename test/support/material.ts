@@ -57,4 +57,16 @@ export const KERAS = material({
   without: 'the zoo is compared with digests of those lists, not with the lists',
 })
 
-export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS]
+/** What test/conformance/install-clients.sh installs: a Python environment, and a folder of npm packages. */
+export const CLIENTS = material(
+  {
+    tag: 'foreign-clients',
+    name: 'clients of other projects',
+    path: fileURLToPath(new URL('../../node_modules/.cache/scission-clients/', import.meta.url)),
+    without:
+      'no client of another project is tried; `bash test/conformance/install-clients.sh` installs them, if PyPI is reached',
+  },
+  'installed',
+)
+
+export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS, CLIENTS]

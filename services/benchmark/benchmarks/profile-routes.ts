@@ -39,6 +39,7 @@ export function profileRoutes(state: State): Route[] {
       summary: 'Profiles, of one model or resource if asked',
       query: ProfilesQuery,
       answers: { 200: { description: 'A page of profiles', schema: ProfileViewPage } },
+      fails: ['notFound'],
       handle: async ({ query }) => {
         const model = query.model === undefined ? undefined : await findModel(state, query.model)
         const profiles = (await state.profiles.all()).filter(

@@ -34,6 +34,7 @@ export function calibrationRoutes(deps: CalibrationDeps): Route[] {
       summary: 'Calibrations, of one model if asked, without their cells',
       query: ListQuery,
       answers: { 200: { description: 'A page of calibrations', schema: CalibrationPage } },
+      fails: ['notFound'],
       handle: async ({ query }) => {
         const model = query.model === undefined ? undefined : await findModel(deps.state, query.model)
         const all = await deps.state.calibrations.all()

@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { Name, timestamp } from '../../../shared/contracts/common.ts'
 import { Deployment } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { INFERENCE_RESPONSE, JsonLengthHeader } from '../../../shared/oip/schemas.ts'
+import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { JsonLengthHeader } from '../../../shared/oip/schemas.ts'
 import { LOADING_FAILURES } from './serving-failures.ts'
 import { parseInferResponse } from '../../../shared/oip/response-message.ts'
 import { type BodyLimits, readBody } from '../messages/body.ts'
@@ -37,7 +37,7 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] 
       summary: 'The answer to a request of a deployment, from its last hop',
       params: BySlot,
       headers: JsonLengthHeader,
-      rawBody: { description: 'An inference response', content: INFERENCE_RESPONSE },
+      rawBody: { description: 'An inference response', content: OCTETS },
       alone: true,
       fails: ['invalidTensor', 'overloaded'],
       answers: { 200: { description: 'Whether it was waited for', schema: Wanted } },

@@ -21,7 +21,7 @@ export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
       path: '/v1/link-probe',
       id: 'receiveProbe',
       summary: 'Swallows a body and says how long it was',
-      rawBody: { description: 'Anything', content: OCTETS },
+      rawBody: { description: 'Anything', content: OCTETS, optional: true },
       alone: true,
       answers: { 200: { description: 'Bytes received', schema: Swallowed } },
       handle: async (_input, req, res) => {

@@ -131,7 +131,7 @@ function mount(app: Express, route: Route): void {
   app[route.method](route.path, ...parsers, async (req: Request, res: Response) => {
     const params: unknown = route.params ? validate(route.params, req.params, 'path') : req.params
     const query: unknown = route.query ? validate(route.query, req.query, 'query') : req.query
-    const body: unknown = route.body ? validate(route.body, req.body ?? {}, 'body') : undefined
+    const body: unknown = route.body ? validate(route.body, bodyOf(req), 'body') : undefined
     const result = await route.handle({ params, query, body }, req, res)
     if (result instanceof Reply) {
       res.status(result.status).set(result.headers)
@@ -139,6 +139,12 @@ function mount(app: Express, route: Route): void {
       else res.json(result.body)
     } else if (result !== undefined) res.json(result)
   })
+}
+
+/** An empty body stands for `{}`; `null` is a value like any other. */
+function bodyOf(req: Request): unknown {
+  const body: unknown = req.body
+  return body === undefined ? {} : body
 }
 
 /** Answers 405 on a known path with another method, else 404; on `/v2` with the protocol's own texts. */

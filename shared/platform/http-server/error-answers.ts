@@ -67,11 +67,14 @@ export function bodyFor(path: string, error: ScissionError): unknown {
   }
 }
 
+/** Without a charset, which JSON does not have: KServe's client shows the message of an error only if the type is this. */
+export const ERROR_TYPE = 'application/json'
+
 export function sendError(res: ServerResponse, path: string, error: ScissionError): void {
   const body = Buffer.from(JSON.stringify(bodyFor(path, error)))
   if (error.status === 503) res.setHeader('Retry-After', '1')
   res.statusCode = error.status
-  res.setHeader('Content-Type', 'application/json; charset=utf-8')
+  res.setHeader('Content-Type', ERROR_TYPE)
   res.setHeader('Content-Length', body.length)
   res.end(body)
 }

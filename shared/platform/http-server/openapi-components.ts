@@ -27,6 +27,7 @@ export class Components {
       override: ({ zodSchema, jsonSchema }) => {
         // Answers get new fields in later versions, which a client has to pass over.
         if (direction === 'output' && isPlainObject(zodSchema)) delete jsonSchema.additionalProperties
+        if (zodSchema instanceof z.ZodTuple) closeTuple(jsonSchema)
       },
     })
     const refer = (value: unknown) =>
@@ -74,6 +75,14 @@ export class Components {
     }
     return differing
   }
+}
+
+/** Says by its length that a tuple ends: `items: false` is too new for some generators of clients. */
+function closeTuple(schema: z.core.JSONSchema.BaseSchema): void {
+  const length = schema.prefixItems?.length ?? 0
+  delete schema.items
+  schema.minItems = length
+  schema.maxItems = length
 }
 
 /** True for `z.object`, false for `z.strictObject` and `z.looseObject`, which say what they do with other fields. */

@@ -5,7 +5,6 @@ import type { Components, JsonSchema } from './openapi-components.ts'
 import { describeFailure, failureSchema, failuresOf } from './openapi-failures.ts'
 
 const JSON_TYPE = 'application/json'
-const EVENTS = 'text/event-stream'
 const BYTES = { type: 'string', format: 'binary' }
 
 /** Template of OpenAPI for a path of Express: `/v1/models/{model}`. */
@@ -123,23 +122,30 @@ function bodyOf({ schema, contentType, content }: Answer, components: Components
 }
 
 /**
- * OpenAPI 3.1 has no words for a stream of events: its text is described, and the data of each event by a schema under
- * `x-events`.
+ * OpenAPI 3.1 has no words for a stream of events. The schema is written as tools read it that know streams: it describes
+ * one event. It has no `type`, so it says nothing wrong about the text as a whole either.
  */
 function eventStream(events: Record<string, z.ZodType>, components: Components): JsonSchema {
-  const [first = 'message'] = Object.keys(events)
+  const names = Object.keys(events)
   return {
-    [EVENTS]: {
+    'text/event-stream': {
       schema: {
-        type: 'string',
         description:
           'Server-sent events: `id`, `event` and `data`, which is JSON on one line, then an empty line. Lines that ' +
-          `begin with a colon are no events. \`event\` is one of ${Object.keys(events).join(', ')}.`,
+          `begin with a colon are no events. \`event\` is ${names.join(', ')}.`,
+        anyOf: Object.entries(events).map(([name, data]) => ({
+          properties: {
+            id: { type: 'string' },
+            event: { const: name },
+            data: {
+              type: 'string',
+              contentMediaType: JSON_TYPE,
+              contentSchema: components.of(data, 'output'),
+            },
+          },
+        })),
       },
-      example: `retry: 1000\n\nid: 1\nevent: ${first}\ndata: {}\n\n`,
-      'x-events': Object.fromEntries(
-        Object.entries(events).map(([name, schema]) => [name, components.of(schema, 'output')]),
-      ),
+      example: `id: 1\nevent: ${names[0]}\ndata: {}\n\n`,
     },
   }
 }
