@@ -24,7 +24,7 @@ export interface ForeignSystem extends TestSystem {
 export const withForeignSystem = (): (() => ForeignSystem) =>
   startedOnce(startForeignSystem, (system) => system.close())
 
-export async function startForeignSystem(): Promise<ForeignSystem> {
+async function startForeignSystem(): Promise<ForeignSystem> {
   const system = await startTestSystem()
   try {
     return await prepare(system)
