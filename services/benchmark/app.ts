@@ -5,9 +5,11 @@
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { tagged } from '../../shared/platform/http-server/route.ts'
 import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
+import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { openBenchmarks } from './benchmarks/open-benchmarks.ts'
 import { benchmarkRoutes } from './benchmarks/benchmark-routes.ts'
@@ -41,30 +43,55 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   const benchmarks = openBenchmarks(config, state, log)
   const app = createApp({
     name: 'benchmark',
+    description:
+      'Takes ONNX models, analyses them into layers and boundaries, gives out layer ranges, and has models measured on ' +
+      'the resources.',
+    begin: ['uploadModel', 'readLayers', 'startBenchmark', 'followBenchmark'],
+    neighbours: async () => ({ planner: config.plannerUrl, ...(await resourceUrls(state)) }),
     log,
     routes: [
-      ...modelRoutes({
-        store,
-        registry,
-        analyses,
-        state,
-        maxModelBytes: config.maxModelBytes,
-        samples,
-        uploads,
-        ranges,
-        refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
-      }),
-      ...rangeRoutes({ state, store, ranges }),
-      ...modelSampleRoutes({ state, store, registry, analyses, samples, uploads }),
-      ...benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
-      ...calibrationRoutes({
-        state,
-        queues: benchmarks.deps.queues,
-        analyses,
-        samples: new SampleFiles(config.dataDir),
-        heartbeatMs: config.heartbeatMs,
-      }),
-      ...profileRoutes(state),
+      ...tagged(
+        'Models',
+        'ONNX files, their layers and boundaries',
+        modelRoutes({
+          store,
+          registry,
+          analyses,
+          state,
+          maxModelBytes: config.maxModelBytes,
+          samples,
+          uploads,
+          ranges,
+          refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
+        }),
+      ),
+      ...tagged(
+        'Layer ranges',
+        'Parts of a model, as a resource fetches them',
+        rangeRoutes({ state, store, ranges }),
+      ),
+      ...tagged(
+        'Samples',
+        'Values for the inputs of a model, with which it is measured and checked',
+        modelSampleRoutes({ state, store, registry, analyses, samples, uploads }),
+      ),
+      ...tagged(
+        'Benchmarks',
+        'Measurements under way, and their ends',
+        benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
+      ),
+      ...tagged(
+        'Calibrations',
+        'What each codec costs in accuracy and saves in bytes',
+        calibrationRoutes({
+          state,
+          queues: benchmarks.deps.queues,
+          analyses,
+          samples: new SampleFiles(config.dataDir),
+          heartbeatMs: config.heartbeatMs,
+        }),
+      ),
+      ...tagged('Profiles', 'Measured costs of models on resources', profileRoutes(state)),
     ],
     facts: () => ({ redis: config.redisKind, eventStreams: benchmarks.events.followers }),
     ready: async () => {
