@@ -5,7 +5,7 @@
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
-import { tagged } from '../../shared/platform/http-server/route.ts'
+import { type Route, tagged } from '../../shared/platform/http-server/route.ts'
 import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
@@ -38,7 +38,6 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   const registry = new Registry(store, state, log)
   const ranges = new Ranges(store, analyses)
   const samples = new SampleReader(config.maxSampleBytes)
-  const uploads = new KeyedLock()
   const restored = keepRestored(registry, state, log)
   const benchmarks = openBenchmarks(config, state, log)
   const app = createApp({
@@ -49,50 +48,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
     begin: ['uploadModel', 'readLayers', 'startBenchmark', 'followBenchmark'],
     neighbours: async () => ({ planner: config.plannerUrl, ...(await resourceUrls(state)) }),
     log,
-    routes: [
-      ...tagged(
-        'Models',
-        'ONNX files, their layers and boundaries',
-        modelRoutes({
-          store,
-          registry,
-          analyses,
-          state,
-          maxModelBytes: config.maxModelBytes,
-          samples,
-          uploads,
-          ranges,
-          refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
-        }),
-      ),
-      ...tagged(
-        'Layer ranges',
-        'Parts of a model, as a resource fetches them',
-        rangeRoutes({ state, store, ranges }),
-      ),
-      ...tagged(
-        'Samples',
-        'Values for the inputs of a model, with which it is measured and checked',
-        modelSampleRoutes({ state, store, registry, analyses, samples, uploads }),
-      ),
-      ...tagged(
-        'Benchmarks',
-        'Measurements under way, and their ends',
-        benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
-      ),
-      ...tagged(
-        'Calibrations',
-        'What each codec costs in accuracy and saves in bytes',
-        calibrationRoutes({
-          state,
-          queues: benchmarks.deps.queues,
-          analyses,
-          samples: new SampleFiles(config.dataDir),
-          heartbeatMs: config.heartbeatMs,
-        }),
-      ),
-      ...tagged('Profiles', 'Measured costs of models on resources', profileRoutes(state)),
-    ],
+    routes: routesOf({ config, store, registry, state, analyses, ranges, samples, benchmarks }),
     facts: () => ({ redis: config.redisKind, eventStreams: benchmarks.events.followers }),
     ready: async () => {
       await redis.ping()
@@ -110,6 +66,66 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       redis.disconnect()
     },
   }
+}
+
+interface Parts {
+  config: BenchmarkConfig
+  store: ModelStore
+  registry: Registry
+  state: State
+  analyses: Analyses
+  ranges: Ranges
+  samples: SampleReader
+  benchmarks: ReturnType<typeof openBenchmarks>
+}
+
+function routesOf(parts: Parts): Route[] {
+  const { config, store, registry, state, analyses, ranges, samples, benchmarks } = parts
+  const uploads = new KeyedLock()
+  return [
+    ...tagged(
+      'Models',
+      'ONNX files, their layers and boundaries',
+      modelRoutes({
+        store,
+        registry,
+        analyses,
+        state,
+        maxModelBytes: config.maxModelBytes,
+        samples,
+        uploads,
+        ranges,
+        refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
+      }),
+    ),
+    ...tagged(
+      'Layer ranges',
+      'Parts of a model, as a resource fetches them',
+      rangeRoutes({ state, store, ranges }),
+    ),
+    ...tagged(
+      'Samples',
+      'Values for the inputs of a model, with which it is measured and checked',
+      modelSampleRoutes({ state, store, registry, analyses, samples, uploads }),
+    ),
+    ...tagged(
+      'Benchmarks',
+      'Measurements under way, and their ends',
+      benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
+    ),
+    ...tagged(
+      'Calibrations',
+      'What each codec costs in accuracy and saves in bytes',
+      calibrationRoutes({
+        state,
+        queues: benchmarks.deps.queues,
+        analyses,
+        samples: new SampleFiles(config.dataDir),
+        heartbeatMs: config.heartbeatMs,
+      }),
+    ),
+    ...tagged('Profiles', 'Measured costs of models on resources', profileRoutes(state)),
+  ]
 }
 
 /**

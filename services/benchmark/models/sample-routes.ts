@@ -37,7 +37,7 @@ export function modelSampleRoutes(deps: SampleRouteDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models/:model/samples',
-      id: 'readSamples',
+      id: 'readModelSamples',
       summary: 'Which inputs have samples',
       params: ModelPath,
       answers: { 200: { description: 'Their description', schema: Samples } },
@@ -47,7 +47,7 @@ export function modelSampleRoutes(deps: SampleRouteDeps): Route[] {
     route({
       method: 'delete',
       path: '/v1/models/:model/samples',
-      id: 'removeSamples',
+      id: 'removeModelSamples',
       summary: 'Remove the samples: from now on all values are made up',
       params: ModelPath,
       answers: { 204: { description: 'Gone' } },
@@ -65,7 +65,7 @@ function giveRoute(deps: SampleRouteDeps): Route {
   return route({
     method: 'put',
     path: '/v1/models/:model/samples',
-    id: 'giveSamples',
+    id: 'giveModelSamples',
     summary: 'Give values for the model’s inputs; they replace those it has',
     description:
       'The body is a .npz file whose arrays have the names of the inputs, or `inputs` as in the Open Inference Protocol, JSON ' +
@@ -105,7 +105,7 @@ function dataRoute(deps: SampleRouteDeps): Route {
   return route({
     method: 'get',
     path: '/v1/models/:model/samples/data',
-    id: 'readSampleData',
+    id: 'readModelSampleData',
     summary: 'The samples: input behind input, in the order of their description, little-endian',
     params: ModelPath,
     headers: FileHeaders,
