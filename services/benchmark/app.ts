@@ -2,6 +2,7 @@
  * Assembles the benchmark service: model store and registry, analyses, layer ranges, benchmarks, calibrations, profiles. A
  * test starts it on port 0 with a Redis and a data folder of its own.
  */
+import type { Model } from '../../shared/contracts/model.ts'
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
@@ -38,7 +39,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   const registry = new Registry(store, state, log)
   const ranges = new Ranges(store, analyses)
   const samples = new SampleReader(config.maxSampleBytes)
-  const restored = keepRestored(registry, state, log)
+  const restored = keepRestored(registry, analyses, state, log)
   const benchmarks = openBenchmarks(config, state, log)
   const app = createApp({
     name: 'benchmark',
@@ -132,11 +133,16 @@ function routesOf(parts: Parts): Route[] {
  * Restores the registry from the store at the start and after every reconnection: an emulated Redis loses everything in a
  * restart. @returns a function that awaits the latest restoration.
  */
-function keepRestored(registry: Registry, state: State, log: Logger): () => Promise<unknown> {
+function keepRestored(
+  registry: Registry,
+  analyses: Analyses,
+  state: State,
+  log: Logger,
+): () => Promise<unknown> {
   let latest: Promise<unknown> = Promise.reject(new Error('Redis has not been reached yet'))
   latest.catch(() => undefined)
   const restore = () => {
-    latest = registry.restore()
+    latest = registry.restore().then((outdated) => void analyseAgain(outdated, analyses, log))
     latest.catch((error: unknown) =>
       log.warn({ err: coerceError(error) }, 'the model registry could not be restored to Redis'),
     )
@@ -144,4 +150,16 @@ function keepRestored(registry: Registry, state: State, log: Logger): () => Prom
   state.redis.on('ready', restore)
   if (state.redis.status === 'ready') restore()
   return () => latest
+}
+
+/** In the background: whoever needs one of these structures before that has it made first. */
+async function analyseAgain(outdated: readonly Model[], analyses: Analyses, log: Logger): Promise<void> {
+  for (const model of outdated) {
+    try {
+      await analyses.structure(model)
+      log.info(`model ${model.name} was analysed again: another version of Scission had done that`)
+    } catch (error) {
+      log.warn({ err: coerceError(error) }, `model ${model.name} of another version could not be analysed`)
+    }
+  }
 }

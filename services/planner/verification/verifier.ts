@@ -221,7 +221,7 @@ export class Verifier {
 /** The codes of errors that say nothing about the model: its machine was not reached, or did not get to it. */
 const UNREACHED = new Set(['peerUnavailable', 'notReady', 'overloaded', 'deadlineExceeded', 'notFound'])
 /** Any machine would answer the same. */
-const BLAMES_INPUT = new Set(['badRequest', 'invalidTensor', 'payloadTooLarge'])
+const BLAMES_INPUT = new Set(['badRequest', 'invalidTensor', 'invalidValues', 'payloadTooLarge'])
 
 /** @returns a failure as a value. @throws ScissionError cancelled; what is no ScissionError. */
 async function attempt<T>(work: () => Promise<T>): Promise<T | ScissionError> {
