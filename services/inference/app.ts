@@ -14,7 +14,9 @@ import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { InferenceConfig } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
+import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
@@ -62,11 +64,21 @@ export function createInferenceService(
 ): InferenceService {
   const tierIndex = indexOfTier(config)
   const redis = producerConnection(config.redisUrl, log)
-  const deps = createDeps(config, tierIndex, openState(redis, log), engine, log)
+  const state = openState(redis, log)
+  const deps = createDeps(config, tierIndex, state, engine, log)
   const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = deps
   const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, deps.served])
   const app = createApp({
     name: 'inference',
+    description:
+      'Runs models, layer ranges and deployments on this machine. `/v2` is the Open Inference Protocol, with binary ' +
+      'tensors; the paths under `/v1` are what the services ask of each other.',
+    begin: ['readServerMetadata', 'readRepositoryIndex', 'readModelMetadata', 'infer'],
+    neighbours: async () => ({
+      benchmark: config.benchmarkUrl,
+      planner: config.plannerUrl,
+      ...(await resourceUrls(state)),
+    }),
     log,
     routes: routesOf(config, deps),
     metrics: createMetrics(deps.statistics, () => engine.executor.stats(), engine.incompleteRanges),
@@ -208,15 +220,23 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     ],
   }
   return [
-    ...healthRoutes(protocol),
-    statisticsRoute(protocol),
-    ...modelRoutes(protocol),
-    ...layerRoutes(protocol),
-    ...repositoryRoutes({ catalog, models, deployments }),
-    ...refusedRoutes(),
-    ...deploymentRoutes(deployments),
-    ...returnRoutes(deps.returns, bodies),
-    ...linkRoutes(links),
+    ...tagged('Server', 'The service as a server of the protocol', healthRoutes(protocol)),
+    ...tagged('Models', 'Models, layer ranges and deployments by name', [
+      statisticsRoute(protocol),
+      ...modelRoutes(protocol),
+    ]),
+    ...tagged('Layers', 'Layer ranges of a model, and deployments from a cut on', layerRoutes(protocol)),
+    ...tagged(
+      'Repository',
+      'Loading and unloading, as in the protocol’s extension',
+      repositoryRoutes({ catalog, models, deployments }),
+    ),
+    ...tagged('Refused', 'Addresses of extensions of the protocol that are not here', refusedRoutes()),
+    ...tagged('Hops', 'What the planner and the other hops of a deployment ask', [
+      ...deploymentRoutes(deployments),
+      ...returnRoutes(deps.returns, bodies),
+    ]),
+    ...tagged('Link measurements', 'What other resources ask to measure links', linkRoutes(links)),
   ]
 }
 

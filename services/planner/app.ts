@@ -5,7 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { coerceError } from '../../shared/platform/errors.ts'
 import type { PlannerConfig } from '../../shared/platform/service/service-config.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
+import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { DeploymentEvents } from './deployments/deployment-events.ts'
@@ -40,12 +42,16 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({
     name: 'planner',
+    description:
+      'Finds the best split of a measured model over the resources, for any conditions and constraints, and makes it live.',
+    begin: ['listResources', 'findPlans', 'deployPlan', 'readDeployment'],
+    neighbours: async () => ({ benchmark: config.benchmarkUrl, ...(await resourceUrls(state)) }),
     log,
     routes: [
-      ...planRoutes(deps),
-      ...resourceRoutes(deps),
-      ...linkRoutes(deps),
-      ...deploymentRoutes(deps, deployer, events),
+      ...tagged('Plans', 'The best splits of a model, and where one gives way to another', planRoutes(deps)),
+      ...tagged('Resources', 'The machines', resourceRoutes(deps)),
+      ...tagged('Links', 'The network between resources', linkRoutes(deps)),
+      ...tagged('Deployments', 'Plans that are live', deploymentRoutes(deps, deployer, events)),
     ],
     facts: () => ({
       redis: config.redisKind,

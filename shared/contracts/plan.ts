@@ -44,7 +44,7 @@ export const PlanQuery = z.strictObject({
    */
   objective: z.enum([...OBJECTIVES, 'weighted']).default('latency'),
   /** Weight of one ms (for throughput: of the slowest step), byte, joule or unit of price. */
-  weights: figures(ObjectiveName, cost).optional(),
+  weights: figures(ObjectiveName, cost, 'latency:1,energy:20').optional(),
   /** Lists the Pareto front of these 2–4 objectives instead of the best plans; `objective` is ignored. */
   pareto: nameList(z.enum(OBJECTIVES)).optional(),
   top: numeric(z.number().int().min(1).max(1000)).default(5),

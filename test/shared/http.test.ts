@@ -28,6 +28,7 @@ async function serve(): Promise<string> {
       route({
         method: 'post',
         path: '/v1/things/:id',
+        id: 'makeThing',
         summary: 'make a thing',
         params: z.object({ id: z.string().max(5) }),
         query: z.object({ count: z.coerce.number().int().min(1).default(1) }),
@@ -39,6 +40,7 @@ async function serve(): Promise<string> {
       route({
         method: 'get',
         path: '/v1/fail',
+        id: 'fail',
         summary: 'fails',
         answers: {},
         handle: () => Promise.reject(new ScissionError('infeasible', 'no plan', { why: 'test' })),
@@ -46,6 +48,7 @@ async function serve(): Promise<string> {
       route({
         method: 'get',
         path: '/v2/fail',
+        id: 'failInProtocol',
         summary: 'fails',
         answers: {},
         handle: () => Promise.reject(new Error('bug')),
@@ -53,6 +56,7 @@ async function serve(): Promise<string> {
       route({
         method: 'get',
         path: '/v1/events',
+        id: 'streamEvents',
         summary: 'streams',
         answers: { 200: { description: 'events', contentType: 'text/event-stream' } },
         handle: (_input, req, res) => {
@@ -64,6 +68,7 @@ async function serve(): Promise<string> {
       route({
         method: 'get',
         path: '/v1/late',
+        id: 'streamLate',
         summary: 'streams later',
         answers: { 200: { description: 'events', contentType: 'text/event-stream' } },
         handle: (_input, req, res) => onLateStream(req, res),
@@ -204,6 +209,7 @@ describe('a direct route', () => {
         route({
           method: 'post',
           path: '/v2/things/:thing/parts/:from-:to/make',
+          id: 'readRange',
           summary: 'make',
           params: z.object({ thing: z.string(), from: z.string(), to: z.string() }),
           answers: {},

@@ -28,6 +28,7 @@ async function serve(read: () => StateEvent) {
       route({
         method: 'get',
         path: '/v1/events',
+        id: 'followEvents',
         summary: 'events',
         answers: {},
         handle: (_input, req, res) => {

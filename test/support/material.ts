@@ -68,4 +68,16 @@ export const CASES = material(
   'make_cases.py',
 )
 
-export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS, CASES]
+/** What test/conformance/install-clients.sh installs: a Python environment, and a folder of npm packages. */
+export const CLIENTS = material(
+  {
+    tag: 'foreign-clients',
+    name: 'clients of other projects',
+    path: fileURLToPath(new URL('../../node_modules/.cache/scission-clients/', import.meta.url)),
+    without:
+      'no client of another project is tried; `bash test/conformance/install-clients.sh` installs them, if PyPI is reached',
+  },
+  'installed',
+)
+
+export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS, CASES, CLIENTS]

@@ -5,6 +5,9 @@ import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { isObject, type JsonObject, member, optionalMember } from '../../../shared/oip/exact-json.ts'
+import { RequestParameters } from '../../../shared/oip/schemas.ts'
+import { LOADING_FAILURES } from './serving-failures.ts'
+import { TargetName } from './target-path.ts'
 import { booleanParameter, readParameters } from '../../../shared/oip/parameters.ts'
 import type { Deployments } from '../forwarding/deployment-hops.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
@@ -18,21 +21,37 @@ export interface RepositoryDeps {
   deployments: Deployments
 }
 
-const IndexEntry = z.object({
-  name: z.string(),
-  version: z.string().optional(),
-  state: z.string(),
-  reason: z.string(),
-})
+const IndexEntry = z
+  .object({
+    name: z.string(),
+    version: z.string().optional(),
+    state: z.string().describe('READY, LOADING, UNLOADING or UNAVAILABLE'),
+    reason: z.string(),
+  })
+  .meta({ id: 'RepositoryIndexEntry' })
 type IndexEntry = z.infer<typeof IndexEntry>
-const Named = z.object({ model: z.string() })
+const Named = z.object({ model: TargetName })
+const IndexRequest = z.object({ ready: z.boolean().optional().describe('only what is ready') })
+const UnloadRequest = z.object({
+  parameters: z.object({ unload_dependents: z.boolean().optional() }).optional(),
+})
+/** Triton's clients send parameters, of which those that bring files are refused. */
+const LoadRequest = z.object({ parameters: RequestParameters.optional() })
+const small = (description: string, schema: z.ZodType) => ({
+  description: `${description}; may be empty`,
+  optional: true as const,
+  content: { 'application/json': { schema } },
+})
+/** Triton answers loading and unloading with an empty body. */
 
 export function repositoryRoutes(deps: RepositoryDeps): Route[] {
   return [
     route({
       method: 'post',
       path: '/v2/repository/index',
+      id: 'readRepositoryIndex',
       summary: 'Every model under each of its names, loaded layer range and deployment here, with its state',
+      rawBody: small('Which entries', IndexRequest),
       answers: { 200: { description: 'The index', schema: z.array(IndexEntry) } },
       handle: async (_input, req) => {
         const onlyReady = readyOf(await readSmallBody(req))
@@ -43,9 +62,12 @@ export function repositoryRoutes(deps: RepositoryDeps): Route[] {
     route({
       method: 'post',
       path: '/v2/repository/models/:model/load',
+      id: 'loadModel',
       summary: 'Load a model, a layer range (model:from-to) or a deployment; answers when it is ready',
       params: Named,
+      rawBody: small('Parameters', LoadRequest),
       answers: { 200: { description: 'Loaded' } },
+      fails: LOADING_FAILURES,
       handle: async ({ params }, req) => {
         refuseFiles(await readSmallBody(req))
         await load(deps, params.model)
@@ -55,9 +77,12 @@ export function repositoryRoutes(deps: RepositoryDeps): Route[] {
     route({
       method: 'post',
       path: '/v2/repository/models/:model/unload',
+      id: 'unloadModel',
       summary: 'Unload; requests under way finish',
       params: Named,
+      rawBody: small('Parameters', UnloadRequest),
       answers: { 200: { description: 'Unloaded' } },
+      fails: ['conflict'],
       handle: async ({ params }, req) => {
         const parameters = readParameters(await readSmallBody(req), 'the request')
         const dependents = booleanParameter(parameters, 'unload_dependents', 'the request') ?? false

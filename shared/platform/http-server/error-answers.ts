@@ -4,13 +4,36 @@ import { z } from 'zod'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 
-export const ErrorBody = z.object({
-  error: z.object({
-    code: z.string(),
-    message: z.string(),
-    details: z.record(z.string(), z.unknown()).optional(),
-  }),
-})
+export const ErrorBody = z
+  .object({
+    error: z.object({
+      code: z.string().meta({ description: 'Names the kind of the error', examples: ['notFound'] }),
+      message: z.string().describe('What was wrong, where, and what to do'),
+      details: z.record(z.string(), z.unknown()).optional().describe('The same for programs'),
+    }),
+  })
+  .meta({
+    id: 'Error',
+    description: 'Every error of a path under /v1',
+    examples: [
+      {
+        error: {
+          code: 'notFound',
+          message: 'there is no model "mobilnet"',
+          details: { known: ['mobilenetv2'] },
+        },
+      },
+    ],
+  })
+
+/** Of the Open Inference Protocol. */
+export const ProtocolErrorBody = z
+  .object({ error: z.string().describe('What was wrong, where, and what to do') })
+  .meta({
+    id: 'ProtocolError',
+    description: 'Every error of a path under /v2',
+    examples: [{ error: "unexpected inference input 'x' for model 'mnist'" }],
+  })
 
 /** Errors of express' own body parsers carry a `status` and a `type`; everything unknown is `internal`. */
 export function toScissionError(thrown: unknown): ScissionError {
@@ -47,12 +70,15 @@ export function bodyFor(path: string, error: ScissionError): unknown {
   }
 }
 
+/** Without a charset, which JSON does not have: KServe's client shows the message of an error only if the type is this. */
+export const ERROR_TYPE = 'application/json'
+
 export function sendError(res: ServerResponse, path: string, error: ScissionError): void {
   const body = Buffer.from(JSON.stringify(bodyFor(path, error)))
   if (error.status === 503) res.setHeader('Retry-After', '1')
   if (speaksProtocol(path)) res.setHeader(ERROR_CODE, error.code)
   res.statusCode = error.status
-  res.setHeader('Content-Type', 'application/json; charset=utf-8')
+  res.setHeader('Content-Type', ERROR_TYPE)
   res.setHeader('Content-Length', body.length)
   res.end(body)
 }

@@ -9,6 +9,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { Request, Response } from 'express'
+import { z } from 'zod'
 
 export interface StateEvent {
   name: string
@@ -33,11 +34,14 @@ const HEARTBEAT_MS = 15_000
 const RETRY_MS = 1000
 const DIGEST_CHARACTERS = 16
 
-export const EVENT_STREAM = 'text/event-stream'
+const EVENT_STREAM = 'text/event-stream'
 /** What the description of every such route says. */
 export const ABOUT_EVENTS =
   'Each event holds the whole state. A client that connects again with `Last-Event-ID` is not sent the state that it has, and ' +
   'gets 204 after the last one, so that EventSource stops.'
+export const EVENT_HEADERS = z.object({
+  'Last-Event-ID': z.string().optional().describe('the `id` of the event that the client got last'),
+})
 export const NO_MORE_EVENTS = { description: 'Last-Event-ID shows that the client has had the last event' }
 
 /**
