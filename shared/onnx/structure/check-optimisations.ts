@@ -14,7 +14,11 @@
 import type { Boundary } from '../../contracts/model.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
 import { optimise } from '../canonical/runtime-optimised.ts'
-import type { NodeProto } from '../proto/onnx_pb.ts'
+import {
+  type AttributeProto,
+  AttributeProto_AttributeType as Kind,
+  type NodeProto,
+} from '../proto/onnx_pb.ts'
 import { operatorOf } from '../canonical/scope.ts'
 import { isPassThrough } from './fusion.ts'
 import { piecesOf, sideBySide, type Span } from './side-by-side.ts'
@@ -147,14 +151,21 @@ function countOperators(prelude: readonly NodeProto[], nodes: readonly NodeProto
   const counts = new Map<string, number>()
   for (const node of nodes) {
     if (isPassThrough(node) || node.output.every((name) => constant.has(name))) continue
-    const operator = operatorOf(node)
+    const operator = [operatorOf(node), ...node.attribute.flatMap(settingOf).sort()].join(' ')
     counts.set(operator, (counts.get(operator) ?? 0) + 1)
   }
   return counts
 }
 
+/** Numbers among a node's attributes: a product that reads its operand transposed adds in another order. */
+function settingOf({ name, type, i, f, ints }: AttributeProto): string[] {
+  if (type === Kind.INT) return [`${name}=${i}`]
+  if (type === Kind.FLOAT) return [`${name}=${f}`]
+  return type === Kind.INTS ? [`${name}=${ints.join()}`] : []
+}
+
 /** Operators that ONNX Runtime inserts, moves and removes between others. */
-const INSERTED = /^(Transpose|Cast)$/
+const INSERTED = /^(Transpose|Cast)( |$)/
 
 /**
  * `2 MatMulNBits instead of 2 MatMul`; empty if there is none, or only more of the model's own: a layer that does nothing, or
