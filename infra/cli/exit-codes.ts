@@ -7,6 +7,7 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   badRequest: EXIT.usage,
   needsInputShapes: EXIT.usage,
   invalidTensor: EXIT.usage,
+  invalidValues: EXIT.usage,
   invalidRange: EXIT.usage,
   invalidModel: EXIT.usage,
   notFound: EXIT.unknownName,

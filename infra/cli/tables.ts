@@ -2,6 +2,7 @@
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Model, Samples, Structure } from '../../shared/contracts/model.ts'
+import { namesOf } from '../../shared/contracts/model-names.ts'
 import type { Deployment } from '../../shared/contracts/plan.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
 import type { Link } from '../../shared/contracts/resource.ts'
@@ -10,15 +11,18 @@ import { tableOf } from '../terminal/table.ts'
 
 const EMULATED = colour.yellow('emulated')
 
+/** One row per name and version: a file with several names has several rows. */
 export function modelsTable(models: readonly Model[]): string {
   if (models.length === 0) return 'no models yet: scission models add FILE'
-  return tableOf(models, {
+  const rows = models.flatMap((model) => namesOf(model).map((own) => ({ model, ...own })))
+  const sorted = rows.sort((a, b) => a.name.localeCompare(b.name) || a.version - b.version)
+  return tableOf(sorted, {
     name: ({ name }) => name,
     version: ({ version }) => version,
-    id: ({ id }) => id.slice(0, 12),
-    size: ({ bytes }) => formatBytes(bytes),
-    inputs: ({ inputs }) => inputsText(inputs),
-    added: ({ createdAt }) => createdAt,
+    id: ({ model }) => model.id.slice(0, 12),
+    size: ({ model }) => formatBytes(model.bytes),
+    inputs: ({ model }) => inputsText(model.inputs),
+    added: ({ model }) => model.createdAt,
   })
 }
 
@@ -30,8 +34,9 @@ export function uploadedText(model: UploadedModel): string {
   const cuts = model.cuts
     ? `${model.layers} layers, ${model.cuts.single.length} single-tensor cuts, ${model.cuts.clean.length} clean cuts`
     : 'open dimensions: give input shapes'
+  const names = namesOf(model).map(({ name, version }) => `${name} (version ${version})`)
   const lines = [
-    `${model.name} (version ${model.version}): ${model.id}`,
+    `${names.join(', ')}: ${model.id}`,
     `  ${formatBytes(model.bytes)}, inputs ${inputsText(model.inputs)}`,
     `  ${cuts}`,
     ...(model.samples ? [`  samples for ${model.samples.inputs.map(({ name }) => name).join(', ')}`] : []),

@@ -156,6 +156,7 @@ async function serve(
   const answer = await client.infer(deployment.id, inputs)
   return {
     deployment: deployment.id,
+    verification: deployment.verification,
     endpoint: `${deployment.entry.url}/v2/models/${deployment.id}/infer`,
     plan,
     predictedMs: plan.predictedMs,

@@ -4,11 +4,14 @@ import type { PlanAnswer, Plan } from '../../shared/contracts/plan.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
 import type { Link } from '../../shared/contracts/resource.ts'
 import type { OpenRedis } from '../start/redis/open-redis.ts'
+import type { Verification } from '../../shared/contracts/verification.ts'
 import type { Difference } from './compare.ts'
 
 /** A plan that was served and measured, and how far its outputs are from those of the unsplit model. */
 export interface ServedPlan extends Difference {
   deployment: string
+  /** What the planner found before the deployment became ready. */
+  verification: Verification | undefined
   endpoint: string
   plan: Plan
   predictedMs: number

@@ -5,6 +5,7 @@ import type { Structure } from '../../shared/contracts/model.ts'
 import type { PlanAnswer } from '../../shared/contracts/plan.ts'
 import { describePlan, plansText } from '../cli/plan-tables.ts'
 import { inputsText } from '../cli/tables.ts'
+import { shortVerification } from '../cli/verification-text.ts'
 import type { System } from '../start/system.ts'
 import { formatBytes, formatMs } from '../terminal/format.ts'
 import { tableOf } from '../terminal/table.ts'
@@ -39,6 +40,7 @@ export function servedText(served: readonly ServedPlan[]): string {
     'off by': (one) => `${(100 * (one.measuredMs / one.predictedMs - 1)).toFixed(1)} %`,
     'max |diff|': ({ maxAbsDiff }) => maxAbsDiff.toExponential(1),
     'max |output|': ({ maxAbsOutput }) => maxAbsOutput.toPrecision(3),
+    'when deployed': ({ verification }) => shortVerification(verification),
     outputs: ({ agree }) => (agree ? colour.green('equal') : colour.red('DIFFERENT')),
   })
   const isEmulated = served.some(({ plan }) => plan.emulated)

@@ -62,6 +62,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       SCISSION_REDIS_KIND: redis.kind,
       SCISSION_DATA: options.dataDir,
       SCISSION_TIERS: testbed.tiers.join(','),
+      SCISSION_BENCHMARK_URL: `http://${HOST}:${ports.benchmark}`,
+      SCISSION_PLANNER_URL: `http://${HOST}:${ports.planner}`,
     }
     const services = await startServices(group, testbed, ports, common, routes)
     await Promise.all([
@@ -129,7 +131,6 @@ async function startServices(
         SCISSION_TIER: tier,
         SCISSION_SLOWDOWN: String(slowdown),
         SCISSION_THREADS: String(threads),
-        SCISSION_BENCHMARK_URL: benchmarkUrl,
         SCISSION_ROUTES: JSON.stringify(routes.get(name) ?? {}),
       }),
     ),

@@ -2,18 +2,26 @@
 import type { PlannerClient } from '../../shared/client/planner.ts'
 import type { Deployment, DeploymentRequest } from '../../shared/contracts/plan.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
+import type { ProgressDisplay } from '../terminal/progress.ts'
 import { pollUntil } from './poll-until.ts'
 
 /** The time limit is longer than the planner's default limit for a resource. */
 const WAIT = { everyMs: 100, timeoutMs: 180_000 }
 
-/** @throws ScissionError with the deployment's reason if it fails. */
-export async function deployAndWait(planner: PlannerClient, request: DeploymentRequest): Promise<Deployment> {
+/** @param display shows the steps, if given. @throws ScissionError with the deployment's reason if it fails. */
+export async function deployAndWait(
+  planner: PlannerClient,
+  request: DeploymentRequest,
+  display?: ProgressDisplay,
+): Promise<Deployment> {
   const { id } = await planner.deploy(request)
-  const deployment = await pollUntil(
-    () => planner.deployment(id),
-    ({ state }) => state !== 'loading',
-    WAIT,
+  const shown = async () => {
+    const deployment = await planner.deployment(id)
+    if (deployment.progress) display?.update(id, deployment.progress)
+    return deployment
+  }
+  const deployment = await pollUntil(shown, ({ state }) => state !== 'loading', WAIT).finally(() =>
+    display?.stop(),
   )
   if (deployment.state === 'ready') return deployment
   if (deployment.state === 'loading')

@@ -2,12 +2,15 @@
  * Assembles the benchmark service: model store and registry, analyses, layer ranges, benchmarks, calibrations, profiles. A
  * test starts it on port 0 with a Redis and a data folder of its own.
  */
+import type { Model } from '../../shared/contracts/model.ts'
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { type Route, tagged } from '../../shared/platform/http-server/route.ts'
 import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
+import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { openBenchmarks } from './benchmarks/open-benchmarks.ts'
 import { benchmarkRoutes } from './benchmarks/benchmark-routes.ts'
@@ -36,38 +39,17 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   const registry = new Registry(store, state, log)
   const ranges = new Ranges(store, analyses)
   const samples = new SampleReader(config.maxSampleBytes)
-  const uploads = new KeyedLock()
-  const restored = keepRestored(registry, state, log)
+  const restored = keepRestored(registry, analyses, state, log)
   const benchmarks = openBenchmarks(config, state, log)
   const app = createApp({
     name: 'benchmark',
+    description:
+      'Takes ONNX models, analyses them into layers and boundaries, gives out layer ranges, and has models measured on ' +
+      'the resources.',
+    begin: ['uploadModel', 'readLayers', 'startBenchmark', 'followBenchmark'],
+    neighbours: async () => ({ planner: config.plannerUrl, ...(await resourceUrls(state)) }),
     log,
-    routes: [
-      ...modelRoutes({
-        store,
-        registry,
-        analyses,
-        state,
-        maxModelBytes: config.maxModelBytes,
-        maxModelFiles: config.maxModelFiles,
-        structureLimits: { maxBytes: config.maxStructureBytes, maxParts: config.maxStructureParts },
-        samples,
-        uploads,
-        ranges,
-        refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
-      }),
-      ...rangeRoutes({ state, store, ranges }),
-      ...modelSampleRoutes({ state, store, registry, analyses, samples, uploads }),
-      ...benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
-      ...calibrationRoutes({
-        state,
-        queues: benchmarks.deps.queues,
-        analyses,
-        samples: new SampleFiles(config.dataDir),
-        heartbeatMs: config.heartbeatMs,
-      }),
-      ...profileRoutes(state),
-    ],
+    routes: routesOf({ config, store, registry, state, analyses, ranges, samples, benchmarks }),
     facts: () => ({ redis: config.redisKind, eventStreams: benchmarks.events.followers }),
     ready: async () => {
       await redis.ping()
@@ -87,15 +69,82 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   }
 }
 
+interface Parts {
+  config: BenchmarkConfig
+  store: ModelStore
+  registry: Registry
+  state: State
+  analyses: Analyses
+  ranges: Ranges
+  samples: SampleReader
+  benchmarks: ReturnType<typeof openBenchmarks>
+}
+
+function routesOf(parts: Parts): Route[] {
+  const { config, store, registry, state, analyses, ranges, samples, benchmarks } = parts
+  const uploads = new KeyedLock()
+  return [
+    ...tagged(
+      'Models',
+      'ONNX files, their layers and boundaries',
+      modelRoutes({
+        store,
+        registry,
+        analyses,
+        state,
+        maxModelBytes: config.maxModelBytes,
+        maxModelFiles: config.maxModelFiles,
+        structureLimits: { maxBytes: config.maxStructureBytes, maxParts: config.maxStructureParts },
+        samples,
+        uploads,
+        ranges,
+        refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
+      }),
+    ),
+    ...tagged(
+      'Layer ranges',
+      'Parts of a model, as a resource fetches them',
+      rangeRoutes({ state, store, ranges }),
+    ),
+    ...tagged(
+      'Samples',
+      'Values for the inputs of a model, with which it is measured and checked',
+      modelSampleRoutes({ state, store, registry, analyses, samples, uploads }),
+    ),
+    ...tagged(
+      'Benchmarks',
+      'Measurements under way, and their ends',
+      benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
+    ),
+    ...tagged(
+      'Calibrations',
+      'What each codec costs in accuracy and saves in bytes',
+      calibrationRoutes({
+        state,
+        queues: benchmarks.deps.queues,
+        analyses,
+        samples: new SampleFiles(config.dataDir),
+        heartbeatMs: config.heartbeatMs,
+      }),
+    ),
+    ...tagged('Profiles', 'Measured costs of models on resources', profileRoutes(state)),
+  ]
+}
+
 /**
  * Restores the registry from the store at the start and after every reconnection: an emulated Redis loses everything in a
  * restart. @returns a function that awaits the latest restoration.
  */
-function keepRestored(registry: Registry, state: State, log: Logger): () => Promise<unknown> {
+function keepRestored(
+  registry: Registry,
+  analyses: Analyses,
+  state: State,
+  log: Logger,
+): () => Promise<unknown> {
   let latest: Promise<unknown> = Promise.reject(new Error('Redis has not been reached yet'))
   latest.catch(() => undefined)
   const restore = () => {
-    latest = registry.restore()
+    latest = registry.restore().then((outdated) => void analyseAgain(outdated, analyses, log))
     latest.catch((error: unknown) =>
       log.warn({ err: coerceError(error) }, 'the model registry could not be restored to Redis'),
     )
@@ -103,4 +152,16 @@ function keepRestored(registry: Registry, state: State, log: Logger): () => Prom
   state.redis.on('ready', restore)
   if (state.redis.status === 'ready') restore()
   return () => latest
+}
+
+/** In the background: whoever needs one of these structures before that has it made first. */
+async function analyseAgain(outdated: readonly Model[], analyses: Analyses, log: Logger): Promise<void> {
+  for (const model of outdated) {
+    try {
+      await analyses.structure(model)
+      log.info(`model ${model.name} was analysed again: another version of Scission had done that`)
+    } catch (error) {
+      log.warn({ err: coerceError(error) }, `model ${model.name} of another version could not be analysed`)
+    }
+  }
 }

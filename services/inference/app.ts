@@ -14,7 +14,9 @@ import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { InferenceConfig } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
+import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
@@ -37,6 +39,7 @@ import { Peers } from './registration/peers.ts'
 import { Presence } from './registration/presence.ts'
 import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './api/core-routes.ts'
 import { createMetrics } from './api/metrics.ts'
+import { refusedRoutes } from './api/refused-routes.ts'
 import { repositoryRoutes } from './api/repository-routes.ts'
 import { Statistics } from './api/request-statistics.ts'
 import { targetsOf } from './forwarding/deployment-target.ts'
@@ -61,11 +64,21 @@ export function createInferenceService(
 ): InferenceService {
   const tierIndex = indexOfTier(config)
   const redis = producerConnection(config.redisUrl, log)
-  const deps = createDeps(config, tierIndex, openState(redis, log), engine, log)
+  const state = openState(redis, log)
+  const deps = createDeps(config, tierIndex, state, engine, log)
   const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = deps
   const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, deps.served])
   const app = createApp({
     name: 'inference',
+    description:
+      'Runs models, layer ranges and deployments on this machine. `/v2` is the Open Inference Protocol, with binary ' +
+      'tensors; the paths under `/v1` are what the services ask of each other.',
+    begin: ['readServerMetadata', 'readRepositoryIndex', 'readModelMetadata', 'infer'],
+    neighbours: async () => ({
+      benchmark: config.benchmarkUrl,
+      planner: config.plannerUrl,
+      ...(await resourceUrls(state)),
+    }),
     log,
     routes: routesOf(config, deps),
     metrics: createMetrics(deps.statistics, () => engine.executor.stats(), engine.incompleteRanges),
@@ -125,13 +138,15 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const stages = new Stages(stageDeps, stageBytes)
   const models = new ModelTargets({ here, catalog, stages, batching: config, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
-  const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
+  const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
+  const bodies = { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS, memory }
+  const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
   const deployments = new Deployments({
     resource,
     stageDeps,
     state,
     weightBytes: (range) => catalog.weightBytes(range),
-    fallbackBytes: stageBytes,
+    besideBytes: stageBytes,
     warmCodecs: () => codec.warm(),
   })
   const links = new Links({ ...config, tierIndex, state, peers, log })
@@ -154,7 +169,19 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const targets = targetsOf(deploymentDeps, models)
   const requestsServed = () => statistics.served
   const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
-  return { ...deploymentDeps, caller, messages, statistics, stages, models, links, targets, presence, served }
+  return {
+    ...deploymentDeps,
+    bodies,
+    caller,
+    messages,
+    statistics,
+    stages,
+    models,
+    links,
+    targets,
+    presence,
+    served,
+  }
 }
 
 /** Loads and runs stages: the engine itself, or batching in front of it. */
@@ -173,22 +200,17 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
     }),
     analyse: ({ id }, shapes) => benchmark.structure(id, shapes),
   })
-  return { executor: batching, loader: batching }
+  return { executor: batching, loader: batching, batches: batching }
 }
 
 function routesOf(config: InferenceConfig, deps: Deps) {
-  const { executors, maxBodyBytes, bodyMemoryBytes } = config
-  const bodies = {
-    maxBytes: maxBodyBytes,
-    idleMs: BODY_IDLE_MS,
-    memory: new BodyMemoryBudget(bodyMemoryBytes),
-  }
-  const { targets, statistics, messages, catalog, models, deployments, links, presence } = deps
+  const { bodies, targets, statistics, messages, codec, catalog, models, deployments, links, presence } = deps
   const protocol = {
     targets,
     statistics,
     messages,
-    executors,
+    codec,
+    executors: config.executors,
     bodies,
     travelling: config.travellingHeaders,
     checkReady: () => presence.checkReady(),
@@ -198,14 +220,23 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     ],
   }
   return [
-    ...healthRoutes(protocol),
-    statisticsRoute(protocol),
-    ...modelRoutes(protocol),
-    ...layerRoutes(protocol),
-    ...repositoryRoutes({ catalog, models, deployments }),
-    ...deploymentRoutes(deployments),
-    ...returnRoutes(deps.returns, bodies),
-    ...linkRoutes(links),
+    ...tagged('Server', 'The service as a server of the protocol', healthRoutes(protocol)),
+    ...tagged('Models', 'Models, layer ranges and deployments by name', [
+      statisticsRoute(protocol),
+      ...modelRoutes(protocol),
+    ]),
+    ...tagged('Layers', 'Layer ranges of a model, and deployments from a cut on', layerRoutes(protocol)),
+    ...tagged(
+      'Repository',
+      'Loading and unloading, as in the protocol’s extension',
+      repositoryRoutes({ catalog, models, deployments }),
+    ),
+    ...tagged('Refused', 'Addresses of extensions of the protocol that are not here', refusedRoutes()),
+    ...tagged('Hops', 'What the planner and the other hops of a deployment ask', [
+      ...deploymentRoutes(deployments),
+      ...returnRoutes(deps.returns, bodies),
+    ]),
+    ...tagged('Link measurements', 'What other resources ask to measure links', linkRoutes(links)),
   ]
 }
 

@@ -5,9 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { coerceError } from '../../shared/platform/errors.ts'
 import type { PlannerConfig } from '../../shared/platform/service/service-config.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
+import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
 import { Deployer } from './deployments/deployer.ts'
+import { DeploymentEvents } from './deployments/deployment-events.ts'
 import { deploymentRoutes } from './deployments/deployment-routes.ts'
 import { ProblemBuilder } from './queries/problem-builder.ts'
 import { linkRoutes, resourceRoutes } from './links/link-routes.ts'
@@ -20,6 +23,8 @@ const RESUME_PAUSE_MS = 1000
 
 export interface PlannerService {
   app: RequestListener
+  /** Ends open event streams, so that the HTTP server can close. */
+  endStreams: () => void
   close: () => Promise<void>
 }
 
@@ -31,17 +36,22 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const builder = new ProblemBuilder(clock)
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
-  const deployer = new Deployer({ ...deps, log, deployTimeoutMs: config.deployTimeoutMs })
+  const deployer = new Deployer({ ...deps, ...config, log })
+  const events = new DeploymentEvents(state, log)
   const closing = new AbortController()
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({
     name: 'planner',
+    description:
+      'Finds the best split of a measured model over the resources, for any conditions and constraints, and makes it live.',
+    begin: ['listResources', 'findPlans', 'deployPlan', 'readDeployment'],
+    neighbours: async () => ({ benchmark: config.benchmarkUrl, ...(await resourceUrls(state)) }),
     log,
     routes: [
-      ...planRoutes(deps),
-      ...resourceRoutes(deps),
-      ...linkRoutes(deps),
-      ...deploymentRoutes(deps, deployer),
+      ...tagged('Plans', 'The best splits of a model, and where one gives way to another', planRoutes(deps)),
+      ...tagged('Resources', 'The machines', resourceRoutes(deps)),
+      ...tagged('Links', 'The network between resources', linkRoutes(deps)),
+      ...tagged('Deployments', 'Plans that are live', deploymentRoutes(deps, deployer, events)),
     ],
     facts: () => ({
       redis: config.redisKind,
@@ -55,6 +65,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   })
   return {
     app,
+    endStreams: () => events.endStreams(),
     close: async () => {
       closing.abort()
       mirror.close()

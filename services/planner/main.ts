@@ -16,6 +16,7 @@ runService(log, async () => {
   return {
     url: listening.url,
     close: async () => {
+      service.endStreams()
       await listening.close()
       await service.close()
     },

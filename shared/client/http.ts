@@ -104,6 +104,9 @@ function readable(body: unknown): unknown {
   }
 }
 
+/** How the message begins that axios gives the error of an answer longer than `maxContentLength`. */
+const TOO_LONG = 'maxContentLength size of'
+
 /** Converts a failed call to the service's own error if it sent one, else to an error that names the service. */
 function translate(thrown: unknown, service: string, baseUrl: string): unknown {
   if (!isAxiosError(thrown)) return thrown
@@ -115,6 +118,13 @@ function translate(thrown: unknown, service: string, baseUrl: string): unknown {
   const protocol = ProtocolError.safeParse(body)
   if (protocol.success && thrown.response) {
     return new ScissionError(codeOfStatus(thrown.response.status), protocol.data.error, { service })
+  }
+  if (thrown.message.startsWith(TOO_LONG)) {
+    const limit = `${thrown.config?.maxContentLength} bytes`
+    return new ScissionError(
+      'payloadTooLarge',
+      `the ${service} at ${baseUrl} answered with more than ${limit}`,
+    )
   }
   if (thrown.code === 'ERR_CANCELED')
     return new ScissionError('cancelled', `the request to the ${service} was cancelled`)

@@ -5,11 +5,19 @@ import { JSON_LENGTH_HEADER, messageHeaders } from '../oip/binary-message.ts'
 import type { Parameters } from '../oip/parameters.ts'
 import { writeInferRequest } from '../oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../oip/response-message.ts'
-import type { Tensor } from '../contracts/tensor.ts'
+import type { CodedTensor } from '../codec/index.ts'
 import { createJsonClient } from './http.ts'
 
 /** A first request may fetch and load layers. */
 const INFER_TIMEOUT_MS = 120_000
+
+export interface InferOptions {
+  /** @defaultValue 120000 */
+  timeoutMs?: number
+  /** A longer answer is an error: payloadTooLarge. @defaultValue none */
+  maxBytes?: number
+  signal?: AbortSignal
+}
 
 /** The part of `GET /v2/models/{name}` that is needed to make inputs. */
 const Metadata = z.object({
@@ -30,8 +38,9 @@ export function createInferenceClient(resource: string, baseUrl: string) {
   const http = createJsonClient(`resource ${resource}`, baseUrl)
   const post = async (
     url: string,
-    inputs: readonly Tensor[],
+    inputs: readonly CodedTensor[],
     parameters: Parameters,
+    { timeoutMs = INFER_TIMEOUT_MS, maxBytes, signal }: InferOptions = {},
   ): Promise<InferResponse> => {
     const message = writeInferRequest({ inputs, parameters: { ...parameters, binary_data_output: true } })
     const { data, headers } = await http.bytes({
@@ -40,7 +49,9 @@ export function createInferenceClient(resource: string, baseUrl: string) {
       // By default axios asks for gzip: tensors hardly shrink, and compressing them takes longer than a request.
       headers: { ...messageHeaders(message), 'Accept-Encoding': 'identity' },
       data: Buffer.concat([message.json, ...message.binary]),
-      timeout: INFER_TIMEOUT_MS,
+      timeout: timeoutMs,
+      ...(maxBytes !== undefined && { maxContentLength: maxBytes }),
+      ...(signal && { signal }),
     })
     const jsonLength = Number(headers[JSON_LENGTH_HEADER] ?? data.byteLength)
     if (!(jsonLength <= data.byteLength)) {
@@ -52,14 +63,21 @@ export function createInferenceClient(resource: string, baseUrl: string) {
     baseUrl,
     metadata: (model: string) => http.request(Metadata, { url: `/v2/models/${encodeURIComponent(model)}` }),
     /** Runs a model, or a deployment on its entry resource. @returns all outputs, in binary. */
-    infer: (model: string, inputs: readonly Tensor[], parameters: Parameters = {}) =>
-      post(`/v2/models/${encodeURIComponent(model)}/infer`, inputs, parameters),
-    /** Runs layers [from, to): takes the tensors of boundary `from`, returns those of boundary `to`. */
+    infer: (
+      model: string,
+      inputs: readonly CodedTensor[],
+      parameters: Parameters = {},
+      options: InferOptions = {},
+    ) => post(`/v2/models/${encodeURIComponent(model)}/infer`, inputs, parameters, options),
+    /**
+     * Runs layers [from, to): takes the tensors of boundary `from`, encoded or not, returns those of boundary `to`. Of a
+     * deployment: enters it at the cut `from`, on the resource whose stage begins there; `to` is the end of the model.
+     */
     inferRange: (
       model: string,
       from: number,
       to: number,
-      inputs: readonly Tensor[],
+      inputs: readonly CodedTensor[],
       parameters: Parameters = {},
     ) => post(`/v2/models/${encodeURIComponent(model)}/layers/${from}-${to}/infer`, inputs, parameters),
   }

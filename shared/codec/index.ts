@@ -10,5 +10,13 @@
  *   simd/                   the inner loops as WebAssembly SIMD, and as plain loops
  */
 export { type Codec, codecName, losesNothing, parseCodec } from './codec-name.ts'
-export { codecOf, type CodedTensor, createTensorCodecs, type TensorCodecs } from './tensor-codec.ts'
+export {
+  CODEC,
+  codecOf,
+  type CodedTensor,
+  createTensorCodecs,
+  declaredForm,
+  type DeclaredTensor,
+  type TensorCodecs,
+} from './tensor-codec.ts'
 export type { ZstdLibrary } from './zstandard.ts'

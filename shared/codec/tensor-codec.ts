@@ -4,7 +4,7 @@
  *
  *   scission_codec      the codec that was applied: `q8-zstd`
  *   scission_datatype   the original datatype
- *   scission_shape      the original shape, as JSON: `[1,64,56,56]`
+ *   scission_shape      the original shape, as JSON: `[1,64,56,56]`, or `[1, 64, 56, 56]`
  *
  * Rules:
  * - The lossy part applies to FP32 only. A tensor of any other fixed-size datatype gets the entropy part alone.
@@ -26,7 +26,8 @@ import { Zstandard, type ZstdLibrary } from './zstandard.ts'
 /** A tensor that may be encoded: `parameters` then hold what it was before. */
 export type CodedTensor = Tensor & { parameters?: Parameters }
 
-const CODEC = `${OWN_PREFIX}codec`
+/** Parameter of an encoded tensor; of a request or of a requested output, it asks for encoded outputs. */
+export const CODEC = `${OWN_PREFIX}codec`
 const DATATYPE = `${OWN_PREFIX}datatype`
 const SHAPE = `${OWN_PREFIX}shape`
 
@@ -45,8 +46,8 @@ export interface TensorCodecs {
   /**
    * The tensor as it was before `encodeTensor`, with memory of its own; the given tensor if it is not encoded.
    * @param maxBytes upper limit for the bytes of the decoded tensor.
-   * @throws ScissionError unsupportedEncoding for a codec that is not available; invalidTensor if the parameters and
-   *   the bytes contradict each other; payloadTooLarge.
+   * @throws ScissionError invalidTensor for a codec that does not exist, or if the parameters and the bytes contradict
+   *   each other; payloadTooLarge; unsupportedEncoding for `zstd` without a library.
    */
   decodeTensor: (tensor: CodedTensor, maxBytes: number) => Tensor
 }
@@ -126,27 +127,56 @@ function encodeLossy(
 }
 
 /**
- * The codec that an encoded tensor names, whether it is known or not; undefined if the tensor is not encoded.
+ * The codec that an encoded tensor names, whether it is known or not; undefined if the tensor is not encoded, or says `none`.
  * @example
  * codecOf(encodeTensor(tensor, 'q8-zstd')) // 'q8-zstd', or 'q8' if Zstandard would not have reduced the bytes
  * codecOf(tensor) // undefined
  */
 export function codecOf(tensor: CodedTensor): string | undefined {
   const given = tensor.parameters?.[CODEC]
-  return given === undefined ? undefined : String(given)
+  return given === undefined || given === 'none' ? undefined : String(given)
+}
+
+/** What an encoded tensor says that it was: its form, and the bytes that it takes once it is decoded. */
+export interface DeclaredTensor extends Omit<Tensor, 'bytes'> {
+  datatype: Exclude<Datatype, 'BYTES'>
+  byteCount: number
+}
+
+/**
+ * Reads what an encoded tensor was from its parameters alone, so that a receiver can refuse it before anything is decoded.
+ * @returns undefined if the tensor is not encoded.
+ * @throws ScissionError invalidTensor if its parameters name no codec, datatype or shape, or ones that do not fit together.
+ * @example
+ * declaredForm(encodeTensor(tensor, 'q8')) // { name: 'x', datatype: 'FP32', shape: [1, 64, 56, 56], byteCount: 802816 }
+ */
+export function declaredForm(tensor: CodedTensor): DeclaredTensor | undefined {
+  const name = codecOf(tensor)
+  return name === undefined ? undefined : formOf(tensor, knownCodec(tensor, name))
+}
+
+function formOf(tensor: CodedTensor, codec: Codec): DeclaredTensor {
+  const datatype = datatypeOf(tensor, codec)
+  const shape = shapeOf(tensor)
+  if (tensor.datatype !== 'UINT8')
+    throw refuse(tensor, `a tensor encoded with ${codec.name} travels as UINT8, not as ${tensor.datatype}`)
+  return { name: tensor.name, datatype, shape, byteCount: byteLength(datatype, shape) }
 }
 
 function decode(tensor: CodedTensor, maxBytes: number, zstd: Zstandard): Tensor {
   const name = codecOf(tensor)
   if (name === undefined) return tensor
-  const codec = knownCodec(tensor, name, zstd)
-  const datatype = datatypeOf(tensor, codec)
-  const shape = shapeOf(tensor)
-  if (tensor.datatype !== 'UINT8')
-    throw refuse(tensor, `a tensor encoded with ${name} travels as UINT8, not as ${tensor.datatype}`)
-  const bytes = byteLength(datatype, shape)
-  if (bytes > maxBytes) throw tooLarge(tensor, bytes, maxBytes)
-  return { name: tensor.name, datatype, shape, bytes: decodeBytes(tensor, codec, shape, bytes, zstd) }
+  const codec = knownCodec(tensor, name)
+  const { datatype, shape, byteCount } = formOf(tensor, codec)
+  if (byteCount > maxBytes) throw tooLarge(tensor, byteCount, maxBytes)
+  try {
+    return { name: tensor.name, datatype, shape, bytes: decodeBytes(tensor, codec, shape, byteCount, zstd) }
+  } catch (error) {
+    if (!(error instanceof ScissionError) || error.code !== 'invalidTensor' || error.details?.['tensor'])
+      throw error
+    // Frames and ranges do not know whose they are.
+    throw refuse(tensor, error.message)
+  }
 }
 
 /** @param bytes size of the decoded tensor. */
@@ -177,15 +207,18 @@ function decodeBytes(
   return lossy.kind === 'linear' ? decodeLinear(packed, count, channels, lossy.bits) : packed
 }
 
-function knownCodec(tensor: CodedTensor, name: string, zstd: Zstandard): Codec {
+function knownCodec(tensor: CodedTensor, name: string): Codec {
   const parsed = CodecName.safeParse(name)
-  if (parsed.success && parsed.data !== 'none') return parseCodec(parsed.data)
-  throw new ScissionError(
-    'unsupportedEncoding',
-    `input '${tensor.name}' is encoded with "${name.slice(0, 40)}", which this resource does not know; ` +
-      `it knows ${availableNames(zstd).join(', ')}`,
+  if (parsed.success) return parseCodec(parsed.data)
+  throw refuse(
+    tensor,
+    `it is encoded with "${name.slice(0, 40)}", which is no codec; ` +
+      `codecs are ${NAMES.join(', ')}, and each of the lossy ones with -zstd behind it`,
   )
 }
+
+/** Without the combinations of a lossy part and Zstandard. */
+const NAMES = ['zstd', 'fp16', ...BIT_WIDTHS.flatMap((bits) => [`q${bits}`, `q${bits}c`])]
 
 function datatypeOf(tensor: CodedTensor, codec: Codec): Exclude<Datatype, 'BYTES'> {
   const given = tensor.parameters?.[DATATYPE]
@@ -196,9 +229,13 @@ function datatypeOf(tensor: CodedTensor, codec: Codec): Exclude<Datatype, 'BYTES
   throw refuse(tensor, `codec ${codec.name} is for FP32 tensors, this one was ${datatype}`)
 }
 
+/** JSON writers differ in whether they put spaces into a list. */
+const SHAPE_TEXT = /^\s*\[\s*(\d{1,15}(\s*,\s*\d{1,15}){0,31})?\s*\]\s*$/
+const MAX_SHAPE_CHARACTERS = 1000
+
 function shapeOf(tensor: CodedTensor): number[] {
   const text = tensor.parameters?.[SHAPE]
-  const fits = typeof text === 'string' && /^\[(\d{1,15}(,\d{1,15}){0,31})?\]$/.test(text)
+  const fits = typeof text === 'string' && text.length <= MAX_SHAPE_CHARACTERS && SHAPE_TEXT.test(text)
   const shape = fits ? (JSON.parse(text) as number[]) : undefined
   if (shape === undefined)
     throw refuse(tensor, `'${SHAPE}' must be a list of dimensions such as [1,64,56,56]`)

@@ -1,7 +1,8 @@
 /** Tensor codecs: their names, a machine's speed at them, and calibrations of their loss of accuracy. */
 import { z } from 'zod'
-import { byteCount, InputShapes, ModelId, ms, Name, ResourceName, ShapesKey, timestamp } from './common.ts'
+import { byteCount, InputShapes, ModelId, ms, ResourceName, ShapesKey, timestamp } from './common.ts'
 import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
+import { ModelReference } from './model-names.ts'
 
 /**
  * `[lossy part][-entropy part]`: `fp16` halves, `q<bits>` is linear quantisation with one scale for the tensor, with
@@ -86,7 +87,7 @@ export type Calibration = z.infer<typeof Calibration>
 
 /** The JSON part of `POST /v1/calibrations`. */
 export const CalibrationRequest = z.strictObject({
-  model: z.union([ModelId, Name]),
+  model: ModelReference,
   inputShapes: InputShapes.optional(),
   /** Default: the first resource alive. */
   resource: ResourceName.optional(),

@@ -124,10 +124,10 @@ export const Structure = z.object({
   /** Of all layers, each constant and function counted once. */
   weightBytes: byteCount,
   inputHints: InputHints.optional(),
-  /** What a user should know of the results: found when the model was analysed. */
-  warnings: z.array(z.string()).optional(),
   /** SHA-256 of the samples that it was analysed with; absent if all values were made up. */
   samples: z.string().optional(),
+  /** What a user should know of the results: found when the model was analysed. */
+  warnings: z.array(z.string()).optional(),
 })
 export type Structure = z.infer<typeof Structure>
 

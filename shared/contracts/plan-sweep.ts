@@ -5,7 +5,7 @@ import { mbps, ms, ResourceName } from './common.ts'
 import { PlanAnswer, PlanQuery } from './plan.ts'
 import { Served } from './profile.ts'
 
-const LinkEnds = z.strictObject({ from: ResourceName, to: ResourceName })
+const LinkEnds = z.strictObject({ from: ResourceName, to: ResourceName }).meta({ id: 'LinkEnds' })
 /** The links that an axis sets. Default: all that leave the first tier, as with network presets. */
 const links = z.array(LinkEnds).min(1).max(1000).optional()
 const MAX_AXIS_VALUES = 10_000

@@ -12,8 +12,11 @@ import {
   timestamp,
 } from './common.ts'
 import { CodecName } from './calibration.ts'
+import { ModelReference } from './model-names.ts'
+import { BenchmarkProgress } from './job-progress.ts'
 import { figures, nameList, numeric, yesOrNo } from './query-values.ts'
 import { RuntimeOptions } from './resource.ts'
+import { Verification } from './verification.ts'
 import { WhatIf } from './what-if-fields.ts'
 
 /** `7:edge` is layer 7, `0-5:device` are layers 0..4. */
@@ -33,7 +36,7 @@ const costsByResource = figures(ResourceName, cost)
 
 /** A plan query; in a URL, lists are comma-separated. */
 export const PlanQuery = z.strictObject({
-  model: z.union([ModelId, Name]),
+  model: ModelReference,
   inputShapes: InputShapes.optional(),
   /**
    * `throughput`: the shortest slowest step (stages overlap, one request in each). `weighted`: the sum that `weights`
@@ -41,7 +44,7 @@ export const PlanQuery = z.strictObject({
    */
   objective: z.enum([...OBJECTIVES, 'weighted']).default('latency'),
   /** Weight of one ms (for throughput: of the slowest step), byte, joule or unit of price. */
-  weights: figures(ObjectiveName, cost).optional(),
+  weights: figures(ObjectiveName, cost, 'latency:1,energy:20').optional(),
   /** Lists the Pareto front of these 2–4 objectives instead of the best plans; `objective` is ignored. */
   pareto: nameList(z.enum(OBJECTIVES)).optional(),
   top: numeric(z.number().int().min(1).max(1000)).default(5),
@@ -238,6 +241,8 @@ export const DeploymentRequest = z.strictObject({
   alternates: z.array(ResourceName).optional(),
   fallback: z.enum(FALLBACKS).optional(),
   answer: z.enum(ANSWERS).optional(),
+  /** `false`: it becomes ready without its outputs having been compared with the whole model's. Default true. */
+  verify: z.boolean().optional(),
 })
 export type DeploymentRequest = z.infer<typeof DeploymentRequest>
 
@@ -269,6 +274,14 @@ export const Deployment = z.object({
   emulated: z.boolean(),
   state: z.enum(DEPLOYMENT_STATES),
   error: z.string().optional(),
+  /** What is being done while it is `loading`. */
+  progress: BenchmarkProgress.optional(),
+  /** `false`: it is not verified. Absent = it is. */
+  verify: z.boolean().optional(),
+  /** Absent while it is loading, if loading failed, and in records of versions that did not verify. */
+  verification: Verification.optional(),
+  /** The deployment that this one serves to verify: it is held by resources for that long, is not on record, and not counted. */
+  verifies: Name.optional(),
   createdAt: timestamp,
 })
 export type Deployment = z.infer<typeof Deployment>

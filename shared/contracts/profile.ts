@@ -1,7 +1,8 @@
 /** Profiles (measured costs) and the benchmark jobs that measure them. */
 import { z } from 'zod'
-import { byteCount, InputShapes, ModelId, ms, Name, ResourceName, ShapesKey, timestamp } from './common.ts'
+import { byteCount, InputShapes, ModelId, ms, ResourceName, ShapesKey, timestamp } from './common.ts'
 import { CodecSpeed } from './calibration.ts'
+import { ModelReference } from './model-names.ts'
 import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
 import { Machine, RuntimeOptions } from './resource.ts'
 
@@ -158,7 +159,7 @@ const ChosenOptions = z.strictObject({
 const DEFAULT_MAX_AGE_MS = 3600 * 1000
 
 export const BenchmarkRequest = z.strictObject({
-  model: z.union([ModelId, Name]),
+  model: ModelReference,
   /** Default: every resource alive. */
   resources: z.array(ResourceName).min(1).optional(),
   inputShapes: InputShapes.optional(),

@@ -8,13 +8,24 @@ export const nameList = <T extends z.ZodType>(item: T) =>
     z.array(item),
   )
 
-/** Values by name; in a URL `device:20,edge:5`. */
-export const figures = <K extends z.ZodType<string, string>, V extends z.ZodType>(key: K, value: V) =>
-  z.preprocess(
-    (given, context) =>
-      typeof given === 'string' ? pairsOf(given, (text) => text || undefined, context) : given,
-    z.record(key, value),
-  )
+/** Values by name; in a URL `device:20,edge:5`. @param example of the whole in a URL, for the description. */
+export const figures = <K extends z.ZodType<string, string>, V extends z.ZodType>(
+  key: K,
+  value: V,
+  example = 'device:20,edge:5',
+) =>
+  z
+    .preprocess(
+      (given, context) =>
+        typeof given === 'string' ? pairsOf(given, (text) => text || undefined, context) : given,
+      z.record(key, value),
+    )
+    .meta(inUrl('name:value, several joined by commas', example))
+
+/** Metadata of a field that has another form in a URL than in JSON: what the OpenAPI description says of the parameter. */
+export const inUrl = (description: string, example: string) => ({
+  inUrl: { type: 'string', description, examples: [example] },
+})
 
 /**
  * Parses `a:1,b:2` to { a: …, b: … }. A repeated name is a fault.

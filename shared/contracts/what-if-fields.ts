@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import { NETWORK_NAMES } from './network-presets.ts'
 import { ResourceName } from './common.ts'
-import { figures, nameList, numeric, pairsOf } from './query-values.ts'
+import { figures, inUrl, nameList, numeric, pairsOf } from './query-values.ts'
 
 /** `device>edge`: directed, in the direction of a request. */
 const LinkName = z
@@ -29,10 +29,12 @@ export const LinkChange = z
 export type LinkChange = z.infer<typeof LinkChange>
 
 /** In a URL `device>edge:rttMs=20;upMbps=5,device>cloud:preset=3g`. */
-const linkChanges = z.preprocess(
-  (given, context) => (typeof given === 'string' ? pairsOf(given, settingsOf, context) : given),
-  z.record(LinkName, LinkChange),
-)
+const linkChanges = z
+  .preprocess(
+    (given, context) => (typeof given === 'string' ? pairsOf(given, settingsOf, context) : given),
+    z.record(LinkName, LinkChange),
+  )
+  .meta(inUrl('link:setting=value;setting=value, several joined by commas', 'device>edge:rttMs=20;upMbps=5'))
 
 function settingsOf(text: string): unknown {
   const settings = text.split(';').filter(Boolean)
@@ -51,7 +53,7 @@ export const WhatIf = z.strictObject({
   /** Changes single links, after `network`. */
   links: linkChanges.optional(),
   /** Added to the round trip of these links, after all other changes: `device>cloud:20`. */
-  extraRttMs: figures(LinkName, numeric(z.number().nonnegative().max(1e6))).optional(),
+  extraRttMs: figures(LinkName, numeric(z.number().nonnegative().max(1e6)), 'device>cloud:20').optional(),
   /** Replaces a resource's slowdown: how many times slower than its machine it runs; below 1 it is faster. */
   slowdowns: figures(ResourceName, numeric(z.number().positive().max(1000))).optional(),
   /** Plans without these resources. */

@@ -4,7 +4,7 @@
  */
 import { ScissionError } from '../platform/errors.ts'
 import type { Tensor } from '../contracts/tensor.ts'
-import { isObject, type JsonObject, member, parseJson } from './exact-json.ts'
+import { isObject, type JsonObject, member, optionalMember, parseJson } from './exact-json.ts'
 import { BinaryPart, type MessageTensor, readTensor, type Role } from './message-tensor.ts'
 
 const utf8 = new TextEncoder()
@@ -93,9 +93,9 @@ export function readTensors(
   return tensors
 }
 
-/** The optional `id`. @throws ScissionError badRequest if it is not a string. */
+/** The optional `id`. @throws ScissionError badRequest if it is neither a string nor null. */
 export function readId(message: JsonObject): string | undefined {
-  const id = member(message, 'id')
+  const id = optionalMember(message, 'id')
   if (id === undefined || typeof id === 'string') return id
   throw new ScissionError('badRequest', "Unable to parse 'id': expected a string")
 }

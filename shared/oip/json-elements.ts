@@ -32,13 +32,6 @@ export interface Described {
  */
 export function elementsFromJson(tensor: Described, data: Json): Uint8Array {
   const { datatype, owner, shape } = tensor
-  if (datatype === 'FP16' || datatype === 'BF16') {
-    throw new ScissionError(
-      'invalidTensor',
-      `receiving ${datatype} data via JSON is not supported. ` +
-        `Please use the binary data format for input ${tensor.name}`,
-    )
-  }
   if (!Array.isArray(data)) throw new ScissionError('invalidTensor', `${owner}: 'data' must be an array`)
   const count = elementCount(shape)
   // Counted before memory is allocated: a shape can claim more elements than were sent.
@@ -47,6 +40,13 @@ export function elementsFromJson(tensor: Described, data: Json): Uint8Array {
     throw new ScissionError(
       'invalidTensor',
       `${owner}: shape [${shape.join(',')}] has ${count} elements, 'data' has ${given}`,
+    )
+  }
+  if ((datatype === 'FP16' || datatype === 'BF16') && count > 0) {
+    throw new ScissionError(
+      'invalidTensor',
+      `receiving ${datatype} data via JSON is not supported. ` +
+        `Please use the binary data format for input ${tensor.name}`,
     )
   }
   return datatype === 'BYTES' ? strings(tensor, data) : numbers(tensor, datatype, data, count)
@@ -70,11 +70,15 @@ function forEachLeaf(items: readonly Json[], visit: (value: Json, index: number)
   return index
 }
 
+/** With the flag `u`, a pair of surrogates is one character of another kind: this finds only halves, which no UTF-8 has. */
+const LONE_SURROGATE = /\p{Surrogate}/u
+
 function strings(tensor: Described, data: readonly Json[]): Uint8Array {
   const encoder = new TextEncoder()
   const elements: Uint8Array[] = []
   forEachLeaf(data, (value, index) => {
     if (typeof value !== 'string') refuse(tensor, index, value, 'a string')
+    if (LONE_SURROGATE.test(value)) refuse(tensor, index, value, 'text; half of a surrogate pair is none')
     elements.push(encoder.encode(value))
   })
   return encodeElements(elements)
@@ -120,7 +124,10 @@ function converterOf(tensor: Described, datatype: FixedDatatype): (value: Json, 
 function toFloat(tensor: Described, value: Json, index: number, round: (wide: number) => number): number {
   const wide = typeof value === 'bigint' ? Number(value) : value
   if (typeof wide !== 'number') return refuse(tensor, index, value, 'a number')
-  return Number.isFinite(round(wide)) ? wide : refuse(tensor, index, value, 'a number in its range')
+  // NaN and infinity were written as such: the parser refuses numbers that it would have to make infinite.
+  return Number.isFinite(round(wide)) || !Number.isFinite(wide)
+    ? wide
+    : refuse(tensor, index, value, 'a number in its range')
 }
 
 function toLong(tensor: Described, datatype: 'INT64' | 'UINT64', value: Json, index: number): bigint {
@@ -133,16 +140,21 @@ function toLong(tensor: Described, datatype: 'INT64' | 'UINT64', value: Json, in
 }
 
 function refuse(tensor: Described, index: number, value: Json, allowed: string): never {
-  const shown = typeof value === 'bigint' ? String(value) : JSON.stringify(value)
+  const shown = jsonText(value).slice(0, 40)
   throw new ScissionError(
     'invalidTensor',
-    `${tensor.owner}: element ${index} is ${shown.slice(0, 40)}; ${tensor.datatype} takes ${allowed}`,
+    `${tensor.owner}: element ${index} is ${shown}; ${tensor.datatype} takes ${allowed}`,
   )
 }
 
+/** A value as the sender wrote it, for error messages: JSON.stringify throws for bigint and makes null of NaN and infinity. */
+export const jsonText = (value: Json): string =>
+  typeof value === 'bigint' || typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? '')
+
 /**
- * The data of a tensor as a flat JSON array. Values without a JSON form (NaN, infinity, half precision, bytes that are not
- * UTF-8) are refused, with the advice to ask for binary output.
+ * The data of a tensor as a flat JSON array. NaN and infinity are the bare words NaN, Infinity and -Infinity, as Triton
+ * writes them. Values without any form (half precision, bytes that are not UTF-8) are refused, with the advice to ask for
+ * binary output.
  * @throws ScissionError badRequest, which names the tensor and the element.
  */
 export function elementsToJson(tensor: Tensor): string {
@@ -158,23 +170,15 @@ export function elementsToJson(tensor: Tensor): string {
   if (isLong(values)) return `[${values.join(',')}]`
   if (datatype === 'BOOL') return `[${Array.from(values, (value) => value !== 0).join(',')}]`
   if (datatype !== 'FP32' && datatype !== 'FP64') return `[${values.join(',')}]`
-  return hasNegativeZero(tensor, values)
-    ? `[${Array.from(values, signed).join(',')}]`
-    : `[${values.join(',')}]`
+  return hasNegativeZero(values) ? `[${Array.from(values, signed).join(',')}]` : `[${values.join(',')}]`
 }
 
 /** JavaScript prints -0 as `0`, but JSON has a form for it. */
 const signed = (value: number) => (Object.is(value, -0) ? '-0.0' : String(value))
 
-/** @throws ScissionError badRequest if a value is not finite. */
-function hasNegativeZero(tensor: Tensor, values: NumberArray): boolean {
-  let found = false
-  for (let index = 0; index < values.length; index += 1) {
-    const value = values[index] ?? 0
-    if (!Number.isFinite(value)) throw notInJson(tensor, index, String(value))
-    if (value === 0 && Object.is(value, -0)) found = true
-  }
-  return found
+function hasNegativeZero(values: NumberArray): boolean {
+  for (let index = 0; index < values.length; index += 1) if (Object.is(values[index], -0)) return true
+  return false
 }
 
 function textsOf(tensor: Tensor): string[] {
@@ -183,15 +187,11 @@ function textsOf(tensor: Tensor): string[] {
     try {
       return JSON.stringify(decoder.decode(element))
     } catch {
-      throw notInJson(tensor, index, 'not UTF-8')
+      throw new ScissionError(
+        'badRequest',
+        `output ${tensor.name} has no JSON form: element ${index} is not UTF-8. ` +
+          'Please use the binary data format (parameters: {"binary_data": true})',
+      )
     }
   })
-}
-
-function notInJson(tensor: Tensor, index: number, what: string): ScissionError {
-  return new ScissionError(
-    'badRequest',
-    `output ${tensor.name} has no JSON form: element ${index} is ${what}. ` +
-      'Please use the binary data format (parameters: {"binary_data": true})',
-  )
 }

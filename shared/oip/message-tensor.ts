@@ -5,10 +5,10 @@
 import { DATATYPES, type Datatype } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../contracts/tensor.ts'
-import { isObject, type Json, type JsonObject, member } from './exact-json.ts'
+import { isObject, type Json, type JsonObject, member, optionalMember } from './exact-json.ts'
 import { countParameter, type Parameters, readParameters } from './parameters.ts'
 import { countElements } from './bytes-elements.ts'
-import { type Described, elementsFromJson, elementsToJson } from './json-elements.ts'
+import { type Described, elementsFromJson, elementsToJson, jsonText } from './json-elements.ts'
 
 /** A tensor of a message with its parameters, `binary_data_size` excepted. */
 export interface MessageTensor extends Tensor {
@@ -79,10 +79,9 @@ function readShape(entry: JsonObject, owner: string): number[] {
   if (!Array.isArray(shape)) throw new ScissionError('badRequest', `Unable to parse 'shape' of ${owner}`)
   return shape.map((dim, axis) => {
     if (typeof dim === 'number' && Number.isSafeInteger(dim) && dim >= 0) return dim
-    const shown = typeof dim === 'bigint' ? String(dim) : JSON.stringify(dim)
     throw new ScissionError(
       'invalidTensor',
-      `Unable to parse 'shape' of ${owner}: shape[${axis}] must be a whole number of 0 or more, got: ${shown}`,
+      `Unable to parse 'shape' of ${owner}: shape[${axis}] must be a whole number of 0 or more, got: ${jsonText(dim)}`,
     )
   })
 }
@@ -107,7 +106,7 @@ function readData(
   parameters: Parameters,
   binary: BinaryPart,
 ): Uint8Array {
-  const data = member(entry, 'data')
+  const data = optionalMember(entry, 'data')
   const { binary_data_size, shared_memory_region } = parameters
   const fields = Object.entries({ data, binary_data_size, shared_memory_region })
   const set = fields.filter(([, value]) => value !== undefined).map(([key]) => `'${key}'`)

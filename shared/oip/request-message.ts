@@ -2,7 +2,7 @@
 import type { TensorSpec } from '../contracts/common.ts'
 import { ScissionError } from '../platform/errors.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../contracts/tensor.ts'
-import { isObject, type Json, type JsonObject, member } from './exact-json.ts'
+import { isObject, type Json, type JsonObject, optionalMember } from './exact-json.ts'
 import { type Message, messageOf, parseObject, readId, readTensors } from './binary-message.ts'
 import { booleanParameter, type Parameters, readParameters } from './parameters.ts'
 import { countElements } from './bytes-elements.ts'
@@ -42,7 +42,7 @@ export function parseInferRequest(json: Uint8Array, binary: Uint8Array, model: s
 }
 
 function readOutputs(message: JsonObject, binaryDefault: boolean): RequestedOutput[] | null {
-  const entries = member(message, 'outputs')
+  const entries = optionalMember(message, 'outputs')
   if (entries === undefined) return null
   if (!Array.isArray(entries)) throw new ScissionError('badRequest', "Unable to parse 'outputs'")
   if (entries.length === 0) return null
@@ -92,8 +92,8 @@ function rawShape(input: RawInput, bytes: Uint8Array, model: string): number[] {
   }
   if (input.datatype === 'BYTES') {
     const elements = countElements(bytes, `input '${input.name}'`)
-    const single = input.shape.length === 1 && (input.shape[0] === 1 || input.shape[0] === -1)
-    return single && elements === 1 ? [1] : fail('BYTES must have shape [1]')
+    const single = input.shape.length <= 1 && [1, -1].includes(input.shape[0] ?? 1)
+    return single && elements === 1 ? input.shape.map(() => 1) : fail('BYTES must have shape [1] or []')
   }
   const open = input.shape.filter((dim) => dim < 0).length
   if (open > 1) return fail(`the shape [${input.shape.join(',')}] cannot be deduced`)

@@ -1,7 +1,7 @@
 /** Writes and parses inference responses. */
 import { ScissionError } from '../platform/errors.ts'
 import type { Tensor } from '../contracts/tensor.ts'
-import { member } from './exact-json.ts'
+import { member, optionalMember } from './exact-json.ts'
 import { type Message, messageOf, parseObject, readId, readTensors } from './binary-message.ts'
 import { type Parameters, readParameters } from './parameters.ts'
 import { type MessageTensor, writeTensor } from './message-tensor.ts'
@@ -47,7 +47,7 @@ export interface InferResponse {
 export function parseInferResponse(json: Uint8Array, binary: Uint8Array): InferResponse {
   const message = parseObject(json)
   const modelName = member(message, 'model_name')
-  const modelVersion = member(message, 'model_version')
+  const modelVersion = optionalMember(message, 'model_version')
   if (typeof modelName !== 'string') throw new ScissionError('badRequest', "Unable to parse 'model_name'")
   if (modelVersion !== undefined && typeof modelVersion !== 'string')
     throw new ScissionError('badRequest', "Unable to parse 'model_version': expected a string")

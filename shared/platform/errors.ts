@@ -9,6 +9,7 @@
 export const ERROR_STATUS = {
   badRequest: 400,
   invalidTensor: 400,
+  invalidValues: 400,
   invalidRange: 400,
   notFound: 404,
   methodNotAllowed: 405,
@@ -21,6 +22,7 @@ export const ERROR_STATUS = {
   cancelled: 499,
   internal: 500,
   unsupportedEncoding: 501,
+  notSupported: 501,
   peerUnavailable: 502,
   queueUnavailable: 503,
   notReady: 503,

@@ -29,6 +29,10 @@ export interface BenchOptions {
   /** False: not while another process keeps a core busy. */
   busy?: boolean | undefined
   record?: boolean | undefined
+  /** Of made models: the first one's seed, how many, and the folder for those that show a fault. */
+  seed?: number | undefined
+  count?: number | undefined
+  keep?: string | undefined
 }
 
 export interface Benchmark {

@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- NAME [--json FILE] [--record]`: runs one benchmark, prints each figure beside the floor asked for
- * and its baseline. `--json` writes `{machine, figures, raw}`; `--record` appends the figures to docs/results.md.
+ * `npm run bench -- NAME [--json [FILE]] [--record]`: runs one benchmark, prints each figure beside the floor asked for
+ * and its baseline. `--json` writes `{machine, figures, raw}` to the file, or prints it instead of the figures;
+ * `--record` appends the figures to docs/results.md.
  */
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -9,7 +10,9 @@ import { type Benchmark, type Figure, machine, type Result } from './bench.ts'
 import { codecs } from './codecs.ts'
 import { codecsTable } from './codecs-table.ts'
 import { links } from './links.ts'
+import { madeModels } from './made-models.ts'
 import { memory } from './memory.ts'
+import { models } from './models.ts'
 import { onnx } from './onnx.ts'
 import { planner } from './planner.ts'
 import { profile } from './profile.ts'
@@ -30,6 +33,8 @@ const BENCHMARKS: Benchmark[] = [
   codecsTable,
   memory,
   whileServing,
+  models,
+  madeModels,
 ]
 
 const number = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3))
@@ -58,27 +63,45 @@ function record(benchmark: Benchmark, result: Result, about: Record<string, unkn
   appendFileSync('docs/results.md', lines.join('\n'))
 }
 
+/** `--json` without a file: to the standard output. */
+const STDOUT = '-'
+const args = process.argv
+  .slice(2)
+  .map((arg, index, all) =>
+    arg === '--json' && /^(-|$)/.test(all[index + 1] ?? '') ? `--json=${STDOUT}` : arg,
+  )
 const { values, positionals } = parseArgs({
+  args,
   allowPositionals: true,
   options: {
     json: { type: 'string' },
     record: { type: 'boolean', default: false },
     models: { type: 'string' },
     cuts: { type: 'string' },
+    seed: { type: 'string' },
+    count: { type: 'string' },
+    keep: { type: 'string' },
     'quiet-only': { type: 'boolean', default: false },
   },
 })
 const benchmark = BENCHMARKS.find((candidate) => candidate.name === positionals[0])
 if (!benchmark) {
   console.error(
-    `usage: npm run bench -- NAME [--json FILE] [--record]\n${BENCHMARKS.map((one) => `  ${one.name}: ${one.title}`).join('\n')}`,
+    `usage: npm run bench -- NAME [--json [FILE]] [--record]\n${BENCHMARKS.map((one) => `  ${one.name}: ${one.title}`).join('\n')}`,
   )
   process.exit(2)
 }
 const about = machine()
-const result = await benchmark.run((text) => console.error(text), { ...values, busy: !values['quiet-only'] })
-console.log(renderTable(HEAD, result.figures.map(rowOf)))
-if (values.json !== undefined)
-  writeFileSync(values.json, `${JSON.stringify({ machine: about, ...result }, null, 1)}\n`)
+const whole = (text: string | undefined) => (text === undefined ? undefined : Number(text))
+const result = await benchmark.run((text) => console.error(text), {
+  ...values,
+  seed: whole(values.seed),
+  count: whole(values.count),
+  busy: !values['quiet-only'],
+})
+const json = `${JSON.stringify({ machine: about, ...result }, null, 1)}\n`
+if (values.json === STDOUT) await new Promise((written) => process.stdout.write(json, written))
+else console.log(renderTable(HEAD, result.figures.map(rowOf)))
+if (values.json !== undefined && values.json !== STDOUT) writeFileSync(values.json, json)
 if (values.record) record(benchmark, result, about)
 process.exit(0)

@@ -13,8 +13,9 @@ import { ModelStore } from '../../services/benchmark/models/model-store.ts'
 import { Registry } from '../../services/benchmark/models/registry.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { ModelId } from '../../shared/contracts/common.ts'
+import { namesOf } from '../../shared/contracts/model-names.ts'
 import { NAMES_LOCK, withLock } from '../../shared/platform/redis/lock.ts'
-import { namesOf, type State } from '../../shared/platform/redis/state.ts'
+import type { State } from '../../shared/platform/redis/state.ts'
 import {
   exampleCalibration,
   exampleDeployment,

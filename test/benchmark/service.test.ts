@@ -14,9 +14,8 @@ describe('the benchmark service', () => {
 
   it('describes every route that it has', async () => {
     const description = (await get('/openapi.json')) as { paths: Record<string, Record<string, unknown>> }
-    const routes = Object.entries(description.paths).flatMap(([path, methods]) =>
-      Object.keys(methods).map((method) => `${method} ${path}`),
-    )
+    const own = Object.entries(description.paths).filter(([path]) => path.startsWith('/v1/'))
+    const routes = own.flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`))
     expect(routes.sort()).toEqual([
       'delete /v1/benchmarks/{id}',
       'delete /v1/calibrations/{id}',

@@ -76,25 +76,6 @@ describe('a sender', () => {
     expect(heard(await converse(toy.service.url, Buffer.from(huge)))).toEqual(error(413))
     expect(await live()).toBe(200)
   })
-
-  it('that asks for JSON gets an error for what JSON cannot hold, and the bytes when it asks for those', async () => {
-    const nan = Buffer.from('0000c07f0000803f0000803f0000803f', 'hex')
-    const infer = (binary: boolean) => {
-      const json = Buffer.from(
-        JSON.stringify({
-          parameters: { binary_data_output: binary },
-          inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', parameters: { binary_data_size: 16 } }],
-        }),
-      )
-      return call('POST', `${toy.service.url}/v2/models/m/infer`, Buffer.concat([json, nan]), {
-        'Inference-Header-Content-Length': String(json.length),
-      })
-    }
-    const refused = await infer(false)
-    expect(refused.status).toBe(400)
-    expect((refused.json as { error: string }).error).toMatch(/NaN.*binary/i)
-    expect((await infer(true)).body.subarray(-16)).toEqual(nan)
-  })
 })
 
 const INFER = 'POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\n'

@@ -1,7 +1,8 @@
 /** More conversations in the form of conversations.ts: rare and wrong requests. */
+import { z } from 'zod'
 import { VERSION } from '../../shared/platform/version.ts'
 import { type Conversation, FOUR, QUIET, refused, X4, Y4 } from './conversation.ts'
-import { metadata } from './schemas.ts'
+import { matching, metadata } from './schemas.ts'
 
 export const AT_THE_EDGES: Conversation[] = [
   ...['/v2', '/v2/'].map((path) => ({
@@ -181,9 +182,40 @@ export const AT_THE_EDGES: Conversation[] = [
     answer: refused(400),
   },
   // Not announced: a client that reads the list of extensions does not send this.
-  ...['GET /v2/trace/setting', 'GET /v2/models/m/trace/setting', 'GET /v2/logging'].map((line) => ({
+  ...[
+    ['GET /v2/trace/setting', 'tracing'],
+    ['POST /v2/trace/setting', 'tracing'],
+    ['GET /v2/models/m/trace/setting', 'tracing'],
+    ['POST /v2/models/nobody/trace/setting', 'tracing'],
+    ['GET /v2/logging', 'dynamic logging'],
+    ['POST /v2/logging', 'dynamic logging'],
+    ['GET /v2/systemsharedmemory/status', 'system shared memory'],
+    ['GET /v2/systemsharedmemory/region/r/status', 'system shared memory'],
+    ['POST /v2/systemsharedmemory/region/r/register', 'system shared memory'],
+    ['POST /v2/systemsharedmemory/unregister', 'system shared memory'],
+    ['POST /v2/systemsharedmemory/region/r/unregister', 'system shared memory'],
+    ['GET /v2/cudasharedmemory/status', 'cuda shared memory'],
+    ['POST /v2/cudasharedmemory/region/r/register', 'cuda shared memory'],
+    ['POST /v2/cudasharedmemory/unregister', 'cuda shared memory'],
+    ['POST /v2/models/m/generate', 'generate'],
+    ['POST /v2/models/m/versions/1/generate_stream', 'generate'],
+    ['POST /v2/repository/here/index', "'repository_name'"],
+    ['POST /v2/repository/here/models/m/load', "'repository_name'"],
+  ].map(([line = '', what = '']) => ({
     name: `${line}: an extension that is not there`,
-    request: { line },
-    answer: { status: 404, body: '{"error":"Not Found"}' },
+    request: { line, ...(line.startsWith('POST') && { body: '{"key":"k","byte_size":8}' }) },
+    answer: {
+      status: 501,
+      body: {
+        json: matching(
+          z.strictObject({ error: z.string().regex(new RegExp(`${what}.*support|support.*${what}`)) }),
+        ),
+      },
+    },
+  })),
+  ...['DELETE /v2/logging', 'PUT /v2/trace/setting', 'POST /v2/systemsharedmemory/status'].map((line) => ({
+    name: `${line}: no method of that extension`,
+    request: { line, body: '' },
+    answer: { status: 405, body: '{"error":"Method Not Allowed"}' },
   })),
 ]

@@ -162,13 +162,15 @@ export const PAGES_THAT_RUN: Readonly<Record<string, Check>> = {
     )(stdout)
   },
   'docs/reference/requests-and-answers.md': (stdout) => {
-    const [, timed = '', untimed = ''] = stdout.split('"model_name"')
+    const [answers = '', encoded = ''] = stdout.split('"outputs"')
+    const [, timed = '', untimed = ''] = answers.split('"model_name"')
     expect(timed).toContain('"scission_hops":3')
     expect(timed).toContain('"scission_hop0_nextMs"')
     // The answer came straight from the last hop.
     expect(timed).not.toContain('"scission_hop1_nextMs"')
     expect(untimed).not.toContain('scission_')
     expect(untimed).toMatch(/^"error":".*deadline/m)
+    expect(encoded).toMatch(/"shape":\[1008\].*"scission_codec":"q8".*"scission_shape":"\[1,1000\]"/)
   },
   'docs/reference/api.md': inOrder(/"openapi":"3\.1\.0"/),
   'docs/reference/cli.md': inOrder(/mobilenetv2 .*1x3x224x224/, /"name": "/),

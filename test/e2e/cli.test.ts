@@ -124,7 +124,11 @@ describe('with the system up', () => {
     expect(answer.plans.length).toBe(2)
     expect((await run('plan', 'net')).stdout).toContain('native baselines')
     const deployed = await json<Deployment>('deploy', answer.plans[0]?.id ?? '', '--name', 'split')
-    expect(deployed.state).toBe('ready')
+    expect(deployed).toMatchObject({ state: 'ready', verification: { outcome: 'equal', input: 'made-up' } })
+    const again = await run('deploy', answer.plans[0]?.id ?? '', '--name', 'split')
+    expect(again.stdout).toMatch(/verified with one made-up input .*\n {2}as planned: equal, off by/)
+    const unverified = await run('deploy', answer.plans[0]?.id ?? '', '--name', 'split', '--no-verify')
+    expect([unverified.code, unverified.stdout]).toEqual([0, expect.stringContaining('not verified')])
     expect((await run('deployments')).stdout).toContain('/v2/models/split/infer')
 
     const input = path.join(system.folder, 'input.bin')

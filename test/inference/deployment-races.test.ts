@@ -28,7 +28,7 @@ beforeEach(async () => {
     stageDeps: { loader: engine.loader, executor: engine.executor, log },
     state,
     weightBytes: () => Promise.resolve(0),
-    fallbackBytes: 0,
+    besideBytes: 0,
     warmCodecs: () => Promise.resolve(),
   })
 })

@@ -65,8 +65,8 @@ describe('health and server metadata', () => {
     expect([unknown.status, unknown.json]).toEqual([404, { error: 'Not Found' }])
     const method = await call('DELETE', `${toy.service.url}/v2/models/branched/infer`)
     expect([method.status, method.json]).toEqual([405, { error: 'Method Not Allowed' }])
-    expect((await get('/v2/trace/setting')).status).toBe(404)
-    expect((await get('/v2/logging')).status).toBe(404)
+    expect((await get('/v2/trace/setting')).status).toBe(501)
+    expect((await get('/v2/nothing')).json).toEqual({ error: 'Not Found' })
   })
 })
 

@@ -8,6 +8,7 @@ import type { Structure } from '../../shared/contracts/model.ts'
 import { writeInferRequest } from '../../shared/oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../../shared/oip/response-message.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
+import { decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
 import { readProtoTensor } from '../onnx/support/references.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { randomFrom } from '../support/random.ts'
@@ -180,6 +181,28 @@ describe.each(SUBJECTS)('served in pieces', ({ what, detector, digits, options }
         scission_emulated: true,
       })
       expect(Number(answer.parameters['scission_hop0_waitedMs'])).toBeGreaterThan(0)
+    })
+
+    it('is entered at its cuts by a client that ran the layers before, encoded or not', async () => {
+      const metadata = await call('GET', `${at('device')}/v2/models/face-split`)
+      const { path: stages } = (metadata.json as { properties: { path: string } }).properties
+      const end = structure.layers.length
+      for (const [resource, cut] of [...stages.matchAll(/(edge|cloud):(\d+)/g)].map(([, name = '', from]) => [
+        name,
+        Number(from),
+      ]) as [string, number][]) {
+        const head = await infer(`${at('device')}/v2/models/face/layers/0-${cut}/infer`, [x])
+        const url = `${at(resource)}/v2/models/face-split/layers/${cut}-${end}/infer`
+        for (const codec of ['none', 'zstd', 'q8']) {
+          const coded = head.outputs.map((tensor) => encodeTensor(tensor, codec))
+          const decoded = coded.map((tensor) =>
+            decodeTensor({ ...tensor, bytes: new Uint8Array(tensor.bytes) }, 1e9),
+          )
+          const [answer, expected] = [await infer(url, coded), await infer(url, decoded)]
+          expect(differenceOf(expected.outputs, answer.outputs)).toBe(0)
+          if (codec !== 'q8') expect(differenceOf(whole, answer.outputs)).toBeLessThan(1e-5)
+        }
+      }
     })
 
     it('refuses wrong tensors in words that name them', async () => {

@@ -26,6 +26,7 @@ const SKIP_FOR_MATERIAL = [
   'test/benchmark/models/ranges.test.ts',
   'test/benchmark/models/upload.test.ts',
   'test/benchmark/original.test.ts',
+  'test/cases/cases.test.ts',
   'test/e2e/plans.test.ts',
   'test/e2e/start.test.ts',
   'test/inference/jobs/calibrations/service.test.ts',
@@ -69,7 +70,7 @@ beforeAll(async () => {
   const found = path.join(folder, 'found.json')
   const script = nodeArguments(new URL('entries/collect.ts', import.meta.url))
   const outer = { VITEST: undefined, VITEST_WORKER_ID: undefined, VITEST_POOL_ID: undefined }
-  const env = { ...process.env, SCISSION_TEST_MODELS: undefined, ...outer }
+  const env = { ...process.env, SCISSION_TEST_MODELS: undefined, SCISSION_TEST_CASES: undefined, ...outer }
   const { stdout, stderr } = await runNode([...script, found], { cwd: copy, env })
   // A file that does not load is an exit code of 1: it is said below which.
   expect(existsSync(found), stdout + stderr).toBe(true)
@@ -120,6 +121,7 @@ describe('a repository with nothing beside it', () => {
       'test/e2e/start.test.ts': /works with detector/,
       'test/benchmark/original.test.ts': /are imported as models, machines, profiles and links/,
       'test/original/criteria.test.ts': /list the plans that they allow/,
+      'test/cases/cases.test.ts': /takes a model to the end/,
       'test/zoo/keras.test.ts': /nasnetlarge has the layers of Keras/,
     }
     for (const [file, name] of Object.entries(essential))

@@ -27,10 +27,8 @@ function anyTensor(datatype: Datatype): fc.Arbitrary<Omit<Tensor, 'name'>> {
 
 const VALUES: Partial<Record<Datatype, (count: number) => fc.Arbitrary<Uint8Array>>> = {
   BOOL: (n) => fc.array(fc.boolean(), exactly(n)).map((values) => Uint8Array.from(values, Number)),
-  FP32: (n) =>
-    fc.float32Array({ ...exactly(n), noNaN: true, noDefaultInfinity: true }).map((array) => raw(array)),
-  FP64: (n) =>
-    fc.float64Array({ ...exactly(n), noNaN: true, noDefaultInfinity: true }).map((array) => raw(array)),
+  FP32: (n) => fc.float32Array(exactly(n)).map((array) => raw(Float32Array.from(array))),
+  FP64: (n) => fc.float64Array(exactly(n)).map((array) => raw(Float64Array.from(array))),
   BYTES: (n) =>
     fc
       .array(fc.string({ unit: 'binary', maxLength: 6 }), exactly(n))

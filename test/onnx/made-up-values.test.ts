@@ -114,7 +114,7 @@ describe('values are made up that an argument may have', () => {
       {
         nodes: [node('Div', ['hundred', 'n'], ['y'])],
         inputs: [integer('n', [16])],
-        outputs: [y],
+        outputs: [value('y', undefined, INT64)],
         constants: [ints('hundred', [100])],
       },
     ],

@@ -2,11 +2,20 @@ import http from 'node:http'
 import { Redis } from 'ioredis'
 import { describe, expect, it, vi } from 'vitest'
 import { Collection } from '../../shared/platform/redis/collection.ts'
+import { call } from '../inference/support/service.ts'
+import { readEvents } from '../support/event-source.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { gate } from '../support/gate.ts'
+import { startPlanner } from '../support/services.ts'
 import { usePlanner } from './harness.ts'
 
 const { used } = usePlanner()
+const NAMES = ['loading', 'ready', 'failed', 'deleted']
+const eventsOf = (id: string) => `${used.url}/v1/deployments/${id}/events`
+const put = (id: string, changes: object = {}) =>
+  used.state.deployments.put(id, exampleDeployment(id, [hop('device', 0, 4)], changes))
+const after = (id: string, had: string, method = 'GET') =>
+  call(method, eventsOf(id), undefined, { 'Last-Event-ID': had })
 
 describe('the events of a deployment', () => {
   it('take no connection to Redis for a client that has left before they began', async () => {
@@ -30,5 +39,60 @@ describe('the events of a deployment', () => {
     expect(duplicate).not.toHaveBeenCalled()
     duplicate.mockRestore()
     need.mockRestore()
+  })
+})
+
+describe('EventSource', () => {
+  it('gets every state once, over a lost connection, and stops after the deployment is deleted', async () => {
+    await put('live', { state: 'loading' })
+    const source = readEvents(eventsOf('live'), NAMES)
+    const names = () => source.events.map(({ name }) => name)
+    await expect.poll(names).toEqual(['loading'])
+    await put('live', { state: 'loading' })
+    await put('live', { state: 'ready' })
+    await expect.poll(names).toEqual(['loading', 'ready'])
+    used.endStreams()
+    await expect.poll(source.connections, { timeout: 20_000 }).toBe(2)
+    await put('live', { state: 'failed', error: 'for a reason' })
+    await expect.poll(names).toEqual(['loading', 'ready', 'failed'])
+    await used.state.deployments.delete('live')
+    await source.stopped()
+    expect(names()).toEqual(['loading', 'ready', 'failed', 'deleted'])
+    expect(source.events.at(-1)?.data).toEqual({ id: 'live' })
+  })
+
+  it('is told of what it missed, also by another planner', async () => {
+    await put('live', { state: 'ready' })
+    const source = readEvents(eventsOf('live'), NAMES)
+    await expect.poll(() => source.events.length).toBe(1)
+    source.close()
+    const had = source.events[0]?.id ?? ''
+    const other = await startPlanner(used.redisUrl)
+    await used.state.deployments.delete('live')
+    const url = `${other.url}/v1/deployments/live/events`
+    const missed = await call('GET', url, undefined, { 'Last-Event-ID': had })
+    expect([missed.status, missed.body.toString()]).toEqual([200, expect.stringContaining('event: deleted')])
+    const end = /^id: (.*)$/m.exec(missed.body.toString())?.[1] ?? ''
+    expect((await call('GET', url, undefined, { 'Last-Event-ID': end })).status).toBe(204)
+    await other.close()
+    // What is made under the name later is another deployment; a new EventSource begins with it.
+    await put('live', { state: 'ready' })
+    expect((await after('live', end)).status).toBe(204)
+    const again = readEvents(eventsOf('live'), NAMES)
+    await expect.poll(() => again.events.map(({ name }) => name)).toEqual(['ready'])
+    again.close()
+  })
+
+  it('that has had nothing of a deployment that is not there gets a 404', async () => {
+    for (const had of ['', '3', 'ready', 'ready.0123']) expect((await after('nobody', had)).status).toBe(404)
+  })
+
+  it('is told by HEAD that there is a stream', async () => {
+    await put('live')
+    expect(await after('live', '', 'HEAD')).toMatchObject({
+      status: 200,
+      headers: { 'content-type': expect.stringMatching(/^text\/event-stream/) },
+      body: Buffer.alloc(0),
+    })
   })
 })

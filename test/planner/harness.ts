@@ -10,7 +10,7 @@ import {
   exampleStructure,
 } from '../support/fixtures.ts'
 import { withTestRedis } from '../support/redis.ts'
-import { type StartedService, startPlanner } from '../support/services.ts'
+import { type StartedPlanner, startPlanner } from '../support/services.ts'
 
 export const log = createLog('test', 'silent')
 
@@ -34,7 +34,7 @@ export const errorOf = (answer: Answer) =>
 /** One Redis for the file; before each test it has the example data only, and a planner starts. */
 export function usePlanner() {
   const redis = withTestRedis()
-  let planner: StartedService | undefined
+  let planner: StartedPlanner | undefined
   beforeEach(async () => {
     await redis().state.redis.flushall()
     await putExample(redis().state)
@@ -48,6 +48,10 @@ export function usePlanner() {
     get url() {
       return planner?.url ?? ''
     },
+    get redisUrl() {
+      return redis().url
+    },
+    endStreams: () => planner?.endStreams(),
   }
   const ask = async (path: string, body?: unknown): Promise<Answer> => {
     const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }

@@ -28,6 +28,7 @@ async function serve(): Promise<string> {
       route({
         method: 'post',
         path: '/v1/things/:id',
+        id: 'makeThing',
         summary: 'make a thing',
         params: z.object({ id: z.string().max(5) }),
         query: z.object({ count: z.coerce.number().int().min(1).default(1) }),
@@ -39,6 +40,7 @@ async function serve(): Promise<string> {
       route({
         method: 'get',
         path: '/v1/fail',
+        id: 'fail',
         summary: 'fails',
         answers: {},
         handle: () => Promise.reject(new ScissionError('infeasible', 'no plan', { why: 'test' })),
@@ -46,6 +48,7 @@ async function serve(): Promise<string> {
       route({
         method: 'get',
         path: '/v2/fail',
+        id: 'failInProtocol',
         summary: 'fails',
         answers: {},
         handle: () => Promise.reject(new Error('bug')),
@@ -53,18 +56,19 @@ async function serve(): Promise<string> {
       route({
         method: 'get',
         path: '/v1/events',
+        id: 'streamEvents',
         summary: 'streams',
         answers: { 200: { description: 'events', contentType: 'text/event-stream' } },
         handle: (_input, req, res) => {
-          const stream = openEventStream(req, res)
-          stream.send('tick', { n: 1 })
-          stream.send('tick', { n: 2 })
-          stream.end()
+          const tick = (n: number) => ({ name: 'tick', data: { n }, last: n === 2 })
+          const stream = openEventStream(req, res, tick(1))
+          void stream.send(tick(1)).then(() => stream.send(tick(2)))
         },
       }),
       route({
         method: 'get',
         path: '/v1/late',
+        id: 'streamLate',
         summary: 'streams later',
         answers: { 200: { description: 'events', contentType: 'text/event-stream' } },
         handle: (_input, req, res) => onLateStream(req, res),
@@ -174,14 +178,17 @@ describe('a service', () => {
   it('streams server-sent events with ids and ends by itself', async () => {
     const url = await serve()
     const text = await (await fetch(`${url}/v1/events`)).text()
-    expect(text).toContain('id: 1\nevent: tick\ndata: {"n":1}\n\n')
-    expect(text).toContain('id: 2\nevent: tick\ndata: {"n":2}\n\n')
+    const events =
+      /^retry: 1000\n\nid: tick\.[0-9a-f]{16}\nevent: tick\ndata: \{"n":1\}\n\nid: (\S+)\nevent: tick\ndata: \{"n":2\}\n\n$/
+    expect(text).toMatch(events)
   })
 
   it('tells the stream of a client that had left before it was opened that it is closed', async () => {
     const opened = new Promise<boolean>((resolve) => {
       onLateStream = (req, res) => {
-        res.once('close', () => resolve(openEventStream(req, res).closed.aborted))
+        res.once('close', () =>
+          resolve(openEventStream(req, res, { name: 'tick', data: {}, last: false }).closed.aborted),
+        )
       }
     })
     const socket = net.connect(Number(new URL(await serve()).port), '127.0.0.1')
@@ -202,6 +209,7 @@ describe('a direct route', () => {
         route({
           method: 'post',
           path: '/v2/things/:thing/parts/:from-:to/make',
+          id: 'readRange',
           summary: 'make',
           params: z.object({ thing: z.string(), from: z.string(), to: z.string() }),
           answers: {},

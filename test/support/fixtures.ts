@@ -6,10 +6,11 @@ import { Model, Structure as StructureSchema } from '../../shared/contracts/mode
 import { Deployment } from '../../shared/contracts/plan.ts'
 import { Profile } from '../../shared/contracts/profile.ts'
 import { Link, Resource } from '../../shared/contracts/resource.ts'
+import { shapesKeyOf } from '../../shared/onnx/canonical/shapes-key.ts'
 import { profileId } from '../../shared/platform/redis/state.ts'
 
 export const MODEL_ID = 'a'.repeat(64)
-const SHAPES_KEY = '0123456789ab'
+const SHAPES_KEY = shapesKeyOf({ x: [1, 250] })
 /** Nothing listens here. */
 export const NOBODY = 'http://127.0.0.1:1'
 

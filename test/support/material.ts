@@ -57,4 +57,27 @@ export const KERAS = material({
   without: 'the zoo is compared with digests of those lists, not with the lists',
 })
 
-export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS]
+/** Small files, each with the shape of a fault that someone reported for a program like this one. */
+export const CASES = material(
+  {
+    tag: 'fault-cases',
+    name: 'cases of reported faults',
+    path: path.resolve(process.env.SCISSION_TEST_CASES || path.join(BESIDE, 'faults/models')),
+    without: 'only a few cases of our own are driven through a system',
+  },
+  'make_cases.py',
+)
+
+/** What test/conformance/install-clients.sh installs: a Python environment, and a folder of npm packages. */
+export const CLIENTS = material(
+  {
+    tag: 'foreign-clients',
+    name: 'clients of other projects',
+    path: fileURLToPath(new URL('../../node_modules/.cache/scission-clients/', import.meta.url)),
+    without:
+      'no client of another project is tried; `bash test/conformance/install-clients.sh` installs them, if PyPI is reached',
+  },
+  'installed',
+)
+
+export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS, CASES, CLIENTS]

@@ -43,14 +43,19 @@ export const withBenchmark = (env: () => NodeJS.ProcessEnv): (() => StartedBench
   )
 
 /** The service is ready when this resolves. */
-export async function startPlanner(redisUrl: string): Promise<StartedService> {
+export interface StartedPlanner extends StartedService {
+  endStreams: () => void
+}
+
+export async function startPlanner(redisUrl: string): Promise<StartedPlanner> {
   const service = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: redisUrl }), log)
   const listening = await ready(await listen(service.app, 0, '127.0.0.1'))
   const close = async () => {
+    service.endStreams()
     await listening.close()
     await service.close()
   }
-  return { url: listening.url, close }
+  return { url: listening.url, endStreams: service.endStreams, close }
 }
 
 async function ready(listening: Listening): Promise<Listening> {

@@ -12,6 +12,7 @@ import { nonNegative, wholeNumberFrom } from '../numbers.ts'
 import { shapesOption } from '../common-options.ts'
 import { baselinesText, besideText, plansText } from '../plan-tables.ts'
 import { deploymentsTable, linksTable, profilesTable } from '../tables.ts'
+import { verificationText } from '../verification-text.ts'
 import { addPlanOptions, type GivenOptions, planQuery } from './plan-options.ts'
 
 interface BenchOptions {
@@ -81,11 +82,17 @@ export function addPlanCommands(program: Command, context: Context): void {
   })
   program
     .command('deploy <plan>')
-    .description('make a plan live; waits until it is')
+    .description(
+      'make a plan live; waits until it is, and says how its outputs compare with the whole model’s',
+    )
     .option('--name <name>', 'the model name it is served under')
-    .action(async (plan: string, options: { name?: string }) => {
-      const deployment = await deployAndWait(context.planner, { plan, name: options.name })
-      context.print(deployment, () => deploymentsTable([deployment]))
+    .option('--no-verify', 'do not compare its outputs with those of the whole model')
+    .action(async (plan: string, { name, verify }: { name?: string; verify: boolean }) => {
+      const request = { plan, name, ...(!verify && { verify }) }
+      const deployment = await deployAndWait(context.planner, request, createProgress())
+      context.print(deployment, () =>
+        [deploymentsTable([deployment]), verificationText(deployment.verification)].join('\n'),
+      )
     })
   program
     .command('undeploy <deployment>')

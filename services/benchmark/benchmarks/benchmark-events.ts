@@ -6,14 +6,24 @@ import { EventEmitter } from 'node:events'
 import { QueueEvents } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
-import type { EventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
+import {
+  type EventStream,
+  followStates,
+  type StateEvent,
+} from '../../../shared/platform/http-server/server-sent-events.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import type { BenchmarkQueues } from './benchmark-queues.ts'
+import { type BenchmarkQueues, promptly } from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 import { PARENT_QUEUE, resourceQueue, withErrorHandler } from '../../../shared/platform/redis/queues.ts'
 
 /** Interval of reads that no event triggered, for events that BullMQ's stream dropped between two of its reads. */
 const REREAD_MS = 2000
+
+/** The event that tells of a benchmark as it is. */
+export function eventOf(benchmark: Benchmark): StateEvent {
+  if (isUnderWay(benchmark.state)) return { name: 'progress', data: benchmark, last: false }
+  return { name: benchmark.state === 'completed' ? 'completed' : 'failed', data: benchmark, last: true }
+}
 
 /** Holds one BullMQ event connection per queue, shared by all event streams of this process. */
 export class BenchmarkEvents {
@@ -38,26 +48,18 @@ export class BenchmarkEvents {
     for (const name of [PARENT_QUEUE, ...parts.map((part) => resourceQueue(part.resource))]) this.#open(name)
     this.#streams.add(stream)
     stream.closed.addEventListener('abort', () => this.#streams.delete(stream))
-    this.#report(id, stream)
-      // Redis is unreachable. The client reconnects by itself and gets the state at that time.
-      .catch((error: unknown) => this.#log.debug({ err: error, benchmark: id }, 'an event stream ends early'))
-      .finally(() => stream.end())
-  }
-
-  /** Reads the benchmark whenever it changed and sends it; changes during a read cause exactly one more read. */
-  async #report(id: string, stream: EventStream): Promise<void> {
-    let sent = ''
-    while (!stream.closed.aborted) {
-      const changed = this.#nextChange(id, stream.closed)
-      const benchmark = await readBenchmark(this.#queues, id)
-      if (!benchmark) return
-      const text = JSON.stringify(benchmark)
-      if (!isUnderWay(benchmark.state))
-        return stream.send(benchmark.state === 'completed' ? 'completed' : 'failed', benchmark)
-      if (text !== sent) stream.send('progress', benchmark)
-      sent = text
-      await changed
+    const read = async () => {
+      const now = await promptly(this.#queues.redis, () => readBenchmark(this.#queues, id))
+      return now && eventOf(now)
     }
+    void followStates(
+      stream,
+      read,
+      () => this.#nextChange(id, stream.closed),
+      // Redis is away for a moment: the next look tells more.
+      (error) =>
+        this.#log.debug({ err: error, benchmark: id }, 'a benchmark could not be read for its events'),
+    )
   }
 
   /** Resolves with the next change of the benchmark or the end of the stream, at the latest after REREAD_MS. */

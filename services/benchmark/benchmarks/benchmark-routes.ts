@@ -3,17 +3,33 @@ import { z } from 'zod'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
+import {
+  ABOUT_EVENTS,
+  EVENT_HEADERS,
+  NO_MORE_EVENTS,
+  openEventStream,
+} from '../../../shared/platform/http-server/server-sent-events.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import type { Analyses } from '../models/analyses.ts'
-import type { BenchmarkEvents } from './benchmark-events.ts'
+import { type BenchmarkEvents, eventOf } from './benchmark-events.ts'
 import { type BenchmarkDeps, promptly } from './benchmark-queues.ts'
 import { cancelBenchmark, needBenchmark } from './end-benchmark.ts'
 import { startBenchmark } from './start-benchmark.ts'
 import { isUnderWay, parentJobs, viewOf } from './benchmark-view.ts'
 
-const ById = z.object({ id: z.string().min(1) })
+const ById = z.object({ id: z.string().min(1).describe('as the start answered it') })
+const BenchmarkPage = pageOf(Benchmark).meta({ id: 'BenchmarkPage' })
 const locationOf = (benchmark: Benchmark) => ({ Location: `/v1/benchmarks/${benchmark.id}` })
+
+const START_FAILURES = [
+  'notFound',
+  'conflict',
+  'notReady',
+  'invalidModel',
+  'needsInputShapes',
+  'overloaded',
+  'deadlineExceeded',
+] as const
 
 export function benchmarkRoutes(
   deps: BenchmarkDeps,
@@ -24,10 +40,14 @@ export function benchmarkRoutes(
     route({
       method: 'post',
       path: '/v1/benchmarks',
+      id: 'startBenchmark',
       summary: 'Measure a model on resources; poll the Location or follow its events',
       description: 'The same request while one is under way is answered with that one.',
       body: BenchmarkRequest,
-      answers: { 202: { description: 'Queued', schema: Benchmark } },
+      answers: {
+        202: { description: 'Queued', schema: Benchmark, headers: { Location: 'Path of the benchmark' } },
+      },
+      fails: START_FAILURES,
       handle: async ({ body }) => {
         const model = await findModel(deps.state, body.model)
         const structure = await analyses.structure(model, body.inputShapes)
@@ -38,14 +58,16 @@ export function benchmarkRoutes(
     route({
       method: 'get',
       path: '/v1/benchmarks',
+      id: 'listBenchmarks',
       summary: 'Benchmarks under way and those of the last week, newest first',
       query: PageQuery,
-      answers: { 200: { description: 'A page of benchmarks', schema: pageOf(Benchmark) } },
+      answers: { 200: { description: 'A page of benchmarks', schema: BenchmarkPage } },
       handle: ({ query }) => promptly(deps.queues.redis, () => listBenchmarks(deps, query)),
     }),
     route({
       method: 'get',
       path: '/v1/benchmarks/:id',
+      id: 'readBenchmark',
       summary: 'State and progress, as a whole and per resource',
       params: ById,
       answers: { 200: { description: 'The benchmark', schema: Benchmark } },
@@ -54,22 +76,27 @@ export function benchmarkRoutes(
     route({
       method: 'get',
       path: '/v1/benchmarks/:id/events',
+      id: 'followBenchmark',
       summary: 'Its progress as server-sent events, until it has ended',
+      description: ABOUT_EVENTS,
       params: ById,
+      headers: EVENT_HEADERS,
       answers: {
         200: {
-          description: 'event: progress | completed | failed (also when cancelled); data: the benchmark',
-          contentType: 'text/event-stream',
+          description: 'progress until it has ended; failed also when it was cancelled',
+          events: { progress: Benchmark, completed: Benchmark, failed: Benchmark },
         },
+        204: NO_MORE_EVENTS,
       },
       handle: async ({ params }, req, res) => {
         const benchmark = await needBenchmark(deps.queues, params.id)
-        events.follow(benchmark, openEventStream(req, res))
+        events.follow(benchmark, openEventStream(req, res, eventOf(benchmark)))
       },
     }),
     route({
       method: 'delete',
       path: '/v1/benchmarks/:id',
+      id: 'cancelBenchmark',
       summary:
         'Cancel: waiting parts are dropped, active ones told to stop; an ended benchmark stays as it is',
       params: ById,

@@ -13,19 +13,23 @@ import { NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import { linkId, profileId, type State, structureId } from '../../../shared/platform/redis/state.ts'
 
 /** The original's own documents: `profiles.json`, with `networks.json` and the name of one of its networks beside it. */
-export const OriginalDocument = z.looseObject({
-  systems: z.record(z.string(), z.unknown()),
-  networks: z.unknown().optional(),
-  network: z.string().optional(),
-})
+export const OriginalDocument = z
+  .looseObject({
+    systems: z.record(z.string(), z.unknown()),
+    networks: z.unknown().optional(),
+    network: z.string().optional(),
+  })
+  .meta({ id: 'OriginalDocument' })
 export type OriginalDocument = z.infer<typeof OriginalDocument>
 
-export const OriginalStored = z.object({
-  models: z.array(z.string()),
-  resources: z.array(z.string()),
-  profiles: z.array(z.string()),
-  links: z.array(z.string()),
-})
+export const OriginalStored = z
+  .object({
+    models: z.array(z.string()),
+    resources: z.array(z.string()),
+    profiles: z.array(z.string()),
+    links: z.array(z.string()),
+  })
+  .meta({ id: 'OriginalStored' })
 export type OriginalStored = z.infer<typeof OriginalStored>
 
 /** Distinguishes a network of the original from an uploaded model of the same name. */

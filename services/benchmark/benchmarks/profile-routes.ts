@@ -18,6 +18,8 @@ const ProfilesQuery = PageQuery.extend({
   model: z.string().optional().describe('id, name or name@version'),
   resource: ResourceName.optional(),
 })
+const ProfileViewPage = pageOf(ProfileView).meta({ id: 'ProfileViewPage' })
+const ProfilePage = pageOf(Profile).meta({ id: 'ProfilePage' })
 /** Accepts one profile, a list of them, a page as GET /v1/profiles returns it, or the original's document. */
 const Imported = z.preprocess(
   (body) => {
@@ -33,9 +35,11 @@ export function profileRoutes(state: State): Route[] {
     route({
       method: 'get',
       path: '/v1/profiles',
+      id: 'listProfiles',
       summary: 'Profiles, of one model or resource if asked',
       query: ProfilesQuery,
-      answers: { 200: { description: 'A page of profiles', schema: pageOf(ProfileView) } },
+      answers: { 200: { description: 'A page of profiles', schema: ProfileViewPage } },
+      fails: ['notFound'],
       handle: async ({ query }) => {
         const model = query.model === undefined ? undefined : await findModel(state, query.model)
         const profiles = (await state.profiles.all()).filter(
@@ -50,6 +54,7 @@ export function profileRoutes(state: State): Route[] {
     route({
       method: 'get',
       path: '/v1/profiles/:id',
+      id: 'readProfile',
       summary: 'One profile',
       params: z.object({ id: z.string().min(1) }),
       answers: { 200: { description: 'The profile', schema: ProfileView } },
@@ -58,6 +63,7 @@ export function profileRoutes(state: State): Route[] {
     route({
       method: 'post',
       path: '/v1/profiles',
+      id: 'importProfiles',
       summary:
         'Import profiles measured elsewhere: one, a list, a page as GET answers it, or the original Scission’s',
       description:
@@ -65,8 +71,10 @@ export function profileRoutes(state: State): Route[] {
         'may have its networks.json beside it as `networks`, and the name of one of them as `network`: then its ' +
         'models, machines and links are stored too, to be planned with.',
       body: Imported,
+      bodyForms: z.union([Profile, z.array(Profile), ProfilePage, OriginalDocument]),
+      fails: ['notFound', 'conflict', 'overloaded'],
       answers: {
-        201: { description: 'Stored', schema: z.union([OriginalStored, pageOf(Profile)]) },
+        201: { description: 'Stored', schema: z.union([OriginalStored, ProfilePage]) },
       },
       handle: async ({ body }) => {
         const { items, systems, ...beside } = body

@@ -1,8 +1,9 @@
 /** HTTP routes of calibrations, which measure each codec's accuracy loss and compression at each boundary. */
 import { z } from 'zod'
-import { Calibration, CalibrationSamples } from '../../../shared/contracts/calibration.ts'
+import { Calibration, CalibrationRequest, CalibrationSamples } from '../../../shared/contracts/calibration.ts'
+import { JsonLengthHeader, RequestTensor } from '../../../shared/oip/schemas.ts'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import { type CalibrationDeps, endCalibration, startCalibration, withLostJob } from './calibrations.ts'
 import { receiveRequest } from './sample-files.ts'
@@ -10,7 +11,18 @@ import { receiveRequest } from './sample-files.ts'
 const ById = z.object({ id: z.string().regex(/^[0-9a-f]{12}-[0-9a-f]{12}$/, 'not the id of a calibration') })
 const ListQuery = PageQuery.extend({ model: z.string().optional().describe('id, name or name@version') })
 /** Lists leave out the cells: GET of one calibration returns them. */
-const Listed = Calibration.omit({ cells: true })
+const Listed = Calibration.omit({ cells: true }).meta({ id: 'ListedCalibration' })
+const CalibrationPage = pageOf(Listed).meta({ id: 'CalibrationPage' })
+const SampledRequest = CalibrationRequest.extend({
+  inputs: z.array(RequestTensor).optional().describe('samples; without them, they are made up'),
+}).meta({ id: 'SampledCalibrationRequest' })
+const CalibrationForm = z
+  .object({
+    request: CalibrationRequest,
+    labels: z.file().optional().describe('JSON list or .npy file'),
+  })
+  .catchall(z.file())
+  .meta({ id: 'CalibrationForm' })
 
 export function calibrationRoutes(deps: CalibrationDeps): Route[] {
   return [
@@ -18,9 +30,11 @@ export function calibrationRoutes(deps: CalibrationDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/calibrations',
+      id: 'listCalibrations',
       summary: 'Calibrations, of one model if asked, without their cells',
       query: ListQuery,
-      answers: { 200: { description: 'A page of calibrations', schema: pageOf(Listed) } },
+      answers: { 200: { description: 'A page of calibrations', schema: CalibrationPage } },
+      fails: ['notFound'],
       handle: async ({ query }) => {
         const model = query.model === undefined ? undefined : await findModel(deps.state, query.model)
         const all = await deps.state.calibrations.all()
@@ -36,6 +50,7 @@ export function calibrationRoutes(deps: CalibrationDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/calibrations/:id',
+      id: 'readCalibration',
       summary: 'One calibration: how far it is, and its cells once it is completed',
       params: ById,
       answers: { 200: { description: 'The calibration', schema: Calibration } },
@@ -44,6 +59,7 @@ export function calibrationRoutes(deps: CalibrationDeps): Route[] {
     route({
       method: 'delete',
       path: '/v1/calibrations/:id',
+      id: 'endCalibration',
       summary: 'Cancel a calibration under way; delete one that has ended',
       params: ById,
       answers: {
@@ -60,14 +76,38 @@ function startRoute(deps: CalibrationDeps): Route {
   return route({
     method: 'post',
     path: '/v1/calibrations',
+    id: 'startCalibration',
     summary: 'Run a model with every codec at every single-tensor cut, on sample inputs',
     description:
       'The request’s own fields, and `inputs` as in the Open Inference Protocol, JSON or binary (then with ' +
       'Inference-Header-Content-Length), each with a leading axis of samples: [samples, …the input’s shape]. ' +
       'Or multipart/form-data: `request` with the JSON, `labels` (JSON or .npy), and .npy files under the names of ' +
       'the inputs, or a .npz file that holds them.',
-    rawBody: { contentType: 'application/json', description: 'The request with its sample inputs' },
-    answers: { 202: { description: 'Queued', schema: Calibration } },
+    headers: JsonLengthHeader,
+    rawBody: {
+      description: 'The request with its sample inputs',
+      content: {
+        'application/json': { schema: SampledRequest },
+        ...OCTETS,
+        'multipart/form-data': {
+          schema: CalibrationForm,
+          encoding: { request: { contentType: 'application/json' } },
+        },
+      },
+    },
+    answers: {
+      202: { description: 'Queued', schema: Calibration, headers: { Location: 'Path of the calibration' } },
+    },
+    fails: [
+      'notFound',
+      'invalidTensor',
+      'conflict',
+      'notReady',
+      'invalidModel',
+      'needsInputShapes',
+      'overloaded',
+      'deadlineExceeded',
+    ],
     handle: async (_input, req) => {
       const calibration = await startCalibration(deps, await receiveRequest(req))
       return reply(202, calibration, { Location: `/v1/calibrations/${calibration.id}` })
@@ -81,6 +121,7 @@ function sampleRoutes({ samples }: CalibrationDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/calibrations/:id/samples/about',
+      id: 'describeSamples',
       summary: 'How many samples there are, and their labels',
       params: ById,
       answers: { 200: { description: 'What there is', schema: CalibrationSamples } },
@@ -89,9 +130,10 @@ function sampleRoutes({ samples }: CalibrationDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/calibrations/:id/samples',
+      id: 'readSamples',
       summary: 'The given samples: sample behind sample, each the inputs in the model’s order, little-endian',
       params: ById,
-      answers: { 200: { description: 'Raw bytes', contentType: 'application/octet-stream' } },
+      answers: { 200: { description: 'Raw bytes', content: OCTETS } },
       handle: async ({ params }, _req, res) => {
         const bytes = await samples.bytes(params.id)
         res.type('application/octet-stream').send(bytes)

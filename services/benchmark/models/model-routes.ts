@@ -1,16 +1,18 @@
 /** HTTP routes to upload, look up and delete models. */
 import { z } from 'zod'
 import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
-import { findModel, namesOf, paginate } from '../../../shared/platform/redis/state.ts'
+import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import { FORM_HINT } from './receive-upload.ts'
 import { drain } from '../drain.ts'
 import { type IngestDeps, ingestUpload } from './ingest.ts'
+import { SamplesPart } from '../samples/receive-samples.ts'
 import { withFindings } from './with-findings.ts'
 import type { Ranges } from './model-ranges.ts'
 
@@ -20,18 +22,35 @@ export interface ModelDeps extends IngestDeps {
   refuseWhileMeasured: (model: Model) => Promise<void>
 }
 
-/** `model` is an id, a name (which means its highest version) or `name@version`. */
-export const ModelPath = z.object({ model: z.string().min(1) })
-const shapesText = z
+export const ModelPath = z.object({
+  model: z
+    .string()
+    .min(1)
+    .meta({ description: 'id, name (then the highest version) or name@version', examples: ['mobilenetv2'] }),
+})
+export const shapesText = z
   .string()
   .optional()
-  .describe('input shapes as name:1x3x224x224, several joined by commas; the model’s own when absent')
+  .meta({
+    description: 'input shapes as name:1x3x224x224, several joined by commas; the model’s own when absent',
+    examples: ['input_1:1x3x224x224'],
+  })
 /** A name must not look like an id: ids are looked up first, so the name could never be found. */
 const ModelName = Name.refine(
   (name) => !ModelId.safeParse(name).success,
   'a name must not look like a model id',
 )
-const UploadQuery = z.object({ name: ModelName, shapes: shapesText })
+/** External data files are further parts, under any names. */
+const ModelForm = z
+  .object({ model: z.file().describe('the ONNX file'), samples: SamplesPart.optional() })
+  .catchall(z.file())
+  .meta({ id: 'ModelForm' })
+const LOCATION = { Location: 'Path of the model' }
+const UploadQuery = z.object({
+  name: ModelName.meta({ description: 'by which the model is found', examples: ['mobilenetv2'] }),
+  shapes: shapesText,
+})
+const ModelPage = pageOf(Model).meta({ id: 'ModelPage' })
 const index = z.coerce.number().int().nonnegative().optional()
 const LayersQuery = z.object({
   shapes: shapesText,
@@ -45,9 +64,10 @@ export function modelRoutes(deps: ModelDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models',
-      summary: 'Models, by name and version',
+      id: 'listModels',
+      summary: 'Models, by first name and version; `aliases` are their other names',
       query: PageQuery,
-      answers: { 200: { description: 'A page of models', schema: pageOf(Model) } },
+      answers: { 200: { description: 'A page of models', schema: ModelPage } },
       handle: async ({ query }) => {
         const keyOf = (model: Model) => `${model.name}@${String(model.version).padStart(9, '0')}`
         const models = await deps.state.models.all()
@@ -61,9 +81,11 @@ export function modelRoutes(deps: ModelDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models/:model',
+      id: 'readModel',
       summary: 'One model by id, name or name@version',
       params: ModelPath,
       answers: { 200: { description: 'The model', schema: UploadedModel } },
+      fails: ['invalidModel', 'overloaded', 'deadlineExceeded'],
       handle: async ({ params }) => {
         const model = await findModel(deps.state, params.model)
         return withFindings(model, model.shapesKey === null ? null : await deps.analyses.structure(model))
@@ -73,9 +95,11 @@ export function modelRoutes(deps: ModelDeps): Route[] {
     route({
       method: 'delete',
       path: '/v1/models/:model',
+      id: 'deleteModel',
       summary: 'Delete a model with its profiles; by one of several names, only that name',
       params: ModelPath,
       answers: { 204: { description: 'Gone' } },
+      fails: ['conflict'],
       handle: async ({ params }) => {
         await deleteModel(deps, params.model)
         return reply(204)
@@ -88,14 +112,26 @@ function uploadRoute(deps: ModelDeps): Route {
   return route({
     method: 'post',
     path: '/v1/models',
+    id: 'uploadModel',
     summary: 'Upload an ONNX file; the same bytes again answer with the same id',
     description: `With external data or samples send a form (multipart/form-data): ${FORM_HINT}.`,
     query: UploadQuery,
-    rawBody: { contentType: 'application/octet-stream', description: 'The ONNX file' },
-    answers: {
-      201: { description: 'New', schema: UploadedModel },
-      200: { description: 'These bytes were here already', schema: UploadedModel },
+    rawBody: {
+      description: `The ONNX file; or a form, in which ${FORM_HINT}`,
+      content: { ...OCTETS, 'multipart/form-data': { schema: ModelForm } },
     },
+    answers: {
+      201: { description: 'New', schema: UploadedModel, headers: LOCATION },
+      200: { description: 'These bytes were here already', schema: UploadedModel, headers: LOCATION },
+    },
+    fails: [
+      'conflict',
+      'invalidTensor',
+      'invalidModel',
+      'needsInputShapes',
+      'overloaded',
+      'deadlineExceeded',
+    ],
     handle: async ({ query }, req, res) => {
       const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
       try {
@@ -113,10 +149,12 @@ function layersRoute(deps: ModelDeps): Route {
   return route({
     method: 'get',
     path: '/v1/models/:model/layers',
+    id: 'readLayers',
     summary: 'Its layers and boundaries',
     params: ModelPath,
     query: LayersQuery,
     answers: { 200: { description: 'The structure', schema: Structure } },
+    fails: ['invalidRange', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
     handle: async ({ params, query }) => {
       const model = await findModel(deps.state, params.model)
       const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)

@@ -8,6 +8,7 @@ import { route, type Route } from '../../../shared/platform/http-server/route.ts
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import type { Ranges } from './model-ranges.ts'
 import { ModelPath } from './model-routes.ts'
+import { FileHeaders, fileAnswers } from './file-answers.ts'
 import { sendFile } from './send-file.ts'
 import type { ModelStore } from './model-store.ts'
 
@@ -17,33 +18,52 @@ export interface RangeDeps {
   ranges: Ranges
 }
 
-const RangePath = ModelPath.extend({ range: z.string().describe('layer range from-to, e.g. 0-12') })
+const RangePath = ModelPath.extend({
+  range: z.string().meta({ description: 'layer range from-to', examples: ['0-12'] }),
+})
 const RangeQuery = z.object({
   shapesKey: ShapesKey.optional().describe('from the structure; the model’s own when absent'),
 })
 /** Express passes the segments that `*path` matched. */
-const FilePath = ModelPath.extend({ path: z.array(z.string()) })
+const FilePath = ModelPath.extend({
+  path: z.array(z.string()).meta({
+    description: 'of the file in the model’s folder; its slashes stay as they are',
+    inUrl: { type: 'string' },
+    examples: ['model.onnx'],
+  }),
+})
 
-const BYTES = 'application/octet-stream'
+const RANGE_FAILURES = [
+  'invalidRange',
+  'invalidModel',
+  'needsInputShapes',
+  'overloaded',
+  'deadlineExceeded',
+] as const
 
 export function rangeRoutes(deps: RangeDeps): Route[] {
   return [
     route({
       method: 'get',
       path: '/v1/models/:model/ranges/:range/manifest',
+      id: 'readRangeManifest',
       summary: 'What a layer range takes and makes, and which weight chunks it needs',
       params: RangePath,
       query: RangeQuery,
       answers: { 200: { description: 'The manifest', schema: RangeManifest } },
+      fails: RANGE_FAILURES,
       handle: async ({ params, query }) => (await filesOf(deps, params, query)).manifest,
     }),
     route({
       method: 'get',
       path: '/v1/models/:model/ranges/:range',
+      id: 'readRange',
       summary: 'A layer range as an ONNX file whose weights point into the model’s files',
       params: RangePath,
       query: RangeQuery,
-      answers: { 200: { description: 'The sub-model; its ETag is its SHA-256', contentType: BYTES } },
+      headers: FileHeaders,
+      answers: fileAnswers('The sub-model; its ETag is its SHA-256'),
+      fails: RANGE_FAILURES,
       handle: async ({ params, query }, req, res) => {
         const { manifest, file } = await filesOf(deps, params, query)
         if (file === null || manifest.onnx === null)
@@ -57,13 +77,11 @@ export function rangeRoutes(deps: RangeDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models/:model/files/*path',
+      id: 'readModelFile',
       summary: 'A file of the model as it was uploaded, whole or by a Range header',
       params: FilePath,
-      answers: {
-        200: { description: 'The file', contentType: BYTES },
-        206: { description: 'The bytes asked for', contentType: BYTES },
-        416: { description: 'The range lies outside of the file' },
-      },
+      headers: FileHeaders,
+      answers: fileAnswers('The file'),
       handle: async ({ params }, req, res) => {
         const model = await findModel(deps.state, params.model)
         const wanted = params.path.join('/')

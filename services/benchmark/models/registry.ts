@@ -7,9 +7,11 @@
  */
 import type { ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Samples, Structure } from '../../../shared/contracts/model.ts'
+import { namesOf, versionsOf } from '../../../shared/contracts/model-names.ts'
+import { shapesKeyOf } from '../../../shared/onnx/index.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { namesOf, type State, structureId } from '../../../shared/platform/redis/state.ts'
+import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { modelLock, NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import type { ChunkDigests, ModelStore } from './model-store.ts'
 
@@ -108,14 +110,34 @@ export class Registry {
     })
   }
 
-  /** Restores records and structures of the stored models that Redis lacks. @returns the number of restored records. */
-  async restore(): Promise<number> {
+  /**
+   * Restores records and structures of the stored models that Redis lacks.
+   * @returns the models that another version of Scission analysed: their records have the new key, and no structure yet.
+   */
+  async restore(): Promise<Model[]> {
     let restored = 0
-    for (const model of await this.#store.all()) {
-      if (await this.#restoreOne(model.id)) restored += 1
+    const outdated: Model[] = []
+    for (const stored of await this.#store.all()) {
+      const renewed = await this.#renewKey(stored.id)
+      if (renewed) outdated.push(renewed)
+      if (await this.#restoreOne(stored.id)) restored += 1
     }
     if (restored > 0) this.#log.info(`restored ${restored} model(s) from the store to Redis`)
-    return restored
+    return outdated
+  }
+
+  /** Gives a record that an earlier analysis made the key of this one. @returns undefined if it has it. */
+  async #renewKey(id: ModelId): Promise<Model | undefined> {
+    return withLock(this.#state.redis, 'models', async () => {
+      const model = (await this.#state.models.find(id)) ?? (await this.#store.record(id))
+      if (!model?.inputShapes) return undefined
+      const shapesKey = shapesKeyOf(model.inputShapes)
+      if (shapesKey === model.shapesKey) return undefined
+      const renewed = { ...model, shapesKey }
+      await this.#store.writeRecord(renewed)
+      await this.#state.models.put(id, renewed)
+      return renewed
+    })
   }
 
   /** Under the lock of all names: what was deleted or renamed since the files were listed stays so. */
@@ -159,9 +181,7 @@ export class Registry {
 
   async #nextVersion(name: string): Promise<number> {
     await refuseDeploymentName(this.#state.deployments, name)
-    const models = await this.#state.models.all()
-    const versions = models.flatMap((model) => namesOf(model).filter((own) => own.name === name))
-    return Math.max(0, ...versions.map((own) => own.version)) + 1
+    return (versionsOf(await this.#state.models.all(), name).at(-1) ?? 0) + 1
   }
 }
 

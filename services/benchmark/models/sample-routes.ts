@@ -4,14 +4,17 @@ import { z } from 'zod'
 import { type Model, Samples, UploadedModel } from '../../../shared/contracts/model.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { JsonLengthHeader, RequestTensor } from '../../../shared/oip/schemas.ts'
 import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import { findModel } from '../../../shared/platform/redis/state.ts'
 import { drain } from '../drain.ts'
+import { ModelPath, shapesText } from './model-routes.ts'
+import { FileHeaders, fileAnswers } from './file-answers.ts'
 import { sendFile } from './send-file.ts'
 import { giveSamples, type SampleDeps, takeSamples } from './give-samples.ts'
-import { receiveSamples } from '../samples/receive-samples.ts'
+import { receiveSamples, SamplesPart } from '../samples/receive-samples.ts'
 import type { SampleReader } from '../samples/sample-reader.ts'
 
 export interface SampleRouteDeps extends SampleDeps {
@@ -20,72 +23,35 @@ export interface SampleRouteDeps extends SampleDeps {
   uploads: KeyedLock
 }
 
-const ModelPath = z.object({ model: z.string().min(1) })
 const GiveQuery = z.object({
-  shapes: z
-    .string()
-    .optional()
-    .describe('the model’s own input shapes from now on; absent: those it has, else those of the samples'),
+  shapes: shapesText.describe(
+    'the model’s own input shapes from now on; absent: those it has, else those of the samples',
+  ),
 })
+const SamplesRequest = z.object({ inputs: z.array(RequestTensor).min(1) }).meta({ id: 'SamplesRequest' })
+const SamplesForm = z.object({ samples: SamplesPart }).meta({ id: 'SamplesForm' })
 
 export function modelSampleRoutes(deps: SampleRouteDeps): Route[] {
   return [
-    route({
-      method: 'put',
-      path: '/v1/models/:model/samples',
-      summary: 'Give values for the model’s inputs; they replace those it has',
-      description:
-        'The body is a .npz file whose arrays have the names of the inputs, or `inputs` as in the Open Inference Protocol, JSON ' +
-        'or binary; or a form with the field `samples`, several of them for .npy files that are named like their inputs. The ' +
-        'model is analysed again with them; later it is measured, checked and demonstrated with them. Inputs without samples ' +
-        'are made up.',
-      params: ModelPath,
-      query: GiveQuery,
-      rawBody: { contentType: 'application/octet-stream', description: 'A .npz file, or tensors' },
-      answers: { 200: { description: 'The model', schema: UploadedModel } },
-      handle: async ({ params, query }, req, res) => {
-        const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
-        try {
-          const { id } = await findModel(deps.state, params.model)
-          const given = await deps.samples.read(await receiveSamples(req, deps.samples.limitBytes))
-          return await deps.uploads.run(id, async () =>
-            giveSamples(deps, await deps.state.models.need(id), given, shapes),
-          )
-        } catch (thrown) {
-          drain(req, res)
-          throw thrown
-        }
-      },
-    }),
+    giveRoute(deps),
     route({
       method: 'get',
       path: '/v1/models/:model/samples',
+      id: 'readModelSamples',
       summary: 'Which inputs have samples',
       params: ModelPath,
       answers: { 200: { description: 'Their description', schema: Samples } },
       handle: async ({ params }) => samplesOf(await findModel(deps.state, params.model)),
     }),
-    route({
-      method: 'get',
-      path: '/v1/models/:model/samples/data',
-      summary: 'The samples: input behind input, in the order of their description, little-endian',
-      params: ModelPath,
-      answers: { 200: { description: 'Raw bytes', contentType: 'application/octet-stream' } },
-      handle: async ({ params }, req, res) => {
-        const model = await findModel(deps.state, params.model)
-        const samples = samplesOf(model)
-        await deps.store.needRecord(model.id)
-        const file = path.join(deps.store.folder(model.id), samplesFile(samples))
-        // The name stays while the content changes: a client asks again, and is told if it has it already.
-        await sendFile(req, res, { ...samples, path: file }, 'no-cache')
-      },
-    }),
+    dataRoute(deps),
     route({
       method: 'delete',
       path: '/v1/models/:model/samples',
+      id: 'removeModelSamples',
       summary: 'Remove the samples: from now on all values are made up',
       params: ModelPath,
       answers: { 204: { description: 'Gone' } },
+      fails: ['conflict', 'overloaded', 'deadlineExceeded'],
       handle: async ({ params }) => {
         const { id } = await findModel(deps.state, params.model)
         await deps.uploads.run(id, async () => takeSamples(deps, await deps.state.models.need(id)))
@@ -93,6 +59,66 @@ export function modelSampleRoutes(deps: SampleRouteDeps): Route[] {
       },
     }),
   ]
+}
+
+function giveRoute(deps: SampleRouteDeps): Route {
+  return route({
+    method: 'put',
+    path: '/v1/models/:model/samples',
+    id: 'giveModelSamples',
+    summary: 'Give values for the model’s inputs; they replace those it has',
+    description:
+      'The body is a .npz file whose arrays have the names of the inputs, or `inputs` as in the Open Inference Protocol, JSON ' +
+      'or binary; or a form with the field `samples`, several of them for .npy files that are named like their inputs. The ' +
+      'model is analysed again with them; later it is measured, checked and demonstrated with them. Inputs without samples ' +
+      'are made up.',
+    params: ModelPath,
+    query: GiveQuery,
+    headers: JsonLengthHeader,
+    rawBody: {
+      description: 'A .npz file, or tensors; of other types than a form, the media type is not read',
+      content: {
+        ...OCTETS,
+        'application/json': { schema: SamplesRequest },
+        'multipart/form-data': { schema: SamplesForm },
+      },
+    },
+    answers: { 200: { description: 'The model', schema: UploadedModel } },
+    fails: ['invalidTensor', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
+    handle: async ({ params, query }, req, res) => {
+      const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
+      try {
+        const { id } = await findModel(deps.state, params.model)
+        const given = await deps.samples.read(await receiveSamples(req, deps.samples.limitBytes))
+        return await deps.uploads.run(id, async () =>
+          giveSamples(deps, await deps.state.models.need(id), given, shapes),
+        )
+      } catch (thrown) {
+        drain(req, res)
+        throw thrown
+      }
+    },
+  })
+}
+
+function dataRoute(deps: SampleRouteDeps): Route {
+  return route({
+    method: 'get',
+    path: '/v1/models/:model/samples/data',
+    id: 'readModelSampleData',
+    summary: 'The samples: input behind input, in the order of their description, little-endian',
+    params: ModelPath,
+    headers: FileHeaders,
+    answers: fileAnswers('Raw bytes', 'They may change: ask again, with the ETag'),
+    handle: async ({ params }, req, res) => {
+      const model = await findModel(deps.state, params.model)
+      const samples = samplesOf(model)
+      await deps.store.needRecord(model.id)
+      const file = path.join(deps.store.folder(model.id), samplesFile(samples))
+      // The name stays while the content changes: a client asks again, and is told if it has it already.
+      await sendFile(req, res, { ...samples, path: file }, 'no-cache')
+    },
+  })
 }
 
 /** @throws ScissionError notFound if it has none. */

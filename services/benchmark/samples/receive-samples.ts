@@ -1,6 +1,7 @@
 /** Receives samples: as parts of an upload's form, or as a request of their own. */
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
+import { z } from 'zod'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
 import { ByteBudget, interrupted, isForm, readForm } from '../read-form.ts'
@@ -8,6 +9,11 @@ import { type SampleFile, samplesTooLarge } from './read-samples.ts'
 
 /** The form field that holds samples: a file, or JSON as plain text. */
 export const SAMPLES_FIELD = 'samples'
+/** Its description for OpenAPI. */
+export const SamplesPart = z
+  .array(z.file())
+  .min(1)
+  .describe('values for the inputs: a .npz file, JSON with `inputs`, or .npy files named like their inputs')
 /** Longer JSON is sent as a file. */
 const TEXT_BYTES = 1024 * 1024
 

@@ -6,6 +6,10 @@ import { VERSION } from '../../../shared/platform/version.ts'
 import { parseLayerRange } from '../serving/models/model-targets.ts'
 import type { Targets } from '../serving/models/target.ts'
 import { configurationOf, metadataOf, ModelConfiguration, ModelMetadata } from './describe-target.ts'
+import { INFERENCE, ModelReadiness, ServerMetadata, ServerReadiness } from './core-answers.ts'
+import { LOADING_FAILURES } from './serving-failures.ts'
+import { LayersPath, TargetPath, VersionPath } from './target-path.ts'
+import { StatisticsAnswer } from './request-statistics.ts'
 import { answerInfer, type InferDeps } from './infer-request.ts'
 
 /** The implemented extensions. */
@@ -27,33 +31,27 @@ export interface ProtocolDeps extends InferDeps {
   loaded: () => Promise<{ name: string; version: string }[]>
 }
 
-const Version = z.object({ model: z.string(), version: z.string().optional() })
-const Layers = z.object({ model: z.string(), from: z.string(), to: z.string() })
-const inferBody = {
-  contentType: 'application/octet-stream',
-  description:
-    'An inference request: JSON, with or without binary tensors behind it, ' +
-    'or (Inference-Header-Content-Length: 0) one raw tensor',
-}
-const inferAnswer = { 200: { description: 'An inference response, JSON or JSON with binary tensors' } }
-
 export function healthRoutes(deps: ProtocolDeps): Route[] {
   return [
     route({
       method: 'get',
       path: '/v2/health/live',
+      id: 'readLiveness',
       summary: 'Whether the process answers',
-      answers: { 200: { description: 'It does' } },
+      answers: { 200: { description: 'It does', schema: z.object({ live: z.literal(true) }) } },
+      alone: true,
       handle: () => ({ live: true }),
     }),
     route({
       method: 'get',
       path: '/v2/health/ready',
+      id: 'readServerReadiness',
       summary: 'Whether inference requests are taken',
       answers: {
-        200: { description: 'They are' },
-        503: { description: 'Not yet, or not any more; the error says why' },
+        200: { description: 'They are', schema: ServerReadiness },
+        503: { description: 'Not yet, or not any more; the error says why', schema: ServerReadiness },
       },
+      alone: true,
       // The protocol's schema has `live` here, all servers answer `ready`: the answer has both.
       handle: () => {
         try {
@@ -67,13 +65,15 @@ export function healthRoutes(deps: ProtocolDeps): Route[] {
     route({
       method: 'get',
       path: '/v2',
+      id: 'readServerMetadata',
       summary: 'Server metadata',
       answers: {
         200: {
           description: 'Name, version, protocol extensions',
-          schema: z.object({ name: z.string(), version: z.string(), extensions: z.array(z.string()) }),
+          schema: ServerMetadata,
         },
       },
+      alone: true,
       handle: () => ({ name: 'scission', version: VERSION, extensions: EXTENSIONS }),
     }),
   ]
@@ -81,15 +81,39 @@ export function healthRoutes(deps: ProtocolDeps): Route[] {
 
 /** Routes of one model, with and without a version in the address. */
 export function modelRoutes(deps: ProtocolDeps): Route[] {
-  const infer: DirectHandler = ({ model = '', version }, req, res) =>
-    answerInfer(deps, () => deps.targets.find(model, version), req, res)
-  return ['/v2/models/:model', '/v2/models/:model/versions/:version'].flatMap((path) => [
+  return [...modelRoutesAt(deps, MODEL), ...modelRoutesAt(deps, MODEL_VERSION)]
+}
+
+interface Address {
+  path: string
+  Path: z.ZodType<{ model: string; version?: string }>
+  /** Of the operations' names. */
+  suffix: string
+}
+const MODEL: Address = { path: '/v2/models/:model', Path: TargetPath, suffix: '' }
+const MODEL_VERSION: Address = {
+  path: '/v2/models/:model/versions/:version',
+  Path: VersionPath,
+  suffix: 'OfVersion',
+}
+
+function modelRoutesAt(deps: ProtocolDeps, address: Address): Route[] {
+  return [...descriptionRoutes(deps, address), inferRoute(deps, address), modelStatisticsRoute(deps, address)]
+}
+
+function descriptionRoutes(deps: ProtocolDeps, { path, Path, suffix }: Address): Route[] {
+  return [
     route({
       method: 'get',
       path: `${path}/ready`,
+      id: `readModelReadiness${suffix}`,
       summary: 'Whether a model is loaded',
-      params: Version,
-      answers: { 200: { description: 'It is' }, 503: { description: 'It is not; the error says why' } },
+      params: Path,
+      answers: {
+        200: { description: 'It is', schema: ModelReadiness },
+        503: { description: 'It is not; the error says why', schema: ModelReadiness },
+      },
+      fails: LOADING_FAILURES,
       handle: async ({ params }) => {
         const target = await deps.targets.find(params.model, params.version)
         try {
@@ -104,51 +128,76 @@ export function modelRoutes(deps: ProtocolDeps): Route[] {
     route({
       method: 'get',
       path,
+      id: `readModelMetadata${suffix}`,
       summary: 'Metadata of a model, a layer range (model:from-to) or a deployment',
-      params: Version,
+      params: Path,
       answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
+      fails: LOADING_FAILURES,
       handle: async ({ params }) => metadataOf(await deps.targets.find(params.model, params.version)),
     }),
     route({
       method: 'get',
       path: `${path}/config`,
+      id: `readModelConfiguration${suffix}`,
       summary: 'Model configuration',
-      params: Version,
+      params: Path,
       answers: { 200: { description: 'Triton’s ModelConfig', schema: ModelConfiguration } },
+      fails: LOADING_FAILURES,
       handle: async ({ params }) =>
         configurationOf(await deps.targets.find(params.model, params.version), deps.executors),
     }),
-    route({
-      method: 'post',
-      path: `${path}/infer`,
-      summary: 'Run a model, a layer range (model:from-to) or a deployment',
-      params: Version,
-      rawBody: inferBody,
-      answers: inferAnswer,
-      handle: ({ params }, req, res) => infer(params, req, res),
-      direct: infer,
-    }),
-    route({
-      method: 'get',
-      path: `${path}/stats`,
-      summary: 'Statistics of a model since start',
-      params: Version,
-      answers: { 200: { description: 'One entry for each version, or for the one asked for' } },
-      handle: async ({ params }) => {
-        const target = await deps.targets.find(params.model, params.version)
-        const versions = params.version === undefined ? await target.versions() : [target.version]
-        return { model_stats: versions.map((version) => deps.statistics.of(target.name, version)) }
+  ]
+}
+
+function inferRoute(deps: ProtocolDeps, { path, Path, suffix }: Address): Route {
+  const infer: DirectHandler = ({ model = '', version }, req, res) =>
+    answerInfer(deps, () => deps.targets.find(model, version), req, res)
+  return route({
+    method: 'post',
+    path: `${path}/infer`,
+    id: `infer${suffix}`,
+    summary: 'Run a model, a layer range (model:from-to) or a deployment',
+    params: Path,
+    ...INFERENCE,
+    handle: ({ params }, req, res) => infer(params, req, res),
+    direct: infer,
+  })
+}
+
+function modelStatisticsRoute(deps: ProtocolDeps, { path, Path, suffix }: Address): Route {
+  return route({
+    method: 'get',
+    path: `${path}/stats`,
+    id: `readModelStatistics${suffix}`,
+    summary: 'Statistics of a model since start',
+    params: Path,
+    answers: {
+      200: {
+        description: 'One entry for each version, or for the one asked for',
+        schema: StatisticsAnswer,
       },
-    }),
-  ])
+    },
+    fails: LOADING_FAILURES,
+    handle: async ({ params }) => {
+      const target = await deps.targets.find(params.model, params.version)
+      const versions = params.version === undefined ? await target.versions() : [target.version]
+      return { model_stats: versions.map((version) => deps.statistics.of(target.name, version)) }
+    },
+  })
 }
 
 export function statisticsRoute(deps: ProtocolDeps): Route {
   return route({
     method: 'get',
     path: '/v2/models/stats',
+    id: 'readStatistics',
     summary: 'Statistics of everything that is loaded, or ran since start',
-    answers: { 200: { description: 'One entry per model version, layer range and deployment' } },
+    answers: {
+      200: {
+        description: 'One entry per model version, layer range and deployment',
+        schema: StatisticsAnswer,
+      },
+    },
     handle: async () => {
       const asked = deps.statistics.all()
       const isAsked = ({ name, version }: { name: string; version: string }) =>
@@ -162,7 +211,7 @@ export function statisticsRoute(deps: ProtocolDeps): Route {
 }
 
 export function layerRoutes(deps: ProtocolDeps): Route[] {
-  const find = async ({ model, from, to }: z.infer<typeof Layers>) =>
+  const find = async ({ model, from, to }: z.infer<typeof LayersPath>) =>
     deps.targets.find(model, undefined, parseLayerRange(`${from}-${to}`))
   const infer: DirectHandler = ({ model = '', from = '', to = '' }, req, res) =>
     answerInfer(deps, () => find({ model, from, to }), req, res)
@@ -170,18 +219,24 @@ export function layerRoutes(deps: ProtocolDeps): Route[] {
     route({
       method: 'get',
       path: '/v2/models/:model/layers/:from-:to',
-      summary: 'The tensors of the boundaries around a layer range',
-      params: Layers,
+      id: 'readLayersMetadata',
+      summary:
+        'The tensors of the boundaries around a layer range, of a model or of a deployment from a cut on',
+      params: LayersPath,
       answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
+      fails: LOADING_FAILURES,
       handle: async ({ params }) => metadataOf(await find(params)),
     }),
     route({
       method: 'post',
       path: '/v2/models/:model/layers/:from-:to/infer',
+      id: 'inferLayers',
       summary: 'Run layers from..to-1 on the tensors of boundary `from`; answers with those of boundary `to`',
-      params: Layers,
-      rawBody: inferBody,
-      answers: inferAnswer,
+      description:
+        'Of a deployment: enter it at a cut of its plan, on the resource whose stage begins at `from`; ' +
+        '`to` is the end of the model.',
+      params: LayersPath,
+      ...INFERENCE,
       handle: ({ params }, req, res) => infer(params, req, res),
       direct: infer,
     }),

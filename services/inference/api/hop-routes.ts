@@ -3,7 +3,9 @@ import { z } from 'zod'
 import { Name, timestamp } from '../../../shared/contracts/common.ts'
 import { Deployment } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { JsonLengthHeader } from '../../../shared/oip/schemas.ts'
+import { LOADING_FAILURES } from './serving-failures.ts'
 import { parseInferResponse } from '../../../shared/oip/response-message.ts'
 import { type BodyLimits, readBody } from '../messages/body.ts'
 import type { Deployments } from '../forwarding/deployment-hops.ts'
@@ -12,7 +14,8 @@ import type { ReturnSlots } from '../forwarding/direct-answer.ts'
 const ById = z.object({ id: Name })
 const BySlot = z.object({ slot: z.string() })
 
-const Wanted = z.object({ wanted: z.boolean() })
+const Wanted = z.object({ wanted: z.boolean() }).meta({ id: 'Wanted' })
+const Loaded = z.object({ id: Name, ready: z.literal(true) }).meta({ id: 'LoadedDeployment' })
 
 /** Receives direct answers (direct-answer.ts). A slot that no longer waits is no error: the answer arrived another way. */
 export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] {
@@ -20,17 +23,23 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] 
     route({
       method: 'get',
       path: '/v1/answers/:slot',
+      id: 'isAnswerWanted',
       summary: 'Whether a request of a deployment still waits for its answer',
       params: BySlot,
       answers: { 200: { description: 'Whether it does', schema: Wanted } },
+      alone: true,
       handle: ({ params }) => ({ wanted: returns.isOpen(params.slot) }),
     }),
     route({
       method: 'post',
       path: '/v1/answers/:slot',
+      id: 'deliverAnswer',
       summary: 'The answer to a request of a deployment, from its last hop',
       params: BySlot,
-      rawBody: { contentType: 'application/octet-stream', description: 'An inference response' },
+      headers: JsonLengthHeader,
+      rawBody: { description: 'An inference response', content: OCTETS },
+      alone: true,
+      fails: ['invalidTensor', 'overloaded'],
       answers: { 200: { description: 'Whether it was waited for', schema: Wanted } },
       handle: async ({ params }, req) => {
         if (!returns.isOpen(params.slot)) return { wanted: false }
@@ -47,10 +56,12 @@ export function deploymentRoutes(deployments: Deployments): Route[] {
     route({
       method: 'put',
       path: '/v1/deployments/:id',
+      id: 'loadDeployment',
       summary: 'Load this resource’s layers of a deployment; answers when they are ready',
       params: ById,
       body: Deployment,
-      answers: { 200: { description: 'Ready', schema: z.object({ id: Name, ready: z.literal(true) }) } },
+      answers: { 200: { description: 'Ready', schema: Loaded } },
+      fails: LOADING_FAILURES,
       handle: async ({ params, body }) => {
         if (body.id !== params.id) {
           throw new ScissionError(
@@ -65,6 +76,7 @@ export function deploymentRoutes(deployments: Deployments): Route[] {
     route({
       method: 'delete',
       path: '/v1/deployments/:id',
+      id: 'releaseDeployment',
       summary: 'Let go of this resource’s layers of a deployment; requests under way finish',
       params: ById,
       query: z.object({

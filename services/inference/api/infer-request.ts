@@ -10,7 +10,10 @@ import { type InferRequest, parseRawRequest } from '../../../shared/oip/request-
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
 import { type Messages, sendMessage } from '../messages/message-codec.ts'
+import type { BoundaryCodec } from '../forwarding/boundary-codec.ts'
+import { withScalarShapes } from './scalar-shapes.ts'
 import { DELIVERED, type Inference, reportParameters, type Target } from '../serving/models/target.ts'
+import { encodeOutputs, wantedCodecs } from './output-codecs.ts'
 import type { Statistics } from './request-statistics.ts'
 
 /** Marks a request of another inference service, which uses the answer's timing to keep its link figures current. */
@@ -19,6 +22,7 @@ const OWN_HOP = `${OWN_PREFIX}hop`
 export interface InferDeps {
   statistics: Statistics
   messages: Messages
+  codec: BoundaryCodec
   bodies: BodyLimits
   /** Names of request headers that are passed on to the next hops. */
   travelling: readonly string[]
@@ -41,8 +45,10 @@ export async function answerInfer(
       ? parseRawRequest(target.tensors().inputs, body.tensors, target.name)
       : await deps.messages.parseRequest(body.json, body.tensors, target.name, leaving)
     const wanted = wantedOutputs(request, target)
+    const codecs = wantedCodecs(request)
     const parsed = performance.now()
-    const inference = await target.infer(request.inputs, {
+    const inputs = withScalarShapes(request.inputs, target.tensors().inputs)
+    const inference = await target.infer(inputs, {
       signal: leaving,
       deadline: deadlineOf(request, Date.now()),
       id: request.id,
@@ -51,6 +57,7 @@ export async function answerInfer(
       headers: travellingHeaders(req, deps.travelling),
     })
     const ran = performance.now()
+    const outputs = inference.delivered ? [] : chooseOutputs(request, target, inference.outputs)
     const response = {
       modelName: target.name,
       modelVersion: target.version,
@@ -60,7 +67,7 @@ export async function answerInfer(
         // There are no outputs for the previous hop, because they were delivered to the entry.
         ...(inference.delivered && { [DELIVERED]: true }),
       },
-      outputs: inference.delivered ? [] : chooseOutputs(request, target, inference.outputs),
+      outputs: await encodeOutputs(deps.codec, outputs, codecs, leaving),
     }
     const message = await deps.messages.writeResponse(response, leaving)
     const written = performance.now()
@@ -69,21 +76,23 @@ export async function answerInfer(
     await sendMessage(req, res, message)
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
+    if (target.uncounted) return
+    const decodeMs = own?.decodeMs ?? 0
     deps.statistics.succeeded(
       target.name,
       target.version,
       {
         totalMs: performance.now() - started,
         queueMs,
-        inputMs: parsed - parseFrom,
-        inferMs: Math.max(0, ran - parsed - queueMs),
+        inputMs: parsed - parseFrom + decodeMs,
+        inferMs: Math.max(0, ran - parsed - queueMs - decodeMs),
         outputMs: written - ran,
       },
       Date.now(),
       inference.work,
     )
   } catch (error) {
-    deps.statistics.failed(target.name, target.version, performance.now() - started)
+    if (!target.uncounted) deps.statistics.failed(target.name, target.version, performance.now() - started)
     throw refusalOf(error, res)
   }
 }

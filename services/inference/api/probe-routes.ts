@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { ResourceName } from '../../../shared/contracts/common.ts'
 import { Link } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { OCTETS, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { ArrivalClock, SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { MAX_PROBE_BYTES } from '../links/measure-link.ts'
 import type { Links } from '../links/links.ts'
@@ -11,14 +11,19 @@ import type { Links } from '../links/links.ts'
 const PROBE_LIMIT_BYTES = 16 * MAX_PROBE_BYTES
 const CHUNK = Buffer.alloc(64 * 1024, 0x5c)
 
+const Swallowed = z.object({ bytes: z.number().int() }).meta({ id: 'SwallowedProbe' })
+const MeasuredLinks = z.object({ links: z.array(Link) }).meta({ id: 'MeasuredLinks' })
+
 export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
   return [
     route({
       method: 'post',
       path: '/v1/link-probe',
+      id: 'receiveProbe',
       summary: 'Swallows a body and says how long it was',
-      rawBody: { contentType: 'application/octet-stream', description: 'Anything' },
-      answers: { 200: { description: 'Bytes received', schema: z.object({ bytes: z.number().int() }) } },
+      rawBody: { description: 'Anything', content: OCTETS, optional: true },
+      alone: true,
+      answers: { 200: { description: 'Bytes received', schema: Swallowed } },
       handle: async (_input, req, res) => {
         let bytes = 0
         const clock = new ArrivalClock()
@@ -35,9 +40,11 @@ export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
     route({
       method: 'get',
       path: '/v1/link-probe',
+      id: 'sendProbe',
       summary: 'Answers with so many bytes',
       query: z.object({ bytes: z.coerce.number().int().min(0).max(PROBE_LIMIT_BYTES).default(1) }),
-      answers: { 200: { description: 'The bytes', contentType: 'application/octet-stream' } },
+      answers: { 200: { description: 'The bytes', content: OCTETS } },
+      alone: true,
       handle: ({ query }, _req, res) => {
         res
           .status(200)
@@ -48,9 +55,11 @@ export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
     route({
       method: 'post',
       path: '/v1/links/measure',
+      id: 'measureLinks',
       summary: 'Measure the links from here to resources of later tiers, now',
       body: z.strictObject({ to: z.array(ResourceName).min(1).optional() }),
-      answers: { 200: { description: 'As measured', schema: z.object({ links: z.array(Link) }) } },
+      answers: { 200: { description: 'As measured', schema: MeasuredLinks } },
+      fails: ['notFound', 'conflict', 'notReady', 'peerUnavailable', 'deadlineExceeded'],
       handle: async ({ body }) => ({ links: await links.measure(body.to) }),
     }),
   ]

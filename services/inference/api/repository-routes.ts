@@ -1,9 +1,13 @@
 /** Routes of the model repository extension: index, load, unload. Models come from the benchmark service's registry. */
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
+import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { isObject, type JsonObject, member } from '../../../shared/oip/exact-json.ts'
+import { isObject, type JsonObject, member, optionalMember } from '../../../shared/oip/exact-json.ts'
+import { RequestParameters } from '../../../shared/oip/schemas.ts'
+import { LOADING_FAILURES } from './serving-failures.ts'
+import { TargetName } from './target-path.ts'
 import { booleanParameter, readParameters } from '../../../shared/oip/parameters.ts'
 import type { Deployments } from '../forwarding/deployment-hops.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
@@ -17,21 +21,37 @@ export interface RepositoryDeps {
   deployments: Deployments
 }
 
-const IndexEntry = z.object({
-  name: z.string(),
-  version: z.string().optional(),
-  state: z.string(),
-  reason: z.string(),
-})
+const IndexEntry = z
+  .object({
+    name: z.string(),
+    version: z.string().optional(),
+    state: z.string().describe('READY, LOADING, UNLOADING or UNAVAILABLE'),
+    reason: z.string(),
+  })
+  .meta({ id: 'RepositoryIndexEntry' })
 type IndexEntry = z.infer<typeof IndexEntry>
-const Named = z.object({ model: z.string() })
+const Named = z.object({ model: TargetName })
+const IndexRequest = z.object({ ready: z.boolean().optional().describe('only what is ready') })
+const UnloadRequest = z.object({
+  parameters: z.object({ unload_dependents: z.boolean().optional() }).optional(),
+})
+/** Triton's clients send parameters, of which those that bring files are refused. */
+const LoadRequest = z.object({ parameters: RequestParameters.optional() })
+const small = (description: string, schema: z.ZodType) => ({
+  description: `${description}; may be empty`,
+  optional: true as const,
+  content: { 'application/json': { schema } },
+})
+/** Triton answers loading and unloading with an empty body. */
 
 export function repositoryRoutes(deps: RepositoryDeps): Route[] {
   return [
     route({
       method: 'post',
       path: '/v2/repository/index',
-      summary: 'Every model, loaded layer range and deployment here, with its state',
+      id: 'readRepositoryIndex',
+      summary: 'Every model under each of its names, loaded layer range and deployment here, with its state',
+      rawBody: small('Which entries', IndexRequest),
       answers: { 200: { description: 'The index', schema: z.array(IndexEntry) } },
       handle: async (_input, req) => {
         const onlyReady = readyOf(await readSmallBody(req))
@@ -42,9 +62,12 @@ export function repositoryRoutes(deps: RepositoryDeps): Route[] {
     route({
       method: 'post',
       path: '/v2/repository/models/:model/load',
+      id: 'loadModel',
       summary: 'Load a model, a layer range (model:from-to) or a deployment; answers when it is ready',
       params: Named,
+      rawBody: small('Parameters', LoadRequest),
       answers: { 200: { description: 'Loaded' } },
+      fails: LOADING_FAILURES,
       handle: async ({ params }, req) => {
         refuseFiles(await readSmallBody(req))
         await load(deps, params.model)
@@ -54,16 +77,20 @@ export function repositoryRoutes(deps: RepositoryDeps): Route[] {
     route({
       method: 'post',
       path: '/v2/repository/models/:model/unload',
+      id: 'unloadModel',
       summary: 'Unload; requests under way finish',
       params: Named,
+      rawBody: small('Parameters', UnloadRequest),
       answers: { 200: { description: 'Unloaded' } },
+      fails: ['conflict'],
       handle: async ({ params }, req) => {
         const parameters = readParameters(await readSmallBody(req), 'the request')
         const dependents = booleanParameter(parameters, 'unload_dependents', 'the request') ?? false
-        if (deps.deployments.stateOf(params.model)) {
+        const name = withoutRange(params.model)
+        if (deps.deployments.stateOf(name)) {
           throw new ScissionError(
             'conflict',
-            `${params.model} is a deployment: the planner takes it out of service (DELETE /v1/deployments/${params.model})`,
+            `${name} is a deployment: the planner takes it out of service (DELETE /v1/deployments/${name})`,
           )
         }
         await deps.models.unload(params.model, dependents)
@@ -82,7 +109,7 @@ async function readSmallBody(req: IncomingMessage): Promise<JsonObject> {
 }
 
 function readyOf(body: JsonObject): boolean {
-  const ready = member(body, 'ready') ?? false
+  const ready = optionalMember(body, 'ready') ?? false
   if (typeof ready === 'boolean') return ready
   throw new ScissionError('badRequest', "Invalid value for 'ready': expected a boolean")
 }
@@ -100,19 +127,21 @@ function refuseFiles(body: JsonObject): void {
   )
 }
 
+/** A deployment is loaded as a whole, also for those that enter it at a cut (`name:from-to`). */
+const withoutRange = (name: string): string => name.split(':')[0] ?? name
+
 async function load(deps: RepositoryDeps, name: string): Promise<void> {
-  const deployment = await deps.deployments.record(name)
+  const deployment = await deps.deployments.record(withoutRange(name))
   if (deployment) await deps.deployments.prepare(deployment)
   else await deps.models.load(name)
 }
 
 async function indexOf({ catalog, models, deployments }: RepositoryDeps): Promise<IndexEntry[]> {
   const registered = await Promise.all(
-    (await catalog.all()).map(async (model) => ({
-      name: model.name,
-      version: String(model.version),
-      ...(await models.stateOf(model)),
-    })),
+    (await catalog.all()).map(async (model) => {
+      const state = await models.stateOf(model)
+      return namesOf(model).map(({ name, version }) => ({ name, version: String(version), ...state }))
+    }),
   )
   const ranges = (await models.loaded()).flatMap(({ name, version, state, whole }) =>
     whole ? [] : [{ name, version, state, reason: '' }],
@@ -123,5 +152,5 @@ async function indexOf({ catalog, models, deployments }: RepositoryDeps): Promis
     state: deployments.stateOf(id) === 'ready' ? 'READY' : 'LOADING',
     reason: '',
   }))
-  return [...registered, ...ranges, ...live]
+  return [...registered.flat(), ...ranges, ...live]
 }

@@ -2,8 +2,35 @@
  * Counters of the statistics extension, cumulative since the start and per model version; clients take the difference of two
  * samples. Layer ranges and deployments have entries of their own.
  */
+import { z } from 'zod'
 import type { SharedRun } from '../serving/executor/executor.ts'
 import type { Work } from '../serving/models/target.ts'
+
+const count = z.number().int().nonnegative()
+const Times = z.object({ count, ns: count }).meta({ id: 'Times' })
+const BatchTimes = z
+  .object({ batch_size: count, compute_input: Times, compute_infer: Times, compute_output: Times })
+  .meta({ id: 'BatchTimes' })
+
+/** What the statistics extension answers. */
+export const StatisticsAnswer = z
+  .object({
+    model_stats: z.array(
+      z
+        .object({
+          name: z.string(),
+          version: z.string(),
+          last_inference: count.describe('epoch milliseconds; 0 = never'),
+          inference_count: count,
+          execution_count: count,
+          inference_stats: z.record(z.string(), Times),
+          batch_stats: z.array(BatchTimes),
+          memory_usage: z.array(z.unknown()),
+        })
+        .meta({ id: 'ModelStatistics' }),
+    ),
+  })
+  .meta({ id: 'Statistics' })
 
 export type ModelStatistics = ReturnType<typeof emptyStatistics>
 type BatchStatistics = ReturnType<typeof emptyBatch>

@@ -1,28 +1,38 @@
 /**
- * Encodes the tensors of a boundary for the next hop and decodes those that arrive: the only place of the serving path that
- * uses codecs.
+ * Encodes tensors for the next hop or for a client and decodes those that arrive: the only place of the serving path that uses
+ * codecs.
  *
  * Encoding 1 MB takes milliseconds, so larger tensors are processed on a worker thread of their own: neither the main thread
  * nor an executor thread waits for it. Tensors move to the thread and back without a copy.
+ *
+ * A few bytes may decode to gigabytes. So a tensor is decoded only if it says that it is what the receiver takes; all tensors
+ * of a request together may decode to no more than a body may have, and count in the memory of bodies until they are used.
  */
-import { codecOf, type CodedTensor } from '../../../shared/codec/index.ts'
+import { codecOf, type CodedTensor, declaredForm } from '../../../shared/codec/index.ts'
 import type { CodecName } from '../../../shared/contracts/calibration.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { decodeTensor, encodeTensor } from '../../../shared/platform/tensor-codecs.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
-import { isMovable } from '../messages/buffer-memory.ts'
-import { tensorBytes } from '../serving/models/target.ts'
+import { type BodyMemoryBudget, isMovable } from '../messages/buffer-memory.ts'
+import { checkForm, checkNames } from '../serving/executor/check-inputs.ts'
+import { type TargetTensor, tensorBytes } from '../serving/models/target.ts'
 
 export type DeploymentHop = Deployment['hops'][number]
 
 export interface BoundaryCodecSettings {
   /** The thread waits (slowdown − 1) × the CPU time of each tensor, to emulate a slower machine. */
   slowdown: number
-  /** Maximum size of a decoded tensor in bytes. */
+  /** Maximum bytes of the decoded tensors of one request. */
   maxBytes: number
+  /** Memory of the bodies being received and of the tensors decoded from them. @defaultValue unlimited */
+  memory?: BodyMemoryBudget
 }
+
+/** What the thread knows. */
+export type CodecThreadSettings = Pick<BoundaryCodecSettings, 'slowdown'>
 
 export type CodecWork =
   | { kind: 'encode'; tensor: CodedTensor; codec: CodecName }
@@ -55,9 +65,6 @@ export interface DecodedBoundary {
 /** Below this size the round trip to the thread, about 0.1 ms, takes longer than the work itself. */
 const MIN_THREAD_BYTES = 48 * 1024
 
-/** Decoded tensors can be much larger than encoded ones: 4-bit codes of a map that is half zeros. */
-const MAX_GROWTH = 16
-
 /** Tensors that may wait for the thread; each of them occupies memory. */
 const MAX_WAITING_COUNT = 256
 
@@ -71,7 +78,7 @@ export class BoundaryCodec {
     this.#settings = settings
     this.#thread = new WorkThread({
       entry,
-      data: settings,
+      data: { slowdown: settings.slowdown } satisfies CodecThreadSettings,
       name: 'the thread that packs tensors',
       maxPieces: MAX_WAITING_COUNT,
       busy: (waiting) =>
@@ -97,18 +104,37 @@ export class BoundaryCodec {
     return { tensors: made, wireBytes: tensorBytes(made), encoded: { codec, encodeMs: tookMs } }
   }
 
+  /** Encodes one tensor of an answer; the given tensor stays usable. @throws ScissionError overloaded, cancelled. */
+  async encodeOne(tensor: Tensor, codec: CodecName, signal?: AbortSignal): Promise<CodedTensor> {
+    return (await this.#one({ kind: 'encode', tensor, codec }, signal)).made
+  }
+
   /**
-   * Decodes every tensor that names a codec, whatever the plan says: the plan may have changed since it was sent.
-   * @throws ScissionError unsupportedEncoding, invalidTensor, payloadTooLarge, overloaded, cancelled.
+   * Decodes every tensor that names a codec, whatever the plan says (it may have changed since the tensor was sent), and
+   * passes all of them to `use`.
+   * @param takes the tensors that the receiver takes; -1 marks an open dimension.
+   * @throws ScissionError invalidTensor, payloadTooLarge, overloaded, cancelled, unsupportedEncoding; what `use` throws.
    */
-  async decode(tensors: readonly CodedTensor[], signal?: AbortSignal): Promise<DecodedBoundary> {
-    if (tensors.every((tensor) => codecOf(tensor) === undefined)) return { tensors: [...tensors] }
-    const { maxBytes } = this.#settings
-    const { made, tookMs } = await this.#all(
-      tensors.map((tensor) => ({ kind: 'decode', tensor, maxBytes })),
-      signal,
-    )
-    return { tensors: made, decodeMs: tookMs }
+  async decode<T>(
+    tensors: readonly CodedTensor[],
+    takes: readonly TargetTensor[],
+    signal: AbortSignal | undefined,
+    use: (arrived: DecodedBoundary) => Promise<T>,
+  ): Promise<T> {
+    if (tensors.every((tensor) => codecOf(tensor) === undefined)) return use({ tensors: [...tensors] })
+    const bytes = decodedBytes(tensors, takes)
+    const { maxBytes, memory } = this.#settings
+    if (bytes > maxBytes) throw tooLarge(bytes, maxBytes)
+    memory?.reserve(bytes, 0)
+    try {
+      const { made, tookMs } = await this.#all(
+        tensors.map((tensor) => ({ kind: 'decode', tensor, maxBytes })),
+        signal,
+      )
+      return await use({ tensors: made, decodeMs: tookMs })
+    } finally {
+      memory?.release(bytes)
+    }
   }
 
   /** Starts the thread, so that the first tensor of a deployment does not wait for that. */
@@ -131,7 +157,8 @@ export class BoundaryCodec {
   }
 
   #one(work: CodecWork, signal: AbortSignal | undefined): Processed | Promise<Processed> {
-    const untouched = work.tensor.bytes.byteLength === 0 || (work.kind === 'decode' && !codecOf(work.tensor))
+    const untouched =
+      work.kind === 'decode' ? codecOf(work.tensor) === undefined : work.tensor.bytes.byteLength === 0
     if (untouched) return { made: work.tensor, tookMs: 0 }
     // The wait of an emulated machine would stop all requests on this thread.
     if (this.#settings.slowdown > 1 || largestBytes(work) >= MIN_THREAD_BYTES)
@@ -156,8 +183,31 @@ export function runCodec(work: CodecWork): CodedTensor {
 }
 
 function largestBytes({ kind, tensor }: CodecWork): number {
-  return kind === 'encode' ? tensor.bytes.byteLength : tensor.bytes.byteLength * MAX_GROWTH
+  const { byteLength } = tensor.bytes
+  return kind === 'encode' ? byteLength : Math.max(byteLength, declaredForm(tensor)?.byteCount ?? 0)
 }
+
+/** The bytes that encoded tensors take once they are decoded. @throws ScissionError invalidTensor if one is not taken. */
+function decodedBytes(tensors: readonly CodedTensor[], takes: readonly TargetTensor[]): number {
+  const encoded = tensors.filter((tensor) => codecOf(tensor) !== undefined)
+  const specs = checkNames({ inputs: takes }, encoded)
+  let bytes = 0
+  for (const tensor of encoded) {
+    const declared = declaredForm(tensor)
+    const spec = specs.get(tensor.name)
+    if (!declared || !spec) continue
+    checkForm(spec, declared)
+    bytes += declared.byteCount
+  }
+  return bytes
+}
+
+const tooLarge = (bytes: number, maxBytes: number) =>
+  new ScissionError(
+    'payloadTooLarge',
+    `the inputs would decode to ${bytes} bytes, the limit is ${maxBytes} (SCISSION_MAX_BODY_BYTES)`,
+    { bytes, maxBytes },
+  )
 
 /** The bytes themselves if they fill a buffer that can move, otherwise a copy. */
 function movable(bytes: Uint8Array): Uint8Array<ArrayBuffer> {

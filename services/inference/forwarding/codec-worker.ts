@@ -5,9 +5,9 @@
 import { workerData } from 'node:worker_threads'
 import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
 import { cpuTimer, SlowDown } from '../serving/executor/cpu-time.ts'
-import { type BoundaryCodecSettings, type CodecResult, type CodecWork, runCodec } from './boundary-codec.ts'
+import { type CodecResult, type CodecThreadSettings, type CodecWork, runCodec } from './boundary-codec.ts'
 
-const { slowdown } = workerData as BoundaryCodecSettings
+const { slowdown } = workerData as CodecThreadSettings
 const slowDown = new SlowDown(slowdown)
 const timer = cpuTimer(1)
 

@@ -13,9 +13,10 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { LatestWins } from '../../../shared/platform/latest-wins.ts'
 import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
-import type { RangeKey } from '../ranges/stored-range.ts'
+import { keyText, type RangeKey } from '../ranges/stored-range.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
-import { FallbackBudget, LocalFallback } from './local-fallback.ts'
+import { LocalFallback } from './local-fallback.ts'
+import { WeightBudget } from './weight-budget.ts'
 
 /** Longer than any request takes. */
 const RETIRE_MS = 30_000
@@ -36,8 +37,8 @@ export interface DeploymentDeps {
   state: State
   /** Bytes of the weights of a range. */
   weightBytes: (range: RangeKey) => Promise<number>
-  /** Maximum bytes of the weights of all fallbacks together. */
-  fallbackBytes: number
+  /** Maximum bytes of the weights of all fallbacks together, and of all that is held for verifications only. */
+  besideBytes: number
   /** Called before a deployment that uses codecs becomes ready. */
   warmCodecs: () => Promise<void>
 }
@@ -49,13 +50,15 @@ export class Deployments {
   readonly #plans: LatestWins<LiveDeployment, Deployment>
   /** Replaced plans, until no request can ask for them. A plan may be among them more than once. */
   readonly #retiring = new Set<{ live: LiveDeployment; timer: NodeJS.Timeout }>()
-  readonly #fallbackBudget: FallbackBudget
+  readonly #fallbackBudget: WeightBudget
+  readonly #verificationBudget: WeightBudget
   /** Increases with every change and release after which a record that is being read may be outdated. */
   #revision = 0
 
   constructor(deps: DeploymentDeps) {
     this.#deps = deps
-    this.#fallbackBudget = new FallbackBudget(deps.fallbackBytes)
+    this.#fallbackBudget = new WeightBudget(deps.besideBytes, 'all fallbacks')
+    this.#verificationBudget = new WeightBudget(deps.besideBytes, 'all verifications')
     this.#records = new StaleWhileRevalidateCache('deployments', (id) => deps.state.deployments.get(id))
     this.#plans = new LatestWins({ free, retire: (_id, _planId, live) => this.#retire(live) })
   }
@@ -111,9 +114,10 @@ export class Deployments {
     return this.#plans.latest(id)?.state
   }
 
-  /** Records of the deployments that are loaded or being loaded here. */
+  /** Records of the deployments that are loaded or being loaded here, without those that verify others. */
   held(): Deployment[] {
-    return this.#plans.keys().flatMap((id) => this.#plans.latest(id)?.about ?? [])
+    const records = this.#plans.keys().flatMap((id) => this.#plans.latest(id)?.about ?? [])
+    return records.filter(({ verifies }) => verifies === undefined)
   }
 
   /**
@@ -178,9 +182,13 @@ export class Deployments {
     }
     if (record.hops.some(({ codec = 'none' }) => codec !== 'none')) await this.#deps.warmCodecs()
     const outcomes = await Promise.allSettled(
-      mine.map(
-        async ({ index, key }) => [index, await holdStage(this.#deps.stageDeps, key, signal)] as const,
-      ),
+      mine.map(async ({ index, key }) => {
+        const hold =
+          record.verifies === undefined
+            ? holdStage(this.#deps.stageDeps, key, signal)
+            : this.#holdToVerify(key, signal)
+        return [index, await hold] as const
+      }),
     )
     const held = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
@@ -190,6 +198,36 @@ export class Deployments {
     }
     const stages = new Map(held)
     return { record, stages, fallbacks: this.#fallbacks(record, [...stages.keys()]) }
+  }
+
+  /**
+   * Holds a stage for as long as a verification takes. Its runs are not those of clients, and are not counted as served.
+   * @throws ScissionError notReady if it does not fit beside what is held here.
+   */
+  async #holdToVerify(key: RangeKey, signal: AbortSignal): Promise<HeldStage> {
+    const stageDeps = { ...this.#deps.stageDeps, onRun: undefined }
+    if (this.#isHeld(key)) return holdStage(stageDeps, key, signal)
+    const giveBack = this.#verificationBudget.reserve(key, await this.#deps.weightBytes(key))
+    try {
+      const stage = await holdStage(stageDeps, key, signal)
+      stage.onReleased(giveBack)
+      return stage
+    } catch (error) {
+      giveBack()
+      throw error
+    }
+  }
+
+  /** True if a deployment holds this very stage: holding it once more takes no memory. */
+  #isHeld(key: RangeKey): boolean {
+    const { resource } = this.#deps
+    return this.#plans.keys().some((id) => {
+      const held = this.#plans.latest(id)
+      if (held?.state !== 'ready') return false
+      const { model, shapesKey, hops } = held.about
+      const here = hops.filter((hop) => hop.resource === resource || hop.alternates?.includes(resource))
+      return here.some(({ from, to }) => keyText({ model, shapesKey, from, to }) === keyText(key))
+    })
   }
 
   /** A fallback for each hop that follows one of this resource's hops. */

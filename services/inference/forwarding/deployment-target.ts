@@ -1,6 +1,7 @@
 /**
  * A deployment as a target under /v2/models. Its entry takes the model's inputs and returns the model's outputs; every hop
- * decodes, runs its stage, and calls the next hop.
+ * decodes, runs its stage, and calls the next hop. A client that ran the first layers itself enters at a cut (cuts.ts), on
+ * the resource whose stage begins there.
  */
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
@@ -9,15 +10,20 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
+import { boundaryTensors } from '../serving/models/model-description.ts'
+import { parseLayerRange } from '../serving/models/model-targets.ts'
 import { givenUp } from '../serving/executor/executor-thread.ts'
 import {
   type HopReport,
   type InferContext,
   type Inference,
+  type LayerRange,
   reportRun,
   type Target,
   type Targets,
 } from '../serving/models/target.ts'
+import { checkCut, hopHere, placesOf } from './cuts.ts'
+import { decodingTarget } from './decoding-target.ts'
 import type { Deployments, LiveDeployment } from './deployment-hops.ts'
 import {
   askingEntry,
@@ -27,11 +33,11 @@ import {
   isDelivered,
   receive,
   type ReturnSlots,
+  withoutOwn,
 } from './direct-answer.ts'
 import type { Onward } from './forward.ts'
 import { type NextHopDeps, runOnward } from './next-hop.ts'
 import { withoutUnread } from '../serving/models/unread-inputs.ts'
-import type { DecodedBoundary } from './boundary-codec.ts'
 
 /** A deployment has one version in the protocol, because plans are not numbered. */
 const VERSION = '1'
@@ -43,46 +49,72 @@ export interface DeploymentTargetDeps extends NextHopDeps {
   delivered: Delivered
 }
 
-/** Finds a deployment, else what `models` finds. */
+/** Finds a deployment, whole (`name`) or from a cut on (`name:from-to`), else what `models` finds. */
 export function targetsOf(deps: DeploymentTargetDeps, models: Targets): Targets {
   return {
     async find(name, version, layers) {
-      const deployment = layers ? undefined : await findDeployment(deps, name, version)
-      return deployment ?? models.find(name, version, layers)
+      const [base = '', written] = name.split(':')
+      const record = await deps.deployments.record(base)
+      if (!record) return decodingTarget(await models.find(name, version, layers), deps.codec)
+      checkVersion(base, version)
+      const range = layers ?? (written === undefined ? undefined : parseLayerRange(written))
+      return range ? fromCut(deps, record, range) : wholeDeployment(deps, record)
     },
   }
 }
 
-/** @returns undefined if no deployment has that name. @throws ScissionError notFound for another version. */
-async function findDeployment(
-  deps: DeploymentTargetDeps,
-  name: string,
-  version: string | undefined,
-): Promise<Target | undefined> {
-  const record = await deps.deployments.record(name)
-  if (!record) return undefined
-  if (version !== undefined && version !== VERSION)
-    throw new ScissionError(
-      'notFound',
-      `deployment "${name}" has one version, "${VERSION}", not "${version}"`,
-    )
+/** @throws ScissionError notFound for another version. */
+function checkVersion(name: string, version: string | undefined): void {
+  if (version === undefined || version === VERSION) return
+  throw new ScissionError('notFound', `deployment "${name}" has one version, "${VERSION}", not "${version}"`)
+}
+
+async function wholeDeployment(deps: DeploymentTargetDeps, record: Deployment): Promise<Target> {
   const structure = await deps.catalog.structure(record.model, record.shapesKey)
   return {
-    name,
-    version: VERSION,
-    versions: () => Promise.resolve([VERSION]),
+    ...aboutDeployment(deps, record),
+    name: record.id,
     tensors: () => ({ inputs: structure.inputs, outputs: structure.outputs }),
-    properties: {
-      deployment: record.id,
-      plan: record.planId,
-      model: record.model,
-      entry: record.entry.url,
-      path: record.hops.map((hop) => `${hop.resource}:${hop.from}-${hop.to}`).join(' '),
-    },
-    checkReady: () => checkReady(deps, record),
+    properties: async () => ({ ...propertiesOf(record, record.hops), entry: record.entry.url }),
     infer: (inputs, context) => runHop(deps, record, structure, inputs, context),
   }
 }
+
+/**
+ * The layers from a cut to the end, through the stages that the plan has for them.
+ * @throws ScissionError invalidRange if the plan has no cut there, or the range does not reach the end.
+ */
+async function fromCut(deps: DeploymentTargetDeps, record: Deployment, range: LayerRange): Promise<Target> {
+  const cut = await checkCut(deps.peers, record, range)
+  const structure = await deps.catalog.structure(record.model, record.shapesKey)
+  const { inputs } = boundaryTensors(structure, range)
+  return {
+    ...aboutDeployment(deps, record),
+    name: `${record.id}:${range.from}-${range.to}`,
+    tensors: () => ({ inputs, outputs: structure.outputs }),
+    properties: async () => ({
+      ...propertiesOf(record, record.hops.slice(cut)),
+      layers: `${range.from}-${range.to}`,
+      entry: (await placesOf(deps.peers, record, range)).map(({ url }) => url).join(' '),
+      codec: record.hops[cut]?.codec ?? 'none',
+    }),
+    infer: (inputs, context) => enterAt(deps, record, structure, range, inputs, context),
+  }
+}
+
+const aboutDeployment = (deps: DeploymentTargetDeps, record: Deployment) => ({
+  version: VERSION,
+  versions: () => Promise.resolve([VERSION]),
+  checkReady: () => checkReady(deps, record),
+  ...(record.verifies !== undefined && { uncounted: true }),
+})
+
+const propertiesOf = (record: Deployment, hops: Deployment['hops']) => ({
+  deployment: record.id,
+  plan: record.planId,
+  model: record.model,
+  path: hops.map((hop) => `${hop.resource}:${hop.from}-${hop.to}`).join(' '),
+})
 
 function checkReady(deps: DeploymentTargetDeps, record: Deployment): void {
   const state = deps.deployments.stateOf(record.id)
@@ -105,29 +137,68 @@ async function runHop(
   const hop = countParameter(context.parameters, `${OWN_PREFIX}hop`, 'the request') ?? 0
   if (hop === 0) checkEntry(deps.here.resource, known)
   const planId = context.parameters[`${OWN_PREFIX}plan`]
-  const loading = deps.deployments.live(known.id, hop > 0 ? String(planId ?? known.planId) : undefined)
-  // Loading may take longer than this request may wait; it continues for the next one.
-  const live = await waitWithin(loading, context, (why) => givenUp(`loading deployment ${known.id}`, why))
+  const live = await loaded(deps, known.id, hop > 0 ? String(planId ?? known.planId) : undefined, context)
+  if (hop > 0 && isDelivered(deps, live.record, context)) return { outputs: [], hops: [], delivered: true }
+  return runStage(deps, live, structure, hop, inputs, context)
+}
+
+/** Runs the stage that begins at a cut, for a client that ran the layers before it, and everything behind it. */
+async function enterAt(
+  deps: DeploymentTargetDeps,
+  known: Deployment,
+  structure: Structure,
+  range: LayerRange,
+  inputs: Tensor[],
+  context: InferContext,
+): Promise<Inference> {
+  // Asked for elsewhere, it must not load anything here.
+  await hopHere(deps, known, range)
+  const live = await loaded(deps, known.id, undefined, context)
+  // What is loaded may be a newer plan than the one on record was.
+  const hop = await hopHere(deps, live.record, range)
+  return runStage(deps, live, structure, hop, inputs, {
+    ...context,
+    parameters: withoutOwn(context.parameters),
+  })
+}
+
+/** Loading may take longer than this request may wait; it continues for the next one. */
+const loaded = (
+  deps: DeploymentTargetDeps,
+  id: string,
+  planId: string | undefined,
+  context: InferContext,
+): Promise<LiveDeployment> =>
+  waitWithin(deps.deployments.live(id, planId), context, (why) => givenUp(`loading deployment ${id}`, why))
+
+async function runStage(
+  deps: DeploymentTargetDeps,
+  live: LiveDeployment,
+  structure: Structure,
+  hop: number,
+  inputs: Tensor[],
+  context: InferContext,
+): Promise<Inference> {
   const stage = live.stages.get(hop)
   if (!stage) {
     throw new ScissionError(
       'badRequest',
-      `hop ${hop} of deployment ${known.id} is not on ${deps.here.resource}`,
+      `hop ${hop} of deployment ${live.record.id} is not on ${deps.here.resource}`,
     )
   }
-  if (hop > 0 && isDelivered(deps, live.record, context)) return { outputs: [], hops: [], delivered: true }
-  // A few bytes may decode to the largest tensor: only those that the stage takes are decoded.
-  if (hop > 0) stage.checkNames(inputs)
-  const arrived: DecodedBoundary =
-    hop > 0
-      ? await deps.codec.decode(inputs, context.signal)
-      : { tensors: withoutUnread(structure, structure.inputs, inputs) }
-  const run = await stage.run(arrived.tensors, { signal: context.signal, deadline: context.deadline })
+  const { signal, deadline } = context
+  // Clients also send the inputs that no layer reads.
+  const isFirst = stage.key.from === 0
+  const takes = isFirst ? structure.inputs : stage.takes
+  const { run, decodeMs } = await deps.codec.decode(inputs, takes, signal, async (arrived) => {
+    const tensors = isFirst ? withoutUnread(structure, takes, arrived.tensors) : arrived.tensors
+    return { run: await stage.run(tensors, { signal, deadline }), decodeMs: arrived.decodeMs }
+  })
   const planned = live.record.hops[hop]?.resource
   const own: HopReport = {
     ...reportRun(deps.here, hop, stage.key, run),
     ...(planned !== undefined && planned !== deps.here.resource && { insteadOf: planned }),
-    ...(arrived.decodeMs !== undefined && { decodeMs: arrived.decodeMs }),
+    ...(decodeMs !== undefined && { decodeMs }),
   }
   const work = run.batch && { work: { items: 1, runs: [run.batch] } }
   return { ...(await passOn(deps, live, hop, run.outputs, context, own)), ...work }

@@ -131,8 +131,8 @@ function readDelivered({ outputs, parameters }: InferResponse, own: HopReport): 
   return { inference: { outputs, hops: others }, own: first }
 }
 
-/** Drops the client's parameters with our prefix, which must not reach the next hops. */
-function withoutOwn(parameters: Parameters): Parameters {
+/** Drops the client's parameters with our prefix, which hops would take for each other's. */
+export function withoutOwn(parameters: Parameters): Parameters {
   return Object.fromEntries(
     Object.entries(parameters).filter(
       ([key]) => !key.startsWith(OWN_PREFIX) || key === `${OWN_PREFIX}timing`,

@@ -20,7 +20,7 @@ import {
   readReports,
 } from '../serving/models/target.ts'
 import type { Peer } from '../registration/peers.ts'
-import type { CodedTensor } from '../../../shared/codec/index.ts'
+import { CODEC, type CodedTensor } from '../../../shared/codec/index.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
 
 /** Parameter that names the slot of a direct answer at the entry; see direct-answer.ts. */
@@ -66,8 +66,8 @@ const TOLD_SHARE = 0.9
 
 /**
  * Calls a hop. The memory of the tensors is freed after the answer.
- * @throws ScissionError peerUnavailable, deadlineExceeded, overloaded or cancelled, with the hop in `details.resource`; if
- * it answered, with `details.status`.
+ * @throws ScissionError peerUnavailable, deadlineExceeded, overloaded, cancelled, or invalidValues if the fault is the
+ * client's, with the hop in `details.resource`; if it answered, with `details.status`.
  */
 export function forward(options: ForwardOptions, job: Forward): Promise<Onward> {
   const startedAt = performance.now()
@@ -75,7 +75,7 @@ export function forward(options: ForwardOptions, job: Forward): Promise<Onward> 
   const { id, planId } = job.live.record
   const timeoutMs = timeLeft(job.patienceMs, context.deadline, peer.resource.name)
   // The client's parameters, without those that concern the format of its own answer.
-  const { binary_data_output: _form, timeout: _timeout, ...parameters } = context.parameters
+  const { binary_data_output: _form, [CODEC]: _codec, timeout: _timeout, ...parameters } = context.parameters
   const message = writeInferRequest({
     id: context.id,
     parameters: {
@@ -150,7 +150,9 @@ const CODES: Partial<Record<number, ErrorCode>> = {
 }
 
 function refusal(answer: CallAnswer, peer: Peer): ScissionError {
-  const code = CODES[answer.status] ?? 'peerUnavailable'
+  // Any hop may be the one whose layer refuses the client's values.
+  const values = answer.status === 400 && answer.errorCode === 'invalidValues'
+  const code = values ? 'invalidValues' : (CODES[answer.status] ?? 'peerUnavailable')
   const text = errorText(answer.json)
   return new ScissionError(code, `hop ${peer.resource.name} answered ${answer.status}: ${text}`, {
     resource: peer.resource.name,

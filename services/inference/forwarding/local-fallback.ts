@@ -3,31 +3,15 @@
  * takes the next hop. It is loaded in the background after the deployment is ready, if it fits into memory. If loading
  * fails, the next failure of the next hop tries again.
  */
-import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { coerceError } from '../../../shared/platform/errors.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
 import type { RangeKey } from '../ranges/stored-range.ts'
-
-/** Limits the weights of all fallbacks on this resource together. */
-export class FallbackBudget {
-  readonly limitBytes: number
-  #reserved = 0
-
-  constructor(limitBytes: number) {
-    this.limitBytes = limitBytes
-  }
-
-  /** @returns a function that gives the bytes back, to be called once; undefined if they do not fit. */
-  reserve(bytes: number): (() => void) | undefined {
-    if (this.#reserved + bytes > this.limitBytes) return undefined
-    this.#reserved += bytes
-    return () => (this.#reserved -= bytes)
-  }
-}
+import type { WeightBudget } from './weight-budget.ts'
 
 export interface LocalFallbackDeps {
   stageDeps: StageDeps
   weightBytes: (range: RangeKey) => Promise<number>
-  budget: FallbackBudget
+  budget: WeightBudget
 }
 
 export class LocalFallback {
@@ -73,14 +57,7 @@ export class LocalFallback {
   async #load(): Promise<HeldStage> {
     const { stageDeps, weightBytes, budget } = this.#deps
     const bytes = await weightBytes(this.key)
-    const giveBack = budget.reserve(bytes)
-    if (!giveBack) {
-      throw new ScissionError(
-        'notReady',
-        `layers ${this.key.from}-${this.key.to} do not fit here: ${bytes} bytes of weights, ` +
-          `SCISSION_STAGE_BYTES=${budget.limitBytes} is for all fallbacks`,
-      )
-    }
+    const giveBack = budget.reserve(this.key, bytes)
     try {
       const stage = await holdStage(stageDeps, this.key)
       stage.onReleased(giveBack)

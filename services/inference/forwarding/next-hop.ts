@@ -34,7 +34,7 @@ export interface NextHopDeps {
  * Runs the hops from `hop` on.
  * @param hop index of the next hop. @param tensors of the boundary before it; their memory is freed after the answer.
  * @param own this hop's report so far.
- * @throws ScissionError of the plan's own resource, which lists what else was tried; cancelled.
+ * @throws ScissionError of the plan's own resource, which lists what else was tried; invalidValues, cancelled.
  */
 export async function runOnward(
   deps: NextHopDeps,
@@ -197,10 +197,13 @@ function insteadOf(resource: string, onward: Inference): Inference {
   return first ? { ...onward, hops: [{ ...first, insteadOf: resource }, ...others] } : onward
 }
 
-/** @throws the error if another peer would not help: the client left, its deadline has passed, or it is a fault of ours. */
+/**
+ * @throws the error if another peer would not help: the client left, its deadline has passed, its values are refused, or it
+ * is a fault of ours.
+ */
 function retryable(error: unknown, { signal, deadline }: InferContext): ScissionError {
   if (!(error instanceof ScissionError)) throw error
-  if (error.code === 'cancelled' || signal.aborted) throw error
+  if (error.code === 'cancelled' || error.code === 'invalidValues' || signal.aborted) throw error
   if (deadline !== undefined && Date.now() >= deadline) throw error
   return error
 }

@@ -11,6 +11,7 @@
 import http from 'node:http'
 import { JSON_LENGTH_HEADER } from '../../../shared/oip/binary-message.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { ERROR_CODE } from '../../../shared/platform/http-server/error-answers.ts'
 import {
   ArrivalClock,
   type Observation,
@@ -36,6 +37,8 @@ export interface Call {
 
 export interface CallAnswer extends InferBody {
   status: number
+  /** The code of a Scission error, if the peer named one. */
+  errorCode: string | undefined
   /** True if the system has taken over the whole request, so that nothing reads the body's buffers any more. */
   allSent: boolean
   times: CallTimes
@@ -213,7 +216,9 @@ class Exchange implements ExchangeEvents {
       // A peer may answer before it has read everything.
       const allSent = connection.socket.writableLength === 0
       this.#settle(clean && allSent && head.reusable)
-      this.#resolve({ status: head.status, ...body, arrival: this.#clock.arrival, times, allSent })
+      const errorCode = head.headers[ERROR_CODE.toLowerCase()]
+      const { status } = head
+      this.#resolve({ status, errorCode, ...body, arrival: this.#clock.arrival, times, allSent })
     } catch (error) {
       this.#fail(error)
     }

@@ -107,7 +107,10 @@ export class BufferPool {
 /** The pool of this process. */
 export const bufferPool = new BufferPool()
 
-/** Limits the memory of bodies that are being received, which many slow senders could otherwise exhaust. */
+/**
+ * Limits the memory of bodies that are being received, which many slow senders could otherwise exhaust, and of the tensors
+ * decoded from them, which may be far larger than their bodies.
+ */
 export class BodyMemoryBudget {
   readonly #maxBytes: number
   #reserved = 0
@@ -124,7 +127,7 @@ export class BodyMemoryBudget {
     if (this.#reserved > own && this.#reserved + bytes > this.#maxBytes)
       throw new ScissionError(
         'overloaded',
-        `requests of ${this.#reserved} bytes together are being received, more than ${this.#maxBytes} do not fit; ` +
+        `requests of ${this.#reserved} bytes together are being received or decoded, more than ${this.#maxBytes} do not fit; ` +
           'send the request again in a moment',
       )
     this.#reserved += bytes

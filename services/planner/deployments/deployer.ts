@@ -1,21 +1,26 @@
 /**
  * Makes a plan live. The record in Redis comes first (state `loading`), then every resource on the path is told to
- * fetch and load its layers; all of them ready makes the deployment `ready`, one failure makes it `failed` with the
- * reason. Telling a resource twice changes nothing, so a planner that starts again takes up what was left `loading`.
+ * fetch and load its layers. Once all have, the split is verified against the whole model (verification/verifier.ts): if
+ * they give the same the deployment is `ready`; a difference or a failure makes it `failed` with the reason. Telling a
+ * resource twice changes nothing, so a planner that starts again takes up what was left `loading`.
  *
  * Several planners may work on one deployment, and one may be deleted and made again under its name while it loads. So
  * a record is only ever changed in one step that looks at what is there, a load that ends counts only for the very
  * record it was begun for, and a resource is told to let go of that deployment only, not of a later one of its name.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
-import type { Resource } from '../../../shared/contracts/resource.ts'
-import { createJsonClient } from '../../../shared/client/http.ts'
+import { namesOf } from '../../../shared/contracts/model-names.ts'
+import type { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
+import type { Verification } from '../../../shared/contracts/verification.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { toScissionError } from '../../../shared/platform/http-server/error-answers.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { modelLock, NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
-import { namesOf } from '../../../shared/platform/redis/state.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
+import { ResourceCalls, resourcesOf } from '../resources/resource-calls.ts'
+import { TensorThread } from '../verification/tensor-thread.ts'
+import { Verifier } from '../verification/verifier.ts'
+import { deploymentName, recordOf, refuseOtherOptions } from './deployment-record.ts'
 import { planById } from './plan-by-id.ts'
 
 const RECORD_AGAIN_MS = 1000
@@ -23,16 +28,32 @@ const RECORD_AGAIN_MS = 1000
 export interface DeployerDeps extends PlannerDeps {
   log: Logger
   deployTimeoutMs: number
+  /** Longest answer that a verification compares. */
+  verifyBytes: number
+}
+
+/** The end of a load. */
+type End = Pick<Deployment, 'state' | 'error' | 'verification'>
+
+interface Load {
+  done: Promise<void>
+  /** Aborted when the deployment is deleted here. */
+  stop: AbortController
 }
 
 export class Deployer {
   readonly #deps: DeployerDeps
   /** Loads of this process, one for each record. */
-  readonly #loads = new Map<string, Promise<void>>()
+  readonly #loads = new Map<string, Load>()
   readonly #closing = new AbortController()
+  readonly #calls: ResourceCalls
+  readonly #thread = new TensorThread()
+  readonly #verifier: Verifier
 
   constructor(deps: DeployerDeps) {
     this.#deps = deps
+    this.#calls = new ResourceCalls(deps)
+    this.#verifier = new Verifier({ ...deps, calls: this.#calls, thread: this.#thread })
   }
 
   /** @returns the record in state `loading`; loading goes on in the background. */
@@ -51,7 +72,7 @@ export class Deployer {
       }
       if (existing && this.#loads.has(loadKey(existing))) return existing
       // Loaded again even when it is on record as ready: a resource may have started anew, at another address.
-      made = this.#record(id, plan, request)
+      made = recordOf(this.#deps, id, plan, request)
       return made
     }
     const recorded = await withLock(redis, NAMES_LOCK, async () => {
@@ -90,56 +111,29 @@ export class Deployer {
       return this.remove(id)
     }
     // The resources learn of a record that cannot be read by its announcement.
-    if (taken.document) await this.#release(taken.document)
+    const { document } = taken
+    if (!document) return
+    this.#loads.get(loadKey(document))?.stop.abort()
+    await this.#release(document)
+    // The planner that verifies it may be another one, or gone.
+    if (document.state === 'loading') await this.#verifier.forget(document)
   }
 
-  /** Resolves once nothing is being loaded by this process. An end that cannot be recorded is left to the next planner. */
+  /**
+   * Resolves once nothing is being loaded by this process. A verification under way, and an end that cannot be recorded, are
+   * left to the next planner.
+   */
   async close(): Promise<void> {
     this.#closing.abort()
-    await Promise.all(this.#loads.values())
-  }
-
-  #record(id: string, plan: Plan, request: DeploymentRequest): Deployment {
-    const entry = this.#deps.mirror.resources.get(plan.source)
-    if (!entry)
-      throw new ScissionError(
-        'notFound',
-        `plan ${plan.id}: its source resource ${plan.source} is not registered`,
-      )
-    const unknown = request.alternates?.find((name) => !this.#deps.mirror.resources.has(name))
-    if (unknown !== undefined)
-      throw new ScissionError('notFound', `alternates: unknown resource "${unknown}"`, {
-        field: 'alternates',
-      })
-    const runs = plan.stages.map(({ resource, tier, from, to }) => ({
-      resource,
-      from,
-      to,
-      ...arrivesEncoded(plan, resource),
-      ...standIns(this.#deps.mirror.resources.values(), resource, tier, request),
-    }))
-    const hops =
-      runs[0]?.resource === plan.source ? runs : [{ resource: plan.source, from: 0, to: 0 }, ...runs]
-    return {
-      id,
-      planId: plan.id,
-      model: plan.model,
-      shapesKey: plan.shapesKey,
-      entry: { resource: entry.name, url: entry.url },
-      hops,
-      ...(request.fallback && { fallback: request.fallback }),
-      ...(request.answer && { answer: request.answer }),
-      predictedMs: plan.predictedMs,
-      emulated: plan.emulated,
-      state: 'loading',
-      createdAt: new Date(this.#deps.now()).toISOString(),
-    }
+    await Promise.all([...this.#loads.values()].map(({ done }) => done))
+    await this.#thread.close()
   }
 
   #load(deployment: Deployment): void {
     const key = loadKey(deployment)
     if (this.#loads.has(key)) return
-    const done = this.#loadHops(deployment)
+    const stop = new AbortController()
+    const done = this.#loadHops(deployment, AbortSignal.any([stop.signal, this.#closing.signal]))
       .catch((thrown: unknown) => {
         this.#deps.log.error(
           { err: coerceError(thrown), deployment: deployment.id },
@@ -147,12 +141,12 @@ export class Deployer {
         )
       })
       .finally(() => this.#loads.delete(key))
-    this.#loads.set(key, done)
+    this.#loads.set(key, { done, stop })
   }
 
-  async #loadHops(deployment: Deployment): Promise<void> {
+  async #loadHops(deployment: Deployment, signal: AbortSignal): Promise<void> {
     const outcomes = await Promise.allSettled(
-      deployment.hops.map((hop) => this.#tell(hop.resource, deployment)),
+      deployment.hops.map((hop) => this.#calls.tell(hop.resource, deployment)),
     )
     const failures = outcomes.flatMap((outcome, index) => {
       if (outcome.status === 'fulfilled') return []
@@ -160,32 +154,91 @@ export class Deployer {
     })
     const end =
       failures.length === 0
-        ? { state: 'ready' as const }
+        ? await this.#verified(deployment, signal)
         : { state: 'failed' as const, error: failures.join('; ') }
-    const recorded = await this.#recordEnd(deployment, end)
+    // The next planner begins the verification again.
+    if (end === undefined && (await this.#isOnRecord(deployment))) return
+    const recorded = end && (await this.#recordEnd(deployment, end))
     if (!recorded || loadKey(recorded) !== loadKey(deployment)) {
       // Deleted, or made again, while it was loading.
       await this.#release(deployment)
       return
     }
-    this.#deps.log.info({ deployment: deployment.id, ...end }, `deployment ${deployment.id} is ${end.state}`)
-    if (failures.length > 0) await this.#release(deployment)
+    const { state, error } = recorded
+    this.#deps.log.info(
+      { deployment: deployment.id, state, error },
+      `deployment ${deployment.id} is ${state}`,
+    )
+    if (state === 'failed') await this.#release(deployment)
     else await this.#tellAlternates(deployment)
   }
 
+  /** @returns undefined if the verification was cancelled, because the deployment was deleted or this planner ends. */
+  async #verified(deployment: Deployment, signal: AbortSignal): Promise<End | undefined> {
+    if (deployment.verify === false)
+      return { state: 'ready', verification: { outcome: 'off', comparisons: [] } }
+    const report = (step: string, fraction: number) =>
+      this.#report(deployment, { step: `verifying: ${step}`, fraction })
+    for (;;) {
+      const startedAt = this.#deps.now()
+      try {
+        return endOf(await this.#verifier.verify(deployment, { signal, report }), startedAt, this.#deps.now())
+      } catch (thrown) {
+        if (signal.aborted) return undefined
+        const { code, message } = toScissionError(thrown)
+        const remedy = 'deploy it again, or with verify: false'
+        if (code !== 'queueUnavailable')
+          return { state: 'failed', error: `it could not be verified: ${message}; ${remedy}` }
+        this.#deps.log.warn(`the verification of ${deployment.id} waits for Redis`)
+        // Deleting the deployment or closing the service ends the wait with an error.
+        await sleep(RECORD_AGAIN_MS, undefined, { signal }).catch(() => undefined)
+      }
+    }
+  }
+
+  /** True also if Redis cannot say: then nothing is released that the next planner would need. */
+  async #isOnRecord(deployment: Deployment): Promise<boolean> {
+    try {
+      const now = await this.#deps.state.deployments.get(deployment.id)
+      return now !== undefined && loadKey(now) === loadKey(deployment)
+    } catch (thrown) {
+      this.#deps.log.warn(
+        { err: coerceError(thrown) },
+        `whether ${deployment.id} is still wanted is not known`,
+      )
+      return true
+    }
+  }
+
+  /** Best effort, and never after its end: what matters is on record at the end. */
+  #report(deployment: Deployment, progress: Deployment['progress']): void {
+    this.#deps.state.deployments
+      .update(deployment.id, (current) =>
+        current?.state === 'loading' && loadKey(current) === loadKey(deployment)
+          ? { ...current, progress }
+          : current,
+      )
+      .catch((thrown: unknown) =>
+        this.#deps.log.debug(
+          { err: coerceError(thrown) },
+          `the progress of ${deployment.id} is not recorded`,
+        ),
+      )
+  }
+
   /**
-   * Redis may be away for a moment: a record left `loading` would stay so for as long as this process lives.
+   * Redis may be away for a moment: a record left `loading` would stay so for as long as this process lives. If another
+   * planner has recorded an end already, that one stays.
    * @returns the record as it is now.
    */
-  async #recordEnd(
-    deployment: Deployment,
-    end: Pick<Deployment, 'state' | 'error'>,
-  ): Promise<Deployment | undefined> {
+  async #recordEnd(deployment: Deployment, end: End): Promise<Deployment | undefined> {
     const { log, state } = this.#deps
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await state.deployments.update(deployment.id, (current) =>
-          current && loadKey(current) === loadKey(deployment) ? { ...deployment, ...end } : current,
+          current?.state === 'loading' && loadKey(current) === loadKey(deployment)
+            ? { ...withoutProgress(deployment), ...end }
+            : current,
         )
       } catch (thrown) {
         if (this.#closing.signal.aborted) throw thrown
@@ -204,7 +257,9 @@ export class Deployer {
   async #tellAlternates(deployment: Deployment): Promise<void> {
     const onPath = deployment.hops.map((hop) => hop.resource)
     const others = resourcesOf(deployment).filter((resource) => !onPath.includes(resource))
-    const outcomes = await Promise.allSettled(others.map((resource) => this.#tell(resource, deployment)))
+    const outcomes = await Promise.allSettled(
+      others.map((resource) => this.#calls.tell(resource, deployment)),
+    )
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome.status === 'fulfilled') continue
       const err = coerceError(outcome.reason)
@@ -215,94 +270,19 @@ export class Deployer {
     if (!now || loadKey(now) !== loadKey(deployment)) await this.#release(deployment)
   }
 
-  async #tell(resource: string, deployment: Deployment): Promise<void> {
-    const found = await this.#registered(resource)
-    if (!found) throw new ScissionError('notFound', `resource ${resource} is not registered`)
-    const url = `/v1/deployments/${encodeURIComponent(deployment.id)}`
-    const timeout = this.#deps.deployTimeoutMs
-    await createJsonClient(`resource ${resource}`, found.url).send({
-      method: 'PUT',
-      url,
-      data: deployment,
-      timeout,
-    })
-  }
-
-  /**
-   * Best effort: a resource that cannot be reached loads nothing for a deployment that is no longer on record. A later
-   * deployment of the same name stays.
-   */
-  async #release(deployment: Deployment): Promise<void> {
-    const url = `/v1/deployments/${encodeURIComponent(deployment.id)}`
-    const params = { createdAt: deployment.createdAt }
-    for (const name of resourcesOf(deployment)) {
-      try {
-        const resource = await this.#registered(name)
-        if (!resource) continue
-        await createJsonClient(`resource ${name}`, resource.url).send({ method: 'DELETE', url, params })
-      } catch (error) {
-        this.#deps.log.warn({ err: coerceError(error), resource: name }, `could not release ${deployment.id}`)
-      }
-    }
-  }
-
-  /** As it is on record now: the view may not have seen yet that it was started again, at another address. */
-  async #registered(resource: string): Promise<Resource | undefined> {
-    return await this.#deps.state.resources.get(resource)
+  #release(deployment: Deployment): Promise<void> {
+    return this.#calls.letGo(resourcesOf(deployment), deployment)
   }
 }
 
-/** A resource runs every stage with its own runtime options: other ones are for comparing, until it is started anew. */
-function refuseOtherOptions(plan: Plan): void {
-  const stage = plan.stages.find(({ options }) => options !== undefined)
-  if (!stage?.options) return
-  const { threads, optimisation } = stage.options
-  throw new ScissionError(
-    'conflict',
-    `plan ${plan.id} runs ${stage.resource} with ${threads} threads and optimisation ${optimisation}, which are not ` +
-      'the options it was started with: start it with them, or plan with options=own',
-    { resource: stage.resource, options: stage.options },
-  )
+function endOf(found: Verification, startedAt: number, endedAt: number): End {
+  const tookMs = Math.max(0, endedAt - startedAt)
+  const verification = { ...found, tookMs, endedAt: new Date(endedAt).toISOString() }
+  if (found.outcome !== 'different') return { state: 'ready', verification }
+  return { state: 'failed', error: `verification failed: ${found.reason}`, verification }
 }
+
+const withoutProgress = ({ progress: _progress, ...deployment }: Deployment): Deployment => deployment
 
 /** Tells a deployment from an earlier and a later one of its name. */
 const loadKey = ({ id, planId, createdAt }: Deployment): string => `${id} ${createdAt} ${planId}`
-
-/** Those on the path and those that stand by. */
-const resourcesOf = ({ hops }: Deployment): string[] => [
-  ...new Set(hops.flatMap((hop) => [hop.resource, ...(hop.alternates ?? [])])),
-]
-
-/**
- * The resources of a tier that may run a hop of `resource` when it fails: those that the request names, since a plan's id
- * does not say which machines its constraints kept the layers away from.
- */
-function standIns(
-  resources: Iterable<Pick<Resource, 'name' | 'tier'>>,
-  resource: string,
-  tier: string,
-  { alternates }: DeploymentRequest,
-): { alternates?: string[] } {
-  const others = [...resources].filter((other) => other.tier === tier && other.name !== resource)
-  const names = others.map((other) => other.name).filter((name) => alternates?.includes(name))
-  return names.length > 0 ? { alternates: names } : {}
-}
-
-/** Readable and the same for the same plan: `mobile-net…` would need the registry, so the model is its first 8 digits. */
-function deploymentName(plan: Plan): string {
-  const path = plan.stages
-    .map(({ resource, from, to }) => {
-      const codec = plan.transfers.find((transfer) => transfer.to === resource)?.codec ?? 'none'
-      return `${resource}.${from}-${to}${codec === 'none' ? '' : `_${codec}`}`
-    })
-    .join('.')
-  return `${plan.model.slice(0, 8)}.${path}`.slice(0, 100)
-}
-
-function arrivesEncoded(
-  { transfers }: Plan,
-  resource: string,
-): { codec?: Plan['transfers'][number]['codec'] } {
-  const codec = transfers.find((transfer) => transfer.to === resource)?.codec ?? 'none'
-  return codec === 'none' ? {} : { codec }
-}

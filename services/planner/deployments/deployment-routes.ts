@@ -1,25 +1,39 @@
-/** HTTP routes of deployments, which are plans that are live, and the events of their states. */
-import { Changes } from '../../../shared/platform/redis/changes.ts'
+/** HTTP routes of deployments, which are plans that are live. */
 import { z } from 'zod'
 import { Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
+import { type Answer, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import {
+  ABOUT_EVENTS,
+  EVENT_HEADERS,
+  NO_MORE_EVENTS,
+} from '../../../shared/platform/http-server/server-sent-events.ts'
 import { paginate } from '../../../shared/platform/redis/state.ts'
 import type { Deployer } from './deployer.ts'
+import type { DeploymentEvents } from './deployment-events.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 
 const ById = z.object({ id: Name })
+const DeploymentPage = pageOf(Deployment).meta({ id: 'DeploymentPage' })
 
-export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[] {
+const ON_RECORD: Answer = {
+  description: 'On record, loading',
+  schema: Deployment,
+  headers: { Location: 'Path of the deployment' },
+}
+const EVENTS = { loading: Deployment, ready: Deployment, failed: Deployment, deleted: ById }
+
+export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer, events: DeploymentEvents): Route[] {
   const deployments = deps.state.deployments
   return [
     route({
       method: 'post',
       path: '/v1/deployments',
+      id: 'deployPlan',
       summary: 'Make a plan live; poll the Location until its state is ready',
       body: DeploymentRequest,
-      answers: { 202: { description: 'On record, loading', schema: Deployment } },
+      answers: { 202: ON_RECORD },
+      fails: ['notFound', 'conflict', 'notMeasured', 'notReady', 'overloaded'],
       handle: async ({ body }) => {
         const deployment = await deployer.deploy(body)
         return reply(202, deployment, { Location: `/v1/deployments/${encodeURIComponent(deployment.id)}` })
@@ -28,9 +42,10 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
     route({
       method: 'get',
       path: '/v1/deployments',
+      id: 'listDeployments',
       summary: 'Deployments',
       query: PageQuery,
-      answers: { 200: { description: 'A page of deployments', schema: pageOf(Deployment) } },
+      answers: { 200: { description: 'A page of deployments', schema: DeploymentPage } },
       handle: async ({ query }) => {
         const all = (await deployments.all()).map((deployment) => withPresentEntry(deps, deployment))
         return paginate(all, (deployment) => deployment.id, query)
@@ -39,6 +54,7 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
     route({
       method: 'get',
       path: '/v1/deployments/:id',
+      id: 'readDeployment',
       summary: 'One deployment',
       params: ById,
       answers: { 200: { description: 'The deployment', schema: Deployment } },
@@ -47,46 +63,35 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer): Route[]
     route({
       method: 'get',
       path: '/v1/deployments/:id/events',
+      id: 'followDeployment',
       summary: 'Its states as server-sent events, until it is deleted',
+      description: ABOUT_EVENTS,
       params: ById,
+      headers: EVENT_HEADERS,
       answers: {
-        200: { description: 'event: loading | ready | failed | deleted', contentType: 'text/event-stream' },
+        200: { description: 'Its state now, and every state that it gets', events: EVENTS },
+        204: NO_MORE_EVENTS,
       },
-      handle: async ({ params }, req, res) => {
-        const now = await deployments.need(params.id)
-        const stream = openEventStream(req, res)
-        if (stream.closed.aborted) return
-        const changes = new Changes(deps.state.redis)
-        stream.closed.addEventListener('abort', () => changes.close())
-        stream.send(now.state, now)
-        const report = async () => {
-          const current = await deployments.get(params.id)
-          if (current) stream.send(current.state, current)
-          else {
-            stream.send('deleted', { id: params.id })
-            stream.end()
-          }
-        }
-        changes.on('error', () => stream.end())
-        // Covers changes before the subscription was made or while it was interrupted.
-        changes.on('resync', () => void report().catch(() => stream.end()))
-        changes.on('change', (change) => {
-          if (change.kind === 'deployments' && change.id === params.id) report().catch(() => stream.end())
-        })
-      },
+      handle: ({ params }, req, res) => events.answer(params.id, req, res),
     }),
-    route({
-      method: 'delete',
-      path: '/v1/deployments/:id',
-      summary: 'Take it out of service',
-      params: ById,
-      answers: { 204: { description: 'Gone' } },
-      handle: async ({ params }) => {
-        await deployer.remove(params.id)
-        return reply(204)
-      },
-    }),
+    removeRoute(deployer),
   ]
+}
+
+function removeRoute(deployer: Deployer): Route {
+  return route({
+    method: 'delete',
+    path: '/v1/deployments/:id',
+    id: 'removeDeployment',
+    summary: 'Take it out of service',
+    params: ById,
+    answers: { 204: { description: 'Gone' } },
+    fails: ['conflict', 'overloaded'],
+    handle: async ({ params }) => {
+      await deployer.remove(params.id)
+      return reply(204)
+    },
+  })
 }
 
 /** The entry's URL as registered now: a restarted resource may listen at another address than the record says. */

@@ -40,7 +40,15 @@ export const MirroredCalibration = Calibration.pick({
   sampleSource: true,
   createdAt: true,
 }).extend({
-  cells: z.array(CalibrationCell.pick({ boundary: true, codec: true, bytesRatio: true, lossBound: true })),
+  cells: z.array(
+    CalibrationCell.pick({
+      boundary: true,
+      codec: true,
+      bytesRatio: true,
+      lossBound: true,
+      relativeErrorBound: true,
+    }),
+  ),
 })
 export type MirroredCalibration = z.infer<typeof MirroredCalibration>
 

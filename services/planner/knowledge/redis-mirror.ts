@@ -8,6 +8,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { LRUCache } from 'lru-cache'
 import type { z } from 'zod'
+import { pickModel } from '../../../shared/contracts/model-names.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import type { Served } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
@@ -16,7 +17,7 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { type Change, Changes } from '../../../shared/platform/redis/changes.ts'
 import { Collection } from '../../../shared/platform/redis/collection.ts'
-import { pickModel, type State, structureId } from '../../../shared/platform/redis/state.ts'
+import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { CollectionMirror, type CollectionMirrorOptions } from './collection-mirror.ts'
 import {
   compactProfile,

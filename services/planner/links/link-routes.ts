@@ -9,16 +9,36 @@ import { linkId, paginate } from '../../../shared/platform/redis/state.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 
 const LinkPath = z.object({ from: ResourceName, to: ResourceName })
-const LinkSettings = z.strictObject({ rttMs: ms, bandwidthMbps: mbps, returnBandwidthMbps: mbps.optional() })
+const LinkSettings = z
+  .strictObject({ rttMs: ms, bandwidthMbps: mbps, returnBandwidthMbps: mbps.optional() })
+  .meta({
+    id: 'LinkSettings',
+    description: 'Without `returnBandwidthMbps` the way back is as fast',
+    examples: [{ rttMs: 20, bandwidthMbps: 5 }],
+  })
+const ResourcePage = pageOf(ResourceView).meta({ id: 'ResourcePage' })
+const LinkPage = pageOf(Link).meta({ id: 'LinkPage' })
+const Networks = z
+  .record(
+    z.string(),
+    z.object({
+      rttMs: ms,
+      upMbps: mbps,
+      downMbps: mbps,
+      source: z.string().describe('where the figures come from'),
+    }),
+  )
+  .meta({ id: 'Networks' })
 
 export function resourceRoutes(deps: PlannerDeps): Route[] {
   return [
     route({
       method: 'get',
       path: '/v1/resources',
+      id: 'listResources',
       summary: 'The machines that registered, and whether they are alive',
       query: PageQuery,
-      answers: { 200: { description: 'A page of resources', schema: pageOf(ResourceView) } },
+      answers: { 200: { description: 'A page of resources', schema: ResourcePage } },
       handle: async ({ query }) => {
         await deps.mirror.ready()
         const resources = [...deps.mirror.resources.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -34,9 +54,10 @@ export function linkRoutes(deps: PlannerDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/links',
+      id: 'listLinks',
       summary: 'Links between resources, as measured or overridden',
       query: PageQuery,
-      answers: { 200: { description: 'A page of links', schema: pageOf(Link) } },
+      answers: { 200: { description: 'A page of links', schema: LinkPage } },
       handle: async ({ query }) => {
         const links = await deps.state.links.all()
         return paginate(links, (link) => linkId(link.from, link.to), query)
@@ -45,13 +66,16 @@ export function linkRoutes(deps: PlannerDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/networks',
+      id: 'listNetworks',
       summary: 'The named network presets and where their figures come from',
-      answers: { 200: { description: 'Presets by name', schema: z.record(z.string(), z.unknown()) } },
+      answers: { 200: { description: 'Presets by name', schema: Networks } },
+      alone: true,
       handle: () => NETWORK_PRESETS,
     }),
     route({
       method: 'put',
       path: '/v1/links/:from/:to',
+      id: 'overrideLink',
       summary: 'Override a link; it stays until deleted, whatever is measured',
       params: LinkPath,
       body: LinkSettings,
@@ -61,6 +85,7 @@ export function linkRoutes(deps: PlannerDeps): Route[] {
     route({
       method: 'delete',
       path: '/v1/links/:from/:to',
+      id: 'forgetLink',
       summary: 'Forget a link; the next measurement sets it again',
       params: LinkPath,
       answers: { 204: { description: 'Forgotten' } },

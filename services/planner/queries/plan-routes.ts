@@ -8,7 +8,12 @@ import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { answerPlans, answerSweep, type PlannerDeps } from './answer-plans.ts'
 
 /** A query in a URL: input shapes are written `name:1x3x224x224`. */
-const PlanUrlQuery = PlanQuery.omit({ inputShapes: true }).extend({ shapes: z.string().optional() })
+const PlanUrlQuery = PlanQuery.omit({ inputShapes: true }).extend({
+  shapes: z
+    .string()
+    .optional()
+    .meta({ description: 'input shapes, several joined by commas', examples: ['input_1:1x3x224x224'] }),
+})
 
 const answers = {
   200: {
@@ -17,14 +22,28 @@ const answers = {
   },
 }
 
+const fails = [
+  'notFound',
+  'invalidRange',
+  'conflict',
+  'notMeasured',
+  'needsInputShapes',
+  'infeasible',
+  'notReady',
+  'overloaded',
+  'deadlineExceeded',
+] as const
+
 export function planRoutes(deps: PlannerDeps): Route[] {
   return [
     route({
       method: 'get',
       path: '/v1/plans',
+      id: 'findPlans',
       summary: 'The best plans for a model, with the native baselines beside them',
       query: PlanUrlQuery,
       answers,
+      fails,
       handle: ({ query: { shapes, ...rest } }) => {
         const inputShapes = shapes === undefined ? {} : { inputShapes: parseInputShapes(shapes) }
         return answerPlans(deps, { ...rest, ...inputShapes })
@@ -33,17 +52,21 @@ export function planRoutes(deps: PlannerDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/plans',
+      id: 'queryPlans',
       summary: 'The same with the query as JSON',
       body: PlanQuery,
       answers,
+      fails,
       handle: ({ body }) => answerPlans(deps, body),
     }),
     route({
       method: 'post',
       path: '/v1/plans/sweep',
+      id: 'sweepPlans',
       summary: 'The best plan in every cell of a grid of conditions, and where one plan gives way to another',
       body: SweepRequest,
       answers: { 200: { description: 'A map, its last axis changing fastest', schema: SweepAnswer } },
+      fails,
       handle: ({ body }) => answerSweep(deps, body),
     }),
   ]

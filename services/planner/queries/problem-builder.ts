@@ -310,9 +310,7 @@ function codecsOf(
   model: string,
   shapesKey: string,
 ): { codecs: NonNullable<Problem['codecs']>; notes: string[] } {
-  const own = [...calibrations]
-    .filter((one) => one.model === model && one.shapesKey === shapesKey && one.state === 'completed')
-    .sort((a, b) => Number(isReal(a)) - Number(isReal(b)) || (a.createdAt < b.createdAt ? -1 : 1))
+  const own = calibrationsOf(calibrations, model, shapesKey)
   const cells = new Map<string, Map<number, Cell>>()
   for (const calibration of own) {
     for (const { boundary, codec, bytesRatio, lossBound } of calibration.cells) {
@@ -332,6 +330,16 @@ function codecsOf(
     }))
   return { codecs, notes: notesOf(cells) }
 }
+
+/** The completed calibrations of a model: of two that state the same, the later in the list counts. */
+export const calibrationsOf = (
+  calibrations: Iterable<MirroredCalibration>,
+  model: string,
+  shapesKey: string,
+): MirroredCalibration[] =>
+  [...calibrations]
+    .filter((one) => one.model === model && one.shapesKey === shapesKey && one.state === 'completed')
+    .sort((a, b) => Number(isReal(a)) - Number(isReal(b)) || (a.createdAt < b.createdAt ? -1 : 1))
 
 const isReal = ({ sampleSource }: MirroredCalibration) => sampleSource !== 'made-up'
 

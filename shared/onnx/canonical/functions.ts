@@ -2,7 +2,7 @@
  * Local functions of a model. A piece of a model carries only those that its nodes call: directly, in their bodies, or by
  * way of other functions.
  */
-import type { FunctionProto, NodeProto } from '../proto/onnx_pb.ts'
+import type { FunctionProto, ModelProto, NodeProto } from '../proto/onnx_pb.ts'
 import { bodiesOf } from './scope.ts'
 
 /** What a call finds a function by: domain, name and overload. */
@@ -64,4 +64,33 @@ export function calledFunctions(
   if (functions.length === 0) return []
   const byKey = functionsByKey(functions, (fn) => ({ fn }))
   return reachedFunctions(byKey, operatorKeys(nodes)).map(({ fn }) => fn)
+}
+
+/**
+ * Gives each overload of a function a name of its own, in place, also where it is called. ONNX Runtime finds an overload from
+ * the graph, but not from inside another function, in which nodes may end up here (join-nodes.ts).
+ */
+export function nameOverloads({ graph, functions }: Pick<ModelProto, 'graph' | 'functions'>): void {
+  const overloaded = functions.filter(({ overload }) => overload !== '')
+  if (overloaded.length === 0) return
+  const taken = new Set(functions.map(({ domain, name }) => keyOf(domain, name, '')))
+  const names = new Map<FunctionKey, string>()
+  for (const fn of overloaded) {
+    const key = functionKey(fn)
+    let name = names.get(key) ?? `${fn.name}_${fn.overload}`
+    while (!names.has(key) && taken.has(keyOf(fn.domain, name, ''))) name += '_'
+    taken.add(keyOf(fn.domain, name, ''))
+    names.set(key, name)
+    fn.name = name
+    fn.overload = ''
+  }
+  const pending = [...(graph?.node ?? []), ...functions.flatMap(({ node }) => node)]
+  for (let node = pending.pop(); node; node = pending.pop()) {
+    const name = node.overload === '' ? undefined : names.get(operatorKey(node))
+    if (name !== undefined) {
+      node.opType = name
+      node.overload = ''
+    }
+    for (const body of bodiesOf(node)) for (const inner of body.node) pending.push(inner)
+  }
 }

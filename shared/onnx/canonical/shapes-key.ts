@@ -3,13 +3,22 @@ import { createHash } from 'node:crypto'
 import type { InputShapes, ShapesKey } from '../../contracts/common.ts'
 
 /**
- * The first 12 hexadecimal digits of the SHA-256 of the shapes' JSON with the input names sorted.
+ * Increases when a new version of the analysis may number layers in another way, or write other bytes. Everything that was
+ * made for a key, profiles and plans included, is then made again, instead of being taken for what it no longer is.
+ */
+const ANALYSIS = 2
+
+/**
+ * The first 12 hexadecimal digits of the SHA-256 of the shapes' JSON with the input names sorted, and of the version of the
+ * analysis.
  * The shapes must be those of all inputs (`resolveInputShapes`): a partial set has another key.
  * @example
  * shapesKeyOf({ input: [1, 3, 224, 224] }) // 12 hexadecimal digits
  */
 export function shapesKeyOf(inputShapes: InputShapes): ShapesKey {
   const sorted = Object.entries(inputShapes).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  const digest = createHash('sha256').update(JSON.stringify(sorted)).digest('hex')
+  const digest = createHash('sha256')
+    .update(JSON.stringify([ANALYSIS, sorted]))
+    .digest('hex')
   return digest.slice(0, 12) as ShapesKey
 }

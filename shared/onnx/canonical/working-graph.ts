@@ -20,6 +20,7 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
+import { nameOverloads } from './functions.ts'
 import { bodiesOf, onnxOperator, sparseIn, usesOf } from './scope.ts'
 import { makeNamesUnique, type Names } from './unique-names.ts'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
@@ -71,6 +72,7 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
     shape: shapes[name] ?? [],
   }))
   const names = makeNamesUnique(graph)
+  nameOverloads(model)
   for (const fn of model.functions) settleFunction(fn, dir)
   const constants = new Map<string, TensorProto>()
   for (const tensor of graph.initializer) constants.set(tensor.name, settled(tensor, dir))

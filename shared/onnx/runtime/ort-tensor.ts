@@ -7,10 +7,10 @@
 import './no-telemetry.ts'
 import { Tensor as OrtTensor } from 'onnxruntime-node'
 import { ScissionError } from '../../platform/errors.ts'
-import { decodeElements, encodeElements } from '../../oip/bytes-elements.ts'
 import { typedView } from '../../oip/typed-view.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 import { elementTypeOfDatatype, elementTypeOfRuntime } from '../wire/element-types.ts'
+import { decodeStrings, encodeMade } from './ort-strings.ts'
 
 keepFloat16InIntegers()
 
@@ -31,10 +31,13 @@ function keepFloat16InIntegers(): void {
   }
 }
 
-/** @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not have. */
+/**
+ * @throws ScissionError invalidTensor for BF16, which onnxruntime-node does not have; invalidValues for strings that it would
+ * change (ort-strings.ts).
+ */
 export function toOrt(tensor: Tensor): OrtTensor {
-  const { name, datatype, shape, bytes } = tensor
-  if (datatype === 'BYTES') return new OrtTensor('string', decodeStrings(bytes), shape)
+  const { name, datatype, shape } = tensor
+  if (datatype === 'BYTES') return new OrtTensor('string', decodeStrings(tensor), shape)
   const type = elementTypeOfDatatype(datatype)?.runtime
   if (datatype === 'BF16' || type === undefined) {
     const message = `tensor "${name}": onnxruntime-node takes no ${datatype} tensors`
@@ -43,8 +46,12 @@ export function toOrt(tensor: Tensor): OrtTensor {
   return new OrtTensor(type, typedView(tensor), shape)
 }
 
-/** @throws ScissionError internal for a type that the protocol does not have. */
-export function fromOrt(name: string, tensor: OrtTensor): Tensor {
+/**
+ * @param holdsBytes tells whether the model's file has strings that are not UTF-8. @defaultValue it has none
+ * @throws ScissionError internal for a type that the protocol does not have; invalidValues for strings whose bytes cannot be
+ * known (ort-strings.ts).
+ */
+export function fromOrt(name: string, tensor: OrtTensor, holdsBytes: () => boolean = () => false): Tensor {
   const datatype = elementTypeOfRuntime(tensor.type)?.datatype
   if (datatype === undefined) {
     const message = `tensor "${name}" is of type ${tensor.type}, which cannot be sent`
@@ -52,17 +59,6 @@ export function fromOrt(name: string, tensor: OrtTensor): Tensor {
   }
   const shape = [...tensor.dims]
   const { data } = tensor
-  if (Array.isArray(data)) return { name, datatype, shape, bytes: encodeStrings(data) }
+  if (Array.isArray(data)) return { name, datatype, shape, bytes: encodeMade(name, data, holdsBytes) }
   return { name, datatype, shape, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) }
 }
-
-const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-
-/** The data of a BYTES tensor of texts. */
-export const encodeStrings = (texts: readonly string[]): Uint8Array =>
-  encodeElements(texts.map((text) => encoder.encode(text)))
-
-/** The texts of a BYTES tensor. @throws ScissionError invalidTensor if a length points past the end. */
-export const decodeStrings = (bytes: Uint8Array): string[] =>
-  decodeElements(bytes, 'a tensor').map((element) => decoder.decode(element))

@@ -24,7 +24,7 @@ export function analyseInChild(options: AnalyseInChildOptions): Promise<Structur
   const { timeoutMs, memoryLimitBytes, signal, ...input } = options
   return runInLimitedChild<AnalyseRequest, Structure>({
     module: new URL('./analyse-job.ts', import.meta.url),
-    input,
+    input: { ...input, timeoutMs, memoryLimitBytes },
     timeoutMs,
     memoryLimitBytes,
     signal,

@@ -37,7 +37,14 @@ export interface AnalyseRequest {
   inputShapes?: InputShapes | undefined
   /** The model's samples, whose file is in its folder; inputs without one are made up. */
   samples?: Samples | undefined
+  /** Of the process; without it a model of any size is run in pieces too. */
+  memoryLimitBytes?: number | undefined
+  /** ms that the analysis may take; comparisons end before that. */
+  timeoutMs?: number | undefined
 }
+
+/** Share of the time for an analysis after which it begins no further comparison. */
+const COMPARING_SHARE = 0.5
 
 /**
  * Analyses a model and writes `<shapesKey>.canonical.onnx` and `<shapesKey>.structure.json` into its folder.
@@ -49,6 +56,7 @@ export interface AnalyseRequest {
  * console.log(structure.layers.length, 'layers')
  */
 export async function analyse(request: AnalyseRequest): Promise<Structure> {
+  const until = performance.now() + COMPARING_SHARE * (request.timeoutMs ?? Number.POSITIVE_INFINITY)
   const canonical = await canonicalise(request.dir, request.file, request.inputShapes)
   const none = new Map<string, number>()
   const inputs = canonical.graph.inputs.map((input) => specOf(input, input.name, none))
@@ -66,7 +74,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   for (let round = 0; ; round++) {
     const { layers, weightBytes } = buildLayers(canonical, seenBytes)
     const outputs = canonical.graph.outputs.map((name) => specOf(canonical.types.get(name), name, seenBytes))
-    const found = await findBoundaries(canonical, { layers, inputs, outputs })
+    const found = await findBoundaries(canonical, { layers, inputs, outputs }, until)
     const structure: Structure = {
       model: request.model,
       shapesKey,
@@ -82,7 +90,15 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
     writeCanonical(canonical, paths)
     const model = await openCanonical(paths.canonical, structure)
     const file = path.join(request.dir, request.file)
-    const { boundaries, changing, warnings } = await checkResults(model, { file, ...trial }, found.changing)
+    const { boundaries, changing, warnings } = await checkResults(
+      model,
+      { file, ...trial },
+      {
+        suspects: found.changing,
+        memoryLimitBytes: request.memoryLimitBytes,
+        until,
+      },
+    )
     if (changing.size > 0 && round < MAX_JOINS) {
       joined.push(...joinLayers(canonical, changing))
       continue
@@ -105,15 +121,19 @@ function samplesOf({ dir, samples }: AnalyseRequest): Tensor[] {
 }
 
 /** Falls back to open dimensions if ONNX Runtime refuses the fixed ones (see `Graph.fixed`). */
-async function findBoundaries(canonical: CanonicalGraph, shape: GraphShape): Promise<CheckedOptimisations> {
+async function findBoundaries(
+  canonical: CanonicalGraph,
+  shape: GraphShape,
+  until: number,
+): Promise<CheckedOptimisations> {
   const { graph } = canonical
   try {
     const boundaries = buildBoundaries(shape, await findFusions(canonical))
-    return await checkOptimisations(canonical, boundaries)
+    return await checkOptimisations(canonical, boundaries, until)
   } catch (error) {
     const open = graph.declared.some((input) => input.shape.includes(-1))
     if (!graph.fixed || !open) throw asInvalidModel('runs the model but cannot optimise it', error)
     graph.fixed = false
-    return findBoundaries(canonical, shape)
+    return findBoundaries(canonical, shape, until)
   }
 }

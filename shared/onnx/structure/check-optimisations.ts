@@ -37,19 +37,25 @@ export interface CheckedOptimisations {
   changing: number[]
 }
 
+/** @param until by performance.now(): no comparison begins later. */
 export async function checkOptimisations(
   canonical: CanonicalGraph,
   boundaries: readonly Boundary[],
+  until = Number.POSITIVE_INFINITY,
 ): Promise<CheckedOptimisations> {
   const count = canonical.layers.length
   const cuts = boundaries.filter(({ clean, k }) => clean && k > 0 && k < count).map(({ k }) => k)
   const whole = cuts.length > 0 ? countOperators(canonical.prelude, await optimise(canonical)) : new Map()
-  const everywhere = await search([cuts], async (some) =>
-    difference(whole, await operatorsOf(canonical, piecesOf([0, count], some))),
+  const everywhere = await search(
+    [cuts],
+    async (some) => difference(whole, await operatorsOf(canonical, piecesOf([0, count], some))),
+    until,
   )
   const near = cuts.filter((k) => !everywhere.changes.has(k) && !everywhere.unknown.has(k))
-  const nearby = await search(apartFromEachOther(thinned(near, count)), (some) =>
-    changeNearby(canonical, some),
+  const nearby = await search(
+    apartFromEachOther(thinned(near, count)),
+    (some) => changeNearby(canonical, some),
+    until,
   )
   const changes = new Map([...everywhere.changes, ...nearby.changes])
   const unknown = new Set([...everywhere.unknown, ...nearby.unknown])
@@ -102,10 +108,11 @@ function thinned(cuts: readonly number[], layers: number): readonly number[] {
 async function search(
   sets: readonly (readonly number[])[],
   changeOf: (cuts: readonly number[]) => Promise<string>,
+  until: number,
 ): Promise<{ changes: Map<number, string>; unknown: Set<number> }> {
   const changes = new Map<number, string>()
   const unknown = new Set<number>()
-  const end = performance.now() + MAX_MS
+  const end = Math.min(until, performance.now() + MAX_MS)
   const open = sets.filter((cuts) => cuts.length > 0).map((cuts) => ({ cuts, isDoubtful: false }))
   const most = open.length + MAX_SESSIONS
   let sessions = 0

@@ -26,6 +26,8 @@ const MAX_RUNS = 16
 /** Safety for large models and slow machines. */
 const MAX_RUN_MS = 20_000
 const MAX_SEARCH_MS = 30_000
+/** A session holds weights as they are in the file, and packed for its kernels. */
+const WEIGHT_COPIES = 3
 /** Most cuts that are tried at once, evenly chosen: each piece is a session of some milliseconds. */
 const MAX_CUTS = 300
 
@@ -45,14 +47,26 @@ export interface Checked {
   warnings: string[]
 }
 
+export interface CheckOptions {
+  /** Boundaries that are tried alone, because another cut may hide what they change. */
+  suspects?: readonly number[]
+  /** Of the process. @defaultValue no limit */
+  memoryLimitBytes?: number | undefined
+  /** By performance.now(): no comparison begins later. @defaultValue no limit */
+  until?: number
+}
+
 /**
- * @param suspects boundaries that are tried alone, because another cut may hide what they change.
  * @throws ScissionError invalidModel if the canonical graph does not compute what the file does.
  */
 export async function checkResults(
   model: CanonicalModel,
   trial: Trial,
-  suspects: readonly number[] = [],
+  {
+    suspects = [],
+    memoryLimitBytes = Number.POSITIVE_INFINITY,
+    until = Number.POSITIVE_INFINITY,
+  }: CheckOptions = {},
 ): Promise<Checked> {
   const { boundaries, layers } = model.structure
   const tolerance = hasHalves(model) ? HALF_TOLERANCE : TOLERANCE
@@ -63,7 +77,12 @@ export async function checkResults(
     warnings: [`the results of cuts were not compared with the whole model's: ${why}`],
   })
   if (layers.length === 0) return { boundaries, changing, warnings: [] }
+  if (WEIGHT_COPIES * model.structure.weightBytes > memoryLimitBytes)
+    return unchecked(
+      `its weights of ${model.structure.weightBytes} bytes need more memory than the analysis has`,
+    )
   const started = performance.now()
+  if (started > until) return unchecked('the analysis takes too long')
   const [whole, again] = await runWhole(model, trial.inputs)
   const runMs = performance.now() - started
   if (distance(whole, again).apart > 0) return unchecked('they differ from run to run')
@@ -77,7 +96,7 @@ export async function checkResults(
           `ONNX Runtime's own optimisations change ${described(optimised)}; Scission serves the optimised model`,
         ]
       : []
-  const search = new CutSearch(model, trial.inputs, whole, tolerance)
+  const search = new CutSearch({ model, inputs: trial.inputs, whole, tolerance, until })
   const inner = boundaries.filter(({ allowed, k }) => allowed && k > 0 && k < layers.length)
   await search.check(inner, suspects)
   if (search.left > 0)
@@ -88,26 +107,29 @@ export async function checkResults(
   return { boundaries: checked, changing: search.changing, warnings }
 }
 
+interface CutQuestion {
+  model: CanonicalModel
+  inputs: Tensors
+  whole: Tensors
+  tolerance: number
+  until: number
+}
+
 /** Finds the cuts that change results. */
 class CutSearch {
-  readonly #model: CanonicalModel
-  readonly #inputs: Tensors
-  readonly #whole: Tensors
-  readonly #tolerance: number
-  readonly #end = performance.now() + MAX_SEARCH_MS
+  readonly #asked: CutQuestion
   readonly #doubtful = new Set<number>()
   readonly changing = new Map<number, string>()
   /** Number of cuts that were not compared. */
   left = 0
 
-  constructor(model: CanonicalModel, inputs: Tensors, whole: Tensors, tolerance: number) {
-    this.#model = model
-    this.#inputs = inputs
-    this.#whole = whole
-    this.#tolerance = tolerance
+  constructor(asked: CutQuestion) {
+    this.#asked = asked
   }
 
   async check(boundaries: readonly Boundary[], suspects: readonly number[]): Promise<void> {
+    const { model, inputs, whole, tolerance } = this.#asked
+    const end = Math.min(this.#asked.until, performance.now() + MAX_SEARCH_MS)
     const chosen = choose(boundaries)
     this.left += boundaries.length - chosen.length
     const alone = suspects.map((k) => ({ cuts: [k], isDoubtful: true }))
@@ -115,13 +137,13 @@ class CutSearch {
     let runs = 0
     for (let next = open.shift(); next; next = open.shift()) {
       const { cuts, isDoubtful } = next
-      if (runs++ >= MAX_RUNS || performance.now() > this.#end) {
+      if (runs++ >= MAX_RUNS || performance.now() > end) {
         if (!isDoubtful) this.left += cuts.length
         if (isDoubtful) for (const k of cuts) this.#doubtful.add(k)
         continue
       }
-      const found = distance(this.#whole, await runPieces(this.#model, cuts, this.#inputs))
-      if (found.apart <= this.#tolerance) continue
+      const found = distance(whole, await runPieces(model, cuts, inputs))
+      if (found.apart <= tolerance) continue
       if (cuts.length === 1) this.changing.set(cuts[0]!, described(found))
       else {
         const half = Math.floor(cuts.length / 2)

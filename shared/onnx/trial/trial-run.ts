@@ -23,19 +23,9 @@ import { trialRefusal } from './trial-refusal.ts'
 import { NoValuesFound, searchValues } from './trial-search.ts'
 import { withWorkFile } from '../canonical/work-files.ts'
 
-export interface Seen {
-  shape: number[]
-  bytes: number
-}
-
-/** What a run made: values of the model's outputs only. */
-interface Made extends Seen {
-  tensor?: Tensor
-}
-
 export interface Trial {
   /** Observed shapes and bytes of tensors whose shape was unknown before, or known wrongly. */
-  seen: Map<string, Seen>
+  seen: Map<string, { shape: number[]; bytes: number }>
   /** Hints of the successful run; absent if it needed none. */
   hints?: InputHints
   /** The inputs of that run, and the outputs that are not inputs themselves. */
@@ -59,9 +49,9 @@ export async function runTrial(
   const unknown = made.filter((name) => isUnknown(types.get(name)))
   const doubtful = layers.filter((node) => !inDefaultDomain(node)).flatMap((node) => node.output)
   const madeUp = inputs.filter(({ name }) => !samples.some((sample) => sample.name === name))
-  const valuesOf = (hints: InputHints) => modelInputs({ inputs, inputHints: hints }, samples, SEED)
+  const valuesFor = (hints: InputHints) => modelInputs({ inputs, inputHints: hints }, samples, SEED)
   const observe = (names: readonly string[], search: Search) =>
-    withSession(canonical, names, (run) => search((hints) => run(valuesOf(hints))))
+    withSession(canonical, names, (run) => search((hints) => run(valuesFor(hints))))
   const first = await observe([...graph.outputs, ...unknown, ...doubtful], (run) =>
     searchValues(run, findHints(canonical), madeUp, canonical).catch((thrown: unknown) => {
       throw thrown instanceof NoValuesFound ? trialRefusal(thrown, inputs, samples) : thrown
@@ -69,23 +59,20 @@ export async function runTrial(
   )
   if (!first) return { seen: new Map(), inputs: new Map(), outputs: new Map() }
   const { hints } = first
-  const isWrong = ([name, { shape }]: [string, Seen]) => contradicts(types.get(name), shape)
+  const isWrong = ([name, { shape }]: [string, Tensor]) => contradicts(types.get(name), shape)
   const all = [...first.results].some(isWrong)
     ? await observe(made, async (run) => ({ results: await run(hints), hints }))
     : first
   const seen = [...(all ?? first).results].filter((one) => isUnknown(types.get(one[0])) || isWrong(one))
-  const outputs = [...first.results].flatMap(([name, { tensor }]) =>
-    tensor ? [[name, tensor] as const] : [],
-  )
   return {
-    seen: new Map(seen),
+    seen: new Map(seen.map(([name, { shape, bytes }]) => [name, { shape, bytes: bytes.length }])),
     ...(Object.keys(hints).length > 0 ? { hints } : {}),
-    inputs: new Map(valuesOf(hints).map((tensor) => [tensor.name, tensor])),
-    outputs: new Map(outputs),
+    inputs: new Map(valuesFor(hints).map((tensor) => [tensor.name, tensor])),
+    outputs: new Map([...first.results].filter(([name]) => graph.outputs.includes(name))),
   }
 }
 
-type Results = Map<string, Made>
+type Results = Map<string, Tensor>
 type Search = (
   run: (hints: InputHints) => Promise<Results>,
 ) => Promise<{ results: Results; hints: InputHints }>
@@ -107,13 +94,7 @@ async function withSession<T>(
     try {
       return await use(async (inputs) => {
         const results = await session.run(Object.fromEntries(inputs.map((one) => [one.name, toRuntime(one)])))
-        return new Map(
-          Object.entries(results).map(([name, result]) => {
-            const tensor = fromRuntime(name, result)
-            const seen = { shape: tensor.shape, bytes: tensor.bytes.length }
-            return [name, graph.outputs.includes(name) ? { ...seen, tensor } : seen]
-          }),
-        )
+        return new Map(Object.entries(results).map(([name, result]) => [name, fromRuntime(name, result)]))
       })
     } finally {
       await session.release()

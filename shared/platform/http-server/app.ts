@@ -1,19 +1,23 @@
-/** The Express app of every service: its routes, /openapi.json, /docs, /healthz, /readyz, /metrics, 404, 405, errors. */
+/** The Express app of every service: its routes, those that all services have (frame-routes.ts), 404, 405, errors. */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import { createRequire } from 'node:module'
-import path from 'node:path'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
-import helmet from 'helmet'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { VERSION } from '../version.ts'
 import { answerError, sendError, speaksProtocol } from './error-answers.ts'
-import { openApiOf } from './openapi.ts'
+import { docs } from './docs-page.ts'
+import { frameRoutes } from './frame-routes.ts'
+import type { Neighbours } from './neighbours.ts'
 import { Reply, type Route, validate } from './route.ts'
 
 export interface AppDeps {
   name: string
+  /** What the service is for, in a sentence or two of Markdown: for `/`, `/docs` and the OpenAPI description. */
+  description?: string
+  /** Ids of the routes that a newcomer calls first, in their order. */
+  begin?: readonly string[]
+  /** URLs of the other services, as far as they are known. */
+  neighbours?: Neighbours
   log: Logger
   routes: readonly Route[]
   /** Shown in /healthz, e.g. `{ redis: 'emulated' }`. */
@@ -22,8 +26,6 @@ export interface AppDeps {
   ready: () => Promise<void>
   metrics?: Registry
 }
-
-const docsFolder = path.dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
 
 export function createApp(deps: AppDeps): RequestListener {
   const app = express()
@@ -36,9 +38,10 @@ export function createApp(deps: AppDeps): RequestListener {
     measure(req, res, () => routeOf(req))
     next()
   })
-  mountFrame(app, deps, registry)
-  for (const route of deps.routes) mount(app, route)
-  refuseOthers(app, deps.routes)
+  app.use('/docs', ...docs(deps))
+  const routes = frameRoutes(deps, registry)
+  for (const route of routes) mount(app, route)
+  refuseOthers(app, routes)
   // Express recognises an error handler by its four parameters.
   app.use((thrown: unknown, req: Request, res: Response, _next: NextFunction) =>
     answerError(deps.log, req, res, req.path, thrown),
@@ -118,42 +121,6 @@ function requestTimer(registry: Registry) {
   }
 }
 
-function mountFrame(app: Express, deps: AppDeps, registry: Registry): void {
-  const description = openApiOf(deps.name, VERSION, deps.routes)
-  app.get('/healthz', (_req, res) => {
-    res.json({ service: deps.name, version: VERSION, ...deps.facts() })
-  })
-  app.get('/readyz', async (_req, res) => {
-    try {
-      await deps.ready()
-      res.json({ ready: true })
-    } catch (reason) {
-      const message = reason instanceof Error ? reason.message : String(reason)
-      res.status(503).json({ ready: false, reason: message })
-    }
-  })
-  app.get('/metrics', async (_req, res) => {
-    res.type(registry.contentType).send(await registry.metrics())
-  })
-  app.get('/openapi.json', (_req, res) => {
-    res.json(description)
-  })
-  app.use('/docs', helmet(), docsPage(deps.name), express.static(docsFolder, { index: false }))
-}
-
-/** Serves swagger-ui's bundle from its package, so that the page loads no script of another host. */
-function docsPage(name: string): express.RequestHandler {
-  const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Scission ${name} API</title>
-<link rel="stylesheet" href="/docs/swagger-ui.css"></head><body><div id="ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>`
-  const start = "SwaggerUIBundle({ url: '/openapi.json', dom_id: '#ui' })"
-  return (req, res, next) => {
-    if (req.path === '/') res.type('html').send(page)
-    else if (req.path === '/start.js') res.type('js').send(start)
-    else next()
-  }
-}
-
 /** Largest JSON body. */
 const JSON_LIMIT_BYTES = 4 * 1024 * 1024
 
@@ -164,7 +131,7 @@ function mount(app: Express, route: Route): void {
   app[route.method](route.path, ...parsers, async (req: Request, res: Response) => {
     const params: unknown = route.params ? validate(route.params, req.params, 'path') : req.params
     const query: unknown = route.query ? validate(route.query, req.query, 'query') : req.query
-    const body: unknown = route.body ? validate(route.body, req.body ?? {}, 'body') : undefined
+    const body: unknown = route.body ? validate(route.body, bodyOf(req), 'body') : undefined
     const result = await route.handle({ params, query, body }, req, res)
     if (result instanceof Reply) {
       res.status(result.status).set(result.headers)
@@ -172,6 +139,12 @@ function mount(app: Express, route: Route): void {
       else res.json(result.body)
     } else if (result !== undefined) res.json(result)
   })
+}
+
+/** An empty body stands for `{}`; `null` is a value like any other. */
+function bodyOf(req: Request): unknown {
+  const body: unknown = req.body
+  return body === undefined ? {} : body
 }
 
 /** Answers 405 on a known path with another method, else 404; on `/v2` with the protocol's own texts. */

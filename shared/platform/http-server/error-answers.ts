@@ -4,13 +4,36 @@ import { z } from 'zod'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 
-export const ErrorBody = z.object({
-  error: z.object({
-    code: z.string(),
-    message: z.string(),
-    details: z.record(z.string(), z.unknown()).optional(),
-  }),
-})
+export const ErrorBody = z
+  .object({
+    error: z.object({
+      code: z.string().meta({ description: 'Names the kind of the error', examples: ['notFound'] }),
+      message: z.string().describe('What was wrong, where, and what to do'),
+      details: z.record(z.string(), z.unknown()).optional().describe('The same for programs'),
+    }),
+  })
+  .meta({
+    id: 'Error',
+    description: 'Every error of a path under /v1',
+    examples: [
+      {
+        error: {
+          code: 'notFound',
+          message: 'there is no model "mobilnet"',
+          details: { known: ['mobilenetv2'] },
+        },
+      },
+    ],
+  })
+
+/** Of the Open Inference Protocol. */
+export const ProtocolErrorBody = z
+  .object({ error: z.string().describe('What was wrong, where, and what to do') })
+  .meta({
+    id: 'ProtocolError',
+    description: 'Every error of a path under /v2',
+    examples: [{ error: "unexpected inference input 'x' for model 'mnist'" }],
+  })
 
 /** Errors of express' own body parsers carry a `status` and a `type`; everything unknown is `internal`. */
 export function toScissionError(thrown: unknown): ScissionError {
@@ -36,6 +59,9 @@ function isRedisFailure(error: Error): boolean {
 /** `/v2` is the Open Inference Protocol, whose error body is `{ "error": "<message>" }`. */
 export const speaksProtocol = (path: string): boolean => path === '/v2' || path.startsWith('/v2/')
 
+/** Header of errors on `/v2`, whose body has no place for the code: hops tell each other by it whose fault an error is. */
+export const ERROR_CODE = 'Scission-Error'
+
 /** The JSON body of an error on a path. */
 export function bodyFor(path: string, error: ScissionError): unknown {
   if (speaksProtocol(path)) return { error: error.message }
@@ -44,11 +70,15 @@ export function bodyFor(path: string, error: ScissionError): unknown {
   }
 }
 
+/** Without a charset, which JSON does not have: KServe's client shows the message of an error only if the type is this. */
+export const ERROR_TYPE = 'application/json'
+
 export function sendError(res: ServerResponse, path: string, error: ScissionError): void {
   const body = Buffer.from(JSON.stringify(bodyFor(path, error)))
   if (error.status === 503) res.setHeader('Retry-After', '1')
+  if (speaksProtocol(path)) res.setHeader(ERROR_CODE, error.code)
   res.statusCode = error.status
-  res.setHeader('Content-Type', 'application/json; charset=utf-8')
+  res.setHeader('Content-Type', ERROR_TYPE)
   res.setHeader('Content-Length', body.length)
   res.end(body)
 }
@@ -62,7 +92,9 @@ export function answerError(
   thrown: unknown,
 ): void {
   const error = toScissionError(thrown)
-  if (error.status >= 500) log.error({ err: error.cause ?? error, method, path }, error.message)
+  // 501 is no fault of the service: the client asked for what is not there.
+  if (error.status >= 500 && error.status !== 501)
+    log.error({ err: error.cause ?? error, method, path }, error.message)
   else log.debug({ code: error.code, method, path }, error.message)
   // Too late for a status: cut the connection, so that the client sees a failure and not a short answer.
   if (res.headersSent) res.destroy(error)

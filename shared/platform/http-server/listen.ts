@@ -3,7 +3,7 @@ import http, { type RequestListener, type ServerResponse } from 'node:http'
 import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ErrorCode, ScissionError } from '../errors.ts'
-import { bodyFor } from './error-answers.ts'
+import { bodyFor, ERROR_TYPE } from './error-answers.ts'
 
 export interface Listening {
   port: number
@@ -58,11 +58,10 @@ const PARSER_ERRORS: Record<string, { status: number; code: ErrorCode; why: stri
 
 function refuse(res: ServerResponse, status: number, path = '/', why: string): void {
   const body = bodyOf(path, 'badRequest', why)
-  res.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': body.length, Connection: 'close' })
+  res.writeHead(status, { 'Content-Type': ERROR_TYPE, 'Content-Length': body.length, Connection: 'close' })
   res.end(body)
 }
 
-const JSON_TYPE = 'application/json; charset=utf-8'
 const bodyOf = (path: string, code: ErrorCode, why: string) =>
   Buffer.from(JSON.stringify(bodyFor(path, new ScissionError(code, `this is no valid HTTP request: ${why}`))))
 
@@ -83,7 +82,7 @@ function answerUnreadable(server: http.Server, mainPath: string): void {
     const path = /^\S+ (\/[^\s?]*)/.exec(line)?.[1] ?? under?.req.url ?? mainPath
     const body = bodyOf(path, code, why)
     socket.write(
-      `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nContent-Type: ${JSON_TYPE}\r\n` +
+      `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nContent-Type: ${ERROR_TYPE}\r\n` +
         `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
     )
     socket.end(body)

@@ -1,64 +1,48 @@
-/** Makes the OpenAPI 3.1 description of a list of routes from their zod schemas. */
-import { z } from 'zod'
-import { ErrorBody } from './error-answers.ts'
-import type { Route } from './route.ts'
+/** Makes the OpenAPI 3.1 description of a service from the declarations of its routes. */
+import type { Route, Tag } from './route.ts'
+import { Components } from './openapi-components.ts'
+import { nameContracts } from './contract-names.ts'
+import { operationOf, templateOf } from './openapi-operation.ts'
 
-const jsonSchema = (schema: z.ZodType, io: 'input' | 'output') =>
-  z.toJSONSchema(schema, { target: 'openapi-3.0', io, unrepresentable: 'any' })
-
-function parameters(schema: z.ZodType | undefined, place: 'path' | 'query'): unknown[] {
-  if (!schema) return []
-  const object = jsonSchema(schema, 'input') as { properties?: Record<string, unknown>; required?: string[] }
-  return Object.entries(object.properties ?? {}).map(([name, property]) => ({
-    name,
-    in: place,
-    required: place === 'path' || (object.required ?? []).includes(name),
-    schema: property,
-  }))
+export interface Described {
+  /** `benchmark` */
+  name: string
+  version: string
+  /** What the service is for, in Markdown. */
+  description: string
 }
 
-function requestBody(route: Route): unknown {
-  if (route.body)
-    return { required: true, content: { 'application/json': { schema: jsonSchema(route.body, 'input') } } }
-  if (!route.rawBody) return undefined
-  const { contentType, description } = route.rawBody
-  return {
-    required: true,
-    description,
-    content: { [contentType]: { schema: { type: 'string', format: 'binary' } } },
-  }
-}
-
-function responses(route: Route): Record<string, unknown> {
-  const known = Object.entries(route.answers).map(([status, answer]) => {
-    const type = answer.contentType ?? 'application/json'
-    const content = answer.schema
-      ? { [type]: { schema: jsonSchema(answer.schema, 'output') } }
-      : answer.contentType && { [type]: { schema: { type: 'string', format: 'binary' } } }
-    return [status, { description: answer.description, ...(content && { content }) }]
-  })
-  const failure = {
-    description: 'An error; its code says which',
-    content: { 'application/json': { schema: jsonSchema(ErrorBody, 'output') } },
-  }
-  return { ...Object.fromEntries(known), default: failure }
-}
-
-export function openApiOf(name: string, version: string, routes: readonly Route[]): Record<string, unknown> {
+export function openApiOf(service: Described, routes: readonly Route[]): Record<string, unknown> {
+  nameContracts()
+  const components = new Components()
   const paths: Record<string, Record<string, unknown>> = {}
   for (const route of routes) {
-    const path = route.path.replaceAll(/[:*](\w+)/g, '{$1}')
-    const body = requestBody(route)
-    paths[path] = {
-      ...paths[path],
-      [route.method]: {
-        summary: route.summary,
-        ...(route.description && { description: route.description }),
-        parameters: [...parameters(route.params, 'path'), ...parameters(route.query, 'query')],
-        ...(body !== undefined && { requestBody: body }),
-        responses: responses(route),
-      },
-    }
+    const template = templateOf(route.path)
+    paths[template] = { ...paths[template], [route.method]: operationOf(route, components) }
   }
-  return { openapi: '3.1.0', info: { title: `Scission ${name} service`, version }, paths }
+  return components.finish({
+    openapi: '3.1.0',
+    info: {
+      title: `Scission ${service.name} service`,
+      version: service.version,
+      description: `${service.description}\n\n${CONVENTIONS}`,
+      license: { name: 'Apache 2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    // Open to whoever reaches it: SECURITY.md.
+    security: [],
+    tags: tagsOf(routes).map(({ name, description }) => ({ name, description })),
+    paths,
+  })
+}
+
+const CONVENTIONS =
+  'JSON is camelCase; fields end in their unit (`Ms` milliseconds, `Bytes`, `Mbps` 10^6 bit/s). Lists come in pages: ' +
+  '`next`, if present, is the `cursor` of the next one. A method that a path does not have is answered with 405 and ' +
+  '`Allow`, bytes that are no HTTP request with 400, 408, 413, 417 or 431.'
+
+function tagsOf(routes: readonly Route[]): Tag[] {
+  const tags = new Map<string, Tag>()
+  for (const { tag } of routes) if (tag) tags.set(tag.name, tag)
+  return [...tags.values()]
 }

@@ -2,14 +2,40 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import { z } from 'zod'
-import { ScissionError } from '../errors.ts'
+import { type ErrorCode, ScissionError } from '../errors.ts'
 import { nearest } from '../nearest.ts'
+
+/** Media type → what it holds; without a schema, bytes. An example is held to its schema by a test. */
+export type Content = Record<
+  string,
+  {
+    schema?: z.ZodType
+    example?: unknown
+    /** Of a form: media types of its parts. */
+    encoding?: Record<string, { contentType: string }>
+  }
+>
+
+/** Bytes of any kind. */
+export const OCTETS: Content = { 'application/octet-stream': {} }
 
 export interface Answer {
   description: string
   schema?: z.ZodType
   /** @defaultValue application/json */
   contentType?: string
+  /** Instead of `schema` and `contentType`, if there are several. */
+  content?: Content
+  /** Name → what it says. */
+  headers?: Record<string, string>
+  /** The answer is a stream of server-sent events: name → schema of the data. */
+  events?: Record<string, z.ZodType>
+}
+
+/** A group of routes in the description. */
+export interface Tag {
+  name: string
+  description: string
 }
 
 /** Answers through `res`, or rejects with the error to answer. `params` are the path's parameters, decoded. */
@@ -27,15 +53,27 @@ export interface Route<
   method: 'get' | 'post' | 'put' | 'delete'
   /** Express 5 path: `/v1/models/:model`. */
   path: string
+  /** Name of the operation in generated clients, which a later version keeps: `listModels`. */
+  id: string
+  /** Set for a whole group by `tagged`. */
+  tag?: Tag
   summary: string
   description?: string
   params?: P
   query?: Q
   /** Schema of a JSON body. Without it the body is left unread for the handler to stream. */
   body?: B
+  /** Describes, for OpenAPI only, the forms of a body whose schema accepts more than it says, by preprocessing. */
+  bodyForms?: z.ZodType
   /** Describes, for OpenAPI only, a body that the handler reads itself. */
-  rawBody?: { contentType: string; description: string }
+  rawBody?: { description: string; content: Content; optional?: true }
+  /** Describes, for OpenAPI only, headers that the handler reads. */
+  headers?: z.ZodObject
   answers: Record<number, Answer>
+  /** Codes of errors that it answers with, beside those that follow from its form: openapi-failures.ts. */
+  fails?: readonly ErrorCode[]
+  /** It needs no Redis. */
+  alone?: true
   /** Returns the JSON body of a 200, a `reply(…)`, or undefined after it has answered through `res`. */
   handle: (
     input: { params: z.infer<P>; query: z.infer<Q>; body: z.infer<B> },
@@ -52,6 +90,10 @@ export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
 ): Route {
   return definition
 }
+
+/** The routes as a group of the description. */
+export const tagged = (name: string, description: string, routes: readonly Route[]): Route[] =>
+  routes.map((one) => ({ ...one, tag: { name, description } }))
 
 export class Reply {
   readonly status: number

@@ -7,12 +7,11 @@ import type { Redis } from 'ioredis'
 import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
 import { Model, Structure } from '../../contracts/model.ts'
+import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
 import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
 import { Link, Resource } from '../../contracts/resource.ts'
-import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { nearest } from '../nearest.ts'
 import { Collection } from './collection.ts'
 
 /** Cuts a sorted list into pages; the cursor is the key of the last item given. */
@@ -53,29 +52,12 @@ export const structureId = (model: string, shapesKey: string): string => `${mode
 export const profileId = (profile: Pick<Profile, 'model' | 'shapesKey' | 'resource' | 'options'>): string =>
   `${profile.model}.${profile.shapesKey}.${profile.resource}.${profile.options.optimisation}-${profile.options.threads}`
 
-/** All names of a model: its first one and those that the same bytes were uploaded under later. */
-export const namesOf = (model: Model): { name: string; version: number }[] => [
-  { name: model.name, version: model.version },
-  ...(model.aliases ?? []),
-]
+/** The model that an id, a name or `name@version` means. @throws ScissionError notFound. */
+export const findModel = async (state: State, reference: string): Promise<Model> =>
+  (await findNamed(state, reference)).model
 
-/** A model by id, by name (its highest version) or by `name@version`. @throws ScissionError notFound. */
-export async function findModel(state: State, idOrName: string): Promise<Model> {
-  return (await state.models.get(idOrName)) ?? pickModel(await state.models.all(), idOrName)
-}
-
-/** The same from a list. @throws ScissionError notFound naming what exists. */
-export function pickModel(models: readonly Model[], idOrName: string): Model {
-  const byId = models.find((model) => model.id === idOrName)
-  if (byId) return byId
-  const [name, version] = idOrName.split('@')
-  const named = models.flatMap((model) =>
-    namesOf(model).flatMap((own) => (own.name === name ? [{ model, version: own.version }] : [])),
-  )
-  const wanted = version === undefined ? named : named.filter((own) => String(own.version) === version)
-  const found = wanted.sort((a, b) => b.version - a.version)[0]
-  if (found) return found.model
-  const known = [...new Set(models.flatMap((model) => namesOf(model).map((own) => own.name)))].sort()
-  const hint = known.length === 0 ? '; none has been uploaded yet' : nearest(idOrName, known)
-  throw new ScissionError('notFound', `unknown model "${idOrName}"${hint}`, { known: known.slice(0, 100) })
+/** The same with the name by which it was found. @throws ScissionError notFound. */
+export async function findNamed(state: State, reference: string): Promise<NamedModel> {
+  const byId = await state.models.get(reference)
+  return pickNamed(byId ? [byId] : await state.models.all(), reference)
 }

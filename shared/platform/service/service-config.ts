@@ -54,6 +54,15 @@ export type Routes = z.infer<typeof Routes>
 
 const MIB = 1024 * 1024
 
+/** Of another service; the empty text if it is not known. */
+const otherUrl = z.union([z.literal(''), z.url()])
+const plannerUrl = setting(
+  'SCISSION_PLANNER_URL',
+  otherUrl,
+  '',
+  'for links to it on `/` and `/docs`; empty = no link',
+)
+
 export const COMMON_SETTINGS = {
   host: setting(
     'SCISSION_HOST',
@@ -96,6 +105,7 @@ export const COMMON_SETTINGS = {
 
 export const BENCHMARK_SETTINGS = {
   ...COMMON_SETTINGS,
+  plannerUrl,
   port: setting('SCISSION_PORT', port, '8081', 'first of the product’s ports'),
   maxModelBytes: setting(
     'SCISSION_MAX_MODEL_BYTES',
@@ -150,12 +160,24 @@ export const BENCHMARK_SETTINGS = {
 
 export const PLANNER_SETTINGS = {
   ...COMMON_SETTINGS,
+  benchmarkUrl: setting(
+    'SCISSION_BENCHMARK_URL',
+    otherUrl,
+    '',
+    'for links to it on `/` and `/docs`; empty = no link',
+  ),
   port: setting('SCISSION_PORT', port, '8082', 'after the benchmark service'),
   deployTimeoutMs: setting(
     'SCISSION_DEPLOY_TIMEOUT_MS',
     duration(100),
     '120000',
-    'each resource fetches its layers and loads them within this',
+    'each resource fetches its layers and loads them within this; so long each run of a verification may take',
+  ),
+  verifyBytes: setting(
+    'SCISSION_VERIFY_BYTES',
+    integer(1),
+    String(256 * MIB),
+    'longest answer that a verification compares; the planner holds up to three of them',
   ),
 } as const
 
@@ -186,6 +208,7 @@ export const INFERENCE_SETTINGS = {
     'http://127.0.0.1:8081',
     'where layers and weights are fetched from',
   ),
+  plannerUrl,
   routes: setting(
     'SCISSION_ROUTES',
     json(Routes),

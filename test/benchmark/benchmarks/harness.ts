@@ -36,12 +36,25 @@ export class BenchmarkHarness {
   }
 
   /** An empty Redis with one model, an emulated device and a cloud, and the service before it. */
-  async open(benchmarkTimeoutMs = 60_000, heartbeatMs = 60_000): Promise<void> {
+  async open(benchmarkTimeoutMs?: number, heartbeatMs?: number): Promise<void> {
     await this.close()
     await this.state.redis.flushall()
     await this.state.models.put(MODEL_ID, exampleModel())
     await this.state.resources.put('device', exampleResource('device', { emulated: true, slowdown: 8 }))
     await this.state.resources.put('cloud', exampleResource('cloud'))
+    await this.#serve(0, benchmarkTimeoutMs, heartbeatMs)
+  }
+
+  /** Ends the service as a clean shutdown does and starts it again at its address; Redis and the resources go on. */
+  async restart(): Promise<void> {
+    const port = Number(new URL(this.url).port)
+    this.endStreams()
+    await this.#listening?.close()
+    await this.#benchmarks?.close()
+    await this.#serve(port)
+  }
+
+  async #serve(port: number, benchmarkTimeoutMs = 60_000, heartbeatMs = 60_000): Promise<void> {
     const config = { redisUrl: this.#redisUrl(), redisKind: 'emulated' as const, heartbeatMs }
     this.#benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs }, this.state, log)
     const { deps, events } = this.#benchmarks
@@ -52,7 +65,7 @@ export class BenchmarkHarness {
       facts: () => ({}),
       ready: () => Promise.resolve(),
     })
-    this.#listening = await listen(app, 0, '127.0.0.1')
+    this.#listening = await listen(app, port, '127.0.0.1')
   }
 
   async close(): Promise<void> {
@@ -84,6 +97,10 @@ export class BenchmarkHarness {
   /** Streams of events that are being fed. */
   get followers(): number {
     return this.#benchmarks?.events.followers ?? 0
+  }
+
+  endStreams(): void {
+    this.#benchmarks?.events.endStreams()
   }
 
   /** Stands for an inference service: works its own queue as told. */

@@ -1,5 +1,5 @@
 import { workerOptions, resourceQueue } from '../../../shared/platform/redis/queues.ts'
-import { access, mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { once } from 'node:events'
 import { Queue, Worker } from 'bullmq'
@@ -43,6 +43,21 @@ describe('the registry', () => {
     harness().redis.restore()
     await expect.poll(() => harness().state.models.get(model.id)).toBeDefined()
     expect((await client().model('net')).id).toBe(model.id)
+  })
+
+  it('analyses again what another version analysed: its layers may have other numbers', async () => {
+    const { id, shapesKey } = await upload()
+    const folder = path.join(harness().dataDir, 'models', id)
+    const old = { ...(await harness().state.models.get(id)), shapesKey: 'aaaaaaaaaaaa' }
+    await harness().close()
+    await harness().state.redis.flushall()
+    for (const file of await readdir(folder))
+      if (file.startsWith(shapesKey ?? '')) await rm(path.join(folder, file))
+    await writeFile(path.join(folder, 'model.json'), JSON.stringify(old))
+    await harness().open()
+    expect(await client().model('net')).toMatchObject({ id, shapesKey })
+    const structure = structureId(id, shapesKey ?? '')
+    await expect.poll(() => harness().state.structures.find(structure), { timeout: 20_000 }).toBeDefined()
   })
 
   it('leaves out a record that cannot be read, until the model is uploaded again', async () => {

@@ -1,21 +1,6 @@
 /** docs/reference/api.md: every endpoint of the three services, from the OpenAPI descriptions that they serve. */
-import type { RequestListener } from 'node:http'
-import { mkdtempSync, rmSync } from 'node:fs'
-import os from 'node:os'
-import path from 'node:path'
 import { z } from 'zod'
-import { createBenchmarkService } from '../../../services/benchmark/app.ts'
-import { createInferenceService } from '../../../services/inference/app.ts'
-import { createPlannerService } from '../../../services/planner/app.ts'
-import {
-  BENCHMARK_SETTINGS,
-  INFERENCE_SETTINGS,
-  PLANNER_SETTINGS,
-  readConfig,
-} from '../../../shared/platform/service/service-config.ts'
-import { listen } from '../../../shared/platform/http-server/listen.ts'
-import { createLog } from '../../../shared/platform/log.ts'
-import { startTestRedis } from '../../support/redis.ts'
+import { readDescriptions } from '../../support/descriptions.ts'
 import { code, page, table } from './markdown.ts'
 import { fieldsOf, type Schema, SchemaNode, typeOf } from './schema-text.ts'
 
@@ -32,6 +17,7 @@ curl -sf http://127.0.0.1:8081/openapi.json | head -c 300; echo
 
 | endpoint | answers with |
 |---|---|
+| \`GET /\` | what the service is, where to begin, and links: JSON, or a page for a browser |
 | \`GET /healthz\` | name and version of the service and what it stands on (for example the kind of Redis); 200 as long as the process answers |
 | \`GET /readyz\` | 200 if the service can do its work, else 503 with the reason |
 | \`GET /metrics\` | [metrics](metrics.md) for Prometheus |
@@ -56,6 +42,7 @@ const Parameter = z.object({
 })
 const Content = z.record(z.string(), z.object({ schema: SchemaNode.optional() }))
 const Operation = z.object({
+  tags: z.array(z.string()),
   summary: z.string(),
   description: z.string().optional(),
   parameters: z.array(Parameter),
@@ -67,11 +54,12 @@ const Description = z.object({ paths: z.record(z.string(), z.record(z.string(), 
 
 export async function apiPage(): Promise<string> {
   const parts: string[] = []
-  for (const [service, description] of await descriptions()) {
+  for (const [service, served] of await readDescriptions()) {
+    const description = Description.parse(served)
     parts.push(`## ${service[0]!.toUpperCase()}${service.slice(1)} service`, ABOUT[service] ?? '')
     for (const [address, operations] of Object.entries(description.paths))
       for (const [method, operation] of Object.entries(operations))
-        parts.push(...endpoint(method, address, operation))
+        if (!operation.tags.includes('Service')) parts.push(...endpoint(method, address, operation))
   }
   return page('API', INTRODUCTION, ...parts)
 }
@@ -126,36 +114,4 @@ function contentText(type: string, schema: Schema | undefined): string {
   if (type !== 'application/json') return code(type)
   const names = schema ? fieldsOf(schema).map(({ name, required }) => `${name}${required ? '' : '?'}`) : []
   return names.length === 0 ? 'JSON' : code(`{ ${names.join(', ')} }`)
-}
-
-/** As the services serve them: by name, in the order in which a client meets them. */
-async function descriptions(): Promise<Map<string, z.infer<typeof Description>>> {
-  const redis = await startTestRedis()
-  const dataDir = mkdtempSync(path.join(os.tmpdir(), 'scission-reference-'))
-  const env = { REDIS_URL: redis.url, SCISSION_DATA: dataDir }
-  const log = createLog('reference', 'silent')
-  const services = {
-    benchmark: await createBenchmarkService(readConfig(BENCHMARK_SETTINGS, env), log),
-    planner: createPlannerService(readConfig(PLANNER_SETTINGS, env), log),
-    inference: createInferenceService(readConfig(INFERENCE_SETTINGS, env), log),
-  }
-  try {
-    const found = new Map<string, z.infer<typeof Description>>()
-    for (const [name, { app }] of Object.entries(services)) found.set(name, await descriptionOf(app))
-    return found
-  } finally {
-    for (const service of Object.values(services)) await service.close()
-    await redis.close()
-    rmSync(dataDir, { recursive: true, force: true })
-  }
-}
-
-async function descriptionOf(app: RequestListener): Promise<z.infer<typeof Description>> {
-  const listening = await listen(app, 0, '127.0.0.1')
-  try {
-    const answer = await fetch(`${listening.url}/openapi.json`)
-    return Description.parse(await answer.json())
-  } finally {
-    await listening.close()
-  }
 }

@@ -1,5 +1,6 @@
 /** docs/reference/errors.md */
 import { EXIT, exitCodeOf } from '../../../infra/cli/exit-codes.ts'
+import { ERROR_MEANING } from '../../../shared/platform/error-meanings.ts'
 import { ERROR_STATUS, type ErrorCode, ScissionError } from '../../../shared/platform/errors.ts'
 import { code, page, table } from './markdown.ts'
 
@@ -15,35 +16,6 @@ header \`Retry-After\`.
 
 Bytes that are no valid HTTP request never reach a service's code. They are answered with 400, 408 (the headers did not
 arrive in time), 413, 417 or 431 (the headers are too large), with the same body, and the connection is closed.`
-
-/** code → when a service answers with it, in Markdown. */
-const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
-  badRequest:
-    'The JSON, the query, a header or an option is malformed or out of range. `details.fields` lists them.',
-  invalidTensor: 'An input tensor has a wrong name, data type, shape or number of bytes.',
-  invalidRange: 'A layer range is out of bounds or out of order.',
-  notFound:
-    'The model, resource, plan, deployment, benchmark, profile or link is unknown. `details.known` may list what exists.',
-  methodNotAllowed: 'The path exists, the method does not. The `Allow` header lists the methods.',
-  conflict: 'The name or port is in use, or a deployment or benchmark still needs the model.',
-  notMeasured: 'The request needs a profile or a link that nobody has measured yet.',
-  payloadTooLarge: 'The upload or the request body exceeds its limit.',
-  invalidModel:
-    'The bytes are not an ONNX model that can be served. The message names the node and the tensor if they are known.',
-  needsInputShapes: 'The model has open dimensions. `details.dims` lists them.',
-  infeasible: 'No plan satisfies the constraints.',
-  cancelled: 'The client or the user gave up.',
-  internal: 'A fault of Scission or of ONNX Runtime.',
-  unsupportedEncoding:
-    'The `Content-Encoding` is not gzip, deflate or identity (for the upload of a model: not identity), or a tensor ' +
-    'names a codec that is unknown or has no library here (see [codecs](codecs.md)).',
-  peerUnavailable:
-    'The next resource on the path did not answer. The message and `details.resource` name it.',
-  queueUnavailable: 'Redis cannot be reached. Retry later.',
-  notReady: 'The model or deployment is known but not loaded.',
-  overloaded: 'A queue is full. The `Retry-After` header says when to come back.',
-  deadlineExceeded: 'The work was not done in time.',
-}
 
 const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
   ok: 'success',

@@ -1,13 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { whatDiffers } from '../../../services/inference/serving/batching/batch-trial.ts'
 import {
   batchSizes,
-  whatDiffers,
   whyNoBatches,
   whyNoBatchOf,
 } from '../../../services/inference/serving/batching/batchable.ts'
 import { joinItems, splitItems } from '../../../services/inference/serving/batching/items.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import { typedView } from '../../../shared/oip/typed-view.ts'
 import { branchedModel, singleLayerModel, toySpec } from '../support/toy-models.ts'
 import { floats, fp32, spec } from '../tiny-models.ts'
 
@@ -80,23 +82,87 @@ describe('the try of a batch', () => {
     expect(await whatDiffers(specs, undefined, 4, { one: each, many: each })).toBeUndefined()
   })
 
-  it('finds what an item takes from another: its mean, its scale, its place', async () => {
-    const mixers: Record<string, (values: number[]) => number[]> = {
-      mean: (values) =>
-        values.map((value) => value - values.reduce((sum, one) => sum + one, 0) / values.length),
-      scale: (values) => {
-        const step = Math.max(...values.map(Math.abs)) / 127
-        return values.map((value) => Math.round(value / step) * step)
-      },
-      place: (values) => values.toReversed(),
+  /** Runs the whole tensor through a function; for one item that is the item. */
+  const through = (mix: (values: number[]) => number[]) => {
+    const run = async ([x]: readonly Tensor[]) => [fp32('y', x?.shape ?? [], mix(floats(x)))]
+    return { one: run, many: run }
+  }
+  const largest = (values: readonly number[]) => Math.max(...values.map(Math.abs))
+  const finite = (values: readonly number[]) => values.filter(Number.isFinite)
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
+
+  it.each<[string, (values: number[]) => number[]]>([
+    ['its mean', (values) => values.map((value) => value - sum(values) / values.length)],
+    ['its scale', (values) => values.map((value) => Math.round((value * 127) / largest(values)) / 127)],
+    [
+      'its largest value, if that is large',
+      (values) => (largest(values) > 1e3 ? values.map(() => 0) : values),
+    ],
+    [
+      'its largest value, if that is huge',
+      (values) => (largest(values) > 1e7 ? values.map(() => 0) : values),
+    ],
+    [
+      'its smallest value, if that is low',
+      (values) => (Math.min(...values) < -9000 ? values.map(() => 0) : values),
+    ],
+    ['a little of its sum', (values) => values.map((value) => value + 1e-9 * sum(finite(values)))],
+    ['whether it is a number', (values) => (values.some(Number.isNaN) ? values.map(() => 0) : values)],
+    ['whether it is infinite', (values) => (values.includes(-Infinity) ? values.map(() => 0) : values)],
+    [
+      'whether it is empty',
+      (values) => (values.slice(0, 64).every((value) => value === 0) ? values.map(() => 9) : values),
+    ],
+  ])('finds what an item takes from another: %s', async (_what, mix) => {
+    for (const size of [2, 3, 8])
+      expect(await whatDiffers(specs, undefined, size, through(mix))).toMatch(/"y" differs by .* in item/)
+  })
+
+  it('finds what an item takes from its place', async () => {
+    const many = through((values) => values.toReversed()).many
+    expect(await whatDiffers(specs, undefined, 4, { one: each, many })).toMatch(/"y" differs/)
+    const ramp = through((values) => values.map((value, index) => value + (index >= 128 ? 1 : 0))).many
+    const one = through((values) => values).one
+    expect(await whatDiffers(specs, undefined, 2, { one, many: ramp })).toBeUndefined()
+    expect(await whatDiffers(specs, undefined, 3, { one, many: ramp })).toMatch(/item 2/)
+  })
+
+  it('does not blame a batch for values that an item alone is refused for', async () => {
+    const wary = async ([x]: readonly Tensor[]) => {
+      if (!floats(x).every(Number.isFinite)) throw new ScissionError('invalidValues', 'no number')
+      return [fp32('y', x?.shape ?? [], floats(x))]
     }
-    for (const [name, mix] of Object.entries(mixers)) {
-      const run = async ([x]: readonly Tensor[]) => [fp32('y', x?.shape ?? [], mix(floats(x)))]
-      const runOne = name === 'place' ? each : run
-      expect([name, await whatDiffers(specs, undefined, 4, { one: runOne, many: run })]).toEqual([
-        name,
-        expect.stringContaining('"y" of item'),
-      ])
+    expect(await whatDiffers(specs, undefined, 4, { one: wary, many: wary })).toBeUndefined()
+    const together = async () => {
+      throw new ScissionError('internal', 'only together')
     }
+    expect(await whatDiffers(specs, undefined, 4, { one: each, many: together })).toMatch('only together')
+  })
+
+  it('is not decided by a run that could not be made', async () => {
+    const busy = async () => {
+      throw new ScissionError('overloaded', 'later')
+    }
+    await expect(whatDiffers(specs, undefined, 2, { one: each, many: busy })).rejects.toThrow('later')
+  })
+
+  it('stays within the hints: an index is never past its table, a fixed value stays', async () => {
+    const seen = { index: new Set<number>(), mode: new Set<number>(), mask: new Set<number>() }
+    const inputs = [
+      spec('index', 'INT64', [1, 4]),
+      spec('mode', 'INT32', [1, 1]),
+      spec('mask', 'BOOL', [1, 2]),
+    ]
+    const run = async (tensors: readonly Tensor[]) => {
+      for (const tensor of tensors)
+        for (const value of typedView(tensor)) seen[tensor.name as keyof typeof seen].add(Number(value))
+      const [index] = tensors
+      return index ? [{ ...index, name: 'y' }] : []
+    }
+    const hints = { index: { max: 7 }, mode: { value: 3 } }
+    expect(await whatDiffers(inputs, hints, 4, { one: run, many: run })).toBeUndefined()
+    expect(Math.max(...seen.index)).toBe(7)
+    expect([...seen.mode]).toEqual([3])
+    expect(seen.mask).toEqual(new Set([0, 1]))
   })
 })

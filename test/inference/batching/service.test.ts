@@ -44,6 +44,18 @@ const mixing: TinyModel = {
   ],
   weights: [weights('w', WIDTH, 4)],
 }
+/** Mixes its rows only for values past a thousand. */
+const mixingLarge: TinyModel = {
+  inputs: [x],
+  outputs: [y],
+  nodes: [
+    { op: 'MatMul', inputs: ['x', 'w'], outputs: ['a'] },
+    { op: 'ReduceMax', inputs: ['a'], outputs: ['largest'], ints: { keepdims: 1 } },
+    { op: 'Max', inputs: ['largest', 'thousand'], outputs: ['scale'] },
+    { op: 'Div', inputs: ['a', 'scale'], outputs: ['y'] },
+  ],
+  weights: [weights('w', WIDTH, 4), { name: 'thousand', shape: [1, 1], values: Float32Array.of(1000) }],
+}
 /** A table: an index outside of it is ONNX Runtime's to refuse. */
 const table: TinyModel = {
   inputs: [spec('index', 'INT64', [-1, 1])],
@@ -56,6 +68,16 @@ const fixed: TinyModel = {
   inputs: [spec('x', 'FP32', [1, WIDTH])],
   outputs: [spec('y', 'FP32', [1, 4])],
 }
+
+/** The same as another file: the name of an inner tensor is its own. */
+const renamed = (model: TinyModel): TinyModel => ({
+  ...model,
+  nodes: model.nodes.map((node) => ({
+    ...node,
+    inputs: node.inputs.map((name) => (name === 'a' ? 'own' : name)),
+    outputs: node.outputs.map((name) => (name === 'a' ? 'own' : name)),
+  })),
+})
 
 interface Answer {
   status: number
@@ -86,7 +108,14 @@ describe('a service that may run requests together', () => {
       })
     batching = await start('batching', { SCISSION_MAX_BATCH: String(MAX_BATCH) })
     alone = await start('alone', {})
-    for (const [name, model] of Object.entries({ rows, mixing, table, fixed })) {
+    for (const [name, model] of Object.entries({
+      rows,
+      mixing,
+      'mixing-large': mixingLarge,
+      table,
+      fixed,
+      fresh: renamed(rows),
+    })) {
       const file = path.join(data, `${name}.onnx`)
       writeModel(file, model)
       await client.uploadModel(file, name)
@@ -184,6 +213,39 @@ describe('a service that may run requests together', () => {
     const empty = await send(batching, 'rows', { name: 'x', shape: [0, WIDTH], datatype: 'FP32', data: [] })
     expect(empty).toMatchObject({ status: 400, error: expect.stringContaining('shape [0,16]') })
   })
+
+  it('announces nothing that was not tried', async () => {
+    const config = async () => (await call('GET', `${batching.url}/v2/models/fresh/config`)).json
+    expect(await config()).toMatchObject({ max_batch_size: 0, input: [{ dims: [1, WIDTH] }] })
+    expect((await call('POST', `${batching.url}/v2/repository/models/fresh/load`)).status).toBe(200)
+    expect(await config()).toMatchObject({ max_batch_size: MAX_BATCH, input: [{ dims: [WIDTH] }] })
+    const answer = await send(batching, 'fresh', items(1, 2, 3))
+    expect(answer.outputs?.[0]?.shape).toEqual([3, 4])
+    expect((await call('POST', `${batching.url}/v2/repository/models/fresh/unload`)).status).toBe(200)
+    expect(await config()).toMatchObject({ max_batch_size: 0 })
+  }, 90_000)
+
+  it.each(['mixing', 'mixing-large'])(
+    'takes one item for a network that mixes them, and says so: %s',
+    async (model) => {
+      // Two items in the first request: it waits until that was tried.
+      const refused = await send(batching, model, items(1, 2))
+      expect([refused.status, refused.error]).toEqual([
+        400,
+        expect.stringMatching(
+          /batch-size must be <= 1 for 'mixing.*', got 2; 2 at once: "y" differs by .* in item/,
+        ),
+      ])
+      const config = (await call('GET', `${batching.url}/v2/models/${model}/config`)).json
+      expect(config).toMatchObject({ max_batch_size: 0, input: [{ dims: [1, WIDTH] }] })
+      expect(config).not.toHaveProperty('dynamic_batching')
+      const metadata = (await call('GET', `${batching.url}/v2/models/${model}`)).json
+      expect(metadata).toMatchObject({ inputs: [{ shape: [1, WIDTH] }], outputs: [{ shape: [1, 4] }] })
+      const one = await send(batching, model, items(3))
+      expectClose(one.outputs?.[0]?.data, await answerAlone(model, 3))
+    },
+    90_000,
+  )
 
   it('announces it', async () => {
     const { json } = await call('GET', `${batching.url}/v2/models/rows/config`)

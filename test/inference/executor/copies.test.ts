@@ -78,6 +78,7 @@ beforeAll(async () => {
   const infer = route({
     method: 'post',
     path: '/infer',
+    id: 'infer',
     summary: 'as the service does it',
     answers: { 200: { description: 'the output' } },
     handle: async (_input, req, res) => {

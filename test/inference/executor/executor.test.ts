@@ -9,7 +9,7 @@ import {
   type ExecutorOptions,
   type LoadedStage,
 } from '../../../services/inference/serving/executor/executor.ts'
-import { decodeStrings, encodeStrings } from '../../../shared/onnx/runtime/ort-tensor.ts'
+import { decodeStrings, encodeStrings } from '../../../shared/onnx/runtime/ort-strings.ts'
 import type { Datatype } from '../../../shared/contracts/common.ts'
 import { ELEMENT_BYTES, type Tensor } from '../../../shared/contracts/tensor.ts'
 import { floats, fp32, manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
@@ -145,14 +145,14 @@ describe('a loaded stage', () => {
         { op: 'Identity', inputs: ['x'], outputs: ['y'] },
       ],
     })
-    const text: Tensor = {
-      name: 's',
-      datatype: 'BYTES',
-      shape: [3],
-      bytes: encodeStrings(['a', '', 'Zürich ✓']),
-    }
+    const bytes = encodeStrings(['a', '', 'Zürich ✓'])
+    const text = { name: 's', datatype: 'BYTES' as const, shape: [3], bytes }
     const { outputs } = await executor.run(stage, [text, fp32('x', [0, 4], [])])
-    expect(decodeStrings(outputs[0]?.bytes ?? new Uint8Array())).toEqual(['a', '', 'Zürich ✓'])
+    expect(decodeStrings({ name: 't', bytes: outputs[0]?.bytes ?? new Uint8Array() })).toEqual([
+      'a',
+      '',
+      'Zürich ✓',
+    ])
     expect(outputs[1]).toMatchObject({ shape: [0, 4], bytes: new Uint8Array(0) })
   })
 

@@ -58,6 +58,7 @@ export function untyped(name: string): ValueInfoProto {
   return create(ValueInfoProtoSchema, { name })
 }
 
+/** Numbers are integers where they can be; for others there are `real` and `parameter`. */
 export type AttributeValue =
   | number
   | bigint
@@ -66,6 +67,14 @@ export type AttributeValue =
   | readonly string[]
   | TensorProto
   | GraphProto
+  | AttributeProto
+
+/** A FLOAT, also of a whole number. */
+export const real = (f: number): AttributeProto => create(AttributeProtoSchema, { type: Kind.FLOAT, f })
+
+/** The attribute of that name of the function that the node is in, which is a FLOAT. */
+export const parameter = (refAttrName: string): AttributeProto =>
+  create(AttributeProtoSchema, { type: Kind.FLOAT, refAttrName })
 
 function attribute(name: string, given: AttributeValue): AttributeProto {
   if (typeof given === 'bigint') return create(AttributeProtoSchema, { name, type: Kind.INT, i: given })
@@ -77,6 +86,7 @@ function attribute(name: string, given: AttributeValue): AttributeProto {
   if (typeof given === 'string')
     return create(AttributeProtoSchema, { name, type: Kind.STRING, s: Buffer.from(given) })
   if ('$typeName' in given) {
+    if (given.$typeName === 'onnx.AttributeProto') return Object.assign(given, { name })
     return given.$typeName === 'onnx.GraphProto'
       ? create(AttributeProtoSchema, { name, type: Kind.GRAPH, g: given })
       : create(AttributeProtoSchema, { name, type: Kind.TENSOR, t: given })
@@ -91,7 +101,7 @@ export function node(
   input: readonly string[],
   output: readonly string[],
   attributes: Record<string, AttributeValue> = {},
-  more: { name?: string; domain?: string } = {},
+  more: { name?: string; domain?: string; overload?: string } = {},
 ): NodeProto {
   return create(NodeProtoSchema, {
     opType,
@@ -99,6 +109,7 @@ export function node(
     output: [...output],
     name: more.name ?? `${opType}:${output[0]}`,
     domain: more.domain ?? '',
+    overload: more.overload ?? '',
     attribute: Object.entries(attributes).map(([name, given]) => attribute(name, given)),
   })
 }

@@ -7,7 +7,7 @@ import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/e
 import type { StageLoader } from '../executor/stage-loader.ts'
 import type { RangeKey } from '../../ranges/stored-range.ts'
 import { BatchQueue, type BatchSettings } from './stage-queue.ts'
-import { type BatchSource, StageBatches } from './stage-batches.ts'
+import { type BatchSource, type BatchVerdict, StageBatches } from './stage-batches.ts'
 
 export interface BatchingDeps extends BatchSource {
   settings: BatchSettings
@@ -44,6 +44,19 @@ export class Batching implements Pick<Executor, 'run'>, Pick<StageLoader, 'acqui
       await held.batches.release()
     }
     await this.#deps.loader.release(stage)
+  }
+
+  /**
+   * Number of items that a request may have: 1 until batches were tried and gave the answers of single runs.
+   * @param stage an acquired stage.
+   */
+  largestBatch(stage: LoadedStage): number {
+    return this.#held.get(stage)?.batches.largest ?? 1
+  }
+
+  /** Tries batches, unless that is done. Never rejects. */
+  async checkBatches(stage: LoadedStage): Promise<BatchVerdict | undefined> {
+    return this.#held.get(stage)?.batches.check()
   }
 
   /** Like Executor.run, possibly in one run with other requests. */

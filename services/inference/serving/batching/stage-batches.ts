@@ -1,7 +1,8 @@
 /**
  * Sessions that run several items of one stage at once: the same layers, analysed for input shapes with more rows. They are
- * created in the background when several requests wait for the first time, the smallest first. Each is used only if it gives
- * the same answers as its items one by one; otherwise the stage continues without batches.
+ * created when several requests wait for the first time, or when somebody asks how many items a request may have; the
+ * smallest first. None is used before all were tried. If one gives other answers than its items one by one, the network
+ * mixes its items and none is used; one that cannot be loaded leaves the smaller ones.
  */
 import type { InputShapes } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
@@ -9,7 +10,8 @@ import { coerceError, ScissionError } from '../../../../shared/platform/errors.t
 import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Executor, LoadedStage } from '../executor/executor.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
-import { batchSizes, whatDiffers, whyNoBatches, whyNoBatchOf } from './batchable.ts'
+import { whatDiffers } from './batch-trial.ts'
+import { batchSizes, whyNoBatches, whyNoBatchOf } from './batchable.ts'
 import type { BatchSettings } from './stage-queue.ts'
 
 /** ms until the next attempt after a temporary failure: the benchmark service is unreachable, or the queue is full. */
@@ -26,13 +28,23 @@ export interface BatchSource {
   log: Logger
 }
 
+/** What the tries of a stage's batches have shown. */
+export interface BatchVerdict {
+  /** Number of items of the largest run that was tried and found to give the answers of single runs; 1 if there is none. */
+  largest: number
+  /** The reason why there are no larger ones; undefined if the largest allowed one passed. */
+  why: string | undefined
+}
+
 export class StageBatches {
   readonly #source: BatchSource
   readonly #one: LoadedStage
-  readonly #ready = new Map<number, LoadedStage>()
+  /** Size → session that passed its try. They are used only after all sizes were tried. */
+  readonly #passed = new Map<number, LoadedStage>()
   #making: Promise<void> | undefined
   #finished = false
   #retryAt = 0
+  #why: string | undefined
   #released = false
 
   constructor(source: BatchSource, one: LoadedStage) {
@@ -42,10 +54,23 @@ export class StageBatches {
 
   /** The largest session for at most `items` items; undefined if there is none. */
   atMost(items: number): { size: number; stage: LoadedStage } | undefined {
+    if (!this.#finished || this.#released) return undefined
     let found: { size: number; stage: LoadedStage } | undefined
-    for (const [size, stage] of this.#ready)
+    for (const [size, stage] of this.#passed)
       if (size <= items && size > (found?.size ?? 1)) found = { size, stage }
     return found
+  }
+
+  /** As in BatchVerdict. */
+  get largest(): number {
+    return this.atMost(Number.POSITIVE_INFINITY)?.size ?? 1
+  }
+
+  /** Creates and tries the sessions, unless that is done or failed a moment ago. Never rejects. */
+  async check(): Promise<BatchVerdict> {
+    this.want()
+    await this.#making
+    return { largest: this.largest, why: this.#why }
   }
 
   /** Called if several requests wait, so that sessions for several items are created. */
@@ -63,21 +88,27 @@ export class StageBatches {
   async release(): Promise<void> {
     this.#released = true
     await this.#making
-    const stages = [...this.#ready.values()]
-    this.#ready.clear()
+    await this.#drop()
+  }
+
+  async #drop(): Promise<void> {
+    const stages = [...this.#passed.values()]
+    this.#passed.clear()
     await Promise.all(stages.map((stage) => this.#source.loader.release(stage)))
   }
 
-  /** @returns the reason why there are no batches, or no larger ones; undefined if all sizes exist. */
+  /** @returns the reason why there are no batches; undefined if all sizes passed. @throws if a size cannot be made. */
   async #make(): Promise<string | undefined> {
     const { model, structure } = await this.#source.model(this.#one)
     const refusal = whyNoBatches(model, structure)
     if (refusal !== undefined) return refusal
     for (const size of batchSizes(this.#source.settings.maxBatch)) {
       if (this.#released) return 'the stage was unloaded'
-      if (this.#ready.has(size)) continue
+      if (this.#passed.has(size)) continue
       const failure = await this.#add(model, structure, size)
-      if (failure !== undefined) return `${size} at once: ${failure}`
+      if (failure === undefined) continue
+      await this.#drop()
+      return `${size} at once: ${failure}`
     }
     return undefined
   }
@@ -92,7 +123,7 @@ export class StageBatches {
     const many = await loader.acquire({ model: model.id, shapesKey, from, to })
     try {
       const failure = await this.#try(structure, many, size)
-      if (failure === undefined) this.#ready.set(size, many)
+      if (failure === undefined) this.#passed.set(size, many)
       else await loader.release(many)
       return failure
     } catch (error) {
@@ -116,19 +147,18 @@ export class StageBatches {
 
   #end(refusal: string | undefined): void {
     this.#finished = true
-    const sizes = [...this.#ready.keys()].join(', ')
-    if (refusal === undefined) this.#source.log.info(`${this.#one.key} runs batches of ${sizes}`)
-    else
-      this.#source.log.info(
-        `${this.#one.key} runs ${sizes ? `batches of ${sizes} only` : 'no batches'}: ${refusal}`,
-      )
+    this.#why = refusal
+    const sizes = [...this.#passed.keys()].join(', ')
+    const runs = sizes ? `batches of ${sizes}` : 'no batches'
+    this.#source.log.info(`${this.#one.key} runs ${runs}${refusal === undefined ? '' : `: ${refusal}`}`)
   }
 
   #failed(error: Error): void {
     const passing = error instanceof ScissionError && PASSING.has(error.code)
     if (!passing) return this.#end(error.message)
+    this.#why = `not tried yet: ${error.message}`
     this.#retryAt = performance.now() + RETRY_MS
-    this.#source.log.warn({ err: error }, `${this.#one.key} runs no larger batches yet`)
+    this.#source.log.warn({ err: error }, `${this.#one.key} runs no batches yet`)
   }
 }
 

@@ -3,9 +3,11 @@
  * would detect the same errors later, but its messages do not name the client's tensors.
  */
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
-import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../../../../shared/contracts/tensor.ts'
+
+/** What is known of a tensor without its data. */
+type Form = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
 
 const shown = (shape: readonly number[]) => `[${shape.join(',')}]`
 const invalid = (message: string, details: Record<string, unknown>) =>
@@ -16,7 +18,7 @@ const invalid = (message: string, details: Record<string, unknown>) =>
  * any size) and numbers of bytes.
  * @throws ScissionError invalidTensor, which names the tensor, what was given and what is expected.
  */
-export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: readonly Tensor[]): void {
+export function checkInputs(manifest: { inputs: readonly Form[] }, tensors: readonly Tensor[]): void {
   const specs = checkNames(manifest, tensors)
   for (const tensor of tensors) {
     const spec = specs.get(tensor.name)
@@ -33,14 +35,13 @@ export function checkInputs(manifest: Pick<RangeManifest, 'inputs'>, tensors: re
 }
 
 /**
- * Checks that each tensor is one of `manifest.inputs` and none is given twice. This is all that can be checked before
- * decoding.
+ * Checks that each tensor is one of `inputs` and none is given twice.
  * @returns the inputs by name. @throws ScissionError invalidTensor, which names the tensor.
  */
-export function checkNames(
-  { inputs }: Pick<RangeManifest, 'inputs'>,
+export function checkNames<Spec extends Form>(
+  { inputs }: { inputs: readonly Spec[] },
   tensors: readonly Pick<Tensor, 'name'>[],
-): ReadonlyMap<string, TensorSpec> {
+): ReadonlyMap<string, Spec> {
   const specs = new Map(inputs.map((spec) => [spec.name, spec]))
   const given = new Set<string>()
   for (const { name } of tensors) {
@@ -51,17 +52,34 @@ export function checkNames(
   return specs
 }
 
-function unknownTensor(name: string, expected: readonly TensorSpec[]): ScissionError {
+function unknownTensor(name: string, expected: readonly Form[]): ScissionError {
   const names = expected.map((spec) => spec.name)
   const list = names.length === 0 ? 'no tensors' : names.map((known) => `"${known}"`).join(', ')
   return invalid(`unexpected input tensor "${name}"; expected ${list}`, { tensor: name, expected: names })
 }
 
 /** Checks datatype, shape (-1 allows any size) and bytes of one tensor. @throws ScissionError invalidTensor. */
-export function checkTensor(spec: Pick<TensorSpec, 'name' | 'datatype' | 'shape'>, tensor: Tensor): void {
+export function checkTensor(spec: Form, tensor: Tensor): void {
+  checkForm(spec, tensor)
+  const expected = tensor.datatype === 'BYTES' ? undefined : byteLength(tensor.datatype, tensor.shape)
+  if (expected === undefined) checkStrings(tensor)
+  else if (tensor.bytes.byteLength !== expected) {
+    throw invalid(
+      `input tensor "${spec.name}" has ${tensor.bytes.byteLength} bytes, but ${tensor.datatype} ` +
+        `${shown(tensor.shape)} takes ${expected}`,
+      { tensor: spec.name, given: { bytes: tensor.bytes.byteLength }, expected: { bytes: expected } },
+    )
+  }
+}
+
+/**
+ * Checks the datatype and the shape of a tensor, whose data may not be known yet, against what is taken: -1 allows any size.
+ * @throws ScissionError invalidTensor, which names the tensor, what was given and what is expected.
+ */
+export function checkForm(spec: Form, tensor: Form): void {
   const details = {
     tensor: spec.name,
-    given: { datatype: tensor.datatype, shape: tensor.shape, bytes: tensor.bytes.byteLength },
+    given: { datatype: tensor.datatype, shape: tensor.shape },
     expected: { datatype: spec.datatype, shape: spec.shape },
   }
   if (tensor.datatype !== spec.datatype) {
@@ -76,14 +94,6 @@ export function checkTensor(spec: Pick<TensorSpec, 'name' | 'datatype' | 'shape'
   if (!fits) {
     throw invalid(
       `input tensor "${spec.name}" has shape ${shown(tensor.shape)}, expected ${shown(spec.shape)}`,
-      details,
-    )
-  }
-  if (tensor.datatype === 'BYTES') checkStrings(tensor)
-  else if (tensor.bytes.byteLength !== byteLength(tensor.datatype, tensor.shape)) {
-    throw invalid(
-      `input tensor "${spec.name}" has ${tensor.bytes.byteLength} bytes, but ${tensor.datatype} ` +
-        `${shown(tensor.shape)} takes ${byteLength(tensor.datatype, tensor.shape)}`,
       details,
     )
   }

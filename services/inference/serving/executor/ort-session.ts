@@ -2,10 +2,12 @@
  * Creates all sessions, so that executor, trial and profiler use the same options, and classifies the errors of ONNX
  * Runtime. It throws plain Errors, so their texts decide whose fault a failed run is.
  */
+import os from 'node:os'
 import { InferenceSession } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import '../../../../shared/onnx/runtime/no-telemetry.ts'
-import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import { tidy } from '../../../../shared/onnx/runtime/analysis-session.ts'
+import { coerceError, type ErrorCode, ScissionError } from '../../../../shared/platform/errors.ts'
 
 /** Logs only fatal errors: warnings concern the author of a model, and errors are thrown with the same text. */
 const LOG_FATAL = 4
@@ -43,10 +45,26 @@ const ABOUT_INPUTS = [
   /Tensor's size\(.*\) does not match data length/,
 ]
 
-/** The error of a failed run: invalidTensor if ONNX Runtime blames an input, otherwise internal, with its own text. */
+/** A node that fails although the inputs have the right names, types and shapes refuses their values. */
+const IN_A_NODE = /Non-zero status code returned while running/
+/** … unless it is not implemented here, or there is no memory for it. */
+const NOT_THE_VALUES = /not.?implemented|bad_alloc|out of memory/i
+const TOO_LARGE = /Failed to allocate memory for requested buffer of size (\d+)/
+
+/**
+ * The error of a failed run, with ONNX Runtime's own text: invalidTensor if it blames an input, invalidValues if a node
+ * refuses what the inputs hold, otherwise internal.
+ */
 export function runError(error: Error): ScissionError {
-  const code = ABOUT_INPUTS.some((pattern) => pattern.test(error.message)) ? 'invalidTensor' : 'internal'
-  return new ScissionError(code, `ONNX Runtime: ${error.message}`, undefined, error)
+  return new ScissionError(codeOf(error.message), `ONNX Runtime: ${tidy(error.message)}`, undefined, error)
+}
+
+function codeOf(message: string): ErrorCode {
+  if (ABOUT_INPUTS.some((pattern) => pattern.test(message))) return 'invalidTensor'
+  // Values can ask for a tensor of any size. One that no memory of this machine could hold is their fault.
+  const wantedBytes = TOO_LARGE.exec(message)?.[1]
+  if (wantedBytes !== undefined) return Number(wantedBytes) > os.totalmem() ? 'invalidValues' : 'internal'
+  return IN_A_NODE.test(message) && !NOT_THE_VALUES.test(message) ? 'invalidValues' : 'internal'
 }
 
 /** The error of a model that cannot be loaded: invalidModel with ONNX Runtime's own text. */

@@ -5,6 +5,7 @@
  * stay here, and tensors are transferred. The thread never exits by itself. Its only state is its sessions, which the next
  * command can create again.
  */
+import fs from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { coerceError, type ErrorCode, ScissionError } from '../../../../shared/platform/errors.ts'
@@ -12,6 +13,7 @@ import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { type CpuTimer, cpuTimer, monotonicMs, SlowDown } from './cpu-time.ts'
 import { fromOrt, toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
+import { holdsByteStrings } from '../../../../shared/onnx/wire/byte-strings.ts'
 import { createSession, runError } from './ort-session.ts'
 
 /** Everything that a thread needs to create a session, sent with every command, so that a new thread can create it too. */
@@ -61,6 +63,8 @@ interface Loaded {
   session: InferenceSession
   timer: CpuTimer
   threads: number
+  /** Whether its file has strings that are not UTF-8. */
+  holdsBytes: () => boolean
 }
 
 if (parentPort === null) throw new Error('worker.ts runs as a worker thread of executor-thread.ts')
@@ -110,10 +114,13 @@ function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
 }
 
 async function sessionOf({ key, path, options }: SessionSource): Promise<Loaded> {
-  const known = sessions.get(key)
-  if (known !== undefined) return known
+  const held = sessions.get(key)
+  if (held !== undefined) return held
   const session = await createSession(path, options)
-  const loaded = { session, timer: timerOf(options.threads), threads: options.threads }
+  let known: boolean | undefined
+  const holdsBytes = () => (known ??= holdsByteStrings(fs.readFileSync(path)))
+  const timer = timerOf(options.threads)
+  const loaded = { session, timer, threads: options.threads, holdsBytes }
   sessions.set(key, loaded)
   return loaded
 }
@@ -132,7 +139,7 @@ async function unload(key: string): Promise<void> {
 }
 
 async function run(command: Extract<Command, { type: 'run' }>): Promise<RunReport> {
-  const { session, timer, threads } = await sessionOf(command)
+  const { session, timer, threads, holdsBytes } = await sessionOf(command)
   const feeds: Record<string, OrtTensor> = {}
   for (const input of command.inputs) {
     if (session.inputNames.includes(input.name)) feeds[input.name] = toOrt(input)
@@ -142,7 +149,7 @@ async function run(command: Extract<Command, { type: 'run' }>): Promise<RunRepor
   const made = await session.run(feeds)
   const computeMs = monotonicMs() - startedAtMs
   const cpuMs = cpuSinceMs()
-  const outputs = session.outputNames.map((name) => fromOrt(name, made[name] as OrtTensor))
+  const outputs = session.outputNames.map((name) => fromOrt(name, made[name] as OrtTensor, holdsBytes))
   const asked = new Set(command.returned)
   outputs.push(...command.inputs.filter((input) => asked.has(input.name)))
   const spare = spareOf(command.inputs, outputs)

@@ -1,9 +1,10 @@
 /** This resource's view of the registry: model records and structures, read from Redis once and then from memory. */
 import type { InputShapes, ModelId, ShapesKey } from '../../../../shared/contracts/common.ts'
+import { type NamedModel, versionsOf } from '../../../../shared/contracts/model-names.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Change } from '../../../../shared/platform/redis/changes.ts'
-import { findModel, type State, structureId } from '../../../../shared/platform/redis/state.ts'
+import { findNamed, type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { shapesKeyOf } from '../../../../shared/onnx/canonical/shapes-key.ts'
 import type { RangeKey } from '../../ranges/stored-range.ts'
@@ -11,28 +12,35 @@ import { StaleWhileRevalidateCache } from '../../../../shared/platform/redis/sta
 
 export class Catalog {
   readonly #state: State
-  readonly #models: StaleWhileRevalidateCache<Model>
+  readonly #models: StaleWhileRevalidateCache<NamedModel>
   readonly #structures: StaleWhileRevalidateCache<Structure>
   /** Name → its versions. */
   readonly #versions: StaleWhileRevalidateCache<string[]>
 
   constructor(state: State) {
     this.#state = state
-    this.#models = new StaleWhileRevalidateCache('models', (name) => findModel(state, name))
+    this.#models = new StaleWhileRevalidateCache('models', (reference) => findNamed(state, reference))
     this.#structures = new StaleWhileRevalidateCache('structures', (id) => state.structures.need(id))
-    this.#versions = new StaleWhileRevalidateCache('models', async (name) => {
-      const numbers = (await this.all()).filter((other) => other.name === name).map(({ version }) => version)
-      return [...new Set(numbers)].sort((a, b) => a - b).map(String)
-    })
+    this.#versions = new StaleWhileRevalidateCache('models', async (name) =>
+      versionsOf(await this.all(), name).map(String),
+    )
   }
 
-  /** @param name id, name (its highest version) or name@version. @throws ScissionError notFound. */
-  async model(name: string, version?: string): Promise<Model> {
-    const found = await this.#models.get(name)
+  /**
+   * @param reference id, name (its highest version) or name@version.
+   * @param version in the address, which an id or a name@version must not contradict.
+   * @throws ScissionError notFound.
+   */
+  async named(reference: string, version?: string): Promise<NamedModel> {
+    const found = await this.#models.get(reference)
     if (version === undefined || String(found.version) === version) return found
-    // An id or a name@version means exactly one version; a plain name means the requested one.
-    if (found.name === name) return this.#models.get(`${name}@${version}`)
-    throw new ScissionError('notFound', `model "${name}" is version ${found.version}, not ${version}`)
+    if (isPlainName(found, reference)) return this.#models.get(`${reference}@${version}`)
+    throw new ScissionError('notFound', `model "${reference}" is version ${found.version}, not ${version}`)
+  }
+
+  /** The same without the name. @throws ScissionError notFound. */
+  async model(reference: string): Promise<Model> {
+    return (await this.named(reference)).model
   }
 
   structure(model: ModelId, shapesKey: ShapesKey): Promise<Structure> {
@@ -45,9 +53,10 @@ export class Catalog {
     return layers.slice(from, to).reduce((sum, layer) => sum + layer.weightBytes, 0)
   }
 
-  /** All versions registered under the name of `model`, oldest first. */
-  versions(model: Model): Promise<string[]> {
-    return this.#versions.get(model.name)
+  /** The versions that an address may name beside `reference`, lowest first: an id and a name@version have one. */
+  async versions(reference: string): Promise<string[]> {
+    const found = await this.named(reference)
+    return isPlainName(found, reference) ? this.#versions.get(reference) : [String(found.version)]
   }
 
   all(): Promise<Model[]> {
@@ -84,6 +93,9 @@ export class Catalog {
     for (const cache of [this.#models, this.#versions, this.#structures]) cache.onResync()
   }
 }
+
+/** No name looks like an id, and none contains the @ before a version. */
+const isPlainName = ({ name }: NamedModel, reference: string): boolean => name === reference
 
 const isDynamic = (model: Model): boolean =>
   model.inputs.some((input) => input.shape.some((dim) => typeof dim === 'string'))

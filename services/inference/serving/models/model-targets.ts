@@ -5,7 +5,9 @@
  * A range is loaded at its first request, or by the repository API. After an explicit unload, a model stays unloaded until
  * it is loaded explicitly, as clients of the repository API expect.
  */
-import type { ModelId, TensorSpec } from '../../../../shared/contracts/common.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ModelId } from '../../../../shared/contracts/common.ts'
+import { namesOf } from '../../../../shared/contracts/model-names.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
@@ -13,10 +15,14 @@ import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { whyNoBatches } from '../batching/batchable.ts'
 import { itemsIn, runItems } from '../batching/items.ts'
+import type { BatchVerdict } from '../batching/stage-batches.ts'
 import { waitWithin } from '../../../../shared/platform/deadline.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
+import { checkInputs } from '../executor/check-inputs.ts'
+import type { RunOptions } from '../executor/executor.ts'
 import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
+import { declaredTensors, propertiesOf, tensorsAt } from './model-description.ts'
 import {
   type BatchingFacts,
   type Here,
@@ -25,8 +31,6 @@ import {
   type LayerRange,
   reportRun,
   type Target,
-  type TargetTensor,
-  type TargetTensors,
 } from './target.ts'
 import type { HeldStage, Stages, StageState } from './stages.ts'
 import { withoutUnread } from './unread-inputs.ts'
@@ -48,6 +52,15 @@ export interface LoadedRange {
   whole: boolean
 }
 
+/** ms for which the description of a model waits until batches were tried; then it shows none. */
+const CHECK_PATIENCE_MS = 10_000
+
+/** A model, and what the client called it. */
+interface Asked {
+  model: Model
+  asked: string
+}
+
 /** Why a model is not available after a client unloaded it: only a client's load brings it back. */
 const UNLOADED = 'unloaded'
 
@@ -65,7 +78,10 @@ export class ModelTargets {
   async find(name: string, version?: string, layers?: LayerRange): Promise<Target> {
     const [base = '', written] = name.split(':')
     const range = layers ?? (written === undefined ? undefined : parseLayerRange(written))
-    const model = await this.#deps.catalog.model(base, version)
+    const named = await this.#deps.catalog.named(base, version)
+    const { model } = named
+    // As clients may call this very file: the highest version of its name may be another.
+    const asked = version !== undefined && base === named.name ? `${base}@${version}` : base
     const structure = model.shapesKey
       ? await this.#deps.catalog.structure(model.id, model.shapesKey)
       : undefined
@@ -76,16 +92,23 @@ export class ModelTargets {
         `model ${model.name} has open input dimensions: its layers are known only once its shapes are fixed`,
       )
     }
-    const batches = structure !== undefined && !range && this.#takesBatches(model, structure)
+    const largest = () => (structure && !range ? this.#largestBatch(model, structure) : 1)
+    const { maxBatch, batchDelayMs } = this.#deps.batching
     return {
       name: range ? `${base}:${range.from}-${range.to}` : base,
-      version: String(model.version),
-      versions: () => this.#deps.catalog.versions(model),
-      tensors: () => (structure ? tensorsAt(structure, range, batches) : declaredTensors(model)),
-      ...(batches && { batching: this.#deps.batching }),
-      properties: propertiesOf(model, structure, range),
-      checkReady: () => this.#checkReady(model, structure, range),
-      infer: (inputs, context) => this.#infer(model, range, inputs, context),
+      version: String(named.version),
+      versions: () => this.#deps.catalog.versions(base),
+      tensors: () => (structure ? tensorsAt(structure, range, largest() > 1) : declaredTensors(model)),
+      get batching() {
+        const maxBatch = largest()
+        return maxBatch > 1 ? { maxBatch, batchDelayMs } : undefined
+      },
+      ...(structure &&
+        !range &&
+        maxBatch > 1 && { checkBatching: () => this.#checkBatches(model, structure) }),
+      properties: async () => propertiesOf(model, structure, range),
+      checkReady: () => this.#checkReady(model, asked, structure, range),
+      infer: (inputs, context) => this.#infer({ model, asked }, range, inputs, context),
     }
   }
 
@@ -106,7 +129,9 @@ export class ModelTargets {
     // A range does not bring back the whole model.
     if (!range || had !== UNLOADED) this.#unavailable.delete(model.id)
     try {
-      await this.#need(structure, keyOf(model, structure, range))
+      const stage = await this.#need(structure, keyOf(model, structure, range))
+      // Clients read the configuration after loading, and send as many items as it says.
+      if (!range && this.#mayBatch(model, structure)) await stage.checkBatches()
     } catch (error) {
       // An unload that came meanwhile is the last word.
       if (!this.#unavailable.has(model.id)) this.#unavailable.set(model.id, had ?? coerceError(error).message)
@@ -155,23 +180,27 @@ export class ModelTargets {
     return { state: 'UNAVAILABLE', reason: this.#unavailable.get(model.id) ?? 'not loaded yet' }
   }
 
-  /** Ranges that are loaded or being loaded. Does not read Redis. */
+  /** Ranges that are loaded or being loaded, under every name of their model. Does not read Redis. */
   async loaded(): Promise<LoadedRange[]> {
     const found: LoadedRange[] = []
-    for (const key of this.#deps.stages.keys()) {
-      const entry = await this.#describe(key).catch(unlessNotFound)
-      if (entry) found.push(entry)
-    }
+    for (const key of this.#deps.stages.keys())
+      found.push(...((await this.#describe(key).catch(unlessNotFound)) ?? []))
     return found
   }
 
-  /** @returns undefined if it was unloaded meanwhile. @throws ScissionError notFound if its model was deleted. */
-  async #describe(key: RangeKey): Promise<LoadedRange | undefined> {
+  /** @returns nothing if it was unloaded meanwhile. @throws ScissionError notFound if its model was deleted. */
+  async #describe(key: RangeKey): Promise<LoadedRange[]> {
     const model = await this.#deps.catalog.model(key.model)
     const whole = await this.#isWhole(model, key)
     const state = this.#deps.stages.state(key)
-    const name = whole ? model.name : `${model.name}:${key.from}-${key.to}`
-    return state && { name, version: String(model.version), state, whole }
+    if (!state) return []
+    const range = whole ? '' : `:${key.from}-${key.to}`
+    return namesOf(model).map(({ name, version }) => ({
+      name: `${name}${range}`,
+      version: String(version),
+      state,
+      whole,
+    }))
   }
 
   async #need(structure: Structure, key: RangeKey): Promise<HeldStage> {
@@ -187,77 +216,138 @@ export class ModelTargets {
     return key.from === 0 && key.to === structure.layers.length
   }
 
+  /** The structure for these inputs. @throws ScissionError needsInputShapes, invalidTensor. */
   async #structureFor(
     model: Model,
     range: LayerRange | undefined,
     inputs: readonly Tensor[],
   ): Promise<Structure> {
     const { catalog } = this.#deps
-    const own = model.shapesKey ? await catalog.structure(model.id, model.shapesKey) : undefined
+    const own = await this.#ownStructure(model)
     if (range && own) return own
     if (range) throw new ScissionError('needsInputShapes', `model ${model.name} has open input dimensions`)
-    return own && this.#takesBatches(model, own) ? own : catalog.structureFor(model, inputs)
+    // Without shapes of its own, only what the file declares tells a wrong request from one with new shapes.
+    if (!own) checkInputs(declaredTensors(model), inputs)
+    return catalog.structureFor(model, inputs)
   }
 
-  /** True if a request may hold several items, which share runs with each other and with other requests. */
-  #takesBatches(model: Model, structure: Structure): boolean {
+  async #ownStructure({ id, shapesKey }: Model): Promise<Structure | undefined> {
+    return shapesKey ? this.#deps.catalog.structure(id, shapesKey) : undefined
+  }
+
+  /** True if a request could hold several items by the shapes of the model. Whether it may is tried once it is loaded. */
+  #mayBatch(model: Model, structure: Structure): boolean {
     if (this.#deps.batching.maxBatch === 1) return false
     const known = this.#batchable.get(structure) ?? whyNoBatches(model, structure) === undefined
     this.#batchable.set(structure, known)
     return known
   }
 
-  #refuseUnloaded({ id, name }: Model): void {
+  /** Number of items that a request may hold; 1 unless the model is loaded and batches of it were tried. */
+  #largestBatch(model: Model, structure: Structure): number {
+    if (!this.#mayBatch(model, structure)) return 1
+    return this.#deps.stages.loaded(keyOf(model, structure, undefined))?.largestBatch ?? 1
+  }
+
+  /** Tries batches of a loaded model. A try that takes longer than a client waits continues. */
+  async #checkBatches(model: Model, structure: Structure): Promise<void> {
+    const stage = this.#deps.stages.loaded(keyOf(model, structure, undefined))
+    if (!stage || !this.#mayBatch(model, structure)) return
+    const late = new AbortController()
+    await Promise.race([stage.checkBatches(), sleep(CHECK_PATIENCE_MS, undefined, late)])
+    late.abort()
+  }
+
+  #refuseUnloaded({ id }: Model, asked: string): void {
     if (this.#unavailable.get(id) !== UNLOADED) return
     throw new ScissionError(
       'notReady',
-      `model ${name} is unloaded; POST /v2/repository/models/${name}/load brings it back`,
+      `model ${asked} is unloaded; POST /v2/repository/models/${asked}/load brings it back`,
     )
   }
 
-  #refuseTooMany({ name }: Model, count: number): void {
-    const { maxBatch } = this.#deps.batching
-    if (count <= Math.max(1, maxBatch)) return
+  #refuseTooMany(asked: string, count: number, { largest, why }: BatchVerdict): void {
+    if (count <= largest) return
+    const reason = why === undefined ? '' : `; ${why}`
     throw new ScissionError(
       'invalidTensor',
-      `inference request batch-size must be <= ${maxBatch} for '${name}', got ${count}`,
-      { batch: count, maxBatch },
+      `inference request batch-size must be <= ${largest} for '${asked}', got ${count}${reason}`,
+      { batch: count, maxBatch: largest },
     )
   }
 
-  #checkReady(model: Model, structure: Structure | undefined, range: LayerRange | undefined): void {
+  #checkReady(
+    model: Model,
+    asked: string,
+    structure: Structure | undefined,
+    range: LayerRange | undefined,
+  ): void {
     const reason = this.#unavailable.get(model.id)
     const state = structure && this.#deps.stages.state(keyOf(model, structure, range))
     if (state === 'READY') return
     const why = state === 'LOADING' ? 'loading' : (reason ?? 'not loaded yet')
-    throw new ScissionError('notReady', `Model version not ready: ${model.name} is ${why}`)
+    throw new ScissionError('notReady', `Model version not ready: ${asked} is ${why}`)
   }
 
   async #infer(
-    model: Model,
+    { model, asked }: Asked,
     range: LayerRange | undefined,
     given: Tensor[],
     { signal, deadline }: InferContext,
   ): Promise<Inference> {
-    if (!range) this.#refuseUnloaded(model)
+    if (!range) this.#refuseUnloaded(model, asked)
+    const several = range
+      ? undefined
+      : await this.#inferSeveral({ model, asked }, given, { signal, deadline })
+    if (several) return several
     const structure = await this.#structureFor(model, range, given)
-    const batches = !range && this.#takesBatches(model, structure)
-    const inputs =
-      (range?.from ?? 0) > 0
-        ? given
-        : withoutUnread(structure, tensorsAt(structure, undefined, batches).inputs, given)
+    const inputs = (range?.from ?? 0) > 0 ? given : withoutUnread(structure, structure.inputs, given)
+    const stage = await this.#loadFor({ model, asked }, structure, range, { signal, deadline })
+    return this.#run(stage, inputs, 1, { signal, deadline })
+  }
+
+  /**
+   * Runs a request of several items, each of which may share its run with others.
+   * @returns undefined if it holds one item. @throws ScissionError invalidTensor for more items than were found to be computed
+   * together as one by one: what several items mean to a model that mixes them is not known.
+   */
+  async #inferSeveral(
+    { model, asked }: Asked,
+    given: Tensor[],
+    options: RunOptions,
+  ): Promise<Inference | undefined> {
+    const structure = await this.#ownStructure(model)
+    const count = structure && this.#mayBatch(model, structure) ? itemsIn(structure, given) : 1
+    if (!structure || count === 1) return undefined
+    const inputs = withoutUnread(structure, tensorsAt(structure, undefined, true).inputs, given)
+    const stage = await this.#loadFor({ model, asked }, structure, undefined, options)
+    const verdict = await waitWithin(stage.checkBatches(), options, (why) =>
+      givenUp(`trying batches of ${model.name}`, why),
+    )
+    this.#refuseTooMany(asked, count, verdict)
+    return this.#run(stage, inputs, count, options)
+  }
+
+  async #loadFor(
+    { model, asked }: Asked,
+    structure: Structure,
+    range: LayerRange | undefined,
+    options: RunOptions,
+  ): Promise<HeldStage> {
     const key = keyOf(model, structure, range)
     // Again, at the moment in which it would be loaded: it may have been unloaded since.
-    if (!range) this.#refuseUnloaded(model)
+    if (!range) this.#refuseUnloaded(model, asked)
     // Loading may take longer than this request may wait; it continues for the next one.
-    const stage = await waitWithin(this.#need(structure, key), { signal, deadline }, (why) =>
+    const stage = await waitWithin(this.#need(structure, key), options, (why) =>
       givenUp(`loading ${keyText(key)}`, why),
     )
     if (this.#unavailable.get(model.id) !== UNLOADED) this.#unavailable.delete(model.id)
-    const count = batches ? itemsIn(structure, inputs) : 1
-    this.#refuseTooMany(model, count)
-    const { run, ...work } = await runItems(stage, inputs, count, { signal, deadline })
-    const report = reportRun(this.#deps.here, 0, key, run)
+    return stage
+  }
+
+  async #run(stage: HeldStage, inputs: Tensor[], count: number, options: RunOptions): Promise<Inference> {
+    const { run, ...work } = await runItems(stage, inputs, count, options)
+    const report = reportRun(this.#deps.here, 0, stage.key, run)
     const largest = Math.max(...work.runs.map(({ size }) => size))
     if (largest > 1) report.batch = largest
     return { outputs: run.outputs, hops: [report], work }
@@ -289,54 +379,4 @@ function checkLayerRange({ from, to }: LayerRange, structure: Structure): void {
     `layers ${from}-${to}: a range needs 0 <= from <= to <= ${count}, the number of layers of this model`,
     { layers: count },
   )
-}
-
-/** The tensors of the boundaries around a range, or of the whole model. */
-function boundaryTensors(structure: Structure, range: LayerRange | undefined): TargetTensors {
-  if (!range) return { inputs: structure.inputs, outputs: structure.outputs }
-  const known = tensorsOf(structure)
-  const at = (k: number) => (structure.boundaries[k]?.tensors ?? []).flatMap((name) => known.get(name) ?? [])
-  return { inputs: at(range.from), outputs: at(range.to) }
-}
-
-/** Inputs and outputs of a model or range. @param batches true if the first dimension is open. */
-function tensorsAt(structure: Structure, range: LayerRange | undefined, batches: boolean): TargetTensors {
-  const { inputs, outputs } = boundaryTensors(structure, range)
-  if (!batches) return { inputs, outputs }
-  const open = ({ shape, ...tensor }: TargetTensor) => ({ ...tensor, shape: [-1, ...shape.slice(1)] })
-  return { inputs: inputs.map(open), outputs: outputs.map(open) }
-}
-
-/** Tensors by name, cached per structure because every request to a layer range needs them. */
-const tensorsByName = new WeakMap<Structure, Map<string, TensorSpec>>()
-
-function tensorsOf(structure: Structure): Map<string, TensorSpec> {
-  const known = tensorsByName.get(structure)
-  if (known) return known
-  const tensors = [...structure.inputs, ...structure.layers.flatMap((layer) => layer.outputs)]
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
-  tensorsByName.set(structure, byName)
-  return byName
-}
-
-const declaredTensors = (model: Model): TargetTensors => ({
-  inputs: model.inputs.map(declared),
-  outputs: model.outputs.map(declared),
-})
-
-const declared = (tensor: Model['inputs'][number]): TargetTensor => ({
-  ...tensor,
-  shape: tensor.shape.map((dim) => (typeof dim === 'string' ? -1 : dim)),
-})
-
-function propertiesOf(
-  model: Model,
-  structure: Structure | undefined,
-  range: LayerRange | undefined,
-): Record<string, string> {
-  return {
-    id: model.id,
-    ...(structure && { shapesKey: structure.shapesKey, modelLayers: String(structure.layers.length) }),
-    ...(range && { layers: `${range.from}-${range.to}` }),
-  }
 }

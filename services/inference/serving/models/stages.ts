@@ -2,17 +2,21 @@
  * Layer ranges that this service keeps loaded, because a request, the repository API or a deployment needs them. Simultaneous
  * callers share the loading. Releasing a stage waits for its running requests.
  */
+import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
-import { checkNames } from '../executor/check-inputs.ts'
+import type { Batching } from '../batching/batching.ts'
+import type { BatchVerdict } from '../batching/stage-batches.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 
 export interface StageDeps {
   loader: Pick<StageLoader, 'acquire' | 'release'>
   executor: Pick<Executor, 'run'>
+  /** Set if a stage may run several items at once. */
+  batches?: Pick<Batching, 'largestBatch' | 'checkBatches'> | undefined
   log: Logger
   /** Called after every successful run of a single item. */
   onRun?: ((key: RangeKey, run: RunResult) => void) | undefined
@@ -43,9 +47,19 @@ export class HeldStage {
     return this.#running === 0
   }
 
-  /** Refuses tensors that the stage does not take. @throws ScissionError invalidTensor, which names the tensor. */
-  checkNames(inputs: readonly Pick<Tensor, 'name'>[]): void {
-    checkNames(this.#stage.manifest, inputs)
+  /** The tensors of boundary `from`. */
+  get takes(): readonly TensorSpec[] {
+    return this.#stage.manifest.inputs
+  }
+
+  /** Number of items that were found to be computed together as one by one; 1 if that was not tried, or failed. */
+  get largestBatch(): number {
+    return this.#deps.batches?.largestBatch(this.#stage) ?? 1
+  }
+
+  /** Tries runs of several items, unless that is done. Never rejects. */
+  async checkBatches(): Promise<BatchVerdict> {
+    return (await this.#deps.batches?.checkBatches(this.#stage)) ?? { largest: 1, why: undefined }
   }
 
   /**
@@ -142,6 +156,11 @@ export class Stages {
 
   state(key: RangeKey): StageState | undefined {
     return this.#entries.get(keyText(key))?.state
+  }
+
+  /** @returns undefined unless the range is loaded. Not a use: it may still be the next one to be unloaded. */
+  loaded(key: RangeKey): HeldStage | undefined {
+    return this.#entries.get(keyText(key))?.held
   }
 
   keys(): RangeKey[] {

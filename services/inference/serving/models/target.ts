@@ -22,10 +22,14 @@ export interface Target {
   versions: () => Promise<string[]>
   /** Inputs and outputs; -1 marks an open dimension. */
   tensors: () => TargetTensors
-  /** Set if a request may hold several items and share its runs with other requests. */
-  batching?: BatchingFacts
+  /** Set if a request may hold several items and share its runs with other requests, which was tried. */
+  batching?: BatchingFacts | undefined
+  /** Tries whether requests may hold several items, if that is open, and resolves when `batching` and `tensors` tell it. */
+  checkBatching?: () => Promise<void>
+  /** True if its requests are those of a verification, which the statistics leave out. */
+  uncounted?: boolean
   /** The metadata's `properties`. */
-  properties: Record<string, string>
+  properties: () => Promise<Record<string, string>>
   /** @throws ScissionError notReady with the reason if it is not loaded. */
   checkReady: () => void
   infer: (inputs: Tensor[], context: InferContext) => Promise<Inference>

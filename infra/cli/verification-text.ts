@@ -1,0 +1,33 @@
+/** What a deployment's verification found, in one line for each comparison. */
+import type { Comparison, Verification } from '../../shared/contracts/verification.ts'
+
+export function verificationText(verification: Verification | undefined): string {
+  if (!verification || verification.outcome === 'off') return 'not verified'
+  const { outcome, reason, against, input, comparisons } = verification
+  if (outcome === 'impossible') return `could not be verified: ${reason}`
+  const title = `verified with one ${input} input against the whole model on ${against}`
+  return [title, ...comparisons.map(comparisonText)].join('\n')
+}
+
+/** For a table: `equal, off by 1.2e-7`. */
+export function shortVerification(verification: Verification | undefined): string {
+  if (!verification || verification.outcome === 'off') return 'not verified'
+  const { outcome, comparisons } = verification
+  const last = comparisons.at(-1)
+  return last ? `${outcome}, ${offBy(last)}` : outcome
+}
+
+function comparisonText(comparison: Comparison): string {
+  const path = comparison.path === 'exact' ? 'without lossy codecs' : 'as planned'
+  const { outputs, measure, equal } = comparison
+  const allowed = Math.max(0, ...outputs.map(({ tolerance }) => tolerance ?? 0))
+  const notes = [...new Set(outputs.flatMap(({ note }) => note ?? []))].map((note) => `\n    ${note}`)
+  const verdict = equal ? 'equal' : 'DIFFERENT'
+  return `  ${path}: ${verdict}, ${offBy(comparison)} (${measure}, allowed ${allowed.toExponential(0)})${notes.join('')}`
+}
+
+function offBy({ outputs, measure }: Comparison): string {
+  const figures = outputs.filter(({ compared }) => compared === 'values').map((output) => output[measure])
+  if (figures.length === 0) return 'only types and shapes compared'
+  return `off by ${Math.max(...figures.map((figure) => figure ?? Infinity)).toExponential(1)}`
+}

@@ -1,0 +1,84 @@
+/** What the planner asks of inference services: to load a deployment, to let go of it, to run it. */
+import { createJsonClient } from '../../../shared/client/http.ts'
+import { createInferenceClient } from '../../../shared/client/inference.ts'
+import type { Deployment } from '../../../shared/contracts/plan.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
+
+export interface ResourceCallsDeps {
+  state: State
+  log: Logger
+  /** ms that a resource may take to load its layers, and for one run. */
+  deployTimeoutMs: number
+}
+
+export class ResourceCalls {
+  readonly #deps: ResourceCallsDeps
+
+  constructor(deps: ResourceCallsDeps) {
+    this.#deps = deps
+  }
+
+  /** Has a resource load its layers of a deployment. @throws ScissionError with its reason; notFound, cancelled. */
+  async tell(resource: string, deployment: Deployment, signal?: AbortSignal): Promise<void> {
+    const { url } = await this.#registered(resource)
+    await createJsonClient(`resource ${resource}`, url).send({
+      method: 'PUT',
+      url: pathOf(deployment),
+      data: deployment,
+      timeout: this.#deps.deployTimeoutMs,
+      ...(signal && { signal }),
+    })
+  }
+
+  /**
+   * Best effort: a resource that cannot be reached loads nothing for a deployment that is not on record. A later
+   * deployment of the same name stays.
+   */
+  async letGo(resources: readonly string[], deployment: Deployment): Promise<void> {
+    const params = { createdAt: deployment.createdAt }
+    for (const name of resources) {
+      try {
+        const resource = await this.#deps.state.resources.get(name)
+        if (!resource) continue
+        const client = createJsonClient(`resource ${name}`, resource.url)
+        await client.send({ method: 'DELETE', url: pathOf(deployment), params })
+      } catch (error) {
+        this.#deps.log.warn({ err: coerceError(error), resource: name }, `could not release ${deployment.id}`)
+      }
+    }
+  }
+
+  /**
+   * Runs a deployment that the resource was told of, from its entry.
+   * @param maxBytes of the answer. @throws ScissionError as the resource says; payloadTooLarge for a longer answer.
+   */
+  async run(
+    { id, entry }: Deployment,
+    inputs: readonly Tensor[],
+    { maxBytes, signal }: { maxBytes: number; signal: AbortSignal },
+  ): Promise<Tensor[]> {
+    const { url } = await this.#registered(entry.resource)
+    const timeoutMs = this.#deps.deployTimeoutMs
+    const client = createInferenceClient(entry.resource, url)
+    const { outputs } = await client.infer(id, inputs, {}, { timeoutMs, maxBytes, signal })
+    return outputs
+  }
+
+  /** As it is on record now: the view may not have seen yet that it was started again, at another address. */
+  async #registered(resource: string): Promise<Resource> {
+    const found = await this.#deps.state.resources.get(resource)
+    if (found) return found
+    throw new ScissionError('notFound', `resource ${resource} is not registered`)
+  }
+}
+
+const pathOf = ({ id }: Deployment): string => `/v1/deployments/${encodeURIComponent(id)}`
+
+/** The resources of a deployment: those on the path and those that stand by. */
+export const resourcesOf = ({ hops }: Deployment): string[] => [
+  ...new Set(hops.flatMap((hop) => [hop.resource, ...(hop.alternates ?? [])])),
+]

@@ -1,0 +1,112 @@
+import http from 'node:http'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createApp } from '../../shared/platform/http-server/app.ts'
+import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
+import { route } from '../../shared/platform/http-server/route.ts'
+import {
+  eventId,
+  followStates,
+  openEventStream,
+  type StateEvent,
+} from '../../shared/platform/http-server/server-sent-events.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { call } from '../inference/support/service.ts'
+
+let listening: Listening | undefined
+afterEach(() => listening?.close())
+
+/** A service whose one stream tells of what `read` returns, which `changed` announces. */
+async function serve(read: () => StateEvent) {
+  let wake = () => {}
+  const failures: unknown[] = []
+  const app = createApp({
+    name: 'example',
+    log: createLog('test', 'silent'),
+    facts: () => ({}),
+    ready: () => Promise.resolve(),
+    routes: [
+      route({
+        method: 'get',
+        path: '/v1/events',
+        id: 'followEvents',
+        summary: 'events',
+        answers: {},
+        handle: (_input, req, res) => {
+          const stream = openEventStream(req, res, read())
+          const nextChange = () => new Promise<void>((resolve) => (wake = resolve))
+          stream.closed.addEventListener('abort', () => wake())
+          void followStates(
+            stream,
+            async () => read(),
+            nextChange,
+            (error) => failures.push(error),
+          )
+        },
+      }),
+    ],
+  })
+  listening = await listen(app, 0, '127.0.0.1')
+  return { url: `${listening.url}/v1/events`, changed: () => wake(), failures }
+}
+
+const state = (n: number, last = false): StateEvent => ({ name: last ? 'end' : 'step', data: { n }, last })
+
+describe('a stream of states', () => {
+  it('keeps few states for a client that does not read, and then sends the present one', async () => {
+    let n = 0
+    let reads = 0
+    const { url, changed } = await serve(() => {
+      reads += 1
+      return { name: 'step', data: { n, ballast: 'x'.repeat(1_000_000) }, last: n === 200 }
+    })
+    const answer = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      http.get(url, { agent: false }, resolve).on('error', reject)
+    })
+    answer.pause()
+    while (n < 200) {
+      n += 1
+      changed()
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    expect(reads).toBeLessThan(100)
+    const numbers: number[] = []
+    let text = ''
+    for await (const chunk of answer.setEncoding('utf8')) text += String(chunk)
+    for (const [, found] of text.matchAll(/data: \{"n":(\d+)/g)) numbers.push(Number(found))
+    expect(numbers.at(-1)).toBe(200)
+    expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b))
+  })
+
+  it('goes on after a read that failed', async () => {
+    let present: StateEvent | Error = state(1)
+    const { url, changed, failures } = await serve(() => {
+      if (present instanceof Error) throw present
+      return present
+    })
+    const reading = call('GET', url)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    present = new Error('Redis is away')
+    changed()
+    await expect.poll(() => failures.length).toBe(1)
+    present = state(2, true)
+    changed()
+    expect((await reading).body.toString()).toMatch(
+      /data: \{"n":1\}\n\n(.|\n)*event: end\ndata: \{"n":2\}\n\n$/,
+    )
+  })
+
+  it('sends a client nothing that it has, and 204 after the last', async () => {
+    let present = state(1)
+    const { url, changed } = await serve(() => present)
+    const after = (had: StateEvent) => call('GET', url, undefined, { 'Last-Event-ID': eventId(had) })
+    const reading = after(state(1))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    present = state(2, true)
+    changed()
+    const text = (await reading).body.toString()
+    expect([text.includes('"n":1'), text.includes('"n":2')]).toEqual([false, true])
+    expect(await after(state(2, true))).toMatchObject({ status: 204, body: Buffer.alloc(0) })
+    expect((await after(state(1))).body.toString()).toContain('event: end')
+    expect((await call('HEAD', url)).status).toBe(200)
+  })
+})
