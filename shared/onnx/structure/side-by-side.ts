@@ -9,7 +9,7 @@ import type { GraphPart } from '../canonical/runtime-optimised.ts'
 import { renameUses, usesOf } from '../canonical/scope.ts'
 import {
   type NodeProto,
-  NodeProtoSchema,
+  AttributeProtoSchema,
   SparseTensorProtoSchema,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
@@ -125,7 +125,11 @@ class Joined {
 
 function renamed(node: NodeProto, names: ReadonlyMap<string, string>): NodeProto {
   if (names.size === 0) return node
-  const copy = clone(NodeProtoSchema, node)
+  // Only names are changed, those in bodies included: other attributes may be large.
+  const attribute = node.attribute.map((one) =>
+    one.g || one.graphs.length > 0 ? clone(AttributeProtoSchema, one) : one,
+  )
+  const copy = { ...node, input: [...node.input], output: [...node.output], attribute }
   renameUses(copy, names)
   copy.output = copy.output.map((name) => names.get(name) ?? name)
   return copy
