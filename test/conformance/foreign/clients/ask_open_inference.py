@@ -2,8 +2,8 @@
 
 import numpy as np
 from open_inference.openapi.client import OpenInferenceClient
+from open_inference.openapi.core.api_error import ApiError
 from open_inference.openapi.errors.bad_request_error import BadRequestError
-from open_inference.openapi.errors.not_found_error import NotFoundError
 from open_inference.openapi.types.inference_request import InferenceRequest
 from open_inference.openapi.types.tensor_data import TensorData
 
@@ -58,5 +58,6 @@ for target in TARGETS:
 try:
     client.read_model_metadata("nowhere")
     raise RuntimeError("an unknown model was found")
-except NotFoundError:
+except ApiError as error:
+    assert error.status_code == 404, error
     passed("unknown model")
