@@ -7,7 +7,9 @@ import { Datatype } from '../contracts/common.ts'
 import type { Content } from '../platform/http-server/route.ts'
 
 const Parameters = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
-export const RequestParameters = Parameters.meta({
+/** In requests null means absent, and a parameter that is unknown may have any form. */
+const Given = z.record(z.string(), z.unknown()).nullish()
+export const RequestParameters = z.record(z.string(), z.unknown()).meta({
   id: 'RequestParameters',
   description: 'Keys that begin with `triton_` are reserved',
 })
@@ -27,17 +29,17 @@ const Data = z
 export const RequestTensor = z
   .object({
     ...tensor,
-    parameters: Parameters.optional().describe(
+    parameters: Given.describe(
       '`binary_data_size`: the bytes of its data behind the JSON; of an encoded tensor, `scission_codec` and what belongs to it',
     ),
-    data: Data,
+    data: Data.nullable(),
   })
   .meta({ id: 'RequestTensor' })
 
 const RequestedOutput = z
   .object({
     name: z.string(),
-    parameters: Parameters.optional().describe(
+    parameters: Given.describe(
       '`binary_data`: whether its data follows the JSON as bytes; `scission_codec`: how it is to be encoded',
     ),
   })
@@ -45,10 +47,10 @@ const RequestedOutput = z
 
 const InferenceRequest = z
   .object({
-    id: z.string().optional(),
-    parameters: RequestParameters.optional(),
+    id: z.string().nullish(),
+    parameters: RequestParameters.nullish(),
     inputs: z.array(RequestTensor),
-    outputs: z.array(RequestedOutput).optional().describe('default: all'),
+    outputs: z.array(RequestedOutput).nullish().describe('default: all'),
   })
   .meta({
     id: 'InferenceRequest',

@@ -4,6 +4,7 @@ import { Name, timestamp } from '../../../shared/contracts/common.ts'
 import { Deployment } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
 import { JsonLengthHeader } from '../../../shared/oip/schemas.ts'
 import { LOADING_FAILURES } from './serving-failures.ts'
 import { parseInferResponse } from '../../../shared/oip/response-message.ts'
@@ -42,6 +43,9 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] 
       fails: ['invalidTensor', 'overloaded'],
       answers: { 200: { description: 'Whether it was waited for', schema: Wanted } },
       handle: async ({ params }, req) => {
+        // Also of an answer that nobody waits for, whose body is not read.
+        const length = req.headers[JSON_LENGTH_HEADER]
+        if (typeof length === 'string') readJsonLength(length)
         if (!returns.isOpen(params.slot)) return { wanted: false }
         const body = await readBody(req, limits)
         const response = parseInferResponse(body.json, body.tensors)

@@ -31,12 +31,12 @@ const IndexEntry = z
   .meta({ id: 'RepositoryIndexEntry' })
 type IndexEntry = z.infer<typeof IndexEntry>
 const Named = z.object({ model: TargetName })
-const IndexRequest = z.object({ ready: z.boolean().optional().describe('only what is ready') })
+const IndexRequest = z.object({ ready: z.boolean().nullish().describe('only what is ready') })
 const UnloadRequest = z.object({
-  parameters: z.object({ unload_dependents: z.boolean().optional() }).optional(),
+  parameters: z.object({ unload_dependents: z.boolean().nullish() }).nullish(),
 })
 /** Triton's clients send parameters, of which those that bring files are refused. */
-const LoadRequest = z.object({ parameters: RequestParameters.optional() })
+const LoadRequest = z.object({ parameters: RequestParameters.nullish() })
 const small = (description: string, schema: z.ZodType) => ({
   description: `${description}; may be empty`,
   optional: true as const,

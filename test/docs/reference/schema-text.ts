@@ -18,7 +18,7 @@ export interface Schema {
 
 export const SchemaNode: z.ZodType<Schema> = z.lazy(() =>
   z.object({
-    type: z.string().optional(),
+    type: z.union([z.string(), z.array(z.string()).transform((names) => names.join(' or '))]).optional(),
     description: z.string().optional(),
     enum: z.array(z.unknown()).optional(),
     default: z.unknown().optional(),
