@@ -17,7 +17,7 @@
 export { analyse } from './structure/analyse.ts'
 export { analyseInChild } from './structure/analyse-child.ts'
 export { canonicalPaths } from './canonical/canonical-file.ts'
-export { resolveInputShapes } from './canonical/declared-tensors.ts'
+export { hasOpenDimensions, resolveInputShapes } from './canonical/declared-tensors.ts'
 export { describeModel, type ModelDescription } from './structure/describe-model.ts'
 export {
   type CanonicalModel,
@@ -26,5 +26,5 @@ export {
   openCanonical,
   writeRange,
 } from './structure/write-range.ts'
-export { shapesKeyOf } from './canonical/shapes-key.ts'
+export { openShapesKeyOf, shapesKeyOf } from './canonical/shapes-key.ts'
 export { readSkeleton } from './wire/skeleton.ts'
