@@ -10,6 +10,7 @@ import { analyseInChild, resolveInputShapes, shapesKeyOf } from '../../../shared
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { MODEL_FILE, type ModelStore } from './model-store.ts'
+import { OpenAnalyses } from './open-analyses.ts'
 
 /** Few, because each analysis may use the whole memory limit; more than one, so that a model that hangs delays no other. */
 const MAX_CONCURRENT_ANALYSES = 2
@@ -26,11 +27,15 @@ export class Analyses {
   readonly #locks = new KeyedLock()
   readonly #limit = pLimit(MAX_CONCURRENT_ANALYSES)
   readonly #stop = new AbortController()
+  readonly #open: OpenAnalyses
 
   constructor(store: ModelStore, state: State, limits: AnalysisLimits) {
     this.#store = store
     this.#state = state
     this.#limits = limits
+    const analyse = (model: Model, tried: InputShapes) =>
+      this.#stored(model.id, () => this.#inChild(store.folder(model.id), model.id, tried, true))
+    this.#open = new OpenAnalyses({ store, state, analyse })
   }
 
   /**
@@ -39,16 +44,7 @@ export class Analyses {
    * @throws ScissionError invalidModel, needsInputShapes
    */
   analyseFolder(folder: string, model: ModelId, inputShapes: InputShapes): Promise<Structure> {
-    return this.#limit(() =>
-      analyseInChild({
-        dir: folder,
-        file: MODEL_FILE,
-        model,
-        inputShapes,
-        ...this.#limits,
-        signal: this.#stop.signal,
-      }),
-    )
+    return this.#limit(() => this.#inChild(folder, model, inputShapes, false))
   }
 
   /**
@@ -60,6 +56,11 @@ export class Analyses {
       return this.#ensure(model, model.inputShapes, model.shapesKey)
     const shapes = resolveInputShapes(model.inputs, given)
     return this.#ensure(model, shapes, shapesKeyOf(shapes))
+  }
+
+  /** The structure with the dimensions open that the file leaves open. Parameters and errors as `OpenAnalyses.structure`. */
+  open(model: Model, tried?: InputShapes): Promise<Structure> {
+    return this.#open.structure(model, tried)
   }
 
   /** @throws ScissionError notFound if the model was never analysed with these shapes. */
@@ -86,16 +87,23 @@ export class Analyses {
     if (known) return known
     return this.#locks.run(id, async () => {
       const onDisk = await this.#store.structure(model.id, key)
-      const structure = onDisk ?? (await this.#analyseStored(model.id, shapes))
+      const make = () => this.analyseFolder(this.#store.folder(model.id), model.id, shapes)
+      const structure = onDisk ?? (await this.#stored(model.id, make))
       await this.#state.structures.put(id, structure)
       return structure
     })
   }
 
-  async #analyseStored(id: ModelId, shapes: InputShapes): Promise<Structure> {
+  #inChild(dir: string, model: ModelId, inputShapes: InputShapes, open: boolean): Promise<Structure> {
+    const request = { dir, file: MODEL_FILE, model, inputShapes, open }
+    return analyseInChild({ ...request, ...this.#limits, signal: this.#stop.signal })
+  }
+
+  /** Runs an analysis of a model in the store. */
+  async #stored(id: ModelId, analyse: () => Promise<Structure>): Promise<Structure> {
     await this.#store.needRecord(id)
     try {
-      return await this.analyseFolder(this.#store.folder(id), id, shapes)
+      return await analyse()
     } catch (thrown) {
       // The files of a model that is deleted meanwhile are gone: that is no fault of the model or of this service.
       await this.#store.needRecord(id)
