@@ -32,6 +32,7 @@ import { Links } from './links/links.ts'
 import { linkRoutes } from './api/probe-routes.ts'
 import { Catalog } from './serving/models/catalog.ts'
 import { ModelTargets } from './serving/models/model-targets.ts'
+import { type RequestStructureDeps, RequestStructures } from './serving/models/request-structures.ts'
 import { Stages } from './serving/models/stages.ts'
 import { Peers } from './registration/peers.ts'
 import { Presence } from './registration/presence.ts'
@@ -123,7 +124,11 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   // Each thread and each batch size may hold the weights of a stage once more.
   const stageBytes = config.stageBytes / (config.executors * (1 + batchSizes(config.maxBatch).length))
   const stages = new Stages(stageDeps, stageBytes)
-  const models = new ModelTargets({ here, catalog, stages, batching: config, log })
+  const benchmark = createBenchmarkClient(config.benchmarkUrl)
+  const analyseOpen: RequestStructureDeps['analyseOpen'] = ({ id }, tried) =>
+    benchmark.openStructure(id, tried)
+  const structures = new RequestStructures({ catalog, analyseOpen })
+  const models = new ModelTargets({ here, catalog, structures, stages, batching: config, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes })
   const deployments = new Deployments({

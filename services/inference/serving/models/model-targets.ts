@@ -5,18 +5,25 @@
  * A range is loaded at its first request, or by the repository API. After an explicit unload, a model stays unloaded until
  * it is loaded explicitly, as clients of the repository API expect.
  */
-import type { ModelId, TensorSpec } from '../../../../shared/contracts/common.ts'
+import type { ModelId } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { whyNoBatches } from '../batching/batchable.ts'
-import { itemsIn, runItems } from '../batching/items.ts'
-import { waitWithin } from '../../../../shared/platform/deadline.ts'
+import { areItems, itemsIn, runItems } from '../batching/items.ts'
+import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
+import {
+  checkLayerRange,
+  type ChosenLayers,
+  layersUnknown,
+  type RequestStructures,
+  tensorsAt,
+} from './request-structures.ts'
 import {
   type BatchingFacts,
   type Here,
@@ -34,6 +41,7 @@ import { withoutUnread } from './unread-inputs.ts'
 export interface ModelTargetDeps {
   here: Here
   catalog: Catalog
+  structures: RequestStructures
   stages: Stages
   batching: BatchingFacts
   log: Logger
@@ -66,26 +74,27 @@ export class ModelTargets {
     const [base = '', written] = name.split(':')
     const range = layers ?? (written === undefined ? undefined : parseLayerRange(written))
     const model = await this.#deps.catalog.model(base, version)
-    const structure = model.shapesKey
-      ? await this.#deps.catalog.structure(model.id, model.shapesKey)
-      : undefined
+    // The first request of a model with open dimensions has it analysed.
+    let structure = await this.#deps.structures.numbering(model)
     if (range && structure) checkLayerRange(range, structure)
-    if (range && !structure) {
-      throw new ScissionError(
-        'needsInputShapes',
-        `model ${model.name} has open input dimensions: its layers are known only once its shapes are fixed`,
-      )
-    }
     const batches = structure !== undefined && !range && this.#takesBatches(model, structure)
     return {
       name: range ? `${base}:${range.from}-${range.to}` : base,
       version: String(model.version),
       versions: () => this.#deps.catalog.versions(model),
-      tensors: () => (structure ? tensorsAt(structure, range, batches) : declaredTensors(model)),
+      tensors: () => {
+        if (structure) return tensorsAround(structure, range, batches)
+        if (range) throw layersUnknown(model)
+        return declaredTensors(model)
+      },
       ...(batches && { batching: this.#deps.batching }),
       properties: propertiesOf(model, structure, range),
       checkReady: () => this.#checkReady(model, structure, range),
-      infer: (inputs, context) => this.#infer(model, range, inputs, context),
+      infer: async (inputs, context) => {
+        const { inference, ranOn } = await this.#infer(model, range, inputs, context)
+        structure ??= ranOn
+        return inference
+      },
     }
   }
 
@@ -93,13 +102,13 @@ export class ModelTargets {
   async load(name: string): Promise<void> {
     const [base = '', written] = name.split(':')
     const model = await this.#deps.catalog.model(base)
-    if (!model.shapesKey) {
+    const structure = await this.#deps.structures.numbering(model)
+    if (!structure) {
       throw new ScissionError(
         'needsInputShapes',
         `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
       )
     }
-    const structure = await this.#deps.catalog.structure(model.id, model.shapesKey)
     const range = written === undefined ? undefined : parseLayerRange(written)
     if (range) checkLayerRange(range, structure)
     const had = this.#unavailable.get(model.id)
@@ -187,16 +196,17 @@ export class ModelTargets {
     return key.from === 0 && key.to === structure.layers.length
   }
 
-  async #structureFor(
+  async #layersFor(
     model: Model,
     range: LayerRange | undefined,
     inputs: readonly Tensor[],
-  ): Promise<Structure> {
-    const { catalog } = this.#deps
+    patience: Patience,
+  ): Promise<ChosenLayers> {
+    const { catalog, structures } = this.#deps
+    if (range) return structures.forRange(model, range, inputs, patience)
     const own = model.shapesKey ? await catalog.structure(model.id, model.shapesKey) : undefined
-    if (range && own) return own
-    if (range) throw new ScissionError('needsInputShapes', `model ${model.name} has open input dimensions`)
-    return own && this.#takesBatches(model, own) ? own : catalog.structureFor(model, inputs)
+    const isBatch = own && this.#takesBatches(model, own) && areItems(own, inputs)
+    return { structure: isBatch ? own : await structures.forModel(model, inputs, patience), range }
   }
 
   /** True if a request may hold several items, which share runs with each other and with other requests. */
@@ -238,15 +248,16 @@ export class ModelTargets {
     range: LayerRange | undefined,
     given: Tensor[],
     { signal, deadline }: InferContext,
-  ): Promise<Inference> {
+  ): Promise<{ inference: Inference; ranOn: Structure }> {
     if (!range) this.#refuseUnloaded(model)
-    const structure = await this.#structureFor(model, range, given)
+    const chosen = await this.#layersFor(model, range, given, { signal, deadline })
+    const { structure } = chosen
     const batches = !range && this.#takesBatches(model, structure)
     const inputs =
       (range?.from ?? 0) > 0
         ? given
-        : withoutUnread(structure, tensorsAt(structure, undefined, batches).inputs, given)
-    const key = keyOf(model, structure, range)
+        : withoutUnread(structure, tensorsAround(structure, undefined, batches).inputs, given)
+    const key = keyOf(model, structure, chosen.range)
     // Again, at the moment in which it would be loaded: it may have been unloaded since.
     if (!range) this.#refuseUnloaded(model)
     // Loading may take longer than this request may wait; it continues for the next one.
@@ -257,10 +268,10 @@ export class ModelTargets {
     const count = batches ? itemsIn(structure, inputs) : 1
     this.#refuseTooMany(model, count)
     const { run, ...work } = await runItems(stage, inputs, count, { signal, deadline })
-    const report = reportRun(this.#deps.here, 0, key, run)
+    const report = reportRun(this.#deps.here, 0, range ?? key, run)
     const largest = Math.max(...work.runs.map(({ size }) => size))
     if (largest > 1) report.batch = largest
-    return { outputs: run.outputs, hops: [report], work }
+    return { inference: { outputs: run.outputs, hops: [report], work }, ranOn: structure }
   }
 }
 
@@ -281,42 +292,18 @@ export function parseLayerRange(text: string): LayerRange {
   return { from: Number(digits[1]), to: Number(digits[2]) }
 }
 
-function checkLayerRange({ from, to }: LayerRange, structure: Structure): void {
-  const count = structure.layers.length
-  if (from <= to && to <= count) return
-  throw new ScissionError(
-    'invalidRange',
-    `layers ${from}-${to}: a range needs 0 <= from <= to <= ${count}, the number of layers of this model`,
-    { layers: count },
-  )
-}
-
 /** The tensors of the boundaries around a range, or of the whole model. */
 function boundaryTensors(structure: Structure, range: LayerRange | undefined): TargetTensors {
   if (!range) return { inputs: structure.inputs, outputs: structure.outputs }
-  const known = tensorsOf(structure)
-  const at = (k: number) => (structure.boundaries[k]?.tensors ?? []).flatMap((name) => known.get(name) ?? [])
-  return { inputs: at(range.from), outputs: at(range.to) }
+  return { inputs: tensorsAt(structure, range.from), outputs: tensorsAt(structure, range.to) }
 }
 
 /** Inputs and outputs of a model or range. @param batches true if the first dimension is open. */
-function tensorsAt(structure: Structure, range: LayerRange | undefined, batches: boolean): TargetTensors {
+function tensorsAround(structure: Structure, range: LayerRange | undefined, batches: boolean): TargetTensors {
   const { inputs, outputs } = boundaryTensors(structure, range)
   if (!batches) return { inputs, outputs }
   const open = ({ shape, ...tensor }: TargetTensor) => ({ ...tensor, shape: [-1, ...shape.slice(1)] })
   return { inputs: inputs.map(open), outputs: outputs.map(open) }
-}
-
-/** Tensors by name, cached per structure because every request to a layer range needs them. */
-const tensorsByName = new WeakMap<Structure, Map<string, TensorSpec>>()
-
-function tensorsOf(structure: Structure): Map<string, TensorSpec> {
-  const known = tensorsByName.get(structure)
-  if (known) return known
-  const tensors = [...structure.inputs, ...structure.layers.flatMap((layer) => layer.outputs)]
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
-  tensorsByName.set(structure, byName)
-  return byName
 }
 
 const declaredTensors = (model: Model): TargetTensors => ({
