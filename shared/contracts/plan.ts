@@ -14,6 +14,7 @@ import {
 import { CodecName } from './calibration.ts'
 import { figures, nameList, numeric, yesOrNo } from './query-values.ts'
 import { RuntimeOptions } from './resource.ts'
+import { ShapeRanges } from './shape-ranges.ts'
 import { WhatIf } from './what-if-fields.ts'
 
 /** `7:edge` is layer 7, `0-5:device` are layers 0..4. */
@@ -238,6 +239,11 @@ export const DeploymentRequest = z.strictObject({
   alternates: z.array(ResourceName).optional(),
   fallback: z.enum(FALLBACKS).optional(),
   answer: z.enum(ANSWERS).optional(),
+  /**
+   * Takes any shape within these ranges: `{"ids": ["1", "8..512"]}`. Inputs that are not named follow by their symbols. The
+   * plan's figures stay those of the shapes that it was made for. Default: only the shapes of the plan.
+   */
+  shapes: ShapeRanges.optional(),
 })
 export type DeploymentRequest = z.infer<typeof DeploymentRequest>
 
@@ -246,7 +252,10 @@ export const Deployment = z.object({
   id: Name,
   planId: z.string(),
   model: ModelId,
+  /** Of the structure whose layers the hops number: with `shapes` the model's open structure, else the plan's. */
   shapesKey: ShapesKey,
+  /** The shapes that it takes, of all inputs; absent = only those of the plan. */
+  shapes: ShapeRanges.optional(),
   /** The resource that clients call: the plan's source. */
   entry: z.object({ resource: ResourceName, url: z.url() }),
   /** One hop per resource on the path; the source is first even if it runs nothing ([0,0)). */

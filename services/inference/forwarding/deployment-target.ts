@@ -4,11 +4,18 @@
  */
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
+import {
+  formatShapeRanges,
+  refuseOutside,
+  type ShapeRanges,
+  sizesOf,
+} from '../../../shared/contracts/shape-ranges.ts'
 import { waitWithin } from '../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
+import { checkDeclared } from '../serving/models/request-structures.ts'
 import { givenUp } from '../serving/executor/executor-thread.ts'
 import {
   type HopReport,
@@ -17,6 +24,7 @@ import {
   reportRun,
   type Target,
   type Targets,
+  type TargetTensor,
 } from '../serving/models/target.ts'
 import type { Deployments, LiveDeployment } from './deployment-hops.ts'
 import {
@@ -71,13 +79,14 @@ async function findDeployment(
     name,
     version: VERSION,
     versions: () => Promise.resolve([VERSION]),
-    tensors: () => ({ inputs: structure.inputs, outputs: structure.outputs }),
+    tensors: () => ({ inputs: inputsOf(record, structure), outputs: structure.outputs }),
     properties: {
       deployment: record.id,
       plan: record.planId,
       model: record.model,
       entry: record.entry.url,
       path: record.hops.map((hop) => `${hop.resource}:${hop.from}-${hop.to}`).join(' '),
+      ...(record.shapes && { shapes: formatShapeRanges(record.shapes) }),
     },
     checkReady: () => checkReady(deps, record),
     infer: (inputs, context) => runHop(deps, record, structure, inputs, context),
@@ -103,7 +112,10 @@ async function runHop(
 ): Promise<Inference> {
   // A client names no hop: its request is for the entry.
   const hop = countParameter(context.parameters, `${OWN_PREFIX}hop`, 'the request') ?? 0
-  if (hop === 0) checkEntry(deps.here.resource, known)
+  if (hop === 0) {
+    checkEntry(deps.here.resource, known)
+    await checkShapes(deps, known, inputs)
+  }
   const planId = context.parameters[`${OWN_PREFIX}plan`]
   const loading = deps.deployments.live(known.id, hop > 0 ? String(planId ?? known.planId) : undefined)
   // Loading may take longer than this request may wait; it continues for the next one.
@@ -154,6 +166,31 @@ async function passOn(
       : await call(role === 'middle' ? askingEntry(deps, live.record, context) : context)
   const nextMs = performance.now() - started - (onward.own.encodeMs ?? 0)
   return { ...onward.inference, hops: [{ ...onward.own, nextMs }, ...onward.inference.hops] }
+}
+
+/** The inputs; -1 marks a dimension of which the deployment takes several sizes. */
+function inputsOf({ shapes }: Deployment, { inputs }: Structure): TargetTensor[] {
+  if (!shapes) return inputs
+  const size = (dimension: ShapeRanges[string][number]) => {
+    const { min, max } = sizesOf(dimension)
+    return min === max ? min : -1
+  }
+  return inputs.map(({ name, datatype, shape }) => ({
+    name,
+    datatype,
+    shape: shapes[name]?.map(size) ?? shape,
+  }))
+}
+
+/** A deployment for a range of shapes runs layers that take any: its entry knows which were asked for. */
+async function checkShapes(
+  { catalog }: DeploymentTargetDeps,
+  { id, model, shapes }: Deployment,
+  inputs: readonly Tensor[],
+): Promise<void> {
+  if (!shapes) return
+  refuseOutside(shapes, inputs, `deployment ${id}`)
+  checkDeclared(await catalog.model(model), inputs)
 }
 
 function checkEntry(resource: string, { id, entry }: Deployment): void {

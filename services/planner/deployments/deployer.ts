@@ -10,12 +10,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
+import { formatShapeRanges } from '../../../shared/contracts/shape-ranges.ts'
 import { createJsonClient } from '../../../shared/client/http.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { modelLock, NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import { namesOf } from '../../../shared/platform/redis/state.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
+import { type DeployedLayers, deployedLayers } from './open-layers.ts'
 import { planById } from './plan-by-id.ts'
 
 const RECORD_AGAIN_MS = 1000
@@ -39,6 +41,7 @@ export class Deployer {
   async deploy(request: DeploymentRequest): Promise<Deployment> {
     const plan = await planById(this.#deps, request.plan)
     refuseOtherOptions(plan)
+    const layers = await deployedLayers(this.#deps.mirror, plan, request.shapes)
     const { deployments, models, redis } = this.#deps.state
     const id = request.name ?? deploymentName(plan)
     let made: Deployment | undefined
@@ -49,9 +52,10 @@ export class Deployer {
           `deployment "${id}" already runs plan ${existing.planId}; delete it or choose another name`,
         )
       }
+      if (existing) refuseOtherShapes(existing, layers)
       if (existing && this.#loads.has(loadKey(existing))) return existing
       // Loaded again even when it is on record as ready: a resource may have started anew, at another address.
-      made = this.#record(id, plan, request)
+      made = this.#record(id, plan, layers, request)
       return made
     }
     const recorded = await withLock(redis, NAMES_LOCK, async () => {
@@ -99,7 +103,7 @@ export class Deployer {
     await Promise.all(this.#loads.values())
   }
 
-  #record(id: string, plan: Plan, request: DeploymentRequest): Deployment {
+  #record(id: string, plan: Plan, layers: DeployedLayers, request: DeploymentRequest): Deployment {
     const entry = this.#deps.mirror.resources.get(plan.source)
     if (!entry)
       throw new ScissionError(
@@ -113,8 +117,8 @@ export class Deployer {
       })
     const runs = plan.stages.map(({ resource, tier, from, to }) => ({
       resource,
-      from,
-      to,
+      from: layers.boundary(from),
+      to: layers.boundary(to),
       ...arrivesEncoded(plan, resource),
       ...standIns(this.#deps.mirror.resources.values(), resource, tier, request),
     }))
@@ -124,7 +128,8 @@ export class Deployer {
       id,
       planId: plan.id,
       model: plan.model,
-      shapesKey: plan.shapesKey,
+      shapesKey: layers.shapesKey,
+      ...(layers.shapes && { shapes: layers.shapes }),
       entry: { resource: entry.name, url: entry.url },
       hops,
       ...(request.fallback && { fallback: request.fallback }),
@@ -262,6 +267,16 @@ function refuseOtherOptions(plan: Plan): void {
     `plan ${plan.id} runs ${stage.resource} with ${threads} threads and optimisation ${optimisation}, which are not ` +
       'the options it was started with: start it with them, or plan with options=own',
     { resource: stage.resource, options: stage.options },
+  )
+}
+
+/** The resources hold a plan under its id: they would go on with the shapes that they know. */
+function refuseOtherShapes(existing: Deployment, { shapes }: DeployedLayers): void {
+  if (JSON.stringify(existing.shapes) === JSON.stringify(shapes)) return
+  const taken = existing.shapes ? formatShapeRanges(existing.shapes) : 'the shapes of its plan'
+  throw new ScissionError(
+    'conflict',
+    `deployment "${existing.id}" already runs this plan for ${taken}; delete it or choose another name`,
   )
 }
 
