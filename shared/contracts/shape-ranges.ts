@@ -33,6 +33,36 @@ export function formatShapeRanges(ranges: ShapeRanges): string {
 }
 
 /**
+ * Parses what `formatShapeRanges` writes. Names with a comma need JSON: `{"a,b":["1","8..512"]}`.
+ * @throws ScissionError badRequest quoting the part that is malformed.
+ */
+export function parseShapeRanges(text: string): ShapeRanges {
+  const entries = text.startsWith('{') ? undefined : text.split(',').map((part) => pairOf(part))
+  const parsed = ShapeRanges.safeParse(entries ? Object.fromEntries(entries) : jsonOf(text))
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new ScissionError(
+    'badRequest',
+    `shapes "${text}" are not of the form ids:1x8..512: ${issue?.path.join('.')} ${issue?.message}`,
+  )
+}
+
+function pairOf(part: string): [string, string[]] {
+  const colon = part.lastIndexOf(':')
+  if (colon < 1) throw new ScissionError('badRequest', `"${part}" is not of the form ids:1x8..512`)
+  const dims = part.slice(colon + 1)
+  return [part.slice(0, colon), dims === '' ? [] : dims.split('x')]
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new ScissionError('badRequest', `shapes ${text} are not JSON`, undefined, error)
+  }
+}
+
+/**
  * The ranges of all inputs. A dimension that is not given has the range of its symbol in another input, else its size in
  * `shapes`.
  * @param declared the inputs as the file declares them. @param shapes of the plan.

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import { OPTIMISATION_LEVELS, type ResourceView } from '../../../shared/contracts/resource.ts'
 import type { InputShapes } from '../../../shared/contracts/common.ts'
 import { runBenchmark } from '../../steps/run-benchmark.ts'
+import { parseShapeRanges } from '../../../shared/contracts/shape-ranges.ts'
 import { deployAndWait } from '../../steps/deploy-plan.ts'
 import { createProgress } from '../../terminal/progress.ts'
 import { tableOf } from '../../terminal/table.ts'
@@ -83,8 +84,10 @@ export function addPlanCommands(program: Command, context: Context): void {
     .command('deploy <plan>')
     .description('make a plan live; waits until it is')
     .option('--name <name>', 'the model name it is served under')
-    .action(async (plan: string, options: { name?: string }) => {
-      const deployment = await deployAndWait(context.planner, { plan, name: options.name })
+    .option('--shapes <ranges>', 'take any input shape within these ranges: ids:1x8..512')
+    .action(async (plan: string, { name, shapes }: { name?: string; shapes?: string }) => {
+      const ranges = shapes === undefined ? undefined : parseShapeRanges(shapes)
+      const deployment = await deployAndWait(context.planner, { plan, name, shapes: ranges })
       context.print(deployment, () => deploymentsTable([deployment]))
     })
   program

@@ -18,6 +18,7 @@ import {
 } from '../../../../shared/onnx/canonical/declared-tensors.ts'
 import { openShapesKeyOf, shapesKeyOf } from '../../../../shared/onnx/canonical/shapes-key.ts'
 import { openBoundary, sameTensors } from '../../../../shared/onnx/structure/open-boundary.ts'
+import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
 import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { KeyedLock } from '../../../../shared/platform/keyed-lock.ts'
@@ -118,7 +119,7 @@ export class RequestStructures {
     const work = async () => {
       if (patience.deadline !== undefined && Date.now() >= patience.deadline) throw late()
       // A request that waited before this one may have had it made.
-      return (await this.#knownOpen(model)) ?? this.#deps.analyseOpen(model, tried)
+      return (await this.#knownOpen(model)) ?? this.#analyse(model, tried)
     }
     this.#waiting += 1
     const made = this.#locks.run(model.id, work, patience.signal).finally(() => (this.#waiting -= 1))
@@ -126,7 +127,25 @@ export class RequestStructures {
       givenUp(`analysing model ${model.name} with open dimensions`, why),
     )
   }
+
+  async #analyse(model: Model, tried: InputShapes | undefined): Promise<Structure> {
+    try {
+      return await this.#deps.analyseOpen(model, tried)
+    } catch (error) {
+      if (!(error instanceof ScissionError) || error.code !== 'peerUnavailable') throw error
+      throw new ScissionError(
+        'peerUnavailable',
+        `model ${model.name} was not analysed for other shapes than ${analysedFor(model)}, and cannot be now: ` +
+          `${error.message}; SCISSION_BENCHMARK_URL says where the benchmark service is`,
+        error.details,
+        error,
+      )
+    }
+  }
 }
+
+const analysedFor = ({ inputShapes }: Model): string =>
+  inputShapes ? formatInputShapes(inputShapes) : 'those it was asked for explicitly'
 
 export const layersUnknown = ({ name }: Model): ScissionError =>
   new ScissionError(
