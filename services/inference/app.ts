@@ -30,6 +30,8 @@ import { Caller } from './http/call.ts'
 import { Messages } from './messages/message-codec.ts'
 import { Links } from './links/links.ts'
 import { linkRoutes } from './api/probe-routes.ts'
+import { ShapeGuard } from './serving/executor/shape-guard.ts'
+import { runTrial } from './serving/executor/trial-load.ts'
 import { Catalog } from './serving/models/catalog.ts'
 import { ModelTargets } from './serving/models/model-targets.ts'
 import { type RequestStructureDeps, RequestStructures } from './serving/models/request-structures.ts'
@@ -120,7 +122,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const messages = new Messages()
   const statistics = new Statistics()
   const catalog = new Catalog(state)
-  const stageDeps = { ...runnerOf(config, engine, catalog, log), log, onRun }
+  const stageDeps = { ...runnerOf(config, engine, catalog, log), guard: guardOf(config), log, onRun }
   // Each thread and each batch size may hold the weights of a stage once more.
   const stageBytes = config.stageBytes / (config.executors * (1 + batchSizes(config.maxBatch).length))
   const stages = new Stages(stageDeps, stageBytes)
@@ -160,6 +162,16 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const requestsServed = () => statistics.served
   const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
   return { ...deploymentDeps, caller, messages, statistics, stages, models, links, targets, presence, served }
+}
+
+function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {
+  return new ShapeGuard({
+    memoryBytes,
+    tryOnce: async ({ path, manifest, options }, inputs) => {
+      if (path === null) return
+      await runTrial({ path, manifest: { ...manifest, inputs }, options, timeoutMs, memoryBytes })
+    },
+  })
 }
 
 /** Loads and runs stages: the engine itself, or batching in front of it. */

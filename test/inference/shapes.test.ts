@@ -7,7 +7,7 @@ import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import type { ModelProto } from '../../shared/onnx/proto/onnx_pb.ts'
 import { encode } from '../onnx/support/build.ts'
-import { anySize, classifier, encoder, POSITIONS, tokens } from '../onnx/support/open-models.ts'
+import { anySize, classifier, encoder, pairs, POSITIONS, tokens } from '../onnx/support/open-models.ts'
 import { difference, runFile } from '../onnx/support/run.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { withFolder } from '../support/folder.ts'
@@ -315,5 +315,32 @@ describe('a deployment for a range of shapes', () => {
       inputs: [{ shape: [-1, -1] }, { shape: [-1, -1] }],
       properties: { shapes: expect.stringContaining('ids:1..3x2..40') },
     })
+  })
+})
+
+describe('a shape that needs more memory than there is', () => {
+  it('is refused with the setting, and ends neither the service nor other requests', async () => {
+    const settings = {
+      SCISSION_RESOURCE: 'small',
+      SCISSION_TIER: 'edge',
+      SCISSION_DATA: path.join(folder(), 'small'),
+      SCISSION_BENCHMARK_URL: benchmark().url,
+      SCISSION_TRIAL_MEMORY_BYTES: String(600 * 2 ** 20),
+    }
+    const service = await startInference(redis().url, settings)
+    try {
+      await upload('pairs', pairs())
+      const url = `${service.url}/v2/models/pairs/infer`
+      const [ids] = sentence(1, 16_000) as [Tensor]
+      const short = sentence(1, 300).slice(0, 1)
+      await expectSame('pairs', url, short)
+      const [refused] = await Promise.all([refusal(send(url, [ids])), expectSame('pairs', url, short)])
+      expect(refused.status).toBe(413)
+      expect(refused.error).toContain('ids:1x16000 are too much for this resource')
+      expect(refused.error).toContain('SCISSION_TRIAL_MEMORY_BYTES')
+      await expectSame('pairs', url, short)
+    } finally {
+      await service.stop()
+    }
   })
 })

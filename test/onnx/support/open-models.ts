@@ -123,6 +123,21 @@ export function anySize(): ModelProto {
   })
 }
 
+/** Compares every token with every other: its memory grows with the square of the length. */
+export function pairs(): ModelProto {
+  return model({
+    nodes: [
+      node('Gather', ['words', 'ids'], ['x']),
+      node('Transpose', ['x'], ['turned'], { perm: [0, 2, 1] }),
+      node('MatMul', ['x', 'turned'], ['all']),
+      node('ReduceMax', ['all'], ['y'], { axes: [2], keepdims: 0 }),
+    ],
+    constants: [floats('words', [50, 4])],
+    inputs: [value('ids', [1, 'length'], DataType.INT64)],
+    outputs: [value('y', [1, 'length'])],
+  })
+}
+
 /** Bytes of INT64 values: token numbers below 50. */
 export function tokens(count: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(BigInt64Array.from({ length: count }, (_, i) => BigInt((i * 7) % 50)).buffer)

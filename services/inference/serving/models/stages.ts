@@ -7,12 +7,15 @@ import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import { checkNames } from '../executor/check-inputs.ts'
+import type { ShapeGuard } from '../executor/shape-guard.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 
 export interface StageDeps {
   loader: Pick<StageLoader, 'acquire' | 'release'>
   executor: Pick<Executor, 'run'>
+  /** Asked before every run. */
+  guard?: Pick<ShapeGuard, 'admit'> | undefined
   log: Logger
   /** Called after every successful run of a single item. */
   onRun?: ((key: RangeKey, run: RunResult) => void) | undefined
@@ -56,6 +59,7 @@ export class HeldStage {
     if (this.#released) throw justUnloaded(this.#stage.key)
     this.#running += 1
     try {
+      await this.#deps.guard?.admit(this.#stage, inputs, options)
       const result = await this.#deps.executor.run(this.#stage, inputs, options)
       if (!result.batch) this.#deps.onRun?.(this.key, result)
       return result
