@@ -5,6 +5,7 @@
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { hasOpenDimensions } from '../../shared/onnx/index.ts'
 import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
@@ -56,7 +57,11 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       }),
       ...rangeRoutes({ state, store, ranges }),
       ...modelSampleRoutes({ state, store, registry, analyses, samples, uploads }),
-      ...benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
+      ...benchmarkRoutes(
+        benchmarks.deps,
+        { structure: structureToMeasure(analyses, log) },
+        benchmarks.events,
+      ),
       ...calibrationRoutes({
         state,
         queues: benchmarks.deps.queues,
@@ -82,6 +87,22 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       await benchmarks.close()
       redis.disconnect()
     },
+  }
+}
+
+/**
+ * The structure that a benchmark measures. Before that, the model's open structure is made, so that what is planned for
+ * these shapes can be deployed for a range of them.
+ */
+function structureToMeasure(analyses: Analyses, log: Logger): Analyses['structure'] {
+  return async (model, shapes) => {
+    const structure = await analyses.structure(model, shapes)
+    if (hasOpenDimensions(model.inputs))
+      await analyses.open(model, structure.inputShapes).catch((error: unknown) => {
+        const what = `model ${model.name} has no structure with open dimensions, so its deployments take one shape each`
+        log.warn({ err: coerceError(error) }, what)
+      })
+    return structure
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import type { InputShapes, ModelId } from '../../contracts/common.ts'
+import type { InputShapes, ModelId, TensorSpec } from '../../contracts/common.ts'
 import type { Samples, Structure } from '../../contracts/model.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 import { buildBoundaries, type GraphShape } from './boundaries.ts'
@@ -18,7 +18,7 @@ import { openCanonical } from './write-range.ts'
 import { type CheckedOptimisations, checkOptimisations } from './check-optimisations.ts'
 import { findFusions } from './fusion.ts'
 import { buildLayers, specOf } from './layers.ts'
-import { shapesKeyOf } from '../canonical/shapes-key.ts'
+import { ScissionError } from '../../platform/errors.ts'
 import { asInvalidModel } from '../runtime/analysis-session.ts'
 import { readSamples, samplesFile } from '../sample-inputs/samples.ts'
 import { runTrial } from '../trial/trial-run.ts'
@@ -35,6 +35,8 @@ export interface AnalyseRequest {
   model: ModelId
   /** Needed for inputs with dynamic dimensions. */
   inputShapes?: InputShapes | undefined
+  /** Leaves dynamic dimensions open: the structure is then valid for all their sizes, and `inputShapes` are only tried. */
+  open?: boolean | undefined
   /** The model's samples, whose file is in its folder; inputs without one are made up. */
   samples?: Samples | undefined
 }
@@ -49,18 +51,25 @@ export interface AnalyseRequest {
  * console.log(structure.layers.length, 'layers')
  */
 export async function analyse(request: AnalyseRequest): Promise<Structure> {
-  const canonical = await canonicalise(request.dir, request.file, request.inputShapes)
+  const canonical = await canonicalise(request.dir, request.file, request.inputShapes, request.open)
+  const { sizes, open } = canonical.graph
   const none = new Map<string, number>()
-  const inputs = canonical.graph.inputs.map((input) => specOf(input, input.name, none))
-  const trial = await runTrial(canonical, inputs, samplesOf(request))
+  const tried = canonical.graph.inputs.map((input) =>
+    specOf({ ...input, shape: sizes[input.name] ?? [] }, input.name, none),
+  )
+  const inputs = tried.map((spec, index) => ({
+    ...spec,
+    shape: canonical.graph.inputs[index]?.shape ?? spec.shape,
+  }))
+  for (const spec of tried) refuseHuge(spec)
+  const trial = await runTrial(canonical, tried, samplesOf(request))
   const seenBytes = new Map<string, number>()
   for (const [name, { shape, bytes }] of trial.seen) {
     const type = canonical.types.get(name)
     if (type) canonical.types.set(name, { ...type, shape: openShape(type.shape, shape) })
     seenBytes.set(name, bytes)
   }
-  const inputShapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
-  const shapesKey = shapesKeyOf(inputShapes)
+  const { shapesKey } = canonical.graph
   const paths = canonicalPaths(request.dir, shapesKey)
   const joined: string[] = []
   for (let round = 0; ; round++) {
@@ -70,7 +79,8 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
     const structure: Structure = {
       model: request.model,
       shapesKey,
-      inputShapes,
+      inputShapes: sizes,
+      ...(open && { open }),
       inputs,
       outputs,
       layers,
@@ -102,6 +112,19 @@ function openShape(inferred: readonly number[], seen: readonly number[]): number
 
 function samplesOf({ dir, samples }: AnalyseRequest): Tensor[] {
   return samples ? readSamples(fs.readFileSync(path.join(dir, samplesFile(samples))), samples) : []
+}
+
+/** Bytes of one input; a larger one cannot be made up to try the model with. */
+const MAX_TRIED_BYTES = 2 ** 31
+
+function refuseHuge({ name, shape, bytes }: TensorSpec): void {
+  if (bytes <= MAX_TRIED_BYTES) return
+  throw new ScissionError(
+    'badRequest',
+    `input "${name}" with shape [${shape.join(',')}] takes ${bytes} bytes, more than the ${MAX_TRIED_BYTES} that an ` +
+      'analysis can try: give a smaller shape',
+    { input: name, shape, bytes, limit: MAX_TRIED_BYTES },
+  )
 }
 
 /** Falls back to open dimensions if ONNX Runtime refuses the fixed ones (see `Graph.fixed`). */
