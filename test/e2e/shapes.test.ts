@@ -35,6 +35,7 @@ it('a plan made for one length is deployed for a range of them, and every length
   const plan = plans[0]?.id ?? ''
   const deployment = await deployAndWait(planner, { plan, name: 'wide', shapes: { ids: ['1..2', '1..60'] } })
   expect(deployment.shapes).toEqual({ ids: ['1..2', '1..60'], mask: ['1..2', '1..60'] })
+  expect(deployment.verification?.outcome).toBe('equal')
   const { entry } = deployment
   const entered = createInferenceClient(entry.resource, entry.url)
   const { inputs, inputHints } = await benchmark.openStructure(id)

@@ -7,7 +7,15 @@ import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import type { ModelProto } from '../../shared/onnx/proto/onnx_pb.ts'
 import { encode } from '../onnx/support/build.ts'
-import { anySize, classifier, encoder, pairs, POSITIONS, tokens } from '../onnx/support/open-models.ts'
+import {
+  anySize,
+  classifier,
+  encoder,
+  mixing,
+  pairs,
+  POSITIONS,
+  tokens,
+} from '../onnx/support/open-models.ts'
 import { difference, runFile } from '../onnx/support/run.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { withFolder } from '../support/folder.ts'
@@ -197,6 +205,18 @@ describe('a model with shapes of its own', () => {
         [1, 2],
       ] as const)
         await expectSame('both', url, sentence(batch, length))
+      await upload('mixing', mixing())
+      await client.uploadModel(fileOf('mixing'), 'mixing', { inputShapes: { x: [1, 6] } })
+      for (const shape of [
+        [2, 6],
+        [2, 11],
+      ])
+        expect(await refusal(send(`${service.url}/v2/models/mixing/infer`, picture(shape)))).toEqual({
+          status: 400,
+          error: expect.stringMatching(/batch-size must be <= 1 for 'mixing', got 2; 2 at once: "y" differs/),
+        })
+      await expectSame('mixing', whole('mixing'), picture([2, 6]))
+      await expectSame('mixing', `${service.url}/v2/models/mixing/infer`, picture([1, 11]))
     } finally {
       await service.stop()
     }
@@ -307,6 +327,11 @@ describe('a deployment for a range of shapes', () => {
           /"ids" has shape \[\d+,\d+\]; deployment wide-split takes \[1\.\.3,2\.\.40\]/,
         ),
       })
+    const given = sentence(2, 13)
+    const crossing = await inferTensors(`${at('device')}/v2/models/wide:0-${first}/infer`, copy(given))
+    const cut = `${at('edge')}/v2/models/wide-split/layers/${first}-${layers.length}`
+    const entered = await inferTensors(`${cut}/infer`, crossing.outputs)
+    expect(await apart('wide', given, entered.outputs)).toBeLessThan(1e-5)
     const [ids] = sentence(1, 8) as [Tensor]
     const [, mask] = sentence(1, 7) as [Tensor, Tensor]
     expect((await refusal(send(whole('wide-split'), [ids, mask]))).status).toBe(400)

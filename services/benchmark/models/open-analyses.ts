@@ -88,7 +88,8 @@ export class OpenAnalyses {
   }
 
   async #try(model: Model, shapes: InputShapes, work: () => Promise<Structure>): Promise<Structure> {
-    const key = structureId(model.id, shapesKeyOf(shapes))
+    // Other samples may be inputs that the model runs with.
+    const key = `${structureId(model.id, shapesKeyOf(shapes))} ${model.samples?.sha256 ?? ''}`
     const before = this.#failed.get(key)
     if (before) throw before
     try {

@@ -20,6 +20,7 @@ import { findFusions } from './fusion.ts'
 import { buildLayers, specOf } from './layers.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { asInvalidModel } from '../runtime/analysis-session.ts'
+import type { TypedTensor } from '../wire/element-types.ts'
 import { readSamples, samplesFile } from '../sample-inputs/samples.ts'
 import { runTrial } from '../trial/trial-run.ts'
 
@@ -66,7 +67,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   const seenBytes = new Map<string, number>()
   for (const [name, { shape, bytes }] of trial.seen) {
     const type = canonical.types.get(name)
-    if (type) canonical.types.set(name, { ...type, shape: openShape(type.shape, shape) })
+    if (type) canonical.types.set(name, asSeen(type, shape))
     seenBytes.set(name, bytes)
   }
   const { shapesKey } = canonical.graph
@@ -102,6 +103,13 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
     writeStructure(paths, checked)
     return checked
   }
+}
+
+/** The type, open where a run contradicts it. Then the names of its dimensions are not to be trusted either. */
+function asSeen({ symbols, ...type }: TypedTensor, seen: readonly number[]): TypedTensor {
+  const shape = openShape(type.shape, seen)
+  const holds = shape.join() === type.shape.join()
+  return { ...type, shape, ...(symbols && holds && { symbols }) }
 }
 
 /** The inferred shape, open where a run contradicts it; all of it if it has another rank, which was unknown or wrong. */

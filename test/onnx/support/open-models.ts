@@ -52,6 +52,14 @@ export function encoder(sizesOf: 'block' | 'ids' = 'block'): ModelProto {
   })
 }
 
+/** `x`, [batch, length], of which each item's outputs depend on the other items. */
+export const mixing = (): ModelProto =>
+  model({
+    nodes: [node('Softmax', ['x'], ['y'], { axis: 0 })],
+    inputs: [value('x', ['batch', 'length'])],
+    outputs: [value('y', ['batch', 'length'])],
+  })
+
 type Add = (
   op: string,
   inputs: string[],

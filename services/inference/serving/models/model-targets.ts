@@ -318,7 +318,7 @@ export class ModelTargets {
 
   /**
    * Runs a request of several items, each of which may share its run with others.
-   * @returns undefined if it holds one item. @throws ScissionError invalidTensor for more items than were found to be computed
+   * @returns undefined if it holds one item, or items of other sizes than the model's own. @throws ScissionError invalidTensor for more items than were found to be computed
    * together as one by one: what several items mean to a model that mixes them is not known.
    */
   async #inferSeveral(
@@ -328,13 +328,16 @@ export class ModelTargets {
   ): Promise<Ran | undefined> {
     const structure = await this.#ownStructure(model)
     const count = structure && this.#mayBatch(model, structure) ? itemsIn(structure, given) : 1
-    if (!structure || count === 1 || !areItems(structure, given)) return undefined
-    const inputs = withoutUnread(structure, tensorsAt(structure, undefined, true).inputs, given)
+    if (!structure || count === 1) return undefined
     const stage = await this.#loadFor({ model, asked }, structure, undefined, options)
     const verdict = await waitWithin(stage.checkBatches(), options, (why) =>
       givenUp(`trying batches of ${model.name}`, why),
     )
-    this.#refuseTooMany(asked, count, verdict)
+    // Of other sizes than the model's own, they run on other layers, all at once: but they mean the same.
+    const areOfOwnSizes = areItems(structure, given)
+    if (areOfOwnSizes || verdict.largest === 1) this.#refuseTooMany(asked, count, verdict)
+    if (!areOfOwnSizes) return undefined
+    const inputs = withoutUnread(structure, tensorsAt(structure, undefined, true).inputs, given)
     return { inference: await this.#run(stage, inputs, count, options), ranOn: structure }
   }
 
