@@ -7,6 +7,7 @@ import type { BenchmarkConfig } from '../../shared/platform/service/service-conf
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import { type Route, tagged } from '../../shared/platform/http-server/route.ts'
+import { hasOpenDimensions } from '../../shared/onnx/index.ts'
 import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
@@ -49,7 +50,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
     begin: ['uploadModel', 'readLayers', 'startBenchmark', 'followBenchmark'],
     neighbours: async () => ({ planner: config.plannerUrl, ...(await resourceUrls(state)) }),
     log,
-    routes: routesOf({ config, store, registry, state, analyses, ranges, samples, benchmarks }),
+    routes: routesOf({ config, log, store, registry, state, analyses, ranges, samples, benchmarks }),
     facts: () => ({ redis: config.redisKind, eventStreams: benchmarks.events.followers }),
     ready: async () => {
       await redis.ping()
@@ -71,6 +72,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
 
 interface Parts {
   config: BenchmarkConfig
+  log: Logger
   store: ModelStore
   registry: Registry
   state: State
@@ -81,7 +83,7 @@ interface Parts {
 }
 
 function routesOf(parts: Parts): Route[] {
-  const { config, store, registry, state, analyses, ranges, samples, benchmarks } = parts
+  const { config, log, store, registry, state, analyses, ranges, samples, benchmarks } = parts
   const uploads = new KeyedLock()
   return [
     ...tagged(
@@ -114,7 +116,7 @@ function routesOf(parts: Parts): Route[] {
     ...tagged(
       'Benchmarks',
       'Measurements under way, and their ends',
-      benchmarkRoutes(benchmarks.deps, analyses, benchmarks.events),
+      benchmarkRoutes(benchmarks.deps, { structure: structureToMeasure(analyses, log) }, benchmarks.events),
     ),
     ...tagged(
       'Calibrations',
@@ -129,6 +131,22 @@ function routesOf(parts: Parts): Route[] {
     ),
     ...tagged('Profiles', 'Measured costs of models on resources', profileRoutes(state)),
   ]
+}
+
+/**
+ * The structure that a benchmark measures. Before that, the model's open structure is made, so that what is planned for
+ * these shapes can be deployed for a range of them.
+ */
+function structureToMeasure(analyses: Analyses, log: Logger): Analyses['structure'] {
+  return async (model, shapes) => {
+    const structure = await analyses.structure(model, shapes)
+    if (hasOpenDimensions(model.inputs))
+      await analyses.open(model, structure.inputShapes).catch((error: unknown) => {
+        const what = `model ${model.name} has no structure with open dimensions, so its deployments take one shape each`
+        log.warn({ err: coerceError(error) }, what)
+      })
+    return structure
+  }
 }
 
 /**

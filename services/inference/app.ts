@@ -32,8 +32,11 @@ import { Caller } from './http/call.ts'
 import { Messages } from './messages/message-codec.ts'
 import { Links } from './links/links.ts'
 import { linkRoutes } from './api/probe-routes.ts'
+import { ShapeGuard } from './serving/executor/shape-guard.ts'
+import { runTrial } from './serving/executor/trial-load.ts'
 import { Catalog } from './serving/models/catalog.ts'
 import { ModelTargets } from './serving/models/model-targets.ts'
+import { type RequestStructureDeps, RequestStructures } from './serving/models/request-structures.ts'
 import { Stages } from './serving/models/stages.ts'
 import { Peers } from './registration/peers.ts'
 import { Presence } from './registration/presence.ts'
@@ -132,11 +135,15 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const messages = new Messages()
   const statistics = new Statistics()
   const catalog = new Catalog(state)
-  const stageDeps = { ...runnerOf(config, engine, catalog, log), log, onRun }
+  const stageDeps = { ...runnerOf(config, engine, catalog, log), guard: guardOf(config), log, onRun }
   // Each thread and each batch size may hold the weights of a stage once more.
   const stageBytes = config.stageBytes / (config.executors * (1 + batchSizes(config.maxBatch).length))
   const stages = new Stages(stageDeps, stageBytes)
-  const models = new ModelTargets({ here, catalog, stages, batching: config, log })
+  const benchmark = createBenchmarkClient(config.benchmarkUrl)
+  const analyseOpen: RequestStructureDeps['analyseOpen'] = ({ id }, tried) =>
+    benchmark.openStructure(id, tried)
+  const structures = new RequestStructures({ catalog, analyseOpen })
+  const models = new ModelTargets({ here, catalog, structures, stages, batching: config, log })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
   const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
   const bodies = { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS, memory }
@@ -182,6 +189,16 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     presence,
     served,
   }
+}
+
+function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {
+  return new ShapeGuard({
+    memoryBytes,
+    tryOnce: async ({ path, manifest, options }, inputs) => {
+      if (path === null) return
+      await runTrial({ path, manifest: { ...manifest, inputs }, options, timeoutMs, memoryBytes })
+    },
+  })
 }
 
 /** Loads and runs stages: the engine itself, or batching in front of it. */

@@ -90,6 +90,16 @@ export function createBenchmarkClient(baseUrl: string) {
         timeout: UPLOAD_TIMEOUT_MS,
       }),
     ...sampleCalls(http),
+    /**
+     * The structure that leaves open what the file leaves open. The first call analyses it.
+     * @param tried shapes to try the model with then; its own when absent.
+     */
+    openStructure: (model: string, tried?: InputShapes) =>
+      http.request(Structure, {
+        url: `/v1/models/${encodeURIComponent(model)}/layers`,
+        params: { open: true, ...shapesParam(tried) },
+        timeout: UPLOAD_TIMEOUT_MS,
+      }),
     startBenchmark: (request: z.input<typeof BenchmarkRequest>) =>
       http.request(Benchmark, {
         method: 'POST',

@@ -24,6 +24,9 @@ export function parseInputShapes(text: string): InputShapes {
 
 /** The inverse of `parseInputShapes`. */
 export function formatInputShapes(shapes: InputShapes): string {
+  // Names come from files: a comma in one would end its shape early.
+  if (Object.keys(shapes).some((name) => name === '' || name.includes(',') || name.startsWith('{')))
+    return JSON.stringify(shapes)
   return Object.entries(shapes)
     .map(([name, dims]) => `${name}:${dims.join('x')}`)
     .join(',')

@@ -116,7 +116,10 @@ export type InputHints = z.infer<typeof InputHints>
 export const Structure = z.object({
   model: ModelId,
   shapesKey: ShapesKey,
+  /** The shapes of the inputs; of an open structure those that it was tried with, which its sizes in bytes are for. */
   inputShapes: InputShapes,
+  /** True if the dimensions that the file leaves open are -1 here: these layers take any size of them. */
+  open: z.boolean().optional(),
   inputs: z.array(TensorSpec),
   outputs: z.array(TensorSpec),
   layers: z.array(Layer),

@@ -16,6 +16,7 @@ import { ModelReference } from './model-names.ts'
 import { BenchmarkProgress } from './job-progress.ts'
 import { figures, nameList, numeric, yesOrNo } from './query-values.ts'
 import { RuntimeOptions } from './resource.ts'
+import { ShapeRanges } from './shape-ranges.ts'
 import { Verification } from './verification.ts'
 import { WhatIf } from './what-if-fields.ts'
 
@@ -243,6 +244,11 @@ export const DeploymentRequest = z.strictObject({
   answer: z.enum(ANSWERS).optional(),
   /** `false`: it becomes ready without its outputs having been compared with the whole model's. Default true. */
   verify: z.boolean().optional(),
+  /**
+   * Takes any shape within these ranges: `{"ids": ["1", "8..512"]}`. Inputs that are not named follow by their symbols. The
+   * plan's figures stay those of the shapes that it was made for. Default: only the shapes of the plan.
+   */
+  shapes: ShapeRanges.optional(),
 })
 export type DeploymentRequest = z.infer<typeof DeploymentRequest>
 
@@ -251,7 +257,10 @@ export const Deployment = z.object({
   id: Name,
   planId: z.string(),
   model: ModelId,
+  /** Of the structure whose layers the hops number: with `shapes` the model's open structure, else the plan's. */
   shapesKey: ShapesKey,
+  /** The shapes that it takes, of all inputs; absent = only those of the plan. */
+  shapes: ShapeRanges.optional(),
   /** The resource that clients call: the plan's source. */
   entry: z.object({ resource: ResourceName, url: z.url() }),
   /** One hop per resource on the path; the source is first even if it runs nothing ([0,0)). */

@@ -16,6 +16,8 @@ export const RangeManifest = z.object({
   outputs: z.array(TensorSpec),
   /** Outputs that are also inputs: the executor passes them through, they are not in the sub-model. */
   passThrough: z.array(z.string()),
+  /** Bytes of its tensors at one time with the sizes that it was analysed with; only if it takes any size. */
+  peakBytes: byteCount.optional(),
   /** The sub-model; null if the range has no layer. */
   onnx: z.object({ bytes: byteCount, sha256: z.string() }).nullable(),
   /** Files of the original that the sub-model's weights refer to, with the chunks that it needs. */

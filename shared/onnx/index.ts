@@ -16,10 +16,10 @@
  *                   writer of models; element types
  *   proto/          generated from onnx.proto
  */
-export { analyse } from './structure/analyse.ts'
+export { analyse, type AnalyseRequest } from './structure/analyse.ts'
 export { analyseInChild } from './structure/analyse-child.ts'
 export { canonicalPaths } from './canonical/canonical-file.ts'
-export { resolveInputShapes } from './canonical/declared-tensors.ts'
+export { hasOpenDimensions, resolveInputShapes } from './canonical/declared-tensors.ts'
 export { describeModel, type ModelDescription } from './structure/describe-model.ts'
 export {
   type CanonicalModel,
@@ -28,6 +28,6 @@ export {
   openCanonical,
   writeRange,
 } from './structure/write-range.ts'
-export { shapesKeyOf } from './canonical/shapes-key.ts'
+export { openShapesKeyOf, shapesKeyOf } from './canonical/shapes-key.ts'
 export { readSkeleton } from './wire/skeleton.ts'
 export type { StructureLimits } from './wire/structure-limits.ts'

@@ -150,11 +150,13 @@ describe('a model with open dimensions', () => {
     expect(answer.status).toBe(200)
   })
 
-  it('says for which shapes it is not known and how to make it so', async () => {
+  it('needs the benchmark service for other shapes, and says so if it is not there', async () => {
     const answer = await post('/v2/models/dynamic/infer', { inputs: [x([1, 2, 3])] })
-    expect(answer.status).toBe(422)
-    expect(JSON.stringify(answer.json)).toContain('shapes=x:3')
-    expect((await post('/v2/models/unseen/infer', { inputs: [x([1, 2])] })).status).toBe(422)
+    expect(answer.status).toBe(502)
+    expect(JSON.stringify(answer.json)).toContain(
+      'SCISSION_BENCHMARK_URL says where the benchmark service is',
+    )
+    expect((await post('/v2/models/unseen/infer', { inputs: [x([1, 2])] })).status).toBe(502)
     expect((await post('/v2/repository/models/unseen/load')).status).toBe(422)
   })
 })

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { Catalog } from '../../services/inference/serving/models/catalog.ts'
 import { ModelTargets } from '../../services/inference/serving/models/model-targets.ts'
+import { RequestStructures } from '../../services/inference/serving/models/request-structures.ts'
 import { Stages } from '../../services/inference/serving/models/stages.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { until } from '../support/eventually.ts'
@@ -23,6 +24,7 @@ const context = {
 const redis = withTestRedis()
 let engine: ToyEngine
 let catalog: Catalog
+let structures: RequestStructures
 let models: ModelTargets
 
 beforeEach(async () => {
@@ -33,7 +35,10 @@ beforeEach(async () => {
   catalog = new Catalog(state)
   const stages = new Stages({ executor: engine.executor, loader: engine.loader, log }, 1000)
   const batching = { maxBatch: 1, batchDelayMs: 0 }
-  models = new ModelTargets({ here: { resource: 'r', emulated: false }, catalog, stages, batching, log })
+  const analyseOpen = () => Promise.reject(new Error('this toy has no open dimensions'))
+  structures = new RequestStructures({ catalog, analyseOpen })
+  const here = { resource: 'r', emulated: false }
+  models = new ModelTargets({ here, catalog, structures, stages, batching, log })
 })
 const stateNow = async () => (await models.stateOf(toy.model)).reason
 const isDropped = async () => (await models.loaded()).length === 0
@@ -56,10 +61,10 @@ describe('a model that is unloaded', () => {
   }
 
   it('while a request for it is on its way to load it stays unloaded', async () => {
-    const structureFor = catalog.structureFor.bind(catalog)
-    catalog.structureFor = async (...args) => {
+    const forModel = structures.forModel.bind(structures)
+    structures.forModel = async (...args) => {
       await models.unload('branched', false)
-      return structureFor(...args)
+      return forModel(...args)
     }
     await expect(infer('branched')).rejects.toMatchObject({ code: 'notReady' })
     expect(engine.loaded()).toEqual([])

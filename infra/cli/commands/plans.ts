@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import { OPTIMISATION_LEVELS, type ResourceView } from '../../../shared/contracts/resource.ts'
 import type { InputShapes } from '../../../shared/contracts/common.ts'
 import { runBenchmark } from '../../steps/run-benchmark.ts'
+import { parseShapeRanges } from '../../../shared/contracts/shape-ranges.ts'
 import { deployAndWait } from '../../steps/deploy-plan.ts'
 import { createProgress } from '../../terminal/progress.ts'
 import { tableOf } from '../../terminal/table.ts'
@@ -23,6 +24,12 @@ interface BenchOptions {
   maxAge?: number
   force: boolean
   shapes?: InputShapes
+}
+
+interface DeployOptions {
+  name?: string
+  shapes?: string
+  verify: boolean
 }
 
 export function addBenchCommand(program: Command, context: Context): void {
@@ -86,9 +93,11 @@ export function addPlanCommands(program: Command, context: Context): void {
       'make a plan live; waits until it is, and says how its outputs compare with the whole model’s',
     )
     .option('--name <name>', 'the model name it is served under')
+    .option('--shapes <ranges>', 'take any input shape within these ranges: ids:1x8..512')
     .option('--no-verify', 'do not compare its outputs with those of the whole model')
-    .action(async (plan: string, { name, verify }: { name?: string; verify: boolean }) => {
-      const request = { plan, name, ...(!verify && { verify }) }
+    .action(async (plan: string, { name, shapes, verify }: DeployOptions) => {
+      const ranges = shapes === undefined ? undefined : parseShapeRanges(shapes)
+      const request = { plan, name, shapes: ranges, ...(!verify && { verify }) }
       const deployment = await deployAndWait(context.planner, request, createProgress())
       context.print(deployment, () =>
         [deploymentsTable([deployment]), verificationText(deployment.verification)].join('\n'),

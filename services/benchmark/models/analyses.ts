@@ -6,10 +6,16 @@ import pLimit from 'p-limit'
 import type { InputShapes, ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Samples, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { analyseInChild, resolveInputShapes, shapesKeyOf } from '../../../shared/onnx/index.ts'
+import {
+  analyseInChild,
+  type AnalyseRequest,
+  resolveInputShapes,
+  shapesKeyOf,
+} from '../../../shared/onnx/index.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { MODEL_FILE, type ModelStore } from './model-store.ts'
+import { OpenAnalyses } from './open-analyses.ts'
 
 /** Few, because each analysis may use the whole memory limit; more than one, so that a model that hangs delays no other. */
 const MAX_CONCURRENT_ANALYSES = 2
@@ -26,11 +32,19 @@ export class Analyses {
   readonly #locks = new KeyedLock()
   readonly #limit = pLimit(MAX_CONCURRENT_ANALYSES)
   readonly #stop = new AbortController()
+  readonly #open: OpenAnalyses
 
   constructor(store: ModelStore, state: State, limits: AnalysisLimits) {
     this.#store = store
     this.#state = state
     this.#limits = limits
+    const analyse = (model: Model, tried: InputShapes) =>
+      this.#stored(model.id, async () => {
+        // The samples may have changed since the caller read the record: only the newest are in the folder.
+        const { samples } = await store.needRecord(model.id)
+        return this.#inChild(store.folder(model.id), model.id, { inputShapes: tried, open: true, samples })
+      })
+    this.#open = new OpenAnalyses({ store, state, analyse })
   }
 
   /**
@@ -44,17 +58,7 @@ export class Analyses {
     inputShapes: InputShapes,
     samples: Samples | undefined,
   ): Promise<Structure> {
-    return this.#limit(() =>
-      analyseInChild({
-        dir: folder,
-        file: MODEL_FILE,
-        model,
-        inputShapes,
-        samples,
-        ...this.#limits,
-        signal: this.#stop.signal,
-      }),
-    )
+    return this.#limit(() => this.#inChild(folder, model, { inputShapes, samples }))
   }
 
   /**
@@ -66,6 +70,11 @@ export class Analyses {
       return this.#ensure(model, model.inputShapes, model.shapesKey)
     const shapes = resolveInputShapes(model.inputs, given)
     return this.#ensure(model, shapes, shapesKeyOf(shapes))
+  }
+
+  /** The structure with the dimensions open that the file leaves open. Parameters and errors as `OpenAnalyses.structure`. */
+  open(model: Model, tried?: InputShapes): Promise<Structure> {
+    return this.#open.structure(model, tried)
   }
 
   /** @throws ScissionError notFound if the model was never analysed with these shapes. */
@@ -114,10 +123,24 @@ export class Analyses {
     })
   }
 
-  async #analyseStored(id: ModelId, shapes: InputShapes, samples: Samples | undefined): Promise<Structure> {
+  #analyseStored(id: ModelId, shapes: InputShapes, samples: Samples | undefined): Promise<Structure> {
+    return this.#stored(id, () => this.analyseFolder(this.#store.folder(id), id, shapes, samples))
+  }
+
+  #inChild(
+    dir: string,
+    model: ModelId,
+    how: Omit<AnalyseRequest, 'dir' | 'file' | 'model'>,
+  ): Promise<Structure> {
+    const request = { dir, file: MODEL_FILE, model, ...how }
+    return analyseInChild({ ...request, ...this.#limits, signal: this.#stop.signal })
+  }
+
+  /** Runs an analysis of a model in the store. */
+  async #stored(id: ModelId, analyse: () => Promise<Structure>): Promise<Structure> {
     await this.#store.needRecord(id)
     try {
-      return await this.analyseFolder(this.#store.folder(id), id, shapes, samples)
+      return await analyse()
     } catch (thrown) {
       // The files of a model that is deleted meanwhile are gone: that is no fault of the model or of this service.
       await this.#store.needRecord(id)

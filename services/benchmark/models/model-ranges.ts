@@ -84,6 +84,7 @@ export class Ranges {
       outputs,
       passThrough,
       onnx: onnx && { bytes: onnx.bytes, sha256: onnx.sha256 },
+      ...(structure.open && { peakBytes: peakBytes(structure, from, to) }),
       weights: await this.#weights(model, written.extents),
     }
     await writeWhole(`${stem}.json`, JSON.stringify(manifest))
@@ -134,6 +135,15 @@ async function storedRange(stem: string): Promise<RangeManifest | undefined> {
     held: new Set(file.chunks.map(({ index }) => index)),
   }))
   return firstMissing(externalExtents(await readFile(`${stem}.onnx`)), files) ? undefined : manifest
+}
+
+/** The largest sum of bytes of the tensors before and after one of these layers. */
+function peakBytes({ boundaries, layers }: Structure, from: number, to: number): number {
+  const sums = layers.slice(from, to).map(({ index, outputs }) => {
+    const made = outputs.reduce((sum, { bytes }) => sum + bytes, 0)
+    return (boundaries[index]?.bytes ?? 0) + made
+  })
+  return Math.max(0, ...sums)
 }
 
 /** Indices of the chunks that overlap the extents, ascending and without duplicates. */

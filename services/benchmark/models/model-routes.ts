@@ -6,6 +6,7 @@ import { Model, Structure, UploadedModel } from '../../../shared/contracts/model
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
+import { yesOrNo } from '../../../shared/contracts/query-values.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
@@ -54,6 +55,11 @@ const ModelPage = pageOf(Model).meta({ id: 'ModelPage' })
 const index = z.coerce.number().int().nonnegative().optional()
 const LayersQuery = z.object({
   shapes: shapesText,
+  open: yesOrNo
+    .optional()
+    .describe(
+      'with the dimensions open that the file leaves open: these layers take any size of them; `shapes` are then only tried',
+    ),
   from: index.describe('only layers from..to-1 and boundaries from..to'),
   to: index,
 })
@@ -158,7 +164,8 @@ function layersRoute(deps: ModelDeps): Route {
     handle: async ({ params, query }) => {
       const model = await findModel(deps.state, params.model)
       const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
-      const structure = await deps.analyses.structure(model, shapes)
+      const { analyses } = deps
+      const structure = await (query.open ? analyses.open(model, shapes) : analyses.structure(model, shapes))
       const { from = 0, to = structure.layers.length } = query
       checkRange(structure, from, to)
       return {

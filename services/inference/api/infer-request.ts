@@ -12,7 +12,13 @@ import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
 import { type Messages, sendMessage } from '../messages/message-codec.ts'
 import type { BoundaryCodec } from '../forwarding/boundary-codec.ts'
 import { withScalarShapes } from './scalar-shapes.ts'
-import { DELIVERED, type Inference, reportParameters, type Target } from '../serving/models/target.ts'
+import {
+  DELIVERED,
+  type Inference,
+  reportParameters,
+  takesOf,
+  type Target,
+} from '../serving/models/target.ts'
 import { encodeOutputs, wantedCodecs } from './output-codecs.ts'
 import type { Statistics } from './request-statistics.ts'
 
@@ -47,7 +53,7 @@ export async function answerInfer(
     const wanted = wantedOutputs(request, target)
     const codecs = wantedCodecs(request)
     const parsed = performance.now()
-    const inputs = withScalarShapes(request.inputs, target.tensors().inputs)
+    const inputs = withScalarShapes(request.inputs, takesOf(target))
     const inference = await target.infer(inputs, {
       signal: leaving,
       deadline: deadlineOf(request, Date.now()),

@@ -5,6 +5,12 @@
  */
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
+import {
+  formatShapeRanges,
+  refuseOutside,
+  type ShapeRanges,
+  sizesOf,
+} from '../../../shared/contracts/shape-ranges.ts'
 import { waitWithin } from '../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
@@ -12,6 +18,7 @@ import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
 import { boundaryTensors } from '../serving/models/model-description.ts'
 import { parseLayerRange } from '../serving/models/model-targets.ts'
+import { checkDeclared } from '../serving/models/request-structures.ts'
 import { givenUp } from '../serving/executor/executor-thread.ts'
 import {
   type HopReport,
@@ -21,6 +28,7 @@ import {
   reportRun,
   type Target,
   type Targets,
+  type TargetTensor,
 } from '../serving/models/target.ts'
 import { checkCut, hopHere, placesOf } from './cuts.ts'
 import { decodingTarget } from './decoding-target.ts'
@@ -74,7 +82,7 @@ async function wholeDeployment(deps: DeploymentTargetDeps, record: Deployment): 
   return {
     ...aboutDeployment(deps, record),
     name: record.id,
-    tensors: () => ({ inputs: structure.inputs, outputs: structure.outputs }),
+    tensors: () => ({ inputs: inputsOf(record, structure), outputs: structure.outputs }),
     properties: async () => ({ ...propertiesOf(record, record.hops), entry: record.entry.url }),
     infer: (inputs, context) => runHop(deps, record, structure, inputs, context),
   }
@@ -114,6 +122,7 @@ const propertiesOf = (record: Deployment, hops: Deployment['hops']) => ({
   plan: record.planId,
   model: record.model,
   path: hops.map((hop) => `${hop.resource}:${hop.from}-${hop.to}`).join(' '),
+  ...(record.shapes && { shapes: formatShapeRanges(record.shapes) }),
 })
 
 function checkReady(deps: DeploymentTargetDeps, record: Deployment): void {
@@ -191,6 +200,7 @@ async function runStage(
   const isFirst = stage.key.from === 0
   const takes = isFirst ? structure.inputs : stage.takes
   const { run, decodeMs } = await deps.codec.decode(inputs, takes, signal, async (arrived) => {
+    if (isFirst) await checkShapes(deps, live.record, arrived.tensors)
     const tensors = isFirst ? withoutUnread(structure, takes, arrived.tensors) : arrived.tensors
     return { run: await stage.run(tensors, { signal, deadline }), decodeMs: arrived.decodeMs }
   })
@@ -225,6 +235,31 @@ async function passOn(
       : await call(role === 'middle' ? askingEntry(deps, live.record, context) : context)
   const nextMs = performance.now() - started - (onward.own.encodeMs ?? 0)
   return { ...onward.inference, hops: [{ ...onward.own, nextMs }, ...onward.inference.hops] }
+}
+
+/** The inputs; -1 marks a dimension of which the deployment takes several sizes. */
+function inputsOf({ shapes }: Deployment, { inputs }: Structure): TargetTensor[] {
+  if (!shapes) return inputs
+  const size = (dimension: ShapeRanges[string][number]) => {
+    const { min, max } = sizesOf(dimension)
+    return min === max ? min : -1
+  }
+  return inputs.map(({ name, datatype, shape }) => ({
+    name,
+    datatype,
+    shape: shapes[name]?.map(size) ?? shape,
+  }))
+}
+
+/** A deployment for a range of shapes runs layers that take any: its record says which were asked for. */
+async function checkShapes(
+  { catalog }: DeploymentTargetDeps,
+  { id, model, shapes }: Deployment,
+  inputs: readonly Tensor[],
+): Promise<void> {
+  if (!shapes) return
+  refuseOutside(shapes, inputs, `deployment ${id}`)
+  checkDeclared(await catalog.model(model), inputs)
 }
 
 function checkEntry(resource: string, { id, entry }: Deployment): void {

@@ -11,6 +11,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { namesOf } from '../../../shared/contracts/model-names.ts'
 import type { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
+import { formatShapeRanges } from '../../../shared/contracts/shape-ranges.ts'
 import type { Verification } from '../../../shared/contracts/verification.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { toScissionError } from '../../../shared/platform/http-server/error-answers.ts'
@@ -21,6 +22,7 @@ import { ResourceCalls, resourcesOf } from '../resources/resource-calls.ts'
 import { TensorThread } from '../verification/tensor-thread.ts'
 import { Verifier } from '../verification/verifier.ts'
 import { deploymentName, recordOf, refuseOtherOptions } from './deployment-record.ts'
+import { type DeployedLayers, deployedLayers } from './open-layers.ts'
 import { planById } from './plan-by-id.ts'
 
 const RECORD_AGAIN_MS = 1000
@@ -60,6 +62,7 @@ export class Deployer {
   async deploy(request: DeploymentRequest): Promise<Deployment> {
     const plan = await planById(this.#deps, request.plan)
     refuseOtherOptions(plan)
+    const layers = await deployedLayers(this.#deps.mirror, plan, request.shapes)
     const { deployments, models, redis } = this.#deps.state
     const id = request.name ?? deploymentName(plan)
     let made: Deployment | undefined
@@ -70,9 +73,10 @@ export class Deployer {
           `deployment "${id}" already runs plan ${existing.planId}; delete it or choose another name`,
         )
       }
+      if (existing) refuseOtherShapes(existing, layers)
       if (existing && this.#loads.has(loadKey(existing))) return existing
       // Loaded again even when it is on record as ready: a resource may have started anew, at another address.
-      made = recordOf(this.#deps, id, plan, request)
+      made = recordOf(this.#deps, id, plan, layers, request)
       return made
     }
     const recorded = await withLock(redis, NAMES_LOCK, async () => {
@@ -283,6 +287,16 @@ function endOf(found: Verification, startedAt: number, endedAt: number): End {
 }
 
 const withoutProgress = ({ progress: _progress, ...deployment }: Deployment): Deployment => deployment
+
+/** The resources hold a plan under its id: they would go on with the shapes that they know. */
+function refuseOtherShapes(existing: Deployment, { shapes }: DeployedLayers): void {
+  if (JSON.stringify(existing.shapes) === JSON.stringify(shapes)) return
+  const taken = existing.shapes ? formatShapeRanges(existing.shapes) : 'the shapes of its plan'
+  throw new ScissionError(
+    'conflict',
+    `deployment "${existing.id}" already runs this plan for ${taken}; delete it or choose another name`,
+  )
+}
 
 /** Tells a deployment from an earlier and a later one of its name. */
 const loadKey = ({ id, planId, createdAt }: Deployment): string => `${id} ${createdAt} ${planId}`

@@ -3,12 +3,14 @@ import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contra
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
+import type { DeployedLayers } from './open-layers.ts'
 
 /** @throws ScissionError notFound if the plan's source, or an alternate, is not registered. */
 export function recordOf(
   { mirror, now }: Pick<PlannerDeps, 'mirror' | 'now'>,
   id: string,
   plan: Plan,
+  layers: DeployedLayers,
   request: DeploymentRequest,
 ): Deployment {
   const entry = mirror.resources.get(plan.source)
@@ -24,8 +26,8 @@ export function recordOf(
     })
   const runs = plan.stages.map(({ resource, tier, from, to }) => ({
     resource,
-    from,
-    to,
+    from: layers.boundary(from),
+    to: layers.boundary(to),
     ...arrivesEncoded(plan, resource),
     ...standIns(mirror.resources.values(), resource, tier, request),
   }))
@@ -34,7 +36,8 @@ export function recordOf(
     id,
     planId: plan.id,
     model: plan.model,
-    shapesKey: plan.shapesKey,
+    shapesKey: layers.shapesKey,
+    ...(layers.shapes && { shapes: layers.shapes }),
     entry: { resource: entry.name, url: entry.url },
     hops,
     ...(request.fallback && { fallback: request.fallback }),

@@ -86,7 +86,7 @@ export function plannedRule(
       `the calibrated relativeErrorBound of ${named(lossy)}, times ${MARGIN.sameKind}, ` +
       `or ${MARGIN.otherKind} where it was calibrated with samples of another kind than the ${input} input`,
     tolerances: new Map(judged.map(({ name }) => [name, tolerance])),
-    notJudged: `not judged: ${named(missing)} is not calibrated any more`,
+    notJudged: `not judged: ${named(missing)} is not calibrated ${deployment.shapes ? 'for a range of shapes' : 'any more'}`,
     lossy: true,
   }
 }

@@ -1,6 +1,8 @@
 /** The input with which a deployment is verified. */
+import type { TensorSpec } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import { type ShapeRanges, sizesOf } from '../../../shared/contracts/shape-ranges.ts'
+import { byteLength, type Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Verification } from '../../../shared/contracts/verification.ts'
 import type { TensorThread } from './tensor-thread.ts'
 
@@ -11,11 +13,31 @@ export interface VerificationInput {
 
 const SEED = 1
 
-/** @throws ScissionError invalidTensor if no input can be made, because its shape is not fixed. */
+/**
+ * @param shapes of the deployment, if it takes a range of them.
+ * @throws ScissionError invalidTensor if no input can be made, because its shape is not fixed.
+ */
 export async function verificationInput(
-  { inputs, inputHints }: Structure,
+  structure: Structure,
+  shapes: ShapeRanges | undefined,
   thread: TensorThread,
   signal: AbortSignal,
 ): Promise<VerificationInput> {
+  const { inputHints } = structure
+  const inputs = shapes ? sizedInputs(structure, shapes) : structure.inputs
   return { tensors: await thread.make(inputs, SEED, inputHints, signal), source: 'made-up' }
 }
+
+/** The inputs with the sizes that the structure was tried with, or the nearest that the deployment takes. */
+function sizedInputs({ inputs, inputShapes }: Structure, shapes: ShapeRanges): TensorSpec[] {
+  return inputs.map((input) => {
+    const tried = inputShapes[input.name] ?? input.shape
+    const shape = (shapes[input.name] ?? tried).map((dimension, axis) => {
+      const { min, max } = sizesOf(dimension)
+      return Math.min(Math.max(tried[axis] ?? min, min), max)
+    })
+    return { ...input, shape, bytes: isText(input) ? input.bytes : byteLength(input.datatype, shape) }
+  })
+}
+
+const isText = ({ datatype }: TensorSpec): boolean => datatype === 'BYTES'

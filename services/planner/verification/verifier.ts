@@ -128,7 +128,7 @@ export class Verifier {
     if (outputBytes > verifyBytes)
       return `its outputs take ${outputBytes} bytes, SCISSION_VERIFY_BYTES=${verifyBytes} are compared`
     report('making an input', 0)
-    const input = await attempt(() => verificationInput(structure, thread, signal))
+    const input = await attempt(() => verificationInput(structure, deployment.shapes, thread, signal))
     if (input instanceof ScissionError) return `no input could be made: ${input.message}`
     const { able, unable } = await wholeModelResources(this.#deps, deployment, structure)
     const reasons = [...unable]

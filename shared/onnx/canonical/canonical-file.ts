@@ -15,6 +15,7 @@ import { ScissionError } from '../../platform/errors.ts'
 import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
 import { sessionType } from './working-graph.ts'
+import type { TypedTensor } from '../wire/element-types.ts'
 import { ModelProtoSchema } from '../proto/onnx_pb.ts'
 import { concatenate } from '../wire/protobuf.ts'
 import { writeWholeSync } from '../../platform/atomic-file.ts'
@@ -58,6 +59,8 @@ export function writeCanonical(canonical: CanonicalGraph, { canonical: file }: C
     nodes: [...prelude, ...layers],
     inputs: graph.inputs.map((input) => sessionType(graph, input)),
     outputs: graph.outputs.map((name) => types.get(name) ?? name),
+    // At a cut, the names of open dimensions tell ONNX Runtime which of them are equal, as they do in the whole model.
+    inner: graph.open ? innerTypes(canonical) : [],
   })
   const metadataProps = [{ key: PRELUDE_KEY, value: String(prelude.length) }]
   if (!graph.fixed) metadataProps.push({ key: OPEN_KEY, value: 'true' })
@@ -67,6 +70,12 @@ export function writeCanonical(canonical: CanonicalGraph, { canonical: file }: C
 
 export function writeStructure({ structure: file }: CanonicalPaths, structure: Structure): void {
   writeWholeSync(file, new TextEncoder().encode(JSON.stringify(structure)))
+}
+
+function innerTypes({ graph, layers, types }: CanonicalGraph): TypedTensor[] {
+  const made = layers.flatMap((node) => node.output).filter((name) => name && !graph.outputs.includes(name))
+  // A rank of 0 may be an unknown one.
+  return made.flatMap((name) => types.get(name) ?? []).filter(({ shape }) => shape.length > 0)
 }
 
 /**

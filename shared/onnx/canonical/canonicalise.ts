@@ -27,13 +27,17 @@ export interface CanonicalGraph {
   types: Types
 }
 
-/** @throws ScissionError invalidModel, needsInputShapes, badRequest */
+/**
+ * @param open keeps the dimensions open that the file leaves open: `inputShapes` then fold nothing.
+ * @throws ScissionError invalidModel, needsInputShapes, badRequest
+ */
 export async function canonicalise(
   dir: string,
   file: string,
   inputShapes: InputShapes | undefined,
+  open = false,
 ): Promise<CanonicalGraph> {
-  const graph = loadGraph(dir, file, inputShapes)
+  const graph = loadGraph(dir, file, inputShapes, open)
   dropDead(graph)
   const unfoldable = new Set<string>()
   let types = await inferTypes(graph)

@@ -5,7 +5,11 @@ import { elementTypeOf } from '../wire/element-types.ts'
 import type { GraphProto, TensorShapeProto, ValueInfoProto } from '../proto/onnx_pb.ts'
 
 /** Stands for the whole shape if the file does not declare the number of dimensions. */
-const UNKNOWN_RANK = '...'
+export const UNKNOWN_RANK = '...'
+
+/** True if the file leaves a dimension of an input open. */
+export const hasOpenDimensions = (inputs: readonly DeclaredTensor[]): boolean =>
+  inputs.some(({ shape }) => shape.some((dim) => typeof dim === 'string'))
 
 /** @throws ScissionError invalidModel for values that are not tensors and for types that cannot be sent. */
 export function declaredTensor(value: ValueInfoProto, role: 'input' | 'output'): DeclaredTensor {

@@ -29,6 +29,8 @@ export interface GraphSelection {
   inputs: readonly TypedTensor[]
   /** ONNX Runtime infers the types of outputs that are given by name only. */
   outputs: readonly (string | TypedTensor)[]
+  /** Tensors inside the graph to declare. @defaultValue none */
+  inner?: readonly TypedTensor[]
   /** Selects the constants to include. @defaultValue all */
   keeps?: (name: string) => boolean
 }
@@ -81,5 +83,6 @@ export function assembleGraph(graph: Graph, given: GraphSelection): Uint8Array {
     outputs: given.outputs.map((output) =>
       typeof output === 'string' ? encodeUntypedValue(output) : encodeValue(output),
     ),
+    inner: given.inner?.map(encodeValue) ?? [],
   })
 }

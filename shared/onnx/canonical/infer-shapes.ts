@@ -35,7 +35,10 @@ export async function inferTypes(graph: Graph): Promise<Types> {
   for (const [name, tensor] of graph.constants) types.set(name, typeOf(tensor))
   const made = graph.nodes.flatMap((node) => node.output.filter(Boolean))
   if (made.length === 0) return types
-  for (const output of await outputTypes(graph, made)) types.set(output.name, inferredType(output))
+  for (const output of await outputTypes(graph, made)) {
+    const type = inferredType(output)
+    types.set(output.name, graph.open ? type : withoutSymbols(type))
+  }
   return types
 }
 
@@ -84,9 +87,17 @@ async function typesOfOutputs(model: string): Promise<ValueInfoProto[]> {
 function inferredType({ name, type }: ValueInfoProto): InferredType {
   if (type?.value.case !== 'tensorType') return { name, code: CODE.UNDEFINED, shape: [], kind: kindOf(type) }
   const { elemType, shape } = type.value.value
-  const sizes = (shape?.dim ?? []).map(({ value }) => (value.case === 'dimValue' ? Number(value.value) : -1))
-  return { name, code: elemType, shape: sizes }
+  const dims = shape?.dim ?? []
+  return {
+    name,
+    code: elemType,
+    shape: dims.map(({ value }) => (value.case === 'dimValue' ? Number(value.value) : -1)),
+    symbols: dims.map(({ value }) => (value.case === 'dimParam' ? value.value : '')),
+  }
 }
+
+/** With fixed inputs, a dimension that stays unknown depends on the data: its name says nothing at a cut. */
+const withoutSymbols = ({ symbols: _names, ...type }: InferredType): InferredType => type
 
 const kindOf = (type: TypeProto | undefined) =>
   type?.value.case?.replace(/Type$/, '') ?? 'value without a type'

@@ -1,6 +1,6 @@
 /** The key of the fixed input shapes that a canonical graph was made for. */
 import { createHash } from 'node:crypto'
-import type { InputShapes, ShapesKey } from '../../contracts/common.ts'
+import type { DeclaredTensor, InputShapes, ShapesKey } from '../../contracts/common.ts'
 
 /**
  * Increases when a new version of the analysis may number layers in another way, or write other bytes. Everything that was
@@ -16,9 +16,24 @@ const ANALYSIS = 2
  * shapesKeyOf({ input: [1, 3, 224, 224] }) // 12 hexadecimal digits
  */
 export function shapesKeyOf(inputShapes: InputShapes): ShapesKey {
-  const sorted = Object.entries(inputShapes).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  const digest = createHash('sha256')
-    .update(JSON.stringify([ANALYSIS, sorted]))
+  return keyOf(sorted(Object.entries(inputShapes)))
+}
+
+/**
+ * The key of the canonical graph that leaves open what the file leaves open: one per model.
+ * @example
+ * openShapesKeyOf([{ name: 'ids', datatype: 'INT64', shape: ['batch', 'length'] }]) // 12 hexadecimal digits
+ */
+export function openShapesKeyOf(declared: readonly DeclaredTensor[]): ShapesKey {
+  return keyOf(['open', ...sorted(declared.map(({ name, shape }) => [name, shape]))])
+}
+
+const sorted = <T>(entries: readonly [string, T][]): [string, T][] =>
+  entries.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+
+function keyOf(shapes: readonly unknown[]): ShapesKey {
+  return createHash('sha256')
+    .update(JSON.stringify([ANALYSIS, shapes]))
     .digest('hex')
-  return digest.slice(0, 12) as ShapesKey
+    .slice(0, 12) as ShapesKey
 }

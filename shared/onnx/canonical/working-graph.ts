@@ -5,7 +5,7 @@
  * inputs are only those that a caller gives, with fixed shapes. Nodes are in topological order.
  */
 import { create } from '@bufbuild/protobuf'
-import type { DeclaredTensor, InputShapes } from '../../contracts/common.ts'
+import type { DeclaredTensor, InputShapes, ShapesKey } from '../../contracts/common.ts'
 import { checkModel, topologicalOrder } from './check-model.ts'
 import { declaredTensor, resolveInputShapes, trueInputs } from './declared-tensors.ts'
 import { CODE, elementTypeOfDatatype, type TypedTensor } from '../wire/element-types.ts'
@@ -22,6 +22,7 @@ import {
 } from '../proto/onnx_pb.ts'
 import { nameOverloads } from './functions.ts'
 import { bodiesOf, onnxOperator, sparseIn, usesOf } from './scope.ts'
+import { openShapesKeyOf, shapesKeyOf } from './shapes-key.ts'
 import { makeNamesUnique, type Names } from './unique-names.ts'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
 import { bytesOf, inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
@@ -38,6 +39,11 @@ export interface Graph {
   inputs: TypedTensor[]
   /** The inputs as the file declares them, with -1 for open dimensions. */
   declared: TypedTensor[]
+  /** The size of every input: that of `inputs`, or the one with which a graph with open inputs is tried. */
+  sizes: InputShapes
+  /** True if `inputs` have the dimensions open that the file leaves open: the graph is then valid for all sizes of them. */
+  open: boolean
+  shapesKey: ShapesKey
   /**
    * False if ONNX Runtime must be given open dimensions: some models have a branch that is never taken but that fixed
    * shapes make invalid, and ONNX Runtime refuses such a model.
@@ -57,19 +63,25 @@ const MIN_IR_VERSION = 4n
 /**
  * Reads `dir/file` with its inputs fixed to the given shapes.
  *
+ * @param open leaves those dimensions open that the file leaves open; the given shapes are then `sizes` only.
  * @throws ScissionError invalidModel, needsInputShapes, badRequest (shapes that contradict the declared ones)
  */
-export function loadGraph(dir: string, file: string, given: InputShapes | undefined): Graph {
+export function loadGraph(dir: string, file: string, given: InputShapes | undefined, open = false): Graph {
   const skeleton = readSkeleton(`${dir}/${file}`)
   checkModel(skeleton, new ExternalFiles(dir))
   const { model, graph } = skeleton
   const declared = trueInputs(graph).map((input) => declaredTensor(input, 'input'))
   for (const output of graph.output) declaredTensor(output, 'output')
   const shapes = resolveInputShapes(declared, given)
-  const inputs = declared.map(({ name, datatype }) => ({
+  const fixed = declared.map(({ name, datatype }) => ({
     name,
     code: elementTypeOfDatatype(datatype)?.code ?? CODE.UNDEFINED,
     shape: shapes[name] ?? [],
+  }))
+  const asDeclared = fixed.map((input, index) => ({
+    ...input,
+    shape: openShape(declared[index]?.shape, input.shape),
+    ...(open && { symbols: symbolsOf(declared[index]?.shape, input.shape) }),
   }))
   const names = makeNamesUnique(graph)
   nameOverloads(model)
@@ -89,11 +101,11 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
     irVersion: model.irVersion < MIN_IR_VERSION ? MIN_IR_VERSION : model.irVersion,
     opsets: model.opsetImport,
     functions: model.functions,
-    inputs,
-    declared: inputs.map((input, index) => ({
-      ...input,
-      shape: openShape(declared[index]?.shape, input.shape),
-    })),
+    inputs: open ? asDeclared : fixed,
+    declared: asDeclared,
+    sizes: shapes,
+    open,
+    shapesKey: open ? openShapesKeyOf(declared) : shapesKeyOf(shapes),
     fixed: true,
     outputs: graph.output.map((output) => output.name),
     constants,
@@ -106,6 +118,15 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
 /** The declared sizes, -1 for open ones, with the rank of the fixed shape. */
 function openShape(declared: DeclaredTensor['shape'] | undefined, fixed: readonly number[]): number[] {
   return fixed.map((size, axis) => (declared?.[axis] === size ? size : -1))
+}
+
+/** The names of the open dimensions; none if the file does not declare the rank. */
+function symbolsOf(declared: DeclaredTensor['shape'] | undefined, fixed: readonly number[]): string[] {
+  const known = declared?.length === fixed.length ? declared : []
+  return fixed.map((_, axis) => {
+    const dim = known[axis]
+    return typeof dim === 'string' ? dim : ''
+  })
 }
 
 /** The type of a tensor as a session's input: fixed, or open if `graph.fixed` is false. */

@@ -6,7 +6,7 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import type { InputShapes, ModelId } from '../../contracts/common.ts'
+import type { InputShapes, ModelId, TensorSpec } from '../../contracts/common.ts'
 import type { Samples, Structure } from '../../contracts/model.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 import { buildBoundaries, type GraphShape } from './boundaries.ts'
@@ -18,8 +18,9 @@ import { openCanonical } from './write-range.ts'
 import { type CheckedOptimisations, checkOptimisations } from './check-optimisations.ts'
 import { findFusions } from './fusion.ts'
 import { buildLayers, specOf } from './layers.ts'
-import { shapesKeyOf } from '../canonical/shapes-key.ts'
+import { ScissionError } from '../../platform/errors.ts'
 import { asInvalidModel } from '../runtime/analysis-session.ts'
+import type { TypedTensor } from '../wire/element-types.ts'
 import { readSamples, samplesFile } from '../sample-inputs/samples.ts'
 import { runTrial } from '../trial/trial-run.ts'
 
@@ -35,6 +36,8 @@ export interface AnalyseRequest {
   model: ModelId
   /** Needed for inputs with dynamic dimensions. */
   inputShapes?: InputShapes | undefined
+  /** Leaves dynamic dimensions open: the structure is then valid for all their sizes, and `inputShapes` are only tried. */
+  open?: boolean | undefined
   /** The model's samples, whose file is in its folder; inputs without one are made up. */
   samples?: Samples | undefined
   /** Of the process; without it a model of any size is run in pieces too. */
@@ -57,18 +60,25 @@ const COMPARING_SHARE = 0.5
  */
 export async function analyse(request: AnalyseRequest): Promise<Structure> {
   const until = performance.now() + COMPARING_SHARE * (request.timeoutMs ?? Number.POSITIVE_INFINITY)
-  const canonical = await canonicalise(request.dir, request.file, request.inputShapes)
+  const canonical = await canonicalise(request.dir, request.file, request.inputShapes, request.open)
+  const { sizes, open } = canonical.graph
   const none = new Map<string, number>()
-  const inputs = canonical.graph.inputs.map((input) => specOf(input, input.name, none))
-  const trial = await runTrial(canonical, inputs, samplesOf(request))
+  const tried = canonical.graph.inputs.map((input) =>
+    specOf({ ...input, shape: sizes[input.name] ?? [] }, input.name, none),
+  )
+  const inputs = tried.map((spec, index) => ({
+    ...spec,
+    shape: canonical.graph.inputs[index]?.shape ?? spec.shape,
+  }))
+  for (const spec of tried) refuseHuge(spec)
+  const trial = await runTrial(canonical, tried, samplesOf(request))
   const seenBytes = new Map<string, number>()
   for (const [name, { shape, bytes }] of trial.seen) {
     const type = canonical.types.get(name)
-    if (type) canonical.types.set(name, { ...type, shape: openShape(type.shape, shape) })
+    if (type) canonical.types.set(name, asSeen(type, shape))
     seenBytes.set(name, bytes)
   }
-  const inputShapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
-  const shapesKey = shapesKeyOf(inputShapes)
+  const { shapesKey } = canonical.graph
   const paths = canonicalPaths(request.dir, shapesKey)
   const joined: string[] = []
   for (let round = 0; ; round++) {
@@ -78,7 +88,8 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
     const structure: Structure = {
       model: request.model,
       shapesKey,
-      inputShapes,
+      inputShapes: sizes,
+      ...(open && { open }),
       inputs,
       outputs,
       layers,
@@ -110,6 +121,13 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   }
 }
 
+/** The type, open where a run contradicts it. Then the names of its dimensions are not to be trusted either. */
+function asSeen({ symbols, ...type }: TypedTensor, seen: readonly number[]): TypedTensor {
+  const shape = openShape(type.shape, seen)
+  const holds = shape.join() === type.shape.join()
+  return { ...type, shape, ...(symbols && holds && { symbols }) }
+}
+
 /** The inferred shape, open where a run contradicts it; all of it if it has another rank, which was unknown or wrong. */
 function openShape(inferred: readonly number[], seen: readonly number[]): number[] {
   if (inferred.length !== seen.length) return seen.map(() => -1)
@@ -118,6 +136,19 @@ function openShape(inferred: readonly number[], seen: readonly number[]): number
 
 function samplesOf({ dir, samples }: AnalyseRequest): Tensor[] {
   return samples ? readSamples(fs.readFileSync(path.join(dir, samplesFile(samples))), samples) : []
+}
+
+/** Bytes of one input; a larger one cannot be made up to try the model with. */
+const MAX_TRIED_BYTES = 2 ** 31
+
+function refuseHuge({ name, shape, bytes }: TensorSpec): void {
+  if (bytes <= MAX_TRIED_BYTES) return
+  throw new ScissionError(
+    'badRequest',
+    `input "${name}" with shape [${shape.join(',')}] takes ${bytes} bytes, more than the ${MAX_TRIED_BYTES} that an ` +
+      'analysis can try: give a smaller shape',
+    { input: name, shape, bytes, limit: MAX_TRIED_BYTES },
+  )
 }
 
 /** Falls back to open dimensions if ONNX Runtime refuses the fixed ones (see `Graph.fixed`). */

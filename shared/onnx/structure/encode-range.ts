@@ -95,7 +95,7 @@ function preludeFor<Node extends EncodedNode>(prelude: readonly Node[], needed: 
 
 /**
  * Encodes tensors as graph inputs or outputs of sub-models.
- * @param own encoded ValueInfoProtos of the model's own inputs, used as they are.
+ * @param own encoded ValueInfoProtos that are used as they are: of the model's inputs, and of its tensors if they have open dimensions with names.
  * @param isOpen the model's inputs have open dimensions: then those of its inner tensors stay open too.
  */
 export function valueEncoder(

@@ -103,13 +103,13 @@ export async function openCanonical(
       ]),
     ),
     specs: new Map(specs.map((spec) => [spec.name, spec])),
-    value: valueEncoder(structure, isOpen ? ownInputs(graph) : new Map(), isOpen),
+    value: valueEncoder(structure, isOpen || structure.open ? ownTypes(graph) : new Map(), isOpen),
   }
 }
 
-/** Graph inputs as sessions must see them if that is not their fixed shape (see `Graph.fixed`). */
-const ownInputs = (graph: GraphProto) =>
-  new Map(graph.input.map((input) => [input.name, toBinary(ValueInfoProtoSchema, input)]))
+/** Tensors as sessions must see them if that is not their fixed shape: see `Graph.fixed` and `Graph.open`. */
+const ownTypes = ({ input, valueInfo }: GraphProto) =>
+  new Map([...input, ...valueInfo].map((value) => [value.name, toBinary(ValueInfoProtoSchema, value)]))
 
 function rangeNode(node: NodeProto, functions: { has(key: string): boolean }): EncodedNode & RangePart {
   return {

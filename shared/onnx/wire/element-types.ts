@@ -87,6 +87,8 @@ export interface TypedTensor {
   name: string
   code: number
   shape: number[]
+  /** Names of the unknown dimensions, by axis; equal names mean equal sizes. */
+  symbols?: readonly string[]
 }
 
 /** Bytes of a tensor of this type; undefined if a dimension is unknown. */

@@ -15,6 +15,8 @@ export interface ModelParts {
   inputs: readonly Uint8Array[]
   outputs: readonly Uint8Array[]
   functions: readonly Uint8Array[]
+  /** Types of tensors inside the graph, which need not be declared. */
+  inner?: readonly Uint8Array[]
 }
 
 /** Field of the local functions in a ModelProto. */
@@ -33,6 +35,7 @@ export function assemble(frame: ModelFrame, name: string, parts: ModelParts): Ui
     [5, parts.initializers],
     [11, parts.inputs],
     [12, parts.outputs],
+    [13, parts.inner ?? []],
     [15, parts.sparse],
   ]
   const chunks = graph.flatMap(([field, values]) => encodeAll(field, values))
@@ -49,12 +52,15 @@ const TENSOR_TYPE = 1
 const TENSOR = { elementType: 1, shape: 2 } as const
 const DIM = 1
 const DIM_VALUE = 1
+const DIM_PARAM = 2
 
 /** A graph input or output with its type, as a ValueInfoProto; unknown dimensions (below 0) are left open. */
-export function encodeValue({ name, code, shape }: TypedTensor): Uint8Array {
-  const dims = shape.flatMap((size) =>
-    encodeField(DIM, size < 0 ? new Uint8Array(0) : encodeNumber(DIM_VALUE, size)),
-  )
+export function encodeValue({ name, code, shape, symbols }: TypedTensor): Uint8Array {
+  const dims = shape.flatMap((size, axis) => {
+    if (size >= 0) return encodeField(DIM, encodeNumber(DIM_VALUE, size))
+    const symbol = symbols?.[axis]
+    return encodeField(DIM, symbol ? encodeText(DIM_PARAM, symbol) : new Uint8Array(0))
+  })
   const tensor = concatenate([
     encodeNumber(TENSOR.elementType, code),
     ...encodeField(TENSOR.shape, concatenate(dims)),

@@ -15,7 +15,8 @@ import { checkInputs } from '../../../services/inference/serving/executor/check-
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { gate } from '../../support/gate.ts'
-import { shapesKeyOf } from '../../../shared/onnx/canonical/shapes-key.ts'
+import { hasOpenDimensions } from '../../../shared/onnx/canonical/declared-tensors.ts'
+import { openShapesKeyOf, shapesKeyOf } from '../../../shared/onnx/canonical/shapes-key.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Engine } from '../../../services/inference/serving/engine.ts'
@@ -117,7 +118,13 @@ export function toyModel(
 ): ToyModel {
   const id = idDigit.repeat(64)
   const inputShapes = Object.fromEntries(inputs.map((input) => [input.name, input.shape.map(Math.abs)]))
-  const shapesKey = shapesKeyOf(inputShapes)
+  const declaredInputs = inputs.map((input) => ({
+    ...input,
+    shape: input.shape.map((dim) => (dim < 0 ? 'n' : dim)),
+  }))
+  // A model with open dimensions has no shapes of its own, only its open structure.
+  const open = hasOpenDimensions(declaredInputs)
+  const shapesKey = open ? openShapesKeyOf(declaredInputs) : shapesKeyOf(inputShapes)
   const specs = new Map(
     [...inputs, ...layers.flatMap((layer) => layer.outputs)].map((spec) => [spec.name, spec]),
   )
@@ -125,6 +132,7 @@ export function toyModel(
     model: id,
     shapesKey,
     inputShapes,
+    ...(open && { open }),
     inputs,
     outputs: outputNames.map((name) => specs.get(name)),
     layers: layers.map((layer, index) => ({
@@ -147,14 +155,14 @@ export function toyModel(
     irVersion: 8,
     opsets: { '': 17 },
     producer: 'test',
-    inputs: inputs.map((input) => ({ ...input, shape: input.shape.map((dim) => (dim < 0 ? 'n' : dim)) })),
+    inputs: declaredInputs,
     outputs: structure.outputs.map(({ name, datatype, shape }) => ({
       name,
       datatype,
       shape: shape.map((dim) => (dim < 0 ? 'n' : dim)),
     })),
-    inputShapes,
-    shapesKey,
+    inputShapes: open ? null : inputShapes,
+    shapesKey: open ? null : shapesKey,
     createdAt: new Date().toISOString(),
     ...changes,
   })

@@ -25,6 +25,15 @@ export function itemsIn({ inputs }: Pick<Structure, 'inputs'>, tensors: readonly
   return rows.size === 1 && known && count > 0 ? count : 1
 }
 
+/** True if the tensors are items of these inputs: they differ from one item in the number of rows at most. */
+export function areItems({ inputs }: Pick<Structure, 'inputs'>, tensors: readonly Tensor[]): boolean {
+  return tensors.every(({ name, shape }) => {
+    const spec = inputs.find((input) => input.name === name)
+    // What is no input is for checkInputs to name.
+    return !spec || spec.shape.slice(1).join() === shape.slice(1).join()
+  })
+}
+
 /** Runs all items. After an error, items that have not begun are not run. @throws ScissionError as HeldStage.run. */
 export async function runItems(
   stage: HeldStage,

@@ -112,13 +112,12 @@ export class Executor {
     if (entry?.stage !== stage) throw new ScissionError('notReady', `stage ${stage.key} is not loaded`)
     checkInputs(stage.manifest, inputs)
     refuseIfTooLate(stage, options)
-    const { key, path, options: settings } = stage
-    if (path === null)
-      return { outputs: inOrder(stage, inputs), computeMs: 0, cpuMs: 0, queueMs: 0, waitedMs: 0 }
+    const source = sessionSource(stage)
+    if (!source) return { outputs: inOrder(stage, inputs), computeMs: 0, cpuMs: 0, queueMs: 0, waitedMs: 0 }
     const thread = this.#choose(stage.key)
     if (thread.waitingRuns >= this.#queueLimit) throw this.#refuse(thread.waitingRuns)
     const given = { inputs, consumed: entry.consumed, passThrough: new Set(stage.manifest.passThrough) }
-    const report = await thread.run({ key, path, options: settings }, given, options)
+    const report = await thread.run(source, given, options)
     const { outputs, startedAtMs, computeMs, cpuMs, waitedMs } = report
     const queueMs = Math.max(0, startedAtMs - calledAtMs)
     return { outputs: inOrder(stage, outputs), computeMs, cpuMs, queueMs, waitedMs }
@@ -160,8 +159,8 @@ export class Executor {
   #add(key: string, source: StageSource): Entry {
     const stage = { key, ...source }
     const entry: Entry = { stage, references: 0, loading: Promise.resolve(), consumed: new Set() }
-    const { path, options } = source
-    if (path !== null) entry.loading = this.#loadSession(entry, { key, path, options })
+    const session = sessionSource(stage)
+    if (session) entry.loading = this.#loadSession(entry, session)
     this.#entries.set(key, entry)
     return entry
   }
@@ -188,6 +187,12 @@ export class Executor {
       { waiting, limit: this.#queueLimit },
     )
   }
+}
+
+/** Undefined if the range contains no layer. */
+function sessionSource({ key, path, options, manifest }: LoadedStage): SessionSource | undefined {
+  if (path === null) return undefined
+  return { key, path, options, varying: manifest.inputs.some(({ shape }) => shape.includes(-1)) }
 }
 
 function refuseIfTooLate(stage: LoadedStage, { signal, deadline }: RunOptions): void {

@@ -4,6 +4,8 @@
  */
 import os from 'node:os'
 import { InferenceSession } from 'onnxruntime-node'
+import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
+import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import '../../../../shared/onnx/runtime/no-telemetry.ts'
 import { tidy } from '../../../../shared/onnx/runtime/analysis-session.ts'
@@ -27,11 +29,17 @@ export function sessionOptions(options: RuntimeOptions): InferenceSession.Sessio
 
 /**
  * Creates a session from a path, not from bytes: so the weights stay in their file, which ONNX Runtime maps into memory.
+ * @param varying true if the shapes of its inputs vary: ONNX Runtime would keep a plan of its memory for every shape that it
+ *   meets, for ever (5 kB each for a network of 80 layers).
  * @throws ScissionError invalidModel with ONNX Runtime's own text.
  */
-export async function createSession(path: string, options: RuntimeOptions): Promise<InferenceSession> {
+export async function createSession(
+  path: string,
+  options: RuntimeOptions,
+  varying = false,
+): Promise<InferenceSession> {
   try {
-    return await InferenceSession.create(path, sessionOptions(options))
+    return await InferenceSession.create(path, { ...sessionOptions(options), enableMemPattern: !varying })
   } catch (thrown) {
     throw loadError(path, thrown)
   }
@@ -54,9 +62,19 @@ const TOO_LARGE = /Failed to allocate memory for requested buffer of size (\d+)/
 /**
  * The error of a failed run, with ONNX Runtime's own text: invalidTensor if it blames an input, invalidValues if a node
  * refuses what the inputs hold, otherwise internal.
+ * @param varied the inputs, if their shapes vary: a model that runs with others is not to blame, so it is never internal.
  */
-export function runError(error: Error): ScissionError {
-  return new ScissionError(codeOf(error.message), `ONNX Runtime: ${tidy(error.message)}`, undefined, error)
+export function runError(error: Error, varied?: readonly Pick<Tensor, 'name' | 'shape'>[]): ScissionError {
+  const code = codeOf(error.message)
+  const reason = `ONNX Runtime: ${tidy(error.message)}`
+  if (!varied) return new ScissionError(code, reason, undefined, error)
+  const shapes = Object.fromEntries(varied.map(({ name, shape }) => [name, shape]))
+  return new ScissionError(
+    code === 'internal' ? 'invalidTensor' : code,
+    `it does not run with ${formatInputShapes(shapes)}: ${reason}`,
+    { shapes },
+    error,
+  )
 }
 
 function codeOf(message: string): ErrorCode {

@@ -72,20 +72,31 @@ function identityOf({ manifest, options }: TrialRequest): Identity {
   }
 }
 
-async function tryOnce(
+/**
+ * Loads and runs a sub-model once in a child process.
+ * @throws ScissionError invalidModel if it cannot be loaded, crashed or broke a limit (`details.reason`).
+ */
+export function runTrial(
   { path, manifest, options, timeoutMs, memoryBytes }: TrialRequest,
+  signal?: AbortSignal,
+): Promise<TrialOutput> {
+  return runInLimitedChild<TrialInput, TrialOutput>({
+    module: new URL('./trial-job.ts', import.meta.url),
+    input: { path, inputs: manifest.inputs, options },
+    timeoutMs,
+    memoryLimitBytes: memoryBytes,
+    signal,
+    doing: `trying layers ${manifest.from} to ${manifest.to}`,
+  })
+}
+
+async function tryOnce(
+  request: TrialRequest,
   identity: Identity,
   signal: AbortSignal | undefined,
 ): Promise<Verdict> {
   try {
-    const { complaint } = await runInLimitedChild<TrialInput, TrialOutput>({
-      module: new URL('./trial-job.ts', import.meta.url),
-      input: { path, inputs: manifest.inputs, options },
-      timeoutMs,
-      memoryLimitBytes: memoryBytes,
-      signal,
-      doing: `trying layers ${manifest.from} to ${manifest.to}`,
-    })
+    const { complaint } = await runTrial(request, signal)
     return complaint === undefined ? identity : { ...identity, complaint }
   } catch (error) {
     if (!(error instanceof ScissionError) || error.code !== 'invalidModel') throw error

@@ -21,6 +21,8 @@ export interface SessionSource {
   key: string
   path: string
   options: RuntimeOptions
+  /** True if the shapes of its inputs vary. */
+  varying: boolean
 }
 
 export type Command =
@@ -99,7 +101,8 @@ async function obey(command: Command): Promise<void> {
         return send({ type: 'unloaded', id: command.id })
     }
   } catch (thrown) {
-    const error = thrown instanceof ScissionError ? thrown : runError(coerceError(thrown))
+    const varied = command.type === 'run' && command.varying ? command.inputs : undefined
+    const error = thrown instanceof ScissionError ? thrown : runError(coerceError(thrown), varied)
     const { code, message, details } = error
     send({ type: 'failed', id: command.id, code, message, ...(details && { details }) })
   }
@@ -113,10 +116,10 @@ function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
   return [...new Set(tensors.map((tensor) => tensor.bytes.buffer as ArrayBuffer))]
 }
 
-async function sessionOf({ key, path, options }: SessionSource): Promise<Loaded> {
+async function sessionOf({ key, path, options, varying }: SessionSource): Promise<Loaded> {
   const held = sessions.get(key)
   if (held !== undefined) return held
-  const session = await createSession(path, options)
+  const session = await createSession(path, options, varying)
   let known: boolean | undefined
   const holdsBytes = () => (known ??= holdsByteStrings(fs.readFileSync(path)))
   const timer = timerOf(options.threads)

@@ -1,12 +1,10 @@
 /** This resource's view of the registry: model records and structures, read from Redis once and then from memory. */
-import type { InputShapes, ModelId, ShapesKey } from '../../../../shared/contracts/common.ts'
+import type { ModelId, ShapesKey } from '../../../../shared/contracts/common.ts'
 import { type NamedModel, versionsOf } from '../../../../shared/contracts/model-names.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import { findNamed, type State, structureId } from '../../../../shared/platform/redis/state.ts'
-import type { Tensor } from '../../../../shared/contracts/tensor.ts'
-import { shapesKeyOf } from '../../../../shared/onnx/canonical/shapes-key.ts'
 import type { RangeKey } from '../../ranges/stored-range.ts'
 import { StaleWhileRevalidateCache } from '../../../../shared/platform/redis/stale-while-revalidate-cache.ts'
 
@@ -14,6 +12,8 @@ export class Catalog {
   readonly #state: State
   readonly #models: StaleWhileRevalidateCache<NamedModel>
   readonly #structures: StaleWhileRevalidateCache<Structure>
+  /** Whether there is a structure: clients ask for shapes that were never analysed. */
+  readonly #analysed: StaleWhileRevalidateCache<boolean>
   /** Name → its versions. */
   readonly #versions: StaleWhileRevalidateCache<string[]>
 
@@ -21,6 +21,7 @@ export class Catalog {
     this.#state = state
     this.#models = new StaleWhileRevalidateCache('models', (reference) => findNamed(state, reference))
     this.#structures = new StaleWhileRevalidateCache('structures', (id) => state.structures.need(id))
+    this.#analysed = new StaleWhileRevalidateCache('structures', (id) => state.structures.has(id))
     this.#versions = new StaleWhileRevalidateCache('models', async (name) =>
       versionsOf(await this.all(), name).map(String),
     )
@@ -47,6 +48,12 @@ export class Catalog {
     return this.#structures.get(structureId(model, shapesKey))
   }
 
+  /** Undefined if the model was never analysed for these shapes. */
+  async findStructure(model: ModelId, shapesKey: ShapesKey): Promise<Structure | undefined> {
+    const analysed = await this.#analysed.get(structureId(model, shapesKey))
+    return analysed ? this.structure(model, shapesKey) : undefined
+  }
+
   /** Bytes of the weights of a layer range. */
   async weightBytes({ model, shapesKey, from, to }: RangeKey): Promise<number> {
     const { layers } = await this.structure(model, shapesKey)
@@ -67,49 +74,18 @@ export class Catalog {
     return (await this.#state.models.get(id)) !== undefined
   }
 
-  /**
-   * The structure with the input shapes of these tensors: the model's own, or one that was analysed for these shapes.
-   * @throws ScissionError needsInputShapes if the model is dynamic and was not analysed for them.
-   */
-  async structureFor(model: Model, tensors: readonly Tensor[]): Promise<Structure> {
-    const own = model.shapesKey ? await this.structure(model.id, model.shapesKey) : undefined
-    if (own && (sameShapes(own, tensors) || !isDynamic(model))) return own
-    const shapes = Object.fromEntries(tensors.map((tensor) => [tensor.name, tensor.shape]))
-    try {
-      return await this.structure(model.id, shapesKeyOf(shapes))
-    } catch (error) {
-      if (!(error instanceof ScissionError) || error.code !== 'notFound') throw error
-      // A model with shapes of its own: checkInputs then names the difference.
-      if (own) return own
-      throw unknownShapes(model, shapes)
-    }
-  }
-
   onChange(change: Change): void {
-    for (const cache of [this.#models, this.#versions, this.#structures]) cache.onChange(change)
+    for (const cache of this.#caches()) cache.onChange(change)
   }
 
   onResync(): void {
-    for (const cache of [this.#models, this.#versions, this.#structures]) cache.onResync()
+    for (const cache of this.#caches()) cache.onResync()
+  }
+
+  #caches() {
+    return [this.#models, this.#versions, this.#structures, this.#analysed]
   }
 }
 
 /** No name looks like an id, and none contains the @ before a version. */
 const isPlainName = ({ name }: NamedModel, reference: string): boolean => name === reference
-
-const isDynamic = (model: Model): boolean =>
-  model.inputs.some((input) => input.shape.some((dim) => typeof dim === 'string'))
-
-function sameShapes(structure: Structure, tensors: readonly Tensor[]): boolean {
-  return tensors.every((tensor) => structure.inputShapes[tensor.name]?.join() === tensor.shape.join())
-}
-
-function unknownShapes(model: Model, shapes: InputShapes): ScissionError {
-  const given = Object.entries(shapes).map(([name, dims]) => `${name}:${dims.join('x')}`)
-  return new ScissionError(
-    'needsInputShapes',
-    `model ${model.name} has open input dimensions and was not analysed for ${given.join(',')}; ` +
-      `ask the benchmark service for GET /v1/models/${model.name}/layers?shapes=${given.join(',')} first`,
-    { inputs: model.inputs },
-  )
-}

@@ -1,14 +1,20 @@
 /** How models and layer ranges describe themselves to clients: tensors and properties. */
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
+import { UNKNOWN_RANK } from '../../../../shared/onnx/canonical/declared-tensors.ts'
+import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { LayerRange, TargetTensor, TargetTensors } from './target.ts'
 
 /** The tensors of the boundaries around a range, or of the whole model. */
 export function boundaryTensors(structure: Structure, range: LayerRange | undefined): TargetTensors {
   if (!range) return { inputs: structure.inputs, outputs: structure.outputs }
+  return { inputs: crossingTensors(structure, range.from), outputs: crossingTensors(structure, range.to) }
+}
+
+/** The tensors of boundary `k`. */
+export function crossingTensors(structure: Structure, k: number): TensorSpec[] {
   const known = tensorsOf(structure)
-  const at = (k: number) => (structure.boundaries[k]?.tensors ?? []).flatMap((name) => known.get(name) ?? [])
-  return { inputs: at(range.from), outputs: at(range.to) }
+  return (structure.boundaries[k]?.tensors ?? []).flatMap((name) => known.get(name) ?? [])
 }
 
 /** Inputs and outputs of a model or range. @param batches true if the first dimension is open. */
@@ -45,6 +51,42 @@ const declared = (tensor: Model['inputs'][number]): TargetTensor => ({
   ...tensor,
   shape: tensor.shape.map((dim) => (typeof dim === 'string' ? -1 : dim)),
 })
+
+/**
+ * The inputs of a model, or of a range of it, whose file has open dimensions: as the file declares them, or any size of the
+ * tensors inside.
+ * @param structure undefined if the model was not analysed yet. @throws ScissionError needsInputShapes for layers inside of it.
+ */
+export function openInputs(
+  model: Model,
+  structure: Structure | undefined,
+  range: LayerRange | undefined,
+): TargetTensor[] {
+  if (!range || range.from === 0)
+    return model.inputs.map((input) =>
+      hasKnownRank(input) ? declared(input) : ofAnalysedRank(input, structure),
+    )
+  if (!structure) throw layersUnknown(model)
+  return crossingTensors(structure, range.from).map((tensor) => ({
+    ...tensor,
+    shape: tensor.shape.map(() => -1),
+  }))
+}
+
+const hasKnownRank = ({ shape }: Model['inputs'][number]): boolean => shape[0] !== UNKNOWN_RANK
+
+function ofAnalysedRank(input: Model['inputs'][number], structure: Structure | undefined): TargetTensor {
+  const analysed = structure?.inputs.find(({ name }) => name === input.name)
+  return analysed ? { ...analysed, shape: analysed.shape.map(() => -1) } : declared(input)
+}
+
+/** The error for layers of a model that has none yet. */
+export const layersUnknown = ({ name }: Model): ScissionError =>
+  new ScissionError(
+    'needsInputShapes',
+    `model ${name} has open input dimensions and was not analysed yet: send a request to the whole model or to layers ` +
+      `from 0 first, or ask the benchmark service for GET /v1/models/${name}/layers?open=true&shapes=…`,
+  )
 
 export function propertiesOf(
   model: Model,

@@ -9,20 +9,21 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ModelId } from '../../../../shared/contracts/common.ts'
 import { namesOf } from '../../../../shared/contracts/model-names.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
+import { hasOpenDimensions } from '../../../../shared/onnx/canonical/declared-tensors.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import type { Change } from '../../../../shared/platform/redis/changes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { whyNoBatches } from '../batching/batchable.ts'
-import { itemsIn, runItems } from '../batching/items.ts'
+import { areItems, itemsIn, runItems } from '../batching/items.ts'
 import type { BatchVerdict } from '../batching/stage-batches.ts'
-import { waitWithin } from '../../../../shared/platform/deadline.ts'
+import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
-import { checkInputs } from '../executor/check-inputs.ts'
 import type { RunOptions } from '../executor/executor.ts'
 import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
-import { declaredTensors, propertiesOf, tensorsAt } from './model-description.ts'
+import { declaredTensors, layersUnknown, openInputs, propertiesOf, tensorsAt } from './model-description.ts'
+import { checkLayerRange, type ChosenLayers, type RequestStructures } from './request-structures.ts'
 import {
   type BatchingFacts,
   type Here,
@@ -38,6 +39,7 @@ import { withoutUnread } from './unread-inputs.ts'
 export interface ModelTargetDeps {
   here: Here
   catalog: Catalog
+  structures: RequestStructures
   stages: Stages
   batching: BatchingFacts
   log: Logger
@@ -61,6 +63,12 @@ interface Asked {
   asked: string
 }
 
+/** An inference, and the structure whose layers ran. */
+interface Ran {
+  inference: Inference
+  ranOn: Structure
+}
+
 /** Why a model is not available after a client unloaded it: only a client's load brings it back. */
 const UNLOADED = 'unloaded'
 
@@ -82,33 +90,36 @@ export class ModelTargets {
     const { model } = named
     // As clients may call this very file: the highest version of its name may be another.
     const asked = version !== undefined && base === named.name ? `${base}@${version}` : base
-    const structure = model.shapesKey
-      ? await this.#deps.catalog.structure(model.id, model.shapesKey)
-      : undefined
-    if (range && structure) checkLayerRange(range, structure)
-    if (range && !structure) {
-      throw new ScissionError(
-        'needsInputShapes',
-        `model ${model.name} has open input dimensions: its layers are known only once its shapes are fixed`,
-      )
-    }
+    // The first request of a model with open dimensions has it analysed.
+    const numbering = await this.#deps.structures.numbering(model)
+    if (range && numbering) checkLayerRange(range, numbering)
+    let structure = numbering
     const largest = () => (structure && !range ? this.#largestBatch(model, structure) : 1)
     const { maxBatch, batchDelayMs } = this.#deps.batching
     return {
       name: range ? `${base}:${range.from}-${range.to}` : base,
       version: String(named.version),
       versions: () => this.#deps.catalog.versions(base),
-      tensors: () => (structure ? tensorsAt(structure, range, largest() > 1) : declaredTensors(model)),
+      tensors: () => {
+        if (structure) return tensorsAt(structure, range, largest() > 1)
+        if (range) throw layersUnknown(model)
+        return declaredTensors(model)
+      },
       get batching() {
         const maxBatch = largest()
         return maxBatch > 1 ? { maxBatch, batchDelayMs } : undefined
       },
-      ...(structure &&
+      ...(numbering &&
         !range &&
-        maxBatch > 1 && { checkBatching: () => this.#checkBatches(model, structure) }),
+        maxBatch > 1 && { checkBatching: () => this.#checkBatches(model, numbering) }),
+      ...(hasOpenDimensions(model.inputs) && { takes: () => openInputs(model, structure, range) }),
       properties: async () => propertiesOf(model, structure, range),
       checkReady: () => this.#checkReady(model, asked, structure, range),
-      infer: (inputs, context) => this.#infer({ model, asked }, range, inputs, context),
+      infer: async (inputs, context) => {
+        const { inference, ranOn } = await this.#infer({ model, asked }, range, inputs, context)
+        structure ??= ranOn
+        return inference
+      },
     }
   }
 
@@ -116,13 +127,13 @@ export class ModelTargets {
   async load(name: string): Promise<void> {
     const [base = '', written] = name.split(':')
     const model = await this.#deps.catalog.model(base)
-    if (!model.shapesKey) {
+    const structure = await this.#deps.structures.numbering(model)
+    if (!structure) {
       throw new ScissionError(
         'needsInputShapes',
         `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
       )
     }
-    const structure = await this.#deps.catalog.structure(model.id, model.shapesKey)
     const range = written === undefined ? undefined : parseLayerRange(written)
     if (range) checkLayerRange(range, structure)
     const had = this.#unavailable.get(model.id)
@@ -216,19 +227,16 @@ export class ModelTargets {
     return key.from === 0 && key.to === structure.layers.length
   }
 
-  /** The structure for these inputs. @throws ScissionError needsInputShapes, invalidTensor. */
-  async #structureFor(
+  /** The layers for these inputs. Errors as `RequestStructures.forModel` and `forRange`. */
+  async #layersFor(
     model: Model,
     range: LayerRange | undefined,
     inputs: readonly Tensor[],
-  ): Promise<Structure> {
-    const { catalog } = this.#deps
-    const own = await this.#ownStructure(model)
-    if (range && own) return own
-    if (range) throw new ScissionError('needsInputShapes', `model ${model.name} has open input dimensions`)
-    // Without shapes of its own, only what the file declares tells a wrong request from one with new shapes.
-    if (!own) checkInputs(declaredTensors(model), inputs)
-    return catalog.structureFor(model, inputs)
+    patience: Patience,
+  ): Promise<ChosenLayers> {
+    const { structures } = this.#deps
+    if (range) return structures.forRange(model, range, inputs, patience)
+    return { structure: await structures.forModel(model, inputs, patience), range }
   }
 
   async #ownStructure({ id, shapesKey }: Model): Promise<Structure | undefined> {
@@ -294,38 +302,43 @@ export class ModelTargets {
     range: LayerRange | undefined,
     given: Tensor[],
     { signal, deadline }: InferContext,
-  ): Promise<Inference> {
+  ): Promise<Ran> {
     if (!range) this.#refuseUnloaded(model, asked)
     const several = range
       ? undefined
       : await this.#inferSeveral({ model, asked }, given, { signal, deadline })
     if (several) return several
-    const structure = await this.#structureFor(model, range, given)
+    const chosen = await this.#layersFor(model, range, given, { signal, deadline })
+    const { structure } = chosen
     const inputs = (range?.from ?? 0) > 0 ? given : withoutUnread(structure, structure.inputs, given)
-    const stage = await this.#loadFor({ model, asked }, structure, range, { signal, deadline })
-    return this.#run(stage, inputs, 1, { signal, deadline })
+    const stage = await this.#loadFor({ model, asked }, structure, chosen.range, { signal, deadline })
+    const inference = await this.#run(stage, inputs, 1, { signal, deadline }, range)
+    return { inference, ranOn: structure }
   }
 
   /**
    * Runs a request of several items, each of which may share its run with others.
-   * @returns undefined if it holds one item. @throws ScissionError invalidTensor for more items than were found to be computed
+   * @returns undefined if it holds one item, or items of other sizes than the model's own. @throws ScissionError invalidTensor for more items than were found to be computed
    * together as one by one: what several items mean to a model that mixes them is not known.
    */
   async #inferSeveral(
     { model, asked }: Asked,
     given: Tensor[],
     options: RunOptions,
-  ): Promise<Inference | undefined> {
+  ): Promise<Ran | undefined> {
     const structure = await this.#ownStructure(model)
     const count = structure && this.#mayBatch(model, structure) ? itemsIn(structure, given) : 1
     if (!structure || count === 1) return undefined
-    const inputs = withoutUnread(structure, tensorsAt(structure, undefined, true).inputs, given)
     const stage = await this.#loadFor({ model, asked }, structure, undefined, options)
     const verdict = await waitWithin(stage.checkBatches(), options, (why) =>
       givenUp(`trying batches of ${model.name}`, why),
     )
-    this.#refuseTooMany(asked, count, verdict)
-    return this.#run(stage, inputs, count, options)
+    // Of other sizes than the model's own, they run on other layers, all at once: but they mean the same.
+    const areOfOwnSizes = areItems(structure, given)
+    if (areOfOwnSizes || verdict.largest === 1) this.#refuseTooMany(asked, count, verdict)
+    if (!areOfOwnSizes) return undefined
+    const inputs = withoutUnread(structure, tensorsAt(structure, undefined, true).inputs, given)
+    return { inference: await this.#run(stage, inputs, count, options), ranOn: structure }
   }
 
   async #loadFor(
@@ -345,9 +358,16 @@ export class ModelTargets {
     return stage
   }
 
-  async #run(stage: HeldStage, inputs: Tensor[], count: number, options: RunOptions): Promise<Inference> {
+  /** @param asked the range as the client numbered it, if that is another numbering than the stage's. */
+  async #run(
+    stage: HeldStage,
+    inputs: Tensor[],
+    count: number,
+    options: RunOptions,
+    asked?: LayerRange,
+  ): Promise<Inference> {
     const { run, ...work } = await runItems(stage, inputs, count, options)
-    const report = reportRun(this.#deps.here, 0, stage.key, run)
+    const report = reportRun(this.#deps.here, 0, asked ?? stage.key, run)
     const largest = Math.max(...work.runs.map(({ size }) => size))
     if (largest > 1) report.batch = largest
     return { outputs: run.outputs, hops: [report], work }
@@ -369,14 +389,4 @@ export function parseLayerRange(text: string): LayerRange {
   if (!digits)
     throw new ScissionError('invalidRange', `"${text}" is not a layer range; write from-to, e.g. 0-12`)
   return { from: Number(digits[1]), to: Number(digits[2]) }
-}
-
-function checkLayerRange({ from, to }: LayerRange, structure: Structure): void {
-  const count = structure.layers.length
-  if (from <= to && to <= count) return
-  throw new ScissionError(
-    'invalidRange',
-    `layers ${from}-${to}: a range needs 0 <= from <= to <= ${count}, the number of layers of this model`,
-    { layers: count },
-  )
 }

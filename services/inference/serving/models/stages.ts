@@ -9,6 +9,7 @@ import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { Executor, LoadedStage, RunOptions, RunResult } from '../executor/executor.ts'
 import type { Batching } from '../batching/batching.ts'
 import type { BatchVerdict } from '../batching/stage-batches.ts'
+import type { ShapeGuard } from '../executor/shape-guard.ts'
 import type { StageLoader } from '../executor/stage-loader.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 
@@ -17,6 +18,8 @@ export interface StageDeps {
   executor: Pick<Executor, 'run'>
   /** Set if a stage may run several items at once. */
   batches?: Pick<Batching, 'largestBatch' | 'checkBatches'> | undefined
+  /** Asked before every run. */
+  guard?: Pick<ShapeGuard, 'admit'> | undefined
   log: Logger
   /** Called after every successful run of a single item. */
   onRun?: ((key: RangeKey, run: RunResult) => void) | undefined
@@ -70,6 +73,7 @@ export class HeldStage {
     if (this.#released) throw justUnloaded(this.#stage.key)
     this.#running += 1
     try {
+      await this.#deps.guard?.admit(this.#stage, inputs, options)
       const result = await this.#deps.executor.run(this.#stage, inputs, options)
       if (!result.batch) this.#deps.onRun?.(this.key, result)
       return result

@@ -22,6 +22,8 @@ export interface Target {
   versions: () => Promise<string[]>
   /** Inputs and outputs; -1 marks an open dimension. */
   tensors: () => TargetTensors
+  /** The inputs as requests may send them, if they take other sizes than `tensors` says; -1 marks any size. */
+  takes?: () => TargetTensor[]
   /** Set if a request may hold several items and share its runs with other requests, which was tried. */
   batching?: BatchingFacts | undefined
   /** Tries whether requests may hold several items, if that is open, and resolves when `batching` and `tensors` tell it. */
@@ -34,6 +36,10 @@ export interface Target {
   checkReady: () => void
   infer: (inputs: Tensor[], context: InferContext) => Promise<Inference>
 }
+
+/** The inputs as requests may send them; -1 marks any size. */
+export const takesOf = (target: Target): readonly TargetTensor[] =>
+  target.takes?.() ?? target.tensors().inputs
 
 export interface BatchingFacts {
   /** Maximum number of items of one run; 1 means no batches. */

@@ -1,0 +1,124 @@
+/**
+ * Guards a stage that takes any shape against shapes that need more memory than there is: ONNX Runtime would take it from
+ * this process, and the service would end for everybody.
+ *
+ * What a shape needs at most is estimated from what the stage needs with the shape that it was analysed with: no tensor
+ * grows faster than the square of the inputs (attention pairs every element with every other). A shape for which that is
+ * much is run once in a child process with a memory limit. Shapes that are no larger than one that was run there follow.
+ */
+import { LRUCache } from 'lru-cache'
+import pLimit from 'p-limit'
+import type { InputShapes } from '../../../../shared/contracts/common.ts'
+import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
+import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
+import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
+import { ScissionError } from '../../../../shared/platform/errors.ts'
+import { checkInputs } from './check-inputs.ts'
+import type { LoadedStage } from './executor.ts'
+import { givenUp } from './executor-thread.ts'
+
+/** Share of the memory limit that a shape may need by the estimate without being run in a child first. */
+const FREE_SHARE = 1 / 8
+/** Shapes that may wait for a run in a child. */
+const MAX_WAITING_COUNT = 16
+/** Largest shapes that are remembered per stage; none of them is larger than another. */
+const MAX_ADMITTED_COUNT = 32
+const MAX_STAGES_COUNT = 1000
+/** ms for which a refused shape is not tried again. */
+const REFUSED_MS = 60_000
+const MAX_REFUSED_COUNT = 1000
+
+export interface ShapeGuardDeps {
+  memoryBytes: number
+  /** Runs the stage once with made-up inputs. @throws ScissionError invalidModel with the reason if it broke a limit. */
+  tryOnce: (stage: LoadedStage, inputs: RangeManifest['inputs']) => Promise<void>
+}
+
+export class ShapeGuard {
+  readonly #deps: ShapeGuardDeps
+  readonly #one = pLimit(1)
+  readonly #admitted = new LRUCache<string, InputShapes[]>({ max: MAX_STAGES_COUNT })
+  readonly #refused = new LRUCache<string, ScissionError>({ max: MAX_REFUSED_COUNT, ttl: REFUSED_MS })
+  #waiting = 0
+
+  constructor(deps: ShapeGuardDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Resolves if the stage may run with these inputs.
+   * @throws ScissionError payloadTooLarge if they need too much memory or time; invalidTensor if they crash ONNX Runtime, or
+   *   are no inputs of the stage; overloaded, deadlineExceeded, cancelled.
+   */
+  async admit(stage: LoadedStage, inputs: readonly Tensor[], patience: Patience): Promise<void> {
+    const { manifest, path } = stage
+    if (manifest.peakBytes === undefined || path === null) return
+    checkInputs(manifest, inputs)
+    if (mostBytes(manifest, manifest.peakBytes, inputs) <= this.#deps.memoryBytes * FREE_SHARE) return
+    const shapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
+    if (this.#isAdmitted(stage, shapes)) return
+    if (this.#waiting >= MAX_WAITING_COUNT)
+      throw new ScissionError(
+        'overloaded',
+        `${this.#waiting} requests wait for a trial of their large shapes already, which is the limit; retry in a moment`,
+        { waiting: this.#waiting, limit: MAX_WAITING_COUNT },
+      )
+    this.#waiting += 1
+    const tried = this.#one(() => this.#try(stage, shapes)).finally(() => (this.#waiting -= 1))
+    await waitWithin(tried, patience, (why) => givenUp(`trying ${formatInputShapes(shapes)}`, why))
+  }
+
+  #isAdmitted({ key }: LoadedStage, shapes: InputShapes): boolean {
+    return (this.#admitted.get(key) ?? []).some((larger) => isWithin(shapes, larger))
+  }
+
+  async #try(stage: LoadedStage, shapes: InputShapes): Promise<void> {
+    // One that waited before this one may have been as large.
+    if (this.#isAdmitted(stage, shapes)) return
+    const id = `${stage.key} ${formatInputShapes(shapes)}`
+    const before = this.#refused.get(id)
+    if (before) throw before
+    try {
+      const inputs = stage.manifest.inputs.map((spec) => ({
+        ...spec,
+        shape: shapes[spec.name] ?? spec.shape,
+      }))
+      await this.#deps.tryOnce(stage, inputs)
+    } catch (error) {
+      if (!(error instanceof ScissionError) || error.code !== 'invalidModel') throw error
+      const refusal = refusalOf(error, shapes)
+      this.#refused.set(id, refusal)
+      throw refusal
+    }
+    const others = (this.#admitted.get(stage.key) ?? []).filter((smaller) => !isWithin(smaller, shapes))
+    this.#admitted.set(stage.key, [...others, shapes].slice(-MAX_ADMITTED_COUNT))
+  }
+}
+
+/** Bytes that the tensors of a stage take at most at one time. @param peakBytes with the shapes of its analysis. */
+function mostBytes({ inputs }: RangeManifest, peakBytes: number, given: readonly Tensor[]): number {
+  const growth = given.map(({ name, bytes }) => {
+    const analysed = inputs.find((spec) => spec.name === name)?.bytes ?? 0
+    return bytes.byteLength / Math.max(1, analysed)
+  })
+  return peakBytes * Math.max(1, ...growth) ** 2
+}
+
+const isWithin = (shapes: InputShapes, larger: InputShapes): boolean =>
+  Object.entries(shapes).every(([name, dims]) =>
+    dims.every((dim, axis) => dim <= (larger[name]?.[axis] ?? -1)),
+  )
+
+function refusalOf(error: ScissionError, shapes: InputShapes): ScissionError {
+  const reason = error.details?.['reason']
+  const isLimit = reason === 'memory' || reason === 'timeout'
+  const setting = reason === 'memory' ? 'SCISSION_TRIAL_MEMORY_BYTES' : 'SCISSION_TRIAL_TIMEOUT_MS'
+  return new ScissionError(
+    isLimit ? 'payloadTooLarge' : 'invalidTensor',
+    `the inputs ${formatInputShapes(shapes)} are too much for this resource: ${error.message}` +
+      `${isLimit ? `; ${setting} sets the limit` : ''}; not tried again for ${REFUSED_MS / 1000} s`,
+    { ...error.details, shapes },
+    error,
+  )
+}
