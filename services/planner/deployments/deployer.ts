@@ -32,6 +32,8 @@ export interface DeployerDeps extends PlannerDeps {
   deployTimeoutMs: number
   /** Longest answer that a verification compares. */
   verifyBytes: number
+  /** Where the samples are with which it runs; empty if that is not known. */
+  benchmarkUrl: string
 }
 
 /** The end of a load. */

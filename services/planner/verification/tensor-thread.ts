@@ -4,17 +4,20 @@
  */
 import type { TransferListItem } from 'node:worker_threads'
 import type { TensorSpec } from '../../../shared/contracts/common.ts'
-import type { InputHints } from '../../../shared/contracts/model.ts'
+import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { OutputDifference } from '../../../shared/contracts/verification.ts'
-import { makeInputs } from '../../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { modelInputs } from '../../../shared/onnx/sample-inputs/model-inputs.ts'
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 import { judgeOutputs } from './judge-outputs.ts'
 import type { Rule } from './tolerances.ts'
 
+/** The inputs of a structure, or the same with other sizes. */
+export type WantedInputs = { inputs: readonly TensorSpec[] } & Pick<Structure, 'inputHints'>
+
 export type TensorWork =
-  | { kind: 'make'; specs: readonly TensorSpec[]; seed: number; hints: InputHints | undefined }
+  | { kind: 'make'; wanted: WantedInputs; samples: readonly Tensor[]; seed: number }
   | { kind: 'judge'; expected: Tensor[]; actual: Tensor[]; rule: Rule }
 
 export interface TensorWorkResult {
@@ -39,13 +42,13 @@ export class TensorThread {
 
   /** @throws ScissionError invalidTensor for shapes with unknown dimensions. */
   async make(
-    specs: readonly TensorSpec[],
+    wanted: WantedInputs,
+    samples: readonly Tensor[],
     seed: number,
-    hints: InputHints | undefined,
     signal: AbortSignal,
   ): Promise<Tensor[]> {
-    const work = { kind: 'make', specs, seed, hints } as const
-    const bytes = specs.reduce((sum, spec) => sum + spec.bytes, 0)
+    const work = { kind: 'make', wanted, samples, seed } as const
+    const bytes = wanted.inputs.reduce((sum, spec) => sum + spec.bytes, 0)
     if (bytes < MIN_THREAD_BYTES) return workOnTensors(work).tensors
     return (await this.#thread.run(work, { signal })).tensors
   }
@@ -70,7 +73,8 @@ export class TensorThread {
 }
 
 export function workOnTensors(work: TensorWork): TensorWorkResult {
-  if (work.kind === 'make') return { tensors: makeInputs(work.specs, work.seed, work.hints), differences: [] }
+  if (work.kind === 'make')
+    return { tensors: modelInputs(work.wanted, work.samples, work.seed), differences: [] }
   return { tensors: work.expected, differences: judgeOutputs(work.expected, work.actual, work.rule) }
 }
 

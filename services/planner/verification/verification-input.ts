@@ -14,18 +14,20 @@ export interface VerificationInput {
 const SEED = 1
 
 /**
- * @param shapes of the deployment, if it takes a range of them.
+ * @param shapes of the deployment, if it takes a range of them. @param samples of the model; empty if all values are made up.
  * @throws ScissionError invalidTensor if no input can be made, because its shape is not fixed.
  */
 export async function verificationInput(
   structure: Structure,
   shapes: ShapeRanges | undefined,
+  samples: readonly Tensor[],
   thread: TensorThread,
   signal: AbortSignal,
 ): Promise<VerificationInput> {
   const { inputHints } = structure
   const inputs = shapes ? sizedInputs(structure, shapes) : structure.inputs
-  return { tensors: await thread.make(inputs, SEED, inputHints, signal), source: 'made-up' }
+  const tensors = await thread.make({ inputs, inputHints }, samples, SEED, signal)
+  return { tensors, source: samples.length > 0 ? 'sample' : 'made-up' }
 }
 
 /** The inputs with the sizes that the structure was tried with, or the nearest that the deployment takes. */

@@ -11,6 +11,7 @@
  * so no fallback and no other resource can stand in, and no statistics count them. Whatever the end, the resources let go
  * of these.
  */
+import { createBenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
@@ -34,6 +35,8 @@ export interface VerifierDeps extends WholeModelDeps {
   thread: TensorThread
   /** Longest answer that is compared. */
   verifyBytes: number
+  /** Where models' samples are; empty if that is not known: then all values are made up. */
+  benchmarkUrl: string
 }
 
 export interface Patience {
@@ -128,7 +131,10 @@ export class Verifier {
     if (outputBytes > verifyBytes)
       return `its outputs take ${outputBytes} bytes, SCISSION_VERIFY_BYTES=${verifyBytes} are compared`
     report('making an input', 0)
-    const input = await attempt(() => verificationInput(structure, deployment.shapes, thread, signal))
+    const input = await attempt(async () => {
+      const samples = await this.#samplesOf(deployment)
+      return verificationInput(structure, deployment.shapes, samples, thread, signal)
+    })
     if (input instanceof ScissionError) return `no input could be made: ${input.message}`
     const { able, unable } = await wholeModelResources(this.#deps, deployment, structure)
     const reasons = [...unable]
@@ -142,6 +148,13 @@ export class Verifier {
       reasons.push(`${resource.name}: ${outputs.message}`)
     }
     return `no resource could run the whole model: ${reasons.join('; ') || 'none that has its layers is alive'}`
+  }
+
+  async #samplesOf({ model }: Deployment): Promise<Tensor[]> {
+    const { state, benchmarkUrl } = this.#deps
+    return benchmarkUrl === ''
+      ? []
+      : createBenchmarkClient(benchmarkUrl).samples(await state.models.need(model))
   }
 
   /** @returns the error of the split if it refuses what the whole model took. */

@@ -164,7 +164,7 @@ export const PLANNER_SETTINGS = {
     'SCISSION_BENCHMARK_URL',
     otherUrl,
     '',
-    'for links to it on `/` and `/docs`; empty = no link',
+    'where deployments are verified with a model’s samples, and for links on `/` and `/docs`; empty = made-up inputs, no link',
   ),
   port: setting('SCISSION_PORT', port, '8082', 'after the benchmark service'),
   deployTimeoutMs: setting(
