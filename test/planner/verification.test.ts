@@ -138,9 +138,12 @@ const planOf = ({ model, structure }: ToyModel, stages: readonly PlanStage[]) =>
 
 async function begin(toy: ToyModel, stages: readonly PlanStage[], more: Partial<DeploymentRequest> = {}) {
   const body = { plan: planOf(toy, stages), name: `live-${toy.model.name}`, fallback: 'none', ...more }
-  const { status, json } = await postJson(`${planner.url}/v1/deployments`, body)
-  expect([status, json]).toMatchObject([202, { state: 'loading' }])
-  return (json as Deployment).id
+  // The planner hears of a calibration that was just put on record a moment later.
+  return eventually(async () => {
+    const { status, json } = await postJson(`${planner.url}/v1/deployments`, body)
+    expect([status, json]).toMatchObject([202, { state: 'loading' }])
+    return (json as Deployment).id
+  })
 }
 const ended = (id: string) =>
   eventually(async () => {

@@ -211,7 +211,8 @@ describe('a service that may run requests together', () => {
       error: "inference request batch-size must be <= 4 for 'rows', got 5",
     })
     const empty = await send(batching, 'rows', { name: 'x', shape: [0, WIDTH], datatype: 'FP32', data: [] })
-    expect(empty).toMatchObject({ status: 400, error: expect.stringContaining('shape [0,16]') })
+    // The file leaves the number of rows open: there may be none.
+    expect(empty).toMatchObject({ status: 200, outputs: [{ shape: [0, 4] }] })
   })
 
   it('announces nothing that was not tried', async () => {
