@@ -42,11 +42,15 @@ const SKIP_FOR_MATERIAL = [
   'test/zoo/keras.test.ts',
 ]
 
-/** They may be skipped for want of a tool: a Redis server, Docker, tritonclient, enough open files; or of Linux. */
+/** They may be skipped for want of a tool: a Redis server, Docker, clients of other projects, enough open files; or of Linux. */
 const SKIP_FOR_TOOLS = [
   'test/benchmark/benchmarks/restart.test.ts',
   'test/benchmark/models/incoming.test.ts',
+  'test/codec/foreign-client.test.ts',
   'test/conformance/bad-senders.test.ts',
+  'test/conformance/foreign/clients.test.ts',
+  'test/conformance/foreign/generated-calls.test.ts',
+  'test/conformance/perf-analyzer.test.ts',
   'test/infra/docker.test.ts',
   'test/infra/processes/processes.test.ts',
   'test/oip/triton-client.test.ts',
@@ -81,7 +85,10 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const isSkipped = ({ mode }: CollectedTest) => mode !== 'run'
-const needsMaterial = ({ tags }: CollectedTest) => MATERIAL.some(({ tag }) => tags.includes(tag))
+/** The clients of other projects are no material but tools: their files have no test without them. */
+const FOREIGN = 'foreign-clients'
+const needsMaterial = ({ tags }: CollectedTest) =>
+  MATERIAL.some(({ tag }) => tag !== FOREIGN && tags.includes(tag))
 const testsOf = (file: string) => files.find((one) => one.file === file)?.tests ?? []
 const runnable = (file: string) => testsOf(file).flatMap((test) => (isSkipped(test) ? [] : [test.name]))
 const filesWith = (which: (test: CollectedTest) => boolean) =>
