@@ -2,6 +2,7 @@
  * Holds one made model to the laws: what ONNX Runtime runs, Scission takes; the whole as served, and the model cut at every
  * boundary that is allowed, give what the file gives; and a clean cut gives the very numbers of the whole.
  */
+import { ModelId } from '../../../shared/contracts/common.ts'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { InferenceSession } from 'onnxruntime-node'
@@ -12,7 +13,6 @@ import { makeInputs } from '../../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import { compareAll } from '../../support/compare-tensors.ts'
 import { encode } from '../support/build.ts'
-import { NO_ID } from '../support/models.ts'
 import { runHeldRange, runSession, type Tensors } from './held-range.ts'
 import { type MadeModel, makeModel } from './make-model.ts'
 
@@ -81,7 +81,9 @@ export async function checkMadeModel(
   if (again.apart > 0)
     return { ...outcome, setAside: { by: 'unsteady', why: `the second run: ${again.why}` } }
   atStage('product')
-  const analysis = await attempt(() => analyse({ dir: folder, file: 'model.onnx', model: NO_ID }))
+  const analysis = await attempt(() =>
+    analyse({ dir: folder, file: 'model.onnx', model: ModelId.parse('0'.repeat(64)) }),
+  )
   if ('error' in analysis) return { ...outcome, faults: [{ where: 'analysis', why: analysis.error }] }
   const canonical = await openCanonical(canonicalPaths(folder, analysis.value.shapesKey).canonical)
   const given = { folder, inputs, canonical }

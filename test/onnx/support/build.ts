@@ -109,7 +109,8 @@ export function node(
     output: [...output],
     name: more.name ?? `${opType}:${output[0]}`,
     domain: more.domain ?? '',
-    overload: more.overload ?? '',
+    // Set, it would be written even if it is empty.
+    ...(more.overload !== undefined && { overload: more.overload }),
     attribute: Object.entries(attributes).map(([name, given]) => attribute(name, given)),
   })
 }
