@@ -20,6 +20,7 @@ describe('the benchmark service', () => {
       'delete /v1/benchmarks/{id}',
       'delete /v1/calibrations/{id}',
       'delete /v1/models/{model}',
+      'delete /v1/models/{model}/samples',
       'get /v1/benchmarks',
       'get /v1/benchmarks/{id}',
       'get /v1/benchmarks/{id}/events',
@@ -33,12 +34,15 @@ describe('the benchmark service', () => {
       'get /v1/models/{model}/layers',
       'get /v1/models/{model}/ranges/{range}',
       'get /v1/models/{model}/ranges/{range}/manifest',
+      'get /v1/models/{model}/samples',
+      'get /v1/models/{model}/samples/data',
       'get /v1/profiles',
       'get /v1/profiles/{id}',
       'post /v1/benchmarks',
       'post /v1/calibrations',
       'post /v1/models',
       'post /v1/profiles',
+      'put /v1/models/{model}/samples',
     ])
   })
 })

@@ -12,8 +12,13 @@ import { usePlanner } from './harness.ts'
 const { used } = usePlanner()
 const NAMES = ['loading', 'ready', 'failed', 'deleted']
 const eventsOf = (id: string) => `${used.url}/v1/deployments/${id}/events`
+/** Written again, a record is the same. */
+const CREATED = new Date().toISOString()
 const put = (id: string, changes: object = {}) =>
-  used.state.deployments.put(id, exampleDeployment(id, [hop('device', 0, 4)], changes))
+  used.state.deployments.put(
+    id,
+    exampleDeployment(id, [hop('device', 0, 4)], { createdAt: CREATED, ...changes }),
+  )
 const after = (id: string, had: string, method = 'GET') =>
   call(method, eventsOf(id), undefined, { 'Last-Event-ID': had })
 

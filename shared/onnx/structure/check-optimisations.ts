@@ -21,18 +21,20 @@ import {
 } from '../proto/onnx_pb.ts'
 import { operatorOf } from '../canonical/scope.ts'
 import { isPassThrough } from './fusion.ts'
-import { piecesOf, sideBySide, type Span } from './side-by-side.ts'
+import { evenly, piecesOf, sideBySide, type Span } from './side-by-side.ts'
 
 /** Most sessions of a search: each takes some 20 ms for a small model, and a second or more for a large one. */
 const MAX_SESSIONS = 40
 /** Safety for a slow machine: what is known then depends on its pace, which the number of sessions does not. */
 const MAX_MS = 30_000
+/** Most pieces in one session: its time grows with their square (12,000 layers in as many pieces: 90 s; in 1,000: 4 s). */
+const MAX_PIECES = 400
 /** Layers on each side of a cut that are looked at together: more than ONNX Runtime fuses into one operator. */
 const NEAR = 12
 /** Larger constants are left out where many graphs are compared: two of each would have to be read. */
 const NEAR_WEIGHT_BYTES = 64 * 1024
 /** Most layers in all comparisons nearby; in a larger model only some cuts are looked at. */
-const MAX_NEAR_LAYERS = 60_000
+const MAX_NEAR_LAYERS = 9_000
 
 export interface CheckedOptimisations {
   /** Those that change an optimisation, and those that could not be checked, are not clean. */
@@ -51,13 +53,13 @@ export async function checkOptimisations(
   const cuts = boundaries.filter(({ clean, k }) => clean && k > 0 && k < count).map(({ k }) => k)
   const whole = cuts.length > 0 ? countOperators(canonical.prelude, await optimise(canonical)) : new Map()
   const everywhere = await search(
-    [cuts],
+    [evenly(cuts, MAX_PIECES)],
     async (some) => difference(whole, await operatorsOf(canonical, piecesOf([0, count], some))),
     until,
   )
   const near = cuts.filter((k) => !everywhere.changes.has(k) && !everywhere.unknown.has(k))
   const nearby = await search(
-    apartFromEachOther(thinned(near, count)),
+    apartFromEachOther(evenly(near, MAX_NEAR_LAYERS / Math.min(count, 2 * NEAR))),
     (some) => changeNearby(canonical, some),
     until,
   )
@@ -101,11 +103,6 @@ function apartFromEachOther(cuts: readonly number[]): number[][] {
     else sets.push([k])
   }
   return sets
-}
-
-function thinned(cuts: readonly number[], layers: number): readonly number[] {
-  const most = Math.floor(MAX_NEAR_LAYERS / (2 * Math.min(layers, 2 * NEAR)))
-  return cuts.filter((_, index) => cuts.length <= most || index % Math.ceil(cuts.length / most) === 0)
 }
 
 /** @returns the change that each cut makes, and the cuts of which it is not known. */

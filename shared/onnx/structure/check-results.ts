@@ -8,8 +8,10 @@
  */
 import type { Boundary } from '../../contracts/model.ts'
 import { coerceError, ScissionError } from '../../platform/errors.ts'
+import { tidy } from '../runtime/analysis-session.ts'
 import { formDifference, isFloat, tensorDifference } from '../../tensors/tensor-difference.ts'
 import { runFile, runPieces, runWhole, type Tensors } from './run-pieces.ts'
+import { evenly } from './side-by-side.ts'
 import type { CanonicalModel } from './write-range.ts'
 
 /** Largest |a − b| / max(1, max |b|) that counts as rounding. */
@@ -87,21 +89,19 @@ export async function checkResults(
   const runMs = performance.now() - started
   if (distance(whole, again).apart > 0) return unchecked('they differ from run to run')
   if (runMs > MAX_RUN_MS) return unchecked(`loading it and two runs take ${Math.round(runMs / 1000)} s`)
-  await refuseUnfaithful(trial, Math.max(tolerance, OPTIMISED_TOLERANCE))
+  const warnings = await compareWithFile(trial, Math.max(tolerance, OPTIMISED_TOLERANCE))
   const optimised = distance(trial.outputs, whole)
   const quantised = layers.some(({ op }) => /quantize/i.test(op)) ? QUANTISED_TOLERANCE : 0
-  const warnings =
-    optimised.apart > Math.max(tolerance, OPTIMISED_TOLERANCE, quantised)
-      ? [
-          `ONNX Runtime's own optimisations change ${described(optimised)}; Scission serves the optimised model`,
-        ]
-      : []
+  if (optimised.apart > Math.max(tolerance, OPTIMISED_TOLERANCE, quantised))
+    warnings.push(
+      `ONNX Runtime's own optimisations change ${described(optimised)}; Scission serves the optimised model`,
+    )
   const search = new CutSearch({ model, inputs: trial.inputs, whole, tolerance, until })
   const inner = boundaries.filter(({ allowed, k }) => allowed && k > 0 && k < layers.length)
   await search.check(inner, suspects)
   if (search.left > 0)
     warnings.push(
-      `the results of ${search.left} of ${inner.length} cuts were not compared: it takes too long`,
+      `the results of ${search.left} of ${inner.length} cuts were not compared, to bound the time of the analysis`,
     )
   const checked = boundaries.map((boundary) => search.verdict(boundary))
   return { boundaries: checked, changing: search.changing, warnings }
@@ -168,20 +168,20 @@ class CutSearch {
   }
 }
 
-/** Our own fault, or one of ONNX Runtime: in either case the model would be served with wrong numbers. */
-async function refuseUnfaithful({ file, inputs, outputs }: Trial, tolerance: number): Promise<void> {
-  const [original] = await runFile(file, inputs, { level: 'disabled' }).catch((error: unknown) => {
-    const reason = coerceError(error).message
-    throw new ScissionError(
-      'invalidModel',
-      `ONNX Runtime does not run the file itself: ${reason}`,
-      undefined,
-      error,
-    )
-  })
-  const computed = [...(original ?? [])].filter(([name]) => !inputs.has(name))
+/**
+ * Compares the layers with the file. A difference is our own fault, or one of ONNX Runtime: in either case the model would be
+ * served with wrong numbers. Some files ONNX Runtime does not load as they are, such as one with shapes in external data.
+ * @returns what to tell the user. @throws ScissionError invalidModel if they differ.
+ */
+async function compareWithFile({ file, inputs, outputs }: Trial, tolerance: number): Promise<string[]> {
+  const original = await runFile(file, inputs, { level: 'disabled' }).catch(coerceError)
+  if (original instanceof Error)
+    return [
+      `the layers were not compared with the file, which ONNX Runtime does not run: ${tidy(original.message)}`,
+    ]
+  const computed = [...(original[0] ?? [])].filter(([name]) => !inputs.has(name))
   const found = distance(new Map(computed), outputs)
-  if (found.apart <= tolerance) return
+  if (found.apart <= tolerance) return []
   throw new ScissionError(
     'invalidModel',
     `the layers that Scission finds in this model change ${described(found)}, so it does not serve it; please report the model`,
@@ -230,10 +230,4 @@ function choose(boundaries: readonly Boundary[]): number[] {
     MAX_CUTS - clean.length,
   )
   return [...clean, ...others].map(({ k }) => k).sort((a, b) => a - b)
-}
-
-function evenly<T>(all: readonly T[], most: number): T[] {
-  return all.filter(
-    (_, index) => Math.floor(((index + 1) * most) / all.length) > Math.floor((index * most) / all.length),
-  )
 }

@@ -32,6 +32,12 @@ export function piecesOf([from, to]: Span, cuts: readonly number[]): Span[] {
   return [from, ...cuts].map((start, index): Span => [start, cuts[index] ?? to])
 }
 
+/** At most `most` of them, in order. */
+export function evenly<T>(all: readonly T[], most: number): T[] {
+  const share = Math.min(1, most / all.length)
+  return all.filter((_, index) => Math.floor((index + 1) * share) > Math.floor(index * share))
+}
+
 class Joined {
   readonly #whole: CanonicalGraph
   readonly #canonical: CanonicalGraph
@@ -99,7 +105,11 @@ class Joined {
         this.#used.add(output)
         if (shared) names.set(output, this.#fresh(output, piece))
       }
-      if (shared) this.#canonical.prelude.push(renamed(maker, names))
+      if (!shared) return
+      const copy = renamed(maker, names)
+      // ONNX Runtime refuses a graph in which two nodes have one name.
+      copy.name = `${copy.name}@${piece}`
+      this.#canonical.prelude.push(copy)
       return
     }
     if (!shared) return
