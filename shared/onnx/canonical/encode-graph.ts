@@ -23,7 +23,8 @@ export function frameOf({ irVersion, opsets: opsetImport }: Pick<Graph, 'irVersi
 
 export interface GraphSelection {
   nodes: readonly NodeProto[]
-  inputs: readonly TypedTensor[]
+  /** Those that are encoded already are used as they are. */
+  inputs: readonly (TypedTensor | Uint8Array)[]
   /** ONNX Runtime infers the types of outputs that are given by name only. */
   outputs: readonly (string | TypedTensor)[]
   /** Tensors inside the graph to declare. @defaultValue none */
@@ -50,7 +51,7 @@ export function assembleGraph(graph: Graph, given: GraphSelection): Uint8Array {
     initializers: kept(graph.constants).map((tensor) => toBinary(TensorProtoSchema, tensor)),
     sparse: kept(graph.sparse).map((tensor) => toBinary(SparseTensorProtoSchema, tensor)),
     functions: calledFunctions(graph.functions, given.nodes).map(encodeFunction),
-    inputs: given.inputs.map(encodeValue),
+    inputs: given.inputs.map((input) => (input instanceof Uint8Array ? input : encodeValue(input))),
     outputs: given.outputs.map((output) =>
       typeof output === 'string' ? encodeUntypedValue(output) : encodeValue(output),
     ),

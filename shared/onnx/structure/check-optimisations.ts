@@ -19,8 +19,8 @@ import type { CanonicalGraph } from '../canonical/canonicalise.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { countOperators, difference, madeBy, OptimisedPieces } from './optimised-pieces.ts'
 import { PieceKinds } from './piece-kinds.ts'
-import { PieceSource } from './piece-source.ts'
-import { evenly, piecesOf, type Span } from './side-by-side.ts'
+import { PieceSource, type Span } from './piece-source.ts'
+import { evenly, piecesOf } from './side-by-side.ts'
 
 /** Most comparisons of a search: each takes some 20 ms for a small model, and a second or more for a large one. */
 const MAX_COMPARISONS = 40

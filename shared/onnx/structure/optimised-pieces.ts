@@ -10,9 +10,9 @@ import {
   type NodeProto,
 } from '../proto/onnx_pb.ts'
 import { isPassThrough } from './fusion.ts'
-import { PieceKinds } from './piece-kinds.ts'
-import type { PieceSource } from './piece-source.ts'
-import { sideBySide, type Span } from './side-by-side.ts'
+import type { PieceKinds } from './piece-kinds.ts'
+import type { PieceSource, Span } from './piece-source.ts'
+import { sideBySide } from './side-by-side.ts'
 
 /** Most pieces, layers and bytes of constants in one session. */
 const MAX_PIECES = 200
@@ -27,7 +27,7 @@ export class OptimisedPieces {
   readonly #source: PieceSource
   readonly #largeBytes: number | undefined
   /** By kind. */
-  readonly #known = new Map<string, Operators>()
+  readonly #known = new Map<number, Operators>()
 
   /** @param largeBytes constants above this size are left out. @defaultValue as `optimise` */
   constructor(source: PieceSource, kinds: PieceKinds, largeBytes?: number) {
@@ -41,7 +41,7 @@ export class OptimisedPieces {
     const kinds = pieces.map((span) => this.kinds.of(span))
     const fresh = new Map(
       pieces.flatMap((span, index) => {
-        const kind = kinds[index] ?? ''
+        const kind = kinds[index] ?? -1
         return this.#known.has(kind) ? [] : [[kind, span] as const]
       }),
     )
@@ -53,7 +53,7 @@ export class OptimisedPieces {
   }
 
   /** Divides pieces among sessions. */
-  #sessions<T extends readonly [kind: string, span: Span]>(pieces: readonly T[]): T[][] {
+  #sessions<T extends readonly [kind: number, span: Span]>(pieces: readonly T[]): T[][] {
     const sessions: T[][] = []
     let [layers, bytes] = [Number.POSITIVE_INFINITY, 0]
     for (const piece of pieces) {

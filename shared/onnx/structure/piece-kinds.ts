@@ -9,14 +9,19 @@
  */
 import { toBinary } from '@bufbuild/protobuf'
 import { usesOf, bodiesOf } from '../canonical/scope.ts'
-import { type NodeProto, NodeProtoSchema, type TensorProto } from '../proto/onnx_pb.ts'
+import {
+  type AttributeProto,
+  AttributeProto_AttributeType as Kind,
+  AttributeProtoSchema,
+  type NodeProto,
+  type TensorProto,
+} from '../proto/onnx_pb.ts'
 import { CODE, elementTypeOf } from '../wire/element-types.ts'
 import { isExternal } from '../wire/external-data.ts'
 import { hasLargeLists } from '../wire/large-lists.ts'
 import { rawBytes, tensorBytes } from '../wire/tensor-data.ts'
 import { INLINE_PAYLOAD_BYTES } from '../wire/skeleton.ts'
-import type { PieceSource } from './piece-source.ts'
-import type { Span } from './side-by-side.ts'
+import type { PieceSource, Span } from './piece-source.ts'
 
 /** More numbers than these are weights: only whether they are all the same may matter. */
 const MAX_EXACT_NUMBERS = 4
@@ -25,34 +30,45 @@ export class PieceKinds {
   readonly #source: PieceSource
   /** By text, in the order in which they were seen. */
   readonly #numbers = new Map<string, number>()
+  /** By layers. */
+  readonly #spans = new Map<number, number>()
   readonly #operators = new Map<NodeProto, number>()
-  readonly #tensors = new Map<string, number>()
+  /** By the tensors' numbers. */
+  readonly #tensors: number[] = []
 
   constructor(source: PieceSource) {
     this.#source = source
   }
 
-  /** The same for pieces of one kind. */
-  of(span: Span): string {
-    const layers = this.#source.canonical.layers.slice(...span)
-    const places = new Map<string, number>()
-    const said: (number | string)[] = []
-    const tell = (name: string) => {
-      const known = places.get(name)
-      if (known !== undefined) said.push(known)
-      else {
-        places.set(name, places.size)
-        said.push(`n${this.#tensor(name)}`)
-      }
+  /** The same number for pieces of one kind. */
+  of(span: Span): number {
+    const [from, to] = span
+    const key = from * (this.#source.layers.length + 1) + to
+    const known = this.#spans.get(key)
+    if (known !== undefined) return known
+    const found = this.#number(this.#textOf(span))
+    this.#spans.set(key, found)
+    return found
+  }
+
+  #textOf(span: Span): string {
+    const places = new Map<number, number>()
+    let said = ''
+    const tell = (tensor: number) => {
+      const known = places.get(tensor)
+      if (known === undefined) places.set(tensor, places.size)
+      said += known === undefined ? ` n${this.#tensor(tensor)}` : ` ${known}`
     }
-    for (const node of layers) {
-      said.push(`o${this.#operator(node)}`)
-      for (const name of usesOf(node)) tell(name)
-      for (const name of node.output) if (name) tell(name)
+    for (let index = span[0]; index < span[1]; index++) {
+      const { node, uses, makes } = this.#source.layers[index]!
+      said += ` o${this.#operator(node)}`
+      for (const tensor of uses) tell(tensor)
+      for (const tensor of makes) tell(tensor)
     }
-    said.push('out')
-    for (const name of this.#source.outputsOf(layers)) said.push(places.get(name) ?? '')
-    return said.join(' ')
+    return `${said} out ${this.#source
+      .outputsOf(span)
+      .map((tensor) => places.get(tensor))
+      .join()}`
   }
 
   /** A number for a text. */
@@ -71,19 +87,17 @@ export class PieceKinds {
     return found
   }
 
-  #tensor(name: string): number {
-    const known = this.#tensors.get(name)
-    if (known !== undefined) return known
-    const found = this.#number(`tensor ${this.#tensorText(name)}`)
-    this.#tensors.set(name, found)
-    return found
+  #tensor(tensor: number): number {
+    return (this.#tensors[tensor] ??= this.#number(
+      `tensor ${this.#tensorText(this.#source.names[tensor] ?? '')}`,
+    ))
   }
 
   #tensorText(name: string): string {
     const { graph, types } = this.#source.canonical
     const maker = this.#source.preludeMaker(name)
     if (maker) {
-      const inputs = [...usesOf(maker)].map((input) => this.#tensor(input))
+      const inputs = [...usesOf(maker)].map((input) => this.#number(this.#tensorText(input)))
       return `${this.#operator(maker)} of ${inputs.join()} at ${maker.output.indexOf(name)}`
     }
     const tensor = graph.constants.get(name)
@@ -96,13 +110,19 @@ export class PieceKinds {
 
 /** Operator, attributes, and which inputs and outputs are there; the node's own name where it cannot be like another. */
 function operatorText(node: NodeProto): string {
-  const present = (names: readonly string[]) => names.map((name) => (name ? 1 : 0)).join('')
-  // An operand that is read twice is one use.
-  const inputs = node.input.map((name) => node.input.indexOf(name)).join()
-  const form = `${node.domain} ${node.opType} ${node.overload} ${inputs} ${present(node.input)} ${present(node.output)}`
-  if (hasLargeLists(node) || bodiesOf(node).length > 0) return `${form} ${node.output.join()}`
-  const bare = { ...node, name: '', input: [], output: [] }
-  return `${form} ${Buffer.from(toBinary(NodeProtoSchema, bare)).toString('base64')}`
+  const { domain, opType, overload, input, output, attribute } = node
+  // An operand that is read twice is one use; one that is left out is none.
+  const inputs = input.map((name) => (name ? input.indexOf(name) : -1))
+  const form = [domain, opType, overload, inputs, output.map(Boolean)]
+  const isAlone = hasLargeLists(node) || bodiesOf(node).length > 0
+  return JSON.stringify([...form, ...(isAlone ? output : attribute.flatMap(attributeTexts))])
+}
+
+function attributeTexts(attribute: AttributeProto): string[] {
+  const { name, type, i, f } = attribute
+  if (type === Kind.INT) return [name, `${i}`]
+  if (type === Kind.FLOAT) return [name, `${f}`]
+  return [name, Buffer.from(toBinary(AttributeProtoSchema, attribute)).toString('base64')]
 }
 
 function constantText(tensor: TensorProto, name: string): string {

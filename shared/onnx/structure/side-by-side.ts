@@ -13,10 +13,7 @@ import {
   SparseTensorProtoSchema,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
-import type { PieceSource } from './piece-source.ts'
-
-/** Layers [from, to). */
-export type Span = readonly [from: number, to: number]
+import type { PieceSource, Span } from './piece-source.ts'
 
 export interface SideBySide {
   canonical: CanonicalGraph
@@ -57,16 +54,17 @@ class Joined {
   /** @returns the names of the piece's outputs. */
   add(span: Span): string[] {
     const piece = this.#source.nextPiece()
-    const layers = this.#source.canonical.layers.slice(...span)
+    const layers = this.#source.layers.slice(...span)
+    const nameOf = (tensor: number) => this.#source.names[tensor] ?? ''
     const names = new Map<string, string>()
-    for (const name of layers.flatMap((node) => node.output.filter(Boolean))) this.#rename(name, piece, names)
-    for (const name of layers.flatMap((node) => [...usesOf(node)])) {
+    for (const { makes } of layers) for (const tensor of makes) this.#rename(nameOf(tensor), piece, names)
+    for (const name of layers.flatMap(({ uses }) => uses.map(nameOf))) {
       if (names.has(name)) continue
       if (this.#source.isConstant(name)) this.#ownConstant(name, piece, names)
       else this.#inputs.push(this.#rename(name, piece, names))
     }
-    for (const node of layers) this.#canonical.layers.push(renamed(node, names, piece))
-    const outputs = this.#source.outputsOf(layers).flatMap((name) => names.get(name) ?? [])
+    for (const { node } of layers) this.#canonical.layers.push(renamed(node, names))
+    const outputs = this.#source.outputsOf(span).flatMap((tensor) => names.get(nameOf(tensor)) ?? [])
     for (const name of outputs) this.#outputs.push(name)
     return outputs
   }
@@ -83,7 +81,7 @@ class Joined {
     if (maker) {
       for (const input of usesOf(maker)) this.#ownConstant(input, piece, names)
       for (const output of maker.output.filter(Boolean)) this.#rename(output, piece, names)
-      this.#canonical.prelude.push(renamed(maker, names, piece))
+      this.#canonical.prelude.push(renamed(maker, names))
       return
     }
     const copy = this.#rename(name, piece, names)
@@ -108,14 +106,14 @@ class Joined {
   }
 }
 
-function renamed(node: NodeProto, names: ReadonlyMap<string, string>, piece: number): NodeProto {
+function renamed(node: NodeProto, names: ReadonlyMap<string, string>): NodeProto {
   // Only names are changed, those in bodies included: other attributes may be large.
   const attribute = node.attribute.map((one) =>
     one.g || one.graphs.length > 0 ? clone(AttributeProtoSchema, one) : one,
   )
+  const output = node.output.map((name) => names.get(name) ?? name)
   // ONNX Runtime refuses a graph in which two nodes have one name.
-  const copy = { ...node, name: `${node.name}@${piece}`, input: [...node.input], attribute }
+  const copy = { ...node, name: output.find(Boolean) ?? '', input: [...node.input], output, attribute }
   renameUses(copy, names)
-  copy.output = node.output.map((name) => names.get(name) ?? name)
   return copy
 }
