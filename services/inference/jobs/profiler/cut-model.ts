@@ -49,11 +49,7 @@ export class CutModel {
     }
   }
 
-  private constructor(
-    file: string,
-    structure: Structure,
-    { frame, graph, nodes, functions }: ModelParts,
-  ) {
+  private constructor(file: string, structure: Structure, { frame, graph, nodes, functions }: ModelParts) {
     this.file = file
     this.structure = structure
     const named = (field: number, name: readonly number[]) =>
