@@ -10,7 +10,7 @@ import { type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { describeModel, type StructureLimits } from '../../../shared/onnx/index.ts'
+import type { StructureLimits } from '../../../shared/onnx/index.ts'
 import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
@@ -21,6 +21,7 @@ import type { Analyses } from './analyses.ts'
 import { analysedIfKnown } from './first-shapes.ts'
 import { type ReceivedFile, receiveUpload } from './receive-upload.ts'
 import type { NewModel, Registry } from './registry.ts'
+import type { ModelFiles } from './model-files.ts'
 import { MODEL_FILE, type ModelStore, safeLocation } from './model-store.ts'
 import { withFindings } from './with-findings.ts'
 
@@ -32,6 +33,7 @@ export interface IngestDeps {
   maxModelBytes: number
   maxModelFiles: number
   structureLimits: StructureLimits
+  modelFiles: ModelFiles
   samples: SampleReader
   /** By model id: the second of two simultaneous uploads of the same bytes waits, and finds the stored model. */
   uploads: KeyedLock
@@ -96,14 +98,14 @@ async function uploadedAgain(
 }
 
 async function examine(
-  { analyses, store, structureLimits }: IngestDeps,
+  { analyses, store, modelFiles, structureLimits }: IngestDeps,
   folder: string,
   id: ModelId,
   files: readonly ReceivedFile[],
   { name, shapes }: UploadQuery,
   given: readonly Tensor[] | undefined,
 ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
-  const description = await describeModel(path.join(folder, MODEL_FILE), structureLimits)
+  const description = await modelFiles.describe(path.join(folder, MODEL_FILE), structureLimits)
   checkExternalFiles(description.externalFiles, files, name)
   const { irVersion, opsets, producer, inputs, outputs } = description
   const checked = given && describeSamples(checkSamples(inputs, given))

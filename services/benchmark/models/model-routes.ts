@@ -15,10 +15,8 @@ import { drain } from '../drain.ts'
 import { type IngestDeps, ingestUpload } from './ingest.ts'
 import { SamplesPart } from '../samples/receive-samples.ts'
 import { withFindings } from './with-findings.ts'
-import type { Ranges } from './model-ranges.ts'
 
 export interface ModelDeps extends IngestDeps {
-  ranges: Ranges
   /** @throws ScissionError conflict if a benchmark of the model is under way. */
   refuseWhileMeasured: (model: Model) => Promise<void>
 }
@@ -203,6 +201,5 @@ async function deleteUnused(deps: ModelDeps, model: Model): Promise<void> {
       { deployments: using },
     )
   await deps.refuseWhileMeasured(model)
-  deps.ranges.forget(model.id)
   await deps.registry.remove(model)
 }

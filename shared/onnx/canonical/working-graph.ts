@@ -24,6 +24,7 @@ import { nameOverloads } from './functions.ts'
 import { bodiesOf, onnxOperator, sparseIn, usesOf } from './scope.ts'
 import { openShapesKeyOf, shapesKeyOf } from './shapes-key.ts'
 import { makeNamesUnique, type Names } from './unique-names.ts'
+import { listsOf } from '../wire/large-lists.ts'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
 import { bytesOf, inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
 
@@ -204,7 +205,7 @@ function liftInBody(body: GraphProto, dir: string): void {
 function constantTensor(node: NodeProto, name: string): TensorProto | undefined {
   const attribute = node.attribute.find((candidate) => candidate.name.startsWith('value'))
   if (!attribute) return undefined
-  const { floats, ints, strings } = attribute
+  const { floats, ints, strings } = listsOf(attribute)
   switch (attribute.name) {
     case 'value':
       if (!attribute.t) return undefined
