@@ -33,7 +33,7 @@ import { Messages } from './messages/message-codec.ts'
 import { Links } from './links/links.ts'
 import { linkRoutes } from './api/probe-routes.ts'
 import { ShapeGuard } from './serving/executor/shape-guard.ts'
-import { runTrial } from './serving/executor/trial-load.ts'
+import { refuseWithoutMemory, runTrial } from './serving/executor/trial-load.ts'
 import { Catalog } from './serving/models/catalog.ts'
 import { ModelTargets } from './serving/models/model-targets.ts'
 import { type RequestStructureDeps, RequestStructures } from './serving/models/request-structures.ts'
@@ -196,7 +196,8 @@ function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: I
     memoryBytes,
     tryOnce: async ({ path, manifest, options }, inputs) => {
       if (path === null) return
-      await runTrial({ path, manifest: { ...manifest, inputs }, options, timeoutMs, memoryBytes })
+      const request = { path, manifest: { ...manifest, inputs }, options, timeoutMs, memoryBytes }
+      refuseWithoutMemory(await runTrial(request))
     },
   })
 }

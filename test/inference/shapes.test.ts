@@ -363,6 +363,14 @@ describe('a shape that needs more memory than there is', () => {
       expect(refused.status).toBe(413)
       expect(refused.error).toContain('ids:1x16000 are too much for this resource')
       expect(refused.error).toContain('SCISSION_TRIAL_MEMORY_BYTES')
+      // So much that the operating system gives none of it.
+      const [endless] = sentence(1, 300_000) as [Tensor]
+      expect(await refusal(send(url, [endless]))).toEqual({
+        status: 413,
+        error: expect.stringMatching(
+          /ids:1x300000 are too much for this resource.*Failed to allocate memory/,
+        ),
+      })
       await expectSame('pairs', url, short)
     } finally {
       await service.stop()
