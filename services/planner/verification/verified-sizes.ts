@@ -7,6 +7,7 @@ import { formatInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { type ShapeRanges, sizesOf } from '../../../shared/contracts/shape-ranges.ts'
 import { ELEMENT_BYTES } from '../../../shared/contracts/tensor.ts'
+import { entryOf } from '../../../shared/platform/entry-of.ts'
 
 export interface VerifiedSizes {
   inputs: readonly TensorSpec[]
@@ -41,8 +42,8 @@ function sized(
   choose: (min: number, max: number, tried: number | undefined) => number,
 ) {
   const specs = inputs.map((input) => {
-    const tried = inputShapes[input.name] ?? input.shape
-    const shape = (ranges[input.name] ?? tried).map((dimension, axis) => {
+    const tried = entryOf(inputShapes, input.name) ?? input.shape
+    const shape = (entryOf(ranges, input.name) ?? tried).map((dimension, axis) => {
       const { min, max } = sizesOf(dimension)
       return choose(min, max, tried[axis])
     })
@@ -60,7 +61,7 @@ const TEXT_BYTES = 4
 
 function varying(shapes: InputShapes, ranges: ShapeRanges): string {
   const names = Object.keys(shapes).filter((name) =>
-    ranges[name]?.some((dimension) => sizesOf(dimension).min < sizesOf(dimension).max),
+    entryOf(ranges, name)?.some((dimension) => sizesOf(dimension).min < sizesOf(dimension).max),
   )
   return formatInputShapes(Object.fromEntries(names.map((name) => [name, shapes[name] ?? []])))
 }

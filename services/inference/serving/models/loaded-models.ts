@@ -14,11 +14,12 @@ import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 import type { RunOptions } from '../executor/executor.ts'
 import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
-import { checkLayerRange, keyOf, splitName } from './layer-range.ts'
+import { checkLayerRange, keyOf } from './layer-range.ts'
 import type { ModelBatches } from './model-batches.ts'
 import type { RequestStructures } from './request-structures.ts'
 import type { HeldStage, Stages, StageState } from './stages.ts'
 import type { LayerRange } from './target.ts'
+import { parseTargetName } from './target-name.ts'
 
 export interface LoadedModelsDeps {
   catalog: Catalog
@@ -57,7 +58,7 @@ export class LoadedModels {
 
   /** Loads a whole model or a layer range. If loading again fails, the loaded one stays. @throws ScissionError the reason. */
   async load(name: string): Promise<void> {
-    const { base, range } = splitName(name)
+    const { base, range } = parseTargetName(name)
     const model = await this.#deps.catalog.model(base)
     const structure = await this.#deps.structures.numbering(model)
     if (!structure) {
@@ -83,7 +84,7 @@ export class LoadedModels {
 
   /** Unloads a model or a layer range. @param dependents also unload the layer ranges of the model. */
   async unload(name: string, dependents: boolean): Promise<void> {
-    const { base, range } = splitName(name)
+    const { base, range } = parseTargetName(name)
     const model = await this.#deps.catalog.model(base)
     if (!range) this.#unavailable.set(model.id, UNLOADED)
     const mine = this.#deps.stages.keys().filter((key) => key.model === model.id)

@@ -4,13 +4,14 @@
  */
 import { hasOpenDimensions } from '../../../../shared/onnx/canonical/declared-tensors.ts'
 import type { Catalog } from './catalog.ts'
-import { checkLayerRange, splitName } from './layer-range.ts'
+import { checkLayerRange } from './layer-range.ts'
 import type { LoadedModels } from './loaded-models.ts'
 import type { ModelBatches } from './model-batches.ts'
 import { declaredTensors, layersUnknown, openInputs, propertiesOf, tensorsAt } from './model-description.ts'
 import { ModelRuns, type ModelRunsDeps } from './model-runs.ts'
 import type { RequestStructures } from './request-structures.ts'
 import type { BatchingFacts, LayerRange, Target, Targets } from './target.ts'
+import { parseTargetName } from './target-name.ts'
 
 export interface ModelTargetDeps extends ModelRunsDeps {
   catalog: Catalog
@@ -32,7 +33,7 @@ export class ModelTargets implements Targets {
   /** @throws ScissionError notFound, invalidRange. */
   async find(name: string, version?: string, layers?: LayerRange): Promise<Target> {
     const { catalog, structures, loaded, batches, batching } = this.#deps
-    const { base, range } = splitName(name, layers)
+    const { base, range } = parseTargetName(name, layers)
     const named = await catalog.named(base, version)
     const { model } = named
     // As clients may call this very file: the highest version of its name may be another.
