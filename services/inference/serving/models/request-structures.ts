@@ -22,6 +22,7 @@ import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
 import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { KeyedLock } from '../../../../shared/platform/keyed-lock.ts'
+import { WaitingLimit } from '../../../../shared/platform/waiting-limit.ts'
 import { checkInputs, checkNames, checkTensor } from '../executor/check-inputs.ts'
 import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
@@ -47,7 +48,7 @@ export interface ChosenLayers {
 export class RequestStructures {
   readonly #deps: RequestStructureDeps
   readonly #locks = new KeyedLock()
-  #waiting = 0
+  readonly #waiting = new WaitingLimit(MAX_WAITING_COUNT, 'analyses of their shapes')
 
   constructor(deps: RequestStructureDeps) {
     this.#deps = deps
@@ -113,20 +114,13 @@ export class RequestStructures {
   async #open(model: Model, tried: InputShapes | undefined, patience: Patience): Promise<Structure> {
     const known = await this.#knownOpen(model)
     if (known) return known
-    if (this.#waiting >= MAX_WAITING_COUNT)
-      throw new ScissionError(
-        'overloaded',
-        `${this.#waiting} requests wait for analyses of their shapes already, which is the limit; retry in a moment`,
-        { waiting: this.#waiting, limit: MAX_WAITING_COUNT },
-      )
     const late = () => givenUp(`analysing model ${model.name} with open dimensions`, 'late')
     const work = async () => {
       if (patience.deadline !== undefined && Date.now() >= patience.deadline) throw late()
       // A request that waited before this one may have had it made.
       return (await this.#knownOpen(model)) ?? this.#analyse(model, tried)
     }
-    this.#waiting += 1
-    const made = this.#locks.run(model.id, work, patience.signal).finally(() => (this.#waiting -= 1))
+    const made = this.#waiting.within(() => this.#locks.run(model.id, work, patience.signal))
     return waitWithin(made, patience, (why) =>
       givenUp(`analysing model ${model.name} with open dimensions`, why),
     )
