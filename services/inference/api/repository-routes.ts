@@ -11,13 +11,13 @@ import { TargetName } from './target-path.ts'
 import { booleanParameter, readParameters } from '../../../shared/oip/parameters.ts'
 import type { Deployments } from '../forwarding/deployment-hops.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
-import type { ModelTargets } from '../serving/models/model-targets.ts'
+import type { LoadedModels } from '../serving/models/loaded-models.ts'
 import { parseObject } from '../../../shared/oip/binary-message.ts'
 import { readBody } from '../messages/body.ts'
 
 export interface RepositoryDeps {
   catalog: Catalog
-  models: ModelTargets
+  models: LoadedModels
   deployments: Deployments
 }
 

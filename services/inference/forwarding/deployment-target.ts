@@ -17,7 +17,7 @@ import { countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
 import { boundaryTensors } from '../serving/models/model-description.ts'
-import { parseLayerRange } from '../serving/models/model-targets.ts'
+import { parseLayerRange } from '../serving/models/target-name.ts'
 import { checkDeclared } from '../serving/models/request-structures.ts'
 import { givenUp } from '../serving/executor/executor-thread.ts'
 import {

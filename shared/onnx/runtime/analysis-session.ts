@@ -6,6 +6,7 @@ import './no-telemetry.ts'
 import ort from 'onnxruntime-node'
 import { coerceError, ScissionError } from '../../platform/errors.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
+import { tidy } from './error-text.ts'
 import { fromOrt, toOrt } from './ort-tensor.ts'
 
 /** ONNX Runtime's log level: errors are thrown as well, and warnings about a user's model would fill the standard error. */
@@ -58,15 +59,6 @@ export function asInvalidModel(doing: string, thrown: unknown): ScissionError {
     { runtime: error.message },
     error,
   )
-}
-
-/** Removes ONNX Runtime's source paths, C++ signatures and our temporary file names from a message. */
-export function tidy(message: string): string {
-  return message
-    .replace(/Load model from \S+ failed:\s*/g, '')
-    .replace(/\S*\/onnxruntime_src\/\S+ [^\n]*?\) (?=[A-Z])/g, '')
-    .replace(/\s+/g, ' ')
-    .trim()
 }
 
 /** @throws ScissionError invalidModel for BF16, which onnxruntime-node does not have. */

@@ -8,7 +8,7 @@
  */
 import type { Boundary } from '../../contracts/model.ts'
 import { coerceError, ScissionError } from '../../platform/errors.ts'
-import { tidy } from '../runtime/analysis-session.ts'
+import { tidy } from '../runtime/error-text.ts'
 import { formDifference, isFloat, tensorDifference } from '../../tensors/tensor-difference.ts'
 import { runFile, runPieces, runWhole, type Tensors } from './run-pieces.ts'
 import { evenly } from './side-by-side.ts'

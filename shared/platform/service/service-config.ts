@@ -177,7 +177,7 @@ export const PLANNER_SETTINGS = {
     'SCISSION_VERIFY_BYTES',
     integer(1),
     String(256 * MIB),
-    'longest answer that a verification compares; the planner holds up to three of them',
+    'longest input that a verification makes, longest answer that it compares; the planner holds up to three of them',
   ),
 } as const
 
