@@ -101,7 +101,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
     }
     writeCanonical(canonical, paths)
     const model = await openCanonical(paths.canonical, structure)
-    const file = path.join(request.dir, request.file)
+    const file = canonical.graph.isEndless ? undefined : path.join(request.dir, request.file)
     const { boundaries, changing, warnings } = await checkResults(
       model,
       { file, ...trial },

@@ -8,7 +8,7 @@ import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { RangeKey } from '../../ranges/stored-range.ts'
 import type { RunResult, SharedRun } from '../executor/executor.ts'
 
-export type TargetTensor = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
+export type TargetTensor = Pick<TensorSpec, 'name' | 'datatype' | 'shape' | 'anyRank'>
 
 export interface TargetTensors {
   inputs: TargetTensor[]
