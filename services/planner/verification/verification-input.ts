@@ -5,6 +5,7 @@ import { type ShapeRanges, sizesOf } from '../../../shared/contracts/shape-range
 import { byteLength, type Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Verification } from '../../../shared/contracts/verification.ts'
 import type { TensorThread } from './tensor-thread.ts'
+import { entryOf } from '../../../shared/platform/entry-of.ts'
 
 export interface VerificationInput {
   tensors: Tensor[]
@@ -33,8 +34,8 @@ export async function verificationInput(
 /** The inputs with the sizes that the structure was tried with, or the nearest that the deployment takes. */
 function sizedInputs({ inputs, inputShapes }: Structure, shapes: ShapeRanges): TensorSpec[] {
   return inputs.map((input) => {
-    const tried = inputShapes[input.name] ?? input.shape
-    const shape = (shapes[input.name] ?? tried).map((dimension, axis) => {
+    const tried = entryOf(inputShapes, input.name) ?? input.shape
+    const shape = (entryOf(shapes, input.name) ?? tried).map((dimension, axis) => {
       const { min, max } = sizesOf(dimension)
       return Math.min(Math.max(tried[axis] ?? min, min), max)
     })

@@ -70,12 +70,12 @@ export const frontPageHtml = (page: FrontPage): string =>
 export function beginning({ description, begin, services }: FrontPage, up = ''): string {
   const calls = begin.map(
     ({ summary, method, path, docs }) =>
-      `<li>${link(`${up}${docs.slice(1)}`, `${method} ${path}`)}: ${escape(summary)}</li>`,
+      `<li>${link(`${up}${docs.slice(1)}`, `${method} ${path}`)}: ${prose(summary)}</li>`,
   )
   const others = Object.entries(services).map(([name, url]) =>
     URL.canParse(url) ? link(`${url}/docs/`, name) : escape(`${name}: ${url}`),
   )
-  return `<p>${escape(description)}</p><p>Begin with:</p><ol>${calls.join('')}</ol>${
+  return `<p>${prose(description)}</p><p>Begin with:</p><ol>${calls.join('')}</ol>${
     others.length === 0 ? '' : `<p>Other services: ${others.join(' · ')}</p>`
   }`
 }
@@ -86,5 +86,8 @@ export const htmlPage = (title: string, body: string, head = ''): string =>
 <body>${body}</body></html>`
 
 const link = (href: string, text: string) => `<a href="${escape(href)}">${escape(text)}</a>`
+
+/** Summaries and descriptions are Markdown, of which they use code. */
+const prose = (text: string) => escape(text).replace(/`([^`]+)`/g, '<code>$1</code>')
 
 const escape = (text: string) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)

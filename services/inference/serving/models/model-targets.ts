@@ -34,6 +34,7 @@ import {
   type Target,
 } from './target.ts'
 import type { HeldStage, Stages, StageState } from './stages.ts'
+import { parseTargetName } from './target-name.ts'
 import { withoutUnread } from './unread-inputs.ts'
 
 export interface ModelTargetDeps {
@@ -84,8 +85,7 @@ export class ModelTargets {
 
   /** @throws ScissionError notFound, invalidRange. */
   async find(name: string, version?: string, layers?: LayerRange): Promise<Target> {
-    const [base = '', written] = name.split(':')
-    const range = layers ?? (written === undefined ? undefined : parseLayerRange(written))
+    const { base, range } = parseTargetName(name, layers)
     const named = await this.#deps.catalog.named(base, version)
     const { model } = named
     // As clients may call this very file: the highest version of its name may be another.
@@ -125,7 +125,7 @@ export class ModelTargets {
 
   /** Loads a whole model or a layer range. If loading again fails, the loaded one stays. @throws ScissionError the reason. */
   async load(name: string): Promise<void> {
-    const [base = '', written] = name.split(':')
+    const { base, range } = parseTargetName(name)
     const model = await this.#deps.catalog.model(base)
     const structure = await this.#deps.structures.numbering(model)
     if (!structure) {
@@ -134,7 +134,6 @@ export class ModelTargets {
         `model ${model.name} has open input dimensions: it is loaded by the first request that fixes them`,
       )
     }
-    const range = written === undefined ? undefined : parseLayerRange(written)
     if (range) checkLayerRange(range, structure)
     const had = this.#unavailable.get(model.id)
     // A range does not bring back the whole model.
@@ -152,9 +151,8 @@ export class ModelTargets {
 
   /** Unloads a model or a layer range. @param dependents also unload the layer ranges of the model. */
   async unload(name: string, dependents: boolean): Promise<void> {
-    const [base = '', written] = name.split(':')
+    const { base, range } = parseTargetName(name)
     const model = await this.#deps.catalog.model(base)
-    const range = written === undefined ? undefined : parseLayerRange(written)
     if (!range) this.#unavailable.set(model.id, UNLOADED)
     const mine = this.#deps.stages.keys().filter((key) => key.model === model.id)
     const whole = await Promise.all(mine.map((key) => this.#isWhole(model, key)))
@@ -381,12 +379,4 @@ function unlessNotFound(error: unknown): undefined {
 function keyOf(model: Model, structure: Structure, range: LayerRange | undefined): RangeKey {
   const { from, to } = range ?? { from: 0, to: structure.layers.length }
   return { model: model.id, shapesKey: structure.shapesKey, from, to }
-}
-
-/** Parses a layer range such as `3-17`. @throws ScissionError invalidRange. */
-export function parseLayerRange(text: string): LayerRange {
-  const digits = /^(\d{1,9})-(\d{1,9})$/.exec(text)
-  if (!digits)
-    throw new ScissionError('invalidRange', `"${text}" is not a layer range; write from-to, e.g. 0-12`)
-  return { from: Number(digits[1]), to: Number(digits[2]) }
 }
