@@ -53,7 +53,8 @@ function pageOf(deps: AppDeps): RequestHandler {
           `Scission ${deps.name} API`,
           `<div id="begin">${beginning(page, '../')}</div><div id="ui"></div>
 <script src="swagger-ui-bundle.js"></script><script src="start.js"></script>`,
-          `<link rel="stylesheet" href="swagger-ui.css"><link rel="stylesheet" href="style.css">`,
+          `<link rel="icon" href="favicon-32x32.png">
+<link rel="stylesheet" href="swagger-ui.css"><link rel="stylesheet" href="style.css">`,
         ),
       )
     }

@@ -64,6 +64,7 @@ export const frontPageHtml = (page: FrontPage): string =>
 <p>${Object.entries(page.links)
       .map(([name, href]) => link(href.slice(1), name))
       .join(' · ')} · version ${escape(page.version)}</p>`,
+    '<link rel="icon" href="docs/favicon-32x32.png">',
   )
 
 /** What a newcomer reads first, here and above the documentation. Links are relative: a proxy may stand before. */
