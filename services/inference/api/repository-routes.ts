@@ -11,7 +11,7 @@ import { TargetName } from './target-path.ts'
 import { booleanParameter, readParameters } from '../../../shared/oip/parameters.ts'
 import type { Deployments } from '../forwarding/deployment-hops.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
-import type { ModelTargets } from '../serving/models/model-targets.ts'
+import type { LoadedModels } from '../serving/models/loaded-models.ts'
 import type { Targets } from '../serving/models/target.ts'
 import { parseTargetName } from '../serving/models/target-name.ts'
 import { parseObject } from '../../../shared/oip/binary-message.ts'
@@ -19,7 +19,7 @@ import { readBody } from '../messages/body.ts'
 
 export interface RepositoryDeps {
   catalog: Catalog
-  models: ModelTargets
+  models: LoadedModels
   deployments: Deployments
   targets: Targets
 }

@@ -14,6 +14,7 @@ import type { RangeManifest } from '../../../../shared/contracts/range-manifest.
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
+import { WaitingLimit } from '../../../../shared/platform/waiting-limit.ts'
 import { checkInputs } from './check-inputs.ts'
 import type { LoadedStage } from './executor.ts'
 import { givenUp } from './executor-thread.ts'
@@ -41,7 +42,7 @@ export class ShapeGuard {
   readonly #one = pLimit(1)
   readonly #admitted = new LRUCache<string, InputShapes[]>({ max: MAX_STAGES_COUNT })
   readonly #refused = new LRUCache<string, ScissionError>({ max: MAX_REFUSED_COUNT, ttl: REFUSED_MS })
-  #waiting = 0
+  readonly #waiting = new WaitingLimit(MAX_WAITING_COUNT, 'a trial of their large shapes')
 
   constructor(deps: ShapeGuardDeps) {
     this.#deps = deps
@@ -59,14 +60,7 @@ export class ShapeGuard {
     if (mostBytes(manifest, manifest.peakBytes, inputs) <= this.#deps.memoryBytes * FREE_SHARE) return
     const shapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
     if (this.#isAdmitted(stage, shapes)) return
-    if (this.#waiting >= MAX_WAITING_COUNT)
-      throw new ScissionError(
-        'overloaded',
-        `${this.#waiting} requests wait for a trial of their large shapes already, which is the limit; retry in a moment`,
-        { waiting: this.#waiting, limit: MAX_WAITING_COUNT },
-      )
-    this.#waiting += 1
-    const tried = this.#one(() => this.#try(stage, shapes)).finally(() => (this.#waiting -= 1))
+    const tried = this.#waiting.within(() => this.#one(() => this.#try(stage, shapes)))
     await waitWithin(tried, patience, (why) => givenUp(`trying ${formatInputShapes(shapes)}`, why))
   }
 

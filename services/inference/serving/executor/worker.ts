@@ -14,7 +14,8 @@ import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { type CpuTimer, cpuTimer, monotonicMs, SlowDown } from './cpu-time.ts'
 import { fromOrt, toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
 import { holdsByteStrings } from '../../../../shared/onnx/wire/byte-strings.ts'
-import { createSession, runError } from './ort-session.ts'
+import { createSession } from './ort-session.ts'
+import { runError } from './run-error.ts'
 
 /** Everything that a thread needs to create a session, sent with every command, so that a new thread can create it too. */
 export interface SessionSource {
