@@ -89,15 +89,10 @@ export const INFERENCE_REQUEST: Content = { 'application/json': { schema: Infere
 export const INFERENCE_RESPONSE: Content = { 'application/json': { schema: InferenceResponse }, ...BINARY }
 
 export const JsonLengthHeader = z.object({
-  'Inference-Header-Content-Length': z
-    .number()
-    .int()
-    .nonnegative()
-    .optional()
-    .meta({
-      description: 'bytes of JSON before the tensors’ bytes; 0: the body is the data of the only input',
-      examples: [142],
-    }),
+  'Inference-Header-Content-Length': z.number().int().nonnegative().optional().meta({
+    // No example: a page of documentation would send it with every body, of which it is wrong.
+    description: 'bytes of JSON before the tensors’ bytes; 0: the body is the data of the only input',
+  }),
 })
 
 /** Headers of a request with tensors. */

@@ -9,12 +9,13 @@ folder="$(cd "$folder" && pwd)"
 python="$folder/python/bin"
 
 # kserve brings kubernetes and pandas: uv installs all of it in a tenth of pip's time. It does not read pip's configuration; where
-# it cannot reach the packages, pip does it.
+# it cannot reach the packages, pip does it. Neither compiles anything: what is not used needs no compiling.
 python_clients() {
   python3 -m venv "$folder/python"
-  "$python/pip" install --quiet --disable-pip-version-check uv==0.13.8
-  "$python/uv" pip install --quiet --no-cache --python "$python/python" --requirement "$here/requirements.txt" ||
-    "$python/pip" install --quiet --disable-pip-version-check --no-compile --requirement "$here/requirements.txt"
+  local pip=("$python/pip" install --quiet --disable-pip-version-check --no-compile)
+  { "${pip[@]}" uv==0.13.8 &&
+    "$python/uv" pip install --quiet --no-cache --python "$python/python" --requirement "$here/requirements.txt"; } ||
+    "${pip[@]}" --requirement "$here/requirements.txt"
 }
 
 node_clients() {
@@ -45,7 +46,7 @@ perf_analyzer() {
 
 wanted="$(cat "$here/requirements.txt" "$here/npm-clients.json")"
 if [ "$(cat "$folder/installed" 2>/dev/null)" != "$wanted" ]; then
-  rm -rf "$folder/installed" "$folder/python" "$folder/node"
+  rm -rf "$folder/installed" "$folder/python" "$folder/node" "$folder/compiled"
   python_clients &
   both=$!
   node_clients

@@ -19,7 +19,9 @@ export interface RangeDeps {
 }
 
 const RangePath = ModelPath.extend({
-  range: z.string().meta({ description: 'layer range from-to', examples: ['0-12'] }),
+  range: z
+    .string()
+    .meta({ description: 'layer range from-to', examples: ['0-12'], pattern: '^\\d{1,9}-\\d{1,9}$' }),
 })
 const RangeQuery = z.object({
   shapesKey: ShapesKey.optional().describe('from the structure; the model’s own when absent'),

@@ -12,7 +12,12 @@ export const TargetPath = z.object({ model: TargetName })
 export const VersionPath = TargetPath.extend({
   version: z.string().meta({ description: 'a number', examples: ['1'] }),
 })
-export const LayersPath = TargetPath.extend({
+export const LayersPath = z.object({
+  model: z.string().meta({
+    description: 'a model (`name`, `name@version` or its id) or a deployment',
+    examples: ['mobilenetv2'],
+    pattern: '^[^:]+$',
+  }),
   from: layer('the first layer', '0'),
   to: layer('the layer after the last', '63'),
 })

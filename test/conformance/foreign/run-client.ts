@@ -15,6 +15,8 @@ export interface Ended {
 }
 
 const LIMIT_MS = 240_000
+/** Where Python keeps what it compiled: nothing is compiled at the installation, and nothing beside the scripts. */
+const COMPILED = path.join(CLIENTS.path, 'compiled')
 
 /** @param tool a command of the Python environment: `python`, `schemathesis`. */
 export const runPython = (tool: string, args: readonly string[], cwd?: string): Promise<Ended> =>
@@ -30,7 +32,7 @@ export const script = (name: string): string => fileURLToPath(new URL(`clients/$
 function run(command: string, args: readonly string[], cwd?: string): Promise<Ended> {
   // Some tools call others of their environment.
   const PATH = `${path.dirname(command)}${path.delimiter}${process.env.PATH}`
-  const env = { ...process.env, PATH, PYTHONDONTWRITEBYTECODE: '1', PYTHONUNBUFFERED: '1', NO_COLOR: '1' }
+  const env = { ...process.env, PATH, PYTHONPYCACHEPREFIX: COMPILED, PYTHONUNBUFFERED: '1', NO_COLOR: '1' }
   return new Promise((resolve) => {
     const child = execFile(
       command,

@@ -18,7 +18,13 @@ const Operation = z.looseObject({
   operationId: z.string().regex(/^[a-z][A-Za-z]+$/),
   tags: z.array(z.string()).length(1),
   summary: z.string().min(1),
-  parameters: z.array(z.looseObject({ name: z.string(), in: z.string(), schema: z.looseObject({}) })),
+  parameters: z.array(
+    z.looseObject({
+      name: z.string(),
+      in: z.string(),
+      schema: z.looseObject({ examples: z.array(z.unknown()).optional() }),
+    }),
+  ),
   requestBody: z.looseObject({ content: z.record(z.string(), z.looseObject({})) }).optional(),
   responses: z.record(z.string(), Response),
 })
@@ -103,6 +109,18 @@ describe.each(SERVICES)('the description of the %s service', (service) => {
 
   it('keeps what is for its making to itself', () => {
     expect(nodesOf(read(service)).filter(({ value }) => 'inUrl' in value || '$defs' in value)).toEqual([])
+  })
+
+  it('gives examples that may be sent together', () => {
+    for (const { path, method, parameters } of operationsOf(read(service))) {
+      const examplesOf = (name: string) =>
+        parameters.find((parameter) => parameter.name === name)?.schema.examples ?? []
+      const place = `${method} ${path}`
+      if (path.includes('/layers/'))
+        for (const model of examplesOf('model')) expect(model, place).not.toContain(':')
+      // A page of documentation fills it in, and its body is JSON as a whole.
+      expect(examplesOf('Inference-Header-Content-Length'), place).toEqual([])
+    }
   })
 
   it('gives examples that pass their schemas, one at least of each body that a client writes', () => {
