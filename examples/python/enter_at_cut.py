@@ -6,24 +6,9 @@ A client that ran the layers before the cut itself sends their tensors to the ma
 runs them in the client's place; examples/head-on-client shows how a client does it with ONNX Runtime.
 """
 
-import json
-import os
-import time
-from urllib.request import Request, urlopen
-
 import numpy as np
-
 from codecs_numpy import decode, encode
-
-PLANNER = os.environ.get("SCISSION_PLANNER_URL", "http://127.0.0.1:8082")
-
-
-def call(url, body=None, method=None):
-    """Sends JSON (a POST if there is a body) and returns the JSON of the answer, None for an empty one."""
-    data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data=data, method=method)) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+from scission import call, deployed, post_tensors
 
 
 def infer(url, name, array, codec="none", answer_codec="none"):
@@ -34,29 +19,13 @@ def infer(url, name, array, codec="none", answer_codec="none"):
         data = array.tobytes()
     else:
         entry, data = encode(name, array, codec)
-    told = {"binary_data_output": True, "scission_codec": answer_codec}
-    head = json.dumps({"parameters": told, "inputs": [entry]}).encode()
-    headers = {
-        "Content-Type": "application/octet-stream",
-        "Inference-Header-Content-Length": str(len(head)),
-    }
-    with urlopen(Request(url, data=head + data, headers=headers)) as answer:
-        length = int(answer.headers["Inference-Header-Content-Length"])
-        body = answer.read()
-    (output,) = json.loads(body[:length])["outputs"]
-    return len(data), len(body) - length, decode(output, body[length:])
+    wanted = {"binary_data_output": True, "scission_codec": answer_codec}
+    told, came = post_tensors(url, {"parameters": wanted, "inputs": [entry]}, data)
+    (output,) = told["outputs"]
+    return len(data), len(came), decode(output, came)
 
 
-query = {"model": "mobilenetv2", "firstLayersOnDevice": 10, "minStages": 2, "maxStages": 2, "top": 1}
-plan = call(f"{PLANNER}/v1/plans", query)["plans"][0]
-deployment = call(f"{PLANNER}/v1/deployments", {"plan": plan["id"], "name": "example-cut"})
-address = f"{PLANNER}/v1/deployments/{deployment['id']}"
-try:
-    while deployment["state"] == "loading":
-        time.sleep(0.1)
-        deployment = call(address)
-    if deployment["state"] == "failed":
-        raise SystemExit(deployment["error"])
+with deployed("example-cut") as (plan, deployment):
     entry = deployment["entry"]["url"]
     cut, end = plan["stages"][1]["from"], plan["stages"][1]["to"]
 
@@ -76,5 +45,3 @@ try:
         sent, came, answer = infer(url, crossing["name"], tensor, codec, answer_codec)
         change = np.abs(answer - whole).max() / np.abs(whole).max()
         print(f"{codec}: {sent} bytes there, {came} back as {answer_codec}, the answer changed by {change:.1%}")
-finally:
-    call(address, method="DELETE")

@@ -1,12 +1,17 @@
 /** What a deployment's verification found, in one line for each comparison. */
+import { formatInputShapes } from '../../shared/contracts/input-shapes.ts'
 import type { Comparison, Verification } from '../../shared/contracts/verification.ts'
 
 export function verificationText(verification: Verification | undefined): string {
   if (!verification || verification.outcome === 'off') return 'not verified'
   const { outcome, reason, against, input, comparisons } = verification
   if (outcome === 'impossible') return `could not be verified: ${reason}`
-  const title = `verified with one ${input} input against the whole model on ${against}`
-  return [title, ...comparisons.map(comparisonText)].join('\n')
+  const sizes = new Set(comparisons.map(({ inputShapes }) => inputShapes && formatInputShapes(inputShapes)))
+    .size
+  const inputs = sizes === 1 ? `one ${input} input` : `${input} inputs of ${sizes} sizes`
+  const title = `verified with ${inputs} against the whole model on ${against}`
+  const left = outcome === 'equal' && reason !== undefined ? [`  ${reason}`] : []
+  return [title, ...comparisons.map(comparisonText), ...left].join('\n')
 }
 
 /** For a table: `equal, off by 1.2e-7`. */
@@ -19,11 +24,12 @@ export function shortVerification(verification: Verification | undefined): strin
 
 function comparisonText(comparison: Comparison): string {
   const path = comparison.path === 'exact' ? 'without lossy codecs' : 'as planned'
-  const { outputs, measure, equal } = comparison
+  const { outputs, measure, equal, inputShapes } = comparison
+  const sizes = inputShapes ? ` with ${formatInputShapes(inputShapes)}` : ''
   const allowed = Math.max(0, ...outputs.map(({ tolerance }) => tolerance ?? 0))
   const notes = [...new Set(outputs.flatMap(({ note }) => note ?? []))].map((note) => `\n    ${note}`)
   const verdict = equal ? 'equal' : 'DIFFERENT'
-  return `  ${path}: ${verdict}, ${offBy(comparison)} (${measure}, allowed ${allowed.toExponential(0)})${notes.join('')}`
+  return `  ${path}${sizes}: ${verdict}, ${offBy(comparison)} (${measure}, allowed ${allowed.toExponential(0)})${notes.join('')}`
 }
 
 function offBy({ outputs, measure }: Comparison): string {

@@ -33,8 +33,10 @@ import { Messages } from './messages/message-codec.ts'
 import { Links } from './links/links.ts'
 import { linkRoutes } from './api/probe-routes.ts'
 import { ShapeGuard } from './serving/executor/shape-guard.ts'
-import { runTrial } from './serving/executor/trial-load.ts'
+import { refuseWithoutMemory, runTrial } from './serving/executor/trial-load.ts'
 import { Catalog } from './serving/models/catalog.ts'
+import { LoadedModels } from './serving/models/loaded-models.ts'
+import { ModelBatches } from './serving/models/model-batches.ts'
 import { ModelTargets } from './serving/models/model-targets.ts'
 import { type RequestStructureDeps, RequestStructures } from './serving/models/request-structures.ts'
 import { Stages } from './serving/models/stages.ts'
@@ -143,10 +145,19 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const analyseOpen: RequestStructureDeps['analyseOpen'] = ({ id }, tried) =>
     benchmark.openStructure(id, tried)
   const structures = new RequestStructures({ catalog, analyseOpen })
-  const models = new ModelTargets({ here, catalog, structures, stages, batching: config, log })
+  const batches = new ModelBatches(stages, config.maxBatch)
+  const models = new LoadedModels({ catalog, structures, stages, batches, log })
+  const modelTargets = new ModelTargets({
+    here,
+    catalog,
+    structures,
+    loaded: models,
+    batches,
+    batching: config,
+  })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
   const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
-  const bodies = { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS, memory }
+  const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
   const deployments = new Deployments({
     resource,
@@ -173,7 +184,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     codec,
     log,
   }
-  const targets = targetsOf(deploymentDeps, models)
+  const targets = targetsOf(deploymentDeps, modelTargets)
   const requestsServed = () => statistics.served
   const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
   return {
@@ -196,7 +207,8 @@ function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: I
     memoryBytes,
     tryOnce: async ({ path, manifest, options }, inputs) => {
       if (path === null) return
-      await runTrial({ path, manifest: { ...manifest, inputs }, options, timeoutMs, memoryBytes })
+      const request = { path, manifest: { ...manifest, inputs }, options, timeoutMs, memoryBytes }
+      refuseWithoutMemory(await runTrial(request))
     },
   })
 }
@@ -246,7 +258,7 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     ...tagged(
       'Repository',
       'Loading and unloading, as in the protocol’s extension',
-      repositoryRoutes({ catalog, models, deployments }),
+      repositoryRoutes({ catalog, models, deployments, targets: protocol.targets }),
     ),
     ...tagged('Refused', 'Addresses of extensions of the protocol that are not here', refusedRoutes()),
     ...tagged('Hops', 'What the planner and the other hops of a deployment ask', [

@@ -1,6 +1,6 @@
 /** What a deployment's verification found: how far the split's outputs are from those of the whole model. */
 import { z } from 'zod'
-import { ms, ResourceName, timestamp } from './common.ts'
+import { InputShapes, ms, ResourceName, timestamp } from './common.ts'
 
 const figure = z.number().nonnegative()
 
@@ -26,6 +26,9 @@ export type OutputDifference = z.infer<typeof OutputDifference>
 export const Comparison = z.object({
   /** `exact`: without the lossy codecs of the plan. `planned`: as clients use it. */
   path: z.enum(['exact', 'planned']),
+  /** Of a deployment for a range of shapes, which is verified with several: the shapes of this input, and who ran the whole model. */
+  inputShapes: InputShapes.optional(),
+  against: ResourceName.optional(),
   /** The figure that is held against the tolerance. */
   measure: z.enum(['relativeDiff', 'relativeError']),
   /** Where the tolerance comes from. */
@@ -35,14 +38,17 @@ export const Comparison = z.object({
 })
 export type Comparison = z.infer<typeof Comparison>
 
-/** `impossible`: nothing could be compared, `reason` says why. `off`: the request said `verify: false`. */
-const VERIFICATION_OUTCOMES = ['equal', 'different', 'impossible', 'off'] as const
+/**
+ * `refused`: the split does not run with an end of its range of shapes. `impossible`: nothing could be compared, `reason` says
+ * why. `off`: the request said `verify: false`.
+ */
+const VERIFICATION_OUTCOMES = ['equal', 'different', 'refused', 'impossible', 'off'] as const
 
 export const Verification = z.object({
   outcome: z.enum(VERIFICATION_OUTCOMES),
-  /** Why nothing could be compared, or what differs and where. */
+  /** Why nothing could be compared (of a range of shapes: with which end of it), what differs and where, or what was refused. */
   reason: z.string().optional(),
-  /** The resource that ran the whole model. */
+  /** The resource that ran the whole model first. */
   against: ResourceName.optional(),
   input: z.enum(['made-up', 'sample']).optional(),
   comparisons: z.array(Comparison).default([]),

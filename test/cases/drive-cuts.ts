@@ -1,5 +1,6 @@
 /** Pieces of a model on several machines: cut once at each boundary, and at all of them. */
 import { coerceError } from '../../shared/platform/errors.ts'
+import { evenly } from '../support/evenly.ts'
 import { client, type Driven, type DriveOptions, type Found, mapOf, type Tensors } from './driven.ts'
 
 /** With many layers, differences of the last bits add up. */
@@ -67,11 +68,3 @@ async function runRange(
 
 const finalOf = ({ structure }: Driven, tensors: Tensors): Tensors =>
   mapOf(structure.outputs.flatMap(({ name }) => tensors.get(name) ?? []))
-
-/** Both ends and what lies evenly between, as many as `most`; the middle if that is one. */
-function evenly(items: readonly number[], most: number): number[] {
-  if (items.length <= most) return [...items]
-  if (most === 1) return items.slice(items.length >> 1).slice(0, 1)
-  const at = (index: number) => items[Math.round((index * (items.length - 1)) / (most - 1))] ?? 0
-  return [...new Set(Array.from({ length: most }, (_, index) => at(index)))]
-}

@@ -1,24 +1,13 @@
 /** Codecs on the path of a deployment: three inference services whose models are plain functions. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { postBinary, splitAnswer } from '../inference/support/service.ts'
-import { layer, toyModel, toySpec } from '../inference/support/toy-models.ts'
+import { lineModel } from '../inference/support/toy-models.ts'
 import { withToyServices } from '../inference/support/toy-services.ts'
 import { hop } from '../support/fixtures.ts'
 
 const SHAPE = [1, 4, 100, 100]
 const COUNT = 40_000
-/** y = ((x + 1) · 2) + 3, one layer each. */
-const toy = toyModel(
-  'c',
-  [toySpec('x', 'FP32', SHAPE)],
-  ['y'],
-  [
-    layer('a', ['x'], SHAPE, (x) => x + 1),
-    layer('b', ['a'], SHAPE, (a) => 2 * a),
-    layer('y', ['b'], SHAPE, (b) => b + 3),
-  ],
-  { name: 'line' },
-)
+const toy = lineModel('c', SHAPE)
 const x = Float32Array.from({ length: COUNT }, (_, index) => Math.sin(index))
 const TIERS = ['device', 'edge', 'cloud']
 

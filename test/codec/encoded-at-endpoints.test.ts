@@ -8,25 +8,14 @@ import { writeInferRequest } from '../../shared/oip/request-message.ts'
 import { parseInferResponse } from '../../shared/oip/response-message.ts'
 import { availableCodecs, decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
 import { call, errorOf, type RawAnswer } from '../inference/support/service.ts'
-import { layer, singleLayerModel, toyModel, toySpec } from '../inference/support/toy-models.ts'
+import { lineModel, singleLayerModel, toySpec } from '../inference/support/toy-models.ts'
 import { withToyServices } from '../inference/support/toy-services.ts'
 import { hop } from '../support/fixtures.ts'
 import { floatTensor } from './support.ts'
 
 const SHAPE = [1, 4, 9, 11]
 const COUNT = elementCount(SHAPE)
-/** y = ((x + 1) · 2) + 3, one layer each. */
-const line = toyModel(
-  'c',
-  [toySpec('x', 'FP32', SHAPE)],
-  ['y'],
-  [
-    layer('a', ['x'], SHAPE, (x) => x + 1),
-    layer('b', ['a'], SHAPE, (a) => 2 * a),
-    layer('y', ['b'], SHAPE, (b) => b + 3),
-  ],
-  { name: 'line' },
-)
+const line = lineModel('c', SHAPE)
 const indices = singleLayerModel('d', 'indices', toySpec('x', 'INT64', [4, 300]), (x) => x)
 const words = singleLayerModel('e', 'words', toySpec('x', 'BYTES', [2]), (x) => x)
 const open = singleLayerModel('f', 'open', toySpec('x', 'FP32', [-1, 300]), (x) => x)

@@ -11,7 +11,7 @@ import { createInferenceClient } from '../../shared/client/inference.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
 import { encode } from '../onnx/support/build.ts'
-import { encoder } from '../onnx/support/open-models.ts'
+import { encoder, pairs } from '../onnx/support/open-models.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
 
 let system: TestSystem
@@ -36,6 +36,11 @@ it('a plan made for one length is deployed for a range of them, and every length
   const deployment = await deployAndWait(planner, { plan, name: 'wide', shapes: { ids: ['1..2', '1..60'] } })
   expect(deployment.shapes).toEqual({ ids: ['1..2', '1..60'], mask: ['1..2', '1..60'] })
   expect(deployment.verification?.outcome).toBe('equal')
+  expect(deployment.verification?.comparisons.map((one) => one.inputShapes?.['ids'])).toEqual([
+    [1, 16],
+    [1, 1],
+    [2, 60],
+  ])
   const { entry } = deployment
   const entered = createInferenceClient(entry.resource, entry.url)
   const { inputs, inputHints } = await benchmark.openStructure(id)
@@ -63,4 +68,20 @@ it('a plan made for one length is deployed for a range of them, and every length
     3,
   )
   await expect(entered.infer('wide', long)).rejects.toThrow('takes [1..2,1..60]')
+})
+
+it('a range whose largest shape no machine has memory for is refused with that shape', async () => {
+  const file = path.join(system.folder, 'pairs.onnx')
+  writeFileSync(file, encode(pairs()))
+  const benchmark = createBenchmarkClient(system.benchmarkUrl)
+  const planner = createPlannerClient(system.plannerUrl)
+  const { id } = await benchmark.uploadModel(file, 'pairs')
+  const inputShapes = { ids: [1, 16] }
+  await runBenchmark(benchmark, { model: id, inputShapes, runs: 3 }, silent)
+  const { plans } = await planner.plans({ model: id, inputShapes, top: 1, minStages: 2 })
+  await benchmark.openStructure(id, inputShapes)
+  const plan = plans[0]?.id ?? ''
+  const deploying = deployAndWait(planner, { plan, name: 'far', shapes: { ids: ['1', '2..300000'] } })
+  await expect(deploying).rejects.toThrow(/the largest inputs ids:1x300000.*memory/)
+  expect((await planner.deployment('far')).state).toBe('failed')
 })

@@ -1,6 +1,8 @@
 /** Models that are loaded, asked for and unloaded at any moment of each other: the last word counts. */
 import { beforeEach, describe, expect, it } from 'vitest'
 import { Catalog } from '../../services/inference/serving/models/catalog.ts'
+import { LoadedModels } from '../../services/inference/serving/models/loaded-models.ts'
+import { ModelBatches } from '../../services/inference/serving/models/model-batches.ts'
 import { ModelTargets } from '../../services/inference/serving/models/model-targets.ts'
 import { RequestStructures } from '../../services/inference/serving/models/request-structures.ts'
 import { Stages } from '../../services/inference/serving/models/stages.ts'
@@ -25,7 +27,8 @@ const redis = withTestRedis()
 let engine: ToyEngine
 let catalog: Catalog
 let structures: RequestStructures
-let models: ModelTargets
+let models: LoadedModels
+let targets: ModelTargets
 
 beforeEach(async () => {
   const { state } = redis()
@@ -38,11 +41,13 @@ beforeEach(async () => {
   const analyseOpen = () => Promise.reject(new Error('this toy has no open dimensions'))
   structures = new RequestStructures({ catalog, analyseOpen })
   const here = { resource: 'r', emulated: false }
-  models = new ModelTargets({ here, catalog, structures, stages, batching, log })
+  const batches = new ModelBatches(stages, batching.maxBatch)
+  models = new LoadedModels({ catalog, structures, stages, batches, log })
+  targets = new ModelTargets({ here, catalog, structures, loaded: models, batches, batching })
 })
 const stateNow = async () => (await models.stateOf(toy.model)).reason
 const isDropped = async () => (await models.loaded()).length === 0
-const infer = async (name: string) => (await models.find(name)).infer([fp32Tensor('x', [1, 2])], context)
+const infer = async (name: string) => (await targets.find(name)).infer([fp32Tensor('x', [1, 2])], context)
 
 describe('a model that is unloaded', () => {
   for (const name of ['branched', 'branched:0-1']) {

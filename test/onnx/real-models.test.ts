@@ -13,6 +13,7 @@ import { tensorValues } from '../../shared/tensors/tensor-values.ts'
 import { readSkeleton } from '../../shared/onnx/index.ts'
 import { ModelProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
+import { evenly } from '../support/evenly.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { singleCutTensors } from './support/brute-force.ts'
 import { needsFiles, own, ownFile, thirdParty, thirdPartyFile } from '../support/test-models.ts'
@@ -27,11 +28,6 @@ const TOLERANCE = {
   single: 1e-5,
   half: 1e-3,
   /** Softmax makes of a logit's error a relative one. */ logits: 5e-3,
-}
-
-function evenly<T>(items: readonly T[], count: number): T[] {
-  if (items.length <= count) return [...items]
-  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!)
 }
 
 /** A light model makes half a gigabyte of weights in every session, which takes long on a busy machine. */

@@ -11,6 +11,7 @@ import type { Layer, Structure } from '../../shared/contracts/model.ts'
 import { frontiers } from '../../shared/onnx/structure/boundaries.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { buildZooModel, ZOO, zooGraph, type ZooGraph, type ZooName } from '../../shared/zoo/index.ts'
+import { evenly } from '../support/evenly.ts'
 import { KERAS_FACTS } from '../zoo/keras-digests.ts'
 import { type LayerRow, layerRows, NEEDS_KERAS, readKerasNetworks } from '../zoo/keras-layers.ts'
 import { singleCutTensors } from './support/brute-force.ts'
@@ -108,11 +109,6 @@ const upToResNet50 = (Object.keys(ZOO) as ZooName[]).filter(
 const names = ALL ? upToResNet50 : (['mobilenetv2'] satisfies ZooName[])
 const cutCount = ALL ? 40 : 5
 const tripleCount = ALL ? 10 : 3
-
-function evenly<T>(items: readonly T[], count: number): T[] {
-  if (items.length <= count) return [...items]
-  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!)
-}
 
 describe.each(names)('%s', { timeout: 900_000 }, (name) => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-zoo-'))

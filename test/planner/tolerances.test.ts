@@ -73,6 +73,16 @@ describe('with a lossy codec', () => {
     expect(ruleFor('given').basis).toContain('q8 at boundary 2')
   })
 
+  it('is held to the best of its calibrations, which is the last one', () => {
+    const worse = exampleCalibration('two', {
+      cells: [{ ...cell, relativeErrorBound: 0.5 }],
+      sampleSource: 'made-up',
+      state: 'completed',
+    })
+    const rule = plannedRule(exampleStructure(), split, [worse, calibration('made-up')], 'made-up')
+    expect(rule.tolerances.get('y')).toBeCloseTo(0.004 + 1e-5, 12)
+  })
+
   it('is not judged if the calibration was deleted, and says so', () => {
     const rule = plannedRule(exampleStructure(), split, [], 'made-up')
     expect(judgeOutputs([floats(1)], [floats(3)], rule)).toMatchObject([
@@ -130,5 +140,7 @@ describe('what differs between two runs of the whole model', () => {
   it('excuses no other output, and none of a model that answers the same twice', () => {
     expect(allowRandom([off], [{ ...off, equal: true, maxAbsDiff: 0 }])).toEqual([off])
     expect(allowRandom([off], [{ ...off, output: 'z' }])).toEqual([off])
+    const same = { ...off, equal: true, maxAbsDiff: 0 }
+    expect(allowRandom([same], [off])).toEqual([same])
   })
 })

@@ -43,6 +43,13 @@ describe('ranges of shapes', () => {
     })
   })
 
+  it('of dimensions without a name do not follow each other; of a size of 0 and an unknown rank, any are taken', () => {
+    const odd = declared({ a: ['', ''], b: [0], c: ['...'] })
+    const sizes = { a: [2, 3], b: [4], c: [5, 6] }
+    const given = { a: ['1..2', '3..9'], b: ['1..7'], c: ['1', '2..3', '4'] }
+    expect(completeRanges(odd, sizes, given)).toEqual(given)
+  })
+
   it('must agree with the file and with each other', () => {
     const refused = (given: ShapeRanges) => () => completeRanges(bert, shapes, given)
     expect(refused({ tokens: ['1'] })).toThrow('no input "tokens"; it has ids, mask, scale')

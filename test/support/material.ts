@@ -10,6 +10,10 @@ import { fileURLToPath } from 'node:url'
 
 const BESIDE = fileURLToPath(new URL('../../../shared/', import.meta.url))
 
+/** Where the environment says, else beside the repository. */
+const placeOf = (setting: string, folder: string) =>
+  path.resolve(process.env[setting] || path.join(BESIDE, folder))
+
 export interface Material {
   /** The Vitest tag of the tests that use it. */
   tag: string
@@ -32,7 +36,7 @@ export const MODELS = material(
   {
     tag: 'third-party-models',
     name: 'third-party models',
-    path: path.resolve(process.env.SCISSION_TEST_MODELS || path.join(BESIDE, 'models')),
+    path: placeOf('SCISSION_TEST_MODELS', 'models'),
     without: 'all suites run over our own models only (test/data/models)',
   },
   'MANIFEST.json',
@@ -62,7 +66,7 @@ export const CASES = material(
   {
     tag: 'fault-cases',
     name: 'cases of reported faults',
-    path: path.resolve(process.env.SCISSION_TEST_CASES || path.join(BESIDE, 'faults/models')),
+    path: placeOf('SCISSION_TEST_CASES', 'faults/models'),
     without: 'only a few cases of our own are driven through a system',
   },
   'make_cases.py',

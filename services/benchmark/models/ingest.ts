@@ -145,10 +145,7 @@ function checkExternalFiles(named: readonly string[], files: readonly ReceivedFi
   const sent = new Set(files.map((file) => file.path).filter((location) => location !== MODEL_FILE))
   const missing = [...wanted].filter((location) => !sent.has(location))
   if (missing.length > 0) {
-    const parts = firstOf(
-      [...wanted].map((location) => `-F 'data=@${location};filename=${location}'`),
-      ' ',
-    )
+    const parts = firstOf([...wanted].map(curlPart), ' ')
     throw new ScissionError(
       'invalidModel',
       `the model keeps weights in ${firstOf(missing)}, which was not uploaded; send all of its files together: ` +
@@ -163,6 +160,12 @@ function checkExternalFiles(named: readonly string[], files: readonly ReceivedFi
       `the model refers to no file ${firstOf(extra)}; it refers to: ${firstOf([...wanted]) || 'none'}`,
       { extra, externalFiles: [...wanted] },
     )
+}
+
+/** A file as curl takes it on the command line of a shell. */
+function curlPart(location: string): string {
+  const name = /[;,"]/.test(location) ? `"${location.replaceAll('"', String.raw`\"`)}"` : location
+  return `-F '${`data=@${name};filename=${name}`.replaceAll("'", String.raw`'\''`)}'`
 }
 
 const NAMED = 10

@@ -5,13 +5,13 @@ import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { yesOrNo } from '../../../shared/contracts/query-values.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import { FORM_HINT } from './receive-upload.ts'
-import { drain } from '../drain.ts'
+import { drainIfRefused } from '../drain.ts'
+import { ModelPath, shapesOf, shapesText } from './model-query.ts'
 import { type IngestDeps, ingestUpload } from './ingest.ts'
 import { SamplesPart } from '../samples/receive-samples.ts'
 import { withFindings } from './with-findings.ts'
@@ -21,19 +21,6 @@ export interface ModelDeps extends IngestDeps {
   refuseWhileMeasured: (model: Model) => Promise<void>
 }
 
-export const ModelPath = z.object({
-  model: z
-    .string()
-    .min(1)
-    .meta({ description: 'id, name (then the highest version) or name@version', examples: ['mobilenetv2'] }),
-})
-export const shapesText = z
-  .string()
-  .optional()
-  .meta({
-    description: 'input shapes as name:1x3x224x224, several joined by commas; the model’s own when absent',
-    examples: ['input_1:1x3x224x224'],
-  })
 /** A name must not look like an id: ids are looked up first, so the name could never be found. */
 const ModelName = Name.refine(
   (name) => !ModelId.safeParse(name).success,
@@ -136,15 +123,12 @@ function uploadRoute(deps: ModelDeps): Route {
       'overloaded',
       'deadlineExceeded',
     ],
-    handle: async ({ query }, req, res) => {
-      const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
-      try {
+    handle: ({ query }, req, res) => {
+      const shapes = shapesOf(query)
+      return drainIfRefused(req, res, async () => {
         const { model, created } = await ingestUpload(deps, req, { name: query.name, shapes })
         return reply(created ? 201 : 200, model, { Location: `/v1/models/${model.id}` })
-      } catch (thrown) {
-        drain(req, res)
-        throw thrown
-      }
+      })
     },
   })
 }
@@ -161,7 +145,7 @@ function layersRoute(deps: ModelDeps): Route {
     fails: ['invalidRange', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
     handle: async ({ params, query }) => {
       const model = await findModel(deps.state, params.model)
-      const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
+      const shapes = shapesOf(query)
       const { analyses } = deps
       const structure = await (query.open ? analyses.open(model, shapes) : analyses.structure(model, shapes))
       const { from = 0, to = structure.layers.length } = query

@@ -18,6 +18,7 @@ import {
   shapesKeyOf,
 } from '../../../shared/onnx/index.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
+import { WaitingLimit } from '../../../shared/platform/waiting-limit.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { ModelStore } from './model-store.ts'
 
@@ -39,7 +40,7 @@ export class OpenAnalyses {
   readonly #locks = new KeyedLock()
   readonly #one = pLimit(1)
   readonly #failed = new LRUCache<string, ScissionError>({ max: MAX_REMEMBERED_COUNT, ttl: REMEMBERED_MS })
-  #waiting = 0
+  readonly #waiting = new WaitingLimit(MAX_WAITING_COUNT, 'analyses of models with open dimensions')
 
   constructor(deps: OpenAnalysisDeps) {
     this.#deps = deps
@@ -60,18 +61,7 @@ export class OpenAnalyses {
     if (known) return known
     const shapes = tried ? resolveInputShapes(model.inputs, tried) : (model.inputShapes ?? {})
     if (!tried && model.inputShapes === null) resolveInputShapes(model.inputs)
-    if (this.#waiting >= MAX_WAITING_COUNT)
-      throw new ScissionError(
-        'overloaded',
-        `${this.#waiting} requests wait for analyses of models with open dimensions already, which is the limit; retry in a moment`,
-        { waiting: this.#waiting, limit: MAX_WAITING_COUNT },
-      )
-    this.#waiting += 1
-    try {
-      return await this.#locks.run(model.id, () => this.#make(model, shapes))
-    } finally {
-      this.#waiting -= 1
-    }
+    return this.#waiting.within(() => this.#locks.run(model.id, () => this.#make(model, shapes)))
   }
 
   async #make(model: Model, shapes: InputShapes): Promise<Structure> {

@@ -2,15 +2,14 @@
 import path from 'node:path'
 import { z } from 'zod'
 import { type Model, Samples, UploadedModel } from '../../../shared/contracts/model.ts'
-import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { JsonLengthHeader, RequestTensor } from '../../../shared/oip/schemas.ts'
 import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import { findModel } from '../../../shared/platform/redis/state.ts'
-import { drain } from '../drain.ts'
-import { ModelPath, shapesText } from './model-routes.ts'
+import { drainIfRefused } from '../drain.ts'
+import { ModelPath, shapesOf, shapesText } from './model-query.ts'
 import { FileHeaders, fileAnswers } from './file-answers.ts'
 import { sendFile } from './send-file.ts'
 import { giveSamples, type SampleDeps, takeSamples } from './give-samples.ts'
@@ -85,18 +84,15 @@ function giveRoute(deps: SampleRouteDeps): Route {
     },
     answers: { 200: { description: 'The model', schema: UploadedModel } },
     fails: ['invalidTensor', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
-    handle: async ({ params, query }, req, res) => {
-      const shapes = query.shapes === undefined ? undefined : parseInputShapes(query.shapes)
-      try {
+    handle: ({ params, query }, req, res) => {
+      const shapes = shapesOf(query)
+      return drainIfRefused(req, res, async () => {
         const { id } = await findModel(deps.state, params.model)
         const given = await deps.samples.read(await receiveSamples(req, deps.samples.limitBytes))
-        return await deps.uploads.run(id, async () =>
+        return deps.uploads.run(id, async () =>
           giveSamples(deps, await deps.state.models.need(id), given, shapes),
         )
-      } catch (thrown) {
-        drain(req, res)
-        throw thrown
-      }
+      })
     },
   })
 }

@@ -284,7 +284,7 @@ export class Deployer {
 function endOf(found: Verification, startedAt: number, endedAt: number): End {
   const tookMs = Math.max(0, endedAt - startedAt)
   const verification = { ...found, tookMs, endedAt: new Date(endedAt).toISOString() }
-  if (found.outcome !== 'different') return { state: 'ready', verification }
+  if (found.outcome !== 'different' && found.outcome !== 'refused') return { state: 'ready', verification }
   return { state: 'failed', error: `verification failed: ${found.reason}`, verification }
 }
 

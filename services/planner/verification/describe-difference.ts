@@ -5,16 +5,17 @@ import type { Comparison, OutputDifference } from '../../../shared/contracts/ver
 /** Outputs that a sentence names; the record lists all. */
 const MAX_NAMED = 5
 
+/** @param resource that ran the whole model. @param input words for the input, as `describeInput` has them. */
 export function describeDifference(
   { outputs, path, measure }: Comparison,
   resource: string,
-  source: string,
+  input: string,
 ): string {
   const differing = outputs.filter(({ equal }) => !equal)
   const named = differing.slice(0, MAX_NAMED).map((one) => describeOutput(one, measure))
   const more = differing.length > MAX_NAMED ? `, and ${differing.length - MAX_NAMED} more outputs` : ''
   const split = path === 'exact' ? 'the split without lossy codecs' : 'the split'
-  return `${split} does not give what the whole model gives on ${resource} with the ${source} input: ${named.join(', ')}${more}`
+  return `${split} does not give what the whole model gives on ${resource} with ${input}: ${named.join(', ')}${more}`
 }
 
 function describeOutput(difference: OutputDifference, measure: Comparison['measure']): string {

@@ -1,45 +1,47 @@
 /** The input with which a deployment is verified. */
-import type { TensorSpec } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import { type ShapeRanges, sizesOf } from '../../../shared/contracts/shape-ranges.ts'
-import { byteLength, type Tensor } from '../../../shared/contracts/tensor.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Verification } from '../../../shared/contracts/verification.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { TensorThread } from './tensor-thread.ts'
+import type { VerifiedSizes } from './verified-sizes.ts'
 
 export interface VerificationInput {
   tensors: Tensor[]
   source: NonNullable<Verification['input']>
+  sizes: VerifiedSizes
 }
 
 const SEED = 1
 
+export interface InputMaker {
+  thread: TensorThread
+  /** Longest input that is made, all tensors together. */
+  verifyBytes: number
+}
+
 /**
- * @param shapes of the deployment, if it takes a range of them. @param samples of the model; empty if all values are made up.
- * @throws ScissionError invalidTensor if no input can be made, because its shape is not fixed.
+ * @param samples of the model; empty if all values are made up.
+ * @throws ScissionError invalidTensor if no input can be made, because its shape is not fixed; payloadTooLarge.
  */
 export async function verificationInput(
-  structure: Structure,
-  shapes: ShapeRanges | undefined,
+  { thread, verifyBytes }: InputMaker,
+  { inputHints }: Structure,
+  sizes: VerifiedSizes,
   samples: readonly Tensor[],
-  thread: TensorThread,
   signal: AbortSignal,
 ): Promise<VerificationInput> {
-  const { inputHints } = structure
-  const inputs = shapes ? sizedInputs(structure, shapes) : structure.inputs
-  const tensors = await thread.make({ inputs, inputHints }, samples, SEED, signal)
-  return { tensors, source: samples.length > 0 ? 'sample' : 'made-up' }
+  const bytes = sizes.inputs.reduce((sum, spec) => sum + spec.bytes, 0)
+  if (bytes > verifyBytes)
+    throw new ScissionError(
+      'payloadTooLarge',
+      `the inputs take ${bytes} bytes, and SCISSION_VERIFY_BYTES=${verifyBytes} is the limit`,
+      { bytes, limit: verifyBytes },
+    )
+  const tensors = await thread.make({ inputs: sizes.inputs, inputHints }, samples, SEED, signal)
+  return { tensors, source: samples.length > 0 ? 'sample' : 'made-up', sizes }
 }
 
-/** The inputs with the sizes that the structure was tried with, or the nearest that the deployment takes. */
-function sizedInputs({ inputs, inputShapes }: Structure, shapes: ShapeRanges): TensorSpec[] {
-  return inputs.map((input) => {
-    const tried = inputShapes[input.name] ?? input.shape
-    const shape = (shapes[input.name] ?? tried).map((dimension, axis) => {
-      const { min, max } = sizesOf(dimension)
-      return Math.min(Math.max(tried[axis] ?? min, min), max)
-    })
-    return { ...input, shape, bytes: isText(input) ? input.bytes : byteLength(input.datatype, shape) }
-  })
-}
-
-const isText = ({ datatype }: TensorSpec): boolean => datatype === 'BYTES'
+/** Words for an input: which end of a range of shapes it is, and where its values come from. */
+export const describeInput = ({ source, sizes: { end } }: VerificationInput): string =>
+  end === undefined ? `the ${source} input` : `${end} (${source})`

@@ -7,13 +7,14 @@
  */
 import { create } from '@bufbuild/protobuf'
 import type { InputShapes } from '../../contracts/common.ts'
-import { constantNodes, dropDead, foldOnce } from './fold.ts'
+import { constantNodes, dropAliases, dropCopies, dropDead, foldOnce } from './fold.ts'
 import { type Graph, loadGraph } from './working-graph.ts'
 import { inferTypes, type Types } from './infer-shapes.ts'
 import { inlineConstantIfs } from './inline-if.ts'
 import { type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'
 import { onnxOperator, renameUses, usesOf } from './scope.ts'
 import { hideUnsendable } from './unsendable.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 /** Each round folds at least one node; real models need two or three. */
 const MAX_ROUNDS = 50
@@ -40,7 +41,7 @@ export async function canonicalise(
   const graph = loadGraph(dir, file, inputShapes, open)
   dropDead(graph)
   const unfoldable = new Set<string>()
-  let types = await inferTypes(graph)
+  let types = await firstTypes(graph)
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const inlined = inlineConstantIfs(graph)
     if (!(await foldOnce(graph, types, unfoldable)) && !inlined) break
@@ -59,6 +60,22 @@ export async function canonicalise(
     new Set(graph.inputs.map((input) => input.name)),
   )
   return { graph, prelude, layers, types }
+}
+
+/**
+ * ONNX Runtime has no kernel that copies numbers of 4 bits: of such a tensor it removes an Identity before it looks for one.
+ * If it refuses the graph, it is asked again without any.
+ */
+async function firstTypes(graph: Graph): Promise<Types> {
+  dropAliases(graph)
+  try {
+    return await inferTypes(graph)
+  } catch (refusal) {
+    if (!dropCopies(graph, () => true)) throw refusal
+    return inferTypes(graph).catch(() => {
+      throw refusal
+    })
+  }
 }
 
 /**
@@ -105,7 +122,7 @@ function blankUnusedOutputs(graph: Graph): void {
   const used = new Set(graph.outputs)
   for (const node of graph.nodes) for (const name of usesOf(node)) used.add(name)
   for (const node of graph.nodes) {
-    const optional = OPTIONAL_OUTPUTS[onnxOperator(node) ?? '']
+    const optional = entryOf(OPTIONAL_OUTPUTS, onnxOperator(node) ?? '')
     if (optional === undefined) continue
     node.output = node.output.map((name, index) => (index >= optional && !used.has(name) ? '' : name))
     while (node.output.at(-1) === '') node.output.pop()

@@ -3,6 +3,7 @@ import type { DeclaredTensor, InputShapes } from '../../contracts/common.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { elementTypeOf } from '../wire/element-types.ts'
 import type { GraphProto, TensorShapeProto, ValueInfoProto } from '../proto/onnx_pb.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 /** Stands for the whole shape if the file does not declare the number of dimensions. */
 export const UNKNOWN_RANK = '...'
@@ -19,17 +20,32 @@ export function declaredTensor(value: ValueInfoProto, role: 'input' | 'output'):
       ...details,
     })
   const type = value.type?.value
-  if (!type || type.case === undefined) throw refuse('declares no type')
+  if (!type || type.case === undefined) throw refuse(`declares no type: ${HOW_TO_TYPE}`)
   if (type.case !== 'tensorType') {
     const kind = type.case.replace('Type', '')
-    throw refuse(`is a ${kind}: only tensors can be sent to and from a model`, { kind })
+    throw refuse(`is a ${kind}: only tensors can be sent to and from a model; ${insteadOf(kind, role)}`, {
+      kind,
+    })
   }
   const element = elementTypeOf(type.value.elemType)
   if (!element?.datatype) {
     const name = element?.name ?? `number ${type.value.elemType}`
-    throw refuse(`has the element type ${name}, which cannot be served`, { type: name })
+    const how =
+      role === 'input' ? 'take another type there, and cast it inside' : 'cast it to another type before'
+    throw refuse(`has the element type ${name}, which cannot be served: let the model ${how}`, { type: name })
   }
   return { name: value.name, datatype: element.datatype, shape: declaredShape(type.value.shape) }
+}
+
+const HOW_TO_TYPE =
+  'save the model again with onnx.shape_inference.infer_shapes, which adds the types that are missing'
+
+/** What the model's owner can do. */
+function insteadOf(kind: string, role: 'input' | 'output'): string {
+  if (kind === 'optional') return 'export the model with a tensor there, or without it'
+  const read = role === 'input' ? 'takes' : 'gives'
+  const hint = role === 'output' ? ' (scikit-learn: options={"zipmap": False})' : ''
+  return `export the model so that it ${read} a tensor${hint}`
 }
 
 /** Symbolic dimensions by name, `''` if unnamed; some exporters write 0 or −1 for "any". */
@@ -85,20 +101,17 @@ export function resolveInputShapes(
   }
   const symbols: Symbols = new Map()
   for (const input of declared) {
-    const shape = ownShape(given, input.name)
+    const shape = entryOf(given, input.name)
     if (shape) matchDeclared(input, shape, symbols)
   }
   const open: OpenDim[] = []
-  const shapes: InputShapes = {}
-  for (const input of declared) {
-    shapes[input.name] = ownShape(given, input.name) ?? settle(input, symbols, open)
-  }
+  const shapes = declared.map((input) => [
+    input.name,
+    entryOf(given, input.name) ?? settle(input, symbols, open),
+  ])
   if (open.length > 0) throw needsShapes(open, declared)
-  return shapes
+  return Object.fromEntries(shapes)
 }
-
-/** The given shape of an input. A tensor may be called `constructor`, which every object inherits. */
-const ownShape = (given: InputShapes, name: string) => (Object.hasOwn(given, name) ? given[name] : undefined)
 
 function settle(input: DeclaredTensor, symbols: Symbols, open: OpenDim[]): number[] {
   return input.shape.map((dim, axis) => {

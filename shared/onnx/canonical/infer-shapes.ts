@@ -145,6 +145,7 @@ function inferredType({ name, type }: ValueInfoProto): InferredType {
     code: elemType,
     shape: dims.map(({ value }) => (value.case === 'dimValue' ? Number(value.value) : -1)),
     symbols: dims.map(({ value }) => (value.case === 'dimParam' ? value.value : '')),
+    ...(!shape && { anyRank: true }),
   }
 }
 

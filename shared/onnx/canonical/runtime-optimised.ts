@@ -1,6 +1,7 @@
 /**
- * Optimises a canonical graph, or a part of it, with ONNX Runtime at level `extended`: the highest level whose result does
- * not depend on the machine.
+ * Optimises a canonical graph, or a part of it, as ONNX Runtime does for serving, but for the layouts of tensors that suit
+ * the machine: these change no result. Level `extended` would miss what is fused after the parts in half precision were
+ * found.
  *
  * Weights above a size are turned into inputs, so that optimising never copies gigabytes: the fusions that need constant
  * weights (Conv with BatchNormalization) concern convolutions, whose weights are small.
@@ -50,7 +51,7 @@ export async function optimise(
   const saveTo = { graph: path.join(folder, 'optimised.onnx'), weights: 'optimised.weights' }
   try {
     return await withWorkFile(graph.dir, model, async (file) => {
-      const session = await openSession(file, { level: 'extended', saveTo })
+      const session = await openSession(file, { level: 'all', portable: true, saveTo })
       await session.release()
       return [...readSkeleton(saveTo.graph).graph.node, ...left]
     })

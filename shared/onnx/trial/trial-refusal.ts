@@ -2,7 +2,7 @@
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { tidy } from '../runtime/analysis-session.ts'
+import { tidy } from '../runtime/error-text.ts'
 import type { NoValuesFound } from './trial-search.ts'
 
 const HOW_TO_GIVE =

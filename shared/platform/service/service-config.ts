@@ -177,7 +177,7 @@ export const PLANNER_SETTINGS = {
     'SCISSION_VERIFY_BYTES',
     integer(1),
     String(256 * MIB),
-    'longest answer that a verification compares; the planner holds up to three of them',
+    'longest input that a verification makes, longest answer that it compares; the planner holds up to three of them',
   ),
 } as const
 
@@ -265,7 +265,12 @@ export const INFERENCE_SETTINGS = {
     'weights of the layers that stay loaded on demand, beside deployments, summed over all sessions; ONNX Runtime ' +
       'needs up to twice that',
   ),
-  maxBodyBytes: setting('SCISSION_MAX_BODY_BYTES', integer(1), String(64 * MIB), 'Triton’s default limit'),
+  maxBodyBytes: setting(
+    'SCISSION_MAX_BODY_BYTES',
+    integer(1),
+    String(64 * MIB),
+    'of a request, as Triton’s default; a deployment takes and passes on whatever its plan sends',
+  ),
   bodyMemoryBytes: setting(
     'SCISSION_BODY_MEMORY_BYTES',
     integer(1),

@@ -55,8 +55,8 @@ describe('a model', () => {
   it('takes none where it was fixed to several items, decides on its way, or takes strings', () => {
     const several = branchedModel('a').structure
     expect(whyNoBatches(declared(['n', 2]), several)).toMatch(/2 rows/)
-    const layers = open.structure.layers.map((layer) => ({ ...layer, op: 'If' }))
-    expect(whyNoBatches(declared(['n', 2]), { ...open.structure, layers })).toMatch(/layer 0 is If/)
+    const layers = open.structure.layers.map((layer) => ({ ...layer, op: 'f::G', branches: true as const }))
+    expect(whyNoBatches(declared(['n', 2]), { ...open.structure, layers })).toMatch(/layer 0 is f::G/)
     const text = open.structure.inputs.map((input) => ({ ...input, datatype: 'BYTES' as const }))
     expect(whyNoBatches(declared(['n', 2]), { ...open.structure, inputs: text })).toMatch(/strings/)
   })
@@ -127,6 +127,19 @@ describe('the try of a batch', () => {
     expect(await whatDiffers(specs, undefined, 3, { one, many: ramp })).toMatch(/item 2/)
   })
 
+  it('finds any difference of whole numbers, and a NaN where an item alone has none', async () => {
+    const whole = (shift: number) => async (tensors: readonly Tensor[]) => {
+      const shape = tensors[0]?.shape ?? []
+      const places = Int32Array.from(floats(tensors[0]), (_, index) => (index % 64) + shift)
+      return [{ name: 'y', datatype: 'INT32' as const, shape, bytes: new Uint8Array(places.buffer) }]
+    }
+    expect(await whatDiffers(specs, undefined, 2, { one: whole(0), many: whole(0) })).toBeUndefined()
+    expect(await whatDiffers(specs, undefined, 2, { one: whole(0), many: whole(1) })).toMatch(/"y" differs/)
+    const { many } = through((values) => values.map((value, index) => (index === 3 ? Number.NaN : value)))
+    const { one } = through((values) => values)
+    expect(await whatDiffers(specs, undefined, 2, { one, many })).toMatch(/"y" differs/)
+  })
+
   it('does not blame a batch for values that an item alone is refused for', async () => {
     const wary = async ([x]: readonly Tensor[]) => {
       if (!floats(x).every(Number.isFinite)) throw new ScissionError('invalidValues', 'no number')
@@ -147,8 +160,14 @@ describe('the try of a batch', () => {
   })
 
   it('stays within the hints: an index is never past its table, a fixed value stays', async () => {
-    const seen = { index: new Set<number>(), mode: new Set<number>(), mask: new Set<number>() }
+    const seen = {
+      index: new Set<number>(),
+      mode: new Set<number>(),
+      mask: new Set<number>(),
+      share: new Set<number>(),
+    }
     const inputs = [
+      spec('share', 'FP32', [1, 2]),
       spec('index', 'INT64', [1, 4]),
       spec('mode', 'INT32', [1, 1]),
       spec('mask', 'BOOL', [1, 2]),
@@ -156,13 +175,14 @@ describe('the try of a batch', () => {
     const run = async (tensors: readonly Tensor[]) => {
       for (const tensor of tensors)
         for (const value of typedView(tensor)) seen[tensor.name as keyof typeof seen].add(Number(value))
-      const [index] = tensors
+      const index = tensors.find(({ name }) => name === 'index')
       return index ? [{ ...index, name: 'y' }] : []
     }
-    const hints = { index: { max: 7 }, mode: { value: 3 } }
+    const hints = { index: { max: 7 }, mode: { value: 3 }, share: { elements: [0.25, 0.5] } }
     expect(await whatDiffers(inputs, hints, 4, { one: run, many: run })).toBeUndefined()
     expect(Math.max(...seen.index)).toBe(7)
     expect([...seen.mode]).toEqual([3])
+    expect([...seen.share]).toEqual([0.25, 0.5])
     expect(seen.mask).toEqual(new Set([0, 1]))
   })
 })

@@ -78,6 +78,25 @@ describe('a shape', () => {
     expect(tried).toEqual(['10x100', '100x10', '5x101'])
   })
 
+  it('is tried once for several requests that come together', async () => {
+    const { admit, tried } = guard()
+    await Promise.all([admit([10, 100]), admit([10, 100]), admit([10, 99])])
+    expect(tried).toEqual(['10x100'])
+  })
+
+  it('is remembered while few others are larger; one that grew counts once', async () => {
+    const { admit, tried } = guard()
+    await admit([2000, 1])
+    for (let length = 400; length < 440; length += 1) await admit([1, length])
+    tried.length = 0
+    await admit([2000, 1])
+    expect(tried).toEqual([])
+    for (let index = 0; index < 32; index += 1) await admit([2 + index, 1000 - index])
+    tried.length = 0
+    await admit([2000, 1])
+    expect(tried).toEqual(['2000x1'])
+  })
+
   it('is refused if it breaks a limit, with the setting, and not tried again soon', async () => {
     for (const [reason, code, text] of [
       ['memory', 'payloadTooLarge', 'SCISSION_TRIAL_MEMORY_BYTES sets the limit'],

@@ -75,6 +75,16 @@ export function branchedModel(id: string, changes: Partial<Model> = {}): ToyMode
   return toyModel(id, [toySpec('x', 'FP32', [2])], ['y'], layers, { name: 'branched', ...changes })
 }
 
+/** y = ((x + 1) · 2) + 3, one layer each. */
+export function lineModel(id: string, shape: number[]): ToyModel {
+  const layers = [
+    layer('a', ['x'], shape, (x) => x + 1),
+    layer('b', ['a'], shape, (a) => 2 * a),
+    layer('y', ['b'], shape, (b) => b + 3),
+  ]
+  return toyModel(id, [toySpec('x', 'FP32', shape)], ['y'], layers, { name: 'line' })
+}
+
 /** An input of `branchedModel` as JSON, and the output that belongs to it. */
 export const X = { name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }
 export const Y = { name: 'y', shape: [2], datatype: 'FP32', data: [6, 20] }

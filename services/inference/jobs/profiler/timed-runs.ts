@@ -10,7 +10,7 @@ import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { coerceError } from '../../../../shared/platform/errors.ts'
 import { type CpuTimer, cpuTimer } from '../../serving/executor/cpu-time.ts'
 import { freeBuffers } from '../../messages/buffer-memory.ts'
-import { runError } from '../../serving/executor/ort-session.ts'
+import { runError } from '../../serving/executor/run-error.ts'
 
 export type Feeds = Record<string, OrtTensor>
 

@@ -14,9 +14,11 @@ import type { RangeManifest } from '../../../../shared/contracts/range-manifest.
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
+import { WaitingLimit } from '../../../../shared/platform/waiting-limit.ts'
 import { checkInputs } from './check-inputs.ts'
 import type { LoadedStage } from './executor.ts'
 import { givenUp } from './executor-thread.ts'
+import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
 /** Share of the memory limit that a shape may need by the estimate without being run in a child first. */
 const FREE_SHARE = 1 / 8
@@ -40,7 +42,7 @@ export class ShapeGuard {
   readonly #one = pLimit(1)
   readonly #admitted = new LRUCache<string, InputShapes[]>({ max: MAX_STAGES_COUNT })
   readonly #refused = new LRUCache<string, ScissionError>({ max: MAX_REFUSED_COUNT, ttl: REFUSED_MS })
-  #waiting = 0
+  readonly #waiting = new WaitingLimit(MAX_WAITING_COUNT, 'a trial of their large shapes')
 
   constructor(deps: ShapeGuardDeps) {
     this.#deps = deps
@@ -58,14 +60,7 @@ export class ShapeGuard {
     if (mostBytes(manifest, manifest.peakBytes, inputs) <= this.#deps.memoryBytes * FREE_SHARE) return
     const shapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
     if (this.#isAdmitted(stage, shapes)) return
-    if (this.#waiting >= MAX_WAITING_COUNT)
-      throw new ScissionError(
-        'overloaded',
-        `${this.#waiting} requests wait for a trial of their large shapes already, which is the limit; retry in a moment`,
-        { waiting: this.#waiting, limit: MAX_WAITING_COUNT },
-      )
-    this.#waiting += 1
-    const tried = this.#one(() => this.#try(stage, shapes)).finally(() => (this.#waiting -= 1))
+    const tried = this.#waiting.within(() => this.#one(() => this.#try(stage, shapes)))
     await waitWithin(tried, patience, (why) => givenUp(`trying ${formatInputShapes(shapes)}`, why))
   }
 
@@ -82,7 +77,7 @@ export class ShapeGuard {
     try {
       const inputs = stage.manifest.inputs.map((spec) => ({
         ...spec,
-        shape: shapes[spec.name] ?? spec.shape,
+        shape: entryOf(shapes, spec.name) ?? spec.shape,
       }))
       await this.#deps.tryOnce(stage, inputs)
     } catch (error) {
@@ -107,7 +102,7 @@ function mostBytes({ inputs }: RangeManifest, peakBytes: number, given: readonly
 
 const isWithin = (shapes: InputShapes, larger: InputShapes): boolean =>
   Object.entries(shapes).every(([name, dims]) =>
-    dims.every((dim, axis) => dim <= (larger[name]?.[axis] ?? -1)),
+    dims.every((dim, axis) => dim <= (entryOf(larger, name)?.[axis] ?? -1)),
   )
 
 function refusalOf(error: ScissionError, shapes: InputShapes): ScissionError {

@@ -15,6 +15,7 @@ import { runInLimitedChild } from '../../../../shared/platform/processes/limited
 import { writeWhole } from '../../../../shared/platform/atomic-file.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import { readStoredJson } from '../../../../shared/platform/outside-input.ts'
+import { lacksMemory } from './run-error.ts'
 import type { TrialInput, TrialOutput } from './trial-job.ts'
 
 export interface TrialRequest {
@@ -88,6 +89,15 @@ export function runTrial(
     signal,
     doing: `trying layers ${manifest.from} to ${manifest.to}`,
   })
+}
+
+/**
+ * Made-up values may be invalid, which says nothing; but they do not ask for memory that shapes do not.
+ * @throws ScissionError invalidModel, with the reason `memory`, if the run got less of it than it asked for.
+ */
+export function refuseWithoutMemory({ complaint }: TrialOutput): void {
+  if (complaint === undefined || !lacksMemory(complaint)) return
+  throw new ScissionError('invalidModel', complaint, { reason: 'memory' })
 }
 
 async function tryOnce(

@@ -14,7 +14,8 @@ import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { type CpuTimer, cpuTimer, monotonicMs, SlowDown } from './cpu-time.ts'
 import { fromOrt, toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
 import { holdsByteStrings } from '../../../../shared/onnx/wire/byte-strings.ts'
-import { createSession, runError } from './ort-session.ts'
+import { createSession } from './ort-session.ts'
+import { runError } from './run-error.ts'
 
 /** Everything that a thread needs to create a session, sent with every command, so that a new thread can create it too. */
 export interface SessionSource {
@@ -143,10 +144,8 @@ async function unload(key: string): Promise<void> {
 
 async function run(command: Extract<Command, { type: 'run' }>): Promise<RunReport> {
   const { session, timer, threads, holdsBytes } = await sessionOf(command)
-  const feeds: Record<string, OrtTensor> = {}
-  for (const input of command.inputs) {
-    if (session.inputNames.includes(input.name)) feeds[input.name] = toOrt(input)
-  }
+  const taken = command.inputs.filter((input) => session.inputNames.includes(input.name))
+  const feeds = Object.fromEntries(taken.map((input) => [input.name, toOrt(input)]))
   const cpuSinceMs = timer()
   const startedAtMs = monotonicMs()
   const made = await session.run(feeds)

@@ -22,11 +22,14 @@ import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
 import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { KeyedLock } from '../../../../shared/platform/keyed-lock.ts'
+import { WaitingLimit } from '../../../../shared/platform/waiting-limit.ts'
 import { checkInputs, checkNames, checkTensor } from '../executor/check-inputs.ts'
 import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
+import { checkLayerRange } from './layer-range.ts'
 import { crossingTensors, layersUnknown } from './model-description.ts'
 import type { LayerRange } from './target.ts'
+import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
 /** Requests that may wait for analyses; each keeps its tensors in memory. */
 const MAX_WAITING_COUNT = 64
@@ -46,7 +49,7 @@ export interface ChosenLayers {
 export class RequestStructures {
   readonly #deps: RequestStructureDeps
   readonly #locks = new KeyedLock()
-  #waiting = 0
+  readonly #waiting = new WaitingLimit(MAX_WAITING_COUNT, 'analyses of their shapes')
 
   constructor(deps: RequestStructureDeps) {
     this.#deps = deps
@@ -54,7 +57,7 @@ export class RequestStructures {
 
   /** The structure that a model's layers are numbered by: with its own shapes, else the open one; undefined if not known. */
   async numbering(model: Model): Promise<Structure | undefined> {
-    return (await this.#own(model)) ?? (hasOpenDimensions(model.inputs) ? this.#knownOpen(model) : undefined)
+    return (await this.own(model)) ?? (hasOpenDimensions(model.inputs) ? this.#knownOpen(model) : undefined)
   }
 
   /**
@@ -63,7 +66,7 @@ export class RequestStructures {
    *   model does not run with their shapes; overloaded, deadlineExceeded, cancelled.
    */
   async forModel(model: Model, inputs: readonly Tensor[], patience: Patience): Promise<Structure> {
-    const own = await this.#own(model)
+    const own = await this.own(model)
     if (own && (!hasOpenDimensions(model.inputs) || hasShapes(own, inputs))) return own
     const shapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
     const analysed = await this.#deps.catalog.findStructure(model.id, shapesKeyOf(shapes))
@@ -83,7 +86,7 @@ export class RequestStructures {
     inputs: readonly Tensor[],
     patience: Patience,
   ): Promise<ChosenLayers> {
-    const own = await this.#own(model)
+    const own = await this.own(model)
     if (own) {
       const isFixed =
         !hasOpenDimensions(model.inputs) || !differInSizes(crossingTensors(own, range.from), inputs)
@@ -100,7 +103,8 @@ export class RequestStructures {
     return { structure, range }
   }
 
-  async #own({ id, shapesKey }: Model): Promise<Structure | undefined> {
+  /** The structure for the model's own shapes; undefined if it has none. */
+  async own({ id, shapesKey }: Model): Promise<Structure | undefined> {
     return shapesKey ? this.#deps.catalog.structure(id, shapesKey) : undefined
   }
 
@@ -111,20 +115,13 @@ export class RequestStructures {
   async #open(model: Model, tried: InputShapes | undefined, patience: Patience): Promise<Structure> {
     const known = await this.#knownOpen(model)
     if (known) return known
-    if (this.#waiting >= MAX_WAITING_COUNT)
-      throw new ScissionError(
-        'overloaded',
-        `${this.#waiting} requests wait for analyses of their shapes already, which is the limit; retry in a moment`,
-        { waiting: this.#waiting, limit: MAX_WAITING_COUNT },
-      )
     const late = () => givenUp(`analysing model ${model.name} with open dimensions`, 'late')
     const work = async () => {
       if (patience.deadline !== undefined && Date.now() >= patience.deadline) throw late()
       // A request that waited before this one may have had it made.
       return (await this.#knownOpen(model)) ?? this.#analyse(model, tried)
     }
-    this.#waiting += 1
-    const made = this.#locks.run(model.id, work, patience.signal).finally(() => (this.#waiting -= 1))
+    const made = this.#waiting.within(() => this.#locks.run(model.id, work, patience.signal))
     return waitWithin(made, patience, (why) =>
       givenUp(`analysing model ${model.name} with open dimensions`, why),
     )
@@ -149,19 +146,8 @@ export class RequestStructures {
 const analysedFor = ({ inputShapes }: Model): string =>
   inputShapes ? formatInputShapes(inputShapes) : 'those it was asked for explicitly'
 
-/** @throws ScissionError invalidRange naming the number of layers. */
-export function checkLayerRange({ from, to }: LayerRange, structure: Structure): void {
-  const count = structure.layers.length
-  if (from <= to && to <= count) return
-  throw new ScissionError(
-    'invalidRange',
-    `layers ${from}-${to}: a range needs 0 <= from <= to <= ${count}, the number of layers of this model`,
-    { layers: count },
-  )
-}
-
 function hasShapes({ inputShapes }: Structure, tensors: readonly Tensor[]): boolean {
-  return tensors.every(({ name, shape }) => inputShapes[name]?.join() === shape.join())
+  return tensors.every(({ name, shape }) => entryOf(inputShapes, name)?.join() === shape.join())
 }
 
 /** True if tensors of the boundary have other sizes. Whatever else is wrong with them is for checkInputs to name. */
@@ -179,7 +165,7 @@ function differInSizes(specs: readonly TensorSpec[], tensors: readonly Tensor[])
  */
 export function checkDeclared({ inputs }: Model, tensors: readonly Tensor[]): void {
   const shapes = Object.fromEntries(tensors.map(({ name, shape }) => [name, shape]))
-  const specs = inputs.map((input) => declaredSpec(input, shapes[input.name]))
+  const specs = inputs.map((input) => declaredSpec(input, entryOf(shapes, input.name)))
   const known = checkNames({ inputs: specs }, tensors)
   for (const tensor of tensors) {
     const spec = known.get(tensor.name)
