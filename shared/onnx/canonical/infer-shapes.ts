@@ -130,7 +130,7 @@ async function typesOfOutputs(model: string): Promise<ValueInfoProto[]> {
       if (!fs.existsSync(saveTo.graph)) throw error
     })
     await session?.release()
-    return readSkeleton(saveTo.graph).graph.output
+    return readSkeleton(saveTo.graph, { interfaceOnly: true }).graph.output
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })
   }
