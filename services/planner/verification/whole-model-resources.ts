@@ -23,6 +23,10 @@ export interface WholeModelResources {
   unable: string[]
 }
 
+/**
+ * Asks nobody: what Redis says of them decides. @param structure of the deployment's layers.
+ * @throws ScissionError queueUnavailable.
+ */
 export async function wholeModelResources(
   deps: WholeModelDeps,
   deployment: Deployment,
