@@ -20,6 +20,7 @@ import { calibrationRoutes } from './calibrations/calibration-routes.ts'
 import { SampleFiles } from './calibrations/sample-files.ts'
 import { Analyses } from './models/analyses.ts'
 import { rangeRoutes } from './models/range-routes.ts'
+import { ModelFiles } from './models/model-files.ts'
 import { Ranges } from './models/model-ranges.ts'
 import { Registry } from './models/registry.ts'
 import { modelRoutes } from './models/model-routes.ts'
@@ -38,7 +39,8 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
     memoryLimitBytes: config.analyseMemoryBytes,
   })
   const registry = new Registry(store, state, log)
-  const ranges = new Ranges(store, analyses)
+  const modelFiles = new ModelFiles()
+  const ranges = new Ranges(store, analyses, modelFiles)
   const samples = new SampleReader(config.maxSampleBytes)
   const restored = keepRestored(registry, analyses, state, log)
   const benchmarks = openBenchmarks(config, state, log)
@@ -50,7 +52,18 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
     begin: ['uploadModel', 'readLayers', 'startBenchmark', 'followBenchmark'],
     neighbours: async () => ({ planner: config.plannerUrl, ...(await resourceUrls(state)) }),
     log,
-    routes: routesOf({ config, log, store, registry, state, analyses, ranges, samples, benchmarks }),
+    routes: routesOf({
+      config,
+      log,
+      store,
+      registry,
+      state,
+      analyses,
+      modelFiles,
+      ranges,
+      samples,
+      benchmarks,
+    }),
     facts: () => ({ redis: config.redisKind, eventStreams: benchmarks.events.followers }),
     ready: async () => {
       await redis.ping()
@@ -64,6 +77,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
     close: async () => {
       analyses.close()
       await samples.close()
+      await modelFiles.close()
       await benchmarks.close()
       redis.disconnect()
     },
@@ -77,13 +91,14 @@ interface Parts {
   registry: Registry
   state: State
   analyses: Analyses
+  modelFiles: ModelFiles
   ranges: Ranges
   samples: SampleReader
   benchmarks: ReturnType<typeof openBenchmarks>
 }
 
 function routesOf(parts: Parts): Route[] {
-  const { config, log, store, registry, state, analyses, ranges, samples, benchmarks } = parts
+  const { config, log, store, registry, state, analyses, modelFiles, ranges, samples, benchmarks } = parts
   const uploads = new KeyedLock()
   return [
     ...tagged(
@@ -99,7 +114,7 @@ function routesOf(parts: Parts): Route[] {
         structureLimits: { maxBytes: config.maxStructureBytes, maxParts: config.maxStructureParts },
         samples,
         uploads,
-        ranges,
+        modelFiles,
         refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
       }),
     ),

@@ -80,7 +80,7 @@ export async function readForm<T>(req: IncomingMessage, reader: FormReader<T>): 
       streams.push(stream)
       // The parser reports an interrupted body on the part's stream as well as on itself.
       stream.on('error', reject)
-      add(atOnce(() => reader.onFile(field, stream, filename)))
+      add(atOnce(() => reader.onFile(unescaped(field), stream, filename && unescaped(filename))))
     })
     parser.on('field', (field, value, _fieldCut, cut) => {
       if (reader.onField) add(reader.onField(field, value, cut))
@@ -98,6 +98,9 @@ export async function readForm<T>(req: IncomingMessage, reader: FormReader<T>): 
     throw thrown
   }
 }
+
+/** Clients write a quote in the name of a part as %22, and a percent sign as it is (WHATWG, multipart/form-data). */
+const unescaped = (name: string): string => name.replaceAll('%22', '"')
 
 function openParser(req: IncomingMessage, fieldSize: number, parts: number): Busboy {
   try {

@@ -157,7 +157,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
   const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
-  const bodies = { maxBytes: maxBodyBytes, idleMs: BODY_IDLE_MS, memory }
+  const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
   const deployments = new Deployments({
     resource,

@@ -52,12 +52,16 @@ export const byteCount = z.number().int().nonnegative()
 export const mbps = z.number().positive()
 export const timestamp = z.iso.datetime()
 
-/** A tensor whose shape is known. -1 marks a dimension that depends on the data; `bytes` is then from one trial run. */
+/**
+ * A tensor whose shape is known. -1 marks a dimension that depends on the data; `bytes` is then from one trial run. So is the
+ * number of dimensions if that depends on the data too (`anyRank`).
+ */
 export const TensorSpec = z.object({
   name: z.string(),
   datatype: Datatype,
   shape: z.array(z.number().int().min(-1)),
   bytes: byteCount,
+  anyRank: z.literal(true).optional(),
 })
 export type TensorSpec = z.infer<typeof TensorSpec>
 

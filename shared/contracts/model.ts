@@ -73,6 +73,8 @@ export const Layer = z.object({
   weightBytes: byteCount,
   /** Multiply-accumulates; null for operators without an agreed count. */
   macs: z.number().nonnegative().nullable(),
+  /** It decides by values what it runs: it is an If, Loop or Scan, or holds one in the functions that it calls. */
+  branches: z.literal(true).optional(),
 })
 export type Layer = z.infer<typeof Layer>
 

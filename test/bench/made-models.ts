@@ -73,6 +73,13 @@ function figuresOf(outcomes: readonly Outcome[]): Figure[] {
       null,
     ),
     figure(
+      'cuts that differ by ONNX Runtime’s optimisations, none clean',
+      cuts('optimisedApart'),
+      'cuts',
+      'lower',
+      null,
+    ),
+    figure(
       'whole differs by ONNX Runtime’s optimisations',
       counted.filter(({ optimisedApart }) => optimisedApart !== undefined).length,
       'models',

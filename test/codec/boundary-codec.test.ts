@@ -21,7 +21,7 @@ const map = (count: number) =>
 
 /** Decodes what a receiver takes that wants these very tensors. */
 const decode = (codec: BoundaryCodec, tensors: readonly CodedTensor[], wanted: readonly Tensor[]) =>
-  codec.decode(tensors, wanted, undefined, async (arrived): Promise<DecodedBoundary> => arrived)
+  codec.decode(tensors, { takes: wanted }, async (arrived): Promise<DecodedBoundary> => arrived)
 
 afterAll(() => Promise.all([...wires.values()].map((codec) => codec.close())))
 
@@ -157,7 +157,7 @@ describe('a receiver of encoded tensors', () => {
     const using = new Promise<void>((resolve) => {
       used = resolve
     })
-    const first = codec.decode([packed(2000)], [zeros(2000)], undefined, () => using)
+    const first = codec.decode([packed(2000)], { takes: [zeros(2000)] }, () => using)
     await expect(decode(codec, [packed(2000)], [zeros(2000)])).rejects.toMatchObject({ code: 'overloaded' })
     used()
     await first

@@ -64,7 +64,12 @@ let back: Relay
 let onward: Relay
 
 const start = (name: string, routes: Record<string, { url: string }> = {}) =>
-  services.start(name, { SCISSION_HOP_TIMEOUT_MS: '20000', SCISSION_ROUTES: JSON.stringify(routes) })
+  services.start(name, {
+    SCISSION_HOP_TIMEOUT_MS: '20000',
+    SCISSION_ROUTES: JSON.stringify(routes),
+    // Shorter than any answer: what a deployment's plan sends arrives all the same.
+    SCISSION_MAX_BODY_BYTES: '100',
+  })
 const deploy = (id: string, { hops = HOPS, ...changes }: Partial<Deployment> = {}) =>
   services.deploy(services.deploymentOf(id, hops, { fallback: 'native', answer: 'direct', ...changes }))
 const deliveries = () => back.seen.filter(({ method }) => method === 'POST')

@@ -10,6 +10,7 @@ import {
   encode,
   floats,
   graph,
+  ints,
   model,
   node,
   untyped,
@@ -19,6 +20,7 @@ import { analyse, describeModel } from '../../shared/onnx/index.ts'
 import { type ModelProto, TensorProtoSchema } from '../../shared/onnx/proto/onnx_pb.ts'
 import { needsFiles, own, thirdPartyFile } from '../support/test-models.ts'
 import { copyOf, fileOf, NO_ID } from './support/models.ts'
+import { operators, piecewise } from './support/run.ts'
 
 async function refusalOf(
   at: { dir: string; file: string },
@@ -171,7 +173,11 @@ describe('a graph that makes no sense', () => {
   it('is refused without an output, without a typed output, and with an output listed twice', async () => {
     const nodes = [node('Relu', ['x'], ['y'])]
     await says(model({ nodes, inputs: [x], outputs: [] }), 'no output')
-    await says(model({ nodes, inputs: [x], outputs: [untyped('y')] }), 'output "y" declares no type')
+    await says(
+      model({ nodes, inputs: [x], outputs: [untyped('y')] }),
+      'output "y" declares no type',
+      'onnx.shape_inference',
+    )
     await says(model({ nodes, inputs: [x], outputs: [y, y] }), 'output "y" is listed twice')
   })
 
@@ -240,12 +246,25 @@ describe('a tensor that makes no sense', () => {
     await says(model({ nodes, inputs: [x], outputs: [y] }), 'tensor "konst/value"', 'holds 1 values')
   })
 
-  it('is refused when it is defined twice', async () => {
-    const constants = [floats('w', [3]), floats('w', [3])]
+  // ONNX Runtime takes the first of them, or the last if they are small.
+  it.each([
+    ['other numbers', floats('w', [3], [1, 2, 4])],
+    ['another shape', floats('w', [1, 3], [1, 2, 3])],
+    ['another type', ints('w', [1, 2, 3])],
+  ])('is refused when it is defined twice with %s', async (_, other) => {
+    const constants = [floats('w', [3], [1, 2, 3]), other]
     await says(
       model({ nodes: [node('Add', ['x', 'w'], ['y'])], inputs: [x], outputs: [y], constants }),
       '"w" is defined twice',
+      'rename or remove one',
     )
+  })
+
+  it.each([3, 3000])('may stand in the file twice, if both are equal: %i numbers', async (count) => {
+    const constants = [floats('w', [count]), floats('w', [count])]
+    const nodes = [node('Relu', ['x'], ['h']), node('Add', ['h', 'w'], ['y'])]
+    const analysis = await piecewise(model({ nodes, inputs: [value('x', [2, 1])], outputs: [y], constants }))
+    expect(operators(analysis)).toEqual(['Relu', 'Add'])
   })
 })
 

@@ -121,6 +121,30 @@ describe('clean cuts', () => {
       why: expect.stringMatching(/^cut here, ONNX Runtime optimises in another way: .*Gelu instead of/),
     })
   })
+
+  it('are outside of what ONNX Runtime only fuses once it has chosen where it computes in 32 bits', async () => {
+    const analysis = await analysed(
+      fileOf(
+        model({
+          nodes: [
+            node('Tanh', ['x'], ['t']),
+            node('Mul', ['t', 'scale'], ['s']),
+            node('Cast', ['s'], ['h'], { to: BigInt(DataType.FLOAT16) }),
+            node('Cast', ['w'], ['v'], { to: BigInt(DataType.FLOAT16) }),
+            node('MatMul', ['h', 'v'], ['m']),
+            node('Cast', ['m'], ['y'], { to: BigInt(DataType.FLOAT) }),
+          ],
+          inputs: [value('x', [2, 8])],
+          outputs: [y],
+          constants: [floats('scale', [], [3]), floats('w', [8, 8])],
+        }),
+      ),
+    )
+    const { boundaries, layers } = analysis.structure
+    expect(layers.map(({ op }) => op)).toEqual(['Tanh', 'Mul', 'Cast', 'MatMul', 'Cast'])
+    expect(boundaries.map(({ clean }) => clean)).toEqual([true, true, false, false, false, true])
+    expect(boundaries[2]?.why).toContain('FusedMatMul')
+  })
 })
 
 describe('a model', () => {

@@ -2,7 +2,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { DataType, floats, graph, ints, model, node, value } from './support/build.ts'
-import { operators, piecewise } from './support/run.ts'
+import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { analysed, fileOf } from './support/models.ts'
+import { difference, operators, piecewise, runFile, runPieces } from './support/run.ts'
 
 const x = (shape: readonly number[] = [2, 3]) => value('x', shape)
 const y = value('y', undefined)
@@ -31,6 +33,34 @@ describe('control flow', () => {
     expect(operators(analysis)).toEqual(['Relu', 'Neg', 'If', 'Abs'])
     expect(analysis.structure.layers[2]?.inputs.toSorted()).toEqual(['flag', 'h', 'k'])
     expect(analysis.structure.layers[2]?.weightBytes).toBe(12)
+  })
+
+  it('may make a tensor with another number of dimensions than in the trial run', async () => {
+    const branches = {
+      then_branch: graph({
+        nodes: [node('ReduceSum', ['h'], ['t'], { keepdims: 0 })],
+        outputs: [value('t', undefined)],
+      }),
+      else_branch: graph({ nodes: [node('Abs', ['h'], ['e'])], outputs: [value('e', undefined)] }),
+    }
+    const at = fileOf(
+      model({
+        nodes: [node('Relu', ['x'], ['h']), node('If', ['flag'], ['z'], branches), node('Neg', ['z'], ['y'])],
+        inputs: [x(), value('flag', [], DataType.BOOL)],
+        outputs: [y],
+      }),
+    )
+    const analysis = await analysed(at)
+    const { inputs, layers } = analysis.structure
+    expect(layers.map(({ outputs }) => outputs[0]?.anyRank)).toEqual([undefined, true, true])
+    expect(layers.map(({ branches }) => branches)).toEqual([undefined, true, undefined])
+    for (const flag of [0, 1]) {
+      const given = new Map(makeInputs(inputs, 3).map((tensor) => [tensor.name, tensor]))
+      given.set('flag', { name: 'flag', datatype: 'BOOL', shape: [], bytes: Uint8Array.of(flag) })
+      const whole = await runFile(path.join(at.dir, at.file), given, 'all')
+      expect(whole.get('y')?.shape).toEqual(flag ? [] : [2, 3])
+      expect(difference(await runPieces(analysis, [1, 2], given, 'all'), whole)).toBe(0)
+    }
   })
 
   it('is replaced by the branch it takes where the condition is a constant', async () => {

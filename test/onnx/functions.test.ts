@@ -20,6 +20,17 @@ import { describeModel, readSkeleton, writeRange } from '../../shared/onnx/index
 const x = (shape: readonly number[] = [2, 3]) => value('x', shape)
 const y = value('y', undefined)
 
+const fn = (name: string, ...nodes: NodeProto[]) =>
+  create(FunctionProtoSchema, {
+    name,
+    domain: 'test',
+    input: ['a'],
+    output: ['b'],
+    node: nodes,
+    opsetImport: ['', 'test'].map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 17n })),
+  })
+const call = (name: string, from: string, to: string) => node(name, [from], [to], {}, { domain: 'test' })
+
 /** A function with a large default attribute, and a body with a large Constant and a large initializer. */
 function weighty() {
   const large = (name: string, first: number) => floats(name, [300], [first, 2, 3])
@@ -99,6 +110,7 @@ describe('functions and external files', () => {
     given.functions = [weighty()]
     const analysis = await piecewise(given)
     expect(operators(analysis)).toEqual(['Abs', 'test::Weighty', 'Relu'])
+    expect(analysis.structure.layers.map(({ branches }) => branches)).toEqual([undefined, true, undefined])
     const { canonical, dir, file } = analysis
     const piece = path.join(dir, 'piece.onnx')
     await writeRange(canonical, 0, 1, piece)
@@ -114,16 +126,6 @@ describe('functions and external files', () => {
   })
 
   it('are carried by the pieces that call them, directly, in a body or by way of another function', async () => {
-    const fn = (name: string, ...nodes: NodeProto[]) =>
-      create(FunctionProtoSchema, {
-        name,
-        domain: 'test',
-        input: ['a'],
-        output: ['b'],
-        node: nodes,
-        opsetImport: ['', 'test'].map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 17n })),
-      })
-    const call = (name: string, from: string, to: string) => node(name, [from], [to], {}, { domain: 'test' })
     const large = node('Constant', [], ['w'], { value: floats('', [2000, 3]) })
     const mean = node('ReduceMean', ['w'], ['m'], { axes: [0], keepdims: 0 })
     const branch = (name: string, inner: NodeProto) =>
@@ -180,6 +182,31 @@ describe('functions and external files', () => {
     expect(fs.statSync(path.join(dir, 'one-0.onnx')).size).toBeLessThan(2000)
     expect(structure.layers.map(({ weightBytes }) => weightBytes)).toEqual([24_000, 0, 24_000, 0, 0])
     expect(structure.weightBytes).toBe(24_000)
+  })
+
+  /** `Block` calls an overload of itself. ONNX Runtime would take that for a call of `Block` in `Block`, without an end. */
+  function nested(inner: { name: string; overload: string }) {
+    const other = call(inner.name, 'a', 't')
+    if (inner.overload !== '') other.overload = inner.overload
+    const given = model(
+      { nodes: [call('Block', 'x', 'h'), node('Relu', ['h'], ['y'])], inputs: [x()], outputs: [y] },
+      17,
+      10,
+    )
+    given.opsetImport.push(create(OperatorSetIdProtoSchema, { domain: 'test', version: 17n }))
+    const called = fn(inner.name, node('Sin', ['a'], ['b']))
+    called.overload = inner.overload
+    given.functions = [fn('Block', other, node('Neg', ['t'], ['b'])), called]
+    return fileOf(given)
+  }
+
+  it('an overload may be called from inside the function of its name', async () => {
+    const analysis = await analysed(nested({ name: 'Block', overload: 'light' }))
+    expect(analysis.structure.warnings).toEqual([expect.stringContaining('overloads of a function')])
+    const twin = nested({ name: 'Light', overload: '' })
+    const inputs = inputsOf(analysis)
+    const wanted = await runFile(path.join(twin.dir, twin.file), inputs, 'disabled')
+    expect(difference(await runPieces(analysis, [1], inputs, 'disabled'), wanted)).toBe(0)
   })
 
   it('bring sparse constants whose values or indices are in a file, wherever they are', async () => {

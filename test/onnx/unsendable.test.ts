@@ -174,6 +174,34 @@ describe('element types that cannot be sent', () => {
     expect(operators(analysis)).toEqual(['MatMul', 'scission::Group_0', 'Softmax'])
   })
 
+  // ONNX Runtime has no kernel for these copies: it removes them.
+  it('int4 may be copied: weights, and between quantising and dequantising', async () => {
+    const packed = Uint8Array.from({ length: 800 }, (_, at) => at & 0x77)
+    const given = quantised(DataType.INT4)
+    const analysis = await piecewise(
+      model(
+        {
+          ...given,
+          nodes: [
+            node('Identity', ['many'], ['alias']),
+            node('DequantizeLinear', ['alias', 'scale'], ['m']),
+            ...given.nodes.slice(0, 2),
+            node('Identity', ['q'], ['copy']),
+            node('DequantizeLinear', ['copy', 'scale', 'point'], ['d']),
+            node('MatMul', ['d', 'm'], ['s']),
+            node('Tanh', ['s'], ['y']),
+          ],
+          constants: [...given.constants, tensorOf('many', [3, 400], DataType.INT4, packed.slice(0, 600))],
+        },
+        21,
+        10,
+      ),
+      undefined,
+      'all',
+    )
+    expect(operators(analysis).at(-1)).toBe('Tanh')
+  })
+
   it('bfloat16 stays between two casts', async () => {
     const analysis = await piecewise(
       model(

@@ -10,7 +10,7 @@ import { type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { describeModel, type StructureLimits } from '../../../shared/onnx/index.ts'
+import type { StructureLimits } from '../../../shared/onnx/index.ts'
 import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
@@ -21,6 +21,7 @@ import type { Analyses } from './analyses.ts'
 import { analysedIfKnown } from './first-shapes.ts'
 import { type ReceivedFile, receiveUpload } from './receive-upload.ts'
 import type { NewModel, Registry } from './registry.ts'
+import type { ModelFiles } from './model-files.ts'
 import { MODEL_FILE, type ModelStore, safeLocation } from './model-store.ts'
 import { withFindings } from './with-findings.ts'
 
@@ -32,6 +33,7 @@ export interface IngestDeps {
   maxModelBytes: number
   maxModelFiles: number
   structureLimits: StructureLimits
+  modelFiles: ModelFiles
   samples: SampleReader
   /** By model id: the second of two simultaneous uploads of the same bytes waits, and finds the stored model. */
   uploads: KeyedLock
@@ -96,14 +98,14 @@ async function uploadedAgain(
 }
 
 async function examine(
-  { analyses, store, structureLimits }: IngestDeps,
+  { analyses, store, modelFiles, structureLimits }: IngestDeps,
   folder: string,
   id: ModelId,
   files: readonly ReceivedFile[],
   { name, shapes }: UploadQuery,
   given: readonly Tensor[] | undefined,
 ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
-  const description = await describeModel(path.join(folder, MODEL_FILE), structureLimits)
+  const description = await modelFiles.describe(path.join(folder, MODEL_FILE), structureLimits)
   checkExternalFiles(description.externalFiles, files, name)
   const { irVersion, opsets, producer, inputs, outputs } = description
   const checked = given && describeSamples(checkSamples(inputs, given))
@@ -143,10 +145,7 @@ function checkExternalFiles(named: readonly string[], files: readonly ReceivedFi
   const sent = new Set(files.map((file) => file.path).filter((location) => location !== MODEL_FILE))
   const missing = [...wanted].filter((location) => !sent.has(location))
   if (missing.length > 0) {
-    const parts = firstOf(
-      [...wanted].map((location) => `-F 'data=@${location};filename=${location}'`),
-      ' ',
-    )
+    const parts = firstOf([...wanted].map(curlPart), ' ')
     throw new ScissionError(
       'invalidModel',
       `the model keeps weights in ${firstOf(missing)}, which was not uploaded; send all of its files together: ` +
@@ -161,6 +160,12 @@ function checkExternalFiles(named: readonly string[], files: readonly ReceivedFi
       `the model refers to no file ${firstOf(extra)}; it refers to: ${firstOf([...wanted]) || 'none'}`,
       { extra, externalFiles: [...wanted] },
     )
+}
+
+/** A file as curl takes it on the command line of a shell. */
+function curlPart(location: string): string {
+  const name = /[;,"]/.test(location) ? `"${location.replaceAll('"', String.raw`\"`)}"` : location
+  return `-F '${`data=@${name};filename=${name}`.replaceAll("'", String.raw`'\''`)}'`
 }
 
 const NAMED = 10

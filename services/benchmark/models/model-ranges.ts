@@ -4,25 +4,16 @@
  * into the model's folder, because external data must be in the folder of the model that uses it.
  */
 import { readIfThere, writeWhole } from '../../../shared/platform/atomic-file.ts'
-import { LRUCache } from 'lru-cache'
-import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import {
-  type CanonicalModel,
-  canonicalPaths,
-  checkRange,
-  openCanonical,
-  type WeightExtent,
-  writeRange,
-} from '../../../shared/onnx/index.ts'
-import { externalExtents, firstMissing } from '../../../shared/onnx/wire/external-extents.ts'
+import { canonicalPaths, checkRange, type WeightExtent } from '../../../shared/onnx/index.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
-import { type ModelStore } from './model-store.ts'
+import type { ModelFiles } from './model-files.ts'
+import type { ModelStore } from './model-store.ts'
 
 export interface RangeFiles {
   manifest: RangeManifest
@@ -30,24 +21,16 @@ export interface RangeFiles {
   file: string | null
 }
 
-/** Decoded canonical files are small, because they hold no weights; ranges of one model are usually requested in a row. */
-const MAX_OPEN_COUNT = 4
-
 export class Ranges {
   readonly #store: ModelStore
   readonly #analyses: Analyses
   readonly #locks = new KeyedLock()
-  /** Path → the canonical model, decoded. */
-  readonly #canonicals = new LRUCache<string, CanonicalModel>({
-    max: MAX_OPEN_COUNT,
-    fetchMethod: (file) => openCanonical(file),
-    // A caller gets what it waits for, also if the entry is evicted or deleted meanwhile.
-    ignoreFetchAbort: true,
-  })
+  readonly #files: ModelFiles
 
-  constructor(store: ModelStore, analyses: Analyses) {
+  constructor(store: ModelStore, analyses: Analyses, files: ModelFiles) {
     this.#store = store
     this.#analyses = analyses
+    this.#files = files
   }
 
   /** @throws ScissionError invalidRange, which names the number of layers; needsInputShapes or notFound for the shapes. */
@@ -58,22 +41,28 @@ export class Ranges {
     const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
     const manifest = await this.#locks.run(
       stem,
-      async () => (await storedRange(stem)) ?? this.#write(stem, structure, from, to),
+      async () => (await this.#stored(stem)) ?? this.#write(stem, structure, from, to),
     )
     return { manifest, file: manifest.onnx === null ? null : `${stem}.onnx` }
   }
 
-  /** Closes the decoded files of a model that is being deleted. */
-  forget(model: ModelId): void {
-    for (const file of this.#canonicals.keys()) {
-      if (path.dirname(file) === this.#store.folder(model)) this.#canonicals.delete(file)
-    }
+  /**
+   * A range that was written before. Undefined, so that it is written again, if it does not list all bytes that its sub-model
+   * refers to: earlier versions left out weights inside functions.
+   */
+  async #stored(stem: string): Promise<RangeManifest | undefined> {
+    const text = await readIfThere(`${stem}.json`)
+    if (text === undefined) return undefined
+    const manifest = RangeManifest.parse(JSON.parse(text))
+    if (manifest.onnx === null) return manifest
+    return (await this.#files.isListed(`${stem}.onnx`, manifest.weights)) ? manifest : undefined
   }
 
   /** Writes the sub-model before its manifest: the manifest's presence means that both are complete. */
   async #write(stem: string, structure: Structure, from: number, to: number): Promise<RangeManifest> {
     const { model, shapesKey } = structure
-    const written = await writeRange(await this.#canonical(structure), from, to, `${stem}.onnx`)
+    const { canonical } = canonicalPaths(this.#store.folder(model), shapesKey)
+    const written = await this.#files.writeRange({ canonical, from, to, file: `${stem}.onnx` })
     const { inputs, outputs, passThrough, onnx } = written
     const manifest: RangeManifest = {
       model,
@@ -95,17 +84,24 @@ export class Ranges {
   async #weights(id: ModelId, extents: readonly WeightExtent[]): Promise<RangeManifest['weights']> {
     if (extents.length === 0) return []
     const [record, chunks] = await Promise.all([this.#store.needRecord(id), this.#store.chunks(id)])
+    // A model may name its data `./weights.bin`.
+    const byPath = new Map<string, WeightExtent[]>()
+    for (const extent of extents) {
+      const location = path.posix.normalize(extent.path)
+      const same = byPath.get(location)
+      if (same) same.push(extent)
+      else byPath.set(location, [extent])
+    }
     const known = new Set(record.files.map((file) => file.path))
-    const stray = extents.find((extent) => !known.has(path.posix.normalize(extent.path)))
-    if (stray)
+    const stray = [...byPath.keys()].find((location) => !known.has(location))
+    if (stray !== undefined)
       throw new ScissionError(
         'internal',
-        `a range of model ${id} points into ${stray.path}, which is none of its files`,
+        `a range of model ${id} points into ${stray}, which is none of its files`,
       )
     return record.files.flatMap((file) => {
-      // A model may name its data `./weights.bin`.
-      const own = extents.filter((extent) => path.posix.normalize(extent.path) === file.path)
-      if (own.length === 0) return []
+      const own = byPath.get(file.path)
+      if (!own) return []
       const digests = chunks[file.path] ?? []
       const listed = chunkIndices(own).map((index) => {
         const sha256 = digests[index]
@@ -115,26 +111,6 @@ export class Ranges {
       return [{ path: file.path, bytes: file.bytes, chunkBytes: CHUNK_BYTES, chunks: listed }]
     })
   }
-
-  #canonical({ model, shapesKey }: Structure): Promise<CanonicalModel> {
-    return this.#canonicals.forceFetch(canonicalPaths(this.#store.folder(model), shapesKey).canonical)
-  }
-}
-
-/**
- * A range that was written before. Undefined, so that it is written again, if it does not list all bytes that its sub-model
- * refers to: earlier versions left out weights inside functions.
- */
-async function storedRange(stem: string): Promise<RangeManifest | undefined> {
-  const text = await readIfThere(`${stem}.json`)
-  if (text === undefined) return undefined
-  const manifest = RangeManifest.parse(JSON.parse(text))
-  if (manifest.onnx === null) return manifest
-  const files = manifest.weights.map((file) => ({
-    ...file,
-    held: new Set(file.chunks.map(({ index }) => index)),
-  }))
-  return firstMissing(externalExtents(await readFile(`${stem}.onnx`)), files) ? undefined : manifest
 }
 
 /** The largest sum of bytes of the tensors before and after one of these layers. */

@@ -15,10 +15,8 @@ import { ModelPath, shapesOf, shapesText } from './model-query.ts'
 import { type IngestDeps, ingestUpload } from './ingest.ts'
 import { SamplesPart } from '../samples/receive-samples.ts'
 import { withFindings } from './with-findings.ts'
-import type { Ranges } from './model-ranges.ts'
 
 export interface ModelDeps extends IngestDeps {
-  ranges: Ranges
   /** @throws ScissionError conflict if a benchmark of the model is under way. */
   refuseWhileMeasured: (model: Model) => Promise<void>
 }
@@ -187,6 +185,5 @@ async function deleteUnused(deps: ModelDeps, model: Model): Promise<void> {
       { deployments: using },
     )
   await deps.refuseWhileMeasured(model)
-  deps.ranges.forget(model.id)
   await deps.registry.remove(model)
 }

@@ -29,7 +29,7 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] 
       params: BySlot,
       answers: { 200: { description: 'Whether it does', schema: Wanted } },
       alone: true,
-      handle: ({ params }) => ({ wanted: returns.isOpen(params.slot) }),
+      handle: ({ params }) => ({ wanted: returns.maxBytesOf(params.slot) !== undefined }),
     }),
     route({
       method: 'post',
@@ -46,8 +46,9 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] 
         // Also of an answer that nobody waits for, whose body is not read.
         const length = req.headers[JSON_LENGTH_HEADER]
         if (typeof length === 'string') readJsonLength(length)
-        if (!returns.isOpen(params.slot)) return { wanted: false }
-        const body = await readBody(req, limits)
+        const planned = returns.maxBytesOf(params.slot)
+        if (planned === undefined) return { wanted: false }
+        const body = await readBody(req, { ...limits, maxBytes: Math.max(limits.maxBytes, planned) })
         const response = parseInferResponse(body.json, body.tensors)
         return { wanted: returns.deliver(params.slot, response) }
       },

@@ -45,7 +45,7 @@ export async function answerInfer(
   closeIfUnread(req, res)
   const target = await find()
   try {
-    const body = await readBody(req, deps.bodies)
+    const body = await readBody(req, bodyLimits(deps.bodies, target))
     const parseFrom = performance.now()
     const request = body.raw
       ? parseRawRequest(target.tensors().inputs, body.tensors, target.name)
@@ -102,6 +102,11 @@ export async function answerInfer(
     throw refusalOf(error, res)
   }
 }
+
+const bodyLimits = (bodies: BodyLimits, { messageBytes = 0 }: Target): BodyLimits => ({
+  ...bodies,
+  maxBytes: Math.max(bodies.maxBytes, messageBytes),
+})
 
 /** Adds the known encodings to a 501 answer for an unknown compression. */
 function refusalOf(error: unknown, res: ServerResponse): unknown {

@@ -56,6 +56,14 @@ export interface EncodedBoundary {
   encoded?: { codec: string; encodeMs: number }
 }
 
+export interface Decoding {
+  /** The tensors that the receiver takes; -1 marks an open dimension. */
+  takes: readonly TargetTensor[]
+  /** Bytes that a plan has for them, if that may be more than bodies usually have. */
+  plannedBytes?: number
+  signal?: AbortSignal | undefined
+}
+
 export interface DecodedBoundary {
   tensors: Tensor[]
   /** Undefined if no tensor was encoded. */
@@ -112,18 +120,17 @@ export class BoundaryCodec {
   /**
    * Decodes every tensor that names a codec, whatever the plan says (it may have changed since the tensor was sent), and
    * passes all of them to `use`.
-   * @param takes the tensors that the receiver takes; -1 marks an open dimension.
    * @throws ScissionError invalidTensor, payloadTooLarge, overloaded, cancelled, unsupportedEncoding; what `use` throws.
    */
   async decode<T>(
     tensors: readonly CodedTensor[],
-    takes: readonly TargetTensor[],
-    signal: AbortSignal | undefined,
+    { takes, plannedBytes = 0, signal }: Decoding,
     use: (arrived: DecodedBoundary) => Promise<T>,
   ): Promise<T> {
     if (tensors.every((tensor) => codecOf(tensor) === undefined)) return use({ tensors: [...tensors] })
     const bytes = decodedBytes(tensors, takes)
-    const { maxBytes, memory } = this.#settings
+    const { memory } = this.#settings
+    const maxBytes = Math.max(this.#settings.maxBytes, plannedBytes)
     if (bytes > maxBytes) throw tooLarge(bytes, maxBytes)
     memory?.reserve(bytes, 0)
     try {

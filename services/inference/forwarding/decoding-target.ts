@@ -6,13 +6,17 @@ import type { BoundaryCodec } from './boundary-codec.ts'
 /** The same target, which decodes its inputs first; its report then says how long that took. */
 export function decodingTarget(target: Target, codec: BoundaryCodec): Target {
   const infer = (inputs: Tensor[], context: InferContext): Promise<Inference> =>
-    codec.decode(inputs, takesOf(target), context.signal, async ({ tensors, decodeMs }) => {
-      const inference = await target.infer(tensors, context)
-      const [own, ...others] = inference.hops
-      return own && decodeMs !== undefined
-        ? { ...inference, hops: [{ ...own, decodeMs }, ...others] }
-        : inference
-    })
+    codec.decode(
+      inputs,
+      { takes: takesOf(target), signal: context.signal },
+      async ({ tensors, decodeMs }) => {
+        const inference = await target.infer(tensors, context)
+        const [own, ...others] = inference.hops
+        return own && decodeMs !== undefined
+          ? { ...inference, hops: [{ ...own, decodeMs }, ...others] }
+          : inference
+      },
+    )
   // A copy would freeze what the target says of itself: whether it takes batches is found out later.
   return Object.create(target, { infer: { value: infer, enumerable: true } }) as Target
 }

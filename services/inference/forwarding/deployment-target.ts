@@ -44,6 +44,7 @@ import {
   withoutOwn,
 } from './direct-answer.ts'
 import type { Onward } from './forward.ts'
+import { longestMessage } from './message-limit.ts'
 import { type NextHopDeps, runOnward } from './next-hop.ts'
 import { withoutUnread } from '../serving/models/unread-inputs.ts'
 
@@ -80,7 +81,7 @@ function checkVersion(name: string, version: string | undefined): void {
 async function wholeDeployment(deps: DeploymentTargetDeps, record: Deployment): Promise<Target> {
   const structure = await deps.catalog.structure(record.model, record.shapesKey)
   return {
-    ...aboutDeployment(deps, record),
+    ...aboutDeployment(deps, record, structure),
     name: record.id,
     tensors: () => ({ inputs: inputsOf(record, structure), outputs: structure.outputs }),
     properties: async () => ({ ...propertiesOf(record, record.hops), entry: record.entry.url }),
@@ -97,7 +98,7 @@ async function fromCut(deps: DeploymentTargetDeps, record: Deployment, range: La
   const structure = await deps.catalog.structure(record.model, record.shapesKey)
   const { inputs } = boundaryTensors(structure, range)
   return {
-    ...aboutDeployment(deps, record),
+    ...aboutDeployment(deps, record, structure),
     name: `${record.id}:${range.from}-${range.to}`,
     tensors: () => ({ inputs, outputs: structure.outputs }),
     properties: async () => ({
@@ -110,7 +111,8 @@ async function fromCut(deps: DeploymentTargetDeps, record: Deployment, range: La
   }
 }
 
-const aboutDeployment = (deps: DeploymentTargetDeps, record: Deployment) => ({
+const aboutDeployment = (deps: DeploymentTargetDeps, record: Deployment, structure: Structure) => ({
+  messageBytes: longestMessage(record, structure),
   version: VERSION,
   versions: () => Promise.resolve([VERSION]),
   checkReady: () => checkReady(deps, record),
@@ -199,7 +201,9 @@ async function runStage(
   // Clients also send the inputs that no layer reads.
   const isFirst = stage.key.from === 0
   const takes = isFirst ? structure.inputs : stage.takes
-  const { run, decodeMs } = await deps.codec.decode(inputs, takes, signal, async (arrived) => {
+  const messageBytes = longestMessage(live.record, structure)
+  const decoding = { takes, plannedBytes: messageBytes, signal }
+  const { run, decodeMs } = await deps.codec.decode(inputs, decoding, async (arrived) => {
     if (isFirst) await checkShapes(deps, live.record, arrived.tensors)
     const tensors = isFirst ? withoutUnread(structure, takes, arrived.tensors) : arrived.tensors
     return { run: await stage.run(tensors, { signal, deadline }), decodeMs: arrived.decodeMs }
@@ -211,7 +215,7 @@ async function runStage(
     ...(decodeMs !== undefined && { decodeMs }),
   }
   const work = run.batch && { work: { items: 1, runs: [run.batch] } }
-  return { ...(await passOn(deps, live, hop, run.outputs, context, own)), ...work }
+  return { ...(await passOn(deps, live, hop, run.outputs, { ...context, messageBytes }, own)), ...work }
 }
 
 /** Passes the stage's outputs on. At the last hop they are the answer; at any other, the hops behind it make the answer. */

@@ -53,35 +53,46 @@ export function directRoleOf(
   return hop < hops.length - 1 ? 'middle' : 'last'
 }
 
+interface Slot {
+  take: (response: InferResponse) => void
+  maxBytes: number
+}
+
 /** The slots of an entry, in which last hops deliver their answers. */
 export class ReturnSlots {
-  readonly #open = new Map<string, (response: InferResponse) => void>()
+  readonly #open = new Map<string, Slot>()
 
-  /** Opens a slot. `delivered` resolves to the answer and never rejects; `arrived` is aborted then. */
-  open() {
+  /**
+   * Opens a slot. `delivered` resolves to the answer and never rejects; `arrived` is aborted then.
+   * @param maxBytes that the deployment's answers may have.
+   */
+  open(maxBytes: number) {
     const name = randomBytes(SLOT_NAME_BYTES).toString('hex')
     const arrived = new AbortController()
     const close = () => this.#open.delete(name)
     const delivered = new Promise<InferResponse>((resolve) =>
-      this.#open.set(name, (response) => {
-        close()
-        arrived.abort()
-        resolve(response)
+      this.#open.set(name, {
+        maxBytes,
+        take: (response) => {
+          close()
+          arrived.abort()
+          resolve(response)
+        },
       }),
     )
     return { name, delivered, arrived: arrived.signal, close }
   }
 
-  /** True if a request waits for this answer. */
-  isOpen(name: string): boolean {
-    return this.#open.has(name)
+  /** Bytes that the answer may have; undefined if no request waits for it. */
+  maxBytesOf(name: string): number | undefined {
+    return this.#open.get(name)?.maxBytes
   }
 
   /** @returns false if no request waits for it: the slot was never opened, has its answer, or was given up. */
   deliver(name: string, response: InferResponse): boolean {
-    const take = this.#open.get(name)
-    take?.(response)
-    return take !== undefined
+    const slot = this.#open.get(name)
+    slot?.take(response)
+    return slot !== undefined
   }
 }
 
@@ -103,7 +114,7 @@ export async function receive(
   own: HopReport,
   through: (context: InferContext) => Promise<Onward>,
 ): Promise<Onward> {
-  const slot = returns.open()
+  const slot = returns.open(context.messageBytes ?? 0)
   const arrival = { check: async () => slot.arrived.aborted, signal: slot.arrived }
   const parameters = { ...withoutOwn(context.parameters), [SLOT]: slot.name }
   const chain = through({ ...context, parameters, arrival })

@@ -31,6 +31,7 @@ export interface ForwardOptions {
   /** Called for every request that a peer answered completely, to keep the link's figures current. */
   observe?: (peer: Peer, observation: Observation) => void
   hopTimeoutMs: number
+  /** Upper limit of an answer to which nothing else applies. */
   maxBytes: number
 }
 
@@ -98,6 +99,7 @@ export function forward(options: ForwardOptions, job: Forward): Promise<Onward> 
     signal: context.signal,
     timeoutMs,
     limitMs: bounded ? timeoutMs : undefined,
+    maxBytes: Math.max(options.maxBytes, context.messageBytes ?? 0),
   } as const
   return askPeer(options, peer, `/v2/models/${encodeURIComponent(id)}/infer`, call, (answer) => {
     const { outputs, parameters } = parseInferResponse(answer.json, answer.tensors)
@@ -122,11 +124,11 @@ export async function askPeer<T>(
   { caller, maxBytes }: ForwardOptions,
   peer: Peer,
   path: string,
-  call: Omit<Call, 'url' | 'maxBytes'>,
+  call: Omit<Call, 'url' | 'maxBytes'> & { maxBytes?: number },
   read: (answer: CallAnswer) => T,
 ): Promise<T> {
   try {
-    const answer = await caller.send({ ...call, url: `${peer.url.replace(/\/$/, '')}${path}`, maxBytes })
+    const answer = await caller.send({ maxBytes, ...call, url: `${peer.url.replace(/\/$/, '')}${path}` })
     if (answer.status === 200) return read(answer)
     throw refusal(answer, peer)
   } catch (error) {

@@ -196,7 +196,7 @@ class Exchange implements ExchangeEvents {
     const encoding = headers['content-encoding'] ?? 'identity'
     if (encoding !== 'identity')
       throw new ScissionError('unsupportedEncoding', `its answer is compressed (${encoding}), unasked`)
-    this.#sink = openSink(headers[JSON_LENGTH_HEADER], length, this.#call.maxBytes)
+    this.#sink = openSink(headers[JSON_LENGTH_HEADER], length, this.#call)
   }
 
   #finish(clean: boolean): void {

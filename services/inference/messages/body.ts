@@ -22,6 +22,8 @@ export interface InferBody {
 
 export interface BodyLimits {
   maxBytes: number
+  /** The environment variable that sets it. */
+  setting?: string
   /** ms in which a sender has to send at least MIN_PROGRESS_BYTES; otherwise the request is refused. */
   idleMs: number
   /** Budget shared by all bodies that are being received. @defaultValue unlimited */
@@ -43,8 +45,7 @@ export async function readBody(source: IncomingMessage, limits: BodyLimits): Pro
   const { [JSON_LENGTH_HEADER]: header, 'content-length': length } = source.headers
   // Node has checked that it is a number, and enforces it.
   const contentLength = length === undefined ? undefined : Number(length)
-  if (contentLength !== undefined && contentLength > limits.maxBytes)
-    throw tooLarge(limits.maxBytes, contentLength)
+  if (contentLength !== undefined && contentLength > limits.maxBytes) throw tooLarge(limits, contentLength)
   const declared = unpacker === undefined ? contentLength : undefined
   let reserved = 0
   const reserve = (bytes: number) => {
@@ -53,7 +54,7 @@ export async function readBody(source: IncomingMessage, limits: BodyLimits): Pro
   }
   try {
     if (declared !== undefined) reserve(declared)
-    const sink = openSink(Array.isArray(header) ? header[0] : header, declared, limits.maxBytes, reserve)
+    const sink = openSink(Array.isArray(header) ? header[0] : header, declared, limits, reserve)
     const arrival = await drain(source, unpacker, sink, limits.idleMs)
     return { ...sink.end(), arrival }
   } finally {
@@ -79,13 +80,13 @@ export interface BodySink {
 export function openSink(
   jsonHeader: string | undefined,
   length: number | undefined,
-  maxBytes: number,
+  limit: SizeLimit,
   reserve?: (bytes: number) => void,
 ): BodySink {
-  if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes, length)
+  if (length !== undefined && length > limit.maxBytes) throw tooLarge(limit, length)
   const jsonLength = readJsonLength(jsonHeader, length)
   return length === undefined
-    ? new GrowingSink(jsonLength, maxBytes, reserve)
+    ? new GrowingSink(jsonLength, limit, reserve)
     : new ExactSink(jsonLength, length)
 }
 
@@ -101,11 +102,16 @@ function unpackerFor(source: IncomingMessage): (() => Transform) | undefined {
   })
 }
 
-const tooLarge = (limit: number, given?: number) =>
-  new ScissionError(
+type SizeLimit = Pick<BodyLimits, 'maxBytes' | 'setting'>
+
+function tooLarge({ maxBytes, setting }: SizeLimit, given?: number): ScissionError {
+  const size = given === undefined ? '' : ` of ${given} bytes`
+  const how = setting === undefined ? '' : `; ${setting} sets it`
+  return new ScissionError(
     'payloadTooLarge',
-    `the body${given === undefined ? '' : ` of ${given} bytes`} exceeds the maximum allowed value of ${limit} bytes`,
+    `the body${size} exceeds the maximum allowed value of ${maxBytes} bytes${how}`,
   )
+}
 
 /**
  * Allocates memory without zeroing it, which would take five times as long as copying the same bytes. All bytes are
@@ -150,11 +156,11 @@ class GrowingSink implements BodySink {
   readonly copies = false
   readonly #chunks: Buffer[] = []
   readonly #jsonLength: number | undefined
-  readonly #limit: number
+  readonly #limit: SizeLimit
   readonly #reserve: ((bytes: number) => void) | undefined
   #bytes = 0
 
-  constructor(jsonLength: number | undefined, limit: number, reserve?: (bytes: number) => void) {
+  constructor(jsonLength: number | undefined, limit: SizeLimit, reserve?: (bytes: number) => void) {
     this.#jsonLength = jsonLength
     this.#limit = limit
     this.#reserve = reserve
@@ -163,7 +169,7 @@ class GrowingSink implements BodySink {
   add(chunk: Buffer): void {
     this.#reserve?.(chunk.length)
     this.#bytes += chunk.length
-    if (this.#bytes > this.#limit) throw tooLarge(this.#limit)
+    if (this.#bytes > this.#limit.maxBytes) throw tooLarge(this.#limit)
     this.#chunks.push(chunk)
   }
 

@@ -3,51 +3,35 @@
  * answers with wrong numbers. So before a sub-model may be opened, everything that it refers to is compared with the chunks
  * that are here, whatever its manifest promises.
  */
-import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
-import {
-  type ExternalExtent,
-  externalExtents,
-  firstMissing,
-} from '../../../shared/onnx/wire/external-extents.ts'
-import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { type ExternalExtent, firstMissing } from '../../../shared/onnx/wire/external-extents.ts'
+import { eachOf } from '../../../shared/platform/each-of.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { presentChunks } from './sparse-file.ts'
 
+/** A model may have thousands of weight files, each with a record. */
+const RECORDS_AT_ONCE = 16
+
 /**
  * The first reference of a sub-model of which a byte is not here; undefined if all are.
- * @param file the sub-model, its weight files beside it.
- * @throws ScissionError invalidModel if the file is no model.
+ * @param extents what it refers to. @param folder that its weight files are in.
  */
 export async function findMissingBytes(
-  file: string,
+  extents: readonly ExternalExtent[],
+  folder: string,
   manifest: RangeManifest,
   log: Logger | undefined,
 ): Promise<ExternalExtent | undefined> {
-  const extents = extentsIn(await fs.readFile(file), file)
   if (extents.length === 0) return undefined
-  const files = manifest.weights.map(async (weights) => {
-    const present = await presentChunks(path.join(path.dirname(file), weights.path), weights, log)
+  const files = await eachOf(manifest.weights, RECORDS_AT_ONCE, async (weights) => {
+    const present = await presentChunks(path.join(folder, weights.path), weights, log)
     // A chunk that only other ranges list may be evicted while this one is open.
     const listed = weights.chunks.map(({ index }) => index).filter((index) => present.has(index))
     return { ...weights, held: new Set(listed) }
   })
-  return firstMissing(extents, await Promise.all(files))
-}
-
-function extentsIn(subModel: Uint8Array, file: string): ExternalExtent[] {
-  try {
-    return externalExtents(subModel)
-  } catch (thrown) {
-    const { message } = coerceError(thrown)
-    throw new ScissionError(
-      'invalidModel',
-      `${file} is not an ONNX model: ${message}`,
-      { path: file },
-      thrown,
-    )
-  }
+  return firstMissing(extents, files)
 }
 
 /** The refusal of a range: the benchmark service listed too little, because all that it listed has been fetched. */

@@ -22,6 +22,7 @@ import {
   saveSubModel,
   writeManifest,
 } from './stored-range.ts'
+import { eachOf } from '../../../shared/platform/each-of.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import fs from 'node:fs/promises'
 import path from 'node:path'
@@ -31,6 +32,7 @@ import type { Logger } from '../../../shared/platform/log.ts'
 import { makeRoom, type RangeCache } from './eviction.ts'
 import { fetchChunks } from './fetch-chunks.ts'
 import { bytesMissing, findMissingBytes } from './held-bytes.ts'
+import { ReferenceReader } from './read-references.ts'
 import { RangeSource } from './range-source.ts'
 import { chunkLength, presentChunks, SparseFile } from './sparse-file.ts'
 
@@ -56,9 +58,13 @@ export interface OpenRange {
 
 type WeightFile = RangeManifest['weights'][number]
 
+/** Some exporters write a file for each tensor: one after another, 1,200 of them take a minute. */
+const FILES_AT_ONCE = 8
+
 export class RangeStore {
   readonly #source: RangeSource
   readonly #cache: RangeCache
+  readonly #references = new ReferenceReader()
   #reservedBytes = 0
   #incomplete = 0
 
@@ -96,9 +102,10 @@ export class RangeStore {
     return this.#incomplete
   }
 
-  /** Closes idle connections. Open ranges stay usable. */
+  /** Closes idle connections, and the thread that reads sub-models. Open ranges stay usable. */
   close(): void {
     this.#source.close()
+    void this.#references.close()
   }
 
   async #openAs(key: RangeKey, manifest: RangeManifest, signal: AbortSignal | undefined): Promise<OpenRange> {
@@ -107,7 +114,7 @@ export class RangeStore {
     try {
       await fs.mkdir(this.#folder(key), { recursive: true })
       reserved.bytes = await this.#cache.locks.run('room', () => this.#reserve(key, manifest), signal)
-      for (const weights of manifest.weights) await this.#fetchWeights(key, weights, signal)
+      await eachOf(manifest.weights, FILES_AT_ONCE, (weights) => this.#fetchWeights(key, weights, signal))
       const file = await this.#fetchSubModel(key, manifest, signal)
       if (file !== null) await this.#refuseIncomplete(file, manifest)
       const target = this.#file(key, 'json')
@@ -122,7 +129,8 @@ export class RangeStore {
   }
 
   async #refuseIncomplete(file: string, manifest: RangeManifest): Promise<void> {
-    const missing = await findMissingBytes(file, manifest, this.#cache.log)
+    const extents = await this.#references.read(file)
+    const missing = await findMissingBytes(extents, path.dirname(file), manifest, this.#cache.log)
     if (missing === undefined) return
     const error = bytesMissing(manifest, missing)
     this.#incomplete += 1
@@ -169,14 +177,13 @@ export class RangeStore {
   }
 
   async #missingBytes(key: RangeKey, { onnx, weights }: RangeManifest): Promise<number> {
-    let bytes = 0
-    if (onnx !== null && !(await isComplete(this.#file(key, 'onnx'), onnx))) bytes += onnx.bytes
-    for (const file of weights) {
+    const bytes = await eachOf(weights, FILES_AT_ONCE, async (file) => {
       const present = await presentChunks(path.join(this.#folder(key), file.path), file, this.#cache.log)
       const missing = file.chunks.filter((chunk) => !present.has(chunk.index))
-      for (const { index } of missing) bytes += chunkLength(file, index)
-    }
-    return bytes
+      return missing.reduce((sum, { index }) => sum + chunkLength(file, index), 0)
+    })
+    const isMissing = onnx !== null && !(await isComplete(this.#file(key, 'onnx'), onnx))
+    return bytes.reduce((sum, one) => sum + one, isMissing ? onnx.bytes : 0)
   }
 
   #fetchWeights(key: RangeKey, weights: WeightFile, signal: AbortSignal | undefined): Promise<void> {

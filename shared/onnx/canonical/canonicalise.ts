@@ -7,7 +7,7 @@
  */
 import { create } from '@bufbuild/protobuf'
 import type { InputShapes } from '../../contracts/common.ts'
-import { constantNodes, dropDead, foldOnce } from './fold.ts'
+import { constantNodes, dropAliases, dropCopies, dropDead, foldOnce } from './fold.ts'
 import { type Graph, loadGraph } from './working-graph.ts'
 import { inferTypes, type Types } from './infer-shapes.ts'
 import { inlineConstantIfs } from './inline-if.ts'
@@ -40,7 +40,7 @@ export async function canonicalise(
   const graph = loadGraph(dir, file, inputShapes, open)
   dropDead(graph)
   const unfoldable = new Set<string>()
-  let types = await inferTypes(graph)
+  let types = await firstTypes(graph)
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const inlined = inlineConstantIfs(graph)
     if (!(await foldOnce(graph, types, unfoldable)) && !inlined) break
@@ -59,6 +59,22 @@ export async function canonicalise(
     new Set(graph.inputs.map((input) => input.name)),
   )
   return { graph, prelude, layers, types }
+}
+
+/**
+ * ONNX Runtime has no kernel that copies numbers of 4 bits: of such a tensor it removes an Identity before it looks for one.
+ * If it refuses the graph, it is asked again without any.
+ */
+async function firstTypes(graph: Graph): Promise<Types> {
+  dropAliases(graph)
+  try {
+    return await inferTypes(graph)
+  } catch (refusal) {
+    if (!dropCopies(graph, () => true)) throw refusal
+    return inferTypes(graph).catch(() => {
+      throw refusal
+    })
+  }
 }
 
 /**

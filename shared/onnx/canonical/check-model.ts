@@ -101,13 +101,9 @@ function checkUnique(graph: GraphProto): void {
   for (const input of graph.input) define(input.name, 'a graph input')
   // An initializer with an input's name is that input's default value (the rule up to IR version 3).
   const inputs = new Set(makers.keys())
-  const initializers = new Set<string>()
-  for (const tensor of graph.initializer) {
-    if (!tensor.name) throw refuse('an initializer has no name', {})
-    if (initializers.has(tensor.name)) define(tensor.name, 'an initializer')
-    initializers.add(tensor.name)
-    if (!inputs.has(tensor.name)) define(tensor.name, 'an initializer')
-  }
+  const initializers = new Set(graph.initializer.map(({ name }) => name))
+  if (initializers.has('')) throw refuse('an initializer has no name', {})
+  for (const name of initializers) if (!inputs.has(name)) define(name, 'an initializer')
   for (const sparse of graph.sparseInitializer) define(sparse.values?.name ?? '', 'a sparse initializer')
   for (const node of graph.node) {
     for (const output of node.output) if (output) define(output, `node ${nodeLabel(node)}`)

@@ -19,17 +19,32 @@ export function declaredTensor(value: ValueInfoProto, role: 'input' | 'output'):
       ...details,
     })
   const type = value.type?.value
-  if (!type || type.case === undefined) throw refuse('declares no type')
+  if (!type || type.case === undefined) throw refuse(`declares no type: ${HOW_TO_TYPE}`)
   if (type.case !== 'tensorType') {
     const kind = type.case.replace('Type', '')
-    throw refuse(`is a ${kind}: only tensors can be sent to and from a model`, { kind })
+    throw refuse(`is a ${kind}: only tensors can be sent to and from a model; ${insteadOf(kind, role)}`, {
+      kind,
+    })
   }
   const element = elementTypeOf(type.value.elemType)
   if (!element?.datatype) {
     const name = element?.name ?? `number ${type.value.elemType}`
-    throw refuse(`has the element type ${name}, which cannot be served`, { type: name })
+    const how =
+      role === 'input' ? 'take another type there, and cast it inside' : 'cast it to another type before'
+    throw refuse(`has the element type ${name}, which cannot be served: let the model ${how}`, { type: name })
   }
   return { name: value.name, datatype: element.datatype, shape: declaredShape(type.value.shape) }
+}
+
+const HOW_TO_TYPE =
+  'save the model again with onnx.shape_inference.infer_shapes, which adds the types that are missing'
+
+/** What the model's owner can do. */
+function insteadOf(kind: string, role: 'input' | 'output'): string {
+  if (kind === 'optional') return 'export the model with a tensor there, or without it'
+  const read = role === 'input' ? 'takes' : 'gives'
+  const hint = role === 'output' ? ' (scikit-learn: options={"zipmap": False})' : ''
+  return `export the model so that it ${read} a tensor${hint}`
 }
 
 /** Symbolic dimensions by name, `''` if unnamed; some exporters write 0 or −1 for "any". */

@@ -3,10 +3,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { assemble, encodeUntypedValue, encodeValue, type ModelFrame } from '../wire/model-writer.ts'
 import { calledFunctions } from './functions.ts'
 import type { Graph } from './working-graph.ts'
-import { concatenate, encodeField } from '../wire/protobuf.ts'
 import {
-  type AttributeProto,
-  AttributeProtoSchema,
   type FunctionProto,
   FunctionProtoSchema,
   ModelProtoSchema,
@@ -26,7 +23,8 @@ export function frameOf({ irVersion, opsets: opsetImport }: Pick<Graph, 'irVersi
 
 export interface GraphSelection {
   nodes: readonly NodeProto[]
-  inputs: readonly TypedTensor[]
+  /** Those that are encoded already are used as they are. */
+  inputs: readonly (TypedTensor | Uint8Array)[]
   /** ONNX Runtime infers the types of outputs that are given by name only. */
   outputs: readonly (string | TypedTensor)[]
   /** Tensors inside the graph to declare. @defaultValue none */
@@ -44,42 +42,16 @@ export function encodeFunction(fn: FunctionProto): Uint8Array {
   return encoded
 }
 
-/** Numbers and texts in an attribute's lists from which on its encoded bytes are kept: a tree ensemble has millions. */
-const LARGE_ATTRIBUTE = 10_000
-/** Attributes that hold neither a graph nor a tensor are not changed once they are read. */
-const encodedAttributes = new WeakMap<AttributeProto, Uint8Array>()
-
-const isLarge = ({ floats, ints, strings }: AttributeProto): boolean =>
-  floats.length + ints.length + strings.length >= LARGE_ATTRIBUTE
-
-function encodeLargeAttribute(attribute: AttributeProto): Uint8Array {
-  const encoded = encodedAttributes.get(attribute) ?? toBinary(AttributeProtoSchema, attribute)
-  encodedAttributes.set(attribute, encoded)
-  return encoded
-}
-
-/** Encodes a node; of several encodings of one with large attributes, all but the first copy these. */
-export function encodeNode(node: NodeProto): Uint8Array {
-  const large = node.attribute.filter(isLarge)
-  if (large.length === 0) return toBinary(NodeProtoSchema, node)
-  const rest = { ...node, attribute: node.attribute.filter((attribute) => !isLarge(attribute)) }
-  const { number } = NodeProtoSchema.field.attribute
-  return concatenate([
-    toBinary(NodeProtoSchema, rest),
-    ...large.flatMap((attribute) => encodeField(number, encodeLargeAttribute(attribute))),
-  ])
-}
-
 /** Encodes a model of some nodes of a graph, with its constants and the functions that these nodes call. */
 export function assembleGraph(graph: Graph, given: GraphSelection): Uint8Array {
   const kept = <T>(constants: ReadonlyMap<string, T>): T[] =>
     [...constants].flatMap(([name, constant]) => (!given.keeps || given.keeps(name) ? [constant] : []))
   return assemble(frameOf(graph), graph.name, {
-    nodes: given.nodes.map(encodeNode),
+    nodes: given.nodes.map((node) => toBinary(NodeProtoSchema, node)),
     initializers: kept(graph.constants).map((tensor) => toBinary(TensorProtoSchema, tensor)),
     sparse: kept(graph.sparse).map((tensor) => toBinary(SparseTensorProtoSchema, tensor)),
     functions: calledFunctions(graph.functions, given.nodes).map(encodeFunction),
-    inputs: given.inputs.map(encodeValue),
+    inputs: given.inputs.map((input) => (input instanceof Uint8Array ? input : encodeValue(input))),
     outputs: given.outputs.map((output) =>
       typeof output === 'string' ? encodeUntypedValue(output) : encodeValue(output),
     ),

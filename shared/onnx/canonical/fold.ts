@@ -72,15 +72,20 @@ export function dropDead(graph: Graph): void {
   for (const name of graph.sparse.keys()) if (!needed.has(name)) graph.sparse.delete(name)
 }
 
-/** Removes Identity nodes of constants: their readers read the constant itself. */
-function dropAliases(graph: Graph): boolean {
+/** Removes Identity nodes of constants: their readers read the constant itself. @returns whether there were any. */
+export function dropAliases(graph: Graph): boolean {
+  return dropCopies(graph, (source) => graph.constants.has(source) || graph.sparse.has(source))
+}
+
+/** Removes Identity nodes that make no output of the graph, of the sources that are chosen. @returns whether there were any. */
+export function dropCopies(graph: Graph, isChosen: (source: string) => boolean): boolean {
   const names = new Map<string, string>()
   const outputs = new Set(graph.outputs)
   graph.nodes = graph.nodes.filter((node) => {
     const [from = ''] = node.input
     const [to = ''] = node.output
     const source = names.get(from) ?? from
-    if (onnxOperator(node) !== 'Identity' || !graph.constants.has(source) || outputs.has(to)) return true
+    if (onnxOperator(node) !== 'Identity' || !isChosen(source) || outputs.has(to)) return true
     names.set(to, source)
     return false
   })

@@ -3,6 +3,7 @@
  * way of other functions.
  */
 import type { FunctionProto, ModelProto, NodeProto } from '../proto/onnx_pb.ts'
+import { stronglyConnected } from './components.ts'
 import { bodiesOf } from './scope.ts'
 
 /** What a call finds a function by: domain, name and overload. */
@@ -64,6 +65,26 @@ export function calledFunctions(
   if (functions.length === 0) return []
   const byKey = functionsByKey(functions, (fn) => ({ fn }))
   return reachedFunctions(byKey, operatorKeys(nodes)).map(({ fn }) => fn)
+}
+
+/**
+ * True if a function calls itself, by way of others too, for a reader that takes each call for one of the overload ''. ONNX
+ * Runtime is one inside functions, and then replaces calls without an end.
+ */
+export function areEndless(functions: readonly FunctionProto[]): boolean {
+  if (functions.every(({ overload }) => overload === '')) return false
+  const plain = functions.filter(({ overload }) => overload === '')
+  const index = new Map(plain.map((fn, at) => [functionKey(fn), at]))
+  const calls = plain.map(({ node }) =>
+    [...operatorKeys(node)].flatMap((key) => index.get(withoutOverload(key)) ?? []),
+  )
+  const components = stronglyConnected(plain.length, (at) => calls[at] ?? [])
+  return new Set(components).size < plain.length || calls.some((called, at) => called.includes(at))
+}
+
+const withoutOverload = (key: FunctionKey): FunctionKey => {
+  const [domain = '', name = ''] = key.split('\n')
+  return keyOf(domain, name, '')
 }
 
 /**

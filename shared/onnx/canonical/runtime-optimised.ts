@@ -1,9 +1,13 @@
 /**
- * Optimises a canonical graph, or a part of it, with ONNX Runtime at level `extended`: the highest level whose result does
- * not depend on the machine.
+ * Optimises a canonical graph, or a part of it, as ONNX Runtime does for serving, but for the layouts of tensors that suit
+ * the machine: these change no result. Level `extended` would miss what is fused after the parts in half precision were
+ * found.
  *
  * Weights above a size are turned into inputs, so that optimising never copies gigabytes: the fusions that need constant
  * weights (Conv with BatchNormalization) concern convolutions, whose weights are small.
+ *
+ * Layers with long lists in their attributes (tree ensembles, support vectors, encoders) are left out: they take part in no
+ * optimisation, and each session would read, copy and write their megabytes. Around them, the graph has inputs and outputs.
  */
 import fs from 'node:fs'
 import path from 'node:path'
@@ -14,6 +18,7 @@ import { sessionType } from './working-graph.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { openSession } from '../runtime/analysis-session.ts'
 import { usesOf } from './scope.ts'
+import { hasLargeLists } from '../wire/large-lists.ts'
 import { readSkeleton } from '../wire/skeleton.ts'
 import { makeWorkFolder, withWorkFile } from './work-files.ts'
 
@@ -39,17 +44,34 @@ export async function optimise(
 ): Promise<NodeProto[]> {
   const { graph, layers } = canonical
   const whole = { layers, inputs: graph.inputs.map(({ name }) => name), outputs: graph.outputs }
-  const model = build(canonical, options.part ?? whole, options.largeBytes ?? LARGE_WEIGHT_BYTES)
+  const { part, left } = withoutLargeLists(options.part ?? whole)
+  if (part.layers.length === 0) return left
+  const model = build(canonical, part, options.largeBytes ?? LARGE_WEIGHT_BYTES)
   const folder = makeWorkFolder()
   const saveTo = { graph: path.join(folder, 'optimised.onnx'), weights: 'optimised.weights' }
   try {
     return await withWorkFile(graph.dir, model, async (file) => {
-      const session = await openSession(file, { level: 'extended', saveTo })
+      const session = await openSession(file, { level: 'all', portable: true, saveTo })
       await session.release()
-      return readSkeleton(saveTo.graph).graph.node
+      return [...readSkeleton(saveTo.graph).graph.node, ...left]
     })
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** @returns the part without the layers that have long lists, and these. */
+function withoutLargeLists(part: GraphPart): { part: GraphPart; left: NodeProto[] } {
+  const left = part.layers.filter(hasLargeLists)
+  if (left.length === 0) return { part, left }
+  const layers = part.layers.filter((node) => !left.includes(node))
+  const made = new Set(layers.flatMap((node) => node.output))
+  const read = new Set(layers.flatMap((node) => [...usesOf(node)]))
+  const wanted = [...part.outputs, ...left.flatMap((node) => [...usesOf(node)])]
+  const given = [...part.inputs, ...left.flatMap((node) => node.output).filter((name) => read.has(name))]
+  return {
+    part: { layers, inputs: given, outputs: [...new Set(wanted.filter((name) => made.has(name)))] },
+    left,
   }
 }
 

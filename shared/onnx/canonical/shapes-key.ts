@@ -6,7 +6,7 @@ import type { DeclaredTensor, InputShapes, ShapesKey } from '../../contracts/com
  * Increases when a new version of the analysis may number layers in another way, or write other bytes. Everything that was
  * made for a key, profiles and plans included, is then made again, instead of being taken for what it no longer is.
  */
-const ANALYSIS = 2
+const ANALYSIS = 3
 
 /**
  * The first 12 hexadecimal digits of the SHA-256 of the shapes' JSON with the input names sorted, and of the version of the

@@ -20,10 +20,12 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from '../proto/onnx_pb.ts'
-import { nameOverloads } from './functions.ts'
+import { areEndless, nameOverloads } from './functions.ts'
+import { dropRepeatedInitializers } from './repeated-initializers.ts'
 import { bodiesOf, onnxOperator, sparseIn, usesOf } from './scope.ts'
 import { openShapesKeyOf, shapesKeyOf } from './shapes-key.ts'
 import { makeNamesUnique, type Names } from './unique-names.ts'
+import { listsOf } from '../wire/large-lists.ts'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
 import { bytesOf, inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
 
@@ -49,6 +51,8 @@ export interface Graph {
    * shapes make invalid, and ONNX Runtime refuses such a model.
    */
   fixed: boolean
+  /** True if ONNX Runtime would never end opening the file itself (`areEndless`). */
+  isEndless: boolean
   outputs: string[]
   constants: Map<string, TensorProto>
   sparse: Map<string, SparseTensorProto>
@@ -70,6 +74,7 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
   const skeleton = readSkeleton(`${dir}/${file}`)
   checkModel(skeleton, new ExternalFiles(dir))
   const { model, graph } = skeleton
+  dropRepeatedInitializers(graph, dir)
   const declared = trueInputs(graph).map((input) => declaredTensor(input, 'input'))
   for (const output of graph.output) declaredTensor(output, 'output')
   const shapes = resolveInputShapes(declared, given)
@@ -84,6 +89,7 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
     ...(open && { symbols: symbolsOf(declared[index]?.shape, input.shape) }),
   }))
   const names = makeNamesUnique(graph)
+  const isEndless = areEndless(model.functions)
   nameOverloads(model)
   for (const fn of model.functions) settleFunction(fn, dir)
   const constants = new Map<string, TensorProto>()
@@ -107,6 +113,7 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
     open,
     shapesKey: open ? openShapesKeyOf(declared) : shapesKeyOf(shapes),
     fixed: true,
+    isEndless,
     outputs: graph.output.map((output) => output.name),
     constants,
     sparse,
@@ -204,7 +211,7 @@ function liftInBody(body: GraphProto, dir: string): void {
 function constantTensor(node: NodeProto, name: string): TensorProto | undefined {
   const attribute = node.attribute.find((candidate) => candidate.name.startsWith('value'))
   if (!attribute) return undefined
-  const { floats, ints, strings } = attribute
+  const { floats, ints, strings } = listsOf(attribute)
   switch (attribute.name) {
     case 'value':
       if (!attribute.t) return undefined

@@ -12,10 +12,14 @@ import { fromOrt, toOrt } from './ort-tensor.ts'
 /** ONNX Runtime's log level: errors are thrown as well, and warnings about a user's model would fill the standard error. */
 const LOG_FATAL_ONLY = 4
 
+const LAYOUTS = 'NchwcTransformer;NhwcTransformer'
+
 export interface SessionSettings {
   level: 'disabled' | 'basic' | 'extended' | 'all'
   /** Path for the optimised graph, and the name of the file beside it for its weights. */
   saveTo?: { graph: string; weights: string }
+  /** Leaves out the layouts of tensors that suit this machine: they change no result. */
+  portable?: boolean
   /** Packs the weights for faster runs, as inference services do: some kernels compute in another precision then. */
   packs?: boolean
 }
@@ -27,6 +31,7 @@ export async function openSession(file: string, settings: SessionSettings): Prom
     logSeverityLevel: LOG_FATAL_ONLY,
     enableCpuMemArena: false,
     extra: {
+      ...(settings.portable && { optimization: { disable_specified_optimizers: LAYOUTS } }),
       session: {
         // Packed copies of the weights do not pay for one run, and spinning threads slow down other processes.
         disable_prepacking: settings.packs ? '0' : '1',

@@ -4,7 +4,8 @@
 export function tidy(message: string): string {
   return message
     .replace(/Load model from \S+ failed:\s*/g, '')
-    .replace(/\S*\/onnxruntime_src\/\S+ [^\n]*?\) (?=[A-Z])/g, '')
+    .replace(/\S*\/onnxruntime_src\/\S+ [^\n]*?\) (?=[A-Z[])/g, '')
+    .replace(/\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : /g, '')
     .replace(/\s+/g, ' ')
     .trim()
 }

@@ -16,6 +16,7 @@ import { checkResults } from './check-results.ts'
 import { joinLayers } from './join-layers.ts'
 import { openCanonical } from './write-range.ts'
 import { type CheckedOptimisations, checkOptimisations } from './check-optimisations.ts'
+import { optimise } from '../canonical/runtime-optimised.ts'
 import { findFusions } from './fusion.ts'
 import { buildLayers, specOf } from './layers.ts'
 import { ScissionError } from '../../platform/errors.ts'
@@ -100,7 +101,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
     }
     writeCanonical(canonical, paths)
     const model = await openCanonical(paths.canonical, structure)
-    const file = path.join(request.dir, request.file)
+    const file = canonical.graph.isEndless ? undefined : path.join(request.dir, request.file)
     const { boundaries, changing, warnings } = await checkResults(
       model,
       { file, ...trial },
@@ -114,7 +115,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
       joined.push(...joinLayers(canonical, changing))
       continue
     }
-    const all = [...warnings, ...joined]
+    const all = [...found.warnings, ...warnings, ...joined]
     const checked = { ...structure, boundaries, ...(all.length > 0 ? { warnings: all } : {}) }
     writeStructure(paths, checked)
     return checked
@@ -159,8 +160,9 @@ async function findBoundaries(
 ): Promise<CheckedOptimisations> {
   const { graph } = canonical
   try {
-    const boundaries = buildBoundaries(shape, await findFusions(canonical))
-    return await checkOptimisations(canonical, boundaries, until)
+    const optimised = await optimise(canonical)
+    const boundaries = buildBoundaries(shape, findFusions(canonical, optimised))
+    return await checkOptimisations(canonical, boundaries, optimised, until)
   } catch (error) {
     const open = graph.declared.some((input) => input.shape.includes(-1))
     if (!graph.fixed || !open) throw asInvalidModel('runs the model but cannot optimise it', error)

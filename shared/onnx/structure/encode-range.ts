@@ -112,6 +112,7 @@ export function valueEncoder(
     const spec = specs.get(name)
     if (!spec) return encodeUntypedValue(name)
     const code = elementTypeOfDatatype(spec.datatype)?.code ?? 0
-    return encodeValue({ name, code, shape: isOpen ? spec.shape.map(() => -1) : spec.shape })
+    const shape = isOpen ? spec.shape.map(() => -1) : spec.shape
+    return encodeValue({ name, code, shape, ...(spec.anyRank && { anyRank: true }) })
   }
 }

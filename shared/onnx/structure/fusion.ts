@@ -10,13 +10,11 @@
  */
 import type { FusedGroup, Fusions } from './boundaries.ts'
 import type { CanonicalGraph } from '../canonical/canonicalise.ts'
-import { optimise } from '../canonical/runtime-optimised.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { makersOf, onnxOperator, runtimeOperator, usesOf } from '../canonical/scope.ts'
 
-/** @throws ONNX Runtime's error if it cannot optimise the graph. */
-export async function findFusions(canonical: CanonicalGraph): Promise<Fusions> {
-  const optimised = await optimise(canonical)
+/** @param optimised the nodes that ONNX Runtime makes of the whole graph. */
+export function findFusions(canonical: CanonicalGraph, optimised: readonly NodeProto[]): Fusions {
   const groups = groupsOf(canonical, optimised)
   return {
     groups: [...groups, ...residualGroups(canonical, groups)],
@@ -88,7 +86,11 @@ function residualGroups({ layers, types }: CanonicalGraph, groups: readonly Fuse
   const maker = makersOf(layers)
   const readers = new Map<string, number[]>()
   for (const [index, node] of layers.entries())
-    for (const name of usesOf(node)) readers.set(name, [...(readers.get(name) ?? []), index])
+    for (const name of usesOf(node)) {
+      const all = readers.get(name)
+      if (all) all.push(index)
+      else readers.set(name, [index])
+    }
   const onlyReader = (name: string): number | undefined => {
     const all = readers.get(name) ?? []
     return all.length === 1 ? all[0] : undefined

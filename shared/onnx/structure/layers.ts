@@ -8,7 +8,7 @@ import { joinedNodes } from '../canonical/join-nodes.ts'
 import { macsOf } from './macs.ts'
 import type { FunctionProto, NodeProto } from '../proto/onnx_pb.ts'
 import { functionsByKey, operatorKeys, reachedFunctions } from '../canonical/functions.ts'
-import { operatorOf, partsOf, runtimeOperator, tensorsInside, usesOf } from '../canonical/scope.ts'
+import { bodiesOf, operatorOf, partsOf, runtimeOperator, tensorsInside, usesOf } from '../canonical/scope.ts'
 import { tensorBytes } from '../wire/tensor-data.ts'
 
 /** Bytes of tensors whose shapes depend on the data, from one trial run. */
@@ -24,7 +24,10 @@ export function buildLayers(
 ): Pick<Structure, 'layers' | 'weightBytes'> {
   const weights = new Weights(canonical)
   const used = new Set<string>()
-  const functions = functionsByKey(canonical.graph.functions, (fn) => ({ bytes: bytesInFunction(fn) }))
+  const functions = functionsByKey(canonical.graph.functions, (fn) => ({
+    bytes: bytesInFunction(fn),
+    hasBodies: haveBodies(fn.node),
+  }))
   const called = new Set<{ bytes: number }>()
   let insideBytes = 0
   const layers = canonical.layers.map((node, index): Layer => {
@@ -36,6 +39,7 @@ export function buildLayers(
     for (const fn of calls) called.add(fn)
     const inside = bytesInside([node])
     insideBytes += inside
+    const branches = haveBodies([node]) || calls.some(({ hasBodies }) => hasBodies)
     return {
       index,
       name: node.name || node.output.find(Boolean) || `${node.opType}_${index}`,
@@ -44,10 +48,13 @@ export function buildLayers(
       outputs: node.output.filter(Boolean).map((name) => specOf(canonical.types.get(name), name, seen)),
       weightBytes: weights.bytes(leaves) + inside + sumOfBytes(calls),
       macs: macsOfLayer(canonical, node),
+      ...(branches && { branches }),
     }
   })
   return { layers, weightBytes: weights.bytes(used) + insideBytes + sumOfBytes(called) }
 }
+
+const haveBodies = (nodes: readonly NodeProto[]): boolean => nodes.some((node) => bodiesOf(node).length > 0)
 
 /** Those of all its nodes; null if one has no agreed count, or shapes inside are not known. */
 function macsOfLayer({ graph, types }: CanonicalGraph, node: NodeProto): number | null {
@@ -79,7 +86,13 @@ export function specOf(type: TypedTensor | undefined, name: string, seen: SeenBy
     })
   }
   const bytes = seen.get(name) ?? bytesOfType(type) ?? 0
-  return { name, datatype: element.datatype, shape: type.shape, bytes }
+  return {
+    name,
+    datatype: element.datatype,
+    shape: type.shape,
+    bytes,
+    ...(type.anyRank && { anyRank: true }),
+  }
 }
 
 /** The sizes of the constants behind a name. */

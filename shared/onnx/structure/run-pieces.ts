@@ -8,7 +8,7 @@ import type { CanonicalModel } from './write-range.ts'
 export type Tensors = ReadonlyMap<string, Tensor>
 
 /** Optimised as inference services do by default. */
-const SERVED: SessionSettings = { level: 'all', packs: true }
+export const SERVED: SessionSettings = { level: 'all', packs: true }
 
 /**
  * Runs the uncut model twice, in one session.

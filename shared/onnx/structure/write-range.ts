@@ -1,41 +1,21 @@
 /**
  * Writes any layer range [from, to) as a small ONNX file whose weights stay in the original's files.
  *
- * A canonical file is decoded once; a range is then a selection of its encoded parts (encode-range.ts). The file must be in
+ * A canonical file is split once; a range is then a selection of its encoded parts (encode-range.ts). The file must be in
  * the model's folder, because external data is relative to it.
  */
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { TensorSpec } from '../../contracts/common.ts'
 import type { Structure } from '../../contracts/model.ts'
 import type { RangeManifest } from '../../contracts/range-manifest.ts'
 import { ScissionError } from '../../platform/errors.ts'
-import { encodeFunction, frameOf } from '../canonical/encode-graph.ts'
 import { OPEN_KEY, PRELUDE_KEY, readStructure, structurePathOf } from '../canonical/canonical-file.ts'
-import { isExternal, referenceOf } from '../wire/external-data.ts'
-import {
-  encodeRange,
-  type EncodedModel,
-  type EncodedNode,
-  type EncodedPart,
-  valueEncoder,
-} from './encode-range.ts'
-import {
-  type GraphProto,
-  ModelProtoSchema,
-  type NodeProto,
-  NodeProtoSchema,
-  SparseTensorProtoSchema,
-  type TensorProto,
-  TensorProtoSchema,
-  ValueInfoProtoSchema,
-} from '../proto/onnx_pb.ts'
-import { functionsByKey, operatorKeys } from '../canonical/functions.ts'
-import { partsOf, tensorsInside, usesOf } from '../canonical/scope.ts'
-import { tensorBytes } from '../wire/tensor-data.ts'
+import { externalExtents } from '../wire/external-extents.ts'
+import { encodeRange, type EncodedModel, type EncodedPart, valueEncoder } from './encode-range.ts'
+import { GRAPH, type ModelParts, NAME_IN, splitModel, textIn } from './split-model.ts'
 
 /** A part of a file in the model's folder. */
 export interface WeightExtent {
@@ -55,14 +35,14 @@ interface RangePart extends EncodedPart {
   extents: readonly WeightExtent[]
 }
 
-/** A canonical file decoded in memory, its parts encoded again, to write ranges of it. The file itself is closed. */
+/** The encoded parts of a canonical file in memory, to write ranges of it. The file itself is closed. */
 export interface CanonicalModel extends EncodedModel<RangePart> {
   dir: string
   specs: ReadonlyMap<string, TensorSpec>
 }
 
 /**
- * Decodes `<dir>/<shapesKey>.canonical.onnx`.
+ * Splits `<dir>/<shapesKey>.canonical.onnx` into its parts.
  * @param structure if it is not to be read from the file beside it.
  * @example
  * const canonical = await openCanonical(canonicalPaths('models/mobilenet', shapesKey).canonical)
@@ -71,61 +51,43 @@ export async function openCanonical(
   file: string,
   structure: Structure = readStructure(structurePathOf(file)),
 ): Promise<CanonicalModel> {
-  // Decoded whole, not as a skeleton: it is small, and its own payloads (folded constants) must be part of the ranges.
-  const model = fromBinary(ModelProtoSchema, await readFile(file))
-  const graph = model.graph
-  if (!graph) throw new ScissionError('internal', `"${file}" holds no graph`)
-  const preludeCount = Number(model.metadataProps.find(({ key }) => key === PRELUDE_KEY)?.value ?? 0)
-  const functions = functionsByKey(model.functions, (fn) => ({
-    bytes: encodeFunction(fn),
-    extents: [{ attribute: fn.attributeProto }, ...fn.node].flatMap(tensorsInside).flatMap(extentsOf),
+  const { frame, metadata, graph, nodes, functions } = await splitModel(await readFile(file))
+  const preludeCount = Number(metadata.get(PRELUDE_KEY) ?? 0)
+  const parts = nodes.map((node) => ({
+    ...node,
+    calls: [...node.calls].filter((key) => functions.has(key)),
+    extents: extentsIn(node.bytes, 'node'),
   }))
-  const nodes = graph.node.map((node) => rangeNode(node, functions))
-  const isOpen = model.metadataProps.some(({ key }) => key === OPEN_KEY)
+  const isOpen = metadata.has(OPEN_KEY)
+  const named = (field: number, kind: 'tensor' | 'sparse') =>
+    new Map(
+      graph(field).map((bytes) => [textIn(bytes, NAME_IN[kind]), { bytes, extents: extentsIn(bytes, kind) }]),
+    )
   const specs = [...structure.inputs, ...structure.layers.flatMap((layer) => layer.outputs)]
   return {
     dir: path.dirname(file),
     structure,
-    prelude: nodes.slice(0, preludeCount),
-    layers: nodes.slice(preludeCount),
-    frame: frameOf({ irVersion: model.irVersion, opsets: model.opsetImport }),
-    functions,
-    constants: new Map(
-      graph.initializer.map((tensor) => [
-        tensor.name,
-        { bytes: toBinary(TensorProtoSchema, tensor), extents: extentsOf(tensor) },
-      ]),
+    prelude: parts.slice(0, preludeCount),
+    layers: parts.slice(preludeCount),
+    frame,
+    functions: new Map(
+      [...functions].map(([key, fn]) => [key, { ...fn, extents: extentsIn(fn.bytes, 'function') }]),
     ),
-    sparse: new Map(
-      graph.sparseInitializer.map((tensor) => [
-        tensor.values?.name ?? '',
-        { bytes: toBinary(SparseTensorProtoSchema, tensor), extents: partsOf(tensor).flatMap(extentsOf) },
-      ]),
-    ),
+    constants: named(GRAPH.initializer, 'tensor'),
+    sparse: named(GRAPH.sparse, 'sparse'),
     specs: new Map(specs.map((spec) => [spec.name, spec])),
     value: valueEncoder(structure, isOpen || structure.open ? ownTypes(graph) : new Map(), isOpen),
   }
 }
 
 /** Tensors as sessions must see them if that is not their fixed shape: see `Graph.fixed` and `Graph.open`. */
-const ownTypes = ({ input, valueInfo }: GraphProto) =>
-  new Map([...input, ...valueInfo].map((value) => [value.name, toBinary(ValueInfoProtoSchema, value)]))
+const ownTypes = (graph: ModelParts['graph']) =>
+  new Map(
+    [...graph(GRAPH.input), ...graph(GRAPH.valueInfo)].map((value) => [textIn(value, NAME_IN.value), value]),
+  )
 
-function rangeNode(node: NodeProto, functions: { has(key: string): boolean }): EncodedNode & RangePart {
-  return {
-    bytes: toBinary(NodeProtoSchema, node),
-    uses: usesOf(node),
-    outputs: node.output.filter(Boolean),
-    calls: [...operatorKeys([node])].filter((key) => functions.has(key)),
-    extents: tensorsInside(node).flatMap(extentsOf),
-  }
-}
-
-function extentsOf(tensor: TensorProto): WeightExtent[] {
-  if (!isExternal(tensor)) return []
-  const { location, offset, length = tensorBytes(tensor) } = referenceOf(tensor)
-  return [{ path: location, offset, length }]
-}
+const extentsIn = (message: Uint8Array, kind: Parameters<typeof externalExtents>[1]): WeightExtent[] =>
+  externalExtents(message, kind).map(({ tensor: _name, ...extent }) => extent)
 
 /**
  * Writes layers `from`..`to`-1 as a model.

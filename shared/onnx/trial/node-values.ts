@@ -2,6 +2,7 @@
 import { CODE } from '../wire/element-types.ts'
 import { isExternal } from '../wire/external-data.ts'
 import type { NodeProto, TensorProto } from '../proto/onnx_pb.ts'
+import { listsOf } from '../wire/large-lists.ts'
 import { rawBytes, tensorBytes } from '../wire/tensor-data.ts'
 import type { Types } from '../canonical/infer-shapes.ts'
 
@@ -96,7 +97,8 @@ export const integerAttribute = (node: NodeProto, name: string, otherwise: numbe
 export function listAttribute(node: NodeProto, name: string): (string | number)[] | undefined {
   const found = attribute(node, name)
   if (!found) return undefined
-  const { ints, floats, strings, t } = found
+  const { ints, floats, strings } = listsOf(found)
+  const { t } = found
   if (strings.length > 0) return strings.map((text) => decoder.decode(text))
   if (ints.length > 0) return ints.map(Number)
   if (floats.length > 0) return [...floats]

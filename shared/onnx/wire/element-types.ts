@@ -89,6 +89,8 @@ export interface TypedTensor {
   shape: number[]
   /** Names of the unknown dimensions, by axis; equal names mean equal sizes. */
   symbols?: readonly string[]
+  /** The number of dimensions is not known before a run; `shape` is then [], or has one -1 for each that a run showed. */
+  anyRank?: true
 }
 
 /** Bytes of a tensor of this type; undefined if a dimension is unknown. */

@@ -38,17 +38,30 @@ const EXTERNAL = 1
 /** Bodies nest two messages a level; deeper models are refused at upload. */
 const MAX_DEPTH = 200
 
-/** @throws Error if the bytes are no message, or a reference is none. */
-export function externalExtents(model: Uint8Array): ExternalExtent[] {
+/** Messages that lead to tensors. */
+const LAYOUTS = { model: MODEL, node: NODE, function: FUNCTION, sparse: SPARSE } as const
+
+/**
+ * The references in an encoded message, at any depth.
+ * @param kind of the message. @throws Error if the bytes are none, or a reference is none.
+ */
+export function externalExtents(
+  message: Uint8Array,
+  kind: keyof typeof LAYOUTS | 'tensor' = 'model',
+): ExternalExtent[] {
+  if (kind === 'tensor') return extentsOf(message, 0, message.length)
   const found: ExternalExtent[] = []
-  const cursor = new FieldCursor(model)
+  const cursor = new FieldCursor(message)
   const visit = (layout: Layout, end: number, depth: number): void => {
     if (depth > MAX_DEPTH) throw new Error(`messages are nested deeper than ${MAX_DEPTH}`)
     while (cursor.next(end)) {
       const inside = layout[cursor.field]
-      if (inside === undefined) continue
+      if (inside === undefined) {
+        cursor.skipAlike(end)
+        continue
+      }
       const { from, to } = cursor
-      if (inside === 'tensor') found.push(...extentsOf(model, from, to))
+      if (inside === 'tensor') found.push(...extentsOf(message, from, to))
       else {
         cursor.at = from
         visit(inside, to, depth + 1)
@@ -56,7 +69,7 @@ export function externalExtents(model: Uint8Array): ExternalExtent[] {
       }
     }
   }
-  visit(MODEL, model.length, 0)
+  visit(LAYOUTS[kind], message.length, 0)
   return found
 }
 

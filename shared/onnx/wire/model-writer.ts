@@ -55,7 +55,7 @@ const DIM_VALUE = 1
 const DIM_PARAM = 2
 
 /** A graph input or output with its type, as a ValueInfoProto; unknown dimensions (below 0) are left open. */
-export function encodeValue({ name, code, shape, symbols }: TypedTensor): Uint8Array {
+export function encodeValue({ name, code, shape, symbols, anyRank }: TypedTensor): Uint8Array {
   const dims = shape.flatMap((size, axis) => {
     if (size >= 0) return encodeField(DIM, encodeNumber(DIM_VALUE, size))
     const symbol = symbols?.[axis]
@@ -63,7 +63,7 @@ export function encodeValue({ name, code, shape, symbols }: TypedTensor): Uint8A
   })
   const tensor = concatenate([
     encodeNumber(TENSOR.elementType, code),
-    ...encodeField(TENSOR.shape, concatenate(dims)),
+    ...(anyRank ? [] : encodeField(TENSOR.shape, concatenate(dims))),
   ])
   const type = concatenate(encodeField(TENSOR_TYPE, tensor))
   return concatenate([encodeText(VALUE.name, name), ...encodeField(VALUE.type, type)])

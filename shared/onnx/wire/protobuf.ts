@@ -29,6 +29,34 @@ export function varintValue(bytes: Uint8Array, at: number, length: number): numb
   return value
 }
 
+/**
+ * Moves past fields that follow one another and begin with the same tag of one byte, such as the elements of a long list.
+ * @param last offset up to which the fields are in memory. @param end offset after the message.
+ * @returns the offset after the last one that is whole; it may lie after `last`, but not after `end`.
+ */
+export function skipAlike(
+  bytes: Uint8Array,
+  from: number,
+  tag: number,
+  [last, end]: readonly [last: number, end: number],
+): number {
+  const wireType = tag & 7
+  const size = wireType === WIRE_FIXED32 ? 4 : wireType === WIRE_FIXED64 ? 8 : 0
+  if (tag >= 0x80 || (size === 0 && wireType !== WIRE_VARINT && wireType !== WIRE_BYTES)) return from
+  let at = from
+  while (at < last && bytes[at] === tag) {
+    let next = at + 1 + size
+    if (size === 0) {
+      const length = varintLength(bytes, at + 1, last)
+      if (length === 0) return at
+      next = at + 1 + length + (wireType === WIRE_BYTES ? varintValue(bytes, at + 1, length) : 0)
+    }
+    if (next > end) return at
+    at = next
+  }
+  return at
+}
+
 /** A field of an encoded message. Offsets are into the bytes that `fieldsOf` was given. */
 export interface WireField {
   field: number
@@ -80,6 +108,11 @@ export class FieldCursor implements WireField {
     if (this.at > end) throw new Error('a field runs past the end of its message')
     this.to = this.at
     return true
+  }
+
+  /** Moves past the fields that follow the last one and begin with the same tag: elements of a list of millions. */
+  skipAlike(end: number): void {
+    this.at = skipAlike(this.#bytes, this.at, this.#bytes[this.start] ?? 0x80, [end, end])
   }
 
   #varint(end: number): number {
@@ -134,6 +167,10 @@ function encodeVarint(value: number): number[] {
   out.push(rest)
   return out
 }
+
+/** The bytes before any field. */
+export const encodeTag = (field: number, wireType: number): Uint8Array =>
+  Uint8Array.from(encodeVarint(field * 8 + wireType))
 
 /** The bytes before the payload of a length-delimited field: tag and length. */
 export function encodeHeader(field: number, length: number): Uint8Array {

@@ -20,6 +20,7 @@ import { coerceError, ScissionError } from '../../platform/errors.ts'
 import { CODE } from './element-types.ts'
 import { isExternal } from './external-data.ts'
 import {
+  AttributeProtoSchema,
   type GraphProto,
   GraphProtoSchema,
   type ModelProto,
@@ -29,6 +30,13 @@ import {
 } from '../proto/onnx_pb.ts'
 import { refuseOtherFormats } from './other-formats.ts'
 import { MAX_DEPTH, type StructureLimits, StructureBudget } from './structure-limits.ts'
+import {
+  attachLists,
+  type EncodedElements,
+  isList,
+  LARGE_ATTRIBUTE_BYTES,
+  LISTS_ELSEWHERE,
+} from './large-lists.ts'
 import { type MessageLayout, MODEL } from './message-layout.ts'
 import { type MessagePath, WireFile } from './file-reader.ts'
 import {
@@ -79,8 +87,9 @@ export function readSkeleton(file: string, options: SkeletonOptions = {}): Skele
     refuseOtherFormats(wire)
     const scanner = new Scanner(wire, options)
     const model = decode(ModelProtoSchema, scanner.run(), options)
-    const { graph } = model
+    const { graph, functions } = model
     if (!graph) throw new ScissionError('invalidModel', 'not an ONNX model: the file holds no graph')
+    attachLists({ graph, functions }, scanner.lists)
     return { model, graph, external: scanner.external, fileBytes: wire.size }
   } finally {
     wire.close()
@@ -122,6 +131,8 @@ class Scanner {
   readonly #location: string
   readonly #budget: StructureBudget
   readonly external: TensorProto[] = []
+  /** Of large attributes, by the index that stands in their place. */
+  readonly lists: EncodedElements[][] = []
 
   constructor(wire: WireFile, options: SkeletonOptions) {
     this.#wire = wire
@@ -163,10 +174,13 @@ class Scanner {
     const counts = new Map<number, number>()
     let changed: Uint8Array[] | null = null
     let verbatimFrom = start
+    const lists =
+      type === AttributeProtoSchema ? new AttributeLists(!interfaceOnly && end - start) : undefined
     wire.position = start
     while (wire.position < end) {
       const fieldStart = wire.position
       const { field, wireType } = this.#tag(end, place)
+      const afterTag = wire.position
       const child = wireType === WIRE_BYTES ? children[field] : undefined
       let rewritten: Rewritten = null
       let isKept = true
@@ -180,7 +194,12 @@ class Scanner {
         rewritten = this.#message(child.layout, childStart, childStart + length, childPlace, depth + 1)
         wire.position = childStart + length
         isKept = !leftOut.includes(field)
-      } else isKept = this.#leaf(layout, field, wireType, fieldStart, end, place)
+      } else {
+        isKept = this.#leaf(layout, field, wireType, fieldStart, end, place)
+        if (lists && isList(field)) this.#skipList(field * 8 + wireType, end)
+        if (lists?.takes({ no: field, wireType, start: fieldStart, from: afterTag, end: wire.position }))
+          isKept = false
+      }
       if (!rewritten && isKept) continue
       changed ??= []
       if (fieldStart > verbatimFrom) changed.push(this.#copy(verbatimFrom, fieldStart))
@@ -192,7 +211,23 @@ class Scanner {
       verbatimFrom = wire.position
     }
     if (changed && end > verbatimFrom) changed.push(this.#copy(verbatimFrom, end))
+    if (changed && lists && lists.taken.length > 0) changed.push(this.#keepLists(lists.taken))
     return changed
+  }
+
+  /** Moves past the elements that follow one of a list. */
+  #skipList(tag: number, end: number): void {
+    const from = this.#wire.position
+    this.#wire.skipAlike(tag, end)
+    this.#budget.countBytes(this.#wire.position - from)
+  }
+
+  /** Keeps the lists of an attribute as they are. @returns the field that stands in their place. */
+  #keepLists(taken: readonly ElementSpan[]): Uint8Array {
+    const index = this.lists.push(
+      taken.map(({ no, wireType, from, end }) => ({ no, wireType, data: this.#copy(from, end) })),
+    )
+    return encodeNumber(LISTS_ELSEWHERE, index - 1)
   }
 
   /** Moves past a field without messages, whose tag was read. @returns true if it is kept. */
@@ -290,6 +325,35 @@ class Scanner {
     }
     if (end > from) pieces.push(this.#copy(from, end))
     return pieces
+  }
+}
+
+/** Elements of lists that follow one another. */
+interface ElementSpan extends Span {
+  no: number
+  wireType: number
+  /** After the first one's tag. */
+  from: number
+}
+
+/** Collects where the lists of one attribute are, if it is a large one. */
+class AttributeLists {
+  readonly #bytes: number | false
+  readonly taken: ElementSpan[] = []
+
+  /** @param bytes of the attribute; false if no lists are wanted. */
+  constructor(bytes: number | false) {
+    this.#bytes = bytes
+  }
+
+  /** @returns whether the field is left out of the attribute. */
+  takes(span: ElementSpan): boolean {
+    if (span.no === LISTS_ELSEWHERE) return true
+    if (!isList(span.no) || this.#bytes === false || this.#bytes <= LARGE_ATTRIBUTE_BYTES) return false
+    const last = this.taken.at(-1)
+    if (last?.end === span.start) last.end = span.end
+    else this.taken.push(span)
+    return true
   }
 }
 

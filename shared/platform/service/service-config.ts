@@ -265,7 +265,12 @@ export const INFERENCE_SETTINGS = {
     'weights of the layers that stay loaded on demand, beside deployments, summed over all sessions; ONNX Runtime ' +
       'needs up to twice that',
   ),
-  maxBodyBytes: setting('SCISSION_MAX_BODY_BYTES', integer(1), String(64 * MIB), 'Triton’s default limit'),
+  maxBodyBytes: setting(
+    'SCISSION_MAX_BODY_BYTES',
+    integer(1),
+    String(64 * MIB),
+    'of a request, as Triton’s default; a deployment takes and passes on whatever its plan sends',
+  ),
   bodyMemoryBytes: setting(
     'SCISSION_BODY_MEMORY_BYTES',
     integer(1),

@@ -197,6 +197,8 @@ describe('receiving an upload', () => {
     'x:0',
     'a b',
     'a%20b%',
+    'a;b="c",d',
+    "it's",
     'gewichte-ü-权重 🙂',
     '.hidden/..weights',
     '0123456789ab.bin',

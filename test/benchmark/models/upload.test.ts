@@ -7,6 +7,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { UploadedModel } from '../../../shared/client/benchmark.ts'
+import { encode, floats, model, node, setReference, value } from '../../onnx/support/build.ts'
 import { needsFiles, own, ownFile, thirdPartyFile } from '../../support/test-models.ts'
 import { withBenchmarkService } from '../harness.ts'
 
@@ -220,6 +221,22 @@ describe('what is no servable model', () => {
     await expectNothingStored()
     expect(await client().models()).toEqual([])
   }
+
+  it('is refused without its files, in whose names a shell and curl leave nothing out', async () => {
+    const weights = floats('w', [3, 400])
+    setReference(weights, `it's;"w",1.bin`, 0, weights.rawData.length)
+    weights.rawData = new Uint8Array()
+    const nodes = [node('MatMul', ['x', 'w'], ['y'])]
+    const words = {
+      nodes,
+      inputs: [value('x', [2, 3])],
+      outputs: [value('y', [2, 400])],
+      constants: [weights],
+    }
+    const { body } = await post('name=bad', Buffer.from(encode(model(words))))
+    const quoted = String.raw`"it'\''s;\"w\",1.bin"`
+    expect(body.error?.message).toContain(`-F 'data=@${quoted};filename=${quoted}'`)
+  })
 
   it('is analysed one item at a time when only its batch is open', async () => {
     const { status, body } = await post('name=net', await readFile(ownFile('upscaler.onnx')))

@@ -55,8 +55,8 @@ describe('a model', () => {
   it('takes none where it was fixed to several items, decides on its way, or takes strings', () => {
     const several = branchedModel('a').structure
     expect(whyNoBatches(declared(['n', 2]), several)).toMatch(/2 rows/)
-    const layers = open.structure.layers.map((layer) => ({ ...layer, op: 'If' }))
-    expect(whyNoBatches(declared(['n', 2]), { ...open.structure, layers })).toMatch(/layer 0 is If/)
+    const layers = open.structure.layers.map((layer) => ({ ...layer, op: 'f::G', branches: true as const }))
+    expect(whyNoBatches(declared(['n', 2]), { ...open.structure, layers })).toMatch(/layer 0 is f::G/)
     const text = open.structure.inputs.map((input) => ({ ...input, datatype: 'BYTES' as const }))
     expect(whyNoBatches(declared(['n', 2]), { ...open.structure, inputs: text })).toMatch(/strings/)
   })

@@ -18,6 +18,20 @@ describe('checkInputs', () => {
     expect(check({ ...ids, shape: [0], bytes: new Uint8Array(0) }, image)).not.toThrow()
   })
 
+  it('accepts any shape, with its bytes, where the number of dimensions depends on the data', () => {
+    const inputs = [{ ...spec('z', 'FP32', []), anyRank: true as const }]
+    const given = (shape: number[], count: number) => () =>
+      checkInputs({ inputs }, [{ name: 'z', datatype: 'FP32', shape, bytes: new Uint8Array(4 * count) }])
+    for (const [shape, count] of [
+      [[], 1],
+      [[2, 3], 6],
+      [[0, 1, 2], 0],
+    ] as const)
+      expect(given([...shape], count)).not.toThrow()
+    expect(given([2, 3], 5)).toThrow('has 20 bytes')
+    expect(given([-1], 1)).toThrow('has shape [-1]')
+  })
+
   it.each([
     [
       'an unknown name',

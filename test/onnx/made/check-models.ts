@@ -73,7 +73,7 @@ async function checkBatch(seeds: readonly number[], take: (outcome: Outcome) => 
 
 /** At the reference it is ONNX Runtime alone that ran: the model does not count. */
 function ended(seed: number, stage: Stage, why: string): Outcome {
-  const cuts = { allowed: 0, clean: 0, bitIdentical: 0, cleanBitIdentical: 0 }
+  const cuts = { allowed: 0, clean: 0, bitIdentical: 0, cleanBitIdentical: 0, optimisedApart: 0 }
   const about = { seed, pieces: makeModel(seed).pieces, layers: 0, cuts }
   return stage === 'reference'
     ? { ...about, setAside: { by: 'refused', why }, faults: [] }

@@ -3,9 +3,6 @@ import type { DeclaredTensor } from '../../../../shared/contracts/common.ts'
 import type { Model, Structure } from '../../../../shared/contracts/model.ts'
 import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 
-/** Operators that may branch on values of the whole batch, which tests could not reveal. */
-const DECIDING = new Set(['If', 'Loop', 'Scan', 'SequenceMap'])
-
 /**
  * A model can be batched if it takes one item and its file leaves the number of items open.
  * @returns the reason why its requests cannot share a run; undefined if that is to be tried.
@@ -20,7 +17,8 @@ export function whyNoBatches(
   if (other) return `"${other.name}" has ${other.shape[0] ?? 'no'} rows, not one`
   const text = [...structure.inputs, ...structure.outputs].find(({ datatype }) => datatype === 'BYTES')
   if (text) return `"${text.name}" is made of strings`
-  const deciding = structure.layers.find(({ op }) => DECIDING.has(op))
+  // Which a trial could not reveal.
+  const deciding = structure.layers.find(({ branches }) => branches)
   return deciding && `layer ${deciding.index} is ${deciding.op}, which may decide by the whole batch`
 }
 

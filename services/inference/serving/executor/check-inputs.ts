@@ -7,7 +7,7 @@ import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../../../../shared/contracts/tensor.ts'
 
 /** What is known of a tensor without its data. */
-type Form = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
+type Form = Pick<TensorSpec, 'name' | 'datatype' | 'shape' | 'anyRank'>
 
 const shown = (shape: readonly number[]) => `[${shape.join(',')}]`
 const invalid = (message: string, details: Record<string, unknown>) =>
@@ -73,7 +73,8 @@ export function checkTensor(spec: Form, tensor: Tensor): void {
 }
 
 /**
- * Checks the datatype and the shape of a tensor, whose data may not be known yet, against what is taken: -1 allows any size.
+ * Checks the datatype and the shape of a tensor, whose data may not be known yet, against what is taken: -1 allows any size,
+ * `anyRank` any shape.
  * @throws ScissionError invalidTensor, which names the tensor, what was given and what is expected.
  */
 export function checkForm(spec: Form, tensor: Form): void {
@@ -88,9 +89,10 @@ export function checkForm(spec: Form, tensor: Form): void {
       details,
     )
   }
+  const sizes = spec.anyRank ? tensor.shape.map(() => -1) : spec.shape
   const fits =
-    tensor.shape.length === spec.shape.length &&
-    tensor.shape.every((dim, axis) => dim >= 0 && (spec.shape[axis] === -1 || spec.shape[axis] === dim))
+    tensor.shape.length === sizes.length &&
+    tensor.shape.every((dim, axis) => dim >= 0 && (sizes[axis] === -1 || sizes[axis] === dim))
   if (!fits) {
     throw invalid(
       `input tensor "${spec.name}" has shape ${shown(tensor.shape)}, expected ${shown(spec.shape)}`,

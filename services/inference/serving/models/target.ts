@@ -8,7 +8,7 @@ import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import type { RangeKey } from '../../ranges/stored-range.ts'
 import type { RunResult, SharedRun } from '../executor/executor.ts'
 
-export type TargetTensor = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
+export type TargetTensor = Pick<TensorSpec, 'name' | 'datatype' | 'shape' | 'anyRank'>
 
 export interface TargetTensors {
   inputs: TargetTensor[]
@@ -28,6 +28,8 @@ export interface Target {
   batching?: BatchingFacts | undefined
   /** Tries whether requests may hold several items, if that is open, and resolves when `batching` and `tensors` tell it. */
   checkBatching?: () => Promise<void>
+  /** Bytes of the longest message that a plan needs: a body may have as many, whatever the limit for others is. */
+  messageBytes?: number
   /** True if its requests are those of a verification, which the statistics leave out. */
   uncounted?: boolean
   /** The metadata's `properties`. */
@@ -58,6 +60,8 @@ export interface InferContext {
   parameters: Parameters
   /** Names of the requested outputs; undefined means all. */
   outputs: string[] | undefined
+  /** Bytes that messages between the hops may have, if their plan needs more than others may have. */
+  messageBytes?: number
   /** Headers that are passed on to all hops, e.g. traceparent, tracestate, x-request-id. */
   headers: Record<string, string>
   /** Set if the answer may reach the entry without passing this hop. */
