@@ -13,6 +13,11 @@ const OPTIONAL = [
     commands: ['valkey-server', 'redis-server'],
     without: 'queue tests run against the emulated one only',
   },
+  {
+    name: 'a Chromium',
+    commands: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'],
+    without: 'the documentation pages are not opened in a browser',
+  },
   { name: 'the Docker client', commands: ['docker'], without: 'docker-compose.yml is not validated by it' },
 ]
 

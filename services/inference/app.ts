@@ -258,7 +258,7 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     ...tagged(
       'Repository',
       'Loading and unloading, as in the protocol’s extension',
-      repositoryRoutes({ catalog, models, deployments }),
+      repositoryRoutes({ catalog, models, deployments, targets: protocol.targets }),
     ),
     ...tagged('Refused', 'Addresses of extensions of the protocol that are not here', refusedRoutes()),
     ...tagged('Hops', 'What the planner and the other hops of a deployment ask', [

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { DeclaredTensor, InputShapes } from './common.ts'
 import { ScissionError } from '../platform/errors.ts'
+import { entryOf } from '../platform/entry-of.ts'
 
 const DimensionRange = z
   .string()
@@ -87,8 +88,8 @@ export function completeRanges(
   for (const input of declared) if (Object.hasOwn(given, input.name)) readSymbols(input, given, symbols)
   return Object.fromEntries(
     declared.map((input) => {
-      const own = Object.hasOwn(given, input.name) ? given[input.name] : undefined
-      const sizes = shapes[input.name] ?? []
+      const own = entryOf(given, input.name)
+      const sizes = entryOf(shapes, input.name) ?? []
       const follows = (size: number, axis: number): Dimension => {
         const dim = input.shape[axis]
         return String((typeof dim === 'string' && symbols.get(dim)) || size)
@@ -104,7 +105,7 @@ function readSymbols(
   given: ShapeRanges,
   symbols: Map<string, Dimension>,
 ): void {
-  const ranges = given[name] ?? []
+  const ranges = entryOf(given, name) ?? []
   const refuse = (reason: string) =>
     new ScissionError(
       'badRequest',
@@ -139,7 +140,7 @@ export function refuseOutside(
   what: string,
 ): void {
   for (const { name, shape } of tensors) {
-    const range = Object.hasOwn(ranges, name) ? ranges[name] : undefined
+    const range = entryOf(ranges, name)
     // An unknown name is refused with the names of the inputs.
     if (!range) continue
     const fits =

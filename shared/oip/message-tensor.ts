@@ -81,7 +81,8 @@ function readShape(entry: JsonObject, owner: string): number[] {
     if (typeof dim === 'number' && Number.isSafeInteger(dim) && dim >= 0) return dim
     throw new ScissionError(
       'invalidTensor',
-      `Unable to parse 'shape' of ${owner}: shape[${axis}] must be a whole number of 0 or more, got: ${jsonText(dim)}`,
+      `Unable to parse 'shape' of ${owner}: shape[${axis}] must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}, ` +
+        `got: ${jsonText(dim)}`,
     )
   })
 }

@@ -75,13 +75,13 @@ export function textParameter(parameters: Parameters, key: string, owner: string
   throw new ScissionError('badRequest', `Unable to parse '${key}' of ${owner}: expected a string`)
 }
 
-/** A parameter that must be a whole number of 0 or more, if it is given. @throws ScissionError badRequest. */
+/** A parameter that must be a whole number of 0 or more that a double holds exactly, if it is given. @throws ScissionError badRequest. */
 export function countParameter(parameters: Parameters, key: string, owner: string): number | undefined {
   const value = parameters[key]
   if (value === undefined) return undefined
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
   throw new ScissionError(
     'badRequest',
-    `Unable to parse '${key}' of ${owner}: expected a whole number of 0 or more, got: ${String(value)}`,
+    `Unable to parse '${key}' of ${owner}: expected a whole number from 0 to ${Number.MAX_SAFE_INTEGER}, got: ${String(value)}`,
   )
 }

@@ -70,9 +70,15 @@ type RawInput = Pick<TensorSpec, 'name' | 'datatype' | 'shape'>
 /**
  * Parses a raw binary request (Inference-Header-Content-Length: 0): the body is the data of the only input, and every
  * output is returned as raw bytes. One open dimension of the input follows from the number of bytes.
+ * @param inputs as the model is described. @param takes the same as requests may send them, where bytes do not fit those.
  * @throws ScissionError badRequest if the model has more than one input; invalidTensor if the bytes do not fit its shape.
  */
-export function parseRawRequest(inputs: readonly RawInput[], bytes: Uint8Array, model: string): InferRequest {
+export function parseRawRequest(
+  inputs: readonly RawInput[],
+  takes: readonly RawInput[],
+  bytes: Uint8Array,
+  model: string,
+): InferRequest {
   const [input, ...others] = inputs
   if (!input || others.length > 0) {
     throw new ScissionError(
@@ -80,10 +86,17 @@ export function parseRawRequest(inputs: readonly RawInput[], bytes: Uint8Array, 
       `Raw request must only have 1 input (found ${inputs.length}) to be deduced, for model '${model}'`,
     )
   }
-  const shape = rawShape(input, bytes, model)
+  const open = takes.find(({ name, shape }) => name === input.name && openCount(shape) === 1)
+  const shape = rawShape(open && !isFilledBy(input, bytes) ? open : input, bytes, model)
   const tensor = { name: input.name, datatype: input.datatype, shape, bytes, parameters: {} }
   return { id: undefined, parameters: {}, inputs: [tensor], outputs: null, binaryOutput: true }
 }
+
+const openCount = (shape: readonly number[]) => shape.filter((dim) => dim < 0).length
+
+const isFilledBy = ({ datatype, shape }: RawInput, { byteLength }: Uint8Array): boolean =>
+  datatype === 'BYTES' ||
+  (openCount(shape) === 0 && elementCount(shape) * ELEMENT_BYTES[datatype] === byteLength)
 
 function rawShape(input: RawInput, bytes: Uint8Array, model: string): number[] {
   const fail = (why: string): never => {
@@ -95,7 +108,7 @@ function rawShape(input: RawInput, bytes: Uint8Array, model: string): number[] {
     const single = input.shape.length <= 1 && [1, -1].includes(input.shape[0] ?? 1)
     return single && elements === 1 ? input.shape.map(() => 1) : fail('BYTES must have shape [1] or []')
   }
-  const open = input.shape.filter((dim) => dim < 0).length
+  const open = openCount(input.shape)
   if (open > 1) return fail(`the shape [${input.shape.join(',')}] cannot be deduced`)
   const known = elementCount(input.shape.map((dim) => (dim < 0 ? 1 : dim))) * ELEMENT_BYTES[input.datatype]
   const exact = open === 0 ? bytes.byteLength === known : known > 0 && bytes.byteLength % known === 0

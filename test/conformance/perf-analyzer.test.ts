@@ -1,10 +1,11 @@
 /**
- * Triton's perf_analyzer against the inference service, in JSON and in binary form. `perf_analyzer` of the path is taken, or the
- * one that SCISSION_TEST_PERF_ANALYZER names. The package perf-analyzer of PyPI needs glibc 2.38; older releases of
- * tritonclient (up to 2.40) hold one for older systems, which needs libb64 and libcudart. Without one that starts, the tests
- * are skipped and say why. It refuses scalars by itself ("unable to set shape for the input").
+ * Triton's perf_analyzer against the inference service, in JSON and in binary form: the one that SCISSION_TEST_PERF_ANALYZER
+ * names, the one that install-clients.sh installed, or that of the path. Without one that starts, the tests are skipped and say
+ * why. It refuses scalars by itself ("unable to set shape for the input").
  */
 import { execFile, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import path from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { TensorSpec } from '../../shared/contracts/common.ts'
@@ -17,8 +18,11 @@ import {
 } from '../inference/support/toy-models.ts'
 import { deploymentOf, withToyServices } from '../inference/support/toy-services.ts'
 import { hop } from '../support/fixtures.ts'
+import { CLIENTS } from '../support/material.ts'
 
-const command = process.env['SCISSION_TEST_PERF_ANALYZER'] ?? 'perf_analyzer'
+const installed = path.join(CLIENTS.path, 'perf_analyzer')
+const command =
+  process.env['SCISSION_TEST_PERF_ANALYZER'] ?? (existsSync(installed) ? installed : 'perf_analyzer')
 const tried = spawnSync(command, ['--version'], { encoding: 'utf8' })
 const answers = /perf.?analyzer/i.test(`${tried.stdout}${tried.stderr}`) && tried.status === 0
 const why = tried.error?.message ?? tried.stderr.trim().split('\n')[0]

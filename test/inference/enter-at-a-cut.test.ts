@@ -149,6 +149,8 @@ describe('a deployment asked for layers elsewhere', () => {
           expect(errorOf(answer.json)).toContain(`${from}-3 at ${addressOf(resource, 'three', `${from}-3`)}`)
         expect(errorOf(answer.json)).toContain(`under the model ${toy.model.id}`)
       }
+      const load = `${urlOf('device')}/v2/repository/models/three:${range}/load`
+      expect((await call('POST', load)).status).toBe(400)
     },
   )
 

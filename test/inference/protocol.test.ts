@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { call, postJson } from './support/service.ts'
+import { call, errorOf, postJson } from './support/service.ts'
 import { branchedModel } from './support/toy-models.ts'
 import { withToyService } from './support/toy-service.ts'
 import { until } from '../support/eventually.ts'
@@ -65,8 +65,24 @@ describe('health and server metadata', () => {
     expect([unknown.status, unknown.json]).toEqual([404, { error: 'Not Found' }])
     const method = await call('DELETE', `${toy.service.url}/v2/models/branched/infer`)
     expect([method.status, method.json]).toEqual([405, { error: 'Method Not Allowed' }])
-    expect((await get('/v2/trace/setting')).status).toBe(501)
+    for (const path of ['/v2', '/v2/models/branched', '/v2/models/branched/versions/1'])
+      expect((await get(`${path}/trace/setting`)).status, path).toBe(501)
     expect((await get('/v2/nothing')).json).toEqual({ error: 'Not Found' })
+    // Paths are compared without regard to case, and so is the form of errors.
+    expect((await get('/V2/nothing')).json).toEqual({ error: 'Not Found' })
+  })
+
+  it('has one layer range in an address', async () => {
+    for (const path of ['branched:0-2/layers/0-2', 'branched:0-1:0-2', 'branched:0-1/layers/1-2']) {
+      const answer = await get(`/v2/models/${path}`)
+      expect([path, answer.status, errorOf(answer.json)]).toEqual([
+        path,
+        400,
+        expect.stringContaining('one layer range; write branched:from-to, or branched/layers/from-to'),
+      ])
+    }
+    expect((await post('/v2/repository/models/branched:0-1:0-2/load')).status).toBe(400)
+    expect((await post('/v2/repository/models/branched:0-1:0-2/unload')).status).toBe(400)
   })
 })
 
@@ -228,10 +244,27 @@ describe('the model repository', () => {
   })
 
   it('takes no files and no configuration', async () => {
-    const answer = await post('/v2/repository/models/branched/load', { parameters: { config: '{}' } })
-    expect(answer.status).toBe(400)
+    for (const parameters of [{ config: '{}' }, { 'file:1/model.onnx': 'AAAA' }]) {
+      const answer = await post('/v2/repository/models/branched/load', { parameters })
+      expect([answer.status, errorOf(answer.json)]).toEqual([400, expect.stringContaining('POST /v1/models')])
+    }
     expect((await post('/v2/repository/models/nobody/load')).status).toBe(404)
     expect((await post('/v2/repository/models/nobody/unload')).status).toBe(404)
+  })
+})
+
+describe('parameters of loading and unloading', () => {
+  it.each(['load', 'unload'])('are read as those of other requests: %s', async (action) => {
+    const statuses = async (given: unknown[]) => {
+      const answers = given.map((parameters) =>
+        post(`/v2/repository/models/branched:0-1/${action}`, { parameters }),
+      )
+      return (await Promise.all(answers)).map(({ status }) => status)
+    }
+    const absent = [null, {}, { config: null }, { unload_dependents: null }, { other: { a: [1] } }]
+    expect(await statuses(absent)).toEqual(absent.map(() => 200))
+    const wrong = [[], 'x', 1, { config: {} }, { triton_x: 1 }]
+    expect(await statuses(wrong)).toEqual(wrong.map(() => 400))
   })
 })
 

@@ -127,6 +127,8 @@ describe('a service', () => {
     expect(wrongMethod.status).toBe(405)
     expect(wrongMethod.headers.get('allow')).toBe('POST')
     expect((await fetch(`${url}/v1/other`)).status).toBe(404)
+    const readable = await fetch(`${url}/healthz`, { method: 'PUT' })
+    expect([readable.status, readable.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
     const protocol = await fetch(`${url}/v2/nothing`)
     expect(protocol.status).toBe(404)
     expect(await protocol.json()).toEqual({ error: 'Not Found' })

@@ -107,6 +107,8 @@ describe('a stream of states', () => {
     expect([text.includes('"n":1'), text.includes('"n":2')]).toEqual([false, true])
     expect(await after(state(2, true))).toMatchObject({ status: 204, body: Buffer.alloc(0) })
     expect((await after(state(1))).body.toString()).toContain('event: end')
+    // Another end than the one that it would be sent, as of another thing: this one was not delivered.
+    expect((await after(state(3, true))).body.toString()).toContain('"n":2')
     expect((await call('HEAD', url)).status).toBe(200)
   })
 })

@@ -12,6 +12,7 @@ import type { Context } from '../context.ts'
 import { inputFile, readBytes } from '../files.ts'
 import { wholeNumber } from '../numbers.ts'
 import { shapesOption } from '../common-options.ts'
+import { entryOf } from '../../../shared/platform/entry-of.ts'
 
 interface InferOptions {
   on?: string
@@ -107,7 +108,7 @@ async function inputsFor(
   const specs = metadata.inputs.map((input): TensorSpec => {
     const datatype = Datatype.parse(input.datatype)
     const own = input.shape.some((dim) => dim < 0) ? sampled.get(input.name) : undefined
-    const shape = options.shapes?.[input.name] ?? own ?? input.shape
+    const shape = entryOf(options.shapes, input.name) ?? own ?? input.shape
     if (shape.some((dim) => dim < 0)) {
       throw new ScissionError(
         'needsInputShapes',

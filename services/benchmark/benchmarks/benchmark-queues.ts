@@ -121,10 +121,6 @@ export class BenchmarkQueues {
   }
 }
 
-/** The entry of a resource, or undefined: a resource may be called `constructor`, which every object inherits. */
-export const entryOf = <T>(record: Readonly<Record<string, T>>, resource: string): T | undefined =>
-  Object.hasOwn(record, resource) ? record[resource] : undefined
-
 const REDIS_PATIENCE_MS = 5000
 
 /**

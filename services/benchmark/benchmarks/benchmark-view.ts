@@ -11,10 +11,10 @@ import {
   type BenchmarkQueues,
   childId,
   endsKey,
-  entryOf,
   ParentData,
   ParentResult,
 } from './benchmark-queues.ts'
+import { entryOf } from '../../../shared/platform/entry-of.ts'
 
 type PartState = Benchmark['state']
 

@@ -20,7 +20,6 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type BenchmarkDeps,
   childId,
-  entryOf,
   KEEP_ENDED,
   KEEP_SECONDS,
   type ParentData,
@@ -30,6 +29,7 @@ import {
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 import { startWatch } from './watch-benchmarks.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
+import { entryOf } from '../../../shared/platform/entry-of.ts'
 
 /** What identifies a measurement of the model: its input shapes and values. */
 type Measured = Pick<Structure, 'model' | 'shapesKey' | 'samples'>

@@ -12,9 +12,10 @@ import { withLiveness } from '../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { jobData } from '../../../shared/platform/redis/queues.ts'
-import { type BenchmarkDeps, type BenchmarkQueues, childId, entryOf } from './benchmark-queues.ts'
+import { type BenchmarkDeps, type BenchmarkQueues, childId } from './benchmark-queues.ts'
 import { endPart } from './end-benchmark.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
+import { entryOf } from '../../../shared/platform/entry-of.ts'
 
 /** Missed heartbeats after which a resource counts as gone; a restart of its service takes less time. */
 const GONE_HEARTBEATS = 10

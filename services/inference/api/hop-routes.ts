@@ -38,7 +38,11 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] 
       summary: 'The answer to a request of a deployment, from its last hop',
       params: BySlot,
       headers: JsonLengthHeader,
-      rawBody: { description: 'An inference response', content: OCTETS },
+      rawBody: {
+        description: 'An inference response; read only where it is waited for',
+        content: OCTETS,
+        optional: true,
+      },
       alone: true,
       fails: ['invalidTensor', 'overloaded'],
       answers: { 200: { description: 'Whether it was waited for', schema: Wanted } },

@@ -48,7 +48,7 @@ export async function answerInfer(
     const body = await readBody(req, bodyLimits(deps.bodies, target))
     const parseFrom = performance.now()
     const request = body.raw
-      ? parseRawRequest(target.tensors().inputs, body.tensors, target.name)
+      ? parseRawRequest(target.tensors().inputs, takesOf(target), body.tensors, target.name)
       : await deps.messages.parseRequest(body.json, body.tensors, target.name, leaving)
     const wanted = wantedOutputs(request, target)
     const codecs = wantedCodecs(request)

@@ -41,6 +41,8 @@ const REFUSALS: readonly Refusal[] = [
   ['changeTraceSetting', 'post', '/v2/trace/setting', TRACING],
   ['readModelTraceSetting', 'get', '/v2/models/:model/trace/setting', TRACING],
   ['changeModelTraceSetting', 'post', '/v2/models/:model/trace/setting', TRACING],
+  ['readModelTraceSettingOfVersion', 'get', '/v2/models/:model/versions/:version/trace/setting', TRACING],
+  ['changeModelTraceSettingOfVersion', 'post', '/v2/models/:model/versions/:version/trace/setting', TRACING],
   ['readLogging', 'get', '/v2/logging', LOGGING],
   ['changeLogging', 'post', '/v2/logging', LOGGING],
   ...sharedMemory('system', 'System'),

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { isObject, type JsonObject, member, optionalMember } from '../../../shared/oip/exact-json.ts'
+import { type JsonObject, optionalMember } from '../../../shared/oip/exact-json.ts'
 import { RequestParameters } from '../../../shared/oip/schemas.ts'
 import { LOADING_FAILURES } from './serving-failures.ts'
 import { TargetName } from './target-path.ts'
@@ -12,6 +12,8 @@ import { booleanParameter, readParameters } from '../../../shared/oip/parameters
 import type { Deployments } from '../forwarding/deployment-hops.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
 import type { LoadedModels } from '../serving/models/loaded-models.ts'
+import type { Targets } from '../serving/models/target.ts'
+import { parseTargetName } from '../serving/models/target-name.ts'
 import { parseObject } from '../../../shared/oip/binary-message.ts'
 import { readBody } from '../messages/body.ts'
 
@@ -19,6 +21,7 @@ export interface RepositoryDeps {
   catalog: Catalog
   models: LoadedModels
   deployments: Deployments
+  targets: Targets
 }
 
 const IndexEntry = z
@@ -86,11 +89,11 @@ export function repositoryRoutes(deps: RepositoryDeps): Route[] {
       handle: async ({ params }, req) => {
         const parameters = readParameters(await readSmallBody(req), 'the request')
         const dependents = booleanParameter(parameters, 'unload_dependents', 'the request') ?? false
-        const name = withoutRange(params.model)
-        if (deps.deployments.stateOf(name)) {
+        const { base } = parseTargetName(params.model)
+        if (deps.deployments.stateOf(base)) {
           throw new ScissionError(
             'conflict',
-            `${name} is a deployment: the planner takes it out of service (DELETE /v1/deployments/${name})`,
+            `${base} is a deployment: the planner takes it out of service (DELETE /v1/deployments/${base})`,
           )
         }
         await deps.models.unload(params.model, dependents)
@@ -116,10 +119,9 @@ function readyOf(body: JsonObject): boolean {
 
 /** Refuses configuration and files in a request: Triton accepts them, but here models come only from the registry. */
 function refuseFiles(body: JsonObject): void {
-  const parameters = member(body, 'parameters')
-  if (parameters === undefined) return
-  const keys = isObject(parameters) ? Object.keys(parameters) : []
-  const refused = keys.find((key) => key === 'config' || key.startsWith('file:'))
+  const refused = Object.keys(readParameters(body, 'the request')).find(
+    (key) => key === 'config' || key.startsWith('file:'),
+  )
   if (refused === undefined) return
   throw new ScissionError(
     'badRequest',
@@ -127,13 +129,13 @@ function refuseFiles(body: JsonObject): void {
   )
 }
 
-/** A deployment is loaded as a whole, also for those that enter it at a cut (`name:from-to`). */
-const withoutRange = (name: string): string => name.split(':')[0] ?? name
-
-async function load(deps: RepositoryDeps, name: string): Promise<void> {
-  const deployment = await deps.deployments.record(withoutRange(name))
-  if (deployment) await deps.deployments.prepare(deployment)
-  else await deps.models.load(name)
+/** A deployment is loaded as a whole, also for those that enter it at a cut (`name:from-to`), if it has that cut. */
+async function load({ deployments, models, targets }: RepositoryDeps, name: string): Promise<void> {
+  const { base, range } = parseTargetName(name)
+  const deployment = await deployments.record(base)
+  if (!deployment) return models.load(name)
+  if (range) await targets.find(name)
+  await deployments.prepare(deployment)
 }
 
 async function indexOf({ catalog, models, deployments }: RepositoryDeps): Promise<IndexEntry[]> {

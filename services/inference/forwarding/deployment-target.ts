@@ -17,7 +17,7 @@ import { countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Catalog } from '../serving/models/catalog.ts'
 import { boundaryTensors } from '../serving/models/model-description.ts'
-import { parseLayerRange } from '../serving/models/target-name.ts'
+import { parseTargetName } from '../serving/models/target-name.ts'
 import { checkDeclared } from '../serving/models/request-structures.ts'
 import { givenUp } from '../serving/executor/executor-thread.ts'
 import {
@@ -47,6 +47,7 @@ import type { Onward } from './forward.ts'
 import { longestMessage } from './message-limit.ts'
 import { type NextHopDeps, runOnward } from './next-hop.ts'
 import { withoutUnread } from '../serving/models/unread-inputs.ts'
+import { entryOf } from '../../../shared/platform/entry-of.ts'
 
 /** A deployment has one version in the protocol, because plans are not numbered. */
 const VERSION = '1'
@@ -62,11 +63,10 @@ export interface DeploymentTargetDeps extends NextHopDeps {
 export function targetsOf(deps: DeploymentTargetDeps, models: Targets): Targets {
   return {
     async find(name, version, layers) {
-      const [base = '', written] = name.split(':')
+      const { base, range } = parseTargetName(name, layers)
       const record = await deps.deployments.record(base)
       if (!record) return decodingTarget(await models.find(name, version, layers), deps.codec)
       checkVersion(base, version)
-      const range = layers ?? (written === undefined ? undefined : parseLayerRange(written))
       return range ? fromCut(deps, record, range) : wholeDeployment(deps, record)
     },
   }
@@ -251,7 +251,7 @@ function inputsOf({ shapes }: Deployment, { inputs }: Structure): TargetTensor[]
   return inputs.map(({ name, datatype, shape }) => ({
     name,
     datatype,
-    shape: shapes[name]?.map(size) ?? shape,
+    shape: entryOf(shapes, name)?.map(size) ?? shape,
   }))
 }
 

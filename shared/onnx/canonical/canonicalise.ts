@@ -14,6 +14,7 @@ import { inlineConstantIfs } from './inline-if.ts'
 import { type NodeProto, NodeProtoSchema } from '../proto/onnx_pb.ts'
 import { onnxOperator, renameUses, usesOf } from './scope.ts'
 import { hideUnsendable } from './unsendable.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 /** Each round folds at least one node; real models need two or three. */
 const MAX_ROUNDS = 50
@@ -121,7 +122,7 @@ function blankUnusedOutputs(graph: Graph): void {
   const used = new Set(graph.outputs)
   for (const node of graph.nodes) for (const name of usesOf(node)) used.add(name)
   for (const node of graph.nodes) {
-    const optional = OPTIONAL_OUTPUTS[onnxOperator(node) ?? '']
+    const optional = entryOf(OPTIONAL_OUTPUTS, onnxOperator(node) ?? '')
     if (optional === undefined) continue
     node.output = node.output.map((name, index) => (index >= optional && !used.has(name) ? '' : name))
     while (node.output.at(-1) === '') node.output.pop()

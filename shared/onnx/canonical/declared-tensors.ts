@@ -3,6 +3,7 @@ import type { DeclaredTensor, InputShapes } from '../../contracts/common.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { elementTypeOf } from '../wire/element-types.ts'
 import type { GraphProto, TensorShapeProto, ValueInfoProto } from '../proto/onnx_pb.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 /** Stands for the whole shape if the file does not declare the number of dimensions. */
 export const UNKNOWN_RANK = '...'
@@ -100,20 +101,17 @@ export function resolveInputShapes(
   }
   const symbols: Symbols = new Map()
   for (const input of declared) {
-    const shape = ownShape(given, input.name)
+    const shape = entryOf(given, input.name)
     if (shape) matchDeclared(input, shape, symbols)
   }
   const open: OpenDim[] = []
-  const shapes: InputShapes = {}
-  for (const input of declared) {
-    shapes[input.name] = ownShape(given, input.name) ?? settle(input, symbols, open)
-  }
+  const shapes = declared.map((input) => [
+    input.name,
+    entryOf(given, input.name) ?? settle(input, symbols, open),
+  ])
   if (open.length > 0) throw needsShapes(open, declared)
-  return shapes
+  return Object.fromEntries(shapes)
 }
-
-/** The given shape of an input. A tensor may be called `constructor`, which every object inherits. */
-const ownShape = (given: InputShapes, name: string) => (Object.hasOwn(given, name) ? given[name] : undefined)
 
 function settle(input: DeclaredTensor, symbols: Symbols, open: OpenDim[]): number[] {
   return input.shape.map((dim, axis) => {

@@ -28,6 +28,7 @@ import { makeNamesUnique, type Names } from './unique-names.ts'
 import { listsOf } from '../wire/large-lists.ts'
 import { INLINE_PAYLOAD_BYTES, readSkeleton } from '../wire/skeleton.ts'
 import { bytesOf, inlined, rawTensor, tensorBytes } from '../wire/tensor-data.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 export interface Graph {
   /** The model's folder: external data is relative to it. */
@@ -81,7 +82,7 @@ export function loadGraph(dir: string, file: string, given: InputShapes | undefi
   const fixed = declared.map(({ name, datatype }) => ({
     name,
     code: elementTypeOfDatatype(datatype)?.code ?? CODE.UNDEFINED,
-    shape: shapes[name] ?? [],
+    shape: entryOf(shapes, name) ?? [],
   }))
   const asDeclared = fixed.map((input, index) => ({
     ...input,

@@ -8,6 +8,7 @@ import type { InputHint, InputHints } from '../../contracts/model.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { encodeElements } from '../../oip/bytes-elements.ts'
 import { byteLength, elementCount, type Tensor } from '../../contracts/tensor.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 /**
  * Makes one tensor per input.
@@ -26,8 +27,7 @@ export function makeInputs(specs: readonly TensorSpec[], seed: number, hints: In
         shape: spec.shape,
       })
     }
-    const hint = Object.hasOwn(hints, spec.name) ? hints[spec.name] : undefined
-    return { ...spec, bytes: fill(spec, generator(seed * 1000 + index), hint) }
+    return { ...spec, bytes: fill(spec, generator(seed * 1000 + index), entryOf(hints, spec.name)) }
   })
 }
 

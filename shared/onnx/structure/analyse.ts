@@ -24,6 +24,7 @@ import { asInvalidModel } from '../runtime/analysis-session.ts'
 import type { TypedTensor } from '../wire/element-types.ts'
 import { readSamples, samplesFile } from '../sample-inputs/samples.ts'
 import { runTrial } from '../trial/trial-run.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 /** Joining layers may change ONNX Runtime's optimisations once more. */
 const MAX_JOINS = 2
@@ -65,7 +66,7 @@ export async function analyse(request: AnalyseRequest): Promise<Structure> {
   const { sizes, open } = canonical.graph
   const none = new Map<string, number>()
   const tried = canonical.graph.inputs.map((input) =>
-    specOf({ ...input, shape: sizes[input.name] ?? [] }, input.name, none),
+    specOf({ ...input, shape: entryOf(sizes, input.name) ?? [] }, input.name, none),
   )
   const inputs = tried.map((spec, index) => ({
     ...spec,

@@ -8,6 +8,7 @@
 import { inDefaultDomain, runtimeOperator } from '../canonical/scope.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import type { Types } from '../canonical/infer-shapes.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 type Shape = readonly number[] | undefined
 
@@ -72,7 +73,7 @@ export function macsOf(node: NodeProto, types: Types): number | null {
   const output = types.get(node.output[0] ?? '')?.shape
   const operator = runtimeOperator(node)
   if (operator === undefined) return null
-  const weight = CONVOLUTIONS[operator]
+  const weight = entryOf(CONVOLUTIONS, operator)
   if (weight !== undefined) return product([size(output), size(shapeOf(weight)?.slice(1))])
   // Each input element meets the kernel once for every output channel of its group.
   if (operator === 'ConvTranspose') return product([size(shapeOf(0)), size(shapeOf(1)?.slice(1))])

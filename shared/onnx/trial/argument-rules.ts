@@ -7,6 +7,7 @@
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { integerAttribute, listAttribute, type NodeValues } from './node-values.ts'
 import { INTEGERS } from './traces.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 /** What an argument may be. */
 export interface Demand {
@@ -29,7 +30,7 @@ type Rule = (use: Use) => Demand[]
 
 /** What an argument may be. @returns an empty list if the operator takes any values there. */
 export function demandsOf(operator: string, position: number, use: Use): Demand[] {
-  return RULES[operator]?.[position]?.(use) ?? []
+  return entryOf(RULES, operator)?.[position]?.(use) ?? []
 }
 
 const always =

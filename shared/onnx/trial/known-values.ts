@@ -3,6 +3,7 @@ import { CODE } from '../wire/element-types.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import type { Demand } from './argument-rules.ts'
 import { listAttribute, type NodeValues } from './node-values.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 /** Attributes that list the categories of an encoder; strings come first where a node has both. */
 const CATEGORIES: Readonly<Record<string, readonly string[]>> = {
@@ -25,7 +26,7 @@ const MAX_CATEGORIES = 64
 
 /** The categories that the node knows. @returns an empty list for any other operator. */
 export function categories(operator: string, node: NodeProto, values: NodeValues): Demand[] {
-  const lists = (CATEGORIES[operator] ?? []).flatMap((name) => {
+  const lists = (entryOf(CATEGORIES, operator) ?? []).flatMap((name) => {
     const list = listAttribute(node, name)
     return list ? [list] : []
   })

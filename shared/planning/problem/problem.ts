@@ -11,6 +11,7 @@ import type { Profile } from '../../contracts/profile.ts'
 import type { Link, Resource, RuntimeOptions } from '../../contracts/resource.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { nearest } from '../../platform/nearest.ts'
+import { entryOf } from '../../platform/entry-of.ts'
 
 export type PlanningStructure = Pick<Structure, 'model' | 'shapesKey' | 'layers' | 'boundaries'>
 /** `options`: the resource's own runtime options. Default: the options of its first profile. */
@@ -272,8 +273,7 @@ export function figuresFor({ figures }: Pick<Problem, 'figures'>, query: Figures
 
 /** One figure of a resource; 0 if it is not given. */
 export function figureOf(figures: Figures, field: keyof Figures, resource: string): number {
-  const given = figures[field]
-  return given && Object.hasOwn(given, resource) ? given[resource]! : 0
+  return entryOf(figures[field], resource) ?? 0
 }
 
 export function hasWatts({ busyWatts, idleWatts, transmitWatts }: Figures): boolean {

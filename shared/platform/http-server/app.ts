@@ -155,7 +155,9 @@ function refuseOthers(app: Express, routes: readonly Route[]): void {
     return new ScissionError(code, protocol ? fixed : other)
   }
   for (const path of new Set(routes.map((route) => route.path))) {
-    const allowed = routes.filter((route) => route.path === path).map((route) => route.method.toUpperCase())
+    const own = routes.filter((route) => route.path === path).map((route) => route.method.toUpperCase())
+    // Express answers HEAD as GET, without the body.
+    const allowed = own.flatMap((method) => (method === 'GET' ? [method, 'HEAD'] : [method]))
     app.all(path, (req, res) => {
       res.set('Allow', allowed.join(', '))
       sendError(

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import express, { type RequestHandler } from 'express'
 import helmet from 'helmet'
+import { ScissionError } from '../errors.ts'
 import type { AppDeps } from './app.ts'
 import { beginning, firstCalls, frontPage, htmlPage } from './front-page.ts'
 import { neighboursFor } from './neighbours.ts'
@@ -29,7 +30,13 @@ const STYLE = `#begin { max-width: 1460px; margin: 1.5em auto 0; padding: 0 20px
 export function docs(deps: AppDeps): RequestHandler[] {
   // Fails when the service starts, not when the page is opened.
   firstCalls(deps)
-  return [headers, pageOf(deps), express.static(assets, { index: false, redirect: false })]
+  return [headers, onlyReads, pageOf(deps), express.static(assets, { index: false, redirect: false })]
+}
+
+const onlyReads: RequestHandler = (req, res, next) => {
+  if (req.method === 'GET' || req.method === 'HEAD') return next()
+  res.set('Allow', 'GET, HEAD')
+  next(new ScissionError('methodNotAllowed', `${req.method} is not allowed here; allowed: GET, HEAD`))
 }
 
 function pageOf(deps: AppDeps): RequestHandler {
@@ -46,7 +53,8 @@ function pageOf(deps: AppDeps): RequestHandler {
           `Scission ${deps.name} API`,
           `<div id="begin">${beginning(page, '../')}</div><div id="ui"></div>
 <script src="swagger-ui-bundle.js"></script><script src="start.js"></script>`,
-          `<link rel="stylesheet" href="swagger-ui.css"><link rel="stylesheet" href="style.css">`,
+          `<link rel="icon" href="favicon-32x32.png">
+<link rel="stylesheet" href="swagger-ui.css"><link rel="stylesheet" href="style.css">`,
         ),
       )
     }

@@ -56,8 +56,8 @@ function isRedisFailure(error: Error): boolean {
   )
 }
 
-/** `/v2` is the Open Inference Protocol, whose error body is `{ "error": "<message>" }`. */
-export const speaksProtocol = (path: string): boolean => path === '/v2' || path.startsWith('/v2/')
+/** `/v2` is the Open Inference Protocol, whose error body is `{ "error": "<message>" }`. Express routes `/V2` to it too. */
+export const speaksProtocol = (path: string): boolean => /^\/v2(\/|$)/i.test(path)
 
 /** Header of errors on `/v2`, whose body has no place for the code: hops tell each other by it whose fault an error is. */
 export const ERROR_CODE = 'Scission-Error'

@@ -64,18 +64,19 @@ export const frontPageHtml = (page: FrontPage): string =>
 <p>${Object.entries(page.links)
       .map(([name, href]) => link(href.slice(1), name))
       .join(' · ')} · version ${escape(page.version)}</p>`,
+    '<link rel="icon" href="docs/favicon-32x32.png">',
   )
 
 /** What a newcomer reads first, here and above the documentation. Links are relative: a proxy may stand before. */
 export function beginning({ description, begin, services }: FrontPage, up = ''): string {
   const calls = begin.map(
     ({ summary, method, path, docs }) =>
-      `<li>${link(`${up}${docs.slice(1)}`, `${method} ${path}`)}: ${escape(summary)}</li>`,
+      `<li>${link(`${up}${docs.slice(1)}`, `${method} ${path}`)}: ${prose(summary)}</li>`,
   )
   const others = Object.entries(services).map(([name, url]) =>
     URL.canParse(url) ? link(`${url}/docs/`, name) : escape(`${name}: ${url}`),
   )
-  return `<p>${escape(description)}</p><p>Begin with:</p><ol>${calls.join('')}</ol>${
+  return `<p>${prose(description)}</p><p>Begin with:</p><ol>${calls.join('')}</ol>${
     others.length === 0 ? '' : `<p>Other services: ${others.join(' · ')}</p>`
   }`
 }
@@ -86,5 +87,8 @@ export const htmlPage = (title: string, body: string, head = ''): string =>
 <body>${body}</body></html>`
 
 const link = (href: string, text: string) => `<a href="${escape(href)}">${escape(text)}</a>`
+
+/** Summaries and descriptions are Markdown, of which they use code. */
+const prose = (text: string) => escape(text).replace(/`([^`]+)`/g, '<code>$1</code>')
 
 const escape = (text: string) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)

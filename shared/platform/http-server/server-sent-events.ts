@@ -70,7 +70,7 @@ export function openEventStream(req: Request, res: Response, now: StateEvent): E
     end,
     closed: closing.signal,
   }
-  if (now.last && had?.startsWith(`${now.name}.`)) {
+  if (now.last && had === eventId(now)) {
     res.status(204)
     end()
     return stream

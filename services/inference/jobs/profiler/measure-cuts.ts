@@ -10,6 +10,7 @@ import { undisturbed } from '../../../../shared/platform/statistics.ts'
 import type { CutModel } from './cut-model.ts'
 import type { MeasuredCut } from './fit-profile.ts'
 import type { Feeds, Runner } from './timed-runs.ts'
+import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
 export type Role = 'anchor' | 'check'
 
@@ -98,7 +99,7 @@ export async function measurePair(
     const time = await runner.run(prefix, feeds, undefined, async (made) => {
       const inputs = Object.fromEntries(
         suffix.inputNames.flatMap((name) => {
-          const tensor = made[name] ?? feeds[name]
+          const tensor = entryOf(made, name) ?? entryOf(feeds, name)
           return tensor === undefined ? [] : [[name, tensor]]
         }),
       )

@@ -9,6 +9,7 @@ import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { decodeHalf, encodeHalf } from '../../../../shared/codec/half-precision.ts'
 import { typedView } from '../../../../shared/oip/typed-view.ts'
 import { makeInputs } from '../../../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
 /** An item by its values: random ones of a magnitude, or the same everywhere. */
 export type TrialItem = { seed: number; scale: number } | { fill: number }
@@ -56,7 +57,7 @@ export function trialBatches(size: number): TrialBatch[] {
 /** Makes an item's tensors; they own their bytes. @param specs of one item. */
 export function makeItem(specs: readonly TensorSpec[], hints: InputHints = {}, item: TrialItem): Tensor[] {
   return makeInputs(specs, 'seed' in item ? item.seed : 1, hints).map((tensor) => {
-    const hint = Object.hasOwn(hints, tensor.name) ? hints[tensor.name] : undefined
+    const hint = entryOf(hints, tensor.name)
     // A value that the model needs stays.
     if (hint?.value !== undefined) return tensor
     const change = 'seed' in item ? (value: number) => value * item.scale : () => item.fill

@@ -18,6 +18,7 @@ import { WaitingLimit } from '../../../../shared/platform/waiting-limit.ts'
 import { checkInputs } from './check-inputs.ts'
 import type { LoadedStage } from './executor.ts'
 import { givenUp } from './executor-thread.ts'
+import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
 /** Share of the memory limit that a shape may need by the estimate without being run in a child first. */
 const FREE_SHARE = 1 / 8
@@ -76,7 +77,7 @@ export class ShapeGuard {
     try {
       const inputs = stage.manifest.inputs.map((spec) => ({
         ...spec,
-        shape: shapes[spec.name] ?? spec.shape,
+        shape: entryOf(shapes, spec.name) ?? spec.shape,
       }))
       await this.#deps.tryOnce(stage, inputs)
     } catch (error) {
@@ -101,7 +102,7 @@ function mostBytes({ inputs }: RangeManifest, peakBytes: number, given: readonly
 
 const isWithin = (shapes: InputShapes, larger: InputShapes): boolean =>
   Object.entries(shapes).every(([name, dims]) =>
-    dims.every((dim, axis) => dim <= (larger[name]?.[axis] ?? -1)),
+    dims.every((dim, axis) => dim <= (entryOf(larger, name)?.[axis] ?? -1)),
   )
 
 function refusalOf(error: ScissionError, shapes: InputShapes): ScissionError {

@@ -1,5 +1,4 @@
 /** The job of a trial: loads a sub-model and runs it once with made-up inputs, in a child process. */
-import type { Tensor as OrtTensor } from 'onnxruntime-node'
 import type { TensorSpec } from '../../../../shared/contracts/common.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../../shared/platform/errors.ts'
@@ -28,9 +27,8 @@ export async function run({ path, inputs, options }: TrialInput): Promise<TrialO
     const taken = inputs.filter((spec) => session.inputNames.includes(spec.name))
     // Dimensions that depend on the data get an arbitrary size.
     const fixed = taken.map((spec) => ({ ...spec, shape: spec.shape.map((dim) => (dim === -1 ? 1 : dim)) }))
-    const feeds: Record<string, OrtTensor> = {}
-    for (const tensor of makeInputs(fixed, SEED)) feeds[tensor.name] = toOrt(tensor)
-    await session.run(feeds)
+    const feeds = makeInputs(fixed, SEED).map((tensor) => [tensor.name, toOrt(tensor)])
+    await session.run(Object.fromEntries(feeds))
     return {}
   } catch (thrown) {
     // Made-up values of inner tensors may be invalid, for instance an index outside of its table: not the model's fault.

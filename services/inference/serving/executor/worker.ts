@@ -144,10 +144,8 @@ async function unload(key: string): Promise<void> {
 
 async function run(command: Extract<Command, { type: 'run' }>): Promise<RunReport> {
   const { session, timer, threads, holdsBytes } = await sessionOf(command)
-  const feeds: Record<string, OrtTensor> = {}
-  for (const input of command.inputs) {
-    if (session.inputNames.includes(input.name)) feeds[input.name] = toOrt(input)
-  }
+  const taken = command.inputs.filter((input) => session.inputNames.includes(input.name))
+  const feeds = Object.fromEntries(taken.map((input) => [input.name, toOrt(input)]))
   const cpuSinceMs = timer()
   const startedAtMs = monotonicMs()
   const made = await session.run(feeds)

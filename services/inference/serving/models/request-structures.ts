@@ -29,6 +29,7 @@ import type { Catalog } from './catalog.ts'
 import { checkLayerRange } from './layer-range.ts'
 import { crossingTensors, layersUnknown } from './model-description.ts'
 import type { LayerRange } from './target.ts'
+import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
 /** Requests that may wait for analyses; each keeps its tensors in memory. */
 const MAX_WAITING_COUNT = 64
@@ -146,7 +147,7 @@ const analysedFor = ({ inputShapes }: Model): string =>
   inputShapes ? formatInputShapes(inputShapes) : 'those it was asked for explicitly'
 
 function hasShapes({ inputShapes }: Structure, tensors: readonly Tensor[]): boolean {
-  return tensors.every(({ name, shape }) => inputShapes[name]?.join() === shape.join())
+  return tensors.every(({ name, shape }) => entryOf(inputShapes, name)?.join() === shape.join())
 }
 
 /** True if tensors of the boundary have other sizes. Whatever else is wrong with them is for checkInputs to name. */
@@ -164,7 +165,7 @@ function differInSizes(specs: readonly TensorSpec[], tensors: readonly Tensor[])
  */
 export function checkDeclared({ inputs }: Model, tensors: readonly Tensor[]): void {
   const shapes = Object.fromEntries(tensors.map(({ name, shape }) => [name, shape]))
-  const specs = inputs.map((input) => declaredSpec(input, shapes[input.name]))
+  const specs = inputs.map((input) => declaredSpec(input, entryOf(shapes, input.name)))
   const known = checkNames({ inputs: specs }, tensors)
   for (const tensor of tensors) {
     const spec = known.get(tensor.name)

@@ -13,7 +13,7 @@ async function serve(begin: string[], neighbours = () => ({})): Promise<string> 
     method: 'get',
     path: '/v1/things/:id',
     id: 'readThing',
-    summary: 'A <thing>',
+    summary: 'A <thing> by its `id`',
     answers: {},
     handle: () => ({}),
   })
@@ -44,7 +44,7 @@ describe('the front page', () => {
     expect(page.headers.get('content-type')).toContain('text/html')
     const text = await page.text()
     expect(text).toContain('href="docs/#/Things/readThing"')
-    expect(text).toContain('A &#60;thing&#62;')
+    expect(text).toContain('A &#60;thing&#62; by its <code>id</code>')
   })
 
   it('names a service on the same machine as the client called this one', async () => {
@@ -85,6 +85,14 @@ describe('the documentation page', () => {
       expect(headers.get('content-security-policy')).not.toContain('upgrade-insecure-requests')
       for (const name of ['strict-transport-security', 'cross-origin-opener-policy', 'origin-agent-cluster'])
         expect(headers.get(name), name).toBeNull()
+    }
+  })
+
+  it.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('is only read: %s is not allowed', async (method) => {
+    const url = await serve(['readThing'])
+    for (const path of ['/docs', '/docs/', '/docs/start.js', '/docs/swagger-ui.css']) {
+      const { status, headers } = await fetch(url + path, { method })
+      expect([path, status, headers.get('allow')]).toEqual([path, 405, 'GET, HEAD'])
     }
   })
 
