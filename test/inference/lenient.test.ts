@@ -92,6 +92,9 @@ describe('one element', () => {
   ])('for %s may not have shape %j: both have axes, or it is not one', async (model, shape) => {
     const data = Array.from({ length: shape.reduce((count, dim) => count * dim, 1) }, () => 7)
     const answer = await postJson(at(model), { inputs: [{ ...input(shape), data }] })
-    expect(answer.status).toBe(400)
+    expect([answer.status, answer.body.toString()]).toEqual([
+      400,
+      expect.stringContaining(`has shape [${shape.join()}], expected [`),
+    ])
   })
 })

@@ -56,6 +56,7 @@ export class Statistics {
     return this.#served
   }
 
+  /** @param now epoch ms. @param work undefined means one item in a run of its own. */
   succeeded(
     name: string,
     version: string,
@@ -86,6 +87,7 @@ export class Statistics {
     add(batch.compute_output, times.outputMs / parts)
   }
 
+  /** Counts a request that was answered with an error. */
   failed(name: string, version: string, totalMs: number): void {
     add(this.#model(name, version).inference_stats.fail, totalMs)
   }

@@ -109,6 +109,7 @@ export class Deployer {
     }
   }
 
+  /** Takes the record away, then has every resource let go. @throws ScissionError notFound. */
   async remove(id: string): Promise<void> {
     const taken = await this.#deps.state.deployments.take(id)
     if (!taken) {

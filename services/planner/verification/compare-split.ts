@@ -22,6 +22,7 @@ export interface Patience {
 /** More cuts than this are not tried one by one. */
 const MAX_CUTS_TRIED = 8
 
+/** Compares splits of one verification; tensors that are large move to its thread. */
 export class SplitComparer {
   readonly #thread: TensorThread
 

@@ -72,6 +72,7 @@ export class TensorThread {
   }
 }
 
+/** What the thread does with a piece of work, and this one with a small piece. */
 export function workOnTensors(work: TensorWork): TensorWorkResult {
   if (work.kind === 'make')
     return { tensors: modelInputs(work.wanted, work.samples, work.seed), differences: [] }

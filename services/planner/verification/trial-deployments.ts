@@ -40,6 +40,7 @@ export const cutsOf = ({ hops }: Deployment, layers: number): number[] => [
   ...new Set(hops.map(({ from }) => from).filter((from) => from > 0 && from < layers)),
 ]
 
+/** True if the hop's tensors arrive changed. */
 export const isLossy = ({ codec = 'none' }: Hop): boolean => !losesNothing(codec)
 
 function exact(hop: Hop): Hop {

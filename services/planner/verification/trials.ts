@@ -9,15 +9,17 @@ import { type ResourceCalls, resourcesOf } from '../resources/resource-calls.ts'
 const ATTEMPTS = 3
 const PAUSE_MS = 1000
 
+type Calls = Pick<ResourceCalls, 'tell' | 'run' | 'letGo'>
+
 export class Trials {
-  readonly #calls: ResourceCalls
+  readonly #calls: Calls
   readonly #maxBytes: number
   readonly #signal: AbortSignal
   /** Those that resources were told of; the whole model may be among them once for each resource that was asked. */
   readonly #told: Deployment[] = []
 
   /** @param maxBytes of an answer. @param signal ends everything with `cancelled`. */
-  constructor(calls: ResourceCalls, maxBytes: number, signal: AbortSignal) {
+  constructor(calls: Calls, maxBytes: number, signal: AbortSignal) {
     this.#calls = calls
     this.#maxBytes = maxBytes
     this.#signal = signal

@@ -22,6 +22,7 @@ import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import type { Comparison, Verification } from '../../../shared/contracts/verification.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { structureId } from '../../../shared/platform/redis/state.ts'
+import type { RedisMirror } from '../knowledge/redis-mirror.ts'
 import type { ResourceCalls } from '../resources/resource-calls.ts'
 import { attempt, isUnreached } from './attempt.ts'
 import { type Patience, SplitComparer } from './compare-split.ts'
@@ -36,6 +37,7 @@ import { type WholeModelDeps, wholeModelResources } from './whole-model-resource
 import { calibrationsOf } from '../queries/problem-builder.ts'
 
 export interface VerifierDeps extends WholeModelDeps {
+  mirror: RedisMirror
   calls: ResourceCalls
   thread: TensorThread
   /** Longest input that is made, and longest answer that is compared. */

@@ -11,7 +11,7 @@ import type { RedisMirror } from '../knowledge/redis-mirror.ts'
 
 export interface WholeModelDeps {
   state: State
-  mirror: RedisMirror
+  mirror: Pick<RedisMirror, 'profiles'>
   heartbeatMs: number
   now: () => number
 }
@@ -23,6 +23,10 @@ export interface WholeModelResources {
   unable: string[]
 }
 
+/**
+ * Asks nobody: what Redis says of them decides. @param structure of the deployment's layers.
+ * @throws ScissionError queueUnavailable.
+ */
 export async function wholeModelResources(
   deps: WholeModelDeps,
   deployment: Deployment,
@@ -63,7 +67,10 @@ function reasonAgainst(
 }
 
 /** ms that the whole model takes on each resource on which it was measured, imported ones left out. */
-function expectedTimes({ profiles }: RedisMirror, { model, shapesKey }: Deployment): Map<string, number> {
+function expectedTimes(
+  { profiles }: WholeModelDeps['mirror'],
+  { model, shapesKey }: Deployment,
+): Map<string, number> {
   const times = new Map<string, number>()
   for (const profile of profiles.values()) {
     if (profile.model !== model || profile.shapesKey !== shapesKey || profile.source === 'imported') continue

@@ -88,6 +88,7 @@ export const layersUnknown = ({ name }: Model): ScissionError =>
       `from 0 first, or ask the benchmark service for GET /v1/models/${name}/layers?open=true&shapes=…`,
   )
 
+/** The metadata's `properties`: all values are texts. */
 export function propertiesOf(
   model: Model,
   structure: Structure | undefined,

@@ -112,6 +112,7 @@ export class HeldStage {
 const justUnloaded = (name: string) =>
   new ScissionError('notReady', `${name} was just unloaded; send the request again`)
 
+/** Loads a range for as long as it is held. @throws ScissionError with the reason if loading fails; cancelled. */
 export async function holdStage(deps: StageDeps, key: RangeKey, signal?: AbortSignal): Promise<HeldStage> {
   return new HeldStage(deps, key, await deps.loader.acquire(key, signal))
 }
