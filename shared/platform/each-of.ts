@@ -26,5 +26,5 @@ export async function eachOf<T, R>(
   }
   const results = await Promise.all(Array.from(all, (one) => limit(() => attempt(one))))
   if (failures.length > 0) throw failures[0]
-  return results.flat(1) as R[]
+  return results.flat(1)
 }

@@ -14,7 +14,7 @@ import {
 } from '../proto/onnx_pb.ts'
 import type { TypedTensor } from '../wire/element-types.ts'
 
-export function frameOf({ irVersion, opsets: opsetImport }: Pick<Graph, 'irVersion' | 'opsets'>): ModelFrame {
+function frameOf({ irVersion, opsets: opsetImport }: Pick<Graph, 'irVersion' | 'opsets'>): ModelFrame {
   return {
     prefix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion, producerName: 'scission' })),
     suffix: toBinary(ModelProtoSchema, create(ModelProtoSchema, { opsetImport })),
@@ -36,7 +36,7 @@ export interface GraphSelection {
 /** Functions are not changed once a graph is made, and some hold large constants. */
 const encodedFunctions = new WeakMap<FunctionProto, Uint8Array>()
 
-export function encodeFunction(fn: FunctionProto): Uint8Array {
+function encodeFunction(fn: FunctionProto): Uint8Array {
   const encoded = encodedFunctions.get(fn) ?? toBinary(FunctionProtoSchema, fn)
   encodedFunctions.set(fn, encoded)
   return encoded
