@@ -4,7 +4,7 @@ import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { encoder } from '../onnx/support/open-models.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { inferTensors } from './support/infer-tensors.ts'
-import { call } from './support/service.ts'
+import { call, outputsOf } from './support/service.ts'
 import { copy, refusal, send, sentence, TIERS, useShapes } from './shapes-system.ts'
 
 const { apart, at, client, expectSame, fileOf, redis, upload, whole } = useShapes()
@@ -32,6 +32,29 @@ describe('layers of a model', () => {
       [-1, -1],
       [-1, -1],
     ])
+  })
+
+  it('are analysed by the first request for layers from 0 also if it names outputs, which are checked then', async () => {
+    // The same layers: its numbers tell what crosses.
+    await upload('twin', encoder('ids'))
+    const { boundaries } = await client().openStructure('twin', { ids: [1, 4], mask: [1, 4] })
+    const cut = boundaries.find(({ k, tensors }) => k > 1 && tensors.length > 1)?.k ?? 0
+    const [first = '', ...others] = boundaries[cut]?.tensors ?? []
+    expect(others).not.toEqual([])
+    await upload('named', encoder('ids'))
+    const { status, json } = await send(ranges('named', 0, cut), sentence(1, 4), {
+      outputs: [{ name: first }],
+    })
+    expect([status, outputsOf(json).map(({ name }) => name)]).toEqual([200, [first]])
+    await upload('misnamed', encoder('ids'))
+    expect(
+      await refusal(send(ranges('misnamed', 0, cut), sentence(1, 4), { outputs: [{ name: 'z' }] })),
+    ).toEqual({
+      status: 400,
+      error: expect.stringMatching(
+        `unexpected inference output 'z' for model 'misnamed:0-${cut}'; it has .*${first}`,
+      ),
+    })
   })
 
   it('with shapes of its own take other sizes where the same tensors cross, and are refused elsewhere', async () => {

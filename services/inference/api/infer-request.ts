@@ -19,6 +19,7 @@ import {
   takesOf,
   type Target,
 } from '../serving/models/target.ts'
+import { refuseUnknownOutputs } from '../serving/models/wanted-outputs.ts'
 import { encodeOutputs, wantedCodecs } from './output-codecs.ts'
 import type { Statistics } from './request-statistics.ts'
 
@@ -139,17 +140,10 @@ function closeIfUnread(req: IncomingMessage, res: ServerResponse): void {
 /** Names of the requested outputs in their order. @throws ScissionError invalidTensor for an unknown name. */
 function wantedOutputs(request: InferRequest, target: Target): string[] | undefined {
   if (!request.outputs) return undefined
+  const wanted = request.outputs.map(({ name }) => name)
   // At every hop of a deployment the outputs are those of the last hop, which the target lists.
-  const known = target.tensors().outputs.map((output) => output.name)
-  for (const { name } of request.outputs) {
-    if (known.includes(name)) continue
-    throw new ScissionError(
-      'invalidTensor',
-      `unexpected inference output '${name}' for model '${target.name}'; it has ${known.join(', ')}`,
-      { known },
-    )
-  }
-  return request.outputs.map((output) => output.name)
+  if (target.knowsOutputs?.() ?? true) refuseUnknownOutputs(target.name, wanted, target.tensors().outputs)
+  return wanted
 }
 
 /** The requested outputs, or all outputs in the order of the metadata. */

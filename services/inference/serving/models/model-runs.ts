@@ -12,6 +12,7 @@ import type { RequestStructures } from './request-structures.ts'
 import { type Here, type InferContext, type Inference, type LayerRange, reportRun } from './target.ts'
 import type { HeldStage } from './stages.ts'
 import { withoutUnread } from './unread-inputs.ts'
+import { refuseUnknownOutputs } from './wanted-outputs.ts'
 
 export interface ModelRunsDeps {
   here: Here
@@ -35,13 +36,13 @@ export class ModelRuns {
 
   /**
    * @param range undefined means the whole model, whose requests may hold several items.
-   * @throws ScissionError as `RequestStructures.forModel` and `forRange`, `LoadedModels.stageFor` and `HeldStage.run`.
+   * @throws ScissionError invalidTensor for an output that it does not have; as `RequestStructures.forModel` and `forRange`, `LoadedModels.stageFor` and `HeldStage.run`.
    */
   async infer(
-    { model, asked }: Asked,
+    { model, asked, name }: Asked & { name: string },
     range: LayerRange | undefined,
     given: Tensor[],
-    { signal, deadline }: InferContext,
+    { signal, deadline, outputs: wanted = [] }: InferContext,
   ): Promise<Ran> {
     const { loaded, structures } = this.#deps
     const options = { signal, deadline }
@@ -54,6 +55,7 @@ export class ModelRuns {
       ? await structures.forRange(model, range, given, options)
       : { structure: await structures.forModel(model, given, options), range }
     const { structure } = chosen
+    refuseUnknownOutputs(name, wanted, tensorsAt(structure, chosen.range, false).outputs)
     const inputs = (range?.from ?? 0) > 0 ? given : withoutUnread(structure, structure.inputs, given)
     const stage = await loaded.stageFor({ model, asked }, structure, chosen.range, options)
     return { inference: await this.#run(stage, inputs, 1, options, range), ranOn: structure }

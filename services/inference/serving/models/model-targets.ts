@@ -43,8 +43,9 @@ export class ModelTargets implements Targets {
     if (range && numbering) checkLayerRange(range, numbering)
     let structure = numbering
     const largest = () => (structure && !range ? batches.largest(model, structure) : 1)
+    const ownName = range ? `${base}:${range.from}-${range.to}` : base
     return {
-      name: range ? `${base}:${range.from}-${range.to}` : base,
+      name: ownName,
       version: String(named.version),
       versions: () => catalog.versions(base),
       tensors: () => {
@@ -52,6 +53,7 @@ export class ModelTargets implements Targets {
         if (range) throw layersUnknown(model)
         return declaredTensors(model)
       },
+      ...(range && { knowsOutputs: () => structure !== undefined }),
       get batching() {
         const maxBatch = largest()
         return maxBatch > 1 ? { maxBatch, batchDelayMs: batching.batchDelayMs } : undefined
@@ -63,7 +65,8 @@ export class ModelTargets implements Targets {
       properties: async () => propertiesOf(model, structure, range),
       checkReady: () => loaded.checkReady({ model, asked }, structure, range),
       infer: async (inputs, context) => {
-        const { inference, ranOn } = await this.#runs.infer({ model, asked }, range, inputs, context)
+        const called = { model, asked, name: ownName }
+        const { inference, ranOn } = await this.#runs.infer(called, range, inputs, context)
         structure ??= ranOn
         return inference
       },

@@ -22,6 +22,8 @@ export interface Target {
   versions: () => Promise<string[]>
   /** Inputs and outputs; -1 marks an open dimension. */
   tensors: () => TargetTensors
+  /** False while its outputs are not known: it finds them out with the first request, and checks those that are named itself. */
+  knowsOutputs?: () => boolean
   /** The inputs as requests may send them, if they take other sizes than `tensors` says; -1 marks any size. */
   takes?: () => TargetTensor[]
   /** Set if a request may hold several items and share its runs with other requests, which was tried. */
