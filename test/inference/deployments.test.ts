@@ -311,6 +311,12 @@ describe('a peer that is no inference service', () => {
     expect(errorOf(answer.json)).toContain('queue full')
   })
 
+  it('that finds a request too large makes a 413, as a whole model does', async () => {
+    answerWith = (_req, res) => res.writeHead(413).end('{"error":"needs 9 GB"}')
+    const answer = await infer(await registerStranger())
+    expect([answer.status, errorOf(answer.json)]).toEqual([413, expect.stringMatching(/^hop stranger.*9 GB/)])
+  })
+
   it('gets the trace context and the request id, and the boundary as binary tensors', async () => {
     heard.length = 0
     const headers = {

@@ -1,4 +1,4 @@
-/** What reads a whole model file: describing an upload, and writing layer ranges. The files may be large, so this may take seconds. */
+/** Work that reads a whole model file: describing an upload, writing layer ranges. Large files take seconds. */
 import fs from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'

@@ -67,8 +67,8 @@ const TOLD_SHARE = 0.9
 
 /**
  * Calls a hop. The memory of the tensors is freed after the answer.
- * @throws ScissionError peerUnavailable, deadlineExceeded, overloaded, cancelled, or invalidValues if the fault is the
- * client's, with the hop in `details.resource`; if it answered, with `details.status`.
+ * @throws ScissionError peerUnavailable, deadlineExceeded, overloaded, cancelled; invalidValues or payloadTooLarge if the fault
+ * is the client's, with the hop in `details.resource`; if it answered, with `details.status`.
  */
 export function forward(options: ForwardOptions, job: Forward): Promise<Onward> {
   const startedAt = performance.now()
@@ -146,6 +146,8 @@ function timeLeft(patienceMs: number, deadline: number | undefined, resource: st
 }
 
 const CODES: Partial<Record<number, ErrorCode>> = {
+  // The client's tensors need more memory there than there is, as the whole model's own refusal says.
+  413: 'payloadTooLarge',
   499: 'cancelled',
   503: 'overloaded',
   504: 'deadlineExceeded',

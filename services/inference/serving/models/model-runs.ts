@@ -36,7 +36,8 @@ export class ModelRuns {
 
   /**
    * @param range undefined means the whole model, whose requests may hold several items.
-   * @throws ScissionError invalidTensor for an output that it does not have; as `RequestStructures.forModel` and `forRange`, `LoadedModels.stageFor` and `HeldStage.run`.
+   * @throws ScissionError invalidTensor for an output that it does not have; as `RequestStructures.forModel` and `forRange`,
+   *   `LoadedModels.stageFor` and `HeldStage.run`.
    */
   async infer(
     { model, asked, name }: Asked & { name: string },
