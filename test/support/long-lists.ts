@@ -19,19 +19,17 @@ export function modelWithLongList(count: number): Uint8Array {
   return toBinary(ModelProtoSchema, made)
 }
 
-/** @returns how often other work had its turn while this one was done: blocked, it has one or two. */
-export async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
-  let turns = 0
-  let isDone = false
-  const turn = () => {
-    turns += 1
-    if (!isDone) setImmediate(turn)
+/** @returns how many threads were started while this work was done. */
+export async function threadsStartedBy(work: () => Promise<unknown>): Promise<number> {
+  let started = 0
+  const count = () => {
+    started += 1
   }
-  setImmediate(turn)
+  process.on('worker', count)
   try {
     await work()
   } finally {
-    isDone = true
+    process.off('worker', count)
   }
-  return turns
+  return started
 }

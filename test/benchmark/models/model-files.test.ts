@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { ModelFiles } from '../../../services/benchmark/models/model-files.ts'
-import { modelWithLongList, turnsDuring } from '../../support/long-lists.ts'
+import { modelWithLongList, threadsStartedBy } from '../../support/long-lists.ts'
 import { temporaryFolder } from '../../onnx/support/models.ts'
 
 const LIMITS = { maxBytes: 2 ** 28, maxParts: 1000 }
@@ -20,15 +20,24 @@ const written = (content: Uint8Array) => {
   return file
 }
 
-it('describes a model with millions of numbers in an attribute without blocking', async () => {
-  const file = written(modelWithLongList(5_000_000))
-  expect(await turnsDuring(() => files.describe(file, LIMITS))).toBeGreaterThan(20)
-  expect((await files.describe(file, LIMITS)).inputs).toMatchObject([{ name: 'x', shape: [1] }])
+it('describes and checks models with millions of numbers in an attribute on a thread, small ones at once', async () => {
+  const [small, large] = [10, 5_000_000].map((count) => written(modelWithLongList(count)))
+  const work =
+    (file = '') =>
+    async () => {
+      expect((await files.describe(file, LIMITS)).inputs).toMatchObject([{ name: 'x', shape: [1] }])
+      expect(await files.isListed(file, [])).toBe(true)
+    }
+  expect(await threadsStartedBy(work(small))).toBe(0)
+  expect(await threadsStartedBy(work(large))).toBe(1)
 })
 
-it('checks what a sub-model of such a model refers to without blocking', async () => {
-  const file = written(modelWithLongList(5_000_000))
-  expect(await turnsDuring(() => files.isListed(file, []))).toBeGreaterThan(20)
+it.each([
+  ['describes', (file: string) => files.describe(file, LIMITS)],
+  ['checks', (file: string) => files.isListed(file, [])],
+])('%s a large one on the thread', async (_, read) => {
+  const file = written(modelWithLongList(500_000))
+  expect(await threadsStartedBy(() => read(file))).toBe(1)
 })
 
 it('refuses from the thread as at once', async () => {
