@@ -179,16 +179,14 @@ describe('privacy', () => {
     const model = path.join(used.folder, 'private.onnx')
     writeModel(model, doubling)
     const script = path.join(temporary, 'load.mts')
-    const executorUrl = pathToFileURL(
-      path.resolve('services/inference/serving/executor/used.executor.ts'),
-    ).href
+    const executorUrl = pathToFileURL(path.resolve('services/inference/serving/executor/executor.ts')).href
     const source = { path: model, manifest: manifestOf(doubling), options }
     fs.writeFileSync(
       script,
       `import { Executor } from ${JSON.stringify(executorUrl)}
 const executor = new Executor({ executors: 1, queueLimit: 1 })
-await used.executor.load('private', ${JSON.stringify(source)})
-await used.executor.close()`,
+await executor.load('private', ${JSON.stringify(source)})
+await executor.close()`,
     )
     start()
     const env: NodeJS.ProcessEnv = { ...process.env, TMPDIR: temporary }
