@@ -42,7 +42,7 @@ const SKIP_FOR_MATERIAL = [
   'test/zoo/keras.test.ts',
 ]
 
-/** They may be skipped for want of a tool: a Redis server, Docker, clients of other projects, enough open files; or of Linux. */
+/** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, clients of other projects, open files) or of Linux. */
 const SKIP_FOR_TOOLS = [
   'test/benchmark/benchmarks/restart.test.ts',
   'test/benchmark/models/incoming.test.ts',
@@ -51,6 +51,7 @@ const SKIP_FOR_TOOLS = [
   'test/conformance/foreign/clients.test.ts',
   'test/conformance/foreign/generated-calls.test.ts',
   'test/conformance/perf-analyzer.test.ts',
+  'test/e2e/docs-in-a-browser.test.ts',
   'test/infra/docker.test.ts',
   'test/infra/processes/processes.test.ts',
   'test/oip/triton-client.test.ts',
