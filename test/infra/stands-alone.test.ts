@@ -42,7 +42,7 @@ const SKIP_FOR_MATERIAL = [
   'test/zoo/keras.test.ts',
 ]
 
-/** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, clients of other projects, open files) or of Linux. */
+/** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files) or of Linux. */
 const SKIP_FOR_TOOLS = [
   'test/benchmark/benchmarks/restart.test.ts',
   'test/benchmark/models/incoming.test.ts',
