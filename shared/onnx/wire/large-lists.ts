@@ -14,7 +14,7 @@ import {
 import { concatenate, encodeTag, varintValue } from './protobuf.ts'
 
 /** Attributes of more bytes have their lists kept as they are encoded. */
-export const LARGE_ATTRIBUTE_BYTES = 64 * 1024
+const LARGE_ATTRIBUTE_BYTES = 64 * 1024
 
 const { floats, ints, strings } = AttributeProtoSchema.field
 const LISTS: ReadonlySet<number> = new Set([floats.number, ints.number, strings.number])
@@ -33,6 +33,37 @@ export interface EncodedElements {
 
 /** In the place of lists in an encoded AttributeProto: the index of these lists. No field of onnx.proto. */
 export const LISTS_ELSEWHERE = 99
+
+/** Elements of lists that follow one another. */
+export interface ElementSpan {
+  no: number
+  wireType: number
+  /** Offsets in the file: of the first one's tag, after it, and after the last one. */
+  start: number
+  from: number
+  end: number
+}
+
+/** Collects where the lists of one attribute are, if it is a large one. */
+export class AttributeLists {
+  readonly #bytes: number | false
+  readonly taken: ElementSpan[] = []
+
+  /** @param bytes of the attribute; false if no lists are wanted. */
+  constructor(bytes: number | false) {
+    this.#bytes = bytes
+  }
+
+  /** @returns whether the field is left out of the attribute. */
+  takes(span: ElementSpan): boolean {
+    if (span.no === LISTS_ELSEWHERE) return true
+    if (!isList(span.no) || this.#bytes === false || this.#bytes <= LARGE_ATTRIBUTE_BYTES) return false
+    const last = this.taken.at(-1)
+    if (last?.end === span.start) last.end = span.end
+    else this.taken.push(span)
+    return true
+  }
+}
 
 /** Gives attributes at any depth their lists back, in place. @param lists by the index that stands in their place. */
 export function attachLists(

@@ -32,9 +32,10 @@ import { refuseOtherFormats } from './other-formats.ts'
 import { MAX_DEPTH, type StructureLimits, StructureBudget } from './structure-limits.ts'
 import {
   attachLists,
+  AttributeLists,
+  type ElementSpan,
   type EncodedElements,
   isList,
-  LARGE_ATTRIBUTE_BYTES,
   LISTS_ELSEWHERE,
 } from './large-lists.ts'
 import { type MessageLayout, MODEL } from './message-layout.ts'
@@ -325,35 +326,6 @@ class Scanner {
     }
     if (end > from) pieces.push(this.#copy(from, end))
     return pieces
-  }
-}
-
-/** Elements of lists that follow one another. */
-interface ElementSpan extends Span {
-  no: number
-  wireType: number
-  /** After the first one's tag. */
-  from: number
-}
-
-/** Collects where the lists of one attribute are, if it is a large one. */
-class AttributeLists {
-  readonly #bytes: number | false
-  readonly taken: ElementSpan[] = []
-
-  /** @param bytes of the attribute; false if no lists are wanted. */
-  constructor(bytes: number | false) {
-    this.#bytes = bytes
-  }
-
-  /** @returns whether the field is left out of the attribute. */
-  takes(span: ElementSpan): boolean {
-    if (span.no === LISTS_ELSEWHERE) return true
-    if (!isList(span.no) || this.#bytes === false || this.#bytes <= LARGE_ATTRIBUTE_BYTES) return false
-    const last = this.taken.at(-1)
-    if (last?.end === span.start) last.end = span.end
-    else this.taken.push(span)
-    return true
   }
 }
 
