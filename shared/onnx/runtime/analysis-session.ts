@@ -15,7 +15,7 @@ const LOG_FATAL_ONLY = 4
 const LAYOUTS = 'NchwcTransformer;NhwcTransformer'
 
 export interface SessionSettings {
-  level: 'disabled' | 'basic' | 'extended' | 'all'
+  level: 'disabled' | 'all'
   /** Path for the optimised graph, and the name of the file beside it for its weights. */
   saveTo?: { graph: string; weights: string }
   /** Leaves out the layouts of tensors that suit this machine: they change no result. */
