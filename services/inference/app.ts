@@ -51,8 +51,11 @@ import { targetsOf } from './forwarding/deployment-target.ts'
 
 export interface InferenceService {
   app: RequestListener
-  /** Registers, processes the benchmark queue, measures links. @param url at which clients and peers reach this service. */
-  start: (url: string) => void
+  /**
+   * Registers, processes the benchmark queue, measures links. @param url at which clients and peers reach this service.
+   * @returns resolves when it is registered. @throws ScissionError conflict if another service has the name.
+   */
+  start: (url: string) => Promise<void>
   /** Unregisters and accepts no more jobs; running requests continue. */
   leave: () => Promise<void>
   close: () => Promise<void>
@@ -89,6 +92,7 @@ export function createInferenceService(
     metrics: createMetrics(deps.statistics, () => engine.executor.stats(), engine.incompleteRanges),
     facts: () => ({
       resource: config.resource,
+      instance: presence.instance,
       tier: config.tier,
       redis: config.redisKind,
       redisConnected: presence.connected,

@@ -32,7 +32,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const redis = producerConnection(config.redisUrl, log)
   const state = openState(redis, log)
   const mirror = new RedisMirror(state, log)
-  const clock = { mirror, heartbeatMs: config.heartbeatMs, now: () => Date.now() }
+  const clock = { mirror, heartbeatMs: config.heartbeatMs, now: () => state.clock.now() }
   const builder = new ProblemBuilder(clock)
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
