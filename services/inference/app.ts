@@ -76,6 +76,14 @@ export function createInferenceService(
   const deps = createDeps(config, tierIndex, state, engine, log)
   const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = deps
   const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, deps.served])
+  state.memory.watch({
+    everyMs: config.heartbeatMs,
+    restore: async () => {
+      presence.registerAgain()
+      const restored = { links: await links.restore(), deployments: await deployments.restore() }
+      return { restored, notRestored: [] }
+    },
+  })
   const app = createApp({
     name: 'inference',
     description:
@@ -100,6 +108,7 @@ export function createInferenceService(
       slowdown: config.slowdown,
       deployments: deployments.held().map(({ id }) => id),
       openBreakers: deps.breakers.open(),
+      redisLost: state.memory.lost,
     }),
     ready: async () => presence.checkReady(),
   })
@@ -109,6 +118,7 @@ export function createInferenceService(
     leave: () => presence.leave(),
     close: async () => {
       await presence.leave()
+      state.memory.close()
       changes.close()
       await deployments.close()
       await stages.close()

@@ -33,6 +33,8 @@ export class Links {
   readonly #underWay = new Map<string, Promise<Link>>()
   /** Time and outcome of the last measurement by peer. */
   readonly #tried = new Map<string, { at: number; measured: boolean }>()
+  /** What was stored last, by id of the link, to write it back if Redis loses it. */
+  readonly #stored = new Map<string, Link>()
   readonly #freshness: Freshness
   readonly #largest: LargestTensors
   #queue: Promise<unknown> = Promise.resolve()
@@ -91,6 +93,13 @@ export class Links {
   onResync(): void {
     this.#largest.onResync()
     this.#background((peer) => this.#isDue(peer.resource.name))
+  }
+
+  /** Writes the links from here back to a Redis that has lost them. @returns how many were missing. */
+  async restore(): Promise<number> {
+    let count = 0
+    for (const [id, link] of this.#stored) if (await this.#deps.state.links.restore(id, link)) count += 1
+    return count
   }
 
   close(): void {
@@ -174,6 +183,7 @@ export class Links {
     const stored = await state.links.update(id, (current) =>
       current?.source === 'override' ? current : link,
     )
+    if (stored) this.#stored.set(id, stored)
     if (stored !== link) log.debug(`link ${id} is overridden; the measurement is not stored`)
     return link
   }

@@ -26,7 +26,11 @@ export class Peers {
     this.#state = state
     this.#routes = routes
     this.#heartbeatMs = heartbeatMs
-    this.#known = new StaleWhileRevalidateCache('resources', (name) => state.resources.need(name))
+    this.#known = new StaleWhileRevalidateCache(
+      'resources',
+      (name) => state.resources.need(name),
+      state.memory,
+    )
   }
 
   /** A resource from the cache, from Redis if it is unknown. @throws ScissionError peerUnavailable if it is not registered. */

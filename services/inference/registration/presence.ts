@@ -82,6 +82,11 @@ export class Presence {
     this.#registration.checkRegistered()
   }
 
+  /** Registers without waiting for the next heartbeat, in a Redis that has lost the record. */
+  registerAgain(): void {
+    this.#registration?.beat()
+  }
+
   leave(): Promise<void> {
     this.#leaving ??= this.#leave()
     return this.#leaving

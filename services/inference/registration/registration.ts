@@ -70,8 +70,8 @@ export class Registration {
   start(): Promise<void> {
     const { redis } = this.#deps.state
     redis.on('ready', this.#onReady)
-    this.#timer = setInterval(() => this.#beat(), this.#deps.heartbeatMs)
-    if (redis.status === 'ready') this.#beat()
+    this.#timer = setInterval(() => this.beat(), this.#deps.heartbeatMs)
+    if (redis.status === 'ready') this.beat()
     return this.#begun
   }
 
@@ -107,9 +107,10 @@ export class Registration {
     return current !== undefined && current.instance === this.#deps.resource.instance
   }
 
-  readonly #onReady = (): void => this.#beat()
+  readonly #onReady = (): void => this.beat()
 
-  #beat(): void {
+  /** Sends a heartbeat, or tries to claim the name. */
+  beat(): void {
     if (this.#left) return
     if (!this.#everRegistered) {
       if (this.#claiming) return
