@@ -24,6 +24,9 @@ import type { Analyses } from '../models/analyses.ts'
 import type { ReceivedRequest } from './calibration-form.ts'
 import { sampleBytes, type SampleFiles } from './sample-files.ts'
 
+/** A calibration this young may not be in its queue yet. */
+const JOB_FOLLOWS_MS = 10_000
+
 /** An output with this many axes longer than 1 is not the output of a classifier. */
 const CLASS_AXES = 2
 
@@ -181,6 +184,9 @@ export async function withLostJob(deps: CalibrationDeps, record: Calibration): P
   // The worker may have written the end between the two reads.
   const now = (await deps.state.calibrations.get(record.id)) ?? record
   if (!isUnderWay(now.state)) return now
+  // Its record is written first, and its job a moment later.
+  const ageMs = (await deps.state.clock.read()) - Date.parse(now.createdAt)
+  if (!job && ageMs < JOB_FOLLOWS_MS) return now
   return { ...now, state: 'failed', error: job?.failedReason ?? 'its job is no longer in the queue' }
 }
 

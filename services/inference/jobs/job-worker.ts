@@ -190,9 +190,9 @@ export async function keepProfile(
   const store = async () => {
     // By Redis' clock: whether the profile is recent is asked on other machines.
     const measuredMs = (await state.clock.read()) - (performance.now() - endedMs)
-    await state.profiles.put(profile.id, { ...profile, measuredAt: new Date(measuredMs).toISOString() })
-    // Serving was compared with the previous profile.
+    // Serving was compared with the previous profile: no reader may see that beside the new one.
     await state.served.delete(profile.id)
+    await state.profiles.put(profile.id, { ...profile, measuredAt: new Date(measuredMs).toISOString() })
     await state.redis.set(doneKey(job), profile.id, 'EX', REMEMBER_SECONDS)
   }
   await storeResult(`the profile of job ${job.id}`, store, signal, log)
