@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
+import { rememberedShapesNote } from '../../../shared/contracts/input-shapes.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import {
   ABOUT_EVENTS,
@@ -51,7 +52,9 @@ export function benchmarkRoutes(
       handle: async ({ body }) => {
         const model = await findModel(deps.state, body.model)
         const structure = await analyses.structure(model, body.inputShapes)
-        const benchmark = await startBenchmark(deps, structure, body)
+        const note = body.inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
+        const standingNotes = [...deps.standingNotes, ...(note === undefined ? [] : [note])]
+        const benchmark = await startBenchmark({ ...deps, standingNotes }, structure, body)
         return reply(202, benchmark, locationOf(benchmark))
       },
     }),
