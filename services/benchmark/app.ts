@@ -14,6 +14,7 @@ import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
+import { checkWritable } from '../../shared/platform/redis/writable.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { openBenchmarks } from './benchmarks/open-benchmarks.ts'
 import { benchmarkRoutes } from './benchmarks/benchmark-routes.ts'
@@ -75,7 +76,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       redisLost: state.memory.lost,
     }),
     ready: async () => {
-      await redis.ping()
+      await checkWritable(redis)
       await restored()
       await state.memory.look()
     },

@@ -8,6 +8,7 @@ import { createApp } from '../../shared/platform/http-server/app.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
+import { checkWritable } from '../../shared/platform/redis/writable.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { DeploymentEvents } from './deployments/deployment-events.ts'
@@ -46,7 +47,12 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       resumeLater = setTimeout(() => void resumeWhenReady(mirror, deployer, closing.signal, log), RESTORED_MS)
     },
   })
-  const clock = { mirror, heartbeatMs: config.heartbeatMs, now: () => state.clock.now() }
+  const clock = {
+    mirror,
+    heartbeatMs: config.heartbeatMs,
+    now: () => state.clock.now(),
+    checkWritable: () => checkWritable(redis),
+  }
   const builder = new ProblemBuilder(clock)
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
@@ -74,7 +80,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       redisLost: state.memory.lost,
     }),
     ready: async () => {
-      await redis.ping()
+      await checkWritable(redis)
       await mirror.ready()
     },
   })

@@ -17,6 +17,7 @@ import { type Resource, withLiveness } from '../../../shared/contracts/resource.
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { validate } from '../../../shared/platform/http-server/route.ts'
 import { cancelKey } from '../../../shared/platform/redis/queues.ts'
+import { checkWritable } from '../../../shared/platform/redis/writable.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import { type BenchmarkQueues, CANCEL_SECONDS, KEEP_ENDED, promptly } from '../benchmarks/benchmark-queues.ts'
 import { isUnderWay } from '../benchmarks/benchmark-view.ts'
@@ -162,6 +163,8 @@ async function chooseResource(
   const found =
     asked === undefined ? known.find(({ alive }) => alive) : known.find(({ name }) => name === asked)
   if (found?.alive) return found
+  // If Redis takes no heartbeats, that is the fault, not the machines.
+  await checkWritable(state.redis)
   const names = known.map(({ name }) => name)
   if (asked !== undefined && !found)
     throw new ScissionError('notFound', `unknown resource "${asked}"; known: ${names.join(', ')}`, {
