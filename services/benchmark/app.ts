@@ -6,12 +6,14 @@ import type { Model } from '../../shared/contracts/model.ts'
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { withoutCopy } from '../../shared/platform/http-server/revisions.ts'
 import { type Route, tagged } from '../../shared/platform/http-server/route.ts'
 import { hasOpenDimensions } from '../../shared/onnx/index.ts'
 import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
+import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { openBenchmarks } from './benchmarks/open-benchmarks.ts'
 import { benchmarkRoutes } from './benchmarks/benchmark-routes.ts'
@@ -69,6 +71,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       await redis.ping()
       await restored()
     },
+    revisions: withoutCopy(() => readRevision(redis)),
   })
   return {
     app,

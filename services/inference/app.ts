@@ -6,17 +6,18 @@
  * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
  * reachable now.
  */
-import { type Change, Changes } from '../../shared/platform/redis/changes.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
-import type { Redis } from 'ioredis'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { InferenceConfig } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { withoutCopy } from '../../shared/platform/http-server/revisions.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
+import { readRevision } from '../../shared/platform/redis/revision.ts'
+import { RevisionGate } from '../../shared/platform/redis/revision-gate.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
@@ -40,6 +41,7 @@ import { ModelBatches } from './serving/models/model-batches.ts'
 import { ModelTargets } from './serving/models/model-targets.ts'
 import { type RequestStructureDeps, RequestStructures } from './serving/models/request-structures.ts'
 import { Stages } from './serving/models/stages.ts'
+import { followChanges } from './registration/follow-changes.ts'
 import { Peers } from './registration/peers.ts'
 import { Presence } from './registration/presence.ts'
 import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './api/core-routes.ts'
@@ -72,7 +74,9 @@ export function createInferenceService(
   const state = openState(redis, log)
   const deps = createDeps(config, tierIndex, state, engine, log)
   const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = deps
-  const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, deps.served])
+  const gate = new RevisionGate(() => readRevision(redis))
+  const followers = [catalog, peers, models, deployments, links, deps.served]
+  const changes = followChanges(redis, log, followers, gate)
   const app = createApp({
     name: 'inference',
     description:
@@ -98,6 +102,7 @@ export function createInferenceService(
       openBreakers: deps.breakers.open(),
     }),
     ready: async () => presence.checkReady(),
+    revisions: { ...withoutCopy(() => readRevision(redis)), reach: (asked) => gate.reach(asked) },
   })
   return {
     app,
@@ -267,17 +272,4 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     ]),
     ...tagged('Link measurements', 'What other resources ask to measure links', linkRoutes(links)),
   ]
-}
-
-interface Follower {
-  onChange: (change: Change) => void
-  onResync?: () => void
-}
-
-function followChanges(redis: Redis, log: Logger, followers: readonly Follower[]): Changes {
-  const changes = new Changes(redis, log)
-  changes.on('change', (change) => followers.forEach((follower) => follower.onChange(change)))
-  changes.on('resync', () => followers.forEach((follower) => follower.onResync?.()))
-  changes.on('error', (error) => log.debug({ err: error }, 'the change announcements are interrupted'))
-  return changes
 }

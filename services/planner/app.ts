@@ -8,6 +8,7 @@ import { createApp } from '../../shared/platform/http-server/app.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
+import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { DeploymentEvents } from './deployments/deployment-events.ts'
@@ -61,6 +62,12 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
     ready: async () => {
       await redis.ping()
       await mirror.ready()
+    },
+    revisions: {
+      reach: (asked) => mirror.gate.reach(asked),
+      settle: () => mirror.settled(),
+      newest: () => readRevision(redis),
+      ofCopy: () => mirror.gate.revision,
     },
   })
   return {

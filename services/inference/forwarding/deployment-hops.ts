@@ -126,6 +126,8 @@ export class Deployments {
    */
   async release(id: string, createdAt?: string): Promise<void> {
     this.#revision += 1
+    // Its announcement may come later than the next request, which must not bring it back.
+    this.#records.onChange({ kind: 'deployments', id })
     await this.#plans.release(id, (record) => createdAt === undefined || record.createdAt === createdAt)
   }
 

@@ -3,7 +3,9 @@
  * one channel, so that a reader can keep a copy and never poll.
  * Nothing large goes here: tensors, models and weights travel between services directly.
  */
+import { EventEmitter } from 'node:events'
 import type { Redis } from 'ioredis'
+import type { z } from 'zod'
 import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
 import { Model, Structure } from '../../contracts/model.ts'
@@ -12,7 +14,7 @@ import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
 import { Link, Resource } from '../../contracts/resource.ts'
 import type { Logger } from '../log.ts'
-import { Collection } from './collection.ts'
+import { Collection, type OnWrite } from './collection.ts'
 
 /** Cuts a sorted list into pages; the cursor is the key of the last item given. */
 export function paginate<T>(
@@ -33,17 +35,23 @@ export type State = ReturnType<typeof openState>
 
 /** @param log is told of documents that are left out because this version cannot read them. */
 export function openState(redis: Redis, log?: Logger) {
+  const writes = new EventEmitter<{ write: Parameters<OnWrite> }>()
+  const onWrite: OnWrite = (change) => writes.emit('write', change)
+  const collection = <T>(kind: string, schema: z.ZodType<T>) =>
+    new Collection(redis, kind, schema, log, onWrite)
   return {
     redis,
-    models: new Collection(redis, 'models', Model, log),
-    structures: new Collection(redis, 'structures', Structure, log),
-    resources: new Collection(redis, 'resources', Resource, log),
-    links: new Collection(redis, 'links', Link, log),
-    profiles: new Collection(redis, 'profiles', Profile, log),
+    /** Tells of every write of this process as soon as it is done. */
+    writes,
+    models: collection('models', Model),
+    structures: collection('structures', Structure),
+    resources: collection('resources', Resource),
+    links: collection('links', Link),
+    profiles: collection('profiles', Profile),
     /** By the id of the profile. */
-    served: new Collection(redis, 'served', Served, log),
-    deployments: new Collection(redis, 'deployments', Deployment, log),
-    calibrations: new Collection(redis, 'calibrations', Calibration, log),
+    served: collection('served', Served),
+    deployments: collection('deployments', Deployment),
+    calibrations: collection('calibrations', Calibration),
   }
 }
 
