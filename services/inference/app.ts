@@ -24,6 +24,7 @@ import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Breakers } from './forwarding/breaker.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
+import { longestPossibleMessage } from './forwarding/message-limit.ts'
 import { Delivered, ReturnSlots } from './forwarding/direct-answer.ts'
 import { deploymentRoutes, returnRoutes } from './api/hop-routes.ts'
 import { BoundaryCodec } from './forwarding/boundary-codec.ts'
@@ -185,6 +186,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     breakers,
     returns,
     delivered: new Delivered(),
+    longestPossible: longestPossibleMessage(config),
     forwarding,
     codec,
     log,

@@ -57,6 +57,8 @@ export interface DeploymentTargetDeps extends NextHopDeps {
   deployments: Deployments
   returns: ReturnSlots
   delivered: Delivered
+  /** Bytes of the longest message of a deployment that this resource takes. */
+  longestPossible: number
 }
 
 /** Finds a deployment, whole (`name`) or from a cut on (`name:from-to`), else what `models` finds. */
@@ -112,7 +114,7 @@ async function fromCut(deps: DeploymentTargetDeps, record: Deployment, range: La
 }
 
 const aboutDeployment = (deps: DeploymentTargetDeps, record: Deployment, structure: Structure) => ({
-  messageBytes: longestMessage(record, structure),
+  messageBytes: longestMessage(record, structure, deps.longestPossible),
   version: VERSION,
   versions: () => Promise.resolve([VERSION]),
   checkReady: () => checkReady(deps, record),
@@ -201,7 +203,7 @@ async function runStage(
   // Clients also send the inputs that no layer reads.
   const isFirst = stage.key.from === 0
   const takes = isFirst ? structure.inputs : stage.takes
-  const messageBytes = longestMessage(live.record, structure)
+  const messageBytes = longestMessage(live.record, structure, deps.longestPossible)
   const decoding = { takes, plannedBytes: messageBytes, signal }
   const { run, decodeMs } = await deps.codec.decode(inputs, decoding, async (arrived) => {
     if (isFirst) await checkShapes(deps, live.record, arrived.tensors)

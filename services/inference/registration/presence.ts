@@ -12,6 +12,7 @@ import type { State } from '../../../shared/platform/redis/state.ts'
 import { startBenchmarkWorker } from '../jobs/job-worker.ts'
 import { type Engine, runtimeOptions } from '../serving/engine.ts'
 import { ONNXRUNTIME_VERSION } from '../serving/executor/trial-load.ts'
+import { longestPossibleMessage } from '../forwarding/message-limit.ts'
 import type { Links } from '../links/links.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 
@@ -94,6 +95,11 @@ function describeResource({ config, tierIndex }: PresenceDeps, url: string): Omi
     options: runtimeOptions(config),
     slowdown: config.slowdown,
     emulated: config.slowdown > 1,
+    limits: {
+      messageBytes: longestPossibleMessage(config),
+      stageBytes: config.trialMemoryBytes,
+      hopTimeoutMs: config.hopTimeoutMs,
+    },
     startedAt: new Date().toISOString(),
   }
 }

@@ -10,7 +10,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { namesOf } from '../../../shared/contracts/model-names.ts'
-import type { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
+import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
 import { formatShapeRanges } from '../../../shared/contracts/shape-ranges.ts'
 import type { Verification } from '../../../shared/contracts/verification.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
@@ -24,6 +24,7 @@ import { Verifier } from '../verification/verifier.ts'
 import { deploymentName, recordOf, refuseOtherOptions } from './deployment-record.ts'
 import { type DeployedLayers, deployedLayers } from './open-layers.ts'
 import { planById } from './plan-by-id.ts'
+import { refuseUnservable } from './servable.ts'
 
 const RECORD_AGAIN_MS = 1000
 
@@ -64,6 +65,7 @@ export class Deployer {
   async deploy(request: DeploymentRequest): Promise<Deployment> {
     const plan = await planById(this.#deps, request.plan)
     refuseOtherOptions(plan)
+    refuseUnservable(plan, await this.#inputBytes(plan), this.#deps.mirror.resources)
     const layers = await deployedLayers(this.#deps.mirror, plan, request.shapes)
     const { deployments, models, redis } = this.#deps.state
     const id = request.name ?? deploymentName(plan)
@@ -92,6 +94,11 @@ export class Deployer {
     if (!recorded) throw new ScissionError('internal', `deployment "${id}" was not recorded`)
     if (recorded === made) this.#load(recorded)
     return recorded
+  }
+
+  async #inputBytes({ model, shapesKey }: Plan): Promise<number> {
+    const { inputs } = await this.#deps.mirror.structure(model, shapesKey)
+    return inputs.reduce((total, { bytes }) => total + bytes, 0)
   }
 
   /** Both are served under /v2/models. */
