@@ -50,6 +50,7 @@ import { createMetrics } from './api/metrics.ts'
 import { refusedRoutes } from './api/refused-routes.ts'
 import { repositoryRoutes } from './api/repository-routes.ts'
 import { Statistics } from './api/request-statistics.ts'
+import { StandIns } from './forwarding/stand-ins.ts'
 import { targetsOf } from './forwarding/deployment-target.ts'
 
 export interface InferenceService {
@@ -91,7 +92,12 @@ export function createInferenceService(
     }),
     log,
     routes: routesOf(config, deps),
-    metrics: createMetrics(deps.statistics, () => engine.executor.stats(), engine.incompleteRanges),
+    metrics: createMetrics({
+      statistics: deps.statistics,
+      executor: () => engine.executor.stats(),
+      incomplete: engine.incompleteRanges,
+      standIns: () => deps.standIns.stats(deployments.held().map(({ id }) => id)),
+    }),
     facts: () => ({
       resource: config.resource,
       tier: config.tier,
@@ -187,6 +193,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     returns,
     delivered: new Delivered(),
     longestPossible: longestPossibleMessage(config),
+    standIns: new StandIns({ resource, state, log }),
     forwarding,
     codec,
     log,

@@ -38,7 +38,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
   const deployer = new Deployer({ ...deps, ...config, log })
-  const events = new DeploymentEvents(state, log)
+  const events = new DeploymentEvents(deps, log)
   const closing = new AbortController()
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({

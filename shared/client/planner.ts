@@ -1,7 +1,8 @@
 /** Typed client of the planner service. */
 import type { z } from 'zod'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
-import { Deployment, type DeploymentRequest, type PlanQuery } from '../contracts/plan.ts'
+import type { DeploymentRequest, PlanQuery } from '../contracts/plan.ts'
+import { DeploymentView } from '../contracts/stand-in.ts'
 import { Link, ResourceView } from '../contracts/resource.ts'
 import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
@@ -43,9 +44,9 @@ export function createPlannerClient(baseUrl: string, known = new KnownRevision()
       }),
     /** Answers as soon as the deployment is stored; poll `deployment(id)` until it is ready. */
     deploy: (request: DeploymentRequest) =>
-      http.request(Deployment, { method: 'POST', url: '/v1/deployments', data: request }),
-    deployments: () => http.all(Deployment, '/v1/deployments'),
-    deployment: (id: string) => http.request(Deployment, { url: deploymentUrl(id) }),
+      http.request(DeploymentView, { method: 'POST', url: '/v1/deployments', data: request }),
+    deployments: () => http.all(DeploymentView, '/v1/deployments'),
+    deployment: (id: string) => http.request(DeploymentView, { url: deploymentUrl(id) }),
     undeploy: (id: string) => http.send({ method: 'DELETE', url: deploymentUrl(id) }),
   }
 }

@@ -44,6 +44,7 @@ import {
   withoutOwn,
 } from './direct-answer.ts'
 import type { Onward } from './forward.ts'
+import type { StandIns } from './stand-ins.ts'
 import { longestMessage } from './message-limit.ts'
 import { type NextHopDeps, runOnward } from './next-hop.ts'
 import { withoutUnread } from '../serving/models/unread-inputs.ts'
@@ -57,6 +58,7 @@ export interface DeploymentTargetDeps extends NextHopDeps {
   deployments: Deployments
   returns: ReturnSlots
   delivered: Delivered
+  standIns: StandIns
   /** Bytes of the longest message of a deployment that this resource takes. */
   longestPossible: number
 }
@@ -239,8 +241,10 @@ async function passOn(
     role === 'entry'
       ? await receive(deps, context, own, call)
       : await call(role === 'middle' ? askingEntry(deps, live.record, context) : context)
+  deps.standIns.answered(live.record, hop + 1, onward.inference)
   const nextMs = performance.now() - started - (onward.own.encodeMs ?? 0)
-  return { ...onward.inference, hops: [{ ...onward.own, nextMs }, ...onward.inference.hops] }
+  const { standInReason: _reason, ...answer } = onward.inference
+  return { ...answer, hops: [{ ...onward.own, nextMs }, ...onward.inference.hops] }
 }
 
 /** The inputs; -1 marks a dimension of which the deployment takes several sizes. */

@@ -16,6 +16,7 @@ import type { Verification } from '../../../shared/contracts/verification.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { toScissionError } from '../../../shared/platform/http-server/error-answers.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
+import { standInId } from '../../../shared/platform/redis/state.ts'
 import { modelLock, NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 import { ResourceCalls, resourcesOf } from '../resources/resource-calls.ts'
@@ -128,6 +129,7 @@ export class Deployer {
     const { document } = taken
     if (!document) return
     this.#loads.get(loadKey(document))?.stop.abort()
+    for (const hop of document.hops.keys()) await this.#deps.state.standIns.delete(standInId(id, hop))
     await this.#release(document)
     // The planner that verifies it may be another one, or gone.
     if (document.state === 'loading') await this.#verifier.forget(document)

@@ -13,6 +13,7 @@ import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
 import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
 import { Link, Resource } from '../../contracts/resource.ts'
+import { StandIn } from '../../contracts/stand-in.ts'
 import type { Logger } from '../log.ts'
 import { Collection, type OnWrite } from './collection.ts'
 
@@ -51,11 +52,14 @@ export function openState(redis: Redis, log?: Logger) {
     /** By the id of the profile. */
     served: collection('served', Served),
     deployments: collection('deployments', Deployment),
+    /** By deployment and hop. */
+    standIns: collection('stand-ins', StandIn),
     calibrations: collection('calibrations', Calibration),
   }
 }
 
 export const linkId = (from: string, to: string): string => `${from}>${to}`
+export const standInId = (deployment: string, hop: number): string => `${deployment} ${hop}`
 export const structureId = (model: string, shapesKey: string): string => `${model}.${shapesKey}`
 export const profileId = (profile: Pick<Profile, 'model' | 'shapesKey' | 'resource' | 'options'>): string =>
   `${profile.model}.${profile.shapesKey}.${profile.resource}.${profile.options.optimisation}-${profile.options.threads}`
