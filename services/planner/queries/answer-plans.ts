@@ -18,6 +18,7 @@ import type { State } from '../../../shared/platform/redis/state.ts'
 import type { RedisMirror } from '../knowledge/redis-mirror.ts'
 import { refuseLongInput } from './entry-limit.ts'
 import type { BuiltProblem, ProblemBuilder, ProblemBuilderDeps, Question } from './problem-builder.ts'
+import { paceText } from './todays-pace.ts'
 import type { PlanningProblem, SolverThread } from './solver.ts'
 
 /** The planner's state and how problems are built from it. */
@@ -71,6 +72,7 @@ async function answerChain(deps: PlannerDeps, query: PlanQuery): Promise<CachedA
     ...solved,
     leftOut: mergeLeftOut(built.leftOut, solved.leftOut),
     emulated: [...solved.plans, ...solved.native].some((plan) => plan.emulated),
+    paces: built.paces,
     notes: notesOf(built, query),
   }
   return { view: 'chain', answer, profiles: built.profiles }
@@ -93,6 +95,7 @@ async function answerGraph(deps: PlannerDeps, query: PlanQuery): Promise<CachedA
     gap,
     leftOut: mergeLeftOut(built.leftOut, withoutProfile(problem)),
     emulated: [...plans, ...native].some((plan) => plan.emulated),
+    paces: built.paces,
     notes: [...notesOf(built, query), ...solved.notes],
   }
   return { view: 'graph', answer, profiles: built.profiles }
@@ -239,6 +242,7 @@ function mergeLeftOut(
 
 const notesOf = (built: BuiltProblem, query: PlanQuery): string[] => [
   ...built.emulated,
+  ...built.paces.map(paceText),
   ...missingFigures(built.problem, query),
   ...built.notes,
 ]

@@ -9,6 +9,7 @@ import type { z } from 'zod'
 import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
 import { Model, Structure } from '../../contracts/model.ts'
+import { Pace } from '../../contracts/pace.ts'
 import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
 import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
@@ -51,6 +52,8 @@ export function openState(redis: Redis, log?: Logger) {
     profiles: collection('profiles', Profile),
     /** By the id of the profile. */
     served: collection('served', Served),
+    /** By the name of the resource. */
+    paces: collection('paces', Pace),
     deployments: collection('deployments', Deployment),
     /** By deployment and hop. */
     standIns: collection('stand-ins', StandIn),
