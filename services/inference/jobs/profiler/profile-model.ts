@@ -2,7 +2,7 @@
  * Profiles a model on this machine in a child process: measuring disturbs serving as little as possible, and a model that
  * crashes its process ends only the child. Other load during the measurement is part of the result.
  */
-import { memoryBytes } from '../../../../shared/platform/memory.ts'
+import { memoryBytes } from '../../../../shared/platform/usable-memory.ts'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import pathOf from 'node:path'
