@@ -18,7 +18,7 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { type Change, Changes } from '../../../shared/platform/redis/changes.ts'
 import { Collection } from '../../../shared/platform/redis/collection.ts'
-import { DOUBT_MS } from '../../../shared/platform/redis/memory.ts'
+import { DOUBT_MS } from '../../../shared/platform/redis/redis-memory.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { CollectionMirror, type CollectionMirrorOptions } from './collection-mirror.ts'
 import {

@@ -8,7 +8,7 @@ import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { checkJson, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
-import { deletedKey } from './memory.ts'
+import { deletedKey } from './redis-memory.ts'
 
 /** Documents read at once by `some`. */
 const BATCH = 20

@@ -13,9 +13,9 @@ import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
 import { Link, Resource } from '../../contracts/resource.ts'
 import type { Logger } from '../log.ts'
-import { RedisClock } from './clock.ts'
+import { RedisClock } from './redis-clock.ts'
 import { Collection } from './collection.ts'
-import { RedisMemory } from './memory.ts'
+import { RedisMemory } from './redis-memory.ts'
 
 /** Cuts a sorted list into pages; the cursor is the key of the last item given. */
 export function paginate<T>(
