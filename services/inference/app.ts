@@ -6,6 +6,8 @@
  * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
  * reachable now.
  */
+import path from 'node:path'
+import { REFERENCE_NETWORK } from '../../shared/contracts/pace.ts'
 import { type Change, Changes } from '../../shared/platform/redis/changes.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
@@ -228,8 +230,9 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
 
 function paceOf(config: InferenceConfig, { executor }: Engine, state: State, log: Logger): PaceSampler {
   const { resource: name, slowdown, threads } = config
+  const file = path.join(config.dataDir, name, `${REFERENCE_NETWORK}.onnx`)
   const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
-  return new PaceSampler({ name, slowdown, threads, state, log, busy })
+  return new PaceSampler({ name, slowdown, threads, file, state, log, busy })
 }
 
 function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {

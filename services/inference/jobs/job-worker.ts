@@ -36,7 +36,7 @@ export interface JobWorkerDeps
   resource: string
   connection: Redis
   /** Does not take a profile for other load, and takes its runs for samples. */
-  pace: Pick<PaceSampler, 'pause' | 'profiled'>
+  pace: Pick<PaceSampler, 'pause' | 'profiled' | 'file'>
   requestsServed: () => number
 }
 
@@ -157,7 +157,8 @@ async function measureApart(
   const goOn = pace.pause()
   const asServed = request.options.threads === options.threads
   try {
-    return await profile({ ...request, ...(asServed && { onReference: pace.profiled }) }, report, signal)
+    const referenced = { ...request, reference: pace.file, ...(asServed && { onReference: pace.profiled }) }
+    return await profile(referenced, report, signal)
   } finally {
     goOn()
   }
