@@ -3,7 +3,7 @@
  * profiles come from the benchmark services, measured links and deployments from the machines.
  */
 import type { Link } from '../../../shared/contracts/resource.ts'
-import type { Restored } from '../../../shared/platform/redis/memory.ts'
+import type { Restored } from '../../../shared/platform/redis/redis-memory.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { linkId } from '../../../shared/platform/redis/state.ts'
 import type { RedisMirror } from './redis-mirror.ts'

@@ -9,7 +9,7 @@ import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { checkJson, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
-import { deletedKey } from './memory.ts'
+import { deletedKey } from './redis-memory.ts'
 import { REVISION_KEY } from './revision.ts'
 
 /** Documents read at once by `some`. */

@@ -18,7 +18,7 @@ import { StandIn } from '../../contracts/stand-in.ts'
 import type { Logger } from '../log.ts'
 import { RedisClock } from './clock.ts'
 import { Collection, type OnWrite } from './collection.ts'
-import { RedisMemory } from './memory.ts'
+import { RedisMemory } from './redis-memory.ts'
 
 /** Cuts a sorted list into pages; the cursor is the key of the last item given. */
 export function paginate<T>(
