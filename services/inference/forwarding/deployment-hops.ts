@@ -16,6 +16,7 @@ import type { State } from '../../../shared/platform/redis/state.ts'
 import { keyText, type RangeKey } from '../ranges/stored-range.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
 import { LocalFallback } from './local-fallback.ts'
+import { Routes } from './peer-routes.ts'
 import { WeightBudget } from './weight-budget.ts'
 
 /** Longer than any request takes. */
@@ -28,6 +29,8 @@ export interface LiveDeployment {
   stages: Map<number, HeldStage>
   /** Position of the hop that a fallback replaces → the rest of the model from there on. */
   fallbacks: Map<number, LocalFallback>
+  /** What is known of the peers of the hops that follow one of this resource's. */
+  routes: Routes
 }
 
 export interface DeploymentDeps {
@@ -197,7 +200,12 @@ export class Deployments {
       throw failed.reason
     }
     const stages = new Map(held)
-    return { record, stages, fallbacks: this.#fallbacks(record, [...stages.keys()]) }
+    return {
+      record,
+      stages,
+      fallbacks: this.#fallbacks(record, [...stages.keys()]),
+      routes: new Routes(record),
+    }
   }
 
   /**
