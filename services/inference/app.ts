@@ -21,10 +21,10 @@ import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
-import { Breakers } from './forwarding/breaker.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
 import { Delivered, ReturnSlots } from './forwarding/direct-answer.ts'
 import { deploymentRoutes, returnRoutes } from './api/hop-routes.ts'
+import { createNoticing } from './forwarding/noticing.ts'
 import { BoundaryCodec } from './forwarding/boundary-codec.ts'
 import { createEngine, type Engine, runtimeOptions } from './serving/engine.ts'
 import { BodyMemoryBudget } from './messages/buffer-memory.ts'
@@ -86,7 +86,12 @@ export function createInferenceService(
     }),
     log,
     routes: routesOf(config, deps),
-    metrics: createMetrics(deps.statistics, () => engine.executor.stats(), engine.incompleteRanges),
+    metrics: createMetrics(
+      deps.statistics,
+      () => engine.executor.stats(),
+      engine.incompleteRanges,
+      deps.conditions,
+    ),
     facts: () => ({
       resource: config.resource,
       tier: config.tier,
@@ -101,12 +106,16 @@ export function createInferenceService(
   })
   return {
     app,
-    start: (url) => presence.start(url),
+    start: (url) => {
+      presence.start(url)
+      deps.conditions.start()
+    },
     leave: () => presence.leave(),
     close: async () => {
       await presence.leave()
       changes.close()
       await deployments.close()
+      await deps.conditions.close()
       await stages.close()
       await engine.executor.close()
       caller.close()
@@ -159,6 +168,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
   const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
+  const noticing = createNoticing({ state, by: resource, log }, (id) => deployments.stateOf(id) !== undefined)
   const deployments = new Deployments({
     resource,
     stageDeps,
@@ -166,18 +176,18 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     weightBytes: (range) => catalog.weightBytes(range),
     besideBytes: stageBytes,
     warmCodecs: () => codec.warm(),
+    onRelease: noticing.forget,
   })
   const links = new Links({ ...config, tierIndex, state, peers, log })
   const observe = links.observe.bind(links)
   const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe }
   const returns = new ReturnSlots()
-  const breakers = new Breakers()
   const deploymentDeps = {
     here,
     catalog,
     deployments,
+    ...noticing,
     peers,
-    breakers,
     returns,
     delivered: new Delivered(),
     forwarding,

@@ -52,7 +52,7 @@ export const ResourceView = Resource.extend({ alive: z.boolean() })
 export type ResourceView = z.infer<typeof ResourceView>
 
 /** A resource is lost after this many missed heartbeats. */
-const MISSED_HEARTBEATS = 3
+export const MISSED_HEARTBEATS = 3
 
 /** Adds `alive`. An imported resource has no service and is never alive. @param now epoch milliseconds. */
 export function withLiveness(resource: Resource, heartbeatMs: number, now: number): ResourceView {

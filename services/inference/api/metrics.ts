@@ -1,5 +1,6 @@
 /** Prometheus metrics of models and executor, read from their counters at each scrape. */
 import { Counter, Gauge, Registry } from 'prom-client'
+import { addConditionMetrics, type ConditionCounts } from '../../../shared/platform/condition-metrics.ts'
 import type { ExecutorStats } from '../serving/executor/executor.ts'
 import type { Statistics } from './request-statistics.ts'
 
@@ -11,8 +12,10 @@ export function createMetrics(
   statistics: Statistics,
   executor: () => ExecutorStats,
   incomplete: () => number,
+  conditions: ConditionCounts,
 ): Registry {
   const registry = new Registry()
+  addConditionMetrics(registry, conditions)
   const registers = [registry]
   const requests = new Counter({
     name: 'scission_inference_requests_total',

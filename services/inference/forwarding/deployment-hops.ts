@@ -42,6 +42,8 @@ export interface DeploymentDeps {
   weightBytes: (range: RangeKey) => Promise<number>
   /** Maximum bytes of the weights of all fallbacks together, and of all that is held for verifications only. */
   besideBytes: number
+  /** Called when a deployment is released. */
+  onRelease?: (id: string) => void
   /** Called before a deployment that uses codecs becomes ready. */
   warmCodecs: () => Promise<void>
 }
@@ -130,6 +132,7 @@ export class Deployments {
   async release(id: string, createdAt?: string): Promise<void> {
     this.#revision += 1
     await this.#plans.release(id, (record) => createdAt === undefined || record.createdAt === createdAt)
+    if (this.#plans.order(id) === 0) this.#deps.onRelease?.(id)
   }
 
   async close(): Promise<void> {

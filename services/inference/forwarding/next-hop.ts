@@ -20,12 +20,14 @@ import { isOfTheRequest } from './blame.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
 import type { LocalFallback } from './local-fallback.ts'
 import { type Crossing, forward, type Onward } from './forward.ts'
+import type { StandIns } from './stand-ins.ts'
 import { type CallDeps, type Patience, throughBreaker } from './through-breaker.ts'
 
 export interface NextHopDeps extends CallDeps {
   here: Here
   peers: Peers
   codec: BoundaryCodec
+  standIns: StandIns
 }
 
 /** A crossing, and the bytes of its tensors before encoding. */
@@ -65,7 +67,9 @@ export async function runOnward(
     const otherWay = fallback !== undefined || place < candidates.length - 1
     try {
       const onward = await callPeer(deps, resource, job, otherWay)
-      return place === 0 ? onward : { ...onward, inference: insteadOf(next.resource, onward.inference) }
+      if (place > 0) return stoodIn(deps, live, hop, onward, failures)
+      deps.standIns.asPlanned(live.record, hop)
+      return onward
     } catch (error) {
       failures.push(retryable(error, context))
       if (await context.arrival?.check())
@@ -76,7 +80,7 @@ export async function runOnward(
   if (!fallback) throw summary(failures)
   try {
     const inference = await runFallback(deps, fallback, hop, tensors, job.context)
-    return { inference: insteadOf(next.resource, inference), own }
+    return stoodIn(deps, live, hop, { inference, own }, failures)
   } catch (error) {
     throw summary([...failures, retryable(error, context)])
   }
@@ -128,9 +132,19 @@ function untilArrived(context: InferContext): InferContext {
   return arrived ? { ...context, signal: AbortSignal.any([context.signal, arrived]) } : context
 }
 
-function insteadOf(resource: string, onward: Inference): Inference {
-  const [first, ...others] = onward.hops
-  return first ? { ...onward, hops: [{ ...first, insteadOf: resource }, ...others] } : onward
+/** The report of the hop that stood in names the plan's resource. */
+function stoodIn(
+  { standIns }: NextHopDeps,
+  { record }: LiveDeployment,
+  hop: number,
+  onward: Onward,
+  [why]: readonly ScissionError[],
+): Onward {
+  const [first, ...others] = onward.inference.hops
+  standIns.stoodIn(record, hop, first?.resource ?? 'another machine', why?.message ?? 'it failed')
+  const insteadOf = record.hops[hop]?.resource
+  if (!first || insteadOf === undefined) return onward
+  return { ...onward, inference: { ...onward.inference, hops: [{ ...first, insteadOf }, ...others] } }
 }
 
 /**

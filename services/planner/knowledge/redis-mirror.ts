@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { LRUCache } from 'lru-cache'
 import type { z } from 'zod'
 import { pickModel } from '../../../shared/contracts/model-names.ts'
+import type { Condition } from '../../../shared/contracts/condition.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import type { Served } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
@@ -42,6 +43,8 @@ export class RedisMirror {
   readonly calibrations: ReadonlyMap<string, MirroredCalibration>
   /** Served times held against the profiles, by profile id: shown beside plans, never planned with. */
   readonly served: ReadonlyMap<string, Served>
+  /** What is wrong now. */
+  readonly conditions: ReadonlyMap<string, Condition>
   readonly #copies: Pick<CollectionMirror<unknown>, 'kind' | 'reload' | 'refresh'>[] = []
   /** Read at first use. The most recently used ones stay in memory, bounded by layers. */
   readonly #structures: LRUCache<string, Structure>
@@ -54,6 +57,7 @@ export class RedisMirror {
   /** A read failed since everything was last read. */
   #failing = false
   #closed = false
+  #onConditions = () => {}
   /** Reads everything again if that is possible now. */
   #reload = () => {}
   #again: NodeJS.Timeout | undefined
@@ -83,6 +87,7 @@ export class RedisMirror {
     })
     // Leaves the revision as it is.
     this.served = this.#copy(state.served, {})
+    this.conditions = this.#copy(state.conditions, { onChange: () => this.#onConditions() })
     this.#structures = new LRUCache<string, Structure>({
       maxSize: MAX_LAYER_COUNT,
       // A structure beyond the limit is kept alone: without it every query would read it from Redis again.
@@ -109,6 +114,16 @@ export class RedisMirror {
 
   get revision(): number {
     return this.#revision
+  }
+
+  /** The announcements of all changes, for others that follow them: one connection is enough. */
+  get changes(): Changes {
+    return this.#changes
+  }
+
+  /** @param changed called after each change of `conditions`, by which no plan is affected. */
+  onConditions(changed: () => void): void {
+    this.#onConditions = changed
   }
 
   /**

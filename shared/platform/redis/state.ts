@@ -6,6 +6,7 @@
 import type { Redis } from 'ioredis'
 import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
+import { Condition } from '../../contracts/condition.ts'
 import { Model, Structure } from '../../contracts/model.ts'
 import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
 import { Deployment } from '../../contracts/plan.ts'
@@ -44,6 +45,7 @@ export function openState(redis: Redis, log?: Logger) {
     served: new Collection(redis, 'served', Served, log),
     deployments: new Collection(redis, 'deployments', Deployment, log),
     calibrations: new Collection(redis, 'calibrations', Calibration, log),
+    conditions: new Collection(redis, 'conditions', Condition, log),
   }
 }
 
