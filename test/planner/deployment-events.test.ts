@@ -3,8 +3,7 @@ import { Redis } from 'ioredis'
 import { describe, expect, it, vi } from 'vitest'
 import type { Condition } from '../../shared/contracts/condition.ts'
 import { Collection } from '../../shared/platform/redis/collection.ts'
-import { call } from '../inference/support/service.ts'
-import { readEvents } from '../support/event-source.ts'
+import { connectAfter, readEvents } from '../support/event-source.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { gate } from '../support/gate.ts'
 import { startPlanner } from '../support/services.ts'
@@ -21,8 +20,7 @@ const put = (id: string, changes: object = {}) =>
     id,
     exampleDeployment(id, [hop('device', 0, 4)], { createdAt: CREATED, ...changes }),
   )
-const after = (id: string, had: string, method = 'GET') =>
-  call(method, eventsOf(id), undefined, { 'Last-Event-ID': had })
+const after = (id: string, had: string, method = 'GET') => connectAfter(eventsOf(id), had, method)
 
 describe('the events of a deployment', () => {
   it('take no connection to Redis for a client that has left before they began', async () => {
@@ -138,10 +136,10 @@ describe('EventSource', () => {
     const other = await startPlanner(used.redisUrl)
     await used.state.deployments.delete('live')
     const url = `${other.url}/v1/deployments/live/events`
-    const missed = await call('GET', url, undefined, { 'Last-Event-ID': had })
+    const missed = await connectAfter(url, had)
     expect([missed.status, missed.body.toString()]).toEqual([200, expect.stringContaining('event: deleted')])
     const end = /^id: (.*)$/m.exec(missed.body.toString())?.[1] ?? ''
-    expect((await call('GET', url, undefined, { 'Last-Event-ID': end })).status).toBe(204)
+    expect((await connectAfter(url, end)).status).toBe(204)
     await other.close()
     // What is made under the name later is another deployment; a new EventSource begins with it.
     await put('live', { state: 'ready' })

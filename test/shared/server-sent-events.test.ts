@@ -11,6 +11,7 @@ import {
   type StateEvent,
 } from '../../shared/platform/http-server/server-sent-events.ts'
 import { createLog } from '../../shared/platform/log.ts'
+import { connectAfter } from '../support/event-source.ts'
 import { call } from '../inference/support/service.ts'
 
 const WAIT = { timeout: 20_000 }
@@ -132,7 +133,7 @@ describe('a stream of states', () => {
       if (present instanceof Error) throw present
       return present
     })
-    const reading = call('GET', url)
+    const reading = connectAfter(url, '')
     await new Promise((resolve) => setTimeout(resolve, 100))
     present = new Error('Redis is away')
     changed()
@@ -147,7 +148,7 @@ describe('a stream of states', () => {
   it('sends a client nothing that it has, and 204 after the last', async () => {
     let present = state(1)
     const { url, changed } = await serve(() => present)
-    const after = (had: StateEvent) => call('GET', url, undefined, { 'Last-Event-ID': eventId(had) })
+    const after = (had: StateEvent) => connectAfter(url, eventId(had))
     const reading = after(state(1))
     await new Promise((resolve) => setTimeout(resolve, 100))
     present = state(2, true)
