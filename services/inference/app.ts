@@ -19,6 +19,7 @@ import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
+import { PaceSampler } from './pace/pace-sampler.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
@@ -109,10 +110,12 @@ export function createInferenceService(
     start: (url) => {
       presence.start(url)
       deps.conditions.start()
+      deps.pace.start()
     },
     leave: () => presence.leave(),
     close: async () => {
       await presence.leave()
+      await deps.pace.close()
       changes.close()
       await deployments.close()
       await deps.conditions.close()
@@ -140,7 +143,10 @@ type Deps = ReturnType<typeof createDeps>
 function createDeps(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
   const { resource, hopTimeoutMs, maxBodyBytes } = config
   const here = { resource, emulated: config.slowdown > 1 }
-  const served = new ServedTimes({ resource, options: runtimeOptions(config), state, log })
+  const pace = paceOf(config, engine, state, log)
+  const onPace = pace.served.bind(pace)
+  const options = runtimeOptions(config)
+  const served = new ServedTimes({ resource, options, onPace, state, log })
   const onRun = served.ran.bind(served)
   const caller = new Caller()
   const messages = new Messages()
@@ -196,7 +202,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   }
   const targets = targetsOf(deploymentDeps, modelTargets)
   const requestsServed = () => statistics.served
-  const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
+  const presence = new Presence({ config, tierIndex, state, engine, links, pace, requestsServed, log })
   return {
     ...deploymentDeps,
     bodies,
@@ -209,7 +215,14 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     targets,
     presence,
     served,
+    pace,
   }
+}
+
+function paceOf(config: InferenceConfig, { executor }: Engine, state: State, log: Logger): PaceSampler {
+  const { resource: name, slowdown, threads } = config
+  const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
+  return new PaceSampler({ name, slowdown, threads, state, log, busy })
 }
 
 function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {

@@ -15,6 +15,7 @@ import { memory } from './memory.ts'
 import { models } from './models.ts'
 import { onnx } from './onnx.ts'
 import { planner } from './planner.ts'
+import { predictions } from './predictions.ts'
 import { profile } from './profile.ts'
 import { profileCost } from './profile-cost.ts'
 import { responsive } from './responsive.ts'
@@ -26,6 +27,7 @@ const BENCHMARKS: Benchmark[] = [
   responsive,
   links,
   serve,
+  predictions,
   profile,
   profileCost,
   planner,
@@ -78,6 +80,7 @@ const { values, positionals } = parseArgs({
     record: { type: 'boolean', default: false },
     models: { type: 'string' },
     cuts: { type: 'string' },
+    conditions: { type: 'string' },
     seed: { type: 'string' },
     count: { type: 'string' },
     keep: { type: 'string' },

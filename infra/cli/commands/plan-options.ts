@@ -60,6 +60,7 @@ const PLAN_OPTIONS = [
     'what if links were: "device>edge:rttMs=20;upMbps=5,device>cloud:preset=3g"',
   ],
   ['--extra-rtt-ms <figures>', 'extraRttMs', 'what if links had more round trip: "device>cloud:30"'],
+  ['--loads <figures>', 'loads', 'what if other processes kept so many cores of resources busy: edge:1'],
   ['--slowdowns <figures>', 'slowdowns', 'what if resources ran so many times slower: edge:2'],
   ['--without <names>', 'without', 'what if these resources were not there'],
   ['--only <names>', 'only', 'what if no others were there'],

@@ -1,7 +1,7 @@
 /**
- * Compares how long whole requests take at the entry of a deployment with what its plan says. If they are outside the plan's
- * interval for long, the prediction no longer holds: the machines, the links or the load are others than those planned with. A
- * median over the last answers decides, the condition ends within narrower bounds than it begins, and both take LONG_MS.
+ * Compares how long whole requests take at the entry of a deployment with what its plan says. If their median is outside the
+ * plan's interval of medians for long, the prediction no longer holds: the machines, the links or the load are others than
+ * those planned with. The condition ends within narrower bounds than it begins, and both take LONG_MS.
  *
  * Answers in which a machine stood in, and those of a deployment for a range of shapes, are of something else than the plan.
  */
@@ -48,7 +48,7 @@ export class Predictions {
 
   /** Records an answer that came by the plan. @param tookMs of the whole request. */
   answered(record: Deployment, tookMs: number): void {
-    const { interval, shapes, verifies } = record
+    const { typicalInterval: interval, shapes, verifies } = record
     if (!interval || shapes || verifies !== undefined || !this.#deps.isHeld(record.id)) return
     const watched = this.#of(record)
     watched.timesMs.push(tookMs)

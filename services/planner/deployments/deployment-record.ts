@@ -46,7 +46,7 @@ export function recordOf(
     ...(request.fallback && { fallback: request.fallback }),
     ...(request.answer && { answer: request.answer }),
     predictedMs: plan.predictedMs,
-    interval: plan.interval,
+    typicalInterval: plan.typicalInterval,
     emulated: plan.emulated,
     state: 'loading',
     ...(request.verify === false && { verify: false }),

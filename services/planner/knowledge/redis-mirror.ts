@@ -11,6 +11,7 @@ import type { z } from 'zod'
 import { pickModel } from '../../../shared/contracts/model-names.ts'
 import type { Condition } from '../../../shared/contracts/condition.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
+import type { Pace } from '../../../shared/contracts/pace.ts'
 import type { Served } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
@@ -45,6 +46,8 @@ export class RedisMirror {
   readonly served: ReadonlyMap<string, Served>
   /** What is wrong now. */
   readonly conditions: ReadonlyMap<string, Condition>
+  /** How fast each machine is now, by resource. */
+  readonly paces: ReadonlyMap<string, Pace>
   readonly #copies: Pick<CollectionMirror<unknown>, 'kind' | 'reload' | 'refresh'>[] = []
   /** Read at first use. The most recently used ones stay in memory, bounded by layers. */
   readonly #structures: LRUCache<string, Structure>
@@ -85,6 +88,7 @@ export class RedisMirror {
       onChange,
       same: (before, after) => before.state !== 'completed' && after.state !== 'completed',
     })
+    this.paces = this.#copy(state.paces, { onChange })
     // Leaves the revision as it is.
     this.served = this.#copy(state.served, {})
     this.conditions = this.#copy(state.conditions, { onChange: () => this.#onConditions() })

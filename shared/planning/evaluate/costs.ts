@@ -17,6 +17,7 @@ import {
   hasWatts,
   linkFigures,
   stageMsAt,
+  type StageConfidence,
   sum,
   aliveBytesOf,
   type Figures,
@@ -67,12 +68,24 @@ export interface JourneyCosts {
 
 /** Costs with every time at its bound. */
 export function costsAt(journey: Journey, confidence: Confidence): JourneyCosts {
+  return costsBy(journey, { stage: () => confidence, link: () => confidence })
+}
+
+/** The bound of each time. */
+interface Bounds {
+  stage: (stop: Stop) => StageConfidence
+  link: (crossing: Crossing) => Confidence
+}
+
+function costsBy(journey: Journey, bounds: Bounds): JourneyCosts {
   const { stops, crossings, answerBytes, figures } = journey
-  const stageMs = stops.map(({ resource, stage }) =>
-    stage ? stageMsAt(stage.profile, stage.measuredMs, confidence) * resource.slowdown : 0,
-  )
-  const wire = crossings.map(({ link, wireBytes }) => {
-    const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, confidence)
+  const stageMs = stops.map((stop) => {
+    const { resource, stage } = stop
+    return stage ? stageMsAt(stage.profile, stage.measuredMs, bounds.stage(stop)) * resource.slowdown : 0
+  })
+  const wire = crossings.map((crossing) => {
+    const { link, wireBytes } = crossing
+    const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, bounds.link(crossing))
     const sendMs = wireMs(wireBytes, bandwidthMbps)
     return { ms: fixedMs + sendMs, sendMs, returnMs: wireMs(answerBytes, returnBandwidthMbps) }
   })
@@ -142,21 +155,60 @@ function priceOf(work: readonly Work[], figures: Figures): { price?: number } {
   return { price: sum(nano) / 1e9 }
 }
 
-/** 95 % intervals: totals with every time at its lower and at its upper bound. */
-export function intervalsOf(low: TimedTotals, high: TimedTotals): Pick<Plan, 'interval' | 'intervals'> {
+/**
+ * 95 % intervals. What moves one time moves it alone: a machine's pace all stages on that machine, a link its own
+ * transfers. So the distances that each of them makes add as squares.
+ */
+export function intervalsOf(journey: Journey): Pick<Plan, 'interval' | 'typicalInterval' | 'intervals'> {
+  const middle = costsAt(journey, 'median').totals
+  const low = boundOf(journey, middle, 'lower', 'lower')
+  const high = boundOf(journey, middle, 'upper', 'upper')
   const between = (field: 'energyJ' | 'price') =>
-    low[field] === undefined || high[field] === undefined
-      ? {}
-      : { [field]: { low: low[field], high: high[field] } }
+    middle[field] === undefined ? {} : { [field]: { low: low(field), high: high(field) } }
   return {
-    interval: { lowMs: low.predictedMs, highMs: high.predictedMs },
+    interval: { lowMs: low('predictedMs'), highMs: high('predictedMs') },
+    typicalInterval: {
+      lowMs: boundOf(journey, middle, 'typicalLower', 'lower')('predictedMs'),
+      highMs: boundOf(journey, middle, 'typicalUpper', 'upper')('predictedMs'),
+    },
     intervals: {
-      bottleneckMs: { low: low.bottleneckMs, high: high.bottleneckMs },
+      bottleneckMs: { low: low('bottleneckMs'), high: high('bottleneckMs') },
       ...between('energyJ'),
       ...between('price'),
     },
   }
 }
+
+function boundOf(
+  journey: Journey,
+  middle: TimedTotals,
+  stageBound: StageConfidence,
+  linkBound: Confidence,
+): (field: keyof TimedTotals) => number {
+  const { stops, crossings } = journey
+  const hosts = new Set(stops.flatMap((stop) => (stop.stage ? [hostOf(stop)] : [])))
+  const alone = [
+    ...[...hosts].map((host): Bounds => {
+      const onHost = (stop: Stop) => stop.stage !== undefined && hostOf(stop) === host
+      return { stage: (stop) => (onHost(stop) ? stageBound : 'median'), link: () => 'median' }
+    }),
+    ...crossings.map(
+      (moved): Bounds => ({
+        stage: () => 'median',
+        link: (crossing) => (crossing === moved ? linkBound : 'median'),
+      }),
+    ),
+  ].map((bounds) => costsBy(journey, bounds).totals)
+  const sign = linkBound === 'upper' ? 1 : -1
+  return (field) => {
+    const from = middle[field] ?? 0
+    const distance = Math.hypot(...alone.map((totals) => (totals[field] ?? 0) - from))
+    return Math.max(0, from + sign * distance)
+  }
+}
+
+/** Resources on one computer share its pace. */
+const hostOf = ({ resource, stage }: Stop): string => stage?.profile.host ?? resource.name
 
 /** ms that the bytes take: bits / (10^6 bit/s · bandwidth) · 1000. */
 function wireMs(bytes: number, bandwidthMbps: number): number {

@@ -8,6 +8,7 @@ import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
 import { Condition } from '../../contracts/condition.ts'
 import { Model, Structure } from '../../contracts/model.ts'
+import { Pace } from '../../contracts/pace.ts'
 import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
 import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
@@ -43,6 +44,8 @@ export function openState(redis: Redis, log?: Logger) {
     profiles: new Collection(redis, 'profiles', Profile, log),
     /** By the id of the profile. */
     served: new Collection(redis, 'served', Served, log),
+    /** By the name of the resource. */
+    paces: new Collection(redis, 'paces', Pace, log),
     deployments: new Collection(redis, 'deployments', Deployment, log),
     calibrations: new Collection(redis, 'calibrations', Calibration, log),
     conditions: new Collection(redis, 'conditions', Condition, log),

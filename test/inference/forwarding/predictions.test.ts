@@ -3,7 +3,7 @@ import { Predictions } from '../../../services/inference/forwarding/predictions.
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import { exampleDeployment, hop } from '../../support/fixtures.ts'
 
-const PLANNED = { predictedMs: 50, interval: { lowMs: 40, highMs: 60 } }
+const PLANNED = { predictedMs: 50, typicalInterval: { lowMs: 40, highMs: 60 } }
 
 function watch(changes: Partial<Deployment> = PLANNED) {
   let now = 0

@@ -34,7 +34,7 @@ describe('the time that a plan expects from a hop to its answer', () => {
     const plan = (body as unknown as { plans: Plan[] }).plans[0]!
     const { status, body: record } = await ask('/v1/deployments', { plan: plan.id, name: 'timed' })
     expect(status).toBe(202)
-    expect(record).toMatchObject({ interval: plan.interval, predictedMs: plan.predictedMs })
+    expect(record).toMatchObject({ typicalInterval: plan.typicalInterval, predictedMs: plan.predictedMs })
     expect((record['hops'] as object[])[0]).not.toHaveProperty('expected')
     expect((record['hops'] as object[]).at(-1)).toMatchObject({ expected: expectedTimes(plan).at(-1) })
   })
