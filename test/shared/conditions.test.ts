@@ -101,6 +101,13 @@ describe('a condition', () => {
     await line.restore('redis')
     await until(async () => (await onRecord()).length === 1)
     expect(lines).toEqual(['edge is lost'])
+    // It lost everything while it was away: what holds is there again, and is not said again.
+    await line.cut('redis', 'reset')
+    await until(async () => connection.status !== 'ready')
+    await redis().state.redis.flushall()
+    await line.restore('redis')
+    await until(async () => (await onRecord()).length === 1)
+    expect([lines, conditions.began('lost-machine')]).toEqual([['edge is lost'], 1])
     connection.disconnect()
     await line.close()
   })

@@ -78,14 +78,12 @@ export class AnswerTimes {
     const estimate = this.#sizes.get(classOf(bytes))
     const atLeast = estimate?.atLeast ?? 0
     const floor = (this.#isCold ? COLD_FLOOR_MS : FLOOR_MS) * this.#hopsBehind
-    return Math.max(atLeast, floor, this.usualMs(bytes))
+    return Math.max(atLeast, floor, this.#known(bytes) ?? START_FACTOR * this.#fromPlan(bytes))
   }
 
-  /** ms that an answer takes at most, as a rule. */
+  /** ms that an answer takes at most, as a rule: what others have to wait for that come behind it. */
   usualMs(bytes: number): number {
-    const own = this.#sizes.get(classOf(bytes))
-    if (own?.smoothed !== undefined) return boundOf(own)
-    return this.#fromNeighbours(bytes) ?? this.#fromPlan(bytes)
+    return this.#known(bytes) ?? this.#fromPlan(bytes)
   }
 
   /** True if silence of this length counts as a failure although the client's deadline ended the wait. */
@@ -112,6 +110,11 @@ export class AnswerTimes {
     return fresh
   }
 
+  #known(bytes: number): number | undefined {
+    const own = this.#sizes.get(classOf(bytes))
+    return own?.smoothed === undefined ? this.#fromNeighbours(bytes) : boundOf(own)
+  }
+
   /** A larger input takes at least as long; how much longer than a smaller one is not known: up to the square of the ratio. */
   #fromNeighbours(bytes: number): number | undefined {
     const known = [...this.#sizes.values()].filter(({ smoothed }) => smoothed !== undefined)
@@ -124,7 +127,7 @@ export class AnswerTimes {
 
   #fromPlan(bytes: number): number {
     const { highMs, bytes: planned } = this.#expected
-    return START_FACTOR * highMs * (planned > 0 && bytes > planned ? grown(bytes, planned) : 1)
+    return highMs * (planned > 0 && bytes > planned ? grown(bytes, planned) : 1)
   }
 }
 

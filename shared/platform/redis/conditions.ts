@@ -2,7 +2,8 @@
  * Conditions that this process notices: each is written to Redis when it begins and removed when it ends, and nothing is written
  * in between. Several processes may notice the same: the one whose write comes first logs and counts it.
  *
- * While Redis is away a condition is logged here, and written once Redis is back if it still holds.
+ * While Redis is away a condition is logged here, and written once Redis is back if it still holds. A Redis that comes back
+ * empty is told again what holds.
  */
 import {
   CONDITION_KINDS,
@@ -157,6 +158,12 @@ export class Conditions {
   }
 
   #writeAgain(): void {
+    for (const [id, condition] of this.#held) {
+      if (this.#unwritten.has(id) || this.#writing.has(id)) continue
+      this.#deps.state.conditions.add(id, condition).catch((thrown: unknown) => {
+        this.#failed(id, condition, coerceError(thrown))
+      })
+    }
     for (const id of this.#unwritten) this.#write(id)
   }
 }
