@@ -7,6 +7,7 @@ import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createInferenceClient } from '../../shared/client/inference.ts'
 import type { PlannerClient } from '../../shared/client/planner.ts'
 import type { InputShapes } from '../../shared/contracts/common.ts'
+import { rememberedShapesNote } from '../../shared/contracts/input-shapes.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import type { Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
 import type { Link, ResourceView } from '../../shared/contracts/resource.ts'
@@ -24,7 +25,7 @@ import { uploadFiles } from '../steps/upload-model.ts'
 import { compareOutputs } from './compare.ts'
 import { referenceRun } from './reference.ts'
 import type { Report, ServedPlan } from './report.ts'
-import { modelText, servedText, step, titledPlansText } from './story.ts'
+import { modelText, servedText, steadinessText, step, titledPlansText, winnerText } from './story.ts'
 
 export interface DemonstrationInput {
   file: string
@@ -51,6 +52,8 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   )
   const structure = await benchmark.structure(model.id, inputShapes)
   console.log(modelText(model, structure))
+  const note = inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
+  if (note !== undefined) console.log(`  ${note}; --shapes gives others`)
 
   const links = await step('measuring the links between the resources', () => linksMeasured(planner))
   console.log(linksTable(links))
@@ -69,15 +72,20 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   else console.log('the model has no layer boundary that may be cut: only whole-model plans are possible')
   console.log(`\n${baselinesText(plans)}`)
 
+  console.log(steadinessText(plans.paces))
+
   const inputs = modelInputs(structure, await benchmark.samples(model), INPUT_SEED)
   const reference = await step('running the unsplit file for reference', () => referenceRun(file, inputs))
   const served: ServedPlan[] = []
-  for (const plan of plansToServe(plans, split?.answer)) {
+  for (const plan of plansToServe(plans, split?.answer, await planner.resources())) {
     served.push(
-      await step(`serving ${describePlan(plan)}`, () => serve(planner, plan, inputs, reference.outputs)),
+      await step(`serving ${describePlan(plan)}`, async () =>
+        serve(planner, await asOfNow(planner, query, plan), inputs, reference.outputs),
+      ),
     )
   }
   console.log(servedText(served))
+  console.log(winnerText(served))
   return reportOf({
     model,
     inputBytes: structure.inputs.reduce((sum, spec) => sum + spec.bytes, 0),
@@ -90,11 +98,30 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   })
 }
 
-/** The best plan without constraints and, if it is another plan, the best split. */
-function plansToServe(free: PlanAnswer, split: PlanAnswer | undefined): Plan[] {
-  const best = free.plans.slice(0, 1)
-  const alternative = split?.plans[0]
-  return alternative && alternative.id !== best[0]?.id ? [...best, alternative] : best
+/** What a split is compared with, the source alone and the last machine alone; then the best plan and the best split. */
+function plansToServe(
+  free: PlanAnswer,
+  split: PlanAnswer | undefined,
+  resources: readonly ResourceView[],
+): Plan[] {
+  const last = resources.toSorted((a, b) => b.tierIndex - a.tierIndex)[0]?.name
+  const source = free.plans[0]?.source
+  const onSource = free.native.find(({ stages }) => stages[0]?.resource === source)
+  const elsewhere = free.native.filter((plan) => plan !== onSource)
+  const farthest = elsewhere.find(({ stages }) => stages[0]?.resource === last)
+  const wanted = [onSource, farthest, free.plans[0], split?.plans[0]]
+  const byId = new Map(wanted.flatMap((plan) => (plan ? [[plan.id, plan] as const] : [])))
+  return [...byId.values()]
+}
+
+/** The plan as it is predicted at this moment: the pace of a busy machine changes from minute to minute. */
+async function asOfNow(
+  planner: PlannerClient,
+  query: { model: string; inputShapes?: InputShapes | undefined },
+  plan: Plan,
+): Promise<Plan> {
+  const { plans, native } = await planner.plans({ ...query, top: 1000 })
+  return [...native, ...plans].find(({ id }) => id === plan.id) ?? plan
 }
 
 /** Waits until the links of all pairs of resources that a plan could use are measured. */
@@ -115,7 +142,13 @@ async function linksMeasured(planner: PlannerClient): Promise<Link[]> {
 function missingLinks(resources: readonly ResourceView[], links: readonly Link[]): string[] {
   const alive = resources.filter((resource) => resource.alive)
   const isMeasured = (from: ResourceView, to: ResourceView) =>
-    links.some((link) => link.from === from.name && link.to === to.name && link.measuredAt >= from.startedAt)
+    links.some(
+      (link) =>
+        link.from === from.name &&
+        link.to === to.name &&
+        // An override stays, whatever is measured.
+        (link.source === 'override' || link.measuredAt >= from.startedAt),
+    )
   return alive.flatMap((from) =>
     alive
       .filter((to) => to.tierIndex > from.tierIndex && !isMeasured(from, to))
@@ -154,18 +187,24 @@ async function serve(
   await timesOf(infer, WARM_UP)
   const samplesMs = await timesOf(infer, MEASURED)
   const answer = await client.infer(deployment.id, inputs)
+  const measuredMs = median(samplesMs)
+  const { interval } = plan
   return {
     deployment: deployment.id,
     verification: deployment.verification,
     endpoint: `${deployment.entry.url}/v2/models/${deployment.id}/infer`,
     plan,
     predictedMs: plan.predictedMs,
-    measuredMs: median(samplesMs),
+    inside: samplesMs.filter((ms) => isInside(ms, interval)).length,
+    held: isInside(measuredMs, interval),
+    measuredMs,
     samplesMs,
     ...compareOutputs(expected, answer.outputs),
     parameters: answer.parameters,
   }
 }
+
+const isInside = (ms: number, { lowMs, highMs }: Plan['interval']) => ms >= lowMs && ms <= highMs
 
 /** Times requests: at least `min`, then up to `max` as long as `forMs` ms have not passed. @returns ms of each. */
 async function timesOf(
@@ -196,6 +235,7 @@ function reportOf(found: Findings): Report {
   return {
     ok: raw.served.every((served) => served.agree),
     ...found,
+    predictions: { held: raw.served.filter(({ held }) => held).length, of: raw.served.length },
     model: { id, name, bytes, layers, cuts, inputs, outputs },
     native: plans.native,
     predictedMs: last.predictedMs,

@@ -19,7 +19,7 @@ import { buildZooModel } from '../../shared/zoo/index.ts'
 import { describeFailure, exitCodeOf } from '../cli/exit-codes.ts'
 import { demonstrate } from '../demo/demonstration.ts'
 import type { Report } from '../demo/report.ts'
-import { step, thingsToTry } from '../demo/story.ts'
+import { step, thingsToTry, verdictText } from '../demo/story.ts'
 import { HELP, parseStartOptions, type StartOptions } from './options.ts'
 import { stopOnSignals } from './processes/stop-on-signals.ts'
 import { startSystem, type System, type SystemOptions } from './system.ts'
@@ -50,7 +50,7 @@ export async function start(args: string[]): Promise<void> {
       startOrReport(report, { ...options, dataDir, log, onStop }),
     )
     console.log(`  Redis: ${system.redis.description}`)
-    await show(options, system, { dataDir, log, report, stopped: () => stopped?.aborted === true })
+    await show(options, system, { log, report, stopped: () => stopped?.aborted === true })
   } catch (thrown) {
     // While the services are being stopped, whatever is under way fails: that is no news.
     if (!stopped?.aborted) throw thrown
@@ -68,18 +68,17 @@ async function startOrReport(report: WriteReport, settings: SystemOptions): Prom
 }
 
 interface Run {
-  dataDir: string
   log: Logger
   report: WriteReport
   stopped: () => boolean
 }
 
 async function show(options: StartOptions, system: System, run: Run): Promise<void> {
-  const { dataDir, log, report, stopped } = run
+  const { log, report, stopped } = run
   const { kind, description } = system.redis
   const redis = { kind, description }
   try {
-    const file = options.model ?? (await zooFile(dataDir))
+    const file = options.model ?? (await zooFile(system.dataDir))
     const outcome = await demonstrate({
       file,
       name: nameOf(file),
@@ -90,7 +89,7 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
       redis,
     })
     report(outcome)
-    console.log(`\n${verdict(outcome)}`)
+    console.log(`\n${verdictText(outcome)}`)
     if (!outcome.ok) process.exitCode = 1
     if (!options.once) {
       console.log(thingsToTry(system, outcome))
@@ -156,13 +155,6 @@ function nameOf(file: string): string {
       .replace(/^[^A-Za-z0-9]+/, '')
       .slice(0, 100) || 'model'
   )
-}
-
-function verdict(report: Report): string {
-  const difference = `largest difference ${report.maxAbsDiff.toExponential(1)} of outputs up to ${report.maxAbsOutput.toPrecision(3)}`
-  return report.ok
-    ? colour.green(`every step worked; the split model's outputs equal the whole model's (${difference})`)
-    : colour.red(`the split model's outputs differ from the whole model's: ${difference}`)
 }
 
 // Starts only if this module is the program, not if the CLI imports it.

@@ -169,6 +169,11 @@ export const PlanCosts = z.object({
   interval: Interval,
   /** Holds the median of many requests in 95 % of cases. */
   typicalInterval: Interval,
+  /**
+   * What moves the latency: computers and links, with half the width of the interval that each makes alone. Plans share
+   * them: what moves both moves their difference less.
+   */
+  moves: z.array(z.object({ what: z.string(), requestMs: ms, typicalMs: ms })),
   intervals: Intervals,
   /**
    * Time of the slowest step: 1000 / bottleneckMs requests per second if steps overlap. A step is a resource's compute

@@ -158,53 +158,65 @@ function priceOf(work: readonly Work[], figures: Figures): { price?: number } {
 /**
  * 95 % intervals. What moves one time moves it alone: a machine's pace all stages on that machine, a link its own
  * transfers. So the distances that each of them makes add as squares.
+ * @param confidence of the plan's figures. Those at `upper` have every time at its bound, and are the upper ends then.
  */
-export function intervalsOf(journey: Journey): Pick<Plan, 'interval' | 'typicalInterval' | 'intervals'> {
+export function intervalsOf(
+  journey: Journey,
+  confidence: 'median' | 'upper',
+): Pick<Plan, 'interval' | 'typicalInterval' | 'intervals' | 'moves'> {
   const middle = costsAt(journey, 'median').totals
-  const low = boundOf(journey, middle, 'lower', 'lower')
-  const high = boundOf(journey, middle, 'upper', 'upper')
+  const low = movesTo(journey, 'lower', 'lower')
+  const high = movesTo(journey, 'upper', 'upper')
+  const typicalLow = movesTo(journey, 'typicalLower', 'lower')
+  const typicalHigh = movesTo(journey, 'typicalUpper', 'upper')
+  const atOnce = confidence === 'upper' ? costsAt(journey, 'upper').totals : undefined
+  const bounds = (field: keyof TimedTotals) => ({
+    low: Math.max(0, (middle[field] ?? 0) - distance(low, middle, field)),
+    high: atOnce?.[field] ?? (middle[field] ?? 0) + distance(high, middle, field),
+  })
   const between = (field: 'energyJ' | 'price') =>
-    middle[field] === undefined ? {} : { [field]: { low: low(field), high: high(field) } }
+    middle[field] === undefined ? {} : { [field]: bounds(field) }
+  const { low: lowMs, high: highMs } = bounds('predictedMs')
   return {
-    interval: { lowMs: low('predictedMs'), highMs: high('predictedMs') },
+    interval: { lowMs, highMs },
     typicalInterval: {
-      lowMs: boundOf(journey, middle, 'typicalLower', 'lower')('predictedMs'),
-      highMs: boundOf(journey, middle, 'typicalUpper', 'upper')('predictedMs'),
+      lowMs: Math.max(0, middle.predictedMs - distance(typicalLow, middle, 'predictedMs')),
+      highMs: middle.predictedMs + distance(typicalHigh, middle, 'predictedMs'),
     },
-    intervals: {
-      bottleneckMs: { low: low('bottleneckMs'), high: high('bottleneckMs') },
-      ...between('energyJ'),
-      ...between('price'),
-    },
+    intervals: { bottleneckMs: bounds('bottleneckMs'), ...between('energyJ'), ...between('price') },
+    moves: high.map(({ what, totals }, at) => ({
+      what,
+      requestMs: (totals.predictedMs - low[at]!.totals.predictedMs) / 2,
+      typicalMs: (typicalHigh[at]!.totals.predictedMs - typicalLow[at]!.totals.predictedMs) / 2,
+    })),
   }
 }
 
-function boundOf(
-  journey: Journey,
-  middle: TimedTotals,
-  stageBound: StageConfidence,
-  linkBound: Confidence,
-): (field: keyof TimedTotals) => number {
+interface Move {
+  /** A computer, or a link as `device>edge`. */
+  what: string
+  /** With only its times at their bounds. */
+  totals: TimedTotals
+}
+
+const distance = (moves: readonly Move[], middle: TimedTotals, field: keyof TimedTotals): number =>
+  Math.hypot(...moves.map(({ totals }) => (totals[field] ?? 0) - (middle[field] ?? 0)))
+
+/** In the same order for every bound. */
+function movesTo(journey: Journey, stageBound: StageConfidence, linkBound: Confidence): Move[] {
   const { stops, crossings } = journey
   const hosts = new Set(stops.flatMap((stop) => (stop.stage ? [hostOf(stop)] : [])))
-  const alone = [
-    ...[...hosts].map((host): Bounds => {
-      const onHost = (stop: Stop) => stop.stage !== undefined && hostOf(stop) === host
-      return { stage: (stop) => (onHost(stop) ? stageBound : 'median'), link: () => 'median' }
-    }),
-    ...crossings.map(
-      (moved): Bounds => ({
-        stage: () => 'median',
-        link: (crossing) => (crossing === moved ? linkBound : 'median'),
-      }),
-    ),
-  ].map((bounds) => costsBy(journey, bounds).totals)
-  const sign = linkBound === 'upper' ? 1 : -1
-  return (field) => {
-    const from = middle[field] ?? 0
-    const distance = Math.hypot(...alone.map((totals) => (totals[field] ?? 0) - from))
-    return Math.max(0, from + sign * distance)
-  }
+  const ofHosts = [...hosts].map((host) => {
+    const isThere = (stop: Stop) => stop.stage !== undefined && hostOf(stop) === host
+    const stage = (stop: Stop) => (isThere(stop) ? stageBound : 'median')
+    return { what: host, totals: costsBy(journey, { stage, link: () => 'median' }).totals }
+  })
+  const ofLinks = crossings.map((moved) => {
+    const link = (crossing: Crossing) => (crossing === moved ? linkBound : 'median')
+    const { from, to } = moved.link
+    return { what: `${from}>${to}`, totals: costsBy(journey, { stage: () => 'median', link }).totals }
+  })
+  return [...ofHosts, ...ofLinks]
 }
 
 /** Resources on one computer share its pace. */

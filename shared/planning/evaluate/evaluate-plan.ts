@@ -74,7 +74,7 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
     })),
     transfers: hops.map((hop, at) => transferOf(hop, wire[at]!, journey.answerBytes)),
     ...totals,
-    ...intervalsOf(journey),
+    ...intervalsOf(journey, confidence),
     bytes: sum(hops.map(({ wireBytes }) => wireBytes)),
     accuracyLoss: Math.min(1, sum(hops.map(({ loss }) => loss))),
     native: parts.stages.length === 1,
