@@ -1,23 +1,16 @@
 /** Assembles the planner service from its parts. A test starts it on port 0 with a Redis of its own. */
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
-import type { Redis } from 'ioredis'
-import { Registry } from 'prom-client'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MISSED_HEARTBEATS } from '../../shared/contracts/resource.ts'
-import { addConditionMetrics } from '../../shared/platform/condition-metrics.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import type { PlannerConfig } from '../../shared/platform/service/service-config.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
-import { Conditions } from '../../shared/platform/redis/conditions.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { checkWritable } from '../../shared/platform/redis/writable.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
-import { ConditionFeed } from './conditions/condition-feed.ts'
-import { ConditionEvents, conditionRoutes } from './conditions/condition-routes.ts'
-import { LostMachines } from './conditions/lost-machines.ts'
+import { watchConditions } from './conditions/watch-conditions.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { DeploymentEvents } from './deployments/deployment-events.ts'
 import { deploymentRoutes } from './deployments/deployment-routes.ts'
@@ -65,18 +58,8 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
   const deployer = new Deployer({ ...deps, ...config, log })
-  const feed = new ConditionFeed(mirror)
-  const events = new DeploymentEvents({ state, changes: mirror.changes, feed, log })
-  const conditionEvents = new ConditionEvents(feed)
-  const conditions = new Conditions({ state, by: 'planner', log })
-  const isInformed = informedBy(redis, MISSED_HEARTBEATS * config.heartbeatMs)
-  const lost = new LostMachines({ ...clock, conditions, isInformed })
-  lost.start()
-  const metrics = new Registry()
-  addConditionMetrics(metrics, {
-    active: (kind) => feed.count(kind),
-    began: (kind) => conditions.began(kind),
-  })
+  const conditions = watchConditions({ ...clock, state, log })
+  const events = new DeploymentEvents({ state, changes: mirror.changes, feed: conditions.feed, log })
   const closing = new AbortController()
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({
@@ -86,17 +69,13 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
     begin: ['listResources', 'findPlans', 'deployPlan', 'readDeployment'],
     neighbours: async () => ({ benchmark: config.benchmarkUrl, ...(await resourceUrls(state)) }),
     log,
-    metrics,
+    metrics: conditions.metrics,
     routes: [
       ...tagged('Plans', 'The best splits of a model, and where one gives way to another', planRoutes(deps)),
       ...tagged('Resources', 'The machines', resourceRoutes(deps)),
       ...tagged('Links', 'The network between resources', linkRoutes(deps)),
       ...tagged('Deployments', 'Plans that are live', deploymentRoutes(deps, deployer, events)),
-      ...tagged(
-        'Conditions',
-        'What is wrong for a while',
-        conditionRoutes({ feed, ready: () => mirror.ready() }, conditionEvents),
-      ),
+      ...tagged('Conditions', 'What is wrong for a while', conditions.routes),
     ],
     facts: () => ({
       redis: config.redisKind,
@@ -113,11 +92,11 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
     app,
     endStreams: () => {
       events.endStreams()
-      conditionEvents.endStreams()
+      conditions.endStreams()
     },
     close: async () => {
       closing.abort()
-      lost.close()
+      conditions.close()
       clearTimeout(resumeLater)
       state.memory.close()
       mirror.close()
@@ -126,16 +105,6 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       redis.disconnect()
     },
   }
-}
-
-/**
- * Tells whether heartbeats could be read for so long that a missing one means something: after Redis was away, those on record
- * are old.
- */
-function informedBy(redis: Redis, forMs: number): () => boolean {
-  let since = performance.now()
-  redis.on('ready', () => (since = performance.now()))
-  return () => redis.status === 'ready' && performance.now() - since > forMs
 }
 
 /** Redis may come up after this service, or go while the deployments are read: it is tried until it works. Warns once. */
