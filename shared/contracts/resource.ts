@@ -72,7 +72,7 @@ export const ResourceView = Resource.extend({ alive: z.boolean() })
 export type ResourceView = z.infer<typeof ResourceView>
 
 /** A resource is lost after this many missed heartbeats. */
-const MISSED_HEARTBEATS = 3
+export const MISSED_HEARTBEATS = 3
 
 /**
  * Whether its service sent a heartbeat lately. An imported resource has no service and is never alive.
