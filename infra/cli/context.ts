@@ -1,36 +1,58 @@
 /** The context of every command: clients of the services, and how to print. */
+import type { Command } from 'commander'
 import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
-
-export interface GlobalOptions {
-  json: boolean
-  benchmarkUrl: string
-  plannerUrl: string
-}
+import { csvText } from '../terminal/csv.ts'
+import { printable, printableJson } from '../terminal/printable.ts'
+import { say } from '../terminal/say.ts'
+import { type Table, tableText } from '../terminal/table.ts'
+import { findServices, type Services } from './find-services.ts'
+import type { GlobalOptions } from './global-options.ts'
 
 export interface Context {
   readonly benchmark: BenchmarkClient
   readonly planner: PlannerClient
-  /** Prints `value` as JSON with --json, otherwise the text made of it. */
+  /** The system that the command line, the environment or a running system names. */
+  readonly services: Services
+  /** Prints `value` as JSON with --json, otherwise the text made of it: then it holds nothing that controls a terminal. */
   print: <T>(value: T, text: (value: T) => string) => void
+  /**
+   * The same for commands with the option --csv, which print a table.
+   * @param text of all that is printed, if the table is not all.
+   */
+  printTable: <T>(value: T, table: (value: T) => Table, text?: (value: T, table: Table) => string) => void
 }
 
-/** @param options known as soon as the command line is parsed, so when a command runs. */
-export function createContext(options: () => GlobalOptions): Context {
+/** @param program its options are known as soon as the command line is parsed, so when a command runs. */
+export function createContext(program: Command): Context {
+  const options = () => program.opts<GlobalOptions>()
+  let services: Services | undefined
+  const found = () => (services ??= findServices(options(), process.env))
+  let isCsv = false
+  program.hook('preAction', (_, command) => {
+    isCsv = command.opts<{ csv?: boolean }>().csv === true
+    if (isCsv && options().json)
+      throw new ScissionError('badRequest', '--json and --csv: one of the two, for example --csv')
+  })
+  const print: Context['print'] = (value, text) => {
+    if (options().json) console.log(printableJson(value))
+    else say(text(printable(value)))
+  }
   return {
     get benchmark() {
-      return createBenchmarkClient(checked('--benchmark-url', 8081, options().benchmarkUrl))
+      return createBenchmarkClient(found().benchmark)
     },
     get planner() {
-      return createPlannerClient(checked('--planner-url', 8082, options().plannerUrl))
+      return createPlannerClient(found().planner)
     },
-    print: (value, text) => console.log(options().json ? JSON.stringify(value, null, 2) : text(value)),
+    get services() {
+      return found()
+    },
+    print,
+    printTable: (value, table, text = (_, made) => tableText(made)) => {
+      if (isCsv) console.log(csvText(table(printable(value))))
+      else print(value, (shown) => text(shown, table(shown)))
+    },
   }
-}
-
-/** @throws ScissionError badRequest, which names the option. */
-function checked(option: string, port: number, url: string): string {
-  if (URL.canParse(url) && /^https?:/i.test(url)) return url
-  throw new ScissionError('badRequest', `${option} must look like http://host:${port}, got: ${url}`)
 }

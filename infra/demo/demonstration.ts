@@ -19,7 +19,10 @@ import { runBenchmark } from '../steps/run-benchmark.ts'
 import { deployAndWait } from '../steps/deploy-plan.ts'
 import { pollUntil } from '../steps/poll-until.ts'
 import { median } from '../../shared/platform/statistics.ts'
+import { printable } from '../terminal/printable.ts'
 import { createProgress } from '../terminal/progress.ts'
+import { say } from '../terminal/say.ts'
+import { tableText } from '../terminal/table.ts'
 import { uploadFiles } from '../steps/upload-model.ts'
 import { compareOutputs } from './compare.ts'
 import { referenceRun } from './reference.ts'
@@ -50,24 +53,24 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
     uploadFiles(benchmark, file, { name, inputShapes, samples }),
   )
   const structure = await benchmark.structure(model.id, inputShapes)
-  console.log(modelText(model, structure))
+  say(modelText(printable(model), printable(structure)))
 
   const links = await step('measuring the links between the resources', () => linksMeasured(planner))
-  console.log(linksTable(links))
-  console.log('measuring the model layer by layer on every resource')
+  say(tableText(linksTable(printable(links))))
+  say('measuring the model layer by layer on every resource')
   const query = { model: model.id, inputShapes }
   const done = await runBenchmark(benchmark, query, createProgress())
   const profiles = await Promise.all(
     done.parts.flatMap((part) => (part.profile ? [benchmark.profile(part.profile)] : [])),
   )
-  console.log(profilesTable(profiles))
+  say(tableText(profilesTable(printable(profiles))))
 
   const plans = await planner.plans(query)
-  console.log(titledPlansText('free choice', plans))
+  say(titledPlansText('free choice', printable(plans)))
   const split = await planSplit(planner, structure, query)
-  if (split) console.log(titledPlansText(split.title, split.answer))
-  else console.log('the model has no layer boundary that may be cut: only whole-model plans are possible')
-  console.log(`\n${baselinesText(plans)}`)
+  if (split) say(titledPlansText(split.title, printable(split.answer)))
+  else say('the model has no layer boundary that may be cut: only whole-model plans are possible')
+  say(`\n${baselinesText(printable(plans))}`)
 
   const inputs = modelInputs(structure, await benchmark.samples(model), INPUT_SEED)
   const reference = await step('running the unsplit file for reference', () => referenceRun(file, inputs))
@@ -77,7 +80,7 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
       await step(`serving ${describePlan(plan)}`, () => serve(planner, plan, inputs, reference.outputs)),
     )
   }
-  console.log(servedText(served))
+  say(servedText(printable(served)))
   return reportOf({
     model,
     inputBytes: structure.inputs.reduce((sum, spec) => sum + spec.bytes, 0),

@@ -7,15 +7,17 @@ import { describePlan, plansText } from '../cli/plan-tables.ts'
 import { inputsText } from '../cli/tables.ts'
 import { shortVerification } from '../cli/verification-text.ts'
 import type { System } from '../start/system.ts'
-import { formatBytes, formatMs } from '../terminal/format.ts'
-import { tableOf } from '../terminal/table.ts'
+import { msColumn } from '../terminal/columns.ts'
+import { formatBytes, formatMs, formatShare } from '../terminal/format.ts'
+import { say } from '../terminal/say.ts'
+import { tableOf, tableText } from '../terminal/table.ts'
 import type { Report, ServedPlan } from './report.ts'
 
 /** Runs `work`, then prints the title and how long it took. */
 export async function step<T>(title: string, work: () => Promise<T>): Promise<T> {
   const start = performance.now()
   const result = await work()
-  console.log(`${colour.green('✓')} ${title} ${colour.dim(`(${formatMs(performance.now() - start)})`)}`)
+  say(`${colour.green('✓')} ${title} ${colour.dim(`(${formatMs(performance.now() - start)})`)}`)
   return result
 }
 
@@ -35,9 +37,9 @@ export function titledPlansText(title: string, answer: PlanAnswer): string {
 export function servedText(served: readonly ServedPlan[]): string {
   const table = tableOf(served, {
     'plan (layers)': ({ plan }) => describePlan(plan),
-    predicted: ({ predictedMs }) => formatMs(predictedMs),
-    measured: ({ measuredMs }) => formatMs(measuredMs),
-    'off by': (one) => `${(100 * (one.measuredMs / one.predictedMs - 1)).toFixed(1)} %`,
+    predicted: msColumn(({ predictedMs }) => predictedMs),
+    measured: msColumn(({ measuredMs }) => measuredMs),
+    'off by': (one) => formatShare(one.measuredMs / one.predictedMs - 1),
     'max |diff|': ({ maxAbsDiff }) => maxAbsDiff.toExponential(1),
     'max |output|': ({ maxAbsOutput }) => maxAbsOutput.toPrecision(3),
     'when deployed': ({ verification }) => shortVerification(verification),
@@ -46,7 +48,7 @@ export function servedText(served: readonly ServedPlan[]): string {
   const isEmulated = served.some(({ plan }) => plan.emulated)
   return [
     `\n${colour.bold('served and measured')}`,
-    table,
+    tableText(table),
     ...(isEmulated ? [colour.yellow('  times pass through emulated speeds or links')] : []),
   ].join('\n')
 }

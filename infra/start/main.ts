@@ -20,6 +20,7 @@ import { describeFailure, exitCodeOf } from '../cli/exit-codes.ts'
 import { demonstrate } from '../demo/demonstration.ts'
 import type { Report } from '../demo/report.ts'
 import { step, thingsToTry } from '../demo/story.ts'
+import { complain, say } from '../terminal/say.ts'
 import { HELP, parseStartOptions, type StartOptions } from './options.ts'
 import { stopOnSignals } from './processes/stop-on-signals.ts'
 import { startSystem, type System, type SystemOptions } from './system.ts'
@@ -37,7 +38,7 @@ export async function start(args: string[]): Promise<void> {
   const dataDir = path.resolve(process.env.SCISSION_DATA ?? '.scission')
   mkdirSync(dataDir, { recursive: true })
   const log = createLog('scission', process.env.SCISSION_LOG_LEVEL ?? 'warn')
-  console.log(colour.bold(`Scission ${VERSION}`))
+  say(colour.bold(`Scission ${VERSION}`))
   const report = reportOnce(options)
   let stopped: AbortSignal | undefined
   const onStop = (stop: () => Promise<void>) => {
@@ -49,7 +50,7 @@ export async function start(args: string[]): Promise<void> {
     const system = await step('starting Redis, the services and the link emulator', () =>
       startOrReport(report, { ...options, dataDir, log, onStop }),
     )
-    console.log(`  Redis: ${system.redis.description}`)
+    say(`  Redis: ${system.redis.description}`)
     await show(options, system, { log, report, stopped: () => stopped?.aborted === true })
   } catch (thrown) {
     // While the services are being stopped, whatever is under way fails: that is no news.
@@ -89,18 +90,18 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
       redis,
     })
     report(outcome)
-    console.log(`\n${verdict(outcome)}`)
+    say(`\n${verdict(outcome)}`)
     if (!outcome.ok) process.exitCode = 1
     if (!options.once) {
-      console.log(thingsToTry(system, outcome))
+      say(thingsToTry(system, outcome))
       return
     }
   } catch (thrown) {
     if (stopped()) throw thrown
     log.debug({ err: thrown }, 'the run failed')
     const error = describeFailure(thrown, false)
-    console.error(error)
-    console.error(`what the services printed: ${system.logFile}`)
+    complain(error)
+    complain(`what the services printed: ${system.logFile}`)
     process.exitCode = exitCodeOf(thrown)
     report({ ok: false, error, redis })
   }
@@ -170,7 +171,7 @@ if (existsSync(program) && realpathSync(program) === fileURLToPath(import.meta.u
   start(process.argv.slice(2)).then(
     () => undefined,
     (thrown: unknown) => {
-      console.error(describeFailure(thrown, false))
+      complain(describeFailure(thrown, false))
       process.exit(exitCodeOf(thrown))
     },
   )
