@@ -1,7 +1,7 @@
 /** The context of every command: clients of the services, and how to print. */
 import type { Command } from 'commander'
-import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
-import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
+import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
+import type { PlannerClient } from '../../shared/client/planner.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { csvText } from '../terminal/csv.ts'
 import { printable, printableJson } from '../terminal/printable.ts'
@@ -15,6 +15,8 @@ export interface Context {
   readonly planner: PlannerClient
   /** The system that the command line, the environment or a running system names. */
   readonly services: Services
+  /** The whole program, with all options of all commands. */
+  everyCommand: () => Promise<Command>
   /** Prints `value` as JSON with --json, otherwise the text made of it: then it holds nothing that controls a terminal. */
   print: <T>(value: T, text: (value: T) => string) => void
   /**
@@ -24,13 +26,18 @@ export interface Context {
   printTable: <T>(value: T, table: (value: T) => Table, text?: (value: T, table: Table) => string) => void
 }
 
-/** @param program its options are known as soon as the command line is parsed, so when a command runs. */
-export function createContext(program: Command): Context {
+/**
+ * @param program its options are known as soon as the command line is parsed, so when a command runs.
+ * @param everyCommand makes a program with all of every command.
+ */
+export function createContext(program: Command, everyCommand: () => Promise<Command>): Context {
   const options = () => program.opts<GlobalOptions>()
   let services: Services | undefined
   const found = () => (services ??= findServices(options(), process.env))
   let isCsv = false
-  program.hook('preAction', (_, command) => {
+  let clients: Clients | undefined
+  program.hook('preAction', async (_, command) => {
+    clients = await loadClients()
     isCsv = command.opts<{ csv?: boolean }>().csv === true
     if (isCsv && options().json)
       throw new ScissionError('badRequest', '--json and --csv: one of the two, for example --csv')
@@ -40,11 +47,12 @@ export function createContext(program: Command): Context {
     else say(text(printable(value)))
   }
   return {
+    everyCommand,
     get benchmark() {
-      return createBenchmarkClient(found().benchmark)
+      return loaded(clients).createBenchmarkClient(found().benchmark)
     },
     get planner() {
-      return createPlannerClient(found().planner)
+      return loaded(clients).createPlannerClient(found().planner)
     },
     get services() {
       return found()
@@ -55,4 +63,19 @@ export function createContext(program: Command): Context {
       else print(value, (shown) => text(shown, table(shown)))
     },
   }
+}
+
+/** Loading them takes as long as all else: it is done when a command runs, not when its help is printed. */
+async function loadClients() {
+  const [{ createBenchmarkClient }, { createPlannerClient }] = await Promise.all([
+    import('../../shared/client/benchmark.ts'),
+    import('../../shared/client/planner.ts'),
+  ])
+  return { createBenchmarkClient, createPlannerClient }
+}
+type Clients = Awaited<ReturnType<typeof loadClients>>
+
+function loaded(clients: Clients | undefined): Clients {
+  if (clients) return clients
+  throw new ScissionError('internal', 'a client is asked for before a command runs')
 }

@@ -41,13 +41,15 @@ async function defineCommand(
 ): Promise<void> {
   if (entry === undefined) return
   const [define, { createContext }] = await Promise.all([entry.load(), import('./context.ts')])
-  define(command, createContext(program))
+  define(command, createContext(program, everyCommand))
 }
 
-/** Loads all commands: for those who look at every option (completion). */
-export async function loadAll(program: Command): Promise<void> {
+/** A program with all of every command: for those who look at every option (completion). */
+async function everyCommand(): Promise<Command> {
+  const program = createProgram()
   for (const [index, entry] of COMMANDS.entries())
     await defineCommand(program, program.commands[index] as Command, entry)
+  return program
 }
 
 /** Also for errors before the options are parsed. */

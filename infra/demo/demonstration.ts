@@ -23,6 +23,7 @@ import { printable } from '../terminal/printable.ts'
 import { createProgress } from '../terminal/progress.ts'
 import { say } from '../terminal/say.ts'
 import { tableText } from '../terminal/table.ts'
+import type { SetDetail } from '../terminal/waiting.ts'
 import { uploadFiles } from '../steps/upload-model.ts'
 import { compareOutputs } from './compare.ts'
 import { referenceRun } from './reference.ts'
@@ -55,7 +56,9 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   const structure = await benchmark.structure(model.id, inputShapes)
   say(modelText(printable(model), printable(structure)))
 
-  const links = await step('measuring the links between the resources', () => linksMeasured(planner))
+  const links = await step('measuring the links between the resources', (waitFor) =>
+    linksMeasured(planner, waitFor),
+  )
   say(tableText(linksTable(printable(links))))
   say('measuring the model layer by layer on every resource')
   const query = { model: model.id, inputShapes }
@@ -77,7 +80,9 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   const served: ServedPlan[] = []
   for (const plan of plansToServe(plans, split?.answer)) {
     served.push(
-      await step(`serving ${describePlan(plan)}`, () => serve(planner, plan, inputs, reference.outputs)),
+      await step(`serving ${describePlan(plan)}`, (waitFor) =>
+        serve(planner, plan, { inputs, expected: reference.outputs, waitFor }),
+      ),
     )
   }
   say(servedText(printable(served)))
@@ -101,10 +106,12 @@ function plansToServe(free: PlanAnswer, split: PlanAnswer | undefined): Plan[] {
 }
 
 /** Waits until the links of all pairs of resources that a plan could use are measured. */
-async function linksMeasured(planner: PlannerClient): Promise<Link[]> {
+async function linksMeasured(planner: PlannerClient, waitFor: SetDetail): Promise<Link[]> {
   const ask = async () => {
     const [resources, links] = await Promise.all([planner.resources(), planner.links()])
-    return { links, missing: missingLinks(resources, links) }
+    const missing = missingLinks(resources, links)
+    waitFor(missing.join(', '))
+    return { links, missing }
   }
   const { links, missing } = await pollUntil(ask, (answer) => answer.missing.length === 0, LINKS_WAIT)
   if (missing.length === 0) return links
@@ -145,13 +152,24 @@ async function planSplit(
   return { title: `first block (layers [0,${first.k})) kept on the device, at least two machines`, answer }
 }
 
+interface Serving {
+  inputs: readonly Tensor[]
+  /** Outputs of the unsplit model. */
+  expected: readonly Tensor[]
+  waitFor: SetDetail
+}
+
 async function serve(
   planner: PlannerClient,
   plan: Plan,
-  inputs: readonly Tensor[],
-  expected: readonly Tensor[],
+  { inputs, expected, waitFor }: Serving,
 ): Promise<ServedPlan> {
-  const deployment = await deployAndWait(planner, { plan: plan.id })
+  const deployment = await deployAndWait(
+    planner,
+    { plan: plan.id },
+    { update: (_, { step: at }) => waitFor(at), stop: () => undefined },
+  )
+  waitFor('sending requests')
   const client = createInferenceClient(deployment.entry.resource, deployment.entry.url)
   const infer = () => client.infer(deployment.id, inputs)
   await timesOf(infer, WARM_UP)

@@ -3,6 +3,7 @@ import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import type { PlanAnswer } from '../../shared/contracts/plan.ts'
+import { inOptions } from '../cli/commands/plan-options.ts'
 import { describePlan, plansText } from '../cli/plan-tables.ts'
 import { inputsText } from '../cli/tables.ts'
 import { shortVerification } from '../cli/verification-text.ts'
@@ -10,13 +11,14 @@ import type { System } from '../start/system.ts'
 import { msColumn } from '../terminal/columns.ts'
 import { formatBytes, formatMs, formatShare } from '../terminal/format.ts'
 import { say } from '../terminal/say.ts'
+import { type SetDetail, sayWhileWaiting } from '../terminal/waiting.ts'
 import { tableOf, tableText } from '../terminal/table.ts'
 import type { Report, ServedPlan } from './report.ts'
 
-/** Runs `work`, then prints the title and how long it took. */
-export async function step<T>(title: string, work: () => Promise<T>): Promise<T> {
+/** Says that `work` is being done and what it waits for, then prints the title and how long it took. */
+export async function step<T>(title: string, work: (setDetail: SetDetail) => Promise<T>): Promise<T> {
   const start = performance.now()
-  const result = await work()
+  const result = await sayWhileWaiting(title, work)
   say(`${colour.green('✓')} ${title} ${colour.dim(`(${formatMs(performance.now() - start)})`)}`)
   return result
 }
@@ -31,7 +33,7 @@ export function modelText({ name, bytes, cuts, id }: UploadedModel, { layers, in
 
 export function titledPlansText(title: string, answer: PlanAnswer): string {
   const considered = colour.dim(`(${answer.considered.toLocaleString('en')} considered)`)
-  return `\n${colour.bold(`plans: ${title}`)}  ${considered}\n${plansText(answer)}`
+  return `\n${colour.bold(`plans: ${title}`)}  ${considered}\n${plansText(inOptions(answer))}`
 }
 
 export function servedText(served: readonly ServedPlan[]): string {

@@ -27,6 +27,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { sayWhileWaiting } from './waiting.mjs'
 
 const FOLDERS = ['services', 'shared', 'infra']
 /** The modules that processes and threads start with, and the jobs that they load. */
@@ -72,7 +73,9 @@ async function buildNow(root, folder) {
   const digest = digestOf(root, sources)
   const digestFile = path.join(folder, DIGEST)
   if (existsSync(digestFile) && readFileSync(digestFile, 'utf8') === digest) return folder
-  await bundle(root, folder, sources.filter(isEntry))
+  await sayWhileWaiting('compiling (once for these sources)', () =>
+    bundle(root, folder, sources.filter(isEntry)),
+  )
   for (const file of sources.filter((name) => name.endsWith('.json')))
     write(path.join(folder, file), readFileSync(path.join(root, file)))
   write(path.join(folder, 'package.json'), '{"type":"module"}')

@@ -14,10 +14,15 @@ import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ensureInstalled } from './packages.mjs'
 
+/** What `npm start` runs. */
+const START = 'infra/start/main.ts'
+
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const dev = process.argv[2] === '--dev'
 if (dev) process.argv.splice(2, 1)
 
+// Loading all of it takes a second or two on a slow machine, before it can say so itself.
+if (process.argv[2] === START) console.error('Scission is starting')
 const code = await ensureInstalled(root, dev)
 if (code !== 0) process.exit(code)
 const [, , entry] = process.argv

@@ -47,8 +47,8 @@ export async function start(args: string[]): Promise<void> {
     stopped = signal
   }
   try {
-    const system = await step('starting Redis, the services and the link emulator', () =>
-      startOrReport(report, { ...options, dataDir, log, onStop }),
+    const system = await step('starting Redis, the services and the link emulator', (waitFor) =>
+      startOrReport(report, { ...options, dataDir, log, onStop, waitFor }),
     )
     say(`  Redis: ${system.redis.description}`)
     await show(options, system, { log, report, stopped: () => stopped?.aborted === true })

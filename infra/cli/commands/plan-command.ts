@@ -2,9 +2,9 @@
 import type { Command } from 'commander'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
-import { namingOptions, optionNames } from '../option-errors.ts'
-import { type AnyAnswer, baselinesText, besideText, everyPlanTable, plansText } from '../plan-tables.ts'
-import { addPlanOptions, type GivenOptions, PLAN_HINTS, planQuery } from './plan-options.ts'
+import { namingOptions } from '../option-errors.ts'
+import { baselinesText, besideText, everyPlanTable, plansText } from '../plan-tables.ts'
+import { addPlanOptions, type GivenOptions, inOptions, PLAN_HINTS, planQuery } from './plan-options.ts'
 
 export function definePlan(command: Command, context: Context): void {
   command.option(
@@ -30,15 +30,4 @@ export function definePlan(command: Command, context: Context): void {
         return [plansText(said), baselinesText(said), ...(beside ? [beside] : []), ...deploy].join('\n')
       })
     })
-}
-
-/** The sentences of an answer with options in the places of fields. */
-function inOptions<A extends Pick<AnyAnswer, 'why' | 'notes' | 'leftOut'>>(answer: A): A {
-  const said = (text: string) => optionNames(text, PLAN_HINTS)
-  return {
-    ...answer,
-    why: said(answer.why),
-    notes: answer.notes.map(said),
-    leftOut: answer.leftOut.map((one) => ({ ...one, reason: said(one.reason) })),
-  }
 }

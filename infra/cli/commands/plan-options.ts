@@ -4,7 +4,8 @@ import type { z } from 'zod'
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
 import type { InputShapes } from '../../../shared/contracts/common.ts'
 import { shapesOption } from '../common-options.ts'
-import type { OptionHints } from '../option-errors.ts'
+import { type OptionHints, optionNames } from '../option-errors.ts'
+import type { AnyAnswer } from '../plan-tables.ts'
 
 /** Option, field of the plan query, what it is, and what its value must be with an example. */
 const PLAN_OPTIONS = [
@@ -272,3 +273,14 @@ export const PLAN_HINTS: OptionHints = Object.fromEntries(
     { flag: longFlag(flags), expected, example },
   ]),
 )
+
+/** The sentences of an answer with options in the places of fields. */
+export function inOptions<A extends Pick<AnyAnswer, 'why' | 'notes' | 'leftOut'>>(answer: A): A {
+  const said = (text: string) => optionNames(text, PLAN_HINTS)
+  return {
+    ...answer,
+    why: said(answer.why),
+    notes: answer.notes.map(said),
+    leftOut: answer.leftOut.map((one) => ({ ...one, reason: said(one.reason) })),
+  }
+}
