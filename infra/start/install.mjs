@@ -47,7 +47,9 @@ async function start(file) {
 async function compiled() {
   const { build } = await import('./build.mjs')
   try {
-    return await build(root)
+    // Programs read what a command prints, and its errors; people have a terminal, or start the system.
+    const quiet = !process.stderr.isTTY && entry !== START
+    return await build(root, undefined, quiet)
   } catch (thrown) {
     if (!(thrown instanceof Error && 'syscall' in thrown)) throw thrown
     console.error(

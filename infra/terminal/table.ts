@@ -5,7 +5,7 @@ import stringWidth from 'string-width'
 import { stripVTControlCharacters } from 'node:util'
 import type { Cell, Column } from './columns.ts'
 import { fitColumns } from './fit-columns.ts'
-import { terminalWidth } from './wrap.ts'
+import { terminalWidth, wrapText } from './wrap.ts'
 
 const EDGES = ['top', 'bottom', 'left', 'right'].flatMap((edge) => [edge, `${edge}-mid`])
 const CORNERS = ['top-left', 'top-right', 'bottom-left', 'bottom-right', 'mid', 'mid-mid']
@@ -55,7 +55,7 @@ export function tableText(table: Table, width: number = terminalWidth()): string
   if (rows.length === 0 && ifEmpty !== undefined) return ifEmpty
   return layOut(
     heads.map(({ name }) => name),
-    rows.map((row) => row.map(textOf)),
+    rows.map((row) => row.map((cell) => textOf(cell).replaceAll('\n', '\\n'))),
     { expendable, width },
   )
 }
@@ -94,10 +94,14 @@ function layOut(heads: readonly string[], rows: readonly (readonly string[])[], 
   const lines = table.toString().split('\n')
   // The padding of the last column is no content, and may be what does not fit.
   const text = lines.map((line) => line.trimEnd()).join('\n')
-  return dropped.length === 0 ? text : `${text}\n${colour.dim(droppedText(dropped))}`
+  return dropped.length === 0 ? text : `${text}\n${droppedText(dropped, layout.width)}`
 }
 
-const droppedText = (dropped: readonly string[]) => `${GAP}left out for want of width: ${dropped.join(', ')}`
+const droppedText = (dropped: readonly string[], width: number) =>
+  wrapText(`${GAP}left out for want of width: ${dropped.join(', ')}`, width)
+    .split('\n')
+    .map((line) => colour.dim(line))
+    .join('\n')
 
 /** For a terminal in which no two columns would fit: a line for each cell, rows one after another. */
 function recordsText(heads: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -14,11 +14,15 @@ export function defineZoo(zoo: Command, context: Context): void {
     .addOption(csvOption())
     .action(() =>
       context.printTable(listZoo(), (networks) =>
-        tableOf(networks, {
-          network: ({ name }) => name,
-          parameters: ({ parameters }) => ({ text: parameters.toLocaleString('en'), value: parameters }),
-          input: ({ inputSize }) => `1x3x${inputSize}x${inputSize}`,
-        }),
+        tableOf(
+          networks,
+          {
+            network: ({ name }) => name,
+            parameters: ({ parameters }) => ({ text: parameters.toLocaleString('en'), value: parameters }),
+            input: ({ inputSize }) => `1x3x${inputSize}x${inputSize}`,
+          },
+          { expendable: ['input'] },
+        ),
       ),
     )
   zoo
