@@ -90,6 +90,7 @@ function hopsText(parameters: Record<string, Parameter>): string[] {
     compute: msColumn(number('computeMs')),
     'waited for CPU': msColumn(number('queueMs')),
     'waited to emulate': msColumn(number('waitedMs')),
+    output: bytesColumn(number('bytesOut')),
     sent: bytesColumn(number('wireBytes')),
     codec: text('codec'),
     encode: msColumn(number('encodeMs')),
@@ -103,7 +104,15 @@ function hopsText(parameters: Record<string, Parameter>): string[] {
     return hops.some((hop) => cell(hop, 0) !== '')
   })
   const table = tableOf<Hop>(hops, Object.fromEntries(used), {
-    expendable: ['waited to emulate', 'waited for CPU', 'until the answer', 'encode', 'decode', 'layers'],
+    expendable: [
+      'waited to emulate',
+      'waited for CPU',
+      'until the answer',
+      'encode',
+      'decode',
+      'output',
+      'layers',
+    ],
   })
   const isEmulated = parameters[`${OWN_PREFIX}emulated`] === true
   return [tableText(table), ...(isEmulated ? ['  these times pass through emulated speeds or links'] : [])]
