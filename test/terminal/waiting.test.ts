@@ -10,8 +10,13 @@ afterEach(() => void vi.useRealTimers())
 
 /** A stream that is no terminal. */
 function stream() {
-  const out = new PassThrough() as unknown as NodeJS.WriteStream
-  return { out, printed: () => (out.end(), text(out as unknown as PassThrough)) }
+  const through = new PassThrough()
+  const out = through as unknown as NodeJS.WriteStream
+  const printed = () => {
+    through.end()
+    return text(through)
+  }
+  return { out, printed }
 }
 
 describe('a step that takes long', () => {
