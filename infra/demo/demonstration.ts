@@ -28,7 +28,7 @@ import { uploadFiles } from '../steps/upload-model.ts'
 import { compareOutputs } from './compare.ts'
 import { referenceRun } from './reference.ts'
 import type { Report, ServedPlan } from './report.ts'
-import { modelText, servedText, step, titledPlansText } from './story.ts'
+import { modelText, servedText, steadinessText, step, titledPlansText, winnerText } from './story.ts'
 
 export interface DemonstrationInput {
   file: string
@@ -75,17 +75,24 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   else say('the model has no layer boundary that may be cut: only whole-model plans are possible')
   say(`\n${baselinesText(printable(plans))}`)
 
+  say(steadinessText(printable(plans.paces)))
+
   const inputs = modelInputs(structure, await benchmark.samples(model), INPUT_SEED)
   const reference = await step('running the unsplit file for reference', () => referenceRun(file, inputs))
   const served: ServedPlan[] = []
-  for (const plan of plansToServe(plans, split?.answer)) {
+  for (const plan of plansToServe(plans, split?.answer, await planner.resources())) {
     served.push(
-      await step(`serving ${describePlan(plan)}`, (waitFor) =>
-        serve(planner, plan, { inputs, expected: reference.outputs, waitFor }),
+      await step(`serving ${describePlan(plan)}`, async (waitFor) =>
+        serve(planner, await asOfNow(planner, query, plan), {
+          inputs,
+          expected: reference.outputs,
+          waitFor,
+        }),
       ),
     )
   }
   say(servedText(printable(served)))
+  say(winnerText(printable(served)))
   return reportOf({
     model,
     inputBytes: structure.inputs.reduce((sum, spec) => sum + spec.bytes, 0),
@@ -98,11 +105,30 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   })
 }
 
-/** The best plan without constraints and, if it is another plan, the best split. */
-function plansToServe(free: PlanAnswer, split: PlanAnswer | undefined): Plan[] {
-  const best = free.plans.slice(0, 1)
-  const alternative = split?.plans[0]
-  return alternative && alternative.id !== best[0]?.id ? [...best, alternative] : best
+/** What a split is compared with, the source alone and the last machine alone; then the best plan and the best split. */
+function plansToServe(
+  free: PlanAnswer,
+  split: PlanAnswer | undefined,
+  resources: readonly ResourceView[],
+): Plan[] {
+  const last = resources.toSorted((a, b) => b.tierIndex - a.tierIndex)[0]?.name
+  const source = free.plans[0]?.source
+  const onSource = free.native.find(({ stages }) => stages[0]?.resource === source)
+  const elsewhere = free.native.filter((plan) => plan !== onSource)
+  const farthest = elsewhere.find(({ stages }) => stages[0]?.resource === last)
+  const wanted = [onSource, farthest, free.plans[0], split?.plans[0]]
+  const byId = new Map(wanted.flatMap((plan) => (plan ? [[plan.id, plan] as const] : [])))
+  return [...byId.values()]
+}
+
+/** The plan as it is predicted at this moment: the pace of a busy machine changes from minute to minute. */
+async function asOfNow(
+  planner: PlannerClient,
+  query: { model: string; inputShapes?: InputShapes | undefined },
+  plan: Plan,
+): Promise<Plan> {
+  const { plans, native } = await planner.plans({ ...query, top: 1000 })
+  return [...native, ...plans].find(({ id }) => id === plan.id) ?? plan
 }
 
 /** Waits until the links of all pairs of resources that a plan could use are measured. */
@@ -175,18 +201,24 @@ async function serve(
   await timesOf(infer, WARM_UP)
   const samplesMs = await timesOf(infer, MEASURED)
   const answer = await client.infer(deployment.id, inputs)
+  const measuredMs = median(samplesMs)
+  const { interval } = plan
   return {
     deployment: deployment.id,
     verification: deployment.verification,
     endpoint: `${deployment.entry.url}/v2/models/${deployment.id}/infer`,
     plan,
     predictedMs: plan.predictedMs,
-    measuredMs: median(samplesMs),
+    inside: samplesMs.filter((ms) => isInside(ms, interval)).length,
+    held: isInside(measuredMs, interval),
+    measuredMs,
     samplesMs,
     ...compareOutputs(expected, answer.outputs),
     parameters: answer.parameters,
   }
 }
+
+const isInside = (ms: number, { lowMs, highMs }: Plan['interval']) => ms >= lowMs && ms <= highMs
 
 /** Times requests: at least `min`, then up to `max` as long as `forMs` ms have not passed. @returns ms of each. */
 async function timesOf(
@@ -217,6 +249,7 @@ function reportOf(found: Findings): Report {
   return {
     ok: raw.served.every((served) => served.agree),
     ...found,
+    predictions: { held: raw.served.filter(({ held }) => held).length, of: raw.served.length },
     model: { id, name, bytes, layers, cuts, inputs, outputs },
     native: plans.native,
     predictedMs: last.predictedMs,

@@ -13,8 +13,12 @@ export interface ServedPlan extends Difference {
   /** What the planner found before the deployment became ready. */
   verification: Verification | undefined
   endpoint: string
+  /** Predicted right before it was served. */
   plan: Plan
   predictedMs: number
+  /** Requests of `samplesMs` inside the plan's interval for one request, and whether their median is. */
+  inside: number
+  held: boolean
   /** Median of `samplesMs`, as seen by the client. */
   measuredMs: number
   samplesMs: number[]
@@ -34,6 +38,8 @@ export interface Report {
   plans: PlanAnswer
   /** The plans with the first block kept on the device and at least two machines; null if the model cannot be cut. */
   split: PlanAnswer | null
+  /** How many of the served plans took as long as predicted. */
+  predictions: { held: number; of: number }
   native: Plan[]
   /** Prediction for the plan that was deployed last. */
   predictedMs: number

@@ -9,7 +9,7 @@ import { inputsText } from '../cli/tables.ts'
 import { shortVerification } from '../cli/verification-text.ts'
 import type { System } from '../start/system.ts'
 import { msColumn } from '../terminal/columns.ts'
-import { formatBytes, formatMs, formatShare } from '../terminal/format.ts'
+import { formatBytes, formatMs } from '../terminal/format.ts'
 import { say } from '../terminal/say.ts'
 import { type SetDetail, sayWhileWaiting } from '../terminal/waiting.ts'
 import { tableOf, tableText } from '../terminal/table.ts'
@@ -36,14 +36,41 @@ export function titledPlansText(title: string, answer: PlanAnswer): string {
   return `\n${colour.bold(`plans: ${title}`)}  ${considered}\n${plansText(inOptions(answer))}`
 }
 
+/** From this spread, or this much waiting for other processes, on a user should know. */
+const UNSTEADY = 0.15
+const BUSY = 1.1
+
+/** One line on how far the figures can be trusted: what else runs on the computer, and how its own pace moves. */
+export function steadinessText(paces: PlanAnswer['paces']): string {
+  if (paces.length === 0) return colour.yellow('how fast the machines are now is not known')
+  const most = (pick: (pace: PlanAnswer['paces'][number]) => number) => Math.max(...paces.map(pick))
+  const waiting = most((pace) => pace.waiting * (pace.stops ?? 1))
+  const others = most(({ otherCores = 0 }) => otherCores)
+  const below = most((pace) => pace.below)
+  const above = most((pace) => pace.above)
+  const spread = `its own pace moves by −${percent(below)} to +${percent(above)}`
+  if (waiting >= BUSY)
+    return colour.yellow(
+      `this computer is busy: other work on ${others.toFixed(1)} cores and quotas lengthen times by ` +
+        `${percent(waiting - 1)}; ${spread}`,
+    )
+  if (Math.max(below, above) >= UNSTEADY) return colour.yellow(`this computer is unsteady: ${spread}`)
+  return colour.dim(`this computer is quiet: ${spread}`)
+}
+
+const percent = (fraction: number): string => `${Math.round(100 * fraction)} %`
+
 export function servedText(served: readonly ServedPlan[]): string {
   const table = tableOf(served, {
     'plan (layers)': ({ plan }) => describePlan(plan),
     predicted: msColumn(({ predictedMs }) => predictedMs),
+    '95 % within': ({ plan: { interval } }) => `${formatMs(interval.lowMs)} – ${formatMs(interval.highMs)}`,
     measured: msColumn(({ measuredMs }) => measuredMs),
-    'off by': (one) => formatShare(one.measuredMs / one.predictedMs - 1),
+    predicts: ({ held, inside, samplesMs }) => {
+      const text = `${held ? 'inside' : 'OUTSIDE'}, ${inside} of ${samplesMs.length}`
+      return held ? colour.green(text) : colour.red(text)
+    },
     'max |diff|': ({ maxAbsDiff }) => maxAbsDiff.toExponential(1),
-    'max |output|': ({ maxAbsOutput }) => maxAbsOutput.toPrecision(3),
     'when deployed': ({ verification }) => shortVerification(verification),
     outputs: ({ agree }) => (agree ? colour.green('equal') : colour.red('DIFFERENT')),
   })
@@ -53,6 +80,41 @@ export function servedText(served: readonly ServedPlan[]): string {
     tableText(table),
     ...(isEmulated ? [colour.yellow('  times pass through emulated speeds or links')] : []),
   ].join('\n')
+}
+
+/** How the quickest split did beside whole models on one machine, by the clock. */
+export function winnerText(served: readonly ServedPlan[]): string {
+  const quickest = (some: readonly ServedPlan[]) => some.toSorted((a, b) => a.measuredMs - b.measuredMs)[0]
+  const split = quickest(served.filter(({ plan }) => !plan.native))
+  const alone = served.filter(({ plan }) => plan.native)
+  const best = quickest(alone)
+  if (!split || !best) return 'there is no split and whole model to compare'
+  if (best.measuredMs <= split.measuredMs)
+    return (
+      `here no split is quicker: ${describePlan(best.plan)} took ${formatMs(best.measuredMs)}, ` +
+      `${describePlan(split.plan)} took ${formatMs(split.measuredMs)}, measured`
+    )
+  const against = alone.map(
+    (one) =>
+      `${(one.measuredMs / split.measuredMs).toFixed(2)} times as quick as ${describePlan(one.plan)} ` +
+      `(${formatMs(one.measuredMs)})`,
+  )
+  return colour.green(
+    `measured: the split ${describePlan(split.plan)} took ${formatMs(split.measuredMs)}, ${against.join(' and ')}`,
+  )
+}
+
+/** The last line: what worked, and what did not come as predicted. */
+export function verdictText({ ok, maxAbsDiff, maxAbsOutput, predictions }: Report): string {
+  const difference = `largest difference ${maxAbsDiff.toExponential(1)} of outputs up to ${maxAbsOutput.toPrecision(3)}`
+  if (!ok) return colour.red(`the split model's outputs differ from the whole model's: ${difference}`)
+  const equal = `the split model's outputs equal the whole model's (${difference})`
+  const { held, of } = predictions
+  if (held === of)
+    return colour.green(`every step worked; ${of} of ${of} plans took as long as predicted; ${equal}`)
+  return colour.yellow(
+    `${of - held} of ${of} plans did NOT take as long as predicted (OUTSIDE above); ${equal}`,
+  )
 }
 
 /** Commands to try next, with the addresses of this run. */

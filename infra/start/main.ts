@@ -19,7 +19,7 @@ import { buildZooModel } from '../../shared/zoo/index.ts'
 import { describeFailure, exitCodeOf } from '../cli/exit-codes.ts'
 import { demonstrate } from '../demo/demonstration.ts'
 import type { Report } from '../demo/report.ts'
-import { step, thingsToTry } from '../demo/story.ts'
+import { step, thingsToTry, verdictText } from '../demo/story.ts'
 import { complain, say } from '../terminal/say.ts'
 import { HELP, parseStartOptions, type StartOptions } from './options.ts'
 import { stopOnSignals } from './processes/stop-on-signals.ts'
@@ -90,7 +90,7 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
       redis,
     })
     report(outcome)
-    say(`\n${verdict(outcome)}`)
+    say(`\n${verdictText(outcome)}`)
     if (!outcome.ok) process.exitCode = 1
     if (!options.once) {
       say(thingsToTry(system, outcome))
@@ -156,13 +156,6 @@ function nameOf(file: string): string {
       .replace(/^[^A-Za-z0-9]+/, '')
       .slice(0, 100) || 'model'
   )
-}
-
-function verdict(report: Report): string {
-  const difference = `largest difference ${report.maxAbsDiff.toExponential(1)} of outputs up to ${report.maxAbsOutput.toPrecision(3)}`
-  return report.ok
-    ? colour.green(`every step worked; the split model's outputs equal the whole model's (${difference})`)
-    : colour.red(`the split model's outputs differ from the whole model's: ${difference}`)
 }
 
 // Starts only if this module is the program, not if the CLI imports it.

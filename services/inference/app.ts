@@ -6,6 +6,8 @@
  * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
  * reachable now.
  */
+import path from 'node:path'
+import { REFERENCE_NETWORK } from '../../shared/contracts/pace.ts'
 import { type Change, Changes } from '../../shared/platform/redis/changes.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
@@ -19,6 +21,7 @@ import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
+import { PaceSampler } from './pace/pace-sampler.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Breakers } from './forwarding/breaker.ts'
@@ -101,10 +104,14 @@ export function createInferenceService(
   })
   return {
     app,
-    start: (url) => presence.start(url),
+    start: (url) => {
+      presence.start(url)
+      deps.pace.start()
+    },
     leave: () => presence.leave(),
     close: async () => {
       await presence.leave()
+      await deps.pace.close()
       changes.close()
       await deployments.close()
       await stages.close()
@@ -131,7 +138,10 @@ type Deps = ReturnType<typeof createDeps>
 function createDeps(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
   const { resource, hopTimeoutMs, maxBodyBytes } = config
   const here = { resource, emulated: config.slowdown > 1 }
-  const served = new ServedTimes({ resource, options: runtimeOptions(config), state, log })
+  const pace = paceOf(config, engine, state, log)
+  const onPace = pace.served.bind(pace)
+  const options = runtimeOptions(config)
+  const served = new ServedTimes({ resource, options, onPace, state, log })
   const onRun = served.ran.bind(served)
   const caller = new Caller()
   const messages = new Messages()
@@ -186,7 +196,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   }
   const targets = targetsOf(deploymentDeps, modelTargets)
   const requestsServed = () => statistics.served
-  const presence = new Presence({ config, tierIndex, state, engine, links, requestsServed, log })
+  const presence = new Presence({ config, tierIndex, state, engine, links, pace, requestsServed, log })
   return {
     ...deploymentDeps,
     bodies,
@@ -199,7 +209,15 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     targets,
     presence,
     served,
+    pace,
   }
+}
+
+function paceOf(config: InferenceConfig, { executor }: Engine, state: State, log: Logger): PaceSampler {
+  const { resource: name, slowdown, threads } = config
+  const file = path.join(config.dataDir, name, `${REFERENCE_NETWORK}.onnx`)
+  const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
+  return new PaceSampler({ name, slowdown, threads, file, state, log, busy })
 }
 
 function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {

@@ -13,6 +13,7 @@ import {
 } from './common.ts'
 import { CodecName } from './calibration.ts'
 import { ModelReference } from './model-names.ts'
+import { PaceOfPlan } from './plan-pace.ts'
 import { BenchmarkProgress } from './job-progress.ts'
 import { figures, nameList, numeric, yesOrNo } from './query-values.ts'
 import { RuntimeOptions } from './resource.ts'
@@ -164,8 +165,15 @@ export const PlanCosts = z.object({
   /** All hops, with encoding, decoding and the answer. */
   transferMs: ms,
   predictedMs: ms,
-  /** Holds the latency in 95 % of cases; both ends are `predictedMs` if the uncertainty is unknown. */
+  /** Holds the latency of one request in 95 % of cases; both ends are `predictedMs` if the uncertainty is unknown. */
   interval: Interval,
+  /** Holds the median of many requests in 95 % of cases. */
+  typicalInterval: Interval,
+  /**
+   * What moves the latency: computers and links, with half the width of the interval that each makes alone. Plans share
+   * them: what moves both moves their difference less.
+   */
+  moves: z.array(z.object({ what: z.string(), requestMs: ms, typicalMs: ms })),
   intervals: Intervals,
   /**
    * Time of the slowest step: 1000 / bottleneckMs requests per second if steps overlap. A step is a resource's compute
@@ -222,6 +230,8 @@ export const PlanAnswer = z.object({
   gap: z.number().min(0).max(1).optional(),
   leftOut: z.array(z.object({ resource: ResourceName, reason: z.string() })),
   emulated: z.boolean(),
+  /** How fast the machines are now: in every figure and interval of the plans. Of those that it is known of. */
+  paces: z.array(PaceOfPlan),
   notes: z.array(z.string()),
 })
 export type PlanAnswer = z.infer<typeof PlanAnswer>

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { byteCount, InputShapes, ModelId, ms, ResourceName, ShapesKey, timestamp } from './common.ts'
 import { CodecSpeed } from './calibration.ts'
 import { ModelReference } from './model-names.ts'
+import { ProfilePace } from './pace.ts'
 import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
 import { Machine, RuntimeOptions } from './resource.ts'
 
@@ -11,8 +12,9 @@ export { BenchmarkProgress }
 /** Uncertainty of a predicted time: a part of it, plus a constant. */
 export const Interval = z.object({
   confidence: z.number().min(0).max(1),
-  /** Fraction of the predicted time. */
+  /** Fraction of the predicted time, upwards; downwards as well if `below` is not given. */
   relative: z.number().nonnegative(),
+  below: z.number().min(0).max(1).optional(),
   fixedMs: ms,
 })
 export type Interval = z.infer<typeof Interval>
@@ -22,7 +24,10 @@ export const PredictionError = z.object({
   /** Fractions of the measured time of both stages: median error of the sum; largest error of the sum or of a stage. */
   median: z.number().nonnegative(),
   maximum: z.number().nonnegative(),
-  /** False if the median or the maximum exceeds its threshold: every plan that uses the profile then has a warning. */
+  /**
+   * False if the errors beyond the noise of their measurements exceed a threshold in the median or at worst: every plan
+   * that uses the profile then has a warning.
+   */
   ok: z.boolean(),
   thresholds: z.object({ median: z.number().positive(), maximum: z.number().positive() }),
   /** Both stages of the model split at boundary k, run one after the other. */
@@ -31,6 +36,8 @@ export const PredictionError = z.object({
       k: z.number().int().nonnegative(),
       predictedMs: ms,
       measuredMs: ms,
+      /** Half the width of the 95 % interval of the measurement, as a fraction: no error of the prediction. */
+      noise: z.number().nonnegative().optional(),
       /** The first stage alone. Absent in older profiles, which were checked for the sum only. */
       prefix: z.object({ predictedMs: ms, measuredMs: ms }).optional(),
     }),
@@ -99,9 +106,11 @@ export const Profile = z.object({
    */
   enterMs: z.array(z.number()).optional(),
   exitMs: z.array(z.number()).optional(),
-  /** A stage of predicted x ms lies within x ± (relative·x + fixedMs). */
+  /** A stage of predicted x ms lies within x ± (relative·x + fixedMs), as far as the profile alone can say. */
   interval: Interval.optional(),
   predictionError: PredictionError.optional(),
+  /** Relates the figures to the pace of the machine (contracts/pace.ts). Absent: measured without it, or imported. */
+  pace: ProfilePace.optional(),
   /** Cuts that were run and used in the fit. */
   anchors: z.array(z.object({ k: z.number().int().nonnegative(), ms, prefixMs: ms })).optional(),
   /**

@@ -56,6 +56,11 @@ export const WhatIf = z.strictObject({
   extraRttMs: figures(LinkName, numeric(z.number().nonnegative().max(1e6)), 'device>cloud:20').optional(),
   /** Replaces a resource's slowdown: how many times slower than its machine it runs; below 1 it is faster. */
   slowdowns: figures(ResourceName, numeric(z.number().positive().max(1000))).optional(),
+  /**
+   * Supposes that other processes keep this many cores of a resource busy. Where it was under that load within the last
+   * hour, the times are as measured then; a note says so or how they were estimated.
+   */
+  loads: figures(ResourceName, numeric(z.number().int().nonnegative().max(1000)), 'edge:1').optional(),
   /** Plans without these resources. */
   without: nameList(ResourceName).optional(),
   /** Plans with these resources only. */

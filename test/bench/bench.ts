@@ -26,6 +26,8 @@ export interface BenchOptions {
   models?: string | undefined
   /** How many cuts of each. */
   cuts?: string | undefined
+  /** Names, separated by commas: only under these conditions. */
+  conditions?: string | undefined
   /** False: not while another process keeps a core busy. */
   busy?: boolean | undefined
   record?: boolean | undefined

@@ -15,10 +15,12 @@ import { memory } from './memory.ts'
 import { models } from './models.ts'
 import { onnx } from './onnx.ts'
 import { planner } from './planner.ts'
+import { predictions } from './predictions.ts'
 import { profile } from './profile.ts'
 import { profileCost } from './profile-cost.ts'
 import { responsive } from './responsive.ts'
 import { serve } from './serve.ts'
+import { start } from './start.ts'
 import { whileServing } from './while-serving.ts'
 
 const BENCHMARKS: Benchmark[] = [
@@ -26,8 +28,10 @@ const BENCHMARKS: Benchmark[] = [
   responsive,
   links,
   serve,
+  predictions,
   profile,
   profileCost,
+  start,
   planner,
   codecs,
   codecsTable,
@@ -78,6 +82,7 @@ const { values, positionals } = parseArgs({
     record: { type: 'boolean', default: false },
     models: { type: 'string' },
     cuts: { type: 'string' },
+    conditions: { type: 'string' },
     seed: { type: 'string' },
     count: { type: 'string' },
     keep: { type: 'string' },

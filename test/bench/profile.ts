@@ -29,7 +29,7 @@ const OPTIONS = { threads: 1, optimisation: 'all' } as const
 const RAW = 'docs/results/profile.json'
 
 export const profile: Benchmark = {
-  name: 'profile',
+  name: 'profile-accuracy',
   title: 'Predicted against measured latency of split models',
   run,
 }

@@ -17,6 +17,7 @@ it('counts a resource that registers anew while the structure is read', async ()
     profiles: new Map(profiles.map((profile) => [profile.id, profile])),
     links: new Map(),
     calibrations: new Map(),
+    paces: new Map(),
     structure: async () => {
       await Promise.resolve()
       resources.set('cloud', exampleResource('cloud', { options: { threads: 4, optimisation: 'all' } }))
@@ -48,6 +49,7 @@ it('says which profiles were measured with other inputs than the model has sampl
     profiles: new Map(profiles.map((profile) => [profile.id, profile])),
     links: new Map(),
     calibrations: new Map(),
+    paces: new Map(),
     structure: async () => ({ ...exampleStructure(), samples: 'second' }),
   }
   const builder = new ProblemBuilder({

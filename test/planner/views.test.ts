@@ -58,6 +58,7 @@ const OPTIONS: Record<Exclude<keyof typeof PlanQuery.shape, 'model' | 'view' | '
   links: ['device>edge:rttMs=20;upMbps=5'],
   extraRttMs: ['device>cloud:30'],
   slowdowns: ['edge:2'],
+  loads: ['edge:1'],
   without: ['edge'],
   only: ['device,cloud'],
   present: ['edge'],

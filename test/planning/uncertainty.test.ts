@@ -19,12 +19,39 @@ describe('uncertainty', () => {
     }
   }
 
-  it('spans every part at its bounds', () => {
+  it('adds what each machine and link moves as squares', () => {
     const split = solve(uncertain()).plans.find((plan) => shape(plan) === 'device 0-1 cloud 1-3')
     expect(split?.predictedMs).toBe(38)
     // Stages of 1 and 3 ms, 2 ms and 32 ms on the wire.
-    expect(split?.interval.lowMs).toBeCloseTo(0 + 0.5 + 1 + 32 / 1.5, 9)
-    expect(split?.interval.highMs).toBeCloseTo(2.5 + 5.5 + 3 + 64, 9)
+    expect(split?.interval.lowMs).toBeCloseTo(38 - Math.hypot(1, 2.5, 1 + 32 - 32 / 1.5), 9)
+    expect(split?.interval.highMs).toBeCloseTo(38 + Math.hypot(1.5, 2.5, 1 + 32), 9)
+    expect(split?.moves.map(({ what }) => what)).toEqual(['device', 'cloud', 'device>cloud'])
+  })
+
+  it('adds what the stages of one computer move as a sum: they are slow and quick together', () => {
+    const apart = uncertain()
+    const together = { ...apart, profiles: apart.profiles.map((one) => ({ ...one, host: 'one' })) }
+    const split = solve(together).plans.find((plan) => shape(plan) === 'device 0-1 cloud 1-3')
+    expect(split?.interval.highMs).toBeCloseTo(38 + Math.hypot(1.5 + 2.5, 1 + 32), 9)
+    expect(split?.moves.map(({ what }) => what)).toEqual(['one', 'device>cloud'])
+  })
+
+  it('takes the difference of two plans on one computer for surer than either', () => {
+    const apart = uncertain()
+    const links = apart.links.map((one) => ({ ...one, uncertainty: undefined }))
+    const together = { ...apart, links, profiles: apart.profiles.map((one) => ({ ...one, host: 'one' })) }
+    const gainOf = ({ why }: { why: string }) => Number(/uncertainty of ([\d.]+) ms/.exec(why)?.[1])
+    const there = gainOf(solve({ ...apart, links }))
+    expect(gainOf(solve(together))).toBeLessThan(there)
+  })
+
+  it('of one request may be wider than of the median of many', () => {
+    const narrow = { confidence: 0.95, relative: 0.1, below: 0.05, fixedMs: 0 }
+    const problem = uncertain()
+    const profiles = problem.profiles.map((one) => ({ ...one, typical: narrow }))
+    const alone = solve({ ...problem, profiles }).native[0]
+    expect(alone?.typicalInterval).toEqual({ lowMs: 0.95 * 40, highMs: 1.1 * 40 })
+    expect(alone?.interval).toEqual({ lowMs: 19, highMs: 61 })
   })
 
   it('with the confidence upper, plans on the bound', () => {
@@ -49,7 +76,7 @@ describe('uncertainty', () => {
     const energy = solve(uncertain(), { objective: 'energy', busyWatts, idleWatts: { device: 5 } })
     expect(energy.plans[0]?.energyJ).toBeCloseTo(0.065, 12)
     expect(energy.why).toMatch(
-      /; do not split: the gain of 0\.005 J over cloud alone lies inside .* of 0\.0743 J$/,
+      /; do not split: the gain of 0\.005 J over cloud alone lies inside .* of [\d.]+ J$/,
     )
     expect(solve(uncertain(), { objective: 'throughput' }).why).toMatch(
       /; do not split: the gain of [\d.]+ ms per request over device alone lies inside the uncertainty of [\d.]+ ms/,
@@ -66,7 +93,7 @@ describe('uncertainty', () => {
       uncertainty: { rttMs: 0, bandwidthMbps: 5, returnBandwidthMbps: 5 },
     }))
     const { native } = solve({ ...problem, links })
-    expect(native[1]?.interval.highMs).toBeCloseTo(7 + 2 + 800, 9)
+    expect(native[1]?.interval.highMs).toBeCloseTo(4 + 2 + 80 + Math.hypot(3, 720), 9)
   })
 
   it('a plan built on a profile that failed its own check says so', () => {

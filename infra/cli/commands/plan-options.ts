@@ -231,6 +231,13 @@ const PLAN_OPTIONS = [
     '"device>cloud:30"',
   ],
   [
+    '--loads <figures>',
+    'loads',
+    'what if other processes kept so many cores of resources busy: edge:1',
+    'resources with numbers of cores',
+    'edge:1',
+  ],
+  [
     '--slowdowns <figures>',
     'slowdowns',
     'what if resources ran so many times slower: edge:2',

@@ -22,6 +22,8 @@ import {
   withErrorHandler,
   workerOptions,
 } from '../../../shared/platform/redis/queues.ts'
+import type { PaceSampler } from '../pace/pace-sampler.ts'
+import type { Measurement, ProfileRequest } from './profiler/profile-model.ts'
 import { type CalibrationDeps, workCalibration } from './calibrations/calibration-worker.ts'
 import { withModelSamples } from './samples/fetch-samples.ts'
 import { storeResult } from '../../../shared/platform/redis/store-result.ts'
@@ -33,6 +35,8 @@ export interface JobWorkerDeps
     Pick<Resource, 'machine' | 'slowdown'> {
   resource: string
   connection: Redis
+  /** Does not take a profile for other load, and takes its runs for samples. */
+  pace: Pick<PaceSampler, 'pause' | 'profiled' | 'file'>
   requestsServed: () => number
 }
 
@@ -126,7 +130,7 @@ async function measure(
     const request = { path, structure, runs: data.runs, options, slowdown, requestsServed }
     const record = await deps.state.models.need(model)
     const measurement = await withModelSamples(deps.benchmarkUrl, record, signal, (samples) =>
-      deps.profile({ ...request, samples }, report, signal),
+      measureApart(deps, { ...request, samples }, report, signal),
     )
     const identity = { model, shapesKey, resource: deps.resource, options }
     return {
@@ -140,6 +144,23 @@ async function measure(
     }
   } finally {
     range.release()
+  }
+}
+
+/** Measures while the pace of the machine is not sampled by the service itself. */
+async function measureApart(
+  { pace, profile, options }: JobWorkerDeps,
+  request: ProfileRequest,
+  report: (progress: BenchmarkProgress) => void,
+  signal: AbortSignal,
+): Promise<Measurement> {
+  const goOn = pace.pause()
+  const asServed = request.options.threads === options.threads
+  try {
+    const referenced = { ...request, reference: pace.file, ...(asServed && { onReference: pace.profiled }) }
+    return await profile(referenced, report, signal)
+  } finally {
+    goOn()
   }
 }
 

@@ -20,6 +20,8 @@ const MIN_RATIOS = 5
 const PUBLISH_MS = 5000
 /** Shorter stages are ignored: clock and scheduling take as long as the run. */
 const MIN_STAGE_MS = 0.05
+/** The pace is not seen in stages shorter than this. */
+const MIN_PACE_MS = 1
 /** A profile that was not found is read again after this time. */
 const REREAD_MS = 30_000
 
@@ -35,6 +37,8 @@ interface Known {
 export interface ServedTimesDeps {
   resource: string
   options: RuntimeOptions
+  /** Is given each stage as a sample of the machine's pace: PaceSampler.served. */
+  onPace?: (cpuMs: number, waiting: number) => void
   state: State
   log: Logger
 }
@@ -59,12 +63,20 @@ export class ServedTimes {
     if (predictedMs < MIN_STAGE_MS) return
     // As in the profile: CPU time if a session has one thread, else wall time.
     const measuredMs = options.threads === 1 ? run.cpuMs : run.computeMs
+    this.#tellPace(known.profile, predictedMs, measuredMs, run.computeMs)
     known.ratios.push(measuredMs / predictedMs)
     if (known.ratios.length > MAX_RATIOS) known.ratios.shift()
     known.samples += 1
     if (known.ratios.length < MIN_RATIOS || now - known.publishedAt < PUBLISH_MS) return
     known.publishedAt = now
     this.#publish(id, known).catch((error: unknown) => this.#failed(error))
+  }
+
+  /** The stage as a run of the reference network that takes as long as this one, divided by its share. */
+  #tellPace({ pace }: Profile, predictedMs: number, measuredMs: number, wallMs: number): void {
+    const { onPace } = this.#deps
+    if (!pace || predictedMs < MIN_PACE_MS || measuredMs <= 0) return
+    onPace?.((measuredMs / predictedMs) * pace.ms, Math.max(1, wallMs / measuredMs))
   }
 
   /** Forgets the records of a profile that was measured anew. */

@@ -4,12 +4,13 @@
  */
 import os from 'node:os'
 import type { Machine, Resource } from '../../../shared/contracts/resource.ts'
+import { memoryBytes } from '../../../shared/platform/memory.ts'
 import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
-import { startBenchmarkWorker } from '../jobs/job-worker.ts'
+import { type JobWorkerDeps, startBenchmarkWorker } from '../jobs/job-worker.ts'
 import { type Engine, runtimeOptions } from '../serving/engine.ts'
 import { ONNXRUNTIME_VERSION } from '../serving/executor/trial-load.ts'
 import type { Links } from '../links/links.ts'
@@ -24,6 +25,7 @@ export interface PresenceDeps {
   state: State
   engine: Engine
   links: Links
+  pace: JobWorkerDeps['pace']
   requestsServed: () => number
   log: Logger
 }
@@ -71,10 +73,10 @@ export class Presence {
   }
 
   #work(resource: Omit<Resource, 'heartbeatAt'>): void {
-    const { config, state, engine, requestsServed, log } = this.#deps
+    const { config, state, engine, pace, requestsServed, log } = this.#deps
     const { redisUrl, benchmarkUrl } = config
     const connection = workerConnection(redisUrl, log)
-    const deps = { ...resource, resource: resource.name, ...engine, connection, state, requestsServed }
+    const deps = { ...resource, resource: resource.name, ...engine, connection, state, pace, requestsServed }
     const worker = startBenchmarkWorker({ ...deps, benchmarkUrl, log })
     this.#stopWork = async () => {
       // BullMQ waits until a lost Redis comes back; a service that stops must not.
@@ -111,7 +113,7 @@ function describeMachine(): Machine {
   return {
     cpuModel: cpus[0]?.model.trim() ?? 'unknown',
     cores: Math.max(1, os.availableParallelism()),
-    memoryBytes: os.totalmem(),
+    memoryBytes: memoryBytes(),
     platform: os.platform(),
     arch: os.arch(),
     node: process.version,

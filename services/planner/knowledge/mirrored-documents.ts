@@ -24,6 +24,7 @@ export const MirroredProfile = Profile.pick({
   exitMs: true,
   interval: true,
   predictionError: true,
+  pace: true,
   codecs: true,
 })
 export type MirroredProfile = z.infer<typeof MirroredProfile>

@@ -10,6 +10,7 @@ import { LRUCache } from 'lru-cache'
 import type { z } from 'zod'
 import { pickModel } from '../../../shared/contracts/model-names.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
+import type { Pace } from '../../../shared/contracts/pace.ts'
 import type { Served } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
@@ -42,6 +43,8 @@ export class RedisMirror {
   readonly calibrations: ReadonlyMap<string, MirroredCalibration>
   /** Served times held against the profiles, by profile id: shown beside plans, never planned with. */
   readonly served: ReadonlyMap<string, Served>
+  /** How fast each machine is now, by resource. */
+  readonly paces: ReadonlyMap<string, Pace>
   readonly #copies: Pick<CollectionMirror<unknown>, 'kind' | 'reload' | 'refresh'>[] = []
   /** Read at first use. The most recently used ones stay in memory, bounded by layers. */
   readonly #structures: LRUCache<string, Structure>
@@ -81,6 +84,7 @@ export class RedisMirror {
       onChange,
       same: (before, after) => before.state !== 'completed' && after.state !== 'completed',
     })
+    this.paces = this.#copy(state.paces, { onChange })
     // Leaves the revision as it is.
     this.served = this.#copy(state.served, {})
     this.#structures = new LRUCache<string, Structure>({

@@ -17,6 +17,7 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import type { RedisMirror } from '../knowledge/redis-mirror.ts'
 import type { BuiltProblem, ProblemBuilder, ProblemBuilderDeps, Question } from './problem-builder.ts'
+import { paceText } from './todays-pace.ts'
 import type { PlanningProblem, SolverThread } from './solver.ts'
 
 /** The planner's state and how problems are built from it. */
@@ -70,6 +71,7 @@ async function answerChain(deps: PlannerDeps, query: PlanQuery): Promise<CachedA
     ...solved,
     leftOut: mergeLeftOut(built.leftOut, solved.leftOut),
     emulated: [...solved.plans, ...solved.native].some((plan) => plan.emulated),
+    paces: built.paces,
     notes: notesOf(built, query),
   }
   return { view: 'chain', answer, profiles: built.profiles }
@@ -92,6 +94,7 @@ async function answerGraph(deps: PlannerDeps, query: PlanQuery): Promise<CachedA
     gap,
     leftOut: mergeLeftOut(built.leftOut, withoutProfile(problem)),
     emulated: [...plans, ...native].some((plan) => plan.emulated),
+    paces: built.paces,
     notes: [...notesOf(built, query), ...solved.notes],
   }
   return { view: 'graph', answer, profiles: built.profiles }
@@ -237,6 +240,7 @@ function mergeLeftOut(
 
 const notesOf = (built: BuiltProblem, query: PlanQuery): string[] => [
   ...built.emulated,
+  ...built.paces.map(paceText),
   ...missingFigures(built.problem, query),
   ...built.notes,
 ]

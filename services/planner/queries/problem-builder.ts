@@ -7,12 +7,14 @@ import { LRUCache } from 'lru-cache'
 import type { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { machineDifferences, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
+import type { PaceOfPlan } from '../../../shared/contracts/plan-pace.ts'
 import type { WhatIf } from '../../../shared/contracts/what-if-fields.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { MirroredCalibration, MirroredProfile } from '../knowledge/mirrored-documents.ts'
 import { checkKnown, type Problem } from '../../../shared/planning/index.ts'
 import type { PlanningProblem } from './solver.ts'
 import type { RedisMirror } from '../knowledge/redis-mirror.ts'
+import { Pacing } from './todays-pace.ts'
 import { applyWhatIf } from './what-if.ts'
 
 export interface ProblemBuilderDeps {
@@ -41,6 +43,8 @@ export interface BuiltProblem {
   notes: string[]
   /** The profiles that the problem contains. */
   profiles: { id: string; resource: string }[]
+  /** How fast the machines are now, of those with a profile that can be related to it. */
+  paces: PaceOfPlan[]
 }
 
 /**
@@ -131,12 +135,18 @@ export class ProblemBuilder {
       ? applyWhatIf(measured, question.whatIf, names)
       : { ...measured, leftOut: [], notes: [] }
     const chosen = chooseProfiles(mirror, question, resources, structure)
+    const pacing = new Pacing(mirror.paces, question.whatIf?.loads)
+    const byName = new Map(resources.map((resource) => [resource.name, resource]))
+    const paced = chosen.profiles.flatMap((profile) => {
+      const resource = byName.get(profile.resource)
+      return resource ? [pacing.bring(profile, resource)] : []
+    })
     const codecs = codecsOf(mirror.calibrations.values(), question.model, question.shapesKey)
     const problem: PlanningProblem = {
       structure,
       // A resource without a usable profile may still be the source of the input.
       resources,
-      profiles: chosen.profiles,
+      profiles: paced.map(({ profile }) => profile),
       links,
       ...(codecs.codecs.length > 0 && { codecs: codecs.codecs }),
     }
@@ -145,8 +155,14 @@ export class ProblemBuilder {
       problem,
       leftOut: [...absent, ...leftOut, ...unusable],
       emulated: emulationNotes(problem),
-      notes: [...notes, ...codecs.notes, ...doubtsAbout(chosen.profiles, resources, structure)],
+      notes: [
+        ...notes,
+        ...pacing.notes,
+        ...codecs.notes,
+        ...doubtsAbout(chosen.profiles, resources, structure),
+      ],
       profiles: chosen.profiles.map(({ id, resource }) => ({ id, resource })),
+      paces: paced.flatMap(({ pace }) => pace ?? []),
     }
   }
 }

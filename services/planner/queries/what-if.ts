@@ -30,6 +30,9 @@ export function applyWhatIf(present: Conditions, whatIf: WhatIf, known: readonly
   const resources = present.resources
     .filter(({ name }) => !gone.has(name))
     .map((resource) => withSlowdown(resource, whatIf.slowdowns?.[resource.name]))
+    .map((resource) =>
+      whatIf.loads?.[resource.name] === undefined ? resource : { ...resource, emulated: true },
+    )
   return { resources, links: changeLinks(present, whatIf), leftOut, notes: notesOf(whatIf) }
 }
 
@@ -37,7 +40,8 @@ function checkNames(whatIf: WhatIf, known: readonly string[]): void {
   const sorted = [...known].sort()
   for (const field of ['without', 'only', 'present'] as const)
     checkKnown(field, 'resource', whatIf[field] ?? [], sorted)
-  checkKnown('slowdowns', 'resource', Object.keys(whatIf.slowdowns ?? {}), sorted)
+  for (const field of ['slowdowns', 'loads'] as const)
+    checkKnown(field, 'resource', Object.keys(whatIf[field] ?? {}), sorted)
   for (const field of ['links', 'extraRttMs'] as const) {
     for (const link of Object.keys(whatIf[field] ?? {}))
       checkKnown(field, 'resource', link.split('>'), sorted)

@@ -17,6 +17,7 @@ import {
   hasWatts,
   linkFigures,
   stageMsAt,
+  type StageConfidence,
   sum,
   aliveBytesOf,
   type Figures,
@@ -67,12 +68,24 @@ export interface JourneyCosts {
 
 /** Costs with every time at its bound. */
 export function costsAt(journey: Journey, confidence: Confidence): JourneyCosts {
+  return costsBy(journey, { stage: () => confidence, link: () => confidence })
+}
+
+/** The bound of each time. */
+interface Bounds {
+  stage: (stop: Stop) => StageConfidence
+  link: (crossing: Crossing) => Confidence
+}
+
+function costsBy(journey: Journey, bounds: Bounds): JourneyCosts {
   const { stops, crossings, answerBytes, figures } = journey
-  const stageMs = stops.map(({ resource, stage }) =>
-    stage ? stageMsAt(stage.profile, stage.measuredMs, confidence) * resource.slowdown : 0,
-  )
-  const wire = crossings.map(({ link, wireBytes }) => {
-    const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, confidence)
+  const stageMs = stops.map((stop) => {
+    const { resource, stage } = stop
+    return stage ? stageMsAt(stage.profile, stage.measuredMs, bounds.stage(stop)) * resource.slowdown : 0
+  })
+  const wire = crossings.map((crossing) => {
+    const { link, wireBytes } = crossing
+    const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, bounds.link(crossing))
     const sendMs = wireMs(wireBytes, bandwidthMbps)
     return { ms: fixedMs + sendMs, sendMs, returnMs: wireMs(answerBytes, returnBandwidthMbps) }
   })
@@ -142,21 +155,72 @@ function priceOf(work: readonly Work[], figures: Figures): { price?: number } {
   return { price: sum(nano) / 1e9 }
 }
 
-/** 95 % intervals: totals with every time at its lower and at its upper bound. */
-export function intervalsOf(low: TimedTotals, high: TimedTotals): Pick<Plan, 'interval' | 'intervals'> {
+/**
+ * 95 % intervals. What moves one time moves it alone: a machine's pace all stages on that machine, a link its own
+ * transfers. So the distances that each of them makes add as squares.
+ * @param confidence of the plan's figures. Those at `upper` have every time at its bound, and are the upper ends then.
+ */
+export function intervalsOf(
+  journey: Journey,
+  confidence: 'median' | 'upper',
+): Pick<Plan, 'interval' | 'typicalInterval' | 'intervals' | 'moves'> {
+  const middle = costsAt(journey, 'median').totals
+  const low = movesTo(journey, 'lower', 'lower')
+  const high = movesTo(journey, 'upper', 'upper')
+  const typicalLow = movesTo(journey, 'typicalLower', 'lower')
+  const typicalHigh = movesTo(journey, 'typicalUpper', 'upper')
+  const atOnce = confidence === 'upper' ? costsAt(journey, 'upper').totals : undefined
+  const bounds = (field: keyof TimedTotals) => ({
+    low: Math.max(0, (middle[field] ?? 0) - distance(low, middle, field)),
+    high: atOnce?.[field] ?? (middle[field] ?? 0) + distance(high, middle, field),
+  })
   const between = (field: 'energyJ' | 'price') =>
-    low[field] === undefined || high[field] === undefined
-      ? {}
-      : { [field]: { low: low[field], high: high[field] } }
+    middle[field] === undefined ? {} : { [field]: bounds(field) }
+  const { low: lowMs, high: highMs } = bounds('predictedMs')
   return {
-    interval: { lowMs: low.predictedMs, highMs: high.predictedMs },
-    intervals: {
-      bottleneckMs: { low: low.bottleneckMs, high: high.bottleneckMs },
-      ...between('energyJ'),
-      ...between('price'),
+    interval: { lowMs, highMs },
+    typicalInterval: {
+      lowMs: Math.max(0, middle.predictedMs - distance(typicalLow, middle, 'predictedMs')),
+      highMs: middle.predictedMs + distance(typicalHigh, middle, 'predictedMs'),
     },
+    intervals: { bottleneckMs: bounds('bottleneckMs'), ...between('energyJ'), ...between('price') },
+    moves: high.map(({ what, totals }, at) => ({
+      what,
+      requestMs: (totals.predictedMs - low[at]!.totals.predictedMs) / 2,
+      typicalMs: (typicalHigh[at]!.totals.predictedMs - typicalLow[at]!.totals.predictedMs) / 2,
+    })),
   }
 }
+
+interface Move {
+  /** A computer, or a link as `device>edge`. */
+  what: string
+  /** With only its times at their bounds. */
+  totals: TimedTotals
+}
+
+const distance = (moves: readonly Move[], middle: TimedTotals, field: keyof TimedTotals): number =>
+  Math.hypot(...moves.map(({ totals }) => (totals[field] ?? 0) - (middle[field] ?? 0)))
+
+/** In the same order for every bound. */
+function movesTo(journey: Journey, stageBound: StageConfidence, linkBound: Confidence): Move[] {
+  const { stops, crossings } = journey
+  const hosts = new Set(stops.flatMap((stop) => (stop.stage ? [hostOf(stop)] : [])))
+  const ofHosts = [...hosts].map((host) => {
+    const isThere = (stop: Stop) => stop.stage !== undefined && hostOf(stop) === host
+    const stage = (stop: Stop) => (isThere(stop) ? stageBound : 'median')
+    return { what: host, totals: costsBy(journey, { stage, link: () => 'median' }).totals }
+  })
+  const ofLinks = crossings.map((moved) => {
+    const link = (crossing: Crossing) => (crossing === moved ? linkBound : 'median')
+    const { from, to } = moved.link
+    return { what: `${from}>${to}`, totals: costsBy(journey, { stage: () => 'median', link }).totals }
+  })
+  return [...ofHosts, ...ofLinks]
+}
+
+/** Resources on one computer share its pace. */
+const hostOf = ({ resource, stage }: Stop): string => stage?.profile.host ?? resource.name
 
 /** ms that the bytes take: bits / (10^6 bit/s · bandwidth) · 1000. */
 function wireMs(bytes: number, bandwidthMbps: number): number {

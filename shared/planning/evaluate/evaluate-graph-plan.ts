@@ -93,7 +93,7 @@ export function evaluateGraphPlan(
     computeMs,
     transferMs,
     predictedMs,
-    ...intervalsOf(costsAt(journey, 'lower').totals, costsAt(journey, 'upper').totals),
+    ...intervalsOf(journey, confidence),
     bottleneckMs,
     bytes: sum(hops.map(({ wireBytes }) => wireBytes)),
     ...given,

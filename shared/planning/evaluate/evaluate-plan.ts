@@ -58,7 +58,6 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
     figures,
   }
   const { stageMs, wire, totals } = costsAt(journey, confidence)
-  const high = confidence === 'upper' ? totals : costsAt(journey, 'upper').totals
   return {
     id: formatPlanId(parts),
     model: structure.model,
@@ -75,7 +74,7 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
     })),
     transfers: hops.map((hop, at) => transferOf(hop, wire[at]!, journey.answerBytes)),
     ...totals,
-    ...intervalsOf(costsAt(journey, 'lower').totals, high),
+    ...intervalsOf(journey, confidence),
     bytes: sum(hops.map(({ wireBytes }) => wireBytes)),
     accuracyLoss: Math.min(1, sum(hops.map(({ loss }) => loss))),
     native: parts.stages.length === 1,

@@ -97,14 +97,16 @@ function whyOf(parts: WhyParts): string {
 }
 
 /**
- * Advice against a split whose gain over one machine is uncertain. Both values are uncertain: the half widths of their
- * intervals, added like independent errors, bound the difference. Errors that both share would make the bound smaller, so
- * this is on the safe side. Bytes are exact, so a gain of any size counts. Nothing is said if no plan on one machine is
- * allowed.
+ * Advice against a split whose gain over one machine is uncertain. Bytes are exact, so a gain of any size counts. Nothing is
+ * said if no plan on one machine is allowed.
  */
 function doNotSplit(query: Goal, { winner, bestNative }: WhyParts): string[] {
   if (winner.native || !bestNative?.native) return []
-  const uncertain = Math.hypot(uncertaintyOf(winner, query), uncertaintyOf(bestNative, query))
+  const uncertain =
+    query.objective === 'latency'
+      ? uncertaintyOfDifference(winner, bestNative)
+      : // Errors that both share would make the bound smaller: this is on the safe side.
+        Math.hypot(uncertaintyOf(winner, query), uncertaintyOf(bestNative, query))
   const gain = objectiveOf(bestNative, query) - objectiveOf(winner, query)
   if (uncertain === 0 || gain >= uncertain) return []
   const amount = (value: number) =>
@@ -113,6 +115,13 @@ function doNotSplit(query: Goal, { winner, bestNative }: WhyParts): string[] {
     `do not split: the gain of ${amount(Math.max(0, gain))} over ${nameOf(bestNative)} lies inside the uncertainty ` +
       `of ${amount(uncertain)}`,
   ]
+}
+
+/** Half the width of the 95 % interval of the difference of typical latencies: what moves both moves it less. */
+function uncertaintyOfDifference(a: Plan, b: Plan): number {
+  const of = ({ moves }: Plan, what: string) => moves.find((move) => move.what === what)?.typicalMs ?? 0
+  const all = new Set([...a.moves, ...b.moves].map(({ what }) => what))
+  return Math.hypot(...[...all].map((what) => of(a, what) - of(b, what)))
 }
 
 /** Transfers of the graph view have no codec: their wire bytes are their bytes. */

@@ -25,6 +25,10 @@ export type PlanningResource = Pick<Resource, 'name' | 'tier' | 'tierIndex' | 's
 export type PlanningProfile = Pick<Profile, 'resource' | 'model' | 'shapesKey' | 'layerMs' | 'emulated'> &
   Partial<Pick<Profile, 'enterMs' | 'exitMs' | 'interval' | 'options' | 'codecs'>> & {
     predictionError?: { ok: boolean } | undefined
+    /** Half-widths for the median of many requests; `interval` is for one. Absent = the same. */
+    typical?: Profile['interval']
+    /** The computer that it is of: its stages are slow and quick together. Absent = the resource's own. */
+    host?: string
   }
 
 export type PlanningLink = Pick<
@@ -213,10 +217,12 @@ export function checkKnown(
 }
 
 /**
- * A bound of the 95 % interval of a time. A stage predicted to take x ms lies within x ± (relative·x + fixedMs); a link's
+ * A bound of the 95 % interval of a time. A stage predicted to take x ms lies within x − (below·x + fixedMs) and x + (relative·x + fixedMs); a link's
  * figures lie within their half-widths. A plan at its upper bound has each of its parts at its own upper bound.
  */
 export type Confidence = 'lower' | 'median' | 'upper'
+/** The bounds of a stage: of one request, and of the median of many. */
+export type StageConfidence = Confidence | 'typicalLower' | 'typicalUpper'
 
 /** Least share of a bandwidth that its bound can be: a bound of 0 would make transfers infinitely long. */
 const MIN_BANDWIDTH_SHARE = 0.1
@@ -257,13 +263,16 @@ export function stageBound(profile: PlanningProfile, confidence: 'median' | 'upp
 
 /** Time at the bound of a stage of `ms`, never below 0, before the resource's slowdown. */
 export function stageMsAt(
-  { interval }: Pick<PlanningProfile, 'interval'>,
+  { interval, typical = interval }: Pick<PlanningProfile, 'interval' | 'typical'>,
   ms: number,
-  confidence: Confidence,
+  confidence: StageConfidence,
 ): number {
-  if (!interval || confidence === 'median') return ms
-  const width = interval.relative * ms + interval.fixedMs
-  return confidence === 'upper' ? ms + width : Math.max(0, ms - width)
+  const isTypical = confidence === 'typicalLower' || confidence === 'typicalUpper'
+  const widths = isTypical ? typical : interval
+  if (!widths || confidence === 'median') return ms
+  const { relative, below = relative, fixedMs } = widths
+  const isUpper = confidence === 'upper' || confidence === 'typicalUpper'
+  return isUpper ? ms + relative * ms + fixedMs : Math.max(0, ms - below * ms - fixedMs)
 }
 
 /** The figures that count for a query: its own override those of the problem, field by field. */

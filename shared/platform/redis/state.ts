@@ -7,6 +7,7 @@ import type { Redis } from 'ioredis'
 import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
 import { Model, Structure } from '../../contracts/model.ts'
+import { Pace } from '../../contracts/pace.ts'
 import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
 import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
@@ -42,6 +43,8 @@ export function openState(redis: Redis, log?: Logger) {
     profiles: new Collection(redis, 'profiles', Profile, log),
     /** By the id of the profile. */
     served: new Collection(redis, 'served', Served, log),
+    /** By the name of the resource. */
+    paces: new Collection(redis, 'paces', Pace, log),
     deployments: new Collection(redis, 'deployments', Deployment, log),
     calibrations: new Collection(redis, 'calibrations', Calibration, log),
   }

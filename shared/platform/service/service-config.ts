@@ -3,6 +3,7 @@
  * The tables hold the variable, its default and the reason for it; `scission config` prints them.
  */
 import os from 'node:os'
+import { memoryBytes } from '../memory.ts'
 import { z } from 'zod'
 import { ResourceName, TierName } from '../../contracts/common.ts'
 import { LinkEmulation, OPTIMISATION_LEVELS } from '../../contracts/resource.ts'
@@ -148,7 +149,7 @@ export const BENCHMARK_SETTINGS = {
   analyseMemoryBytes: setting(
     'SCISSION_ANALYSE_MEMORY_BYTES',
     integer(MIB),
-    String(Math.floor(os.totalmem() / 2)),
+    String(Math.floor(memoryBytes() / 2)),
     'half of the memory of this machine',
   ),
   benchmarkTimeoutMs: setting(
@@ -262,7 +263,7 @@ export const INFERENCE_SETTINGS = {
   stageBytes: setting(
     'SCISSION_STAGE_BYTES',
     integer(0),
-    String(Math.floor(os.totalmem() / 4)),
+    String(Math.floor(memoryBytes() / 4)),
     'weights of the layers that stay loaded on demand, beside deployments, summed over all sessions; ONNX Runtime ' +
       'needs up to twice that',
   ),
@@ -275,7 +276,7 @@ export const INFERENCE_SETTINGS = {
   bodyMemoryBytes: setting(
     'SCISSION_BODY_MEMORY_BYTES',
     integer(1),
-    String(Math.floor(os.totalmem() / 4)),
+    String(Math.floor(memoryBytes() / 4)),
     'memory for all requests being received; one that does not fit gets 503 with Retry-After',
   ),
   travellingHeaders: setting(
@@ -299,7 +300,7 @@ export const INFERENCE_SETTINGS = {
   trialMemoryBytes: setting(
     'SCISSION_TRIAL_MEMORY_BYTES',
     integer(MIB),
-    String(Math.floor(os.totalmem() / 2)),
+    String(Math.floor(memoryBytes() / 2)),
     'half of the memory of this machine',
   ),
   hopTimeoutMs: setting(

@@ -1,5 +1,5 @@
 /** docs/reference/configuration.md: the table that `scission config` prints, without the values of this machine. */
-import os from 'node:os'
+import { memoryBytes } from '../../../shared/platform/memory.ts'
 import { z } from 'zod'
 import {
   BENCHMARK_SETTINGS,
@@ -67,8 +67,8 @@ const settingsTable = (settings: readonly [string, Setting][]) =>
 /** Some defaults are made from the machine: the page says how. */
 function defaultOf(env: string, fallback: string | undefined): string {
   if (env === INFERENCE_SETTINGS.resource.env) return 'the host’s name'
-  if (fallback === String(Math.floor(os.totalmem() / 2))) return 'half of the memory'
-  if (fallback === String(Math.floor(os.totalmem() / 4))) return 'a quarter of the memory'
+  if (fallback === String(Math.floor(memoryBytes() / 2))) return 'half of the memory'
+  if (fallback === String(Math.floor(memoryBytes() / 4))) return 'a quarter of the memory'
   return fallback === undefined || fallback === '' ? '' : code(fallback)
 }
 

@@ -2,6 +2,7 @@
  * Works a calibration job: fetches the samples and the layers between the boundaries, runs them with every codec in a child
  * process, stores the result. The record in Redis has the progress.
  */
+import { memoryBytes } from '../../../../shared/platform/memory.ts'
 import { createWriteStream } from 'node:fs'
 import fs from 'node:fs/promises'
 import os from 'node:os'
@@ -125,7 +126,7 @@ async function measure(
         module: new URL('./run-calibration-job.ts', import.meta.url),
         input: { ...inputOf(deps, record, structure, ranges), ...given, modelSamples },
         timeoutMs: TIMEOUT_MS,
-        memoryLimitBytes: Math.floor(os.totalmem() / 2),
+        memoryLimitBytes: Math.floor(memoryBytes() / 2),
         signal,
         onProgress: report,
         doing: `calibrating model ${record.model.slice(0, 12)}`,

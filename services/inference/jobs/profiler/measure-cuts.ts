@@ -6,9 +6,7 @@ import { createHash } from 'node:crypto'
 import type { InferenceSession } from 'onnxruntime-node'
 import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
-import { undisturbed } from '../../../../shared/platform/statistics.ts'
 import type { CutModel } from './cut-model.ts'
-import type { MeasuredCut } from './fit-profile.ts'
 import type { Feeds, Runner } from './timed-runs.ts'
 import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
@@ -71,30 +69,29 @@ function randomOf(seed: string): () => number {
   }
 }
 
-export interface PairTimes extends MeasuredCut {
-  /** The whole model, run alternately with the stages. */
-  wholeMs: number
+/** A cut that was run, each round beside the whole model. */
+export interface PairTimes {
+  k: number
+  /** Time of each stage over that of the whole model, per round. */
+  ratios: { prefix: number; suffix: number }[]
   wholesMs: number[]
 }
 
 /**
- * Times both stages of the model split at boundary k, alternately with the whole.
+ * Times both stages of the model split at boundary k between runs of the whole: whole, first stage, second stage, whole, …
+ * Neighbours on the machine change its pace from second to second; the ratios within a round they hardly change.
+ * @param beside is run after each run of the whole.
  * @throws ScissionError invalidModel if a stage cannot be loaded, internal if it cannot be run.
  */
 export async function measurePair(
-  model: CutModel,
+  { model, feeds, runner, options, whole }: PairInput,
   k: number,
-  feeds: Feeds,
   rounds: number,
-  runner: Runner,
-  options: RuntimeOptions,
-  whole: InferenceSession,
+  beside: (wholeMs: number) => Promise<void>,
 ): Promise<PairTimes> {
   const prefix = await model.session(0, k, options)
   const suffix = await model.session(k, model.structure.layers.length, options)
-  const times: { prefix: number; suffix: number; whole: number }[] = []
-  // The first round warms the sessions up.
-  for (let round = 0; round <= rounds; round++) {
+  const runStages = async () => {
     let suffixMs = 0
     const time = await runner.run(prefix, feeds, undefined, async (made) => {
       const inputs = Object.fromEntries(
@@ -105,17 +102,35 @@ export async function measurePair(
       )
       suffixMs = runner.figure(await runner.run(suffix, inputs))
     })
-    if (round === 0) continue
-    const wholeMs = runner.figure(await runner.run(whole, feeds))
-    times.push({ prefix: runner.figure(time), suffix: suffixMs, whole: wholeMs })
+    return { prefixMs: runner.figure(time), suffixMs }
+  }
+  const runWhole = async () => {
+    const ms = runner.figure(await runner.run(whole, feeds))
+    await beside(ms)
+    return ms
+  }
+  // Warms the sessions up.
+  await runStages()
+  const wholesMs = [await runWhole()]
+  const ratios: PairTimes['ratios'] = []
+  for (let round = 0; round < rounds; round++) {
+    const { prefixMs, suffixMs } = await runStages()
+    const before = wholesMs.at(-1) ?? 0
+    const after = await runWhole()
+    wholesMs.push(after)
+    const around = (before + after) / 2
+    ratios.push({ prefix: prefixMs / around, suffix: suffixMs / around })
   }
   await prefix.release()
   await suffix.release()
-  return {
-    k,
-    prefixMs: undisturbed(times.map((time) => time.prefix)),
-    suffixMs: undisturbed(times.map((time) => time.suffix)),
-    wholeMs: undisturbed(times.map((time) => time.whole)),
-    wholesMs: times.map((time) => time.whole),
-  }
+  return { k, ratios, wholesMs }
+}
+
+export interface PairInput {
+  model: CutModel
+  feeds: Feeds
+  runner: Runner
+  options: RuntimeOptions
+  /** The session of the whole model. */
+  whole: InferenceSession
 }

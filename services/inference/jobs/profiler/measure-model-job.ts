@@ -5,6 +5,7 @@
  *   1. one session of the whole model (measure-whole.ts): warm-up, profiled runs → shares, unprofiled runs → scale
  *   2. this machine's copies (copy-cost.ts) → shape of the cost of a boundary
  *   3. a few random cuts, both stages run alternately with the whole (measure-cuts.ts) → anchors for the fit, and checks
+ *      beside each run of the whole one of the reference network → how the profile relates to the machine's pace
  *   4. layers, boundaries, interval and prediction error (fit-profile.ts)
  *
  * The number of cuts is limited by the time of about 20 runs of the model (budgetMs). The scale of a session with one
@@ -19,9 +20,13 @@ import { fetchedSamples } from '../samples/read-fetched.ts'
 import { type CopyCost, measureCopies } from './copy-cost.ts'
 import { candidates, chooseCuts, measurePair, MAX_CUTS, type Role } from './measure-cuts.ts'
 import { CutModel } from './cut-model.ts'
-import { fit, intervalOf, type MeasuredCut, predictionError } from './fit-profile.ts'
+import { fit, intervalOf, predictionError } from './fit-profile.ts'
 import { layerSpread, layerTimes, placeNodes } from './layer-times.ts'
-import { peakResidentBytes, rangeMemory, residentBytes, watchOthers } from './memory-and-load.ts'
+import { peakResidentBytes, rangeMemory, residentBytes } from './range-memory.ts'
+import { medianRatio, scaleCuts } from './paired-ratios.ts'
+import { watchOthers } from '../../pace/other-load.ts'
+import { openReference, type Reference } from '../../pace/reference-runs.ts'
+import { type ProfilePace, REFERENCE_NETWORK } from '../../../../shared/contracts/pace.ts'
 import { type Feeds, pauseOf, Runner } from './timed-runs.ts'
 import { Steps } from './measuring-steps.ts'
 import { median, undisturbed } from '../../../../shared/platform/statistics.ts'
@@ -34,6 +39,8 @@ export interface MeasureInput
   withCodecs?: boolean
   /** Cost of copies on this machine with these options; undefined = measure it. */
   copies?: readonly CopyCost[] | undefined
+  /** File of the reference network. */
+  reference: string
   /** An empty folder for ONNX Runtime's files; the caller removes it, also if this process is lost. */
   folder: string
 }
@@ -42,6 +49,8 @@ export type Measured = Omit<Measurement, 'load' | 'cost'> & {
   otherCores: number | undefined
   /** Undefined if they were given. */
   copies: readonly CopyCost[] | undefined
+  /** Times of the reference network, and how long before the end. */
+  reference: { agoMs: number; cpuMs: number }[]
 }
 
 /** Seed of the inputs: samples as they are, the rest made up. */
@@ -78,8 +87,10 @@ export async function run(
   const feeds: Feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]))
   const runner = new Runner(options.threads)
   const model = await CutModel.open(input.path, structure)
+  const paced = new PacedRuns(await openReference(options.threads, input.reference))
+  const beside = (wholeMs: number) => paced.sample(wholeMs)
   const baseBytes = residentBytes()
-  const whole = await measureWhole({ ...input, model, feeds }, runner, steps)
+  const whole = await measureWhole({ ...input, model, feeds, beside }, runner, steps)
   const memory = {
     ...rangeMemory(structure, 0, structure.layers.length),
     baseBytes,
@@ -88,7 +99,7 @@ export async function run(
   }
   const peakRssBytes = peakResidentBytes()
   const copies = input.copies ?? (await measureCopies(runner, options))
-  const made = { model, feeds, runner, whole, steps, startedAt, otherCores, copies }
+  const made = { model, feeds, runner, whole, steps, startedAt, otherCores, copies, paced }
   const figures = await fitted({ ...input, ...made })
   // The session is not released: the process ends.
   // Loading the codecs takes longer than measuring many models: only if they are measured.
@@ -107,6 +118,33 @@ export async function run(
     measuredAt: new Date().toISOString(),
     otherCores: otherCores(),
     copies: input.copies ? undefined : copies,
+    reference: paced.times(),
+  }
+}
+
+/** The reference network, run after each run of the whole model: the machine's pace at that moment. */
+class PacedRuns {
+  readonly #reference: Reference
+  readonly #samples: { atMs: number; cpuMs: number; ratio: number }[] = []
+
+  constructor(reference: Reference) {
+    this.#reference = reference
+  }
+
+  async sample(wholeMs: number): Promise<void> {
+    const { cpuMs } = await this.#reference.shortSample()
+    this.#samples.push({ atMs: performance.now(), cpuMs, ratio: wholeMs / cpuMs })
+  }
+
+  /** @param wholeMs the figure of the profile. */
+  pace(wholeMs: number, threads: number): ProfilePace {
+    const { ratio, error } = medianRatio(this.#samples.map((sample) => sample.ratio))
+    return { network: REFERENCE_NETWORK, threads, ms: wholeMs / ratio, error }
+  }
+
+  times(): Measured['reference'] {
+    const now = performance.now()
+    return this.#samples.map(({ atMs, cpuMs }) => ({ agoMs: now - atMs, cpuMs }))
   }
 }
 
@@ -121,6 +159,7 @@ interface Run extends Pick<MeasureInput, 'runs' | 'options'> {
   /** Cores that other processes kept busy since the start; undefined if the system does not count them. */
   otherCores: () => number | undefined
   copies: readonly CopyCost[]
+  paced: PacedRuns
 }
 
 /** Combines the runs, the profiler's events and the cuts to the figures of the profile. */
@@ -133,19 +172,13 @@ async function fitted(run: Run) {
   const figuresMs = bursts.flat()
   // The median of all runs, disturbed ones included: later requests run on the same machine.
   const wholeMs = median(figuresMs)
-  // Each cut was run alternately with the whole model: its time relative to that run counts, which load does not change.
-  const scaled = (role: Role): MeasuredCut[] =>
-    cuts
-      .filter((cut) => cut.role === role)
-      .map(({ k, prefixMs, suffixMs, wholeMs: beside }) => ({
-        k,
-        prefixMs: (prefixMs * wholeMs) / beside,
-        suffixMs: (suffixMs * wholeMs) / beside,
-      }))
+  const scaled = new Map(scaleCuts(cuts, wholeMs).map((cut) => [cut.k, cut]))
+  const inRole = (role: Role) =>
+    cuts.filter((cut) => cut.role === role).flatMap(({ k }) => scaled.get(k) ?? [])
   const { layerMs, unmappedShare } = layerTimes(placement, whole.times, wholeMs)
-  const anchors = scaled('anchor')
+  const anchors = inRole('anchor')
   const fit_ = fit({ boundaries, layerMs, copies, anchors })
-  const checks = scaled('check')
+  const checks = inRole('check')
   const error = checks.length > 0 ? predictionError(fit_, checks) : undefined
   const wallMs = median(whole.samples.map((time) => time.wallMs))
   return {
@@ -159,6 +192,7 @@ async function fitted(run: Run) {
     layers: layerSpread(fit_.layerMs, placement, whole.times),
     interval: intervalOf(bursts, error, Math.min(1, (run.otherCores() ?? 0) / os.availableParallelism())),
     ...(error && { predictionError: error }),
+    pace: run.paced.pace(wholeMs, options.threads),
     anchors: anchors.map(({ k, prefixMs, suffixMs }) => ({ k, ms: prefixMs + suffixMs, prefixMs })),
   }
 }
@@ -177,8 +211,9 @@ async function measureCuts(run: Run, shares: number[]) {
   const chosen = chooseCuts(possible, shares, count, model.structure.model + model.structure.shapesKey)
   steps.begin('check', chosen.length)
   const cuts = []
+  const pair = { model, feeds, runner, options, whole: whole.session }
   for (const { k, role } of chosen) {
-    cuts.push({ role, ...(await measurePair(model, k, feeds, rounds, runner, options, whole.session)) })
+    cuts.push({ role, ...(await measurePair(pair, k, rounds, (wholeMs) => run.paced.sample(wholeMs))) })
     steps.tick()
   }
   return cuts

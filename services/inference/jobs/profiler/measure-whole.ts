@@ -10,7 +10,7 @@ import type { InferenceSession } from 'onnxruntime-node'
 import type { CutModel } from './cut-model.ts'
 import { nodesInNames } from './layer-times.ts'
 import type { MeasureInput } from './measure-model-job.ts'
-import { rangeMemory } from './memory-and-load.ts'
+import { rangeMemory } from './range-memory.ts'
 import {
   type NodeTime,
   type OptimisedNode,
@@ -26,6 +26,8 @@ import { sessionOptions } from '../../serving/executor/ort-session.ts'
 export interface WholeInput extends Pick<MeasureInput, 'options' | 'folder' | 'runs' | 'slowdown'> {
   model: CutModel
   feeds: Feeds
+  /** Is run after each unprofiled run, whose time it is given. */
+  beside: (wholeMs: number) => Promise<void>
 }
 
 export interface Whole {
@@ -83,7 +85,13 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
   )
   await repeat(profiled, 'profile', steps, run)
   session.endProfiling()
-  const samples = await repeat(input.runs ?? runsIn(PLAIN_MS, warm.ms, MIN_PLAIN_RUNS), 'measure', steps, run)
+  const plain = async () => {
+    const time = await run()
+    await input.beside(runner.figure(time))
+    return time
+  }
+  const count = input.runs ?? runsIn(PLAIN_MS, warm.ms, MIN_PLAIN_RUNS)
+  const samples = await repeat(count, 'measure', steps, plain)
   const hot = warm.ms < HOT_BELOW_MS ? await repeat(HOT_RUNS, 'measure', steps, () => run(0)) : []
   const times = readEvents(eventsIn(folder), warm.runs + profiled, warm.runs)
   const named = saves ? undefined : nodesInNames(layers, times)

@@ -2,6 +2,7 @@
  * Profiles a model on this machine in a child process: measuring disturbs serving as little as possible, and a model that
  * crashes its process ends only the child. Other load during the measurement is part of the result.
  */
+import { memoryBytes } from '../../../../shared/platform/memory.ts'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import pathOf from 'node:path'
@@ -31,6 +32,10 @@ export interface ProfileRequest {
   memoryLimitBytes?: number
   /** Counter of the requests this service has answered; its growth during the measurement is recorded. */
   requestsServed?: () => number
+  /** File of the reference network. @defaultValue it is made for this profile */
+  reference?: string
+  /** Is given the runs of the reference network that were made beside the model's: samples of this machine's pace. */
+  onReference?: (samples: Measured['reference']) => void
 }
 
 /** The measured part of a Profile; the caller adds what identifies it. */
@@ -83,16 +88,18 @@ export async function profileModel(
         options,
         slowdown,
         folder,
+        reference: request.reference ?? pathOf.join(folder, 'reference.onnx'),
         withCodecs: codecs === undefined,
         copies: copies.get(JSON.stringify(options)),
       },
       timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
-      memoryLimitBytes: request.memoryLimitBytes ?? Math.floor(os.totalmem() / 2),
+      memoryLimitBytes: request.memoryLimitBytes ?? Math.floor(memoryBytes() / 2),
       signal,
       onProgress,
       doing: `measuring model ${structure.model.slice(0, 12)}`,
     })
-    const { otherCores, copies: costs, ...figures } = measured
+    const { otherCores, copies: costs, reference, ...figures } = measured
+    request.onReference?.(reference)
     codecs = measured.codecs ?? codecs
     if (costs) copies.set(JSON.stringify(options), costs)
     const totalMs = performance.now() - startedAt

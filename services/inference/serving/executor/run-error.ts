@@ -2,7 +2,7 @@
  * Classifies the errors of runs. ONNX Runtime throws plain Errors, so their texts decide whose fault a failed run is. Does not
  * load the runtime: the main thread asks as well.
  */
-import os from 'node:os'
+import { memoryBytes } from '../../../../shared/platform/memory.ts'
 import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { tidy } from '../../../../shared/onnx/runtime/error-text.ts'
@@ -44,7 +44,7 @@ function codeOf(message: string): ErrorCode {
   if (ABOUT_INPUTS.some((pattern) => pattern.test(message))) return 'invalidTensor'
   // Values can ask for a tensor of any size. One that no memory of this machine could hold is their fault.
   const wantedBytes = TOO_LARGE.exec(message)?.[1]
-  if (wantedBytes !== undefined) return Number(wantedBytes) > os.totalmem() ? 'invalidValues' : 'internal'
+  if (wantedBytes !== undefined) return Number(wantedBytes) > memoryBytes() ? 'invalidValues' : 'internal'
   return IN_A_NODE.test(message) && !NOT_THE_VALUES.test(message) ? 'invalidValues' : 'internal'
 }
 

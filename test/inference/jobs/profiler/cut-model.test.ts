@@ -93,10 +93,16 @@ describe('a range of a model in memory', () => {
     const session = await model.session(0, whole.structure.layers.length, options)
     const cuts = candidates(whole.structure)
     const k = cuts[Math.floor(cuts.length / 2)] ?? 0
-    const times = await measurePair(model, k, feeds, 2, new Runner(1), options, session)
-    expect(times.wholesMs).toHaveLength(2)
-    expect(times.prefixMs).toBeGreaterThan(0)
-    expect(times.suffixMs).toBeGreaterThan(0)
+    const beside: number[] = []
+    const input = { model, feeds, runner: new Runner(1), options, whole: session }
+    const { ratios, wholesMs } = await measurePair(input, k, 2, async (ms) => void beside.push(ms))
+    expect(wholesMs).toHaveLength(3)
+    expect(beside).toEqual(wholesMs)
+    expect(ratios).toHaveLength(2)
+    for (const { prefix, suffix } of ratios) {
+      expect(prefix).toBeGreaterThan(0)
+      expect(suffix).toBeGreaterThan(0)
+    }
     await session.release()
   })
 
@@ -123,7 +129,14 @@ describe('a range of a model in memory', () => {
   it('needs no optimised graph where the names of its nodes tell the same', async () => {
     const all = { threads: 1, optimisation: 'all' } as const
     const { session, times, nodes } = await measureWhole(
-      { model, feeds, options: all, folder: fs.mkdtempSync(path.join(folder, 'events-')), runs: 2 },
+      {
+        model,
+        feeds,
+        options: all,
+        folder: fs.mkdtempSync(path.join(folder, 'events-')),
+        runs: 2,
+        beside: async () => {},
+      },
       new Runner(1),
       new Steps(() => {}),
     )

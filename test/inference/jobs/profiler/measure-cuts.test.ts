@@ -4,7 +4,7 @@ import {
   chooseCuts,
   MAX_CUTS,
 } from '../../../../services/inference/jobs/profiler/measure-cuts.ts'
-import { rangeMemory } from '../../../../services/inference/jobs/profiler/memory-and-load.ts'
+import { rangeMemory } from '../../../../services/inference/jobs/profiler/range-memory.ts'
 import { exampleStructure } from '../../../support/fixtures.ts'
 
 const layerMs = Array.from({ length: 20 }, () => 1)

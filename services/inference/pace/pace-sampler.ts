@@ -1,0 +1,185 @@
+/**
+ * Watches the pace of this machine for as long as the service lives: runs the reference network now and then while no
+ * request is under way, and takes each served stage as a sample of it. What they say is stored in Redis for planners.
+ */
+import { type Pace, REFERENCE_NETWORK } from '../../../shared/contracts/pace.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
+import { readCgroupLimits, throttledPeriods } from '../../../shared/platform/cgroup.ts'
+import { coerceError } from '../../../shared/platform/errors.ts'
+import type { Logger } from '../../../shared/platform/log.ts'
+import { threadModule } from '../../../shared/platform/processes/child-module.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
+import { median } from '../../../shared/platform/statistics.ts'
+import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
+import { watchOthers } from './other-load.ts'
+import { PaceHistory, type PaceSample } from './pace-history.ts'
+import { isWorthTelling } from './pace-change.ts'
+import type { ReferenceTime } from './reference-runs.ts'
+
+export interface PaceSamplerDeps extends Pick<Resource, 'name' | 'slowdown'> {
+  threads: number
+  /** Where the reference network is kept. */
+  file: string
+  /** Between two samples at least. @defaultValue 1000 */
+  intervalMs?: number
+  state: Pick<State, 'paces'>
+  log: Logger
+  /** True while a request is being computed: its stage is a sample itself. */
+  busy: () => boolean
+}
+
+const INTERVAL_MS = 1000
+/** A slow machine is asked less often: samples take at most this part of one core. */
+const MOST_OF_A_CORE = 0.005
+/** Runs of the reference network in a sample. */
+const RUNS = 4
+/** Stages that are served in quick succession are one sample of the pace. */
+const SERVED_EVERY_MS = 200
+/** Other load is the median over so many looks: a burst of another service is no load. */
+const LOOKS = 3
+
+/** What the thread is told. */
+export type PaceWork = Pick<PaceSamplerDeps, 'threads' | 'file'>
+
+export class PaceSampler {
+  readonly #deps: PaceSamplerDeps
+  readonly #history: PaceHistory
+  readonly #thread: WorkThread<PaceWork, ReferenceTime>
+  #timer: NodeJS.Timeout | undefined
+  #others = watchOthers()
+  #loads: number[] = []
+  #pauses = 0
+  #servedAt = 0
+  #throttled = throttledPeriods()
+  #told: { pace: Pace; atMs: number } | undefined
+  #closed = false
+
+  constructor(deps: PaceSamplerDeps) {
+    this.#deps = deps
+    this.#history = new PaceHistory(deps.slowdown)
+    this.#thread = new WorkThread({
+      entry: threadModule(new URL('./pace-worker.ts', import.meta.url)),
+      name: 'the thread that watches the pace of this machine',
+      maxPieces: 1,
+      busy: () => 'a sample of the pace is being taken',
+    })
+  }
+
+  get file(): string {
+    return this.#deps.file
+  }
+
+  /** Begins to sample. */
+  start(): void {
+    this.#next(this.#deps.intervalMs ?? INTERVAL_MS)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await this.#thread.close()
+  }
+
+  /** A profile is being measured, which would be taken for other load. @returns ends the pause. */
+  pause(): () => void {
+    this.#pauses += 1
+    let paused = true
+    return () => {
+      if (paused) this.#pauses -= 1
+      paused = false
+      this.#watchAnew()
+    }
+  }
+
+  /** Samples that a profile took beside its runs, of CPU time only: it runs with a low priority. */
+  readonly profiled = (samplesMs: readonly { agoMs: number; cpuMs: number }[]): void => {
+    const now = performance.now()
+    for (const { agoMs, cpuMs } of samplesMs)
+      this.#add({ atMs: now - agoMs, source: 'idle', cpuMs, waiting: undefined })
+    this.#tell(true)
+  }
+
+  /** @param cpuMs CPU time of a served stage, divided by its share of the reference network. @param waiting wall / CPU time. */
+  served(cpuMs: number, waiting: number): void {
+    const now = performance.now()
+    if (now - this.#servedAt < SERVED_EVERY_MS) return
+    this.#servedAt = now
+    this.#add({ atMs: now, source: 'served', cpuMs, waiting: this.#wasStopped() ? undefined : waiting })
+  }
+
+  /** What is known now; undefined before the first sample. */
+  pace(): Pace | undefined {
+    const { name, threads } = this.#deps
+    const figures = this.#history.figures(performance.now())
+    if (!figures) return undefined
+    const { cpu } = readCgroupLimits()
+    return {
+      resource: name,
+      network: REFERENCE_NETWORK,
+      threads,
+      ...figures,
+      ...(cpu && { quota: cpu }),
+      measuredAt: new Date().toISOString(),
+    }
+  }
+
+  #next(inMs: number): void {
+    if (!this.#closed) this.#timer = setTimeout(() => void this.#sample(), inMs).unref()
+  }
+
+  async #sample(): Promise<void> {
+    const { intervalMs = INTERVAL_MS, threads, file, busy, log } = this.#deps
+    let waitMs = intervalMs
+    try {
+      if (this.#pauses === 0) this.#look()
+      if (this.#pauses === 0 && !busy()) {
+        this.#wasStopped()
+        const { cpuMs, waiting } = await this.#thread.run({ threads, file })
+        const atMs = performance.now()
+        // A request or a profile that came meanwhile has had a part in it.
+        if (this.#pauses === 0 && !busy())
+          this.#add({ atMs, source: 'idle', cpuMs, waiting: this.#wasStopped() ? undefined : waiting })
+        waitMs = Math.max(intervalMs, (RUNS * cpuMs) / MOST_OF_A_CORE)
+      }
+      this.#tell(false)
+    } catch (error) {
+      if (!this.#closed) log.debug({ err: coerceError(error) }, 'a sample of the pace failed')
+    }
+    this.#next(waitMs)
+  }
+
+  #add(sample: Omit<PaceSample, 'otherCores'>): void {
+    this.#history.add({ ...sample, otherCores: this.#loads.length > 0 ? median(this.#loads) : undefined })
+  }
+
+  #look(): void {
+    const cores = this.#others()
+    this.#others = watchOthers()
+    if (cores !== undefined) this.#loads = [...this.#loads.slice(1 - LOOKS), cores]
+  }
+
+  #watchAnew(): void {
+    this.#others = watchOthers()
+  }
+
+  /** True if a quota stopped this process since the last call. */
+  #wasStopped(): boolean {
+    if (this.#throttled === undefined) return false
+    const now = throttledPeriods() ?? 0
+    const stopped = now > this.#throttled
+    this.#throttled = now
+    return stopped
+  }
+
+  #tell(now: boolean): void {
+    const atMs = performance.now()
+    const pace = this.pace()
+    if (!pace) return
+    if (!now && !isWorthTelling(this.#told?.pace, pace, atMs - (this.#told?.atMs ?? 0))) return
+    this.#told = { pace, atMs }
+    const { state, log } = this.#deps
+    state.paces
+      .put(pace.resource, pace)
+      .catch((error: unknown) => log.debug({ err: coerceError(error) }, 'the pace was not stored'))
+  }
+}

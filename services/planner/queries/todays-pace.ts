@@ -1,0 +1,177 @@
+/**
+ * Brings profiles to the present: a profile says how a model relates to the reference network, the pace how long that takes
+ * on the machine now. The interval of a stage holds both: how the machine moves, and what the profile does not know.
+ *
+ *   a request waits   profile ms · (reference network now / reference network beside the profile) · stops of a quota
+ *
+ * A group that has used its quota up stands still until the next period. One that always computes therefore takes
+ * period / quota times as long, give or take one stop of (period − quota). Pure.
+ */
+import type { CpuQuota, Pace, Spread } from '../../../shared/contracts/pace.ts'
+import type { PaceOfPlan } from '../../../shared/contracts/plan-pace.ts'
+import type { Interval } from '../../../shared/contracts/profile.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
+import type { PlanningProfile } from '../../../shared/planning/index.ts'
+import type { MirroredProfile } from '../knowledge/mirrored-documents.ts'
+
+export type PacedProfile = MirroredProfile & Pick<PlanningProfile, 'typical' | 'host'>
+
+export interface Paced {
+  profile: PacedProfile
+  /** Undefined if the profile cannot be related to the pace: it is imported, or older than the pace is measured. */
+  pace: PaceOfPlan | undefined
+}
+
+/** Variation of a call of the runtime: ms. */
+const CALL_MS = 0.2
+/** Beside the reference network other networks keep pace to this: two standard deviations (docs/predictions.md). */
+const FOLLOWS = 0.05
+
+/** @param pace of the resource now; undefined if it has not told any. */
+export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace: Pace | undefined): Paced {
+  const host = new URL(resource.url).hostname
+  const known = profile.pace
+  if (!known || !pace || pace.network !== known.network || pace.threads !== known.threads)
+    return { profile: { ...profile, host }, pace: undefined }
+  const { requestMs, cpuMs, quota } = pace
+  const stops = quota ? stopsOf(quota, profile.options.threads / resource.slowdown) : 1
+  const factor = (requestMs.median / known.ms) * stops
+  const scale = (ms: number) => ms * factor
+  const own = Math.hypot(FOLLOWS, known.error, ownError(profile))
+  // Before the slowdown, which multiplies everything of a stage.
+  const stopMs = quota && stops > 1 ? (quota.periodMs - quota.quotaMs) / resource.slowdown : 0
+  const { layerMs, enterMs, exitMs } = profile
+  return {
+    profile: {
+      ...profile,
+      host,
+      layerMs: layerMs.map(scale),
+      ...(enterMs && { enterMs: enterMs.map(scale) }),
+      ...(exitMs && { exitMs: exitMs.map(scale) }),
+      interval: widthsOf(requestMs, 'low', 'high', own, CALL_MS + stopMs),
+      typical: widthsOf(requestMs, 'medianLow', 'medianHigh', own, CALL_MS + stopMs),
+    },
+    pace: {
+      resource: resource.name,
+      samples: pace.samples.idle + pace.samples.served,
+      spanMs: pace.spanMs,
+      sinceProfile: cpuMs.median / known.ms,
+      below: 1 - cpuMs.low / cpuMs.median,
+      above: cpuMs.high / cpuMs.median - 1,
+      waiting: requestMs.median / cpuMs.median,
+      ...(pace.otherCores !== undefined && { otherCores: pace.otherCores }),
+      ...(quota && { quotaCores: quota.quotaMs / quota.periodMs, stops }),
+    },
+  }
+}
+
+/** The paces that count for a query: as they are, or as they were measured under the load that it supposes. */
+export class Pacing {
+  /** One line per supposition. */
+  readonly notes: string[] = []
+  readonly #paces: ReadonlyMap<string, Pace>
+  readonly #loads: Readonly<Record<string, number>>
+
+  /** @param loads by resource: cores that other processes are supposed to keep busy. */
+  constructor(paces: ReadonlyMap<string, Pace>, loads: Readonly<Record<string, number>> = {}) {
+    this.#paces = paces
+    this.#loads = loads
+  }
+
+  bring(profile: MirroredProfile, resource: Resource): Paced {
+    const pace = this.#paces.get(resource.name)
+    const load = this.#loads[resource.name]
+    return atTodaysPace(profile, resource, load === undefined ? pace : this.#underLoad(resource, pace, load))
+  }
+
+  #underLoad({ name, machine }: Resource, pace: Pace | undefined, load: number): Pace | undefined {
+    if (!pace) {
+      this.#note(`load of ${name} was not applied: how fast it is now is not known`)
+      return undefined
+    }
+    const measured = pace.byLoad.find(({ otherCores }) => otherCores === load)
+    const quiet = pace.byLoad[0]
+    if (measured) {
+      this.#note(`${name} with ${load} other cores busy, as measured there in ${measured.samples} samples`)
+      return { ...pace, otherCores: load, requestMs: measured.requestMs }
+    }
+    const before = quiet?.otherCores ?? pace.otherCores ?? 0
+    const factor = shareOf(machine.cores, before) / shareOf(machine.cores, load)
+    this.#note(
+      `${name} with ${load} other cores busy, not measured there: cores shared evenly are supposed, ` +
+        `${Number(factor.toFixed(2))} times the time with ${Number(before.toFixed(1))}`,
+    )
+    return { ...pace, otherCores: load, requestMs: times(quiet?.requestMs ?? pace.requestMs, factor) }
+  }
+
+  #note(text: string): void {
+    const note = `what-if: ${text}`
+    if (!this.notes.includes(note)) this.notes.push(note)
+  }
+}
+
+/** Share of a core that one more process gets among `busy` others. */
+const shareOf = (cores: number, busy: number): number => Math.min(1, cores / (1 + busy))
+
+const times = ({ median, low, high, medianLow, medianHigh }: Spread, factor: number): Spread => ({
+  median: median * factor,
+  low: low * factor,
+  high: high * factor,
+  medianLow: medianLow * factor,
+  medianHigh: medianHigh * factor,
+})
+
+/** How many times longer a stage takes that keeps so many cores busy. */
+function stopsOf({ quotaMs, periodMs }: CpuQuota, cores: number): number {
+  return Math.max(1, (Math.min(1, cores) * periodMs) / quotaMs)
+}
+
+/** Two-sided 95 % of a normal distribution. */
+const Z95 = 1.96
+
+/** What the profile's own check missed by, as half the width of a 95 % interval. */
+function ownError({ predictionError }: MirroredProfile): number {
+  const errors = (predictionError?.cuts ?? []).map(
+    ({ predictedMs, measuredMs }) => predictedMs / measuredMs - 1,
+  )
+  if (errors.length === 0) return 0
+  return Z95 * Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length)
+}
+
+function widthsOf(
+  spread: Spread,
+  low: 'low' | 'medianLow',
+  high: 'high' | 'medianHigh',
+  own: number,
+  fixedMs: number,
+): Interval {
+  return {
+    confidence: 0.95,
+    relative: Math.hypot(spread[high] / spread.median - 1, own),
+    below: Math.min(1, Math.hypot(1 - spread[low] / spread.median, own)),
+    fixedMs,
+  }
+}
+
+const percent = (fraction: number) => `${Math.round(100 * fraction)} %`
+
+/** One sentence for people: what a request on this machine meets now. */
+export function paceText({ resource, below, above, samples, spanMs, ...pace }: PaceOfPlan): string {
+  const { sinceProfile, waiting, otherCores, quotaCores, stops = 1 } = pace
+  const changed = sinceProfile - 1
+  const parts = [
+    `its own pace moves by −${percent(below)} to +${percent(above)}`,
+    ...(Math.abs(changed) >= 0.1
+      ? [
+          `it is ${percent(Math.abs(changed))} ${changed > 0 ? 'slower' : 'quicker'} than when it was profiled`,
+        ]
+      : []),
+    ...(waiting >= 1.05
+      ? [`other work, on ${(otherCores ?? 0).toFixed(1)} cores, lengthens times by ${percent(waiting - 1)}`]
+      : []),
+    ...(quotaCores !== undefined && stops > 1
+      ? [`its quota of ${quotaCores} cores lengthens times ${Number(stops.toFixed(1))}-fold`]
+      : []),
+  ]
+  return `${resource}: ${parts.join('; ')} (${samples} samples in ${Math.round(spanMs / 1000)} s)`
+}
