@@ -163,3 +163,13 @@ export const Link = z.object({
   measuredAt: timestamp,
 })
 export type Link = z.infer<typeof Link>
+
+/** What overrides a link. */
+export const LinkSettings = z
+  .strictObject({ rttMs: ms, bandwidthMbps: mbps, returnBandwidthMbps: mbps.optional() })
+  .meta({
+    id: 'LinkSettings',
+    description: 'Without `returnBandwidthMbps` the way back is as fast',
+    examples: [{ rttMs: 20, bandwidthMbps: 5 }],
+  })
+export type LinkSettings = z.infer<typeof LinkSettings>
