@@ -6,6 +6,8 @@
  * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
  * reachable now.
  */
+import path from 'node:path'
+import { REFERENCE_NETWORK } from '../../shared/contracts/pace.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
@@ -56,8 +58,11 @@ import { targetsOf } from './forwarding/deployment-target.ts'
 
 export interface InferenceService {
   app: RequestListener
-  /** Registers, processes the benchmark queue, measures links. @param url at which clients and peers reach this service. */
-  start: (url: string) => void
+  /**
+   * Registers, processes the benchmark queue, measures links. @param url at which clients and peers reach this service.
+   * @returns resolves when it is registered. @throws ScissionError conflict if another service has the name.
+   */
+  start: (url: string) => Promise<void>
   /** Unregisters and accepts no more jobs; running requests continue. */
   leave: () => Promise<void>
   close: () => Promise<void>
@@ -80,6 +85,14 @@ export function createInferenceService(
   const gate = new RevisionGate(() => readRevision(redis))
   const followers = [catalog, peers, models, deployments, links, deps.served]
   const changes = followChanges(redis, log, followers, gate)
+  state.memory.watch({
+    everyMs: config.heartbeatMs,
+    restore: async () => {
+      presence.registerAgain()
+      const restored = { links: await links.restore(), deployments: await deployments.restore() }
+      return { restored, notRestored: [] }
+    },
+  })
   const app = createApp({
     name: 'inference',
     description:
@@ -101,6 +114,7 @@ export function createInferenceService(
     }),
     facts: () => ({
       resource: config.resource,
+      instance: presence.instance,
       tier: config.tier,
       redis: config.redisKind,
       redisConnected: presence.connected,
@@ -108,19 +122,22 @@ export function createInferenceService(
       slowdown: config.slowdown,
       deployments: deployments.held().map(({ id }) => id),
       openBreakers: deps.breakers.open(),
+      redisLost: state.memory.lost,
     }),
     ready: async () => presence.checkReady(),
     revisions: { ...withoutCopy(() => readRevision(redis)), reach: (asked) => gate.reach(asked) },
   })
   return {
     app,
-    start: (url) => {
-      presence.start(url)
+    start: async (url) => {
+      await presence.start(url)
+      // What it tells goes by the name of this machine, which is its own from now on.
       deps.pace.start()
     },
     leave: () => presence.leave(),
     close: async () => {
       await presence.leave()
+      state.memory.close()
       await deps.pace.close()
       changes.close()
       await deployments.close()
@@ -201,7 +218,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     returns,
     delivered: new Delivered(),
     longestPossible: longestPossibleMessage(config),
-    standIns: new StandIns({ resource, state, log }),
+    standIns: new StandIns({ resource, state, log, now: () => state.clock.now() }),
     forwarding,
     codec,
     log,
@@ -227,8 +244,9 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
 
 function paceOf(config: InferenceConfig, { executor }: Engine, state: State, log: Logger): PaceSampler {
   const { resource: name, slowdown, threads } = config
+  const file = path.join(config.dataDir, name, `${REFERENCE_NETWORK}.onnx`)
   const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
-  return new PaceSampler({ name, slowdown, threads, state, log, busy })
+  return new PaceSampler({ name, slowdown, threads, file, state, log, busy })
 }
 
 function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {

@@ -9,6 +9,7 @@ import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { readRevision } from '../../shared/platform/redis/revision.ts'
+import { checkWritable } from '../../shared/platform/redis/writable.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { DeploymentEvents } from './deployments/deployment-events.ts'
@@ -19,8 +20,11 @@ import { planRoutes } from './queries/plan-routes.ts'
 import { createPlanCache } from './queries/answer-plans.ts'
 import { SolverThread } from './queries/solver.ts'
 import { RedisMirror } from './knowledge/redis-mirror.ts'
+import { restoreFrom } from './knowledge/restore.ts'
 
 const RESUME_PAUSE_MS = 1000
+/** By then all machines have noticed that Redis has lost its memory. */
+const RESTORED_MS = 10_000
 
 export interface PlannerService {
   app: RequestListener
@@ -33,7 +37,23 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const redis = producerConnection(config.redisUrl, log)
   const state = openState(redis, log)
   const mirror = new RedisMirror(state, log)
-  const clock = { mirror, heartbeatMs: config.heartbeatMs, now: () => Date.now() }
+  let resumeLater: NodeJS.Timeout | undefined
+  state.memory.watch({
+    everyMs: config.heartbeatMs,
+    restore: () => restoreFrom(mirror, state),
+    onKnown: async () => {
+      if (!state.memory.lost) return
+      mirror.readAgain()
+      // Those that were being loaded are on record again once a machine that holds them has written them back.
+      resumeLater = setTimeout(() => void resumeWhenReady(mirror, deployer, closing.signal, log), RESTORED_MS)
+    },
+  })
+  const clock = {
+    mirror,
+    heartbeatMs: config.heartbeatMs,
+    now: () => state.clock.now(),
+    checkWritable: () => checkWritable(redis),
+  }
   const builder = new ProblemBuilder(clock)
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
@@ -58,9 +78,10 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       redis: config.redisKind,
       resources: mirror.resources.size,
       profiles: mirror.profiles.size,
+      redisLost: state.memory.lost,
     }),
     ready: async () => {
-      await redis.ping()
+      await checkWritable(redis)
       await mirror.ready()
     },
     revisions: {
@@ -75,6 +96,8 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
     endStreams: () => events.endStreams(),
     close: async () => {
       closing.abort()
+      clearTimeout(resumeLater)
+      state.memory.close()
       mirror.close()
       await deps.solver.close()
       await deployer.close()

@@ -79,7 +79,7 @@ describe('the mirror', () => {
     await state.links.put(linkId('device', 'cloud'), exampleLink('device', 'cloud', { rttMs: 7 }))
     await eventually(() => expect(mirror.links.get(linkId('device', 'cloud'))?.rttMs).toBe(7))
     expect(mirror.links.get(linkId('device', 'edge'))?.rttMs).toBe(99)
-    expect(get.mock.calls.length).toBeGreaterThan(1)
+    expect(get.mock.calls.length).toBeGreaterThan(0)
     expect(get.mock.calls.length).toBeLessThan(50)
     get.mockRestore()
   })
@@ -266,9 +266,10 @@ describe('a plan query', () => {
       '&mustUseTiers=edge',
     ])
       expect((await ask(query + more)).status).toBe(200)
-    // The deployer reads the deployments at its start; no query does.
-    const keys = sent.mock.calls.map(([command]) => String(command.args[0]))
-    expect(keys.filter((key) => key !== 'scission:deployments')).toEqual([])
+    // The deployer reads the deployments at its start, and Redis is looked at now and then; no query does either.
+    const keys = sent.mock.calls.flatMap(([{ name, args }]) => (name === 'time' ? [] : String(args[0])))
+    const others = ['scission:deployments', 'scission:memory']
+    expect(keys.filter((key) => !others.includes(key))).toEqual([])
     sent.mockRestore()
   })
 

@@ -24,7 +24,8 @@ export interface StandInsDeps {
   resource: string
   state: State
   log: Logger
-  now?: () => number
+  /** Redis' time in epoch ms, by which resources are registered too. */
+  now: () => number
 }
 
 /** One hop of one deployment. */
@@ -86,7 +87,12 @@ export class StandIns {
   }
 
   #now(): number {
-    return this.#deps.now?.() ?? Date.now()
+    try {
+      return this.#deps.now()
+    } catch {
+      // Redis was never reached, so that nothing is on record either: the request must not fail for it.
+      return Date.now()
+    }
   }
 
   #watchOf(id: string, { createdAt }: Deployment): Watch {

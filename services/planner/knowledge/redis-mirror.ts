@@ -21,6 +21,7 @@ import { type Change, Changes } from '../../../shared/platform/redis/changes.ts'
 import { Collection, type OnWrite } from '../../../shared/platform/redis/collection.ts'
 import { readRevision } from '../../../shared/platform/redis/revision.ts'
 import { RevisionGate } from '../../../shared/platform/redis/revision-gate.ts'
+import { DOUBT_MS } from '../../../shared/platform/redis/memory.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { CollectionMirror, type CollectionMirrorOptions } from './collection-mirror.ts'
 import { Outdated } from './outdated.ts'
@@ -35,6 +36,8 @@ import {
 const FIRST_LOAD_MS = 2000
 /** Redis may answer with an error, or not in time, on a connection that stays: nothing else would bring the next read. */
 const READ_AGAIN_MS = 1000
+/** By then all services have written back what they know to a Redis that has lost it. */
+const AFTER_DOUBT_MS = DOUBT_MS + 1000
 
 /** About 24 MB: one layer with its boundary takes about 400 bytes. */
 const MAX_LAYER_COUNT = 60_000
@@ -72,13 +75,14 @@ export class RedisMirror {
   #contained = 0
   #readQueued = false
   readonly #onWrite: OnWrite
-  readonly #state: State
   /** Reads run one after another, so an older document never overwrites a newer one. */
   #reads: Promise<void> = Promise.resolve()
 
+  readonly #state: State
+
   constructor(state: State, log: Logger) {
-    this.#log = log
     this.#state = state
+    this.#log = log
     const onChange = () => {
       this.#revision += 1
     }
@@ -150,6 +154,11 @@ export class RedisMirror {
     return await this.#structures.forceFetch(structureId(model, shapesKey))
   }
 
+  /** Reads everything again: Redis has lost its memory, perhaps without a word (FLUSHALL). */
+  readAgain(): void {
+    this.#reload()
+  }
+
   close(): void {
     this.#closed = true
     clearTimeout(this.#again)
@@ -168,10 +177,14 @@ export class RedisMirror {
   }
 
   async #loadAll(): Promise<void> {
+    // Before what was lost is forgotten here too.
+    if (this.#complete) await this.#state.memory.look()
+    const inDoubt = this.#complete && (await this.#state.memory.isInDoubt())
     this.#structures.clear()
     const written = this.#written
     const revision = await readRevision(this.#state.redis)
-    for (const copy of this.#copies) await copy.reload()
+    for (const copy of this.#copies) await copy.reload(inDoubt)
+    if (inDoubt) this.#reloadIn(AFTER_DOUBT_MS)
     this.#complete = true
     this.#failing = false
     this.#outdated.clear()
@@ -205,6 +218,8 @@ export class RedisMirror {
     if (this.#readQueued) return
     this.#readQueued = true
     const read = this.#read(async () => {
+      // What others write back must not replace what this planner has to write back itself.
+      if (this.#complete) await this.#state.memory.look()
       this.#readQueued = false
       const { announced } = this.#outdated
       const written = this.#written
@@ -248,8 +263,12 @@ export class RedisMirror {
     if (this.#failing) this.#log.debug({ err }, 'still could not read from Redis')
     else this.#log.warn({ err }, 'could not read from Redis')
     this.#failing = true
+    this.#reloadIn(READ_AGAIN_MS)
+  }
+
+  #reloadIn(ms: number): void {
     clearTimeout(this.#again)
-    if (!this.#closed) this.#again = setTimeout(this.#reload, READ_AGAIN_MS).unref()
+    if (!this.#closed) this.#again = setTimeout(this.#reload, ms).unref()
   }
 
   /** Logs once that the announcements are interrupted, and once that they are back. */

@@ -140,6 +140,7 @@ async function poseProblem(
     profiles: query.profiles,
   }
   refuseContradictions(query)
+  await builder.refuseAllLost()
   builder.refuseLost(neededBy(deps, query))
   const built = await builder.build(question)
   if (built.problem.resources.length === 0 && built.leftOut.length > 0) throw nothingToPlanWith(built)

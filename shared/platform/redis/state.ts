@@ -16,7 +16,9 @@ import { Profile, Served } from '../../contracts/profile.ts'
 import { Link, Resource } from '../../contracts/resource.ts'
 import { StandIn } from '../../contracts/stand-in.ts'
 import type { Logger } from '../log.ts'
+import { RedisClock } from './clock.ts'
 import { Collection, type OnWrite } from './collection.ts'
+import { RedisMemory } from './memory.ts'
 
 /** Cuts a sorted list into pages; the cursor is the key of the last item given. */
 export function paginate<T>(
@@ -43,6 +45,8 @@ export function openState(redis: Redis, log?: Logger) {
     new Collection(redis, kind, schema, log, onWrite)
   return {
     redis,
+    clock: new RedisClock(redis),
+    memory: new RedisMemory(redis, log),
     /** Tells of every write of this process as soon as it is done. */
     writes,
     models: collection('models', Model),

@@ -1,8 +1,15 @@
-import { afterEach, describe, expect, it } from 'vitest'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { PaceSampler } from '../../../services/inference/pace/pace-sampler.ts'
 import { openReference } from '../../../services/inference/pace/reference-runs.ts'
 import { Pace, REFERENCE_NETWORK } from '../../../shared/contracts/pace.ts'
 import { createLog } from '../../../shared/platform/log.ts'
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-pace-'))
+const file = path.join(folder, 'deeper', 'reference.onnx')
+afterAll(() => fs.rmSync(folder, { recursive: true }))
 
 const samplers: PaceSampler[] = []
 afterEach(async () => {
@@ -16,6 +23,7 @@ function samplerWith(busy = () => false) {
     name: 'edge',
     slowdown: 1,
     threads: 1,
+    file,
     intervalMs: 20,
     state: { paces: { put } } as never,
     log: createLog('test', 'silent'),
@@ -76,6 +84,7 @@ describe('the pace of a machine', () => {
       name: 'lost',
       slowdown: 1,
       threads: 1,
+      file,
       intervalMs: 20,
       state: { paces: { put: () => Promise.reject(new Error('Redis is away')) } } as never,
       log: createLog('test', 'silent'),
@@ -88,8 +97,18 @@ describe('the pace of a machine', () => {
   })
 })
 
-it('the reference network takes time, the same number of operations each time', async () => {
-  const reference = await openReference(1)
+it('the reference network is made where it is missing or damaged', async () => {
+  const damaged = path.join(folder, 'damaged.onnx')
+  fs.writeFileSync(damaged, 'no model')
+  for (const at of [damaged, path.join(folder, 'new.onnx')]) {
+    await openReference(1, at)
+    expect(fs.statSync(at).size).toBeGreaterThan(100_000)
+  }
+  expect(fs.readdirSync(folder).filter((name) => name.includes('partial'))).toEqual([])
+})
+
+it('the reference network takes time, of the CPU and by the clock', async () => {
+  const reference = await openReference(1, file)
   const { cpuMs, waiting } = await reference.sample()
   expect(cpuMs).toBeGreaterThan(0)
   expect(waiting).toBeGreaterThanOrEqual(1)

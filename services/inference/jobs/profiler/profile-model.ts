@@ -32,6 +32,8 @@ export interface ProfileRequest {
   memoryLimitBytes?: number
   /** Counter of the requests this service has answered; its growth during the measurement is recorded. */
   requestsServed?: () => number
+  /** File of the reference network. @defaultValue it is made for this profile */
+  reference?: string
   /** Is given the runs of the reference network that were made beside the model's: samples of this machine's pace. */
   onReference?: (samples: Measured['reference']) => void
 }
@@ -86,6 +88,7 @@ export async function profileModel(
         options,
         slowdown,
         folder,
+        reference: request.reference ?? pathOf.join(folder, 'reference.onnx'),
         withCodecs: codecs === undefined,
         copies: copies.get(JSON.stringify(options)),
       },
