@@ -97,9 +97,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/list-commands.ts')).defineProfiles,
   },
   {
-    usage: 'import <file>',
-    text: 'profiles measured elsewhere, as `profiles --json` prints them, or the original Scission’s',
-    load: async () => (await import('./commands/list-commands.ts')).defineImport,
+    usage: 'import <files...>',
+    text: 'machines, links and profiles of your own, profiles as `profiles --json` prints them, or the original Scission’s',
+    load: async () => (await import('./commands/import-command.ts')).defineImport,
   },
   {
     usage: 'zoo',

@@ -101,12 +101,28 @@ export const profilesTable = (profiles: readonly Profile[]): Table =>
       options: ({ options }) => `${options.threads} thread, ${options.optimisation}`,
       'peak memory': bytesColumn(({ peakRssBytes }) => peakRssBytes),
       '95 % within': howSure,
-      figures: ({ emulated }) => emulatedOr(emulated),
+      figures: ({ emulated, source }) => (source === 'imported' ? 'imported' : emulatedOr(emulated)),
+      id: ({ id, model }) => ({ text: id.replace(model, model.slice(0, 12)), value: id }),
     },
     {
       ifEmpty: 'no profiles yet: scission bench MODEL',
-      expendable: ['peak memory', 'options', 'slowdown', 'whole model'],
+      expendable: ['id', 'peak memory', 'options', 'slowdown', 'whole model'],
     },
+  )
+
+/** Times are the machine's own, before its slowdown. The costs of ends are those of a stage that begins or ends there. */
+export const profileLayersTable = ({ layerMs, layers, enterMs, exitMs }: Profile): Table =>
+  tableOf(
+    layerMs.map((ms, layer) => ({ layer, ms, spread: layers?.[layer] })),
+    {
+      layer: ({ layer }) => layer,
+      time: msColumn(({ ms }) => ms),
+      lowest: msColumn(({ spread }) => spread?.lowMs),
+      highest: msColumn(({ spread }) => spread?.highMs),
+      'begins here': msColumn(({ layer }) => enterMs?.[layer]),
+      'ends after it': msColumn(({ layer }) => exitMs?.[layer + 1]),
+    },
+    { expendable: ['ends after it', 'begins here', 'lowest', 'highest'] },
   )
 
 /** The profile's interval, and a warning if the profile failed its own check. */

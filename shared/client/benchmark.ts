@@ -23,10 +23,12 @@ const UPLOAD_TIMEOUT_MS = 600_000
 
 export type { UploadedModel }
 
-/** Stored profiles; for a document of the original Scission, the ids of the profiles made from it. */
+/** Stored profiles; for others, the ids of all that was made of the document. */
 const StoredProfiles = z.object({
   items: z.array(z.object({ id: z.string() })).optional(),
   profiles: z.array(z.string()).optional(),
+  resources: z.array(z.string()).optional(),
+  links: z.array(z.string()).optional(),
 })
 
 export type BenchmarkClient = ReturnType<typeof createBenchmarkClient>
@@ -118,7 +120,9 @@ export function createBenchmarkClient(baseUrl: string, known = new KnownRevision
     profile: (id: string) => http.request(ProfileView, { url: `/v1/profiles/${encodeURIComponent(id)}` }),
     profiles: (filter: { model?: string; resource?: string } = {}) =>
       http.all(ProfileView, '/v1/profiles', filter),
-    /** @param document a profile, a list or a page of profiles, or data of the original Scission: see POST /v1/profiles. */
+    deleteProfile: (id: string) =>
+      http.send({ method: 'DELETE', url: `/v1/profiles/${encodeURIComponent(id)}` }),
+    /** @param document profiles, machines and links written by hand, or data of the original Scission: see POST /v1/profiles. */
     importProfiles: (document: unknown) =>
       http.request(StoredProfiles, {
         method: 'POST',

@@ -165,6 +165,16 @@ export const PAGES_THAT_RUN: Readonly<Record<string, Check>> = {
     /all on server +230 ms/,
     /stored 3 profiles|stored \d profiles/,
   ),
+  'docs/guides/own-figures.md': inOrder(
+    /stored 1 profiles, 2 machines, 1 links/,
+    /^stored 1 profiles$/m,
+    /^layer,time \(ms\),/m,
+    /lab-pi .* imported/,
+    /all on lab-server/,
+    /exit code 2/,
+    /deleted [0-9a-f]{64}\..*lab-pi.*\.imported/,
+    /removed lab-server/,
+  ),
   'docs/reference/formulas.md': inOrder(/"computeMs"/, /"predictedMs"/, /"lowMs"/),
   'docs/reference/plan-query.md': (stdout) => {
     expect(stdout.match(/"objective":"latency"/g)?.length).toBeGreaterThanOrEqual(4)

@@ -1,9 +1,8 @@
-/** `scission deployments`, `profiles` and `import`. Lists are read to their last page. */
+/** `scission deployments` and `profiles`. Lists are read to their last page. */
 import type { Command } from 'commander'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
-import { readJson } from '../files.ts'
-import { deploymentsTable, profilesTable } from '../tables.ts'
+import { deploymentsTable, profileLayersTable, profilesTable } from '../tables.ts'
 
 export function defineDeployments(command: Command, context: Context): void {
   command
@@ -25,11 +24,16 @@ export function defineProfiles(command: Command, context: Context): void {
         profilesTable,
       ),
     )
-}
-
-export function defineImport(command: Command, context: Context): void {
-  command.action(async (file: string) => {
-    const stored = await context.benchmark.importProfiles(await readJson('import', file))
-    context.print(stored, () => `stored ${(stored.items ?? stored.profiles ?? []).length} profiles`)
-  })
+  command
+    .command('show <id>')
+    .description('one profile, layer by layer')
+    .addOption(csvOption())
+    .action(async (id: string) => context.printTable(await context.benchmark.profile(id), profileLayersTable))
+  command
+    .command('delete <id>')
+    .description('delete a profile, measured or imported')
+    .action(async (id: string) => {
+      await context.benchmark.deleteProfile(id)
+      context.print({ deleted: id }, ({ deleted }) => `deleted ${deleted}`)
+    })
 }

@@ -5,11 +5,11 @@
  */
 import { z } from 'zod'
 import type { Model } from '../../../shared/contracts/model.ts'
-import { Resource } from '../../../shared/contracts/resource.ts'
-import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
 import { refuseDeploymentName } from '../models/registry.ts'
 import { type Imported, importOriginal } from '../../../shared/original/index.ts'
 import { NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
+import { importedMachine, refuseService } from './imported-machines.ts'
 import { linkId, profileId, type State, structureId } from '../../../shared/platform/redis/state.ts'
 
 /** The original's own documents: `profiles.json`, with `networks.json` and the name of one of its networks beside it. */
@@ -34,8 +34,6 @@ export type OriginalStored = z.infer<typeof OriginalStored>
 
 /** Distinguishes a network of the original from an uploaded model of the same name. */
 const NAME_PREFIX = 'original.'
-/** This host name never resolves (RFC 2606). */
-const NOWHERE = 'http://imported.invalid'
 
 /**
  * @throws ScissionError badRequest, notFound (see importOriginal); conflict when a service has a machine's name or a
@@ -100,17 +98,6 @@ function resourcesOf({ resources, profiles }: Imported, importedAt: string): Res
     const profile = profiles.find((candidate) => candidate.resource === name)
     if (!profile) return []
     const { machine, options } = profile
-    const times = { startedAt: importedAt, heartbeatAt: importedAt }
-    const identity = { name, tier, tierIndex, url: NOWHERE, source: 'imported' }
-    return [Resource.parse({ ...identity, ...times, machine, options, slowdown, emulated })]
+    return [importedMachine({ name, tier, tierIndex, slowdown, emulated, machine, options }, importedAt)]
   })
-}
-
-function refuseService(known: Resource | undefined): void {
-  if (!known || known.source === 'imported') return
-  throw new ScissionError(
-    'conflict',
-    `resource ${known.name} is an inference service of this system; a machine of that name cannot be imported`,
-    { resource: known.name },
-  )
 }

@@ -2,17 +2,18 @@
 import { z } from 'zod'
 import { PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
 import { Profile, ProfileView } from '../../../shared/contracts/profile.ts'
-import { ScissionError } from '../../../shared/platform/errors.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
-import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
-import { OriginalDocument, OriginalStored, storeOriginal } from './import-original.ts'
 import {
-  findModel,
-  paginate,
-  profileId,
-  type State,
-  structureId,
-} from '../../../shared/platform/redis/state.ts'
+  asPlainDocument,
+  PlainDocument,
+  PlainLink,
+  PlainMachine,
+  PlainProfile,
+} from '../../../shared/contracts/plain-import.ts'
+import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { findModel, paginate, type State } from '../../../shared/platform/redis/state.ts'
+import { storeImported } from './imported-profiles.ts'
+import { OriginalDocument, OriginalStored, storeOriginal } from './import-original.ts'
+import { storePlain } from './import-plain.ts'
 
 const ProfilesQuery = PageQuery.extend({
   model: z.string().optional().describe('id, name or name@version'),
@@ -20,15 +21,25 @@ const ProfilesQuery = PageQuery.extend({
 })
 const ProfileViewPage = pageOf(ProfileView).meta({ id: 'ProfileViewPage' })
 const ProfilePage = pageOf(Profile).meta({ id: 'ProfilePage' })
-/** Accepts one profile, a list of them, a page as GET /v1/profiles returns it, or the original's document. */
-const Imported = z.preprocess(
-  (body) => {
-    if (Array.isArray(body)) return { items: body }
-    const isOne = typeof body === 'object' && body !== null && !('items' in body) && !('systems' in body)
-    return isOne ? { items: [body] } : body
-  },
-  z.looseObject({ items: z.array(Profile).default([]), ...OriginalDocument.partial().shape }),
-)
+/** What is imported, by its form. */
+type Form = { items: z.infer<typeof Profile>[] } | { original: OriginalDocument } | { plain: PlainDocument }
+
+/** Accepts all that `bodyForms` below lists, and says of what it is which field is wrong. */
+const Imported = z.unknown().transform((body, context): Form => {
+  const checked = <T>(schema: z.ZodType<T>, value: unknown): T => {
+    const parsed = schema.safeParse(value)
+    if (parsed.success) return parsed.data
+    for (const { path, message } of parsed.error.issues)
+      context.issues.push({ code: 'custom', message, path, input: body })
+    return z.NEVER
+  }
+  const has = (field: string) => typeof body === 'object' && body !== null && field in body
+  if (has('systems')) return { original: checked(OriginalDocument, body) }
+  const plain = has('items') ? undefined : asPlainDocument(body)
+  if (plain) return { plain: checked(PlainDocument, plain) }
+  const items = Array.isArray(body) ? body : [body]
+  return checked(z.object({ items: z.array(Profile) }), has('items') ? body : { items })
+})
 
 export function profileRoutes(state: State): Route[] {
   return [
@@ -60,45 +71,67 @@ export function profileRoutes(state: State): Route[] {
       answers: { 200: { description: 'The profile', schema: ProfileView } },
       handle: async ({ params }) => withServed(state, await state.profiles.need(params.id)),
     }),
-    route({
-      method: 'post',
-      path: '/v1/profiles',
-      id: 'importProfiles',
-      summary:
-        'Import profiles measured elsewhere: one, a list, a page as GET answers it, or the original Scission’s',
-      description:
-        'All are checked before any is stored. A profile with the same id is replaced. The original’s profiles.json ' +
-        'may have its networks.json beside it as `networks`, and the name of one of them as `network`: then its ' +
-        'models, machines and links are stored too, to be planned with.',
-      body: Imported,
-      bodyForms: z.union([Profile, z.array(Profile), ProfilePage, OriginalDocument]),
-      fails: ['notFound', 'conflict', 'overloaded'],
-      answers: {
-        201: { description: 'Stored', schema: z.union([OriginalStored, ProfilePage]) },
-      },
-      handle: async ({ body }) => {
-        const { items, systems, ...beside } = body
-        if (systems)
-          return reply(201, await storeOriginal(state, { ...beside, systems }, await state.clock.read()))
-        await keepingModels(state, [...new Set(items.map(({ model }) => model))].sort(), async () => {
-          for (const profile of items) await checkProfile(state, profile)
-          for (const profile of items) await state.profiles.put(profile.id, profile)
-        })
-        return reply(201, { items })
-      },
-    }),
+    importRoute(state),
+    deleteRoute(state),
   ]
 }
 
-/** Runs `work` while none of the models can be deleted. @param models sorted, so that no two callers wait for each other. */
-async function keepingModels(
-  state: State,
-  [model, ...others]: readonly string[],
-  work: () => Promise<void>,
-): Promise<void> {
-  if (model === undefined) return work()
-  return withLock(state.redis, modelLock(model), () => keepingModels(state, others, work))
-}
+const importRoute = (state: State): Route =>
+  route({
+    method: 'post',
+    path: '/v1/profiles',
+    id: 'importProfiles',
+    summary:
+      'Import profiles measured elsewhere: as GET answers them, written by hand, or the original Scission’s',
+    description:
+      'All are checked before any is stored. Imported profiles stand beside measured ones, with `.imported` at the end of ' +
+      'their ids: one imported before is replaced, a measured one never. Plans use the measured one if there are both, ' +
+      'unless `profiles` names the other. Machines, links and profiles may be written by hand (`PlainDocument`, or one ' +
+      'or a list of its parts). The original’s profiles.json ' +
+      'may have its networks.json beside it as `networks`, and the name of one of them as `network`: then its ' +
+      'models, machines and links are stored too, to be planned with.',
+    body: Imported,
+    bodyForms: z.union([
+      Profile,
+      z.array(Profile),
+      ProfilePage,
+      OriginalDocument,
+      PlainDocument,
+      PlainProfile,
+      PlainMachine,
+      PlainLink,
+      z.array(z.union([PlainProfile, PlainMachine, PlainLink])),
+    ]),
+    fails: ['notFound', 'conflict', 'overloaded'],
+    answers: {
+      201: { description: 'Stored', schema: z.union([OriginalStored, ProfilePage]) },
+    },
+    handle: async ({ body }) => {
+      if ('items' in body) return reply(201, { items: await storeImported(state, body.items) })
+      const now = await state.clock.read()
+      return reply(
+        201,
+        'plain' in body
+          ? await storePlain(state, body.plain, now)
+          : await storeOriginal(state, body.original, now),
+      )
+    },
+  })
+
+const deleteRoute = (state: State): Route =>
+  route({
+    method: 'delete',
+    path: '/v1/profiles/:id',
+    id: 'deleteProfile',
+    summary: 'Delete a profile, measured or imported, and what serving says of it',
+    params: z.object({ id: z.string().min(1) }),
+    answers: { 204: { description: 'Deleted' } },
+    handle: async ({ params: { id } }) => {
+      if (!(await state.profiles.delete(id))) await state.profiles.need(id)
+      await state.served.delete(id)
+      return reply(204)
+    },
+  })
 
 /** Adds the served times that were held against the profile, if there are any. */
 async function withServed(state: State, profile: Profile): Promise<ProfileView> {
@@ -106,30 +139,4 @@ async function withServed(state: State, profile: Profile): Promise<ProfileView> 
   if (!served) return profile
   const { id: _id, ...figures } = served
   return { ...profile, served: figures }
-}
-
-/** @throws ScissionError notFound; badRequest if the profile contradicts itself or the model's structure. */
-async function checkProfile(state: State, profile: Profile): Promise<void> {
-  const model = await findModel(state, profile.model)
-  const expected = profileId(profile)
-  const refuse = (reason: string): never => {
-    throw new ScissionError('badRequest', `profile ${profile.id}: ${reason}`, { profile: profile.id })
-  }
-  if (profile.id !== expected) refuse(`its model, shapes, resource and options make the id ${expected}`)
-  const structure = await state.structures.get(structureId(profile.model, profile.shapesKey))
-  if (!structure)
-    return refuse(
-      `model ${model.name} was not analysed with these shapes; ask for its layers with them first`,
-    )
-  if (profile.layerMs.length !== structure.layers.length)
-    refuse(`it has ${profile.layerMs.length} layer times, the model has ${structure.layers.length} layers`)
-  for (const side of ['enterMs', 'exitMs'] as const) {
-    const costs = profile[side]
-    if (costs && costs.length !== structure.boundaries.length)
-      refuse(`${side} has ${costs.length} figures, the model has ${structure.boundaries.length} boundaries`)
-  }
-  const sum = profile.layerMs.reduce((total, layerMs) => total + layerMs, 0)
-  const whole = profile.whole.medianMs
-  if (Math.abs(sum - whole) > 1e-6 * Math.max(sum, whole) + 1e-9)
-    refuse(`its layer times sum to ${sum} ms, but the whole model took ${whole} ms`)
 }

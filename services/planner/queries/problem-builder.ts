@@ -11,6 +11,7 @@ import type { PaceOfPlan } from '../../../shared/contracts/plan-pace.ts'
 import type { WhatIf } from '../../../shared/contracts/what-if-fields.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { MirroredCalibration, MirroredProfile } from '../knowledge/mirrored-documents.ts'
+import { profileId } from '../../../shared/platform/redis/state.ts'
 import { checkKnown, type Problem } from '../../../shared/planning/index.ts'
 import type { PlanningProblem } from './solver.ts'
 import type { RedisMirror } from '../knowledge/redis-mirror.ts'
@@ -204,14 +205,29 @@ function chooseProfiles(
 }
 
 function profilesOf(mirror: RedisMirror, { model, shapesKey }: Question): MirroredProfile[] {
-  return [...mirror.profiles.values()].filter(
-    (profile) => profile.model === model && profile.shapesKey === shapesKey,
+  return withoutRivals(
+    [...mirror.profiles.values()].filter(
+      (profile) => profile.model === model && profile.shapesKey === shapesKey,
+    ),
   )
+}
+
+/** Of a measured and an imported profile of the same resource and options, the measured one. */
+function withoutRivals(profiles: readonly MirroredProfile[]): MirroredProfile[] {
+  const chosen = new Map<string, MirroredProfile>()
+  for (const profile of profiles) {
+    const key = profileId(profile)
+    const rival = chosen.get(key)
+    // An imported one may have the plain id: the original's have it.
+    if (!rival || rival.source === 'imported') chosen.set(key, profile)
+  }
+  return [...chosen.values()]
 }
 
 /** @throws ScissionError badRequest when they cannot be planned with together. */
 function namedProfiles(mirror: RedisMirror, question: Question): MirroredProfile[] {
   const ids = question.profiles ?? []
+  const seen = new Map<string, string>()
   checkKnown('profiles', 'profile', ids, [...mirror.profiles.keys()].sort())
   return ids.flatMap((id) => {
     const profile = mirror.profiles.get(id)
@@ -221,6 +237,9 @@ function namedProfiles(mirror: RedisMirror, question: Question): MirroredProfile
     if (profile.model !== question.model) throw refuse(`is of another model, ${profile.model}`)
     if (profile.shapesKey !== question.shapesKey)
       throw refuse(`is for other input shapes (${profile.shapesKey}, not ${question.shapesKey})`)
+    const other = seen.get(profileId(profile))
+    if (other !== undefined) throw refuse(`and ${other} are of one resource with the same options: name one`)
+    seen.set(profileId(profile), id)
     const resource = mirror.resources.get(profile.resource)
     if (resource && question.options === 'own' && !hasOwnOptions(profile, resource))
       throw refuse(
