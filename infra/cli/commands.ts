@@ -57,6 +57,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/plan-command.ts')).definePlan,
   },
   {
+    usage: 'price <plan>',
+    text: 'what one plan would take now, without a search: by its id, or a model with --stages',
+    load: async () => (await import('./commands/price-command.ts')).definePrice,
+  },
+  {
     usage: 'deploy <plan>',
     text: 'make a plan live; waits until it is, and says how its outputs compare with the whole model’s',
     load: async () => (await import('./commands/deploy-command.ts')).defineDeploy,
@@ -75,6 +80,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     usage: 'infer <model>',
     text: 'run a deployment (or, with --on, a model on one resource), once or many times',
     load: async () => (await import('./commands/infer.ts')).defineInfer,
+  },
+  {
+    usage: 'experiment [file]',
+    text: 'measure models and queries of a file again and again: raw latencies, and a summary with intervals',
+    load: async () => (await import('./commands/experiment-command.ts')).defineExperiment,
   },
   {
     usage: 'deployments',

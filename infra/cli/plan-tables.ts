@@ -2,7 +2,7 @@
 import colour from 'picocolors'
 import type { GraphPlan, GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import type { Intervals, Plan, PlanAnswer, Transfer } from '../../shared/contracts/plan.ts'
-import type { ExplainedAnswer, SensitivityChange, SweepAnswer } from '../../shared/contracts/plan-sweep.ts'
+import type { ExplainedAnswer, SensitivityChange } from '../../shared/contracts/plan-sweep.ts'
 import { bytesColumn, type Cell, type Column, msColumn, painted } from '../terminal/columns.ts'
 import { formatMbps, formatMs, formatShare } from '../terminal/format.ts'
 import { type Table, tableOf, tableText } from '../terminal/table.ts'
@@ -60,9 +60,12 @@ export function everyPlanTable(answer: AnyAnswer): Table {
   })
 }
 
+export const onePlanTable = (plan: Plan): Table =>
+  tableOf([plan], planColumns({ plans: [plan], native: [] }), { expendable: EXPENDABLE })
+
 const EXPENDABLE = ['transfer', 'compute', 'sent', '#', '95 % within', 'numbers']
 
-function planColumns(answer: AnyAnswer): Record<string, Column<AnyPlan>> {
+function planColumns(answer: Pick<AnyAnswer, 'plans' | 'native'>): Record<string, Column<AnyPlan>> {
   const all = [...answer.plans, ...answer.native]
   return {
     'plan (layers)': (plan) => ('deployable' in plan ? describeGraphPlan(plan) : describePlan(plan)),
@@ -168,60 +171,4 @@ function describeGraphPlan(plan: GraphPlan): string {
     return `${resource} ${shown.join('')}${more}`
   })
   return stages.join(' → ') + (plan.deployable ? '' : ' (not a chain)')
-}
-
-const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
-
-/** A cell of a map for programs: its conditions, and the plan that is best there. */
-export function mapTable({ axes, cells, plans }: SweepAnswer): Table {
-  const rows = cells.map((plan, index) => ({ plan: plans[plan], index }))
-  const columns = axes.map((axis, at) => {
-    // The last axis runs fastest.
-    const size = axes.slice(at + 1).reduce((product, { values }) => product * values.length, 1)
-    const value = ({ index }: { index: number }) =>
-      axis.values[Math.floor(index / size) % axis.values.length] ?? ''
-    return [axisName(axis.vary), value] as const
-  })
-  return tableOf(rows, {
-    ...Object.fromEntries(columns),
-    'best plan (layers)': ({ plan }) => (plan ? describePlan(plan) : ''),
-  })
-}
-
-/** `bandwidth (Mbit/s)`: as people call what an axis varies. */
-const axisName = (vary: string): string => AXIS_NAMES[vary] ?? vary
-const AXIS_NAMES: Readonly<Record<string, string>> = {
-  bandwidthMbps: 'bandwidth (Mbit/s)',
-  rttMs: 'round trip (ms)',
-}
-
-const axisValue = (value: string | number | undefined): string =>
-  typeof value === 'number' ? String(Number(value.toPrecision(3))) : (value ?? '')
-
-/** Formats a map: one letter per cell stands for a plan. The last axis runs to the right, the one before it downwards. */
-export function sweepText({ axes, cells, plans, notes }: SweepAnswer): string {
-  const [before, last] = [axes.at(-2), axes.at(-1)]
-  const width = last?.values.length ?? 1
-  const letterOf = (plan: number) => (plan < 0 ? '.' : (LETTERS[plan] ?? '?'))
-  const down: readonly (string | number)[] = before?.values ?? ['']
-  const lines: string[] = []
-  for (let start = 0; start < cells.length; start += width) {
-    const row = cells.slice(start, start + width).map(letterOf)
-    lines.push(`  ${axisValue(down[(start / width) % down.length]).padStart(10)}  ${row.join('')}`)
-  }
-  const values = last
-    ? `${axisName(last.vary)} from ${axisValue(last.values[0])} to ${axisValue(last.values.at(-1))}`
-    : ''
-  return [
-    `to the right: ${values}${before ? `; downwards: ${axisName(before.vary)}` : ''}; ".": no plan`,
-    ...lines,
-    tableText(
-      tableOf(plans, {
-        map: (_, index) => letterOf(index),
-        'best plan (layers)': describePlan,
-        cells: ({ cells: count }) => count,
-      }),
-    ),
-    ...notes.map((note) => colour.yellow(note)),
-  ].join('\n')
 }

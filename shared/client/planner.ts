@@ -1,7 +1,7 @@
 /** Typed client of the planner service. */
 import type { z } from 'zod'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
-import type { DeploymentRequest, PlanQuery } from '../contracts/plan.ts'
+import { type DeploymentRequest, type PlanQuery, PricedPlan } from '../contracts/plan.ts'
 import { DeploymentView } from '../contracts/stand-in.ts'
 import { Link, type LinkSettings, ResourceView } from '../contracts/resource.ts'
 import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
@@ -41,6 +41,8 @@ export function createPlannerClient(baseUrl: string, known = new KnownRevision()
     forgetLink: (from: string, to: string) => http.send({ method: 'DELETE', url: linkUrl(from, to) }),
     /** Plans of the chain view. */
     plans: (query: Omit<z.input<typeof PlanQuery>, 'view'>) => ask(ExplainedAnswer, query),
+    /** What the plan of this id would take now, without a search. */
+    plan: (id: string) => http.request(PricedPlan, { url: `/v1/plans/${encodeURIComponent(id)}` }),
     /** Plans of the graph view: stages may cut through parallel branches. */
     graphPlans: (query: z.input<typeof PlanQuery>) => ask(GraphPlanAnswer, { ...query, view: 'graph' }),
     /** The best plan in every cell of a grid of conditions. */

@@ -209,6 +209,10 @@ export const Plan = z.object({
 })
 export type Plan = z.infer<typeof Plan>
 
+/** One plan as it would be now, with what is known of the machines. */
+export const PricedPlan = Plan.extend({ paces: z.array(PaceOfPlan), notes: z.array(z.string()) })
+export type PricedPlan = z.infer<typeof PricedPlan>
+
 export const PlanAnswer = z.object({
   model: ModelId,
   shapesKey: ShapesKey,

@@ -165,6 +165,15 @@ export const PAGES_THAT_RUN: Readonly<Record<string, Check>> = {
     /all on server +230 ms/,
     /stored 3 profiles|stored \d profiles/,
   ),
+  'docs/guides/experiments.md': inOrder(
+    /"deploy": \{/,
+    /mobilenetv2 +on-device +4 .*mobilenetv2 +split +4 .*8 requests in results/s,
+    /^model,query,repetition,started \(ms\),latency \(ms\),/m,
+    /"complete": true/,
+    /device \[0,63\) → edge \[63,158\)/,
+    /device \[0,63\) → edge \[63,158\)/,
+    /"predictedMs":\d/,
+  ),
   'docs/guides/own-figures.md': inOrder(
     /stored 1 profiles, 2 machines, 1 links/,
     /^stored 1 profiles$/m,

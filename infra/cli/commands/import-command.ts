@@ -5,7 +5,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Context } from '../context.ts'
 import { readBytes, readJson } from '../files.ts'
 import { positive } from '../numbers.ts'
-import { layerTimesOf } from './layer-times.ts'
+import { layerTimesOf } from './layer-times-csv.ts'
 
 interface ImportOptions {
   model?: string

@@ -7,7 +7,7 @@ import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 import { numberIn } from '../numbers.ts'
 import { namingOptions, type OptionHints } from '../option-errors.ts'
-import { mapTable, sweepText } from '../plan-tables.ts'
+import { mapTable, sweepText } from '../sweep-map.ts'
 import { addPlanOptions, type GivenOptions, PLAN_HINTS, planQuery } from './plan-options.ts'
 
 const HOW =

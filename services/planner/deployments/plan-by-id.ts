@@ -4,9 +4,22 @@ import { parsePlanId } from '../../../shared/contracts/plan-id.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { evaluatePlan } from '../../../shared/planning/index.ts'
 import type { QueryDeps } from '../queries/answer-plans.ts'
+import type { BuiltProblem } from '../queries/problem-builder.ts'
 
 /** @throws ScissionError notFound, notMeasured, conflict if a resource of the plan is down or was only imported. */
 export async function planById({ mirror, builder }: QueryDeps, id: string): Promise<Plan> {
+  return (await pricePlan({ mirror, builder }, id, refuseImported)).plan
+}
+
+/**
+ * The same without a wish to deploy it: imported machines count too.
+ * @param check may refuse the resources of the plan.
+ */
+export async function pricePlan(
+  { mirror, builder }: Pick<QueryDeps, 'mirror' | 'builder'>,
+  id: string,
+  check?: typeof refuseImported,
+): Promise<{ plan: Plan; built: BuiltProblem }> {
   await mirror.ready()
   const named = parsePlanId(id)
   if (!mirror.models.has(named.model))
@@ -14,15 +27,15 @@ export async function planById({ mirror, builder }: QueryDeps, id: string): Prom
   const resources = [named.source, ...named.stages.map((stage) => stage.resource)]
   await builder.refuseAllLost()
   builder.refuseLost(resources)
-  refuseImported({ mirror }, resources)
-  const { problem } = await builder.build({
+  check?.({ mirror }, resources)
+  const built = await builder.build({
     model: named.model,
     shapesKey: named.shapesKey,
     whatIf: undefined,
     options: 'any',
     profiles: undefined,
   })
-  return evaluatePlan(problem, named)
+  return { plan: evaluatePlan(built.problem, named), built }
 }
 
 /** @throws ScissionError conflict: there is no service behind an imported machine. */

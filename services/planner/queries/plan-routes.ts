@@ -1,10 +1,11 @@
 /** HTTP routes of plan queries (as a URL or as JSON) and of maps of the best plan over conditions. */
 import { z } from 'zod'
 import { GraphPlanAnswer } from '../../../shared/contracts/graph-plan.ts'
-import { PlanQuery } from '../../../shared/contracts/plan.ts'
+import { PlanQuery, PricedPlan } from '../../../shared/contracts/plan.ts'
 import { ExplainedAnswer, SweepAnswer, SweepRequest } from '../../../shared/contracts/plan-sweep.ts'
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
+import { pricePlan } from '../deployments/plan-by-id.ts'
 import { answerPlans, answerSweep, type PlannerDeps } from './answer-plans.ts'
 
 /** A query in a URL: input shapes are written `name:1x3x224x224`. */
@@ -60,6 +61,20 @@ export function planRoutes(deps: PlannerDeps): Route[] {
       fails,
       fromCopy: true,
       handle: ({ body }) => answerPlans(deps, body),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/plans/:id',
+      id: 'pricePlan',
+      summary: 'What one plan would take now, without a search: at today’s profiles, paces and links',
+      params: z.object({ id: z.string().min(1) }),
+      answers: { 200: { description: 'The plan with its figures', schema: PricedPlan } },
+      fails: ['notFound', 'conflict', 'notMeasured'],
+      fromCopy: true,
+      handle: async ({ params }): Promise<PricedPlan> => {
+        const { plan, built } = await pricePlan(deps, params.id)
+        return { ...plan, paces: built.paces, notes: [...built.emulated, ...built.notes] }
+      },
     }),
     route({
       method: 'post',

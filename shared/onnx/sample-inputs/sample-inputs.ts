@@ -32,7 +32,7 @@ export function makeInputs(specs: readonly TensorSpec[], seed: number, hints: In
 }
 
 /** A small, fast generator of uniform numbers in [0, 1): mulberry32 by Tommy Ettinger (public domain). */
-function generator(seed: number): () => number {
+export function generator(seed: number): () => number {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0

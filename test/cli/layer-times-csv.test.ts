@@ -1,6 +1,6 @@
 /** Times of layers in CSV files that people or programs wrote. */
 import { expect, it } from 'vitest'
-import { layerTimesOf } from '../../infra/cli/commands/layer-times.ts'
+import { layerTimesOf } from '../../infra/cli/commands/layer-times-csv.ts'
 
 it('are read in any order of lines and columns, quoted or not', () => {
   expect(layerTimesOf('t.csv', 'layer,ms\n0,1.5\n1,0\n')).toEqual([1.5, 0])

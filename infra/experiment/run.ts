@@ -1,0 +1,165 @@
+/** Runs an experiment: deploys, asks in turn, keeps every answer's times, and takes down what it deployed. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parsePlanId } from '../../shared/contracts/plan-id.ts'
+import type { Experiment, ExperimentRow } from '../../shared/contracts/experiment.ts'
+import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
+import { VERSION } from '../../shared/platform/version.ts'
+import type { Context } from '../cli/context.ts'
+import type { ProgressDisplay } from '../terminal/progress.ts'
+import { figure, hopsOf } from './hops.ts'
+import { type Header, Results } from './results.ts'
+import { scheduleOf } from './request-order.ts'
+import { deploySubject, type Live, type Subject, subjectsOf } from './subjects.ts'
+import type { SummaryRow } from './summary.ts'
+
+interface RunOptions {
+  resume: boolean
+  /** Ends the experiment after the request under way; what was measured is kept. */
+  signal: AbortSignal
+  display: ProgressDisplay
+}
+
+export interface Outcome {
+  summary: SummaryRow[]
+  complete: boolean
+  rows: number
+  planned: number
+}
+
+/** @throws ScissionError of the first step that fails. What was measured is kept, and what was deployed is taken down. */
+export async function runExperiment(
+  context: Context,
+  experiment: Experiment,
+  options: RunOptions,
+): Promise<Outcome> {
+  const results = await Results.open(experiment, options.resume)
+  const subjects = await subjectsOf(context, experiment, results.earlier?.plans ?? [])
+  const header = await headerOf(context, experiment, subjects, results.earlier)
+  await results.describe({ ...header, complete: false })
+  const turns = scheduleOf(subjects.length, experiment)
+  const open = turns.filter(({ at, repetition }) => {
+    const { model, label } = subjects[at] as Subject
+    return !results.has(model, label, repetition)
+  })
+  const live: Live[] = []
+  let failure: { thrown: unknown } | undefined
+  try {
+    for (const subject of open.length > 0 ? subjects : []) {
+      if (options.signal.aborted) break
+      options.display.update('experiment', { fraction: 0, step: `deploying ${subject.label}` })
+      live.push(await deploySubject(context, subject, experiment.seed))
+    }
+    await measure(context, experiment, { live, open, results, header }, options)
+  } catch (thrown) {
+    failure = { thrown }
+  }
+  options.display.stop()
+  const left = await takeDown(context, live)
+  const complete = results.rows.length === turns.length
+  const error = failure && coerceError(failure.thrown).message
+  await results.describe({ ...header, complete, ...(error !== undefined && { error }) })
+  const summary = await results.finish(experiment)
+  if (failure) throw failure.thrown
+  if (left) throw left
+  return { summary, complete, rows: results.rows.length, planned: turns.length }
+}
+
+interface Work {
+  live: readonly Live[]
+  open: readonly { at: number; repetition: number }[]
+  results: Results
+  header: Header
+}
+
+async function measure(
+  { planner }: Context,
+  { warmUp, pauseMs }: Experiment,
+  { live, open, results, header }: Work,
+  { signal, display }: RunOptions,
+): Promise<void> {
+  for (const one of live)
+    for (let count = 0; count < warmUp && !signal.aborted; count += 1)
+      await one.client.infer(one.deployment, one.inputs)
+  for (const [done, { at, repetition }] of open.entries()) {
+    const one = live[at]
+    if (signal.aborted || one === undefined) return
+    if (pauseMs > 0) await sleep(pauseMs)
+    display.update('experiment', { fraction: done / open.length, step: 'measuring' })
+    const predicted = await planner.plan(one.plan)
+    const startedMs = Date.now() - Date.parse(header.startedAt)
+    const begin = performance.now()
+    const { parameters } = await one.client.infer(one.deployment, one.inputs)
+    const latencyMs = performance.now() - begin
+    const { lowMs, highMs } = predicted.interval
+    const cores = predicted.paces.flatMap(({ resource, otherCores }) =>
+      otherCores === undefined ? [] : [[resource, otherCores] as const],
+    )
+    const totalMs = figure(parameters, 'scission_totalMs')
+    const row: ExperimentRow = {
+      model: one.model,
+      query: one.label,
+      repetition,
+      startedMs,
+      latencyMs,
+      predictedMs: predicted.predictedMs,
+      lowMs,
+      highMs,
+      inside: latencyMs >= lowMs && latencyMs <= highMs,
+      plan: one.plan,
+      cuts: parsePlanId(one.plan)
+        .stages.slice(1)
+        .map(({ from }) => from),
+      ...(totalMs !== undefined && { totalMs }),
+      hops: hopsOf(parameters, new Map(cores)),
+    }
+    await results.add(row)
+  }
+}
+
+/** @returns what went wrong, if a deployment may still be there. */
+async function takeDown({ planner }: Context, live: readonly Live[]): Promise<ScissionError | undefined> {
+  const failed: string[] = []
+  for (const { deployment } of live) {
+    await planner.undeploy(deployment).catch((thrown: unknown) => {
+      if (!(thrown instanceof ScissionError && thrown.code === 'notFound'))
+        failed.push(`${deployment}: ${coerceError(thrown).message}`)
+    })
+  }
+  if (failed.length === 0) return undefined
+  return new ScissionError('conflict', `take these down yourself (scission undeploy): ${failed.join('; ')}`)
+}
+
+/** What the figures depend on. A resumed experiment keeps its begin, and lists each run. */
+async function headerOf(
+  { benchmark, planner }: Context,
+  experiment: Experiment,
+  subjects: readonly Subject[],
+  earlier: Header | undefined,
+): Promise<Header> {
+  const now = new Date().toISOString()
+  const ids = [...new Set(subjects.map(({ modelId }) => modelId))]
+  const models = await Promise.all(ids.map((id) => benchmark.model(id)))
+  const [machines, links] = await Promise.all([planner.resources(), planner.links()])
+  const priced = await Promise.all(
+    [...new Set(subjects.map(({ plan }) => plan))].map((plan) => planner.plan(plan)),
+  )
+  const run = {
+    startedAt: now,
+    versions: { scission: VERSION, node: process.version },
+    machines,
+    links,
+    paces: priced.flatMap(({ paces }) => paces),
+  }
+  const runs = Array.isArray(earlier?.['runs']) ? (earlier['runs'] as unknown[]) : []
+  return {
+    experiment,
+    complete: false,
+    startedAt: earlier?.startedAt ?? now,
+    seed: experiment.seed,
+    models: models.map(({ id, name, version, shapesKey }) => ({ id, name, version, shapesKey })),
+    plans: subjects.map(({ model, label, plan }) => ({ model, query: label, plan })),
+    emulated: priced.some(({ emulated }) => emulated),
+    notes: [...new Set(priced.flatMap(({ notes }) => notes))],
+    runs: [...runs, run],
+  }
+}

@@ -1,0 +1,116 @@
+/** `scission experiment` from a shell: measured, interrupted, resumed, and nothing of it left in the system. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createPlannerClient } from '../../shared/client/planner.ts'
+import type { ExperimentRow } from '../../shared/contracts/experiment.ts'
+import { encode, model, node, value } from '../onnx/support/build.ts'
+import { runNode, SCISSION } from '../support/command.ts'
+import { eventually } from '../support/eventually.ts'
+import { startTestSystem, type TestSystem } from '../support/system.ts'
+
+let system: TestSystem
+const env = () => ({
+  ...process.env,
+  NO_COLOR: '1',
+  SCISSION_BENCHMARK_URL: system.benchmarkUrl,
+  SCISSION_PLANNER_URL: system.plannerUrl,
+})
+const run = (...args: string[]) => runNode([SCISSION, ...args], { env: env() })
+
+beforeAll(async () => {
+  system = await startTestSystem()
+  const file = path.join(system.folder, 'net.onnx')
+  const nodes = ['x', 'a', 'b', 'y']
+    .slice(0, -1)
+    .map((name, at) => node('Relu', [name], [['a', 'b', 'y'][at]!]))
+  writeFileSync(file, encode(model({ nodes, inputs: [value('x', [1, 4])], outputs: [value('y', [1, 4])] })))
+  for (const args of [
+    ['models', 'add', file],
+    ['bench', 'net', '--runs', '3'],
+  ]) {
+    const { code, stderr } = await run(...args)
+    expect(code, stderr).toBe(0)
+  }
+  await eventually(async () => expect(await createPlannerClient(system.plannerUrl).links()).toHaveLength(3))
+})
+afterAll(() => system?.close())
+
+const QUERIES = [
+  { label: 'on-device', deploy: 'native:device' },
+  { label: 'split', query: { minStages: 2, mustUseTiers: ['device', 'edge'] } },
+]
+function describedIn(name: string, more: object = {}): { file: string; output: string } {
+  const output = path.join(system.folder, name)
+  const file = `${output}.json`
+  writeFileSync(file, JSON.stringify({ models: ['net'], queries: QUERIES, repetitions: 3, output, ...more }))
+  return { file, output }
+}
+const read = (output: string, name: string): unknown =>
+  JSON.parse(readFileSync(path.join(output, name), 'utf8'))
+const rowsIn = (output: string) => read(output, 'rows.json') as ExperimentRow[]
+
+it('every request has a row with what was measured and predicted; what was deployed is taken down', async () => {
+  const { file, output } = describedIn('whole')
+  const { code, stdout, stderr } = await run('experiment', file)
+  expect(code, stderr).toBe(0)
+  expect(stdout).toMatch(/net +on-device +3 [^]*net +split +3 [^]*6 requests in .*whole/)
+  const rows = rowsIn(output)
+  expect(rows).toHaveLength(6)
+  for (const row of rows) {
+    expect(row.totalMs).toBeLessThanOrEqual(row.latencyMs)
+    expect(row.inside).toBe(row.latencyMs >= row.lowMs && row.latencyMs <= row.highMs)
+    expect(row.predictedMs).toBeGreaterThan(0)
+  }
+  const split = rows.find(({ query }) => query === 'split')
+  expect(split?.hops.map(({ resource }) => resource)).toEqual(['device', 'edge'])
+  expect(split?.cuts).toHaveLength(1)
+  expect(split?.hops[0]?.transferMs).toBeGreaterThan(0)
+  expect(read(output, 'experiment.json')).toMatchObject({
+    complete: true,
+    seed: 1,
+    models: [{ name: 'net' }],
+    plans: [{ query: 'on-device' }, { query: 'split', plan: split?.plan }],
+    runs: [{ versions: { node: process.version }, machines: [{ alive: true }, {}, {}] }],
+  })
+  expect(await createPlannerClient(system.plannerUrl).deployments()).toEqual([])
+})
+
+it('an interrupted one keeps what it measured, and goes on where it was', async () => {
+  const { file, output } = describedIn('long', { repetitions: 12, pauseMs: 150 })
+  const child = spawn(process.execPath, [SCISSION, 'experiment', file], { env: env(), stdio: 'ignore' })
+  const ended = once(child, 'close') as Promise<[number | null]>
+  const lines = () =>
+    existsSync(path.join(output, 'rows.jsonl'))
+      ? readFileSync(path.join(output, 'rows.jsonl'), 'utf8').split('\n').length - 1
+      : 0
+  await eventually(async () => expect(lines()).toBeGreaterThan(2))
+  child.kill('SIGINT')
+  expect((await ended)[0]).toBe(1)
+  const kept = rowsIn(output)
+  expect(kept.length).toBeLessThan(24)
+  expect(read(output, 'experiment.json')).toMatchObject({ complete: false })
+  expect(await createPlannerClient(system.plannerUrl).deployments()).toEqual([])
+
+  expect((await run('experiment', file)).stderr).toContain('--resume goes on')
+  const { code, stderr } = await run('experiment', file, '--resume')
+  expect(code, stderr).toBe(0)
+  const rows = rowsIn(output)
+  expect(rows.slice(0, kept.length)).toEqual(kept)
+  expect(new Set(rows.map(({ query, repetition }) => `${query} ${repetition}`)).size).toBe(24)
+  expect(read(output, 'experiment.json')).toMatchObject({
+    complete: true,
+    runs: [{}, {}],
+  })
+})
+
+it('what is wrong is named with its field', async () => {
+  const wrong = describedIn('wrong', { queries: [{ label: 'a', deploy: 'native:nowhere' }] })
+  const { code, stderr } = await run('experiment', wrong.file)
+  expect([code, stderr]).toEqual([3, expect.stringMatching(/queries\.0: deploy: .*native:cloud/)])
+  const unread = describedIn('unread', { repetitions: 'many' })
+  expect((await run('experiment', unread.file)).stderr).toMatch(/unread\.json: repetitions: /)
+  expect(JSON.parse((await run('experiment', '--schema')).stdout)).toMatchObject({ type: 'object' })
+})

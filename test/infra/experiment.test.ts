@@ -1,0 +1,172 @@
+/** Parts of an experiment: its order, its statistics, what hops report, and the files it keeps. */
+import { appendFileSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { hopsOf } from '../../infra/experiment/hops.ts'
+import { parseExperiment, Results } from '../../infra/experiment/results.ts'
+import { scheduleOf } from '../../infra/experiment/request-order.ts'
+import { medianEstimate, summaryOf } from '../../infra/experiment/summary.ts'
+import type { ExperimentRow } from '../../shared/contracts/experiment.ts'
+import { generator } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { withFolder } from '../support/folder.ts'
+
+const row = (query: string, repetition: number, latencyMs: number): ExperimentRow => ({
+  model: 'net',
+  query,
+  repetition,
+  startedMs: 0,
+  latencyMs,
+  predictedMs: 10,
+  lowMs: 5,
+  highMs: 15,
+  inside: latencyMs >= 5 && latencyMs <= 15,
+  plan: 'a.b.device.device_0-4',
+  cuts: [],
+  hops: [{ resource: 'device', layers: '0-4', computeMs: 1 }],
+})
+
+describe('the order', () => {
+  it('has everything once in each repetition, mixed by the seed', () => {
+    const asked = { repetitions: 20, order: 'interleaved' as const, seed: 3 }
+    const turns = scheduleOf(4, asked)
+    for (let round = 0; round < 20; round += 1) {
+      const own = turns.slice(4 * round, 4 * round + 4)
+      expect(own.map(({ at }) => at).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3])
+      expect(new Set(own.map(({ repetition }) => repetition))).toEqual(new Set([round]))
+    }
+    expect(new Set(turns.filter((_, index) => index % 4 === 0).map(({ at }) => at)).size).toBe(4)
+    expect(scheduleOf(4, asked)).toEqual(turns)
+    expect(scheduleOf(4, { ...asked, seed: 4 })).not.toEqual(turns)
+  })
+
+  it('is that of the file if that is asked for', () => {
+    expect(scheduleOf(2, { repetitions: 2, order: 'inOrder', seed: 1 }).map(({ at }) => at)).toEqual([
+      0, 0, 1, 1,
+    ])
+  })
+})
+
+describe('the summary', () => {
+  it('has intervals that hold the median of the source in about 95 % of cases', () => {
+    const random = generator(7)
+    const held = Array.from({ length: 200 }, (_, index) => {
+      const { low, high } = medianEstimate(Array.from({ length: 25 }, random), index)
+      return low <= 0.5 && high >= 0.5
+    })
+    expect(held.filter(Boolean).length).toBeGreaterThan(180)
+  })
+
+  it('compares the requests of one repetition with each other', () => {
+    // The machine drifts: a comparison of medians would not see that b always takes twice as long.
+    const rows = Array.from({ length: 9 }, (_, at) => [
+      row('a', at, 10 * 2 ** at),
+      row('b', at, 20 * 2 ** at),
+    ])
+    const queries = ['a', 'b', 'c'].map((label) => ({ label, query: {} as never, deploy: 'best' }))
+    const summary = summaryOf({ models: ['net'], queries, seed: 1 }, rows.flat())
+    expect(summary.map(({ query, requests }) => [query, requests])).toEqual([
+      ['a', 9],
+      ['b', 9],
+    ])
+    expect(summary[0]).not.toHaveProperty('ratio')
+    expect(summary[1]!.ratio).toEqual({ median: 2, low: 2, high: 2, pairs: 9 })
+    expect(summary[0]).toMatchObject({ latencyMs: { median: 160 }, inside: 1 / 9, predictedMs: 10 })
+  })
+})
+
+it('hops have the time that the way took, without what the next one says of itself', () => {
+  const parameters = {
+    scission_hops: 3,
+    scission_hop0_resource: 'device',
+    scission_hop0_layers: '0-1',
+    scission_hop0_computeMs: 4,
+    scission_hop0_nextMs: 20,
+    scission_hop1_resource: 'edge',
+    scission_hop1_computeMs: 3,
+    scission_hop1_queueMs: 1,
+    scission_hop1_nextMs: 9,
+    scission_hop2_resource: 'cloud',
+    scission_hop2_computeMs: 2,
+    scission_hop2_decodeMs: 1,
+  }
+  expect(hopsOf(parameters, new Map([['edge', 0.5]]))).toEqual([
+    { resource: 'device', layers: '0-1', computeMs: 4, transferMs: 7 },
+    { resource: 'edge', computeMs: 3, queueMs: 1, transferMs: 6, otherCores: 0.5 },
+    { resource: 'cloud', computeMs: 2 },
+  ])
+  expect(hopsOf({}, new Map())).toEqual([])
+})
+
+describe('a file of an experiment', () => {
+  const good = { models: ['net'], queries: [{ label: 'a' }], repetitions: 2, output: 'out' }
+
+  it('has defaults', () => {
+    expect(parseExperiment('e.json', good)).toMatchObject({
+      queries: [{ label: 'a', deploy: 'best' }],
+      warmUp: 2,
+      pauseMs: 0,
+      seed: 1,
+      order: 'interleaved',
+    })
+  })
+
+  it.each([
+    [{ ...good, repetitions: 0 }, /^e\.json: repetitions: /],
+    [{ ...good, models: [] }, /^e\.json: models: /],
+    [
+      { ...good, queries: [{ label: 'a' }, { label: 'a' }] },
+      /^e\.json: queries: every query must have a label/,
+    ],
+    [
+      { ...good, queries: [{ label: 'a', deploy: 'worst' }] },
+      /^e\.json: queries\.0\.deploy: must be best, native:/,
+    ],
+    [{ ...good, queries: [{ label: 'a', query: { top: 0 } }] }, /^e\.json: queries\.0\.query\.top: /],
+    [{ ...good, pause: 1 }, /pause/],
+    [[], /^e\.json: /],
+  ])('is refused with the field that is wrong: %j', (content, reason) => {
+    expect(() => parseExperiment('e.json', content)).toThrow(reason)
+  })
+})
+
+describe('the folder of an experiment', () => {
+  const folder = withFolder('experiment')
+  const described = (output: string) =>
+    parseExperiment('e.json', { models: ['net'], queries: [{ label: 'a' }], repetitions: 3, output })
+  const header = (output: string) => ({
+    experiment: described(output),
+    complete: false,
+    startedAt: '2020-01-01T00:00:00.000Z',
+    plans: [{ model: 'net', query: 'a', plan: 'p' }],
+  })
+
+  it('keeps each row at once, and goes on after a line that was cut off', async () => {
+    const output = path.join(folder(), 'cut')
+    const first = await Results.open(described(output), false)
+    await first.describe(header(output))
+    await first.add(row('a', 0, 1.25))
+    appendFileSync(path.join(output, 'rows.jsonl'), '{"model":"net","query":"a","repet')
+    const second = await Results.open(described(output), true)
+    expect([second.has('net', 'a', 0), second.has('net', 'a', 1)]).toEqual([true, false])
+    expect(second.earlier?.plans).toEqual([{ model: 'net', query: 'a', plan: 'p' }])
+    await second.add(row('a', 1, 2))
+    await second.finish(described(output))
+    const [head, ...lines] = readFileSync(path.join(output, 'rows.csv'), 'utf8').trimEnd().split('\r\n')
+    expect(head).toMatch(
+      /^model,query,repetition,started \(ms\),latency \(ms\),.*hop 0,layers 0,compute 0 \(ms\)/,
+    )
+    expect(lines.map((line) => line.split(',').slice(0, 5))).toEqual([
+      ['net', 'a', '0', '0', '1.25'],
+      ['net', 'a', '1', '0', '2'],
+    ])
+    expect(JSON.parse(readFileSync(path.join(output, 'rows.json'), 'utf8'))).toHaveLength(2)
+    expect(readFileSync(path.join(output, 'summary.csv'), 'utf8')).toContain('net,a,2,1.625')
+  })
+
+  it('is never overwritten, nor resumed for another experiment', async () => {
+    const output = path.join(folder(), 'taken')
+    await (await Results.open(described(output), false)).describe(header(output))
+    await expect(Results.open(described(output), false)).rejects.toThrow(/has results .* --resume goes on/)
+    await expect(Results.open({ ...described(output), seed: 2 }, true)).rejects.toThrow(/described otherwise/)
+  })
+})
