@@ -55,6 +55,7 @@ const SKIP_FOR_TOOLS = [
   'test/e2e/docs-in-a-browser.test.ts',
   'test/infra/docker.test.ts',
   'test/infra/processes/processes.test.ts',
+  'test/infra/systemd.test.ts',
   'test/machines/own-machines.test.ts',
   'test/oip/triton-client.test.ts',
   'test/onnx/analyse-child.test.ts',
@@ -63,6 +64,7 @@ const SKIP_FOR_TOOLS = [
   'test/redis/collection.test.ts',
   'test/redis/open-redis.test.ts',
   'test/redis/queue-contract.test.ts',
+  'test/redis/secured.test.ts',
   'test/tensors/write-numpy.test.ts',
   'test/terminal/in-a-terminal.test.ts',
 ]
