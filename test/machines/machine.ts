@@ -15,6 +15,8 @@ import type { Lab } from './lab.ts'
 const log = createLog('test', 'error')
 const ASK = fileURLToPath(new URL('entries/ask.mjs', import.meta.url))
 
+type Service = 'benchmark' | 'planner' | 'inference'
+
 export interface Request {
   url: string
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -82,16 +84,18 @@ export class Machine {
     return running
   }
 
+  /** A service that is not waited for. */
+  runService(service: Service, env: Record<string, string>): Running & { child: ChildProcess } {
+    const entry = new URL(`../../services/${service}/main.ts`, import.meta.url)
+    return this.run([process.execPath, ...nodeArguments(entry)], env)
+  }
+
   /**
    * Starts a service as its guide says, and waits until it listens.
    * @throws Error with its last lines if it ends before.
    */
-  async startService(
-    service: 'benchmark' | 'planner' | 'inference',
-    env: Record<string, string>,
-  ): Promise<Running> {
-    const entry = new URL(`../../services/${service}/main.ts`, import.meta.url)
-    const running = this.run([process.execPath, ...nodeArguments(entry)], env)
+  async startService(service: Service, env: Record<string, string>): Promise<Running> {
+    const running = this.runService(service, env)
     const listening = once(running.child, 'message').then(() => 'listening' as const)
     if ((await Promise.race([listening, running.exited])) === 'listening') return running
     throw new Error(`${service} on ${this.name} ended:\n${running.lines().join('\n')}`)

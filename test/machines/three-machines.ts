@@ -1,11 +1,15 @@
 /** The system of docs/guides/own-machines.md on three machines: Redis, benchmark and planner on `cloud`, inference on each. */
 import { once } from 'node:events'
+import { z } from 'zod'
 import { nodeArguments } from '../../infra/start/processes/entry.ts'
 import { REAL_SERVER } from '../redis/persistent-server.ts'
 import { eventually } from '../support/eventually.ts'
+import { guideRedisOptions, guideSettings } from './guide.ts'
 import { Lab, type Lane } from './lab.ts'
 import { Machine, type Running } from './machine.ts'
 
+const Items = z.object({ items: z.array(z.unknown()) })
+const Resources = z.object({ items: z.array(z.object({ name: z.string(), alive: z.boolean() })) })
 const NAMES = ['device', 'edge', 'cloud'] as const
 export type Name = (typeof NAMES)[number]
 const PASSWORD = 'between-machines'
@@ -62,15 +66,24 @@ export class ThreeMachines {
   /** What a machine's own inference service is told. */
   settingsOf(name: Name): Record<string, string> {
     return {
-      REDIS_URL: this.redisUrl,
-      SCISSION_HOST: '0.0.0.0',
+      ...guideSettings('inference', { ...this.#values, gateway: this.machines[name].address }),
+      ...this.#emulatedRedis,
       SCISSION_RESOURCE: name,
       SCISSION_TIER: name,
-      SCISSION_BENCHMARK_URL: this.benchmarkUrl,
-      SCISSION_PUBLIC_URL: this.inferenceUrl(name),
       // A small board: what it computes takes longer than what the network takes to carry it away.
       ...(name === 'device' && { SCISSION_SLOWDOWN: '20' }),
     }
+  }
+
+  /** What the guide's names stand for. */
+  get #values(): Record<string, string> {
+    const { address } = this.machines.cloud
+    return { redis: address, models: address, plans: address, PASSWORD }
+  }
+
+  /** It has no password. */
+  get #emulatedRedis(): Record<string, string> {
+    return REAL_SERVER === undefined ? { REDIS_URL: this.redisUrl } : {}
   }
 
   async startInference(name: Name, more: Record<string, string> = {}): Promise<Running> {
@@ -106,6 +119,27 @@ export class ThreeMachines {
     return JSON.parse(answer)
   }
 
+  /** Names of the machines that the planner takes for alive. */
+  async alive(): Promise<string[]> {
+    const { items } = Resources.parse(await this.json(`${this.plannerUrl}/v1/resources`))
+    return items.filter(({ alive }) => alive).map(({ name }) => name)
+  }
+
+  /** How many items a list has. */
+  async count(url: string): Promise<number> {
+    return Items.parse(await this.json(url)).items.length
+  }
+
+  /** Those of all services. */
+  services(): string[] {
+    return [this.benchmarkUrl, this.plannerUrl, ...NAMES.map((name) => this.inferenceUrl(name))]
+  }
+
+  async measureLinks(): Promise<void> {
+    for (const name of ['device', 'edge'] as const)
+      await this.json(`${this.inferenceUrl(name)}/v1/links/measure`, 'POST')
+  }
+
   /** Empties Redis. */
   async flushRedis(): Promise<void> {
     const flush = new URL('entries/flush.ts', import.meta.url)
@@ -124,27 +158,23 @@ export class ThreeMachines {
 
   async #startAll(folder: string): Promise<void> {
     const { cloud } = this.machines
-    const common = { REDIS_URL: this.redisUrl, SCISSION_HOST: '0.0.0.0' }
     await this.#startRedis(folder)
+    const settings = (service: 'benchmark' | 'planner') => ({
+      ...guideSettings(service, this.#values),
+      ...this.#emulatedRedis,
+    })
     await Promise.all([
-      cloud.startService('benchmark', { ...common, SCISSION_PLANNER_URL: this.plannerUrl }),
-      cloud.startService('planner', { ...common, SCISSION_BENCHMARK_URL: this.benchmarkUrl }),
+      cloud.startService('benchmark', settings('benchmark')),
+      cloud.startService('planner', settings('planner')),
       ...NAMES.map((name) => this.startInference(name)),
     ])
-    for (const url of [this.benchmarkUrl, this.plannerUrl, ...NAMES.map((name) => this.inferenceUrl(name))])
-      await this.untilReady(url)
+    for (const url of this.services()) await this.untilReady(url)
   }
 
   async #startRedis(folder: string): Promise<void> {
     const { cloud } = this.machines
     if (REAL_SERVER !== undefined) {
-      const settings = {
-        bind: cloud.address,
-        requirepass: PASSWORD,
-        'maxmemory-policy': 'noeviction',
-        dir: folder,
-      }
-      cloud.run([REAL_SERVER, ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])])
+      cloud.run([REAL_SERVER, ...guideRedisOptions(this.#values), '--dir', folder])
       return
     }
     const entry = new URL('../redis/entries/emulated.ts', import.meta.url)
