@@ -139,7 +139,13 @@ async function linksMeasured(planner: PlannerClient): Promise<Link[]> {
 function missingLinks(resources: readonly ResourceView[], links: readonly Link[]): string[] {
   const alive = resources.filter((resource) => resource.alive)
   const isMeasured = (from: ResourceView, to: ResourceView) =>
-    links.some((link) => link.from === from.name && link.to === to.name && link.measuredAt >= from.startedAt)
+    links.some(
+      (link) =>
+        link.from === from.name &&
+        link.to === to.name &&
+        // An override stays, whatever is measured.
+        (link.source === 'override' || link.measuredAt >= from.startedAt),
+    )
   return alive.flatMap((from) =>
     alive
       .filter((to) => to.tierIndex > from.tierIndex && !isMeasured(from, to))

@@ -50,7 +50,7 @@ export async function start(args: string[]): Promise<void> {
       startOrReport(report, { ...options, dataDir, log, onStop }),
     )
     console.log(`  Redis: ${system.redis.description}`)
-    await show(options, system, { dataDir, log, report, stopped: () => stopped?.aborted === true })
+    await show(options, system, { log, report, stopped: () => stopped?.aborted === true })
   } catch (thrown) {
     // While the services are being stopped, whatever is under way fails: that is no news.
     if (!stopped?.aborted) throw thrown
@@ -68,18 +68,17 @@ async function startOrReport(report: WriteReport, settings: SystemOptions): Prom
 }
 
 interface Run {
-  dataDir: string
   log: Logger
   report: WriteReport
   stopped: () => boolean
 }
 
 async function show(options: StartOptions, system: System, run: Run): Promise<void> {
-  const { dataDir, log, report, stopped } = run
+  const { log, report, stopped } = run
   const { kind, description } = system.redis
   const redis = { kind, description }
   try {
-    const file = options.model ?? (await zooFile(dataDir))
+    const file = options.model ?? (await zooFile(system.dataDir))
     const outcome = await demonstrate({
       file,
       name: nameOf(file),

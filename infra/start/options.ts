@@ -29,7 +29,8 @@ export const HELP = `npm start -- [FILE.onnx] [options]
   --report FILE        write the run as JSON
   --testbed FILE       tiers, resources, slowdowns and links (default: infra/testbed/default.json)
   --network PRESET     links that leave the first tier: 3g, 4g, wifi or wired
-  --port-base N        benchmark N+1, planner N+2, inference N+10 and up (default 8080; 0 = any free ports)
+  --port-base N        benchmark N+1, planner N+2, inference N+10 and up (default 8080; 0 = any free ports);
+                       each N has data of its own
   --help               this text`
 
 const OPTIONS = {

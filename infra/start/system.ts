@@ -16,9 +16,13 @@ import { choosePorts, type Ports } from './ports.ts'
 import { ProcessGroup } from './processes/group.ts'
 import { type OpenRedis, openRedis } from './redis/open-redis.ts'
 import { loadTestbed, type Testbed } from '../testbed/testbed.ts'
+import { claimSystem } from './system-file.ts'
 
 export interface SystemOptions extends Pick<StartOptions, 'testbed' | 'network' | 'portBase'> {
-  /** Folder for models, caches, Redis' data and the log file. */
+  /**
+   * Root of the data folders: a system of another port base than the default one has one of its own in it, for models,
+   * caches, Redis' data and the log file.
+   */
   dataDir: string
   log: Logger
   /** Environment in which REDIS_URL and PATH are looked up. @defaultValue process.env */
@@ -33,6 +37,8 @@ export interface System {
   benchmarkPid: number | undefined
   plannerUrl: string
   resources: { name: string; url: string; pid: number | undefined }[]
+  /** Folder of this system. */
+  dataDir: string
   /** File with the output of all processes. */
   logFile: string
   close: () => Promise<void>
@@ -48,19 +54,23 @@ const REGISTRATION_WAIT = { everyMs: 50, timeoutMs: 60_000 }
  */
 export async function startSystem(options: SystemOptions): Promise<System> {
   const testbed = loadTestbed(options.testbed, { network: options.network })
-  const ports = await choosePorts(options.portBase, testbed.resources.length)
-  const logFile = path.join(options.dataDir, 'services.log')
+  const claim = claimSystem(options.dataDir, options.portBase)
+  const { dataDir } = claim
+  const logFile = path.join(dataDir, 'services.log')
   const group = new ProcessGroup(options.log, logFile)
+  // The first member is stopped last: the others have ended when the claim is given back.
+  group.add({ name: 'the claim on the port base', stop: () => Promise.resolve(claim.release()) })
   options.onStop?.(() => group.stopAll())
   try {
-    const first = [startRedis(group, options), startLinks(group, testbed, ports)] as const
+    const ports = await choosePorts(options.portBase, testbed.resources.length)
+    const first = [startRedis(group, dataDir, options), startLinks(group, testbed, ports)] as const
     await Promise.allSettled(first)
     const [redis, routes] = await Promise.all(first)
     const common = {
       SCISSION_HOST: HOST,
       REDIS_URL: redis.url,
       SCISSION_REDIS_KIND: redis.kind,
-      SCISSION_DATA: options.dataDir,
+      SCISSION_DATA: dataDir,
       SCISSION_TIERS: testbed.tiers.join(','),
       SCISSION_BENCHMARK_URL: `http://${HOST}:${ports.benchmark}`,
       SCISSION_PLANNER_URL: `http://${HOST}:${ports.planner}`,
@@ -71,14 +81,30 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       ready('planner service', services.plannerUrl),
     ])
     await registered(services.plannerUrl, testbed.resources.length)
-    return { redis, ...services, logFile, close: () => group.stopAll() }
+    await claim.running(whereIs(redis, services))
+    return { redis, ...services, dataDir, logFile, close: () => group.stopAll() }
   } catch (thrown) {
     await group.stopAll()
     throw thrown
   }
 }
 
-async function startRedis(group: ProcessGroup, { dataDir, log, env }: SystemOptions): Promise<OpenRedis> {
+function whereIs(
+  { kind, url }: OpenRedis,
+  { benchmarkUrl, plannerUrl, resources }: Pick<System, 'benchmarkUrl' | 'plannerUrl' | 'resources'>,
+) {
+  const inference = Object.fromEntries(resources.map((resource) => [resource.name, resource.url]))
+  return {
+    redis: { kind, url },
+    services: { benchmark: benchmarkUrl, planner: plannerUrl, resources: inference },
+  }
+}
+
+async function startRedis(
+  group: ProcessGroup,
+  dataDir: string,
+  { log, env }: SystemOptions,
+): Promise<OpenRedis> {
   const redis = await openRedis({ dataDir: path.join(dataDir, 'redis'), log, env: env ?? process.env })
   group.add({ name: 'Redis', stop: redis.close })
   return redis

@@ -2,7 +2,9 @@
  * Assembles the benchmark service: model store and registry, analyses, layer ranges, benchmarks, calibrations, profiles. A
  * test starts it on port 0 with a Redis and a data folder of its own.
  */
+import path from 'node:path'
 import type { Model } from '../../shared/contracts/model.ts'
+import { readIfThere, writeWhole } from '../../shared/platform/atomic-file.ts'
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
@@ -19,6 +21,7 @@ import { refuseWhileMeasured } from './benchmarks/end-benchmark.ts'
 import { calibrationRoutes } from './calibrations/calibration-routes.ts'
 import { SampleFiles } from './calibrations/sample-files.ts'
 import { Analyses } from './models/analyses.ts'
+import { KeptDocuments } from './models/kept-documents.ts'
 import { rangeRoutes } from './models/range-routes.ts'
 import { ModelFiles } from './models/model-files.ts'
 import { Ranges } from './models/model-ranges.ts'
@@ -43,6 +46,8 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   const ranges = new Ranges(store, analyses, modelFiles)
   const samples = new SampleReader(config.maxSampleBytes)
   const restored = keepRestored(registry, analyses, state, log)
+  const kept = new KeptDocuments(store, state, log)
+  await watchMemory(config, { registry, kept, state })
   const benchmarks = openBenchmarks(config, state, log)
   const app = createApp({
     name: 'benchmark',
@@ -64,10 +69,15 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       samples,
       benchmarks,
     }),
-    facts: () => ({ redis: config.redisKind, eventStreams: benchmarks.events.followers }),
+    facts: () => ({
+      redis: config.redisKind,
+      eventStreams: benchmarks.events.followers,
+      redisLost: state.memory.lost,
+    }),
     ready: async () => {
       await redis.ping()
       await restored()
+      await state.memory.look()
     },
   })
   return {
@@ -79,9 +89,31 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       await samples.close()
       await modelFiles.close()
       await benchmarks.close()
+      state.memory.close()
+      await kept.close()
       redis.disconnect()
     },
   }
+}
+
+const NOT_RESTORED = ['benchmarks and calibrations under way, and the list of ended benchmarks']
+
+/**
+ * Has models, profiles and calibrations written back when Redis loses them. The mark of the memory that they were last
+ * compared with is beside them: profiles that are missing in the same memory were deleted.
+ */
+async function watchMemory(
+  { dataDir, heartbeatMs }: BenchmarkConfig,
+  { registry, kept, state }: { registry: Registry; kept: KeptDocuments; state: State },
+): Promise<void> {
+  const file = path.join(dataDir, 'redis-memory')
+  const known = (await readIfThere(file)) ?? 'none'
+  const restore = async () => ({
+    restored: { models: await registry.restoreMissing(), ...(await kept.restore()) },
+    notRestored: NOT_RESTORED,
+  })
+  const onKnown = (mark: string) => writeWhole(file, mark)
+  state.memory.watch({ everyMs: heartbeatMs, restore, known, onKnown })
 }
 
 interface Parts {
@@ -177,7 +209,11 @@ function keepRestored(
   let latest: Promise<unknown> = Promise.reject(new Error('Redis has not been reached yet'))
   latest.catch(() => undefined)
   const restore = () => {
-    latest = registry.restore().then((outdated) => void analyseAgain(outdated, analyses, log))
+    // A loss is noticed first, and counts what it brings back.
+    latest = state.memory
+      .look()
+      .then(() => registry.restore())
+      .then((outdated) => void analyseAgain(outdated, analyses, log))
     latest.catch((error: unknown) =>
       log.warn({ err: coerceError(error) }, 'the model registry could not be restored to Redis'),
     )

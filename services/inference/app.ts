@@ -52,8 +52,11 @@ import { targetsOf } from './forwarding/deployment-target.ts'
 
 export interface InferenceService {
   app: RequestListener
-  /** Registers, processes the benchmark queue, measures links. @param url at which clients and peers reach this service. */
-  start: (url: string) => void
+  /**
+   * Registers, processes the benchmark queue, measures links. @param url at which clients and peers reach this service.
+   * @returns resolves when it is registered. @throws ScissionError conflict if another service has the name.
+   */
+  start: (url: string) => Promise<void>
   /** Unregisters and accepts no more jobs; running requests continue. */
   leave: () => Promise<void>
   close: () => Promise<void>
@@ -74,6 +77,14 @@ export function createInferenceService(
   const deps = createDeps(config, tierIndex, state, engine, log)
   const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = deps
   const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, deps.served])
+  state.memory.watch({
+    everyMs: config.heartbeatMs,
+    restore: async () => {
+      presence.registerAgain()
+      const restored = { links: await links.restore(), deployments: await deployments.restore() }
+      return { restored, notRestored: [] }
+    },
+  })
   const app = createApp({
     name: 'inference',
     description:
@@ -90,6 +101,7 @@ export function createInferenceService(
     metrics: createMetrics(deps.statistics, () => engine.executor.stats(), engine.incompleteRanges),
     facts: () => ({
       resource: config.resource,
+      instance: presence.instance,
       tier: config.tier,
       redis: config.redisKind,
       redisConnected: presence.connected,
@@ -97,19 +109,21 @@ export function createInferenceService(
       slowdown: config.slowdown,
       deployments: deployments.held().map(({ id }) => id),
       openBreakers: deps.breakers.open(),
+      redisLost: state.memory.lost,
     }),
     ready: async () => presence.checkReady(),
   })
   return {
     app,
-    start: (url) => {
-      presence.start(url)
+    start: async (url) => {
+      await presence.start(url)
       deps.pace.start()
     },
     leave: () => presence.leave(),
     close: async () => {
       await presence.leave()
       await deps.pace.close()
+      state.memory.close()
       changes.close()
       await deployments.close()
       await stages.close()

@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { INFERENCE_SETTINGS } from '../../shared/platform/service/service-config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../shared/platform/log.ts'
+import { waitAtMost } from '../../shared/platform/deadline.ts'
 import { configOrExit, runService } from '../../shared/platform/service/run-service.ts'
 import { createInferenceService } from './app.ts'
 
@@ -23,6 +24,9 @@ setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`)
 const config = configOrExit(INFERENCE_SETTINGS)
 const log = createLog(`inference ${config.resource}`, config.logLevel)
 
+/** With a Redis that is there, the name is claimed in milliseconds unless another service has it. */
+const NAME_PATIENCE_MS = 1000
+
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.')
 
 runService(log, async () => {
@@ -33,9 +37,12 @@ runService(log, async () => {
     log.warn(
       `peers and clients are told to call ${url}: set SCISSION_PUBLIC_URL to the address they can reach`,
     )
-  service.start(url)
+  const registered = service.start(url)
+  // Without Redis it serves nothing yet, but it runs: whether its name is free is found out once Redis is there.
+  await waitAtMost(registered, NAME_PATIENCE_MS, undefined)
   return {
     url,
+    failed: registered,
     close: async () => {
       await service.leave()
       await listening.close()

@@ -18,8 +18,11 @@ import { planRoutes } from './queries/plan-routes.ts'
 import { createPlanCache } from './queries/answer-plans.ts'
 import { SolverThread } from './queries/solver.ts'
 import { RedisMirror } from './knowledge/redis-mirror.ts'
+import { restoreFrom } from './knowledge/restore.ts'
 
 const RESUME_PAUSE_MS = 1000
+/** By then all machines have noticed that Redis has lost its memory. */
+const RESTORED_MS = 10_000
 
 export interface PlannerService {
   app: RequestListener
@@ -32,7 +35,18 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const redis = producerConnection(config.redisUrl, log)
   const state = openState(redis, log)
   const mirror = new RedisMirror(state, log)
-  const clock = { mirror, heartbeatMs: config.heartbeatMs, now: () => Date.now() }
+  let resumeLater: NodeJS.Timeout | undefined
+  state.memory.watch({
+    everyMs: config.heartbeatMs,
+    restore: () => restoreFrom(mirror, state),
+    onKnown: async () => {
+      if (!state.memory.lost) return
+      mirror.readAgain()
+      // Those that were being loaded are on record again once a machine that holds them has written them back.
+      resumeLater = setTimeout(() => void resumeWhenReady(mirror, deployer, closing.signal, log), RESTORED_MS)
+    },
+  })
+  const clock = { mirror, heartbeatMs: config.heartbeatMs, now: () => state.clock.now() }
   const builder = new ProblemBuilder(clock)
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
@@ -57,6 +71,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       redis: config.redisKind,
       resources: mirror.resources.size,
       profiles: mirror.profiles.size,
+      redisLost: state.memory.lost,
     }),
     ready: async () => {
       await redis.ping()
@@ -68,6 +83,8 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
     endStreams: () => events.endStreams(),
     close: async () => {
       closing.abort()
+      clearTimeout(resumeLater)
+      state.memory.close()
       mirror.close()
       await deps.solver.close()
       await deployer.close()

@@ -37,8 +37,13 @@ export const Resource = z.object({
   /** 1 = this machine's own speed; above 1 the executor waits, and everything measured here is emulated. */
   slowdown: z.number().min(1).max(1000),
   emulated: z.boolean(),
+  /** By Redis' clock, as `heartbeatAt`. */
   startedAt: timestamp,
   heartbeatAt: timestamp,
+  /** Tells this run of the service from every other one. Absent in records of earlier versions and of imported machines. */
+  instance: z.string().optional(),
+  /** Tells the operating system that it runs in, until its next boot, from others. */
+  host: z.string().optional(),
   /**
    * `imported`: a machine measured by another system, without a service. Plans can use it for models of which it has
    * profiles; it is never alive, so nothing is measured on it or deployed to it. Absent = service.
@@ -54,10 +59,18 @@ export type ResourceView = z.infer<typeof ResourceView>
 /** A resource is lost after this many missed heartbeats. */
 const MISSED_HEARTBEATS = 3
 
-/** Adds `alive`. An imported resource has no service and is never alive. @param now epoch milliseconds. */
-export function withLiveness(resource: Resource, heartbeatMs: number, now: number): ResourceView {
+/**
+ * Whether its service sent a heartbeat lately. An imported resource has no service and is never alive.
+ * @param now epoch milliseconds of Redis' clock, by which heartbeats are told.
+ */
+export function isAlive(resource: Resource, heartbeatMs: number, now: number): boolean {
   const silentMs = now - Date.parse(resource.heartbeatAt)
-  return { ...resource, alive: resource.source !== 'imported' && silentMs <= MISSED_HEARTBEATS * heartbeatMs }
+  return resource.source !== 'imported' && silentMs <= MISSED_HEARTBEATS * heartbeatMs
+}
+
+/** Adds `alive`. @param now as `isAlive`. */
+export function withLiveness(resource: Resource, heartbeatMs: number, now: number): ResourceView {
+  return { ...resource, alive: isAlive(resource, heartbeatMs, now) }
 }
 
 const MACHINE_FIELDS: Record<keyof Machine, string> = {

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { workCalibration } from '../../services/inference/jobs/calibrations/calibration-worker.ts'
 import { Links } from '../../services/inference/links/links.ts'
 import { Peers } from '../../services/inference/registration/peers.ts'
-import { Registration } from '../../services/inference/registration/presence.ts'
+import { Registration } from '../../services/inference/registration/registration.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { linkId, type State } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
@@ -47,10 +47,13 @@ describe('a link', () => {
   })
 })
 
+const registrationOf = (name: string) =>
+  new Registration({ state, resource: exampleResource(name, { instance: 'own' }), heartbeatMs: 60_000, log })
+
 describe('a resource that leaves', () => {
   it('does not take its successor of the same name out of the registry', async () => {
-    const registration = new Registration(state, exampleResource('edge'), 60_000, log)
-    registration.start()
+    const registration = registrationOf('edge')
+    void registration.start()
     await eventually(async () => expect(await other.resources.has('edge')).toBe(true))
     const successor = exampleResource('edge', { url: 'http://127.0.0.1:2' })
     await other.resources.put('edge', successor)
@@ -59,8 +62,8 @@ describe('a resource that leaves', () => {
   })
 
   it('is gone from the registry otherwise', async () => {
-    const registration = new Registration(state, exampleResource('edge'), 60_000, log)
-    registration.start()
+    const registration = registrationOf('edge')
+    void registration.start()
     await eventually(async () => expect(await other.resources.has('edge')).toBe(true))
     await registration.leave()
     expect(await other.resources.has('edge')).toBe(false)

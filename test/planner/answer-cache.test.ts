@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AnswerCache } from '../../services/planner/queries/answer-plans.ts'
 import { SolverThread } from '../../services/planner/queries/solver.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
+import { RedisClock } from '../../shared/platform/redis/clock.ts'
 import { linkId } from '../../shared/platform/redis/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
 import { errorOf, plansOf, usePlanner } from './harness.ts'
@@ -120,7 +121,7 @@ describe('GET /v1/plans', () => {
       const { items } = (await ask('/v1/resources')).body as { items: { heartbeatAt: string }[] }
       expect(items.filter(({ heartbeatAt }) => heartbeatAt === alive)).toHaveLength(2)
     })
-    const now = vi.spyOn(Date, 'now').mockReturnValue(later)
+    const now = vi.spyOn(RedisClock.prototype, 'now').mockReturnValue(later)
     expect(await names()).not.toContain('cloud')
     expect((await ask(path)).body.leftOut).toMatchObject([{ resource: 'cloud' }])
     now.mockRestore()

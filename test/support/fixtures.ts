@@ -82,7 +82,7 @@ const MACHINE = {
 const TIERS = ['device', 'edge', 'cloud']
 const OPTIONS = { threads: 1, optimisation: 'all' as const }
 
-/** Alive for as long as any test takes. */
+/** Alive for as long as any test takes: no service sends heartbeats for it. */
 const ALIVE_MS = 3_600_000
 
 export function exampleResource(tier: string, changes: Partial<Resource> = {}): Resource {

@@ -146,5 +146,6 @@ export interface BenchmarkDeps {
   benchmarkTimeoutMs: number
   /** Notes added to every benchmark, e.g. that Redis is emulated. */
   standingNotes: readonly string[]
+  /** Epoch ms of Redis' clock: profiles and heartbeats that are looked at come from other machines. */
   now: () => number
 }

@@ -47,7 +47,7 @@ export function openBenchmarks(config: Config, state: State, log: Logger) {
     heartbeatMs: config.heartbeatMs,
     benchmarkTimeoutMs: config.benchmarkTimeoutMs,
     standingNotes: config.redisKind === 'emulated' ? ['the queue runs on an emulated Redis'] : [],
-    now: Date.now,
+    now: () => state.clock.now(),
   }
   const workers = startWorkers(deps, connection, log)
   return {

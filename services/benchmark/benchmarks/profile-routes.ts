@@ -78,7 +78,8 @@ export function profileRoutes(state: State): Route[] {
       },
       handle: async ({ body }) => {
         const { items, systems, ...beside } = body
-        if (systems) return reply(201, await storeOriginal(state, { ...beside, systems }, Date.now()))
+        if (systems)
+          return reply(201, await storeOriginal(state, { ...beside, systems }, await state.clock.read()))
         await keepingModels(state, [...new Set(items.map(({ model }) => model))].sort(), async () => {
           for (const profile of items) await checkProfile(state, profile)
           for (const profile of items) await state.profiles.put(profile.id, profile)

@@ -63,7 +63,8 @@ export async function startCalibration(
     progress: { fraction: 0, step: 'waiting' },
     cells: [],
     notes: notesOf(structure, about),
-    createdAt: new Date().toISOString(),
+    // By this clock the latest of several is found, whichever service they were asked of.
+    createdAt: deps.state.clock.timestamp(),
   }
   return promptly(deps.state.redis, async () => {
     await deps.samples.keep(about, bytes)
@@ -153,7 +154,8 @@ async function chooseResource(
   { state, heartbeatMs }: CalibrationDeps,
   asked: string | undefined,
 ): Promise<Resource> {
-  const known = (await state.resources.all()).map((one) => withLiveness(one, heartbeatMs, Date.now()))
+  const now = await state.clock.read()
+  const known = (await state.resources.all()).map((one) => withLiveness(one, heartbeatMs, now))
   const found =
     asked === undefined ? known.find(({ alive }) => alive) : known.find(({ name }) => name === asked)
   if (found?.alive) return found
@@ -202,7 +204,7 @@ export async function endCalibration(deps: CalibrationDeps, id: string): Promise
     () => false,
   )
   if (removed) {
-    const endedAt = new Date().toISOString()
+    const endedAt = state.clock.timestamp()
     await state.calibrations.update(id, (current) =>
       current && isUnderWay(current.state)
         ? { ...current, state: 'cancelled', error: 'cancelled before it started', endedAt }

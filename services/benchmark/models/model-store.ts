@@ -61,12 +61,25 @@ export class ModelStore {
   async open(): Promise<void> {
     await mkdir(this.#models, { recursive: true })
     await mkdir(this.#incoming, { recursive: true })
-    for (const name of await readdir(this.#incoming)) {
+    const names = await readdir(this.#incoming)
+    const now = await this.#fileTime()
+    for (const name of names) {
       const leftover = path.join(this.#incoming, name)
-      if (Date.now() - (await newestChange(leftover)) < LEFTOVER_MS) continue
+      if (now - (await newestChange(leftover)) < LEFTOVER_MS) continue
       await rm(leftover, { recursive: true, force: true })
       this.#log.info(`removed the leftovers of an interrupted upload: ${name}`)
     }
+  }
+
+  /**
+   * Epoch ms by the clock that stamps files here: replicas may share the folder over the network, each with a clock of its
+   * own.
+   */
+  async #fileTime(): Promise<number> {
+    const probe = await this.newIncoming()
+    const { mtimeMs } = await stat(probe)
+    await this.discard(probe)
+    return mtimeMs
   }
 
   folder(id: ModelId): string {

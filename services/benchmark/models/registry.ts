@@ -39,7 +39,7 @@ export class Registry {
     if (!onDisk) return undefined
     const shared = await this.#state.models.find(id)
     if (shared) return shared
-    await this.#restoreOne(onDisk.id)
+    await this.#restoreOne(onDisk.id, 'add')
     return onDisk
   }
 
@@ -115,15 +115,21 @@ export class Registry {
    * @returns the models that another version of Scission analysed: their records have the new key, and no structure yet.
    */
   async restore(): Promise<Model[]> {
-    let restored = 0
     const outdated: Model[] = []
     for (const stored of await this.#store.all()) {
       const renewed = await this.#renewKey(stored.id)
       if (renewed) outdated.push(renewed)
-      if (await this.#restoreOne(stored.id)) restored += 1
     }
+    const restored = await this.restoreMissing()
     if (restored > 0) this.#log.info(`restored ${restored} model(s) from the store to Redis`)
     return outdated
+  }
+
+  /** Restores records and structures that Redis lacks. @returns how many records. */
+  async restoreMissing(): Promise<number> {
+    let restored = 0
+    for (const { id } of await this.#store.all()) if (await this.#restoreOne(id)) restored += 1
+    return restored
   }
 
   /** Gives a record that an earlier analysis made the key of this one. @returns undefined if it has it. */
@@ -140,8 +146,11 @@ export class Registry {
     })
   }
 
-  /** Under the lock of all names: what was deleted or renamed since the files were listed stays so. */
-  async #restoreOne(id: ModelId): Promise<boolean> {
+  /**
+   * Under the lock of all names: what was deleted or renamed since the files were listed stays so.
+   * @param how `add` also if the model was deleted a moment ago: it is uploaded again.
+   */
+  async #restoreOne(id: ModelId, how: 'add' | 'restore' = 'restore'): Promise<boolean> {
     return withLock(this.#state.redis, 'models', async () => {
       const model = await this.#store.record(id)
       if (!model) return false
@@ -150,7 +159,7 @@ export class Registry {
         const structure = await this.#store.structure(id, key)
         if (structure) await this.#state.structures.add(structureId(id, key), structure)
       }
-      return this.#state.models.add(id, model)
+      return this.#state.models[how](id, model)
     })
   }
 

@@ -52,6 +52,8 @@ export class Deployments {
   readonly #retiring = new Set<{ live: LiveDeployment; timer: NodeJS.Timeout }>()
   readonly #fallbackBudget: WeightBudget
   readonly #verificationBudget: WeightBudget
+  /** The latest record of what is held here, to write it back if Redis loses it. */
+  readonly #lastRecords = new Map<string, Deployment>()
   /** Increases with every change and release after which a record that is being read may be outdated. */
   #revision = 0
 
@@ -59,7 +61,11 @@ export class Deployments {
     this.#deps = deps
     this.#fallbackBudget = new WeightBudget(deps.besideBytes, 'all fallbacks')
     this.#verificationBudget = new WeightBudget(deps.besideBytes, 'all verifications')
-    this.#records = new StaleWhileRevalidateCache('deployments', (id) => deps.state.deployments.get(id))
+    this.#records = new StaleWhileRevalidateCache(
+      'deployments',
+      (id) => deps.state.deployments.get(id),
+      deps.state.memory,
+    )
     this.#plans = new LatestWins({ free, retire: (_id, _planId, live) => this.#retire(live) })
   }
 
@@ -120,12 +126,25 @@ export class Deployments {
     return records.filter(({ verifies }) => verifies === undefined)
   }
 
+  /** Writes the records of what is held here back to a Redis that has lost them. @returns how many were missing. */
+  async restore(): Promise<number> {
+    let count = 0
+    for (const held of this.held()) {
+      const last = this.#lastRecords.get(held.id)
+      const record = last?.createdAt === held.createdAt && last.planId === held.planId ? last : held
+      if (await this.#deps.state.deployments.restore(record.id, record)) count += 1
+    }
+    return count
+  }
+
   /**
    * Unknown ids are ignored: the planner also releases deployments that were never prepared here.
    * @param createdAt releases only the deployment that was created then; otherwise whatever has this id.
    */
   async release(id: string, createdAt?: string): Promise<void> {
     this.#revision += 1
+    if (createdAt === undefined || this.#lastRecords.get(id)?.createdAt === createdAt)
+      this.#lastRecords.delete(id)
     await this.#plans.release(id, (record) => createdAt === undefined || record.createdAt === createdAt)
   }
 
@@ -148,10 +167,11 @@ export class Deployments {
     if (before === 0) return
     this.#deps.state.deployments
       .get(id)
-      .then((record) => {
+      .then(async (record) => {
+        if (record) this.#lastRecords.set(id, record)
         // A deployment of this name that was prepared since the read is another one and stays.
-        if (!record && this.#plans.order(id) === before) return this.release(id)
-        return undefined
+        else if (this.#plans.order(id) === before && !(await this.#deps.state.memory.isInDoubt(kind, id)))
+          await this.release(id)
       })
       .catch((error: unknown) =>
         this.#deps.stageDeps.log.warn(

@@ -206,8 +206,11 @@ export async function keepProfile(
   signal: AbortSignal,
   log: Logger,
 ): Promise<void> {
+  const endedMs = performance.now()
   const store = async () => {
-    await state.profiles.put(profile.id, profile)
+    // By Redis' clock: whether the profile is recent is asked on other machines.
+    const measuredMs = (await state.clock.read()) - (performance.now() - endedMs)
+    await state.profiles.put(profile.id, { ...profile, measuredAt: new Date(measuredMs).toISOString() })
     // Serving was compared with the previous profile.
     await state.served.delete(profile.id)
     await state.redis.set(doneKey(job), profile.id, 'EX', REMEMBER_SECONDS)

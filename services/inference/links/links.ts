@@ -33,11 +33,14 @@ export class Links {
   readonly #underWay = new Map<string, Promise<Link>>()
   /** Time and outcome of the last measurement by peer. */
   readonly #tried = new Map<string, { at: number; measured: boolean }>()
+  /** What was stored last, by id of the link, to write it back if Redis loses it. */
+  readonly #stored = new Map<string, Link>()
   readonly #freshness: Freshness
   readonly #largest: LargestTensors
   #queue: Promise<unknown> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
   #closed = false
+  #stopped = false
 
   constructor(deps: LinkDeps) {
     this.#deps = deps
@@ -47,13 +50,23 @@ export class Links {
 
   start(): void {
     const stale = (peer: Peer) => this.#freshness.isStale(peer.resource.name, performance.now())
+    this.#stopped = false
+    clearInterval(this.#timer)
     this.#timer = setInterval(() => this.#background(stale), this.#deps.linkIntervalMs)
+    this.#background((peer) => this.#isDue(peer.resource.name))
+  }
+
+  /** Until it is started again nothing is measured or stored. */
+  stop(): void {
+    this.#stopped = true
+    clearInterval(this.#timer)
+    this.#timer = undefined
   }
 
   /** Updates the figures of a link from a request that `to` answered. Never throws, never waits. */
   observe(to: Peer, observation: Observation): void {
     const seen = this.#freshness.observe(to.resource.name, observation, performance.now())
-    if (!seen || this.#closed) return
+    if (!seen || this.#closed || this.#stopped) return
     this.#store({ ...this.#identity(to), ...published(seen.figures), basis: seen.basis }).catch(
       (error: unknown) =>
         this.#deps.log.debug({ err: coerceError(error) }, `the link to ${to.resource.name} was not updated`),
@@ -82,18 +95,26 @@ export class Links {
     this.#background((peer) => this.#isDue(peer.resource.name))
   }
 
+  /** Writes the links from here back to a Redis that has lost them. @returns how many were missing. */
+  async restore(): Promise<number> {
+    let count = 0
+    for (const [id, link] of this.#stored) if (await this.#deps.state.links.restore(id, link)) count += 1
+    return count
+  }
+
   close(): void {
     this.#closed = true
-    clearInterval(this.#timer)
+    this.stop()
   }
 
   /** True if the link has not been measured and was not tried recently: every heartbeat of a peer asks. */
   #isDue(name: string): boolean {
     const last = this.#tried.get(name)
-    return !last || (!last.measured && Date.now() - last.at >= RETRY_MS)
+    return !last || (!last.measured && performance.now() - last.at >= RETRY_MS)
   }
 
   #background(wanted: (peer: Peer) => boolean): void {
+    if (this.#timer === undefined) return
     this.#measureWanted(wanted).catch((error: unknown) =>
       // At debug level: the connection logs once that Redis is away.
       this.#deps.log.debug({ err: coerceError(error) }, 'could not read the resources from Redis'),
@@ -122,14 +143,14 @@ export class Links {
 
   async #measureAndStore(peer: Peer): Promise<Link> {
     if (this.#closed) throw new ScissionError('cancelled', 'the service is stopping')
-    const attempt = { at: Date.now(), measured: false }
+    const attempt = { at: performance.now(), measured: false }
     this.#tried.set(peer.resource.name, attempt)
     const { figures, probes, samples, own } = await measureLink(peer, this.#largest.bytes)
     attempt.measured = true
     this.#freshness.probed(peer.resource.name, figures, probes, own, performance.now())
     const basis = { probes, traffic: 0 }
-    const link = { ...this.#identity(peer), ...published(figures), basis, samples }
-    await this.#store(link)
+    if (this.#stopped) throw new ScissionError('cancelled', 'another service has the name of this one')
+    const link = await this.#store({ ...this.#identity(peer), ...published(figures), basis, samples })
     this.#deps.log.info(
       {
         link: linkId(link.from, link.to),
@@ -152,17 +173,19 @@ export class Links {
       emulated: peer.emulation !== undefined,
       ...(peer.emulation && { emulation: peer.emulation }),
       samples: [],
-      measuredAt: new Date().toISOString(),
     }
   }
 
-  async #store(link: Link): Promise<void> {
+  async #store(found: Omit<Link, 'measuredAt'>): Promise<Link> {
     const { state, log } = this.#deps
+    const link = { ...found, measuredAt: new Date(await state.clock.read()).toISOString() }
     const id = linkId(link.from, link.to)
     const stored = await state.links.update(id, (current) =>
       current?.source === 'override' ? current : link,
     )
+    if (stored) this.#stored.set(id, stored)
     if (stored !== link) log.debug(`link ${id} is overridden; the measurement is not stored`)
+    return link
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Change } from '../../../shared/platform/redis/changes.ts'
 import type { Routes } from '../../../shared/platform/service/service-config.ts'
-import { type LinkEmulation, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
+import { type LinkEmulation, type Resource, isAlive } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { StaleWhileRevalidateCache } from '../../../shared/platform/redis/stale-while-revalidate-cache.ts'
@@ -26,7 +26,11 @@ export class Peers {
     this.#state = state
     this.#routes = routes
     this.#heartbeatMs = heartbeatMs
-    this.#known = new StaleWhileRevalidateCache('resources', (name) => state.resources.need(name))
+    this.#known = new StaleWhileRevalidateCache(
+      'resources',
+      (name) => state.resources.need(name),
+      state.memory,
+    )
   }
 
   /** A resource from the cache, from Redis if it is unknown. @throws ScissionError peerUnavailable if it is not registered. */
@@ -54,11 +58,11 @@ export class Peers {
 
   /** The alive resources of tiers after `tierIndex`, to which a request can be forwarded. */
   async later(tierIndex: number): Promise<Peer[]> {
-    const now = Date.now()
     const resources = await this.#state.resources.all()
+    const now = await this.#state.clock.read()
     return resources
       .filter((resource) => resource.tierIndex > tierIndex)
-      .filter((resource) => withLiveness(resource, this.#heartbeatMs, now).alive)
+      .filter((resource) => isAlive(resource, this.#heartbeatMs, now))
       .map((resource) => this.#peer(resource))
   }
 

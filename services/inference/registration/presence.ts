@@ -1,12 +1,13 @@
 /**
- * The presence of a resource in the system, from `start` to `leave`: it is registered with a heartbeat, works on its
- * benchmark queue and keeps its links measured.
+ * The presence of a resource in the system, from `start` to `leave`: it is registered with a heartbeat, and while its name is
+ * its own it works on its benchmark queue and keeps its links measured.
  */
+import { randomUUID } from 'node:crypto'
 import os from 'node:os'
-import type { Machine, Resource } from '../../../shared/contracts/resource.ts'
+import type { Machine } from '../../../shared/contracts/resource.ts'
 import { memoryBytes } from '../../../shared/platform/memory.ts'
 import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
-import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
@@ -15,6 +16,8 @@ import { type Engine, runtimeOptions } from '../serving/engine.ts'
 import { ONNXRUNTIME_VERSION } from '../serving/executor/trial-load.ts'
 import type { Links } from '../links/links.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
+import { HOST } from './predecessor.ts'
+import { type Registered, Registration } from './registration.ts'
 
 /** Longest wait for the benchmark worker when the service stops. */
 const MAX_CLOSE_MS = 3000
@@ -31,6 +34,8 @@ export interface PresenceDeps {
 }
 
 export class Presence {
+  /** Tells this run of the service from every other one. */
+  readonly instance = randomUUID()
   readonly #deps: PresenceDeps
   #registration: Registration | undefined
   #stopWork: (() => Promise<void>) | undefined
@@ -40,14 +45,32 @@ export class Presence {
     this.#deps = deps
   }
 
-  /** @param url address at which clients and peers reach this service. */
-  start(url: string): void {
+  /**
+   * @param url address at which clients and peers reach this service.
+   * @returns resolves when it is registered: at the latest when Redis is there. @throws ScissionError conflict if another
+   *   service that runs has the name.
+   */
+  start(url: string): Promise<void> {
     const { config, state, links, log } = this.#deps
-    const resource = describeResource(this.#deps, url)
-    this.#registration = new Registration(state, resource, config.heartbeatMs, log)
-    this.#registration.start()
-    links.start()
-    this.#work(resource)
+    const resource = describeResource(this.#deps, url, this.instance)
+    const onOwner = (own: boolean) => {
+      if (own) {
+        links.start()
+        this.#work(resource)
+      } else {
+        // The jobs of the queue, and what was measured from this machine, are the other one's now.
+        links.stop()
+        this.#endWork()
+      }
+    }
+    this.#registration = new Registration({
+      state,
+      resource,
+      heartbeatMs: config.heartbeatMs,
+      log,
+      onOwner,
+    })
+    return this.#registration.start()
   }
 
   get connected(): boolean {
@@ -61,6 +84,11 @@ export class Presence {
     this.#registration.checkRegistered()
   }
 
+  /** Registers without waiting for the next heartbeat, in a Redis that has lost the record. */
+  registerAgain(): void {
+    this.#registration?.beat()
+  }
+
   leave(): Promise<void> {
     this.#leaving ??= this.#leave()
     return this.#leaving
@@ -72,7 +100,13 @@ export class Presence {
     await this.#stopWork?.()
   }
 
-  #work(resource: Omit<Resource, 'heartbeatAt'>): void {
+  #endWork(): void {
+    const stop = this.#stopWork
+    this.#stopWork = undefined
+    void stop?.()
+  }
+
+  #work(resource: Registered): void {
     const { config, state, engine, pace, requestsServed, log } = this.#deps
     const { redisUrl, benchmarkUrl } = config
     const connection = workerConnection(redisUrl, log)
@@ -86,7 +120,7 @@ export class Presence {
   }
 }
 
-function describeResource({ config, tierIndex }: PresenceDeps, url: string): Omit<Resource, 'heartbeatAt'> {
+function describeResource({ config, tierIndex }: PresenceDeps, url: string, instance: string): Registered {
   return {
     name: config.resource,
     tier: config.tier,
@@ -96,7 +130,8 @@ function describeResource({ config, tierIndex }: PresenceDeps, url: string): Omi
     options: runtimeOptions(config),
     slowdown: config.slowdown,
     emulated: config.slowdown > 1,
-    startedAt: new Date().toISOString(),
+    instance,
+    host: HOST,
   }
 }
 
@@ -119,92 +154,5 @@ function describeMachine(): Machine {
     node: process.version,
     onnxruntime: ONNXRUNTIME_VERSION,
     ...(Object.keys(ALLOCATOR).length > 0 && { allocator: ALLOCATOR }),
-  }
-}
-
-/** Longest wait for heartbeats that are being written when the resource leaves. */
-const MAX_LEAVE_WAIT_MS = 1000
-
-/**
- * Registers this resource in Redis, again with every heartbeat, until it leaves. A lost Redis interrupts only the
- * registration: the next heartbeat that succeeds registers the resource again.
- */
-export class Registration {
-  readonly #state: State
-  readonly #resource: Omit<Resource, 'heartbeatAt'>
-  readonly #heartbeatMs: number
-  readonly #log: Logger
-  #timer: NodeJS.Timeout | undefined
-  /** Heartbeats that are being written: one that a dying connection delays must not delay the next. */
-  readonly #beats = new Set<Promise<void>>()
-  #connected = false
-  #everRegistered = false
-  #left = false
-
-  constructor(state: State, resource: Omit<Resource, 'heartbeatAt'>, heartbeatMs: number, log: Logger) {
-    this.#state = state
-    this.#resource = resource
-    this.#heartbeatMs = heartbeatMs
-    this.#log = log
-  }
-
-  /** True if the last heartbeat reached Redis and the connection is open. */
-  get connected(): boolean {
-    return this.#connected && this.#state.redis.status === 'ready'
-  }
-
-  /** Sends a heartbeat now, every `heartbeatMs`, and whenever Redis becomes available. */
-  start(): void {
-    this.#state.redis.on('ready', this.#onReady)
-    this.#timer = setInterval(() => this.#beat(), this.#heartbeatMs)
-    if (this.#state.redis.status === 'ready') this.#beat()
-  }
-
-  /** @throws ScissionError queueUnavailable until the first heartbeat has reached Redis. */
-  checkRegistered(): void {
-    if (this.#everRegistered) return
-    throw new ScissionError('queueUnavailable', 'not registered yet: Redis cannot be reached')
-  }
-
-  /** Removes the resource from the registry; without Redis its heartbeat expires. */
-  async leave(): Promise<void> {
-    this.#left = true
-    clearInterval(this.#timer)
-    this.#state.redis.off('ready', this.#onReady)
-    // A heartbeat that is still being written would register the resource again.
-    await waitAtMost(Promise.all(this.#beats), MAX_LEAVE_WAIT_MS, undefined)
-    try {
-      const { name, url, startedAt } = this.#resource
-      // A service of this name that was started meanwhile has taken the place.
-      await this.#state.resources.update(name, (current) => {
-        const another = current && (current.url !== url || current.startedAt !== startedAt)
-        return another ? current : undefined
-      })
-    } catch (error) {
-      this.#log.warn({ err: coerceError(error) }, 'could not leave the registry')
-    }
-  }
-
-  readonly #onReady = (): void => this.#beat()
-
-  #beat(): void {
-    if (this.#left) return
-    const resource = { ...this.#resource, heartbeatAt: new Date().toISOString() }
-    const beat = this.#state.resources
-      .put(resource.name, resource)
-      .then(
-        () => this.#turned(true),
-        (error: unknown) => this.#turned(false, coerceError(error)),
-      )
-      .finally(() => this.#beats.delete(beat))
-    this.#beats.add(beat)
-  }
-
-  #turned(connected: boolean, error?: Error): void {
-    if (connected && !this.#everRegistered) this.#log.info(`registered as ${this.#resource.name}`)
-    else if (connected && !this.#connected) this.#log.info('registered again')
-    else if (!connected && this.#connected) this.#log.warn({ err: error }, 'heartbeat did not reach Redis')
-    this.#connected = connected
-    this.#everRegistered ||= connected
   }
 }

@@ -242,10 +242,11 @@ export class Deployer {
     const { log, state } = this.#deps
     for (let attempt = 1; ; attempt += 1) {
       try {
+        const ended = { ...withoutProgress(deployment), ...end }
+        // A Redis that has lost its memory has lost this record too, perhaps before a machine held it.
+        if (await state.memory.isInDoubt()) await state.deployments.restore(deployment.id, ended)
         return await state.deployments.update(deployment.id, (current) =>
-          current?.state === 'loading' && loadKey(current) === loadKey(deployment)
-            ? { ...withoutProgress(deployment), ...end }
-            : current,
+          current?.state === 'loading' && loadKey(current) === loadKey(deployment) ? ended : current,
         )
       } catch (thrown) {
         if (this.#closing.signal.aborted) throw thrown

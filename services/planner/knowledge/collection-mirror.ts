@@ -30,12 +30,16 @@ export class CollectionMirror<T> {
     return this.#collection.kind
   }
 
-  /** Reads the whole collection again. Meanwhile some items may be outdated, but none is missing. */
-  async reload(): Promise<void> {
+  /**
+   * Reads the whole collection again. Meanwhile some items may be outdated, but none is missing.
+   * @param keepMissing true while items that are not there may only not be written back yet to a Redis that has lost them.
+   */
+  async reload(keepMissing = false): Promise<void> {
     const ids = await this.#collection.ids()
     for await (const [id, document] of this.#collection.some(ids, this.#options.onUnreadable)) {
       this.#set(id, document)
     }
+    if (keepMissing) return
     const known = new Set(ids)
     for (const id of this.items.keys()) if (!known.has(id)) this.#remove(id)
   }

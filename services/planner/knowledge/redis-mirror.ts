@@ -18,6 +18,7 @@ import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { type Change, Changes } from '../../../shared/platform/redis/changes.ts'
 import { Collection } from '../../../shared/platform/redis/collection.ts'
+import { DOUBT_MS } from '../../../shared/platform/redis/memory.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { CollectionMirror, type CollectionMirrorOptions } from './collection-mirror.ts'
 import {
@@ -31,6 +32,8 @@ import {
 const FIRST_LOAD_MS = 2000
 /** Redis may answer with an error, or not in time, on a connection that stays: nothing else would bring the next read. */
 const READ_AGAIN_MS = 1000
+/** By then all services have written back what they know to a Redis that has lost it. */
+const AFTER_DOUBT_MS = DOUBT_MS + 1000
 
 /** About 24 MB: one layer with its boundary takes about 400 bytes. */
 const MAX_LAYER_COUNT = 60_000
@@ -66,7 +69,10 @@ export class RedisMirror {
   /** Reads run one after another, so an older document never overwrites a newer one. */
   #reads: Promise<void> = Promise.resolve()
 
+  readonly #state: State
+
   constructor(state: State, log: Logger) {
+    this.#state = state
     this.#log = log
     const onChange = () => {
       this.#revision += 1
@@ -136,6 +142,11 @@ export class RedisMirror {
     return await this.#structures.forceFetch(structureId(model, shapesKey))
   }
 
+  /** Reads everything again: Redis has lost its memory, perhaps without a word (FLUSHALL). */
+  readAgain(): void {
+    this.#reload()
+  }
+
   close(): void {
     this.#closed = true
     clearTimeout(this.#again)
@@ -153,8 +164,12 @@ export class RedisMirror {
   }
 
   async #loadAll(): Promise<void> {
+    // Before what was lost is forgotten here too.
+    if (this.#complete) await this.#state.memory.look()
+    const inDoubt = this.#complete && (await this.#state.memory.isInDoubt())
     this.#structures.clear()
-    for (const copy of this.#copies) await copy.reload()
+    for (const copy of this.#copies) await copy.reload(inDoubt)
+    if (inDoubt) this.#reloadIn(AFTER_DOUBT_MS)
     this.#complete = true
     this.#failing = false
   }
@@ -168,7 +183,9 @@ export class RedisMirror {
     const key = `${kind} ${id}`
     if (!copy || this.#waiting.has(key)) return
     this.#waiting.add(key)
-    const read = this.#read(() => {
+    const read = this.#read(async () => {
+      // What others write back must not replace what this planner has to write back itself.
+      if (this.#complete) await this.#state.memory.look()
       this.#waiting.delete(key)
       return copy.refresh(id)
     })
@@ -188,8 +205,12 @@ export class RedisMirror {
     if (this.#failing) this.#log.debug({ err }, 'still could not read from Redis')
     else this.#log.warn({ err }, 'could not read from Redis')
     this.#failing = true
+    this.#reloadIn(READ_AGAIN_MS)
+  }
+
+  #reloadIn(ms: number): void {
     clearTimeout(this.#again)
-    if (!this.#closed) this.#again = setTimeout(this.#reload, READ_AGAIN_MS).unref()
+    if (!this.#closed) this.#again = setTimeout(this.#reload, ms).unref()
   }
 
   /** Logs once that the announcements are interrupted, and once that they are back. */

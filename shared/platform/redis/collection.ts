@@ -8,9 +8,13 @@ import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { checkJson, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
+import { deletedKey } from './memory.ts'
 
 /** Documents read at once by `some`. */
 const BATCH = 20
+
+/** Longer than any service takes to notice that Redis has lost its memory, and to write back what it knows. */
+const REMEMBER_DELETED_MS = 600_000
 
 /** Each time another process was quicker; more of them in a row than this is no contention but a fault. */
 const MAX_UPDATE_ATTEMPTS = 1000
@@ -124,6 +128,23 @@ export class Collection<T> {
   }
 
   /**
+   * Writes a document that Redis has lost with all others, unless there is one, or it was deleted since.
+   * @param replaces whether it takes the place of one that is there. @defaultValue never
+   * @returns whether it was written.
+   */
+  async restore(id: string, value: T, replaces: (current: T) => boolean = () => false): Promise<boolean> {
+    const wasDeleted = async () => (await this.#redis.exists(deletedKey(this.kind, id))) === 1
+    if (await wasDeleted()) return false
+    const now = await this.update(id, (current) =>
+      current === undefined || replaces(current) ? value : current,
+    )
+    if (now !== value) return false
+    // In the same moment.
+    if (await wasDeleted()) await this.delete(id)
+    return true
+  }
+
+  /**
    * Removes a document: of several that do so at once, one gets it.
    * @returns undefined when there is none; else the document, if this version can read it.
    */
@@ -139,7 +160,9 @@ export class Collection<T> {
   }
 
   /** @returns the text that was there; null if there was none. */
-  #remove(id: string): Promise<unknown> {
+  async #remove(id: string): Promise<unknown> {
+    // First: a service that has not heard of it yet must not restore it.
+    await this.#redis.set(deletedKey(this.kind, id), '1', 'PX', REMEMBER_DELETED_MS)
     return this.#redis.eval(TAKE, 1, this.#key, id, CHANGES_CHANNEL, this.#change(id))
   }
 

@@ -41,9 +41,9 @@ export async function removeIf(redis: Redis, key: string, value: string): Promis
 export async function withLock<T>(redis: Redis, name: string, work: () => Promise<T>): Promise<T> {
   const key = `scission:lock:${name}`
   const token = randomUUID()
-  const giveUpAt = Date.now() + 2 * LOCK_MS
+  const giveUpAt = performance.now() + 2 * LOCK_MS
   while ((await redis.set(key, token, 'PX', LOCK_MS, 'NX')) === null) {
-    if (Date.now() > giveUpAt)
+    if (performance.now() > giveUpAt)
       throw new ScissionError('overloaded', `another request holds "${name}"; retry in a moment`)
     await sleep(RETRY_MS)
   }

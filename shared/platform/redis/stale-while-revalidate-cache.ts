@@ -4,6 +4,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Change } from './changes.ts'
+import type { RedisMemory } from './memory.ts'
 import { ScissionError } from '../errors.ts'
 import { waitAtMost } from '../deadline.ts'
 
@@ -23,15 +24,19 @@ export class StaleWhileRevalidateCache<T> {
   readonly #kind: string
   readonly #entries = new LRUCache<string, Entry<T>>({ max: MAX_ENTRIES })
   readonly #read: (key: string) => Promise<T>
+  readonly #memory: Pick<RedisMemory, 'isInDoubt'> | undefined
   #generation = 0
 
   /**
    * @param kind of the collection that `read` reads.
-   * @param read throws ScissionError notFound if there is no such document.
+   * @param read throws ScissionError notFound if there is no such document, or returns undefined or false.
+   * @param memory says whether what is missing may only have been lost with all that Redis held: then the last known value
+   *   stays.
    */
-  constructor(kind: string, read: (key: string) => Promise<T>) {
+  constructor(kind: string, read: (key: string) => Promise<T>, memory?: Pick<RedisMemory, 'isInDoubt'>) {
     this.#kind = kind
     this.#read = read
+    this.#memory = memory
   }
 
   /** @throws the error of `read` if no value is known. */
@@ -48,12 +53,20 @@ export class StaleWhileRevalidateCache<T> {
     const generation = this.#generation
     try {
       const value = await this.#read(key)
+      if (
+        isNothing(value) &&
+        entry &&
+        !isNothing(entry.value) &&
+        (await this.#memory?.isInDoubt(this.#kind, key))
+      )
+        return entry.value
       // A change during the read may or may not be in the value.
       this.#entries.set(key, { value, state: generation === this.#generation ? 'fresh' : 'changed' })
       return value
     } catch (error) {
       const gone = error instanceof ScissionError && error.code === 'notFound'
-      if (!entry || (gone && entry.state === 'changed')) {
+      const deleted = gone && entry?.state === 'changed' && !(await this.#memory?.isInDoubt(this.#kind, key))
+      if (!entry || deleted) {
         this.#entries.delete(key)
         throw error
       }
@@ -85,3 +98,5 @@ export class StaleWhileRevalidateCache<T> {
     }
   }
 }
+
+const isNothing = (value: unknown): boolean => value === undefined || value === false

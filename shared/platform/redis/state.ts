@@ -13,7 +13,9 @@ import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
 import { Link, Resource } from '../../contracts/resource.ts'
 import type { Logger } from '../log.ts'
+import { RedisClock } from './clock.ts'
 import { Collection } from './collection.ts'
+import { RedisMemory } from './memory.ts'
 
 /** Cuts a sorted list into pages; the cursor is the key of the last item given. */
 export function paginate<T>(
@@ -36,6 +38,8 @@ export type State = ReturnType<typeof openState>
 export function openState(redis: Redis, log?: Logger) {
   return {
     redis,
+    clock: new RedisClock(redis),
+    memory: new RedisMemory(redis, log),
     models: new Collection(redis, 'models', Model, log),
     structures: new Collection(redis, 'structures', Structure, log),
     resources: new Collection(redis, 'resources', Resource, log),

@@ -17,13 +17,13 @@ export async function storeResult(
   signal: AbortSignal,
   log: Logger,
 ): Promise<void> {
-  const giveUpAt = Date.now() + PATIENCE_MS
+  const giveUpAt = performance.now() + PATIENCE_MS
   for (;;) {
     try {
       return await store()
     } catch (thrown) {
       const error = coerceError(thrown)
-      if (Date.now() > giveUpAt || signal.aborted) throw error
+      if (performance.now() > giveUpAt || signal.aborted) throw error
       log.debug({ err: error }, `${what} is stored once Redis is back`)
       await sleep(RETRY_MS)
     }

@@ -21,6 +21,8 @@ export interface Running {
   url: string
   /** Takes no more work, finishes the work in progress, closes connections. */
   close: () => Promise<void>
+  /** Rejects if the service finds out later that it must not run. */
+  failed?: Promise<void>
 }
 
 const CLOSE_GRACE_MS = 10_000
@@ -45,7 +47,7 @@ export function runService(log: Logger, start: () => Promise<Running>): void {
 
 function stopOn(log: Logger, running: Running): void {
   let stopping = false
-  const stop = (why: string) => {
+  const stop = (why: string, exitCode = 0) => {
     if (stopping) return
     stopping = true
     log.info(`stopping: ${why}`)
@@ -56,7 +58,7 @@ function stopOn(log: Logger, running: Running): void {
     running.close().then(
       () => {
         clearTimeout(force)
-        process.exit(0)
+        process.exit(exitCode)
       },
       (error: unknown) => {
         log.error({ err: coerceError(error) }, 'closing failed')
@@ -64,6 +66,11 @@ function stopOn(log: Logger, running: Running): void {
       },
     )
   }
+  running.failed?.catch((thrown: unknown) => {
+    const error = coerceError(thrown)
+    log.fatal({ err: error }, error.message)
+    stop('it must not run', 1)
+  })
   process.once('SIGTERM', () => stop('SIGTERM'))
   process.once('SIGINT', () => stop('SIGINT'))
   const orphaned = () => stop('the process that started this one is gone')

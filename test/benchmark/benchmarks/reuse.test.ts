@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import type { BenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Profile } from '../../../shared/contracts/profile.ts'
 import { exampleProfile, exampleResource } from '../../support/fixtures.ts'
@@ -29,6 +29,22 @@ const run = async (request: Partial<Parameters<BenchmarkClient['startBenchmark']
 }
 
 describe('a profile that was measured recently', () => {
+  it.each([-2, 2])(
+    'is as old as Redis says, not the clock of this service, which is off by %s h',
+    async (hours) => {
+      await keep()
+      vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + hours * 60 * MINUTES })
+      try {
+        await run({ maxAgeMs: 11 * MINUTES })
+        expect(measured).toHaveLength(0)
+        await run({ maxAgeMs: 9 * MINUTES })
+        expect(measured).toHaveLength(1)
+      } finally {
+        vi.useRealTimers()
+      }
+    },
+  )
+
   it('stands for a new measurement: its part is completed at once and says so', async () => {
     const profile = await keep()
     const started = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })

@@ -144,6 +144,15 @@ describe('a profile that was measured', () => {
     expect(await keptProfile(redis().state, job('1'))).toBeUndefined()
   })
 
+  it('says when it was measured by the clock of Redis, not by that of its machine', async () => {
+    const profile = exampleProfile('edge', [1, 2, 3], { measuredAt: '2001-01-01T00:00:00.000Z' })
+    const before = await redis().state.clock.read()
+    await keepProfile(redis().state, job('4'), profile, never, log)
+    const { measuredAt } = await redis().state.profiles.need(profile.id)
+    expect(Date.parse(measuredAt)).toBeGreaterThan(before - 60_000)
+    expect(Date.parse(measuredAt)).toBeLessThan(before + 60_000)
+  })
+
   it('waits for a Redis that is away, instead of being lost', async () => {
     const target = { host: '127.0.0.1', port: Number(new URL(redis().url).port) }
     const emulator = await startLinkEmulator([

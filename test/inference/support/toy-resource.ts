@@ -14,7 +14,7 @@ runService(log, async () => {
   engine.runMs = 5
   const service = createInferenceService(config, log, engine)
   const { url, close } = await listen(service.app, config.port, config.host)
-  service.start(url)
+  await service.start(url)
   return {
     url,
     close: async () => {

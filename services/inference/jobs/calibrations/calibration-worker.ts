@@ -52,8 +52,10 @@ export async function workCalibration(
 ): Promise<string> {
   const { state, log } = deps
   const end = (changes: Partial<Calibration>) => {
-    const endedAt = new Date().toISOString()
-    const store = () => update(deps, id, { ...changes, endedAt })
+    const store = async () => {
+      const endedAt = new Date(await state.clock.read()).toISOString()
+      await update(deps, id, { ...changes, endedAt })
+    }
     return storeResult(`the end of calibration ${id}`, store, stopping, log)
   }
   try {

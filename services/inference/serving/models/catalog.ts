@@ -19,11 +19,25 @@ export class Catalog {
 
   constructor(state: State) {
     this.#state = state
-    this.#models = new StaleWhileRevalidateCache('models', (reference) => findNamed(state, reference))
-    this.#structures = new StaleWhileRevalidateCache('structures', (id) => state.structures.need(id))
-    this.#analysed = new StaleWhileRevalidateCache('structures', (id) => state.structures.has(id))
-    this.#versions = new StaleWhileRevalidateCache('models', async (name) =>
-      versionsOf(await this.all(), name).map(String),
+    this.#models = new StaleWhileRevalidateCache(
+      'models',
+      (reference) => findNamed(state, reference),
+      state.memory,
+    )
+    this.#structures = new StaleWhileRevalidateCache(
+      'structures',
+      (id) => state.structures.need(id),
+      state.memory,
+    )
+    this.#analysed = new StaleWhileRevalidateCache(
+      'structures',
+      (id) => state.structures.has(id),
+      state.memory,
+    )
+    this.#versions = new StaleWhileRevalidateCache(
+      'models',
+      async (name) => versionsOf(await this.all(), name).map(String),
+      state.memory,
     )
   }
 
@@ -70,8 +84,11 @@ export class Catalog {
     return this.#state.models.all()
   }
 
+  /** True also if it is missing because Redis has lost all that it held. */
   async isRegistered(id: string): Promise<boolean> {
-    return (await this.#state.models.get(id)) !== undefined
+    return (
+      (await this.#state.models.get(id)) !== undefined || (await this.#state.memory.isInDoubt('models', id))
+    )
   }
 
   onChange(change: Change): void {

@@ -1,0 +1,64 @@
+/**
+ * Whether another service that has the name of this one still runs. Its heartbeat in Redis proves that it did a moment ago.
+ * A service that is started again after a crash finds its own last heartbeat there: it should not have to wait until that
+ * has expired.
+ */
+import { readFileSync } from 'node:fs'
+import os from 'node:os'
+import { z } from 'zod'
+import { createJsonClient } from '../../../shared/client/http.ts'
+import type { Resource } from '../../../shared/contracts/resource.ts'
+import { coerceError } from '../../../shared/platform/errors.ts'
+
+/** A service on the network answers in milliseconds. */
+const ASK_TIMEOUT_MS = 1000
+
+/** The part of /healthz that says who answers. */
+const Health = z.looseObject({ service: z.string(), instance: z.string().optional() })
+
+/**
+ * Tells the operating system in which this process runs, until its next boot, from all others: copied systems have one host
+ * name, containers on one machine have one boot.
+ */
+export const HOST = `${os.hostname()} ${bootId()}`.trim()
+
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    // Not on this operating system.
+    return ''
+  }
+}
+
+type Instance = Pick<Resource, 'url' | 'host' | 'instance'>
+
+/**
+ * Asks at the address of the other one.
+ * @returns `unknown` if that proves nothing: it may be behind a firewall, and a loopback address leads to another process on
+ *   every machine.
+ */
+export async function whetherItRuns(other: Instance, own: Instance): Promise<'runs' | 'gone' | 'unknown'> {
+  const isHere = other.host !== undefined && other.host === own.host
+  const leadsThere = isHere || !isLoopback(other.url)
+  try {
+    const health = await createJsonClient('inference service', other.url).request(Health, {
+      url: '/healthz',
+      timeout: ASK_TIMEOUT_MS,
+    })
+    if (health.instance === undefined || other.instance === undefined) return 'unknown'
+    if (health.instance === other.instance) return 'runs'
+    // This service, or a third one, is at its address now.
+    return leadsThere ? 'gone' : 'unknown'
+  } catch (thrown) {
+    return isHere && isRefusal(coerceError(thrown)) ? 'gone' : 'unknown'
+  }
+}
+
+function isLoopback(url: string): boolean {
+  const { hostname } = new URL(url)
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.')
+}
+
+/** No process listens at the address, which is certain only on the same host. The client says so in its message. */
+const isRefusal = (error: Error): boolean => error.message.endsWith('(ECONNREFUSED)')

@@ -1,0 +1,216 @@
+/** Redis loses all that it holds while the system runs: it comes back, and requests to deployments never notice. */
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
+import type { BenchmarkClient, UploadedModel } from '../../shared/client/benchmark.ts'
+import type { TensorSpec } from '../../shared/contracts/common.ts'
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
+import { linkId, openState, type State } from '../../shared/platform/redis/state.ts'
+import { call, startInference, type TestService } from '../inference/support/service.ts'
+import { FORGETFUL, ForgetfulRedis } from '../redis/forgetful-server.ts'
+import { eventually } from '../support/eventually.ts'
+import { exampleCalibration, exampleResource } from '../support/fixtures.ts'
+import { withFolder } from '../support/folder.ts'
+import {
+  startBenchmark,
+  type StartedBenchmark,
+  startPlanner,
+  type StartedPlanner,
+} from '../support/services.ts'
+import { ownFile } from '../support/test-models.ts'
+
+const MACHINES = ['device', 'edge']
+const OVERRIDE = { rttMs: 77, bandwidthMbps: 5 }
+const CALIBRATION = (model: string) => `${model.slice(0, 12)}-bbbbbbbbbbbb`
+
+describe.each(FORGETFUL)('a Redis ($kind) that loses its memory', ({ kind, skip }) => {
+  const folder = withFolder('lost-memory')
+  let redis: ForgetfulRedis
+  let state: State
+  let benchmark: StartedBenchmark
+  let planner: StartedPlanner
+  let plans: PlannerClient
+  let client: BenchmarkClient
+  let model: UploadedModel
+  const machines = new Map<string, TestService>()
+
+  beforeAll(async () => {
+    if (skip) return
+    redis = await ForgetfulRedis.start(kind)
+    state = openState(workerConnection(redis.url))
+    benchmark = await startBenchmark({
+      REDIS_URL: redis.url,
+      SCISSION_DATA: path.join(folder(), 'benchmark'),
+    })
+    client = benchmark.client
+    planner = await startPlanner(redis.url)
+    plans = createPlannerClient(planner.url)
+    for (const name of MACHINES) {
+      const settings = {
+        SCISSION_RESOURCE: name,
+        SCISSION_TIER: name,
+        SCISSION_DATA: path.join(folder(), name),
+        SCISSION_BENCHMARK_URL: benchmark.url,
+        SCISSION_HEARTBEAT_MS: '300',
+      }
+      machines.set(name, await startInference(redis.url, settings))
+    }
+    await prepare()
+  })
+  afterAll(async () => {
+    await Promise.all([...machines.values()].map((machine) => machine.stop()))
+    await planner?.close()
+    await benchmark?.close()
+    state?.redis.disconnect()
+    await redis?.close()
+  })
+
+  /** A model that was measured and deployed, and one that was deleted. */
+  async function prepare(): Promise<void> {
+    model = await client.uploadModel(ownFile('digits-cnn.onnx'), 'digits')
+    const other = await client.uploadModel(ownFile('residual-cnn.onnx'), 'deleted')
+    const { id } = await client.startBenchmark({ model: 'digits', resources: MACHINES })
+    await eventually(async () => expect((await client.benchmark(id)).state).toBe('completed'))
+    await client.deleteModel(other.id)
+    const calibration = CALIBRATION(model.id)
+    const { shapesKey } = await client.structure('digits')
+    await state.calibrations.put(
+      calibration,
+      exampleCalibration(calibration, { model: model.id, shapesKey, state: 'completed' }),
+    )
+    await state.resources.put('abroad', exampleResource('cloud', { name: 'abroad', source: 'imported' }))
+    const overridden = await fetch(`${planner.url}/v1/links/device/edge`, {
+      method: 'PUT',
+      body: JSON.stringify(OVERRIDE),
+    })
+    expect(overridden.status).toBe(200)
+    await eventually(async () => {
+      const answer = await plans.plans({ model: 'digits', minStages: 2 })
+      const plan = answer.plans[0]?.id ?? ''
+      await plans.deploy({ plan, name: 'sturdy' })
+    })
+    await eventually(async () => expect((await plans.deployment('sturdy')).state).toBe('ready'))
+    // Its first request loads nothing, but fills what the service remembers of the model.
+    expect((await ask('digits')).status).toBe(200)
+  }
+
+  const ask = async (name: string) => {
+    const url = `${machines.get('device')?.url}/v2/models/${name}`
+    const { inputs } = (await client.structure('digits')) as { inputs: TensorSpec[] }
+    const [input] = inputs
+    return call('POST', `${url}/infer`, new Uint8Array(input?.bytes ?? 0), {
+      'Inference-Header-Content-Length': '0',
+    })
+  }
+
+  /** Ids of all that should come back, by kind. */
+  const held = async () => ({
+    models: await state.models.ids(),
+    structures: await state.structures.ids(),
+    resources: await state.resources.ids(),
+    links: await state.links.ids(),
+    profiles: await state.profiles.ids(),
+    deployments: await state.deployments.ids(),
+    calibrations: await state.calibrations.ids(),
+  })
+
+  /** Asks the deployment and the model all the while. */
+  function keepAsking() {
+    const stopping = new AbortController()
+    const failed: string[] = []
+    let answered = 0
+    const body = new Uint8Array(inputBytes)
+    const askOne = async (name: string) => {
+      const url = `${machines.get('device')?.url}/v2/models/${name}/infer`
+      const answer = await call('POST', url, body, { 'Inference-Header-Content-Length': '0' })
+      if (answer.status === 200) answered += 1
+      else failed.push(`${name}: ${answer.status} ${answer.body.toString()}`)
+    }
+    const done = (async () => {
+      while (!stopping.signal.aborted) {
+        await askOne('sturdy')
+        await askOne('digits')
+      }
+    })()
+    return {
+      stop: async () => {
+        stopping.abort()
+        await done
+        return { failed, answered }
+      },
+    }
+  }
+  let inputBytes = 0
+
+  const losses = [
+    ['FLUSHALL', () => state.redis.flushall()],
+    ['a restart', () => redis.startAgain()],
+  ] as const
+
+  it.skipIf(skip).each(losses)('by %s has it written back, without a request lost', async (_how, lose) => {
+    const { inputs } = await client.structure('digits')
+    inputBytes = inputs[0]?.bytes ?? 0
+    const before = await held()
+    expect(before).toMatchObject({ models: [model.id], deployments: ['sturdy'], links: ['device>edge'] })
+    expect(before.resources).toEqual(['abroad', ...MACHINES])
+    expect(before.profiles).toHaveLength(2)
+    const deployment = await state.deployments.need('sturdy')
+    const asking = keepAsking()
+    await lose()
+    await eventually(async () => expect(await held()).toEqual(before))
+    const { failed, answered } = await asking.stop()
+    expect(failed).toEqual([])
+    expect(answered).toBeGreaterThan(0)
+    expect(await state.deployments.need('sturdy')).toEqual(deployment)
+    expect(await state.links.need(linkId('device', 'edge'))).toMatchObject({
+      ...OVERRIDE,
+      source: 'override',
+    })
+    await eventually(async () => {
+      const answer = await plans.plans({ model: 'digits', minStages: 2 })
+      expect(answer.plans.length).toBeGreaterThan(0)
+    })
+    // What came back, and what did not, is shown to an operator.
+    for (const { url } of [benchmark, planner, ...machines.values()]) {
+      const { json } = await call('GET', `${url}/healthz`)
+      expect(json).toMatchObject({
+        redisLost: { noticedAt: expect.any(String), restored: expect.anything() },
+      })
+    }
+    const { json } = await call('GET', `${benchmark.url}/healthz`)
+    expect(json).toMatchObject({ redisLost: { restored: { models: 1, profiles: 2, calibrations: 1 } } })
+    expect(JSON.stringify(json)).toContain('benchmarks')
+    // Measuring goes on as well.
+    const { id } = await client.startBenchmark({ model: 'digits', resources: ['edge'], force: true })
+    await eventually(async () => expect((await client.benchmark(id)).state).toBe('completed'))
+  })
+
+  it.skipIf(skip)('does not bring back what is deleted while it is being written back', async () => {
+    await state.redis.flushall()
+    await state.calibrations.delete(CALIBRATION(model.id))
+    await eventually(async () => expect(await state.models.ids()).toEqual([model.id]))
+    await eventually(async () => expect(await state.profiles.ids()).toHaveLength(2))
+    await state.redis.ping()
+    expect(await state.calibrations.ids()).toEqual([])
+  })
+
+  it.skipIf(skip)('has profiles written back by a benchmark service that starts anew', async () => {
+    const profiles = await state.profiles.ids()
+    await benchmark.close()
+    await state.redis.flushall()
+    const again = await startBenchmark({
+      REDIS_URL: redis.url,
+      SCISSION_DATA: path.join(folder(), 'benchmark'),
+    })
+    expect(await state.profiles.ids()).toEqual(profiles)
+    await again.close()
+    // One that is deleted while no benchmark service is there stays deleted.
+    await state.profiles.delete(profiles[0] ?? '')
+    await state.redis.del(`scission:deleted:profiles:${profiles[0]}`)
+    benchmark = await startBenchmark({
+      REDIS_URL: redis.url,
+      SCISSION_DATA: path.join(folder(), 'benchmark'),
+    })
+    expect(await state.profiles.ids()).toEqual(profiles.slice(1))
+  })
+})
