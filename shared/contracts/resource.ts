@@ -134,6 +134,8 @@ export const Link = z.object({
   returnBandwidthMbps: mbps,
   /** Cost of a message beyond the round trip, independent of its size: writing, parsing, waking up. Absent = 0. */
   perMessageMs: ms.optional(),
+  /** 95 % of single messages take at most so many ms more or less than that. Absent = 0. */
+  jitterMs: ms.optional(),
   /** Absent if nothing was measured: an override or a preset. */
   uncertainty: LinkUncertainty.optional(),
   /** Number of active probes and of messages of real traffic behind the figures. */

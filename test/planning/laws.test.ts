@@ -151,8 +151,8 @@ describe('laws', { timeout: TIMEOUT_MS }, () => {
 /** The problem with only one resource uncertain, or one link: for each of them. */
 function movers(problem: Problem): Problem[] {
   const { profiles, links, resources } = problem
-  const surely = profiles.map(({ interval: _, ...one }) => one)
-  const certain = links.map(({ uncertainty: _, ...one }) => one)
+  const surely = profiles.map((one) => ({ ...one, interval: undefined }))
+  const certain = links.map((one) => ({ ...one, uncertainty: undefined, jitterMs: undefined }))
   return [
     ...resources.map(({ name }) => ({
       ...problem,
