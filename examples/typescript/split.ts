@@ -2,12 +2,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createInferenceClient } from '../../shared/client/inference.ts'
+import { KnownRevision } from '../../shared/client/known-revision.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 
 const MODEL = 'mobilenetv2'
-const benchmark = createBenchmarkClient(process.env.SCISSION_BENCHMARK_URL ?? 'http://127.0.0.1:8081')
-const planner = createPlannerClient(process.env.SCISSION_PLANNER_URL ?? 'http://127.0.0.1:8082')
+const { SCISSION_BENCHMARK_URL, SCISSION_PLANNER_URL } = process.env
+// Shared: the planner answers with all that the benchmark service has acknowledged.
+const known = new KnownRevision()
+const benchmark = createBenchmarkClient(SCISSION_BENCHMARK_URL ?? 'http://127.0.0.1:8081', known)
+const planner = createPlannerClient(SCISSION_PLANNER_URL ?? 'http://127.0.0.1:8082', known)
 
 const query = { model: MODEL, firstLayersOnDevice: 10, minStages: 2, maxStages: 2, top: 1 }
 const { plans } = await planner.plans(query)

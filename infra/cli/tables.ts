@@ -3,7 +3,7 @@ import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Model, Samples, Structure } from '../../shared/contracts/model.ts'
 import { namesOf } from '../../shared/contracts/model-names.ts'
-import type { Deployment } from '../../shared/contracts/plan.ts'
+import type { DeploymentView } from '../../shared/contracts/stand-in.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
 import type { Link } from '../../shared/contracts/resource.ts'
 import { formatBytes, formatMbps, formatMs, formatShape } from '../terminal/format.ts'
@@ -106,11 +106,12 @@ export function linksTable(links: readonly Link[]): string {
   })
 }
 
-export function deploymentsTable(deployments: readonly Deployment[]): string {
+export function deploymentsTable(deployments: readonly DeploymentView[]): string {
   if (deployments.length === 0) return 'no deployments: scission deploy PLAN'
   return tableOf(deployments, {
     deployment: ({ id }) => id,
-    state: ({ state }) => state,
+    state: ({ state, standIns = [] }) =>
+      [state, ...standIns.map(({ by, resource }) => `${by} computes for ${resource}`)].join(': '),
     'path (layers)': ({ hops }) =>
       hops
         .map(({ resource, from, to }) => `${resource} ${from === to ? '(forwards)' : `[${from},${to})`}`)

@@ -7,6 +7,7 @@ import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createInferenceClient } from '../../shared/client/inference.ts'
 import type { PlannerClient } from '../../shared/client/planner.ts'
 import type { InputShapes } from '../../shared/contracts/common.ts'
+import { rememberedShapesNote } from '../../shared/contracts/input-shapes.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import type { Plan, PlanAnswer } from '../../shared/contracts/plan.ts'
 import type { Link, ResourceView } from '../../shared/contracts/resource.ts'
@@ -51,6 +52,8 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   )
   const structure = await benchmark.structure(model.id, inputShapes)
   console.log(modelText(model, structure))
+  const note = inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
+  if (note !== undefined) console.log(`  ${note}; --shapes gives others`)
 
   const links = await step('measuring the links between the resources', () => linksMeasured(planner))
   console.log(linksTable(links))

@@ -11,6 +11,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import colour from 'picocolors'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
+import { KnownRevision } from '../../shared/client/known-revision.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import { createLog, type Logger } from '../../shared/platform/log.ts'
@@ -78,14 +79,15 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
   const { kind, description } = system.redis
   const redis = { kind, description }
   try {
+    const known = new KnownRevision()
     const file = options.model ?? (await zooFile(system.dataDir))
     const outcome = await demonstrate({
       file,
       name: nameOf(file),
       inputShapes: options.inputShapes,
       samples: options.samples,
-      benchmark: createBenchmarkClient(system.benchmarkUrl),
-      planner: createPlannerClient(system.plannerUrl),
+      benchmark: createBenchmarkClient(system.benchmarkUrl, known),
+      planner: createPlannerClient(system.plannerUrl, known),
       redis,
     })
     report(outcome)

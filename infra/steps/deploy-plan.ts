@@ -1,6 +1,7 @@
 /** Deploys a plan and waits until it is live. */
 import type { PlannerClient } from '../../shared/client/planner.ts'
-import type { Deployment, DeploymentRequest } from '../../shared/contracts/plan.ts'
+import type { DeploymentRequest } from '../../shared/contracts/plan.ts'
+import type { DeploymentView } from '../../shared/contracts/stand-in.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import type { ProgressDisplay } from '../terminal/progress.ts'
 import { pollUntil } from './poll-until.ts'
@@ -13,7 +14,7 @@ export async function deployAndWait(
   planner: PlannerClient,
   request: DeploymentRequest,
   display?: ProgressDisplay,
-): Promise<Deployment> {
+): Promise<DeploymentView> {
   const { id } = await planner.deploy(request)
   const shown = async () => {
     const deployment = await planner.deployment(id)
@@ -23,7 +24,7 @@ export async function deployAndWait(
   const deployment = await pollUntil(shown, ({ state }) => state !== 'loading', WAIT).finally(() =>
     display?.stop(),
   )
-  if (deployment.state === 'ready') return deployment
+  if (deployment.state === 'ready' || deployment.state === 'degraded') return deployment
   if (deployment.state === 'loading')
     throw new ScissionError(
       'deadlineExceeded',

@@ -8,12 +8,15 @@ import { readIfThere, writeWhole } from '../../shared/platform/atomic-file.ts'
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { withoutCopy } from '../../shared/platform/http-server/revisions.ts'
 import { type Route, tagged } from '../../shared/platform/http-server/route.ts'
 import { hasOpenDimensions } from '../../shared/onnx/index.ts'
 import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
+import { readRevision } from '../../shared/platform/redis/revision.ts'
+import { checkWritable } from '../../shared/platform/redis/writable.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { openBenchmarks } from './benchmarks/open-benchmarks.ts'
 import { benchmarkRoutes } from './benchmarks/benchmark-routes.ts'
@@ -75,10 +78,11 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       redisLost: state.memory.lost,
     }),
     ready: async () => {
-      await redis.ping()
+      await checkWritable(redis)
       await restored()
       await state.memory.look()
     },
+    revisions: withoutCopy(() => readRevision(redis)),
   })
   return {
     app,

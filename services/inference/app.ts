@@ -6,17 +6,20 @@
  * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
  * reachable now.
  */
-import { type Change, Changes } from '../../shared/platform/redis/changes.ts'
+import path from 'node:path'
+import { REFERENCE_NETWORK } from '../../shared/contracts/pace.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
-import type { Redis } from 'ioredis'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { InferenceConfig } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { withoutCopy } from '../../shared/platform/http-server/revisions.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
+import { readRevision } from '../../shared/platform/redis/revision.ts'
+import { RevisionGate } from '../../shared/platform/redis/revision-gate.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
 import { PaceSampler } from './pace/pace-sampler.ts'
@@ -24,6 +27,7 @@ import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Breakers } from './forwarding/breaker.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
+import { longestPossibleMessage } from './forwarding/message-limit.ts'
 import { Delivered, ReturnSlots } from './forwarding/direct-answer.ts'
 import { deploymentRoutes, returnRoutes } from './api/hop-routes.ts'
 import { BoundaryCodec } from './forwarding/boundary-codec.ts'
@@ -41,6 +45,7 @@ import { ModelBatches } from './serving/models/model-batches.ts'
 import { ModelTargets } from './serving/models/model-targets.ts'
 import { type RequestStructureDeps, RequestStructures } from './serving/models/request-structures.ts'
 import { Stages } from './serving/models/stages.ts'
+import { followChanges } from './registration/follow-changes.ts'
 import { Peers } from './registration/peers.ts'
 import { Presence } from './registration/presence.ts'
 import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './api/core-routes.ts'
@@ -48,6 +53,7 @@ import { createMetrics } from './api/metrics.ts'
 import { refusedRoutes } from './api/refused-routes.ts'
 import { repositoryRoutes } from './api/repository-routes.ts'
 import { Statistics } from './api/request-statistics.ts'
+import { StandIns } from './forwarding/stand-ins.ts'
 import { targetsOf } from './forwarding/deployment-target.ts'
 
 export interface InferenceService {
@@ -76,7 +82,9 @@ export function createInferenceService(
   const state = openState(redis, log)
   const deps = createDeps(config, tierIndex, state, engine, log)
   const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = deps
-  const changes = followChanges(redis, log, [catalog, peers, models, deployments, links, deps.served])
+  const gate = new RevisionGate(() => readRevision(redis))
+  const followers = [catalog, peers, models, deployments, links, deps.served]
+  const changes = followChanges(redis, log, followers, gate)
   state.memory.watch({
     everyMs: config.heartbeatMs,
     restore: async () => {
@@ -98,7 +106,12 @@ export function createInferenceService(
     }),
     log,
     routes: routesOf(config, deps),
-    metrics: createMetrics(deps.statistics, () => engine.executor.stats(), engine.incompleteRanges),
+    metrics: createMetrics({
+      statistics: deps.statistics,
+      executor: () => engine.executor.stats(),
+      incomplete: engine.incompleteRanges,
+      standIns: () => deps.standIns.stats(deployments.held().map(({ id }) => id)),
+    }),
     facts: () => ({
       resource: config.resource,
       instance: presence.instance,
@@ -112,18 +125,20 @@ export function createInferenceService(
       redisLost: state.memory.lost,
     }),
     ready: async () => presence.checkReady(),
+    revisions: { ...withoutCopy(() => readRevision(redis)), reach: (asked) => gate.reach(asked) },
   })
   return {
     app,
     start: async (url) => {
       await presence.start(url)
+      // What it tells goes by the name of this machine, which is its own from now on.
       deps.pace.start()
     },
     leave: () => presence.leave(),
     close: async () => {
       await presence.leave()
-      await deps.pace.close()
       state.memory.close()
+      await deps.pace.close()
       changes.close()
       await deployments.close()
       await stages.close()
@@ -202,6 +217,8 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     breakers,
     returns,
     delivered: new Delivered(),
+    longestPossible: longestPossibleMessage(config),
+    standIns: new StandIns({ resource, state, log }),
     forwarding,
     codec,
     log,
@@ -227,8 +244,9 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
 
 function paceOf(config: InferenceConfig, { executor }: Engine, state: State, log: Logger): PaceSampler {
   const { resource: name, slowdown, threads } = config
+  const file = path.join(config.dataDir, name, `${REFERENCE_NETWORK}.onnx`)
   const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
-  return new PaceSampler({ name, slowdown, threads, state, log, busy })
+  return new PaceSampler({ name, slowdown, threads, file, state, log, busy })
 }
 
 function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {
@@ -296,17 +314,4 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     ]),
     ...tagged('Link measurements', 'What other resources ask to measure links', linkRoutes(links)),
   ]
-}
-
-interface Follower {
-  onChange: (change: Change) => void
-  onResync?: () => void
-}
-
-function followChanges(redis: Redis, log: Logger, followers: readonly Follower[]): Changes {
-  const changes = new Changes(redis, log)
-  changes.on('change', (change) => followers.forEach((follower) => follower.onChange(change)))
-  changes.on('resync', () => followers.forEach((follower) => follower.onResync?.()))
-  changes.on('error', (error) => log.debug({ err: error }, 'the change announcements are interrupted'))
-  return changes
 }

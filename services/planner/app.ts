@@ -8,6 +8,8 @@ import { createApp } from '../../shared/platform/http-server/app.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
+import { readRevision } from '../../shared/platform/redis/revision.ts'
+import { checkWritable } from '../../shared/platform/redis/writable.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { DeploymentEvents } from './deployments/deployment-events.ts'
@@ -46,12 +48,17 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       resumeLater = setTimeout(() => void resumeWhenReady(mirror, deployer, closing.signal, log), RESTORED_MS)
     },
   })
-  const clock = { mirror, heartbeatMs: config.heartbeatMs, now: () => state.clock.now() }
+  const clock = {
+    mirror,
+    heartbeatMs: config.heartbeatMs,
+    now: () => state.clock.now(),
+    checkWritable: () => checkWritable(redis),
+  }
   const builder = new ProblemBuilder(clock)
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
   const deployer = new Deployer({ ...deps, ...config, log })
-  const events = new DeploymentEvents(state, log)
+  const events = new DeploymentEvents(deps, log)
   const closing = new AbortController()
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({
@@ -74,8 +81,14 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       redisLost: state.memory.lost,
     }),
     ready: async () => {
-      await redis.ping()
+      await checkWritable(redis)
       await mirror.ready()
+    },
+    revisions: {
+      reach: (asked) => mirror.gate.reach(asked),
+      settle: () => mirror.settled(),
+      newest: () => readRevision(redis),
+      ofCopy: () => mirror.gate.revision,
     },
   })
   return {

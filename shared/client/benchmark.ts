@@ -15,6 +15,7 @@ import { messageHeaders, messageOf } from '../oip/binary-message.ts'
 import { writeTensor } from '../oip/message-tensor.ts'
 import type { Tensor } from '../contracts/tensor.ts'
 import { createJsonClient, type JsonClient } from './http.ts'
+import { KnownRevision } from './known-revision.ts'
 
 /** Uploads and analyses of large models take longer than an ordinary call. */
 const UPLOAD_TIMEOUT_MS = 600_000
@@ -32,13 +33,14 @@ export type BenchmarkClient = ReturnType<typeof createBenchmarkClient>
 /**
  * Opens a client of the benchmark service. Every call throws ScissionError with the service's own code, or
  * peerUnavailable.
+ * @param known revision, to be shared with the client of another service: what that one acknowledged holds here.
  * @example
  * const benchmark = createBenchmarkClient('http://127.0.0.1:8081')
  * const model = await benchmark.uploadModel('mobilenet.onnx', 'mobilenet')
  * const { id } = await benchmark.startBenchmark({ model: model.id })
  */
-export function createBenchmarkClient(baseUrl: string) {
-  const http = createJsonClient('benchmark service', baseUrl)
+export function createBenchmarkClient(baseUrl: string, known = new KnownRevision()) {
+  const http = createJsonClient('benchmark service', baseUrl, known)
   const shapesParam = (shapes: InputShapes | undefined) =>
     shapes ? { shapes: formatInputShapes(shapes) } : {}
   return {

@@ -8,6 +8,8 @@ import { z } from 'zod'
 import { pageOf } from '../contracts/common.ts'
 import { type ErrorCode, ERROR_STATUS, ScissionError } from '../platform/errors.ts'
 import { ErrorBody } from '../platform/http-server/error-answers.ts'
+import { AT_LEAST_HEADER, REVISION_HEADER } from '../platform/redis/revision.ts'
+import { KnownRevision } from './known-revision.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 
@@ -26,12 +28,17 @@ export interface JsonClient {
 /**
  * Opens a client of one service.
  * @param service name in errors: "benchmark service".
+ * @param known shared by clients of several services, each of which then answers with what the others have acknowledged.
  * @example
  * const http = createJsonClient('benchmark service', 'http://127.0.0.1:8081')
  * const model = await http.request(UploadedModel, { url: '/v1/models/mobilenet' })
  * const models = await http.all(Model, '/v1/models')
  */
-export function createJsonClient(service: string, baseUrl: string): JsonClient {
+export function createJsonClient(
+  service: string,
+  baseUrl: string,
+  known: KnownRevision = new KnownRevision(),
+): JsonClient {
   const instance = axios.create({
     baseURL: baseUrl,
     timeout: DEFAULT_TIMEOUT_MS,
@@ -41,9 +48,15 @@ export function createJsonClient(service: string, baseUrl: string): JsonClient {
     maxBodyLength: Number.POSITIVE_INFINITY,
     maxContentLength: Number.POSITIVE_INFINITY,
   })
+  instance.interceptors.request.use((config) => {
+    if (known.asked !== undefined) config.headers.set(AT_LEAST_HEADER, known.asked)
+    return config
+  })
   const call = async (options: AxiosRequestConfig): Promise<AxiosResponse<unknown>> => {
     try {
-      return await instance.request<unknown>(options)
+      const answer = await instance.request<unknown>(options)
+      known.note(answer.headers[REVISION_HEADER.toLowerCase()])
+      return answer
     } catch (thrown) {
       throw translate(thrown, service, baseUrl)
     }

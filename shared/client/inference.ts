@@ -7,6 +7,7 @@ import { writeInferRequest } from '../oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../oip/response-message.ts'
 import type { CodedTensor } from '../codec/index.ts'
 import { createJsonClient } from './http.ts'
+import { KnownRevision } from './known-revision.ts'
 
 /** A first request may fetch and load layers. */
 const INFER_TIMEOUT_MS = 120_000
@@ -30,12 +31,13 @@ export type InferenceClient = ReturnType<typeof createInferenceClient>
 /**
  * Opens a client of a resource's inference service.
  * @param resource name in errors.
+ * @param known revision, to be shared with the clients of other services: what those acknowledged holds here.
  * @example
  * const device = createInferenceClient('device', 'http://127.0.0.1:8090')
  * const { outputs } = await device.infer('mobilenet', [{ name: 'input', datatype: 'FP32', shape: [1, 3, 224, 224], bytes }])
  */
-export function createInferenceClient(resource: string, baseUrl: string) {
-  const http = createJsonClient(`resource ${resource}`, baseUrl)
+export function createInferenceClient(resource: string, baseUrl: string, known = new KnownRevision()) {
+  const http = createJsonClient(`resource ${resource}`, baseUrl, known)
   const post = async (
     url: string,
     inputs: readonly CodedTensor[],

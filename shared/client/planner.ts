@@ -1,10 +1,12 @@
 /** Typed client of the planner service. */
 import type { z } from 'zod'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
-import { Deployment, type DeploymentRequest, type PlanQuery } from '../contracts/plan.ts'
+import type { DeploymentRequest, PlanQuery } from '../contracts/plan.ts'
+import { DeploymentView } from '../contracts/stand-in.ts'
 import { Link, ResourceView } from '../contracts/resource.ts'
 import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
+import { KnownRevision } from './known-revision.ts'
 
 /** Sweeps and Pareto fronts take seconds; the planner's own limit is shorter than this. */
 const LONG_ANSWER_MS = 150_000
@@ -13,13 +15,14 @@ export type PlannerClient = ReturnType<typeof createPlannerClient>
 
 /**
  * Opens a client of the planner service.
+ * @param known revision, to be shared with the client of another service: what that one acknowledged holds here.
  * @example
  * const planner = createPlannerClient('http://127.0.0.1:8082')
  * const { plans } = await planner.plans({ model: 'mobilenet', network: '4g' })
  * const deployment = await planner.deploy({ plan: plans[0].id })
  */
-export function createPlannerClient(baseUrl: string) {
-  const http = createJsonClient('planner service', baseUrl)
+export function createPlannerClient(baseUrl: string, known = new KnownRevision()) {
+  const http = createJsonClient('planner service', baseUrl, known)
   const deploymentUrl = (id: string) => `/v1/deployments/${encodeURIComponent(id)}`
   const ask = <T extends z.ZodType>(answer: T, query: z.input<typeof PlanQuery>) =>
     http.request(answer, { method: 'POST', url: '/v1/plans', data: query, timeout: LONG_ANSWER_MS })
@@ -41,9 +44,9 @@ export function createPlannerClient(baseUrl: string) {
       }),
     /** Answers as soon as the deployment is stored; poll `deployment(id)` until it is ready. */
     deploy: (request: DeploymentRequest) =>
-      http.request(Deployment, { method: 'POST', url: '/v1/deployments', data: request }),
-    deployments: () => http.all(Deployment, '/v1/deployments'),
-    deployment: (id: string) => http.request(Deployment, { url: deploymentUrl(id) }),
+      http.request(DeploymentView, { method: 'POST', url: '/v1/deployments', data: request }),
+    deployments: () => http.all(DeploymentView, '/v1/deployments'),
+    deployment: (id: string) => http.request(DeploymentView, { url: deploymentUrl(id) }),
     undeploy: (id: string) => http.send({ method: 'DELETE', url: deploymentUrl(id) }),
   }
 }

@@ -1,4 +1,4 @@
-import { InputShapes } from './common.ts'
+import { type DeclaredTensor, InputShapes } from './common.ts'
 import { ScissionError } from '../platform/errors.ts'
 
 /**
@@ -30,6 +30,20 @@ export function formatInputShapes(shapes: InputShapes): string {
   return Object.entries(shapes)
     .map(([name, dims]) => `${name}:${dims.join('x')}`)
     .join(',')
+}
+
+/**
+ * Says which shapes of a model stand for those that a request did not give.
+ * @returns undefined if its inputs leave nothing open.
+ */
+export function rememberedShapesNote(
+  inputs: readonly DeclaredTensor[],
+  remembered: InputShapes,
+): string | undefined {
+  const open = inputs.filter(({ shape }) => shape.some((dim) => typeof dim === 'string'))
+  if (open.length === 0) return undefined
+  const used = Object.fromEntries(open.map(({ name }) => [name, remembered[name] ?? []]))
+  return `no input shapes were given: those that the model has are used, ${formatInputShapes(used)}`
 }
 
 function parseJsonShapes(text: string): InputShapes {

@@ -7,6 +7,7 @@ import { ms, ResourceName, timestamp } from './common.ts'
 
 /** Name of the network: a changed one gets another, since times of different ones are not compared. */
 export const REFERENCE_NETWORK = 'reference-1'
+export const REFERENCE_INPUT = [1, 3, 80, 80] as const
 
 const positiveMs = z.number().positive()
 

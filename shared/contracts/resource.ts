@@ -24,6 +24,20 @@ export const Machine = z.object({
 })
 export type Machine = z.infer<typeof Machine>
 
+/** For the JSON of a message between machines: names, shapes, parameters, reports of hops. */
+export const MESSAGE_JSON_BYTES = 64 * 1024
+
+/** What a resource refuses to serve, whatever is planned. Absent in records of earlier versions and of imported machines. */
+export const ServingLimits = z.object({
+  /** Longest message of a deployment, and most bytes of its tensors: SCISSION_BODY_MEMORY_BYTES. */
+  messageBytes: byteCount,
+  /** Memory in which the layers of a stage must load and run: SCISSION_TRIAL_MEMORY_BYTES. */
+  stageBytes: byteCount,
+  /** It waits so long for the hops behind it: SCISSION_HOP_TIMEOUT_MS. */
+  hopTimeoutMs: ms,
+})
+export type ServingLimits = z.infer<typeof ServingLimits>
+
 /** One running inference service. */
 export const Resource = z.object({
   name: ResourceName,
@@ -37,6 +51,7 @@ export const Resource = z.object({
   /** 1 = this machine's own speed; above 1 the executor waits, and everything measured here is emulated. */
   slowdown: z.number().min(1).max(1000),
   emulated: z.boolean(),
+  limits: ServingLimits.optional(),
   /** By Redis' clock, as `heartbeatAt`. */
   startedAt: timestamp,
   heartbeatAt: timestamp,

@@ -15,6 +15,7 @@ export {
   type GraphProblem,
   type PlanningProfile,
   type Problem,
+  sourceOf,
 } from './problem/problem.ts'
 export { sensitivityOf } from './sweep/sensitivity.ts'
 export { sweep } from './sweep/sweep.ts'

@@ -27,7 +27,7 @@ export const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   notSupported: 'An extension of the Open Inference Protocol that inference services do not have.',
   peerUnavailable:
     'The next resource on the path did not answer. The message and `details.resource` name it.',
-  queueUnavailable: 'Redis cannot be reached. Retry later.',
+  queueUnavailable: 'Redis cannot be reached, or takes no writes; the message says why. Retry later.',
   notReady: 'The model or deployment is known but not loaded.',
   overloaded: 'A queue is full. The `Retry-After` header says when to come back.',
   deadlineExceeded: 'The work was not done in time.',

@@ -2,15 +2,13 @@
  * The reference network: small, always the same, of the operators that real networks spend their time in. Its time, now
  * and then, tells how the speed of a machine moves (services/inference/pace).
  */
-import { REFERENCE_NETWORK } from '../contracts/pace.ts'
+import { REFERENCE_INPUT, REFERENCE_NETWORK } from '../contracts/pace.ts'
 import { GraphBuilder } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
 
-const SIZE = 80
-
 /** 55 million multiply-accumulates and 1 MB of weights: a millisecond on one core of a server, 10 on a small board. */
 export function referenceNetwork(): ZooGraph {
-  const g = new GraphBuilder(REFERENCE_NETWORK, SIZE)
+  const g = new GraphBuilder(REFERENCE_NETWORK, REFERENCE_INPUT[2])
   let x = g.conv(g.input, 'conv_1', { filters: 32, kernel: 3, stride: 2, activation: 'relu' })
   x = g.relu(g.separable(x, 'separable_1', { filters: 64, kernel: 3 }), 'relu_1')
   x = g.conv(x, 'conv_2', { filters: 64, kernel: 3, stride: 2, activation: 'relu' })

@@ -31,29 +31,11 @@ export async function writeModel(graph: ZooGraph, path: string, options: BuildOp
   return replaceFile(path, async (partial) => {
     const file = await openNew(partial, path)
     try {
-      const { pieces, totalBytes } = layoutModel(graph)
-      const sink = new FileSink(file, (written) => options.onProgress?.(written, totalBytes))
-      await writePieces(graph, pieces, sink, options.seed)
-      await sink.flush()
-      return totalBytes
+      return await writePieces(graph, file, options)
     } finally {
       await file.close()
     }
   })
-}
-
-/** The same file in memory, for a small network. @param seed as in `BuildOptions`. */
-export async function encodeModel(graph: ZooGraph, seed = 1): Promise<Uint8Array> {
-  const { pieces, totalBytes } = layoutModel(graph)
-  const bytes = new Uint8Array(totalBytes)
-  let used = 0
-  const write = (piece: Uint8Array) => {
-    bytes.set(piece, used)
-    used += piece.length
-    return Promise.resolve()
-  }
-  await writePieces(graph, pieces, { write }, seed)
-  return bytes
 }
 
 async function openNew(partial: string, path: string): Promise<FileHandle> {
@@ -66,25 +48,23 @@ async function openNew(partial: string, path: string): Promise<FileHandle> {
   }
 }
 
-interface Sink {
-  /** The bytes are copied: the caller may reuse them. */
-  write: (bytes: Uint8Array) => Promise<void>
-}
-
 async function writePieces(
   graph: ZooGraph,
-  pieces: readonly (Uint8Array | WeightSpec)[],
-  sink: Sink,
-  seed = 1,
-): Promise<void> {
+  file: FileHandle,
+  { seed = 1, onProgress }: BuildOptions,
+): Promise<number> {
+  const { pieces, totalBytes } = layoutModel(graph)
+  const sink = new FileSink(file, (written) => onProgress?.(written, totalBytes))
   const chunk = new Float32Array(CHUNK_VALUES)
   for (const piece of pieces) {
     if (piece instanceof Uint8Array) await sink.write(piece)
     else await writeWeight(sink, piece, new UniformStream(`${seed}/${graph.name}/${piece.name}`), chunk)
   }
+  await sink.flush()
+  return totalBytes
 }
 
-async function writeWeight(sink: Sink, weight: WeightSpec, stream: UniformStream, chunk: Float32Array) {
+async function writeWeight(sink: FileSink, weight: WeightSpec, stream: UniformStream, chunk: Float32Array) {
   const count = elements(weight.shape)
   for (let done = 0; done < count; done += chunk.length) {
     const values = chunk.subarray(0, Math.min(chunk.length, count - done))
@@ -94,7 +74,7 @@ async function writeWeight(sink: Sink, weight: WeightSpec, stream: UniformStream
 }
 
 /** Gathers small pieces into large writes. */
-class FileSink implements Sink {
+class FileSink {
   readonly #file: FileHandle
   readonly #onFlush: (writtenBytes: number) => void
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES)
@@ -106,6 +86,7 @@ class FileSink implements Sink {
     this.#onFlush = onFlush
   }
 
+  /** The bytes are copied: the caller may reuse them. */
   async write(bytes: Uint8Array): Promise<void> {
     for (let start = 0; start < bytes.length; ) {
       if (this.#used === BUFFER_BYTES) await this.flush()

@@ -20,6 +20,7 @@ import { profile } from './profile.ts'
 import { profileCost } from './profile-cost.ts'
 import { responsive } from './responsive.ts'
 import { serve } from './serve.ts'
+import { start } from './start.ts'
 import { whileServing } from './while-serving.ts'
 
 const BENCHMARKS: Benchmark[] = [
@@ -30,6 +31,7 @@ const BENCHMARKS: Benchmark[] = [
   predictions,
   profile,
   profileCost,
+  start,
   planner,
   codecs,
   codecsTable,

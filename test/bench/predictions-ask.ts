@@ -1,7 +1,8 @@
 /** Deployed plans, asked in turn for a while. */
 import { Caller } from '../../services/inference/http/call.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
-import type { Deployment, Plan } from '../../shared/contracts/plan.ts'
+import type { Plan } from '../../shared/contracts/plan.ts'
+import type { DeploymentView } from '../../shared/contracts/stand-in.ts'
 import { messageHeaders } from '../../shared/oip/binary-message.ts'
 import { writeInferRequest } from '../../shared/oip/request-message.ts'
 import { parseInferResponse } from '../../shared/oip/response-message.ts'
@@ -27,7 +28,7 @@ const TIMEOUT_MS = 60_000
 /** Clients think between requests; without a pause a quota is never whole when one comes. */
 const PAUSE_MS = 2
 
-export function deployedAt(deployment: Deployment, plan: Plan, structure: Structure): Deployed {
+export function deployedAt(deployment: DeploymentView, plan: Plan, structure: Structure): Deployed {
   const caller = new Caller()
   const url = `${deployment.entry.url}/v2/models/${deployment.id}/infer`
   const inputs = makeInputs(structure.inputs, 1, structure.inputHints)

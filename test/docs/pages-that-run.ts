@@ -149,6 +149,7 @@ export const PAGES_THAT_RUN: Readonly<Record<string, Check>> = {
     /all on server +230 ms/,
     /stored 3 profiles|stored \d profiles/,
   ),
+  'docs/reference/formulas.md': inOrder(/"computeMs"/, /"predictedMs"/, /"lowMs"/),
   'docs/reference/plan-query.md': (stdout) => {
     expect(stdout.match(/"objective":"latency"/g)?.length).toBeGreaterThanOrEqual(4)
     inOrder(
@@ -182,5 +183,5 @@ export const PAGES_THAT_RUN: Readonly<Record<string, Check>> = {
   'docs/explanation/plans.md': inOrder(/"why":"/, /"considered":[1-9]/),
   'docs/explanation/codecs.md': inOrder(/^ *63 +q8-zstd .*not bounded/m),
   'docs/explanation/deployments.md': inOrder(/"items":\[/),
-  'docs/explanation/emulation.md': inOrder(/"slowdown":8/, /emulated wifi/),
+  'docs/explanation/emulation.md': inOrder(/"slowdown":25/, /emulated wifi/),
 }

@@ -8,7 +8,7 @@ import { uploadFiles } from '../../infra/steps/upload-model.ts'
 import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createInferenceClient } from '../../shared/client/inference.ts'
 import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
-import type { Deployment } from '../../shared/contracts/plan.ts'
+import type { DeploymentView } from '../../shared/contracts/stand-in.ts'
 import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
@@ -22,7 +22,7 @@ let line: LinkEmulator
 let system: TestSystem
 let benchmark: BenchmarkClient
 let planner: PlannerClient
-let deployment: Deployment
+let deployment: DeploymentView
 let inputs: Tensor[]
 let model: string
 

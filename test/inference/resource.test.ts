@@ -28,7 +28,12 @@ afterEach(() => Promise.all(services.splice(0).map((service) => service.stop()))
 
 describe('an inference service', () => {
   it('registers its machine, keeps its heartbeat, and leaves when it stops', async () => {
-    const service = await start({ SCISSION_SLOWDOWN: '2' })
+    const service = await start({
+      SCISSION_SLOWDOWN: '2',
+      SCISSION_BODY_MEMORY_BYTES: '200000000',
+      SCISSION_TRIAL_MEMORY_BYTES: '300000000',
+      SCISSION_HOP_TIMEOUT_MS: '4000',
+    })
     const first = await redis().state.resources.need('edge')
     expect(first).toMatchObject({
       tier: 'edge',
@@ -37,6 +42,7 @@ describe('an inference service', () => {
       slowdown: 2,
       emulated: true,
       options: { threads: 1, optimisation: 'all' },
+      limits: { messageBytes: 200_000_000, stageBytes: 300_000_000, hopTimeoutMs: 4000 },
       machine: { node: process.version, onnxruntime: '1.30.0' },
     })
     await until(async () => (await redis().state.resources.need('edge')).heartbeatAt > first.heartbeatAt)

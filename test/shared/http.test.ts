@@ -154,7 +154,7 @@ describe('a service', () => {
       paths: Record<string, Record<string, { parameters: { name: string }[] }>>
     }
     expect(description.paths['/v1/things/{id}']?.post?.parameters.map((parameter) => parameter.name)).toEqual(
-      ['id', 'count'],
+      ['id', 'count', 'Scission-At-Least-Revision'],
     )
     const page = await (await fetch(`${url}/docs/`)).text()
     expect(page).not.toMatch(/https?:/)

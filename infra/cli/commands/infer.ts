@@ -72,18 +72,18 @@ function inferredText({ elapsedMs, parameters, outputs }: Inferred): string {
 
 /** `source` is the model that a deployment serves, or the one that was named. */
 async function clientFor(
-  { planner }: Context,
+  { planner, known }: Context,
   model: string,
   on: string | undefined,
 ): Promise<{ client: InferenceClient; source: string }> {
   if (on === undefined) {
     const { entry, model: source } = await planner.deployment(model)
-    return { client: createInferenceClient(entry.resource, entry.url), source }
+    return { client: createInferenceClient(entry.resource, entry.url, known), source }
   }
   const [resources, deployments] = await Promise.all([planner.resources(), planner.deployments()])
   const source = deployments.find(({ id }) => id === model)?.model ?? model
   const found = resources.find((resource) => resource.name === on)
-  if (found) return { client: createInferenceClient(found.name, found.url), source }
+  if (found) return { client: createInferenceClient(found.name, found.url, known), source }
   throw new ScissionError(
     'notFound',
     `unknown resource "${on}"; known: ${resources.map((resource) => resource.name).join(', ')}`,

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
+import { rememberedShapesNote } from '../../../shared/contracts/input-shapes.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import {
   ABOUT_EVENTS,
@@ -49,9 +50,7 @@ export function benchmarkRoutes(
       },
       fails: START_FAILURES,
       handle: async ({ body }) => {
-        const model = await findModel(deps.state, body.model)
-        const structure = await analyses.structure(model, body.inputShapes)
-        const benchmark = await startBenchmark(deps, structure, body)
+        const benchmark = await begin(deps, analyses, body)
         return reply(202, benchmark, locationOf(benchmark))
       },
     }),
@@ -121,4 +120,16 @@ async function listBenchmarks(deps: BenchmarkDeps, query: z.infer<typeof PageQue
     .sort((a, b) => (a.key < b.key ? -1 : 1))
   const page = paginate(keyed, (entry) => entry.key, query)
   return { ...page, items: await Promise.all(page.items.map((entry) => viewOf(deps.queues, entry.job))) }
+}
+
+async function begin(
+  deps: BenchmarkDeps,
+  analyses: Pick<Analyses, 'structure'>,
+  request: BenchmarkRequest,
+): Promise<Benchmark> {
+  const model = await findModel(deps.state, request.model)
+  const structure = await analyses.structure(model, request.inputShapes)
+  const note = request.inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
+  const standingNotes = [...deps.standingNotes, ...(note === undefined ? [] : [note])]
+  return startBenchmark({ ...deps, standingNotes }, structure, request)
 }

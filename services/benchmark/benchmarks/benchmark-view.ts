@@ -60,32 +60,37 @@ export async function readParts(
   id: string,
   data: Pick<ParentData, 'resources' | 'reused'>,
 ): Promise<ParentResult> {
+  const jobs = await Promise.all(data.resources.map((resource) => readChild(queues, id, resource)))
+  // After the jobs: whoever ends a part says why before its job is removed.
   const [ends, cancelled] = await Promise.all([
     queues.redis.hgetall(endsKey(id)),
     queues.redis.exists(cancelKey(id)),
   ])
-  const parts = data.resources.map(async (resource): Promise<BenchmarkPart> => {
-    const reason = entryOf(ends, resource)
+  const parts = data.resources.map((resource, index): BenchmarkPart => {
     const reused = entryOf(data.reused, resource)
     if (reused) {
       const progress = { fraction: 1, step: 'reused' }
-      return {
-        resource,
-        state: 'completed',
-        progress,
-        profile: reused.profile,
-        reusedFrom: reused.measuredAt,
-      }
+      const { profile, measuredAt: reusedFrom } = reused
+      return { resource, state: 'completed', progress, profile, reusedFrom }
     }
-    const [queue, jobId] = [queues.of(resource), childId(id, resource)]
-    // The state first: of a job that completes between the two reads, the result is known then.
-    const state = await queue.getJobState(jobId)
-    const child: Job | undefined = await queue.getJob(jobId)
+    const reason = entryOf(ends, resource)
+    const { state = 'unknown', child } = jobs[index] ?? {}
     if (reason !== undefined)
       return { resource, state: 'failed', progress: progressOf(child, 'failed'), error: reason }
     return { resource, ...(child ? childPart(child, state, cancelled === 1) : missingPart(cancelled === 1)) }
   })
-  return { parts: await Promise.all(parts), cancelled: cancelled === 1 }
+  return { parts, cancelled: cancelled === 1 }
+}
+
+async function readChild(
+  queues: BenchmarkQueues,
+  id: string,
+  resource: string,
+): Promise<{ state: JobType | 'unknown'; child: Job | undefined }> {
+  const [queue, jobId] = [queues.of(resource), childId(id, resource)]
+  // The state first: of a job that completes between the two reads, the result is known then.
+  const state = await queue.getJobState(jobId)
+  return { state, child: await queue.getJob(jobId) }
 }
 
 /** The state of a part whose job is not in the queue: cancelling a waiting part removes its job. */

@@ -14,6 +14,7 @@ import type {
   BenchmarkRequest,
   Profile,
 } from '../../../shared/contracts/profile.ts'
+import { checkWritable } from '../../../shared/platform/redis/writable.ts'
 import { profileId, type State } from '../../../shared/platform/redis/state.ts'
 import { machineDifferences, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -142,6 +143,8 @@ async function chooseResources(
   )
   const names = known.map((resource) => resource.name)
   const alive = known.filter((resource) => resource.alive)
+  // If Redis takes no heartbeats, that is the fault, not the machines.
+  if (alive.length === 0) await checkWritable(deps.state.redis)
   if (asked === undefined) {
     if (alive.length > 0) return alive
     const message = `no resource is alive, so there is nothing to measure on; ${START_HINT}`

@@ -17,12 +17,16 @@ import { type Resource, withLiveness } from '../../../shared/contracts/resource.
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { validate } from '../../../shared/platform/http-server/route.ts'
 import { cancelKey } from '../../../shared/platform/redis/queues.ts'
+import { checkWritable } from '../../../shared/platform/redis/writable.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import { type BenchmarkQueues, CANCEL_SECONDS, KEEP_ENDED, promptly } from '../benchmarks/benchmark-queues.ts'
 import { isUnderWay } from '../benchmarks/benchmark-view.ts'
 import type { Analyses } from '../models/analyses.ts'
 import type { ReceivedRequest } from './calibration-form.ts'
 import { sampleBytes, type SampleFiles } from './sample-files.ts'
+
+/** A calibration this young may not be in its queue yet. */
+const JOB_FOLLOWS_MS = 10_000
 
 /** An output with this many axes longer than 1 is not the output of a classifier. */
 const CLASS_AXES = 2
@@ -159,6 +163,8 @@ async function chooseResource(
   const found =
     asked === undefined ? known.find(({ alive }) => alive) : known.find(({ name }) => name === asked)
   if (found?.alive) return found
+  // If Redis takes no heartbeats, that is the fault, not the machines.
+  await checkWritable(state.redis)
   const names = known.map(({ name }) => name)
   if (asked !== undefined && !found)
     throw new ScissionError('notFound', `unknown resource "${asked}"; known: ${names.join(', ')}`, {
@@ -181,6 +187,9 @@ export async function withLostJob(deps: CalibrationDeps, record: Calibration): P
   // The worker may have written the end between the two reads.
   const now = (await deps.state.calibrations.get(record.id)) ?? record
   if (!isUnderWay(now.state)) return now
+  // Its record is written first, and its job a moment later.
+  const ageMs = (await deps.state.clock.read()) - Date.parse(now.createdAt)
+  if (!job && ageMs < JOB_FOLLOWS_MS) return now
   return { ...now, state: 'failed', error: job?.failedReason ?? 'its job is no longer in the queue' }
 }
 

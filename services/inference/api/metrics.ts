@@ -1,17 +1,21 @@
 /** Prometheus metrics of models and executor, read from their counters at each scrape. */
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { ExecutorStats } from '../serving/executor/executor.ts'
+import type { StandIns } from '../forwarding/stand-ins.ts'
 import type { Statistics } from './request-statistics.ts'
 
 const PHASES = ['queue', 'compute_input', 'compute_infer', 'compute_output'] as const
 const NS_PER_SECOND = 1e9
 
-/** @param incomplete how many layer ranges were refused so far because bytes of them were missing. */
-export function createMetrics(
-  statistics: Statistics,
-  executor: () => ExecutorStats,
-  incomplete: () => number,
-): Registry {
+export interface MetricsDeps {
+  statistics: Statistics
+  executor: () => ExecutorStats
+  /** How many layer ranges were refused so far because bytes of them were missing. */
+  incomplete: () => number
+  standIns: () => ReturnType<StandIns['stats']>
+}
+
+export function createMetrics({ statistics, executor, incomplete, standIns }: MetricsDeps): Registry {
   const registry = new Registry()
   const registers = [registry]
   const requests = new Counter({
@@ -66,5 +70,29 @@ export function createMetrics(
       ranges.inc(incomplete())
     },
   })
+  standInMetrics(standIns, registers)
   return registry
+}
+
+function standInMetrics(standIns: MetricsDeps['standIns'], registers: Registry[]): void {
+  const requests = new Counter({
+    name: 'scission_stand_in_requests_total',
+    help: 'Requests whose next hop was computed by a stand-in, not by the resource of the plan, by deployment',
+    labelNames: ['deployment'],
+    registers,
+    collect: () => {
+      requests.reset()
+      for (const { deployment, count } of standIns()) requests.inc({ deployment }, count)
+    },
+  })
+  const degraded = new Gauge({
+    name: 'scission_deployment_degraded',
+    help: '1 while a stand-in computes every request of the deployment behind this resource',
+    labelNames: ['deployment'],
+    registers,
+    collect: () => {
+      degraded.reset()
+      for (const one of standIns()) degraded.set({ deployment: one.deployment }, Number(one.degraded))
+    },
+  })
 }

@@ -145,6 +145,8 @@ export class Deployments {
     this.#revision += 1
     if (createdAt === undefined || this.#lastRecords.get(id)?.createdAt === createdAt)
       this.#lastRecords.delete(id)
+    // Its announcement may come later than the next request, which must not bring it back.
+    this.#records.onChange({ kind: 'deployments', id })
     await this.#plans.release(id, (record) => createdAt === undefined || record.createdAt === createdAt)
   }
 

@@ -44,6 +44,7 @@ import {
   withoutOwn,
 } from './direct-answer.ts'
 import type { Onward } from './forward.ts'
+import type { StandIns } from './stand-ins.ts'
 import { longestMessage } from './message-limit.ts'
 import { type NextHopDeps, runOnward } from './next-hop.ts'
 import { withoutUnread } from '../serving/models/unread-inputs.ts'
@@ -57,6 +58,9 @@ export interface DeploymentTargetDeps extends NextHopDeps {
   deployments: Deployments
   returns: ReturnSlots
   delivered: Delivered
+  standIns: StandIns
+  /** Bytes of the longest message of a deployment that this resource takes. */
+  longestPossible: number
 }
 
 /** Finds a deployment, whole (`name`) or from a cut on (`name:from-to`), else what `models` finds. */
@@ -112,7 +116,7 @@ async function fromCut(deps: DeploymentTargetDeps, record: Deployment, range: La
 }
 
 const aboutDeployment = (deps: DeploymentTargetDeps, record: Deployment, structure: Structure) => ({
-  messageBytes: longestMessage(record, structure),
+  messageBytes: longestMessage(record, structure, deps.longestPossible),
   version: VERSION,
   versions: () => Promise.resolve([VERSION]),
   checkReady: () => checkReady(deps, record),
@@ -201,7 +205,7 @@ async function runStage(
   // Clients also send the inputs that no layer reads.
   const isFirst = stage.key.from === 0
   const takes = isFirst ? structure.inputs : stage.takes
-  const messageBytes = longestMessage(live.record, structure)
+  const messageBytes = longestMessage(live.record, structure, deps.longestPossible)
   const decoding = { takes, plannedBytes: messageBytes, signal }
   const { run, decodeMs } = await deps.codec.decode(inputs, decoding, async (arrived) => {
     if (isFirst) await checkShapes(deps, live.record, arrived.tensors)
@@ -237,8 +241,10 @@ async function passOn(
     role === 'entry'
       ? await receive(deps, context, own, call)
       : await call(role === 'middle' ? askingEntry(deps, live.record, context) : context)
+  deps.standIns.answered(live.record, hop + 1, onward.inference)
   const nextMs = performance.now() - started - (onward.own.encodeMs ?? 0)
-  return { ...onward.inference, hops: [{ ...onward.own, nextMs }, ...onward.inference.hops] }
+  const { standInReason: _reason, ...answer } = onward.inference
+  return { ...answer, hops: [{ ...onward.own, nextMs }, ...onward.inference.hops] }
 }
 
 /** The inputs; -1 marks a dimension of which the deployment takes several sizes. */

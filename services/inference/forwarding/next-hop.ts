@@ -55,7 +55,9 @@ export async function runOnward(
     const otherWay = fallback !== undefined || place < candidates.length - 1
     try {
       const onward = await callPeer(deps, resource, job, otherWay)
-      return place === 0 ? onward : { ...onward, inference: insteadOf(next.resource, onward.inference) }
+      return place === 0
+        ? onward
+        : { ...onward, inference: insteadOf(next.resource, onward.inference, failures) }
     } catch (error) {
       failures.push(retryable(error, context))
       if (await context.arrival?.check())
@@ -66,7 +68,7 @@ export async function runOnward(
   if (!fallback) throw summary(failures)
   try {
     const inference = await runFallback(deps, fallback, hop, tensors, job.context)
-    return { inference: insteadOf(next.resource, inference), own }
+    return { inference: insteadOf(next.resource, inference, failures), own }
   } catch (error) {
     throw summary([...failures, retryable(error, context)])
   }
@@ -192,9 +194,10 @@ function untilArrived(context: InferContext): InferContext {
   return arrived ? { ...context, signal: AbortSignal.any([context.signal, arrived]) } : context
 }
 
-function insteadOf(resource: string, onward: Inference): Inference {
+function insteadOf(resource: string, onward: Inference, failures: readonly ScissionError[]): Inference {
   const [first, ...others] = onward.hops
-  return first ? { ...onward, hops: [{ ...first, insteadOf: resource }, ...others] } : onward
+  const standInReason = failures[0]?.message ?? 'not known'
+  return first ? { ...onward, standInReason, hops: [{ ...first, insteadOf: resource }, ...others] } : onward
 }
 
 /**

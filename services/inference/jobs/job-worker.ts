@@ -36,7 +36,7 @@ export interface JobWorkerDeps
   resource: string
   connection: Redis
   /** Does not take a profile for other load, and takes its runs for samples. */
-  pace: Pick<PaceSampler, 'pause' | 'profiled'>
+  pace: Pick<PaceSampler, 'pause' | 'profiled' | 'file'>
   requestsServed: () => number
 }
 
@@ -157,7 +157,8 @@ async function measureApart(
   const goOn = pace.pause()
   const asServed = request.options.threads === options.threads
   try {
-    return await profile({ ...request, ...(asServed && { onReference: pace.profiled }) }, report, signal)
+    const referenced = { ...request, reference: pace.file, ...(asServed && { onReference: pace.profiled }) }
+    return await profile(referenced, report, signal)
   } finally {
     goOn()
   }
@@ -210,9 +211,9 @@ export async function keepProfile(
   const store = async () => {
     // By Redis' clock: whether the profile is recent is asked on other machines.
     const measuredMs = (await state.clock.read()) - (performance.now() - endedMs)
-    await state.profiles.put(profile.id, { ...profile, measuredAt: new Date(measuredMs).toISOString() })
-    // Serving was compared with the previous profile.
+    // Serving was compared with the previous profile: no reader may see that beside the new one.
     await state.served.delete(profile.id)
+    await state.profiles.put(profile.id, { ...profile, measuredAt: new Date(measuredMs).toISOString() })
     await state.redis.set(doneKey(job), profile.id, 'EX', REMEMBER_SECONDS)
   }
   await storeResult(`the profile of job ${job.id}`, store, signal, log)

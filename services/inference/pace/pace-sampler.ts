@@ -18,6 +18,8 @@ import type { ReferenceTime } from './reference-runs.ts'
 
 export interface PaceSamplerDeps extends Pick<Resource, 'name' | 'slowdown'> {
   threads: number
+  /** Where the reference network is kept. */
+  file: string
   /** Between two samples at least. @defaultValue 1000 */
   intervalMs?: number
   state: Pick<State, 'paces'>
@@ -36,10 +38,13 @@ const SERVED_EVERY_MS = 200
 /** Other load is the median over so many looks: a burst of another service is no load. */
 const LOOKS = 3
 
+/** What the thread is told. */
+export type PaceWork = Pick<PaceSamplerDeps, 'threads' | 'file'>
+
 export class PaceSampler {
   readonly #deps: PaceSamplerDeps
   readonly #history: PaceHistory
-  readonly #thread: WorkThread<{ threads: number }, ReferenceTime>
+  readonly #thread: WorkThread<PaceWork, ReferenceTime>
   #timer: NodeJS.Timeout | undefined
   #others = watchOthers()
   #loads: number[] = []
@@ -58,6 +63,10 @@ export class PaceSampler {
       maxPieces: 1,
       busy: () => 'a sample of the pace is being taken',
     })
+  }
+
+  get file(): string {
+    return this.#deps.file
   }
 
   /** Begins to sample. */
@@ -119,13 +128,13 @@ export class PaceSampler {
   }
 
   async #sample(): Promise<void> {
-    const { intervalMs = INTERVAL_MS, threads, busy, log } = this.#deps
+    const { intervalMs = INTERVAL_MS, threads, file, busy, log } = this.#deps
     let waitMs = intervalMs
     try {
       if (this.#pauses === 0) this.#look()
       if (this.#pauses === 0 && !busy()) {
         this.#wasStopped()
-        const { cpuMs, waiting } = await this.#thread.run({ threads })
+        const { cpuMs, waiting } = await this.#thread.run({ threads, file })
         const atMs = performance.now()
         // A request or a profile that came meanwhile has had a part in it.
         if (this.#pauses === 0 && !busy())

@@ -1,9 +1,10 @@
 /** Runs the reference network on the calling thread, which it blocks: in a thread or a process of its own. */
+import fs from 'node:fs/promises'
+import path from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { median, sum } from '../../../shared/platform/statistics.ts'
-import { referenceNetwork } from '../../../shared/zoo/reference-network.ts'
-import { encodeModel } from '../../../shared/zoo/write.ts'
+import { REFERENCE_INPUT } from '../../../shared/contracts/pace.ts'
 import { cpuTimer } from '../serving/executor/cpu-time.ts'
 import { sessionOptions } from '../serving/executor/ort-session.ts'
 
@@ -21,21 +22,36 @@ export interface Reference {
   shortSample: () => Promise<ReferenceTime>
 }
 
+const ELEMENTS = REFERENCE_INPUT.reduce<number>((product, dim) => product * dim, 1)
+
+/** Another process may be making the file, or a crash of the machine may have damaged it: then it is made again. */
+async function openSession(file: string, options: RuntimeOptions): Promise<InferenceSession> {
+  const settings = sessionOptions(options)
+  try {
+    return await InferenceSession.create(file, settings)
+  } catch {
+    const { referenceNetwork } = await import('../../../shared/zoo/reference-network.ts')
+    const { writeModel } = await import('../../../shared/zoo/write.ts')
+    await fs.mkdir(path.dirname(file), { recursive: true })
+    await writeModel(referenceNetwork(), file, {})
+    return await InferenceSession.create(file, settings)
+  }
+}
+
 /** After the first run, which finds cold caches. */
 const WARM_RUNS = 3
 const SHORT_RUNS = 1
 const WARM_UP = 5
 
-/** @throws Error of ONNX Runtime. */
-export async function openReference(threads: RuntimeOptions['threads']): Promise<Reference> {
-  const graph = referenceNetwork()
-  const session = await InferenceSession.create(
-    await encodeModel(graph),
-    sessionOptions({ threads, optimisation: 'all' }),
-  )
-  const elements = graph.input.shape.reduce((product, dim) => product * dim, 1)
-  const values = Float32Array.from({ length: elements }, (_, i) => Math.sin(i))
-  const feeds = { [graph.input.name]: new Tensor('float32', values, graph.input.shape) }
+/**
+ * @param file where the network is kept: made by the first that needs it, since making it takes longer than opening it.
+ * @throws Error of ONNX Runtime or of the disk.
+ */
+export async function openReference(threads: RuntimeOptions['threads'], file: string): Promise<Reference> {
+  const session = await openSession(file, { threads, optimisation: 'all' })
+  const [input = ''] = session.inputNames
+  const values = Float32Array.from({ length: ELEMENTS }, (_, i) => Math.sin(i))
+  const feeds = { [input]: new Tensor('float32', values, REFERENCE_INPUT) }
   const timer = cpuTimer(threads)
   const run = async () => {
     const cpu = timer()

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import os from 'node:os'
 import type { Machine } from '../../../shared/contracts/resource.ts'
-import { memoryBytes } from '../../../shared/platform/memory.ts'
+import { memoryBytes } from '../../../shared/platform/usable-memory.ts'
 import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
@@ -14,6 +14,7 @@ import type { State } from '../../../shared/platform/redis/state.ts'
 import { type JobWorkerDeps, startBenchmarkWorker } from '../jobs/job-worker.ts'
 import { type Engine, runtimeOptions } from '../serving/engine.ts'
 import { ONNXRUNTIME_VERSION } from '../serving/executor/trial-load.ts'
+import { longestPossibleMessage } from '../forwarding/message-limit.ts'
 import type { Links } from '../links/links.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { HOST } from './predecessor.ts'
@@ -132,6 +133,11 @@ function describeResource({ config, tierIndex }: PresenceDeps, url: string, inst
     emulated: config.slowdown > 1,
     instance,
     host: HOST,
+    limits: {
+      messageBytes: longestPossibleMessage(config),
+      stageBytes: config.trialMemoryBytes,
+      hopTimeoutMs: config.hopTimeoutMs,
+    },
   }
 }
 

@@ -13,6 +13,7 @@ import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
+import { refusalOf } from '../../../shared/platform/redis/writable.ts'
 import { whetherItRuns } from './predecessor.ts'
 
 /** What is registered; the times are added here. */
@@ -41,6 +42,8 @@ export class Registration {
   /** Heartbeats that are being written: one that a dying connection delays must not delay the next. */
   readonly #beats = new Set<Promise<void>>()
   #connected = false
+  /** Why Redis refused the last heartbeat, if it did. */
+  #refusal: string | undefined
   #everRegistered = false
   #left = false
   /** Why it is not registered, if another service has the name. */
@@ -79,7 +82,8 @@ export class Registration {
   checkRegistered(): void {
     if (this.#taken) throw this.#taken
     if (this.#everRegistered) return
-    throw new ScissionError('queueUnavailable', 'not registered yet: Redis cannot be reached')
+    const reason = this.#refusal ?? 'Redis cannot be reached'
+    throw new ScissionError('queueUnavailable', `not registered yet: ${reason}`)
   }
 
   /** Removes the resource from the registry; without Redis its heartbeat expires. */
@@ -196,7 +200,8 @@ export class Registration {
   }
 
   #interrupted(error: Error): void {
-    if (this.#connected) this.#deps.log.warn({ err: error }, 'heartbeat did not reach Redis')
+    this.#refusal = refusalOf(error)
+    if (this.#connected) this.#deps.log.warn({ err: error }, this.#refusal ?? 'heartbeat did not reach Redis')
     this.#connected = false
   }
 }

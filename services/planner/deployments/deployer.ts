@@ -10,12 +10,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { namesOf } from '../../../shared/contracts/model-names.ts'
-import type { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
+import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
 import { formatShapeRanges } from '../../../shared/contracts/shape-ranges.ts'
 import type { Verification } from '../../../shared/contracts/verification.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { toScissionError } from '../../../shared/platform/http-server/error-answers.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
+import { standInId } from '../../../shared/platform/redis/state.ts'
 import { modelLock, NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 import { ResourceCalls, resourcesOf } from '../resources/resource-calls.ts'
@@ -24,6 +25,7 @@ import { Verifier } from '../verification/verifier.ts'
 import { deploymentName, recordOf, refuseOtherOptions } from './deployment-record.ts'
 import { type DeployedLayers, deployedLayers } from './open-layers.ts'
 import { planById } from './plan-by-id.ts'
+import { refuseUnservable } from './servable.ts'
 
 const RECORD_AGAIN_MS = 1000
 
@@ -64,6 +66,7 @@ export class Deployer {
   async deploy(request: DeploymentRequest): Promise<Deployment> {
     const plan = await planById(this.#deps, request.plan)
     refuseOtherOptions(plan)
+    refuseUnservable(plan, await this.#inputBytes(plan), this.#deps.mirror.resources)
     const layers = await deployedLayers(this.#deps.mirror, plan, request.shapes)
     const { deployments, models, redis } = this.#deps.state
     const id = request.name ?? deploymentName(plan)
@@ -94,6 +97,11 @@ export class Deployer {
     return recorded
   }
 
+  async #inputBytes({ model, shapesKey }: Plan): Promise<number> {
+    const { inputs } = await this.#deps.mirror.structure(model, shapesKey)
+    return inputs.reduce((total, { bytes }) => total + bytes, 0)
+  }
+
   /** Both are served under /v2/models. */
   async #refuseModelName(id: string): Promise<void> {
     const models = await this.#deps.state.models.all()
@@ -121,6 +129,7 @@ export class Deployer {
     const { document } = taken
     if (!document) return
     this.#loads.get(loadKey(document))?.stop.abort()
+    for (const hop of document.hops.keys()) await this.#deps.state.standIns.delete(standInId(id, hop))
     await this.#release(document)
     // The planner that verifies it may be another one, or gone.
     if (document.state === 'loading') await this.#verifier.forget(document)

@@ -13,21 +13,25 @@ import {
   type StateEvent,
 } from '../../../shared/platform/http-server/server-sent-events.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
+import type { PlannerDeps } from '../queries/answer-plans.ts'
+import { viewOf } from './deployment-view.ts'
 import { Changes } from '../../../shared/platform/redis/changes.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 
 export class DeploymentEvents {
+  readonly #deps: PlannerDeps
   readonly #state: State
   readonly #log: Logger
   readonly #streams = new Set<EventStream>()
 
-  constructor(state: State, log: Logger) {
-    this.#state = state
+  constructor(deps: PlannerDeps, log: Logger) {
+    this.#deps = deps
+    this.#state = deps.state
     this.#log = log
   }
 
   /**
-   * Answers with `loading`, `ready` or `failed` at each change, and `deleted` at the end. A client that connects again and has
+   * Answers with `loading`, `ready`, `degraded` or `failed` at each change, and `deleted` at the end. A client that connects again and has
    * missed that the deployment was deleted is told so; one that knows it is told nothing of a later one of that name.
    * @throws ScissionError notFound if there is none.
    */
@@ -38,14 +42,14 @@ export class DeploymentEvents {
 
   async #presentState(id: string, had: string | undefined): Promise<StateEvent> {
     const { deployments } = this.#state
-    if (had === undefined) return eventOf(id, await deployments.need(id))
-    const deleted = eventOf(id, undefined)
-    return had === eventId(deleted) ? deleted : eventOf(id, await deployments.get(id))
+    if (had === undefined) return this.#eventOf(id, await deployments.need(id))
+    const deleted = deletedEvent(id)
+    return had === eventId(deleted) ? deleted : this.#eventOf(id, await deployments.get(id))
   }
 
   #follow(id: string, stream: EventStream): void {
     this.#streams.add(stream)
-    const { deployments, redis } = this.#state
+    const { deployments, standIns, redis } = this.#state
     const changes = new Changes(redis)
     let wake = () => {}
     stream.closed.addEventListener('abort', () => {
@@ -58,13 +62,20 @@ export class DeploymentEvents {
     // Reconnects by itself; `resync` covers what was missed meanwhile, and what changed before the subscription was made.
     changes.on('error', failed).on('resync', () => wake())
     changes.on('change', (change) => {
-      if (change.kind === 'deployments' && change.id === id) wake()
+      const isIt = change.kind === 'deployments' && change.id === id
+      if (isIt || (change.kind === standIns.kind && change.id.startsWith(`${id} `))) wake()
     })
     const nextChange = () =>
       new Promise<void>((resolve) => {
         wake = resolve
       })
-    void followStates(stream, async () => eventOf(id, await deployments.get(id)), nextChange, failed)
+    void followStates(stream, async () => this.#eventOf(id, await deployments.get(id)), nextChange, failed)
+  }
+
+  async #eventOf(id: string, deployment: Deployment | undefined): Promise<StateEvent> {
+    if (!deployment) return deletedEvent(id)
+    const view = await viewOf(this.#deps, deployment)
+    return { name: view.state, data: view, last: false }
   }
 
   /** To be called before the server closes, which waits for open answers. */
@@ -73,8 +84,4 @@ export class DeploymentEvents {
   }
 }
 
-function eventOf(id: string, deployment: Deployment | undefined): StateEvent {
-  return deployment
-    ? { name: deployment.state, data: deployment, last: false }
-    : { name: 'deleted', data: { id }, last: true }
-}
+const deletedEvent = (id: string): StateEvent => ({ name: 'deleted', data: { id }, last: true })

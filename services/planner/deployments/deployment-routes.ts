@@ -9,19 +9,27 @@ import {
   NO_MORE_EVENTS,
 } from '../../../shared/platform/http-server/server-sent-events.ts'
 import { paginate } from '../../../shared/platform/redis/state.ts'
+import { DeploymentView } from '../../../shared/contracts/stand-in.ts'
+import { viewOf, viewsOf } from './deployment-view.ts'
 import type { Deployer } from './deployer.ts'
 import type { DeploymentEvents } from './deployment-events.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 
 const ById = z.object({ id: Name })
-const DeploymentPage = pageOf(Deployment).meta({ id: 'DeploymentPage' })
+const DeploymentPage = pageOf(DeploymentView).meta({ id: 'DeploymentPage' })
 
 const ON_RECORD: Answer = {
   description: 'On record, loading',
   schema: Deployment,
   headers: { Location: 'Path of the deployment' },
 }
-const EVENTS = { loading: Deployment, ready: Deployment, failed: Deployment, deleted: ById }
+const EVENTS = {
+  loading: DeploymentView,
+  ready: DeploymentView,
+  degraded: DeploymentView,
+  failed: DeploymentView,
+  deleted: ById,
+}
 
 export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer, events: DeploymentEvents): Route[] {
   const deployments = deps.state.deployments
@@ -47,7 +55,7 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer, events: 
       query: PageQuery,
       answers: { 200: { description: 'A page of deployments', schema: DeploymentPage } },
       handle: async ({ query }) => {
-        const all = (await deployments.all()).map((deployment) => withPresentEntry(deps, deployment))
+        const all = await viewsOf(deps, await deployments.all())
         return paginate(all, (deployment) => deployment.id, query)
       },
     }),
@@ -57,8 +65,8 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer, events: 
       id: 'readDeployment',
       summary: 'One deployment',
       params: ById,
-      answers: { 200: { description: 'The deployment', schema: Deployment } },
-      handle: async ({ params }) => withPresentEntry(deps, await deployments.need(params.id)),
+      answers: { 200: { description: 'The deployment', schema: DeploymentView } },
+      handle: async ({ params }) => await viewOf(deps, await deployments.need(params.id)),
     }),
     route({
       method: 'get',
@@ -92,10 +100,4 @@ function removeRoute(deployer: Deployer): Route {
       return reply(204)
     },
   })
-}
-
-/** The entry's URL as registered now: a restarted resource may listen at another address than the record says. */
-function withPresentEntry(deps: PlannerDeps, deployment: Deployment): Deployment {
-  const { resource, url } = deployment.entry
-  return { ...deployment, entry: { resource, url: deps.mirror.resources.get(resource)?.url ?? url } }
 }

@@ -12,6 +12,7 @@ export async function planById({ mirror, builder }: QueryDeps, id: string): Prom
   if (!mirror.models.has(named.model))
     throw new ScissionError('notFound', `plan ${id}: its model is not registered`, { model: named.model })
   const resources = [named.source, ...named.stages.map((stage) => stage.resource)]
+  await builder.refuseAllLost()
   builder.refuseLost(resources)
   refuseImported({ mirror }, resources)
   const { problem } = await builder.build({

@@ -44,13 +44,14 @@ export class CollectionMirror<T> {
     for (const id of this.items.keys()) if (!known.has(id)) this.#remove(id)
   }
 
-  /** Reads one document again, or removes it here if it is gone. */
-  async refresh(id: string): Promise<void> {
-    for await (const [, document] of this.#collection.some([id], this.#options.onUnreadable)) {
+  /** Reads documents again, and removes here those that are gone. */
+  async refresh(ids: readonly string[]): Promise<void> {
+    const gone = new Set(ids)
+    for await (const [id, document] of this.#collection.some(ids, this.#options.onUnreadable)) {
+      gone.delete(id)
       this.#set(id, document)
-      return
     }
-    this.#remove(id)
+    for (const id of gone) this.#remove(id)
   }
 
   #set(id: string, document: T): void {

@@ -4,6 +4,7 @@
  *
  * `revision` increases with every change that a plan can depend on; a result computed at one revision stays valid until
  * the next. A heartbeat alone does not increase it: whether a resource is alive depends on the clock.
+ * `gate` knows which revision of Redis the copy has, which counts every write.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { LRUCache } from 'lru-cache'
@@ -17,10 +18,13 @@ import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { type Change, Changes } from '../../../shared/platform/redis/changes.ts'
-import { Collection } from '../../../shared/platform/redis/collection.ts'
-import { DOUBT_MS } from '../../../shared/platform/redis/memory.ts'
+import { Collection, type OnWrite } from '../../../shared/platform/redis/collection.ts'
+import { DOUBT_MS } from '../../../shared/platform/redis/redis-memory.ts'
+import { readRevision } from '../../../shared/platform/redis/revision.ts'
+import { RevisionGate } from '../../../shared/platform/redis/revision-gate.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { CollectionMirror, type CollectionMirrorOptions } from './collection-mirror.ts'
+import { Outdated } from './outdated.ts'
 import {
   compactProfile,
   MirroredCalibration,
@@ -64,16 +68,20 @@ export class RedisMirror {
   #reload = () => {}
   #again: NodeJS.Timeout | undefined
   #loaded: Promise<void>
-  /** Documents announced but not read yet: ten announcements of one document cost one read. */
-  readonly #waiting = new Set<string>()
+  readonly gate: RevisionGate
+  readonly #outdated = new Outdated()
+  /** Number of this process's own writes, and of those of them that the copy contains. */
+  #written = 0
+  #contained = 0
+  #readQueued = false
+  readonly #onWrite: OnWrite
+  readonly #state: State
   /** Reads run one after another, so an older document never overwrites a newer one. */
   #reads: Promise<void> = Promise.resolve()
 
-  readonly #state: State
-
   constructor(state: State, log: Logger) {
-    this.#state = state
     this.#log = log
+    this.#state = state
     const onChange = () => {
       this.#revision += 1
     }
@@ -101,8 +109,11 @@ export class RedisMirror {
       // A structure that is forgotten while it is read is still handed out, but not kept.
       ignoreFetchAbort: true,
     })
+    this.gate = new RevisionGate(() => readRevision(state.redis))
     this.#changes = new Changes(state.redis, log)
     this.#changes.on('change', (change) => this.#apply(change))
+    this.#onWrite = (change) => this.#include(change)
+    state.writes.on('write', this.#onWrite)
     this.#followSubscription()
     // A plan query that arrives before the first load waits for it. Everything is read again after either connection
     // came back: without the subscription changes are missed, without the other connection nothing can be read.
@@ -151,6 +162,7 @@ export class RedisMirror {
     this.#closed = true
     clearTimeout(this.#again)
     this.#changes.close()
+    this.#state.writes.off('write', this.#onWrite)
   }
 
   #copy<T>(
@@ -168,29 +180,74 @@ export class RedisMirror {
     if (this.#complete) await this.#state.memory.look()
     const inDoubt = this.#complete && (await this.#state.memory.isInDoubt())
     this.#structures.clear()
+    const written = this.#written
+    const revision = await readRevision(this.#state.redis)
     for (const copy of this.#copies) await copy.reload(inDoubt)
     if (inDoubt) this.#reloadIn(AFTER_DOUBT_MS)
     this.#complete = true
     this.#failing = false
+    this.#outdated.clear()
+    this.#contained = written
+    this.gate.advance(revision)
   }
 
-  #apply({ kind, id }: Change): void {
-    if (kind === 'structures') {
-      this.#structures.delete(id)
-      this.#revision += 1
-    }
-    const copy = this.#copies.find((one) => one.kind === kind)
-    const key = `${kind} ${id}`
-    if (!copy || this.#waiting.has(key)) return
-    this.#waiting.add(key)
+  #apply(change: Change): void {
+    this.#forgetStructure(change)
+    // Without losing the connection: FLUSHALL.
+    if (this.#outdated.announce(change, this.gate.revision)) this.#reload()
+    this.#readOutdated()
+  }
+
+  /** A write of this process: the next answer must contain it, wherever its announcement is. */
+  #include(change: Change & { revision: string }): void {
+    if (!this.#copies.some(({ kind }) => kind === change.kind)) return
+    this.#outdated.wrote(change)
+    this.#written += 1
+    this.#readOutdated()
+  }
+
+  #forgetStructure({ kind, id }: Change): void {
+    if (kind !== 'structures') return
+    this.#structures.delete(id)
+    this.#revision += 1
+  }
+
+  /** Queues one read of all documents that are announced by the time of its turn. */
+  #readOutdated(): void {
+    if (this.#readQueued) return
+    this.#readQueued = true
     const read = this.#read(async () => {
       // What others write back must not replace what this planner has to write back itself.
       if (this.#complete) await this.#state.memory.look()
-      this.#waiting.delete(key)
-      return copy.refresh(id)
+      this.#readQueued = false
+      const { announced } = this.#outdated
+      const written = this.#written
+      const documents = this.#outdated.take()
+      for (const copy of this.#copies) {
+        const ids = documents.get(copy.kind)
+        if (ids) await copy.refresh([...ids])
+      }
+      // After a failure or in a new epoch, only reading everything again makes the copy complete.
+      if (this.#failing) return
+      this.#contained = written
+      if (announced?.epoch === this.gate.revision?.epoch) this.gate.advance(announced)
     })
     // #read logs the failure and has everything read again.
     read.catch(() => undefined)
+  }
+
+  /**
+   * Resolves once the copy contains all that this process has written.
+   * @throws ScissionError queueUnavailable if Redis cannot be read.
+   */
+  async settled(): Promise<void> {
+    const written = this.#written
+    if (this.#contained < written) await this.#reads
+    if (this.#contained >= written) return
+    throw new ScissionError(
+      'queueUnavailable',
+      'it is written, but this planner cannot read Redis now, and plans with what it knew; retry in a moment',
+    )
   }
 
   /** Queues a read. If it fails, everything is read again later, whether or not the caller awaits the promise. */

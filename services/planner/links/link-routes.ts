@@ -39,6 +39,7 @@ export function resourceRoutes(deps: PlannerDeps): Route[] {
       summary: 'The machines that registered, and whether they are alive',
       query: PageQuery,
       answers: { 200: { description: 'A page of resources', schema: ResourcePage } },
+      fromCopy: true,
       handle: async ({ query }) => {
         await deps.mirror.ready()
         const resources = [...deps.mirror.resources.values()].sort((a, b) => (a.name < b.name ? -1 : 1))

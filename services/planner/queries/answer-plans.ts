@@ -16,6 +16,7 @@ import { missingFigures } from '../../../shared/planning/index.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import type { RedisMirror } from '../knowledge/redis-mirror.ts'
+import { refuseLongInput } from './entry-limit.ts'
 import type { BuiltProblem, ProblemBuilder, ProblemBuilderDeps, Question } from './problem-builder.ts'
 import { paceText } from './todays-pace.ts'
 import type { PlanningProblem, SolverThread } from './solver.ts'
@@ -139,9 +140,11 @@ async function poseProblem(
     profiles: query.profiles,
   }
   refuseContradictions(query)
+  await builder.refuseAllLost()
   builder.refuseLost(neededBy(deps, query))
   const built = await builder.build(question)
   if (built.problem.resources.length === 0 && built.leftOut.length > 0) throw nothingToPlanWith(built)
+  if (built.problem.resources.length > 0) refuseLongInput(built.problem, query.source)
   return { question, built }
 }
 

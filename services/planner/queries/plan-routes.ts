@@ -44,6 +44,7 @@ export function planRoutes(deps: PlannerDeps): Route[] {
       query: PlanUrlQuery,
       answers,
       fails,
+      fromCopy: true,
       handle: ({ query: { shapes, ...rest } }) => {
         const inputShapes = shapes === undefined ? {} : { inputShapes: parseInputShapes(shapes) }
         return answerPlans(deps, { ...rest, ...inputShapes })
@@ -57,6 +58,7 @@ export function planRoutes(deps: PlannerDeps): Route[] {
       body: PlanQuery,
       answers,
       fails,
+      fromCopy: true,
       handle: ({ body }) => answerPlans(deps, body),
     }),
     route({
@@ -67,6 +69,7 @@ export function planRoutes(deps: PlannerDeps): Route[] {
       body: SweepRequest,
       answers: { 200: { description: 'A map, its last axis changing fastest', schema: SweepAnswer } },
       fails,
+      fromCopy: true,
       handle: ({ body }) => answerSweep(deps, body),
     }),
   ]

@@ -20,7 +20,10 @@ import { applyWhatIf } from './what-if.ts'
 export interface ProblemBuilderDeps {
   mirror: RedisMirror
   heartbeatMs: number
+  /** Epoch ms of Redis' clock. */
   now: () => number
+  /** Asked if every machine looks lost. @throws ScissionError queueUnavailable if Redis takes no heartbeats. */
+  checkWritable?: () => Promise<void>
 }
 
 /** The part of a query that decides which problem is built. */
@@ -88,6 +91,13 @@ export class ProblemBuilder {
   lost(): string {
     const lost = [...this.#deps.mirror.resources.values()].filter((resource) => this.isLost(resource))
     return lost.map(({ name, heartbeatAt }) => `${name} ${heartbeatAt}`).join(' ')
+  }
+
+  /** @throws ScissionError queueUnavailable if all machines look lost because Redis takes no heartbeats. */
+  async refuseAllLost(): Promise<void> {
+    const services = [...this.#deps.mirror.resources.values()].filter(({ source }) => source !== 'imported')
+    if (services.length > 0 && services.every((resource) => this.isLost(resource)))
+      await this.#deps.checkWritable?.()
   }
 
   /** @throws ScissionError conflict if one of the named resources is lost. */

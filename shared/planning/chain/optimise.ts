@@ -2,7 +2,7 @@
  * The chain view: from measured costs to the best plans, exactly.
  *
  *   problem ── compileProblem ──▶ Chain ────────────────┐
- *   query ── constraintsOf ──▶ searchLimitsOf ──▶ SearchSpace ──▶ search (routes, then cuts) ──▶ evaluatePlan ──▶ explain
+ *   query ── allConstraintsOf ──▶ searchLimitsOf ──▶ SearchSpace ──▶ search (routes, then cuts) ──▶ evaluatePlan ──▶ explain
  *
  * Stages are ranges of the canonical layer order, on resources of strictly later tiers. A plan decides the resources, the
  * cuts, the codec of every hop and, if a resource has several profiles, its runtime options.
@@ -22,11 +22,11 @@ import { checkProblem, checkQuery } from '../limits/checks.ts'
 import {
   confidenceOf,
   type Constraint,
-  constraintsOf,
   type LimitConstraint,
   type OptimiserQuery,
   searchLimitsOf,
 } from '../limits/constraints.ts'
+import { allConstraintsOf } from '../limits/serving-limits.ts'
 import {
   bestOf,
   type Criterion,
@@ -75,7 +75,7 @@ export function optimise(problem: Problem, query: OptimiserQuery, now = () => pe
   checkQuery(problem, query)
   const compiled = compileProblem(problem, query.source)
   const solver = new ChainSolver(compiled, query, new TimeLimit(query.timeLimitMs, now))
-  const constraints = constraintsOf(query, compiled.lossy)
+  const constraints = allConstraintsOf(problem, query, compiled.lossy)
   const found = query.pareto ? solver.front(constraints) : solver.best(constraints, query.top, query.distinct)
   const plans = found.candidates
     .slice(0, MAX_ON_FRONT)

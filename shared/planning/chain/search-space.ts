@@ -8,6 +8,7 @@
  * falls as the begin moves on, so two pointers find all of it in one pass. If a stage has costs of beginning and ending
  * (Runner.enterMs, exitMs), its time is taken at its minimum here, and each plan is checked again.
  */
+import { MESSAGE_JSON_BYTES } from '../../contracts/resource.ts'
 import { type SearchLimits, upTo } from '../limits/constraints.ts'
 import { figureOf, type Figures } from '../problem/problem.ts'
 import { type Chain, NO_CODEC, type RouteStop, type Runner } from './chain.ts'
@@ -116,10 +117,10 @@ const MAX_KINDS = 2
 const sharedHops = new WeakMap<Chain, Map<string, SharedHops>>()
 
 /** Hops that no limit on bytes or steps thins out are the same in many queries. */
-function sharedHopsOf(chain: Chain, { clean, codecs, maxLoss }: SearchLimits): SharedHops {
+function sharedHopsOf(chain: Chain, { clean, codecs, maxLoss, maxMessageBytes }: SearchLimits): SharedHops {
   let kinds = sharedHops.get(chain)
   if (!kinds) sharedHops.set(chain, (kinds = new Map()))
-  const key = `${clean} ${codecs.join()} ${maxLoss}`
+  const key = `${clean} ${codecs.join()} ${maxLoss} ${maxMessageBytes.join()}`
   let shared = kinds.get(key)
   if (!shared) {
     const [oldest] = kinds.keys()
@@ -230,7 +231,10 @@ function hopOf(chain: Chain, limits: SearchLimits, from: RouteStop, to: Runner, 
   const maxBytes = upTo(limits.maxUploadBytes[from.resource]!)
   const maxSendMs = upTo(limits.maxStepMs) - chain.hopMs[pair]!
   const maxLoss = upTo(limits.maxLoss)
-  for (const k of boundaries)
+  const maxTensorBytes = limits.maxMessageBytes[to.resource]! - MESSAGE_JSON_BYTES
+  for (const k of boundaries) {
+    // However they are encoded: the receiver holds them decoded too.
+    if (chain.boundaryBytes[k]! > maxTensorBytes) continue
     for (let codec = 0; codec < chain.codecs.length; codec += 1) {
       if (!limits.codecs[codec]) continue
       const { wireBytes, loss } = chain.codecs[codec]!
@@ -240,6 +244,7 @@ function hopOf(chain: Chain, limits: SearchLimits, from: RouteStop, to: Runner, 
       if (wire <= maxBytes && wire * chain.hopMsPerByte[pair]! <= maxSendMs && loss[k]! <= maxLoss && codable)
         hop.add(k, codec)
     }
+  }
   // If nothing was thinned out, all such hops share one array, and with it what depends on boundaries only.
   if (chain.codecs.length === 1 && hop.count === boundaries.length) hop.boundary = boundaries
   return hop

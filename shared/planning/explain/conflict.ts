@@ -13,12 +13,14 @@
  */
 import type { GraphPlan } from '../../contracts/graph-plan.ts'
 import type { Plan } from '../../contracts/plan.ts'
+import { MESSAGE_JSON_BYTES } from '../../contracts/resource.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import {
   type Constraint,
   describe,
   type LimitConstraint,
   type OptimiserQuery,
+  SERVING_SETTINGS,
 } from '../limits/constraints.ts'
 import { type LeftOut, type PlanningResource, sum } from '../problem/problem.ts'
 
@@ -256,6 +258,8 @@ function limitFor(
 /** `with maxTierMs of edge at least 12.5`. */
 function changeText(constraint: Constraint): string {
   const { kind } = constraint
+  if (kind === 'maxMessageBytes' || kind === 'maxStageBytes')
+    return `with ${SERVING_SETTINGS[kind]} of ${constraint.name} at least ${constraint.limit}`
   const isAtMost = kind === 'minThroughput' || kind === 'firstLayersOnDevice' || kind === 'minStages'
   const name = 'name' in constraint ? ` of ${constraint.name}` : ''
   const value = 'limit' in constraint ? constraint.limit : 'count' in constraint ? constraint.count : ''
@@ -294,7 +298,12 @@ export function limitKeptBy(
       return sentFrom(plan, (name) =>
         resources.some((one) => one.name === name && one.tier === constraint.name),
       )
+    case 'maxMessageBytes': {
+      const arriving = plan.transfers.filter(({ to }) => to === constraint.name).map(({ bytes }) => bytes)
+      return arriving.length === 0 ? 0 : Math.max(...arriving) + MESSAGE_JSON_BYTES
+    }
     case 'maxMemoryBytes':
+    case 'maxStageBytes':
       return sum(
         plan.stages.map(({ resource, memoryBytes }) => (resource === constraint.name ? memoryBytes : 0)),
       )

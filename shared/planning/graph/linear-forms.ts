@@ -3,6 +3,7 @@
  * all of this kind, so one minimum cut minimises any of them.
  */
 import { OBJECTIVES, type Objective } from '../../contracts/plan.ts'
+import { MESSAGE_JSON_BYTES } from '../../contracts/resource.ts'
 import type { SumKind } from '../limits/constraints.ts'
 import { figureOf, type Figures } from '../problem/problem.ts'
 import type { GraphInstance } from './graph-instance.ts'
@@ -178,6 +179,8 @@ function addConstraintsAt(
   const next = runners[at + 1]
   if (next === undefined) return
   add(`maxUploadBytes: ${tier}`, limits.maxUploadBytes[index]!, 'bytes')
+  const { at: receiver, resource: to } = instance.runners[next]!
+  add(`maxMessageBytes: ${to.name}`, limits.maxMessageBytes[receiver]!, 'bytes', MESSAGE_JSON_BYTES)
   const link = links[runners[at]!]![next]!
   add('minThroughput', limits.maxStepMs, 'bytes', link.fixedMs, link.msPerByte)
 }

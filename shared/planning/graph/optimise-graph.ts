@@ -13,7 +13,8 @@ import { ScissionError } from '../../platform/errors.ts'
 import { explainInfeasible, tooLate } from '../explain/conflict.ts'
 import { explain } from '../explain/why.ts'
 import { checkProblem, checkQuery } from '../limits/checks.ts'
-import { constraintsOf, type OptimiserQuery } from '../limits/constraints.ts'
+import type { OptimiserQuery } from '../limits/constraints.ts'
+import { allConstraintsOf } from '../limits/serving-limits.ts'
 import type { GraphProblem } from '../problem/problem.ts'
 import type { GraphInstance } from './graph-instance.ts'
 import { GraphSolver, MAX_MS, MAX_STEPS, nativeGraphPlans } from './graph-solver.ts'
@@ -46,7 +47,7 @@ export function optimiseGraph(
   checkProblem(problem)
   checkQuery(problem, query)
   // The graph view sends tensors as they are, whichever codecs the query allows.
-  const constraints = constraintsOf({ ...query, codecs: undefined })
+  const constraints = allConstraintsOf(problem, { ...query, codecs: undefined })
   const solver = new GraphSolver(problem, query, constraints, now)
   const { instance } = solver
   const found = solver.solve()

@@ -26,6 +26,12 @@ const LIMITED = [
   'maxAccuracyLoss',
 ] as const
 
+/** The settings of a machine that set what it refuses to serve. */
+export const SERVING_SETTINGS = {
+  maxMessageBytes: 'SCISSION_BODY_MEMORY_BYTES',
+  maxStageBytes: 'SCISSION_TRIAL_MEMORY_BYTES',
+} as const
+
 export type Constraint =
   | { kind: (typeof NAMED)[number]; name: string }
   | { kind: (typeof COUNTED)[number]; count: number }
@@ -34,6 +40,8 @@ export type Constraint =
   | { kind: (typeof PINNED)[number]; tier: string; from: number; to: number }
   | { kind: (typeof LIMITED_BY_NAME)[number]; name: string; limit: number }
   | { kind: (typeof LIMITED)[number]; limit: number }
+  /** Of a machine, not of a query: serving-limits.ts. */
+  | { kind: keyof typeof SERVING_SETTINGS; name: string; limit: number }
   | { kind: 'codecs'; codecs: NonNullable<PlanQuery['codecs']> }
   | { kind: 'confidence'; confidence: 'upper' }
   | { kind: 'cuts'; cuts: 'clean' }
@@ -85,6 +93,8 @@ export function isDefault(constraint: Constraint): boolean {
 
 /** The constraint as the user wrote it: `mustUseTiers: edge`, `maxTierMs: device:20`, `mustRunLayers: 0-5:device`. */
 export function describe(constraint: Constraint): string {
+  if (constraint.kind === 'maxMessageBytes' || constraint.kind === 'maxStageBytes')
+    return `${constraint.kind}: ${valueOf(constraint)} (${SERVING_SETTINGS[constraint.kind]} of ${constraint.name})`
   return `${constraint.kind}: ${valueOf(constraint)}`
 }
 
@@ -144,6 +154,8 @@ export interface SearchLimits {
   maxStageMs: Float64Array
   /** Per resource: most bytes of weights and activations. */
   maxMemoryBytes: Float64Array
+  /** Per resource: longest message that it takes. */
+  maxMessageBytes: Float64Array
   /** Per resource: most bytes on the wire that it may send. */
   maxUploadBytes: Float64Array
   /** Most ms of a step: the work of a resource, or a transfer there and back. */
@@ -187,6 +199,7 @@ export function searchLimitsOf(index: LimitIndex, constraints: readonly Constrai
     forbidden: resources.map(() => undefined),
     maxStageMs: new Float64Array(resources.length).fill(Infinity),
     maxMemoryBytes: new Float64Array(resources.length).fill(Infinity),
+    maxMessageBytes: new Float64Array(resources.length).fill(Infinity),
     maxUploadBytes: new Float64Array(resources.length).fill(Infinity),
     maxStepMs: Infinity,
     firstLayers: 0,
@@ -260,7 +273,10 @@ function applyLimit(index: LimitIndex, limits: SearchLimits, constraint: LimitCo
     case 'maxUploadBytes':
       return lower(limits.maxUploadBytes, limit, tier)
     case 'maxMemoryBytes':
+    case 'maxStageBytes':
       return lower(limits.maxMemoryBytes, limit, resource)
+    case 'maxMessageBytes':
+      return lower(limits.maxMessageBytes, limit, resource)
     case 'maxTierShare':
       addSum('share', index.tiers.indexOf(constraint.name))
       return

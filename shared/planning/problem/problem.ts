@@ -16,7 +16,7 @@ import { entryOf } from '../../platform/entry-of.ts'
 export type PlanningStructure = Pick<Structure, 'model' | 'shapesKey' | 'layers' | 'boundaries'>
 /** `options`: the resource's own runtime options. Default: the options of its first profile. */
 export type PlanningResource = Pick<Resource, 'name' | 'tier' | 'tierIndex' | 'slowdown' | 'emulated'> &
-  Partial<Pick<Resource, 'options'>>
+  Partial<Pick<Resource, 'options' | 'limits'>>
 
 /**
  * Stage [i, j) takes Σ layerMs[i..j) + enterMs[i] + exitMs[j] (never below 0), times the resource's slowdown.

@@ -6,7 +6,8 @@ import { compileProblem } from '../chain/chain.ts'
 import { ChainSolver, optimise } from '../chain/optimise.ts'
 import { evaluatePlan } from '../evaluate/evaluate-plan.ts'
 import { checkProblem } from '../limits/checks.ts'
-import { constraintsOf, type OptimiserQuery } from '../limits/constraints.ts'
+import type { OptimiserQuery } from '../limits/constraints.ts'
+import { allConstraintsOf } from '../limits/serving-limits.ts'
 import { objectiveOf } from '../objective/objectives.ts'
 import { figuresFor, type Problem } from '../problem/problem.ts'
 
@@ -39,7 +40,7 @@ export function solveFirst(problem: Problem, query: OptimiserQuery): BestPlan | 
 export function solveBest(problem: Problem, query: OptimiserQuery): BestPlan | undefined {
   checkProblem(problem)
   const solver = new ChainSolver(compileProblem(problem, query.source), query)
-  const constraints = constraintsOf(query, solver.compiled.lossy)
+  const constraints = allConstraintsOf(problem, query, solver.compiled.lossy)
   const [candidate] = solver.best(constraints, 1).candidates
   if (!candidate) return undefined
   const plan = solver.priced(candidate, constraints)

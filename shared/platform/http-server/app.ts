@@ -8,6 +8,8 @@ import { answerError, sendError, speaksProtocol } from './error-answers.ts'
 import { docs } from './docs-page.ts'
 import { frameRoutes } from './frame-routes.ts'
 import type { Neighbours } from './neighbours.ts'
+import { REVISION_HEADER } from '../redis/revision.ts'
+import { type Revisions, revisionOf, waitAsAsked } from './revisions.ts'
 import { Reply, type Route, validate } from './route.ts'
 
 export interface AppDeps {
@@ -25,6 +27,8 @@ export interface AppDeps {
   /** Resolves if the service can do its work; rejects with the reason if not. */
   ready: () => Promise<void>
   metrics?: Registry
+  /** Of a service that reads the shared state. */
+  revisions?: Revisions
 }
 
 export function createApp(deps: AppDeps): RequestListener {
@@ -40,7 +44,7 @@ export function createApp(deps: AppDeps): RequestListener {
   })
   app.use('/docs', ...docs(deps))
   const routes = frameRoutes(deps, registry)
-  for (const route of routes) mount(app, route)
+  for (const route of routes) mount(app, route, deps)
   refuseOthers(app, routes)
   // Express recognises an error handler by its four parameters.
   app.use((thrown: unknown, req: Request, res: Response, _next: NextFunction) =>
@@ -57,7 +61,7 @@ export function createApp(deps: AppDeps): RequestListener {
  * @param app answers all other requests.
  */
 function directly(
-  { routes, log }: AppDeps,
+  { routes, log, revisions }: AppDeps,
   measure: ReturnType<typeof requestTimer>,
   app: RequestListener,
 ): RequestListener {
@@ -71,7 +75,9 @@ function directly(
       const params = route.method === req.method ? paramsOf(route.pattern.exec(path)) : undefined
       if (!params) continue
       measure(req, res, () => route.path)
-      route.answer(params, req, res).catch((thrown: unknown) => answerError(log, req, res, path, thrown))
+      const asks = waitAsAsked(revisions, req)
+      const answered = asks ? asks.then(() => route.answer(params, req, res)) : route.answer(params, req, res)
+      answered.catch((thrown: unknown) => answerError(log, req, res, path, thrown))
       return
     }
     app(req, res)
@@ -124,7 +130,7 @@ function requestTimer(registry: Registry) {
 /** Largest JSON body. */
 const JSON_LIMIT_BYTES = 4 * 1024 * 1024
 
-function mount(app: Express, route: Route): void {
+function mount(app: Express, route: Route, { revisions, log }: AppDeps): void {
   const parsers = route.body
     ? [express.json({ limit: JSON_LIMIT_BYTES, strict: false, type: () => true })]
     : []
@@ -132,7 +138,12 @@ function mount(app: Express, route: Route): void {
     const params: unknown = route.params ? validate(route.params, req.params, 'path') : req.params
     const query: unknown = route.query ? validate(route.query, req.query, 'query') : req.query
     const body: unknown = route.body ? validate(route.body, bodyOf(req), 'body') : undefined
+    if (!route.alone) await waitAsAsked(revisions, req)
     const result = await route.handle({ params, query, body }, req, res)
+    if (revisions && result !== undefined) {
+      const revision = await revisionOf(revisions, route, log)
+      if (revision !== undefined) res.set(REVISION_HEADER, revision)
+    }
     if (result instanceof Reply) {
       res.status(result.status).set(result.headers)
       if (result.body === undefined) res.end()

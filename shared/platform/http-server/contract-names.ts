@@ -15,6 +15,7 @@ import * as profile from '../../contracts/profile.ts'
 import * as rangeManifest from '../../contracts/range-manifest.ts'
 import * as resource from '../../contracts/resource.ts'
 import * as verification from '../../contracts/verification.ts'
+import * as standIn from '../../contracts/stand-in.ts'
 import * as whatIf from '../../contracts/what-if-fields.ts'
 
 const MODULES = [
@@ -28,6 +29,7 @@ const MODULES = [
   profile,
   rangeManifest,
   resource,
+  standIn,
   verification,
   whatIf,
 ]

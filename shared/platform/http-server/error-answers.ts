@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { z } from 'zod'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { refusalOf } from '../redis/writable.ts'
 
 export const ErrorBody = z
   .object({
@@ -44,6 +45,8 @@ export function toScissionError(thrown: unknown): ScissionError {
   if (status === 413) return as('payloadTooLarge')
   if (status === 415) return as('unsupportedEncoding')
   if (typeof status === 'number' && status >= 400 && status < 500) return as('badRequest')
+  const refusal = refusalOf(error)
+  if (refusal !== undefined) return as('queueUnavailable', refusal)
   if (isRedisFailure(error)) return as('queueUnavailable', 'Redis cannot be reached; retry in a moment')
   return as('internal')
 }

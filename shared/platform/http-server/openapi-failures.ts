@@ -10,7 +10,7 @@ export function failuresOf(route: Route): Map<number, ErrorCode[]> {
   const codes: ErrorCode[] = [
     'badRequest',
     'internal',
-    ...(route.alone ? [] : (['queueUnavailable'] as const)),
+    ...(route.alone ? [] : (['queueUnavailable', 'deadlineExceeded'] as const)),
     ...(route.params ? (['notFound'] as const) : []),
     ...(route.body || route.rawBody ? (['payloadTooLarge', 'unsupportedEncoding'] as const) : []),
     ...(route.fails ?? []),

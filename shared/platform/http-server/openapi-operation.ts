@@ -1,11 +1,26 @@
 /** Describes one route: its parameters, its body, and everything that it can answer. */
-import type { z } from 'zod'
+import { z } from 'zod'
+import { AT_LEAST_HEADER, REVISION_HEADER } from '../redis/revision.ts'
 import type { Answer, Content, Route } from './route.ts'
 import type { Components, JsonSchema } from './openapi-components.ts'
+import { tellsRevision } from './revisions.ts'
 import { describeFailure, failureSchema, failuresOf } from './openapi-failures.ts'
 
 const JSON_TYPE = 'application/json'
 const BYTES = { type: 'string', format: 'binary' }
+
+const AtLeast = z.object({
+  [AT_LEAST_HEADER]: z
+    .string()
+    .optional()
+    .meta({
+      description:
+        `An answer's \`${REVISION_HEADER}\`, or \`latest\`: the answer is made of a state at least that new. If this service ` +
+        'does not come so far within 10 s, the answer is a 504.',
+      examples: ['latest'],
+    }),
+})
+const REVISION = { [REVISION_HEADER]: 'That of the shared state; no older than what the answer is made of' }
 
 /** Template of OpenAPI for a path of Express: `/v1/models/{model}`. */
 export const templateOf = (path: string): string => path.replaceAll(/[:*](\w+)/g, '{$1}')
@@ -21,6 +36,7 @@ export function operationOf(route: Route, components: Components): Record<string
       ...parameters(route.params, 'path', components),
       ...parameters(route.query, 'query', components),
       ...parameters(route.headers, 'header', components),
+      ...(route.alone ? [] : parameters(AtLeast, 'header', components)),
     ],
     ...(body && { requestBody: body }),
     responses: responses(route, components),
@@ -92,8 +108,10 @@ function contentOf(content: Content, direction: 'input' | 'output', components: 
 
 function responses(route: Route, components: Components): JsonSchema {
   const described: JsonSchema = {}
-  for (const [status, answer] of Object.entries(route.answers))
-    described[status] = response(answer, components)
+  for (const [status, answer] of Object.entries(route.answers)) {
+    const told = tellsRevision(route) && !answer.events ? REVISION : {}
+    described[status] = response({ ...answer, headers: { ...answer.headers, ...told } }, components)
+  }
   for (const [status, codes] of failuresOf(route)) {
     described[status] ??= {
       description: describeFailure(route.path, codes),
@@ -108,7 +126,7 @@ function response(answer: Answer, components: Components): JsonSchema {
   const { description, headers, events } = answer
   return {
     description,
-    ...(headers && { headers: headersOf(headers) }),
+    ...(headers && Object.keys(headers).length > 0 && { headers: headersOf(headers) }),
     ...(events ? { content: eventStream(events, components) } : bodyOf(answer, components)),
   }
 }

@@ -74,6 +74,8 @@ export interface Route<
   fails?: readonly ErrorCode[]
   /** It needs no Redis. */
   alone?: true
+  /** It answers from the service's copy of the shared state, whose revision its answers name. */
+  fromCopy?: true
   /** Returns the JSON body of a 200, a `reply(…)`, or undefined after it has answered through `res`. */
   handle: (
     input: { params: z.infer<P>; query: z.infer<Q>; body: z.infer<B> },

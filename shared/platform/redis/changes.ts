@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import type { Logger } from '../log.ts'
 import { checkJson } from '../outside-input.ts'
+import { REVISION_PATTERN } from './revision.ts'
 
 export const CHANGES_CHANNEL = 'scission:changes'
 
@@ -13,7 +14,12 @@ const MAX_MESSAGE_CHARACTERS = 10_000
 
 const SUBSCRIBE_AGAIN_MS = 1000
 
-const Change = z.object({ kind: z.string().max(MAX_ID_CHARACTERS), id: z.string().max(MAX_ID_CHARACTERS) })
+const Change = z.object({
+  kind: z.string().max(MAX_ID_CHARACTERS),
+  id: z.string().max(MAX_ID_CHARACTERS),
+  /** That the write made. Notices arrive in the order of their revisions. */
+  revision: z.string().regex(new RegExp(REVISION_PATTERN)).optional(),
+})
 export type Change = z.infer<typeof Change>
 
 /**

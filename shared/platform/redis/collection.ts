@@ -2,13 +2,15 @@
  * Documents of one kind in Redis: one hash, one JSON document per field, validated on the way in and out. A write that
  * depends on what is there (`update`, `add`, `take`) is one atomic step, between processes too.
  */
+import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { checkJson, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
-import { deletedKey } from './memory.ts'
+import { deletedKey } from './redis-memory.ts'
+import { REVISION_KEY } from './revision.ts'
 
 /** Documents read at once by `some`. */
 const BATCH = 20
@@ -20,22 +22,41 @@ const REMEMBER_DELETED_MS = 600_000
 const MAX_UPDATE_ATTEMPTS = 1000
 
 /**
- * KEYS hash; ARGV field, text that must be there ('' = none), new text ('' = remove), channel, announcement.
- * Returns 1 if the field was as expected and is now as wanted.
+ * Ends each script that writes: counts the write as the next revision, announces it and returns it.
+ * KEYS hash, revision; ARGV field, epoch to begin with if there is none, channel, announcement (a JSON object), others.
+ */
+const ANNOUNCE = `
+redis.call('hsetnx', KEYS[2], 'epoch', ARGV[2])
+local revision = redis.call('hget', KEYS[2], 'epoch') .. '.' .. redis.call('hincrby', KEYS[2], 'number', 1)
+redis.call('publish', ARGV[3], string.sub(ARGV[4], 1, -2) .. ',"revision":"' .. revision .. '"}')
+return revision`
+
+/** ARGV 5: new text. Returns the revision. */
+const SET = `
+redis.call('hset', KEYS[1], ARGV[1], ARGV[5])
+${ANNOUNCE}`
+
+/**
+ * ARGV 5: text that must be there ('' = none), 6: new text ('' = remove).
+ * Returns the revision if the field was as expected and is now as wanted, else false.
  */
 const COMPARE_AND_SET = `
-if (redis.call('hget', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
-if ARGV[3] == '' then redis.call('hdel', KEYS[1], ARGV[1]) else redis.call('hset', KEYS[1], ARGV[1], ARGV[3]) end
-redis.call('publish', ARGV[4], ARGV[5])
-return 1`
+if (redis.call('hget', KEYS[1], ARGV[1]) or '') ~= ARGV[5] then return false end
+if ARGV[6] == '' then redis.call('hdel', KEYS[1], ARGV[1]) else redis.call('hset', KEYS[1], ARGV[1], ARGV[6]) end
+${ANNOUNCE}`
 
-/** KEYS hash; ARGV field, channel, announcement. Removes the field. Returns its text, false if there was none. */
+/** Removes the field. Returns its text and the revision, false if there was none. */
 const TAKE = `
 local text = redis.call('hget', KEYS[1], ARGV[1])
 if not text then return false end
 redis.call('hdel', KEYS[1], ARGV[1])
-redis.call('publish', ARGV[2], ARGV[3])
-return text`
+${ANNOUNCE.replace('return revision', 'return { text, revision }')}`
+
+/** Begins the revisions of a Redis that has none: another text for every write, since this process may outlive several. */
+const newEpoch = () => randomBytes(6).toString('hex')
+
+/** Told of a write of this process, with the revision that it made. */
+export type OnWrite = (change: Change & { revision: string }) => void
 
 export class Collection<T> {
   readonly kind: string
@@ -43,14 +64,19 @@ export class Collection<T> {
   readonly #schema: z.ZodType<T>
   readonly #key: string
   readonly #leftOut: LeftOut
+  readonly #onWrite: OnWrite | undefined
 
-  /** @param log is told of documents that are left out because this version cannot read them. */
-  constructor(redis: Redis, kind: string, schema: z.ZodType<T>, log?: Logger) {
+  /**
+   * @param log is told of documents that are left out because this version cannot read them.
+   * @param onWrite is called after every write of this process, before its promise resolves.
+   */
+  constructor(redis: Redis, kind: string, schema: z.ZodType<T>, log?: Logger, onWrite?: OnWrite) {
     this.#redis = redis
     this.kind = kind
     this.#schema = schema
     this.#key = `scission:${kind}`
     this.#leftOut = new LeftOut(log)
+    this.#onWrite = onWrite
   }
 
   /** @throws ScissionError internal when this version cannot read the document. */
@@ -88,12 +114,7 @@ export class Collection<T> {
   }
 
   async put(id: string, value: T): Promise<void> {
-    const results = await this.#redis
-      .multi()
-      .hset(this.#key, id, this.#text(value))
-      .publish(CHANGES_CHANNEL, this.#change(id))
-      .exec()
-    for (const [error] of results ?? []) if (error) throw error
+    this.#wrote(id, await this.#write(SET, id, this.#text(value)))
   }
 
   /**
@@ -111,8 +132,10 @@ export class Collection<T> {
       const wanted = decide(current)
       if (wanted === current) return current
       const text = wanted === undefined ? '' : this.#text(wanted)
-      const step = [COMPARE_AND_SET, 1, this.#key, id, before ?? '', text] as const
-      if ((await this.#redis.eval(...step, CHANGES_CHANNEL, this.#change(id))) === 1) return wanted
+      const revision = await this.#write(COMPARE_AND_SET, id, before ?? '', text)
+      if (revision === null) continue
+      this.#wrote(id, revision)
+      return wanted
     }
     throw new ScissionError('overloaded', `${this.kind} ${id} is changed all the time; retry in a moment`)
   }
@@ -150,20 +173,33 @@ export class Collection<T> {
    */
   async take(id: string): Promise<{ document: T | undefined } | undefined> {
     const text = await this.#remove(id)
-    if (text === null) return undefined
-    return { document: typeof text === 'string' ? this.#readable(id, text) : undefined }
+    return text === undefined ? undefined : { document: this.#readable(id, text) }
   }
 
   /** @returns whether there was one. */
   async delete(id: string): Promise<boolean> {
-    return (await this.#remove(id)) !== null
+    return (await this.#remove(id)) !== undefined
   }
 
-  /** @returns the text that was there; null if there was none. */
-  async #remove(id: string): Promise<unknown> {
+  /** @returns the text that was there; undefined if there was none. */
+  async #remove(id: string): Promise<string | undefined> {
     // First: a service that has not heard of it yet must not restore it.
     await this.#redis.set(deletedKey(this.kind, id), '1', 'PX', REMEMBER_DELETED_MS)
-    return this.#redis.eval(TAKE, 1, this.#key, id, CHANGES_CHANNEL, this.#change(id))
+    const taken = await this.#write(TAKE, id)
+    if (!Array.isArray(taken)) return undefined
+    const [text, revision] = taken as unknown[]
+    this.#wrote(id, revision)
+    return String(text)
+  }
+
+  #write(script: string, id: string, ...others: (string | Buffer)[]): Promise<unknown> {
+    const change = JSON.stringify({ kind: this.kind, id } satisfies Change)
+    const common = [this.#key, REVISION_KEY, id, newEpoch(), CHANGES_CHANNEL, change] as const
+    return this.#redis.eval(script, 2, ...common, ...others)
+  }
+
+  #wrote(id: string, revision: unknown): void {
+    this.#onWrite?.({ kind: this.kind, id, revision: String(revision) })
   }
 
   async ids(): Promise<string[]> {
@@ -213,9 +249,5 @@ export class Collection<T> {
     if (fault === undefined) return value
     const message = `${this.kind} ${id} in Redis is not what this version writes: ${fault}`
     return new ScissionError('internal', message)
-  }
-
-  #change(id: string): string {
-    return JSON.stringify({ kind: this.kind, id } satisfies Change)
   }
 }

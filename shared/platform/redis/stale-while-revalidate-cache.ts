@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Change } from './changes.ts'
-import type { RedisMemory } from './memory.ts'
+import type { RedisMemory } from './redis-memory.ts'
 import { ScissionError } from '../errors.ts'
 import { waitAtMost } from '../deadline.ts'
 

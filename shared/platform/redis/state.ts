@@ -3,7 +3,9 @@
  * one channel, so that a reader can keep a copy and never poll.
  * Nothing large goes here: tensors, models and weights travel between services directly.
  */
+import { EventEmitter } from 'node:events'
 import type { Redis } from 'ioredis'
+import type { z } from 'zod'
 import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
 import { Model, Structure } from '../../contracts/model.ts'
@@ -12,10 +14,11 @@ import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
 import { Deployment } from '../../contracts/plan.ts'
 import { Profile, Served } from '../../contracts/profile.ts'
 import { Link, Resource } from '../../contracts/resource.ts'
+import { StandIn } from '../../contracts/stand-in.ts'
 import type { Logger } from '../log.ts'
 import { RedisClock } from './clock.ts'
-import { Collection } from './collection.ts'
-import { RedisMemory } from './memory.ts'
+import { Collection, type OnWrite } from './collection.ts'
+import { RedisMemory } from './redis-memory.ts'
 
 /** Cuts a sorted list into pages; the cursor is the key of the last item given. */
 export function paginate<T>(
@@ -36,25 +39,34 @@ export type State = ReturnType<typeof openState>
 
 /** @param log is told of documents that are left out because this version cannot read them. */
 export function openState(redis: Redis, log?: Logger) {
+  const writes = new EventEmitter<{ write: Parameters<OnWrite> }>()
+  const onWrite: OnWrite = (change) => writes.emit('write', change)
+  const collection = <T>(kind: string, schema: z.ZodType<T>) =>
+    new Collection(redis, kind, schema, log, onWrite)
   return {
     redis,
     clock: new RedisClock(redis),
     memory: new RedisMemory(redis, log),
-    models: new Collection(redis, 'models', Model, log),
-    structures: new Collection(redis, 'structures', Structure, log),
-    resources: new Collection(redis, 'resources', Resource, log),
-    links: new Collection(redis, 'links', Link, log),
-    profiles: new Collection(redis, 'profiles', Profile, log),
+    /** Tells of every write of this process as soon as it is done. */
+    writes,
+    models: collection('models', Model),
+    structures: collection('structures', Structure),
+    resources: collection('resources', Resource),
+    links: collection('links', Link),
+    profiles: collection('profiles', Profile),
     /** By the id of the profile. */
-    served: new Collection(redis, 'served', Served, log),
+    served: collection('served', Served),
     /** By the name of the resource. */
-    paces: new Collection(redis, 'paces', Pace, log),
-    deployments: new Collection(redis, 'deployments', Deployment, log),
-    calibrations: new Collection(redis, 'calibrations', Calibration, log),
+    paces: collection('paces', Pace),
+    deployments: collection('deployments', Deployment),
+    /** By deployment and hop. */
+    standIns: collection('stand-ins', StandIn),
+    calibrations: collection('calibrations', Calibration),
   }
 }
 
 export const linkId = (from: string, to: string): string => `${from}>${to}`
+export const standInId = (deployment: string, hop: number): string => `${deployment} ${hop}`
 export const structureId = (model: string, shapesKey: string): string => `${model}.${shapesKey}`
 export const profileId = (profile: Pick<Profile, 'model' | 'shapesKey' | 'resource' | 'options'>): string =>
   `${profile.model}.${profile.shapesKey}.${profile.resource}.${profile.options.optimisation}-${profile.options.threads}`

@@ -3,7 +3,7 @@
  * The tables hold the variable, its default and the reason for it; `scission config` prints them.
  */
 import os from 'node:os'
-import { memoryBytes } from '../memory.ts'
+import { memoryBytes } from '../usable-memory.ts'
 import { z } from 'zod'
 import { ResourceName, TierName } from '../../contracts/common.ts'
 import { LinkEmulation, OPTIMISATION_LEVELS } from '../../contracts/resource.ts'
@@ -276,7 +276,7 @@ export const INFERENCE_SETTINGS = {
     'SCISSION_BODY_MEMORY_BYTES',
     integer(1),
     String(Math.floor(memoryBytes() / 4)),
-    'memory for all requests being received; one that does not fit gets 503 with Retry-After',
+    'memory for all requests being received; one that does not fit gets 503 with Retry-After. No plan sends a longer message here',
   ),
   travellingHeaders: setting(
     'SCISSION_TRAVELLING_HEADERS',
@@ -300,13 +300,13 @@ export const INFERENCE_SETTINGS = {
     'SCISSION_TRIAL_MEMORY_BYTES',
     integer(MIB),
     String(Math.floor(memoryBytes() / 2)),
-    'half of the memory of this machine',
+    'half of the memory of this machine; no plan has a stage here whose weights and tensors need more',
   ),
   hopTimeoutMs: setting(
     'SCISSION_HOP_TIMEOUT_MS',
     duration(1),
     '30000',
-    'a next hop silent for this long is an error that names it',
+    'a next hop silent for this long is an error that names it; a plan that is predicted to be is not deployed',
   ),
   linkIntervalMs: setting(
     'SCISSION_LINK_INTERVAL_MS',

@@ -57,6 +57,16 @@ describe('a part that is given up from here', () => {
     expect(await harness.state.redis.get(stopKey(id, 'cloud'))).toBeNull()
   })
 
+  it('is shown with its reason while its job is being removed, not as one whose job was lost', async () => {
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    vi.spyOn(Queue.prototype, 'getJobState').mockImplementationOnce(async () => {
+      await harness.client.cancelBenchmark(id)
+      return 'waiting'
+    })
+    const { state, parts } = await harness.client.benchmark(id)
+    expect([state, parts[0]?.error]).toEqual(['cancelled', 'cancelled before it started'])
+  })
+
   it('is none that completes between the two looks at it', async () => {
     await harness.open(1000)
     const cloud = gate()

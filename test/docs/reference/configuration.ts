@@ -1,5 +1,5 @@
 /** docs/reference/configuration.md: the table that `scission config` prints, without the values of this machine. */
-import { memoryBytes } from '../../../shared/platform/memory.ts'
+import { memoryBytes } from '../../../shared/platform/usable-memory.ts'
 import { z } from 'zod'
 import {
   BENCHMARK_SETTINGS,

@@ -31,11 +31,12 @@ type Metric = z.infer<typeof Metric>
 export function metricsPage(): string {
   const common = ofService(new Registry())
   const inference = ofService(
-    createMetrics(
-      new Statistics(),
-      () => ({ threads: [], stages: [] }),
-      () => 0,
-    ),
+    createMetrics({
+      statistics: new Statistics(),
+      executor: () => ({ threads: [], stages: [] }),
+      incomplete: () => 0,
+      standIns: () => [],
+    }),
   )
   const own = inference.filter(({ name }) => !common.some((metric) => metric.name === name))
   return page(

@@ -2,7 +2,7 @@
  * Works a calibration job: fetches the samples and the layers between the boundaries, runs them with every codec in a child
  * process, stores the result. The record in Redis has the progress.
  */
-import { memoryBytes } from '../../../../shared/platform/memory.ts'
+import { memoryBytes } from '../../../../shared/platform/usable-memory.ts'
 import { createWriteStream } from 'node:fs'
 import fs from 'node:fs/promises'
 import os from 'node:os'

@@ -39,6 +39,8 @@ export interface MeasureInput
   withCodecs?: boolean
   /** Cost of copies on this machine with these options; undefined = measure it. */
   copies?: readonly CopyCost[] | undefined
+  /** File of the reference network. */
+  reference: string
   /** An empty folder for ONNX Runtime's files; the caller removes it, also if this process is lost. */
   folder: string
 }
@@ -85,7 +87,7 @@ export async function run(
   const feeds: Feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]))
   const runner = new Runner(options.threads)
   const model = await CutModel.open(input.path, structure)
-  const paced = new PacedRuns(await openReference(options.threads))
+  const paced = new PacedRuns(await openReference(options.threads, input.reference))
   const beside = (wholeMs: number) => paced.sample(wholeMs)
   const baseBytes = residentBytes()
   const whole = await measureWhole({ ...input, model, feeds, beside }, runner, steps)

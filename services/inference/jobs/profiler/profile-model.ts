@@ -2,7 +2,7 @@
  * Profiles a model on this machine in a child process: measuring disturbs serving as little as possible, and a model that
  * crashes its process ends only the child. Other load during the measurement is part of the result.
  */
-import { memoryBytes } from '../../../../shared/platform/memory.ts'
+import { memoryBytes } from '../../../../shared/platform/usable-memory.ts'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import pathOf from 'node:path'
@@ -32,6 +32,8 @@ export interface ProfileRequest {
   memoryLimitBytes?: number
   /** Counter of the requests this service has answered; its growth during the measurement is recorded. */
   requestsServed?: () => number
+  /** File of the reference network. @defaultValue it is made for this profile */
+  reference?: string
   /** Is given the runs of the reference network that were made beside the model's: samples of this machine's pace. */
   onReference?: (samples: Measured['reference']) => void
 }
@@ -86,6 +88,7 @@ export async function profileModel(
         options,
         slowdown,
         folder,
+        reference: request.reference ?? pathOf.join(folder, 'reference.onnx'),
         withCodecs: codecs === undefined,
         copies: copies.get(JSON.stringify(options)),
       },

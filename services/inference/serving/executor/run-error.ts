@@ -2,7 +2,7 @@
  * Classifies the errors of runs. ONNX Runtime throws plain Errors, so their texts decide whose fault a failed run is. Does not
  * load the runtime: the main thread asks as well.
  */
-import { memoryBytes } from '../../../../shared/platform/memory.ts'
+import { memoryBytes } from '../../../../shared/platform/usable-memory.ts'
 import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { tidy } from '../../../../shared/onnx/runtime/error-text.ts'

@@ -83,6 +83,8 @@ export interface Inference {
   hops: HopReport[]
   /** True if the outputs were delivered directly to the entry and are not included. */
   delivered?: boolean
+  /** Why the first of the hops was computed by a stand-in, if it was. */
+  standInReason?: string
   /** The work done here; undefined means one item in a run of its own. */
   work?: Work
 }

@@ -14,7 +14,11 @@ describe('paired runs', () => {
   })
 
   it('say how far off they may be, by the spread of all cuts together', () => {
-    const steady = { k: 1, wholesMs: [], ratios: Array(4).fill({ prefix: 0.5, suffix: 0.5 }) }
+    const steady = {
+      k: 1,
+      wholesMs: [],
+      ratios: Array.from({ length: 4 }, () => ({ prefix: 0.5, suffix: 0.5 })),
+    }
     const wild = {
       k: 2,
       wholesMs: [],

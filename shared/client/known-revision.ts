@@ -1,0 +1,37 @@
+/**
+ * The newest revision of the shared state that a client was told of. Clients of several services that share one are never
+ * answered by one service from a state older than what another one has acknowledged.
+ */
+import {
+  type AskedRevision,
+  formatRevision,
+  parseRevision,
+  type Revision,
+} from '../platform/redis/revision.ts'
+
+export class KnownRevision {
+  readonly #always: 'latest' | undefined
+  #revision: Revision | undefined
+
+  /**
+   * @param always `latest`: ask for all that was written by anybody before each call, for clients that cannot know of it, as
+   *   one process after another. Costs the services one look at Redis per call.
+   */
+  constructor(always?: 'latest') {
+    this.#always = always
+  }
+
+  /** Value of the header Scission-At-Least-Revision; undefined if nothing is known yet. */
+  get asked(): string | undefined {
+    const asked: AskedRevision | undefined = this.#always ?? this.#revision
+    return asked === undefined || asked === 'latest' ? asked : formatRevision(asked)
+  }
+
+  /** Takes note of an answer's header Scission-Revision. One of another epoch counts as newer. */
+  note(header: unknown): void {
+    const told = typeof header === 'string' ? parseRevision(header) : undefined
+    if (!told) return
+    const newer = this.#revision?.epoch !== told.epoch || told.number > this.#revision.number
+    if (newer) this.#revision = told
+  }
+}

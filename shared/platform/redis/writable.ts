@@ -1,0 +1,38 @@
+/**
+ * Whether Redis takes writes. One that is full, read-only or cannot write to its disk still answers reads and pings: then
+ * heartbeats do not arrive, and every machine looks dead.
+ */
+import type { Redis } from 'ioredis'
+import { coerceError, ScissionError } from '../errors.ts'
+
+/** How Redis begins or, for a script, contains its reason → what it means and what to do. */
+const REFUSALS: readonly (readonly [RegExp, string])[] = [
+  [
+    /\bOOM command not allowed/,
+    'its memory is full (maxmemory, policy noeviction): give it more, or delete models and benchmarks',
+  ],
+  [/\bREADONLY\b/, 'it is a read-only replica: REDIS_URL has to name the primary'],
+  [/\bMISCONF\b/, 'it cannot write to its disk: free space there, and see its own log'],
+  [/\bNOREPLICAS\b/, 'too few replicas are connected to it (min-replicas-to-write)'],
+]
+
+/** Why Redis refused a write, in words for an operator; undefined if the error is another one. */
+export function refusalOf(error: Error): string | undefined {
+  const found = REFUSALS.find(([sign]) => sign.test(error.message))
+  return found && `Redis takes no writes: ${found[1]}`
+}
+
+/** Written to find out; nobody reads it. */
+const PROBE = 'scission:probe'
+const PROBE_MS = 1000
+
+/** @throws ScissionError queueUnavailable with the reason if Redis refuses writes; the connection's error if it is away. */
+export async function checkWritable(redis: Redis): Promise<void> {
+  try {
+    await redis.set(PROBE, '', 'PX', PROBE_MS)
+  } catch (thrown) {
+    const reason = refusalOf(coerceError(thrown))
+    if (reason === undefined) throw thrown
+    throw new ScissionError('queueUnavailable', reason, undefined, thrown)
+  }
+}
