@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
 import type { DeploymentRequest, PlanQuery } from '../contracts/plan.ts'
 import { DeploymentView } from '../contracts/stand-in.ts'
-import { Link, ResourceView } from '../contracts/resource.ts'
+import { LinkView, ResourceView } from '../contracts/resource.ts'
 import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
@@ -29,7 +29,7 @@ export function createPlannerClient(baseUrl: string, known = new KnownRevision()
   return {
     baseUrl,
     resources: () => http.all(ResourceView, '/v1/resources'),
-    links: () => http.all(Link, '/v1/links'),
+    links: () => http.all(LinkView, '/v1/links'),
     /** Plans of the chain view. */
     plans: (query: Omit<z.input<typeof PlanQuery>, 'view'>) => ask(ExplainedAnswer, query),
     /** Plans of the graph view: stages may cut through parallel branches. */

@@ -165,3 +165,7 @@ export const Link = z.object({
   measuredAt: timestamp,
 })
 export type Link = z.infer<typeof Link>
+
+/** A link in API answers: `ageMs` since it was measured, by Redis' clock. */
+export const LinkView = Link.extend({ ageMs: ms })
+export type LinkView = z.infer<typeof LinkView>
