@@ -1,42 +1,87 @@
 /** The context of every command: clients of the services, and how to print. */
-import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
+import type { Command } from 'commander'
+import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
 import { KnownRevision } from '../../shared/client/known-revision.ts'
-import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
+import type { PlannerClient } from '../../shared/client/planner.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
-
-export interface GlobalOptions {
-  json: boolean
-  benchmarkUrl: string
-  plannerUrl: string
-}
+import { csvText } from '../terminal/csv.ts'
+import { printable, printableJson } from '../terminal/printable.ts'
+import { say } from '../terminal/say.ts'
+import { type Table, tableText } from '../terminal/table.ts'
+import { findServices, type Services } from './find-services.ts'
+import type { GlobalOptions } from './global-options.ts'
 
 export interface Context {
   readonly benchmark: BenchmarkClient
   readonly planner: PlannerClient
   /** For clients of inference services. */
   readonly known: KnownRevision
-  /** Prints `value` as JSON with --json, otherwise the text made of it. */
+  /** The system that the command line, the environment or a running system names. */
+  readonly services: Services
+  /** The whole program, with all options of all commands. */
+  everyCommand: () => Promise<Command>
+  /** Prints `value` as JSON with --json, otherwise the text made of it: then it holds nothing that controls a terminal. */
   print: <T>(value: T, text: (value: T) => string) => void
+  /**
+   * The same for commands with the option --csv, which print a table.
+   * @param text of all that is printed, if the table is not all.
+   */
+  printTable: <T>(value: T, table: (value: T) => Table, text?: (value: T, table: Table) => string) => void
 }
 
-/** @param options known as soon as the command line is parsed, so when a command runs. */
-export function createContext(options: () => GlobalOptions): Context {
+/**
+ * @param program its options are known as soon as the command line is parsed, so when a command runs.
+ * @param everyCommand makes a program with all of every command.
+ */
+export function createContext(program: Command, everyCommand: () => Promise<Command>): Context {
+  const options = () => program.opts<GlobalOptions>()
   // What another command, or anybody, has had acknowledged before this one holds for it.
   const known = new KnownRevision('latest')
+  let services: Services | undefined
+  const found = () => (services ??= findServices(options(), process.env))
+  let isCsv = false
+  let clients: Clients | undefined
+  program.hook('preAction', async (_, command) => {
+    clients = await loadClients()
+    isCsv = command.opts<{ csv?: boolean }>().csv === true
+    if (isCsv && options().json)
+      throw new ScissionError('badRequest', '--json and --csv: one of the two, for example --csv')
+  })
+  const print: Context['print'] = (value, text) => {
+    if (options().json) console.log(printableJson(value))
+    else say(text(printable(value)))
+  }
   return {
+    everyCommand,
     get benchmark() {
-      return createBenchmarkClient(checked('--benchmark-url', 8081, options().benchmarkUrl), known)
+      return loaded(clients).createBenchmarkClient(found().benchmark, known)
     },
     get planner() {
-      return createPlannerClient(checked('--planner-url', 8082, options().plannerUrl), known)
+      return loaded(clients).createPlannerClient(found().planner, known)
+    },
+    get services() {
+      return found()
     },
     known,
-    print: (value, text) => console.log(options().json ? JSON.stringify(value, null, 2) : text(value)),
+    print,
+    printTable: (value, table, text = (_, made) => tableText(made)) => {
+      if (isCsv) console.log(csvText(table(printable(value))))
+      else print(value, (shown) => text(shown, table(shown)))
+    },
   }
 }
 
-/** @throws ScissionError badRequest, which names the option. */
-function checked(option: string, port: number, url: string): string {
-  if (URL.canParse(url) && /^https?:/i.test(url)) return url
-  throw new ScissionError('badRequest', `${option} must look like http://host:${port}, got: ${url}`)
+/** Loading them takes as long as all else: it is done when a command runs, not when its help is printed. */
+async function loadClients() {
+  const [{ createBenchmarkClient }, { createPlannerClient }] = await Promise.all([
+    import('../../shared/client/benchmark.ts'),
+    import('../../shared/client/planner.ts'),
+  ])
+  return { createBenchmarkClient, createPlannerClient }
+}
+type Clients = Awaited<ReturnType<typeof loadClients>>
+
+function loaded(clients: Clients | undefined): Clients {
+  if (clients) return clients
+  throw new ScissionError('internal', 'a client is asked for before a command runs')
 }

@@ -1,5 +1,7 @@
 /** Exit codes of `scission` and the text of its errors. */
+import { hidePasswords } from '../../shared/platform/hidden-passwords.ts'
 import { coerceError, type ErrorCode, ScissionError } from '../../shared/platform/errors.ts'
+import { printableText } from '../terminal/printable.ts'
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, unknownName: 3, infeasible: 4, unreachable: 5 } as const
 
@@ -21,11 +23,13 @@ export function exitCodeOf(thrown: unknown): number {
   return thrown instanceof ScissionError ? (BY_CODE[thrown.code] ?? EXIT.failed) : EXIT.failed
 }
 
-/** Describes an error in one line for people, or completely as JSON for programs. */
+/** Describes an error for people, or completely as JSON for programs. It holds no password and nothing that controls a terminal. */
 export function describeFailure(thrown: unknown, json: boolean): string {
   const error = coerceError(thrown)
-  if (!json) return `scission: ${error.message}`
+  const message = hidePasswords(error.message)
+  if (!json) return `scission: ${printableText(message)}`
   const code = error instanceof ScissionError ? error.code : 'internal'
   const details = error instanceof ScissionError ? error.details : undefined
-  return JSON.stringify({ error: { code, message: error.message, ...(details && { details }) } })
+  const exitCode = exitCodeOf(thrown)
+  return hidePasswords(JSON.stringify({ error: { code, message, exitCode, ...(details && { details }) } }))
 }

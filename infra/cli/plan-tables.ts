@@ -3,12 +3,13 @@ import colour from 'picocolors'
 import type { GraphPlan, GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import type { Intervals, Plan, PlanAnswer, Transfer } from '../../shared/contracts/plan.ts'
 import type { ExplainedAnswer, SensitivityChange, SweepAnswer } from '../../shared/contracts/plan-sweep.ts'
-import { formatBytes, formatMbps, formatMs } from '../terminal/format.ts'
-import { tableOf } from '../terminal/table.ts'
+import { bytesColumn, type Cell, type Column, msColumn, painted } from '../terminal/columns.ts'
+import { formatMbps, formatMs, formatShare } from '../terminal/format.ts'
+import { type Table, tableOf, tableText } from '../terminal/table.ts'
 
 /** A plan of the chain view or the graph view. */
 type AnyPlan = Plan | GraphPlan
-type AnyAnswer = Pick<PlanAnswer, 'why' | 'gap' | 'leftOut' | 'notes'> & {
+export type AnyAnswer = Pick<PlanAnswer, 'why' | 'gap' | 'leftOut' | 'notes'> & {
   plans: readonly AnyPlan[]
   native: readonly AnyPlan[]
 } & ({ view: GraphPlanAnswer['view'] } | { considered: number })
@@ -37,38 +38,76 @@ export function describePlan({ native, stages, transfers }: DescribedPlan): stri
 const lossOf = (plan: AnyPlan): number => ('accuracyLoss' in plan ? plan.accuracyLoss : 0)
 
 /** @param answer to which the plans belong: its tables have the same columns. */
-function planTable(plans: readonly AnyPlan[], answer: AnyAnswer): string {
-  const all = [...answer.plans, ...answer.native]
-  return tableOf(plans, {
-    '': (_, index) => index + 1,
-    'plan (layers)': (plan) => ('deployable' in plan ? describeGraphPlan(plan) : describePlan(plan)),
-    predicted: ({ predictedMs }) => formatMs(predictedMs),
-    '95 % within': intervalText,
-    compute: ({ computeMs }) => formatMs(computeMs),
-    transfer: ({ transferMs }) => formatMs(transferMs),
-    moved: ({ bytes }) => formatBytes(Math.round(bytes)),
-    ...(all.some(({ energyJ }) => energyJ !== undefined) && {
-      energy: ({ energyJ, intervals }: AnyPlan) => figure(energyJ, intervals.energyJ, ' J'),
-    }),
-    ...(all.some(({ price }) => price !== undefined) && {
-      price: ({ price, intervals }: AnyPlan) => figure(price, intervals.price, ''),
-    }),
-    ...(all.some((plan) => lossOf(plan) > 0) && {
-      'accuracy loss': (plan: AnyPlan) => `≤${(100 * lossOf(plan)).toFixed(1)} %`,
-    }),
-    'from numbers': ({ emulated }) => (emulated ? colour.yellow('emulated') : 'measured'),
+function planTable(plans: readonly AnyPlan[], answer: AnyAnswer): Table {
+  return tableOf(plans, { '#': (_, index) => index + 1, ...planColumns(answer) }, { expendable: EXPENDABLE })
+}
+
+/** Found plans and native baselines in one table. */
+export function everyPlanTable(answer: AnyAnswer): Table {
+  const rows = [
+    ...answer.plans.map((plan) => ({ plan, list: 'plan' })),
+    ...answer.native.map((plan) => ({ plan, list: 'native baseline' })),
+  ]
+  const columns = Object.entries(planColumns(answer)).map(([head, column]) => {
+    const cell = typeof column === 'function' ? column : column.cell
+    const ofRow = ({ plan }: { plan: AnyPlan }, index: number) => cell(plan, index)
+    return [head, typeof column === 'function' ? ofRow : { unit: column.unit, cell: ofRow }] as const
+  })
+  return tableOf(rows, {
+    list: ({ list }) => list,
+    id: ({ plan }) => plan.id ?? '',
+    ...Object.fromEntries(columns),
   })
 }
 
-const intervalText = ({ interval: { lowMs, highMs } }: AnyPlan): string =>
-  lowMs === highMs ? 'not known' : `${formatMs(lowMs)} – ${formatMs(highMs)}`
+const EXPENDABLE = ['transfer', 'compute', 'sent', '#', '95 % within', 'numbers']
+
+function planColumns(answer: AnyAnswer): Record<string, Column<AnyPlan>> {
+  const all = [...answer.plans, ...answer.native]
+  return {
+    'plan (layers)': (plan) => ('deployable' in plan ? describeGraphPlan(plan) : describePlan(plan)),
+    predicted: msColumn(({ predictedMs }) => predictedMs),
+    '95 % within': { unit: 'ms', cell: intervalCell },
+    compute: msColumn(({ computeMs }) => computeMs),
+    transfer: msColumn(({ transferMs }) => transferMs),
+    sent: bytesColumn(({ bytes }) => bytes),
+    ...(all.some(({ energyJ }) => energyJ !== undefined) && {
+      energy: figureColumn(
+        'J',
+        ({ energyJ }) => energyJ,
+        ({ intervals }) => intervals.energyJ,
+      ),
+    }),
+    ...(all.some(({ price }) => price !== undefined) && {
+      price: (plan: AnyPlan) => figure(plan.price, plan.intervals.price, ''),
+    }),
+    ...(all.some((plan) => lossOf(plan) > 0) && {
+      'accuracy loss': (plan: AnyPlan) => ({ text: `≤${formatShare(lossOf(plan))}`, value: lossOf(plan) }),
+    }),
+    numbers: ({ emulated }) => (emulated ? painted('emulated', colour.yellow) : 'measured'),
+  }
+}
+
+const intervalCell = ({ interval: { lowMs, highMs } }: AnyPlan) => ({
+  text: lowMs === highMs ? 'not known' : `${formatMs(lowMs)} – ${formatMs(highMs)}`,
+  value: lowMs === highMs ? '' : `${lowMs}..${highMs}`,
+})
+
+const figureColumn = (
+  unit: string,
+  value: (plan: AnyPlan) => number | undefined,
+  boundsOf: (plan: AnyPlan) => Bounds | undefined,
+): Column<AnyPlan> => ({ unit, cell: (plan) => figure(value(plan), boundsOf(plan), ` ${unit}`) })
 
 /** `0.213 J (0.2–0.25)`. */
-function figure(value: number | undefined, bounds: Bounds | undefined, unit: string): string {
+function figure(value: number | undefined, bounds: Bounds | undefined, unit: string): Cell {
   if (value === undefined) return ''
   const text = (number: number) => number.toPrecision(3)
   const isKnown = bounds !== undefined && bounds.low < bounds.high
-  return `${text(value)}${unit}${isKnown ? ` (${text(bounds.low)}–${text(bounds.high)})` : ''}`
+  return {
+    text: `${text(value)}${unit}${isKnown ? ` (${text(bounds.low)}–${text(bounds.high)})` : ''}`,
+    value,
+  }
 }
 
 /** The best plans, the sentence that says why the first one wins, and warnings about the numbers. */
@@ -77,9 +116,9 @@ export function plansText(answer: AnyAnswer): string {
   const stopped = 'view' in answer ? 'not searched to the end' : 'time limit reached'
   const warnings = new Set(plans.flatMap((plan) => plan.warnings))
   return [
-    planTable(plans, answer),
+    tableText(planTable(plans, answer)),
     why,
-    ...(gap ? [`${stopped}: a better plan may save up to ${(100 * gap).toFixed(1)} %`] : []),
+    ...(gap ? [`${stopped}: a better plan may save up to ${formatShare(gap)}`] : []),
     ...[...warnings].map((warning) => colour.yellow(`warning: ${warning}`)),
   ].join('\n')
 }
@@ -88,7 +127,7 @@ export function plansText(answer: AnyAnswer): string {
 export function baselinesText(answer: AnyAnswer): string {
   return [
     colour.bold('native baselines: all layers on one machine, constraints aside'),
-    planTable(answer.native, answer),
+    tableText(planTable(answer.native, answer)),
     ...answer.leftOut.map(({ resource, reason }) => `left out: ${resource}: ${reason}`),
     ...answer.notes.map((note) => colour.yellow(note)),
   ].join('\n')
@@ -110,7 +149,7 @@ export function besideText({ served, sensitivity }: Pick<ExplainedAnswer, 'serve
     'then best': ({ planId, resources }) => (planId === null ? 'no plan' : resources.join(' → ')),
   })
   const title = colour.bold('another plan takes over when')
-  return [...scales, title, sensitivity.length > 0 ? table : '  never'].join('\n')
+  return [...scales, title, sensitivity.length > 0 ? tableText(table) : '  never'].join('\n')
 }
 
 function valueText({ what }: SensitivityChange, value: number): string {
@@ -133,26 +172,56 @@ function describeGraphPlan(plan: GraphPlan): string {
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
+/** A cell of a map for programs: its conditions, and the plan that is best there. */
+export function mapTable({ axes, cells, plans }: SweepAnswer): Table {
+  const rows = cells.map((plan, index) => ({ plan: plans[plan], index }))
+  const columns = axes.map((axis, at) => {
+    // The last axis runs fastest.
+    const size = axes.slice(at + 1).reduce((product, { values }) => product * values.length, 1)
+    const value = ({ index }: { index: number }) =>
+      axis.values[Math.floor(index / size) % axis.values.length] ?? ''
+    return [axisName(axis.vary), value] as const
+  })
+  return tableOf(rows, {
+    ...Object.fromEntries(columns),
+    'best plan (layers)': ({ plan }) => (plan ? describePlan(plan) : ''),
+  })
+}
+
+/** `bandwidth (Mbit/s)`: as people call what an axis varies. */
+const axisName = (vary: string): string => AXIS_NAMES[vary] ?? vary
+const AXIS_NAMES: Readonly<Record<string, string>> = {
+  bandwidthMbps: 'bandwidth (Mbit/s)',
+  rttMs: 'round trip (ms)',
+}
+
+const axisValue = (value: string | number | undefined): string =>
+  typeof value === 'number' ? String(Number(value.toPrecision(3))) : (value ?? '')
+
 /** Formats a map: one letter per cell stands for a plan. The last axis runs to the right, the one before it downwards. */
 export function sweepText({ axes, cells, plans, notes }: SweepAnswer): string {
   const [before, last] = [axes.at(-2), axes.at(-1)]
   const width = last?.values.length ?? 1
   const letterOf = (plan: number) => (plan < 0 ? '.' : (LETTERS[plan] ?? '?'))
-  const down = before?.values ?? ['']
+  const down: readonly (string | number)[] = before?.values ?? ['']
   const lines: string[] = []
   for (let start = 0; start < cells.length; start += width) {
     const row = cells.slice(start, start + width).map(letterOf)
-    lines.push(`  ${String(down[(start / width) % down.length]).padStart(10)}  ${row.join('')}`)
+    lines.push(`  ${axisValue(down[(start / width) % down.length]).padStart(10)}  ${row.join('')}`)
   }
-  const values = last ? `${last.vary} from ${last.values[0]} to ${last.values.at(-1)}` : ''
+  const values = last
+    ? `${axisName(last.vary)} from ${axisValue(last.values[0])} to ${axisValue(last.values.at(-1))}`
+    : ''
   return [
-    `to the right: ${values}${before ? `; downwards: ${before.vary}` : ''}; ".": no plan`,
+    `to the right: ${values}${before ? `; downwards: ${axisName(before.vary)}` : ''}; ".": no plan`,
     ...lines,
-    tableOf(plans, {
-      '': (_, index) => letterOf(index),
-      'best plan (layers)': describePlan,
-      cells: ({ cells }) => cells,
-    }),
+    tableText(
+      tableOf(plans, {
+        map: (_, index) => letterOf(index),
+        'best plan (layers)': describePlan,
+        cells: ({ cells: count }) => count,
+      }),
+    ),
     ...notes.map((note) => colour.yellow(note)),
   ].join('\n')
 }

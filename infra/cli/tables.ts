@@ -1,29 +1,33 @@
-/** Formats models, layers, links, profiles and deployments for a terminal. Pure: values in, text out. Plans: plan-tables.ts. */
+/** Tables and texts of models, layers, profiles, resources and deployments. Pure: values in, text out. Plans: plan-tables.ts. */
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Model, Samples, Structure } from '../../shared/contracts/model.ts'
 import { namesOf } from '../../shared/contracts/model-names.ts'
 import type { DeploymentView } from '../../shared/contracts/stand-in.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
-import type { Link } from '../../shared/contracts/resource.ts'
-import { formatBytes, formatMbps, formatMs, formatShape } from '../terminal/format.ts'
-import { tableOf } from '../terminal/table.ts'
+import type { ResourceView } from '../../shared/contracts/resource.ts'
+import { bytesColumn, msColumn, painted, timesColumn } from '../terminal/columns.ts'
+import { formatBytes, formatShape } from '../terminal/format.ts'
+import { type Table, tableOf } from '../terminal/table.ts'
 
-const EMULATED = colour.yellow('emulated')
+const EMULATED = painted('emulated', colour.yellow)
 
 /** One row per name and version: a file with several names has several rows. */
-export function modelsTable(models: readonly Model[]): string {
-  if (models.length === 0) return 'no models yet: scission models add FILE'
+export function modelsTable(models: readonly Model[]): Table {
   const rows = models.flatMap((model) => namesOf(model).map((own) => ({ model, ...own })))
   const sorted = rows.sort((a, b) => a.name.localeCompare(b.name) || a.version - b.version)
-  return tableOf(sorted, {
-    name: ({ name }) => name,
-    version: ({ version }) => version,
-    id: ({ model }) => model.id.slice(0, 12),
-    size: ({ model }) => formatBytes(model.bytes),
-    inputs: ({ model }) => inputsText(model.inputs),
-    added: ({ model }) => model.createdAt,
-  })
+  return tableOf(
+    sorted,
+    {
+      name: ({ name }) => name,
+      version: ({ version }) => version,
+      id: ({ model }) => ({ text: model.id.slice(0, 12), value: model.id }),
+      size: bytesColumn(({ model }) => model.bytes),
+      inputs: ({ model }) => inputsText(model.inputs),
+      added: ({ model }) => model.createdAt,
+    },
+    { ifEmpty: 'no models yet: scission models add FILE', expendable: ['added', 'inputs', 'size', 'id'] },
+  )
 }
 
 /** `input_1 FP32 1x3x224x224` */
@@ -50,21 +54,27 @@ export function samplesText({ inputs, givenAt }: { inputs: Samples['inputs']; gi
   return `given ${givenAt}: ${inputsText(inputs)}`
 }
 
-export function layersTable({ layers, boundaries }: Structure): string {
+export function layersTable({ layers, boundaries }: Pick<Structure, 'layers' | 'boundaries'>): Table {
   const rows = layers.map((layer) => ({ ...layer, after: boundaries[layer.index + 1] }))
-  return tableOf(rows, {
-    layer: ({ index }) => index,
-    operator: ({ op }) => op,
-    name: ({ name }) => shorten(name),
-    output: ({ outputs }) =>
-      outputs.map((one) => `${one.datatype} ${formatShape(one.shape)}, ${formatBytes(one.bytes)}`).join('; '),
-    weights: ({ weightBytes }) => formatBytes(weightBytes),
-    'M MAC': ({ macs }) => (macs === null ? '' : (macs / 1e6).toFixed(2)),
-    'crossing after it': ({ after }) => (after ? formatBytes(after.bytes) : ''),
-    tensors: ({ after }) => shorten(after?.tensors.join(' ') ?? '', 60),
-    cut: ({ after }) => cutText(after),
-    'why not clean': ({ after }) => after?.why ?? '',
-  })
+  return tableOf(
+    rows,
+    {
+      layer: ({ index }) => index,
+      operator: ({ op }) => op,
+      name: ({ name }) => shortened(name),
+      output: ({ outputs }) =>
+        outputs
+          .map((one) => `${one.datatype} ${formatShape(one.shape)}, ${formatBytes(one.bytes)}`)
+          .join('; '),
+      weights: bytesColumn(({ weightBytes }) => weightBytes),
+      'M MAC': ({ macs }) => (macs === null ? '' : { text: (macs / 1e6).toFixed(2), value: macs / 1e6 }),
+      'crossing after it': bytesColumn(({ after }) => after?.bytes),
+      tensors: ({ after }) => shortened(after?.tensors.join(' ') ?? '', 60),
+      cut: ({ after }) => cutText(after),
+      'why not clean': ({ after }) => after?.why ?? '',
+    },
+    { expendable: ['tensors', 'name', 'M MAC', 'why not clean', 'weights', 'output'] },
+  )
 }
 
 function cutText(boundary: Structure['boundaries'][number] | undefined): string {
@@ -72,21 +82,32 @@ function cutText(boundary: Structure['boundaries'][number] | undefined): string 
   return boundary.clean ? 'clean' : 'yes'
 }
 
-const shorten = (text: string, length = 40): string =>
-  text.length <= length ? text : `…${text.slice(1 - length)}`
+/** People see the end of a long name, which tells it from others; programs get all of it. */
+const shortened = (text: string, length = 40) => ({
+  text: text.length <= length ? text : `…${text.slice(1 - length)}`,
+  value: text,
+})
 
-export function profilesTable(profiles: readonly Profile[]): string {
-  return tableOf(profiles, {
-    resource: ({ resource }) => resource,
-    'whole model': ({ whole }) => formatMs(whole.medianMs),
-    slowdown: ({ slowdown }) => `${slowdown}x`,
-    'counts as': ({ whole, slowdown }) => formatMs(whole.medianMs * slowdown),
-    options: ({ options }) => `${options.threads} thread, ${options.optimisation}`,
-    'peak memory': ({ peakRssBytes }) => formatBytes(peakRssBytes),
-    '95 % within': howSure,
-    '': ({ emulated }) => (emulated ? EMULATED : 'measured'),
-  })
-}
+const emulatedOr = (emulated: boolean) => (emulated ? EMULATED : 'measured')
+
+export const profilesTable = (profiles: readonly Profile[]): Table =>
+  tableOf(
+    profiles,
+    {
+      resource: ({ resource }) => resource,
+      'whole model': msColumn(({ whole }) => whole.medianMs),
+      slowdown: timesColumn(({ slowdown }) => slowdown),
+      'counts as': msColumn(({ whole, slowdown }) => whole.medianMs * slowdown),
+      options: ({ options }) => `${options.threads} thread, ${options.optimisation}`,
+      'peak memory': bytesColumn(({ peakRssBytes }) => peakRssBytes),
+      '95 % within': howSure,
+      figures: ({ emulated }) => emulatedOr(emulated),
+    },
+    {
+      ifEmpty: 'no profiles yet: scission bench MODEL',
+      expendable: ['peak memory', 'options', 'slowdown', 'whole model'],
+    },
+  )
 
 /** The profile's interval, and a warning if the profile failed its own check. */
 function howSure({ interval, predictionError }: Profile): string {
@@ -94,29 +115,56 @@ function howSure({ interval, predictionError }: Profile): string {
   return predictionError?.ok === false ? `${within}, check failed` : within
 }
 
-export function linksTable(links: readonly Link[]): string {
-  if (links.length === 0) return 'no links measured yet'
-  return tableOf(links, {
-    link: ({ from, to }) => `${from} → ${to}`,
-    'round trip': ({ rttMs }) => formatMs(rttMs),
-    bandwidth: ({ bandwidthMbps }) => formatMbps(bandwidthMbps),
-    back: ({ returnBandwidthMbps }) => formatMbps(returnBandwidthMbps),
-    '': ({ source, emulated, emulation }) =>
-      source + (emulated ? `, ${EMULATED}${emulation?.preset ? ` ${emulation.preset}` : ''}` : ''),
-  })
-}
+export const deploymentsTable = (deployments: readonly DeploymentView[]): Table =>
+  tableOf(
+    deployments,
+    {
+      deployment: ({ id }) => id,
+      state: ({ state, standIns = [] }) =>
+        [state, ...standIns.map(({ by, resource }) => `${by} computes for ${resource}`)].join(': '),
+      'path (layers)': ({ hops }) =>
+        hops
+          .map(({ resource, from, to }) => `${resource} ${from === to ? '(forwards)' : `[${from},${to})`}`)
+          .join(' → '),
+      predicted: msColumn(({ predictedMs }) => predictedMs),
+      endpoint: ({ entry, id }) => `${entry.url}/v2/models/${id}/infer`,
+    },
+    {
+      ifEmpty: 'no deployments: scission deploy PLAN',
+      expendable: ['endpoint', 'predicted', 'path (layers)'],
+    },
+  )
 
-export function deploymentsTable(deployments: readonly DeploymentView[]): string {
-  if (deployments.length === 0) return 'no deployments: scission deploy PLAN'
-  return tableOf(deployments, {
-    deployment: ({ id }) => id,
-    state: ({ state, standIns = [] }) =>
-      [state, ...standIns.map(({ by, resource }) => `${by} computes for ${resource}`)].join(': '),
-    'path (layers)': ({ hops }) =>
-      hops
-        .map(({ resource, from, to }) => `${resource} ${from === to ? '(forwards)' : `[${from},${to})`}`)
-        .join(' → '),
-    predicted: ({ predictedMs }) => formatMs(predictedMs),
-    endpoint: ({ entry, id }) => `${entry.url}/v2/models/${id}/infer`,
-  })
+/** @param now epoch milliseconds: the age of the last heartbeat counts from it. */
+export const resourcesTable = (resources: readonly ResourceView[], now: number): Table =>
+  tableOf(
+    resources,
+    {
+      resource: ({ name }) => name,
+      tier: ({ tier }) => tier,
+      state: ({ alive, source }) => (alive ? 'alive' : source === 'imported' ? 'imported' : 'lost'),
+      'last sign of life': ({ heartbeatAt }) => ({
+        text: ageText(now - Date.parse(heartbeatAt)),
+        value: heartbeatAt,
+      }),
+      address: ({ url }) => url,
+      slowdown: timesColumn(({ slowdown }) => slowdown),
+      machine: ({ machine }) => machine.cpuModel,
+    },
+    {
+      ifEmpty: 'no resources: an inference service registers itself when it starts',
+      expendable: ['machine', 'slowdown', 'last sign of life', 'address'],
+    },
+  )
+
+const UNITS = [
+  [86_400_000, 'd'],
+  [3_600_000, 'h'],
+  [60_000, 'min'],
+] as const
+
+/** `3 s ago`. */
+export function ageText(ms: number): string {
+  const [size, unit] = UNITS.find(([least]) => ms >= least) ?? [1000, 's']
+  return `${Math.max(0, Math.round(ms / size))} ${unit} ago`
 }

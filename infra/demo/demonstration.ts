@@ -15,12 +15,17 @@ import { ScissionError } from '../../shared/platform/errors.ts'
 import { modelInputs } from '../../shared/onnx/sample-inputs/model-inputs.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { baselinesText, describePlan } from '../cli/plan-tables.ts'
-import { linksTable, profilesTable } from '../cli/tables.ts'
+import { linksTable } from '../cli/link-table.ts'
+import { profilesTable } from '../cli/tables.ts'
 import { runBenchmark } from '../steps/run-benchmark.ts'
 import { deployAndWait } from '../steps/deploy-plan.ts'
 import { pollUntil } from '../steps/poll-until.ts'
 import { median } from '../../shared/platform/statistics.ts'
+import { printable } from '../terminal/printable.ts'
 import { createProgress } from '../terminal/progress.ts'
+import { say } from '../terminal/say.ts'
+import { tableText } from '../terminal/table.ts'
+import type { SetDetail } from '../terminal/waiting.ts'
 import { uploadFiles } from '../steps/upload-model.ts'
 import { compareOutputs } from './compare.ts'
 import { referenceRun } from './reference.ts'
@@ -51,41 +56,47 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
     uploadFiles(benchmark, file, { name, inputShapes, samples }),
   )
   const structure = await benchmark.structure(model.id, inputShapes)
-  console.log(modelText(model, structure))
+  say(modelText(printable(model), printable(structure)))
   const note = inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
-  if (note !== undefined) console.log(`  ${note}; --shapes gives others`)
+  if (note !== undefined) say(`  ${printable(note)}; --shapes gives others`)
 
-  const links = await step('measuring the links between the resources', () => linksMeasured(planner))
-  console.log(linksTable(links))
-  console.log('measuring the model layer by layer on every resource')
+  const links = await step('measuring the links between the resources', (waitFor) =>
+    linksMeasured(planner, waitFor),
+  )
+  say(tableText(linksTable(printable(links))))
+  say('measuring the model layer by layer on every resource')
   const query = { model: model.id, inputShapes }
   const done = await runBenchmark(benchmark, query, createProgress())
   const profiles = await Promise.all(
     done.parts.flatMap((part) => (part.profile ? [benchmark.profile(part.profile)] : [])),
   )
-  console.log(profilesTable(profiles))
+  say(tableText(profilesTable(printable(profiles))))
 
   const plans = await planner.plans(query)
-  console.log(titledPlansText('free choice', plans))
+  say(titledPlansText('free choice', printable(plans)))
   const split = await planSplit(planner, structure, query)
-  if (split) console.log(titledPlansText(split.title, split.answer))
-  else console.log('the model has no layer boundary that may be cut: only whole-model plans are possible')
-  console.log(`\n${baselinesText(plans)}`)
+  if (split) say(titledPlansText(split.title, printable(split.answer)))
+  else say('the model has no layer boundary that may be cut: only whole-model plans are possible')
+  say(`\n${baselinesText(printable(plans))}`)
 
-  console.log(steadinessText(plans.paces))
+  say(steadinessText(printable(plans.paces)))
 
   const inputs = modelInputs(structure, await benchmark.samples(model), INPUT_SEED)
   const reference = await step('running the unsplit file for reference', () => referenceRun(file, inputs))
   const served: ServedPlan[] = []
   for (const plan of plansToServe(plans, split?.answer, await planner.resources())) {
     served.push(
-      await step(`serving ${describePlan(plan)}`, async () =>
-        serve(planner, await asOfNow(planner, query, plan), inputs, reference.outputs),
+      await step(`serving ${describePlan(plan)}`, async (waitFor) =>
+        serve(planner, await asOfNow(planner, query, plan), {
+          inputs,
+          expected: reference.outputs,
+          waitFor,
+        }),
       ),
     )
   }
-  console.log(servedText(served))
-  console.log(winnerText(served))
+  say(servedText(printable(served)))
+  say(winnerText(printable(served)))
   return reportOf({
     model,
     inputBytes: structure.inputs.reduce((sum, spec) => sum + spec.bytes, 0),
@@ -125,10 +136,12 @@ async function asOfNow(
 }
 
 /** Waits until the links of all pairs of resources that a plan could use are measured. */
-async function linksMeasured(planner: PlannerClient): Promise<Link[]> {
+async function linksMeasured(planner: PlannerClient, waitFor: SetDetail): Promise<Link[]> {
   const ask = async () => {
     const [resources, links] = await Promise.all([planner.resources(), planner.links()])
-    return { links, missing: missingLinks(resources, links) }
+    const missing = missingLinks(resources, links)
+    waitFor(missing.join(', '))
+    return { links, missing }
   }
   const { links, missing } = await pollUntil(ask, (answer) => answer.missing.length === 0, LINKS_WAIT)
   if (missing.length === 0) return links
@@ -175,13 +188,24 @@ async function planSplit(
   return { title: `first block (layers [0,${first.k})) kept on the device, at least two machines`, answer }
 }
 
+interface Serving {
+  inputs: readonly Tensor[]
+  /** Outputs of the unsplit model. */
+  expected: readonly Tensor[]
+  waitFor: SetDetail
+}
+
 async function serve(
   planner: PlannerClient,
   plan: Plan,
-  inputs: readonly Tensor[],
-  expected: readonly Tensor[],
+  { inputs, expected, waitFor }: Serving,
 ): Promise<ServedPlan> {
-  const deployment = await deployAndWait(planner, { plan: plan.id })
+  const deployment = await deployAndWait(
+    planner,
+    { plan: plan.id },
+    { update: (_, { step: at }) => waitFor(at), stop: () => undefined },
+  )
+  waitFor('sending requests')
   const client = createInferenceClient(deployment.entry.resource, deployment.entry.url)
   const infer = () => client.infer(deployment.id, inputs)
   await timesOf(infer, WARM_UP)

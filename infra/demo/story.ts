@@ -3,19 +3,23 @@ import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
 import type { PlanAnswer } from '../../shared/contracts/plan.ts'
+import { inOptions } from '../cli/commands/plan-options.ts'
 import { describePlan, plansText } from '../cli/plan-tables.ts'
 import { inputsText } from '../cli/tables.ts'
 import { shortVerification } from '../cli/verification-text.ts'
 import type { System } from '../start/system.ts'
+import { msColumn } from '../terminal/columns.ts'
 import { formatBytes, formatMs } from '../terminal/format.ts'
-import { tableOf } from '../terminal/table.ts'
+import { say } from '../terminal/say.ts'
+import { type SetDetail, sayWhileWaiting } from '../terminal/waiting.ts'
+import { tableOf, tableText } from '../terminal/table.ts'
 import type { Report, ServedPlan } from './report.ts'
 
-/** Runs `work`, then prints the title and how long it took. */
-export async function step<T>(title: string, work: () => Promise<T>): Promise<T> {
+/** Says that `work` is being done and what it waits for, then prints the title and how long it took. */
+export async function step<T>(title: string, work: (setDetail: SetDetail) => Promise<T>): Promise<T> {
   const start = performance.now()
-  const result = await work()
-  console.log(`${colour.green('✓')} ${title} ${colour.dim(`(${formatMs(performance.now() - start)})`)}`)
+  const result = await sayWhileWaiting(title, work)
+  say(`${colour.green('✓')} ${title} ${colour.dim(`(${formatMs(performance.now() - start)})`)}`)
   return result
 }
 
@@ -29,7 +33,7 @@ export function modelText({ name, bytes, cuts, id }: UploadedModel, { layers, in
 
 export function titledPlansText(title: string, answer: PlanAnswer): string {
   const considered = colour.dim(`(${answer.considered.toLocaleString('en')} considered)`)
-  return `\n${colour.bold(`plans: ${title}`)}  ${considered}\n${plansText(answer)}`
+  return `\n${colour.bold(`plans: ${title}`)}  ${considered}\n${plansText(inOptions(answer))}`
 }
 
 /** From this spread, or this much waiting for other processes, on a user should know. */
@@ -59,9 +63,9 @@ const percent = (fraction: number): string => `${Math.round(100 * fraction)} %`
 export function servedText(served: readonly ServedPlan[]): string {
   const table = tableOf(served, {
     'plan (layers)': ({ plan }) => describePlan(plan),
-    predicted: ({ predictedMs }) => formatMs(predictedMs),
+    predicted: msColumn(({ predictedMs }) => predictedMs),
     '95 % within': ({ plan: { interval } }) => `${formatMs(interval.lowMs)} – ${formatMs(interval.highMs)}`,
-    measured: ({ measuredMs }) => formatMs(measuredMs),
+    measured: msColumn(({ measuredMs }) => measuredMs),
     predicts: ({ held, inside, samplesMs }) => {
       const text = `${held ? 'inside' : 'OUTSIDE'}, ${inside} of ${samplesMs.length}`
       return held ? colour.green(text) : colour.red(text)
@@ -73,7 +77,7 @@ export function servedText(served: readonly ServedPlan[]): string {
   const isEmulated = served.some(({ plan }) => plan.emulated)
   return [
     `\n${colour.bold('served and measured')}`,
-    table,
+    tableText(table),
     ...(isEmulated ? [colour.yellow('  times pass through emulated speeds or links')] : []),
   ].join('\n')
 }

@@ -27,6 +27,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { sayWhileWaiting } from './waiting.mjs'
 
 const FOLDERS = ['services', 'shared', 'infra']
 /** The modules that processes and threads start with, and the jobs that they load. */
@@ -53,17 +54,18 @@ let last = Promise.resolve()
 /**
  * @param {string} root the repository.
  * @param {string} [folder] below a node_modules or beside one.
+ * @param {boolean} [quiet] whether nothing is said of it.
  * @returns {Promise<string>} the folder that holds `services/…/main.js` and the rest.
  * @throws what keeps it from being written.
  */
-export function build(root, folder = path.join(root, 'node_modules/.cache/scission')) {
-  const mine = last.then(() => buildNow(root, folder))
+export function build(root, folder = path.join(root, 'node_modules/.cache/scission'), quiet = true) {
+  const mine = last.then(() => buildNow(root, folder, quiet))
   // The caller gets the error.
   last = mine.catch(() => {})
   return mine
 }
 
-async function buildNow(root, folder) {
+async function buildNow(root, folder, quiet) {
   const sources = FOLDERS.filter((name) => existsSync(path.join(root, name)))
     .flatMap((name) =>
       readdirSync(path.join(root, name), { recursive: true }).map((file) => path.join(name, file)),
@@ -72,7 +74,8 @@ async function buildNow(root, folder) {
   const digest = digestOf(root, sources)
   const digestFile = path.join(folder, DIGEST)
   if (existsSync(digestFile) && readFileSync(digestFile, 'utf8') === digest) return folder
-  await bundle(root, folder, sources.filter(isEntry))
+  const work = () => bundle(root, folder, sources.filter(isEntry))
+  await (quiet ? work() : sayWhileWaiting('compiling (once for these sources)', work))
   for (const file of sources.filter((name) => name.endsWith('.json')))
     write(path.join(folder, file), readFileSync(path.join(root, file)))
   write(path.join(folder, 'package.json'), '{"type":"module"}')

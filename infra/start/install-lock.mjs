@@ -15,6 +15,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const LOCK = '.installing'
 const TOUCH_EVERY_MS = 1000
+/** Nobody waits in silence. */
+const SAY_EVERY_MS = 2000
 const LOOK_EVERY_MS = 200
 /** By the watcher's own clock. The id of a process that is gone may be another's by then. */
 const UNTOUCHED_MS = 30_000
@@ -38,7 +40,8 @@ export const isInstallLocked = (root) => existsSync(path.join(root, LOCK))
 export async function acquireInstallLock(root) {
   const file = path.join(root, LOCK)
   let watched = { content: '', touchedMs: 0, since: performance.now() }
-  for (let looks = 0; ; looks += 1) {
+  let saidAt = Number.NEGATIVE_INFINITY
+  for (;;) {
     if (create(file)) return hold(file, false)
     const seen = look(file)
     if (seen === undefined) continue
@@ -46,7 +49,10 @@ export async function acquireInstallLock(root) {
       watched = { ...seen, since: performance.now() }
     const untouched = performance.now() - watched.since > UNTOUCHED_MS
     if ((untouched || ownerIsGone(seen.content)) && takeOver(file, seen.content)) return hold(file, true)
-    if (looks === 0) console.log('another process is installing packages: waiting for it')
+    if (performance.now() - saidAt >= SAY_EVERY_MS) {
+      console.error('another process is installing packages: waiting for it')
+      saidAt = performance.now()
+    }
     await sleep(LOOK_EVERY_MS)
   }
 }

@@ -14,10 +14,15 @@ import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ensureInstalled } from './packages.mjs'
 
+/** What `npm start` runs. */
+const START = 'infra/start/main.ts'
+
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const dev = process.argv[2] === '--dev'
 if (dev) process.argv.splice(2, 1)
 
+// Loading all of it takes a second or two on a slow machine, before it can say so itself.
+if (process.argv[2] === START) console.error('Scission is starting')
 const code = await ensureInstalled(root, dev)
 if (code !== 0) process.exit(code)
 const [, , entry] = process.argv
@@ -42,7 +47,9 @@ async function start(file) {
 async function compiled() {
   const { build } = await import('./build.mjs')
   try {
-    return await build(root)
+    // Programs read what a command prints, and its errors; people have a terminal, or start the system.
+    const quiet = !process.stderr.isTTY && entry !== START
+    return await build(root, undefined, quiet)
   } catch (thrown) {
     if (!(thrown instanceof Error && 'syscall' in thrown)) throw thrown
     console.error(

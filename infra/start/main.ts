@@ -21,6 +21,7 @@ import { describeFailure, exitCodeOf } from '../cli/exit-codes.ts'
 import { demonstrate } from '../demo/demonstration.ts'
 import type { Report } from '../demo/report.ts'
 import { step, thingsToTry, verdictText } from '../demo/story.ts'
+import { complain, say } from '../terminal/say.ts'
 import { HELP, parseStartOptions, type StartOptions } from './options.ts'
 import { stopOnSignals } from './processes/stop-on-signals.ts'
 import { startSystem, type System, type SystemOptions } from './system.ts'
@@ -38,7 +39,7 @@ export async function start(args: string[]): Promise<void> {
   const dataDir = path.resolve(process.env.SCISSION_DATA ?? '.scission')
   mkdirSync(dataDir, { recursive: true })
   const log = createLog('scission', process.env.SCISSION_LOG_LEVEL ?? 'warn')
-  console.log(colour.bold(`Scission ${VERSION}`))
+  say(colour.bold(`Scission ${VERSION}`))
   const report = reportOnce(options)
   let stopped: AbortSignal | undefined
   const onStop = (stop: () => Promise<void>) => {
@@ -47,10 +48,10 @@ export async function start(args: string[]): Promise<void> {
     stopped = signal
   }
   try {
-    const system = await step('starting Redis, the services and the link emulator', () =>
-      startOrReport(report, { ...options, dataDir, log, onStop }),
+    const system = await step('starting Redis, the services and the link emulator', (waitFor) =>
+      startOrReport(report, { ...options, dataDir, log, onStop, waitFor }),
     )
-    console.log(`  Redis: ${system.redis.description}`)
+    say(`  Redis: ${system.redis.description}`)
     await show(options, system, { log, report, stopped: () => stopped?.aborted === true })
   } catch (thrown) {
     // While the services are being stopped, whatever is under way fails: that is no news.
@@ -91,18 +92,18 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
       redis,
     })
     report(outcome)
-    console.log(`\n${verdictText(outcome)}`)
+    say(`\n${verdictText(outcome)}`)
     if (!outcome.ok) process.exitCode = 1
     if (!options.once) {
-      console.log(thingsToTry(system, outcome))
+      say(thingsToTry(system, outcome))
       return
     }
   } catch (thrown) {
     if (stopped()) throw thrown
     log.debug({ err: thrown }, 'the run failed')
     const error = describeFailure(thrown, false)
-    console.error(error)
-    console.error(`what the services printed: ${system.logFile}`)
+    complain(error)
+    complain(`what the services printed: ${system.logFile}`)
     process.exitCode = exitCodeOf(thrown)
     report({ ok: false, error, redis })
   }
@@ -165,7 +166,7 @@ if (existsSync(program) && realpathSync(program) === fileURLToPath(import.meta.u
   start(process.argv.slice(2)).then(
     () => undefined,
     (thrown: unknown) => {
-      console.error(describeFailure(thrown, false))
+      complain(describeFailure(thrown, false))
       process.exit(exitCodeOf(thrown))
     },
   )

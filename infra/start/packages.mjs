@@ -12,6 +12,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { acquireInstallLock, isInstallLocked } from './install-lock.mjs'
+import { sayWhileWaiting } from './waiting.mjs'
 
 /** As `engines` of package.json says. */
 const MIN_NODE = 20
@@ -50,8 +51,11 @@ async function installUnder(lock, root, dev) {
     lock.release()
     return 0
   }
-  console.log(`installing packages (${step.reason}): npm ${step.npm.join(' ')}`)
-  const code = await runNpm(root, [...step.npm, '--no-audit', '--no-fund'], lock.noteNpm)
+  const code = await sayWhileWaiting(
+    `installing packages (${step.reason}): npm ${step.npm.join(' ')}`,
+    () => runNpm(root, [...step.npm, '--no-audit', '--no-fund'], lock.noteNpm),
+    () => installedSoFar(root),
+  )
   // Ended by a signal: the lock stays, because half a package may be there.
   if (code === null) return 1
   // npm undoes an `install` that fails, and a failed `ci` leaves no list of what is installed.
@@ -59,6 +63,13 @@ async function installUnder(lock, root, dev) {
   const left = code === 0 ? nextStep(root, dev, false) : undefined
   if (left) console.error(`npm ended well, but the packages are not those of the lockfile: ${left.reason}`)
   return code
+}
+
+/** @returns {string} how many of the packages of the lockfile have a folder by now. npm downloads them first. */
+function installedSoFar(root) {
+  const names = Object.keys(readPackages(path.join(root, 'package-lock.json')) ?? {}).filter(Boolean)
+  const there = names.filter((name) => existsSync(path.join(root, name, 'package.json')))
+  return `${there.length} of ${names.length} packages are in place`
 }
 
 /**
@@ -121,7 +132,9 @@ function readPackages(file) {
 async function runNpm(root, args, onStart) {
   const { spawn } = await import('node:child_process')
   const npm = findNpm()
-  const options = { cwd: root, env: npmEnvironment(), stdio: 'inherit', shell: npm.shell }
+  // What npm prints is no result of what is run afterwards.
+  const stdio = ['inherit', process.stderr, 'inherit']
+  const options = { cwd: root, env: npmEnvironment(), stdio, shell: npm.shell }
   const child = spawn(npm.command, [...npm.args, ...args], options)
   if (child.pid !== undefined) onStart(child.pid)
   return new Promise((resolve) => {

@@ -29,6 +29,8 @@ export interface SystemOptions extends Pick<StartOptions, 'testbed' | 'network' 
   env?: NodeJS.ProcessEnv
   /** Called at once with a function that stops everything started so far. */
   onStop?: (stop: () => Promise<void>) => void
+  /** Told what is being waited for. */
+  waitFor?: ((what: string) => void) | undefined
 }
 
 export interface System {
@@ -63,6 +65,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   options.onStop?.(() => group.stopAll())
   try {
     const ports = await choosePorts(options.portBase, testbed.resources.length)
+    options.waitFor?.('Redis and the link emulator')
     const first = [startRedis(group, dataDir, options), startLinks(group, testbed, ports)] as const
     await Promise.allSettled(first)
     const [redis, routes] = await Promise.all(first)
@@ -75,7 +78,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       SCISSION_BENCHMARK_URL: `http://${HOST}:${ports.benchmark}`,
       SCISSION_PLANNER_URL: `http://${HOST}:${ports.planner}`,
     }
-    const services = await startServices(group, testbed, ports, common, routes)
+    const services = await startServices(group, testbed, ports, { common, routes, waitFor: options.waitFor })
+    options.waitFor?.('the services to be connected to Redis, and the resources to register')
     await Promise.all([
       ready('benchmark service', services.benchmarkUrl),
       ready('planner service', services.plannerUrl),
@@ -134,19 +138,32 @@ async function startLinks(group: ProcessGroup, testbed: Testbed, ports: Ports): 
   return routes
 }
 
+interface ServiceSettings extends Pick<SystemOptions, 'waitFor'> {
+  /** Environment of all of them. */
+  common: Record<string, string>
+  routes: Map<string, Routes>
+}
+
 async function startServices(
   group: ProcessGroup,
   testbed: Testbed,
   ports: Ports,
-  common: Record<string, string>,
-  routes: Map<string, Routes>,
+  { common, routes, waitFor }: ServiceSettings,
 ) {
-  const start = (name: string, service: string, port: number | undefined, env = {}) =>
-    group.start({
+  const missing = new Set<string>()
+  const say = () => waitFor?.(`the services ${[...missing].join(', ')}`)
+  const start = async (name: string, service: string, port: number | undefined, env = {}) => {
+    missing.add(name)
+    say()
+    const process = await group.start({
       name,
       entry: new URL(`../../services/${service}/main.ts`, import.meta.url),
       env: { ...common, SCISSION_PORT: String(port), ...env },
     })
+    missing.delete(name)
+    say()
+    return process
+  }
   const benchmarkUrl = `http://${HOST}:${ports.benchmark}`
   const starts = [
     start('benchmark', 'benchmark', ports.benchmark),

@@ -2,23 +2,32 @@
 
 /** 0.0421 → "0.042 ms"; 12.345 → "12.3 ms"; 2500 → "2.50 s". */
 export function formatMs(value: number): string {
-  if (value >= 1000) return `${(value / 1000).toFixed(2)} s`
-  if (value >= 100) return `${value.toFixed(0)} ms`
-  if (value >= 10) return `${value.toFixed(1)} ms`
-  if (value >= 1) return `${value.toFixed(2)} ms`
+  if (value >= 1000) return `${threeDigits(value / 1000)} s`
+  if (value >= 1) return `${threeDigits(value)} ms`
   return `${value.toFixed(3)} ms`
 }
 
 /** Uses decimal units, as all of Scission does: 1 kB = 1000 bytes. */
 export function formatBytes(bytes: number): string {
-  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`
-  if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(2)} MB`
-  if (bytes >= 1e3) return `${(bytes / 1e3).toFixed(1)} kB`
+  if (bytes >= 1e9) return `${threeDigits(bytes / 1e9)} GB`
+  if (bytes >= 1e6) return `${threeDigits(bytes / 1e6)} MB`
+  if (bytes >= 1e3) return `${threeDigits(bytes / 1e3)} kB`
   return `${bytes} B`
 }
 
 export function formatMbps(value: number): string {
-  return `${value >= 100 ? value.toFixed(0) : value.toFixed(2)} Mbit/s`
+  return `${threeDigits(value)} Mbit/s`
+}
+
+/** 0.1234 → "12.3 %". */
+export const formatShare = (share: number): string => `${(100 * share).toFixed(1)} %`
+
+/** Without an exponent: 13.482 → "13.5", 602.112 → "602", 12345.6 → "12346". */
+export function threeDigits(value: number): string {
+  const size = Math.abs(value)
+  // 9.996 would become 10.00.
+  const digits = size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2
+  return value.toFixed(digits)
 }
 
 export function formatShape(shape: readonly (number | string)[]): string {

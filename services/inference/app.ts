@@ -25,11 +25,11 @@ import { ServedTimes } from './jobs/served-times.ts'
 import { PaceSampler } from './pace/pace-sampler.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
-import { Breakers } from './forwarding/breaker.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
 import { longestPossibleMessage } from './forwarding/message-limit.ts'
 import { Delivered, ReturnSlots } from './forwarding/direct-answer.ts'
 import { deploymentRoutes, returnRoutes } from './api/hop-routes.ts'
+import { createNoticing } from './forwarding/noticing.ts'
 import { BoundaryCodec } from './forwarding/boundary-codec.ts'
 import { createEngine, type Engine, runtimeOptions } from './serving/engine.ts'
 import { BodyMemoryBudget } from './messages/buffer-memory.ts'
@@ -53,7 +53,6 @@ import { createMetrics } from './api/metrics.ts'
 import { refusedRoutes } from './api/refused-routes.ts'
 import { repositoryRoutes } from './api/repository-routes.ts'
 import { Statistics } from './api/request-statistics.ts'
-import { StandIns } from './forwarding/stand-ins.ts'
 import { targetsOf } from './forwarding/deployment-target.ts'
 
 export interface InferenceService {
@@ -111,6 +110,7 @@ export function createInferenceService(
       executor: () => engine.executor.stats(),
       incomplete: engine.incompleteRanges,
       standIns: () => deps.standIns.stats(deployments.held().map(({ id }) => id)),
+      conditions: deps.conditions,
     }),
     facts: () => ({
       resource: config.resource,
@@ -132,6 +132,7 @@ export function createInferenceService(
     start: async (url) => {
       await presence.start(url)
       // What it tells goes by the name of this machine, which is its own from now on.
+      deps.conditions.start()
       deps.pace.start()
     },
     leave: () => presence.leave(),
@@ -141,6 +142,7 @@ export function createInferenceService(
       await deps.pace.close()
       changes.close()
       await deployments.close()
+      await deps.conditions.close()
       await stages.close()
       await engine.executor.close()
       caller.close()
@@ -196,6 +198,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
   const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
+  const noticing = createNoticing({ state, by: resource, log }, (id) => deployments.stateOf(id) !== undefined)
   const deployments = new Deployments({
     resource,
     stageDeps,
@@ -203,22 +206,21 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     weightBytes: (range) => catalog.weightBytes(range),
     besideBytes: stageBytes,
     warmCodecs: () => codec.warm(),
+    onRelease: noticing.forget,
   })
   const links = new Links({ ...config, tierIndex, state, peers, log })
   const observe = links.observe.bind(links)
   const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe }
   const returns = new ReturnSlots()
-  const breakers = new Breakers()
   const deploymentDeps = {
     here,
     catalog,
     deployments,
+    ...noticing,
     peers,
-    breakers,
     returns,
     delivered: new Delivered(),
     longestPossible: longestPossibleMessage(config),
-    standIns: new StandIns({ resource, state, log }),
     forwarding,
     codec,
     log,

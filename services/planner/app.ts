@@ -11,6 +11,7 @@ import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { checkWritable } from '../../shared/platform/redis/writable.ts'
 import { openState } from '../../shared/platform/redis/state.ts'
+import { watchConditions } from './conditions/watch-conditions.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { DeploymentEvents } from './deployments/deployment-events.ts'
 import { deploymentRoutes } from './deployments/deployment-routes.ts'
@@ -58,7 +59,8 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
   const deployer = new Deployer({ ...deps, ...config, log })
-  const events = new DeploymentEvents(deps, log)
+  const conditions = watchConditions({ ...clock, state, log })
+  const events = new DeploymentEvents({ view: deps, changes: mirror.changes, feed: conditions.feed, log })
   const closing = new AbortController()
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({
@@ -68,11 +70,13 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
     begin: ['listResources', 'findPlans', 'deployPlan', 'readDeployment'],
     neighbours: async () => ({ benchmark: config.benchmarkUrl, ...(await resourceUrls(state)) }),
     log,
+    metrics: conditions.metrics,
     routes: [
       ...tagged('Plans', 'The best splits of a model, and where one gives way to another', planRoutes(deps)),
       ...tagged('Resources', 'The machines', resourceRoutes(deps)),
       ...tagged('Links', 'The network between resources', linkRoutes(deps)),
       ...tagged('Deployments', 'Plans that are live', deploymentRoutes(deps, deployer, events)),
+      ...tagged('Conditions', 'What is wrong for a while', conditions.routes),
     ],
     facts: () => ({
       redis: config.redisKind,
@@ -93,9 +97,13 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   })
   return {
     app,
-    endStreams: () => events.endStreams(),
+    endStreams: () => {
+      events.endStreams()
+      conditions.endStreams()
+    },
     close: async () => {
       closing.abort()
+      conditions.close()
       clearTimeout(resumeLater)
       state.memory.close()
       mirror.close()

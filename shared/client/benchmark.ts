@@ -2,6 +2,7 @@
 import { createReadStream, type ReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
+import type { Readable } from 'node:stream'
 import FormData from 'form-data'
 import { z } from 'zod'
 import { Calibration, type CalibrationRequest } from '../contracts/calibration.ts'
@@ -75,11 +76,12 @@ export function createBenchmarkClient(baseUrl: string, known = new KnownRevision
           ...samples,
           ...external.map((part) => ({ ...part, field: 'data' })),
         ])
-        return http.request(UploadedModel, { ...common, data: form })
+        return untilAnswered(form, http.request(UploadedModel, { ...common, data: form }))
       }
       const { size } = await stat(file)
       const headers = { 'Content-Type': 'application/octet-stream', 'Content-Length': String(size) }
-      return http.request(UploadedModel, { ...common, data: createReadStream(file), headers })
+      const data = createReadStream(file)
+      return untilAnswered(data, http.request(UploadedModel, { ...common, data, headers }))
     },
     models: () => http.all(Model, '/v1/models'),
     model: (model: string) => http.request(UploadedModel, { url: `/v1/models/${encodeURIComponent(model)}` }),
@@ -127,6 +129,12 @@ export function createBenchmarkClient(baseUrl: string, known = new KnownRevision
   }
 }
 
+/**
+ * A service may refuse before it has read all. What is left of the stream would then keep the connection open, and the process
+ * that is done with it, for a minute.
+ */
+const untilAnswered = <T>(body: Readable, call: Promise<T>): Promise<T> => call.finally(() => body.destroy())
+
 const sampleParts = (files: readonly string[]) =>
   files.map((file) => ({ field: 'samples', location: path.basename(file), file }))
 
@@ -134,14 +142,17 @@ function sampleCalls(http: JsonClient) {
   const url = (model: string) => `/v1/models/${encodeURIComponent(model)}/samples`
   return {
     /** Gives the model values for its inputs, which replace those it has. @param files .npz, .npy named like its input, or JSON. */
-    giveSamples: async (model: string, files: readonly string[]): Promise<UploadedModel> =>
-      http.request(UploadedModel, {
+    giveSamples: async (model: string, files: readonly string[]): Promise<UploadedModel> => {
+      const data = await formOf(sampleParts(files))
+      const call = http.request(UploadedModel, {
         method: 'PUT',
         url: url(model),
-        data: await formOf(sampleParts(files)),
+        data,
         timeout: UPLOAD_TIMEOUT_MS,
         maxRedirects: 0,
-      }),
+      })
+      return untilAnswered(data, call)
+    },
     /** The values that were given for the model's inputs; empty if all are made up. For `modelInputs`. */
     samples: async (model: Pick<Model, 'id' | 'samples'>): Promise<Tensor[]> => {
       if (!model.samples) return []

@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
 import type { DeploymentRequest, PlanQuery } from '../contracts/plan.ts'
 import { DeploymentView } from '../contracts/stand-in.ts'
-import { LinkView, ResourceView } from '../contracts/resource.ts'
+import { Link, type LinkSettings, LinkView, ResourceView } from '../contracts/resource.ts'
 import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
@@ -24,12 +24,21 @@ export type PlannerClient = ReturnType<typeof createPlannerClient>
 export function createPlannerClient(baseUrl: string, known = new KnownRevision()) {
   const http = createJsonClient('planner service', baseUrl, known)
   const deploymentUrl = (id: string) => `/v1/deployments/${encodeURIComponent(id)}`
+  const linkUrl = (from: string, to: string) =>
+    `/v1/links/${encodeURIComponent(from)}/${encodeURIComponent(to)}`
   const ask = <T extends z.ZodType>(answer: T, query: z.input<typeof PlanQuery>) =>
     http.request(answer, { method: 'POST', url: '/v1/plans', data: query, timeout: LONG_ANSWER_MS })
   return {
     baseUrl,
     resources: () => http.all(ResourceView, '/v1/resources'),
+    /** Forgets a resource that is lost or was imported, with its links. */
+    forgetResource: (name: string) =>
+      http.send({ method: 'DELETE', url: `/v1/resources/${encodeURIComponent(name)}` }),
     links: () => http.all(LinkView, '/v1/links'),
+    /** Overrides a link until it is forgotten. Without a return bandwidth the way back is as fast. */
+    setLink: (from: string, to: string, figures: z.input<typeof LinkSettings>) =>
+      http.request(Link, { method: 'PUT', url: linkUrl(from, to), data: figures }),
+    forgetLink: (from: string, to: string) => http.send({ method: 'DELETE', url: linkUrl(from, to) }),
     /** Plans of the chain view. */
     plans: (query: Omit<z.input<typeof PlanQuery>, 'view'>) => ask(ExplainedAnswer, query),
     /** Plans of the graph view: stages may cut through parallel branches. */

@@ -283,6 +283,11 @@ export const Deployment = z.object({
       codec: CodecName.optional(),
       /** Resources that run this hop if its own fails, tried in this order. */
       alternates: z.array(ResourceName).optional(),
+      /**
+       * The plan's figures for the rest of the route: ms from sending this hop's input to its answer, and the upper end of their
+       * interval; bytes of the input before encoding. Absent at the first hop, and in records of versions that had none.
+       */
+      expected: z.object({ ms, highMs: ms, bytes: byteCount }).optional(),
     }),
   ),
   /** Behaviour of a resource if no resource takes the next hop; absent = native. */
@@ -290,6 +295,8 @@ export const Deployment = z.object({
   /** Route of the last hop's outputs; absent = chain. */
   answer: z.enum(ANSWERS).optional(),
   predictedMs: ms,
+  /** The plan's own: holds the median of many requests in 95 % of cases. Absent in records of versions that had none. */
+  typicalInterval: Interval.optional(),
   emulated: z.boolean(),
   state: z.enum(DEPLOYMENT_STATES),
   error: z.string().optional(),

@@ -72,7 +72,7 @@ export const ResourceView = Resource.extend({ alive: z.boolean() })
 export type ResourceView = z.infer<typeof ResourceView>
 
 /** A resource is lost after this many missed heartbeats. */
-const MISSED_HEARTBEATS = 3
+export const MISSED_HEARTBEATS = 3
 
 /**
  * Whether its service sent a heartbeat lately. An imported resource has no service and is never alive.
@@ -169,3 +169,13 @@ export type Link = z.infer<typeof Link>
 /** A link in API answers: `ageMs` since it was measured, by Redis' clock. */
 export const LinkView = Link.extend({ ageMs: ms })
 export type LinkView = z.infer<typeof LinkView>
+
+/** What overrides a link. */
+export const LinkSettings = z
+  .strictObject({ rttMs: ms, bandwidthMbps: mbps, returnBandwidthMbps: mbps.optional() })
+  .meta({
+    id: 'LinkSettings',
+    description: 'Without `returnBandwidthMbps` the way back is as fast',
+    examples: [{ rttMs: 20, bandwidthMbps: 5 }],
+  })
+export type LinkSettings = z.infer<typeof LinkSettings>

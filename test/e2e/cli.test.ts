@@ -1,10 +1,18 @@
 /** `scission …` from a shell: every command, as a table, as JSON, and with the exit codes it promises. */
-import { existsSync, statSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Calibration } from '../../shared/contracts/calibration.ts'
 import type { Deployment, PlanAnswer } from '../../shared/contracts/plan.ts'
 import type { Structure, UploadedModel } from '../../shared/contracts/model.ts'
+import type { RepeatTimes } from '../../infra/cli/commands/infer-repeats.ts'
+import type { Status } from '../../infra/cli/commands/status-command.ts'
+import type { Link } from '../../shared/contracts/resource.ts'
+import { readNpy, readNpz } from '../../shared/tensors/read-numpy.ts'
+import { encode, model, node, value } from '../onnx/support/build.ts'
+import { npyOf } from '../support/numpy.ts'
 import { runNode, SCISSION } from '../support/command.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
 
@@ -12,6 +20,16 @@ interface Calibrated {
   calibration: Calibration
   bounds: { plan?: unknown }[]
 }
+
+/** y = max(x, 0), of four numbers. */
+const modelWithName = (name: string) =>
+  encode(
+    model({
+      nodes: [node('Relu', ['x'], ['y'], {}, { name })],
+      inputs: [value('x', [1, 4])],
+      outputs: [value('y', [1, 4])],
+    }),
+  )
 
 // If CI is set, colours are on by default, also in a pipe.
 const scission = (args: string[], env: NodeJS.ProcessEnv = {}) =>
@@ -149,6 +167,115 @@ describe('with the system up', () => {
     expect([impossible.code, impossible.stderr]).toEqual([4, expect.stringContaining('edge')])
     expect((await run('models', 'delete', 'net')).code).toBe(0)
     expect(existsSync(file)).toBe(true)
+  })
+
+  it('links are set and forgotten, resources added and removed, and status tells what is not well', async () => {
+    await expect.poll(async () => (await json<unknown[]>('links')).length, { timeout: 30_000 }).toBe(3)
+    const well = await run('status')
+    expect([well.code, well.stdout]).toEqual([
+      0,
+      expect.stringMatching(/planner +ready +\d[^]*cloud +alive[^]*device → edge[^]*all is well/),
+    ])
+    const status = await json<Status>('status')
+    expect(status).toMatchObject({ ok: true, problems: [], found: 'as given' })
+    expect(status.services.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      'benchmark ready',
+      'planner ready',
+    ])
+    expect(status.resources.map(({ version }) => version)).toEqual(Array(3).fill(status.services[0]?.version))
+
+    const set = await json<Link>('links', 'set', 'device', 'edge', '--rtt', '7', '--bandwidth', '3')
+    expect(set).toMatchObject({ rttMs: 7, bandwidthMbps: 3, returnBandwidthMbps: 3, source: 'override' })
+    expect((await run('links', 'list')).stdout).toMatch(/device → edge +7\.00 ms +3\.00 Mbit\/s.*override/)
+    expect((await run('links', 'list', '--csv')).stdout).toMatch(/^device → edge,7,3,3,override\r?$/m)
+    expect((await run('links', 'forget', 'device', 'edge')).stdout).toContain('forgot device → edge')
+    expect((await run('links', 'forget', 'device', 'nobody')).code).toBe(3)
+    const zero = await run('links', 'set', 'device', 'edge', '--rtt', '7', '--bandwidth', '0')
+    expect([zero.code, zero.stderr]).toEqual([
+      2,
+      'scission: --bandwidth must be Mbit/s, more than 0, for example --bandwidth 5\n',
+    ])
+
+    const added = spawn(
+      process.execPath,
+      [SCISSION, 'resources', 'add', 'spare', '--tier', 'edge', '--json'],
+      {
+        env: {
+          ...process.env,
+          REDIS_URL: system.redis.url,
+          SCISSION_DATA: system.dataDir,
+          SCISSION_BENCHMARK_URL: system.benchmarkUrl,
+          SCISSION_PLANNER_URL: system.plannerUrl,
+        },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
+    const ended = once(added, 'exit')
+    try {
+      await once(added.stdout, 'data')
+      expect((await run('resources')).stdout).toMatch(/spare +edge +alive/)
+      const alive = await run('resources', 'remove', 'spare')
+      expect([alive.code, alive.stderr]).toEqual([1, expect.stringContaining('is alive')])
+    } finally {
+      added.kill('SIGTERM')
+    }
+    expect(await ended).toEqual([143, null])
+    expect((await run('resources')).stdout).not.toContain('spare')
+    expect((await run('resources', 'remove', 'spare')).code).toBe(3)
+    const other = await run('resources', 'add', 'spare', '--tier', 'moon')
+    expect([other.code, other.stderr]).toEqual([2, expect.stringMatching(/REDIS_URL|--tier must be one of/)])
+  })
+
+  it('an unreachable service makes status exit with 5, and says which', async () => {
+    const env = {
+      SCISSION_BENCHMARK_URL: 'http://user:secret@127.0.0.1:9',
+      SCISSION_PLANNER_URL: system.plannerUrl,
+    }
+    const { code, stdout } = await scission(['status'], env)
+    expect([code, stdout]).toEqual([5, expect.stringMatching(/benchmark +unreachable[^]*problem: benchmark/)])
+    expect(stdout).not.toContain('secret')
+  })
+
+  it('requests are repeated, inputs and outputs are NumPy files, and hostile names stay text', async () => {
+    const file = path.join(system.folder, 'named.onnx')
+    writeFileSync(file, modelWithName('evil\u001b[2Jname'))
+    const added = await run('models', 'add', file, '--name', 'named')
+    expect(added.code, added.stderr).toBe(0)
+    const layers = await run('layers', 'named')
+    expect(layers.stdout).toContain('evil\\x1b[2Jname')
+    expect(layers.stdout).not.toContain('\u001b[2J')
+
+    const input = path.join(system.folder, 'x.npy')
+    writeFileSync(input, npyOf('FP32', [1, 4], 1, new Uint8Array(Float32Array.of(1, -2, 3, -4).buffer)).file)
+    const out = path.join(system.folder, 'out')
+    const asked = ['infer', 'named', '--on', 'edge', '--input', `x=${input}`]
+    const folder = await run(...asked, '--output', out)
+    expect([folder.code, folder.stdout]).toEqual([
+      0,
+      expect.stringContaining(`wrote ${path.join(out, 'y.npy')}`),
+    ])
+    const written = readNpy(readFileSync(path.join(out, 'y.npy')), 'y.npy')
+    expect(written.shape).toEqual([1, 4])
+    expect([...new Float32Array(Uint8Array.from(written.bytes).buffer)]).toEqual([1, 0, 3, 0])
+    const archive = path.join(system.folder, 'out.npz')
+    const repeated = await run(...asked, '--repeat', '6', '--concurrency', '3', '--output', archive)
+    expect(repeated.stdout).toMatch(/6 requests, 3 at a time: median .* requests per second\n.*99 % within/)
+    expect([...readNpz(readFileSync(archive), 'out.npz', 1e6).keys()]).toEqual(['y'])
+    const exact = await json<{ times: RepeatTimes }>(...asked, '--repeat', '4')
+    expect(exact.times).toMatchObject({ requests: 4, concurrency: 1 })
+    expect(exact.times.samplesMs).toHaveLength(4)
+    expect(exact.times.minMs).toBeLessThanOrEqual(exact.times.medianMs)
+    expect(exact.times.medianMs).toBeLessThanOrEqual(exact.times.p99Ms)
+
+    writeFileSync(input, npyOf('FP32', [1, 3]).file)
+    const wrong = await run(...asked)
+    expect([wrong.code, wrong.stderr]).toEqual([
+      2,
+      expect.stringContaining('FP32 1x3, the model takes FP32 1x4'),
+    ])
+    const other = await run(...asked, '--output', 'x.bin')
+    expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('--output must be FILE.npz')])
+    expect((await run('models', 'delete', 'named')).code).toBe(0)
   })
 
   it('names that do not exist exit with 3', async () => {

@@ -1,11 +1,10 @@
 /** Requests when a resource on the path fails: toys compute, everything else is the real service. */
-import type http from 'node:http'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Deployment } from '../../shared/contracts/plan.ts'
 import { until } from '../support/eventually.ts'
-import { exampleResource, type Hop, hop } from '../support/fixtures.ts'
-import { stubServer } from '../support/stub-server.ts'
+import { type Hop, hop } from '../support/fixtures.ts'
 import { errorOf, parametersOf, postJson, valuesOf } from './support/service.ts'
+import { infers, rightAnswer, startStranger as strangerIn } from './support/stranger.ts'
 import { branchedModel, register, Y } from './support/toy-models.ts'
 import { withToyServices } from './support/toy-services.ts'
 
@@ -13,31 +12,7 @@ const toy = branchedModel('a')
 
 const services = withToyServices([toy])
 const { start, stop, urlOf, engineOf, infer } = services
-
-/** A resource that is registered under a stand-in's address. */
-interface Stranger {
-  calls: { path: string; timeoutUs: number }[]
-  answerWith: (res: http.ServerResponse, path: string) => unknown
-  close: () => Promise<void>
-}
-
-async function startStranger(name: string): Promise<Stranger> {
-  const stranger: Stranger = { calls: [], answerWith: (res) => res.end(), close: async () => undefined }
-  const { url, close } = await stubServer((req, res, body) => {
-    const path = req.url ?? ''
-    const timeout = /"timeout":(\d+)/.exec(body.toString('latin1'))?.[1]
-    stranger.calls.push({ path, timeoutUs: Number(timeout) })
-    stranger.answerWith(res, path)
-  })
-  await services.state.resources.put(name, exampleResource('edge', { name, url }))
-  stranger.close = async () => {
-    await close()
-    await services.state.resources.delete(name)
-  }
-  return stranger
-}
-const rightAnswer = (res: http.ServerResponse) => res.end(JSON.stringify({ model_name: 'm', outputs: [Y] }))
-const infers = (stranger: Stranger) => stranger.calls.filter(({ path }) => path.endsWith('/infer'))
+const startStranger = (name: string) => strangerIn(services.state, name)
 
 /** Layers a and b on the device, y on the stranger. */
 const ONTO_EDGE1 = [hop('device', 0, 2), hop('edge1', 2, 3)]

@@ -12,6 +12,7 @@ import { withBenchmark } from '../support/services.ts'
 import {
   call,
   errorOf,
+  parametersOf,
   postBinary,
   postJson,
   type RawAnswer,
@@ -170,6 +171,22 @@ describe('a fault of the client', () => {
     const length = tensors.length + more
     const wrong = Buffer.concat([tensors, Buffer.alloc(8)]).subarray(0, length)
     for (const name of SERVED) check(await postBinary(at(name), json, wrong), name, 400, /additional/)
+  })
+
+  it('takes its machine from no other request', async () => {
+    const bad = { inputs: [index({ data: [1, 10] }), text()] }
+    for (let round = 0; round < 12; round += 1) {
+      const refused = await Promise.all(
+        ['split', 'split-with-fallback'].map((name) => postJson(at(name), bad)),
+      )
+      expect(refused.map(({ status }) => status)).toEqual([400, 400])
+      for (const name of ['split', 'split-early', 'split-with-fallback']) {
+        const { status, json } = await postJson(at(name), RIGHT)
+        expect([name, status, parametersOf(json)['scission_hop1_resource']]).toEqual([name, 200, 'edge'])
+      }
+    }
+    const { json } = await call('GET', `${services.get('device')?.url}/healthz`)
+    expect(json).toMatchObject({ openBreakers: [] })
   })
 })
 

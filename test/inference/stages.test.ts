@@ -95,3 +95,17 @@ describe('the layers of a model', () => {
     expect((await infer('branched')).status).toBe(404)
   })
 })
+
+describe('closing', () => {
+  it('stops a load that is under way, and waits for nobody', async () => {
+    const { engine, stages } = stagesWith(100)
+    const opened = engine.holdLoads()
+    const waiting = stages.need(key(0, 1), 10)
+    waiting.catch(() => undefined)
+    await until(async () => engine.heldLoads() === 1)
+    await stages.close()
+    await expect(waiting).rejects.toThrow(/was just unloaded/)
+    opened()
+    expect(engine.loaded()).toEqual([])
+  })
+})

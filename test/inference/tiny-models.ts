@@ -44,6 +44,8 @@ export interface TinyNode {
   name?: string
   /** Integer attributes. */
   ints?: Record<string, number | number[]>
+  /** The body of a Loop. */
+  body?: TinyModel
 }
 
 export interface TinyModel {
@@ -85,13 +87,16 @@ function graphOf({ inputs, outputs, nodes, weights = [] }: TinyModel): GraphProt
     input: inputs.map(valueInfo),
     output: outputs.map(valueInfo),
     initializer: weights.map(initializer),
-    node: nodes.map(({ op, inputs, outputs, name, ints = {} }) =>
+    node: nodes.map(({ op, inputs, outputs, name, ints = {}, body }) =>
       create(NodeProtoSchema, {
         opType: op,
         input: inputs,
         output: outputs,
         ...(name !== undefined && { name }),
-        attribute: Object.entries(ints).map(([key, value]) => attribute(key, value)),
+        attribute: [
+          ...Object.entries(ints).map(([key, value]) => attribute(key, value)),
+          ...(body ? [bodyAttribute(body)] : []),
+        ],
       }),
     ),
   })
@@ -131,6 +136,9 @@ function attribute(name: string, value: number | number[]): AttributeProto {
     ? create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INTS, ints: value.map(BigInt) })
     : create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INT, i: BigInt(value) })
 }
+
+const bodyAttribute = (body: TinyModel): AttributeProto =>
+  create(AttributeProtoSchema, { name: 'body', type: AttributeProto_AttributeType.GRAPH, g: graphOf(body) })
 
 export function manifestOf(
   { inputs, outputs }: Pick<TinyModel, 'inputs' | 'outputs'>,

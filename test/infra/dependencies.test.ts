@@ -63,7 +63,9 @@ describe('package.json', () => {
 
 describe('the install step', () => {
   it("imports Node's own modules only", async () => {
-    const ownModules = ['install', 'packages', 'install-lock'].map((name) => `infra/start/${name}.mjs`)
+    const ownModules = ['install', 'packages', 'install-lock', 'waiting'].map(
+      (name) => `infra/start/${name}.mjs`,
+    )
     // Imported after the install: the compiler, or the loader in its place.
     expect((await packagesOf(ownModules)).sort()).toEqual(['esbuild', 'tsx'])
   })

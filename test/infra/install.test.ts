@@ -52,7 +52,7 @@ let checkout: string
 beforeEach(() => {
   checkout = mkdtempSync(path.join(os.tmpdir(), 'scission-install-'))
   mkdirSync(path.join(checkout, 'infra/start'), { recursive: true })
-  for (const file of ['install.mjs', 'packages.mjs', 'install-lock.mjs'])
+  for (const file of ['install.mjs', 'packages.mjs', 'install-lock.mjs', 'waiting.mjs'])
     cpSync(path.join('infra/start', file), path.join(checkout, 'infra/start', file))
   writeFileSync(path.join(checkout, 'npm-cli.js'), FAKE_NPM)
   lock({ ...RUNTIME, ...DEV })
@@ -90,8 +90,8 @@ const has = (file: string) => existsSync(path.join(checkout, file))
 describe('npm start', () => {
   it('installs what it runs in a fresh clone, says so in one line, and not again', () => {
     const first = run(START)
-    expect(first).toMatchObject({ status: 0, stderr: '' })
-    expect(first.stdout.trim().split('\n')).toEqual(['installing packages (none yet): npm ci --omit=dev'])
+    expect(first).toMatchObject({ status: 0, stdout: '' })
+    expect(first.stderr.trim().split('\n')).toEqual(['installing packages (none yet): npm ci --omit=dev'])
     expect(calls()).toEqual([CI_RUNTIME])
     expect(has('node_modules/tests')).toBe(false)
     expect(run(START)).toEqual({ status: 0, stdout: '', stderr: '' })
@@ -120,7 +120,7 @@ describe('npm test', () => {
     run(START)
     calls()
     writeFileSync(path.join(checkout, 'node_modules/runs/in-use'), '')
-    expect(run(TEST).stdout).toMatch(/those of tests and checks/)
+    expect(run(TEST).stderr).toMatch(/those of tests and checks/)
     expect(calls()).toEqual([ADD_DEV])
     expect(has('node_modules/tests')).toBe(true)
     expect(has('node_modules/runs/in-use')).toBe(true)
@@ -148,9 +148,9 @@ describe('the lockfile', () => {
       run(args)
       calls()
       lock(packages)
-      expect(run(START).stdout).toMatch(said)
+      expect(run(START).stderr).toMatch(said)
       expect(calls()).toEqual([npm])
-      expect(run(args).stdout).toBe('')
+      expect(run(args).stderr).toBe('')
     }
   })
 
@@ -158,7 +158,7 @@ describe('the lockfile', () => {
     lock({ ...RUNTIME, ...DEV })
     run(START)
     lock({ ...RUNTIME, ...OTHER_PLATFORM, ...NEWER_DEV })
-    expect(run(START).stdout).toBe('')
+    expect(run(START).stderr).toBe('')
   })
 
   it('is asked for when it is missing', () => {
@@ -172,8 +172,8 @@ describe('the lockfile', () => {
 describe('an install that did not complete', () => {
   it('is noticed where npm failed, whose code is the exit code', () => {
     expect(run(START, { FAKE_NPM_CODE: '7' }).status).toBe(7)
-    expect(run(START)).toMatchObject({ status: 0, stderr: '' })
-    expect(run(START).stdout).toBe('')
+    expect(run(START)).toMatchObject({ status: 0, stdout: '' })
+    expect(run(START).stderr).toBe('')
   })
 
   it('does not keep what was there from running: a failed upgrade leaves npm start as it was', () => {
@@ -193,15 +193,15 @@ describe('an install that did not complete', () => {
     const ended = new Promise((resolve) => child.once('close', resolve))
     killGroup(child)
     await ended
-    expect(run(START).stdout).toMatch(/the last install was broken off/)
+    expect(run(START).stderr).toMatch(/the last install was broken off/)
     expect(calls().at(-1)).toBe(CI_RUNTIME)
-    expect(run(START).stdout).toBe('')
+    expect(run(START).stderr).toBe('')
   })
 
   it('is noticed where a package has been deleted since', () => {
     run(START)
     rmSync(path.join(checkout, 'node_modules/runs'), { recursive: true })
-    expect(run(START).stdout).toMatch(/runs is not there/)
+    expect(run(START).stderr).toMatch(/runs is not there/)
     expect(has('node_modules/runs')).toBe(true)
   })
 })
@@ -211,13 +211,13 @@ describe('commands that begin at once in a fresh clone', () => {
     Promise.all(
       commands.map(
         (args) =>
-          new Promise<{ code: number | null; stdout: string }>((resolve) => {
+          new Promise<{ code: number | null; stderr: string }>((resolve) => {
             const child = spawn(process.execPath, args, settings({ FAKE_NPM_MS: '300' }))
-            let stdout = ''
-            child.stdout.on('data', (data: Buffer) => {
-              stdout += data.toString()
+            let stderr = ''
+            child.stderr.on('data', (data: Buffer) => {
+              stderr += data.toString()
             })
-            child.once('close', (code) => resolve({ code, stdout }))
+            child.once('close', (code) => resolve({ code, stderr }))
           }),
       ),
     )
@@ -225,7 +225,7 @@ describe('commands that begin at once in a fresh clone', () => {
   it('install one after the other, and no more than is needed', async () => {
     const ended = await together([START, TEST, START, TEST])
     expect(ended.map(({ code }) => code)).toEqual([0, 0, 0, 0])
-    expect(ended.some(({ stdout }) => stdout.includes('waiting for it'))).toBe(true)
+    expect(ended.some(({ stderr }) => stderr.includes('waiting for it'))).toBe(true)
     const lines = readFileSync(path.join(checkout, 'npm-calls'), 'utf8').trim().split('\n')
     // Never two at a time.
     expect(lines.filter((_, index) => index % 2 === 1).every((line) => line === 'end')).toBe(true)
@@ -240,7 +240,7 @@ describe('commands that begin at once in a fresh clone', () => {
     const ended = await together([START, START, START])
     expect(ended.map(({ code }) => code)).toEqual([0, 0, 0])
     expect(calls()).toEqual([CI_RUNTIME])
-    expect(ended.filter(({ stdout }) => stdout.includes('broken off'))).toHaveLength(1)
+    expect(ended.filter(({ stderr }) => stderr.includes('broken off'))).toHaveLength(1)
   })
 
   it('wait for npm where only the process that started it was killed', async () => {
@@ -279,13 +279,13 @@ describe('with npm itself', () => {
     const lockfile = readFileSync(path.join(checkout, 'package-lock.json'), 'utf8')
 
     const real = { npm_execpath: undefined, NODE_ENV: 'production' }
-    expect(run(START, real)).toMatchObject({ status: 0, stderr: '' })
+    expect(run(START, real)).toMatchObject({ status: 0, stdout: '' })
     expect([has('node_modules/runs'), has('node_modules/tests')]).toEqual([true, false])
-    expect(run(START, real).stdout).toBe('')
+    expect(run(START, real).stderr).toBe('')
     appendFileSync(path.join(checkout, 'node_modules/runs/in-use'), '')
-    expect(run(TEST, real)).toMatchObject({ status: 0, stderr: '' })
+    expect(run(TEST, real)).toMatchObject({ status: 0, stdout: '' })
     expect([has('node_modules/runs/in-use'), has('node_modules/tests')]).toEqual([true, true])
-    expect([run(TEST, real).stdout, run(START, real).stdout]).toEqual(['', ''])
+    expect([run(TEST, real).stderr, run(START, real).stderr]).toEqual(['', ''])
     expect(has('node_modules/tests')).toBe(true)
     expect(readFileSync(path.join(checkout, 'package-lock.json'), 'utf8')).toBe(lockfile)
   })

@@ -42,10 +42,11 @@ const SKIP_FOR_MATERIAL = [
   'test/zoo/keras.test.ts',
 ]
 
-/** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files) or of Linux. */
+/** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files, shells, NumPy, a terminal) or of Linux. */
 const SKIP_FOR_TOOLS = [
   'test/benchmark/benchmarks/restart.test.ts',
   'test/benchmark/models/incoming.test.ts',
+  'test/cli/completion.test.ts',
   'test/codec/foreign-client.test.ts',
   'test/conformance/bad-senders.test.ts',
   'test/conformance/foreign/clients.test.ts',
@@ -61,6 +62,8 @@ const SKIP_FOR_TOOLS = [
   'test/redis/collection.test.ts',
   'test/redis/open-redis.test.ts',
   'test/redis/queue-contract.test.ts',
+  'test/tensors/write-numpy.test.ts',
+  'test/terminal/in-a-terminal.test.ts',
 ]
 
 let folder: string

@@ -1,7 +1,7 @@
 /** The query tool: its answers are the original's, if the published measurements are present, and so are its messages. */
 import { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
-import { predict, addPredictCommand } from '../../infra/cli/commands/predict.ts'
+import { definePredict, predict } from '../../infra/cli/commands/predict.ts'
 import type { Context } from '../../infra/cli/context.ts'
 import { loadedLine, NO_RESULTS, type OriginalOptions, readSystems } from '../../shared/original/index.ts'
 import { MEASUREMENTS, NEEDS_ORIGINAL, ORIGINAL_FOLDER, readDocument } from './data.ts'
@@ -31,7 +31,7 @@ async function run(args: readonly string[]): Promise<string[]> {
   const context: Pick<Context, 'print'> = {
     print: (value, text) => void printed.push(...text(value).split('\n')),
   }
-  addPredictCommand(program, context)
+  definePredict(program.command('predict <folder> <network> <model>'), context)
   await program.parseAsync(['predict', ...args], { from: 'user' })
   return printed
 }

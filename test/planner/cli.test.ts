@@ -79,7 +79,7 @@ describe('in a shell', () => {
       'plan chain --top 2 --use device,cloud --busy-watts device:4,cloud:100 --slowdowns edge:2 --sensitivity'
     const { code, stdout } = await scission(...asked.split(' '))
     expect(code).toBe(0)
-    expect(stdout).toMatch(/plan \(layers\) +predicted +95 % within +compute +transfer +moved +energy/)
+    expect(stdout).toMatch(/plan \(layers\) +predicted +95 % within +compute +transfer +sent +energy/)
     expect(stdout).toMatch(/1 +device \[0,\d\) → cloud \[\d,4\)/)
     expect(stdout).toMatch(/native baselines[^]*all on device[^]*all on edge[^]*all on cloud/)
     expect(stdout).toMatch(/what-if: edge 2x slower/)
@@ -92,7 +92,7 @@ describe('in a shell', () => {
     expect(graph.stdout).toMatch(/plan \(layers\) +predicted +95 % within/)
     expect(graph.stdout).toMatch(/1 +\w+ \[0,\d\) → /)
     expect(graph.stdout).toMatch(
-      /with minStages: 2, .* → cloud \[\d,4\) wins: .* ms against .* on device alone/,
+      /with --min-stages 2, .* → cloud \[\d,4\) wins: .* ms against .* on device alone/,
     )
     expect(graph.stdout).toMatch(/native baselines[^]*all on device[^]*all on cloud/)
     expect(graph.stdout).toMatch(/scission deploy a{64}\./)

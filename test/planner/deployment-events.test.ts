@@ -1,9 +1,9 @@
 import http from 'node:http'
 import { Redis } from 'ioredis'
 import { describe, expect, it, vi } from 'vitest'
+import type { Condition } from '../../shared/contracts/condition.ts'
 import { Collection } from '../../shared/platform/redis/collection.ts'
-import { call } from '../inference/support/service.ts'
-import { readEvents } from '../support/event-source.ts'
+import { connectAfter, readEvents } from '../support/event-source.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { gate } from '../support/gate.ts'
 import { startPlanner } from '../support/services.ts'
@@ -12,6 +12,7 @@ import { usePlanner } from './harness.ts'
 const { used } = usePlanner()
 const NAMES = ['loading', 'ready', 'failed', 'deleted']
 const eventsOf = (id: string) => `${used.url}/v1/deployments/${id}/events`
+const WAIT = { timeout: 20_000 }
 /** Written again, a record is the same. */
 const CREATED = new Date().toISOString()
 const put = (id: string, changes: object = {}) =>
@@ -19,8 +20,7 @@ const put = (id: string, changes: object = {}) =>
     id,
     exampleDeployment(id, [hop('device', 0, 4)], { createdAt: CREATED, ...changes }),
   )
-const after = (id: string, had: string, method = 'GET') =>
-  call(method, eventsOf(id), undefined, { 'Last-Event-ID': had })
+const after = (id: string, had: string, method = 'GET') => connectAfter(eventsOf(id), had, method)
 
 describe('the events of a deployment', () => {
   it('take no connection to Redis for a client that has left before they began', async () => {
@@ -44,6 +44,67 @@ describe('the events of a deployment', () => {
     expect(duplicate).not.toHaveBeenCalled()
     duplicate.mockRestore()
     need.mockRestore()
+  })
+})
+
+describe('many clients', () => {
+  it('share one connection to Redis, and its reads', async () => {
+    await put('live', { state: 'loading' })
+    const duplicate = vi.spyOn(Redis.prototype, 'duplicate')
+    const get = vi.spyOn(Collection.prototype, 'get')
+    const texts = Array.from({ length: 200 }, () => '')
+    const requests = texts.map((_, which) =>
+      http.get(eventsOf('live'), (res) => res.on('data', (chunk) => (texts[which] += String(chunk)))),
+    )
+    await expect.poll(() => texts.every((text) => text.includes('event: loading')), WAIT).toBe(true)
+    get.mockClear()
+    await put('live', { state: 'ready' })
+    await expect.poll(() => texts.every((text) => text.includes('event: ready')), WAIT).toBe(true)
+    expect(duplicate).not.toHaveBeenCalled()
+    expect(get.mock.calls.length).toBeLessThan(20)
+    for (const request of requests) request.destroy()
+    duplicate.mockRestore()
+    get.mockRestore()
+  })
+})
+
+describe('conditions', () => {
+  const condition = (id: string, changes: Partial<Condition>): Condition => ({
+    id,
+    kind: 'stand-in',
+    message: `${id} is noticed`,
+    by: 'device',
+    since: CREATED,
+    ...changes,
+  })
+  const write = (one: Condition) => used.state.conditions.put(one.id, one)
+
+  it('of a deployment and its machines are told when they begin and end, and those that hold at once', async () => {
+    await used.state.deployments.put(
+      'live',
+      exampleDeployment('live', [hop('device', 0, 2), hop('edge', 2, 4)], { createdAt: CREATED }),
+    )
+    await write(condition('a', { deployment: 'live', resource: 'edge' }))
+    const source = readEvents(eventsOf('live'), [...NAMES, 'condition'])
+    const seen = () =>
+      source.events.map(({ name, data }) => {
+        const { id, state } = data as { id: string; state: string }
+        return name === 'condition' ? `${id} ${state}` : name
+      })
+    await expect.poll(seen, WAIT).toEqual(['ready', 'a began'])
+    await write(condition('other-deployment', { deployment: 'other', resource: 'edge' }))
+    await write(condition('other-machine', { kind: 'lost-machine', resource: 'cloud', by: 'planner' }))
+    await write(condition('other-breaker', { kind: 'open-breaker', resource: 'edge', by: 'cloud' }))
+    await write(condition('b', { kind: 'lost-machine', resource: 'edge', by: 'planner' }))
+    await write(condition('c', { kind: 'open-breaker', resource: 'edge', by: 'device' }))
+    await used.state.conditions.take('a')
+    await expect.poll(seen, WAIT).toEqual(['ready', 'a began', 'b began', 'c began', 'a ended'])
+    // They carry no id: a client that connects again says which state it has.
+    expect(source.events.map(({ id }) => id)).toEqual(source.events.map(() => source.events[0]?.id))
+    used.endStreams()
+    await expect.poll(source.connections, { timeout: 20_000 }).toBe(2)
+    await expect.poll(() => seen().slice(5), WAIT).toEqual(['b began', 'c began'])
+    source.close()
   })
 })
 
@@ -75,10 +136,10 @@ describe('EventSource', () => {
     const other = await startPlanner(used.redisUrl)
     await used.state.deployments.delete('live')
     const url = `${other.url}/v1/deployments/live/events`
-    const missed = await call('GET', url, undefined, { 'Last-Event-ID': had })
+    const missed = await connectAfter(url, had)
     expect([missed.status, missed.body.toString()]).toEqual([200, expect.stringContaining('event: deleted')])
     const end = /^id: (.*)$/m.exec(missed.body.toString())?.[1] ?? ''
-    expect((await call('GET', url, undefined, { 'Last-Event-ID': end })).status).toBe(204)
+    expect((await connectAfter(url, end)).status).toBe(204)
     await other.close()
     // What is made under the name later is another deployment; a new EventSource begins with it.
     await put('live', { state: 'ready' })

@@ -5,15 +5,65 @@ import { type Listening, listen } from '../../shared/platform/http-server/listen
 import { route } from '../../shared/platform/http-server/route.ts'
 import {
   eventId,
+  type EventStream,
   followStates,
   openEventStream,
   type StateEvent,
 } from '../../shared/platform/http-server/server-sent-events.ts'
 import { createLog } from '../../shared/platform/log.ts'
+import { connectAfter } from '../support/event-source.ts'
 import { call } from '../inference/support/service.ts'
+
+const WAIT = { timeout: 20_000 }
 
 let listening: Listening | undefined
 afterEach(() => listening?.close())
+
+/** A service whose stream is given to `open`. */
+async function serveStream(open: (stream: EventStream) => void) {
+  const app = createApp({
+    name: 'example',
+    log: createLog('test', 'silent'),
+    facts: () => ({}),
+    ready: () => Promise.resolve(),
+    routes: [
+      route({
+        method: 'get',
+        path: '/v1/events',
+        id: 'followEvents',
+        summary: 'events',
+        answers: {},
+        handle: (_input, req, res) => {
+          open(openEventStream(req, res, { name: 'tick', data: {}, last: false }))
+        },
+      }),
+    ],
+  })
+  listening = await listen(app, 0, '127.0.0.1')
+  return `${listening.url}/v1/events`
+}
+
+describe('what is told beside the states', () => {
+  it('has no id, and a client that reads slowly gets the latest of each thing', async () => {
+    let told: EventStream | undefined
+    const url = await serveStream((stream) => (told = stream))
+    const padding = 'x'.repeat(10_000)
+    let text = ''
+    const request = http.get(url, (res) => {
+      res.pause()
+      for (let i = 0; i < 5000; i += 1) told?.tell(`thing ${i % 2}`, 'noted', { i, padding })
+      res.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+      res.resume()
+    })
+    const numbers = () => [...text.matchAll(/"i":(\d+)/g)].map(([, i]) => Number(i))
+    await expect.poll(() => numbers().includes(4998) && numbers().includes(4999), WAIT).toBe(true)
+    // Not all of 50 MB waited in memory.
+    expect(numbers().length).toBeLessThan(2500)
+    expect(numbers()).toEqual(numbers().toSorted((a, b) => a - b))
+    expect(text).not.toMatch(/^id:/m)
+    request.destroy()
+  })
+})
 
 /** A service whose one stream tells of what `read` returns, which `changed` announces. */
 async function serve(read: () => StateEvent) {
@@ -83,7 +133,7 @@ describe('a stream of states', () => {
       if (present instanceof Error) throw present
       return present
     })
-    const reading = call('GET', url)
+    const reading = connectAfter(url, '')
     await new Promise((resolve) => setTimeout(resolve, 100))
     present = new Error('Redis is away')
     changed()
@@ -98,7 +148,7 @@ describe('a stream of states', () => {
   it('sends a client nothing that it has, and 204 after the last', async () => {
     let present = state(1)
     const { url, changed } = await serve(() => present)
-    const after = (had: StateEvent) => call('GET', url, undefined, { 'Last-Event-ID': eventId(had) })
+    const after = (had: StateEvent) => connectAfter(url, eventId(had))
     const reading = after(state(1))
     await new Promise((resolve) => setTimeout(resolve, 100))
     present = state(2, true)

@@ -2,6 +2,7 @@
 import diagnostics from 'node:diagnostics_channel'
 import { expect } from 'vitest'
 import { EventSource } from 'undici'
+import { call, type RawAnswer } from '../inference/support/service.ts'
 
 interface SourceEvent {
   name: string
@@ -42,3 +43,10 @@ export function readEvents(url: string, names: readonly string[]) {
     },
   }
 }
+
+/**
+ * Connects as a client that had an event, and reads the answer to its end. @param had the event's id.
+ * @throws if the stream does not end, as one that has no more to tell must.
+ */
+export const connectAfter = (url: string, had: string, method = 'GET'): Promise<RawAnswer> =>
+  call(method, url, undefined, { 'Last-Event-ID': had }, AbortSignal.timeout(STOP_MS))

@@ -1,4 +1,4 @@
-/** Writes NumPy's files, after their published formats, which services/benchmark/samples/numpy.ts names. */
+/** Writes NumPy's files, after their published formats, which shared/tensors/read-numpy.ts names. */
 import { deflateRawSync } from 'node:zlib'
 import type { Datatype } from '../../shared/contracts/common.ts'
 import { byteLength } from '../../shared/contracts/tensor.ts'

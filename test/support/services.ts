@@ -47,8 +47,14 @@ export interface StartedPlanner extends StartedService {
   endStreams: () => void
 }
 
-export async function startPlanner(redisUrl: string): Promise<StartedPlanner> {
-  const service = createPlannerService(readConfig(PLANNER_SETTINGS, { REDIS_URL: redisUrl }), log)
+/** @param env further settings by their environment names. */
+export async function startPlanner(
+  redisUrl: string,
+  env: NodeJS.ProcessEnv = {},
+  plannerLog = log,
+): Promise<StartedPlanner> {
+  const config = readConfig(PLANNER_SETTINGS, { REDIS_URL: redisUrl, ...env })
+  const service = createPlannerService(config, plannerLog)
   const listening = await ready(await listen(service.app, 0, '127.0.0.1'))
   const close = async () => {
     service.endStreams()

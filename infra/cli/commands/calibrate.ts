@@ -9,13 +9,15 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { NetworkName } from '../../../shared/contracts/network-presets.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { pollUntil } from '../../steps/poll-until.ts'
-import { formatBytes, formatMs } from '../../terminal/format.ts'
+import { bytesColumn, msColumn, shareColumn } from '../../terminal/columns.ts'
+import { formatShare } from '../../terminal/format.ts'
 import { createProgress } from '../../terminal/progress.ts'
-import { tableOf } from '../../terminal/table.ts'
+import { type Table, tableOf, tableText } from '../../terminal/table.ts'
 import type { Context } from '../context.ts'
 import { inputFile, readBytes, readJson } from '../files.ts'
 import { wholeNumber, wholeNumberFrom, wholeNumbers } from '../numbers.ts'
-import { networkOption, shapesOption } from '../common-options.ts'
+import { csvOption, networkOption, shapesOption } from '../common-options.ts'
+import { namingOptions, type OptionHints } from '../option-errors.ts'
 
 /** Conditions of the plans that the bounds on the accuracy loss would buy. */
 interface BoundsOptions {
@@ -37,10 +39,17 @@ const POLL_MS = 250
 /** Bounds on the accuracy loss for which the best plan is shown. */
 const LOSS_BOUNDS = [0, 0.01, 0.02, 0.05, 0.1, 0.2]
 
-export function addCalibrateCommands(program: Command, context: Context): void {
-  program
-    .command('calibrate <model>')
-    .description('run a model with every codec at every single-tensor cut on sample inputs')
+const HINTS: OptionHints = {
+  'madeUp.samples': { flag: '--made-up', expected: 'a whole number from 1 to 1000', example: '20' },
+  'madeUp.seed': { flag: '--seed', expected: 'a whole number, 0 or more', example: '1' },
+  codecs: { flag: '--codecs', expected: 'names of codecs', example: 'q8,q4c-zstd' },
+  boundaries: { flag: '--boundaries', expected: 'numbers of boundaries', example: '4,18' },
+  labels: { flag: '--labels', expected: 'a JSON list of one class index per sample', example: 'labels.json' },
+  resource: { flag: '--on', expected: 'the name of a resource', example: 'edge' },
+}
+
+export function defineCalibrate(command: Command, context: Context): void {
+  command
     .option('--input <name=file...>', 'raw little-endian bytes of an input, sample behind sample')
     .option('--labels <file>', 'JSON list of one class index per sample')
     .option(
@@ -54,22 +63,30 @@ export function addCalibrateCommands(program: Command, context: Context): void {
     .option('--boundaries <list>', 'only these cuts: 4,18; default: every clean one', wholeNumbers)
     .addOption(shapesOption())
     .addOption(networkOption('what the bounds would buy on another network'))
+    .addOption(csvOption())
     .action(async (model: string, options: CalibrateOptions) => {
-      const calibration = await calibrate(context.benchmark, model, options)
-      context.print(await withBounds(context.planner, calibration, model, options), calibrationText)
+      const calibration = await namingOptions(HINTS, () => calibrate(context.benchmark, model, options))
+      context.printTable(
+        await withBounds(context.planner, calibration, model, options),
+        boundsCells,
+        calibrationText,
+      )
     })
-  program
-    .command('calibrations [id]')
-    .description('calibrations on record; with an id, what that one found and what each bound would buy now')
+}
+
+export function defineCalibrations(command: Command, context: Context): void {
+  command
     .option('--model <model>', 'only of this model')
     .addOption(shapesOption('what it was made for, where the model has no shapes of its own'))
     .addOption(networkOption('what the bounds would buy on another network'))
+    .addOption(csvOption())
     .action(async (id: string | undefined, options: BoundsOptions & { model?: string }) => {
-      const { benchmark, planner, print } = context
+      const { benchmark, planner, printTable } = context
       if (id === undefined)
-        return print(await benchmark.calibrations({ model: options.model }), calibrationsTable)
+        return printTable(await benchmark.calibrations({ model: options.model }), calibrationsTable)
       const calibration = await benchmark.calibration(id)
-      print(await withBounds(planner, calibration, calibration.model, options), calibrationText)
+      const found = await withBounds(planner, calibration, calibration.model, options)
+      return printTable(found, boundsCells, calibrationText)
     })
 }
 
@@ -78,29 +95,36 @@ interface CalibrationWithBounds {
   bounds: Bought[]
 }
 
-const calibrationText = ({ calibration, bounds }: CalibrationWithBounds) =>
+const boundsCells = ({ calibration }: CalibrationWithBounds) => cellsTable(calibration)
+
+const calibrationText = ({ calibration, bounds }: CalibrationWithBounds, cells: Table) =>
   [
-    cellsTable(calibration),
+    tableText(cells),
     ...(calibration.baseAccuracy === undefined
       ? []
       : [`accuracy without a codec: ${percent(calibration.baseAccuracy)}`]),
     ...calibration.notes.map((note) => `note: ${note}`),
     '',
-    boundsTable(bounds),
+    boundsText(bounds),
   ].join('\n')
 
-function calibrationsTable(list: readonly Omit<Calibration, 'cells'>[]): string {
-  if (list.length === 0) return 'no calibrations: scission calibrate MODEL'
-  return tableOf(list, {
-    calibration: ({ id }) => id,
-    model: ({ model }) => model.slice(0, 12),
-    on: ({ resource }) => resource,
-    state: ({ state }) => state,
-    samples: ({ samples, sampleSource }) => `${samples} ${sampleSource}`,
-    codecs: ({ codecs }) => codecs.length,
-    begun: ({ createdAt }) => createdAt,
-  })
-}
+const calibrationsTable = (list: readonly Omit<Calibration, 'cells'>[]): Table =>
+  tableOf(
+    list,
+    {
+      calibration: ({ id }) => id,
+      model: ({ model }) => ({ text: model.slice(0, 12), value: model }),
+      on: ({ resource }) => resource,
+      state: ({ state }) => state,
+      samples: ({ samples, sampleSource }) => `${samples} ${sampleSource}`,
+      codecs: ({ codecs }) => codecs.length,
+      begun: ({ createdAt }) => createdAt,
+    },
+    {
+      ifEmpty: 'no calibrations: scission calibrate MODEL',
+      expendable: ['begun', 'codecs', 'samples', 'model'],
+    },
+  )
 
 async function calibrate(
   benchmark: BenchmarkClient,
@@ -146,23 +170,36 @@ async function readSamples(specs: readonly TensorSpec[], text: string): Promise<
   return { ...spec, shape: [bytes.byteLength / spec.bytes, ...spec.shape], bytes }
 }
 
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`
+const percent = formatShare
 
-function cellsTable({ cells, labelled }: Calibration): string {
-  return tableOf(cells, {
-    cut: ({ boundary }) => boundary,
-    codec: ({ codec }) => codec,
-    bytes: ({ bytesRatio }) => percent(bytesRatio),
-    'top-1 agreement': (cell) => `${percent(cell.top1Agreement)} (≥ ${percent(cell.top1Bounds.low)})`,
-    ...(labelled && { accuracy: accuracyOf }),
-    'relative error': (cell) =>
-      `${cell.relativeError.toPrecision(3)} (≤ ${cell.relativeErrorBound.toPrecision(3)})`,
-    'loss bound': ({ lossBound }) => (lossBound >= 1 ? 'not bounded' : percent(lossBound)),
-  })
-}
+const cellsTable = ({ cells, labelled }: Calibration): Table =>
+  tableOf(
+    cells,
+    {
+      cut: ({ boundary }) => boundary,
+      codec: ({ codec }) => codec,
+      bytes: shareColumn(({ bytesRatio }) => bytesRatio),
+      'top-1 agreement': (cell) => ({
+        text: `${percent(cell.top1Agreement)} (≥ ${percent(cell.top1Bounds.low)})`,
+        value: cell.top1Agreement,
+      }),
+      ...(labelled && { accuracy: accuracyOf }),
+      'relative error': (cell) => ({
+        text: `${cell.relativeError.toPrecision(3)} (≤ ${cell.relativeErrorBound.toPrecision(3)})`,
+        value: cell.relativeError,
+      }),
+      'loss bound': ({ lossBound }) => ({
+        text: lossBound >= 1 ? 'not bounded' : percent(lossBound),
+        value: lossBound,
+      }),
+    },
+    { expendable: ['relative error', 'top-1 agreement'] },
+  )
 
 const accuracyOf = ({ accuracy, accuracyBounds }: CalibrationCell) =>
-  accuracy === undefined ? '' : `${percent(accuracy)} (≥ ${percent(accuracyBounds?.low ?? 0)})`
+  accuracy === undefined
+    ? ''
+    : { text: `${percent(accuracy)} (≥ ${percent(accuracyBounds?.low ?? 0)})`, value: accuracy }
 
 interface Bought {
   maxAccuracyLoss: number
@@ -192,17 +229,22 @@ async function withBounds(
   return { calibration, bounds }
 }
 
-function boundsTable(bought: readonly Bought[]): string {
+function boundsText(bought: readonly Bought[]): string {
   if (bought.every(({ plan }) => plan === undefined))
     return `what the bounds would buy is not known: ${bought[0]?.reason ?? 'no plan fits'}`
-  return tableOf(bought, {
-    'accuracy lost': ({ maxAccuracyLoss }) => `≤ ${percent(maxAccuracyLoss)}`,
-    'best plan': ({ plan }) =>
-      plan?.stages.map(({ resource, from, to }) => `${resource}:${from}-${to}`).join(' ') ?? 'none',
-    codecs: ({ plan }) => (plan ? codecsOf(plan) || 'native' : ''),
-    sent: ({ plan }) => (plan ? formatBytes(plan.bytes) : ''),
-    predicted: ({ plan }) => (plan ? formatMs(plan.predictedMs) : ''),
-  })
+  const table = tableOf(
+    bought,
+    {
+      'accuracy lost': ({ maxAccuracyLoss }) => `≤ ${percent(maxAccuracyLoss)}`,
+      'best plan': ({ plan }) =>
+        plan?.stages.map(({ resource, from, to }) => `${resource}:${from}-${to}`).join(' ') ?? 'none',
+      codecs: ({ plan }) => (plan ? codecsOf(plan) || 'native' : ''),
+      sent: bytesColumn(({ plan }) => plan?.bytes),
+      predicted: msColumn(({ plan }) => plan?.predictedMs),
+    },
+    { expendable: ['sent', 'codecs'] },
+  )
+  return tableText(table)
 }
 
 const codecsOf = ({ transfers }: Plan) =>

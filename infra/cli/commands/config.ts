@@ -1,12 +1,15 @@
 /** `scission config [service]`: every setting, its value now, its default and the reason for it. */
-import { Argument, type Command } from 'commander'
+import type { Command } from 'commander'
 import {
   BENCHMARK_SETTINGS,
   INFERENCE_SETTINGS,
   PLANNER_SETTINGS,
   readConfig,
 } from '../../../shared/platform/service/service-config.ts'
+import { hidePasswords } from '../../../shared/platform/hidden-passwords.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
 import { tableOf } from '../../terminal/table.ts'
+import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 
 const TABLES = {
@@ -16,24 +19,32 @@ const TABLES = {
 } as const
 type ServiceName = keyof typeof TABLES
 
-export function addConfigCommand(program: Command, context: Context): void {
-  program
-    .command('config')
-    .description('settings of the services: environment variable, value now, default, reason')
-    .addArgument(new Argument('[service]', 'only of this service').choices(Object.keys(TABLES)))
-    .action((service: ServiceName | undefined) => {
-      const names = service ? [service] : (Object.keys(TABLES) as ServiceName[])
-      const settings = names.flatMap((name) => settingsOf(name))
-      context.print(settings, () =>
-        tableOf(settings, {
-          service: ({ service }) => service,
+export function defineConfig(command: Command, context: Context): void {
+  command.addOption(csvOption()).action((service: string | undefined) => {
+    const settings = namesOf(service).flatMap((name) => settingsOf(name))
+    context.printTable(settings, (shown) =>
+      tableOf(
+        shown,
+        {
+          service: (one) => one.service,
           variable: ({ env }) => env,
           value: ({ value }) => value,
           default: ({ fallback }) => fallback,
           why: ({ why }) => why,
-        }),
-      )
-    })
+        },
+        { expendable: ['why', 'default'] },
+      ),
+    )
+  })
+}
+
+/** @throws ScissionError badRequest if there is no such service. */
+function namesOf(service: string | undefined): ServiceName[] {
+  const all = Object.keys(TABLES) as ServiceName[]
+  if (service === undefined) return all
+  const found = all.filter((name) => name === service)
+  if (found.length > 0) return found
+  throw new ScissionError('badRequest', `config ${service}: the service must be ${all.join(', ')}`)
 }
 
 function settingsOf(service: ServiceName) {
@@ -43,7 +54,7 @@ function settingsOf(service: ServiceName) {
     return {
       service,
       env,
-      value: typeof value === 'string' ? value : JSON.stringify(value),
+      value: typeof value === 'string' ? hidePasswords(value) : JSON.stringify(value),
       fallback: fallback ?? '',
       why,
     }

@@ -1,73 +1,59 @@
-/** `scission infer`: one request to a deployment, or to a model on a named resource. */
+/** `scission infer`: requests to a deployment, or to a model on a named resource. */
 import type { Command } from 'commander'
 import { createInferenceClient, type InferenceClient } from '../../../shared/client/inference.ts'
-import { Datatype, type InputShapes, type TensorSpec } from '../../../shared/contracts/common.ts'
+import type { InputShapes } from '../../../shared/contracts/common.ts'
+import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { modelInputs } from '../../../shared/onnx/sample-inputs/model-inputs.ts'
-import { byteLength, type Tensor } from '../../../shared/contracts/tensor.ts'
-import { tensorValues } from '../../../shared/tensors/tensor-values.ts'
-import { formatMs, formatShape } from '../../terminal/format.ts'
-import { tableOf } from '../../terminal/table.ts'
+import { csvOption, shapesOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
-import { inputFile, readBytes } from '../files.ts'
-import { wholeNumber } from '../numbers.ts'
-import { shapesOption } from '../common-options.ts'
-import { entryOf } from '../../../shared/platform/entry-of.ts'
+import { wholeNumber, wholeNumberFrom } from '../numbers.ts'
+import { inferInputs } from './infer-inputs.ts'
+import { checkOutput, writeOutputs } from './infer-output.ts'
+import { repeatRequests } from './infer-repeats.ts'
+import { type Inferred, inferredText, outputsTable, shownOutput } from './infer-text.ts'
 
 interface InferOptions {
   on?: string
   input?: string[]
   shapes?: InputShapes
   seed: number
+  repeat: number
+  concurrency: number
+  output?: string
 }
 
-/** Maximum number of elements shown of each output. */
-const SHOWN = 8
-
-export function addInferCommand(program: Command, context: Context): void {
-  program
-    .command('infer <model>')
-    .description('run a deployment (or, with --on, a model on one resource) once')
+export function defineInfer(command: Command, context: Context): void {
+  command
     .option('--on <resource>', 'the resource to ask; default: the entry of the deployment')
     .option(
       '--input <name=file...>',
-      'raw little-endian bytes of an input; inputs not given are the samples of the model, or made up',
+      'an input: .npy, .npz, or raw little-endian bytes; FILE.npz alone gives all that it holds; inputs not given are the samples of the model, or made up',
     )
     .addOption(shapesOption('shapes of inputs with open dimensions: input:1x3x224x224'))
     .option('--seed <n>', 'of made-up values; with 1 samples are taken as they are', wholeNumber, 1)
+    .option('--repeat <n>', 'so many requests, with a summary of their times', wholeNumberFrom(1), 1)
+    .option('--concurrency <n>', 'so many requests at a time', wholeNumberFrom(1), 1)
+    .option(
+      '--output <file>',
+      'write the outputs (of the last request): .npz for all, .npy for the only one, or a folder with a .npy for each',
+    )
+    .addOption(csvOption())
     .action(async (model: string, options: InferOptions) => {
+      await checkOutput(options.output)
       const { client, source } = await clientFor(context, model, options.on)
-      const inputs = await inputsFor(context, { client, source, model }, options)
-      const start = performance.now()
-      const { outputs, parameters } = await client.infer(model, inputs)
-      const elapsedMs = performance.now() - start
-      const shown = outputs.map((output) => {
-        const { name, datatype, shape } = output
-        return { name, datatype, shape, values: Array.from(tensorValues(output)) }
-      })
-      context.print({ elapsedMs, parameters, outputs: shown }, inferredText)
+      const inputs = await inferInputs(context, { client, source, model }, options)
+      const { last, times } = await repeatRequests(() => client.infer(model, inputs), options)
+      const { outputs, parameters } = last
+      const files = options.output === undefined ? [] : await writeOutputs(options.output, outputs)
+      const inferred: Inferred = {
+        elapsedMs: times.lastMs,
+        ...(options.repeat > 1 && { times }),
+        parameters,
+        outputs: outputs.map((output: Tensor) => shownOutput(output)),
+        ...(files.length > 0 && { files }),
+      }
+      context.printTable(inferred, outputsTable, inferredText)
     })
-}
-
-interface Inferred {
-  elapsedMs: number
-  parameters: Record<string, string | number | boolean>
-  outputs: (Pick<Tensor, 'name' | 'datatype' | 'shape'> & { values: number[] })[]
-}
-
-function inferredText({ elapsedMs, parameters, outputs }: Inferred): string {
-  const table = tableOf(outputs, {
-    output: ({ name }) => name,
-    type: ({ datatype }) => datatype,
-    shape: ({ shape }) => formatShape(shape),
-    'first values': ({ values }) =>
-      values
-        .slice(0, SHOWN)
-        .map((value) => value.toPrecision(4))
-        .join(' '),
-  })
-  const times = Object.entries(parameters).map(([key, value]) => `  ${key} ${value}`)
-  return [table, `took ${formatMs(elapsedMs)}`, ...times].join('\n')
 }
 
 /** `source` is the model that a deployment serves, or the one that was named. */
@@ -86,53 +72,6 @@ async function clientFor(
   if (found) return { client: createInferenceClient(found.name, found.url, known), source }
   throw new ScissionError(
     'notFound',
-    `unknown resource "${on}"; known: ${resources.map((resource) => resource.name).join(', ')}`,
+    `--on: unknown resource "${on}"; known: ${resources.map((resource) => resource.name).join(', ')}`,
   )
 }
-
-interface Asked {
-  client: InferenceClient
-  /** What is served, and the model that it is. */
-  model: string
-  source: string
-}
-
-async function inputsFor(
-  { benchmark }: Context,
-  { client, model, source }: Asked,
-  options: InferOptions,
-): Promise<Tensor[]> {
-  const [metadata, record] = await Promise.all([client.metadata(model), benchmark.model(source)])
-  const samples = await benchmark.samples(record)
-  const sampled = new Map(samples.map(({ name, shape }) => [name, shape]))
-  const specs = metadata.inputs.map((input): TensorSpec => {
-    const datatype = Datatype.parse(input.datatype)
-    const own = input.shape.some((dim) => dim < 0) ? sampled.get(input.name) : undefined
-    const shape = entryOf(options.shapes, input.name) ?? own ?? input.shape
-    if (shape.some((dim) => dim < 0)) {
-      throw new ScissionError(
-        'needsInputShapes',
-        `input ${input.name} has shape [${shape.join(',')}]: fix it with --shapes ${input.name}:…`,
-      )
-    }
-    return {
-      name: input.name,
-      datatype,
-      shape,
-      bytes: datatype === 'BYTES' ? 0 : byteLength(datatype, shape),
-    }
-  })
-  const given = (options.input ?? []).map((text) => inputFile(text, specs))
-  const files = new Map(given.map(({ spec, file }) => [spec.name, file]))
-  const { inputHints } = await benchmark.structure(source, shapesOf(specs))
-  return Promise.all(
-    modelInputs({ inputs: specs, inputHints }, samples, options.seed).map(async (tensor) => {
-      const file = files.get(tensor.name)
-      if (file === undefined) return tensor
-      return { ...tensor, bytes: await readBytes(`--input ${tensor.name}`, file) }
-    }),
-  )
-}
-
-const shapesOf = (specs: readonly TensorSpec[]): InputShapes =>
-  Object.fromEntries(specs.map(({ name, shape }) => [name, shape]))

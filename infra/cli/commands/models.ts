@@ -5,8 +5,9 @@ import type { InputShapes } from '../../../shared/contracts/common.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { uploadFiles } from '../../steps/upload-model.ts'
 import type { Context } from '../context.ts'
-import { shapesOption } from '../common-options.ts'
+import { csvOption, shapesOption } from '../common-options.ts'
 import { checkReadable } from '../files.ts'
+import { namingOptions, type OptionHints } from '../option-errors.ts'
 import { layersTable, modelsTable, samplesText, uploadedText } from '../tables.ts'
 
 interface AddOptions {
@@ -15,8 +16,15 @@ interface AddOptions {
   shapes?: InputShapes
 }
 
-export function addModelCommands(program: Command, context: Context): void {
-  const models = program.command('models').description('models in the registry')
+const HINTS: OptionHints = {
+  name: {
+    flag: '--name',
+    expected: 'a letter or digit, then letters, digits, ".", "_" or "-", 100 at most',
+    example: 'mymodel',
+  },
+}
+
+export function defineModels(models: Command, context: Context): void {
   models
     .command('add <file>')
     .description(
@@ -30,27 +38,32 @@ export function addModelCommands(program: Command, context: Context): void {
     )
     .action(async (file: string, { name = path.basename(file, '.onnx'), shapes, samples }: AddOptions) => {
       await checkReadable('--samples', samples)
-      const uploaded = await uploadFiles(context.benchmark, file, { name, inputShapes: shapes, samples })
+      const uploaded = await namingOptions(HINTS, () =>
+        uploadFiles(context.benchmark, file, { name, inputShapes: shapes, samples }),
+      )
       context.print(uploaded, uploadedText)
     })
   models
     .command('list')
     .description('all models')
-    .action(async () => context.print(await context.benchmark.models(), modelsTable))
+    .addOption(csvOption())
+    .action(async () => context.printTable(await context.benchmark.models(), modelsTable))
   models
     .command('delete <model>')
     .description('remove a model that no deployment uses')
     .action(async (model: string) => {
       await context.benchmark.deleteModel(model)
-      context.print({ deleted: model }, () => `deleted ${model}`)
+      context.print({ deleted: model }, ({ deleted }) => `deleted ${deleted}`)
     })
   addSamplesCommand(models, context)
-  program
-    .command('layers <model>')
-    .description('layers of a model, and where it can be cut')
+}
+
+export function defineLayers(command: Command, context: Context): void {
+  command
     .addOption(shapesOption())
+    .addOption(csvOption())
     .action(async (model: string, options: { shapes?: InputShapes }) =>
-      context.print(await context.benchmark.structure(model, options.shapes), layersTable),
+      context.printTable(await context.benchmark.structure(model, options.shapes), layersTable),
     )
 }
 
@@ -65,7 +78,7 @@ function addSamplesCommand(models: Command, context: Context): void {
         throw new ScissionError('badRequest', '--give and --remove: one of the two')
       if (options.remove) {
         await context.benchmark.deleteSamples(model)
-        return context.print({ removed: model }, () => `removed the samples of ${model}`)
+        return context.print({ removed: model }, ({ removed }) => `removed the samples of ${removed}`)
       }
       await checkReadable('--give', options.give)
       const { benchmark } = context

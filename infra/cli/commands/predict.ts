@@ -45,10 +45,8 @@ export interface Prediction {
   seconds: number[]
 }
 
-export function addPredictCommand(program: Command, context: Pick<Context, 'print'>): void {
-  program
-    .command('predict <folder> <network> <model>')
-    .description('the original Scission’s query tool on its own measurements')
+export function definePredict(command: Command, context: Pick<Context, 'print'>): void {
+  command
     .option('-d, --device <criteria>', 'layers (3, !10), -1 unused, !-1 used, machines (raspi4, !raspi4)')
     .option('-e, --edge <criteria>', 'the same for the edge')
     .option('-c, --cloud <criteria>', 'the same for the cloud')
@@ -63,11 +61,11 @@ export function addPredictCommand(program: Command, context: Pick<Context, 'prin
     .action((folder: string, network: string, model: string, options: PredictOptions) => {
       const prediction = predict(folder, network, model, options)
       const name = model.toLowerCase()
-      context.print({ model: name, ...prediction }, () =>
+      context.print({ model: name, ...prediction }, (shown) =>
         [
-          prediction.loaded,
-          ...(prediction.results.length === 0 ? [NO_RESULTS] : [`[+] ${name} results`]),
-          ...prediction.results.map((line, index) => `[${index + 1}] ${line}`),
+          shown.loaded,
+          ...(shown.results.length === 0 ? [NO_RESULTS] : [`[+] ${shown.model} results`]),
+          ...shown.results.map((line, index) => `[${index + 1}] ${line}`),
         ].join('\n'),
       )
     })

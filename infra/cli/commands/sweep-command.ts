@@ -3,27 +3,49 @@ import type { Command } from 'commander'
 import type { z } from 'zod'
 import type { SweepAxis } from '../../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 import { numberIn } from '../numbers.ts'
-import { sweepText } from '../plan-tables.ts'
-import { addPlanOptions, type GivenOptions, planQuery } from './plan-options.ts'
+import { namingOptions, type OptionHints } from '../option-errors.ts'
+import { mapTable, sweepText } from '../plan-tables.ts'
+import { addPlanOptions, type GivenOptions, PLAN_HINTS, planQuery } from './plan-options.ts'
 
 const HOW =
-  'bandwidthMbps, rttMs, slowdown or network, "@" and the links or resources that it is about, "=" and values: ' +
-  'bandwidthMbps=0.5:100:40 (40 values, evenly spread on a logarithmic scale), rttMs@device>cloud=1,10,100, ' +
+  'bandwidth (Mbit/s), rtt (ms), slowdown or network, "@" and the links or resources that it is about, "=" and values: ' +
+  'bandwidth=0.5:100:40 (40 values, evenly spread on a logarithmic scale), rtt@device>cloud=1,10,100, ' +
   'slowdown@edge=1:8:20, network=3g,4g,wifi'
 
-export function addSweepCommand(program: Command, context: Context): void {
-  const sweep = program
-    .command('sweep <model>')
-    .description('a map of the best plan over one to three conditions')
-    .requiredOption('--vary <condition...>', HOW)
-  addPlanOptions(sweep).action(
-    async (model: string, { vary, ...options }: GivenOptions & { vary: string[] }) => {
+/** What people call a condition → the field of a link; the fields themselves are taken too. */
+const LINK_FIGURES: Readonly<Record<string, 'bandwidthMbps' | 'rttMs'>> = {
+  bandwidth: 'bandwidthMbps',
+  rtt: 'rttMs',
+  bandwidthMbps: 'bandwidthMbps',
+  rttMs: 'rttMs',
+}
+
+export function defineSweep(command: Command, context: Context): void {
+  command.requiredOption('--vary <condition...>', HOW)
+  addPlanOptions(command)
+    .addOption(csvOption())
+    .action(async (model: string, { vary, ...options }: GivenOptions & { vary: string[] }) => {
       const request = { query: planQuery(model, options), axes: vary.map(axisOf) }
-      context.print(await context.planner.sweep(request), sweepText)
-    },
+      const answer = await namingOptions(hintsOf(vary), () => context.planner.sweep(request))
+      context.printTable(answer, mapTable, sweepText)
+    })
+}
+
+/** The query is a part of the request, and so is each axis. */
+function hintsOf(vary: readonly string[]): OptionHints {
+  const query = Object.entries(PLAN_HINTS).map(([field, hint]) => [`query.${field}`, hint] as const)
+  const axis = {
+    flag: '--vary',
+    expected: 'a condition with values that it can have',
+    example: 'rtt=1,10,100',
+  }
+  const axes = vary.flatMap((_, index) =>
+    [`axes.${index}`, `axes[${index}].resources`, `axes[${index}].links`].map((field) => [field, axis]),
   )
+  return { ...PLAN_HINTS, ...Object.fromEntries([...query, ...axes]) }
 }
 
 /** `slowdown@edge=1:8:20` → an axis: the condition, the resource or link, and the values. The planner checks them. */
@@ -34,13 +56,13 @@ export function axisOf(text: string): z.input<typeof SweepAxis> {
   if (vary === 'network') return { vary, values: right.split(',') as never[] }
   const values = valuesOf(right, text)
   if (vary === 'slowdown') return { vary, resources: names, values }
-  if (vary !== 'bandwidthMbps' && vary !== 'rttMs')
-    throw new ScissionError('badRequest', `--vary ${text}: must be ${HOW}`)
+  const figure = Object.hasOwn(LINK_FIGURES, vary) ? LINK_FIGURES[vary] : undefined
+  if (figure === undefined) throw new ScissionError('badRequest', `--vary ${text}: must be ${HOW}`)
   const links = names.map((name) => {
     const [from = '', to = ''] = name.split('>')
     return { from, to }
   })
-  return { vary, values, ...(links.length > 0 && { links }) }
+  return { vary: figure, values, ...(links.length > 0 && { links }) }
 }
 
 /** `1,2,5`, or `low:high:count` on a logarithmic scale (on a linear scale if `low` is 0). */
@@ -48,7 +70,7 @@ function valuesOf(text: string, whole: string): number[] {
   if (!text.includes(':')) {
     const values = text.split(',').map(numberIn)
     if (values.every(Number.isFinite)) return values
-    throw new ScissionError('badRequest', `--vary ${whole}: "=" and numbers must follow: rttMs=1,10,100`)
+    throw new ScissionError('badRequest', `--vary ${whole}: "=" and numbers must follow: rtt=1,10,100`)
   }
   const [low = NaN, high = NaN, count = NaN] = text.split(':').map(Number)
   const sound = low >= 0 && high > low && Number.isInteger(count) && count >= 2 && count <= 10_000

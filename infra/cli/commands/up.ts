@@ -1,18 +1,16 @@
 /** `scission up`: what `npm start` does, with the same options. */
 import type { Command } from 'commander'
+import type { GlobalOptions } from '../global-options.ts'
 
-export function addUpCommand(program: Command): void {
-  program
-    .command('up')
-    .description(
-      'bring the whole system up on this machine and show it at work: the same as npm start, with its options',
-    )
+export function defineUp(command: Command): void {
+  command
     .allowUnknownOption()
     .helpOption(false)
-    .argument('[options...]', 'scission up --help lists them')
     .action(async (args: string[]) => {
       // Loaded only for this command, because it is half of the program.
       const { start } = await import('../../start/main.ts')
-      await start(args)
+      // An option of `scission` itself too, which has taken it.
+      const { portBase } = command.optsWithGlobals<GlobalOptions>()
+      await start(portBase === undefined ? args : [...args, '--port-base', String(portBase)])
     })
 }

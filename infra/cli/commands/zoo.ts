@@ -3,21 +3,26 @@ import type { Command } from 'commander'
 import { buildZooModel, listZoo } from '../../../shared/zoo/index.ts'
 import { formatBytes } from '../../terminal/format.ts'
 import { tableOf } from '../../terminal/table.ts'
+import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 import { wholeNumber } from '../numbers.ts'
 
-export function addZooCommands(program: Command, context: Context): void {
-  const zoo = program.command('zoo').description('built-in networks, with random weights made from a seed')
+export function defineZoo(zoo: Command, context: Context): void {
   zoo
     .command('list')
     .description('their names, sizes and inputs')
+    .addOption(csvOption())
     .action(() =>
-      context.print(listZoo(), (networks) =>
-        tableOf(networks, {
-          network: ({ name }) => name,
-          parameters: ({ parameters }) => parameters.toLocaleString('en'),
-          input: ({ inputSize }) => `1x3x${inputSize}x${inputSize}`,
-        }),
+      context.printTable(listZoo(), (networks) =>
+        tableOf(
+          networks,
+          {
+            network: ({ name }) => name,
+            parameters: ({ parameters }) => ({ text: parameters.toLocaleString('en'), value: parameters }),
+            input: ({ inputSize }) => `1x3x${inputSize}x${inputSize}`,
+          },
+          { expendable: ['input'] },
+        ),
       ),
     )
   zoo

@@ -11,6 +11,7 @@
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { hidePasswordOf } from '../../../shared/platform/hidden-passwords.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { freePorts } from '../ports.ts'
 import { findOnPath } from '../processes/find-on-path.ts'
@@ -62,7 +63,7 @@ function firstAvailable({ dataDir, log, env }: RedisNeeds): Promise<OpenRedis> {
 
 /** @param saidKind SCISSION_REDIS_KIND, for a system that uses the Redis of another system. */
 async function useExternalRedis(url: string, log: Logger, saidKind?: string): Promise<OpenRedis> {
-  const shown = withoutPassword(url)
+  const shown = hidePasswordOf(url)
   if (!/^rediss?:\/\/./.test(url)) {
     throw new ScissionError('badRequest', `REDIS_URL must look like redis://host:6379, got: ${shown}`)
   }
@@ -86,14 +87,6 @@ async function useExternalRedis(url: string, log: Logger, saidKind?: string): Pr
   const kind = facts.emulated ? 'emulated' : saidKind === 'private' ? 'private' : 'external'
   const description = `${facts.product} at ${shown} (from REDIS_URL)`
   return { url, kind, description, close: () => Promise.resolve() }
-}
-
-/** The URL for logs and messages. */
-function withoutPassword(url: string): string {
-  if (!URL.canParse(url)) return url
-  const parsed = new URL(url)
-  if (parsed.password) parsed.password = '***'
-  return parsed.href
 }
 
 /** Runs a real server for this system alone, on a free port of 127.0.0.1. */

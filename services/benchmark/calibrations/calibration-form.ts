@@ -7,7 +7,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { isNpy, isNpz, readNpy, readNpz } from '../samples/numpy.ts'
+import { isNpy, isNpz, readNpy, readNpz } from '../../../shared/tensors/read-numpy.ts'
 import { typedView } from '../../../shared/oip/typed-view.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ByteBudget, interrupted, readForm } from '../read-form.ts'

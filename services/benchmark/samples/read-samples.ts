@@ -5,7 +5,7 @@
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { parseObject, readTensors } from '../../../shared/oip/binary-message.ts'
-import { isNpy, isNpz, readNpy, readNpz } from './numpy.ts'
+import { isNpy, isNpz, readNpy, readNpz } from '../../../shared/tensors/read-numpy.ts'
 
 export interface SampleFile {
   /** As the client calls the file: a `.npy` file is named like its input. */

@@ -1,5 +1,6 @@
 /** Prometheus metrics of models and executor, read from their counters at each scrape. */
 import { Counter, Gauge, Registry } from 'prom-client'
+import { addConditionMetrics, type ConditionCounts } from '../../../shared/platform/condition-metrics.ts'
 import type { ExecutorStats } from '../serving/executor/executor.ts'
 import type { StandIns } from '../forwarding/stand-ins.ts'
 import type { Statistics } from './request-statistics.ts'
@@ -13,10 +14,13 @@ export interface MetricsDeps {
   /** How many layer ranges were refused so far because bytes of them were missing. */
   incomplete: () => number
   standIns: () => ReturnType<StandIns['stats']>
+  conditions: ConditionCounts
 }
 
-export function createMetrics({ statistics, executor, incomplete, standIns }: MetricsDeps): Registry {
+export function createMetrics(deps: MetricsDeps): Registry {
+  const { statistics, executor, incomplete, standIns, conditions } = deps
   const registry = new Registry()
+  addConditionMetrics(registry, conditions)
   const registers = [registry]
   const requests = new Counter({
     name: 'scission_inference_requests_total',

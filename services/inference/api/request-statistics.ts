@@ -45,6 +45,13 @@ export interface RequestTimes {
   outputMs: number
 }
 
+/** Names with counters of their own; each takes about 3 kB, and 1 kB of every answer with metrics. */
+const MAX_NAMES = 500
+/** What is counted for the names beyond. No model is called so. */
+const OTHERS = '(others)'
+
+const idOf = (name: string, version: string): string => `${name} ${version}`
+
 export class Statistics {
   readonly #models = new Map<string, ModelStatistics>()
   /** Shared runs that are already counted. */
@@ -87,14 +94,19 @@ export class Statistics {
     add(batch.compute_output, times.outputMs / parts)
   }
 
-  /** Counts a request that was answered with an error. */
+  /**
+   * Counts a request that was answered with an error. Of a layer range that never gave an answer it counts for the model: a
+   * client can make up any number of ranges.
+   */
   failed(name: string, version: string, totalMs: number): void {
-    add(this.#model(name, version).inference_stats.fail, totalMs)
+    const isKnown = this.#models.has(idOf(name, version))
+    const [base = name] = name.split(':')
+    add(this.#model(isKnown ? name : base, version).inference_stats.fail, totalMs)
   }
 
   /** The counters of a model, all 0 if it was never used. */
   of(name: string, version: string): ModelStatistics {
-    return this.#models.get(`${name} ${version}`) ?? emptyStatistics(name, version)
+    return this.#models.get(idOf(name, version)) ?? emptyStatistics(name, version)
   }
 
   all(): ModelStatistics[] {
@@ -102,9 +114,10 @@ export class Statistics {
   }
 
   #model(name: string, version: string): ModelStatistics {
-    const id = `${name} ${version}`
+    const id = idOf(name, version)
     const known = this.#models.get(id)
     if (known) return known
+    if (this.#models.size >= MAX_NAMES && name !== OTHERS) return this.#model(OTHERS, '')
     const fresh = emptyStatistics(name, version)
     this.#models.set(id, fresh)
     return fresh

@@ -16,6 +16,7 @@ import type { State } from '../../../shared/platform/redis/state.ts'
 import { keyText, type RangeKey } from '../ranges/stored-range.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
 import { LocalFallback } from './local-fallback.ts'
+import { Routes } from './peer-routes.ts'
 import { WeightBudget } from './weight-budget.ts'
 
 /** Longer than any request takes. */
@@ -28,6 +29,8 @@ export interface LiveDeployment {
   stages: Map<number, HeldStage>
   /** Position of the hop that a fallback replaces → the rest of the model from there on. */
   fallbacks: Map<number, LocalFallback>
+  /** What is known of the peers of the hops that follow one of this resource's. */
+  routes: Routes
 }
 
 export interface DeploymentDeps {
@@ -39,6 +42,8 @@ export interface DeploymentDeps {
   weightBytes: (range: RangeKey) => Promise<number>
   /** Maximum bytes of the weights of all fallbacks together, and of all that is held for verifications only. */
   besideBytes: number
+  /** Called when a deployment is released. */
+  onRelease?: (id: string) => void
   /** Called before a deployment that uses codecs becomes ready. */
   warmCodecs: () => Promise<void>
 }
@@ -148,6 +153,7 @@ export class Deployments {
     // Its announcement may come later than the next request, which must not bring it back.
     this.#records.onChange({ kind: 'deployments', id })
     await this.#plans.release(id, (record) => createdAt === undefined || record.createdAt === createdAt)
+    if (this.#plans.order(id) === 0) this.#deps.onRelease?.(id)
   }
 
   async close(): Promise<void> {
@@ -219,7 +225,12 @@ export class Deployments {
       throw failed.reason
     }
     const stages = new Map(held)
-    return { record, stages, fallbacks: this.#fallbacks(record, [...stages.keys()]) }
+    return {
+      record,
+      stages,
+      fallbacks: this.#fallbacks(record, [...stages.keys()]),
+      routes: new Routes(record),
+    }
   }
 
   /**

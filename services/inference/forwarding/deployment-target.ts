@@ -47,6 +47,7 @@ import type { Onward } from './forward.ts'
 import type { StandIns } from './stand-ins.ts'
 import { longestMessage } from './message-limit.ts'
 import { type NextHopDeps, runOnward } from './next-hop.ts'
+import type { Predictions } from './predictions.ts'
 import { withoutUnread } from '../serving/models/unread-inputs.ts'
 import { entryOf } from '../../../shared/platform/entry-of.ts'
 
@@ -61,6 +62,7 @@ export interface DeploymentTargetDeps extends NextHopDeps {
   standIns: StandIns
   /** Bytes of the longest message of a deployment that this resource takes. */
   longestPossible: number
+  predictions: Predictions
 }
 
 /** Finds a deployment, whole (`name`) or from a cut on (`name:from-to`), else what `models` finds. */
@@ -153,8 +155,15 @@ async function runHop(
   if (hop === 0) checkEntry(deps.here.resource, known)
   const planId = context.parameters[`${OWN_PREFIX}plan`]
   const live = await loaded(deps, known.id, hop > 0 ? String(planId ?? known.planId) : undefined, context)
-  if (hop > 0 && isDelivered(deps, live.record, context)) return { outputs: [], hops: [], delivered: true }
-  return runStage(deps, live, structure, hop, inputs, context)
+  if (hop > 0) {
+    if (isDelivered(deps, live.record, context)) return { outputs: [], hops: [], delivered: true }
+    return runStage(deps, live, structure, hop, inputs, context)
+  }
+  const startedAt = performance.now()
+  const inference = await runStage(deps, live, structure, hop, inputs, context)
+  if (inference.hops.every(({ insteadOf }) => insteadOf === undefined))
+    deps.predictions.answered(live.record, performance.now() - startedAt)
+  return inference
 }
 
 /** Runs the stage that begins at a cut, for a client that ran the layers before it, and everything behind it. */

@@ -25,10 +25,12 @@ import {
   type InferContext,
   type Inference,
   readReports,
+  tensorBytes,
 } from '../serving/models/target.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
 import { askPeer, type Onward, SLOT } from './forward.ts'
-import { type NextHopDeps, throughBreaker } from './next-hop.ts'
+import type { NextHopDeps } from './next-hop.ts'
+import { type Patience, throughBreaker } from './through-breaker.ts'
 
 /** ms that a hop waits when it asks the entry: asking must not cost more than the computation that it may save. */
 const ASK_MS = 700
@@ -208,7 +210,9 @@ export async function deliver(
   if (!peer) return { outputs, hops: [own] }
   const report = { ...own, emulated: own.emulated || peer.emulation !== undefined }
   try {
-    await throughBreaker(deps, peer, id, context, true, (timeoutMs) => {
+    const route = live.routes.of(undefined, peer)
+    const request = { route, bytes: tensorBytes(outputs), context, otherWay: true }
+    const send = ({ ms, hardMs, more }: Patience) => {
       const message = writeInferResponse({
         modelName: id,
         id: context.id,
@@ -220,11 +224,13 @@ export async function deliver(
         headers: { ...context.headers, ...messageHeaders(message) },
         body: [message.json, ...message.binary],
         signal: context.signal,
-        timeoutMs,
-        limitMs: timeoutMs,
+        timeoutMs: Math.ceil(hardMs),
+        limitMs: Math.ceil(ms),
+        more,
       } as const
       return askPeer(forwarding, peer, slotPath(context.parameters), call, () => undefined)
-    })
+    }
+    await throughBreaker(deps, peer, { ...request, call: send })
     delivered.set(String(context.parameters[SLOT]), true)
     return { outputs: [], hops: [report], delivered: true }
   } catch (error) {

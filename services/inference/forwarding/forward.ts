@@ -22,6 +22,7 @@ import {
 import type { Peer } from '../registration/peers.ts'
 import { CODEC, type CodedTensor } from '../../../shared/codec/index.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
+import type { Patience } from './through-breaker.ts'
 
 /** Parameter that names the slot of a direct answer at the entry; see direct-answer.ts. */
 export const SLOT = `${OWN_PREFIX}slot`
@@ -48,8 +49,7 @@ export interface Crossing {
 
 export interface Forward extends Crossing {
   peer: Peer
-  /** ms of silence after which the call fails, even if the client has more time. */
-  patienceMs: number
+  patience: Patience
 }
 
 /** The answer of the hops behind this one. */
@@ -74,7 +74,8 @@ export function forward(options: ForwardOptions, job: Forward): Promise<Onward> 
   const startedAt = performance.now()
   const { context, peer } = job
   const { id, planId } = job.live.record
-  const timeoutMs = timeLeft(job.patienceMs, context.deadline, peer.resource.name)
+  const { patience } = job
+  const timeoutMs = timeLeft(patience.hardMs, context.deadline, peer.resource.name)
   // The client's parameters, without those that concern the format of its own answer.
   const { binary_data_output: _form, [CODEC]: _codec, timeout: _timeout, ...parameters } = context.parameters
   const message = writeInferRequest({
@@ -91,14 +92,15 @@ export function forward(options: ForwardOptions, job: Forward): Promise<Onward> 
     outputs: context.outputs?.map((name) => ({ name })),
   })
   // Otherwise a peer may take any time, as long as it is not silent.
-  const bounded = context.deadline !== undefined || job.patienceMs < options.hopTimeoutMs
+  const bounded = context.deadline !== undefined || patience.ms < options.hopTimeoutMs
   const call = {
     method: 'POST',
     headers: { ...context.headers, ...messageHeaders(message) },
     body: [message.json, ...message.binary],
     signal: context.signal,
     timeoutMs,
-    limitMs: bounded ? timeoutMs : undefined,
+    limitMs: bounded ? Math.ceil(Math.min(timeoutMs, patience.ms)) : undefined,
+    more: patience.more,
     maxBytes: Math.max(options.maxBytes, context.messageBytes ?? 0),
   } as const
   return askPeer(options, peer, `/v2/models/${encodeURIComponent(id)}/infer`, call, (answer) => {
@@ -132,7 +134,7 @@ export async function askPeer<T>(
     if (answer.status === 200) return read(answer)
     throw refusal(answer, peer)
   } catch (error) {
-    throw named(error, peer, call.timeoutMs)
+    throw named(error, peer)
   }
 }
 
@@ -154,27 +156,30 @@ const CODES: Partial<Record<number, ErrorCode>> = {
 }
 
 function refusal(answer: CallAnswer, peer: Peer): ScissionError {
-  // Any hop may be the one whose layer refuses the client's values.
-  const values = answer.status === 400 && answer.errorCode === 'invalidValues'
-  const code = values ? 'invalidValues' : (CODES[answer.status] ?? 'peerUnavailable')
+  const { status, errorCode } = answer
   const text = errorText(answer.json)
-  return new ScissionError(code, `hop ${peer.resource.name} answered ${answer.status}: ${text}`, {
+  return new ScissionError(codeOf(answer), `hop ${peer.resource.name} answered ${status}: ${text}`, {
     resource: peer.resource.name,
-    status: answer.status,
+    status,
+    ...(errorCode !== undefined && { answeredCode: errorCode }),
   })
 }
 
-/** True if the peer answered, though without a result: it is overloaded, or refuses this request. */
-export function isAlive(error: ScissionError): boolean {
-  const status = error.details?.['status']
-  return status === 503 || (typeof status === 'number' && status < 500)
+function codeOf({ status, errorCode }: CallAnswer): ErrorCode {
+  // Any hop may be the one whose layer refuses the client's values, or sizes.
+  if (status === 400 && (errorCode === 'invalidValues' || errorCode === 'invalidTensor')) return errorCode
+  return CODES[status] ?? 'peerUnavailable'
 }
+
+/** ms that a peer may take to say that it holds a deployment. Loading goes on there if it takes longer. */
+const ASKED_MS = 5000
 
 /** Asks a peer to load a deployment. @throws ScissionError with the reason if it cannot. */
 export function askToLoad(options: ForwardOptions, peer: Peer, deployment: string): Promise<void> {
   const path = `/v2/repository/models/${encodeURIComponent(deployment)}/load`
   const headers = { 'Content-Type': 'application/json' }
-  const call = { method: 'POST', headers, body: [], timeoutMs: options.hopTimeoutMs } as const
+  const timeoutMs = Math.min(ASKED_MS, options.hopTimeoutMs)
+  const call = { method: 'POST', headers, body: [], timeoutMs } as const
   return askPeer(options, peer, path, call, () => undefined)
 }
 
@@ -188,19 +193,21 @@ function errorText(json: Uint8Array): string {
   }
 }
 
-function named(error: unknown, peer: Peer, timeoutMs: number): ScissionError {
+function named(error: unknown, peer: Peer): ScissionError {
   const resource = peer.resource.name
   if (error instanceof CallTimeout) {
     return new ScissionError(
       'deadlineExceeded',
-      `hop ${resource} at ${peer.url} was silent for ${timeoutMs} ms`,
+      `hop ${resource} at ${peer.url} was silent for ${Math.round(error.waitedMs)} ms`,
       { resource },
     )
   }
   if (error instanceof ScissionError) {
     const fromHop = error.details?.['resource'] !== undefined || error.code === 'cancelled'
     if (fromHop) return error
-    return new ScissionError('peerUnavailable', `hop ${resource}: ${error.message}`, { resource }, error)
+    // Its answer may be too long to be received here; whatever else is wrong with it, it is not what a hop answers.
+    const code = error.code === 'payloadTooLarge' ? error.code : 'peerUnavailable'
+    return new ScissionError(code, `hop ${resource}: ${error.message}`, { resource }, error)
   }
   const { message } = coerceError(error)
   return new ScissionError(

@@ -18,7 +18,8 @@ export class LocalFallback {
   readonly key: RangeKey
   readonly #deps: LocalFallbackDeps
   #loading: Promise<HeldStage> | undefined
-  #released = false
+  /** Aborted when it is released, which also stops the loading. */
+  readonly #released = new AbortController()
 
   constructor(deps: LocalFallbackDeps, key: RangeKey) {
     this.#deps = deps
@@ -37,6 +38,7 @@ export class LocalFallback {
   /** Loads the stage in advance. A failure is only logged. */
   prepare(): void {
     this.stage().catch((error: unknown) => {
+      if (this.#released.signal.aborted) return
       const { from, to } = this.key
       this.#deps.stageDeps.log.info(
         { err: coerceError(error) },
@@ -46,10 +48,10 @@ export class LocalFallback {
   }
 
   release(): void {
-    this.#released = true
+    this.#released.abort()
     this.#loading?.then(
       (stage) => stage.release(),
-      // Loading failed, so there is nothing to release.
+      // Loading failed or was stopped, so there is nothing to release.
       () => undefined,
     )
   }
@@ -59,9 +61,9 @@ export class LocalFallback {
     const bytes = await weightBytes(this.key)
     const giveBack = budget.reserve(this.key, bytes)
     try {
-      const stage = await holdStage(stageDeps, this.key)
+      const stage = await holdStage(stageDeps, this.key, this.#released.signal)
       stage.onReleased(giveBack)
-      if (this.#released) stage.release()
+      if (this.#released.signal.aborted) stage.release()
       return stage
     } catch (error) {
       giveBack()

@@ -6,7 +6,6 @@
 import { waitWithin } from '../../../shared/platform/deadline.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import type { Logger } from '../../../shared/platform/log.ts'
 import type { Peer, Peers } from '../registration/peers.ts'
 import {
   type Here,
@@ -14,27 +13,31 @@ import {
   type InferContext,
   type Inference,
   reportRun,
+  tensorBytes,
 } from '../serving/models/target.ts'
 import type { BoundaryCodec } from './boundary-codec.ts'
-import type { Breaker, Breakers } from './breaker.ts'
+import { isOfTheRequest } from './blame.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
 import type { LocalFallback } from './local-fallback.ts'
-import { askToLoad, type Crossing, forward, type ForwardOptions, isAlive, type Onward } from './forward.ts'
+import { type Crossing, forward, type Onward } from './forward.ts'
+import { type CallDeps, type Patience, throughBreaker } from './through-breaker.ts'
 
-export interface NextHopDeps {
+export interface NextHopDeps extends CallDeps {
   here: Here
   peers: Peers
-  breakers: Breakers
-  forwarding: ForwardOptions
   codec: BoundaryCodec
-  log: Logger
+}
+
+/** A crossing, and the bytes of its tensors before encoding. */
+interface Job extends Crossing {
+  bytes: number
 }
 
 /**
  * Runs the hops from `hop` on.
  * @param hop index of the next hop. @param tensors of the boundary before it; their memory is freed after the answer.
  * @param own this hop's report so far.
- * @throws ScissionError of the plan's own resource, which lists what else was tried; invalidValues, cancelled.
+ * @throws ScissionError of the plan's own resource, which lists what else was tried; invalidValues, invalidTensor, cancelled.
  */
 export async function runOnward(
   deps: NextHopDeps,
@@ -47,7 +50,14 @@ export async function runOnward(
   const next = live.record.hops[hop]
   if (!next) throw new ScissionError('internal', `deployment ${live.record.id} has no hop ${hop}`)
   const { wireBytes, encoded, tensors: coded } = await deps.codec.encode(tensors, next, context.signal)
-  const job = { live, hop, tensors: coded, context, own: { ...own, wireBytes, ...encoded } }
+  const job = {
+    live,
+    hop,
+    tensors: coded,
+    bytes: tensorBytes(tensors),
+    context,
+    own: { ...own, wireBytes, ...encoded },
+  }
   const candidates = [next.resource, ...(next.alternates ?? [])]
   const fallback = live.fallbacks.get(hop)
   const failures: ScissionError[] = []
@@ -74,12 +84,7 @@ export async function runOnward(
   }
 }
 
-async function callPeer(
-  deps: NextHopDeps,
-  resource: string,
-  job: Crossing,
-  otherWay: boolean,
-): Promise<Onward> {
+async function callPeer(deps: NextHopDeps, resource: string, job: Job, otherWay: boolean): Promise<Onward> {
   const peer = await deps.peers.find(resource)
   try {
     return await callOnce(deps, peer, job, otherWay)
@@ -92,82 +97,13 @@ async function callPeer(
   }
 }
 
-function callOnce(deps: NextHopDeps, peer: Peer, job: Crossing, otherWay: boolean): Promise<Onward> {
+function callOnce(deps: NextHopDeps, peer: Peer, job: Job, otherWay: boolean): Promise<Onward> {
   const own = { ...job.own, emulated: job.own.emulated || peer.emulation !== undefined }
   const { live, context } = job
-  return throughBreaker(deps, peer, live.record.id, context, otherWay, (patienceMs) =>
-    forward(deps.forwarding, { ...job, own, peer, patienceMs }),
-  )
+  const route = live.routes.of(job.hop, peer)
+  const call = (patience: Patience) => forward(deps.forwarding, { ...job, own, peer, patience })
+  return throughBreaker(deps, peer, { route, bytes: job.bytes, context, otherWay, call })
 }
-
-/**
- * Calls a peer unless its breaker is open, and tells the breaker how that ended.
- * @param otherWay true if the request can be answered without this peer.
- * @param call is given the ms to wait for the peer.
- * @throws ScissionError peerUnavailable with `details.refused` if the peer was not called; else what `call` throws.
- */
-export async function throughBreaker<T>(
-  deps: NextHopDeps,
-  peer: Peer,
-  deployment: string,
-  context: InferContext,
-  otherWay: boolean,
-  call: (patienceMs: number) => Promise<T>,
-): Promise<T> {
-  const breaker = deps.breakers.of(peer)
-  const admission = breaker.admit(otherWay)
-  if (admission === 'probe') probe(deps, peer, breaker, deployment)
-  if (admission !== 'call') throw notCalled(peer, breaker)
-  const limitMs = deps.forwarding.hopTimeoutMs
-  const sentAt = performance.now()
-  try {
-    const result = await call(patienceMs(breaker, limitMs, context, otherWay))
-    breaker.answered(performance.now() - sentAt)
-    return result
-  } catch (error) {
-    judge(breaker, error, performance.now() - sentAt, limitMs)
-    throw error
-  }
-}
-
-/** ms to wait for a peer. If there is another way, half of the client's remaining time is kept for it. */
-function patienceMs(
-  breaker: Breaker,
-  limitMs: number,
-  { deadline }: InferContext,
-  otherWay: boolean,
-): number {
-  if (!otherWay) return limitMs
-  const half = deadline === undefined ? limitMs : (deadline - Date.now()) / 2
-  return Math.max(1, Math.min(half, breaker.patienceMs(limitMs)))
-}
-
-/** Tells the breaker how a call ended. */
-function judge(breaker: Breaker, error: unknown, tookMs: number, limitMs: number): void {
-  if (!(error instanceof ScissionError) || error.code === 'cancelled') return breaker.undecided()
-  if (isAlive(error)) return breaker.answered(tookMs)
-  const silent = error.code === 'deadlineExceeded'
-  if (silent && !breaker.blamedFor(tookMs, limitMs)) return breaker.undecided()
-  breaker.failed(error.message)
-}
-
-/** Asks a peer in the background, not by a request, whether it is reachable and has the deployment loaded. */
-function probe({ forwarding, log }: NextHopDeps, peer: Peer, breaker: Breaker, deployment: string): void {
-  askToLoad(forwarding, peer, deployment).then(
-    () => {
-      breaker.answered(undefined)
-      log.info(`${peer.resource.name} is back: requests for ${deployment} go there again`)
-    },
-    (error: unknown) => breaker.failed(error instanceof Error ? error.message : String(error)),
-  )
-}
-
-const notCalled = (peer: Peer, breaker: Breaker) =>
-  new ScissionError(
-    'peerUnavailable',
-    `hop ${peer.resource.name} is left alone after several failures, the last: ${breaker.reason}`,
-    { resource: peer.resource.name, refused: true },
-  )
 
 const isUnreachable = (error: unknown) =>
   error instanceof ScissionError &&
@@ -201,12 +137,12 @@ function insteadOf(resource: string, onward: Inference, failures: readonly Sciss
 }
 
 /**
- * @throws the error if another peer would not help: the client left, its deadline has passed, its values are refused, or it
+ * @throws the error if another peer would not help: the client left, its deadline has passed, what it sent is refused, or it
  * is a fault of ours.
  */
 function retryable(error: unknown, { signal, deadline }: InferContext): ScissionError {
   if (!(error instanceof ScissionError)) throw error
-  if (error.code === 'cancelled' || error.code === 'invalidValues' || signal.aborted) throw error
+  if (error.code === 'cancelled' || isOfTheRequest(error.code) || signal.aborted) throw error
   if (deadline !== undefined && Date.now() >= deadline) throw error
   return error
 }

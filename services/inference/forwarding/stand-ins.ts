@@ -9,6 +9,7 @@ import type { StandIn } from '../../../shared/contracts/stand-in.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { standInId, type State } from '../../../shared/platform/redis/state.ts'
+import type { StandInConditions } from './stand-in-conditions.ts'
 import type { Inference } from '../serving/models/target.ts'
 
 /** So many requests in a row: fewer are a lost connection or a machine that is started anew. */
@@ -24,6 +25,8 @@ export interface StandInsDeps {
   resource: string
   state: State
   log: Logger
+  /** Is told of each answer: the condition of it. */
+  told?: Pick<StandInConditions, 'stoodIn' | 'asPlanned'>
   now?: () => number
 }
 
@@ -75,8 +78,11 @@ export class StandIns {
     const by = first?.insteadOf === undefined ? undefined : first.resource
     watch.recent.push(by !== undefined)
     if (watch.recent.length > MAX_RECENT) watch.recent.shift()
-    if (by === undefined) this.#served(id, watch, deployment)
-    else {
+    if (by === undefined) {
+      this.#deps.told?.asPlanned(deployment, hop)
+      this.#served(id, watch, deployment)
+    } else {
+      this.#deps.told?.stoodIn(deployment, hop, by, standInReason ?? 'it failed')
       watch.inARow += 1
       if (watch.inARow === 1) watch.since = this.#now()
       watch.reason = standInReason ?? watch.reason
@@ -86,7 +92,13 @@ export class StandIns {
   }
 
   #now(): number {
-    return this.#deps.now?.() ?? Date.now()
+    const { now, state } = this.#deps
+    if (now) return now()
+    try {
+      return state.clock.now()
+    } catch {
+      return 0 // Redis was never reached: nothing is on record yet.
+    }
   }
 
   #watchOf(id: string, { createdAt }: Deployment): Watch {

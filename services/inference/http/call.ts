@@ -30,8 +30,10 @@ export interface Call {
   signal?: AbortSignal | undefined
   /** ms of silence after which the call fails. */
   timeoutMs: number
-  /** ms after which the call fails if the answer is not complete. */
+  /** ms after which the call fails if the answer is not complete, unless `more` grants more. */
   limitMs?: number | undefined
+  /** Asked when `limitMs` is over. @returns ms to wait once more; 0 or less = fail. */
+  more?: (() => number) | undefined
   maxBytes: number
 }
 
@@ -78,7 +80,15 @@ export function observationOf(
   }
 }
 
-export class CallTimeout extends Error {}
+export class CallTimeout extends Error {
+  /** ms from the start of the call. */
+  readonly waitedMs: number
+
+  constructor(waitedMs: number) {
+    super(`no answer for ${Math.round(waitedMs)} ms`)
+    this.waitedMs = waitedMs
+  }
+}
 
 /** The peer closed the connection while it was idle. It did not answer the request, which can be sent again. */
 class StaleConnection extends Error {}
@@ -144,7 +154,7 @@ class Exchange implements ExchangeEvents {
 
   begin(): void {
     const { signal, limitMs, timeoutMs } = this.#call
-    if (limitMs !== undefined) this.#limit = setTimeout(() => this.onSilence(), limitMs)
+    if (limitMs !== undefined) this.#limit = setTimeout(() => this.#onLimit(), limitMs)
     signal?.addEventListener('abort', this.#onAbort, { once: true })
     try {
       const url = new URL(this.#call.url)
@@ -187,7 +197,13 @@ class Exchange implements ExchangeEvents {
   }
 
   onSilence(): void {
-    this.#fail(new CallTimeout())
+    this.#fail(new CallTimeout(performance.now() - this.#startedAt))
+  }
+
+  #onLimit(): void {
+    const moreMs = this.#call.more?.() ?? 0
+    if (moreMs <= 0) return this.onSilence()
+    this.#limit = setTimeout(() => this.#onLimit(), Math.ceil(moreMs))
   }
 
   #onHead(head: ResponseHead): void {

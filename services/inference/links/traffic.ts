@@ -31,6 +31,8 @@ const MAX_PING_COUNT = 20
 const MIN_SAME_SIZE = 3
 /** Sizes that differ by less than this share are the same. */
 const SAME_SIZE = 0.05
+/** Messages show another link if they take so much longer or shorter, as a share. */
+const CLEAR_CHANGE = 0.05
 /** Half-width in ms of a round trip of which nothing is known. */
 const ANY_MS = 1e5
 /** The least share of its known time per byte that a sum can leave to a byte. */
@@ -47,11 +49,17 @@ export interface TrafficFigures extends LinkFigures {
 export class Traffic {
   #seen: Seen[] = []
   #pings: TimedPing[] = []
+  /** Time at which messages last took another time than those of the same size before. */
+  #changedAt = -Infinity
 
   /** @param now ms of a monotonic clock, the same clock as in `figures`. */
   add(observation: Observation, now: number): void {
     this.#seen.push({ ...observation, at: now })
     if (this.#seen.length > MAX_MESSAGE_COUNT) this.#seen.shift()
+    const latest = this.#seen.slice(-MIN_MESSAGE_COUNT)
+    if (!isOtherLink(latest, this.#seen.slice(0, -MIN_MESSAGE_COUNT))) return
+    this.#seen = latest
+    this.#changedAt = now
   }
 
   /** Pings that were sent one after another. @param now as in `add`. */
@@ -107,8 +115,28 @@ export class Traffic {
     const parts = new LinkParts([fixed, there, back])
     for (const sum of sumsOf(recent, parts, own)) parts.learn(sum)
     const figures = figuresOf(recent, parts, { there, back })
-    return { ...keepDoubt(figures, before, { fixed, there, back }), contradicted: parts.contradicted }
+    return {
+      ...keepDoubt(figures, before, { fixed, there, back }),
+      contradicted: parts.contradicted || this.#changedAt > (pings.at(-1)?.at ?? -Infinity),
+    }
   }
+}
+
+/** True if all of the latest messages took clearly longer, or shorter, than the earlier ones of their size. */
+function isOtherLink(latest: readonly Seen[], before: readonly Seen[]): boolean {
+  const [first] = latest
+  const earlier = before.filter((seen) => first && isSameSize(first, seen))
+  if (!first || earlier.length < MIN_MESSAGE_COUNT || !latest.every((seen) => isSameSize(first, seen)))
+    return false
+  const msOf = ({ wireMs, workMs }: Seen) => wireMs - workMs
+  const [now, then] = [latest.map(msOf), earlier.map(msOf)]
+  const clearly = CLEAR_CHANGE * quantile(then, 0.5)
+  return Math.min(...now) > quantile(then, 0.9) + clearly || Math.max(...now) < quantile(then, 0.1) - clearly
+}
+
+function isSameSize(a: Seen, b: Seen): boolean {
+  const isNear = (one: number, other: number) => Math.abs(one - other) <= SAME_SIZE * Math.max(one, other)
+  return isNear(a.sent.bytes, b.sent.bytes) && isNear(a.received.bytes, b.received.bytes)
 }
 
 function rateOf(shown: Estimate | undefined, before: Estimate | undefined): Part | undefined {
@@ -171,16 +199,10 @@ const sizeOf = ({ sent, received }: Seen) => ({ bytes: sent.bytes, returnBytes: 
 /** One sum per size of message, the smallest first. */
 function sumsOf(recent: readonly Seen[], parts: LinkParts, own: OwnCost): Sum[] {
   const classes: Seen[][] = []
-  const isNear = (a: number, b: number) => Math.abs(a - b) <= SAME_SIZE * Math.max(a, b)
   for (const seen of recent.toSorted(
     (a, b) => a.sent.bytes + a.received.bytes - b.sent.bytes - b.received.bytes,
   )) {
-    const found = classes.find(
-      ([first]) =>
-        first &&
-        isNear(first.sent.bytes, seen.sent.bytes) &&
-        isNear(first.received.bytes, seen.received.bytes),
-    )
+    const found = classes.find(([first]) => first && isSameSize(first, seen))
     if (found) found.push(seen)
     else classes.push([seen])
   }

@@ -3,6 +3,7 @@ import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contra
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
+import { expectedTimes } from './expected-times.ts'
 import type { DeployedLayers } from './open-layers.ts'
 
 /** @throws ScissionError notFound if the plan's source, or an alternate, is not registered. */
@@ -31,7 +32,9 @@ export function recordOf(
     ...arrivesEncoded(plan, resource),
     ...standIns(mirror.resources.values(), resource, tier, request),
   }))
-  const hops = runs[0]?.resource === plan.source ? runs : [{ resource: plan.source, from: 0, to: 0 }, ...runs]
+  const path = runs[0]?.resource === plan.source ? runs : [{ resource: plan.source, from: 0, to: 0 }, ...runs]
+  const times = expectedTimes(plan)
+  const hops = path.map((hop, index) => ({ ...hop, ...(times[index] && { expected: times[index] }) }))
   return {
     id,
     planId: plan.id,
@@ -43,6 +46,7 @@ export function recordOf(
     ...(request.fallback && { fallback: request.fallback }),
     ...(request.answer && { answer: request.answer }),
     predictedMs: plan.predictedMs,
+    typicalInterval: plan.typicalInterval,
     emulated: plan.emulated,
     state: 'loading',
     ...(request.verify === false && { verify: false }),

@@ -1,6 +1,7 @@
 /** HTTP routes of deployments, which are plans that are live. */
 import { z } from 'zod'
 import { Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { ConditionEvent } from '../../../shared/contracts/condition.ts'
 import { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
 import { type Answer, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import {
@@ -29,7 +30,12 @@ const EVENTS = {
   degraded: DeploymentView,
   failed: DeploymentView,
   deleted: ById,
+  condition: ConditionEvent,
 }
+/** Beside what all streams of states say. */
+const ABOUT_CONDITIONS =
+  ' A `condition` is told beside the states, without an id: each that holds for the deployment or a machine of it, then each ' +
+  'that begins or ends.'
 
 export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer, events: DeploymentEvents): Route[] {
   const deployments = deps.state.deployments
@@ -73,7 +79,7 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer, events: 
       path: '/v1/deployments/:id/events',
       id: 'followDeployment',
       summary: 'Its states as server-sent events, until it is deleted',
-      description: ABOUT_EVENTS,
+      description: ABOUT_EVENTS + ABOUT_CONDITIONS,
       params: ById,
       headers: EVENT_HEADERS,
       answers: {

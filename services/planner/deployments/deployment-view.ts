@@ -8,7 +8,7 @@ import type { DeploymentView, StandIn } from '../../../shared/contracts/stand-in
 import { standInId } from '../../../shared/platform/redis/state.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 
-type ViewDeps = Pick<PlannerDeps, 'state' | 'mirror' | 'heartbeatMs' | 'now'>
+export type ViewDeps = Pick<PlannerDeps, 'state' | 'mirror' | 'heartbeatMs' | 'now'>
 
 /** @throws Redis' own error. */
 export async function viewOf(deps: ViewDeps, deployment: Deployment): Promise<DeploymentView> {

@@ -10,6 +10,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { LRUCache } from 'lru-cache'
 import type { z } from 'zod'
 import { pickModel } from '../../../shared/contracts/model-names.ts'
+import type { Condition } from '../../../shared/contracts/condition.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import type { Pace } from '../../../shared/contracts/pace.ts'
 import type { Served } from '../../../shared/contracts/profile.ts'
@@ -50,6 +51,8 @@ export class RedisMirror {
   readonly calibrations: ReadonlyMap<string, MirroredCalibration>
   /** Served times held against the profiles, by profile id: shown beside plans, never planned with. */
   readonly served: ReadonlyMap<string, Served>
+  /** What is wrong now. */
+  readonly conditions: ReadonlyMap<string, Condition>
   /** How fast each machine is now, by resource. */
   readonly paces: ReadonlyMap<string, Pace>
   readonly #copies: Pick<CollectionMirror<unknown>, 'kind' | 'reload' | 'refresh'>[] = []
@@ -64,6 +67,7 @@ export class RedisMirror {
   /** A read failed since everything was last read. */
   #failing = false
   #closed = false
+  #onConditions = () => {}
   /** Reads everything again if that is possible now. */
   #reload = () => {}
   #again: NodeJS.Timeout | undefined
@@ -101,6 +105,7 @@ export class RedisMirror {
     this.paces = this.#copy(state.paces, { onChange })
     // Leaves the revision as it is.
     this.served = this.#copy(state.served, {})
+    this.conditions = this.#copy(state.conditions, { onChange: () => this.#onConditions() })
     this.#structures = new LRUCache<string, Structure>({
       maxSize: MAX_LAYER_COUNT,
       // A structure beyond the limit is kept alone: without it every query would read it from Redis again.
@@ -130,6 +135,16 @@ export class RedisMirror {
 
   get revision(): number {
     return this.#revision
+  }
+
+  /** The announcements of all changes, for others that follow them: one connection is enough. */
+  get changes(): Changes {
+    return this.#changes
+  }
+
+  /** @param changed called after each change of `conditions`, by which no plan is affected. */
+  onConditions(changed: () => void): void {
+    this.#onConditions = changed
   }
 
   /**

@@ -1,21 +1,21 @@
 /** HTTP routes of resources, of the links between them and of the network presets. */
 import { z } from 'zod'
 import { mbps, ms, PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
-import { Link, LinkView, ResourceView, withLiveness } from '../../../shared/contracts/resource.ts'
+import {
+  Link,
+  LinkSettings,
+  LinkView,
+  ResourceView,
+  withLiveness,
+} from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { type Reply, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { NETWORK_PRESETS } from '../../../shared/contracts/network-presets.ts'
 import { linkId, paginate } from '../../../shared/platform/redis/state.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
 
+const ResourcePath = z.object({ name: ResourceName })
 const LinkPath = z.object({ from: ResourceName, to: ResourceName })
-const LinkSettings = z
-  .strictObject({ rttMs: ms, bandwidthMbps: mbps, returnBandwidthMbps: mbps.optional() })
-  .meta({
-    id: 'LinkSettings',
-    description: 'Without `returnBandwidthMbps` the way back is as fast',
-    examples: [{ rttMs: 20, bandwidthMbps: 5 }],
-  })
 const ResourcePage = pageOf(ResourceView).meta({ id: 'ResourcePage' })
 const LinkPage = pageOf(LinkView).meta({ id: 'LinkPage' })
 const Networks = z
@@ -47,7 +47,33 @@ export function resourceRoutes(deps: PlannerDeps): Route[] {
         return paginate(views, (resource) => resource.name, query)
       },
     }),
+    route({
+      method: 'delete',
+      path: '/v1/resources/:name',
+      id: 'forgetResource',
+      summary: 'Forget a resource that is lost or was imported, and its links; its profiles stay',
+      params: ResourcePath,
+      answers: { 204: { description: 'Forgotten' } },
+      fails: ['conflict'],
+      handle: ({ params }) => forgetResource(deps, params.name),
+    }),
   ]
+}
+
+/** @throws ScissionError notFound; conflict if it is alive: it would register again with its next heartbeat. */
+async function forgetResource({ state, heartbeatMs, now }: PlannerDeps, name: string): Promise<Reply> {
+  const resource = withLiveness(await state.resources.need(name), heartbeatMs, now())
+  if (resource.alive)
+    throw new ScissionError(
+      'conflict',
+      `resource ${name} is alive at ${resource.url}: stop its service, which takes it out of the registry`,
+      { resource: name },
+    )
+  const links = await state.links.all()
+  for (const { from, to } of links)
+    if (from === name || to === name) await state.links.delete(linkId(from, to))
+  await state.resources.delete(name)
+  return reply(204)
 }
 
 export function linkRoutes(deps: PlannerDeps): Route[] {

@@ -170,12 +170,12 @@ function becauseOf(parts: WhyParts, slower: readonly Plan[]): string[] {
   const onSource = parts.native.find(isOnSource)
   if (reference) {
     const saved = winner.computeMs - reference.computeMs
-    const cost = `moving ${formatBytes(bytesOf(reference))} would cost ${formatMs(reference.transferMs)}`
+    const cost = `sending ${sentText(reference)} would cost ${formatMs(reference.transferMs)}`
     const gain = saved > 0 ? `save only ${formatMs(saved)} of compute` : 'save no compute'
     return [`for ${nameOf(reference)}, ${cost} and ${gain}`]
   }
   if (!onSource || isSame(winner, onSource) || winner.transfers.length === 0) return []
-  const transfer = `${winner.transfers.length === 1 ? 'the transfer' : 'the transfers'} of ${formatBytes(bytesOf(winner))}`
+  const transfer = `${winner.transfers.length === 1 ? 'the transfer' : 'the transfers'} of ${sentText(winner)}`
   const saved = onSource.computeMs - winner.computeMs
   const compute = saved >= 0 ? `compute falls by ${formatMs(saved)}` : `compute rises by ${formatMs(-saved)}`
   const verb = winner.transfers.length === 1 ? 'costs' : 'cost'
@@ -225,10 +225,12 @@ function isOnSource(plan: Plan): boolean {
   return plan.native && plan.transfers.length === 0
 }
 
-/** Bytes on the wire, both directions. */
-function bytesOf(plan: Plan): number {
+/** `50.2 kB and 4 kB back`: the first figure is what tables of plans call sent. */
+function sentText(plan: Plan): string {
   const transfers: readonly Transfer[] = plan.transfers
-  return sum(transfers.map(({ bytes, wireBytes = bytes, returnBytes }) => wireBytes + returnBytes))
+  const back = sum(transfers.map(({ returnBytes }) => returnBytes))
+  const sent = formatBytes(sum(transfers.map(({ bytes, wireBytes = bytes }) => wireBytes)))
+  return back === 0 ? sent : `${sent} and ${formatBytes(back)} back`
 }
 
 /** Significant digits that tell different times apart: 3 to 6. */
@@ -247,7 +249,7 @@ function formatMs(value: number, digits = 3): string {
 function formatBytes(bytes: number): string {
   if (bytes >= 1e6) return `${significant(bytes / 1e6, 3)} MB`
   if (bytes >= 1e3) return `${significant(bytes / 1e3, 3)} kB`
-  return bytes === 1 ? '1 byte' : `${bytes} bytes`
+  return bytes === 1 ? '1 byte' : `${significant(bytes, 3)} bytes`
 }
 
 /** Rounded to significant digits, never within the whole part; without an exponent or trailing zeros. */

@@ -24,6 +24,11 @@ export interface EventStream {
    * enough for the next state, or has left.
    */
   send: (event: StateEvent) => Promise<void>
+  /**
+   * Sends something beside the states, without an id: a client that connects again is told anew what holds then. A client that
+   * reads slowly gets the latest of each thing only. @param about names the thing.
+   */
+  tell: (about: string, name: string, data: unknown) => void
   end: () => void
   /** Aborted when the client has left, which it may have done before the stream was opened, or the stream has ended. */
   readonly closed: AbortSignal
@@ -57,6 +62,7 @@ export function openEventStream(req: Request, res: Response, now: StateEvent): E
     closing.abort()
   }
   let sent = had
+  const untold = new Map<string, string>()
   const stream: EventStream = {
     send: async (event) => {
       const text = JSON.stringify(event.data)
@@ -66,6 +72,13 @@ export function openEventStream(req: Request, res: Response, now: StateEvent): E
       const wasTaken = !isNews || res.write(`id: ${id}\nevent: ${event.name}\ndata: ${text}\n\n`)
       if (event.last) end()
       else if (!wasTaken) await drained(res, closing.signal)
+    },
+    tell: (about, name, data) => {
+      if (closing.signal.aborted) return
+      const isFirst = untold.size === 0
+      untold.delete(about)
+      untold.set(about, `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`)
+      if (isFirst) void tellAll(res, untold, closing.signal)
     },
     end,
     closed: closing.signal,
@@ -104,6 +117,17 @@ export function lastEventId(req: Request): string | undefined {
 /** @param text the event's data as JSON. */
 export function eventId({ name, data }: StateEvent, text = JSON.stringify(data)): string {
   return `${name}.${createHash('sha256').update(text).digest('hex').slice(0, DIGEST_CHARACTERS)}`
+}
+
+async function tellAll(res: Response, untold: Map<string, string>, closed: AbortSignal): Promise<void> {
+  for (const [about, text] of untold) {
+    if (res.writableNeedDrain) await drained(res, closed)
+    if (closed.aborted) return
+    // Something newer was said of it meanwhile, which comes later in the order.
+    if (untold.get(about) !== text) continue
+    untold.delete(about)
+    res.write(text)
+  }
 }
 
 async function drained(res: Response, closed: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
+import { Condition } from '../../contracts/condition.ts'
 import { Model, Structure } from '../../contracts/model.ts'
 import { Pace } from '../../contracts/pace.ts'
 import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
@@ -16,7 +17,7 @@ import { Profile, Served } from '../../contracts/profile.ts'
 import { Link, Resource } from '../../contracts/resource.ts'
 import { StandIn } from '../../contracts/stand-in.ts'
 import type { Logger } from '../log.ts'
-import { RedisClock } from './clock.ts'
+import { RedisClock } from './redis-clock.ts'
 import { Collection, type OnWrite } from './collection.ts'
 import { RedisMemory } from './redis-memory.ts'
 
@@ -62,6 +63,7 @@ export function openState(redis: Redis, log?: Logger) {
     /** By deployment and hop. */
     standIns: collection('stand-ins', StandIn),
     calibrations: collection('calibrations', Calibration),
+    conditions: collection('conditions', Condition),
   }
 }
 

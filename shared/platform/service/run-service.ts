@@ -52,8 +52,9 @@ function stopOn(log: Logger, running: Running): void {
     stopping = true
     log.info(`stopping: ${why}`)
     const force = setTimeout(() => {
-      log.error(`not closed after ${CLOSE_GRACE_MS} ms; exiting`)
-      process.exit(1)
+      log.error(`not closed after ${CLOSE_GRACE_MS} ms; killed`)
+      // `process.exit` waits for threads, and one that runs a network does not stop.
+      process.kill(process.pid, 'SIGKILL')
     }, CLOSE_GRACE_MS)
     running.close().then(
       () => {

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { ResourceName, TierName } from '../../contracts/common.ts'
 import { LinkEmulation, OPTIMISATION_LEVELS } from '../../contracts/resource.ts'
 import { ScissionError } from '../errors.ts'
+import { hidePasswordOf, hidePasswords } from '../hidden-passwords.ts'
 
 interface Setting<T extends z.ZodType> {
   env: string
@@ -316,6 +317,10 @@ export const INFERENCE_SETTINGS = {
   ),
 } as const
 
+/** A value for messages: a URL, right or wrong, may hold a password. */
+const shown = (env: string, text: string | undefined) =>
+  text === undefined ? text : env.endsWith('_URL') ? hidePasswordOf(text) : hidePasswords(text)
+
 type Settings = Record<string, Setting<z.ZodType>>
 export type ConfigOf<S extends Settings> = { readonly [K in keyof S]: z.infer<S[K]['schema']> }
 export type BenchmarkConfig = ConfigOf<typeof BENCHMARK_SETTINGS>
@@ -335,7 +340,7 @@ export function readConfig<S extends Settings>(table: S, env: NodeJS.ProcessEnv 
     if (parsed.success) values[key] = parsed.data
     else
       faults.push(
-        `${entry.env}=${JSON.stringify(text)}: ${parsed.error.issues.map((issue) => issue.message).join('; ')}`,
+        `${entry.env}=${JSON.stringify(shown(entry.env, text))}: ${parsed.error.issues.map((issue) => issue.message).join('; ')}`,
       )
   }
   if (faults.length > 0)

@@ -2,7 +2,7 @@ import http from 'node:http'
 import { Queue } from 'bullmq'
 import { describe, expect, it, vi } from 'vitest'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
-import { readEvents } from '../../support/event-source.ts'
+import { connectAfter, readEvents } from '../../support/event-source.ts'
 import { gate } from '../../support/gate.ts'
 import { call } from '../../inference/support/service.ts'
 import { withBenchmarks } from './harness.ts'
@@ -172,7 +172,7 @@ describe('EventSource', () => {
     harness.succeeding('cloud')
     const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
     await harness.ended(id)
-    const after = (had: string) => call('GET', eventsOf(id), undefined, { 'Last-Event-ID': had })
+    const after = (had: string) => connectAfter(eventsOf(id), had)
     for (const had of ['progress.0123456789abcdef', '7', 'failed.0123456789abcdef', 'x'.repeat(5000)]) {
       const answer = await after(had)
       expect([answer.status, answer.body.toString()]).toEqual([

@@ -4,8 +4,10 @@ import { promisify } from 'node:util'
 import { SCISSION } from '../../support/command.ts'
 import { page } from './markdown.ts'
 
-const INTRODUCTION = `\`npx scission COMMAND\` is the three services from a shell. It prints tables, or with \`--json\` (before the command) the
-JSON that the services answered. Each command is one or a few calls of the [API](api.md). [Errors](errors.md) lists the exit codes.
+const INTRODUCTION = `\`npx scission COMMAND\` is the three services from a shell. It prints tables, or with \`--json\` (before or behind the command) the
+JSON that the services answered, or with \`--csv\` (behind it) the table as CSV. Each command is one or a few calls of the
+[API](api.md). [Use the command line](../guides/command-line.md) says how the system is found and what the output is;
+[Errors](errors.md) lists the exit codes.
 
 \`\`\`sh
 npx scission zoo list

@@ -29,8 +29,10 @@ const OTHERS = `## Command line
 
 | variable | default | meaning |
 |---|---|---|
-| \`SCISSION_BENCHMARK_URL\` | \`http://127.0.0.1:8081\` | the benchmark service that \`scission\` calls |
-| \`SCISSION_PLANNER_URL\` | \`http://127.0.0.1:8082\` | the planner service that \`scission\` calls |
+| \`SCISSION_PORT_BASE\` | the only system that runs, else 8080 | the system of this computer whose services \`scission\` calls: the one that was started with this \`--port-base\` |
+| \`SCISSION_BENCHMARK_URL\` | as that system says | the benchmark service that \`scission\` calls |
+| \`SCISSION_PLANNER_URL\` | as that system says | the planner service that \`scission\` calls |
+| \`SCISSION_DATA\` | \`.scission\` | the data folder, in which systems say where they run |
 | \`NO_COLOR\` | | any value: print without colours |`
 
 export function configurationPage(): string {

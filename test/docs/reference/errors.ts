@@ -44,7 +44,8 @@ export function errorsPage(): string {
     INTRODUCTION,
     table(['code', 'HTTP status', 'exit code of `scission`', 'meaning'], rows),
     '## Exit codes',
-    '`scission` prints the message on standard error, or the whole error as JSON with `--json`.',
+    '`scission` prints the message on standard error, or with `--json` one line of JSON: `{"error":{"code","message","exitCode","details"}}`.',
+    'A command line that is wrong is `badRequest`.',
     table(['exit code', 'meaning'], exits),
   )
 }

@@ -1,6 +1,7 @@
 /** docs/reference/metrics.md: what `/metrics` of the services holds. */
 import { Registry } from 'prom-client'
 import { z } from 'zod'
+import { addConditionMetrics } from '../../../shared/platform/condition-metrics.ts'
 import { createMetrics } from '../../../services/inference/api/metrics.ts'
 import { Statistics } from '../../../services/inference/api/request-statistics.ts'
 import { createApp } from '../../../shared/platform/http-server/app.ts'
@@ -36,9 +37,13 @@ export function metricsPage(): string {
       executor: () => ({ threads: [], stages: [] }),
       incomplete: () => 0,
       standIns: () => [],
+      conditions: NO_CONDITIONS,
     }),
   )
-  const own = inference.filter(({ name }) => !common.some((metric) => metric.name === name))
+  const planner = new Registry()
+  addConditionMetrics(planner, NO_CONDITIONS)
+  const ofPlanner = withoutCommon(ofService(planner), common)
+  const own = withoutCommon(inference, common)
   return page(
     'Metrics',
     INTRODUCTION,
@@ -48,9 +53,18 @@ export function metricsPage(): string {
     'The model of a deployment is its id, that of a layer range `model:from-to`. The phases are those of the protocol’s ' +
       'statistics: `queue`, `compute_input`, `compute_infer`, `compute_output`.',
     metricsTable(own),
+    '## Planner',
+    'The kinds of [conditions](../explanation/deployments.md#conditions) are `lost-machine`, `open-breaker`, `stand-in` and ' +
+      '`prediction-left`.',
+    metricsTable(ofPlanner),
     DEFAULTS,
   )
 }
+
+const NO_CONDITIONS = { active: () => 0, began: () => 0 }
+
+const withoutCommon = (metrics: readonly Metric[], common: readonly Metric[]) =>
+  metrics.filter(({ name }) => !common.some((metric) => metric.name === name))
 
 /** Our metrics of a service that was given this registry. */
 function ofService(metrics: Registry): Metric[] {

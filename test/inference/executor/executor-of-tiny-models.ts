@@ -1,4 +1,4 @@
-/** An executor for each test, and tiny models that run on it. */
+/** An executor for each test. */
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -8,7 +8,7 @@ import {
   type ExecutorOptions,
   type LoadedStage,
 } from '../../../services/inference/serving/executor/executor.ts'
-import { fp32, manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
+import { manifestOf, type TinyModel, writeModel } from '../tiny-models.ts'
 
 const options = { threads: 1, optimisation: 'all' } as const
 
@@ -46,24 +46,3 @@ export function useExecutor() {
     },
   }
 }
-
-/** y = x + x */
-export const doubling: TinyModel = {
-  inputs: [spec('x', 'FP32', [3])],
-  outputs: [spec('y', 'FP32', [3])],
-  nodes: [{ op: 'Add', inputs: ['x', 'x'], outputs: ['y'] }],
-}
-export const three = () => fp32('x', [3], [1, 2, 3])
-
-/** Takes about 20 ms per run: a chain of matrix products. */
-const size = 256
-export const slow: TinyModel = {
-  inputs: [spec('m0', 'FP32', [size, size])],
-  outputs: [spec('m16', 'FP32', [size, size])],
-  nodes: [...Array(16).keys()].map((step) => ({
-    op: 'MatMul',
-    inputs: [`m${step}`, `m${step}`],
-    outputs: [`m${step + 1}`],
-  })),
-}
-export const matrix = () => fp32('m0', [size, size], new Float32Array(size * size))

@@ -6,7 +6,8 @@ import { encodeStrings } from '../../../shared/onnx/runtime/ort-strings.ts'
 import type { Datatype } from '../../../shared/contracts/common.ts'
 import { type Tensor } from '../../../shared/contracts/tensor.ts'
 import { floats, fp32, manifestOf, spec } from '../tiny-models.ts'
-import { doubling, matrix, slow, three, useExecutor } from './executor-of-tiny-models.ts'
+import { useExecutor } from './executor-of-tiny-models.ts'
+import { doubling, matrix, slow, three } from './tiny-model-examples.ts'
 
 const options = { threads: 1, optimisation: 'all' } as const
 const used = useExecutor()

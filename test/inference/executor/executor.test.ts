@@ -7,7 +7,9 @@ import { describe, expect, it } from 'vitest'
 import { decodeStrings, encodeStrings } from '../../../shared/onnx/runtime/ort-strings.ts'
 import { ELEMENT_BYTES, type Tensor } from '../../../shared/contracts/tensor.ts'
 import { floats, fp32, manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
-import { doubling, matrix, slow, three, useExecutor } from './executor-of-tiny-models.ts'
+import { until } from '../../support/eventually.ts'
+import { useExecutor } from './executor-of-tiny-models.ts'
+import { doubling, matrix, slow, three } from './tiny-model-examples.ts'
 
 const options = { threads: 1, optimisation: 'all' } as const
 const used = useExecutor()
@@ -194,6 +196,31 @@ await executor.close()`,
     execFileSync(process.execPath, ['--import', import.meta.resolve('tsx'), script], { env })
     const left = fs.readdirSync(temporary).filter((name) => /^\.ses$|^mat-debug/.test(name))
     expect(left).toEqual([])
+  })
+})
+
+describe('a run that goes on after it was given up', () => {
+  it('leaves its thread behind, and what waits runs on another', async () => {
+    // Such a run takes 10 s or more.
+    start({ slowdown: 1000, overrunMs: 50 })
+    const endless = await loadModel(slow)
+    const stage = await loadModel(doubling)
+    const run = used.executor.run(endless, [matrix()], { deadline: Date.now() + 300 })
+    await expect(run).rejects.toMatchObject({ code: 'deadlineExceeded' })
+    await until(async () => used.executor.stats().threads[0]?.restarts === 1)
+    const { outputs } = await used.executor.run(stage, [three()])
+    expect(floats(outputs[0])).toEqual([2, 4, 6])
+    expect(used.executor.stats().threads).toEqual([{ stages: 1, queued: 0, running: false, restarts: 1 }])
+  })
+
+  it('keeps its thread if its model takes long', async () => {
+    start({ slowdown: 10, overrunMs: 1 })
+    const long = await loadModel(slow)
+    await used.executor.run(long, [matrix()])
+    const run = used.executor.run(long, [matrix()], { deadline: Date.now() + 20 })
+    await expect(run).rejects.toMatchObject({ code: 'deadlineExceeded' })
+    await used.executor.run(long, [matrix()])
+    expect(used.executor.stats().threads[0]?.restarts).toBe(0)
   })
 })
 

@@ -265,6 +265,40 @@ describe('the freshness of a link', () => {
     expect(moved?.figures.rttMs.value).toBeCloseTo(30, 0)
     expect(moved?.figures.bandwidthMbps.value).toBeCloseTo(4, 1)
     expect(moved?.basis.probes).toBe(20)
-    expect(moved?.basis.traffic).toBeGreaterThan(5)
+    expect(moved?.basis.traffic).toBeGreaterThanOrEqual(5)
+  })
+
+  it('asks for a few pings per interval while messages pass, and at once if they say that the link changed', () => {
+    const fresh = new Freshness(60_000)
+    fresh.probed('edge', figures(10, 8, 8), 20, NO_COST, 0)
+    const asked = (from: number, to: number, rttMs: number) => {
+      const times: number[] = []
+      for (let at = from; at <= to; at += 500) {
+        fresh.observe('edge', message(rttMs, 8, 8), at)
+        if (!fresh.wantsPings('edge', at)) continue
+        times.push(at)
+        fresh.pinged('edge', pings(rttMs, 8, 8), at)
+      }
+      return times
+    }
+    expect(asked(500, 60_000, 10)).toEqual([15_000, 30_000, 45_000, 60_000])
+    const [first = 0] = asked(60_500, 75_000, 60)
+    expect(first).toBeLessThan(70_000)
+  })
+
+  it('follows a round trip that changed by the pings, whatever the size of the messages', () => {
+    const fresh = new Freshness(60_000)
+    fresh.probed('edge', figures(10, 8, 8), 20, NO_COST, 0)
+    let known: { rttMs: number; up: number } | undefined
+    for (let at = 500; at <= 40_000; at += 500) {
+      const rttMs = at < 20_000 ? 10 : 60
+      const seen = fresh.observe('edge', message(rttMs, 8, 8), at)
+      if (fresh.wantsPings('edge', at)) fresh.pinged('edge', pings(rttMs, 8, 8), at)
+      if (seen) known = { rttMs: seen.figures.rttMs.value, up: seen.figures.bandwidthMbps.value }
+    }
+    expect(known?.rttMs).toBeGreaterThan(57)
+    expect(known?.rttMs).toBeLessThan(63)
+    expect(known?.up).toBeGreaterThan(7.5)
+    expect(known?.up).toBeLessThan(8.5)
   })
 })

@@ -1,7 +1,7 @@
 /** Reference inputs and outputs that lie beside models: TensorProto files and NumPy archives. */
 import fs from 'node:fs'
 import { fromBinary } from '@bufbuild/protobuf'
-import { type NumpyArray, readNpz } from '../../../services/benchmark/samples/numpy.ts'
+import { type NumpyArray, readNpz } from '../../../shared/tensors/read-numpy.ts'
 import { elementTypeOf } from '../../../shared/onnx/wire/element-types.ts'
 import { TensorProtoSchema } from '../../../shared/onnx/proto/onnx_pb.ts'
 import { rawBytes, tensorShape } from '../../../shared/onnx/wire/tensor-data.ts'

@@ -4,6 +4,7 @@
  *   submit ─▶ waiting ─▶ posted ─▶ settled by the worker's report
  *                │          ├─ aborted or late: rejected at once; the worker skips it if it has not begun
  *                │          └─ the worker dies: rejected; the next command starts a new worker
+ *                │             (or it runs on for long after its run was given up, which nothing can stop)
  *                └─ aborted or late: removed from the queue, never computed, its tensors untouched
  *
  * At most two commands are posted: one runs, and the next one is already at the worker when it ends, even if this thread is
@@ -12,7 +13,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { threadModule } from '../../../../shared/platform/processes/child-module.ts'
-import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
+import { coerceError, type ErrorCode, ScissionError } from '../../../../shared/platform/errors.ts'
 import '../../../../shared/onnx/runtime/no-telemetry.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { bufferPool, isMovable } from '../../messages/buffer-memory.ts'
@@ -24,6 +25,10 @@ const workerEntry = threadModule(new URL('./worker.ts', import.meta.url))
 const MIB = 1024 * 1024
 /** Commands at the worker: one that runs and one that is ready. */
 const MAX_POSTED_COUNT = 2
+/** Workers that may be left to runs without end. */
+const MAX_LEFT_ALONE = 2
+/** A run may go on for this multiple of the longest one of its session: models that take long are no endless ones. */
+const LONG_RUN_FACTOR = 4
 
 interface Message {
   command: Command
@@ -46,6 +51,8 @@ interface Posted {
 export interface ThreadSettings extends Pick<WorkerSettings, 'slowdown'> {
   /** Maximum size of the thread's JavaScript heap. */
   heapBytes: number
+  /** ms that a run may go on after it was given up; then the thread is left to it, and another one takes its place. */
+  overrunMs: number
 }
 
 /** The input tensors of one run. */
@@ -69,6 +76,12 @@ export class ExecutorThread {
   #restarts = 0
   #closed = false
   #idle: (() => void) | undefined
+  /** Watches a run that was given up and goes on. */
+  #overrun: NodeJS.Timeout | undefined
+  /** Ends of workers that were left to such a run. */
+  readonly #leftAlone = new Set<Promise<unknown>>()
+  /** Key of a session → ms of its longest run. */
+  readonly #longestMs = new Map<string, number>()
 
   constructor(settings: ThreadSettings) {
     this.#settings = settings
@@ -128,7 +141,7 @@ export class ExecutorThread {
     await this.#submit('unload', key, compose)
   }
 
-  /** Waits for the running command, rejects the others, and ends the worker. */
+  /** Waits for what runs, also for runs that were given up, rejects the others, and ends the worker. */
   async close(): Promise<void> {
     this.#closed = true
     for (const job of this.#waiting.splice(0)) job.reject(stopping())
@@ -137,8 +150,10 @@ export class ExecutorThread {
       posted.job.reject(stopping())
     }
     if (this.#posted.length > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+    clearTimeout(this.#overrun)
     await this.#worker?.terminate()
     this.#worker = undefined
+    await Promise.all(this.#leftAlone)
   }
 
   #submit(
@@ -167,8 +182,10 @@ export class ExecutorThread {
   }
 
   #expect(kind: Job['kind'], key: string): void {
-    if (kind === 'unload') this.#held.delete(key)
-    else this.#held.add(key)
+    if (kind === 'unload') {
+      this.#held.delete(key)
+      this.#longestMs.delete(key)
+    } else this.#held.add(key)
   }
 
   #takeBack(job: Job): void {
@@ -176,6 +193,30 @@ export class ExecutorThread {
     if (place !== -1) this.#waiting.splice(place, 1)
     const posted = this.#posted.find((candidate) => candidate.job === job)
     if (posted) this.#skip(posted)
+    if (posted && posted === this.#posted[0] && job.kind === 'run') this.#watchOverrun(posted)
+  }
+
+  /**
+   * ONNX Runtime cannot be interrupted, and values can make a run endless: a Loop whose trip count is an input. All that waits
+   * behind it would be late. When such a run ends after all, its worker ends too.
+   */
+  #watchOverrun({ id, job }: Posted): void {
+    const worker = this.#worker
+    // Each takes the memory of its sessions once more.
+    if (this.#leftAlone.size >= MAX_LEFT_ALONE) return
+    const overrunMs = Math.max(
+      this.#settings.overrunMs,
+      LONG_RUN_FACTOR * (this.#longestMs.get(job.key) ?? 0),
+    )
+    clearTimeout(this.#overrun)
+    this.#overrun = setTimeout(() => {
+      if (!worker || this.#worker !== worker || this.#posted[0]?.id !== id) return
+      const end = worker.terminate().finally(() => this.#leftAlone.delete(end))
+      this.#leftAlone.add(end)
+      // A run that was posted behind it has lost its tensors, but is not at fault.
+      this.#died(worker, `${job.key} runs on ${overrunMs} ms after it was given up`, 'overloaded')
+    }, overrunMs)
+    this.#overrun.unref()
   }
 
   #skip({ id }: Posted): void {
@@ -213,7 +254,9 @@ export class ExecutorThread {
       resourceLimits: { maxOldGenerationSizeMb: heapBytes / MIB },
     })
     let reason = 'it exited'
-    worker.on('message', (report: Report) => this.#settle(report))
+    worker.on('message', (report: Report) => {
+      if (this.#worker === worker) this.#settle(report)
+    })
     worker.on('error', (thrown) => (reason = coerceError(thrown).message))
     worker.on('exit', () => this.#died(worker, reason))
     return worker
@@ -222,8 +265,9 @@ export class ExecutorThread {
   #settle(report: Report): void {
     const [posted] = this.#posted
     if (posted?.id !== report.id) return
+    clearTimeout(this.#overrun)
     this.#posted.shift()
-    if (report.type === 'ran') bufferPool.give(report.result.spare)
+    if (report.type === 'ran') this.#ran(posted.job.key, report.result)
     this.#pump()
     if (report.type === 'failed') {
       // A run that fails may have its session; a load that fails has none.
@@ -232,8 +276,13 @@ export class ExecutorThread {
     } else posted.job.resolve(report)
   }
 
+  #ran(key: string, { spare, computeMs, waitedMs }: RunReport): void {
+    bufferPool.give(spare)
+    this.#longestMs.set(key, Math.max(this.#longestMs.get(key) ?? 0, computeMs + waitedMs))
+  }
+
   /** Posted commands have lost their tensors and are rejected; waiting ones continue with a new worker. */
-  #died(worker: Worker, reason: string): void {
+  #died(worker: Worker, reason: string, codeBehind: ErrorCode = 'internal'): void {
     if (this.#worker !== worker) return
     this.#worker = undefined
     this.#skips = newSkips()
@@ -243,7 +292,8 @@ export class ExecutorThread {
     for (const [place, { job }] of this.#posted.splice(0).entries()) {
       const doing = `${place === 0 ? 'while' : 'before'} ${DOING[job.kind]} ${job.key}`
       const message = `an executor thread died ${doing} (${reason}); it has been replaced: send the request again`
-      job.reject(new ScissionError('internal', message, { reason, stage: job.key }))
+      const code = place === 0 ? 'internal' : codeBehind
+      job.reject(new ScissionError(code, message, { reason, stage: job.key }))
     }
     this.#pump()
   }

@@ -23,6 +23,8 @@ export interface ExecutorOptions {
   slowdown?: number
   /** JavaScript heap of a thread, which holds strings but neither tensors nor weights. @defaultValue 512 MiB */
   heapBytes?: number
+  /** ms that a run may go on after its deadline, before its thread is replaced. @defaultValue 5000 */
+  overrunMs?: number
 }
 
 export interface StageSource {
@@ -64,6 +66,8 @@ export interface ExecutorStats {
 }
 
 const MIB = 1024 * 1024
+/** A run that is nearly done is not worth a new thread, which loads its sessions again. */
+const OVERRUN_MS = 5000
 
 interface Entry {
   stage: LoadedStage
@@ -78,9 +82,11 @@ export class Executor {
   readonly #queueLimit: number
   readonly #entries = new Map<string, Entry>()
 
-  constructor({ executors, queueLimit, slowdown = 1, heapBytes = 512 * MIB }: ExecutorOptions) {
+  constructor({ executors, queueLimit, ...given }: ExecutorOptions) {
+    const { slowdown = 1, heapBytes = 512 * MIB, overrunMs = OVERRUN_MS } = given
     this.#queueLimit = queueLimit
-    this.#threads = Array.from({ length: executors }, () => new ExecutorThread({ slowdown, heapBytes }))
+    const settings = { slowdown, heapBytes, overrunMs }
+    this.#threads = Array.from({ length: executors }, () => new ExecutorThread(settings))
   }
 
   /**

@@ -126,8 +126,8 @@ interface Entry {
   stage: Promise<HeldStage>
   /** Set after loading. */
   held: HeldStage | undefined
-  /** Unloaded on request, and not to make room: those who wait for it are refused. */
-  dropped: boolean
+  /** Stops the loading. Aborted if it is unloaded on request, and not to make room: those who wait for it are refused. */
+  stop: AbortController
 }
 
 /**
@@ -172,13 +172,13 @@ export class Stages {
     return [...this.#entries.values()].map((entry) => entry.key)
   }
 
-  /** Unloads a range. If it is still being loaded, it is freed afterwards, and callers that wait for it are refused. */
+  /** Unloads a range. If it is still being loaded, that is stopped, and callers that wait for it are refused. */
   async drop(key: RangeKey): Promise<void> {
     const id = keyText(key)
     const entry = this.#entries.get(id)
     if (!entry) return
     this.#forget(id, entry)
-    entry.dropped = true
+    entry.stop.abort()
     entry.held?.release()
     await Promise.allSettled([entry.stage])
   }
@@ -188,12 +188,18 @@ export class Stages {
   }
 
   #load(id: string, key: RangeKey, weightBytes: number): Entry {
-    const stage = holdStage(this.#deps, key).then((held) => {
-      if (!entry.dropped) return held
-      held.release()
-      throw justUnloaded(id)
-    })
-    const entry: Entry = { key, weightBytes, state: 'LOADING', stage, held: undefined, dropped: false }
+    const stop = new AbortController()
+    const stage = holdStage(this.#deps, key, stop.signal).then(
+      (held) => {
+        if (!stop.signal.aborted) return held
+        held.release()
+        throw justUnloaded(id)
+      },
+      (error: unknown) => {
+        throw stop.signal.aborted ? justUnloaded(id) : error
+      },
+    )
+    const entry: Entry = { key, weightBytes, state: 'LOADING', stage, held: undefined, stop }
     stage.then(
       (held) => {
         entry.state = 'READY'

@@ -5,15 +5,14 @@
  * @see https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html (versions 1.0 to 3.0)
  */
 import AdmZip from 'adm-zip'
-import type { Datatype } from '../../../shared/contracts/common.ts'
-import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { byteLength, elementCount, type Tensor } from '../../../shared/contracts/tensor.ts'
-import { countElements, encodeElements } from '../../../shared/oip/bytes-elements.ts'
+import { coerceError, ScissionError } from '../platform/errors.ts'
+import { byteLength, elementCount, type Tensor } from '../contracts/tensor.ts'
+import { countElements, encodeElements } from '../oip/bytes-elements.ts'
+import { NPY_DATATYPES as DATATYPES, NPY_MAGIC } from './numpy-types.ts'
 import { pickledTexts } from './pickled-texts.ts'
 
 export type NumpyArray = Omit<Tensor, 'name'>
 
-const NPY_MAGIC = Buffer.from('\x93NUMPY', 'latin1')
 /** Methods of zip that NumPy packs by: stored, deflated. */
 const ZIP_METHODS = [0, 8]
 /**
@@ -22,22 +21,6 @@ const ZIP_METHODS = [0, 8]
  */
 const MAX_FILES = 10_000
 const MAX_FOLDERS = 16
-
-/** NumPy's type descriptors: `<` is little-endian, as in the protocol; `|` marks types of one byte. */
-const DATATYPES: Readonly<Record<string, Datatype>> = {
-  '|b1': 'BOOL',
-  '|u1': 'UINT8',
-  '<u2': 'UINT16',
-  '<u4': 'UINT32',
-  '<u8': 'UINT64',
-  '|i1': 'INT8',
-  '<i2': 'INT16',
-  '<i4': 'INT32',
-  '<i8': 'INT64',
-  '<f2': 'FP16',
-  '<f4': 'FP32',
-  '<f8': 'FP64',
-}
 
 export const isNpy = (bytes: Uint8Array): boolean => NPY_MAGIC.equals(bytes.subarray(0, NPY_MAGIC.length))
 export const isNpz = (bytes: Uint8Array): boolean =>
@@ -66,7 +49,7 @@ export function readNpy(bytes: Uint8Array, owner: string): NumpyArray {
   if (order === 'True' && shape.length > 1)
     throw refuse('its order is Fortran’s; save numpy.ascontiguousarray(…) of it')
   const data = bytes.subarray(end)
-  const datatype = DATATYPES[descr]
+  const datatype = DATATYPES.get(descr)
   if (!datatype) return { datatype: 'BYTES', shape, bytes: textsOf(descr, shape, data, refuse) }
   const wanted = byteLength(datatype, shape)
   if (data.byteLength !== wanted) throw refuse(wrongLength(descr, shape, wanted, data))
@@ -93,7 +76,7 @@ function textsOf(descr: string, shape: readonly number[], data: Uint8Array, refu
   }
   const [, kind, length] = /^([<|][US])(\d{1,9})$/.exec(descr) ?? []
   if (length === undefined) {
-    const types = [...Object.keys(DATATYPES), '<U…', '|S…', '|O (of texts)']
+    const types = [...DATATYPES.keys(), '<U…', '|S…', '|O (of texts)']
     throw refuse(`NumPy type ${descr} is not taken; there are ${types.join(' ')}`)
   }
   const size = Number(length) * (kind === '<U' ? 4 : 1)

@@ -4,8 +4,8 @@
  *
  * @see https://github.com/python/cpython/blob/main/Lib/pickletools.py (opcodes of protocols 2 to 4)
  */
-import type { ScissionError } from '../../../shared/platform/errors.ts'
-import { encodeElements } from '../../../shared/oip/bytes-elements.ts'
+import type { ScissionError } from '../platform/errors.ts'
+import { encodeElements } from '../oip/bytes-elements.ts'
 
 /** What a class or a call made: only the state that it was given counts. */
 class Made {

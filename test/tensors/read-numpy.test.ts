@@ -2,11 +2,11 @@
 import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { DATATYPES } from '../../../shared/contracts/common.ts'
-import { ScissionError } from '../../../shared/platform/errors.ts'
-import { isNpy, isNpz, readNpy, readNpz } from '../../../services/benchmark/samples/numpy.ts'
-import { decodeElements } from '../../../shared/oip/bytes-elements.ts'
-import { npyFile, npyOf, npzOf } from '../../support/numpy.ts'
+import { DATATYPES } from '../../shared/contracts/common.ts'
+import { ScissionError } from '../../shared/platform/errors.ts'
+import { isNpy, isNpz, readNpy, readNpz } from '../../shared/tensors/read-numpy.ts'
+import { decodeElements } from '../../shared/oip/bytes-elements.ts'
+import { npyFile, npyOf, npzOf } from '../support/numpy.ts'
 
 const array = fc.record({
   datatype: fc.constantFrom(...DATATYPES.filter((one) => one !== 'BYTES' && one !== 'BF16')),

@@ -1,0 +1,197 @@
+/** `scission status`: what runs where, and whether it is well. The exit code tells. */
+import type { Command } from 'commander'
+import colour from 'picocolors'
+import { z } from 'zod'
+import { createJsonClient } from '../../../shared/client/http.ts'
+import type { DeploymentView } from '../../../shared/contracts/stand-in.ts'
+import type { LinkView, ResourceView } from '../../../shared/contracts/resource.ts'
+import { coerceError } from '../../../shared/platform/errors.ts'
+import { hidePasswords } from '../../../shared/platform/hidden-passwords.ts'
+import { painted } from '../../terminal/columns.ts'
+import { type Table, tableOf, tableText } from '../../terminal/table.ts'
+import { csvOption } from '../common-options.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import { linksTable } from '../link-table.ts'
+import { ageText, deploymentsTable, resourcesTable } from '../tables.ts'
+
+interface ServiceState {
+  name: string
+  url: string
+  state: 'ready' | 'not ready' | 'unreachable'
+  version?: string
+  redis?: string
+  problem?: string
+}
+
+export interface Status {
+  ok: boolean
+  /** How the services were found. */
+  found: string
+  system?: { portBase: number; pid: number; startedAt: string; dataDir: string; redis?: string }
+  services: ServiceState[]
+  resources: (ResourceView & { version?: string })[]
+  links: LinkView[]
+  deployments: DeploymentView[]
+  problems: string[]
+}
+
+/** A service that takes longer for a word on itself is not well. */
+const ANSWER_MS = 5000
+const Health = z.looseObject({ version: z.string(), redis: z.string().optional() })
+
+export function defineStatus(command: Command, context: Context): void {
+  command.addOption(csvOption()).action(async () => {
+    const status = await readStatus(context)
+    context.printTable(status, partsTable, statusText)
+    if (!status.ok) {
+      const isAway = status.services.some(({ state }) => state === 'unreachable')
+      process.exitCode = isAway ? EXIT.unreachable : EXIT.failed
+    }
+  })
+}
+
+async function readStatus({ services: found, planner }: Context): Promise<Status> {
+  const services = await Promise.all([
+    stateOf('benchmark', found.benchmark),
+    stateOf('planner', found.planner),
+  ])
+  const problems: string[] = []
+  const list = async <T>(what: string, read: () => Promise<T[]>): Promise<T[]> => {
+    if (services[1]?.state === 'unreachable') return []
+    return read().catch((thrown: unknown) => {
+      problems.push(`the ${what} cannot be read: ${coerceError(thrown).message}`)
+      return []
+    })
+  }
+  const [resources, links, deployments] = await Promise.all([
+    list('resources', planner.resources),
+    list('links', planner.links),
+    list('deployments', planner.deployments),
+  ])
+  const machines = await Promise.all(resources.map(withVersion))
+  problems.push(...problemsOf({ services, resources: machines, deployments }))
+  const { system } = found
+  return {
+    ok: problems.length === 0,
+    found: found.found,
+    ...(system && {
+      system: {
+        portBase: system.portBase,
+        pid: system.pid,
+        startedAt: system.startedAt,
+        dataDir: system.dataDir,
+        ...(system.redis && { redis: `${system.redis.kind}, ${hidePasswords(system.redis.url)}` }),
+      },
+    }),
+    services,
+    resources: machines,
+    links,
+    deployments,
+    problems,
+  }
+}
+
+async function stateOf(name: string, url: string): Promise<ServiceState> {
+  const client = createJsonClient(`${name} service`, url)
+  try {
+    const { version, redis } = await client.request(Health, { url: '/healthz', timeout: ANSWER_MS })
+    const about = { name, url: hidePasswords(url), version, ...(redis !== undefined && { redis }) }
+    const problem = await client.send({ url: '/readyz', timeout: ANSWER_MS }).then(
+      () => undefined,
+      (thrown: unknown) => coerceError(thrown).message,
+    )
+    return problem === undefined ? { ...about, state: 'ready' } : { ...about, state: 'not ready', problem }
+  } catch (thrown) {
+    return {
+      name,
+      url: hidePasswords(url),
+      state: 'unreachable',
+      problem: hidePasswords(coerceError(thrown).message),
+    }
+  }
+}
+
+async function withVersion(resource: ResourceView): Promise<Status['resources'][number]> {
+  if (!resource.alive) return resource
+  const { version } = await stateOf(resource.name, resource.url)
+  return version === undefined ? resource : { ...resource, version }
+}
+
+function problemsOf({
+  services,
+  resources,
+  deployments,
+}: Pick<Status, 'services' | 'resources' | 'deployments'>): string[] {
+  const versions = new Set([...services, ...resources].flatMap(({ version }) => version ?? []))
+  return [
+    ...services.flatMap(({ name, problem }) =>
+      problem === undefined ? [] : [`${name} service: ${problem}`],
+    ),
+    ...resources.flatMap(({ name, alive, source, heartbeatAt, version, url }) => {
+      if (source === 'imported') return []
+      if (!alive) return [`resource ${name} is lost: no sign of life since ${heartbeatAt}`]
+      return version === undefined ? [`resource ${name} does not answer at ${url}`] : []
+    }),
+    ...deployments.flatMap(({ id, state, error }) =>
+      state === 'ready' ? [] : [`deployment ${id} is ${state}${error === undefined ? '' : `: ${error}`}`],
+    ),
+    ...(versions.size > 1 ? [`services of different versions: ${[...versions].sort().join(', ')}`] : []),
+  ]
+}
+
+/** Everything in one list, for programs. */
+const partsTable = ({ services, resources, links, deployments }: Status): Table =>
+  tableOf(
+    [
+      ...services.map(({ name, url, state, version }) => ({ kind: 'service', name, state, url, version })),
+      ...resources.map(({ name, url, alive, source, version }) => {
+        const state = alive ? 'alive' : source === 'imported' ? 'imported' : 'lost'
+        return { kind: 'resource', name, state, url, version }
+      }),
+      ...links.map(({ from, to, source }) => ({
+        kind: 'link',
+        name: `${from} → ${to}`,
+        state: source,
+        url: '',
+        version: undefined,
+      })),
+      ...deployments.map(({ id, state, entry }) => {
+        const url = `${entry.url}/v2/models/${id}`
+        return { kind: 'deployment', name: id, state, url, version: undefined }
+      }),
+    ],
+    {
+      kind: ({ kind }) => kind,
+      name: ({ name }) => name,
+      state: ({ state }) => state,
+      address: ({ url }) => url,
+      version: ({ version }) => version ?? '',
+    },
+  )
+
+function statusText({ found, system, services, resources, links, deployments, problems }: Status): string {
+  const now = Date.now()
+  const table = tableOf(
+    services,
+    {
+      service: ({ name }) => name,
+      state: ({ state }) => painted(state, state === 'ready' ? colour.green : colour.red),
+      version: ({ version }) => version ?? '',
+      address: ({ url }) => url,
+      Redis: ({ redis }) => redis ?? '',
+    },
+    { expendable: ['Redis', 'version'] },
+  )
+  return [
+    `system: ${found}${system ? `, started ${ageText(now - Date.parse(system.startedAt))}` : ''}`,
+    ...(system ? [`  data in ${system.dataDir}${system.redis ? `; Redis: ${system.redis}` : ''}`] : []),
+    tableText(table),
+    ...[resourcesTable(resources, now), linksTable(links), deploymentsTable(deployments)].map(
+      (part) => `\n${tableText(part)}`,
+    ),
+    '',
+    ...problems.map((problem) => colour.red(`problem: ${problem}`)),
+    ...(problems.length === 0 ? [colour.green('all is well')] : []),
+  ].join('\n')
+}

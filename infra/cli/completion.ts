@@ -1,0 +1,132 @@
+/** Scripts that complete commands, options and their choices in a shell. They hold all of it: nothing is started at a Tab. */
+import type { Command, Option } from 'commander'
+
+export const SHELLS = ['bash', 'zsh', 'fish'] as const
+export type Shell = (typeof SHELLS)[number]
+
+/** A command, and what may follow it. */
+interface Completed {
+  /** `models add`; empty = `scission` itself. */
+  path: string
+  text: string
+  subcommands: { name: string; text: string }[]
+  options: { flag: string; text: string; takesValue: boolean; choices: readonly string[] }[]
+}
+
+/** @param program with all of its commands loaded. */
+export function completionScript(program: Command, shell: Shell): string {
+  const commands = completedBelow(program, [])
+  if (shell === 'fish') return fishScript(commands)
+  // zsh runs bash's script by its own emulation of that way of completing.
+  const bash = bashScript(commands)
+  return shell === 'bash' ? bash : `autoload -U +X bashcompinit && bashcompinit\n${bash}`
+}
+
+function completedBelow(command: Command, words: readonly string[]): Completed[] {
+  const help = command.createHelp()
+  const subcommands = command.commands.map((one) => ({ name: one.name(), text: one.description() }))
+  const mine: Completed = {
+    path: words.join(' '),
+    text: command.description(),
+    subcommands,
+    options: help.visibleOptions(command).flatMap(completedOption),
+  }
+  return [mine, ...command.commands.flatMap((one) => completedBelow(one, [...words, one.name()]))]
+}
+
+function completedOption({ long, description, required, optional, argChoices }: Option) {
+  if (!long) return []
+  return [{ flag: long, text: description, takesValue: required || optional, choices: argChoices ?? [] }]
+}
+
+const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
+
+/**
+ * The words before the cursor name the command: those that are neither options nor their values. What follows is looked up
+ * by it. Files are completed where nothing else is.
+ */
+function bashScript(commands: readonly Completed[]): string {
+  const [root] = commands
+  const withValue = [
+    ...new Set(
+      commands.flatMap(({ options }) => options.filter((one) => one.takesValue).map((one) => one.flag)),
+    ),
+  ]
+  const cases = commands.map(({ path, subcommands, options }) => {
+    const flags = [...new Set([...options, ...(root?.options ?? [])].map(({ flag }) => flag))]
+    return `    ${quoted(path)}) subcommands=${quoted(subcommands.map(({ name }) => name).join(' '))}; options=${quoted(flags.join(' '))} ;;`
+  })
+  const choices = commands.flatMap(({ path, options }) =>
+    options
+      .filter((option) => option.choices.length > 0)
+      .map(
+        ({ flag, choices: all }) =>
+          `    ${quoted(`${path} ${flag}`)}) COMPREPLY=($(compgen -W ${quoted(all.join(' '))} -- "$current")); return ;;`,
+      ),
+  )
+  return `# Made by \`scission completion\`.
+_scission() {
+  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" path='' word next at subcommands='' options=''
+  for ((at = 1; at < COMP_CWORD; at++)); do
+    word="\${COMP_WORDS[at]}"
+    case "$word" in
+      ${withValue.join('|')}) ((at++)); continue ;;
+      -*) continue ;;
+    esac
+    next="\${path:+$path }$word"
+    case "$next" in
+${commands
+  .slice(1)
+  .map(({ path }) => `      ${quoted(path)}) path="$next" ;;`)
+  .join('\n')}
+    esac
+  done
+  case "$path $previous" in
+${choices.join('\n')}
+  esac
+  case "$path" in
+${cases.join('\n')}
+  esac
+  case "$previous" in
+    ${withValue.join('|')}) compopt -o default 2>/dev/null; return ;;
+  esac
+  if [[ "$current" == -* ]]; then
+    COMPREPLY=($(compgen -W "$options" -- "$current"))
+  elif [[ -n "$subcommands" ]]; then
+    COMPREPLY=($(compgen -W "$subcommands" -- "$current"))
+  else
+    compopt -o default 2>/dev/null
+  fi
+}
+complete -F _scission scission
+`
+}
+
+function fishScript(commands: readonly Completed[]): string {
+  const lines = commands.flatMap(({ path, subcommands, options }) => {
+    const condition = quoted(`__scission_at ${quoted(path)}`)
+    return [
+      ...subcommands.map(
+        ({ name, text }) => `complete -c scission -n ${condition} -f -a ${name} -d ${quoted(text)}`,
+      ),
+      ...options.map(({ flag, text, takesValue, choices }) => {
+        const values = choices.length > 0 ? ` -x -a ${quoted(choices.join(' '))}` : takesValue ? ' -r' : ''
+        return `complete -c scission -n ${condition} -l ${flag.slice(2)}${values} -d ${quoted(text)}`
+      }),
+    ]
+  })
+  return `# Made by \`scission completion\`.
+function __scission_at
+  set -l words (commandline -opc)
+  set -l named
+  for word in $words[2..-1]
+    string match -q -- '-*' $word; or set -a named $word
+  end
+  set -l path (string join ' ' -- $named)
+  test "$path" = "$argv[1]"; or begin
+    test -n "$argv[1]"; and string match -q -- "$argv[1] *" $path
+  end
+end
+${lines.join('\n')}
+`
+}
