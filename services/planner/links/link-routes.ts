@@ -90,7 +90,7 @@ export function linkRoutes(deps: PlannerDeps): Route[] {
         const links = (await deps.state.links.all()).map((link) => ({
           ...link,
           // Redis' clock may be set back.
-          ageMs: Math.max(0, now - Date.parse(link.measuredAt)),
+          ageMs: Math.max(0, Math.round(now - Date.parse(link.measuredAt))),
         }))
         return paginate(links, (link) => linkId(link.from, link.to), query)
       },
