@@ -1,12 +1,12 @@
-/** Tables and texts of models, layers, links, profiles, resources and deployments. Pure: values in, text out. Plans: plan-tables.ts. */
+/** Tables and texts of models, layers, profiles, resources and deployments. Pure: values in, text out. Plans: plan-tables.ts. */
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Model, Samples, Structure } from '../../shared/contracts/model.ts'
 import { namesOf } from '../../shared/contracts/model-names.ts'
 import type { DeploymentView } from '../../shared/contracts/stand-in.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
-import type { Link, ResourceView } from '../../shared/contracts/resource.ts'
-import { bytesColumn, mbpsColumn, msColumn, painted, timesColumn } from '../terminal/columns.ts'
+import type { ResourceView } from '../../shared/contracts/resource.ts'
+import { bytesColumn, msColumn, painted, timesColumn } from '../terminal/columns.ts'
 import { formatBytes, formatShape } from '../terminal/format.ts'
 import { type Table, tableOf } from '../terminal/table.ts'
 
@@ -114,23 +114,6 @@ function howSure({ interval, predictionError }: Profile): string {
   const within = interval ? `± ${(100 * interval.relative).toFixed(0)} %` : 'not said'
   return predictionError?.ok === false ? `${within}, check failed` : within
 }
-
-export const linksTable = (links: readonly Link[]): Table =>
-  tableOf(
-    links,
-    {
-      link: ({ from, to }) => `${from} → ${to}`,
-      'round trip': msColumn(({ rttMs }) => rttMs),
-      bandwidth: mbpsColumn(({ bandwidthMbps }) => bandwidthMbps),
-      back: mbpsColumn(({ returnBandwidthMbps }) => returnBandwidthMbps),
-      figures: ({ source, emulated, emulation }) =>
-        painted(
-          source + (emulated ? `, emulated${emulation?.preset ? ` ${emulation.preset}` : ''}` : ''),
-          emulated ? colour.yellow : String,
-        ),
-    },
-    { ifEmpty: 'no links measured yet', expendable: ['back'] },
-  )
 
 export const deploymentsTable = (deployments: readonly DeploymentView[]): Table =>
   tableOf(

@@ -149,6 +149,8 @@ export const Link = z.object({
   returnBandwidthMbps: mbps,
   /** Cost of a message beyond the round trip, independent of its size: writing, parsing, waking up. Absent = 0. */
   perMessageMs: ms.optional(),
+  /** 95 % of single messages take at most so many ms more or less than that. Absent = 0. */
+  jitterMs: ms.optional(),
   /** Absent if nothing was measured: an override or a preset. */
   uncertainty: LinkUncertainty.optional(),
   /** Number of active probes and of messages of real traffic behind the figures. */
@@ -163,6 +165,10 @@ export const Link = z.object({
   measuredAt: timestamp,
 })
 export type Link = z.infer<typeof Link>
+
+/** A link in API answers: `ageMs` since it was measured, by Redis' clock. */
+export const LinkView = Link.extend({ ageMs: ms })
+export type LinkView = z.infer<typeof LinkView>
 
 /** What overrides a link. */
 export const LinkSettings = z

@@ -1,7 +1,13 @@
 /** HTTP routes of resources, of the links between them and of the network presets. */
 import { z } from 'zod'
 import { mbps, ms, PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
-import { Link, LinkSettings, ResourceView, withLiveness } from '../../../shared/contracts/resource.ts'
+import {
+  Link,
+  LinkSettings,
+  LinkView,
+  ResourceView,
+  withLiveness,
+} from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type Reply, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { NETWORK_PRESETS } from '../../../shared/contracts/network-presets.ts'
@@ -11,7 +17,7 @@ import type { PlannerDeps } from '../queries/answer-plans.ts'
 const ResourcePath = z.object({ name: ResourceName })
 const LinkPath = z.object({ from: ResourceName, to: ResourceName })
 const ResourcePage = pageOf(ResourceView).meta({ id: 'ResourcePage' })
-const LinkPage = pageOf(Link).meta({ id: 'LinkPage' })
+const LinkPage = pageOf(LinkView).meta({ id: 'LinkPage' })
 const Networks = z
   .record(
     z.string(),
@@ -80,7 +86,12 @@ export function linkRoutes(deps: PlannerDeps): Route[] {
       query: PageQuery,
       answers: { 200: { description: 'A page of links', schema: LinkPage } },
       handle: async ({ query }) => {
-        const links = await deps.state.links.all()
+        const now = deps.now()
+        const links = (await deps.state.links.all()).map((link) => ({
+          ...link,
+          // Redis' clock may be set back.
+          ageMs: Math.max(0, Math.round(now - Date.parse(link.measuredAt))),
+        }))
         return paginate(links, (link) => linkId(link.from, link.to), query)
       },
     }),
