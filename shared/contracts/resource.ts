@@ -1,5 +1,6 @@
 /** Machines, whether they are alive and how they differ, and the links between them. */
 import { z } from 'zod'
+import { Pace } from './pace.ts'
 import { byteCount, mbps, ms, ResourceName, TierName, timestamp } from './common.ts'
 
 export const OPTIMISATION_LEVELS = ['disabled', 'basic', 'extended', 'all'] as const
@@ -68,7 +69,13 @@ export const Resource = z.object({
 export type Resource = z.infer<typeof Resource>
 
 /** A resource in API answers: `alive` is false after three missed heartbeats. */
-export const ResourceView = Resource.extend({ alive: z.boolean() })
+export const ResourceView = Resource.extend({
+  alive: z.boolean(),
+  /** Age of the last heartbeat, by Redis' clock. */
+  silentMs: ms.optional(),
+  /** How fast it is now; absent if it has not told yet. */
+  pace: Pace.optional(),
+})
 export type ResourceView = z.infer<typeof ResourceView>
 
 /** A resource is lost after this many missed heartbeats. */

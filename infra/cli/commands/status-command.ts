@@ -187,7 +187,7 @@ function statusText({ found, system, services, resources, links, deployments, pr
     `system: ${found}${system ? `, started ${ageText(now - Date.parse(system.startedAt))}` : ''}`,
     ...(system ? [`  data in ${system.dataDir}${system.redis ? `; Redis: ${system.redis}` : ''}`] : []),
     tableText(table),
-    ...[resourcesTable(resources, now), linksTable(links), deploymentsTable(deployments)].map(
+    ...[resourcesTable(resources), linksTable(links), deploymentsTable(deployments)].map(
       (part) => `\n${tableText(part)}`,
     ),
     '',

@@ -5,6 +5,7 @@ import {
   Link,
   LinkSettings,
   LinkView,
+  type Resource,
   ResourceView,
   withLiveness,
 } from '../../../shared/contracts/resource.ts'
@@ -43,8 +44,7 @@ export function resourceRoutes(deps: PlannerDeps): Route[] {
       handle: async ({ query }) => {
         await deps.mirror.ready()
         const resources = [...deps.mirror.resources.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-        const views = resources.map((resource) => withLiveness(resource, deps.heartbeatMs, deps.now()))
-        return paginate(views, (resource) => resource.name, query)
+        return paginate(resources.map(viewWith(deps)), (resource) => resource.name, query)
       },
     }),
     route({
@@ -60,6 +60,15 @@ export function resourceRoutes(deps: PlannerDeps): Route[] {
   ]
 }
 
+/** A resource as it is now. */
+function viewWith({ mirror, heartbeatMs, now }: PlannerDeps): (resource: Resource) => ResourceView {
+  return (resource) => {
+    const pace = mirror.paces.get(resource.name)
+    const silentMs = Math.max(0, Math.round(now() - Date.parse(resource.heartbeatAt)))
+    return { ...withLiveness(resource, heartbeatMs, now()), silentMs, ...(pace && { pace }) }
+  }
+}
+
 /** @throws ScissionError notFound; conflict if it is alive: it would register again with its next heartbeat. */
 async function forgetResource({ state, heartbeatMs, now }: PlannerDeps, name: string): Promise<Reply> {
   const resource = withLiveness(await state.resources.need(name), heartbeatMs, now())
@@ -72,6 +81,7 @@ async function forgetResource({ state, heartbeatMs, now }: PlannerDeps, name: st
   const links = await state.links.all()
   for (const { from, to } of links)
     if (from === name || to === name) await state.links.delete(linkId(from, to))
+  await state.paces.delete(name)
   await state.resources.delete(name)
   return reply(204)
 }
