@@ -42,7 +42,7 @@ function scoreCase({ plan, requests }: Case, spreadMs: number): Scored {
   }
 }
 
-export function scoresOf({ blocks }: Measured): Scored[] {
+function scoresOf({ blocks }: Measured): Scored[] {
   return blocks.flatMap(({ cases }) =>
     cases.filter(({ requests }) => requests.length > 0).map((one) => scoreCase(one, spreadOf(one.k, blocks))),
   )
@@ -60,7 +60,7 @@ function spreadOf(k: number, blocks: Measured['blocks']): number {
  * Errors of the shape: CPU time of the first stage, of the second and of both over that of the whole model asked in the same
  * round, predicted over measured less 1, as fractions of the whole.
  */
-export function shapeErrors({ blocks, layers }: Measured): number[] {
+function shapeErrors({ blocks, layers }: Measured): number[] {
   const all = new Map<number, Case[]>()
   for (const { cases } of blocks) for (const one of cases) all.set(one.k, [...(all.get(one.k) ?? []), one])
   const wholes = all.get(layers) ?? []

@@ -60,6 +60,7 @@ describe('the solver thread', () => {
     // The clock runs on by 1 ms whenever it is looked at: the search takes less than 10 looks, the reasons more.
     let time = 0
     vi.spyOn(performance, 'now').mockImplementation(() => (time += 1))
+    vi.spyOn(process, 'cpuUsage').mockImplementation(() => ({ user: 1000 * time, system: 0 }))
     const limits = {
       maxLatencyMs: 0.001,
       maxTotalUploadBytes: 0,
@@ -73,6 +74,21 @@ describe('the solver thread', () => {
     expect(solver.running).toBe(true)
     vi.restoreAllMocks()
     expect(await refused).toMatchObject({ code: 'infeasible', details: { conflict: [expect.any(String)] } })
+  })
+
+  it('leaves a short question where it is if the process only waits for the CPU', async () => {
+    let time = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => (time += 45))
+    const cpu = vi.spyOn(process, 'cpuUsage').mockReturnValue({ user: 1000, system: 500 })
+    open({ entry, inPlaceMs: 40 })
+    const solved = solver.solve<'chain'>(chain)
+    expect(solver.running).toBe(false)
+    cpu.mockReturnValue({ user: 30_000, system: 11_000 })
+    const taken = solver.solve<'chain'>(chain)
+    expect(solver.running).toBe(true)
+    vi.restoreAllMocks()
+    expect((await solved).plans).not.toEqual([])
+    expect(await taken).toEqual({ kind: 'chain' })
   })
 
   it('gives up what outlasts its time, and goes on with what waited behind it', async () => {
