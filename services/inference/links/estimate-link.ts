@@ -97,12 +97,15 @@ function senInterval(samples: readonly TransferSample[], slopes: readonly number
   return { low: at((slopes.length - reach) / 2 - 1), high: at((slopes.length + reach) / 2) }
 }
 
-/** A low quantile, because a busy machine delays requests beyond the link; not the minimum, which may be an outlier. */
-const RTT_QUANTILE = 0.1
+/** A low quantile, because a busy machine delays requests beyond the link, and nothing makes one arrive before it can. */
+const RTT_QUANTILE = 0.05
+/** The shortest of a few is still late by about this share of how much later half of them are. */
+const LATE_SHARE = 0.3
 
 /** The round trip in ms. @param times durations in ms of tiny requests on a warm connection, at least one. */
 export function roundTrip(times: readonly number[]): Estimate {
-  return quantile(times, RTT_QUANTILE)
+  const low = quantile(times, RTT_QUANTILE)
+  return withDoubt(low, LATE_SHARE * (median(times) - low.value))
 }
 
 /** The estimate with a half-width that is `ms` larger: the uncertainty of a value that was subtracted from it. */

@@ -5,6 +5,7 @@
 import { randomFillSync } from 'node:crypto'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
+import { median } from '../../../shared/platform/statistics.ts'
 import type { Peer } from '../registration/peers.ts'
 import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { type Call, Caller, CallTimeout } from '../http/call.ts'
@@ -29,7 +30,8 @@ import { shownBandwidth } from './rates.ts'
  * does not look like a long link.
  */
 const PINGS = { min: 2, max: 12, forMs: 250 }
-const SERIES_COUNT = 5
+/** Pings of a series between messages, and at most if they are disturbed: half of them later than the shortest by this. */
+const SERIES = { usual: 5, most: 15, lateShare: 0.1, lateMs: 0.3 }
 const FIRST_BYTES = 12 * 1024
 const GROWTH = 4
 /** A transfer of this length shows the bandwidth well. */
@@ -159,11 +161,18 @@ export async function pingSeries(peer: Pick<Peer, 'url'>): Promise<Ping[]> {
     // The first also sets up the connection.
     await pinger.ping()
     const pings: Ping[] = []
-    while (pings.length < SERIES_COUNT) pings.push(await pinger.ping())
+    while (pings.length < SERIES.usual || (pings.length < SERIES.most && isDisturbed(pings)))
+      pings.push(await pinger.ping())
     return pings
   } finally {
     pinger.close()
   }
+}
+
+function isDisturbed(pings: readonly Ping[]): boolean {
+  const times = pings.map(({ ms }) => ms)
+  const least = Math.min(...times)
+  return median(times) > least + Math.max(SERIES.lateMs, SERIES.lateShare * least)
 }
 
 const probeUrl = ({ url }: Pick<Peer, 'url'>) => `${url.replace(/\/$/, '')}/v1/link-probe`

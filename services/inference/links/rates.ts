@@ -18,7 +18,7 @@ const MIN_RELATIVE = 0.01
 const MIN_BEST = 4
 
 /** True if the body shows the bandwidth by how its pieces arrived. */
-export const showsBandwidth = ({ restBytes, slope }: Arrival): boolean =>
+const showsBandwidth = ({ restBytes, slope }: Arrival): boolean =>
   restBytes >= MIN_REST_BYTES && restBytes * slope >= MIN_REST_MS
 
 /**

@@ -14,11 +14,11 @@ import {
   positive,
   roundTrip,
   typical,
-  withDoubt,
 } from './estimate-link.ts'
 import { doubtOf, type OwnCost } from './own-cost.ts'
 import type { Ping } from './pinger.ts'
 import { shownBandwidth } from './rates.ts'
+import { fixedOf, type TimedPing } from './round-trips.ts'
 import { LinkParts, type Part, type Sum } from './sums.ts'
 
 /** Number of latest messages that count: enough for a median, few enough to follow a change. */
@@ -26,20 +26,17 @@ const MAX_MESSAGE_COUNT = 20
 /** Fewer messages give no estimate. */
 const MIN_MESSAGE_COUNT = 5
 /** Number of latest pings that count. */
-const MAX_PING_COUNT = 20
+const MAX_PING_COUNT = 40
 /** Fewer messages of one size do not show how long it takes at least. */
 const MIN_SAME_SIZE = 3
 /** Sizes that differ by less than this share are the same. */
 const SAME_SIZE = 0.05
 /** Messages show another link if they take so much longer or shorter, as a share. */
 const CLEAR_CHANGE = 0.05
-/** Half-width in ms of a round trip of which nothing is known. */
-const ANY_MS = 1e5
 /** The least share of its known time per byte that a sum can leave to a byte. */
 const MIN_RATE_SHARE = 0.1
 
 type Seen = Observation & { at: number }
-type TimedPing = Ping & { at: number }
 
 /** Figures, and whether messages and what was known cannot both be true: the link may have changed. */
 export interface TrafficFigures extends LinkFigures {
@@ -111,13 +108,13 @@ export class Traffic {
     const back = rateOf(shownBandwidth(recent.map(({ received }) => received)), before?.returnBandwidthMbps)
     if (!there || !back) return undefined
     const pings = this.#pings.filter(({ at }) => now - at <= maxAgeMs)
-    const fixed = fixedOf(pings, { there, back }, before, own, middle.at)
+    const fixed = fixedOf(pings, { there, back }, before?.rttMs, own, middle.at)
     const parts = new LinkParts([fixed, there, back])
     for (const sum of sumsOf(recent, parts, own)) parts.learn(sum)
     const figures = figuresOf(recent, parts, { there, back })
     return {
       ...keepDoubt(figures, before, { fixed, there, back }),
-      contradicted: parts.contradicted || this.#changedAt > (pings.at(-1)?.at ?? -Infinity),
+      contradicted: fixed.unsure || parts.contradicted || this.#changedAt > (pings.at(-1)?.at ?? -Infinity),
     }
   }
 }
@@ -142,34 +139,6 @@ function isSameSize(a: Seen, b: Seen): boolean {
 function rateOf(shown: Estimate | undefined, before: Estimate | undefined): Part | undefined {
   const bandwidth = shown ?? before
   return bandwidth && { ...msPerByte(bandwidth), old: shown === undefined }
-}
-
-/** The round trip that is known without the messages. @param since older pings may be of the link as it was before. */
-function fixedOf(
-  pings: readonly TimedPing[],
-  { there, back }: { there: Estimate; back: Estimate },
-  before: LinkFigures | undefined,
-  own: OwnCost,
-  since: number,
-): Part {
-  const last = pings.at(-1)
-  if (!last) return before ? { ...before.rttMs, old: true } : { value: 0, halfWidth: ANY_MS, old: true }
-  const tripOf = (some: readonly TimedPing[]) =>
-    positive(
-      withDoubt(
-        roundTrip(
-          some.map(
-            (ping) => ping.ms - own.pingMs - ping.sentBytes * there.value - ping.receivedBytes * back.value,
-          ),
-        ),
-        own.message.ms,
-      ),
-    )
-  const latest = tripOf(pings.filter(({ at }) => at === last.at))
-  const all = tripOf(pings)
-  // Earlier pings count as long as the latest do not contradict them.
-  const agree = Math.abs(latest.value - all.value) <= latest.halfWidth + all.halfWidth
-  return { ...(agree ? all : latest), old: last.at < since }
 }
 
 /** A part that messages only confirm is not surer for it: they may have been counted when it was learnt. */
