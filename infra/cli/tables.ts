@@ -1,12 +1,13 @@
-/** Tables and texts of models, layers, links, profiles, resources and deployments. Pure: values in, text out. Plans: plan-tables.ts. */
+/** Tables and texts of models, layers, profiles, resources and deployments. Pure: values in, text out. Plans: plan-tables.ts. */
 import colour from 'picocolors'
 import type { UploadedModel } from '../../shared/client/benchmark.ts'
 import type { Model, Samples, Structure } from '../../shared/contracts/model.ts'
 import { namesOf } from '../../shared/contracts/model-names.ts'
 import type { DeploymentView } from '../../shared/contracts/stand-in.ts'
+import type { Pace } from '../../shared/contracts/pace.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
-import type { Link, ResourceView } from '../../shared/contracts/resource.ts'
-import { bytesColumn, mbpsColumn, msColumn, painted, timesColumn } from '../terminal/columns.ts'
+import type { ResourceView } from '../../shared/contracts/resource.ts'
+import { bytesColumn, msColumn, painted, timesColumn } from '../terminal/columns.ts'
 import { formatBytes, formatShape } from '../terminal/format.ts'
 import { type Table, tableOf } from '../terminal/table.ts'
 
@@ -131,23 +132,6 @@ function howSure({ interval, predictionError }: Profile): string {
   return predictionError?.ok === false ? `${within}, check failed` : within
 }
 
-export const linksTable = (links: readonly Link[]): Table =>
-  tableOf(
-    links,
-    {
-      link: ({ from, to }) => `${from} → ${to}`,
-      'round trip': msColumn(({ rttMs }) => rttMs),
-      bandwidth: mbpsColumn(({ bandwidthMbps }) => bandwidthMbps),
-      back: mbpsColumn(({ returnBandwidthMbps }) => returnBandwidthMbps),
-      figures: ({ source, emulated, emulation }) =>
-        painted(
-          source + (emulated ? `, emulated${emulation?.preset ? ` ${emulation.preset}` : ''}` : ''),
-          emulated ? colour.yellow : String,
-        ),
-    },
-    { ifEmpty: 'no links measured yet', expendable: ['back'] },
-  )
-
 export const deploymentsTable = (deployments: readonly DeploymentView[]): Table =>
   tableOf(
     deployments,
@@ -168,27 +152,38 @@ export const deploymentsTable = (deployments: readonly DeploymentView[]): Table 
     },
   )
 
-/** @param now epoch milliseconds: the age of the last heartbeat counts from it. */
-export const resourcesTable = (resources: readonly ResourceView[], now: number): Table =>
+export const resourcesTable = (resources: readonly ResourceView[]): Table =>
   tableOf(
     resources,
     {
       resource: ({ name }) => name,
       tier: ({ tier }) => tier,
       state: ({ alive, source }) => (alive ? 'alive' : source === 'imported' ? 'imported' : 'lost'),
-      'last sign of life': ({ heartbeatAt }) => ({
-        text: ageText(now - Date.parse(heartbeatAt)),
+      'last sign of life': ({ silentMs, heartbeatAt }) => ({
+        text: silentMs === undefined ? 'not known' : ageText(silentMs),
         value: heartbeatAt,
       }),
+      pace: ({ pace }) => ({ text: pace ? paceColumn(pace) : '', value: pace?.requestMs.median ?? '' }),
       address: ({ url }) => url,
       slowdown: timesColumn(({ slowdown }) => slowdown),
       machine: ({ machine }) => machine.cpuModel,
     },
     {
       ifEmpty: 'no resources: an inference service registers itself when it starts',
-      expendable: ['machine', 'slowdown', 'last sign of life', 'address'],
+      expendable: ['machine', 'pace', 'slowdown', 'last sign of life', 'address'],
     },
   )
+
+/** How the machine's pace moves, and what other work on it costs: `−9 % … +21 %, others +40 %`. */
+function paceColumn({ cpuMs, requestMs }: Pace): string {
+  const part = (ms: number, of: number) =>
+    `${ms < of ? '−' : '+'}${Math.round(Math.abs(100 * (ms / of - 1)))} %`
+  const others = requestMs.median / cpuMs.median
+  return (
+    `${part(cpuMs.low, cpuMs.median)} … ${part(cpuMs.high, cpuMs.median)}` +
+    (others >= 1.05 ? `, others ${part(others, 1)}` : '')
+  )
+}
 
 const UNITS = [
   [86_400_000, 'd'],

@@ -2,7 +2,7 @@
  * Columns of tables. A cell has a text for people, rounded and with a unit, and a value for programs, exact and in the unit
  * that the column names.
  */
-import { formatBytes, formatMbps, formatMs, formatShare, threeDigits } from './format.ts'
+import { formatBytes, formatMs, formatShare, threeDigits } from './format.ts'
 
 /** A cell whose text differs from its value, as one in colour. */
 export interface TwoFacedCell {
@@ -33,10 +33,9 @@ const figures =
     },
   })
 
-/** Milliseconds, bytes, megabits per second, and a share (0..1). Nothing is shown for undefined. */
+/** Milliseconds, bytes, and a share (0..1). Nothing is shown for undefined. */
 export const msColumn = figures('ms', formatMs)
 export const bytesColumn = figures('bytes', (bytes) => formatBytes(Math.round(bytes)))
-export const mbpsColumn = figures('Mbit/s', formatMbps)
 export const shareColumn = figures('share', formatShare)
 /** How many times. */
 export const timesColumn = figures(

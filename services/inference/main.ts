@@ -6,6 +6,7 @@ import { createLog } from '../../shared/platform/log.ts'
 import { waitAtMost } from '../../shared/platform/deadline.ts'
 import { configOrExit, runService } from '../../shared/platform/service/run-service.ts'
 import { createInferenceService } from './app.ts'
+import { addressWarnings } from './registration/announced-address.ts'
 
 /** Growth in percent of the heap after the last marking. V8's default is a few percent for a small heap. */
 const GROWTH_PERCENT = 100
@@ -27,16 +28,11 @@ const log = createLog(`inference ${config.resource}`, config.logLevel)
 /** With a Redis that is there, the name is claimed in milliseconds unless another service has it. */
 const NAME_PATIENCE_MS = 1000
 
-const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.')
-
 runService(log, async () => {
   const service = createInferenceService(config, log)
   const listening = await listen(service.app, config.port, config.host, '/v2')
   const url = config.publicUrl || listening.url
-  if (!config.publicUrl && !isLoopback(config.host))
-    log.warn(
-      `peers and clients are told to call ${url}: set SCISSION_PUBLIC_URL to the address they can reach`,
-    )
+  for (const warning of addressWarnings(config, url)) log.warn(warning)
   const registered = service.start(url)
   // Without Redis it serves nothing yet, but it runs: whether its name is free is found out once Redis is there.
   await waitAtMost(registered, NAME_PATIENCE_MS, undefined)

@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
 import { type DeploymentRequest, type PlanQuery, PricedPlan } from '../contracts/plan.ts'
 import { DeploymentView } from '../contracts/stand-in.ts'
-import { Link, type LinkSettings, ResourceView } from '../contracts/resource.ts'
+import { Link, type LinkSettings, LinkView, ResourceView } from '../contracts/resource.ts'
 import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
@@ -34,7 +34,7 @@ export function createPlannerClient(baseUrl: string, known = new KnownRevision()
     /** Forgets a resource that is lost or was imported, with its links. */
     forgetResource: (name: string) =>
       http.send({ method: 'DELETE', url: `/v1/resources/${encodeURIComponent(name)}` }),
-    links: () => http.all(Link, '/v1/links'),
+    links: () => http.all(LinkView, '/v1/links'),
     /** Overrides a link until it is forgotten. Without a return bandwidth the way back is as fast. */
     setLink: (from: string, to: string, figures: z.input<typeof LinkSettings>) =>
       http.request(Link, { method: 'PUT', url: linkUrl(from, to), data: figures }),

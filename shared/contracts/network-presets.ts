@@ -45,7 +45,7 @@ export type NetworkName = keyof typeof NETWORK_PRESETS
 export const NETWORK_NAMES = Object.keys(NETWORK_PRESETS) as readonly NetworkName[]
 
 type PresetLink = Pick<Link, 'rttMs' | 'bandwidthMbps' | 'returnBandwidthMbps' | 'source' | 'emulated'> &
-  Partial<Pick<Link, 'uncertainty' | 'basis' | 'emulation'>>
+  Partial<Pick<Link, 'jitterMs' | 'uncertainty' | 'basis' | 'emulation'>>
 
 /** Returns the link as it would be on another access network. */
 export function withPreset<L extends PresetLink>(link: L, network: NetworkName): L {
@@ -61,7 +61,7 @@ export function withPreset<L extends PresetLink>(link: L, network: NetworkName):
 
 /** Given figures have no uncertainty, and no measurement behind them. */
 export function asGiven<L extends PresetLink>(link: L): L {
-  return { ...link, uncertainty: undefined, basis: undefined, emulated: true }
+  return { ...link, jitterMs: undefined, uncertainty: undefined, basis: undefined, emulated: true }
 }
 
 /** Round-trip ms beyond the access network. A preset replaces the access network only, so this part is kept. */

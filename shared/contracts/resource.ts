@@ -1,5 +1,6 @@
 /** Machines, whether they are alive and how they differ, and the links between them. */
 import { z } from 'zod'
+import { Pace } from './pace.ts'
 import { byteCount, mbps, ms, ResourceName, TierName, timestamp } from './common.ts'
 
 export const OPTIMISATION_LEVELS = ['disabled', 'basic', 'extended', 'all'] as const
@@ -68,7 +69,13 @@ export const Resource = z.object({
 export type Resource = z.infer<typeof Resource>
 
 /** A resource in API answers: `alive` is false after three missed heartbeats. */
-export const ResourceView = Resource.extend({ alive: z.boolean() })
+export const ResourceView = Resource.extend({
+  alive: z.boolean(),
+  /** Age of the last heartbeat, by Redis' clock. */
+  silentMs: ms.optional(),
+  /** How fast it is now; absent if it has not told yet. */
+  pace: Pace.optional(),
+})
 export type ResourceView = z.infer<typeof ResourceView>
 
 /** A resource is lost after this many missed heartbeats. */
@@ -149,6 +156,8 @@ export const Link = z.object({
   returnBandwidthMbps: mbps,
   /** Cost of a message beyond the round trip, independent of its size: writing, parsing, waking up. Absent = 0. */
   perMessageMs: ms.optional(),
+  /** 95 % of single messages take at most so many ms more or less than that. Absent = 0. */
+  jitterMs: ms.optional(),
   /** Absent if nothing was measured: an override or a preset. */
   uncertainty: LinkUncertainty.optional(),
   /** Number of active probes and of messages of real traffic behind the figures. */
@@ -163,6 +172,10 @@ export const Link = z.object({
   measuredAt: timestamp,
 })
 export type Link = z.infer<typeof Link>
+
+/** A link in API answers: `ageMs` since it was measured, by Redis' clock. */
+export const LinkView = Link.extend({ ageMs: ms })
+export type LinkView = z.infer<typeof LinkView>
 
 /** What overrides a link. */
 export const LinkSettings = z

@@ -1,6 +1,6 @@
 /**
  * The far end of a link in `links`: the probe routes of an inference service, and beside them one that takes a tensor,
- * works a while, and answers another. argv: bytes of the answer, ms of work.
+ * works a while, and answers another. argv: bytes of the answer, ms of work, port and host to listen at.
  */
 import type http from 'node:http'
 import { randomFillSync } from 'node:crypto'
@@ -11,7 +11,7 @@ import { listen } from '../../shared/platform/http-server/listen.ts'
 import { SERVER_TIMING, writeServerTiming } from '../../shared/platform/transfer-times.ts'
 import { createLog } from '../../shared/platform/log.ts'
 
-const [, , answerBytes = '60000', workMs = '15'] = process.argv
+const [, , answerBytes = '60000', workMs = '15', port = '0', host = '127.0.0.1'] = process.argv
 const answer = randomFillSync(Buffer.alloc(Number(answerBytes)))
 const app = createApp({
   name: 'peer',
@@ -34,6 +34,6 @@ const handle = (req: http.IncomingMessage, res: http.ServerResponse) => {
   if (req.url !== '/work') app(req, res)
   else work(req, res).catch(() => res.destroy())
 }
-const { url } = await listen(handle, 0, '127.0.0.1')
+const { url } = await listen(handle, Number(port), host)
 process.send?.({ ready: true, url })
 process.on('disconnect', () => process.exit(0))

@@ -132,8 +132,8 @@ describe('npm start, stopped by Ctrl-C in the middle', () => {
     await expect.poll(() => output, { interval: 20 }).toContain('measuring the model layer by layer')
     killGroup(child, 'SIGINT')
     expect(await exited).toBe(130)
-    // Only progress: one line per resource.
-    expect(errors).toMatch(/^( {2}\w+: .*\n)*$/)
+    // Only progress: what is begun, how long it has taken, and a line per resource.
+    expect(errors).toMatch(/^(Scission is starting\n)?(( {2})?… .*\n| {2}\w+: .*\n)*$/)
     expect(JSON.parse(readFileSync(report, 'utf8'))).toEqual({ ok: false, error: 'stopped by SIGINT' })
   })
 })

@@ -34,7 +34,7 @@ describe('a link', () => {
       await other.links.put(linkId('device', 'cloud'), override)
       overridden = true
     })
-    const transfer = { bytes: 100_000, restBytes: 90_000, slope: 0.001 }
+    const transfer = { bytes: 100_000, restBytes: 90_000, slope: 0.001, lateMs: 0 }
     const observation = { sent: transfer, received: transfer, totalMs: 300, wireMs: 290, workMs: 10 }
     const peer = { resource: exampleResource('cloud'), url: 'http://127.0.0.1:1', emulation: undefined }
     for (let message = 0; message < 10; message += 1) links.observe(peer, observation)

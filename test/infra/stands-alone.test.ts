@@ -42,7 +42,7 @@ const SKIP_FOR_MATERIAL = [
   'test/zoo/keras.test.ts',
 ]
 
-/** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files, shells, NumPy, a terminal) or of Linux. */
+/** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files, shells, NumPy, a terminal, machines of namespaces) or of Linux. */
 const SKIP_FOR_TOOLS = [
   'test/benchmark/benchmarks/restart.test.ts',
   'test/benchmark/models/incoming.test.ts',
@@ -55,6 +55,8 @@ const SKIP_FOR_TOOLS = [
   'test/e2e/docs-in-a-browser.test.ts',
   'test/infra/docker.test.ts',
   'test/infra/processes/processes.test.ts',
+  'test/infra/systemd.test.ts',
+  'test/machines/own-machines.test.ts',
   'test/oip/triton-client.test.ts',
   'test/onnx/analyse-child.test.ts',
   'test/shared/limited-child.test.ts',
@@ -62,6 +64,7 @@ const SKIP_FOR_TOOLS = [
   'test/redis/collection.test.ts',
   'test/redis/open-redis.test.ts',
   'test/redis/queue-contract.test.ts',
+  'test/redis/secured.test.ts',
   'test/tensors/write-numpy.test.ts',
   'test/terminal/in-a-terminal.test.ts',
 ]
@@ -78,7 +81,12 @@ beforeAll(async () => {
   const found = path.join(folder, 'found.json')
   const script = nodeArguments(new URL('entries/collect.ts', import.meta.url))
   const outer = { VITEST: undefined, VITEST_WORKER_ID: undefined, VITEST_POOL_ID: undefined }
-  const env = { ...process.env, SCISSION_TEST_MODELS: undefined, SCISSION_TEST_CASES: undefined, ...outer }
+  const material = {
+    SCISSION_TEST_MODELS: undefined,
+    SCISSION_TEST_CASES: undefined,
+    SCISSION_TEST_NETLAB: undefined,
+  }
+  const env = { ...process.env, ...material, ...outer }
   const { stdout, stderr } = await runNode([...script, found], { cwd: copy, env })
   // A file that does not load is an exit code of 1: it is said below which.
   expect(existsSync(found), stdout + stderr).toBe(true)

@@ -93,6 +93,7 @@ describe('what cannot be planned with', () => {
     ['accuracyLoss of codec q8 at boundary 1 must be from 0 to 1', { codecs: [coded({ accuracyLoss: 2 })] }],
     ['codecs q8 given twice', { codecs: [coded({}), coded({})] }],
     ['perMessageMs of link device → edge', { links: [{ ...first!, perMessageMs: -1 }, ...links] }],
+    ['jitterMs of link device → edge', { links: [{ ...first!, jitterMs: -1 }, ...links] }],
     [
       'uncertainty.rttMs of link device → edge',
       { links: [{ ...first!, uncertainty: { ...EXACTLY, rttMs: -1 } }, ...links] },

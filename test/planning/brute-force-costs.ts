@@ -113,11 +113,12 @@ function hopOf(
   if (!link || !coding) return undefined
   const width = (field: 'rttMs' | 'perMessageMs' | 'bandwidthMbps' | 'returnBandwidthMbps') =>
     upper ? (link.uncertainty?.[field] ?? 0) : 0
+  const jitterMs = upper ? (link.jitterMs ?? 0) : 0
   const slowest = (mbps: number, less: number) => Math.max(mbps / 10, mbps - less)
   const perByte = (mbps: number) => 8 / 1000 / mbps
   const sendMs = coding.bytes * perByte(slowest(link.bandwidthMbps, width('bandwidthMbps')))
   const answerMs = answer * perByte(slowest(link.returnBandwidthMbps, width('returnBandwidthMbps')))
-  const fixedMs = link.rttMs + width('rttMs') + (link.perMessageMs ?? 0) + width('perMessageMs')
+  const fixedMs = link.rttMs + width('rttMs') + (link.perMessageMs ?? 0) + width('perMessageMs') + jitterMs
   return { ...coding, sendMs, ms: fixedMs + sendMs + answerMs }
 }
 

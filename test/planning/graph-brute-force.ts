@@ -236,7 +236,9 @@ function hopOf(
   const slowest = (mbps: number, width = 0) => Math.max(mbps - width, mbps / 10)
   const sendMs = (bytes * 8) / 1000 / slowest(link.bandwidthMbps, unsure?.bandwidthMbps)
   const backMs = (answer * 8) / 1000 / slowest(link.returnBandwidthMbps, unsure?.returnBandwidthMbps)
-  const fixedMs = link.rttMs + (unsure?.rttMs ?? 0) + (link.perMessageMs ?? 0) + (unsure?.perMessageMs ?? 0)
+  const jitterMs = upper ? (link.jitterMs ?? 0) : 0
+  const perMessageMs = (link.perMessageMs ?? 0) + (unsure?.perMessageMs ?? 0) + jitterMs
+  const fixedMs = link.rttMs + (unsure?.rttMs ?? 0) + perMessageMs
   return { bytes, sendMs, ms: fixedMs + sendMs + backMs }
 }
 

@@ -144,6 +144,7 @@ export function graphProblems(numbers: Numbers, mostLayers: number): fc.Arbitrar
             bandwidthMbps: numbers.mbps,
             returnBandwidthMbps: numbers.mbps,
             perMessageMs: fc.constantFrom(undefined, 0, 1),
+            jitterMs: fc.constantFrom(undefined, 0, 2),
             uncertain: rarely,
             emulated: rarely,
           })

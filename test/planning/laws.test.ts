@@ -152,7 +152,7 @@ describe('laws', { timeout: TIMEOUT_MS }, () => {
 function movers(problem: Problem): Problem[] {
   const { profiles, links, resources } = problem
   const surely = profiles.map((one) => ({ ...one, interval: undefined }))
-  const certain = links.map((one) => ({ ...one, uncertainty: undefined }))
+  const certain = links.map((one) => ({ ...one, uncertainty: undefined, jitterMs: undefined }))
   return [
     ...resources.map(({ name }) => ({
       ...problem,

@@ -108,10 +108,15 @@ type OneLink = Problem['links'][number]
 
 function links(link: OneLink, numbers: Numbers): fc.Arbitrary<OneLink> {
   return fc
-    .record({ perMessageMs: inTen(3, numbers.cost), uncertain: inTen(3, fc.constantFrom(0.5, 0.75)) })
-    .map(({ perMessageMs, uncertain }) => ({
+    .record({
+      perMessageMs: inTen(3, numbers.cost),
+      jitterMs: inTen(3, numbers.cost),
+      uncertain: inTen(3, fc.constantFrom(0.5, 0.75)),
+    })
+    .map(({ perMessageMs, jitterMs, uncertain }) => ({
       ...link,
       perMessageMs,
+      jitterMs,
       ...(uncertain === undefined
         ? {}
         : {

@@ -22,6 +22,7 @@ export function scaled<P extends Problem>(problem: P, factor: number): P {
       ...link,
       rttMs: link.rttMs * factor,
       perMessageMs: (link.perMessageMs ?? 0) * factor,
+      jitterMs: (link.jitterMs ?? 0) * factor,
       bandwidthMbps: link.bandwidthMbps / factor,
       returnBandwidthMbps: link.returnBandwidthMbps / factor,
       uncertainty: uncertainty && {

@@ -28,6 +28,20 @@ describe('uncertainty', () => {
     expect(split?.moves.map(({ what }) => what)).toEqual(['device', 'cloud', 'device>cloud'])
   })
 
+  it('of a link whose messages vary widens what one request may take, not what is typical', () => {
+    const steady = uncertain()
+    const links = steady.links.map((one) => ({ ...one, perMessageMs: 3, jitterMs: 7 }))
+    const still = { ...steady, links: links.map((one) => ({ ...one, jitterMs: 0 })) }
+    const [moving, quiet] = [{ ...steady, links }, still].map((problem) =>
+      solve(problem).plans.find((plan) => shape(plan) === 'device 0-1 cloud 1-3'),
+    )
+    expect(moving?.predictedMs).toBe(41)
+    expect(moving?.typicalInterval).toEqual(quiet?.typicalInterval)
+    expect(moving?.interval.highMs).toBeCloseTo(41 + Math.hypot(1.5, 2.5, 1 + 32 + 7), 9)
+    // No message is faster than one that costs nothing beyond the round trip.
+    expect(moving?.interval.lowMs).toBeCloseTo(41 - Math.hypot(1, 2.5, 1 + 32 - 32 / 1.5 + 3), 9)
+  })
+
   it('adds what the stages of one computer move as a sum: they are slow and quick together', () => {
     const apart = uncertain()
     const together = { ...apart, profiles: apart.profiles.map((one) => ({ ...one, host: 'one' })) }

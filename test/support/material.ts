@@ -85,3 +85,6 @@ export const CLIENTS = material(
 )
 
 export const MATERIAL: readonly Material[] = [MODELS, ORIGINAL, KERAS, CASES, CLIENTS]
+
+/** The program that makes machines of network namespaces: a tool, which test/machines runs where it is there. */
+export const NETLAB = path.join(placeOf('SCISSION_TEST_NETLAB', 'tools/netlab'), 'netlab.sh')

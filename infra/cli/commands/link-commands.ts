@@ -4,7 +4,7 @@ import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 import { nonNegative } from '../numbers.ts'
 import { namingOptions, type OptionHints } from '../option-errors.ts'
-import { linksTable } from '../tables.ts'
+import { linksTable } from '../link-table.ts'
 
 interface SetOptions {
   rtt: number

@@ -22,9 +22,7 @@ export function defineResources(command: Command, context: Context): void {
     .command('list', { isDefault: true })
     .description('all machines, and whether they are alive')
     .addOption(csvOption())
-    .action(async () =>
-      context.printTable(await context.planner.resources(), (shown) => resourcesTable(shown, Date.now())),
-    )
+    .action(async () => context.printTable(await context.planner.resources(), resourcesTable))
   command
     .command('add <name>')
     .description(

@@ -4,7 +4,7 @@ import colour from 'picocolors'
 import { z } from 'zod'
 import { createJsonClient } from '../../../shared/client/http.ts'
 import type { DeploymentView } from '../../../shared/contracts/stand-in.ts'
-import type { Link, ResourceView } from '../../../shared/contracts/resource.ts'
+import type { LinkView, ResourceView } from '../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import { hidePasswords } from '../../../shared/platform/hidden-passwords.ts'
 import { painted } from '../../terminal/columns.ts'
@@ -12,7 +12,8 @@ import { type Table, tableOf, tableText } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
-import { ageText, deploymentsTable, linksTable, resourcesTable } from '../tables.ts'
+import { linksTable } from '../link-table.ts'
+import { ageText, deploymentsTable, resourcesTable } from '../tables.ts'
 
 interface ServiceState {
   name: string
@@ -30,7 +31,7 @@ export interface Status {
   system?: { portBase: number; pid: number; startedAt: string; dataDir: string; redis?: string }
   services: ServiceState[]
   resources: (ResourceView & { version?: string })[]
-  links: Link[]
+  links: LinkView[]
   deployments: DeploymentView[]
   problems: string[]
 }
@@ -186,7 +187,7 @@ function statusText({ found, system, services, resources, links, deployments, pr
     `system: ${found}${system ? `, started ${ageText(now - Date.parse(system.startedAt))}` : ''}`,
     ...(system ? [`  data in ${system.dataDir}${system.redis ? `; Redis: ${system.redis}` : ''}`] : []),
     tableText(table),
-    ...[resourcesTable(resources, now), linksTable(links), deploymentsTable(deployments)].map(
+    ...[resourcesTable(resources), linksTable(links), deploymentsTable(deployments)].map(
       (part) => `\n${tableText(part)}`,
     ),
     '',

@@ -115,7 +115,9 @@ export class Lane {
     this.#freeMs = startMs + (this.#mbps === null ? 0 : slice.bytes / bytesIn(1, this.#mbps))
     // Keeps the order even if the delay was shortened meanwhile.
     this.#lastDeliveryMs = Math.max(this.#lastDeliveryMs, this.#freeMs + this.#delayMs)
-    this.#schedule.at(this.#lastDeliveryMs, () => this.#deliver(slice.deliver), !slice.more)
+    // The first and the last slice of a burst on time: from one to the other a receiver tells the rate.
+    const isFirst = startMs === slice.readyMs
+    this.#schedule.at(this.#lastDeliveryMs, () => this.#deliver(slice.deliver), isFirst || !slice.more)
   }
 
   #deliver(deliver: () => void): void {

@@ -1,6 +1,6 @@
 /** Estimates the figures of a link, each with its 95 % half-width, from timed transfers. Pure. */
 import type { Link } from '../../../shared/contracts/resource.ts'
-import { median } from '../../../shared/platform/statistics.ts'
+import { median, quantile as quantileOf } from '../../../shared/platform/statistics.ts'
 
 export interface TransferSample {
   bytes: number
@@ -19,6 +19,8 @@ export interface LinkFigures {
   bandwidthMbps: Estimate
   returnBandwidthMbps: Estimate
   perMessageMs: Estimate
+  /** 95 % of single messages take at most so many ms more or less than all of that says. */
+  jitterMs: number
 }
 
 /** Loopback without emulation reaches this; above it a measurement shows only the noise of the clock. */
@@ -32,10 +34,18 @@ const CLOCK_MS = 0.05
  * so the interval is widened by the ratio of Student's interval of the mean to half the expected range of the samples, both
  * for a normal distribution.
  */
-const SMALL_SAMPLE_FACTORS: Readonly<Record<number, number>> = { 2: 15.9, 3: 2.94, 4: 1.55, 5: 1.07 }
+export const SMALL_SAMPLE_FACTORS: Readonly<Record<number, number>> = { 2: 15.9, 3: 2.94, 4: 1.55, 5: 1.07 }
 
 /** Time in ms that so many bytes take at a bandwidth in Mbit/s. */
 export const transferMs = (bytes: number, mbps: number): number => (bytes * 8) / (mbps * 1000)
+/** Time per byte in ms and its half-width: the reverse of `asBandwidth`. */
+export function msPerByte({ value, halfWidth }: Estimate): Estimate {
+  const share = Math.min(MAX_SHARE, halfWidth / value)
+  return { value: transferMs(1, value), halfWidth: (transferMs(1, value) * share) / (1 - share) }
+}
+/** A bandwidth of which less is known counts as known this little. */
+const MAX_SHARE = 0.95
+
 const mbpsOf = (bytes: number, ms: number) => (bytes * 8) / (ms * 1000)
 
 /**
@@ -52,24 +62,8 @@ export function bandwidth(samples: readonly TransferSample[]): Estimate {
   return asBandwidth(slope, Math.max(high / slope - 1, 1 - low / slope))
 }
 
-/**
- * The bandwidth in Mbit/s from the rates at which single messages arrived.
- * @param rates ms per byte, one per message.
- * @returns undefined if there are none.
- */
-export function bandwidthOfRates(rates: readonly number[]): Estimate | undefined {
-  const rate = median(rates)
-  if (!(rate > 0)) return undefined
-  const { low, high } = quantileInterval(rates, 0.5)
-  const wider = SMALL_SAMPLE_FACTORS[rates.length] ?? 1
-  return asBandwidth(rate, wider * Math.max(high / rate - 1, 1 - low / rate, MIN_RATE_UNCERTAINTY / wider))
-}
-
-/** Smallest relative half-width of a rate: pieces are delayed or merged in all messages alike, which samples do not show. */
-const MIN_RATE_UNCERTAINTY = 0.01
-
 /** @param relative half-width of the time per byte: at the lower end of the bandwidth a byte takes (1 + relative) times as long. */
-function asBandwidth(msPerByte: number, relative: number): Estimate {
+export function asBandwidth(msPerByte: number, relative: number): Estimate {
   const value = Math.min(MAX_MBPS, mbpsOf(1, msPerByte))
   return { value, halfWidth: value * (relative / (1 + relative)) }
 }
@@ -103,12 +97,15 @@ function senInterval(samples: readonly TransferSample[], slopes: readonly number
   return { low: at((slopes.length - reach) / 2 - 1), high: at((slopes.length + reach) / 2) }
 }
 
-/** A low quantile, because a busy machine delays requests beyond the link; not the minimum, which may be an outlier. */
-const RTT_QUANTILE = 0.1
+/** A low quantile, because a busy machine delays requests beyond the link, and nothing makes one arrive before it can. */
+const RTT_QUANTILE = 0.05
+/** The shortest of a few is still late by about this share of how much later half of them are. */
+const LATE_SHARE = 0.3
 
 /** The round trip in ms. @param times durations in ms of tiny requests on a warm connection, at least one. */
 export function roundTrip(times: readonly number[]): Estimate {
-  return quantile(times, RTT_QUANTILE)
+  const low = quantile(times, RTT_QUANTILE)
+  return withDoubt(low, LATE_SHARE * (median(times) - low.value))
 }
 
 /** The estimate with a half-width that is `ms` larger: the uncertainty of a value that was subtracted from it. */
@@ -116,6 +113,27 @@ export const withDoubt = ({ value, halfWidth }: Estimate, ms: number): Estimate 
   value,
   halfWidth: halfWidth + ms,
 })
+
+/**
+ * A time that cannot be 0, because light and processes need some: if no more is known than that it is short, the middle of
+ * what it can be.
+ */
+export function positive({ value, halfWidth }: Estimate): Estimate {
+  if (value > 0) return { value, halfWidth }
+  const most = Math.max(CLOCK_MS, value + halfWidth)
+  return { value: most / 2, halfWidth: most / 2 }
+}
+
+/**
+ * What 95 % of single messages are off by.
+ * @param beyond ms that each took more than is typical. Of a few messages the longest is not yet the longest of many.
+ */
+export function jitter(beyond: readonly number[]): number {
+  if (beyond.length === 0) return 0
+  const off = beyond.map((ms) => Math.abs(ms))
+  return quantileOf(off, 0.95) * (1 + FEW_MESSAGES / beyond.length)
+}
+const FEW_MESSAGES = 2
 
 /** The median. */
 export function typical(times: readonly number[]): Estimate {
@@ -136,7 +154,7 @@ function quantile(times: readonly number[], q: number): Estimate {
 }
 
 /** The distribution-free 95 % interval of a quantile: the ranks follow from the binomial count of samples below it. */
-function quantileInterval(values: readonly number[], q: number): { low: number; high: number } {
+export function quantileInterval(values: readonly number[], q: number): { low: number; high: number } {
   const sorted = [...values].sort((a, b) => a - b)
   const n = sorted.length
   const reach = Z_95 * Math.sqrt(n * q * (1 - q))
@@ -144,17 +162,21 @@ function quantileInterval(values: readonly number[], q: number): { low: number; 
   return { low: at(Math.floor(n * q - reach) - 1), high: at(Math.ceil(n * q + reach)) }
 }
 
-type Figures = Pick<Link, 'rttMs' | 'bandwidthMbps' | 'returnBandwidthMbps' | 'perMessageMs' | 'uncertainty'>
+type Figures = Pick<
+  Link,
+  'rttMs' | 'bandwidthMbps' | 'returnBandwidthMbps' | 'perMessageMs' | 'jitterMs' | 'uncertainty'
+>
 
 /** The figures in the form of a `Link` document. */
-export function published({ rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs }: LinkFigures): Figures {
+export function published(figures: LinkFigures): Figures {
+  const { rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs, jitterMs } = figures
   const all = (part: keyof Estimate) => ({
     rttMs: rttMs[part],
     bandwidthMbps: bandwidthMbps[part],
     returnBandwidthMbps: returnBandwidthMbps[part],
     perMessageMs: perMessageMs[part],
   })
-  return { ...all('value'), uncertainty: all('halfWidth') }
+  return { ...all('value'), jitterMs, uncertainty: all('halfWidth') }
 }
 
 /** The largest relative change of a figure. The change of a time is relative to the fixed cost of a message. */

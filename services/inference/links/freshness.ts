@@ -2,6 +2,7 @@
 import type { Observation } from '../../../shared/platform/transfer-times.ts'
 import { largestChange, type LinkFigures } from './estimate-link.ts'
 import { NO_COST, type OwnCost } from './own-cost.ts'
+import type { Ping } from './pinger.ts'
 import { Traffic } from './traffic.ts'
 
 /** Relative change of a figure from which on figures are published before the link interval is over. */
@@ -10,6 +11,11 @@ const MIN_CHANGE = 0.03
 const MIN_PUBLISH_MS = 1000
 /** A bandwidth counts as fresh for this many link intervals: small messages refresh the round trip only. */
 const MAX_BANDWIDTH_AGE_INTERVALS = 10
+
+/** While messages pass, a few pings are sent so many times per interval. */
+const PINGS_PER_INTERVAL = 4
+/** Shortest time between two series of pings, if the messages say that the link has changed. */
+const MIN_PING_PAUSE_MS = 2000
 
 class LinkState {
   readonly traffic = new Traffic()
@@ -21,6 +27,10 @@ class LinkState {
   bandwidthAt: number | undefined
   published: LinkFigures | undefined
   publishedAt = -Infinity
+  /** Time at which pings were last asked for, or probes sent them. */
+  pingedAt = -Infinity
+  /** True if the messages and what was known cannot both be true. */
+  contradicted = false
 }
 
 export class Freshness {
@@ -38,6 +48,23 @@ export class Freshness {
     const known = this.#of(peer)
     known.traffic.clear()
     Object.assign(known, { probed: figures, probes, probedAt: now, published: figures, publishedAt: now })
+    Object.assign(known, { pingedAt: now, contradicted: false })
+  }
+
+  /**
+   * True if pings should be sent now, beside the messages: these alone cannot tell a long round trip from a low bandwidth.
+   * Asks for one series: the next call is false until it is time again.
+   */
+  wantsPings(peer: string, now: number): boolean {
+    const known = this.#of(peer)
+    const pause = known.contradicted ? MIN_PING_PAUSE_MS : this.#intervalMs / PINGS_PER_INTERVAL
+    if (now - known.pingedAt < pause) return false
+    known.pingedAt = now
+    return true
+  }
+
+  pinged(peer: string, pings: readonly Ping[], now: number): void {
+    this.#of(peer).traffic.addPings(pings, now)
   }
 
   /** Records a message that crossed the link. @returns figures to publish and what they rest on, if they are due. */
@@ -46,8 +73,10 @@ export class Freshness {
     known.traffic.add(observation, now)
     const sinceMs = now - known.publishedAt
     if (sinceMs < MIN_PUBLISH_MS) return undefined
-    const figures = known.traffic.figures(known.published ?? known.probed, now, this.#intervalMs, this.#own)
-    if (!figures) return undefined
+    const found = known.traffic.figures(known.published ?? known.probed, now, this.#intervalMs, this.#own)
+    if (!found) return undefined
+    const { contradicted, ...figures } = found
+    known.contradicted = contradicted
     if (known.traffic.showsBandwidth(now, this.#intervalMs)) known.bandwidthAt = now
     const old = known.published
     if (old && sinceMs < this.#intervalMs && largestChange(old, figures) < MIN_CHANGE) return undefined

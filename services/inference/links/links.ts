@@ -14,7 +14,7 @@ import type { Peer, Peers } from '../registration/peers.ts'
 import { published } from './estimate-link.ts'
 import { Freshness } from './freshness.ts'
 import { LargestTensors } from './largest-tensors.ts'
-import { measureLink } from './measure-link.ts'
+import { measureLink, pingSeries } from './measure-link.ts'
 
 export interface LinkDeps {
   resource: string
@@ -65,11 +65,14 @@ export class Links {
 
   /** Updates the figures of a link from a request that `to` answered. Never throws, never waits. */
   observe(to: Peer, observation: Observation): void {
-    const seen = this.#freshness.observe(to.resource.name, observation, performance.now())
-    if (!seen || this.#closed || this.#stopped) return
+    const { name } = to.resource
+    const seen = this.#freshness.observe(name, observation, performance.now())
+    if (this.#closed || this.#stopped) return
+    if (this.#freshness.wantsPings(name, performance.now())) void this.#ping(to)
+    if (!seen) return
     this.#store({ ...this.#identity(to), ...published(seen.figures), basis: seen.basis }).catch(
       (error: unknown) =>
-        this.#deps.log.debug({ err: coerceError(error) }, `the link to ${to.resource.name} was not updated`),
+        this.#deps.log.debug({ err: coerceError(error) }, `the link to ${name} was not updated`),
     )
   }
 
@@ -163,6 +166,16 @@ export class Links {
         (link.emulated ? ' (emulated)' : ''),
     )
     return link
+  }
+
+  /** Never throws: without pings the messages still tell something. */
+  async #ping(to: Peer): Promise<void> {
+    const { name } = to.resource
+    try {
+      this.#freshness.pinged(name, await pingSeries(to), performance.now())
+    } catch (error) {
+      this.#deps.log.debug({ err: coerceError(error) }, `${name} was not pinged`)
+    }
   }
 
   #identity(peer: Peer) {

@@ -5,27 +5,33 @@
 import { randomFillSync } from 'node:crypto'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
+import { median } from '../../../shared/platform/statistics.ts'
 import type { Peer } from '../registration/peers.ts'
 import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { type Call, Caller, CallTimeout } from '../http/call.ts'
 import {
   bandwidth,
+  type Estimate,
+  jitter,
   type LinkFigures,
+  positive,
   roundTrip,
   transferMs,
   type TransferSample,
   typical,
   withDoubt,
 } from './estimate-link.ts'
-import { doubtOf, measureOwnCost, type OwnCost } from './own-cost.ts'
+import { measureOwnCost, type OwnCost } from './own-cost.ts'
 import { type Ping, Pinger } from './pinger.ts'
-import { shownBandwidth } from './traffic.ts'
+import { shownBandwidth } from './rates.ts'
 
 /**
  * Pings per series. There is a series before, between and after the transfers, so that a machine that is busy for a second
  * does not look like a long link.
  */
 const PINGS = { min: 2, max: 12, forMs: 250 }
+/** Pings of a series between messages, and at most if they are disturbed: half of them later than the shortest by this. */
+const SERIES = { usual: 5, most: 15, lateShare: 0.1, lateMs: 0.3 }
 const FIRST_BYTES = 12 * 1024
 const GROWTH = 4
 /** A transfer of this length shows the bandwidth well. */
@@ -35,6 +41,8 @@ const TARGET_TRANSFER_MS = 130
 export const MAX_PROBE_BYTES = 16 * 1024 * 1024
 export const DEFAULT_PROBE_BYTES = 4 * 1024 * 1024
 const REPEATS = { small: 2, last: 3 }
+/** Transfers that were disturbed are repeated until the bandwidth is known to this share, at most so often and so long. */
+const DISTURBED = { share: 0.03, repeats: 5, forMs: 1500 }
 /** Number of transfers that must show the bandwidth by the arrival of their pieces. */
 const MIN_RATE_COUNT = 3
 const TIMEOUT_MS = 20_000
@@ -61,7 +69,7 @@ export async function measureLink(
   peer: Pick<Peer, 'url' | 'resource'>,
   largestBytes = DEFAULT_PROBE_BYTES,
 ): Promise<LinkMeasurement> {
-  const url = `${peer.url.replace(/\/$/, '')}/v1/link-probe`
+  const url = probeUrl(peer)
   const limit = Math.min(MAX_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
   // One probe at a time: each then uses the connection of the one before.
   const caller = new Caller()
@@ -73,9 +81,9 @@ export async function measureLink(
     // At the same time: each sets up a connection and wakes processes that slept.
     const [own] = await Promise.all([measureOwnCost(), up(1), pinger.ping()])
     await roundTrips(pinger, pings)
-    const sent = await transfers(up, limit)
+    const sent = await transfers(up, limit, thereOf)
     await roundTrips(pinger, pings)
-    const received = await transfers(down, limit)
+    const received = await transfers(down, limit, hereOf)
     await roundTrips(pinger, pings)
     return fit(pings, sent, received, own)
   } catch (error) {
@@ -130,7 +138,46 @@ async function roundTrips(pinger: Pinger, into: Ping[]): Promise<void> {
   }
 }
 
-async function transfers(send: Send, limitBytes: number): Promise<ProbeTimes[]> {
+/** The bandwidth in one direction by the arrival of the pieces; undefined if it is too high for that. */
+type Shown = (times: readonly ProbeTimes[]) => Estimate | undefined
+const thereOf: Shown = (times) =>
+  shownBandwidth(
+    times.flatMap((probe) => probe.up ?? []),
+    MIN_RATE_COUNT,
+  )
+const hereOf: Shown = (times) =>
+  shownBandwidth(
+    times.map((probe) => probe.down),
+    MIN_RATE_COUNT,
+  )
+
+/**
+ * Pings between messages: few, because they share the link with them.
+ * @throws Error if the peer does not answer.
+ */
+export async function pingSeries(peer: Pick<Peer, 'url'>): Promise<Ping[]> {
+  const pinger = new Pinger(new URL(probeUrl(peer)), TIMEOUT_MS)
+  try {
+    // The first also sets up the connection.
+    await pinger.ping()
+    const pings: Ping[] = []
+    while (pings.length < SERIES.usual || (pings.length < SERIES.most && isDisturbed(pings)))
+      pings.push(await pinger.ping())
+    return pings
+  } finally {
+    pinger.close()
+  }
+}
+
+function isDisturbed(pings: readonly Ping[]): boolean {
+  const times = pings.map(({ ms }) => ms)
+  const least = Math.min(...times)
+  return median(times) > least + Math.max(SERIES.lateMs, SERIES.lateShare * least)
+}
+
+const probeUrl = ({ url }: Pick<Peer, 'url'>) => `${url.replace(/\/$/, '')}/v1/link-probe`
+
+async function transfers(send: Send, limitBytes: number, shownBy: Shown): Promise<ProbeTimes[]> {
   const all: ProbeTimes[] = []
   let bytes = FIRST_BYTES
   for (;;) {
@@ -141,10 +188,25 @@ async function transfers(send: Send, limitBytes: number): Promise<ProbeTimes[]> 
     const last = (bytes > FIRST_BYTES && fastest >= MIN_TRANSFER_MS) || bytes >= limitBytes
     if (last) for (let run = REPEATS.small; run < REPEATS.last; run += 1) times.push(await send(bytes))
     all.push(...times)
-    if (last) return all
+    if (last) return repeated(all, () => send(bytes), shownBy)
     const growth = Math.min(GROWTH, Math.max(2, TARGET_TRANSFER_MS / fastest))
     bytes = Math.min(limitBytes, Math.round(bytes * growth))
   }
+}
+
+/** With further transfers while the bandwidth is uncertain: on a busy machine some are disturbed and some are not. */
+async function repeated(
+  all: ProbeTimes[],
+  again: () => Promise<ProbeTimes>,
+  shownBy: Shown,
+): Promise<ProbeTimes[]> {
+  const until = performance.now() + DISTURBED.forMs
+  for (let run = 0; run < DISTURBED.repeats && performance.now() < until; run += 1) {
+    const shown = shownBy(all)
+    if (!shown || shown.halfWidth <= DISTURBED.share * shown.value) break
+    all.push(await again())
+  }
+  return all
 }
 
 function payload(bytes: number): Uint8Array[] {
@@ -160,23 +222,22 @@ function payload(bytes: number): Uint8Array[] {
 function fit(pings: Ping[], sent: ProbeTimes[], received: ProbeTimes[], own: OwnCost): LinkMeasurement {
   const up = sent.map((probe): TransferSample => ({ bytes: probe.sentBytes, ms: probe.totalMs }))
   const down = received.map((probe): TransferSample => ({ bytes: probe.receivedBytes, ms: probe.totalMs }))
-  const arrivedThere = sent.flatMap((probe) => probe.up ?? [])
-  const arrivedHere = received.map((probe) => probe.down)
-  const bandwidthMbps = shownBandwidth(arrivedThere, MIN_RATE_COUNT) ?? bandwidth(up)
-  const returnBandwidthMbps = shownBandwidth(arrivedHere, MIN_RATE_COUNT) ?? bandwidth(down)
+  const bandwidthMbps = thereOf(sent) ?? bandwidth(up)
+  const returnBandwidthMbps = hereOf(received) ?? bandwidth(down)
   const without = (ms: number, { sentBytes, receivedBytes }: Omit<Ping, 'ms'>) =>
     ms - transferMs(sentBytes, bandwidthMbps.value) - transferMs(receivedBytes, returnBandwidthMbps.value)
-  const rttMs = withDoubt(
-    roundTrip(pings.map((ping) => Math.max(0, without(ping.ms, ping) - own.pingMs))),
-    // A ping over a link wakes processes that slept for a round trip, as a message on this machine does and a ping does not.
-    doubtOf(own.message),
-  )
+  const trips = roundTrip(pings.map((ping) => without(ping.ms, ping) - own.pingMs))
+  // A ping over a link wakes processes that slept for a round trip, as a message on this machine does and a ping does not.
+  const rttMs = positive(withDoubt(trips, own.message.ms))
   // The shortest transfers, in which the error of the bandwidth has the least weight.
   const short = [...sent, ...received].sort((a, b) => a.totalMs - b.totalMs).slice(0, 2 * REPEATS.small)
   const beyond = typical(short.map((probe) => without(probe.totalMs, probe) - rttMs.value))
   const perMessageMs = { value: Math.max(0, beyond.value), halfWidth: beyond.halfWidth }
+  const off = [...sent, ...received].map(
+    (probe) => without(probe.totalMs, probe) - rttMs.value - beyond.value,
+  )
   return {
-    figures: { rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs },
+    figures: { rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs, jitterMs: jitter(off) },
     own,
     probes: pings.length + sent.length + received.length,
     samples: [

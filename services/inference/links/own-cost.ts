@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { readBody } from '../messages/body.ts'
 import { Caller, observationOf } from '../http/call.ts'
+import { median } from '../../../shared/platform/statistics.ts'
 import { Pinger } from './pinger.ts'
 
 export interface OwnCost {
@@ -20,7 +21,7 @@ export interface OwnCost {
 export interface Cost {
   /** The shortest of a few, ms. */
   ms: number
-  /** How much longer the longest of them took, ms. */
+  /** How much longer half of them took, ms. */
   spreadMs: number
 }
 
@@ -94,5 +95,5 @@ async function message(caller: Caller, url: string): Promise<number | undefined>
 function costOf(times: readonly number[]): Cost {
   if (times.length === 0) return { ms: 0, spreadMs: 0 }
   const ms = Math.min(...times)
-  return { ms, spreadMs: Math.max(...times) - ms }
+  return { ms, spreadMs: median(times) - ms }
 }

@@ -5,16 +5,10 @@
  */
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
-import { z } from 'zod'
-import { createJsonClient } from '../../../shared/client/http.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
-
-/** A service on the network answers in milliseconds. */
-const ASK_TIMEOUT_MS = 1000
-
-/** The part of /healthz that says who answers. */
-const Health = z.looseObject({ service: z.string(), instance: z.string().optional() })
+import { isLoopback } from '../../../shared/platform/loopback.ts'
+import { whoAnswers } from './who-answers.ts'
 
 /**
  * Tells the operating system in which this process runs, until its next boot, from all others: copied systems have one host
@@ -40,12 +34,9 @@ type Instance = Pick<Resource, 'url' | 'host' | 'instance'>
  */
 export async function whetherItRuns(other: Instance, own: Instance): Promise<'runs' | 'gone' | 'unknown'> {
   const isHere = other.host !== undefined && other.host === own.host
-  const leadsThere = isHere || !isLoopback(other.url)
+  const leadsThere = isHere || !isLoopback(new URL(other.url).hostname)
   try {
-    const health = await createJsonClient('inference service', other.url).request(Health, {
-      url: '/healthz',
-      timeout: ASK_TIMEOUT_MS,
-    })
+    const health = await whoAnswers(other.url)
     if (health.instance === undefined || other.instance === undefined) return 'unknown'
     if (health.instance === other.instance) return 'runs'
     // This service, or a third one, is at its address now.
@@ -53,11 +44,6 @@ export async function whetherItRuns(other: Instance, own: Instance): Promise<'ru
   } catch (thrown) {
     return isHere && isRefusal(coerceError(thrown)) ? 'gone' : 'unknown'
   }
-}
-
-function isLoopback(url: string): boolean {
-  const { hostname } = new URL(url)
-  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.')
 }
 
 /** No process listens at the address, which is certain only on the same host. The client says so in its message. */

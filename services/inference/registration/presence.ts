@@ -17,6 +17,7 @@ import { ONNXRUNTIME_VERSION } from '../serving/executor/trial-load.ts'
 import { longestPossibleMessage } from '../forwarding/message-limit.ts'
 import type { Links } from '../links/links.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
+import { watchOwnAddress } from './own-address.ts'
 import { HOST } from './predecessor.ts'
 import { type Registered, Registration } from './registration.ts'
 
@@ -41,6 +42,7 @@ export class Presence {
   #registration: Registration | undefined
   #stopWork: (() => Promise<void>) | undefined
   #leaving: Promise<void> | undefined
+  readonly #stopping = new AbortController()
 
   constructor(deps: PresenceDeps) {
     this.#deps = deps
@@ -53,6 +55,8 @@ export class Presence {
    */
   start(url: string): Promise<void> {
     const { config, state, links, log } = this.#deps
+    if (config.publicUrl !== '')
+      void watchOwnAddress({ url: config.publicUrl, instance: this.instance, log }, this.#stopping.signal)
     const resource = describeResource(this.#deps, url, this.instance)
     const onOwner = (own: boolean) => {
       if (own) {
@@ -96,6 +100,7 @@ export class Presence {
   }
 
   async #leave(): Promise<void> {
+    this.#stopping.abort()
     this.#deps.links.close()
     await this.#registration?.leave()
     await this.#stopWork?.()

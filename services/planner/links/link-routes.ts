@@ -1,7 +1,14 @@
 /** HTTP routes of resources, of the links between them and of the network presets. */
 import { z } from 'zod'
 import { mbps, ms, PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
-import { Link, LinkSettings, ResourceView, withLiveness } from '../../../shared/contracts/resource.ts'
+import {
+  Link,
+  LinkSettings,
+  LinkView,
+  type Resource,
+  ResourceView,
+  withLiveness,
+} from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type Reply, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { NETWORK_PRESETS } from '../../../shared/contracts/network-presets.ts'
@@ -11,7 +18,7 @@ import type { PlannerDeps } from '../queries/answer-plans.ts'
 const ResourcePath = z.object({ name: ResourceName })
 const LinkPath = z.object({ from: ResourceName, to: ResourceName })
 const ResourcePage = pageOf(ResourceView).meta({ id: 'ResourcePage' })
-const LinkPage = pageOf(Link).meta({ id: 'LinkPage' })
+const LinkPage = pageOf(LinkView).meta({ id: 'LinkPage' })
 const Networks = z
   .record(
     z.string(),
@@ -37,8 +44,7 @@ export function resourceRoutes(deps: PlannerDeps): Route[] {
       handle: async ({ query }) => {
         await deps.mirror.ready()
         const resources = [...deps.mirror.resources.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-        const views = resources.map((resource) => withLiveness(resource, deps.heartbeatMs, deps.now()))
-        return paginate(views, (resource) => resource.name, query)
+        return paginate(resources.map(viewWith(deps)), (resource) => resource.name, query)
       },
     }),
     route({
@@ -54,6 +60,15 @@ export function resourceRoutes(deps: PlannerDeps): Route[] {
   ]
 }
 
+/** A resource as it is now. */
+function viewWith({ mirror, heartbeatMs, now }: PlannerDeps): (resource: Resource) => ResourceView {
+  return (resource) => {
+    const pace = mirror.paces.get(resource.name)
+    const silentMs = Math.max(0, Math.round(now() - Date.parse(resource.heartbeatAt)))
+    return { ...withLiveness(resource, heartbeatMs, now()), silentMs, ...(pace && { pace }) }
+  }
+}
+
 /** @throws ScissionError notFound; conflict if it is alive: it would register again with its next heartbeat. */
 async function forgetResource({ state, heartbeatMs, now }: PlannerDeps, name: string): Promise<Reply> {
   const resource = withLiveness(await state.resources.need(name), heartbeatMs, now())
@@ -66,6 +81,7 @@ async function forgetResource({ state, heartbeatMs, now }: PlannerDeps, name: st
   const links = await state.links.all()
   for (const { from, to } of links)
     if (from === name || to === name) await state.links.delete(linkId(from, to))
+  await state.paces.delete(name)
   await state.resources.delete(name)
   return reply(204)
 }
@@ -80,7 +96,12 @@ export function linkRoutes(deps: PlannerDeps): Route[] {
       query: PageQuery,
       answers: { 200: { description: 'A page of links', schema: LinkPage } },
       handle: async ({ query }) => {
-        const links = await deps.state.links.all()
+        const now = deps.now()
+        const links = (await deps.state.links.all()).map((link) => ({
+          ...link,
+          // Redis' clock may be set back.
+          ageMs: Math.max(0, Math.round(now - Date.parse(link.measuredAt))),
+        }))
         return paginate(links, (link) => linkId(link.from, link.to), query)
       },
     }),

@@ -43,7 +43,7 @@ export type PlanCache = AnswerCache<CachedAnswer>
 /** A cache of answers that is valid until a document that plans depend on changes, or a resource is lost or returns. */
 export function createPlanCache({ mirror, builder }: QueryDeps, maxSize?: number): PlanCache {
   return new AnswerCache({
-    stamp: () => `${mirror.revision} ${builder.lost()}`,
+    stamp: () => `${mirror.revision} ${builder.outdated()}`,
     // An answer with a gap was cut short by its time limit: the same question may get a better one later.
     sizeOf: ({ answer }) => (answer.gap ? undefined : answer.plans.length + answer.native.length),
     ...(maxSize !== undefined && { maxSize }),

@@ -9,6 +9,8 @@ import type { Structure } from '../../../shared/contracts/model.ts'
 import { machineDifferences, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import type { PaceOfPlan } from '../../../shared/contracts/plan-pace.ts'
 import type { WhatIf } from '../../../shared/contracts/what-if-fields.ts'
+import { linkId } from '../../../shared/platform/redis/state.ts'
+import { isOld, linkNotes } from './link-notes.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { MirroredCalibration, MirroredProfile } from '../knowledge/mirrored-documents.ts'
 import { profileId } from '../../../shared/platform/redis/state.ts'
@@ -74,7 +76,7 @@ export class ProblemBuilder {
     // From here on everything is read without awaiting: all parts of the problem are of the same moment.
     const present = this.#present(question)
     const { revision } = mirror
-    const key = JSON.stringify([question, present.map(({ name }) => name)])
+    const key = JSON.stringify([question, present.map(({ name }) => name), this.#oldLinks()])
     const known = this.#recent.get(key)
     if (known?.revision === revision) return known.built
     const built = this.#buildNow(question, structure, present)
@@ -88,10 +90,17 @@ export class ProblemBuilder {
     return !withLiveness(resource, this.#deps.heartbeatMs, this.#deps.now()).alive
   }
 
-  /** Names the resources that are lost now and since when, as a part of a cache stamp. */
-  lost(): string {
+  /** Names the resources that are lost now and since when, and the links that are old, as a part of a cache stamp. */
+  outdated(): string {
     const lost = [...this.#deps.mirror.resources.values()].filter((resource) => this.isLost(resource))
-    return lost.map(({ name, heartbeatAt }) => `${name} ${heartbeatAt}`).join(' ')
+    return [...lost.map(({ name, heartbeatAt }) => `${name} ${heartbeatAt}`), ...this.#oldLinks()].join(' ')
+  }
+
+  #oldLinks(): string[] {
+    const now = this.#deps.now()
+    return [...this.#deps.mirror.links.values()]
+      .filter((link) => isOld(link, now))
+      .map(({ from, to }) => linkId(from, to))
   }
 
   /** @throws ScissionError queueUnavailable if all machines look lost because Redis takes no heartbeats. */
@@ -169,6 +178,7 @@ export class ProblemBuilder {
       notes: [
         ...notes,
         ...pacing.notes,
+        ...linkNotes(links, resources, structure, this.#deps.now()),
         ...codecs.notes,
         ...doubtsAbout(chosen.profiles, resources, structure),
       ],

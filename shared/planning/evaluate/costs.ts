@@ -17,7 +17,7 @@ import {
   hasWatts,
   linkFigures,
   stageMsAt,
-  type StageConfidence,
+  type TimeConfidence,
   sum,
   aliveBytesOf,
   type Figures,
@@ -73,8 +73,8 @@ export function costsAt(journey: Journey, confidence: Confidence): JourneyCosts 
 
 /** The bound of each time. */
 interface Bounds {
-  stage: (stop: Stop) => StageConfidence
-  link: (crossing: Crossing) => Confidence
+  stage: (stop: Stop) => TimeConfidence
+  link: (crossing: Crossing) => TimeConfidence
 }
 
 function costsBy(journey: Journey, bounds: Bounds): JourneyCosts {
@@ -165,10 +165,10 @@ export function intervalsOf(
   confidence: 'median' | 'upper',
 ): Pick<Plan, 'interval' | 'typicalInterval' | 'intervals' | 'moves'> {
   const middle = costsAt(journey, 'median').totals
-  const low = movesTo(journey, 'lower', 'lower')
-  const high = movesTo(journey, 'upper', 'upper')
-  const typicalLow = movesTo(journey, 'typicalLower', 'lower')
-  const typicalHigh = movesTo(journey, 'typicalUpper', 'upper')
+  const low = movesTo(journey, 'lower')
+  const high = movesTo(journey, 'upper')
+  const typicalLow = movesTo(journey, 'typicalLower')
+  const typicalHigh = movesTo(journey, 'typicalUpper')
   const atOnce = confidence === 'upper' ? costsAt(journey, 'upper').totals : undefined
   const bounds = (field: keyof TimedTotals) => ({
     low: Math.max(0, (middle[field] ?? 0) - distance(low, middle, field)),
@@ -203,16 +203,16 @@ const distance = (moves: readonly Move[], middle: TimedTotals, field: keyof Time
   Math.hypot(...moves.map(({ totals }) => (totals[field] ?? 0) - (middle[field] ?? 0)))
 
 /** In the same order for every bound. */
-function movesTo(journey: Journey, stageBound: StageConfidence, linkBound: Confidence): Move[] {
+function movesTo(journey: Journey, bound: TimeConfidence): Move[] {
   const { stops, crossings } = journey
   const hosts = new Set(stops.flatMap((stop) => (stop.stage ? [hostOf(stop)] : [])))
   const ofHosts = [...hosts].map((host) => {
     const isThere = (stop: Stop) => stop.stage !== undefined && hostOf(stop) === host
-    const stage = (stop: Stop) => (isThere(stop) ? stageBound : 'median')
+    const stage = (stop: Stop) => (isThere(stop) ? bound : 'median')
     return { what: host, totals: costsBy(journey, { stage, link: () => 'median' }).totals }
   })
   const ofLinks = crossings.map((moved) => {
-    const link = (crossing: Crossing) => (crossing === moved ? linkBound : 'median')
+    const link = (crossing: Crossing) => (crossing === moved ? bound : 'median')
     const { from, to } = moved.link
     return { what: `${from}>${to}`, totals: costsBy(journey, { stage: () => 'median', link }).totals }
   })

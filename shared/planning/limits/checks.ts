@@ -145,6 +145,7 @@ function checkLink(link: PlanningLink): void {
   for (const field of ['bandwidthMbps', 'returnBandwidthMbps'] as const)
     if (!isAboveZero(link[field])) throw notAboveZero(`${field} of ${name}`, link[field])
   if (!isCost(link.perMessageMs ?? 0)) throw notACost(`perMessageMs of ${name}`, link.perMessageMs)
+  if (!isCost(link.jitterMs ?? 0)) throw notACost(`jitterMs of ${name}`, link.jitterMs)
   for (const [field, width] of Object.entries(link.uncertainty ?? {}))
     if (!isCost(width ?? 0)) throw notACost(`uncertainty.${field} of ${name}`, width)
 }

@@ -35,7 +35,7 @@ export type PlanningLink = Pick<
   Link,
   'from' | 'to' | 'rttMs' | 'bandwidthMbps' | 'returnBandwidthMbps' | 'source' | 'emulated'
 > &
-  Partial<Pick<Link, 'perMessageMs' | 'uncertainty' | 'emulation'>>
+  Partial<Pick<Link, 'perMessageMs' | 'jitterMs' | 'uncertainty' | 'emulation'>>
 
 /** Effect of a codec at the boundaries where it is calibrated; it cannot be used elsewhere. `none` needs no entry. */
 export interface PlanningCodec {
@@ -221,20 +221,25 @@ export function checkKnown(
  * figures lie within their half-widths. A plan at its upper bound has each of its parts at its own upper bound.
  */
 export type Confidence = 'lower' | 'median' | 'upper'
-/** The bounds of a stage: of one request, and of the median of many. */
-export type StageConfidence = Confidence | 'typicalLower' | 'typicalUpper'
+/** The bounds of one request, and of the median of many. */
+export type TimeConfidence = Confidence | 'typicalLower' | 'typicalUpper'
 
 /** Least share of a bandwidth that its bound can be: a bound of 0 would make transfers infinitely long. */
 const MIN_BANDWIDTH_SHARE = 0.1
 
-/** Link figures at a bound. `fixedMs` is the round trip plus the cost per message. `upper` is the slow end. */
-export function linkFigures(link: PlanningLink, confidence: Confidence) {
-  const sign = { lower: -1, median: 0, upper: 1 }[confidence]
+/**
+ * Link figures at a bound. `fixedMs` is the round trip plus the cost per message, for one request with its jitter. `upper` is
+ * the slow end.
+ */
+export function linkFigures(link: PlanningLink, confidence: TimeConfidence) {
+  const sign = { lower: -1, typicalLower: -1, median: 0, typicalUpper: 1, upper: 1 }[confidence]
   const { uncertainty } = link
+  const isOfOne = confidence === 'lower' || confidence === 'upper'
+  const ofMessage = (uncertainty?.perMessageMs ?? 0) + (isOfOne ? (link.jitterMs ?? 0) : 0)
   const at = (value: number, width = 0) => Math.max(0, value + sign * width)
   const bandwidth = (value: number, width = 0) => Math.max(value * MIN_BANDWIDTH_SHARE, value - sign * width)
   return {
-    fixedMs: at(link.rttMs, uncertainty?.rttMs) + at(link.perMessageMs ?? 0, uncertainty?.perMessageMs),
+    fixedMs: at(link.rttMs, uncertainty?.rttMs) + at(link.perMessageMs ?? 0, ofMessage),
     bandwidthMbps: bandwidth(link.bandwidthMbps, uncertainty?.bandwidthMbps),
     returnBandwidthMbps: bandwidth(link.returnBandwidthMbps, uncertainty?.returnBandwidthMbps),
   }
@@ -265,7 +270,7 @@ export function stageBound(profile: PlanningProfile, confidence: 'median' | 'upp
 export function stageMsAt(
   { interval, typical = interval }: Pick<PlanningProfile, 'interval' | 'typical'>,
   ms: number,
-  confidence: StageConfidence,
+  confidence: TimeConfidence,
 ): number {
   const isTypical = confidence === 'typicalLower' || confidence === 'typicalUpper'
   const widths = isTypical ? typical : interval

@@ -1,14 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import {
-  bandwidth,
-  bandwidthOfRates,
-  roundTrip,
-  transferMs,
-  typical,
-} from '../../../services/inference/links/estimate-link.ts'
+import { bandwidth, roundTrip, transferMs, typical } from '../../../services/inference/links/estimate-link.ts'
 import { Freshness } from '../../../services/inference/links/freshness.ts'
 import { measureOwnCost, NO_COST } from '../../../services/inference/links/own-cost.ts'
+import { shownBandwidth } from '../../../services/inference/links/rates.ts'
 import { Traffic } from '../../../services/inference/links/traffic.ts'
 import {
   ArrivalClock,
@@ -24,7 +19,11 @@ const figures = (rttMs: number, up: number, down: number) => ({
   bandwidthMbps: { value: up, halfWidth: 1 },
   returnBandwidthMbps: { value: down, halfWidth: 1 },
   perMessageMs: { value: 0, halfWidth: 0.1 },
+  jitterMs: 0,
 })
+
+/** A long body at this rate, read in time. @param slope ms per byte. */
+const arrivalAt = (slope: number) => ({ restBytes: 1e6, slope, lateMs: 0 })
 
 describe('the bandwidth of a link', () => {
   it('is the slope of time over size, whatever every transfer costs besides', () => {
@@ -73,8 +72,8 @@ describe('the bandwidth of a link', () => {
   })
 
   it('is the median of what single messages tell, and unknown without any', () => {
-    expect(bandwidthOfRates([])).toBeUndefined()
-    expect(bandwidthOfRates([0.001, 0.001, 0.001, 0.02, 0.001])?.value).toBeCloseTo(8, 6)
+    expect(shownBandwidth([], 0)).toBeUndefined()
+    expect(shownBandwidth([0.001, 0.001, 0.001, 0.02, 0.001].map(arrivalAt))?.value).toBeCloseTo(8, 6)
   })
 })
 
@@ -89,7 +88,7 @@ describe('few samples', () => {
       let held = 0
       for (let run = 0; run < runs; run += 1) {
         const rates = Array.from({ length: count }, () => 0.001 * (1 + 0.05 * normal()))
-        const { value, halfWidth } = bandwidthOfRates(rates) ?? { value: 0, halfWidth: 0 }
+        const { value, halfWidth } = shownBandwidth(rates.map(arrivalAt), 3) ?? { value: 0, halfWidth: 0 }
         if (Math.abs(value - 8) <= halfWidth) held += 1
       }
       expect(held / runs).toBeGreaterThan(0.9)
@@ -99,8 +98,9 @@ describe('few samples', () => {
   )
 
   it('that agree do not make a bandwidth exact', () => {
-    const { value = 0, halfWidth = 0 } = bandwidthOfRates([0.001, 0.001, 0.001]) ?? {}
-    expect(halfWidth / value).toBeCloseTo(0.0099, 4)
+    const { value = 0, halfWidth = 0 } = shownBandwidth([0.001, 0.001, 0.001].map(arrivalAt), 3) ?? {}
+    expect(halfWidth / value).toBeGreaterThan(0.0099)
+    expect(halfWidth / value).toBeLessThan(0.02)
   })
 })
 
@@ -144,19 +144,20 @@ describe('the pieces of a body', () => {
   it('that came all at once tell nothing', () => {
     const clock = new ArrivalClock()
     clock.add(100, 5)
-    expect(clock.arrival).toEqual({ restBytes: 0, slope: 0 })
-    expect(new ArrivalClock().arrival).toEqual({ restBytes: 0, slope: 0 })
+    expect(clock.arrival).toEqual({ restBytes: 0, slope: 0, lateMs: 0 })
+    expect(new ArrivalClock().arrival).toEqual({ restBytes: 0, slope: 0, lateMs: 0 })
   })
 
   it('are told to the sender in a header that comes back as it went', () => {
-    const arrival = { restBytes: 140_000, slope: 0.000_423_7 }
+    const arrival = { restBytes: 140_000, slope: 0.000_423_7, lateMs: 0.25 }
     expect(readServerTiming(writeServerTiming(12.34, arrival))).toEqual({ workMs: 12.34, ...arrival })
     for (const strange of [
       undefined,
       '',
       'work;dur=1',
       'cache;desc="x"',
-      'work;dur=-1, body;bytes=1;slope=2',
+      'work;dur=1, body;bytes=1;slope=2',
+      'work;dur=-1, body;bytes=1;slope=2;late=0',
     ])
       expect(readServerTiming(strange)).toBeUndefined()
   })
@@ -164,10 +165,25 @@ describe('the pieces of a body', () => {
 
 /** A message that crossed a link with these figures and was `jitterMs` late. */
 function message(rttMs: number, up: number, down: number, bytes = 100_000, jitterMs = 0): Observation {
-  const transfer = (mbps: number) => ({ bytes, restBytes: bytes - 5000, slope: transferMs(1, mbps) })
+  const transfer = (mbps: number) => ({
+    bytes,
+    restBytes: bytes - 5000,
+    slope: transferMs(1, mbps),
+    lateMs: 0,
+  })
   const wireMs = rttMs + transferMs(bytes, up) + transferMs(bytes, down) + 7 + jitterMs
   return { sent: transfer(up), received: transfer(down), wireMs, totalMs: wireMs + 0.5, workMs: 7 }
 }
+
+/** Pings over a link with these figures. @param lateMs how much later than that each answer was read. */
+const pings = (rttMs: number, up: number, down: number, lateMs: readonly number[] = [0, 0, 0, 0, 0]) =>
+  lateMs.map((late) => {
+    const bytes = { sentBytes: 90, receivedBytes: 25 }
+    return {
+      ...bytes,
+      ms: rttMs + transferMs(bytes.sentBytes, up) + transferMs(bytes.receivedBytes, down) + late,
+    }
+  })
 
 describe('traffic', () => {
   it('of one size tells round trip, both bandwidths and the cost of a message', () => {
@@ -201,7 +217,17 @@ describe('traffic', () => {
     const small = new Traffic()
     for (let count = 0; count < 6; count += 1) small.add(message(10, 8, 8, 6000), 0)
     expect(small.figures(undefined, 0, 1000, NO_COST)).toBeUndefined()
-    expect(small.figures(figures(1, 8, 8), 0, 1000, NO_COST)?.rttMs.value).toBeCloseTo(10, 3)
+    // What was known cannot be true, and messages of one size do not tell which part of it.
+    const unsure = small.figures(figures(1, 8, 8), 0, 1000, NO_COST)
+    expect(unsure?.contradicted).toBe(true)
+    expect(Math.abs((unsure?.rttMs.value ?? 0) - 10)).toBeLessThan(unsure?.rttMs.halfWidth ?? 0)
+    // One series may be late as a whole, two tell.
+    small.addPings(pings(10, 8, 8), 1)
+    expect(small.figures(figures(1, 8, 8), 1, 1000, NO_COST)?.contradicted).toBe(true)
+    small.addPings(pings(10, 8, 8), 2)
+    const sure = small.figures(figures(1, 8, 8), 2, 1000, NO_COST)
+    expect(sure?.contradicted).toBe(false)
+    expect(sure?.rttMs.value).toBeCloseTo(10, 3)
   })
 })
 
@@ -242,6 +268,40 @@ describe('the freshness of a link', () => {
     expect(moved?.figures.rttMs.value).toBeCloseTo(30, 0)
     expect(moved?.figures.bandwidthMbps.value).toBeCloseTo(4, 1)
     expect(moved?.basis.probes).toBe(20)
-    expect(moved?.basis.traffic).toBeGreaterThan(5)
+    expect(moved?.basis.traffic).toBeGreaterThanOrEqual(5)
+  })
+
+  it('asks for a few pings per interval while messages pass, and at once if they say that the link changed', () => {
+    const fresh = new Freshness(60_000)
+    fresh.probed('edge', figures(10, 8, 8), 20, NO_COST, 0)
+    const asked = (from: number, to: number, rttMs: number) => {
+      const times: number[] = []
+      for (let at = from; at <= to; at += 500) {
+        fresh.observe('edge', message(rttMs, 8, 8), at)
+        if (!fresh.wantsPings('edge', at)) continue
+        times.push(at)
+        fresh.pinged('edge', pings(rttMs, 8, 8), at)
+      }
+      return times
+    }
+    expect(asked(500, 60_000, 10)).toEqual([15_000, 30_000, 45_000, 60_000])
+    const [first = 0] = asked(60_500, 75_000, 60)
+    expect(first).toBeLessThan(70_000)
+  })
+
+  it('follows a round trip that changed by the pings, whatever the size of the messages', () => {
+    const fresh = new Freshness(60_000)
+    fresh.probed('edge', figures(10, 8, 8), 20, NO_COST, 0)
+    let known: { rttMs: number; up: number } | undefined
+    for (let at = 500; at <= 40_000; at += 500) {
+      const rttMs = at < 20_000 ? 10 : 60
+      const seen = fresh.observe('edge', message(rttMs, 8, 8), at)
+      if (fresh.wantsPings('edge', at)) fresh.pinged('edge', pings(rttMs, 8, 8), at)
+      if (seen) known = { rttMs: seen.figures.rttMs.value, up: seen.figures.bandwidthMbps.value }
+    }
+    expect(known?.rttMs).toBeGreaterThan(57)
+    expect(known?.rttMs).toBeLessThan(63)
+    expect(known?.up).toBeGreaterThan(7.5)
+    expect(known?.up).toBeLessThan(8.5)
   })
 })

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type LinkEmulator, startLinkEmulator } from '../../../infra/testbed/link-emulator/emulator.ts'
+import type { Link } from '../../../shared/contracts/resource.ts'
 import { eventually, until } from '../../support/eventually.ts'
 import { exampleLink, hop } from '../../support/fixtures.ts'
 import { call, parametersOf, postJson, type TestService } from '../support/service.ts'
@@ -44,6 +45,7 @@ describe('links between inference services', () => {
       perMessageMs: expect.any(Number) as number,
       uncertainty: { rttMs: expect.any(Number) as number, bandwidthMbps: expect.any(Number) as number },
       basis: { probes: expect.any(Number) as number, traffic: 0 },
+      jitterMs: expect.any(Number) as number,
     })
     // A busy machine measures every link as slower for a while.
     await eventually(async () => {
@@ -109,6 +111,26 @@ describe('links between inference services', () => {
     // Fewer messages give no estimate (MIN_MESSAGE_COUNT of traffic.ts).
     expect(link.basis?.traffic).toBeGreaterThanOrEqual(5)
     await emulator.set('device-edge', { rttMs: SLOW.rttMs })
+  })
+
+  it('that do not change stay what they are while messages of one size cross them', async () => {
+    await postJson(`${device.url}/v1/links/measure`, { to: ['edge'] })
+    const probed = await services.state.links.need('device>edge')
+    const shown = new Map<string, Link>()
+    await until(async () => {
+      await services.infer('split')
+      const link = await services.state.links.need('device>edge')
+      shown.set(link.measuredAt, link)
+      return (link.basis?.traffic ?? 0) >= 5
+    })
+    for (const { rttMs, bandwidthMbps, uncertainty, jitterMs } of shown.values()) {
+      expect(rttMs).toBeGreaterThan(0.8 * SLOW.rttMs)
+      expect(uncertainty?.rttMs).toBeGreaterThan(0)
+      expect(jitterMs).toBeGreaterThanOrEqual(0)
+      // Small messages show little of the bandwidth: it stays within what was known of it.
+      const known = probed.uncertainty?.bandwidthMbps ?? 0
+      expect(Math.abs(bandwidthMbps - probed.bandwidthMbps)).toBeLessThan(known + 0.3 * probed.bandwidthMbps)
+    }
   })
 
   it('have probes that count and send bytes, within a limit', async () => {
