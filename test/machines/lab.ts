@@ -11,11 +11,10 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
 import { NETLAB } from '../support/material.ts'
 
-const TOOLS = ['ip', 'cc', 'bash', 'unshare', 'nsenter']
+const TOOLS = ['ip', 'cc', 'bash', 'unshare', 'nsenter', 'ethtool']
 
 const KEEP = `
 set -e
@@ -74,8 +73,7 @@ export class Lab {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-lab-'))
     const config = path.join(folder, 'lanes')
     writeLanes(config, lanes)
-    const PATH = `${process.env.PATH}${toolsBeside(folder)}`
-    const env = { ...process.env, PATH, NETLAB, CONFIG: config, NETLAB_DIR: path.join(folder, 'netlab') }
+    const env = { ...process.env, NETLAB, CONFIG: config, NETLAB_DIR: path.join(folder, 'netlab') }
     const keeper = spawn('unshare', ['--mount', '--net', 'bash', '-c', KEEP, 'keeper', ...machines], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env,
@@ -115,18 +113,6 @@ export class Lab {
     if (this.#keeper.exitCode === null) await ended
     rmSync(this.#folder, { recursive: true, force: true })
   }
-}
-
-/**
- * Where `ethtool` is not installed, our own: without it frames have no checksums, and no TCP connection comes about.
- * @returns what is added to the PATH.
- */
-function toolsBeside(folder: string): string {
-  if (findOnPath('ethtool') !== undefined) return ''
-  const source = fileURLToPath(new URL('entries/ethtool.c', import.meta.url))
-  const { status, stderr } = spawnSync('cc', ['-o', path.join(folder, 'ethtool'), source])
-  if (status !== 0) throw new Error(`cc: ${String(stderr)}`)
-  return `:${folder}`
 }
 
 /** `from to delay rate [drop]` a line; of several lines that match a direction the last one counts. */
