@@ -2,13 +2,14 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { PLAN_HINTS } from '../../infra/cli/commands/plan-options.ts'
 import { namingOptions, optionNames } from '../../infra/cli/option-errors.ts'
 import { PlanQuery } from '../../shared/contracts/plan.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { validate } from '../../shared/platform/http-server/route.ts'
-import { nodeArguments } from '../../infra/start/processes/entry.ts'
+import { withLoader } from '../../shared/platform/processes/child-module.ts'
 import { runNode, SCISSION } from '../support/command.ts'
 
 /** What the planner says of a query, in terms of the options. */
@@ -110,7 +111,9 @@ describe('help', () => {
   async function loadedBy(...args: string[]): Promise<string[]> {
     const coverage = mkdtempSync(path.join(os.tmpdir(), 'scission-loaded-'))
     try {
-      const entry = nodeArguments(new URL('../../infra/cli/main.ts', import.meta.url))
+      // Never of a build, in which packages have no files of their own.
+      const module = fileURLToPath(new URL('../../infra/cli/main.ts', import.meta.url))
+      const entry = [...withLoader([], false), module]
       const env = { ...process.env, SCISSION_BUILD: undefined, NODE_V8_COVERAGE: coverage }
       const { code, stderr } = await runNode([...entry, ...args], { env })
       expect(code, stderr).toBe(0)

@@ -29,7 +29,7 @@ describe('the default testbed', () => {
     const { tiers, resources, links } = loadTestbed()
     expect(tiers).toEqual(['device', 'edge', 'cloud'])
     expect(resources.map(({ name, slowdown }) => [name, slowdown])).toEqual([
-      ['device', 8],
+      ['device', 25],
       ['edge', 2],
       ['cloud', 1],
     ])

@@ -189,7 +189,8 @@ export class ModelStore {
 
 /** Epoch ms of the last write anywhere in the folder: a growing file does not change its folder's own time. */
 async function newestChange(folder: string): Promise<number> {
-  let newest = (await stat(folder)).mtimeMs
+  // Another benchmark service may be removing it.
+  let newest = (await stat(folder).catch(() => undefined))?.mtimeMs ?? 0
   for (const entry of await readdir(folder, { recursive: true }).catch(() => [])) {
     const found = await stat(path.join(folder, entry)).catch(() => undefined)
     newest = Math.max(newest, found?.mtimeMs ?? 0)

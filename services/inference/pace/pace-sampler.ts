@@ -5,6 +5,7 @@
 import { type Pace, REFERENCE_NETWORK } from '../../../shared/contracts/pace.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { readCgroupLimits, throttledPeriods } from '../../../shared/platform/cgroup.ts'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
@@ -35,6 +36,8 @@ const MOST_OF_A_CORE = 0.005
 const RUNS = 4
 /** Stages that are served in quick succession are one sample of the pace. */
 const SERVED_EVERY_MS = 200
+/** A sample takes milliseconds, the first one a second. */
+const MAX_CLOSE_MS = 5000
 /** Other load is the median over so many looks: a burst of another service is no load. */
 const LOOKS = 3
 
@@ -52,6 +55,8 @@ export class PaceSampler {
   #servedAt = 0
   #throttled = throttledPeriods()
   #told: { pace: Pace; atMs: number } | undefined
+  /** Resolves when the sample under way is taken. */
+  #sampling: Promise<void> = Promise.resolve()
   #closed = false
 
   constructor(deps: PaceSamplerDeps) {
@@ -77,7 +82,13 @@ export class PaceSampler {
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
-    await this.#thread.close()
+    // A thread that is ended while ONNX Runtime computes ends the process with it.
+    const isTaken = await waitAtMost(
+      this.#sampling.then(() => true),
+      MAX_CLOSE_MS,
+      false,
+    )
+    if (isTaken) await this.#thread.close()
   }
 
   /** A profile is being measured, which would be taken for other load. @returns ends the pause. */
@@ -124,7 +135,7 @@ export class PaceSampler {
   }
 
   #next(inMs: number): void {
-    if (!this.#closed) this.#timer = setTimeout(() => void this.#sample(), inMs).unref()
+    if (!this.#closed) this.#timer = setTimeout(() => (this.#sampling = this.#sample()), inMs).unref()
   }
 
   async #sample(): Promise<void> {

@@ -78,6 +78,15 @@ describe('the pace of a machine', () => {
     await until(() => (sampler.pace()?.samples.idle ?? 0) > 2)
   })
 
+  it('can be closed at any moment of a sample', { timeout: 120_000 }, async () => {
+    for (let afterMs = 20; afterMs < 120; afterMs += 10) {
+      const { sampler } = samplerWith()
+      sampler.start()
+      await new Promise((resolve) => setTimeout(resolve, afterMs))
+      await sampler.close()
+    }
+  })
+
   it('goes on without a Redis to tell it to', async () => {
     const { sampler } = samplerWith()
     const lost = new PaceSampler({
