@@ -135,7 +135,11 @@ export class PaceSampler {
   }
 
   #next(inMs: number): void {
-    if (!this.#closed) this.#timer = setTimeout(() => (this.#sampling = this.#sample()), inMs).unref()
+    if (this.#closed) return
+    const begin = () => {
+      this.#sampling = this.#sample()
+    }
+    this.#timer = setTimeout(begin, inMs).unref()
   }
 
   async #sample(): Promise<void> {
