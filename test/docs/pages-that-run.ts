@@ -49,7 +49,7 @@ export const PAGES_THAT_RUN: Readonly<Record<string, Check>> = {
     /wrote outputs\.npz/,
     /wrote outputs\/predictions\.npy/,
     /deleted served/,
-    /edge → cloud +25\.0 ms +40\.0 Mbit\/s +80\.0 Mbit\/s +override/,
+    /edge → cloud +25\.0 ms +40\.0 Mbit\/s +80\.0 Mbit\/s .*override/,
     /forgot edge → cloud/,
     /exit code 3/,
     /^[1-9]\d+$/m,
