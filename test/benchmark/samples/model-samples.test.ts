@@ -1,4 +1,5 @@
 /** Values that a user gives for a model's inputs: with the upload and later, and what is made of them. */
+import { deletedKey } from '../../../shared/platform/redis/redis-memory.ts'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
@@ -237,8 +238,10 @@ describe('samples given later', () => {
     const onnx = path.join(folder, 'net.onnx')
     await writeFile(onnx, picky())
     const uploaded = await client().uploadModel(onnx, 'net', { samples: [file] })
-    // As Redis loses it: nobody has deleted it.
-    await harness().state.redis.hdel('scission:models', uploaded.id)
+    // As Redis loses it: with what it remembers of deletions.
+    const { redis } = harness().state
+    await redis.hdel('scission:models', uploaded.id)
+    await redis.del(deletedKey('models', uploaded.id))
     await harness().open({ SCISSION_MAX_SAMPLE_BYTES: String(LIMIT) })
     const restored = await client().model(uploaded.id)
     expect(restored.samples).toEqual(uploaded.samples)
