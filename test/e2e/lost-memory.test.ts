@@ -202,7 +202,7 @@ describe.each(FORGETFUL)('a Redis ($kind) that loses its memory', ({ kind, skip 
       REDIS_URL: redis.url,
       SCISSION_DATA: path.join(folder(), 'benchmark'),
     })
-    expect(await state.profiles.ids()).toEqual(profiles)
+    await eventually(async () => expect(await state.profiles.ids()).toEqual(profiles))
     await again.close()
     // One that is deleted while no benchmark service is there stays deleted.
     await state.profiles.delete(profiles[0] ?? '')

@@ -57,6 +57,9 @@ describe.each(TEST_SERVERS)('over $name', ({ open, skip }) => {
         await eventually(async () => expect((await fetch(`${process.url}/readyz`)).status).toBe(200))
       }
       await Promise.all([start('one', 'planner'), start('two', 'planner'), start('benchmark', 'benchmark')])
+      // Imported profiles stand beside the measured one, which plans prefer.
+      await state.profiles.delete(profileOf(1).id)
+      await benchmark().importProfiles(profileOf(1))
     })
     afterAll(async () => {
       for (const process of processes) await process.stop()
