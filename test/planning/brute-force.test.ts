@@ -143,7 +143,7 @@ describe('against trying every plan', { timeout: TIMEOUT_MS }, () => {
         for (const kind of wanted)
           if (tryAll(problem, { ...query, [kind]: undefined }).length > kept) binding[kind]! += 1
       }),
-      { numRuns: runs(800, 4000), seed: 3 },
+      { numRuns: runs(800, 4000), seed: 5 },
     )
     expect(seen.feasible).toBeGreaterThan(200)
     expect(seen.infeasible).toBeGreaterThan(100)
@@ -175,7 +175,7 @@ describe('against trying every plan', { timeout: TIMEOUT_MS }, () => {
         expect(sorted(values)).toEqual(sorted(expected))
         sizes.push(plans.length)
       }),
-      { numRuns: runs(200, 2000), seed: 4 },
+      { numRuns: runs(200, 2000), seed: 13 },
     )
     expect(sizes.filter((size) => size > 3).length).toBeGreaterThan(10)
   })
