@@ -21,6 +21,7 @@ describe('the benchmark service', () => {
       'delete /v1/calibrations/{id}',
       'delete /v1/models/{model}',
       'delete /v1/models/{model}/samples',
+      'delete /v1/profiles/{id}',
       'get /v1/benchmarks',
       'get /v1/benchmarks/{id}',
       'get /v1/benchmarks/{id}/events',

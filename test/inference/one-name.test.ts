@@ -39,7 +39,7 @@ describe.each(TEST_SERVERS)('the name of a machine, on $name', ({ open, skip }) 
   })
 
   const start = async (name: string, env: Record<string, string> = {}) => {
-    const settings = { SCISSION_RESOURCE: name, SCISSION_HEARTBEAT_MS: '200', ...env }
+    const settings = { SCISSION_RESOURCE: name, SCISSION_HEARTBEAT_MS: '1000', ...env }
     const service = await startUnready(redis.url, settings, toyEngine([toy]))
     services.push(service)
     return service
@@ -48,7 +48,7 @@ describe.each(TEST_SERVERS)('the name of a machine, on $name', ({ open, skip }) 
     const common = { REDIS_URL: redis.url, SCISSION_DATA: folder(), SCISSION_RESOURCE: name }
     const started = await startServiceProcess('inference', {
       ...common,
-      SCISSION_HEARTBEAT_MS: '200',
+      SCISSION_HEARTBEAT_MS: '1000',
       ...env,
     })
     processes.push(started)

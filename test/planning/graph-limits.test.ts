@@ -37,7 +37,7 @@ describe('the graph view with limits', { timeout: TIMEOUT_MS }, () => {
           if (query[kind] !== undefined && binding[kind]! < BINDING)
             if (setsText(problem, { ...query, [kind]: undefined }) !== kept) binding[kind]! += 1
       }),
-      { numRuns, seed: 13 },
+      { numRuns, seed: 14 },
     )
     expect(seen.plans).toBeGreaterThan(numRuns / 3)
     expect(seen.none).toBeGreaterThan(numRuns / 20)
