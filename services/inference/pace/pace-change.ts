@@ -1,7 +1,8 @@
 /** When a planner should hear of a pace again: each time plans are computed anew. Pure. */
 import type { Pace, Spread } from '../../../shared/contracts/pace.ts'
 
-const AT_MOST_EVERY_MS = 5000
+/** A planner is told no more often. */
+export const AT_MOST_EVERY_MS = 5000
 const AT_LEAST_EVERY_MS = 30_000
 /** Changes of the typical time and of a bound that matter, as fractions of the typical time. */
 const MEDIAN_CHANGE = 0.02

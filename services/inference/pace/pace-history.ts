@@ -46,7 +46,9 @@ export class PaceHistory {
     const recent = this.#samples.filter(({ atMs }) => nowMs - atMs <= RECENT_MS)
     const load = loadOf(recent.at(-1))
     // Under another load the machine was another machine.
-    const alike = recent.filter((sample) => loadOf(sample) === load)
+    const ofLoad = recent.filter((sample) => loadOf(sample) === load)
+    // A load that has just come is hardly known: then all states of the machine count.
+    const alike = ofLoad.length >= MIN_LOAD_SAMPLES ? ofLoad : recent
     if (alike.length === 0) return undefined
     const others = alike.flatMap(({ otherCores }) => otherCores ?? [])
     const count = (source: PaceSample['source']) => alike.filter((sample) => sample.source === source).length
@@ -64,7 +66,10 @@ export class PaceHistory {
     const loads = new Map<number, PaceSample[]>()
     for (const sample of this.#samples) {
       const load = loadOf(sample)
-      if (load !== undefined) loads.set(load, [...(loads.get(load) ?? []), sample])
+      if (load === undefined) continue
+      const alike = loads.get(load) ?? []
+      alike.push(sample)
+      loads.set(load, alike)
     }
     return [...loads]
       .filter(([, samples]) => samples.length >= MIN_LOAD_SAMPLES)

@@ -14,7 +14,7 @@ import { median } from '../../../shared/platform/statistics.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 import { watchOthers } from './other-load.ts'
 import { PaceHistory, type PaceSample } from './pace-history.ts'
-import { isWorthTelling } from './pace-change.ts'
+import { AT_MOST_EVERY_MS, isWorthTelling } from './pace-change.ts'
 import type { ReferenceTime } from './reference-runs.ts'
 
 export interface PaceSamplerDeps extends Pick<Resource, 'name' | 'slowdown'> {
@@ -188,9 +188,11 @@ export class PaceSampler {
 
   #tell(now: boolean): void {
     const atMs = performance.now()
+    const sinceMs = atMs - (this.#told?.atMs ?? -Infinity)
+    if (!now && sinceMs < AT_MOST_EVERY_MS) return
     const pace = this.pace()
     if (!pace) return
-    if (!now && !isWorthTelling(this.#told?.pace, pace, atMs - (this.#told?.atMs ?? 0))) return
+    if (!now && !isWorthTelling(this.#told?.pace, pace, sinceMs)) return
     this.#told = { pace, atMs }
     const { state, log } = this.#deps
     state.paces

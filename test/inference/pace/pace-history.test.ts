@@ -109,6 +109,15 @@ describe('the history of a pace', () => {
     expect(figures?.samples).toEqual({ idle: 10, served: 0 })
   })
 
+  it('counts all of the last minutes while the load of now is hardly known', () => {
+    const history = new PaceHistory(1)
+    for (let at = 0; at < 30; at++) history.add(sample(at * SECOND, { cpuMs: 1 }))
+    history.add(sample(30 * SECOND, { cpuMs: 5, otherCores: 2 }))
+    const figures = history.figures(30 * SECOND)
+    expect(figures?.samples.idle).toBe(31)
+    expect(figures?.spanMs).toBe(30 * SECOND)
+  })
+
   it('waits for others as measured, and for a slower machine as emulated, which others do not lengthen', () => {
     const history = new PaceHistory(4)
     for (let at = 0; at < 20; at++) history.add(sample(at * SECOND, { cpuMs: 2, waiting: 3 }))
