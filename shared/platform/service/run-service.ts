@@ -32,8 +32,9 @@ export function runService(log: Logger, start: () => Promise<Running>): void {
   start().then(
     (running) => {
       log.info({ url: running.url }, `listening on ${running.url}`)
-      if (process.connected) process.send?.({ ready: true, url: running.url })
+      // First: who hears that it is ready may stop it in the same moment.
       stopOn(log, running)
+      if (process.connected) process.send?.({ ready: true, url: running.url })
     },
     (thrown: unknown) => {
       const error = coerceError(thrown)
