@@ -38,6 +38,9 @@ import { profileRoutes } from './benchmarks/profile-routes.ts'
 export async function createBenchmarkService(config: BenchmarkConfig, log: Logger) {
   const store = new ModelStore(config.dataDir, log)
   await store.open()
+  // The mark of the memory with which the files were last compared: what is missing in that memory was deleted.
+  const memoryFile = path.join(config.dataDir, 'redis-memory')
+  const knownMemory = (await readIfThere(memoryFile)) ?? 'none'
   const redis = producerConnection(config.redisUrl, log)
   const state = openState(redis, log)
   const analyses = new Analyses(store, state, {
@@ -48,9 +51,19 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   const modelFiles = new ModelFiles()
   const ranges = new Ranges(store, analyses, modelFiles)
   const samples = new SampleReader(config.maxSampleBytes)
-  const restored = keepRestored(registry, analyses, state, log)
   const kept = new KeptDocuments(store, state, log)
-  await watchMemory(config, { registry, kept, state })
+  // Models, profiles and calibrations come back when Redis has lost them. Nothing is awaited since the connection was asked
+  // for: whoever looks into Redis must find the watch there, or what Redis has lost would be taken for deleted.
+  state.memory.watch({
+    everyMs: config.heartbeatMs,
+    restore: async () => ({
+      restored: { models: await registry.restoreMissing(), ...(await kept.restore()) },
+      notRestored: NOT_RESTORED,
+    }),
+    known: knownMemory,
+    onKnown: (mark) => writeWhole(memoryFile, mark),
+  })
+  const restored = keepRestored(registry, analyses, state, log)
   const benchmarks = openBenchmarks(config, state, log)
   const app = createApp({
     name: 'benchmark',
@@ -101,24 +114,6 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
 }
 
 const NOT_RESTORED = ['benchmarks and calibrations under way, and the list of ended benchmarks']
-
-/**
- * Has models, profiles and calibrations written back when Redis loses them. The mark of the memory that they were last
- * compared with is beside them: profiles that are missing in the same memory were deleted.
- */
-async function watchMemory(
-  { dataDir, heartbeatMs }: BenchmarkConfig,
-  { registry, kept, state }: { registry: Registry; kept: KeptDocuments; state: State },
-): Promise<void> {
-  const file = path.join(dataDir, 'redis-memory')
-  const known = (await readIfThere(file)) ?? 'none'
-  const restore = async () => ({
-    restored: { models: await registry.restoreMissing(), ...(await kept.restore()) },
-    notRestored: NOT_RESTORED,
-  })
-  const onKnown = (mark: string) => writeWhole(file, mark)
-  state.memory.watch({ everyMs: heartbeatMs, restore, known, onKnown })
-}
 
 interface Parts {
   config: BenchmarkConfig

@@ -1,9 +1,13 @@
 /** Redis loses all that it holds while the system runs: it comes back, and requests to deployments never notice. */
+import { execFileSync } from 'node:child_process'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
 import type { BenchmarkClient, UploadedModel } from '../../shared/client/benchmark.ts'
 import type { TensorSpec } from '../../shared/contracts/common.ts'
+import { CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
 import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { linkId, openState, type State } from '../../shared/platform/redis/state.ts'
 import { call, startInference, type TestService } from '../inference/support/service.ts'
@@ -194,6 +198,27 @@ describe.each(FORGETFUL)('a Redis ($kind) that loses its memory', ({ kind, skip 
     expect(await state.calibrations.ids()).toEqual([])
   })
 
+  /** Starts a benchmark service that can read the mark of the memory it knew only when it has been connected for long. */
+  async function afterMark<T>(start: () => Promise<T>): Promise<T> {
+    const file = path.join(folder(), 'benchmark', 'redis-memory')
+    const mark = await readFile(file, 'utf8')
+    await rm(file)
+    execFileSync('mkfifo', [file])
+    const started = start()
+    await setTimeout(500)
+    await writeFile(file, mark)
+    return started
+  }
+
+  it.skipIf(skip)('keeps its files of what was lost before anybody noticed', async () => {
+    const profiles = await state.profiles.ids()
+    await state.redis.flushall()
+    // As a write that was announced right before the loss, and is read after it.
+    for (const id of profiles)
+      await state.redis.publish(CHANGES_CHANNEL, JSON.stringify({ kind: 'profiles', id }))
+    await eventually(async () => expect(await state.profiles.ids()).toEqual(profiles))
+  })
+
   it.skipIf(skip)('has profiles written back by a benchmark service that starts anew', async () => {
     const profiles = await state.profiles.ids()
     await benchmark.close()
@@ -204,6 +229,13 @@ describe.each(FORGETFUL)('a Redis ($kind) that loses its memory', ({ kind, skip 
     })
     await eventually(async () => expect(await state.profiles.ids()).toEqual(profiles))
     await again.close()
+    await state.redis.flushall()
+    // Redis may answer before the disk does.
+    const slow = await afterMark(() =>
+      startBenchmark({ REDIS_URL: redis.url, SCISSION_DATA: path.join(folder(), 'benchmark') }),
+    )
+    await eventually(async () => expect(await state.profiles.ids()).toEqual(profiles))
+    await slow.close()
     // One that is deleted while no benchmark service is there stays deleted.
     await state.profiles.delete(profiles[0] ?? '')
     await state.redis.del(`scission:deleted:profiles:${profiles[0]}`)

@@ -191,6 +191,22 @@ describe('the revision of the mirror', () => {
 })
 
 describe('a read that fails while the connection stays', () => {
+  it('does not end the reading of later announcements', async () => {
+    const { state, own, mirror } = await openMirror()
+    const look = vi.spyOn(own.memory, 'look').mockRejectedValueOnce(new Error('Redis was away'))
+    const put = (rttMs: number) =>
+      state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs }))
+    await put(7)
+    await eventually(() => expect(look.mock.results[0]?.type).toBe('return'))
+    // Everything is read again a moment later; what comes after that is announced only.
+    await eventually(() => expect(mirror.links.get(linkId('device', 'edge'))?.rttMs).toBe(7))
+    for (const rttMs of [8, 9]) {
+      await put(rttMs)
+      await mirror.gate.reach('latest')
+      expect(mirror.links.get(linkId('device', 'edge'))?.rttMs).toBe(rttMs)
+    }
+  })
+
   /** Redis answers reads of the links with an error until the function returned is called. */
   async function breakLinks(redis: Redis): Promise<() => Promise<unknown>> {
     await redis.rename('scission:links', 'kept')

@@ -101,7 +101,13 @@ export class KeptDocuments {
     if (!FILE_NAME.test(id)) return
     const document: Kept | undefined = await this.#state[kind].find(id)
     if (document && !('state' in document && isUnderWay(document.state))) await this.#keep(kind, document)
-    else if (!document && !(await this.#state[kind].has(id))) await this.#forget(kind, id)
+    else if (!document && (await this.#isDeleted(kind, id))) await this.#forget(kind, id)
+  }
+
+  /** A document that is not there may also be lost with all that Redis held, which perhaps nobody has noticed yet. */
+  async #isDeleted(kind: Kind, id: string): Promise<boolean> {
+    await this.#state.memory.look()
+    return !(await this.#state[kind].has(id)) && !(await this.#state.memory.isInDoubt(kind, id))
   }
 
   async #keep(kind: Kind, document: Kept): Promise<void> {

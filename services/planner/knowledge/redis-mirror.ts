@@ -232,9 +232,10 @@ export class RedisMirror {
     if (this.#readQueued) return
     this.#readQueued = true
     const read = this.#read(async () => {
+      // Before anything can fail: what is announced from now on is the next read's.
+      this.#readQueued = false
       // What others write back must not replace what this planner has to write back itself.
       if (this.#complete) await this.#state.memory.look()
-      this.#readQueued = false
       const { announced } = this.#outdated
       const written = this.#written
       const documents = this.#outdated.take()
