@@ -3,23 +3,31 @@
  *
  * `PLANNER_PARTS=chain,graph` measures only those of: service, chain, graph, networks, map, cuts.
  */
+import { importCompiled } from './as-compiled.ts'
 import type { Benchmark } from './bench.ts'
 import { measureCuts } from './planner-cuts.ts'
 import { measureService } from './planner-service.ts'
-import { chainSpeed, graphSpeed, mapSpeed, networkSpeed, type Part } from './planner-speed.ts'
+import type * as planningSpeed from './planner-speed.ts'
 
-type Measure = (say: (text: string) => void) => Part | Promise<Part>
+type Speed = typeof planningSpeed
+type Measure = (say: (text: string) => void, speed: Speed) => planningSpeed.Part | Promise<planningSpeed.Part>
 
 const PARTS: Record<string, Measure[]> = {
-  chain: [(say) => chainSpeed(say, 100, 200, 2), (say) => chainSpeed(say, 1000, 30, 60)],
-  graph: [
-    (say) => graphSpeed(say, 'quick', 'many'),
-    (say) => graphSpeed(say, 'slow', 'many'),
-    (say) => graphSpeed(say, 'quick', 'one'),
-    (say) => graphSpeed(say, 'slow', 'one'),
+  chain: [
+    (say, { chainSpeed }) => chainSpeed(say, 100, 200, 2),
+    (say, { chainSpeed }) => chainSpeed(say, 1000, 30, 60),
   ],
-  networks: [(say) => networkSpeed(say, 'quick'), (say) => networkSpeed(say, 'slow')],
-  map: [mapSpeed],
+  graph: [
+    (say, { graphSpeed }) => graphSpeed(say, 'quick', 'many', 2),
+    (say, { graphSpeed }) => graphSpeed(say, 'slow', 'many', 2),
+    (say, { graphSpeed }) => graphSpeed(say, 'quick', 'one', 2),
+    (say, { graphSpeed }) => graphSpeed(say, 'slow', 'one', 20),
+  ],
+  networks: [
+    (say, { networkSpeed }) => networkSpeed(say, 'quick'),
+    (say, { networkSpeed }) => networkSpeed(say, 'slow'),
+  ],
+  map: [(say, { mapSpeed }) => mapSpeed(say)],
   service: [measureService],
   cuts: [measureCuts],
 }
@@ -32,10 +40,11 @@ export const planner: Benchmark = {
     const unknown = wanted.filter((name) => !Object.hasOwn(PARTS, name))
     if (unknown.length > 0)
       throw new Error(`PLANNER_PARTS: unknown ${unknown.join(', ')}; known: ${Object.keys(PARTS).join(', ')}`)
-    const measured: Record<string, Part[]> = {}
+    const speed = await importCompiled<Speed>('planner-speed.ts')
+    const measured: Record<string, planningSpeed.Part[]> = {}
     for (const name of wanted) {
-      const parts: Part[] = (measured[name] = [])
-      for (const measure of PARTS[name]!) parts.push(await measure(say))
+      const parts: planningSpeed.Part[] = (measured[name] = [])
+      for (const measure of PARTS[name]!) parts.push(await measure(say, speed))
     }
     return {
       figures: Object.values(measured).flatMap((parts) => parts.flatMap(({ figures }) => figures)),

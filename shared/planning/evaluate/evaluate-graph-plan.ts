@@ -42,11 +42,10 @@ export function evaluateGraphPlan(
 ): GraphPlan {
   const { structure } = problem
   const tensors = tensorsOf(structure)
-  const layersAt = runners.map((): number[] => [])
-  for (let layer = 0; layer < placement.length; layer += 1) layersAt[placement[layer]!]!.push(layer)
+  const rangesAt = rangesOf(placement, runners.length)
   const last = lastNeeded(tensors, placement, runners.length - 1)
   const hops = runners.slice(1).map((runner, hop) => {
-    const crossing = crossingOf(tensors, layersAt, last, hop)
+    const crossing = crossingOf(tensors, rangesAt, last, hop)
     const wireBytes = sum(crossing.map((tensor) => tensors.specs[tensor]!.bytes))
     return {
       link: linkOf(problem, runners[hop]!.resource.name, runner.resource.name),
@@ -57,7 +56,7 @@ export function evaluateGraphPlan(
     }
   })
   const journey = {
-    stops: runners.map((runner, at) => stopOf(structure, runner, layersAt[at]!)),
+    stops: runners.map((runner, at) => stopOf(structure, runner, rangesAt[at]!)),
     crossings: hops,
     answerBytes: tensors.answerBytes,
     figures,
@@ -65,7 +64,7 @@ export function evaluateGraphPlan(
   const { stageMs, wire, totals } = costsAt(journey, confidence)
   const { computeMs, transferMs, predictedMs, bottleneckMs, ...given } = totals
   const stages = runners.flatMap(({ resource, options }, at) => {
-    const layers = rangesOf(layersAt[at]!)
+    const layers = rangesAt[at]!
     if (layers.length === 0) return []
     const sizes = sizesOf(structure, layers)
     const { name, tier } = resource
@@ -103,31 +102,31 @@ export function evaluateGraphPlan(
   }
 }
 
-/** @param layers that the stop runs. */
-function stopOf(
-  structure: GraphStructure,
-  { profile, resource }: GraphRunner,
-  layers: readonly number[],
-): Stop {
-  if (layers.length === 0) return { resource, stage: undefined }
+type Ranges = [from: number, to: number][]
+
+/** @param ranges of the layers that the stop runs. */
+function stopOf(structure: GraphStructure, { profile, resource }: GraphRunner, ranges: Ranges): Stop {
+  if (ranges.length === 0) return { resource, stage: undefined }
   if (profile === undefined)
     throw new ScissionError(
       'internal',
-      `a plan runs ${layers.length} of ${structure.layers.length} layers on ${resource.name}: no profile`,
+      `a plan runs ${sum(ranges.map(([from, to]) => to - from))} of ${structure.layers.length} layers on ` +
+        `${resource.name}: no profile`,
     )
   let measuredMs = 0
-  for (const layer of layers) measuredMs += profile.layerMs[layer]!
+  for (const [from, to] of ranges)
+    for (let layer = from; layer < to; layer += 1) measuredMs += profile.layerMs[layer]!
   return { resource, stage: { profile, measuredMs } }
 }
 
-/** Ascending layers as ranges [from, to). */
-function rangesOf(layers: readonly number[]): [number, number][] {
-  const ranges: [number, number][] = []
-  let begin = 0
-  for (let at = 1; at <= layers.length; at += 1) {
-    if (at < layers.length && layers[at] === layers[at - 1]! + 1) continue
-    ranges.push([layers[begin]!, layers[at - 1]! + 1])
-    begin = at
+/** Per stop, its layers as ranges [from, to). */
+function rangesOf(placement: Uint8Array, stops: number): Ranges[] {
+  const ranges = Array.from({ length: stops }, (): Ranges => [])
+  let from = 0
+  for (let layer = 1; layer <= placement.length; layer += 1) {
+    if (layer < placement.length && placement[layer] === placement[from]) continue
+    ranges[placement[from]!]!.push([from, layer])
+    from = layer
   }
   return ranges
 }
@@ -135,16 +134,17 @@ function rangesOf(layers: readonly number[]): [number, number][] {
 /** Indices of the tensors that cross a hop: made at the stops before it, and needed beyond it. */
 function crossingOf(
   { inputs, first }: Tensors,
-  layersAt: readonly number[][],
+  rangesAt: readonly Ranges[],
   last: Int32Array,
   hop: number,
 ): number[] {
   const crossing: number[] = []
-  for (let tensor = 0; tensor < inputs; tensor += 1) if (last[tensor]! > hop) crossing.push(tensor)
+  const add = (begin: number, end: number) => {
+    for (let tensor = begin; tensor < end; tensor += 1) if (last[tensor]! > hop) crossing.push(tensor)
+  }
+  add(0, inputs)
   for (let stop = 0; stop <= hop; stop += 1)
-    for (const layer of layersAt[stop]!)
-      for (let tensor = first[layer]!; tensor < first[layer + 1]!; tensor += 1)
-        if (last[tensor]! > hop) crossing.push(tensor)
+    for (const [from, to] of rangesAt[stop]!) add(first[from]!, first[to]!)
   return crossing
 }
 

@@ -74,6 +74,8 @@ interface RouteSearch {
   best: Solved | undefined
   /** Per stop, once computed: a bound per group that the stop runs it. */
   bounds: Map<number, Float64Array>
+  /** Stops whose bounds were computed the dear way too. */
+  raised: Set<number>
 }
 
 export function searchGraph(
@@ -106,6 +108,7 @@ class BranchAndBound {
       problem: new ClosureProblem(instance, route),
       best: undefined,
       bounds: new Map(),
+      raised: new Set(),
     }))
     if (options.incumbent) this.#beginWith(options.incumbent)
   }
@@ -236,18 +239,30 @@ class BranchAndBound {
     const bounds = this.#boundsAt(node.search, stop)
     const isOpen = (group: number) => bounds === undefined || !this.#isPruned(bounds[group]!, node.search)
     let { from, to } = whole?.stop === stop ? whole : { from: 0, to: node.low.length }
-    while (from < to && !isOpen(from)) from += 1
-    while (from < to && !isOpen(to - 1)) to -= 1
+    const skipPruned = () => {
+      while (from < to && !isOpen(from)) from += 1
+      while (from < to && !isOpen(to - 1)) to -= 1
+    }
+    skipPruned()
+    const isRaised = from < to && whole?.stop === stop && this.#raise(node.search, stop, bounds)
+    if (isRaised) skipPruned()
     if (from === to) return
     const middle = (from + to) >> 1
-    const halves =
-      to - from === 1
-        ? [[from, to]]
-        : [
+    // The most promising group first, by itself: its plan prunes most of the others.
+    const first = bounds && isRaised ? lowest(bounds, from, to) : undefined
+    const parts =
+      first === undefined
+        ? [
             [from, middle],
             [middle, to],
           ]
-    for (const [begin, end] of halves) {
+        : [
+            [from, first],
+            [first, first + 1],
+            [first + 1, to],
+          ]
+    for (const [begin, end] of parts) {
+      if (begin === end) continue
       const bound = Math.max(node.bound, bounds ? minimumOf(bounds, begin!, end!) : -Infinity)
       if (!this.#isPruned(bound, node.search))
         this.#open.push({ ...node, bound, span: { stop, from: begin!, to: end! } })
@@ -265,6 +280,14 @@ class BranchAndBound {
     return made
   }
 
+  /** Raises the bounds of a stop, once. @returns whether it did. */
+  #raise(search: RouteSearch, stop: number, bounds: Float64Array | undefined): boolean {
+    if (bounds === undefined || search.raised.has(stop)) return false
+    search.raised.add(stop)
+    search.problem.raiseBoundsAt(stop, bounds, this.#cutoffOf(search))
+    return true
+  }
+
   /** Branches on a group: before or beyond a link. */
   #split(node: Node, at: Solved): void {
     const group = groupToSplit(node, at)
@@ -278,6 +301,12 @@ class BranchAndBound {
     this.#open.push({ ...node, high })
     this.#open.push({ ...node, low })
   }
+}
+
+function lowest(bounds: Float64Array, from: number, to: number): number {
+  let best = from
+  for (let group = from; group < to; group += 1) if (bounds[group]! < bounds[best]!) best = group
+  return best
 }
 
 function minimumOf(bounds: Float64Array, from: number, to: number): number {

@@ -33,6 +33,14 @@ export interface KnownBounds {
 
 const NOTHING_KNOWN: KnownBounds = { floors: undefined, cutoff: Infinity }
 
+/** Known of one link's cut: the groups that a best one may have beyond the link, and the value that is high enough. */
+interface KnownOfCut {
+  within: Uint8Array | undefined
+  enough: number
+}
+
+const NOTHING_KNOWN_OF_CUT: KnownOfCut = { within: undefined, enough: Infinity }
+
 /** One copy of the graph per link: the closure graph of routes with that many links. */
 interface StackedClosure {
   solver: ClosureSolver
@@ -74,6 +82,21 @@ function stackedClosureOf(graph: CompiledGraph, links: number): StackedClosure {
   return stack
 }
 
+/** Best cuts of the first and of the last link by themselves: 1 for nodes beyond. */
+interface OuterCuts {
+  first: Uint8Array | undefined
+  last: Uint8Array | undefined
+}
+
+/** Whether a domain forces no group that is beyond the first link to its near side, and none before the last link beyond it. */
+function agree({ first, last }: OuterCuts, { low, high }: Domain, links: number): boolean {
+  for (let group = 0; group < low.length; group += 1) {
+    if (first?.[group] === 1 && high[group] === 0) return false
+    if (last?.[group] === 0 && low[group] === links) return false
+  }
+  return true
+}
+
 export class ClosureProblem {
   readonly instance: GraphInstance
   readonly route: GraphRoute
@@ -81,6 +104,8 @@ export class ClosureProblem {
   #lowered: LoweredCosts | undefined
   /** Link cuts of the objective in the route's own domain, once computed. */
   #routeCuts: LinkCut[] | undefined
+  /** Of the objective in the route's own domain, once computed. */
+  #outer: OuterCuts | undefined
 
   constructor(instance: GraphInstance, route: GraphRoute) {
     this.instance = instance
@@ -121,8 +146,10 @@ export class ClosureProblem {
     let bound = floors.reduce((total, floor) => total + floor, base)
     for (let link = 0; link < this.links; link += 1) {
       const before = link > 0 && isNested(form, link) ? cuts[link - 1]!.beyond : undefined
-      const cut = this.#cutOf(form, domain, link, lowered, before)
+      const enough = known.cutoff - bound + floors[link]!
+      const cut = this.#cutOf(form, domain, link, lowered, { within: before, enough })
       if (cut === undefined) return undefined
+      if (cut === 'enough') return { bound: known.cutoff, placement: undefined, candidate: undefined, floors }
       cuts.push(cut)
       bound += cut.value - floors[link]!
       if (bound >= known.cutoff) return { bound, placement: undefined, candidate: undefined, floors }
@@ -165,6 +192,32 @@ export class ClosureProblem {
     return bounds
   }
 
+  /**
+   * Raises the bounds of a middle stop by what it costs to force a group beyond the link before the stop, or not beyond the
+   * link after it, with all links cut together: more exact where costs were lowered, and dearer.
+   */
+  raiseBoundsAt(stop: number, bounds: Float64Array, cutoff: number): void {
+    const { objective } = this.route
+    if (this.route.holes.length > 0 || this.#loweredFor(objective)[stop] === undefined) return
+    const domain = this.#narrowed(objective, this.route)
+    const { solver, base, weights, fixed } = this.#weighJointly(objective, domain)
+    const inSet = solver.solve(weights, fixed)?.slice()
+    if (inSet === undefined) return
+    let minimum = this.#baseOf(objective)
+    for (let node = 0; node < weights.length; node += 1) if (inSet[node] === 1) minimum += weights[node]!
+    for (let link = 0; link < this.links; link += 1)
+      minimum += objective.bytes[link]! * this.instance.graph.alwaysBytes
+    const raise = (link: number, way: 'in' | 'out') => {
+      const begin = base[link]!
+      const end = begin + this.instance.graph.groups
+      const costs = solver.costsOfMoving(way, { weights, fixed, inSet, max: cutoff - minimum, begin, end })
+      for (let group = 0; group < bounds.length; group += 1)
+        bounds[group] = Math.max(bounds[group]!, minimum + costs[begin + group]!)
+    }
+    raise(stop - 1, 'in')
+    raise(stop, 'out')
+  }
+
   /** Whether a domain is the route's own. */
   #isWhole({ low, high }: Domain): boolean {
     return low === this.route.low && high === this.route.high
@@ -189,26 +242,40 @@ export class ClosureProblem {
     return this.#isBanned(placement) ? undefined : placement
   }
 
-  /** The domain without placements that single cuts rule out: of the first link from below, of the last from above. */
+  /**
+   * The domain without placements that single cuts rule out: of the first link from below, of the last from above. Cuts of
+   * the route's own domain do so in all its subdomains that force nothing to the other side of these two cuts: a best cut
+   * of a sum stays one if the union with the first (the intersection with the last) is allowed (submodularity).
+   */
   #narrowed(form: LinearForm, domain: Domain): Domain {
     if (this.route.holes.length > 0 || this.links === 1) return domain
+    const own = form === this.route.objective ? this.#outerCutsOfRoute() : undefined
+    const outer = own && agree(own, domain, this.links) ? own : this.#outerCuts(form, domain)
     const low = domain.low.slice()
     const high = domain.high.slice()
-    const first = this.#cutOf(form, domain, 0, [])?.beyond
-    const last = this.#cutOf(form, domain, this.links - 1, [])?.beyond
     for (let group = 0; group < low.length; group += 1) {
-      if (first?.[group] === 1 && low[group] === 0) low[group] = 1
-      if (last?.[group] === 0 && high[group] === this.links) high[group] = this.links - 1
+      if (outer.first?.[group] === 1 && low[group] === 0) low[group] = 1
+      if (outer.last?.[group] === 0 && high[group] === this.links) high[group] = this.links - 1
     }
     return { low, high }
   }
 
+  #outerCutsOfRoute(): OuterCuts {
+    this.#outer ??= this.#outerCuts(this.route.objective, this.route)
+    return this.#outer
+  }
+
+  #outerCuts(form: LinearForm, domain: Domain): OuterCuts {
+    return {
+      first: this.#cutOf(form, domain, 0, [])?.beyond,
+      last: this.#cutOf(form, domain, this.links - 1, [])?.beyond,
+    }
+  }
+
   #cutJointly(form: LinearForm, domain: Domain): Placement | undefined {
     const { graph } = this.instance
-    const stack = stackedClosureOf(graph, this.links)
-    for (let link = 0; link < this.links; link += 1) this.#weigh(form, link, stack.weights, stack.base[link]!)
-    this.#weighHoles(stack)
-    const inSet = stack.solver.solve(stack.weights, this.#fix(stack, domain))
+    const stack = this.#weighJointly(form, domain)
+    const inSet = stack.solver.solve(stack.weights, stack.fixed)
     if (inSet === undefined) return undefined
     const placement = new Uint8Array(graph.groups)
     for (let group = 0; group < graph.groups; group += 1) {
@@ -219,27 +286,44 @@ export class ClosureProblem {
     return this.#isBanned(placement) ? undefined : placement
   }
 
+  /** Weights and fixed nodes for the cut of all links together. */
+  #weighJointly(form: LinearForm, domain: Domain): StackedClosure {
+    const stack = stackedClosureOf(this.instance.graph, this.links)
+    for (let link = 0; link < this.links; link += 1) this.#weigh(form, link, stack.weights, stack.base[link]!)
+    this.#weighHoles(stack)
+    this.#fix(stack, domain)
+    return stack
+  }
+
   #isBanned(placement: Placement): boolean {
     return this.route.holes.some(([group, stop]) => placement[group] === stop)
   }
 
   /**
    * The best cut of one link by itself. Cuts that other routes have in common are kept.
-   * @param within the groups that a best cut may have beyond the link.
+   * @returns undefined if there is none; `enough` if its value is at least that.
    */
+  #cutOf(form: LinearForm, domain: Domain, link: number, lowered: LoweredCosts): LinkCut | undefined
   #cutOf(
     form: LinearForm,
     domain: Domain,
     link: number,
     lowered: LoweredCosts,
-    within?: Uint8Array,
-  ): LinkCut | undefined {
+    known: KnownOfCut,
+  ): LinkCut | 'enough' | undefined
+  #cutOf(
+    form: LinearForm,
+    domain: Domain,
+    link: number,
+    lowered: LoweredCosts,
+    of: KnownOfCut = NOTHING_KNOWN_OF_CUT,
+  ): LinkCut | 'enough' | undefined {
     const isUnchanged = lowered[link] === undefined && lowered[link + 1] === undefined
     const key = isUnchanged ? this.#keyOf(form, domain, link) : undefined
     const known = key === undefined ? undefined : this.instance.cuts.get(key)
     if (known) return known
-    const cut = this.#cutLink(form, domain, link, lowered, within)
-    if (key !== undefined && cut !== undefined) this.instance.cuts.set(key, cut)
+    const cut = this.#cutLink(form, domain, link, lowered, of)
+    if (key !== undefined && cut !== undefined && cut !== 'enough') this.instance.cuts.set(key, cut)
     return cut
   }
 
@@ -248,13 +332,13 @@ export class ClosureProblem {
     domain: Domain,
     link: number,
     lowered: LoweredCosts,
-    within?: Uint8Array,
-  ): LinkCut | undefined {
+    { within, enough }: KnownOfCut,
+  ): LinkCut | 'enough' | undefined {
     const { graph } = this.instance
     const { solver, weights, fixed } = this.#weighLink(form, domain, link, lowered, within)
-    const inSet = solver.solve(weights, fixed)
-    if (inSet === undefined) return undefined
     let value = form.bytes[link]! * graph.alwaysBytes
+    const inSet = solver.solve(weights, fixed, enough - value)
+    if (inSet === undefined || inSet === 'enough') return inSet
     for (let node = 0; node < graph.nodes; node += 1) if (inSet[node] === 1) value += weights[node]!
     return { beyond: inSet.slice(), value }
   }

@@ -34,8 +34,10 @@ export interface CompiledGraph extends ClosureGraph {
   flows: Flows
   /** Per node, the change of the bytes over a link if the node moves beyond it. */
   netBytes: Float64Array
-  /** Bytes that cross every link in any case. */
+  /** Bytes that cross every link beyond which their makers are not. */
   alwaysBytes: number
+  /** Per group, the least bytes over a link if it is the first group beyond it. */
+  entryBytes: Float64Array
   weightBytes: Float64Array
   /** Per group, most bytes of tensors alive while one of its layers runs. */
   activationBytes: Float64Array
@@ -64,6 +66,7 @@ function compile(structure: GraphStructure, cleanOnly: boolean): CompiledGraph {
   const groups = layers.length === 0 ? 0 : groupOf.reduce((most, group) => Math.max(most, group), 0) + 1
   const edges = new EdgeSet(groups)
   const flows = flowsOf(tensors, groupOf, edges)
+  const arcs = edges.arcs()
   const weightBytes = new Float64Array(groups)
   const activationBytes = new Float64Array(groups)
   const alive = aliveBytesOf(structure)
@@ -73,8 +76,9 @@ function compile(structure: GraphStructure, cleanOnly: boolean): CompiledGraph {
     activationBytes[group] = Math.max(activationBytes[group]!, alive[index]!)
   }
   return {
-    ...edges.arcs(),
+    ...arcs,
     ...crossingOf(flows, edges.nodes),
+    entryBytes: entryBytesOf(flows, groups, arcs),
     groups,
     groupOf,
     flows,
@@ -92,6 +96,25 @@ function crossingOf({ maker, needed, bytes }: Flows, nodes: number) {
     if (maker[tensor] !== INPUT) netBytes[maker[tensor]!]! -= bytes[tensor]!
   }
   return { netBytes, alwaysBytes }
+}
+
+/**
+ * What is needed by a group, or by one that it leads to, and made before the group crosses with it: no group before it is
+ * beyond the link. Arcs lead to higher numbers, so from the last node back.
+ */
+function entryBytesOf(flows: Flows, groups: number, { nodes, from, to }: ClosureGraph): Float64Array {
+  const entering = Array.from({ length: nodes }, () => new Set<number>())
+  flows.needed.forEach((node, flow) => {
+    if (node !== ALWAYS) entering[node]!.add(flow)
+  })
+  const entryBytes = new Float64Array(groups)
+  for (let node = nodes - 1, arc = from.length - 1; node >= 0; node -= 1) {
+    const own = entering[node]!
+    for (; arc >= 0 && from[arc] === node; arc -= 1)
+      for (const flow of entering[to[arc]!]!) if (flows.maker[flow]! < node) own.add(flow)
+    for (const flow of own) if (node < groups) entryBytes[node]! += flows.bytes[flow]!
+  }
+  return entryBytes
 }
 
 interface Tensor {

@@ -225,7 +225,10 @@ function solveRoutes(
 
 /** @throws ScissionError internal if the evaluation does not agree with the search. */
 function planOf(instance: GraphInstance, { route, solved }: Found): GraphPlan {
-  const placement = Uint8Array.from(instance.graph.groupOf, (group) => solved.placement[group]!)
+  const { groupOf } = instance.graph
+  const placement = new Uint8Array(groupOf.length)
+  for (let layer = 0; layer < placement.length; layer += 1)
+    placement[layer] = solved.placement[groupOf[layer]!]!
   const plan = evaluated(instance, route.runners, placement)
   const expected = objectiveOf(plan, instance.goal)
   const difference = Math.abs(expected - solved.value)

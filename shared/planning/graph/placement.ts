@@ -77,19 +77,44 @@ export function contributionOf(
   return total
 }
 
-/** A bound on the objective of a route without any cut: every group at its cheapest stop, no tensor over any link. */
+/**
+ * A bound on the objective of a route without any cut. Some group is the first one beyond the first link: those before it
+ * are at the first stop, its own tensors cross, and every other group is at its cheapest stop. Something crosses each
+ * further link too.
+ */
 export function quickBound({ graph, runners }: GraphInstance, route: GraphRoute): number {
   const { objective, low, high } = route
+  const { groups, entryBytes, weightBytes } = graph
   const ms = route.runners.map((runner) => runners[runner]!.ms)
-  let value = objective.constant
-  for (let group = 0; group < graph.groups; group += 1) {
+  const costAt = (stop: number, group: number) =>
+    objective.compute[stop]! * ms[stop]![group]! + objective.weight[stop]! * weightBytes[group]!
+  let after = 0
+  let best = Infinity
+  const first = new Float64Array(groups)
+  const least = new Float64Array(groups)
+  for (let group = 0; group < groups; group += 1) {
     let lowest = Infinity
     for (let stop = low[group]!; stop <= high[group]!; stop += 1) {
-      const weight = objective.weight[stop]! * graph.weightBytes[group]!
-      const cost = objective.compute[stop]! * ms[stop]![group]! + weight
+      const cost = costAt(stop, group)
       if (cost < lowest) lowest = cost
     }
-    value += lowest
+    first[group] = low[group] === 0 ? costAt(0, group) : Infinity
+    least[group] = lowest
+    after += lowest
   }
-  return value
+  const [perByte, ...perByteLater] = objective.bytes
+  if (perByte === undefined) return objective.constant + after
+  let before = 0
+  let leastEntry = Infinity
+  for (let group = 0; group < groups; group += 1) {
+    if (high[group]! > 0) {
+      best = Math.min(best, before + after + perByte * entryBytes[group]!)
+      leastEntry = Math.min(leastEntry, entryBytes[group]!)
+    }
+    before += first[group]!
+    after -= least[group]!
+  }
+  if (best === Infinity) return Infinity
+  const later = perByteLater.reduce((total, cost) => total + cost * leastEntry, 0)
+  return objective.constant + best + later
 }

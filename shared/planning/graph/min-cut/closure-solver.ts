@@ -36,12 +36,19 @@ export class ClosureSolver {
   /**
    * A closed set of least weight.
    * @param fixed per node 1 (in the set), 0 (not in it) or FREE.
-   * @returns per node, 1 if it is in the set; valid until the next call. Undefined if no closed set agrees with `fixed`.
+   * @param enough a least weight from here on, beyond rounding, need not be found out. @defaultValue Infinity
+   * @returns per node, 1 if it is in the set; valid until the next call. Undefined if no closed set agrees with `fixed`;
+   * `enough` if the least weight is at least that.
    */
-  solve(weights: Float64Array, fixed?: Int8Array): Uint8Array | undefined {
+  solve(weights: Float64Array, fixed?: Int8Array): Uint8Array | undefined
+  solve(weights: Float64Array, fixed: Int8Array, enough: number): Uint8Array | 'enough' | undefined
+  solve(weights: Float64Array, fixed?: Int8Array, enough = Infinity): Uint8Array | 'enough' | undefined {
     const state = this.#state
-    if (this.#prepare(weights, fixed) === undefined) return undefined
-    this.#reduction.reduce(this.#weights, state)
+    const scale = this.#prepare(weights, fixed)
+    if (scale === undefined) return undefined
+    // Each weight is rounded by up to a half.
+    const scaled = Math.ceil(enough * scale) + weights.length
+    if (!this.#reduction.reduce(this.#weights, state, { enough: scaled })) return 'enough'
     for (let node = 0; node < state.length; node += 1) this.#side[node] = this.#reduction.sideOf(node)
     return this.#side
   }
@@ -51,6 +58,7 @@ export class ClosureSolver {
    * or out of it (`out`). 0 for nodes that are there already, Infinity for nodes that must not move.
    * @param inSet the result of `solve` for the same weights.
    * @param max increases from here on need not be distinguished.
+   * @param begin the nodes from here, @param end up to here, are those that matter. @defaultValue all
    */
   costsOfMoving(
     way: 'in' | 'out',
@@ -59,7 +67,16 @@ export class ClosureSolver {
       fixed,
       inSet,
       max,
-    }: { weights: Float64Array; fixed: Int8Array; inSet: Uint8Array; max: number },
+      begin = 0,
+      end = weights.length,
+    }: {
+      weights: Float64Array
+      fixed: Int8Array
+      inSet: Uint8Array
+      max: number
+      begin?: number
+      end?: number
+    },
   ): Float64Array {
     const scale = this.#prepare(weights, fixed)
     if (scale === undefined) return new Float64Array(weights.length).fill(Infinity)
@@ -72,6 +89,8 @@ export class ClosureSolver {
         state: this.#state,
         inSet,
         max: Math.ceil(max * scale),
+        begin,
+        end,
       },
     )
     return costs.map((cost) => cost / scale)
@@ -126,6 +145,9 @@ interface MarginalQuery {
   inSet: Uint8Array
   /** Increases from here on need not be distinguished. */
   max: number
+  /** The nodes that matter. */
+  begin: number
+  end: number
 }
 
 /**
@@ -139,14 +161,14 @@ function costsOfEntering(
   { nodes, from, to }: ClosureGraph,
   order: Int32Array,
   reduction: Reduction,
-  { weights, state, inSet, max }: MarginalQuery,
+  { weights, state, inSet, max, begin, end }: MarginalQuery,
 ): Float64Array {
   const fixed = state.slice()
   const isComputed = new Uint8Array(nodes)
   let count = 0
-  for (let node = nodes - 1; node >= 0 && count < MAX_COMPUTED; node -= 1)
+  for (let node = end - 1; node >= begin && count < MAX_COMPUTED; node -= 1)
     if (inSet[node] === 0 && state[node] === FREE) count += isComputed[node] = 1
-  if (count > 0) reduction.reduce(weights, state, { nodes: isComputed, moving: 'in' })
+  if (count > 0) reduction.reduce(weights, state, { moved: { nodes: isComputed, moving: 'in' } })
   const costs = new Float64Array(nodes)
   let at = order.length - 1
   for (let node = nodes - 1; node >= 0; node -= 1) {
@@ -163,14 +185,14 @@ function costsOfLeaving(
   { nodes, from, to }: ClosureGraph,
   order: Int32Array,
   reduction: Reduction,
-  { weights, state, inSet, max }: MarginalQuery,
+  { weights, state, inSet, max, begin, end }: MarginalQuery,
 ): Float64Array {
   const costs = Float64Array.from(state, (fixed) => (fixed === 1 ? Infinity : 0))
   const isComputed = new Uint8Array(nodes)
   let count = 0
-  for (let node = 0; node < nodes && count < MAX_COMPUTED; node += 1)
+  for (let node = begin; node < end && count < MAX_COMPUTED; node += 1)
     if (inSet[node] === 1 && state[node] === FREE) count += isComputed[node] = 1
-  if (count > 0) reduction.reduce(weights, state, { nodes: isComputed, moving: 'out' })
+  if (count > 0) reduction.reduce(weights, state, { moved: { nodes: isComputed, moving: 'out' } })
   let at = 0
   for (let node = 0; node < nodes; node += 1) {
     if (isComputed[node] === 1 && costs[node]! < max)

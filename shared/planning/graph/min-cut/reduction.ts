@@ -12,7 +12,7 @@ import { type ClosureGraph, FREE } from './closure-graph.ts'
 import { FlowNetwork } from './max-flow.ts'
 
 /** A double pass that settles less than this share of the nodes is the last: cutting the rest is faster. */
-const MIN_SETTLED_SHARE = 0.1
+const MIN_SETTLED_SHARE = 0.25
 const NONE = -1
 const SEVERAL = -2
 
@@ -56,9 +56,15 @@ export class Reduction {
    * Settles every node; read the result with `sideOf`.
    * @param weights whole numbers.
    * @param state per node 1, 0 or FREE; free nodes are overwritten.
-   * @param moved nodes for `costOfMoving`.
+   * @param options.moved nodes for `costOfMoving`.
+   * @param options.enough a least weight from here on need not be found out. @defaultValue Infinity
+   * @returns false if the least weight is at least `enough`, and not every node is settled.
    */
-  reduce(weights: Float64Array, state: Int8Array, moved?: MarginalNodes): void {
+  reduce(
+    weights: Float64Array,
+    state: Int8Array,
+    { moved, enough = Infinity }: { moved?: MarginalNodes; enough?: number } = {},
+  ): boolean {
     this.#state = state
     this.#moved = moved
     this.#weight.set(weights)
@@ -68,7 +74,7 @@ export class Reduction {
     this.#in.reset()
     for (let left = parent.length, settled = left; settled > MIN_SETTLED_SHARE * left; left -= settled)
       settled = this.#up() + this.#down()
-    this.#cut()
+    return this.#cut(enough)
   }
 
   /** 1 if the node, or the node that it was merged into, is chosen. */
@@ -143,28 +149,33 @@ export class Reduction {
     return root
   }
 
-  /** Decides the remaining nodes by a maximum flow. */
-  #cut(): void {
+  /** Decides the remaining nodes by a maximum flow: the least weight is what is chosen, less the supply, plus the flow. */
+  #cut(enough: number): boolean {
     const parent = this.#parent
     const nodes = this.#left
     this.#number.fill(NONE)
     let count = 0
-    for (let node = 0; node < parent.length; node += 1)
-      if (parent[node] === node && this.#state[node] === FREE) {
-        this.#number[node] = count
-        nodes[count] = node
-        count += 1
-      }
-    if (count === 0) return
-    this.#flow.clear(count)
+    let least = 0
+    for (let node = 0; node < parent.length; node += 1) {
+      if (parent[node] !== node || this.#state[node] === 0) continue
+      const weight = this.#weight[node]!
+      if (this.#state[node] === 1 || weight < 0) least += weight
+      if (this.#state[node] === 1) continue
+      this.#number[node] = count
+      nodes[count] = node
+      count += 1
+    }
+    if (count === 0) return true
+    this.#flow.clear()
     this.#seen.fill(NONE)
     for (let at = 0; at < count; at += 1) {
-      this.#flow.setWeight(at, this.#weight[nodes[at]!]!)
+      this.#flow.addNode(this.#weight[nodes[at]!]!)
       this.#addArcs(nodes[at]!, at)
     }
-    this.#flow.saturate()
+    if (!this.#flow.saturate(enough - least)) return false
     const reached = this.#flow.sourceSide()
     for (let at = 0; at < count; at += 1) this.#state[nodes[at]!] = reached[at]!
+    return true
   }
 
   /** One arc from the node to each other remaining node. */
@@ -173,7 +184,7 @@ export class Reduction {
       const other = this.#find(this.#graph.to[arc]!)
       if (other === node || this.#state[other] !== FREE || this.#seen[other] === at) continue
       this.#seen[other] = at
-      this.#flow.addArc(at, this.#number[other]!, Infinity)
+      this.#flow.addArc(this.#number[other]!)
     }
   }
 }
