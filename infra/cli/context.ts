@@ -6,7 +6,7 @@ import type { PlannerClient } from '../../shared/client/planner.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { csvText } from '../terminal/csv.ts'
 import { printable, printableJson } from '../terminal/printable.ts'
-import { say } from '../terminal/say.ts'
+import { complain, say } from '../terminal/say.ts'
 import { type Table, tableText } from '../terminal/table.ts'
 import { findServices, type Services } from './find-services.ts'
 import type { GlobalOptions } from './global-options.ts'
@@ -36,7 +36,7 @@ export interface Context {
 export function createContext(program: Command, everyCommand: () => Promise<Command>): Context {
   const options = () => program.opts<GlobalOptions>()
   // What another command, or anybody, has had acknowledged before this one holds for it.
-  const known = new KnownRevision('latest')
+  const known = new KnownRevision('latest', sayOutdated)
   let services: Services | undefined
   const found = () => (services ??= findServices(options(), process.env))
   let isCsv = false
@@ -69,6 +69,10 @@ export function createContext(program: Command, everyCommand: () => Promise<Comm
       else print(value, (shown) => text(shown, table(shown)))
     },
   }
+}
+
+function sayOutdated(): void {
+  complain('Redis cannot be reached: this is what the service knew before')
 }
 
 /** Loading them takes as long as all else: it is done when a command runs, not when its help is printed. */

@@ -22,6 +22,7 @@ import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { RevisionGate } from '../../shared/platform/redis/revision-gate.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
+import { measureOwnCost } from './links/own-cost.ts'
 import { PaceSampler } from './pace/pace-sampler.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
@@ -248,7 +249,8 @@ function paceOf(config: InferenceConfig, { executor }: Engine, state: State, log
   const { resource: name, slowdown, threads } = config
   const file = path.join(config.dataDir, name, `${REFERENCE_NETWORK}.onnx`)
   const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
-  return new PaceSampler({ name, slowdown, threads, file, state, log, busy })
+  const ownCallMs = async () => (await measureOwnCost()).message.ms
+  return new PaceSampler({ name, slowdown, threads, file, state, log, busy, ownCallMs })
 }
 
 function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {
@@ -282,7 +284,19 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
 }
 
 function routesOf(config: InferenceConfig, deps: Deps) {
-  const { bodies, targets, statistics, messages, codec, catalog, models, deployments, links, presence } = deps
+  const {
+    bodies,
+    targets,
+    statistics,
+    messages,
+    codec,
+    catalog,
+    models,
+    deployments,
+    links,
+    presence,
+    pace,
+  } = deps
   const protocol = {
     targets,
     statistics,
@@ -290,6 +304,7 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     codec,
     executors: config.executors,
     bodies,
+    pace,
     travelling: config.travellingHeaders,
     checkReady: () => presence.checkReady(),
     loaded: async () => [

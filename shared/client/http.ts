@@ -3,7 +3,7 @@
  * ScissionError that names the service and the call.
  */
 import http from 'node:http'
-import axios, { type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
+import axios, { AxiosHeaders, type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
 import { z } from 'zod'
 import { pageOf } from '../contracts/common.ts'
 import { type ErrorCode, ERROR_STATUS, ScissionError } from '../platform/errors.ts'
@@ -13,16 +13,19 @@ import { KnownRevision } from './known-revision.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 
+/** @property isQuestion true of a POST that changes nothing. */
+type JsonCall = AxiosRequestConfig & { isQuestion?: boolean }
+
 export interface JsonClient {
   readonly baseUrl: string
   /** Sends a request. @returns the answer, checked against `schema`. */
-  request: <T extends z.ZodType>(schema: T, options: AxiosRequestConfig) => Promise<z.infer<T>>
+  request: <T extends z.ZodType>(schema: T, options: JsonCall) => Promise<z.infer<T>>
   /** Reads all pages of a list. @returns its items. */
   all: <T extends z.ZodType>(item: T, url: string, params?: Record<string, string>) => Promise<z.infer<T>[]>
   /** Sends a request and ignores the answer's body. */
-  send: (options: AxiosRequestConfig) => Promise<void>
+  send: (options: JsonCall) => Promise<void>
   /** Sends a request. @returns the answer's bytes and headers, unparsed. */
-  bytes: (options: AxiosRequestConfig) => Promise<{ data: Uint8Array; headers: Record<string, unknown> }>
+  bytes: (options: JsonCall) => Promise<{ data: Uint8Array; headers: Record<string, unknown> }>
 }
 
 /**
@@ -48,17 +51,27 @@ export function createJsonClient(
     maxBodyLength: Number.POSITIVE_INFINITY,
     maxContentLength: Number.POSITIVE_INFINITY,
   })
-  instance.interceptors.request.use((config) => {
-    if (known.asked !== undefined) config.headers.set(AT_LEAST_HEADER, known.asked)
-    return config
-  })
-  const call = async (options: AxiosRequestConfig): Promise<AxiosResponse<unknown>> => {
+  const ask = async (options: JsonCall, asked: string | undefined) => {
     try {
-      const answer = await instance.request<unknown>(options)
+      const headers = AxiosHeaders.concat(options.headers as AxiosHeaders, {
+        ...(asked !== undefined && { [AT_LEAST_HEADER]: asked }),
+      })
+      const answer = await instance.request<unknown>({ ...options, headers })
       known.note(answer.headers[REVISION_HEADER.toLowerCase()])
       return answer
     } catch (thrown) {
       throw translate(thrown, service, baseUrl)
+    }
+  }
+  const call = async ({ isQuestion, ...options }: JsonCall): Promise<AxiosResponse<unknown>> => {
+    try {
+      return await ask(options, known.asked)
+    } catch (thrown) {
+      const isRead = isQuestion ?? (options.method === undefined || options.method === 'GET')
+      const isRedis = thrown instanceof ScissionError && thrown.code === 'queueUnavailable'
+      if (!isRead || !isRedis || !known.takesOutdated) throw thrown
+      known.outdated()
+      return await ask(options, undefined)
     }
   }
   const request: JsonClient['request'] = async (schema, options) => {

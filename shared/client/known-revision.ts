@@ -11,14 +11,27 @@ import {
 
 export class KnownRevision {
   readonly #always: 'latest' | undefined
+  readonly #onOutdated: () => void
   #revision: Revision | undefined
 
   /**
    * @param always `latest`: ask for all that was written by anybody before each call, for clients that cannot know of it, as
    *   one process after another. Costs the services one look at Redis per call.
+   * @param onOutdated called before a question is asked again without that, because Redis cannot be reached: the answer is
+   *   what the service knew before.
    */
-  constructor(always?: 'latest') {
+  constructor(always?: 'latest', onOutdated: () => void = () => undefined) {
     this.#always = always
+    this.#onOutdated = onOutdated
+  }
+
+  /** True if a question that Redis keeps from being answered is asked again for what the service knows. */
+  get takesOutdated(): boolean {
+    return this.#always === 'latest'
+  }
+
+  outdated(): void {
+    this.#onOutdated()
   }
 
   /** Value of the header Scission-At-Least-Revision; undefined if nothing is known yet. */

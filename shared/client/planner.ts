@@ -27,7 +27,13 @@ export function createPlannerClient(baseUrl: string, known = new KnownRevision()
   const linkUrl = (from: string, to: string) =>
     `/v1/links/${encodeURIComponent(from)}/${encodeURIComponent(to)}`
   const ask = <T extends z.ZodType>(answer: T, query: z.input<typeof PlanQuery>) =>
-    http.request(answer, { method: 'POST', url: '/v1/plans', data: query, timeout: LONG_ANSWER_MS })
+    http.request(answer, {
+      method: 'POST',
+      url: '/v1/plans',
+      data: query,
+      timeout: LONG_ANSWER_MS,
+      isQuestion: true,
+    })
   return {
     baseUrl,
     resources: () => http.all(ResourceView, '/v1/resources'),
@@ -50,6 +56,7 @@ export function createPlannerClient(baseUrl: string, known = new KnownRevision()
       http.request(SweepAnswer, {
         method: 'POST',
         url: '/v1/plans/sweep',
+        isQuestion: true,
         data: request,
         timeout: LONG_ANSWER_MS,
       }),

@@ -54,6 +54,11 @@ export const Pace = z.object({
   /** Cores that other processes keep busy now: Linux only. */
   otherCores: z.number().nonnegative().optional(),
   quota: CpuQuota.optional(),
+  /**
+   * What a request costs here beside the run of its stage: receiving and reading the message, waking the thread that runs it, writing the
+   * answer. Measured in each served request; before there were any, a message to itself.
+   */
+  callMs: Spread.optional(),
   /** The effect of other load as it was measured here within the last hour, by whole cores. */
   byLoad: z.array(PaceUnderLoad),
   measuredAt: timestamp,

@@ -4,6 +4,8 @@ import { Redis } from 'ioredis'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { startLinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
 import { RedisMirror } from '../../services/planner/knowledge/redis-mirror.ts'
+import { KnownRevision } from '../../shared/client/known-revision.ts'
+import { createPlannerClient } from '../../shared/client/planner.ts'
 import { createLog, type Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { Changes, CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
@@ -258,6 +260,16 @@ describe('without Redis', () => {
     await redis.close()
     await eventually(async () => expect((await fetch(`${planner.url}/readyz`)).status).toBe(503))
     expect((await ask()).status).toBe(200)
+    // One who asks for the latest is told that this may not be it.
+    const outdated = vi.fn()
+    const client = createPlannerClient(planner.url, new KnownRevision('latest', outdated))
+    expect((await client.plans({ model: 'chain' })).plans.length).toBeGreaterThan(0)
+    expect((await client.resources()).length).toBeGreaterThan(0)
+    expect(outdated).toHaveBeenCalledTimes(2)
+    await expect(client.setLink('device', 'cloud', { rttMs: 1, bandwidthMbps: 1 })).rejects.toMatchObject({
+      code: 'queueUnavailable',
+    })
+    expect(outdated).toHaveBeenCalledTimes(2)
     const refused = await fetch(`${planner.url}/v1/links/device/cloud`, {
       method: 'PUT',
       body: '{"rttMs":1,"bandwidthMbps":1}',

@@ -56,8 +56,22 @@ describe('a profile at the pace of today', () => {
     const quota = { quotaMs: 10, periodMs: 100 }
     const { profile: now, pace } = atTodaysPace(profile, resource, examplePace('edge', { factor: 2, quota }))
     expect(now.layerMs.map((ms) => Math.round(ms))).toEqual([10, 20, 30])
-    expect(now.interval?.fixedMs).toBeCloseTo(90.2)
+    expect(now.interval?.fixedMs).toBeCloseTo(90, 1)
     expect(pace).toMatchObject({ quotaCores: 0.1, stops: 10 })
+  })
+
+  it('is charged what a request costs beside the run, which no emulated slowness multiplies', () => {
+    const callMs = { median: 1, low: 0.8, high: 3, medianLow: 0.9, medianHigh: 1.2 }
+    const { profile: now, pace } = atTodaysPace(profile, resource, examplePace('edge', { callMs }))
+    expect(now.callMs).toBe(1)
+    expect(pace?.callMs).toBe(1)
+    const without = atTodaysPace(profile, resource, examplePace('edge')).profile
+    expect(without.callMs).toBe(0)
+    expect(now.interval!.fixedMs).toBeGreaterThan(without.interval!.fixedMs)
+    // Squares add: less than the 2 ms that a call may be late.
+    expect(now.interval!.fixedMs).toBeLessThan(2)
+    const slow = atTodaysPace(profile, { ...resource, slowdown: 4 }, examplePace('edge', { callMs }))
+    expect(slow.profile.callMs).toBe(0.25)
   })
 
   it('is not stopped by a quota of more cores than it uses, and less by one if it emulates a slow machine', () => {

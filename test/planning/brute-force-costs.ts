@@ -91,12 +91,12 @@ function figuresOf(problem: Problem, query: OptimiserQuery, stops: readonly Stop
 function stageMs(problem: Problem, stage: TriedStage, upper: boolean): number | undefined {
   const profile = profileOf(problem, stage)
   if (!profile) return undefined
-  const { layerMs, enterMs, exitMs, interval } = profile
+  const { layerMs, enterMs, exitMs, interval, callMs = 0 } = profile
   let ms = (enterMs?.[stage.from] ?? 0) + (exitMs?.[stage.to] ?? 0)
   for (let layer = stage.from; layer < stage.to; layer += 1) ms += layerMs[layer]!
   if (ms < 0) ms = 0
   if (upper && interval) ms += interval.relative * ms + interval.fixedMs
-  return ms * slowdownOf(problem, stage.resource)
+  return (ms + callMs) * slowdownOf(problem, stage.resource)
 }
 
 function hopOf(

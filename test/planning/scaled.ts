@@ -11,6 +11,7 @@ export function scaled<P extends Problem>(problem: P, factor: number): P {
       layerMs: times(one.layerMs)!,
       enterMs: times(one.enterMs),
       exitMs: times(one.exitMs),
+      callMs: (one.callMs ?? 0) * factor,
       interval: one.interval && { ...one.interval, fixedMs: one.interval.fixedMs * factor },
       codecs: one.codecs?.map(({ codec, encodeMsPerMb, decodeMsPerMb }) => ({
         codec,

@@ -14,6 +14,7 @@ import type { BoundaryCodec } from '../forwarding/boundary-codec.ts'
 import { withScalarShapes } from './scalar-shapes.ts'
 import {
   DELIVERED,
+  type HopReport,
   type Inference,
   reportParameters,
   takesOf,
@@ -31,6 +32,8 @@ export interface InferDeps {
   messages: Messages
   codec: BoundaryCodec
   bodies: BodyLimits
+  /** Is told what requests cost here beside the runs of their stages. */
+  pace: { called: (ms: number) => void }
   /** Names of request headers that are passed on to the next hops. */
   travelling: readonly string[]
 }
@@ -84,6 +87,8 @@ export async function answerInfer(
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
     if (target.uncounted) return
+    if (own && !inference.delivered)
+      deps.pace.called(callMs(own, { receivedMs: parseFrom - started, restMs: written - parseFrom }))
     const decodeMs = own?.decodeMs ?? 0
     deps.statistics.succeeded(
       target.name,
@@ -102,6 +107,22 @@ export async function answerInfer(
     if (!target.uncounted) deps.statistics.failed(target.name, target.version, performance.now() - started)
     throw refusalOf(error, res)
   }
+}
+
+/** Waking the thread that runs the stage takes less: what takes longer waited behind other requests. */
+const MAX_WAKE_MS = 1
+/** A client on this machine or next to it sends its request in less: what takes longer is its link. */
+const MAX_RECEIVED_MS = 2
+
+/**
+ * What the request cost here beside the run of its stage, in ms. The link to this hop is charged with receiving it, but
+ * nobody else with receiving it from the client.
+ */
+function callMs(own: HopReport, { receivedMs, restMs }: { receivedMs: number; restMs: number }): number {
+  const { hop, computeMs, waitedMs, queueMs, nextMs = 0, encodeMs = 0, decodeMs = 0 } = own
+  const received = hop === 0 && receivedMs <= MAX_RECEIVED_MS ? receivedMs : 0
+  const queued = queueMs > MAX_WAKE_MS ? queueMs : 0
+  return received + restMs - computeMs - waitedMs - queued - nextMs - encodeMs - decodeMs
 }
 
 const bodyLimits = (bodies: BodyLimits, { messageBytes = 0 }: Target): BodyLimits => ({

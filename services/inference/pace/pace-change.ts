@@ -15,6 +15,7 @@ export function isWorthTelling(told: Pace | undefined, pace: Pace, sinceMs: numb
   if (sinceMs >= AT_LEAST_EVERY_MS) return true
   const { quota } = told
   if (quota?.quotaMs !== pace.quota?.quotaMs || quota?.periodMs !== pace.quota?.periodMs) return true
+  if (callChanged(told, pace)) return true
   return hasChanged(told.requestMs, pace.requestMs) || hasChanged(told.cpuMs, pace.cpuMs)
 }
 
@@ -22,4 +23,10 @@ function hasChanged(before: Spread, after: Spread): boolean {
   const moved = (bound: keyof Spread) => Math.abs(after[bound] - before[bound]) / before.median
   const bounds = ['low', 'high', 'medianLow', 'medianHigh'] as const
   return moved('median') > MEDIAN_CHANGE || bounds.some((bound) => moved(bound) > BOUND_CHANGE)
+}
+
+/** A call is charged beside the run: it matters as a part of it. */
+function callChanged({ callMs: before, requestMs }: Pace, { callMs: after }: Pace): boolean {
+  if (!before || !after) return before !== after
+  return Math.abs(after.median - before.median) > BOUND_CHANGE * (requestMs.median + before.median)
 }

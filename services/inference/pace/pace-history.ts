@@ -99,7 +99,7 @@ export class PaceHistory {
 const loadOf = (sample: PaceSample | undefined): number | undefined =>
   sample?.otherCores === undefined ? undefined : Math.round(sample.otherCores)
 
-interface Timed {
+export interface Timed {
   atMs: number
   ms: number
 }

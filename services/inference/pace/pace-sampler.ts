@@ -12,6 +12,7 @@ import { threadModule } from '../../../shared/platform/processes/child-module.ts
 import type { State } from '../../../shared/platform/redis/state.ts'
 import { median } from '../../../shared/platform/statistics.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
+import { CallTimes } from './call-times.ts'
 import { watchOthers } from './other-load.ts'
 import { PaceHistory, type PaceSample } from './pace-history.ts'
 import { AT_MOST_EVERY_MS, isWorthTelling } from './pace-change.ts'
@@ -27,6 +28,8 @@ export interface PaceSamplerDeps extends Pick<Resource, 'name' | 'slowdown'> {
   log: Logger
   /** True while a request is being computed: its stage is a sample itself. */
   busy: () => boolean
+  /** ms of a message of this service to itself, to begin with. */
+  ownCallMs?: () => Promise<number>
 }
 
 const INTERVAL_MS = 1000
@@ -47,6 +50,7 @@ export type PaceWork = Pick<PaceSamplerDeps, 'threads' | 'file'>
 export class PaceSampler {
   readonly #deps: PaceSamplerDeps
   readonly #history: PaceHistory
+  readonly #calls = new CallTimes()
   readonly #thread: WorkThread<PaceWork, ReferenceTime>
   #timer: NodeJS.Timeout | undefined
   #others = watchOthers()
@@ -76,6 +80,12 @@ export class PaceSampler {
 
   /** Begins to sample. */
   start(): void {
+    this.#deps
+      .ownCallMs?.()
+      .then((ms) => this.#calls.own(ms))
+      .catch((error: unknown) =>
+        this.#deps.log.debug({ err: coerceError(error) }, 'the cost of a message was not measured'),
+      )
     this.#next(this.#deps.intervalMs ?? INTERVAL_MS)
   }
 
@@ -118,18 +128,26 @@ export class PaceSampler {
     this.#add({ atMs: now, source: 'served', cpuMs, waiting: this.#wasStopped() ? undefined : waiting })
   }
 
+  /** A request was answered. @param ms beside the run of its stage, and without later hops. */
+  called(ms: number): void {
+    this.#calls.served(ms, performance.now())
+  }
+
   /** What is known now; undefined before the first sample. */
   pace(): Pace | undefined {
     const { name, threads } = this.#deps
-    const figures = this.#history.figures(performance.now())
+    const now = performance.now()
+    const figures = this.#history.figures(now)
     if (!figures) return undefined
     const { cpu } = readCgroupLimits()
+    const callMs = this.#calls.spread(now)
     return {
       resource: name,
       network: REFERENCE_NETWORK,
       threads,
       ...figures,
       ...(cpu && { quota: cpu }),
+      ...(callMs && { callMs }),
       measuredAt: new Date().toISOString(),
     }
   }

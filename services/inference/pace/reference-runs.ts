@@ -18,8 +18,6 @@ export interface ReferenceTime {
 export interface Reference {
   /** Several runs in a row: long enough for other processes to come between. */
   sample: () => Promise<ReferenceTime>
-  /** Fewer, beside runs of a model. */
-  shortSample: () => Promise<ReferenceTime>
 }
 
 const ELEMENTS = REFERENCE_INPUT.reduce<number>((product, dim) => product * dim, 1)
@@ -40,7 +38,6 @@ async function openSession(file: string, options: RuntimeOptions): Promise<Infer
 
 /** After the first run, which finds cold caches. */
 const WARM_RUNS = 3
-const SHORT_RUNS = 1
 const WARM_UP = 5
 
 /**
@@ -60,9 +57,9 @@ export async function openReference(threads: RuntimeOptions['threads'], file: st
     const wallMs = performance.now() - before
     return { wallMs, cpuMs: threads > 1 ? wallMs : cpu() }
   }
-  const sample = async (warmRuns: number): Promise<ReferenceTime> => {
+  const sample = async (): Promise<ReferenceTime> => {
     const times = [await run()]
-    for (let made = 0; made < warmRuns; made++) times.push(await run())
+    for (let made = 0; made < WARM_RUNS; made++) times.push(await run())
     const cpuMs = sum(times.map((time) => time.cpuMs))
     const wallMs = sum(times.map((time) => time.wallMs))
     return {
@@ -72,5 +69,5 @@ export async function openReference(threads: RuntimeOptions['threads'], file: st
     }
   }
   for (let made = 0; made < WARM_UP; made++) await run()
-  return { sample: () => sample(WARM_RUNS), shortSample: () => sample(SHORT_RUNS) }
+  return { sample }
 }

@@ -2,7 +2,7 @@
  * Brings profiles to the present: a profile says how a model relates to the reference network, the pace how long that takes
  * on the machine now. The interval of a stage holds both: how the machine moves, and what the profile does not know.
  *
- *   a request waits   profile ms · (reference network now / reference network beside the profile) · stops of a quota
+ *   a request waits   profile ms · (reference network now / reference network beside the profile) · stops of a quota + call
  *
  * A group that has used its quota up stands still until the next period. One that always computes therefore takes
  * period / quota times as long, give or take one stop of (period − quota). Pure.
@@ -11,10 +11,11 @@ import type { CpuQuota, Pace, Spread } from '../../../shared/contracts/pace.ts'
 import type { PaceOfPlan } from '../../../shared/contracts/plan-pace.ts'
 import type { Interval } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
+import { sum } from '../../../shared/platform/statistics.ts'
 import type { PlanningProfile } from '../../../shared/planning/index.ts'
 import type { MirroredProfile } from '../knowledge/mirrored-documents.ts'
 
-export type PacedProfile = MirroredProfile & Pick<PlanningProfile, 'typical' | 'host'>
+export type PacedProfile = MirroredProfile & Pick<PlanningProfile, 'typical' | 'host' | 'callMs'>
 
 export interface Paced {
   profile: PacedProfile
@@ -22,7 +23,7 @@ export interface Paced {
   pace: PaceOfPlan | undefined
 }
 
-/** Variation of a call of the runtime: ms. */
+/** Variation of a call of which nothing is known: ms. */
 const CALL_MS = 0.2
 /** Beside the reference network other networks keep pace to this: two standard deviations (docs/predictions.md). */
 const FOLLOWS = 0.05
@@ -33,14 +34,18 @@ export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace:
   const known = profile.pace
   if (!known || !pace || pace.network !== known.network || pace.threads !== known.threads)
     return { profile: { ...profile, host }, pace: undefined }
-  const { requestMs, cpuMs, quota } = pace
+  const { requestMs, cpuMs, quota, callMs } = pace
   const stops = quota ? stopsOf(quota, profile.options.threads / resource.slowdown) : 1
   const factor = (requestMs.median / known.ms) * stops
   const scale = (ms: number) => ms * factor
   const own = Math.hypot(FOLLOWS, known.error, ownError(profile))
   // Before the slowdown, which multiplies everything of a stage.
+  const beside = (of: keyof Spread) => (callMs?.[of] ?? 0) / resource.slowdown
+  const callOff = (of: 'high' | 'medianHigh') => Math.max(CALL_MS, beside(of) - beside('median'))
   const stopMs = quota && stops > 1 ? (quota.periodMs - quota.quotaMs) / resource.slowdown : 0
   const { layerMs, enterMs, exitMs } = profile
+  // The interval is right for half of the model, and about right for other stages.
+  const atMs = scale(sum(layerMs)) / 2
   return {
     profile: {
       ...profile,
@@ -48,8 +53,14 @@ export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace:
       layerMs: layerMs.map(scale),
       ...(enterMs && { enterMs: enterMs.map(scale) }),
       ...(exitMs && { exitMs: exitMs.map(scale) }),
-      interval: widthsOf(requestMs, 'low', 'high', own, CALL_MS + stopMs),
-      typical: widthsOf(requestMs, 'medianLow', 'medianHigh', own, CALL_MS + stopMs),
+      callMs: beside('median'),
+      interval: widthsOf(requestMs, 'low', 'high', { own, callMs: callOff('high'), stopMs, atMs }),
+      typical: widthsOf(requestMs, 'medianLow', 'medianHigh', {
+        own,
+        callMs: callOff('medianHigh'),
+        stopMs,
+        atMs,
+      }),
     },
     pace: {
       resource: resource.name,
@@ -59,6 +70,7 @@ export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace:
       below: 1 - cpuMs.low / cpuMs.median,
       above: cpuMs.high / cpuMs.median - 1,
       waiting: requestMs.median / cpuMs.median,
+      ...(callMs && { callMs: callMs.median }),
       ...(pace.otherCores !== undefined && { otherCores: pace.otherCores }),
       ...(quota && { quotaCores: quota.quotaMs / quota.periodMs, stops }),
     },
@@ -138,18 +150,28 @@ function ownError({ predictionError }: MirroredProfile): number {
   return Z95 * Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length)
 }
 
+/** What an interval has beside the pace: the profile's error as a fraction, a call and a stop in ms, at a stage of `atMs`. */
+interface Beside {
+  own: number
+  callMs: number
+  stopMs: number
+  atMs: number
+}
+
 function widthsOf(
   spread: Spread,
   low: 'low' | 'medianLow',
   high: 'high' | 'medianHigh',
-  own: number,
-  fixedMs: number,
+  { own, callMs, stopMs, atMs }: Beside,
 ): Interval {
+  const relative = Math.hypot(spread[high] / spread.median - 1, own)
+  // A call is early or late whatever the run is: squares add.
+  const more = Math.hypot(relative * atMs, callMs) - relative * atMs
   return {
     confidence: 0.95,
-    relative: Math.hypot(spread[high] / spread.median - 1, own),
+    relative,
     below: Math.min(1, Math.hypot(1 - spread[low] / spread.median, own)),
-    fixedMs,
+    fixedMs: more + stopMs,
   }
 }
 

@@ -90,6 +90,7 @@ function checkProfile(profile: PlanningProfile, structure: PlanningStructure): v
   const { relative = 0, fixedMs = 0 } = profile.interval ?? {}
   if (!isCost(relative)) throw notACost(`${name}, interval.relative`, relative)
   if (!isCost(fixedMs)) throw notACost(`${name}, interval.fixedMs`, fixedMs)
+  if (!isCost(profile.callMs ?? 0)) throw notACost(`${name}, callMs`, profile.callMs)
   for (const { codec, encodeMsPerMb, decodeMsPerMb } of profile.codecs ?? [])
     if (!isCost(encodeMsPerMb) || !isCost(decodeMsPerMb))
       throw notACost(

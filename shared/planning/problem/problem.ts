@@ -19,12 +19,14 @@ export type PlanningResource = Pick<Resource, 'name' | 'tier' | 'tierIndex' | 's
   Partial<Pick<Resource, 'options' | 'limits'>>
 
 /**
- * Stage [i, j) takes Σ layerMs[i..j) + enterMs[i] + exitMs[j] (never below 0), times the resource's slowdown.
+ * Stage [i, j) takes Σ layerMs[i..j) + enterMs[i] + exitMs[j] (never below 0) + callMs, times the resource's slowdown.
  * `codecs`: encoding and decoding speeds; a codec without an entry here cannot be used on this resource.
  */
 export type PlanningProfile = Pick<Profile, 'resource' | 'model' | 'shapesKey' | 'layerMs' | 'emulated'> &
   Partial<Pick<Profile, 'enterMs' | 'exitMs' | 'interval' | 'options' | 'codecs'>> & {
     predictionError?: { ok: boolean } | undefined
+    /** What a stage costs beside its run: reading the message, waking the thread that runs it, writing the answer. Absent = 0. */
+    callMs?: number
     /** Half-widths for the median of many requests; `interval` is for one. Absent = the same. */
     typical?: Profile['interval']
     /** The computer that it is of: its stages are slow and quick together. Absent = the resource's own. */
@@ -263,21 +265,24 @@ export function crossingCost(link: PlanningLink, answerBytes: number, confidence
 /** A stage of x ms takes `factor`·x + `fixedMs` at the bound, before the resource's slowdown. */
 export function stageBound(profile: PlanningProfile, confidence: 'median' | 'upper') {
   const { relative = 0, fixedMs = 0 } = profile.interval ?? {}
-  return confidence === 'upper' ? { factor: 1 + relative, fixedMs } : { factor: 1, fixedMs: 0 }
+  const { callMs = 0 } = profile
+  return confidence === 'upper'
+    ? { factor: 1 + relative, fixedMs: callMs + fixedMs }
+    : { factor: 1, fixedMs: callMs }
 }
 
-/** Time at the bound of a stage of `ms`, never below 0, before the resource's slowdown. */
+/** Time at the bound of a stage that runs `ms`, never below 0, before the resource's slowdown. */
 export function stageMsAt(
-  { interval, typical = interval }: Pick<PlanningProfile, 'interval' | 'typical'>,
+  { interval, typical = interval, callMs = 0 }: Pick<PlanningProfile, 'interval' | 'typical' | 'callMs'>,
   ms: number,
   confidence: TimeConfidence,
 ): number {
   const isTypical = confidence === 'typicalLower' || confidence === 'typicalUpper'
   const widths = isTypical ? typical : interval
-  if (!widths || confidence === 'median') return ms
+  if (!widths || confidence === 'median') return ms + callMs
   const { relative, below = relative, fixedMs } = widths
   const isUpper = confidence === 'upper' || confidence === 'typicalUpper'
-  return isUpper ? ms + relative * ms + fixedMs : Math.max(0, ms - below * ms - fixedMs)
+  return callMs + (isUpper ? ms + relative * ms + fixedMs : Math.max(-callMs, ms - below * ms - fixedMs))
 }
 
 /** The figures that count for a query: its own override those of the problem, field by field. */

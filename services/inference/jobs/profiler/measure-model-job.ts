@@ -122,6 +122,9 @@ export async function run(
   }
 }
 
+/** Runs of the reference network before and after a run of the whole model belong to it if no more time lies between. */
+const BESIDE = { wholes: 4, ms: 50 }
+
 /** The reference network, run after each run of the whole model: the machine's pace at that moment. */
 class PacedRuns {
   readonly #reference: Reference
@@ -132,8 +135,12 @@ class PacedRuns {
   }
 
   async sample(wholeMs: number): Promise<void> {
-    const { cpuMs } = await this.#reference.shortSample()
-    this.#samples.push({ atMs: performance.now(), cpuMs, ratio: wholeMs / cpuMs })
+    const { cpuMs } = await this.#reference.sample()
+    const atMs = performance.now()
+    const before = this.#samples.at(-1)
+    const isBeside = before && atMs - before.atMs < BESIDE.wholes * wholeMs + BESIDE.ms
+    const around = isBeside ? (before.cpuMs + cpuMs) / 2 : cpuMs
+    this.#samples.push({ atMs, cpuMs, ratio: wholeMs / around })
   }
 
   /** @param wholeMs the figure of the profile. */
