@@ -120,10 +120,27 @@ export function plansText(answer: AnyAnswer): string {
   const warnings = new Set(plans.flatMap((plan) => plan.warnings))
   return [
     tableText(planTable(plans, answer)),
+    ...plans.slice(0, 1).flatMap(typicalText),
     why,
     ...(gap ? [`${stopped}: a better plan may save up to ${formatShare(gap)}`] : []),
     ...[...warnings].map((warning) => colour.yellow(`warning: ${warning}`)),
   ].join('\n')
+}
+
+/** `the first: 8.40 ms (6.50 ms – 10.1 ms for one request: what moves it most is the pace of 10.0.0.7, ± 1.60 ms)` */
+function typicalText({ predictedMs, interval: { lowMs, highMs }, moves }: AnyPlan): string[] {
+  const most = moves.reduce<AnyPlan['moves'][number] | undefined>(
+    (found, one) => (found && found.requestMs >= one.requestMs ? found : one),
+    undefined,
+  )
+  if (!most || most.requestMs === 0) return []
+  const what = most.what.includes('>')
+    ? `the link ${most.what.replace('>', ' → ')}`
+    : `the pace of ${most.what}`
+  const range = `${formatMs(lowMs)} – ${formatMs(highMs)}`
+  return [
+    `the first: ${formatMs(predictedMs)} (${range} for one request: what moves it most is ${what}, ± ${formatMs(most.requestMs)})`,
+  ]
 }
 
 /** Native baselines, resources that could not be used, and notes on emulation. */

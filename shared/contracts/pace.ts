@@ -27,6 +27,15 @@ export type Spread = z.infer<typeof Spread>
 export const CpuQuota = z.object({ quotaMs: positiveMs, periodMs: positiveMs })
 export type CpuQuota = z.infer<typeof CpuQuota>
 
+/** How work uses up a quota: a process that always computes is stopped once in each period, for period − quota. */
+export const QuotaSeen = z.object({
+  /** Stops per quota's worth of CPU time: 1 for a process that always computes, 0 for one that pauses long enough. */
+  share: z.number().min(0).max(1),
+  /** How long a stop took on average: one that pauses uses the quota up later in the period. */
+  stopMs: ms,
+})
+export type QuotaSeen = z.infer<typeof QuotaSeen>
+
 /** What belongs to a number of cores that other processes kept busy. */
 export const PaceUnderLoad = z.object({
   otherCores: z.number().int().nonnegative(),
@@ -54,6 +63,8 @@ export const Pace = z.object({
   /** Cores that other processes keep busy now: Linux only. */
   otherCores: z.number().nonnegative().optional(),
   quota: CpuQuota.optional(),
+  /** What the load of the last minutes met of it; absent if it has not worked enough. */
+  quotaSeen: QuotaSeen.optional(),
   /**
    * What a request costs here beside the run of its stage: receiving and reading the message, waking the thread that runs it, writing the
    * answer. Measured in each served request; before there were any, a message to itself.

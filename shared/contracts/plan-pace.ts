@@ -21,5 +21,7 @@ export const PaceOfPlan = z.object({
   /** CPU quota of the service in cores, and how many times longer stages take for it. */
   quotaCores: z.number().positive().optional(),
   stops: z.number().min(1).optional(),
+  /** ms for which a request is stopped if it meets the end of the quota; 0 if it hardly ever does. */
+  stopMs: ms.optional(),
 })
 export type PaceOfPlan = z.infer<typeof PaceOfPlan>

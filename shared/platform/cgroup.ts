@@ -35,6 +35,19 @@ export function throttledPeriods(root = '/'): number | undefined {
   return counts.length === 0 ? undefined : Math.max(...counts)
 }
 
+/** For how long, in ms on all cores together, those groups have been stopped; undefined without a quota. */
+export function throttledMs(root = '/'): number | undefined {
+  const times = [...groupFolders('cpu', root)].flatMap((folder) => {
+    const stat = read(folder, 'cpu.stat') ?? ''
+    // Version 2 tells microseconds, version 1 nanoseconds.
+    const [, micros] = /^throttled_usec (\d+)$/m.exec(stat) ?? []
+    const [, nanos] = /^throttled_time (\d+)$/m.exec(stat) ?? []
+    if (micros !== undefined) return [Number(micros) / 1000]
+    return nanos === undefined ? [] : [Number(nanos) / 1e6]
+  })
+  return times.length === 0 ? undefined : Math.max(...times)
+}
+
 function quotas(root: string): CpuQuota[] {
   return groupFolders('cpu', root).flatMap((folder) => {
     // Version 2: `max 100000` or `50000 100000`, in microseconds; version 1: a file each, -1 without a limit.

@@ -1,13 +1,14 @@
 /** From predictions and the requests that followed them to figures. Pure. */
 import type { Plan } from '../../shared/contracts/plan.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
+import { stageMs } from '../../services/inference/jobs/served-times.ts'
 import { median, quantile, sum } from '../../shared/platform/statistics.ts'
 import { type Figure, figure } from './bench.ts'
 import type { Asked } from './predictions-ask.ts'
 
 export interface Case {
   k: number
-  plan: Pick<Plan, 'predictedMs' | 'interval' | 'typicalInterval'> & { computeMs: number[] }
+  plan: Pick<Plan, 'predictedMs' | 'interval' | 'typicalInterval'>
   requests: Asked[]
 }
 
@@ -57,13 +58,18 @@ function spreadOf(k: number, blocks: Measured['blocks']): number {
 }
 
 /**
- * Errors of the shape: CPU time of the first stage, of the second and of both over that of the whole model asked in the same
- * round, predicted over measured less 1, as fractions of the whole.
+ * Errors of the shape: the first stage, the second and both as fractions of the whole, by the profile of the machine that
+ * runs each, less CPU time over that of the whole model asked in the same round. Both machines are on one computer, so that
+ * their wholes are one.
  */
-function shapeErrors({ blocks, layers }: Measured): number[] {
+function shapeErrors({ blocks, layers, profiles }: Measured): number[] {
   const all = new Map<number, Case[]>()
   for (const { cases } of blocks) for (const one of cases) all.set(one.k, [...(all.get(one.k) ?? []), one])
   const wholes = all.get(layers) ?? []
+  const shareOn = (resource: string, from: number, to: number) => {
+    const profile = profiles.find((one) => one.resource === resource)
+    return profile ? stageMs(profile, from, to) / stageMs(profile, 0, layers) : NaN
+  }
   return [...all].flatMap(([k, cases]) => {
     if (k === layers) return []
     const paired = cases.flatMap((one, block) => {
@@ -73,10 +79,9 @@ function shapeErrors({ blocks, layers }: Measured): number[] {
         return ms === undefined ? [] : [cpuMs.map((part) => part / ms)]
       })
     })
-    const first = cases[0]?.plan.computeMs ?? []
-    const wholeMs = sum(wholes[0]?.plan.computeMs ?? [])
-    const parts = first.map((ms, at) => ms / wholeMs - median(paired.map((part) => part[at] ?? 0)))
-    const both = sum(first) / wholeMs / median(paired.map(sum)) - 1
+    const predicted = [shareOn('device', 0, k), shareOn('edge', k, layers)]
+    const parts = predicted.map((share, at) => share - median(paired.map((part) => part[at] ?? 0)))
+    const both = sum(predicted) / median(paired.map(sum)) - 1
     return [...parts, both].map(Math.abs)
   })
 }
@@ -88,7 +93,9 @@ export function figuresOf(measured: readonly Measured[]): Figure[] {
   const profiles = measured.flatMap((one) => one.profiles)
   const shapes = measured.flatMap(shapeErrors)
   const passed = profiles.filter(({ predictionError }) => predictionError?.ok !== false).length
-  const costs = profiles.filter(({ whole }) => whole.medianMs >= 10).map(({ cost }) => cost?.inferences ?? 0)
+  // Where others compute, or a quota stops it, the clock counts what is none of its cost.
+  const alone = measured.filter(({ condition }) => condition === 'quiet').flatMap((one) => one.profiles)
+  const costs = alone.filter(({ whole }) => whole.medianMs >= 10).map(({ cost }) => cost?.inferences ?? 0)
   return [
     ...names.flatMap((name) =>
       conditionFigures(

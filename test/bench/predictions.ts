@@ -125,14 +125,13 @@ async function measureModel(
   }
   const blocks: Measured['blocks'] = []
   for (let block = 0; block < BLOCKS; block++) {
-    const { plans, native, paces } = await plansNow()
-    const callMs = new Map(paces.map((pace) => [pace.resource, pace.callMs ?? 0]))
+    const { plans, native } = await plansNow()
     const predicted = new Map([...plans, ...native].map((plan) => [plan.id, plan]))
     const asked = await askFor(deployed, BLOCK_MS)
     const cases = deployed.flatMap(({ plan, k }) => {
       const now = predicted.get(plan.id)
       const requests: Asked[] = asked.get(plan.id) ?? []
-      return now ? [{ k, plan: figuresIn(now, callMs), requests }] : []
+      return now ? [{ k, plan: figuresIn(now), requests }] : []
     })
     blocks.push({ cases })
   }
@@ -141,15 +140,10 @@ async function measureModel(
   return { condition: condition.name, model: model.name, layers: layers.length, profiles, blocks }
 }
 
-/** @param callMs by resource, which each stage includes, and the time of its run does not. */
-const figuresIn = (
-  { predictedMs, interval, typicalInterval, stages }: Plan,
-  callMs: ReadonlyMap<string, number>,
-) => ({
+const figuresIn = ({ predictedMs, interval, typicalInterval }: Plan) => ({
   predictedMs,
   interval,
   typicalInterval,
-  computeMs: stages.map((stage) => stage.computeMs - (callMs.get(stage.resource) ?? 0)),
 })
 
 /** The whole model on the first machine, and cuts spread over its time that no profile was fitted or checked with. */

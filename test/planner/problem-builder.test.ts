@@ -1,6 +1,7 @@
 /** From what the planner knows to a problem for the optimiser, while what it knows changes. */
 import { expect, it } from 'vitest'
-import { ProblemBuilder, type Question } from '../../services/planner/queries/problem-builder.ts'
+import { ProblemBuilder } from '../../services/planner/queries/problem-builder.ts'
+import type { Question } from '../../services/planner/queries/question.ts'
 import type { RedisMirror } from '../../services/planner/knowledge/redis-mirror.ts'
 import { exampleProfile, exampleResource, exampleStructure } from '../support/fixtures.ts'
 

@@ -29,6 +29,18 @@ describe('a profile at the pace of today', () => {
     expect(typical?.relative).toBeLessThan(interval?.relative ?? 0)
   })
 
+  it('may have to share cores that are all busy, until served stages show what that costs', () => {
+    const two = { ...resource, machine: { ...resource.machine, cores: 2 } }
+    const high = (otherCores: number, served = 0) => {
+      const pace = examplePace('edge', { otherCores, samples: { idle: 60, served } })
+      return atTodaysPace(profile, two, pace).profile.typical!.relative
+    }
+    expect(high(1)).toBe(high(0))
+    expect(high(2)).toBeGreaterThan(0.5)
+    expect(high(2)).toBeLessThan(0.6)
+    expect(high(2, 80)).toBe(high(0))
+  })
+
   it('is less sure after a check that missed', () => {
     const cuts = [{ k: 1, predictedMs: 12, measuredMs: 10 }]
     const predictionError = {
@@ -72,6 +84,22 @@ describe('a profile at the pace of today', () => {
     expect(now.interval!.fixedMs).toBeLessThan(2)
     const slow = atTodaysPace(profile, { ...resource, slowdown: 4 }, examplePace('edge', { callMs }))
     expect(slow.profile.callMs).toBe(0.25)
+  })
+
+  it('is stopped as often as the load of now uses the quota up', () => {
+    const quota = { quotaMs: 10, periodMs: 100 }
+    const bring = (share: number, stopMs = 90) =>
+      atTodaysPace(profile, resource, examplePace('edge', { factor: 2, quota, quotaSeen: { share, stopMs } }))
+    // 6 ms of 10: at half of the stops less than half of the requests meet one, and one of fifty hardly any.
+    expect(bring(0.5).profile.layerMs).toEqual([1, 2, 3])
+    expect(bring(0.5).profile.interval?.fixedMs).toBeCloseTo(90, 0)
+    expect(bring(0.5).profile.typical?.fixedMs).toBeCloseTo(90, 0)
+    expect(bring(0.3).profile.typical?.fixedMs).toBeLessThan(1)
+    expect(bring(0.03).profile.interval?.fixedMs).toBeLessThan(1)
+    expect(bring(0.9).profile.layerMs[0]).toBeCloseTo(9.1)
+    expect(bring(0.9, 30).profile.layerMs[0]).toBeCloseTo(3.7)
+    expect(bring(0.5, 30).profile.interval?.fixedMs).toBeCloseTo(30, 0)
+    expect(paceText(bring(0.5).pace!)).toContain('its quota of 0.1 cores stops some requests for 90 ms')
   })
 
   it('is not stopped by a quota of more cores than it uses, and less by one if it emulates a slow machine', () => {

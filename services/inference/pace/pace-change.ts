@@ -15,6 +15,7 @@ export function isWorthTelling(told: Pace | undefined, pace: Pace, sinceMs: numb
   if (sinceMs >= AT_LEAST_EVERY_MS) return true
   const { quota } = told
   if (quota?.quotaMs !== pace.quota?.quotaMs || quota?.periodMs !== pace.quota?.periodMs) return true
+  if (Math.abs((told.quotaSeen?.share ?? 1) - (pace.quotaSeen?.share ?? 1)) > BOUND_CHANGE) return true
   if (callChanged(told, pace)) return true
   return hasChanged(told.requestMs, pace.requestMs) || hasChanged(told.cpuMs, pace.cpuMs)
 }

@@ -4,7 +4,7 @@
  */
 import { type Pace, REFERENCE_NETWORK } from '../../../shared/contracts/pace.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
-import { readCgroupLimits, throttledPeriods } from '../../../shared/platform/cgroup.ts'
+import { readCgroupLimits, throttledMs, throttledPeriods } from '../../../shared/platform/cgroup.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
@@ -16,6 +16,7 @@ import { CallTimes } from './call-times.ts'
 import { watchOthers } from './other-load.ts'
 import { PaceHistory, type PaceSample } from './pace-history.ts'
 import { AT_MOST_EVERY_MS, isWorthTelling } from './pace-change.ts'
+import { QuotaUse } from './quota-use.ts'
 import type { ReferenceTime } from './reference-runs.ts'
 
 export interface PaceSamplerDeps extends Pick<Resource, 'name' | 'slowdown'> {
@@ -58,6 +59,7 @@ export class PaceSampler {
   #pauses = 0
   #servedAt = 0
   #throttled = throttledPeriods()
+  readonly #quotaUse = new QuotaUse()
   #told: { pace: Pace; atMs: number } | undefined
   /** Resolves when the sample under way is taken. */
   #sampling: Promise<void> = Promise.resolve()
@@ -141,12 +143,14 @@ export class PaceSampler {
     if (!figures) return undefined
     const { cpu } = readCgroupLimits()
     const callMs = this.#calls.spread(now)
+    const quotaSeen = cpu && this.#quotaUse.seen(cpu)
     return {
       resource: name,
       network: REFERENCE_NETWORK,
       threads,
       ...figures,
       ...(cpu && { quota: cpu }),
+      ...(quotaSeen && { quotaSeen }),
       ...(callMs && { callMs }),
       measuredAt: new Date().toISOString(),
     }
@@ -165,6 +169,7 @@ export class PaceSampler {
     let waitMs = intervalMs
     try {
       if (this.#pauses === 0) this.#look()
+      this.#readQuota()
       if (this.#pauses === 0 && !busy()) {
         this.#wasStopped()
         const { cpuMs, waiting } = await this.#thread.run({ threads, file })
@@ -189,6 +194,15 @@ export class PaceSampler {
     const cores = this.#others()
     this.#others = watchOthers()
     if (cores !== undefined) this.#loads = [...this.#loads.slice(1 - LOOKS), cores]
+  }
+
+  #readQuota(): void {
+    const { cpu } = readCgroupLimits()
+    const stops = throttledPeriods()
+    if (!cpu || stops === undefined) return
+    const { user, system } = process.cpuUsage()
+    const stoppedMs = throttledMs() ?? 0
+    this.#quotaUse.read({ atMs: performance.now(), cpuMs: (user + system) / 1000, stops, stoppedMs }, cpu)
   }
 
   #watchAnew(): void {

@@ -5,7 +5,8 @@
  *   a request waits   profile ms · (reference network now / reference network beside the profile) · stops of a quota + call
  *
  * A group that has used its quota up stands still until the next period. One that always computes therefore takes
- * period / quota times as long, give or take one stop of (period − quota). Pure.
+ * period / quota times as long, give or take one stop of (period − quota); one that pauses meets fewer stops, as the pace
+ * tells. Pure.
  */
 import type { CpuQuota, Pace, Spread } from '../../../shared/contracts/pace.ts'
 import type { PaceOfPlan } from '../../../shared/contracts/plan-pace.ts'
@@ -25,7 +26,7 @@ export interface Paced {
 
 /** Variation of a call of which nothing is known: ms. */
 const CALL_MS = 0.2
-/** Beside the reference network other networks keep pace to this: two standard deviations (docs/predictions.md). */
+/** Beside the reference network other networks keep pace to this: two standard deviations (docs/explanation/measurements.md). */
 const FOLLOWS = 0.05
 
 /** @param pace of the resource now; undefined if it has not told any. */
@@ -34,15 +35,19 @@ export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace:
   const known = profile.pace
   if (!known || !pace || pace.network !== known.network || pace.threads !== known.threads)
     return { profile: { ...profile, host }, pace: undefined }
-  const { requestMs, cpuMs, quota, callMs } = pace
-  const stops = quota ? stopsOf(quota, profile.options.threads / resource.slowdown) : 1
-  const factor = (requestMs.median / known.ms) * stops
+  const { cpuMs, quota, callMs } = pace
+  const requestMs = withUnseenWaiting(pace, resource)
+  const cores = profile.options.threads / resource.slowdown
+  const paceNow = requestMs.median / known.ms
+  const wholeCpuMs = sum(profile.layerMs) * paceNow * profile.options.threads
+  const stops = stopsOf(quota, { seen: pace.quotaSeen, cores, cpuMs: wholeCpuMs })
+  const factor = paceNow * stops.factor
   const scale = (ms: number) => ms * factor
   const own = Math.hypot(FOLLOWS, known.error, ownError(profile))
-  // Before the slowdown, which multiplies everything of a stage.
   const beside = (of: keyof Spread) => (callMs?.[of] ?? 0) / resource.slowdown
   const callOff = (of: 'high' | 'medianHigh') => Math.max(CALL_MS, beside(of) - beside('median'))
-  const stopMs = quota && stops > 1 ? (quota.periodMs - quota.quotaMs) / resource.slowdown : 0
+  // Before the slowdown, which multiplies everything of a stage.
+  const stopMs = { one: stops.oneMs / resource.slowdown, typical: stops.typicalMs / resource.slowdown }
   const { layerMs, enterMs, exitMs } = profile
   // The interval is right for half of the model, and about right for other stages.
   const atMs = scale(sum(layerMs)) / 2
@@ -54,11 +59,16 @@ export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace:
       ...(enterMs && { enterMs: enterMs.map(scale) }),
       ...(exitMs && { exitMs: exitMs.map(scale) }),
       callMs: beside('median'),
-      interval: widthsOf(requestMs, 'low', 'high', { own, callMs: callOff('high'), stopMs, atMs }),
+      interval: widthsOf(requestMs, 'low', 'high', {
+        own,
+        callMs: callOff('high'),
+        stopMs: stopMs.one,
+        atMs,
+      }),
       typical: widthsOf(requestMs, 'medianLow', 'medianHigh', {
         own,
         callMs: callOff('medianHigh'),
-        stopMs,
+        stopMs: stopMs.typical,
         atMs,
       }),
     },
@@ -72,7 +82,11 @@ export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace:
       waiting: requestMs.median / cpuMs.median,
       ...(callMs && { callMs: callMs.median }),
       ...(pace.otherCores !== undefined && { otherCores: pace.otherCores }),
-      ...(quota && { quotaCores: quota.quotaMs / quota.periodMs, stops }),
+      ...(quota && {
+        quotaCores: quota.quotaMs / quota.periodMs,
+        stops: stops.factor,
+        stopMs: stops.oneMs,
+      }),
     },
   }
 }
@@ -133,9 +147,57 @@ const times = ({ median, low, high, medianLow, medianHigh }: Spread, factor: num
   medianHigh: medianHigh * factor,
 })
 
-/** How many times longer a stage takes that keeps so many cores busy. */
-function stopsOf({ quotaMs, periodMs }: CpuQuota, cores: number): number {
-  return Math.max(1, (Math.min(1, cores) * periodMs) / quotaMs)
+/**
+ * Where other work keeps every core busy, a run of a millisecond is let in at once, and one of many has to share. As long as
+ * the pace rests on short runs more than on served stages, a request may wait as if the cores were shared evenly.
+ */
+function withUnseenWaiting(
+  { requestMs, cpuMs, samples, otherCores = 0 }: Pace,
+  { machine, slowdown }: Resource,
+): Spread {
+  const waiting = samples.served > samples.idle ? 1 : 1 / shareOf(machine.cores, otherCores)
+  // An emulated slow machine waits by the clock, whatever else runs.
+  const evenly = (slowdown - 1 + waiting) / slowdown
+  return {
+    ...requestMs,
+    medianHigh: Math.max(requestMs.medianHigh, cpuMs.median * evenly),
+    high: Math.max(requestMs.high, cpuMs.high * evenly),
+  }
+}
+
+interface Stops {
+  /** How many times longer stages typically take. */
+  factor: number
+  /** Half-widths in ms: a stop more or less, of one request and of the median of many. */
+  oneMs: number
+  typicalMs: number
+}
+
+/** Below so many stops a request it is one of few that meets one; below so many, hardly any. */
+const TYPICAL_STOPS = 0.5
+const NEAR_TYPICAL = 0.3
+const RARE_STOPS = 0.025
+
+/**
+ * A request that computes for less than the quota meets its end or does not: the typical one does not, as long as less
+ * than half of them do.
+ * @param seen of the load of now: else it is supposed that the machine always computes. @param cores that a stage
+ * keeps busy. @param cpuMs of the whole model.
+ */
+function stopsOf(
+  quota: CpuQuota | undefined,
+  { seen, cores, cpuMs }: { seen: Pace['quotaSeen']; cores: number; cpuMs: number },
+): Stops {
+  const longest = quota ? (Math.min(1, cores) * quota.periodMs) / quota.quotaMs : 1
+  if (!quota || longest <= 1) return { factor: 1, oneMs: 0, typicalMs: 0 }
+  const longestMs = quota.periodMs - quota.quotaMs
+  const { share, stopMs } = seen ?? { share: 1, stopMs: longestMs }
+  const perRequest = (share * cpuMs) / quota.quotaMs
+  return {
+    factor: perRequest < TYPICAL_STOPS ? 1 : 1 + share * (stopMs / longestMs) * (longest - 1),
+    oneMs: perRequest < RARE_STOPS ? 0 : stopMs,
+    typicalMs: perRequest < NEAR_TYPICAL ? 0 : stopMs,
+  }
 }
 
 /** Two-sided 95 % of a normal distribution. */
@@ -179,7 +241,7 @@ const percent = (fraction: number) => `${Math.round(100 * fraction)} %`
 
 /** One sentence for people: what a request on this machine meets now. */
 export function paceText({ resource, below, above, samples, spanMs, ...pace }: PaceOfPlan): string {
-  const { sinceProfile, waiting, otherCores, quotaCores, stops = 1 } = pace
+  const { sinceProfile, waiting, otherCores, quotaCores, stops = 1, stopMs = 0 } = pace
   const changed = sinceProfile - 1
   const parts = [
     `its own pace moves by −${percent(below)} to +${percent(above)}`,
@@ -193,6 +255,9 @@ export function paceText({ resource, below, above, samples, spanMs, ...pace }: P
       : []),
     ...(quotaCores !== undefined && stops > 1
       ? [`its quota of ${quotaCores} cores lengthens times ${Number(stops.toFixed(1))}-fold`]
+      : []),
+    ...(quotaCores !== undefined && stops === 1 && stopMs > 0
+      ? [`its quota of ${quotaCores} cores stops some requests for ${Math.round(stopMs)} ms`]
       : []),
   ]
   return `${resource}: ${parts.join('; ')} (${samples} samples in ${Math.round(spanMs / 1000)} s)`

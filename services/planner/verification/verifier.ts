@@ -34,7 +34,7 @@ import { Trials } from './trials.ts'
 import { verificationInput, type VerificationInput } from './verification-input.ts'
 import { type VerifiedSizes, verifiedSizes } from './verified-sizes.ts'
 import { type WholeModelDeps, wholeModelResources } from './whole-model-resources.ts'
-import { calibrationsOf } from '../queries/problem-builder.ts'
+import { calibrationsOf } from '../queries/usable-codecs.ts'
 
 export interface VerifierDeps extends WholeModelDeps {
   mirror: RedisMirror

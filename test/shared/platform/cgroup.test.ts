@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { readCgroupLimits, throttledPeriods } from '../../../shared/platform/cgroup.ts'
+import { readCgroupLimits, throttledMs, throttledPeriods } from '../../../shared/platform/cgroup.ts'
 
 const made: string[] = []
 afterAll(() => made.forEach((folder) => fs.rmSync(folder, { recursive: true })))
@@ -31,13 +31,15 @@ describe('limits of control groups', () => {
       'sys/fs/cgroup/system.slice/memory.max': '4294967296\n',
       'sys/fs/cgroup/system.slice/scission.service/cpu.max': 'max 100000\n',
       'sys/fs/cgroup/system.slice/scission.service/memory.max': 'max\n',
-      'sys/fs/cgroup/system.slice/scission.service/cpu.stat': 'usage_usec 9\nnr_periods 8\nnr_throttled 3\n',
+      'sys/fs/cgroup/system.slice/scission.service/cpu.stat':
+        'usage_usec 9\nnr_periods 8\nnr_throttled 3\nthrottled_usec 4500\n',
     })
     expect(readCgroupLimits(root)).toEqual({
       cpu: { quotaMs: 150, periodMs: 100 },
       memoryBytes: 4_294_967_296,
     })
     expect(throttledPeriods(root)).toBe(3)
+    expect(throttledMs(root)).toBe(4.5)
   })
 
   it('of version 2 in a container that sees its own group as the root', () => {
@@ -56,10 +58,12 @@ describe('limits of control groups', () => {
       'proc/self/cgroup': '5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n0::/docker/abc\n',
       'sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us': '10000\n',
       'sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us': '100000\n',
+      'sys/fs/cgroup/cpu,cpuacct/cpu.stat': 'nr_periods 8\nnr_throttled 3\nthrottled_time 4500000\n',
       'sys/fs/cgroup/memory/memory.limit_in_bytes': '1073741824\n',
     }
     const expected = { cpu: { quotaMs: 10, periodMs: 100 }, memoryBytes: 1_073_741_824 }
     expect(readCgroupLimits(rootWith(files))).toEqual(expected)
+    expect(throttledMs(rootWith(files))).toBe(4.5)
     const own = { ...files, 'sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us': '-1\n' }
     expect(readCgroupLimits(rootWith(own))).toEqual(expected)
   })
@@ -67,6 +71,7 @@ describe('limits of control groups', () => {
   it('are none where nothing limits, where files are damaged, and outside Linux', () => {
     expect(readCgroupLimits(rootWith({}))).toEqual({})
     expect(throttledPeriods(rootWith({}))).toBeUndefined()
+    expect(throttledMs(rootWith({}))).toBeUndefined()
     const free = rootWith({
       'proc/self/cgroup': '4:cpu:/\n5:memory:/\nnonsense\n',
       'proc/self/mounts': `${V1_MOUNTS}short\n`,
