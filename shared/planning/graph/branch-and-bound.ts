@@ -234,7 +234,10 @@ class BranchAndBound {
     this.#cutoff = Math.min(this.#maxValue, values[this.#options.top - 1] ?? Infinity)
   }
 
-  /** Branches on an idle stop: it runs a group of the first or of the second half of the span that is not pruned. */
+  /**
+   * Branches on an idle stop: it runs a group of the first or of the second half of the span that is not pruned. If halving
+   * once did not settle it, the bounds are raised, and the group with the lowest one is tried before the others.
+   */
   #fill(node: Node, stop: number, whole: Span | undefined): void {
     const bounds = this.#boundsAt(node.search, stop)
     const isOpen = (group: number) => bounds === undefined || !this.#isPruned(bounds[group]!, node.search)

@@ -156,7 +156,7 @@ export class FlowNetwork {
 
   /**
    * The nearest node with supply or demand left; -1 if none. Sets `#current`: the step over which each node was reached, in
-   * the direction of flow, and 1 more than all steps where none was.
+   * the direction of flow; the number of arcs for a node that was not.
    */
   #nearest(start: number, way: 'out' | 'in', ends: Float64Array): number {
     const none = this.#arcs
