@@ -71,8 +71,12 @@ export function createContext(program: Command, everyCommand: () => Promise<Comm
   }
 }
 
+let isOutdatedSaid = false
+
+/** Once, however many questions a command asks. */
 function sayOutdated(): void {
-  complain('Redis cannot be reached: this is what the service knew before')
+  if (!isOutdatedSaid) complain('Redis cannot be reached: this is what the service knew before')
+  isOutdatedSaid = true
 }
 
 /** Loading them takes as long as all else: it is done when a command runs, not when its help is printed. */

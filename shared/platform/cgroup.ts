@@ -26,26 +26,24 @@ export function readCgroupLimits(root = '/'): CgroupLimits {
   return { ...(cpu && { cpu }), ...(memoryBytes !== undefined && { memoryBytes }) }
 }
 
-/** How often a group of this process has been stopped because its quota was used up; undefined without a quota. */
-export function throttledPeriods(root = '/'): number | undefined {
-  const counts = [...groupFolders('cpu', root)].flatMap((folder) => {
-    const [, count] = /^nr_throttled (\d+)$/m.exec(read(folder, 'cpu.stat') ?? '') ?? []
-    return count === undefined ? [] : [Number(count)]
-  })
-  return counts.length === 0 ? undefined : Math.max(...counts)
+/** Stops of a group because its quota was used up: how many, and how long on all cores together, since its beginning. */
+export interface Throttling {
+  stops: number
+  stoppedMs: number
 }
 
-/** For how long, in ms on all cores together, those groups have been stopped; undefined without a quota. */
-export function throttledMs(root = '/'): number | undefined {
-  const times = [...groupFolders('cpu', root)].flatMap((folder) => {
+/** Of the group of this process that was stopped most often; undefined without a quota. */
+export function throttling(root = '/'): Throttling | undefined {
+  const found = [...groupFolders('cpu', root)].flatMap((folder): Throttling[] => {
     const stat = read(folder, 'cpu.stat') ?? ''
+    const [, stops] = /^nr_throttled (\d+)$/m.exec(stat) ?? []
+    if (stops === undefined) return []
     // Version 2 tells microseconds, version 1 nanoseconds.
-    const [, micros] = /^throttled_usec (\d+)$/m.exec(stat) ?? []
-    const [, nanos] = /^throttled_time (\d+)$/m.exec(stat) ?? []
-    if (micros !== undefined) return [Number(micros) / 1000]
-    return nanos === undefined ? [] : [Number(nanos) / 1e6]
+    const [, micros = 0] = /^throttled_usec (\d+)$/m.exec(stat) ?? []
+    const [, nanos = 0] = /^throttled_time (\d+)$/m.exec(stat) ?? []
+    return [{ stops: Number(stops), stoppedMs: Number(micros) / 1000 + Number(nanos) / 1e6 }]
   })
-  return times.length === 0 ? undefined : Math.max(...times)
+  return found.sort((a, b) => b.stops - a.stops)[0]
 }
 
 function quotas(root: string): CpuQuota[] {

@@ -4,7 +4,7 @@
  */
 import { type Pace, REFERENCE_NETWORK } from '../../../shared/contracts/pace.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
-import { readCgroupLimits, throttledMs, throttledPeriods } from '../../../shared/platform/cgroup.ts'
+import { readCgroupLimits, throttling } from '../../../shared/platform/cgroup.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
@@ -58,7 +58,7 @@ export class PaceSampler {
   #loads: number[] = []
   #pauses = 0
   #servedAt = 0
-  #throttled = throttledPeriods()
+  #throttled = throttling()?.stops
   readonly #quotaUse = new QuotaUse()
   #told: { pace: Pace; atMs: number } | undefined
   /** Resolves when the sample under way is taken. */
@@ -196,13 +196,14 @@ export class PaceSampler {
     if (cores !== undefined) this.#loads = [...this.#loads.slice(1 - LOOKS), cores]
   }
 
+  /** What a profile under way uses up is not the load that requests meet. */
   #readQuota(): void {
     const { cpu } = readCgroupLimits()
-    const stops = throttledPeriods()
-    if (!cpu || stops === undefined) return
+    const stopped = cpu && throttling()
+    if (!stopped) return
     const { user, system } = process.cpuUsage()
-    const stoppedMs = throttledMs() ?? 0
-    this.#quotaUse.read({ atMs: performance.now(), cpuMs: (user + system) / 1000, stops, stoppedMs }, cpu)
+    const reading = { ...stopped, atMs: performance.now(), cpuMs: (user + system) / 1000 }
+    this.#quotaUse.read(reading, cpu, this.#pauses === 0)
   }
 
   #watchAnew(): void {
@@ -212,7 +213,7 @@ export class PaceSampler {
   /** True if a quota stopped this process since the last call. */
   #wasStopped(): boolean {
     if (this.#throttled === undefined) return false
-    const now = throttledPeriods() ?? 0
+    const now = throttling()?.stops ?? 0
     const stopped = now > this.#throttled
     this.#throttled = now
     return stopped

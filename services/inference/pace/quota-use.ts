@@ -1,5 +1,6 @@
 /** How often the load of the last minutes used up the quota of CPU time that this process has. Pure. */
 import type { CpuQuota, QuotaSeen } from '../../../shared/contracts/pace.ts'
+import type { Throttling } from '../../../shared/platform/cgroup.ts'
 
 const RECENT_MS = 180_000
 /** Of the quota: times with less work show nothing of what work does. */
@@ -7,23 +8,24 @@ const MIN_WORK = 0.1
 /** Quotas' worth of CPU time below which nothing is known. */
 const MIN_QUOTAS = 5
 
-interface Reading {
+interface Reading extends Throttling {
   atMs: number
-  /** CPU time of this process, stops of its group and how long they took together, since their beginnings. */
+  /** CPU time of this process since its beginning. */
   cpuMs: number
-  stops: number
-  stoppedMs: number
 }
 
 export class QuotaUse {
   #last: Reading | undefined
   #spans: Reading[] = []
 
-  /** Is told now and then, about once a second. */
-  read(reading: Reading, { quotaMs, periodMs }: CpuQuota): void {
+  /**
+   * Is told now and then, about once a second.
+   * @param counts false if what happened since the last reading is not what requests meet.
+   */
+  read(reading: Reading, { quotaMs, periodMs }: CpuQuota, counts = true): void {
     const last = this.#last
     this.#last = reading
-    if (!last) return
+    if (!last || !counts) return
     const span = {
       atMs: reading.atMs,
       cpuMs: reading.cpuMs - last.cpuMs,

@@ -31,3 +31,10 @@ it('forgets after some minutes', () => {
     use.read({ atMs: 1000 * at, cpuMs: 5000 + at, stops: 100, stoppedMs: 5000 }, QUOTA)
   expect(use.seen(QUOTA)).toBeUndefined()
 })
+
+it('leaves out what was used up by a profile', () => {
+  const use = afterSeconds(10, 200, 0)
+  use.read({ atMs: 11_000, cpuMs: 2500, stops: 10, stoppedMs: 500 }, QUOTA, false)
+  use.read({ atMs: 12_000, cpuMs: 2700, stops: 10, stoppedMs: 500 }, QUOTA)
+  expect(use.seen(QUOTA)).toEqual({ share: 0, stopMs: 0 })
+})

@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { readCgroupLimits, throttledMs, throttledPeriods } from '../../../shared/platform/cgroup.ts'
+import { readCgroupLimits, throttling } from '../../../shared/platform/cgroup.ts'
 
 const made: string[] = []
 afterAll(() => made.forEach((folder) => fs.rmSync(folder, { recursive: true })))
@@ -38,8 +38,7 @@ describe('limits of control groups', () => {
       cpu: { quotaMs: 150, periodMs: 100 },
       memoryBytes: 4_294_967_296,
     })
-    expect(throttledPeriods(root)).toBe(3)
-    expect(throttledMs(root)).toBe(4.5)
+    expect(throttling(root)).toEqual({ stops: 3, stoppedMs: 4.5 })
   })
 
   it('of version 2 in a container that sees its own group as the root', () => {
@@ -63,15 +62,14 @@ describe('limits of control groups', () => {
     }
     const expected = { cpu: { quotaMs: 10, periodMs: 100 }, memoryBytes: 1_073_741_824 }
     expect(readCgroupLimits(rootWith(files))).toEqual(expected)
-    expect(throttledMs(rootWith(files))).toBe(4.5)
+    expect(throttling(rootWith(files))).toEqual({ stops: 3, stoppedMs: 4.5 })
     const own = { ...files, 'sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us': '-1\n' }
     expect(readCgroupLimits(rootWith(own))).toEqual(expected)
   })
 
   it('are none where nothing limits, where files are damaged, and outside Linux', () => {
     expect(readCgroupLimits(rootWith({}))).toEqual({})
-    expect(throttledPeriods(rootWith({}))).toBeUndefined()
-    expect(throttledMs(rootWith({}))).toBeUndefined()
+    expect(throttling(rootWith({}))).toBeUndefined()
     const free = rootWith({
       'proc/self/cgroup': '4:cpu:/\n5:memory:/\nnonsense\n',
       'proc/self/mounts': `${V1_MOUNTS}short\n`,

@@ -20,6 +20,8 @@ export class FlowNetwork {
   readonly #weight: Float64Array
   readonly #supply: Float64Array
   readonly #demand: Float64Array
+  /** Ends and places of the arcs, as the loops read them. */
+  readonly #lists: Record<'from' | 'to' | 'firstOut' | 'firstIn' | 'into', Int32Array>
   /** Arcs out of node v: `firstOut[v]..firstOut[v + 1]`. */
   readonly #firstOut: Int32Array
   /** Arcs into node v: `into[firstIn[v]..firstIn[v + 1]]`. */
@@ -44,6 +46,13 @@ export class FlowNetwork {
     this.#firstOut = new Int32Array(nodes + 1)
     this.#firstIn = new Int32Array(nodes + 1)
     this.#into = new Int32Array(maxArcs)
+    this.#lists = {
+      from: this.#from,
+      to: this.#to,
+      firstOut: this.#firstOut,
+      firstIn: this.#firstIn,
+      into: this.#into,
+    }
     this.#distance = new Int32Array(nodes)
     this.#queue = new Int32Array(nodes)
     this.#current = new Int32Array(nodes)
@@ -90,13 +99,7 @@ export class FlowNetwork {
   sourceSide(): Uint8Array {
     const nodes = this.#nodes
     const [reached, queue, supply, flow] = [this.#reached, this.#queue, this.#supply, this.#flow]
-    const [from, to, firstOut, firstIn, into] = [
-      this.#from,
-      this.#to,
-      this.#firstOut,
-      this.#firstIn,
-      this.#into,
-    ]
+    const { from, to, firstOut, firstIn, into } = this.#lists
     let end = 0
     for (let node = 0; node < nodes; node += 1) {
       reached[node] = supply[node]! > 0 ? 1 : 0
@@ -247,13 +250,7 @@ export class FlowNetwork {
   #sendFrom(start: number, round: number): { end: number; isBroken: boolean } {
     const [supply, demand, flow] = [this.#supply, this.#demand, this.#flow]
     const [queue, reachedBy, mark] = [this.#queue, this.#current, this.#distance]
-    const [from, to, firstOut, firstIn, into] = [
-      this.#from,
-      this.#to,
-      this.#firstOut,
-      this.#firstIn,
-      this.#into,
-    ]
+    const { from, to, firstOut, firstIn, into } = this.#lists
     let end = 1
     queue[0] = start
     mark[start] = round
@@ -331,13 +328,7 @@ export class FlowNetwork {
       this.#supply,
       this.#flow,
     ]
-    const [from, to, firstOut, firstIn, into] = [
-      this.#from,
-      this.#to,
-      this.#firstOut,
-      this.#firstIn,
-      this.#into,
-    ]
+    const { from, to, firstOut, firstIn, into } = this.#lists
     let end = 0
     for (let node = 0; node < nodes; node += 1) {
       const absorbs = demand[node]! > 0
