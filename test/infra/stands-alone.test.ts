@@ -44,6 +44,12 @@ const SKIP_FOR_MATERIAL = [
 
 /** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files, shells, NumPy, a terminal, machines of namespaces) or of Linux. */
 const SKIP_FOR_TOOLS = [
+  'test/e2e/lost-memory.test.ts',
+  'test/inference/clocks.test.ts',
+  'test/inference/one-name.test.ts',
+  'test/planner/read-your-writes.test.ts',
+  'test/redis/refuses-writes.test.ts',
+  'test/redis/revision.test.ts',
   'test/benchmark/benchmarks/restart.test.ts',
   'test/benchmark/models/incoming.test.ts',
   'test/cli/completion.test.ts',
