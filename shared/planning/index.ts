@@ -17,5 +17,6 @@ export {
   type Problem,
   sourceOf,
 } from './problem/problem.ts'
+export type { QuotaStops } from './problem/quota-stops.ts'
 export { sensitivityOf } from './sweep/sensitivity.ts'
 export { sweep } from './sweep/sweep.ts'

@@ -68,7 +68,9 @@ describe('a profile at the pace of today', () => {
     const quota = { quotaMs: 10, periodMs: 100 }
     const { profile: now, pace } = atTodaysPace(profile, resource, examplePace('edge', { factor: 2, quota }))
     expect(now.layerMs.map((ms) => Math.round(ms))).toEqual([10, 20, 30])
-    expect(now.interval?.fixedMs).toBeCloseTo(90, 1)
+    // 60 ms of a request that computes 6 of the 10: 0.6 stops.
+    expect(now.stops).toMatchObject({ ms: 90, areExpected: true })
+    expect(now.stops!.perMs * 60).toBeCloseTo(0.6)
     expect(pace).toMatchObject({ quotaCores: 0.1, stops: 10 })
   })
 
@@ -92,13 +94,11 @@ describe('a profile at the pace of today', () => {
       atTodaysPace(profile, resource, examplePace('edge', { factor: 2, quota, quotaSeen: { share, stopMs } }))
     // 6 ms of 10: at half of the stops less than half of the requests meet one, and one of fifty hardly any.
     expect(bring(0.5).profile.layerMs).toEqual([1, 2, 3])
-    expect(bring(0.5).profile.interval?.fixedMs).toBeCloseTo(90, 0)
-    expect(bring(0.5).profile.typical?.fixedMs).toBeCloseTo(90, 0)
-    expect(bring(0.3).profile.typical?.fixedMs).toBeLessThan(1)
-    expect(bring(0.03).profile.interval?.fixedMs).toBeLessThan(1)
+    expect(bring(0.5).profile.stops).toEqual({ ms: 90, perMs: expect.closeTo(0.05), areExpected: false })
+    expect(bring(0.03).profile.stops).toBeUndefined()
     expect(bring(0.9).profile.layerMs[0]).toBeCloseTo(9.1)
     expect(bring(0.9, 30).profile.layerMs[0]).toBeCloseTo(3.7)
-    expect(bring(0.5, 30).profile.interval?.fixedMs).toBeCloseTo(30, 0)
+    expect(bring(0.5, 30).profile.stops?.ms).toBe(30)
     expect(paceText(bring(0.5).pace!)).toContain('its quota of 0.1 cores stops some requests for 90 ms')
   })
 

@@ -91,11 +91,13 @@ function figuresOf(problem: Problem, query: OptimiserQuery, stops: readonly Stop
 function stageMs(problem: Problem, stage: TriedStage, upper: boolean): number | undefined {
   const profile = profileOf(problem, stage)
   if (!profile) return undefined
-  const { layerMs, enterMs, exitMs, interval, callMs = 0 } = profile
+  const { layerMs, enterMs, exitMs, interval, callMs = 0, stops } = profile
   let ms = (enterMs?.[stage.from] ?? 0) + (exitMs?.[stage.to] ?? 0)
   for (let layer = stage.from; layer < stage.to; layer += 1) ms += layerMs[layer]!
   if (ms < 0) ms = 0
   if (upper && interval) ms += interval.relative * ms + interval.fixedMs
+  // Half a stop more than one besides those that its times contain.
+  if (upper && stops) ms += stops.ms * (stops.areExpected ? 1.5 : 1)
   return (ms + callMs) * slowdownOf(problem, stage.resource)
 }
 

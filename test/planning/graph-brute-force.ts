@@ -192,14 +192,16 @@ function stageOf(
   const { layers, boundaries } = problem.structure
   const own = layers.filter(({ index }) => chosen[index]!.resource === resource)
   if (own.length === 0) return { ms: 0, memoryBytes: 0 }
-  const { layerMs, interval, callMs = 0 } = chosen[own[0]!.index]!.profile
+  const { layerMs, interval, callMs = 0, stops } = chosen[own[0]!.index]!.profile
   const plain = sum(own.map(({ index }) => layerMs[index]!))
   const { relative, fixedMs } = (upper && interval) || { relative: 0, fixedMs: 0 }
+  // Of a request whose times contain the stops to be expected, half a stop more than one besides.
+  const stoppedMs = upper && stops ? stops.ms * (stops.areExpected ? 1.5 : 1) : 0
   const alive = own.map(
     ({ index, outputs }) => boundaries[index]!.bytes + sum(outputs.map(({ bytes }) => bytes)),
   )
   return {
-    ms: (plain * (1 + relative) + fixedMs + callMs) * resource.slowdown,
+    ms: (plain * (1 + relative) + fixedMs + stoppedMs + callMs) * resource.slowdown,
     memoryBytes: sum(own.map(({ weightBytes }) => weightBytes)) + Math.max(...alive),
   }
 }

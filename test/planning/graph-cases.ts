@@ -1,7 +1,7 @@
 /** Random small graphs over tiers of resources, and queries with any conjunction of constraints. */
 import * as fc from 'fast-check'
 import type { GraphProblem, OptimiserQuery, PlanningProfile } from '../../shared/planning/index.ts'
-import { callMsOf, MODEL, type Numbers, SHAPES } from './problems.ts'
+import { callMsOf, MODEL, type Numbers, SHAPES, stopsOf } from './problems.ts'
 
 export interface LayerWires {
   /** Tensors taken: 0 and 1 are the graph's inputs, then the outputs of the layers before, in order. */
@@ -116,6 +116,7 @@ function profiles(numbers: Numbers, resource: string, layers: number): fc.Arbitr
         shapesKey: SHAPES,
         options: { threads, optimisation: 'all' as const },
         callMs: callMsOf(given.layerMs),
+        stops: stopsOf(given.layerMs),
       }))
   const one = profile(1).map((some): PlanningProfile[] => [some])
   const two = fc.tuple(profile(1), profile(2)).map((both): PlanningProfile[] => [...both])

@@ -1,11 +1,17 @@
 /** Problems for tests: one written by hand, and arbitrary small ones with arbitrary queries. */
 import * as fc from 'fast-check'
 import { ModelId, ShapesKey } from '../../shared/contracts/common.ts'
-import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
+import type { OptimiserQuery, Problem, QuotaStops } from '../../shared/planning/index.ts'
 
 /** A cost of each stage for about a fifth of all profiles: of the layers, so that it draws nothing from a seed. */
 export const callMsOf = (layerMs: readonly number[]): number | undefined =>
   Math.round(layerMs.reduce((total, ms) => total + ms, 0)) % 5 === 3 ? 1 : undefined
+
+/** The same, of a quota that stops stages. */
+export const stopsOf = (layerMs: readonly number[]): QuotaStops | undefined => {
+  const whole = Math.round(layerMs.reduce((total, ms) => total + ms, 0))
+  return whole % 5 === 1 ? { ms: 2, perMs: 0.25, areExpected: whole % 2 === 1 } : undefined
+}
 
 export const MODEL = ModelId.parse('ab'.repeat(32))
 export const SHAPES = ShapesKey.parse('0123456789ab')

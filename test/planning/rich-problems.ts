@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
 import { OBJECTIVES } from '../../shared/contracts/plan.ts'
-import { callMsOf, type Numbers, problems, queries } from './problems.ts'
+import { callMsOf, type Numbers, problems, queries, stopsOf } from './problems.ts'
 
 const CODECS = ['q8', 'zstd'] as const
 const LOSSES = [0, 0.25, 0.5]
@@ -95,6 +95,7 @@ function profiles(profile: OneProfile, numbers: Numbers): fc.Arbitrary<OneProfil
     .map(({ speeds, ...rest }) => ({
       ...rest,
       callMs: callMsOf(rest.layerMs),
+      stops: stopsOf(rest.layerMs),
       codecs: CODECS.flatMap((codec, at) => (speeds[at] ? [{ codec, ...speeds[at] }] : [])),
     }))
   return fc

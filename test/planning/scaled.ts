@@ -12,6 +12,11 @@ export function scaled<P extends Problem>(problem: P, factor: number): P {
       enterMs: times(one.enterMs),
       exitMs: times(one.exitMs),
       callMs: (one.callMs ?? 0) * factor,
+      stops: one.stops && {
+        ...one.stops,
+        ms: one.stops.ms * factor,
+        perMs: one.stops.perMs / factor,
+      },
       interval: one.interval && { ...one.interval, fixedMs: one.interval.fixedMs * factor },
       codecs: one.codecs?.map(({ codec, encodeMsPerMb, decodeMsPerMb }) => ({
         codec,

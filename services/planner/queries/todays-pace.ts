@@ -8,15 +8,15 @@
  * period / quota times as long, give or take one stop of (period − quota); one that pauses meets fewer stops, as the pace
  * tells. Pure.
  */
-import type { CpuQuota, Pace, Spread } from '../../../shared/contracts/pace.ts'
+import type { Pace, Spread } from '../../../shared/contracts/pace.ts'
 import type { PaceOfPlan } from '../../../shared/contracts/plan-pace.ts'
 import type { Interval } from '../../../shared/contracts/profile.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { sum } from '../../../shared/platform/statistics.ts'
-import type { PlanningProfile } from '../../../shared/planning/index.ts'
+import type { PlanningProfile, QuotaStops } from '../../../shared/planning/index.ts'
 import type { MirroredProfile } from '../knowledge/mirrored-documents.ts'
 
-export type PacedProfile = MirroredProfile & Pick<PlanningProfile, 'typical' | 'host' | 'callMs'>
+export type PacedProfile = MirroredProfile & Pick<PlanningProfile, 'typical' | 'host' | 'callMs' | 'stops'>
 
 export interface Paced {
   profile: PacedProfile
@@ -39,15 +39,13 @@ export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace:
   const requestMs = withUnseenWaiting(pace, resource)
   const cores = profile.options.threads / resource.slowdown
   const paceNow = requestMs.median / known.ms
-  const wholeCpuMs = sum(profile.layerMs) * paceNow * profile.options.threads
-  const stops = stopsOf(quota, { seen: pace.quotaSeen, cores, cpuMs: wholeCpuMs })
-  const factor = paceNow * stops.factor
+  const wholeMs = sum(profile.layerMs) * paceNow
+  const { factor: stopFactor, stops } = stopsOf(pace, { cores, wholeMs, threads: profile.options.threads })
+  const factor = paceNow * stopFactor
   const scale = (ms: number) => ms * factor
   const own = Math.hypot(FOLLOWS, known.error, ownError(profile))
   const beside = (of: keyof Spread) => (callMs?.[of] ?? 0) / resource.slowdown
   const callOff = (of: 'high' | 'medianHigh') => Math.max(CALL_MS, beside(of) - beside('median'))
-  // Before the slowdown, which multiplies everything of a stage.
-  const stopMs = { one: stops.oneMs / resource.slowdown, typical: stops.typicalMs / resource.slowdown }
   const { layerMs, enterMs, exitMs } = profile
   // The interval is right for half of the model, and about right for other stages.
   const atMs = scale(sum(layerMs)) / 2
@@ -59,18 +57,10 @@ export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace:
       ...(enterMs && { enterMs: enterMs.map(scale) }),
       ...(exitMs && { exitMs: exitMs.map(scale) }),
       callMs: beside('median'),
-      interval: widthsOf(requestMs, 'low', 'high', {
-        own,
-        callMs: callOff('high'),
-        stopMs: stopMs.one,
-        atMs,
-      }),
-      typical: widthsOf(requestMs, 'medianLow', 'medianHigh', {
-        own,
-        callMs: callOff('medianHigh'),
-        stopMs: stopMs.typical,
-        atMs,
-      }),
+      // The slowdown multiplies everything of a stage, and a stop is as long as it is.
+      ...(stops && { stops: { ...stops, ms: stops.ms / resource.slowdown } }),
+      interval: widthsOf(requestMs, 'low', 'high', { own, callMs: callOff('high'), atMs }),
+      typical: widthsOf(requestMs, 'medianLow', 'medianHigh', { own, callMs: callOff('medianHigh'), atMs }),
     },
     pace: {
       resource: resource.name,
@@ -84,8 +74,8 @@ export function atTodaysPace(profile: MirroredProfile, resource: Resource, pace:
       ...(pace.otherCores !== undefined && { otherCores: pace.otherCores }),
       ...(quota && {
         quotaCores: quota.quotaMs / quota.periodMs,
-        stops: stops.factor,
-        stopMs: stops.oneMs,
+        stops: stopFactor,
+        stopMs: stops?.ms ?? 0,
       }),
     },
   }
@@ -165,39 +155,29 @@ function withUnseenWaiting(
   }
 }
 
-interface Stops {
-  /** How many times longer stages typically take. */
-  factor: number
-  /** Half-widths in ms: a stop more or less, of one request and of the median of many. */
-  oneMs: number
-  typicalMs: number
-}
-
 /** Below so many stops a request it is one of few that meets one; below so many, hardly any. */
 const TYPICAL_STOPS = 0.5
-const NEAR_TYPICAL = 0.3
 const RARE_STOPS = 0.025
 
 /**
- * A request that computes for less than the quota meets its end or does not: the typical one does not, as long as less
- * than half of them do.
- * @param seen of the load of now: else it is supposed that the machine always computes. @param cores that a stage
- * keeps busy. @param cpuMs of the whole model.
+ * How many times longer stages typically take for a quota, and its stops. A request that computes for less than the quota
+ * meets its end or does not: the typical one does not, as long as less than half of them do.
+ * @param cores that a stage keeps busy. @param wholeMs of the whole model without stops.
  */
 function stopsOf(
-  quota: CpuQuota | undefined,
-  { seen, cores, cpuMs }: { seen: Pace['quotaSeen']; cores: number; cpuMs: number },
-): Stops {
+  { quota, quotaSeen }: Pace,
+  { cores, wholeMs, threads }: { cores: number; wholeMs: number; threads: number },
+): { factor: number; stops?: QuotaStops } {
   const longest = quota ? (Math.min(1, cores) * quota.periodMs) / quota.quotaMs : 1
-  if (!quota || longest <= 1) return { factor: 1, oneMs: 0, typicalMs: 0 }
+  if (!quota || longest <= 1) return { factor: 1 }
   const longestMs = quota.periodMs - quota.quotaMs
-  const { share, stopMs } = seen ?? { share: 1, stopMs: longestMs }
-  const perRequest = (share * cpuMs) / quota.quotaMs
-  return {
-    factor: perRequest < TYPICAL_STOPS ? 1 : 1 + share * (stopMs / longestMs) * (longest - 1),
-    oneMs: perRequest < RARE_STOPS ? 0 : stopMs,
-    typicalMs: perRequest < NEAR_TYPICAL ? 0 : stopMs,
-  }
+  // Before the load of now has shown anything: it always computes.
+  const { share, stopMs } = quotaSeen ?? { share: 1, stopMs: longestMs }
+  const met = (share * wholeMs * threads) / quota.quotaMs
+  if (met < RARE_STOPS) return { factor: 1 }
+  const areExpected = met >= TYPICAL_STOPS
+  const factor = areExpected ? 1 + share * (stopMs / longestMs) * (longest - 1) : 1
+  return { factor, stops: { ms: stopMs, perMs: met / (wholeMs * factor), areExpected } }
 }
 
 /** Two-sided 95 % of a normal distribution. */
@@ -212,11 +192,10 @@ function ownError({ predictionError }: MirroredProfile): number {
   return Z95 * Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length)
 }
 
-/** What an interval has beside the pace: the profile's error as a fraction, a call and a stop in ms, at a stage of `atMs`. */
+/** What an interval has beside the pace: the profile's error as a fraction, and a call in ms, at a stage of `atMs`. */
 interface Beside {
   own: number
   callMs: number
-  stopMs: number
   atMs: number
 }
 
@@ -224,7 +203,7 @@ function widthsOf(
   spread: Spread,
   low: 'low' | 'medianLow',
   high: 'high' | 'medianHigh',
-  { own, callMs, stopMs, atMs }: Beside,
+  { own, callMs, atMs }: Beside,
 ): Interval {
   const relative = Math.hypot(spread[high] / spread.median - 1, own)
   // A call is early or late whatever the run is: squares add.
@@ -233,7 +212,7 @@ function widthsOf(
     confidence: 0.95,
     relative,
     below: Math.min(1, Math.hypot(1 - spread[low] / spread.median, own)),
-    fixedMs: more + stopMs,
+    fixedMs: more,
   }
 }
 

@@ -11,11 +11,11 @@
  */
 import type { Plan } from '../../contracts/plan.ts'
 import {
-  type Confidence,
   figureOf,
   hasPrices,
   hasWatts,
   linkFigures,
+  stageBound,
   stageMsAt,
   type TimeConfidence,
   sum,
@@ -26,12 +26,19 @@ import {
   type PlanningResource,
   type PlanningStructure,
 } from '../problem/problem.ts'
+import { stopsMsAt } from '../problem/quota-stops.ts'
+
+interface Stage {
+  profile: PlanningProfile
+  /** Predicted time without what a call costs, before slowdown. */
+  measuredMs: number
+}
 
 /** A resource that a request passes. */
 export interface Stop {
   resource: PlanningResource
-  /** Undefined if it runs nothing. `measuredMs`: time of the stage as measured, before slowdown. */
-  stage: { profile: PlanningProfile; measuredMs: number } | undefined
+  /** Undefined if it runs nothing. */
+  stage: Stage | undefined
 }
 
 /** A link that a request crosses, between two neighbouring stops. */
@@ -66,23 +73,25 @@ export interface JourneyCosts {
   totals: TimedTotals
 }
 
-/** Costs with every time at its bound. */
-export function costsAt(journey: Journey, confidence: Confidence): JourneyCosts {
-  return costsBy(journey, { stage: () => confidence, link: () => confidence })
+/** Costs with every time at its bound, as the searches have them. */
+export function costsAt(journey: Journey, confidence: 'median' | 'upper'): JourneyCosts {
+  const stageMs = ({ profile, measuredMs }: Stage) => {
+    const { factor, fixedMs } = stageBound(profile, confidence)
+    return factor * measuredMs + fixedMs
+  }
+  return costsBy(journey, { stageMs, link: () => confidence })
 }
 
-/** The bound of each time. */
+/** Each time, at the bound that is asked for. */
 interface Bounds {
-  stage: (stop: Stop) => TimeConfidence
+  /** Before the resource's slowdown. */
+  stageMs: (stage: Stage) => number
   link: (crossing: Crossing) => TimeConfidence
 }
 
 function costsBy(journey: Journey, bounds: Bounds): JourneyCosts {
   const { stops, crossings, answerBytes, figures } = journey
-  const stageMs = stops.map((stop) => {
-    const { resource, stage } = stop
-    return stage ? stageMsAt(stage.profile, stage.measuredMs, bounds.stage(stop)) * resource.slowdown : 0
-  })
+  const stageMs = stops.map(({ resource, stage }) => (stage ? bounds.stageMs(stage) * resource.slowdown : 0))
   const wire = crossings.map((crossing) => {
     const { link, wireBytes } = crossing
     const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, bounds.link(crossing))
@@ -156,8 +165,8 @@ function priceOf(work: readonly Work[], figures: Figures): { price?: number } {
 }
 
 /**
- * 95 % intervals. What moves one time moves it alone: a machine's pace all stages on that machine, a link its own
- * transfers. So the distances that each of them makes add as squares.
+ * 95 % intervals. What moves one time moves it alone: a machine's pace all stages on that machine, a quota the stages of its
+ * service, a link its own transfers. So the distances that each of them makes add as squares.
  * @param confidence of the plan's figures. Those at `upper` have every time at its bound, and are the upper ends then.
  */
 export function intervalsOf(
@@ -193,7 +202,7 @@ export function intervalsOf(
 }
 
 interface Move {
-  /** A computer, or a link as `device>edge`. */
+  /** A computer, a link as `device>edge`, or `quota of edge`. */
   what: string
   /** With only its times at their bounds. */
   totals: TimedTotals
@@ -205,22 +214,34 @@ const distance = (moves: readonly Move[], middle: TimedTotals, field: keyof Time
 /** In the same order for every bound. */
 function movesTo(journey: Journey, bound: TimeConfidence): Move[] {
   const { stops, crossings } = journey
-  const hosts = new Set(stops.flatMap((stop) => (stop.stage ? [hostOf(stop)] : [])))
-  const ofHosts = [...hosts].map((host) => {
-    const isThere = (stop: Stop) => stop.stage !== undefined && hostOf(stop) === host
-    const stage = (stop: Stop) => (isThere(stop) ? bound : 'median')
-    return { what: host, totals: costsBy(journey, { stage, link: () => 'median' }).totals }
+  const medianOf = ({ profile, measuredMs }: Stage) => stageMsAt(profile, measuredMs, 'median')
+  const move = (what: string, moved: Partial<Bounds>): Move => {
+    const bounds: Bounds = { stageMs: medianOf, link: () => 'median', ...moved }
+    return { what, totals: costsBy(journey, bounds).totals }
+  }
+  const runs = stops.flatMap((stop) => (stop.stage ? [{ ...stop, stage: stop.stage }] : []))
+  const ofHosts = [...new Set(runs.map(hostOf))].map((host) => {
+    const there = new Set(runs.filter((run) => hostOf(run) === host).map(({ stage }) => stage))
+    const stageMs = (stage: Stage) =>
+      there.has(stage) ? stageMsAt(stage.profile, stage.measuredMs, bound) : medianOf(stage)
+    return move(host, { stageMs })
+  })
+  const ofQuotas = runs.flatMap(({ resource, stage: stopped }) => {
+    const { profile, measuredMs } = stopped
+    if (!profile.stops) return []
+    const lateMs = stopsMsAt(profile.stops, measuredMs, bound)
+    const stageMs = (stage: Stage) => medianOf(stage) + (stage === stopped ? lateMs : 0)
+    return [move(`quota of ${resource.name}`, { stageMs })]
   })
   const ofLinks = crossings.map((moved) => {
-    const link = (crossing: Crossing) => (crossing === moved ? bound : 'median')
     const { from, to } = moved.link
-    return { what: `${from}>${to}`, totals: costsBy(journey, { stage: () => 'median', link }).totals }
+    return move(`${from}>${to}`, { link: (crossing) => (crossing === moved ? bound : 'median') })
   })
-  return [...ofHosts, ...ofLinks]
+  return [...ofHosts, ...ofQuotas, ...ofLinks]
 }
 
 /** Resources on one computer share its pace. */
-const hostOf = ({ resource, stage }: Stop): string => stage?.profile.host ?? resource.name
+const hostOf = ({ resource, stage }: Stop & { stage: Stage }): string => stage.profile.host ?? resource.name
 
 /** ms that the bytes take: bits / (10^6 bit/s · bandwidth) · 1000. */
 function wireMs(bytes: number, bandwidthMbps: number): number {

@@ -91,6 +91,9 @@ function checkProfile(profile: PlanningProfile, structure: PlanningStructure): v
   if (!isCost(relative)) throw notACost(`${name}, interval.relative`, relative)
   if (!isCost(fixedMs)) throw notACost(`${name}, interval.fixedMs`, fixedMs)
   if (!isCost(profile.callMs ?? 0)) throw notACost(`${name}, callMs`, profile.callMs)
+  for (const field of ['ms', 'perMs'] as const)
+    if (!isCost(profile.stops?.[field] ?? 0))
+      throw notACost(`${name}, stops.${field}`, profile.stops?.[field])
   for (const { codec, encodeMsPerMb, decodeMsPerMb } of profile.codecs ?? [])
     if (!isCost(encodeMsPerMb) || !isCost(decodeMsPerMb))
       throw notACost(

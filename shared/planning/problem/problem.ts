@@ -12,6 +12,7 @@ import type { Link, Resource, RuntimeOptions } from '../../contracts/resource.ts
 import { ScissionError } from '../../platform/errors.ts'
 import { nearest } from '../../platform/nearest.ts'
 import { entryOf } from '../../platform/entry-of.ts'
+import { mostStopMs, type QuotaStops } from './quota-stops.ts'
 
 export type PlanningStructure = Pick<Structure, 'model' | 'shapesKey' | 'layers' | 'boundaries'>
 /** `options`: the resource's own runtime options. Default: the options of its first profile. */
@@ -29,6 +30,8 @@ export type PlanningProfile = Pick<Profile, 'resource' | 'model' | 'shapesKey' |
     callMs?: number
     /** Half-widths for the median of many requests; `interval` is for one. Absent = the same. */
     typical?: Profile['interval']
+    /** A quota of CPU time that stops stages here. Absent = none that binds. */
+    stops?: QuotaStops
     /** The computer that it is of: its stages are slow and quick together. Absent = the resource's own. */
     host?: string
   }
@@ -265,13 +268,13 @@ export function crossingCost(link: PlanningLink, answerBytes: number, confidence
 /** A stage of x ms takes `factor`·x + `fixedMs` at the bound, before the resource's slowdown. */
 export function stageBound(profile: PlanningProfile, confidence: 'median' | 'upper') {
   const { relative = 0, fixedMs = 0 } = profile.interval ?? {}
-  const { callMs = 0 } = profile
+  const { callMs = 0, stops } = profile
   return confidence === 'upper'
-    ? { factor: 1 + relative, fixedMs: callMs + fixedMs }
+    ? { factor: 1 + relative, fixedMs: callMs + fixedMs + (stops ? mostStopMs(stops) : 0) }
     : { factor: 1, fixedMs: callMs }
 }
 
-/** Time at the bound of a stage that runs `ms`, never below 0, before the resource's slowdown. */
+/** Time at the bound of the machine's pace of a stage that runs `ms`, never below 0, before the resource's slowdown. */
 export function stageMsAt(
   { interval, typical = interval, callMs = 0 }: Pick<PlanningProfile, 'interval' | 'typical' | 'callMs'>,
   ms: number,

@@ -53,6 +53,13 @@ export function chooseCuts(
   return shuffled(chosen, random).map((k, at) => ({ k, role: ROLES[at] ?? 'check' }))
 }
 
+/** The cut with about half of the others between it and cut k; undefined if k is the only one. @param from ascending. */
+export function farthest(from: readonly number[], k: number): number | undefined {
+  const others = from.filter((one) => one !== k)
+  const before = others.filter((one) => one < k).length
+  return others[(before + Math.floor(others.length / 2)) % others.length]
+}
+
 function shuffled(values: readonly number[], random: () => number): number[] {
   return values
     .map((value) => ({ value, key: random() }))

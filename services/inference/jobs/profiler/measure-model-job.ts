@@ -8,7 +8,7 @@
  *      beside each run of the whole one of the reference network → how the profile relates to the machine's pace
  *   4. layers, boundaries, interval and prediction error (fit-profile.ts)
  *
- * The number of cuts is limited by the time of about 20 runs of the model (budgetMs). The scale of a session with one
+ * The number of cuts is limited by the time of about 20 runs of the model (cuts-in-time.ts). The scale of a session with one
  * thread is CPU time: on a busy machine wall time is wrong by 10 to 40 %, CPU time is not.
  */
 import os from 'node:os'
@@ -18,19 +18,20 @@ import { modelInputs } from '../../../../shared/onnx/sample-inputs/model-inputs.
 import { toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
 import { fetchedSamples } from '../samples/read-fetched.ts'
 import { type CopyCost, measureCopies } from './copy-cost.ts'
-import { candidates, chooseCuts, measurePair, MAX_CUTS, type Role } from './measure-cuts.ts'
+import { anotherCheck, cutsInTime, type CutRuns, type RunCut } from './cuts-in-time.ts'
+import type { Role } from './measure-cuts.ts'
+import { PacedRuns } from './paced-runs.ts'
 import { CutModel } from './cut-model.ts'
 import { fit, intervalOf, predictionError } from './fit-profile.ts'
-import { layerSpread, layerTimes, placeNodes } from './layer-times.ts'
+import { layerSpread, layerTimes, type Placement, placeNodes } from './layer-times.ts'
 import { peakResidentBytes, rangeMemory, residentBytes } from './range-memory.ts'
-import { medianRatio, scaleCuts } from './paired-ratios.ts'
+import { scaleCuts } from './paired-ratios.ts'
 import { watchOthers } from '../../pace/other-load.ts'
-import { openReference, type Reference } from '../../pace/reference-runs.ts'
-import { type ProfilePace, REFERENCE_NETWORK } from '../../../../shared/contracts/pace.ts'
-import { type Feeds, pauseOf, Runner } from './timed-runs.ts'
+import { openReference } from '../../pace/reference-runs.ts'
+import { type Feeds, Runner } from './timed-runs.ts'
 import { Steps } from './measuring-steps.ts'
-import { median, undisturbed } from '../../../../shared/platform/statistics.ts'
-import { measureWhole, runsIn, type Whole } from './measure-whole.ts'
+import { median } from '../../../../shared/platform/statistics.ts'
+import { measureWhole } from './measure-whole.ts'
 import type { Measurement, ProfileRequest } from './profile-model.ts'
 
 export interface MeasureInput
@@ -55,23 +56,6 @@ export type Measured = Omit<Measurement, 'load' | 'cost'> & {
 
 /** Seed of the inputs: samples as they are, the rest made up. */
 const SEED = 1
-/**
- * Time limit of a measurement without the start of the process. A run of up to 50 ms gives the time of 26 runs (40 with
- * the start of the process), a longer one that of 18 runs and a constant; small models have a fixed time.
- */
-function budgetMs(runMs: number): number {
-  if (runMs < SMALL_MS) return SMALL_BUDGET_MS
-  return LARGE_BUDGET_RUNS * runMs + Math.min(MORE_RUNS * runMs, MORE_MS)
-}
-/** Well below 10 ms, from which on a profile may take 40 runs: the figure compared here is lower than the later median. */
-const SMALL_MS = 8.6
-const SMALL_BUDGET_MS = 1500
-const LARGE_BUDGET_RUNS = 18
-const MORE_RUNS = 8
-const MORE_MS = 400
-/** Time for the rounds of one cut; each round also runs the whole model, which counts for the scale. */
-const PAIR_MS = 36
-
 /** The job itself. */
 export async function run(
   input: MeasureInput,
@@ -122,74 +106,27 @@ export async function run(
   }
 }
 
-/** Runs of the reference network before and after a run of the whole model belong to it if no more time lies between. */
-const BESIDE = { wholes: 4, ms: 50 }
-
-/** The reference network, run after each run of the whole model: the machine's pace at that moment. */
-class PacedRuns {
-  readonly #reference: Reference
-  readonly #samples: { atMs: number; cpuMs: number; ratio: number }[] = []
-
-  constructor(reference: Reference) {
-    this.#reference = reference
-  }
-
-  async sample(wholeMs: number): Promise<void> {
-    const { cpuMs } = await this.#reference.sample()
-    const atMs = performance.now()
-    const before = this.#samples.at(-1)
-    const isBeside = before && atMs - before.atMs < BESIDE.wholes * wholeMs + BESIDE.ms
-    const around = isBeside ? (before.cpuMs + cpuMs) / 2 : cpuMs
-    this.#samples.push({ atMs, cpuMs, ratio: wholeMs / around })
-  }
-
-  /** @param wholeMs the figure of the profile. */
-  pace(wholeMs: number, threads: number): ProfilePace {
-    const { ratio, error } = medianRatio(this.#samples.map((sample) => sample.ratio))
-    return { network: REFERENCE_NETWORK, threads, ms: wholeMs / ratio, error }
-  }
-
-  times(): Measured['reference'] {
-    const now = performance.now()
-    return this.#samples.map(({ atMs, cpuMs }) => ({ agoMs: now - atMs, cpuMs }))
-  }
-}
-
-interface Run extends Pick<MeasureInput, 'runs' | 'options'> {
-  model: CutModel
-  feeds: Feeds
-  runner: Runner
-  whole: Whole
-  steps: Steps
-  /** performance.now() at the start. */
-  startedAt: number
+interface Run extends CutRuns {
   /** Cores that other processes kept busy since the start; undefined if the system does not count them. */
   otherCores: () => number | undefined
   copies: readonly CopyCost[]
-  paced: PacedRuns
 }
 
-/** Combines the runs, the profiler's events and the cuts to the figures of the profile. */
+/** Runs the cuts, and combines all to the figures of the profile. */
 async function fitted(run: Run) {
-  const { model, runner, whole, options, copies } = run
-  const { layers, boundaries } = model.structure
-  const placement = placeNodes(layers, whole.nodes)
-  const cuts = await measureCuts(run, layerTimes(placement, whole.times, 1).layerMs)
-  const bursts = [whole.samples.map((time) => runner.figure(time)), ...cuts.map((cut) => cut.wholesMs)]
-  const figuresMs = bursts.flat()
-  // The median of all runs, disturbed ones included: later requests run on the same machine.
-  const wholeMs = median(figuresMs)
-  const scaled = new Map(scaleCuts(cuts, wholeMs).map((cut) => [cut.k, cut]))
-  const inRole = (role: Role) =>
-    cuts.filter((cut) => cut.role === role).flatMap(({ k }) => scaled.get(k) ?? [])
-  const { layerMs, unmappedShare } = layerTimes(placement, whole.times, wholeMs)
-  const anchors = inRole('anchor')
-  const fit_ = fit({ boundaries, layerMs, copies, anchors })
-  const checks = inRole('check')
-  const error = checks.length > 0 ? predictionError(fit_, checks) : undefined
+  const { model, whole, options } = run
+  const placement = placeNodes(model.structure.layers, whole.nodes)
+  const cuts = await cutsInTime(run, layerTimes(placement, whole.times, 1).layerMs)
+  let made = combined(run, placement, cuts)
+  if (made.error?.ok === false) {
+    cuts.push(...(await anotherCheck(run, cuts)))
+    made = combined(run, placement, cuts)
+  }
+  const { bursts, fit: fit_, anchors, error, unmappedShare } = made
+  const wholeMs = median(bursts.flat())
   const wallMs = median(whole.samples.map((time) => time.wallMs))
   return {
-    method: describe(options, wallMs, figuresMs.length, cuts.length, unmappedShare),
+    method: describe(options, wallMs, bursts.flat().length, cuts.length, unmappedShare),
     whole: {
       medianMs: wholeMs,
       samplesMs: whole.samples.map((time) => time.wallMs),
@@ -204,26 +141,20 @@ async function fitted(run: Run) {
   }
 }
 
-async function measureCuts(run: Run, shares: number[]) {
-  const { model, feeds, runner, whole, steps, runs, options, startedAt } = run
-  const possible = candidates(model.structure)
-  const runMs = undisturbed(whole.samples.map((time) => runner.figure(time)))
-  const rounds = Math.min(10, runs ?? runsIn(PAIR_MS, runMs))
-  const turnMs = runMs + runner.pauseMs
-  const pairMs = whole.createMs + (1 + 2 * rounds) * turnMs
-  // A slower emulated machine has longer pauses, and its inferences are longer as well.
-  const leftMs = budgetMs(runMs) * (turnMs / (runMs + pauseOf(runMs))) - (performance.now() - startedAt)
-  const affordable = runs === undefined ? Math.max(1, Math.floor(leftMs / pairMs)) : MAX_CUTS
-  const count = Math.min(MAX_CUTS, affordable, possible.length)
-  const chosen = chooseCuts(possible, shares, count, model.structure.model + model.structure.shapesKey)
-  steps.begin('check', chosen.length)
-  const cuts = []
-  const pair = { model, feeds, runner, options, whole: whole.session }
-  for (const { k, role } of chosen) {
-    cuts.push({ role, ...(await measurePair(pair, k, rounds, (wholeMs) => run.paced.sample(wholeMs))) })
-    steps.tick()
-  }
-  return cuts
+/** The fit to the cuts that are anchors, and its errors at those that are checks. */
+function combined({ model, runner, whole, copies }: Run, placement: Placement, cuts: readonly RunCut[]) {
+  const bursts = [whole.samples.map((time) => runner.figure(time)), ...cuts.map((cut) => cut.wholesMs)]
+  // The median of all runs, disturbed ones included: later requests run on the same machine.
+  const wholeMs = median(bursts.flat())
+  const scaled = new Map(scaleCuts(cuts, wholeMs).map((cut) => [cut.k, cut]))
+  const inRole = (role: Role) =>
+    cuts.filter((cut) => cut.role === role).flatMap(({ k }) => scaled.get(k) ?? [])
+  const { layerMs, unmappedShare } = layerTimes(placement, whole.times, wholeMs)
+  const anchors = inRole('anchor')
+  const fit_ = fit({ boundaries: model.structure.boundaries, layerMs, copies, anchors })
+  const checks = inRole('check')
+  const error = checks.length > 0 ? predictionError(fit_, checks) : undefined
+  return { bursts, fit: fit_, anchors, error, unmappedShare }
 }
 
 function describe(

@@ -1,7 +1,9 @@
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   candidates,
   chooseCuts,
+  farthest,
   MAX_CUTS,
 } from '../../../../services/inference/jobs/profiler/measure-cuts.ts'
 import { rangeMemory } from '../../../../services/inference/jobs/profiler/range-memory.ts'
@@ -26,6 +28,24 @@ describe('the cuts that are run', () => {
     expect(chooseCuts(inside, layerMs, 1, 'seed').map(({ role }) => role)).toEqual(['check'])
     const roles = chooseCuts(inside, layerMs, MAX_CUTS, 'seed').map(({ role }) => role)
     expect(roles.filter((role) => role === 'check').length).toBeGreaterThanOrEqual(2)
+  })
+
+  it('are far from each other where one alone was predicted badly', () => {
+    expect(farthest(inside, 3)).toBe(13)
+    expect(farthest(inside, 13)).toBe(4)
+    expect(farthest([4, 9], 9)).toBe(4)
+    expect(farthest([4], 4)).toBeUndefined()
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.nat(), { minLength: 2 }), fc.nat(), (cuts, at) => {
+        const from = cuts.toSorted((a, b) => a - b)
+        const k = from[at % from.length]!
+        const other = farthest(from, k)!
+        expect(from).toContain(other)
+        expect(other).not.toBe(k)
+        const apart = Math.abs(from.indexOf(other) - from.indexOf(k))
+        expect(apart).toBeGreaterThanOrEqual(Math.floor(from.length / 2))
+      }),
+    )
   })
 
   it('are clean single-tensor boundaries where the model has any, else single ones that are allowed', () => {
