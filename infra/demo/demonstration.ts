@@ -32,6 +32,11 @@ import { referenceRun } from './reference.ts'
 import type { Report, ServedPlan } from './report.ts'
 import { modelText, servedText, steadinessText, step, titledPlansText, winnerText } from './story.ts'
 
+interface Query {
+  model: string
+  inputShapes?: InputShapes | undefined
+}
+
 export interface DemonstrationInput {
   file: string
   name: string
@@ -47,6 +52,9 @@ export interface DemonstrationInput {
 const WARM_UP = { min: 1, max: 3, forMs: 2000 }
 const MEASURED = { min: 3, max: 10, forMs: 5000 }
 const INPUT_SEED = 1
+/** Samples of each machine's pace that plans should rest on, and how long they are waited for. */
+const WATCHED_SAMPLES = 10
+const WATCHED_WAIT = { everyMs: 250, timeoutMs: 10_000 }
 /** Measuring one slow link takes seconds, and a resource measures its links one after another. */
 const LINKS_WAIT = { everyMs: 100, timeoutMs: 180_000 }
 
@@ -72,7 +80,14 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   )
   say(tableText(profilesTable(printable(profiles))))
 
-  const plans = await planner.plans(query)
+  const plans = await step('watching how fast the machines are now', (waitFor) =>
+    plansOfWatched(
+      planner,
+      query,
+      profiles.map(({ resource }) => resource),
+      waitFor,
+    ),
+  )
   say(titledPlansText('free choice', printable(plans)))
   const split = await planSplit(planner, structure, query)
   if (split) say(titledPlansText(split.title, printable(split.answer)))
@@ -109,6 +124,28 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
   })
 }
 
+/**
+ * Plans of machines whose pace is known by more than one look. That one stays unknown is no reason to wait for ever: the plans
+ * say what they rest on.
+ * @param machines that have a profile.
+ */
+async function plansOfWatched(
+  planner: PlannerClient,
+  query: Query,
+  machines: readonly string[],
+  waitFor: SetDetail,
+): Promise<PlanAnswer> {
+  const ask = async () => {
+    const answer = await planner.plans(query)
+    const samples = new Map(answer.paces.map((pace) => [pace.resource, pace.samples]))
+    const unknown = machines.filter((name) => (samples.get(name) ?? 0) < WATCHED_SAMPLES)
+    waitFor(unknown.map((name) => `${name}: ${samples.get(name) ?? 0} of ${WATCHED_SAMPLES}`).join(', '))
+    return { answer, unknown }
+  }
+  const { answer } = await pollUntil(ask, ({ unknown }) => unknown.length === 0, WATCHED_WAIT)
+  return answer
+}
+
 /** What a split is compared with, the source alone and the last machine alone; then the best plan and the best split. */
 function plansToServe(
   free: PlanAnswer,
@@ -126,11 +163,7 @@ function plansToServe(
 }
 
 /** The plan as it is predicted at this moment: the pace of a busy machine changes from minute to minute. */
-async function asOfNow(
-  planner: PlannerClient,
-  query: { model: string; inputShapes?: InputShapes | undefined },
-  plan: Plan,
-): Promise<Plan> {
+async function asOfNow(planner: PlannerClient, query: Query, plan: Plan): Promise<Plan> {
   const { plans, native } = await planner.plans({ ...query, top: 1000 })
   return [...native, ...plans].find(({ id }) => id === plan.id) ?? plan
 }
@@ -173,7 +206,7 @@ function missingLinks(resources: readonly ResourceView[], links: readonly Link[]
 async function planSplit(
   planner: PlannerClient,
   structure: Structure,
-  query: { model: string; inputShapes?: InputShapes | undefined },
+  query: Query,
 ): Promise<{ title: string; answer: PlanAnswer } | null> {
   const inner = structure.boundaries.filter(
     (boundary) => boundary.allowed && boundary.k > 0 && boundary.k < structure.layers.length,

@@ -52,7 +52,9 @@ async function startOnce(condition: string): Promise<Started> {
   const file = path.join(folder, 'report.json')
   const args = ['start', '--', '--once', '--port-base', '0', '--report', file]
   try {
-    const child = spawn('npm', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    // Each run is the first one: with what earlier runs left, profiles would not be measured again.
+    const env = { ...process.env, SCISSION_DATA: path.join(folder, 'data') }
+    const child = spawn('npm', args, { stdio: ['ignore', 'pipe', 'pipe'], env })
     let output = ''
     child.stdout.on('data', (text: Buffer) => (output += text.toString()))
     child.stderr.on('data', (text: Buffer) => (output += text.toString()))

@@ -34,6 +34,9 @@ export interface PaceSamplerDeps extends Pick<Resource, 'name' | 'slowdown'> {
 }
 
 const INTERVAL_MS = 1000
+/** Until there are so many samples they are taken more often: plans are asked for as soon as services are up. */
+const FIRST_SAMPLES = 15
+const FIRST_PART = 0.2
 /** A slow machine is asked less often: samples take at most this part of one core. */
 const MOST_OF_A_CORE = 0.005
 /** Runs of the reference network in a sample. */
@@ -57,6 +60,7 @@ export class PaceSampler {
   #others = watchOthers()
   #loads: number[] = []
   #pauses = 0
+  #taken = 0
   #servedAt = 0
   #throttled = throttling()?.stops
   readonly #quotaUse = new QuotaUse()
@@ -88,7 +92,7 @@ export class PaceSampler {
       .catch((error: unknown) =>
         this.#deps.log.debug({ err: coerceError(error) }, 'the cost of a message was not measured'),
       )
-    this.#next(this.#deps.intervalMs ?? INTERVAL_MS)
+    this.#next(FIRST_PART * (this.#deps.intervalMs ?? INTERVAL_MS))
   }
 
   async close(): Promise<void> {
@@ -166,7 +170,8 @@ export class PaceSampler {
 
   async #sample(): Promise<void> {
     const { intervalMs = INTERVAL_MS, threads, file, busy, log } = this.#deps
-    let waitMs = intervalMs
+    const soonestMs = this.#taken < FIRST_SAMPLES ? FIRST_PART * intervalMs : intervalMs
+    let waitMs = soonestMs
     try {
       if (this.#pauses === 0) this.#look()
       this.#readQuota()
@@ -177,9 +182,10 @@ export class PaceSampler {
         // A request or a profile that came meanwhile has had a part in it.
         if (this.#pauses === 0 && !busy())
           this.#add({ atMs, source: 'idle', cpuMs, waiting: this.#wasStopped() ? undefined : waiting })
-        waitMs = Math.max(intervalMs, (RUNS * cpuMs) / MOST_OF_A_CORE)
+        const spareMs = this.#taken < FIRST_SAMPLES ? 0 : (RUNS * cpuMs) / MOST_OF_A_CORE
+        waitMs = Math.max(soonestMs, spareMs)
       }
-      this.#tell(false)
+      this.#tell(this.#taken === FIRST_SAMPLES)
     } catch (error) {
       if (!this.#closed) log.debug({ err: coerceError(error) }, 'a sample of the pace failed')
     }
@@ -187,6 +193,7 @@ export class PaceSampler {
   }
 
   #add(sample: Omit<PaceSample, 'otherCores'>): void {
+    this.#taken += 1
     this.#history.add({ ...sample, otherCores: this.#loads.length > 0 ? median(this.#loads) : undefined })
   }
 

@@ -48,6 +48,13 @@ describe('the pace of a machine', () => {
     expect(told[0]?.samples.idle).toBeGreaterThan(0)
   })
 
+  it('is told again once there are enough samples to plan with', async () => {
+    const { sampler, told } = samplerWith()
+    sampler.start()
+    await until(() => told.length > 1)
+    expect(told.map(({ samples }) => samples.idle).slice(0, 2)).toEqual([1, 15])
+  })
+
   it('is not sampled while requests are computed; their stages are samples', async () => {
     const { sampler } = samplerWith(() => true)
     sampler.start()
