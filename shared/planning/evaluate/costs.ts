@@ -1,13 +1,14 @@
 /**
  * Costs of a plan of either view, from the resources that a request passes and the links that it crosses:
  *
- *   latency  = Σ stages ms · slowdown + Σ links (encoding + round trip + cost per message + bytes · 8 / bandwidth
+ *   latency  = Σ stops ms · slowdown + Σ links (encoding + round trip + cost per message + bytes · 8 / bandwidth
  *              + decoding + answer bytes · 8 / return bandwidth)
  *   energy   = per resource: busy watts · (computing + coding) + transmit watts · sending + idle watts · rest of the latency
  *   price    = per resource: price per second · computing + price per 10^9 bytes · bytes sent
  *
- * (contracts/resource.ts, Link; contracts/profile.ts.) Latency is that of one request alone. With a request in each step
- * at the same time, the slowest step sets the throughput.
+ * (contracts/resource.ts, Link; contracts/profile.ts.) A request always enters at the source's service, which reads it,
+ * passes it on and writes the answer: a source that runs no layer is charged as a stage without layers. Latency is that of
+ * one request alone. With a request in each step at the same time, the slowest step sets the throughput.
  */
 import type { Plan } from '../../contracts/plan.ts'
 import {
@@ -27,11 +28,14 @@ import {
   type PlanningStructure,
 } from '../problem/problem.ts'
 
-/** A resource that a request passes. */
+/** A resource that a request passes: it runs a stage, or it is the source and only passes the input on. */
 export interface Stop {
   resource: PlanningResource
-  /** Undefined if it runs nothing. `measuredMs`: time of the stage as measured, before slowdown. */
-  stage: { profile: PlanningProfile; measuredMs: number } | undefined
+  runsLayers: boolean
+  /** What its times follow; undefined on a source without one, of which nothing is known. */
+  profile: PlanningProfile | undefined
+  /** Time of its layers as measured, before slowdown; 0 without layers. */
+  measuredMs: number
 }
 
 /** A link that a request crosses, between two neighbouring stops. */
@@ -55,11 +59,11 @@ export interface Journey {
 /** Totals of a plan that depend on times. None of them falls if a time rises. */
 type TimedTotals = Pick<
   Plan,
-  'computeMs' | 'transferMs' | 'predictedMs' | 'bottleneckMs' | 'energyJ' | 'price'
+  'computeMs' | 'relayMs' | 'transferMs' | 'predictedMs' | 'bottleneckMs' | 'energyJ' | 'price'
 >
 
 export interface JourneyCosts {
-  /** Per stop, ms of compute. */
+  /** Per stop, ms of compute, with what a request costs there beside. */
   stageMs: number[]
   /** Per crossing, ms on the wire: `ms` for the request, round trip included, `returnMs` for the answer. */
   wire: { ms: number; sendMs: number; returnMs: number }[]
@@ -80,8 +84,8 @@ interface Bounds {
 function costsBy(journey: Journey, bounds: Bounds): JourneyCosts {
   const { stops, crossings, answerBytes, figures } = journey
   const stageMs = stops.map((stop) => {
-    const { resource, stage } = stop
-    return stage ? stageMsAt(stage.profile, stage.measuredMs, bounds.stage(stop)) * resource.slowdown : 0
+    const { resource, profile, measuredMs } = stop
+    return profile ? stageMsAt(profile, measuredMs, bounds.stage(stop)) * resource.slowdown : 0
   })
   const wire = crossings.map((crossing) => {
     const { link, wireBytes } = crossing
@@ -104,8 +108,10 @@ function costsBy(journey: Journey, bounds: Bounds): JourneyCosts {
     crossings.map(({ encodeMs, decodeMs }, at) => encodeMs + wire[at]!.ms + decodeMs + wire[at]!.returnMs),
   )
   const predictedMs = computeMs + transferMs
+  const relayMs = stops[0]?.runsLayers === false ? stageMs[0]! : 0
   const totals = {
     computeMs,
+    ...(relayMs > 0 && { relayMs }),
     transferMs,
     predictedMs,
     bottleneckMs: Math.max(
@@ -205,9 +211,9 @@ const distance = (moves: readonly Move[], middle: TimedTotals, field: keyof Time
 /** In the same order for every bound. */
 function movesTo(journey: Journey, bound: TimeConfidence): Move[] {
   const { stops, crossings } = journey
-  const hosts = new Set(stops.flatMap((stop) => (stop.stage ? [hostOf(stop)] : [])))
+  const hosts = new Set(stops.flatMap((stop) => (stop.profile ? [hostOf(stop)] : [])))
   const ofHosts = [...hosts].map((host) => {
-    const isThere = (stop: Stop) => stop.stage !== undefined && hostOf(stop) === host
+    const isThere = (stop: Stop) => stop.profile !== undefined && hostOf(stop) === host
     const stage = (stop: Stop) => (isThere(stop) ? bound : 'median')
     return { what: host, totals: costsBy(journey, { stage, link: () => 'median' }).totals }
   })
@@ -220,7 +226,7 @@ function movesTo(journey: Journey, bound: TimeConfidence): Move[] {
 }
 
 /** Resources on one computer share its pace. */
-const hostOf = ({ resource, stage }: Stop): string => stage?.profile.host ?? resource.name
+const hostOf = ({ resource, profile }: Stop): string => profile?.host ?? resource.name
 
 /** ms that the bytes take: bits / (10^6 bit/s · bandwidth) · 1000. */
 function wireMs(bytes: number, bandwidthMbps: number): number {
@@ -243,20 +249,23 @@ export function sizesOf(
   return { weightBytes, memoryBytes: weightBytes + peak }
 }
 
-/** True if a slowdown, a profile or a link behind the plan's numbers is emulated. */
+/**
+ * True if a slowdown, a profile or a link behind the plan's numbers is emulated. A slowdown lengthens runs of layers: what
+ * passing the input on costs is measured as it is.
+ */
 export function isEmulated({ stops, crossings }: Journey): boolean {
   const slowed = stops.some(
-    ({ resource, stage }) =>
-      stage && (resource.emulated || resource.slowdown !== 1 || stage.profile.emulated),
+    ({ resource, runsLayers, profile }) =>
+      runsLayers && (resource.emulated || resource.slowdown !== 1 || profile?.emulated),
   )
   return slowed || crossings.some(({ link }) => link.emulated)
 }
 
 /** Reasons to doubt a plan's numbers: profiles that failed their own check. */
 export function warningsOf({ stops }: Journey): string[] {
-  return stops.flatMap(({ stage }) =>
-    stage?.profile.predictionError?.ok === false
-      ? [`the profile of ${stage.profile.resource} failed its own check`]
+  return stops.flatMap(({ runsLayers, profile }) =>
+    runsLayers && profile?.predictionError?.ok === false
+      ? [`the profile of ${profile.resource} failed its own check`]
       : [],
   )
 }

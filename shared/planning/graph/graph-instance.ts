@@ -35,7 +35,7 @@ export interface RunnerCosts extends GraphRunner {
   rank: number
   /** Per group, ms at the instance's confidence. */
   ms: Float64Array
-  /** ms per stage, whatever layers it holds. */
+  /** ms of a request whatever layers it holds; at the source also if it holds none. */
   fixedMs: number
 }
 
