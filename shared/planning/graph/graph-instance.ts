@@ -65,7 +65,7 @@ export interface GraphInstance {
   starts: number[]
   /** `[from][to]` by runner; undefined if there is no link or the tier is not later. */
   links: (LinkCost | undefined)[][]
-  /** Cuts of single links that several routes share (closure-problem.ts). */
+  /** Cuts of single links that several routes share (link-cuts.ts). */
   cuts: Map<string, LinkCut>
 }
 
