@@ -14,7 +14,7 @@ export const PaceOfPlan = z.object({
   above: z.number().nonnegative(),
   /** Typical wall time over CPU time: what other work on the machine costs a request. Without the stops of a quota. */
   waiting: z.number().positive(),
-  /** Typical ms of a request here beside the run of its stage, which every stage is charged. */
+  /** Typical ms of a request here beside the run of its stage, which every stage is charged, and a source without layers. */
   callMs: ms.optional(),
   /** Cores that other processes keep busy. */
   otherCores: z.number().nonnegative().optional(),

@@ -73,7 +73,7 @@ export const PlanQuery = z.strictObject({
   tensorOnDevice: z.string().min(1).max(1000).optional(),
   mustRunLayers: nameList(LayersOnTier).optional(),
   mustNotRunLayers: nameList(LayersOnTier).optional(),
-  /** Per tier: limit of its stage's compute time. */
+  /** Per tier: limit of its stage's compute time; of the source's also if it only passes the input on (`relayMs`). */
   maxTierMs: figures(TierName, cost).optional(),
   /** Per tier: limit in percent of the plan's compute time. */
   maxTierShare: figures(TierName, numeric(z.number().min(0).max(100))).optional(),
@@ -162,6 +162,11 @@ export type Intervals = z.infer<typeof Intervals>
 /** Costs of a whole plan, in both views. */
 export const PlanCosts = z.object({
   computeMs: ms,
+  /**
+   * The part of `computeMs` that belongs to no stage: the source runs no layer, and takes so long to read the request, pass
+   * it on and write the answer. Absent if it runs layers, or if nothing is known of that.
+   */
+  relayMs: ms.optional(),
   /** All hops, with encoding, decoding and the answer. */
   transferMs: ms,
   predictedMs: ms,

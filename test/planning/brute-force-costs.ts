@@ -15,6 +15,8 @@ export interface Costs {
   losses: number[]
   /** Per stage. */
   computeMs: number[]
+  /** On a source that runs no layer. */
+  relayMs: number
   sent: { from: string; bytes: number }[]
 }
 
@@ -39,7 +41,7 @@ export function costsOf(
   const hopsMs: number[] = []
   const losses: number[] = []
   for (const [at, stage] of path.entries()) {
-    const computeMs = stage ? stageMs(problem, stage, upper) : 0
+    const computeMs = stage ? stageMs(problem, stage, upper) : relayMsOf(problem, source, upper)
     if (computeMs === undefined) return undefined
     const stop = { name: stage?.resource ?? source, codingMs: 0, computeMs, sendMs: 0, sentBytes: 0 }
     const before = stops[at - 1]
@@ -65,6 +67,7 @@ export function costsOf(
     loss: Math.min(1, total(losses)),
     losses,
     computeMs: stops.slice(stops.length - stages.length).map((stop) => stop.computeMs),
+    relayMs: stops.length > stages.length ? stops[0]!.computeMs : 0,
     sent: stops.slice(0, -1).map((stop) => ({ from: stop.name, bytes: stop.sentBytes })),
   }
 }
@@ -99,6 +102,12 @@ function stageMs(problem: Problem, stage: TriedStage, upper: boolean): number | 
   // Half a stop more than one besides those that its times contain.
   if (upper && stops) ms += stops.ms * (stops.areExpected ? 1.5 : 1)
   return (ms + callMs) * slowdownOf(problem, stage.resource)
+}
+
+/** Reading a request, passing it on and writing the answer: a call without layers. */
+function relayMsOf(problem: Problem, source: string, upper: boolean): number {
+  const { callMs = 0, interval } = firstProfile(problem, source) ?? {}
+  return (callMs + (upper && interval ? interval.fixedMs : 0)) * slowdownOf(problem, source)
 }
 
 function hopOf(

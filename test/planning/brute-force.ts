@@ -197,7 +197,9 @@ function isWithin(
 ): boolean {
   const { layers, boundaries } = problem.structure
   const tierOf = (name: string) => problem.resources.find((one) => one.name === name)!.tier
-  const computeMs = costs.computeMs.reduce((sum, ms) => sum + ms, 0)
+  const computeMs = costs.computeMs.reduce((sum, ms) => sum + ms, costs.relayMs)
+  const relayTier = tierOf(query.source ?? '')
+  const relays = stages[0]!.resource !== query.source
   const fits = stages.every(({ resource, from, to }, at) => {
     const own = layers.slice(from, to)
     const weights = own.reduce((sum, layer) => sum + layer.weightBytes, 0)
@@ -211,10 +213,12 @@ function isWithin(
   })
   const shares = Object.entries(query.maxTierShare ?? {}).every(([tier, percent]) => {
     const at = stages.findIndex(({ resource }) => tierOf(resource) === tier)
-    return at < 0 || costs.computeMs[at]! * 100 <= percent * computeMs
+    const own = at < 0 ? Number(relays && tier === relayTier) * costs.relayMs : costs.computeMs[at]!
+    return own * 100 <= percent * computeMs
   })
   return (
     fits &&
+    costs.relayMs <= (query.maxTierMs?.[relayTier] ?? Infinity) &&
     shares &&
     costs.sent.every(({ from, bytes }) => bytes <= (query.maxUploadBytes?.[tierOf(from)] ?? Infinity)) &&
     costs.ms <= (query.maxLatencyMs ?? Infinity) &&

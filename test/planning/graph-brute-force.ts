@@ -191,8 +191,13 @@ function stageOf(
 ): Stage {
   const { layers, boundaries } = problem.structure
   const own = layers.filter(({ index }) => chosen[index]!.resource === resource)
-  if (own.length === 0) return { ms: 0, memoryBytes: 0 }
-  const { layerMs, interval, callMs = 0, stops } = chosen[own[0]!.index]!.profile
+  // A source without layers passes the input on, as its first profile says.
+  const profile =
+    own[0] === undefined
+      ? problem.profiles.find((one) => one.resource === resource.name)
+      : chosen[own[0].index]!.profile
+  if (!profile) return { ms: 0, memoryBytes: 0 }
+  const { layerMs, interval, callMs = 0, stops } = profile
   const plain = sum(own.map(({ index }) => layerMs[index]!))
   const { relative, fixedMs } = (upper && interval) || { relative: 0, fixedMs: 0 }
   // Of a request whose times contain the stops to be expected, half a stop more than one besides.
@@ -202,7 +207,7 @@ function stageOf(
   )
   return {
     ms: (plain * (1 + relative) + fixedMs + stoppedMs + callMs) * resource.slowdown,
-    memoryBytes: sum(own.map(({ weightBytes }) => weightBytes)) + Math.max(...alive),
+    memoryBytes: sum(own.map(({ weightBytes }) => weightBytes)) + Math.max(0, ...alive),
   }
 }
 

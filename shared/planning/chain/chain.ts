@@ -56,6 +56,8 @@ export interface RouteStop {
   resource: number
   /** Undefined if it runs nothing. */
   runner: Runner | undefined
+  /** ms of a request here whatever layers it runs; also if it runs none. */
+  fixedMs: number
   /** Per codec: ms per byte, NaN if it cannot encode. */
   encodeMsPerByte: Float64Array
 }
@@ -172,6 +174,7 @@ function chainOf(problem: Problem, usable: readonly PlanningResource[], source: 
     idleSource: {
       resource: sourceAt,
       runner: undefined,
+      fixedMs: resources[sourceAt]!.runners[0]?.fixedMs ?? 0,
       encodeMsPerByte:
         resources[sourceAt]!.runners[0]?.encodeMsPerByte ??
         Float64Array.from(codecs, (_, codec) => (codec === NO_CODEC ? 0 : NaN)),
@@ -258,13 +261,19 @@ function runnersOf(
 ): Runner[] {
   return profilesOf(problem, resource).map((profile, variant) => {
     const speeds = speedsOf(profile, resource.slowdown, codecs)
-    const stop: RouteStop = { resource: index, runner: undefined, encodeMsPerByte: speeds.encodeMsPerByte }
+    const times = timesOf(profile, resource.slowdown, bound)
+    const stop: RouteStop = {
+      resource: index,
+      runner: undefined,
+      fixedMs: times.fixedMs,
+      encodeMsPerByte: speeds.encodeMsPerByte,
+    }
     const runner = {
       resource: index,
       stop,
       variant,
       options: chosenOptions(problem, resource, profile),
-      ...timesOf(profile, resource.slowdown, bound),
+      ...times,
       ...speeds,
     }
     stop.runner = runner

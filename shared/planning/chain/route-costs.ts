@@ -52,9 +52,9 @@ export function latencyConstant({ stops }: Route, layers: number): number {
   const last = stops.length - 1
   let constant = 0
   for (let at = 0; at <= last; at += 1) {
-    const { runner } = stops[at]!
+    const { runner, fixedMs } = stops[at]!
+    constant += fixedMs
     if (!runner) continue
-    constant += runner.fixedMs
     if (at === 0) constant += runner.enterMs[0]!
     if (at === last) constant += runner.prefixMs[layers]! + runner.exitMs[layers]!
   }
@@ -65,11 +65,10 @@ function constantOf(space: SearchSpace, { stops }: Route, { compute, latency }: 
   const { layers } = space.chain
   const last = stops.length - 1
   let constant = 0
-  stops.forEach(({ runner }, at) => {
-    if (!runner) return
-    const begin = at === 0 ? runner.enterMs[0]! : 0
-    const end = at === last ? runner.prefixMs[layers]! + runner.exitMs[layers]! : 0
-    constant += (compute[at]! + latency) * (runner.fixedMs + begin + end)
+  stops.forEach(({ runner, fixedMs }, at) => {
+    const begin = runner && at === 0 ? runner.enterMs[0]! : 0
+    const end = runner && at === last ? runner.prefixMs[layers]! + runner.exitMs[layers]! : 0
+    constant += (compute[at]! + latency) * (fixedMs + begin + end)
   })
   return constant
 }
@@ -130,20 +129,20 @@ export function totalsOf(
   let computeMs = 0
   let idleWatts = 0
   for (let at = 0; at < stops.length; at += 1) {
-    const { runner, resource } = stops[at]!
+    const { runner, resource, fixedMs } = stops[at]!
     const arrival = at > 0 ? hops[at - 1]! : undefined
     const departure = at < hops.length ? hops[at]! : undefined
     const o = departure ? options[at]! : 0
     let codingMs = arrival ? arrival.decodeMs(options[at - 1]!) : 0
     let sendMs = 0
-    let stage = 0
+    let stage = fixedMs
     if (runner) {
       const from = arrival ? arrival.boundary[options[at - 1]!]! : 0
       stage = stageMs(runner, from, departure ? departure.boundary[o]! : chain.layers)
-      if (stage > upTo(limits.maxStageMs[resource]!)) return undefined
-      tierMs[chain.resources[resource]!.rank] = stage
-      computeMs += stage
     }
+    if (stage > upTo(limits.maxStageMs[resource]!)) return undefined
+    tierMs[chain.resources[resource]!.rank] = stage
+    computeMs += stage
     if (departure) {
       codingMs += departure.encodeMs(o)
       sendMs = departure.sendMs(o)

@@ -161,10 +161,10 @@ export class RouteSearch {
 
   /** ms of work of the stop before a hop: decoding, stage and encoding. */
   #workBefore(hop: number, option: number): number {
-    const { runner } = this.route.stops[hop]!
+    const { runner, fixedMs } = this.route.stops[hop]!
     const departure = this.#hops[hop]!
     const work = departure.encodeMs(option)
-    if (!runner) return work
+    if (!runner) return work + fixedMs
     const arrival = hop > 0 ? this.#hops[hop - 1]! : undefined
     const before = hop > 0 ? this.#options[hop - 1]! : 0
     const from = arrival ? arrival.boundary[before]! : 0
@@ -200,12 +200,14 @@ export class RouteSearch {
 
   /** Options of the first hop. Without hops: [0, 1) if the source may run everything, else [0, 0). */
   #firstWindow(): [number, number] {
-    const { runner } = this.route.stops[0]!
+    const { runner, resource, fixedMs } = this.route.stops[0]!
+    const { limits, chain } = this.#space
     const first = this.#hops[0]
     const reach = runner ? this.#space.reachOf(runner)[0]! : 0
-    if (!first) return [0, Number(reach === this.#space.chain.layers)]
-    if (!runner) return [0, first.count]
-    return [firstAbove(first, this.#space.limits.firstLayers - 1), firstAbove(first, reach)]
+    if (!first) return [0, Number(reach === chain.layers)]
+    if (!runner)
+      return [0, fixedMs <= upTo(Math.min(limits.maxStageMs[resource]!, limits.maxStepMs)) ? first.count : 0]
+    return [firstAbove(first, limits.firstLayers - 1), firstAbove(first, reach)]
   }
 
   #sumOf(metric: Metric): BoundedTerms {

@@ -1,13 +1,14 @@
 /**
  * Costs of a plan of either view, from the resources that a request passes and the links that it crosses:
  *
- *   latency  = Σ stages ms · slowdown + Σ links (encoding + round trip + cost per message + bytes · 8 / bandwidth
+ *   latency  = Σ stops ms · slowdown + Σ links (encoding + round trip + cost per message + bytes · 8 / bandwidth
  *              + decoding + answer bytes · 8 / return bandwidth)
  *   energy   = per resource: busy watts · (computing + coding) + transmit watts · sending + idle watts · rest of the latency
  *   price    = per resource: price per second · computing + price per 10^9 bytes · bytes sent
  *
- * (contracts/resource.ts, Link; contracts/profile.ts.) Latency is that of one request alone. With a request in each step
- * at the same time, the slowest step sets the throughput.
+ * (contracts/resource.ts, Link; contracts/profile.ts.) A request always enters at the source's service, which reads it,
+ * passes it on and writes the answer: a source that runs no layer is charged as a stage without layers. Latency is that of
+ * one request alone. With a request in each step at the same time, the slowest step sets the throughput.
  */
 import type { Plan } from '../../contracts/plan.ts'
 import {
@@ -28,18 +29,19 @@ import {
 } from '../problem/problem.ts'
 import { stopsMsAt } from '../problem/quota-stops.ts'
 
-interface Stage {
-  profile: PlanningProfile
-  /** Predicted time without what a call costs, before slowdown. */
+/** A resource that a request passes: it runs a stage, or it is the source and only passes the input on. */
+export interface Stop {
+  resource: PlanningResource
+  runsLayers: boolean
+  /** What its times follow; undefined on a source without one, of which nothing is known. */
+  profile: PlanningProfile | undefined
+  /** Time of its layers as measured, before slowdown; 0 without layers. */
   measuredMs: number
 }
 
-/** A resource that a request passes. */
-export interface Stop {
-  resource: PlanningResource
-  /** Undefined if it runs nothing. */
-  stage: Stage | undefined
-}
+/** One whose times are known. */
+type TimedStop = Stop & { profile: PlanningProfile }
+const isTimed = (stop: Stop): stop is TimedStop => stop.profile !== undefined
 
 /** A link that a request crosses, between two neighbouring stops. */
 export interface Crossing {
@@ -62,11 +64,11 @@ export interface Journey {
 /** Totals of a plan that depend on times. None of them falls if a time rises. */
 type TimedTotals = Pick<
   Plan,
-  'computeMs' | 'transferMs' | 'predictedMs' | 'bottleneckMs' | 'energyJ' | 'price'
+  'computeMs' | 'relayMs' | 'transferMs' | 'predictedMs' | 'bottleneckMs' | 'energyJ' | 'price'
 >
 
 export interface JourneyCosts {
-  /** Per stop, ms of compute. */
+  /** Per stop, ms of compute, with what a request costs there beside. */
   stageMs: number[]
   /** Per crossing, ms on the wire: `ms` for the request, round trip included, `returnMs` for the answer. */
   wire: { ms: number; sendMs: number; returnMs: number }[]
@@ -75,7 +77,7 @@ export interface JourneyCosts {
 
 /** Costs with every time at its bound, as the searches have them. */
 export function costsAt(journey: Journey, confidence: 'median' | 'upper'): JourneyCosts {
-  const stageMs = ({ profile, measuredMs }: Stage) => {
+  const stageMs = ({ profile, measuredMs }: TimedStop) => {
     const { factor, fixedMs } = stageBound(profile, confidence)
     return factor * measuredMs + fixedMs
   }
@@ -85,13 +87,13 @@ export function costsAt(journey: Journey, confidence: 'median' | 'upper'): Journ
 /** Each time, at the bound that is asked for. */
 interface Bounds {
   /** Before the resource's slowdown. */
-  stageMs: (stage: Stage) => number
+  stageMs: (stop: TimedStop) => number
   link: (crossing: Crossing) => TimeConfidence
 }
 
 function costsBy(journey: Journey, bounds: Bounds): JourneyCosts {
   const { stops, crossings, answerBytes, figures } = journey
-  const stageMs = stops.map(({ resource, stage }) => (stage ? bounds.stageMs(stage) * resource.slowdown : 0))
+  const stageMs = stops.map((stop) => (isTimed(stop) ? bounds.stageMs(stop) * stop.resource.slowdown : 0))
   const wire = crossings.map((crossing) => {
     const { link, wireBytes } = crossing
     const { fixedMs, bandwidthMbps, returnBandwidthMbps } = linkFigures(link, bounds.link(crossing))
@@ -113,8 +115,10 @@ function costsBy(journey: Journey, bounds: Bounds): JourneyCosts {
     crossings.map(({ encodeMs, decodeMs }, at) => encodeMs + wire[at]!.ms + decodeMs + wire[at]!.returnMs),
   )
   const predictedMs = computeMs + transferMs
+  const relayMs = stops[0]?.runsLayers === false ? stageMs[0]! : 0
   const totals = {
     computeMs,
+    ...(relayMs > 0 && { relayMs }),
     transferMs,
     predictedMs,
     bottleneckMs: Math.max(
@@ -214,23 +218,22 @@ const distance = (moves: readonly Move[], middle: TimedTotals, field: keyof Time
 /** In the same order for every bound. */
 function movesTo(journey: Journey, bound: TimeConfidence): Move[] {
   const { stops, crossings } = journey
-  const medianOf = ({ profile, measuredMs }: Stage) => stageMsAt(profile, measuredMs, 'median')
+  const medianOf = ({ profile, measuredMs }: TimedStop) => stageMsAt(profile, measuredMs, 'median')
   const move = (what: string, moved: Partial<Bounds>): Move => {
     const bounds: Bounds = { stageMs: medianOf, link: () => 'median', ...moved }
     return { what, totals: costsBy(journey, bounds).totals }
   }
-  const runs = stops.flatMap((stop) => (stop.stage ? [{ ...stop, stage: stop.stage }] : []))
-  const ofHosts = [...new Set(runs.map(hostOf))].map((host) => {
-    const there = new Set(runs.filter((run) => hostOf(run) === host).map(({ stage }) => stage))
-    const stageMs = (stage: Stage) =>
-      there.has(stage) ? stageMsAt(stage.profile, stage.measuredMs, bound) : medianOf(stage)
+  const timed = stops.filter(isTimed)
+  const ofHosts = [...new Set(timed.map(hostOf))].map((host) => {
+    const stageMs = (stop: TimedStop) =>
+      hostOf(stop) === host ? stageMsAt(stop.profile, stop.measuredMs, bound) : medianOf(stop)
     return move(host, { stageMs })
   })
-  const ofQuotas = runs.flatMap(({ resource, stage: stopped }) => {
-    const { profile, measuredMs } = stopped
+  const ofQuotas = timed.flatMap((stopped) => {
+    const { resource, profile, measuredMs } = stopped
     if (!profile.stops) return []
     const lateMs = stopsMsAt(profile.stops, measuredMs, bound)
-    const stageMs = (stage: Stage) => medianOf(stage) + (stage === stopped ? lateMs : 0)
+    const stageMs = (stop: TimedStop) => medianOf(stop) + (stop === stopped ? lateMs : 0)
     return [move(`quota of ${resource.name}`, { stageMs })]
   })
   const ofLinks = crossings.map((moved) => {
@@ -241,7 +244,7 @@ function movesTo(journey: Journey, bound: TimeConfidence): Move[] {
 }
 
 /** Resources on one computer share its pace. */
-const hostOf = ({ resource, stage }: Stop & { stage: Stage }): string => stage.profile.host ?? resource.name
+const hostOf = ({ resource, profile }: TimedStop): string => profile.host ?? resource.name
 
 /** ms that the bytes take: bits / (10^6 bit/s · bandwidth) · 1000. */
 function wireMs(bytes: number, bandwidthMbps: number): number {
@@ -264,20 +267,23 @@ export function sizesOf(
   return { weightBytes, memoryBytes: weightBytes + peak }
 }
 
-/** True if a slowdown, a profile or a link behind the plan's numbers is emulated. */
+/**
+ * True if a slowdown, a profile or a link behind the plan's numbers is emulated. A slowdown lengthens runs of layers: what
+ * passing the input on costs is measured as it is.
+ */
 export function isEmulated({ stops, crossings }: Journey): boolean {
   const slowed = stops.some(
-    ({ resource, stage }) =>
-      stage && (resource.emulated || resource.slowdown !== 1 || stage.profile.emulated),
+    ({ resource, runsLayers, profile }) =>
+      runsLayers && (resource.emulated || resource.slowdown !== 1 || profile?.emulated),
   )
   return slowed || crossings.some(({ link }) => link.emulated)
 }
 
 /** Reasons to doubt a plan's numbers: profiles that failed their own check. */
 export function warningsOf({ stops }: Journey): string[] {
-  return stops.flatMap(({ stage }) =>
-    stage?.profile.predictionError?.ok === false
-      ? [`the profile of ${stage.profile.resource} failed its own check`]
+  return stops.flatMap(({ runsLayers, profile }) =>
+    runsLayers && profile?.predictionError?.ok === false
+      ? [`the profile of ${profile.resource} failed its own check`]
       : [],
   )
 }

@@ -106,7 +106,7 @@ type Ranges = [from: number, to: number][]
 
 /** @param ranges of the layers that the stop runs. */
 function stopOf(structure: GraphStructure, { profile, resource }: GraphRunner, ranges: Ranges): Stop {
-  if (ranges.length === 0) return { resource, stage: undefined }
+  if (ranges.length === 0) return { resource, runsLayers: false, profile, measuredMs: 0 }
   if (profile === undefined)
     throw new ScissionError(
       'internal',
@@ -116,7 +116,7 @@ function stopOf(structure: GraphStructure, { profile, resource }: GraphRunner, r
   let measuredMs = 0
   for (const [from, to] of ranges)
     for (let layer = from; layer < to; layer += 1) measuredMs += profile.layerMs[layer]!
-  return { resource, stage: { profile, measuredMs } }
+  return { resource, runsLayers: true, profile, measuredMs }
 }
 
 /** Per stop, its layers as ranges [from, to). */

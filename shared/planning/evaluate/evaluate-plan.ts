@@ -13,14 +13,14 @@ import {
   ownOptions,
   pathOf,
   type PlanningProfile,
-  type PlanningResource,
   type Problem,
   profileOf,
+  relayProfileOf,
   resourceNamed,
   sameOptions,
   speedOf,
 } from '../problem/problem.ts'
-import { type Crossing, costsAt, intervalsOf, isEmulated, sizesOf, warningsOf } from './costs.ts'
+import { type Crossing, costsAt, intervalsOf, isEmulated, sizesOf, type Stop, warningsOf } from './costs.ts'
 
 export interface EvaluateOptions {
   /** Bound of the plan's numbers; its intervals always span both bounds. @defaultValue median */
@@ -47,12 +47,7 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
   const hops = path.slice(1).map((stage, hop) => hopOf(problem, path[hop]!, stage))
   const idle = path.length - runs.length
   const journey = {
-    stops: path.map(({ resource }, at) => {
-      const run = runs[at - idle]
-      return run
-        ? { resource: run.resource, stage: run }
-        : { resource: resourceNamed(problem, resource), stage: undefined }
-    }),
+    stops: path.map(({ resource }, at) => runs[at - idle] ?? relayAt(problem, resource)),
     crossings: hops,
     answerBytes: structure.boundaries.at(-1)?.bytes ?? 0,
     figures,
@@ -124,11 +119,15 @@ function checkStages(problem: Problem, parts: PlanParts): void {
   })
 }
 
-interface Run {
+/** The source, if it only passes the input on. */
+function relayAt(problem: Problem, name: string): Stop {
+  const resource = resourceNamed(problem, name)
+  return { resource, runsLayers: false, profile: relayProfileOf(problem, resource), measuredMs: 0 }
+}
+
+interface Run extends Stop {
   stage: PlanStage
-  resource: PlanningResource
   profile: PlanningProfile
-  measuredMs: number
 }
 
 function runOf(problem: Problem, stage: PlanStage): Run {
@@ -138,7 +137,7 @@ function runOf(problem: Problem, stage: PlanStage): Run {
   let ms = 0
   for (let layer = from; layer < to; layer += 1) ms += layerMs[layer]!
   const measuredMs = Math.max(0, ms + (enterMs?.[from] ?? 0) + (exitMs?.[to] ?? 0))
-  return { stage, resource: resourceNamed(problem, stage.resource), profile, measuredMs }
+  return { stage, resource: resourceNamed(problem, stage.resource), runsLayers: true, profile, measuredMs }
 }
 
 interface Hop extends Crossing {

@@ -291,9 +291,9 @@ export function limitKeptBy(
 ): number {
   switch (constraint.kind) {
     case 'maxTierMs':
-      return tierMs(plan, constraint.name)
+      return tierMs(plan, constraint.name, resources)
     case 'maxTierShare':
-      return plan.computeMs > 0 ? (100 * tierMs(plan, constraint.name)) / plan.computeMs : 0
+      return plan.computeMs > 0 ? (100 * tierMs(plan, constraint.name, resources)) / plan.computeMs : 0
     case 'maxUploadBytes':
       return sentFrom(plan, (name) =>
         resources.some((one) => one.name === name && one.tier === constraint.name),
@@ -322,9 +322,15 @@ export function limitKeptBy(
   }
 }
 
-/** ms of compute on a tier. */
-function tierMs({ stages }: Plan | GraphPlan, name: string): number {
-  return sum(stages.map(({ tier, computeMs }) => (tier === name ? computeMs : 0)))
+/** ms of compute on a tier, with those of a source that only passes the input on. */
+function tierMs(
+  { stages, source, relayMs = 0 }: Plan | GraphPlan,
+  name: string,
+  resources: readonly Pick<PlanningResource, 'name' | 'tier'>[],
+): number {
+  const isSources = resources.some((one) => one.name === source && one.tier === name)
+  const ofStages = sum(stages.map(({ tier, computeMs }) => (tier === name ? computeMs : 0)))
+  return ofStages + (isSources ? relayMs : 0)
 }
 
 /** Bytes on the wire from the resources that are meant. */

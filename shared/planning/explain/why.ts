@@ -190,6 +190,7 @@ function slowestStepOf(plan: Plan): string {
   if (transfer) return `the transfer ${transfer.from} → ${transfer.to}`
   const busy = [plan.source, ...plan.stages.map(({ resource }) => resource)]
   const workOf = (name: string) =>
+    (name === plan.source ? (plan.relayMs ?? 0) : 0) +
     sum(plan.stages.map(({ resource, computeMs }) => (resource === name ? computeMs : 0))) +
     sum(
       transfers.map(({ from, to, encodeMs = 0, decodeMs = 0 }) =>

@@ -35,7 +35,7 @@ export interface RunnerCosts extends GraphRunner {
   rank: number
   /** Per group, ms at the instance's confidence. */
   ms: Float64Array
-  /** ms per stage, whatever layers it holds. */
+  /** ms of a request whatever layers it holds; at the source also if it holds none. */
   fixedMs: number
 }
 
@@ -65,7 +65,7 @@ export interface GraphInstance {
   starts: number[]
   /** `[from][to]` by runner; undefined if there is no link or the tier is not later. */
   links: (LinkCost | undefined)[][]
-  /** Cuts of single links that several routes share (closure-problem.ts). */
+  /** Cuts of single links that several routes share (link-cuts.ts). */
   cuts: Map<string, LinkCut>
 }
 

@@ -28,7 +28,7 @@ export interface SideConstraint {
   limit: number
 }
 
-/** The stops of a route: runners, the source's first, and ms that each stage takes whatever layers it holds. */
+/** The stops of a route: runners, the source's first, and ms that each takes whatever layers it holds, the source also none. */
 export interface Stops {
   runners: readonly number[]
   fixedMs: readonly number[]

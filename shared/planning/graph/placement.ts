@@ -13,6 +13,11 @@ export interface Domain {
   high: Uint8Array
 }
 
+/** Whether a group is at a stop where it must not be, between stops where it may be. */
+export function isBanned({ holes }: GraphRoute, placement: Placement): boolean {
+  return holes.some(([group, stop]) => placement[group] === stop)
+}
+
 export function totalsOf(instance: GraphInstance, route: GraphRoute, placement: Placement): Totals {
   const { graph, runners } = instance
   const count = route.runners.length

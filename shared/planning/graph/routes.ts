@@ -43,7 +43,7 @@ export function graphRoutesOf(instance: GraphInstance): GraphRoute[] {
   return found
 }
 
-/** The route with and without layers on the source, as one if that changes nothing but the layers. */
+/** The route with and without layers on the source, as one if both are allowed: they differ in nothing but the layers. */
 function variantsOf(instance: GraphInstance, stops: number[]): GraphRoute[] {
   const { limits, runners } = instance
   const source = runners[stops[0]!]!
@@ -55,11 +55,8 @@ function variantsOf(instance: GraphInstance, stops: number[]): GraphRoute[] {
   const withSource = limits.usable[source.at] === 1 && fits(later + 1)
   const without = missing.length === 0 && later > 0 && fits(later) && isFirst(instance, stops)
   const make = (sourceRuns: boolean | undefined) => routeOf(instance, stops, sourceRuns)
-  const routes =
-    withSource && without && source.fixedMs === 0
-      ? [make(undefined)]
-      : [...(withSource ? [make(true)] : []), ...(without ? [make(false)] : [])]
-  return routes.filter(hasDomain)
+  if (!withSource && !without) return []
+  return [make(withSource && without ? undefined : withSource)].filter(hasDomain)
 }
 
 /** Whether every group may be at some stop. */
@@ -76,7 +73,7 @@ function isFirst({ starts, runners }: GraphInstance, stops: readonly number[]): 
 function routeOf(instance: GraphInstance, runners: number[], sourceRuns: boolean | undefined): GraphRoute {
   const { graph, goal, limits } = instance
   const at = runners.map((runner) => instance.runners[runner]!)
-  const fixedMs = at.map((runner, stop) => (stop === 0 && sourceRuns === false ? 0 : runner.fixedMs))
+  const fixedMs = at.map((runner) => runner.fixedMs)
   const stops = { runners, fixedMs }
   const route: GraphRoute = {
     runners,

@@ -26,7 +26,10 @@ export type PlanningResource = Pick<Resource, 'name' | 'tier' | 'tierIndex' | 's
 export type PlanningProfile = Pick<Profile, 'resource' | 'model' | 'shapesKey' | 'layerMs' | 'emulated'> &
   Partial<Pick<Profile, 'enterMs' | 'exitMs' | 'interval' | 'options' | 'codecs'>> & {
     predictionError?: { ok: boolean } | undefined
-    /** What a stage costs beside its run: reading the message, waking the thread that runs it, writing the answer. Absent = 0. */
+    /**
+     * What a stage costs beside its run: reading the message, waking the thread that runs it, writing the answer. A source
+     * that only passes the input on is charged the same, as a stage without layers. Absent = 0.
+     */
     callMs?: number
     /** Half-widths for the median of many requests; `interval` is for one. Absent = the same. */
     typical?: Profile['interval']
@@ -176,6 +179,11 @@ export function profileOf(problem: Problem, { resource, options }: PlanStage): P
   )
 }
 
+/** The profile whose costs count on a source that runs nothing: its first; undefined if it has none. */
+export function relayProfileOf(problem: Problem, source: PlanningResource): PlanningProfile | undefined {
+  return profilesOf(problem, source)[0]
+}
+
 /**
  * Encoding and decoding speed of a stage's resource. A source that runs nothing codes at the speed of its first profile.
  * @throws ScissionError notMeasured.
@@ -183,7 +191,7 @@ export function profileOf(problem: Problem, { resource, options }: PlanStage): P
 export function speedOf(problem: Problem, stage: PlanStage, codec: string) {
   const runsNothing = stage.to === stage.from
   const profile = runsNothing
-    ? profilesOf(problem, resourceNamed(problem, stage.resource))[0]
+    ? relayProfileOf(problem, resourceNamed(problem, stage.resource))
     : profileOf(problem, stage)
   const speed = profile?.codecs?.find((one) => one.codec === codec)
   if (speed) return speed

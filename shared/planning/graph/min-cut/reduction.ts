@@ -9,7 +9,9 @@
  * nodes, so a pass up and a pass down carry most merges all the way. A maximum flow decides the nodes that remain.
  */
 import { type ClosureGraph, FREE } from './closure-graph.ts'
-import { FlowNetwork } from './max-flow.ts'
+import { FlowNetwork } from './flow-network.ts'
+import { saturate, sourceSide } from './max-flow.ts'
+import { surplusAt } from './surplus.ts'
 
 /** A double pass that settles less than this share of the nodes is the last: cutting the rest is faster. */
 const MIN_SETTLED_SHARE = 0.25
@@ -88,7 +90,7 @@ export class Reduction {
     const at = this.#number[root]!
     // Settled before the cut: its cost is unknown.
     if (at < 0) return 0
-    return this.#flow.surplus(at, way === 'in' ? 'out' : 'in', max)
+    return surplusAt(this.#flow, at, way === 'in' ? 'out' : 'in', max)
   }
 
   #up(): number {
@@ -172,8 +174,8 @@ export class Reduction {
       this.#flow.addNode(this.#weight[nodes[at]!]!)
       this.#addArcs(nodes[at]!, at)
     }
-    if (!this.#flow.saturate(enough - least)) return false
-    const reached = this.#flow.sourceSide()
+    if (!saturate(this.#flow, enough - least)) return false
+    const reached = sourceSide(this.#flow)
     for (let at = 0; at < count; at += 1) this.#state[nodes[at]!] = reached[at]!
     return true
   }
