@@ -1,5 +1,5 @@
 /** Costs of a plan, written straight from the definitions; shares no code with the optimiser. */
-import type { OptimiserQuery, Problem } from '../../shared/planning/index.ts'
+import type { OptimiserQuery, Problem, QuotaStops } from '../../shared/planning/index.ts'
 import type { TriedStage } from './brute-force.ts'
 
 export interface Costs {
@@ -99,15 +99,18 @@ function stageMs(problem: Problem, stage: TriedStage, upper: boolean): number | 
   for (let layer = stage.from; layer < stage.to; layer += 1) ms += layerMs[layer]!
   if (ms < 0) ms = 0
   if (upper && interval) ms += interval.relative * ms + interval.fixedMs
-  // Half a stop more than one besides those that its times contain.
-  if (upper && stops) ms += stops.ms * (stops.areExpected ? 1.5 : 1)
+  if (upper) ms += stoppedMs(stops)
   return (ms + callMs) * slowdownOf(problem, stage.resource)
 }
 
+/** Half a stop more than one besides those that a stage's times contain. */
+const stoppedMs = (stops: QuotaStops | undefined): number =>
+  stops ? stops.ms * (stops.areExpected ? 1.5 : 1) : 0
+
 /** Reading a request, passing it on and writing the answer: a call without layers. */
 function relayMsOf(problem: Problem, source: string, upper: boolean): number {
-  const { callMs = 0, interval } = firstProfile(problem, source) ?? {}
-  return (callMs + (upper && interval ? interval.fixedMs : 0)) * slowdownOf(problem, source)
+  const { callMs = 0, interval, stops } = firstProfile(problem, source) ?? {}
+  return (callMs + (upper ? (interval?.fixedMs ?? 0) + stoppedMs(stops) : 0)) * slowdownOf(problem, source)
 }
 
 function hopOf(

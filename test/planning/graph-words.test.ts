@@ -14,7 +14,7 @@ import { runs } from '../support/runs.ts'
 import { bestBySet } from './graph-brute-force.ts'
 import { graphStructure } from './graph-cases.ts'
 import { cases, expectClose, solve, SUMS } from './graph-solve.ts'
-import { EXACT, MODEL, SHAPES } from './problems.ts'
+import { EXACT, MODEL, SHAPES, withoutQuotas } from './problems.ts'
 
 const TIMEOUT_MS = runs(120_000, 1_200_000)
 const CASES = cases(EXACT, { budgets: 12, objectives: SUMS }, 4)
@@ -82,7 +82,9 @@ describe('the words of the graph view', { timeout: TIMEOUT_MS }, () => {
   it('a split is advised against just when its gain over the best plan on one machine is uncertain', () => {
     const seen = { advised: new Set<string>(), not: new Set<string>() }
     fc.assert(
-      fc.property(fc.oneof(CASES, UNCERTAIN, UNCERTAIN), ({ problem, query }) => {
+      fc.property(fc.oneof(CASES, UNCERTAIN, UNCERTAIN), ({ problem: given, query }) => {
+        // What stops make uncertain of one request is not what they make of the median.
+        const problem = withoutQuotas(given)
         const found = solve(problem, query)
         const winner = found?.plans[0]
         if (!found || !winner) return

@@ -13,6 +13,12 @@ export const stopsOf = (layerMs: readonly number[]): QuotaStops | undefined => {
   return whole % 5 === 1 ? { ms: 2, perMs: 0.25, areExpected: whole % 2 === 1 } : undefined
 }
 
+/** The same problem on machines without quotas. */
+export const withoutQuotas = <P extends Pick<Problem, 'profiles'>>(problem: P): P => ({
+  ...problem,
+  profiles: problem.profiles.map((one) => ({ ...one, stops: undefined })),
+})
+
 export const MODEL = ModelId.parse('ab'.repeat(32))
 export const SHAPES = ShapesKey.parse('0123456789ab')
 
