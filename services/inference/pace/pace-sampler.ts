@@ -2,6 +2,7 @@
  * Watches the pace of this machine for as long as the service lives: runs the reference network now and then while no
  * request is under way, and takes each served stage as a sample of it. What they say is stored in Redis for planners.
  */
+import os from 'node:os'
 import { type Pace, REFERENCE_NETWORK } from '../../../shared/contracts/pace.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { readCgroupLimits, throttling } from '../../../shared/platform/cgroup.ts'
@@ -48,8 +49,16 @@ const MAX_CLOSE_MS = 5000
 /** Other load is the median over so many looks: a burst of another service is no load. */
 const LOOKS = 3
 
+/** CPU time of a sample while no core is free: about as long as a stage, which has to share one. */
+const SHARED_MS = 15
+/** From so much less than all cores on, none is free for the length of a stage. */
+const FREE_CORES = 0.5
+
 /** What the thread is told. */
-export type PaceWork = Pick<PaceSamplerDeps, 'threads' | 'file'>
+export interface PaceWork extends Pick<PaceSamplerDeps, 'threads' | 'file'> {
+  /** CPU time of the sample at least. */
+  leastMs: number
+}
 
 export class PaceSampler {
   readonly #deps: PaceSamplerDeps
@@ -177,12 +186,13 @@ export class PaceSampler {
       this.#readQuota()
       if (this.#pauses === 0 && !busy()) {
         this.#wasStopped()
-        const { cpuMs, waiting } = await this.#thread.run({ threads, file })
+        const leastMs = this.#isShared() ? SHARED_MS : 0
+        const { cpuMs, waiting } = await this.#thread.run({ threads, file, leastMs })
         const atMs = performance.now()
         // A request or a profile that came meanwhile has had a part in it.
         if (this.#pauses === 0 && !busy())
           this.#add({ atMs, source: 'idle', cpuMs, waiting: this.#wasStopped() ? undefined : waiting })
-        const spareMs = this.#taken < FIRST_SAMPLES ? 0 : (RUNS * cpuMs) / MOST_OF_A_CORE
+        const spareMs = this.#taken < FIRST_SAMPLES ? 0 : Math.max(RUNS * cpuMs, leastMs) / MOST_OF_A_CORE
         waitMs = Math.max(soonestMs, spareMs)
       }
       this.#tell(this.#taken === FIRST_SAMPLES)
@@ -195,6 +205,10 @@ export class PaceSampler {
   #add(sample: Omit<PaceSample, 'otherCores'>): void {
     this.#taken += 1
     this.#history.add({ ...sample, otherCores: this.#loads.length > 0 ? median(this.#loads) : undefined })
+  }
+
+  #isShared(): boolean {
+    return this.#loads.length > 0 && median(this.#loads) >= os.availableParallelism() - FREE_CORES
   }
 
   #look(): void {

@@ -5,7 +5,7 @@ import { openReference, type ReferenceTime } from './reference-runs.ts'
 
 let opened: ReturnType<typeof openReference> | undefined
 
-serveWork(async ({ threads, file }: PaceWork): Promise<ReferenceTime> => {
+serveWork(async ({ threads, file, leastMs }: PaceWork): Promise<ReferenceTime> => {
   const reference = await (opened ??= openReference(threads, file))
-  return reference.sample()
+  return reference.sample(leastMs)
 })
