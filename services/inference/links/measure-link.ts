@@ -13,6 +13,7 @@ import {
   bandwidth,
   type Estimate,
   jitter,
+  latenessOf,
   type LinkFigures,
   positive,
   roundTrip,
@@ -34,9 +35,9 @@ const PINGS = { min: 2, max: 12, forMs: 250 }
 const SERIES = { usual: 5, most: 15, lateShare: 0.1, lateMs: 0.3 }
 const FIRST_BYTES = 12 * 1024
 const GROWTH = 4
-/** A transfer of this length shows the bandwidth well. */
+/** A transfer that takes so much longer than a round trip shows the bandwidth well. */
 const MIN_TRANSFER_MS = 60
-/** The next payload is chosen to take about this long: a longer one would only cost time. */
+/** The next payload is chosen to take about this long beside the round trip: a longer one would only cost time. */
 const TARGET_TRANSFER_MS = 130
 export const MAX_PROBE_BYTES = 16 * 1024 * 1024
 export const DEFAULT_PROBE_BYTES = 4 * 1024 * 1024
@@ -81,9 +82,10 @@ export async function measureLink(
     // At the same time: each sets up a connection and wakes processes that slept.
     const [own] = await Promise.all([measureOwnCost(), up(1), pinger.ping()])
     await roundTrips(pinger, pings)
-    const sent = await transfers(up, limit, thereOf)
+    const shortestMs = Math.min(...pings.map(({ ms }) => ms))
+    const sent = await transfers(up, { limit, shortestMs, shownBy: thereOf })
     await roundTrips(pinger, pings)
-    const received = await transfers(down, limit, hereOf)
+    const received = await transfers(down, { limit, shortestMs, shownBy: hereOf })
     await roundTrips(pinger, pings)
     return fit(pings, sent, received, own)
   } catch (error) {
@@ -177,33 +179,45 @@ function isDisturbed(pings: readonly Ping[]): boolean {
 
 const probeUrl = ({ url }: Pick<Peer, 'url'>) => `${url.replace(/\/$/, '')}/v1/link-probe`
 
-async function transfers(send: Send, limitBytes: number, shownBy: Shown): Promise<ProbeTimes[]> {
+interface Transfers {
+  /** Bytes of the largest payload. */
+  limit: number
+  /** ms of the shortest ping: that part of a transfer shows nothing of the bandwidth. */
+  shortestMs: number
+  shownBy: Shown
+}
+
+async function transfers(send: Send, { limit, shortestMs, shownBy }: Transfers): Promise<ProbeTimes[]> {
   const all: ProbeTimes[] = []
   let bytes = FIRST_BYTES
   for (;;) {
     const times: ProbeTimes[] = []
     for (let run = 0; run < REPEATS.small; run += 1) times.push(await send(bytes))
-    const fastest = Math.min(...times.map((probe) => probe.totalMs))
+    const fastest = Math.max(1, Math.min(...times.map((probe) => probe.totalMs)) - shortestMs)
+    const isLong = fastest >= MIN_TRANSFER_MS
     // At least two sizes: a slope needs two points.
-    const last = (bytes > FIRST_BYTES && fastest >= MIN_TRANSFER_MS) || bytes >= limitBytes
+    const last = (bytes > FIRST_BYTES && isLong) || bytes >= limit
     if (last) for (let run = REPEATS.small; run < REPEATS.last; run += 1) times.push(await send(bytes))
     all.push(...times)
-    if (last) return repeated(all, () => send(bytes), shownBy)
+    if (last) return repeated(all, () => send(bytes), { isLong, shownBy })
     const growth = Math.min(GROWTH, Math.max(2, TARGET_TRANSFER_MS / fastest))
-    bytes = Math.min(limitBytes, Math.round(bytes * growth))
+    bytes = Math.min(limit, Math.round(bytes * growth))
   }
 }
 
-/** With further transfers while the bandwidth is uncertain: on a busy machine some are disturbed and some are not. */
+/**
+ * With further transfers while the bandwidth is uncertain: on a busy machine some are disturbed and some are not.
+ * @param isLong true if the transfers are long enough that pieces show the bandwidth, unless all were read at once.
+ */
 async function repeated(
   all: ProbeTimes[],
   again: () => Promise<ProbeTimes>,
-  shownBy: Shown,
+  { isLong, shownBy }: { isLong: boolean; shownBy: Shown },
 ): Promise<ProbeTimes[]> {
   const until = performance.now() + DISTURBED.forMs
   for (let run = 0; run < DISTURBED.repeats && performance.now() < until; run += 1) {
     const shown = shownBy(all)
-    if (!shown || shown.halfWidth <= DISTURBED.share * shown.value) break
+    if (shown ? shown.halfWidth <= DISTURBED.share * shown.value : !isLong) break
     all.push(await again())
   }
   return all
@@ -222,8 +236,9 @@ function payload(bytes: number): Uint8Array[] {
 function fit(pings: Ping[], sent: ProbeTimes[], received: ProbeTimes[], own: OwnCost): LinkMeasurement {
   const up = sent.map((probe): TransferSample => ({ bytes: probe.sentBytes, ms: probe.totalMs }))
   const down = received.map((probe): TransferSample => ({ bytes: probe.receivedBytes, ms: probe.totalMs }))
-  const bandwidthMbps = thereOf(sent) ?? bandwidth(up)
-  const returnBandwidthMbps = hereOf(received) ?? bandwidth(down)
+  const lateMs = latenessOf(pings.map(({ ms }) => ms))
+  const bandwidthMbps = thereOf(sent) ?? bandwidth(up, lateMs)
+  const returnBandwidthMbps = hereOf(received) ?? bandwidth(down, lateMs)
   const without = (ms: number, { sentBytes, receivedBytes }: Omit<Ping, 'ms'>) =>
     ms - transferMs(sentBytes, bandwidthMbps.value) - transferMs(receivedBytes, returnBandwidthMbps.value)
   const trips = roundTrip(pings.map((ping) => without(ping.ms, ping) - own.pingMs))
