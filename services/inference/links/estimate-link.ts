@@ -113,12 +113,17 @@ function senInterval(samples: readonly TransferSample[], slopes: readonly number
 /** A low quantile, because a busy machine delays requests beyond the link, and nothing makes one arrive before it can. */
 const RTT_QUANTILE = 0.05
 /** The shortest of a few is still late by about this share of how much later half of them are. */
-const LATE_SHARE = 0.3
+const LATE_SHARE = 0.5
 
-/** The round trip in ms. @param times durations in ms of tiny requests on a warm connection, at least one. */
+/**
+ * The round trip in ms. Machines make pings later, never earlier: it is at most the shortest of them, and the value is the
+ * middle of what it can be.
+ * @param times durations in ms of tiny requests on a warm connection, at least one.
+ */
 export function roundTrip(times: readonly number[]): Estimate {
-  const low = quantile(times, RTT_QUANTILE)
-  return withDoubt(low, LATE_SHARE * (median(times) - low.value))
+  const { value: low, reach } = quantileWithin(times, RTT_QUANTILE)
+  const lateMs = reach + LATE_SHARE * (median(times) - low)
+  return { value: low - lateMs / 2, halfWidth: Math.max(CLOCK_MS, lateMs / 2) }
 }
 
 /** How much later than the shortest 95 % of them were, ms: all that delays them is the machines at both ends, and the queue. */
@@ -154,20 +159,16 @@ const FEW_MESSAGES = 2
 
 /** The median. */
 export function typical(times: readonly number[]): Estimate {
-  return quantile(times, 0.5)
+  const { value, reach } = quantileWithin(times, 0.5)
+  return { value, halfWidth: Math.max(CLOCK_MS, reach) }
 }
 
-function quantile(times: readonly number[], q: number): Estimate {
+/** A quantile, and how far the samples leave it uncertain. */
+function quantileWithin(times: readonly number[], q: number): { value: number; reach: number } {
   const sorted = [...times].sort((a, b) => a - b)
   const value = q === 0.5 ? median(sorted) : (sorted[Math.floor((sorted.length - 1) * q)] ?? 0)
   const { low, high } = quantileInterval(sorted, q)
-  return {
-    value,
-    halfWidth: Math.max(
-      CLOCK_MS,
-      (SMALL_SAMPLE_FACTORS[sorted.length] ?? 1) * Math.max(value - low, high - value),
-    ),
-  }
+  return { value, reach: (SMALL_SAMPLE_FACTORS[sorted.length] ?? 1) * Math.max(value - low, high - value) }
 }
 
 /** The distribution-free 95 % interval of a quantile: the ranks follow from the binomial count of samples below it. */

@@ -28,7 +28,7 @@ import { shownBandwidth } from './rates.ts'
 
 /**
  * Pings per series. There is a series before, between and after the transfers, so that a machine that is busy for a second
- * does not look like a long link.
+ * does not look like a long link. A disturbed series goes on for twice as long.
  */
 const PINGS = { min: 2, max: 12, forMs: 250 }
 /** Pings of a series between messages, and at most if they are disturbed: half of them later than the shortest by this. */
@@ -133,11 +133,14 @@ type Send = (bytes: number) => Promise<ProbeTimes>
 
 async function roundTrips(pinger: Pinger, into: Ping[]): Promise<void> {
   const { min, max, forMs } = PINGS
-  const until = performance.now() + forMs
-  for (let run = 0; run < max; run += 1) {
-    if (run >= min && performance.now() > until) return
-    into.push(await pinger.ping())
+  const from = performance.now()
+  const pings: Ping[] = []
+  while (pings.length < max) {
+    const limitMs = isDisturbed(pings) ? 2 * forMs : forMs
+    if (pings.length >= min && performance.now() - from > limitMs) break
+    pings.push(await pinger.ping())
   }
+  into.push(...pings)
 }
 
 /** The bandwidth in one direction by the arrival of the pieces; undefined if it is too high for that. */

@@ -3,8 +3,14 @@
  * meanwhile. All bodies are disturbed alike, so how far their rates lie apart does not show how far off they are.
  */
 import { describe, expect, it } from 'vitest'
-import { bandwidth, latenessOf, transferMs } from '../../../services/inference/links/estimate-link.ts'
+import {
+  bandwidth,
+  latenessOf,
+  roundTrip,
+  transferMs,
+} from '../../../services/inference/links/estimate-link.ts'
 import { shownBandwidth } from '../../../services/inference/links/rates.ts'
+import { median } from '../../../shared/platform/statistics.ts'
 import { type Arrival, ArrivalClock } from '../../../shared/platform/transfer-times.ts'
 import { randomFrom } from '../../support/random.ts'
 
@@ -106,4 +112,33 @@ describe('transfers of which only the whole time is known', () => {
     const { value, halfWidth } = bandwidth(samples, 0)
     expect(halfWidth / value).toBeLessThan(0.01)
   })
+})
+
+describe('pings that were all late', () => {
+  const RTT_MS = 15
+  /** Several processes on the way wait for a core, each for 1 ms on average. */
+  const lateBy = (random: () => number, waits: number) =>
+    Array.from({ length: waits }, () => -Math.log(1 - random())).reduce((total, ms) => total + ms, 0)
+
+  it.each([
+    [1, 12],
+    [2, 12],
+    [2, 24],
+  ])(
+    'by %i waits each hold the round trip, which is not longer than the shortest but one of %i',
+    (waits, count) => {
+      const random = randomFrom(79)
+      const errors: number[] = []
+      let held = 0
+      for (let run = 0; run < 300; run += 1) {
+        const pings = Array.from({ length: count }, () => RTT_MS + lateBy(random, waits))
+        const { value, halfWidth } = roundTrip(pings)
+        if (Math.abs(value - RTT_MS) <= halfWidth) held += 1
+        expect(value + halfWidth).toBeLessThan((pings.toSorted((a, b) => a - b)[1] ?? 0) + 0.051)
+        errors.push(value - RTT_MS)
+      }
+      expect(held / 300).toBeGreaterThan(0.9)
+      expect(Math.abs(median(errors))).toBeLessThan(0.5)
+    },
+  )
 })
