@@ -42,6 +42,9 @@ export interface Observation {
 /** Pieces that are read within this many ms of each other waited together to be read: they are one piece. */
 const TOGETHER_MS = 0.1
 
+/** More pieces of one body are not kept: every other is dropped, which leaves as good a line. */
+const MAX_PIECES = 4096
+
 interface Point {
   bytes: number
   ms: number
@@ -59,7 +62,7 @@ interface Point {
  * the body has two or three pieces, through which a line always goes, however late they are.
  */
 export class ArrivalClock {
-  readonly #points: Point[] = []
+  #points: Point[] = []
   #bytes = 0
 
   /** @param now ms at which so many bytes were read. */
@@ -68,6 +71,7 @@ export class ArrivalClock {
     const last = this.#points.at(-1)
     if (last && now - last.ms < TOGETHER_MS) last.bytes = this.#bytes
     else this.#points.push({ bytes: this.#bytes, ms: now })
+    if (this.#points.length > MAX_PIECES) this.#points = this.#points.filter((_, at) => at % 2 === 0)
   }
 
   get arrival(): Arrival {

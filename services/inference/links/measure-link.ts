@@ -5,7 +5,6 @@
 import { randomFillSync } from 'node:crypto'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
-import { median } from '../../../shared/platform/statistics.ts'
 import type { Peer } from '../registration/peers.ts'
 import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { type Call, Caller, CallTimeout } from '../http/call.ts'
@@ -24,15 +23,9 @@ import {
 } from './estimate-link.ts'
 import { measureOwnCost, type OwnCost } from './own-cost.ts'
 import { type Ping, Pinger } from './pinger.ts'
+import { PROBE_TIMEOUT_MS, probeUrl, roundTrips } from './ping-series.ts'
 import { shownBandwidth } from './rates.ts'
 
-/**
- * Pings per series. There is a series before, between and after the transfers, so that a machine that is busy for a second
- * does not look like a long link. A disturbed series goes on for twice as long.
- */
-const PINGS = { min: 2, max: 12, forMs: 250 }
-/** Pings of a series between messages, and at most if they are disturbed: half of them later than the shortest by this. */
-const SERIES = { usual: 5, most: 15, lateShare: 0.1, lateMs: 0.3 }
 const FIRST_BYTES = 12 * 1024
 const GROWTH = 4
 /** A transfer that takes so much longer than a round trip shows the bandwidth well. */
@@ -46,7 +39,6 @@ const REPEATS = { small: 2, last: 3 }
 const DISTURBED = { share: 0.03, repeats: 5, forMs: 1500 }
 /** Number of transfers that must show the bandwidth by the arrival of their pieces. */
 const MIN_RATE_COUNT = 3
-const TIMEOUT_MS = 20_000
 /** More than any probe. */
 const MAX_ANSWER_BYTES = 1024 ** 3
 const HEADERS = { 'Content-Type': 'application/octet-stream' }
@@ -74,7 +66,7 @@ export async function measureLink(
   const limit = Math.min(MAX_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
   // One probe at a time: each then uses the connection of the one before.
   const caller = new Caller()
-  const pinger = new Pinger(new URL(url), TIMEOUT_MS)
+  const pinger = new Pinger(new URL(url), PROBE_TIMEOUT_MS)
   const pings: Ping[] = []
   const up = (bytes: number) => probe(caller, { method: 'POST', url, body: payload(bytes) })
   const down = (bytes: number) => probe(caller, { method: 'GET', url: `${url}?bytes=${bytes}`, body: [] })
@@ -116,7 +108,7 @@ interface ProbeTimes {
 
 /** Sends a probe, with the client that tensors are sent with, and times it. @throws Error why there was no 200. */
 async function probe(caller: Caller, call: Pick<Call, 'method' | 'url' | 'body'>): Promise<ProbeTimes> {
-  const limits = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES }
+  const limits = { timeoutMs: PROBE_TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES }
   const startedAt = performance.now()
   try {
     const { status, times, arrival } = await caller.send({ ...call, ...limits, headers: HEADERS })
@@ -131,18 +123,6 @@ async function probe(caller: Caller, call: Pick<Call, 'method' | 'url' | 'body'>
 
 type Send = (bytes: number) => Promise<ProbeTimes>
 
-async function roundTrips(pinger: Pinger, into: Ping[]): Promise<void> {
-  const { min, max, forMs } = PINGS
-  const from = performance.now()
-  const pings: Ping[] = []
-  while (pings.length < max) {
-    const limitMs = isDisturbed(pings) ? 2 * forMs : forMs
-    if (pings.length >= min && performance.now() - from > limitMs) break
-    pings.push(await pinger.ping())
-  }
-  into.push(...pings)
-}
-
 /** The bandwidth in one direction by the arrival of the pieces; undefined if it is too high for that. */
 type Shown = (times: readonly ProbeTimes[]) => Estimate | undefined
 const thereOf: Shown = (times) =>
@@ -155,32 +135,6 @@ const hereOf: Shown = (times) =>
     times.map((probe) => probe.down),
     MIN_RATE_COUNT,
   )
-
-/**
- * Pings between messages: few, because they share the link with them.
- * @throws Error if the peer does not answer.
- */
-export async function pingSeries(peer: Pick<Peer, 'url'>): Promise<Ping[]> {
-  const pinger = new Pinger(new URL(probeUrl(peer)), TIMEOUT_MS)
-  try {
-    // The first also sets up the connection.
-    await pinger.ping()
-    const pings: Ping[] = []
-    while (pings.length < SERIES.usual || (pings.length < SERIES.most && isDisturbed(pings)))
-      pings.push(await pinger.ping())
-    return pings
-  } finally {
-    pinger.close()
-  }
-}
-
-function isDisturbed(pings: readonly Ping[]): boolean {
-  const times = pings.map(({ ms }) => ms)
-  const least = Math.min(...times)
-  return median(times) > least + Math.max(SERIES.lateMs, SERIES.lateShare * least)
-}
-
-const probeUrl = ({ url }: Pick<Peer, 'url'>) => `${url.replace(/\/$/, '')}/v1/link-probe`
 
 interface Transfers {
   /** Bytes of the largest payload. */

@@ -61,6 +61,13 @@ describe('the rate of a body', () => {
     expect(lastOfTwo.lateMs).toBeCloseTo(5 + 8, 6)
   })
 
+  it('of a very long body is that of its pieces, of which not all are kept', () => {
+    const { slope, lateMs, restBytes } = arrivalOf(80, 20_000, [[0.4, 0.5]])
+    expect(transferMs(1, 80) / slope).toBeCloseTo(1, 6)
+    expect(lateMs).toBeCloseTo(0, 3)
+    expect(restBytes).toBe(19_999 * PIECE_BYTES)
+  })
+
   it('never is below none of its pieces: no piece is read before it came', () => {
     const delays = fc.array(fc.double({ min: 0, max: 30, noNaN: true }), { minLength: 3, maxLength: 60 })
     fc.assert(
