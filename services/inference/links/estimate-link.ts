@@ -112,7 +112,7 @@ function senInterval(samples: readonly TransferSample[], slopes: readonly number
 
 /** A low quantile, because a busy machine delays requests beyond the link, and nothing makes one arrive before it can. */
 const RTT_QUANTILE = 0.05
-/** The shortest of a few is still late by about this share of how much later half of them are. */
+/** The shortest of a few is still late by up to this share of how much later half of them are, if each waits once or twice. */
 const LATE_SHARE = 0.5
 
 /**
