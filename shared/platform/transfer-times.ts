@@ -5,8 +5,11 @@
  *   Server-Timing: work;dur=12.3, body;bytes=140000;slope=0.4237;late=0.21
  *
  * work: ms from the last byte of the request to the first of the answer; body: bytes of the request's body that came
- * after its first piece, the ms that a thousand of them took, and the ms that a piece was read late on average.
+ * after its first piece, the ms that a thousand of them took, and the ms by which pieces read late may have changed how long
+ * all of them seem to take.
  */
+
+import { mean } from './statistics.ts'
 
 /** Arrival of a body. */
 export interface Arrival {
@@ -14,7 +17,7 @@ export interface Arrival {
   restBytes: number
   /** ms per byte: slope of the line below the pieces; 0 with a single piece. */
   slope: number
-  /** ms that a piece was read after that line, on average: how much the reader was disturbed. */
+  /** ms by which pieces that were read late may have changed `restBytes × slope`: how much the reader was disturbed. */
   lateMs: number
 }
 
@@ -39,6 +42,9 @@ export interface Observation {
 /** Pieces that are read within this many ms of each other waited together to be read: they are one piece. */
 const TOGETHER_MS = 0.1
 
+/** More pieces of one body are not kept: every other is dropped, which leaves as good a line. */
+const MAX_PIECES = 4096
+
 interface Point {
   bytes: number
   ms: number
@@ -50,49 +56,48 @@ interface Point {
  * move it while a few pieces on either side were read in time. (The line of least total distance below points: S. Moon, P.
  * Skelly, D. Towsley, Estimation and removal of clock skew from network delay measurements, INFOCOM 1999.) A least-squares
  * line, which the delays move, was off by 3 to 50 % on a busy machine.
+ *
+ * The line lies on two pieces, and is as sure as the others agree with them: it is fitted again without each of the two. A
+ * reader that was in time has pieces near the line on all of its length, so that it hardly turns. One that was away for most of
+ * the body has two or three pieces, through which a line always goes, however late they are.
  */
 export class ArrivalClock {
-  #first: Point | undefined
-  #last: Point = { bytes: 0, ms: 0 }
-  /** Lower convex hull of the pieces before the last; only its edges can be the line. */
-  readonly #hull: Point[] = []
-  #count = 0
-  #sumBytes = 0
-  #sumMs = 0
+  #points: Point[] = []
+  #bytes = 0
 
   /** @param now ms at which so many bytes were read. */
   add(bytes: number, now: number): void {
-    const last = { bytes: this.#last.bytes + bytes, ms: now }
-    const isTogether = this.#first !== undefined && now - this.#last.ms < TOGETHER_MS
-    if (isTogether) last.ms = this.#last.ms
-    else if (this.#first) this.#settle(this.#last)
-    this.#last = last
-    if (this.#count === 0) this.#first = last
+    this.#bytes += bytes
+    const last = this.#points.at(-1)
+    if (last && now - last.ms < TOGETHER_MS) last.bytes = this.#bytes
+    else this.#points.push({ bytes: this.#bytes, ms: now })
+    if (this.#points.length > MAX_PIECES) this.#points = this.#points.filter((_, at) => at % 2 === 0)
   }
 
   get arrival(): Arrival {
-    const first = this.#first ?? this.#last
-    const restBytes = this.#last.bytes - first.bytes
-    if (restBytes === 0) return { restBytes, slope: 0, lateMs: 0 }
-    const hull = [...this.#hull]
-    extend(hull, this.#last)
-    const bytes = (this.#sumBytes + this.#last.bytes) / (this.#count + 1)
-    const meanMs = (this.#sumMs + this.#last.ms) / (this.#count + 1)
-    const at = Math.max(
-      1,
-      hull.findIndex((point) => point.bytes >= bytes),
-    )
-    const [from, to] = [hull[at - 1] ?? first, hull[at] ?? this.#last]
-    const slope = Math.max(0, (to.ms - from.ms) / (to.bytes - from.bytes))
-    return { restBytes, slope, lateMs: Math.max(0, meanMs - from.ms - slope * (bytes - from.bytes)) }
+    const restBytes = this.#bytes - (this.#points[0]?.bytes ?? 0)
+    const line = lineBelow(this.#points)
+    if (!line) return { restBytes, slope: 0, lateMs: 0 }
+    const turns = [line.from, line.to].map((held) => {
+      const without = lineBelow(this.#points.filter((point) => point !== held))
+      // Of two pieces nothing is left that could agree.
+      return Math.abs(line.slope - (without?.slope ?? 0))
+    })
+    return { restBytes, slope: Math.max(0, line.slope), lateMs: restBytes * Math.max(...turns) }
   }
+}
 
-  #settle(point: Point): void {
-    this.#count += 1
-    this.#sumBytes += point.bytes
-    this.#sumMs += point.ms
-    extend(this.#hull, point)
-  }
+/** The line below all points that is closest to them: the edge of their lower hull at their mean size. */
+function lineBelow(points: readonly Point[]): { from: Point; to: Point; slope: number } | undefined {
+  const hull: Point[] = []
+  for (const point of points) extend(hull, point)
+  const middle = mean(points.map(({ bytes }) => bytes))
+  const at = Math.max(
+    1,
+    hull.findIndex(({ bytes }) => bytes >= middle),
+  )
+  const [from, to] = [hull[at - 1], hull[at]]
+  return from && to && { from, to, slope: (to.ms - from.ms) / (to.bytes - from.bytes) }
 }
 
 /** Adds a point to the right of a lower convex hull (A. Andrew, Information Processing Letters 9, 1979). */

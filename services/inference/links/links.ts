@@ -14,7 +14,8 @@ import type { Peer, Peers } from '../registration/peers.ts'
 import { published } from './estimate-link.ts'
 import { Freshness } from './freshness.ts'
 import { LargestTensors } from './largest-tensors.ts'
-import { measureLink, pingSeries } from './measure-link.ts'
+import { measureLink } from './measure-link.ts'
+import { pingSeries } from './ping-series.ts'
 
 export interface LinkDeps {
   resource: string

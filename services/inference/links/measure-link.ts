@@ -5,7 +5,6 @@
 import { randomFillSync } from 'node:crypto'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
-import { median } from '../../../shared/platform/statistics.ts'
 import type { Peer } from '../registration/peers.ts'
 import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { type Call, Caller, CallTimeout } from '../http/call.ts'
@@ -13,6 +12,7 @@ import {
   bandwidth,
   type Estimate,
   jitter,
+  latenessOf,
   type LinkFigures,
   positive,
   roundTrip,
@@ -23,20 +23,14 @@ import {
 } from './estimate-link.ts'
 import { measureOwnCost, type OwnCost } from './own-cost.ts'
 import { type Ping, Pinger } from './pinger.ts'
+import { PROBE_TIMEOUT_MS, probeUrl, roundTrips } from './ping-series.ts'
 import { shownBandwidth } from './rates.ts'
 
-/**
- * Pings per series. There is a series before, between and after the transfers, so that a machine that is busy for a second
- * does not look like a long link.
- */
-const PINGS = { min: 2, max: 12, forMs: 250 }
-/** Pings of a series between messages, and at most if they are disturbed: half of them later than the shortest by this. */
-const SERIES = { usual: 5, most: 15, lateShare: 0.1, lateMs: 0.3 }
 const FIRST_BYTES = 12 * 1024
 const GROWTH = 4
-/** A transfer of this length shows the bandwidth well. */
+/** A transfer that takes so much longer than a round trip shows the bandwidth well. */
 const MIN_TRANSFER_MS = 60
-/** The next payload is chosen to take about this long: a longer one would only cost time. */
+/** The next payload is chosen to take about this long beside the round trip: a longer one would only cost time. */
 const TARGET_TRANSFER_MS = 130
 export const MAX_PROBE_BYTES = 16 * 1024 * 1024
 export const DEFAULT_PROBE_BYTES = 4 * 1024 * 1024
@@ -45,7 +39,6 @@ const REPEATS = { small: 2, last: 3 }
 const DISTURBED = { share: 0.03, repeats: 5, forMs: 1500 }
 /** Number of transfers that must show the bandwidth by the arrival of their pieces. */
 const MIN_RATE_COUNT = 3
-const TIMEOUT_MS = 20_000
 /** More than any probe. */
 const MAX_ANSWER_BYTES = 1024 ** 3
 const HEADERS = { 'Content-Type': 'application/octet-stream' }
@@ -73,7 +66,7 @@ export async function measureLink(
   const limit = Math.min(MAX_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
   // One probe at a time: each then uses the connection of the one before.
   const caller = new Caller()
-  const pinger = new Pinger(new URL(url), TIMEOUT_MS)
+  const pinger = new Pinger(new URL(url), PROBE_TIMEOUT_MS)
   const pings: Ping[] = []
   const up = (bytes: number) => probe(caller, { method: 'POST', url, body: payload(bytes) })
   const down = (bytes: number) => probe(caller, { method: 'GET', url: `${url}?bytes=${bytes}`, body: [] })
@@ -81,9 +74,10 @@ export async function measureLink(
     // At the same time: each sets up a connection and wakes processes that slept.
     const [own] = await Promise.all([measureOwnCost(), up(1), pinger.ping()])
     await roundTrips(pinger, pings)
-    const sent = await transfers(up, limit, thereOf)
+    const shortestMs = Math.min(...pings.map(({ ms }) => ms))
+    const sent = await transfers(up, { limit, shortestMs, shownBy: thereOf })
     await roundTrips(pinger, pings)
-    const received = await transfers(down, limit, hereOf)
+    const received = await transfers(down, { limit, shortestMs, shownBy: hereOf })
     await roundTrips(pinger, pings)
     return fit(pings, sent, received, own)
   } catch (error) {
@@ -114,7 +108,7 @@ interface ProbeTimes {
 
 /** Sends a probe, with the client that tensors are sent with, and times it. @throws Error why there was no 200. */
 async function probe(caller: Caller, call: Pick<Call, 'method' | 'url' | 'body'>): Promise<ProbeTimes> {
-  const limits = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES }
+  const limits = { timeoutMs: PROBE_TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES }
   const startedAt = performance.now()
   try {
     const { status, times, arrival } = await caller.send({ ...call, ...limits, headers: HEADERS })
@@ -129,15 +123,6 @@ async function probe(caller: Caller, call: Pick<Call, 'method' | 'url' | 'body'>
 
 type Send = (bytes: number) => Promise<ProbeTimes>
 
-async function roundTrips(pinger: Pinger, into: Ping[]): Promise<void> {
-  const { min, max, forMs } = PINGS
-  const until = performance.now() + forMs
-  for (let run = 0; run < max; run += 1) {
-    if (run >= min && performance.now() > until) return
-    into.push(await pinger.ping())
-  }
-}
-
 /** The bandwidth in one direction by the arrival of the pieces; undefined if it is too high for that. */
 type Shown = (times: readonly ProbeTimes[]) => Estimate | undefined
 const thereOf: Shown = (times) =>
@@ -151,59 +136,45 @@ const hereOf: Shown = (times) =>
     MIN_RATE_COUNT,
   )
 
-/**
- * Pings between messages: few, because they share the link with them.
- * @throws Error if the peer does not answer.
- */
-export async function pingSeries(peer: Pick<Peer, 'url'>): Promise<Ping[]> {
-  const pinger = new Pinger(new URL(probeUrl(peer)), TIMEOUT_MS)
-  try {
-    // The first also sets up the connection.
-    await pinger.ping()
-    const pings: Ping[] = []
-    while (pings.length < SERIES.usual || (pings.length < SERIES.most && isDisturbed(pings)))
-      pings.push(await pinger.ping())
-    return pings
-  } finally {
-    pinger.close()
-  }
+interface Transfers {
+  /** Bytes of the largest payload. */
+  limit: number
+  /** ms of the shortest ping: that part of a transfer shows nothing of the bandwidth. */
+  shortestMs: number
+  shownBy: Shown
 }
 
-function isDisturbed(pings: readonly Ping[]): boolean {
-  const times = pings.map(({ ms }) => ms)
-  const least = Math.min(...times)
-  return median(times) > least + Math.max(SERIES.lateMs, SERIES.lateShare * least)
-}
-
-const probeUrl = ({ url }: Pick<Peer, 'url'>) => `${url.replace(/\/$/, '')}/v1/link-probe`
-
-async function transfers(send: Send, limitBytes: number, shownBy: Shown): Promise<ProbeTimes[]> {
+async function transfers(send: Send, { limit, shortestMs, shownBy }: Transfers): Promise<ProbeTimes[]> {
   const all: ProbeTimes[] = []
   let bytes = FIRST_BYTES
   for (;;) {
     const times: ProbeTimes[] = []
     for (let run = 0; run < REPEATS.small; run += 1) times.push(await send(bytes))
-    const fastest = Math.min(...times.map((probe) => probe.totalMs))
+    const fastest = Math.max(1, Math.min(...times.map((probe) => probe.totalMs)) - shortestMs)
+    const isLong = fastest >= MIN_TRANSFER_MS
     // At least two sizes: a slope needs two points.
-    const last = (bytes > FIRST_BYTES && fastest >= MIN_TRANSFER_MS) || bytes >= limitBytes
+    const last = (bytes > FIRST_BYTES && isLong) || bytes >= limit
     if (last) for (let run = REPEATS.small; run < REPEATS.last; run += 1) times.push(await send(bytes))
     all.push(...times)
-    if (last) return repeated(all, () => send(bytes), shownBy)
+    if (last) return repeated(all, () => send(bytes), { isLong, shownBy })
     const growth = Math.min(GROWTH, Math.max(2, TARGET_TRANSFER_MS / fastest))
-    bytes = Math.min(limitBytes, Math.round(bytes * growth))
+    bytes = Math.min(limit, Math.round(bytes * growth))
   }
 }
 
-/** With further transfers while the bandwidth is uncertain: on a busy machine some are disturbed and some are not. */
+/**
+ * With further transfers while the bandwidth is uncertain: on a busy machine some are disturbed and some are not.
+ * @param isLong true if the transfers are long enough that pieces show the bandwidth, unless all were read at once.
+ */
 async function repeated(
   all: ProbeTimes[],
   again: () => Promise<ProbeTimes>,
-  shownBy: Shown,
+  { isLong, shownBy }: { isLong: boolean; shownBy: Shown },
 ): Promise<ProbeTimes[]> {
   const until = performance.now() + DISTURBED.forMs
   for (let run = 0; run < DISTURBED.repeats && performance.now() < until; run += 1) {
     const shown = shownBy(all)
-    if (!shown || shown.halfWidth <= DISTURBED.share * shown.value) break
+    if (shown ? shown.halfWidth <= DISTURBED.share * shown.value : !isLong) break
     all.push(await again())
   }
   return all
@@ -222,8 +193,9 @@ function payload(bytes: number): Uint8Array[] {
 function fit(pings: Ping[], sent: ProbeTimes[], received: ProbeTimes[], own: OwnCost): LinkMeasurement {
   const up = sent.map((probe): TransferSample => ({ bytes: probe.sentBytes, ms: probe.totalMs }))
   const down = received.map((probe): TransferSample => ({ bytes: probe.receivedBytes, ms: probe.totalMs }))
-  const bandwidthMbps = thereOf(sent) ?? bandwidth(up)
-  const returnBandwidthMbps = hereOf(received) ?? bandwidth(down)
+  const lateMs = latenessOf(pings.map(({ ms }) => ms))
+  const bandwidthMbps = thereOf(sent) ?? bandwidth(up, lateMs)
+  const returnBandwidthMbps = hereOf(received) ?? bandwidth(down, lateMs)
   const without = (ms: number, { sentBytes, receivedBytes }: Omit<Ping, 'ms'>) =>
     ms - transferMs(sentBytes, bandwidthMbps.value) - transferMs(receivedBytes, returnBandwidthMbps.value)
   const trips = roundTrip(pings.map((ping) => without(ping.ms, ping) - own.pingMs))

@@ -31,6 +31,8 @@ const MAX_PING_COUNT = 40
 const MIN_SAME_SIZE = 3
 /** Sizes that differ by less than this share are the same. */
 const SAME_SIZE = 0.05
+/** Messages show a bandwidth if they leave less than this share of it uncertain. */
+const CLEAR_SHARE = 0.1
 /** Messages show another link if they take so much longer or shorter, as a share. */
 const CLEAR_CHANGE = 0.05
 /** The least share of its known time per byte that a sum can leave to a byte. */
@@ -83,8 +85,8 @@ export class Traffic {
   /** True if messages of the last `maxAgeMs` show the bandwidth in both directions. */
   showsBandwidth(now: number, maxAgeMs: number): boolean {
     const recent = this.#seen.filter((seen) => now - seen.at <= maxAgeMs)
-    return [recent.map(({ sent }) => sent), recent.map(({ received }) => received)].every(
-      (transfers) => shownBandwidth(transfers) !== undefined,
+    return [recent.map(({ sent }) => sent), recent.map(({ received }) => received)].every((transfers) =>
+      isClear(shownBandwidth(transfers)),
     )
   }
 
@@ -136,9 +138,15 @@ function isSameSize(a: Seen, b: Seen): boolean {
   return isNear(a.sent.bytes, b.sent.bytes) && isNear(a.received.bytes, b.received.bytes)
 }
 
+const unsureShare = ({ value, halfWidth }: Estimate): number => halfWidth / value
+const isClear = (shown: Estimate | undefined): boolean =>
+  shown !== undefined && unsureShare(shown) <= CLEAR_SHARE
+
+/** What a busy machine hides does not replace what was known better: if that is no longer true, the whole times tell. */
 function rateOf(shown: Estimate | undefined, before: Estimate | undefined): Part | undefined {
-  const bandwidth = shown ?? before
-  return bandwidth && { ...msPerByte(bandwidth), old: shown === undefined }
+  const isBetter = shown && (isClear(shown) || !before || unsureShare(shown) < unsureShare(before))
+  const bandwidth = isBetter ? shown : before
+  return bandwidth && { ...msPerByte(bandwidth), old: !isBetter }
 }
 
 /** A part that messages only confirm is not surer for it: they may have been counted when it was learnt. */

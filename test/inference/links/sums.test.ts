@@ -122,6 +122,41 @@ describe('traffic of one size of message', () => {
     },
   )
 
+  it('whose pieces were read so late that they tell little leaves the bandwidth that was known to their whole times', () => {
+    const random = randomFrom(59)
+    const vague = (up: number, laterMs = 0) => {
+      const seen = observation(random, 0)
+      // Read in two parts, the second late: the rate may be anything up to several times that.
+      const sent = { ...seen.sent, slope: transferMs(1, up), lateMs: transferMs(145_000, up) }
+      return { ...seen, sent, wireMs: seen.wireMs + laterMs, totalMs: seen.totalMs + laterMs }
+    }
+    const traffic = new Traffic()
+    for (let message = 0; message < 10; message += 1) traffic.add(vague(0.6 * UP), message)
+    const found = traffic.figures(probed, 10, 1000, NO_COST)
+    expect(traffic.showsBandwidth(10, 1000)).toBe(false)
+    expect((found?.bandwidthMbps.value ?? 0) / UP).toBeCloseTo(1, 1)
+    expect((found?.bandwidthMbps.halfWidth ?? 0) / UP).toBeLessThan(0.1)
+    // Without anything known it is better than nothing.
+    const unknown = traffic.figures(undefined, 10, 1000, NO_COST)
+    expect(Math.abs((unknown?.bandwidthMbps.value ?? 0) - UP)).toBeLessThan(
+      unknown?.bandwidthMbps.halfWidth ?? 0,
+    )
+    const hardly = { ...probed, bandwidthMbps: { value: UP, halfWidth: 0.95 * UP } }
+    const half = new Traffic()
+    for (let message = 0; message < 10; message += 1) {
+      const seen = observation(random, 0)
+      half.add({ ...seen, sent: { ...seen.sent, lateMs: 0.3 * transferMs(145_000, UP) } }, message)
+    }
+    expect(half.figures(hardly, 10, 1000, NO_COST)?.bandwidthMbps.halfWidth).toBeLessThan(0.5 * UP)
+    // A link that became slower shows by its whole times.
+    const slower = new Traffic()
+    const laterMs = transferMs(150_000, 0.2 * UP) - transferMs(150_000, UP)
+    for (let message = 0; message < 10; message += 1) slower.add(vague(0.2 * UP, laterMs), message)
+    const changed = slower.figures(probed, 10, 1000, NO_COST)
+    expect(changed?.contradicted).toBe(true)
+    expect(changed?.bandwidthMbps.value).toBeLessThan(0.6 * UP)
+  })
+
   it('without anything known states a round trip above 0 all the same', () => {
     const random = randomFrom(43)
     const traffic = new Traffic()

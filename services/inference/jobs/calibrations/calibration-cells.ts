@@ -4,6 +4,7 @@
  */
 import type { CalibrationCell, CodecName } from '../../../../shared/contracts/calibration.ts'
 import { mean, standardDeviation } from '../../../../shared/platform/statistics.ts'
+import { studentT } from '../../../../shared/platform/student.ts'
 
 /** The parts of an output that are compared. */
 export interface Verdict {
@@ -95,7 +96,6 @@ const count = (seen: readonly Seen[], holds: (one: Seen) => boolean): number => 
 
 const ALPHA = 0.05
 const Z_TWO_SIDED = 1.959964
-const Z_ONE_SIDED = 1.644854
 
 /**
  * The exact interval of a share (Clopper and Pearson 1934): each bound is the share at which the observation, or a more
@@ -155,7 +155,9 @@ export function pairedLossBound(lost: number, gained: number, samples: number): 
 /** One-sided bound of a mean, by Student's t; the mean itself with one value. */
 export function upperMean(values: readonly number[]): number {
   if (values.length < 2) return mean(values)
-  return mean(values) + (studentT(values.length - 1) * standardDeviation(values)) / Math.sqrt(values.length)
+  return (
+    mean(values) + (studentT(values.length - 1, 1) * standardDeviation(values)) / Math.sqrt(values.length)
+  )
 }
 
 /** Interval that holds one more value with 95 %; undefined with one value. */
@@ -163,14 +165,4 @@ export function spreadOf(values: readonly number[]): { low: number; high: number
   if (values.length < 2) return undefined
   const reach = Z_TWO_SIDED * standardDeviation(values) * Math.sqrt(1 + 1 / values.length)
   return { low: Math.max(0, mean(values) - reach), high: mean(values) + reach }
-}
-
-const EXACT_T = [6.3138, 2.92, 2.3534, 2.1318, 2.015]
-
-/** 95 % quantile for `freedom` degrees: a table, then Abramowitz and Stegun 26.7.5. */
-function studentT(freedom: number): number {
-  const exact = EXACT_T[freedom - 1]
-  if (exact !== undefined) return exact
-  const z = Z_ONE_SIDED
-  return z + (z ** 3 + z) / (4 * freedom) + (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * freedom ** 2)
 }
