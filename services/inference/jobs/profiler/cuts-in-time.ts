@@ -66,13 +66,16 @@ export function cutsInTime(run: CutRuns, shares: readonly number[]): Promise<Run
 }
 
 /**
- * A single cut that was predicted badly may be one of a kind: then another, far from it, is run, whatever time is left.
- * @returns none if several were run, or the model has no other.
+ * A check alone that was predicted badly may be one of a kind: then another, far from it, is run, whatever time is left.
+ * @returns none if there were several, or the model has no other cut.
  */
 export async function anotherCheck(run: CutRuns, cuts: readonly RunCut[]): Promise<RunCut[]> {
-  const [only, ...more] = cuts
-  const other = only && farthest(candidates(run.model.structure), only.k)
-  return other === undefined || more.length > 0 ? [] : await runAll(run, [{ k: other, role: 'check' }])
+  const [only, ...more] = cuts.filter(({ role }) => role === 'check')
+  if (!only || more.length > 0) return []
+  const anchors = new Set(cuts.flatMap(({ k, role }) => (role === 'anchor' ? [k] : [])))
+  const free = candidates(run.model.structure).filter((k) => !anchors.has(k))
+  const other = farthest(free, only.k)
+  return other === undefined ? [] : await runAll(run, [{ k: other, role: 'check' }])
 }
 
 async function runAll(run: CutRuns, chosen: readonly ChosenCut[]): Promise<RunCut[]> {
