@@ -16,7 +16,7 @@ interface RunOptions {
   resume: boolean
   /** Ends the experiment after the request under way; what was measured is kept. */
   signal: AbortSignal
-  display: ProgressDisplay
+  progress: () => ProgressDisplay
 }
 
 export interface Outcome {
@@ -33,7 +33,11 @@ export async function runExperiment(
   options: RunOptions,
 ): Promise<Outcome> {
   const results = await Results.open(experiment, options.resume)
-  const subjects = await subjectsOf(context, experiment, results.earlier?.plans ?? [])
+  const subjects = await subjectsOf(context, experiment, {
+    ...options,
+    earlier: results.earlier?.plans ?? [],
+  })
+  const display = options.progress()
   const header = await headerOf(context, experiment, subjects, results.earlier)
   await results.describe({ ...header, complete: false })
   const turns = scheduleOf(subjects.length, experiment)
@@ -46,14 +50,14 @@ export async function runExperiment(
   try {
     for (const subject of open.length > 0 ? subjects : []) {
       if (options.signal.aborted) break
-      options.display.update('experiment', { fraction: 0, step: `deploying ${subject.label}` })
+      display.update('experiment', { fraction: 0, step: `deploying ${subject.label}` })
       live.push(await deploySubject(context, subject, experiment.seed))
     }
-    await measure(context, experiment, { live, open, results, header }, options)
+    await measure(context, experiment, { live, open, results, header }, { ...options, display })
   } catch (thrown) {
     failure = { thrown }
   }
-  options.display.stop()
+  display.stop()
   const left = await takeDown(context, live)
   const complete = results.rows.length === turns.length
   const error = failure && coerceError(failure.thrown).message
@@ -75,7 +79,7 @@ async function measure(
   { planner }: Context,
   { warmUp, pauseMs }: Experiment,
   { live, open, results, header }: Work,
-  { signal, display }: RunOptions,
+  { signal, display }: Pick<RunOptions, 'signal'> & { display: ProgressDisplay },
 ): Promise<void> {
   for (const one of live)
     for (let count = 0; count < warmUp && !signal.aborted; count += 1)

@@ -78,6 +78,35 @@ it('every request has a row with what was measured and predicted; what was deplo
   expect(await createPlannerClient(system.plannerUrl).deployments()).toEqual([])
 })
 
+it('a model that is a file is uploaded and measured first, and only then', async () => {
+  const nodes = [node('Relu', ['x'], ['a']), node('Tanh', ['a'], ['y'])]
+  const bytes = encode(model({ nodes, inputs: [value('x', [1, 4])], outputs: [value('y', [1, 4])] }))
+  const measured = path.join(system.folder, 'never measured.onnx')
+  writeFileSync(measured, bytes)
+  const { file, output } = describedIn('of-a-file', { models: [measured, 'net'] })
+  const { code, stderr } = await run('experiment', file)
+  expect(code, stderr).toBe(0)
+  for (const machine of ['device', 'edge', 'cloud'])
+    expect(stderr).toMatch(new RegExp(`^ +${machine}: `, 'm'))
+  expect(rowsIn(output).filter((row) => row.model === measured)).toHaveLength(6)
+  expect(read(output, 'experiment.json')).toMatchObject({
+    models: [{ name: 'never-measured' }, { name: 'net' }],
+  })
+})
+
+it('a model that is no file, and one that cannot be read, is named with its field', async () => {
+  const lost = describedIn('lost', { models: ['net', 'nowhere.onnx'] })
+  expect(await run('experiment', lost.file)).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/models\.1: nowhere\.onnx: there is no such file/),
+  })
+  const unknown = describedIn('unknown', { models: ['nett'] })
+  expect(await run('experiment', unknown.file)).toMatchObject({
+    code: 3,
+    stderr: expect.stringMatching(/models\.0: .*nett/),
+  })
+})
+
 it('an interrupted one keeps what it measured, and goes on where it was', async () => {
   const { file, output } = describedIn('long', { repetitions: 12, pauseMs: 150 })
   const child = spawn(process.execPath, [SCISSION, 'experiment', file], { env: env(), stdio: 'ignore' })
