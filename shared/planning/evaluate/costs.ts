@@ -10,6 +10,7 @@
  * at the same time, the slowest step sets the throughput.
  */
 import type { Plan } from '../../contracts/plan.ts'
+import type { FigureSource } from '../../contracts/resource.ts'
 import {
   type Confidence,
   figureOf,
@@ -250,6 +251,12 @@ export function isEmulated({ stops, crossings }: Journey): boolean {
       stage && (resource.emulated || resource.slowdown !== 1 || stage.profile.emulated),
   )
   return slowed || crossings.some(({ link }) => link.emulated)
+}
+
+/** Where the profiles and links behind the plan's numbers come from. A profile that does not say was measured. */
+export function sourcesOf({ stops, crossings }: Journey): FigureSource[] {
+  const profiles = stops.flatMap(({ stage }) => (stage ? (stage.profile.source ?? 'measured') : []))
+  return [...new Set([...profiles, ...crossings.map(({ link }) => link.source)])].toSorted()
 }
 
 /** Reasons to doubt a plan's numbers: profiles that failed their own check. */
