@@ -23,7 +23,7 @@ import { RevisionGate } from '../../shared/platform/redis/revision-gate.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
 import { measureOwnCost } from './links/own-cost.ts'
-import { PaceSampler } from './pace/pace-sampler.ts'
+import { PaceSampler, type PaceSamplerDeps } from './pace/pace-sampler.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
@@ -168,10 +168,11 @@ type Deps = ReturnType<typeof createDeps>
 function createDeps(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
   const { resource, hopTimeoutMs, maxBodyBytes } = config
   const here = { resource, emulated: config.slowdown > 1 }
-  const pace = paceOf(config, engine, state, log)
+  const isOwner = () => presence.isOwner
+  const pace = paceOf(config, engine, { state, isOwner, log })
   const onPace = pace.served.bind(pace)
   const options = runtimeOptions(config)
-  const served = new ServedTimes({ resource, options, onPace, state, log })
+  const served = new ServedTimes({ resource, options, onPace, state, isOwner, log })
   const onRun = served.ran.bind(served)
   const caller = new Caller()
   const messages = new Messages()
@@ -245,12 +246,14 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   }
 }
 
-function paceOf(config: InferenceConfig, { executor }: Engine, state: State, log: Logger): PaceSampler {
+type PaceDeps = Pick<PaceSamplerDeps, 'isOwner' | 'log'> & { state: State }
+
+function paceOf(config: InferenceConfig, { executor }: Engine, deps: PaceDeps): PaceSampler {
   const { resource: name, slowdown, threads } = config
   const file = path.join(config.dataDir, name, `${REFERENCE_NETWORK}.onnx`)
   const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
   const ownCallMs = async () => (await measureOwnCost()).message.ms
-  return new PaceSampler({ name, slowdown, threads, file, state, log, busy, ownCallMs })
+  return new PaceSampler({ name, slowdown, threads, file, busy, ownCallMs, ...deps })
 }
 
 function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {

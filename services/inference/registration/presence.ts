@@ -78,6 +78,10 @@ export class Presence {
     return this.#registration.start()
   }
 
+  get isOwner(): boolean {
+    return this.#registration?.isOwner ?? false
+  }
+
   get connected(): boolean {
     return this.#registration?.connected ?? false
   }

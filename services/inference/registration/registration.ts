@@ -66,6 +66,11 @@ export class Registration {
     return this.#connected && this.#deps.state.redis.status === 'ready'
   }
 
+  /** True from the first registration until the service leaves, but for the time in which another one has the name. */
+  get isOwner(): boolean {
+    return this.#everRegistered && this.#taken === undefined && !this.#left
+  }
+
   /**
    * Claims the name and sends heartbeats every `heartbeatMs`, and whenever Redis becomes available.
    * @returns resolves when it is registered. @throws ScissionError conflict if another service that runs has the name.
