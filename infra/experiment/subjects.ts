@@ -56,6 +56,11 @@ export async function subjectsOf(
     )
     for (const [index, query] of queries.entries()) {
       const known = plans.find((one) => one.query === query.label)
+      if (known && !known.plan.startsWith(`${id}.`))
+        throw new ScissionError(
+          'conflict',
+          `models.${at}: ${model} is another model than when the experiment began: give another folder as output`,
+        )
       const plan = known?.plan ?? (await naming(`queries.${index}`, () => planOf(context, id, query)))
       subjects.push({ model, modelId: id, label: query.label, plan })
     }

@@ -47,7 +47,7 @@ export function defineExperiment(command: Command, context: Context): void {
 /** The first Ctrl-C ends it in order, the second one at once. */
 function untilInterrupted(): AbortSignal {
   const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.once(signal, () => interrupted.abort(new ScissionError('cancelled', `stopped by ${signal}`)))
   return interrupted.signal
 }

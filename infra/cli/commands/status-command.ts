@@ -1,12 +1,12 @@
 /** `scission status`: what runs where, and whether it is well. The exit code tells. */
 import type { Command } from 'commander'
 import colour from 'picocolors'
-import { z } from 'zod'
 import { createJsonClient } from '../../../shared/client/http.ts'
 import type { DeploymentView } from '../../../shared/contracts/stand-in.ts'
 import type { LinkView, ResourceView } from '../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import { hidePasswords } from '../../../shared/platform/hidden-passwords.ts'
+import { ANSWER_MS, healthOf } from '../../steps/service-health.ts'
 import { painted } from '../../terminal/columns.ts'
 import { type Table, tableOf, tableText } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
@@ -37,14 +37,6 @@ export interface Status {
   deployments: DeploymentView[]
   problems: string[]
 }
-
-/** A service that takes longer for a word on itself is not well. */
-const ANSWER_MS = 5000
-const Health = z.looseObject({
-  version: z.string(),
-  uptimeMs: z.number().optional(),
-  redis: z.string().optional(),
-})
 
 export function defineStatus(command: Command, context: Context): void {
   command.addOption(csvOption()).action(async () => {
@@ -101,7 +93,7 @@ async function readStatus({ services: found, planner }: Context): Promise<Status
 async function stateOf(name: string, url: string): Promise<ServiceState> {
   const client = createJsonClient(`${name} service`, url)
   try {
-    const { version, uptimeMs, redis } = await client.request(Health, { url: '/healthz', timeout: ANSWER_MS })
+    const { version, uptimeMs, redis } = await healthOf(client)
     const about = {
       name,
       url: hidePasswords(url),
