@@ -132,8 +132,6 @@ export function createInferenceService(
     app,
     start: async (url) => {
       await presence.start(url)
-      // What it tells goes by the name of this machine, which is its own from now on.
-      deps.conditions.start()
       deps.pace.start()
     },
     leave: () => presence.leave(),
@@ -200,7 +198,8 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
   const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
-  const noticing = createNoticing({ state, by: resource, log }, (id) => deployments.stateOf(id) !== undefined)
+  const isHeld = (id: string) => deployments.stateOf(id) !== undefined
+  const noticing = createNoticing({ state, by: resource, isOwner, log }, isHeld)
   const deployments = new Deployments({
     resource,
     stageDeps,
@@ -220,6 +219,8 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     deployments,
     ...noticing,
     peers,
+    links,
+    pace,
     returns,
     delivered: new Delivered(),
     longestPossible: longestPossibleMessage(config),
@@ -229,7 +230,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   }
   const targets = targetsOf(deploymentDeps, modelTargets)
   const requestsServed = () => statistics.served
-  const presence = new Presence({ config, tierIndex, state, engine, links, pace, requestsServed, log })
+  const presence = new Presence({ ...deploymentDeps, config, tierIndex, state, engine, requestsServed })
   return {
     ...deploymentDeps,
     bodies,
@@ -238,11 +239,9 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     statistics,
     stages,
     models,
-    links,
     targets,
     presence,
     served,
-    pace,
   }
 }
 
