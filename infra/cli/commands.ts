@@ -103,7 +103,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     usage: 'profiles',
-    text: 'measured profiles',
+    text: 'profiles of models, measured and imported',
     load: async () => (await import('./commands/list-commands.ts')).defineProfiles,
   },
   {

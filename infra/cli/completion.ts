@@ -41,17 +41,20 @@ function completedOption({ long, description, required, optional, argChoices }: 
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
 
+/** Flags whose next word is no command. */
+const flagsWithValue = (commands: readonly Completed[]): string[] => [
+  ...new Set(
+    commands.flatMap(({ options }) => options.filter((one) => one.takesValue).map((one) => one.flag)),
+  ),
+]
+
 /**
  * The words before the cursor name the command: those that are neither options nor their values. What follows is looked up
  * by it. Files are completed where nothing else is.
  */
 function bashScript(commands: readonly Completed[]): string {
   const [root] = commands
-  const withValue = [
-    ...new Set(
-      commands.flatMap(({ options }) => options.filter((one) => one.takesValue).map((one) => one.flag)),
-    ),
-  ]
+  const withValue = flagsWithValue(commands)
   const cases = commands.map(({ path, subcommands, options }) => {
     const flags = [...new Set([...options, ...(root?.options ?? [])].map(({ flag }) => flag))]
     return `    ${quoted(path)}) subcommands=${quoted(subcommands.map(({ name }) => name).join(' '))}; options=${quoted(flags.join(' '))} ;;`
@@ -102,31 +105,46 @@ complete -F _scission scission
 `
 }
 
+/** Like bash's; options of `scission` itself are offered everywhere. */
 function fishScript(commands: readonly Completed[]): string {
+  const everywhere = new Set(commands[0]?.options.map(({ flag }) => flag))
   const lines = commands.flatMap(({ path, subcommands, options }) => {
-    const condition = quoted(`__scission_at ${quoted(path)}`)
+    const isRoot = path === ''
+    const here = `-n ${quoted(`__scission_at ${quoted(path)}`)}`
     return [
-      ...subcommands.map(
-        ({ name, text }) => `complete -c scission -n ${condition} -f -a ${name} -d ${quoted(text)}`,
-      ),
-      ...options.map(({ flag, text, takesValue, choices }) => {
-        const values = choices.length > 0 ? ` -x -a ${quoted(choices.join(' '))}` : takesValue ? ' -r' : ''
-        return `complete -c scission -n ${condition} -l ${flag.slice(2)}${values} -d ${quoted(text)}`
-      }),
+      ...subcommands.map(({ name, text }) => `complete -c scission ${here} -f -a ${name} -d ${quoted(text)}`),
+      ...options
+        .filter(({ flag }) => isRoot || !everywhere.has(flag))
+        .map((option) => `complete -c scission ${isRoot ? '' : `${here} `}${fishOption(option)}`),
     ]
   })
+  const paths = commands.slice(1).map(({ path }) => quoted(path))
   return `# Made by \`scission completion\`.
 function __scission_at
   set -l words (commandline -opc)
-  set -l named
+  set -l path ''
+  set -l is_value 0
   for word in $words[2..-1]
-    string match -q -- '-*' $word; or set -a named $word
+    if test $is_value = 1
+      set is_value 0
+      continue
+    end
+    switch $word
+      case ${flagsWithValue(commands).join(' ')}
+        set is_value 1
+      case '-*'
+      case '*'
+        set -l next (string trim -- "$path $word")
+        contains -- $next ${paths.join(' ')}; and set path $next
+    end
   end
-  set -l path (string join ' ' -- $named)
-  test "$path" = "$argv[1]"; or begin
-    test -n "$argv[1]"; and string match -q -- "$argv[1] *" $path
-  end
+  test "$path" = "$argv[1]"
 end
 ${lines.join('\n')}
 `
+}
+
+function fishOption({ flag, text, takesValue, choices }: Completed['options'][number]): string {
+  const values = choices.length > 0 ? ` -x -a ${quoted(choices.join(' '))}` : takesValue ? ' -r' : ''
+  return `-l ${flag.slice(2)}${values} -d ${quoted(text)}`
 }

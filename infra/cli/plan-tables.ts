@@ -87,8 +87,15 @@ function planColumns(answer: Pick<AnyAnswer, 'plans' | 'native'>): Record<string
     ...(all.some((plan) => lossOf(plan) > 0) && {
       'accuracy loss': (plan: AnyPlan) => ({ text: `≤${formatShare(lossOf(plan))}`, value: lossOf(plan) }),
     }),
-    numbers: ({ emulated }) => (emulated ? painted('emulated', colour.yellow) : 'measured'),
+    numbers: numbersCell,
   }
+}
+
+/** What the figures of a plan are: measured, unless something behind them is emulated, given or imported. */
+function numbersCell({ emulated, sources = ['measured'] }: AnyPlan): Cell {
+  const named = emulated ? sources.filter((source) => source !== 'measured') : sources
+  const text = [...(emulated ? ['emulated'] : []), ...named].join(', ')
+  return painted(text, emulated ? colour.yellow : String)
 }
 
 const intervalCell = ({ interval: { lowMs, highMs } }: AnyPlan) => ({

@@ -89,8 +89,6 @@ const shortened = (text: string, length = 40) => ({
   value: text,
 })
 
-const emulatedOr = (emulated: boolean) => (emulated ? EMULATED : 'measured')
-
 export const profilesTable = (profiles: readonly Profile[]): Table =>
   tableOf(
     profiles,
@@ -102,7 +100,7 @@ export const profilesTable = (profiles: readonly Profile[]): Table =>
       options: ({ options }) => `${options.threads} thread, ${options.optimisation}`,
       'peak memory': bytesColumn(({ peakRssBytes }) => peakRssBytes),
       '95 % within': howSure,
-      figures: ({ emulated, source }) => (source === 'imported' ? 'imported' : emulatedOr(emulated)),
+      figures: ({ emulated, source = 'measured' }) => (emulated && source === 'measured' ? EMULATED : source),
       id: ({ id, model }) => ({ text: id.replace(model, model.slice(0, 12)), value: id }),
     },
     {
@@ -159,10 +157,13 @@ export const resourcesTable = (resources: readonly ResourceView[]): Table =>
       resource: ({ name }) => name,
       tier: ({ tier }) => tier,
       state: ({ alive, source }) => (alive ? 'alive' : source === 'imported' ? 'imported' : 'lost'),
-      'last sign of life': ({ silentMs, heartbeatAt }) => ({
-        text: silentMs === undefined ? 'not known' : ageText(silentMs),
-        value: heartbeatAt,
-      }),
+      'last sign of life': ({ silentMs, heartbeatAt, source }) =>
+        source === 'imported'
+          ? ''
+          : {
+              text: silentMs === undefined ? 'not known' : ageText(silentMs),
+              value: heartbeatAt,
+            },
       pace: ({ pace }) => ({ text: pace ? paceColumn(pace) : '', value: pace?.requestMs.median ?? '' }),
       address: ({ url }) => url,
       slowdown: timesColumn(({ slowdown }) => slowdown),
@@ -192,7 +193,10 @@ const UNITS = [
 ] as const
 
 /** `3 s ago`. */
-export function ageText(ms: number): string {
+export const ageText = (ms: number): string => `${durationText(ms)} ago`
+
+/** `3 s`. */
+export function durationText(ms: number): string {
   const [size, unit] = UNITS.find(([least]) => ms >= least) ?? [1000, 's']
-  return `${Math.max(0, Math.round(ms / size))} ${unit} ago`
+  return `${Math.max(0, Math.round(ms / size))} ${unit}`
 }

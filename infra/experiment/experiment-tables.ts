@@ -7,7 +7,7 @@ import type { Estimate, SummaryRow } from './summary.ts'
 
 /** One row for each request, with columns for as many hops as any has. */
 export function requestsTable(rows: readonly ExperimentRow[]): Table {
-  const hops = Math.max(0, ...rows.map((row) => row.hops.length))
+  const hops = rows.reduce((most, row) => Math.max(most, row.hops.length), 0)
   const ofHops = Array.from({ length: hops }, (_, at) => ({
     [`hop ${at}`]: ({ hops }: ExperimentRow) => hops[at]?.resource ?? '',
     [`layers ${at}`]: ({ hops }: ExperimentRow) => hops[at]?.layers ?? '',
@@ -17,6 +17,7 @@ export function requestsTable(rows: readonly ExperimentRow[]): Table {
     [`waited ${at}`]: msColumn(({ hops }: ExperimentRow) => hops[at]?.waitedMs),
     [`transfer ${at}`]: msColumn(({ hops }: ExperimentRow) => hops[at]?.transferMs),
     [`other cores ${at}`]: ({ hops }: ExperimentRow) => hops[at]?.otherCores ?? '',
+    [`instead of ${at}`]: ({ hops }: ExperimentRow) => hops[at]?.insteadOf ?? '',
   }))
   return tableOf(rows, {
     model: ({ model }) => model,
@@ -35,11 +36,11 @@ export function requestsTable(rows: readonly ExperimentRow[]): Table {
   })
 }
 
-const within = ({ low, high }: Estimate, text: (value: number) => string) => ({
-  text: `${text(low)} – ${text(high)}`,
-  value: `${low}..${high}`,
-})
+/** An end of an interval. */
+const end = (value: number | undefined, text: (value: number) => string) =>
+  value === undefined ? { text: 'too few', value: '' } : { text: text(value), value }
 const ratioText = (value: number) => value.toPrecision(3)
+const ratioEnd = (ratio: Estimate | undefined, at: 'low' | 'high') => (ratio ? end(ratio[at], ratioText) : '')
 
 export const summaryTable = (rows: readonly SummaryRow[]): Table =>
   tableOf(
@@ -49,11 +50,13 @@ export const summaryTable = (rows: readonly SummaryRow[]): Table =>
       query: ({ query }) => query,
       requests: ({ requests }) => requests,
       median: msColumn(({ latencyMs }) => latencyMs.median),
-      'of it 95 % within': { unit: 'ms', cell: ({ latencyMs }) => within(latencyMs, formatMs) },
+      'from (95 %)': { unit: 'ms', cell: ({ latencyMs }) => end(latencyMs.low, formatMs) },
+      'to (95 %)': { unit: 'ms', cell: ({ latencyMs }) => end(latencyMs.high, formatMs) },
       predicted: msColumn(({ predictedMs }) => predictedMs),
       'inside its interval': shareColumn(({ inside }) => inside),
       'to the first': ({ ratio }) => (ratio ? { text: ratioText(ratio.median), value: ratio.median } : ''),
-      'ratio 95 % within': ({ ratio }) => (ratio ? within(ratio, ratioText) : ''),
+      'ratio from (95 %)': ({ ratio }) => ratioEnd(ratio, 'low'),
+      'ratio to (95 %)': ({ ratio }) => ratioEnd(ratio, 'high'),
     },
     { ifEmpty: 'nothing was measured', expendable: ['predicted', 'requests'] },
   )

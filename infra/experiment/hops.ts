@@ -13,7 +13,9 @@ export function hopsOf(parameters: Parameters, otherCores: ReadonlyMap<string, n
   return Array.from({ length: count }, (_, hop) => {
     const of = (name: string) => figure(parameters, `scission_hop${hop}_${name}`)
     const resource = String(parameters[`scission_hop${hop}_resource`])
-    const layers = parameters[`scission_hop${hop}_layers`]
+    const [layers, insteadOf] = ['layers', 'insteadOf'].map(
+      (name) => parameters[`scission_hop${hop}_${name}`],
+    )
     const figures = {
       computeMs: of('computeMs'),
       cpuMs: of('cpuMs'),
@@ -23,7 +25,12 @@ export function hopsOf(parameters: Parameters, otherCores: ReadonlyMap<string, n
       otherCores: otherCores.get(resource),
     }
     const known = Object.entries(figures).filter(([, value]) => value !== undefined)
-    return { resource, ...(typeof layers === 'string' && { layers }), ...Object.fromEntries(known) }
+    return {
+      resource,
+      ...(typeof insteadOf === 'string' && { insteadOf }),
+      ...(typeof layers === 'string' && { layers }),
+      ...Object.fromEntries(known),
+    }
   })
 }
 

@@ -5,13 +5,13 @@
  *   rows.jsonl        one line for each request, written as soon as it is answered
  *   rows.csv, rows.json, summary.csv, summary.json   made of those at the end, also of a part
  */
-import { appendFile, mkdir, writeFile } from 'node:fs/promises'
+import { access, appendFile, constants, mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { Experiment, ExperimentRow } from '../../shared/contracts/experiment.ts'
-import { readIfThere, writeWhole } from '../../shared/platform/atomic-file.ts'
-import { ScissionError } from '../../shared/platform/errors.ts'
+import { readIfThere, statIfThere, writeWhole } from '../../shared/platform/atomic-file.ts'
+import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import { checkJson } from '../../shared/platform/outside-input.ts'
 import { csvText } from '../terminal/csv.ts'
 import { summaryOf, type SummaryRow } from './summary.ts'
@@ -27,9 +27,13 @@ export const Header = z.looseObject({
 })
 export type Header = z.infer<typeof Header>
 
+const TABLES = ['rows.csv', 'rows.json', 'summary.csv', 'summary.json'] as const
+const ROWS = 'rows.jsonl'
+
 export class Results {
   readonly #folder: string
   readonly rows: ExperimentRow[]
+  readonly #keys: Set<string>
   /** Of the run that is resumed. */
   readonly earlier: Header | undefined
 
@@ -37,39 +41,46 @@ export class Results {
     this.#folder = folder
     this.earlier = earlier
     this.rows = rows
+    this.#keys = new Set(rows.map(keyOf))
   }
 
-  /** @throws ScissionError badRequest if the folder holds results that are not to be resumed, or of another experiment. */
+  /**
+   * @throws ScissionError badRequest if the folder cannot be written to, or holds results that are not to be resumed, of
+   * another experiment, or that are damaged, or files of others that would be replaced.
+   */
   static async open(experiment: Experiment, resume: boolean): Promise<Results> {
     const folder = experiment.output
+    const refuse = (why: string) => new ScissionError('badRequest', `output: ${folder} ${why}`)
+    await makeWritable(folder).catch((thrown: unknown) => {
+      throw refuse(`cannot be written to: ${coerceError(thrown).message}`)
+    })
     const text = await readIfThere(path.join(folder, 'experiment.json'))
-    await mkdir(folder, { recursive: true })
     if (text === undefined) {
-      await writeFile(path.join(folder, 'rows.jsonl'), '')
+      for (const name of [ROWS, ...TABLES])
+        if (await statIfThere(path.join(folder, name)))
+          throw refuse(`has ${name}, but no experiment.json: give another folder`)
       return new Results(folder, undefined, [])
     }
-    const refuse = (why: string) => new ScissionError('badRequest', `output: ${folder} ${why}`)
     if (!resume)
       throw refuse('has results of an experiment: --resume goes on with it, another folder begins anew')
     const { value, fault } = checkJson(Header, text)
     if (!value) throw refuse(`cannot be resumed: experiment.json: ${fault}`)
     if (!isDeepStrictEqual(value.experiment, experiment))
       throw refuse('has results of an experiment that was described otherwise: give another folder')
-    const rows = await rowsIn(path.join(folder, 'rows.jsonl'))
+    const rows = await rowsIn(path.join(folder, ROWS), refuse)
     // A line that was cut off is measured again, and must not stay before the next.
-    await writeWhole(path.join(folder, 'rows.jsonl'), rows.map(lineOf).join(''))
+    await writeWhole(path.join(folder, ROWS), rows.map(lineOf).join(''))
     return new Results(folder, value, rows)
   }
 
   has(model: string, query: string, repetition: number): boolean {
-    return this.rows.some(
-      (row) => row.model === model && row.query === query && row.repetition === repetition,
-    )
+    return this.#keys.has(keyOf({ model, query, repetition }))
   }
 
   async add(row: ExperimentRow): Promise<void> {
+    await appendFile(path.join(this.#folder, ROWS), lineOf(row))
     this.rows.push(row)
-    await appendFile(path.join(this.#folder, 'rows.jsonl'), lineOf(row))
+    this.#keys.add(keyOf(row))
   }
 
   /** Writes what was asked with what, and whether all of it was measured. */
@@ -80,7 +91,7 @@ export class Results {
   /** Writes the tables. @returns the summary. */
   async finish(experiment: Experiment): Promise<SummaryRow[]> {
     const summary = summaryOf(experiment, this.rows)
-    const files = {
+    const files: Record<(typeof TABLES)[number], string> = {
       'rows.csv': `${csvText(requestsTable(this.rows))}\r\n`,
       'rows.json': `${JSON.stringify(this.rows)}\n`,
       'summary.csv': `${csvText(summaryTable(summary))}\r\n`,
@@ -93,10 +104,22 @@ export class Results {
 
 const lineOf = (row: ExperimentRow) => `${JSON.stringify(row)}\n`
 
-/** Rows that were written whole. */
-async function rowsIn(file: string): Promise<ExperimentRow[]> {
-  const lines = ((await readIfThere(file)) ?? '').split('\n')
-  return lines.flatMap((line) => checkJson(ExperimentRow, line).value ?? [])
+const keyOf = ({ model, query, repetition }: Pick<ExperimentRow, 'model' | 'query' | 'repetition'>) =>
+  JSON.stringify([model, query, repetition])
+
+async function makeWritable(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  await access(folder, constants.W_OK)
+}
+
+/** Rows that were written whole: what follows the last line end was cut off. @throws refuse of a line that is damaged. */
+async function rowsIn(file: string, refuse: (why: string) => ScissionError): Promise<ExperimentRow[]> {
+  const lines = ((await readIfThere(file)) ?? '').split('\n').slice(0, -1)
+  return lines.map((line, at) => {
+    const { value, fault } = checkJson(ExperimentRow, line)
+    if (value) return value
+    throw refuse(`cannot be resumed: ${ROWS}: line ${at + 1}: ${fault}; remove the line to measure it again`)
+  })
 }
 
 /** @throws ScissionError badRequest naming every field that is wrong. */

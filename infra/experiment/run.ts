@@ -4,11 +4,14 @@ import { parsePlanId } from '../../shared/contracts/plan-id.ts'
 import type { Experiment, ExperimentRow } from '../../shared/contracts/experiment.ts'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import { VERSION } from '../../shared/platform/version.ts'
+import type { ResourceView } from '../../shared/contracts/resource.ts'
 import type { Context } from '../cli/context.ts'
+import type { Services } from '../cli/find-services.ts'
+import { versionOf } from '../steps/service-health.ts'
 import type { ProgressDisplay } from '../terminal/progress.ts'
 import { figure, hopsOf } from './hops.ts'
 import { type Header, Results } from './results.ts'
-import { scheduleOf } from './request-order.ts'
+import { scheduleOf, type Turn } from './request-order.ts'
 import { deploySubject, type Live, type Subject, subjectsOf } from './subjects.ts'
 import type { SummaryRow } from './summary.ts'
 
@@ -16,7 +19,7 @@ interface RunOptions {
   resume: boolean
   /** Ends the experiment after the request under way; what was measured is kept. */
   signal: AbortSignal
-  display: ProgressDisplay
+  progress: () => ProgressDisplay
 }
 
 export interface Outcome {
@@ -33,7 +36,11 @@ export async function runExperiment(
   options: RunOptions,
 ): Promise<Outcome> {
   const results = await Results.open(experiment, options.resume)
-  const subjects = await subjectsOf(context, experiment, results.earlier?.plans ?? [])
+  const subjects = await subjectsOf(context, experiment, {
+    ...options,
+    earlier: results.earlier?.plans ?? [],
+  })
+  const display = options.progress()
   const header = await headerOf(context, experiment, subjects, results.earlier)
   await results.describe({ ...header, complete: false })
   const turns = scheduleOf(subjects.length, experiment)
@@ -41,32 +48,58 @@ export async function runExperiment(
     const { model, label } = subjects[at] as Subject
     return !results.has(model, label, repetition)
   })
-  const live: Live[] = []
+  const live = new Map<number, Live>()
   let failure: { thrown: unknown } | undefined
   try {
-    for (const subject of open.length > 0 ? subjects : []) {
+    for (const at of new Set(open.map((turn) => turn.at))) {
+      const subject = subjects[at] as Subject
       if (options.signal.aborted) break
-      options.display.update('experiment', { fraction: 0, step: `deploying ${subject.label}` })
-      live.push(await deploySubject(context, subject, experiment.seed))
+      display.update('experiment', { fraction: 0, step: `deploying ${subject.label}` })
+      live.set(at, await deploySubject(context, subject, experiment.seed))
     }
-    await measure(context, experiment, { live, open, results, header }, options)
+    await measure(context, experiment, { live, open, results, header }, { ...options, display })
   } catch (thrown) {
     failure = { thrown }
   }
-  options.display.stop()
-  const left = await takeDown(context, live)
+  display.stop()
+  const left = await takeDown(context, [...live.values()])
   const complete = results.rows.length === turns.length
-  const error = failure && coerceError(failure.thrown).message
-  await results.describe({ ...header, complete, ...(error !== undefined && { error }) })
+  if (failure) throw await keptOf(results, experiment, header, failure.thrown, left)
+  await results.describe({ ...header, complete })
   const summary = await results.finish(experiment)
-  if (failure) throw failure.thrown
   if (left) throw left
   return { summary, complete, rows: results.rows.length, planned: turns.length }
 }
 
+/**
+ * Writes what was measured before a failure.
+ * @param left what is still deployed.
+ * @returns the failure, and how to go on; with what failed besides, if the results cannot be written either.
+ */
+async function keptOf(
+  results: Results,
+  experiment: Experiment,
+  header: Header,
+  thrown: unknown,
+  left: ScissionError | undefined,
+): Promise<ScissionError> {
+  const error = coerceError(thrown)
+  let kept = `${results.rows.length} requests are kept in ${experiment.output}; --resume goes on`
+  try {
+    await results.describe({ ...header, complete: false, error: error.message })
+    await results.finish(experiment)
+  } catch (unwritten) {
+    kept = `the tables of ${experiment.output} cannot be written: ${coerceError(unwritten).message}`
+  }
+  const { code, details } =
+    error instanceof ScissionError ? error : { code: 'internal' as const, details: undefined }
+  const said = [error.message, kept, ...(left ? [left.message] : [])].join('; ')
+  return new ScissionError(code, said, details, error)
+}
+
 interface Work {
-  live: readonly Live[]
-  open: readonly { at: number; repetition: number }[]
+  live: ReadonlyMap<number, Live>
+  open: readonly Turn[]
   results: Results
   header: Header
 }
@@ -75,19 +108,22 @@ async function measure(
   { planner }: Context,
   { warmUp, pauseMs }: Experiment,
   { live, open, results, header }: Work,
-  { signal, display }: RunOptions,
+  { signal, display }: Pick<RunOptions, 'signal'> & { display: ProgressDisplay },
 ): Promise<void> {
-  for (const one of live)
+  // Within a run, times are those of a clock that nobody sets.
+  const begunMs = Date.now() - Date.parse(header.startedAt) - performance.now()
+  display.update('experiment', { fraction: 0, step: 'warming up' })
+  for (const one of live.values())
     for (let count = 0; count < warmUp && !signal.aborted; count += 1)
       await one.client.infer(one.deployment, one.inputs)
   for (const [done, { at, repetition }] of open.entries()) {
-    const one = live[at]
+    const one = live.get(at)
+    if (pauseMs > 0) await sleep(pauseMs, undefined, { signal }).catch(() => undefined)
     if (signal.aborted || one === undefined) return
-    if (pauseMs > 0) await sleep(pauseMs)
     display.update('experiment', { fraction: done / open.length, step: 'measuring' })
     const predicted = await planner.plan(one.plan)
-    const startedMs = Date.now() - Date.parse(header.startedAt)
     const begin = performance.now()
+    const startedMs = begunMs + begin
     const { parameters } = await one.client.infer(one.deployment, one.inputs)
     const latencyMs = performance.now() - begin
     const { lowMs, highMs } = predicted.interval
@@ -129,9 +165,22 @@ async function takeDown({ planner }: Context, live: readonly Live[]): Promise<Sc
   return new ScissionError('conflict', `take these down yourself (scission undeploy): ${failed.join('; ')}`)
 }
 
+/** Of the services, and of each machine that answers. */
+async function versionsOf({ benchmark, planner }: Services, machines: readonly ResourceView[]) {
+  const alive = machines.filter((machine) => machine.alive)
+  const found = await Promise.all(
+    alive.map(async ({ name, url }) => [name, await versionOf(name, url)] as const),
+  )
+  return {
+    benchmark: await versionOf('benchmark service', benchmark),
+    planner: await versionOf('planner service', planner),
+    machines: Object.fromEntries(found),
+  }
+}
+
 /** What the figures depend on. A resumed experiment keeps its begin, and lists each run. */
 async function headerOf(
-  { benchmark, planner }: Context,
+  { benchmark, planner, services }: Context,
   experiment: Experiment,
   subjects: readonly Subject[],
   earlier: Header | undefined,
@@ -145,10 +194,12 @@ async function headerOf(
   )
   const run = {
     startedAt: now,
-    versions: { scission: VERSION, node: process.version },
+    versions: { scission: VERSION, node: process.version, ...(await versionsOf(services, machines)) },
     machines,
     links,
-    paces: priced.flatMap(({ paces }) => paces),
+    paces: priced
+      .flatMap(({ paces }) => paces)
+      .filter(({ resource }, at, all) => all.findIndex((one) => one.resource === resource) === at),
   }
   const runs = Array.isArray(earlier?.['runs']) ? (earlier['runs'] as unknown[]) : []
   return {

@@ -1,15 +1,18 @@
 /** What an experiment asks: each model with each query, deployed, with inputs. */
 import { randomBytes } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { createInferenceClient, type InferenceClient } from '../../shared/client/inference.ts'
 import type { Experiment, ExperimentQuery } from '../../shared/contracts/experiment.ts'
+import type { InputShapes } from '../../shared/contracts/common.ts'
 import type { Plan } from '../../shared/contracts/plan.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { inferInputs } from '../cli/commands/infer-inputs.ts'
 import type { Context } from '../cli/context.ts'
 import { deployAndWait } from '../steps/deploy-plan.ts'
-import { uploadFiles } from '../steps/upload-model.ts'
-import path from 'node:path'
+import { runBenchmark } from '../steps/run-benchmark.ts'
+import { nameOfFile, uploadFiles } from '../steps/upload-model.ts'
+import type { ProgressDisplay } from '../terminal/progress.ts'
 
 export interface Subject {
   model: string
@@ -24,21 +27,40 @@ export interface Live extends Subject {
   inputs: Tensor[]
 }
 
+type Services = Pick<Context, 'benchmark' | 'planner'>
+
+export interface SubjectOptions {
+  /** Plans of a run that is resumed: those stay. */
+  earlier: readonly { model: string; query: string; plan: string }[]
+  /** Ends the wait for a benchmark. */
+  signal: AbortSignal
+  /** Makes a display of what is measured first. */
+  progress: () => ProgressDisplay
+}
+
 /**
- * The plan of each model and query. Models that are files are uploaded.
- * @param earlier plans of a run that is resumed: those stay.
- * @throws ScissionError, in which the query is named.
+ * The plan of each model and query. Models that are files are uploaded, and measured unless all of their plans are known.
+ * @throws ScissionError, in which the model or the query is named; cancelled by the signal.
  */
 export async function subjectsOf(
-  context: Pick<Context, 'benchmark' | 'planner'>,
+  context: Services,
   { models, queries }: Experiment,
-  earlier: readonly { model: string; query: string; plan: string }[],
+  { earlier, ...waiting }: SubjectOptions,
 ): Promise<Subject[]> {
   const subjects: Subject[] = []
-  for (const model of models) {
-    const { id } = await modelOf(context, model)
+  for (const [at, model] of models.entries()) {
+    const plans = earlier.filter((one) => one.model === model)
+    const isPlanned = queries.every(({ label }) => plans.some(({ query }) => query === label))
+    const id = await naming(`models.${at}`, () =>
+      modelOf(context, model, isPlanned ? undefined : { queries, ...waiting }),
+    )
     for (const [index, query] of queries.entries()) {
-      const known = earlier.find((one) => one.model === model && one.query === query.label)
+      const known = plans.find((one) => one.query === query.label)
+      if (known && !known.plan.startsWith(`${id}.`))
+        throw new ScissionError(
+          'conflict',
+          `models.${at}: ${model} is another model than when the experiment began: give another folder as output`,
+        )
       const plan = known?.plan ?? (await naming(`queries.${index}`, () => planOf(context, id, query)))
       subjects.push({ model, modelId: id, label: query.label, plan })
     }
@@ -46,13 +68,30 @@ export async function subjectsOf(
   return subjects
 }
 
-async function modelOf({ benchmark }: Pick<Context, 'benchmark'>, model: string) {
-  if (!model.endsWith('.onnx')) return benchmark.model(model)
-  return uploadFiles(benchmark, model, { name: path.basename(model, '.onnx') })
+/** @param measured what a model that is a file is measured for; not at all without. @returns its id. */
+async function modelOf(
+  { benchmark }: Pick<Services, 'benchmark'>,
+  model: string,
+  measured: (Omit<SubjectOptions, 'earlier'> & Pick<Experiment, 'queries'>) | undefined,
+): Promise<string> {
+  if (!model.endsWith('.onnx')) return (await benchmark.model(model)).id
+  const { id } = await uploadFiles(benchmark, model, { name: nameOfFile(model) })
+  if (measured === undefined) return id
+  const { queries, progress, signal } = measured
+  // What was measured lately on a machine is not measured again.
+  for (const inputShapes of shapesOf(queries))
+    await runBenchmark(benchmark, { model: id, inputShapes }, progress(), signal)
+  return id
+}
+
+/** The input shapes that queries ask for, each once. */
+function shapesOf(queries: Experiment['queries']): (InputShapes | undefined)[] {
+  const all = queries.map(({ query }) => query.inputShapes)
+  return all.filter((shapes, at) => all.findIndex((one) => isDeepStrictEqual(one, shapes)) === at)
 }
 
 async function planOf(
-  { planner }: Pick<Context, 'planner'>,
+  { planner }: Pick<Services, 'planner'>,
   model: string,
   { query, deploy }: ExperimentQuery,
 ): Promise<string> {

@@ -5,9 +5,9 @@ import { median, quantile } from '../../shared/platform/statistics.ts'
 
 export interface Estimate {
   median: number
-  /** 95 % interval of the median, by the bootstrap. */
-  low: number
-  high: number
+  /** 95 % interval of the median, by the bootstrap. Absent with fewer than six values, which cannot have one. */
+  low?: number
+  high?: number
 }
 
 export interface SummaryRow {
@@ -24,13 +24,34 @@ export interface SummaryRow {
 
 const RESAMPLES = 2000
 const TAIL = 0.025
+/** The smallest and the largest of five values enclose the median of their source in less than 95 % of cases. */
+const LEAST_VALUES = 6
 
 /** Draws as many values as there are, with replacement, again and again (Efron, Annals of Statistics 7, 1979). */
 export function medianEstimate(values: readonly number[], seed: number): Estimate {
+  if (values.length < LEAST_VALUES) return { median: median(values) }
   const random = generator(seed)
-  const draw = () => values[Math.floor(random() * values.length)] as number
-  const medians = Array.from({ length: RESAMPLES }, () => median(values.map(draw)))
+  const sorted = Float64Array.from(values).sort()
+  const counts = new Uint32Array(sorted.length)
+  const medians = Array.from({ length: RESAMPLES }, () => {
+    counts.fill(0)
+    for (let drawn = 0; drawn < sorted.length; drawn += 1) counts[Math.floor(random() * sorted.length)]! += 1
+    return medianOf(sorted, counts)
+  })
   return { median: median(values), low: quantile(medians, TAIL), high: quantile(medians, 1 - TAIL) }
+}
+
+/** @param counts how often each value was drawn; together as often as there are values. */
+function medianOf(sorted: Float64Array, counts: Uint32Array): number {
+  const [lower, upper] = [Math.floor((sorted.length - 1) / 2), Math.floor(sorted.length / 2)]
+  let seen = 0
+  let low = Number.NaN
+  for (const [at, count] of counts.entries()) {
+    seen += count
+    if (Number.isNaN(low) && seen > lower) low = sorted[at]!
+    if (seen > upper) return (low + sorted[at]!) / 2
+  }
+  return low
 }
 
 /** A row for each model and query that has been asked, in the order of the experiment. */

@@ -21,6 +21,7 @@ import { describeFailure, exitCodeOf } from '../cli/exit-codes.ts'
 import { demonstrate } from '../demo/demonstration.ts'
 import type { Report } from '../demo/report.ts'
 import { step, thingsToTry, verdictText } from '../demo/story.ts'
+import { nameOfFile } from '../steps/upload-model.ts'
 import { complain, say } from '../terminal/say.ts'
 import { HELP, parseStartOptions, type StartOptions } from './options.ts'
 import { stopOnSignals } from './processes/stop-on-signals.ts'
@@ -84,7 +85,7 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
     const file = options.model ?? (await zooFile(system.dataDir))
     const outcome = await demonstrate({
       file,
-      name: nameOf(file),
+      name: nameOfFile(file),
       inputShapes: options.inputShapes,
       samples: options.samples,
       benchmark: createBenchmarkClient(system.benchmarkUrl, known),
@@ -144,20 +145,6 @@ async function zooFile(dataDir: string): Promise<string> {
   const file = path.join(dataDir, `${ZOO_MODEL}.onnx`)
   await step(`building ${ZOO_MODEL} with seeded random weights`, () => buildZooModel(ZOO_MODEL, file))
   return file
-}
-
-/** The file's name in the form that the registry accepts. */
-function nameOf(file: string): string {
-  const base =
-    path.basename(file, '.onnx') === 'model'
-      ? path.basename(path.dirname(path.resolve(file)))
-      : path.basename(file, '.onnx')
-  return (
-    base
-      .replaceAll(/[^A-Za-z0-9._-]/g, '-')
-      .replace(/^[^A-Za-z0-9]+/, '')
-      .slice(0, 100) || 'model'
-  )
 }
 
 // Starts only if this module is the program, not if the CLI imports it.

@@ -10,12 +10,14 @@ const POLL_MS = 250
 
 /**
  * @returns the completed benchmark.
- * @throws ScissionError that names the parts that failed.
+ * @param signal ends the wait; the benchmark itself goes on.
+ * @throws ScissionError that names the parts that failed; the reason of `signal`.
  */
 export async function runBenchmark(
   client: BenchmarkClient,
   request: z.input<typeof BenchmarkRequest>,
   display: ProgressDisplay,
+  signal?: AbortSignal,
 ): Promise<Benchmark> {
   const { id } = await client.startBenchmark(request)
   const shown = async () => {
@@ -24,7 +26,8 @@ export async function runBenchmark(
     return benchmark
   }
   const isOver = ({ state }: Benchmark) => state !== 'waiting' && state !== 'active'
-  const benchmark = await pollUntil(shown, isOver, { everyMs: POLL_MS }).finally(() => display.stop())
+  const often = { everyMs: POLL_MS, ...(signal && { signal }) }
+  const benchmark = await pollUntil(shown, isOver, often).finally(() => display.stop())
   if (benchmark.state === 'completed') return benchmark
   const missing = benchmark.parts.filter((part) => part.state !== 'completed')
   const reasons = missing.map(

@@ -5,6 +5,21 @@ import type { InputShapes } from '../../shared/contracts/common.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { describeModel, type ModelDescription } from '../../shared/onnx/index.ts'
 
+/**
+ * The file's name in the form that the registry accepts; that of its folder for one that is called `model.onnx`, as in
+ * repositories of models.
+ */
+export function nameOfFile(file: string): string {
+  const own = path.basename(file, '.onnx')
+  const base = own === 'model' ? path.basename(path.dirname(path.resolve(file))) : own
+  return (
+    base
+      .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+      .replace(/^[^A-Za-z0-9]+/, '')
+      .slice(0, 100) || 'model'
+  )
+}
+
 export async function uploadFiles(
   benchmark: BenchmarkClient,
   file: string,

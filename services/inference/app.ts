@@ -23,7 +23,7 @@ import { RevisionGate } from '../../shared/platform/redis/revision-gate.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
 import { measureOwnCost } from './links/own-cost.ts'
-import { PaceSampler } from './pace/pace-sampler.ts'
+import { PaceSampler, type PaceSamplerDeps } from './pace/pace-sampler.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
@@ -132,8 +132,6 @@ export function createInferenceService(
     app,
     start: async (url) => {
       await presence.start(url)
-      // What it tells goes by the name of this machine, which is its own from now on.
-      deps.conditions.start()
       deps.pace.start()
     },
     leave: () => presence.leave(),
@@ -168,10 +166,11 @@ type Deps = ReturnType<typeof createDeps>
 function createDeps(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
   const { resource, hopTimeoutMs, maxBodyBytes } = config
   const here = { resource, emulated: config.slowdown > 1 }
-  const pace = paceOf(config, engine, state, log)
+  const isOwner = () => presence.isOwner
+  const pace = paceOf(config, engine, { state, isOwner, log })
   const onPace = pace.served.bind(pace)
   const options = runtimeOptions(config)
-  const served = new ServedTimes({ resource, options, onPace, state, log })
+  const served = new ServedTimes({ resource, options, onPace, state, isOwner, log })
   const onRun = served.ran.bind(served)
   const caller = new Caller()
   const messages = new Messages()
@@ -199,7 +198,8 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
   const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
-  const noticing = createNoticing({ state, by: resource, log }, (id) => deployments.stateOf(id) !== undefined)
+  const isHeld = (id: string) => deployments.stateOf(id) !== undefined
+  const noticing = createNoticing({ state, by: resource, isOwner, log }, isHeld)
   const deployments = new Deployments({
     resource,
     stageDeps,
@@ -219,6 +219,8 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     deployments,
     ...noticing,
     peers,
+    links,
+    pace,
     returns,
     delivered: new Delivered(),
     longestPossible: longestPossibleMessage(config),
@@ -228,7 +230,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   }
   const targets = targetsOf(deploymentDeps, modelTargets)
   const requestsServed = () => statistics.served
-  const presence = new Presence({ config, tierIndex, state, engine, links, pace, requestsServed, log })
+  const presence = new Presence({ ...deploymentDeps, config, tierIndex, state, engine, requestsServed })
   return {
     ...deploymentDeps,
     bodies,
@@ -237,20 +239,20 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     statistics,
     stages,
     models,
-    links,
     targets,
     presence,
     served,
-    pace,
   }
 }
 
-function paceOf(config: InferenceConfig, { executor }: Engine, state: State, log: Logger): PaceSampler {
+type PaceDeps = Pick<PaceSamplerDeps, 'isOwner' | 'log'> & { state: State }
+
+function paceOf(config: InferenceConfig, { executor }: Engine, deps: PaceDeps): PaceSampler {
   const { resource: name, slowdown, threads } = config
   const file = path.join(config.dataDir, name, `${REFERENCE_NETWORK}.onnx`)
   const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
   const ownCallMs = async () => (await measureOwnCost()).message.ms
-  return new PaceSampler({ name, slowdown, threads, file, state, log, busy, ownCallMs })
+  return new PaceSampler({ name, slowdown, threads, file, busy, ownCallMs, ...deps })
 }
 
 function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: InferenceConfig): ShapeGuard {

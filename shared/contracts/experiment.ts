@@ -19,9 +19,15 @@ const ExperimentQuery = z.strictObject({
 })
 export type ExperimentQuery = z.infer<typeof ExperimentQuery>
 
-export const Experiment = z.strictObject({
+/** Requests of one experiment: their tables are made in memory. */
+const MAX_REQUESTS = 100_000
+
+const ExperimentFields = z.strictObject({
   /** Names of models that are here, or paths of .onnx files, from the folder in which the command runs. */
-  models: z.array(z.string().min(1)).min(1),
+  models: z
+    .array(z.string().min(1))
+    .min(1)
+    .refine((all) => new Set(all).size === all.length, 'every model may be listed once'),
   /** The first is what the others are compared with. */
   queries: z
     .array(ExperimentQuery)
@@ -31,7 +37,7 @@ export const Experiment = z.strictObject({
       (all) => new Set(all.map(({ label }) => label)).size === all.length,
       'every query must have a label of its own',
     ),
-  repetitions: z.number().int().min(1).max(1_000_000),
+  repetitions: z.number().int().min(1).max(MAX_REQUESTS),
   /** Requests to every deployment before the first that counts. */
   warmUp: z.number().int().min(0).max(10_000).default(2),
   /** Before every request, in ms. */
@@ -51,6 +57,13 @@ export const Experiment = z.strictObject({
   /** The folder that the results go to, from the folder in which the command runs. */
   output: z.string().min(1),
 })
+export const Experiment = ExperimentFields.refine(
+  ({ models, queries, repetitions }) => models.length * queries.length * repetitions <= MAX_REQUESTS,
+  {
+    path: ['repetitions'],
+    message: `models, queries and repetitions make more than ${MAX_REQUESTS} requests: split it into several files`,
+  },
+)
 export type Experiment = z.infer<typeof Experiment>
 
 /** One request. Times are ms; bounds are those of one request, from the prediction just before it. */
@@ -74,6 +87,8 @@ export const ExperimentRow = z.object({
   hops: z.array(
     z.object({
       resource: z.string(),
+      /** The resource of the plan for which it computed: the row's prediction is not of this way. */
+      insteadOf: z.string().optional(),
       layers: z.string().optional(),
       computeMs: z.number().optional(),
       cpuMs: z.number().optional(),

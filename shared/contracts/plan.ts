@@ -16,7 +16,7 @@ import { ModelReference } from './model-names.ts'
 import { PaceOfPlan } from './plan-pace.ts'
 import { BenchmarkProgress } from './job-progress.ts'
 import { figures, nameList, numeric, yesOrNo } from './query-values.ts'
-import { RuntimeOptions } from './resource.ts'
+import { FigureSource, RuntimeOptions } from './resource.ts'
 import { ShapeRanges } from './shape-ranges.ts'
 import { Verification } from './verification.ts'
 import { WhatIf } from './what-if-fields.ts'
@@ -195,6 +195,8 @@ export const PlanCosts = z.object({
   native: z.boolean(),
   /** True if a slowdown or a link behind any of these numbers is emulated. */
   emulated: z.boolean(),
+  /** Where the profiles and links behind these numbers come from, each once. Absent in answers of earlier versions. */
+  sources: z.array(FigureSource).optional(),
   /** Reasons to doubt the numbers: a profile that failed its own check. */
   warnings: z.array(z.string()),
 })

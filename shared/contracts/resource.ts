@@ -122,6 +122,13 @@ export function machineDifferences(measured: MeasuredOn, resource: MeasuredOn): 
   return [...differing, ...slowdown]
 }
 
+/**
+ * Where a figure comes from: measured by a service, given (for a link itself, or by a preset), or imported. What is measured
+ * may still be emulated.
+ */
+export const FigureSource = z.enum(['measured', 'override', 'preset', 'imported'])
+export type FigureSource = z.infer<typeof FigureSource>
+
 /** Settings of an emulated link. */
 export const LinkEmulation = z.object({
   preset: z.string().optional(),
@@ -164,7 +171,7 @@ export const Link = z.object({
   basis: z
     .object({ probes: z.number().int().nonnegative(), traffic: z.number().int().nonnegative() })
     .optional(),
-  source: z.enum(['measured', 'override', 'preset', 'imported']),
+  source: FigureSource,
   /** True if the bytes pass the link emulator. */
   emulated: z.boolean(),
   emulation: LinkEmulation.optional(),

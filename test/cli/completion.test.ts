@@ -1,6 +1,6 @@
 /** The scripts that `scission completion` prints, sourced by the shells themselves. */
 import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { runNode, SCISSION } from '../support/command.ts'
@@ -19,6 +19,29 @@ async function scriptFor(shell: string): Promise<string> {
   writeFileSync(file, stdout)
   return file
 }
+
+/** Words of a command line, and what completes the last one; files aside. */
+const OFFERS: [words: string[], expected: string[]][] = [
+  [['pl'], ['plan']],
+  [
+    ['models', ''],
+    ['add', 'list', 'delete', 'samples'],
+  ],
+  [['--json', 'links', 's'], ['set']],
+  [['--port-base', '9000', 'resou'], ['resources']],
+  [['plan', 'model', '--max-l'], ['--max-latency-ms']],
+  [['models', 'add', '--na'], ['--name']],
+  [
+    ['calibrate', 'model', '--network', ''],
+    ['3g', '4g', 'wifi', 'wired'],
+  ],
+  [['status', '--js'], ['--json']],
+  [['plan', 'model', '--top', ''], []],
+  [['models', 'nonsense', '--giv'], []],
+  [['plan', 'models', '--max-l'], ['--max-latency-ms']],
+  [['status', '--port-b'], ['--port-base']],
+  [['models', 'add', ''], []],
+]
 
 describe('bash', { skip: isMissing('bash') }, () => {
   let file = ''
@@ -43,24 +66,7 @@ describe('bash', { skip: isMissing('bash') }, () => {
     expect(stdout.trim()).toBe('complete -F _scission scission')
   })
 
-  it.each([
-    [['pl'], ['plan']],
-    [
-      ['models', ''],
-      ['add', 'list', 'delete', 'samples'],
-    ],
-    [['--json', 'links', 's'], ['set']],
-    [['--port-base', '9000', 'resou'], ['resources']],
-    [['plan', 'model', '--max-l'], ['--max-latency-ms']],
-    [['models', 'add', '--na'], ['--name']],
-    [
-      ['calibrate', 'model', '--network', ''],
-      ['3g', '4g', 'wifi', 'wired'],
-    ],
-    [['status', '--js'], ['--json']],
-    [['plan', 'model', '--top', ''], []],
-    [['models', 'nonsense', '--giv'], []],
-  ])('%j: %j', (words, expected) => {
+  it.each(OFFERS)('%j: %j', (words, expected) => {
     expect(offered(...words)).toEqual(expected)
   })
 })
@@ -73,11 +79,34 @@ it('zsh sources its script', { skip: isMissing('zsh') }, async () => {
   expect(stdout).toContain('_scission')
 })
 
-it('fish completes by its script', { skip: isMissing('fish') }, async () => {
-  const file = await scriptFor('fish')
-  const ask = (line: string) =>
-    spawnSync('fish', ['-c', `source ${file}; complete -C '${line}'`], { encoding: 'utf8' }).stdout
-  expect(ask('scission pl')).toMatch(/^plan\t/)
-  expect(ask('scission models ')).toMatch(/^add\t/m)
-  expect(ask('scission plan m --max-l')).toMatch(/^--max-latency-ms\t/)
+describe('fish', { skip: isMissing('fish') }, () => {
+  let file = ''
+  let empty = ''
+  beforeAll(async () => {
+    file = await scriptFor('fish')
+    empty = path.join(folder(), 'empty')
+    mkdirSync(empty)
+  })
+
+  /** What fish offers for the last word, in a folder without files. */
+  const offered = (...words: string[]): string[] => {
+    const script = `source "$argv[1]"; complete -C "$argv[2]"`
+    const line = ['scission', ...words].join(' ')
+    const { stdout, stderr } = spawnSync('fish', ['--no-config', '-c', script, file, line], {
+      cwd: empty,
+      encoding: 'utf8',
+    })
+    expect(stderr).toBe('')
+    return stdout.split('\n').flatMap((offer) => offer.split('\t')[0] || [])
+  }
+
+  it.each(OFFERS)('%j: %j', (words, expected) => {
+    expect(offered(...words).toSorted()).toEqual(expected.toSorted())
+  })
+
+  it('says what each is for', () => {
+    const script = `source "$argv[1]"; complete -C "scission models de"`
+    const { stdout } = spawnSync('fish', ['--no-config', '-c', script, file], { encoding: 'utf8' })
+    expect(stdout.trim()).toBe('delete\tremove a model that no deployment uses')
+  })
 })

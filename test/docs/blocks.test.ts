@@ -1,9 +1,11 @@
 /** No page leaves a command untested: the marks of its blocks are checked. */
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
 import { checkBlocks, scriptOf } from '../support/pages.ts'
 import { withFolder } from '../support/folder.ts'
+import { linkTools, missingTools } from '../support/shell-tools.ts'
 
 const folder = withFolder('blocks')
 
@@ -39,5 +41,27 @@ describe('the blocks of a page', () => {
     const page = path.join(folder(), 'page.md')
     writeFileSync(page, '```sh\necho a\n')
     expect(() => checkBlocks(page)).toThrow(/never closed/)
+  })
+})
+
+describe('the tools of a page', () => {
+  const commands = 'npx scission links --csv | head -n 2\ncurl -sf http://127.0.0.1 | grep -o headers.txt'
+
+  it('that the PATH does not have are told', () => {
+    const bin = path.join(folder(), 'bin')
+    mkdirSync(bin)
+    for (const tool of ['bash', 'head']) writeFileSync(path.join(bin, tool), '', { mode: 0o755 })
+    expect(missingTools(commands, bin)).toEqual(['curl', 'grep'])
+    expect(missingTools('npx scission links', bin)).toEqual([])
+    expect(missingTools('npx scission links', folder())).toEqual(['bash'])
+    expect(missingTools('', folder())).toEqual([])
+  })
+
+  it('that this machine has are what a page finds, and no others', () => {
+    const bin = path.join(folder(), 'linked')
+    mkdirSync(bin)
+    linkTools(bin)
+    expect(missingTools(commands, bin)).toEqual(missingTools(commands))
+    expect(findOnPath('ls', bin)).toBeUndefined()
   })
 })

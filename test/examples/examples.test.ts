@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { blocksOf } from '../support/markdown.ts'
-import { runPage, scriptOf } from '../support/pages.ts'
+import { runPage, scriptOf, whyNotRun } from '../support/pages.ts'
 import { withStartedSystem } from '../support/started-system.ts'
 
 const EXAMPLES = ['curl', 'typescript', 'python', 'head-on-client']
@@ -20,6 +20,8 @@ describe('examples', () => {
   it.for(EXAMPLES)('%s', async (name, { skip }) => {
     const readme = `examples/${name}/README.md`
     if (scriptOf(readme) === '') skip('the machine lacks what it needs')
+    const why = whyNotRun(readme)
+    if (why !== undefined) skip(why)
     const { code, stdout, stderr } = await runPage(readme, path.join(started.folder, name), started.system)
     expect(code, `${stdout}\n${stderr}`).toBe(0)
     const printed = blocksOf(readme).find(({ language }) => language === 'text')?.text ?? ''

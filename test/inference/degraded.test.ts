@@ -2,6 +2,7 @@
 import type http from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { StandIns } from '../../services/inference/forwarding/stand-ins.ts'
+import { standInId } from '../../shared/platform/redis/state.ts'
 import { DeploymentView } from '../../shared/contracts/stand-in.ts'
 import { readEvents } from '../support/event-source.ts'
 import { eventually } from '../support/eventually.ts'
@@ -137,6 +138,21 @@ describe('the log and the record', () => {
     standInReason: 'why',
     outputs: [],
   } as never
+
+  it('are not written under a name that another service has', async () => {
+    const { state } = redis()
+    let isOwner = false
+    const { log } = recordedLog()
+    const standIns = new StandIns({ resource: 'device', state, log, isOwner: () => isOwner })
+    const deployment = exampleDeployment('handed-on', HOPS)
+    for (let at = 0; at < 30; at += 1) standIns.answered(deployment, 1, stoodIn)
+    await state.redis.ping()
+    expect(await state.standIns.all()).toEqual([])
+    isOwner = true
+    standIns.answered(deployment, 1, stoodIn)
+    await eventually(async () => expect(await state.standIns.all()).toHaveLength(1))
+    await state.standIns.delete(standInId('handed-on', 1))
+  })
 
   it('are written once when it begins and once when it ends, and every ten seconds between', async () => {
     const { log, lines } = recordedLog()

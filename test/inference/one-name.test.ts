@@ -134,6 +134,28 @@ describe.each(TEST_SERVERS)('the name of a machine, on $name', ({ open, skip }) 
     expect(await owner('cut-off')).toBe(second.url)
   })
 
+  it.skipIf(skip)('is what a pace is told under: by its owner alone', async () => {
+    // It learns that it was replaced before its first sample is due.
+    const first = await start('paced', { SCISSION_HEARTBEAT_MS: '100' })
+    await until(() => isReady(first))
+    const heartbeatAt = new Date((await state.clock.read()) + 3_600_000).toISOString()
+    const own = await state.resources.need('paced')
+    await state.resources.put('paced', {
+      ...own,
+      instance: 'another',
+      url: 'http://192.0.2.1:1',
+      heartbeatAt,
+    })
+    await until(async () => !(await isReady(first)))
+    const begunLater = await start('begun-later')
+    await until(() => state.paces.has('begun-later'))
+    expect([await isReady(first), await isReady(begunLater)]).toEqual([false, true])
+    expect(await state.paces.has('paced')).toBe(false)
+    await state.resources.delete('paced')
+    await until(() => state.paces.has('paced'))
+    expect(await owner('paced')).toBe(first.url)
+  })
+
   it.skipIf(skip)('is not written over by a heartbeat of one that another has replaced', async () => {
     const first = await start('replaced')
     await until(() => isReady(first))

@@ -1,7 +1,10 @@
 /** Parts of an experiment: its order, its statistics, what hops report, and the files it keeps. */
-import { appendFileSync, readFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { requestsTable, summaryTable } from '../../infra/experiment/experiment-tables.ts'
+import { csvText } from '../../infra/terminal/csv.ts'
+import { tableText } from '../../infra/terminal/table.ts'
 import { hopsOf } from '../../infra/experiment/hops.ts'
 import { parseExperiment, Results } from '../../infra/experiment/results.ts'
 import { scheduleOf } from '../../infra/experiment/request-order.ts'
@@ -51,9 +54,20 @@ describe('the summary', () => {
     const random = generator(7)
     const held = Array.from({ length: 200 }, (_, index) => {
       const { low, high } = medianEstimate(Array.from({ length: 25 }, random), index)
-      return low <= 0.5 && high >= 0.5
+      return low !== undefined && low <= 0.5 && high !== undefined && high >= 0.5
     })
     expect(held.filter(Boolean).length).toBeGreaterThan(180)
+  })
+
+  it('has no interval of fewer requests than a median can have one of', () => {
+    const rows = Array.from({ length: 5 }, (_, at) => [row('a', at, 10 + at), row('b', at, 20 + at)]).flat()
+    const queries = ['a', 'b'].map((label) => ({ label, query: {} as never, deploy: 'best' }))
+    const summary = summaryOf({ models: ['net'], queries, seed: 1 }, rows)
+    expect(summary.map(({ latencyMs }) => latencyMs)).toEqual([{ median: 12 }, { median: 22 }])
+    expect(summary[1]?.ratio).toEqual({ median: 22 / 12, pairs: 5 })
+    const csv = csvText(summaryTable(summary)).split('\r\n')
+    expect(csv[1]).toMatch(/^net,a,5,12,,,10,/)
+    expect(tableText(summaryTable(summary), 200)).toContain('too few')
   })
 
   it('compares the requests of one repetition with each other', () => {
@@ -70,8 +84,22 @@ describe('the summary', () => {
     ])
     expect(summary[0]).not.toHaveProperty('ratio')
     expect(summary[1]!.ratio).toEqual({ median: 2, low: 2, high: 2, pairs: 9 })
+    expect(csvText(summaryTable(summary)).split('\r\n')[2]).toMatch(/^net,b,9,320,[\d.]+,[\d.]+,10,0,2,2,2$/)
     expect(summary[0]).toMatchObject({ latencyMs: { median: 160 }, inside: 1 / 9, predictedMs: 10 })
   })
+})
+
+it('a request that a stand-in answered says so', () => {
+  const parameters = {
+    scission_hops: 2,
+    scission_hop0_resource: 'device',
+    scission_hop1_resource: 'spare',
+    scission_hop1_insteadOf: 'edge',
+  }
+  const hops = hopsOf(parameters, new Map())
+  expect(hops).toEqual([{ resource: 'device' }, { resource: 'spare', insteadOf: 'edge' }])
+  const { heads, rows } = requestsTable([{ ...row('a', 0, 1), hops }])
+  expect(rows[0]?.[heads.findIndex(({ name }) => name === 'instead of 1')]).toBe('edge')
 })
 
 it('hops have the time that the way took, without what the next one says of itself', () => {
@@ -123,6 +151,8 @@ describe('a file of an experiment', () => {
     ],
     [{ ...good, queries: [{ label: 'a', query: { top: 0 } }] }, /^e\.json: queries\.0\.query\.top: /],
     [{ ...good, pause: 1 }, /pause/],
+    [{ ...good, models: ['net', 'net'] }, /^e\.json: models: .*once/],
+    [{ ...good, repetitions: 50_001, models: ['net', 'other'] }, /^e\.json: repetitions: .*100000 requests/],
     [[], /^e\.json: /],
   ])('is refused with the field that is wrong: %j', (content, reason) => {
     expect(() => parseExperiment('e.json', content)).toThrow(reason)
@@ -161,6 +191,42 @@ describe('the folder of an experiment', () => {
     ])
     expect(JSON.parse(readFileSync(path.join(output, 'rows.json'), 'utf8'))).toHaveLength(2)
     expect(readFileSync(path.join(output, 'summary.csv'), 'utf8')).toContain('net,a,2,1.625')
+  })
+
+  it('has a table of all requests, however many there are', () => {
+    const rows = Array.from({ length: 200_000 }, (_, at) => row('a', at, at))
+    expect(requestsTable(rows).rows).toHaveLength(rows.length)
+  })
+
+  it('is left alone if it has files of these names that no experiment wrote', async () => {
+    const output = path.join(folder(), 'mine')
+    mkdirSync(output)
+    for (const name of ['rows.csv', 'notes.txt']) writeFileSync(path.join(output, name), 'mine')
+    await expect(Results.open(described(output), false)).rejects.toThrow(
+      /output: .*mine has rows\.csv.*another/,
+    )
+    await expect(Results.open(described(output), true)).rejects.toThrow(/rows\.csv/)
+    expect(readFileSync(path.join(output, 'rows.csv'), 'utf8')).toBe('mine')
+  })
+
+  it('that cannot be written is named with its field', async () => {
+    const file = path.join(folder(), 'a-file')
+    writeFileSync(file, '')
+    for (const output of [file, path.join(file, 'below')]) {
+      const opened = Results.open(described(output), false)
+      await expect(opened).rejects.toThrow(/^output: .*a-file.* cannot be written/)
+      await expect(opened).rejects.toMatchObject({ code: 'badRequest' })
+    }
+  })
+
+  it('is not resumed from rows that are damaged, which it leaves as they are', async () => {
+    const output = path.join(folder(), 'damaged')
+    await (await Results.open(described(output), false)).describe(header(output))
+    const file = path.join(output, 'rows.jsonl')
+    const text = `${JSON.stringify(row('a', 0, 1))}\n{"model":"net"}\n${JSON.stringify(row('a', 1, 1))}\n`
+    writeFileSync(file, text)
+    await expect(Results.open(described(output), true)).rejects.toThrow(/rows\.jsonl: line 2: /)
+    expect(readFileSync(file, 'utf8')).toBe(text)
   })
 
   it('is never overwritten, nor resumed for another experiment', async () => {

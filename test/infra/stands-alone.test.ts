@@ -42,7 +42,7 @@ const SKIP_FOR_MATERIAL = [
   'test/zoo/keras.test.ts',
 ]
 
-/** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files, shells, NumPy, a terminal, machines of namespaces) or of Linux. */
+/** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files, shells and their tools, NumPy, a terminal, machines of namespaces) or of Linux. */
 const SKIP_FOR_TOOLS = [
   'test/e2e/lost-memory.test.ts',
   'test/inference/clocks.test.ts',
@@ -58,6 +58,7 @@ const SKIP_FOR_TOOLS = [
   'test/conformance/foreign/clients.test.ts',
   'test/conformance/foreign/generated-calls.test.ts',
   'test/conformance/perf-analyzer.test.ts',
+  'test/docs/pages.test.ts',
   'test/e2e/docs-in-a-browser.test.ts',
   'test/infra/docker.test.ts',
   'test/infra/processes/processes.test.ts',

@@ -6,10 +6,13 @@ import { startSystem, type System } from '../../infra/start/system.ts'
 import { runningSystems } from '../../infra/start/system-file.ts'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createLog } from '../../shared/platform/log.ts'
+import type { Status } from '../../infra/cli/commands/status-command.ts'
+import { runNode, SCISSION } from '../support/command.ts'
 import { withFolder } from '../support/folder.ts'
 import { ownFile } from '../support/test-models.ts'
 
 const folder = withFolder('two-systems')
+const SHIFT_CLOCK = new URL('../support/shift-clock.mjs', import.meta.url).href
 /** Below the ports of outgoing connections, and of no other test. */
 const BASES = [13_100, 13_200] as const
 
@@ -44,6 +47,25 @@ describe('two systems of one checkout', () => {
       })),
     )
     expect(new Set(systems.map(({ dataDir }) => dataDir)).size).toBe(2)
+  })
+
+  it('say how long they are up by their own word, whatever the clock of who asks', async () => {
+    const env = {
+      ...process.env,
+      NO_COLOR: '1',
+      SCISSION_DATA: root,
+      NODE_OPTIONS: `--import ${SHIFT_CLOCK}`,
+      CLOCK_OFFSET_MS: String(5 * 3_600_000),
+    }
+    const status = (...args: string[]) =>
+      runNode([SCISSION, '--port-base', String(BASES[0]), ...args, 'status'], { env })
+    const { stdout, stderr } = await status()
+    expect(stdout, stderr).toMatch(
+      /started at \d{4}-.*\n[^]*version +up +address[^]*planner +ready +\S+ +\d+ (s|min) /,
+    )
+    expect(stdout).not.toMatch(/\d h\b/)
+    const { services, resources } = JSON.parse((await status('--json')).stdout) as Status
+    for (const { uptimeMs } of [...services, ...resources]) expect(uptimeMs).toBeLessThan(3_600_000)
   })
 
   it('have models of their own: one that is deleted in one stays in the other', async () => {

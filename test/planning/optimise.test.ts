@@ -97,6 +97,22 @@ describe('optimise', () => {
     expect(solve({ ...problem, profiles }).native.map((plan) => plan.emulated)).toEqual([false, false, true])
   })
 
+  it('says of each plan where its figures come from', () => {
+    const problem = threeTiers()
+    const links = problem.links.map((link) =>
+      link.to === 'cloud' ? { ...link, source: 'override' as const } : link,
+    )
+    const profiles = problem.profiles.map((one) =>
+      one.resource === 'edge' ? { ...one, source: 'imported' as const } : one,
+    )
+    const { native } = solve({ ...problem, links, profiles })
+    expect(native.map(({ sources }) => sources)).toEqual([
+      ['measured'],
+      ['imported', 'measured'],
+      ['measured', 'override'],
+    ])
+  })
+
   it('uses no pair without a link, and still goes the long way round', () => {
     const problem = threeTiers()
     const links = problem.links.filter((link) => !(link.from === 'device' && link.to === 'cloud'))

@@ -13,9 +13,9 @@ import { withTestRedis } from '../support/redis.ts'
 const redis = withTestRedis()
 afterEach(() => redis().state.redis.flushall())
 
-function open(by: string, state = redis().openState()) {
+function open(by: string, state = redis().openState(), isOwner = () => true) {
   const { log, lines } = recordedLog()
-  return { conditions: new Conditions({ state, by, log }), lines, state }
+  return { conditions: new Conditions({ state, by, log, isOwner }), lines, state }
 }
 const LOST = { kind: 'lost-machine', about: ['edge'], resource: 'edge', message: 'edge is lost' } as const
 const ID = 'lost-machine/edge'
@@ -40,6 +40,22 @@ describe('a condition', () => {
     // It may begin again.
     all[2]?.conditions.begin(LOST)
     await until(async () => began() === 2)
+  })
+
+  it('is neither told nor ended under a name that another service has', async () => {
+    let isOwner = false
+    const { conditions, state } = open('device', redis().openState(), () => isOwner)
+    const other = open('device')
+    other.conditions.begin(LOST)
+    conditions.begin({ ...LOST, about: ['cloud'] })
+    await until(async () => (await onRecord()).length === 1)
+    conditions.begin(LOST)
+    conditions.end(ID, 'it answers here')
+    await state.redis.ping()
+    expect(await onRecord()).toEqual([[ID, 'device']])
+    isOwner = true
+    conditions.start()
+    await until(async () => (await onRecord()).join() === 'lost-machine/cloud,device')
   })
 
   it('costs Redis nothing while it holds', async () => {

@@ -11,6 +11,7 @@ import { choosePorts } from '../../infra/start/ports.ts'
 import { SCISSION } from './command.ts'
 import { type Block, blocksOf, commandsOf } from './markdown.ts'
 import { PATIENCE_MS } from './patience.ts'
+import { linkTools, missingTools } from './shell-tools.ts'
 
 /** Each reason not to run a block, with what every command of such a block must look like. */
 const NOT_RUN: Record<string, RegExp> = {
@@ -67,6 +68,24 @@ export function scriptOf(page: string): string {
     .join('\n')
 }
 
+/** The commands of a page, and those of the scripts that they run. */
+function commandTextOf(page: string): string {
+  const script = scriptOf(page)
+  const scripts = [...script.matchAll(/^bash (\S+\.sh)$/gm)].map(([, file = '']) =>
+    readFileSync(file, 'utf8'),
+  )
+  return [script, ...scripts].join('\n')
+}
+
+/** @returns why a page cannot be run on this machine, after it is printed; undefined if it can. */
+export function whyNotRun(page: string): string | undefined {
+  const missing = missingTools(commandTextOf(page))
+  if (missing.length === 0) return undefined
+  const why = `${page} needs ${missing.join(', ')}, which the PATH does not have`
+  process.stdout.write(`skipped: ${why}\n`)
+  return why
+}
+
 export interface PageRun {
   code: number | null
   stdout: string
@@ -84,7 +103,7 @@ export async function runPage(page: string, folder: string, system: System): Pro
   writeFileSync(path.join(folder, 'page.sh'), `set -eu\n${body}`)
   return runScript(folder, {
     ...process.env,
-    PATH: `${bin}${path.delimiter}${process.env.PATH}`,
+    PATH: bin,
     NO_COLOR: '1',
     SCISSION_BENCHMARK_URL: system.benchmarkUrl,
     SCISSION_PLANNER_URL: system.plannerUrl,
@@ -171,6 +190,7 @@ function makeCheckout(folder: string): string {
   for (const name of CHECKOUT) symlinkSync(path.resolve(name), path.join(folder, name))
   const bin = path.join(folder, 'bin')
   mkdirSync(bin)
+  linkTools(bin)
   const node = quoted(process.execPath)
   symlinkSync(process.execPath, path.join(bin, 'node'))
   writeCommand(path.join(bin, 'npx'), [

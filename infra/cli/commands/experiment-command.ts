@@ -27,7 +27,7 @@ export function defineExperiment(command: Command, context: Context): void {
         )
       const experiment = parseExperiment(file, await readJson('experiment', file))
       const signal = untilInterrupted()
-      const outcome = await runExperiment(context, experiment, { resume, signal, display: createProgress() })
+      const outcome = await runExperiment(context, experiment, { resume, signal, progress: createProgress })
       const { summary, complete, rows, planned } = outcome
       context.printTable(
         { output: experiment.output, complete, rows, planned, summary },
@@ -47,6 +47,7 @@ export function defineExperiment(command: Command, context: Context): void {
 /** The first Ctrl-C ends it in order, the second one at once. */
 function untilInterrupted(): AbortSignal {
   const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => interrupted.abort(new ScissionError('cancelled', `stopped by ${signal}`)))
   return interrupted.signal
 }

@@ -1,25 +1,27 @@
 /** `scission status`: what runs where, and whether it is well. The exit code tells. */
 import type { Command } from 'commander'
 import colour from 'picocolors'
-import { z } from 'zod'
 import { createJsonClient } from '../../../shared/client/http.ts'
 import type { DeploymentView } from '../../../shared/contracts/stand-in.ts'
 import type { LinkView, ResourceView } from '../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import { hidePasswords } from '../../../shared/platform/hidden-passwords.ts'
+import { ANSWER_MS, healthOf } from '../../steps/service-health.ts'
 import { painted } from '../../terminal/columns.ts'
 import { type Table, tableOf, tableText } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { linksTable } from '../link-table.ts'
-import { ageText, deploymentsTable, resourcesTable } from '../tables.ts'
+import { deploymentsTable, durationText, resourcesTable } from '../tables.ts'
 
 interface ServiceState {
   name: string
   url: string
   state: 'ready' | 'not ready' | 'unreachable'
   version?: string
+  /** As the service says: its start by its own clock is nothing to compare with the clock here. */
+  uptimeMs?: number
   redis?: string
   problem?: string
 }
@@ -30,15 +32,11 @@ export interface Status {
   found: string
   system?: { portBase: number; pid: number; startedAt: string; dataDir: string; redis?: string }
   services: ServiceState[]
-  resources: (ResourceView & { version?: string })[]
+  resources: (ResourceView & Pick<ServiceState, 'version' | 'uptimeMs'>)[]
   links: LinkView[]
   deployments: DeploymentView[]
   problems: string[]
 }
-
-/** A service that takes longer for a word on itself is not well. */
-const ANSWER_MS = 5000
-const Health = z.looseObject({ version: z.string(), redis: z.string().optional() })
 
 export function defineStatus(command: Command, context: Context): void {
   command.addOption(csvOption()).action(async () => {
@@ -95,8 +93,14 @@ async function readStatus({ services: found, planner }: Context): Promise<Status
 async function stateOf(name: string, url: string): Promise<ServiceState> {
   const client = createJsonClient(`${name} service`, url)
   try {
-    const { version, redis } = await client.request(Health, { url: '/healthz', timeout: ANSWER_MS })
-    const about = { name, url: hidePasswords(url), version, ...(redis !== undefined && { redis }) }
+    const { version, uptimeMs, redis } = await healthOf(client)
+    const about = {
+      name,
+      url: hidePasswords(url),
+      version,
+      ...(uptimeMs !== undefined && { uptimeMs }),
+      ...(redis !== undefined && { redis }),
+    }
     const problem = await client.send({ url: '/readyz', timeout: ANSWER_MS }).then(
       () => undefined,
       (thrown: unknown) => coerceError(thrown).message,
@@ -114,8 +118,12 @@ async function stateOf(name: string, url: string): Promise<ServiceState> {
 
 async function withVersion(resource: ResourceView): Promise<Status['resources'][number]> {
   if (!resource.alive) return resource
-  const { version } = await stateOf(resource.name, resource.url)
-  return version === undefined ? resource : { ...resource, version }
+  const { version, uptimeMs } = await stateOf(resource.name, resource.url)
+  return {
+    ...resource,
+    ...(version !== undefined && { version }),
+    ...(uptimeMs !== undefined && { uptimeMs }),
+  }
 }
 
 function problemsOf({
@@ -171,20 +179,20 @@ const partsTable = ({ services, resources, links, deployments }: Status): Table 
   )
 
 function statusText({ found, system, services, resources, links, deployments, problems }: Status): string {
-  const now = Date.now()
   const table = tableOf(
     services,
     {
       service: ({ name }) => name,
       state: ({ state }) => painted(state, state === 'ready' ? colour.green : colour.red),
       version: ({ version }) => version ?? '',
+      up: ({ uptimeMs }) => (uptimeMs === undefined ? '' : { text: durationText(uptimeMs), value: uptimeMs }),
       address: ({ url }) => url,
       Redis: ({ redis }) => redis ?? '',
     },
-    { expendable: ['Redis', 'version'] },
+    { expendable: ['Redis', 'up', 'version'] },
   )
   return [
-    `system: ${found}${system ? `, started ${ageText(now - Date.parse(system.startedAt))}` : ''}`,
+    `system: ${found}${system ? `, started at ${system.startedAt}` : ''}`,
     ...(system ? [`  data in ${system.dataDir}${system.redis ? `; Redis: ${system.redis}` : ''}`] : []),
     tableText(table),
     ...[resourcesTable(resources), linksTable(links), deploymentsTable(deployments)].map(

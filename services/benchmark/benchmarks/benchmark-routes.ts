@@ -116,7 +116,9 @@ async function listBenchmarks(deps: BenchmarkDeps, query: z.infer<typeof PageQue
   const jobs = await parentJobs(deps.queues, [])
   // Pages follow ascending keys: ms until the year 5138 as the key puts the newest benchmark first.
   const keyed = jobs
-    .map((job) => ({ job, key: `${String(1e14 - job.timestamp).padStart(15, '0')}.${job.id}` }))
+    // The job's own timestamp is by the clock of the replica that added it.
+    .map((job) => ({ job, ms: Date.parse(job.data.createdAt) }))
+    .map(({ job, ms }) => ({ job, key: `${String(1e14 - ms).padStart(15, '0')}.${job.id}` }))
     .sort((a, b) => (a.key < b.key ? -1 : 1))
   const page = paginate(keyed, (entry) => entry.key, query)
   return { ...page, items: await Promise.all(page.items.map((entry) => viewOf(deps.queues, entry.job))) }

@@ -21,10 +21,10 @@ export function createNoticing(
   deps: ConditionsDeps & { state: State },
   isHeld: (id: string) => boolean,
 ): Noticing {
-  const { by: resource } = deps
+  const { by: resource, state, log, isOwner } = deps
   const conditions = new Conditions(deps)
   const told = new StandInConditions({ resource, conditions, isHeld })
-  const standIns = new StandIns({ resource, state: deps.state, log: deps.log, told })
+  const standIns = new StandIns({ resource, state, log, told, ...(isOwner && { isOwner }) })
   const predictions = new Predictions({ conditions, isHeld })
   const breakers = new Breakers((peer, open, reason) => {
     const condition = { kind: 'open-breaker', about: [resource, peer], resource: peer } as const

@@ -27,6 +27,8 @@ export interface StandInsDeps {
   log: Logger
   /** Is told of each answer: the condition of it. */
   told?: Pick<StandInConditions, 'stoodIn' | 'asPlanned'>
+  /** False while another service has the name of this resource: then nothing is put on record. Absent = always. */
+  isOwner?: () => boolean
   now?: () => number
 }
 
@@ -153,7 +155,7 @@ export class StandIns {
 
   /** One write at a time. If it fails, or the state has changed meanwhile, the next request writes again. */
   #write(id: string, watch: Watch, record: StandIn | undefined): void {
-    if (watch.writing) return
+    if (watch.writing || this.#deps.isOwner?.() === false) return
     watch.writing = true
     const { standIns } = this.#deps.state
     const written = record ? standIns.put(id, record) : standIns.delete(id)

@@ -40,6 +40,8 @@ export interface ServedTimesDeps {
   /** Is given each stage as a sample of the machine's pace: PaceSampler.served. */
   onPace?: (cpuMs: number, waiting: number) => void
   state: State
+  /** False while the name is not this service's: its stages say nothing of the profiles of the one that has it. */
+  isOwner: () => boolean
   log: Logger
 }
 
@@ -68,6 +70,7 @@ export class ServedTimes {
     if (known.ratios.length > MAX_RATIOS) known.ratios.shift()
     known.samples += 1
     if (known.ratios.length < MIN_RATIOS || now - known.publishedAt < PUBLISH_MS) return
+    if (!this.#deps.isOwner()) return
     known.publishedAt = now
     this.#publish(id, known).catch((error: unknown) => this.#failed(error))
   }

@@ -30,6 +30,8 @@ export interface PaceSamplerDeps extends Pick<Resource, 'name' | 'slowdown'> {
   log: Logger
   /** True while a request is being computed: its stage is a sample itself. */
   busy: () => boolean
+  /** False while the name is not this service's: then its pace is nobody's but its own, and is told to none. */
+  isOwner: () => boolean
   /** ms of a message of this service to itself, to begin with. */
   ownCallMs?: () => Promise<number>
 }
@@ -241,6 +243,11 @@ export class PaceSampler {
   }
 
   #tell(now: boolean): void {
+    if (!this.#deps.isOwner()) {
+      // Whoever has the name tells another pace under it: once the name is back, this one is news.
+      this.#told = undefined
+      return
+    }
     const atMs = performance.now()
     const sinceMs = atMs - (this.#told?.atMs ?? -Infinity)
     if (!now && sinceMs < AT_MOST_EVERY_MS) return

@@ -18,6 +18,7 @@ import { longestPossibleMessage } from '../forwarding/message-limit.ts'
 import type { Links } from '../links/links.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { watchOwnAddress } from './own-address.ts'
+import type { Conditions } from '../../../shared/platform/redis/conditions.ts'
 import { HOST } from './predecessor.ts'
 import { type Registered, Registration } from './registration.ts'
 
@@ -30,6 +31,7 @@ export interface PresenceDeps {
   state: State
   engine: Engine
   links: Links
+  conditions: Pick<Conditions, 'start'>
   pace: JobWorkerDeps['pace']
   requestsServed: () => number
   log: Logger
@@ -54,13 +56,14 @@ export class Presence {
    *   service that runs has the name.
    */
   start(url: string): Promise<void> {
-    const { config, state, links, log } = this.#deps
+    const { config, state, links, conditions, log } = this.#deps
     if (config.publicUrl !== '')
       void watchOwnAddress({ url: config.publicUrl, instance: this.instance, log }, this.#stopping.signal)
     const resource = describeResource(this.#deps, url, this.instance)
     const onOwner = (own: boolean) => {
       if (own) {
         links.start()
+        conditions.start()
         this.#work(resource)
       } else {
         // The jobs of the queue, and what was measured from this machine, are the other one's now.
@@ -76,6 +79,10 @@ export class Presence {
       onOwner,
     })
     return this.#registration.start()
+  }
+
+  get isOwner(): boolean {
+    return this.#registration?.isOwner ?? false
   }
 
   get connected(): boolean {

@@ -66,6 +66,11 @@ export class Registration {
     return this.#connected && this.#deps.state.redis.status === 'ready'
   }
 
+  /** True from the first registration on, but for the time in which another one has the name; also of one that leaves. */
+  get isOwner(): boolean {
+    return this.#everRegistered && this.#taken === undefined
+  }
+
   /**
    * Claims the name and sends heartbeats every `heartbeatMs`, and whenever Redis becomes available.
    * @returns resolves when it is registered. @throws ScissionError conflict if another service that runs has the name.
@@ -192,10 +197,11 @@ export class Registration {
     }
     if (!this.#everRegistered) log.info(`registered as ${this.#name}`)
     else if (this.#taken || !this.#connected) log.info('registered again')
-    if (this.#taken || !this.#everRegistered) onOwner?.(true)
+    const isNew = this.#taken !== undefined || !this.#everRegistered
     this.#taken = undefined
     this.#connected = true
     this.#everRegistered = true
+    if (isNew) onOwner?.(true)
     this.#begin()
   }
 

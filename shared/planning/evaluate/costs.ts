@@ -11,6 +11,7 @@
  * one request alone. With a request in each step at the same time, the slowest step sets the throughput.
  */
 import type { Plan } from '../../contracts/plan.ts'
+import type { FigureSource } from '../../contracts/resource.ts'
 import {
   figureOf,
   hasPrices,
@@ -277,6 +278,12 @@ export function isEmulated({ stops, crossings }: Journey): boolean {
       runsLayers && (resource.emulated || resource.slowdown !== 1 || profile?.emulated),
   )
   return slowed || crossings.some(({ link }) => link.emulated)
+}
+
+/** Where the profiles and links behind the plan's numbers come from. A profile that does not say was measured. */
+export function sourcesOf({ stops, crossings }: Journey): FigureSource[] {
+  const profiles = stops.filter(isTimed).map(({ profile }) => profile.source ?? 'measured')
+  return [...new Set([...profiles, ...crossings.map(({ link }) => link.source)])].toSorted()
 }
 
 /** Reasons to doubt a plan's numbers: profiles that failed their own check. */

@@ -17,7 +17,7 @@ import {
   type PlanningResource,
   sum,
 } from '../problem/problem.ts'
-import { costsAt, intervalsOf, isEmulated, sizesOf, type Stop, warningsOf } from './costs.ts'
+import { costsAt, intervalsOf, isEmulated, sizesOf, sourcesOf, type Stop, warningsOf } from './costs.ts'
 
 type GraphStructure = GraphProblem['structure']
 
@@ -98,6 +98,7 @@ export function evaluateGraphPlan(
     ...given,
     native: stages.length === 1,
     emulated: isEmulated(journey),
+    sources: sourcesOf(journey),
     warnings: warningsOf(journey),
   }
 }

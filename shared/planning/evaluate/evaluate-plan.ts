@@ -20,7 +20,16 @@ import {
   sameOptions,
   speedOf,
 } from '../problem/problem.ts'
-import { type Crossing, costsAt, intervalsOf, isEmulated, sizesOf, type Stop, warningsOf } from './costs.ts'
+import {
+  type Crossing,
+  costsAt,
+  intervalsOf,
+  isEmulated,
+  sizesOf,
+  sourcesOf,
+  type Stop,
+  warningsOf,
+} from './costs.ts'
 
 export interface EvaluateOptions {
   /** Bound of the plan's numbers; its intervals always span both bounds. @defaultValue median */
@@ -74,6 +83,7 @@ export function evaluatePlan(problem: Problem, named: PlanParts, options: Evalua
     accuracyLoss: Math.min(1, sum(hops.map(({ loss }) => loss))),
     native: parts.stages.length === 1,
     emulated: isEmulated(journey),
+    sources: sourcesOf(journey),
     warnings: warningsOf(journey),
   }
 }

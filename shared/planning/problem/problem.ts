@@ -24,7 +24,7 @@ export type PlanningResource = Pick<Resource, 'name' | 'tier' | 'tierIndex' | 's
  * `codecs`: encoding and decoding speeds; a codec without an entry here cannot be used on this resource.
  */
 export type PlanningProfile = Pick<Profile, 'resource' | 'model' | 'shapesKey' | 'layerMs' | 'emulated'> &
-  Partial<Pick<Profile, 'enterMs' | 'exitMs' | 'interval' | 'options' | 'codecs'>> & {
+  Partial<Pick<Profile, 'enterMs' | 'exitMs' | 'interval' | 'options' | 'codecs' | 'source'>> & {
     predictionError?: { ok: boolean } | undefined
     /**
      * What a stage costs beside its run: reading the message, waking the thread that runs it, writing the answer. A source

@@ -8,7 +8,14 @@ import { reply, route, type Route, tagged } from './route.ts'
 import { frontPage, FrontPage, frontPageHtml } from './front-page.ts'
 import { neighboursFor } from './neighbours.ts'
 
-const Health = z.looseObject({ service: z.string(), version: z.string() }).meta({ id: 'Health' })
+const Health = z
+  .looseObject({
+    service: z.string(),
+    version: z.string(),
+    /** Since the process started, by a monotonic clock: nobody has to compare calendars. */
+    uptimeMs: z.number().nonnegative(),
+  })
+  .meta({ id: 'Health' })
 const Readiness = z.object({ ready: z.boolean(), reason: z.string().optional() }).meta({ id: 'Readiness' })
 
 /** @returns these routes, then the service's own. */
@@ -61,7 +68,12 @@ function healthRoute({ name, facts }: AppDeps): Route {
     summary: 'Whether the process answers, and what it stands on',
     answers: { 200: { description: 'It does', schema: Health } },
     alone: true,
-    handle: () => ({ service: name, version: VERSION, ...facts() }),
+    handle: () => ({
+      service: name,
+      version: VERSION,
+      uptimeMs: Math.round(1000 * process.uptime()),
+      ...facts(),
+    }),
   })
 }
 

@@ -12,7 +12,7 @@ import {
   type ConditionKind,
 } from '../../contracts/condition.ts'
 import { waitAtMost } from '../deadline.ts'
-import { coerceError } from '../errors.ts'
+import { coerceError, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { State } from './state.ts'
 
@@ -29,6 +29,8 @@ export interface ConditionsDeps {
   state: Pick<State, 'conditions' | 'redis'>
   /** This resource, or `planner`. */
   by: string
+  /** False while another service has that name: then nothing is written or removed. Absent = always. */
+  isOwner?: () => boolean
   log: Logger
 }
 
@@ -76,10 +78,14 @@ export class Conditions {
     return this.#held.has(id)
   }
 
-  /** Ends what an earlier process of this name left behind, once Redis can be reached. */
+  /**
+   * The name is this process' now: ends what an earlier one of this name left behind, and writes what holds, once Redis can
+   * be reached.
+   */
   start(): void {
     const { redis } = this.#deps.state
     const forget = (): void => {
+      this.#writeAgain()
       this.#forgetEarlier().catch((thrown: unknown) => {
         this.#deps.log.debug({ err: coerceError(thrown) }, 'earlier conditions are not forgotten yet')
         redis.once('ready', forget)
@@ -133,7 +139,10 @@ export class Conditions {
   }
 
   async #bring(id: string, condition: Condition | undefined): Promise<void> {
-    const { conditions } = this.#deps.state
+    const { state, isOwner } = this.#deps
+    const { conditions } = state
+    if (isOwner?.() === false)
+      throw new ScissionError('conflict', `another service is called ${this.#deps.by}: it tells what holds`)
     if (condition) {
       if (await conditions.add(id, condition)) this.#logBegun(condition)
       return

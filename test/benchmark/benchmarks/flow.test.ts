@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it, vi } from 'vitest'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import { exampleProfile, exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'
@@ -254,6 +255,21 @@ describe('what cannot be measured', () => {
 })
 
 describe('the list of benchmarks', () => {
+  it('is newest first by Redis’ clock, not by that of the service that began it', async () => {
+    const begun: string[] = []
+    for (const hours of [1, -1]) {
+      vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + hours * 3_600_000 })
+      try {
+        begun.unshift((await harness.client.startBenchmark({ model: 'chain', runs: 4 + hours })).id)
+      } finally {
+        vi.useRealTimers()
+      }
+      await sleep(2)
+    }
+    const listed = (await (await fetch(`${harness.url}/v1/benchmarks`)).json()) as { items: { id: string }[] }
+    expect(listed.items.map(({ id }) => id)).toEqual(begun)
+  })
+
   it('is paged, newest first', async () => {
     harness.succeeding('cloud')
     const ids: string[] = []

@@ -18,7 +18,7 @@ curl -sf http://127.0.0.1:8081/openapi.json | head -c 300; echo
 | endpoint | answers with |
 |---|---|
 | \`GET /\` | what the service is, where to begin, and links: JSON, or a page for a browser |
-| \`GET /healthz\` | name and version of the service and what it stands on (for example the kind of Redis); 200 as long as the process answers |
+| \`GET /healthz\` | name and version of the service, for how long it is up (\`uptimeMs\`), and what it stands on (for example the kind of Redis); 200 as long as the process answers |
 | \`GET /readyz\` | 200 if the service can do its work, else 503 with the reason |
 | \`GET /metrics\` | [metrics](metrics.md) for Prometheus |
 | \`GET /openapi.json\` | the OpenAPI description of the service |

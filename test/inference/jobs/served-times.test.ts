@@ -19,8 +19,14 @@ beforeEach(async () => {
   await redis().state.profiles.put(profile.id, profile)
 })
 
-const served = (threads = 1) =>
-  new ServedTimes({ resource: 'edge', options: { threads, optimisation: 'all' }, state: redis().state, log })
+const served = (threads = 1, isOwner = () => true) =>
+  new ServedTimes({
+    resource: 'edge',
+    options: { threads, optimisation: 'all' },
+    state: redis().state,
+    isOwner,
+    log,
+  })
 
 /** The first run only causes the profile to be read. */
 async function ready(times: ServedTimes): Promise<void> {
@@ -45,6 +51,19 @@ describe('the times of stages that really ran', () => {
     expect((await redis().state.served.need(profile.id)).scale).toBeCloseTo(1.2, 6)
     expect((await redis().state.served.need(profile.id)).spread).toBeCloseTo(0.1, 6)
     expect(await redis().state.profiles.need(profile.id)).toEqual(profile)
+  })
+
+  it('are not left beside the profile of another service that has the name', async () => {
+    let isOwner = false
+    const times = served(1, () => isOwner)
+    await ready(times)
+    const run = () => times.ran(key, { cpuMs: PREDICTED_MS, computeMs: 0 })
+    for (let runs = 0; runs < 5; runs += 1) run()
+    await redis().state.redis.ping()
+    expect(await redis().state.served.has(profile.id)).toBe(false)
+    isOwner = true
+    run()
+    await until(async () => redis().state.served.has(profile.id))
   })
 
   it('start anew when the profile is measured anew', async () => {

@@ -16,7 +16,7 @@ afterEach(async () => {
   for (const sampler of samplers.splice(0)) await sampler.close()
 })
 
-function samplerWith(busy = () => false) {
+function samplerWith(busy = () => false, isOwner = () => true) {
   const told: Pace[] = []
   const put = async (_: string, pace: Pace) => void told.push(Pace.parse(pace))
   const sampler = new PaceSampler({
@@ -28,6 +28,7 @@ function samplerWith(busy = () => false) {
     state: { paces: { put } } as never,
     log: createLog('test', 'silent'),
     busy,
+    isOwner,
   })
   samplers.push(sampler)
   return { sampler, told }
@@ -85,6 +86,24 @@ describe('the pace of a machine', () => {
     await until(() => (sampler.pace()?.samples.idle ?? 0) > 2)
   })
 
+  it('is told only while the name is this service’s: at once when it is again', () => {
+    let isOwner = true
+    const { sampler, told } = samplerWith(
+      () => false,
+      () => isOwner,
+    )
+    const profiled = (cpuMs: number) => sampler.profiled([{ agoMs: 0, cpuMs }])
+    profiled(2)
+    expect(told).toHaveLength(1)
+    isOwner = false
+    profiled(4)
+    expect(told).toHaveLength(1)
+    expect(sampler.pace()?.samples.idle).toBe(2)
+    isOwner = true
+    profiled(6)
+    expect(told.at(-1)?.cpuMs.median).toBe(4)
+  })
+
   it('can be closed at any moment of a sample', { timeout: 120_000 }, async () => {
     for (let afterMs = 20; afterMs < 120; afterMs += 10) {
       const { sampler } = samplerWith()
@@ -105,6 +124,7 @@ describe('the pace of a machine', () => {
       state: { paces: { put: () => Promise.reject(new Error('Redis is away')) } } as never,
       log: createLog('test', 'silent'),
       busy: () => false,
+      isOwner: () => true,
     })
     samplers.push(lost)
     lost.start()
