@@ -10,6 +10,7 @@ import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { profileId, type State } from '../../../shared/platform/redis/state.ts'
 import { median, medianAbsoluteDeviation } from '../../../shared/platform/statistics.ts'
+import type { PaceSampler } from '../pace/pace-sampler.ts'
 import type { RunResult } from '../serving/executor/executor.ts'
 import type { RangeKey } from '../ranges/stored-range.ts'
 
@@ -38,12 +39,14 @@ export interface ServedTimesDeps {
   resource: string
   options: RuntimeOptions
   /** Is given each stage as a sample of the machine's pace: PaceSampler.served. */
-  onPace?: (cpuMs: number, waiting: number) => void
+  onPace?: PaceSampler['served']
   state: State
   /** False while the name is not this service's: its stages say nothing of the profiles of the one that has it. */
   isOwner: () => boolean
   log: Logger
 }
+
+type Ran = Pick<RunResult, 'computeMs' | 'cpuMs'>
 
 export class ServedTimes {
   readonly #deps: ServedTimesDeps
@@ -54,7 +57,7 @@ export class ServedTimes {
   }
 
   /** Records a run. @param key the stage that ran. */
-  ran(key: RangeKey, run: Pick<RunResult, 'computeMs' | 'cpuMs'>): void {
+  ran(key: RangeKey, run: Ran): void {
     const { resource, options } = this.#deps
     const id = profileId({ model: key.model, shapesKey: key.shapesKey, resource, options })
     const now = Date.now()
@@ -65,7 +68,7 @@ export class ServedTimes {
     if (predictedMs < MIN_STAGE_MS) return
     // As in the profile: CPU time if a session has one thread, else wall time.
     const measuredMs = options.threads === 1 ? run.cpuMs : run.computeMs
-    this.#tellPace(known.profile, predictedMs, measuredMs, run.computeMs)
+    this.#tellPace(known.profile, predictedMs, measuredMs, run)
     known.ratios.push(measuredMs / predictedMs)
     if (known.ratios.length > MAX_RATIOS) known.ratios.shift()
     known.samples += 1
@@ -76,10 +79,11 @@ export class ServedTimes {
   }
 
   /** The stage as a run of the reference network that takes as long as this one, divided by its share. */
-  #tellPace({ pace }: Profile, predictedMs: number, measuredMs: number, wallMs: number): void {
+  #tellPace({ pace }: Profile, predictedMs: number, measuredMs: number, run: Ran): void {
     const { onPace } = this.#deps
     if (!pace || predictedMs < MIN_PACE_MS || measuredMs <= 0) return
-    onPace?.((measuredMs / predictedMs) * pace.ms, Math.max(1, wallMs / measuredMs))
+    const { cpuMs, computeMs: wallMs } = run
+    onPace?.((measuredMs / predictedMs) * pace.ms, Math.max(1, wallMs / measuredMs), { cpuMs, wallMs })
   }
 
   /** Forgets the records of a profile that was measured anew. */

@@ -137,9 +137,14 @@ export class PaceSampler {
     this.#tell(true)
   }
 
-  /** @param cpuMs CPU time of a served stage, divided by its share of the reference network. @param waiting wall / CPU time. */
-  served(cpuMs: number, waiting: number): void {
+  /**
+   * @param cpuMs CPU time of a served stage, divided by its share of the reference network. @param waiting wall / CPU time.
+   * @param run of the stage itself, in ms.
+   */
+  served(cpuMs: number, waiting: number, run: { cpuMs: number; wallMs: number }): void {
     const now = performance.now()
+    // The CPU time of several threads says nothing about how long they stood.
+    if (this.#deps.threads === 1) this.#quotaUse.ran({ ...run, atMs: now })
     if (now - this.#servedAt < SERVED_EVERY_MS) return
     this.#servedAt = now
     this.#add({ atMs: now, source: 'served', cpuMs, waiting: this.#wasStopped() ? undefined : waiting })
@@ -158,7 +163,7 @@ export class PaceSampler {
     if (!figures) return undefined
     const { cpu } = readCgroupLimits()
     const callMs = this.#calls.spread(now)
-    const quotaSeen = cpu && this.#quotaUse.seen(cpu)
+    const quotaSeen = cpu && this.#quotaUse.seen(cpu, now)
     return {
       resource: name,
       network: REFERENCE_NETWORK,

@@ -1,5 +1,9 @@
-/** How often the load of the last minutes used up the quota of CPU time that this process has. Pure. */
+/**
+ * How often the load of the last minutes used up the quota of CPU time that this process has: as served stages met it, and
+ * before there were enough of them as the control group counts it, also while nobody waited. Pure.
+ */
 import type { CpuQuota, QuotaSeen } from '../../../shared/contracts/pace.ts'
+import { sum } from '../../../shared/platform/statistics.ts'
 import type { Throttling } from '../../../shared/platform/cgroup.ts'
 
 const RECENT_MS = 180_000
@@ -7,6 +11,9 @@ const RECENT_MS = 180_000
 const MIN_WORK = 0.1
 /** Quotas' worth of CPU time below which nothing is known. */
 const MIN_QUOTAS = 5
+/** A run that takes so much longer by the clock than it computes was stopped; less is what other work costs it. */
+const MIN_STOP_MS = 3
+const MIN_STOP_PART = 0.2
 
 interface Reading extends Throttling {
   atMs: number
@@ -14,7 +21,12 @@ interface Reading extends Throttling {
   cpuMs: number
 }
 
+/** Runs of served stages are added up by this. */
+const TOGETHER_MS = 1000
+
 export class QuotaUse {
+  #quota: CpuQuota | undefined
+  #served: Reading[] = []
   #last: Reading | undefined
   #spans: Reading[] = []
 
@@ -25,6 +37,7 @@ export class QuotaUse {
   read(reading: Reading, { quotaMs, periodMs }: CpuQuota, counts = true): void {
     const last = this.#last
     this.#last = reading
+    this.#quota = { quotaMs, periodMs }
     if (!last || !counts) return
     const span = {
       atMs: reading.atMs,
@@ -37,14 +50,38 @@ export class QuotaUse {
     this.#spans = this.#spans.filter(({ atMs }) => reading.atMs - atMs <= RECENT_MS)
   }
 
-  /** @returns undefined if it has not worked enough. */
-  seen({ quotaMs, periodMs }: CpuQuota): QuotaSeen | undefined {
-    const total = (of: 'cpuMs' | 'stops' | 'stoppedMs') =>
-      this.#spans.reduce((sum, span) => sum + span[of], 0)
-    if (total('cpuMs') < MIN_QUOTAS * quotaMs) return undefined
-    const stops = total('stops')
-    // At most from the moment at which the quota can be used up to the end of the period.
-    const stopMs = stops > 0 ? Math.min(periodMs - quotaMs, total('stoppedMs') / stops) : 0
-    return { share: Math.min(1, (stops * quotaMs) / total('cpuMs')), stopMs }
+  /** A stage was served, on one thread. */
+  ran({ atMs, cpuMs, wallMs }: { atMs: number; cpuMs: number; wallMs: number }): void {
+    if (!this.#quota) return
+    const stoodMs = wallMs - cpuMs
+    const isStopped = stoodMs >= Math.max(MIN_STOP_MS, MIN_STOP_PART * cpuMs)
+    const longestMs = this.#quota.periodMs - this.#quota.quotaMs
+    const sums = this.#sumsAt(atMs)
+    sums.cpuMs += cpuMs
+    sums.stops += isStopped ? Math.max(1, Math.round(stoodMs / longestMs)) : 0
+    sums.stoppedMs += isStopped ? stoodMs : 0
   }
+
+  #sumsAt(atMs: number): Reading {
+    const last = this.#served.at(-1)
+    if (last && atMs - last.atMs < TOGETHER_MS) return last
+    const next = { atMs, cpuMs: 0, stops: 0, stoppedMs: 0 }
+    this.#served = [...this.#served.filter((sums) => atMs - sums.atMs <= RECENT_MS), next]
+    return next
+  }
+
+  /** @param nowMs on the clock of the readings. @returns undefined if it has not worked enough. */
+  seen(quota: CpuQuota, nowMs: number): QuotaSeen | undefined {
+    const served = this.#served.filter(({ atMs }) => nowMs - atMs <= RECENT_MS)
+    return toldBy(served, quota) ?? toldBy(this.#spans, quota)
+  }
+}
+
+function toldBy(spans: readonly Reading[], { quotaMs, periodMs }: CpuQuota): QuotaSeen | undefined {
+  const total = (of: 'cpuMs' | 'stops' | 'stoppedMs') => sum(spans.map((span) => span[of]))
+  if (total('cpuMs') < MIN_QUOTAS * quotaMs) return undefined
+  const stops = total('stops')
+  // At most from the moment at which the quota can be used up to the end of the period.
+  const stopMs = stops > 0 ? Math.min(periodMs - quotaMs, total('stoppedMs') / stops) : 0
+  return { share: Math.min(1, (stops * quotaMs) / total('cpuMs')), stopMs }
 }

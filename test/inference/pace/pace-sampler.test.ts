@@ -53,7 +53,10 @@ describe('the pace of a machine', () => {
     const { sampler, told } = samplerWith()
     sampler.start()
     await until(() => told.length > 1)
-    expect(told.map(({ samples }) => samples.idle).slice(0, 2)).toEqual([1, 15])
+    expect(told[0]?.samples.idle).toBe(1)
+    // Fewer than 15 are of the same load on a machine on which it changes.
+    expect(told[1]?.samples.idle).toBeGreaterThan(1)
+    expect(told[1]?.samples.idle).toBeLessThanOrEqual(15)
   })
 
   it('is not sampled while requests are computed; their stages are samples', async () => {
@@ -61,11 +64,11 @@ describe('the pace of a machine', () => {
     sampler.start()
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(sampler.pace()).toBeUndefined()
-    sampler.served(3, 1.5)
+    sampler.served(3, 1.5, { cpuMs: 6, wallMs: 9 })
     expect(sampler.pace()).toMatchObject({ samples: { idle: 0, served: 1 }, cpuMs: { median: 3 } })
     expect(sampler.pace()?.requestMs.median).toBe(4.5)
     // A burst of requests is one sample.
-    sampler.served(9, 1)
+    sampler.served(9, 1, { cpuMs: 18, wallMs: 18 })
     expect(sampler.pace()?.samples.served).toBe(1)
   })
 
