@@ -141,13 +141,16 @@ function typicalText({ predictedMs, interval: { lowMs, highMs }, moves }: AnyPla
     undefined,
   )
   if (!most || most.requestMs === 0) return []
-  const what = most.what.includes('>')
-    ? `the link ${most.what.replace('>', ' → ')}`
-    : `the pace of ${most.what}`
+  const what = moverText(most.what)
   const range = `${formatMs(lowMs)} – ${formatMs(highMs)}`
   return [
     `the first: ${formatMs(predictedMs)} (${range} for one request: what moves it most is ${what}, ± ${formatMs(most.requestMs)})`,
   ]
+}
+
+function moverText(what: string): string {
+  if (what.includes('>')) return `the link ${what.replace('>', ' → ')}`
+  return what.startsWith('quota of ') ? `the ${what}` : `the pace of ${what}`
 }
 
 /** Native baselines, resources that could not be used, and notes on emulation. */

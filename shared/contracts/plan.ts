@@ -175,7 +175,7 @@ export const PlanCosts = z.object({
   /** Holds the median of many requests in 95 % of cases. */
   typicalInterval: Interval,
   /**
-   * What moves the latency: computers and links, with half the width of the interval that each makes alone. Plans share
+   * What moves the latency: computers, links (`device>edge`) and quotas (`quota of edge`), with half the width of the interval that each makes alone. Plans share
    * them: what moves both moves their difference less.
    */
   moves: z.array(z.object({ what: z.string(), requestMs: ms, typicalMs: ms })),

@@ -48,7 +48,10 @@ export class PaceHistory {
     // Under another load the machine was another machine.
     const ofLoad = recent.filter((sample) => loadOf(sample) === load)
     // A load that has just come is hardly known: then all states of the machine count.
-    const alike = ofLoad.length >= MIN_LOAD_SAMPLES ? ofLoad : recent
+    const ofNow = ofLoad.length >= MIN_LOAD_SAMPLES ? ofLoad : recent
+    // A stage takes longer than the reference network: the machine's ups and downs average out in it.
+    const served = ofNow.filter(({ source }) => source === 'served')
+    const alike = served.length >= ENOUGH && spanOf(served) >= BURST_MS ? served : ofNow
     if (alike.length === 0) return undefined
     const others = alike.flatMap(({ otherCores }) => otherCores ?? [])
     const count = (source: PaceSample['source']) => alike.filter((sample) => sample.source === source).length

@@ -109,6 +109,30 @@ describe('the history of a pace', () => {
     expect(figures?.samples).toEqual({ idle: 10, served: 0 })
   })
 
+  it('is that of served stages once there are enough of them: the small network moves more than a stage', () => {
+    const history = new PaceHistory(1)
+    const add = (at: number) => {
+      history.add(sample(at * SECOND, { cpuMs: at % 2 ? 1 : 2 }))
+      history.add(sample(at * SECOND + 100, { cpuMs: 1.4, source: 'served' }))
+    }
+    for (let at = 0; at < 39; at++) add(at)
+    expect(history.figures(39 * SECOND)?.samples).toEqual({ idle: 39, served: 39 })
+    expect(history.figures(39 * SECOND)?.cpuMs.high).toBeGreaterThan(2)
+    add(39)
+    expect(history.figures(40 * SECOND)?.samples).toEqual({ idle: 0, served: 40 })
+    expect(history.figures(40 * SECOND)?.cpuMs.high).toBeLessThan(1.5)
+    // They are of the last minutes.
+    for (let at = 200; at < 230; at++) history.add(sample(at * SECOND))
+    expect(history.figures(230 * SECOND)?.samples.served).toBe(0)
+  })
+
+  it('is not that of a burst of served stages', () => {
+    const history = new PaceHistory(1)
+    for (let at = 0; at < 30; at++) history.add(sample(at * SECOND))
+    for (let at = 0; at < 50; at++) history.add(sample(31 * SECOND + at * 200, { source: 'served' }))
+    expect(history.figures(42 * SECOND)?.samples).toEqual({ idle: 30, served: 50 })
+  })
+
   it('counts all of the last minutes while the load of now is hardly known', () => {
     const history = new PaceHistory(1)
     for (let at = 0; at < 30; at++) history.add(sample(at * SECOND, { cpuMs: 1 }))
