@@ -51,8 +51,8 @@ const MAX_CLOSE_MS = 5000
 /** Other load is the median over so many looks: a burst of another service is no load. */
 const LOOKS = 3
 
-/** CPU time of a sample while no core is free: about as long as a stage, which has to share one. */
-const SHARED_MS = 15
+/** CPU time of a sample while no core is free: about as long as a stage, which has to share one. No rarer: loads change. */
+const SHARED_MS = 10
 /** From so much less than all cores on, none is free for the length of a stage. */
 const FREE_CORES = 0.5
 
@@ -199,7 +199,7 @@ export class PaceSampler {
         // A request or a profile that came meanwhile has had a part in it.
         if (this.#pauses === 0 && !busy())
           this.#add({ atMs, source: 'idle', cpuMs, waiting: this.#wasStopped() ? undefined : waiting })
-        const spareMs = this.#taken < FIRST_SAMPLES ? 0 : Math.max(RUNS * cpuMs, leastMs) / MOST_OF_A_CORE
+        const spareMs = this.#taken < FIRST_SAMPLES ? 0 : (RUNS * cpuMs) / MOST_OF_A_CORE
         waitMs = Math.max(soonestMs, spareMs)
       }
       this.#tell(this.#taken === FIRST_SAMPLES)
