@@ -1,5 +1,5 @@
 /** What a deployment's verification found, in one line for each comparison. */
-import { formatInputShapes } from '../../shared/contracts/input-shapes.ts'
+import { formatInputShapes } from '../../shared/contracts/format-input-shapes.ts'
 import type { Comparison, Verification } from '../../shared/contracts/verification.ts'
 
 export function verificationText(verification: Verification | undefined): string {

@@ -7,7 +7,7 @@
  * reachable now.
  */
 import path from 'node:path'
-import { REFERENCE_NETWORK } from '../../shared/contracts/pace.ts'
+import { REFERENCE_NETWORK } from '../../shared/contracts/pace-network.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import type { RequestListener } from 'node:http'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'

@@ -1,4 +1,5 @@
 import { type DeclaredTensor, InputShapes } from './common.ts'
+import { formatInputShapes } from './format-input-shapes.ts'
 import { ScissionError } from '../platform/errors.ts'
 
 /**
@@ -20,16 +21,6 @@ export function parseInputShapes(text: string): InputShapes {
     shapes[part.slice(0, colon)] = dims === '' ? [] : dims.split('x').map(Number)
   }
   return shapes
-}
-
-/** The inverse of `parseInputShapes`. */
-export function formatInputShapes(shapes: InputShapes): string {
-  // Names come from files: a comma in one would end its shape early.
-  if (Object.keys(shapes).some((name) => name === '' || name.includes(',') || name.startsWith('{')))
-    return JSON.stringify(shapes)
-  return Object.entries(shapes)
-    .map(([name, dims]) => `${name}:${dims.join('x')}`)
-    .join(',')
 }
 
 /**

@@ -5,10 +5,6 @@
 import { z } from 'zod'
 import { ms, ResourceName, timestamp } from './common.ts'
 
-/** Name of the network: a changed one gets another, since times of different ones are not compared. */
-export const REFERENCE_NETWORK = 'reference-1'
-export const REFERENCE_INPUT = [1, 3, 80, 80] as const
-
 const positiveMs = z.number().positive()
 
 /** A time that moves. All in ms. */
@@ -29,8 +25,11 @@ export type CpuQuota = z.infer<typeof CpuQuota>
 
 /** How work uses up a quota: a process that always computes is stopped once in each period, for period − quota. */
 export const QuotaSeen = z.object({
-  /** Stops per quota's worth of CPU time: 1 for a process that always computes, 0 for one that pauses long enough. */
-  share: z.number().min(0).max(1),
+  /**
+   * Stops per quota's worth of CPU time of stages: 0 for a process that pauses long enough, 1 for one that always computes
+   * stages, more if requests cost much beside them.
+   */
+  share: z.number().nonnegative(),
   /** How long a stop took on average: one that pauses uses the quota up later in the period. */
   stopMs: ms,
 })

@@ -2,7 +2,7 @@
  * The reference network: small, always the same, of the operators that real networks spend their time in. Its time, now
  * and then, tells how the speed of a machine moves (services/inference/pace).
  */
-import { REFERENCE_INPUT, REFERENCE_NETWORK } from '../contracts/pace.ts'
+import { REFERENCE_INPUT, REFERENCE_NETWORK } from '../contracts/pace-network.ts'
 import { GraphBuilder } from './builder.ts'
 import type { ZooGraph } from './graph.ts'
 

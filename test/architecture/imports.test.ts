@@ -107,6 +107,15 @@ describe('a service that serves', () => {
   })
 })
 
+describe('the process that measures a model', () => {
+  it('starts quickly: it loads no schema library', () => {
+    const job = 'services/inference/jobs/profiler/measure-model-job.ts'
+    // Codecs are measured once per service, and loaded then only.
+    const always = doesNotLoad(sources, job, ['zod']).filter((chain) => !chain.includes('codec-speed.ts'))
+    expect(always).toEqual([])
+  })
+})
+
 describe('the files of the product', () => {
   it('have names that tell them apart without their folders', () => {
     expect(namesAlike(sources)).toEqual([])

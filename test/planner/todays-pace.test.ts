@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { atTodaysPace, Pacing, paceText } from '../../services/planner/queries/todays-pace.ts'
-import { REFERENCE_NETWORK } from '../../shared/contracts/pace.ts'
+import { REFERENCE_NETWORK } from '../../shared/contracts/pace-network.ts'
 import { examplePace, exampleSpread } from '../support/example-pace.ts'
 import { exampleProfile, exampleResource } from '../support/fixtures.ts'
 

@@ -8,7 +8,8 @@ import {
   readConfig,
 } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
-import { formatInputShapes, parseInputShapes } from '../../shared/contracts/input-shapes.ts'
+import { parseInputShapes } from '../../shared/contracts/input-shapes.ts'
+import { formatInputShapes } from '../../shared/contracts/format-input-shapes.ts'
 import { VERSION } from '../../shared/platform/version.ts'
 
 describe('the configuration', () => {

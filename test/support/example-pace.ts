@@ -1,5 +1,6 @@
 /** A pace for tests: the reference network takes 1 ms, ± 10 %. */
-import { type Pace, REFERENCE_NETWORK, type Spread } from '../../shared/contracts/pace.ts'
+import type { Pace, Spread } from '../../shared/contracts/pace.ts'
+import { REFERENCE_NETWORK } from '../../shared/contracts/pace-network.ts'
 
 /** @param factor of all its times. @param waiting of other processes: requests take so many times as long. */
 export function examplePace(

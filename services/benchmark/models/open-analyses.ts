@@ -8,7 +8,7 @@
 import { LRUCache } from 'lru-cache'
 import pLimit from 'p-limit'
 import type { InputShapes } from '../../../shared/contracts/common.ts'
-import { formatInputShapes } from '../../../shared/contracts/input-shapes.ts'
+import { formatInputShapes } from '../../../shared/contracts/format-input-shapes.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import {

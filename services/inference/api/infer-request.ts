@@ -11,6 +11,7 @@ import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
 import { type Messages, sendMessage } from '../messages/message-codec.ts'
 import type { BoundaryCodec } from '../forwarding/boundary-codec.ts'
+import type { PaceSampler } from '../pace/pace-sampler.ts'
 import { callMs } from './call-cost.ts'
 import { withScalarShapes } from './scalar-shapes.ts'
 import {
@@ -33,7 +34,7 @@ export interface InferDeps {
   codec: BoundaryCodec
   bodies: BodyLimits
   /** Is told what requests cost here beside the runs of their stages. */
-  pace: { called: (ms: number) => void }
+  pace: Pick<PaceSampler, 'called'>
   /** Names of request headers that are passed on to the next hops. */
   travelling: readonly string[]
 }
@@ -87,8 +88,10 @@ export async function answerInfer(
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
     if (target.uncounted) return
-    if (own && !inference.delivered)
-      deps.pace.called(callMs(own, { receivedMs: parseFrom - started, restMs: written - parseFrom }))
+    if (own && !inference.delivered) {
+      const ms = callMs(own, { receivedMs: parseFrom - started, restMs: written - parseFrom })
+      deps.pace.called(ms, { cpuMs: own.cpuMs, wallMs: own.computeMs })
+    }
     const decodeMs = own?.decodeMs ?? 0
     deps.statistics.succeeded(
       target.name,

@@ -68,7 +68,7 @@ export class ServedTimes {
     if (predictedMs < MIN_STAGE_MS) return
     // As in the profile: CPU time if a session has one thread, else wall time.
     const measuredMs = options.threads === 1 ? run.cpuMs : run.computeMs
-    this.#tellPace(known.profile, predictedMs, measuredMs, run)
+    this.#tellPace(known.profile, predictedMs, measuredMs, run.computeMs)
     known.ratios.push(measuredMs / predictedMs)
     if (known.ratios.length > MAX_RATIOS) known.ratios.shift()
     known.samples += 1
@@ -79,11 +79,10 @@ export class ServedTimes {
   }
 
   /** The stage as a run of the reference network that takes as long as this one, divided by its share. */
-  #tellPace({ pace }: Profile, predictedMs: number, measuredMs: number, run: Ran): void {
+  #tellPace({ pace }: Profile, predictedMs: number, measuredMs: number, wallMs: number): void {
     const { onPace } = this.#deps
     if (!pace || predictedMs < MIN_PACE_MS || measuredMs <= 0) return
-    const { cpuMs, computeMs: wallMs } = run
-    onPace?.((measuredMs / predictedMs) * pace.ms, Math.max(1, wallMs / measuredMs), { cpuMs, wallMs })
+    onPace?.((measuredMs / predictedMs) * pace.ms, Math.max(1, wallMs / measuredMs))
   }
 
   /** Forgets the records of a profile that was measured anew. */

@@ -3,7 +3,8 @@
  * request is under way, and takes each served stage as a sample of it. What they say is stored in Redis for planners.
  */
 import os from 'node:os'
-import { type Pace, REFERENCE_NETWORK } from '../../../shared/contracts/pace.ts'
+import type { Pace } from '../../../shared/contracts/pace.ts'
+import { REFERENCE_NETWORK } from '../../../shared/contracts/pace-network.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { readCgroupLimits, throttling } from '../../../shared/platform/cgroup.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
@@ -17,7 +18,7 @@ import { CallTimes } from './call-times.ts'
 import { watchOthers } from './other-load.ts'
 import { PaceHistory, type PaceSample } from './pace-history.ts'
 import { AT_MOST_EVERY_MS, isWorthTelling } from './pace-change.ts'
-import { QuotaUse } from './quota-use.ts'
+import { QuotaUse, type ServedRequest } from './quota-use.ts'
 import type { ReferenceTime } from './reference-runs.ts'
 
 export interface PaceSamplerDeps extends Pick<Resource, 'name' | 'slowdown'> {
@@ -139,20 +140,25 @@ export class PaceSampler {
 
   /**
    * @param cpuMs CPU time of a served stage, divided by its share of the reference network. @param waiting wall / CPU time.
-   * @param run of the stage itself, in ms.
    */
-  served(cpuMs: number, waiting: number, run: { cpuMs: number; wallMs: number }): void {
+  served(cpuMs: number, waiting: number): void {
     const now = performance.now()
-    // The CPU time of several threads says nothing about how long they stood.
-    if (this.#deps.threads === 1) this.#quotaUse.ran({ ...run, atMs: now })
     if (now - this.#servedAt < SERVED_EVERY_MS) return
     this.#servedAt = now
     this.#add({ atMs: now, source: 'served', cpuMs, waiting: this.#wasStopped() ? undefined : waiting })
   }
 
   /** A request was answered. @param ms beside the run of its stage, and without later hops. */
-  called(ms: number): void {
-    this.#calls.served(ms, performance.now())
+  called(ms: number, run: { cpuMs: number; wallMs: number }): void {
+    const atMs = performance.now()
+    if (!this.#wasLate(ms, { ...run, atMs })) this.#calls.served(ms, atMs)
+  }
+
+  /** Whether a quota stopped the request outside of its run. */
+  #wasLate(ms: number, run: Omit<ServedRequest, 'lateMs'>): boolean {
+    // The CPU time of several threads says nothing about how long they stood.
+    if (!this.#quotaUse.isKnown || this.#deps.threads > 1) return false
+    return this.#quotaUse.served({ ...run, lateMs: ms - (this.#calls.usualMs ?? ms) })
   }
 
   /** What is known now; undefined before the first sample. */

@@ -1,5 +1,5 @@
 /**
- * How often the load of the last minutes used up the quota of CPU time that this process has: as served stages met it, and
+ * How often the load of the last minutes used up the quota of CPU time that this process has: as served requests met it, and
  * before there were enough of them as the control group counts it, also while nobody waited. Pure.
  */
 import type { CpuQuota, QuotaSeen } from '../../../shared/contracts/pace.ts'
@@ -11,6 +11,8 @@ const RECENT_MS = 180_000
 const MIN_WORK = 0.1
 /** Quotas' worth of CPU time below which nothing is known. */
 const MIN_QUOTAS = 5
+/** Beside the runs of stages requests need CPU time too, which is not counted: a stage may meet more stops than it uses quotas. */
+const MOST = 3
 /** A run that takes so much longer by the clock than it computes was stopped; less is what other work costs it. */
 const MIN_STOP_MS = 3
 const MIN_STOP_PART = 0.2
@@ -21,7 +23,15 @@ interface Reading extends Throttling {
   cpuMs: number
 }
 
-/** Runs of served stages are added up by this. */
+export interface ServedRequest {
+  atMs: number
+  /** Of the run of its stage. */
+  cpuMs: number
+  wallMs: number
+  lateMs: number
+}
+
+/** Served requests are added up by this. */
 const TOGETHER_MS = 1000
 
 export class QuotaUse {
@@ -50,16 +60,23 @@ export class QuotaUse {
     this.#spans = this.#spans.filter(({ atMs }) => reading.atMs - atMs <= RECENT_MS)
   }
 
-  /** A stage was served, on one thread. */
-  ran({ atMs, cpuMs, wallMs }: { atMs: number; cpuMs: number; wallMs: number }): void {
-    if (!this.#quota) return
-    const stoodMs = wallMs - cpuMs
-    const isStopped = stoodMs >= Math.max(MIN_STOP_MS, MIN_STOP_PART * cpuMs)
+  /**
+   * A request was served, its stage on one thread.
+   * @param lateMs how much longer than usual the rest of it took: where a stage uses the quota up, its answer waits.
+   * @returns true if the rest was stopped: it says nothing of what it usually takes.
+   */
+  served({ atMs, cpuMs, wallMs, lateMs }: ServedRequest): boolean {
+    if (!this.#quota) return false
+    const standsMs = wallMs - cpuMs
+    const inRun = standsMs >= Math.max(MIN_STOP_MS, MIN_STOP_PART * cpuMs) ? standsMs : 0
+    const inRest = lateMs >= MIN_STOP_MS ? lateMs : 0
+    const stoodMs = inRun + inRest
     const longestMs = this.#quota.periodMs - this.#quota.quotaMs
     const sums = this.#sumsAt(atMs)
     sums.cpuMs += cpuMs
-    sums.stops += isStopped ? Math.max(1, Math.round(stoodMs / longestMs)) : 0
-    sums.stoppedMs += isStopped ? stoodMs : 0
+    sums.stops += stoodMs > 0 ? Math.max(1, Math.round(stoodMs / longestMs)) : 0
+    sums.stoppedMs += stoodMs
+    return inRest > 0
   }
 
   #sumsAt(atMs: number): Reading {
@@ -68,6 +85,11 @@ export class QuotaUse {
     const next = { atMs, cpuMs: 0, stops: 0, stoppedMs: 0 }
     this.#served = [...this.#served.filter((sums) => atMs - sums.atMs <= RECENT_MS), next]
     return next
+  }
+
+  /** Whether there is a quota. */
+  get isKnown(): boolean {
+    return this.#quota !== undefined
   }
 
   /** @param nowMs on the clock of the readings. @returns undefined if it has not worked enough. */
@@ -83,5 +105,5 @@ function toldBy(spans: readonly Reading[], { quotaMs, periodMs }: CpuQuota): Quo
   const stops = total('stops')
   // At most from the moment at which the quota can be used up to the end of the period.
   const stopMs = stops > 0 ? Math.min(periodMs - quotaMs, total('stoppedMs') / stops) : 0
-  return { share: Math.min(1, (stops * quotaMs) / total('cpuMs')), stopMs }
+  return { share: Math.min(MOST, (stops * quotaMs) / total('cpuMs')), stopMs }
 }

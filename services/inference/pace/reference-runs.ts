@@ -4,7 +4,7 @@ import path from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import { median, sum } from '../../../shared/platform/statistics.ts'
-import { REFERENCE_INPUT } from '../../../shared/contracts/pace.ts'
+import { REFERENCE_INPUT } from '../../../shared/contracts/pace-network.ts'
 import { cpuTimer } from '../serving/executor/cpu-time.ts'
 import { sessionOptions } from '../serving/executor/ort-session.ts'
 

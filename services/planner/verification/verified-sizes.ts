@@ -3,7 +3,7 @@
  * of the range.
  */
 import type { InputShapes, TensorSpec } from '../../../shared/contracts/common.ts'
-import { formatInputShapes } from '../../../shared/contracts/input-shapes.ts'
+import { formatInputShapes } from '../../../shared/contracts/format-input-shapes.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { type ShapeRanges, sizesOf } from '../../../shared/contracts/shape-ranges.ts'
 import { ELEMENT_BYTES } from '../../../shared/contracts/tensor.ts'

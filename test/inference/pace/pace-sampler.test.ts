@@ -4,7 +4,8 @@ import path from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { PaceSampler } from '../../../services/inference/pace/pace-sampler.ts'
 import { openReference } from '../../../services/inference/pace/reference-runs.ts'
-import { Pace, REFERENCE_NETWORK } from '../../../shared/contracts/pace.ts'
+import { Pace } from '../../../shared/contracts/pace.ts'
+import { REFERENCE_NETWORK } from '../../../shared/contracts/pace-network.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-pace-'))
@@ -64,11 +65,11 @@ describe('the pace of a machine', () => {
     sampler.start()
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(sampler.pace()).toBeUndefined()
-    sampler.served(3, 1.5, { cpuMs: 6, wallMs: 9 })
+    sampler.served(3, 1.5)
     expect(sampler.pace()).toMatchObject({ samples: { idle: 0, served: 1 }, cpuMs: { median: 3 } })
     expect(sampler.pace()?.requestMs.median).toBe(4.5)
     // A burst of requests is one sample.
-    sampler.served(9, 1, { cpuMs: 18, wallMs: 18 })
+    sampler.served(9, 1)
     expect(sampler.pace()?.samples.served).toBe(1)
   })
 

@@ -39,18 +39,24 @@ it('leaves out what was used up by a profile', () => {
   expect(use.seen(QUOTA, 12_000)).toEqual({ share: 0, stopMs: 0 })
 })
 
-it('is told by the runs that were served, once there are enough: the group also counts what nobody waited for', () => {
+const request = (atMs: number, cpuMs: number, stoodMs = 0, lateMs = 0) => ({
+  atMs,
+  cpuMs,
+  wallMs: cpuMs + stoodMs,
+  lateMs,
+})
+
+it('is told by the requests that were served, once there are enough: the group also counts what nobody waited for', () => {
   const use = afterSeconds(10, 500, 10)
   const serve = (from: number, count: number, stoodMs: number) => {
-    for (let at = 0; at < count; at += 1)
-      use.ran({ atMs: 10_000 + 100 * (from + at), cpuMs: 10, wallMs: 10 + stoodMs })
+    for (let at = 0; at < count; at += 1) use.served(request(10_000 + 100 * (from + at), 10, stoodMs))
   }
   serve(0, 20, 0)
   expect(use.seen(QUOTA, 12_000)).toEqual({ share: 1, stopMs: 50 })
   serve(20, 20, 30)
   // 20 of 40 runs of a fifth of the quota were stopped; a millisecond more is no stop.
   serve(40, 40, 1)
-  expect(use.seen(QUOTA, 18_000)).toEqual({ share: 1, stopMs: 30 })
+  expect(use.seen(QUOTA, 18_000)).toEqual({ share: 1.25, stopMs: 30 })
   serve(80, 320, 0)
   expect(use.seen(QUOTA, 50_000)).toEqual({ share: (20 * 50) / (400 * 10), stopMs: 30 })
   expect(use.seen(QUOTA, 400_000)).toEqual({ share: 1, stopMs: 50 })
@@ -58,12 +64,20 @@ it('is told by the runs that were served, once there are enough: the group also 
 
 it('counts several stops in a run that stood as long as several take', () => {
   const use = afterSeconds(1, 10, 0)
-  for (let at = 0; at < 10; at += 1) use.ran({ atMs: 1000 + at, cpuMs: 120, wallMs: 220 })
+  for (let at = 0; at < 10; at += 1) expect(use.served(request(1000 + at, 120, 100))).toBe(false)
   expect(use.seen(QUOTA, 2000)).toEqual({ share: (20 * 50) / 1200, stopMs: 50 })
 })
 
-it('of runs is not kept without a quota', () => {
+it('counts a stop outside of the run: a stage that uses the quota up leaves none for its answer', () => {
+  const use = afterSeconds(1, 10, 0)
+  for (let at = 0; at < 10; at += 1)
+    expect(use.served(request(1000 + at, 40, 0, at % 2 ? 45 : 1))).toBe(at % 2 === 1)
+  expect(use.seen(QUOTA, 2000)).toEqual({ share: (5 * 50) / 400, stopMs: 45 })
+})
+
+it('of requests is not kept without a quota', () => {
   const use = new QuotaUse()
-  for (let at = 0; at < 100; at += 1) use.ran({ atMs: at, cpuMs: 10, wallMs: 60 })
+  expect(use.isKnown).toBe(false)
+  for (let at = 0; at < 100; at += 1) expect(use.served(request(at, 10, 50))).toBe(false)
   expect(use.seen(QUOTA, 1000)).toBeUndefined()
 })

@@ -1,5 +1,6 @@
 /** Runs of the reference network between those of a model: how the model's profile relates to the machine's pace. */
-import { type ProfilePace, REFERENCE_NETWORK } from '../../../../shared/contracts/pace.ts'
+import type { ProfilePace } from '../../../../shared/contracts/pace.ts'
+import { REFERENCE_NETWORK } from '../../../../shared/contracts/pace-network.ts'
 import type { Reference } from '../../pace/reference-runs.ts'
 import { medianRatio } from './paired-ratios.ts'
 

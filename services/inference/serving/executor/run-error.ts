@@ -3,7 +3,7 @@
  * load the runtime: the main thread asks as well.
  */
 import { memoryBytes } from '../../../../shared/platform/usable-memory.ts'
-import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
+import { formatInputShapes } from '../../../../shared/contracts/format-input-shapes.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { tidy } from '../../../../shared/onnx/runtime/error-text.ts'
 import { type ErrorCode, ScissionError } from '../../../../shared/platform/errors.ts'

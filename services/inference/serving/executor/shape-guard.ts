@@ -9,7 +9,7 @@
 import { LRUCache } from 'lru-cache'
 import pLimit from 'p-limit'
 import type { InputShapes } from '../../../../shared/contracts/common.ts'
-import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
+import { formatInputShapes } from '../../../../shared/contracts/format-input-shapes.ts'
 import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'

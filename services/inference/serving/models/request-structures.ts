@@ -18,7 +18,7 @@ import {
 } from '../../../../shared/onnx/canonical/declared-tensors.ts'
 import { openShapesKeyOf, shapesKeyOf } from '../../../../shared/onnx/canonical/shapes-key.ts'
 import { openBoundary, sameTensors } from '../../../../shared/onnx/structure/open-boundary.ts'
-import { formatInputShapes } from '../../../../shared/contracts/input-shapes.ts'
+import { formatInputShapes } from '../../../../shared/contracts/format-input-shapes.ts'
 import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { KeyedLock } from '../../../../shared/platform/keyed-lock.ts'
