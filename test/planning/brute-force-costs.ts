@@ -103,9 +103,9 @@ function stageMs(problem: Problem, stage: TriedStage, upper: boolean): number | 
   return (ms + callMs) * slowdownOf(problem, stage.resource)
 }
 
-/** Half a stop more than one besides those that a stage's times contain. */
+/** Three quarters of a stop more than one besides those that a stage's times contain. */
 const stoppedMs = (stops: QuotaStops | undefined): number =>
-  stops ? stops.ms * (stops.areExpected ? 1.5 : 1) : 0
+  stops ? stops.ms * (stops.areExpected ? 1.75 : 1) : 0
 
 /** Reading a request, passing it on and writing the answer: a call without layers. */
 function relayMsOf(problem: Problem, source: string, upper: boolean): number {

@@ -200,8 +200,8 @@ function stageOf(
   const { layerMs, interval, callMs = 0, stops } = profile
   const plain = sum(own.map(({ index }) => layerMs[index]!))
   const { relative, fixedMs } = (upper && interval) || { relative: 0, fixedMs: 0 }
-  // Of a request whose times contain the stops to be expected, half a stop more than one besides.
-  const stoppedMs = upper && stops ? stops.ms * (stops.areExpected ? 1.5 : 1) : 0
+  // Of a request whose times contain the stops to be expected, three quarters of a stop more than one besides.
+  const stoppedMs = upper && stops ? stops.ms * (stops.areExpected ? 1.75 : 1) : 0
   const alive = own.map(
     ({ index, outputs }) => boundaries[index]!.bytes + sum(outputs.map(({ bytes }) => bytes)),
   )

@@ -12,16 +12,16 @@ describe('a stage under a quota', () => {
     // 0.85 of a stop is expected: none, or two.
     expect(stopsMsAt(often, 85, 'lower')).toBeCloseTo(-0.85 * 50)
     expect(stopsMsAt(often, 85, 'upper')).toBeCloseTo(1.15 * 50)
-    // 3.4: three at least, four at most.
+    // 3.4: three at least; 3.2: four at most.
     expect(stopsMsAt(often, 340, 'lower')).toBeCloseTo(-0.4 * 50)
-    expect(stopsMsAt(often, 340, 'upper')).toBeCloseTo(0.6 * 50)
+    expect(stopsMsAt(often, 320, 'upper')).toBeCloseTo(0.8 * 50)
   })
 
   it('is never quicker than without stops if none is expected', () => {
     expect(stopsMsAt(seldom, 20, 'lower')).toBe(0)
     expect(stopsMsAt(seldom, 20, 'upper')).toBe(50)
     expect(stopsMsAt(seldom, 2, 'upper')).toBe(0)
-    expect(stopsMsAt(seldom, 20, 'typicalUpper')).toBe(0)
+    expect(stopsMsAt(seldom, 15, 'typicalUpper')).toBe(0)
     expect(stopsMsAt(seldom, 40, 'typicalUpper')).toBe(50)
     expect(stopsMsAt(seldom, 40, 'typicalLower')).toBeCloseTo(0)
   })

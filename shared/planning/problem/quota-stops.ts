@@ -15,10 +15,10 @@ export interface QuotaStops {
 
 /** Work beside the stage uses the quota up as well, and more often late than early. */
 const FEWER = 0.2
-const MORE = 0.5
+const MORE = 0.75
 /** Below so many stops a request, hardly any meets one; below so many, half of the requests surely do not. */
 const RARE = 0.025
-const FEW = 0.3
+const FEW = 0.2
 
 /**
  * ms that stops take less (below 0) or more than the predicted time of a stage says, at a bound; 0 at the median.
@@ -36,8 +36,9 @@ export function stopsMsAt(
   const isUpper = confidence === 'upper' || confidence === 'typicalUpper'
   if (met < (isOfOne ? RARE : FEW)) return isUpper ? 0 : -expected * ms
   if (!isOfOne) return ms * (isUpper ? 1 : -Math.min(1, expected))
-  const stops = isUpper ? Math.ceil(met + MORE) : Math.max(0, Math.floor(met - FEWER))
-  return ms * (stops - expected)
+  // Where the typical request meets none, one that is stopped is stopped once.
+  const most = areExpected ? Math.ceil(met + MORE) : 1
+  return ms * ((isUpper ? most : Math.max(0, Math.floor(met - FEWER))) - expected)
 }
 
 /** At least what `stopsMsAt` says at the upper bound of one request, whatever the stage: searches need one number. */
