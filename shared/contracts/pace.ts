@@ -62,7 +62,7 @@ export const Pace = z.object({
   /** Cores that other processes keep busy now: Linux only. */
   otherCores: z.number().nonnegative().optional(),
   quota: CpuQuota.optional(),
-  /** What the load of the last minutes met of it; absent if it has not worked enough. */
+  /** What the load of the last half minute met of it; absent if it has not worked enough. */
   quotaSeen: QuotaSeen.optional(),
   /**
    * What a request costs here beside the run of its stage: receiving and reading the message, waking the thread that runs it, writing the

@@ -1,12 +1,13 @@
 /**
- * How often the load of the last minutes used up the quota of CPU time that this process has: as served requests met it, and
+ * How often the load of now used up the quota of CPU time that this process has: as served requests met it, and
  * before there were enough of them as the control group counts it, also while nobody waited. Pure.
  */
 import type { CpuQuota, QuotaSeen } from '../../../shared/contracts/pace.ts'
 import { sum } from '../../../shared/platform/statistics.ts'
 import type { Throttling } from '../../../shared/platform/cgroup.ts'
 
-const RECENT_MS = 180_000
+/** Other requests meet other stops: short ones with pauses few, long ones many. */
+const RECENT_MS = 30_000
 /** Of the quota: times with less work show nothing of what work does. */
 const MIN_WORK = 0.1
 /** Quotas' worth of CPU time below which nothing is known. */
