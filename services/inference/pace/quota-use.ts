@@ -96,15 +96,19 @@ export class QuotaUse {
   /** @param nowMs on the clock of the readings. @returns undefined if it has not worked enough. */
   seen(quota: CpuQuota, nowMs: number): QuotaSeen | undefined {
     const served = this.#served.filter(({ atMs }) => nowMs - atMs <= RECENT_MS)
-    return toldBy(served, quota) ?? toldBy(this.#spans, quota)
+    return toldBy(served, quota, MOST) ?? toldBy(this.#spans, quota, 1)
   }
 }
 
-function toldBy(spans: readonly Reading[], { quotaMs, periodMs }: CpuQuota): QuotaSeen | undefined {
+function toldBy(
+  spans: readonly Reading[],
+  { quotaMs, periodMs }: CpuQuota,
+  most: number,
+): QuotaSeen | undefined {
   const total = (of: 'cpuMs' | 'stops' | 'stoppedMs') => sum(spans.map((span) => span[of]))
   if (total('cpuMs') < MIN_QUOTAS * quotaMs) return undefined
   const stops = total('stops')
   // At most from the moment at which the quota can be used up to the end of the period.
   const stopMs = stops > 0 ? Math.min(periodMs - quotaMs, total('stoppedMs') / stops) : 0
-  return { share: Math.min(MOST, (stops * quotaMs) / total('cpuMs')), stopMs }
+  return { share: Math.min(most, (stops * quotaMs) / total('cpuMs')), stopMs }
 }
