@@ -36,10 +36,14 @@ it('leaves out a wait behind other requests, and receiving over a link', () => {
 it('is told the pace by every answered request', async () => {
   const called = vi.spyOn(PaceSampler.prototype, 'called')
   const body = { inputs: [{ name: 'x', datatype: 'FP32', shape: [1], data: [1] }] }
-  const { status } = await call('POST', `${toy.service.url}/v2/models/m/infer`, JSON.stringify(body))
-  expect(status).toBe(200)
+  const answer = await call('POST', `${toy.service.url}/v2/models/m/infer`, JSON.stringify(body))
+  expect(answer.status).toBe(200)
   await vi.waitFor(() => expect(called).toHaveBeenCalledTimes(1))
-  expect(called.mock.calls[0]?.[0]).toBeGreaterThan(0)
+  const [ms, run] = called.mock.calls[0] ?? []
+  expect(ms).toBeGreaterThan(0)
+  // As the answer says, and in its places.
+  const { parameters } = JSON.parse(answer.body.toString()) as { parameters: Record<string, number> }
+  expect(run).toEqual({ cpuMs: parameters.scission_hop0_cpuMs, wallMs: parameters.scission_hop0_computeMs })
   const refused = await call('POST', `${toy.service.url}/v2/models/m/infer`, '{"inputs":[]}')
   expect(refused.status).toBe(400)
   expect(called).toHaveBeenCalledTimes(1)

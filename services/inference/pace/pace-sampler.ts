@@ -52,7 +52,10 @@ const MAX_CLOSE_MS = 5000
 /** Other load is the median over so many looks: a burst of another service is no load. */
 const LOOKS = 3
 
-/** CPU time of a sample while no core is free: about as long as a stage, which has to share one. No rarer: loads change. */
+/**
+ * CPU time of a sample while no core is free: about as long as a stage, which has to share one. No rarer, since loads change:
+ * then samples take twice the part of a core.
+ */
 const SHARED_MS = 10
 /** From so much less than all cores on, none is free for the length of a stage. */
 const FREE_CORES = 0.5

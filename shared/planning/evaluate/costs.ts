@@ -282,7 +282,7 @@ export function isEmulated({ stops, crossings }: Journey): boolean {
 
 /** Where the profiles and links behind the plan's numbers come from. A profile that does not say was measured. */
 export function sourcesOf({ stops, crossings }: Journey): FigureSource[] {
-  const runs = stops.filter((stop) => stop.runsLayers && isTimed(stop))
+  const runs = stops.filter(({ runsLayers }) => runsLayers)
   const profiles = runs.map(({ profile }) => profile?.source ?? 'measured')
   return [...new Set([...profiles, ...crossings.map(({ link }) => link.source)])].toSorted()
 }
