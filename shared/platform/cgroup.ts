@@ -46,6 +46,9 @@ export function throttling(root = '/'): Throttling | undefined {
   return found.sort((a, b) => b.stops - a.stops)[0]
 }
 
+/** How often the group of this process was stopped; 0 without a quota. A file is read: tens of µs. */
+export const groupStops = (): number => throttling()?.stops ?? 0
+
 function quotas(root: string): CpuQuota[] {
   return groupFolders('cpu', root).flatMap((folder) => {
     // Version 2: `max 100000` or `50000 100000`, in microseconds; version 1: a file each, -1 without a limit.

@@ -2,11 +2,11 @@
  * Timing of messages by their sender and receiver: link figures are kept fresh with it, without extra probes.
  * The receiver of a request reports its times in the standard `Server-Timing` header of its answer:
  *
- *   Server-Timing: work;dur=12.3, body;bytes=140000;slope=0.4237;late=0.21
+ *   Server-Timing: work;dur=12.3, body;bytes=140000;slope=0.4237;late=0.21, stops;count=3
  *
  * work: ms from the last byte of the request to the first of the answer; body: bytes of the request's body that came
  * after its first piece, the ms that a thousand of them took, and the ms by which pieces read late may have changed how long
- * all of them seem to take.
+ * all of them seem to take; stops, in answers to probes of a machine with a quota of CPU time: how often it was used up so far.
  */
 
 import { mean } from './statistics.ts'
@@ -113,15 +113,25 @@ function extend(hull: Point[], point: Point): void {
 
 export const SERVER_TIMING = 'Server-Timing'
 
-export function writeServerTiming(workMs: number, { restBytes, slope, lateMs }: Arrival): string {
+export function writeServerTiming(
+  workMs: number,
+  { restBytes, slope, lateMs }: Arrival,
+  stops?: number,
+): string {
   const body = `bytes=${restBytes};slope=${(slope * 1000).toFixed(6)};late=${lateMs.toFixed(3)}`
-  return `work;dur=${workMs.toFixed(3)}, body;${body}`
+  const told = stops === undefined ? '' : `, stops;count=${stops}`
+  return `work;dur=${workMs.toFixed(3)}, body;${body}${told}`
+}
+
+/** What the receiver of a request tells of it. */
+export interface Told extends Arrival {
+  workMs: number
+  /** How often its quota of CPU time was used up; undefined without one. */
+  stops?: number
 }
 
 /** @returns undefined if the header is missing or has other metrics. */
-export function readServerTiming(
-  header: string | string[] | undefined,
-): (Arrival & { workMs: number }) | undefined {
+export function readServerTiming(header: string | string[] | undefined): Told | undefined {
   const text = Array.isArray(header) ? header.join(', ') : (header ?? '')
   const work = /\bwork;dur=(\d{1,12}(?:\.\d{1,6})?)/.exec(text)
   const body = /\bbody;bytes=(\d{1,15});slope=(\d{1,12}(?:\.\d{1,9})?);late=(\d{1,12}(?:\.\d{1,6})?)/.exec(
@@ -129,10 +139,12 @@ export function readServerTiming(
   )
   if (!work || !body) return undefined
   const [, bytes, slope, late] = body
+  const [, stops] = /\bstops;count=(\d{1,15})/.exec(text) ?? []
   return {
     workMs: Number(work[1]),
     restBytes: Number(bytes),
     slope: Number(slope) / 1000,
     lateMs: Number(late),
+    ...(stops !== undefined && { stops: Number(stops) }),
   }
 }

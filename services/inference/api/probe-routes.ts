@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { ResourceName } from '../../../shared/contracts/common.ts'
 import { Link } from '../../../shared/contracts/resource.ts'
+import { throttling } from '../../../shared/platform/cgroup.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { OCTETS, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { ArrivalClock, SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
@@ -33,7 +34,7 @@ export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
           if (bytes > PROBE_LIMIT_BYTES)
             throw new ScissionError('payloadTooLarge', `a probe is at most ${PROBE_LIMIT_BYTES} bytes`)
         }
-        res.set(SERVER_TIMING, writeServerTiming(0, clock.arrival))
+        res.set(SERVER_TIMING, writeServerTiming(0, clock.arrival, throttling()?.stops))
         return { bytes }
       },
     }),

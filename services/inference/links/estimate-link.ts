@@ -81,6 +81,9 @@ export function measuredBandwidth(msPerByte: number, relative: number): Estimate
   return { value, halfWidth: value * Math.min(MAX_SHARE, reach) }
 }
 
+/** The bandwidth as far as it is known from transfers that all were stopped by something else than the link. */
+export const unsure = ({ value }: Estimate): Estimate => ({ value, halfWidth: MAX_SHARE * value })
+
 function lowerBound(samples: readonly TransferSample[]): Estimate {
   const largest = Math.max(...samples.map((sample) => sample.bytes))
   const time = median(samples.filter((sample) => sample.bytes === largest).map((sample) => sample.ms))

@@ -24,16 +24,28 @@ export interface LinkDeps {
   peers: Peers
   linkIntervalMs: number
   log: Logger
+  /** For tests. @defaultValue with probes */
+  measureLink?: typeof measureLink
 }
 
 /** Time after which a failed measurement is repeated while the peer is alive. */
 const RETRY_MS = 10_000
+/** One that shows the stops of a quota of CPU time instead of the link is repeated so often: later the machine has less to do. */
+const MOST_REPEATS = 5
+
+interface Attempt {
+  at: number
+  measured: boolean
+  /** How many measurements before showed stops. */
+  repeats: number
+}
 
 export class Links {
   readonly #deps: LinkDeps
+  readonly #measureLink: typeof measureLink
   readonly #underWay = new Map<string, Promise<Link>>()
   /** Time and outcome of the last measurement by peer. */
-  readonly #tried = new Map<string, { at: number; measured: boolean }>()
+  readonly #tried = new Map<string, Attempt>()
   /** What was stored last, by id of the link, to write it back if Redis loses it. */
   readonly #stored = new Map<string, Link>()
   readonly #freshness: Freshness
@@ -45,6 +57,7 @@ export class Links {
 
   constructor(deps: LinkDeps) {
     this.#deps = deps
+    this.#measureLink = deps.measureLink ?? measureLink
     this.#freshness = new Freshness(deps.linkIntervalMs)
     this.#largest = new LargestTensors(deps.state, deps.log)
   }
@@ -147,14 +160,20 @@ export class Links {
 
   async #measureAndStore(peer: Peer): Promise<Link> {
     if (this.#closed) throw new ScissionError('cancelled', 'the service is stopping')
-    const attempt = { at: performance.now(), measured: false }
-    this.#tried.set(peer.resource.name, attempt)
-    const { figures, probes, samples, own } = await measureLink(peer, this.#largest.bytes)
-    attempt.measured = true
-    this.#freshness.probed(peer.resource.name, figures, probes, own, performance.now())
-    const basis = { probes, traffic: 0 }
+    const { name } = peer.resource
+    const before = this.#tried.get(name)
+    const attempt = { at: performance.now(), measured: false, repeats: before?.repeats ?? 0 }
+    this.#tried.set(name, attempt)
+    const { figures, probes, samples, own, stopped } = await this.#measureLink(peer, this.#largest.bytes)
+    attempt.repeats = stopped ? attempt.repeats + 1 : 0
+    attempt.measured = !stopped || attempt.repeats > MOST_REPEATS
+    if (stopped) this.#deps.log.warn(stoppedText(name, attempt.measured))
     if (this.#stopped) throw new ScissionError('cancelled', 'another service has the name of this one')
-    const link = await this.#store({ ...this.#identity(peer), ...published(figures), basis, samples })
+    const found = { ...this.#identity(peer), ...published(figures), basis: { probes, traffic: 0 }, samples }
+    // What is known is worth more.
+    if (stopped && this.#stored.has(linkId(found.from, found.to))) return this.#dated(found)
+    this.#freshness.probed(name, figures, probes, own, performance.now())
+    const link = await this.#store(found)
     this.#deps.log.info(
       {
         link: linkId(link.from, link.to),
@@ -190,9 +209,13 @@ export class Links {
     }
   }
 
+  async #dated(found: Omit<Link, 'measuredAt'>): Promise<Link> {
+    return { ...found, measuredAt: new Date(await this.#deps.state.clock.read()).toISOString() }
+  }
+
   async #store(found: Omit<Link, 'measuredAt'>): Promise<Link> {
     const { state, log } = this.#deps
-    const link = { ...found, measuredAt: new Date(await state.clock.read()).toISOString() }
+    const link = await this.#dated(found)
     const id = linkId(link.from, link.to)
     const stored = await state.links.update(id, (current) =>
       current?.source === 'override' ? current : link,
@@ -202,6 +225,12 @@ export class Links {
     return link
   }
 }
+
+const stoppedText = (name: string, isLast: boolean) =>
+  `the link to ${name} is not known yet: quotas of CPU time stopped the machines while it was measured; ` +
+  (isLast
+    ? 'measure it when they have less to do: POST /v1/links/measure'
+    : `it is measured again in ${RETRY_MS / 1000} s`)
 
 function choose(peers: readonly Peer[], name: string): Peer {
   const found = peers.find((peer) => peer.resource.name === name)

@@ -2,12 +2,10 @@
  * Measures one link with probes, in about 3 s on a 3G link: tiny requests for the round trip and the cost of a message,
  * then payloads in each direction, which grow until one takes long enough to show the bandwidth.
  */
-import { randomFillSync } from 'node:crypto'
+import { groupStops } from '../../../shared/platform/cgroup.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
 import type { Peer } from '../registration/peers.ts'
-import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
-import { type Call, Caller, CallTimeout } from '../http/call.ts'
 import {
   bandwidth,
   type Estimate,
@@ -19,14 +17,15 @@ import {
   transferMs,
   type TransferSample,
   typical,
+  unsure,
   withDoubt,
 } from './estimate-link.ts'
 import { measureOwnCost, type OwnCost } from './own-cost.ts'
 import { type Ping, Pinger } from './pinger.ts'
 import { PROBE_TIMEOUT_MS, probeUrl, roundTrips } from './ping-series.ts'
+import { FIRST_BYTES, Prober, type ProbeTimes, type Send } from './probe.ts'
 import { shownBandwidth } from './rates.ts'
 
-const FIRST_BYTES = 12 * 1024
 const GROWTH = 4
 /** A transfer that takes so much longer than a round trip shows the bandwidth well. */
 const MIN_TRANSFER_MS = 60
@@ -39,46 +38,41 @@ const REPEATS = { small: 2, last: 3 }
 const DISTURBED = { share: 0.03, repeats: 5, forMs: 1500 }
 /** Number of transfers that must show the bandwidth by the arrival of their pieces. */
 const MIN_RATE_COUNT = 3
-/** More than any probe. */
-const MAX_ANSWER_BYTES = 1024 ** 3
-const HEADERS = { 'Content-Type': 'application/octet-stream' }
-
-/** Random, so that nothing on the way can compress it. */
-const noise = randomFillSync(new Uint8Array(FIRST_BYTES))
 
 export interface LinkMeasurement {
   figures: LinkFigures
   probes: number
   samples: Link['samples']
   own: OwnCost
+  /** True if a machine at one end was stopped by its quota of CPU time in too many probes: the figures show its stops. */
+  stopped: boolean
 }
 
 /**
  * Measures the link to a peer.
  * @param largestBytes size of the largest tensor that may cross the link; payloads grow up to it on a fast link.
+ * @param stops how often the group of this process was stopped by its quota of CPU time.
  * @throws ScissionError peerUnavailable, which names the peer.
  */
 export async function measureLink(
   peer: Pick<Peer, 'url' | 'resource'>,
   largestBytes = DEFAULT_PROBE_BYTES,
+  stops = groupStops,
 ): Promise<LinkMeasurement> {
   const url = probeUrl(peer)
   const limit = Math.min(MAX_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
-  // One probe at a time: each then uses the connection of the one before.
-  const caller = new Caller()
+  const prober = new Prober(url, stops)
   const pinger = new Pinger(new URL(url), PROBE_TIMEOUT_MS)
   const pings: Ping[] = []
-  const up = (bytes: number) => probe(caller, { method: 'POST', url, body: payload(bytes) })
-  const down = (bytes: number) => probe(caller, { method: 'GET', url: `${url}?bytes=${bytes}`, body: [] })
   try {
     // At the same time: each sets up a connection and wakes processes that slept.
-    const [own] = await Promise.all([measureOwnCost(), up(1), pinger.ping()])
-    await roundTrips(pinger, pings)
+    const [own] = await Promise.all([measureOwnCost(), prober.up(1), pinger.ping()])
+    await roundTrips(pinger, pings, stops)
     const shortestMs = Math.min(...pings.map(({ ms }) => ms))
-    const sent = await transfers(up, { limit, shortestMs, shownBy: thereOf })
-    await roundTrips(pinger, pings)
-    const received = await transfers(down, { limit, shortestMs, shownBy: hereOf })
-    await roundTrips(pinger, pings)
+    const sent = await transfers(prober.up, { limit, shortestMs, shownBy: thereOf })
+    await roundTrips(pinger, pings, stops)
+    const received = await transfers(prober.down, { limit, shortestMs, shownBy: hereOf })
+    await roundTrips(pinger, pings, stops)
     return fit(pings, sent, received, own)
   } catch (error) {
     const resource = peer.resource.name
@@ -90,38 +84,10 @@ export async function measureLink(
       error,
     )
   } finally {
-    caller.close()
+    prober.close()
     pinger.close()
   }
 }
-
-/** Bytes count headers included: on a slow link the headers of a tiny request are a good part of its time. */
-interface ProbeTimes {
-  /** From the request's start to the end of its answer. */
-  totalMs: number
-  sentBytes: number
-  receivedBytes: number
-  /** How the bodies came in there, if the peer tells, and here. */
-  up: Arrival | undefined
-  down: Arrival
-}
-
-/** Sends a probe, with the client that tensors are sent with, and times it. @throws Error why there was no 200. */
-async function probe(caller: Caller, call: Pick<Call, 'method' | 'url' | 'body'>): Promise<ProbeTimes> {
-  const limits = { timeoutMs: PROBE_TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES }
-  const startedAt = performance.now()
-  try {
-    const { status, times, arrival } = await caller.send({ ...call, ...limits, headers: HEADERS })
-    const totalMs = performance.now() - startedAt
-    if (status !== 200) throw new Error(`it answered ${status}`)
-    const { sentBytes, receivedBytes, serverTiming } = times
-    return { totalMs, sentBytes, receivedBytes, up: readServerTiming(serverTiming), down: arrival }
-  } catch (error) {
-    throw error instanceof CallTimeout ? new Error('no answer', { cause: error }) : error
-  }
-}
-
-type Send = (bytes: number) => Promise<ProbeTimes>
 
 /** The bandwidth in one direction by the arrival of the pieces; undefined if it is too high for that. */
 type Shown = (times: readonly ProbeTimes[]) => Estimate | undefined
@@ -144,19 +110,31 @@ interface Transfers {
   shownBy: Shown
 }
 
-async function transfers(send: Send, { limit, shortestMs, shownBy }: Transfers): Promise<ProbeTimes[]> {
+interface Sent {
+  times: ProbeTimes[]
+  /** True if fewer than two sizes were sent without a stop: a slope needs two points. */
+  stopped: boolean
+}
+
+async function transfers(send: Send, { limit, shortestMs, shownBy }: Transfers): Promise<Sent> {
   const all: ProbeTimes[] = []
   let bytes = FIRST_BYTES
   for (;;) {
     const times: ProbeTimes[] = []
     for (let run = 0; run < REPEATS.small; run += 1) times.push(await send(bytes))
-    const fastest = Math.max(1, Math.min(...times.map((probe) => probe.totalMs)) - shortestMs)
+    const whole = times.filter(({ stopped }) => !stopped)
+    const sizes = new Set(all.map(({ size }) => size)).size
+    // The machine cannot send so much at a time: larger sizes would show its stops only.
+    if (whole.length === 0) return { times: sizes > 0 ? all : times, stopped: sizes < 2 }
+    const fastest = Math.max(1, Math.min(...whole.map((probe) => probe.totalMs)) - shortestMs)
     const isLong = fastest >= MIN_TRANSFER_MS
-    // At least two sizes: a slope needs two points.
     const last = (bytes > FIRST_BYTES && isLong) || bytes >= limit
-    if (last) for (let run = REPEATS.small; run < REPEATS.last; run += 1) times.push(await send(bytes))
-    all.push(...times)
-    if (last) return repeated(all, () => send(bytes), { isLong, shownBy })
+    if (last) for (let run = REPEATS.small; run < REPEATS.last; run += 1) whole.push(await send(bytes))
+    all.push(...whole.filter(({ stopped }) => !stopped))
+    if (last) {
+      const rest = await repeated(all, () => send(bytes), { isLong, shownBy })
+      return { times: rest, stopped: false }
+    }
     const growth = Math.min(GROWTH, Math.max(2, TARGET_TRANSFER_MS / fastest))
     bytes = Math.min(limit, Math.round(bytes * growth))
   }
@@ -175,14 +153,10 @@ async function repeated(
   for (let run = 0; run < DISTURBED.repeats && performance.now() < until; run += 1) {
     const shown = shownBy(all)
     if (shown ? shown.halfWidth <= DISTURBED.share * shown.value : !isLong) break
-    all.push(await again())
+    const times = await again()
+    if (!times.stopped) all.push(times)
   }
   return all
-}
-
-function payload(bytes: number): Uint8Array[] {
-  const whole = Array.from({ length: Math.floor(bytes / noise.length) }, () => noise)
-  return [...whole, noise.subarray(0, bytes % noise.length)]
 }
 
 /**
@@ -190,12 +164,15 @@ function payload(bytes: number): Uint8Array[] {
  * over size; a fixed cost changes neither. Subtracting the transfer time of the pings' bytes from their times leaves the
  * round trip. The remaining cost of a message is the median remainder of the transfers.
  */
-function fit(pings: Ping[], sent: ProbeTimes[], received: ProbeTimes[], own: OwnCost): LinkMeasurement {
+function fit(pings: Ping[], there: Sent, back: Sent, own: OwnCost): LinkMeasurement {
+  const [sent, received] = [there.times, back.times]
   const up = sent.map((probe): TransferSample => ({ bytes: probe.sentBytes, ms: probe.totalMs }))
   const down = received.map((probe): TransferSample => ({ bytes: probe.receivedBytes, ms: probe.totalMs }))
   const lateMs = latenessOf(pings.map(({ ms }) => ms))
-  const bandwidthMbps = thereOf(sent) ?? bandwidth(up, lateMs)
-  const returnBandwidthMbps = hereOf(received) ?? bandwidth(down, lateMs)
+  const bandwidthMbps = there.stopped ? unsure(bandwidth(up)) : (thereOf(sent) ?? bandwidth(up, lateMs))
+  const returnBandwidthMbps = back.stopped
+    ? unsure(bandwidth(down))
+    : (hereOf(received) ?? bandwidth(down, lateMs))
   const without = (ms: number, { sentBytes, receivedBytes }: Omit<Ping, 'ms'>) =>
     ms - transferMs(sentBytes, bandwidthMbps.value) - transferMs(receivedBytes, returnBandwidthMbps.value)
   const trips = roundTrip(pings.map((ping) => without(ping.ms, ping) - own.pingMs))
@@ -211,6 +188,7 @@ function fit(pings: Ping[], sent: ProbeTimes[], received: ProbeTimes[], own: Own
   return {
     figures: { rttMs, bandwidthMbps, returnBandwidthMbps, perMessageMs, jitterMs: jitter(off) },
     own,
+    stopped: there.stopped || back.stopped,
     probes: pings.length + sent.length + received.length,
     samples: [
       ...up.map((sample) => ({ ...sample, direction: 'up' as const })),

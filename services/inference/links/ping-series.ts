@@ -1,4 +1,5 @@
 /** Series of pings: beside probes, and between messages. */
+import { groupStops } from '../../../shared/platform/cgroup.ts'
 import { median } from '../../../shared/platform/statistics.ts'
 import type { Peer } from '../registration/peers.ts'
 import { type Ping, Pinger } from './pinger.ts'
@@ -16,32 +17,63 @@ const SERIES = { usual: 5, most: 15, lateShare: 0.1, lateMs: 0.3 }
 
 export const probeUrl = ({ url }: Pick<Peer, 'url'>) => `${url.replace(/\/$/, '')}/v1/link-probe`
 
-/** A series beside probes. @param into what was measured is added to it. */
-export async function roundTrips(pinger: Pinger, into: Ping[]): Promise<void> {
+/**
+ * A series beside probes.
+ * @param into what was measured is added to it. @param stops how often the group of this process was stopped by its quota.
+ */
+export async function roundTrips(pinger: Pinger, into: Ping[], stops = groupStops): Promise<void> {
   const { min, max, forMs } = PINGS
   const from = performance.now()
-  const pings: Ping[] = []
-  while (pings.length < max) {
-    const limitMs = isDisturbed(pings) ? 2 * forMs : forMs
-    if (pings.length >= min && performance.now() - from > limitMs) break
-    pings.push(await pinger.ping())
+  const series = new Series(pinger, stops)
+  while (series.sent < max) {
+    const limitMs = isDisturbed(series.pings) ? 2 * forMs : forMs
+    if (series.sent >= min && performance.now() - from > limitMs) break
+    await series.ping()
   }
-  into.push(...pings)
+  into.push(...series.pings)
+}
+
+/** Pings in which this process was not stopped; the others only if there are none of these. */
+class Series {
+  readonly #pinger: Pinger
+  readonly #stops: () => number
+  readonly #whole: Ping[] = []
+  readonly #stopped: Ping[] = []
+
+  constructor(pinger: Pinger, stops: () => number) {
+    this.#pinger = pinger
+    this.#stops = stops
+  }
+
+  async ping(): Promise<void> {
+    const before = this.#stops()
+    const ping = await this.#pinger.ping()
+    const into = this.#stops() === before ? this.#whole : this.#stopped
+    into.push(ping)
+  }
+
+  get sent(): number {
+    return this.#whole.length + this.#stopped.length
+  }
+
+  get pings(): readonly Ping[] {
+    return this.#whole.length > 0 ? this.#whole : this.#stopped
+  }
 }
 
 /**
  * Pings between messages: few, because they share the link with them.
  * @throws Error if the peer does not answer.
  */
-export async function pingSeries(peer: Pick<Peer, 'url'>): Promise<Ping[]> {
+export async function pingSeries(peer: Pick<Peer, 'url'>, stops = groupStops): Promise<readonly Ping[]> {
   const pinger = new Pinger(new URL(probeUrl(peer)), PROBE_TIMEOUT_MS)
   try {
     // The first also sets up the connection.
     await pinger.ping()
-    const pings: Ping[] = []
-    while (pings.length < SERIES.usual || (pings.length < SERIES.most && isDisturbed(pings)))
-      pings.push(await pinger.ping())
-    return pings
+    const series = new Series(pinger, stops)
+    while (series.sent < SERIES.usual || (series.sent < SERIES.most && isDisturbed(series.pings)))
+      await series.ping()
+    return series.pings
   } finally {
     pinger.close()
   }
