@@ -8,7 +8,7 @@ export interface Import {
   from: string
   /** A file of the repository, or the name of a package or of a part of Node. */
   to: string
-  /** Erased when compiled: `import type`, or only names marked `type`. */
+  /** Erased when compiled. `import { type A }` is not: what is left of it loads the module. */
   isType: boolean
   isFile: boolean
 }
@@ -28,9 +28,9 @@ export function importsOf(sources: Sources): readonly Import[] {
 function readImports(sources: Sources): Import[] {
   return [...sources].flatMap(([from, text]) => {
     const code = withoutComments(text)
-    const statements = [...code.matchAll(STATEMENT)].map(([, type, names = '', specifier = '']) => ({
+    const statements = [...code.matchAll(STATEMENT)].map(([, type, , specifier = '']) => ({
       specifier,
-      isType: type !== undefined || onlyTypes(names),
+      isType: type !== undefined,
     }))
     const dynamic = [...code.matchAll(DYNAMIC)].map(([, specifier = '']) => ({ specifier, isType: false }))
     return [...statements, ...dynamic].map(({ specifier, isType }) => {
@@ -44,12 +44,6 @@ function readImports(sources: Sources): Import[] {
 /** Comments become blanks; a `//` inside a string, as in a URL, is none. */
 function withoutComments(text: string): string {
   return text.replaceAll(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/[^\n]*/g, '')
-}
-
-function onlyTypes(names: string): boolean {
-  const listed = /^\{([^}]*)\}$/.exec(names.trim())?.[1]?.split(',') ?? []
-  const parts = listed.map((name) => name.trim()).filter(Boolean)
-  return parts.length > 0 && parts.every((name) => name.startsWith('type '))
 }
 
 /** Every strongly connected group of two nodes and more, as one cycle through it: `[a, b, a]`. */

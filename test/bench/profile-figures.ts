@@ -4,7 +4,7 @@ import { nearestRank } from '../support/nearest-rank.ts'
 import type { Measurement } from '../../services/inference/jobs/profiler/profile-model.ts'
 import { type Figure, figure } from './bench.ts'
 import type { Blocks } from './profile-blocks-job.ts'
-import { type Drift, type Scored } from './profile-score.ts'
+import type { Drift, Scored } from './profile-score.ts'
 
 export type Summary = Pick<
   Measurement,

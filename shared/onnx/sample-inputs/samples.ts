@@ -1,6 +1,6 @@
 /** The data of a model's samples: the inputs' elements one after another, as `Samples` describes them. */
 import { createHash } from 'node:crypto'
-import { type Samples } from '../../contracts/model.ts'
+import type { Samples } from '../../contracts/model.ts'
 import type { Tensor } from '../../contracts/tensor.ts'
 import { ScissionError } from '../../platform/errors.ts'
 

@@ -90,7 +90,7 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
     await input.beside(runner.figure(time))
     return time
   }
-  const count = input.runs ?? runsIn(PLAIN_MS, warm.ms, MIN_PLAIN_RUNS)
+  const count = input.runs ?? runsIn(PLAIN_MS - warm.ms, warm.ms, MIN_PLAIN_RUNS)
   const samples = await repeat(count, 'measure', steps, plain)
   const hot = warm.ms < HOT_BELOW_MS ? await repeat(HOT_RUNS, 'measure', steps, () => run(0)) : []
   const times = readEvents(eventsIn(folder), warm.runs + profiled, warm.runs)

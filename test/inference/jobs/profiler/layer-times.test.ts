@@ -101,6 +101,17 @@ describe('the profiler’s events', () => {
     ])
   })
 
+  it('are read from the end of the last run that warmed up, where lines tell the runs apart', () => {
+    const lines = [900, 40, 30].flatMap((dur, run) => [
+      JSON.stringify(kernel('a', run * 1000, dur)),
+      `{"cat" : "Session","dur" :${dur},"ts" :${run * 1000},"name" :"model_run","args" : {}}`,
+    ])
+    const broken = lines.with(0, '{"cut": "off')
+    const expected = [{ name: 'a', op: 'Relu', ms: 0.03, samplesMs: [0.04, 0.03] }]
+    expect(readEvents(`[\n${lines.join(',\n')}\n]`, 3, 1)).toEqual(expected)
+    expect(readEvents(`[\n${broken.join(',\n')}\n]`, 3, 1)).toEqual(expected)
+  })
+
   it('count the body of a loop once: as part of the loop', () => {
     const events = [kernel('loop', 100, 50, 'Loop'), kernel('body', 110, 20), kernel('after', 150, 5)]
     const session = { cat: 'Session', name: 'model_run', ts: 0, dur: 1000 }
