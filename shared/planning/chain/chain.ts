@@ -5,7 +5,7 @@
  */
 import type { RuntimeOptions } from '../../contracts/resource.ts'
 import {
-  aliveBytesOf,
+  layerSizesOf,
   chosenOptions,
   type Confidence,
   crossingCost,
@@ -198,7 +198,7 @@ function boundariesOf({ structure }: Problem) {
     layers: last,
     boundaryBytes: Float64Array.from(boundaries, (boundary) => boundary.bytes),
     weightPrefix: prefixSums(layers.map((layer) => layer.weightBytes)),
-    activationBytes: aliveBytesOf(structure),
+    activationBytes: layerSizesOf(structure).alive,
     cleanCuts: Uint8Array.from(boundaries, ({ k, allowed, clean }) =>
       Number(k === 0 || k === last || (allowed && clean)),
     ),

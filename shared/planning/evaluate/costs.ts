@@ -21,7 +21,7 @@ import {
   stageMsAt,
   type TimeConfidence,
   sum,
-  aliveBytesOf,
+  layerSizesOf,
   type Figures,
   type PlanningLink,
   type PlanningProfile,
@@ -257,14 +257,13 @@ export function sizesOf(
   structure: PlanningStructure,
   ranges: readonly (readonly [from: number, to: number])[],
 ): { weightBytes: number; memoryBytes: number } {
-  const alive = aliveBytesOf(structure)
+  const { alive, weightsBefore } = layerSizesOf(structure)
   let weightBytes = 0
   let peak = 0
-  for (const [from, to] of ranges)
-    for (let layer = from; layer < to; layer += 1) {
-      weightBytes += structure.layers[layer]!.weightBytes
-      if (alive[layer]! > peak) peak = alive[layer]!
-    }
+  for (const [from, to] of ranges) {
+    weightBytes += weightsBefore[to]! - weightsBefore[from]!
+    for (let layer = from; layer < to; layer += 1) if (alive[layer]! > peak) peak = alive[layer]!
+  }
   return { weightBytes, memoryBytes: weightBytes + peak }
 }
 

@@ -43,9 +43,8 @@ export function evaluateGraphPlan(
   const { structure } = problem
   const tensors = tensorsOf(structure)
   const rangesAt = rangesOf(placement, runners.length)
-  const last = lastNeeded(tensors, placement, runners.length - 1)
   const hops = runners.slice(1).map((runner, hop) => {
-    const crossing = crossingOf(tensors, rangesAt, last, hop)
+    const crossing = crossingOf(tensors, rangesAt, placement, hop)
     const wireBytes = sum(crossing.map((tensor) => tensors.specs[tensor]!.bytes))
     return {
       link: linkOf(problem, runners[hop]!.resource.name, runner.resource.name),
@@ -62,19 +61,19 @@ export function evaluateGraphPlan(
     figures,
   }
   const { stageMs, wire, totals } = costsAt(journey, confidence)
-  const { computeMs, transferMs, predictedMs, bottleneckMs, ...given } = totals
   const stages = runners.flatMap(({ resource, options }, at) => {
     const layers = rangesAt[at]!
     if (layers.length === 0) return []
-    const sizes = sizesOf(structure, layers)
+    const { weightBytes, memoryBytes } = sizesOf(structure, layers)
     const { name, tier } = resource
-    const own = { resource: name, tier, layers, computeMs: stageMs[at]!, ...sizes }
-    return [{ ...own, ...(options ? { options } : {}) }]
+    const stage = { resource: name, tier, layers, computeMs: stageMs[at]!, weightBytes, memoryBytes }
+    return [options ? { ...stage, options } : stage]
   })
   const source = runners[0]!.resource.name
   const id = planIdOf(structure, source, stages)
-  return {
-    ...(id === undefined ? {} : { id }),
+  const { interval, typicalInterval, intervals, moves } = intervalsOf(journey, confidence)
+  // Named one by one: a literal into which others are spread takes as long as all that is computed for it.
+  const plan: GraphPlan = {
     deployable: id !== undefined,
     model: structure.model,
     shapesKey: structure.shapesKey,
@@ -89,18 +88,24 @@ export function evaluateGraphPlan(
       returnBytes: tensors.answerBytes,
       returnMs: wire[at]!.returnMs,
     })),
-    computeMs,
-    transferMs,
-    predictedMs,
-    ...intervalsOf(journey, confidence),
-    bottleneckMs,
+    computeMs: totals.computeMs,
+    transferMs: totals.transferMs,
+    predictedMs: totals.predictedMs,
+    interval,
+    typicalInterval,
+    intervals,
+    moves,
+    bottleneckMs: totals.bottleneckMs,
     bytes: sum(hops.map(({ wireBytes }) => wireBytes)),
-    ...given,
     native: stages.length === 1,
     emulated: isEmulated(journey),
     sources: sourcesOf(journey),
     warnings: warningsOf(journey),
   }
+  if (totals.relayMs !== undefined) plan.relayMs = totals.relayMs
+  if (totals.energyJ !== undefined) plan.energyJ = totals.energyJ
+  if (totals.price !== undefined) plan.price = totals.price
+  return id === undefined ? plan : { id, ...plan }
 }
 
 type Ranges = [from: number, to: number][]
@@ -134,19 +139,34 @@ function rangesOf(placement: Uint8Array, stops: number): Ranges[] {
 
 /** Indices of the tensors that cross a hop: made at the stops before it, and needed beyond it. */
 function crossingOf(
-  { inputs, first }: Tensors,
+  tensors: Tensors,
   rangesAt: readonly Ranges[],
-  last: Int32Array,
+  placement: Uint8Array,
   hop: number,
 ): number[] {
+  const { inputs, first } = tensors
   const crossing: number[] = []
   const add = (begin: number, end: number) => {
-    for (let tensor = begin; tensor < end; tensor += 1) if (last[tensor]! > hop) crossing.push(tensor)
+    for (let tensor = begin; tensor < end; tensor += 1)
+      if (isNeededBeyond(tensors, placement, tensor, hop)) crossing.push(tensor)
   }
   add(0, inputs)
   for (let stop = 0; stop <= hop; stop += 1)
     for (const [from, to] of rangesAt[stop]!) add(first[from]!, first[to]!)
   return crossing
+}
+
+/** Outputs are needed at the last stop, which is beyond every hop. */
+function isNeededBeyond(
+  { users, consumers, isOutput }: Tensors,
+  placement: Uint8Array,
+  tensor: number,
+  hop: number,
+): boolean {
+  if (isOutput[tensor] === 1) return true
+  for (let at = users[tensor]!; at < users[tensor + 1]!; at += 1)
+    if (placement[consumers[at]!]! > hop) return true
+  return false
 }
 
 /** The id of the chain plan with the same stages; undefined if a stage is no range or a cut is not allowed. */
@@ -195,21 +215,6 @@ function tensorsOf(structure: GraphStructure): Tensors {
   const made = numberTensors(structure)
   numbered.set(structure, made)
   return made
-}
-
-/** Per tensor, the last stop that needs it; -1 if none does. */
-function lastNeeded(tensors: Tensors, placement: Uint8Array, end: number): Int32Array {
-  const { specs, users, consumers, isOutput } = tensors
-  const last = new Int32Array(specs.length)
-  for (let tensor = 0, at = 0; tensor < last.length; tensor += 1) {
-    let latest = isOutput[tensor] === 1 ? end : -1
-    for (const behind = users[tensor + 1]!; at < behind; at += 1) {
-      const stop = placement[consumers[at]!]!
-      if (stop > latest) latest = stop
-    }
-    last[tensor] = latest
-  }
-  return last
 }
 
 function numberTensors({ inputs, outputs, layers }: GraphStructure): Tensors {

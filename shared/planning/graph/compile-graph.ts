@@ -9,7 +9,7 @@
  * beyond and its maker is not. Only maximal consumers count, and only a tensor with several of them needs a node of its own
  * for "needed beyond".
  */
-import { aliveBytesOf, type GraphProblem } from '../problem/problem.ts'
+import { layerSizesOf, type GraphProblem } from '../problem/problem.ts'
 import { type ClosureGraph, transitiveReduction } from './min-cut/closure-graph.ts'
 
 type GraphStructure = GraphProblem['structure']
@@ -69,7 +69,7 @@ function compile(structure: GraphStructure, cleanOnly: boolean): CompiledGraph {
   const arcs = edges.arcs()
   const weightBytes = new Float64Array(groups)
   const activationBytes = new Float64Array(groups)
-  const alive = aliveBytesOf(structure)
+  const alive = layerSizesOf(structure).alive
   for (const { index, weightBytes: bytes } of layers) {
     const group = groupOf[index]!
     weightBytes[group]! += bytes

@@ -90,25 +90,25 @@ export function contributionOf(
 export function quickBound({ graph, runners }: GraphInstance, route: GraphRoute): number {
   const { objective, low, high } = route
   const { groups, entryBytes, weightBytes } = graph
-  const ms = route.runners.map((runner) => runners[runner]!.ms)
-  const costAt = (stop: number, group: number) =>
-    objective.compute[stop]! * ms[stop]![group]! + objective.weight[stop]! * weightBytes[group]!
-  let after = 0
-  let best = Infinity
-  const first = new Float64Array(groups)
-  const least = new Float64Array(groups)
-  for (let group = 0; group < groups; group += 1) {
-    let lowest = Infinity
-    for (let stop = low[group]!; stop <= high[group]!; stop += 1) {
-      const cost = costAt(stop, group)
-      if (cost < lowest) lowest = cost
+  const first = new Float64Array(groups).fill(Infinity)
+  const least = new Float64Array(groups).fill(Infinity)
+  // Stop by stop: what is read for every group lies in one piece.
+  route.runners.forEach((runner, stop) => {
+    const { ms } = runners[runner]!
+    const perMs = objective.compute[stop]!
+    const perWeight = objective.weight[stop]!
+    for (let group = 0; group < groups; group += 1) {
+      if (stop < low[group]! || stop > high[group]!) continue
+      const cost = perMs * ms[group]! + perWeight * weightBytes[group]!
+      if (stop === 0) first[group] = cost
+      if (cost < least[group]!) least[group] = cost
     }
-    first[group] = low[group] === 0 ? costAt(0, group) : Infinity
-    least[group] = lowest
-    after += lowest
-  }
+  })
+  let after = 0
+  for (let group = 0; group < groups; group += 1) after += least[group]!
   const [perByte, ...perByteLater] = objective.bytes
   if (perByte === undefined) return objective.constant + after
+  let best = Infinity
   let before = 0
   let leastEntry = Infinity
   for (let group = 0; group < groups; group += 1) {

@@ -3,7 +3,8 @@
  * deployed, and then computed by stand-ins for ever. They are listed only where a plan could break them.
  */
 import { MESSAGE_JSON_BYTES } from '../../contracts/resource.ts'
-import { aliveBytesOf, type Problem, sum } from '../problem/problem.ts'
+import { sizesOf } from '../evaluate/costs.ts'
+import type { Problem } from '../problem/problem.ts'
 import { type Constraint, constraintsOf, type OptimiserQuery } from './constraints.ts'
 
 /** The constraints of a query and those of the machines. @param lossy as in `constraintsOf`. */
@@ -14,7 +15,7 @@ export function allConstraintsOf(problem: Problem, query: OptimiserQuery, lossy 
 function servingConstraints({ resources, structure }: Problem): Constraint[] {
   const { boundaries, layers } = structure
   const longest = boundaries.reduce((most, { bytes }) => Math.max(most, bytes), 0) + MESSAGE_JSON_BYTES
-  const whole = () => sum(layers.map(({ weightBytes }) => weightBytes)) + Math.max(...aliveBytesOf(structure))
+  const whole = () => sizesOf(structure, [[0, layers.length]]).memoryBytes
   return resources.flatMap(({ name, limits }): Constraint[] => {
     if (!limits) return []
     const { messageBytes, stageBytes } = limits

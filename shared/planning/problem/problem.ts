@@ -103,16 +103,29 @@ export function sourceOf(resources: readonly PlanningResource[], named: string |
   )
 }
 
-const aliveBytes = new WeakMap<PlanningStructure, Float64Array>()
+export interface LayerSizes {
+  /** Per layer, bytes of the tensors alive while it runs: the boundary before it and its outputs. */
+  alive: Float64Array
+  /** Bytes of the weights of the layers before layer v. */
+  weightsBefore: Float64Array
+}
 
-/** Per layer, bytes of the tensors alive while it runs: the boundary before it and its outputs. */
-export function aliveBytesOf(structure: PlanningStructure): Float64Array {
-  const known = aliveBytes.get(structure)
+const layerSizes = new WeakMap<PlanningStructure, LayerSizes>()
+
+/** In arrays, because the objects of a thousand layers lie scattered in memory. */
+export function layerSizesOf(structure: PlanningStructure): LayerSizes {
+  const known = layerSizes.get(structure)
   if (known) return known
-  const made = Float64Array.from(structure.layers, ({ outputs }, layer) =>
-    outputs.reduce((total, { bytes }) => total + bytes, structure.boundaries[layer]!.bytes),
+  const { layers, boundaries } = structure
+  const alive = Float64Array.from(layers, ({ outputs }, layer) =>
+    outputs.reduce((total, { bytes }) => total + bytes, boundaries[layer]!.bytes),
   )
-  aliveBytes.set(structure, made)
+  const weightsBefore = new Float64Array(layers.length + 1)
+  layers.forEach(({ weightBytes }, layer) => {
+    weightsBefore[layer + 1] = weightsBefore[layer]! + weightBytes
+  })
+  const made = { alive, weightsBefore }
+  layerSizes.set(structure, made)
   return made
 }
 
