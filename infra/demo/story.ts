@@ -49,11 +49,16 @@ export function steadinessText(paces: PlanAnswer['paces']): string {
   const below = most((pace) => pace.below)
   const above = most((pace) => pace.above)
   const spread = `its own pace moves by −${percent(below)} to +${percent(above)}`
-  if (waiting >= BUSY)
-    return colour.yellow(
-      `this computer is busy: other work on ${others.toFixed(1)} cores and quotas lengthen times by ` +
-        `${percent(waiting - 1)}; ${spread}`,
-    )
+  if (waiting >= BUSY) {
+    const isStopped = most(({ stops = 1 }) => stops) > 1
+    const causes = [
+      ...(others >= 0.05 || !isStopped ? [`other work on ${others.toFixed(1)} cores`] : []),
+      ...(isStopped ? ['a quota of CPU time'] : []),
+    ]
+    const lengthens = causes.length > 1 ? 'lengthen' : 'lengthens'
+    const what = `${causes.join(' and ')} ${lengthens} times by ${percent(waiting - 1)}`
+    return colour.yellow(`this computer is busy: ${what}; ${spread}`)
+  }
   if (Math.max(below, above) >= UNSTEADY) return colour.yellow(`this computer is unsteady: ${spread}`)
   return colour.dim(`this computer is quiet: ${spread}`)
 }
