@@ -62,7 +62,17 @@ function spreadOf(k: number, blocks: Measured['blocks']): number {
  * runs each, less CPU time over that of the whole model asked in the same round. Both machines are on one computer, so that
  * their wholes are one.
  */
-function shapeErrors({ blocks, layers, profiles }: Measured): number[] {
+function shapeErrors(measured: Measured): number[] {
+  return shapesOf(measured).flatMap(({ errors }) => errors)
+}
+
+interface Shape {
+  errors: number[]
+  /** Half the 95 % interval of the measured median of both stages over the whole, as a share of it. */
+  noise: number
+}
+
+function shapesOf({ blocks, layers, profiles }: Measured): Shape[] {
   const all = new Map<number, Case[]>()
   for (const { cases } of blocks) for (const one of cases) all.set(one.k, [...(all.get(one.k) ?? []), one])
   const wholes = all.get(layers) ?? []
@@ -81,10 +91,15 @@ function shapeErrors({ blocks, layers, profiles }: Measured): number[] {
     })
     const predicted = [shareOn('device', 0, k), shareOn('edge', k, layers)]
     const parts = predicted.map((share, at) => share - median(paired.map((part) => part[at] ?? 0)))
-    const both = sum(predicted) / median(paired.map(sum)) - 1
-    return [...parts, both].map(Math.abs)
+    const both = paired.map(sum)
+    const error = sum(predicted) / median(both) - 1
+    return [{ errors: [...parts, error].map(Math.abs), noise: medianHalfWidth(both) / median(both) }]
   })
 }
+
+/** Half the 95 % interval of a median, from the quartiles (R. McGill, J. Tukey, W. Larsen, The American Statistician 32, 1978). */
+const medianHalfWidth = (values: readonly number[]): number =>
+  (1.57 * (quantile(values, 0.75) - quantile(values, 0.25))) / Math.sqrt(values.length)
 
 const percent = (fraction: number) => 100 * fraction
 
@@ -105,6 +120,18 @@ export function figuresOf(measured: readonly Measured[]): Figure[] {
     ),
     figure('ranges relative to the whole, error: median', percent(median(shapes)), '%', 'lower', 3),
     figure('the same: 95th percentile', percent(quantile(shapes, 0.95)), '%', 'lower', 10),
+    figure(
+      'how far the measured ratios themselves are known, 95th percentile: ±',
+      percent(
+        quantile(
+          measured.flatMap(shapesOf).map(({ noise }) => noise),
+          0.95,
+        ),
+      ),
+      '%',
+      'lower',
+      null,
+    ),
     figure('self-checks passed', percent(passed / profiles.length), '%', 'higher', 95),
     figure('profiles', profiles.length, '', 'higher', null),
     ...(costs.length > 0
