@@ -81,8 +81,15 @@ export function measuredBandwidth(msPerByte: number, relative: number): Estimate
   return { value, halfWidth: value * Math.min(MAX_SHARE, reach) }
 }
 
-/** The bandwidth as far as it is known from transfers that all were stopped by something else than the link. */
-export const unsure = ({ value }: Estimate): Estimate => ({ value, halfWidth: MAX_SHARE * value })
+/**
+ * The bandwidth as far as it is known from transfers of which what stopped the machines was taken off: the link went on
+ * meanwhile, unless that stopped too, and stops of the other machine are still in them.
+ */
+export const unsure = ({ value, halfWidth }: Estimate): Estimate => ({
+  value,
+  halfWidth: Math.max(halfWidth, STOPPED_SHARE * value),
+})
+const STOPPED_SHARE = 0.75
 
 function lowerBound(samples: readonly TransferSample[]): Estimate {
   const largest = Math.max(...samples.map((sample) => sample.bytes))

@@ -227,7 +227,7 @@ export class Links {
 }
 
 const stoppedText = (name: string, isLast: boolean) =>
-  `the link to ${name} is not known yet: quotas of CPU time stopped the machines while it was measured; ` +
+  `the link to ${name} is hardly known: quotas of CPU time stopped the machines while it was measured; ` +
   (isLast
     ? 'measure it when they have less to do: POST /v1/links/measure'
     : `it is measured again in ${RETRY_MS / 1000} s`)

@@ -2,7 +2,6 @@
  * Measures one link with probes, in about 3 s on a 3G link: tiny requests for the round trip and the cost of a message,
  * then payloads in each direction, which grow until one takes long enough to show the bandwidth.
  */
-import { groupStops } from '../../../shared/platform/cgroup.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
 import type { Peer } from '../registration/peers.ts'
@@ -25,6 +24,7 @@ import { type Ping, Pinger } from './pinger.ts'
 import { PROBE_TIMEOUT_MS, probeUrl, roundTrips } from './ping-series.ts'
 import { FIRST_BYTES, Prober, type ProbeTimes, type Send } from './probe.ts'
 import { shownBandwidth } from './rates.ts'
+import { StopClock, type Stops } from './stop-clock.ts'
 
 const GROWTH = 4
 /** A transfer that takes so much longer than a round trip shows the bandwidth well. */
@@ -44,20 +44,32 @@ export interface LinkMeasurement {
   probes: number
   samples: Link['samples']
   own: OwnCost
-  /** True if a machine at one end was stopped by its quota of CPU time in too many probes: the figures show its stops. */
+  /** True if a machine at one end was stopped by its quota of CPU time in nearly all probes: the figures may show its stops. */
   stopped: boolean
 }
 
 /**
  * Measures the link to a peer.
  * @param largestBytes size of the largest tensor that may cross the link; payloads grow up to it on a fast link.
- * @param stops how often the group of this process was stopped by its quota of CPU time.
  * @throws ScissionError peerUnavailable, which names the peer.
  */
 export async function measureLink(
   peer: Pick<Peer, 'url' | 'resource'>,
   largestBytes = DEFAULT_PROBE_BYTES,
-  stops = groupStops,
+): Promise<LinkMeasurement> {
+  const stops = new StopClock()
+  try {
+    return await measureWith(stops, peer, largestBytes)
+  } finally {
+    stops.close()
+  }
+}
+
+/** @param stops of this process meanwhile. */
+export async function measureWith(
+  stops: Stops,
+  peer: Pick<Peer, 'url' | 'resource'>,
+  largestBytes: number,
 ): Promise<LinkMeasurement> {
   const url = probeUrl(peer)
   const limit = Math.min(MAX_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
@@ -93,12 +105,12 @@ export async function measureLink(
 type Shown = (times: readonly ProbeTimes[]) => Estimate | undefined
 const thereOf: Shown = (times) =>
   shownBandwidth(
-    times.flatMap((probe) => probe.up ?? []),
+    times.flatMap(({ stopped, up }) => (stopped || !up ? [] : [up])),
     MIN_RATE_COUNT,
   )
 const hereOf: Shown = (times) =>
   shownBandwidth(
-    times.map((probe) => probe.down),
+    times.flatMap(({ stopped, down }) => (stopped ? [] : [down])),
     MIN_RATE_COUNT,
   )
 
@@ -122,22 +134,29 @@ async function transfers(send: Send, { limit, shortestMs, shownBy }: Transfers):
   for (;;) {
     const times: ProbeTimes[] = []
     for (let run = 0; run < REPEATS.small; run += 1) times.push(await send(bytes))
-    const whole = times.filter(({ stopped }) => !stopped)
-    const sizes = new Set(all.map(({ size }) => size)).size
-    // The machine cannot send so much at a time: larger sizes would show its stops only.
-    if (whole.length === 0) return { times: sizes > 0 ? all : times, stopped: sizes < 2 }
-    const fastest = Math.max(1, Math.min(...whole.map((probe) => probe.totalMs)) - shortestMs)
+    const fastest = Math.max(1, Math.min(...unstopped(times).map((probe) => probe.totalMs)) - shortestMs)
     const isLong = fastest >= MIN_TRANSFER_MS
-    const last = (bytes > FIRST_BYTES && isLong) || bytes >= limit
-    if (last) for (let run = REPEATS.small; run < REPEATS.last; run += 1) whole.push(await send(bytes))
-    all.push(...whole.filter(({ stopped }) => !stopped))
-    if (last) {
-      const rest = await repeated(all, () => send(bytes), { isLong, shownBy })
-      return { times: rest, stopped: false }
-    }
+    // What the machine cannot send without a stop is large enough.
+    const isEnough = isLong || times.every(({ stopped }) => stopped)
+    const last = (bytes > FIRST_BYTES && isEnough) || bytes >= limit
+    if (last) for (let run = REPEATS.small; run < REPEATS.last; run += 1) times.push(await send(bytes))
+    all.push(...unstopped(times))
+    if (last) return resultOf(await repeated(all, () => send(bytes), { isLong, shownBy }))
     const growth = Math.min(GROWTH, Math.max(2, TARGET_TRANSFER_MS / fastest))
     bytes = Math.min(limit, Math.round(bytes * growth))
   }
+}
+
+/** Those that were not stopped, if there are any. */
+function unstopped(times: readonly ProbeTimes[]): readonly ProbeTimes[] {
+  const whole = times.filter(({ stopped }) => !stopped)
+  return whole.length > 0 ? whole : times
+}
+
+function resultOf(all: readonly ProbeTimes[]): Sent {
+  const whole = all.filter(({ stopped }) => !stopped)
+  const stopped = new Set(whole.map(({ size }) => size)).size < 2
+  return { times: [...(stopped ? all : whole)], stopped }
 }
 
 /**
@@ -145,18 +164,18 @@ async function transfers(send: Send, { limit, shortestMs, shownBy }: Transfers):
  * @param isLong true if the transfers are long enough that pieces show the bandwidth, unless all were read at once.
  */
 async function repeated(
-  all: ProbeTimes[],
+  all: readonly ProbeTimes[],
   again: () => Promise<ProbeTimes>,
   { isLong, shownBy }: { isLong: boolean; shownBy: Shown },
-): Promise<ProbeTimes[]> {
+): Promise<readonly ProbeTimes[]> {
+  const times = [...all]
   const until = performance.now() + DISTURBED.forMs
   for (let run = 0; run < DISTURBED.repeats && performance.now() < until; run += 1) {
-    const shown = shownBy(all)
+    const shown = shownBy(times)
     if (shown ? shown.halfWidth <= DISTURBED.share * shown.value : !isLong) break
-    const times = await again()
-    if (!times.stopped) all.push(times)
+    times.push(await again())
   }
-  return all
+  return times
 }
 
 /**

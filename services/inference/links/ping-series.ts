@@ -1,8 +1,8 @@
 /** Series of pings: beside probes, and between messages. */
-import { groupStops } from '../../../shared/platform/cgroup.ts'
 import { median } from '../../../shared/platform/statistics.ts'
 import type { Peer } from '../registration/peers.ts'
 import { type Ping, Pinger } from './pinger.ts'
+import { StopClock, type Stops } from './stop-clock.ts'
 
 /** Limit for each answer. */
 export const PROBE_TIMEOUT_MS = 20_000
@@ -19,9 +19,9 @@ export const probeUrl = ({ url }: Pick<Peer, 'url'>) => `${url.replace(/\/$/, ''
 
 /**
  * A series beside probes.
- * @param into what was measured is added to it. @param stops how often the group of this process was stopped by its quota.
+ * @param into what was measured is added to it. @param stops of this process.
  */
-export async function roundTrips(pinger: Pinger, into: Ping[], stops = groupStops): Promise<void> {
+export async function roundTrips(pinger: Pinger, into: Ping[], stops: Stops): Promise<void> {
   const { min, max, forMs } = PINGS
   const from = performance.now()
   const series = new Series(pinger, stops)
@@ -33,23 +33,23 @@ export async function roundTrips(pinger: Pinger, into: Ping[], stops = groupStop
   into.push(...series.pings)
 }
 
-/** Pings in which this process was not stopped; the others only if there are none of these. */
+/** Pings in which this process was not stopped; if there are none of these the others, without the time of the stops. */
 class Series {
   readonly #pinger: Pinger
-  readonly #stops: () => number
+  readonly #stops: Stops
   readonly #whole: Ping[] = []
   readonly #stopped: Ping[] = []
 
-  constructor(pinger: Pinger, stops: () => number) {
+  constructor(pinger: Pinger, stops: Stops) {
     this.#pinger = pinger
     this.#stops = stops
   }
 
   async ping(): Promise<void> {
-    const before = this.#stops()
+    const { count, stoppedMs } = this.#stops
     const ping = await this.#pinger.ping()
-    const into = this.#stops() === before ? this.#whole : this.#stopped
-    into.push(ping)
+    if (this.#stops.count === count) this.#whole.push(ping)
+    else this.#stopped.push({ ...ping, ms: Math.max(0, ping.ms - (this.#stops.stoppedMs - stoppedMs)) })
   }
 
   get sent(): number {
@@ -65,7 +65,8 @@ class Series {
  * Pings between messages: few, because they share the link with them.
  * @throws Error if the peer does not answer.
  */
-export async function pingSeries(peer: Pick<Peer, 'url'>, stops = groupStops): Promise<readonly Ping[]> {
+export async function pingSeries(peer: Pick<Peer, 'url'>): Promise<readonly Ping[]> {
+  const stops = new StopClock()
   const pinger = new Pinger(new URL(probeUrl(peer)), PROBE_TIMEOUT_MS)
   try {
     // The first also sets up the connection.
@@ -75,6 +76,7 @@ export async function pingSeries(peer: Pick<Peer, 'url'>, stops = groupStops): P
       await series.ping()
     return series.pings
   } finally {
+    stops.close()
     pinger.close()
   }
 }

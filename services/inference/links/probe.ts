@@ -1,9 +1,9 @@
 /** One probe of a link: a request with a body, or for one, that is timed. */
 import { randomFillSync } from 'node:crypto'
-import { groupStops } from '../../../shared/platform/cgroup.ts'
 import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { type Call, Caller, CallTimeout } from '../http/call.ts'
 import { PROBE_TIMEOUT_MS } from './ping-series.ts'
+import type { Stops } from './stop-clock.ts'
 
 /** Bytes of the smallest payload. */
 export const FIRST_BYTES = 12 * 1024
@@ -20,14 +20,14 @@ const noise = randomFillSync(new Uint8Array(FIRST_BYTES))
 export interface ProbeTimes {
   /** Bytes of the payload. */
   size: number
-  /** From the request's start to the end of its answer. */
+  /** From the request's start to the end of its answer, less the time for which this process was stopped. */
   totalMs: number
   sentBytes: number
   receivedBytes: number
   /** How the bodies came in there, if the peer tells, and here. */
   up: Arrival | undefined
   down: Arrival
-  /** True if a machine at one end used up its quota of CPU time meanwhile: the time is that of the stop, not of the link. */
+  /** True if a machine at one end used up its quota of CPU time meanwhile: how its pieces came in shows nothing. */
   stopped: boolean
 }
 
@@ -40,14 +40,14 @@ export class Prober {
   // One probe at a time: each then uses the connection of the one before.
   readonly #caller = new Caller()
   readonly #url: string
-  readonly #stopsHere: () => number
+  readonly #stops: Stops
   /** Stops of the peer's group, as it told last; undefined if it has no quota. */
   #stopsThere: number | undefined
 
-  /** @param stops how often the group of this process was stopped. */
-  constructor(url: string, stops = groupStops) {
+  /** @param stops of this process. */
+  constructor(url: string, stops: Stops) {
     this.#url = url
-    this.#stopsHere = stops
+    this.#stops = stops
   }
 
   /** Sends so many bytes. */
@@ -82,18 +82,19 @@ export class Prober {
   }
 
   async #watched(size: number, send: () => Promise<Times>): Promise<ProbeTimes> {
-    const [here, there] = [this.#stopsHere(), this.#stopsThere]
+    const [here, there] = [this.#stops.count, this.#stopsThere]
     const times = await send()
-    const stopped = this.#stopsHere() !== here || (there !== undefined && this.#stopsThere !== there)
+    const stopped = this.#stops.count !== here || (there !== undefined && this.#stopsThere !== there)
     return { ...times, size, stopped }
   }
 
   async #send(call: Pick<Call, 'method' | 'url' | 'body'>): Promise<Times> {
     const limits = { timeoutMs: PROBE_TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES }
     const startedAt = performance.now()
+    const { stoppedMs } = this.#stops
     try {
       const { status, times, arrival } = await this.#caller.send({ ...call, ...limits, headers: HEADERS })
-      const totalMs = performance.now() - startedAt
+      const totalMs = performance.now() - startedAt - (this.#stops.stoppedMs - stoppedMs)
       if (status !== 200) throw new Error(`it answered ${status}`)
       const up = readServerTiming(times.serverTiming)
       if (up) this.#stopsThere = up.stops

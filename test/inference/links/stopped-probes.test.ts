@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Links } from '../../../services/inference/links/links.ts'
-import { type LinkMeasurement, measureLink } from '../../../services/inference/links/measure-link.ts'
+import { type LinkMeasurement, measureWith } from '../../../services/inference/links/measure-link.ts'
 import { Peers } from '../../../services/inference/registration/peers.ts'
 import { SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { exampleResource } from '../../support/fixtures.ts'
@@ -10,7 +10,7 @@ import { recordedLog } from '../../support/recorded-log.ts'
 import { withTestRedis } from '../../support/redis.ts'
 import { type StubServer, stubServer } from '../../support/stub-server.ts'
 
-const STOP_MS = 300
+const STOP_MS = 200
 /** Two sizes are sent: 12 and 48 kB. */
 const LARGEST_BYTES = 48 * 1024
 /** Larger than any head, and than the messages that are no transfers. */
@@ -26,13 +26,17 @@ afterEach(async () => {
  * A peer that stops at transfers.
  * @param at whether it does at the n-th transfer. @param tells whether the stops are the peer's own; else they are of this side.
  */
-async function peerThatStops(at: (transfer: number, bytes: number) => boolean, tells: boolean) {
+async function peerThatStops(
+  at: (transfer: number, bytes: number) => boolean,
+  tells: boolean,
+  largestBytes = LARGEST_BYTES,
+) {
   const seen = { transfers: 0, stops: 0 }
   const stop = async () => {
     await sleep(STOP_MS)
     seen.stops += 1
   }
-  const server = await stubServer(async (req, res, body) => {
+  const answer: Parameters<typeof stubServer>[0] = async (req, res, body) => {
     const asked = Number(new URL(req.url ?? '/', 'http://peer').searchParams.get('bytes') ?? 1)
     const size = Math.max(body.length, asked)
     const stops = isTransfer(size) && at((seen.transfers += 1), size)
@@ -46,12 +50,21 @@ async function peerThatStops(at: (transfer: number, bytes: number) => boolean, t
     if (stops) await stop()
     const told = tells ? seen.stops : undefined
     res.setHeader(SERVER_TIMING, writeServerTiming(0, { restBytes: 0, slope: 0, lateMs: 0 }, told)).end('{}')
-  })
+  }
+  // As long as the services keep connections: the transfers take longer than Node's five seconds.
+  const server = await stubServer(answer, { keepAliveTimeout: 65_000 })
   servers.push(server)
   const { url } = server
   const peer = { resource: exampleResource('edge', { url }), url, emulation: undefined }
-  const stopsHere = () => (tells ? 0 : seen.stops)
-  return { seen, measure: () => measureLink(peer, LARGEST_BYTES, stopsHere) }
+  const stops = {
+    get count() {
+      return tells ? 0 : seen.stops
+    },
+    get stoppedMs() {
+      return this.count * STOP_MS
+    },
+  }
+  return { seen, measure: () => measureWith(stops, peer, largestBytes) }
 }
 
 describe.each([
@@ -67,19 +80,28 @@ describe.each([
     expect(Math.max(...samples.map(({ ms }) => ms))).toBeLessThan(STOP_MS)
   })
 
-  it('is not known, and says so, where all of them were', async () => {
+  it('is known to little, and says so, where all of them were', async () => {
     const { measure } = await peerThatStops(() => true, tells)
-    const { figures, stopped } = await measure()
+    const { figures, samples, stopped } = await measure()
     expect(stopped).toBe(true)
-    expect(figures.bandwidthMbps.halfWidth / figures.bandwidthMbps.value).toBeCloseTo(0.95, 5)
-    expect(figures.returnBandwidthMbps.halfWidth / figures.returnBandwidthMbps.value).toBeCloseTo(0.95, 5)
+    const { bandwidthMbps, returnBandwidthMbps } = figures
+    for (const { value, halfWidth } of [bandwidthMbps, returnBandwidthMbps])
+      expect(halfWidth / value).toBeGreaterThan(0.7)
+    // The stops of the other machine cannot be taken off: it tells how many, not how long.
+    const longest = Math.max(...samples.map(({ ms }) => ms))
+    if (tells) expect(longest).toBeGreaterThanOrEqual(STOP_MS)
+    else expect(longest).toBeLessThan(STOP_MS)
   })
 
   it('is not asked for more than the machine can send without a stop', async () => {
-    const { measure } = await peerThatStops((_transfer, bytes) => bytes >= LARGEST_BYTES, tells)
+    const { measure } = await peerThatStops(
+      (_transfer, bytes) => bytes >= LARGEST_BYTES,
+      tells,
+      8 * LARGEST_BYTES,
+    )
     const { samples, stopped } = await measure()
     expect(stopped).toBe(true)
-    expect(Math.max(...samples.map(({ bytes }) => bytes))).toBeLessThan(LARGEST_BYTES)
+    expect(Math.max(...samples.map(({ bytes }) => bytes))).toBeLessThan(2 * LARGEST_BYTES)
   })
 })
 
