@@ -295,8 +295,11 @@ describe('a plan query', () => {
     ])
       expect((await ask(query + more)).status).toBe(200)
     // The deployer reads the deployments at its start, and Redis is looked at now and then; no query does either.
-    const keys = sent.mock.calls.flatMap(([{ name, args }]) => (name === 'time' ? [] : String(args[0])))
-    const others = ['scission:deployments', 'scission:memory']
+    const aboutRedis = ['time', 'info', 'eval']
+    const keys = sent.mock.calls.flatMap(([{ name, args }]) =>
+      aboutRedis.includes(name) ? [] : String(args[0]),
+    )
+    const others = ['scission:deployments', 'scission:memory', 'scission:revision']
     expect(keys.filter((key) => !others.includes(key))).toEqual([])
     sent.mockRestore()
   })

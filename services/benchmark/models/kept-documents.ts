@@ -32,13 +32,16 @@ export class KeptDocuments {
   readonly #state: State
   readonly #log: Logger
   readonly #changes: Changes
+  readonly #noteMemory: (note: string) => Promise<void>
   /** One after another, so that an older document never overwrites a newer one. */
   #work: Promise<void> = Promise.resolve()
 
-  constructor(store: ModelStore, state: State, log: Logger) {
+  /** @param noteMemory keeps what is known of the memory of Redis, for the next run of this service. */
+  constructor(store: ModelStore, state: State, log: Logger, noteMemory: (note: string) => Promise<void>) {
     this.#store = store
     this.#state = state
     this.#log = log
+    this.#noteMemory = noteMemory
     this.#changes = new Changes(state.redis, log)
     this.#changes.on('change', (change) => this.#onChange(change))
     this.#changes.on('resync', () => this.#queue(() => this.#follow()))
@@ -59,18 +62,24 @@ export class KeptDocuments {
     for (const { id: model } of await this.#store.all()) {
       for (const file of await this.#files(model, 'profiles')) {
         const profile = await readStoredJson(Profile, file, this.#log)
-        if (profile && (await this.#state.profiles.restore(profile.id, profile))) restored.profiles += 1
+        if (!profile) continue
+        const isOlder = (now: Profile) => now.measuredAt < profile.measuredAt
+        if (await this.#state.profiles.restore(profile.id, profile, isOlder)) restored.profiles += 1
       }
       for (const file of await this.#files(model, 'calibrations')) {
         const calibration = await readStoredJson(Calibration, file, this.#log)
-        if (calibration && (await this.#state.calibrations.restore(calibration.id, calibration)))
+        if (!calibration) continue
+        const isUnended = ({ state }: Calibration) => isUnderWay(state)
+        if (await this.#state.calibrations.restore(calibration.id, calibration, isUnended))
           restored.calibrations += 1
       }
     }
     return restored
   }
 
-  #onChange({ kind, id }: Change): void {
+  #onChange({ kind, id, revision }: Change): void {
+    // Whoever has the document on disk knows, also after its next start, that Redis had it.
+    if (revision !== undefined && this.#state.redis.status === 'ready') this.#state.memory.heard(revision)
     const known = KINDS.find((one) => one === kind)
     if (known) this.#queue(() => this.#update(known, id))
   }
@@ -119,6 +128,8 @@ export class KeptDocuments {
     if (!(await this.#store.record(document.model))) return
     await mkdir(folder, { recursive: true })
     await writeWhole(file, text)
+    const { note } = this.#state.memory
+    if (note !== undefined) await this.#noteMemory(note)
   }
 
   async #forget(kind: Kind, id: string): Promise<void> {

@@ -137,7 +137,8 @@ export class Deployments {
     for (const held of this.held()) {
       const last = this.#lastRecords.get(held.id)
       const record = last?.createdAt === held.createdAt && last.planId === held.planId ? last : held
-      if (await this.#deps.state.deployments.restore(record.id, record)) count += 1
+      if (await this.#deps.state.deployments.restore(record.id, record, (now) => isBehind(now, record)))
+        count += 1
     }
     return count
   }
@@ -290,6 +291,11 @@ export class Deployments {
     this.#retiring.add(retiring)
   }
 }
+
+/** True if the record is an older one of the name, or the same before it was loaded. */
+const isBehind = (now: Deployment, { createdAt, planId, state }: Deployment): boolean =>
+  now.createdAt < createdAt ||
+  (now.createdAt === createdAt && now.planId === planId && now.state === 'loading' && state !== 'loading')
 
 function free({ stages, fallbacks }: LiveDeployment): void {
   for (const held of [...stages.values(), ...fallbacks.values()]) held.release()
