@@ -10,7 +10,7 @@ import { createLog, type Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { Changes, CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
 import { formatRevision } from '../../shared/platform/redis/revision.ts'
-import { linkId, openState } from '../../shared/platform/redis/state.ts'
+import { linkId, openState, structureId } from '../../shared/platform/redis/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
 import { startTestRedis } from '../support/redis.ts'
 import { startPlanner } from '../support/services.ts'
@@ -276,6 +276,27 @@ describe('without Redis', () => {
     })
     expect(refused.status).toBe(503)
   })
+})
+
+describe('a structure', () => {
+  it.each(['reset', 'silent'] as const)(
+    'that was read before everything was read again is there when Redis is away (%s)',
+    async (kind) => {
+      const { line, state, mirror } = await openMirror()
+      const model = [...mirror.models.values()][0]!
+      const read = () => mirror.structure(model.id, model.shapesKey ?? '')
+      const structure = await read()
+      await line.cut('redis', 'reset')
+      await state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: 77 }))
+      await line.restore('redis')
+      await eventually(() => expect(mirror.links.get(linkId('device', 'edge'))?.rttMs).toBe(77))
+      await line.cut('redis', kind)
+      expect(await read()).toEqual(structure)
+      await line.restore('redis')
+      await state.structures.delete(structureId(model.id, model.shapesKey ?? ''))
+      await eventually(() => expect(read()).rejects.toMatchObject({ code: 'notFound' }))
+    },
+  )
 })
 
 describe('a plan query', () => {

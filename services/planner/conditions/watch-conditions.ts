@@ -11,6 +11,9 @@ import { ConditionFeed } from './condition-feed.ts'
 import { ConditionEvents, conditionRoutes } from './condition-routes.ts'
 import { LostMachines } from './lost-machines.ts'
 
+/** Redis is asked once in a heartbeat: after so many without an answer, heartbeats of others did not arrive either. */
+const SILENT_HEARTBEATS = 2
+
 export interface WatchDeps {
   state: State
   mirror: RedisMirror
@@ -34,7 +37,7 @@ export function watchConditions(deps: WatchDeps): ConditionWatch {
   const feed = new ConditionFeed(mirror)
   const events = new ConditionEvents(feed)
   const conditions = new Conditions({ state, by: 'planner', log })
-  const isInformed = informedBy(state, MISSED_HEARTBEATS * heartbeatMs)
+  const isInformed = informedBy(state, heartbeatMs)
   const lost = new LostMachines({ ...deps, conditions, isInformed })
   lost.start()
   const metrics = new Registry()
@@ -52,11 +55,27 @@ export function watchConditions(deps: WatchDeps): ConditionWatch {
 }
 
 /**
- * Tells whether heartbeats could be read for so long that a missing one means something: after Redis was away, those on record
- * are old.
+ * Tells whether heartbeats could be read for so long that a missing one means something. After Redis was away, or silent on a
+ * connection that stayed (its machine swaps, a script runs for long), or this process stood still, those on record are old.
+ * @returns false also if Redis cannot be asked.
  */
-function informedBy({ redis }: Pick<State, 'redis'>, forMs: number): () => boolean {
-  let since = performance.now()
-  redis.on('ready', () => (since = performance.now()))
-  return () => redis.status === 'ready' && performance.now() - since > forMs
+export function informedBy(
+  { redis, clock }: Pick<State, 'redis' | 'clock'>,
+  heartbeatMs: number,
+  monotonicMs = () => performance.now(),
+): () => Promise<boolean> {
+  let since = monotonicMs()
+  let answeredAt = since
+  redis.on('ready', () => (since = monotonicMs()))
+  return async () => {
+    try {
+      await clock.read()
+    } catch {
+      return false // The connection reports that it is lost.
+    }
+    const now = monotonicMs()
+    if (now - answeredAt > SILENT_HEARTBEATS * heartbeatMs) since = now
+    answeredAt = now
+    return redis.status === 'ready' && now - since > MISSED_HEARTBEATS * heartbeatMs
+  }
 }
