@@ -126,7 +126,9 @@ describe('heartbeats mean something', () => {
       clock,
       beats,
       isInformed,
-      answers: (by: Promise<number>) => (answer = by),
+      answers: (by: Promise<number>) => {
+        answer = by
+      },
     }
   }
 
