@@ -11,7 +11,7 @@ import { ConditionFeed } from './condition-feed.ts'
 import { ConditionEvents, conditionRoutes } from './condition-routes.ts'
 import { LostMachines } from './lost-machines.ts'
 
-/** Redis is asked once in a heartbeat: after so many without an answer, heartbeats of others did not arrive either. */
+/** Redis is asked once in a heartbeat: after so many that it did not take, those of machines did not arrive either. */
 const SILENT_HEARTBEATS = 2
 
 export interface WatchDeps {
@@ -20,6 +20,8 @@ export interface WatchDeps {
   heartbeatMs: number
   /** Epoch ms of the clock by which heartbeats are dated. */
   now: () => number
+  /** Rejects if Redis takes no writes. */
+  checkWritable: () => Promise<void>
   log: Logger
 }
 
@@ -33,11 +35,11 @@ export interface ConditionWatch {
 }
 
 export function watchConditions(deps: WatchDeps): ConditionWatch {
-  const { state, mirror, heartbeatMs, log } = deps
+  const { state, mirror, heartbeatMs, checkWritable, log } = deps
   const feed = new ConditionFeed(mirror)
   const events = new ConditionEvents(feed)
   const conditions = new Conditions({ state, by: 'planner', log })
-  const isInformed = informedBy(state, heartbeatMs)
+  const isInformed = informedBy(state, checkWritable, heartbeatMs)
   const lost = new LostMachines({ ...deps, conditions, isInformed })
   lost.start()
   const metrics = new Registry()
@@ -55,12 +57,14 @@ export function watchConditions(deps: WatchDeps): ConditionWatch {
 }
 
 /**
- * Tells whether heartbeats could be read for so long that a missing one means something. After Redis was away, or silent on a
- * connection that stayed (its machine swaps, a script runs for long), or this process stood still, those on record are old.
- * @returns false also if Redis cannot be asked.
+ * Tells whether heartbeats could arrive for so long that a missing one means something. After Redis was away, took no writes
+ * (it is full, or a replica), or was silent on a connection that stayed (its machine swaps, a script runs for long), and after
+ * this process stood still, those on record are old.
+ * @param checkWritable rejects if Redis takes no heartbeat now.
  */
 export function informedBy(
-  { redis, clock }: Pick<State, 'redis' | 'clock'>,
+  { redis }: Pick<State, 'redis'>,
+  checkWritable: () => Promise<void>,
   heartbeatMs: number,
   monotonicMs = () => performance.now(),
 ): () => Promise<boolean> {
@@ -69,9 +73,9 @@ export function informedBy(
   redis.on('ready', () => (since = monotonicMs()))
   return async () => {
     try {
-      await clock.read()
+      await checkWritable()
     } catch {
-      return false // The connection reports that it is lost.
+      return false // Readiness says why.
     }
     const now = monotonicMs()
     if (now - answeredAt > SILENT_HEARTBEATS * heartbeatMs) since = now

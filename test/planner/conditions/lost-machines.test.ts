@@ -109,9 +109,14 @@ describe('heartbeats mean something', () => {
   function ask() {
     const redis = Object.assign(new EventEmitter(), { status: 'ready' })
     const clock = { ms: 0 }
-    let answer: Promise<number> = Promise.resolve(0)
-    const state = { redis, clock: { read: () => answer } } as unknown as Pick<State, 'redis' | 'clock'>
-    const isInformed = informedBy(state, HEARTBEAT_MS, () => clock.ms)
+    let answer = Promise.resolve()
+    const state = { redis } as unknown as Pick<State, 'redis'>
+    const isInformed = informedBy(
+      state,
+      () => answer,
+      HEARTBEAT_MS,
+      () => clock.ms,
+    )
     /** Asks once in a heartbeat. */
     const beats = async (count: number) => {
       const answers: boolean[] = []
@@ -126,31 +131,34 @@ describe('heartbeats mean something', () => {
       clock,
       beats,
       isInformed,
-      answers: (by: Promise<number>) => {
+      answers: (by: Promise<void>) => {
         answer = by
       },
     }
   }
 
-  it('once Redis has answered for as long as a machine may be silent', async () => {
+  it('once Redis has taken them for as long as a machine may be silent', async () => {
     const { redis, beats, answers } = ask()
     expect(await beats(5)).toEqual([false, false, false, true, true])
     redis.emit('ready')
     expect(await beats(4)).toEqual([false, false, false, true])
-    const refused = Promise.reject(new Error('away'))
+    const refused = Promise.reject<void>(new Error('READONLY'))
     refused.catch(() => undefined)
     answers(refused)
-    expect(await beats(1)).toEqual([false])
+    expect(await beats(4)).toEqual([false, false, false, false])
+    // Redis takes writes again: the machines have not written yet.
+    answers(Promise.resolve())
+    expect(await beats(5)).toEqual([false, false, false, false, true])
   })
 
   it('not after Redis was silent on a connection that stayed', async () => {
     const { beats, clock, isInformed, answers } = ask()
     await beats(5)
-    let answer = (_ms: number) => {}
+    let answer = () => {}
     answers(new Promise((resolve) => (answer = resolve)))
     const hanging = isInformed()
     clock.ms += 10 * HEARTBEAT_MS
-    answer(0)
+    answer()
     expect(await hanging).toBe(false)
     expect(await beats(4)).toEqual([false, false, false, true])
   })
