@@ -259,6 +259,10 @@ describe('without Redis', () => {
     expect((await ask()).status).toBe(200)
     await redis.close()
     await eventually(async () => expect((await fetch(`${planner.url}/readyz`)).status).toBe(503))
+    expect(await (await fetch(`${planner.url}/readyz`)).json()).toEqual({
+      ready: false,
+      reason: 'Redis cannot be reached; retry in a moment',
+    })
     expect((await ask()).status).toBe(200)
     // One who asks for the latest is told that this may not be it.
     const outdated = vi.fn()

@@ -5,6 +5,7 @@
  */
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Calibration } from '../../../shared/contracts/calibration.ts'
 import { OWN_MARK } from '../../../shared/contracts/file-names.ts'
 import { Profile } from '../../../shared/contracts/profile.ts'
@@ -19,6 +20,9 @@ import type { ModelStore } from './model-store.ts'
 
 /** In a model's folder. */
 const FOLDER = `kept${OWN_MARK}documents`
+const FOLLOW_AGAIN_MS = 500
+/** Attempts after which a failure is worth a warning. */
+const PATIENT_ATTEMPTS = 5
 const KINDS = ['profiles', 'calibrations'] as const
 type Kind = (typeof KINDS)[number]
 type Kept = Profile | Calibration
@@ -33,6 +37,7 @@ export class KeptDocuments {
   readonly #log: Logger
   readonly #changes: Changes
   readonly #noteMemory: (note: string) => Promise<void>
+  readonly #closing = new AbortController()
   /** One after another, so that an older document never overwrites a newer one. */
   #work: Promise<void> = Promise.resolve()
 
@@ -44,7 +49,7 @@ export class KeptDocuments {
     this.#noteMemory = noteMemory
     this.#changes = new Changes(state.redis, log)
     this.#changes.on('change', (change) => this.#onChange(change))
-    this.#changes.on('resync', () => this.#queue(() => this.#follow()))
+    this.#changes.on('resync', () => this.#queue(() => this.#followAtLast()))
     this.#changes.on('error', (error) =>
       log.debug({ err: error }, 'the change announcements are interrupted'),
     )
@@ -52,6 +57,7 @@ export class KeptDocuments {
 
   /** Resolves when what is under way is written. */
   async close(): Promise<void> {
+    this.#closing.abort()
     this.#changes.close()
     await this.#work
   }
@@ -88,6 +94,21 @@ export class KeptDocuments {
     this.#work = this.#work.then(work).catch((thrown: unknown) => {
       this.#log.warn({ err: coerceError(thrown) }, 'profiles and calibrations are not kept on disk')
     })
+  }
+
+  /** The connection that reads may come back later than the one that hears of changes. */
+  async #followAtLast(): Promise<void> {
+    const { signal } = this.#closing
+    for (let attempt = 1; !signal.aborted; attempt += 1)
+      try {
+        return await this.#follow()
+      } catch (thrown) {
+        const level = attempt === PATIENT_ATTEMPTS ? 'warn' : 'debug'
+        const err = coerceError(thrown)
+        this.#log[level]({ err }, 'profiles and calibrations are not kept on disk yet; trying again')
+        // Cut short, by an error, when the service closes.
+        await sleep(FOLLOW_AGAIN_MS, undefined, { signal }).catch(() => undefined)
+      }
   }
 
   /** Makes the disk as Redis is, after changes that were not heard of. */
