@@ -38,7 +38,7 @@ import { profileRoutes } from './benchmarks/profile-routes.ts'
 export async function createBenchmarkService(config: BenchmarkConfig, log: Logger) {
   const store = new ModelStore(config.dataDir, log)
   await store.open()
-  // The mark of the memory with which the files were last compared: what is missing in that memory was deleted.
+  // What was known of the memory with which the files were last compared: what is missing in that memory was deleted.
   const memoryFile = path.join(config.dataDir, 'redis-memory')
   const knownMemory = (await readIfThere(memoryFile)) ?? 'none'
   const redis = producerConnection(config.redisUrl, log)
@@ -51,7 +51,8 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   const modelFiles = new ModelFiles()
   const ranges = new Ranges(store, analyses, modelFiles)
   const samples = new SampleReader(config.maxSampleBytes)
-  const kept = new KeptDocuments(store, state, log)
+  const noteMemory = (note: string) => writeWhole(memoryFile, note)
+  const kept = new KeptDocuments(store, state, log, noteMemory)
   // Models, profiles and calibrations come back when Redis has lost them. Nothing is awaited since the connection was asked
   // for: whoever looks into Redis must find the watch there, or what Redis has lost would be taken for deleted.
   state.memory.watch({
@@ -61,7 +62,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       notRestored: NOT_RESTORED,
     }),
     known: knownMemory,
-    onKnown: (mark) => writeWhole(memoryFile, mark),
+    onKnown: noteMemory,
   })
   const restored = keepRestored(registry, analyses, state, log)
   const benchmarks = openBenchmarks(config, state, log)

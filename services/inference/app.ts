@@ -18,6 +18,7 @@ import { withoutCopy } from '../../shared/platform/http-server/revisions.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
+import type { Restored } from '../../shared/platform/redis/redis-memory.ts'
 import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { RevisionGate } from '../../shared/platform/redis/revision-gate.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
@@ -87,11 +88,7 @@ export function createInferenceService(
   const changes = followChanges(redis, log, followers, gate)
   state.memory.watch({
     everyMs: config.heartbeatMs,
-    restore: async () => {
-      presence.registerAgain()
-      const restored = { links: await links.restore(), deployments: await deployments.restore() }
-      return { restored, notRestored: [] }
-    },
+    restore: () => restoreFrom(deps),
   })
   const app = createApp({
     name: 'inference',
@@ -162,6 +159,17 @@ function indexOfTier({ tier, tiers }: InferenceConfig): number {
 }
 
 type Deps = ReturnType<typeof createDeps>
+
+/** Writes back what this machine knows. */
+async function restoreFrom({ presence, links, deployments, conditions }: Deps): Promise<Restored> {
+  presence.registerAgain()
+  const restored = {
+    links: await links.restore(),
+    deployments: await deployments.restore(),
+    conditions: await conditions.restore(),
+  }
+  return { restored, notRestored: [] }
+}
 
 function createDeps(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
   const { resource, hopTimeoutMs, maxBodyBytes } = config

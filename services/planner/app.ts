@@ -41,7 +41,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   let resumeLater: NodeJS.Timeout | undefined
   state.memory.watch({
     everyMs: config.heartbeatMs,
-    restore: () => restoreFrom(mirror, state),
+    restore: () => restoreFrom(mirror, state, config.heartbeatMs),
     onKnown: async () => {
       if (!state.memory.lost) return
       mirror.readAgain()

@@ -102,6 +102,17 @@ describe('a deployment of which every request is computed by a stand-in', () => 
     expect((await shown('again')).state).toBe('ready')
   })
 
+  it('is degraded also if it was deployed again with the same plan', async () => {
+    answerWith = answer
+    await services.deploy(services.deploymentOf('twice', HOPS, { state: 'ready' }))
+    await infer('twice', 1)
+    const createdAt = new Date(Date.now() + 1000).toISOString()
+    await services.deploy(services.deploymentOf('twice', HOPS, { state: 'ready', createdAt }))
+    answerWith = refuse
+    await infer('twice', IN_A_ROW)
+    await eventually(async () => expect((await shown('twice')).state).toBe('degraded'))
+  })
+
   it('is not said to be any more once the resource has gone that said so', async () => {
     const at = new Date().toISOString()
     await services.deploy(services.deploymentOf('left', HOPS, { state: 'ready' }))

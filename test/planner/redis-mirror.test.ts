@@ -10,7 +10,7 @@ import { createLog, type Logger } from '../../shared/platform/log.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { Changes, CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
 import { formatRevision } from '../../shared/platform/redis/revision.ts'
-import { linkId, openState } from '../../shared/platform/redis/state.ts'
+import { linkId, openState, structureId } from '../../shared/platform/redis/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
 import { startTestRedis } from '../support/redis.ts'
 import { startPlanner } from '../support/services.ts'
@@ -259,6 +259,10 @@ describe('without Redis', () => {
     expect((await ask()).status).toBe(200)
     await redis.close()
     await eventually(async () => expect((await fetch(`${planner.url}/readyz`)).status).toBe(503))
+    expect(await (await fetch(`${planner.url}/readyz`)).json()).toEqual({
+      ready: false,
+      reason: 'Redis cannot be reached; retry in a moment',
+    })
     expect((await ask()).status).toBe(200)
     // One who asks for the latest is told that this may not be it.
     const outdated = vi.fn()
@@ -278,6 +282,27 @@ describe('without Redis', () => {
   })
 })
 
+describe('a structure', () => {
+  it.each(['reset', 'silent'] as const)(
+    'that was read before everything was read again is there when Redis is away (%s)',
+    async (kind) => {
+      const { line, state, mirror } = await openMirror()
+      const model = [...mirror.models.values()][0]!
+      const read = () => mirror.structure(model.id, model.shapesKey ?? '')
+      const structure = await read()
+      await line.cut('redis', 'reset')
+      await state.links.put(linkId('device', 'edge'), exampleLink('device', 'edge', { rttMs: 77 }))
+      await line.restore('redis')
+      await eventually(() => expect(mirror.links.get(linkId('device', 'edge'))?.rttMs).toBe(77))
+      await line.cut('redis', kind)
+      expect(await read()).toEqual(structure)
+      await line.restore('redis')
+      await state.structures.delete(structureId(model.id, model.shapesKey ?? ''))
+      await eventually(() => expect(read()).rejects.toMatchObject({ code: 'notFound' }))
+    },
+  )
+})
+
 describe('a plan query', () => {
   const { used, ask } = usePlanner()
 
@@ -295,8 +320,11 @@ describe('a plan query', () => {
     ])
       expect((await ask(query + more)).status).toBe(200)
     // The deployer reads the deployments at its start, and Redis is looked at now and then; no query does either.
-    const keys = sent.mock.calls.flatMap(([{ name, args }]) => (name === 'time' ? [] : String(args[0])))
-    const others = ['scission:deployments', 'scission:memory']
+    const aboutRedis = ['time', 'info', 'eval']
+    const keys = sent.mock.calls.flatMap(([{ name, args }]) =>
+      aboutRedis.includes(name) ? [] : String(args[0]),
+    )
+    const others = ['scission:deployments', 'scission:memory', 'scission:revision']
     expect(keys.filter((key) => !others.includes(key))).toEqual([])
     sent.mockRestore()
   })

@@ -1,5 +1,7 @@
 /** What the machines announced that they refuse to serve is neither planned nor deployed. */
 import { describe, expect, it } from 'vitest'
+import { refuseUnservable } from '../../services/planner/deployments/servable.ts'
+import type { Plan } from '../../shared/contracts/plan.ts'
 import { MESSAGE_JSON_BYTES, type ServingLimits } from '../../shared/contracts/resource.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleResource, exampleStructure } from '../support/fixtures.ts'
@@ -93,6 +95,17 @@ describe('the limits of a machine', () => {
     await limit(name, limits)
     const answer = await deploy(plan!.id)
     expect([answer.status, errorOf(answer).message]).toEqual([409, expect.stringMatching(message)])
+  })
+
+  it('of a machine through which a longer answer comes back refuse it too', async () => {
+    const [plan] = plansOf(await ask(`${QUERY}&mustUseResources=edge`)) as unknown as Plan[]
+    const limits = { messageBytes: inputBytes + MESSAGE_JSON_BYTES, stageBytes: 1e12, hopTimeoutMs: 30_000 }
+    const transfers = plan!.transfers.map((transfer) => ({ ...transfer, returnBytes: inputBytes + 1 }))
+    const refuse = () =>
+      refuseUnservable({ ...plan!, transfers }, inputBytes, new Map([['device', { limits }]]))
+    expect(refuse).toThrow(/answer of \w+ to device.*device allows \d+ \(SCISSION_BODY_MEMORY_BYTES\)/)
+    limits.messageBytes += 1
+    expect(refuse).not.toThrow()
   })
 
   it('that nobody announced refuse nothing', async () => {

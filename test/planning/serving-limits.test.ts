@@ -48,11 +48,15 @@ describe('a machine that takes no longer message', () => {
           )
           const bytesAt = (k: number) => problem.structure.boundaries[k]!.bytes + MESSAGE_JSON_BYTES
           const source = query.source ?? problem.resources.find(({ tierIndex }) => tierIndex === 0)!.name
-          const kept = tryAll(plain, query).filter(({ stages }) =>
-            stages.every(
-              ({ resource, from }) => resource === source || bytesAt(from) <= mostOf.get(resource)!,
-            ),
-          )
+          const answerBytes = bytesAt(problem.structure.boundaries.length - 1)
+          const kept = tryAll(plain, query).filter(({ stages }) => {
+            const path = [...new Set([source, ...stages.map(({ resource }) => resource)])]
+            return (
+              stages.every(
+                ({ resource, from }) => resource === source || bytesAt(from) <= mostOf.get(resource)!,
+              ) && path.slice(0, -1).every((resource) => answerBytes <= mostOf.get(resource)!)
+            )
+          })
           if (kept.length === 0) return
           const { plans } = optimise(problem, { ...query, objective: 'latency', top: 1 })
           expect(plans[0]!.predictedMs).toBeCloseTo(Math.min(...kept.map(({ ms }) => ms)), 6)
@@ -79,7 +83,9 @@ describe('a machine that takes no longer message', () => {
           }
         }
         const keeps = (plan: ReturnType<typeof solve>) =>
-          plan?.transfers.every(({ bytes }) => bytes + MESSAGE_JSON_BYTES <= messageBytes) ?? true
+          plan?.transfers.every(
+            ({ bytes, returnBytes }) => Math.max(bytes, returnBytes) + MESSAGE_JSON_BYTES <= messageBytes,
+          ) ?? true
         const free = solve(plain)
         const best = solve(limited(plain, () => ({ messageBytes })))
         expect(keeps(best)).toBe(true)
@@ -91,11 +97,28 @@ describe('a machine that takes no longer message', () => {
     expect(narrowed).toBeGreaterThan(5)
   })
 
+  it('passes no longer answer back, and is named where that leaves no plan', () => {
+    const plain = threeTiers()
+    const answerBytes = plain.structure.boundaries.at(-1)!.bytes + MESSAGE_JSON_BYTES
+    const [source] = plain.resources.filter(({ tierIndex }) => tierIndex === 0)
+    const problem = limited(plain, (at) =>
+      plain.resources[at] === source ? { messageBytes: answerBytes - 1 } : {},
+    )
+    expect(
+      optimise(problem, FREE).plans.every(({ native, transfers }) => native && transfers.length === 0),
+    ).toBe(true)
+    const error = infeasible(() => optimise(problem, { ...FREE, minStages: 2 }))
+    const [, needed] =
+      new RegExp(`SCISSION_BODY_MEMORY_BYTES of ${source!.name} at least (\\d+)`).exec(error.message) ?? []
+    expect(Number(needed)).toBeGreaterThanOrEqual(answerBytes)
+  })
+
   it('is named with its setting where it decides, and where nothing else would do', () => {
     const plain = threeTiers()
     const wide = optimise(plain, { ...FREE, minStages: 3 }).plans[0]!
     const crossing = wide.transfers.at(-1)!
-    const smallest = Math.min(...plain.structure.boundaries.map(({ bytes }) => bytes))
+    // The answer is what is behind the last layer; nothing is handed over there.
+    const smallest = Math.min(...plain.structure.boundaries.slice(0, -1).map(({ bytes }) => bytes))
     const problem = limited(plain, () => ({ messageBytes: smallest - 1 + MESSAGE_JSON_BYTES }))
     const answer = optimise(problem, FREE)
     expect(answer.plans.every(({ native }) => native)).toBe(true)

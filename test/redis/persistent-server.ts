@@ -1,5 +1,5 @@
 /** A real Redis that writes all it is told to an append-only file, and that can be killed and started again. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { freePorts } from '../../infra/start/ports.ts'
@@ -9,6 +9,9 @@ import { askServer } from '../../infra/start/redis/server-facts.ts'
 import { createLog } from '../../shared/platform/log.ts'
 
 export const REAL_SERVER = findOnPath('valkey-server') ?? findOnPath('redis-server')
+
+/** Folder of the files in which it keeps its writes. */
+const APPEND_ONLY = 'appendonlydir'
 
 const log = createLog('test', 'silent')
 
@@ -40,8 +43,19 @@ export class PersistentRedis {
     await this.#server.exited
   }
 
-  /** On the same port, with what it has written. */
-  async startAgain(): Promise<void> {
+  /** Copies what it has written so far. @returns the folder of the copy. */
+  snapshot(): string {
+    const copy = path.join(this.#folder, `snapshot-${performance.now()}`)
+    cpSync(path.join(this.#folder, APPEND_ONLY), copy, { recursive: true })
+    return copy
+  }
+
+  /** On the same port, with what it has written. @param snapshot with that instead, as after a crash. */
+  async startAgain(snapshot?: string): Promise<void> {
+    if (snapshot !== undefined) {
+      rmSync(path.join(this.#folder, APPEND_ONLY), { recursive: true })
+      cpSync(snapshot, path.join(this.#folder, APPEND_ONLY), { recursive: true })
+    }
     this.#server = await runServer(this.#port, this.#folder)
   }
 

@@ -1,8 +1,9 @@
 /** A Redis that still answers reads but takes no writes is named as the fault it is. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { openState, type State, structureId } from '../../shared/platform/redis/state.ts'
-import { refusalOf } from '../../shared/platform/redis/writable.ts'
+import { checkWritable, refusalOf } from '../../shared/platform/redis/writable.ts'
 import { call, startUnready } from '../inference/support/service.ts'
 import { toyEngine } from '../inference/support/toy-models.ts'
 import { eventually } from '../support/eventually.ts'
@@ -25,6 +26,18 @@ it('tells the reasons of Redis from other errors', () => {
   expect(refusalOf(new Error("READONLY You can't write against a read only replica."))).toContain('REDIS_URL')
   expect(refusalOf(new Error('MISCONF Redis is configured to save RDB snapshots'))).toContain('disk')
   expect(refusalOf(new Error('WRONGTYPE Operation against a key'))).toBeUndefined()
+})
+
+it('tells a Redis that is connected and silent', async () => {
+  vi.useFakeTimers()
+  const silent = { set: () => new Promise(() => {}) } as unknown as Redis
+  const refused = expect(checkWritable(silent)).rejects.toMatchObject({
+    code: 'queueUnavailable',
+    message: expect.stringContaining('has not answered'),
+  })
+  await vi.runAllTimersAsync()
+  await refused
+  vi.useRealTimers()
 })
 
 describe.skipIf(REAL_SERVER === undefined)('a Redis that takes no writes', () => {

@@ -96,6 +96,24 @@ describe('a condition', () => {
     expect(await onRecord()).toEqual([['lost-machine/of-edge', 'edge']])
   })
 
+  it('is written back to a Redis that lost it on a connection that stayed', async () => {
+    let isOwner = true
+    const { conditions, lines } = open('device', redis().openState(), () => isOwner)
+    conditions.begin(LOST)
+    conditions.begin({ ...LOST, about: ['cloud'] })
+    await until(async () => (await onRecord()).length === 2)
+    conditions.end(ID, 'it is back')
+    await until(async () => (await onRecord()).length === 1)
+    await redis().state.redis.flushall()
+    expect(await conditions.restore()).toBe(1)
+    expect(await conditions.restore()).toBe(0)
+    expect(await onRecord()).toEqual([['lost-machine/cloud', 'device']])
+    expect([lines.length, conditions.began('lost-machine')]).toEqual([3, 2])
+    await redis().state.redis.flushall()
+    isOwner = false
+    expect(await conditions.restore()).toBe(0)
+  })
+
   it('of a process that stops ends', async () => {
     const { conditions } = open('device')
     conditions.begin(LOST)

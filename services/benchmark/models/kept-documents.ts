@@ -5,6 +5,7 @@
  */
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Calibration } from '../../../shared/contracts/calibration.ts'
 import { OWN_MARK } from '../../../shared/contracts/file-names.ts'
 import { Profile } from '../../../shared/contracts/profile.ts'
@@ -19,6 +20,9 @@ import type { ModelStore } from './model-store.ts'
 
 /** In a model's folder. */
 const FOLDER = `kept${OWN_MARK}documents`
+const FOLLOW_AGAIN_MS = 500
+/** Attempts after which a failure is worth a warning. */
+const PATIENT_ATTEMPTS = 5
 const KINDS = ['profiles', 'calibrations'] as const
 type Kind = (typeof KINDS)[number]
 type Kept = Profile | Calibration
@@ -32,16 +36,20 @@ export class KeptDocuments {
   readonly #state: State
   readonly #log: Logger
   readonly #changes: Changes
+  readonly #noteMemory: (note: string) => Promise<void>
+  readonly #closing = new AbortController()
   /** One after another, so that an older document never overwrites a newer one. */
   #work: Promise<void> = Promise.resolve()
 
-  constructor(store: ModelStore, state: State, log: Logger) {
+  /** @param noteMemory keeps what is known of the memory of Redis, for the next run of this service. */
+  constructor(store: ModelStore, state: State, log: Logger, noteMemory: (note: string) => Promise<void>) {
     this.#store = store
     this.#state = state
     this.#log = log
+    this.#noteMemory = noteMemory
     this.#changes = new Changes(state.redis, log)
     this.#changes.on('change', (change) => this.#onChange(change))
-    this.#changes.on('resync', () => this.#queue(() => this.#follow()))
+    this.#changes.on('resync', () => this.#queue(() => this.#followAtLast()))
     this.#changes.on('error', (error) =>
       log.debug({ err: error }, 'the change announcements are interrupted'),
     )
@@ -49,6 +57,7 @@ export class KeptDocuments {
 
   /** Resolves when what is under way is written. */
   async close(): Promise<void> {
+    this.#closing.abort()
     this.#changes.close()
     await this.#work
   }
@@ -59,18 +68,24 @@ export class KeptDocuments {
     for (const { id: model } of await this.#store.all()) {
       for (const file of await this.#files(model, 'profiles')) {
         const profile = await readStoredJson(Profile, file, this.#log)
-        if (profile && (await this.#state.profiles.restore(profile.id, profile))) restored.profiles += 1
+        if (!profile) continue
+        const isOlder = (now: Profile) => now.measuredAt < profile.measuredAt
+        if (await this.#state.profiles.restore(profile.id, profile, isOlder)) restored.profiles += 1
       }
       for (const file of await this.#files(model, 'calibrations')) {
         const calibration = await readStoredJson(Calibration, file, this.#log)
-        if (calibration && (await this.#state.calibrations.restore(calibration.id, calibration)))
+        if (!calibration) continue
+        const isUnended = ({ state }: Calibration) => isUnderWay(state)
+        if (await this.#state.calibrations.restore(calibration.id, calibration, isUnended))
           restored.calibrations += 1
       }
     }
     return restored
   }
 
-  #onChange({ kind, id }: Change): void {
+  #onChange({ kind, id, revision }: Change): void {
+    // Whoever has the document on disk knows, also after its next start, that Redis had it.
+    if (revision !== undefined && this.#state.redis.status === 'ready') this.#state.memory.heard(revision)
     const known = KINDS.find((one) => one === kind)
     if (known) this.#queue(() => this.#update(known, id))
   }
@@ -79,6 +94,21 @@ export class KeptDocuments {
     this.#work = this.#work.then(work).catch((thrown: unknown) => {
       this.#log.warn({ err: coerceError(thrown) }, 'profiles and calibrations are not kept on disk')
     })
+  }
+
+  /** The connection that reads may come back later than the one that hears of changes. */
+  async #followAtLast(): Promise<void> {
+    const { signal } = this.#closing
+    for (let attempt = 1; !signal.aborted; attempt += 1)
+      try {
+        return await this.#follow()
+      } catch (thrown) {
+        const level = attempt === PATIENT_ATTEMPTS ? 'warn' : 'debug'
+        const err = coerceError(thrown)
+        this.#log[level]({ err }, 'profiles and calibrations are not kept on disk yet; trying again')
+        // Cut short, by an error, when the service closes.
+        await sleep(FOLLOW_AGAIN_MS, undefined, { signal }).catch(() => undefined)
+      }
   }
 
   /** Makes the disk as Redis is, after changes that were not heard of. */
@@ -119,6 +149,8 @@ export class KeptDocuments {
     if (!(await this.#store.record(document.model))) return
     await mkdir(folder, { recursive: true })
     await writeWhole(file, text)
+    const { note } = this.#state.memory
+    if (note !== undefined) await this.#noteMemory(note)
   }
 
   async #forget(kind: Kind, id: string): Promise<void> {

@@ -24,6 +24,7 @@ const RETIRE_MS = 30_000
 
 /** One plan of a deployment, whose hops on this resource are loaded. */
 export interface LiveDeployment {
+  /** The newest of those with this plan. */
   record: Deployment
   /** Position in `record.hops` → stage, only of this resource. */
   stages: Map<number, HeldStage>
@@ -75,15 +76,17 @@ export class Deployments {
   }
 
   /**
-   * Loads this resource's hops of a plan. Preparing the same plan again changes nothing; if loading fails, the previous plan
+   * Loads this resource's hops of a plan. Preparing the same plan again changes nothing but its record; if loading fails, the previous plan
    * stays. @throws ScissionError with the reason; conflict if meanwhile another plan replaced this one, or it was released.
    */
   async prepare(record: Deployment): Promise<void> {
-    await this.#plans.set(record.id, record.planId, record, async (signal) => {
+    const prepared = await this.#plans.set(record.id, record.planId, record, async (signal) => {
       const live = await this.#acquire(record, signal)
       for (const fallback of live.fallbacks.values()) fallback.prepare()
       return live
     })
+    // Deployed again with the same plan: what is told of it is told of the newer record.
+    if (prepared.record.createdAt < record.createdAt) prepared.record = record
   }
 
   /** @returns undefined if there is no such deployment. */
@@ -137,7 +140,8 @@ export class Deployments {
     for (const held of this.held()) {
       const last = this.#lastRecords.get(held.id)
       const record = last?.createdAt === held.createdAt && last.planId === held.planId ? last : held
-      if (await this.#deps.state.deployments.restore(record.id, record)) count += 1
+      if (await this.#deps.state.deployments.restore(record.id, record, (now) => isBehind(now, record)))
+        count += 1
     }
     return count
   }
@@ -290,6 +294,11 @@ export class Deployments {
     this.#retiring.add(retiring)
   }
 }
+
+/** True if the record is an older one of the name, or the same before it was loaded. */
+const isBehind = (now: Deployment, { createdAt, planId, state }: Deployment): boolean =>
+  now.createdAt < createdAt ||
+  (now.createdAt === createdAt && now.planId === planId && now.state === 'loading' && state !== 'loading')
 
 function free({ stages, fallbacks }: LiveDeployment): void {
   for (const held of [...stages.values(), ...fallbacks.values()]) held.release()

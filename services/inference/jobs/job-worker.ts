@@ -168,10 +168,10 @@ async function measureApart(
 const REPORT_MS = 100
 
 function relay(job: Job, log: Logger): (progress: BenchmarkProgress) => void {
-  let last = 0
+  let last = -Infinity
   let step = ''
   return (progress) => {
-    const now = Date.now()
+    const now = performance.now()
     if (now - last < REPORT_MS && progress.step === step && progress.fraction < 1) return
     last = now
     step = progress.step

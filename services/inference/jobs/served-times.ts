@@ -60,7 +60,7 @@ export class ServedTimes {
   ran(key: RangeKey, run: Ran): void {
     const { resource, options } = this.#deps
     const id = profileId({ model: key.model, shapesKey: key.shapesKey, resource, options })
-    const now = Date.now()
+    const now = performance.now()
     const known = this.#known.get(id) ?? this.#read(id, now)
     if (!known.profile && now - known.readAt > REREAD_MS) this.#read(id, now)
     if (!known.profile) return
@@ -95,7 +95,7 @@ export class ServedTimes {
   }
 
   #read(id: string, now: number): Known {
-    const known: Known = { profile: undefined, readAt: now, ratios: [], samples: 0, publishedAt: 0 }
+    const known: Known = { profile: undefined, readAt: now, ratios: [], samples: 0, publishedAt: -Infinity }
     this.#known.set(id, known)
     this.#deps.state.profiles.get(id).then(
       (profile) => {

@@ -115,7 +115,10 @@ export class Links {
   /** Writes the links from here back to a Redis that has lost them. @returns how many were missing. */
   async restore(): Promise<number> {
     let count = 0
-    for (const [id, link] of this.#stored) if (await this.#deps.state.links.restore(id, link)) count += 1
+    for (const [id, link] of this.#stored) {
+      const isOlder = (current: Link) => current.measuredAt < link.measuredAt
+      if (await this.#deps.state.links.restore(id, link, isOlder)) count += 1
+    }
     return count
   }
 

@@ -14,8 +14,8 @@ export interface LostMachinesDeps {
   conditions: Pick<Conditions, 'begin' | 'end' | 'has'>
   heartbeatMs: number
   now: () => number
-  /** True if heartbeats could be read for long enough to judge by them. */
-  isInformed: () => boolean
+  /** True if heartbeats could be read for long enough to judge by them. Never rejects. */
+  isInformed: () => Promise<boolean>
 }
 
 const idOf = (name: string): string => conditionId('lost-machine', [name])
@@ -29,7 +29,7 @@ export class LostMachines {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.check(), this.#deps.heartbeatMs).unref()
+    this.#timer = setInterval(() => void this.check(), this.#deps.heartbeatMs).unref()
   }
 
   close(): void {
@@ -37,9 +37,9 @@ export class LostMachines {
   }
 
   /** Compares what is alive with what is on record as lost. */
-  check(): void {
+  async check(): Promise<void> {
     const { mirror, conditions, isInformed } = this.#deps
-    if (!isInformed()) return
+    if (!(await isInformed())) return
     for (const resource of mirror.resources.values()) {
       if (this.#isLost(resource)) this.#lost(resource)
       // Another planner may have said so first.

@@ -11,12 +11,17 @@ import { ConditionFeed } from './condition-feed.ts'
 import { ConditionEvents, conditionRoutes } from './condition-routes.ts'
 import { LostMachines } from './lost-machines.ts'
 
+/** Redis is asked once in a heartbeat: after so many that it did not take, those of machines did not arrive either. */
+const SILENT_HEARTBEATS = 2
+
 export interface WatchDeps {
   state: State
   mirror: RedisMirror
   heartbeatMs: number
   /** Epoch ms of the clock by which heartbeats are dated. */
   now: () => number
+  /** Rejects if Redis takes no writes. */
+  checkWritable: () => Promise<void>
   log: Logger
 }
 
@@ -30,11 +35,11 @@ export interface ConditionWatch {
 }
 
 export function watchConditions(deps: WatchDeps): ConditionWatch {
-  const { state, mirror, heartbeatMs, log } = deps
+  const { state, mirror, heartbeatMs, checkWritable, log } = deps
   const feed = new ConditionFeed(mirror)
   const events = new ConditionEvents(feed)
   const conditions = new Conditions({ state, by: 'planner', log })
-  const isInformed = informedBy(state, MISSED_HEARTBEATS * heartbeatMs)
+  const isInformed = informedBy(state, checkWritable, heartbeatMs)
   const lost = new LostMachines({ ...deps, conditions, isInformed })
   lost.start()
   const metrics = new Registry()
@@ -52,11 +57,29 @@ export function watchConditions(deps: WatchDeps): ConditionWatch {
 }
 
 /**
- * Tells whether heartbeats could be read for so long that a missing one means something: after Redis was away, those on record
- * are old.
+ * Tells whether heartbeats could arrive for so long that a missing one means something. After Redis was away, took no writes
+ * (it is full, or a replica), or was silent on a connection that stayed (its machine swaps, a script runs for long), and after
+ * this process stood still, those on record are old.
+ * @param checkWritable rejects if Redis takes no heartbeat now.
  */
-function informedBy({ redis }: Pick<State, 'redis'>, forMs: number): () => boolean {
-  let since = performance.now()
-  redis.on('ready', () => (since = performance.now()))
-  return () => redis.status === 'ready' && performance.now() - since > forMs
+export function informedBy(
+  { redis }: Pick<State, 'redis'>,
+  checkWritable: () => Promise<void>,
+  heartbeatMs: number,
+  monotonicMs = () => performance.now(),
+): () => Promise<boolean> {
+  let since = monotonicMs()
+  let answeredAt = since
+  redis.on('ready', () => (since = monotonicMs()))
+  return async () => {
+    try {
+      await checkWritable()
+    } catch {
+      return false // Readiness says why.
+    }
+    const now = monotonicMs()
+    if (now - answeredAt > SILENT_HEARTBEATS * heartbeatMs) since = now
+    answeredAt = now
+    return redis.status === 'ready' && now - since > MISSED_HEARTBEATS * heartbeatMs
+  }
 }

@@ -79,9 +79,10 @@ export class Deployer {
         )
       }
       if (existing) refuseOtherShapes(existing, layers)
+      made = recordOf(this.#deps, id, plan, layers, request)
+      if (existing && existing.state !== 'failed') refuseOtherSettings(existing, made)
       if (existing && this.#loads.has(loadKey(existing))) return existing
       // Loaded again even when it is on record as ready: a resource may have started anew, at another address.
-      made = recordOf(this.#deps, id, plan, layers, request)
       return made
     }
     const recorded = await withLock(redis, NAMES_LOCK, async () => {
@@ -308,6 +309,25 @@ function refuseOtherShapes(existing: Deployment, { shapes }: DeployedLayers): vo
   throw new ScissionError(
     'conflict',
     `deployment "${existing.id}" already runs this plan for ${taken}; delete it or choose another name`,
+  )
+}
+
+/** The resources would go on with what they were told when they loaded the plan. */
+function refuseOtherSettings(existing: Deployment, made: Deployment): void {
+  const settings = ({ fallback = 'native', answer = 'chain', hops }: Deployment) => ({
+    fallback,
+    answer,
+    alternates: hops.map(({ alternates = [] }) => alternates),
+  })
+  const [before, now] = [settings(existing), settings(made)]
+  const differs = (['fallback', 'answer', 'alternates'] as const).find(
+    (name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]),
+  )
+  if (differs === undefined) return
+  throw new ScissionError(
+    'conflict',
+    `deployment "${existing.id}" already runs this plan with another ${differs}: delete it or choose another name`,
+    { field: differs },
   )
 }
 

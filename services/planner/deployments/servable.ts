@@ -71,7 +71,7 @@ function demandsOf({ stages, transfers, source }: Plan, inputBytes: number): Dem
 }
 
 function crossingDemands(stages: Plan['stages'], transfers: Plan['transfers'], at: number): Demand[] {
-  const { from, to, boundary, bytes } = transfers[at]!
+  const { from, to, boundary, bytes, returnBytes } = transfers[at]!
   const behind = transfers.slice(at)
   const first = stages.findIndex(({ resource }) => resource === to)
   const silentMs =
@@ -84,6 +84,13 @@ function crossingDemands(stages: Plan['stages'], transfers: Plan['transfers'], a
       setting: 'messageBytes',
       needed: bytes + MESSAGE_JSON_BYTES,
       what: `${crossing}, whose tensors have ${bytes} bytes,`,
+      boundary,
+    },
+    {
+      resource: from,
+      setting: 'messageBytes',
+      needed: returnBytes + MESSAGE_JSON_BYTES,
+      what: `the answer of ${to} to ${from}, whose tensors have ${returnBytes} bytes,`,
       boundary,
     },
     {

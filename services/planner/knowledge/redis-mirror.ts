@@ -35,6 +35,8 @@ import {
 } from './mirrored-documents.ts'
 
 const FIRST_LOAD_MS = 2000
+/** Longest wait for a structure of which a copy is known. */
+const STRUCTURE_MS = 1000
 /** Redis may answer with an error, or not in time, on a connection that stays: nothing else would bring the next read. */
 const READ_AGAIN_MS = 1000
 /** By then all services have written back what they know to a Redis that has lost it. */
@@ -58,6 +60,8 @@ export class RedisMirror {
   readonly #copies: Pick<CollectionMirror<unknown>, 'kind' | 'reload' | 'refresh'>[] = []
   /** Read at first use. The most recently used ones stay in memory, bounded by layers. */
   readonly #structures: LRUCache<string, Structure>
+  /** Those that may have changed while Redis was away: read again at their next use, if it can be read then. */
+  readonly #unsure = new Set<string>()
   readonly #changes: Changes
   readonly #log: Logger
   #revision = 0
@@ -113,6 +117,7 @@ export class RedisMirror {
       fetchMethod: async (id) => planningStructure(await state.structures.need(id)),
       // A structure that is forgotten while it is read is still handed out, but not kept.
       ignoreFetchAbort: true,
+      noDeleteOnFetchRejection: true,
     })
     this.gate = new RevisionGate(() => readRevision(state.redis))
     this.#changes = new Changes(state.redis, log)
@@ -165,7 +170,25 @@ export class RedisMirror {
 
   /** @throws ScissionError notFound if the model was not analysed for these shapes. */
   async structure(model: string, shapesKey: string): Promise<Structure> {
-    return await this.#structures.forceFetch(structureId(model, shapesKey))
+    const id = structureId(model, shapesKey)
+    const known = this.#unsure.has(id) ? this.#structures.peek(id) : undefined
+    if (known === undefined) return await this.#structures.forceFetch(id)
+    // A Redis that is away, or hangs, must not delay what can be answered.
+    return waitAtMost(this.#readStructureAgain(id, known), STRUCTURE_MS, known)
+  }
+
+  async #readStructureAgain(id: string, known: Structure): Promise<Structure> {
+    try {
+      const structure = await this.#structures.forceFetch(id, { forceRefresh: true })
+      this.#unsure.delete(id)
+      return structure
+    } catch (thrown) {
+      const isGone = thrown instanceof ScissionError && thrown.code === 'notFound'
+      if (!isGone || (await this.#state.memory.isInDoubt('structures', id))) return known
+      this.#unsure.delete(id)
+      this.#structures.delete(id)
+      throw thrown
+    }
   }
 
   /** Reads everything again: Redis has lost its memory, perhaps without a word (FLUSHALL). */
@@ -194,7 +217,7 @@ export class RedisMirror {
     // Before what was lost is forgotten here too.
     if (this.#complete) await this.#state.memory.look()
     const inDoubt = this.#complete && (await this.#state.memory.isInDoubt())
-    this.#structures.clear()
+    for (const id of this.#structures.keys()) this.#unsure.add(id)
     const written = this.#written
     const revision = await readRevision(this.#state.redis)
     for (const copy of this.#copies) await copy.reload(inDoubt)
@@ -224,6 +247,7 @@ export class RedisMirror {
   #forgetStructure({ kind, id }: Change): void {
     if (kind !== 'structures') return
     this.#structures.delete(id)
+    this.#unsure.delete(id)
     this.#revision += 1
   }
 

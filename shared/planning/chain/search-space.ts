@@ -232,7 +232,10 @@ function hopOf(chain: Chain, limits: SearchLimits, from: RouteStop, to: Runner, 
   const maxSendMs = upTo(limits.maxStepMs) - chain.hopMs[pair]!
   const maxLoss = upTo(limits.maxLoss)
   const maxTensorBytes = limits.maxMessageBytes[to.resource]! - MESSAGE_JSON_BYTES
-  for (const k of boundaries) {
+  // The answer comes back through the sender.
+  const takesAnswer =
+    chain.boundaryBytes.at(-1)! <= limits.maxMessageBytes[from.resource]! - MESSAGE_JSON_BYTES
+  for (const k of takesAnswer ? boundaries : []) {
     // However they are encoded: the receiver holds them decoded too.
     if (chain.boundaryBytes[k]! > maxTensorBytes) continue
     for (let codec = 0; codec < chain.codecs.length; codec += 1) {

@@ -299,7 +299,10 @@ export function limitKeptBy(
         resources.some((one) => one.name === name && one.tier === constraint.name),
       )
     case 'maxMessageBytes': {
-      const arriving = plan.transfers.filter(({ to }) => to === constraint.name).map(({ bytes }) => bytes)
+      const arriving = plan.transfers.flatMap(({ from, to, bytes, returnBytes }) => [
+        ...(to === constraint.name ? [bytes] : []),
+        ...(from === constraint.name ? [returnBytes] : []),
+      ])
       return arriving.length === 0 ? 0 : Math.max(...arriving) + MESSAGE_JSON_BYTES
     }
     case 'maxMemoryBytes':

@@ -2,6 +2,8 @@
  * The routes that a request may take in the graph view, and what the limits say of each: which layers may be at which stop,
  * which stops must run a layer, and the side constraints. Limits on tiers, resources and stages are settled here.
  */
+import { MESSAGE_JSON_BYTES } from '../../contracts/resource.ts'
+import { sum } from '../problem/problem.ts'
 import type { GraphInstance } from './graph-instance.ts'
 import {
   type LinearForm,
@@ -30,11 +32,15 @@ export interface GraphRoute extends Stops {
 
 /** Every route along links over later and later tiers that the limits allow. */
 export function graphRoutesOf(instance: GraphInstance): GraphRoute[] {
-  const { links, limits, runners, starts } = instance
+  const { links, limits, runners, starts, problem } = instance
+  const answerBytes = sum(problem.structure.outputs.map(({ bytes }) => bytes)) + MESSAGE_JSON_BYTES
   const found: GraphRoute[] = []
   const walk = (stops: number[]): void => {
     found.push(...variantsOf(instance, stops))
-    const from = links[stops.at(-1)!]!
+    const last = stops.at(-1)!
+    // The answer of later stops comes back through this one.
+    if (answerBytes > limits.maxMessageBytes[runners[last]!.at]!) return
+    const from = links[last]!
     runners.forEach(({ at }, to) => {
       if (from[to] !== undefined && limits.usable[at]) walk([...stops, to])
     })

@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client'
 import { z } from 'zod'
 import { VERSION } from '../version.ts'
 import type { AppDeps } from './app.ts'
+import { toScissionError } from './error-answers.ts'
 import { openApiOf } from './openapi.ts'
 import { reply, route, type Route, tagged } from './route.ts'
 import { frontPage, FrontPage, frontPageHtml } from './front-page.ts'
@@ -91,8 +92,8 @@ function readinessRoute({ ready }: AppDeps): Route {
       try {
         await ready()
         return { ready: true }
-      } catch (reason) {
-        return reply(503, { ready: false, reason: reason instanceof Error ? reason.message : String(reason) })
+      } catch (thrown) {
+        return reply(503, { ready: false, reason: toScissionError(thrown).message })
       }
     },
   })

@@ -1,5 +1,5 @@
 /** The other services' URLs, as a client that came by some address of this machine can use them. */
-import { coerceError } from '../errors.ts'
+import { toScissionError } from './error-answers.ts'
 
 /** Name of a service or resource → its URL. */
 export type Neighbours = () => Record<string, string> | Promise<Record<string, string>>
@@ -17,7 +17,7 @@ export async function neighboursFor(
   try {
     known = (await neighbours?.()) ?? {}
   } catch (thrown) {
-    return { unknown: coerceError(thrown).message }
+    return { unknown: toScissionError(thrown).message }
   }
   return Object.fromEntries(
     Object.entries(known).flatMap(([name, url]) =>

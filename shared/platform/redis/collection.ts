@@ -2,7 +2,6 @@
  * Documents of one kind in Redis: one hash, one JSON document per field, validated on the way in and out. A write that
  * depends on what is there (`update`, `add`, `take`) is one atomic step, between processes too.
  */
-import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import { ScissionError } from '../errors.ts'
@@ -10,7 +9,7 @@ import type { Logger } from '../log.ts'
 import { checkJson, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
 import { deletedKey } from './redis-memory.ts'
-import { REVISION_KEY } from './revision.ts'
+import { newEpoch, REVISION_KEY } from './revision.ts'
 
 /** Documents read at once by `some`. */
 const BATCH = 20
@@ -51,9 +50,6 @@ local text = redis.call('hget', KEYS[1], ARGV[1])
 if not text then return false end
 redis.call('hdel', KEYS[1], ARGV[1])
 ${ANNOUNCE.replace('return revision', 'return { text, revision }')}`
-
-/** Begins the revisions of a Redis that has none: another text for every write, since this process may outlive several. */
-const newEpoch = () => randomBytes(6).toString('hex')
 
 /** Told of a write of this process, with the revision that it made. */
 export type OnWrite = (change: Change & { revision: string }) => void

@@ -101,6 +101,20 @@ export class Conditions {
       if (other === by && !this.#held.has(id)) this.end(id, `${by} started anew`)
   }
 
+  /** Writes those that hold back to a Redis that has lost them. @returns how many were missing. */
+  async restore(): Promise<number> {
+    let count = 0
+    for (const [id, condition] of this.#written())
+      if (await this.#deps.state.conditions.add(id, condition)) count += 1
+    return count
+  }
+
+  /** Those that are on record, unless Redis has lost them. */
+  #written(): [string, Condition][] {
+    if (this.#deps.isOwner?.() === false) return []
+    return [...this.#held].filter(([id]) => !this.#unwritten.has(id) && !this.#writing.has(id))
+  }
+
   /** Number of those that this process noticed and that hold, by kind. */
   active(kind: ConditionKind): number {
     let count = 0
@@ -167,8 +181,7 @@ export class Conditions {
   }
 
   #writeAgain(): void {
-    for (const [id, condition] of this.#held) {
-      if (this.#unwritten.has(id) || this.#writing.has(id)) continue
+    for (const [id, condition] of this.#written()) {
       this.#deps.state.conditions.add(id, condition).catch((thrown: unknown) => {
         this.#failed(id, condition, coerceError(thrown))
       })

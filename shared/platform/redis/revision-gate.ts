@@ -37,7 +37,7 @@ export class RevisionGate {
    */
   async reach(asked: AskedRevision): Promise<void> {
     if (asked !== 'latest' && contains(this.#revision, asked)) return
-    const giveUpAt = Date.now() + this.#patienceMs
+    const giveUpAt = performance.now() + this.#patienceMs
     for (;;) {
       const newest = await this.#read()
       const wanted = asked !== 'latest' && contains(newest, asked) ? asked : newest
@@ -63,7 +63,7 @@ export class RevisionGate {
     })
     this.#waiting.add(wake)
     try {
-      return await waitAtMost(woken, Math.max(0, giveUpAt - Date.now()), false)
+      return await waitAtMost(woken, Math.max(0, giveUpAt - performance.now()), false)
     } finally {
       this.#waiting.delete(wake)
     }

@@ -3,6 +3,7 @@
  * after a write names a revision that contains it; a client hands it to another service, which then answers with no older
  * state. A Redis that lost its data begins a new epoch, in which numbers start again.
  */
+import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { ScissionError } from '../errors.ts'
 
@@ -24,6 +25,9 @@ export type AskedRevision = Revision | 'latest'
 
 const WRITTEN = /^([0-9a-f]{1,32})\.(\d{1,15})$/
 export const REVISION_PATTERN = WRITTEN.source
+
+/** Begins the revisions of a Redis that has none: another text every time, since one process may outlive several. */
+export const newEpoch = (): string => randomBytes(6).toString('hex')
 
 export const formatRevision = ({ epoch, number }: Revision): string => `${epoch}.${number}`
 

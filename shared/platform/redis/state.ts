@@ -41,13 +41,17 @@ export type State = ReturnType<typeof openState>
 /** @param log is told of documents that are left out because this version cannot read them. */
 export function openState(redis: Redis, log?: Logger) {
   const writes = new EventEmitter<{ write: Parameters<OnWrite> }>()
-  const onWrite: OnWrite = (change) => writes.emit('write', change)
+  const memory = new RedisMemory(redis, log)
+  const onWrite: OnWrite = (change) => {
+    memory.heard(change.revision)
+    writes.emit('write', change)
+  }
   const collection = <T>(kind: string, schema: z.ZodType<T>) =>
     new Collection(redis, kind, schema, log, onWrite)
   return {
     redis,
     clock: new RedisClock(redis),
-    memory: new RedisMemory(redis, log),
+    memory,
     /** Tells of every write of this process as soon as it is done. */
     writes,
     models: collection('models', Model),

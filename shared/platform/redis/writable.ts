@@ -3,6 +3,7 @@
  * heartbeats do not arrive, and every machine looks dead.
  */
 import type { Redis } from 'ioredis'
+import { waitAtMost } from '../deadline.ts'
 import { coerceError, ScissionError } from '../errors.ts'
 
 /** How Redis begins or, for a script, contains its reason → what it means and what to do. */
@@ -25,11 +26,21 @@ export function refusalOf(error: Error): string | undefined {
 /** Written to find out; nobody reads it. */
 const PROBE = 'scission:probe'
 const PROBE_MS = 1000
+/** A Redis that answers takes milliseconds. */
+const ANSWER_MS = 3000
 
-/** @throws ScissionError queueUnavailable with the reason if Redis refuses writes; the connection's error if it is away. */
+/**
+ * @throws ScissionError queueUnavailable with the reason if Redis refuses writes or is silent; the connection's error if it is
+ * away.
+ */
 export async function checkWritable(redis: Redis): Promise<void> {
   try {
-    await redis.set(PROBE, '', 'PX', PROBE_MS)
+    const answered = await waitAtMost(redis.set(PROBE, '', 'PX', PROBE_MS), ANSWER_MS, 'silent')
+    if (answered === 'silent')
+      throw new ScissionError(
+        'queueUnavailable',
+        `Redis is connected but has not answered for ${ANSWER_MS / 1000} s: see what keeps it or its machine busy`,
+      )
   } catch (thrown) {
     const reason = refusalOf(coerceError(thrown))
     if (reason === undefined) throw thrown

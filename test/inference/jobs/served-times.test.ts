@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { ServedTimes, stageMs } from '../../../services/inference/jobs/served-times.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { exampleProfile } from '../../support/fixtures.ts'
@@ -63,6 +63,21 @@ describe('the times of stages that really ran', () => {
     expect(await redis().state.served.has(profile.id)).toBe(false)
     isOwner = true
     run()
+    await until(async () => redis().state.served.has(profile.id))
+  })
+
+  it('are told although the clock of the machine was set back', async () => {
+    const times = served()
+    await ready(times)
+    const run = () => times.ran(key, { cpuMs: PREDICTED_MS, computeMs: 0 })
+    for (let runs = 0; runs < 5; runs += 1) run()
+    await until(async () => redis().state.served.has(profile.id))
+    await redis().state.served.delete(profile.id)
+    const later = performance.now() + 60_000
+    vi.spyOn(Date, 'now').mockReturnValue(Date.now() - 3_600_000)
+    vi.spyOn(performance, 'now').mockReturnValue(later)
+    run()
+    vi.restoreAllMocks()
     await until(async () => redis().state.served.has(profile.id))
   })
 

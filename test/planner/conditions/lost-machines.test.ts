@@ -1,8 +1,11 @@
 /** Machines that are lost and come back, as planners tell of them. */
+import { EventEmitter } from 'node:events'
 import { afterEach, describe, expect, it } from 'vitest'
 import { LostMachines } from '../../../services/planner/conditions/lost-machines.ts'
+import { informedBy } from '../../../services/planner/conditions/watch-conditions.ts'
 import { type Condition, conditionId } from '../../../shared/contracts/condition.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
+import type { State } from '../../../shared/platform/redis/state.ts'
 import { until } from '../../support/eventually.ts'
 import { readEvents } from '../../support/event-source.ts'
 import { exampleResource } from '../../support/fixtures.ts'
@@ -36,7 +39,7 @@ function watch() {
     },
     heartbeatMs: HEARTBEAT_MS,
     now: () => clock.now,
-    isInformed: () => clock.informed,
+    isInformed: async () => clock.informed,
   })
   const beat = (name: string, changes: Partial<Resource> = {}) =>
     resources.set(
@@ -47,58 +50,117 @@ function watch() {
     const since = new Date().toISOString()
     conditions.set(id, { id, kind: 'lost-machine', message: id, by: 'planner', since, ...changes })
   }
-  const check = () => {
+  const check = async () => {
     calls.length = 0
-    lost.check()
+    await lost.check()
     return calls
   }
   return { clock, resources, beat, put, check }
 }
 
 describe('a planner', () => {
-  it('notices a machine that is lost, and that it is back or has left', () => {
+  it('notices a machine that is lost, and that it is back or has left', async () => {
     const { clock, resources, beat, put, check } = watch()
     beat('edge')
     beat('paper', { source: 'imported' })
-    expect(check()).toEqual([])
+    expect(await check()).toEqual([])
     clock.now += 4 * HEARTBEAT_MS
-    expect(check()).toEqual(['begin lost-machine/edge'])
+    expect(await check()).toEqual(['begin lost-machine/edge'])
     put('lost-machine/edge', { resource: 'edge' })
-    expect(check()).toEqual([])
+    expect(await check()).toEqual([])
     beat('edge')
-    expect(check()).toEqual(['end lost-machine/edge'])
+    expect(await check()).toEqual(['end lost-machine/edge'])
     put('lost-machine/edge', { resource: 'edge' })
     resources.delete('edge')
-    expect(check()).toEqual(['end lost-machine/edge'])
+    expect(await check()).toEqual(['end lost-machine/edge'])
   })
 
-  it('says it again of a machine whose return another planner had noticed first', () => {
+  it('says it again of a machine whose return another planner had noticed first', async () => {
     const { clock, beat, check } = watch()
     beat('edge')
     clock.now += 4 * HEARTBEAT_MS
-    expect(check()).toEqual(['begin lost-machine/edge'])
+    expect(await check()).toEqual(['begin lost-machine/edge'])
     // The other planner has ended it: nothing of it is on record.
     beat('edge')
-    expect(check()).toEqual(['end lost-machine/edge'])
+    expect(await check()).toEqual(['end lost-machine/edge'])
     clock.now += 4 * HEARTBEAT_MS
-    expect(check()).toEqual(['begin lost-machine/edge'])
+    expect(await check()).toEqual(['begin lost-machine/edge'])
   })
 
-  it('says nothing while it could not have read heartbeats', () => {
+  it('says nothing while it could not have read heartbeats', async () => {
     const { clock, beat, check } = watch()
     beat('edge')
     clock.now += 60_000
     clock.informed = false
-    expect(check()).toEqual([])
+    expect(await check()).toEqual([])
   })
 
-  it('ends what a machine had noticed that is gone itself, and what is about one that left', () => {
+  it('ends what a machine had noticed that is gone itself, and what is about one that left', async () => {
     const { beat, put, check } = watch()
     beat('device')
     put('open-breaker/device/edge', { kind: 'open-breaker', resource: 'edge', by: 'device' })
     put('open-breaker/gone/device', { kind: 'open-breaker', resource: 'device', by: 'gone' })
     put('stand-in/x/1/device', { kind: 'stand-in', resource: 'edge', deployment: 'x', by: 'device' })
-    expect(check()).toEqual(['end open-breaker/device/edge', 'end open-breaker/gone/device'])
+    expect(await check()).toEqual(['end open-breaker/device/edge', 'end open-breaker/gone/device'])
+  })
+})
+
+describe('heartbeats mean something', () => {
+  function ask() {
+    const redis = Object.assign(new EventEmitter(), { status: 'ready' })
+    const clock = { ms: 0 }
+    let answer = Promise.resolve()
+    const state = { redis } as unknown as Pick<State, 'redis'>
+    const isInformed = informedBy(
+      state,
+      () => answer,
+      HEARTBEAT_MS,
+      () => clock.ms,
+    )
+    /** Asks once in a heartbeat. */
+    const beats = async (count: number) => {
+      const answers: boolean[] = []
+      for (let beat = 0; beat < count; beat += 1) {
+        clock.ms += HEARTBEAT_MS
+        answers.push(await isInformed())
+      }
+      return answers
+    }
+    return {
+      redis,
+      clock,
+      beats,
+      isInformed,
+      answers: (by: Promise<void>) => {
+        answer = by
+      },
+    }
+  }
+
+  it('once Redis has taken them for as long as a machine may be silent', async () => {
+    const { redis, beats, answers } = ask()
+    expect(await beats(5)).toEqual([false, false, false, true, true])
+    redis.emit('ready')
+    expect(await beats(4)).toEqual([false, false, false, true])
+    const refused = Promise.reject<void>(new Error('READONLY'))
+    refused.catch(() => undefined)
+    answers(refused)
+    expect(await beats(4)).toEqual([false, false, false, false])
+    // Redis takes writes again: the machines have not written yet.
+    answers(Promise.resolve())
+    expect(await beats(5)).toEqual([false, false, false, false, true])
+  })
+
+  it('not after Redis was silent on a connection that stayed', async () => {
+    const { beats, clock, isInformed, answers } = ask()
+    await beats(5)
+    let answer = () => {}
+    answers(new Promise((resolve) => (answer = resolve)))
+    const hanging = isInformed()
+    clock.ms += 10 * HEARTBEAT_MS
+    answer()
+    expect(await hanging).toBe(false)
+    expect(await beats(4)).toEqual([false, false, false, true])
   })
 })
 

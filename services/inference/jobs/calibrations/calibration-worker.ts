@@ -90,10 +90,10 @@ async function update({ state }: CalibrationDeps, id: string, changes: Partial<C
 
 /** Reports progress, the job's and the record's. `settled` resolves once all reports are written. */
 function relay(deps: CalibrationDeps, id: string, job: Pick<Job, 'updateProgress'>) {
-  let last = 0
+  let last = -Infinity
   let writing: Promise<unknown> = Promise.resolve()
   const report = (progress: BenchmarkProgress) => {
-    const now = Date.now()
+    const now = performance.now()
     if (now - last < REPORT_MS) return
     last = now
     writing = writing

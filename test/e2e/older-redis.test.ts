@@ -1,0 +1,105 @@
+/** Redis crashes and comes back with a snapshot of some time ago: what the services acknowledged since is there again. */
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
+import { linkId, openState, type State } from '../../shared/platform/redis/state.ts'
+import { call, startInference, type TestService } from '../inference/support/service.ts'
+import { PersistentRedis, REAL_SERVER } from '../redis/persistent-server.ts'
+import { eventually } from '../support/eventually.ts'
+import { withFolder } from '../support/folder.ts'
+import {
+  startBenchmark,
+  type StartedBenchmark,
+  startPlanner,
+  type StartedPlanner,
+} from '../support/services.ts'
+import { ownFile } from '../support/test-models.ts'
+
+if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-server on the PATH')
+
+describe.skipIf(REAL_SERVER === undefined)('a Redis with older data', () => {
+  const folder = withFolder('older-redis')
+  let redis: PersistentRedis
+  let state: State
+  let benchmark: StartedBenchmark
+  let planner: StartedPlanner
+  let plans: PlannerClient
+  const machines = new Map<string, TestService>()
+
+  beforeAll(async () => {
+    redis = await PersistentRedis.start()
+    state = openState(workerConnection(redis.url))
+    benchmark = await startBenchmark({
+      REDIS_URL: redis.url,
+      SCISSION_DATA: path.join(folder(), 'benchmark'),
+    })
+    planner = await startPlanner(redis.url)
+    plans = createPlannerClient(planner.url)
+    for (const name of ['device', 'edge']) {
+      const settings = {
+        SCISSION_RESOURCE: name,
+        SCISSION_TIER: name,
+        SCISSION_DATA: path.join(folder(), name),
+        SCISSION_BENCHMARK_URL: benchmark.url,
+        SCISSION_HEARTBEAT_MS: '300',
+      }
+      machines.set(name, await startInference(redis.url, settings))
+    }
+  })
+  afterAll(async () => {
+    await Promise.all([...machines.values()].map((machine) => machine.stop()))
+    await planner?.close()
+    await benchmark?.close()
+    state?.redis.disconnect()
+    await redis?.close()
+  })
+
+  it('gets back profiles, links and deployments, and nothing is forgotten on disk', async () => {
+    const uploaded = await benchmark.client.uploadModel(ownFile('digits-cnn.onnx'), 'digits')
+    const snapshot = redis.snapshot()
+
+    const { id } = await benchmark.client.startBenchmark({ model: 'digits', resources: ['device', 'edge'] })
+    await eventually(async () => expect((await benchmark.client.benchmark(id)).state).toBe('completed'))
+    const override = { rttMs: 77, bandwidthMbps: 5 }
+    const put = await fetch(`${planner.url}/v1/links/device/edge`, {
+      method: 'PUT',
+      body: JSON.stringify(override),
+    })
+    expect(put.status).toBe(200)
+    const answer = await plans.plans({ model: 'digits', minStages: 2 })
+    await plans.deploy({ plan: answer.plans[0]?.id ?? '', name: 'fresh' })
+    await eventually(async () => expect((await plans.deployment('fresh')).state).toBe('ready'))
+    const profiles = await state.profiles.ids()
+    const deployment = await state.deployments.need('fresh')
+    const { inputs } = await benchmark.client.structure('digits')
+    const ask = () =>
+      call(
+        'POST',
+        `${machines.get('device')?.url}/v2/models/fresh/infer`,
+        new Uint8Array(inputs[0]?.bytes ?? 0),
+        { 'Inference-Header-Content-Length': '0' },
+      )
+    expect((await ask()).status).toBe(200)
+
+    await redis.kill()
+    await redis.startAgain(snapshot)
+    expect((await ask()).status).toBe(200)
+    await eventually(async () => expect(await state.deployments.need('fresh')).toEqual(deployment))
+    await eventually(async () => expect(await state.profiles.ids()).toEqual(profiles))
+    await eventually(async () =>
+      expect(await state.links.need(linkId('device', 'edge'))).toMatchObject(override),
+    )
+    expect(await state.models.ids()).toEqual([uploaded.id])
+    for (const { url } of [benchmark, planner, ...machines.values()])
+      await eventually(async () =>
+        expect((await call('GET', `${url}/healthz`)).json).toMatchObject({
+          redisLost: { notRestored: expect.arrayContaining([expect.stringContaining('came back')]) },
+        }),
+      )
+
+    // The disk of the benchmark service still has them: they come back once more from an empty Redis.
+    await state.redis.flushall()
+    await eventually(async () => expect(await state.profiles.ids()).toEqual(profiles))
+  })
+})
