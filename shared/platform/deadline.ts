@@ -6,7 +6,7 @@
 /** Limits of a wait; without either it lasts as long as the work. */
 export interface Patience {
   signal?: AbortSignal | undefined
-  /** Epoch milliseconds. */
+  /** ms of performance.now() on the main thread: a calendar that is set must neither end a wait nor prolong it. */
   deadline?: number | undefined
 }
 
@@ -76,4 +76,5 @@ export async function waitAtMost<T, U>(work: Promise<T>, ms: number, otherwise: 
   }
 }
 
-const delayUntil = (deadline: number): number => Math.min(MAX_DELAY_MS, Math.max(0, deadline - Date.now()))
+const delayUntil = (deadline: number): number =>
+  Math.min(MAX_DELAY_MS, Math.max(0, deadline - performance.now()))

@@ -132,7 +132,7 @@ export async function promptly<T>(redis: Redis, work: () => Promise<T>): Promise
   await redis.ping()
   return waitWithin(
     work(),
-    { deadline: Date.now() + REDIS_PATIENCE_MS },
+    { deadline: performance.now() + REDIS_PATIENCE_MS },
     () => new ScissionError('queueUnavailable', `Redis has not answered in ${REDIS_PATIENCE_MS} ms`),
   )
 }

@@ -61,7 +61,7 @@ export async function answerInfer(
     const inputs = withScalarShapes(request.inputs, takesOf(target))
     const inference = await target.infer(inputs, {
       signal: leaving,
-      deadline: deadlineOf(request, Date.now()),
+      deadline: deadlineOf(request, performance.now()),
       id: request.id,
       parameters: request.parameters,
       outputs: wanted,

@@ -140,7 +140,7 @@ export async function askPeer<T>(
 
 function timeLeft(patienceMs: number, deadline: number | undefined, resource: string): number {
   if (deadline === undefined) return Math.ceil(patienceMs)
-  const left = deadline - Date.now()
+  const left = deadline - performance.now()
   if (left > 0) return Math.ceil(Math.min(patienceMs, left))
   throw new ScissionError('deadlineExceeded', `the request's time was up before hop ${resource} was called`, {
     resource,

@@ -143,7 +143,7 @@ function insteadOf(resource: string, onward: Inference, failures: readonly Sciss
 function retryable(error: unknown, { signal, deadline }: InferContext): ScissionError {
   if (!(error instanceof ScissionError)) throw error
   if (error.code === 'cancelled' || isOfTheRequest(error.code) || signal.aborted) throw error
-  if (deadline !== undefined && Date.now() >= deadline) throw error
+  if (deadline !== undefined && performance.now() >= deadline) throw error
   return error
 }
 

@@ -109,7 +109,7 @@ class TimedCall<T> {
     const { otherWay, context } = this.#request
     const limitMs = this.#deps.forwarding.hopTimeoutMs
     if (!otherWay) return { ms: limitMs, hardMs: limitMs, more: () => 0 }
-    const half = context.deadline === undefined ? limitMs : (context.deadline - Date.now()) / 2
+    const half = context.deadline === undefined ? limitMs : (context.deadline - performance.now()) / 2
     const hardMs = Math.max(1, Math.min(half, limitMs))
     const patienceMs = this.#ownMs + this.#behindMs
     const more = () => {

@@ -83,7 +83,7 @@ export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChild
       done()
     })
   })
-  const patience = { signal: options.signal, deadline: Date.now() + options.timeoutMs }
+  const patience = { signal: options.signal, deadline: performance.now() + options.timeoutMs }
   const stopWatching = watchPatience(patience, (why) =>
     why === 'aborted'
       ? reject(cancelled())

@@ -151,7 +151,7 @@ describe('requests for one stage', () => {
     await turn()
     const leaving = new AbortController()
     const gone = failure(ask(queue, 1, { signal: leaving.signal }))
-    const late = failure(ask(queue, 2, { deadline: Date.now() }))
+    const late = failure(ask(queue, 2, { deadline: performance.now() }))
     const stays = ask(queue, 3)
     leaving.abort()
     expect((await gone)?.code).toBe('cancelled')

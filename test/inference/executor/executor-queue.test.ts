@@ -93,10 +93,12 @@ describe('the queue', () => {
   it('answers at the deadline, whether the request waits or computes', async () => {
     start({ slowdown: 50 })
     const stage = await loadModel(slow)
-    const deadline = Date.now() + 40
+    const deadline = performance.now() + 40
     const runs = [1, 2].map(() => used.executor.run(stage, [matrix()], { deadline }))
     await Promise.all(runs.map((run) => expect(run).rejects.toMatchObject({ code: 'deadlineExceeded' })))
-    await expect(used.executor.run(stage, [matrix()], { deadline: Date.now() - 1 })).rejects.toMatchObject({
+    await expect(
+      used.executor.run(stage, [matrix()], { deadline: performance.now() - 1 }),
+    ).rejects.toMatchObject({
       code: 'deadlineExceeded',
     })
   })

@@ -54,7 +54,7 @@ runService(createLog('endless', 'silent'), async () => {
     return executor.load(file, { path: file, manifest: manifestOf(model), options })
   }
   const [long, short] = [await load('endless', endless), await load('doubling', doubling)]
-  const outcome = await executor.run(long, input(), { deadline: Date.now() + 300 }).catch(coerceError)
+  const outcome = await executor.run(long, input(), { deadline: performance.now() + 300 }).catch(coerceError)
   if (!(outcome instanceof ScissionError) || outcome.code !== 'deadlineExceeded')
     throw new Error(`the endless run was not given up: ${JSON.stringify(outcome)}`)
   // The one that is posted behind it is refused, and may be sent again.

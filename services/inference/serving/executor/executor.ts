@@ -42,7 +42,7 @@ export interface LoadedStage extends StageSource {
 export interface RunOptions {
   /** If aborted while queued, the run is never computed; while computing, its result is dropped. */
   signal?: AbortSignal | undefined
-  /** Epoch ms (Date.now()) after which the answer is useless. */
+  /** ms of performance.now() after which the answer is useless. */
   deadline?: number | undefined
 }
 
@@ -203,7 +203,7 @@ function sessionSource({ key, path, options, manifest }: LoadedStage): SessionSo
 
 function refuseIfTooLate(stage: LoadedStage, { signal, deadline }: RunOptions): void {
   if (signal?.aborted) throw new ScissionError('cancelled', `running ${stage.key}: the caller is gone`)
-  if (deadline !== undefined && deadline <= Date.now()) {
+  if (deadline !== undefined && deadline <= performance.now()) {
     throw new ScissionError('deadlineExceeded', `running ${stage.key}: its deadline has passed already`)
   }
 }

@@ -117,7 +117,7 @@ export class RequestStructures {
     if (known) return known
     const late = () => givenUp(`analysing model ${model.name} with open dimensions`, 'late')
     const work = async () => {
-      if (patience.deadline !== undefined && Date.now() >= patience.deadline) throw late()
+      if (patience.deadline !== undefined && performance.now() >= patience.deadline) throw late()
       // A request that waited before this one may have had it made.
       return (await this.#knownOpen(model)) ?? this.#analyse(model, tried)
     }

@@ -55,7 +55,7 @@ export interface BatchingFacts {
 export interface InferContext {
   /** Aborted if the client leaves. */
   signal: AbortSignal
-  /** Epoch ms after which the answer is useless. */
+  /** ms of performance.now() after which the answer is useless. */
   deadline: number | undefined
   /** Id of the request. */
   id: string | undefined
