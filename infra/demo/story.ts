@@ -51,11 +51,20 @@ export function steadinessText(paces: PlanAnswer['paces']): string {
   const spread = `its own pace moves by −${percent(below)} to +${percent(above)}`
   if (waiting >= BUSY)
     return colour.yellow(
-      `this computer is busy: other work on ${others.toFixed(1)} cores and quotas lengthen times by ` +
-        `${percent(waiting - 1)}; ${spread}`,
+      `this computer is busy: ${causeText(others, paces)} up to ${percent(waiting - 1)}; ${spread}`,
     )
   if (Math.max(below, above) >= UNSTEADY) return colour.yellow(`this computer is unsteady: ${spread}`)
   return colour.dim(`this computer is quiet: ${spread}`)
+}
+
+/** Only what is there: who has set no quota would look for one. */
+function causeText(others: number, paces: PlanAnswer['paces']): string {
+  const causes = [
+    ...(others >= 0.05 ? [`other work on ${others.toFixed(1)} cores`] : []),
+    ...(paces.some(({ stops = 1 }) => stops > 1) ? ['a limit on its CPU time'] : []),
+  ]
+  if (causes.length === 0) return 'times are longer by'
+  return `${causes.join(' and ')} ${causes.length === 1 ? 'lengthens' : 'lengthen'} times by`
 }
 
 const percent = (fraction: number): string => `${Math.round(100 * fraction)} %`

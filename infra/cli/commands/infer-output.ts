@@ -1,13 +1,24 @@
 /** `scission infer --output`: writes outputs as NumPy files. */
-import { mkdir, stat, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { writeNpy, writeNpz } from '../../../shared/tensors/write-numpy.ts'
 
-/** Before anything is asked for. @throws ScissionError badRequest if it is a file of another kind. */
+/** Before anything is asked for. @throws ScissionError badRequest if it is a file of another kind, or in no folder. */
 export async function checkOutput(output: string | undefined): Promise<void> {
-  if (output === undefined || isArray(output) || isArchive(output)) return
+  if (output === undefined) return
+  if (isArray(output) || isArchive(output)) {
+    const folder = path.dirname(output)
+    return access(folder, constants.W_OK).catch((thrown: unknown) => {
+      throw new ScissionError(
+        'badRequest',
+        `--output ${output}: ${folder} is no folder that can be written to`,
+        undefined,
+        thrown,
+      )
+    })
+  }
   const found = await stat(output).catch(() => undefined)
   if (found?.isDirectory() || (found === undefined && (/[/\\]$/.test(output) || path.extname(output) === '')))
     return

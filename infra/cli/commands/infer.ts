@@ -58,12 +58,14 @@ export function defineInfer(command: Command, context: Context): void {
 
 /** `source` is the model that a deployment serves, or the one that was named. */
 async function clientFor(
-  { planner, known }: Context,
+  { benchmark, planner, known }: Context,
   model: string,
   on: string | undefined,
 ): Promise<{ client: InferenceClient; source: string }> {
   if (on === undefined) {
-    const { entry, model: source } = await planner.deployment(model)
+    const { entry, model: source } = await planner
+      .deployment(model)
+      .catch(async (thrown: unknown) => Promise.reject(await hintedAt(benchmark, model, thrown)))
     return { client: createInferenceClient(entry.resource, entry.url, known), source }
   }
   const [resources, deployments] = await Promise.all([planner.resources(), planner.deployments()])
@@ -73,5 +75,21 @@ async function clientFor(
   throw new ScissionError(
     'notFound',
     `--on: unknown resource "${on}"; known: ${resources.map((resource) => resource.name).join(', ')}`,
+  )
+}
+
+/** The name of a model is no deployment: what to do with one is said. */
+async function hintedAt({ model }: Context['benchmark'], name: string, thrown: unknown): Promise<unknown> {
+  if (!(thrown instanceof ScissionError) || thrown.code !== 'notFound') return thrown
+  const isModel = await model(name).then(
+    () => true,
+    () => false,
+  )
+  if (!isModel) return thrown
+  return new ScissionError(
+    'notFound',
+    `${name} is a model, not a deployment: --on RESOURCE runs it whole there, scission deploy makes a plan of it live`,
+    thrown.details,
+    thrown,
   )
 }

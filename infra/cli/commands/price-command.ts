@@ -5,6 +5,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { tableText } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
+import { planIdOf } from '../plan-ids.ts'
 import { onePlanTable } from '../plan-tables.ts'
 
 interface PriceOptions {
@@ -22,7 +23,10 @@ export function definePrice(command: Command, context: Context): void {
     .action(async (plan: string, { stages, source }: PriceOptions) => {
       if (stages === undefined && source !== undefined)
         throw new ScissionError('badRequest', '--source: only with --stages; a plan id names its source')
-      const id = stages === undefined ? plan : await idOf(context, plan, stagesOf(stages), source)
+      const id =
+        stages === undefined
+          ? planIdOf(plan, `; for a model say which resource runs which layers: --stages ${FORM}`)
+          : await idOf(context, plan, stagesOf(stages), source)
       context.printTable(await context.planner.plan(id), onePlanTable, ({ notes }, table) =>
         [tableText(table), ...notes].join('\n'),
       )
