@@ -1,7 +1,7 @@
 /** Exit codes of `scission` and the text of its errors. */
 import { hidePasswords } from '../../shared/platform/hidden-passwords.ts'
 import { coerceError, type ErrorCode, ScissionError } from '../../shared/platform/errors.ts'
-import { plainWords } from '../terminal/plain-words.ts'
+import { plainWords } from '../../shared/platform/plain-words.ts'
 import { printableText } from '../terminal/printable.ts'
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, unknownName: 3, infeasible: 4, unreachable: 5 } as const

@@ -9,7 +9,7 @@ import { inputsText } from '../cli/tables.ts'
 import { shortVerification } from '../cli/verification-text.ts'
 import type { System } from '../start/system.ts'
 import { msColumn } from '../terminal/columns.ts'
-import { formatBytes, formatMs } from '../terminal/format.ts'
+import { formatBytes, formatDifference, formatMs } from '../terminal/format.ts'
 import { say } from '../terminal/say.ts'
 import { type SetDetail, sayWhileWaiting } from '../terminal/waiting.ts'
 import { tableOf, tableText } from '../terminal/table.ts'
@@ -79,7 +79,7 @@ export function servedText(served: readonly ServedPlan[]): string {
       const text = `${held ? 'inside' : 'OUTSIDE'}, ${inside} of ${samplesMs.length}`
       return held ? colour.green(text) : colour.red(text)
     },
-    'max |diff|': ({ maxAbsDiff }) => maxAbsDiff.toExponential(1),
+    'max |diff|': ({ maxAbsDiff }) => formatDifference(maxAbsDiff),
     'when deployed': ({ verification }) => shortVerification(verification),
     outputs: ({ agree }) => (agree ? colour.green('equal') : colour.red('DIFFERENT')),
   })
@@ -115,7 +115,7 @@ export function winnerText(served: readonly ServedPlan[]): string {
 
 /** The last line: what worked, and what did not come as predicted. */
 export function verdictText({ ok, maxAbsDiff, maxAbsOutput, predictions }: Report): string {
-  const difference = `largest difference ${maxAbsDiff.toExponential(1)} of outputs up to ${maxAbsOutput.toPrecision(3)}`
+  const difference = `largest difference ${formatDifference(maxAbsDiff)} of outputs up to ${maxAbsOutput.toPrecision(3)}`
   if (!ok) return colour.red(`the split model's outputs differ from the whole model's: ${difference}`)
   const equal = `the split model's outputs equal the whole model's (${difference})`
   const { held, of } = predictions

@@ -1,7 +1,7 @@
 /** What is wrong in a file that a person wrote, field by field. */
 import type { z } from 'zod'
 import { nearest } from '../../shared/platform/nearest.ts'
-import { plainWords } from './plain-words.ts'
+import { plainWords } from '../../shared/platform/plain-words.ts'
 
 /**
  * What is wrong in a file that a person wrote: `links[0].rttMs: must be a number, not a text`.

@@ -33,3 +33,6 @@ export function threeDigits(value: number): string {
 export function formatShape(shape: readonly (number | string)[]): string {
   return shape.length === 0 ? 'scalar' : shape.join('x')
 }
+
+/** `1.2e-7`; a difference that is none is `0`. */
+export const formatDifference = (value: number): string => (value === 0 ? '0' : value.toExponential(1))

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { Experiment } from '../../shared/contracts/experiment.ts'
 import { PlainDocument } from '../../shared/contracts/plain-import.ts'
 import { fileFaults } from '../../infra/terminal/file-faults.ts'
-import { plainWords } from '../../infra/terminal/plain-words.ts'
+import { plainWords } from '../../shared/platform/plain-words.ts'
 
 const Odd = z.strictObject({
   text: z.string().min(1),

@@ -1,6 +1,6 @@
 /**
- * Refusals in plain words: what schemas and the file system say of themselves means nothing to a person at a shell. Files
- * that people write, and messages of services, pass through here before they are printed.
+ * Refusals in plain words: what schemas and the file system say of themselves means nothing to a person at a shell. Faults of
+ * settings, of files that people write, and messages of services pass through here before they are printed.
  */
 
 const KINDS: Readonly<Record<string, string>> = {
@@ -32,6 +32,8 @@ const LIMITS: Readonly<Record<string, string>> = {
 type Rule = readonly [pattern: RegExp, words: (...groups: string[]) => string]
 
 const RULES: readonly Rule[] = [
+  [/Invalid input: expected number, received NaN/g, () => 'must be a number'],
+  [/Invalid URL/g, () => 'is no URL, which begins with http:// or the like'],
   [/Invalid input: expected (\w+), received undefined/g, (kind) => `is missing (${kindText(kind)})`],
   [
     /Invalid input: expected (\w+), received (\w+)/g,
