@@ -306,6 +306,11 @@ describe('with the system up', () => {
   })
 
   it('refusals name no part of a request, and what cannot be written is told before requests are sent', async () => {
+    const fileOf = (name: string, content: string) => {
+      const file = path.join(system.folder, name)
+      writeFileSync(file, content)
+      return file
+    }
     for (const [line, message] of [
       ['links set Foo edge --rtt 1 --bandwidth 1', /^scission: from: a resource name is lower-case/],
       ['undeploy A_/', /^scission: id: a name starts with/],
@@ -313,6 +318,11 @@ describe('with the system up', () => {
       ['sweep net --source device --vary rtt@device=1,2', /"device" is no link; one reads rtt@device>edge=…/],
       ['sweep net --source device --vary network=3g,5g', /a network is 3g, 4g, wifi, wired, got: 5g/],
       ['infer net --on device --output no/such/folder/x.npz', /no\/such\/folder is no folder that can be/],
+      [`infer net --on device --input input_1=${fileOf('empty.npy', '')}`, /empty.npy: it is no .npy file$/m],
+      [
+        `infer net --on device --input input_1=${fileOf('raw.bin', 'abc')}`,
+        /^scission: --input input_1: the file has 3 bytes, FP32 1x3x224x224 takes 602112$/m,
+      ],
       ['resources add Foo --tier edge', /^scission: (Foo: a resource name is lower-case|.*REDIS_URL)/],
     ] as const) {
       const { code, stderr } = await run(...line.split(' '))

@@ -31,7 +31,7 @@ export function defineSweep(command: Command, context: Context): void {
     .action(async (model: string, { vary, ...options }: GivenOptions & { vary: string[] }) => {
       const request = { query: planQuery(model, options), axes: vary.map(axisOf) }
       const answer = await namingOptions(hintsOf(vary), () => context.planner.sweep(request))
-      context.printTable(answer, mapTable, sweepText)
+      context.printTable(answer, mapTable, (shown) => sweepText(shown))
     })
 }
 
