@@ -15,8 +15,9 @@ export function formatBytes(bytes: number): string {
   return `${bytes} B`
 }
 
+/** 18.94 → "18.9 Mbit/s"; 5286 → "5.29 Gbit/s". */
 export function formatMbps(value: number): string {
-  return `${threeDigits(value)} Mbit/s`
+  return value >= 1000 ? `${threeDigits(value / 1000)} Gbit/s` : `${threeDigits(value)} Mbit/s`
 }
 
 /** 0.1234 → "12.3 %". */

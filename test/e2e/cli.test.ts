@@ -318,16 +318,22 @@ describe('with the system up', () => {
       ['sweep net --source device --vary rtt@device=1,2', /"device" is no link; one reads rtt@device>edge=…/],
       ['sweep net --source device --vary network=3g,5g', /a network is 3g, 4g, wifi, wired, got: 5g/],
       ['infer net --on device --output no/such/folder/x.npz', /no\/such\/folder is no folder that can be/],
-      [`infer net --on device --input input_1=${fileOf('empty.npy', '')}`, /empty.npy: it is no .npy file$/m],
+      [`infer asked --on device --input x=${fileOf('empty.npy', '')}`, /empty.npy: it is no .npy file$/m],
       [
-        `infer net --on device --input input_1=${fileOf('raw.bin', 'abc')}`,
-        /^scission: --input input_1: the file has 3 bytes, FP32 1x3x224x224 takes 602112$/m,
+        `infer asked --on device --input x=${fileOf('raw.bin', 'abc')}`,
+        /^scission: --input x: the file has 3 bytes, FP32 1x4 takes 16$/m,
       ],
       ['resources add Foo --tier edge', /^scission: (Foo: a resource name is lower-case|.*REDIS_URL)/],
     ] as const) {
       const { code, stderr } = await run(...line.split(' '))
       expect([code, stderr], line).toEqual([2, expect.stringMatching(message)])
     }
+  })
+
+  it('the times of many requests are CSV, in lines that all end alike', async () => {
+    const { code, stdout } = await run('infer', 'asked', '--on', 'cloud', '--repeat', '3', '--csv')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^request,latency \(ms\)\r\n0,[\d.]+\r\n1,[\d.]+\r\n2,[\d.]+\r\n$/)
   })
 
   it('status says what it cannot know without the planner', async () => {

@@ -55,8 +55,8 @@ describe('a .npy file', () => {
         fc.boolean(),
         ([descr, datatype, size], shape, isBig, isFortran) => {
           const count = shape.reduce((product, dim) => product * dim, 1)
-          const bytes = Uint8Array.from({ length: count * (size as number) }, (_, at) => (at * 37) % 251)
-          const elements = Array.from({ length: count }, (_, at) => bytes.slice(at * +size, (at + 1) * +size))
+          const bytes = Uint8Array.from({ length: count * size }, (_, at) => (at * 37) % 251)
+          const elements = Array.from({ length: count }, (_, at) => bytes.slice(at * size, (at + 1) * size))
           // Where the element of the row order stands in that of columns, from its indices.
           const byColumns = [...elements]
           for (const [at, element] of elements.entries()) {
@@ -67,11 +67,7 @@ describe('a .npy file', () => {
           const written = (isFortran ? byColumns : elements).flatMap((one) => [
             ...(isBig ? one.toReversed() : one),
           ])
-          const file = npyFile(
-            isBig ? `${descr}` : `${descr}`.replace('>', '='),
-            shape,
-            Uint8Array.from(written),
-          )
+          const file = npyFile(isBig ? descr : descr.replace('>', '='), shape, Uint8Array.from(written))
           const named = isFortran
             ? Buffer.from(file.toString('latin1').replace('False', 'True '), 'latin1')
             : file

@@ -10,7 +10,7 @@ import { wholeNumber, wholeNumberFrom } from '../numbers.ts'
 import { inferInputs } from './infer-inputs.ts'
 import { checkOutput, writeOutputs } from './infer-output.ts'
 import { repeatRequests } from './infer-repeats.ts'
-import { type Inferred, inferredText, outputsTable, shownOutput } from './infer-text.ts'
+import { type Inferred, inferredText, outputsTable, shownOutput, timesTable } from './infer-text.ts'
 
 interface InferOptions {
   on?: string
@@ -52,7 +52,11 @@ export function defineInfer(command: Command, context: Context): void {
         outputs: outputs.map((output: Tensor) => shownOutput(output)),
         ...(files.length > 0 && { files }),
       }
-      context.printTable(inferred, outputsTable, inferredText)
+      context.printTable(
+        inferred,
+        (shown) => (shown.times ? timesTable(shown.times) : outputsTable(shown)),
+        (shown) => inferredText(shown, outputsTable(shown)),
+      )
     })
 }
 

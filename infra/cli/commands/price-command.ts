@@ -27,11 +27,15 @@ export function definePrice(command: Command, context: Context): void {
         stages === undefined
           ? planIdOf(plan, `; for a model say which resource runs which layers: --stages ${FORM}`)
           : await idOf(context, plan, stagesOf(stages), source)
+      const assumed = stages === undefined || source !== undefined ? [] : [sourceText(stagesOf(stages))]
       context.printTable(await context.planner.plan(id), onePlanTable, ({ notes }, table) =>
-        [tableText(table), ...notes].join('\n'),
+        [tableText(table), ...assumed, ...notes].join('\n'),
       )
     })
 }
+
+const sourceText = ([{ resource }]: readonly [PlanStage, ...PlanStage[]]) =>
+  `the input is taken to be at ${resource}, so that sending it there is not counted: --source names another resource`
 
 async function idOf(
   { benchmark }: Context,
