@@ -44,6 +44,12 @@ const OPTIONS = {
   help: { type: 'boolean', default: false },
 } as const
 
+/** Its options, for completion. */
+export const START_OPTIONS = Object.entries(OPTIONS).map(([name, { type }]) => ({
+  flag: `--${name}`,
+  takesValue: type === 'string',
+}))
+
 /** @returns 'help' if it was asked for. @throws ScissionError badRequest, which names the option. */
 export function parseStartOptions(args: string[]): StartOptions | 'help' {
   const { values, positionals } = parse(args)

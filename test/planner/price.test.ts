@@ -25,7 +25,9 @@ describe('GET /v1/plans/ID', () => {
       (rest) => `${exampleProfile('edge', [1]).id.split('.').slice(0, 2).join('.')}.${rest}`,
     )
     const notesOf = async (id: string | undefined) =>
-      PricedPlan.parse((await ask(`/v1/plans/${id}`)).body).notes.filter((note) => /^emulated/.test(note))
+      PricedPlan.parse((await ask(`/v1/plans/${id}`)).body).notes.filter((note) =>
+        note.startsWith('emulated'),
+      )
     await used.state.resources.put('edge', exampleResource('edge', { slowdown: 2, emulated: true }))
     await eventually(async () => {
       expect(await notesOf(split)).toEqual(['emulated speed: edge runs 2x slower than this machine'])
