@@ -194,7 +194,9 @@ describe('with the system up', () => {
     const set = await json<Link>('links', 'set', 'device', 'edge', '--rtt', '7', '--bandwidth', '3')
     expect(set).toMatchObject({ rttMs: 7, bandwidthMbps: 3, returnBandwidthMbps: 3, source: 'override' })
     expect((await run('links', 'list')).stdout).toMatch(/device → edge +7\.00 ms +3\.00 Mbit\/s.*override/)
-    expect((await run('links', 'list', '--csv')).stdout).toMatch(/^device → edge,7,3,3,[^,]+,,override\r?$/m)
+    expect((await run('links', 'list', '--csv')).stdout).toMatch(
+      /^device → edge,7,,3,,3,,[^,]+,,override\r?$/m,
+    )
     expect((await run('links', 'forget', 'device', 'edge')).stdout).toContain('forgot device → edge')
     expect((await run('links', 'forget', 'device', 'nobody')).code).toBe(3)
     const zero = await run('links', 'set', 'device', 'edge', '--rtt', '7', '--bandwidth', '0')
@@ -329,6 +331,33 @@ describe('with the system up', () => {
       expect([code, stderr], line).toEqual([2, expect.stringMatching(message)])
     }
   })
+
+  it('one array file for several outputs is refused before requests are sent', async () => {
+    const file = path.join(system.folder, 'twin.onnx')
+    const nodes = [node('Abs', ['x'], ['a']), node('Neg', ['a'], ['b'])]
+    const outputs = [value('a', [2, 3]), value('b', [2, 3])]
+    writeFileSync(file, encode(model({ nodes, inputs: [value('x', [2, 3])], outputs })))
+    expect((await run('models', 'add', file)).code).toBe(0)
+    const output = path.join(system.folder, 'twin.npy')
+    const before = await inferences()
+    const { code, stderr } = await run('infer', 'twin', '--on', 'cloud', '--repeat', '5', '--output', output)
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('there are 2 outputs; take FILE.npz or a folder'),
+    ])
+    expect(await inferences()).toBe(before)
+  })
+
+  /** Requests that the cloud has answered. */
+  async function inferences(): Promise<string> {
+    const resources = await json<{ name: string; url: string }[]>('resources')
+    const cloud = resources.find(({ name }) => name === 'cloud')
+    const metrics = await (await fetch(`${cloud?.url}/metrics`)).text()
+    return metrics
+      .split('\n')
+      .filter((line) => /^scission_inference\w*_(total|count)\b/.test(line))
+      .join('\n')
+  }
 
   it('the times of many requests are CSV, in lines that all end alike', async () => {
     const { code, stdout } = await run('infer', 'asked', '--on', 'cloud', '--repeat', '3', '--csv')

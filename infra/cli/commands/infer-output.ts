@@ -28,6 +28,19 @@ export async function checkOutput(output: string | undefined): Promise<void> {
 const isArray = (file: string) => /\.npy$/i.test(file)
 const isArchive = (file: string) => /\.npz$/i.test(file)
 
+/** Before requests are sent, whose answers would be lost. @throws ScissionError badRequest for one array file and several outputs. */
+export async function checkOutputCount(
+  output: string | undefined,
+  countOutputs: () => Promise<number>,
+): Promise<void> {
+  if (output === undefined || !isArray(output)) return
+  const count = await countOutputs()
+  if (count > 1) throw severalOutputs(output, count)
+}
+
+const severalOutputs = (output: string, count: number) =>
+  new ScissionError('badRequest', `--output ${output}: there are ${count} outputs; take FILE.npz or a folder`)
+
 /** @returns the files written. @throws ScissionError badRequest. */
 export async function writeOutputs(output: string, tensors: readonly Tensor[]): Promise<string[]> {
   const files = filesOf(output, tensors)
@@ -47,10 +60,7 @@ function filesOf(output: string, tensors: readonly Tensor[]): Map<string, Buffer
     return new Map(tensors.map((tensor, index) => [fileIn(output, tensors, index), writeNpy(tensor)]))
   const [only, ...others] = tensors
   if (only !== undefined && others.length === 0) return new Map([[output, writeNpy(only)]])
-  throw new ScissionError(
-    'badRequest',
-    `--output ${output}: there are ${tensors.length} outputs; take FILE.npz or a folder`,
-  )
+  throw severalOutputs(output, tensors.length)
 }
 
 /** Names of outputs come from a model: only letters, digits, ".", "_" and "-" of them are in the names of files. */

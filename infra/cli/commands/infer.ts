@@ -8,7 +8,7 @@ import { csvOption, shapesOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 import { wholeNumber, wholeNumberFrom } from '../numbers.ts'
 import { inferInputs } from './infer-inputs.ts'
-import { checkOutput, writeOutputs } from './infer-output.ts'
+import { checkOutput, checkOutputCount, writeOutputs } from './infer-output.ts'
 import { repeatRequests } from './infer-repeats.ts'
 import { type Inferred, inferredText, outputsTable, shownOutput, timesTable } from './infer-text.ts'
 
@@ -41,6 +41,7 @@ export function defineInfer(command: Command, context: Context): void {
     .action(async (model: string, options: InferOptions) => {
       await checkOutput(options.output)
       const { client, source } = await clientFor(context, model, options.on)
+      await checkOutputCount(options.output, async () => (await client.metadata(model)).outputs.length)
       const inputs = await inferInputs(context, { client, source, model }, options)
       const { last, times } = await repeatRequests(() => client.infer(model, inputs), options)
       const { outputs, parameters } = last
