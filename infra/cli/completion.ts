@@ -1,8 +1,20 @@
 /** Scripts that complete commands, options and their choices in a shell. They hold all of it: nothing is started at a Tab. */
 import type { Command, Option } from 'commander'
+import { NETWORK_NAMES } from '../../shared/contracts/network-presets.ts'
+import { listZoo } from '../../shared/zoo/index.ts'
+import { START_OPTIONS } from '../start/options.ts'
+import { SERVICE_NAMES } from './commands/config.ts'
+import { PLAN_CHOICES } from './commands/plan-options.ts'
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof SHELLS)[number]
+
+/** What the argument of a command can be, where that is known without asking a service. */
+const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
+  completion: SHELLS,
+  config: SERVICE_NAMES,
+  'zoo build': listZoo().map(({ name }) => name),
+}
 
 /** A command, and what may follow it. */
 interface Completed {
@@ -24,20 +36,32 @@ export function completionScript(program: Command, shell: Shell): string {
 
 function completedBelow(command: Command, words: readonly string[]): Completed[] {
   const help = command.createHelp()
-  const subcommands = command.commands.map((one) => ({ name: one.name(), text: one.description() }))
+  const path = words.join(' ')
+  const named = command.commands.map((one) => ({ name: one.name(), text: one.description() }))
+  const subcommands = [...named, ...(ARGUMENTS[path] ?? []).map((name) => ({ name, text: '' }))]
   const mine: Completed = {
-    path: words.join(' '),
+    path,
     text: command.description(),
     subcommands,
-    options: help.visibleOptions(command).flatMap(completedOption),
+    // `up` hands all of its options on.
+    options:
+      path === 'up' ? START_OPTIONS.map(startOption) : help.visibleOptions(command).flatMap(completedOption),
   }
   return [mine, ...command.commands.flatMap((one) => completedBelow(one, [...words, one.name()]))]
 }
 
 function completedOption({ long, description, required, optional, argChoices }: Option) {
   if (!long) return []
-  return [{ flag: long, text: description, takesValue: required || optional, choices: argChoices ?? [] }]
+  const choices = argChoices ?? PLAN_CHOICES.get(long) ?? []
+  return [{ flag: long, text: description, takesValue: required || optional, choices }]
 }
+
+const startOption = ({ flag, takesValue }: (typeof START_OPTIONS)[number]) => ({
+  flag,
+  text: '',
+  takesValue,
+  choices: flag === '--network' ? NETWORK_NAMES : [],
+})
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
 

@@ -65,7 +65,8 @@ export function createContext(program: Command, everyCommand: () => Promise<Comm
     known,
     print,
     printTable: (value, table, text = (_, made) => tableText(made)) => {
-      if (isCsv) console.log(csvText(table(printable(value))))
+      // A line ends as all others do: a reader that goes by CRLF would take the last line feed for a part of the last cell.
+      if (isCsv) process.stdout.write(`${csvText(table(printable(value)))}\r\n`)
       else print(value, (shown) => text(shown, table(shown)))
     },
   }

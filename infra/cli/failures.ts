@@ -4,9 +4,17 @@ import { ScissionError } from '../../shared/platform/errors.ts'
 import { complain } from '../terminal/say.ts'
 import { describeFailure, exitCodeOf } from './exit-codes.ts'
 
-/** A command line that cannot be parsed. */
-export function usageError({ message }: CommanderError): ScissionError {
-  return new ScissionError('badRequest', message.replace(/^error: /, ''))
+/**
+ * A command line that cannot be parsed.
+ * @param args what the command line names, without options: commander says nothing of a command that is missing or, behind
+ * `help`, unknown.
+ */
+export function usageError({ code, message }: CommanderError, args: readonly string[]): ScissionError {
+  if (code !== 'commander.help') return new ScissionError('badRequest', message.replace(/^error: /, ''))
+  const name = args.at(-1)
+  const what =
+    name === undefined ? 'give a command, for example scission status' : `unknown command '${name}'`
+  return new ScissionError('badRequest', `${what}; scission --help lists them`)
 }
 
 /** Prints it. @returns the exit code. */

@@ -46,7 +46,9 @@ function findSystem(base: number | undefined, root: string): Services {
       )
     return atPorts(
       base ?? DEFAULT_PORT_BASE,
-      base === undefined ? `no system runs in ${root}` : `--port-base ${base}`,
+      base === undefined
+        ? `at the default ports; ${root} knows of no system that runs`
+        : `--port-base ${base}`,
     )
   }
   const found = `--port-base ${system.portBase}, process ${system.pid}`

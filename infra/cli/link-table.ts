@@ -16,12 +16,13 @@ export const linksTable = (links: readonly Shown[]): Table =>
     {
       link: ({ from, to }) => `${from} → ${to}`,
       'round trip': figureColumn('rttMs', 'ms', formatMs, formatMs),
-      bandwidth: figureColumn('bandwidthMbps', 'Mbit/s', formatMbps, threeDigits),
-      back: figureColumn('returnBandwidthMbps', 'Mbit/s', formatMbps, threeDigits),
-      age: ({ ageMs, measuredAt }) => ({
-        text: ageMs === undefined ? 'now' : ageText(ageMs),
-        value: measuredAt,
-      }),
+      'round trip ±': halfWidth('rttMs', 'ms'),
+      bandwidth: figureColumn('bandwidthMbps', 'Mbit/s', formatMbps, besideMbps),
+      'bandwidth ±': halfWidth('bandwidthMbps', 'Mbit/s'),
+      back: figureColumn('returnBandwidthMbps', 'Mbit/s', formatMbps, besideMbps),
+      'back ±': halfWidth('returnBandwidthMbps', 'Mbit/s'),
+      age: ({ ageMs }) => (ageMs === undefined ? 'now' : ageText(ageMs)),
+      'measured at': ({ measuredAt }) => measuredAt,
       from: ({ basis }) => basisText(basis),
       figures: ({ source, emulated, emulation }) =>
         painted(
@@ -29,7 +30,17 @@ export const linksTable = (links: readonly Shown[]): Table =>
           emulated ? colour.yellow : String,
         ),
     },
-    { ifEmpty: 'no links measured yet', expendable: ['from', 'back', 'age'] },
+    {
+      ifEmpty: 'no links measured yet',
+      expendable: ['from', 'back', 'age'],
+      only: {
+        'round trip ±': 'csv',
+        'bandwidth ±': 'csv',
+        'back ±': 'csv',
+        age: 'text',
+        'measured at': 'csv',
+      },
+    },
   )
 
 /** `19.1 Mbit/s ± 0.42`; the half-width is left out where nothing was measured. */
@@ -37,16 +48,26 @@ function figureColumn(
   field: Figure,
   unit: string,
   format: (value: number) => string,
-  formatWidth: (value: number) => string,
+  /** Of the half-width, beside the value. */
+  formatWidth: (width: number, value: number) => string,
 ): FigureColumn<Shown> {
   return {
     unit,
     cell: ({ [field]: value, uncertainty }) => ({
-      text: uncertainty ? `${format(value)} ± ${formatWidth(uncertainty[field])}` : format(value),
+      text: uncertainty ? `${format(value)} ± ${formatWidth(uncertainty[field], value)}` : format(value),
       value,
     }),
   }
 }
+
+/** In the unit of the figure, which is named once. */
+const besideMbps = (width: number, value: number) => threeDigits(value >= 1000 ? width / 1000 : width)
+
+/** Of its own column only for programs: people see it beside the figure. */
+const halfWidth = (field: Figure, unit: string): FigureColumn<Shown> => ({
+  unit,
+  cell: ({ uncertainty }) => uncertainty?.[field] ?? '',
+})
 
 /** `34 probes, 20 messages`: what the figures rest on. */
 function basisText(basis: Link['basis']): string {

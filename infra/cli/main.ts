@@ -13,7 +13,10 @@ try {
   // Help and version have been printed.
   if (thrown instanceof CommanderError && thrown.exitCode === 0) process.exitCode = EXIT.ok
   else {
-    const error = thrown instanceof CommanderError ? usageError(thrown) : thrown
-    process.exitCode = printFailure(error, wantsJson(process.argv, program.opts<GlobalOptions>()))
+    const isJson = wantsJson(process.argv, program.opts<GlobalOptions>())
+    // Who gives nothing wants to know what there is.
+    if (process.argv.length === 2) program.outputHelp()
+    const error = thrown instanceof CommanderError ? usageError(thrown, program.args) : thrown
+    process.exitCode = printFailure(error, isJson)
   }
 }

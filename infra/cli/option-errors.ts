@@ -71,7 +71,7 @@ export function optionNames(text: string, hints: OptionHints): string {
     const name = field.replaceAll(/[.[\]]/g, '\\$&')
     // A field of one small word is a word of English too: it is one only as the subject of a refusal.
     if (!/^[a-z]+[A-Z]\w*$/.test(field)) return said.replaceAll(new RegExp(`^${name}: `, 'gm'), `${flag}: `)
-    return said.replaceAll(new RegExp(`\\b${name}\\b(: )?`, 'g'), (_, colon?: string) =>
+    return said.replaceAll(new RegExp(`\\b${name}\\b(: (?!unknown))?`, 'g'), (_, colon?: string) =>
       colon === undefined ? flag : `${flag} `,
     )
   }, text)

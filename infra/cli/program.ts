@@ -5,8 +5,7 @@ import { COMMANDS, type CommandEntry } from './commands.ts'
 import { type GlobalOptions, portBase } from './global-options.ts'
 
 const NOTES = `
-Without --benchmark-url and --planner-url the system that runs here is found by itself (npm start writes where it is); if
-several run, --port-base says which.
+Without --benchmark-url and --planner-url the system that runs here is found by itself (npm start writes where it is); if several run, --port-base says which.
 
 Exit codes: 0 success, 1 something failed, 2 wrong usage or request, 3 unknown name, 4 no plan satisfies, 5 a service cannot be reached`
 
@@ -21,8 +20,8 @@ export function createProgram(): Command {
     .addOption(urlOption('--planner-url <url>', 'the planner service', 'SCISSION_PLANNER_URL'))
     .addHelpText('after', ({ command }) => wrapNotes(command))
     .configureHelp({ minWidthToWrap: 20, formatItem, subcommandTerm })
-    // What is wrong is printed by main.ts, as text or JSON.
-    .configureOutput({ outputError: () => undefined })
+    // What is wrong is printed by main.ts, as text or JSON: also help, where a command is missing.
+    .configureOutput({ outputError: () => undefined, writeErr: () => undefined })
     .exitOverride()
   const byName = new Map<string, CommandEntry>()
   for (const entry of COMMANDS) {

@@ -2,6 +2,7 @@
 import colour from 'picocolors'
 import type { SweepAnswer } from '../../shared/contracts/plan-sweep.ts'
 import { type Table, tableOf, tableText } from '../terminal/table.ts'
+import { terminalWidth } from '../terminal/wrap.ts'
 import { describePlan } from './plan-tables.ts'
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
@@ -44,32 +45,27 @@ const axisValue = (value: string | number | undefined): string =>
 /** Columns of cells between two marks of the scale, so that their values have room. */
 const MARK_EVERY = 10
 const BESIDE = 12
+const GAP = '  '
 
 /**
  * Formats a map: one letter per cell stands for a plan. The last axis runs to the right, the one before it downwards, both with
- * their values; of three axes there is a map for each value of the first.
+ * their values; of three axes there is a map for each value of the first. A map that is wider than the terminal is drawn in parts,
+ * one below the other.
+ * @param width of the terminal.
  */
-export function sweepText(answer: SweepAnswer): string {
-  const { axes, cells, plans, notes } = answer
+export function sweepText(answer: SweepAnswer, width = terminalWidth()): string {
+  const { axes, plans, notes } = answer
   const [before, last] = [axes.at(-2), axes.at(-1)]
-  const width = last?.values.length ?? 1
-  const down: readonly (string | number)[] = before?.values ?? ['']
-  const lines: string[] = []
-  for (let start = 0; start < cells.length; start += width) {
-    const row = cells.slice(start, start + width).map(letterOf)
-    const at = start / width
-    const outer = axes.length > 2 ? axes[0] : undefined
-    if (outer && at % down.length === 0)
-      lines.push(`  ${axisName(outer.vary)}: ${axisValue(outer.values[at / down.length])}`)
-    lines.push(`  ${axisValue(down[at % down.length]).padStart(BESIDE - 2)}  ${row.join('')}`)
-  }
-  const values = last
-    ? `${axisName(last.vary)} from ${axisValue(last.values[0])} to ${axisValue(last.values.at(-1))}`
-    : ''
+  const columns = last?.values.length ?? 1
+  const room = Math.max(MARK_EVERY, Math.floor((width - BESIDE - GAP.length) / MARK_EVERY) * MARK_EVERY)
+  const parts = Number.isFinite(room) ? Math.ceil(columns / room) : 1
   return [
-    `to the right: ${values}${before ? `; downwards: ${axisName(before.vary)}` : ''}; ".": no plan`,
-    ...lines,
-    ...scaleOf(last?.values ?? []),
+    `to the right: ${rangeText(last)}${before ? `; downwards: ${axisName(before.vary)}` : ''}; ".": no plan` +
+      (plans.length > LETTERS.length ? '; "?": another plan' : ''),
+    ...Array.from({ length: parts }, (_, part) => {
+      const [from, to] = parts === 1 ? [0, columns] : [part * room, (part + 1) * room]
+      return partText(answer, from, to).join('\n')
+    }),
     tableText(
       tableOf(plans, {
         map: (_, index) => letterOf(index),
@@ -81,6 +77,31 @@ export function sweepText(answer: SweepAnswer): string {
   ].join('\n')
 }
 
+/** Columns [from, to) of a map, with the scale below them. */
+function partText({ axes, cells }: SweepAnswer, from: number, to: number): string[] {
+  const [before, last] = [axes.at(-2), axes.at(-1)]
+  const columns = last?.values.length ?? 1
+  const down: readonly (string | number)[] = before?.values ?? ['']
+  const outer = axes.length > 2 ? axes[0] : undefined
+  const rows = Array.from({ length: cells.length / columns }, (_, at) => {
+    const row = cells.slice(at * columns, (at + 1) * columns).slice(from, to)
+    const line = `${axisValue(down[at % down.length]).padStart(BESIDE)}${GAP}${row.map(letterOf).join('')}`
+    if (!outer || at % down.length > 0) return line
+    return `  ${axisName(outer.vary)}: ${axisValue(outer.values[at / down.length])}\n${line}`
+  })
+  return [...rows, ...scaleOf((last?.values ?? []).slice(from, to))]
+}
+
+/** Below so many values a scale names the first only. */
+const FEW = 6
+
+function rangeText(axis: SweepAnswer['axes'][number] | undefined): string {
+  if (!axis) return ''
+  const values = axis.values.map(axisValue)
+  const range = values.length <= FEW ? `: ${values.join(', ')}` : ` from ${values[0]} to ${values.at(-1)}`
+  return `${axisName(axis.vary)}${range}`
+}
+
 const letterOf = (plan: number) => (plan < 0 ? '.' : (LETTERS[plan] ?? '?'))
 
 /** Marks below a map, and the values at them; of a few values each stands below its column, or below the one before. */
@@ -89,6 +110,6 @@ function scaleOf(values: readonly (string | number)[]): string[] {
   const texts = values
     .filter((_, at) => at % MARK_EVERY === 0)
     .map((value) => axisValue(value).padEnd(MARK_EVERY))
-  const indent = ' '.repeat(BESIDE + 2)
+  const indent = ' '.repeat(BESIDE) + GAP
   return [`${indent}${marks}`.trimEnd(), `${indent}${texts.join('')}`.trimEnd()]
 }

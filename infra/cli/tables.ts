@@ -7,7 +7,7 @@ import type { DeploymentView } from '../../shared/contracts/stand-in.ts'
 import type { Pace } from '../../shared/contracts/pace.ts'
 import type { Profile } from '../../shared/contracts/profile.ts'
 import type { ResourceView } from '../../shared/contracts/resource.ts'
-import { bytesColumn, msColumn, painted, timesColumn } from '../terminal/columns.ts'
+import { bytesColumn, type Cell, msColumn, painted, timesColumn } from '../terminal/columns.ts'
 import { formatBytes, formatShape } from '../terminal/format.ts'
 import { type Table, tableOf } from '../terminal/table.ts'
 
@@ -64,9 +64,11 @@ export function layersTable({ layers, boundaries }: Pick<Structure, 'layers' | '
       operator: ({ op }) => op,
       name: ({ name }) => shortened(name),
       output: ({ outputs }) =>
-        outputs
-          .map((one) => `${one.datatype} ${formatShape(one.shape)}, ${formatBytes(one.bytes)}`)
-          .join('; '),
+        twoFaced(
+          outputs.map(
+            ({ datatype, shape, bytes }) => [`${datatype} ${formatShape(shape)}, `, bytes] as const,
+          ),
+        ),
       weights: bytesColumn(({ weightBytes }) => weightBytes),
       'M MAC': ({ macs }) => (macs === null ? '' : { text: (macs / 1e6).toFixed(2), value: macs / 1e6 }),
       'crossing after it': bytesColumn(({ after }) => after?.bytes),
@@ -83,6 +85,12 @@ function cutText(boundary: Structure['boundaries'][number] | undefined): string 
   return boundary.clean ? 'clean' : 'yes'
 }
 
+/** Types, shapes and sizes of tensors: the sizes rounded for people, exact for programs. */
+const twoFaced = (tensors: readonly (readonly [type: string, bytes: number])[]) => ({
+  text: tensors.map(([type, bytes]) => type + formatBytes(bytes)).join('; '),
+  value: tensors.map(([type, bytes]) => `${type}${bytes} bytes`).join('; '),
+})
+
 /** People see the end of a long name, which tells it from others; programs get all of it. */
 const shortened = (text: string, length = 40) => ({
   text: text.length <= length ? text : `…${text.slice(1 - length)}`,
@@ -98,14 +106,18 @@ export const profilesTable = (profiles: readonly Profile[]): Table =>
       slowdown: timesColumn(({ slowdown }) => slowdown),
       'counts as': msColumn(({ whole, slowdown }) => whole.medianMs * slowdown),
       options: ({ options }) => `${options.threads} thread, ${options.optimisation}`,
-      'peak memory': bytesColumn(({ peakRssBytes }) => peakRssBytes),
-      '95 % within': howSure,
+      // An imported profile says nothing of it.
+      'peak memory': bytesColumn(({ peakRssBytes }) => peakRssBytes || undefined),
+      '95 % within': { unit: 'share', cell: howSure },
+      check: ({ predictionError }) => (predictionError ? (predictionError.ok ? 'passed' : 'failed') : ''),
       figures: ({ emulated, source = 'measured' }) => (emulated && source === 'measured' ? EMULATED : source),
       id: ({ id, model }) => ({ text: id.replace(model, model.slice(0, 12)), value: id }),
     },
     {
       ifEmpty: 'no profiles yet: scission bench MODEL',
       expendable: ['id', 'peak memory', 'options', 'slowdown', 'whole model'],
+      // People see it in the column before.
+      only: { check: 'csv' },
     },
   )
 
@@ -125,9 +137,10 @@ export const profileLayersTable = ({ layerMs, layers, enterMs, exitMs }: Profile
   )
 
 /** The profile's interval, and a warning if the profile failed its own check. */
-function howSure({ interval, predictionError }: Profile): string {
+function howSure({ interval, predictionError }: Profile): Cell {
   const within = interval ? `± ${(100 * interval.relative).toFixed(0)} %` : 'not said'
-  return predictionError?.ok === false ? `${within}, check failed` : within
+  const text = predictionError?.ok === false ? `${within}, check failed` : within
+  return { text, value: interval?.relative ?? '' }
 }
 
 export const deploymentsTable = (deployments: readonly DeploymentView[]): Table =>
@@ -164,8 +177,12 @@ export const resourcesTable = (resources: readonly ResourceView[]): Table =>
               text: silentMs === undefined ? 'not known' : ageText(silentMs),
               value: heartbeatAt,
             },
-      pace: ({ pace }) => ({ text: pace ? paceColumn(pace) : '', value: pace?.requestMs.median ?? '' }),
-      address: ({ url }) => url,
+      pace: {
+        unit: 'ms',
+        cell: ({ pace }) => ({ text: pace ? paceColumn(pace) : '', value: pace?.requestMs.median ?? '' }),
+      },
+      // Nothing answers for a machine that was imported.
+      address: ({ url, source }) => (source === 'imported' ? '' : url),
       slowdown: timesColumn(({ slowdown }) => slowdown),
       machine: ({ machine }) => machine.cpuModel,
     },

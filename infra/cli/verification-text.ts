@@ -1,5 +1,6 @@
 /** What a deployment's verification found, in one line for each comparison. */
 import { formatInputShapes } from '../../shared/contracts/format-input-shapes.ts'
+import { formatDifference } from '../terminal/format.ts'
 import type { Comparison, Verification } from '../../shared/contracts/verification.ts'
 
 export function verificationText(verification: Verification | undefined): string {
@@ -13,6 +14,11 @@ export function verificationText(verification: Verification | undefined): string
   const left = outcome === 'equal' && reason !== undefined ? [`  ${reason}`] : []
   return [title, ...comparisons.map(comparisonText), ...left].join('\n')
 }
+
+const MEASURES = {
+  relativeDiff: 'relative to the largest value',
+  relativeError: 'relative to all values, root mean square',
+} as const
 
 /** For a table: `equal, off by 1.2e-7`. */
 export function shortVerification(verification: Verification | undefined): string {
@@ -29,11 +35,11 @@ function comparisonText(comparison: Comparison): string {
   const allowed = Math.max(0, ...outputs.map(({ tolerance }) => tolerance ?? 0))
   const notes = [...new Set(outputs.flatMap(({ note }) => note ?? []))].map((note) => `\n    ${note}`)
   const verdict = equal ? 'equal' : 'DIFFERENT'
-  return `  ${path}${sizes}: ${verdict}, ${offBy(comparison)} (${measure}, allowed ${allowed.toExponential(0)})${notes.join('')}`
+  return `  ${path}${sizes}: ${verdict}, ${offBy(comparison)} ${MEASURES[measure]}, where ${allowed === 0 ? 'nothing' : allowed.toExponential(0)} is allowed${notes.join('')}`
 }
 
 function offBy({ outputs, measure }: Comparison): string {
   const figures = outputs.filter(({ compared }) => compared === 'values').map((output) => output[measure])
   if (figures.length === 0) return 'only types and shapes compared'
-  return `off by ${Math.max(...figures.map((figure) => figure ?? Infinity)).toExponential(1)}`
+  return `off by ${formatDifference(Math.max(...figures.map((figure) => figure ?? Infinity)))}`
 }

@@ -9,7 +9,7 @@ import { inputsText } from '../cli/tables.ts'
 import { shortVerification } from '../cli/verification-text.ts'
 import type { System } from '../start/system.ts'
 import { msColumn } from '../terminal/columns.ts'
-import { formatBytes, formatMs } from '../terminal/format.ts'
+import { formatBytes, formatDifference, formatMs } from '../terminal/format.ts'
 import { say } from '../terminal/say.ts'
 import { type SetDetail, sayWhileWaiting } from '../terminal/waiting.ts'
 import { tableOf, tableText } from '../terminal/table.ts'
@@ -49,18 +49,22 @@ export function steadinessText(paces: PlanAnswer['paces']): string {
   const below = most((pace) => pace.below)
   const above = most((pace) => pace.above)
   const spread = `its own pace moves by −${percent(below)} to +${percent(above)}`
-  if (waiting >= BUSY) {
-    const isStopped = most(({ stops = 1 }) => stops) > 1
-    const causes = [
-      ...(others >= 0.05 || !isStopped ? [`other work on ${others.toFixed(1)} cores`] : []),
-      ...(isStopped ? ['a quota of CPU time'] : []),
-    ]
-    const lengthens = causes.length > 1 ? 'lengthen' : 'lengthens'
-    const what = `${causes.join(' and ')} ${lengthens} times by ${percent(waiting - 1)}`
-    return colour.yellow(`this computer is busy: ${what}; ${spread}`)
-  }
+  if (waiting >= BUSY)
+    return colour.yellow(
+      `this computer is busy: ${causeText(others, paces)} up to ${percent(waiting - 1)}; ${spread}`,
+    )
   if (Math.max(below, above) >= UNSTEADY) return colour.yellow(`this computer is unsteady: ${spread}`)
   return colour.dim(`this computer is quiet: ${spread}`)
+}
+
+/** Only what is there: who has set no quota would look for one. */
+function causeText(others: number, paces: PlanAnswer['paces']): string {
+  const causes = [
+    ...(others >= 0.05 ? [`other work on ${others.toFixed(1)} cores`] : []),
+    ...(paces.some(({ stops = 1 }) => stops > 1) ? ['a limit on its CPU time'] : []),
+  ]
+  if (causes.length === 0) return 'times are longer by'
+  return `${causes.join(' and ')} ${causes.length === 1 ? 'lengthens' : 'lengthen'} times by`
 }
 
 const percent = (fraction: number): string => `${Math.round(100 * fraction)} %`
@@ -75,7 +79,7 @@ export function servedText(served: readonly ServedPlan[]): string {
       const text = `${held ? 'inside' : 'OUTSIDE'}, ${inside} of ${samplesMs.length}`
       return held ? colour.green(text) : colour.red(text)
     },
-    'max |diff|': ({ maxAbsDiff }) => maxAbsDiff.toExponential(1),
+    'max |diff|': ({ maxAbsDiff }) => formatDifference(maxAbsDiff),
     'when deployed': ({ verification }) => shortVerification(verification),
     outputs: ({ agree }) => (agree ? colour.green('equal') : colour.red('DIFFERENT')),
   })
@@ -111,7 +115,7 @@ export function winnerText(served: readonly ServedPlan[]): string {
 
 /** The last line: what worked, and what did not come as predicted. */
 export function verdictText({ ok, maxAbsDiff, maxAbsOutput, predictions }: Report): string {
-  const difference = `largest difference ${maxAbsDiff.toExponential(1)} of outputs up to ${maxAbsOutput.toPrecision(3)}`
+  const difference = `largest difference ${formatDifference(maxAbsDiff)} of outputs up to ${maxAbsOutput.toPrecision(3)}`
   if (!ok) return colour.red(`the split model's outputs differ from the whole model's: ${difference}`)
   const equal = `the split model's outputs equal the whole model's (${difference})`
   const { held, of } = predictions

@@ -14,6 +14,7 @@ import { readIfThere, statIfThere, writeWhole } from '../../shared/platform/atom
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import { checkJson } from '../../shared/platform/outside-input.ts'
 import { csvText } from '../terminal/csv.ts'
+import { fileFaults } from '../terminal/file-faults.ts'
 import { summaryOf, type SummaryRow } from './summary.ts'
 import { requestsTable, summaryTable } from './experiment-tables.ts'
 
@@ -126,9 +127,5 @@ async function rowsIn(file: string, refuse: (why: string) => ScissionError): Pro
 export function parseExperiment(file: string, content: unknown): Experiment {
   const parsed = Experiment.safeParse(content)
   if (parsed.success) return parsed.data
-  const faults = parsed.error.issues.map(({ path: at, message }) => `${at.map(String).join('.')}: ${message}`)
-  throw new ScissionError(
-    'badRequest',
-    `${file}: ${faults.map((fault) => fault.replace(/^: /, '')).join('; ')}`,
-  )
+  throw new ScissionError('badRequest', `${file}: ${fileFaults(parsed.error, Experiment).join('; ')}`)
 }

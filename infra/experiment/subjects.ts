@@ -51,7 +51,7 @@ export async function subjectsOf(
   for (const [at, model] of models.entries()) {
     const plans = earlier.filter((one) => one.model === model)
     const isPlanned = queries.every(({ label }) => plans.some(({ query }) => query === label))
-    const id = await naming(`models.${at}`, () =>
+    const id = await naming(`models[${at}]`, () =>
       modelOf(context, model, isPlanned ? undefined : { queries, ...waiting }),
     )
     for (const [index, query] of queries.entries()) {
@@ -59,9 +59,9 @@ export async function subjectsOf(
       if (known && !known.plan.startsWith(`${id}.`))
         throw new ScissionError(
           'conflict',
-          `models.${at}: ${model} is another model than when the experiment began: give another folder as output`,
+          `models[${at}]: ${model} is another model than when the experiment began: give another folder as output`,
         )
-      const plan = known?.plan ?? (await naming(`queries.${index}`, () => planOf(context, id, query)))
+      const plan = known?.plan ?? (await naming(`queries[${index}]`, () => planOf(context, id, query)))
       subjects.push({ model, modelId: id, label: query.label, plan })
     }
   }

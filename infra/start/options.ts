@@ -1,6 +1,6 @@
 /** Options of `npm start -- …`; the same table prints the help. */
 import { parseArgs } from 'node:util'
-import { ScissionError } from '../../shared/platform/errors.ts'
+import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import type { InputShapes } from '../../shared/contracts/common.ts'
 import { parseInputShapes } from '../../shared/contracts/input-shapes.ts'
 import { NETWORK_NAMES, type NetworkName } from '../../shared/contracts/network-presets.ts'
@@ -44,6 +44,12 @@ const OPTIONS = {
   help: { type: 'boolean', default: false },
 } as const
 
+/** Its options, for completion. */
+export const START_OPTIONS = Object.entries(OPTIONS).map(([name, { type }]) => ({
+  flag: `--${name}`,
+  takesValue: type === 'string',
+}))
+
 /** @returns 'help' if it was asked for. @throws ScissionError badRequest, which names the option. */
 export function parseStartOptions(args: string[]): StartOptions | 'help' {
   const { values, positionals } = parse(args)
@@ -73,8 +79,14 @@ function parse(args: string[]) {
   try {
     return parseArgs({ args, options: OPTIONS, allowPositionals: true })
   } catch (thrown) {
-    const message = thrown instanceof Error ? thrown.message : String(thrown)
-    throw new ScissionError('badRequest', `${message}\n${HELP}`, undefined, thrown)
+    // Node goes on about arguments that begin with a dash.
+    const [message] = coerceError(thrown).message.split('. ')
+    throw new ScissionError(
+      'badRequest',
+      `${message?.replace(/^./, (first) => first.toLowerCase())}; npm start -- --help lists the options`,
+      undefined,
+      thrown,
+    )
   }
 }
 

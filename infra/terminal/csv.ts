@@ -7,7 +7,10 @@
 import type { Cell } from './columns.ts'
 import type { Table } from './table.ts'
 
-export function csvText({ heads, rows }: Table): string {
+export function csvText(table: Table): string {
+  const columns = table.heads.flatMap(({ only }, column) => (only === 'text' ? [] : [column]))
+  const heads = columns.flatMap((column) => table.heads[column] ?? [])
+  const rows = table.rows.map((row) => columns.map((column) => row[column] ?? ''))
   const head = heads.map(({ name, unit }) => fieldOf(unit === undefined ? name : `${name} (${unit})`))
   const lines = [head, ...rows.map((row) => row.map((cell) => fieldOf(valueOf(cell))))]
   return lines.map((fields) => fields.join(',')).join('\r\n')

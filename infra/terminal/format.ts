@@ -15,8 +15,9 @@ export function formatBytes(bytes: number): string {
   return `${bytes} B`
 }
 
+/** 18.94 → "18.9 Mbit/s"; 5286 → "5.29 Gbit/s". */
 export function formatMbps(value: number): string {
-  return `${threeDigits(value)} Mbit/s`
+  return value >= 1000 ? `${threeDigits(value / 1000)} Gbit/s` : `${threeDigits(value)} Mbit/s`
 }
 
 /** 0.1234 → "12.3 %". */
@@ -33,3 +34,6 @@ export function threeDigits(value: number): string {
 export function formatShape(shape: readonly (number | string)[]): string {
   return shape.length === 0 ? 'scalar' : shape.join('x')
 }
+
+/** `1.2e-7`; a difference that is none is `0`. */
+export const formatDifference = (value: number): string => (value === 0 ? '0' : value.toExponential(1))

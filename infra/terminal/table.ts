@@ -18,7 +18,7 @@ const NO_BORDERS = {
 
 /** Heads and rows, not yet laid out. */
 export interface Table {
-  heads: readonly { name: string; unit?: string }[]
+  heads: readonly { name: string; unit?: string; only?: 'csv' | 'text' }[]
   rows: readonly (readonly Cell[])[]
   /** Heads of columns that a narrow terminal may do without, the first to go first. */
   expendable: readonly string[]
@@ -29,6 +29,8 @@ export interface Table {
 export interface TableOptions {
   expendable?: readonly string[]
   ifEmpty?: string
+  /** Heads of columns that only programs, or only people, get. */
+  only?: Readonly<Record<string, 'csv' | 'text'>>
 }
 
 /**
@@ -38,12 +40,14 @@ export interface TableOptions {
 export function tableOf<T>(
   items: readonly T[],
   columns: Readonly<Record<string, Column<T>>>,
-  { expendable = [], ifEmpty }: TableOptions = {},
+  { expendable = [], ifEmpty, only = {} }: TableOptions = {},
 ): Table {
   const all = Object.entries(columns)
-  const heads = all.map(([name, column]) =>
-    typeof column === 'function' ? { name } : { name, unit: column.unit },
-  )
+  const heads = all.map(([name, column]) => ({
+    name,
+    ...(typeof column !== 'function' && { unit: column.unit }),
+    ...(only[name] !== undefined && { only: only[name] }),
+  }))
   const cells = all.map(([, column]) => (typeof column === 'function' ? column : column.cell))
   const rows = items.map((item, index) => cells.map((cell) => cell(item, index)))
   return { heads, rows, expendable, ifEmpty }
@@ -53,9 +57,10 @@ export function tableOf<T>(
 export function tableText(table: Table, width: number = terminalWidth()): string {
   const { heads, rows, expendable, ifEmpty } = table
   if (rows.length === 0 && ifEmpty !== undefined) return ifEmpty
+  const shown = heads.flatMap((head, column) => (head.only === 'csv' ? [] : [column]))
   return layOut(
-    heads.map(({ name }) => name),
-    rows.map((row) => row.map((cell) => textOf(cell).replaceAll('\n', '\\n'))),
+    shown.map((column) => heads[column]?.name ?? ''),
+    rows.map((row) => shown.map((column) => textOf(row[column] ?? '').replaceAll('\n', '\\n'))),
     { expendable, width },
   )
 }

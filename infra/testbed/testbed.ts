@@ -9,6 +9,7 @@ import { mbps, ms, ResourceName, TierName } from '../../shared/contracts/common.
 import type { LinkEmulation } from '../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import { NETWORK_NAMES, NETWORK_PRESETS, type NetworkName } from '../../shared/contracts/network-presets.ts'
+import { fileFaults } from '../terminal/file-faults.ts'
 
 const TestbedResource = z.strictObject({
   name: ResourceName,
@@ -90,14 +91,8 @@ function readJson(file: string | URL, shown: string): unknown {
 function parse(json: unknown, shown: string): TestbedFile {
   const parsed = TestbedFile.safeParse(json)
   if (parsed.success) return parsed.data
-  const faults = parsed.error.issues.map(({ path, message }) => `${fieldName(path)}: ${message}`)
+  const faults = fileFaults(parsed.error, TestbedFile)
   throw new ScissionError('badRequest', `testbed ${shown}: ${faults.join(' · ')}`, { file: shown, faults })
-}
-
-/** `links[2].upMbps` */
-function fieldName(path: readonly PropertyKey[]): string {
-  const text = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('')
-  return text.replace(/^\./, '') || 'the file'
 }
 
 /** Lists contradictions between fields, each with the name of the field. */

@@ -13,6 +13,7 @@ runService(log, async () => {
   const listening = await listen(service.app, config.port, config.host)
   return {
     url: listening.url,
+    socket: listening.socket,
     close: async () => {
       service.endStreams()
       await listening.close()

@@ -38,6 +38,7 @@ runService(log, async () => {
   await waitAtMost(registered, NAME_PATIENCE_MS, undefined)
   return {
     url,
+    socket: listening.socket,
     failed: registered,
     close: async () => {
       await service.leave()

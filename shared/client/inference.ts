@@ -20,10 +20,11 @@ export interface InferOptions {
   signal?: AbortSignal
 }
 
-/** The part of `GET /v2/models/{name}` that is needed to make inputs. */
+/** The part of `GET /v2/models/{name}` that is needed to make inputs, and to know what comes out. */
 const Metadata = z.object({
   name: z.string(),
   inputs: z.array(z.object({ name: z.string(), datatype: z.string(), shape: z.array(z.number()) })),
+  outputs: z.array(z.object({ name: z.string() })).default([]),
 })
 
 export type InferenceClient = ReturnType<typeof createInferenceClient>

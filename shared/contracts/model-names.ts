@@ -8,6 +8,7 @@ import { ScissionError } from '../platform/errors.ts'
 import { nearest } from '../platform/nearest.ts'
 import { ModelId, Name } from './common.ts'
 import type { Model } from './model.ts'
+import { idOfShort } from './short-id.ts'
 
 /** `name@version` in a request; names themselves contain no `@`. */
 const NameAndVersion = z
@@ -38,7 +39,7 @@ export const versionsOf = (models: readonly Model[], name: string): number[] =>
   modelsNamed(models, name).map((named) => named.version)
 
 /**
- * The model that a reference means. A plain name means its highest version.
+ * The model that a reference means. A plain name means its highest version; what is no name may be a short id.
  * @throws ScissionError notFound naming what exists.
  */
 export function pickNamed(models: readonly Model[], reference: string): NamedModel {
@@ -48,6 +49,11 @@ export function pickNamed(models: readonly Model[], reference: string): NamedMod
   const named = modelsNamed(models, name)
   const found = version === undefined ? named.at(-1) : named.find((one) => String(one.version) === version)
   if (found) return found
+  const short = idOfShort(
+    reference,
+    models.map(({ id }) => id),
+  )
+  if (short !== undefined) return pickNamed(models, short)
   throw unknown(models, reference, named)
 }
 

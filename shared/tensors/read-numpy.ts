@@ -9,6 +9,7 @@ import { coerceError, ScissionError } from '../platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../contracts/tensor.ts'
 import { countElements, encodeElements } from '../oip/bytes-elements.ts'
 import { NPY_DATATYPES as DATATYPES, NPY_MAGIC } from './numpy-types.ts'
+import { inTensorOrder } from './numpy-order.ts'
 import { pickledTexts } from './pickled-texts.ts'
 
 export type NumpyArray = Omit<Tensor, 'name'>
@@ -46,14 +47,18 @@ export function readNpy(bytes: Uint8Array, owner: string): NumpyArray {
     .split(',')
     .filter((dim) => dim.trim() !== '')
     .map(Number)
-  if (order === 'True' && shape.length > 1)
-    throw refuse('its order is Fortran’s; save numpy.ascontiguousarray(…) of it')
   const data = bytes.subarray(end)
-  const datatype = DATATYPES.get(descr)
+  const isFortran = order === 'True'
+  // Every processor that this runs on is little-endian, so `=` is `<`.
+  const datatype = DATATYPES.get(descr.replace(/^[>=](?=[uif][248]$)/, '<'))
+  if (!datatype && isFortran && shape.length > 1)
+    throw refuse('its texts are in the order of Fortran; save numpy.ascontiguousarray(…) of it')
   if (!datatype) return { datatype: 'BYTES', shape, bytes: textsOf(descr, shape, data, refuse) }
   const wanted = byteLength(datatype, shape)
   if (data.byteLength !== wanted) throw refuse(wrongLength(descr, shape, wanted, data))
-  return { datatype, shape, bytes: data }
+  const size = wanted / Math.max(1, elementCount(shape))
+  const isBigEndian = descr.startsWith('>')
+  return { datatype, shape, bytes: inTensorOrder(data, size, shape, { isBigEndian, isFortran }) }
 }
 
 type Refuse = (why: string) => ScissionError

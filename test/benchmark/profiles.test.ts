@@ -35,6 +35,17 @@ describe('profiles', () => {
     expect(await harness().state.profiles.need(profile.id)).toEqual(profile)
   })
 
+  it('are read and deleted by the ids that tables print', async () => {
+    const profile = exampleProfile('device', [1, 2, 3, 4])
+    await harness().state.profiles.put(profile.id, profile)
+    const short = profile.id.replace(MODEL_ID, MODEL_ID.slice(0, 12))
+    expect(await client().profile(short)).toEqual(profile)
+    await expect(client().profile(short.replace('device', 'cloud'))).rejects.toThrow('unknown profile')
+    await client().deleteProfile(short)
+    expect(await harness().state.profiles.all()).toEqual([])
+    await expect(client().deleteProfile(short)).rejects.toThrow('unknown profile')
+  })
+
   it('are listed without what serving says of them where that cannot be read', async () => {
     const [device, cloud] = [exampleProfile('device', [1, 1, 1, 1]), exampleProfile('cloud', [1, 2, 3, 4])]
     for (const profile of [device, cloud]) await harness().state.profiles.put(profile.id, profile)

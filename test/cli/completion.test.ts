@@ -41,6 +41,26 @@ const OFFERS: [words: string[], expected: string[]][] = [
   [['plan', 'models', '--max-l'], ['--max-latency-ms']],
   [['status', '--port-b'], ['--port-base']],
   [['models', 'add', ''], []],
+  [['plan', 'net', '--objective', 'e'], ['energy']],
+  [
+    ['plan', 'net', '--confidence', ''],
+    ['median', 'upper'],
+  ],
+  [
+    ['sweep', 'net', '--network', 'w'],
+    ['wifi', 'wired'],
+  ],
+  [
+    ['completion', ''],
+    ['bash', 'zsh', 'fish'],
+  ],
+  [['config', 'p'], ['planner']],
+  [
+    ['zoo', 'build', 'vgg'],
+    ['vgg16', 'vgg19'],
+  ],
+  [['up', '--net'], ['--network']],
+  [['up', '--network', '3'], ['3g']],
 ]
 
 describe('bash', { skip: isMissing('bash') }, () => {

@@ -38,6 +38,21 @@ describe('where figures come from', () => {
     expect(column(table, 'figures')).toEqual(['measured', 'emulated', 'imported'])
   })
 
+  it('is a number for programs, and nothing where nothing is known', () => {
+    const profile = exampleProfile('device', [1, 2], {
+      interval: { relative: 0.18, fixedMs: 0.1, confidence: 0.95 },
+    })
+    const { interval: _none, ...bare } = exampleProfile('lab', [1, 2])
+    const table = profilesTable([profile, { ...bare, source: 'imported', peakRssBytes: 0 }])
+    expect(column(table, '95 % within')).toEqual(['0.18', ''])
+    expect(column(table, 'peak memory').at(-1)).toBe('')
+    expect(tableText(table, 300)).toMatch(/± 18 %/)
+    const lab = { ...exampleResource('cloud', { source: 'imported' }), alive: false, silentMs: 5 }
+    expect(column(resourcesTable([lab]), 'address')).toEqual([''])
+    // Heads name the unit of whatever has one.
+    expect(csvText(resourcesTable([lab]))).toMatch(/^resource,.*,pace \(ms\),/)
+  })
+
   it('is in the table of machines: one that was imported never gave a sign of life', () => {
     const lab = {
       ...exampleResource('cloud', { name: 'lab', source: 'imported' }),

@@ -32,6 +32,15 @@ describe('the table of links', () => {
     expect(line).toContain('20 messages, 34 probes before')
   })
 
+  it('has three digits of a fast link too, in one unit', () => {
+    const fast = {
+      ...measured,
+      bandwidthMbps: 5286,
+      uncertainty: { ...measured.uncertainty, bandwidthMbps: 1022 },
+    }
+    expect(tableText(linksTable([fast as typeof measured]), 200)).toMatch(/5\.29 Gbit\/s ± 1\.02 /)
+  })
+
   it('shows no half-width where nothing was measured', () => {
     const line = linesAt(200).find((one) => one.includes('device → cloud'))
     expect(line).not.toContain('±')
@@ -44,7 +53,15 @@ describe('the table of links', () => {
     const csv = csvText(linksTable([measured]))
     expect(csv).toContain('20.12')
     expect(csv).toContain('2026-01-01T00:00:00.000Z')
-    expect(csv).not.toContain('±')
+    const [heads = [], row = []] = csv.split('\r\n').map((line) => line.split(','))
+    const cell = (head: string) => Number(row[heads.indexOf(head)])
+    expect(heads).not.toContain('age')
+    expect(heads).toContain('measured at')
+    expect(cell('round trip ± (ms)')).toBe(measured.uncertainty?.rttMs)
+    expect(cell('bandwidth ± (Mbit/s)')).toBe(measured.uncertainty?.bandwidthMbps)
+    expect(cell('back ± (Mbit/s)')).toBe(measured.uncertainty?.returnBandwidthMbps)
+    expect(csvText(linksTable([overridden])).split('\r\n')[1]).toMatch(/,5,,/)
+    expect(linesAt(200)[0]).not.toMatch(/±|measured at/)
   })
 
   it('has a link that was set just now, which has no age yet', () => {

@@ -93,11 +93,28 @@ describe('usage errors', () => {
     ['--json undeploy x --csv', /unknown option '--csv'/],
     ['--json resources --csv', /--json and --csv: one of the two/],
     ['--json completion tcsh', /must be bash, zsh, fish/],
+    ['--json', /^give a command/],
+    ['help nonsense --json', /^unknown command 'nonsense'; scission --help/],
+    ['--json models help nonsense', /^unknown command 'nonsense'/],
+    ['--json up --nonsense', /^unknown option '--nonsense'; npm start -- --help lists the options$/],
+    ['--json import nofile.json', /^import: cannot read nofile.json: there is no such file or folder$/],
   ])('%s: JSON on standard error, nothing on standard output, exit code 2', async (line, message) => {
     const { code, stdout, stderr } = await scission(...line.split(' '))
     const { error } = JSON.parse(stderr) as { error: { code: string; message: string; exitCode: number } }
     expect([code, stdout, error.code, error.exitCode]).toEqual([2, '', 'badRequest', 2])
     expect(error.message).toMatch(message)
+  })
+
+  it('no part of the program that reads the command line is named', async () => {
+    for (const line of ['', 'help nonsense', 'zoo help nonsense'])
+      expect((await scission(...line.split(' ').filter(Boolean))).stderr, line).toMatch(
+        /^scission: [^()]*scission --help lists them\n$/,
+      )
+  })
+
+  it('a group of commands without one of them lists', async () => {
+    const listed = await scission('zoo', '--json')
+    expect([listed.code, (JSON.parse(listed.stdout) as unknown[]).length]).toEqual([0, 18])
   })
 
   it('are one line of text otherwise', async () => {

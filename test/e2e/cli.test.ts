@@ -101,6 +101,11 @@ describe('with the system up', () => {
     await expect.poll(async () => (await json<unknown[]>('links')).length).toBe(3)
     expect((await json<unknown[]>('profiles', '--model', 'net')).length).toBe(3)
     expect((await run('resources')).stdout).toMatch(/cloud +cloud +alive/)
+    // What tables print of an id is enough of it.
+    const [shown = ''] = /[0-9a-f]{12}\.\S+\.cloud\.\S+/.exec((await run('profiles')).stdout) ?? []
+    expect((await run('profiles', 'show', shown, '--csv')).stdout.trimEnd().split('\r\n').length).toBe(159)
+    const planned = await run('plan', added.id.slice(0, 12), '--profiles', shown, '--source', 'cloud')
+    expect([planned.code, planned.stderr]).toEqual([0, ''])
 
     const same = ['bench', 'net', '--runs', '3', '--threads', '1', '--optimisation', 'all']
     expect((await run(...same)).stdout).toContain('cloud is not measured again')
@@ -126,7 +131,9 @@ describe('with the system up', () => {
       new RegExp(`${id} +[0-9a-f]{12} +\\w+ +completed +2 made-up +2`),
     )
     expect((await run('calibrations', id)).stdout).toMatch(/63 +q8 +2\d\.\d %[^]*accuracy lost +best plan/)
-    expect((await run('calibrations', 'nobody')).stderr).toContain('not the id of a calibration')
+    expect((await run('calibrations', 'nobody')).stderr).toContain(
+      'unknown calibration "nobody"; scission calibrations',
+    )
     expect((await run(...calibrate)).stdout).toMatch(/63 +q8 +2\d\.\d %[^]*accuracy lost +best plan/)
 
     const answer = await json<PlanAnswer>(
@@ -187,7 +194,9 @@ describe('with the system up', () => {
     const set = await json<Link>('links', 'set', 'device', 'edge', '--rtt', '7', '--bandwidth', '3')
     expect(set).toMatchObject({ rttMs: 7, bandwidthMbps: 3, returnBandwidthMbps: 3, source: 'override' })
     expect((await run('links', 'list')).stdout).toMatch(/device → edge +7\.00 ms +3\.00 Mbit\/s.*override/)
-    expect((await run('links', 'list', '--csv')).stdout).toMatch(/^device → edge,7,3,3,[^,]+,,override\r?$/m)
+    expect((await run('links', 'list', '--csv')).stdout).toMatch(
+      /^device → edge,7,,3,,3,,[^,]+,,override\r?$/m,
+    )
     expect((await run('links', 'forget', 'device', 'edge')).stdout).toContain('forgot device → edge')
     expect((await run('links', 'forget', 'device', 'nobody')).code).toBe(3)
     const zero = await run('links', 'set', 'device', 'edge', '--rtt', '7', '--bandwidth', '0')
@@ -282,5 +291,87 @@ describe('with the system up', () => {
     const missing = await run('layers', 'nothing')
     expect([missing.code, missing.stderr]).toEqual([3, expect.stringContaining('unknown model "nothing"')])
     expect((await run('deploy', 'nonsense')).code).toBe(3)
+  })
+
+  it('a model where a plan or a deployment is asked for is told what to do with it', async () => {
+    const file = path.join(system.folder, 'asked.onnx')
+    writeFileSync(file, modelWithName('asked'))
+    expect((await run('models', 'add', file)).code).toBe(0)
+    for (const [line, hint] of [
+      ['price asked', 'for a model say which resource runs which layers: --stages '],
+      ['deploy asked', 'the last line of scission plan MODEL has that of the best'],
+      ['infer asked', 'asked is a model, not a deployment: --on RESOURCE runs it whole there'],
+    ] as const) {
+      const { code, stderr } = await run(...line.split(' '))
+      expect([code, stderr], line).toEqual([3, expect.stringContaining(hint)])
+    }
+  })
+
+  it('refusals name no part of a request, and what cannot be written is told before requests are sent', async () => {
+    const fileOf = (name: string, content: string) => {
+      const file = path.join(system.folder, name)
+      writeFileSync(file, content)
+      return file
+    }
+    for (const [line, message] of [
+      ['links set Foo edge --rtt 1 --bandwidth 1', /^scission: from: a resource name is lower-case/],
+      ['undeploy A_/', /^scission: id: a name starts with/],
+      ['sweep net --source device --vary slowdown=1:2:2', /say of which resource: slowdown@edge=1:8:20/],
+      ['sweep net --source device --vary rtt@device=1,2', /"device" is no link; one reads rtt@device>edge=…/],
+      ['sweep net --source device --vary network=3g,5g', /a network is 3g, 4g, wifi, wired, got: 5g/],
+      ['infer net --on device --output no/such/folder/x.npz', /no\/such\/folder is no folder that can be/],
+      [`infer asked --on device --input x=${fileOf('empty.npy', '')}`, /empty.npy: it is no .npy file$/m],
+      [
+        `infer asked --on device --input x=${fileOf('raw.bin', 'abc')}`,
+        /^scission: --input x: the file has 3 bytes, FP32 1x4 takes 16$/m,
+      ],
+      ['resources add Foo --tier edge', /^scission: (Foo: a resource name is lower-case|.*REDIS_URL)/],
+    ] as const) {
+      const { code, stderr } = await run(...line.split(' '))
+      expect([code, stderr], line).toEqual([2, expect.stringMatching(message)])
+    }
+  })
+
+  it('one array file for several outputs is refused before requests are sent', async () => {
+    const file = path.join(system.folder, 'twin.onnx')
+    const nodes = [node('Abs', ['x'], ['a']), node('Neg', ['a'], ['b'])]
+    const outputs = [value('a', [2, 3]), value('b', [2, 3])]
+    writeFileSync(file, encode(model({ nodes, inputs: [value('x', [2, 3])], outputs })))
+    expect((await run('models', 'add', file)).code).toBe(0)
+    const output = path.join(system.folder, 'twin.npy')
+    const before = await inferences()
+    const { code, stderr } = await run('infer', 'twin', '--on', 'cloud', '--repeat', '5', '--output', output)
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('there are 2 outputs; take FILE.npz or a folder'),
+    ])
+    expect(await inferences()).toBe(before)
+  })
+
+  /** Requests that the cloud has answered. */
+  async function inferences(): Promise<string> {
+    const resources = await json<{ name: string; url: string }[]>('resources')
+    const cloud = resources.find(({ name }) => name === 'cloud')
+    const metrics = await (await fetch(`${cloud?.url}/metrics`)).text()
+    return metrics
+      .split('\n')
+      .filter((line) => /^scission_inference\w*_(total|count)\b/.test(line))
+      .join('\n')
+  }
+
+  it('the times of many requests are CSV, in lines that all end alike', async () => {
+    const { code, stdout } = await run('infer', 'asked', '--on', 'cloud', '--repeat', '3', '--csv')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^request,latency \(ms\)\r\n0,[\d.]+\r\n1,[\d.]+\r\n2,[\d.]+\r\n$/)
+  })
+
+  it('status says what it cannot know without the planner', async () => {
+    const env = { SCISSION_BENCHMARK_URL: system.benchmarkUrl, SCISSION_PLANNER_URL: 'http://127.0.0.1:9' }
+    const { code, stdout } = await scission(['status'], env)
+    expect([code, stdout]).toEqual([
+      5,
+      expect.stringContaining('resources, links and deployments are not known'),
+    ])
+    expect(stdout).not.toContain('no resources')
   })
 })

@@ -147,9 +147,9 @@ describe('a file of an experiment', () => {
     ],
     [
       { ...good, queries: [{ label: 'a', deploy: 'worst' }] },
-      /^e\.json: queries\.0\.deploy: must be best, native:/,
+      /^e\.json: queries\[0\]\.deploy: must be best, native:/,
     ],
-    [{ ...good, queries: [{ label: 'a', query: { top: 0 } }] }, /^e\.json: queries\.0\.query\.top: /],
+    [{ ...good, queries: [{ label: 'a', query: { top: 0 } }] }, /^e\.json: queries\[0\]\.query\.top: /],
     [{ ...good, pause: 1 }, /pause/],
     [{ ...good, models: ['net', 'net'] }, /^e\.json: models: .*once/],
     [{ ...good, repetitions: 50_001, models: ['net', 'other'] }, /^e\.json: repetitions: .*100000 requests/],

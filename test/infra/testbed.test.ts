@@ -81,7 +81,7 @@ describe('a testbed file', () => {
   it.each([
     ['is not JSON', '{', /cannot be read/],
     ['lacks resources', { tiers: ['a'] }, /resources: /],
-    ['has an unknown field', { ...two, colour: 'red' }, /the file: .*colour/],
+    ['has an unknown field', { ...two, colour: 'red' }, /there is no field "colour"/],
     ['has a wrong name', { ...two, resources: [{ ...phone, name: 'My Phone' }] }, /resources\[0\]\.name: /],
     ['slows down by less than 1', { ...two, resources: [{ ...phone, slowdown: 0.5 }] }, /\[0\]\.slowdown: /],
     [

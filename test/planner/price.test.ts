@@ -20,6 +20,21 @@ describe('GET /v1/plans/ID', () => {
     }
   })
 
+  it('names what is emulated of the plan, and nothing else', async () => {
+    const [whole, split] = ['device.device_0-4', 'device.device_0-1.edge_1-4'].map(
+      (rest) => `${exampleProfile('edge', [1]).id.split('.').slice(0, 2).join('.')}.${rest}`,
+    )
+    const notesOf = async (id: string | undefined) =>
+      PricedPlan.parse((await ask(`/v1/plans/${id}`)).body).notes.filter((note) =>
+        note.startsWith('emulated'),
+      )
+    await used.state.resources.put('edge', exampleResource('edge', { slowdown: 2, emulated: true }))
+    await eventually(async () => {
+      expect(await notesOf(split)).toEqual(['emulated speed: edge runs 2x slower than this machine'])
+    })
+    expect(await notesOf(whole)).toEqual([])
+  })
+
   it('prices plans on imported machines too', async () => {
     await used.state.resources.put('lab', exampleResource('cloud', { name: 'lab', source: 'imported' }))
     const profile = exampleProfile('lab', [1, 1, 1, 1])

@@ -137,6 +137,18 @@ describe('links', () => {
     expect((await client.links()).length).toBe(2)
   })
 
+  it('to a machine that has left are not listed until it is there again', async () => {
+    const client = createPlannerClient(used.url)
+    const listed = async () => (await client.links()).map(({ from, to }) => linkId(from, to)).sort()
+    const all = await listed()
+    expect(all).toContain('device>edge')
+    const edge = await used.state.resources.need('edge')
+    await used.state.resources.delete('edge')
+    expect(await listed()).toEqual(all.filter((id) => !id.includes('edge')))
+    await used.state.resources.put('edge', edge)
+    expect(await listed()).toEqual(all)
+  })
+
   it('between unknown resources are refused', async () => {
     const response = await fetch(`${used.url}/v1/links/device/moon`, {
       method: 'PUT',

@@ -254,7 +254,9 @@ describe('optimise', () => {
   it('asks for the source when the first tier has several resources', () => {
     const figures = { tier: 'device', tierIndex: 0, layerMs: [1] }
     const problem = problemOf([{ bytes: 1 }, { bytes: 1 }], { phone: figures, camera: figures }, {})
-    expect(() => solve(problem)).toThrow('give source: the first tier has 2 resources, camera, phone')
+    expect(() => solve(problem)).toThrow(
+      'source: the first tier has 2 resources, camera, phone: say which has the input',
+    )
     expect(solve(problem, { source: 'phone' }).plans[0]?.source).toBe('phone')
   })
 })

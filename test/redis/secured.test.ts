@@ -77,7 +77,7 @@ describe('a Redis', () => {
         expect(right).toContain('listening on')
         expect(right).not.toContain(PASSWORD)
         const wrong = await serviceOutput(url(`${PASSWORD}-2`), isRefused)
-        expect(wrong).toMatch(/WRONGPASS/)
+        expect(wrong).toMatch(/refuses the user or the password of REDIS_URL/)
         expect(wrong).not.toContain(PASSWORD)
       })
     },

@@ -49,6 +49,25 @@ describe('the configuration', () => {
     }
   })
 
+  it('refuses in plain words', () => {
+    const refusal = (env: Record<string, string>) => {
+      try {
+        return String(readConfig(INFERENCE_SETTINGS, env).port)
+      } catch (thrown) {
+        return (thrown as Error).message
+      }
+    }
+    expect(refusal({ SCISSION_PORT: 'x' })).toBe('environment: SCISSION_PORT="x": must be a number')
+    expect(refusal({ SCISSION_PORT: '70000' })).toMatch(/: must be at most 65535$/)
+    expect(refusal({ SCISSION_PUBLIC_URL: 'gateway:8090x/' })).not.toMatch(/Invalid/)
+    expect(refusal({ REDIS_URL: '10.0.0.1' })).toMatch(/is no URL, which begins with http:\/\/ or the like$/)
+    expect(refusal({ SCISSION_PUBLIC_URL: '10.0.0.1' })).toMatch(/is no URL/)
+    const phrases = /Invalid (input|option|URL|string)|Too (small|big)|expected .* received/
+    for (const { env } of Object.values(INFERENCE_SETTINGS))
+      for (const text of ['?', '-1e99', '{', '[1]'])
+        expect(refusal({ [env]: text }), env).not.toMatch(phrases)
+  })
+
   it('names every wrong variable at once', () => {
     const read = () =>
       readConfig(INFERENCE_SETTINGS, { SCISSION_SLOWDOWN: '0.5', SCISSION_PORT: 'abc', SCISSION_ROUTES: '{' })

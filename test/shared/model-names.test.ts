@@ -34,6 +34,13 @@ describe('a name', () => {
     }
   })
 
+  it('that nobody has may be the beginning of an id, as tables print it', () => {
+    expect(pickNamed(models, 'a'.repeat(12)).model.id).toBe(id('a'))
+    expect(() => pickNamed(models, 'a'.repeat(11))).toThrow('unknown model')
+    const digits = model('c', 1, '2026-01-03T00:00:00.000Z', [{ name: 'b'.repeat(12), version: 1 }])
+    expect(pickNamed([...models, digits], 'b'.repeat(12)).model.id).toBe(id('c'))
+  })
+
   it('that does not exist is refused with what does', () => {
     expect(() => pickNamed(models, 'net@3')).toThrow('unknown model "net@3": "net" has version 1, 2')
     expect(() => pickNamed(models, 'nett')).toThrow(/unknown model "nett".*net/)

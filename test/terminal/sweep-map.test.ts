@@ -43,6 +43,38 @@ it('have the values of both axes beside the letters', () => {
   )
 })
 
+it('that are wider than the terminal are drawn in parts, each with its scale', () => {
+  const axes: SweepAnswer['axes'] = [
+    { vary: 'rttMs', values: [1, 20] },
+    { vary: 'bandwidthMbps', values: bandwidths },
+  ]
+  const lines = stripVTControlCharacters(sweepText(answer(axes), 30)).split('\n')
+  expect(lines.slice(1, 9)).toEqual([
+    '           1  .AAAAABBBB',
+    '          20  AAAAAABBBB',
+    '              |',
+    '              0.5',
+    '           1  BB',
+    '          20  BB',
+    '              |',
+    '              10.5',
+  ])
+  const wide = Array.from({ length: 95 }, (_, at) => 10 ** (at / 20))
+  for (const width of [40, 60, 80, 200]) {
+    const text = stripVTControlCharacters(sweepText(answer([{ vary: 'bandwidthMbps', values: wide }]), width))
+    const drawn = text.split('\n').slice(1, -3)
+    expect(Math.max(...drawn.map((line) => line.length)), text).toBeLessThanOrEqual(width)
+    expect(
+      drawn.flatMap((line) => /[AB.]+$/.exec(line.replace(/^[ \d.|]*$/, '')) ?? []).join('').length,
+    ).toBe(95)
+  }
+})
+
+it('of a few values name each', () => {
+  const [head] = shown([{ vary: 'network', values: ['3g', '4g', 'wifi'] }])
+  expect(head).toBe('to the right: network: 3g, 4g, wifi; ".": no plan')
+})
+
 it('of three axes say which map is of which value', () => {
   const lines = shown([
     { vary: 'slowdown', resources: ['edge'], values: [1, 8] },

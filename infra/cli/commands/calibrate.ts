@@ -84,6 +84,9 @@ export function defineCalibrations(command: Command, context: Context): void {
       const { benchmark, planner, printTable } = context
       if (id === undefined)
         return printTable(await benchmark.calibrations({ model: options.model }), calibrationsTable)
+      // The service would say which form its path has.
+      if (!/^[0-9a-f]{12}-[0-9a-f]{12}$/.test(id))
+        throw new ScissionError('notFound', `unknown calibration "${id}"; scission calibrations lists them`)
       const calibration = await benchmark.calibration(id)
       const found = await withBounds(planner, calibration, calibration.model, options)
       return printTable(found, boundsCells, calibrationText)

@@ -18,6 +18,7 @@ const TABLES = {
   inference: INFERENCE_SETTINGS,
 } as const
 type ServiceName = keyof typeof TABLES
+export const SERVICE_NAMES = Object.keys(TABLES) as ServiceName[]
 
 export function defineConfig(command: Command, context: Context): void {
   command.addOption(csvOption()).action((service: string | undefined) => {
@@ -40,11 +41,10 @@ export function defineConfig(command: Command, context: Context): void {
 
 /** @throws ScissionError badRequest if there is no such service. */
 function namesOf(service: string | undefined): ServiceName[] {
-  const all = Object.keys(TABLES) as ServiceName[]
-  if (service === undefined) return all
-  const found = all.filter((name) => name === service)
+  if (service === undefined) return SERVICE_NAMES
+  const found = SERVICE_NAMES.filter((name) => name === service)
   if (found.length > 0) return found
-  throw new ScissionError('badRequest', `config ${service}: the service must be ${all.join(', ')}`)
+  throw new ScissionError('badRequest', `config ${service}: the service must be ${SERVICE_NAMES.join(', ')}`)
 }
 
 function settingsOf(service: ServiceName) {

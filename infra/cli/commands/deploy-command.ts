@@ -7,6 +7,7 @@ import { tableText } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 import { namingOptions, type OptionHints } from '../option-errors.ts'
+import { planIdOf } from '../plan-ids.ts'
 import { deploymentsTable } from '../tables.ts'
 import { verificationText } from '../verification-text.ts'
 
@@ -37,7 +38,12 @@ export function defineDeploy(command: Command, context: Context): void {
     .addOption(csvOption())
     .action(async (plan: string, { name, shapes, verify }: DeployOptions) => {
       const ranges = shapes === undefined ? undefined : parseShapeRanges(shapes)
-      const request = { plan, name, shapes: ranges, ...(!verify && { verify }) }
+      const request = {
+        plan: planIdOf(plan, '; the last line of scission plan MODEL has that of the best'),
+        name,
+        shapes: ranges,
+        ...(!verify && { verify }),
+      }
       const deployment = await namingOptions(HINTS, () =>
         deployAndWait(context.planner, request, createProgress()),
       )

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { asPlainDocument, PlainDocument } from '../../../shared/contracts/plain-import.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { fileFaults } from '../../terminal/file-faults.ts'
 import type { Context } from '../context.ts'
 import { readBytes, readJson } from '../files.ts'
 import { positive } from '../numbers.ts'
@@ -38,12 +39,13 @@ function storedText(stored: readonly Stored[]): string {
   const profiles = stored.reduce((sum, one) => sum + (one.items ?? one.profiles ?? []).length, 0)
   const count = (kind: 'resources' | 'links') =>
     stored.reduce((sum, one) => sum + (one[kind]?.length ?? 0), 0)
-  const beside = [
-    ...(count('resources') > 0 ? [`${count('resources')} machines`] : []),
-    ...(count('links') > 0 ? [`${count('links')} links`] : []),
-  ]
-  return [`stored ${profiles} profiles`, ...beside].join(', ')
+  const beside = [countText(count('resources'), 'machine'), countText(count('links'), 'link')]
+  return [`stored ${countText(profiles, 'profile')}`, ...beside.filter((text) => !text.startsWith('0'))].join(
+    ', ',
+  )
 }
+
+const countText = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
 
 /** @throws ScissionError badRequest, which names the file and every field that is wrong. */
 async function documentOf(
@@ -53,18 +55,23 @@ async function documentOf(
   const isCsv = file.toLowerCase().endsWith('.csv')
   const content = isCsv ? await csvProfile(file, options) : await readJson('import', file)
   const plain = asPlainDocument(content)
-  if (plain === undefined) return { other: content }
+  if (plain === undefined) {
+    if (isStored(content)) return { other: content }
+    throw new ScissionError(
+      'badRequest',
+      `${file}: holds no machines, links or profiles: docs/guides/own-figures.md says how they are written`,
+    )
+  }
   const parsed = PlainDocument.safeParse(plain)
   if (parsed.success) return { plain: parsed.data }
-  const faults = parsed.error.issues.map(({ path, message }) => `${fieldText(path)}: ${message}`)
-  throw new ScissionError('badRequest', `${file}: ${faults.join('; ')}`)
+  throw new ScissionError('badRequest', `${file}: ${fileFaults(parsed.error, PlainDocument).join('; ')}`)
 }
 
-/** `profiles[0].layerMs[3]` */
-const fieldText = (path: readonly PropertyKey[]): string =>
-  path
-    .map((part, at) => (typeof part === 'number' ? `[${part}]` : `${at > 0 ? '.' : ''}${String(part)}`))
-    .join('')
+/** Profiles as `profiles --json` prints them, or the original's; an empty list holds nothing that could be wrong. */
+const isStored = (content: unknown): boolean =>
+  Array.isArray(content)
+    ? content.every(isStored)
+    : typeof content === 'object' && content !== null && Object.keys(content).length > 0
 
 async function csvProfile(file: string, { model, resource, tier, slowdown }: ImportOptions) {
   const missing = [

@@ -77,7 +77,7 @@ async function givenInputs(texts: readonly string[]): Promise<Map<string, Given>
 
 async function givenFile(name: string, file: string): Promise<Given> {
   const bytes = await readBytes(`--input ${name}`, file)
-  if (isNpy(bytes)) return { array: readNpy(bytes, file) }
+  if (isNpy(bytes) || /\.npy$/i.test(file)) return { array: readNpy(bytes, file) }
   // Raw bytes may begin as an archive does: the name of the file says that it is one.
   if (!isNpz(bytes) || !/\.npz$/i.test(file)) return { raw: bytes }
   const arrays = readNpz(bytes, file, MAX_ARCHIVE_BYTES)
@@ -115,7 +115,14 @@ function specOf(
 }
 
 function bytesFor(spec: TensorSpec, given: Given): Uint8Array {
-  if ('raw' in given) return given.raw
+  if ('raw' in given) {
+    // Texts have lengths of their own, which the service checks.
+    if (spec.datatype === 'BYTES' || given.raw.length === spec.bytes) return given.raw
+    throw new ScissionError(
+      'invalidTensor',
+      `--input ${spec.name}: the file has ${given.raw.length} bytes, ${spec.datatype} ${formatShape(spec.shape)} takes ${spec.bytes}`,
+    )
+  }
   const { datatype, shape, bytes } = given.array
   if (datatype === spec.datatype && formatShape(shape) === formatShape(spec.shape)) return bytes
   throw new ScissionError(

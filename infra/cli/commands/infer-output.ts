@@ -1,13 +1,24 @@
 /** `scission infer --output`: writes outputs as NumPy files. */
-import { mkdir, stat, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { writeNpy, writeNpz } from '../../../shared/tensors/write-numpy.ts'
 
-/** Before anything is asked for. @throws ScissionError badRequest if it is a file of another kind. */
+/** Before anything is asked for. @throws ScissionError badRequest if it is a file of another kind, or in no folder. */
 export async function checkOutput(output: string | undefined): Promise<void> {
-  if (output === undefined || isArray(output) || isArchive(output)) return
+  if (output === undefined) return
+  if (isArray(output) || isArchive(output)) {
+    const folder = path.dirname(output)
+    return access(folder, constants.W_OK).catch((thrown: unknown) => {
+      throw new ScissionError(
+        'badRequest',
+        `--output ${output}: ${folder} is no folder that can be written to`,
+        undefined,
+        thrown,
+      )
+    })
+  }
   const found = await stat(output).catch(() => undefined)
   if (found?.isDirectory() || (found === undefined && (/[/\\]$/.test(output) || path.extname(output) === '')))
     return
@@ -16,6 +27,19 @@ export async function checkOutput(output: string | undefined): Promise<void> {
 
 const isArray = (file: string) => /\.npy$/i.test(file)
 const isArchive = (file: string) => /\.npz$/i.test(file)
+
+/** Before requests are sent, whose answers would be lost. @throws ScissionError badRequest for one array file and several outputs. */
+export async function checkOutputCount(
+  output: string | undefined,
+  countOutputs: () => Promise<number>,
+): Promise<void> {
+  if (output === undefined || !isArray(output)) return
+  const count = await countOutputs()
+  if (count > 1) throw severalOutputs(output, count)
+}
+
+const severalOutputs = (output: string, count: number) =>
+  new ScissionError('badRequest', `--output ${output}: there are ${count} outputs; take FILE.npz or a folder`)
 
 /** @returns the files written. @throws ScissionError badRequest. */
 export async function writeOutputs(output: string, tensors: readonly Tensor[]): Promise<string[]> {
@@ -36,10 +60,7 @@ function filesOf(output: string, tensors: readonly Tensor[]): Map<string, Buffer
     return new Map(tensors.map((tensor, index) => [fileIn(output, tensors, index), writeNpy(tensor)]))
   const [only, ...others] = tensors
   if (only !== undefined && others.length === 0) return new Map([[output, writeNpy(only)]])
-  throw new ScissionError(
-    'badRequest',
-    `--output ${output}: there are ${tensors.length} outputs; take FILE.npz or a folder`,
-  )
+  throw severalOutputs(output, tensors.length)
 }
 
 /** Names of outputs come from a model: only letters, digits, ".", "_" and "-" of them are in the names of files. */

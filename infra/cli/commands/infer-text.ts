@@ -42,6 +42,10 @@ export const outputsTable = ({ outputs }: Inferred): Table =>
     }),
   })
 
+/** Of many requests: how long each took. */
+export const timesTable = ({ samplesMs }: RepeatTimes): Table =>
+  tableOf(samplesMs, { request: (_, index) => index, latency: msColumn((ms) => ms) })
+
 const valueText = (value: number | string) =>
   typeof value === 'string' ? value : Number.isInteger(value) ? String(value) : value.toPrecision(4)
 

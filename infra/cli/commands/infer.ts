@@ -8,9 +8,9 @@ import { csvOption, shapesOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
 import { wholeNumber, wholeNumberFrom } from '../numbers.ts'
 import { inferInputs } from './infer-inputs.ts'
-import { checkOutput, writeOutputs } from './infer-output.ts'
+import { checkOutput, checkOutputCount, writeOutputs } from './infer-output.ts'
 import { repeatRequests } from './infer-repeats.ts'
-import { type Inferred, inferredText, outputsTable, shownOutput } from './infer-text.ts'
+import { type Inferred, inferredText, outputsTable, shownOutput, timesTable } from './infer-text.ts'
 
 interface InferOptions {
   on?: string
@@ -41,6 +41,7 @@ export function defineInfer(command: Command, context: Context): void {
     .action(async (model: string, options: InferOptions) => {
       await checkOutput(options.output)
       const { client, source } = await clientFor(context, model, options.on)
+      await checkOutputCount(options.output, async () => (await client.metadata(model)).outputs.length)
       const inputs = await inferInputs(context, { client, source, model }, options)
       const { last, times } = await repeatRequests(() => client.infer(model, inputs), options)
       const { outputs, parameters } = last
@@ -52,18 +53,24 @@ export function defineInfer(command: Command, context: Context): void {
         outputs: outputs.map((output: Tensor) => shownOutput(output)),
         ...(files.length > 0 && { files }),
       }
-      context.printTable(inferred, outputsTable, inferredText)
+      context.printTable(
+        inferred,
+        (shown) => (shown.times ? timesTable(shown.times) : outputsTable(shown)),
+        (shown) => inferredText(shown, outputsTable(shown)),
+      )
     })
 }
 
 /** `source` is the model that a deployment serves, or the one that was named. */
 async function clientFor(
-  { planner, known }: Context,
+  { benchmark, planner, known }: Context,
   model: string,
   on: string | undefined,
 ): Promise<{ client: InferenceClient; source: string }> {
   if (on === undefined) {
-    const { entry, model: source } = await planner.deployment(model)
+    const { entry, model: source } = await planner
+      .deployment(model)
+      .catch(async (thrown: unknown) => Promise.reject(await hintedAt(benchmark, model, thrown)))
     return { client: createInferenceClient(entry.resource, entry.url, known), source }
   }
   const [resources, deployments] = await Promise.all([planner.resources(), planner.deployments()])
@@ -73,5 +80,21 @@ async function clientFor(
   throw new ScissionError(
     'notFound',
     `--on: unknown resource "${on}"; known: ${resources.map((resource) => resource.name).join(', ')}`,
+  )
+}
+
+/** The name of a model is no deployment: what to do with one is said. */
+async function hintedAt({ model }: Context['benchmark'], name: string, thrown: unknown): Promise<unknown> {
+  if (!(thrown instanceof ScissionError) || thrown.code !== 'notFound') return thrown
+  const isModel = await model(name).then(
+    () => true,
+    () => false,
+  )
+  if (!isModel) return thrown
+  return new ScissionError(
+    'notFound',
+    `${name} is a model, not a deployment: --on RESOURCE runs it whole there, scission deploy makes a plan of it live`,
+    thrown.details,
+    thrown,
   )
 }

@@ -44,7 +44,7 @@ export function defineModels(models: Command, context: Context): void {
       context.print(uploaded, uploadedText)
     })
   models
-    .command('list')
+    .command('list', { isDefault: true })
     .description('all models')
     .addOption(csvOption())
     .action(async () => context.printTable(await context.benchmark.models(), modelsTable))

@@ -281,6 +281,13 @@ export const PLAN_HINTS: OptionHints = Object.fromEntries(
   ]),
 )
 
+/** Flag → its values, of options that have only some: `median or upper`. */
+export const PLAN_CHOICES: ReadonlyMap<string, readonly string[]> = new Map(
+  PLAN_OPTIONS.flatMap(([flags, , , expected]) =>
+    /^\w+(, \w+)* or \w+$/.test(expected) ? [[longFlag(flags), expected.split(/, | or /)]] : [],
+  ),
+)
+
 /** The sentences of an answer with options in the places of fields. */
 export function inOptions<A extends Pick<AnyAnswer, 'why' | 'notes' | 'leftOut'>>(answer: A): A {
   const said = (text: string) => optionNames(text, PLAN_HINTS)

@@ -5,6 +5,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { tableText } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
+import { planIdOf } from '../plan-ids.ts'
 import { onePlanTable } from '../plan-tables.ts'
 
 interface PriceOptions {
@@ -22,12 +23,19 @@ export function definePrice(command: Command, context: Context): void {
     .action(async (plan: string, { stages, source }: PriceOptions) => {
       if (stages === undefined && source !== undefined)
         throw new ScissionError('badRequest', '--source: only with --stages; a plan id names its source')
-      const id = stages === undefined ? plan : await idOf(context, plan, stagesOf(stages), source)
+      const id =
+        stages === undefined
+          ? planIdOf(plan, `; for a model say which resource runs which layers: --stages ${FORM}`)
+          : await idOf(context, plan, stagesOf(stages), source)
+      const assumed = stages === undefined || source !== undefined ? [] : [sourceText(stagesOf(stages))]
       context.printTable(await context.planner.plan(id), onePlanTable, ({ notes }, table) =>
-        [tableText(table), ...notes].join('\n'),
+        [tableText(table), ...assumed, ...notes].join('\n'),
       )
     })
 }
+
+const sourceText = ([{ resource }]: readonly [PlanStage, ...PlanStage[]]) =>
+  `the input is taken to be at ${resource}, so that sending it there is not counted: --source names another resource`
 
 async function idOf(
   { benchmark }: Context,

@@ -1,5 +1,6 @@
 /** `scission resources`: list them, run another one on this machine, and forget one that is gone. */
 import type { Command } from 'commander'
+import { ResourceName } from '../../../shared/contracts/common.ts'
 import type { ResourceView } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { createLog } from '../../../shared/platform/log.ts'
@@ -46,6 +47,8 @@ export function defineResources(command: Command, context: Context): void {
 
 async function addResource(context: Context, name: string, options: AddOptions): Promise<void> {
   const { services, planner } = context
+  const { error } = ResourceName.safeParse(name)
+  if (error) throw new ScissionError('badRequest', `${name}: ${error.issues[0]?.message}`)
   const redisUrl = process.env.REDIS_URL ?? services.system?.redis?.url
   if (redisUrl === undefined)
     throw new ScissionError(

@@ -195,9 +195,11 @@ function statusText({ found, system, services, resources, links, deployments, pr
     `system: ${found}${system ? `, started at ${system.startedAt}` : ''}`,
     ...(system ? [`  data in ${system.dataDir}${system.redis ? `; Redis: ${system.redis}` : ''}`] : []),
     tableText(table),
-    ...[resourcesTable(resources), linksTable(links), deploymentsTable(deployments)].map(
-      (part) => `\n${tableText(part)}`,
-    ),
+    ...(services.some(({ name, state }) => name === 'planner' && state === 'unreachable')
+      ? ['\nresources, links and deployments are not known: the planner cannot be reached']
+      : [resourcesTable(resources), linksTable(links), deploymentsTable(deployments)].map(
+          (part) => `\n${tableText(part)}`,
+        )),
     '',
     ...problems.map((problem) => colour.red(`problem: ${problem}`)),
     ...(problems.length === 0 ? [colour.green('all is well')] : []),

@@ -1,6 +1,7 @@
 /** `scission sweep`: the best plan in every cell of a grid of conditions, as a map of letters. */
 import type { Command } from 'commander'
 import type { z } from 'zod'
+import { NETWORK_NAMES, type NetworkName } from '../../../shared/contracts/network-presets.ts'
 import type { SweepAxis } from '../../../shared/contracts/plan-sweep.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { csvOption } from '../common-options.ts'
@@ -30,7 +31,7 @@ export function defineSweep(command: Command, context: Context): void {
     .action(async (model: string, { vary, ...options }: GivenOptions & { vary: string[] }) => {
       const request = { query: planQuery(model, options), axes: vary.map(axisOf) }
       const answer = await namingOptions(hintsOf(vary), () => context.planner.sweep(request))
-      context.printTable(answer, mapTable, sweepText)
+      context.printTable(answer, mapTable, (shown) => sweepText(shown))
     })
 }
 
@@ -45,7 +46,7 @@ function hintsOf(vary: readonly string[]): OptionHints {
   const axes = vary.flatMap((_, index) =>
     [`axes.${index}`, `axes[${index}].resources`, `axes[${index}].links`].map((field) => [field, axis]),
   )
-  return { ...PLAN_HINTS, ...Object.fromEntries([...query, ...axes]) }
+  return { ...PLAN_HINTS, axes: axis, ...Object.fromEntries([...query, ...axes]) }
 }
 
 /** `slowdown@edge=1:8:20` → an axis: the condition, the resource or link, and the values. The planner checks them. */
@@ -53,16 +54,32 @@ export function axisOf(text: string): z.input<typeof SweepAxis> {
   const [left = '', right = ''] = text.split(/=(.*)/s, 2)
   const [vary = '', of = ''] = left.split(/@(.*)/s, 2)
   const names = of.split(',').filter(Boolean)
-  if (vary === 'network') return { vary, values: right.split(',') as never[] }
+  if (vary === 'network') return { vary, values: right.split(',').map((name) => networkOf(name, text)) }
   const values = valuesOf(right, text)
-  if (vary === 'slowdown') return { vary, resources: names, values }
+  if (vary === 'slowdown') {
+    if (names.length > 0) return { vary, resources: names, values }
+    throw new ScissionError('badRequest', `--vary ${text}: say of which resource: slowdown@edge=1:8:20`)
+  }
   const figure = Object.hasOwn(LINK_FIGURES, vary) ? LINK_FIGURES[vary] : undefined
   if (figure === undefined) throw new ScissionError('badRequest', `--vary ${text}: must be ${HOW}`)
   const links = names.map((name) => {
-    const [from = '', to = ''] = name.split('>')
-    return { from, to }
+    const [from, to] = name.split('>')
+    if (from && to) return { from, to }
+    throw new ScissionError(
+      'badRequest',
+      `--vary ${text}: "${name}" is no link; one reads ${vary}@device>edge=…`,
+    )
   })
   return { vary: figure, values, ...(links.length > 0 && { links }) }
+}
+
+function networkOf(name: string, whole: string): NetworkName {
+  const network = NETWORK_NAMES.find((one) => one === name)
+  if (network !== undefined) return network
+  throw new ScissionError(
+    'badRequest',
+    `--vary ${whole}: a network is ${NETWORK_NAMES.join(', ')}, got: ${name}`,
+  )
 }
 
 /** `1,2,5`, or `low:high:count` on a logarithmic scale (on a linear scale if `low` is 0). */

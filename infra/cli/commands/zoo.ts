@@ -9,7 +9,7 @@ import { wholeNumber } from '../numbers.ts'
 
 export function defineZoo(zoo: Command, context: Context): void {
   zoo
-    .command('list')
+    .command('list', { isDefault: true })
     .description('their names, sizes and inputs')
     .addOption(csvOption())
     .action(() =>

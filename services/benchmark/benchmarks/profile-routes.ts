@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
 import { Profile, ProfileView } from '../../../shared/contracts/profile.ts'
+import { idOfShort } from '../../../shared/contracts/short-id.ts'
 import {
   asPlainDocument,
   PlainDocument,
@@ -69,7 +70,7 @@ export function profileRoutes(state: State): Route[] {
       summary: 'One profile',
       params: z.object({ id: z.string().min(1) }),
       answers: { 200: { description: 'The profile', schema: ProfileView } },
-      handle: async ({ params }) => withServed(state, await state.profiles.need(params.id)),
+      handle: async ({ params }) => withServed(state, await needProfile(state, params.id)),
     }),
     importRoute(state),
     deleteRoute(state),
@@ -127,11 +128,20 @@ const deleteRoute = (state: State): Route =>
     params: z.object({ id: z.string().min(1) }),
     answers: { 204: { description: 'Deleted' } },
     handle: async ({ params: { id } }) => {
-      if (!(await state.profiles.delete(id))) await state.profiles.need(id)
-      await state.served.delete(id)
+      const profile = await needProfile(state, id)
+      await state.profiles.delete(profile.id)
+      await state.served.delete(profile.id)
       return reply(204)
     },
   })
+
+/** By its id, also as tables print it. @throws ScissionError notFound. */
+async function needProfile(state: State, id: string): Promise<Profile> {
+  const found = await state.profiles.get(id)
+  if (found) return found
+  const ids = (await state.profiles.all()).map((profile) => profile.id)
+  return state.profiles.need(idOfShort(id, ids) ?? id)
+}
 
 /** Adds the served times that were held against the profile, if there are any. */
 async function withServed(state: State, profile: Profile): Promise<ProfileView> {

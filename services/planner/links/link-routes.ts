@@ -92,12 +92,16 @@ export function linkRoutes(deps: PlannerDeps): Route[] {
       method: 'get',
       path: '/v1/links',
       id: 'listLinks',
-      summary: 'Links between resources, as measured or overridden',
+      summary: 'Links between resources that are registered, as measured or overridden',
       query: PageQuery,
       answers: { 200: { description: 'A page of links', schema: LinkPage } },
       handle: async ({ query }) => {
         const now = deps.now()
-        const links = (await deps.state.links.all()).map((link) => ({
+        const [all, resources] = await Promise.all([deps.state.links.all(), deps.state.resources.all()])
+        const names = new Set(resources.map(({ name }) => name))
+        // The record of a link stays when a machine leaves, which may only start again.
+        const joined = all.filter(({ from, to }) => names.has(from) && names.has(to))
+        const links = joined.map((link) => ({
           ...link,
           // Redis' clock may be set back.
           ageMs: Math.max(0, Math.round(now - Date.parse(link.measuredAt))),

@@ -1,6 +1,7 @@
 /** Which profiles a question is planned with, and why none of a resource's can be. */
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
+import { idOfShort } from '../../../shared/contracts/short-id.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { profileId } from '../../../shared/platform/redis/state.ts'
 import { checkKnown } from '../../../shared/planning/index.ts'
@@ -57,9 +58,10 @@ function withoutRivals(profiles: readonly MirroredProfile[]): MirroredProfile[] 
 
 /** @throws ScissionError badRequest when they cannot be planned with together. */
 function namedProfiles(mirror: RedisMirror, question: Question): MirroredProfile[] {
-  const ids = question.profiles ?? []
+  const known = [...mirror.profiles.keys()].sort()
+  const ids = (question.profiles ?? []).map((id) => (known.includes(id) ? id : (idOfShort(id, known) ?? id)))
   const seen = new Map<string, string>()
-  checkKnown('profiles', 'profile', ids, [...mirror.profiles.keys()].sort())
+  checkKnown('profiles', 'profile', ids, known)
   return ids.flatMap((id) => {
     const profile = mirror.profiles.get(id)
     if (!profile) return []

@@ -6,6 +6,7 @@ import { ExplainedAnswer, SweepAnswer, SweepRequest } from '../../../shared/cont
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { pricePlan } from '../deployments/plan-by-id.ts'
+import { emulationNotes, partUsedBy } from './problem-notes.ts'
 import { answerPlans, answerSweep, type PlannerDeps } from './answer-plans.ts'
 
 /** A query in a URL: input shapes are written `name:1x3x224x224`. */
@@ -73,7 +74,11 @@ export function planRoutes(deps: PlannerDeps): Route[] {
       fromCopy: true,
       handle: async ({ params }): Promise<PricedPlan> => {
         const { plan, built } = await pricePlan(deps, params.id)
-        return { ...plan, paces: built.paces, notes: [...built.emulated, ...built.notes] }
+        return {
+          ...plan,
+          paces: built.paces,
+          notes: [...emulationNotes(partUsedBy(plan, built.problem)), ...built.notes],
+        }
       },
     }),
     route({

@@ -1,4 +1,6 @@
 /** What a reader of plans should know of the profiles and machines that they rest on. */
+import type { Plan } from '../../../shared/contracts/plan.ts'
+import { linkId } from '../../../shared/platform/redis/state.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { machineDifferences, type Resource } from '../../../shared/contracts/resource.ts'
 import type { MirroredProfile } from '../knowledge/mirrored-documents.ts'
@@ -51,8 +53,23 @@ function otherMachine(profile: MirroredProfile, resource: Resource): string[] {
   ]
 }
 
+type Emulatable = Pick<PlanningProblem, 'resources' | 'links'>
+
+/** The machines and links of one plan. */
+export function partUsedBy({ stages, transfers }: Plan, { resources, links }: Emulatable): Emulatable {
+  const names = new Set([
+    ...stages.map(({ resource }) => resource),
+    ...transfers.flatMap(({ from, to }) => [from, to]),
+  ])
+  const hops = new Set(transfers.map(({ from, to }) => linkId(from, to)))
+  return {
+    resources: resources.filter(({ name }) => names.has(name)),
+    links: links.filter(({ from, to }) => hops.has(linkId(from, to))),
+  }
+}
+
 /** Notes that name emulated speeds and links. */
-export function emulationNotes({ resources, links }: PlanningProblem): string[] {
+export function emulationNotes({ resources, links }: Emulatable): string[] {
   const slowed = resources.filter((resource) => resource.slowdown > 1)
   const names = new Set(resources.map(({ name }) => name))
   const emulatedLinks = links.filter(

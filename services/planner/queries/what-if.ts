@@ -55,7 +55,7 @@ function checkNames(whatIf: WhatIf, known: readonly string[]): void {
 function leftOutBy(whatIf: WhatIf, resources: readonly Resource[]): Changed['leftOut'] {
   return resources.flatMap(({ name }) => {
     if (whatIf.without?.includes(name))
-      return [{ resource: name, reason: 'what-if: the query says without it' }]
+      return [{ resource: name, reason: 'what-if: the query leaves it out' }]
     if (whatIf.only && !whatIf.only.includes(name))
       return [{ resource: name, reason: `what-if: the query says only ${whatIf.only.join(', ')}` }]
     return []

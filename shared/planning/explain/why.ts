@@ -244,7 +244,8 @@ function digitsFor(times: readonly number[]): number {
 }
 
 function formatMs(value: number, digits = 3): string {
-  return `${significant(value, digits)} ms`
+  // As tables write it.
+  return value >= 1000 ? `${significant(value / 1000, digits)} s` : `${significant(value, digits)} ms`
 }
 
 function formatBytes(bytes: number): string {

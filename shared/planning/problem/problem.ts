@@ -98,7 +98,7 @@ export function sourceOf(resources: readonly PlanningResource[], named: string |
   const names = candidates.map((resource) => resource.name).sort()
   throw new ScissionError(
     'badRequest',
-    `give source: the first tier has ${names.length} resources, ${names.join(', ')}`,
+    `source: the first tier has ${names.length} resources, ${names.join(', ')}: say which has the input`,
     { field: 'source', allowed: names },
   )
 }

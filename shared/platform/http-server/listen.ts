@@ -7,7 +7,10 @@ import { bodyFor, ERROR_TYPE } from './error-answers.ts'
 
 export interface Listening {
   port: number
+  /** Of this machine: a loopback address where the socket takes all. */
   url: string
+  /** `0.0.0.0:8081` */
+  socket: string
   close: () => Promise<void>
 }
 
@@ -39,8 +42,8 @@ export function listen(app: RequestListener, port: number, host: string, mainPat
       server.off('error', reject)
       const actual = (server.address() as AddressInfo).port
       const one = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
-      const shown = isIPv6(one) ? `[${one}]` : one
-      resolve({ port: actual, url: `http://${shown}:${actual}`, close: () => close(server) })
+      const at = (address: string) => `${isIPv6(address) ? `[${address}]` : address}:${actual}`
+      resolve({ port: actual, url: `http://${at(one)}`, socket: at(host), close: () => close(server) })
     })
   })
 }

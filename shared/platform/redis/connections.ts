@@ -34,12 +34,19 @@ export function workerConnection(url: string, log?: Logger): Redis {
   return reportOutages(new Redis(url, { ...COMMON, maxRetriesPerRequest: null }), log)
 }
 
+/** Redis' own words for a password that is missing or wrong name commands that no operator has typed. */
+function whyNot(message: string): string {
+  if (/^NOAUTH\b/.test(message)) return 'it wants a password: REDIS_URL=redis://:PASSWORD@HOST:6379'
+  if (/^WRONGPASS\b/.test(message)) return 'it refuses the user or the password of REDIS_URL'
+  return message
+}
+
 /** Logs once that Redis is lost and once that it is back: ioredis emits an error with every attempt to reconnect. */
 function reportOutages(redis: Redis, log: Logger | undefined): Redis {
   let lost = false
   redis.on('error', (error: Error) => {
     if (lost) log?.debug({ err: error }, 'Redis still cannot be reached')
-    else log?.warn({ err: error }, `Redis cannot be reached: ${error.message}`)
+    else log?.warn({ err: error }, `Redis cannot be reached: ${whyNot(error.message)}`)
     lost = true
   })
   redis.on('ready', () => {

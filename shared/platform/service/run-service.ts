@@ -3,7 +3,7 @@
  * Started by infra/, the process has an IPC channel: it reports its URL there, and ends when its parent does.
  */
 import { type ConfigOf, readConfig } from './service-config.ts'
-import { coerceError } from '../errors.ts'
+import { coerceError, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { whenOrphaned } from '../processes/orphan.ts'
 
@@ -18,7 +18,10 @@ export function configOrExit<S extends Parameters<typeof readConfig>[0]>(table: 
 }
 
 export interface Running {
+  /** At which others call it. */
   url: string
+  /** The interface and port of its socket, which need not be those of the URL. */
+  socket: string
   /** Takes no more work, finishes the work in progress, closes connections. */
   close: () => Promise<void>
   /** Rejects if the service finds out later that it must not run. */
@@ -31,19 +34,32 @@ const CLOSE_GRACE_MS = 10_000
 export function runService(log: Logger, start: () => Promise<Running>): void {
   start().then(
     (running) => {
-      log.info({ url: running.url }, `listening on ${running.url}`)
+      log.info({ url: running.url }, `listening on ${running.socket}, called at ${running.url}`)
       // First: who hears that it is ready may stop it in the same moment.
       stopOn(log, running)
       if (process.connected) process.send?.({ ready: true, url: running.url })
     },
     (thrown: unknown) => {
       const error = coerceError(thrown)
-      log.fatal({ err: error }, `could not start: ${error.message}`)
-      process.exitCode = 1
+      log.fatal({ err: error }, `could not start: ${whyNot(error)}`)
+      // A setting that is wrong stays so: systemd starts the service again after any other code.
+      const exitCode = error instanceof ScissionError && error.code === 'badRequest' ? 2 : 1
+      process.exitCode = exitCode
       if (process.connected) process.disconnect?.()
-      setTimeout(() => process.exit(1), 200).unref()
+      setTimeout(() => process.exit(exitCode), 200).unref()
     },
   )
+}
+
+/** What an operator can act on. */
+function whyNot(error: Error & { code?: unknown; address?: unknown; port?: unknown }): string {
+  const socket = `${String(error.address)}:${String(error.port)}`
+  if (error.code === 'EADDRINUSE')
+    return `${socket} is in use by another process: stop that, or set SCISSION_PORT to another port`
+  if (error.code === 'EADDRNOTAVAIL')
+    return `${socket} is no address of this machine: SCISSION_HOST is one that it has, or 0.0.0.0 for all`
+  if (error.code === 'EACCES') return `${socket} may not be listened on: SCISSION_PORT below 1024 is for root`
+  return error.message
 }
 
 function stopOn(log: Logger, running: Running): void {

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { ResourceName, TierName } from '../../contracts/common.ts'
 import { LinkEmulation, OPTIMISATION_LEVELS } from '../../contracts/resource.ts'
 import { ScissionError } from '../errors.ts'
+import { plainWords } from '../plain-words.ts'
 import { hidePasswordOf, hidePasswords } from '../hidden-passwords.ts'
 
 interface Setting<T extends z.ZodType> {
@@ -321,6 +322,12 @@ export const INFERENCE_SETTINGS = {
 const shown = (env: string, text: string | undefined) =>
   text === undefined ? text : env.endsWith('_URL') ? hidePasswordOf(text) : hidePasswords(text)
 
+/** zod says of forms that exclude each other only that none fits: the last one is what the setting is for. */
+function faultText(issue: z.core.$ZodIssue): string {
+  const last = issue.code === 'invalid_union' ? issue.errors.at(-1)?.[0] : undefined
+  return plainWords((last ?? issue).message)
+}
+
 type Settings = Record<string, Setting<z.ZodType>>
 export type ConfigOf<S extends Settings> = { readonly [K in keyof S]: z.infer<S[K]['schema']> }
 export type BenchmarkConfig = ConfigOf<typeof BENCHMARK_SETTINGS>
@@ -340,7 +347,7 @@ export function readConfig<S extends Settings>(table: S, env: NodeJS.ProcessEnv 
     if (parsed.success) values[key] = parsed.data
     else
       faults.push(
-        `${entry.env}=${JSON.stringify(shown(entry.env, text))}: ${parsed.error.issues.map((issue) => issue.message).join('; ')}`,
+        `${entry.env}=${JSON.stringify(shown(entry.env, text))}: ${parsed.error.issues.map(faultText).join('; ')}`,
       )
   }
   if (faults.length > 0)

@@ -63,5 +63,5 @@ runService(createLog('endless', 'silent'), async () => {
     throw new Error(`the run behind the endless one was not refused: ${JSON.stringify(behind)}`)
   await executor.run(short, [three()])
   fs.writeFileSync(path.join(folder, 'restarts'), String(executor.stats().threads[0]?.restarts))
-  return { url: 'http://127.0.0.1:1', close: () => executor.close() }
+  return { url: 'http://127.0.0.1:1', socket: '127.0.0.1:1', close: () => executor.close() }
 })

@@ -13,10 +13,11 @@ runService(log, async () => {
   const engine = toyEngine([branchedModel('a')])
   engine.runMs = 5
   const service = createInferenceService(config, log, engine)
-  const { url, close } = await listen(service.app, config.port, config.host)
+  const { url, socket, close } = await listen(service.app, config.port, config.host)
   await service.start(url)
   return {
     url,
+    socket,
     close: async () => {
       await service.leave()
       await close()

@@ -1,0 +1,59 @@
+/** What a service says when it starts, and with which code it ends if it cannot: systemd goes by that. */
+import { once } from 'node:events'
+import net from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { withLoader } from '../../../shared/platform/processes/child-module.ts'
+import { runNode } from '../../support/command.ts'
+
+/** Nothing listens there: services run without Redis, and say that it is missing. */
+const NO_REDIS = 'redis://127.0.0.1:9'
+const MAIN = fileURLToPath(new URL('../../../services/inference/main.ts', import.meta.url))
+
+interface Line {
+  level: number
+  msg: string
+}
+
+/** Runs an inference service that ends by itself. */
+async function endOf(env: Record<string, string>): Promise<{ code: number | null; lines: Line[] }> {
+  const { code, stdout, stderr } = await runNode([...withLoader([], false), MAIN], {
+    env: { ...process.env, SCISSION_BUILD: undefined, REDIS_URL: NO_REDIS, ...env },
+  })
+  const lines = `${stdout}\n${stderr}`.split('\n').filter((line) => line.startsWith('{'))
+  return { code, lines: lines.map((line) => JSON.parse(line) as Line) }
+}
+const fatal = (lines: readonly Line[]) => lines.find(({ level }) => level === 60)?.msg
+
+describe('a service that cannot start', () => {
+  const taken = net.createServer()
+  let port = 0
+  beforeAll(async () => {
+    taken.listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    port = (taken.address() as net.AddressInfo).port
+  })
+  afterAll(() => void taken.close())
+
+  it('says that its port is taken, and what to do; another start may help', async () => {
+    const { code, lines } = await endOf({ SCISSION_PORT: String(port) })
+    expect([code, fatal(lines)]).toEqual([
+      1,
+      `could not start: 127.0.0.1:${port} is in use by another process: stop that, or set SCISSION_PORT to another port`,
+    ])
+  })
+
+  it('says that its host is none of this machine', async () => {
+    // Of the block for documentation, which no machine has.
+    const { code, lines } = await endOf({ SCISSION_PORT: '0', SCISSION_HOST: '192.0.2.1' })
+    expect([code, fatal(lines)]).toEqual([
+      1,
+      expect.stringContaining('is no address of this machine: SCISSION_HOST'),
+    ])
+  })
+
+  it('ends with 2 for a setting that is wrong however often it is started, also beside others', async () => {
+    const { code, lines } = await endOf({ SCISSION_PORT: '0', SCISSION_TIER: 'edges' })
+    expect([code, fatal(lines)]).toEqual([2, expect.stringContaining('SCISSION_TIER=edges is not one of')])
+  })
+})
