@@ -5,13 +5,14 @@
  *   rows.jsonl        one line for each request, written as soon as it is answered
  *   rows.csv, rows.json, summary.csv, summary.json   made of those at the end, also of a part
  */
-import { access, appendFile, constants, mkdir } from 'node:fs/promises'
+import { access, appendFile, constants } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { Experiment, ExperimentRow } from '../../shared/contracts/experiment.ts'
 import { readIfThere, statIfThere, writeWhole } from '../../shared/platform/atomic-file.ts'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
+import { makeFolder } from '../../shared/platform/make-folder.ts'
 import { checkJson } from '../../shared/platform/outside-input.ts'
 import { csvText } from '../terminal/csv.ts'
 import { fileFaults } from '../terminal/file-faults.ts'
@@ -109,7 +110,7 @@ const keyOf = ({ model, query, repetition }: Pick<ExperimentRow, 'model' | 'quer
   JSON.stringify([model, query, repetition])
 
 async function makeWritable(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   await access(folder, constants.W_OK)
 }
 

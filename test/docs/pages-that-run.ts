@@ -180,8 +180,8 @@ export const PAGES_THAT_RUN: Readonly<Record<string, Check>> = {
     /"predictedMs":\d/,
   ),
   'docs/guides/own-figures.md': inOrder(
-    /stored 1 profiles, 2 machines, 1 links/,
-    /^stored 1 profiles$/m,
+    /stored 1 profile, 2 machines, 1 link$/m,
+    /^stored 1 profile$/m,
     /^layer,time \(ms\),/m,
     /lab-pi .* imported/,
     /all on lab-server/,

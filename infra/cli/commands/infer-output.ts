@@ -1,8 +1,9 @@
 /** `scission infer --output`: writes outputs as NumPy files. */
-import { access, constants, mkdir, stat, writeFile } from 'node:fs/promises'
+import { access, constants, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import { makeFolder } from '../../../shared/platform/make-folder.ts'
 import { writeNpy, writeNpz } from '../../../shared/tensors/write-numpy.ts'
 
 /** Before anything is asked for. @throws ScissionError badRequest if it is a file of another kind, or in no folder. */
@@ -45,7 +46,7 @@ const severalOutputs = (output: string, count: number) =>
 export async function writeOutputs(output: string, tensors: readonly Tensor[]): Promise<string[]> {
   const files = filesOf(output, tensors)
   try {
-    if (!isArray(output) && !isArchive(output)) await mkdir(output, { recursive: true })
+    if (!isArray(output) && !isArchive(output)) await makeFolder(output)
     for (const [file, content] of files) await writeFile(file, content)
   } catch (thrown) {
     throw new ScissionError('badRequest', `--output: ${coerceError(thrown).message}`, undefined, thrown)

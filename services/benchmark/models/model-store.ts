@@ -16,7 +16,7 @@
  */
 import { isAbsent, readIfThere, writeWhole } from '../../../shared/platform/atomic-file.ts'
 import { randomUUID } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
@@ -25,6 +25,7 @@ import { Model, type Samples, Structure } from '../../../shared/contracts/model.
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
+import { makeFolder } from '../../../shared/platform/make-folder.ts'
 import { checkJson } from '../../../shared/platform/outside-input.ts'
 
 /** Path in the model's folder → SHA-256 of its chunks. */
@@ -59,8 +60,8 @@ export class ModelStore {
 
   /** Creates the folders and removes what interrupted uploads and deletions left. */
   async open(): Promise<void> {
-    await mkdir(this.#models, { recursive: true })
-    await mkdir(this.#incoming, { recursive: true })
+    await makeFolder(this.#models)
+    await makeFolder(this.#incoming)
     const names = await readdir(this.#incoming)
     const now = await this.#fileTime()
     for (const name of names) {

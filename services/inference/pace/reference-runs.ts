@@ -1,8 +1,8 @@
 /** Runs the reference network on the calling thread, which it blocks: in a thread or a process of its own. */
-import fs from 'node:fs/promises'
 import path from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
+import { makeFolder } from '../../../shared/platform/make-folder.ts'
 import { median, sum } from '../../../shared/platform/statistics.ts'
 import { REFERENCE_INPUT } from '../../../shared/contracts/pace-network.ts'
 import { cpuTimer } from '../serving/executor/cpu-time.ts'
@@ -34,7 +34,7 @@ async function openSession(file: string, options: RuntimeOptions): Promise<Infer
   } catch {
     const { referenceNetwork } = await import('../../../shared/zoo/reference-network.ts')
     const { writeModel } = await import('../../../shared/zoo/write.ts')
-    await fs.mkdir(path.dirname(file), { recursive: true })
+    await makeFolder(path.dirname(file))
     await writeModel(referenceNetwork(), file, {})
     return await InferenceSession.create(file, settings)
   }
