@@ -41,6 +41,20 @@ describe('a profile at the pace of today', () => {
     expect(high(2, 80)).toBe(high(0))
   })
 
+  it('may not have to wait for others at all, until served stages show that they stay', () => {
+    const below = (waiting: number, served = 0) => {
+      const pace = examplePace('edge', { waiting, otherCores: 1.5, samples: { idle: 60, served } })
+      const { interval, typical } = atTodaysPace(profile, resource, pace).profile
+      return [interval!.below!, typical!.below!]
+    }
+    const [one, many] = below(2)
+    // Without waiting it takes half as long, and the machine's own pace moves besides.
+    expect(one).toBeGreaterThan(0.54)
+    expect(many).toBeGreaterThan(0.5)
+    expect(many).toBeLessThan(one!)
+    expect(below(2, 80)).toEqual(below(1))
+  })
+
   it('is less sure after a check that missed', () => {
     const cuts = [{ k: 1, predictedMs: 12, measuredMs: 10 }]
     const predictionError = {

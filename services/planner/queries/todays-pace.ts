@@ -138,18 +138,21 @@ const times = ({ median, low, high, medianLow, medianHigh }: Spread, factor: num
 })
 
 /**
- * Where other work keeps every core busy, a run of a millisecond is let in at once, and one of many has to share. As long as
- * the pace rests on short runs more than on served stages, a request may wait as if the cores were shared evenly.
+ * Where other work keeps every core busy, a run of a millisecond is let in at once, and one of many has to share; and who
+ * computes now may be done when a request comes, as a measurement beside this one. As long as the pace rests on short runs
+ * more than on served stages, a request may wait as if the cores were shared evenly, or not at all.
  */
 function withUnseenWaiting(
   { requestMs, cpuMs, samples, otherCores = 0 }: Pace,
   { machine, slowdown }: Resource,
 ): Spread {
-  const waiting = samples.served > samples.idle ? 1 : 1 / shareOf(machine.cores, otherCores)
+  if (samples.served > samples.idle) return requestMs
   // An emulated slow machine waits by the clock, whatever else runs.
-  const evenly = (slowdown - 1 + waiting) / slowdown
+  const evenly = (slowdown - 1 + 1 / shareOf(machine.cores, otherCores)) / slowdown
   return {
-    ...requestMs,
+    median: requestMs.median,
+    low: Math.min(requestMs.low, cpuMs.low),
+    medianLow: Math.min(requestMs.medianLow, cpuMs.medianLow),
     medianHigh: Math.max(requestMs.medianHigh, cpuMs.median * evenly),
     high: Math.max(requestMs.high, cpuMs.high * evenly),
   }
