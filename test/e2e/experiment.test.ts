@@ -104,12 +104,12 @@ it('a model that is no file, and one that cannot be read, is named with its fiel
   const lost = describedIn('lost', { models: ['net', 'nowhere.onnx'] })
   expect(await run('experiment', lost.file)).toMatchObject({
     code: 2,
-    stderr: expect.stringMatching(/models\.1: nowhere\.onnx: there is no such file/),
+    stderr: expect.stringMatching(/models\[1\]: nowhere\.onnx: there is no such file/),
   })
   const unknown = describedIn('unknown', { models: ['nett'] })
   expect(await run('experiment', unknown.file)).toMatchObject({
     code: 3,
-    stderr: expect.stringMatching(/models\.0: .*nett/),
+    stderr: expect.stringMatching(/models\[0\]: .*nett/),
   })
 })
 
@@ -169,13 +169,13 @@ it('is not resumed once the name stands for another model', async () => {
   expect((await run('experiment', file)).code).toBe(0)
   await upload('Tanh')
   const { code, stderr } = await run('experiment', file, '--resume')
-  expect([code, stderr]).toEqual([1, expect.stringMatching(/models\.0: moving is another model/)])
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/models\[0\]: moving is another model/)])
 })
 
 it('what is wrong is named with its field', async () => {
   const wrong = describedIn('wrong', { queries: [{ label: 'a', deploy: 'native:nowhere' }] })
   const { code, stderr } = await run('experiment', wrong.file)
-  expect([code, stderr]).toEqual([3, expect.stringMatching(/queries\.0: deploy: .*native:cloud/)])
+  expect([code, stderr]).toEqual([3, expect.stringMatching(/queries\[0\]: deploy: .*native:cloud/)])
   const unread = describedIn('unread', { repetitions: 'many' })
   expect((await run('experiment', unread.file)).stderr).toMatch(/unread\.json: repetitions: /)
   expect(JSON.parse((await run('experiment', '--schema')).stdout)).toMatchObject({ type: 'object' })
