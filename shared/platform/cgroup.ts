@@ -32,8 +32,10 @@ export interface Throttling {
   stoppedMs: number
 }
 
-/** Of the group of this process that was stopped most often; undefined without a quota. */
+/** Of the group of this process that was stopped most often; undefined without a quota. Some files are read: a fraction of a ms. */
 export function throttling(root = '/'): Throttling | undefined {
+  // Groups without one count as well: that they were never stopped.
+  if (quotas(root).length === 0) return undefined
   const found = [...groupFolders('cpu', root)].flatMap((folder): Throttling[] => {
     const stat = read(folder, 'cpu.stat') ?? ''
     const [, stops] = /^nr_throttled (\d+)$/m.exec(stat) ?? []
@@ -45,9 +47,6 @@ export function throttling(root = '/'): Throttling | undefined {
   })
   return found.sort((a, b) => b.stops - a.stops)[0]
 }
-
-/** How often the group of this process was stopped; 0 without a quota. A file is read: tens of µs. */
-export const groupStops = (): number => throttling()?.stops ?? 0
 
 function quotas(root: string): CpuQuota[] {
   return groupFolders('cpu', root).flatMap((folder) => {

@@ -3,7 +3,7 @@
  * network has a timer that is never late; while it is stopped nothing of it runs. (The control group itself counts the time
  * of all its cores together.)
  */
-import { groupStops, readCgroupLimits } from '../../../shared/platform/cgroup.ts'
+import { throttling } from '../../../shared/platform/cgroup.ts'
 
 /** Since some moment; neither ever falls. */
 export interface Stops {
@@ -25,13 +25,13 @@ export class StopClock implements Stops {
 
   /** Without a quota it does nothing. */
   constructor() {
-    const hasQuota = readCgroupLimits().cpu !== undefined
-    this.#counted = hasQuota ? groupStops() : 0
-    this.#timer = hasQuota ? setInterval(() => this.#tick(), TICK_MS) : undefined
+    const before = throttling()
+    this.#counted = before?.stops ?? 0
+    this.#timer = before && setInterval(() => this.#tick(), TICK_MS)
   }
 
   get count(): number {
-    return this.#timer === undefined ? 0 : groupStops()
+    return this.#timer === undefined ? 0 : (throttling()?.stops ?? 0)
   }
 
   get stoppedMs(): number {

@@ -249,11 +249,9 @@ export class PaceSampler {
 
   /** True if a quota stopped this process since the last call. */
   #wasStopped(): boolean {
-    if (this.#throttled === undefined) return false
-    const now = throttling()?.stops ?? 0
-    const stopped = now > this.#throttled
-    this.#throttled = now
-    return stopped
+    const before = this.#throttled
+    this.#throttled = throttling()?.stops
+    return before !== undefined && this.#throttled !== undefined && this.#throttled > before
   }
 
   #tell(now: boolean): void {

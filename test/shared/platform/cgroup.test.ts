@@ -70,6 +70,14 @@ describe('limits of control groups', () => {
   it('are none where nothing limits, where files are damaged, and outside Linux', () => {
     expect(readCgroupLimits(rootWith({}))).toEqual({})
     expect(throttling(rootWith({}))).toBeUndefined()
+    // A group without a quota counts its stops too: none.
+    const unlimited = {
+      'proc/self/cgroup': '0::/\n',
+      'proc/self/mounts': V2_MOUNT,
+      'sys/fs/cgroup/cpu.max': 'max 100000\n',
+      'sys/fs/cgroup/cpu.stat': 'nr_periods 0\nnr_throttled 0\nthrottled_usec 0\n',
+    }
+    expect(throttling(rootWith(unlimited))).toBeUndefined()
     const free = rootWith({
       'proc/self/cgroup': '4:cpu:/\n5:memory:/\nnonsense\n',
       'proc/self/mounts': `${V1_MOUNTS}short\n`,
