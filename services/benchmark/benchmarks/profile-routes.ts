@@ -139,8 +139,7 @@ const deleteRoute = (state: State): Route =>
 async function needProfile(state: State, id: string): Promise<Profile> {
   const found = await state.profiles.get(id)
   if (found) return found
-  const ids = (await state.profiles.all()).map((profile) => profile.id)
-  return state.profiles.need(idOfShort(id, ids) ?? id)
+  return state.profiles.need(idOfShort(id, await state.profiles.ids()) ?? id)
 }
 
 /** Adds the served times that were held against the profile, if there are any. */

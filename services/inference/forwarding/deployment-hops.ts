@@ -76,8 +76,9 @@ export class Deployments {
   }
 
   /**
-   * Loads this resource's hops of a plan. Preparing the same plan again changes nothing but its record; if loading fails, the previous plan
-   * stays. @throws ScissionError with the reason; conflict if meanwhile another plan replaced this one, or it was released.
+   * Loads this resource's hops of a plan. Preparing the same plan again changes nothing but its record; if loading fails, the
+   * previous plan stays.
+   * @throws ScissionError with the reason; conflict if meanwhile another plan replaced this one, or it was released.
    */
   async prepare(record: Deployment): Promise<void> {
     const prepared = await this.#plans.set(record.id, record.planId, record, async (signal) => {

@@ -172,7 +172,10 @@ export class RedisMirror {
   async structure(model: string, shapesKey: string): Promise<Structure> {
     const id = structureId(model, shapesKey)
     const known = this.#unsure.has(id) ? this.#structures.peek(id) : undefined
-    if (known === undefined) return await this.#structures.forceFetch(id)
+    if (known === undefined) {
+      this.#unsure.delete(id)
+      return await this.#structures.forceFetch(id)
+    }
     // A Redis that is away, or hangs, must not delay what can be answered.
     return waitAtMost(this.#readStructureAgain(id, known), STRUCTURE_MS, known)
   }
