@@ -8,19 +8,14 @@ import { createPlannerClient, type PlannerClient } from '../../shared/client/pla
 import type { BenchmarkClient, UploadedModel } from '../../shared/client/benchmark.ts'
 import type { TensorSpec } from '../../shared/contracts/common.ts'
 import { CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts'
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { linkId, openState, type State } from '../../shared/platform/redis/state.ts'
-import { call, startInference, type TestService } from '../inference/support/service.ts'
+import { linkId, type State } from '../../shared/platform/redis/state.ts'
+import { call } from '../inference/support/service.ts'
 import { FORGETFUL, ForgetfulRedis } from '../redis/forgetful-server.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleCalibration, exampleResource } from '../support/fixtures.ts'
 import { withFolder } from '../support/folder.ts'
-import {
-  startBenchmark,
-  type StartedBenchmark,
-  startPlanner,
-  type StartedPlanner,
-} from '../support/services.ts'
+import { startBenchmark, type StartedBenchmark, type StartedPlanner } from '../support/services.ts'
+import { type SmallSystem, startSmallSystem } from '../support/small-system.ts'
 import { ownFile } from '../support/test-models.ts'
 
 const MACHINES = ['device', 'edge']
@@ -30,42 +25,26 @@ const CALIBRATION = (model: string) => `${model.slice(0, 12)}-bbbbbbbbbbbb`
 describe.each(FORGETFUL)('a Redis ($kind) that loses its memory', ({ kind, skip }) => {
   const folder = withFolder('lost-memory')
   let redis: ForgetfulRedis
+  let system: SmallSystem
   let state: State
   let benchmark: StartedBenchmark
   let planner: StartedPlanner
+  let machines: SmallSystem['machines']
   let plans: PlannerClient
   let client: BenchmarkClient
   let model: UploadedModel
-  const machines = new Map<string, TestService>()
 
   beforeAll(async () => {
     if (skip) return
     redis = await ForgetfulRedis.start(kind)
-    state = openState(workerConnection(redis.url))
-    benchmark = await startBenchmark({
-      REDIS_URL: redis.url,
-      SCISSION_DATA: path.join(folder(), 'benchmark'),
-    })
+    system = await startSmallSystem(redis.url, folder(), MACHINES)
+    ;({ state, benchmark, planner, machines } = system)
     client = benchmark.client
-    planner = await startPlanner(redis.url)
     plans = createPlannerClient(planner.url)
-    for (const name of MACHINES) {
-      const settings = {
-        SCISSION_RESOURCE: name,
-        SCISSION_TIER: name,
-        SCISSION_DATA: path.join(folder(), name),
-        SCISSION_BENCHMARK_URL: benchmark.url,
-        SCISSION_HEARTBEAT_MS: '300',
-      }
-      machines.set(name, await startInference(redis.url, settings))
-    }
     await prepare()
   })
   afterAll(async () => {
-    await Promise.all([...machines.values()].map((machine) => machine.stop()))
-    await planner?.close()
-    await benchmark?.close()
-    state?.redis.disconnect()
+    await system?.stop()
     await redis?.close()
   })
 
@@ -239,7 +218,7 @@ describe.each(FORGETFUL)('a Redis ($kind) that loses its memory', ({ kind, skip 
     // One that is deleted while no benchmark service is there stays deleted.
     await state.profiles.delete(profiles[0] ?? '')
     await state.redis.del(`scission:deleted:profiles:${profiles[0]}`)
-    benchmark = await startBenchmark({
+    system.benchmark = benchmark = await startBenchmark({
       REDIS_URL: redis.url,
       SCISSION_DATA: path.join(folder(), 'benchmark'),
     })

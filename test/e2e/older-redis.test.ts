@@ -1,19 +1,12 @@
 /** Redis crashes and comes back with a snapshot of some time ago: what the services acknowledged since is there again. */
-import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
-import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { linkId, openState, type State } from '../../shared/platform/redis/state.ts'
-import { call, startInference, type TestService } from '../inference/support/service.ts'
+import { linkId } from '../../shared/platform/redis/state.ts'
+import { call } from '../inference/support/service.ts'
 import { PersistentRedis, REAL_SERVER } from '../redis/persistent-server.ts'
 import { eventually } from '../support/eventually.ts'
 import { withFolder } from '../support/folder.ts'
-import {
-  startBenchmark,
-  type StartedBenchmark,
-  startPlanner,
-  type StartedPlanner,
-} from '../support/services.ts'
+import { type SmallSystem, startSmallSystem } from '../support/small-system.ts'
 import { ownFile } from '../support/test-models.ts'
 
 if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-server on the PATH')
@@ -21,41 +14,21 @@ if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-s
 describe.skipIf(REAL_SERVER === undefined)('a Redis with older data', () => {
   const folder = withFolder('older-redis')
   let redis: PersistentRedis
-  let state: State
-  let benchmark: StartedBenchmark
-  let planner: StartedPlanner
+  let system: SmallSystem
   let plans: PlannerClient
-  const machines = new Map<string, TestService>()
 
   beforeAll(async () => {
     redis = await PersistentRedis.start()
-    state = openState(workerConnection(redis.url))
-    benchmark = await startBenchmark({
-      REDIS_URL: redis.url,
-      SCISSION_DATA: path.join(folder(), 'benchmark'),
-    })
-    planner = await startPlanner(redis.url)
-    plans = createPlannerClient(planner.url)
-    for (const name of ['device', 'edge']) {
-      const settings = {
-        SCISSION_RESOURCE: name,
-        SCISSION_TIER: name,
-        SCISSION_DATA: path.join(folder(), name),
-        SCISSION_BENCHMARK_URL: benchmark.url,
-        SCISSION_HEARTBEAT_MS: '300',
-      }
-      machines.set(name, await startInference(redis.url, settings))
-    }
+    system = await startSmallSystem(redis.url, folder(), ['device', 'edge'])
+    plans = createPlannerClient(system.planner.url)
   })
   afterAll(async () => {
-    await Promise.all([...machines.values()].map((machine) => machine.stop()))
-    await planner?.close()
-    await benchmark?.close()
-    state?.redis.disconnect()
+    await system?.stop()
     await redis?.close()
   })
 
   it('gets back profiles, links and deployments, and nothing is forgotten on disk', async () => {
+    const { state, benchmark, planner, machines } = system
     const uploaded = await benchmark.client.uploadModel(ownFile('digits-cnn.onnx'), 'digits')
     const snapshot = redis.snapshot()
 
