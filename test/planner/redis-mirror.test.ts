@@ -324,7 +324,7 @@ describe('a plan query', () => {
     const keys = sent.mock.calls.flatMap(([{ name, args }]) =>
       aboutRedis.includes(name) ? [] : String(args[0]),
     )
-    const others = ['scission:deployments', 'scission:memory', 'scission:revision']
+    const others = ['scission:deployments', 'scission:memory', 'scission:probe', 'scission:revision']
     expect(keys.filter((key) => !others.includes(key))).toEqual([])
     sent.mockRestore()
   })
