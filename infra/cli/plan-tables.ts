@@ -3,6 +3,7 @@ import colour from 'picocolors'
 import type { GraphPlan, GraphPlanAnswer } from '../../shared/contracts/graph-plan.ts'
 import type { Intervals, Plan, PlanAnswer, Transfer } from '../../shared/contracts/plan.ts'
 import type { ExplainedAnswer, SensitivityChange } from '../../shared/contracts/plan-sweep.ts'
+import { isLoopback } from '../../shared/platform/loopback.ts'
 import { bytesColumn, type Cell, type Column, msColumn, painted } from '../terminal/columns.ts'
 import { formatMbps, formatMs, formatShare } from '../terminal/format.ts'
 import { type Table, tableOf, tableText } from '../terminal/table.ts'
@@ -150,7 +151,9 @@ function typicalText({ predictedMs, interval: { lowMs, highMs }, moves }: AnyPla
 
 function moverText(what: string): string {
   if (what.includes('>')) return `the link ${what.replace('>', ' → ')}`
-  return what.startsWith('quota of ') ? `the ${what}` : `the pace of ${what}`
+  if (what.startsWith('quota of ')) return `the ${what}`
+  // Services that call each other by a loopback address run on one.
+  return `the pace of ${isLoopback(what) ? 'the computer on which they run' : what}`
 }
 
 /** Native baselines, resources that could not be used, and notes on emulation. */

@@ -6,7 +6,7 @@
  * With --once the system stops after the run. The exit code is 0 if every step worked and the outputs of the split model
  * equal those of the whole model.
  */
-import { accessSync, constants, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, realpathSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import colour from 'picocolors'
@@ -15,6 +15,7 @@ import { KnownRevision } from '../../shared/client/known-revision.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import { createLog, type Logger } from '../../shared/platform/log.ts'
+import { makeFolder } from '../../shared/platform/make-folder.ts'
 import { VERSION } from '../../shared/platform/version.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { describeFailure, exitCodeOf } from '../cli/exit-codes.ts'
@@ -38,7 +39,15 @@ export async function start(args: string[]): Promise<void> {
   }
   checkFiles(options)
   const dataDir = path.resolve(process.env.SCISSION_DATA ?? '.scission')
-  mkdirSync(dataDir, { recursive: true })
+  await makeFolder(dataDir).catch((thrown: unknown) => {
+    const why = coerceError(thrown).message
+    throw new ScissionError(
+      'badRequest',
+      `SCISSION_DATA: ${dataDir} cannot be made: ${why}`,
+      undefined,
+      thrown,
+    )
+  })
   const log = createLog('scission', process.env.SCISSION_LOG_LEVEL ?? 'warn')
   say(colour.bold(`Scission ${VERSION}`))
   const report = reportOnce(options)

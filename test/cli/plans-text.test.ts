@@ -24,6 +24,9 @@ const textWith = (what: string, requestMs: number) =>
 it('names what moves the best plan most: a pace, a link or a quota', () => {
   const first = 'the first: 8.40 ms (6.50 ms – 10.1 ms for one request: what moves it most is'
   expect(textWith('10.0.0.7', 1.6)).toContain(`${first} the pace of 10.0.0.7, ± 1.60 ms)`)
+  expect(textWith('127.0.0.1', 1.6)).toContain(
+    `${first} the pace of the computer on which they run, ± 1.60 ms)`,
+  )
   expect(textWith('device>edge', 1.6)).toContain(`${first} the link device → edge, ± 1.60 ms)`)
   expect(textWith('quota of edge', 1.6)).toContain(`${first} the quota of edge, ± 1.60 ms)`)
 })
