@@ -17,6 +17,7 @@ import { withFolder } from '../support/folder.ts'
 import { startBenchmark, type StartedBenchmark, type StartedPlanner } from '../support/services.ts'
 import { type SmallSystem, startSmallSystem } from '../support/small-system.ts'
 import { ownFile } from '../support/test-models.ts'
+import { measured } from '../support/measured.ts'
 
 const MACHINES = ['device', 'edge']
 const OVERRIDE = { rttMs: 77, bandwidthMbps: 5 }
@@ -52,8 +53,7 @@ describe.each(FORGETFUL)('a Redis ($kind) that loses its memory', ({ kind, skip 
   async function prepare(): Promise<void> {
     model = await client.uploadModel(ownFile('digits-cnn.onnx'), 'digits')
     const other = await client.uploadModel(ownFile('residual-cnn.onnx'), 'deleted')
-    const { id } = await client.startBenchmark({ model: 'digits', resources: MACHINES })
-    await eventually(async () => expect((await client.benchmark(id)).state).toBe('completed'))
+    await measured(client, { model: 'digits', resources: MACHINES })
     await client.deleteModel(other.id)
     const calibration = CALIBRATION(model.id)
     const { shapesKey } = await client.structure('digits')
@@ -164,8 +164,7 @@ describe.each(FORGETFUL)('a Redis ($kind) that loses its memory', ({ kind, skip 
     expect(json).toMatchObject({ redisLost: { restored: { models: 1, profiles: 2, calibrations: 1 } } })
     expect(JSON.stringify(json)).toContain('benchmarks')
     // Measuring goes on as well.
-    const { id } = await client.startBenchmark({ model: 'digits', resources: ['edge'], force: true })
-    await eventually(async () => expect((await client.benchmark(id)).state).toBe('completed'))
+    await measured(client, { model: 'digits', resources: ['edge'], force: true })
   })
 
   it.skipIf(skip)('does not bring back what is deleted while it is being written back', async () => {

@@ -8,6 +8,7 @@ import { eventually } from '../support/eventually.ts'
 import { withFolder } from '../support/folder.ts'
 import { type SmallSystem, startSmallSystem } from '../support/small-system.ts'
 import { ownFile } from '../support/test-models.ts'
+import { measured } from '../support/measured.ts'
 
 if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-server on the PATH')
 
@@ -32,8 +33,7 @@ describe.skipIf(REAL_SERVER === undefined)('a Redis with older data', () => {
     const uploaded = await benchmark.client.uploadModel(ownFile('digits-cnn.onnx'), 'digits')
     const snapshot = redis.snapshot()
 
-    const { id } = await benchmark.client.startBenchmark({ model: 'digits', resources: ['device', 'edge'] })
-    await eventually(async () => expect((await benchmark.client.benchmark(id)).state).toBe('completed'))
+    await measured(benchmark.client, { model: 'digits', resources: ['device', 'edge'] })
     const override = { rttMs: 77, bandwidthMbps: 5 }
     const put = await fetch(`${planner.url}/v1/links/device/edge`, {
       method: 'PUT',

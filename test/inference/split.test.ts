@@ -15,8 +15,8 @@ import { randomFrom } from '../support/random.ts'
 import { withTestRedis } from '../support/redis.ts'
 import { withBenchmark } from '../support/services.ts'
 import { call, type RawAnswer, startInference, type TestService } from './support/service.ts'
-import { until } from '../support/eventually.ts'
 import { needsFiles, ownFile, thirdPartyFile } from '../support/test-models.ts'
+import { measured } from '../support/measured.ts'
 
 /** A detector, and a network with reference outputs beside it. */
 const SUBJECTS = [
@@ -228,9 +228,7 @@ describe.each(SUBJECTS)('served in pieces', ({ what, detector, digits, options }
     })
 
     it('is benchmarked on every resource through the queue', async () => {
-      const started = await client.startBenchmark({ model: 'face', runs: 3 })
-      await until(async () => !['waiting', 'active'].includes((await client.benchmark(started.id)).state))
-      const ended = await client.benchmark(started.id)
+      const ended = await measured(client, { model: 'face', runs: 3 })
       expect(ended.parts.map((part) => [part.resource, part.state, part.error])).toEqual(
         ['cloud', 'device', 'edge'].map((resource) => [resource, 'completed', undefined]),
       )

@@ -2,13 +2,13 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { afterAll, beforeAll } from 'vitest'
 import { startSystem, type System } from '../../infra/start/system.ts'
 import { uploadFiles } from '../../infra/steps/upload-model.ts'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
-import { eventually } from './eventually.ts'
+import { measured } from './measured.ts'
 
 const MODEL = 'mobilenetv2'
 
@@ -35,8 +35,7 @@ export function withStartedSystem(): StartedSystem {
     const resources = started().resources.map(({ name }) => name)
     const benchmark = createBenchmarkClient(started().benchmarkUrl)
     await uploadFiles(benchmark, file, { name: MODEL, inputShapes: undefined })
-    const { id } = await benchmark.startBenchmark({ model: MODEL, resources })
-    await eventually(async () => expect((await benchmark.benchmark(id)).state).toBe('completed'))
+    await measured(benchmark, { model: MODEL, resources })
   }
   beforeAll(async () => {
     folder = mkdtempSync(path.join(os.tmpdir(), 'scission-docs-'))

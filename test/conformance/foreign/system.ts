@@ -8,6 +8,7 @@ import { eventually } from '../../support/eventually.ts'
 import { startedOnce } from '../../support/started.ts'
 import { startTestSystem, type TestSystem } from '../../support/system.ts'
 import { typedModel } from './typed-model.ts'
+import { measured } from '../../support/measured.ts'
 
 export interface ForeignSystem extends TestSystem {
   /** Of the resource that clients call. */
@@ -49,8 +50,7 @@ async function serve(system: TestSystem, device: string, name: string, halves: b
   const planner = createPlannerClient(system.plannerUrl)
   writeFileSync(fileOf(system, name), typedModel(halves))
   const { layers } = await benchmark.uploadModel(fileOf(system, name), name)
-  const { id } = await benchmark.startBenchmark({ model: name, runs: 3 })
-  await eventually(async () => expect((await benchmark.benchmark(id)).state).toBe('completed'))
+  await measured(benchmark, { model: name, runs: 3 })
   const { plans } = await planner.plans({
     model: name,
     mustUseTiers: ['device', 'edge'],

@@ -12,6 +12,7 @@ import { npyOf } from '../../support/numpy.ts'
 import { withTestRedis } from '../../support/redis.ts'
 import { withBenchmark } from '../../support/services.ts'
 import { startInference, type TestService } from '../support/service.ts'
+import { measured } from '../../support/measured.ts'
 
 describe('a model with samples', () => {
   const data = fs.mkdtempSync(path.join(os.tmpdir(), 'scission-samples-'))
@@ -60,21 +61,18 @@ describe('a model with samples', () => {
     fs.rmSync(data, { recursive: true, force: true })
   })
 
-  const measured = async (): Promise<{ profile: Profile; reused: boolean }> => {
-    const { id } = await client.startBenchmark({ model: 'net' })
-    await until(async () => !['waiting', 'active'].includes((await client.benchmark(id)).state))
-    const [part] = (await client.benchmark(id)).parts
-    expect([part?.state, part?.error]).toEqual(['completed', undefined])
+  const profiled = async (): Promise<{ profile: Profile; reused: boolean }> => {
+    const [part] = (await measured(client, { model: 'net' })).parts
     return { profile: await client.profile(part?.profile ?? ''), reused: part?.reusedFrom !== undefined }
   }
 
   it('is measured with them, and again once they have changed', async () => {
-    const first = await measured()
+    const first = await profiled()
     expect(first).toMatchObject({ reused: false, profile: { samples: uploaded.samples?.sha256 } })
-    expect(await measured()).toMatchObject({ reused: true, profile: { samples: uploaded.samples?.sha256 } })
+    expect(await profiled()).toMatchObject({ reused: true, profile: { samples: uploaded.samples?.sha256 } })
     const changed = await client.giveSamples('net', [target('second', -1, 8)])
     expect(changed.samples?.sha256).not.toBe(uploaded.samples?.sha256)
-    expect(await measured()).toMatchObject({ reused: false, profile: { samples: changed.samples?.sha256 } })
+    expect(await profiled()).toMatchObject({ reused: false, profile: { samples: changed.samples?.sha256 } })
   })
 
   it('is calibrated with them where samples are made up', async () => {

@@ -7,6 +7,7 @@
 import type { CodecSpeed } from '../../../../shared/contracts/calibration.ts'
 import { availableCodecs, decodeTensor, encodeTensor } from '../../../../shared/platform/tensor-codecs.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
+import type { Steps } from './measuring-steps.ts'
 import { cpuTimer } from '../../serving/executor/cpu-time.ts'
 import { median } from '../../../../shared/platform/statistics.ts'
 
@@ -16,11 +17,13 @@ const WARM_UP = 2
 const ROUNDS = 5
 
 /** Measures every codec that this process has: about 0.4 s. Blocks its thread. */
-export function measureCodecs(): CodecSpeed[] {
+export function measureCodecs(steps?: Steps): CodecSpeed[] {
   const tensor = rectifiedNoise()
   const mb = tensor.bytes.byteLength / MB
   const timer = cpuTimer(1)
-  return availableCodecs().map((codec) => {
+  const codecs = availableCodecs()
+  steps?.begin('codecs', codecs.length * (WARM_UP + ROUNDS))
+  return codecs.map((codec) => {
     if (codec === 'none') return { codec, encodeMsPerMb: 0, decodeMsPerMb: 0 }
     const encodeMs: number[] = []
     const decodeMs: number[] = []
@@ -31,6 +34,7 @@ export function measureCodecs(): CodecSpeed[] {
       const decodeSince = timer()
       decodeTensor(encoded, tensor.bytes.byteLength)
       const decoding = decodeSince()
+      steps?.tick()
       if (round < 0) continue
       encodeMs.push(encoding)
       decodeMs.push(decoding)

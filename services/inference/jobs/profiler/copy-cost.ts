@@ -8,6 +8,7 @@ import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { CODE } from '../../../../shared/onnx/wire/element-types.ts'
 import { assemble, encodeValue } from '../../../../shared/onnx/wire/model-writer.ts'
 import { sessionOptions } from '../../serving/executor/ort-session.ts'
+import type { Steps } from './measuring-steps.ts'
 import type { Runner } from './timed-runs.ts'
 import { median } from '../../../../shared/platform/statistics.ts'
 import { encodeNumber, encodeText, concatenate, encodeField } from '../../../../shared/onnx/wire/protobuf.ts'
@@ -24,7 +25,12 @@ const FLOAT_BYTES = 4
 const IR_VERSION = 8
 const OPSET = 17
 
-export async function measureCopies(runner: Runner, options: RuntimeOptions): Promise<CopyCost[]> {
+export async function measureCopies(
+  runner: Runner,
+  options: RuntimeOptions,
+  steps: Steps,
+): Promise<CopyCost[]> {
+  steps.begin('copies', SIZES.length)
   const session = await InferenceSession.create(identity(), sessionOptions(options))
   const costs: CopyCost[] = []
   for (const bytes of SIZES) {
@@ -33,6 +39,7 @@ export async function measureCopies(runner: Runner, options: RuntimeOptions): Pr
     await runner.run(session, feeds, 0)
     for (let run = 0; run < RUNS; run++) times.push(runner.figure(await runner.run(session, feeds, 0)))
     costs.push({ bytes, ms: median(times) })
+    steps.tick()
   }
   await session.release()
   return costs

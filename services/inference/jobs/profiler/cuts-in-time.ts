@@ -82,12 +82,14 @@ async function runAll(run: CutRuns, chosen: readonly ChosenCut[]): Promise<RunCu
   const { model, feeds, runner, whole, steps, options, paced } = run
   const pair = { model, feeds, runner, options, whole: whole.session }
   const cuts: RunCut[] = []
-  steps.begin('check', chosen.length)
-  for (const { k, role } of chosen) {
-    const times = await measurePair(pair, k, roundsOf(run), (wholeMs) => paced.sample(wholeMs))
-    cuts.push({ role, ...times })
+  const rounds = roundsOf(run)
+  const beside = (wholeMs: number) => {
     steps.tick()
+    return paced.sample(wholeMs)
   }
+  // The whole is run before each round, and after the last.
+  steps.begin('check', chosen.length * (rounds + 1))
+  for (const { k, role } of chosen) cuts.push({ role, ...(await measurePair(pair, k, rounds, beside)) })
   return cuts
 }
 

@@ -65,7 +65,10 @@ export async function run(
   os.setPriority(os.constants.priority.PRIORITY_LOW)
   const { structure, options } = input
   const startedAt = performance.now()
-  const steps = new Steps(report)
+  const steps = new Steps(report, [
+    ...(input.copies ? (['copies'] as const) : []),
+    ...(input.withCodecs ? [] : (['codecs'] as const)),
+  ])
   const otherCores = watchOthers()
   const inputs = modelInputs(structure, fetchedSamples(input.samples), SEED)
   const feeds: Feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]))
@@ -82,12 +85,12 @@ export async function run(
     residentBytes: Math.max(0, residentBytes() - baseBytes),
   }
   const peakRssBytes = peakResidentBytes()
-  const copies = input.copies ?? (await measureCopies(runner, options))
+  const copies = input.copies ?? (await measureCopies(runner, options, steps))
   const made = { model, feeds, runner, whole, steps, startedAt, otherCores, copies, paced }
   const figures = await fitted({ ...input, ...made })
   // The session is not released: the process ends.
   // Loading the codecs takes longer than measuring many models: only if they are measured.
-  const codecs = input.withCodecs ? (await import('./codec-speed.ts')).measureCodecs() : undefined
+  const codecs = input.withCodecs ? (await import('./codec-speed.ts')).measureCodecs(steps) : undefined
   steps.finish()
   const { coldFactor } = whole
   return {

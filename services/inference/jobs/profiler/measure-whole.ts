@@ -83,7 +83,8 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
     input.runs ?? runsIn(PROFILED_MS, warm.ms),
     Math.max(MIN_RUNS, Math.floor(MAX_EVENTS / Math.max(1, layers.length))),
   )
-  await repeat(profiled, 'profile', steps, run)
+  steps.begin('profile', profiled)
+  await repeat(profiled, steps, run)
   session.endProfiling()
   const plain = async () => {
     const time = await run()
@@ -91,8 +92,10 @@ export async function measureWhole(input: WholeInput, runner: Runner, steps: Ste
     return time
   }
   const count = input.runs ?? runsIn(PLAIN_MS - warm.ms, warm.ms, MIN_PLAIN_RUNS)
-  const samples = await repeat(count, 'measure', steps, plain)
-  const hot = warm.ms < HOT_BELOW_MS ? await repeat(HOT_RUNS, 'measure', steps, () => run(0)) : []
+  const hotRuns = warm.ms < HOT_BELOW_MS ? HOT_RUNS : 0
+  steps.begin('measure', count + hotRuns)
+  const samples = await repeat(count, steps, plain)
+  const hot = await repeat(hotRuns, steps, () => run(0))
   const times = readEvents(eventsIn(folder), warm.runs + profiled, warm.runs)
   const named = saves ? undefined : nodesInNames(layers, times)
   if (!saves && !named) await (await open(saving())).release()
@@ -111,13 +114,7 @@ export function runsIn(totalMs: number, runMs: number, least = MIN_RUNS): number
   return Math.min(MAX_RUNS, Math.max(least, Math.ceil(totalMs / Math.max(runMs, 0.01))))
 }
 
-async function repeat(
-  runs: number,
-  step: 'profile' | 'measure',
-  steps: Steps,
-  run: () => Promise<RunTime>,
-): Promise<RunTime[]> {
-  steps.begin(step, runs)
+async function repeat(runs: number, steps: Steps, run: () => Promise<RunTime>): Promise<RunTime[]> {
   const times: RunTime[] = []
   for (let done = 0; done < runs; done++) {
     times.push(await run())
