@@ -4,11 +4,11 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import { Experiment } from '../../../shared/contracts/experiment.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import { whenOrphaned } from '../../../shared/platform/processes/orphan.ts'
 import { parseExperiment } from '../../experiment/results.ts'
 import { runExperiment } from '../../experiment/run.ts'
 import { summaryTable } from '../../experiment/experiment-tables.ts'
 import { printable } from '../../terminal/printable.ts'
+import { onStopSignals } from '../../start/processes/stop-signals.ts'
 import { createProgress } from '../../terminal/progress.ts'
 import { complain } from '../../terminal/say.ts'
 import { tableText } from '../../terminal/table.ts'
@@ -53,20 +53,12 @@ export function defineExperiment(command: Command, context: Context): void {
     })
 }
 
-/** A signal that comes so soon after the first is the same Ctrl-C: npm passes on what the terminal has sent already. */
-const SAME_MS = 1000
-
-/** The first Ctrl-C ends it in order, the second one at once. So do the other signals, and the end of npm's shell. */
+/** The first Ctrl-C ends it in order, the second one at once: the next `--resume` then takes down what it deployed. */
 function untilInterrupted(): AbortSignal {
   const interrupted = new AbortController()
-  let firstAt = Infinity
-  const end = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => {
-    if (performance.now() - firstAt > SAME_MS) process.exit(128 + os.constants.signals[signal])
-    if (interrupted.signal.aborted) return
-    firstAt = performance.now()
-    interrupted.abort(new ScissionError('cancelled', `stopped by ${signal}`))
-  }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(signal))
-  whenOrphaned(() => end('SIGTERM'))
+  onStopSignals(
+    (signal) => interrupted.abort(new ScissionError('cancelled', `stopped by ${signal}`)),
+    (signal) => process.exit(128 + os.constants.signals[signal]),
+  )
   return interrupted.signal
 }
