@@ -10,6 +10,7 @@ import type { Services } from '../cli/find-services.ts'
 import { versionOf } from '../steps/service-health.ts'
 import type { ProgressDisplay } from '../terminal/progress.ts'
 import { figure, hopsOf } from './hops.ts'
+import { OwnDeployments } from './own-deployments.ts'
 import { type Header, Results } from './results.ts'
 import { scheduleOf, type Turn } from './request-order.ts'
 import { deploySubject, type Live, type Subject, subjectsOf } from './subjects.ts'
@@ -20,6 +21,8 @@ interface RunOptions {
   /** Ends the experiment after the request under way; what was measured is kept. */
   signal: AbortSignal
   progress: () => ProgressDisplay
+  /** Tells the user what was found of an earlier run. */
+  say: (text: string) => void
 }
 
 export interface Outcome {
@@ -35,7 +38,23 @@ export async function runExperiment(
   experiment: Experiment,
   options: RunOptions,
 ): Promise<Outcome> {
-  const results = await Results.open(experiment, options.resume)
+  const results = await Results.open(experiment, options.resume, options)
+  try {
+    return await runIn(results, context, experiment, options)
+  } finally {
+    results.close()
+  }
+}
+
+async function runIn(
+  results: Results,
+  context: Context,
+  experiment: Experiment,
+  options: RunOptions,
+): Promise<Outcome> {
+  const own = await OwnDeployments.open(context.planner, results)
+  const stuck = await own.takeDown(options.say)
+  if (stuck) throw stuck
   const subjects = await subjectsOf(context, experiment, {
     ...options,
     earlier: results.earlier?.plans ?? [],
@@ -53,16 +72,17 @@ export async function runExperiment(
   try {
     for (const at of new Set(open.map((turn) => turn.at))) {
       const subject = subjects[at] as Subject
-      if (options.signal.aborted) break
+      options.signal.throwIfAborted()
       display.update('experiment', { fraction: 0, step: `deploying ${subject.label}` })
-      live.set(at, await deploySubject(context, subject, experiment.seed))
+      live.set(at, await deploySubject(context, subject, { ...experiment, ...options, own }))
     }
     await measure(context, experiment, { live, open, results, header }, { ...options, display })
   } catch (thrown) {
-    failure = { thrown }
+    // The user knows of the interruption.
+    if (thrown !== options.signal.reason) failure = { thrown }
   }
   display.stop()
-  const left = await takeDown(context, [...live.values()])
+  const left = await own.takeDown()
   const complete = results.rows.length === turns.length
   if (failure) throw await keptOf(results, experiment, header, failure.thrown, left)
   await results.describe({ ...header, complete })
@@ -89,11 +109,15 @@ async function keptOf(
     await results.describe({ ...header, complete: false, error: error.message })
     await results.finish(experiment)
   } catch (unwritten) {
-    kept = `the tables of ${experiment.output} cannot be written: ${coerceError(unwritten).message}`
+    const why = coerceError(unwritten).message
+    kept = why === error.message ? '' : `the tables of ${experiment.output} cannot be written: ${why}`
   }
   const { code, details } =
     error instanceof ScissionError ? error : { code: 'internal' as const, details: undefined }
-  const said = [error.message, kept, ...(left ? [left.message] : [])].join('; ')
+  // One reason may keep several from being done.
+  const said = [...new Set([error.message, kept, left?.message ?? ''])]
+    .filter((text) => text !== '')
+    .join('; ')
   return new ScissionError(code, said, details, error)
 }
 
@@ -150,19 +174,6 @@ async function measure(
     }
     await results.add(row)
   }
-}
-
-/** @returns what went wrong, if a deployment may still be there. */
-async function takeDown({ planner }: Context, live: readonly Live[]): Promise<ScissionError | undefined> {
-  const failed: string[] = []
-  for (const { deployment } of live) {
-    await planner.undeploy(deployment).catch((thrown: unknown) => {
-      if (!(thrown instanceof ScissionError && thrown.code === 'notFound'))
-        failed.push(`${deployment}: ${coerceError(thrown).message}`)
-    })
-  }
-  if (failed.length === 0) return undefined
-  return new ScissionError('conflict', `take these down yourself (scission undeploy): ${failed.join('; ')}`)
 }
 
 /** Of the services, and of each machine that answers. */

@@ -1,5 +1,4 @@
 /** What an experiment asks: each model with each query, deployed, with inputs. */
-import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { createInferenceClient, type InferenceClient } from '../../shared/client/inference.ts'
 import type { Experiment, ExperimentQuery } from '../../shared/contracts/experiment.ts'
@@ -9,10 +8,11 @@ import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { inferInputs } from '../cli/commands/infer-inputs.ts'
 import type { Context } from '../cli/context.ts'
-import { deployAndWait } from '../steps/deploy-plan.ts'
+import { untilLive } from '../steps/deploy-plan.ts'
 import { runBenchmark } from '../steps/run-benchmark.ts'
 import { nameOfFile, uploadFiles } from '../steps/upload-model.ts'
 import type { ProgressDisplay } from '../terminal/progress.ts'
+import type { OwnDeployments } from './own-deployments.ts'
 
 export interface Subject {
   model: string
@@ -108,19 +108,27 @@ async function planOf(
   throw new ScissionError('notFound', `deploy: there is no ${deploy} of this model; there is ${known}`)
 }
 
-/** Deploys a subject under a name of its own. @param seed of inputs that are made up. */
-export async function deploySubject(context: Context, subject: Subject, seed: number): Promise<Live> {
-  const name = `experiment-${randomBytes(4).toString('hex')}`
-  try {
-    const { entry } = await deployAndWait(context.planner, { plan: subject.plan, name })
-    const client = createInferenceClient(entry.resource, entry.url, context.known)
-    const asked = { client, source: subject.modelId, model: name }
-    return { ...subject, deployment: name, client, inputs: await inferInputs(context, asked, { seed }) }
-  } catch (thrown) {
-    // What was begun must not stay; the reason of the failure is what counts.
-    await context.planner.undeploy(name).catch(() => undefined)
-    throw thrown
-  }
+interface Deploying {
+  own: OwnDeployments
+  /** Ends the wait for a deployment. */
+  signal: AbortSignal
+  /** Of inputs that are made up. */
+  seed: number
+}
+
+/** Deploys a subject under a name of its own, which is noted: also if this fails, it is for `own` to take down. */
+export async function deploySubject(
+  context: Context,
+  subject: Subject,
+  { own, signal, seed }: Deploying,
+): Promise<Live> {
+  const { planner } = context
+  const name = await own.name(subject.plan)
+  await own.made(await planner.deploy({ plan: subject.plan, name }))
+  const { entry } = await untilLive(planner, name, { signal })
+  const client = createInferenceClient(entry.resource, entry.url, context.known)
+  const asked = { client, source: subject.modelId, model: name }
+  return { ...subject, deployment: name, client, inputs: await inferInputs(context, asked, { seed }) }
 }
 
 async function naming<T>(field: string, work: () => Promise<T>): Promise<T> {

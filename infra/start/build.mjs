@@ -134,16 +134,17 @@ async function bundle(root, folder, entryPoints) {
             exports,
           ),
         )
+    const own = outputFiles.map(({ path: file }) => path.basename(file))
+    removeOldChunks(path.join(folder, CHUNKS), new Set(own))
   } finally {
     await esbuild.stop()
   }
-  removeOldChunks(path.join(folder, CHUNKS))
 }
 
-/** Those of this build were just written. */
-function removeOldChunks(folder) {
+/** @param own names of those of this build: by this clock they may be old, if the disk has another. */
+function removeOldChunks(folder, own) {
   if (!existsSync(folder)) return
-  for (const name of readdirSync(folder)) {
+  for (const name of readdirSync(folder).filter((one) => !own.has(one))) {
     const file = path.join(folder, name)
     // Gone already: another process tidies up as well.
     const { mtimeMs } = statSync(file, { throwIfNoEntry: false }) ?? {}

@@ -7,21 +7,19 @@
  *
  * A file that a crash left is recognised by its process: a later process of the same id started at another time.
  */
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
 import { timestamp } from '../../shared/contracts/common.ts'
 import { isAbsent, replaceFile } from '../../shared/platform/atomic-file.ts'
+import { createClaim, discardClaim } from '../../shared/platform/claim-file.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { checkJson } from '../../shared/platform/outside-input.ts'
+import { isRunning, ProcessIdentity, thisProcess } from '../../shared/platform/processes/process-identity.ts'
 
-export const SystemRecord = z.object({
+export const SystemRecord = ProcessIdentity.extend({
   /** As --port-base says; 0 = any free ports. */
   portBase: z.number().int().nonnegative(),
-  pid: z.number().int().positive(),
-  /** With the pid, tells this process from every other one; '' where the operating system does not say. */
-  processStart: z.string(),
   state: z.enum(['starting', 'running']),
   startedAt: timestamp,
   /** Folder of the models, caches and logs of this system. */
@@ -71,11 +69,10 @@ export function claimSystem(root: string, portBase: number): SystemClaim {
   const dataDir = dataDirOf(root, portBase)
   mkdirSync(folderOf(root), { recursive: true })
   mkdirSync(dataDir, { recursive: true })
-  const { pid } = process
-  const processStart = startOf(pid)
+  const { pid, processStart } = thisProcess()
   const startedAt = new Date().toISOString()
   const record: SystemRecord = { portBase, pid, processStart, state: 'starting', startedAt, dataDir }
-  while (!create(file, textOf(record))) removeStale(file, portBase)
+  while (!createClaim(file, textOf(record), MODE)) removeStale(file, portBase)
   return {
     dataDir,
     running: (found) =>
@@ -94,7 +91,7 @@ export function claimSystem(root: string, portBase: number): SystemClaim {
 export function runningSystems(root: string): SystemRecord[] {
   return namesIn(folderOf(root))
     .flatMap((name) => read(path.join(folderOf(root), name))?.record ?? [])
-    .filter(isAlive)
+    .filter(isRunning)
     .sort((a, b) => a.portBase - b.portBase)
 }
 
@@ -122,34 +119,13 @@ function read(file: string): { text: string; ageMs: number; record: SystemRecord
   }
 }
 
-function create(file: string, text: string): boolean {
-  try {
-    writeFileSync(file, text, { flag: 'wx', mode: MODE })
-    return true
-  } catch (thrown) {
-    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST') return false
-    throw thrown
-  }
-}
-
 /** Removes a file that a crash left. @throws ScissionError conflict if its system runs. */
 function removeStale(file: string, portBase: number): void {
   const found = read(file)
   if (!found) return
   const { text, record, ageMs } = found
-  if (record ? isAlive(record) : ageMs < EMPTY_MS) throw inUse(file, portBase, record)
-  const away = `${file}.${process.pid}.stale`
-  try {
-    // Of several that start now, one gets it.
-    renameSync(file, away)
-  } catch (thrown) {
-    if (isAbsent(thrown)) return
-    throw thrown
-  }
-  // Another start was quicker, and this is its file: it is given back.
-  const taken = readFileSync(away, 'utf8')
-  if (taken !== text) create(file, taken)
-  rmSync(away, { force: true })
+  if (record ? isRunning(record) : ageMs < EMPTY_MS) throw inUse(file, portBase, record)
+  discardClaim(file, text)
 }
 
 function inUse(file: string, portBase: number, record: SystemRecord | undefined): ScissionError {
@@ -160,33 +136,4 @@ function inUse(file: string, portBase: number, record: SystemRecord | undefined)
     `a system with --port-base ${portBase} is there already (${who}): use it, stop it, or start this one with ` +
       'another --port-base N, with which it has its own ports and data',
   )
-}
-
-/** Whether the process that wrote the record still runs. */
-function isAlive({ pid, processStart }: SystemRecord): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (thrown) {
-    // EPERM: it is there, and another user's.
-    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EPERM')) return false
-  }
-  const now = startOf(pid)
-  return now === processStart || now === '' || processStart === ''
-}
-
-/** When a process started, as a text that only it has together with its id; '' if it is gone or this is not told. */
-function startOf(pid: number): string {
-  try {
-    if (process.platform === 'linux') {
-      // Field 22, in ticks since the boot; the name in field 2 may hold spaces and brackets.
-      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-      return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${ticks}`
-    }
-    if (process.platform === 'win32') return ''
-    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim()
-  } catch {
-    // Gone meanwhile, or no such tool: the process id alone has to do.
-    return ''
-  }
 }

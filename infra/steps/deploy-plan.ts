@@ -16,14 +16,27 @@ export async function deployAndWait(
   display?: ProgressDisplay,
 ): Promise<DeploymentView> {
   const { id } = await planner.deploy(request)
+  return untilLive(planner, id, { display })
+}
+
+/**
+ * @param id of a deployment. @param display shows the steps, if given.
+ * @throws ScissionError with the deployment's reason if it fails; the reason of `signal`, which ends the wait alone.
+ */
+export async function untilLive(
+  planner: PlannerClient,
+  id: string,
+  { display, signal }: { display?: ProgressDisplay | undefined; signal?: AbortSignal },
+): Promise<DeploymentView> {
   const shown = async () => {
     const deployment = await planner.deployment(id)
     if (deployment.progress) display?.update(id, deployment.progress)
     return deployment
   }
-  const deployment = await pollUntil(shown, ({ state }) => state !== 'loading', WAIT).finally(() =>
-    display?.stop(),
-  )
+  const deployment = await pollUntil(shown, ({ state }) => state !== 'loading', {
+    ...WAIT,
+    ...(signal && { signal }),
+  }).finally(() => display?.stop())
   if (deployment.state === 'ready' || deployment.state === 'degraded') return deployment
   if (deployment.state === 'loading')
     throw new ScissionError(

@@ -1,57 +1,30 @@
 /** `scission experiment` from a shell: measured, interrupted, resumed, and nothing of it left in the system. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createPlannerClient } from '../../shared/client/planner.ts'
-import type { ExperimentRow } from '../../shared/contracts/experiment.ts'
 import { VERSION } from '../../shared/platform/version.ts'
 import { encode, model, node, value } from '../onnx/support/build.ts'
-import { runNode, SCISSION } from '../support/command.ts'
 import { eventually } from '../support/eventually.ts'
-import { startTestSystem, type TestSystem } from '../support/system.ts'
+import {
+  endOf,
+  type ExperimentSystem,
+  linesIn,
+  readResult,
+  rowsIn,
+  said,
+  startExperimentSystem,
+} from '../support/experiment-system.ts'
+import type { TestSystem } from '../support/system.ts'
 
+let experiments: ExperimentSystem
 let system: TestSystem
-const env = () => ({
-  ...process.env,
-  NO_COLOR: '1',
-  SCISSION_BENCHMARK_URL: system.benchmarkUrl,
-  SCISSION_PLANNER_URL: system.plannerUrl,
-})
-const run = (...args: string[]) => runNode([SCISSION, ...args], { env: env() })
-
 beforeAll(async () => {
-  system = await startTestSystem()
-  const file = path.join(system.folder, 'net.onnx')
-  const nodes = ['x', 'a', 'b', 'y']
-    .slice(0, -1)
-    .map((name, at) => node('Relu', [name], [['a', 'b', 'y'][at]!]))
-  writeFileSync(file, encode(model({ nodes, inputs: [value('x', [1, 4])], outputs: [value('y', [1, 4])] })))
-  for (const args of [
-    ['models', 'add', file],
-    ['bench', 'net', '--runs', '3'],
-  ]) {
-    const { code, stderr } = await run(...args)
-    expect(code, stderr).toBe(0)
-  }
-  await eventually(async () => expect(await createPlannerClient(system.plannerUrl).links()).toHaveLength(3))
+  experiments = await startExperimentSystem()
+  system = experiments.system
 })
 afterAll(() => system?.close())
-
-const QUERIES = [
-  { label: 'on-device', deploy: 'native:device' },
-  { label: 'split', query: { minStages: 2, mustUseTiers: ['device', 'edge'] } },
-]
-function describedIn(name: string, more: object = {}): { file: string; output: string } {
-  const output = path.join(system.folder, name)
-  const file = `${output}.json`
-  writeFileSync(file, JSON.stringify({ models: ['net'], queries: QUERIES, repetitions: 3, output, ...more }))
-  return { file, output }
-}
-const read = (output: string, name: string): unknown =>
-  JSON.parse(readFileSync(path.join(output, name), 'utf8'))
-const rowsIn = (output: string) => read(output, 'rows.json') as ExperimentRow[]
+const run = (...args: string[]) => experiments.run(...args)
+const describedIn = (name: string, more?: object) => experiments.describedIn(name, more)
 
 it('every request has a row with what was measured and predicted; what was deployed is taken down', async () => {
   const { file, output } = describedIn('whole')
@@ -69,7 +42,7 @@ it('every request has a row with what was measured and predicted; what was deplo
   expect(split?.hops.map(({ resource }) => resource)).toEqual(['device', 'edge'])
   expect(split?.cuts).toHaveLength(1)
   expect(split?.hops[0]?.transferMs).toBeGreaterThan(0)
-  expect(read(output, 'experiment.json')).toMatchObject({
+  expect(readResult(output, 'experiment.json')).toMatchObject({
     complete: true,
     seed: 1,
     models: [{ name: 'net' }],
@@ -81,7 +54,7 @@ it('every request has a row with what was measured and predicted; what was deplo
       },
     ],
   })
-  expect(await createPlannerClient(system.plannerUrl).deployments()).toEqual([])
+  expect(await experiments.planner.deployments()).toEqual([])
 })
 
 it('a model that is a file is uploaded and measured first, and only then', async () => {
@@ -95,7 +68,7 @@ it('a model that is a file is uploaded and measured first, and only then', async
   for (const machine of ['device', 'edge', 'cloud'])
     expect(stderr).toMatch(new RegExp(`^ +${machine}: `, 'm'))
   expect(rowsIn(output).filter((row) => row.model === measured)).toHaveLength(6)
-  expect(read(output, 'experiment.json')).toMatchObject({
+  expect(readResult(output, 'experiment.json')).toMatchObject({
     models: [{ name: 'never-measured' }, { name: 'net' }],
   })
 })
@@ -115,19 +88,15 @@ it('a model that is no file, and one that cannot be read, is named with its fiel
 
 it('an interrupted one keeps what it measured, and goes on where it was', async () => {
   const { file, output } = describedIn('long', { repetitions: 12, pauseMs: 150 })
-  const child = spawn(process.execPath, [SCISSION, 'experiment', file], { env: env(), stdio: 'ignore' })
-  const ended = once(child, 'close') as Promise<[number | null]>
-  const lines = () =>
-    existsSync(path.join(output, 'rows.jsonl'))
-      ? readFileSync(path.join(output, 'rows.jsonl'), 'utf8').split('\n').length - 1
-      : 0
-  await eventually(async () => expect(lines()).toBeGreaterThan(2))
+  const child = experiments.begin('experiment', file)
+  const ended = endOf(child)
+  await eventually(async () => expect(linesIn(output)).toBeGreaterThan(2))
   child.kill('SIGINT')
   expect((await ended)[0]).toBe(1)
   const kept = rowsIn(output)
   expect(kept.length).toBeLessThan(24)
-  expect(read(output, 'experiment.json')).toMatchObject({ complete: false })
-  expect(await createPlannerClient(system.plannerUrl).deployments()).toEqual([])
+  expect(readResult(output, 'experiment.json')).toMatchObject({ complete: false })
+  expect(await experiments.planner.deployments()).toEqual([])
 
   expect((await run('experiment', file)).stderr).toContain('--resume goes on')
   const { code, stderr } = await run('experiment', file, '--resume')
@@ -135,7 +104,7 @@ it('an interrupted one keeps what it measured, and goes on where it was', async 
   const rows = rowsIn(output)
   expect(rows.slice(0, kept.length)).toEqual(kept)
   expect(new Set(rows.map(({ query, repetition }) => `${query} ${repetition}`)).size).toBe(24)
-  expect(read(output, 'experiment.json')).toMatchObject({
+  expect(readResult(output, 'experiment.json')).toMatchObject({
     complete: true,
     runs: [{}, {}],
   })
@@ -143,15 +112,14 @@ it('an interrupted one keeps what it measured, and goes on where it was', async 
 
 it('a long pause does not keep it from ending', async () => {
   const { file, output } = describedIn('pausing', { pauseMs: 600_000 })
-  const child = spawn(process.execPath, [SCISSION, 'experiment', file], { env: env() })
-  const ended = once(child, 'close') as Promise<[number | null]>
-  for await (const text of child.stderr) if (String(text).includes('warming up')) break
-  child.stderr.resume()
+  const child = experiments.begin('experiment', file)
+  const ended = endOf(child)
+  await said(child, 'warming up')
   await new Promise((resolve) => setTimeout(resolve, 300))
   child.kill('SIGHUP')
   expect((await ended)[0]).toBe(1)
-  expect(read(output, 'experiment.json')).toMatchObject({ complete: false })
-  expect(await createPlannerClient(system.plannerUrl).deployments()).toEqual([])
+  expect(readResult(output, 'experiment.json')).toMatchObject({ complete: false })
+  expect(await experiments.planner.deployments()).toEqual([])
 })
 
 it('is not resumed once the name stands for another model', async () => {
@@ -183,7 +151,7 @@ it('what is wrong is named with its field', async () => {
 
 it('a machine that is lost in the middle ends it; what was measured is kept', async () => {
   const { file, output } = describedIn('lost-machine', { repetitions: 1000, pauseMs: 50 })
-  const child = runNode([SCISSION, 'experiment', file], { env: env() })
+  const child = run('experiment', file)
   await eventually(async () => expect(existsSync(path.join(output, 'rows.jsonl'))).toBe(true))
   const edge = system.resources.find(({ name }) => name === 'edge')
   process.kill(edge?.pid ?? 0, 'SIGKILL')
@@ -192,7 +160,7 @@ it('a machine that is lost in the middle ends it; what was measured is kept', as
   expect(stderr).toMatch(/edge[^]*\d+ requests are kept in .*lost-machine; --resume goes on/)
   const rows = rowsIn(output)
   expect(rows.length).toBeGreaterThan(0)
-  expect(read(output, 'experiment.json')).toMatchObject({
+  expect(readResult(output, 'experiment.json')).toMatchObject({
     complete: false,
     error: expect.stringContaining('edge'),
   })

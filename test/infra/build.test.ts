@@ -115,6 +115,12 @@ describe('the compiled code', () => {
     expect(readdirSync(chunks).filter((name) => first.includes(name))).toEqual([])
   })
 
+  it('is whole where the clock is hours ahead of that of the disk', async () => {
+    const ahead = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 5 * 3_600_000)
+    const folder = await build(root).finally(() => ahead.mockRestore())
+    expect(run(folder)).toBe('3\n')
+  })
+
   it('is whole when several processes make it at once', async () => {
     const script = `import(${JSON.stringify(pathToFileURL(path.resolve('infra/start/build.mjs')).href)}).then(({ build }) => build(${JSON.stringify(root)}))`
     const others = [1, 2].map(() => promisify(execFile)(process.execPath, ['-e', script]))

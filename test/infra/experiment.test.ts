@@ -1,5 +1,13 @@
 /** Parts of an experiment: its order, its statistics, what hops report, and the files it keeps. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { requestsTable, summaryTable } from '../../infra/experiment/experiment-tables.ts'
@@ -170,11 +178,18 @@ describe('the folder of an experiment', () => {
     plans: [{ model: 'net', query: 'a', plan: 'p' }],
   })
 
+  const begun = async (output: string) => {
+    const results = await Results.open(described(output), false)
+    await results.describe(header(output))
+    results.close()
+  }
+
   it('keeps each row at once, and goes on after a line that was cut off', async () => {
     const output = path.join(folder(), 'cut')
     const first = await Results.open(described(output), false)
     await first.describe(header(output))
     await first.add(row('a', 0, 1.25))
+    first.close()
     appendFileSync(path.join(output, 'rows.jsonl'), '{"model":"net","query":"a","repet')
     const second = await Results.open(described(output), true)
     expect([second.has('net', 'a', 0), second.has('net', 'a', 1)]).toEqual([true, false])
@@ -207,6 +222,23 @@ describe('the folder of an experiment', () => {
     )
     await expect(Results.open(described(output), true)).rejects.toThrow(/rows\.csv/)
     expect(readFileSync(path.join(output, 'rows.csv'), 'utf8')).toBe('mine')
+    expect(readdirSync(output).sort()).toEqual(['notes.txt', 'rows.csv'])
+  })
+
+  it('is written to by one that holds its lock, and by no other', async () => {
+    const output = path.join(folder(), 'lost')
+    const results = await Results.open(described(output), false)
+    await expect(Results.open(described(output), true)).rejects.toThrow(/lost is in use by process \d+ on/)
+    rmSync(path.join(output, 'experiment.lock'))
+    const next = await Results.open(described(output), false)
+    const lost = { code: 'conflict', message: expect.stringMatching(/lost is gone.*nothing more is written/) }
+    await expect(results.describe(header(output))).rejects.toMatchObject(lost)
+    await expect(results.add(row('a', 0, 1))).rejects.toMatchObject(lost)
+    await expect(results.finish(described(output))).rejects.toMatchObject(lost)
+    results.close()
+    expect(readdirSync(output)).toEqual(['experiment.lock'])
+    await next.describe(header(output))
+    next.close()
   })
 
   it('that cannot be written is named with its field', async () => {
@@ -223,7 +255,7 @@ describe('the folder of an experiment', () => {
 
   it('is not resumed from rows that are damaged, which it leaves as they are', async () => {
     const output = path.join(folder(), 'damaged')
-    await (await Results.open(described(output), false)).describe(header(output))
+    await begun(output)
     const file = path.join(output, 'rows.jsonl')
     const text = `${JSON.stringify(row('a', 0, 1))}\n{"model":"net"}\n${JSON.stringify(row('a', 1, 1))}\n`
     writeFileSync(file, text)
@@ -233,7 +265,7 @@ describe('the folder of an experiment', () => {
 
   it('is never overwritten, nor resumed for another experiment', async () => {
     const output = path.join(folder(), 'taken')
-    await (await Results.open(described(output), false)).describe(header(output))
+    await begun(output)
     await expect(Results.open(described(output), false)).rejects.toThrow(/has results .* --resume goes on/)
     await expect(Results.open({ ...described(output), seed: 2 }, true)).rejects.toThrow(/described otherwise/)
   })

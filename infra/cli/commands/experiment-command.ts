@@ -1,4 +1,5 @@
 /** `scission experiment`: models, queries and repetitions of a file, measured; and a summary of what came out. */
+import os from 'node:os'
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { Experiment } from '../../../shared/contracts/experiment.ts'
@@ -6,7 +7,10 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { parseExperiment } from '../../experiment/results.ts'
 import { runExperiment } from '../../experiment/run.ts'
 import { summaryTable } from '../../experiment/experiment-tables.ts'
+import { printable } from '../../terminal/printable.ts'
+import { onStopSignals } from '../../start/processes/stop-signals.ts'
 import { createProgress } from '../../terminal/progress.ts'
+import { complain } from '../../terminal/say.ts'
 import { tableText } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
@@ -27,7 +31,12 @@ export function defineExperiment(command: Command, context: Context): void {
         )
       const experiment = parseExperiment(file, await readJson('experiment', file))
       const signal = untilInterrupted()
-      const outcome = await runExperiment(context, experiment, { resume, signal, progress: createProgress })
+      const outcome = await runExperiment(context, experiment, {
+        resume,
+        signal,
+        progress: createProgress,
+        say: (text) => complain(printable(text)),
+      })
       const { summary, complete, rows, planned } = outcome
       context.printTable(
         { output: experiment.output, complete, rows, planned, summary },
@@ -44,10 +53,12 @@ export function defineExperiment(command: Command, context: Context): void {
     })
 }
 
-/** The first Ctrl-C ends it in order, the second one at once. */
+/** The first Ctrl-C ends it in order, the second one at once: the next `--resume` then takes down what it deployed. */
 function untilInterrupted(): AbortSignal {
   const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(signal, () => interrupted.abort(new ScissionError('cancelled', `stopped by ${signal}`)))
+  onStopSignals(
+    (signal) => interrupted.abort(new ScissionError('cancelled', `stopped by ${signal}`)),
+    (signal) => process.exit(128 + os.constants.signals[signal]),
+  )
   return interrupted.signal
 }

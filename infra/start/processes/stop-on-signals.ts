@@ -2,7 +2,7 @@
 import os from 'node:os'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { whenOrphaned } from '../../../shared/platform/processes/orphan.ts'
+import { onStopSignals, type StopSignal } from './stop-signals.ts'
 
 /**
  * Runs `stop` on SIGINT, SIGTERM or SIGHUP, then exits with 128 + the signal's number, as shells expect.
@@ -11,22 +11,21 @@ import { whenOrphaned } from '../../../shared/platform/processes/orphan.ts'
  */
 export function stopOnSignals(stop: () => Promise<void>, log: Logger): AbortSignal {
   const stopping = new AbortController()
-  const end = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => {
-    const code = 128 + os.constants.signals[signal]
-    if (stopping.signal.aborted) process.exit(code)
-    stopping.abort(new Error(`stopped by ${signal}`))
-    process.exitCode = code
-    stop().then(
-      () => process.exit(code),
-      (thrown: unknown) => {
-        log.error({ err: coerceError(thrown) }, 'stopping failed')
-        process.exit(code)
-      },
-    )
-  }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => end(signal))
-  }
-  whenOrphaned(() => end('SIGTERM'))
+  const codeOf = (signal: StopSignal) => 128 + os.constants.signals[signal]
+  onStopSignals(
+    (signal) => {
+      const code = codeOf(signal)
+      stopping.abort(new Error(`stopped by ${signal}`))
+      process.exitCode = code
+      stop().then(
+        () => process.exit(code),
+        (thrown: unknown) => {
+          log.error({ err: coerceError(thrown) }, 'stopping failed')
+          process.exit(code)
+        },
+      )
+    },
+    (signal) => process.exit(codeOf(signal)),
+  )
   return stopping.signal
 }

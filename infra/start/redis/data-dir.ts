@@ -7,7 +7,10 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
+import { isAbsent } from '../../../shared/platform/atomic-file.ts'
+import { createClaim, discardClaim } from '../../../shared/platform/claim-file.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { isRunning } from '../../../shared/platform/processes/process-identity.ts'
 import { askServer } from './server-facts.ts'
 
 const Note = z.object({ url: z.string(), pid: z.number() })
@@ -15,6 +18,7 @@ const noteIn = (dataDir: string) => path.join(dataDir, 'in-use.json')
 
 /** A start takes less time than this. An older claim was left by a crash; its process id may belong to another process now. */
 const CLAIM_MS = 150_000
+const MODE = 0o644
 
 /**
  * Claims the folder for a server that is about to be started.
@@ -23,29 +27,31 @@ const CLAIM_MS = 150_000
  */
 export function claimDataDir(dataDir: string): () => void {
   const file = path.join(dataDir, 'starting')
-  if (isLeftByCrash(file)) rmSync(file, { force: true })
-  try {
-    writeFileSync(file, `${process.pid}\n`, { flag: 'wx' })
-  } catch (thrown) {
-    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown
-    throw new ScissionError(
-      'conflict',
-      `another system is being started on the Redis data in ${dataDir}: wait until it is up, or choose another ` +
-        `folder with SCISSION_DATA. If none is, remove ${file}`,
-    )
+  while (!createClaim(file, `${process.pid}\n`, MODE)) {
+    const found = look(file)
+    if (found?.isUnderWay)
+      throw new ScissionError(
+        'conflict',
+        `another system is being started on the Redis data in ${dataDir}: wait until it is up, or choose another ` +
+          `folder with SCISSION_DATA. If none is, remove ${file}`,
+      )
+    if (found) discardClaim(file, found.text)
   }
   return () => rmSync(file, { force: true })
 }
 
-function isLeftByCrash(file: string): boolean {
+/** @returns undefined if there is no claim any more. */
+function look(file: string): { text: string; isUnderWay: boolean } | undefined {
   try {
-    if (Date.now() - statSync(file).mtimeMs > CLAIM_MS) return true
-    const pid = Number.parseInt(readFileSync(file, 'utf8'))
+    const ageMs = Date.now() - statSync(file).mtimeMs
+    const text = readFileSync(file, 'utf8')
+    const pid = Number.parseInt(text)
     // An empty one is being written.
-    if (pid > 0) process.kill(pid, 0)
-    return false
+    const isUnderWay = ageMs <= CLAIM_MS && (!(pid > 0) || isRunning({ pid, processStart: '' }))
+    return { text, isUnderWay }
   } catch (thrown) {
-    return thrown instanceof Error && 'code' in thrown && thrown.code === 'ESRCH'
+    if (isAbsent(thrown)) return undefined
+    throw thrown
   }
 }
 

@@ -3,27 +3,10 @@
  * A service that is started again after a crash finds its own last heartbeat there: it should not have to wait until that
  * has expired.
  */
-import { readFileSync } from 'node:fs'
-import os from 'node:os'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import { isLoopback } from '../../../shared/platform/loopback.ts'
 import { whoAnswers } from './who-answers.ts'
-
-/**
- * Tells the operating system in which this process runs, until its next boot, from all others: copied systems have one host
- * name, containers on one machine have one boot.
- */
-export const HOST = `${os.hostname()} ${bootId()}`.trim()
-
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  } catch {
-    // Not on this operating system.
-    return ''
-  }
-}
 
 type Instance = Pick<Resource, 'url' | 'host' | 'instance'>
 

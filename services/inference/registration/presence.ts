@@ -19,7 +19,7 @@ import type { Links } from '../links/links.ts'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { watchOwnAddress } from './own-address.ts'
 import type { Conditions } from '../../../shared/platform/redis/conditions.ts'
-import { HOST } from './predecessor.ts'
+import { HOST } from '../../../shared/platform/processes/process-identity.ts'
 import { type Registered, Registration } from './registration.ts'
 
 /** Longest wait for the benchmark worker when the service stops. */

@@ -1,0 +1,62 @@
+/** What ends a command in order, and what ends it at once. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+import { eventually } from '../../support/eventually.ts'
+import { withFolder } from '../../support/folder.ts'
+
+const folder = withFolder('stop-signals')
+const entry = fileURLToPath(new URL('entries/stops-slowly.ts', import.meta.url))
+
+/** Longer than the watch for npm's shell. */
+const STOP_MS = 2000
+
+/** @param shell runs it as npm does, in a shell that waits for it. */
+async function begun(name: string, { shell = false, stopMs = STOP_MS } = {}) {
+  const [stopped, ready] = [path.join(folder(), name), path.join(folder(), `${name}.begun`)]
+  const command = [process.execPath, '--import', 'tsx', entry, stopped, ready, String(stopMs)]
+  const [file = '', ...args] = shell ? ['sh', '-c', '"$0" "$@"; true', ...command] : command
+  const child: ChildProcess = spawn(file, args, { env: { ...process.env, npm_lifecycle_event: 'start' } })
+  const pid = await eventually(() => {
+    const found = existsSync(ready) ? Number(readFileSync(ready, 'utf8')) : 0
+    expect(found).toBeGreaterThan(0)
+    return found
+  })
+  const inOrder = () => expect(existsSync(stopped)).toBe(true)
+  return { child, pid, inOrder, ended: once(child, 'close') as Promise<[number | null]> }
+}
+
+it('a signal that npm has passed on once more is the same one', async () => {
+  const { child, inOrder, ended } = await begun('twice')
+  child.kill('SIGTERM')
+  child.kill('SIGTERM')
+  child.kill('SIGINT')
+  // The system does not keep the order of signals that wait.
+  expect([130, 143]).toContain((await ended)[0])
+  inOrder()
+})
+
+it('a shell that ends by the same signal does not cut the end short', async () => {
+  const { child, pid, inOrder } = await begun('closed', { shell: true })
+  process.kill(pid, 'SIGHUP')
+  child.kill('SIGKILL')
+  await eventually(inOrder)
+})
+
+it('the end of npm’s shell alone is a signal', async () => {
+  const { child, inOrder } = await begun('orphaned', { shell: true })
+  child.kill('SIGKILL')
+  await eventually(inOrder)
+})
+
+it('a second signal ends it at once', async () => {
+  const { child, pid, ended } = await begun('again', { stopMs: 60_000 })
+  const again = setInterval(() => child.kill('SIGINT'), 300)
+  process.kill(pid, 'SIGINT')
+  expect((await ended)[0]).toBe(130)
+  clearInterval(again)
+  expect(existsSync(path.join(folder(), 'again'))).toBe(false)
+})
