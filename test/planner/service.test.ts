@@ -133,8 +133,14 @@ describe('links', () => {
       returnBandwidthMbps: 1,
     })
     const removed = await fetch(`${used.url}/v1/links/device/cloud`, { method: 'DELETE' })
-    expect(removed.status).toBe(204)
-    expect((await client.links()).length).toBe(2)
+    expect(removed.status).toBe(200)
+    expect(await removed.json()).toMatchObject({ link: { source: 'measured', rttMs: 1 } })
+    expect(
+      (await client.links()).find((link) => link.to === 'cloud' && link.from === 'device'),
+    ).toMatchObject({
+      rttMs: 1,
+      source: 'measured',
+    })
   })
 
   it('to a machine that has left are not listed until it is there again', async () => {

@@ -2,8 +2,9 @@
  * Measures the links from this resource to the resources of later tiers: with probes when a peer appears and on request,
  * then from the messages that cross them (`observe`). Every `linkIntervalMs` the links without recent traffic are probed
  * again. Measurements run one at a time, so that they do not share a link; a request for a link that is being measured
- * waits for that measurement. A link that was overridden by hand is not changed.
+ * waits for that measurement. Of a link that was overridden by hand the figures wait beneath the override.
  */
+import { hasFigures, withFigures } from '../../../shared/contracts/link-override.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
@@ -103,6 +104,8 @@ export class Links {
 
   onChange(change: Change): void {
     this.#largest.onChange(change)
+    if (change.kind === 'links' && change.id.startsWith(linkId(this.#deps.resource, '')))
+      void this.#follow(change.id)
     if (change.kind !== 'resources' || change.id === this.#deps.resource) return
     if (this.#isDue(change.id)) this.#background((peer) => this.#isDue(peer.resource.name))
   }
@@ -125,6 +128,19 @@ export class Links {
   close(): void {
     this.#closed = true
     this.stop()
+  }
+
+  /** Remembers what is on record of a link from here; one that somebody deleted is measured at once. Never throws. */
+  async #follow(id: string): Promise<void> {
+    try {
+      const { links, memory } = this.#deps.state
+      const link = await links.find(id)
+      if (link) this.#stored.set(id, link)
+      else if (!(await memory.isInDoubt('links', id)) && this.#stored.delete(id))
+        this.#background(({ resource }) => linkId(this.#deps.resource, resource.name) === id)
+    } catch (error) {
+      this.#deps.log.debug({ err: coerceError(error) }, `could not read the link ${id} from Redis`)
+    }
   }
 
   /** True if the link has not been measured and was not tried recently: every heartbeat of a peer asks. */
@@ -174,7 +190,7 @@ export class Links {
     if (this.#stopped) throw new ScissionError('cancelled', 'another service has the name of this one')
     const found = { ...this.#identity(peer), ...published(figures), basis: { probes, traffic: 0 }, samples }
     // What is known is worth more.
-    if (stopped && this.#stored.has(linkId(found.from, found.to))) return this.#dated(found)
+    if (stopped && hasFigures(this.#stored.get(linkId(found.from, found.to)))) return this.#dated(found)
     this.#freshness.probed(name, figures, probes, own, performance.now())
     const link = await this.#store(found)
     this.#deps.log.info(
@@ -220,11 +236,9 @@ export class Links {
     const { state, log } = this.#deps
     const link = await this.#dated(found)
     const id = linkId(link.from, link.to)
-    const stored = await state.links.update(id, (current) =>
-      current?.source === 'override' ? current : link,
-    )
+    const stored = await state.links.update(id, (current) => withFigures(current, link))
     if (stored) this.#stored.set(id, stored)
-    if (stored !== link) log.debug(`link ${id} is overridden; the measurement is not stored`)
+    if (stored !== link) log.debug(`link ${id} is overridden; what was measured waits beneath`)
     return link
   }
 }
