@@ -12,10 +12,11 @@ import type { Change } from '../../../shared/platform/redis/changes.ts'
 import { linkId, type State } from '../../../shared/platform/redis/state.ts'
 import type { Observation } from '../../../shared/platform/transfer-times.ts'
 import type { Peer, Peers } from '../registration/peers.ts'
+import type { WrongMachines } from '../registration/wrong-machines.ts'
 import { published } from './estimate-link.ts'
 import { Freshness } from './freshness.ts'
 import { LargestTensors } from './largest-tensors.ts'
-import { measureLink } from './measure-link.ts'
+import { type LinkMeasurement, measureLink } from './measure-link.ts'
 import { pingSeries } from './ping-series.ts'
 
 export interface LinkDeps {
@@ -24,6 +25,8 @@ export interface LinkDeps {
   state: State
   peers: Peers
   linkIntervalMs: number
+  /** Absent = who answers is not looked at again. */
+  wrongMachines?: Pick<WrongMachines, 'look'>
   log: Logger
   /** For tests. @defaultValue with probes */
   measureLink?: typeof measureLink
@@ -163,7 +166,9 @@ export class Links {
     for (const outcome of outcomes) {
       if (outcome.status === 'fulfilled' || this.#closed) continue
       const error = coerceError(outcome.reason)
-      this.#deps.log.warn({ err: error }, error.message)
+      // A condition has said so already.
+      const isTold = error instanceof ScissionError && error.details?.['instead'] !== undefined
+      this.#deps.log[isTold ? 'debug' : 'warn']({ err: error }, error.message)
     }
   }
 
@@ -183,7 +188,7 @@ export class Links {
     const before = this.#tried.get(name)
     const attempt = { at: performance.now(), measured: false, repeats: before?.repeats ?? 0 }
     this.#tried.set(name, attempt)
-    const { figures, probes, samples, own, stopped } = await this.#measureLink(peer, this.#largest.bytes)
+    const { figures, probes, samples, own, stopped } = await this.#measureIt(peer)
     attempt.repeats = stopped ? attempt.repeats + 1 : 0
     attempt.measured = !stopped || attempt.repeats > MOST_REPEATS
     if (stopped) this.#deps.log.warn(stoppedText(name, attempt.measured))
@@ -205,6 +210,21 @@ export class Links {
         (link.emulated ? ' (emulated)' : ''),
     )
     return link
+  }
+
+  /** @throws ScissionError, which says who answered if it is another machine: that is no measurement. */
+  async #measureIt(peer: Peer): Promise<LinkMeasurement> {
+    const { wrongMachines } = this.#deps
+    let measured: LinkMeasurement
+    try {
+      measured = await this.#measureLink(peer, this.#largest.bytes)
+    } catch (error) {
+      throw (await wrongMachines?.look(peer)) ?? error
+    }
+    // Its answers do not say who sent them: an earlier version, or what is no service of this product.
+    const wrong = measured.untold ? await wrongMachines?.look(peer) : undefined
+    if (wrong) throw wrong
+    return measured
   }
 
   /** Never throws: without pings the messages still tell something. */
