@@ -137,6 +137,7 @@ export function createInferenceService(
       state.memory.close()
       await deps.pace.close()
       changes.close()
+      deps.wrongMachines.close()
       await deployments.close()
       await deps.conditions.close()
       await stages.close()
@@ -207,7 +208,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
   const isHeld = (id: string) => deployments.stateOf(id) !== undefined
-  const noticing = createNoticing({ state, by: resource, isOwner, log }, isHeld)
+  const noticing = createNoticing({ state, by: resource, isOwner, peers, log }, isHeld)
   const deployments = new Deployments({
     resource,
     stageDeps,
@@ -217,9 +218,9 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     warmCodecs: () => codec.warm(),
     onRelease: noticing.forget,
   })
-  const links = new Links({ ...config, tierIndex, state, peers, log })
+  const links = new Links({ ...config, ...noticing, tierIndex, state, peers, log })
   const observe = links.observe.bind(links)
-  const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe }
+  const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe, doubt: noticing.doubt }
   const returns = new ReturnSlots()
   const deploymentDeps = {
     here,
@@ -307,6 +308,7 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     presence,
     pace,
   } = deps
+  const here = { resource: config.resource, instance: presence.instance }
   const protocol = {
     targets,
     statistics,
@@ -336,9 +338,9 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     ),
     ...tagged('Refused', 'Addresses of extensions of the protocol that are not here', refusedRoutes()),
     ...tagged('Hops', 'What the planner and the other hops of a deployment ask', [
-      ...deploymentRoutes(deployments),
-      ...returnRoutes(deps.returns, bodies),
+      ...deploymentRoutes(deployments, config.resource),
+      ...returnRoutes(deps.returns, bodies, config.resource),
     ]),
-    ...tagged('Link measurements', 'What other resources ask to measure links', linkRoutes(links)),
+    ...tagged('Link measurements', 'What other resources ask to measure links', linkRoutes(links, here)),
   ]
 }

@@ -143,7 +143,10 @@ function translate(thrown: unknown, service: string, baseUrl: string): unknown {
   }
   const protocol = ProtocolError.safeParse(body)
   if (protocol.success && thrown.response) {
-    return new ScissionError(codeOfStatus(thrown.response.status), protocol.data.error, { service })
+    return new ScissionError(codeOfStatus(thrown.response.status), protocol.data.error, {
+      service,
+      status: thrown.response.status,
+    })
   }
   if (thrown.message.startsWith(TOO_LONG)) {
     const limit = `${thrown.config?.maxContentLength} bytes`
@@ -160,8 +163,12 @@ function translate(thrown: unknown, service: string, baseUrl: string): unknown {
       `the ${service} at ${baseUrl} did not answer in ${thrown.config?.timeout} ms`,
     )
   }
-  const status = thrown.response
-    ? `answered ${thrown.response.status}: ${JSON.stringify(body)?.slice(0, 300)}`
+  const status = thrown.response?.status
+  const what = thrown.response
+    ? `answered ${status}: ${JSON.stringify(body)?.slice(0, 300)}`
     : `cannot be reached (${thrown.code ?? thrown.message})`
-  return new ScissionError('peerUnavailable', `the ${service} at ${baseUrl} ${status}`, { service })
+  return new ScissionError('peerUnavailable', `the ${service} at ${baseUrl} ${what}`, {
+    service,
+    ...(status !== undefined && { status }),
+  })
 }

@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
 import { type DeploymentRequest, type PlanQuery, PricedPlan } from '../contracts/plan.ts'
 import { DeploymentView } from '../contracts/stand-in.ts'
-import { Link, type LinkSettings, LinkView, ResourceView } from '../contracts/resource.ts'
+import { ForgottenLink, Link, type LinkSettings, LinkView, ResourceView } from '../contracts/resource.ts'
 import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
 import { createJsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
@@ -44,7 +44,9 @@ export function createPlannerClient(baseUrl: string, known = new KnownRevision()
     /** Overrides a link until it is forgotten. Without a return bandwidth the way back is as fast. */
     setLink: (from: string, to: string, figures: z.input<typeof LinkSettings>) =>
       http.request(Link, { method: 'PUT', url: linkUrl(from, to), data: figures }),
-    forgetLink: (from: string, to: string) => http.send({ method: 'DELETE', url: linkUrl(from, to) }),
+    /** Deletes the override of a link. @param all true to forget what was measured or imported too. */
+    forgetLink: (from: string, to: string, all = false) =>
+      http.request(ForgottenLink, { method: 'DELETE', url: linkUrl(from, to), params: all ? { all } : {} }),
     /** Plans of the chain view. */
     plans: (query: Omit<z.input<typeof PlanQuery>, 'view'>) => ask(ExplainedAnswer, query),
     /** What the plan of this id would take now, without a search. */

@@ -5,9 +5,15 @@ import { Name, ResourceName, timestamp } from './common.ts'
 /**
  * `lost-machine`: a resource missed three heartbeats. `open-breaker`: a resource leaves a peer alone, which it cannot reach.
  * `stand-in`: requests of a deployment are answered by other machines than its plan's. `prediction-left`: a deployment's
- * answers take another time than its plan says.
+ * answers take another time than its plan says. `wrong-machine`: another machine answers at the address of a resource.
  */
-export const CONDITION_KINDS = ['lost-machine', 'open-breaker', 'stand-in', 'prediction-left'] as const
+export const CONDITION_KINDS = [
+  'lost-machine',
+  'open-breaker',
+  'stand-in',
+  'prediction-left',
+  'wrong-machine',
+] as const
 export type ConditionKind = (typeof CONDITION_KINDS)[number]
 
 const MAX_MESSAGE_CHARACTERS = 2000

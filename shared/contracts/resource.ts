@@ -153,7 +153,7 @@ const LinkUncertainty = z.object({
  * Directed: a connection opened by `from`. Time for a request of b bytes answered by r bytes =
  * rttMs + perMessageMs + b·8/bandwidth + r·8/returnBandwidth.
  */
-export const Link = z.object({
+const LinkFigures = z.object({
   from: ResourceName,
   to: ResourceName,
   rttMs: ms,
@@ -175,14 +175,32 @@ export const Link = z.object({
   /** True if the bytes pass the link emulator. */
   emulated: z.boolean(),
   emulation: LinkEmulation.optional(),
-  samples: z.array(z.object({ bytes: byteCount, direction: z.enum(['up', 'down']), ms })).default([]),
   measuredAt: timestamp,
+})
+
+/** What holds again once an override is deleted. */
+export const OverriddenLink = LinkFigures
+export type OverriddenLink = z.infer<typeof OverriddenLink>
+
+export const Link = LinkFigures.extend({
+  samples: z.array(z.object({ bytes: byteCount, direction: z.enum(['up', 'down']), ms })).default([]),
+  /** Of an override: what was measured or imported last, and is measured meanwhile. Absent if nothing was. */
+  overridden: OverriddenLink.optional(),
 })
 export type Link = z.infer<typeof Link>
 
 /** A link in API answers: `ageMs` since it was measured, by Redis' clock. */
 export const LinkView = Link.extend({ ageMs: ms })
 export type LinkView = z.infer<typeof LinkView>
+
+/** What became of a link whose override was to be deleted. */
+export const ForgottenLink = z
+  .object({
+    link: Link.optional().describe('as plans take it now; absent if it is not known'),
+    note: z.string().describe('in words: what holds now, and who measures it if nothing does'),
+  })
+  .meta({ id: 'ForgottenLink' })
+export type ForgottenLink = z.infer<typeof ForgottenLink>
 
 /** What overrides a link. */
 export const LinkSettings = z

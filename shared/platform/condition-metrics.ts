@@ -1,4 +1,4 @@
-/** Prometheus metrics of conditions. Their one label is the kind, of which there are four. */
+/** Prometheus metrics of conditions. Their one label is the kind, of which there are five. */
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { CONDITION_KINDS, type ConditionKind } from '../contracts/condition.ts'
 

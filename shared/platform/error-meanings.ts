@@ -15,6 +15,8 @@ export const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   conflict: 'The name or port is in use, or a deployment or benchmark still needs the model.',
   notMeasured: 'The request needs a profile or a link that nobody has measured yet.',
   payloadTooLarge: 'The upload or the request body exceeds its limit.',
+  misdirected:
+    'The request is for another machine than the one that it reached: an address is wrong. The message says which setting to correct.',
   invalidModel:
     'The bytes are not an ONNX model that can be served. The message names the node and the tensor if they are known.',
   needsInputShapes: 'The model has open dimensions. `details.dims` lists them.',

@@ -16,6 +16,7 @@ export const ERROR_STATUS = {
   conflict: 409,
   notMeasured: 409,
   payloadTooLarge: 413,
+  misdirected: 421,
   invalidModel: 422,
   needsInputShapes: 422,
   infeasible: 422,

@@ -16,7 +16,7 @@ const answer = randomFillSync(Buffer.alloc(Number(answerBytes)))
 const app = createApp({
   name: 'peer',
   log: createLog('bench', 'silent'),
-  routes: linkRoutes({ measure: () => Promise.resolve([]) }),
+  routes: linkRoutes({ measure: () => Promise.resolve([]) }, { resource: 'peer', instance: 'bench' }),
   facts: () => ({}),
   ready: () => Promise.resolve(),
 })

@@ -217,7 +217,8 @@ async function traffic(setting: Setting, load: Condition, before: LinkFigures): 
   return rowOf(setting, load, 'traffic', performance.now() - startedAt, figures)
 }
 
-const peerAt = ({ name, url = '' }: Setting) => ({ url, resource: { name } as never })
+/** It says that it is "peer". */
+const peerAt = ({ url = '' }: Setting) => ({ url, resource: { name: 'peer' } as never })
 
 function rowOf(
   setting: Setting,

@@ -84,6 +84,19 @@ describe('a plain document', () => {
     expect(await harness().state.profiles.ids()).toHaveLength(3)
   })
 
+  it('leaves what a link is overridden with, and waits beneath', async () => {
+    await send(PLAIN)
+    const client = createPlannerClient(planner().url)
+    await client.setLink('lab-pi', 'lab-server', { rttMs: 9, bandwidthMbps: 9 })
+    await send([{ ...PLAIN.links[0], rttMs: 2 }])
+    expect(await harness().state.links.need('lab-pi>lab-server')).toMatchObject({
+      source: 'override',
+      rttMs: 9,
+    })
+    const { link } = await client.forgetLink('lab-pi', 'lab-server')
+    expect(link).toMatchObject({ source: 'imported', rttMs: 2 })
+  })
+
   const profile = { model: 'chain', resource: 'device', layerMs: [1, 1, 1, 1] }
   it.each([
     [{ ...profile, layerMs: [1, 1] }, 400, /profiles\[0\]\.layerMs: has 2 times, model chain has 4 layers/],

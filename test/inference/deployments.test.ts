@@ -130,7 +130,7 @@ describe('a deployment', () => {
       `${urlOf('cloud')}/v1/deployments/unloadable`,
       JSON.stringify(deployment),
     )
-    expect(stranger.status).toBe(400)
+    expect(stranger.status).toBe(421)
   })
 
   it('survives a restart of a resource on its path', async () => {

@@ -244,8 +244,8 @@ describe('a direct answer', () => {
 
   it('is taken once, and only by a slot that somebody waits at', async () => {
     const nobody = `${urlOf('device')}/v1/answers/${'0'.repeat(32)}`
-    expect((await call('POST', nobody, '{}')).json).toEqual({ wanted: false })
-    expect((await call('GET', nobody)).json).toEqual({ wanted: false })
+    expect((await call('POST', nobody, '{}')).json).toEqual({ wanted: false, resource: 'device' })
+    expect((await call('GET', nobody)).json).toEqual({ wanted: false, resource: 'device' })
     const slots: string[] = []
     const wanted: unknown[] = []
     back.before = async (path) => {
@@ -257,7 +257,7 @@ describe('a direct answer', () => {
     expect(slots).toEqual([expect.stringMatching(/^\/v1\/answers\/[0-9a-f]{32}$/)])
     expect(wanted).toEqual([{ wanted: true }])
     const again = await call('POST', `${urlOf('device')}${slots[0]}`, '{"model_name":"m","outputs":[]}')
-    expect([again.status, again.json]).toEqual([200, { wanted: false }])
+    expect([again.status, again.json]).toEqual([200, { wanted: false, resource: 'device' }])
   })
 
   it('that is none is refused, and the request goes on through the chain', async () => {

@@ -148,6 +148,7 @@ describe.each(TEST_SERVERS)('over $name', ({ open, skip }) => {
       await createJsonClient('planner', urls['one']!, known).send({
         method: 'DELETE',
         url: '/v1/links/device/cloud',
+        params: { all: true },
       })
       for (const name of ['one', 'two']) {
         const { plans } = await planner(name, known).plans({ ...QUERY, top: 50 })

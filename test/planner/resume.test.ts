@@ -49,7 +49,7 @@ it('records the end of a load during which Redis was lost, once Redis is back', 
   const told = () => warn.mock.calls.filter(([, text]) => /cannot be recorded/.test(String(text)))
   const machine = await stubServer(async (_req, res) => {
     await door.close()
-    res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}')
+    res.writeHead(200, { 'Content-Type': 'application/json' }).end('{"ready":true}')
   })
   await state.resources.put('late', exampleResource('device', { name: 'late', url: machine.url }))
   await state.deployments.put(

@@ -14,6 +14,8 @@ import {
   hop,
 } from '../support/fixtures.ts'
 import { startTestRedis } from '../support/redis.ts'
+import { startInference } from '../inference/support/service.ts'
+import { toyEngine } from '../inference/support/toy-models.ts'
 import { startPlanner } from '../support/services.ts'
 import { stubServer } from '../support/stub-server.ts'
 import { usePlanner } from './harness.ts'
@@ -30,7 +32,7 @@ async function fakeResource(
     calls.push(`${req.method} ${req.url}`)
     const error = { code: 'invalidModel', message: `${name} cannot load it` }
     res.writeHead(status, { 'Content-Type': 'application/json' })
-    res.end(status === 200 ? '{}' : JSON.stringify({ error }))
+    res.end(status === 200 ? '{"ready":true}' : JSON.stringify({ error }))
   })
   await used.state.resources.put(name, exampleResource(name, { url }))
   return { calls, close }
@@ -133,8 +135,14 @@ describe('links', () => {
       returnBandwidthMbps: 1,
     })
     const removed = await fetch(`${used.url}/v1/links/device/cloud`, { method: 'DELETE' })
-    expect(removed.status).toBe(204)
-    expect((await client.links()).length).toBe(2)
+    expect(removed.status).toBe(200)
+    expect(await removed.json()).toMatchObject({ link: { source: 'measured', rttMs: 1 } })
+    expect(
+      (await client.links()).find((link) => link.to === 'cloud' && link.from === 'device'),
+    ).toMatchObject({
+      rttMs: 1,
+      source: 'measured',
+    })
   })
 
   it('to a machine that has left are not listed until it is there again', async () => {
@@ -183,10 +191,10 @@ describe('deployments', () => {
     await eventually(async () =>
       expect((await ask('/v1/deployments/mine')).body).toMatchObject({ state: 'ready' }),
     )
-    expect(fakes[0]?.calls).toEqual(['PUT /v1/deployments/mine'])
+    expect(fakes[0]?.calls).toEqual(['PUT /v1/deployments/mine?resource=device'])
     await fetch(`${used.url}/v1/deployments/mine`, { method: 'DELETE' })
     expect(fakes[0]?.calls).toEqual([
-      'PUT /v1/deployments/mine',
+      'PUT /v1/deployments/mine?resource=device',
       expect.stringMatching(/^DELETE \/v1\/deployments\/mine\?createdAt=2/),
     ])
     expect((await ask('/v1/deployments/mine')).status).toBe(404)
@@ -242,7 +250,7 @@ describe('deployments', () => {
     await eventually(async () =>
       expect((await ask(`/v1/deployments/${body.id}`)).body).toMatchObject({ state: 'ready' }),
     )
-    expect(device.calls).toEqual(['PUT /v1/deployments/moved'])
+    expect(device.calls).toEqual(['PUT /v1/deployments/moved?resource=device'])
     await device.close()
   })
 
@@ -258,6 +266,28 @@ describe('deployments', () => {
     })
     await eventually(() => expect(device.calls.at(-1)).toMatch(/^DELETE/))
     await Promise.all([device.close(), cloud.close()])
+  })
+
+  it('fail where another machine, or no service of ours, answers at an address', async () => {
+    const other = await startInference(
+      used.redisUrl,
+      { SCISSION_RESOURCE: 'other', SCISSION_TIER: 'edge' },
+      toyEngine([]),
+    )
+    const stranger = await stubServer((_req, res) => res.end('hello'))
+    for (const [url, reason] of [
+      [other.url, /this is other: device was looked for at .*Set SCISSION_PUBLIC_URL of device/],
+      [stranger.url, /resource device at .* answered PUT .* with something unexpected/],
+    ] as const) {
+      await used.state.resources.put('device', exampleResource('device', { url }))
+      const { body } = await post(await bestPlan('only=device'))
+      await eventually(async () => {
+        const { state, error } = (await ask(`/v1/deployments/${body.id}`)).body
+        expect([state, error]).toEqual(['failed', expect.stringMatching(reason)])
+      })
+    }
+    await other.stop()
+    await stranger.close()
   })
 
   it('of unknown plans are refused', async () => {

@@ -37,7 +37,7 @@ async function fakeResource(name: string): Promise<FakeResource> {
       const createdAt = searchParams.get('createdAt')
       if (createdAt === null || holds.get(id)?.createdAt === createdAt) holds.delete(id)
     }
-    res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}')
+    res.writeHead(200, { 'Content-Type': 'application/json' }).end('{"ready":true}')
   })
   return { name, url, holds, calls, hold: loads.close, close }
 }

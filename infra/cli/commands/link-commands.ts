@@ -42,9 +42,10 @@ export function defineLinks(command: Command, context: Context): void {
     })
   command
     .command('forget <from> <to>')
-    .description('forget a link; the next measurement sets it again')
-    .action(async (from: string, to: string) => {
-      await context.planner.forgetLink(from, to)
-      context.print({ forgotten: { from, to } }, () => `forgot ${from} → ${to}`)
+    .description('forget what was set: what is measured holds again')
+    .option('--all', 'also forget what was measured or imported; services measure it again')
+    .action(async (from: string, to: string, { all }: { all?: boolean }) => {
+      const { link, note } = await context.planner.forgetLink(from, to, all)
+      context.print({ forgotten: { from, to }, link, note }, () => note)
     })
 }

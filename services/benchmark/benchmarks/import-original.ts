@@ -4,6 +4,7 @@
  * again changes nothing.
  */
 import { z } from 'zod'
+import { withFigures } from '../../../shared/contracts/link-override.ts'
 import type { Model } from '../../../shared/contracts/model.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { refuseDeploymentName } from '../models/registry.ts'
@@ -72,7 +73,11 @@ export async function storeOriginal(
   )
   await Promise.all(measured.map((profile) => state.profiles.put(profileId(profile), profile)))
   await Promise.all(
-    links.map((link) => state.links.put(linkId(link.from, link.to), { ...link, source: 'imported' })),
+    links.map((link) =>
+      state.links.update(linkId(link.from, link.to), (known) =>
+        withFigures(known, { ...link, source: 'imported' }),
+      ),
+    ),
   )
   return {
     models: models.map(({ name }) => name),

@@ -2,6 +2,7 @@
  * Stores machines, links and profiles that people wrote by hand. Imported profiles stand beside measured ones, under ids of
  * their own. All is checked before any is stored.
  */
+import { withFigures } from '../../../shared/contracts/link-override.ts'
 import type { Model } from '../../../shared/contracts/model.ts'
 import type { PlainDocument, PlainProfile } from '../../../shared/contracts/plain-import.ts'
 import type { Profile } from '../../../shared/contracts/profile.ts'
@@ -43,7 +44,8 @@ export async function storePlain(
         return machine
       })
     for (const profile of all.profiles) await state.profiles.put(profile.id, profile)
-    for (const link of all.links) await state.links.put(linkId(link.from, link.to), link)
+    for (const link of all.links)
+      await state.links.update(linkId(link.from, link.to), (known) => withFigures(known, link))
     return all
   })
   return {

@@ -1,6 +1,6 @@
 /** Routes by which the planner loads and releases deployments, and by which last hops deliver direct answers. */
 import { z } from 'zod'
-import { Name, timestamp } from '../../../shared/contracts/common.ts'
+import { Name, ResourceName, timestamp } from '../../../shared/contracts/common.ts'
 import { Deployment } from '../../../shared/contracts/plan.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
@@ -15,11 +15,21 @@ import type { ReturnSlots } from '../forwarding/direct-answer.ts'
 const ById = z.object({ id: Name })
 const BySlot = z.object({ slot: z.string() })
 
-const Wanted = z.object({ wanted: z.boolean() }).meta({ id: 'Wanted' })
+const Wanted = z
+  .object({
+    wanted: z.boolean(),
+    resource: ResourceName.optional().describe('who says that it is not wanted'),
+  })
+  .meta({ id: 'Wanted' })
+const Meant = z.object({
+  resource: ResourceName.optional().describe('for which the request is: another one refuses it'),
+})
 const Loaded = z.object({ id: Name, ready: z.literal(true) }).meta({ id: 'LoadedDeployment' })
 
 /** Receives direct answers (direct-answer.ts). A slot that no longer waits is no error: the answer arrived another way. */
-export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] {
+export function returnRoutes(returns: ReturnSlots, limits: BodyLimits, resource: string): Route[] {
+  // Otherwise a last hop with a wrong address of the entry would take its answer for delivered.
+  const unwanted = { wanted: false, resource }
   return [
     route({
       method: 'get',
@@ -29,7 +39,7 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] 
       params: BySlot,
       answers: { 200: { description: 'Whether it does', schema: Wanted } },
       alone: true,
-      handle: ({ params }) => ({ wanted: returns.maxBytesOf(params.slot) !== undefined }),
+      handle: ({ params }) => (returns.maxBytesOf(params.slot) === undefined ? unwanted : { wanted: true }),
     }),
     route({
       method: 'post',
@@ -51,16 +61,17 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits): Route[] 
         const length = req.headers[JSON_LENGTH_HEADER]
         if (typeof length === 'string') readJsonLength(length)
         const planned = returns.maxBytesOf(params.slot)
-        if (planned === undefined) return { wanted: false }
+        if (planned === undefined) return unwanted
         const body = await readBody(req, { ...limits, maxBytes: Math.max(limits.maxBytes, planned) })
         const response = parseInferResponse(body.json, body.tensors)
-        return { wanted: returns.deliver(params.slot, response) }
+        return returns.deliver(params.slot, response) ? { wanted: true } : unwanted
       },
     }),
   ]
 }
 
-export function deploymentRoutes(deployments: Deployments): Route[] {
+/** @param here name of this resource. */
+export function deploymentRoutes(deployments: Deployments, here: string): Route[] {
   return [
     route({
       method: 'put',
@@ -68,10 +79,12 @@ export function deploymentRoutes(deployments: Deployments): Route[] {
       id: 'loadDeployment',
       summary: 'Load this resource’s layers of a deployment; answers when they are ready',
       params: ById,
+      query: Meant,
       body: Deployment,
       answers: { 200: { description: 'Ready', schema: Loaded } },
       fails: LOADING_FAILURES,
-      handle: async ({ params, body }) => {
+      handle: async ({ params, query, body }, req) => {
+        refuseMisdirected(query.resource, here, req.headers.host)
         if (body.id !== params.id) {
           throw new ScissionError(
             'badRequest',
@@ -88,14 +101,27 @@ export function deploymentRoutes(deployments: Deployments): Route[] {
       id: 'releaseDeployment',
       summary: 'Let go of this resource’s layers of a deployment; requests under way finish',
       params: ById,
-      query: z.object({
+      query: Meant.extend({
         createdAt: timestamp.optional().describe('only the deployment that was made then, none made since'),
       }),
       answers: { 204: { description: 'Gone' } },
-      handle: async ({ params, query }) => {
+      fails: ['misdirected'],
+      handle: async ({ params, query }, req) => {
+        refuseMisdirected(query.resource, here, req.headers.host)
         await deployments.release(params.id, query.createdAt)
         return reply(204)
       },
     }),
   ]
+}
+
+/** @param host at which this service was called. @throws ScissionError misdirected if another resource is meant. */
+function refuseMisdirected(meant: string | undefined, here: string, host: string | undefined): void {
+  if (meant === undefined || meant === here) return
+  throw new ScissionError(
+    'misdirected',
+    `this is ${here}: ${meant} was looked for at ${host ?? 'an address that leads here'}. Set SCISSION_PUBLIC_URL of ${meant} ` +
+      'to an address of its own',
+    { resource: here },
+  )
 }

@@ -7,6 +7,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { OCTETS, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { ArrivalClock, SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { MAX_PROBE_BYTES } from '../links/measure-link.ts'
+import { type AnsweredBy, writeAnsweredBy } from '../links/answered-by.ts'
 import type { Links } from '../links/links.ts'
 
 const PROBE_LIMIT_BYTES = 16 * MAX_PROBE_BYTES
@@ -15,7 +16,9 @@ const CHUNK = Buffer.alloc(64 * 1024, 0x5c)
 const Swallowed = z.object({ bytes: z.number().int() }).meta({ id: 'SwallowedProbe' })
 const MeasuredLinks = z.object({ links: z.array(Link) }).meta({ id: 'MeasuredLinks' })
 
-export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
+/** @param here who this is, which answers to probes say. */
+export function linkRoutes(links: Pick<Links, 'measure'>, here: AnsweredBy): Route[] {
+  const by = writeAnsweredBy(here)
   return [
     route({
       method: 'post',
@@ -34,7 +37,8 @@ export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
           if (bytes > PROBE_LIMIT_BYTES)
             throw new ScissionError('payloadTooLarge', `a probe is at most ${PROBE_LIMIT_BYTES} bytes`)
         }
-        res.set(SERVER_TIMING, writeServerTiming(0, clock.arrival, throttling()?.stops))
+        const timing = writeServerTiming(0, clock.arrival, throttling()?.stops)
+        res.set(SERVER_TIMING, `${timing}, ${by}`)
         return { bytes }
       },
     }),
@@ -50,6 +54,7 @@ export function linkRoutes(links: Pick<Links, 'measure'>): Route[] {
         res
           .status(200)
           .set({ 'Content-Type': 'application/octet-stream', 'Content-Length': String(query.bytes) })
+          .set(SERVER_TIMING, by)
         sendBytes(res, query.bytes)
       },
     }),

@@ -8,6 +8,7 @@ export const LOADING_FAILURES = [
   'invalidModel',
   'needsInputShapes',
   'payloadTooLarge',
+  'misdirected',
   'peerUnavailable',
   'notReady',
   'overloaded',

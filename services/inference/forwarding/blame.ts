@@ -23,6 +23,8 @@ export function blameOf(error: unknown): Blame {
   const status = error.details?.['status']
   if (typeof status !== 'number') return withoutAnswer(error)
   if (isOfTheRequest(error.code)) return 'request'
+  // Another machine at its address, or one that knows another plan: whoever doubts it finds out (wrong-machines.ts).
+  if (error.details?.['answeredCode'] === ('misdirected' satisfies ErrorCode)) return 'route'
   if (status === 503 || status < 500) return 'refusal'
   // Without a code of ours it was not the peer that answered, but for instance a proxy before a peer that is gone.
   return error.details?.['answeredCode'] === undefined ? 'peer' : 'route'

@@ -208,8 +208,8 @@ export class Deployments {
     )
     if (mine.length === 0) {
       throw new ScissionError(
-        'badRequest',
-        `deployment ${record.id} has no hop on ${this.#deps.resource}; ` +
+        'misdirected',
+        `this is ${this.#deps.resource}: deployment ${record.id} has no hop here; ` +
           `its path is ${record.hops.map((hop) => hop.resource).join(', ')}`,
       )
     }

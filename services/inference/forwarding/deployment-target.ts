@@ -206,8 +206,8 @@ async function runStage(
   const stage = live.stages.get(hop)
   if (!stage) {
     throw new ScissionError(
-      'badRequest',
-      `hop ${hop} of deployment ${live.record.id} is not on ${deps.here.resource}`,
+      'misdirected',
+      `this is ${deps.here.resource}: hop ${hop} of deployment ${live.record.id} is not here`,
     )
   }
   const { signal, deadline } = context
@@ -281,11 +281,12 @@ async function checkShapes(
   checkDeclared(await catalog.model(model), inputs)
 }
 
+/** @throws ScissionError notFound if its requests enter elsewhere. */
 function checkEntry(resource: string, { id, entry }: Deployment): void {
   if (entry.resource === resource) return
   throw new ScissionError(
     'notFound',
-    `deployment ${id} is entered at resource ${entry.resource}: ${entry.url}/v2/models/${id}/infer`,
+    `this is ${resource}; deployment ${id} is entered at resource ${entry.resource}: ${entry.url}/v2/models/${id}/infer`,
     { entry },
   )
 }

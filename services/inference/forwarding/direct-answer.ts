@@ -27,8 +27,10 @@ import {
   readReports,
   tensorBytes,
 } from '../serving/models/target.ts'
+import type { CallAnswer } from '../http/call.ts'
+import type { Peer } from '../registration/peers.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
-import { askPeer, type Onward, SLOT } from './forward.ts'
+import { askPeer, type ForwardOptions, type Onward, SLOT } from './forward.ts'
 import type { NextHopDeps } from './next-hop.ts'
 import { type Patience, throughBreaker } from './through-breaker.ts'
 
@@ -169,10 +171,7 @@ export function askingEntry(deps: NextHopDeps, { entry }: Deployment, context: I
         limitMs: ASK_MS,
       } as const
       const path = slotPath(context.parameters)
-      return await askPeer(forwarding, peer, path, call, ({ json }) => {
-        const body = parseJson(json)
-        return isObject(body) && member(body, 'wanted') === false
-      })
+      return await askPeer(forwarding, peer, path, call, ({ json }) => !readWanted(forwarding, json, peer))
     } catch (error) {
       log.debug({ err: coerceError(error) }, `could not ask ${entry.resource} whether the answer is there`)
       return false
@@ -228,7 +227,8 @@ export async function deliver(
         limitMs: Math.ceil(ms),
         more,
       } as const
-      return askPeer(forwarding, peer, slotPath(context.parameters), call, () => undefined)
+      const read = ({ json }: CallAnswer) => void readWanted(forwarding, json, peer)
+      return askPeer(forwarding, peer, slotPath(context.parameters), call, read)
     }
     await throughBreaker(deps, peer, { ...request, call: send })
     delivered.set(String(context.parameters[SLOT]), true)
@@ -243,5 +243,18 @@ export async function deliver(
 
 const wanted = (outputs: readonly Tensor[], names: readonly string[] | undefined) =>
   names ? outputs.filter(({ name }) => names.includes(name)) : outputs
+
+/**
+ * Reads what the entry says of a slot.
+ * @returns whether an answer was waited for. @throws Error if it is not the entry that says so.
+ */
+function readWanted({ doubt }: ForwardOptions, json: Uint8Array, peer: Peer): boolean {
+  const body = parseJson(json)
+  const wanted = isObject(body) ? member(body, 'wanted') : undefined
+  const by = isObject(body) ? member(body, 'resource') : undefined
+  if (typeof wanted === 'boolean' && (by === undefined || by === peer.resource.name)) return wanted
+  doubt?.(peer)
+  throw new Error(`${typeof by === 'string' ? by : 'what is no inference service'} answered`)
+}
 
 const slotPath = (parameters: Parameters) => `/v1/answers/${encodeURIComponent(String(parameters[SLOT]))}`

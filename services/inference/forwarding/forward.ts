@@ -20,6 +20,7 @@ import {
   readReports,
 } from '../serving/models/target.ts'
 import type { Peer } from '../registration/peers.ts'
+import { wrongAddressText } from '../registration/who-answers.ts'
 import { CODEC, type CodedTensor } from '../../../shared/codec/index.ts'
 import type { LiveDeployment } from './deployment-hops.ts'
 import type { Patience } from './through-breaker.ts'
@@ -31,6 +32,8 @@ export interface ForwardOptions {
   caller: Caller
   /** Called for every request that a peer answered completely, to keep the link's figures current. */
   observe?: (peer: Peer, observation: Observation) => void
+  /** Called if another machine seems to answer at the address of a peer. */
+  doubt?: (peer: Peer) => void
   hopTimeoutMs: number
   /** Upper limit of an answer to which nothing else applies. */
   maxBytes: number
@@ -105,6 +108,8 @@ export function forward(options: ForwardOptions, job: Forward): Promise<Onward> 
   } as const
   return askPeer(options, peer, `/v2/models/${encodeURIComponent(id)}/infer`, call, (answer) => {
     const { outputs, parameters } = parseInferResponse(answer.json, answer.tensors)
+    const hops = readReports(parameters)
+    refuseOther(options, job, hops[0])
     const observation = observationOf(answer, performance.now() - startedAt)
     // The answer is passed on first, because no request waits for this.
     setImmediate(() => {
@@ -112,10 +117,21 @@ export function forward(options: ForwardOptions, job: Forward): Promise<Onward> 
       if (observation) options.observe?.(peer, observation)
     })
     const delivered = parameters[DELIVERED] === true
-    const hops = readReports(parameters)
     const inference = delivered ? { outputs: [], hops, delivered } : { outputs, hops }
     return { inference, own: job.own }
   })
+}
+
+/** @throws ScissionError peerUnavailable if the answer's own report says that another machine made it. */
+function refuseOther({ doubt }: ForwardOptions, { peer, own }: Forward, first: HopReport | undefined): void {
+  const resource = peer.resource.name
+  if (first === undefined || first.resource === resource) return
+  doubt?.(peer)
+  throw new ScissionError(
+    'peerUnavailable',
+    `hop ${resource}: ${wrongAddressText(peer, first.resource, own.resource)}`,
+    { resource },
+  )
 }
 
 /**
@@ -123,7 +139,7 @@ export function forward(options: ForwardOptions, job: Forward): Promise<Onward> 
  * @throws ScissionError as `forward`.
  */
 export async function askPeer<T>(
-  { caller, maxBytes }: ForwardOptions,
+  { caller, maxBytes, doubt }: ForwardOptions,
   peer: Peer,
   path: string,
   call: Omit<Call, 'url' | 'maxBytes'> & { maxBytes?: number },
@@ -132,6 +148,7 @@ export async function askPeer<T>(
   try {
     const answer = await caller.send({ maxBytes, ...call, url: `${peer.url.replace(/\/$/, '')}${path}` })
     if (answer.status === 200) return read(answer)
+    if (answer.errorCode === ('misdirected' satisfies ErrorCode)) doubt?.(peer)
     throw refusal(answer, peer)
   } catch (error) {
     throw named(error, peer)

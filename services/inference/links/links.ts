@@ -2,8 +2,9 @@
  * Measures the links from this resource to the resources of later tiers: with probes when a peer appears and on request,
  * then from the messages that cross them (`observe`). Every `linkIntervalMs` the links without recent traffic are probed
  * again. Measurements run one at a time, so that they do not share a link; a request for a link that is being measured
- * waits for that measurement. A link that was overridden by hand is not changed.
+ * waits for that measurement. Of a link that was overridden by hand the figures wait beneath the override.
  */
+import { hasFigures, withFigures } from '../../../shared/contracts/link-override.ts'
 import type { Link } from '../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
@@ -11,10 +12,11 @@ import type { Change } from '../../../shared/platform/redis/changes.ts'
 import { linkId, type State } from '../../../shared/platform/redis/state.ts'
 import type { Observation } from '../../../shared/platform/transfer-times.ts'
 import type { Peer, Peers } from '../registration/peers.ts'
+import type { WrongMachines } from '../registration/wrong-machines.ts'
 import { published } from './estimate-link.ts'
 import { Freshness } from './freshness.ts'
 import { LargestTensors } from './largest-tensors.ts'
-import { measureLink } from './measure-link.ts'
+import { type LinkMeasurement, measureLink } from './measure-link.ts'
 import { pingSeries } from './ping-series.ts'
 
 export interface LinkDeps {
@@ -23,6 +25,8 @@ export interface LinkDeps {
   state: State
   peers: Peers
   linkIntervalMs: number
+  /** Absent = who answers is not looked at again. */
+  wrongMachines?: Pick<WrongMachines, 'look'>
   log: Logger
   /** For tests. @defaultValue with probes */
   measureLink?: typeof measureLink
@@ -103,6 +107,8 @@ export class Links {
 
   onChange(change: Change): void {
     this.#largest.onChange(change)
+    if (change.kind === 'links' && change.id.startsWith(linkId(this.#deps.resource, '')))
+      void this.#follow(change.id)
     if (change.kind !== 'resources' || change.id === this.#deps.resource) return
     if (this.#isDue(change.id)) this.#background((peer) => this.#isDue(peer.resource.name))
   }
@@ -127,6 +133,19 @@ export class Links {
     this.stop()
   }
 
+  /** Remembers what is on record of a link from here; one that somebody deleted is measured at once. Never throws. */
+  async #follow(id: string): Promise<void> {
+    try {
+      const { links, memory } = this.#deps.state
+      const link = await links.find(id)
+      if (link) this.#stored.set(id, link)
+      else if (!(await memory.isInDoubt('links', id)) && this.#stored.delete(id))
+        this.#background(({ resource }) => linkId(this.#deps.resource, resource.name) === id)
+    } catch (error) {
+      this.#deps.log.debug({ err: coerceError(error) }, `could not read the link ${id} from Redis`)
+    }
+  }
+
   /** True if the link has not been measured and was not tried recently: every heartbeat of a peer asks. */
   #isDue(name: string): boolean {
     const last = this.#tried.get(name)
@@ -147,7 +166,9 @@ export class Links {
     for (const outcome of outcomes) {
       if (outcome.status === 'fulfilled' || this.#closed) continue
       const error = coerceError(outcome.reason)
-      this.#deps.log.warn({ err: error }, error.message)
+      // A condition has said so already.
+      const isTold = error instanceof ScissionError && error.details?.['instead'] !== undefined
+      this.#deps.log[isTold ? 'debug' : 'warn']({ err: error }, error.message)
     }
   }
 
@@ -167,14 +188,14 @@ export class Links {
     const before = this.#tried.get(name)
     const attempt = { at: performance.now(), measured: false, repeats: before?.repeats ?? 0 }
     this.#tried.set(name, attempt)
-    const { figures, probes, samples, own, stopped } = await this.#measureLink(peer, this.#largest.bytes)
+    const { figures, probes, samples, own, stopped } = await this.#measureIt(peer)
     attempt.repeats = stopped ? attempt.repeats + 1 : 0
     attempt.measured = !stopped || attempt.repeats > MOST_REPEATS
     if (stopped) this.#deps.log.warn(stoppedText(name, attempt.measured))
     if (this.#stopped) throw new ScissionError('cancelled', 'another service has the name of this one')
     const found = { ...this.#identity(peer), ...published(figures), basis: { probes, traffic: 0 }, samples }
     // What is known is worth more.
-    if (stopped && this.#stored.has(linkId(found.from, found.to))) return this.#dated(found)
+    if (stopped && hasFigures(this.#stored.get(linkId(found.from, found.to)))) return this.#dated(found)
     this.#freshness.probed(name, figures, probes, own, performance.now())
     const link = await this.#store(found)
     this.#deps.log.info(
@@ -189,6 +210,21 @@ export class Links {
         (link.emulated ? ' (emulated)' : ''),
     )
     return link
+  }
+
+  /** @throws ScissionError, which says who answered if it is another machine: that is no measurement. */
+  async #measureIt(peer: Peer): Promise<LinkMeasurement> {
+    const { wrongMachines } = this.#deps
+    let measured: LinkMeasurement
+    try {
+      measured = await this.#measureLink(peer, this.#largest.bytes)
+    } catch (error) {
+      throw (await wrongMachines?.look(peer)) ?? error
+    }
+    // Its answers do not say who sent them: an earlier version, or what is no service of this product.
+    const wrong = measured.untold ? await wrongMachines?.look(peer) : undefined
+    if (wrong) throw wrong
+    return measured
   }
 
   /** Never throws: without pings the messages still tell something. */
@@ -220,11 +256,9 @@ export class Links {
     const { state, log } = this.#deps
     const link = await this.#dated(found)
     const id = linkId(link.from, link.to)
-    const stored = await state.links.update(id, (current) =>
-      current?.source === 'override' ? current : link,
-    )
+    const stored = await state.links.update(id, (current) => withFigures(current, link))
     if (stored) this.#stored.set(id, stored)
-    if (stored !== link) log.debug(`link ${id} is overridden; the measurement is not stored`)
+    if (stored !== link) log.debug(`link ${id} is overridden; what was measured waits beneath`)
     return link
   }
 }

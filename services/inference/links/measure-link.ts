@@ -20,7 +20,8 @@ import {
   withDoubt,
 } from './estimate-link.ts'
 import { measureOwnCost, type OwnCost } from './own-cost.ts'
-import { type Ping, Pinger } from './pinger.ts'
+import { checkAnsweredBy } from './answered-by.ts'
+import { type OnAnswer, type Ping, Pinger } from './pinger.ts'
 import { PROBE_TIMEOUT_MS, probeUrl, roundTrips } from './ping-series.ts'
 import { FIRST_BYTES, Prober, type ProbeTimes, type Send } from './probe.ts'
 import { shownBandwidth } from './rates.ts'
@@ -46,12 +47,14 @@ export interface LinkMeasurement {
   own: OwnCost
   /** True if a machine at one end was stopped by its quota of CPU time in nearly all probes: the figures may show its stops. */
   stopped: boolean
+  /** True if an answer did not say who sent it. */
+  untold?: boolean
 }
 
 /**
  * Measures the link to a peer.
  * @param largestBytes size of the largest tensor that may cross the link; payloads grow up to it on a fast link.
- * @throws ScissionError peerUnavailable, which names the peer.
+ * @throws ScissionError peerUnavailable, which names the peer: also if another machine answers.
  */
 export async function measureLink(
   peer: Pick<Peer, 'url' | 'resource'>,
@@ -73,8 +76,12 @@ export async function measureWith(
 ): Promise<LinkMeasurement> {
   const url = probeUrl(peer)
   const limit = Math.min(MAX_PROBE_BYTES, Math.max(4 * FIRST_BYTES, largestBytes))
-  const prober = new Prober(url, stops)
-  const pinger = new Pinger(new URL(url), PROBE_TIMEOUT_MS)
+  let untold = false
+  const onAnswer: OnAnswer = (timing) => {
+    if (!checkAnsweredBy(peer.resource, timing)) untold = true
+  }
+  const prober = new Prober(url, stops, onAnswer)
+  const pinger = new Pinger(new URL(url), PROBE_TIMEOUT_MS, onAnswer)
   const pings: Ping[] = []
   try {
     // At the same time: each sets up a connection and wakes processes that slept.
@@ -85,7 +92,7 @@ export async function measureWith(
     await roundTrips(pinger, pings, stops)
     const received = await transfers(prober.down, { limit, shortestMs, shownBy: hereOf })
     await roundTrips(pinger, pings, stops)
-    return fit(pings, sent, received, own)
+    return { ...fit(pings, sent, received, own), untold }
   } catch (error) {
     const resource = peer.resource.name
     const message = error instanceof Error && error.message ? error.message : 'no answer'

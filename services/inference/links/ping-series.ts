@@ -1,7 +1,8 @@
 /** Series of pings: beside probes, and between messages. */
 import { median } from '../../../shared/platform/statistics.ts'
 import type { Peer } from '../registration/peers.ts'
-import { type Ping, Pinger } from './pinger.ts'
+import { checkAnsweredBy } from './answered-by.ts'
+import { type OnAnswer, type Ping, Pinger } from './pinger.ts'
 import { StopClock, type Stops } from './stop-clock.ts'
 
 /** Limit for each answer. */
@@ -63,11 +64,12 @@ class Series {
 
 /**
  * Pings between messages: few, because they share the link with them.
- * @throws Error if the peer does not answer.
+ * @throws Error if the peer does not answer, or another machine does.
  */
-export async function pingSeries(peer: Pick<Peer, 'url'>): Promise<readonly Ping[]> {
+export async function pingSeries(peer: Pick<Peer, 'url' | 'resource'>): Promise<readonly Ping[]> {
   const stops = new StopClock()
-  const pinger = new Pinger(new URL(probeUrl(peer)), PROBE_TIMEOUT_MS)
+  const onAnswer: OnAnswer = (timing) => void checkAnsweredBy(peer.resource, timing)
+  const pinger = new Pinger(new URL(probeUrl(peer)), PROBE_TIMEOUT_MS, onAnswer)
   try {
     // The first also sets up the connection.
     await pinger.ping()

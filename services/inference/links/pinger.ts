@@ -13,21 +13,27 @@ export interface Ping {
   receivedBytes: number
 }
 
+/** Given the `Server-Timing` of an answer. @throws Error if that shall not count. */
+export type OnAnswer = (serverTiming: string | string[] | undefined) => void
+
 const CONTINUE = /^HTTP\/1\.1 100 [^\r\n]*\r\n\r\n/
+const TIMING = /\r\nserver-timing: *([^\r\n]*)\r\n/i
 const LENGTH = /\r\ncontent-length: *(\d{1,6})\r\n/i
 
 export class Pinger {
   readonly #head: string
   readonly #socket: net.Socket
   readonly #timeoutMs: number
+  readonly #onAnswer: OnAnswer
   #text = ''
   #wake: (() => void) | undefined
   #failed: Error | undefined
 
   /** @param url accepts a POST. @param timeoutMs limit for each answer. */
-  constructor(url: URL, timeoutMs: number) {
+  constructor(url: URL, timeoutMs: number, onAnswer: OnAnswer = () => undefined) {
     this.#head = `POST ${url.pathname} HTTP/1.1\r\nHost:${url.host}\r\nContent-Length:1\r\nExpect:100-continue\r\n\r\n`
     this.#timeoutMs = timeoutMs
+    this.#onAnswer = onAnswer
     this.#socket = connect(url.origin)
     this.#socket.setNoDelay(true)
     this.#socket.setEncoding('latin1')
@@ -39,7 +45,7 @@ export class Pinger {
     this.#socket.on('close', () => this.#fail(new Error('it closed the connection')))
   }
 
-  /** @throws Error if the connection fails or there is no answer; the message says which. */
+  /** @throws Error if the connection fails, there is no answer or it shall not count; the message says which. */
   async ping(): Promise<Ping> {
     const startedAt = performance.now()
     this.#socket.write(this.#head)
@@ -48,7 +54,9 @@ export class Pinger {
     this.#text = this.#text.slice(received)
     this.#socket.write('x')
     const answer = await this.#until(answerLength)
+    const timing = TIMING.exec(this.#text.slice(0, answer))?.[1]
     this.#text = this.#text.slice(answer)
+    this.#onAnswer(timing)
     return { ms, sentBytes: this.#head.length, receivedBytes: received }
   }
 

@@ -3,6 +3,7 @@ import { randomFillSync } from 'node:crypto'
 import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { type Call, Caller, CallTimeout } from '../http/call.ts'
 import { PROBE_TIMEOUT_MS } from './ping-series.ts'
+import type { OnAnswer } from './pinger.ts'
 import type { Stops } from './stop-clock.ts'
 
 /** Bytes of the smallest payload. */
@@ -41,13 +42,15 @@ export class Prober {
   readonly #caller = new Caller()
   readonly #url: string
   readonly #stops: Stops
+  readonly #onAnswer: OnAnswer
   /** Stops of the peer's group, as it told last; undefined if it has no quota. */
   #stopsThere: number | undefined
 
-  /** @param stops of this process. */
-  constructor(url: string, stops: Stops) {
+  /** @param stops of this process. @param onAnswer given the `Server-Timing` of each answer; it may refuse it. */
+  constructor(url: string, stops: Stops, onAnswer: OnAnswer) {
     this.#url = url
     this.#stops = stops
+    this.#onAnswer = onAnswer
   }
 
   /** Sends so many bytes. */
@@ -96,6 +99,7 @@ export class Prober {
       const { status, times, arrival } = await this.#caller.send({ ...call, ...limits, headers: HEADERS })
       const totalMs = performance.now() - startedAt - (this.#stops.stoppedMs - stoppedMs)
       if (status !== 200) throw new Error(`it answered ${status}`)
+      this.#onAnswer(times.serverTiming)
       const up = readServerTiming(times.serverTiming)
       if (up) this.#stopsThere = up.stops
       const { sentBytes, receivedBytes } = times

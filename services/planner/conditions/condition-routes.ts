@@ -47,7 +47,8 @@ export function conditionRoutes(
       method: 'get',
       path: '/v1/conditions',
       id: 'listConditions',
-      summary: 'What is wrong now: lost machines, open breakers, stand-ins, predictions that no longer hold',
+      summary:
+        'What is wrong now: lost machines, open breakers, stand-ins, predictions that no longer hold, wrong addresses',
       query: PageQuery,
       answers: { 200: { description: 'A page of conditions', schema: ConditionPage } },
       handle: async ({ query }) => {

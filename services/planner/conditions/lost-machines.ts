@@ -47,7 +47,7 @@ export class LostMachines {
     }
     for (const { id, kind, resource, by } of mirror.conditions.values()) {
       if (kind === 'lost-machine') this.#endIfBack(id, resource ?? '')
-      else if (kind === 'open-breaker' && !mirror.resources.has(resource ?? ''))
+      else if ((kind === 'open-breaker' || kind === 'wrong-machine') && !mirror.resources.has(resource ?? ''))
         conditions.end(id, `${resource} has left`)
       else if (by !== 'planner' && !this.#isAlive(by)) conditions.end(id, `${by} is gone`)
     }

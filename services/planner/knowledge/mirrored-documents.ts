@@ -2,6 +2,7 @@
  * The parts of Redis documents that the planner keeps in memory: the fields that planning reads, without samples, spreads
  * and texts. A thousand profiles of 500 layers must fit into the memory of one process.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { Calibration, CalibrationCell } from '../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
@@ -32,6 +33,10 @@ export type MirroredProfile = z.infer<typeof MirroredProfile>
 /** A link without the probes it was estimated from. */
 export const MirroredLink = Link.omit({ samples: true })
 export type MirroredLink = z.infer<typeof MirroredLink>
+
+/** True if plans take the same: what is measured beneath an override counts only once that is deleted. */
+export const isSameLink = (before: MirroredLink, after: MirroredLink): boolean =>
+  isDeepStrictEqual({ ...before, overridden: undefined }, { ...after, overridden: undefined })
 
 export const MirroredCalibration = Calibration.pick({
   id: true,

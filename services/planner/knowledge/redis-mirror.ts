@@ -28,6 +28,7 @@ import { CollectionMirror, type CollectionMirrorOptions } from './collection-mir
 import { Outdated } from './outdated.ts'
 import {
   compactProfile,
+  isSameLink,
   MirroredCalibration,
   MirroredLink,
   MirroredProfile,
@@ -96,7 +97,7 @@ export class RedisMirror {
     this.models = this.#copy(state.models, { onChange })
     this.resources = this.#copy(state.resources, { onChange, same: exceptHeartbeat })
     const only = <T>(kind: string, schema: z.ZodType<T>) => new Collection(state.redis, kind, schema)
-    this.links = this.#copy(only(state.links.kind, MirroredLink), { onChange })
+    this.links = this.#copy(only(state.links.kind, MirroredLink), { onChange, same: isSameLink })
     this.profiles = this.#copy(only(state.profiles.kind, MirroredProfile), {
       onChange,
       keep: compactProfile,

@@ -2,6 +2,7 @@
  * What a planner writes back to a Redis that has lost all that it held: what nobody else knows. Models, their structures and
  * profiles come from the benchmark services, measured links and deployments from the machines.
  */
+import { withOverride } from '../../../shared/contracts/link-override.ts'
 import { isAlive, type Link } from '../../../shared/contracts/resource.ts'
 import type { Restored } from '../../../shared/platform/redis/redis-memory.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
@@ -27,11 +28,13 @@ export async function restoreFrom(
   }
   for (const mirrored of mirror.links.values()) {
     if (mirrored.source !== 'override' && mirrored.source !== 'imported') continue
-    const link: Link = { ...mirrored, samples: [] }
+    const known: Link = { ...mirrored, samples: [] }
+    const link =
+      known.source === 'override' ? overMeasured(known, await state.links.find(idOf(known))) : known
     // A machine may have written what it measured already, and Redis may have come back with an older link.
     const isOutdated = (current: Link) =>
       current.source === 'measured' || current.measuredAt < link.measuredAt
-    if (await state.links.restore(linkId(link.from, link.to), link, isOutdated)) restored.links += 1
+    if (await state.links.restore(idOf(link), link, isOutdated)) restored.links += 1
   }
   for (const served of mirror.served.values())
     if (await state.served.restore(served.id, served)) restored.served += 1
@@ -43,3 +46,9 @@ export async function restoreFrom(
       restored.conditions += 1
   return { restored, notRestored: NOT_RESTORED }
 }
+
+const idOf = ({ from, to }: Pick<Link, 'from' | 'to'>): string => linkId(from, to)
+
+/** A machine that has already written what it measured knows that better than this planner. */
+const overMeasured = (override: Link, current: Link | undefined): Link =>
+  current?.source === 'measured' ? withOverride(current, override) : override

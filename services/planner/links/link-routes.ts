@@ -1,7 +1,9 @@
 /** HTTP routes of resources, of the links between them and of the network presets. */
 import { z } from 'zod'
 import { mbps, ms, PageQuery, pageOf, ResourceName } from '../../../shared/contracts/common.ts'
+import { withOverride } from '../../../shared/contracts/link-override.ts'
 import {
+  ForgottenLink,
   Link,
   LinkSettings,
   LinkView,
@@ -13,7 +15,9 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type Reply, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { NETWORK_PRESETS } from '../../../shared/contracts/network-presets.ts'
 import { linkId, paginate } from '../../../shared/platform/redis/state.ts'
+import { yesOrNo } from '../../../shared/contracts/query-values.ts'
 import type { PlannerDeps } from '../queries/answer-plans.ts'
+import { forgetLink } from './forget-link.ts'
 
 const ResourcePath = z.object({ name: ResourceName })
 const LinkPath = z.object({ from: ResourceName, to: ResourceName })
@@ -132,14 +136,15 @@ export function linkRoutes(deps: PlannerDeps): Route[] {
       method: 'delete',
       path: '/v1/links/:from/:to',
       id: 'forgetLink',
-      summary: 'Forget a link; the next measurement sets it again',
+      summary: 'Delete what a link was overridden with: what is measured holds again at once',
       params: LinkPath,
-      answers: { 204: { description: 'Forgotten' } },
-      handle: async ({ params }) => {
-        const id = linkId(params.from, params.to)
-        if (!(await deps.state.links.delete(id))) await deps.state.links.need(id)
-        return reply(204)
-      },
+      query: z.object({
+        all: yesOrNo
+          .default(false)
+          .describe('also forget what was measured or imported; services measure it again'),
+      }),
+      answers: { 200: { description: 'What holds now', schema: ForgottenLink } },
+      handle: ({ params, query }) => forgetLink(deps, params, query.all),
     }),
   ]
 }
@@ -167,6 +172,6 @@ async function overrideLink(
     samples: [],
     measuredAt: new Date(deps.now()).toISOString(),
   }
-  await deps.state.links.put(linkId(from, to), link)
-  return link
+  const stored = await deps.state.links.update(linkId(from, to), (current) => withOverride(current, link))
+  return stored ?? link
 }

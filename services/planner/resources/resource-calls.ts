@@ -1,4 +1,5 @@
 /** What the planner asks of inference services: to load a deployment, to let go of it, to run it. */
+import { z } from 'zod'
 import { createJsonClient } from '../../../shared/client/http.ts'
 import { createInferenceClient } from '../../../shared/client/inference.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
@@ -22,12 +23,14 @@ export class ResourceCalls {
     this.#deps = deps
   }
 
-  /** Has a resource load its layers of a deployment. @throws ScissionError with its reason; notFound, cancelled. */
+  /** Has a resource load its layers of a deployment. @throws ScissionError with its reason; notFound, misdirected, cancelled. */
   async tell(resource: string, deployment: Deployment, signal?: AbortSignal): Promise<void> {
     const { url } = await this.#registered(resource)
-    await createJsonClient(`resource ${resource}`, url).send({
+    const client = createJsonClient(`resource ${resource}`, url)
+    await client.request(Loaded, {
       method: 'PUT',
       url: pathOf(deployment),
+      params: { resource },
       data: deployment,
       timeout: this.#deps.deployTimeoutMs,
       ...(signal && { signal }),
@@ -39,13 +42,17 @@ export class ResourceCalls {
    * deployment of the same name stays.
    */
   async letGo(resources: readonly string[], deployment: Deployment): Promise<void> {
-    const params = { createdAt: deployment.createdAt }
+    const { createdAt } = deployment
     for (const name of resources) {
       try {
         const resource = await this.#deps.state.resources.get(name)
         if (!resource) continue
         const client = createJsonClient(`resource ${name}`, resource.url)
-        await client.send({ method: 'DELETE', url: pathOf(deployment), params })
+        await client.send({
+          method: 'DELETE',
+          url: pathOf(deployment),
+          params: { createdAt, resource: name },
+        })
       } catch (error) {
         this.#deps.log.warn({ err: coerceError(error), resource: name }, `could not release ${deployment.id}`)
       }
@@ -75,6 +82,9 @@ export class ResourceCalls {
     throw new ScissionError('notFound', `resource ${resource} is not registered`)
   }
 }
+
+/** What is no inference service may answer 200 to anything. */
+const Loaded = z.looseObject({ ready: z.literal(true) })
 
 const pathOf = ({ id }: Deployment): string => `/v1/deployments/${encodeURIComponent(id)}`
 

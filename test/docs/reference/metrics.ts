@@ -54,8 +54,8 @@ export function metricsPage(): string {
       'statistics: `queue`, `compute_input`, `compute_infer`, `compute_output`.',
     metricsTable(own),
     '## Planner',
-    'The kinds of [conditions](../explanation/deployments.md#conditions) are `lost-machine`, `open-breaker`, `stand-in` and ' +
-      '`prediction-left`.',
+    'The kinds of [conditions](../explanation/deployments.md#conditions) are `lost-machine`, `open-breaker`, `stand-in`, ' +
+      '`prediction-left` and `wrong-machine`.',
     metricsTable(ofPlanner),
     DEFAULTS,
   )

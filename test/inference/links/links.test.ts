@@ -74,7 +74,11 @@ describe('links between inference services', () => {
     )
     const answer = await postJson(`${device.url}/v1/links/measure`, { to: ['cloud'] })
     expect(answer.json).toMatchObject({ links: [{ source: 'measured' }] })
-    expect(await services.state.links.need('device>cloud')).toMatchObject({ source: 'override', rttMs: 123 })
+    expect(await services.state.links.need('device>cloud')).toMatchObject({
+      source: 'override',
+      rttMs: 123,
+      overridden: { source: 'measured', from: 'device', to: 'cloud' },
+    })
   })
 
   it('to what is not a later tier are refused, naming those that are', async () => {
