@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { withLiveness } from '../../shared/contracts/resource.ts'
+import { linkId } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleResource } from '../support/fixtures.ts'
 import { startPlanner } from '../support/services.ts'
@@ -47,6 +48,16 @@ describe.each(MEASUREMENTS)('an import', ({ what, options, folder, networks, dev
       expect((await send(document())).status).toBe(201)
       expect(await harness().state.profiles.ids()).toEqual(before)
       for (const link of await harness().state.links.all()) expect(link.source).toBe('imported')
+    })
+
+    it('leave a link as it is overridden, and wait beneath', async () => {
+      await send(document())
+      const [{ from, to, rttMs } = { from: '', to: '', rttMs: NaN }] = await harness().state.links.all()
+      const client = createPlannerClient(planner().url)
+      await client.setLink(from, to, { rttMs: rttMs + 1, bandwidthMbps: 1 })
+      await send(document())
+      expect(await harness().state.links.need(linkId(from, to))).toMatchObject({ source: 'override' })
+      expect((await client.forgetLink(from, to)).link).toMatchObject({ source: 'imported', rttMs })
     })
 
     it('can be planned with, beside services of this system, and never deployed', async () => {

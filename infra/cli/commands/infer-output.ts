@@ -1,7 +1,8 @@
 /** `scission infer --output`: writes outputs as NumPy files. */
-import { access, constants, stat, writeFile } from 'node:fs/promises'
+import { access, constants, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import { writeWhole } from '../../../shared/platform/atomic-file.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { makeFolder } from '../../../shared/platform/make-folder.ts'
 import { writeNpy, writeNpz } from '../../../shared/tensors/write-numpy.ts'
@@ -47,7 +48,7 @@ export async function writeOutputs(output: string, tensors: readonly Tensor[]): 
   const files = filesOf(output, tensors)
   try {
     if (!isArray(output) && !isArchive(output)) await makeFolder(output)
-    for (const [file, content] of files) await writeFile(file, content)
+    for (const [file, content] of files) await writeWhole(file, content)
   } catch (thrown) {
     throw new ScissionError('badRequest', `--output: ${coerceError(thrown).message}`, undefined, thrown)
   }
