@@ -9,7 +9,7 @@ import type { Logger } from '../log.ts'
 import { checkJson, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
 import { deletedKey } from './redis-memory.ts'
-import { newEpoch, REVISION_KEY } from './revision.ts'
+import { newEpoch, NOTE_START, REVISION_KEY } from './revision.ts'
 
 /** Documents read at once by `some`. */
 const BATCH = 20
@@ -25,6 +25,7 @@ const MAX_UPDATE_ATTEMPTS = 1000
  * KEYS hash, revision; ARGV field, epoch to begin with if there is none, channel, announcement (a JSON object), others.
  */
 const ANNOUNCE = `
+${NOTE_START}
 redis.call('hsetnx', KEYS[2], 'epoch', ARGV[2])
 local revision = redis.call('hget', KEYS[2], 'epoch') .. '.' .. redis.call('hincrby', KEYS[2], 'number', 1)
 redis.call('publish', ARGV[3], string.sub(ARGV[4], 1, -2) .. ',"revision":"' .. revision .. '"}')

@@ -2,39 +2,54 @@
  * Notices that Redis came back with older data than it had: a snapshot of some minutes ago, an append-only file without its
  * last second, a replica that was behind. Nothing is empty then, and nothing says what is missing.
  *
- * Every write has a number (revision.ts). Whoever looks first after a start of Redis notes the number with which that start
- * began: a process that knows of a later one knows that it is lost, however many are written meanwhile.
+ * Every write has a number (revision.ts). The first write after a start of Redis, or the first look at it, notes the number
+ * with which that start began: a process that knows of a later one knows that it is lost, however many are written meanwhile.
  */
 import type { Redis } from 'ioredis'
 import { coerceError } from '../errors.ts'
-import { formatRevision, parseRevision, readRevision, type Revision, REVISION_KEY } from './revision.ts'
+import { formatRevision, NOTE_START, parseRevision, type Revision, REVISION_KEY } from './revision.ts'
 import { refusalOf } from './writable.ts'
 
-/** Hash: `id` of a start of Redis, and the `number` of the last write that it had then. */
-const START_KEY = 'scission:redis-start'
+/** s since the last look: a process that was away for longer may not notice what it lost. */
+const KEPT_S = 7 * 24 * 3600
 
-/** KEYS start, revision; ARGV id. Returns the number with which that start began. */
-const BEGAN_AT = `
-if redis.call('hget', KEYS[1], 'id') ~= ARGV[1] then
-  redis.call('hset', KEYS[1], 'id', ARGV[1], 'number', redis.call('hget', KEYS[2], 'number') or '0')
+/** KEYS revision; ARGV s. Returns the start, the number with which it began, and the revision. */
+const LOOK = `
+${NOTE_START}
+local began = '0'
+if start ~= '' then
+  redis.call('expire', noted, ARGV[1])
+  began = redis.call('get', noted)
 end
-return redis.call('hget', KEYS[1], 'number')`
+return { start, began, redis.call('hget', KEYS[1], 'epoch') or '', redis.call('hget', KEYS[1], 'number') or '' }`
+
+/** What Redis has at one moment. */
+interface Found {
+  /** Tells one start of Redis from another; '' if it does not tell. */
+  start: string
+  beganAt: number
+  now: Revision | undefined
+}
 
 export class RedisAge {
   readonly #redis: Redis
-  /** Start of Redis that was last looked at; '' if it does not tell. */
+  /** Start of Redis that was last looked at. */
   #start = ''
-  /** The same of this connection; undefined until it was asked. */
-  #startNow: string | undefined
-  /** Newest write that is known to have happened, and the one known when this connection began. */
+  /** Newest write that is known to have happened, and the one known when the last connection ended. */
   #newest: Revision | undefined
   #before: Revision | undefined
+  #isConnected: boolean
 
   constructor(redis: Redis) {
     this.#redis = redis
+    this.#isConnected = redis.status === 'ready'
     redis.on('ready', () => {
-      this.#startNow = undefined
-      this.#before = this.#newest
+      this.#isConnected = true
+    })
+    // Another connection may hear of writes after the next start before this one is back. Attempts end with `close` too.
+    redis.on('close', () => {
+      if (this.#isConnected) this.#before = this.#newest
+      this.#isConnected = false
     })
   }
 
@@ -65,12 +80,11 @@ export class RedisAge {
    */
   async look(onOlder: () => Promise<void>): Promise<void> {
     const newest = this.#newest
-    const start = (this.#startNow ??= await this.#askStart())
-    const now = await readRevision(this.#redis)
-    const isOtherStart = this.#start !== '' && start !== '' && start !== this.#start
-    const beganAt = await this.#beganAt(start)
+    const found = await this.#find()
     // Redis takes no writes now: what it has is looked at when it does.
-    if (beganAt === undefined) return
+    if (!found) return
+    const { start, beganAt, now } = found
+    const isOtherStart = this.#start !== '' && start !== '' && start !== this.#start
     const isLess = (known: Revision | undefined, number: number) =>
       known !== undefined && known.epoch === now?.epoch && number < known.number
     if (isLess(newest, now?.number ?? 0) || (isOtherStart && isLess(this.#before, beganAt))) {
@@ -80,21 +94,12 @@ export class RedisAge {
     this.#start = start
   }
 
-  /** @returns '' if Redis does not tell: the emulated one, or one that refuses to. */
-  async #askStart(): Promise<string> {
+  /** @returns undefined if the start cannot be noted. */
+  async #find(): Promise<Found | undefined> {
     try {
-      return /^run_id:([0-9a-f]+)/m.exec(await this.#redis.info('server'))?.[1] ?? ''
-    } catch (thrown) {
-      if (coerceError(thrown).name === 'ReplyError') return ''
-      throw thrown
-    }
-  }
-
-  /** @returns undefined if it cannot be noted. */
-  async #beganAt(start: string): Promise<number | undefined> {
-    if (start === '') return 0
-    try {
-      return Number(await this.#redis.eval(BEGAN_AT, 2, START_KEY, REVISION_KEY, start))
+      const told = await this.#redis.eval(LOOK, 1, REVISION_KEY, KEPT_S)
+      const [start = '', began = '', epoch = '', number = ''] = told as string[]
+      return { start, beganAt: Number(began), now: parseRevision(`${epoch}.${number}`) }
     } catch (thrown) {
       if (refusalOf(coerceError(thrown)) === undefined) throw thrown
       return undefined

@@ -14,6 +14,18 @@ export const AT_LEAST_HEADER = 'Scission-At-Least-Revision'
 
 export const REVISION_KEY = 'scission:revision'
 
+/**
+ * Lua for the scripts that write a document, and for looks: notes once for each start of Redis, in the key `noted`, the number
+ * of the last write that it had then. Leaves `start`, which tells one start from another; '' if Redis does not tell (the
+ * emulated one, or one that refuses to). The script asks, since a command that waits for a connection may run after the next
+ * start.
+ */
+export const NOTE_START = `
+local server = redis.pcall('info', 'server')
+local start = type(server) == 'string' and string.match(server, 'run_id:(%x+)') or ''
+local noted = 'scission:redis-start:' .. start
+if start ~= '' then redis.call('set', noted, redis.call('hget', '${REVISION_KEY}', 'number') or '0', 'NX') end`
+
 /** Written as `epoch.number`. */
 export interface Revision {
   epoch: string
