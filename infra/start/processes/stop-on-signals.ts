@@ -2,7 +2,7 @@
 import os from 'node:os'
 import { coerceError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { onStopSignals, type StopSignal } from './stop-signals.ts'
+import { onStopSignals, type StopSignal } from '../../../shared/platform/processes/stop-signals.ts'
 
 /**
  * Runs `stop` on SIGINT, SIGTERM or SIGHUP, then exits with 128 + the signal's number, as shells expect.

@@ -1,11 +1,12 @@
 /**
- * Runs a service process: starts it, reports its URL, closes it in order on SIGTERM or SIGINT, exits.
+ * Runs a service process: starts it, reports its URL, closes it in order on SIGTERM, SIGINT or SIGHUP, exits. A second Ctrl-C
+ * ends it at once.
  * Started by infra/, the process has an IPC channel: it reports its URL there, and ends when its parent does.
  */
 import { type ConfigOf, readConfig } from './service-config.ts'
 import { coerceError, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { whenOrphaned } from '../processes/orphan.ts'
+import { onStopSignals } from '../processes/stop-signals.ts'
 
 /** Reads the settings of this process; a wrong one is reported in one line and ends it with exit code 2. */
 export function configOrExit<S extends Parameters<typeof readConfig>[0]>(table: S): ConfigOf<S> {
@@ -89,11 +90,12 @@ function stopOn(log: Logger, running: Running): void {
     log.fatal({ err: error }, error.message)
     stop('it must not run', 1)
   })
-  process.once('SIGTERM', () => stop('SIGTERM'))
-  process.once('SIGINT', () => stop('SIGINT'))
+  // Who starts several services and is interrupted too sends SIGTERM later: that must not cut the end short.
+  onStopSignals(stop, (signal) => {
+    if (signal === 'SIGINT') process.kill(process.pid, 'SIGKILL')
+  })
   const orphaned = () => stop('the process that started this one is gone')
   process.once('disconnect', orphaned)
-  whenOrphaned(orphaned)
   // The parent may have gone during the start, before the listener was there.
   if (process.send && !process.connected) orphaned()
 }

@@ -1,4 +1,4 @@
-/** What ends a command in order, and what ends it at once. */
+/** What ends a command or a service in order, and what ends it at once. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
@@ -9,15 +9,16 @@ import { eventually } from '../../support/eventually.ts'
 import { withFolder } from '../../support/folder.ts'
 
 const folder = withFolder('stop-signals')
-const entry = fileURLToPath(new URL('entries/stops-slowly.ts', import.meta.url))
+const COMMAND = fileURLToPath(new URL('entries/stops-slowly.ts', import.meta.url))
+const SERVICE = fileURLToPath(new URL('entries/serves-slowly.ts', import.meta.url))
 
 /** Longer than the watch for npm's shell. */
 const STOP_MS = 2000
 
 /** @param shell runs it as npm does, in a shell that waits for it. */
-async function begun(name: string, { shell = false, stopMs = STOP_MS } = {}) {
+async function begun(name: string, { shell = false, stopMs = STOP_MS, script = COMMAND } = {}) {
   const [stopped, ready] = [path.join(folder(), name), path.join(folder(), `${name}.begun`)]
-  const command = [process.execPath, '--import', 'tsx', entry, stopped, ready, String(stopMs)]
+  const command = [process.execPath, '--import', 'tsx', script, stopped, ready, String(stopMs)]
   const [file = '', ...args] = shell ? ['sh', '-c', '"$0" "$@"; true', ...command] : command
   const child: ChildProcess = spawn(file, args, { env: { ...process.env, npm_lifecycle_event: 'start' } })
   const pid = await eventually(() => {
@@ -59,4 +60,22 @@ it('a second signal ends it at once', async () => {
   expect((await ended)[0]).toBe(130)
   clearInterval(again)
   expect(existsSync(path.join(folder(), 'again'))).toBe(false)
+})
+
+it('a service finishes its work however often it is told to end, with 0', async () => {
+  const { child, inOrder, ended } = await begun('service', { script: SERVICE })
+  // npm passes on what its whole group got, and a terminal that closes sends its own.
+  for (const signal of ['SIGTERM', 'SIGTERM', 'SIGHUP'] as const) child.kill(signal)
+  const later = setInterval(() => child.kill('SIGTERM'), 1200)
+  expect((await ended)[0]).toBe(0)
+  clearInterval(later)
+  inOrder()
+})
+
+it('a service ends at once with a second Ctrl-C', async () => {
+  const { child, ended } = await begun('interrupted', { stopMs: 60_000, script: SERVICE })
+  const again = setInterval(() => child.kill('SIGINT'), 300)
+  expect((await ended)[0]).toBe(null)
+  clearInterval(again)
+  expect(existsSync(path.join(folder(), 'interrupted'))).toBe(false)
 })

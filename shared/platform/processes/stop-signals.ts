@@ -1,5 +1,5 @@
-/** The signals that ask a command to end, and what else does: the end of npm's shell. */
-import { whenOrphaned } from '../../../shared/platform/processes/orphan.ts'
+/** The signals that ask a process to end, and what else does: the end of npm's shell. */
+import { whenOrphaned } from './orphan.ts'
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 export type StopSignal = (typeof STOP_SIGNALS)[number]
