@@ -54,7 +54,7 @@ async function installUnder(lock, root, dev) {
   const code = await sayWhileWaiting(
     `installing packages (${step.reason}): npm ${step.npm.join(' ')}`,
     () => runNpm(root, [...step.npm, '--no-audit', '--no-fund'], lock.noteNpm),
-    () => installedSoFar(root),
+    () => installedSoFar(root, step.npm.includes('--include=dev')),
   )
   // Ended by a signal: the lock stays, because half a package may be there.
   if (code === null) return 1
@@ -65,9 +65,14 @@ async function installUnder(lock, root, dev) {
   return code
 }
 
-/** @returns {string} how many of the packages of the lockfile have a folder by now. npm downloads them first. */
-function installedSoFar(root) {
-  const names = Object.keys(readPackages(path.join(root, 'package-lock.json')) ?? {}).filter(Boolean)
+/**
+ * npm downloads packages before it puts them in place. Optional ones are left out: most are for other platforms.
+ * @returns {string} how many of those that it installs have a folder by now.
+ */
+function installedSoFar(root, withDev) {
+  const locked = Object.entries(readPackages(path.join(root, 'package-lock.json')) ?? {})
+  const isWanted = ([name, one]) => name && !one.optional && (withDev || !(one.dev || one.devOptional))
+  const names = locked.filter(isWanted).map(([name]) => name)
   const there = names.filter((name) => existsSync(path.join(root, name, 'package.json')))
   return `${there.length} of ${names.length} packages are in place`
 }

@@ -78,7 +78,7 @@ export async function profileModel(
   const [loadAverage1 = 0] = os.loadavg()
   const folder = await fs.mkdtemp(pathOf.join(os.tmpdir(), 'scission-profile-'))
   try {
-    onProgress({ fraction: 0, step: 'start' })
+    onProgress({ fraction: 0, step: 'starting a process' })
     const measured: Measured = await runInLimitedChild<MeasureInput, Measured, BenchmarkProgress>({
       module: new URL('./measure-model-job.ts', import.meta.url),
       input: {
