@@ -1,11 +1,8 @@
 /** Benchmarks that real machines measure: on a busy computer one takes minutes, but it moves on all the while. */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { runBenchmark } from '../../infra/steps/run-benchmark.ts'
 import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
-import type { Benchmark } from '../../shared/contracts/profile.ts'
+import type { Benchmark, BenchmarkProgress } from '../../shared/contracts/profile.ts'
 import { PATIENCE_MS } from './patience.ts'
-
-/** Each question takes time from what is measured. */
-const EVERY_MS = 100
 
 /**
  * Starts a benchmark and waits for its end, as long as it makes progress.
@@ -15,20 +12,17 @@ export async function measured(
   client: BenchmarkClient,
   request: Parameters<BenchmarkClient['startBenchmark']>[0],
 ): Promise<Benchmark> {
-  let benchmark = await client.startBenchmark(request)
-  let moved = performance.now()
-  while (['waiting', 'active'].includes(benchmark.state)) {
-    await sleep(EVERY_MS)
-    const next = await client.benchmark(benchmark.id)
-    if (seen(next) !== seen(benchmark)) moved = performance.now()
-    else if (performance.now() - moved > PATIENCE_MS)
-      throw new Error(`no progress in ${PATIENCE_MS} ms: ${JSON.stringify(next)}`)
-    benchmark = next
+  const stuck = new AbortController()
+  const last = new Map<string, string>()
+  const giveUp = () =>
+    stuck.abort(new Error(`no progress in ${PATIENCE_MS} ms: ${JSON.stringify(Object.fromEntries(last))}`))
+  const limit = setTimeout(giveUp, PATIENCE_MS)
+  // How long it will take is foretold anew without anything having moved.
+  const update = (name: string, { step, fraction }: BenchmarkProgress) => {
+    const now = `${step} ${fraction}`
+    if (last.get(name) !== now) limit.refresh()
+    last.set(name, now)
   }
-  if (benchmark.state !== 'completed') throw new Error(`not measured: ${JSON.stringify(benchmark)}`)
-  return benchmark
+  const stop = () => clearTimeout(limit)
+  return runBenchmark(client, request, { update, stop }, stuck.signal).finally(stop)
 }
-
-/** What moves. How long it will take is foretold anew without anything having moved. */
-const seen = ({ parts }: Benchmark) =>
-  JSON.stringify(parts.map(({ state, progress }) => [state, progress?.step, progress?.fraction]))
