@@ -26,13 +26,14 @@ const SETTINGS = {
   'maxmemory-policy': 'noeviction',
 }
 
+// Before the server runs: a signal in between would end this process alone.
+process.on('SIGTERM', () => server.kill())
 const server = spawn(
   command,
   Object.entries(SETTINGS).flatMap(([name, value]) => [`--${name}`, value]),
   { stdio: ['ignore', 'inherit', 'inherit'] },
 )
 server.once('exit', (code, signal) => process.exit(code ?? 128 + os.constants.signals[signal ?? 'SIGTERM']))
-process.on('SIGTERM', () => server.kill())
 dieWithParent(() => server.kill())
 
 const url = `redis://127.0.0.1:${port}`

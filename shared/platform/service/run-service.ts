@@ -31,13 +31,22 @@ export interface Running {
 
 const CLOSE_GRACE_MS = 10_000
 
-/** Runs `start` as this process' only job. */
+/**
+ * Runs `start` as this process' only job. Told to end while it starts, it closes in order once it has started: whoever sees its
+ * socket answer may stop it, and what it has registered by then is taken back.
+ */
 export function runService(log: Logger, start: () => Promise<Running>): void {
-  start().then(
+  // Begins once the listeners below are there.
+  const starting = Promise.resolve().then(start)
+  const stop = stopWhenTold(log, starting)
+  starting.then(
     (running) => {
       log.info({ url: running.url }, `listening on ${running.socket}, called at ${running.url}`)
-      // First: who hears that it is ready may stop it in the same moment.
-      stopOn(log, running)
+      running.failed?.catch((thrown: unknown) => {
+        const error = coerceError(thrown)
+        log.fatal({ err: error }, error.message)
+        stop('it must not run', 1)
+      })
       if (process.connected) process.send?.({ ready: true, url: running.url })
     },
     (thrown: unknown) => {
@@ -63,39 +72,37 @@ function whyNot(error: Error & { code?: unknown; address?: unknown; port?: unkno
   return error.message
 }
 
-function stopOn(log: Logger, running: Running): void {
+type Stop = (why: string, exitCode?: number) => void
+
+/** Closes what `starting` yields and exits: on a signal, at the end of the process that started this one, and when told to. */
+function stopWhenTold(log: Logger, starting: Promise<Running>): Stop {
   let stopping = false
-  const stop = (why: string, exitCode = 0) => {
+  const stop: Stop = (why, exitCode = 0) => {
     if (stopping) return
     stopping = true
     log.info(`stopping: ${why}`)
-    const force = setTimeout(() => {
+    setTimeout(() => {
       log.error(`not closed after ${CLOSE_GRACE_MS} ms; killed`)
       // `process.exit` waits for threads, and one that runs a network does not stop.
       process.kill(process.pid, 'SIGKILL')
     }, CLOSE_GRACE_MS)
-    running.close().then(
-      () => {
-        clearTimeout(force)
-        process.exit(exitCode)
-      },
-      (error: unknown) => {
-        log.error({ err: coerceError(error) }, 'closing failed')
-        process.exit(1)
-      },
+    // A start that fails ends the process by itself.
+    starting.then(
+      ({ close }) => close().then(() => process.exit(exitCode), closingFailed),
+      () => undefined,
     )
   }
-  running.failed?.catch((thrown: unknown) => {
-    const error = coerceError(thrown)
-    log.fatal({ err: error }, error.message)
-    stop('it must not run', 1)
-  })
+  const closingFailed = (thrown: unknown) => {
+    log.error({ err: coerceError(thrown) }, 'closing failed')
+    process.exit(1)
+  }
   // Who starts several services and is interrupted too sends SIGTERM later: that must not cut the end short.
   onStopSignals(stop, (signal) => {
     if (signal === 'SIGINT') process.kill(process.pid, 'SIGKILL')
   })
   const orphaned = () => stop('the process that started this one is gone')
   process.once('disconnect', orphaned)
-  // The parent may have gone during the start, before the listener was there.
+  // The parent may have gone before the listener was there.
   if (process.send && !process.connected) orphaned()
+  return stop
 }

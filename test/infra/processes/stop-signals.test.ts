@@ -16,9 +16,12 @@ const SERVICE = fileURLToPath(new URL('entries/serves-slowly.ts', import.meta.ur
 const STOP_MS = 2000
 
 /** @param shell runs it as npm does, in a shell that waits for it. */
-async function begun(name: string, { shell = false, stopMs = STOP_MS, script = COMMAND } = {}) {
+async function begun(
+  name: string,
+  { shell = false, stopMs = STOP_MS, script = COMMAND, more = [] as string[] } = {},
+) {
   const [stopped, ready] = [path.join(folder(), name), path.join(folder(), `${name}.begun`)]
-  const command = [process.execPath, '--import', 'tsx', script, stopped, ready, String(stopMs)]
+  const command = [process.execPath, '--import', 'tsx', script, stopped, ready, String(stopMs), ...more]
   const [file = '', ...args] = shell ? ['sh', '-c', '"$0" "$@"; true', ...command] : command
   const child: ChildProcess = spawn(file, args, { env: { ...process.env, npm_lifecycle_event: 'start' } })
   const pid = await eventually(() => {
@@ -78,4 +81,23 @@ it('a service ends at once with a second Ctrl-C', async () => {
   expect((await ended)[0]).toBe(null)
   clearInterval(again)
   expect(existsSync(path.join(folder(), 'interrupted'))).toBe(false)
+})
+
+it('a service that is told to end while it starts closes what it has started, with 0', async () => {
+  const { child, inOrder, ended } = await begun('early', { stopMs: 0, script: SERVICE, more: ['1500'] })
+  child.kill('SIGTERM')
+  expect((await ended)[0]).toBe(0)
+  inOrder()
+})
+
+it('a service that is told to end while its start fails says so with its exit code', async () => {
+  const { child, ended } = await begun('failed', { script: SERVICE, more: ['1500', 'no disk'] })
+  child.kill('SIGTERM')
+  expect((await ended)[0]).toBe(1)
+})
+
+it('a service whose start does not end is killed after its grace time', async () => {
+  const { child, ended } = await begun('stuck', { script: SERVICE, more: [String(2 ** 30)] })
+  child.kill('SIGTERM')
+  expect(await ended).toEqual([null, 'SIGKILL'])
 })

@@ -1,14 +1,20 @@
-/** What a service says when it starts, and with which code it ends if it cannot: systemd goes by that. */
+/** What a service says when it starts, and with which code it ends: systemd and Docker go by that. */
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { withLoader } from '../../../shared/platform/processes/child-module.ts'
+import { choosePorts } from '../../../infra/start/ports.ts'
 import { runNode } from '../../support/command.ts'
+import { withFolder } from '../../support/folder.ts'
+import { rawServer } from '../../support/raw-server.ts'
 
 /** Nothing listens there: services run without Redis, and say that it is missing. */
 const NO_REDIS = 'redis://127.0.0.1:9'
-const MAIN = fileURLToPath(new URL('../../../services/inference/main.ts', import.meta.url))
+const mainOf = (service: string) =>
+  fileURLToPath(new URL(`../../../services/${service}/main.ts`, import.meta.url))
 
 interface Line {
   level: number
@@ -17,7 +23,7 @@ interface Line {
 
 /** Runs an inference service that ends by itself. */
 async function endOf(env: Record<string, string>): Promise<{ code: number | null; lines: Line[] }> {
-  const { code, stdout, stderr } = await runNode([...withLoader([], false), MAIN], {
+  const { code, stdout, stderr } = await runNode([...withLoader([], false), mainOf('inference')], {
     env: { ...process.env, SCISSION_BUILD: undefined, REDIS_URL: NO_REDIS, ...env },
   })
   const lines = `${stdout}\n${stderr}`.split('\n').filter((line) => line.startsWith('{'))
@@ -56,4 +62,40 @@ describe('a service that cannot start', () => {
     const { code, lines } = await endOf({ SCISSION_PORT: '0', SCISSION_TIER: 'edges' })
     expect([code, fatal(lines)]).toEqual([2, expect.stringContaining('SCISSION_TIER=edges is not one of')])
   })
+})
+
+describe('a service that is stopped as soon as its socket answers', () => {
+  const folder = withFolder('stopped-early')
+
+  /** Resolves with the first connection. */
+  async function answers(port: number): Promise<void> {
+    const socket = net.connect(port, '127.0.0.1')
+    const connected = await once(socket, 'connect').catch(() => undefined)
+    socket.destroy()
+    if (connected === undefined) await sleep(5).then(() => answers(port))
+  }
+
+  it.each(['benchmark', 'planner', 'inference'])(
+    '%s: ends in order although Redis does not answer',
+    async (service) => {
+      const redis = await rawServer(() => undefined)
+      const { planner: port } = await choosePorts(0, 0)
+      const env = {
+        ...process.env,
+        SCISSION_BUILD: undefined,
+        SCISSION_DATA: folder(),
+        SCISSION_PORT: String(port),
+        REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+      }
+      const child = spawn(process.execPath, [...withLoader([], false), mainOf(service)], {
+        env,
+        stdio: 'ignore',
+      })
+      const ended = once(child, 'exit')
+      await answers(port)
+      child.kill('SIGTERM')
+      expect(await ended).toEqual([0, null])
+      await redis.stop()
+    },
+  )
 })
