@@ -1,7 +1,7 @@
 /**
  * The queues of benchmarks. Each benchmark is one BullMQ flow: the parent job in queue `benchmark`, processed by this
- * service, and one child job per resource in `benchmark.<resource>`, processed by that resource alone. A watch job in
- * `benchmark-watch` finds parts that show no sign of life. Queues are opened at first use and kept open.
+ * service, and one child job per resource in `benchmark.<resource>`, processed by that resource alone. Queues are opened at
+ * first use and kept open.
  */
 import { FlowProducer, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -20,7 +20,8 @@ import {
 } from '../../../shared/platform/redis/queues.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 
-export const WATCH_QUEUE = 'benchmark-watch'
+/** Attempts at collecting the results of a benchmark whose parts have all ended. */
+export const COLLECT_ATTEMPTS = 5
 /**
  * The form of a benchmark's id, as start-benchmark.ts makes it: fingerprint and random digits. The id of a job is a part of
  * its Redis key, and BullMQ keeps more under such keys than jobs: `meta`, `events`.
@@ -92,10 +93,6 @@ export class BenchmarkQueues {
 
   get parents(): Queue {
     return this.#queue(PARENT_QUEUE)
-  }
-
-  get watches(): Queue {
-    return this.#queue(WATCH_QUEUE)
   }
 
   of(resource: string): Queue {

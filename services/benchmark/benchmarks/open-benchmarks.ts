@@ -1,8 +1,9 @@
 /**
- * Opens what benchmarks need besides HTTP: their queues, the event streams, and the workers of the two kinds of jobs that
- * this service processes itself, on any replica: the parent job of a benchmark, which runs after all parts ended and stores
- * their results, and the watch over benchmarks under way.
+ * Opens what benchmarks need besides HTTP: their queues, the event streams, the watch over those under way, and the worker of
+ * the jobs that this service processes itself, on any replica: the parent job of a benchmark, which runs after all parts
+ * ended and stores their results.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Job, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
@@ -21,13 +22,13 @@ import { BenchmarkEvents } from './benchmark-events.ts'
 import {
   type BenchmarkDeps,
   BenchmarkQueues,
+  COLLECT_ATTEMPTS,
   ParentData,
   type ParentResult,
   requestKey,
-  WATCH_QUEUE,
 } from './benchmark-queues.ts'
 import { readParts } from './benchmark-view.ts'
-import { watch } from './watch-benchmarks.ts'
+import { BenchmarkWatch } from './watch-benchmarks.ts'
 
 type Config = Pick<BenchmarkConfig, 'redisUrl' | 'redisKind' | 'heartbeatMs' | 'benchmarkTimeoutMs'>
 
@@ -49,34 +50,45 @@ export function openBenchmarks(config: Config, state: State, log: Logger) {
     standingNotes: config.redisKind === 'emulated' ? ['the queue runs on an emulated Redis'] : [],
     now: () => state.clock.now(),
   }
-  const workers = startWorkers(deps, connection, log)
+  const watch = new BenchmarkWatch(deps, log)
+  const collector = startCollector(queues, connection, log)
   return {
     deps,
     events,
     close: async () => {
+      watch.close()
       // If Redis is unreachable, BullMQ 6.7.0 waits for its connection for ever during an orderly close.
-      const closing = [...workers, events].map((one) => one.close())
+      const closing = [collector, events].map((one) => one.close())
       const orderly = Promise.all(closing).then(() => queues.close())
       await waitAtMost(orderly, CLOSE_MS, undefined)
-      for (const worker of workers) worker.disconnect().catch(() => undefined)
+      collector.disconnect().catch(() => undefined)
       connection.disconnect()
     },
   }
 }
 
-function startWorkers(deps: BenchmarkDeps, connection: Redis, log: Logger): Worker[] {
-  const options = workerOptions(connection)
-  const workers = [
-    new Worker(PARENT_QUEUE, (job: Job) => collect(deps.queues, job), options),
-    new Worker(WATCH_QUEUE, (job: Job) => watch(deps, job, log), options),
-  ]
-  for (const worker of workers) {
-    withErrorHandler(worker, worker.name, log)
-    worker.on('failed', (job, error) =>
-      log.error({ err: error, job: job?.id, queue: worker.name }, error.message),
-    )
+function startCollector(queues: BenchmarkQueues, connection: Redis, log: Logger): Worker {
+  const worker = new Worker(PARENT_QUEUE, (job: Job) => collectOrWait(queues, job), workerOptions(connection))
+  worker.on('failed', (job, error) =>
+    log.error({ err: error, job: job?.id, queue: worker.name }, error.message),
+  )
+  return withErrorHandler(worker, worker.name, log)
+}
+
+/** ms before the next attempt: this, then twice as much, and so on. */
+const RETRY_MS = 200
+
+/**
+ * A failed attempt is made again after a while, which is spent here: BullMQ's own delays come due by the calendar of the
+ * replica that failed, and are looked for by that of any other.
+ */
+async function collectOrWait(queues: BenchmarkQueues, job: Job): Promise<ParentResult> {
+  try {
+    return await collect(queues, job)
+  } catch (thrown) {
+    if (job.attemptsMade + 1 < COLLECT_ATTEMPTS) await sleep(RETRY_MS * 2 ** job.attemptsMade)
+    throw thrown
   }
-  return workers
 }
 
 async function collect(queues: BenchmarkQueues, job: Job): Promise<ParentResult> {

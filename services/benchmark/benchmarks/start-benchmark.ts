@@ -21,6 +21,7 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type BenchmarkDeps,
   childId,
+  COLLECT_ATTEMPTS,
   KEEP_ENDED,
   KEEP_SECONDS,
   type ParentData,
@@ -28,7 +29,6 @@ import {
   requestKey,
 } from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
-import { startWatch } from './watch-benchmarks.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 import { entryOf } from '../../../shared/platform/entry-of.ts'
 
@@ -108,13 +108,11 @@ async function enqueue(
   request: BenchmarkRequest,
 ): Promise<void> {
   const measured = data.resources.filter((resource) => !entryOf(data.reused, resource))
-  // The watch starts first: a benchmark without one could stay under way for ever.
-  if (measured.length > 0) await startWatch(deps, id, measured)
   await deps.queues.flows.add({
     name: 'benchmark',
     queueName: PARENT_QUEUE,
     data,
-    opts: { jobId: id, attempts: 5, backoff: { type: 'exponential', delay: 200 }, ...KEEP_ENDED },
+    opts: { jobId: id, attempts: COLLECT_ATTEMPTS, ...KEEP_ENDED },
     children: measured.map((resource) => ({
       name: 'profile',
       queueName: resourceQueue(resource),
