@@ -68,13 +68,16 @@ export function openBenchmarks(config: Config, state: State, log: Logger) {
 }
 
 function startCollector(queues: BenchmarkQueues, connection: Redis, log: Logger): Worker {
-  const worker = new Worker(PARENT_QUEUE, (job: Job) => collectOrWait(queues, job), workerOptions(connection))
+  const options = { ...workerOptions(connection), concurrency: COLLECTED_AT_ONCE }
+  const worker = new Worker(PARENT_QUEUE, (job: Job) => collectOrWait(queues, job), options)
   worker.on('failed', (job, error) =>
     log.error({ err: error, job: job?.id, queue: worker.name }, error.message),
   )
   return withErrorHandler(worker, worker.name, log)
 }
 
+/** One that waits for its next attempt keeps no other waiting. */
+const COLLECTED_AT_ONCE = 8
 /** ms before the next attempt: this, then twice as much, and so on. */
 const RETRY_MS = 200
 

@@ -3,8 +3,9 @@
  * no sign of life for `benchmarkTimeoutMs`. For a part that waits behind another job of its resource, the progress of that
  * job counts as a sign of life.
  *
- * Every replica looks at all of them, by its own monotonic clock; a part that two of them end is ended once. Delayed jobs would
- * not do: BullMQ takes one up by the calendar of the replica that looks, and it comes due by that of the one that added it.
+ * Every replica looks at all of them, by its own monotonic clock and with all its patience from its start on; a part that two of
+ * them end is ended once. Delayed jobs would not do: one comes due by the calendar of the replica that added it, and BullMQ takes
+ * it up by that of the replica that looks.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job } from 'bullmq'
@@ -33,17 +34,24 @@ export class BenchmarkWatch {
   readonly #deps: WatchDeps
   readonly #log: Logger
   readonly #stopping = new AbortController()
-  /** Part → its sign of life at the last look. A replica that starts has all its patience before it. */
+  /** Part → its sign of life at the last look. */
   #seen: ReadonlyMap<string, LifeSign> = new Map()
+  /** Silence is counted from here on: while Redis was away nobody could give a sign of life. */
+  #connectedAt = performance.now()
+  readonly #connected = () => {
+    this.#connectedAt = performance.now()
+  }
 
   constructor(deps: WatchDeps, log: Logger) {
     this.#deps = deps
     this.#log = log
+    deps.state.redis.on('ready', this.#connected)
     void this.#watch()
   }
 
   close(): void {
     this.#stopping.abort()
+    this.#deps.state.redis.off('ready', this.#connected)
   }
 
   async #watch(): Promise<void> {
@@ -52,11 +60,10 @@ export class BenchmarkWatch {
     const often = Math.max((GONE_HEARTBEATS * heartbeatMs) / 4, INTERVAL_MS.min)
     const everyMs = Math.min(often, INTERVAL_MS.max, benchmarkTimeoutMs)
     while (!signal.aborted) {
-      await this.#look().catch((thrown: unknown) => {
-        // The connection reports that Redis is away. A part that could not say so meanwhile may have got on.
-        this.#log.debug({ err: coerceError(thrown) }, 'benchmarks under way could not be looked at')
-        this.#seen = new Map()
-      })
+      // The connection reports that Redis is away.
+      await this.#look().catch((thrown: unknown) =>
+        this.#log.debug({ err: coerceError(thrown) }, 'benchmarks under way could not be looked at'),
+      )
       await sleep(everyMs, undefined, { ref: false, signal }).catch(() => undefined)
     }
   }
@@ -88,7 +95,8 @@ export class BenchmarkWatch {
     const { queues } = this.#deps
     const piece = `the watch over ${childId(id, part.resource)}`
     try {
-      const reason = await whyEnd(this.#deps, part, performance.now() - since)
+      const silentMs = performance.now() - Math.max(since, this.#connectedAt)
+      const reason = await whyEnd(this.#deps, part, silentMs)
       if (reason === undefined) return false
       this.#log.warn({ benchmark: id }, reason)
       await endPart(queues, id, part.resource, reason)

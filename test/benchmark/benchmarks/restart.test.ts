@@ -1,9 +1,11 @@
 /** Benchmarks on a real Redis that writes an append-only file. Skipped if there is no server to start. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { ManagedProcess } from '../../../infra/start/processes/process.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { PersistentRedis, REAL_SERVER } from '../../redis/persistent-server.ts'
+import { eventually } from '../../support/eventually.ts'
 import { gate } from '../../support/gate.ts'
 import { startedOnce } from '../../support/started.ts'
 import { partsOf, withBenchmarks } from './harness.ts'
@@ -11,6 +13,8 @@ import { kill } from '../../support/kill.ts'
 
 if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-server on the PATH')
 
+/** ms without a sign of life after which a part fails. */
+const PATIENCE_MS = 6000
 /** The promise of the product for a killed worker's job, in ms. */
 const TAKEN_UP_MS = 5000
 
@@ -52,6 +56,20 @@ describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', {
     expect(await harness.client.benchmark(before.id)).toEqual(before)
     // The part that was reported done before the restart was not measured again.
     expect(runs.cloud).toBe(2)
+  })
+
+  it('a Redis that was away for longer than the patience with a machine ends no part', async () => {
+    await harness.open(PATIENCE_MS)
+    const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    await redis().kill()
+    await sleep(1.5 * PATIENCE_MS)
+    await redis().startAgain()
+    await eventually(() => harness.client.benchmark(id))
+    // The first look after the outage finds the part as the last one before it did.
+    await sleep(PATIENCE_MS / 2)
+    expect(partsOf(await harness.client.benchmark(id))).toEqual({ cloud: 'waiting' })
+    harness.succeeding('cloud')
+    expect(partsOf(await harness.ended(id))).toEqual({ cloud: 'completed' })
   })
 
   it("a killed worker's job is begun again by the next one within 5 s and finishes", async () => {
