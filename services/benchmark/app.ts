@@ -19,10 +19,13 @@ import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { checkWritable } from '../../shared/platform/redis/writable.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { openBenchmarks } from './benchmarks/open-benchmarks.ts'
+import { watchedParts } from './benchmarks/watched-parts.ts'
 import { benchmarkRoutes } from './benchmarks/benchmark-routes.ts'
 import { refuseWhileMeasured } from './benchmarks/end-benchmark.ts'
 import { calibrationRoutes } from './calibrations/calibration-routes.ts'
 import { SampleFiles } from './calibrations/sample-files.ts'
+import { watchedCalibrations } from './calibrations/watched-calibrations.ts'
+import { JobWatch } from './job-watch.ts'
 import { Analyses } from './models/analyses.ts'
 import { KeptDocuments } from './models/kept-documents.ts'
 import { rangeRoutes } from './models/range-routes.ts'
@@ -66,6 +69,9 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   })
   const restored = keepRestored(registry, analyses, state, log)
   const benchmarks = openBenchmarks(config, state, log)
+  const { queues } = benchmarks.deps
+  const jobs = [() => watchedParts(queues), () => watchedCalibrations({ state, queues })]
+  const watch = new JobWatch(benchmarks.deps, jobs, log)
   const app = createApp({
     name: 'benchmark',
     description:
@@ -106,6 +112,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       analyses.close()
       await samples.close()
       await modelFiles.close()
+      watch.close()
       await benchmarks.close()
       state.memory.close()
       await kept.close()

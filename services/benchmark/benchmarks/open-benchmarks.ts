@@ -1,7 +1,6 @@
 /**
- * Opens what benchmarks need besides HTTP: their queues, the event streams, the watch over those under way, and the worker of
- * the jobs that this service processes itself, on any replica: the parent job of a benchmark, which runs after all parts
- * ended and stores their results.
+ * Opens what benchmarks need besides HTTP: their queues, the event streams, and the worker of the jobs that this service
+ * processes itself, on any replica: the parent job of a benchmark, which runs after all parts ended and stores their results.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Job, Worker } from 'bullmq'
@@ -28,7 +27,6 @@ import {
   requestKey,
 } from './benchmark-queues.ts'
 import { readParts } from './benchmark-view.ts'
-import { BenchmarkWatch } from './watch-benchmarks.ts'
 
 type Config = Pick<BenchmarkConfig, 'redisUrl' | 'redisKind' | 'heartbeatMs' | 'benchmarkTimeoutMs'>
 
@@ -50,13 +48,11 @@ export function openBenchmarks(config: Config, state: State, log: Logger) {
     standingNotes: config.redisKind === 'emulated' ? ['the queue runs on an emulated Redis'] : [],
     now: () => state.clock.now(),
   }
-  const watch = new BenchmarkWatch(deps, log)
   const collector = startCollector(queues, connection, log)
   return {
     deps,
     events,
     close: async () => {
-      watch.close()
       // If Redis is unreachable, BullMQ 6.7.0 waits for its connection for ever during an orderly close.
       const closing = [collector, events].map((one) => one.close())
       const orderly = Promise.all(closing).then(() => queues.close())

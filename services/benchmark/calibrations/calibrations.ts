@@ -24,6 +24,7 @@ import { isUnderWay } from '../benchmarks/benchmark-view.ts'
 import type { Analyses } from '../models/analyses.ts'
 import type { ReceivedRequest } from './calibration-form.ts'
 import { sampleBytes, type SampleFiles } from './sample-files.ts'
+import { noteUnderWay } from './watched-calibrations.ts'
 
 /** A calibration this young may not be in its queue yet. */
 const JOB_FOLLOWS_MS = 10_000
@@ -73,6 +74,7 @@ export async function startCalibration(
   return promptly(deps.state.redis, async () => {
     await deps.samples.keep(about, bytes)
     await deps.state.calibrations.put(id, record)
+    await noteUnderWay(deps.state.redis, id)
     const queue = deps.queues.of(resource.name)
     await queue.add(CALIBRATION_JOB, { calibration: id }, { jobId: id, ...KEEP_ENDED })
     return record

@@ -157,7 +157,7 @@ export const BENCHMARK_SETTINGS = {
     'SCISSION_BENCHMARK_TIMEOUT_MS',
     duration(1000),
     '600000',
-    'a resource that has not answered by then fails alone',
+    'a resource that has shown no sign of life for so long fails alone, or its calibration does',
   ),
 } as const
 

@@ -6,6 +6,8 @@ import { once } from 'node:events'
 import { type Job, Worker } from 'bullmq'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Benchmarks, openBenchmarks } from '../../../services/benchmark/benchmarks/open-benchmarks.ts'
+import { watchedParts } from '../../../services/benchmark/benchmarks/watched-parts.ts'
+import { JobWatch } from '../../../services/benchmark/job-watch.ts'
 import { benchmarkRoutes } from '../../../services/benchmark/benchmarks/benchmark-routes.ts'
 import { type BenchmarkClient, createBenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
@@ -27,6 +29,7 @@ export class BenchmarkHarness {
   readonly #redisUrl: () => string
   readonly #state: () => State
   #benchmarks: Benchmarks | undefined
+  #watch: JobWatch | undefined
   #listening: Listening | undefined
   #workers: Worker[] = []
 
@@ -50,6 +53,7 @@ export class BenchmarkHarness {
     const port = Number(new URL(this.url).port)
     this.endStreams()
     await this.#listening?.close()
+    this.#watch?.close()
     await this.#benchmarks?.close()
     await this.#serve(port)
   }
@@ -58,6 +62,7 @@ export class BenchmarkHarness {
     const config = { redisUrl: this.#redisUrl(), redisKind: 'emulated' as const, heartbeatMs }
     this.#benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs }, this.state, log)
     const { deps, events } = this.#benchmarks
+    this.#watch = new JobWatch(deps, [() => watchedParts(deps.queues)], log)
     const app = createApp({
       name: 'benchmark',
       log,
@@ -72,6 +77,7 @@ export class BenchmarkHarness {
     await Promise.all(this.#workers.map((worker) => worker.close(true)))
     this.#workers = []
     await this.#listening?.close()
+    this.#watch?.close()
     await this.#benchmarks?.close()
     this.#listening = undefined
     this.#benchmarks = undefined
