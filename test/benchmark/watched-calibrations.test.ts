@@ -54,7 +54,9 @@ it('fails with the reason, leaves the queue, and its worker is told', async () =
   const queue = new Queue(resourceQueue('cloud'), queueOptions(producerConnection(redis().url)))
   await eventually(async () => expect(await queue.getJob(id)).toBeUndefined())
   await queue.close()
-  await eventually(async () => expect(await connection.smembers('scission:calibrations-under-way')).toEqual([]))
+  await eventually(async () =>
+    expect(await connection.smembers('scission:calibrations-under-way')).toEqual([]),
+  )
 })
 
 it('is not kept from it by a record that cannot be read', async () => {

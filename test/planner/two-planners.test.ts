@@ -4,8 +4,10 @@ import { Deployment } from '../../shared/contracts/plan.ts'
 import type { State } from '../../shared/platform/redis/state.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleResource } from '../support/fixtures.ts'
+import { withFolder } from '../support/folder.ts'
 import { gate } from '../support/gate.ts'
 import { withTestRedis } from '../support/redis.ts'
+import { crash, startServiceProcess } from '../support/service-process.ts'
 import { type StartedService, startPlanner } from '../support/services.ts'
 import { stubServer } from '../support/stub-server.ts'
 import { type PlanShape, putExample } from './harness.ts'
@@ -43,6 +45,7 @@ async function fakeResource(name: string): Promise<FakeResource> {
 }
 
 const redis = withTestRedis()
+const folder = withFolder('two-planners')
 let state: State
 let planners: StartedService[]
 let fakes: FakeResource[]
@@ -90,6 +93,24 @@ const isReady = (name: string) =>
 const fakeOf = (name: string) => fakes.find((fake) => fake.name === name)!
 
 describe('two planners', () => {
+  it('take up what a third one that died was loading', async () => {
+    const [plan = ''] = await plans()
+    const go = fakeOf('cloud').hold()
+    const third = await startServiceProcess('planner', { REDIS_URL: redis().url, SCISSION_DATA: folder() })
+    try {
+      const body = JSON.stringify({ name: 'left', plan, verify: false })
+      const begin = () => fetch(`${third.url}/v1/deployments`, { method: 'POST', body })
+      await eventually(async () => expect((await begin()).status).toBe(202))
+      await eventually(() => expect(fakeOf('cloud').calls).toContain('PUT left'))
+    } finally {
+      await crash(third)
+      go()
+    }
+    expect(await state.deployments.get('left')).toMatchObject({ state: 'loading' })
+    await isReady('left')
+    await eventually(async () => expect(await state.redis.smembers('scission:loads-under-way')).toEqual([]))
+  })
+
   it('let one of two plans have a name, and put the other one nowhere', async () => {
     const [first = '', second = ''] = await plans()
     for (let round = 0; round < 10; round += 1) {

@@ -2,7 +2,8 @@
  * Makes a plan live. The record in Redis comes first (state `loading`), then every resource on the path is told to
  * fetch and load its layers. Once all have, the split is verified against the whole model (verification/verifier.ts): if
  * they give the same the deployment is `ready`; a difference or a failure makes it `failed` with the reason. Telling a
- * resource twice changes nothing, so a planner that starts again takes up what was left `loading`.
+ * resource twice changes nothing, so what was left `loading` is taken up by a planner that starts, and by the others once
+ * nobody holds its lease any more (loads-under-way.ts).
  *
  * Several planners may work on one deployment, and one may be deleted and made again under its name while it loads. So
  * a record is only ever changed in one step that looks at what is there, a load that ends counts only for the very
@@ -23,6 +24,7 @@ import { ResourceCalls, resourcesOf } from '../resources/resource-calls.ts'
 import { TensorThread } from '../verification/tensor-thread.ts'
 import { Verifier } from '../verification/verifier.ts'
 import { deploymentName, recordOf, refuseOtherOptions } from './deployment-record.ts'
+import { LoadsUnderWay } from './loads-under-way.ts'
 import { type DeployedLayers, deployedLayers } from './open-layers.ts'
 import { planById } from './plan-by-id.ts'
 import { refuseUnservable } from './servable.ts'
@@ -55,9 +57,13 @@ export class Deployer {
   readonly #calls: ResourceCalls
   readonly #thread = new TensorThread()
   readonly #verifier: Verifier
+  readonly #underWay: LoadsUnderWay
+  readonly #looks: NodeJS.Timeout
 
   constructor(deps: DeployerDeps) {
     this.#deps = deps
+    this.#underWay = new LoadsUnderWay(deps.state.redis)
+    this.#looks = setInterval(() => void this.#takeUpAbandoned(), deps.heartbeatMs).unref()
     this.#calls = new ResourceCalls(deps)
     this.#verifier = new Verifier({ ...deps, calls: this.#calls, thread: this.#thread })
   }
@@ -111,7 +117,7 @@ export class Deployer {
       throw new ScissionError('conflict', `"${id}" is the name of a model; choose another for the deployment`)
   }
 
-  /** Takes up deployments that another run of this service left half-way. */
+  /** Takes up deployments that another run of this service left half-way, without waiting for the ends of their leases. */
   async resume(): Promise<void> {
     for (const deployment of await this.#deps.state.deployments.all()) {
       if (deployment.state === 'loading') this.#load(deployment)
@@ -142,6 +148,7 @@ export class Deployer {
    */
   async close(): Promise<void> {
     this.#closing.abort()
+    clearInterval(this.#looks)
     await Promise.all([...this.#loads.values()].map(({ done }) => done))
     await this.#thread.close()
   }
@@ -150,6 +157,7 @@ export class Deployer {
     const key = loadKey(deployment)
     if (this.#loads.has(key)) return
     const stop = new AbortController()
+    const letGo = this.#underWay.hold(deployment.id)
     const done = this.#loadHops(deployment, AbortSignal.any([stop.signal, this.#closing.signal]))
       .catch((thrown: unknown) => {
         this.#deps.log.error(
@@ -157,8 +165,28 @@ export class Deployer {
           'could not record the end of a deployment',
         )
       })
-      .finally(() => this.#loads.delete(key))
+      .finally(() => {
+        this.#loads.delete(key)
+        letGo()
+      })
     this.#loads.set(key, { done, stop })
+  }
+
+  async #takeUpAbandoned(): Promise<void> {
+    // The connection reports that Redis is away, and who reads all deployments one that cannot be read; the next look follows.
+    const noted = (thrown: unknown) =>
+      this.#deps.log.debug({ err: coerceError(thrown) }, 'deployments under way could not be looked at')
+    const ids = await this.#underWay.abandoned().catch(noted)
+    for (const id of ids ?? []) await this.#takeUp(id).catch(noted)
+  }
+
+  async #takeUp(id: string): Promise<void> {
+    const { state, log } = this.#deps
+    const deployment = await state.deployments.get(id)
+    if (deployment?.state !== 'loading') return this.#underWay.forget(id)
+    if (this.#closing.signal.aborted) return
+    log.warn(`deployment ${id} was left half-way by a planner that is gone: it is taken up`)
+    this.#load(deployment)
   }
 
   async #loadHops(deployment: Deployment, signal: AbortSignal): Promise<void> {
