@@ -14,7 +14,6 @@ import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
-import { eventually } from '../support/eventually.ts'
 import { kill } from '../support/kill.ts'
 
 let redis: TestRedis
@@ -42,7 +41,6 @@ beforeAll(async () => {
   model = (await uploadFiles(benchmark, file, { name: 'net' })).id
   inputs = makeInputs((await benchmark.structure(model)).inputs, 3)
   await runBenchmark(benchmark, { model, runs: 3 }, { update: () => undefined, stop: () => undefined })
-  await eventually(async () => expect((await planner.links()).length).toBe(3))
   const query = { model, mustUseResources: ['device', 'edge'], mustNotUseResources: ['cloud'], minStages: 2 }
   const { plans } = await planner.plans(query)
   deployment = await deployAndWait(planner, { plan: plans[0]?.id ?? '', name: 'split' })

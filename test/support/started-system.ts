@@ -9,6 +9,7 @@ import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
 import { measured } from './measured.ts'
+import { linksMeasured } from './system.ts'
 
 const MODEL = 'mobilenetv2'
 
@@ -46,6 +47,7 @@ export function withStartedSystem(): StartedSystem {
       dataDir: path.join(folder, 'data'),
       log: createLog('test', 'error'),
     })
+    await linksMeasured(system)
     await haveModelMeasured()
   })
   afterAll(async () => {

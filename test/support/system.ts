@@ -1,9 +1,12 @@
-/** A whole system for a test: fast links and no slowdown unless a test wants to see them. */
+/** A whole system for a test, its links measured: fast ones and no slowdown unless a test wants to see them. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { expect } from 'vitest'
 import { startSystem, type System } from '../../infra/start/system.ts'
+import { createPlannerClient } from '../../shared/client/planner.ts'
 import { createLog } from '../../shared/platform/log.ts'
+import { eventually } from './eventually.ts'
 
 export interface TestSystem extends System {
   folder: string
@@ -11,6 +14,18 @@ export interface TestSystem extends System {
 
 const FAST = { rttMs: 0.1, upMbps: 5000, downMbps: 5000 }
 const TIERS = ['device', 'edge', 'cloud']
+
+/** Waits until every link is measured: until then no plan leads over it. Closes the system if that does not come. */
+export async function linksMeasured(system: System): Promise<void> {
+  const planner = createPlannerClient(system.plannerUrl)
+  const machines = system.resources.length
+  try {
+    await eventually(async () => expect(await planner.links()).toHaveLength((machines * (machines - 1)) / 2))
+  } catch (thrown) {
+    await system.close()
+    throw thrown
+  }
+}
 
 /** @param env holds REDIS_URL, if anything does. */
 export async function startTestSystem(env: NodeJS.ProcessEnv = process.env): Promise<TestSystem> {
@@ -33,6 +48,7 @@ export async function startTestSystem(env: NodeJS.ProcessEnv = process.env): Pro
       log: createLog('test', 'error'),
       env,
     })
+    await linksMeasured(system)
     const close = async () => {
       await system.close()
       rmSync(folder, { recursive: true, force: true })
