@@ -2,11 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { expect } from 'vitest'
 import { startSystem, type System } from '../../infra/start/system.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { eventually } from './eventually.ts'
+import { pollUntil } from '../../infra/steps/poll-until.ts'
+import { PATIENCE_MS } from './patience.ts'
 
 export interface TestSystem extends System {
   folder: string
@@ -15,16 +15,23 @@ export interface TestSystem extends System {
 const FAST = { rttMs: 0.1, upMbps: 5000, downMbps: 5000 }
 const TIERS = ['device', 'edge', 'cloud']
 
-/** Waits until every link is measured: until then no plan leads over it. Closes the system if that does not come. */
+/**
+ * Waits until every link is measured: until then no plan leads over it. Closes the system if that does not come.
+ * Benchmarks use it too, which run without the packages of tests.
+ */
 export async function linksMeasured(system: System): Promise<void> {
   const planner = createPlannerClient(system.plannerUrl)
   const machines = system.resources.length
-  try {
-    await eventually(async () => expect(await planner.links()).toHaveLength((machines * (machines - 1)) / 2))
-  } catch (thrown) {
-    await system.close()
-    throw thrown
-  }
+  const wanted = (machines * (machines - 1)) / 2
+  const wait = { everyMs: 50, timeoutMs: PATIENCE_MS }
+  const links = await pollUntil(
+    () => planner.links(),
+    (found) => found.length === wanted,
+    wait,
+  )
+  if (links.length === wanted) return
+  await system.close()
+  throw new Error(`${links.length} of ${wanted} links were measured in ${PATIENCE_MS} ms`)
 }
 
 /** @param env holds REDIS_URL, if anything does. */
