@@ -12,7 +12,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { namesOf } from '../../../shared/contracts/model-names.ts'
 import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
-import { formatShapeRanges } from '../../../shared/contracts/shape-ranges.ts'
 import type { Verification } from '../../../shared/contracts/verification.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { toScissionError } from '../../../shared/platform/http-server/error-answers.ts'
@@ -24,8 +23,9 @@ import { ResourceCalls, resourcesOf } from '../resources/resource-calls.ts'
 import { TensorThread } from '../verification/tensor-thread.ts'
 import { Verifier } from '../verification/verifier.ts'
 import { deploymentName, recordOf, refuseOtherOptions } from './deployment-record.ts'
+import { refuseOtherSettings, refuseOtherShapes } from './same-deployment.ts'
 import { LoadsUnderWay } from './loads-under-way.ts'
-import { type DeployedLayers, deployedLayers } from './open-layers.ts'
+import { deployedLayers } from './open-layers.ts'
 import { planById } from './plan-by-id.ts'
 import { refuseUnservable } from './servable.ts'
 
@@ -329,35 +329,6 @@ function endOf(found: Verification, startedAt: number, endedAt: number): End {
 }
 
 const withoutProgress = ({ progress: _progress, ...deployment }: Deployment): Deployment => deployment
-
-/** The resources hold a plan under its id: they would go on with the shapes that they know. */
-function refuseOtherShapes(existing: Deployment, { shapes }: DeployedLayers): void {
-  if (JSON.stringify(existing.shapes) === JSON.stringify(shapes)) return
-  const taken = existing.shapes ? formatShapeRanges(existing.shapes) : 'the shapes of its plan'
-  throw new ScissionError(
-    'conflict',
-    `deployment "${existing.id}" already runs this plan for ${taken}; delete it or choose another name`,
-  )
-}
-
-/** The resources would go on with what they were told when they loaded the plan. */
-function refuseOtherSettings(existing: Deployment, made: Deployment): void {
-  const settings = ({ fallback = 'native', answer = 'chain', hops }: Deployment) => ({
-    fallback,
-    answer,
-    alternates: hops.map(({ alternates = [] }) => alternates),
-  })
-  const [before, now] = [settings(existing), settings(made)]
-  const differs = (['fallback', 'answer', 'alternates'] as const).find(
-    (name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]),
-  )
-  if (differs === undefined) return
-  throw new ScissionError(
-    'conflict',
-    `deployment "${existing.id}" already runs this plan with another ${differs}: delete it or choose another name`,
-    { field: differs },
-  )
-}
 
 /** Tells a deployment from an earlier and a later one of its name. */
 const loadKey = ({ id, planId, createdAt }: Deployment): string => `${id} ${createdAt} ${planId}`

@@ -77,6 +77,10 @@ type Stop = (why: string, exitCode?: number) => void
 /** Closes what `starting` yields and exits: on a signal, at the end of the process that started this one, and when told to. */
 function stopWhenTold(log: Logger, starting: Promise<Running>): Stop {
   let stopping = false
+  // A start that fails ends the process by itself: nothing is left to close.
+  starting.catch(() => {
+    stopping = true
+  })
   const stop: Stop = (why, exitCode = 0) => {
     if (stopping) return
     stopping = true
@@ -86,7 +90,6 @@ function stopWhenTold(log: Logger, starting: Promise<Running>): Stop {
       // `process.exit` waits for threads, and one that runs a network does not stop.
       process.kill(process.pid, 'SIGKILL')
     }, CLOSE_GRACE_MS)
-    // A start that fails ends the process by itself.
     starting.then(
       ({ close }) => close().then(() => process.exit(exitCode), closingFailed),
       () => undefined,

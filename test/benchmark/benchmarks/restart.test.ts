@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { ManagedProcess } from '../../../infra/start/processes/process.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { PersistentRedis, REAL_SERVER } from '../../redis/persistent-server.ts'
+import { exampleResource } from '../../support/fixtures.ts'
 import { eventually } from '../../support/eventually.ts'
 import { gate } from '../../support/gate.ts'
 import { startedOnce } from '../../support/started.ts'
@@ -13,8 +14,9 @@ import { kill } from '../../support/kill.ts'
 
 if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-server on the PATH')
 
+const HOUR = 3_600_000
 /** ms without a sign of life after which a part fails. */
-const PATIENCE_MS = 6000
+const PATIENCE_MS = 10_000
 /** The promise of the product for a killed worker's job, in ms. */
 const TAKEN_UP_MS = 5000
 
@@ -59,14 +61,19 @@ describe.skipIf(REAL_SERVER === undefined)('on a real Redis with persistence', {
   })
 
   it('a Redis that was away for longer than the patience with a machine ends no part', async () => {
-    await harness.open(PATIENCE_MS)
+    // Looks every half second; the machine counts as alive all the time.
+    await harness.open(PATIENCE_MS, 200)
+    const heartbeatAt = new Date(Date.now() + HOUR).toISOString()
+    await harness.state.resources.put('cloud', exampleResource('cloud', { heartbeatAt }))
     const { id } = await harness.client.startBenchmark({ model: 'chain', resources: ['cloud'] })
+    // Looked at before, so that the outage would count.
+    await sleep(PATIENCE_MS / 5)
     await redis().kill()
     await sleep(1.5 * PATIENCE_MS)
     await redis().startAgain()
     await eventually(() => harness.client.benchmark(id))
-    // The first look after the outage finds the part as the last one before it did.
-    await sleep(PATIENCE_MS / 2)
+    // The first looks after the outage find the part as the last one before it did.
+    await sleep(PATIENCE_MS / 4)
     expect(partsOf(await harness.client.benchmark(id))).toEqual({ cloud: 'waiting' })
     harness.succeeding('cloud')
     expect(partsOf(await harness.ended(id))).toEqual({ cloud: 'completed' })
