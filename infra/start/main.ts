@@ -62,6 +62,7 @@ export async function start(args: string[]): Promise<void> {
       startOrReport(report, { ...options, dataDir, log, onStop, waitFor }),
     )
     say(`  Redis: ${system.redis.description}`)
+    void system.gaveUp.then(({ message }) => complain(message))
     await show(options, system, { log, report, stopped: () => stopped?.aborted === true })
   } catch (thrown) {
     // While the services are being stopped, whatever is under way fails: that is no news.
@@ -92,7 +93,7 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
   try {
     const known = new KnownRevision()
     const file = options.model ?? (await zooFile(system.dataDir))
-    const outcome = await demonstrate({
+    const demonstration = demonstrate({
       file,
       name: nameOfFile(file),
       inputShapes: options.inputShapes,
@@ -101,6 +102,8 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
       planner: createPlannerClient(system.plannerUrl, known),
       redis,
     })
+    // A run that ends by itself does not wait for what is not coming back.
+    const outcome = options.once ? await orGivenUp(demonstration, system) : await demonstration
     report(outcome)
     say(`\n${verdictText(outcome)}`)
     if (!outcome.ok) process.exitCode = 1
@@ -118,6 +121,16 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
     report({ ok: false, error, redis })
   }
   await system.close()
+}
+
+/** @throws the reason why a process was given up, if that is sooner. */
+function orGivenUp<T>(demonstration: Promise<T>, { gaveUp }: System): Promise<T> {
+  return Promise.race([
+    demonstration,
+    gaveUp.then((error) => {
+      throw error
+    }),
+  ])
 }
 
 /** Checks the files that are read and the report path first: otherwise an error would show only after minutes of work. */

@@ -14,6 +14,7 @@ import { startLinkEmulatorProcess } from '../testbed/link-emulator/remote.ts'
 import type { StartOptions } from './options.ts'
 import { choosePorts, type Ports } from './ports.ts'
 import { ProcessGroup } from './processes/group.ts'
+import type { RestartLimits } from './processes/supervised.ts'
 import { type OpenRedis, openRedis } from './redis/open-redis.ts'
 import { loadTestbed, type Testbed } from '../testbed/testbed.ts'
 import { claimSystem } from './system-file.ts'
@@ -31,14 +32,29 @@ export interface SystemOptions extends Pick<StartOptions, 'testbed' | 'network' 
   onStop?: (stop: () => Promise<void>) => void
   /** Told what is being waited for. */
   waitFor?: ((what: string) => void) | undefined
+  /** How a process that ends by itself is started again. */
+  restarts?: RestartLimits | undefined
+}
+
+/** One of those that the system started. */
+interface RunningProcess {
+  name: string
+  url: string
+  /** Of the process that runs now: one that ended by itself was started again. */
+  readonly pid: number | undefined
 }
 
 export interface System {
   redis: OpenRedis
   benchmarkUrl: string
-  benchmarkPid: number | undefined
   plannerUrl: string
-  resources: { name: string; url: string; pid: number | undefined }[]
+  benchmark: RunningProcess
+  planner: RunningProcess
+  resources: RunningProcess[]
+  /** Without a pid if the testbed has no links. */
+  links: { readonly pid: number | undefined }
+  /** Resolves once a process is given up that ended again and again, with the reason. */
+  gaveUp: Promise<ScissionError>
   /** Folder of this system. */
   dataDir: string
   /** File with the output of all processes. */
@@ -59,7 +75,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const claim = claimSystem(options.dataDir, options.portBase)
   const { dataDir } = claim
   const logFile = path.join(dataDir, 'services.log')
-  const group = new ProcessGroup(options.log, logFile)
+  const group = new ProcessGroup(options.log, logFile, { limits: options.restarts })
   // The first member is stopped last: the others have ended when the claim is given back.
   group.add({ name: 'the claim on the port base', stop: () => Promise.resolve(claim.release()) })
   options.onStop?.(() => group.stopAll())
@@ -68,7 +84,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     options.waitFor?.('Redis and the link emulator')
     const first = [startRedis(group, dataDir, options), startLinks(group, testbed, ports)] as const
     await Promise.allSettled(first)
-    const [redis, routes] = await Promise.all(first)
+    const [redis, links] = await Promise.all(first)
+    const { routes } = links
     const common = {
       SCISSION_HOST: HOST,
       REDIS_URL: redis.url,
@@ -86,7 +103,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     ])
     await registered(services.plannerUrl, testbed.resources.length)
     await claim.running(whereIs(redis, services))
-    return { redis, ...services, dataDir, logFile, close: () => group.stopAll() }
+    const { gaveUp } = group
+    return { redis, ...services, links, gaveUp, dataDir, logFile, close: () => group.stopAll() }
   } catch (thrown) {
     await group.stopAll()
     throw thrown
@@ -109,20 +127,33 @@ async function startRedis(
   dataDir: string,
   { log, env }: SystemOptions,
 ): Promise<OpenRedis> {
-  const redis = await openRedis({ dataDir: path.join(dataDir, 'redis'), log, env: env ?? process.env })
-  group.add({ name: 'Redis', stop: redis.close })
-  return redis
+  const opening = openRedis({
+    dataDir: path.join(dataDir, 'redis'),
+    log,
+    env: env ?? process.env,
+    supervise: group.supervise.bind(group),
+  })
+  // Added before it is there, so that a stop in the meantime reaches it. Who started it says why it could not be.
+  group.add({
+    name: 'Redis',
+    stop: () =>
+      opening.then(
+        ({ close }) => close(),
+        () => undefined,
+      ),
+  })
+  return await opening
 }
 
-/** @returns for each resource, the URLs by which it reaches its peers. */
-async function startLinks(group: ProcessGroup, testbed: Testbed, ports: Ports): Promise<Map<string, Routes>> {
+/** @returns for each resource, the URLs by which it reaches its peers, and the process of the emulator. */
+async function startLinks(group: ProcessGroup, testbed: Testbed, ports: Ports) {
   const routes = new Map<string, Routes>()
-  if (testbed.links.length === 0) return routes
+  if (testbed.links.length === 0) return { routes, pid: undefined }
   const portOf = new Map(
     testbed.resources.map((resource, index) => [resource.name, ports.inference[index] ?? 0]),
   )
   const emulator = await startLinkEmulatorProcess(
-    (process) => group.start(process),
+    (process, restart) => group.startSupervised(process, restart),
     testbed.links.map(({ from, to, rttMs, upMbps, downMbps }) => ({
       name: linkId(from, to),
       rttMs,
@@ -135,7 +166,12 @@ async function startLinks(group: ProcessGroup, testbed: Testbed, ports: Ports): 
     const url = `http://${HOST}:${emulator.ports[linkId(from, to)]}`
     routes.set(from, { ...routes.get(from), [to]: { url, emulation } })
   }
-  return routes
+  return {
+    routes,
+    get pid() {
+      return emulator.pid
+    },
+  }
 }
 
 interface ServiceSettings extends Pick<SystemOptions, 'waitFor'> {
@@ -155,7 +191,7 @@ async function startServices(
   const start = async (name: string, service: string, port: number | undefined, env = {}) => {
     missing.add(name)
     say()
-    const process = await group.start({
+    const process = await group.startSupervised({
       name,
       entry: new URL(`../../services/${service}/main.ts`, import.meta.url),
       env: { ...common, SCISSION_PORT: String(port), ...env },
@@ -164,7 +200,6 @@ async function startServices(
     say()
     return process
   }
-  const benchmarkUrl = `http://${HOST}:${ports.benchmark}`
   const starts = [
     start('benchmark', 'benchmark', ports.benchmark),
     start('planner', 'planner', ports.planner),
@@ -179,13 +214,9 @@ async function startServices(
     ),
   ]
   await Promise.allSettled(starts)
-  const [benchmark, planner, ...inference] = await Promise.all(starts)
-  return {
-    benchmarkUrl: benchmark?.url ?? benchmarkUrl,
-    benchmarkPid: benchmark?.pid,
-    plannerUrl: planner?.url ?? '',
-    resources: inference.map((process) => ({ name: process.name, url: process.url, pid: process.pid })),
-  }
+  const [benchmark, planner, ...resources] = await Promise.all(starts)
+  if (!benchmark || !planner) throw new Error('two of the processes are these')
+  return { benchmarkUrl: benchmark.url, plannerUrl: planner.url, benchmark, planner, resources }
 }
 
 /** Waits until the service is ready: it answers 503 until it is connected to Redis. */

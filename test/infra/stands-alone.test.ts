@@ -46,6 +46,7 @@ const SKIP_FOR_MATERIAL = [
 const SKIP_FOR_TOOLS = [
   'test/e2e/lost-memory.test.ts',
   'test/e2e/older-redis.test.ts',
+  'test/e2e/restarts.test.ts',
   'test/redis/older-data.test.ts',
   'test/redis/redis-age.test.ts',
   'test/inference/links/wrong-machines.test.ts',
