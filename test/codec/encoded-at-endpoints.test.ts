@@ -153,7 +153,7 @@ describe('a lying or broken encoding', () => {
     [
       'a bomb',
       holding('zstd', encodeTensor(floatTensor([1e7], new Float32Array(1e7)), 'zstd').bytes),
-      /holds more/,
+      /holds (more|40000000 bytes)/,
     ],
     [
       'another shape',
