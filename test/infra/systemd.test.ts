@@ -24,6 +24,30 @@ describe('the unit file', () => {
     expect(text).toMatch(/^ExecStart=.* node dist\/services\/inference\/main\.js$/m)
   })
 
+  it('gives the service no right that it does not need', () => {
+    const HARDENED = {
+      DynamicUser: 'yes',
+      ProtectSystem: 'strict',
+      ProtectHome: 'yes',
+      PrivateTmp: 'yes',
+      PrivateDevices: 'yes',
+      NoNewPrivileges: 'yes',
+      CapabilityBoundingSet: '',
+      RestrictAddressFamilies: 'AF_INET AF_INET6 AF_UNIX AF_NETLINK',
+      RestrictNamespaces: 'yes',
+      SystemCallFilter: '@system-service',
+      UMask: '0077',
+    }
+    const settings = Object.fromEntries(
+      [...text.matchAll(/^(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
+    )
+    expect(settings).toMatchObject(HARDENED)
+    expect(settings).toMatchObject({
+      MemoryMax: expect.stringMatching(/^\d+%$/),
+      TasksMax: expect.stringMatching(/^\d+$/),
+    })
+  })
+
   const verify = (name: string, unit: string) => {
     const file = path.join(folder(), name)
     writeFileSync(file, unit)
