@@ -3,6 +3,7 @@ import { apiPage } from './api.ts'
 import { cliPage } from './cli.ts'
 import { configurationPage } from './configuration.ts'
 import { errorsPage } from './errors.ts'
+import { licencesPage } from './licences.ts'
 import { metricsPage } from './metrics.ts'
 
 export async function referencePages(): Promise<Map<string, string>> {
@@ -11,6 +12,7 @@ export async function referencePages(): Promise<Map<string, string>> {
     ['docs/reference/cli.md', await cliPage()],
     ['docs/reference/configuration.md', configurationPage()],
     ['docs/reference/errors.md', errorsPage()],
+    ['docs/reference/licences.md', licencesPage()],
     ['docs/reference/metrics.md', metricsPage()],
   ])
 }
