@@ -1,6 +1,8 @@
 /** Entry of the benchmark service's process. Settings: `scission config benchmark`. */
 import { BENCHMARK_SETTINGS } from '../../shared/platform/service/service-config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
+import { useDataFolder } from '../../shared/platform/service/data-owner.ts'
+import { hidePasswordOf } from '../../shared/platform/hidden-passwords.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { configOrExit, runService } from '../../shared/platform/service/run-service.ts'
 import { createBenchmarkService } from './app.ts'
@@ -9,6 +11,8 @@ const config = configOrExit(BENCHMARK_SETTINGS)
 const log = createLog('benchmark', config.logLevel)
 
 runService(log, async () => {
+  const system = hidePasswordOf(config.redisUrl)
+  const leaveData = useDataFolder(config.dataDir, { service: 'benchmark', system })
   const service = await createBenchmarkService(config, log)
   const listening = await listen(service.app, config.port, config.host)
   return {
@@ -18,6 +22,7 @@ runService(log, async () => {
       service.endStreams()
       await listening.close()
       await service.close()
+      leaveData()
     },
   }
 })

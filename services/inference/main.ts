@@ -2,6 +2,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { INFERENCE_SETTINGS } from '../../shared/platform/service/service-config.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
+import { useDataFolder } from '../../shared/platform/service/data-owner.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { waitAtMost } from '../../shared/platform/deadline.ts'
 import { configOrExit, runService } from '../../shared/platform/service/run-service.ts'
@@ -29,6 +30,7 @@ const log = createLog(`inference ${config.resource}`, config.logLevel)
 const NAME_PATIENCE_MS = 1000
 
 runService(log, async () => {
+  const leaveData = useDataFolder(config.dataDir, { service: `inference ${config.resource}` })
   const service = createInferenceService(config, log)
   const listening = await listen(service.app, config.port, config.host, '/v2')
   const url = config.publicUrl || listening.url
@@ -44,6 +46,7 @@ runService(log, async () => {
       await service.leave()
       await listening.close()
       await service.close()
+      leaveData()
     },
   }
 })
