@@ -60,6 +60,7 @@ const SKIP_FOR_TOOLS = [
   'test/benchmark/models/incoming.test.ts',
   'test/cli/completion.test.ts',
   'test/codec/foreign-client.test.ts',
+  'test/codec/zstandard.test.ts',
   'test/conformance/bad-senders.test.ts',
   'test/conformance/foreign/clients.test.ts',
   'test/conformance/foreign/generated-calls.test.ts',

@@ -99,7 +99,9 @@ export interface PageRun {
 export async function runPage(page: string, folder: string, system: System): Promise<PageRun> {
   mkdirSync(folder, { recursive: true })
   const bin = makeCheckout(folder)
-  const body = withAddresses(scriptOf(page), await addressesOf(system))
+  // The Redis of the system has a password; that of the reader need not.
+  const script = scriptOf(page).replaceAll(`redis://127.0.0.1:${PORTS.redis}`, system.redis.url)
+  const body = withAddresses(script, await addressesOf(system))
   writeFileSync(path.join(folder, 'page.sh'), `set -eu\n${body}`)
   return runScript(folder, {
     ...process.env,
