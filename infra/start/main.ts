@@ -25,6 +25,7 @@ import { step, thingsToTry, verdictText } from '../demo/story.ts'
 import { nameOfFile } from '../steps/upload-model.ts'
 import { complain, say } from '../terminal/say.ts'
 import { HELP, parseStartOptions, type StartOptions } from './options.ts'
+import { orGivenUp } from './processes/or-given-up.ts'
 import { stopOnSignals } from './processes/stop-on-signals.ts'
 import { startSystem, type System, type SystemOptions } from './system.ts'
 
@@ -62,7 +63,7 @@ export async function start(args: string[]): Promise<void> {
       startOrReport(report, { ...options, dataDir, log, onStop, waitFor }),
     )
     say(`  Redis: ${system.redis.description}`)
-    void system.gaveUp.then(({ message }) => complain(message))
+    if (!options.once) void system.gaveUp.then(({ message }) => complain(message))
     await show(options, system, { log, report, stopped: () => stopped?.aborted === true })
   } catch (thrown) {
     // While the services are being stopped, whatever is under way fails: that is no news.
@@ -103,7 +104,7 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
       redis,
     })
     // A run that ends by itself does not wait for what is not coming back.
-    const outcome = options.once ? await orGivenUp(demonstration, system) : await demonstration
+    const outcome = options.once ? await orGivenUp(demonstration, system.gaveUp) : await demonstration
     report(outcome)
     say(`\n${verdictText(outcome)}`)
     if (!outcome.ok) process.exitCode = 1
@@ -121,16 +122,6 @@ async function show(options: StartOptions, system: System, run: Run): Promise<vo
     report({ ok: false, error, redis })
   }
   await system.close()
-}
-
-/** @throws the reason why a process was given up, if that is sooner. */
-function orGivenUp<T>(demonstration: Promise<T>, { gaveUp }: System): Promise<T> {
-  return Promise.race([
-    demonstration,
-    gaveUp.then((error) => {
-      throw error
-    }),
-  ])
 }
 
 /** Checks the files that are read and the report path first: otherwise an error would show only after minutes of work. */

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ProcessGroup } from '../../../infra/start/processes/group.ts'
+import { orGivenUp } from '../../../infra/start/processes/or-given-up.ts'
 import type { RestartLimits, SupervisedProcess } from '../../../infra/start/processes/supervised.ts'
 import { withFolder } from '../../support/folder.ts'
 import { kill } from '../../support/kill.ts'
@@ -85,6 +86,15 @@ describe('a supervised process', () => {
     expect(said.at(-1)).toBe(message)
     expect(isAlive(edge.pid)).toBe(false)
     expect(isAlive(other.pid)).toBe(true)
+  })
+
+  it('that is given up ends the work that waits for it with the reason, and no other', async () => {
+    const group = groupOf({ quickEnds: 0 })
+    const edge = await group.startSupervised({ name: 'edge', entry })
+    const waiting = orGivenUp(new Promise(() => undefined), group.gaveUp)
+    expect(await orGivenUp(Promise.resolve('done'), group.gaveUp)).toBe('done')
+    kill(edge)
+    await expect(waiting).rejects.toThrow(/edge was ended by SIGKILL.*it is given up/)
   })
 
   it('that cannot be started again counts as one that ended quickly', async () => {
