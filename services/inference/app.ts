@@ -50,6 +50,7 @@ import { Stages } from './serving/models/stages.ts'
 import { followChanges } from './registration/follow-changes.ts'
 import { Peers } from './registration/peers.ts'
 import { Presence } from './registration/presence.ts'
+import { isFromMachine } from './api/from-machine.ts'
 import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './api/core-routes.ts'
 import { createMetrics } from './api/metrics.ts'
 import { refusedRoutes } from './api/refused-routes.ts'
@@ -318,6 +319,7 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     bodies,
     pace,
     travelling: config.travellingHeaders,
+    isFromMachine,
     checkReady: () => presence.checkReady(),
     loaded: async () => [
       ...(await models.loaded()).filter(({ state }) => state === 'READY'),

@@ -13,6 +13,7 @@ import { type Messages, sendMessage } from '../messages/message-codec.ts'
 import type { BoundaryCodec } from '../forwarding/boundary-codec.ts'
 import type { PaceSampler } from '../pace/pace-sampler.ts'
 import { callMs } from './call-cost.ts'
+import { isMachineHeader, withoutMachines } from './from-machine.ts'
 import { withScalarShapes } from './scalar-shapes.ts'
 import {
   DELIVERED,
@@ -37,6 +38,8 @@ export interface InferDeps {
   pace: Pick<PaceSampler, 'called'>
   /** Names of request headers that are passed on to the next hops. */
   travelling: readonly string[]
+  /** Whether another machine of the system sent it: what machines tell each other counts only then. */
+  isFromMachine: (req: IncomingMessage) => boolean
 }
 
 export async function answerInfer(
@@ -52,9 +55,11 @@ export async function answerInfer(
   try {
     const body = await readBody(req, bodyLimits(deps.bodies, target))
     const parseFrom = performance.now()
-    const request = body.raw
+    const message = body.raw
       ? parseRawRequest(target.tensors().inputs, takesOf(target), body.tensors, target.name)
       : await deps.messages.parseRequest(body.json, body.tensors, target.name, leaving)
+    const isOfMachine = deps.isFromMachine(req)
+    const request = isOfMachine ? message : { ...message, parameters: withoutMachines(message.parameters) }
     const wanted = wantedOutputs(request, target)
     const codecs = wantedCodecs(request)
     const parsed = performance.now()
@@ -65,7 +70,7 @@ export async function answerInfer(
       id: request.id,
       parameters: request.parameters,
       outputs: wanted,
-      headers: travellingHeaders(req, deps.travelling),
+      headers: travellingHeaders(req, deps.travelling, isOfMachine),
     })
     const ran = performance.now()
     const outputs = inference.delivered ? [] : chooseOutputs(request, target, inference.outputs)
@@ -80,11 +85,11 @@ export async function answerInfer(
       },
       outputs: await encodeOutputs(deps.codec, outputs, codecs, leaving),
     }
-    const message = await deps.messages.writeResponse(response, leaving)
+    const answer = await deps.messages.writeResponse(response, leaving)
     const written = performance.now()
     if (OWN_HOP in request.parameters)
       res.setHeader(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))
-    await sendMessage(req, res, message)
+    await sendMessage(req, res, answer)
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
     if (target.uncounted) return
@@ -181,9 +186,13 @@ function timingOf(request: InferRequest, inference: Inference, totalMs: number) 
   return wanted ? reportParameters(inference.hops, totalMs) : {}
 }
 
-function travellingHeaders(req: IncomingMessage, names: readonly string[]): Record<string, string> {
+function travellingHeaders(
+  req: IncomingMessage,
+  names: readonly string[],
+  isOfMachine: boolean,
+): Record<string, string> {
   const found = names.flatMap((name) => {
-    const value = req.headers[name]
+    const value = isOfMachine || !isMachineHeader(name) ? req.headers[name] : undefined
     return typeof value === 'string' ? [[name, value] as const] : []
   })
   return Object.fromEntries(found)

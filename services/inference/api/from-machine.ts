@@ -1,0 +1,23 @@
+/**
+ * Whether a request is from another machine of the system or from a client, and what counts only from the former: hops tell
+ * each other by parameters and headers which hop is called, of which plan, and where its answer goes. A client that sent them
+ * could skip stages, pick a replaced plan, or take another request's slot.
+ */
+import type { IncomingMessage } from 'node:http'
+import { CODEC } from '../../../shared/codec/index.ts'
+import { OWN_PREFIX, type Parameters } from '../../../shared/oip/parameters.ts'
+
+/** The one place that decides it. Machines have no identity yet, so that every request counts as theirs. */
+export const isFromMachine = (_req: IncomingMessage): boolean => true
+
+/** What clients may ask for: times of the hops, and encoded outputs. */
+const FOR_CLIENTS: ReadonlySet<string> = new Set([`${OWN_PREFIX}timing`, CODEC])
+
+/** The parameters of a request without those that only machines send. */
+export const withoutMachines = (parameters: Parameters): Parameters =>
+  Object.fromEntries(
+    Object.entries(parameters).filter(([key]) => !key.startsWith(OWN_PREFIX) || FOR_CLIENTS.has(key)),
+  )
+
+/** True of a header that machines tell each other, whatever settings let travel. @param name in lower case. */
+export const isMachineHeader = (name: string): boolean => name.startsWith('scission-')
