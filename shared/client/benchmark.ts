@@ -20,6 +20,8 @@ import { KnownRevision } from './known-revision.ts'
 
 /** Uploads and analyses of large models take longer than an ordinary call. */
 const UPLOAD_TIMEOUT_MS = 600_000
+/** A structure describes each layer. */
+const MAX_STRUCTURE_BYTES = 512 * 1024 ** 2
 
 export type { UploadedModel }
 
@@ -44,8 +46,6 @@ export type BenchmarkClient = ReturnType<typeof createBenchmarkClient>
  */
 export function createBenchmarkClient(baseUrl: string, known = new KnownRevision()) {
   const http = createJsonClient('benchmark service', baseUrl, known)
-  const shapesParam = (shapes: InputShapes | undefined) =>
-    shapes ? { shapes: formatInputShapes(shapes) } : {}
   return {
     baseUrl,
     /**
@@ -70,7 +70,6 @@ export function createBenchmarkClient(baseUrl: string, known = new KnownRevision
         url: '/v1/models',
         params,
         timeout: UPLOAD_TIMEOUT_MS,
-        maxRedirects: 0,
       }
       if (external.length > 0 || samples.length > 0) {
         const form = await formOf([
@@ -89,23 +88,8 @@ export function createBenchmarkClient(baseUrl: string, known = new KnownRevision
     model: (model: string) => http.request(UploadedModel, { url: `/v1/models/${encodeURIComponent(model)}` }),
     deleteModel: (model: string) =>
       http.send({ method: 'DELETE', url: `/v1/models/${encodeURIComponent(model)}` }),
-    structure: (model: string, inputShapes?: InputShapes) =>
-      http.request(Structure, {
-        url: `/v1/models/${encodeURIComponent(model)}/layers`,
-        params: shapesParam(inputShapes),
-        timeout: UPLOAD_TIMEOUT_MS,
-      }),
+    ...structureCalls(http),
     ...sampleCalls(http),
-    /**
-     * The structure that leaves open what the file leaves open. The first call analyses it.
-     * @param tried shapes to try the model with then; its own when absent.
-     */
-    openStructure: (model: string, tried?: InputShapes) =>
-      http.request(Structure, {
-        url: `/v1/models/${encodeURIComponent(model)}/layers`,
-        params: { open: true, ...shapesParam(tried) },
-        timeout: UPLOAD_TIMEOUT_MS,
-      }),
     startBenchmark: (request: z.input<typeof BenchmarkRequest>) =>
       http.request(Benchmark, {
         method: 'POST',
@@ -139,6 +123,26 @@ export function createBenchmarkClient(baseUrl: string, known = new KnownRevision
  */
 const untilAnswered = <T>(body: Readable, call: Promise<T>): Promise<T> => call.finally(() => body.destroy())
 
+const shapesParam = (shapes: InputShapes | undefined) => (shapes ? { shapes: formatInputShapes(shapes) } : {})
+
+function structureCalls(http: JsonClient) {
+  const ask = (model: string, params: Record<string, unknown>) =>
+    http.request(Structure, {
+      url: `/v1/models/${encodeURIComponent(model)}/layers`,
+      params,
+      timeout: UPLOAD_TIMEOUT_MS,
+      maxContentLength: MAX_STRUCTURE_BYTES,
+    })
+  return {
+    structure: (model: string, inputShapes?: InputShapes) => ask(model, shapesParam(inputShapes)),
+    /**
+     * The structure that leaves open what the file leaves open. The first call analyses it.
+     * @param tried shapes to try the model with then; its own when absent.
+     */
+    openStructure: (model: string, tried?: InputShapes) => ask(model, { open: true, ...shapesParam(tried) }),
+  }
+}
+
 const sampleParts = (files: readonly string[]) =>
   files.map((file) => ({ field: 'samples', location: path.basename(file), file }))
 
@@ -153,7 +157,6 @@ function sampleCalls(http: JsonClient) {
         url: url(model),
         data,
         timeout: UPLOAD_TIMEOUT_MS,
-        maxRedirects: 0,
       })
       return untilAnswered(data, call)
     },

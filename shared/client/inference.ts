@@ -15,7 +15,7 @@ const INFER_TIMEOUT_MS = 120_000
 export interface InferOptions {
   /** @defaultValue 120000 */
   timeoutMs?: number
-  /** A longer answer is an error: payloadTooLarge. @defaultValue none */
+  /** A longer answer is an error: payloadTooLarge. @defaultValue 2 GiB */
   maxBytes?: number
   signal?: AbortSignal
 }

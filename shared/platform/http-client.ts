@@ -3,7 +3,9 @@
  * silence and with error messages for users. Typed JSON between services uses shared/client. Tensors use
  * services/inference/http, which is faster; its module note has the measurement.
  */
-import { Agent, errors, request } from 'undici'
+import { Agent, buildConnector, errors, request } from 'undici'
+import { checkedLookup, refuseAddress } from './checked-lookup.ts'
+import { coerceError } from './errors.ts'
 
 export interface HttpClientOptions {
   /**
@@ -18,6 +20,8 @@ export interface HttpClientOptions {
 export interface HttpGet {
   headers?: Record<string, string>
   signal?: AbortSignal | undefined
+  /** A longer body is an error. @defaultValue 2 GiB, more than a sub-model can have */
+  maxBytes?: number
 }
 
 export interface HttpResponse {
@@ -30,6 +34,8 @@ export interface HttpResponse {
   discard: () => void
 }
 
+const MAX_BYTES = 2 * 1024 ** 3
+
 /** ms after which an idle connection is closed. Servers close theirs after a minute or more, so this avoids a race. */
 const IDLE_MS = 50_000
 
@@ -39,9 +45,17 @@ export class HttpClient {
 
   constructor({ timeoutMs, connections }: HttpClientOptions) {
     this.#timeoutMs = timeoutMs
+    const connect = buildConnector({ timeout: timeoutMs, lookup: checkedLookup })
     this.#agent = new Agent({
       connections: connections ?? null,
-      connect: { timeout: timeoutMs },
+      connect: (options, callback) => {
+        try {
+          refuseAddress(options.hostname)
+        } catch (error) {
+          return callback(coerceError(error), null)
+        }
+        return connect(options, callback)
+      },
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
       keepAliveTimeout: IDLE_MS,
@@ -50,10 +64,10 @@ export class HttpClient {
   }
 
   /**
-   * Resolves with the head of the answer, whatever its status.
+   * Resolves with the head of the answer, whatever its status. A redirection is an answer like others, and not followed.
    * @throws Error with a message for users; the signal's reason.
    */
-  async get(url: string, { headers, signal }: HttpGet = {}): Promise<HttpResponse> {
+  async get(url: string, { headers, signal, maxBytes = MAX_BYTES }: HttpGet = {}): Promise<HttpResponse> {
     signal?.throwIfAborted()
     try {
       const answer = await request(url, { dispatcher: this.#agent, headers, signal })
@@ -62,7 +76,7 @@ export class HttpClient {
       return {
         status: answer.statusCode,
         headers: answer.headers,
-        body: this.#read(answer.body),
+        body: this.#read(answer.body, maxBytes),
         discard: () => answer.body.destroy(),
       }
     } catch (error) {
@@ -75,9 +89,14 @@ export class HttpClient {
     void this.#agent.destroy(new Error('the client was closed'))
   }
 
-  async *#read(body: AsyncIterable<unknown>): AsyncGenerator<Buffer> {
+  async *#read(body: AsyncIterable<unknown>, maxBytes: number): AsyncGenerator<Buffer> {
+    let bytes = 0
     try {
-      for await (const chunk of body) yield chunk as Buffer
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        bytes += chunk.length
+        if (bytes > maxBytes) throw new Error(`its answer is longer than ${maxBytes} bytes`)
+        yield chunk
+      }
     } catch (error) {
       throw this.#explain(error, true)
     }

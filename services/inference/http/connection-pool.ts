@@ -4,6 +4,7 @@
  */
 import net from 'node:net'
 import tls from 'node:tls'
+import { checkedLookup, refuseAddress } from '../../../shared/platform/checked-lookup.ts'
 
 export interface ExchangeEvents {
   onData: (chunk: Buffer) => void
@@ -105,13 +106,14 @@ export class Connections {
   }
 }
 
-/** @param origin `http://host:port`. */
+/** @param origin `http://host:port`. @throws ScissionError peerUnavailable if its address is one that is not called. */
 export function connect(origin: string): net.Socket {
   const { protocol, hostname, port } = new URL(origin)
-  const host = hostname.replace(/^\[|\]$/g, '')
-  if (protocol !== 'https:') return net.connect({ host, port: Number(port || 80) })
-  const servername = net.isIP(host) ? {} : { servername: host }
-  return tls.connect({ host, port: Number(port || 443), ...servername, ALPNProtocols: ['http/1.1'] })
+  refuseAddress(hostname)
+  const to = { host: hostname.replace(/^\[|\]$/g, ''), lookup: checkedLookup }
+  if (protocol !== 'https:') return net.connect({ ...to, port: Number(port || 80) })
+  const servername = net.isIP(to.host) ? {} : { servername: to.host }
+  return tls.connect({ ...to, port: Number(port || 443), ...servername, ALPNProtocols: ['http/1.1'] })
 }
 
 const closedByPeer = () => Object.assign(new Error('it closed the connection'), { code: 'ECONNRESET' })

@@ -52,7 +52,12 @@ export class RangeSource {
   ): AsyncGenerator<Buffer> {
     const path = file.split('/').map(encodeURIComponent).join('/')
     const range = `bytes=${start}-${end - 1}`
-    const answer = await this.#get(`/v1/models/${model}/files/${path}`, { range }, signal)
+    const answer = await this.#get(
+      `/v1/models/${model}/files/${path}`,
+      { range },
+      signal,
+      Math.max(end - start, TEXT_LIMIT_BYTES),
+    )
     const expected = `bytes ${start}-${end - 1}/`
     if (answer.status !== 206 || !String(answer.headers['content-range']).startsWith(expected)) {
       answer.discard()
@@ -70,9 +75,10 @@ export class RangeSource {
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal | undefined,
+    maxBytes?: number,
   ): Promise<HttpResponse> {
     const answer = await this.#client
-      .get(`${this.#base}${path}`, { headers, signal })
+      .get(`${this.#base}${path}`, { headers, signal, ...(maxBytes !== undefined && { maxBytes }) })
       .catch((thrown: unknown): never => {
         if (signal?.aborted) throw thrown
         const error = coerceError(thrown)

@@ -34,6 +34,8 @@ export interface CalibrationDeps extends Pick<Engine, 'store'>, Pick<Resource, '
 
 /** Time limit of a calibration. */
 const TIMEOUT_MS = 4 * 3600 * 1000
+/** Of a description of samples, which holds a number for each label. */
+const MAX_ABOUT_BYTES = 16 * 1024 ** 2
 /** ms of silence after which fetching samples from the benchmark service is given up. */
 const SAMPLES_TIMEOUT_MS = 300_000
 /** Shortest interval between progress reports: each is a write to Redis. */
@@ -167,10 +169,12 @@ async function fetchSamples(
   const url = `${benchmarkUrl.replace(/\/$/, '')}/v1/calibrations/${encodeURIComponent(id)}/samples`
   const client = new HttpClient({ timeoutMs: SAMPLES_TIMEOUT_MS })
   try {
-    const about = CalibrationSamples.parse(await json(await get(client, `${url}/about`, signal)))
+    const about = CalibrationSamples.parse(
+      await json(await get(client, `${url}/about`, signal, MAX_ABOUT_BYTES)),
+    )
     const { kind, count, seed = 1, labels } = about
     if (kind === 'made-up') return { samples: { kind, count, seed }, labels }
-    await pipeline(await get(client, url, signal), createWriteStream(file))
+    await pipeline(await get(client, url, signal, about.bytes), createWriteStream(file))
     const { size } = await fs.stat(file)
     if (size !== about.bytes)
       throw new ScissionError('peerUnavailable', `${url}: ${size} bytes came instead of ${about.bytes}`)
@@ -180,8 +184,13 @@ async function fetchSamples(
   }
 }
 
-async function get(client: HttpClient, url: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
-  const answer = await client.get(url, { signal })
+async function get(
+  client: HttpClient,
+  url: string,
+  signal: AbortSignal,
+  maxBytes: number,
+): Promise<AsyncIterable<Buffer>> {
+  const answer = await client.get(url, { signal, maxBytes })
   if (answer.status >= 200 && answer.status < 300) return answer.body
   answer.discard()
   throw new ScissionError('peerUnavailable', `the benchmark service answered ${answer.status} to GET ${url}`)

@@ -47,7 +47,7 @@ async function fetchInto(
   about: Samples,
   signal: AbortSignal,
 ): Promise<void> {
-  const answer = await client.get(url, { signal })
+  const answer = await client.get(url, { signal, maxBytes: about.bytes })
   if (answer.status !== 200) {
     answer.discard()
     throw new ScissionError(
