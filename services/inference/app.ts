@@ -28,6 +28,7 @@ import { PaceSampler, type PaceSamplerDeps } from './pace/pace-sampler.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
+import { OnRecord } from './forwarding/on-record.ts'
 import { longestPossibleMessage } from './forwarding/message-limit.ts'
 import { Delivered, ReturnSlots } from './forwarding/direct-answer.ts'
 import { deploymentRoutes, returnRoutes } from './api/hop-routes.ts'
@@ -196,24 +197,22 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const structures = new RequestStructures({ catalog, analyseOpen })
   const batches = new ModelBatches(stages, config.maxBatch)
   const models = new LoadedModels({ catalog, structures, stages, batches, log })
-  const modelTargets = new ModelTargets({
-    here,
-    catalog,
-    structures,
-    loaded: models,
-    batches,
-    batching: config,
-  })
+  const found = { catalog, structures, batches }
+  const modelTargets = new ModelTargets({ here, ...found, loaded: models, batching: config })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
   const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
   const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
-  const isHeld = (id: string) => deployments.stateOf(id) !== undefined
-  const noticing = createNoticing({ state, by: resource, isOwner, peers, log }, isHeld)
+  const noticing = createNoticing(
+    { state, by: resource, isOwner, peers, log },
+    (id) => deployments.stateOf(id) !== undefined,
+  )
+  const onRecord = new OnRecord({ state, catalog, peers, log })
   const deployments = new Deployments({
     resource,
     stageDeps,
     state,
+    onRecord,
     weightBytes: (range) => catalog.weightBytes(range),
     besideBytes: stageBytes,
     warmCodecs: () => codec.warm(),
@@ -222,7 +221,6 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const links = new Links({ ...config, ...noticing, tierIndex, state, peers, log })
   const observe = links.observe.bind(links)
   const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe, doubt: noticing.doubt }
-  const returns = new ReturnSlots()
   const deploymentDeps = {
     here,
     catalog,
@@ -231,7 +229,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     peers,
     links,
     pace,
-    returns,
+    returns: new ReturnSlots(),
     delivered: new Delivered(),
     longestPossible: longestPossibleMessage(config),
     forwarding,
@@ -239,8 +237,8 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     log,
   }
   const targets = targetsOf(deploymentDeps, modelTargets)
-  const requestsServed = () => statistics.served
-  const presence = new Presence({ ...deploymentDeps, config, tierIndex, state, engine, requestsServed })
+  const about = { config, tierIndex, state, engine, requestsServed: () => statistics.served }
+  const presence = new Presence({ ...deploymentDeps, ...about })
   return {
     ...deploymentDeps,
     bodies,

@@ -120,6 +120,7 @@ describe('a deployment', () => {
   it('that cannot be loaded says why, and leaves nothing loaded', async () => {
     engineOf('edge').failLoads.set(toy.model.id, 'node conv1: no such operator')
     const deployment = deploymentOf('unloadable', twoHops('device', 'edge'))
+    await services.state.deployments.put(deployment.id, deployment)
     const answer = await call('PUT', `${urlOf('edge')}/v1/deployments/unloadable`, JSON.stringify(deployment))
     expect(answer.status).toBe(422)
     expect(answer.json).toMatchObject({

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { Name, ResourceName, timestamp } from '../../../shared/contracts/common.ts'
 import { Deployment } from '../../../shared/contracts/plan.ts'
+import { SensibleDeployment } from '../../../shared/contracts/sense.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
@@ -80,7 +81,8 @@ export function deploymentRoutes(deployments: Deployments, here: string): Route[
       summary: 'Load this resource’s layers of a deployment; answers when they are ready',
       params: ById,
       query: Meant,
-      body: Deployment,
+      body: SensibleDeployment,
+      bodyForms: Deployment,
       answers: { 200: { description: 'Ready', schema: Loaded } },
       fails: LOADING_FAILURES,
       handle: async ({ params, query, body }, req) => {
@@ -91,7 +93,7 @@ export function deploymentRoutes(deployments: Deployments, here: string): Route[
             `the address names deployment ${params.id}, the body ${body.id}`,
           )
         }
-        await deployments.prepare(body)
+        await deployments.prepareTold(body)
         return { id: params.id, ready: true }
       },
     }),

@@ -6,10 +6,12 @@ import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { checkJson, LeftOut } from '../outside-input.ts'
+import { check, type Checked, checkJson, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
 import { deletedKey } from './redis-memory.ts'
 import { newEpoch, NOTE_START, REVISION_KEY } from './revision.ts'
+
+const MAX_QUOTED_CHARACTERS = 100
 
 /** Documents read at once by `some`. */
 const BATCH = 20
@@ -62,21 +64,31 @@ export class Collection<T> {
   readonly #key: string
   readonly #leftOut: LeftOut
   readonly #onWrite: OnWrite | undefined
+  readonly #idOf: ((document: T) => string) | undefined
 
   /**
    * @param log is told of documents that are left out because this version cannot read them.
    * @param onWrite is called after every write of this process, before its promise resolves.
+   * @param idOf the id that a document tells of itself: under another one it would pass for what it is not, and is unreadable.
    */
-  constructor(redis: Redis, kind: string, schema: z.ZodType<T>, log?: Logger, onWrite?: OnWrite) {
+  constructor(
+    redis: Redis,
+    kind: string,
+    schema: z.ZodType<T>,
+    log?: Logger,
+    onWrite?: OnWrite,
+    idOf?: (document: T) => string,
+  ) {
     this.#redis = redis
     this.kind = kind
     this.#schema = schema
     this.#key = `scission:${kind}`
     this.#leftOut = new LeftOut(log)
     this.#onWrite = onWrite
+    this.#idOf = idOf
   }
 
-  /** @throws ScissionError internal when this version cannot read the document. */
+  /** @throws ScissionError notReady when this version cannot read the document. */
   async get(id: string): Promise<T | undefined> {
     const text = await this.#redis.hget(this.#key, id)
     const parsed = text === null ? undefined : this.#tryParse(id, text)
@@ -111,7 +123,7 @@ export class Collection<T> {
   }
 
   async put(id: string, value: T): Promise<void> {
-    this.#wrote(id, await this.#write(SET, id, this.#text(value)))
+    this.#wrote(id, await this.#write(SET, id, this.#text(id, value)))
   }
 
   /**
@@ -128,7 +140,7 @@ export class Collection<T> {
       const current = before === null ? undefined : this.#readable(id, before.toString())
       const wanted = decide(current)
       if (wanted === current) return current
-      const text = wanted === undefined ? '' : this.#text(wanted)
+      const text = wanted === undefined ? '' : this.#text(id, wanted)
       const revision = await this.#write(COMPARE_AND_SET, id, before ?? '', text)
       if (revision === null) continue
       this.#wrote(id, revision)
@@ -229,8 +241,17 @@ export class Collection<T> {
       .flatMap((id) => this.#readable(id, fields[id] ?? '') ?? [])
   }
 
-  #text(value: T): string {
-    return JSON.stringify(this.#schema.parse(value))
+  /** @throws ScissionError badRequest for a document that no reader would take. */
+  #text(id: string, value: T): string {
+    const { value: document, fault } = this.#check(id, check(this.#schema, value))
+    if (fault === undefined) return JSON.stringify(document)
+    throw new ScissionError('badRequest', `${this.kind} ${id} makes no sense: ${fault}`, { id })
+  }
+
+  #check(id: string, checked: Checked<T>): Checked<T> {
+    if (checked.fault !== undefined) return checked
+    const own = this.#idOf?.(checked.value) ?? id
+    return own === id ? checked : { fault: `it is a document of ${own.slice(0, MAX_QUOTED_CHARACTERS)}` }
   }
 
   /** A document that cannot be read counts as none, and is logged once for each fault that it has. */
@@ -242,9 +263,9 @@ export class Collection<T> {
   }
 
   #tryParse(id: string, text: string): T | ScissionError {
-    const { value, fault } = checkJson(this.#schema, text)
+    const { value, fault } = this.#check(id, checkJson(this.#schema, text))
     if (fault === undefined) return value
     const message = `${this.kind} ${id} in Redis is not what this version writes: ${fault}`
-    return new ScissionError('internal', message)
+    return new ScissionError('notReady', message, { id })
   }
 }

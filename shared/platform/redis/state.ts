@@ -12,10 +12,9 @@ import { Condition } from '../../contracts/condition.ts'
 import { Model, Structure } from '../../contracts/model.ts'
 import { Pace } from '../../contracts/pace.ts'
 import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
-import { Deployment } from '../../contracts/plan.ts'
-import { Profile, Served } from '../../contracts/profile.ts'
-import { Link, Resource } from '../../contracts/resource.ts'
-import { StandIn } from '../../contracts/stand-in.ts'
+import { type Profile, Served } from '../../contracts/profile.ts'
+import { SensibleDeployment, SensibleLink, SensibleProfile, SensibleStandIn } from '../../contracts/sense.ts'
+import { Resource } from '../../contracts/resource.ts'
 import type { Logger } from '../log.ts'
 import { RedisClock } from './redis-clock.ts'
 import { Collection, type OnWrite } from './collection.ts'
@@ -46,28 +45,29 @@ export function openState(redis: Redis, log?: Logger) {
     memory.heard(change.revision)
     writes.emit('write', change)
   }
-  const collection = <T>(kind: string, schema: z.ZodType<T>) =>
-    new Collection(redis, kind, schema, log, onWrite)
+  /** @param idOf the id that a document tells of itself: one under another id is no document of ours. */
+  const collection = <T>(kind: string, schema: z.ZodType<T>, idOf: (document: T) => string) =>
+    new Collection(redis, kind, schema, log, onWrite, idOf)
   return {
     redis,
     clock: new RedisClock(redis),
     memory,
     /** Tells of every write of this process as soon as it is done. */
     writes,
-    models: collection('models', Model),
-    structures: collection('structures', Structure),
-    resources: collection('resources', Resource),
-    links: collection('links', Link),
-    profiles: collection('profiles', Profile),
+    models: collection('models', Model, ({ id }) => id),
+    structures: collection('structures', Structure, ({ model, shapesKey }) => structureId(model, shapesKey)),
+    resources: collection('resources', Resource, ({ name }) => name),
+    links: collection('links', SensibleLink, ({ from, to }) => linkId(from, to)),
+    profiles: collection('profiles', SensibleProfile, ({ id }) => id),
     /** By the id of the profile. */
-    served: collection('served', Served),
+    served: collection('served', Served, ({ id }) => id),
     /** By the name of the resource. */
-    paces: collection('paces', Pace),
-    deployments: collection('deployments', Deployment),
+    paces: collection('paces', Pace, ({ resource }) => resource),
+    deployments: collection('deployments', SensibleDeployment, ({ id }) => id),
     /** By deployment and hop. */
-    standIns: collection('stand-ins', StandIn),
-    calibrations: collection('calibrations', Calibration),
-    conditions: collection('conditions', Condition),
+    standIns: collection('stand-ins', SensibleStandIn, ({ deployment, hop }) => standInId(deployment, hop)),
+    calibrations: collection('calibrations', Calibration, ({ id }) => id),
+    conditions: collection('conditions', Condition, ({ id }) => id),
   }
 }
 

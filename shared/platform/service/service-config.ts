@@ -5,7 +5,7 @@
 import os from 'node:os'
 import { memoryBytes } from '../usable-memory.ts'
 import { z } from 'zod'
-import { ResourceName, TierName } from '../../contracts/common.ts'
+import { ResourceName, ServiceUrl, TierName } from '../../contracts/common.ts'
 import { LinkEmulation, OPTIMISATION_LEVELS } from '../../contracts/resource.ts'
 import { ScissionError } from '../errors.ts'
 import { plainWords } from '../plain-words.ts'
@@ -201,7 +201,7 @@ export const INFERENCE_SETTINGS = {
   tier: setting('SCISSION_TIER', TierName, 'device', 'first of SCISSION_TIERS'),
   publicUrl: setting(
     'SCISSION_PUBLIC_URL',
-    z.union([z.literal(''), z.url()]),
+    z.union([z.literal(''), ServiceUrl]),
     '',
     'what peers and clients call; empty = http://<host>:<port>',
   ),
