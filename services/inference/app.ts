@@ -131,7 +131,10 @@ export function createInferenceService(
       await presence.start(url)
       deps.pace.start()
     },
-    leave: () => presence.leave(),
+    leave: () => {
+      engine.executor.leave()
+      return presence.leave()
+    },
     close: async () => {
       await presence.leave()
       state.memory.close()
@@ -259,7 +262,10 @@ type PaceDeps = Pick<PaceSamplerDeps, 'isOwner' | 'log'> & { state: State }
 function paceOf(config: InferenceConfig, { executor }: Engine, deps: PaceDeps): PaceSampler {
   const { resource: name, slowdown, threads } = config
   const file = path.join(config.dataDir, name, `${REFERENCE_NETWORK}.onnx`)
-  const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
+  const busy = () => {
+    const { threads, processes } = executor.stats()
+    return [...threads, ...processes].some(({ running, queued }) => running || queued > 0)
+  }
   const ownCallMs = async () => (await measureOwnCost()).message.ms
   return new PaceSampler({ name, slowdown, threads, file, busy, ownCallMs, ...deps })
 }

@@ -89,11 +89,19 @@ export class Presence {
     return this.#registration?.connected ?? false
   }
 
-  /** @throws ScissionError notReady or queueUnavailable if the service cannot do its work yet, or is stopping. */
+  /** @throws ScissionError notReady or queueUnavailable if the service cannot do its work yet, or now, or is stopping. */
   checkReady(): void {
     if (this.#leaving) throw new ScissionError('notReady', 'the service is stopping')
     if (!this.#registration) throw new ScissionError('notReady', 'the service is starting')
     this.#registration.checkRegistered()
+    const heldUpMs = this.#deps.engine.executor.heldUpMs()
+    if (heldUpMs > 0)
+      throw new ScissionError(
+        'notReady',
+        `no executor answers since ${Math.round(heldUpMs / 1000)} s: each is held up by a run that takes longer than its request ` +
+          'waited; it is ready again when one of them ends',
+        { heldUpMs },
+      )
   }
 
   /** Registers without waiting for the next heartbeat, in a Redis that has lost the record. */

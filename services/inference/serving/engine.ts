@@ -4,13 +4,13 @@ import type { InferenceConfig } from '../../../shared/platform/service/service-c
 import type { BenchmarkProgress } from '../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../shared/contracts/resource.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { Executor } from './executor/executor.ts'
+import { Executor, type ExecutorOptions } from './executor/executor.ts'
 import { StageLoader } from './executor/stage-loader.ts'
 import { type Measurement, profileModel, type ProfileRequest } from '../jobs/profiler/profile-model.ts'
 import { RangeStore } from '../ranges/range-store.ts'
 
 export interface Engine {
-  executor: Pick<Executor, 'run' | 'stats' | 'close'>
+  executor: Pick<Executor, 'run' | 'stats' | 'heldUpMs' | 'leave' | 'close'>
   loader: Pick<StageLoader, 'acquire' | 'release'>
   store: Pick<RangeStore, 'open'>
   /** Layer ranges that were refused so far because bytes of them were missing. */
@@ -27,11 +27,25 @@ export const runtimeOptions = ({ threads, optimisation }: InferenceConfig): Runt
   optimisation,
 })
 
-export function createEngine(config: InferenceConfig, log: Logger): Engine {
+/** @param changes of the executor. */
+export function createEngine(
+  config: InferenceConfig,
+  log: Logger,
+  changes: Partial<ExecutorOptions> = {},
+): Engine {
   const { executors, queueLimit, slowdown, benchmarkUrl, trialTimeoutMs, trialMemoryBytes } = config
+  const { runTimeoutMs, maxBodyBytes: maxOutputBytes } = config
   const folder = path.join(config.dataDir, config.resource)
   const options = runtimeOptions(config)
-  const executor = new Executor({ executors, queueLimit, slowdown })
+  const executor = new Executor({
+    executors,
+    queueLimit,
+    slowdown,
+    memoryBytes: trialMemoryBytes,
+    runTimeoutMs,
+    maxOutputBytes,
+    ...changes,
+  })
   const store = new RangeStore({ benchmarkUrl, folder, limitBytes: config.cacheBytes, log })
   const loader = new StageLoader({ store, executor, options, trialTimeoutMs, trialMemoryBytes, log })
   return { executor, loader, store, incompleteRanges: () => store.incomplete, profile: profileModel }

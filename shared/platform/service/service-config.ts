@@ -272,7 +272,8 @@ export const INFERENCE_SETTINGS = {
     'SCISSION_MAX_BODY_BYTES',
     integer(1),
     String(64 * MIB),
-    'of a request, as Triton’s default; a deployment takes and passes on whatever its plan sends',
+    'of a request, as Triton’s default, and of outputs whose size follows from the values of the inputs; a deployment takes ' +
+      'and passes on whatever its plan sends',
   ),
   bodyMemoryBytes: setting(
     'SCISSION_BODY_MEMORY_BYTES',
@@ -302,7 +303,8 @@ export const INFERENCE_SETTINGS = {
     'SCISSION_TRIAL_MEMORY_BYTES',
     integer(MIB),
     String(Math.floor(memoryBytes() / 2)),
-    'half of the memory of this machine; no plan has a stage here whose weights and tensors need more',
+    'half of the memory of this machine; no plan has a stage here whose weights and tensors need more, and the processes of ' +
+      'stages whose memory follows from the values of their inputs have no more together',
   ),
   hopTimeoutMs: setting(
     'SCISSION_HOP_TIMEOUT_MS',
@@ -315,6 +317,13 @@ export const INFERENCE_SETTINGS = {
     duration(1000),
     '60000',
     'links are measured at start, on request, and this often',
+  ),
+  runTimeoutMs: setting(
+    'SCISSION_RUN_TIMEOUT_MS',
+    duration(1),
+    '30000',
+    'a run whose time follows from the values of its inputs is ended after this, if its request has no `timeout`: as long as ' +
+      'hops wait for each other',
   ),
 } as const
 
