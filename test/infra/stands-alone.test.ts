@@ -51,6 +51,8 @@ const SKIP_FOR_TOOLS = [
   'test/inference/links/wrong-machines.test.ts',
   'test/planner/links/overridden-links.test.ts',
   'test/inference/clocks.test.ts',
+  'test/inference/executor/stage-processes.test.ts',
+  'test/inference/runaway.test.ts',
   'test/inference/one-name.test.ts',
   'test/planner/read-your-writes.test.ts',
   'test/redis/refuses-writes.test.ts',

@@ -57,6 +57,14 @@ export function createMetrics(deps: MetricsDeps): Registry {
       queued.set(lanes().reduce((sum, lane) => sum + lane.queued, 0))
     },
   })
+  const running = new Gauge({
+    name: 'scission_executor_running',
+    help: 'Executor threads that have a run, and stages that have one in a process',
+    registers,
+    collect: () => {
+      running.set(lanes().filter((lane) => lane.running).length)
+    },
+  })
   const restarts = new Counter({
     name: 'scission_executor_restarts_total',
     help: 'Executor threads that died, and processes of stages that died or were ended, and were replaced',

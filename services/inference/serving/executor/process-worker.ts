@@ -19,6 +19,9 @@ import { failureOf, SessionRunner, type SessionSource } from './session-runner.t
 /** The first one after standard input, output and error. */
 const SOCKET = 3
 
+/** A terminal sends its signals to all processes of a group: the parent decides when this one ends. */
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+
 /** A run blocks the main thread: only another one can notice that the parent is gone. */
 const watch = `const parent = Number(${JSON.stringify(process.argv[2])})
 setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL') }, 200)`
