@@ -14,7 +14,8 @@ export const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   methodNotAllowed: 'The path exists, the method does not. The `Allow` header lists the methods.',
   conflict: 'The name or port is in use, or a deployment or benchmark still needs the model.',
   notMeasured: 'The request needs a profile or a link that nobody has measured yet.',
-  payloadTooLarge: 'The upload or the request body exceeds its limit.',
+  payloadTooLarge:
+    'The upload or the request body exceeds its limit, or what its values ask a model to make does. The message names the setting.',
   misdirected:
     'The request is for another machine than the one that it reached: an address is wrong. The message says which setting to correct.',
   invalidModel:

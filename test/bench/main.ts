@@ -16,11 +16,13 @@ import { models } from './models.ts'
 import { onnx } from './onnx.ts'
 import { planner } from './planner.ts'
 import { predictions } from './predictions.ts'
+import { processHop } from './process-hop.ts'
 import { profile } from './profile.ts'
 import { profileCost } from './profile-cost.ts'
 import { responsive } from './responsive.ts'
 import { serve } from './serve.ts'
 import { start } from './start.ts'
+import { whileLoading } from './while-loading.ts'
 import { whileServing } from './while-serving.ts'
 
 const BENCHMARKS: Benchmark[] = [
@@ -37,6 +39,8 @@ const BENCHMARKS: Benchmark[] = [
   codecsTable,
   memory,
   whileServing,
+  whileLoading,
+  processHop,
   models,
   madeModels,
 ]
