@@ -10,7 +10,7 @@ const log = createLog('benchmark', config.logLevel)
 
 runService(log, async () => {
   const service = await createBenchmarkService(config, log)
-  const listening = await listen(service.app, config.port, config.host)
+  const listening = await listen(service.app, config.port, config.host, '/', config)
   return {
     url: listening.url,
     socket: listening.socket,

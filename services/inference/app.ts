@@ -34,6 +34,7 @@ import { deploymentRoutes, returnRoutes } from './api/hop-routes.ts'
 import { createNoticing } from './forwarding/noticing.ts'
 import { BoundaryCodec } from './forwarding/boundary-codec.ts'
 import { createEngine, type Engine, runtimeOptions } from './serving/engine.ts'
+import { AnswerMemory } from './messages/answer-memory.ts'
 import { BodyMemoryBudget } from './messages/buffer-memory.ts'
 import { Caller } from './http/call.ts'
 import { Messages } from './messages/message-codec.ts'
@@ -68,9 +69,6 @@ export interface InferenceService {
   leave: () => Promise<void>
   close: () => Promise<void>
 }
-
-/** ms of near silence in the middle of a body after which its sender is given up. */
-const BODY_IDLE_MS = 30_000
 
 /** @throws ScissionError badRequest if the tier is not one of the tiers. */
 export function createInferenceService(
@@ -205,7 +203,13 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
   const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
-  const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
+  const bodies = {
+    maxBytes: maxBodyBytes,
+    setting: 'SCISSION_MAX_BODY_BYTES',
+    idleMs: config.transferWindowMs,
+    memory,
+  }
+  const answers = new AnswerMemory(config.answerMemoryBytes)
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
   const isHeld = (id: string) => deployments.stateOf(id) !== undefined
   const noticing = createNoticing({ state, by: resource, isOwner, peers, log }, isHeld)
@@ -243,6 +247,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   return {
     ...deploymentDeps,
     bodies,
+    answers,
     caller,
     messages,
     statistics,
@@ -297,6 +302,7 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
 function routesOf(config: InferenceConfig, deps: Deps) {
   const {
     bodies,
+    answers,
     targets,
     statistics,
     messages,
@@ -316,6 +322,7 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     codec,
     executors: config.executors,
     bodies,
+    answers,
     pace,
     travelling: config.travellingHeaders,
     checkReady: () => presence.checkReady(),

@@ -30,7 +30,7 @@ const NAME_PATIENCE_MS = 1000
 
 runService(log, async () => {
   const service = createInferenceService(config, log)
-  const listening = await listen(service.app, config.port, config.host, '/v2')
+  const listening = await listen(service.app, config.port, config.host, '/v2', config)
   const url = config.publicUrl || listening.url
   for (const warning of addressWarnings(config, url)) log.warn(warning)
   const registered = service.start(url)

@@ -12,7 +12,7 @@ const log = createLog('planner', config.logLevel)
 runService(log, async () => {
   warmUp()
   const service = createPlannerService(config, log)
-  const listening = await listen(service.app, config.port, config.host)
+  const listening = await listen(service.app, config.port, config.host, '/', config)
   return {
     url: listening.url,
     socket: listening.socket,

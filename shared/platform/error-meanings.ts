@@ -12,6 +12,7 @@ export const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   notFound:
     'The model, resource, plan, deployment, benchmark, profile or link is unknown. `details.known` may list what exists.',
   methodNotAllowed: 'The path exists, the method does not. The `Allow` header lists the methods.',
+  requestTimeout: 'The body did not arrive in time, or too slowly. The message says what was expected.',
   conflict: 'The name or port is in use, or a deployment or benchmark still needs the model.',
   notMeasured: 'The request needs a profile or a link that nobody has measured yet.',
   payloadTooLarge: 'The upload or the request body exceeds its limit.',
@@ -21,6 +22,8 @@ export const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
     'The bytes are not an ONNX model that can be served. The message names the node and the tensor if they are known.',
   needsInputShapes: 'The model has open dimensions. `details.dims` lists them.',
   infeasible: 'No plan satisfies the constraints.',
+  tooManyRequests:
+    'This client has as many connections, streams or waiting requests as one client may have. `Retry-After` says when to come back.',
   cancelled: 'The client or the user gave up.',
   internal: 'A fault of Scission or of ONNX Runtime.',
   unsupportedEncoding:

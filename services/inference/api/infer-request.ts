@@ -9,6 +9,7 @@ import { booleanParameter, countParameter, OWN_PREFIX } from '../../../shared/oi
 import { type InferRequest, parseRawRequest } from '../../../shared/oip/request-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
+import type { AnswerMemory } from '../messages/answer-memory.ts'
 import { type Messages, sendMessage } from '../messages/message-codec.ts'
 import type { BoundaryCodec } from '../forwarding/boundary-codec.ts'
 import type { PaceSampler } from '../pace/pace-sampler.ts'
@@ -33,6 +34,7 @@ export interface InferDeps {
   messages: Messages
   codec: BoundaryCodec
   bodies: BodyLimits
+  answers: AnswerMemory
   /** Is told what requests cost here beside the runs of their stages. */
   pace: Pick<PaceSampler, 'called'>
   /** Names of request headers that are passed on to the next hops. */
@@ -84,7 +86,7 @@ export async function answerInfer(
     const written = performance.now()
     if (OWN_HOP in request.parameters)
       res.setHeader(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))
-    await sendMessage(req, res, message)
+    await sendMessage(req, res, message, deps.answers)
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
     if (target.uncounted) return

@@ -78,7 +78,7 @@ export const ERROR_TYPE = 'application/json'
 
 export function sendError(res: ServerResponse, path: string, error: ScissionError): void {
   const body = Buffer.from(JSON.stringify(bodyFor(path, error)))
-  if (error.status === 503) res.setHeader('Retry-After', '1')
+  if (error.status === 503 || error.status === 429) res.setHeader('Retry-After', '1')
   if (speaksProtocol(path)) res.setHeader(ERROR_CODE, error.code)
   res.statusCode = error.status
   res.setHeader('Content-Type', ERROR_TYPE)

@@ -104,6 +104,49 @@ export const COMMON_SETTINGS = {
     'device,edge,cloud',
     'ordered: a request moves forward only',
   ),
+  maxConnections: setting(
+    'SCISSION_MAX_CONNECTIONS',
+    integer(1),
+    '4096',
+    'open connections of all clients together; the first request of one more is answered 503 with Retry-After',
+  ),
+  maxClientConnections: setting(
+    'SCISSION_MAX_CLIENT_CONNECTIONS',
+    integer(1),
+    '1024',
+    'of one client, told by its address; the first request of one more is answered 429 with Retry-After',
+  ),
+  maxClientStreams: setting(
+    'SCISSION_MAX_CLIENT_STREAMS',
+    integer(1),
+    '256',
+    'open streams of events of one client; one more is answered 429 with Retry-After',
+  ),
+  transferWindowMs: setting(
+    'SCISSION_TRANSFER_WINDOW_MS',
+    duration(100),
+    '30000',
+    'in every span of this length a body, and an answer that waits for its client, has to move on, at least as fast as …',
+  ),
+  minBytesPerSecond: setting(
+    'SCISSION_MIN_BYTES_PER_SECOND',
+    integer(1),
+    '512',
+    '… this: slower than any link. A body is answered 408, the connection of an answer is closed',
+  ),
+  bodyDeadlineMs: setting(
+    'SCISSION_BODY_DEADLINE_MS',
+    duration(100),
+    String(4 * 3_600_000),
+    'in which a body has to be here as a whole: an upload of 8 GiB at 5 Mbit/s; then 408',
+  ),
+  answerMemoryBytes: setting(
+    'SCISSION_ANSWER_MEMORY_BYTES',
+    integer(1),
+    String(Math.floor(memoryBytes() / 4)),
+    'answers that wait in memory for their clients to read them; above it those that read nothing for longest are cut off, ' +
+      'and inference requests answered 503 with Retry-After',
+  ),
 } as const
 
 export const BENCHMARK_SETTINGS = {
