@@ -180,6 +180,7 @@ function routesOf(parts: Parts): Route[] {
         queues: benchmarks.deps.queues,
         analyses,
         samples: new SampleFiles(config.dataDir),
+        reader: samples,
         heartbeatMs: config.heartbeatMs,
       }),
     ),

@@ -202,14 +202,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     batching: config,
   })
   const peers = new Peers(state, config.routes, config.heartbeatMs)
-  const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
-  const bodies = {
-    maxBytes: maxBodyBytes,
-    setting: 'SCISSION_MAX_BODY_BYTES',
-    idleMs: config.transferWindowMs,
-    memory,
-  }
-  const answers = new AnswerMemory(config.answerMemoryBytes)
+  const { memory, bodies, answers } = messageLimitsOf(config)
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
   const isHeld = (id: string) => deployments.stateOf(id) !== undefined
   const noticing = createNoticing({ state, by: resource, isOwner, peers, log }, isHeld)
@@ -257,6 +250,13 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     presence,
     served,
   }
+}
+
+function messageLimitsOf(config: InferenceConfig) {
+  const { maxBodyBytes: maxBytes, transferWindowMs: idleMs } = config
+  const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
+  const bodies = { maxBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs, memory }
+  return { memory, bodies, answers: new AnswerMemory(config.answerMemoryBytes) }
 }
 
 type PaceDeps = Pick<PaceSamplerDeps, 'isOwner' | 'log'> & { state: State }

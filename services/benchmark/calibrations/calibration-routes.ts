@@ -6,6 +6,8 @@ import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import { type CalibrationDeps, endCalibration, startCalibration, withLostJob } from './calibrations.ts'
+import { drainIfRefused } from '../drain.ts'
+import { streamFile } from '../models/send-file.ts'
 import { receiveRequest } from './sample-files.ts'
 
 const ById = z.object({ id: z.string().regex(/^[0-9a-f]{12}-[0-9a-f]{12}$/, 'not the id of a calibration') })
@@ -108,8 +110,9 @@ function startRoute(deps: CalibrationDeps): Route {
       'overloaded',
       'deadlineExceeded',
     ],
-    handle: async (_input, req) => {
-      const calibration = await startCalibration(deps, await receiveRequest(req))
+    handle: async (_input, req, res) => {
+      const received = await drainIfRefused(req, res, () => receiveRequest(req, deps.reader))
+      const calibration = await startCalibration(deps, received)
       return reply(202, calibration, { Location: `/v1/calibrations/${calibration.id}` })
     },
   })
@@ -134,9 +137,10 @@ function sampleRoutes({ samples }: CalibrationDeps): Route[] {
       summary: 'The given samples: sample behind sample, each the inputs in the model’s order, little-endian',
       params: ById,
       answers: { 200: { description: 'Raw bytes', content: OCTETS } },
-      handle: async ({ params }, _req, res) => {
-        const bytes = await samples.bytes(params.id)
-        res.type('application/octet-stream').send(bytes)
+      handle: async ({ params }, req, res) => {
+        const file = await samples.file(params.id)
+        res.type('application/octet-stream').set('Content-Length', String(file.bytes))
+        await streamFile(req, res, file.path)
       },
     }),
   ]

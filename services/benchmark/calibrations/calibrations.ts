@@ -21,8 +21,9 @@ import { checkWritable } from '../../../shared/platform/redis/writable.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import { type BenchmarkQueues, CANCEL_SECONDS, KEEP_ENDED, promptly } from '../benchmarks/benchmark-queues.ts'
 import { isUnderWay } from '../benchmarks/benchmark-view.ts'
+import type { SampleReader } from '../samples/sample-reader.ts'
 import type { Analyses } from '../models/analyses.ts'
-import type { ReceivedRequest } from './calibration-form.ts'
+import type { ReceivedRequest } from './read-request.ts'
 import { sampleBytes, type SampleFiles } from './sample-files.ts'
 import { noteUnderWay } from './watched-calibrations.ts'
 
@@ -38,6 +39,8 @@ export interface CalibrationDeps {
   queues: BenchmarkQueues
   analyses: Pick<Analyses, 'structure'>
   samples: SampleFiles
+  /** Reads the samples that come with a request. */
+  reader: SampleReader
   heartbeatMs: number
 }
 
