@@ -8,6 +8,7 @@ import { readIfThere, writeWhole } from '../../shared/platform/atomic-file.ts'
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { OWN_WORK } from '../../shared/platform/http-server/client-of.ts'
 import { withoutCopy } from '../../shared/platform/http-server/revisions.ts'
 import { type Route, tagged } from '../../shared/platform/http-server/route.ts'
 import { hasOpenDimensions } from '../../shared/onnx/index.ts'
@@ -193,10 +194,10 @@ function routesOf(parts: Parts): Route[] {
  * these shapes can be deployed for a range of them.
  */
 function structureToMeasure(analyses: Analyses, log: Logger): Analyses['structure'] {
-  return async (model, shapes) => {
-    const structure = await analyses.structure(model, shapes)
+  return async (model, asker, shapes) => {
+    const structure = await analyses.structure(model, asker, shapes)
     if (hasOpenDimensions(model.inputs))
-      await analyses.open(model, structure.inputShapes).catch((error: unknown) => {
+      await analyses.open(model, asker, structure.inputShapes).catch((error: unknown) => {
         const what = `model ${model.name} has no structure with open dimensions, so its deployments take one shape each`
         log.warn({ err: coerceError(error) }, what)
       })
@@ -235,7 +236,7 @@ function keepRestored(
 async function analyseAgain(outdated: readonly Model[], analyses: Analyses, log: Logger): Promise<void> {
   for (const model of outdated) {
     try {
-      await analyses.structure(model)
+      await analyses.structure(model, OWN_WORK)
       log.info(`model ${model.name} was analysed again: another version of Scission had done that`)
     } catch (error) {
       log.warn({ err: coerceError(error) }, `model ${model.name} of another version could not be analysed`)

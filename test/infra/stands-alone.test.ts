@@ -44,6 +44,7 @@ const SKIP_FOR_MATERIAL = [
 
 /** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files, shells and their tools, NumPy, a terminal, machines of namespaces) or of Linux. */
 const SKIP_FOR_TOOLS = [
+  'test/benchmark/fair-analyses.test.ts',
   'test/e2e/lost-memory.test.ts',
   'test/e2e/older-redis.test.ts',
   'test/redis/older-data.test.ts',

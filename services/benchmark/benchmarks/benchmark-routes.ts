@@ -3,6 +3,8 @@ import { z } from 'zod'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
 import { rememberedShapesNote } from '../../../shared/contracts/input-shapes.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import {
   ABOUT_EVENTS,
@@ -49,8 +51,8 @@ export function benchmarkRoutes(
         202: { description: 'Queued', schema: Benchmark, headers: { Location: 'Path of the benchmark' } },
       },
       fails: START_FAILURES,
-      handle: async ({ body }) => {
-        const benchmark = await begin(deps, analyses, body)
+      handle: async ({ body }, req, res) => {
+        const benchmark = await begin(deps, analyses, body, askerOf(req, res))
         return reply(202, benchmark, locationOf(benchmark))
       },
     }),
@@ -128,9 +130,10 @@ async function begin(
   deps: BenchmarkDeps,
   analyses: Pick<Analyses, 'structure'>,
   request: BenchmarkRequest,
+  asker: Asker,
 ): Promise<Benchmark> {
   const model = await findModel(deps.state, request.model)
-  const structure = await analyses.structure(model, request.inputShapes)
+  const structure = await analyses.structure(model, asker, request.inputShapes)
   const note = request.inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
   const standingNotes = [...deps.standingNotes, ...(note === undefined ? [] : [note])]
   return startBenchmark({ ...deps, standingNotes }, structure, request)

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { Calibration, CalibrationRequest, CalibrationSamples } from '../../../shared/contracts/calibration.ts'
 import { JsonLengthHeader, RequestTensor } from '../../../shared/oip/schemas.ts'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import { type CalibrationDeps, endCalibration, startCalibration, withLostJob } from './calibrations.ts'
@@ -112,7 +113,7 @@ function startRoute(deps: CalibrationDeps): Route {
     ],
     handle: async (_input, req, res) => {
       const received = await drainIfRefused(req, res, () => receiveRequest(req, deps.reader))
-      const calibration = await startCalibration(deps, received)
+      const calibration = await startCalibration(deps, received, askerOf(req, res))
       return reply(202, calibration, { Location: `/v1/calibrations/${calibration.id}` })
     },
   })

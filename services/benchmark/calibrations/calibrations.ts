@@ -15,6 +15,7 @@ import {
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import { validate } from '../../../shared/platform/http-server/route.ts'
 import { cancelKey } from '../../../shared/platform/redis/queues.ts'
 import { checkWritable } from '../../../shared/platform/redis/writable.ts'
@@ -48,10 +49,11 @@ export interface CalibrationDeps {
 export async function startCalibration(
   deps: CalibrationDeps,
   received: ReceivedRequest,
+  asker: Asker,
 ): Promise<Calibration> {
   const request = validate(CalibrationRequest, received.json, 'request')
   const model = await findModel(deps.state, request.model)
-  const structure = await deps.analyses.structure(model, request.inputShapes)
+  const structure = await deps.analyses.structure(model, asker, request.inputShapes)
   const resource = await chooseResource(deps, request.resource)
   const boundaries = chooseBoundaries(structure, request.boundaries)
   const codecs = chooseCodecs(request.codecs)

@@ -10,6 +10,7 @@ import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { canonicalPaths, checkRange, type WeightExtent } from '../../../shared/onnx/index.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import type { ModelFiles } from './model-files.ts'
@@ -34,9 +35,17 @@ export class Ranges {
   }
 
   /** @throws ScissionError invalidRange, which names the number of layers; needsInputShapes or notFound for the shapes. */
-  async get(model: Model, from: number, to: number, key: ShapesKey | undefined): Promise<RangeFiles> {
+  async get(
+    model: Model,
+    from: number,
+    to: number,
+    key: ShapesKey | undefined,
+    asker: Asker,
+  ): Promise<RangeFiles> {
     const structure =
-      key === undefined ? await this.#analyses.structure(model) : await this.#analyses.byKey(model, key)
+      key === undefined
+        ? await this.#analyses.structure(model, asker)
+        : await this.#analyses.byKey(model, key, asker)
     checkRange(structure, from, to)
     const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
     const manifest = await this.#locks.run(

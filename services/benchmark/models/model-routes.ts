@@ -4,6 +4,7 @@ import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/comm
 import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { yesOrNo } from '../../../shared/contracts/query-values.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
@@ -77,9 +78,12 @@ export function modelRoutes(deps: ModelDeps): Route[] {
       params: ModelPath,
       answers: { 200: { description: 'The model', schema: UploadedModel } },
       fails: ['invalidModel', 'overloaded', 'deadlineExceeded'],
-      handle: async ({ params }) => {
+      handle: async ({ params }, req, res) => {
         const model = await findModel(deps.state, params.model)
-        return withFindings(model, model.shapesKey === null ? null : await deps.analyses.structure(model))
+        return withFindings(
+          model,
+          model.shapesKey === null ? null : await deps.analyses.structure(model, askerOf(req, res)),
+        )
       },
     }),
     layersRoute(deps),
@@ -126,7 +130,12 @@ function uploadRoute(deps: ModelDeps): Route {
     handle: ({ query }, req, res) => {
       const shapes = shapesOf(query)
       return drainIfRefused(req, res, async () => {
-        const { model, created } = await ingestUpload(deps, req, { name: query.name, shapes })
+        const { model, created } = await ingestUpload(
+          deps,
+          req,
+          { name: query.name, shapes },
+          askerOf(req, res),
+        )
         return reply(created ? 201 : 200, model, { Location: `/v1/models/${model.id}` })
       })
     },
@@ -143,11 +152,14 @@ function layersRoute(deps: ModelDeps): Route {
     query: LayersQuery,
     answers: { 200: { description: 'The structure', schema: Structure } },
     fails: ['invalidRange', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
-    handle: async ({ params, query }) => {
+    handle: async ({ params, query }, req, res) => {
       const model = await findModel(deps.state, params.model)
       const shapes = shapesOf(query)
       const { analyses } = deps
-      const structure = await (query.open ? analyses.open(model, shapes) : analyses.structure(model, shapes))
+      const asker = askerOf(req, res)
+      const structure = await (query.open
+        ? analyses.open(model, asker, shapes)
+        : analyses.structure(model, asker, shapes))
       const { from = 0, to = structure.layers.length } = query
       checkRange(structure, from, to)
       return {

@@ -4,6 +4,8 @@ import { z } from 'zod'
 import { ShapesKey } from '../../../shared/contracts/common.ts'
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import type { Ranges } from './model-ranges.ts'
@@ -54,7 +56,8 @@ export function rangeRoutes(deps: RangeDeps): Route[] {
       query: RangeQuery,
       answers: { 200: { description: 'The manifest', schema: RangeManifest } },
       fails: RANGE_FAILURES,
-      handle: async ({ params, query }) => (await filesOf(deps, params, query)).manifest,
+      handle: async ({ params, query }, req, res) =>
+        (await filesOf(deps, params, query, askerOf(req, res))).manifest,
     }),
     route({
       method: 'get',
@@ -67,7 +70,7 @@ export function rangeRoutes(deps: RangeDeps): Route[] {
       answers: fileAnswers('The sub-model; its ETag is its SHA-256'),
       fails: RANGE_FAILURES,
       handle: async ({ params, query }, req, res) => {
-        const { manifest, file } = await filesOf(deps, params, query)
+        const { manifest, file } = await filesOf(deps, params, query, askerOf(req, res))
         if (file === null || manifest.onnx === null)
           throw new ScissionError(
             'invalidRange',
@@ -107,6 +110,7 @@ async function filesOf(
   deps: RangeDeps,
   params: z.infer<typeof RangePath>,
   query: z.infer<typeof RangeQuery>,
+  asker: Asker,
 ) {
   const model = await findModel(deps.state, params.model)
   const match = /^(\d{1,9})-(\d{1,9})$/.exec(params.range)
@@ -115,5 +119,5 @@ async function filesOf(
       'invalidRange',
       `layer range "${params.range}" is not of the form from-to, e.g. 0-12`,
     )
-  return deps.ranges.get(model, Number(match[1]), Number(match[2]), query.shapesKey)
+  return deps.ranges.get(model, Number(match[1]), Number(match[2]), query.shapesKey, asker)
 }

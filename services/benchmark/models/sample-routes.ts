@@ -3,6 +3,7 @@ import path from 'node:path'
 import { z } from 'zod'
 import { type Model, Samples, UploadedModel } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { JsonLengthHeader, RequestTensor } from '../../../shared/oip/schemas.ts'
 import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
@@ -51,9 +52,11 @@ export function modelSampleRoutes(deps: SampleRouteDeps): Route[] {
       params: ModelPath,
       answers: { 204: { description: 'Gone' } },
       fails: ['conflict', 'overloaded', 'deadlineExceeded'],
-      handle: async ({ params }) => {
+      handle: async ({ params }, req, res) => {
         const { id } = await findModel(deps.state, params.model)
-        await deps.uploads.run(id, async () => takeSamples(deps, await deps.state.models.need(id)))
+        await deps.uploads.run(id, async () =>
+          takeSamples(deps, await deps.state.models.need(id), askerOf(req, res)),
+        )
         return reply(204)
       },
     }),
@@ -90,7 +93,7 @@ function giveRoute(deps: SampleRouteDeps): Route {
         const { id } = await findModel(deps.state, params.model)
         const given = await deps.samples.read(await receiveSamples(req, deps.samples.limitBytes))
         return deps.uploads.run(id, async () =>
-          giveSamples(deps, await deps.state.models.need(id), given, shapes),
+          giveSamples(deps, await deps.state.models.need(id), given, shapes, askerOf(req, res)),
         )
       })
     },
