@@ -35,6 +35,7 @@ import { Ranges } from './models/model-ranges.ts'
 import { Registry } from './models/registry.ts'
 import { modelRoutes } from './models/model-routes.ts'
 import { ModelStore } from './models/model-store.ts'
+import { WrittenRanges } from './models/written-ranges.ts'
 import { SampleReader } from './samples/sample-reader.ts'
 import { modelSampleRoutes } from './models/sample-routes.ts'
 import { profileRoutes } from './benchmarks/profile-routes.ts'
@@ -53,7 +54,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   })
   const registry = new Registry(store, state, log)
   const modelFiles = new ModelFiles()
-  const ranges = new Ranges(store, analyses, modelFiles)
+  const ranges = new Ranges(store, analyses, modelFiles, new WrittenRanges(store, config.rangeFileBytes, log))
   const samples = new SampleReader(config.maxSampleBytes)
   const noteMemory = (note: string) => writeWhole(memoryFile, note)
   const kept = new KeptDocuments(store, state, log, noteMemory)

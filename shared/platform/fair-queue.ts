@@ -104,7 +104,9 @@ export class FairQueue {
 
   /** Begins what can begin, a piece of each client in turn. */
   #next(): void {
-    for (const [client, pieces] of [...this.#waiting]) {
+    // As it is now: a client that has had its turn goes to the end.
+    const turns = Array.from(this.#waiting)
+    for (const [client, pieces] of turns) {
       if (!this.#hasPlace(client)) continue
       const piece = pieces[0]
       if (!piece) continue

@@ -15,6 +15,7 @@ import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import type { ModelFiles } from './model-files.ts'
 import type { ModelStore } from './model-store.ts'
+import type { WrittenRanges } from './written-ranges.ts'
 
 export interface RangeFiles {
   manifest: RangeManifest
@@ -27,11 +28,13 @@ export class Ranges {
   readonly #analyses: Analyses
   readonly #locks = new KeyedLock()
   readonly #files: ModelFiles
+  readonly #written: WrittenRanges
 
-  constructor(store: ModelStore, analyses: Analyses, files: ModelFiles) {
+  constructor(store: ModelStore, analyses: Analyses, files: ModelFiles, written: WrittenRanges) {
     this.#store = store
     this.#analyses = analyses
     this.#files = files
+    this.#written = written
   }
 
   /** @throws ScissionError invalidRange, which names the number of layers; needsInputShapes or notFound for the shapes. */
@@ -48,10 +51,11 @@ export class Ranges {
         : await this.#analyses.byKey(model, key, asker)
     checkRange(structure, from, to)
     const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
-    const manifest = await this.#locks.run(
-      stem,
-      async () => (await this.#stored(stem)) ?? this.#write(stem, structure, from, to),
-    )
+    const manifest = await this.#locks.run(stem, async () => {
+      const there = (await this.#stored(stem)) ?? (await this.#write(stem, structure, from, to))
+      await this.#written.used(stem)
+      return there
+    })
     return { manifest, file: manifest.onnx === null ? null : `${stem}.onnx` }
   }
 

@@ -184,6 +184,12 @@ export const BENCHMARK_SETTINGS = {
     String(256 * MIB),
     'values for the inputs of one model, unpacked; they are in memory while they are read',
   ),
+  rangeFileBytes: setting(
+    'SCISSION_RANGE_FILE_BYTES',
+    integer(1),
+    String(1024 * MIB),
+    'layer ranges that were asked for, as files without weights, of all models; above it those not asked for longest leave the disk',
+  ),
   analyseTimeoutMs: setting(
     'SCISSION_ANALYSE_TIMEOUT_MS',
     duration(100),
@@ -308,8 +314,8 @@ export const INFERENCE_SETTINGS = {
     'SCISSION_STAGE_BYTES',
     integer(0),
     String(Math.floor(memoryBytes() / 4)),
-    'weights of the layers that stay loaded on demand, beside deployments, summed over all sessions; ONNX Runtime ' +
-      'needs up to twice that',
+    'layers that stay loaded on demand, beside deployments, summed over all sessions: their weights, the tensors of a run, and ' +
+      '256 KiB each; ONNX Runtime needs up to twice the weights',
   ),
   maxBodyBytes: setting(
     'SCISSION_MAX_BODY_BYTES',
