@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { coerceError } from '../../shared/platform/errors.ts'
 import type { PlannerConfig } from '../../shared/platform/service/service-config.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { ClientStreams } from '../../shared/platform/http-server/client-streams.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
@@ -59,8 +60,15 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   const answers = createPlanCache({ mirror, builder })
   const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
   const deployer = new Deployer({ ...deps, ...config, log })
-  const conditions = watchConditions({ ...clock, state, log })
-  const events = new DeploymentEvents({ view: deps, changes: mirror.changes, feed: conditions.feed, log })
+  const clientStreams = new ClientStreams(config.maxClientStreams)
+  const conditions = watchConditions({ ...clock, state, clientStreams, log })
+  const events = new DeploymentEvents({
+    view: deps,
+    changes: mirror.changes,
+    feed: conditions.feed,
+    clientStreams,
+    log,
+  })
   const closing = new AbortController()
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({

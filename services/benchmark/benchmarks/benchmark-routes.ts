@@ -30,6 +30,7 @@ const START_FAILURES = [
   'notReady',
   'invalidModel',
   'needsInputShapes',
+  'tooManyRequests',
   'overloaded',
   'deadlineExceeded',
 ] as const
@@ -78,6 +79,7 @@ export function benchmarkRoutes(
       method: 'get',
       path: '/v1/benchmarks/:id/events',
       id: 'followBenchmark',
+      fails: ['tooManyRequests'],
       summary: 'Its progress as server-sent events, until it has ended',
       description: ABOUT_EVENTS,
       params: ById,
@@ -91,7 +93,7 @@ export function benchmarkRoutes(
       },
       handle: async ({ params }, req, res) => {
         const benchmark = await needBenchmark(deps.queues, params.id)
-        events.follow(benchmark, openEventStream(req, res, eventOf(benchmark)))
+        events.follow(benchmark, openEventStream(req, res, eventOf(benchmark), events.clientStreams))
       },
     }),
     route({

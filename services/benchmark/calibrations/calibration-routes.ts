@@ -108,6 +108,7 @@ function startRoute(deps: CalibrationDeps): Route {
       'notReady',
       'invalidModel',
       'needsInputShapes',
+      'tooManyRequests',
       'overloaded',
       'deadlineExceeded',
     ],

@@ -77,7 +77,7 @@ export function modelRoutes(deps: ModelDeps): Route[] {
       summary: 'One model by id, name or name@version',
       params: ModelPath,
       answers: { 200: { description: 'The model', schema: UploadedModel } },
-      fails: ['invalidModel', 'overloaded', 'deadlineExceeded'],
+      fails: ['invalidModel', 'tooManyRequests', 'overloaded', 'deadlineExceeded'],
       handle: async ({ params }, req, res) => {
         const model = await findModel(deps.state, params.model)
         return withFindings(
@@ -124,6 +124,7 @@ function uploadRoute(deps: ModelDeps): Route {
       'invalidTensor',
       'invalidModel',
       'needsInputShapes',
+      'tooManyRequests',
       'overloaded',
       'deadlineExceeded',
     ],
@@ -151,7 +152,14 @@ function layersRoute(deps: ModelDeps): Route {
     params: ModelPath,
     query: LayersQuery,
     answers: { 200: { description: 'The structure', schema: Structure } },
-    fails: ['invalidRange', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
+    fails: [
+      'invalidRange',
+      'invalidModel',
+      'needsInputShapes',
+      'tooManyRequests',
+      'overloaded',
+      'deadlineExceeded',
+    ],
     handle: async ({ params, query }, req, res) => {
       const model = await findModel(deps.state, params.model)
       const shapes = shapesOf(query)

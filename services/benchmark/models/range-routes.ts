@@ -41,6 +41,7 @@ const RANGE_FAILURES = [
   'invalidRange',
   'invalidModel',
   'needsInputShapes',
+  'tooManyRequests',
   'overloaded',
   'deadlineExceeded',
 ] as const

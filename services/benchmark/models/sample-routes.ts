@@ -51,7 +51,7 @@ export function modelSampleRoutes(deps: SampleRouteDeps): Route[] {
       summary: 'Remove the samples: from now on all values are made up',
       params: ModelPath,
       answers: { 204: { description: 'Gone' } },
-      fails: ['conflict', 'overloaded', 'deadlineExceeded'],
+      fails: ['conflict', 'tooManyRequests', 'overloaded', 'deadlineExceeded'],
       handle: async ({ params }, req, res) => {
         const { id } = await findModel(deps.state, params.model)
         await deps.uploads.run(id, async () =>
@@ -86,7 +86,14 @@ function giveRoute(deps: SampleRouteDeps): Route {
       },
     },
     answers: { 200: { description: 'The model', schema: UploadedModel } },
-    fails: ['invalidTensor', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
+    fails: [
+      'invalidTensor',
+      'invalidModel',
+      'needsInputShapes',
+      'tooManyRequests',
+      'overloaded',
+      'deadlineExceeded',
+    ],
     handle: ({ params, query }, req, res) => {
       const shapes = shapesOf(query)
       return drainIfRefused(req, res, async () => {

@@ -78,6 +78,7 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer, events: 
       method: 'get',
       path: '/v1/deployments/:id/events',
       id: 'followDeployment',
+      fails: ['tooManyRequests'],
       summary: 'Its states as server-sent events, until it is deleted',
       description: ABOUT_EVENTS + ABOUT_CONDITIONS,
       params: ById,

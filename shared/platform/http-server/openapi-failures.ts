@@ -12,7 +12,9 @@ export function failuresOf(route: Route): Map<number, ErrorCode[]> {
     'internal',
     ...(route.alone ? [] : (['queueUnavailable', 'deadlineExceeded'] as const)),
     ...(route.params ? (['notFound'] as const) : []),
-    ...(route.body || route.rawBody ? (['payloadTooLarge', 'unsupportedEncoding'] as const) : []),
+    ...(route.body || route.rawBody
+      ? (['requestTimeout', 'payloadTooLarge', 'unsupportedEncoding'] as const)
+      : []),
     ...(route.fails ?? []),
   ]
   const byStatus = new Map<number, ErrorCode[]>()
