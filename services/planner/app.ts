@@ -6,12 +6,13 @@ import { coerceError } from '../../shared/platform/errors.ts'
 import type { PlannerConfig } from '../../shared/platform/service/service-config.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
 import { ClientStreams } from '../../shared/platform/http-server/client-streams.ts'
+import type { Revisions } from '../../shared/platform/http-server/revisions.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { checkWritable } from '../../shared/platform/redis/writable.ts'
-import { openState } from '../../shared/platform/redis/state.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { watchConditions } from './conditions/watch-conditions.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { DeploymentEvents } from './deployments/deployment-events.ts'
@@ -96,12 +97,7 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       await checkWritable(redis)
       await mirror.ready()
     },
-    revisions: {
-      reach: (asked) => mirror.gate.reach(asked),
-      settle: () => mirror.settled(),
-      newest: () => readRevision(redis),
-      ofCopy: () => mirror.gate.revision,
-    },
+    revisions: revisionsOf(mirror, state),
   })
   return {
     app,
@@ -121,6 +117,13 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
     },
   }
 }
+
+const revisionsOf = (mirror: RedisMirror, { redis }: State): Revisions => ({
+  reach: (asked) => mirror.gate.reach(asked),
+  settle: () => mirror.settled(),
+  newest: () => readRevision(redis),
+  ofCopy: () => mirror.gate.revision,
+})
 
 /** Redis may come up after this service, or go while the deployments are read: it is tried until it works. Warns once. */
 async function resumeWhenReady(
