@@ -225,6 +225,9 @@ describe('a failure on the path', () => {
     expect(answer.status).toBe(504)
     engineOf('cloud').runMs = 200
     expect((await infer('three', { parameters: { timeout: 20_000_000 } })).status).toBe(200)
+    // More ms than a timer takes.
+    for (const timeout of [2 ** 31 * 1000, Number.MAX_SAFE_INTEGER])
+      expect((await infer('three', { parameters: { timeout } })).status).toBe(200)
   })
 
   it('ends at the client’s own deadline while its layers are being loaded, which goes on', async () => {

@@ -74,7 +74,8 @@ export function beginning({ description, begin, services }: FrontPage, up = ''):
       `<li>${link(`${up}${docs.slice(1)}`, `${method} ${path}`)}: ${prose(summary)}</li>`,
   )
   const others = Object.entries(services).map(([name, url]) =>
-    URL.canParse(url) ? link(`${url}/docs/`, name) : escape(`${name}: ${url}`),
+    // A machine says itself where it is: what is no web address is shown and not linked.
+    /^https?:/i.test(url) && URL.canParse(url) ? link(`${url}/docs/`, name) : escape(`${name}: ${url}`),
   )
   return `<p>${prose(description)}</p><p>Begin with:</p><ol>${calls.join('')}</ol>${
     others.length === 0 ? '' : `<p>Other services: ${others.join(' · ')}</p>`
@@ -91,4 +92,10 @@ const link = (href: string, text: string) => `<a href="${escape(href)}">${escape
 /** Summaries and descriptions are Markdown, of which they use code. */
 const prose = (text: string) => escape(text).replace(/`([^`]+)`/g, '<code>$1</code>')
 
-const escape = (text: string) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+/** Control characters and marks that turn the direction of text around are shown as what they are. */
+const HIDDEN = /(?!\n)[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
+
+const escape = (text: string) =>
+  text
+    .replace(HIDDEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)

@@ -47,6 +47,17 @@ describe('the front page', () => {
     expect(text).toContain('A &#60;thing&#62; by its <code>id</code>')
   })
 
+  it('shows what a machine says of itself without doing what it says', async () => {
+    const url = await serve([], () => ({
+      'a\u001b[2J\u202eb<i>': 'http://192.0.2.7:8090',
+      bad: 'javascript:alert(1)//',
+    }))
+    const text = await (await fetch(url, { headers: { Accept: 'text/html' } })).text()
+    expect(text).toContain('a\\u001b[2J\\u202eb&#60;i&#62;')
+    expect(text).toContain('bad: javascript:alert(1)//')
+    expect(text).not.toMatch(/href="javascript:|[\u001b\u202e]/)
+  })
+
   it('names a service on the same machine as the client called this one', async () => {
     const url = await serve([], () => ({
       planner: 'http://127.0.0.1:8082',
