@@ -17,7 +17,7 @@ export interface ReceivedRequest {
   inputs: Tensor[] | undefined
 }
 
-export const REQUEST = 'request'
+const REQUEST = 'request'
 const LABELS = 'labels'
 
 /** @param jsonBytes length of the JSON. @throws ScissionError badRequest, invalidTensor. */
