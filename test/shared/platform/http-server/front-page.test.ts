@@ -55,7 +55,7 @@ describe('the front page', () => {
     const text = await (await fetch(url, { headers: { Accept: 'text/html' } })).text()
     expect(text).toContain('a\\u001b[2J\\u202eb&#60;i&#62;')
     expect(text).toContain('bad: javascript:alert(1)//')
-    expect(text).not.toMatch(/href="javascript:|[\u001b\u202e]/)
+    for (const raw of ['href="javascript:', '\u001b', '\u202e']) expect(text).not.toContain(raw)
   })
 
   it('names a service on the same machine as the client called this one', async () => {
