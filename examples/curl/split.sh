@@ -14,7 +14,7 @@ plan=$(value id <<< "$answer")
 stages=$(cut -d . -f 4- <<< "$plan" | sed -E 's/([^._]+)_([0-9]+)-([0-9]+)/\1 [\2,\3)/g; s/\./ → /g')
 printf 'plan %s, predicted %.1f ms\n' "$stages" "$(value predictedMs <<< "$answer")"
 
-deployment=$(curl -sSf "$planner/v1/deployments" -d "{\"plan\":\"$plan\",\"name\":\"example-curl\"}" | value id)
+deployment=$(curl -sSf "$planner/v1/deployments" --json "{\"plan\":\"$plan\",\"name\":\"example-curl\"}" | value id)
 trap 'curl -sS -X DELETE "$planner/v1/deployments/$deployment"' EXIT
 until curl -sSf "$planner/v1/deployments/$deployment" | grep -q '"state":"ready"'; do sleep 0.2; done
 entry=$(curl -sSf "$planner/v1/deployments/$deployment" | value url)

@@ -77,6 +77,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/sweep-command.ts')).defineSweep,
   },
   {
+    usage: 'keys',
+    text: 'who may call the services: make the key of a system, and keys for people and programs',
+    load: async () => (await import('./commands/key-commands.ts')).defineKeys,
+  },
+  {
+    usage: 'certs',
+    text: 'a small authority of one’s own: certificates for encryption between the services',
+    load: async () => (await import('./commands/cert-commands.ts')).defineCerts,
+  },
+  {
     usage: 'infer <model>',
     text: 'run a deployment (or, with --on, a model on one resource), once or many times',
     load: async () => (await import('./commands/infer.ts')).defineInfer,

@@ -1,6 +1,7 @@
 /** The context of every command: clients of the services, and how to print. */
 import type { Command } from 'commander'
 import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
+import type { Credentials } from '../../shared/platform/credentials.ts'
 import { KnownRevision } from '../../shared/client/known-revision.ts'
 import type { PlannerClient } from '../../shared/client/planner.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
@@ -10,6 +11,7 @@ import { complain, say } from '../terminal/say.ts'
 import { type Table, tableText } from '../terminal/table.ts'
 import { findServices, type Services } from './find-services.ts'
 import type { GlobalOptions } from './global-options.ts'
+import { ownCredentials } from './own-credentials.ts'
 
 export interface Context {
   readonly benchmark: BenchmarkClient
@@ -18,6 +20,8 @@ export interface Context {
   readonly known: KnownRevision
   /** The system that the command line, the environment or a running system names. */
   readonly services: Services
+  /** Shown to the services. */
+  readonly credentials: Credentials
   /** The whole program, with all options of all commands. */
   everyCommand: () => Promise<Command>
   /** Prints `value` as JSON with --json, otherwise the text made of it: then it holds nothing that controls a terminal. */
@@ -39,6 +43,8 @@ export function createContext(program: Command, everyCommand: () => Promise<Comm
   const known = new KnownRevision('latest', sayOutdated)
   let services: Services | undefined
   const found = () => (services ??= findServices(options(), process.env))
+  let shown: Credentials | undefined
+  const credentials = () => (shown ??= ownCredentials(process.env, found().system?.dataDir))
   let isCsv = false
   let clients: Clients | undefined
   program.hook('preAction', async (_, command) => {
@@ -54,13 +60,16 @@ export function createContext(program: Command, everyCommand: () => Promise<Comm
   return {
     everyCommand,
     get benchmark() {
-      return loaded(clients).createBenchmarkClient(found().benchmark, known)
+      return loaded(clients).createBenchmarkClient(found().benchmark, known, credentials())
     },
     get planner() {
-      return loaded(clients).createPlannerClient(found().planner, known)
+      return loaded(clients).createPlannerClient(found().planner, known, credentials())
     },
     get services() {
       return found()
+    },
+    get credentials() {
+      return credentials()
     },
     known,
     print,

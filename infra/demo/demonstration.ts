@@ -3,6 +3,7 @@
  * only the services' public APIs. The reference for the comparison is the given file, run unsplit by ONNX Runtime in a
  * process of its own.
  */
+import type { Credentials } from '../../shared/platform/credentials.ts'
 import type { BenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createInferenceClient } from '../../shared/client/inference.ts'
 import type { PlannerClient } from '../../shared/client/planner.ts'
@@ -45,6 +46,8 @@ export interface DemonstrationInput {
   samples?: readonly string[] | undefined
   benchmark: BenchmarkClient
   planner: PlannerClient
+  /** Shown to the inference services. */
+  credentials?: Credentials
   redis: Report['redis']
 }
 
@@ -106,6 +109,7 @@ export async function demonstrate(input: DemonstrationInput): Promise<Report> {
           inputs,
           expected: reference.outputs,
           waitFor,
+          credentials: input.credentials,
         }),
       ),
     )
@@ -226,12 +230,13 @@ interface Serving {
   /** Outputs of the unsplit model. */
   expected: readonly Tensor[]
   waitFor: SetDetail
+  credentials: Credentials | undefined
 }
 
 async function serve(
   planner: PlannerClient,
   plan: Plan,
-  { inputs, expected, waitFor }: Serving,
+  { inputs, expected, waitFor, credentials }: Serving,
 ): Promise<ServedPlan> {
   const deployment = await deployAndWait(
     planner,
@@ -239,7 +244,12 @@ async function serve(
     { update: (_, { step: at }) => waitFor(at), stop: () => undefined },
   )
   waitFor('sending requests')
-  const client = createInferenceClient(deployment.entry.resource, deployment.entry.url)
+  const client = createInferenceClient(
+    deployment.entry.resource,
+    deployment.entry.url,
+    undefined,
+    credentials,
+  )
   const infer = () => client.infer(deployment.id, inputs)
   await timesOf(infer, WARM_UP)
   const samplesMs = await timesOf(infer, MEASURED)

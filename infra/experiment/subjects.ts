@@ -126,7 +126,7 @@ export async function deploySubject(
   const name = await own.name(subject.plan)
   await own.made(await planner.deploy({ plan: subject.plan, name }))
   const { entry } = await untilLive(planner, name, { signal })
-  const client = createInferenceClient(entry.resource, entry.url, context.known)
+  const client = createInferenceClient(entry.resource, entry.url, context.known, context.credentials)
   const asked = { client, source: subject.modelId, model: name }
   return { ...subject, deployment: name, client, inputs: await inferInputs(context, asked, { seed }) }
 }

@@ -25,6 +25,7 @@ import { step, thingsToTry, verdictText } from '../demo/story.ts'
 import { nameOfFile } from '../steps/upload-model.ts'
 import { complain, say } from '../terminal/say.ts'
 import { HELP, parseStartOptions, type StartOptions } from './options.ts'
+import { orGivenUp } from './processes/or-given-up.ts'
 import { stopOnSignals } from './processes/stop-on-signals.ts'
 import { startSystem, type System, type SystemOptions } from './system.ts'
 
@@ -62,6 +63,7 @@ export async function start(args: string[]): Promise<void> {
       startOrReport(report, { ...options, dataDir, log, onStop, waitFor }),
     )
     say(`  Redis: ${system.redis.description}`)
+    if (!options.once) void system.gaveUp.then(({ message }) => complain(message))
     await show(options, system, { log, report, stopped: () => stopped?.aborted === true })
   } catch (thrown) {
     // While the services are being stopped, whatever is under way fails: that is no news.
@@ -88,19 +90,23 @@ interface Run {
 async function show(options: StartOptions, system: System, run: Run): Promise<void> {
   const { log, report, stopped } = run
   const { kind, description } = system.redis
+  const { credentials } = system
   const redis = { kind, description }
   try {
     const known = new KnownRevision()
     const file = options.model ?? (await zooFile(system.dataDir))
-    const outcome = await demonstrate({
+    const demonstration = demonstrate({
       file,
       name: nameOfFile(file),
       inputShapes: options.inputShapes,
       samples: options.samples,
-      benchmark: createBenchmarkClient(system.benchmarkUrl, known),
-      planner: createPlannerClient(system.plannerUrl, known),
+      benchmark: createBenchmarkClient(system.benchmarkUrl, known, credentials),
+      planner: createPlannerClient(system.plannerUrl, known, credentials),
+      credentials,
       redis,
     })
+    // A run that ends by itself does not wait for what is not coming back.
+    const outcome = options.once ? await orGivenUp(demonstration, system.gaveUp) : await demonstration
     report(outcome)
     say(`\n${verdictText(outcome)}`)
     if (!outcome.ok) process.exitCode = 1

@@ -3,7 +3,9 @@
  * the testbed, and the link emulator between them. Stops everything in reverse order.
  */
 import path from 'node:path'
-import { createPlannerClient } from '../../shared/client/planner.ts'
+import type { Credentials } from '../../shared/platform/credentials.ts'
+import { ownCredentials } from '../cli/own-credentials.ts'
+import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
 import { createJsonClient } from '../../shared/client/http.ts'
 import type { Routes } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
@@ -14,9 +16,11 @@ import { startLinkEmulatorProcess } from '../testbed/link-emulator/remote.ts'
 import type { StartOptions } from './options.ts'
 import { choosePorts, type Ports } from './ports.ts'
 import { ProcessGroup } from './processes/group.ts'
+import type { RestartLimits } from './processes/supervised.ts'
 import { type OpenRedis, openRedis } from './redis/open-redis.ts'
 import { loadTestbed, type Testbed } from '../testbed/testbed.ts'
 import { claimSystem } from './system-file.ts'
+import { keyFileIn } from './system-key-file.ts'
 
 export interface SystemOptions extends Pick<StartOptions, 'testbed' | 'network' | 'portBase'> {
   /**
@@ -31,14 +35,31 @@ export interface SystemOptions extends Pick<StartOptions, 'testbed' | 'network' 
   onStop?: (stop: () => Promise<void>) => void
   /** Told what is being waited for. */
   waitFor?: ((what: string) => void) | undefined
+  /** How a process that ends by itself is started again. */
+  restarts?: RestartLimits | undefined
+}
+
+/** One of those that the system started. */
+interface RunningProcess {
+  name: string
+  url: string
+  /** Of the process that runs now: one that ended by itself was started again. */
+  readonly pid: number | undefined
 }
 
 export interface System {
   redis: OpenRedis
   benchmarkUrl: string
-  benchmarkPid: number | undefined
   plannerUrl: string
-  resources: { name: string; url: string; pid: number | undefined }[]
+  benchmark: RunningProcess
+  planner: RunningProcess
+  resources: RunningProcess[]
+  /** Without a pid if the testbed has no links. */
+  links: { readonly pid: number | undefined }
+  /** Resolves once a process is given up that ended again and again, with the reason. */
+  gaveUp: Promise<ScissionError>
+  /** Of an operator, by the key of this system. */
+  credentials: Credentials
   /** Folder of this system. */
   dataDir: string
   /** File with the output of all processes. */
@@ -47,6 +68,8 @@ export interface System {
 }
 
 const HOST = '127.0.0.1'
+/** A token of the user is not the services’. */
+const NO_TOKEN = { SCISSION_SYSTEM_KEY: '', SCISSION_TOKEN: '', SCISSION_TOKEN_FILE: '' }
 /** All resources have registered with their first heartbeat. */
 const REGISTRATION_WAIT = { everyMs: 50, timeoutMs: 60_000 }
 
@@ -59,34 +82,48 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const claim = claimSystem(options.dataDir, options.portBase)
   const { dataDir } = claim
   const logFile = path.join(dataDir, 'services.log')
-  const group = new ProcessGroup(options.log, logFile)
+  const group = new ProcessGroup(options.log, logFile, { limits: options.restarts })
   // The first member is stopped last: the others have ended when the claim is given back.
   group.add({ name: 'the claim on the port base', stop: () => Promise.resolve(claim.release()) })
   options.onStop?.(() => group.stopAll())
   try {
     const ports = await choosePorts(options.portBase, testbed.resources.length)
     options.waitFor?.('Redis and the link emulator')
-    const first = [startRedis(group, dataDir, options), startLinks(group, testbed, ports)] as const
+    // With certificates in the environment the services speak TLS, also through the emulated links.
+    const env = options.env ?? process.env
+    const origin = `${env['SCISSION_TLS_CERT'] ? 'https' : 'http'}://${HOST}`
+    const first = [startRedis(group, dataDir, options), startLinks(group, testbed, ports, origin)] as const
     await Promise.allSettled(first)
-    const [redis, routes] = await Promise.all(first)
+    const [redis, links] = await Promise.all(first)
+    const { routes } = links
+    const keyFile = keyFileIn(dataDir)
+    const credentials = ownCredentials({ ...env, ...NO_TOKEN, SCISSION_SYSTEM_KEY_FILE: keyFile })
     const common = {
       SCISSION_HOST: HOST,
+      // What the services know each other by.
+      ...NO_TOKEN,
+      SCISSION_SYSTEM_KEY_FILE: keyFile,
       REDIS_URL: redis.url,
       SCISSION_REDIS_KIND: redis.kind,
       SCISSION_DATA: dataDir,
       SCISSION_TIERS: testbed.tiers.join(','),
-      SCISSION_BENCHMARK_URL: `http://${HOST}:${ports.benchmark}`,
-      SCISSION_PLANNER_URL: `http://${HOST}:${ports.planner}`,
+      SCISSION_BENCHMARK_URL: `${origin}:${ports.benchmark}`,
+      SCISSION_PLANNER_URL: `${origin}:${ports.planner}`,
     }
     const services = await startServices(group, testbed, ports, { common, routes, waitFor: options.waitFor })
     options.waitFor?.('the services to be connected to Redis, and the resources to register')
     await Promise.all([
-      ready('benchmark service', services.benchmarkUrl),
-      ready('planner service', services.plannerUrl),
+      ready('benchmark service', services.benchmarkUrl, credentials),
+      ready('planner service', services.plannerUrl, credentials),
     ])
-    await registered(services.plannerUrl, testbed.resources.length)
+    await registered(
+      createPlannerClient(services.plannerUrl, undefined, credentials),
+      testbed.resources.length,
+    )
     await claim.running(whereIs(redis, services))
-    return { redis, ...services, dataDir, logFile, close: () => group.stopAll() }
+    const { gaveUp } = group
+    const close = () => group.stopAll()
+    return { redis, ...services, links, gaveUp, credentials, dataDir, logFile, close }
   } catch (thrown) {
     await group.stopAll()
     throw thrown
@@ -109,20 +146,33 @@ async function startRedis(
   dataDir: string,
   { log, env }: SystemOptions,
 ): Promise<OpenRedis> {
-  const redis = await openRedis({ dataDir: path.join(dataDir, 'redis'), log, env: env ?? process.env })
-  group.add({ name: 'Redis', stop: redis.close })
-  return redis
+  const opening = openRedis({
+    dataDir: path.join(dataDir, 'redis'),
+    log,
+    env: env ?? process.env,
+    supervise: group.supervise.bind(group),
+  })
+  // Added before it is there, so that a stop in the meantime reaches it. Who started it says why it could not be.
+  group.add({
+    name: 'Redis',
+    stop: () =>
+      opening.then(
+        ({ close }) => close(),
+        () => undefined,
+      ),
+  })
+  return await opening
 }
 
-/** @returns for each resource, the URLs by which it reaches its peers. */
-async function startLinks(group: ProcessGroup, testbed: Testbed, ports: Ports): Promise<Map<string, Routes>> {
+/** @returns for each resource, the URLs by which it reaches its peers, and the process of the emulator. */
+async function startLinks(group: ProcessGroup, testbed: Testbed, ports: Ports, origin: string) {
   const routes = new Map<string, Routes>()
-  if (testbed.links.length === 0) return routes
+  if (testbed.links.length === 0) return { routes, pid: undefined }
   const portOf = new Map(
     testbed.resources.map((resource, index) => [resource.name, ports.inference[index] ?? 0]),
   )
   const emulator = await startLinkEmulatorProcess(
-    (process) => group.start(process),
+    (process, restart) => group.startSupervised(process, restart),
     testbed.links.map(({ from, to, rttMs, upMbps, downMbps }) => ({
       name: linkId(from, to),
       rttMs,
@@ -132,10 +182,15 @@ async function startLinks(group: ProcessGroup, testbed: Testbed, ports: Ports): 
     })),
   )
   for (const { from, to, ...emulation } of testbed.links) {
-    const url = `http://${HOST}:${emulator.ports[linkId(from, to)]}`
+    const url = `${origin}:${emulator.ports[linkId(from, to)]}`
     routes.set(from, { ...routes.get(from), [to]: { url, emulation } })
   }
-  return routes
+  return {
+    routes,
+    get pid() {
+      return emulator.pid
+    },
+  }
 }
 
 interface ServiceSettings extends Pick<SystemOptions, 'waitFor'> {
@@ -155,7 +210,7 @@ async function startServices(
   const start = async (name: string, service: string, port: number | undefined, env = {}) => {
     missing.add(name)
     say()
-    const process = await group.start({
+    const process = await group.startSupervised({
       name,
       entry: new URL(`../../services/${service}/main.ts`, import.meta.url),
       env: { ...common, SCISSION_PORT: String(port), ...env },
@@ -164,7 +219,6 @@ async function startServices(
     say()
     return process
   }
-  const benchmarkUrl = `http://${HOST}:${ports.benchmark}`
   const starts = [
     start('benchmark', 'benchmark', ports.benchmark),
     start('planner', 'planner', ports.planner),
@@ -179,25 +233,20 @@ async function startServices(
     ),
   ]
   await Promise.allSettled(starts)
-  const [benchmark, planner, ...inference] = await Promise.all(starts)
-  return {
-    benchmarkUrl: benchmark?.url ?? benchmarkUrl,
-    benchmarkPid: benchmark?.pid,
-    plannerUrl: planner?.url ?? '',
-    resources: inference.map((process) => ({ name: process.name, url: process.url, pid: process.pid })),
-  }
+  const [benchmark, planner, ...resources] = await Promise.all(starts)
+  if (!benchmark || !planner) throw new Error('two of the processes are these')
+  return { benchmarkUrl: benchmark.url, plannerUrl: planner.url, benchmark, planner, resources }
 }
 
 /** Waits until the service is ready: it answers 503 until it is connected to Redis. */
-async function ready(name: string, url: string): Promise<void> {
-  const client = createJsonClient(name, url)
+async function ready(name: string, url: string, credentials: Credentials): Promise<void> {
+  const client = createJsonClient(name, url, undefined, credentials)
   const ask = () => client.send({ url: '/readyz' }).catch((thrown: unknown) => ({ thrown }))
   const failure = await pollUntil(ask, (answer) => answer === undefined, REGISTRATION_WAIT)
   if (failure !== undefined) throw failure.thrown
 }
 
-async function registered(plannerUrl: string, count: number): Promise<void> {
-  const planner = createPlannerClient(plannerUrl)
+async function registered(planner: PlannerClient, count: number): Promise<void> {
   const ask = async () => (await planner.resources()).filter(({ alive }) => alive).map(({ name }) => name)
   const names = await pollUntil(ask, (alive) => alive.length >= count, REGISTRATION_WAIT)
   if (names.length >= count) return

@@ -8,16 +8,18 @@ import { readIfThere, writeWhole } from '../../shared/platform/atomic-file.ts'
 import type { BenchmarkConfig } from '../../shared/platform/service/service-config.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 import { createApp } from '../../shared/platform/http-server/app.ts'
+import { OWN_WORK } from '../../shared/platform/http-server/client-of.ts'
 import { withoutCopy } from '../../shared/platform/http-server/revisions.ts'
+import type { RequestLog } from '../../shared/platform/http-server/request-log.ts'
 import { type Route, tagged } from '../../shared/platform/http-server/route.ts'
 import { hasOpenDimensions } from '../../shared/onnx/index.ts'
 import { KeyedLock } from '../../shared/platform/keyed-lock.ts'
 import type { Logger } from '../../shared/platform/log.ts'
-import { producerConnection } from '../../shared/platform/redis/connections.ts'
+import { joinSystem } from '../../shared/platform/service/join-system.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { checkWritable } from '../../shared/platform/redis/writable.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
+import type { State } from '../../shared/platform/redis/state.ts'
 import { openBenchmarks } from './benchmarks/open-benchmarks.ts'
 import { watchedParts } from './benchmarks/watched-parts.ts'
 import { benchmarkRoutes } from './benchmarks/benchmark-routes.ts'
@@ -34,25 +36,27 @@ import { Ranges } from './models/model-ranges.ts'
 import { Registry } from './models/registry.ts'
 import { modelRoutes } from './models/model-routes.ts'
 import { ModelStore } from './models/model-store.ts'
+import { WrittenRanges } from './models/written-ranges.ts'
 import { SampleReader } from './samples/sample-reader.ts'
 import { modelSampleRoutes } from './models/sample-routes.ts'
 import { profileRoutes } from './benchmarks/profile-routes.ts'
 
-export async function createBenchmarkService(config: BenchmarkConfig, log: Logger) {
+/** @param requests absent = nothing is logged of requests. */
+export async function createBenchmarkService(config: BenchmarkConfig, log: Logger, requests?: RequestLog) {
   const store = new ModelStore(config.dataDir, log)
   await store.open()
   // What was known of the memory with which the files were last compared: what is missing in that memory was deleted.
   const memoryFile = path.join(config.dataDir, 'redis-memory')
   const knownMemory = (await readIfThere(memoryFile)) ?? 'none'
-  const redis = producerConnection(config.redisUrl, log)
-  const state = openState(redis, log)
+  const joined = joinSystem(config, 'benchmark', log, { requests })
+  const { access, redis, state } = joined
   const analyses = new Analyses(store, state, {
     timeoutMs: config.analyseTimeoutMs,
     memoryLimitBytes: config.analyseMemoryBytes,
   })
   const registry = new Registry(store, state, log)
   const modelFiles = new ModelFiles()
-  const ranges = new Ranges(store, analyses, modelFiles)
+  const ranges = new Ranges(store, analyses, modelFiles, new WrittenRanges(store, config.rangeFileBytes, log))
   const samples = new SampleReader(config.maxSampleBytes)
   const noteMemory = (note: string) => writeWhole(memoryFile, note)
   const kept = new KeptDocuments(store, state, log, noteMemory)
@@ -80,6 +84,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
     begin: ['uploadModel', 'readLayers', 'startBenchmark', 'followBenchmark'],
     neighbours: async () => ({ planner: config.plannerUrl, ...(await resourceUrls(state)) }),
     log,
+    ...joined.front,
     routes: routesOf({
       config,
       log,
@@ -106,6 +111,8 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
   })
   return {
     app,
+    /** For its listening sockets. */
+    tls: access.tls,
     /** Ends open event streams, so that the HTTP server can close. */
     endStreams: () => benchmarks.events.endStreams(),
     close: async () => {
@@ -116,7 +123,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       await benchmarks.close()
       state.memory.close()
       await kept.close()
-      redis.disconnect()
+      joined.leave()
     },
   }
 }
@@ -180,6 +187,7 @@ function routesOf(parts: Parts): Route[] {
         queues: benchmarks.deps.queues,
         analyses,
         samples: new SampleFiles(config.dataDir),
+        reader: samples,
         heartbeatMs: config.heartbeatMs,
       }),
     ),
@@ -192,10 +200,10 @@ function routesOf(parts: Parts): Route[] {
  * these shapes can be deployed for a range of them.
  */
 function structureToMeasure(analyses: Analyses, log: Logger): Analyses['structure'] {
-  return async (model, shapes) => {
-    const structure = await analyses.structure(model, shapes)
+  return async (model, asker, shapes) => {
+    const structure = await analyses.structure(model, asker, shapes)
     if (hasOpenDimensions(model.inputs))
-      await analyses.open(model, structure.inputShapes).catch((error: unknown) => {
+      await analyses.open(model, asker, structure.inputShapes).catch((error: unknown) => {
         const what = `model ${model.name} has no structure with open dimensions, so its deployments take one shape each`
         log.warn({ err: coerceError(error) }, what)
       })
@@ -234,7 +242,7 @@ function keepRestored(
 async function analyseAgain(outdated: readonly Model[], analyses: Analyses, log: Logger): Promise<void> {
   for (const model of outdated) {
     try {
-      await analyses.structure(model)
+      await analyses.structure(model, OWN_WORK)
       log.info(`model ${model.name} was analysed again: another version of Scission had done that`)
     } catch (error) {
       log.warn({ err: coerceError(error) }, `model ${model.name} of another version could not be analysed`)

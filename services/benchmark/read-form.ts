@@ -3,11 +3,10 @@
  * request that is refused half-way still needs an answer.
  */
 import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { Busboy } from '@fastify/busboy'
+import { PassThrough, type Readable } from 'node:stream'
 import pLimit from 'p-limit'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
+import { boundaryOf, type FormEvent, formEvents, type PartHead } from './multipart.ts'
 
 /** A limit on the number of parts. */
 export interface PartsLimit {
@@ -18,6 +17,7 @@ export interface PartsLimit {
 const PARTS: PartsLimit = { max: 1000 }
 /** Parts whose content is consumed at the same time: each may hold an open file. */
 const PARTS_AT_ONCE = 64
+const FIELD_BYTES = 1024
 
 export interface FormReader<T> {
   /** Consumes the content of a part that is a file, or rejects. */
@@ -61,68 +61,131 @@ export const isForm = (req: IncomingMessage): boolean =>
   /^multipart\/form-data\b/i.test(req.headers['content-type'] ?? '')
 
 /**
- * Reads all parts, several at a time. The first error ends the reading of all.
+ * Reads all parts. They come one after another; what is made of their content may take longer, so several are under way at a
+ * time. The first error ends the reading of all.
  * @returns what the reader made of the parts, in their order.
- * @throws ScissionError badRequest; payloadTooLarge for too many parts; what the reader throws; the request's error if it was interrupted.
+ * @throws ScissionError badRequest; payloadTooLarge for too many parts or a field that nobody takes; what the reader throws;
+ * the request's error if it was interrupted.
  */
 export async function readForm<T>(req: IncomingMessage, reader: FormReader<T>): Promise<T[]> {
-  const { fieldBytes = 1024, parts: limit = PARTS } = reader
-  const parser = openParser(req, fieldBytes, limit.max)
-  const atOnce = pLimit(PARTS_AT_ONCE)
-  const parts: Promise<T>[] = []
-  const streams: Readable[] = []
-  const failed = new Promise<never>((_resolve, reject) => {
-    const add = (part: Promise<T>) => {
-      part.catch(reject)
-      parts.push(part)
-    }
-    parser.on('file', (field, stream, filename) => {
-      streams.push(stream)
-      // The parser reports an interrupted body on the part's stream as well as on itself.
-      stream.on('error', reject)
-      add(atOnce(() => reader.onFile(unescaped(field), stream, filename && unescaped(filename))))
-    })
-    parser.on('field', (field, value, _fieldCut, cut) => {
-      if (reader.onField) add(reader.onField(field, value, cut))
-    })
-    parser.on('error', (thrown: unknown) => reject(badForm(thrown)))
-    parser.on('partsLimit', () => reject(tooManyParts(limit)))
-  })
-  failed.catch(() => undefined)
+  const form = new Form(reader)
+  const events = formEvents(
+    req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>,
+    boundaryOf(req.headers['content-type']),
+  )
   try {
-    await Promise.race([pipeline(req.iterator({ destroyOnReturn: false }), parser), failed])
-    return await Promise.race([Promise.all(parts), failed])
+    await Promise.race([form.take(events), form.failed])
+    return await Promise.race([Promise.all(form.parts), form.failed])
   } catch (thrown) {
-    for (const stream of streams) stream.destroy(coerceError(thrown))
-    await Promise.allSettled(parts)
+    form.stop(coerceError(thrown))
+    await Promise.allSettled(form.parts)
     throw thrown
   }
 }
 
-/** Clients write a quote in the name of a part as %22, and a percent sign as it is (WHATWG, multipart/form-data). */
-const unescaped = (name: string): string => name.replaceAll('%22', '"')
+/** The parts of one form, of which the last is being received. */
+class Form<T> {
+  readonly parts: Promise<T>[] = []
+  /** Rejects with the first error of a part. */
+  readonly failed: Promise<never>
+  #fail: (error: unknown) => void = () => {}
+  readonly #reader: FormReader<T>
+  readonly #limit: PartsLimit
+  readonly #atOnce = pLimit(PARTS_AT_ONCE)
+  readonly #streams = new Set<PassThrough>()
+  #count = 0
+  #stopped = false
+  #file: PassThrough | undefined
+  #field: { name: string; value: Buffer[]; bytes: number } | undefined
 
-function openParser(req: IncomingMessage, fieldSize: number, parts: number): Busboy {
-  try {
-    return new Busboy({
-      headers: { ...req.headers, 'content-type': req.headers['content-type'] ?? '' },
-      // File names may have folders: `weights/part1.bin`.
-      preservePath: true,
-      limits: { parts, fieldSize },
+  constructor(reader: FormReader<T>) {
+    this.#reader = reader
+    this.#limit = reader.parts ?? PARTS
+    this.failed = new Promise((_resolve, reject) => {
+      this.#fail = reject
     })
-  } catch (thrown) {
-    throw badForm(thrown)
+    this.failed.catch(() => undefined)
+  }
+
+  async take(events: AsyncIterable<FormEvent>): Promise<void> {
+    for await (const event of events) {
+      if (this.#stopped) return
+      if ('head' in event) this.#begin(event.head)
+      else if ('content' in event) await this.#add(event.content)
+      else this.#end()
+    }
+  }
+
+  stop(error: Error): void {
+    this.#stopped = true
+    for (const stream of this.#streams) stream.destroy(error)
+  }
+
+  #begin({ field, filename, isFile }: PartHead): void {
+    this.#count += 1
+    if (this.#count > this.#limit.max) throw tooManyParts(this.#limit)
+    if (!isFile) {
+      this.#field = { name: field, value: [], bytes: 0 }
+      return
+    }
+    const stream = new PassThrough()
+    this.#file = stream
+    this.#streams.add(stream)
+    stream.on('error', () => undefined).once('close', () => this.#streams.delete(stream))
+    this.#begun(this.#atOnce(() => this.#reader.onFile(field, stream, filename)))
+  }
+
+  #begun(part: Promise<T>): void {
+    part.catch((error: unknown) => this.#fail(error))
+    this.parts.push(part)
+  }
+
+  async #add(content: Buffer): Promise<void> {
+    const file = this.#file
+    if (file) {
+      // A reader that has ended, well or not, takes no more.
+      if (!file.destroyed && !file.write(content)) await writable(file)
+      return
+    }
+    const { fieldBytes = FIELD_BYTES } = this.#reader
+    const field = this.#field
+    if (!field) throw tooLong(fieldBytes)
+    field.value.push(content)
+    field.bytes += content.length
+    if (field.bytes > fieldBytes) this.#endField(field, true)
+  }
+
+  #end(): void {
+    this.#file?.end()
+    this.#file = undefined
+    if (this.#field) this.#endField(this.#field, false)
+  }
+
+  #endField({ name, value }: { name: string; value: Buffer[] }, isCut: boolean): void {
+    this.#field = undefined
+    const { onField, fieldBytes = FIELD_BYTES } = this.#reader
+    const text = Buffer.concat(value).subarray(0, fieldBytes).toString()
+    if (onField) this.#begun(onField(name, text, isCut))
+    else if (isCut) throw tooLong(fieldBytes)
   }
 }
+
+const tooLong = (fieldBytes: number) =>
+  new ScissionError('payloadTooLarge', `a form field that is no file has more than ${fieldBytes} bytes`)
+
+/** Resolves once it takes more, or takes nothing any more. */
+const writable = (stream: PassThrough): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      stream.off('drain', done).off('close', done)
+      resolve()
+    }
+    stream.once('drain', done).once('close', done)
+  })
 
 function tooManyParts({ max, setBy }: PartsLimit): ScissionError {
   const how = setBy ? `; the limit is set by ${setBy}` : ''
   return new ScissionError('payloadTooLarge', `the form has more than ${max} parts${how}`, { limit: max })
-}
-
-function badForm(thrown: unknown): ScissionError {
-  const message = `the form cannot be read: ${coerceError(thrown).message}`
-  return new ScissionError('badRequest', message, undefined, thrown)
 }
 
 /** The error of a request whose body could not be read to its end, if its reader threw no other. */

@@ -7,33 +7,37 @@
  * reachable now.
  */
 import path from 'node:path'
+import type { Tls } from '../../shared/platform/access/tls.ts'
 import { REFERENCE_NETWORK } from '../../shared/contracts/pace-network.ts'
-import { producerConnection } from '../../shared/platform/redis/connections.ts'
-import type { RequestListener } from 'node:http'
-import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
+import type { Credentials } from '../../shared/platform/credentials.ts'
+import { joinSystem } from '../../shared/platform/service/join-system.ts'
+import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { InferenceConfig } from '../../shared/platform/service/service-config.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
-import { createApp } from '../../shared/platform/http-server/app.ts'
+import { type App, createApp } from '../../shared/platform/http-server/app.ts'
 import { withoutCopy } from '../../shared/platform/http-server/revisions.ts'
+import type { RequestLog } from '../../shared/platform/http-server/request-log.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import type { Restored } from '../../shared/platform/redis/redis-memory.ts'
 import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { RevisionGate } from '../../shared/platform/redis/revision-gate.ts'
-import { openState, type State } from '../../shared/platform/redis/state.ts'
+import type { State } from '../../shared/platform/redis/state.ts'
 import { ServedTimes } from './jobs/served-times.ts'
 import { measureOwnCost } from './links/own-cost.ts'
 import { PaceSampler, type PaceSamplerDeps } from './pace/pace-sampler.ts'
 import { batchSizes } from './serving/batching/batchable.ts'
 import { Batching } from './serving/batching/batching.ts'
 import { Deployments } from './forwarding/deployment-hops.ts'
+import { OnRecord } from './forwarding/on-record.ts'
 import { longestPossibleMessage } from './forwarding/message-limit.ts'
 import { Delivered, ReturnSlots } from './forwarding/direct-answer.ts'
 import { deploymentRoutes, returnRoutes } from './api/hop-routes.ts'
 import { createNoticing } from './forwarding/noticing.ts'
 import { BoundaryCodec } from './forwarding/boundary-codec.ts'
 import { createEngine, type Engine, runtimeOptions } from './serving/engine.ts'
+import { AnswerMemory } from './messages/answer-memory.ts'
 import { BodyMemoryBudget } from './messages/buffer-memory.ts'
 import { Caller } from './http/call.ts'
 import { Messages } from './messages/message-codec.ts'
@@ -50,6 +54,7 @@ import { Stages } from './serving/models/stages.ts'
 import { followChanges } from './registration/follow-changes.ts'
 import { Peers } from './registration/peers.ts'
 import { Presence } from './registration/presence.ts'
+import { isFromMachine } from './api/from-machine.ts'
 import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './api/core-routes.ts'
 import { createMetrics } from './api/metrics.ts'
 import { refusedRoutes } from './api/refused-routes.ts'
@@ -58,31 +63,36 @@ import { Statistics } from './api/request-statistics.ts'
 import { targetsOf } from './forwarding/deployment-target.ts'
 
 export interface InferenceService {
-  app: RequestListener
+  app: App
+  /** For its listening sockets. */
+  tls: Tls | undefined
   /**
-   * Registers, processes the benchmark queue, measures links. @param url at which clients and peers reach this service.
+   * Registers, processes the benchmark queue, measures links.
+   * @param url at which clients and peers reach this service. @param internalUrl at which peers do, if it is another one.
    * @returns resolves when it is registered. @throws ScissionError conflict if another service has the name.
    */
-  start: (url: string) => Promise<void>
+  start: (url: string, internalUrl?: string) => Promise<void>
   /** Unregisters and accepts no more jobs; running requests continue. */
   leave: () => Promise<void>
   close: () => Promise<void>
 }
 
-/** ms of near silence in the middle of a body after which its sender is given up. */
-const BODY_IDLE_MS = 30_000
-
 /** @throws ScissionError badRequest if the tier is not one of the tiers. */
 export function createInferenceService(
   config: InferenceConfig,
   log: Logger,
-  engine: Engine = createEngine(config, log),
+  givenEngine?: Engine,
+  requests?: RequestLog,
 ): InferenceService {
   const tierIndex = indexOfTier(config)
-  const redis = producerConnection(config.redisUrl, log)
-  const state = openState(redis, log)
-  const deps = createDeps(config, tierIndex, state, engine, log)
-  const { catalog, peers, models, deployments, stages, links, caller, messages, presence, codec } = deps
+  const joined = joinSystem(config, config.resource, log, {
+    requests,
+    urls: [config.publicUrl, config.internalUrl],
+  })
+  const { access, redis, state } = joined
+  const engine = givenEngine ?? createEngine(config, log, { credentials: access.credentials })
+  const deps = createDeps(config, tierIndex, { state, engine, credentials: access.credentials }, log)
+  const { catalog, peers, models, deployments, links, presence } = deps
   const gate = new RevisionGate(() => readRevision(redis))
   const followers = [catalog, peers, models, deployments, links, deps.served]
   const changes = followChanges(redis, log, followers, gate)
@@ -102,6 +112,8 @@ export function createInferenceService(
       ...(await resourceUrls(state)),
     }),
     log,
+    ...joined.front,
+    open: () => ({ resource: config.resource, instance: presence.instance }),
     routes: routesOf(config, deps),
     metrics: createMetrics({
       statistics: deps.statistics,
@@ -111,11 +123,10 @@ export function createInferenceService(
       conditions: deps.conditions,
     }),
     facts: () => ({
-      resource: config.resource,
-      instance: presence.instance,
       tier: config.tier,
       redis: config.redisKind,
       redisConnected: presence.connected,
+      redisRefusal: presence.redisRefusal,
       emulated: config.slowdown > 1,
       slowdown: config.slowdown,
       deployments: deployments.held().map(({ id }) => id),
@@ -127,25 +138,21 @@ export function createInferenceService(
   })
   return {
     app,
-    start: async (url) => {
-      await presence.start(url)
+    tls: access.tls,
+    start: async (url, internalUrl) => {
+      await presence.start({ url, internalUrl })
       deps.pace.start()
     },
-    leave: () => presence.leave(),
+    leave: () => {
+      engine.executor.leave()
+      return presence.leave()
+    },
     close: async () => {
       await presence.leave()
       state.memory.close()
-      await deps.pace.close()
       changes.close()
-      deps.wrongMachines.close()
-      await deployments.close()
-      await deps.conditions.close()
-      await stages.close()
-      await engine.executor.close()
-      caller.close()
-      await messages.close()
-      await codec.close()
-      redis.disconnect()
+      await closeParts(deps, engine)
+      joined.leave()
     },
   }
 }
@@ -161,6 +168,18 @@ function indexOfTier({ tier, tiers }: InferenceConfig): number {
 
 type Deps = ReturnType<typeof createDeps>
 
+async function closeParts(deps: Deps, engine: Engine): Promise<void> {
+  await deps.pace.close()
+  deps.wrongMachines.close()
+  await deps.deployments.close()
+  await deps.conditions.close()
+  await deps.stages.close()
+  await engine.executor.close()
+  deps.caller.close()
+  await deps.messages.close()
+  await deps.codec.close()
+}
+
 /** Writes back what this machine knows. */
 async function restoreFrom({ presence, links, deployments, conditions }: Deps): Promise<Restored> {
   presence.registerAgain()
@@ -172,7 +191,18 @@ async function restoreFrom({ presence, links, deployments, conditions }: Deps): 
   return { restored, notRestored: [] }
 }
 
-function createDeps(config: InferenceConfig, tierIndex: number, state: State, engine: Engine, log: Logger) {
+interface Base {
+  state: State
+  engine: Engine
+  credentials: Credentials
+}
+
+function createDeps(
+  config: InferenceConfig,
+  tierIndex: number,
+  { state, engine, credentials }: Base,
+  log: Logger,
+) {
   const { resource, hopTimeoutMs, maxBodyBytes } = config
   const here = { resource, emulated: config.slowdown > 1 }
   const isOwner = () => presence.isOwner
@@ -181,38 +211,31 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const options = runtimeOptions(config)
   const served = new ServedTimes({ resource, options, onPace, state, isOwner, log })
   const onRun = served.ran.bind(served)
-  const caller = new Caller()
+  const caller = new Caller(credentials)
   const messages = new Messages()
   const statistics = new Statistics()
   const catalog = new Catalog(state)
-  const stageDeps = { ...runnerOf(config, engine, catalog, log), guard: guardOf(config), log, onRun }
+  const benchmark = createBenchmarkClient(config.benchmarkUrl, undefined, credentials)
+  const runner = runnerOf(config, engine, { catalog, benchmark }, log)
+  const stageDeps = { ...runner, guard: guardOf(config), log, onRun }
   // Each thread and each batch size may hold the weights of a stage once more.
   const stageBytes = config.stageBytes / (config.executors * (1 + batchSizes(config.maxBatch).length))
   const stages = new Stages(stageDeps, stageBytes)
-  const benchmark = createBenchmarkClient(config.benchmarkUrl)
   const analyseOpen: RequestStructureDeps['analyseOpen'] = ({ id }, tried) =>
     benchmark.openStructure(id, tried)
   const structures = new RequestStructures({ catalog, analyseOpen })
-  const batches = new ModelBatches(stages, config.maxBatch)
-  const models = new LoadedModels({ catalog, structures, stages, batches, log })
-  const modelTargets = new ModelTargets({
-    here,
-    catalog,
-    structures,
-    loaded: models,
-    batches,
-    batching: config,
-  })
-  const peers = new Peers(state, config.routes, config.heartbeatMs)
-  const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
-  const bodies = { maxBytes: maxBodyBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs: BODY_IDLE_MS, memory }
+  const { models, modelTargets } = modelsOf(config, { here, catalog, structures, stages, log })
+  const peers = new Peers(state, config.routes, config.heartbeatMs, credentials)
+  const { memory, bodies, answers } = messageLimitsOf(config)
   const codec = new BoundaryCodec({ slowdown: config.slowdown, maxBytes: maxBodyBytes, memory })
   const isHeld = (id: string) => deployments.stateOf(id) !== undefined
   const noticing = createNoticing({ state, by: resource, isOwner, peers, log }, isHeld)
+  const onRecord = new OnRecord({ state, catalog, peers, log })
   const deployments = new Deployments({
     resource,
     stageDeps,
     state,
+    onRecord,
     weightBytes: (range) => catalog.weightBytes(range),
     besideBytes: stageBytes,
     warmCodecs: () => codec.warm(),
@@ -221,7 +244,6 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   const links = new Links({ ...config, ...noticing, tierIndex, state, peers, log })
   const observe = links.observe.bind(links)
   const forwarding = { caller, hopTimeoutMs, maxBytes: maxBodyBytes, observe, doubt: noticing.doubt }
-  const returns = new ReturnSlots()
   const deploymentDeps = {
     here,
     catalog,
@@ -230,7 +252,7 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     peers,
     links,
     pace,
-    returns,
+    returns: new ReturnSlots(),
     delivered: new Delivered(),
     longestPossible: longestPossibleMessage(config),
     forwarding,
@@ -238,11 +260,12 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
     log,
   }
   const targets = targetsOf(deploymentDeps, modelTargets)
-  const requestsServed = () => statistics.served
-  const presence = new Presence({ ...deploymentDeps, config, tierIndex, state, engine, requestsServed })
+  const about = { config, credentials, tierIndex, state, engine, requestsServed: () => statistics.served }
+  const presence = new Presence({ ...deploymentDeps, ...about })
   return {
     ...deploymentDeps,
     bodies,
+    answers,
     caller,
     messages,
     statistics,
@@ -254,12 +277,37 @@ function createDeps(config: InferenceConfig, tierIndex: number, state: State, en
   }
 }
 
+function messageLimitsOf(config: InferenceConfig) {
+  const { maxBodyBytes: maxBytes, transferWindowMs: idleMs } = config
+  const memory = new BodyMemoryBudget(config.bodyMemoryBytes)
+  const bodies = { maxBytes, setting: 'SCISSION_MAX_BODY_BYTES', idleMs, memory }
+  return { memory, bodies, answers: new AnswerMemory(config.answerMemoryBytes) }
+}
+
+interface ModelParts {
+  here: { resource: string; emulated: boolean }
+  catalog: Catalog
+  structures: RequestStructures
+  stages: Stages
+  log: Logger
+}
+
+function modelsOf(config: InferenceConfig, { here, catalog, structures, stages, log }: ModelParts) {
+  const batches = new ModelBatches(stages, config.maxBatch)
+  const models = new LoadedModels({ catalog, structures, stages, batches, log })
+  const found = { catalog, structures, batches }
+  return { models, modelTargets: new ModelTargets({ here, ...found, loaded: models, batching: config }) }
+}
+
 type PaceDeps = Pick<PaceSamplerDeps, 'isOwner' | 'log'> & { state: State }
 
 function paceOf(config: InferenceConfig, { executor }: Engine, deps: PaceDeps): PaceSampler {
   const { resource: name, slowdown, threads } = config
   const file = path.join(config.dataDir, name, `${REFERENCE_NETWORK}.onnx`)
-  const busy = () => executor.stats().threads.some(({ running, queued }) => running || queued > 0)
+  const busy = () => {
+    const { threads, processes } = executor.stats()
+    return [...threads, ...processes].some(({ running, queued }) => running || queued > 0)
+  }
   const ownCallMs = async () => (await measureOwnCost()).message.ms
   return new PaceSampler({ name, slowdown, threads, file, busy, ownCallMs, ...deps })
 }
@@ -276,10 +324,14 @@ function guardOf({ trialTimeoutMs: timeoutMs, trialMemoryBytes: memoryBytes }: I
 }
 
 /** Loads and runs stages: the engine itself, or batching in front of it. */
-function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log: Logger) {
+function runnerOf(
+  config: InferenceConfig,
+  engine: Engine,
+  { catalog, benchmark }: { catalog: Catalog; benchmark: BenchmarkClient },
+  log: Logger,
+) {
   const { executor, loader } = engine
   if (config.maxBatch === 1) return { executor, loader }
-  const benchmark = createBenchmarkClient(config.benchmarkUrl)
   const batching = new Batching({
     executor,
     loader,
@@ -297,6 +349,7 @@ function runnerOf(config: InferenceConfig, engine: Engine, catalog: Catalog, log
 function routesOf(config: InferenceConfig, deps: Deps) {
   const {
     bodies,
+    answers,
     targets,
     statistics,
     messages,
@@ -316,8 +369,10 @@ function routesOf(config: InferenceConfig, deps: Deps) {
     codec,
     executors: config.executors,
     bodies,
+    answers,
     pace,
     travelling: config.travellingHeaders,
+    isFromMachine,
     checkReady: () => presence.checkReady(),
     loaded: async () => [
       ...(await models.loaded()).filter(({ state }) => state === 'READY'),

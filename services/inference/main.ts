@@ -1,8 +1,10 @@
 /** Entry of an inference service; one runs per machine. Settings: `scission config inference`. */
 import { setFlagsFromString } from 'node:v8'
 import { INFERENCE_SETTINGS } from '../../shared/platform/service/service-config.ts'
-import { listen } from '../../shared/platform/http-server/listen.ts'
-import { createLog } from '../../shared/platform/log.ts'
+import { openDoors } from '../../shared/platform/service/open-doors.ts'
+import { RequestLog } from '../../shared/platform/http-server/request-log.ts'
+import { createLog, createRequestLogs } from '../../shared/platform/log.ts'
+import { useDataFolder } from '../../shared/platform/service/data-owner.ts'
 import { waitAtMost } from '../../shared/platform/deadline.ts'
 import { configOrExit, runService } from '../../shared/platform/service/run-service.ts'
 import { createInferenceService } from './app.ts'
@@ -24,16 +26,18 @@ setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`)
 
 const config = configOrExit(INFERENCE_SETTINGS)
 const log = createLog(`inference ${config.resource}`, config.logLevel)
+const requests = new RequestLog(createRequestLogs(`inference ${config.resource}`, config))
 
 /** With a Redis that is there, the name is claimed in milliseconds unless another service has it. */
 const NAME_PATIENCE_MS = 1000
 
 runService(log, async () => {
-  const service = createInferenceService(config, log)
-  const listening = await listen(service.app, config.port, config.host, '/v2')
+  const leaveData = useDataFolder(config.dataDir, { service: `inference ${config.resource}` })
+  const service = createInferenceService(config, log, undefined, requests)
+  const listening = await openDoors(service.app, config, service.tls, '/v2')
   const url = config.publicUrl || listening.url
   for (const warning of addressWarnings(config, url)) log.warn(warning)
-  const registered = service.start(url)
+  const registered = service.start(url, config.internalUrl || listening.internalUrl)
   // Without Redis it serves nothing yet, but it runs: whether its name is free is found out once Redis is there.
   await waitAtMost(registered, NAME_PATIENCE_MS, undefined)
   return {
@@ -44,6 +48,7 @@ runService(log, async () => {
       await service.leave()
       await listening.close()
       await service.close()
+      leaveData()
     },
   }
 })

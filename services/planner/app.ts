@@ -1,24 +1,29 @@
 /** Assembles the planner service from its parts. A test starts it on port 0 with a Redis of its own. */
-import { producerConnection } from '../../shared/platform/redis/connections.ts'
-import type { RequestListener } from 'node:http'
+import type { Tls } from '../../shared/platform/access/tls.ts'
+import { joinSystem } from '../../shared/platform/service/join-system.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { coerceError } from '../../shared/platform/errors.ts'
 import type { PlannerConfig } from '../../shared/platform/service/service-config.ts'
-import { createApp } from '../../shared/platform/http-server/app.ts'
+import { type App, createApp } from '../../shared/platform/http-server/app.ts'
+import type { RequestLog } from '../../shared/platform/http-server/request-log.ts'
+import { ClientStreams } from '../../shared/platform/http-server/client-streams.ts'
+import type { Revisions } from '../../shared/platform/http-server/revisions.ts'
 import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import { readRevision } from '../../shared/platform/redis/revision.ts'
 import { checkWritable } from '../../shared/platform/redis/writable.ts'
-import { openState } from '../../shared/platform/redis/state.ts'
+import type { State } from '../../shared/platform/redis/state.ts'
 import { watchConditions } from './conditions/watch-conditions.ts'
 import { Deployer } from './deployments/deployer.ts'
 import { DeploymentEvents } from './deployments/deployment-events.ts'
 import { deploymentRoutes } from './deployments/deployment-routes.ts'
 import { ProblemBuilder } from './queries/problem-builder.ts'
+import { keyRoutes } from './keys/key-routes.ts'
+import { Keys } from './keys/keys.ts'
 import { linkRoutes, resourceRoutes } from './links/link-routes.ts'
 import { planRoutes } from './queries/plan-routes.ts'
-import { createPlanCache } from './queries/answer-plans.ts'
+import { createPlanCache, type PlannerDeps } from './queries/answer-plans.ts'
 import { SolverThread } from './queries/solver.ts'
 import { RedisMirror } from './knowledge/redis-mirror.ts'
 import { restoreFrom } from './knowledge/restore.ts'
@@ -28,15 +33,22 @@ const RESUME_PAUSE_MS = 1000
 const RESTORED_MS = 10_000
 
 export interface PlannerService {
-  app: RequestListener
+  app: App
+  /** For its listening sockets. */
+  tls: Tls | undefined
   /** Ends open event streams, so that the HTTP server can close. */
   endStreams: () => void
   close: () => Promise<void>
 }
 
-export function createPlannerService(config: PlannerConfig, log: Logger): PlannerService {
-  const redis = producerConnection(config.redisUrl, log)
-  const state = openState(redis, log)
+/** @param requests absent = nothing is logged of requests. */
+export function createPlannerService(
+  config: PlannerConfig,
+  log: Logger,
+  requests?: RequestLog,
+): PlannerService {
+  const joined = joinSystem(config, 'planner', log, { requests })
+  const { access, redis, state } = joined
   const mirror = new RedisMirror(state, log)
   let resumeLater: NodeJS.Timeout | undefined
   state.memory.watch({
@@ -57,10 +69,13 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
   }
   const builder = new ProblemBuilder(clock)
   const answers = createPlanCache({ mirror, builder })
-  const deps = { ...clock, state, builder, answers, solver: new SolverThread() }
+  const { credentials } = access
+  const deps = { ...clock, state, builder, answers, solver: new SolverThread(), credentials }
   const deployer = new Deployer({ ...deps, ...config, log })
-  const conditions = watchConditions({ ...clock, state, log })
-  const events = new DeploymentEvents({ view: deps, changes: mirror.changes, feed: conditions.feed, log })
+  const clientStreams = new ClientStreams(config.maxClientStreams)
+  const conditions = watchConditions({ ...clock, state, clientStreams, log })
+  const { feed } = conditions
+  const events = new DeploymentEvents({ view: deps, changes: mirror.changes, feed, clientStreams, log })
   const closing = new AbortController()
   void resumeWhenReady(mirror, deployer, closing.signal, log)
   const app = createApp({
@@ -70,14 +85,9 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
     begin: ['listResources', 'findPlans', 'deployPlan', 'readDeployment'],
     neighbours: async () => ({ benchmark: config.benchmarkUrl, ...(await resourceUrls(state)) }),
     log,
+    ...joined.front,
     metrics: conditions.metrics,
-    routes: [
-      ...tagged('Plans', 'The best splits of a model, and where one gives way to another', planRoutes(deps)),
-      ...tagged('Resources', 'The machines', resourceRoutes(deps)),
-      ...tagged('Links', 'The network between resources', linkRoutes(deps)),
-      ...tagged('Deployments', 'Plans that are live', deploymentRoutes(deps, deployer, events)),
-      ...tagged('Conditions', 'What is wrong for a while', conditions.routes),
-    ],
+    routes: routesOf({ deps, deployer, events, conditions, keys: new Keys(state, access) }),
     facts: () => ({
       redis: config.redisKind,
       resources: mirror.resources.size,
@@ -88,15 +98,11 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       await checkWritable(redis)
       await mirror.ready()
     },
-    revisions: {
-      reach: (asked) => mirror.gate.reach(asked),
-      settle: () => mirror.settled(),
-      newest: () => readRevision(redis),
-      ofCopy: () => mirror.gate.revision,
-    },
+    revisions: revisionsOf(mirror, state),
   })
   return {
     app,
+    tls: access.tls,
     endStreams: () => {
       events.endStreams()
       conditions.endStreams()
@@ -109,9 +115,35 @@ export function createPlannerService(config: PlannerConfig, log: Logger): Planne
       mirror.close()
       await deps.solver.close()
       await deployer.close()
-      redis.disconnect()
+      joined.leave()
     },
   }
+}
+
+const revisionsOf = (mirror: RedisMirror, { redis }: State): Revisions => ({
+  reach: (asked) => mirror.gate.reach(asked),
+  settle: () => mirror.settled(),
+  newest: () => readRevision(redis),
+  ofCopy: () => mirror.gate.revision,
+})
+
+interface Parts {
+  deps: PlannerDeps
+  deployer: Deployer
+  events: DeploymentEvents
+  conditions: ReturnType<typeof watchConditions>
+  keys: Keys
+}
+
+function routesOf({ deps, deployer, events, conditions, keys }: Parts) {
+  return [
+    ...tagged('Plans', 'The best splits of a model, and where one gives way to another', planRoutes(deps)),
+    ...tagged('Resources', 'The machines', resourceRoutes(deps)),
+    ...tagged('Links', 'The network between resources', linkRoutes(deps)),
+    ...tagged('Deployments', 'Plans that are live', deploymentRoutes(deps, deployer, events)),
+    ...tagged('Keys', 'Who may call the services', keyRoutes(keys)),
+    ...tagged('Conditions', 'What is wrong for a while', conditions.routes),
+  ]
 }
 
 /** Redis may come up after this service, or go while the deployments are read: it is tried until it works. Warns once. */

@@ -15,11 +15,14 @@ import { formatInputShapes } from '../contracts/format-input-shapes.ts'
 import { messageHeaders, messageOf } from '../oip/binary-message.ts'
 import { writeTensor } from '../oip/message-tensor.ts'
 import type { Tensor } from '../contracts/tensor.ts'
+import type { Credentials } from '../platform/credentials.ts'
 import { createJsonClient, type JsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
 
 /** Uploads and analyses of large models take longer than an ordinary call. */
 const UPLOAD_TIMEOUT_MS = 600_000
+/** A structure describes each layer. */
+const MAX_STRUCTURE_BYTES = 512 * 1024 ** 2
 
 export type { UploadedModel }
 
@@ -37,15 +40,18 @@ export type BenchmarkClient = ReturnType<typeof createBenchmarkClient>
  * Opens a client of the benchmark service. Every call throws ScissionError with the service's own code, or
  * peerUnavailable.
  * @param known revision, to be shared with the client of another service: what that one acknowledged holds here.
+ * @param credentials shown with every request.
  * @example
  * const benchmark = createBenchmarkClient('http://127.0.0.1:8081')
  * const model = await benchmark.uploadModel('mobilenet.onnx', 'mobilenet')
  * const { id } = await benchmark.startBenchmark({ model: model.id })
  */
-export function createBenchmarkClient(baseUrl: string, known = new KnownRevision()) {
-  const http = createJsonClient('benchmark service', baseUrl, known)
-  const shapesParam = (shapes: InputShapes | undefined) =>
-    shapes ? { shapes: formatInputShapes(shapes) } : {}
+export function createBenchmarkClient(
+  baseUrl: string,
+  known = new KnownRevision(),
+  credentials?: Credentials,
+) {
+  const http = createJsonClient('benchmark service', baseUrl, known, credentials)
   return {
     baseUrl,
     /**
@@ -70,7 +76,6 @@ export function createBenchmarkClient(baseUrl: string, known = new KnownRevision
         url: '/v1/models',
         params,
         timeout: UPLOAD_TIMEOUT_MS,
-        maxRedirects: 0,
       }
       if (external.length > 0 || samples.length > 0) {
         const form = await formOf([
@@ -89,23 +94,8 @@ export function createBenchmarkClient(baseUrl: string, known = new KnownRevision
     model: (model: string) => http.request(UploadedModel, { url: `/v1/models/${encodeURIComponent(model)}` }),
     deleteModel: (model: string) =>
       http.send({ method: 'DELETE', url: `/v1/models/${encodeURIComponent(model)}` }),
-    structure: (model: string, inputShapes?: InputShapes) =>
-      http.request(Structure, {
-        url: `/v1/models/${encodeURIComponent(model)}/layers`,
-        params: shapesParam(inputShapes),
-        timeout: UPLOAD_TIMEOUT_MS,
-      }),
+    ...structureCalls(http),
     ...sampleCalls(http),
-    /**
-     * The structure that leaves open what the file leaves open. The first call analyses it.
-     * @param tried shapes to try the model with then; its own when absent.
-     */
-    openStructure: (model: string, tried?: InputShapes) =>
-      http.request(Structure, {
-        url: `/v1/models/${encodeURIComponent(model)}/layers`,
-        params: { open: true, ...shapesParam(tried) },
-        timeout: UPLOAD_TIMEOUT_MS,
-      }),
     startBenchmark: (request: z.input<typeof BenchmarkRequest>) =>
       http.request(Benchmark, {
         method: 'POST',
@@ -139,6 +129,26 @@ export function createBenchmarkClient(baseUrl: string, known = new KnownRevision
  */
 const untilAnswered = <T>(body: Readable, call: Promise<T>): Promise<T> => call.finally(() => body.destroy())
 
+const shapesParam = (shapes: InputShapes | undefined) => (shapes ? { shapes: formatInputShapes(shapes) } : {})
+
+function structureCalls(http: JsonClient) {
+  const ask = (model: string, params: Record<string, unknown>) =>
+    http.request(Structure, {
+      url: `/v1/models/${encodeURIComponent(model)}/layers`,
+      params,
+      timeout: UPLOAD_TIMEOUT_MS,
+      maxContentLength: MAX_STRUCTURE_BYTES,
+    })
+  return {
+    structure: (model: string, inputShapes?: InputShapes) => ask(model, shapesParam(inputShapes)),
+    /**
+     * The structure that leaves open what the file leaves open. The first call analyses it.
+     * @param tried shapes to try the model with then; its own when absent.
+     */
+    openStructure: (model: string, tried?: InputShapes) => ask(model, { open: true, ...shapesParam(tried) }),
+  }
+}
+
 const sampleParts = (files: readonly string[]) =>
   files.map((file) => ({ field: 'samples', location: path.basename(file), file }))
 
@@ -153,7 +163,6 @@ function sampleCalls(http: JsonClient) {
         url: url(model),
         data,
         timeout: UPLOAD_TIMEOUT_MS,
-        maxRedirects: 0,
       })
       return untilAnswered(data, call)
     },

@@ -2,16 +2,25 @@
  * JSON over HTTP: one axios instance per service address, with a timeout and kept-alive connections. Every failure is a
  * ScissionError that names the service and the call.
  */
-import http from 'node:http'
+import { Readable } from 'node:stream'
 import axios, { AxiosHeaders, type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
 import { z } from 'zod'
 import { pageOf } from '../contracts/common.ts'
+import { authorizationHeader, type Credentials, NO_CREDENTIALS } from '../platform/credentials.ts'
+import { agentsOf } from './agents.ts'
+import { certificateFault } from '../platform/access/tls.ts'
 import { type ErrorCode, ERROR_STATUS, ScissionError } from '../platform/errors.ts'
 import { ErrorBody } from '../platform/http-server/error-answers.ts'
 import { AT_LEAST_HEADER, REVISION_HEADER } from '../platform/redis/revision.ts'
 import { KnownRevision } from './known-revision.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
+/** Longest answer in JSON. Larger ones, as of many layers, are asked for with a limit of their own. */
+const MAX_JSON_BYTES = 64 * 1024 ** 2
+/** Longest answer in bytes where the caller names no limit. */
+const MAX_BYTES = 2 * 1024 ** 3
+/** Of a list: each has up to a hundred items. */
+const MAX_PAGES = 1000
 
 /** @property isQuestion true of a POST that changes nothing. */
 type JsonCall = AxiosRequestConfig & { isQuestion?: boolean }
@@ -32,6 +41,7 @@ export interface JsonClient {
  * Opens a client of one service.
  * @param service name in errors: "benchmark service".
  * @param known shared by clients of several services, each of which then answers with what the others have acknowledged.
+ * @param credentials shown with every request.
  * @example
  * const http = createJsonClient('benchmark service', 'http://127.0.0.1:8081')
  * const model = await http.request(UploadedModel, { url: '/v1/models/mobilenet' })
@@ -41,26 +51,33 @@ export function createJsonClient(
   service: string,
   baseUrl: string,
   known: KnownRevision = new KnownRevision(),
+  credentials: Credentials = NO_CREDENTIALS,
 ): JsonClient {
   const instance = axios.create({
     baseURL: baseUrl,
     timeout: DEFAULT_TIMEOUT_MS,
-    httpAgent: new http.Agent({ keepAlive: true }),
+    ...agentsOf(credentials),
+    // What is registered is called, nothing that it points to.
+    maxRedirects: 0,
     // Loopback and cluster addresses: never through a proxy from the environment.
     proxy: false,
     maxBodyLength: Number.POSITIVE_INFINITY,
-    maxContentLength: Number.POSITIVE_INFINITY,
+    maxContentLength: MAX_JSON_BYTES,
   })
   const ask = async (options: JsonCall, asked: string | undefined) => {
+    const limit = inTime(options)
     try {
       const headers = AxiosHeaders.concat(options.headers as AxiosHeaders, {
+        ...authorizationHeader(credentials),
         ...(asked !== undefined && { [AT_LEAST_HEADER]: asked }),
       })
-      const answer = await instance.request<unknown>({ ...options, headers })
+      const answer = await instance.request<unknown>({ ...options, headers, signal: limit.signal })
       known.note(answer.headers[REVISION_HEADER.toLowerCase()])
       return answer
     } catch (thrown) {
-      throw translate(thrown, service, baseUrl)
+      throw limit.isOver() ? tooLate(service, baseUrl, limit.ms) : translate(thrown, service, baseUrl)
+    } finally {
+      limit.clear()
     }
   }
   const call = async ({ isQuestion, ...options }: JsonCall): Promise<AxiosResponse<unknown>> => {
@@ -90,7 +107,11 @@ export function createJsonClient(
     async all(item, url, params) {
       const items = []
       let cursor: string | undefined
+      let pages = 0
       do {
+        pages += 1
+        if (pages > MAX_PAGES)
+          throw new ScissionError('internal', `${service} at ${baseUrl} never ends its list ${url}`)
         const page = await request(pageOf(item), { url, params: { ...params, cursor } })
         items.push(...page.items)
         cursor = page.next
@@ -101,11 +122,42 @@ export function createJsonClient(
       await call(options)
     },
     async bytes(options) {
-      const response = await call({ ...options, responseType: 'arraybuffer' })
+      const response = await call({ maxContentLength: MAX_BYTES, ...options, responseType: 'arraybuffer' })
       return { data: new Uint8Array(response.data as Buffer), headers: response.headers }
     },
   }
 }
+
+/**
+ * axios' own timeout is one of silence: an answer that comes byte by byte would never end. What streams a body to the service
+ * may take its time.
+ */
+function inTime({ timeout = DEFAULT_TIMEOUT_MS, data, signal }: JsonCall) {
+  const limit = new AbortController()
+  let over = false
+  const stop = () => limit.abort()
+  if (signal?.aborted) stop()
+  signal?.addEventListener?.('abort', stop)
+  const isLimited = timeout > 0 && !(data instanceof Readable)
+  const timer = isLimited
+    ? setTimeout(() => {
+        over = true
+        stop()
+      }, timeout)
+    : undefined
+  return {
+    ms: timeout,
+    signal: limit.signal,
+    isOver: () => over,
+    clear: () => {
+      clearTimeout(timer)
+      signal?.removeEventListener?.('abort', stop)
+    },
+  }
+}
+
+const tooLate = (service: string, baseUrl: string, timeoutMs: number) =>
+  new ScissionError('deadlineExceeded', `the ${service} at ${baseUrl} did not answer in ${timeoutMs} ms`)
 
 const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERROR_STATUS, code)
 
@@ -158,15 +210,14 @@ function translate(thrown: unknown, service: string, baseUrl: string): unknown {
   if (thrown.code === 'ERR_CANCELED')
     return new ScissionError('cancelled', `the request to the ${service} was cancelled`)
   if (thrown.code === 'ECONNABORTED') {
-    return new ScissionError(
-      'deadlineExceeded',
-      `the ${service} at ${baseUrl} did not answer in ${thrown.config?.timeout} ms`,
-    )
+    return tooLate(service, baseUrl, thrown.config?.timeout ?? DEFAULT_TIMEOUT_MS)
   }
+  // The address is not one that is called.
+  const refusal = thrown.cause instanceof ScissionError ? thrown.cause.message : undefined
   const status = thrown.response?.status
   const what = thrown.response
     ? `answered ${status}: ${JSON.stringify(body)?.slice(0, 300)}`
-    : `cannot be reached (${thrown.code ?? thrown.message})`
+    : `cannot be reached (${refusal ?? certificateFault(thrown.code) ?? thrown.code ?? thrown.message})`
   return new ScissionError('peerUnavailable', `the ${service} at ${baseUrl} ${what}`, {
     service,
     ...(status !== undefined && { status }),

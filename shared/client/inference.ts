@@ -6,6 +6,7 @@ import type { Parameters } from '../oip/parameters.ts'
 import { writeInferRequest } from '../oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../oip/response-message.ts'
 import type { CodedTensor } from '../codec/index.ts'
+import type { Credentials } from '../platform/credentials.ts'
 import { createJsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
 
@@ -15,7 +16,7 @@ const INFER_TIMEOUT_MS = 120_000
 export interface InferOptions {
   /** @defaultValue 120000 */
   timeoutMs?: number
-  /** A longer answer is an error: payloadTooLarge. @defaultValue none */
+  /** A longer answer is an error: payloadTooLarge. @defaultValue 2 GiB */
   maxBytes?: number
   signal?: AbortSignal
 }
@@ -33,12 +34,18 @@ export type InferenceClient = ReturnType<typeof createInferenceClient>
  * Opens a client of a resource's inference service.
  * @param resource name in errors.
  * @param known revision, to be shared with the clients of other services: what those acknowledged holds here.
+ * @param credentials shown with every request.
  * @example
  * const device = createInferenceClient('device', 'http://127.0.0.1:8090')
  * const { outputs } = await device.infer('mobilenet', [{ name: 'input', datatype: 'FP32', shape: [1, 3, 224, 224], bytes }])
  */
-export function createInferenceClient(resource: string, baseUrl: string, known = new KnownRevision()) {
-  const http = createJsonClient(`resource ${resource}`, baseUrl, known)
+export function createInferenceClient(
+  resource: string,
+  baseUrl: string,
+  known = new KnownRevision(),
+  credentials?: Credentials,
+) {
+  const http = createJsonClient(`resource ${resource}`, baseUrl, known, credentials)
   const post = async (
     url: string,
     inputs: readonly CodedTensor[],

@@ -1,10 +1,12 @@
 /** Typed client of the planner service. */
 import type { z } from 'zod'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
+import { type KeyRequest, KeyView, NewKey } from '../contracts/key.ts'
 import { type DeploymentRequest, type PlanQuery, PricedPlan } from '../contracts/plan.ts'
 import { DeploymentView } from '../contracts/stand-in.ts'
 import { ForgottenLink, Link, type LinkSettings, LinkView, ResourceView } from '../contracts/resource.ts'
 import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
+import type { Credentials } from '../platform/credentials.ts'
 import { createJsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
 
@@ -16,13 +18,14 @@ export type PlannerClient = ReturnType<typeof createPlannerClient>
 /**
  * Opens a client of the planner service.
  * @param known revision, to be shared with the client of another service: what that one acknowledged holds here.
+ * @param credentials shown with every request.
  * @example
  * const planner = createPlannerClient('http://127.0.0.1:8082')
  * const { plans } = await planner.plans({ model: 'mobilenet', network: '4g' })
  * const deployment = await planner.deploy({ plan: plans[0].id })
  */
-export function createPlannerClient(baseUrl: string, known = new KnownRevision()) {
-  const http = createJsonClient('planner service', baseUrl, known)
+export function createPlannerClient(baseUrl: string, known = new KnownRevision(), credentials?: Credentials) {
+  const http = createJsonClient('planner service', baseUrl, known, credentials)
   const deploymentUrl = (id: string) => `/v1/deployments/${encodeURIComponent(id)}`
   const linkUrl = (from: string, to: string) =>
     `/v1/links/${encodeURIComponent(from)}/${encodeURIComponent(to)}`
@@ -67,6 +70,11 @@ export function createPlannerClient(baseUrl: string, known = new KnownRevision()
       http.request(DeploymentView, { method: 'POST', url: '/v1/deployments', data: request }),
     deployments: () => http.all(DeploymentView, '/v1/deployments'),
     deployment: (id: string) => http.request(DeploymentView, { url: deploymentUrl(id) }),
+    /** Makes a key. Its token is in this answer alone. */
+    addKey: (request: KeyRequest) => http.request(NewKey, { method: 'POST', url: '/v1/keys', data: request }),
+    keys: () => http.all(KeyView, '/v1/keys'),
+    revokeKey: (id: string) =>
+      http.request(KeyView, { method: 'DELETE', url: `/v1/keys/${encodeURIComponent(id)}` }),
     undeploy: (id: string) => http.send({ method: 'DELETE', url: deploymentUrl(id) }),
   }
 }

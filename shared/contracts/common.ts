@@ -47,10 +47,31 @@ export const DATATYPES = [
 export const Datatype = z.enum(DATATYPES)
 export type Datatype = z.infer<typeof Datatype>
 
-export const ms = z.number().nonnegative()
+/** Beyond these a number is no measurement but a mistake, and sums of it would end in infinity. */
+const MAX_MS = 1e15
+const MIN_MBPS = 1e-6
+const MAX_MBPS = 1e9
+
+/** A number without a unit that multiplies or divides others. */
+export const factor = z.number().min(1e-9).max(1e9)
+/** A difference of two times. */
+export const signedMs = z.number().min(-MAX_MS).max(MAX_MS)
+export const ms = z.number().nonnegative().max(MAX_MS)
 export const byteCount = z.number().int().nonnegative()
-export const mbps = z.number().positive()
+export const mbps = z.number().min(MIN_MBPS).max(MAX_MBPS)
 export const timestamp = z.iso.datetime()
+
+const MAX_URL_CHARACTERS = 2000
+
+/** Of a service: others call what is registered under it, so it is no other protocol and holds no password. */
+export const ServiceUrl = z
+  .url({ protocol: /^https?$/, error: 'is no URL, which begins with http:// or https://' })
+  .max(MAX_URL_CHARACTERS)
+  .refine((text) => {
+    if (!URL.canParse(text)) return true
+    const { username, password, search, hash } = new URL(text)
+    return [username, password, search, hash].every((part) => part === '')
+  }, 'the URL of a service has no user, password, query or fragment')
 
 /**
  * A tensor whose shape is known. -1 marks a dimension that depends on the data; `bytes` is then from one trial run. So is the

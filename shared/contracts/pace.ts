@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import { ms, ResourceName, timestamp } from './common.ts'
 
-const positiveMs = z.number().positive()
+const positiveMs = ms.positive()
 
 /** A time that moves. All in ms. */
 export const Spread = z.object({
@@ -29,7 +29,7 @@ export const QuotaSeen = z.object({
    * Stops per quota's worth of CPU time of stages: 0 for a process that pauses long enough, 1 for one that always computes
    * stages, more if requests cost much beside them.
    */
-  share: z.number().nonnegative(),
+  share: z.number().nonnegative().max(1e9),
   /** How long a stop took on average: one that pauses uses the quota up later in the period. */
   stopMs: ms,
 })
@@ -60,7 +60,7 @@ export const Pace = z.object({
   /** Time over which they were taken. */
   spanMs: ms,
   /** Cores that other processes keep busy now: Linux only. */
-  otherCores: z.number().nonnegative().optional(),
+  otherCores: z.number().nonnegative().max(1e6).optional(),
   quota: CpuQuota.optional(),
   /** What the load of the last half minute met of it; absent if it has not worked enough. */
   quotaSeen: QuotaSeen.optional(),
@@ -82,6 +82,6 @@ export const ProfilePace = z.object({
   /** Time of a run of it at the pace that the profile's figures are of. */
   ms: positiveMs,
   /** Half the width of the 95 % interval of the ratio between both, as a fraction. */
-  error: z.number().nonnegative(),
+  error: z.number().nonnegative().max(1e9),
 })
 export type ProfilePace = z.infer<typeof ProfilePace>

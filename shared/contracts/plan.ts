@@ -7,6 +7,7 @@ import {
   ms,
   Name,
   ResourceName,
+  ServiceUrl,
   ShapesKey,
   TierName,
   timestamp,
@@ -273,34 +274,44 @@ export const DeploymentRequest = z.strictObject({
 })
 export type DeploymentRequest = z.infer<typeof DeploymentRequest>
 
+/** Ids hold a part for each stage. */
+const MAX_PLAN_ID_CHARACTERS = 20_000
+/** As many as a query may ask for. */
+const MAX_HOPS = 100
+const MAX_ALTERNATES = 100
+const MAX_ERROR_CHARACTERS = 20_000
+
 export const Deployment = z.object({
   /** Model name at the entry resource: /v2/models/<id>/infer. */
   id: Name,
-  planId: z.string(),
+  planId: z.string().max(MAX_PLAN_ID_CHARACTERS),
   model: ModelId,
   /** Of the structure whose layers the hops number: with `shapes` the model's open structure, else the plan's. */
   shapesKey: ShapesKey,
   /** The shapes that it takes, of all inputs; absent = only those of the plan. */
   shapes: ShapeRanges.optional(),
   /** The resource that clients call: the plan's source. */
-  entry: z.object({ resource: ResourceName, url: z.url() }),
+  entry: z.object({ resource: ResourceName, url: ServiceUrl }),
   /** One hop per resource on the path; the source is first even if it runs nothing ([0,0)). */
-  hops: z.array(
-    z.object({
-      resource: ResourceName,
-      from: z.number().int().nonnegative(),
-      to: z.number().int().nonnegative(),
-      /** Encoding of this hop's input; absent = none. */
-      codec: CodecName.optional(),
-      /** Resources that run this hop if its own fails, tried in this order. */
-      alternates: z.array(ResourceName).optional(),
-      /**
-       * The plan's figures for the rest of the route: ms from sending this hop's input to its answer, and the upper end of their
-       * interval; bytes of the input before encoding. Absent at the first hop, and in records of versions that had none.
-       */
-      expected: z.object({ ms, highMs: ms, bytes: byteCount }).optional(),
-    }),
-  ),
+  hops: z
+    .array(
+      z.object({
+        resource: ResourceName,
+        from: z.number().int().nonnegative(),
+        to: z.number().int().nonnegative(),
+        /** Encoding of this hop's input; absent = none. */
+        codec: CodecName.optional(),
+        /** Resources that run this hop if its own fails, tried in this order. */
+        alternates: z.array(ResourceName).max(MAX_ALTERNATES).optional(),
+        /**
+         * The plan's figures for the rest of the route: ms from sending this hop's input to its answer, and the upper end of their
+         * interval; bytes of the input before encoding. Absent at the first hop, and in records of versions that had none.
+         */
+        expected: z.object({ ms, highMs: ms, bytes: byteCount }).optional(),
+      }),
+    )
+    .min(1)
+    .max(MAX_HOPS),
   /** Behaviour of a resource if no resource takes the next hop; absent = native. */
   fallback: z.enum(FALLBACKS).optional(),
   /** Route of the last hop's outputs; absent = chain. */
@@ -310,7 +321,10 @@ export const Deployment = z.object({
   typicalInterval: Interval.optional(),
   emulated: z.boolean(),
   state: z.enum(DEPLOYMENT_STATES),
-  error: z.string().optional(),
+  error: z
+    .string()
+    .transform((text) => text.slice(0, MAX_ERROR_CHARACTERS))
+    .optional(),
   /** What is being done while it is `loading`. */
   progress: BenchmarkProgress.optional(),
   /** `false`: it is not verified. Absent = it is. */

@@ -1,6 +1,16 @@
 /** Profiles (measured costs) and the benchmark jobs that measure them. */
 import { z } from 'zod'
-import { byteCount, InputShapes, ModelId, ms, ResourceName, ShapesKey, timestamp } from './common.ts'
+import {
+  byteCount,
+  factor,
+  InputShapes,
+  ModelId,
+  ms,
+  ResourceName,
+  ShapesKey,
+  signedMs,
+  timestamp,
+} from './common.ts'
 import { CodecSpeed } from './calibration.ts'
 import { ModelReference } from './model-names.ts'
 import { ProfilePace } from './pace.ts'
@@ -13,7 +23,7 @@ export { BenchmarkProgress }
 export const Interval = z.object({
   confidence: z.number().min(0).max(1),
   /** Fraction of the predicted time, upwards; downwards as well if `below` is not given. */
-  relative: z.number().nonnegative(),
+  relative: z.number().nonnegative().max(1e9),
   below: z.number().min(0).max(1).optional(),
   fixedMs: ms,
 })
@@ -79,7 +89,7 @@ export const Profile = z.object({
   resource: ResourceName,
   options: RuntimeOptions,
   machine: Machine,
-  slowdown: z.number().min(1),
+  slowdown: z.number().min(1).max(1e9),
   emulated: z.boolean(),
   /** Imported figures were not measured by this system. Absent in older profiles: measured. */
   source: z.enum(['measured', 'imported']).optional(),
@@ -104,8 +114,8 @@ export const Profile = z.object({
    * Length N+1: extra cost of a stage that begins or ends at boundary k (copies, changes of layout, lost fusion), 0 at
    * the model's own ends. May be negative: two smaller sessions can be faster than one.
    */
-  enterMs: z.array(z.number()).optional(),
-  exitMs: z.array(z.number()).optional(),
+  enterMs: z.array(signedMs).optional(),
+  exitMs: z.array(signedMs).optional(),
   /** A stage of predicted x ms lies within x ± (relative·x + fixedMs), as far as the profile alone can say. */
   interval: Interval.optional(),
   predictionError: PredictionError.optional(),
@@ -118,9 +128,7 @@ export const Profile = z.object({
    * emulated, which waits after each). `coldFactor` is the time of such a run over that of a run right after another:
    * divide by it for a resource that is never idle. Measured for small models only.
    */
-  regime: z
-    .object({ name: z.literal('one-at-a-time'), pauseMs: ms, coldFactor: z.number().positive() })
-    .optional(),
+  regime: z.object({ name: z.literal('one-at-a-time'), pauseMs: ms, coldFactor: factor }).optional(),
   sessionCreateMs: ms,
   peakRssBytes: byteCount,
   memory: ProfileMemory.optional(),
@@ -146,9 +154,9 @@ export const Served = z.object({
   /** Id of the profile. */
   id: z.string(),
   /** Running median of measured / predicted compute time (both the machine's own speed): 1.1 = 10 % slower. */
-  scale: z.number().positive(),
+  scale: factor,
   /** Median absolute deviation of the same ratios. */
-  spread: z.number().nonnegative(),
+  spread: z.number().nonnegative().max(1e9),
   /** Runs seen so far. */
   samples: z.number().int().positive(),
   updatedAt: timestamp,

@@ -1,7 +1,7 @@
 /** Machines, whether they are alive and how they differ, and the links between them. */
 import { z } from 'zod'
 import { Pace } from './pace.ts'
-import { byteCount, mbps, ms, ResourceName, TierName, timestamp } from './common.ts'
+import { byteCount, mbps, ms, ResourceName, ServiceUrl, TierName, timestamp } from './common.ts'
 
 export const OPTIMISATION_LEVELS = ['disabled', 'basic', 'extended', 'all'] as const
 /** ONNX Runtime options that change the speed of a layer: part of a profile's identity. */
@@ -12,14 +12,17 @@ export const RuntimeOptions = z.object({
 })
 export type RuntimeOptions = z.infer<typeof RuntimeOptions>
 
+const MAX_CORES = 100_000
+const fact = z.string().max(500)
+
 export const Machine = z.object({
-  cpuModel: z.string(),
-  cores: z.number().int().positive(),
+  cpuModel: fact,
+  cores: z.number().int().positive().max(MAX_CORES),
   memoryBytes: byteCount,
-  platform: z.string(),
-  arch: z.string(),
-  node: z.string(),
-  onnxruntime: z.string(),
+  platform: fact,
+  arch: fact,
+  node: fact,
+  onnxruntime: fact,
   /** Settings of the memory allocator (MALLOC_…, LD_PRELOAD, GLIBC_TUNABLES), which change the cost of large tensors. */
   allocator: z.record(z.string(), z.string()).optional(),
 })
@@ -39,14 +42,23 @@ export const ServingLimits = z.object({
 })
 export type ServingLimits = z.infer<typeof ServingLimits>
 
+/** More tiers than any system has. */
+const MAX_TIERS = 100
+
 /** One running inference service. */
 export const Resource = z.object({
   name: ResourceName,
   tier: TierName,
   /** Position of the tier in the ordered list of tiers, 0 = device. */
-  tierIndex: z.number().int().nonnegative(),
+  tierIndex: z
+    .number()
+    .int()
+    .nonnegative()
+    .max(MAX_TIERS - 1),
   /** URL for clients. Peers behind an emulated link use a route instead. */
-  url: z.url(),
+  url: ServiceUrl,
+  /** At which the other services call it, if it has a door of its own for them. */
+  internalUrl: ServiceUrl.optional(),
   machine: Machine,
   options: RuntimeOptions,
   /** 1 = this machine's own speed; above 1 the executor waits, and everything measured here is emulated. */
@@ -57,9 +69,9 @@ export const Resource = z.object({
   startedAt: timestamp,
   heartbeatAt: timestamp,
   /** Tells this run of the service from every other one. Absent in records of earlier versions and of imported machines. */
-  instance: z.string().optional(),
+  instance: fact.optional(),
   /** Tells the operating system that it runs in, until its next boot, from others. */
-  host: z.string().optional(),
+  host: fact.optional(),
   /**
    * `imported`: a machine measured by another system, without a service. Plans can use it for models of which it has
    * profiles; it is never alive, so nothing is measured on it or deployed to it. Absent = service.
@@ -141,11 +153,13 @@ export const LinkEmulation = z.object({
 })
 export type LinkEmulation = z.infer<typeof LinkEmulation>
 
+const uncertainMbps = z.number().nonnegative().max(1e9)
+
 /** Half-widths of the intervals that hold the true values in 95 % of cases. */
 const LinkUncertainty = z.object({
   rttMs: ms,
-  bandwidthMbps: z.number().nonnegative(),
-  returnBandwidthMbps: z.number().nonnegative(),
+  bandwidthMbps: uncertainMbps,
+  returnBandwidthMbps: uncertainMbps,
   perMessageMs: ms.optional(),
 })
 

@@ -4,6 +4,7 @@ import { Name, ResourceName, timestamp } from './common.ts'
 import { Deployment } from './plan.ts'
 
 const count = z.number().int().nonnegative()
+const MAX_REASON_CHARACTERS = 2000
 
 /** On record for as long as it is so. */
 export const StandIn = z.object({
@@ -17,7 +18,7 @@ export const StandIn = z.object({
   by: ResourceName,
   reportedBy: ResourceName,
   /** Why the resource did not, at the last request. */
-  reason: z.string(),
+  reason: z.string().transform((text) => text.slice(0, MAX_REASON_CHARACTERS)),
   /** Since this request no other was computed by the plan's resource. */
   since: timestamp,
   /** `standIn` of the last `of` requests were computed by a stand-in. */

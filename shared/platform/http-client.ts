@@ -3,7 +3,10 @@
  * silence and with error messages for users. Typed JSON between services uses shared/client. Tensors use
  * services/inference/http, which is faster; its module note has the measurement.
  */
-import { Agent, errors, request } from 'undici'
+import { Agent, buildConnector, errors, request } from 'undici'
+import { checkedLookup, refuseAddress } from './checked-lookup.ts'
+import { coerceError } from './errors.ts'
+import { authorizationHeader, type Credentials, NO_CREDENTIALS } from './credentials.ts'
 
 export interface HttpClientOptions {
   /**
@@ -13,11 +16,15 @@ export interface HttpClientOptions {
   timeoutMs: number
   /** Maximum number of connections to one origin; further requests wait. @defaultValue unlimited */
   connections?: number
+  /** Shown with every request. */
+  credentials?: Credentials
 }
 
 export interface HttpGet {
   headers?: Record<string, string>
   signal?: AbortSignal | undefined
+  /** A longer body is an error. @defaultValue 2 GiB, more than a sub-model can have */
+  maxBytes?: number
 }
 
 export interface HttpResponse {
@@ -30,18 +37,30 @@ export interface HttpResponse {
   discard: () => void
 }
 
+const MAX_BYTES = 2 * 1024 ** 3
+
 /** ms after which an idle connection is closed. Servers close theirs after a minute or more, so this avoids a race. */
 const IDLE_MS = 50_000
 
 export class HttpClient {
   readonly #agent: Agent
   readonly #timeoutMs: number
+  readonly #credentials: Credentials
 
-  constructor({ timeoutMs, connections }: HttpClientOptions) {
+  constructor({ timeoutMs, connections, credentials = NO_CREDENTIALS }: HttpClientOptions) {
+    this.#credentials = credentials
     this.#timeoutMs = timeoutMs
+    const connect = this.#connector()
     this.#agent = new Agent({
       connections: connections ?? null,
-      connect: { timeout: timeoutMs },
+      connect: (options, callback) => {
+        try {
+          refuseAddress(options.hostname)
+        } catch (error) {
+          return callback(coerceError(error), null)
+        }
+        return connect()(options, callback)
+      },
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
       keepAliveTimeout: IDLE_MS,
@@ -50,19 +69,20 @@ export class HttpClient {
   }
 
   /**
-   * Resolves with the head of the answer, whatever its status.
+   * Resolves with the head of the answer, whatever its status. A redirection is an answer like others, and not followed.
    * @throws Error with a message for users; the signal's reason.
    */
-  async get(url: string, { headers, signal }: HttpGet = {}): Promise<HttpResponse> {
+  async get(url: string, { headers, signal, maxBytes = MAX_BYTES }: HttpGet = {}): Promise<HttpResponse> {
     signal?.throwIfAborted()
     try {
-      const answer = await request(url, { dispatcher: this.#agent, headers, signal })
+      const shown = { ...headers, ...authorizationHeader(this.#credentials) }
+      const answer = await request(url, { dispatcher: this.#agent, headers: shown, signal })
       // A reader gets the error from the iterator; without a reader it must not be unhandled.
       answer.body.on('error', () => undefined)
       return {
         status: answer.statusCode,
         headers: answer.headers,
-        body: this.#read(answer.body),
+        body: this.#read(answer.body, maxBytes),
         discard: () => answer.body.destroy(),
       }
     } catch (error) {
@@ -75,9 +95,29 @@ export class HttpClient {
     void this.#agent.destroy(new Error('the client was closed'))
   }
 
-  async *#read(body: AsyncIterable<unknown>): AsyncGenerator<Buffer> {
+  /** Anew whenever the certificates were replaced. */
+  #connector(): () => buildConnector.connector {
+    const { tls } = this.#credentials
+    const make = () => buildConnector({ timeout: this.#timeoutMs, lookup: checkedLookup, ...tls?.context })
+    let context = tls?.context
+    let connector = make()
+    return () => {
+      if (tls?.context !== context) {
+        context = tls?.context
+        connector = make()
+      }
+      return connector
+    }
+  }
+
+  async *#read(body: AsyncIterable<unknown>, maxBytes: number): AsyncGenerator<Buffer> {
+    let bytes = 0
     try {
-      for await (const chunk of body) yield chunk as Buffer
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        bytes += chunk.length
+        if (bytes > maxBytes) throw new Error(`its answer is longer than ${maxBytes} bytes`)
+        yield chunk
+      }
     } catch (error) {
       throw this.#explain(error, true)
     }

@@ -9,6 +9,27 @@ export type { Logger }
  */
 const NOT_LOGGED = ['err.command.args', 'err.*.command.args', 'err.*[*].command.args']
 
+export interface RequestLogs {
+  audit: Logger
+  /** Absent = requests are not logged. */
+  access: Logger | undefined
+}
+
+/** The logs of requests: whatever level the service's own log has. @param auditFile '' = to standard error too. */
+export function createRequestLogs(
+  name: string,
+  { accessLog, auditFile }: { accessLog: boolean; auditFile: string },
+): RequestLogs {
+  const to = (file: string) =>
+    destination(file === '' ? { fd: 2, sync: false } : { dest: file, sync: false, mode: 0o600 })
+  const log = (kind: string, file: string) =>
+    pino(
+      { name, level: 'info', base: { name, log: kind }, timestamp: pino.stdTimeFunctions.isoTime },
+      to(file),
+    )
+  return { audit: log('audit', auditFile), access: accessLog ? log('access', '') : undefined }
+}
+
 /** @param name of the service or tool, part of every line. */
 export function createLog(name: string, level: string): Logger {
   return pino(

@@ -7,6 +7,7 @@ import { appendFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { renderTable } from '../../infra/terminal/table.ts'
 import { type Benchmark, type Figure, machine, type Result } from './bench.ts'
+import { attack } from './attack.ts'
 import { codecs } from './codecs.ts'
 import { codecsTable } from './codecs-table.ts'
 import { links } from './links.ts'
@@ -16,11 +17,13 @@ import { models } from './models.ts'
 import { onnx } from './onnx.ts'
 import { planner } from './planner.ts'
 import { predictions } from './predictions.ts'
+import { processHop } from './process-hop.ts'
 import { profile } from './profile.ts'
 import { profileCost } from './profile-cost.ts'
 import { responsive } from './responsive.ts'
 import { serve } from './serve.ts'
 import { start } from './start.ts'
+import { whileLoading } from './while-loading.ts'
 import { whileServing } from './while-serving.ts'
 
 const BENCHMARKS: Benchmark[] = [
@@ -37,6 +40,9 @@ const BENCHMARKS: Benchmark[] = [
   codecsTable,
   memory,
   whileServing,
+  whileLoading,
+  attack,
+  processHop,
   models,
   madeModels,
 ]

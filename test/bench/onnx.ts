@@ -90,7 +90,7 @@ async function measureReading(file: string): Promise<Part> {
 }
 
 async function measureIngest(system: System, file: string): Promise<Part & { id: string }> {
-  const pid = system.benchmarkPid ?? 0
+  const pid = system.benchmark.pid ?? 0
   const before = residentBytes(pid, 'VmRSS')
   const start = performance.now()
   const { id } = await createBenchmarkClient(system.benchmarkUrl).uploadModel(file, 'vgg16')

@@ -12,6 +12,9 @@ import { messageHeaders } from '../../shared/oip/binary-message.ts'
 import { writeInferRequest } from '../../shared/oip/request-message.ts'
 import { parseInferResponse } from '../../shared/oip/response-message.ts'
 import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { producerConnection } from '../../shared/platform/redis/connections.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { startThisMachine } from './this-machine.ts'
 
@@ -43,8 +46,8 @@ const TIMEOUT_MS = 60_000
 
 export async function startTwoServices(): Promise<TwoServices> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-bench-'))
-  // One tier: no link emulator between them.
-  const system = await startThisMachine(folder, NAMES)
+  const system = await startThisMachine(folder, NAMES, NAMES)
+  const state = openState(producerConnection(system.redis.url, createLog('bench', 'error')))
   const benchmark = createBenchmarkClient(system.benchmarkUrl)
   const urls = new Map(system.resources.map(({ name, url }) => [name, url]))
   const caller = new Caller()
@@ -54,9 +57,10 @@ export async function startTwoServices(): Promise<TwoServices> {
       const { id } = await benchmark.uploadModel(file, name)
       return benchmark.structure(id, shapes)
     },
-    deploy: (structure, k) => deploy(caller, urls, structure, k),
+    deploy: (structure, k) => deploy({ caller, state, urls }, structure, k),
     close: async () => {
       caller.close()
+      state.redis.disconnect()
       await system.close()
       rmSync(folder, { recursive: true, force: true })
     },
@@ -66,8 +70,7 @@ export async function startTwoServices(): Promise<TwoServices> {
 let deployments = 0
 
 async function deploy(
-  caller: Caller,
-  urls: ReadonlyMap<string, string>,
+  { caller, state, urls }: { caller: Caller; state: State; urls: ReadonlyMap<string, string> },
   structure: Structure,
   k: number,
 ): Promise<Deployed> {
@@ -79,12 +82,14 @@ async function deploy(
   const { model, shapesKey } = structure
   const record = exampleDeployment(id, hops, { model, shapesKey, entry: { resource: 'device', url: entry } })
   const names = k < last ? NAMES : NAMES.slice(0, 1)
+  await state.deployments.put(id, record)
   for (const name of names) await tell(`${urls.get(name)}/v1/deployments/${id}`, 'PUT', record)
   const inputs = makeInputs(structure.inputs, 1, structure.inputHints)
   const message = writeInferRequest({ inputs, parameters: { binary_data_output: true } })
   return {
     ask: () => ask(caller, `${entry}/v2/models/${id}/infer`, message),
     release: async () => {
+      await state.deployments.delete(id)
       for (const name of names) await tell(`${urls.get(name)}/v1/deployments/${id}`, 'DELETE')
     },
   }

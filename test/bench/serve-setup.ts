@@ -21,6 +21,7 @@ import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { kill } from '../support/kill.ts'
 import { startThisMachine } from './this-machine.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const SERVICE = new URL('../../services/inference/main.ts', import.meta.url)
 const SETTINGS = { SCISSION_PORT: '0', SCISSION_THREADS: '1', SCISSION_LINK_INTERVAL_MS: '86400000' }
@@ -127,6 +128,7 @@ async function deploy(
   for (const [resource] of hops) {
     const answer = await fetch(`${urlOf(resource)}/v1/deployments/${id}`, {
       method: 'PUT',
+      headers: JSON_TYPE,
       body: JSON.stringify(deployment),
     })
     if (!answer.ok) throw new Error(`${resource} did not take deployment ${id}: ${await answer.text()}`)

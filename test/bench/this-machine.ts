@@ -4,14 +4,18 @@ import path from 'node:path'
 import { startSystem, type System } from '../../infra/start/system.ts'
 import { createLog } from '../../shared/platform/log.ts'
 
-/** @param folder for its data. @param names of the resources, all of tier `device`. @param tiers those that exist. */
+/** @param folder for its data. @param names of the resources, each of the tier of its name, else of `device`. @param tiers those that exist. */
 export function startThisMachine(
   folder: string,
   names: readonly string[] = ['device'],
   tiers: readonly string[] = ['device'],
 ): Promise<System> {
   const testbed = path.join(folder, 'testbed.json')
-  const resources = names.map((name) => ({ name, tier: 'device', slowdown: 1 }))
+  const resources = names.map((name) => ({
+    name,
+    tier: tiers.includes(name) ? name : 'device',
+    slowdown: 1,
+  }))
   writeFileSync(testbed, JSON.stringify({ tiers, resources, links: [] }))
   const dataDir = path.join(folder, 'data')
   const log = createLog('bench', 'error')

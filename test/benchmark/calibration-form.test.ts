@@ -2,8 +2,14 @@
 import type { IncomingMessage } from 'node:http'
 import { afterEach, expect, it } from 'vitest'
 import { receiveForm } from '../../services/benchmark/calibrations/calibration-form.ts'
+import { readFields } from '../../services/benchmark/calibrations/read-request.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
+
+const reader = (limitBytes: number) => ({
+  limitBytes,
+  readFields: async (fields: ReadonlyMap<string, Uint8Array>) => readFields(fields, limitBytes),
+})
 
 let close: (() => Promise<void>) | undefined
 afterEach(() => close?.())
@@ -36,10 +42,12 @@ it.each([
   form.append('request', '{"model":"m"}')
   form.append('labels', labels)
   const bytes = '{"model":"m"}[1,2,3]'.length
-  expect(await sent(form, (req) => receiveForm(req, bytes))).toEqual({
+  expect(await sent(form, (req) => receiveForm(req, reader(bytes)))).toEqual({
     json: { model: 'm', labels: [1, 2, 3] },
     inputs: undefined,
   })
   await close?.()
-  expect(await sent(form, (req) => receiveForm(req, bytes - 1))).toMatchObject({ code: 'payloadTooLarge' })
+  expect(await sent(form, (req) => receiveForm(req, reader(bytes - 1)))).toMatchObject({
+    code: 'payloadTooLarge',
+  })
 })

@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import type { State } from '../../shared/platform/redis/state.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { startTestRedis, type TestRedis, throughPort } from '../support/redis.ts'
 import { startBenchmark, type StartedBenchmark } from '../support/services.ts'
 import { startedOnce } from '../support/started.ts'
 
@@ -32,7 +32,7 @@ export class CuttableRedis {
 
   get url(): string {
     const address = this.#server.address()
-    return `redis://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`
+    return throughPort(this.#target.url, typeof address === 'object' && address ? address.port : 0)
   }
 
   /** Straight to Redis, past the cut. */

@@ -8,6 +8,7 @@ import { startPlanner } from '../support/services.ts'
 import { startedOnce } from '../support/started.ts'
 import { MEASUREMENTS, readDocument } from '../original/data.ts'
 import { withBenchmarkService } from './harness.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 describe.each(MEASUREMENTS)('an import', ({ what, options, folder, networks, device, models }) => {
   describe(`of ${what}`, options, () => {
@@ -23,6 +24,7 @@ describe.each(MEASUREMENTS)('an import', ({ what, options, folder, networks, dev
     const send = async (body: unknown) => {
       const answer = await fetch(`${harness().url}/v1/profiles`, {
         method: 'POST',
+        headers: JSON_TYPE,
         body: JSON.stringify(body),
       })
       return { status: answer.status, json: (await answer.json()) as Record<string, unknown[]> }
@@ -84,6 +86,7 @@ describe.each(MEASUREMENTS)('an import', ({ what, options, folder, networks, dev
         expect(withLiveness(resource, 60_000, Date.now()).alive).toBe(false)
       const started = fetch(`${harness().url}/v1/benchmarks`, {
         method: 'POST',
+        headers: JSON_TYPE,
         body: JSON.stringify({ model, resources: [device] }),
       })
       expect((await started).status).toBeGreaterThanOrEqual(400)

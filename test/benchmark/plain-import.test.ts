@@ -13,6 +13,7 @@ import {
 import { startPlanner } from '../support/services.ts'
 import { startedOnce } from '../support/started.ts'
 import { withBenchmarkService } from './harness.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const harness = withBenchmarkService()
 const planner = startedOnce(
@@ -33,7 +34,7 @@ beforeEach(async () => {
 })
 
 const call = async (method: string, path: string, body?: unknown) => {
-  const init = { method, ...(body !== undefined && { body: JSON.stringify(body) }) }
+  const init = { method, ...(body !== undefined && { headers: JSON_TYPE, body: JSON.stringify(body) }) }
   const answer = await fetch(`${harness().url}${path}`, init)
   return { status: answer.status, text: await answer.text() }
 }

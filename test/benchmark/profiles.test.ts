@@ -4,6 +4,7 @@ import { modelLock, withLock } from '../../shared/platform/redis/lock.ts'
 import { structureId } from '../../shared/platform/redis/state.ts'
 import { exampleModel, exampleProfile, exampleStructure, MODEL_ID } from '../support/fixtures.ts'
 import { withBenchmarkService } from './harness.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const harness = withBenchmarkService()
 const client = () => harness().client
@@ -18,7 +19,11 @@ beforeEach(async () => {
 })
 
 const send = async (body: unknown) => {
-  const answer = await fetch(`${harness().url}/v1/profiles`, { method: 'POST', body: JSON.stringify(body) })
+  const answer = await fetch(`${harness().url}/v1/profiles`, {
+    method: 'POST',
+    headers: JSON_TYPE,
+    body: JSON.stringify(body),
+  })
   return { status: answer.status, text: await answer.text() }
 }
 

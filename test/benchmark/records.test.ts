@@ -42,7 +42,7 @@ beforeEach(async () => {
   await other.redis.flushall()
   folder = await mkdtemp(path.join(os.tmpdir(), 'scission-records-'))
   const config = { redisUrl: redis().url, redisKind: 'emulated' as const, heartbeatMs: 60_000 }
-  benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs: 60_000 }, state, log)
+  benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs: 60_000, maxClientStreams: 256 }, state, log)
 })
 afterEach(async () => {
   await benchmarks.close()

@@ -9,6 +9,7 @@ import { exampleModel, exampleResource, exampleStructure } from '../support/fixt
 import { withFolder } from '../support/folder.ts'
 import { withTestRedis } from '../support/redis.ts'
 import { withBenchmark } from '../support/services.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const redis = withTestRedis()
 const folder = withFolder('watched')
@@ -33,6 +34,7 @@ beforeAll(async () => {
 const start = async (resource: string) => {
   const answer = await fetch(`${benchmark().url}/v1/calibrations`, {
     method: 'POST',
+    headers: JSON_TYPE,
     body: JSON.stringify({ model: model.id, resource, madeUp: { samples: 1, seed: 1 } }),
   })
   expect(answer.status).toBe(202)

@@ -10,10 +10,10 @@ import { withToyService } from '../inference/support/toy-service.ts'
 import { answerOf, converse, type WireAnswer } from './raw-http.ts'
 import { until } from '../support/eventually.ts'
 
-const toy = withToyService([
-  branchedModel('a'),
-  singleLayerModel('b', 'm', toySpec('x', 'FP32', [1, 4]), (x) => x),
-])
+const toy = withToyService(
+  [branchedModel('a'), singleLayerModel('b', 'm', toySpec('x', 'FP32', [1, 4]), (x) => x)],
+  { SCISSION_MAX_CONNECTIONS: '20000', SCISSION_MAX_CLIENT_CONNECTIONS: '20000' },
+)
 const RIGHT = JSON.stringify({ inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', data: [1, 2, 3, 4] }] })
 const head = (length: number) =>
   `POST /v2/models/m/infer HTTP/1.1\r\nHost: s\r\nContent-Length: ${length}\r\n\r\n`

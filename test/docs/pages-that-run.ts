@@ -92,6 +92,20 @@ export const PAGES_THAT_RUN: Readonly<Record<string, Check>> = {
     )(stdout)
     expect(stdout.trimEnd().split('\n').slice(-3).join('\n')).not.toContain('gateway')
   },
+  'docs/guides/expose-a-system.md': inOrder(
+    /^could not start: SCISSION_HOST=0\.0\.0\.0: .*because no system key is given$/m,
+    /^system\.key is the key of a new system/m,
+    /^the token of resource gateway \([0-9a-f]+\) is in gateway\.token$/m,
+    /"error":"this needs a token/,
+    /^the token of client camera \([0-9a-f]+\) is in camera\.token$/m,
+    /"name":"mobilenetv2"/,
+    /may not do this: it needs the permission \\"about\\" on \\"other\\"/,
+    /client +camera +mobile\* +no/,
+    /^revoked client camera/m,
+    /the credentials are not valid here/,
+    /ca\.pem is for every service/,
+    /^gateway holds for 365 days/m,
+  ),
   'docs/guides/docker-compose.md': inOrder(/"ready":true/),
   'docs/guides/constrain-a-plan.md': inOrder(
     /--first-layers-on-device 10/,

@@ -13,7 +13,7 @@ import { startTestSystem } from '../support/system.ts'
 
 if (CHROMIUM === undefined) process.stdout.write('skipped: there is no Chromium on the PATH\n')
 
-const HOST = 'scission.example'
+const HOST = 'scission.internal'
 const SERVICES = ['benchmark', 'planner', 'device'] as const
 const otherAddress = Object.values(os.networkInterfaces())
   .flat()

@@ -12,8 +12,8 @@ import type { DeploymentView } from '../../shared/contracts/stand-in.ts'
 import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { buildZooModel } from '../../shared/zoo/index.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { startTestSystem, type TestSystem } from '../support/system.ts'
+import { startTestRedis, type TestRedis, throughPort } from '../support/redis.ts'
+import { NO_RESTARTS, startTestSystem, type TestSystem } from '../support/system.ts'
 import { kill } from '../support/kill.ts'
 
 let redis: TestRedis
@@ -33,7 +33,8 @@ beforeAll(async () => {
   line = await startLinkEmulator([
     { name: 'redis', ...unlimited, target: { host: hostname, port: Number(port) } },
   ])
-  system = await startTestSystem({ ...process.env, REDIS_URL: `redis://127.0.0.1:${line.ports.redis}` })
+  const env = { ...process.env, REDIS_URL: throughPort(redis.url, line.ports.redis) }
+  system = await startTestSystem({ env, restarts: NO_RESTARTS })
   benchmark = createBenchmarkClient(system.benchmarkUrl)
   planner = createPlannerClient(system.plannerUrl)
   const file = path.join(system.folder, 'net.onnx')

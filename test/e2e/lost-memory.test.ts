@@ -18,6 +18,7 @@ import { startBenchmark, type StartedBenchmark, type StartedPlanner } from '../s
 import { type SmallSystem, startSmallSystem } from '../support/small-system.ts'
 import { ownFile } from '../support/test-models.ts'
 import { measured } from '../support/measured.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const MACHINES = ['device', 'edge']
 const OVERRIDE = { rttMs: 77, bandwidthMbps: 5 }
@@ -64,6 +65,7 @@ describe.each(FORGETFUL)('a Redis ($kind) that loses its memory', ({ kind, skip 
     await state.resources.put('abroad', exampleResource('cloud', { name: 'abroad', source: 'imported' }))
     const overridden = await fetch(`${planner.url}/v1/links/device/edge`, {
       method: 'PUT',
+      headers: JSON_TYPE,
       body: JSON.stringify(OVERRIDE),
     })
     expect(overridden.status).toBe(200)

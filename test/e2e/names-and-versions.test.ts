@@ -10,6 +10,7 @@ import { withFolder } from '../support/folder.ts'
 import { withTestRedis } from '../support/redis.ts'
 import { startBenchmark, type StartedBenchmark, startPlanner } from '../support/services.ts'
 import { startedOnce } from '../support/started.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const redis = withTestRedis()
 const folder = withFolder('versions')
@@ -139,6 +140,7 @@ describe('a name given to files first uploaded under others', () => {
     expect(((await range.json()) as { model: string }).model).toBe(added.id)
     const odd = await fetch(`${replicas.get(0)?.url}/v1/benchmarks`, {
       method: 'POST',
+      headers: JSON_TYPE,
       body: JSON.stringify({ model: 'vv@9' }),
     })
     expect([odd.status, await odd.text()]).toEqual([404, expect.stringContaining('version 1, 2')])

@@ -9,6 +9,7 @@ import { withFolder } from '../support/folder.ts'
 import { type SmallSystem, startSmallSystem } from '../support/small-system.ts'
 import { ownFile } from '../support/test-models.ts'
 import { measured } from '../support/measured.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 if (REAL_SERVER === undefined) console.log('skipped: no valkey-server or redis-server on the PATH')
 
@@ -37,6 +38,7 @@ describe.skipIf(REAL_SERVER === undefined)('a Redis with older data', () => {
     const override = { rttMs: 77, bandwidthMbps: 5 }
     const put = await fetch(`${planner.url}/v1/links/device/edge`, {
       method: 'PUT',
+      headers: JSON_TYPE,
       body: JSON.stringify(override),
     })
     expect(put.status).toBe(200)

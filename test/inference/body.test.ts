@@ -99,7 +99,7 @@ describe('a body', () => {
     idleMs = 150
     const { heard } = await connect(post('Content-Length: 100'), 'half of it')
     expect(await outcome()).toMatchObject({
-      code: 'badRequest',
+      code: 'requestTimeout',
       message: 'the body stopped arriving: only 10 bytes came for 150 ms',
     })
     await until(async () => heard().includes('400'))
@@ -121,7 +121,7 @@ describe('a body', () => {
     const { socket } = await connect(post('Content-Length: 50000'))
     const timer = setInterval(() => socket.write('x'), idleMs / 8)
     expect(await outcome()).toMatchObject({
-      code: 'badRequest',
+      code: 'requestTimeout',
       message: expect.stringMatching(/^the body stopped arriving: only \d+ bytes came for 400 ms$/),
     })
     clearInterval(timer)

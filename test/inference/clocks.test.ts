@@ -11,6 +11,7 @@ import { eventually } from '../support/eventually.ts'
 import { exampleModel, exampleStructure } from '../support/fixtures.ts'
 import { withFolder } from '../support/folder.ts'
 import { crash, startServiceProcess } from '../support/service-process.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const SECOND = 1000
 const HOUR = 3_600 * SECOND
@@ -76,6 +77,7 @@ describe.each(TEST_SERVERS)('with clocks that differ, on $name', ({ open, skip }
     const calibrate = (resource: string) =>
       fetch(`${benchmark.url}/v1/calibrations`, {
         method: 'POST',
+        headers: JSON_TYPE,
         body: JSON.stringify({ model: model.id, resource, madeUp: { samples: 1, seed: 1 } }),
       })
     const refused = await calibrate('dying')

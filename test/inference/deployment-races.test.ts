@@ -27,6 +27,12 @@ beforeEach(async () => {
     resource: 'device',
     stageDeps: { loader: engine.loader, executor: engine.executor, log },
     state,
+    // What counts is tested in forwarding/on-record.test.ts.
+    onRecord: {
+      find: (id) => state.deployments.get(id),
+      confirmed: (told) => Promise.resolve(told),
+      refuseMisfit: () => Promise.resolve(),
+    },
     weightBytes: () => Promise.resolve(0),
     besideBytes: 0,
     warmCodecs: () => Promise.resolve(),

@@ -14,6 +14,7 @@ import {
 } from './support/service.ts'
 import { branchedModel, fp32Tensor, X, Y } from './support/toy-models.ts'
 import { withToyServices } from './support/toy-services.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const toy = branchedModel('a')
 const TIERS = ['device', 'edge', 'cloud']
@@ -120,6 +121,7 @@ describe('a deployment', () => {
   it('that cannot be loaded says why, and leaves nothing loaded', async () => {
     engineOf('edge').failLoads.set(toy.model.id, 'node conv1: no such operator')
     const deployment = deploymentOf('unloadable', twoHops('device', 'edge'))
+    await services.state.deployments.put(deployment.id, deployment)
     const answer = await call('PUT', `${urlOf('edge')}/v1/deployments/unloadable`, JSON.stringify(deployment))
     expect(answer.status).toBe(422)
     expect(answer.json).toMatchObject({
@@ -225,6 +227,9 @@ describe('a failure on the path', () => {
     expect(answer.status).toBe(504)
     engineOf('cloud').runMs = 200
     expect((await infer('three', { parameters: { timeout: 20_000_000 } })).status).toBe(200)
+    // More ms than a timer takes.
+    for (const timeout of [2 ** 31 * 1000, Number.MAX_SAFE_INTEGER])
+      expect((await infer('three', { parameters: { timeout } })).status).toBe(200)
   })
 
   it('ends at the client’s own deadline while its layers are being loaded, which goes on', async () => {
@@ -246,6 +251,7 @@ describe('a failure on the path', () => {
     const leaving = new AbortController()
     const pending = fetch(`${urlOf('device')}/v2/models/three/infer`, {
       method: 'POST',
+      headers: JSON_TYPE,
       body: JSON.stringify({ inputs: [X] }),
       signal: leaving.signal,
     })

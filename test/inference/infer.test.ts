@@ -7,6 +7,7 @@ import { call, errorOf, outputsOf, postBinary, postJson, splitAnswer } from './s
 import { fp32Tensor } from './support/toy-models.ts'
 import { withToyService } from './support/toy-service.ts'
 import { until } from '../support/eventually.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const toy = withToyService(PROTOCOL_TOYS, { SCISSION_MAX_BODY_BYTES: '100000' })
 const at = (path: string) => `${toy.service.url}/v2/models/${path}`
@@ -256,6 +257,7 @@ describe('a client that leaves', () => {
     const controller = new AbortController()
     const pending = fetch(at('branched/infer'), {
       method: 'POST',
+      headers: JSON_TYPE,
       body: JSON.stringify({ inputs: [x([1, 2])] }),
       signal: controller.signal,
     })

@@ -5,7 +5,7 @@ import type { Engine } from '../../services/inference/serving/engine.ts'
 import { BenchmarkProgress } from '../../shared/contracts/profile.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { workerConnection } from '../../shared/platform/redis/connections.ts'
-import { withTestRedis } from '../support/redis.ts'
+import { withTestRedis, throughPort } from '../support/redis.ts'
 import { call, postJson, startInference, startUnready, type TestService } from './support/service.ts'
 import { branchedModel, register, toyEngine, X } from './support/toy-models.ts'
 import { until } from '../support/eventually.ts'
@@ -67,7 +67,7 @@ describe('an inference service', () => {
     const target = { host: '127.0.0.1', port: Number(new URL(redis().url).port) }
     const line = { name: 'redis', target, rttMs: 0, upMbps: null, downMbps: null }
     const emulator = await startLinkEmulator([line])
-    const url = `redis://127.0.0.1:${emulator.ports['redis']}`
+    const url = throughPort(redis().url, emulator.ports['redis'])
     const settings = { SCISSION_RESOURCE: 'edge', SCISSION_TIER: 'edge', SCISSION_HEARTBEAT_MS: '200' }
     const service = await startInference(url, settings, toyEngine([toy]))
     services.push(service)

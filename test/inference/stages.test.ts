@@ -96,6 +96,19 @@ describe('the layers of a model', () => {
   })
 })
 
+describe('ranges of a model without weights', () => {
+  // Room for two sessions.
+  const service = withToyService([toy], { SCISSION_STAGE_BYTES: '600000' })
+
+  it('make room too: each session takes memory', async () => {
+    const inputs = [{ name: 'x', shape: [2], datatype: 'FP32', data: [1, 2] }]
+    for (const range of ['0-1', '0-2', '0-3'])
+      await postJson(`${service.service.url}/v2/models/branched:${range}/infer`, { inputs })
+    await until(async () => service.engine.loaded().length <= 2)
+    expect(service.engine.loaded()).toContain('branched:0-3')
+  })
+})
+
 describe('closing', () => {
   it('stops a load that is under way, and waits for nobody', async () => {
     const { engine, stages } = stagesWith(100)

@@ -48,7 +48,7 @@ describe('package.json', () => {
 
   it('has nothing as a dependency that only tests import', async () => {
     const imported = await packagesOf(['services', 'shared', 'infra'].flatMap(filesOf))
-    // Found through `require`: shared/platform/http-server/app.ts and shared/platform/tensor-codecs.ts.
+    // Found through `require`: shared/platform/http-server/app.ts and shared/platform/zstd-libraries.ts.
     const required = ['swagger-ui-dist', '@toondepauw/node-zstd']
     expect(
       Object.keys(manifest.dependencies).filter((name) => ![...imported, ...required].includes(name)),

@@ -44,13 +44,17 @@ const SKIP_FOR_MATERIAL = [
 
 /** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files, shells and their tools, NumPy, a terminal, machines of namespaces) or of Linux. */
 const SKIP_FOR_TOOLS = [
+  'test/benchmark/fair-analyses.test.ts',
   'test/e2e/lost-memory.test.ts',
   'test/e2e/older-redis.test.ts',
+  'test/e2e/restarts.test.ts',
   'test/redis/older-data.test.ts',
   'test/redis/redis-age.test.ts',
   'test/inference/links/wrong-machines.test.ts',
   'test/planner/links/overridden-links.test.ts',
   'test/inference/clocks.test.ts',
+  'test/inference/executor/stage-processes.test.ts',
+  'test/inference/runaway.test.ts',
   'test/inference/one-name.test.ts',
   'test/planner/read-your-writes.test.ts',
   'test/redis/refuses-writes.test.ts',
@@ -59,6 +63,7 @@ const SKIP_FOR_TOOLS = [
   'test/benchmark/models/incoming.test.ts',
   'test/cli/completion.test.ts',
   'test/codec/foreign-client.test.ts',
+  'test/codec/zstandard.test.ts',
   'test/conformance/bad-senders.test.ts',
   'test/conformance/foreign/clients.test.ts',
   'test/conformance/foreign/generated-calls.test.ts',

@@ -16,12 +16,37 @@ describe('the unit file', () => {
   const folder = withFolder('systemd')
 
   it('sets what the service knows, and starts what a build makes', () => {
-    const known = Object.values({ ...COMMON_SETTINGS, ...INFERENCE_SETTINGS }).map(({ env }) => env)
+    const settings = Object.values({ ...COMMON_SETTINGS, ...INFERENCE_SETTINGS })
+    const known = settings.flatMap((one) => ('secret' in one ? [one.env, `${one.env}_FILE`] : [one.env]))
     const set = [...text.matchAll(/^Environment=(.*)$/gm)].flatMap(([, line = '']) => line.split(' '))
     const names = set.map((one) => one.split('=')[0] ?? '').filter((name) => name.startsWith('SCISSION_'))
     expect(names).not.toEqual([])
     expect(names.filter((name) => !known.includes(name))).toEqual([])
     expect(text).toMatch(/^ExecStart=.* node dist\/services\/inference\/main\.js$/m)
+  })
+
+  it('gives the service no right that it does not need', () => {
+    const HARDENED = {
+      DynamicUser: 'yes',
+      ProtectSystem: 'strict',
+      ProtectHome: 'yes',
+      PrivateTmp: 'yes',
+      PrivateDevices: 'yes',
+      NoNewPrivileges: 'yes',
+      CapabilityBoundingSet: '',
+      RestrictAddressFamilies: 'AF_INET AF_INET6 AF_UNIX AF_NETLINK',
+      RestrictNamespaces: 'yes',
+      SystemCallFilter: '@system-service',
+      UMask: '0077',
+    }
+    const settings = Object.fromEntries(
+      [...text.matchAll(/^(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
+    )
+    expect(settings).toMatchObject(HARDENED)
+    expect(settings).toMatchObject({
+      MemoryMax: expect.stringMatching(/^\d+%$/),
+      TasksMax: expect.stringMatching(/^\d+$/),
+    })
   })
 
   const verify = (name: string, unit: string) => {

@@ -34,7 +34,11 @@ describe.skipIf(why !== undefined)('three machines', () => {
     const answer = await three().machines.device.ask({
       url: `${three().inferenceUrl(at)}/v2/models/${name}/infer`,
       method: 'POST',
-      headers: { 'Content-Type': 'application/octet-stream', 'Inference-Header-Content-Length': '0' },
+      headers: {
+        ...three().shown,
+        'Content-Type': 'application/octet-stream',
+        'Inference-Header-Content-Length': '0',
+      },
       body: image,
     })
     if (answer.status !== 200) throw new Error(`${answer.status} ${Buffer.from(answer.bytes).toString()}`)

@@ -2,11 +2,14 @@
 import { once } from 'node:events'
 import { z } from 'zod'
 import { nodeArguments } from '../../infra/start/processes/entry.ts'
+import { ownCredentials } from '../../infra/cli/own-credentials.ts'
+import { keyFileIn } from '../../infra/start/system-key-file.ts'
 import { REAL_SERVER } from '../redis/persistent-server.ts'
 import { eventually } from '../support/eventually.ts'
 import { guideRedisOptions, guideSettings } from './guide.ts'
 import { Lab, type Lane } from './lab.ts'
 import { Machine, type Running } from './machine.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const Items = z.object({ items: z.array(z.unknown()) })
 const Resources = z.object({ items: z.array(z.object({ name: z.string(), alive: z.boolean() })) })
@@ -28,8 +31,15 @@ export class ThreeMachines {
   readonly machines: Record<Name, Machine>
   readonly #inference = new Map<Name, Running>()
 
+  readonly #keyFile: string
+  /** Header of an operator. */
+  readonly shown: Record<string, string>
+
   private constructor(lab: Lab, folder: string) {
     this.lab = lab
+    this.#keyFile = keyFileIn(folder)
+    const { authorization } = ownCredentials({ SCISSION_SYSTEM_KEY_FILE: this.#keyFile })
+    this.shown = { Authorization: authorization() ?? '' }
     const machine = (name: Name) => new Machine(lab, name, folder)
     this.machines = { device: machine('device'), edge: machine('edge'), cloud: machine('cloud') }
   }
@@ -67,7 +77,7 @@ export class ThreeMachines {
   settingsOf(name: Name): Record<string, string> {
     return {
       ...guideSettings('inference', { ...this.#values, gateway: this.machines[name].address }),
-      ...this.#emulatedRedis,
+      ...this.#ownFiles,
       SCISSION_RESOURCE: name,
       SCISSION_TIER: name,
       // A small board: what it computes takes longer than what the network takes to carry it away.
@@ -81,9 +91,10 @@ export class ThreeMachines {
     return { redis: address, models: address, plans: address, PASSWORD }
   }
 
-  /** It has no password. */
-  get #emulatedRedis(): Record<string, string> {
-    return REAL_SERVER === undefined ? { REDIS_URL: this.redisUrl } : {}
+  /** The copy of the key; and the emulated Redis, if there is no other, has no password. */
+  get #ownFiles(): Record<string, string> {
+    const files = { SCISSION_SYSTEM_KEY_FILE: this.#keyFile }
+    return REAL_SERVER === undefined ? { ...files, REDIS_URL: this.redisUrl } : files
   }
 
   async startInference(name: Name, more: Record<string, string> = {}): Promise<Running> {
@@ -101,7 +112,11 @@ export class ThreeMachines {
 
   /** A command line of a person who sits at the device. @throws Error with what it printed, unless it ends with 0. */
   async scission(...args: string[]): Promise<string> {
-    const where = { SCISSION_BENCHMARK_URL: this.benchmarkUrl, SCISSION_PLANNER_URL: this.plannerUrl }
+    const where = {
+      SCISSION_SYSTEM_KEY_FILE: this.#keyFile,
+      SCISSION_BENCHMARK_URL: this.benchmarkUrl,
+      SCISSION_PLANNER_URL: this.plannerUrl,
+    }
     const { code, stdout, stderr } = await this.machines.device.scission(args, where)
     if (code !== 0) throw new Error(`scission ${args.join(' ')} ended with ${code}:\n${stdout}\n${stderr}`)
     return stdout
@@ -112,6 +127,7 @@ export class ThreeMachines {
     const { status, bytes } = await this.machines.device.ask({
       url,
       method,
+      headers: { ...this.shown, ...(body !== undefined && JSON_TYPE) },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
     const answer = Buffer.from(bytes).toString()
@@ -161,7 +177,7 @@ export class ThreeMachines {
     await this.#startRedis(folder)
     const settings = (service: 'benchmark' | 'planner') => ({
       ...guideSettings(service, this.#values),
-      ...this.#emulatedRedis,
+      ...this.#ownFiles,
     })
     await Promise.all([
       cloud.startService('benchmark', settings('benchmark')),

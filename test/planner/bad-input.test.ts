@@ -4,6 +4,7 @@ import { linkId } from '../../shared/platform/redis/state.ts'
 import { exampleProfile, exampleResource, exampleStructure, MODEL_ID } from '../support/fixtures.ts'
 import { errorOf, plansOf, usePlanner } from './harness.ts'
 import { eventually } from '../support/eventually.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const { used, ask } = usePlanner()
 const OTHER_MODEL = 'b'.repeat(64)
@@ -199,6 +200,7 @@ describe('links', () => {
   it('cannot be set backwards', async () => {
     const response = await fetch(`${used.url}/v1/links/cloud/device`, {
       method: 'PUT',
+      headers: JSON_TYPE,
       body: '{"rttMs":1,"bandwidthMbps":1}',
     })
     expect(response.status).toBe(400)

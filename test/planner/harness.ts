@@ -11,6 +11,7 @@ import {
 } from '../support/fixtures.ts'
 import { withTestRedis } from '../support/redis.ts'
 import { type StartedPlanner, startPlanner } from '../support/services.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 export const log = createLog('test', 'silent')
 
@@ -54,7 +55,7 @@ export function usePlanner() {
     endStreams: () => planner?.endStreams(),
   }
   const ask = async (path: string, body?: unknown): Promise<Answer> => {
-    const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }
+    const init = body === undefined ? {} : { method: 'POST', headers: JSON_TYPE, body: JSON.stringify(body) }
     const response = await fetch(used.url + path, init)
     return { status: response.status, body: (await response.json()) as Record<string, unknown> }
   }

@@ -19,6 +19,7 @@ import { eventually } from '../support/eventually.ts'
 import { exampleProfile } from '../support/fixtures.ts'
 import { TEST_SERVERS } from '../redis/servers.ts'
 import { log, putExample } from './harness.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const ROUNDS = 100
 /** Everything else in the way takes less, so the round trip decides which plan is best and what it costs. */
@@ -87,6 +88,7 @@ describe.each(TEST_SERVERS)('over $name', ({ open, skip }) => {
         const rttMs = 1 + (round % 20) / 10
         const { status } = await fetch(`${urls['one']}/v1/links/device/cloud`, {
           method: 'PUT',
+          headers: JSON_TYPE,
           body: JSON.stringify({ rttMs, bandwidthMbps: 1000 }),
         })
         expect(status).toBe(200)

@@ -12,10 +12,11 @@ import { Changes, CHANGES_CHANNEL } from '../../shared/platform/redis/changes.ts
 import { formatRevision } from '../../shared/platform/redis/revision.ts'
 import { linkId, openState, structureId } from '../../shared/platform/redis/state.ts'
 import { exampleLink, exampleProfile, exampleResource } from '../support/fixtures.ts'
-import { startTestRedis } from '../support/redis.ts'
+import { startTestRedis, throughPort } from '../support/redis.ts'
 import { startPlanner } from '../support/services.ts'
 import { log, plansOf, putExample, usePlanner } from './harness.ts'
 import { eventually } from '../support/eventually.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -27,7 +28,7 @@ async function openMirror(logger: Logger = log) {
   await putExample(redis.state)
   const target = { host: '127.0.0.1', port: Number(new URL(redis.url).port) }
   const line = await startLinkEmulator([{ name: 'redis', target, rttMs: 0, upMbps: null, downMbps: null }])
-  const connection = producerConnection(`redis://127.0.0.1:${line.ports['redis']}`, log)
+  const connection = producerConnection(throughPort(redis.url, line.ports['redis']), log)
   const own = openState(connection)
   const mirror = new RedisMirror(own, logger)
   closing.push(
@@ -276,6 +277,7 @@ describe('without Redis', () => {
     expect(outdated).toHaveBeenCalledTimes(2)
     const refused = await fetch(`${planner.url}/v1/links/device/cloud`, {
       method: 'PUT',
+      headers: JSON_TYPE,
       body: '{"rttMs":1,"bandwidthMbps":1}',
     })
     expect(refused.status).toBe(503)

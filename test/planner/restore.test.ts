@@ -1,4 +1,5 @@
 /** What a planner writes back to a Redis that has lost it. */
+import type { KeyRecord } from '../../shared/contracts/key.ts'
 import { afterEach, describe, expect, it } from 'vitest'
 import { restoreFrom } from '../../services/planner/knowledge/restore.ts'
 import type { Condition } from '../../shared/contracts/condition.ts'
@@ -16,6 +17,7 @@ const nothing = () => ({
   served: new Map(),
   paces: new Map(),
   conditions: new Map(),
+  keys: new Map(),
 })
 
 describe('a planner writes back', () => {
@@ -44,6 +46,26 @@ describe('a planner writes back', () => {
     expect(restored).toMatchObject({ resources: 2, conditions: 1 })
     expect(await state.resources.ids()).toEqual(['abroad', 'lost'])
     expect(await state.conditions.ids()).toEqual(['lost-machine/lost'])
+  })
+
+  it('keys, also revoked ones, unless they were deleted since', async () => {
+    const { state } = redis()
+    const key = (id: string, more: Partial<KeyRecord> = {}): KeyRecord => ({
+      id,
+      kind: 'client',
+      name: 'camera',
+      hash: '0'.repeat(64),
+      publicKey: 'x'.repeat(43),
+      createdAt: '2026-01-01T00:00:00.000Z',
+      createdBy: 'test',
+      ...more,
+    })
+    const known = [key('a'), key('b', { revokedAt: '2026-01-02T00:00:00.000Z' }), key('c')]
+    await state.keys.put('c', key('c'))
+    await state.keys.delete('c')
+    const keys = new Map(known.map((one) => [one.id, one]))
+    expect((await restoreFrom({ ...nothing(), keys }, state, HEARTBEAT_MS)).restored.keys).toBe(2)
+    expect(await state.keys.all()).toEqual(known.slice(0, 2))
   })
 
   it('the link that it was told last, also over an older one with which Redis came back', async () => {

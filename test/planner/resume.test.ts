@@ -6,7 +6,7 @@ import { createLog } from '../../shared/platform/log.ts'
 import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleDeployment, exampleResource, hop, MODEL_ID } from '../support/fixtures.ts'
-import { withTestRedis } from '../support/redis.ts'
+import { withTestRedis, throughPort } from '../support/redis.ts'
 import { stubServer } from '../support/stub-server.ts'
 
 const redis = withTestRedis()
@@ -87,7 +87,7 @@ async function openDoor(redisUrl: string) {
   await openAt(0)
   const { port } = door.address() as net.AddressInfo
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url: throughPort(redisUrl, port),
     open: () => openAt(port),
     close: async () => {
       for (const socket of sockets) socket.destroy()

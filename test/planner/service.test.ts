@@ -19,6 +19,7 @@ import { toyEngine } from '../inference/support/toy-models.ts'
 import { startPlanner } from '../support/services.ts'
 import { stubServer } from '../support/stub-server.ts'
 import { usePlanner } from './harness.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 
 const { used, ask } = usePlanner()
 
@@ -125,6 +126,7 @@ describe('links', () => {
     const client = createPlannerClient(used.url)
     const response = await fetch(`${used.url}/v1/links/device/cloud`, {
       method: 'PUT',
+      headers: JSON_TYPE,
       body: JSON.stringify({ rttMs: 500, bandwidthMbps: 1 }),
     })
     expect(response.status).toBe(200)
@@ -160,6 +162,7 @@ describe('links', () => {
   it('between unknown resources are refused', async () => {
     const response = await fetch(`${used.url}/v1/links/device/moon`, {
       method: 'PUT',
+      headers: JSON_TYPE,
       body: '{"rttMs":1,"bandwidthMbps":1}',
     })
     expect(response.status).toBe(404)
@@ -174,6 +177,7 @@ describe('deployments', () => {
   const post = async (plan: string, name?: string, alternates?: string[], answer?: string) => {
     const response = await fetch(`${used.url}/v1/deployments`, {
       method: 'POST',
+      headers: JSON_TYPE,
       body: JSON.stringify({ plan, name, alternates, answer, verify: false }),
     })
     return {

@@ -1,4 +1,5 @@
 /** Two planners over one Redis: what both do to one deployment at once ends as if one had done it. */
+import { JSON_TYPE } from '../support/json-type.ts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Deployment } from '../../shared/contracts/plan.ts'
 import type { State } from '../../shared/platform/redis/state.ts'
@@ -70,7 +71,7 @@ async function deploy(
   plan: string,
 ): Promise<{ status: number; record: Deployment }> {
   const body = JSON.stringify({ name, plan })
-  const answer = await fetch(`${urlOf(which)}/v1/deployments`, { method: 'POST', body })
+  const answer = await fetch(`${urlOf(which)}/v1/deployments`, { method: 'POST', headers: JSON_TYPE, body })
   return { status: answer.status, record: (await answer.json()) as Deployment }
 }
 const remove = async (which: number, name: string) =>
@@ -99,7 +100,7 @@ describe('two planners', () => {
     const third = await startServiceProcess('planner', { REDIS_URL: redis().url, SCISSION_DATA: folder() })
     try {
       const body = JSON.stringify({ name: 'left', plan, verify: false })
-      const begin = () => fetch(`${third.url}/v1/deployments`, { method: 'POST', body })
+      const begin = () => fetch(`${third.url}/v1/deployments`, { method: 'POST', headers: JSON_TYPE, body })
       await eventually(async () => expect((await begin()).status).toBe(202))
       await eventually(() => expect(fakeOf('cloud').calls).toContain('PUT left'))
     } finally {

@@ -12,6 +12,7 @@ import {
   withErrorHandler,
   workerOptions,
 } from '../../shared/platform/redis/queues.ts'
+import { throughPort } from '../support/redis.ts'
 
 const log = createLog('test', 'silent')
 let server: OpenRedis
@@ -26,7 +27,7 @@ beforeEach(async () => {
   const { hostname, port } = new URL(server.url)
   const target = { host: hostname, port: Number(port) }
   link = await startLinkEmulator([{ name: 'redis', target, rttMs: 0, upMbps: null, downMbps: null }])
-  url = `redis://127.0.0.1:${link.ports.redis}`
+  url = throughPort(server.url, link.ports.redis)
 })
 afterEach(() => link.close())
 

@@ -1,6 +1,7 @@
 /** A Redis that keeps nothing: killed and started again, on the same port, it is empty. */
 import { freePorts } from '../../infra/start/ports.ts'
 import { type ManagedProcess, startProcess } from '../../infra/start/processes/process.ts'
+import { withNewPassword } from '../../infra/start/redis/local-server.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { REAL_SERVER } from './persistent-server.ts'
 
@@ -17,12 +18,13 @@ export class ForgetfulRedis {
 
   static async start(kind: 'real' | 'emulated'): Promise<ForgetfulRedis> {
     const [port = 0] = await freePorts(1)
-    const entry =
-      kind === 'real'
-        ? new URL('../../infra/start/redis/private.ts', import.meta.url)
-        : new URL('./entries/emulated.ts', import.meta.url)
+    const entry = new URL(
+      `../../infra/start/redis/${kind === 'real' ? 'private' : 'emulated'}.ts`,
+      import.meta.url,
+    )
     const args = kind === 'real' ? [REAL_SERVER ?? '', String(port)] : [String(port)]
-    const start = () => startProcess({ name: `redis (${kind})`, entry, args, log, stopGraceMs: 2000 })
+    const env = withNewPassword()
+    const start = () => startProcess({ name: `redis (${kind})`, entry, args, env, log, stopGraceMs: 2000 })
     return new ForgetfulRedis(start, await start())
   }
 

@@ -7,6 +7,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type OpenRedis, openRedis } from '../../infra/start/redis/open-redis.ts'
 import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
+import { hidePasswordOf } from '../../shared/platform/hidden-passwords.ts'
 import { isAlive } from '../infra/processes/support.ts'
 import { kill } from '../support/kill.ts'
 import { withFolder } from '../support/folder.ts'
@@ -58,7 +59,7 @@ describe('without any Redis on the machine', () => {
     expect(redis.pid).not.toBe(process.pid)
     expect(await ask(redis.url, (client) => client.ping())).toBe('PONG')
     expect(said.match(/emulated by/g)).toHaveLength(1)
-    expect(redis.description).toContain(redis.url)
+    expect(redis.description).toContain(hidePasswordOf(redis.url))
     await redis.close()
     expect(isAlive(redis.pid)).toBe(false)
   })
@@ -68,8 +69,8 @@ describe.skipIf(!hasServer)('with a server on the PATH', () => {
   it('a private one is started, never evicts, is for this machine only, and ends with close', async () => {
     const redis = await open({ PATH })
     expect(redis.kind).toBe('private')
-    expect(redis.url).toMatch(/^redis:\/\/127\.0\.0\.1:\d+$/)
-    expect(redis.description).toContain(redis.url)
+    expect(redis.url).toMatch(/^redis:\/\/:[\w-]{32}@127\.0\.0\.1:\d+$/)
+    expect(redis.description).toContain(hidePasswordOf(redis.url))
     const setting = (name: string) => ask(redis.url, (client) => client.config('GET', name))
     expect(await setting('maxmemory-policy')).toEqual(['maxmemory-policy', 'noeviction'])
     expect(await setting('bind')).toEqual(['bind', '127.0.0.1'])
@@ -156,7 +157,7 @@ describe('with REDIS_URL', () => {
     const running = await open({ PATH: '' })
     const redis = await open({ REDIS_URL: running.url, PATH: '' })
     expect(redis.url).toBe(running.url)
-    expect(redis.description).toContain(`at ${running.url} (from REDIS_URL)`)
+    expect(redis.description).toContain(`at ${hidePasswordOf(running.url)} (from REDIS_URL)`)
     await redis.close()
     expect(await ask(running.url, (client) => client.ping())).toBe('PONG')
   })

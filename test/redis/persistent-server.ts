@@ -5,6 +5,7 @@ import path from 'node:path'
 import { freePorts } from '../../infra/start/ports.ts'
 import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
 import { type ManagedProcess, startProcess } from '../../infra/start/processes/process.ts'
+import { withNewPassword } from '../../infra/start/redis/local-server.ts'
 import { askServer } from '../../infra/start/redis/server-facts.ts'
 import { createLog } from '../../shared/platform/log.ts'
 
@@ -18,10 +19,12 @@ const log = createLog('test', 'silent')
 export class PersistentRedis {
   readonly #port: number
   readonly #folder: string
+  readonly #env: Record<string, string>
   #server: ManagedProcess
 
-  private constructor(port: number, folder: string, server: ManagedProcess) {
+  private constructor(port: number, folder: string, env: Record<string, string>, server: ManagedProcess) {
     this.#port = port
+    this.#env = env
     this.#folder = folder
     this.#server = server
   }
@@ -29,7 +32,8 @@ export class PersistentRedis {
   static async start(): Promise<PersistentRedis> {
     const [port = 0] = await freePorts(1)
     const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-redis-'))
-    return new PersistentRedis(port, folder, await runServer(port, folder))
+    const env = withNewPassword()
+    return new PersistentRedis(port, folder, env, await runServer(port, folder, env))
   }
 
   get url(): string {
@@ -56,7 +60,7 @@ export class PersistentRedis {
       rmSync(path.join(this.#folder, APPEND_ONLY), { recursive: true })
       cpSync(snapshot, path.join(this.#folder, APPEND_ONLY), { recursive: true })
     }
-    this.#server = await runServer(this.#port, this.#folder)
+    this.#server = await runServer(this.#port, this.#folder, this.#env)
   }
 
   async close(): Promise<void> {
@@ -65,13 +69,14 @@ export class PersistentRedis {
   }
 }
 
-function runServer(port: number, folder: string): Promise<ManagedProcess> {
+function runServer(port: number, folder: string, env: Record<string, string>): Promise<ManagedProcess> {
   if (REAL_SERVER === undefined) throw new Error('no valkey-server or redis-server on the PATH')
   const entry = new URL('../../infra/start/redis/private.ts', import.meta.url)
   return startProcess({
     name: 'redis',
     entry,
     args: [REAL_SERVER, String(port), folder],
+    env,
     log,
     stopGraceMs: 2000,
   })

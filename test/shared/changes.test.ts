@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startLinkEmulator, type LinkEmulator } from '../../infra/testbed/link-emulator/emulator.ts'
 import { producerConnection } from '../../shared/platform/redis/connections.ts'
 import { eventually } from '../support/eventually.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { startTestRedis, type TestRedis, throughPort } from '../support/redis.ts'
 
 const RTT_MS = 40
 
@@ -24,7 +24,7 @@ afterAll(async () => {
 
 describe('followers of changes', () => {
   it('hear of them again after an outage, each once', async () => {
-    const connection = producerConnection(`redis://127.0.0.1:${line.ports['redis']}`)
+    const connection = producerConnection(throughPort(redis.url, line.ports['redis']))
     const changes = new Changes(connection)
     const seen: string[] = []
     let resyncs = 0
@@ -60,7 +60,7 @@ describe('followers of changes', () => {
     })
     await new Promise<void>((open) => door.listen(0, '127.0.0.1', open))
     const { port } = door.address() as net.AddressInfo
-    const connection = producerConnection(`redis://127.0.0.1:${port}`)
+    const connection = producerConnection(throughPort(redis.url, port))
     const changes = new Changes(connection)
     const faults: string[] = []
     const seen: string[] = []
@@ -79,7 +79,7 @@ describe('followers of changes', () => {
   })
 
   it('may go at any moment while the subscription is made anew', async () => {
-    const connection = producerConnection(`redis://127.0.0.1:${line.ports['redis']}`)
+    const connection = producerConnection(throughPort(redis.url, line.ports['redis']))
     connection.on('error', () => undefined)
     let resyncs = 0
     const followers = Array.from({ length: 20 }, () => new Changes(connection))

@@ -1,3 +1,4 @@
+import { JSON_TYPE } from '../support/json-type.ts'
 import net from 'node:net'
 import os from 'node:os'
 import type { Request, Response } from 'express'
@@ -29,6 +30,7 @@ async function serve(): Promise<string> {
         method: 'post',
         path: '/v1/things/:id',
         id: 'makeThing',
+        access: 'anyone',
         summary: 'make a thing',
         params: z.object({ id: z.string().max(5) }),
         query: z.object({ count: z.coerce.number().int().min(1).default(1) }),
@@ -41,6 +43,7 @@ async function serve(): Promise<string> {
         method: 'get',
         path: '/v1/fail',
         id: 'fail',
+        access: 'anyone',
         summary: 'fails',
         answers: {},
         handle: () => Promise.reject(new ScissionError('infeasible', 'no plan', { why: 'test' })),
@@ -49,6 +52,7 @@ async function serve(): Promise<string> {
         method: 'get',
         path: '/v2/fail',
         id: 'failInProtocol',
+        access: 'anyone',
         summary: 'fails',
         answers: {},
         handle: () => Promise.reject(new Error('bug')),
@@ -57,6 +61,7 @@ async function serve(): Promise<string> {
         method: 'get',
         path: '/v1/events',
         id: 'streamEvents',
+        access: 'anyone',
         summary: 'streams',
         answers: { 200: { description: 'events', contentType: 'text/event-stream' } },
         handle: (_input, req, res) => {
@@ -69,6 +74,7 @@ async function serve(): Promise<string> {
         method: 'get',
         path: '/v1/late',
         id: 'streamLate',
+        access: 'anyone',
         summary: 'streams later',
         answers: { 200: { description: 'events', contentType: 'text/event-stream' } },
         handle: (_input, req, res) => onLateStream(req, res),
@@ -79,7 +85,7 @@ async function serve(): Promise<string> {
   return listening.url
 }
 
-const post = (url: string, body: string) => fetch(url, { method: 'POST', body })
+const post = (url: string, body: string) => fetch(url, { method: 'POST', headers: JSON_TYPE, body })
 
 describe('a service', () => {
   it('hands validated path, query and body to the handler and sends its reply', async () => {
@@ -212,6 +218,7 @@ describe('a direct route', () => {
           method: 'post',
           path: '/v2/things/:thing/parts/:from-:to/make',
           id: 'readRange',
+          access: 'anyone',
           summary: 'make',
           params: z.object({ thing: z.string(), from: z.string(), to: z.string() }),
           answers: {},

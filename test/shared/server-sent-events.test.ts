@@ -31,6 +31,7 @@ async function serveStream(open: (stream: EventStream) => void) {
         method: 'get',
         path: '/v1/events',
         id: 'followEvents',
+        access: 'anyone',
         summary: 'events',
         answers: {},
         handle: (_input, req, res) => {
@@ -79,6 +80,7 @@ async function serve(read: () => StateEvent) {
         method: 'get',
         path: '/v1/events',
         id: 'followEvents',
+        access: 'anyone',
         summary: 'events',
         answers: {},
         handle: (_input, req, res) => {

@@ -139,7 +139,11 @@ async function openPage({ ask, onEvent }: DevTools, url: string): Promise<Page> 
   for (const domain of ['Network', 'Log', 'Runtime', 'Page']) await ask(`${domain}.enable`, {}, sessionId)
   await ask('Page.navigate', { url }, sessionId)
   const evaluate = async (expression: string) => {
-    const answer = await ask('Runtime.evaluate', { expression, returnByValue: true }, sessionId)
+    const answer = await ask(
+      'Runtime.evaluate',
+      { expression, returnByValue: true, awaitPromise: true },
+      sessionId,
+    )
     const { result, exceptionDetails } = answer as {
       result: { value?: unknown; description?: string }
       exceptionDetails?: object

@@ -9,7 +9,7 @@ import type { ExperimentRow } from '../../shared/contracts/experiment.ts'
 import { encode, model, node, value } from '../onnx/support/build.ts'
 import { runNode, SCISSION } from './command.ts'
 import { eventually } from './eventually.ts'
-import { startTestSystem } from './system.ts'
+import { NO_RESTARTS, startTestSystem } from './system.ts'
 
 const QUERIES = [
   { label: 'on-device', deploy: 'native:device' },
@@ -18,7 +18,7 @@ const QUERIES = [
 
 /** The model is `net`, of three layers. */
 export async function startExperimentSystem() {
-  const system = await startTestSystem()
+  const system = await startTestSystem({ restarts: NO_RESTARTS })
   const env = () => ({
     ...process.env,
     NO_COLOR: '1',

@@ -7,6 +7,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { System } from '../../infra/start/system.ts'
+import { keyPathIn } from '../../infra/start/system-key-file.ts'
 import { choosePorts } from '../../infra/start/ports.ts'
 import { SCISSION } from './command.ts'
 import { type Block, blocksOf, commandsOf } from './markdown.ts'
@@ -19,6 +20,7 @@ const NOT_RUN: Record<string, RegExp> = {
   'runs the whole test suite': /^npm test$/,
   'takes minutes of an idle machine': /^npm run bench\b/,
   'starts containers': /^docker compose\b/,
+  'makes the secrets of containers': /^mkdir -m 700 secrets && openssl rand /,
   'installs packages': /^(npm (ci|install)|(python3 -m )?pip install)\b/,
   'other machines': /\.example\b/,
 }
@@ -99,7 +101,11 @@ export interface PageRun {
 export async function runPage(page: string, folder: string, system: System): Promise<PageRun> {
   mkdirSync(folder, { recursive: true })
   const bin = makeCheckout(folder)
-  const body = withAddresses(scriptOf(page), await addressesOf(system))
+  // The Redis of the system has a password; that of the reader need not.
+  const script = scriptOf(page)
+    .replaceAll(`redis://127.0.0.1:${PORTS.redis}`, system.redis.url)
+    .replaceAll('.scission/system.key', keyPathIn(system.dataDir))
+  const body = withAddresses(script, await addressesOf(system))
   writeFileSync(path.join(folder, 'page.sh'), `set -eu\n${body}`)
   return runScript(folder, {
     ...process.env,

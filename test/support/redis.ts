@@ -15,6 +15,13 @@ export interface TestRedis {
   close: () => Promise<void>
 }
 
+/** The URL of the same Redis through a relay on another port of this machine: it has the password of the first. */
+export function throughPort(redisUrl: string, port: number | undefined): string {
+  const url = new URL(redisUrl)
+  url.port = String(port)
+  return url.href
+}
+
 /** An emulated Redis of its own, whatever the environment and the PATH offer. */
 export async function startTestRedis(): Promise<TestRedis> {
   const log = createLog('test', 'silent')

@@ -25,8 +25,9 @@ const log = createLog('test', 'silent')
 
 /** @param env settings by their environment names; the service is ready when this resolves. */
 export async function startBenchmark(env: NodeJS.ProcessEnv): Promise<StartedBenchmark> {
-  const service = await createBenchmarkService(readConfig(BENCHMARK_SETTINGS, env), log)
-  const listening = await ready(await listen(service.app, 0, '127.0.0.1'))
+  const config = readConfig(BENCHMARK_SETTINGS, env)
+  const service = await createBenchmarkService(config, log)
+  const listening = await ready(await listen(service.app, 0, '127.0.0.1', '/', config))
   const close = async () => {
     service.endStreams()
     await listening.close()
@@ -55,7 +56,7 @@ export async function startPlanner(
 ): Promise<StartedPlanner> {
   const config = readConfig(PLANNER_SETTINGS, { REDIS_URL: redisUrl, ...env })
   const service = createPlannerService(config, plannerLog)
-  const listening = await ready(await listen(service.app, 0, '127.0.0.1'))
+  const listening = await ready(await listen(service.app, 0, '127.0.0.1', '/', config))
   const close = async () => {
     service.endStreams()
     await listening.close()

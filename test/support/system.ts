@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { startSystem, type System } from '../../infra/start/system.ts'
+import { startSystem, type System, type SystemOptions } from '../../infra/start/system.ts'
 import { createPlannerClient } from '../../shared/client/planner.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { pollUntil } from '../../infra/steps/poll-until.ts'
@@ -33,8 +33,18 @@ export async function linksMeasured(system: System): Promise<void> {
     throw new Error(`${links.length} of ${wanted} links were measured in ${PATIENCE_MS} ms`)
 }
 
-/** @param env holds REDIS_URL, if anything does. */
-export async function startTestSystem(env: NodeJS.ProcessEnv = process.env): Promise<TestSystem> {
+/** For tests in which a machine that is killed stays away. */
+export const NO_RESTARTS = { quickEnds: 0 }
+
+interface TestSystemOptions extends Pick<SystemOptions, 'restarts'> {
+  /** Holds REDIS_URL, if anything does. @defaultValue process.env */
+  env?: NodeJS.ProcessEnv
+}
+
+export async function startTestSystem({
+  env = process.env,
+  restarts,
+}: TestSystemOptions = {}): Promise<TestSystem> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-test-'))
   const testbed = path.join(folder, 'testbed.json')
   const links = [
@@ -53,6 +63,7 @@ export async function startTestSystem(env: NodeJS.ProcessEnv = process.env): Pro
       dataDir,
       log: createLog('test', 'error'),
       env,
+      restarts,
     })
     await linksMeasured(system).catch(async (thrown: unknown) => {
       await system.close()

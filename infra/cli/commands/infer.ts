@@ -63,7 +63,7 @@ export function defineInfer(command: Command, context: Context): void {
 
 /** `source` is the model that a deployment serves, or the one that was named. */
 async function clientFor(
-  { benchmark, planner, known }: Context,
+  { benchmark, planner, known, credentials }: Context,
   model: string,
   on: string | undefined,
 ): Promise<{ client: InferenceClient; source: string }> {
@@ -71,12 +71,12 @@ async function clientFor(
     const { entry, model: source } = await planner
       .deployment(model)
       .catch(async (thrown: unknown) => Promise.reject(await hintedAt(benchmark, model, thrown)))
-    return { client: createInferenceClient(entry.resource, entry.url, known), source }
+    return { client: createInferenceClient(entry.resource, entry.url, known, credentials), source }
   }
   const [resources, deployments] = await Promise.all([planner.resources(), planner.deployments()])
   const source = deployments.find(({ id }) => id === model)?.model ?? model
   const found = resources.find((resource) => resource.name === on)
-  if (found) return { client: createInferenceClient(found.name, found.url, known), source }
+  if (found) return { client: createInferenceClient(found.name, found.url, known, credentials), source }
   throw new ScissionError(
     'notFound',
     `--on: unknown resource "${on}"; known: ${resources.map((resource) => resource.name).join(', ')}`,

@@ -5,6 +5,7 @@ import type { ResourceView } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { ProcessGroup } from '../../start/processes/group.ts'
+import { keyFileIn } from '../../start/system-key-file.ts'
 import { stopOnSignals } from '../../start/processes/stop-on-signals.ts'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
@@ -67,7 +68,13 @@ async function addResource(context: Context, name: string, options: AddOptions):
     env: {
       REDIS_URL: redisUrl,
       SCISSION_REDIS_KIND: services.system?.redis?.kind ?? 'external',
-      ...(services.system && { SCISSION_DATA: services.system.dataDir }),
+      ...(services.system && {
+        SCISSION_DATA: services.system.dataDir,
+        SCISSION_SYSTEM_KEY_FILE: keyFileIn(services.system.dataDir),
+        SCISSION_SYSTEM_KEY: '',
+        SCISSION_TOKEN: '',
+        SCISSION_TOKEN_FILE: '',
+      }),
       SCISSION_BENCHMARK_URL: services.benchmark,
       SCISSION_RESOURCE: name,
       SCISSION_TIER: options.tier,

@@ -10,6 +10,7 @@ import { ANSWER_MS, healthOf } from '../../steps/service-health.ts'
 import { painted } from '../../terminal/columns.ts'
 import { type Table, tableOf, tableText } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
+import type { Credentials } from '../../../shared/platform/credentials.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { linksTable } from '../link-table.ts'
@@ -49,10 +50,10 @@ export function defineStatus(command: Command, context: Context): void {
   })
 }
 
-async function readStatus({ services: found, planner }: Context): Promise<Status> {
+async function readStatus({ services: found, planner, credentials }: Context): Promise<Status> {
   const services = await Promise.all([
-    stateOf('benchmark', found.benchmark),
-    stateOf('planner', found.planner),
+    stateOf('benchmark', found.benchmark, credentials),
+    stateOf('planner', found.planner, credentials),
   ])
   const problems: string[] = []
   const list = async <T>(what: string, read: () => Promise<T[]>): Promise<T[]> => {
@@ -67,7 +68,7 @@ async function readStatus({ services: found, planner }: Context): Promise<Status
     list('links', planner.links),
     list('deployments', planner.deployments),
   ])
-  const machines = await Promise.all(resources.map(withVersion))
+  const machines = await Promise.all(resources.map((one) => withVersion(one, credentials)))
   problems.push(...problemsOf({ services, resources: machines, deployments }))
   const { system } = found
   return {
@@ -90,8 +91,8 @@ async function readStatus({ services: found, planner }: Context): Promise<Status
   }
 }
 
-async function stateOf(name: string, url: string): Promise<ServiceState> {
-  const client = createJsonClient(`${name} service`, url)
+async function stateOf(name: string, url: string, credentials: Credentials): Promise<ServiceState> {
+  const client = createJsonClient(`${name} service`, url, undefined, credentials)
   try {
     const { version, uptimeMs, redis } = await healthOf(client)
     const about = {
@@ -116,9 +117,12 @@ async function stateOf(name: string, url: string): Promise<ServiceState> {
   }
 }
 
-async function withVersion(resource: ResourceView): Promise<Status['resources'][number]> {
+async function withVersion(
+  resource: ResourceView,
+  credentials: Credentials,
+): Promise<Status['resources'][number]> {
   if (!resource.alive) return resource
-  const { version, uptimeMs } = await stateOf(resource.name, resource.url)
+  const { version, uptimeMs } = await stateOf(resource.name, resource.url, credentials)
   return {
     ...resource,
     ...(version !== undefined && { version }),

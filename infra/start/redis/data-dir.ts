@@ -10,6 +10,7 @@ import { z } from 'zod'
 import { isAbsent } from '../../../shared/platform/atomic-file.ts'
 import { createClaim, discardClaim } from '../../../shared/platform/claim-file.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { hidePasswordOf } from '../../../shared/platform/hidden-passwords.ts'
 import { isRunning } from '../../../shared/platform/processes/process-identity.ts'
 import { askServer } from './server-facts.ts'
 
@@ -19,6 +20,8 @@ const noteIn = (dataDir: string) => path.join(dataDir, 'in-use.json')
 /** A start takes less time than this. An older claim was left by a crash; its process id may belong to another process now. */
 const CLAIM_MS = 150_000
 const MODE = 0o644
+/** The URL in a note holds a password. */
+const NOTE_MODE = 0o600
 
 /**
  * Claims the folder for a server that is about to be started.
@@ -64,14 +67,17 @@ export async function refuseUsedDataDir(dataDir: string): Promise<void> {
   if (facts?.processId !== note.pid) return
   throw new ScissionError(
     'conflict',
-    `the Redis data in ${dataDir} is in use by process ${note.pid} at ${note.url}: stop the system it ` +
-      `belongs to, set REDIS_URL=${note.url} to share it, or choose another folder with SCISSION_DATA`,
-    note,
+    `the Redis data in ${dataDir} is in use by process ${note.pid} at ${hidePasswordOf(note.url)}: stop the system it ` +
+      `belongs to, set REDIS_URL to the url in ${noteIn(dataDir)} to share it, or choose another folder with SCISSION_DATA`,
+    { ...note, url: hidePasswordOf(note.url) },
   )
 }
 
 export function noteDataDir(dataDir: string, url: string, pid: number): void {
-  writeFileSync(noteIn(dataDir), `${JSON.stringify({ url, pid })}\n`)
+  const file = noteIn(dataDir)
+  // The mode is that of a new file only.
+  rmSync(file, { force: true })
+  writeFileSync(file, `${JSON.stringify({ url, pid })}\n`, { mode: NOTE_MODE })
 }
 
 /** Removes the note of this server. One that was started since this one ended keeps its own. */

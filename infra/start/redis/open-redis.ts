@@ -8,24 +8,25 @@
  * The choice is logged once and passed to services as SCISSION_REDIS_KIND, so that /healthz and every report name it. On the
  * emulated Redis queues behave the same but are slower, and nothing survives its process.
  */
-import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { hidePasswordOf } from '../../../shared/platform/hidden-passwords.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { freePorts } from '../ports.ts'
 import { findOnPath } from '../processes/find-on-path.ts'
-import { howEnded, ManagedProcess, startProcess } from '../processes/process.ts'
-import { claimDataDir, noteDataDir, refuseUsedDataDir, releaseDataDir } from './data-dir.ts'
+import type { ManagedProcess, ProcessOptions } from '../processes/process.ts'
+import type { Restart, SupervisedProcess } from '../processes/supervised.ts'
 import { askServer } from './server-facts.ts'
+import { startEmulatedRedis } from './start-emulated.ts'
+import { startPrivateRedis } from './start-private.ts'
 
 export interface OpenRedis {
+  /** It holds the password of a server that was started here: not to be printed. */
   url: string
   kind: 'external' | 'private' | 'emulated'
   /** One line for people: product, version, address, and whether data is kept on disk. */
   description: string
-  /** Process id of the server, if this system started it. */
-  pid?: number | undefined
+  /** Process id of the server, if this system started it: of the one that runs now, if it is started again. */
+  readonly pid?: number | undefined
   /** Stops the server, if this system started it. */
   close: () => Promise<void>
 }
@@ -36,12 +37,13 @@ export interface RedisNeeds {
   log: Logger
   /** Environment; only REDIS_URL, SCISSION_REDIS_KIND and PATH are read. */
   env: NodeJS.ProcessEnv
+  /** `ProcessGroup.supervise`: a server that was started here is started again when it ends. Without it it is not. */
+  supervise?:
+    | ((first: ManagedProcess, options: Omit<ProcessOptions, 'log'>, restart: Restart) => SupervisedProcess)
+    | undefined
 }
 
 const SERVERS = ['valkey-server', 'redis-server']
-const PORT_ATTEMPTS = 5
-const PRIVATE_STOP_GRACE_MS = 5000
-const EMULATED_STOP_GRACE_MS = 1000
 
 /**
  * @throws ScissionError badRequest or queueUnavailable if REDIS_URL is wrong or does not answer (no other choice is tried,
@@ -54,11 +56,14 @@ export async function openRedis(needs: RedisNeeds): Promise<OpenRedis> {
   return redis
 }
 
-function firstAvailable({ dataDir, log, env }: RedisNeeds): Promise<OpenRedis> {
+function firstAvailable({ dataDir, log, env, supervise }: RedisNeeds): Promise<OpenRedis> {
   if (env.REDIS_URL) return useExternalRedis(env.REDIS_URL, log, env.SCISSION_REDIS_KIND)
   const command = SERVERS.map((name) => findOnPath(name, env.PATH)).find((found) => found !== undefined)
-  if (command === undefined) return startEmulatedRedis(log)
-  return startPrivateRedis(command, dataDir === undefined ? undefined : path.resolve(dataDir), log)
+  if (command === undefined) return startEmulatedRedis({ log, supervise })
+  return startPrivateRedis(command, dataDir === undefined ? undefined : path.resolve(dataDir), {
+    log,
+    supervise,
+  })
 }
 
 /** @param saidKind SCISSION_REDIS_KIND, for a system that uses the Redis of another system. */
@@ -87,93 +92,4 @@ async function useExternalRedis(url: string, log: Logger, saidKind?: string): Pr
   const kind = facts.emulated ? 'emulated' : saidKind === 'private' ? 'private' : 'external'
   const description = `${facts.product} at ${shown} (from REDIS_URL)`
   return { url, kind, description, close: () => Promise.resolve() }
-}
-
-/** Runs a real server for this system alone, on a free port of 127.0.0.1. */
-async function startPrivateRedis(
-  command: string,
-  dataDir: string | undefined,
-  log: Logger,
-): Promise<OpenRedis> {
-  if (dataDir === undefined) return describePrivate(await startOnFreePort(command, dataDir, log), dataDir)
-  mkdirSync(dataDir, { recursive: true })
-  const giveBack = claimDataDir(dataDir)
-  try {
-    await refuseUsedDataDir(dataDir)
-    return await describePrivate(await startOnFreePort(command, dataDir, log), dataDir)
-  } finally {
-    giveBack()
-  }
-}
-
-/** Notes in its data folder, if it has one, that the server uses it. */
-async function describePrivate(server: ManagedProcess, dataDir: string | undefined): Promise<OpenRedis> {
-  const { url } = server
-  const { product, processId } = await askServer(url)
-  if (dataDir !== undefined) noteDataDir(dataDir, url, processId)
-  const keeps = dataDir === undefined ? 'in memory only' : `kept in ${dataDir}`
-  return {
-    url,
-    kind: 'private',
-    description: `${product} started for this system at ${url}, ${keeps}`,
-    pid: processId,
-    close: async () => {
-      await server.stop()
-      if (dataDir !== undefined) releaseDataDir(dataDir, url, processId)
-    },
-  }
-}
-
-/**
- * A port is chosen here and bound by the server, so another program may take it in between. Then the server ends with
- * "address already in use", and another port is tried.
- */
-async function startOnFreePort(
-  command: string,
-  dataDir: string | undefined,
-  log: Logger,
-): Promise<ManagedProcess> {
-  for (let attempt = 1; ; attempt += 1) {
-    const [port] = await freePorts(1)
-    const server = new ManagedProcess({
-      name: 'the private Redis',
-      entry: new URL('./private.ts', import.meta.url),
-      args: [command, String(port), ...(dataDir === undefined ? [] : [dataDir])],
-      log,
-      stopGraceMs: PRIVATE_STOP_GRACE_MS,
-    })
-    try {
-      await server.whenReady()
-      return server
-    } catch {
-      const exit = await server.exited
-      const { lastLines } = exit
-      if (attempt < PORT_ATTEMPTS && lastLines.some((line) => /address already in use/i.test(line))) continue
-      throw new ScissionError(
-        'internal',
-        `${command} ${howEnded(exit)}; its last lines:\n${lastLines.join('\n')}`,
-      )
-    }
-  }
-}
-
-/** js-redis-server is a Redis written in TypeScript. It needs no installation and keeps nothing on disk. */
-async function startEmulatedRedis(log: Logger): Promise<OpenRedis> {
-  const server = await startProcess({
-    name: 'redis (emulated)',
-    entry: new URL('./emulated.ts', import.meta.url),
-    log,
-    stopGraceMs: EMULATED_STOP_GRACE_MS,
-  })
-  const { url, pid } = server
-  const { product } = await askServer(url)
-  return {
-    url,
-    kind: 'emulated',
-    description:
-      `emulated by ${product} at ${url}: slower than a real one, and its data ends with it. ` +
-      'Install redis-server or set REDIS_URL',
-    pid,
-    close: async () => void (await server.stop()),
-  }
 }

@@ -4,25 +4,44 @@ import type { ManagedProcess, ProcessOptions } from '../../start/processes/proce
 import type { LinkEmulator } from './emulator.ts'
 import type { EmulatedLinkInput } from './settings.ts'
 
-/** `ProcessGroup.start`, or `startProcess` with a log. */
-type Start = (options: Omit<ProcessOptions, 'log' | 'logFile'>) => Promise<ManagedProcess>
+type Emulator = Pick<ManagedProcess, 'readyMessage' | 'stop' | 'pid'>
+
+/** `ProcessGroup.startSupervised`, or `startProcess` with a log. */
+type Start = (
+  options: Omit<ProcessOptions, 'log' | 'logFile'>,
+  restart: (first: Emulator) => { args: () => readonly string[] },
+) => Promise<Emulator>
 
 const Report = z.object({ ports: z.record(z.string(), z.number()) })
 
 /**
- * @param start `(options) => group.start(options)`: the emulator is stopped with the group, or by `close`.
+ * @param start the emulator is stopped with the group, or by `close`. One that is started again has the same ports.
  * @throws ScissionError internal with the emulator's message if a link is wrong or its port is taken.
  */
 export async function startLinkEmulatorProcess(
   start: Start,
   links: readonly EmulatedLinkInput[],
-): Promise<Pick<LinkEmulator, 'ports' | 'close'>> {
-  const emulator = await start({
-    name: 'link emulator',
-    entry: new URL('./main.ts', import.meta.url),
-    args: [JSON.stringify(links)],
-    stopGraceMs: 1000,
-  })
-  const { ports } = Report.parse(emulator.readyMessage)
-  return { ports, close: async () => void (await emulator.stop()) }
+): Promise<Pick<LinkEmulator, 'ports' | 'close'> & { readonly pid: number | undefined }> {
+  const portsOf = ({ readyMessage }: Emulator) => Report.parse(readyMessage).ports
+  const emulator = await start(
+    {
+      name: 'link emulator',
+      entry: new URL('./main.ts', import.meta.url),
+      args: [JSON.stringify(links)],
+      stopGraceMs: 1000,
+    },
+    (first) => {
+      const ports = portsOf(first)
+      const same = links.map((link) => ({ ...link, listenPort: ports[link.name] }))
+      return { args: () => [JSON.stringify(same)] }
+    },
+  )
+  const ports = portsOf(emulator)
+  return {
+    ports,
+    get pid() {
+      return emulator.pid
+    },
+    close: async () => void (await emulator.stop()),
+  }
 }

@@ -11,6 +11,7 @@ import {
   followStates,
   type StateEvent,
 } from '../../../shared/platform/http-server/server-sent-events.ts'
+import type { ClientStreams } from '../../../shared/platform/http-server/client-streams.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { type BenchmarkQueues, promptly } from './benchmark-queues.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
@@ -27,6 +28,7 @@ export function eventOf(benchmark: Benchmark): StateEvent {
 
 /** Holds one BullMQ event connection per queue, shared by all event streams of this process. */
 export class BenchmarkEvents {
+  readonly clientStreams: ClientStreams
   readonly #queues: BenchmarkQueues
   readonly #connection: Redis
   readonly #log: Logger
@@ -35,7 +37,8 @@ export class BenchmarkEvents {
   /** Emits the id of a benchmark's parent or child job whenever that changed. One listener per stream. */
   readonly #changes = new EventEmitter<{ change: [jobId: string] }>().setMaxListeners(0)
 
-  constructor(queues: BenchmarkQueues, connection: Redis, log: Logger) {
+  constructor(queues: BenchmarkQueues, connection: Redis, clientStreams: ClientStreams, log: Logger) {
+    this.clientStreams = clientStreams
     this.#queues = queues
     this.#connection = connection
     this.#log = log

@@ -3,6 +3,8 @@ import { z } from 'zod'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
 import { rememberedShapesNote } from '../../../shared/contracts/input-shapes.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import {
   ABOUT_EVENTS,
@@ -28,9 +30,30 @@ const START_FAILURES = [
   'notReady',
   'invalidModel',
   'needsInputShapes',
+  'tooManyRequests',
   'overloaded',
   'deadlineExceeded',
 ] as const
+
+function startRoute(deps: BenchmarkDeps, analyses: Pick<Analyses, 'structure'>): Route {
+  return route({
+    method: 'post',
+    path: '/v1/benchmarks',
+    id: 'startBenchmark',
+    access: 'operate',
+    summary: 'Measure a model on resources; poll the Location or follow its events',
+    description: 'The same request while one is under way is answered with that one.',
+    body: BenchmarkRequest,
+    answers: {
+      202: { description: 'Queued', schema: Benchmark, headers: { Location: 'Path of the benchmark' } },
+    },
+    fails: START_FAILURES,
+    handle: async ({ body }, req, res) => {
+      const benchmark = await begin(deps, analyses, body, askerOf(req, res))
+      return reply(202, benchmark, locationOf(benchmark))
+    },
+  })
+}
 
 export function benchmarkRoutes(
   deps: BenchmarkDeps,
@@ -38,26 +61,12 @@ export function benchmarkRoutes(
   events: BenchmarkEvents,
 ): Route[] {
   return [
-    route({
-      method: 'post',
-      path: '/v1/benchmarks',
-      id: 'startBenchmark',
-      summary: 'Measure a model on resources; poll the Location or follow its events',
-      description: 'The same request while one is under way is answered with that one.',
-      body: BenchmarkRequest,
-      answers: {
-        202: { description: 'Queued', schema: Benchmark, headers: { Location: 'Path of the benchmark' } },
-      },
-      fails: START_FAILURES,
-      handle: async ({ body }) => {
-        const benchmark = await begin(deps, analyses, body)
-        return reply(202, benchmark, locationOf(benchmark))
-      },
-    }),
+    startRoute(deps, analyses),
     route({
       method: 'get',
       path: '/v1/benchmarks',
       id: 'listBenchmarks',
+      access: 'read',
       summary: 'Benchmarks under way and those of the last week, newest first',
       query: PageQuery,
       answers: { 200: { description: 'A page of benchmarks', schema: BenchmarkPage } },
@@ -67,6 +76,7 @@ export function benchmarkRoutes(
       method: 'get',
       path: '/v1/benchmarks/:id',
       id: 'readBenchmark',
+      access: 'read',
       summary: 'State and progress, as a whole and per resource',
       params: ById,
       answers: { 200: { description: 'The benchmark', schema: Benchmark } },
@@ -76,6 +86,8 @@ export function benchmarkRoutes(
       method: 'get',
       path: '/v1/benchmarks/:id/events',
       id: 'followBenchmark',
+      access: 'read',
+      fails: ['tooManyRequests'],
       summary: 'Its progress as server-sent events, until it has ended',
       description: ABOUT_EVENTS,
       params: ById,
@@ -89,13 +101,14 @@ export function benchmarkRoutes(
       },
       handle: async ({ params }, req, res) => {
         const benchmark = await needBenchmark(deps.queues, params.id)
-        events.follow(benchmark, openEventStream(req, res, eventOf(benchmark)))
+        events.follow(benchmark, openEventStream(req, res, eventOf(benchmark), events.clientStreams))
       },
     }),
     route({
       method: 'delete',
       path: '/v1/benchmarks/:id',
       id: 'cancelBenchmark',
+      access: 'operate',
       summary:
         'Cancel: waiting parts are dropped, active ones told to stop; an ended benchmark stays as it is',
       params: ById,
@@ -128,9 +141,10 @@ async function begin(
   deps: BenchmarkDeps,
   analyses: Pick<Analyses, 'structure'>,
   request: BenchmarkRequest,
+  asker: Asker,
 ): Promise<Benchmark> {
   const model = await findModel(deps.state, request.model)
-  const structure = await analyses.structure(model, request.inputShapes)
+  const structure = await analyses.structure(model, asker, request.inputShapes)
   const note = request.inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
   const standingNotes = [...deps.standingNotes, ...(note === undefined ? [] : [note])]
   return startBenchmark({ ...deps, standingNotes }, structure, request)

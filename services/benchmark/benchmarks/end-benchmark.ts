@@ -2,6 +2,7 @@
 import type { Job } from 'bullmq'
 import type { Model } from '../../../shared/contracts/model.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
+import { execAll } from '../../../shared/platform/redis/exec-all.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import {
   type BenchmarkQueues,
@@ -51,13 +52,13 @@ export async function endPart(
   const child: Job | undefined = await queues.of(resource).getJob(childId(id, resource))
   if (child && ((await child.isCompleted()) || (await child.isFailed()))) return
   const ends = endsKey(id)
-  await queues.redis
+  const marks = queues.redis
     .multi()
     .hsetnx(ends, resource, reason)
     .expire(ends, KEEP_SECONDS)
     // Tells the worker to stop, if it is still measuring or comes back and finds the job.
     .set(stopKey(id, resource), reason, 'EX', KEEP_SECONDS)
-    .exec()
+  await execAll(marks)
   if (!child) return
   try {
     await child.remove()

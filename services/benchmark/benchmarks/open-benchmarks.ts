@@ -7,6 +7,7 @@ import { type Job, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import type { BenchmarkConfig } from '../../../shared/platform/service/service-config.ts'
+import { ClientStreams } from '../../../shared/platform/http-server/client-streams.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { removeIf } from '../../../shared/platform/redis/lock.ts'
@@ -28,7 +29,10 @@ import {
 } from './benchmark-queues.ts'
 import { readParts } from './benchmark-view.ts'
 
-type Config = Pick<BenchmarkConfig, 'redisUrl' | 'redisKind' | 'heartbeatMs' | 'benchmarkTimeoutMs'>
+type Config = Pick<
+  BenchmarkConfig,
+  'redisUrl' | 'redisKind' | 'heartbeatMs' | 'benchmarkTimeoutMs' | 'maxClientStreams'
+>
 
 /** Maximum ms for an orderly close, which usually takes a tenth of this. */
 const CLOSE_MS = 2000
@@ -39,7 +43,7 @@ export type Benchmarks = ReturnType<typeof openBenchmarks>
 export function openBenchmarks(config: Config, state: State, log: Logger) {
   const connection = workerConnection(config.redisUrl, log)
   const queues = new BenchmarkQueues(state.redis, log)
-  const events = new BenchmarkEvents(queues, connection, log)
+  const events = new BenchmarkEvents(queues, connection, new ClientStreams(config.maxClientStreams), log)
   const deps: BenchmarkDeps = {
     state,
     queues,

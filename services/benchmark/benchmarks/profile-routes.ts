@@ -48,6 +48,7 @@ export function profileRoutes(state: State): Route[] {
       method: 'get',
       path: '/v1/profiles',
       id: 'listProfiles',
+      access: 'read',
       summary: 'Profiles, of one model or resource if asked',
       query: ProfilesQuery,
       answers: { 200: { description: 'A page of profiles', schema: ProfileViewPage } },
@@ -67,6 +68,7 @@ export function profileRoutes(state: State): Route[] {
       method: 'get',
       path: '/v1/profiles/:id',
       id: 'readProfile',
+      access: 'read',
       summary: 'One profile',
       params: z.object({ id: z.string().min(1) }),
       answers: { 200: { description: 'The profile', schema: ProfileView } },
@@ -82,6 +84,7 @@ const importRoute = (state: State): Route =>
     method: 'post',
     path: '/v1/profiles',
     id: 'importProfiles',
+    access: 'operate',
     summary:
       'Import profiles measured elsewhere: as GET answers them, written by hand, or the original Scission’s',
     description:
@@ -124,6 +127,7 @@ const deleteRoute = (state: State): Route =>
     method: 'delete',
     path: '/v1/profiles/:id',
     id: 'deleteProfile',
+    access: 'operate',
     summary: 'Delete a profile, measured or imported, and what serving says of it',
     params: z.object({ id: z.string().min(1) }),
     answers: { 204: { description: 'Deleted' } },

@@ -3,9 +3,12 @@ import { z } from 'zod'
 import { Calibration, CalibrationRequest, CalibrationSamples } from '../../../shared/contracts/calibration.ts'
 import { JsonLengthHeader, RequestTensor } from '../../../shared/oip/schemas.ts'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
 import { type CalibrationDeps, endCalibration, startCalibration, withLostJob } from './calibrations.ts'
+import { drainIfRefused } from '../drain.ts'
+import { streamFile } from '../models/send-file.ts'
 import { receiveRequest } from './sample-files.ts'
 
 const ById = z.object({ id: z.string().regex(/^[0-9a-f]{12}-[0-9a-f]{12}$/, 'not the id of a calibration') })
@@ -31,6 +34,7 @@ export function calibrationRoutes(deps: CalibrationDeps): Route[] {
       method: 'get',
       path: '/v1/calibrations',
       id: 'listCalibrations',
+      access: 'read',
       summary: 'Calibrations, of one model if asked, without their cells',
       query: ListQuery,
       answers: { 200: { description: 'A page of calibrations', schema: CalibrationPage } },
@@ -51,6 +55,7 @@ export function calibrationRoutes(deps: CalibrationDeps): Route[] {
       method: 'get',
       path: '/v1/calibrations/:id',
       id: 'readCalibration',
+      access: 'read',
       summary: 'One calibration: how far it is, and its cells once it is completed',
       params: ById,
       answers: { 200: { description: 'The calibration', schema: Calibration } },
@@ -60,6 +65,7 @@ export function calibrationRoutes(deps: CalibrationDeps): Route[] {
       method: 'delete',
       path: '/v1/calibrations/:id',
       id: 'endCalibration',
+      access: 'operate',
       summary: 'Cancel a calibration under way; delete one that has ended',
       params: ById,
       answers: {
@@ -77,6 +83,7 @@ function startRoute(deps: CalibrationDeps): Route {
     method: 'post',
     path: '/v1/calibrations',
     id: 'startCalibration',
+    access: 'operate',
     summary: 'Run a model with every codec at every single-tensor cut, on sample inputs',
     description:
       'The request’s own fields, and `inputs` as in the Open Inference Protocol, JSON or binary (then with ' +
@@ -105,11 +112,13 @@ function startRoute(deps: CalibrationDeps): Route {
       'notReady',
       'invalidModel',
       'needsInputShapes',
+      'tooManyRequests',
       'overloaded',
       'deadlineExceeded',
     ],
-    handle: async (_input, req) => {
-      const calibration = await startCalibration(deps, await receiveRequest(req))
+    handle: async (_input, req, res) => {
+      const received = await drainIfRefused(req, res, () => receiveRequest(req, deps.reader))
+      const calibration = await startCalibration(deps, received, askerOf(req, res))
       return reply(202, calibration, { Location: `/v1/calibrations/${calibration.id}` })
     },
   })
@@ -122,6 +131,7 @@ function sampleRoutes({ samples }: CalibrationDeps): Route[] {
       method: 'get',
       path: '/v1/calibrations/:id/samples/about',
       id: 'describeSamples',
+      access: 'machine',
       summary: 'How many samples there are, and their labels',
       params: ById,
       answers: { 200: { description: 'What there is', schema: CalibrationSamples } },
@@ -131,12 +141,14 @@ function sampleRoutes({ samples }: CalibrationDeps): Route[] {
       method: 'get',
       path: '/v1/calibrations/:id/samples',
       id: 'readSamples',
+      access: 'machine',
       summary: 'The given samples: sample behind sample, each the inputs in the model’s order, little-endian',
       params: ById,
       answers: { 200: { description: 'Raw bytes', content: OCTETS } },
-      handle: async ({ params }, _req, res) => {
-        const bytes = await samples.bytes(params.id)
-        res.type('application/octet-stream').send(bytes)
+      handle: async ({ params }, req, res) => {
+        const file = await samples.file(params.id)
+        res.type('application/octet-stream').set('Content-Length', String(file.bytes))
+        await streamFile(req, res, file.path)
       },
     }),
   ]

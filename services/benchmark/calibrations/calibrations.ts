@@ -15,14 +15,16 @@ import {
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import { validate } from '../../../shared/platform/http-server/route.ts'
 import { cancelKey } from '../../../shared/platform/redis/queues.ts'
 import { checkWritable } from '../../../shared/platform/redis/writable.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import { type BenchmarkQueues, CANCEL_SECONDS, KEEP_ENDED, promptly } from '../benchmarks/benchmark-queues.ts'
 import { isUnderWay } from '../benchmarks/benchmark-view.ts'
+import type { SampleReader } from '../samples/sample-reader.ts'
 import type { Analyses } from '../models/analyses.ts'
-import type { ReceivedRequest } from './calibration-form.ts'
+import type { ReceivedRequest } from './read-request.ts'
 import { sampleBytes, type SampleFiles } from './sample-files.ts'
 import { noteUnderWay } from './watched-calibrations.ts'
 
@@ -38,6 +40,8 @@ export interface CalibrationDeps {
   queues: BenchmarkQueues
   analyses: Pick<Analyses, 'structure'>
   samples: SampleFiles
+  /** Reads the samples that come with a request. */
+  reader: SampleReader
   heartbeatMs: number
 }
 
@@ -45,10 +49,11 @@ export interface CalibrationDeps {
 export async function startCalibration(
   deps: CalibrationDeps,
   received: ReceivedRequest,
+  asker: Asker,
 ): Promise<Calibration> {
   const request = validate(CalibrationRequest, received.json, 'request')
   const model = await findModel(deps.state, request.model)
-  const structure = await deps.analyses.structure(model, request.inputShapes)
+  const structure = await deps.analyses.structure(model, asker, request.inputShapes)
   const resource = await chooseResource(deps, request.resource)
   const boundaries = chooseBoundaries(structure, request.boundaries)
   const codecs = chooseCodecs(request.codecs)

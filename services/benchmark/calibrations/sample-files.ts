@@ -4,55 +4,39 @@
  * the calibration is deleted: `<id>.bin` holds one sample after another, each with its inputs in the model's order, and
  * `<id>.json` holds the number of samples and their labels.
  */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import { CalibrationSamples } from '../../../shared/contracts/calibration.ts'
 import type { TensorSpec } from '../../../shared/contracts/common.ts'
+import { readIfThere, statIfThere } from '../../../shared/platform/atomic-file.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
-import type { JsonObject } from '../../../shared/oip/exact-json.ts'
-import {
-  checkJsonLength,
-  JSON_LENGTH_HEADER,
-  parseObject,
-  readJsonLength,
-  readTensors,
-} from '../../../shared/oip/binary-message.ts'
+import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ByteBudget, interrupted, isForm } from '../read-form.ts'
-import { type ReceivedRequest, receiveForm } from './calibration-form.ts'
+import { samplesTooLarge } from '../samples/read-samples.ts'
+import { FORM_OVERHEAD_BYTES } from '../samples/receive-samples.ts'
+import type { SampleReader } from '../samples/sample-reader.ts'
+import { receiveForm } from './calibration-form.ts'
+import type { ReceivedRequest } from './read-request.ts'
 
-/** Maximum size of a request, JSON and tensors together. */
-const MAX_BODY_BYTES = 256 * 1024 * 1024
-
-/** @throws ScissionError badRequest, invalidTensor, payloadTooLarge. */
-export async function receiveRequest(req: IncomingMessage): Promise<ReceivedRequest> {
-  if (Number(req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge()
-  if (isForm(req)) return receiveForm(req, MAX_BODY_BYTES)
+/** @param samples reads them, and limits them. @throws ScissionError badRequest, invalidTensor, payloadTooLarge, overloaded. */
+export async function receiveRequest(req: IncomingMessage, samples: SampleReader): Promise<ReceivedRequest> {
+  const { limitBytes } = samples
+  if (Number(req.headers['content-length'] ?? 0) > limitBytes + FORM_OVERHEAD_BYTES)
+    throw samplesTooLarge(limitBytes)
+  if (isForm(req)) return receiveForm(req, samples)
   const header = req.headers[JSON_LENGTH_HEADER]
   const jsonLength = readJsonLength(typeof header === 'string' ? header : undefined)
-  const body = await readBody(req)
+  const body = await readBody(req, limitBytes)
   if (jsonLength !== undefined) checkJsonLength(jsonLength, body.byteLength)
-  const at = jsonLength ?? body.byteLength
-  const message: JsonObject = parseObject(body.subarray(0, at))
-  const { inputs: given, ...json } = message
-  if (given === undefined) {
-    if (at < body.byteLength)
-      throw new ScissionError(
-        'badRequest',
-        `${body.byteLength - at} bytes follow the JSON, which has no 'inputs'`,
-      )
-    return { json, inputs: undefined }
-  }
-  return { json, inputs: readTensors(message, 'input', body.subarray(at), 'calibration') }
+  return samples.readRequest(body, jsonLength ?? body.byteLength)
 }
 
-const tooLarge = () =>
-  new ScissionError('payloadTooLarge', `samples may take ${MAX_BODY_BYTES} bytes in one request; send fewer`)
-
-async function readBody(req: IncomingMessage): Promise<Uint8Array> {
+async function readBody(req: IncomingMessage, limitBytes: number): Promise<Uint8Array> {
+  const budget = new ByteBudget(limitBytes, () => samplesTooLarge(limitBytes))
   try {
-    return await new ByteBudget(MAX_BODY_BYTES, tooLarge).collect(req.iterator({ destroyOnReturn: false }))
+    return await budget.collect(req.iterator({ destroyOnReturn: false }))
   } catch (thrown) {
     throw interrupted(thrown)
   }
@@ -134,27 +118,26 @@ export class SampleFiles {
 
   /** @throws ScissionError notFound. */
   async about(id: string): Promise<CalibrationSamples> {
-    return CalibrationSamples.parse(JSON.parse((await this.#read(id, 'json')).toString()))
+    const text = await readIfThere(this.#file(id, 'json'))
+    if (text === undefined) throw noSamples(id)
+    return CalibrationSamples.parse(JSON.parse(text))
   }
 
-  /** @throws ScissionError notFound. */
-  async bytes(id: string): Promise<Buffer> {
-    return this.#read(id, 'bin')
+  /** The file of the samples, to be sent. @throws ScissionError notFound. */
+  async file(id: string): Promise<{ path: string; bytes: number }> {
+    const file = this.#file(id, 'bin')
+    const found = await statIfThere(file)
+    if (found) return { path: file, bytes: found.size }
+    throw noSamples(id)
   }
 
   async forget(id: string): Promise<void> {
     for (const kind of ['bin', 'json'] as const) await rm(this.#file(id, kind), { force: true })
   }
 
-  async #read(id: string, kind: 'bin' | 'json'): Promise<Buffer> {
-    try {
-      return await readFile(this.#file(id, kind))
-    } catch (thrown) {
-      throw new ScissionError('notFound', `calibration "${id}" has no samples here`, undefined, thrown)
-    }
-  }
-
   #file(id: string, kind: 'bin' | 'json'): string {
     return path.join(this.#folder, `${id}.${kind}`)
   }
 }
+
+const noSamples = (id: string) => new ScissionError('notFound', `calibration "${id}" has no samples here`)

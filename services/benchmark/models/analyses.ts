@@ -2,7 +2,6 @@
  * Analyses models to structures. Each pair of model and input shapes is analysed once, in a child process that is then
  * discarded. The structure is kept on disk beside the model, and in Redis for the planner and the inference services.
  */
-import pLimit from 'p-limit'
 import type { InputShapes, ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import type { Model, Samples, Structure } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -12,13 +11,14 @@ import {
   resolveInputShapes,
   shapesKeyOf,
 } from '../../../shared/onnx/index.ts'
+import { type Asker, FairQueue } from '../../../shared/platform/fair-queue.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import { MODEL_FILE, type ModelStore } from './model-store.ts'
 import { OpenAnalyses } from './open-analyses.ts'
 
-/** Few, because each analysis may use the whole memory limit; more than one, so that a model that hangs delays no other. */
-const MAX_CONCURRENT_ANALYSES = 2
+/** Few, because each analysis may use the whole memory limit; more than one, so that a client whose models hang delays no other. */
+const LIMITS = { what: 'analyses', atOnce: 2, waiting: 256, waitingOfClient: 64 }
 
 export interface AnalysisLimits {
   timeoutMs: number
@@ -30,7 +30,7 @@ export class Analyses {
   readonly #state: State
   readonly #limits: AnalysisLimits
   readonly #locks = new KeyedLock()
-  readonly #limit = pLimit(MAX_CONCURRENT_ANALYSES)
+  readonly #queue = new FairQueue(LIMITS)
   readonly #stop = new AbortController()
   readonly #open: OpenAnalyses
 
@@ -50,36 +50,37 @@ export class Analyses {
   /**
    * Analyses the model in `folder`, which may still be outside the store and which holds the data of its samples. Writes
    * the canonical file and the structure into that folder.
-   * @throws ScissionError invalidModel, needsInputShapes
+   * @throws ScissionError invalidModel, needsInputShapes; tooManyRequests or overloaded if too many wait
    */
   analyseFolder(
     folder: string,
     model: ModelId,
     inputShapes: InputShapes,
     samples: Samples | undefined,
+    asker: Asker,
   ): Promise<Structure> {
-    return this.#limit(() => this.#inChild(folder, model, { inputShapes, samples }))
+    return this.#queue.run(asker, () => this.#inChild(folder, model, { inputShapes, samples }))
   }
 
   /**
    * The model's structure for the given input shapes, or for the model's own.
    * @throws ScissionError needsInputShapes, badRequest, invalidModel
    */
-  async structure(model: Model, given?: InputShapes): Promise<Structure> {
+  async structure(model: Model, asker: Asker, given?: InputShapes): Promise<Structure> {
     if (given === undefined && model.inputShapes !== null && model.shapesKey !== null)
-      return this.#ensure(model, model.inputShapes, model.shapesKey)
+      return this.#ensure(model, model.inputShapes, model.shapesKey, asker)
     const shapes = resolveInputShapes(model.inputs, given)
-    return this.#ensure(model, shapes, shapesKeyOf(shapes))
+    return this.#ensure(model, shapes, shapesKeyOf(shapes), asker)
   }
 
   /** The structure with the dimensions open that the file leaves open. Parameters and errors as `OpenAnalyses.structure`. */
-  open(model: Model, tried?: InputShapes): Promise<Structure> {
-    return this.#open.structure(model, tried)
+  open(model: Model, asker: Asker, tried?: InputShapes): Promise<Structure> {
+    return this.#open.structure(model, asker, tried)
   }
 
   /** @throws ScissionError notFound if the model was never analysed with these shapes. */
-  async byKey(model: Model, key: ShapesKey): Promise<Structure> {
-    if (key === model.shapesKey && model.inputShapes !== null) return this.structure(model)
+  async byKey(model: Model, key: ShapesKey, asker: Asker): Promise<Structure> {
+    if (key === model.shapesKey && model.inputShapes !== null) return this.structure(model, asker)
     const found = await this.#store.structure(model.id, key)
     if (found) return found
     throw new ScissionError(
@@ -99,12 +100,17 @@ export class Analyses {
    * Analyses the model anew with other samples than it has. @returns the structure; the caller makes both count.
    * @throws ScissionError invalidModel if the model does not run on them, needsInputShapes.
    */
-  withSamples({ id }: Model, shapes: InputShapes, samples: Samples | undefined): Promise<Structure> {
-    return this.#analyseStored(id, shapes, samples)
+  withSamples(
+    { id }: Model,
+    shapes: InputShapes,
+    samples: Samples | undefined,
+    asker: Asker,
+  ): Promise<Structure> {
+    return this.#analyseStored(id, shapes, samples, asker)
   }
 
   /** One that was made with other samples than the model has now is made again. */
-  async #ensure(model: Model, shapes: InputShapes, key: ShapesKey): Promise<Structure> {
+  async #ensure(model: Model, shapes: InputShapes, key: ShapesKey, asker: Asker): Promise<Structure> {
     const id = structureId(model.id, key)
     const isCurrent = ({ samples }: Structure) => samples === model.samples?.sha256
     const known = await this.#state.structures.find(id)
@@ -117,14 +123,19 @@ export class Analyses {
       }
       // The samples may have changed since the caller read the record: only the newest are in the folder.
       const { samples } = await this.#store.needRecord(model.id)
-      const structure = await this.#analyseStored(model.id, shapes, samples)
+      const structure = await this.#analyseStored(model.id, shapes, samples, asker)
       await this.#state.structures.put(id, structure)
       return structure
     })
   }
 
-  #analyseStored(id: ModelId, shapes: InputShapes, samples: Samples | undefined): Promise<Structure> {
-    return this.#stored(id, () => this.analyseFolder(this.#store.folder(id), id, shapes, samples))
+  #analyseStored(
+    id: ModelId,
+    shapes: InputShapes,
+    samples: Samples | undefined,
+    asker: Asker,
+  ): Promise<Structure> {
+    return this.#stored(id, () => this.analyseFolder(this.#store.folder(id), id, shapes, samples, asker))
   }
 
   #inChild(

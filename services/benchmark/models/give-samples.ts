@@ -7,6 +7,7 @@ import type { InputShapes } from '../../../shared/contracts/common.ts'
 import type { Model, Samples, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { Analyses } from './analyses.ts'
@@ -34,6 +35,7 @@ export async function giveSamples(
   model: Model,
   given: readonly Tensor[],
   shapes: InputShapes | undefined,
+  asker: Asker,
 ): Promise<UploadedModel> {
   const { samples, data } = describeSamples(checkSamples(model.inputs, given))
   await deps.store.writeSamples(deps.store.folder(model.id), samples, data)
@@ -42,7 +44,7 @@ export async function giveSamples(
       model.inputs,
       shapes ?? model.inputShapes ?? undefined,
       samples,
-      (known) => deps.analyses.withSamples(model, known, samples),
+      (known) => deps.analyses.withSamples(model, known, samples, asker),
     )
     return await keep(deps, model, samples, structure)
   } catch (thrown) {
@@ -55,10 +57,11 @@ export async function giveSamples(
  * To be called under the model's lock in `uploads`.
  * @throws ScissionError conflict if the model does not run on made-up values.
  */
-export async function takeSamples(deps: SampleDeps, model: Model): Promise<void> {
+export async function takeSamples(deps: SampleDeps, model: Model, asker: Asker): Promise<void> {
   if (!model.samples) return
   const own = model.inputShapes
-  const structure = own && (await deps.analyses.withSamples(model, own, undefined).catch(refuseToTake(model)))
+  const structure =
+    own && (await deps.analyses.withSamples(model, own, undefined, asker).catch(refuseToTake(model)))
   await keep(deps, model, undefined, structure)
 }
 

@@ -10,6 +10,7 @@ import { type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import type { StructureLimits } from '../../../shared/onnx/index.ts'
 import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
@@ -54,6 +55,7 @@ export async function ingestUpload(
   deps: IngestDeps,
   req: IncomingMessage,
   query: UploadQuery,
+  asker: Asker,
 ): Promise<{ model: UploadedModel; created: boolean }> {
   // Without Redis no record can be written: this fails before gigabytes are transferred.
   await deps.state.redis.ping()
@@ -70,8 +72,8 @@ export async function ingestUpload(
     return await deps.uploads.run(id, async () => {
       // A model that is deleted between the two is new.
       const known = (await deps.registry.find(id)) && (await deps.registry.addName(id, query.name))
-      if (known) return { model: await uploadedAgain(deps, known, query, samples), created: false }
-      const { record, structure } = await examine(deps, folder, id, files, query, samples)
+      if (known) return { model: await uploadedAgain(deps, known, query, samples, asker), created: false }
+      const { record, structure } = await examine(deps, folder, id, files, query, samples, asker)
       const chunks = Object.fromEntries(files.map((file) => [file.path, file.chunks]))
       const model = await deps.registry.add({ folder, chunks, record }, query.name)
       if (structure) await deps.state.structures.put(structureId(id, structure.shapesKey), structure)
@@ -87,14 +89,15 @@ async function uploadedAgain(
   model: Model,
   { shapes }: UploadQuery,
   samples: readonly Tensor[] | undefined,
+  asker: Asker,
 ): Promise<UploadedModel> {
   const { registry, analyses } = deps
-  if (samples) return giveSamples(deps, model, samples, shapes)
+  if (samples) return giveSamples(deps, model, samples, shapes, asker)
   if (shapes) {
-    const structure = await analyses.structure(model, shapes)
+    const structure = await analyses.structure(model, asker, shapes)
     return withFindings(await registry.setShapes(model.id, structure), structure)
   }
-  return withFindings(model, model.shapesKey === null ? null : await analyses.structure(model))
+  return withFindings(model, model.shapesKey === null ? null : await analyses.structure(model, asker))
 }
 
 async function examine(
@@ -104,6 +107,7 @@ async function examine(
   files: readonly ReceivedFile[],
   { name, shapes }: UploadQuery,
   given: readonly Tensor[] | undefined,
+  asker: Asker,
 ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
   const description = await modelFiles.describe(path.join(folder, MODEL_FILE), structureLimits)
   checkExternalFiles(description.externalFiles, files, name)
@@ -112,7 +116,7 @@ async function examine(
   const samples = checked?.samples
   if (checked) await store.writeSamples(folder, checked.samples, checked.data)
   const structure = await analysedIfKnown(inputs, shapes, samples, (known) =>
-    analyses.analyseFolder(folder, id, known, samples),
+    analyses.analyseFolder(folder, id, known, samples, asker),
   )
   const record = {
     id,

@@ -10,10 +10,12 @@ import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import { CHUNK_BYTES, RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { canonicalPaths, checkRange, type WeightExtent } from '../../../shared/onnx/index.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
 import type { Analyses } from './analyses.ts'
 import type { ModelFiles } from './model-files.ts'
 import type { ModelStore } from './model-store.ts'
+import type { WrittenRanges } from './written-ranges.ts'
 
 export interface RangeFiles {
   manifest: RangeManifest
@@ -26,23 +28,34 @@ export class Ranges {
   readonly #analyses: Analyses
   readonly #locks = new KeyedLock()
   readonly #files: ModelFiles
+  readonly #written: WrittenRanges
 
-  constructor(store: ModelStore, analyses: Analyses, files: ModelFiles) {
+  constructor(store: ModelStore, analyses: Analyses, files: ModelFiles, written: WrittenRanges) {
     this.#store = store
     this.#analyses = analyses
     this.#files = files
+    this.#written = written
   }
 
   /** @throws ScissionError invalidRange, which names the number of layers; needsInputShapes or notFound for the shapes. */
-  async get(model: Model, from: number, to: number, key: ShapesKey | undefined): Promise<RangeFiles> {
+  async get(
+    model: Model,
+    from: number,
+    to: number,
+    key: ShapesKey | undefined,
+    asker: Asker,
+  ): Promise<RangeFiles> {
     const structure =
-      key === undefined ? await this.#analyses.structure(model) : await this.#analyses.byKey(model, key)
+      key === undefined
+        ? await this.#analyses.structure(model, asker)
+        : await this.#analyses.byKey(model, key, asker)
     checkRange(structure, from, to)
     const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
-    const manifest = await this.#locks.run(
-      stem,
-      async () => (await this.#stored(stem)) ?? this.#write(stem, structure, from, to),
-    )
+    const manifest = await this.#locks.run(stem, async () => {
+      const there = (await this.#stored(stem)) ?? (await this.#write(stem, structure, from, to))
+      await this.#written.used(stem)
+      return there
+    })
     return { manifest, file: manifest.onnx === null ? null : `${stem}.onnx` }
   }
 

@@ -4,6 +4,7 @@ import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/comm
 import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { yesOrNo } from '../../../shared/contracts/query-values.ts'
 import { checkRange } from '../../../shared/onnx/index.ts'
@@ -56,6 +57,7 @@ export function modelRoutes(deps: ModelDeps): Route[] {
       method: 'get',
       path: '/v1/models',
       id: 'listModels',
+      access: 'read',
       summary: 'Models, by first name and version; `aliases` are their other names',
       query: PageQuery,
       answers: { 200: { description: 'A page of models', schema: ModelPage } },
@@ -73,13 +75,17 @@ export function modelRoutes(deps: ModelDeps): Route[] {
       method: 'get',
       path: '/v1/models/:model',
       id: 'readModel',
+      access: 'read',
       summary: 'One model by id, name or name@version',
       params: ModelPath,
       answers: { 200: { description: 'The model', schema: UploadedModel } },
-      fails: ['invalidModel', 'overloaded', 'deadlineExceeded'],
-      handle: async ({ params }) => {
+      fails: ['invalidModel', 'tooManyRequests', 'overloaded', 'deadlineExceeded'],
+      handle: async ({ params }, req, res) => {
         const model = await findModel(deps.state, params.model)
-        return withFindings(model, model.shapesKey === null ? null : await deps.analyses.structure(model))
+        return withFindings(
+          model,
+          model.shapesKey === null ? null : await deps.analyses.structure(model, askerOf(req, res)),
+        )
       },
     }),
     layersRoute(deps),
@@ -87,6 +93,7 @@ export function modelRoutes(deps: ModelDeps): Route[] {
       method: 'delete',
       path: '/v1/models/:model',
       id: 'deleteModel',
+      access: 'operate',
       summary: 'Delete a model with its profiles; by one of several names, only that name',
       params: ModelPath,
       answers: { 204: { description: 'Gone' } },
@@ -104,6 +111,7 @@ function uploadRoute(deps: ModelDeps): Route {
     method: 'post',
     path: '/v1/models',
     id: 'uploadModel',
+    access: 'operate',
     summary: 'Upload an ONNX file; the same bytes again answer with the same id',
     description: `With external data or samples send a form (multipart/form-data): ${FORM_HINT}.`,
     query: UploadQuery,
@@ -120,13 +128,19 @@ function uploadRoute(deps: ModelDeps): Route {
       'invalidTensor',
       'invalidModel',
       'needsInputShapes',
+      'tooManyRequests',
       'overloaded',
       'deadlineExceeded',
     ],
     handle: ({ query }, req, res) => {
       const shapes = shapesOf(query)
       return drainIfRefused(req, res, async () => {
-        const { model, created } = await ingestUpload(deps, req, { name: query.name, shapes })
+        const { model, created } = await ingestUpload(
+          deps,
+          req,
+          { name: query.name, shapes },
+          askerOf(req, res),
+        )
         return reply(created ? 201 : 200, model, { Location: `/v1/models/${model.id}` })
       })
     },
@@ -138,16 +152,27 @@ function layersRoute(deps: ModelDeps): Route {
     method: 'get',
     path: '/v1/models/:model/layers',
     id: 'readLayers',
+    access: 'read',
     summary: 'Its layers and boundaries',
     params: ModelPath,
     query: LayersQuery,
     answers: { 200: { description: 'The structure', schema: Structure } },
-    fails: ['invalidRange', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
-    handle: async ({ params, query }) => {
+    fails: [
+      'invalidRange',
+      'invalidModel',
+      'needsInputShapes',
+      'tooManyRequests',
+      'overloaded',
+      'deadlineExceeded',
+    ],
+    handle: async ({ params, query }, req, res) => {
       const model = await findModel(deps.state, params.model)
       const shapes = shapesOf(query)
       const { analyses } = deps
-      const structure = await (query.open ? analyses.open(model, shapes) : analyses.structure(model, shapes))
+      const asker = askerOf(req, res)
+      const structure = await (query.open
+        ? analyses.open(model, asker, shapes)
+        : analyses.structure(model, asker, shapes))
       const { from = 0, to = structure.layers.length } = query
       checkRange(structure, from, to)
       return {

@@ -2,11 +2,10 @@
  * Analyses that leave open what a model's file leaves open: one per model, whose layers take any size of these dimensions.
  *
  * An inference service asks for one when a request has a shape that nobody analysed, with the shape of that request to try
- * the model with. Such shapes come from clients. So these analyses run one at a time, beside those of uploads; few may
- * wait; and a shape that failed is remembered for a while. What is stored does not grow with the shapes that clients send.
+ * the model with. Such shapes come from clients. So these analyses run one at a time for each client, beside those of uploads; few
+ * may wait; and a shape that failed is remembered for a while. What is stored does not grow with the shapes that clients send.
  */
 import { LRUCache } from 'lru-cache'
-import pLimit from 'p-limit'
 import type { InputShapes } from '../../../shared/contracts/common.ts'
 import { formatInputShapes } from '../../../shared/contracts/format-input-shapes.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
@@ -17,13 +16,20 @@ import {
   resolveInputShapes,
   shapesKeyOf,
 } from '../../../shared/onnx/index.ts'
+import { type Asker, FairQueue } from '../../../shared/platform/fair-queue.ts'
 import { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
-import { WaitingLimit } from '../../../shared/platform/waiting-limit.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { ModelStore } from './model-store.ts'
 
-/** Requests that may wait for an analysis; those for one model mostly wait for the same. */
-const MAX_WAITING_COUNT = 16
+/** Two at once, of two clients. */
+const LIMITS = {
+  what: 'analyses of models with open dimensions',
+  atOnce: 2,
+  waiting: 64,
+  waitingOfClient: 16,
+}
+/** Requests of a client that may wait for an analysis, its own or that of another: mostly those for one model wait for the same. */
+const ASKED = { what: LIMITS.what, atOnce: Infinity, atOnceOfClient: 16, waiting: 0, waitingOfClient: 0 }
 /** ms for which a shape that failed is not tried again. */
 const REMEMBERED_MS = 60_000
 const MAX_REMEMBERED_COUNT = 1000
@@ -38,9 +44,9 @@ export interface OpenAnalysisDeps {
 export class OpenAnalyses {
   readonly #deps: OpenAnalysisDeps
   readonly #locks = new KeyedLock()
-  readonly #one = pLimit(1)
+  readonly #queue = new FairQueue(LIMITS)
   readonly #failed = new LRUCache<string, ScissionError>({ max: MAX_REMEMBERED_COUNT, ttl: REMEMBERED_MS })
-  readonly #waiting = new WaitingLimit(MAX_WAITING_COUNT, 'analyses of models with open dimensions')
+  readonly #asked = new FairQueue(ASKED)
 
   constructor(deps: OpenAnalysisDeps) {
     this.#deps = deps
@@ -49,9 +55,9 @@ export class OpenAnalyses {
   /**
    * @param tried shapes with which the model is tried if it was not analysed yet; its own when absent.
    * @throws ScissionError badRequest if the file leaves nothing open or the shapes contradict it; needsInputShapes without
-   *   any shapes; invalidModel if it does not run with them; overloaded if too many requests wait.
+   *   any shapes; invalidModel if it does not run with them; tooManyRequests or overloaded if too many requests wait.
    */
-  async structure(model: Model, tried?: InputShapes): Promise<Structure> {
+  async structure(model: Model, asker: Asker, tried?: InputShapes): Promise<Structure> {
     if (!hasOpenDimensions(model.inputs))
       throw new ScissionError(
         'badRequest',
@@ -61,10 +67,10 @@ export class OpenAnalyses {
     if (known) return known
     const shapes = tried ? resolveInputShapes(model.inputs, tried) : (model.inputShapes ?? {})
     if (!tried && model.inputShapes === null) resolveInputShapes(model.inputs)
-    return this.#waiting.within(() => this.#locks.run(model.id, () => this.#make(model, shapes)))
+    return this.#asked.run(asker, () => this.#locks.run(model.id, () => this.#make(model, shapes, asker)))
   }
 
-  async #make(model: Model, shapes: InputShapes): Promise<Structure> {
+  async #make(model: Model, shapes: InputShapes, asker: Asker): Promise<Structure> {
     const { store, state, analyse } = this.#deps
     const id = openStructureId(model)
     // A request that waited before this one may have made it.
@@ -72,7 +78,7 @@ export class OpenAnalyses {
     if (known) return known
     const onDisk = await store.structure(model.id, openShapesKeyOf(model.inputs))
     const structure =
-      onDisk ?? (await this.#try(model, shapes, () => this.#one(() => analyse(model, shapes))))
+      onDisk ?? (await this.#try(model, shapes, () => this.#queue.run(asker, () => analyse(model, shapes))))
     await state.structures.put(id, structure)
     return structure
   }

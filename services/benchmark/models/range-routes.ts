@@ -4,6 +4,8 @@ import { z } from 'zod'
 import { ShapesKey } from '../../../shared/contracts/common.ts'
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import type { Ranges } from './model-ranges.ts'
@@ -39,6 +41,7 @@ const RANGE_FAILURES = [
   'invalidRange',
   'invalidModel',
   'needsInputShapes',
+  'tooManyRequests',
   'overloaded',
   'deadlineExceeded',
 ] as const
@@ -49,17 +52,20 @@ export function rangeRoutes(deps: RangeDeps): Route[] {
       method: 'get',
       path: '/v1/models/:model/ranges/:range/manifest',
       id: 'readRangeManifest',
+      access: 'machine',
       summary: 'What a layer range takes and makes, and which weight chunks it needs',
       params: RangePath,
       query: RangeQuery,
       answers: { 200: { description: 'The manifest', schema: RangeManifest } },
       fails: RANGE_FAILURES,
-      handle: async ({ params, query }) => (await filesOf(deps, params, query)).manifest,
+      handle: async ({ params, query }, req, res) =>
+        (await filesOf(deps, params, query, askerOf(req, res))).manifest,
     }),
     route({
       method: 'get',
       path: '/v1/models/:model/ranges/:range',
       id: 'readRange',
+      access: 'machine',
       summary: 'A layer range as an ONNX file whose weights point into the model’s files',
       params: RangePath,
       query: RangeQuery,
@@ -67,7 +73,7 @@ export function rangeRoutes(deps: RangeDeps): Route[] {
       answers: fileAnswers('The sub-model; its ETag is its SHA-256'),
       fails: RANGE_FAILURES,
       handle: async ({ params, query }, req, res) => {
-        const { manifest, file } = await filesOf(deps, params, query)
+        const { manifest, file } = await filesOf(deps, params, query, askerOf(req, res))
         if (file === null || manifest.onnx === null)
           throw new ScissionError(
             'invalidRange',
@@ -80,6 +86,7 @@ export function rangeRoutes(deps: RangeDeps): Route[] {
       method: 'get',
       path: '/v1/models/:model/files/*path',
       id: 'readModelFile',
+      access: 'machine',
       summary: 'A file of the model as it was uploaded, whole or by a Range header',
       params: FilePath,
       headers: FileHeaders,
@@ -107,6 +114,7 @@ async function filesOf(
   deps: RangeDeps,
   params: z.infer<typeof RangePath>,
   query: z.infer<typeof RangeQuery>,
+  asker: Asker,
 ) {
   const model = await findModel(deps.state, params.model)
   const match = /^(\d{1,9})-(\d{1,9})$/.exec(params.range)
@@ -115,5 +123,5 @@ async function filesOf(
       'invalidRange',
       `layer range "${params.range}" is not of the form from-to, e.g. 0-12`,
     )
-  return deps.ranges.get(model, Number(match[1]), Number(match[2]), query.shapesKey)
+  return deps.ranges.get(model, Number(match[1]), Number(match[2]), query.shapesKey, asker)
 }

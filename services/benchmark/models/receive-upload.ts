@@ -33,8 +33,6 @@ export interface ReceivedFile extends Digested {
   path: string
 }
 
-/** ms without a byte after which an upload is given up, which frees its connection and its folder. */
-const IDLE_MS = 60_000
 /** Allowance for the headers of each part of a form, in addition to the limit for its content. */
 const PART_HEADER_BYTES = 1024
 
@@ -64,7 +62,6 @@ export async function receiveUpload(
   const announced = Number(req.headers['content-length'] ?? 0)
   if (announced > limitBytes + (form ? maxSampleBytes + maxFiles * PART_HEADER_BYTES : 0))
     throw tooLarge(limitBytes)
-  req.setTimeout(IDLE_MS, () => req.destroy(new Error(`no byte came for ${IDLE_MS} ms`)))
   try {
     const budget = new ByteBudget(limitBytes, () => tooLarge(limitBytes))
     return form
@@ -74,8 +71,6 @@ export async function receiveUpload(
     if (req.complete || !req.destroyed) throw thrown
     const reason = coerceError(thrown).message
     throw new ScissionError('badRequest', `the upload was interrupted: ${reason}`, undefined, thrown)
-  } finally {
-    req.setTimeout(0)
   }
 }
 

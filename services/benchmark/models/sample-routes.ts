@@ -3,6 +3,7 @@ import path from 'node:path'
 import { z } from 'zod'
 import { type Model, Samples, UploadedModel } from '../../../shared/contracts/model.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { JsonLengthHeader, RequestTensor } from '../../../shared/oip/schemas.ts'
 import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
@@ -37,6 +38,7 @@ export function modelSampleRoutes(deps: SampleRouteDeps): Route[] {
       method: 'get',
       path: '/v1/models/:model/samples',
       id: 'readModelSamples',
+      access: 'read',
       summary: 'Which inputs have samples',
       params: ModelPath,
       answers: { 200: { description: 'Their description', schema: Samples } },
@@ -47,13 +49,16 @@ export function modelSampleRoutes(deps: SampleRouteDeps): Route[] {
       method: 'delete',
       path: '/v1/models/:model/samples',
       id: 'removeModelSamples',
+      access: 'operate',
       summary: 'Remove the samples: from now on all values are made up',
       params: ModelPath,
       answers: { 204: { description: 'Gone' } },
-      fails: ['conflict', 'overloaded', 'deadlineExceeded'],
-      handle: async ({ params }) => {
+      fails: ['conflict', 'tooManyRequests', 'overloaded', 'deadlineExceeded'],
+      handle: async ({ params }, req, res) => {
         const { id } = await findModel(deps.state, params.model)
-        await deps.uploads.run(id, async () => takeSamples(deps, await deps.state.models.need(id)))
+        await deps.uploads.run(id, async () =>
+          takeSamples(deps, await deps.state.models.need(id), askerOf(req, res)),
+        )
         return reply(204)
       },
     }),
@@ -65,6 +70,7 @@ function giveRoute(deps: SampleRouteDeps): Route {
     method: 'put',
     path: '/v1/models/:model/samples',
     id: 'giveModelSamples',
+    access: 'operate',
     summary: 'Give values for the model’s inputs; they replace those it has',
     description:
       'The body is a .npz file whose arrays have the names of the inputs, or `inputs` as in the Open Inference Protocol, JSON ' +
@@ -83,14 +89,21 @@ function giveRoute(deps: SampleRouteDeps): Route {
       },
     },
     answers: { 200: { description: 'The model', schema: UploadedModel } },
-    fails: ['invalidTensor', 'invalidModel', 'needsInputShapes', 'overloaded', 'deadlineExceeded'],
+    fails: [
+      'invalidTensor',
+      'invalidModel',
+      'needsInputShapes',
+      'tooManyRequests',
+      'overloaded',
+      'deadlineExceeded',
+    ],
     handle: ({ params, query }, req, res) => {
       const shapes = shapesOf(query)
       return drainIfRefused(req, res, async () => {
         const { id } = await findModel(deps.state, params.model)
         const given = await deps.samples.read(await receiveSamples(req, deps.samples.limitBytes))
         return deps.uploads.run(id, async () =>
-          giveSamples(deps, await deps.state.models.need(id), given, shapes),
+          giveSamples(deps, await deps.state.models.need(id), given, shapes, askerOf(req, res)),
         )
       })
     },
@@ -102,6 +115,7 @@ function dataRoute(deps: SampleRouteDeps): Route {
     method: 'get',
     path: '/v1/models/:model/samples/data',
     id: 'readModelSampleData',
+    access: 'machine',
     summary: 'The samples: input behind input, in the order of their description, little-endian',
     params: ModelPath,
     headers: FileHeaders,

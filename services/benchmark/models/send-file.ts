@@ -48,8 +48,13 @@ export async function sendFile(
     res.end()
     return
   }
+  await streamFile(req, res, file.path, { start, end })
+}
+
+/** Sends a file, or a part of it, as fast as the client reads. The head, but for the status, is the caller's. */
+export async function streamFile(req: Request, res: Response, path: string, span?: Span): Promise<void> {
   try {
-    await pipeline(createReadStream(file.path, { start, end, highWaterMark: 256 * 1024 }), res)
+    await pipeline(createReadStream(path, { ...span, highWaterMark: 256 * 1024 }), res)
   } catch (thrown) {
     // The error of a client that left is ignored.
     if (!req.destroyed && !res.destroyed) throw thrown

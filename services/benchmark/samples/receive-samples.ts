@@ -61,7 +61,7 @@ export async function receiveSamples(req: IncomingMessage, limitBytes: number): 
 }
 
 /** Allowance for the part headers of a form. */
-const FORM_OVERHEAD_BYTES = 256 * 1024
+export const FORM_OVERHEAD_BYTES = 256 * 1024
 
 async function formSamples(req: IncomingMessage, limitBytes: number): Promise<SampleFile[]> {
   const parts = new SampleParts(limitBytes)

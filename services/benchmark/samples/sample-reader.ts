@@ -2,12 +2,18 @@
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { ReceivedRequest } from '../calibrations/read-request.ts'
 import type { SampleFile } from './read-samples.ts'
 
-export interface SampleWork {
-  files: readonly SampleFile[]
-  limitBytes: number
-}
+export type SampleWork =
+  | { kind: 'files'; files: readonly SampleFile[]; limitBytes: number }
+  | { kind: 'request'; body: Uint8Array; jsonBytes: number }
+  | { kind: 'fields'; fields: ReadonlyMap<string, Uint8Array>; limitBytes: number }
+
+export type SampleResult =
+  | { kind: 'tensors'; tensors: Tensor[] }
+  | { kind: 'request'; request: ReceivedRequest }
 
 /** Each piece that waits holds its files in memory. */
 const MAX_WAITING_COUNT = 8
@@ -18,7 +24,7 @@ const IDLE_MS = 10_000
 export class SampleReader {
   /** Maximum of the tensors of one request, and of the files that hold them. */
   readonly limitBytes: number
-  readonly #thread = new WorkThread<SampleWork, Tensor[]>({
+  readonly #thread = new WorkThread<SampleWork, SampleResult>({
     entry: threadModule(new URL('./samples-worker.ts', import.meta.url)),
     name: 'the thread that reads samples',
     maxPieces: MAX_WAITING_COUNT,
@@ -32,11 +38,32 @@ export class SampleReader {
   }
 
   /** @throws ScissionError as readSampleFiles; overloaded; deadlineExceeded. */
-  read(files: readonly SampleFile[]): Promise<Tensor[]> {
-    return this.#thread.run({ files, limitBytes: this.limitBytes })
+  async read(files: readonly SampleFile[]): Promise<Tensor[]> {
+    const result = await this.#thread.run({ kind: 'files', files, limitBytes: this.limitBytes })
+    if (result.kind === 'tensors') return result.tensors
+    throw otherAnswer()
+  }
+
+  /** @throws ScissionError as `readRequest` of a calibration; overloaded; deadlineExceeded. */
+  readRequest(body: Uint8Array, jsonBytes: number): Promise<ReceivedRequest> {
+    return this.#request({ kind: 'request', body, jsonBytes })
+  }
+
+  /** @throws ScissionError as `readFields` of a calibration; overloaded; deadlineExceeded. */
+  readFields(fields: ReadonlyMap<string, Uint8Array>): Promise<ReceivedRequest> {
+    return this.#request({ kind: 'fields', fields, limitBytes: this.limitBytes })
+  }
+
+  async #request(work: SampleWork): Promise<ReceivedRequest> {
+    const result = await this.#thread.run(work)
+    if (result.kind === 'request') return result.request
+    throw otherAnswer()
   }
 
   async close(): Promise<void> {
     await this.#thread.close()
   }
 }
+
+const otherAnswer = () =>
+  new ScissionError('internal', 'the thread that reads samples answered another question')

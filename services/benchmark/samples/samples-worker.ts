@@ -1,7 +1,16 @@
 /** Entry of the thread that reads samples. */
-import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
+import { readFields, readRequest } from '../calibrations/read-request.ts'
 import { readSampleFiles } from './read-samples.ts'
-import type { SampleWork } from './sample-reader.ts'
+import type { SampleResult, SampleWork } from './sample-reader.ts'
 
-serveWork(({ files, limitBytes }: SampleWork): Tensor[] => readSampleFiles(files, limitBytes))
+serveWork((work: SampleWork): SampleResult => {
+  switch (work.kind) {
+    case 'files':
+      return { kind: 'tensors', tensors: readSampleFiles(work.files, work.limitBytes) }
+    case 'request':
+      return { kind: 'request', request: readRequest(work.body, work.jsonBytes) }
+    case 'fields':
+      return { kind: 'request', request: readFields(work.fields, work.limitBytes) }
+  }
+})

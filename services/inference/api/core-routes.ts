@@ -37,6 +37,7 @@ export function healthRoutes(deps: ProtocolDeps): Route[] {
       method: 'get',
       path: '/v2/health/live',
       id: 'readLiveness',
+      access: 'anyone',
       summary: 'Whether the process answers',
       answers: { 200: { description: 'It does', schema: z.object({ live: z.literal(true) }) } },
       alone: true,
@@ -46,6 +47,7 @@ export function healthRoutes(deps: ProtocolDeps): Route[] {
       method: 'get',
       path: '/v2/health/ready',
       id: 'readServerReadiness',
+      access: 'anyone',
       summary: 'Whether inference requests are taken',
       answers: {
         200: { description: 'They are', schema: ServerReadiness },
@@ -66,6 +68,7 @@ export function healthRoutes(deps: ProtocolDeps): Route[] {
       method: 'get',
       path: '/v2',
       id: 'readServerMetadata',
+      access: 'identified',
       summary: 'Server metadata',
       answers: {
         200: {
@@ -107,6 +110,7 @@ function descriptionRoutes(deps: ProtocolDeps, { path, Path, suffix }: Address):
       method: 'get',
       path: `${path}/ready`,
       id: `readModelReadiness${suffix}`,
+      access: 'about',
       summary: 'Whether a model is loaded',
       params: Path,
       answers: {
@@ -129,6 +133,7 @@ function descriptionRoutes(deps: ProtocolDeps, { path, Path, suffix }: Address):
       method: 'get',
       path,
       id: `readModelMetadata${suffix}`,
+      access: 'about',
       summary: 'Metadata of a model, a layer range (model:from-to) or a deployment',
       params: Path,
       answers: { 200: { description: 'Its tensors', schema: ModelMetadata } },
@@ -139,6 +144,7 @@ function descriptionRoutes(deps: ProtocolDeps, { path, Path, suffix }: Address):
       method: 'get',
       path: `${path}/config`,
       id: `readModelConfiguration${suffix}`,
+      access: 'about',
       summary: 'Model configuration',
       params: Path,
       answers: { 200: { description: 'Triton’s ModelConfig', schema: ModelConfiguration } },
@@ -156,6 +162,7 @@ function inferRoute(deps: ProtocolDeps, { path, Path, suffix }: Address): Route 
     method: 'post',
     path: `${path}/infer`,
     id: `infer${suffix}`,
+    access: 'infer',
     summary: 'Run a model, a layer range (model:from-to) or a deployment',
     params: Path,
     ...INFERENCE,
@@ -169,6 +176,7 @@ function modelStatisticsRoute(deps: ProtocolDeps, { path, Path, suffix }: Addres
     method: 'get',
     path: `${path}/stats`,
     id: `readModelStatistics${suffix}`,
+    access: 'about',
     summary: 'Statistics of a model since start',
     params: Path,
     answers: {
@@ -191,6 +199,7 @@ export function statisticsRoute(deps: ProtocolDeps): Route {
     method: 'get',
     path: '/v2/models/stats',
     id: 'readStatistics',
+    access: 'read',
     summary: 'Statistics of everything that is loaded, or ran since start',
     answers: {
       200: {
@@ -220,6 +229,7 @@ export function layerRoutes(deps: ProtocolDeps): Route[] {
       method: 'get',
       path: '/v2/models/:model/layers/:from-:to',
       id: 'readLayersMetadata',
+      access: 'about',
       summary:
         'The tensors of the boundaries around a layer range, of a model or of a deployment from a cut on',
       params: LayersPath,
@@ -231,6 +241,7 @@ export function layerRoutes(deps: ProtocolDeps): Route[] {
       method: 'post',
       path: '/v2/models/:model/layers/:from-:to/infer',
       id: 'inferLayers',
+      access: 'infer',
       summary: 'Run layers from..to-1 on the tensors of boundary `from`; answers with those of boundary `to`',
       description:
         'Of a deployment: enter it at a cut of its plan, on the resource whose stage begins at `from`; ' +

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { Name, ResourceName, timestamp } from '../../../shared/contracts/common.ts'
 import { Deployment } from '../../../shared/contracts/plan.ts'
+import { SensibleDeployment } from '../../../shared/contracts/sense.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
@@ -35,6 +36,7 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits, resource:
       method: 'get',
       path: '/v1/answers/:slot',
       id: 'isAnswerWanted',
+      access: 'machine',
       summary: 'Whether a request of a deployment still waits for its answer',
       params: BySlot,
       answers: { 200: { description: 'Whether it does', schema: Wanted } },
@@ -45,6 +47,7 @@ export function returnRoutes(returns: ReturnSlots, limits: BodyLimits, resource:
       method: 'post',
       path: '/v1/answers/:slot',
       id: 'deliverAnswer',
+      access: 'machine',
       summary: 'The answer to a request of a deployment, from its last hop',
       params: BySlot,
       headers: JsonLengthHeader,
@@ -77,10 +80,12 @@ export function deploymentRoutes(deployments: Deployments, here: string): Route[
       method: 'put',
       path: '/v1/deployments/:id',
       id: 'loadDeployment',
+      access: 'planner',
       summary: 'Load this resource’s layers of a deployment; answers when they are ready',
       params: ById,
       query: Meant,
-      body: Deployment,
+      body: SensibleDeployment,
+      bodyForms: Deployment,
       answers: { 200: { description: 'Ready', schema: Loaded } },
       fails: LOADING_FAILURES,
       handle: async ({ params, query, body }, req) => {
@@ -91,7 +96,7 @@ export function deploymentRoutes(deployments: Deployments, here: string): Route[
             `the address names deployment ${params.id}, the body ${body.id}`,
           )
         }
-        await deployments.prepare(body)
+        await deployments.prepareTold(body)
         return { id: params.id, ready: true }
       },
     }),
@@ -99,6 +104,7 @@ export function deploymentRoutes(deployments: Deployments, here: string): Route[
       method: 'delete',
       path: '/v1/deployments/:id',
       id: 'releaseDeployment',
+      access: 'planner',
       summary: 'Let go of this resource’s layers of a deployment; requests under way finish',
       params: ById,
       query: Meant.extend({

@@ -9,10 +9,12 @@ import { booleanParameter, countParameter, OWN_PREFIX } from '../../../shared/oi
 import { type InferRequest, parseRawRequest } from '../../../shared/oip/request-message.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { type BodyLimits, KNOWN_ENCODINGS, readBody } from '../messages/body.ts'
+import type { AnswerMemory } from '../messages/answer-memory.ts'
 import { type Messages, sendMessage } from '../messages/message-codec.ts'
 import type { BoundaryCodec } from '../forwarding/boundary-codec.ts'
 import type { PaceSampler } from '../pace/pace-sampler.ts'
 import { callMs } from './call-cost.ts'
+import { isMachineHeader, withoutMachines } from './from-machine.ts'
 import { withScalarShapes } from './scalar-shapes.ts'
 import {
   DELIVERED,
@@ -33,10 +35,13 @@ export interface InferDeps {
   messages: Messages
   codec: BoundaryCodec
   bodies: BodyLimits
+  answers: AnswerMemory
   /** Is told what requests cost here beside the runs of their stages. */
   pace: Pick<PaceSampler, 'called'>
   /** Names of request headers that are passed on to the next hops. */
   travelling: readonly string[]
+  /** Whether another machine of the system sent it: what machines tell each other counts only then. */
+  isFromMachine: (req: IncomingMessage) => boolean
 }
 
 export async function answerInfer(
@@ -52,9 +57,11 @@ export async function answerInfer(
   try {
     const body = await readBody(req, bodyLimits(deps.bodies, target))
     const parseFrom = performance.now()
-    const request = body.raw
+    const message = body.raw
       ? parseRawRequest(target.tensors().inputs, takesOf(target), body.tensors, target.name)
       : await deps.messages.parseRequest(body.json, body.tensors, target.name, leaving)
+    const isOfMachine = deps.isFromMachine(req)
+    const request = isOfMachine ? message : { ...message, parameters: withoutMachines(message.parameters) }
     const wanted = wantedOutputs(request, target)
     const codecs = wantedCodecs(request)
     const parsed = performance.now()
@@ -65,7 +72,7 @@ export async function answerInfer(
       id: request.id,
       parameters: request.parameters,
       outputs: wanted,
-      headers: travellingHeaders(req, deps.travelling),
+      headers: travellingHeaders(req, deps.travelling, isOfMachine),
     })
     const ran = performance.now()
     const outputs = inference.delivered ? [] : chooseOutputs(request, target, inference.outputs)
@@ -80,11 +87,11 @@ export async function answerInfer(
       },
       outputs: await encodeOutputs(deps.codec, outputs, codecs, leaving),
     }
-    const message = await deps.messages.writeResponse(response, leaving)
+    const answer = await deps.messages.writeResponse(response, leaving)
     const written = performance.now()
     if (OWN_HOP in request.parameters)
       res.setHeader(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))
-    await sendMessage(req, res, message)
+    await sendMessage(req, res, answer, deps.answers)
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
     if (target.uncounted) return
@@ -181,9 +188,13 @@ function timingOf(request: InferRequest, inference: Inference, totalMs: number) 
   return wanted ? reportParameters(inference.hops, totalMs) : {}
 }
 
-function travellingHeaders(req: IncomingMessage, names: readonly string[]): Record<string, string> {
+function travellingHeaders(
+  req: IncomingMessage,
+  names: readonly string[],
+  isOfMachine: boolean,
+): Record<string, string> {
   const found = names.flatMap((name) => {
-    const value = req.headers[name]
+    const value = isOfMachine || !isMachineHeader(name) ? req.headers[name] : undefined
     return typeof value === 'string' ? [[name, value] as const] : []
   })
   return Object.fromEntries(found)

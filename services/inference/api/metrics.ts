@@ -48,21 +48,30 @@ export function createMetrics(deps: MetricsDeps): Registry {
       }
     },
   })
+  const lanes = () => [...executor().threads, ...executor().processes]
   const queued = new Gauge({
     name: 'scission_executor_queued',
-    help: 'Runs that wait for an executor thread',
+    help: 'Runs that wait for an executor thread, or for a process of their stage',
     registers,
     collect: () => {
-      queued.set(executor().threads.reduce((sum, thread) => sum + thread.queued, 0))
+      queued.set(lanes().reduce((sum, lane) => sum + lane.queued, 0))
+    },
+  })
+  const running = new Gauge({
+    name: 'scission_executor_running',
+    help: 'Executor threads that have a run, and stages that have one in a process',
+    registers,
+    collect: () => {
+      running.set(lanes().filter((lane) => lane.running).length)
     },
   })
   const restarts = new Counter({
     name: 'scission_executor_restarts_total',
-    help: 'Executor threads that died and were replaced',
+    help: 'Executor threads that died, and processes of stages that died or were ended, and were replaced',
     registers,
     collect: () => {
       restarts.reset()
-      restarts.inc(executor().threads.reduce((sum, thread) => sum + thread.restarts, 0))
+      restarts.inc(lanes().reduce((sum, lane) => sum + lane.restarts, 0))
     },
   })
   const ranges = new Counter({

@@ -60,6 +60,7 @@ export const refusedRoutes = (): Route[] =>
       method,
       path,
       id,
+      access: 'identified',
       summary: 'Refused: an extension of the protocol that is not supported',
       ...parametersOf(path),
       answers: { 501: { description: `Always: ${reason}`, schema: ProtocolErrorBody } },

@@ -13,6 +13,7 @@ import type { CodecName } from '../../../shared/contracts/calibration.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { decodeTensor, encodeTensor } from '../../../shared/platform/tensor-codecs.ts'
+import { hasNodeZstd } from '../../../shared/platform/zstd-libraries.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
@@ -170,6 +171,9 @@ export class BoundaryCodec {
     // The wait of an emulated machine would stop all requests on this thread.
     if (this.#settings.slowdown > 1 || largestBytes(work) >= MIN_THREAD_BYTES)
       return this.#onThread(work, signal)
+    // A copy: the tensor keeps its bytes, as it does where they are decoded here.
+    if (isForPackage(work))
+      return this.#onThread({ ...work, tensor: { ...work.tensor, bytes: work.tensor.bytes.slice() } }, signal)
     const startedAt = performance.now()
     return { made: runCodec(work), tookMs: performance.now() - startedAt }
   }
@@ -183,6 +187,10 @@ export class BoundaryCodec {
     return { made, tookMs }
   }
 }
+
+/** What a peer has sent and a foreign native library decodes never runs beside the requests of others, however small it is. */
+const isForPackage = ({ kind, tensor }: CodecWork) =>
+  kind === 'decode' && !hasNodeZstd && codecOf(tensor)?.includes('zstd') === true
 
 export function runCodec(work: CodecWork): CodedTensor {
   if (work.kind === 'encode') return encodeTensor(work.tensor, work.codec)

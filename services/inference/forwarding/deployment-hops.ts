@@ -16,6 +16,7 @@ import type { State } from '../../../shared/platform/redis/state.ts'
 import { keyText, type RangeKey } from '../ranges/stored-range.ts'
 import { type HeldStage, holdStage, type StageDeps } from '../serving/models/stages.ts'
 import { LocalFallback } from './local-fallback.ts'
+import type { OnRecord } from './on-record.ts'
 import { Routes } from './peer-routes.ts'
 import { WeightBudget } from './weight-budget.ts'
 
@@ -39,6 +40,8 @@ export interface DeploymentDeps {
   resource: string
   stageDeps: StageDeps
   state: State
+  /** Which deployments count. */
+  onRecord: Pick<OnRecord, 'find' | 'confirmed' | 'refuseMisfit'>
   /** Bytes of the weights of a range. */
   weightBytes: (range: RangeKey) => Promise<number>
   /** Maximum bytes of the weights of all fallbacks together, and of all that is held for verifications only. */
@@ -69,14 +72,14 @@ export class Deployments {
     this.#verificationBudget = new WeightBudget(deps.besideBytes, 'all verifications')
     this.#records = new StaleWhileRevalidateCache(
       'deployments',
-      (id) => deps.state.deployments.get(id),
+      (id) => deps.onRecord.find(id),
       deps.state.memory,
     )
     this.#plans = new LatestWins({ free, retire: (_id, _planId, live) => this.#retire(live) })
   }
 
   /**
-   * Loads this resource's hops of a plan. Preparing the same plan again changes nothing but its record; if loading fails, the
+   * Loads this resource's hops of a plan that is on record. Preparing the same plan again changes nothing but its record; if loading fails, the
    * previous plan stays.
    * @throws ScissionError with the reason; conflict if meanwhile another plan replaced this one, or it was released.
    */
@@ -88,6 +91,18 @@ export class Deployments {
     })
     // Deployed again with the same plan: what is told of it is told of the newer record.
     if (prepared.record.createdAt < record.createdAt) prepared.record = record
+  }
+
+  /**
+   * The same for a deployment that somebody tells of.
+   * @throws ScissionError conflict if it is not on record as it was told; queueUnavailable if the registry cannot be asked.
+   */
+  async prepareTold(told: Deployment): Promise<void> {
+    const isKnown = ({ id, planId, createdAt }: Deployment) => {
+      const held = this.#plans.latest(id)
+      return held?.about.planId === planId && held.about.createdAt === createdAt
+    }
+    await this.prepare(await this.#deps.onRecord.confirmed(told, isKnown))
   }
 
   /** @returns undefined if there is no such deployment. */
@@ -199,6 +214,7 @@ export class Deployments {
   }
 
   async #acquire(record: Deployment, signal: AbortSignal): Promise<LiveDeployment> {
+    await this.#deps.onRecord.refuseMisfit(record)
     const { model, shapesKey } = record
     const { resource } = this.#deps
     const mine = record.hops.flatMap((hop, index) =>

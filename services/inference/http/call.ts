@@ -10,6 +10,7 @@
  */
 import http from 'node:http'
 import { JSON_LENGTH_HEADER } from '../../../shared/oip/binary-message.ts'
+import { type Credentials, NO_CREDENTIALS } from '../../../shared/platform/credentials.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { ERROR_CODE } from '../../../shared/platform/http-server/error-answers.ts'
 import {
@@ -94,7 +95,14 @@ export class CallTimeout extends Error {
 class StaleConnection extends Error {}
 
 export class Caller {
-  readonly #connections = new Connections()
+  readonly #connections: Connections
+  readonly #credentials: Credentials
+
+  /** @param credentials shown with every request. */
+  constructor(credentials: Credentials = NO_CREDENTIALS) {
+    this.#credentials = credentials
+    this.#connections = new Connections(credentials)
+  }
 
   /** Sends a request. @throws CallTimeout; ScissionError cancelled by the signal; the socket's own error. */
   async send(call: Call): Promise<CallAnswer> {
@@ -112,13 +120,16 @@ export class Caller {
 
   #once(call: Call): Promise<CallAnswer> {
     if (call.signal?.aborted) return Promise.reject(cancelled())
-    return new Promise((resolve, reject) => new Exchange(call, this.#connections, resolve, reject).begin())
+    return new Promise((resolve, reject) => {
+      const authorization = this.#credentials.authorization()
+      new Exchange({ ...call, authorization }, this.#connections, resolve, reject).begin()
+    })
   }
 }
 
 /** One request and its answer on one connection. */
 class Exchange implements ExchangeEvents {
-  readonly #call: Call
+  readonly #call: Call & { authorization: string | undefined }
   readonly #connections: Connections
   readonly #resolve: (answer: CallAnswer) => void
   readonly #reject: (error: unknown) => void
@@ -141,7 +152,7 @@ class Exchange implements ExchangeEvents {
   #settled = false
 
   constructor(
-    call: Call,
+    call: Call & { authorization: string | undefined },
     connections: Connections,
     resolve: (answer: CallAnswer) => void,
     reject: (error: unknown) => void,
@@ -166,9 +177,14 @@ class Exchange implements ExchangeEvents {
   }
 
   #send({ socket }: Connection, url: URL): void {
-    const { method, headers, body } = this.#call
+    const { method, headers, body, authorization } = this.#call
     const length = body.reduce((sum, part) => sum + part.byteLength, 0)
-    const head = headOf(method, url, headers, length)
+    const head = headOf(
+      method,
+      url,
+      authorization ? { ...headers, Authorization: authorization } : headers,
+      length,
+    )
     this.#sentBytes = head.length + length
     socket.cork()
     socket.write(head, 'latin1')

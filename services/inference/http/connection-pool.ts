@@ -4,6 +4,8 @@
  */
 import net from 'node:net'
 import tls from 'node:tls'
+import { type Credentials, NO_CREDENTIALS } from '../../../shared/platform/credentials.ts'
+import { checkedLookup, refuseAddress } from '../../../shared/platform/checked-lookup.ts'
 
 export interface ExchangeEvents {
   onData: (chunk: Buffer) => void
@@ -23,9 +25,9 @@ export class Connection {
   reused = false
   #events: ExchangeEvents | undefined
 
-  constructor(origin: string, whenGone: (connection: Connection) => void) {
+  constructor(origin: string, credentials: Credentials, whenGone: (connection: Connection) => void) {
     this.origin = origin
-    this.socket = connect(origin)
+    this.socket = connect(origin, credentials)
     this.socket.setNoDelay(true)
     this.socket.on('data', (chunk: Buffer) => {
       // Bytes that a peer sends without a request are dropped.
@@ -68,10 +70,17 @@ export class Connection {
 export class Connections {
   readonly #idle = new Map<string, Connection[]>()
   readonly #busy = new Set<Connection>()
+  readonly #credentials: Credentials
+
+  /** @param credentials of whom the certificate is shown. */
+  constructor(credentials: Credentials = NO_CREDENTIALS) {
+    this.#credentials = credentials
+  }
 
   /** @param origin `http://host:port`. */
   take(origin: string, events: ExchangeEvents, idleMs: number): Connection {
-    const connection = this.#idle.get(origin)?.pop() ?? new Connection(origin, (gone) => this.#forget(gone))
+    const connection =
+      this.#idle.get(origin)?.pop() ?? new Connection(origin, this.#credentials, (gone) => this.#forget(gone))
     this.#busy.add(connection)
     connection.take(events, idleMs)
     return connection
@@ -105,13 +114,18 @@ export class Connections {
   }
 }
 
-/** @param origin `http://host:port`. */
-export function connect(origin: string): net.Socket {
+/**
+ * @param origin `http://host:port`. @param credentials of whom the certificate is shown.
+ * @throws ScissionError peerUnavailable if its address is one that is not called.
+ */
+export function connect(origin: string, credentials: Credentials = NO_CREDENTIALS): net.Socket {
   const { protocol, hostname, port } = new URL(origin)
-  const host = hostname.replace(/^\[|\]$/g, '')
-  if (protocol !== 'https:') return net.connect({ host, port: Number(port || 80) })
-  const servername = net.isIP(host) ? {} : { servername: host }
-  return tls.connect({ host, port: Number(port || 443), ...servername, ALPNProtocols: ['http/1.1'] })
+  refuseAddress(hostname)
+  const to = { host: hostname.replace(/^\[|\]$/g, ''), lookup: checkedLookup }
+  if (protocol !== 'https:') return net.connect({ ...to, port: Number(port || 80) })
+  const servername = net.isIP(to.host) ? {} : { servername: to.host }
+  const own = credentials.tls?.context
+  return tls.connect({ ...to, port: Number(port || 443), ...servername, ...own, ALPNProtocols: ['http/1.1'] })
 }
 
 const closedByPeer = () => Object.assign(new Error('it closed the connection'), { code: 'ECONNRESET' })

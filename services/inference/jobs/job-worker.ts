@@ -129,7 +129,7 @@ async function measure(
     const { slowdown, requestsServed } = deps
     const request = { path, structure, runs: data.runs, options, slowdown, requestsServed }
     const record = await deps.state.models.need(model)
-    const measurement = await withModelSamples(deps.benchmarkUrl, record, signal, (samples) =>
+    const measurement = await withModelSamples(deps, record, signal, (samples) =>
       measureApart(deps, { ...request, samples }, report, signal),
     )
     const identity = { model, shapesKey, resource: deps.resource, options }

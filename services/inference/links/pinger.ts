@@ -5,6 +5,7 @@
  * a head of usual length takes a large part of the time.
  */
 import type net from 'node:net'
+import { type Credentials, NO_CREDENTIALS } from '../../../shared/platform/credentials.ts'
 import { connect } from '../http/connection-pool.ts'
 
 export interface Ping {
@@ -30,11 +31,20 @@ export class Pinger {
   #failed: Error | undefined
 
   /** @param url accepts a POST. @param timeoutMs limit for each answer. */
-  constructor(url: URL, timeoutMs: number, onAnswer: OnAnswer = () => undefined) {
-    this.#head = `POST ${url.pathname} HTTP/1.1\r\nHost:${url.host}\r\nContent-Length:1\r\nExpect:100-continue\r\n\r\n`
+  constructor(
+    url: URL,
+    timeoutMs: number,
+    onAnswer: OnAnswer = () => undefined,
+    credentials: Credentials = NO_CREDENTIALS,
+  ) {
+    const authorization = credentials.authorization()
+    const shown = authorization === undefined ? '' : `Authorization:${authorization}\r\n`
+    this.#head =
+      `POST ${url.pathname} HTTP/1.1\r\nHost:${url.host}\r\n${shown}` +
+      'Content-Length:1\r\nExpect:100-continue\r\n\r\n'
     this.#timeoutMs = timeoutMs
     this.#onAnswer = onAnswer
-    this.#socket = connect(url.origin)
+    this.#socket = connect(url.origin, credentials)
     this.#socket.setNoDelay(true)
     this.#socket.setEncoding('latin1')
     this.#socket.on('data', (text: string) => {

@@ -1,5 +1,6 @@
 /** One probe of a link: a request with a body, or for one, that is timed. */
 import { randomFillSync } from 'node:crypto'
+import type { Credentials } from '../../../shared/platform/credentials.ts'
 import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { type Call, Caller, CallTimeout } from '../http/call.ts'
 import { PROBE_TIMEOUT_MS } from './ping-series.ts'
@@ -39,7 +40,7 @@ export type Send = (bytes: number) => Promise<ProbeTimes>
 
 export class Prober {
   // One probe at a time: each then uses the connection of the one before.
-  readonly #caller = new Caller()
+  readonly #caller: Caller
   readonly #url: string
   readonly #stops: Stops
   readonly #onAnswer: OnAnswer
@@ -47,7 +48,8 @@ export class Prober {
   #stopsThere: number | undefined
 
   /** @param stops of this process. @param onAnswer given the `Server-Timing` of each answer; it may refuse it. */
-  constructor(url: string, stops: Stops, onAnswer: OnAnswer) {
+  constructor(url: string, stops: Stops, onAnswer: OnAnswer, credentials?: Credentials) {
+    this.#caller = new Caller(credentials)
     this.#url = url
     this.#stops = stops
     this.#onAnswer = onAnswer

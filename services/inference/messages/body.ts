@@ -37,8 +37,8 @@ const MIN_PROGRESS_BYTES = 4096
 export const KNOWN_ENCODINGS = 'gzip, deflate'
 
 /**
- * @throws ScissionError payloadTooLarge, unsupportedEncoding, badRequest (wrong lengths, broken compression, silence),
- * overloaded, cancelled (the sender closed the connection).
+ * @throws ScissionError payloadTooLarge, unsupportedEncoding, badRequest (wrong lengths, broken compression),
+ * requestTimeout (silence), overloaded, cancelled (the sender closed the connection).
  */
 export async function readBody(source: IncomingMessage, limits: BodyLimits): Promise<InferBody> {
   const unpacker = unpackerFor(source)
@@ -223,7 +223,7 @@ function drain(
     let sinceMoved = 0
     const timer = setTimeout(() => {
       const came = sinceMoved === 0 ? 'nothing' : `only ${sinceMoved} bytes`
-      settle(new ScissionError('badRequest', `the body stopped arriving: ${came} came for ${idleMs} ms`))
+      settle(new ScissionError('requestTimeout', `the body stopped arriving: ${came} came for ${idleMs} ms`))
     }, idleMs)
     const onData = (chunk: Buffer) => {
       sinceMoved += chunk.length

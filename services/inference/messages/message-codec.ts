@@ -11,6 +11,7 @@ import { type Message, messageHeaders } from '../../../shared/oip/binary-message
 import { type InferRequest, parseInferRequest } from '../../../shared/oip/request-message.ts'
 import { type OutgoingResponse, writeInferResponse } from '../../../shared/oip/response-message.ts'
 import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
+import type { AnswerMemory } from './answer-memory.ts'
 import { freeViews, movableBuffers } from './buffer-memory.ts'
 
 /** Work for the message thread. */
@@ -81,17 +82,21 @@ const compressors = { gzip: promisify(gzip), deflate: promisify(deflate) }
 /**
  * Sends an inference message: headers, JSON, then the tensors' own bytes, compressed if the client accepts that. Then frees the
  * memory of its tensors, which the caller must not use any more.
+ * @throws ScissionError overloaded if it does not fit beside the answers that wait for their clients.
  */
 export async function sendMessage(
   req: IncomingMessage,
   res: ServerResponse,
   message: Message,
+  memory: AnswerMemory,
 ): Promise<void> {
   const parts = [message.json, ...message.binary]
   const encoding = acceptedEncoding(req.headers['accept-encoding'])
   // After these events the system has taken all bytes, or the connection is closed: nothing reads this memory any more. Node
   // 24 does not emit 'finish' if the connection was closed.
   for (const event of ['finish', 'close']) res.once(event, () => freeViews(message.binary))
+  const length = message.json.byteLength + message.binaryBytes
+  memory.hold(res, length)
   if (encoding) {
     const packed = await compressors[encoding](Buffer.concat(parts), { level: LEVEL })
     res.writeHead(200, {
@@ -102,7 +107,6 @@ export async function sendMessage(
     res.end(packed)
     return
   }
-  const length = message.json.byteLength + message.binaryBytes
   res.writeHead(200, { ...messageHeaders(message), 'Content-Length': length })
   res.cork()
   for (const part of parts) res.write(part)

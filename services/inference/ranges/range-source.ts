@@ -6,6 +6,7 @@
  * know which bytes have arrived.
  */
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
+import type { Credentials } from '../../../shared/platform/credentials.ts'
 import { coerceError, ERROR_STATUS, type ErrorCode, ScissionError } from '../../../shared/platform/errors.ts'
 import { ErrorBody } from '../../../shared/platform/http-server/error-answers.ts'
 import { HttpClient, type HttpResponse } from '../../../shared/platform/http-client.ts'
@@ -21,9 +22,13 @@ export class RangeSource {
   readonly #client: HttpClient
 
   /** @param idleTimeoutMs a transfer that brings no byte for this long is broken. */
-  constructor(benchmarkUrl: string, idleTimeoutMs: number) {
+  constructor(benchmarkUrl: string, idleTimeoutMs: number, credentials?: Credentials) {
     this.#base = benchmarkUrl.replace(/\/+$/, '')
-    this.#client = new HttpClient({ timeoutMs: idleTimeoutMs, connections: CONNECTIONS })
+    this.#client = new HttpClient({
+      timeoutMs: idleTimeoutMs,
+      connections: CONNECTIONS,
+      ...(credentials && { credentials }),
+    })
   }
 
   async manifest(key: RangeKey, signal?: AbortSignal): Promise<RangeManifest> {
@@ -52,7 +57,12 @@ export class RangeSource {
   ): AsyncGenerator<Buffer> {
     const path = file.split('/').map(encodeURIComponent).join('/')
     const range = `bytes=${start}-${end - 1}`
-    const answer = await this.#get(`/v1/models/${model}/files/${path}`, { range }, signal)
+    const answer = await this.#get(
+      `/v1/models/${model}/files/${path}`,
+      { range },
+      signal,
+      Math.max(end - start, TEXT_LIMIT_BYTES),
+    )
     const expected = `bytes ${start}-${end - 1}/`
     if (answer.status !== 206 || !String(answer.headers['content-range']).startsWith(expected)) {
       answer.discard()
@@ -70,9 +80,10 @@ export class RangeSource {
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal | undefined,
+    maxBytes?: number,
   ): Promise<HttpResponse> {
     const answer = await this.#client
-      .get(`${this.#base}${path}`, { headers, signal })
+      .get(`${this.#base}${path}`, { headers, signal, ...(maxBytes !== undefined && { maxBytes }) })
       .catch((thrown: unknown): never => {
         if (signal?.aborted) throw thrown
         const error = coerceError(thrown)

@@ -11,6 +11,7 @@
  * same range fetch once: a lock per file serialises the work, and the second call finds it done. A range of which a byte is
  * missing does not open (held-bytes.ts). An open range is not evicted and its files do not change until it is released.
  */
+import type { Credentials } from '../../../shared/platform/credentials.ts'
 import {
   checkKey,
   checkManifest,
@@ -38,6 +39,8 @@ import { chunkLength, presentChunks, SparseFile } from './sparse-file.ts'
 
 export interface RangeStoreOptions {
   benchmarkUrl: string
+  /** Shown to the benchmark service. */
+  credentials?: Credentials
   /** Cache folder of this resource: `<dataDir>/<resource>`. */
   folder: string
   /** A transfer without a byte for this long has failed. @defaultValue 30000 */
@@ -70,12 +73,13 @@ export class RangeStore {
 
   constructor({
     benchmarkUrl,
+    credentials,
     folder,
     idleTimeoutMs = 30_000,
     limitBytes = Infinity,
     log,
   }: RangeStoreOptions) {
-    this.#source = new RangeSource(benchmarkUrl, idleTimeoutMs)
+    this.#source = new RangeSource(benchmarkUrl, idleTimeoutMs, credentials)
     const models = path.resolve(folder, 'models')
     this.#cache = { models, limitBytes, inUse: new Map(), locks: new KeyedLock(), log }
   }

@@ -2,6 +2,7 @@
  * The other resources: which are registered, which are alive, and their addresses as seen from here. Only registered
  * resources are ever called. A known resource stays known while Redis is away.
  */
+import type { Credentials } from '../../../shared/platform/credentials.ts'
 import type { Change } from '../../../shared/platform/redis/changes.ts'
 import type { Routes } from '../../../shared/platform/service/service-config.ts'
 import { type LinkEmulation, type Resource, isAlive } from '../../../shared/contracts/resource.ts'
@@ -14,6 +15,8 @@ export interface Peer {
   /** Address of the resource as seen from here. */
   url: string
   emulation: LinkEmulation | undefined
+  /** Shown to it by whoever calls it. */
+  credentials?: Credentials
 }
 
 export class Peers {
@@ -21,8 +24,10 @@ export class Peers {
   readonly #routes: Routes
   readonly #heartbeatMs: number
   readonly #known: StaleWhileRevalidateCache<Resource>
+  readonly #credentials: Credentials | undefined
 
-  constructor(state: State, routes: Routes, heartbeatMs: number) {
+  constructor(state: State, routes: Routes, heartbeatMs: number, credentials?: Credentials) {
+    this.#credentials = credentials
     this.#state = state
     this.#routes = routes
     this.#heartbeatMs = heartbeatMs
@@ -68,7 +73,9 @@ export class Peers {
 
   #peer(resource: Resource): Peer {
     const route = this.#routes[resource.name]
-    return { resource, url: route?.url ?? resource.url, emulation: route?.emulation }
+    const credentials = this.#credentials
+    const url = route?.url ?? resource.internalUrl ?? resource.url
+    return { resource, url, emulation: route?.emulation, ...(credentials && { credentials }) }
   }
 
   onChange(change: Change): void {

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import os from 'node:os'
+import type { Credentials } from '../../../shared/platform/credentials.ts'
 import type { Machine } from '../../../shared/contracts/resource.ts'
 import { memoryBytes } from '../../../shared/platform/usable-memory.ts'
 import type { InferenceConfig } from '../../../shared/platform/service/service-config.ts'
@@ -27,6 +28,7 @@ const MAX_CLOSE_MS = 3000
 
 export interface PresenceDeps {
   config: InferenceConfig
+  credentials?: Credentials
   tierIndex: number
   state: State
   engine: Engine
@@ -35,6 +37,12 @@ export interface PresenceDeps {
   pace: JobWorkerDeps['pace']
   requestsServed: () => number
   log: Logger
+}
+
+export interface OwnUrls {
+  url: string
+  /** Absent if it has one door for all. */
+  internalUrl?: string | undefined
 }
 
 export class Presence {
@@ -51,15 +59,15 @@ export class Presence {
   }
 
   /**
-   * @param url address at which clients and peers reach this service.
+   * @param urls addresses at which clients, and other services, reach this service.
    * @returns resolves when it is registered: at the latest when Redis is there. @throws ScissionError conflict if another
    *   service that runs has the name.
    */
-  start(url: string): Promise<void> {
+  start(urls: OwnUrls): Promise<void> {
     const { config, state, links, conditions, log } = this.#deps
     if (config.publicUrl !== '')
       void watchOwnAddress({ url: config.publicUrl, instance: this.instance, log }, this.#stopping.signal)
-    const resource = describeResource(this.#deps, url, this.instance)
+    const resource = describeResource(this.#deps, urls, this.instance)
     const onOwner = (own: boolean) => {
       if (own) {
         links.start()
@@ -85,15 +93,28 @@ export class Presence {
     return this.#registration?.isOwner ?? false
   }
 
+  /** Why Redis takes no heartbeat, if it says so. */
+  get redisRefusal(): string | undefined {
+    return this.#registration?.refusal
+  }
+
   get connected(): boolean {
     return this.#registration?.connected ?? false
   }
 
-  /** @throws ScissionError notReady or queueUnavailable if the service cannot do its work yet, or is stopping. */
+  /** @throws ScissionError notReady or queueUnavailable if the service cannot do its work yet, or now, or is stopping. */
   checkReady(): void {
     if (this.#leaving) throw new ScissionError('notReady', 'the service is stopping')
     if (!this.#registration) throw new ScissionError('notReady', 'the service is starting')
     this.#registration.checkRegistered()
+    const heldUpMs = this.#deps.engine.executor.heldUpMs()
+    if (heldUpMs > 0)
+      throw new ScissionError(
+        'notReady',
+        `no executor answers since ${Math.round(heldUpMs / 1000)} s: each is held up by a run that takes longer than its request ` +
+          'waited; it is ready again when one of them ends',
+        { heldUpMs },
+      )
   }
 
   /** Registers without waiting for the next heartbeat, in a Redis that has lost the record. */
@@ -133,12 +154,17 @@ export class Presence {
   }
 }
 
-function describeResource({ config, tierIndex }: PresenceDeps, url: string, instance: string): Registered {
+function describeResource(
+  { config, tierIndex }: PresenceDeps,
+  { url, internalUrl }: OwnUrls,
+  instance: string,
+): Registered {
   return {
     name: config.resource,
     tier: config.tier,
     tierIndex,
     url,
+    ...(internalUrl !== undefined && { internalUrl }),
     machine: describeMachine(),
     options: runtimeOptions(config),
     slowdown: config.slowdown,

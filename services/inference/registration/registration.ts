@@ -66,6 +66,11 @@ export class Registration {
     return this.#connected && this.#deps.state.redis.status === 'ready'
   }
 
+  /** Why Redis takes no heartbeat, if it says so: it is full, or read-only. */
+  get refusal(): string | undefined {
+    return this.connected ? undefined : this.#refusal
+  }
+
   /** True from the first registration on, but for the time in which another one has the name; also of one that leaves. */
   get isOwner(): boolean {
     return this.#everRegistered && this.#taken === undefined

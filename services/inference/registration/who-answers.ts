@@ -56,7 +56,7 @@ export function wrongAddressText(
   instead: string,
   here: string,
 ): string {
-  const isRoute = url !== resource.url
+  const isRoute = url !== resource.url && url !== resource.internalUrl
   const remedy = isRoute
     ? `correct the address of ${resource.name} in SCISSION_ROUTES of ${here}`
     : `set SCISSION_PUBLIC_URL of ${resource.name} to an address of its own that ${here} can reach`

@@ -2,6 +2,7 @@
 import type { Request, Response } from 'express'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Condition, ConditionEvent } from '../../../shared/contracts/condition.ts'
+import type { ClientStreams } from '../../../shared/platform/http-server/client-streams.ts'
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { type EventStream, openEventStream } from '../../../shared/platform/http-server/server-sent-events.ts'
 import { paginate } from '../../../shared/platform/redis/state.ts'
@@ -12,15 +13,22 @@ const ConditionPage = pageOf(Condition).meta({ id: 'ConditionPage' })
 /** The open streams of all conditions. */
 export class ConditionEvents {
   readonly #feed: ConditionFeed
+  readonly #clientStreams: ClientStreams
   readonly #streams = new Set<EventStream>()
 
-  constructor(feed: ConditionFeed) {
+  constructor(feed: ConditionFeed, clientStreams: ClientStreams) {
     this.#feed = feed
+    this.#clientStreams = clientStreams
   }
 
   /** Answers with those that hold, then with each that begins or ends. */
   answer(req: Request, res: Response): void {
-    const stream = openEventStream(req, res, { name: 'condition', data: {}, last: false })
+    const stream = openEventStream(
+      req,
+      res,
+      { name: 'condition', data: {}, last: false },
+      this.#clientStreams,
+    )
     if (stream.closed.aborted) return
     const tell = (event: ConditionEvent) => stream.tell(event.id, 'condition', event)
     const stop = this.#feed.follow(tell)
@@ -47,6 +55,7 @@ export function conditionRoutes(
       method: 'get',
       path: '/v1/conditions',
       id: 'listConditions',
+      access: 'read',
       summary:
         'What is wrong now: lost machines, open breakers, stand-ins, predictions that no longer hold, wrong addresses',
       query: PageQuery,
@@ -60,6 +69,8 @@ export function conditionRoutes(
       method: 'get',
       path: '/v1/conditions/events',
       id: 'followConditions',
+      access: 'read',
+      fails: ['tooManyRequests'],
       summary: 'Conditions as server-sent events, when they begin and when they end',
       description: 'A client that connects again is told of all that hold.',
       answers: {

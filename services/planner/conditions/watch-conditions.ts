@@ -2,6 +2,7 @@
 import { Registry } from 'prom-client'
 import { MISSED_HEARTBEATS } from '../../../shared/contracts/resource.ts'
 import { addConditionMetrics } from '../../../shared/platform/condition-metrics.ts'
+import type { ClientStreams } from '../../../shared/platform/http-server/client-streams.ts'
 import type { Route } from '../../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { Conditions } from '../../../shared/platform/redis/conditions.ts'
@@ -22,6 +23,7 @@ export interface WatchDeps {
   now: () => number
   /** Rejects if Redis takes no writes. */
   checkWritable: () => Promise<void>
+  clientStreams: ClientStreams
   log: Logger
 }
 
@@ -37,7 +39,7 @@ export interface ConditionWatch {
 export function watchConditions(deps: WatchDeps): ConditionWatch {
   const { state, mirror, heartbeatMs, checkWritable, log } = deps
   const feed = new ConditionFeed(mirror)
-  const events = new ConditionEvents(feed)
+  const events = new ConditionEvents(feed, deps.clientStreams)
   const conditions = new Conditions({ state, by: 'planner', log })
   const isInformed = informedBy(state, checkWritable, heartbeatMs)
   const lost = new LostMachines({ ...deps, conditions, isInformed })

@@ -191,7 +191,7 @@ export class Deployer {
 
   async #loadHops(deployment: Deployment, signal: AbortSignal): Promise<void> {
     const outcomes = await Promise.allSettled(
-      deployment.hops.map((hop) => this.#calls.tell(hop.resource, deployment)),
+      deployment.hops.map((hop) => this.#tell(hop.resource, deployment, signal)),
     )
     const failures = outcomes.flatMap((outcome, index) => {
       if (outcome.status === 'fulfilled') return []
@@ -216,6 +216,29 @@ export class Deployer {
     )
     if (state === 'failed') await this.#release(deployment)
     else await this.#tellAlternates(deployment)
+  }
+
+  /**
+   * A machine takes what the registry holds. One that cannot ask it is told again, and a Redis that has lost its memory, with
+   * this record that no machine holds yet, gets it back first.
+   * @throws as the machine says; the last reason after `deployTimeoutMs`.
+   */
+  async #tell(resource: string, deployment: Deployment, signal: AbortSignal): Promise<void> {
+    const { state, deployTimeoutMs } = this.#deps
+    const startedAt = performance.now()
+    for (;;) {
+      try {
+        if (await state.memory.isInDoubt('deployments', deployment.id))
+          await state.deployments.restore(deployment.id, deployment)
+        return await this.#calls.tell(resource, deployment)
+      } catch (thrown) {
+        const isLate = performance.now() - startedAt > deployTimeoutMs
+        if (toScissionError(thrown).code !== 'queueUnavailable' || isLate || signal.aborted) throw thrown
+        this.#deps.log.debug({ err: coerceError(thrown) }, `${resource} is told of ${deployment.id} again`)
+        // Deleting the deployment or closing the service ends the wait with an error.
+        await sleep(RECORD_AGAIN_MS, undefined, { signal }).catch(() => undefined)
+      }
+    }
   }
 
   /** @returns undefined if the verification was cancelled, because the deployment was deleted or this planner ends. */

@@ -6,6 +6,7 @@
 import type { Request, Response } from 'express'
 import type { Condition } from '../../../shared/contracts/condition.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
+import type { ClientStreams } from '../../../shared/platform/http-server/client-streams.ts'
 import {
   eventId,
   type EventStream,
@@ -26,6 +27,7 @@ export interface DeploymentEventsDeps {
   /** Of the one connection on which changes are announced. */
   changes: Pick<Changes, 'on'>
   feed: ConditionFeed
+  clientStreams: ClientStreams
   log: Logger
 }
 
@@ -52,10 +54,11 @@ export class DeploymentEvents {
    * Answers with `loading`, `ready`, `degraded` or `failed` at each change, and `deleted` at the end; with `condition` when one begins or
    * ends, and for each that holds. A client that connects again and has missed that the deployment was deleted is told so; one
    * that knows it is told nothing of a later one of that name.
-   * @throws ScissionError notFound if there is none.
+   * @throws ScissionError notFound if there is none; tooManyRequests.
    */
   async answer(id: string, req: Request, res: Response): Promise<void> {
-    const stream = openEventStream(req, res, await this.#presentState(id, lastEventId(req)))
+    const { clientStreams } = this.#deps
+    const stream = openEventStream(req, res, await this.#presentState(id, lastEventId(req)), clientStreams)
     if (!stream.closed.aborted) this.#follow(id, stream)
   }
 

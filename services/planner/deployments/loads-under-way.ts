@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
+import { execAll } from '../../../shared/platform/redis/exec-all.ts'
 import { removeIf } from '../../../shared/platform/redis/lock.ts'
 
 /** Redis set of the ids. */
@@ -29,12 +30,9 @@ export class LoadsUnderWay {
   hold(id: string): () => void {
     const [redis, token] = [this.#redis, randomUUID()]
     const renew = () => {
-      redis
-        .multi()
-        .sadd(UNDER_WAY, id)
-        .set(leaseOf(id), token, 'PX', LEASE_MS)
-        .exec()
-        .catch(() => undefined)
+      const lease = redis.multi().sadd(UNDER_WAY, id).set(leaseOf(id), token, 'PX', LEASE_MS)
+      // Redis is away, or takes no writes, as the connection and the readiness say: the next renewal tries again.
+      execAll(lease).catch(() => undefined)
     }
     renew()
     const renewal = setInterval(renew, RENEW_MS)
@@ -62,6 +60,6 @@ export class LoadsUnderWay {
 
   /** It has ended. */
   async forget(id: string): Promise<void> {
-    await this.#redis.multi().srem(UNDER_WAY, id).del(leaseOf(id)).exec()
+    await execAll(this.#redis.multi().srem(UNDER_WAY, id).del(leaseOf(id)))
   }
 }

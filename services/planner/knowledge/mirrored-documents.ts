@@ -8,8 +8,9 @@ import { Calibration, CalibrationCell } from '../../../shared/contracts/calibrat
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { Profile } from '../../../shared/contracts/profile.ts'
 import { Link } from '../../../shared/contracts/resource.ts'
+import { linkFaults, profileFaults, sensible } from '../../../shared/contracts/sense.ts'
 
-export const MirroredProfile = Profile.pick({
+const PlannedProfile = Profile.pick({
   id: true,
   model: true,
   shapesKey: true,
@@ -28,10 +29,11 @@ export const MirroredProfile = Profile.pick({
   pace: true,
   codecs: true,
 })
+export const MirroredProfile = sensible(PlannedProfile, profileFaults)
 export type MirroredProfile = z.infer<typeof MirroredProfile>
 
 /** A link without the probes it was estimated from. */
-export const MirroredLink = Link.omit({ samples: true })
+export const MirroredLink = sensible(Link.omit({ samples: true }), linkFaults)
 export type MirroredLink = z.infer<typeof MirroredLink>
 
 /** True if plans take the same: what is measured beneath an override counts only once that is deleted. */

@@ -8,8 +8,8 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { LRUCache } from 'lru-cache'
-import type { z } from 'zod'
 import { pickModel } from '../../../shared/contracts/model-names.ts'
+import type { KeyRecord } from '../../../shared/contracts/key.ts'
 import type { Condition } from '../../../shared/contracts/condition.ts'
 import type { Model, Structure } from '../../../shared/contracts/model.ts'
 import type { Pace } from '../../../shared/contracts/pace.ts'
@@ -19,7 +19,7 @@ import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { type Change, Changes } from '../../../shared/platform/redis/changes.ts'
-import { Collection, type OnWrite } from '../../../shared/platform/redis/collection.ts'
+import type { Collection, OnWrite } from '../../../shared/platform/redis/collection.ts'
 import { DOUBT_MS } from '../../../shared/platform/redis/redis-memory.ts'
 import { readRevision } from '../../../shared/platform/redis/revision.ts'
 import { RevisionGate } from '../../../shared/platform/redis/revision-gate.ts'
@@ -29,11 +29,12 @@ import { Outdated } from './outdated.ts'
 import {
   compactProfile,
   isSameLink,
-  MirroredCalibration,
-  MirroredLink,
-  MirroredProfile,
+  type MirroredCalibration,
+  type MirroredLink,
+  type MirroredProfile,
   planningStructure,
 } from './mirrored-documents.ts'
+import { plannedCollections } from './planned-collections.ts'
 
 const FIRST_LOAD_MS = 2000
 /** Longest wait for a structure of which a copy is known. */
@@ -58,6 +59,8 @@ export class RedisMirror {
   readonly conditions: ReadonlyMap<string, Condition>
   /** How fast each machine is now, by resource. */
   readonly paces: ReadonlyMap<string, Pace>
+  /** Who may call the services: to write them back if Redis loses them. */
+  readonly keys: ReadonlyMap<string, KeyRecord>
   readonly #copies: Pick<CollectionMirror<unknown>, 'kind' | 'reload' | 'refresh'>[] = []
   /** Read at first use. The most recently used ones stay in memory, bounded by layers. */
   readonly #structures: LRUCache<string, Structure>
@@ -96,20 +99,21 @@ export class RedisMirror {
     }
     this.models = this.#copy(state.models, { onChange })
     this.resources = this.#copy(state.resources, { onChange, same: exceptHeartbeat })
-    const only = <T>(kind: string, schema: z.ZodType<T>) => new Collection(state.redis, kind, schema)
-    this.links = this.#copy(only(state.links.kind, MirroredLink), { onChange, same: isSameLink })
-    this.profiles = this.#copy(only(state.profiles.kind, MirroredProfile), {
+    const planned = plannedCollections(state)
+    this.links = this.#copy(planned.links, { onChange, same: isSameLink })
+    this.profiles = this.#copy(planned.profiles, {
       onChange,
       keep: compactProfile,
     })
     // Only completed calibrations are planned with.
-    this.calibrations = this.#copy(only(state.calibrations.kind, MirroredCalibration), {
+    this.calibrations = this.#copy(planned.calibrations, {
       onChange,
       same: (before, after) => before.state !== 'completed' && after.state !== 'completed',
     })
     this.paces = this.#copy(state.paces, { onChange })
     // Leaves the revision as it is.
     this.served = this.#copy(state.served, {})
+    this.keys = this.#copy(state.keys, {})
     this.conditions = this.#copy(state.conditions, { onChange: () => this.#onConditions() })
     this.#structures = new LRUCache<string, Structure>({
       maxSize: MAX_LAYER_COUNT,

@@ -16,11 +16,13 @@ const NOT_RESTORED = ['records of failed deployments, and of those whose machine
  * @param heartbeatMs of the machines: those that live register again by themselves.
  */
 export async function restoreFrom(
-  mirror: Pick<RedisMirror, 'links' | 'resources' | 'served' | 'paces' | 'conditions'>,
+  mirror: Pick<RedisMirror, 'links' | 'resources' | 'served' | 'paces' | 'conditions' | 'keys'>,
   state: State,
   heartbeatMs: number,
 ): Promise<Restored> {
-  const restored = { links: 0, resources: 0, served: 0, paces: 0, conditions: 0 }
+  const restored = { keys: 0, links: 0, resources: 0, served: 0, paces: 0, conditions: 0 }
+  // First: without them nobody is let in.
+  for (const key of mirror.keys.values()) if (await state.keys.restore(key.id, key)) restored.keys += 1
   const now = await state.clock.read()
   for (const resource of mirror.resources.values()) {
     if (isAlive(resource, heartbeatMs, now)) continue

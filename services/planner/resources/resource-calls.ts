@@ -1,15 +1,18 @@
 /** What the planner asks of inference services: to load a deployment, to let go of it, to run it. */
 import { z } from 'zod'
-import { createJsonClient } from '../../../shared/client/http.ts'
+import { createJsonClient, type JsonClient } from '../../../shared/client/http.ts'
 import { createInferenceClient } from '../../../shared/client/inference.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import type { Credentials } from '../../../shared/platform/credentials.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 
 export interface ResourceCallsDeps {
+  /** Shown to the resources. */
+  credentials?: Credentials
   state: State
   log: Logger
   /** ms that a resource may take to load its layers, and for one run. */
@@ -25,8 +28,7 @@ export class ResourceCalls {
 
   /** Has a resource load its layers of a deployment. @throws ScissionError with its reason; notFound, misdirected, cancelled. */
   async tell(resource: string, deployment: Deployment, signal?: AbortSignal): Promise<void> {
-    const { url } = await this.#registered(resource)
-    const client = createJsonClient(`resource ${resource}`, url)
+    const client = this.#client(await this.#registered(resource))
     await client.request(Loaded, {
       method: 'PUT',
       url: pathOf(deployment),
@@ -47,7 +49,7 @@ export class ResourceCalls {
       try {
         const resource = await this.#deps.state.resources.get(name)
         if (!resource) continue
-        const client = createJsonClient(`resource ${name}`, resource.url)
+        const client = this.#client(resource)
         await client.send({
           method: 'DELETE',
           url: pathOf(deployment),
@@ -68,11 +70,25 @@ export class ResourceCalls {
     inputs: readonly Tensor[],
     { maxBytes, signal }: { maxBytes: number; signal: AbortSignal },
   ): Promise<Tensor[]> {
-    const { url } = await this.#registered(entry.resource)
+    const resource = await this.#registered(entry.resource)
     const timeoutMs = this.#deps.deployTimeoutMs
-    const client = createInferenceClient(entry.resource, url)
+    const client = createInferenceClient(
+      entry.resource,
+      addressOf(resource),
+      undefined,
+      this.#deps.credentials,
+    )
     const { outputs } = await client.infer(id, inputs, {}, { timeoutMs, maxBytes, signal })
     return outputs
+  }
+
+  #client(resource: Resource): JsonClient {
+    return createJsonClient(
+      `resource ${resource.name}`,
+      addressOf(resource),
+      undefined,
+      this.#deps.credentials,
+    )
   }
 
   /** As it is on record now: the view may not have seen yet that it was started again, at another address. */
@@ -82,6 +98,9 @@ export class ResourceCalls {
     throw new ScissionError('notFound', `resource ${resource} is not registered`)
   }
 }
+
+/** At which services call it. */
+const addressOf = ({ url, internalUrl }: Resource): string => internalUrl ?? url
 
 /** What is no inference service may answer 200 to anything. */
 const Loaded = z.looseObject({ ready: z.literal(true) })

@@ -4,10 +4,10 @@
  * other resource may stand in. Their ids follow from the deployment, so that a planner that takes up a verification finds,
  * and in the end releases, what another one left.
  */
-import { createHash } from 'node:crypto'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import { losesNothing } from '../../../shared/codec/index.ts'
+import { trialId } from '../../../shared/platform/trial-id.ts'
 
 type Hop = Deployment['hops'][number]
 
@@ -54,12 +54,10 @@ function trial(
   hops: Hop[],
   entry?: Resource,
 ): Deployment {
-  const { id, planId, createdAt } = deployment
-  const digest = createHash('sha256').update(`${id} ${createdAt} ${planId}`).digest('hex').slice(0, 16)
   return {
     ...deployment,
-    id: `verification.${digest}.${what}`,
-    verifies: id,
+    id: trialId(deployment, what),
+    verifies: deployment.id,
     hops,
     ...(entry && { entry: { resource: entry.name, url: entry.url } }),
     fallback: 'none',

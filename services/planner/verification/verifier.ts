@@ -15,6 +15,7 @@
  * so no fallback and no other resource can stand in, and no statistics count them. Whatever the end, the resources let go
  * of these.
  */
+import type { Credentials } from '../../../shared/platform/credentials.ts'
 import { createBenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
@@ -44,6 +45,8 @@ export interface VerifierDeps extends WholeModelDeps {
   verifyBytes: number
   /** Where models' samples are; empty if that is not known: then all values are made up. */
   benchmarkUrl: string
+  /** Shown to the benchmark service. */
+  credentials?: Credentials
 }
 
 /** What all sizes have in common. */
@@ -184,10 +187,10 @@ export class Verifier {
   }
 
   async #samplesOf({ model }: Deployment): Promise<Tensor[]> {
-    const { state, benchmarkUrl } = this.#deps
+    const { state, benchmarkUrl, credentials } = this.#deps
     return benchmarkUrl === ''
       ? []
-      : createBenchmarkClient(benchmarkUrl).samples(await state.models.need(model))
+      : createBenchmarkClient(benchmarkUrl, undefined, credentials).samples(await state.models.need(model))
   }
 }
 

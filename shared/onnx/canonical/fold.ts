@@ -14,23 +14,13 @@ import type { Graph } from './working-graph.ts'
 import type { Types } from './infer-shapes.ts'
 import type { NodeProto } from '../proto/onnx_pb.ts'
 import { asInvalidModel, fromRuntime, openSession } from '../runtime/analysis-session.ts'
+import { RANDOM } from './random-operators.ts'
 import { bodiesOf, nodesBehind, onnxOperator, renameUses, runtimeOperator, usesOf } from './scope.ts'
 import { rawTensor } from '../wire/tensor-data.ts'
 import { withWorkFile } from './work-files.ts'
 
 /** Results up to this size are written into the canonical file; larger ones are recomputed by each session. */
 const FOLDED_BYTES = 64 * 1024
-
-/** Operators whose result may differ from run to run. */
-const RANDOM = new Set([
-  'RandomNormal',
-  'RandomNormalLike',
-  'RandomUniform',
-  'RandomUniformLike',
-  'Multinomial',
-  'Bernoulli',
-  'Dropout',
-])
 
 /**
  * Folds once; the results may allow further folding.

@@ -2,14 +2,17 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
-import { ScissionError } from '../errors.ts'
+import { coerceError, ScissionError } from '../errors.ts'
+import { addIgnoredMetric } from '../ignored.ts'
 import type { Logger } from '../log.ts'
+import { type Door, Guard, isShown, doorOf, noteDoor, OPEN_DOOR } from '../access/guard.ts'
 import { answerError, sendError, speaksProtocol } from './error-answers.ts'
 import { docs } from './docs-page.ts'
 import { frameRoutes } from './frame-routes.ts'
 import type { Neighbours } from './neighbours.ts'
 import { REVISION_HEADER } from '../redis/revision.ts'
 import { type Revisions, revisionOf, waitAsAsked } from './revisions.ts'
+import type { RequestLog } from './request-log.ts'
 import { Reply, type Route, validate } from './route.ts'
 
 export interface AppDeps {
@@ -24,22 +27,56 @@ export interface AppDeps {
   routes: readonly Route[]
   /** Shown in /healthz, e.g. `{ redis: 'emulated' }`. */
   facts: () => Record<string, unknown>
+  /** The same for callers that nothing is known of. */
+  open?: () => Record<string, unknown>
   /** Resolves if the service can do its work; rejects with the reason if not. */
   ready: () => Promise<void>
   metrics?: Registry
   /** Of a service that reads the shared state. */
   revisions?: Revisions
+  /** Without one, nobody is let in through a door that asks. */
+  guard?: Guard
+  /** Refuses requests that a page of another site makes a browser send. @throws ScissionError forbidden */
+  checkBrowser?: (req: IncomingMessage) => void
+  /** Absent = nothing is logged of requests. */
+  requests?: RequestLog | undefined
+  /** Why everybody can do everything here although it should not be so: every page says it. */
+  warning?: string | undefined
 }
 
-export function createApp(deps: AppDeps): RequestListener {
+/** A listener for a door that is open, and one for each other door. */
+export interface App extends RequestListener {
+  at: (door: Door) => RequestListener
+}
+
+export function createApp(deps: AppDeps): App {
+  const listener = listenerOf(deps)
+  const at =
+    (door: Door): RequestListener =>
+    (req, res) => {
+      noteDoor(req, door)
+      listener(req, res)
+    }
+  return Object.assign(at(OPEN_DOOR), { at })
+}
+
+function listenerOf(deps: AppDeps): RequestListener {
   const app = express()
   app.disable('x-powered-by')
   app.set('etag', false)
   const registry = deps.metrics ?? new Registry()
   collectDefaultMetrics({ register: registry })
+  addIgnoredMetric(registry)
   const measure = requestTimer(registry)
   app.use((req, res, next) => {
     measure(req, res, () => routeOf(req))
+    deps.requests?.accessed(req, res)
+    next()
+  })
+  app.use((req, res, next) => {
+    deps.checkBrowser?.(req)
+    // No page of another origin shows an answer in a frame, or takes it for something else than it is.
+    res.set({ 'X-Content-Type-Options': 'nosniff', 'X-Frame-Options': 'DENY' })
     next()
   })
   app.use('/docs', ...docs(deps))
@@ -61,26 +98,49 @@ export function createApp(deps: AppDeps): RequestListener {
  * @param app answers all other requests.
  */
 function directly(
-  { routes, log, revisions }: AppDeps,
+  { routes, log, revisions, guard = new Guard(), checkBrowser, requests }: AppDeps,
   measure: ReturnType<typeof requestTimer>,
   app: RequestListener,
 ): RequestListener {
-  const found = routes.flatMap(({ method, path, direct }) =>
-    direct ? [{ method: method.toUpperCase(), path, pattern: patternOf(path), answer: direct }] : [],
+  const found = routes.flatMap(({ method, path, access, direct }) =>
+    direct ? [{ method: method.toUpperCase(), path, access, pattern: patternOf(path), answer: direct }] : [],
   )
   if (found.length === 0) return app
   return (req, res) => {
     const path = pathOf(req.url ?? '')
     for (const route of found) {
       const params = route.method === req.method ? paramsOf(route.pattern.exec(path)) : undefined
-      if (!params) continue
+      if (!params || !isShown(doorOf(req), route.access)) continue
       measure(req, res, () => route.path)
-      const asks = waitAsAsked(revisions, req)
-      const answered = asks ? asks.then(() => route.answer(params, req, res)) : route.answer(params, req, res)
+      requests?.accessed(req, res)
+      const answered = afterAll(
+        [
+          () => checkBrowser?.(req),
+          () => guard.admit(req, route.access, modelOf(params)),
+          () => waitAsAsked(revisions, req),
+        ],
+        () => route.answer(params, req, res),
+      )
       answered.catch((thrown: unknown) => answerError(log, req, res, path, thrown))
       return
     }
     app(req, res)
+  }
+}
+
+/** Runs `last` after each of `first` is done; at once, without giving way, if none of them has to wait. */
+function afterAll(
+  first: readonly (() => Promise<void> | undefined | void)[],
+  last: () => Promise<void>,
+): Promise<void> {
+  try {
+    for (const [index, step] of first.entries()) {
+      const waiting = step()
+      if (waiting) return waiting.then(() => afterAll(first.slice(index + 1), last))
+    }
+    return last()
+  } catch (thrown) {
+    return Promise.reject(coerceError(thrown))
   }
 }
 
@@ -130,11 +190,17 @@ function requestTimer(registry: Registry) {
 /** Largest JSON body. */
 const JSON_LIMIT_BYTES = 4 * 1024 * 1024
 
-function mount(app: Express, route: Route, { revisions, log }: AppDeps): void {
-  const parsers = route.body
-    ? [express.json({ limit: JSON_LIMIT_BYTES, strict: false, type: () => true })]
-    : []
-  app[route.method](route.path, ...parsers, async (req: Request, res: Response) => {
+function mount(app: Express, route: Route, { revisions, log, guard = new Guard(), requests }: AppDeps): void {
+  // Before the body is read: nobody who may not call it makes the service parse anything.
+  const admit = async (req: Request, res: Response, next: NextFunction) => {
+    if (!isShown(doorOf(req), route.access)) return next('route')
+    requests?.audited(route, req.params, req, res)
+    await guard.admit(req, route.access, modelOf(req.params))
+    next()
+  }
+  const parser = express.json({ limit: JSON_LIMIT_BYTES, strict: false, type: () => true })
+  const parsers = [...(takesOnlyJson(route) ? [onlyJson] : []), ...(route.body ? [parser] : [])]
+  app[route.method](route.path, admit, ...parsers, async (req: Request, res: Response) => {
     const params: unknown = route.params ? validate(route.params, req.params, 'path') : req.params
     const query: unknown = route.query ? validate(route.query, req.query, 'query') : req.query
     const body: unknown = route.body ? validate(route.body, bodyOf(req), 'body') : undefined
@@ -152,6 +218,25 @@ function mount(app: Express, route: Route, { revisions, log }: AppDeps): void {
   })
 }
 
+/** The name in `name:from-to` and `name@version`. */
+const modelOf = ({ model }: Record<string, unknown>): string | undefined =>
+  typeof model === 'string' ? /^[^:@]*/.exec(model)?.[0] : undefined
+
+const takesOnlyJson = ({ body, rawBody }: Route): boolean =>
+  body !== undefined ||
+  (rawBody !== undefined && Object.keys(rawBody.content).every((type) => type === 'application/json'))
+
+/** A form of another site, which a browser sends without asking, cannot be JSON. */
+function onlyJson(req: Request, _res: Response, next: NextFunction): void {
+  const type = req.headers['content-type']
+  // Clients of the protocol declare nothing.
+  if (type === undefined || /^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(type)) return next()
+  throw new ScissionError(
+    'unsupportedMediaType',
+    `the body is declared as ${type.slice(0, 100)}: this takes JSON, with a header Content-Type: application/json (curl --json)`,
+  )
+}
+
 /** An empty body stands for `{}`; `null` is a value like any other. */
 function bodyOf(req: Request): unknown {
   const body: unknown = req.body
@@ -166,10 +251,13 @@ function refuseOthers(app: Express, routes: readonly Route[]): void {
     return new ScissionError(code, protocol ? fixed : other)
   }
   for (const path of new Set(routes.map((route) => route.path))) {
-    const own = routes.filter((route) => route.path === path).map((route) => route.method.toUpperCase())
-    // Express answers HEAD as GET, without the body.
-    const allowed = own.flatMap((method) => (method === 'GET' ? [method, 'HEAD'] : [method]))
-    app.all(path, (req, res) => {
+    const own = routes.filter((route) => route.path === path)
+    app.all(path, (req, res, next) => {
+      const shown = own.filter(({ access }) => isShown(doorOf(req), access))
+      if (shown.length === 0) return next()
+      const methods = shown.map(({ method }) => method.toUpperCase())
+      // Express answers HEAD as GET, without the body.
+      const allowed = methods.flatMap((method) => (method === 'GET' ? [method, 'HEAD'] : [method]))
       res.set('Allow', allowed.join(', '))
       sendError(
         res,

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import express, { type RequestHandler } from 'express'
 import helmet from 'helmet'
+import { identityOf } from '../access/guard.ts'
 import { ScissionError } from '../errors.ts'
 import type { AppDeps } from './app.ts'
 import { beginning, firstCalls, frontPage, htmlPage } from './front-page.ts'
@@ -47,7 +48,8 @@ function pageOf(deps: AppDeps): RequestHandler {
     // The page's links are relative to the folder.
     else if (!req.originalUrl.split('?')[0]?.endsWith('/')) res.redirect('docs/')
     else {
-      const page = frontPage(deps, await neighboursFor(deps.neighbours, req.headers.host))
+      const isKnown = identityOf(req).kind !== 'nobody'
+      const page = frontPage(deps, isKnown ? await neighboursFor(deps.neighbours, req.headers.host) : {})
       res.type('html').send(
         htmlPage(
           `Scission ${deps.name} API`,

@@ -48,7 +48,13 @@ export function toScissionError(thrown: unknown): ScissionError {
   const refusal = refusalOf(error)
   if (refusal !== undefined) return as('queueUnavailable', refusal)
   if (isRedisFailure(error)) return as('queueUnavailable', 'Redis cannot be reached; retry in a moment')
-  return as('internal')
+  return as('internal', withoutPaths(error))
+}
+
+/** An error of the file system names files of this machine, which are nobody's business: the log has them. */
+function withoutPaths(error: Error & { path?: unknown; dest?: unknown }): string {
+  const paths = [error.path, error.dest].filter((one) => typeof one === 'string')
+  return paths.reduce((text, path) => text.replaceAll(path, path.replace(/^.*[\\/]/, '…/')), error.message)
 }
 
 /** Errors of ioredis and BullMQ that mean a lost connection. */
@@ -78,7 +84,8 @@ export const ERROR_TYPE = 'application/json'
 
 export function sendError(res: ServerResponse, path: string, error: ScissionError): void {
   const body = Buffer.from(JSON.stringify(bodyFor(path, error)))
-  if (error.status === 503) res.setHeader('Retry-After', '1')
+  if (error.status === 503 || error.status === 429) res.setHeader('Retry-After', '1')
+  if (error.status === 401) res.setHeader('WWW-Authenticate', 'Bearer realm="scission"')
   if (speaksProtocol(path)) res.setHeader(ERROR_CODE, error.code)
   res.statusCode = error.status
   res.setHeader('Content-Type', ERROR_TYPE)

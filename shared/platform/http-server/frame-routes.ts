@@ -1,6 +1,8 @@
 /** Routes that every service has: what it is, how it is, and its description. */
+import type { IncomingMessage } from 'node:http'
 import type { Registry } from 'prom-client'
 import { z } from 'zod'
+import { identityOf } from '../access/guard.ts'
 import { VERSION } from '../version.ts'
 import type { AppDeps } from './app.ts'
 import { toScissionError } from './error-answers.ts'
@@ -43,6 +45,7 @@ function frontRoute(deps: AppDeps): Route {
     method: 'get',
     path: '/',
     id: 'readFrontPage',
+    access: 'anyone',
     summary: 'What this service is, and where to begin',
     answers: {
       200: {
@@ -52,7 +55,7 @@ function frontRoute(deps: AppDeps): Route {
     },
     alone: true,
     handle: async (_input, req, res) => {
-      const page = frontPage(deps, await neighboursFor(deps.neighbours, req.headers.host))
+      const page = frontPage(deps, isKnown(req) ? await neighboursFor(deps.neighbours, req.headers.host) : {})
       // A client that takes anything, like curl, gets JSON.
       if (req.accepts(['json', 'html']) !== 'html') return page
       res.type('html').send(frontPageHtml(page))
@@ -61,19 +64,25 @@ function frontRoute(deps: AppDeps): Route {
   })
 }
 
-function healthRoute({ name, facts }: AppDeps): Route {
+/** Who is not known learns only whether the service runs. */
+const isKnown = (req: IncomingMessage): boolean => identityOf(req).kind !== 'nobody'
+
+function healthRoute({ name, facts, open, warning }: AppDeps): Route {
   return route({
     method: 'get',
     path: '/healthz',
     id: 'readHealth',
+    access: 'anyone',
     summary: 'Whether the process answers, and what it stands on',
     answers: { 200: { description: 'It does', schema: Health } },
     alone: true,
-    handle: () => ({
+    handle: (_input, req) => ({
       service: name,
       version: VERSION,
       uptimeMs: Math.round(1000 * process.uptime()),
-      ...facts(),
+      ...(warning !== undefined && { warning }),
+      ...open?.(),
+      ...(isKnown(req) && facts()),
     }),
   })
 }
@@ -83,17 +92,19 @@ function readinessRoute({ ready }: AppDeps): Route {
     method: 'get',
     path: '/readyz',
     id: 'readReadiness',
+    access: 'anyone',
     summary: 'Whether the service can do its work',
     answers: {
       200: { description: 'It can', schema: Readiness },
       503: { description: 'It cannot; `reason` says why', schema: Readiness },
     },
-    handle: async () => {
+    handle: async (_input, req) => {
       try {
         await ready()
         return { ready: true }
       } catch (thrown) {
-        return reply(503, { ready: false, reason: toScissionError(thrown).message })
+        const reason = isKnown(req) ? { reason: toScissionError(thrown).message } : {}
+        return reply(503, { ready: false, ...reason })
       }
     },
   })
@@ -104,6 +115,7 @@ function metricsRoute(registry: Registry): Route {
     method: 'get',
     path: '/metrics',
     id: 'readMetrics',
+    access: 'machine',
     summary: 'Metrics for Prometheus',
     answers: {
       200: { description: 'In its text format', content: { 'text/plain': { schema: z.string() } } },
@@ -120,6 +132,7 @@ function descriptionRoute(description: () => Record<string, unknown>): Route {
     method: 'get',
     path: '/openapi.json',
     id: 'readDescription',
+    access: 'anyone',
     summary: 'This description',
     answers: { 200: { description: 'OpenAPI 3.1', schema: z.looseObject({ openapi: z.string() }) } },
     alone: true,

@@ -17,6 +17,7 @@ export const FrontPage = z
     service: z.string(),
     version: z.string(),
     description: z.string(),
+    warning: z.string().optional().describe('Why anybody on the network can do everything here, if so'),
     links: z.record(z.string(), z.string()),
     begin: z.array(Call).describe('The calls to begin with, in their order'),
     services: z
@@ -53,8 +54,9 @@ export function firstCalls({
 }
 
 export function frontPage(deps: AppDeps, services: Record<string, string>): FrontPage {
-  const { name, description = '' } = deps
-  return { service: name, version: VERSION, description, links: LINKS, begin: firstCalls(deps), services }
+  const { name, description = '', warning } = deps
+  const about = { service: name, version: VERSION, description, ...(warning !== undefined && { warning }) }
+  return { ...about, links: LINKS, begin: firstCalls(deps), services }
 }
 
 export const frontPageHtml = (page: FrontPage): string =>
@@ -68,15 +70,17 @@ export const frontPageHtml = (page: FrontPage): string =>
   )
 
 /** What a newcomer reads first, here and above the documentation. Links are relative: a proxy may stand before. */
-export function beginning({ description, begin, services }: FrontPage, up = ''): string {
+export function beginning({ description, warning, begin, services }: FrontPage, up = ''): string {
   const calls = begin.map(
     ({ summary, method, path, docs }) =>
       `<li>${link(`${up}${docs.slice(1)}`, `${method} ${path}`)}: ${prose(summary)}</li>`,
   )
   const others = Object.entries(services).map(([name, url]) =>
-    URL.canParse(url) ? link(`${url}/docs/`, name) : escape(`${name}: ${url}`),
+    // A machine says itself where it is: what is no web address is shown and not linked.
+    /^https?:/i.test(url) && URL.canParse(url) ? link(`${url}/docs/`, name) : escape(`${name}: ${url}`),
   )
-  return `<p>${prose(description)}</p><p>Begin with:</p><ol>${calls.join('')}</ol>${
+  const warned = warning === undefined ? '' : `<p><strong>${escape(warning)}</strong></p>`
+  return `${warned}<p>${prose(description)}</p><p>Begin with:</p><ol>${calls.join('')}</ol>${
     others.length === 0 ? '' : `<p>Other services: ${others.join(' · ')}</p>`
   }`
 }
@@ -91,4 +95,10 @@ const link = (href: string, text: string) => `<a href="${escape(href)}">${escape
 /** Summaries and descriptions are Markdown, of which they use code. */
 const prose = (text: string) => escape(text).replace(/`([^`]+)`/g, '<code>$1</code>')
 
-const escape = (text: string) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+/** Control characters and marks that turn the direction of text around are shown as what they are. */
+const HIDDEN = /(?!\n)[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
+
+const escape = (text: string) =>
+  text
+    .replace(HIDDEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)

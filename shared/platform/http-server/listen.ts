@@ -1,9 +1,14 @@
 /** Opens a listening socket for an app, and closes it without cutting unfinished answers. */
-import http, { type RequestListener, type ServerResponse } from 'node:http'
+import http, { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import https from 'node:https'
 import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ErrorCode, ScissionError } from '../errors.ts'
-import { bodyFor, ERROR_TYPE } from './error-answers.ts'
+import type { Tls } from '../access/tls.ts'
+import { ConnectionLimits } from './connection-limits.ts'
+import { bodyFor, ERROR_TYPE, sendError } from './error-answers.ts'
+import { DEFAULT_LIMITS, type ServerLimits } from './server-limits.ts'
+import { TransferWatch } from './transfer-watch.ts'
 
 export interface Listening {
   port: number
@@ -16,22 +21,40 @@ export interface Listening {
 
 /**
  * @param port 0 = any free one.
+ * @param tls absent = without encryption.
  * @param mainPath decides the form of errors about requests whose path cannot be read.
+ * @param bounds of what clients may take: a service's settings. @defaultValue those of the settings
  * @throws the socket's error, e.g. EADDRINUSE.
  */
-export function listen(app: RequestListener, port: number, host: string, mainPath = '/'): Promise<Listening> {
+export function listen(
+  app: RequestListener,
+  port: number,
+  host: string,
+  mainPath = '/',
+  bounds: ServerLimits = DEFAULT_LIMITS,
+  tls?: Tls,
+): Promise<Listening> {
   // A request without Host is refused below with a message; Node's own refusal has none.
   const limits = {
     keepAliveTimeout: 65_000,
     headersTimeout: 70_000,
+    // Bodies are watched by transfer-watch.ts: an upload of a large model takes hours.
     requestTimeout: 0,
     requireHostHeader: false,
   }
-  const server = http.createServer(limits, (req, res) => {
-    if (req.headers.host === undefined && req.httpVersion === '1.1')
-      refuse(res, 400, req.url, 'an HTTP/1.1 request has a Host header')
-    else app(req, res)
-  })
+  const take: RequestListener = (req, res) => {
+    const refusal = connections.refusal(req.socket)
+    const why = faultInHosts(req)
+    if (refusal) sendRefusal(req, res, refusal)
+    else if (why !== undefined) refuse(res, 400, req.url, why)
+    else {
+      transfers.watch(req, res)
+      app(req, res)
+    }
+  }
+  const server = tls ? secureServer(tls, limits, take) : http.createServer(limits, take)
+  const connections = new ConnectionLimits(server, bounds)
+  const transfers = new TransferWatch(bounds)
   server.on('checkExpectation', (req, res) =>
     refuse(res, 417, req.url, `"Expect: ${req.headers.expect}" is not known here; 100-continue is`),
   )
@@ -43,9 +66,35 @@ export function listen(app: RequestListener, port: number, host: string, mainPat
       const actual = (server.address() as AddressInfo).port
       const one = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
       const at = (address: string) => `${isIPv6(address) ? `[${address}]` : address}:${actual}`
-      resolve({ port: actual, url: `http://${at(one)}`, socket: at(host), close: () => close(server) })
+      resolve({
+        port: actual,
+        url: `${tls ? 'https' : 'http'}://${at(one)}`,
+        socket: at(host),
+        close: () => close(server).finally(() => transfers.close()),
+      })
     })
   })
+}
+
+function secureServer(tls: Tls, limits: http.ServerOptions, take: RequestListener): https.Server {
+  const server = https.createServer({ ...limits, ...tls.serverOptions }, take)
+  tls.follow((context) => server.setSecureContext(context))
+  return server
+}
+
+/** A proxy and this server could otherwise take the same request for one to different hosts. */
+function faultInHosts({ headers, httpVersion, rawHeaders }: IncomingMessage): string | undefined {
+  if (headers.host === undefined)
+    return httpVersion === '1.1' ? 'an HTTP/1.1 request has a Host header' : undefined
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2)
+    if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === 'host') hosts += 1
+  return hosts > 1 ? `a request has one Host header, this one has ${hosts}` : undefined
+}
+
+function sendRefusal(req: IncomingMessage, res: ServerResponse, refusal: ScissionError): void {
+  res.setHeader('Connection', 'close')
+  sendError(res, (req.url ?? '/').split('?', 1)[0] ?? '/', refusal)
 }
 
 /** Parser errors of Node that have a status of their own; all others are 400. */

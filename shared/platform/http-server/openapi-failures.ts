@@ -11,8 +11,13 @@ export function failuresOf(route: Route): Map<number, ErrorCode[]> {
     'badRequest',
     'internal',
     ...(route.alone ? [] : (['queueUnavailable', 'deadlineExceeded'] as const)),
+    'forbidden',
+    ...(route.access === 'anyone' ? [] : (['unauthenticated'] as const)),
+    ...(route.body ? (['unsupportedMediaType'] as const) : []),
     ...(route.params ? (['notFound'] as const) : []),
-    ...(route.body || route.rawBody ? (['payloadTooLarge', 'unsupportedEncoding'] as const) : []),
+    ...(route.body || route.rawBody
+      ? (['requestTimeout', 'payloadTooLarge', 'unsupportedEncoding'] as const)
+      : []),
     ...(route.fails ?? []),
   ]
   const byStatus = new Map<number, ErrorCode[]>()

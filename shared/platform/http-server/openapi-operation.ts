@@ -32,6 +32,9 @@ export function operationOf(route: Route, components: Components): Record<string
     ...(route.tag && { tags: [route.tag.name] }),
     summary: route.summary,
     ...(route.description && { description: route.description }),
+    // Nothing is asked on a service that only its own machine reaches.
+    security: route.access === 'anyone' ? [] : [{ token: [] }, {}],
+    'x-access': route.access,
     parameters: [
       ...parameters(route.params, 'path', components),
       ...parameters(route.query, 'query', components),

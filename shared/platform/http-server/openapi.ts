@@ -20,7 +20,7 @@ export function openApiOf(service: Described, routes: readonly Route[]): Record<
     const template = templateOf(route.path)
     paths[template] = { ...paths[template], [route.method]: operationOf(route, components) }
   }
-  return components.finish({
+  const described = components.finish({
     openapi: '3.1.0',
     info: {
       title: `Scission ${service.name} service`,
@@ -29,12 +29,18 @@ export function openApiOf(service: Described, routes: readonly Route[]): Record<
       license: { name: 'Apache 2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    // Open to whoever reaches it: SECURITY.md.
+    // Where nothing is asked, the empty one of an operation's two holds: docs/reference/access.md.
     security: [],
     tags: tagsOf(routes).map(({ name, description }) => ({ name, description })),
     paths,
   })
+  return {
+    ...described,
+    components: { ...(described['components'] as object), securitySchemes: { token: TOKEN } },
+  }
 }
+
+const TOKEN = { type: 'http', scheme: 'bearer', bearerFormat: 'scn_ID_SECRET' }
 
 const CONVENTIONS =
   'JSON is camelCase; fields end in their unit (`Ms` milliseconds, `Bytes`, `Mbps` 10^6 bit/s). Lists come in pages: ' +

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import { z } from 'zod'
 import { type ErrorCode, ScissionError } from '../errors.ts'
+import type { Access } from '../access/identity.ts'
 import { nearest } from '../nearest.ts'
 
 /** Media type → what it holds; without a schema, bytes. An example is held to its schema by a test. */
@@ -55,6 +56,8 @@ export interface Route<
   path: string
   /** Name of the operation in generated clients, which a later version keeps: `listModels`. */
   id: string
+  /** Who may call it. The name that `about` and `infer` are asked for is the path's `:model`. */
+  access: Access
   /** Set for a whole group by `tagged`. */
   tag?: Tag
   summary: string

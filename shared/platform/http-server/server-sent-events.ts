@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { Request, Response } from 'express'
 import { z } from 'zod'
+import type { ClientStreams } from './client-streams.ts'
 
 export interface StateEvent {
   name: string
@@ -52,9 +53,15 @@ export const NO_MORE_EVENTS = { description: 'Last-Event-ID shows that the clien
 /**
  * Opens a stream, or answers 204 if the client has had the last event, or answers only the head to HEAD: in these two cases
  * the stream is closed at once.
- * @param now the present state, which the caller sends afterwards.
+ * @param now the present state, which the caller sends afterwards. @param streams bounds those of each client.
+ * @throws ScissionError tooManyRequests.
  */
-export function openEventStream(req: Request, res: Response, now: StateEvent): EventStream {
+export function openEventStream(
+  req: Request,
+  res: Response,
+  now: StateEvent,
+  streams?: ClientStreams,
+): EventStream {
   const had = lastEventId(req)
   const closing = new AbortController()
   const end = () => {
@@ -88,6 +95,7 @@ export function openEventStream(req: Request, res: Response, now: StateEvent): E
     end()
     return stream
   }
+  if (req.method !== 'HEAD' && !res.destroyed) streams?.add(req, closing.signal)
   res
     .status(200)
     .set({ 'Content-Type': EVENT_STREAM, 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' })

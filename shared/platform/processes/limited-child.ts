@@ -10,12 +10,13 @@
  * The memory limit is on the pages that the process holds for itself (resident minus shared with files), read every
  * 25 ms from /proc. Systems without /proc (other than Linux) have the time limit only.
  */
+import { withoutSecrets } from './child-env.ts'
 import { type ChildProcess, fork } from 'node:child_process'
-import fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { compiledModule, withLoader } from './child-module.ts'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
 import { watchPatience } from '../deadline.ts'
+import { isMemoryKnown, ownBytesOf } from './own-memory.ts'
 
 const MEMORY_POLL_MS = 25
 /** Characters of the child's standard error, from its end, that error details quote. */
@@ -120,11 +121,12 @@ function start<I, P>(options: LimitedChildOptions<I, P>): ChildProcess {
     ),
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: options.env ?? process.env,
+    env: withoutSecrets(options.env),
   })
 }
 
-function tailOf(child: ChildProcess): () => string {
+/** Keeps the end of what a process writes to its standard error. @returns what it is so far. */
+export function tailOf(child: ChildProcess): () => string {
   let tail = ''
   child.stderr?.setEncoding('utf8')
   child.stderr?.on('data', (text: string) => {
@@ -138,27 +140,12 @@ function watchMemory(
   limitBytes: number,
   exceeded: (bytes: number) => void,
 ): NodeJS.Timeout | undefined {
-  const file = `/proc/${child.pid}/statm`
-  if (child.pid === undefined || !fs.existsSync(file)) return undefined
+  const { pid } = child
+  if (pid === undefined || !isMemoryKnown(pid)) return undefined
   return setInterval(() => {
-    const bytes = ownBytes(file)
+    const bytes = ownBytesOf(pid)
     if (bytes > limitBytes) exceeded(bytes)
   }, MEMORY_POLL_MS)
-}
-
-/** Linux reports pages of 4 KiB on the platforms that onnxruntime-node is built for. */
-const PAGE_BYTES = 4096
-
-/** Resident minus shared pages, see proc(5), /proc/[pid]/statm. @returns 0 if the process has just ended. */
-function ownBytes(file: string): number {
-  try {
-    const [, resident = '0', shared = '0'] = fs.readFileSync(file, 'utf8').split(' ')
-    return (Number(resident) - Number(shared)) * PAGE_BYTES
-  } catch (error) {
-    const { code } = coerceError(error) as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ESRCH') return 0
-    throw error
-  }
 }
 
 function thrownInChild(message: ChildMessage & { kind: 'error' }): Error {

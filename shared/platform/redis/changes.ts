@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import type { Logger } from '../log.ts'
+import { countIgnored } from '../ignored.ts'
 import { checkJson } from '../outside-input.ts'
 import { REVISION_PATTERN } from './revision.ts'
 
@@ -44,7 +45,10 @@ export class Changes extends EventEmitter<{ change: [Change]; resync: []; error:
     this.#subscriber.on('message', (_channel, text) => {
       const { value, fault } = checkJson(Change, text, MAX_MESSAGE_CHARACTERS)
       if (fault === undefined) this.emit('change', value)
-      else log?.warn(`a message on ${CHANGES_CHANNEL} is no change: ${fault}`)
+      else {
+        countIgnored('message')
+        log?.warn(`a message on ${CHANGES_CHANNEL} is no change: ${fault}`)
+      }
     })
     this.#subscriber.on('ready', () => this.#subscribe())
   }

@@ -6,10 +6,14 @@ import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { checkJson, LeftOut } from '../outside-input.ts'
+import { check, type Checked, checkJson, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
+import { countIgnored } from '../ignored.ts'
 import { deletedKey } from './redis-memory.ts'
 import { newEpoch, NOTE_START, REVISION_KEY } from './revision.ts'
+import type { Seal } from './seal.ts'
+
+const MAX_QUOTED_CHARACTERS = 100
 
 /** Documents read at once by `some`. */
 const BATCH = 20
@@ -62,24 +66,38 @@ export class Collection<T> {
   readonly #key: string
   readonly #leftOut: LeftOut
   readonly #onWrite: OnWrite | undefined
+  readonly #idOf: ((document: T) => string) | undefined
+  readonly #seal: Seal | undefined
 
   /**
    * @param log is told of documents that are left out because this version cannot read them.
    * @param onWrite is called after every write of this process, before its promise resolves.
+   * @param idOf the id that a document tells of itself: under another one it would pass for what it is not, and is unreadable.
+   * @param seal of a collection whose documents are signed: one that is not to be believed counts as one that cannot be read.
    */
-  constructor(redis: Redis, kind: string, schema: z.ZodType<T>, log?: Logger, onWrite?: OnWrite) {
+  constructor(
+    redis: Redis,
+    kind: string,
+    schema: z.ZodType<T>,
+    log?: Logger,
+    onWrite?: OnWrite,
+    idOf?: (document: T) => string,
+    seal?: Seal,
+  ) {
     this.#redis = redis
     this.kind = kind
     this.#schema = schema
     this.#key = `scission:${kind}`
     this.#leftOut = new LeftOut(log)
     this.#onWrite = onWrite
+    this.#idOf = idOf
+    this.#seal = seal
   }
 
-  /** @throws ScissionError internal when this version cannot read the document. */
+  /** @throws ScissionError notReady when this version cannot read the document. */
   async get(id: string): Promise<T | undefined> {
     const text = await this.#redis.hget(this.#key, id)
-    const parsed = text === null ? undefined : this.#tryParse(id, text)
+    const parsed = text === null ? undefined : await this.#tryParse(id, text)
     if (parsed instanceof ScissionError) throw parsed
     return parsed
   }
@@ -111,7 +129,7 @@ export class Collection<T> {
   }
 
   async put(id: string, value: T): Promise<void> {
-    this.#wrote(id, await this.#write(SET, id, this.#text(value)))
+    this.#wrote(id, await this.#write(SET, id, this.#text(id, value)))
   }
 
   /**
@@ -125,10 +143,10 @@ export class Collection<T> {
     for (let attempt = 0; attempt < MAX_UPDATE_ATTEMPTS; attempt += 1) {
       // Compared as bytes: a record that is no text at all must be replaceable too.
       const before = await this.#redis.hgetBuffer(this.#key, id)
-      const current = before === null ? undefined : this.#readable(id, before.toString())
+      const current = before === null ? undefined : await this.#readable(id, before.toString())
       const wanted = decide(current)
       if (wanted === current) return current
-      const text = wanted === undefined ? '' : this.#text(wanted)
+      const text = wanted === undefined ? '' : this.#text(id, wanted)
       const revision = await this.#write(COMPARE_AND_SET, id, before ?? '', text)
       if (revision === null) continue
       this.#wrote(id, revision)
@@ -170,7 +188,7 @@ export class Collection<T> {
    */
   async take(id: string): Promise<{ document: T | undefined } | undefined> {
     const text = await this.#remove(id)
-    return text === undefined ? undefined : { document: this.#readable(id, text) }
+    return text === undefined ? undefined : { document: await this.#readable(id, text) }
   }
 
   /** @returns whether there was one. */
@@ -214,9 +232,11 @@ export class Collection<T> {
       for (const [index, id] of batch.entries()) {
         const text = texts[index]
         if (typeof text !== 'string') continue
-        const parsed = this.#tryParse(id, text)
-        if (parsed instanceof ScissionError) onOdd(parsed)
-        else yield [id, parsed]
+        const parsed = await this.#tryParse(id, text)
+        if (parsed instanceof ScissionError) {
+          countIgnored('document')
+          onOdd(parsed)
+        } else yield [id, parsed]
       }
     }
   }
@@ -224,27 +244,45 @@ export class Collection<T> {
   /** All documents that this version can read, by id. */
   async all(): Promise<T[]> {
     const fields = await this.#redis.hgetall(this.#key)
-    return Object.keys(fields)
-      .sort()
-      .flatMap((id) => this.#readable(id, fields[id] ?? '') ?? [])
+    const documents: T[] = []
+    for (const id of Object.keys(fields).sort()) {
+      const document = await this.#readable(id, fields[id] ?? '')
+      if (document !== undefined) documents.push(document)
+    }
+    return documents
   }
 
-  #text(value: T): string {
-    return JSON.stringify(this.#schema.parse(value))
+  /** @throws ScissionError badRequest for a document that no reader would take. */
+  #text(id: string, value: T): string {
+    const { value: document, fault } = this.#check(id, check(this.#schema, value))
+    if (fault !== undefined)
+      throw new ScissionError('badRequest', `${this.kind} ${id} makes no sense: ${fault}`, { id })
+    const text = JSON.stringify(document)
+    return this.#seal ? this.#seal.close(this.kind, id, text) : text
+  }
+
+  #check(id: string, checked: Checked<T>): Checked<T> {
+    if (checked.fault !== undefined) return checked
+    const own = this.#idOf?.(checked.value) ?? id
+    return own === id ? checked : { fault: `it is a document of ${own.slice(0, MAX_QUOTED_CHARACTERS)}` }
   }
 
   /** A document that cannot be read counts as none, and is logged once for each fault that it has. */
-  #readable(id: string, text: string): T | undefined {
-    const parsed = this.#tryParse(id, text)
-    if (parsed instanceof ScissionError) this.#leftOut.report(id, parsed.message)
-    else this.#leftOut.forget(id)
+  async #readable(id: string, text: string): Promise<T | undefined> {
+    const parsed = await this.#tryParse(id, text)
+    if (parsed instanceof ScissionError) {
+      countIgnored('document')
+      this.#leftOut.report(id, parsed.message)
+    } else this.#leftOut.forget(id)
     return parsed instanceof ScissionError ? undefined : parsed
   }
 
-  #tryParse(id: string, text: string): T | ScissionError {
-    const { value, fault } = checkJson(this.#schema, text)
-    if (fault === undefined) return value
-    const message = `${this.kind} ${id} in Redis is not what this version writes: ${fault}`
-    return new ScissionError('internal', message)
+  async #tryParse(id: string, text: string): Promise<T | ScissionError> {
+    const { value, fault } = this.#check(id, checkJson(this.#schema, text))
+    const left = (why: string) =>
+      new ScissionError('notReady', `${this.kind} ${id} in Redis is ${why}`, { id })
+    if (fault !== undefined) return left(`not what this version writes: ${fault}`)
+    const untrue = await this.#seal?.fault(this.kind, id, text)
+    return untrue === undefined ? value : left(`not to be believed: ${untrue}`)
   }
 }

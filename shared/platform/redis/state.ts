@@ -12,14 +12,15 @@ import { Condition } from '../../contracts/condition.ts'
 import { Model, Structure } from '../../contracts/model.ts'
 import { Pace } from '../../contracts/pace.ts'
 import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
-import { Deployment } from '../../contracts/plan.ts'
-import { Profile, Served } from '../../contracts/profile.ts'
-import { Link, Resource } from '../../contracts/resource.ts'
-import { StandIn } from '../../contracts/stand-in.ts'
+import { KeyRecord } from '../../contracts/key.ts'
+import { type Profile, Served } from '../../contracts/profile.ts'
+import { SensibleDeployment, SensibleLink, SensibleProfile, SensibleStandIn } from '../../contracts/sense.ts'
+import { Resource } from '../../contracts/resource.ts'
 import type { Logger } from '../log.ts'
 import { RedisClock } from './redis-clock.ts'
 import { Collection, type OnWrite } from './collection.ts'
 import { RedisMemory } from './redis-memory.ts'
+import type { Seal } from './seal.ts'
 
 /** Cuts a sorted list into pages; the cursor is the key of the last item given. */
 export function paginate<T>(
@@ -38,36 +39,45 @@ export function paginate<T>(
 
 export type State = ReturnType<typeof openState>
 
-/** @param log is told of documents that are left out because this version cannot read them. */
-export function openState(redis: Redis, log?: Logger) {
+/**
+ * @param log is told of documents that are left out because this version cannot read them.
+ * @param seal signs, and checks, the documents by which services find and believe each other.
+ */
+export function openState(redis: Redis, log?: Logger, seal?: Seal) {
   const writes = new EventEmitter<{ write: Parameters<OnWrite> }>()
   const memory = new RedisMemory(redis, log)
   const onWrite: OnWrite = (change) => {
     memory.heard(change.revision)
     writes.emit('write', change)
   }
-  const collection = <T>(kind: string, schema: z.ZodType<T>) =>
-    new Collection(redis, kind, schema, log, onWrite)
+  /** @param idOf the id that a document tells of itself: one under another id is no document of ours. */
+  const collection = <T>(kind: string, schema: z.ZodType<T>, idOf: (document: T) => string) =>
+    new Collection(redis, kind, schema, log, onWrite, idOf)
+  /** The same for documents that are signed. */
+  const sealed = <T>(kind: string, schema: z.ZodType<T>, idOf: (document: T) => string) =>
+    new Collection(redis, kind, schema, log, onWrite, idOf, seal)
   return {
     redis,
     clock: new RedisClock(redis),
     memory,
     /** Tells of every write of this process as soon as it is done. */
     writes,
-    models: collection('models', Model),
-    structures: collection('structures', Structure),
-    resources: collection('resources', Resource),
-    links: collection('links', Link),
-    profiles: collection('profiles', Profile),
+    /** Who may call the services, by the id of the key. */
+    keys: sealed('keys', KeyRecord, ({ id }) => id),
+    models: collection('models', Model, ({ id }) => id),
+    structures: collection('structures', Structure, ({ model, shapesKey }) => structureId(model, shapesKey)),
+    resources: sealed('resources', Resource, ({ name }) => name),
+    links: collection('links', SensibleLink, ({ from, to }) => linkId(from, to)),
+    profiles: collection('profiles', SensibleProfile, ({ id }) => id),
     /** By the id of the profile. */
-    served: collection('served', Served),
+    served: collection('served', Served, ({ id }) => id),
     /** By the name of the resource. */
-    paces: collection('paces', Pace),
-    deployments: collection('deployments', Deployment),
+    paces: collection('paces', Pace, ({ resource }) => resource),
+    deployments: sealed('deployments', SensibleDeployment, ({ id }) => id),
     /** By deployment and hop. */
-    standIns: collection('stand-ins', StandIn),
-    calibrations: collection('calibrations', Calibration),
-    conditions: collection('conditions', Condition),
+    standIns: collection('stand-ins', SensibleStandIn, ({ deployment, hop }) => standInId(deployment, hop)),
+    calibrations: collection('calibrations', Calibration, ({ id }) => id),
+    conditions: collection('conditions', Condition, ({ id }) => id),
   }
 }
 

@@ -4,6 +4,7 @@ import type { Benchmark } from '../../../shared/contracts/profile.ts'
 import { exampleProfile, exampleResource, exampleStructure, MODEL_ID } from '../../support/fixtures.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'
 import { partsOf, withBenchmarks } from './harness.ts'
+import { JSON_TYPE } from '../../support/json-type.ts'
 
 /** After which a resource is given up here: long against what a busy machine may hold up. */
 const SILENT_MS = 5000
@@ -32,6 +33,7 @@ describe('a benchmark', () => {
     const body = { model: MODEL_ID, resources: ['cloud'], runs: 7, options: { threads: 2 } }
     const answer = await fetch(`${harness.url}/v1/benchmarks`, {
       method: 'POST',
+      headers: JSON_TYPE,
       body: JSON.stringify(body),
     })
     const benchmark = (await answer.json()) as Benchmark

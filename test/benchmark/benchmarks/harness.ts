@@ -59,7 +59,12 @@ export class BenchmarkHarness {
   }
 
   async #serve(port: number, benchmarkTimeoutMs = 60_000, heartbeatMs = 60_000): Promise<void> {
-    const config = { redisUrl: this.#redisUrl(), redisKind: 'emulated' as const, heartbeatMs }
+    const config = {
+      redisUrl: this.#redisUrl(),
+      redisKind: 'emulated' as const,
+      heartbeatMs,
+      maxClientStreams: 256,
+    }
     this.#benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs }, this.state, log)
     const { deps, events } = this.#benchmarks
     this.#watch = new JobWatch(deps, [() => watchedParts(deps.queues)], log)

@@ -14,6 +14,7 @@ const inputs: Model['inputs'] = ['ids', 'mask'].map((name) => ({
   shape: ['batch', 'length'],
 }))
 const open = exampleModel({ inputs, inputShapes: null, shapesKey: null })
+const ASKER = { client: 'a' }
 const sentence = (length: number): InputShapes => ({ ids: [1, length], mask: [1, length] })
 
 function analyses(analyse: (tried: InputShapes) => Promise<void> = async () => undefined) {
@@ -40,30 +41,32 @@ const refusal = (reason: string) => new ScissionError('invalidModel', reason)
 describe('the open structure of a model', () => {
   it('is made once, however many ask at the same time and with whatever shapes', async () => {
     const { analyses: made, tried, stored } = analyses()
-    const asked = [3, 1, 4, 1, 5].map((length) => made.structure(open, sentence(length)))
+    const asked = [3, 1, 4, 1, 5].map((length) => made.structure(open, ASKER, sentence(length)))
     expect(new Set((await Promise.all(asked)).map(({ shapesKey }) => shapesKey)).size).toBe(1)
-    await made.structure(open, sentence(9))
+    await made.structure(open, ASKER, sentence(9))
     expect(tried).toEqual([sentence(3)])
     expect(stored.size).toBe(1)
   })
 
   it('fills in what the symbols of one input say about another', async () => {
     const { analyses: made, tried } = analyses()
-    await made.structure(open, { ids: [2, 7] })
+    await made.structure(open, ASKER, { ids: [2, 7] })
     expect(tried).toEqual([{ ids: [2, 7], mask: [2, 7] }])
   })
 
   it('is tried with the model’s own shapes if none are given, and needs some if it has none', async () => {
     const { analyses: made, tried } = analyses()
-    await expect(made.structure(open)).rejects.toMatchObject({ code: 'needsInputShapes' })
-    await made.structure({ ...open, inputShapes: sentence(8) })
+    await expect(made.structure(open, ASKER)).rejects.toMatchObject({ code: 'needsInputShapes' })
+    await made.structure({ ...open, inputShapes: sentence(8) }, ASKER)
     expect(tried).toEqual([sentence(8)])
   })
 
   it('is refused for a file that leaves nothing open, and for shapes that contradict it', async () => {
     const { analyses: made, tried } = analyses()
-    await expect(made.structure(exampleModel())).rejects.toMatchObject({ code: 'badRequest' })
-    await expect(made.structure(open, { ids: [1, 2, 3] })).rejects.toMatchObject({ code: 'badRequest' })
+    await expect(made.structure(exampleModel(), ASKER)).rejects.toMatchObject({ code: 'badRequest' })
+    await expect(made.structure(open, ASKER, { ids: [1, 2, 3] })).rejects.toMatchObject({
+      code: 'badRequest',
+    })
     expect(tried).toEqual([])
   })
 })
@@ -74,11 +77,11 @@ describe('a shape with which the model does not run', () => {
       if ((ids[1] ?? 0) > 100) throw refusal('too long')
     })
     for (let i = 0; i < 5; i += 1)
-      await expect(made.structure(open, sentence(101))).rejects.toThrow(
+      await expect(made.structure(open, ASKER, sentence(101))).rejects.toThrow(
         /ids:1x101.*too long.*not tried again for 60 s/,
       )
     expect(tried).toEqual([sentence(101)])
-    await made.structure(open, sentence(7))
+    await made.structure(open, ASKER, sentence(7))
     expect(tried).toEqual([sentence(101), sentence(7)])
   })
 
@@ -87,9 +90,9 @@ describe('a shape with which the model does not run', () => {
     const { analyses: made, tried } = analyses(async () => {
       if (away) throw new ScissionError('cancelled', 'the service closes')
     })
-    await expect(made.structure(open, sentence(5))).rejects.toMatchObject({ code: 'cancelled' })
+    await expect(made.structure(open, ASKER, sentence(5))).rejects.toMatchObject({ code: 'cancelled' })
     away = false
-    await made.structure(open, sentence(5))
+    await made.structure(open, ASKER, sentence(5))
     expect(tried).toHaveLength(2)
   })
 })
@@ -100,7 +103,7 @@ describe('many models at once', () => {
     id: String(index).padStart(64, '0') as Model['id'],
   }))
 
-  it('are analysed one after another, and those beyond the limit are refused at once', async () => {
+  it('of one client are analysed one after another, and those beyond its limit are refused at once; another client is not held up', async () => {
     const held = gate()
     const go = held.close()
     let running = 0
@@ -112,16 +115,20 @@ describe('many models at once', () => {
       running -= 1
     })
     const outcomes = models.map((model) =>
-      made.structure(model, sentence(2)).then(
+      made.structure(model, ASKER, sentence(2)).then(
         () => 'made',
         (error: ScissionError) => error.code,
       ),
     )
     await expect.poll(() => held.waiting()).toBe(1)
+    const other = made.structure({ ...open, id: 'f'.repeat(64) as Model['id'] }, { client: 'b' }, sentence(2))
+    await expect.poll(() => held.waiting()).toBe(2)
     go()
+    await other
     const ends = await Promise.all(outcomes)
-    expect(ends.filter((end) => end === 'overloaded')).toHaveLength(4)
+    expect(ends.filter((end) => end === 'tooManyRequests')).toHaveLength(4)
     expect(ends.filter((end) => end === 'made')).toHaveLength(16)
-    expect(most).toBe(1)
+    // One of each client.
+    expect(most).toBe(2)
   })
 })

@@ -10,6 +10,7 @@ import { exampleDeployment, exampleProfile, exampleResource, hop } from '../../s
 import { gate } from '../../support/gate.ts'
 import { ownFile } from '../../support/test-models.ts'
 import { withBenchmarkService } from '../harness.ts'
+import { JSON_TYPE } from '../../support/json-type.ts'
 
 const harness = withBenchmarkService()
 const client = () => harness().client
@@ -264,7 +265,7 @@ describe('without Redis', () => {
       ['/v1/benchmarks', {}],
       ['/v1/benchmarks/x', {}],
       ['/v1/benchmarks/x/events', {}],
-      ['/v1/benchmarks', { method: 'POST', body: JSON.stringify({ model: 'x' }) }],
+      ['/v1/benchmarks', { method: 'POST', headers: JSON_TYPE, body: JSON.stringify({ model: 'x' }) }],
     ]
     for (const [url, init] of calls) {
       const answer = await fetch(harness().url + url, { ...init, signal: AbortSignal.timeout(8000) })

@@ -11,8 +11,8 @@ const INTRODUCTION = `Every error of the benchmark and planner services, and of 
 \`\`\`
 
 The message says what was wrong, where, and what to do. \`details\`, if present, holds the same for programs. Paths under
-\`/v2\` answer with the body of the Open Inference Protocol, \`{ "error": "<message>" }\`, and the same status. A 503 has the
-header \`Retry-After\`.
+\`/v2\` answer with the body of the Open Inference Protocol, \`{ "error": "<message>" }\`, and the same status. A 503 and a 429
+have the header \`Retry-After\`.
 
 Bytes that are no valid HTTP request never reach a service's code. They are answered with 400, 408 (the headers did not
 arrive in time), 413, 417 or 431 (the headers are too large), with the same body, and the connection is closed.`

@@ -34,7 +34,7 @@ export function metricsPage(): string {
   const inference = ofService(
     createMetrics({
       statistics: new Statistics(),
-      executor: () => ({ threads: [], stages: [] }),
+      executor: () => ({ threads: [], processes: [], stages: [] }),
       incomplete: () => 0,
       standIns: () => [],
       conditions: NO_CONDITIONS,

@@ -7,7 +7,7 @@ const none = () => 0
 const textOf = (statistics: Statistics) =>
   createMetrics({
     statistics,
-    executor: () => ({ threads: [], stages: [] }),
+    executor: () => ({ threads: [], processes: [], stages: [] }),
     incomplete: none,
     standIns: () => [],
     conditions: { active: none, began: none },

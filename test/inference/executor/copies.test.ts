@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Executor, type LoadedStage } from '../../../services/inference/serving/executor/executor.ts'
 import { type InferBody, readBody } from '../../../services/inference/messages/body.ts'
 import { Caller } from '../../../services/inference/http/call.ts'
+import { AnswerMemory } from '../../../services/inference/messages/answer-memory.ts'
 import { sendMessage } from '../../../services/inference/messages/message-codec.ts'
 import { createApp } from '../../../shared/platform/http-server/app.ts'
 import { route } from '../../../shared/platform/http-server/route.ts'
@@ -79,6 +80,7 @@ beforeAll(async () => {
     method: 'post',
     path: '/infer',
     id: 'infer',
+    access: 'anyone',
     summary: 'as the service does it',
     answers: { 200: { description: 'the output' } },
     handle: async (_input, req, res) => {
@@ -86,7 +88,12 @@ beforeAll(async () => {
       const { inputs } = parseInferRequest(arrived.json, arrived.tensors, 'm')
       const { outputs } = await executor.run(stage, inputs)
       const binary = outputs.map((tensor) => ({ tensor, binary: true }))
-      await sendMessage(req, res, writeInferResponse({ modelName: 'm', outputs: binary }))
+      await sendMessage(
+        req,
+        res,
+        writeInferResponse({ modelName: 'm', outputs: binary }),
+        new AnswerMemory(Infinity),
+      )
     },
   })
   const parts = { name: 'copies', log: createLog('test', 'silent'), routes: [infer] }

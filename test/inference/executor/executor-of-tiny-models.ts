@@ -7,6 +7,7 @@ import {
   Executor,
   type ExecutorOptions,
   type LoadedStage,
+  type Place,
 } from '../../../services/inference/serving/executor/executor.ts'
 import { manifestOf, type TinyModel, writeModel } from '../tiny-models.ts'
 
@@ -36,13 +37,17 @@ export function useExecutor() {
     start: (settings: Partial<ExecutorOptions> = {}): void => {
       executor = new Executor({ executors: 1, queueLimit: 64, ...settings })
     },
-    loadModel: (model: TinyModel, passThrough: string[] = []): Promise<LoadedStage> => {
+    loadModel: (
+      model: TinyModel,
+      passThrough: string[] = [],
+      place: Place = 'shared threads',
+    ): Promise<LoadedStage> => {
       const file = path.join(folder, `${files++}.onnx`)
       const own = (tensor: { name: string }) => !passThrough.includes(tensor.name)
       const used = (tensor: { name: string }) =>
         own(tensor) || model.nodes.some((node) => node.inputs.includes(tensor.name))
       writeModel(file, { ...model, inputs: model.inputs.filter(used), outputs: model.outputs.filter(own) })
-      return started().load(file, { path: file, manifest: manifestOf(model, passThrough), options })
+      return started().load(file, { path: file, manifest: manifestOf(model, passThrough), options, place })
     },
   }
 }

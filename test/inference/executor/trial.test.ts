@@ -5,6 +5,7 @@ import { type TrialRequest, trial } from '../../../services/inference/serving/ex
 import { PATIENCE_MS } from '../../support/patience.ts'
 import { recordedLog } from '../../support/recorded-log.ts'
 import { RUBBISH_RECORDS } from '../../support/rubbish.ts'
+import { looping } from './tiny-model-examples.ts'
 import { manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
 import { withFolder } from '../../support/folder.ts'
 
@@ -38,6 +39,15 @@ describe('a trial', () => {
     expect(verdictOf(good)).toMatchObject({ sha256: 'good', options: good.options })
     // A limit that no process could keep: only the remembered verdict explains that it passes.
     await trial({ ...good, timeoutMs: 1 })
+  })
+
+  it('finds what could run away, does not run it, and remembers that', async () => {
+    const endless = request('runaway', looping)
+    const found = { runaway: expect.stringContaining('as many turns as "trips" says') }
+    expect(await trial(endless)).toMatchObject(found)
+    expect(verdictOf(endless)).toMatchObject(found)
+    expect(await trial({ ...endless, timeoutMs: 1 })).toMatchObject(found)
+    expect(await trial(request('bounded', adding))).toMatchObject({ nodes: 1 })
   })
 
   it('is repeated for other options and for another file', async () => {

@@ -88,6 +88,7 @@ describe('an entry at whose address another machine is', () => {
 describe('what a planner tells a machine', () => {
   it('is refused by another one, which says so', async () => {
     const deployment = services.deploymentOf('told', [hop('device', 0, 2), hop('edge', 2, 3)])
+    await services.state.deployments.put(deployment.id, deployment)
     const told = (method: string, resource: string) => {
       const body = method === 'PUT' ? JSON.stringify(deployment) : undefined
       return call(method, `${urlOf('edge')}/v1/deployments/told?resource=${resource}`, body)

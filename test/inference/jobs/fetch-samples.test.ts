@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => server.close())
 
 const fetched = () =>
-  withModelSamples(server.url, { id, samples: about }, signal, async (samples) => ({
+  withModelSamples({ benchmarkUrl: server.url }, { id, samples: about }, signal, async (samples) => ({
     path: samples?.path ?? '',
     bytes: fs.readFileSync(samples?.path ?? ''),
   }))
@@ -48,6 +48,11 @@ it('are not taken if they have changed since, nor instead of an error', async ()
 })
 
 it('are not asked for if the model has none', async () => {
-  const given = await withModelSamples('http://127.0.0.1:1', { id }, signal, async (samples) => samples)
+  const given = await withModelSamples(
+    { benchmarkUrl: 'http://127.0.0.1:1' },
+    { id },
+    signal,
+    async (samples) => samples,
+  )
   expect(given).toBeUndefined()
 })

@@ -9,7 +9,7 @@ import { cancelKey, stopKey, queueOptions, withErrorHandler } from '../../../sha
 import { producerConnection, workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { openState, structureId } from '../../../shared/platform/redis/state.ts'
 import { exampleProfile } from '../../support/fixtures.ts'
-import { withTestRedis } from '../../support/redis.ts'
+import { withTestRedis, throughPort } from '../../support/redis.ts'
 import { startInference, type TestService } from '../support/service.ts'
 import { branchedModel, register, toyEngine } from '../support/toy-models.ts'
 import { until } from '../../support/eventually.ts'
@@ -158,7 +158,7 @@ describe('a profile that was measured', () => {
     const emulator = await startLinkEmulator([
       { name: 'redis', target, rttMs: 0, upMbps: null, downMbps: null },
     ])
-    const away = openState(producerConnection(`redis://127.0.0.1:${emulator.ports['redis']}`, log))
+    const away = openState(producerConnection(throughPort(redis().url, emulator.ports['redis']), log))
     await once(away.redis, 'ready')
     await emulator.cut('redis', 'reset')
     await until(async () => away.redis.status !== 'ready')

@@ -8,41 +8,8 @@ import { Executor } from '../../../services/inference/serving/executor/executor.
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { runService } from '../../../shared/platform/service/run-service.ts'
-import { doubling, three } from '../executor/tiny-model-examples.ts'
-import { manifestOf, spec, type TinyModel, writeModel } from '../tiny-models.ts'
-
-const TURNS = 10n ** 15n
-
-const endless: TinyModel = {
-  inputs: [spec('trips', 'INT64', []), spec('go', 'BOOL', []), spec('x', 'FP32', [1])],
-  outputs: [spec('y', 'FP32', [1])],
-  nodes: [
-    {
-      op: 'Loop',
-      inputs: ['trips', 'go', 'x'],
-      outputs: ['y'],
-      body: {
-        inputs: [spec('turn', 'INT64', []), spec('on', 'BOOL', []), spec('a', 'FP32', [1])],
-        outputs: [spec('again', 'BOOL', []), spec('b', 'FP32', [1])],
-        nodes: [
-          { op: 'Identity', inputs: ['on'], outputs: ['again'] },
-          { op: 'Add', inputs: ['a', 'a'], outputs: ['b'] },
-        ],
-      },
-    },
-  ],
-}
-
-const input = () => [
-  {
-    name: 'trips',
-    datatype: 'INT64' as const,
-    shape: [],
-    bytes: new Uint8Array(BigInt64Array.of(TURNS).buffer),
-  },
-  { name: 'go', datatype: 'BOOL' as const, shape: [], bytes: Uint8Array.of(1) },
-  { name: 'x', datatype: 'FP32' as const, shape: [1], bytes: new Uint8Array(Float32Array.of(1).buffer) },
-]
+import { doubling, ENDLESS, looping, three, turns } from '../executor/tiny-model-examples.ts'
+import { manifestOf, type TinyModel, writeModel } from '../tiny-models.ts'
 
 runService(createLog('endless', 'silent'), async () => {
   const folder = process.env['TEST_FOLDER'] ?? ''
@@ -53,8 +20,10 @@ runService(createLog('endless', 'silent'), async () => {
     const options = { threads: 1, optimisation: 'all' } as const
     return executor.load(file, { path: file, manifest: manifestOf(model), options })
   }
-  const [long, short] = [await load('endless', endless), await load('doubling', doubling)]
-  const outcome = await executor.run(long, input(), { deadline: performance.now() + 300 }).catch(coerceError)
+  const [long, short] = [await load('endless', looping), await load('doubling', doubling)]
+  const outcome = await executor
+    .run(long, turns(ENDLESS), { deadline: performance.now() + 300 })
+    .catch(coerceError)
   if (!(outcome instanceof ScissionError) || outcome.code !== 'deadlineExceeded')
     throw new Error(`the endless run was not given up: ${JSON.stringify(outcome)}`)
   // The one that is posted behind it is refused, and may be sent again.

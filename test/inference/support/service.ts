@@ -34,7 +34,7 @@ export async function startUnready(
   const config = readConfig(INFERENCE_SETTINGS, { REDIS_URL: redisUrl, SCISSION_PORT: '0', ...env })
   const log = createLog('test', process.env['TEST_LOG'] ?? 'silent')
   const service = createInferenceService(config, log, engine)
-  const listening = await listen(service.app, config.port, config.host, '/v2')
+  const listening = await listen(service.app, config.port, config.host, '/v2', config)
   // Refused if another service has its name, which /readyz says then.
   service.start(listening.url).catch(() => undefined)
   return {

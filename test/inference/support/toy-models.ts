@@ -258,7 +258,9 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
         }
         return runToy(find(stage.manifest.model), stage.manifest, inputs)
       },
-      stats: () => ({ threads: [], stages: [] }),
+      stats: () => ({ threads: [], processes: [], stages: [] }),
+      heldUpMs: () => 0,
+      leave: () => undefined,
       close: async () => undefined,
     },
     store: {

@@ -1,4 +1,4 @@
-/** The emulated Redis on a given port: one that ended can be started again where its clients look for it. */
+/** The emulated Redis on a given port of every interface, without a password: for machines in a network of their own. */
 import { createRedisServer } from 'js-redis-server'
 import { dieWithParent, reportReady } from '../../../infra/start/processes/die-with-parent.ts'
 

@@ -51,11 +51,36 @@ describe('a service that cannot start', () => {
 
   it('says that its host is none of this machine', async () => {
     // Of the block for documentation, which no machine has.
-    const { code, lines } = await endOf({ SCISSION_PORT: '0', SCISSION_HOST: '192.0.2.1' })
+    const { code, lines } = await endOf({
+      SCISSION_PORT: '0',
+      SCISSION_HOST: '192.0.2.1',
+      SCISSION_INSECURE: '1',
+    })
+    expect(lines[0]?.msg).toContain('SCISSION_INSECURE=1: whoever reaches this service can do everything')
     expect([code, fatal(lines)]).toEqual([
       1,
       expect.stringContaining('is no address of this machine: SCISSION_HOST'),
     ])
+  })
+
+  it.each(['0.0.0.0', '::', '192.0.2.1', 'scission.example'])(
+    'says that it may not listen on %s without a key, and what to do',
+    async (host) => {
+      const { code, lines } = await endOf({ SCISSION_PORT: '0', SCISSION_HOST: host })
+      expect([code, fatal(lines)]).toEqual([
+        2,
+        expect.stringMatching(
+          /no system key is given.*scission keys init.*SCISSION_SYSTEM_KEY_FILE.*SCISSION_INSECURE=1/,
+        ),
+      ])
+    },
+  )
+
+  it('says so of an internal door too, and of callers that are to show tokens that cannot hold', async () => {
+    const internal = { SCISSION_INTERNAL_PORT: '0', SCISSION_INTERNAL_HOST: '0.0.0.0' }
+    expect((await endOf({ SCISSION_PORT: '0', ...internal })).code).toBe(2)
+    const always = await endOf({ SCISSION_PORT: '0', SCISSION_IDENTITY: 'always' })
+    expect([always.code, fatal(always.lines)]).toEqual([2, expect.stringContaining('no token can hold')])
   })
 
   it('ends with 2 for a setting that is wrong however often it is started, also beside others', async () => {

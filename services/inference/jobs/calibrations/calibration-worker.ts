@@ -21,19 +21,19 @@ import { runInLimitedChild } from '../../../../shared/platform/processes/limited
 import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { OpenRange } from '../../ranges/range-store.ts'
 import type { Engine } from '../../serving/engine.ts'
-import { withModelSamples } from '../samples/fetch-samples.ts'
+import { type SampleSource, withModelSamples } from '../samples/fetch-samples.ts'
 import { storeResult } from '../../../../shared/platform/redis/store-result.ts'
 import type { Calibrated, CalibrateInput } from './run-calibration-job.ts'
 
-export interface CalibrationDeps extends Pick<Engine, 'store'>, Pick<Resource, 'options'> {
+export interface CalibrationDeps extends Pick<Engine, 'store'>, Pick<Resource, 'options'>, SampleSource {
   state: State
-  /** URL of the benchmark service, which serves the samples. */
-  benchmarkUrl: string
   log: Logger
 }
 
 /** Time limit of a calibration. */
 const TIMEOUT_MS = 4 * 3600 * 1000
+/** Of a description of samples, which holds a number for each label. */
+const MAX_ABOUT_BYTES = 16 * 1024 ** 2
 /** ms of silence after which fetching samples from the benchmark service is given up. */
 const SAMPLES_TIMEOUT_MS = 300_000
 /** Shortest interval between progress reports: each is a write to Redis. */
@@ -123,7 +123,7 @@ async function measure(
     }
     const given = await fetchSamples(deps, record.id, path.join(folder, 'samples'), signal)
     const model = await deps.state.models.need(record.model)
-    return await withModelSamples(deps.benchmarkUrl, model, signal, (modelSamples) =>
+    return await withModelSamples(deps, model, signal, (modelSamples) =>
       runInLimitedChild<CalibrateInput, Calibrated, BenchmarkProgress>({
         module: new URL('./run-calibration-job.ts', import.meta.url),
         input: { ...inputOf(deps, record, structure, ranges), ...given, modelSamples },
@@ -159,18 +159,20 @@ function inputOf(
 }
 
 async function fetchSamples(
-  { benchmarkUrl }: CalibrationDeps,
+  { benchmarkUrl, credentials }: CalibrationDeps,
   id: string,
   file: string,
   signal: AbortSignal,
 ): Promise<Pick<CalibrateInput, 'samples' | 'labels'>> {
   const url = `${benchmarkUrl.replace(/\/$/, '')}/v1/calibrations/${encodeURIComponent(id)}/samples`
-  const client = new HttpClient({ timeoutMs: SAMPLES_TIMEOUT_MS })
+  const client = new HttpClient({ timeoutMs: SAMPLES_TIMEOUT_MS, ...(credentials && { credentials }) })
   try {
-    const about = CalibrationSamples.parse(await json(await get(client, `${url}/about`, signal)))
+    const about = CalibrationSamples.parse(
+      await json(await get(client, `${url}/about`, signal, MAX_ABOUT_BYTES)),
+    )
     const { kind, count, seed = 1, labels } = about
     if (kind === 'made-up') return { samples: { kind, count, seed }, labels }
-    await pipeline(await get(client, url, signal), createWriteStream(file))
+    await pipeline(await get(client, url, signal, about.bytes), createWriteStream(file))
     const { size } = await fs.stat(file)
     if (size !== about.bytes)
       throw new ScissionError('peerUnavailable', `${url}: ${size} bytes came instead of ${about.bytes}`)
@@ -180,8 +182,13 @@ async function fetchSamples(
   }
 }
 
-async function get(client: HttpClient, url: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
-  const answer = await client.get(url, { signal })
+async function get(
+  client: HttpClient,
+  url: string,
+  signal: AbortSignal,
+  maxBytes: number,
+): Promise<AsyncIterable<Buffer>> {
+  const answer = await client.get(url, { signal, maxBytes })
   if (answer.status >= 200 && answer.status < 300) return answer.body
   answer.discard()
   throw new ScissionError('peerUnavailable', `the benchmark service answered ${answer.status} to GET ${url}`)

@@ -10,7 +10,7 @@ import type { InferenceSession } from 'onnxruntime-node'
 import type { CutModel } from './cut-model.ts'
 import { nodesInNames } from './layer-times.ts'
 import type { MeasureInput } from './measure-model-job.ts'
-import { rangeMemory } from './range-memory.ts'
+import { rangeMemory } from '../../serving/models/range-memory.ts'
 import {
   type NodeTime,
   type OptimisedNode,

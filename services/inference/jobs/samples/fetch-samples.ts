@@ -5,6 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Model, Samples } from '../../../../shared/contracts/model.ts'
+import type { Credentials } from '../../../../shared/platform/credentials.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { HttpClient } from '../../../../shared/platform/http-client.ts'
 
@@ -16,19 +17,27 @@ export interface FetchedSamples {
 /** ms of silence after which fetching samples is given up. */
 const TIMEOUT_MS = 300_000
 
+/** Where samples come from. */
+export interface SampleSource {
+  /** URL of the benchmark service, which serves the samples. */
+  benchmarkUrl: string
+  /** Shown to it. */
+  credentials?: Credentials
+}
+
 /**
  * Calls `use` with the samples in a file that exists until it has ended; with undefined if the model has none.
  * @throws ScissionError peerUnavailable if they cannot be fetched, conflict if they have changed meanwhile; what `use` throws.
  */
 export async function withModelSamples<T>(
-  benchmarkUrl: string,
+  { benchmarkUrl, credentials }: SampleSource,
   { id, samples: about }: Pick<Model, 'id' | 'samples'>,
   signal: AbortSignal,
   use: (samples: FetchedSamples | undefined) => Promise<T>,
 ): Promise<T> {
   if (!about) return use(undefined)
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'scission-samples-'))
-  const client = new HttpClient({ timeoutMs: TIMEOUT_MS })
+  const client = new HttpClient({ timeoutMs: TIMEOUT_MS, ...(credentials && { credentials }) })
   try {
     const url = `${benchmarkUrl.replace(/\/$/, '')}/v1/models/${id}/samples/data`
     const file = path.join(folder, 'samples')
@@ -47,7 +56,7 @@ async function fetchInto(
   about: Samples,
   signal: AbortSignal,
 ): Promise<void> {
-  const answer = await client.get(url, { signal })
+  const answer = await client.get(url, { signal, maxBytes: about.bytes })
   if (answer.status !== 200) {
     answer.discard()
     throw new ScissionError(

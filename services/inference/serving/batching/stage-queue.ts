@@ -4,7 +4,7 @@
  *   run ─▶ waiting ─▶ a run of one item, or of as many as wait and a session exists for
  *             └─ aborted or late: removed, never computed
  *
- * At most one run per executor thread is active. Requests that arrive meanwhile wait here and are run together when a run
+ * At most one run per executor thread (or process of the stage) is active. Requests that arrive meanwhile wait here and are run together when a run
  * ends. So a stage that keeps up with its requests never delays one to form a batch, unless `batchDelayMs` says so. If a batch
  * fails, its items are run again one by one, so that only the faulty one gets the error.
  */
@@ -120,7 +120,7 @@ export class BatchQueue {
   #pump(): void {
     const { batches, settings } = this.#deps
     clearTimeout(this.#timer)
-    while (this.#waiting.length > 0 && this.#running < settings.executors) {
+    while (this.#waiting.length > 0 && this.#running < this.#most()) {
       const largest = batches.atMost(settings.maxBatch)?.size ?? 1
       const waitMs = settings.batchDelayMs - (performance.now() - (this.#waiting[0]?.addedAt ?? 0))
       if (this.#waiting.length < largest && waitMs > 0) {
@@ -131,6 +131,12 @@ export class BatchQueue {
       void this.#start(this.#waiting.splice(0, batch?.size ?? 1), batch?.stage)
     }
     if (this.#waiting.length > 1) batches.want()
+  }
+
+  /** Runs at a time. A process more than threads, as the executor has it: one without an end must not hold up the others. */
+  #most(): number {
+    const { settings, stage } = this.#deps
+    return settings.executors + (stage.place === 'processes' ? 1 : 0)
   }
 
   async #start(items: readonly Item[], stage: LoadedStage | undefined): Promise<void> {

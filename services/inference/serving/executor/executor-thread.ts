@@ -17,7 +17,9 @@ import { coerceError, type ErrorCode, ScissionError } from '../../../../shared/p
 import '../../../../shared/onnx/runtime/no-telemetry.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { bufferPool, isMovable } from '../../messages/buffer-memory.ts'
-import type { Command, Report, RunReport, SessionSource, WorkerSettings } from './worker.ts'
+import { giveTurn, type Turns, turnsOf } from './run-turns.ts'
+import type { RunReport, SessionSource } from './session-runner.ts'
+import type { Command, Report, WorkerSettings } from './worker.ts'
 import { type GivenUp, type Patience, watchPatience } from '../../../../shared/platform/deadline.ts'
 
 const workerEntry = threadModule(new URL('./worker.ts', import.meta.url))
@@ -36,6 +38,8 @@ interface Message {
 }
 
 interface Job {
+  /** Where it waits or runs. */
+  home: ExecutorThread
   kind: Command['type']
   key: string
   compose: (id: number) => Message
@@ -53,6 +57,10 @@ export interface ThreadSettings extends Pick<WorkerSettings, 'slowdown'> {
   heapBytes: number
   /** ms that a run may go on after it was given up; then the thread is left to it, and another one takes its place. */
   overrunMs: number
+  /** Turns that all threads share. */
+  freeTurns: Int32Array
+  /** Called when a run that was given up goes on. */
+  onOverrun?: (thread: ExecutorThread) => void
 }
 
 /** The input tensors of one run. */
@@ -72,12 +80,14 @@ export class ExecutorThread {
   #posted: Posted[] = []
   /** One flag per posted command, shared with the worker: not 0 means do not begin. */
   #skips = newSkips()
+  #turns: Turns
   #nextId = 1
   #restarts = 0
   #closed = false
   #idle: (() => void) | undefined
   /** Watches a run that was given up and goes on. */
   #overrun: NodeJS.Timeout | undefined
+  #overrunSince: number | undefined
   /** Ends of workers that were left to such a run. */
   readonly #leftAlone = new Set<Promise<unknown>>()
   /** Key of a session → ms of its longest run. */
@@ -85,6 +95,7 @@ export class ExecutorThread {
 
   constructor(settings: ThreadSettings) {
     this.#settings = settings
+    this.#turns = turnsOf(settings.freeTurns)
     this.#worker = this.#start()
   }
 
@@ -101,6 +112,11 @@ export class ExecutorThread {
 
   get running(): boolean {
     return this.#posted[0]?.job.kind === 'run'
+  }
+
+  /** `performance.now()` since when a run goes on that was given up; undefined if none does. */
+  get overrunSince(): number | undefined {
+    return this.#overrunSince
   }
 
   /** Number of times the worker died and was replaced. */
@@ -166,7 +182,7 @@ export class ExecutorThread {
     this.#expect(kind, key)
     return new Promise((resolve, reject) => {
       const forget = watchPatience({ signal, deadline }, (why) => {
-        this.#takeBack(job)
+        job.home.#takeBack(job)
         job.reject(givenUp(`${DOING[kind]} ${key}`, why))
       })
       const done = <T>(settle: (outcome: T) => void) => {
@@ -175,10 +191,22 @@ export class ExecutorThread {
           settle(outcome)
         }
       }
-      const job: Job = { kind, key, compose, resolve: done(resolve), reject: done(reject) }
+      const job: Job = { home: this, kind, key, compose, resolve: done(resolve), reject: done(reject) }
       this.#waiting.push(job)
       this.#pump()
     })
+  }
+
+  /** Gives the runs that wait behind one without end to another thread. */
+  handOver(to: ExecutorThread): void {
+    const runs = this.#waiting.filter(({ kind }) => kind === 'run')
+    for (const job of runs) {
+      this.#waiting.splice(this.#waiting.indexOf(job), 1)
+      job.home = to
+      to.#expect(job.kind, job.key)
+      to.#waiting.push(job)
+    }
+    to.#pump()
   }
 
   #expect(kind: Job['kind'], key: string): void {
@@ -202,6 +230,8 @@ export class ExecutorThread {
    */
   #watchOverrun({ id, job }: Posted): void {
     const worker = this.#worker
+    this.#overrunSince ??= performance.now()
+    this.#settings.onOverrun?.(this)
     // Each takes the memory of its sessions once more.
     if (this.#leftAlone.size >= MAX_LEFT_ALONE) return
     const overrunMs = Math.max(
@@ -250,7 +280,7 @@ export class ExecutorThread {
   #start(): Worker {
     const { heapBytes, slowdown } = this.#settings
     const worker = new Worker(workerEntry, {
-      workerData: { slowdown, skips: this.#skips } satisfies WorkerSettings,
+      workerData: { slowdown, skips: this.#skips, turns: this.#turns } satisfies WorkerSettings,
       resourceLimits: { maxOldGenerationSizeMb: heapBytes / MIB },
     })
     let reason = 'it exited'
@@ -266,6 +296,7 @@ export class ExecutorThread {
     const [posted] = this.#posted
     if (posted?.id !== report.id) return
     clearTimeout(this.#overrun)
+    this.#overrunSince = undefined
     this.#posted.shift()
     if (report.type === 'ran') this.#ran(posted.job.key, report.result)
     this.#pump()
@@ -285,6 +316,10 @@ export class ExecutorThread {
   #died(worker: Worker, reason: string, codeBehind: ErrorCode = 'internal'): void {
     if (this.#worker !== worker) return
     this.#worker = undefined
+    this.#overrunSince = undefined
+    // Its turn is free for the next one, also if it computes on.
+    giveTurn(this.#turns)
+    this.#turns = turnsOf(this.#settings.freeTurns)
     this.#skips = newSkips()
     this.#restarts += 1
     this.#held.clear()
@@ -331,7 +366,8 @@ export function prepareInputs({ inputs, consumed, passThrough }: RunInputs): Pre
   return prepared
 }
 
-function buffersFilledBy(inputs: readonly Tensor[]): Set<ArrayBuffer> {
+/** The buffers that the tensors of one run fill completely, and that have no other readers. */
+export function buffersFilledBy(inputs: readonly Tensor[]): Set<ArrayBuffer> {
   const used = new Map<ArrayBuffer, number>()
   for (const { bytes } of inputs) {
     if (bytes.buffer instanceof ArrayBuffer)
@@ -359,6 +395,7 @@ export const givenUp = (what: string, why: GivenUp): ScissionError =>
     ? new ScissionError('cancelled', `${what}: the caller is gone`)
     : new ScissionError('deadlineExceeded', `${what}: not done before its deadline`)
 
-const stopping = () => new ScissionError('notReady', 'the executor is stopping')
+/** The error of whoever comes too late. */
+export const stopping = () => new ScissionError('notReady', 'the executor is stopping')
 const unexpected = (report: Report) =>
   new ScissionError('internal', `the executor thread answered "${report.type}" to another command`)

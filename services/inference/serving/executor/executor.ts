@@ -1,23 +1,34 @@
 /**
- * The pool of threads that run layer ranges. A service computes nowhere else.
+ * Where layer ranges run. A service computes nowhere else.
  *
- * A stage is first loaded on one thread. A run goes to the thread with the fewest pending commands, preferably to one that
- * has the stage; so a second thread loads the stage only if two requests meet. A thread that dies is replaced and loads its
- * sessions again with the next run. Tensors move to the threads without a copy.
+ *   shared threads       stages that are loaded in a moment: a run goes to the thread with the fewest pending commands
+ *                        (shared-threads.ts)
+ *   threads of its own   a large stage, whose loading would hold up the others (own-threads.ts)
+ *   processes            a stage whose time or memory follows from the values of its inputs: it can be ended in the middle of a
+ *                        run (stage-processes.ts)
+ *
+ * A stage is first loaded once; a second thread or process loads it only if two requests meet. One that dies is replaced.
+ * Tensors move to threads without a copy, and to processes through a socket.
  */
 import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { checkInputs } from './check-inputs.ts'
+import { bufferPool } from '../../messages/buffer-memory.ts'
 import { monotonicMs } from './cpu-time.ts'
-import { ExecutorThread } from './executor-thread.ts'
-import type { RunReport, SessionSource } from './worker.ts'
+import { buffersFilledBy, type ExecutorThread } from './executor-thread.ts'
+import { sumOfBytes } from './process-frames.ts'
+import { OwnThreads } from './own-threads.ts'
+import { newTurns } from './run-turns.ts'
+import type { RunReport, SessionSource } from './session-runner.ts'
+import { SharedThreads } from './shared-threads.ts'
+import { type ProcessStats, StageProcesses } from './stage-processes.ts'
 
 export interface ExecutorOptions {
-  /** Number of threads. */
+  /** Number of threads that compute at the same time. */
   executors: number
-  /** Runs that may wait per thread, in addition to the running one. */
+  /** Runs that may wait per thread, in addition to the running one, and per stage that runs in processes. */
   queueLimit: number
   /** The thread waits (slowdown − 1) × the CPU time of each run. @defaultValue 1 */
   slowdown?: number
@@ -25,13 +36,26 @@ export interface ExecutorOptions {
   heapBytes?: number
   /** ms that a run may go on after its deadline, before its thread is replaced. @defaultValue 5000 */
   overrunMs?: number
+  /** ms after which threads that are all held up count as such. @defaultValue 10000 */
+  heldUpAfterMs?: number
+  /** Memory that the processes of stages may have together. @defaultValue 2 GiB */
+  memoryBytes?: number
+  /** ms that a run in a process may take whose request has no deadline. @defaultValue 30000 */
+  runTimeoutMs?: number
+  /** Most bytes of the outputs of a run in a process, unless its shapes say more. @defaultValue 64 MiB */
+  maxOutputBytes?: number
 }
+
+/** Where a stage runs. */
+export type Place = 'shared threads' | 'threads of its own' | 'processes'
 
 export interface StageSource {
   /** The sub-model's file; null if the range contains no layer. */
   path: string | null
   manifest: RangeManifest
   options: RuntimeOptions
+  /** @defaultValue shared threads */
+  place?: Place
 }
 
 /** A layer range that is ready to run. Every `load` needs one `unload`. */
@@ -60,14 +84,29 @@ export interface SharedRun {
   size: number
 }
 
+interface ThreadStats {
+  stages: number
+  queued: number
+  running: boolean
+  restarts: number
+}
+
 export interface ExecutorStats {
-  threads: { stages: number; queued: number; running: boolean; restarts: number }[]
+  /** The shared ones, then those of large stages. */
+  threads: ThreadStats[]
+  /** By stage that runs in processes. */
+  processes: ProcessStats[]
+  /** `threads` counts processes too. */
   stages: { key: string; references: number; threads: number }[]
 }
 
 const MIB = 1024 * 1024
 /** A run that is nearly done is not worth a new thread, which loads its sessions again. */
 const OVERRUN_MS = 5000
+/** Longer than it takes to replace a thread. */
+const HELD_UP_AFTER_MS = 10_000
+/** Stages that may have all the processes that a stage may have. */
+const MAX_STAGES_AT_ONCE = 4
 
 interface Entry {
   stage: LoadedStage
@@ -75,18 +114,38 @@ interface Entry {
   loading: Promise<void>
   /** Names of the sub-model's inputs, known after it is loaded. */
   consumed: ReadonlySet<string>
+  /** Set if it has threads of its own. */
+  own: OwnThreads | undefined
 }
 
 export class Executor {
-  readonly #threads: ExecutorThread[]
+  readonly #shared: SharedThreads
+  readonly #processes: StageProcesses
+  readonly #makeOwn: () => OwnThreads
   readonly #queueLimit: number
+  readonly #maxOutputBytes: number
+  readonly #heldUpAfterMs: number
   readonly #entries = new Map<string, Entry>()
 
   constructor({ executors, queueLimit, ...given }: ExecutorOptions) {
     const { slowdown = 1, heapBytes = 512 * MIB, overrunMs = OVERRUN_MS } = given
+    const { memoryBytes = 2048 * MIB, runTimeoutMs = 30_000, maxOutputBytes = 64 * MIB } = given
+    const { heldUpAfterMs = HELD_UP_AFTER_MS } = given
     this.#queueLimit = queueLimit
-    const settings = { slowdown, heapBytes, overrunMs }
-    this.#threads = Array.from({ length: executors }, () => new ExecutorThread(settings))
+    this.#maxOutputBytes = maxOutputBytes
+    this.#heldUpAfterMs = heldUpAfterMs
+    const settings = { slowdown, heapBytes, overrunMs, freeTurns: newTurns(executors) }
+    this.#shared = new SharedThreads(executors, settings)
+    this.#makeOwn = () => new OwnThreads(executors, settings)
+    this.#processes = new StageProcesses({
+      slowdown,
+      heapBytes,
+      queueLimit,
+      memoryBytes,
+      runTimeoutMs,
+      perStage: executors + 1,
+      total: MAX_STAGES_AT_ONCE * (executors + 1),
+    })
   }
 
   /**
@@ -120,10 +179,7 @@ export class Executor {
     refuseIfTooLate(stage, options)
     const source = sessionSource(stage)
     if (!source) return { outputs: inOrder(stage, inputs), computeMs: 0, cpuMs: 0, queueMs: 0, waitedMs: 0 }
-    const thread = this.#choose(stage.key)
-    if (thread.waitingRuns >= this.#queueLimit) throw this.#refuse(thread.waitingRuns)
-    const given = { inputs, consumed: entry.consumed, passThrough: new Set(stage.manifest.passThrough) }
-    const report = await thread.run(source, given, options)
+    const report = await this.#runAt(entry, source, inputs, options)
     const { outputs, startedAtMs, computeMs, cpuMs, waitedMs } = report
     const queueMs = Math.max(0, startedAtMs - calledAtMs)
     return { outputs: inOrder(stage, outputs), computeMs, cpuMs, queueMs, waitedMs }
@@ -136,35 +192,56 @@ export class Executor {
     entry.references -= 1
     if (entry.references > 0) return
     this.#entries.delete(stage.key)
-    const holders = this.#threads.filter((thread) => thread.held.has(stage.key))
-    await Promise.all(holders.map((thread) => thread.unload(stage.key)))
+    if (stage.place === 'processes') await this.#processes.unload(stage.key)
+    else if (entry.own) await entry.own.unload(stage.key)
+    else await this.#shared.unload(stage.key)
   }
 
   stats(): ExecutorStats {
+    const entries = [...this.#entries.values()]
+    const threads = [...this.#shared.threads, ...entries.flatMap(({ own }) => own?.threads ?? [])]
+    const processes = this.#processes.stats()
+    const holding = ({ key }: LoadedStage) =>
+      threads.filter((thread) => thread.held.has(key)).length +
+      (processes.find((one) => one.key === key)?.stages ?? 0)
     return {
-      threads: this.#threads.map((thread) => ({
-        stages: thread.held.size,
-        queued: thread.waitingRuns,
-        running: thread.running,
-        restarts: thread.restarts,
-      })),
-      stages: [...this.#entries.values()].map(({ stage, references }) => ({
+      threads: threads.map(statsOf),
+      processes: processes.map(({ key: _key, ...stats }) => stats),
+      stages: entries.map(({ stage, references }) => ({
         key: stage.key,
         references,
-        threads: this.#threads.filter((thread) => thread.held.has(stage.key)).length,
+        threads: holding(stage),
       })),
     }
   }
 
-  /** Waits for running computations; waiting runs fail with notReady. */
+  /** ms for which every shared thread has been held up by a run that was given up; 0 if not, or not for long. */
+  heldUpMs(): number {
+    const ms = this.#shared.heldUpMs()
+    return ms > this.#heldUpAfterMs ? ms : 0
+  }
+
+  /** The service is about to end: runs in processes have a moment left. */
+  leave(): void {
+    this.#processes.leave()
+  }
+
+  /** Waits for running computations, for a moment only if they are in processes; waiting runs fail with notReady. */
   async close(): Promise<void> {
-    await Promise.all(this.#threads.map((thread) => thread.close()))
+    const own = [...this.#entries.values()].map((entry) => entry.own?.close())
+    await Promise.all([this.#shared.close(), this.#processes.close(), ...own])
     this.#entries.clear()
   }
 
   #add(key: string, source: StageSource): Entry {
     const stage = { key, ...source }
-    const entry: Entry = { stage, references: 0, loading: Promise.resolve(), consumed: new Set() }
+    const entry: Entry = {
+      stage,
+      references: 0,
+      loading: Promise.resolve(),
+      consumed: new Set(),
+      own: source.place === 'threads of its own' ? this.#makeOwn() : undefined,
+    }
     const session = sessionSource(stage)
     if (session) entry.loading = this.#loadSession(entry, session)
     this.#entries.set(key, entry)
@@ -172,18 +249,40 @@ export class Executor {
   }
 
   async #loadSession(entry: Entry, source: SessionSource): Promise<void> {
-    entry.consumed = new Set(await this.#choose(source.key).load(source))
+    const { stage, own } = entry
+    if (stage.place === 'processes') return this.#processes.load(source, this.#outputBytes(stage))
+    entry.consumed = new Set(await (own ?? this.#shared).load(source))
   }
 
-  /** The thread with the fewest pending commands; then one that has the stage; then the one with the fewest stages. */
-  #choose(key: string): ExecutorThread {
-    const cost = (thread: ExecutorThread) => [thread.pending, thread.held.has(key) ? 0 : 1, thread.held.size]
-    const [first] = this.#threads.toSorted((a, b) => {
-      const [left, right] = [cost(a), cost(b)]
-      return left.map((part, index) => part - (right[index] ?? 0)).find((gap) => gap !== 0) ?? 0
-    })
-    if (first === undefined) throw new ScissionError('internal', 'an executor needs at least one thread')
-    return first
+  /** What its shapes say may be sent, however much that is. */
+  #outputBytes({ manifest }: LoadedStage): number {
+    return Math.max(this.#maxOutputBytes, sumOfBytes(manifest.outputs))
+  }
+
+  #runAt(
+    { stage, own, consumed }: Entry,
+    source: SessionSource,
+    inputs: readonly Tensor[],
+    options: RunOptions,
+  ): Promise<Omit<RunReport, 'spare'>> {
+    const passThrough = new Set(stage.manifest.passThrough)
+    if (stage.place === 'processes') return this.#runInProcess(source, inputs, passThrough, options)
+    const thread = (own ?? this.#shared).choose(source)
+    if (thread.waitingRuns >= this.#queueLimit) throw this.#refuse(thread.waitingRuns)
+    return thread.run(source, { inputs, consumed, passThrough }, options)
+  }
+
+  async #runInProcess(
+    source: SessionSource,
+    inputs: readonly Tensor[],
+    passThrough: ReadonlySet<string>,
+    options: RunOptions,
+  ): Promise<Omit<RunReport, 'spare'>> {
+    const report = await this.#processes.run(source.key, inputs, options)
+    const through = inputs.filter(({ name }) => passThrough.has(name))
+    const kept = new Set(through.map(({ bytes }) => bytes.buffer))
+    bufferPool.give([...buffersFilledBy(inputs)].filter((buffer) => !kept.has(buffer)))
+    return { ...report, outputs: [...report.outputs, ...through] }
   }
 
   #refuse(waiting: number): ScissionError {
@@ -194,6 +293,13 @@ export class Executor {
     )
   }
 }
+
+const statsOf = ({ held, waitingRuns, running, restarts }: ExecutorThread): ThreadStats => ({
+  stages: held.size,
+  queued: waitingRuns,
+  running,
+  restarts,
+})
 
 /** Undefined if the range contains no layer. */
 function sessionSource({ key, path, options, manifest }: LoadedStage): SessionSource | undefined {

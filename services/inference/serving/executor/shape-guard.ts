@@ -54,8 +54,9 @@ export class ShapeGuard {
    *   are no inputs of the stage; overloaded, deadlineExceeded, cancelled.
    */
   async admit(stage: LoadedStage, inputs: readonly Tensor[], patience: Patience): Promise<void> {
-    const { manifest, path } = stage
-    if (manifest.peakBytes === undefined || path === null) return
+    const { manifest, path, place } = stage
+    // A process has a limit on its memory, whatever the shapes are.
+    if (manifest.peakBytes === undefined || path === null || place === 'processes') return
     checkInputs(manifest, inputs)
     if (mostBytes(manifest, manifest.peakBytes, inputs) <= this.#deps.memoryBytes * FREE_SHARE) return
     const shapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))

@@ -1,6 +1,6 @@
 /**
- * Loads a layer range in three steps: fetch its files (RangeStore), try it in a child process (trial-load.ts), load it on a
- * thread (Executor).
+ * Loads a layer range in three steps: fetch its files (RangeStore), try it in a child process (trial-load.ts), load it where
+ * it will run (Executor, stage-place.ts).
  *
  * Each `acquire` needs one `release`. As long as a caller has the stage, its files stay on disk; the last release frees the
  * sessions first, then the files. Simultaneous callers share the work, which is cancelled only after all of them left.
@@ -10,6 +10,7 @@ import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { keyText, type RangeKey } from '../../ranges/stored-range.ts'
 import type { OpenRange, RangeStore } from '../../ranges/range-store.ts'
 import type { Executor, LoadedStage } from './executor.ts'
+import { placeOf } from './stage-place.ts'
 import { trial } from './trial-load.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
 import { waitWithin } from '../../../../shared/platform/deadline.ts'
@@ -86,16 +87,16 @@ export class StageLoader {
       const range = await store.open(key, signal)
       loading.range = range
       const { path, manifest } = range
-      if (path !== null) {
-        await trial(
-          { path, manifest, options, timeoutMs: trialTimeoutMs, memoryBytes: trialMemoryBytes, log },
-          signal,
-        )
-      }
+      const limits = { timeoutMs: trialTimeoutMs, memoryBytes: trialMemoryBytes }
+      const tried =
+        path === null ? undefined : await trial({ path, manifest, options, ...limits, log }, signal)
+      const place = placeOf(manifest, tried)
+      if (tried?.runaway !== undefined) log?.info(`${name} runs in processes of its own: ${tried.runaway}`)
       const stage = await executor.load(`${name}.${options.optimisation}-${options.threads}`, {
         path,
         manifest,
         options,
+        place,
       })
       this.#held.set(stage, loading)
       return stage

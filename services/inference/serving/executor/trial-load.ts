@@ -27,7 +27,11 @@ export interface TrialRequest {
   log?: Logger | undefined
 }
 
+/** Grows when a trial finds out more than before: verdicts of earlier ones are not valid then. */
+const VERSION = 2
+
 const Verdict = z.object({
+  version: z.number().default(1),
   sha256: z.string(),
   onnxruntime: z.string(),
   options: RuntimeOptions,
@@ -35,6 +39,10 @@ const Verdict = z.object({
   refusal: z.string().optional(),
   /** ONNX Runtime's complaint about the made-up inputs, which is no reason to refuse the file. */
   complaint: z.string().optional(),
+  /** Which node can run away, and why. */
+  runaway: z.string().optional(),
+  /** Nodes of its graph, if it may be loaded. */
+  nodes: z.number().default(0),
 })
 type Verdict = z.infer<typeof Verdict>
 
@@ -43,11 +51,14 @@ export const { version: ONNXRUNTIME_VERSION } = z
   .object({ version: z.string() })
   .parse(createRequire(import.meta.url)('onnxruntime-node/package.json'))
 
+/** What a trial tells of a sub-model that may be loaded. */
+export type Tried = Pick<Verdict, 'runaway' | 'nodes'>
+
 /**
- * Resolves if the sub-model may be loaded in this process.
+ * Resolves if the sub-model may be loaded.
  * @throws ScissionError invalidModel with the reason if it may not; cancelled.
  */
-export async function trial(request: TrialRequest, signal?: AbortSignal): Promise<void> {
+export async function trial(request: TrialRequest, signal?: AbortSignal): Promise<Tried> {
   const file = `${request.path}.trial.json`
   const identity = identityOf(request)
   const stored = await readStoredJson(Verdict, file, request.log)
@@ -60,13 +71,15 @@ export async function trial(request: TrialRequest, signal?: AbortSignal): Promis
       remembered: known !== undefined,
     })
   }
+  return verdict
 }
 
-type Identity = Pick<Verdict, 'sha256' | 'onnxruntime' | 'options'>
+type Identity = Pick<Verdict, 'version' | 'sha256' | 'onnxruntime' | 'options'>
 
 function identityOf({ manifest, options }: TrialRequest): Identity {
   const { threads, optimisation } = options
   return {
+    version: VERSION,
     sha256: manifest.onnx?.sha256 ?? '',
     onnxruntime: ONNXRUNTIME_VERSION,
     options: { threads, optimisation },
@@ -106,15 +119,19 @@ async function tryOnce(
   signal: AbortSignal | undefined,
 ): Promise<Verdict> {
   try {
-    const { complaint } = await runTrial(request, signal)
-    return complaint === undefined ? identity : { ...identity, complaint }
+    return { ...identity, ...(await runTrial(request, signal)) }
   } catch (error) {
     if (!(error instanceof ScissionError) || error.code !== 'invalidModel') throw error
     const reason = error.details?.['reason']
     if (reason === 'timeout' || reason === 'memory') throw error
-    return { ...identity, refusal: error.message }
+    return { ...identity, nodes: 0, refusal: error.message }
   }
 }
 
 /** The file and the conditions for which a verdict is valid. */
-const identityIn = ({ sha256, onnxruntime, options }: Verdict): Identity => ({ sha256, onnxruntime, options })
+const identityIn = ({ version, sha256, onnxruntime, options }: Verdict): Identity => ({
+  version,
+  sha256,
+  onnxruntime,
+  options,
+})

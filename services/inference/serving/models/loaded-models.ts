@@ -17,6 +17,7 @@ import type { Catalog } from './catalog.ts'
 import { checkLayerRange, keyOf } from './layer-range.ts'
 import type { ModelBatches } from './model-batches.ts'
 import type { RequestStructures } from './request-structures.ts'
+import { sessionBytes } from './range-memory.ts'
 import type { HeldStage, Stages, StageState } from './stages.ts'
 import type { LayerRange } from './target.ts'
 import { parseTargetName } from './target-name.ts'
@@ -185,11 +186,10 @@ export class LoadedModels {
   }
 
   async #need(structure: Structure, key: RangeKey): Promise<HeldStage> {
-    const layers = structure.layers.slice(key.from, key.to)
-    const weightBytes = layers.reduce((sum, layer) => sum + layer.weightBytes, 0)
-    const stage = await this.#deps.stages.need(key, weightBytes)
+    const bytes = sessionBytes(structure, key.from, key.to)
+    const stage = await this.#deps.stages.need(key, bytes)
     // The stage may have been evicted since it was found; then it is loaded again.
-    return stage.released ? this.#deps.stages.need(key, weightBytes) : stage
+    return stage.released ? this.#deps.stages.need(key, bytes) : stage
   }
 
   async #isWhole(model: Model, key: RangeKey): Promise<boolean> {

@@ -121,7 +121,7 @@ export type StageState = 'LOADING' | 'READY'
 
 interface Entry {
   key: RangeKey
-  weightBytes: number
+  bytes: number
   state: StageState
   stage: Promise<HeldStage>
   /** Set after loading. */
@@ -131,7 +131,7 @@ interface Entry {
 }
 
 /**
- * Keeps stages loaded after their use, until their weights together exceed a limit. Then the least recently used stages are
+ * Keeps stages loaded after their use, until what they hold in memory together exceeds a limit. Then the least recently used stages are
  * unloaded, but never a running one. Stages of deployments do not count. Not an `lru-cache`: eviction skips running stages.
  */
 export class Stages {
@@ -151,9 +151,9 @@ export class Stages {
    * Loads the range, unless it is loaded or being loaded.
    * @throws ScissionError with the reason if loading fails; notReady if it was unloaded meanwhile.
    */
-  need(key: RangeKey, weightBytes: number): Promise<HeldStage> {
+  need(key: RangeKey, bytes: number): Promise<HeldStage> {
     const id = keyText(key)
-    const entry = this.#entries.get(id) ?? this.#load(id, key, weightBytes)
+    const entry = this.#entries.get(id) ?? this.#load(id, key, bytes)
     this.#entries.delete(id)
     this.#entries.set(id, entry)
     return entry.stage
@@ -187,7 +187,7 @@ export class Stages {
     await Promise.all(this.keys().map((key) => this.drop(key)))
   }
 
-  #load(id: string, key: RangeKey, weightBytes: number): Entry {
+  #load(id: string, key: RangeKey, bytes: number): Entry {
     const stop = new AbortController()
     const stage = holdStage(this.#deps, key, stop.signal).then(
       (held) => {
@@ -199,7 +199,7 @@ export class Stages {
         throw stop.signal.aborted ? justUnloaded(id) : error
       },
     )
-    const entry: Entry = { key, weightBytes, state: 'LOADING', stage, held: undefined, stop }
+    const entry: Entry = { key, bytes, state: 'LOADING', stage, held: undefined, stop }
     stage.then(
       (held) => {
         entry.state = 'READY'
@@ -220,11 +220,11 @@ export class Stages {
    */
   #evict(newest = [...this.#entries.values()].at(-1)): void {
     let total = 0
-    for (const entry of this.#entries.values()) total += entry.weightBytes
+    for (const entry of this.#entries.values()) total += entry.bytes
     for (const [id, entry] of this.#entries) {
       if (total <= this.#limitBytes) break
       if (entry === newest || !entry.held?.idle) continue
-      total -= entry.weightBytes
+      total -= entry.bytes
       this.#forget(id, entry)
       entry.held.release()
       this.#deps.log.info(`unloaded ${id}: the stages not used for longest make room`)

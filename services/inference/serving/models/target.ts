@@ -242,7 +242,8 @@ function readReport(parameters: Parameters, hop: number): HopReport | undefined 
   }
   for (const figure of FIGURES) {
     const given = value(figure)
-    if (typeof given === 'number') report[figure] = given
+    // Messages may hold NaN, which no figure is.
+    if (Number.isFinite(given)) report[figure] = Number(given)
   }
   for (const text of TEXTS) {
     const given = value(text)

@@ -7,7 +7,7 @@ import { producerConnection } from '../../../../shared/platform/redis/connection
 import { openState } from '../../../../shared/platform/redis/state.ts'
 import { until } from '../../../support/eventually.ts'
 import { exampleCalibration, NOBODY } from '../../../support/fixtures.ts'
-import { withTestRedis } from '../../../support/redis.ts'
+import { withTestRedis, throughPort } from '../../../support/redis.ts'
 import { branchedModel, register } from '../../support/toy-models.ts'
 
 const toy = branchedModel('a')
@@ -24,7 +24,7 @@ it('a calibration that ends while Redis is away is on record as ended once Redis
   const emulator = await startLinkEmulator([
     { name: 'redis', target, rttMs: 0, upMbps: null, downMbps: null },
   ])
-  const away = openState(producerConnection(`redis://127.0.0.1:${emulator.ports['redis']}`, log))
+  const away = openState(producerConnection(throughPort(redis().url, emulator.ports['redis']), log))
   await once(away.redis, 'ready')
   const store = {
     open: async () => {

@@ -6,7 +6,7 @@ import {
   farthest,
   MAX_CUTS,
 } from '../../../../services/inference/jobs/profiler/measure-cuts.ts'
-import { rangeMemory } from '../../../../services/inference/jobs/profiler/range-memory.ts'
+import { rangeMemory } from '../../../../services/inference/serving/models/range-memory.ts'
 import { exampleStructure } from '../../../support/fixtures.ts'
 
 const layerMs = Array.from({ length: 20 }, () => 1)

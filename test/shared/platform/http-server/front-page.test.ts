@@ -13,6 +13,7 @@ async function serve(begin: string[], neighbours = () => ({})): Promise<string> 
     method: 'get',
     path: '/v1/things/:id',
     id: 'readThing',
+    access: 'anyone',
     summary: 'A <thing> by its `id`',
     answers: {},
     handle: () => ({}),
@@ -45,6 +46,17 @@ describe('the front page', () => {
     const text = await page.text()
     expect(text).toContain('href="docs/#/Things/readThing"')
     expect(text).toContain('A &#60;thing&#62; by its <code>id</code>')
+  })
+
+  it('shows what a machine says of itself without doing what it says', async () => {
+    const url = await serve([], () => ({
+      'a\u001b[2J\u202eb<i>': 'http://192.0.2.7:8090',
+      bad: 'javascript:alert(1)//',
+    }))
+    const text = await (await fetch(url, { headers: { Accept: 'text/html' } })).text()
+    expect(text).toContain('a\\u001b[2J\\u202eb&#60;i&#62;')
+    expect(text).toContain('bad: javascript:alert(1)//')
+    for (const raw of ['href="javascript:', '\u001b', '\u202e']) expect(text).not.toContain(raw)
   })
 
   it('names a service on the same machine as the client called this one', async () => {

@@ -1,0 +1,17 @@
+/** Collections of Redis as the planner reads them: of each document the part that planning needs, held to the same sense. */
+import type { Redis } from 'ioredis'
+import type { z } from 'zod'
+import { Collection } from '../../../shared/platform/redis/collection.ts'
+import { linkId, type State } from '../../../shared/platform/redis/state.ts'
+import { MirroredCalibration, MirroredLink, MirroredProfile } from './mirrored-documents.ts'
+
+export function plannedCollections({ redis, links, profiles, calibrations }: State) {
+  return {
+    links: part(redis, links.kind, MirroredLink, ({ from, to }) => linkId(from, to)),
+    profiles: part(redis, profiles.kind, MirroredProfile, ({ id }) => id),
+    calibrations: part(redis, calibrations.kind, MirroredCalibration, ({ id }) => id),
+  }
+}
+
+const part = <T>(redis: Redis, kind: string, schema: z.ZodType<T>, idOf: (document: T) => string) =>
+  new Collection(redis, kind, schema, undefined, undefined, idOf)

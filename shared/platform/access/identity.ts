@@ -1,0 +1,65 @@
+/**
+ * Who sends a request, and what that one may do. A route declares what it takes (`access`); docs/reference/access.md lists
+ * all routes with it.
+ */
+
+/**
+ * What a route takes of its caller:
+ *
+ *   anyone       nothing: probes of orchestrators, the description
+ *   identified   any identity
+ *   about        metadata of a model or deployment: to read, or to infer on that name
+ *   infer        to infer on the name in the path
+ *   read         to read what the system knows
+ *   operate      to change it: operators only
+ *   manage       what operators do and services ask of each other: load a model, measure a link
+ *   machine      what services ask of each other: resources and operators
+ *   planner      what the planner alone asks: it, and operators
+ */
+export const ACCESS = [
+  'anyone',
+  'identified',
+  'about',
+  'infer',
+  'read',
+  'operate',
+  'manage',
+  'machine',
+  'planner',
+] as const
+export type Access = (typeof ACCESS)[number]
+
+export type Identity =
+  /** Who reached a service that listens on this machine alone: nothing is asked, everything is allowed. */
+  | { kind: 'local' }
+  | { kind: 'nobody' }
+  | { kind: 'operator'; id: string; name: string }
+  | { kind: 'resource'; id: string; name: string }
+  | { kind: 'client'; id: string; name: string; infer: readonly RegExp[] | 'all'; read: boolean }
+
+/** @param name the model or deployment in the path, for `about` and `infer`. */
+export function mayDo(identity: Identity, access: Access, name: string | undefined): boolean {
+  if (access === 'anyone' || identity.kind === 'local' || identity.kind === 'operator') return true
+  if (identity.kind === 'nobody') return false
+  if (access === 'identified') return true
+  if (identity.kind === 'resource') {
+    if (access === 'operate') return false
+    return access === 'planner' ? identity.name === 'planner' : true
+  }
+  if (access === 'read') return identity.read
+  if (access === 'about') return identity.read || mayInfer(identity.infer, name)
+  return access === 'infer' && mayInfer(identity.infer, name)
+}
+
+const mayInfer = (allowed: readonly RegExp[] | 'all', name: string | undefined): boolean =>
+  allowed === 'all' || (name !== undefined && allowed.some((pattern) => pattern.test(name)))
+
+/** `mobilenet*` as an expression for whole names. */
+export const patternOf = (text: string): RegExp =>
+  new RegExp(`^${text.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`)
+
+/** For a log: `client camera (3f2a…)`. */
+export function describeIdentity(identity: Identity): string {
+  if (identity.kind === 'local') return 'this machine'
+  return identity.kind === 'nobody' ? 'nobody' : `${identity.kind} ${identity.name} (${identity.id})`
+}

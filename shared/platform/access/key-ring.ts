@@ -1,0 +1,128 @@
+/**
+ * The keys of the system as a service knows them: from Redis, so that a key works right after it was made and no more two seconds
+ * after it was revoked. While Redis is away, what was known last holds: models that are loaded are
+ * served without Redis.
+ *
+ *   token ──▶ made of a system key that is here? ──▶ who that names
+ *         └──▶ its key record ──▶ the hash is right, it is not revoked, it has not expired (by the clock of Redis) ──▶ its owner
+ */
+import { LRUCache } from 'lru-cache'
+import type { KeyRecord } from '../../contracts/key.ts'
+import { waitAtMost } from '../deadline.ts'
+import { ScissionError } from '../errors.ts'
+import { type Identity, patternOf } from './identity.ts'
+import type { SystemKey } from './system-key.ts'
+import { isHashOf, parseToken, type Token } from './token.ts'
+
+/** A record is read again in the background after so long … */
+const FRESH_MS = 1000
+/** … and awaited after so long. */
+const STALE_MS = 2000
+/** Longest wait for Redis, which answers in milliseconds or not at all. */
+const PATIENCE_MS = 1000
+/** For so long after Redis did not answer nobody waits for it whose key is known. */
+const SPARED_MS = 5000
+/** Ids come from clients: a flood of invented ones must not grow memory. */
+const MAX_RECORDS = 10_000
+
+interface Known {
+  record: KeyRecord | undefined
+  readAtMs: number
+  reading?: Promise<KeyRecord | undefined> | undefined
+}
+
+export interface KeyRingDeps {
+  systemKey: () => SystemKey
+  /** @throws the connection's error. */
+  read: (id: string) => Promise<KeyRecord | undefined>
+  /** Epoch ms of Redis. @throws ScissionError queueUnavailable if it was never asked. */
+  now: () => number
+}
+
+/** Says nothing of what is wrong with a token: that would help to guess one. */
+export const notValid = (): ScissionError =>
+  new ScissionError(
+    'unauthenticated',
+    'the credentials are not valid here: unknown, revoked or expired. scission keys list shows the keys of the system',
+  )
+
+export class KeyRing {
+  readonly #deps: KeyRingDeps
+  readonly #known = new LRUCache<string, Known>({ max: MAX_RECORDS })
+  #spareUntilMs = -Infinity
+
+  constructor(deps: KeyRingDeps) {
+    this.#deps = deps
+  }
+
+  /** @throws ScissionError unauthenticated; queueUnavailable if its key cannot be looked up now. */
+  async identify(text: string): Promise<Identity> {
+    const token = parseToken(text)
+    if (!token) throw notValid()
+    const derived = this.#deps.systemKey().derived(token)
+    if (derived) return { ...derived, id: token.id }
+    return this.#ownerOf(await this.record(token.id), token)
+  }
+
+  /** The record of a key, revoked or not; undefined if there is none. @throws as identify. */
+  async record(id: string): Promise<KeyRecord | undefined> {
+    const known = this.#known.get(id)
+    const ageMs = known ? performance.now() - known.readAtMs : Infinity
+    if (known && ageMs < FRESH_MS) return known.record
+    const reading = this.#read(id, known)
+    const isSpared = ageMs < STALE_MS || performance.now() < this.#spareUntilMs
+    if (known?.record && isSpared) return known.record
+    const answer = await waitAtMost(
+      reading.then(
+        (record) => ({ record }),
+        () => undefined,
+      ),
+      PATIENCE_MS,
+      undefined,
+    )
+    if (answer) return answer.record
+    this.#spareUntilMs = performance.now() + SPARED_MS
+    if (known?.record) return known.record
+    throw new ScissionError(
+      'queueUnavailable',
+      'Redis cannot be asked who this is, and the token was not seen before; retry in a moment',
+    )
+  }
+
+  #read(id: string, known: Known | undefined): Promise<KeyRecord | undefined> {
+    if (known?.reading) return known.reading
+    const reading = this.#deps.read(id)
+    const entry: Known = known ?? { record: undefined, readAtMs: -Infinity }
+    entry.reading = reading
+    if (known === undefined) this.#known.set(id, entry)
+    reading
+      .then(
+        (record) => {
+          // A revoked key stays revoked, whoever writes an older record of it back into Redis.
+          if (!entry.record?.revokedAt) entry.record = record
+          entry.readAtMs = performance.now()
+        },
+        // The connection reports that it is lost; the next use tries again.
+        () => undefined,
+      )
+      .finally(() => {
+        entry.reading = undefined
+      })
+    return reading
+  }
+
+  #ownerOf(record: KeyRecord | undefined, { secret }: Token): Identity {
+    // The same work for an unknown id as for a wrong secret.
+    const isRight = isHashOf(record?.hash ?? NO_HASH, secret)
+    if (!record || !isRight || record.revokedAt !== undefined || this.#hasExpired(record)) throw notValid()
+    const { id, kind, name } = record
+    if (kind !== 'client') return { kind, id, name }
+    return { kind, id, name, infer: record.infer?.map(patternOf) ?? 'all', read: record.read ?? true }
+  }
+
+  #hasExpired({ expiresAt }: KeyRecord): boolean {
+    return expiresAt !== undefined && Date.parse(expiresAt) <= this.#deps.now()
+  }
+}
+
+const NO_HASH = '0'.repeat(64)

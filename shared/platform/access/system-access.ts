@@ -1,0 +1,203 @@
+/**
+ * Who a service is, whom it lets in, and whose records it believes: all of it follows from the system key.
+ *
+ *   private key          its own token and its signatures are made of it
+ *   public key + token   of a machine that is not to have the private one: it signs with the secret of its token
+ *   none                 on this machine alone: nobody is asked, nothing is signed
+ */
+import type { KeyObject } from 'node:crypto'
+import { sign, verify } from 'node:crypto'
+import type { KeyRecord } from '../../contracts/key.ts'
+import { coerceError, ScissionError } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { openSeal, type Seal, sealText } from '../redis/seal.ts'
+import type { State } from '../redis/state.ts'
+import { type BindSettings, isExposed, refuseOpenBind } from './bind.ts'
+import { bearer, type Credentials } from '../credentials.ts'
+import { Guard } from './guard.ts'
+import { KeyRing } from './key-ring.ts'
+import type { Secret } from './secret.ts'
+import { CONTROL_SERVICES, SystemKey } from './system-key.ts'
+import { checkPeer, Tls, type TlsSettings } from './tls.ts'
+import {
+  exactBytes,
+  formatToken,
+  hashOf,
+  parseToken,
+  publicBytesOf,
+  publicKeyOf,
+  signingKeyOf,
+  type Token,
+} from './token.ts'
+
+export interface AccessSettings extends BindSettings, TlsSettings {
+  systemKey?: Secret | undefined
+  token?: Secret | undefined
+}
+
+const INSECURE =
+  'SCISSION_INSECURE=1: whoever reaches this service can do everything, because no token is asked for'
+
+/** Who signs with the system key itself. */
+const SYSTEM = 'system'
+/** `by` of a seal → may it sign this document? */
+const MAY_SIGN: Record<string, (name: string, id: string) => boolean> = {
+  resources: (name, id) => name === id || isControl(name),
+  deployments: (name) => name === 'planner',
+}
+const isControl = (name: string) => CONTROL_SERVICES.some((service) => service === name)
+
+export class SystemAccess {
+  readonly guard: Guard
+  readonly credentials: Credentials
+  readonly seal: Seal | undefined
+  readonly tls: Tls | undefined
+  readonly #key: (() => SystemKey) | undefined
+  readonly #token: (() => Token) | undefined
+  readonly #name: string
+  readonly #log: Logger
+  readonly #isExposed: boolean
+  #state: State | undefined
+  #ring: KeyRing | undefined
+
+  /**
+   * @param name of the service in the system: of a resource, the resource's.
+   * @throws ScissionError badRequest if a key or the token cannot be used, or if the service may not listen where it is told to.
+   */
+  constructor(settings: AccessSettings, name: string, log: Logger) {
+    refuseOpenBind(settings, settings.systemKey !== undefined)
+    this.#name = name
+    this.#log = log
+    const isInsecure = settings.insecure && isExposed(settings)
+    this.warning = isInsecure ? INSECURE : undefined
+    if (isInsecure) log.warn(INSECURE)
+    this.#isExposed = isExposed(settings) && !settings.insecure
+    const { systemKey } = settings
+    this.#key = systemKey && followed(systemKey, (text) => SystemKey.read(text, systemKey.where), log)
+    this.#token = this.#ownToken(settings)
+    this.tls = Tls.from(settings, log)
+    this.guard = this.#key
+      ? new Guard({
+          identify: (token) => this.#keyRing().identify(token),
+          ...(this.tls?.isMutual && { checkConnection: checkPeer }),
+        })
+      : new Guard()
+    this.credentials = credentialsOf(this.#token, this.tls)
+    this.seal = this.#key ? { close: this.#close, fault: this.#fault } : undefined
+  }
+
+  /** Why anybody on the network can do everything here, if so. */
+  readonly warning: string | undefined
+
+  /** The keys of the system; undefined without a system key. */
+  get systemKey(): SystemKey | undefined {
+    return this.#key?.()
+  }
+
+  /** To be called before the first request: what is known of keys is read from there. */
+  follow(state: State): void {
+    this.#state = state
+    const key = this.#key?.()
+    if (!key?.isPrivate || !this.#token) return
+    const announce = () =>
+      void this.#announce(state).catch((thrown: unknown) =>
+        this.#log.debug({ err: coerceError(thrown) }, 'the key of this service is not on record yet'),
+      )
+    state.redis.on('ready', announce)
+    if (state.redis.status === 'ready') announce()
+  }
+
+  close(): void {
+    this.tls?.close()
+  }
+
+  #ownToken({ token, systemKey }: AccessSettings): (() => Token) | undefined {
+    const key = this.#key
+    if (!key || !systemKey) return undefined
+    if (token) return followed(token, (text) => tokenIn(text, token.where), this.#log)
+    if (!key().isPrivate)
+      throw new ScissionError(
+        'badRequest',
+        `${systemKey.where} is a public system key: this service needs a token too. An operator makes it with ` +
+          `scission keys add resource ${this.#name}; set SCISSION_TOKEN_FILE to the file with it`,
+      )
+    return () => key().tokenOf('resource', this.#name)
+  }
+
+  #keyRing(): KeyRing {
+    const state = this.#state
+    const key = this.#key
+    if (!state || !key) throw new ScissionError('notReady', 'the service is starting')
+    this.#ring ??= new KeyRing({
+      systemKey: key,
+      read: (id) => state.keys.find(id),
+      now: () => state.clock.now(),
+    })
+    return this.#ring
+  }
+
+  /** Services that have only the public key know the derived tokens of the others by their records. */
+  async #announce(state: State): Promise<void> {
+    if (!this.#token) return
+    const { id, secret } = this.#token()
+    const now = state.clock
+    await now.read()
+    const record: KeyRecord = {
+      id,
+      kind: 'resource',
+      name: this.#name,
+      hash: hashOf(secret),
+      publicKey: publicBytesOf(signingKeyOf(secret)).toString('base64url'),
+      createdAt: now.timestamp(),
+      createdBy: 'system',
+    }
+    await state.keys.update(id, (current) => (current?.hash === record.hash ? current : record))
+  }
+
+  readonly #close: Seal['close'] = (kind, id, text) => {
+    const key = this.#key?.()
+    if (key?.isPrivate) return sealText(kind, id, text, { by: SYSTEM, sign: (message) => key.sign(message) })
+    if (!this.#token) return text
+    const { id: by, secret } = this.#token()
+    const privateKey = signingKeyOf(secret)
+    return sealText(kind, id, text, { by, sign: (message) => signed(message, privateKey) })
+  }
+
+  readonly #fault: Seal['fault'] = async (kind, id, text) => {
+    const seal = openSeal(kind, id, text)
+    // A system on this machine alone may have written it before there were seals.
+    if (!seal) return this.#isExposed || kind === 'keys' ? 'it is not signed' : undefined
+    const key = this.#key?.()
+    if (seal.by === SYSTEM)
+      return key?.isSigned(seal.message, seal.signature) ? undefined : 'its signature is not the system key’s'
+    const writer = await this.#keyRing().record(seal.by)
+    if (!writer || writer.revokedAt !== undefined || writer.kind !== 'resource')
+      return `it is signed by ${seal.by}, which is no key of a resource`
+    if (!MAY_SIGN[kind]?.(writer.name, id)) return `${writer.name} may not write it`
+    const signature = exactBytes(seal.signature)
+    const publicKey = publicKeyOf(Buffer.from(writer.publicKey, 'base64url'))
+    const isRight = signature && verify(null, Buffer.from(seal.message), publicKey, signature)
+    return isRight ? undefined : `its signature is not that of ${writer.name}`
+  }
+}
+
+const signed = (message: string, key: KeyObject): string =>
+  sign(null, Buffer.from(message), key).toString('base64url')
+
+const credentialsOf = (token: (() => Token) | undefined, tls: Tls | undefined): Credentials => ({
+  authorization: () => token && bearer(formatToken(token())),
+  tls,
+})
+
+function tokenIn(text: string, where: string): Token {
+  const token = parseToken(text)
+  if (token) return token
+  throw new ScissionError('badRequest', `${where}: not a token, which looks like scn_ID_SECRET`)
+}
+
+/** Follows the file of a secret; a file that is no longer usable is reported, and what it held before stays. */
+function followed<T>(secret: Secret, make: (text: string) => T, log: Logger): () => T {
+  return secret.following(make, (error) =>
+    log.warn({ err: error }, `${error.message}: what it held before stays in use`),
+  )
+}

@@ -1,0 +1,116 @@
+/**
+ * The key of a system: the root of everything that its services believe about each other.
+ *
+ *   scs_<seed>   the private half: signs keys and records, and every service that has it makes its own token of it
+ *   scp_<key>    the public half: checks what was signed with the private one
+ *
+ * A file holds one of them on a line; several lines are several keys: the first private one signs, all of them verify, so
+ * that a key can be replaced while services with the old one still run. A machine that is not trusted with the private half
+ * gets the public one and a token of its own.
+ */
+import { hkdfSync, type KeyObject, randomBytes, sign, timingSafeEqual, verify } from 'node:crypto'
+import { ScissionError } from '../errors.ts'
+import { exactBytes, publicBytesOf, publicKeyOf, SECRET_BYTES, signingKeyOf, type Token } from './token.ts'
+
+interface Half {
+  /** Absent in a public half. */
+  seed?: Buffer
+  privateKey?: KeyObject
+  publicKey: KeyObject
+  publicBytes: Buffer
+}
+
+const LINE = /^(scs|scp)_([A-Za-z0-9_-]{43})$/
+
+/** What a service is called in the system. A resource has its own name, which is none of these. */
+export const CONTROL_SERVICES = ['planner', 'benchmark'] as const
+export type DerivedKind = 'operator' | 'resource'
+
+/** The text of a new private key. */
+export const newSystemKey = (): string => `scs_${randomBytes(SECRET_BYTES).toString('base64url')}`
+
+export class SystemKey {
+  readonly #halves: Half[]
+
+  private constructor(halves: Half[]) {
+    this.#halves = halves
+  }
+
+  /**
+   * @param text one key on a line; blank lines and lines that begin with # count for nothing.
+   * @param where names its place in errors, which never show the text.
+   * @throws ScissionError badRequest
+   */
+  static read(text: string, where: string): SystemKey {
+    const lines = text
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '' && !line.startsWith('#'))
+    const halves = lines.map((line, index) => halfOf(line, `${where}, line ${index + 1}`))
+    if (halves.length === 0)
+      throw new ScissionError('badRequest', `${where}: there is no key; scission keys init makes one`)
+    return new SystemKey(halves)
+  }
+
+  /** Whether it can make tokens and signatures. */
+  get isPrivate(): boolean {
+    return this.#signer !== undefined
+  }
+
+  /** The public halves, as a file for machines that are not to have the private ones. */
+  get publicText(): string {
+    return this.#halves.map(({ publicBytes }) => `scp_${publicBytes.toString('base64url')}\n`).join('')
+  }
+
+  /** @returns the signature, base64url. @throws ScissionError internal without a private half. */
+  sign(message: string): string {
+    if (!this.#signer) throw new ScissionError('internal', 'a public system key signs nothing')
+    return sign(null, Buffer.from(message), this.#signer).toString('base64url')
+  }
+
+  isSigned(message: string, signature: string): boolean {
+    const bytes = exactBytes(signature)
+    if (!bytes) return false
+    return this.#halves.some(({ publicKey }) => verify(null, Buffer.from(message), publicKey, bytes))
+  }
+
+  /** The token of a service, or of the operator who has this key. @throws ScissionError internal without a private half. */
+  tokenOf(kind: DerivedKind, name: string): Token {
+    const seed = this.#halves.find((half) => half.seed)?.seed
+    if (!seed) throw new ScissionError('internal', 'a public system key makes no tokens')
+    return derive(seed, kind, name)
+  }
+
+  /** Whether a token was made of one of these keys; then whose it is. */
+  derived({ id, secret }: Token): { kind: DerivedKind; name: string } | undefined {
+    const [, kind, name] = /^(operator|resource)-(.+)$/.exec(id) ?? []
+    if ((kind !== 'operator' && kind !== 'resource') || name === undefined) return undefined
+    const isOurs = this.#halves.some(
+      ({ seed }) => seed !== undefined && timingSafeEqual(derive(seed, kind, name).secret, secret),
+    )
+    return isOurs ? { kind, name } : undefined
+  }
+
+  get #signer(): KeyObject | undefined {
+    return this.#halves.find((half) => half.privateKey)?.privateKey
+  }
+}
+
+function derive(seed: Buffer, kind: DerivedKind, name: string): Token {
+  const secret = Buffer.from(hkdfSync('sha256', seed, '', `scission token ${kind} ${name}`, SECRET_BYTES))
+  return { id: `${kind}-${name}`, secret }
+}
+
+function halfOf(line: string, where: string): Half {
+  const [, kind, text] = LINE.exec(line) ?? []
+  if (kind === undefined || text === undefined)
+    throw new ScissionError(
+      'badRequest',
+      `${where}: not a system key, which is scs_ or scp_ and 43 characters, as scission keys init writes it`,
+    )
+  const bytes = Buffer.from(text, 'base64url')
+  if (kind === 'scp') return { publicKey: publicKeyOf(bytes), publicBytes: bytes }
+  const privateKey = signingKeyOf(bytes)
+  const publicBytes = publicBytesOf(privateKey)
+  return { seed: bytes, privateKey, publicKey: publicKeyOf(publicBytes), publicBytes }
+}

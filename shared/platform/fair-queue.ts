@@ -1,0 +1,141 @@
+/**
+ * A queue for work that takes long, shared out among clients: each in turn has a piece begun, none has all places at once, and
+ * how many of its pieces wait is bounded. A client that asks for much waits for itself.
+ */
+import { ScissionError } from './errors.ts'
+
+/** Who asks for a piece of work. */
+export interface Asker {
+  /** Equal for all that one client asks for. */
+  client: string
+  /** Aborted when nobody waits for the answer any more: a piece that has not begun is dropped. */
+  gone?: AbortSignal | undefined
+}
+
+export interface FairQueueLimits {
+  /** What waits, in refusals: "analyses". */
+  what: string
+  /** Pieces that are worked on at the same time. */
+  atOnce: number
+  /** The same of one client. @defaultValue one place less, so that another client's piece begins at once; at least one */
+  atOnceOfClient?: number
+  /** Pieces that may wait. */
+  waiting: number
+  /** The same of one client. */
+  waitingOfClient: number
+}
+
+interface Piece {
+  begin: () => void
+}
+
+export class FairQueue {
+  readonly #limits: Required<FairQueueLimits>
+  /** Client → its pieces that wait, the oldest first. The client whose turn is next comes first. */
+  readonly #waiting = new Map<string, Piece[]>()
+  /** Client → pieces under way. */
+  readonly #running = new Map<string, number>()
+  #waitingCount = 0
+  #runningCount = 0
+
+  constructor(limits: FairQueueLimits) {
+    this.#limits = { atOnceOfClient: Math.max(1, limits.atOnce - 1), ...limits }
+  }
+
+  /**
+   * Does the work when it is the client's turn.
+   * @throws ScissionError tooManyRequests if too much of this client waits, overloaded if too much of all does; cancelled if the
+   *   client left before; what `work` throws.
+   */
+  async run<T>(asker: Asker, work: () => Promise<T>): Promise<T> {
+    const { client, gone } = asker
+    if (gone?.aborted) throw left()
+    await this.#turn(client, gone)
+    try {
+      return await work()
+    } finally {
+      this.#runningCount -= 1
+      count(this.#running, client, -1)
+      this.#next()
+    }
+  }
+
+  #turn(client: string, gone: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const own = this.#waiting.get(client) ?? []
+      if (!this.#hasPlace(client) || own.length > 0) this.#refuseTooMany(own.length)
+      const piece = {
+        begin: () => {
+          gone?.removeEventListener('abort', leave)
+          resolve()
+        },
+      }
+      const leave = () => {
+        this.#drop(client, piece)
+        reject(left())
+      }
+      gone?.addEventListener('abort', leave, { once: true })
+      this.#waiting.set(client, [...own, piece])
+      this.#waitingCount += 1
+      this.#next()
+    })
+  }
+
+  #refuseTooMany(own: number): void {
+    const { what, waiting, waitingOfClient } = this.#limits
+    if (own >= waitingOfClient)
+      throw new ScissionError(
+        'tooManyRequests',
+        `${own} ${what} of this client wait already, which is the limit; ask again when some of them are done`,
+        { limit: waitingOfClient },
+      )
+    if (this.#waitingCount >= waiting)
+      throw new ScissionError(
+        'overloaded',
+        `${this.#waitingCount} ${what} wait already, which is the limit; ask again in a moment`,
+        { limit: waiting },
+      )
+  }
+
+  #hasPlace(client: string): boolean {
+    const { atOnce, atOnceOfClient } = this.#limits
+    return this.#runningCount < atOnce && (this.#running.get(client) ?? 0) < atOnceOfClient
+  }
+
+  /** Begins what can begin, a piece of each client in turn. */
+  #next(): void {
+    // As it is now: a client that has had its turn goes to the end.
+    const turns = Array.from(this.#waiting)
+    for (const [client, pieces] of turns) {
+      if (!this.#hasPlace(client)) continue
+      const piece = pieces[0]
+      if (!piece) continue
+      this.#drop(client, piece)
+      // Behind the others until its next turn.
+      const rest = this.#waiting.get(client)
+      if (rest) {
+        this.#waiting.delete(client)
+        this.#waiting.set(client, rest)
+      }
+      this.#runningCount += 1
+      count(this.#running, client, 1)
+      piece.begin()
+    }
+  }
+
+  #drop(client: string, piece: Piece): void {
+    const pieces = this.#waiting.get(client) ?? []
+    const rest = pieces.filter((one) => one !== piece)
+    this.#waitingCount -= pieces.length - rest.length
+    if (rest.length > 0) this.#waiting.set(client, rest)
+    else this.#waiting.delete(client)
+  }
+}
+
+function count(counts: Map<string, number>, key: string, by: number): void {
+  const now = (counts.get(key) ?? 0) + by
+  if (now > 0) counts.set(key, now)
+  else counts.delete(key)
+}
+
+const left = () => new ScissionError('cancelled', 'the client left before its request was worked on')
