@@ -229,8 +229,9 @@ function datatypeOf(tensor: CodedTensor, codec: Codec): Exclude<Datatype, 'BYTES
   throw refuse(tensor, `codec ${codec.name} is for FP32 tensors, this one was ${datatype}`)
 }
 
-/** JSON writers differ in whether they put spaces into a list. */
-const SHAPE_TEXT = /^\s*\[\s*(\d{1,15}(\s*,\s*\d{1,15}){0,31})?\s*\]\s*$/
+/** JSON of a list of whole numbers: writers differ in whether they put blanks into it. */
+const SHAPE_TEXT =
+  /^[ \t\r\n]*\[[ \t\r\n]*(?:(?:0|[1-9]\d{0,14})(?:[ \t\r\n]*,[ \t\r\n]*(?:0|[1-9]\d{0,14})){0,31})?[ \t\r\n]*\][ \t\r\n]*$/
 const MAX_SHAPE_CHARACTERS = 1000
 
 function shapeOf(tensor: CodedTensor): number[] {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createTensorCodecs, type CodedTensor } from '../../shared/codec/index.ts'
+import { createTensorCodecs, type CodedTensor, declaredForm } from '../../shared/codec/index.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { availableCodecs, decodeTensor, encodeTensor } from '../../shared/platform/tensor-codecs.ts'
 import { floatTensor, SEED } from './support.ts'
@@ -62,6 +62,14 @@ describe('a receiver', () => {
     expect(() => decodeTensor(changed('q8', withParameter('scission_codec', 'q3')), MAX_BYTES)).toThrow(
       /codecs are .*q4c/,
     )
+  })
+
+  it('refuses a shape that only looks like JSON', () => {
+    for (const shape of ['[1,04,30,30]', '[1,4,\u00a030,30]', '[1,4,\v30,30]', '[00]', '[1,4,30,30]\ufeff']) {
+      const odd = changed('q8', withParameter('scission_shape', shape))
+      for (const read of [() => decodeTensor(odd, MAX_BYTES), () => declaredForm(odd)])
+        expect([shape, codeOf(read)]).toEqual([shape, 'invalidTensor'])
+    }
   })
 
   it('refuses a length that does not fit the shape', () => {
