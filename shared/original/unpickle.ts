@@ -87,7 +87,14 @@ class Machine {
     u: () => this.#set(this.#sinceMark()),
     // A class is kept as its name; an object is a record of the attributes that BUILD sets.
     c: () => this.#stack.push(new PickledObject(`${this.#line()}.${this.#line()}`)),
-    '\x93': () => this.#stack.push(new PickledObject(this.#last(2).map(String).join('.'))),
+    '\x93': () =>
+      this.#stack.push(
+        new PickledObject(
+          this.#last(2)
+            .map((name) => this.#text(name))
+            .join('.'),
+        ),
+      ),
     '\x81': () => this.#makeObject(),
     b: () => this.#build(),
   }
@@ -97,6 +104,12 @@ class Machine {
     if (!(named instanceof PickledObject) || !Array.isArray(values) || values.length > 0)
       throw this.#refuse('an object is made by running code')
     this.#stack.push(new PickledObject(named.className))
+  }
+
+  /** A list that holds one list many times, and that one another, would as a text take up all memory. */
+  #text(value: Pickled): string {
+    if (typeof value === 'string') return value
+    throw this.#refuse('the name of a class is not a text')
   }
 
   #build(): void {

@@ -84,6 +84,9 @@ describe('what is refused', () => {
     )
     expect(() => unpickle(bytes(PROTOCOL_3).subarray(0, 100), 'a.dat')).toThrow('it is cut short')
     expect(() => unpickle(new TextEncoder().encode('hello'), 'a.dat')).toThrow('is not a pickle')
+    // A list of two that are one list of two that are one, forty times: as a text it would never end.
+    const bomb = `\x80\x02]${'q\0h\0\x86'.repeat(40)}\x8c\x01a\x93.`
+    expect(() => unpickle(Buffer.from(bomb, 'latin1'), 'a.dat')).toThrow('a class is not a text')
     expect(() => unpickle(new Uint8Array(), 'a.dat')).toThrow('it is cut short')
   })
 
