@@ -7,12 +7,28 @@ import { ScissionError } from '../platform/errors.ts'
 const PREFIX_BYTES = 4
 
 /** The data of a BYTES tensor with these elements. */
-export function encodeElements(elements: readonly Uint8Array[]): Uint8Array {
-  const total = elements.reduce((sum, element) => sum + PREFIX_BYTES + element.byteLength, 0)
+export const encodeElements = (elements: readonly Uint8Array[]): Uint8Array =>
+  encodeEach(elements.length, (index) => elements[index] ?? new Uint8Array())
+
+/**
+ * The same for elements that are made one at a time, twice each: of many small ones together the objects would take far more
+ * memory than the data.
+ * @param limitBytes maximum of the data. @throws ScissionError payloadTooLarge before anything is allocated.
+ */
+export function encodeEach(
+  count: number,
+  elementAt: (index: number) => Uint8Array,
+  limitBytes = Number.POSITIVE_INFINITY,
+): Uint8Array {
+  let total = PREFIX_BYTES * count
+  for (let index = 0; index < count && total <= limitBytes; index += 1) total += elementAt(index).byteLength
+  if (total > limitBytes)
+    throw new ScissionError('payloadTooLarge', `the elements take more than ${limitBytes} bytes`)
   const bytes = new Uint8Array(total)
   const view = new DataView(bytes.buffer)
   let at = 0
-  for (const element of elements) {
+  for (let index = 0; index < count; index += 1) {
+    const element = elementAt(index)
     view.setUint32(at, element.byteLength, true)
     bytes.set(element, at + PREFIX_BYTES)
     at += PREFIX_BYTES + element.byteLength

@@ -5,7 +5,7 @@
  * @see https://github.com/python/cpython/blob/main/Lib/pickletools.py (opcodes of protocols 2 to 4)
  */
 import type { ScissionError } from '../platform/errors.ts'
-import { encodeElements } from '../oip/bytes-elements.ts'
+import { encodeEach } from '../oip/bytes-elements.ts'
 
 /** What a class or a call made: only the state that it was given counts. */
 class Made {
@@ -15,19 +15,28 @@ const MARK = Symbol('mark')
 
 const REMEDY = 'save the array with dtype=str, or send it as JSON'
 
-/** @returns the texts as BYTES elements. @throws what `refuse` makes if it is not the pickle of an array of texts. */
-export function pickledTexts(bytes: Uint8Array, refuse: (why: string) => ScissionError): Uint8Array {
+/**
+ * @param limitBytes maximum of the elements: a pickle names a text that it has already given in two bytes.
+ * @returns the texts as BYTES elements.
+ * @throws what `refuse` makes if it is not the pickle of an array of texts; ScissionError payloadTooLarge.
+ */
+export function pickledTexts(
+  bytes: Uint8Array,
+  refuse: (why: string) => ScissionError,
+  limitBytes: number,
+): Uint8Array {
   const made = new Unpickler(bytes, refuse).run()
   const state = made instanceof Made && Array.isArray(made.state) ? (made.state as unknown[]) : []
   // The state of an array: version, shape, type, order, list of the elements.
   const list = state[4]
   if (!Array.isArray(list)) throw refuse(`its objects cannot be read; ${REMEDY}`)
-  const elements = list.map((element: unknown, at) => {
+  const elementAt = (at: number) => {
+    const element: unknown = list[at]
     if (typeof element === 'string') return Buffer.from(element)
     if (element instanceof Uint8Array) return element
     throw refuse(`element ${at} of its objects is no text; ${REMEDY}`)
-  })
-  return encodeElements(elements)
+  }
+  return encodeEach(list.length, elementAt, limitBytes)
 }
 
 class Unpickler {

@@ -7,7 +7,7 @@
 import AdmZip from 'adm-zip'
 import { coerceError, ScissionError } from '../platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../contracts/tensor.ts'
-import { countElements, encodeElements } from '../oip/bytes-elements.ts'
+import { countElements, encodeEach } from '../oip/bytes-elements.ts'
 import { NPY_DATATYPES as DATATYPES, NPY_MAGIC } from './numpy-types.ts'
 import { inTensorOrder } from './numpy-order.ts'
 import { pickledTexts } from './pickled-texts.ts'
@@ -23,12 +23,21 @@ const ZIP_METHODS = [0, 8]
 const MAX_FILES = 10_000
 const MAX_FOLDERS = 16
 
+/** Texts of a `.npy` file that is read on its own take no more: they can take any multiple of their file. */
+const MAX_TEXT_BYTES = 2 ** 30
+/** Any number of empty texts would fit into a file that holds nothing. */
+const MAX_EMPTY_TEXTS = 1_000_000
+
 export const isNpy = (bytes: Uint8Array): boolean => NPY_MAGIC.equals(bytes.subarray(0, NPY_MAGIC.length))
 export const isNpz = (bytes: Uint8Array): boolean =>
   Buffer.from(bytes.subarray(0, 2)).toString('latin1') === 'PK'
 
-/** Reads one array. @param owner what error messages call the file. @throws ScissionError invalidTensor. */
-export function readNpy(bytes: Uint8Array, owner: string): NumpyArray {
+/**
+ * Reads one array.
+ * @param owner what error messages call the file. @param limitBytes maximum of the elements of texts. @defaultValue 1 GiB
+ * @throws ScissionError invalidTensor, payloadTooLarge.
+ */
+export function readNpy(bytes: Uint8Array, owner: string, limitBytes = MAX_TEXT_BYTES): NumpyArray {
   const refuse = (why: string) => new ScissionError('invalidTensor', `${owner}: ${why}`)
   if (!isNpy(bytes)) throw refuse('it is no .npy file')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -53,7 +62,7 @@ export function readNpy(bytes: Uint8Array, owner: string): NumpyArray {
   const datatype = DATATYPES.get(descr.replace(/^[>=](?=[uif][248]$)/, '<'))
   if (!datatype && isFortran && shape.length > 1)
     throw refuse('its texts are in the order of Fortran; save numpy.ascontiguousarray(…) of it')
-  if (!datatype) return { datatype: 'BYTES', shape, bytes: textsOf(descr, shape, data, refuse) }
+  if (!datatype) return { datatype: 'BYTES', shape, bytes: textsOf(descr, shape, data, refuse, limitBytes) }
   const wanted = byteLength(datatype, shape)
   if (data.byteLength !== wanted) throw refuse(wrongLength(descr, shape, wanted, data))
   const size = wanted / Math.max(1, elementCount(shape))
@@ -71,10 +80,16 @@ const wrongLength = (
 ) => `${descr} of shape (${shape.join(', ')}) takes ${wanted} bytes, ${have} follow the header`
 
 /** Texts: `<U7` is seven characters of UTF-32, `|S7` seven bytes, both filled up with zeros; `|O` is a pickled list. */
-function textsOf(descr: string, shape: readonly number[], data: Uint8Array, refuse: Refuse): Uint8Array {
+function textsOf(
+  descr: string,
+  shape: readonly number[],
+  data: Uint8Array,
+  refuse: Refuse,
+  limitBytes: number,
+): Uint8Array {
   const count = elementCount(shape)
   if (descr === '|O') {
-    const texts = pickledTexts(data, refuse)
+    const texts = pickledTexts(data, refuse, limitBytes)
     const found = countElements(texts, 'the pickled list')
     if (found !== count) throw refuse(`its shape has ${count} elements, ${found} texts are pickled`)
     return texts
@@ -85,12 +100,13 @@ function textsOf(descr: string, shape: readonly number[], data: Uint8Array, refu
     throw refuse(`NumPy type ${descr} is not taken; there are ${types.join(' ')}`)
   }
   const size = Number(length) * (kind === '<U' ? 4 : 1)
+  if (size === 0 && count > MAX_EMPTY_TEXTS)
+    throw refuse(`it holds ${count} texts of type ${descr}, at most ${MAX_EMPTY_TEXTS} empty ones are read`)
   if (data.byteLength !== count * size) throw refuse(wrongLength(descr, shape, count * size, data))
   const element = (at: number) => data.subarray(at * size, (at + 1) * size)
-  const elements = Array.from({ length: count }, (_, at) =>
-    kind === '<U' ? fromUtf32(element(at), refuse) : withoutZeros(element(at)),
-  )
-  return encodeElements(elements)
+  const elementAt = (at: number) =>
+    kind === '<U' ? fromUtf32(element(at), refuse) : withoutZeros(element(at))
+  return encodeEach(count, elementAt, limitBytes)
 }
 
 function withoutZeros(bytes: Uint8Array): Uint8Array {
@@ -127,11 +143,13 @@ export function readNpz(bytes: Uint8Array, owner: string, limitBytes: number): M
       if (!ZIP_METHODS.includes(method))
         throw refuse(`${entry.entryName} is packed by method ${method}; save with numpy.savez`)
       // adm-zip inflates to `size` at most, and takes `compressedSize` of what is stored.
-      left -= Math.max(size, compressedSize)
-      if (left < 0)
+      const unpacked = Math.max(size, compressedSize)
+      if (unpacked > left)
         throw new ScissionError('payloadTooLarge', `${owner}: its arrays take more than ${limitBytes} bytes`)
       const name = entry.entryName.replace(/\.npy$/, '')
-      arrays.set(name, readNpy(entry.getData(), `${owner}, ${entry.entryName}`))
+      const array = readNpy(entry.getData(), `${owner}, ${entry.entryName}`, left)
+      left -= Math.max(unpacked, array.bytes.byteLength)
+      arrays.set(name, array)
     }
   } catch (thrown) {
     if (thrown instanceof ScissionError) throw thrown

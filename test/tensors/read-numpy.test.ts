@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { DATATYPES } from '../../shared/contracts/common.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { isNpy, isNpz, readNpy, readNpz } from '../../shared/tensors/read-numpy.ts'
-import { decodeElements } from '../../shared/oip/bytes-elements.ts'
+import { countElements, decodeElements } from '../../shared/oip/bytes-elements.ts'
 import { npyFile, npyOf, npzOf } from '../support/numpy.ts'
 
 const array = fc.record({
@@ -244,5 +244,31 @@ describe('a .npz file', () => {
   it('packed by another method is refused', () => {
     const zip = npzOf({ 'x.npy': deflateRawSync(first) }, false, 12)
     expect(failure(() => readNpz(zip, 'f', LIMIT))?.message).toMatch(/method 12; save with numpy.savez/)
+  })
+})
+
+describe('a small file of many texts', () => {
+  it('is refused if they are empty: any number of them would fit into it', () => {
+    for (const descr of ['|S0', '<U0']) {
+      const error = failure(() => readNpy(npyFile(descr, [4_000_000_000], new Uint8Array()), 'x'))
+      expect(error?.message).toMatch(/at most 1000000 empty ones/)
+      expect(readNpy(npyFile(descr, [0], new Uint8Array()), 'x').shape).toEqual([0])
+    }
+  })
+
+  it('is refused if one text that it names again and again takes more than the limit', () => {
+    const times = 1000
+    // An array whose state is (1, (1000,), None, False, [the same text, 1000 times]).
+    const pickle = Buffer.concat([
+      Buffer.from('\x80\x02cnumpy\nndarray\n)\x81(K\x01M\xe8\x03\x85N\x89](X\xe8\x03\0\0', 'latin1'),
+      Buffer.alloc(times, 'a'),
+      Buffer.from('q\0', 'latin1'),
+      ...Array.from({ length: times - 1 }, () => Buffer.from('h\0', 'latin1')),
+      Buffer.from('etb.', 'latin1'),
+    ])
+    const file = npyFile('|O', [times], pickle)
+    expect(countElements(readNpy(file, 'x').bytes, 'x')).toBe(times)
+    expect(failure(() => readNpy(file, 'x', 10_000))?.status).toBe(413)
+    expect(failure(() => readNpz(npzOf({ 'x.npy': file }, true), 'f', 10_000))?.status).toBe(413)
   })
 })

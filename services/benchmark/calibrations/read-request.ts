@@ -57,7 +57,7 @@ export function readFields(fields: ReadonlyMap<string, Uint8Array>, limitBytes: 
 
 function samplesOf(name: string, bytes: Uint8Array, limitBytes: number): Tensor[] {
   const owner = `form field "${name}"`
-  if (isNpy(bytes)) return [{ name, ...readNpy(bytes, owner) }]
+  if (isNpy(bytes)) return [{ name, ...readNpy(bytes, owner, limitBytes) }]
   if (isNpz(bytes))
     return [...readNpz(bytes, owner, limitBytes)].map(([input, array]) => ({ name: input, ...array }))
   throw new ScissionError(

@@ -51,7 +51,7 @@ function readSampleFile({ name, bytes, jsonBytes }: SampleFile, limitBytes: numb
   if (isNpy(bytes)) {
     if (name === undefined)
       throw new ScissionError('invalidTensor', `${owner}: an array has no name; ${NAMES}`)
-    return [{ name: name.replace(/\.npy$/, ''), ...readNpy(bytes, owner) }]
+    return [{ name: name.replace(/\.npy$/, ''), ...readNpy(bytes, owner, limitBytes) }]
   }
   if (jsonBytes === undefined && !/^\s*\{/.test(Buffer.from(bytes.subarray(0, 64)).toString('latin1')))
     throw new ScissionError(
