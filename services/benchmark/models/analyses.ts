@@ -39,7 +39,7 @@ export class Analyses {
     this.#state = state
     this.#limits = limits
     const analyse = (model: Model, tried: InputShapes) =>
-      this.#stored(model.id, async () => {
+      this.#store.working(model.id, async () => {
         // The samples may have changed since the caller read the record: only the newest are in the folder.
         const { samples } = await store.needRecord(model.id)
         return this.#inChild(store.folder(model.id), model.id, { inputShapes: tried, open: true, samples })
@@ -135,7 +135,9 @@ export class Analyses {
     samples: Samples | undefined,
     asker: Asker,
   ): Promise<Structure> {
-    return this.#stored(id, () => this.analyseFolder(this.#store.folder(id), id, shapes, samples, asker))
+    return this.#store.working(id, () =>
+      this.analyseFolder(this.#store.folder(id), id, shapes, samples, asker),
+    )
   }
 
   #inChild(
@@ -145,17 +147,5 @@ export class Analyses {
   ): Promise<Structure> {
     const request = { dir, file: MODEL_FILE, model, ...how }
     return analyseInChild({ ...request, ...this.#limits, signal: this.#stop.signal })
-  }
-
-  /** Runs an analysis of a model in the store. */
-  async #stored(id: ModelId, analyse: () => Promise<Structure>): Promise<Structure> {
-    await this.#store.needRecord(id)
-    try {
-      return await analyse()
-    } catch (thrown) {
-      // The files of a model that is deleted meanwhile are gone: that is no fault of the model or of this service.
-      await this.#store.needRecord(id)
-      throw thrown
-    }
   }
 }

@@ -37,7 +37,10 @@ export class Ranges {
     this.#written = written
   }
 
-  /** @throws ScissionError invalidRange, which names the number of layers; needsInputShapes or notFound for the shapes. */
+  /**
+   * @throws ScissionError invalidRange, which names the number of layers; needsInputShapes or notFound for the shapes; notFound if
+   * the model's files are not here, as of one whose measurements were imported.
+   */
   async get(
     model: Model,
     from: number,
@@ -52,7 +55,9 @@ export class Ranges {
     checkRange(structure, from, to)
     const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
     const manifest = await this.#locks.run(stem, async () => {
-      const there = (await this.#stored(stem)) ?? (await this.#write(stem, structure, from, to))
+      const there =
+        (await this.#stored(stem)) ??
+        (await this.#store.working(model.id, () => this.#write(stem, structure, from, to)))
       await this.#written.used(stem)
       return there
     })

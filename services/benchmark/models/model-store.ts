@@ -122,6 +122,20 @@ export class ModelStore {
     throw new ScissionError('notFound', `the files of model ${id} are not on this benchmark service`)
   }
 
+  /**
+   * Does work that needs the files of a model. @throws ScissionError notFound if they are not here, or not any more once the work
+   * has failed: that is no fault of the model or of this service; else what the work throws.
+   */
+  async working<T>(id: ModelId, work: () => Promise<T>): Promise<T> {
+    await this.needRecord(id)
+    try {
+      return await work()
+    } catch (thrown) {
+      await this.needRecord(id)
+      throw thrown
+    }
+  }
+
   async writeRecord(record: Model): Promise<void> {
     await writeWhole(path.join(this.folder(record.id), RECORD), JSON.stringify(record, null, 2))
   }
