@@ -35,6 +35,9 @@ export interface BenchOptions {
   seed?: number | undefined
   count?: number | undefined
   keep?: string | undefined
+  /** Of the fuzzer: only this target, and one input of it in base64. */
+  target?: string | undefined
+  replay?: string | undefined
 }
 
 export interface Benchmark {

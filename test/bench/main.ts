@@ -10,6 +10,7 @@ import { type Benchmark, type Figure, machine, type Result } from './bench.ts'
 import { attack } from './attack.ts'
 import { codecs } from './codecs.ts'
 import { codecsTable } from './codecs-table.ts'
+import { fuzz } from './fuzz.ts'
 import { links } from './links.ts'
 import { madeModels } from './made-models.ts'
 import { memory } from './memory.ts'
@@ -45,6 +46,7 @@ const BENCHMARKS: Benchmark[] = [
   processHop,
   models,
   madeModels,
+  fuzz,
 ]
 
 const number = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3))
@@ -92,6 +94,8 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
     count: { type: 'string' },
     keep: { type: 'string' },
+    target: { type: 'string' },
+    replay: { type: 'string' },
     'quiet-only': { type: 'boolean', default: false },
   },
 })

@@ -1,0 +1,28 @@
+/** Everything that is fuzzed. */
+import type { Target } from './target.ts'
+import { codecs } from './targets/codecs.ts'
+import { documents } from './targets/documents.ts'
+import { numpy, onnx, originals, pickles } from './targets/files.ts'
+import { answers, forms } from './targets/http-bytes.ts'
+import { redisDocuments } from './targets/redis.ts'
+import { requests, wires } from './targets/requests.ts'
+import { binaryMessages, jsonMessages } from './targets/messages.ts'
+import { credentials, queries } from './targets/texts.ts'
+
+export const TARGETS: readonly Target[] = [
+  jsonMessages,
+  binaryMessages,
+  codecs,
+  onnx,
+  numpy,
+  pickles,
+  originals,
+  documents,
+  queries,
+  credentials,
+  forms,
+  answers,
+  requests,
+  wires,
+  redisDocuments,
+]

@@ -1,0 +1,75 @@
+/** Short texts from outside: addresses, queries, credentials, seals, notices of changes. */
+import { z } from 'zod'
+import { parseRange } from '../../../services/benchmark/models/send-file.ts'
+import { PlanQuery } from '../../../shared/contracts/plan.ts'
+import { parsePlanId } from '../../../shared/contracts/plan-id.ts'
+import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
+import { parseShapeRanges } from '../../../shared/contracts/shape-ranges.ts'
+import { figures } from '../../../shared/contracts/query-values.ts'
+import { patternOf } from '../../../shared/platform/access/identity.ts'
+import { newSystemKey, SystemKey } from '../../../shared/platform/access/system-key.ts'
+import { formatToken, newToken, parseToken } from '../../../shared/platform/access/token.ts'
+import { check } from '../../../shared/platform/outside-input.ts'
+import { parseAsked } from '../../../shared/platform/redis/revision.ts'
+import { openSeal, sealText } from '../../../shared/platform/redis/seal.ts'
+import { PURE, refusing, type Target, text } from '../target.ts'
+
+const Figures = figures(z.string(), z.number())
+
+export const queries: Target = {
+  name: 'queries',
+  share: 8,
+  sample: 1500,
+  ...PURE,
+  open: () => ({
+    seeds: [
+      'input_1:1x3x224x224,ids:1x8',
+      '{"a,b":[1,"8..512"]}',
+      'ids:1x8..512',
+      'device:20,edge:5',
+      'bytes=0-100',
+      'abc123.77',
+      'latest',
+      'model=net&objective=latency&resources=device,edge&whatIf=&limit=3&maxLatencyMs=20&codecs=none,q8',
+    ].map(text),
+    run: (input) => {
+      const given = Buffer.from(input).toString()
+      for (const parse of [parseInputShapes, parseShapeRanges, parsePlanId, parseAsked, patternOf])
+        refusing(() => parse(given))
+      parseRange(given, 1000)
+      check(Figures, given)
+      check(PlanQuery, Object.fromEntries(new URLSearchParams(given)))
+    },
+  }),
+}
+
+export const credentials: Target = {
+  name: 'credentials',
+  share: 6,
+  sample: 1000,
+  ...PURE,
+  open: () => {
+    const key = SystemKey.read(newSystemKey(), 'fuzz')
+    const sign = (message: string) => key.sign(message)
+    const sealed = sealText('resources', 'edge', '{"name":"edge"}', { by: 'system', sign })
+    const seeds = [
+      formatToken(newToken()),
+      formatToken(key.tokenOf('resource', 'edge')),
+      newSystemKey(),
+      key.publicText,
+      sealed,
+    ]
+    return {
+      seeds: seeds.map(text),
+      run: (input) => {
+        const given = Buffer.from(input).toString()
+        const token = parseToken(given)
+        if (token) key.derived(token)
+        refusing(() => SystemKey.read(given, 'fuzz'))
+        const opened = openSeal('resources', 'edge', given)
+        if (opened && given !== sealed && key.isSigned(opened.message, opened.signature))
+          throw new Error('a changed document is believed')
+      },
+    }
+  },
+}
