@@ -48,13 +48,10 @@ export function toScissionError(thrown: unknown): ScissionError {
   const refusal = refusalOf(error)
   if (refusal !== undefined) return as('queueUnavailable', refusal)
   if (isRedisFailure(error)) return as('queueUnavailable', 'Redis cannot be reached; retry in a moment')
-  return as('internal', withoutPaths(error))
-}
-
-/** An error of the file system names files of this machine, which are nobody's business: the log has them. */
-function withoutPaths(error: Error & { path?: unknown; dest?: unknown }): string {
-  const paths = [error.path, error.dest].filter((one) => typeof one === 'string')
-  return paths.reduce((text, path) => text.replaceAll(path, path.replace(/^.*[\\/]/, '…/')), error.message)
+  // Node names the path, which is nobody's business; the log tells the cause.
+  if ('syscall' in error && 'path' in error)
+    return as('internal', 'a file of this service could not be read or written; its log says which, and why')
+  return as('internal')
 }
 
 /** Errors of ioredis and BullMQ that mean a lost connection. */
