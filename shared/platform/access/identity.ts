@@ -35,7 +35,7 @@ export type Identity =
   | { kind: 'nobody' }
   | { kind: 'operator'; id: string; name: string }
   | { kind: 'resource'; id: string; name: string }
-  | { kind: 'client'; id: string; name: string; infer: readonly RegExp[] | 'all'; read: boolean }
+  | { kind: 'client'; id: string; name: string; infer: readonly NamePattern[] | 'all'; read: boolean }
 
 /** @param name the model or deployment in the path, for `about` and `infer`. */
 export function mayDo(identity: Identity, access: Access, name: string | undefined): boolean {
@@ -51,12 +51,35 @@ export function mayDo(identity: Identity, access: Access, name: string | undefin
   return access === 'infer' && mayInfer(identity.infer, name)
 }
 
-const mayInfer = (allowed: readonly RegExp[] | 'all', name: string | undefined): boolean =>
+const mayInfer = (allowed: readonly NamePattern[] | 'all', name: string | undefined): boolean =>
   allowed === 'all' || (name !== undefined && allowed.some((pattern) => pattern.test(name)))
 
-/** `mobilenet*` as an expression for whole names. */
-export const patternOf = (text: string): RegExp =>
-  new RegExp(`^${text.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`)
+/** Which names are meant. */
+export interface NamePattern {
+  test: (name: string) => boolean
+}
+
+/**
+ * `mobilenet*` for whole names. Each piece between two stars is looked for once, behind the one before it: a regular expression
+ * would try all places of all pieces, and a client, which chooses the name, could keep the service busy for ever.
+ */
+export function patternOf(text: string): NamePattern {
+  const [first = '', ...others] = text.split('*')
+  const last = others.pop()
+  if (last === undefined) return { test: (name) => name === text }
+  const test = (name: string): boolean => {
+    const end = name.length - last.length
+    if (!name.startsWith(first) || !name.endsWith(last)) return false
+    let at = first.length
+    for (const piece of others) {
+      const found = name.indexOf(piece, at)
+      if (found < 0) return false
+      at = found + piece.length
+    }
+    return at <= end
+  }
+  return { test }
+}
 
 /** For a log: `client camera (3f2a…)`. */
 export function describeIdentity(identity: Identity): string {
