@@ -1,14 +1,19 @@
 /** Requests of the fuzzer, and what may be answered to them. */
 import http from 'node:http'
 import net from 'node:net'
+import { NOBODY } from '../support/fixtures.ts'
 
 /** What is asked is not built, or not now. Any other status of 500 and above is a fault. */
 const ALLOWED = [501, 503]
 const MOST_READ = 64 * 1024
 
+/** A machine of the examples, which is away: 502 is the right answer to whoever has it called. */
+const isAway = (status: number, said: string): boolean =>
+  status === 502 && said.includes('peerUnavailable') && said.includes(NOBODY)
+
 /** @throws Error if the status blames the service. */
 export function checkStatus(status: number, said: string): void {
-  if (status >= 500 && !ALLOWED.includes(status))
+  if (status >= 500 && !ALLOWED.includes(status) && !isAway(status, said))
     throw new Error(`answered with ${status}: ${said.slice(0, 500)}`)
 }
 

@@ -21,6 +21,11 @@ const shaped = (shape: string) =>
 export const REGRESSIONS: readonly Regression[] = [
   of('codecs', 'a dimension with a zero before it', shaped('[1,00,30,30]')),
   of('codecs', 'a blank that JSON does not know', shaped('[1,\u00a03]')),
+  of(
+    'queries',
+    'a name that fits a pattern of many stars almost',
+    latin(`${'*a'.repeat(30)}*b${'a'.repeat(62)}`),
+  ),
   of('numpy', 'four billion empty texts', npyFile('|S0', [4_000_000_000], new Uint8Array())),
   of(
     'pickles',
