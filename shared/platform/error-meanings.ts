@@ -3,7 +3,7 @@ import type { ErrorCode } from './errors.ts'
 
 export const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   badRequest:
-    'The JSON, the query, a header or an option is malformed or out of range. `details.fields` lists them.',
+    'The JSON, the query, a header or an option is malformed or out of range. `details.fields` lists the first twenty of them.',
   invalidTensor: 'An input tensor has a wrong name, data type, shape, number of bytes or encoding.',
   invalidValues:
     'The input tensors have the right form, but a layer refuses their values: an index outside of its table, a text that is ' +

@@ -10,7 +10,7 @@ import {
   PlainMachine,
   PlainProfile,
 } from '../../../shared/contracts/plain-import.ts'
-import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
+import { MAX_FAULTS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate, type State } from '../../../shared/platform/redis/state.ts'
 import { storeImported } from './imported-profiles.ts'
 import { OriginalDocument, OriginalStored, storeOriginal } from './import-original.ts'
@@ -25,16 +25,27 @@ const ProfilePage = pageOf(Profile).meta({ id: 'ProfilePage' })
 /** What is imported, by its form. */
 type Form = { items: z.infer<typeof Profile>[] } | { original: OriginalDocument } | { plain: PlainDocument }
 
+/** In one import: to check more of them holds up whoever asks meanwhile. */
+const MAX_IMPORTED = 10_000
+const LISTS = ['items', 'profiles', 'machines', 'links']
+
 /** Accepts all that `bodyForms` below lists, and says of what it is which field is wrong. */
 const Imported = z.unknown().transform((body, context): Form => {
   const checked = <T>(schema: z.ZodType<T>, value: unknown): T => {
     const parsed = schema.safeParse(value)
     if (parsed.success) return parsed.data
-    for (const { path, message } of parsed.error.issues)
+    for (const { path, message } of parsed.error.issues.slice(0, MAX_FAULTS))
       context.issues.push({ code: 'custom', message, path, input: body })
     return z.NEVER
   }
   const has = (field: string) => typeof body === 'object' && body !== null && field in body
+  const listed = Object(body) as Record<string, unknown>
+  const lists = [body, ...LISTS.map((name) => listed[name])]
+  if (lists.some((list) => Array.isArray(list) && list.length > MAX_IMPORTED)) {
+    const message = `more than ${MAX_IMPORTED} are not imported at once; send them in several requests`
+    context.issues.push({ code: 'custom', message, input: body })
+    return z.NEVER
+  }
   if (has('systems')) return { original: checked(OriginalDocument, body) }
   const plain = has('items') ? undefined : asPlainDocument(body)
   if (plain) return { plain: checked(PlainDocument, plain) }

@@ -113,16 +113,24 @@ export class Reply {
 export const reply = (status: number, body?: unknown, headers?: Record<string, string>) =>
   new Reply(status, body, headers)
 
-/** @returns the value as the schema has it. @throws ScissionError badRequest; `details.fields` lists path and message of every fault. */
+/** Faults that an answer names: a body of a million wrong values has a million. */
+export const MAX_FAULTS = 20
+
+/**
+ * @returns the value as the schema has it.
+ * @throws ScissionError badRequest; `details.fields` lists path and message of the first MAX_FAULTS faults.
+ */
 export function validate<T extends z.ZodType>(schema: T, value: unknown, where: string): z.infer<T> {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
-  const fields = parsed.error.issues.map((issue) => ({
+  const { issues } = parsed.error
+  const fields = issues.slice(0, MAX_FAULTS).map((issue) => ({
     field: issue.path.join('.') || where,
     message: messageOf(issue, schema),
   }))
   const text = fields.map((fault) => `${fault.field}: ${fault.message}`).join('; ')
-  throw new ScissionError('badRequest', `${where}: ${text}`, { fields })
+  const more = issues.length > MAX_FAULTS ? `; and ${issues.length - MAX_FAULTS} more` : ''
+  throw new ScissionError('badRequest', `${where}: ${text}${more}`, { fields })
 }
 
 /**
