@@ -2,7 +2,7 @@
 import type { Draw } from './draw.ts'
 
 /** No input grows longer by damage than this. */
-export const MAX_INPUT_BYTES = 256 * 1024
+const MAX_INPUT_BYTES = 256 * 1024
 
 /** Where sizes and signs change. */
 const EDGES = [
