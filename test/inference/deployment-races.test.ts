@@ -79,6 +79,7 @@ describe('a deployment', () => {
   it('serves a request that waited for a plan which another one overtook', async () => {
     engine.holdLoads()
     const early = deployments.prepare(planOf(0, 2)).catch(() => undefined)
+    await settled()
     const asked = deployments.live('live', undefined)
     // From now on loads go through; the one above hangs.
     engine.holdLoads()()

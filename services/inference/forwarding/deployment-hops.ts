@@ -215,6 +215,8 @@ export class Deployments {
 
   async #acquire(record: Deployment, signal: AbortSignal): Promise<LiveDeployment> {
     await this.#deps.onRecord.refuseMisfit(record)
+    // It may have been released meanwhile: what hangs below would never hear of it.
+    signal.throwIfAborted()
     const { model, shapesKey } = record
     const { resource } = this.#deps
     const mine = record.hops.flatMap((hop, index) =>
