@@ -75,6 +75,26 @@ describe('a Host header', () => {
   })
 })
 
+describe('a door that asks for tokens', () => {
+  it('may have any name: a page that is taken for its own has none to show', async () => {
+    const asking = await listen(service.app.at({ shows: 'everything', asks: true }), 0, '127.0.0.1')
+    const { host } = new URL(asking.url)
+    const status = (headers: Record<string, string>, path: string) =>
+      new Promise<number | undefined>((resolve, reject) => {
+        http
+          .get(`${asking.url}${path}`, { headers }, (res) => {
+            res.resume()
+            resolve(res.statusCode)
+          })
+          .on('error', reject)
+      })
+    expect(await status({ Host: 'models.example' }, '/healthz')).toBe(200)
+    expect(await status({ Host: 'models.example' }, '/v1/networks')).toBe(401)
+    expect(await status({ Host: host, Origin: 'http://evil.example' }, '/healthz')).toBe(403)
+    await asking.close()
+  })
+})
+
 describe('an Origin header', () => {
   it('of the same origin is taken', async () => {
     const { host } = new URL(listening.url)

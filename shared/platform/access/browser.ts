@@ -2,11 +2,15 @@
  * What a browser is kept from: a page of another site that drives a service which its reader can reach. Such a page calls
  * the service by a name of its own that resolves to this machine (DNS rebinding: the Host header tells), or by its right
  * address (the Origin header and Sec-Fetch-Site tell).
+ *
+ * A door that asks for tokens may have any name: a page that is taken for the service's own has none to show, and people call
+ * their machines as they like.
  */
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import os from 'node:os'
 import { ScissionError } from '../errors.ts'
+import { doorOf } from './guard.ts'
 
 /** Nobody can register a name below these (RFC 6761, 6762, 8375; `internal` is reserved by ICANN). */
 const PRIVATE_NAME = /\.(localhost|local|internal|test|home\.arpa)$/
@@ -25,9 +29,10 @@ export function browserCheck(allowed: readonly string[]): (req: IncomingMessage)
     names.has(hostname) ||
     PRIVATE_NAME.test(hostname) ||
     CLUSTER_NAME.test(hostname)
-  return ({ headers, method }) => {
+  return (req) => {
+    const { headers, method } = req
     const { host, origin } = headers
-    if (host !== undefined && host !== '' && !isOurs(hostnameOf(host)))
+    if (!doorOf(req).asks && host !== undefined && host !== '' && !isOurs(hostnameOf(host)))
       throw new ScissionError(
         'forbidden',
         `the Host header names "${host.slice(0, 100)}", which is not known to be this service: list it in SCISSION_ALLOWED_HOSTS if it is`,

@@ -19,8 +19,8 @@ export const ACCESS_SETTINGS = {
     'SCISSION_ALLOWED_HOSTS',
     names,
     '',
-    'public names by which this service is called, comma-separated; addresses, names without a dot and private ones ' +
-      '(.internal, .local) need not be listed',
+    'public names by which a service that asks for no token is called, comma-separated; addresses, names without a dot and ' +
+      'private ones (.internal, .local) need not be listed',
   ),
   identity: setting(
     'SCISSION_IDENTITY',
