@@ -59,7 +59,7 @@ describe('a service whose threads are all held up', () => {
       SCISSION_DATA: path.join(folder(), 'device'),
       SCISSION_BENCHMARK_URL: benchmark().url,
       // A run takes some seconds.
-      SCISSION_SLOWDOWN: '100',
+      SCISSION_SLOWDOWN: '1000',
     }
     const config = readConfig(INFERENCE_SETTINGS, { REDIS_URL: redis().url, ...env })
     const engine = createEngine(config, createLog('test', 'silent'), {
