@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { ServedTimes, stageMs } from '../../../services/inference/jobs/served-times.ts'
 import { createLog } from '../../../shared/platform/log.ts'
@@ -32,6 +33,8 @@ const served = (threads = 1, isOwner = () => true) =>
 async function ready(times: ServedTimes): Promise<void> {
   times.ran(key, { computeMs: 1, cpuMs: 1 })
   await redis().state.redis.ping()
+  // The answer was there before that of the ping; now what was made of it is there too.
+  await setImmediate()
 }
 
 describe('the times of stages that really ran', () => {
