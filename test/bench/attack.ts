@@ -5,7 +5,8 @@
  *
  * `ATTACKS=executor,streams` runs some of them.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { setMaxListeners } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import os from 'node:os'
@@ -127,6 +128,8 @@ async function beside(place: Place, run: Attack): Promise<Measured> {
   for (let turn = 0; turn < TURNS; turn += 1) {
     await askFor(TURN_MS, measured.alone)
     const stop = new AbortController()
+    // Each request of the attacker listens to it until it is collected.
+    setMaxListeners(0, stop.signal)
     const attacking = run(place, stop.signal)
     await askFor(BEGIN_MS, [])
     await askFor(TURN_MS, measured.beside)
@@ -172,7 +175,7 @@ function inferring(name: string, inputs: () => Tensor[], count: number): Attack 
   }
 }
 
-/** A loop of 10^15 turns: its trial ends when its time is up. Each has another name of a tensor, so it is another model. */
+/** A loop of 10^15 turns: its trial ends when its time is up. Each has another name of a node, so it is another model. */
 function uploading(count: number): Attack {
   let made = 0
   return async ({ system, folder }, stop) => {
@@ -181,11 +184,7 @@ function uploading(count: number): Attack {
       const file = path.join(folder, `endless-${made}.onnx`)
       writeModel(file, endless(made))
       const form = new FormData()
-      form.set(
-        'model',
-        new Blob([await import('node:fs').then((fs) => fs.readFileSync(file))]),
-        'endless.onnx',
-      )
+      form.set('model', new Blob([readFileSync(file)]), 'endless.onnx')
       const signal = AbortSignal.any([stop, AbortSignal.timeout(TURN_MS)])
       await fetch(`${system.benchmarkUrl}/v1/models?name=endless-${made}`, {
         method: 'POST',
@@ -198,7 +197,6 @@ function uploading(count: number): Attack {
 
 const endless = (salt: number) => ({
   ...looping,
-  inputs: looping.inputs.map((input) => (input.name === 'x' ? { ...input, name: 'x' } : input)),
   nodes: looping.nodes.map((one) => ({ ...one, name: `loop-${salt}` })),
 })
 
