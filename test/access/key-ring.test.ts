@@ -1,5 +1,5 @@
 /** What a service knows of keys while Redis answers, is silent, or is away; and by whose clock keys expire. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { KeyRecord } from '../../shared/contracts/key.ts'
 import { KeyRing } from '../../shared/platform/access/key-ring.ts'
 import { newSystemKey, SystemKey } from '../../shared/platform/access/system-key.ts'
@@ -72,6 +72,19 @@ describe('a ring of keys', () => {
     const made = formatToken(newToken())
     await expect(keys.identify(made)).rejects.toEqual(NOT_VALID)
     await expect(keys.identify(made)).rejects.toEqual(NOT_VALID)
+  })
+
+  it('takes no record of a key for true that is from before it was revoked, also long after', async () => {
+    const { keys, text, redis, record } = ring()
+    await keys.identify(text)
+    const later = (ms: number) => vi.spyOn(performance, 'now').mockReturnValue(performance.now() + ms)
+    redis.answer = () => Promise.resolve({ ...record, revokedAt: new Date(1).toISOString() })
+    later(3000)
+    await expect(keys.identify(text)).rejects.toEqual(NOT_VALID)
+    redis.answer = () => Promise.resolve(record)
+    later(3000)
+    await expect(keys.identify(text)).rejects.toEqual(NOT_VALID)
+    vi.restoreAllMocks()
   })
 
   it('goes by the clock of Redis: one that is an hour off here lets nobody in and keeps nobody out', async () => {

@@ -1,7 +1,6 @@
 /**
  * The keys of the system as a service knows them: from Redis, so that a key works right after it was made and no more two seconds
- * after it was revoked. While Redis is away, what was known last holds: models that are loaded are
- * served without Redis.
+ * after it was revoked. While Redis is away, what was known last holds: models that are loaded are served without Redis.
  *
  *   token ──▶ made of a system key that is here? ──▶ who that names
  *         └──▶ its key record ──▶ the hash is right, it is not revoked, it has not expired (by the clock of Redis) ──▶ its owner
@@ -91,23 +90,22 @@ export class KeyRing {
 
   #read(id: string, known: Known | undefined): Promise<KeyRecord | undefined> {
     if (known?.reading) return known.reading
-    const reading = this.#deps.read(id)
     const entry: Known = known ?? { record: undefined, readAtMs: -Infinity }
-    entry.reading = reading
     if (known === undefined) this.#known.set(id, entry)
-    reading
-      .then(
-        (record) => {
-          // A revoked key stays revoked, whoever writes an older record of it back into Redis.
-          if (!entry.record?.revokedAt) entry.record = record
-          entry.readAtMs = performance.now()
-        },
-        // The connection reports that it is lost; the next use tries again.
-        () => undefined,
-      )
+    const reading = this.#deps
+      .read(id)
+      .then((record) => {
+        // A revoked key stays revoked, whoever writes an older record of it back into Redis.
+        if (!entry.record?.revokedAt) entry.record = record
+        entry.readAtMs = performance.now()
+        return entry.record
+      })
       .finally(() => {
         entry.reading = undefined
       })
+    // Not every use waits for it. The connection reports that it is lost; the next use tries again.
+    reading.catch(() => undefined)
+    entry.reading = reading
     return reading
   }
 
