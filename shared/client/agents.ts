@@ -3,8 +3,10 @@ import http from 'node:http'
 import https from 'node:https'
 import { type Credentials, NO_CREDENTIALS } from '../platform/credentials.ts'
 import { checkedAgent } from '../platform/checked-lookup.ts'
+import { CLIENT_IDLE_MS } from '../platform/idle-connections.ts'
 
-const SETTINGS = { keepAlive: true, maxSockets: 256, maxFreeSockets: 16 }
+/** The timeout is one of free connections: requests have limits of their own. */
+const SETTINGS = { keepAlive: true, maxSockets: 256, maxFreeSockets: 16, timeout: CLIENT_IDLE_MS }
 
 interface Agents {
   httpAgent: http.Agent

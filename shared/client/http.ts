@@ -2,6 +2,7 @@
  * JSON over HTTP: one axios instance per service address, with a timeout and kept-alive connections. Every failure is a
  * ScissionError that names the service and the call.
  */
+import { ClientRequest } from 'node:http'
 import { Readable } from 'node:stream'
 import axios, { AxiosHeaders, type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
 import { z } from 'zod'
@@ -19,6 +20,8 @@ const DEFAULT_TIMEOUT_MS = 30_000
 const MAX_JSON_BYTES = 64 * 1024 ** 2
 /** Longest answer in bytes where the caller names no limit. */
 const MAX_BYTES = 2 * 1024 ** 3
+/** Connections in a row that turn out to be closed, before a request fails. */
+const MAX_STALE = 3
 /** Of a list: each has up to a hundred items. */
 const MAX_PAGES = 1000
 
@@ -64,14 +67,15 @@ export function createJsonClient(
     maxBodyLength: Number.POSITIVE_INFINITY,
     maxContentLength: MAX_JSON_BYTES,
   })
-  const ask = async (options: JsonCall, asked: string | undefined) => {
+  const ask = async (options: JsonCall, isRead: boolean, asked: string | undefined) => {
     const limit = inTime(options)
     try {
       const headers = AxiosHeaders.concat(options.headers as AxiosHeaders, {
         ...authorizationHeader(credentials),
         ...(asked !== undefined && { [AT_LEAST_HEADER]: asked }),
       })
-      const answer = await instance.request<unknown>({ ...options, headers, signal: limit.signal })
+      const send = () => instance.request<unknown>({ ...options, headers, signal: limit.signal })
+      const answer = await (mayRepeat(options, isRead) ? unlessStale(send) : send())
       known.note(answer.headers[REVISION_HEADER.toLowerCase()])
       return answer
     } catch (thrown) {
@@ -81,14 +85,14 @@ export function createJsonClient(
     }
   }
   const call = async ({ isQuestion, ...options }: JsonCall): Promise<AxiosResponse<unknown>> => {
+    const isRead = isQuestion ?? (options.method === undefined || options.method === 'GET')
     try {
-      return await ask(options, known.asked)
+      return await ask(options, isRead, known.asked)
     } catch (thrown) {
-      const isRead = isQuestion ?? (options.method === undefined || options.method === 'GET')
       const isRedis = thrown instanceof ScissionError && thrown.code === 'queueUnavailable'
       if (!isRead || !isRedis || !known.takesOutdated) throw thrown
       known.outdated()
-      return await ask(options, undefined)
+      return await ask(options, isRead, undefined)
     }
   }
   const request: JsonClient['request'] = async (schema, options) => {
@@ -127,6 +131,28 @@ export function createJsonClient(
     },
   }
 }
+
+/** Twice does what once does, so that it may be sent again when nobody knows whether it arrived (RFC 9110, 9.2.2). */
+const mayRepeat = ({ method, data }: JsonCall, isRead: boolean): boolean =>
+  (isRead || method === 'PUT' || method === 'DELETE') && !(data instanceof Readable)
+
+/** Sends a request again if the service had closed the connection that it went out on. */
+async function unlessStale<T>(send: () => Promise<T>): Promise<T> {
+  for (let left = MAX_STALE; left > 0; left -= 1)
+    try {
+      return await send()
+    } catch (thrown) {
+      if (!isStale(thrown)) throw thrown
+    }
+  return await send()
+}
+
+const isStale = (thrown: unknown): boolean =>
+  isAxiosError(thrown) &&
+  thrown.response === undefined &&
+  (thrown.code === 'ECONNRESET' || thrown.code === 'EPIPE') &&
+  thrown.request instanceof ClientRequest &&
+  thrown.request.reusedSocket
 
 /**
  * axios' own timeout is one of silence: an answer that comes byte by byte would never end. What streams a body to the service

@@ -6,6 +6,7 @@
 import { Agent, buildConnector, errors, request } from 'undici'
 import { checkedLookup, refuseAddress } from './checked-lookup.ts'
 import { coerceError } from './errors.ts'
+import { CLIENT_IDLE_MS } from './idle-connections.ts'
 import { authorizationHeader, type Credentials, NO_CREDENTIALS } from './credentials.ts'
 
 export interface HttpClientOptions {
@@ -39,9 +40,6 @@ export interface HttpResponse {
 
 const MAX_BYTES = 2 * 1024 ** 3
 
-/** ms after which an idle connection is closed. Servers close theirs after a minute or more, so this avoids a race. */
-const IDLE_MS = 50_000
-
 export class HttpClient {
   readonly #agent: Agent
   readonly #timeoutMs: number
@@ -63,8 +61,8 @@ export class HttpClient {
       },
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
-      keepAliveTimeout: IDLE_MS,
-      keepAliveMaxTimeout: IDLE_MS,
+      keepAliveTimeout: CLIENT_IDLE_MS,
+      keepAliveMaxTimeout: CLIENT_IDLE_MS,
     })
   }
 

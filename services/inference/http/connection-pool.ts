@@ -6,6 +6,7 @@ import net from 'node:net'
 import tls from 'node:tls'
 import { type Credentials, NO_CREDENTIALS } from '../../../shared/platform/credentials.ts'
 import { checkedLookup, refuseAddress } from '../../../shared/platform/checked-lookup.ts'
+import { CLIENT_IDLE_MS } from '../../../shared/platform/idle-connections.ts'
 
 export interface ExchangeEvents {
   onData: (chunk: Buffer) => void
@@ -14,8 +15,6 @@ export interface ExchangeEvents {
   onSilence: () => void
 }
 
-/** ms after which an idle connection is closed. Servers close theirs after a minute or more, so this avoids a race. */
-const IDLE_MS = 50_000
 const MAX_IDLE_COUNT_PER_ORIGIN = 256
 
 export class Connection {
@@ -56,7 +55,7 @@ export class Connection {
   rest(): void {
     this.#events = undefined
     this.reused = true
-    this.socket.setTimeout(IDLE_MS)
+    this.socket.setTimeout(CLIENT_IDLE_MS)
     this.socket.unref()
   }
 

@@ -5,6 +5,7 @@ import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ErrorCode, ScissionError } from '../errors.ts'
 import type { Tls } from '../access/tls.ts'
+import { SERVER_IDLE_MS } from '../idle-connections.ts'
 import { ConnectionLimits } from './connection-limits.ts'
 import { bodyFor, ERROR_TYPE, sendError } from './error-answers.ts'
 import { DEFAULT_LIMITS, type ServerLimits } from './server-limits.ts'
@@ -36,7 +37,7 @@ export function listen(
 ): Promise<Listening> {
   // A request without Host is refused below with a message; Node's own refusal has none.
   const limits = {
-    keepAliveTimeout: 65_000,
+    keepAliveTimeout: SERVER_IDLE_MS,
     headersTimeout: 70_000,
     // Bodies are watched by transfer-watch.ts: an upload of a large model takes hours.
     requestTimeout: 0,
