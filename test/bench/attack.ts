@@ -1,26 +1,29 @@
 /**
  * What one client can do to another: a client asks for a small network, one request after another, alone and beside an attacker
- * who takes what both share, in turns. The attacker has few connections and little to compute himself: the machine is the
- * same, and what he uses of it for himself would count against the service.
+ * who takes what both share, in turns; and, where others share more than the machine, asks for that too. Both show tokens of
+ * their own. The attacker is a process of its own with few connections and little to compute himself: the machine is the same,
+ * and what he uses of it for himself counts against the service.
  *
  * `ATTACKS=executor,streams` runs some of them.
  */
-import { setMaxListeners } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import http from 'node:http'
-import net from 'node:net'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
-import { createInferenceClient, type InferenceClient } from '../../shared/client/inference.ts'
-import type { Tensor } from '../../shared/contracts/tensor.ts'
-import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { type ManagedProcess, startProcess } from '../../infra/start/processes/process.ts'
 import type { System } from '../../infra/start/system.ts'
-import { counting, ENDLESS, looping, turns, upTo } from '../inference/executor/tiny-model-examples.ts'
+import { type BenchmarkClient, createBenchmarkClient } from '../../shared/client/benchmark.ts'
+import { createInferenceClient, type InferenceClient } from '../../shared/client/inference.ts'
+import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
+import { makeInputs } from '../../shared/onnx/sample-inputs/sample-inputs.ts'
+import { bearer } from '../../shared/platform/credentials.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { counting, looping } from '../inference/executor/tiny-model-examples.ts'
 import { writeModel } from '../inference/tiny-models.ts'
-import { encode, model, node, value } from '../onnx/support/build.ts'
 import { nearestRank } from '../support/nearest-rank.ts'
+import { freshModel, small, SMALL_ELEMENTS, wide } from './attack-models.ts'
+import type { Order } from './attack-worker.ts'
+import { ATTACKS, type Place, type Wish } from './attacks.ts'
 import { type Benchmark, type Figure, figure, type Result } from './bench.ts'
 import { startThisMachine } from './this-machine.ts'
 
@@ -29,246 +32,169 @@ const TURN_MS = 2000
 /** An attack is under way before its turn counts. */
 const BEGIN_MS = 300
 const MOST_RATIO = 3
+const NAMES = { small, wide, looping, counting }
 
 export const attack: Benchmark = { name: 'attack', title: 'One client beside an attacker', run }
 
-interface Place {
-  system: System
-  url: string
+interface Client {
+  inference: InferenceClient
+  benchmark: BenchmarkClient
+  planner: PlannerClient
   folder: string
-  client: InferenceClient
-}
-
-/** Goes on until it is told to stop; what it is answered does not matter to it. */
-type Attack = (place: Place, stop: AbortSignal) => Promise<void>
-
-const ATTACKS: Record<string, { what: string; run: Attack }> = {
-  executor: { what: 'runs without end, 100 ms each', run: inferring('looping', () => turns(ENDLESS), 2) },
-  memory: { what: 'outputs of 800 MB', run: inferring('counting', () => upTo(100_000_000n), 2) },
-  analysis: { what: 'uploads that analyse for ever', run: uploading(4) },
-  disk: { what: 'uploads of 16 MB of weights', run: filling(2) },
-  benchmarks: {
-    what: 'benchmarks of one model, again and again',
-    run: asking('benchmark', '/v1/benchmarks', 4),
-  },
-  plans: { what: 'plan queries', run: asking('planner', '/v1/plans', 4) },
-  redis: { what: 'lists that read Redis', run: listing(4) },
-  streams: { what: '200 streams of events', run: streaming(200) },
-  slow: { what: '200 bodies that trickle', run: trickling(200) },
 }
 
 async function run(say: (text: string) => void): Promise<Result> {
   const wanted = process.env['ATTACKS']?.split(',') ?? Object.keys(ATTACKS)
   const folder = mkdtempSync(path.join(os.tmpdir(), 'scission-bench-'))
   const system = await startThisMachine(folder)
+  const figures: Figure[] = []
+  const raw: Record<string, unknown> = {}
+  let attacker: ManagedProcess | undefined
   try {
-    const url = system.resources[0]?.url ?? ''
-    const place = { system, url, folder, client: createInferenceClient('device', url) }
-    await upload(place)
-    const figures: Figure[] = []
-    const raw: Record<string, unknown> = {}
+    const client = await clientOf(system, folder)
+    attacker = await startAttacker(system)
     for (const name of wanted) {
       const one = ATTACKS[name]
       if (!one) continue
-      const measured = await beside(place, one.run)
-      figures.push(...figuresOf(`${name}: ${one.what}`, measured))
-      raw[name] = measured
-      say(`${name}: ${figures.at(-2)?.value.toFixed(2)} times, ${measured.wrong} wrong or lost`)
+      for (const wish of one.wishes) {
+        const measured = await beside(attacker, name, wishOf(client, wish))
+        const title = `${name} (${one.what}), ${wish}`
+        figures.push(...figuresOf(title, measured))
+        raw[`${name} ${wish}`] = measured
+        say(`${title}: ${figures.at(-2)?.value.toFixed(2)} times, ${measured.wrong} wrong or lost`)
+      }
     }
     return { figures, raw }
   } finally {
+    await attacker?.stop()
     await system.close()
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
-const small = () =>
-  encode(
-    model({
-      inputs: [value('x', [1, 1024])],
-      outputs: [value('y', [1, 1024])],
-      nodes: [node('Relu', ['x'], ['y'])],
-    }),
-  )
-
-async function upload({ system, folder }: Place): Promise<void> {
-  const benchmark = createBenchmarkClient(system.benchmarkUrl)
-  const file = (name: string) => path.join(folder, `${name}.onnx`)
-  writeFileSync(file('small'), small())
-  writeModel(file('looping'), looping)
-  writeModel(file('counting'), counting)
-  for (const name of ['small', 'looping', 'counting']) await benchmark.uploadModel(file(name), name)
+async function tokenOf(system: System, name: string): Promise<string> {
+  const planner = createPlannerClient(system.plannerUrl, undefined, system.credentials)
+  return bearer((await planner.addKey({ kind: 'operator', name })).token)
 }
 
+async function clientOf(system: System, folder: string): Promise<Client> {
+  const token = await tokenOf(system, 'client')
+  const credentials = { authorization: () => token }
+  const benchmark = createBenchmarkClient(system.benchmarkUrl, undefined, credentials)
+  for (const [name, model] of Object.entries(NAMES)) {
+    const file = path.join(folder, `${name}.onnx`)
+    writeModel(file, model)
+    await benchmark.uploadModel(file, name)
+  }
+  const planner = createPlannerClient(system.plannerUrl, undefined, credentials)
+  const inference = createInferenceClient('device', urlOf(system), undefined, credentials)
+  const client = { benchmark, planner, inference, folder }
+  // Plans are asked of what was measured.
+  await wishOf(client, 'benchmark')()
+  return client
+}
+
+const urlOf = ({ resources: [device] }: System) => device?.url ?? ''
+
+async function startAttacker(system: System): Promise<ManagedProcess> {
+  const { benchmarkUrl, plannerUrl } = system
+  const authorization = await tokenOf(system, 'attacker')
+  const place: Place = { url: urlOf(system), benchmarkUrl, plannerUrl, authorization }
+  const entry = new URL('./attack-worker.ts', import.meta.url)
+  const log = createLog('bench', 'error')
+  return startProcess({ name: 'attacker', entry, args: [JSON.stringify(place)], log })
+}
+
+/** @returns true if the answer was right. */
+type Ask = () => Promise<boolean>
+
+function wishOf({ inference, benchmark, planner, folder }: Client, wish: Wish): Ask {
+  if (wish === 'plan') return async () => (await planner.plans({ model: 'small' })).plans.length > 0
+  if (wish === 'benchmark')
+    return async () => {
+      const { id } = await benchmark.startBenchmark({ model: 'small', force: true })
+      for (;;) {
+        const { state } = await benchmark.benchmark(id)
+        if (state === 'completed') return true
+        if (state === 'failed' || state === 'cancelled') return false
+        await sleep(20)
+      }
+    }
+  if (wish === 'upload') {
+    const file = path.join(folder, 'fresh.onnx')
+    return async () => {
+      uploads += 1
+      writeFileSync(file, fresh(uploads))
+      await benchmark.uploadModel(file, 'fresh')
+      await benchmark.deleteModel('fresh')
+      return true
+    }
+  }
+  const inputs = makeInputs(
+    [{ name: 'x', datatype: 'FP32', shape: [1, SMALL_ELEMENTS], bytes: 4 * SMALL_ELEMENTS }],
+    1,
+  )
+  const given = new Float32Array(Uint8Array.from(inputs[0]?.bytes ?? []).buffer)
+  const expected = Buffer.from(given.map((value) => Math.max(0, value)).buffer)
+  return async () => {
+    const { outputs } = await inference.infer('small', inputs)
+    return expected.equals(outputs[0]?.bytes ?? Buffer.alloc(0))
+  }
+}
+
+const fresh = freshModel()
+let uploads = 0
+
 interface Measured {
+  /** ms of each. */
   alone: number[]
   beside: number[]
-  /** Answers that were wrong, or none, beside the attack. */
+  /** Answers that were wrong, or none. */
   wrong: number
 }
 
-async function beside(place: Place, run: Attack): Promise<Measured> {
+async function beside(attacker: ManagedProcess, name: string, ask: Ask): Promise<Measured> {
   const measured: Measured = { alone: [], beside: [], wrong: 0 }
-  const inputs = makeInputs([{ name: 'x', datatype: 'FP32', shape: [1, 1024], bytes: 4096 }], 1)
-  const expected = Buffer.from((await place.client.infer('small', inputs)).outputs[0]?.bytes ?? [])
-  const ask = async (times: number[]) => {
-    const startedAt = performance.now()
-    const isRight = await place.client.infer('small', inputs).then(
-      ({ outputs }) => expected.equals(outputs[0]?.bytes ?? Buffer.alloc(0)),
-      () => false,
-    )
-    times.push(performance.now() - startedAt)
-    if (!isRight) measured.wrong += 1
-  }
-  const askFor = async (ms: number, times: number[]) => {
+  const askFor = async (ms: number, times: number[], isCounted = true) => {
     const until = performance.now() + ms
-    while (performance.now() < until) await ask(times)
+    do {
+      const startedAt = performance.now()
+      if (!(await ask().catch(() => false)) && isCounted) measured.wrong += 1
+      times.push(performance.now() - startedAt)
+    } while (performance.now() < until)
   }
-  await askFor(TURN_MS / 2, [])
+  await askFor(TURN_MS / 2, [], false)
   for (let turn = 0; turn < TURNS; turn += 1) {
     await askFor(TURN_MS, measured.alone)
-    const stop = new AbortController()
-    // Each request of the attacker listens to it until it is collected.
-    setMaxListeners(0, stop.signal)
-    const attacking = run(place, stop.signal)
-    await askFor(BEGIN_MS, [])
+    await tell(attacker, { begin: name }, 'begun')
+    await askFor(BEGIN_MS, [], false)
     await askFor(TURN_MS, measured.beside)
-    stop.abort()
-    await attacking
+    await tell(attacker, { end: true }, 'ended')
     await sleep(BEGIN_MS)
   }
   return measured
 }
 
+function tell(attacker: ManagedProcess, order: Order, answer: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const forget = attacker.onMessage((message) => {
+      if (message !== answer) return
+      forget()
+      resolve()
+    })
+    void attacker.exited.then(({ lastLines }) =>
+      reject(new Error(`the attacker ended: ${lastLines.join('\n')}`)),
+    )
+    attacker.send(order)
+  })
+}
+
 function figuresOf(name: string, { alone, beside: attacked, wrong }: Measured): Figure[] {
   const p99 = (times: number[]) => nearestRank(times, 0.99)
+  const ratio = p99(attacked) / p99(alone)
   const baseline = { name: 'alone, ms', value: p99(alone) }
   return [
-    figure(
-      `${name}; 99th percentile to alone`,
-      p99(attacked) / p99(alone),
-      'times',
-      'lower',
-      MOST_RATIO,
-      baseline,
-    ),
-    figure(`${name}; wrong or lost answers`, wrong, 'of ' + String(attacked.length), 'lower', 0),
+    figure(`${name}; 99th percentile to alone`, ratio, 'times', 'lower', MOST_RATIO, baseline),
+    figure(`${name}; wrong or lost answers`, wrong, `of ${alone.length + attacked.length}`, 'lower', 0),
   ]
 }
-
-/** So many at a time, each again when it is done. */
-async function repeatedly(count: number, stop: AbortSignal, work: () => Promise<unknown>): Promise<void> {
-  const one = async () => {
-    while (!stop.aborted) {
-      await work().catch(() => undefined)
-      // What is refused at once is not asked for again in the same moment.
-      await sleep(1)
-    }
-  }
-  await Promise.all(Array.from({ length: count }, one))
-}
-
-function inferring(name: string, inputs: () => Tensor[], count: number): Attack {
-  return ({ url }, stop) => {
-    const attacker = createInferenceClient('device', url)
-    return repeatedly(count, stop, () => attacker.infer(name, inputs(), { timeout: 100_000 }))
-  }
-}
-
-/** A loop of 10^15 turns: its trial ends when its time is up. Each has another name of a node, so it is another model. */
-function uploading(count: number): Attack {
-  let made = 0
-  return async ({ system, folder }, stop) => {
-    await repeatedly(count, stop, async () => {
-      made += 1
-      const file = path.join(folder, `endless-${made}.onnx`)
-      writeModel(file, endless(made))
-      const form = new FormData()
-      form.set('model', new Blob([readFileSync(file)]), 'endless.onnx')
-      const signal = AbortSignal.any([stop, AbortSignal.timeout(TURN_MS)])
-      await fetch(`${system.benchmarkUrl}/v1/models?name=endless-${made}`, {
-        method: 'POST',
-        body: form,
-        signal,
-      })
-    })
-  }
-}
-
-const endless = (salt: number) => ({
-  ...looping,
-  nodes: looping.nodes.map((one) => ({ ...one, name: `loop-${salt}` })),
-})
-
-function filling(count: number): Attack {
-  let made = 0
-  return ({ system }, stop) =>
-    repeatedly(count, stop, async () => {
-      made += 1
-      const weights = Buffer.alloc(16 * 1024 * 1024, made)
-      const body = encode(
-        model({
-          inputs: [value('x', [1])],
-          outputs: [value('y', [1])],
-          nodes: [node('Neg', ['x'], ['y'], {}, { name: `n${made}` })],
-        }),
-      )
-      const name = `filled-${made}`
-      await fetch(`${system.benchmarkUrl}/v1/models?name=${name}`, {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/octet-stream' },
-        body: new Uint8Array(Buffer.concat([body, weights])),
-        signal: stop,
-      })
-      await fetch(`${system.benchmarkUrl}/v1/models/${name}`, { method: 'DELETE', signal: stop })
-    })
-}
-
-function asking(service: 'benchmark' | 'planner', route: string, count: number): Attack {
-  return ({ system }, stop) => {
-    const url = `${service === 'benchmark' ? system.benchmarkUrl : system.plannerUrl}${route}`
-    const body = JSON.stringify({ model: 'small' })
-    const headers = { 'Content-Type': 'application/json' }
-    return repeatedly(count, stop, async () => {
-      await (await fetch(url, { method: 'POST', headers, body, signal: stop })).text()
-    })
-  }
-}
-
-function listing(count: number): Attack {
-  const routes = ['/v1/models', '/v1/benchmarks', '/v1/profiles', '/v1/calibrations']
-  return ({ system }, stop) =>
-    repeatedly(count, stop, async () => {
-      for (const route of routes) await (await fetch(system.benchmarkUrl + route, { signal: stop })).text()
-    })
-}
-
-function streaming(count: number): Attack {
-  return async ({ system }, stop) => {
-    const open = Array.from({ length: count }, () => http.get(`${system.plannerUrl}/v1/conditions/events`))
-    for (const one of open) one.on('error', () => undefined).on('response', (res) => res.resume())
-    await aborted(stop)
-    for (const one of open) one.destroy()
-  }
-}
-
-function trickling(count: number): Attack {
-  return async ({ url }, stop) => {
-    const { hostname, port } = new URL(url)
-    const open = Array.from({ length: count }, () => net.connect(Number(port), hostname))
-    for (const one of open) {
-      one.on('error', () => undefined)
-      one.write('POST /v2/models/small/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n')
-    }
-    const timer = setInterval(() => open.forEach((one) => one.write('x')), 100)
-    await aborted(stop)
-    clearInterval(timer)
-    for (const one of open) one.destroy()
-  }
-}
-
-const aborted = (signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })

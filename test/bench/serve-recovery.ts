@@ -51,7 +51,7 @@ export async function recovery(serving: ServeSystem): Promise<Result> {
       ['device', 0, cut],
       ['edge', cut, model.structure.layers.length],
     ],
-    'native',
+    { fallback: 'native' },
   )
   const { outputs } = await serving.infer('device', model.id, model.inputs)
   for (let count = 0; count < PER_SECOND; count += 1) await serving.infer('device', 'recovery', model.inputs)

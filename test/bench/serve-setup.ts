@@ -9,7 +9,9 @@ import { type ManagedProcess, startProcess } from '../../infra/start/processes/p
 import type { System } from '../../infra/start/system.ts'
 import { Caller } from '../../services/inference/http/call.ts'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
+import { createJsonClient } from '../../shared/client/http.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
+import type { Credentials } from '../../shared/platform/credentials.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { messageHeaders } from '../../shared/oip/binary-message.ts'
 import { writeInferRequest } from '../../shared/oip/request-message.ts'
@@ -21,7 +23,6 @@ import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { exampleDeployment, hop } from '../support/fixtures.ts'
 import { kill } from '../support/kill.ts'
 import { startThisMachine } from './this-machine.ts'
-import { JSON_TYPE } from '../support/json-type.ts'
 
 const SERVICE = new URL('../../services/inference/main.ts', import.meta.url)
 const SETTINGS = { SCISSION_PORT: '0', SCISSION_THREADS: '1', SCISSION_LINK_INTERVAL_MS: '86400000' }
@@ -45,6 +46,12 @@ export interface ServeModel {
   inputs: Tensor[]
 }
 
+interface DeployOptions {
+  fallback?: 'native' | 'none'
+  /** Shown to the resources. */
+  credentials?: Credentials
+}
+
 export interface ServeSystem {
   folder: string
   system: System
@@ -52,11 +59,11 @@ export interface ServeSystem {
   caller: Caller
   urlOf: (resource: string) => string
   pidOf: (resource: string) => number
-  /** Starts a resource, or starts it again. */
-  start: (resource: string) => Promise<void>
+  /** Starts a resource, or starts it again. @param env beyond that of all: its tier is named as it is itself. */
+  start: (resource: string, env?: NodeJS.ProcessEnv) => Promise<void>
   kill: (resource: string) => Promise<void>
   upload: (name: string, write: (file: string) => Promise<unknown>) => Promise<ServeModel>
-  deploy: (id: string, model: ServeModel, hops: Hop[], fallback?: 'native' | 'none') => Promise<void>
+  deploy: (id: string, model: ServeModel, hops: Hop[], options?: DeployOptions) => Promise<void>
   infer: (resource: string, model: string, inputs: readonly Tensor[]) => Promise<InferResponse>
   close: () => Promise<void>
 }
@@ -71,8 +78,8 @@ export async function startServeSystem(tiers: readonly string[] = TIERS): Promis
   const benchmark = createBenchmarkClient(system.benchmarkUrl)
   const caller = new Caller()
   const running = new Map<string, ManagedProcess>()
-  const start = async (name: string) => {
-    const env = { ...SETTINGS, ...placeOf(name), ...common(system, dataDir) }
+  const start = async (name: string, more: NodeJS.ProcessEnv = {}) => {
+    const env = { ...SETTINGS, ...placeOf(name), ...common(system, dataDir), ...more }
     running.set(name, await startProcess({ name, entry: SERVICE, env, log }))
   }
   for (const tier of tiers) await start(tier)
@@ -97,7 +104,7 @@ export async function startServeSystem(tiers: readonly string[] = TIERS): Promis
       const structure = await benchmark.structure(id)
       return { id, file, structure, inputs: makeInputs(structure.inputs, 1) }
     },
-    deploy: (id, model, hops, fallback = 'none') => deploy(state, urlOf, id, model, hops, fallback),
+    deploy: (id, model, hops, options) => deploy(state, urlOf, id, model, hops, options),
     infer: (resource, model, inputs) => infer(caller, `${urlOf(resource)}/v2/models/${model}/infer`, inputs),
     async close() {
       caller.close()
@@ -116,7 +123,7 @@ async function deploy(
   id: string,
   { id: model, structure }: ServeModel,
   hops: Hop[],
-  fallback: 'native' | 'none',
+  { fallback = 'none', credentials }: DeployOptions = {},
 ): Promise<void> {
   const entry = hops[0]?.[0] ?? ''
   const deployment = exampleDeployment(
@@ -126,12 +133,8 @@ async function deploy(
   )
   await state.deployments.put(id, deployment)
   for (const [resource] of hops) {
-    const answer = await fetch(`${urlOf(resource)}/v1/deployments/${id}`, {
-      method: 'PUT',
-      headers: JSON_TYPE,
-      body: JSON.stringify(deployment),
-    })
-    if (!answer.ok) throw new Error(`${resource} did not take deployment ${id}: ${await answer.text()}`)
+    const peer = createJsonClient(`resource ${resource}`, urlOf(resource), undefined, credentials)
+    await peer.send({ method: 'PUT', url: `/v1/deployments/${id}`, data: deployment })
   }
 }
 

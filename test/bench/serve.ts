@@ -15,6 +15,7 @@ import { buildZooModel } from '../../shared/zoo/index.ts'
 import { type Benchmark, figure, type Result } from './bench.ts'
 import { HOP_TENSOR_BYTES, writeHopModel } from './hop-model.ts'
 import { recovery } from './serve-recovery.ts'
+import { secure } from './serve-secure.ts'
 import { cutAt, type ServeModel, type ServeSystem, startServeSystem, TIERS } from './serve-setup.ts'
 import type { SavedTensor, Task, Work } from './serve-worker.ts'
 
@@ -23,7 +24,7 @@ export const serve: Benchmark = { name: 'serve', title: 'The tensor path: what s
 type Part = (system: ServeSystem) => Promise<Result>
 
 /** `SERVE_PARTS=overhead,hop` runs some of them. */
-const PARTS: Record<string, Part> = { hop, throughput, overhead, stages, recovery }
+const PARTS: Record<string, Part> = { hop, secure, throughput, overhead, stages, recovery }
 
 async function run(say: (text: string) => void): Promise<Result> {
   const wanted = process.env['SERVE_PARTS']?.split(',') ?? Object.keys(PARTS)

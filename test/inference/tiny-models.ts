@@ -69,8 +69,11 @@ export function floats(tensor: Tensor | undefined): number[] {
   return [...new Float32Array(new Uint8Array(tensor.bytes).buffer)]
 }
 
+export const encodeModel = (model: TinyModel): Uint8Array =>
+  toBinary(ModelProtoSchema, modelOf(graphOf(model)))
+
 export function writeModel(file: string, model: TinyModel): void {
-  fs.writeFileSync(file, toBinary(ModelProtoSchema, modelOf(graphOf(model))))
+  fs.writeFileSync(file, encodeModel(model))
 }
 
 function modelOf(graph: GraphProto) {
