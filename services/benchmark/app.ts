@@ -90,7 +90,7 @@ export async function createBenchmarkService(config: BenchmarkConfig, log: Logge
       log,
       store,
       registry,
-      state,
+      joined,
       analyses,
       modelFiles,
       ranges,
@@ -135,7 +135,7 @@ interface Parts {
   log: Logger
   store: ModelStore
   registry: Registry
-  state: State
+  joined: Pick<ReturnType<typeof joinSystem>, 'state' | 'holdings'>
   analyses: Analyses
   modelFiles: ModelFiles
   ranges: Ranges
@@ -144,7 +144,8 @@ interface Parts {
 }
 
 function routesOf(parts: Parts): Route[] {
-  const { config, log, store, registry, state, analyses, modelFiles, ranges, samples, benchmarks } = parts
+  const { config, log, store, registry, joined, analyses, modelFiles, ranges, samples, benchmarks } = parts
+  const { state, holdings } = joined
   const uploads = new KeyedLock()
   return [
     ...tagged(
@@ -159,6 +160,7 @@ function routesOf(parts: Parts): Route[] {
         maxModelFiles: config.maxModelFiles,
         structureLimits: { maxBytes: config.maxStructureBytes, maxParts: config.maxStructureParts },
         samples,
+        holdings,
         uploads,
         modelFiles,
         refuseWhileMeasured: (model) => refuseWhileMeasured(benchmarks.deps.queues, model),
@@ -172,12 +174,16 @@ function routesOf(parts: Parts): Route[] {
     ...tagged(
       'Samples',
       'Values for the inputs of a model, with which it is measured and checked',
-      modelSampleRoutes({ state, store, registry, analyses, samples, uploads }),
+      modelSampleRoutes({ state, store, registry, analyses, samples, holdings, uploads }),
     ),
     ...tagged(
       'Benchmarks',
       'Measurements under way, and their ends',
-      benchmarkRoutes(benchmarks.deps, { structure: structureToMeasure(analyses, log) }, benchmarks.events),
+      benchmarkRoutes(
+        benchmarks.deps,
+        { analyses: { structure: structureToMeasure(analyses, log) }, holdings },
+        benchmarks.events,
+      ),
     ),
     ...tagged(
       'Calibrations',
@@ -188,6 +194,7 @@ function routesOf(parts: Parts): Route[] {
         analyses,
         samples: new SampleFiles(config.dataDir),
         reader: samples,
+        holdings,
         heartbeatMs: config.heartbeatMs,
       }),
     ),

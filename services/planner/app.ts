@@ -1,4 +1,5 @@
 /** Assembles the planner service from its parts. A test starts it on port 0 with a Redis of its own. */
+import type { Holdings } from '../../shared/platform/access/holdings.ts'
 import type { Tls } from '../../shared/platform/access/tls.ts'
 import { joinSystem } from '../../shared/platform/service/join-system.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -48,7 +49,7 @@ export function createPlannerService(
   requests?: RequestLog,
 ): PlannerService {
   const joined = joinSystem(config, 'planner', log, { requests })
-  const { access, redis, state } = joined
+  const { access, redis, state, holdings } = joined
   const mirror = new RedisMirror(state, log)
   let resumeLater: NodeJS.Timeout | undefined
   state.memory.watch({
@@ -71,7 +72,7 @@ export function createPlannerService(
   const answers = createPlanCache({ mirror, builder })
   const { credentials } = access
   const deps = { ...clock, state, builder, answers, solver: new SolverThread(), credentials }
-  const deployer = new Deployer({ ...deps, ...config, log })
+  const deployer = new Deployer({ ...deps, ...config, holdings, log })
   const clientStreams = new ClientStreams(config.maxClientStreams)
   const conditions = watchConditions({ ...clock, state, clientStreams, log })
   const { feed } = conditions
@@ -87,7 +88,7 @@ export function createPlannerService(
     log,
     ...joined.front,
     metrics: conditions.metrics,
-    routes: routesOf({ deps, deployer, events, conditions, keys: new Keys(state, access) }),
+    routes: routesOf({ deps, deployer, events, conditions, keys: new Keys(state, access), holdings }),
     facts: () => ({
       redis: config.redisKind,
       resources: mirror.resources.size,
@@ -133,15 +134,16 @@ interface Parts {
   events: DeploymentEvents
   conditions: ReturnType<typeof watchConditions>
   keys: Keys
+  holdings: Holdings
 }
 
-function routesOf({ deps, deployer, events, conditions, keys }: Parts) {
+function routesOf({ deps, deployer, events, conditions, keys, holdings }: Parts) {
   return [
     ...tagged('Plans', 'The best splits of a model, and where one gives way to another', planRoutes(deps)),
     ...tagged('Resources', 'The machines', resourceRoutes(deps)),
     ...tagged('Links', 'The network between resources', linkRoutes(deps)),
     ...tagged('Deployments', 'Plans that are live', deploymentRoutes(deps, deployer, events)),
-    ...tagged('Keys', 'Who may call the services', keyRoutes(keys)),
+    ...tagged('Keys', 'Who may call the services', keyRoutes(keys, holdings)),
     ...tagged('Conditions', 'What is wrong for a while', conditions.routes),
   ]
 }

@@ -1,7 +1,8 @@
 /** Typed client of the planner service. */
 import type { z } from 'zod'
 import { GraphPlanAnswer } from '../contracts/graph-plan.ts'
-import { type KeyRequest, KeyView, NewKey } from '../contracts/key.ts'
+import { type KeyRequest, KeyUse, KeyView, NewKey, QuotaView } from '../contracts/key.ts'
+import type { Quotas } from '../contracts/quota.ts'
 import { type DeploymentRequest, type PlanQuery, PricedPlan } from '../contracts/plan.ts'
 import { DeploymentView } from '../contracts/stand-in.ts'
 import { ForgottenLink, Link, type LinkSettings, LinkView, ResourceView } from '../contracts/resource.ts'
@@ -73,6 +74,16 @@ export function createPlannerClient(baseUrl: string, known = new KnownRevision()
     /** Makes a key. Its token is in this answer alone. */
     addKey: (request: KeyRequest) => http.request(NewKey, { method: 'POST', url: '/v1/keys', data: request }),
     keys: () => http.all(KeyView, '/v1/keys'),
+    /** A key with its quotas and what it has. */
+    key: (id: string) => http.request(KeyUse, { url: `/v1/keys/${encodeURIComponent(id)}` }),
+    /** Gives a key other quotas, all of them. */
+    setQuotas: (id: string, quotas: Quotas) =>
+      http.request(KeyUse, {
+        method: 'PUT',
+        url: `/v1/keys/${encodeURIComponent(id)}/quotas`,
+        data: quotas,
+      }),
+    ownQuotas: () => http.request(QuotaView, { url: '/v1/quotas' }),
     revokeKey: (id: string) =>
       http.request(KeyView, { method: 'DELETE', url: `/v1/keys/${encodeURIComponent(id)}` }),
     undeploy: (id: string) => http.send({ method: 'DELETE', url: deploymentUrl(id) }),

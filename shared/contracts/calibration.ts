@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { byteCount, InputShapes, ModelId, ms, ResourceName, ShapesKey, timestamp } from './common.ts'
 import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
 import { ModelReference } from './model-names.ts'
+import { owner } from './quota.ts'
 
 /**
  * `[lossy part][-entropy part]`: `fp16` halves, `q<bits>` is linear quantisation with one scale for the tensor, with
@@ -71,6 +72,8 @@ export const Calibration = z.object({
   samples: z.number().int().positive(),
   /** `made-up`: seeded noise, which has meaning for bytes and errors and none for accuracy. */
   sampleSource: z.enum(SAMPLE_SOURCES),
+  /** Of the samples that were given. Absent in records of versions that did not say. */
+  sampleBytes: byteCount.optional(),
   labelled: z.boolean(),
   /** Accuracy of the uncompressed model on the samples; with labels only. */
   baseAccuracy: share.optional(),
@@ -80,6 +83,7 @@ export const Calibration = z.object({
   cells: z.array(CalibrationCell),
   /** Remarks that belong to the numbers. */
   notes: z.array(z.string()),
+  owner,
   createdAt: timestamp,
   endedAt: timestamp.optional(),
 })

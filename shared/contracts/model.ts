@@ -10,6 +10,7 @@ import {
   TensorSpec,
   timestamp,
 } from './common.ts'
+import { owner } from './quota.ts'
 
 const ModelFile = z.object({
   /** Path relative to the model's folder: `model.onnx`, or the external data file's own location. */
@@ -31,6 +32,7 @@ export const Samples = z.object({
   bytes: byteCount,
   inputs: z.array(TensorSpec).min(1),
   givenAt: timestamp,
+  owner,
 })
 export type Samples = z.infer<typeof Samples>
 
@@ -53,6 +55,7 @@ export const Model = z.object({
   inputShapes: InputShapes.nullable(),
   shapesKey: ShapesKey.nullable(),
   samples: Samples.optional(),
+  owner,
   createdAt: timestamp,
 })
 export type Model = z.infer<typeof Model>

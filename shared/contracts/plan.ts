@@ -17,6 +17,7 @@ import { ModelReference } from './model-names.ts'
 import { PaceOfPlan } from './plan-pace.ts'
 import { BenchmarkProgress } from './job-progress.ts'
 import { figures, nameList, numeric, yesOrNo } from './query-values.ts'
+import { owner } from './quota.ts'
 import { FigureSource, RuntimeOptions } from './resource.ts'
 import { ShapeRanges } from './shape-ranges.ts'
 import { Verification } from './verification.ts'
@@ -333,6 +334,7 @@ export const Deployment = z.object({
   verification: Verification.optional(),
   /** The deployment that this one serves to verify: it is held by resources for that long, is not on record, and not counted. */
   verifies: Name.optional(),
+  owner,
   createdAt: timestamp,
 })
 export type Deployment = z.infer<typeof Deployment>

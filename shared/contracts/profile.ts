@@ -11,6 +11,7 @@ import {
   signedMs,
   timestamp,
 } from './common.ts'
+import { owner } from './quota.ts'
 import { CodecSpeed } from './calibration.ts'
 import { ModelReference } from './model-names.ts'
 import { ProfilePace } from './pace.ts'
@@ -228,6 +229,7 @@ export const Benchmark = z.object({
   parts: z.array(BenchmarkPart),
   /** Remarks, for example that a number or Redis is emulated. */
   notes: z.array(z.string()),
+  owner,
   createdAt: timestamp,
 })
 export type Benchmark = z.infer<typeof Benchmark>

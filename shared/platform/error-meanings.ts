@@ -29,7 +29,7 @@ export const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   needsInputShapes: 'The model has open dimensions. `details.dims` lists them.',
   infeasible: 'No plan satisfies the constraints.',
   tooManyRequests:
-    'This client has as many connections, streams, waiting requests or keys as one client may have. `Retry-After` says when to come back.',
+    'This client has as many connections, streams, waiting requests or keys as one client may have, or who asks is at a quota, which the message names. `Retry-After` says when to come back.',
   cancelled: 'The client or the user gave up.',
   internal: 'A fault of Scission or of ONNX Runtime.',
   unsupportedEncoding:

@@ -27,7 +27,8 @@ export const SHOWS = ['everything', 'public', 'internal'] as const
 type Shows = Door['shows']
 
 export interface SecuredServices {
-  redis: TestRedis
+  redis: AnyRedis
+  dataDir: string
   /** As a service with the system key sees it. */
   state: State
   keys: Keys
@@ -39,8 +40,14 @@ export interface SecuredServices {
   close: () => Promise<void>
 }
 
-export async function startSecuredServices(more: NodeJS.ProcessEnv = {}): Promise<SecuredServices> {
-  const redis = await startTestRedis()
+type AnyRedis = Pick<TestRedis, 'url' | 'close'>
+
+/** @param start a Redis of its own, which ends with the services. @defaultValue an emulated one */
+export async function startSecuredServices(
+  more: NodeJS.ProcessEnv = {},
+  start: () => Promise<AnyRedis> = startTestRedis,
+): Promise<SecuredServices> {
+  const redis = await start()
   const dataDir = mkdtempSync(path.join(os.tmpdir(), 'scission-access-'))
   const keyText = newSystemKey()
   const env = { REDIS_URL: redis.url, SCISSION_DATA: dataDir, SCISSION_SYSTEM_KEY: keyText, ...more }
@@ -66,6 +73,7 @@ export async function startSecuredServices(more: NodeJS.ProcessEnv = {}): Promis
   const systemKey = SystemKey.read(keyText, 'test')
   return {
     redis,
+    dataDir,
     state,
     keys: new Keys(state, access),
     systemKey,

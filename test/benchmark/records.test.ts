@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Benchmarks, openBenchmarks } from '../../services/benchmark/benchmarks/open-benchmarks.ts'
 import { storeOriginal } from '../../services/benchmark/benchmarks/import-original.ts'
-import { startBenchmark } from '../../services/benchmark/benchmarks/start-benchmark.ts'
+import { type Admit, startBenchmark } from '../../services/benchmark/benchmarks/start-benchmark.ts'
 import { type CalibrationDeps, endCalibration } from '../../services/benchmark/calibrations/calibrations.ts'
 import { SampleFiles } from '../../services/benchmark/calibrations/sample-files.ts'
 import { ModelStore } from '../../services/benchmark/models/model-store.ts'
@@ -111,7 +111,8 @@ describe('a model', () => {
   it('that is deleted just before a benchmark of it begins is not benchmarked', async () => {
     await state.resources.put('device', exampleResource('device'))
     const request = { model: 'chain', maxAgeMs: 0, force: false }
-    await expect(startBenchmark(benchmarks.deps, exampleStructure(), request)).rejects.toMatchObject({
+    const admit: Admit = (work) => work({ owner: undefined })
+    await expect(startBenchmark(benchmarks.deps, exampleStructure(), request, admit)).rejects.toMatchObject({
       code: 'notFound',
     })
     expect(await benchmarks.deps.queues.parents.getJobCounts()).toMatchObject({

@@ -1,6 +1,6 @@
 /** `scission keys`: make the key of a system, and the keys of those who call it. */
 import { type Command, Option } from 'commander'
-import { KEY_KINDS, type KeyView, type NewKey } from '../../../shared/contracts/key.ts'
+import { KEY_KINDS, type KeyUse, type KeyView, type NewKey } from '../../../shared/contracts/key.ts'
 import { readSecretFile } from '../../../shared/platform/access/secret-file.ts'
 import { SystemKey } from '../../../shared/platform/access/system-key.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
@@ -8,12 +8,14 @@ import { writeNewKeyFile, writeSecretFile } from '../../start/system-key-file.ts
 import { type Table, tableOf } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
 import type { Context } from '../context.ts'
+import { type QuotaOptions, quotasOf, quotasText, useText, withQuotas } from '../quota-options.ts'
 
-interface AddOptions {
+interface AddOptions extends QuotaOptions {
   infer?: string[]
   read: boolean
   days?: string
   out?: string
+  replaces?: string
 }
 
 export function defineKeys(command: Command, context: Context): void {
@@ -38,8 +40,8 @@ export function defineKeys(command: Command, context: Context): void {
       const { publicText } = SystemKey.read(readSecretFile(file, file), file)
       context.print({ publicKey: publicText.trim() }, ({ publicKey }) => publicKey)
     })
-  command
-    .command('add')
+  defineQuotas(command, context)
+  withQuotas(command.command('add'))
     .description('make a key; its token is printed now and never again')
     .argument('<kind>', `${KEY_KINDS.join(', ')}: an operator may do everything, a client infer and read`)
     .argument('<name>', 'who it is: of a resource, the name of the service')
@@ -49,6 +51,10 @@ export function defineKeys(command: Command, context: Context): void {
     )
     .addOption(new Option('--no-read', 'of a client: it may not read models, plans and profiles'))
     .option('--days <n>', 'until it expires (default: never)')
+    .option(
+      '--replaces <id>',
+      'a key of the same kind and name: this one takes over its quotas, and what it has',
+    )
     .option('--out <file>', 'write the token into a file that only you can read, instead of printing it')
     .action(async (kind: string, name: string, options: AddOptions) => addKey(context, kind, name, options))
   command
@@ -62,11 +68,37 @@ export function defineKeys(command: Command, context: Context): void {
     })
 }
 
+function defineQuotas(command: Command, context: Context): void {
+  command
+    .command('show [id]')
+    .description('the quotas of a key and what it has of them; without an id, your own')
+    .action(async (id?: string) => {
+      if (id === undefined)
+        return context.print(
+          await context.planner.ownQuotas(),
+          ({ identity, limits, used }) => `${identity}\n${useText(limits, used)}`,
+        )
+      context.print(await context.planner.key(id), keyText)
+    })
+  withQuotas(command.command('set'))
+    .description('change the quotas of a key; those that are not named stay')
+    .argument('<id>', 'as keys list shows it')
+    .action(async (id: string, options: QuotaOptions) => {
+      if (Object.keys(options).length === 0)
+        throw new ScissionError('badRequest', 'name a quota to change, for example --max-requests 50')
+      const { quotas } = await context.planner.key(id)
+      context.print(await context.planner.setQuotas(id, quotasOf(options, quotas)), keyText)
+    })
+}
+
+const keyText = ({ kind, name, id, limits, used }: KeyUse): string =>
+  `${kind} ${name} (${id})\n${useText(limits, used)}`
+
 async function addKey(
   context: Context,
   kind: string,
   name: string,
-  { infer, read, days, out }: AddOptions,
+  { infer, read, days, out, replaces, ...quotas }: AddOptions,
 ): Promise<void> {
   const known = KEY_KINDS.find((one) => one === kind)
   if (!known) throw new ScissionError('badRequest', `${kind}: a key is one of ${KEY_KINDS.join(', ')}`)
@@ -76,6 +108,8 @@ async function addKey(
     ...(infer && { infer }),
     ...(!read && { read }),
     ...(days !== undefined && { expiresAt: inDays(days) }),
+    ...(replaces !== undefined && { replaces }),
+    ...(Object.keys(quotas).length > 0 && { quotas: quotasOf(quotas) }),
   })
   if (out === undefined) return context.print(made, (key) => madeText(key))
   writeSecretFile(out, made.token)
@@ -108,6 +142,7 @@ const keysTable = (keys: readonly KeyView[]): Table =>
     name: ({ name }) => name,
     infer: ({ kind, infer }) => (kind === 'client' ? (infer?.join(' ') ?? 'all') : ''),
     read: ({ kind, read }) => (kind === 'client' ? (read === false ? 'no' : 'yes') : ''),
+    quotas: ({ quotas }) => quotasText(quotas),
     created: ({ createdAt }) => createdAt,
     expires: ({ expiresAt }) => expiresAt ?? 'never',
     revoked: ({ revokedAt }) => revokedAt ?? '',

@@ -8,6 +8,7 @@ import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { ModelId, ResourceName, ShapesKey, timestamp } from '../../../shared/contracts/common.ts'
 import { BenchmarkPart } from '../../../shared/contracts/profile.ts'
+import { owner } from '../../../shared/contracts/quota.ts'
 import { waitWithin } from '../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
@@ -47,6 +48,7 @@ export const ParentData = z.object({
   resources: z.array(ResourceName),
   notes: z.array(z.string()),
   fingerprint: z.string(),
+  owner,
   createdAt: timestamp,
   /** Resource → the recent profile that is used instead of a new measurement. */
   reused: z.record(ResourceName, z.object({ profile: z.string(), measuredAt: timestamp })).default({}),

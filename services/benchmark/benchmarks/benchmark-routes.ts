@@ -3,6 +3,8 @@ import { z } from 'zod'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.ts'
 import { rememberedShapesNote } from '../../../shared/contracts/input-shapes.ts'
+import { identityOf } from '../../../shared/platform/access/guard.ts'
+import type { Holdings } from '../../../shared/platform/access/holdings.ts'
 import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
@@ -17,7 +19,7 @@ import type { Analyses } from '../models/analyses.ts'
 import { type BenchmarkEvents, eventOf } from './benchmark-events.ts'
 import { type BenchmarkDeps, promptly } from './benchmark-queues.ts'
 import { cancelBenchmark, needBenchmark } from './end-benchmark.ts'
-import { startBenchmark } from './start-benchmark.ts'
+import { type Admit, startBenchmark } from './start-benchmark.ts'
 import { isUnderWay, parentJobs, viewOf } from './benchmark-view.ts'
 
 const ById = z.object({ id: z.string().min(1).describe('as the start answered it') })
@@ -35,7 +37,12 @@ const START_FAILURES = [
   'deadlineExceeded',
 ] as const
 
-function startRoute(deps: BenchmarkDeps, analyses: Pick<Analyses, 'structure'>): Route {
+interface StartDeps {
+  analyses: Pick<Analyses, 'structure'>
+  holdings: Holdings
+}
+
+function startRoute(deps: BenchmarkDeps, { analyses, holdings }: StartDeps): Route {
   return route({
     method: 'post',
     path: '/v1/benchmarks',
@@ -49,19 +56,16 @@ function startRoute(deps: BenchmarkDeps, analyses: Pick<Analyses, 'structure'>):
     },
     fails: START_FAILURES,
     handle: async ({ body }, req, res) => {
-      const benchmark = await begin(deps, analyses, body, askerOf(req, res))
+      const admit: Admit = (work) => holdings.reserving(identityOf(req), { jobs: 1 }, work)
+      const benchmark = await begin(deps, analyses, body, askerOf(req, res), admit)
       return reply(202, benchmark, locationOf(benchmark))
     },
   })
 }
 
-export function benchmarkRoutes(
-  deps: BenchmarkDeps,
-  analyses: Pick<Analyses, 'structure'>,
-  events: BenchmarkEvents,
-): Route[] {
+export function benchmarkRoutes(deps: BenchmarkDeps, start: StartDeps, events: BenchmarkEvents): Route[] {
   return [
-    startRoute(deps, analyses),
+    startRoute(deps, start),
     route({
       method: 'get',
       path: '/v1/benchmarks',
@@ -142,10 +146,11 @@ async function begin(
   analyses: Pick<Analyses, 'structure'>,
   request: BenchmarkRequest,
   asker: Asker,
+  admit: Admit,
 ): Promise<Benchmark> {
   const model = await findModel(deps.state, request.model)
   const structure = await analyses.structure(model, asker, request.inputShapes)
   const note = request.inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
   const standingNotes = [...deps.standingNotes, ...(note === undefined ? [] : [note])]
-  return startBenchmark({ ...deps, standingNotes }, structure, request)
+  return startBenchmark({ ...deps, standingNotes }, structure, request, admit)
 }

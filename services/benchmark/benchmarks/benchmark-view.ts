@@ -51,6 +51,7 @@ export async function viewOf(queues: BenchmarkQueues, job: Job): Promise<Benchma
     progress: overall(parts),
     parts,
     notes: data.notes,
+    owner: data.owner,
     createdAt: data.createdAt,
   }
 }

@@ -5,6 +5,7 @@
  * benchmark, which a fingerprint in Redis identifies. After it has ended, the same request starts a new one. A resource
  * with a recent profile of the same model is not measured again unless the request forces it: its part completes at once.
  */
+import type { Grant } from '../../../shared/platform/access/holdings.ts'
 import { modelLock, withLock } from '../../../shared/platform/redis/lock.ts'
 import { createHash, randomBytes } from 'node:crypto'
 import type { Structure } from '../../../shared/contracts/model.ts'
@@ -35,15 +36,19 @@ import { entryOf } from '../../../shared/platform/entry-of.ts'
 /** What identifies a measurement of the model: its input shapes and values. */
 type Measured = Pick<Structure, 'model' | 'shapesKey' | 'samples'>
 
+/** Does what makes a job, if whoever asks may have one more. */
+export type Admit = <T>(work: (grant: Pick<Grant, 'owner'>) => Promise<T>) => Promise<T>
+
 /**
  * @param structure names the model and the input shapes.
- * @throws ScissionError notFound for an unknown resource; conflict if no resource is alive, or a named one is not;
+ * @param admit is asked if there is no such benchmark under way. @throws what `admit` throws; ScissionError notFound for an unknown resource; conflict if no resource is alive, or a named one is not;
  * queueUnavailable.
  */
 export async function startBenchmark(
   deps: BenchmarkDeps,
   structure: Measured,
   request: BenchmarkRequest,
+  admit: Admit,
 ): Promise<Benchmark> {
   const resources = await chooseResources(deps, request.resources)
   const names = resources.map((resource) => resource.name)
@@ -71,11 +76,13 @@ export async function startBenchmark(
         reused,
       }
       const id = `${fingerprint}-${randomBytes(4).toString('hex')}`
-      await withLock(redis, modelLock(structure.model), async () => {
-        // It may have been deleted since it was looked up.
-        await deps.state.models.need(structure.model)
-        await enqueue(deps, id, data, request)
-      })
+      await admit(({ owner }) =>
+        withLock(redis, modelLock(structure.model), async () => {
+          // It may have been deleted since it was looked up.
+          await deps.state.models.need(structure.model)
+          await enqueue(deps, id, { ...data, owner }, request)
+        }),
+      )
       await redis.set(requestKey(fingerprint), id, 'EX', KEEP_SECONDS)
       const benchmark = await readBenchmark(deps.queues, id)
       if (!benchmark) throw new ScissionError('internal', `benchmark ${id} is not in the queue just written`)

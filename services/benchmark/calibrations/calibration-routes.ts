@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { Calibration, CalibrationRequest, CalibrationSamples } from '../../../shared/contracts/calibration.ts'
 import { JsonLengthHeader, RequestTensor } from '../../../shared/oip/schemas.ts'
 import { PageQuery, pageOf } from '../../../shared/contracts/common.ts'
+import { identityOf } from '../../../shared/platform/access/guard.ts'
 import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate } from '../../../shared/platform/redis/state.ts'
@@ -117,8 +118,14 @@ function startRoute(deps: CalibrationDeps): Route {
       'deadlineExceeded',
     ],
     handle: async (_input, req, res) => {
-      const received = await drainIfRefused(req, res, () => receiveRequest(req, deps.reader))
-      const calibration = await startCalibration(deps, received, askerOf(req, res))
+      const { holdings, reader } = deps
+      // Whether it brings samples, or asks for made-up ones, is read in the body.
+      const wanted = { jobs: 1, bytes: { least: 0, most: reader.limitBytes } }
+      const calibration = await drainIfRefused(req, res, () =>
+        holdings.reserving(identityOf(req), wanted, async (grant) =>
+          startCalibration(deps, await receiveRequest(req, reader), askerOf(req, res), grant),
+        ),
+      )
       return reply(202, calibration, { Location: `/v1/calibrations/${calibration.id}` })
     },
   })

@@ -14,6 +14,7 @@ import {
 } from '../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
 import { type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
+import type { Grant, Holdings } from '../../../shared/platform/access/holdings.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import { validate } from '../../../shared/platform/http-server/route.ts'
@@ -42,14 +43,19 @@ export interface CalibrationDeps {
   samples: SampleFiles
   /** Reads the samples that come with a request. */
   reader: SampleReader
+  holdings: Holdings
   heartbeatMs: number
 }
 
-/** @throws ScissionError badRequest, invalidTensor, notFound, conflict (no resource is alive), queueUnavailable. */
+/**
+ * @param grant of a job, and of bytes for the samples.
+ * @throws ScissionError badRequest, invalidTensor, notFound, conflict (no resource is alive), tooManyRequests, queueUnavailable.
+ */
 export async function startCalibration(
   deps: CalibrationDeps,
   received: ReceivedRequest,
   asker: Asker,
+  { owner, bytes: mayTake, tooManyBytes }: Grant,
 ): Promise<Calibration> {
   const request = validate(CalibrationRequest, received.json, 'request')
   const model = await findModel(deps.state, request.model)
@@ -59,6 +65,7 @@ export async function startCalibration(
   const codecs = chooseCodecs(request.codecs)
   const id = `${model.id.slice(0, 12)}-${randomBytes(6).toString('hex')}`
   const { about, bytes } = samplesOf(id, structure, request, received)
+  if (about.bytes > mayTake) throw tooManyBytes()
   const record: Calibration = {
     id,
     model: model.id,
@@ -68,11 +75,13 @@ export async function startCalibration(
     boundaries,
     samples: about.count,
     sampleSource: about.kind,
+    sampleBytes: about.bytes,
     labelled: about.labels !== undefined,
     state: 'waiting',
     progress: { fraction: 0, step: 'waiting' },
     cells: [],
     notes: notesOf(structure, about),
+    owner,
     // By this clock the latest of several is found, whichever service they were asked of.
     createdAt: deps.state.clock.timestamp(),
   }

@@ -6,6 +6,7 @@
 import type { InputShapes } from '../../../shared/contracts/common.ts'
 import type { Model, Samples, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import type { Grant } from '../../../shared/platform/access/holdings.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
@@ -27,7 +28,8 @@ export interface SampleDeps {
 /**
  * To be called under the model's lock in `uploads`.
  * @param shapes the model's own shapes from now on; without, it keeps those it has, else it gets those of the samples.
- * @throws ScissionError invalidTensor for samples that do not fit, invalidModel if the model does not run on them; then
+ * @param grant of bytes for the samples.
+ * @throws ScissionError invalidTensor for samples that do not fit, tooManyRequests, invalidModel if the model does not run on them; then
  *   it keeps those that it had.
  */
 export async function giveSamples(
@@ -36,8 +38,11 @@ export async function giveSamples(
   given: readonly Tensor[],
   shapes: InputShapes | undefined,
   asker: Asker,
+  { owner, bytes: mayTake, tooManyBytes }: Grant,
 ): Promise<UploadedModel> {
-  const { samples, data } = describeSamples(checkSamples(model.inputs, given))
+  const { samples: described, data } = describeSamples(checkSamples(model.inputs, given))
+  const samples = { ...described, owner }
+  if (samples.bytes > mayTake) throw tooManyBytes()
   await deps.store.writeSamples(deps.store.folder(model.id), samples, data)
   try {
     const structure = await analysedIfKnown(

@@ -9,12 +9,15 @@ import path from 'node:path'
 import { type InputShapes, ModelId } from '../../../shared/contracts/common.ts'
 import type { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
+import type { Grant, Holdings } from '../../../shared/platform/access/holdings.ts'
+import type { Identity } from '../../../shared/platform/access/identity.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import type { StructureLimits } from '../../../shared/onnx/index.ts'
 import { describeSamples } from '../../../shared/onnx/sample-inputs/samples.ts'
 import { type State, structureId } from '../../../shared/platform/redis/state.ts'
 import type { KeyedLock } from '../../../shared/platform/keyed-lock.ts'
+import { isForm } from '../read-form.ts'
 import { checkSamples } from '../samples/check-samples.ts'
 import { giveSamples } from './give-samples.ts'
 import type { SampleReader } from '../samples/sample-reader.ts'
@@ -26,6 +29,9 @@ import type { ModelFiles } from './model-files.ts'
 import { MODEL_FILE, type ModelStore, safeLocation } from './model-store.ts'
 import { withFindings } from './with-findings.ts'
 
+/** Heads of the parts of a form. */
+const FORM_ALLOWANCE_BYTES = 64 * 1024
+
 export interface IngestDeps {
   store: ModelStore
   registry: Registry
@@ -36,6 +42,7 @@ export interface IngestDeps {
   structureLimits: StructureLimits
   modelFiles: ModelFiles
   samples: SampleReader
+  holdings: Holdings
   /** By model id: the second of two simultaneous uploads of the same bytes waits, and finds the stored model. */
   uploads: KeyedLock
 }
@@ -45,26 +52,58 @@ export interface UploadQuery {
   shapes?: InputShapes | undefined
 }
 
+/** Who uploads: in the queue of analyses, and by the quotas. */
+interface Uploader {
+  asker: Asker
+  identity: Identity
+}
+
+interface Ingested {
+  model: UploadedModel
+  created: boolean
+}
+
 /**
  * Receives an upload and takes the model into the registry.
  * @returns the model, and whether its content is new.
- * @throws ScissionError payloadTooLarge, badRequest, invalidTensor (samples), invalidModel, needsInputShapes; conflict if a
- * deployment has the name.
+ * @throws ScissionError payloadTooLarge, badRequest, invalidTensor (samples), invalidModel, needsInputShapes; tooManyRequests
+ * (before it is read, if its size is known); conflict if a deployment has the name.
  */
 export async function ingestUpload(
   deps: IngestDeps,
   req: IncomingMessage,
   query: UploadQuery,
-  asker: Asker,
-): Promise<{ model: UploadedModel; created: boolean }> {
+  { asker, identity }: Uploader,
+): Promise<Ingested> {
   // Without Redis no record can be written: this fails before gigabytes are transferred.
   await deps.state.redis.ping()
+  const wanted = { models: 1, bytes: bytesOf(req, deps.samples.limitBytes) }
+  return deps.holdings.reserving(identity, wanted, (grant) => ingest(deps, req, query, asker, grant))
+}
+
+/** What an upload takes, as far as its head tells. */
+function bytesOf(req: IncomingMessage, maxSampleBytes: number): { least: number; most: number } {
+  const announced = Number(req.headers['content-length'] ?? Number.NaN)
+  if (!Number.isFinite(announced)) return { least: 1, most: Number.MAX_SAFE_INTEGER }
+  if (!isForm(req)) return { least: announced, most: announced }
+  // A form is longer than its files, and packed samples are shorter than what is made of them.
+  return { least: Math.max(1, announced - FORM_ALLOWANCE_BYTES), most: announced + maxSampleBytes }
+}
+
+async function ingest(
+  deps: IngestDeps,
+  req: IncomingMessage,
+  query: UploadQuery,
+  asker: Asker,
+  grant: Grant,
+): Promise<Ingested> {
   const folder = await deps.store.newIncoming()
   try {
     const limits = {
       maxModelBytes: deps.maxModelBytes,
       maxFiles: deps.maxModelFiles,
       maxSampleBytes: deps.samples.limitBytes,
+      grant,
     }
     const { files, samples: sampleFiles } = await receiveUpload(req, folder, limits)
     const samples = sampleFiles.length > 0 ? await deps.samples.read(sampleFiles) : undefined
@@ -72,8 +111,10 @@ export async function ingestUpload(
     return await deps.uploads.run(id, async () => {
       // A model that is deleted between the two is new.
       const known = (await deps.registry.find(id)) && (await deps.registry.addName(id, query.name))
-      if (known) return { model: await uploadedAgain(deps, known, query, samples, asker), created: false }
-      const { record, structure } = await examine(deps, folder, id, files, query, samples, asker)
+      if (known)
+        return { model: await uploadedAgain(deps, known, query, samples, asker, grant), created: false }
+      const found = await examine(deps, folder, id, files, query, samples, asker, grant)
+      const { record, structure } = found
       const chunks = Object.fromEntries(files.map((file) => [file.path, file.chunks]))
       const model = await deps.registry.add({ folder, chunks, record }, query.name)
       if (structure) await deps.state.structures.put(structureId(id, structure.shapesKey), structure)
@@ -90,9 +131,10 @@ async function uploadedAgain(
   { shapes }: UploadQuery,
   samples: readonly Tensor[] | undefined,
   asker: Asker,
+  grant: Grant,
 ): Promise<UploadedModel> {
   const { registry, analyses } = deps
-  if (samples) return giveSamples(deps, model, samples, shapes, asker)
+  if (samples) return giveSamples(deps, model, samples, shapes, asker, grant)
   if (shapes) {
     const structure = await analyses.structure(model, asker, shapes)
     return withFindings(await registry.setShapes(model.id, structure), structure)
@@ -108,19 +150,22 @@ async function examine(
   { name, shapes }: UploadQuery,
   given: readonly Tensor[] | undefined,
   asker: Asker,
+  { owner, bytes: mayTake, tooManyBytes }: Grant,
 ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
   const description = await modelFiles.describe(path.join(folder, MODEL_FILE), structureLimits)
   checkExternalFiles(description.externalFiles, files, name)
   const { irVersion, opsets, producer, inputs, outputs } = description
   const checked = given && describeSamples(checkSamples(inputs, given))
-  const samples = checked?.samples
+  const samples = checked && { ...checked.samples, owner }
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
+  if (bytes + (samples?.bytes ?? 0) > mayTake) throw tooManyBytes()
   if (checked) await store.writeSamples(folder, checked.samples, checked.data)
   const structure = await analysedIfKnown(inputs, shapes, samples, (known) =>
     analyses.analyseFolder(folder, id, known, samples, asker),
   )
   const record = {
     id,
-    bytes: files.reduce((sum, file) => sum + file.bytes, 0),
+    bytes,
     files: files.map(({ path: location, bytes, sha256 }) => ({ path: location, bytes, sha256 })),
     irVersion,
     opsets,
@@ -130,6 +175,7 @@ async function examine(
     inputShapes: structure?.inputShapes ?? null,
     shapesKey: structure?.shapesKey ?? null,
     ...(samples && { samples }),
+    owner,
     createdAt: new Date().toISOString(),
   }
   return { record, structure }

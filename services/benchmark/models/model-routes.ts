@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { namesOf } from '../../../shared/contracts/model-names.ts'
 import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
+import { identityOf } from '../../../shared/platform/access/guard.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
@@ -139,7 +140,7 @@ function uploadRoute(deps: ModelDeps): Route {
           deps,
           req,
           { name: query.name, shapes },
-          askerOf(req, res),
+          { asker: askerOf(req, res), identity: identityOf(req) },
         )
         return reply(created ? 201 : 200, model, { Location: `/v1/models/${model.id}` })
       })

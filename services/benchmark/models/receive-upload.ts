@@ -11,6 +11,7 @@ import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { CHUNK_BYTES } from '../../../shared/contracts/range-manifest.ts'
+import type { Grant } from '../../../shared/platform/access/holdings.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { ByteBudget, isForm, readForm } from '../read-form.ts'
 import type { SampleFile } from '../samples/read-samples.ts'
@@ -47,13 +48,15 @@ export interface UploadLimits {
   /** The model itself, its external data and its samples. */
   maxFiles: number
   maxSampleBytes: number
+  /** Of who uploads. */
+  grant: Pick<Grant, 'bytes' | 'tooManyBytes'>
 }
 
-/** @throws ScissionError payloadTooLarge (if Content-Length says so, before a byte is read), badRequest, unsupportedEncoding. */
+/** @throws ScissionError tooManyRequests, payloadTooLarge (if Content-Length says so, before a byte is read), badRequest, unsupportedEncoding. */
 export async function receiveUpload(
   req: IncomingMessage,
   folder: string,
-  { maxModelBytes: limitBytes, maxFiles, maxSampleBytes }: UploadLimits,
+  { maxModelBytes: limitBytes, maxFiles, maxSampleBytes, grant }: UploadLimits,
 ): Promise<Upload> {
   const form = isForm(req)
   const encoding = req.headers['content-encoding'] ?? 'identity'
@@ -63,7 +66,10 @@ export async function receiveUpload(
   if (announced > limitBytes + (form ? maxSampleBytes + maxFiles * PART_HEADER_BYTES : 0))
     throw tooLarge(limitBytes)
   try {
-    const budget = new ByteBudget(limitBytes, () => tooLarge(limitBytes))
+    const budget =
+      grant.bytes < limitBytes
+        ? new ByteBudget(grant.bytes, grant.tooManyBytes)
+        : new ByteBudget(limitBytes, () => tooLarge(limitBytes))
     return form
       ? await receiveForm(req, folder, budget, { maxFiles, maxSampleBytes })
       : { files: [await receiveFile(req, MODEL_FILE, folder, budget)], samples: [] }
@@ -90,7 +96,7 @@ async function receiveForm(
   req: IncomingMessage,
   folder: string,
   budget: ByteBudget,
-  { maxFiles, maxSampleBytes }: Omit<UploadLimits, 'maxModelBytes'>,
+  { maxFiles, maxSampleBytes }: Pick<UploadLimits, 'maxFiles' | 'maxSampleBytes'>,
 ): Promise<Upload> {
   const locations = new Locations()
   const samples = new SampleParts(maxSampleBytes)

@@ -2,6 +2,8 @@
 import path from 'node:path'
 import { z } from 'zod'
 import { type Model, Samples, UploadedModel } from '../../../shared/contracts/model.ts'
+import { identityOf } from '../../../shared/platform/access/guard.ts'
+import type { Holdings } from '../../../shared/platform/access/holdings.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { OCTETS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
@@ -19,6 +21,7 @@ import type { SampleReader } from '../samples/sample-reader.ts'
 
 export interface SampleRouteDeps extends SampleDeps {
   samples: SampleReader
+  holdings: Holdings
   /** By model id: of two simultaneous changes the second waits. */
   uploads: KeyedLock
 }
@@ -101,9 +104,16 @@ function giveRoute(deps: SampleRouteDeps): Route {
       const shapes = shapesOf(query)
       return drainIfRefused(req, res, async () => {
         const { id } = await findModel(deps.state, params.model)
-        const given = await deps.samples.read(await receiveSamples(req, deps.samples.limitBytes))
-        return deps.uploads.run(id, async () =>
-          giveSamples(deps, await deps.state.models.need(id), given, shapes, askerOf(req, res)),
+        const { limitBytes } = deps.samples
+        return deps.holdings.reserving(
+          identityOf(req),
+          { bytes: { least: 1, most: limitBytes } },
+          async (grant) => {
+            const given = await deps.samples.read(await receiveSamples(req, limitBytes))
+            return deps.uploads.run(id, async () =>
+              giveSamples(deps, await deps.state.models.need(id), given, shapes, askerOf(req, res), grant),
+            )
+          },
         )
       })
     },

@@ -13,6 +13,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { namesOf } from '../../../shared/contracts/model-names.ts'
 import type { Deployment, DeploymentRequest, Plan } from '../../../shared/contracts/plan.ts'
 import type { Verification } from '../../../shared/contracts/verification.ts'
+import type { Holdings } from '../../../shared/platform/access/holdings.ts'
+import type { Identity } from '../../../shared/platform/access/identity.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import { toScissionError } from '../../../shared/platform/http-server/error-answers.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
@@ -38,6 +40,7 @@ export interface DeployerDeps extends PlannerDeps {
   verifyBytes: number
   /** Where the samples are with which it runs; empty if that is not known. */
   benchmarkUrl: string
+  holdings: Holdings
 }
 
 /** The end of a load. */
@@ -68,16 +71,20 @@ export class Deployer {
     this.#verifier = new Verifier({ ...deps, calls: this.#calls, thread: this.#thread })
   }
 
-  /** @returns the record in state `loading`; loading goes on in the background. */
-  async deploy(request: DeploymentRequest): Promise<Deployment> {
+  /**
+   * @param identity who asks, and has it if it is new.
+   * @returns the record in state `loading`; loading goes on in the background.
+   */
+  async deploy(request: DeploymentRequest, identity: Identity): Promise<Deployment> {
     const plan = await planById(this.#deps, request.plan)
     refuseOtherOptions(plan)
     refuseUnservable(plan, await this.#inputBytes(plan), this.#deps.mirror.resources)
     const layers = await deployedLayers(this.#deps.mirror, plan, request.shapes)
+    const { holdings } = this.#deps
     const { deployments, models, redis } = this.#deps.state
     const id = request.name ?? deploymentName(plan)
     let made: Deployment | undefined
-    const decide = (existing: Deployment | undefined): Deployment => {
+    const decide = (existing: Deployment | undefined, by: Deployment['owner']): Deployment => {
       if (existing && existing.planId !== plan.id) {
         throw new ScissionError(
           'conflict',
@@ -85,7 +92,8 @@ export class Deployer {
         )
       }
       if (existing) refuseOtherShapes(existing, layers)
-      made = recordOf(this.#deps, id, plan, layers, request)
+      const owner = existing ? existing.owner : by
+      made = { ...recordOf(this.#deps, id, plan, layers, request), owner }
       if (existing && existing.state !== 'failed') refuseOtherSettings(existing, made)
       if (existing && this.#loads.has(loadKey(existing))) return existing
       // Loaded again even when it is on record as ready: a resource may have started anew, at another address.
@@ -93,11 +101,14 @@ export class Deployer {
     }
     const recorded = await withLock(redis, NAMES_LOCK, async () => {
       await this.#refuseModelName(id)
-      return withLock(redis, modelLock(plan.model), async () => {
-        // It may have been deleted since the plan was looked up.
-        await models.need(plan.model)
-        return deployments.update(id, decide)
-      })
+      const wanted = (await deployments.has(id)) ? {} : { deployments: 1 }
+      return holdings.reserving(identity, wanted, ({ owner }) =>
+        withLock(redis, modelLock(plan.model), async () => {
+          // It may have been deleted since the plan was looked up.
+          await models.need(plan.model)
+          return deployments.update(id, (existing) => decide(existing, owner))
+        }),
+      )
     })
     if (!recorded) throw new ScissionError('internal', `deployment "${id}" was not recorded`)
     if (recorded === made) this.#load(recorded)

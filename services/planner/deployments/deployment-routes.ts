@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { ConditionEvent } from '../../../shared/contracts/condition.ts'
 import { Deployment, DeploymentRequest } from '../../../shared/contracts/plan.ts'
+import { identityOf } from '../../../shared/platform/access/guard.ts'
 import { type Answer, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import {
   ABOUT_EVENTS,
@@ -48,9 +49,9 @@ export function deploymentRoutes(deps: PlannerDeps, deployer: Deployer, events: 
       summary: 'Make a plan live; poll the Location until its state is ready',
       body: DeploymentRequest,
       answers: { 202: ON_RECORD },
-      fails: ['notFound', 'conflict', 'notMeasured', 'notReady', 'overloaded'],
-      handle: async ({ body }) => {
-        const deployment = await deployer.deploy(body)
+      fails: ['notFound', 'conflict', 'notMeasured', 'notReady', 'tooManyRequests', 'overloaded'],
+      handle: async ({ body }, req) => {
+        const deployment = await deployer.deploy(body, identityOf(req))
         return reply(202, deployment, { Location: `/v1/deployments/${encodeURIComponent(deployment.id)}` })
       },
     }),

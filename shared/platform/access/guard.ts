@@ -7,7 +7,7 @@
  *
  * A door that listens on this machine alone asks nothing: whoever is there is `local`, unless it shows a token that holds.
  */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ScissionError } from '../errors.ts'
 import { type Access, describeIdentity, type Identity, mayDo } from './identity.ts'
 import { notValid } from './key-ring.ts'
@@ -31,6 +31,11 @@ export interface GuardDeps {
   identify: (token: string) => Promise<Identity>
   /** Further checks of who was identified, against the connection: mutual TLS. @throws ScissionError forbidden */
   checkConnection?: (req: IncomingMessage, identity: Identity) => void
+  /**
+   * Counts the request of who was identified. @returns undefined if nothing has to be counted.
+   * @throws ScissionError tooManyRequests, by the promise.
+   */
+  count?: (identity: Identity, res: ServerResponse | undefined) => Promise<void> | undefined
 }
 
 const identities = new WeakMap<IncomingMessage, Identity>()
@@ -57,10 +62,16 @@ export class Guard {
 
   /**
    * @param name the model or deployment in the path.
+   * @param res is told what is left of a quota.
    * @returns undefined if nothing has to be looked up, as behind an open door.
-   * @throws ScissionError unauthenticated, forbidden, queueUnavailable: at once or by the promise.
+   * @throws ScissionError unauthenticated, forbidden, tooManyRequests, queueUnavailable: at once or by the promise.
    */
-  admit(req: IncomingMessage, access: Access, name: string | undefined): Promise<void> | undefined {
+  admit(
+    req: IncomingMessage,
+    access: Access,
+    name: string | undefined,
+    res?: ServerResponse,
+  ): Promise<void> | undefined {
     const door = doorOf(req)
     const { authorization } = req.headers
     if (authorization === undefined || !this.#deps) {
@@ -68,9 +79,12 @@ export class Guard {
       if (authorization !== undefined && door.asks && access !== 'anyone') throw notValid()
       return this.#enter(req, door, nobody, access, name)
     }
-    return this.#identify(authorization, door, access).then((identity) =>
-      this.#enter(req, door, identity, access, name),
-    )
+    return this.#identify(authorization, door, access).then((identity) => {
+      // Probes are not counted. What is not allowed is: it costs as much.
+      const counting = access === 'anyone' ? undefined : this.#deps?.count?.(identity, res)
+      const enter = () => this.#enter(req, door, identity, access, name)
+      return counting ? counting.then(enter) : enter()
+    })
   }
 
   async #identify(authorization: string, { asks }: Door, access: Access): Promise<Identity> {

@@ -2,6 +2,7 @@
  * Who sends a request, and what that one may do. A route declares what it takes (`access`); docs/reference/access.md lists
  * all routes with it.
  */
+import type { Quotas } from '../../contracts/quota.ts'
 
 /**
  * What a route takes of its caller:
@@ -29,13 +30,22 @@ export const ACCESS = [
 ] as const
 export type Access = (typeof ACCESS)[number]
 
+interface Limited {
+  id: string
+  name: string
+  /** Of its key; absent = those of the settings. */
+  quotas?: Quotas | undefined
+  /** Under which its requests and what it makes are counted, if not under its id. */
+  account?: string | undefined
+}
+
 export type Identity =
   /** Who reached a service that listens on this machine alone: nothing is asked, everything is allowed. */
   | { kind: 'local' }
   | { kind: 'nobody' }
-  | { kind: 'operator'; id: string; name: string }
+  | ({ kind: 'operator' } & Limited)
   | { kind: 'resource'; id: string; name: string }
-  | { kind: 'client'; id: string; name: string; infer: readonly NamePattern[] | 'all'; read: boolean }
+  | ({ kind: 'client'; infer: readonly NamePattern[] | 'all'; read: boolean } & Limited)
 
 /** @param name the model or deployment in the path, for `about` and `infer`. */
 export function mayDo(identity: Identity, access: Access, name: string | undefined): boolean {

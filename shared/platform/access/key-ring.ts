@@ -10,6 +10,7 @@ import type { KeyRecord } from '../../contracts/key.ts'
 import { waitAtMost } from '../deadline.ts'
 import { ScissionError } from '../errors.ts'
 import { type Identity, patternOf } from './identity.ts'
+import { UNLIMITED } from './quotas.ts'
 import type { SystemKey } from './system-key.ts'
 import { isHashOf, parseToken, type Token } from './token.ts'
 
@@ -59,7 +60,9 @@ export class KeyRing {
     const token = parseToken(text)
     if (!token) throw notValid()
     const derived = this.#deps.systemKey().derived(token)
-    if (derived) return { ...derived, id: token.id }
+    // Whoever has the system key sets the quotas of the others.
+    if (derived)
+      return { ...derived, id: token.id, ...(derived.kind === 'operator' && { quotas: UNLIMITED }) }
     return this.#ownerOf(await this.record(token.id), token)
   }
 
@@ -113,9 +116,11 @@ export class KeyRing {
     // The same work for an unknown id as for a wrong secret.
     const isRight = isHashOf(record?.hash ?? NO_HASH, secret)
     if (!record || !isRight || record.revokedAt !== undefined || this.#hasExpired(record)) throw notValid()
-    const { id, kind, name } = record
-    if (kind !== 'client') return { kind, id, name }
-    return { kind, id, name, infer: record.infer?.map(patternOf) ?? 'all', read: record.read ?? true }
+    const { id, kind, name, quotas, account } = record
+    if (kind === 'resource') return { kind, id, name }
+    if (kind === 'operator') return { kind, id, name, quotas, account }
+    const infer = record.infer?.map(patternOf) ?? 'all'
+    return { kind, id, name, infer, read: record.read ?? true, quotas, account }
   }
 
   #hasExpired({ expiresAt }: KeyRecord): boolean {

@@ -8,6 +8,7 @@
 import type { KeyObject } from 'node:crypto'
 import { sign, verify } from 'node:crypto'
 import type { KeyRecord } from '../../contracts/key.ts'
+import type { Quotas } from '../../contracts/quota.ts'
 import { coerceError, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { openSeal, type Seal, sealText } from '../redis/seal.ts'
@@ -16,6 +17,7 @@ import { type BindSettings, isExposed, refuseOpenBind } from './bind.ts'
 import { bearer, type Credentials } from '../credentials.ts'
 import { Guard } from './guard.ts'
 import { KeyRing } from './key-ring.ts'
+import { RequestRates } from './request-rates.ts'
 import type { Secret } from './secret.ts'
 import { CONTROL_SERVICES, SystemKey } from './system-key.ts'
 import { checkPeer, Tls, type TlsSettings } from './tls.ts'
@@ -62,9 +64,10 @@ export class SystemAccess {
 
   /**
    * @param name of the service in the system: of a resource, the resource's.
+   * @param defaults quotas of who has none.
    * @throws ScissionError badRequest if a key or the token cannot be used, or if the service may not listen where it is told to.
    */
-  constructor(settings: AccessSettings, name: string, log: Logger) {
+  constructor(settings: AccessSettings, name: string, log: Logger, defaults: Quotas = {}) {
     refuseOpenBind(settings, settings.systemKey !== undefined)
     this.#name = name
     this.#log = log
@@ -76,9 +79,11 @@ export class SystemAccess {
     this.#key = systemKey && followed(systemKey, (text) => SystemKey.read(text, systemKey.where), log)
     this.#token = this.#ownToken(settings)
     this.tls = Tls.from(settings, log)
+    const rates = new RequestRates(() => this.#followed().redis, defaults)
     this.guard = this.#key
       ? new Guard({
           identify: (token) => this.#keyRing().identify(token),
+          count: (identity, res) => rates.count(identity, res),
           ...(this.tls?.isMutual && { checkConnection: checkPeer }),
         })
       : new Guard()
@@ -124,10 +129,15 @@ export class SystemAccess {
     return () => key().tokenOf('resource', this.#name)
   }
 
+  #followed(): State {
+    if (this.#state) return this.#state
+    throw new ScissionError('notReady', 'the service is starting')
+  }
+
   #keyRing(): KeyRing {
-    const state = this.#state
+    const state = this.#followed()
     const key = this.#key
-    if (!state || !key) throw new ScissionError('notReady', 'the service is starting')
+    if (!key) throw new ScissionError('notReady', 'the service is starting')
     this.#ring ??= new KeyRing({
       systemKey: key,
       read: (id) => state.keys.find(id),

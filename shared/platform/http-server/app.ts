@@ -6,6 +6,7 @@ import { coerceError, ScissionError } from '../errors.ts'
 import { addIgnoredMetric } from '../ignored.ts'
 import type { Logger } from '../log.ts'
 import { type Door, Guard, isShown, doorOf, noteDoor, OPEN_DOOR } from '../access/guard.ts'
+import { addQuotaMetric } from '../access/quotas.ts'
 import { answerError, sendError, speaksProtocol } from './error-answers.ts'
 import { docs } from './docs-page.ts'
 import { frameRoutes } from './frame-routes.ts'
@@ -67,6 +68,7 @@ function listenerOf(deps: AppDeps): RequestListener {
   const registry = deps.metrics ?? new Registry()
   collectDefaultMetrics({ register: registry })
   addIgnoredMetric(registry)
+  addQuotaMetric(registry)
   const measure = requestTimer(registry)
   app.use((req, res, next) => {
     measure(req, res, () => routeOf(req))
@@ -116,7 +118,7 @@ function directly(
       const answered = afterAll(
         [
           () => checkBrowser?.(req),
-          () => guard.admit(req, route.access, modelOf(params)),
+          () => guard.admit(req, route.access, modelOf(params), res),
           () => waitAsAsked(revisions, req),
         ],
         () => route.answer(params, req, res),
@@ -195,7 +197,7 @@ function mount(app: Express, route: Route, { revisions, log, guard = new Guard()
   const admit = async (req: Request, res: Response, next: NextFunction) => {
     if (!isShown(doorOf(req), route.access)) return next('route')
     requests?.audited(route, req.params, req, res)
-    await guard.admit(req, route.access, modelOf(req.params))
+    await guard.admit(req, route.access, modelOf(req.params), res)
     next()
   }
   const parser = express.json({ limit: JSON_LIMIT_BYTES, strict: false, type: () => true })

@@ -81,7 +81,7 @@ export const ERROR_TYPE = 'application/json'
 
 export function sendError(res: ServerResponse, path: string, error: ScissionError): void {
   const body = Buffer.from(JSON.stringify(bodyFor(path, error)))
-  if (error.status === 503 || error.status === 429) res.setHeader('Retry-After', '1')
+  if (error.status === 503 || error.status === 429) res.setHeader('Retry-After', retryAfter(error))
   if (error.status === 401) res.setHeader('WWW-Authenticate', 'Bearer realm="scission"')
   if (speaksProtocol(path)) res.setHeader(ERROR_CODE, error.code)
   res.statusCode = error.status
@@ -89,6 +89,10 @@ export function sendError(res: ServerResponse, path: string, error: ScissionErro
   res.setHeader('Content-Length', body.length)
   res.end(body)
 }
+
+/** Seconds, which an error may name. */
+const retryAfter = ({ details }: ScissionError): string =>
+  typeof details?.retryAfterSeconds === 'number' ? String(details.retryAfterSeconds) : '1'
 
 /** Answers a request with the error that its handler threw. */
 export function answerError(

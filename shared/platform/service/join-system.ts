@@ -6,12 +6,14 @@ import type { IncomingMessage } from 'node:http'
 import { browserCheck } from '../access/browser.ts'
 import type { Guard } from '../access/guard.ts'
 import { type AccessSettings, SystemAccess } from '../access/system-access.ts'
+import { Holdings } from '../access/holdings.ts'
 import type { RequestLog } from '../http-server/request-log.ts'
 import type { Logger } from '../log.ts'
 import { producerConnection } from '../redis/connections.ts'
 import { openState } from '../redis/state.ts'
+import { defaultQuotas, type QuotaSettings } from './settings/quota-settings.ts'
 
-export interface SystemSettings extends AccessSettings {
+export interface SystemSettings extends AccessSettings, QuotaSettings {
   redisUrl: string
   allowedHosts: readonly string[]
 }
@@ -36,7 +38,8 @@ export function joinSystem(
   log: Logger,
   { requests, urls = [] }: { requests?: RequestLog | undefined; urls?: readonly string[] },
 ) {
-  const access = new SystemAccess(settings, name, log)
+  const quotas = defaultQuotas(settings)
+  const access = new SystemAccess(settings, name, log, quotas)
   const redis = producerConnection(settings.redisUrl, log)
   const state = openState(redis, log, access.seal)
   access.follow(state)
@@ -52,6 +55,8 @@ export function joinSystem(
     redis,
     state,
     front,
+    /** What callers have, held to their quotas. */
+    holdings: new Holdings(state, quotas),
     leave: () => {
       access.close()
       redis.disconnect()

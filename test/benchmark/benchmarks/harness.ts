@@ -11,6 +11,7 @@ import { JobWatch } from '../../../services/benchmark/job-watch.ts'
 import { benchmarkRoutes } from '../../../services/benchmark/benchmarks/benchmark-routes.ts'
 import { type BenchmarkClient, createBenchmarkClient } from '../../../shared/client/benchmark.ts'
 import type { Benchmark } from '../../../shared/contracts/profile.ts'
+import { Holdings } from '../../../shared/platform/access/holdings.ts'
 import { createApp } from '../../../shared/platform/http-server/app.ts'
 import { type Listening, listen } from '../../../shared/platform/http-server/listen.ts'
 import { createLog } from '../../../shared/platform/log.ts'
@@ -68,10 +69,11 @@ export class BenchmarkHarness {
     this.#benchmarks = openBenchmarks({ ...config, benchmarkTimeoutMs }, this.state, log)
     const { deps, events } = this.#benchmarks
     this.#watch = new JobWatch(deps, [() => watchedParts(deps.queues)], log)
+    const analyses = { structure: () => Promise.resolve(exampleStructure()) }
     const app = createApp({
       name: 'benchmark',
       log,
-      routes: benchmarkRoutes(deps, { structure: () => Promise.resolve(exampleStructure()) }, events),
+      routes: benchmarkRoutes(deps, { analyses, holdings: new Holdings(this.state, {}) }, events),
       facts: () => ({}),
       ready: () => Promise.resolve(),
     })

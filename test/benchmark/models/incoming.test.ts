@@ -35,6 +35,7 @@ beforeEach(async () => {
         maxModelBytes: limitBytes,
         maxFiles: 1500,
         maxSampleBytes: 1000,
+        grant: { bytes: Infinity, tooManyBytes: () => new ScissionError('internal', 'there is no quota') },
       })
       outcome.then(
         ({ files }) => res.end(JSON.stringify(files)),

@@ -3,6 +3,7 @@ import { DEFAULT_LIMITS } from '../../http-server/server-limits.ts'
 import { z } from 'zod'
 import { TierName } from '../../../contracts/common.ts'
 import { ACCESS_SETTINGS } from './access-settings.ts'
+import { QUOTA_SETTINGS } from './quota-settings.ts'
 import { duration, Flag, integer, list, secret, setting } from './setting.ts'
 
 export const COMMON_SETTINGS = {
@@ -13,6 +14,7 @@ export const COMMON_SETTINGS = {
     'nothing is exposed beyond this machine unless asked; containers set 0.0.0.0. Beyond it every caller needs a token',
   ),
   ...ACCESS_SETTINGS,
+  ...QUOTA_SETTINGS,
   redisUrl: setting('REDIS_URL', z.url(), 'redis://127.0.0.1:6379', "Redis' own default port"),
   redisPassword: secret(
     'SCISSION_REDIS_PASSWORD',
