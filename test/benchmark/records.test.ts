@@ -14,6 +14,7 @@ import { Registry } from '../../services/benchmark/models/registry.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { ModelId } from '../../shared/contracts/common.ts'
 import { namesOf } from '../../shared/contracts/model-names.ts'
+import { OWN_WORK } from '../../shared/platform/http-server/client-of.ts'
 import { NAMES_LOCK, withLock } from '../../shared/platform/redis/lock.ts'
 import type { State } from '../../shared/platform/redis/state.ts'
 import {
@@ -111,7 +112,9 @@ describe('a model', () => {
   it('that is deleted just before a benchmark of it begins is not benchmarked', async () => {
     await state.resources.put('device', exampleResource('device'))
     const request = { model: 'chain', maxAgeMs: 0, force: false }
-    await expect(startBenchmark(benchmarks.deps, exampleStructure(), request)).rejects.toMatchObject({
+    await expect(
+      startBenchmark(benchmarks.deps, exampleStructure(), request, OWN_WORK),
+    ).rejects.toMatchObject({
       code: 'notFound',
     })
     expect(await benchmarks.deps.queues.parents.getJobCounts()).toMatchObject({

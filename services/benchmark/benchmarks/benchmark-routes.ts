@@ -147,5 +147,5 @@ async function begin(
   const structure = await analyses.structure(model, asker, request.inputShapes)
   const note = request.inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
   const standingNotes = [...deps.standingNotes, ...(note === undefined ? [] : [note])]
-  return startBenchmark({ ...deps, standingNotes }, structure, request)
+  return startBenchmark({ ...deps, standingNotes }, structure, request, asker)
 }

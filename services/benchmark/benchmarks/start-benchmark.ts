@@ -18,6 +18,7 @@ import { checkWritable } from '../../../shared/platform/redis/writable.ts'
 import { profileId, type State } from '../../../shared/platform/redis/state.ts'
 import { machineDifferences, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import {
   type BenchmarkDeps,
   childId,
@@ -28,6 +29,7 @@ import {
   promptly,
   requestKey,
 } from './benchmark-queues.ts'
+import { inTurn, type JobTurn } from '../job-turns.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 import { entryOf } from '../../../shared/platform/entry-of.ts'
@@ -38,12 +40,13 @@ type Measured = Pick<Structure, 'model' | 'shapesKey' | 'samples'>
 /**
  * @param structure names the model and the input shapes.
  * @throws ScissionError notFound for an unknown resource; conflict if no resource is alive, or a named one is not;
- * queueUnavailable.
+ * queueUnavailable; as `inTurn`.
  */
 export async function startBenchmark(
   deps: BenchmarkDeps,
   structure: Measured,
   request: BenchmarkRequest,
+  asker: Asker,
 ): Promise<Benchmark> {
   const resources = await chooseResources(deps, request.resources)
   const names = resources.map((resource) => resource.name)
@@ -74,7 +77,12 @@ export async function startBenchmark(
       await withLock(redis, modelLock(structure.model), async () => {
         // It may have been deleted since it was looked up.
         await deps.state.models.need(structure.model)
-        await enqueue(deps, id, data, request)
+        await inTurn(
+          deps.queues,
+          measured.map(({ name }) => name),
+          asker,
+          (turn) => enqueue(deps, id, data, request, turn),
+        )
       })
       await redis.set(requestKey(fingerprint), id, 'EX', KEEP_SECONDS)
       const benchmark = await readBenchmark(deps.queues, id)
@@ -106,6 +114,7 @@ async function enqueue(
   id: string,
   data: ParentData,
   request: BenchmarkRequest,
+  { asker, rounds }: JobTurn,
 ): Promise<void> {
   const measured = data.resources.filter((resource) => !entryOf(data.reused, resource))
   await deps.queues.flows.add({
@@ -123,9 +132,15 @@ async function enqueue(
         resource,
         runs: request.runs,
         options: request.options ?? {},
+        asker,
       } satisfies BenchmarkJobData,
       // If one resource fails, the parent still collects the measurements of the others.
-      opts: { jobId: childId(id, resource), ignoreDependencyOnFailure: true, ...KEEP_ENDED },
+      opts: {
+        jobId: childId(id, resource),
+        ignoreDependencyOnFailure: true,
+        priority: rounds.get(resource) ?? 0,
+        ...KEEP_ENDED,
+      },
     })),
   })
 }
