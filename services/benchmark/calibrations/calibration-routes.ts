@@ -117,8 +117,9 @@ function startRoute(deps: CalibrationDeps): Route {
       'deadlineExceeded',
     ],
     handle: async (_input, req, res) => {
-      const received = await drainIfRefused(req, res, () => receiveRequest(req, deps.reader))
-      const calibration = await startCalibration(deps, received, askerOf(req, res))
+      const asker = askerOf(req, res)
+      const received = await drainIfRefused(req, res, () => receiveRequest(req, deps.reader, asker))
+      const calibration = await startCalibration(deps, received, asker)
       return reply(202, calibration, { Location: `/v1/calibrations/${calibration.id}` })
     },
   })

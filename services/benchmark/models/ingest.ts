@@ -67,7 +67,7 @@ export async function ingestUpload(
       maxSampleBytes: deps.samples.limitBytes,
     }
     const { files, samples: sampleFiles } = await receiveUpload(req, folder, limits)
-    const samples = sampleFiles.length > 0 ? await deps.samples.read(sampleFiles) : undefined
+    const samples = sampleFiles.length > 0 ? await deps.samples.read(sampleFiles, asker) : undefined
     const id = modelIdOf(files)
     return await deps.uploads.run(id, async () => {
       // A model that is deleted between the two is new.
@@ -109,7 +109,7 @@ async function examine(
   given: readonly Tensor[] | undefined,
   asker: Asker,
 ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
-  const description = await modelFiles.describe(path.join(folder, MODEL_FILE), structureLimits)
+  const description = await modelFiles.describe(path.join(folder, MODEL_FILE), structureLimits, asker)
   checkExternalFiles(description.externalFiles, files, name)
   const { irVersion, opsets, producer, inputs, outputs } = description
   const checked = given && describeSamples(checkSamples(inputs, given))

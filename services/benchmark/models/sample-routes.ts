@@ -99,11 +99,12 @@ function giveRoute(deps: SampleRouteDeps): Route {
     ],
     handle: ({ params, query }, req, res) => {
       const shapes = shapesOf(query)
+      const asker = askerOf(req, res)
       return drainIfRefused(req, res, async () => {
         const { id } = await findModel(deps.state, params.model)
-        const given = await deps.samples.read(await receiveSamples(req, deps.samples.limitBytes))
+        const given = await deps.samples.read(await receiveSamples(req, deps.samples.limitBytes), asker)
         return deps.uploads.run(id, async () =>
-          giveSamples(deps, await deps.state.models.need(id), given, shapes, askerOf(req, res)),
+          giveSamples(deps, await deps.state.models.need(id), given, shapes, asker),
         )
       })
     },
