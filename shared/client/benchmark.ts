@@ -7,7 +7,7 @@ import FormData from 'form-data'
 import { z } from 'zod'
 import { Calibration, type CalibrationRequest } from '../contracts/calibration.ts'
 import type { InputShapes } from '../contracts/common.ts'
-import { Model, Structure, UploadedModel } from '../contracts/model.ts'
+import { type AnalysisRequest, Model, Structure, UploadedModel } from '../contracts/model.ts'
 import { Benchmark, type BenchmarkRequest, ProfileView } from '../contracts/profile.ts'
 import { readSamples } from '../onnx/sample-inputs/samples.ts'
 import { ScissionError } from '../platform/errors.ts'
@@ -132,20 +132,32 @@ const untilAnswered = <T>(body: Readable, call: Promise<T>): Promise<T> => call.
 const shapesParam = (shapes: InputShapes | undefined) => (shapes ? { shapes: formatInputShapes(shapes) } : {})
 
 function structureCalls(http: JsonClient) {
-  const ask = (model: string, params: Record<string, unknown>) =>
+  const call = (model: string, how: { params: object } | { method: 'POST'; data: AnalysisRequest }) =>
     http.request(Structure, {
       url: `/v1/models/${encodeURIComponent(model)}/layers`,
-      params,
       timeout: UPLOAD_TIMEOUT_MS,
       maxContentLength: MAX_STRUCTURE_BYTES,
+      ...how,
     })
+  /** Who may only read gets what was analysed before. */
+  const ask = async (model: string, params: object, data: AnalysisRequest): Promise<Structure> => {
+    try {
+      return await call(model, { params })
+    } catch (thrown) {
+      if (!(thrown instanceof ScissionError) || thrown.code !== 'conflict') throw thrown
+      return call(model, { method: 'POST', data })
+    }
+  }
   return {
-    structure: (model: string, inputShapes?: InputShapes) => ask(model, shapesParam(inputShapes)),
+    /** The first call with these shapes analyses the model. */
+    structure: (model: string, inputShapes?: InputShapes) =>
+      ask(model, shapesParam(inputShapes), inputShapes ? { inputShapes } : {}),
     /**
      * The structure that leaves open what the file leaves open. The first call analyses it.
      * @param tried shapes to try the model with then; its own when absent.
      */
-    openStructure: (model: string, tried?: InputShapes) => ask(model, { open: true, ...shapesParam(tried) }),
+    openStructure: (model: string, tried?: InputShapes) =>
+      ask(model, { open: true }, { open: true, ...(tried && { inputShapes: tried }) }),
   }
 }
 

@@ -1,7 +1,7 @@
 /** Tensor codecs: their names, a machine's speed at them, and calibrations of their loss of accuracy. */
 import { z } from 'zod'
 import { byteCount, InputShapes, ModelId, ms, ResourceName, ShapesKey, timestamp } from './common.ts'
-import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
+import { BenchmarkProgress, JOB_STATES, JobAsker } from './job-progress.ts'
 import { ModelReference } from './model-names.ts'
 import { owner } from './quota.ts'
 
@@ -114,7 +114,8 @@ export type CalibrationRequest = z.infer<typeof CalibrationRequest>
 /** The name of a calibration's job in the queue of its resource. */
 export const CALIBRATION_JOB = 'calibrate'
 /** Data of the job. The samples stay with the benchmark service, which serves them. */
-export const CalibrationJobData = z.object({ calibration: z.string() })
+export const CalibrationJobData = z.object({ calibration: z.string(), asker: JobAsker.optional() })
+export type CalibrationJobData = z.infer<typeof CalibrationJobData>
 
 /** Description of a calibration's samples; the resource fetches their bytes separately. */
 export const CalibrationSamples = z.object({

@@ -10,4 +10,7 @@ export const BenchmarkProgress = z.object({
 })
 export type BenchmarkProgress = z.infer<typeof BenchmarkProgress>
 
+/** Equal for all jobs that one client has asked for, and says nothing else of it. */
+export const JobAsker = z.string()
+
 export const JOB_STATES = ['waiting', 'active', 'completed', 'failed', 'cancelled'] as const

@@ -139,6 +139,20 @@ export const Structure = z.object({
 })
 export type Structure = z.infer<typeof Structure>
 
+/** How a model is to be analysed. */
+export const AnalysisRequest = z
+  .object({
+    inputShapes: InputShapes.optional().describe('the model’s own when absent'),
+    open: z
+      .boolean()
+      .optional()
+      .describe(
+        'with the dimensions open that the file leaves open: these layers take any size of them; `inputShapes` are then only tried',
+      ),
+  })
+  .meta({ id: 'AnalysisRequest' })
+export type AnalysisRequest = z.infer<typeof AnalysisRequest>
+
 /** A dimension of an input that the file leaves open. `symbol` is `''` if it is unnamed, `...` if the rank is open. */
 export const OpenDimension = z.object({
   input: z.string(),

@@ -15,7 +15,7 @@ import { owner } from './quota.ts'
 import { CodecSpeed } from './calibration.ts'
 import { ModelReference } from './model-names.ts'
 import { ProfilePace } from './pace.ts'
-import { BenchmarkProgress, JOB_STATES } from './job-progress.ts'
+import { BenchmarkProgress, JOB_STATES, JobAsker } from './job-progress.ts'
 import { Machine, RuntimeOptions } from './resource.ts'
 
 export { BenchmarkProgress }
@@ -204,6 +204,7 @@ export const BenchmarkJobData = z.object({
   resource: ResourceName,
   runs: z.number().int().optional(),
   options: ChosenOptions,
+  asker: JobAsker.optional(),
 })
 export type BenchmarkJobData = z.infer<typeof BenchmarkJobData>
 

@@ -19,7 +19,7 @@ export interface FairQueueLimits {
   atOnce: number
   /** The same of one client. @defaultValue one place less, so that another client's piece begins at once; at least one */
   atOnceOfClient?: number
-  /** Pieces that may wait. */
+  /** Pieces that may wait; 0 if what has no place is refused. */
   waiting: number
   /** The same of one client. */
   waitingOfClient: number
@@ -63,7 +63,7 @@ export class FairQueue {
   #turn(client: string, gone: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const own = this.#waiting.get(client) ?? []
-      if (!this.#hasPlace(client) || own.length > 0) this.#refuseTooMany(own.length)
+      if (!this.#hasPlace(client) || own.length > 0) this.#refuseTooMany(client, own.length)
       const piece = {
         begin: () => {
           gone?.removeEventListener('abort', leave)
@@ -81,9 +81,16 @@ export class FairQueue {
     })
   }
 
-  #refuseTooMany(own: number): void {
-    const { what, waiting, waitingOfClient } = this.#limits
-    if (own >= waitingOfClient)
+  #refuseTooMany(client: string, own: number): void {
+    const { what, atOnceOfClient, waiting, waitingOfClient } = this.#limits
+    const running = this.#running.get(client) ?? 0
+    if (waitingOfClient === 0 && running >= atOnceOfClient)
+      throw new ScissionError(
+        'tooManyRequests',
+        `${running} ${what} of this client are under way already, which is the limit; ask again when some of them are done`,
+        { limit: atOnceOfClient },
+      )
+    if (own >= waitingOfClient && waitingOfClient > 0)
       throw new ScissionError(
         'tooManyRequests',
         `${own} ${what} of this client wait already, which is the limit; ask again when some of them are done`,
@@ -92,8 +99,10 @@ export class FairQueue {
     if (this.#waitingCount >= waiting)
       throw new ScissionError(
         'overloaded',
-        `${this.#waitingCount} ${what} wait already, which is the limit; ask again in a moment`,
-        { limit: waiting },
+        waiting === 0
+          ? `${this.#runningCount} ${what} are under way already, which is the limit; ask again in a moment`
+          : `${this.#waitingCount} ${what} wait already, which is the limit; ask again in a moment`,
+        { limit: waiting === 0 ? this.#limits.atOnce : waiting },
       )
   }
 

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { afterEach, expect, it } from 'vitest'
 import { receiveForm } from '../../services/benchmark/calibrations/calibration-form.ts'
 import { readFields } from '../../services/benchmark/calibrations/read-request.ts'
+import { OWN_WORK } from '../../shared/platform/http-server/client-of.ts'
 import { listen } from '../../shared/platform/http-server/listen.ts'
 import { coerceError } from '../../shared/platform/errors.ts'
 
@@ -42,12 +43,12 @@ it.each([
   form.append('request', '{"model":"m"}')
   form.append('labels', labels)
   const bytes = '{"model":"m"}[1,2,3]'.length
-  expect(await sent(form, (req) => receiveForm(req, reader(bytes)))).toEqual({
+  expect(await sent(form, (req) => receiveForm(req, reader(bytes), OWN_WORK))).toEqual({
     json: { model: 'm', labels: [1, 2, 3] },
     inputs: undefined,
   })
   await close?.()
-  expect(await sent(form, (req) => receiveForm(req, reader(bytes - 1)))).toMatchObject({
+  expect(await sent(form, (req) => receiveForm(req, reader(bytes - 1), OWN_WORK))).toMatchObject({
     code: 'payloadTooLarge',
   })
 })

@@ -14,6 +14,7 @@ import { Registry } from '../../services/benchmark/models/registry.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { ModelId } from '../../shared/contracts/common.ts'
 import { namesOf } from '../../shared/contracts/model-names.ts'
+import { OWN_WORK } from '../../shared/platform/http-server/client-of.ts'
 import { NAMES_LOCK, withLock } from '../../shared/platform/redis/lock.ts'
 import type { State } from '../../shared/platform/redis/state.ts'
 import {
@@ -112,7 +113,10 @@ describe('a model', () => {
     await state.resources.put('device', exampleResource('device'))
     const request = { model: 'chain', maxAgeMs: 0, force: false }
     const admit: Admit = (work) => work({ owner: undefined })
-    await expect(startBenchmark(benchmarks.deps, exampleStructure(), request, admit)).rejects.toMatchObject({
+    const applicant = { asker: OWN_WORK, admit }
+    await expect(
+      startBenchmark(benchmarks.deps, exampleStructure(), request, applicant),
+    ).rejects.toMatchObject({
       code: 'notFound',
     })
     expect(await benchmarks.deps.queues.parents.getJobCounts()).toMatchObject({

@@ -42,6 +42,7 @@ describe('the benchmark service', () => {
       'post /v1/benchmarks',
       'post /v1/calibrations',
       'post /v1/models',
+      'post /v1/models/{model}/layers',
       'post /v1/profiles',
       'put /v1/models/{model}/samples',
     ])

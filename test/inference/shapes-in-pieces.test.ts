@@ -15,7 +15,7 @@ describe('layers of a model', () => {
 
   it('without shapes of its own are numbered by its open structure', async () => {
     await upload('numbered', encoder('ids'))
-    expect((await refusal(send(ranges('numbered', 3, 5), sentence(1, 4)))).error).toContain('open=true')
+    expect((await refusal(send(ranges('numbered', 3, 5), sentence(1, 4)))).error).toContain('"open": true')
     // The first request for layers from 0 has it analysed.
     await inferTensors(ranges('numbered', 0, 1), sentence(1, 4))
     const { layers, boundaries } = await client().openStructure('numbered')

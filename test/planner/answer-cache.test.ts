@@ -36,6 +36,14 @@ describe('kept answers', () => {
     expect(made).toEqual(['a', 'b'])
   })
 
+  it('are made for each of two clients that ask at one time, so that none waits for the turn of the other', async () => {
+    const { kept } = open()
+    const never = new Promise<number>(() => {})
+    void kept.get('a', () => never, 'one')
+    expect(await kept.get('a', async () => 1, 'other')).toBe(1)
+    expect(await kept.get('a', () => never, 'third')).toBe(1)
+  })
+
   it('no longer hold when the world has changed, and not when it changes while they are made', async () => {
     const { world, kept, made, ask } = open()
     await ask('a')

@@ -88,7 +88,7 @@ describe('a deployment for a range of shapes', () => {
     await eventually(async () => {
       const { status, body } = await deploy({ x: ['1..8', '250'] }, 'early')
       expect(status).toBe(409)
-      expect(JSON.stringify(body)).toContain('GET /v1/models/chain/layers?open=true')
+      expect(JSON.stringify(body)).toContain('POST /v1/models/chain/layers with')
     })
   })
 

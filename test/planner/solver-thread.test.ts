@@ -3,7 +3,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { SolverThread, type SolverOptions } from '../../services/planner/queries/solver.ts'
 import { PlanQuery } from '../../shared/contracts/plan.ts'
 import type { SweepGrid } from '../../shared/contracts/plan-sweep.ts'
+import type { Asker } from '../../shared/platform/fair-queue.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
+import { eventually } from '../support/eventually.ts'
 import { exampleLink, exampleProfile, exampleResource, exampleStructure } from '../support/fixtures.ts'
 
 let solver: SolverThread
@@ -23,20 +25,22 @@ const front = { ...chain, query: { ...query, pareto: ['latency', 'bytes'] as Pla
 const axes: SweepGrid = [{ vary: 'rttMs', values: [1] }]
 const endless = { kind: 'sweep', problem, query, axes } as const
 const entry = new URL('./entries/hanging-solver.mjs', import.meta.url)
+const asker = { client: 'one' }
+const other = { client: 'other' }
 const codeOf = (error: unknown) => (error instanceof ScissionError ? error.code : error)
 
 describe('the solver thread', () => {
   it('gives the same answer as solving in place', async () => {
     open()
-    const { plans } = await solver.solve<'chain'>(front)
+    const { plans } = await solver.solve<'chain'>(front, asker)
     expect(plans.length).toBeGreaterThan(1)
-    expect(plans[0]?.id).toBe((await solver.solve<'chain'>(chain)).plans[0]?.id)
+    expect(plans[0]?.id).toBe((await solver.solve<'chain'>(chain, asker)).plans[0]?.id)
   })
 
   it('passes on what the optimiser refuses', async () => {
     open()
     const impossible = { ...front, query: { ...front.query, maxLatencyMs: 0.001 } }
-    await expect(solver.solve<'chain'>(impossible)).rejects.toMatchObject({
+    await expect(solver.solve<'chain'>(impossible, asker)).rejects.toMatchObject({
       code: 'infeasible',
       details: { conflict: ['maxLatencyMs: 0.001'] },
     })
@@ -44,15 +48,15 @@ describe('the solver thread', () => {
 
   it('does not hold up short questions', async () => {
     open({ entry })
-    const long = solver.solve<'sweep'>(endless).catch(codeOf)
-    expect((await solver.solve<'chain'>(chain)).plans.length).toBeGreaterThan(0)
+    const long = solver.solve<'sweep'>(endless, asker).catch(codeOf)
+    expect((await solver.solve<'chain'>(chain, asker)).plans.length).toBeGreaterThan(0)
     await solver.close()
     expect(await long).toBe('cancelled')
   })
 
   it('takes over a short question that turns out long, so that it holds up nothing else', async () => {
     open({ entry, inPlaceMs: 0 })
-    expect(await solver.solve<'chain'>(chain)).toEqual({ kind: 'chain' })
+    expect(await solver.solve<'chain'>(chain, asker)).toEqual({ kind: 'chain' })
     expect(solver.running).toBe(true)
   })
 
@@ -69,9 +73,9 @@ describe('the solver thread', () => {
     }
     open({ inPlaceMs: 8 })
     const refused = solver
-      .solve<'chain'>({ ...chain, query: { ...query, ...limits } })
+      .solve<'chain'>({ ...chain, query: { ...query, ...limits } }, asker)
       .catch((error) => error)
-    expect(solver.running).toBe(true)
+    await eventually(() => expect(solver.running).toBe(true))
     vi.restoreAllMocks()
     expect(await refused).toMatchObject({ code: 'infeasible', details: { conflict: [expect.any(String)] } })
   })
@@ -81,41 +85,66 @@ describe('the solver thread', () => {
     vi.spyOn(performance, 'now').mockImplementation(() => (time += 45))
     const cpu = vi.spyOn(process, 'cpuUsage').mockReturnValue({ user: 1000, system: 500 })
     open({ entry, inPlaceMs: 40 })
-    const solved = solver.solve<'chain'>(chain)
+    expect((await solver.solve<'chain'>(chain, asker)).plans).not.toEqual([])
     expect(solver.running).toBe(false)
     cpu.mockReturnValue({ user: 30_000, system: 11_000 })
-    const taken = solver.solve<'chain'>(chain)
+    expect(await solver.solve<'chain'>(chain, asker)).toEqual({ kind: 'chain' })
     expect(solver.running).toBe(true)
     vi.restoreAllMocks()
-    expect((await solved).plans).not.toEqual([])
-    expect(await taken).toEqual({ kind: 'chain' })
   })
 
   it('gives up what outlasts its time, and goes on with what waited behind it', async () => {
     open({ entry, longestMs: 5000 })
-    const outcomes = [solver.solve<'sweep'>(endless).catch(codeOf), solver.solve<'chain'>(front)]
+    const outcomes = [
+      solver.solve<'sweep'>(endless, asker).catch(codeOf),
+      solver.solve<'chain'>(front, asker),
+    ]
     expect(await Promise.all(outcomes)).toEqual(['deadlineExceeded', { kind: 'chain' }])
   })
 
   it('that dies fails what it was at, and the next question gets another', async () => {
     open({ entry })
     const graph = { kind: 'graph', problem, query } as const
-    const outcomes = [solver.solve<'graph'>(graph).catch(codeOf), solver.solve<'chain'>(front)]
+    const outcomes = [solver.solve<'graph'>(graph, asker).catch(codeOf), solver.solve<'chain'>(front, asker)]
     expect(await Promise.all(outcomes)).toEqual(['internal', { kind: 'chain' }])
   })
 
-  it('refuses more than it can hold', async () => {
-    open({ entry, maxPieces: 2 })
-    const outcomes = [1, 2, 3].map(() => solver.solve<'sweep'>(endless).catch(codeOf))
-    expect(await outcomes[2]).toBe('overloaded')
+  it('refuses more than may wait of a client, and of all', async () => {
+    open({ entry, waitingOfClient: 1, waiting: 2 })
+    const outcomes = [asker, asker, asker, other, other, { client: 'third' }].map((who) =>
+      solver.solve<'sweep'>(endless, who).catch(codeOf),
+    )
+    expect(await outcomes[2]).toBe('tooManyRequests')
+    expect(await outcomes[5]).toBe('overloaded')
     await solver.close()
-    expect(await Promise.all(outcomes)).toEqual(['cancelled', 'cancelled', 'overloaded'])
+    const refused = ['cancelled', 'cancelled', 'tooManyRequests', 'cancelled', 'cancelled', 'overloaded']
+    expect(await Promise.all(outcomes)).toEqual(refused)
+  })
+
+  it('answers another client while long questions of one never end', async () => {
+    open({ entry })
+    const endlessOnes = [1, 2, 3].map(() => solver.solve<'sweep'>(endless, asker).catch(codeOf))
+    expect(await solver.solve<'chain'>(front, other)).toEqual({ kind: 'chain' })
+    await solver.close()
+    expect(await Promise.all(endlessOnes)).toEqual(['cancelled', 'cancelled', 'cancelled'])
+  })
+
+  it('answers a short question of another client before all that one has asked', async () => {
+    open()
+    const answered: string[] = []
+    const ask = async ({ client }: Asker) => {
+      await solver.solve<'chain'>(chain, { client })
+      answered.push(client)
+    }
+    const bulk = Array.from({ length: 20 }, () => ask(asker))
+    await Promise.all([...bulk, ask(other)])
+    expect(answered.indexOf('other')).toBeLessThan(3)
   })
 
   it('ends when it had nothing to do for a while, and starts again', async () => {
     open({ entry, idleMs: 1 })
     for (let round = 0; round < 3; round += 1) {
-      expect(await solver.solve<'chain'>(front)).toEqual({ kind: 'chain' })
+      expect(await solver.solve<'chain'>(front, asker)).toEqual({ kind: 'chain' })
       await expect.poll(() => solver.running).toBe(false)
     }
   })

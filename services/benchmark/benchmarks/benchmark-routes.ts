@@ -5,7 +5,7 @@ import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.t
 import { rememberedShapesNote } from '../../../shared/contracts/input-shapes.ts'
 import { identityOf } from '../../../shared/platform/access/guard.ts'
 import type { Holdings } from '../../../shared/platform/access/holdings.ts'
-import type { Asker } from '../../../shared/platform/fair-queue.ts'
+
 import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import {
@@ -19,7 +19,7 @@ import type { Analyses } from '../models/analyses.ts'
 import { type BenchmarkEvents, eventOf } from './benchmark-events.ts'
 import { type BenchmarkDeps, promptly } from './benchmark-queues.ts'
 import { cancelBenchmark, needBenchmark } from './end-benchmark.ts'
-import { type Admit, startBenchmark } from './start-benchmark.ts'
+import { type Admit, type Applicant, startBenchmark } from './start-benchmark.ts'
 import { isUnderWay, parentJobs, viewOf } from './benchmark-view.ts'
 
 const ById = z.object({ id: z.string().min(1).describe('as the start answered it') })
@@ -57,7 +57,7 @@ function startRoute(deps: BenchmarkDeps, { analyses, holdings }: StartDeps): Rou
     fails: START_FAILURES,
     handle: async ({ body }, req, res) => {
       const admit: Admit = (work) => holdings.reserving(identityOf(req), { jobs: 1 }, work)
-      const benchmark = await begin(deps, analyses, body, askerOf(req, res), admit)
+      const benchmark = await begin(deps, analyses, body, { asker: askerOf(req, res), admit })
       return reply(202, benchmark, locationOf(benchmark))
     },
   })
@@ -145,12 +145,11 @@ async function begin(
   deps: BenchmarkDeps,
   analyses: Pick<Analyses, 'structure'>,
   request: BenchmarkRequest,
-  asker: Asker,
-  admit: Admit,
+  applicant: Applicant,
 ): Promise<Benchmark> {
   const model = await findModel(deps.state, request.model)
-  const structure = await analyses.structure(model, asker, request.inputShapes)
+  const structure = await analyses.structure(model, applicant.asker, request.inputShapes)
   const note = request.inputShapes ? undefined : rememberedShapesNote(model.inputs, structure.inputShapes)
   const standingNotes = [...deps.standingNotes, ...(note === undefined ? [] : [note])]
-  return startBenchmark({ ...deps, standingNotes }, structure, request, admit)
+  return startBenchmark({ ...deps, standingNotes }, structure, request, applicant)
 }

@@ -174,7 +174,7 @@ async function profileOf(
   if (!structure)
     throw refusal(
       `${field}.inputShapes`,
-      `model ${model.name} was not analysed with these shapes; ask for its layers with them first`,
+      `model ${model.name} was not analysed with these shapes; have it analysed with them first: POST /v1/models/${model.name}/layers`,
     )
   const count = structure.layers.length
   if (plain.layerMs.length !== count)

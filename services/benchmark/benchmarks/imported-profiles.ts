@@ -54,7 +54,7 @@ async function checkProfile(state: State, profile: Profile): Promise<void> {
   const structure = await state.structures.get(structureId(profile.model, profile.shapesKey))
   if (!structure)
     return refuse(
-      `model ${model.name} was not analysed with these shapes; ask for its layers with them first`,
+      `model ${model.name} was not analysed with these shapes; have it analysed with them first: POST /v1/models/${model.name}/layers`,
     )
   if (profile.layerMs.length !== structure.layers.length)
     refuse(`it has ${profile.layerMs.length} layer times, the model has ${structure.layers.length} layers`)

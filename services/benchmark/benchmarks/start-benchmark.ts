@@ -19,6 +19,7 @@ import { checkWritable } from '../../../shared/platform/redis/writable.ts'
 import { profileId, type State } from '../../../shared/platform/redis/state.ts'
 import { machineDifferences, type Resource, withLiveness } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import {
   type BenchmarkDeps,
   childId,
@@ -29,6 +30,7 @@ import {
   promptly,
   requestKey,
 } from './benchmark-queues.ts'
+import { inTurn, type JobTurn } from '../job-turns.ts'
 import { isUnderWay, readBenchmark } from './benchmark-view.ts'
 import { PARENT_QUEUE, resourceQueue } from '../../../shared/platform/redis/queues.ts'
 import { entryOf } from '../../../shared/platform/entry-of.ts'
@@ -39,16 +41,22 @@ type Measured = Pick<Structure, 'model' | 'shapesKey' | 'samples'>
 /** Does what makes a job, if whoever asks may have one more. */
 export type Admit = <T>(work: (grant: Pick<Grant, 'owner'>) => Promise<T>) => Promise<T>
 
+/** Who asks for a job. */
+export interface Applicant {
+  asker: Asker
+  admit: Admit
+}
+
 /**
  * @param structure names the model and the input shapes.
- * @param admit is asked if there is no such benchmark under way. @throws what `admit` throws; ScissionError notFound for an unknown resource; conflict if no resource is alive, or a named one is not;
- * queueUnavailable.
+ * @param applicant is admitted if there is no such benchmark under way. @throws what `admit` throws; ScissionError notFound for an
+ * unknown resource; conflict if no resource is alive, or a named one is not; queueUnavailable; as `inTurn`.
  */
 export async function startBenchmark(
   deps: BenchmarkDeps,
   structure: Measured,
   request: BenchmarkRequest,
-  admit: Admit,
+  { asker, admit }: Applicant,
 ): Promise<Benchmark> {
   const resources = await chooseResources(deps, request.resources)
   const names = resources.map((resource) => resource.name)
@@ -80,7 +88,10 @@ export async function startBenchmark(
         withLock(redis, modelLock(structure.model), async () => {
           // It may have been deleted since it was looked up.
           await deps.state.models.need(structure.model)
-          await enqueue(deps, id, { ...data, owner }, request)
+          const resources = measured.map(({ name }) => name)
+          await inTurn(deps.queues, resources, asker, (turn) =>
+            enqueue(deps, id, { ...data, owner }, request, turn),
+          )
         }),
       )
       await redis.set(requestKey(fingerprint), id, 'EX', KEEP_SECONDS)
@@ -113,6 +124,7 @@ async function enqueue(
   id: string,
   data: ParentData,
   request: BenchmarkRequest,
+  { asker, rounds }: JobTurn,
 ): Promise<void> {
   const measured = data.resources.filter((resource) => !entryOf(data.reused, resource))
   await deps.queues.flows.add({
@@ -130,9 +142,15 @@ async function enqueue(
         resource,
         runs: request.runs,
         options: request.options ?? {},
+        asker,
       } satisfies BenchmarkJobData,
       // If one resource fails, the parent still collects the measurements of the others.
-      opts: { jobId: childId(id, resource), ignoreDependencyOnFailure: true, ...KEEP_ENDED },
+      opts: {
+        jobId: childId(id, resource),
+        ignoreDependencyOnFailure: true,
+        priority: rounds.get(resource) ?? 0,
+        ...KEEP_ENDED,
+      },
     })),
   })
 }

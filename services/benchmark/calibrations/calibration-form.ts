@@ -6,6 +6,7 @@
  *   curl -F 'request={"model":"mnist"}' -F Input3=@images.npy -F labels=@labels.npy …/v1/calibrations
  */
 import type { IncomingMessage } from 'node:http'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { ByteBudget, interrupted, readForm } from '../read-form.ts'
 import type { SampleReader } from '../samples/sample-reader.ts'
@@ -16,13 +17,14 @@ const FIELD_BYTES = 1024 * 1024
 
 /**
  * @param samples reads them; its limit holds for all fields together, and for their unpacked content.
- * @throws ScissionError badRequest, invalidTensor, payloadTooLarge, overloaded.
+ * @throws ScissionError badRequest, invalidTensor, payloadTooLarge, tooManyRequests, overloaded.
  */
 export async function receiveForm(
   req: IncomingMessage,
   samples: Pick<SampleReader, 'limitBytes' | 'readFields'>,
+  asker: Asker,
 ): Promise<ReceivedRequest> {
-  return samples.readFields(await receiveParts(req, samples.limitBytes))
+  return samples.readFields(await receiveParts(req, samples.limitBytes), asker)
 }
 
 /** Field name → content. A client may send any field as plain text or as a file. */

@@ -119,11 +119,12 @@ function startRoute(deps: CalibrationDeps): Route {
     ],
     handle: async (_input, req, res) => {
       const { holdings, reader } = deps
+      const asker = askerOf(req, res)
       // Whether it brings samples, or asks for made-up ones, is read in the body.
       const wanted = { jobs: 1, bytes: { least: 0, most: reader.limitBytes } }
       const calibration = await drainIfRefused(req, res, () =>
         holdings.reserving(identityOf(req), wanted, async (grant) =>
-          startCalibration(deps, await receiveRequest(req, reader), askerOf(req, res), grant),
+          startCalibration(deps, await receiveRequest(req, reader, asker), asker, grant),
         ),
       )
       return reply(202, calibration, { Location: `/v1/calibrations/${calibration.id}` })

@@ -8,6 +8,7 @@ import { availableCodecs } from '../../../shared/platform/tensor-codecs.ts'
 import {
   type Calibration,
   CALIBRATION_JOB,
+  type CalibrationJobData,
   CalibrationRequest,
   type CalibrationSamples,
   type CodecName,
@@ -23,6 +24,7 @@ import { checkWritable } from '../../../shared/platform/redis/writable.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import { type BenchmarkQueues, CANCEL_SECONDS, KEEP_ENDED, promptly } from '../benchmarks/benchmark-queues.ts'
 import { isUnderWay } from '../benchmarks/benchmark-view.ts'
+import { inTurn } from '../job-turns.ts'
 import type { SampleReader } from '../samples/sample-reader.ts'
 import type { Analyses } from '../models/analyses.ts'
 import type { ReceivedRequest } from './read-request.ts'
@@ -49,7 +51,8 @@ export interface CalibrationDeps {
 
 /**
  * @param grant of a job, and of bytes for the samples.
- * @throws ScissionError badRequest, invalidTensor, notFound, conflict (no resource is alive), tooManyRequests, queueUnavailable.
+ * @throws ScissionError badRequest, invalidTensor, notFound, conflict (no resource is alive), tooManyRequests, queueUnavailable; as
+ * `inTurn`.
  */
 export async function startCalibration(
   deps: CalibrationDeps,
@@ -86,11 +89,14 @@ export async function startCalibration(
     createdAt: deps.state.clock.timestamp(),
   }
   return promptly(deps.state.redis, async () => {
-    await deps.samples.keep(about, bytes)
-    await deps.state.calibrations.put(id, record)
-    await noteUnderWay(deps.state.redis, id)
-    const queue = deps.queues.of(resource.name)
-    await queue.add(CALIBRATION_JOB, { calibration: id }, { jobId: id, ...KEEP_ENDED })
+    await inTurn(deps.queues, [resource.name], asker, async (turn) => {
+      await deps.samples.keep(about, bytes)
+      await deps.state.calibrations.put(id, record)
+      await noteUnderWay(deps.state.redis, id)
+      const data: CalibrationJobData = { calibration: id, asker: turn.asker }
+      const priority = turn.rounds.get(resource.name) ?? 0
+      await deps.queues.of(resource.name).add(CALIBRATION_JOB, data, { jobId: id, priority, ...KEEP_ENDED })
+    })
     return record
   })
 }

@@ -12,6 +12,7 @@ import type { TensorSpec } from '../../../shared/contracts/common.ts'
 import { readIfThere, statIfThere } from '../../../shared/platform/atomic-file.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { ByteBudget, interrupted, isForm } from '../read-form.ts'
 import { samplesTooLarge } from '../samples/read-samples.ts'
@@ -20,17 +21,21 @@ import type { SampleReader } from '../samples/sample-reader.ts'
 import { receiveForm } from './calibration-form.ts'
 import type { ReceivedRequest } from './read-request.ts'
 
-/** @param samples reads them, and limits them. @throws ScissionError badRequest, invalidTensor, payloadTooLarge, overloaded. */
-export async function receiveRequest(req: IncomingMessage, samples: SampleReader): Promise<ReceivedRequest> {
+/** @param samples reads them, and limits them. @throws ScissionError badRequest, invalidTensor, payloadTooLarge, tooManyRequests, overloaded. */
+export async function receiveRequest(
+  req: IncomingMessage,
+  samples: SampleReader,
+  asker: Asker,
+): Promise<ReceivedRequest> {
   const { limitBytes } = samples
   if (Number(req.headers['content-length'] ?? 0) > limitBytes + FORM_OVERHEAD_BYTES)
     throw samplesTooLarge(limitBytes)
-  if (isForm(req)) return receiveForm(req, samples)
+  if (isForm(req)) return receiveForm(req, samples, asker)
   const header = req.headers[JSON_LENGTH_HEADER]
   const jsonLength = readJsonLength(typeof header === 'string' ? header : undefined)
   const body = await readBody(req, limitBytes)
   if (jsonLength !== undefined) checkJsonLength(jsonLength, body.byteLength)
-  return samples.readRequest(body, jsonLength ?? body.byteLength)
+  return samples.readRequest(body, jsonLength ?? body.byteLength, asker)
 }
 
 async function readBody(req: IncomingMessage, limitBytes: number): Promise<Uint8Array> {

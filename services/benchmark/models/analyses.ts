@@ -73,9 +73,26 @@ export class Analyses {
     return this.#ensure(model, shapes, shapesKeyOf(shapes), asker)
   }
 
+  /**
+   * The same without any analysis: what was made before, for these samples; undefined if nothing was.
+   * @throws ScissionError needsInputShapes, badRequest
+   */
+  async find(model: Model, given?: InputShapes): Promise<Structure | undefined> {
+    const own = given === undefined && model.inputShapes !== null ? model.shapesKey : null
+    const key = own ?? shapesKeyOf(resolveInputShapes(model.inputs, given))
+    const id = structureId(model.id, key)
+    const known = await this.#state.structures.find(id)
+    return known && isCurrent(known, model) ? known : this.#onDisk(model, key)
+  }
+
   /** The structure with the dimensions open that the file leaves open. Parameters and errors as `OpenAnalyses.structure`. */
   open(model: Model, asker: Asker, tried?: InputShapes): Promise<Structure> {
     return this.#open.structure(model, asker, tried)
+  }
+
+  /** The same without any analysis. @throws ScissionError badRequest if the file leaves nothing open. */
+  findOpen(model: Model): Promise<Structure | undefined> {
+    return this.#open.find(model)
   }
 
   /** @throws ScissionError notFound if the model was never analysed with these shapes. */
@@ -86,7 +103,7 @@ export class Analyses {
     throw new ScissionError(
       'notFound',
       `model ${model.name} was never analysed with the input shapes that ${key} stands for; ` +
-        'ask for its layers with those shapes first',
+        'have it analysed with those shapes first: POST its layers',
       { shapesKey: key },
     )
   }
@@ -112,21 +129,25 @@ export class Analyses {
   /** One that was made with other samples than the model has now is made again. */
   async #ensure(model: Model, shapes: InputShapes, key: ShapesKey, asker: Asker): Promise<Structure> {
     const id = structureId(model.id, key)
-    const isCurrent = ({ samples }: Structure) => samples === model.samples?.sha256
     const known = await this.#state.structures.find(id)
-    if (known && isCurrent(known)) return known
+    if (known && isCurrent(known, model)) return known
     return this.#locks.run(id, async () => {
-      const onDisk = await this.#store.structure(model.id, key)
-      if (onDisk && isCurrent(onDisk)) {
-        await this.#state.structures.put(id, onDisk)
-        return onDisk
-      }
+      const onDisk = await this.#onDisk(model, key)
+      if (onDisk) return onDisk
       // The samples may have changed since the caller read the record: only the newest are in the folder.
       const { samples } = await this.#store.needRecord(model.id)
       const structure = await this.#analyseStored(model.id, shapes, samples, asker)
       await this.#state.structures.put(id, structure)
       return structure
     })
+  }
+
+  /** One of the folder is put into Redis again. */
+  async #onDisk(model: Model, key: ShapesKey): Promise<Structure | undefined> {
+    const found = await this.#store.structure(model.id, key)
+    if (!found || !isCurrent(found, model)) return undefined
+    await this.#state.structures.put(structureId(model.id, key), found)
+    return found
   }
 
   #analyseStored(
@@ -149,3 +170,5 @@ export class Analyses {
     return analyseInChild({ ...request, ...this.#limits, signal: this.#stop.signal })
   }
 }
+
+const isCurrent = ({ samples }: Structure, model: Model): boolean => samples === model.samples?.sha256

@@ -106,7 +106,7 @@ async function ingest(
       grant,
     }
     const { files, samples: sampleFiles } = await receiveUpload(req, folder, limits)
-    const samples = sampleFiles.length > 0 ? await deps.samples.read(sampleFiles) : undefined
+    const samples = sampleFiles.length > 0 ? await deps.samples.read(sampleFiles, asker) : undefined
     const id = modelIdOf(files)
     return await deps.uploads.run(id, async () => {
       // A model that is deleted between the two is new.
@@ -152,7 +152,7 @@ async function examine(
   asker: Asker,
   { owner, bytes: mayTake, tooManyBytes }: Grant,
 ): Promise<{ record: NewModel['record']; structure: Structure | null }> {
-  const description = await modelFiles.describe(path.join(folder, MODEL_FILE), structureLimits)
+  const description = await modelFiles.describe(path.join(folder, MODEL_FILE), structureLimits, asker)
   checkExternalFiles(description.externalFiles, files, name)
   const { irVersion, opsets, producer, inputs, outputs } = description
   const checked = given && describeSamples(checkSamples(inputs, given))

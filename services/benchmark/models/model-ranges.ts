@@ -56,8 +56,8 @@ export class Ranges {
     const stem = path.join(this.#store.folder(model.id), `${structure.shapesKey}.${from}-${to}`)
     const manifest = await this.#locks.run(stem, async () => {
       const there =
-        (await this.#stored(stem)) ??
-        (await this.#store.working(model.id, () => this.#write(stem, structure, from, to)))
+        (await this.#stored(stem, asker)) ??
+        (await this.#store.working(model.id, () => this.#write(stem, structure, { from, to }, asker)))
       await this.#written.used(stem)
       return there
     })
@@ -68,19 +68,24 @@ export class Ranges {
    * A range that was written before. Undefined, so that it is written again, if it does not list all bytes that its sub-model
    * refers to: earlier versions left out weights inside functions.
    */
-  async #stored(stem: string): Promise<RangeManifest | undefined> {
+  async #stored(stem: string, asker: Asker): Promise<RangeManifest | undefined> {
     const text = await readIfThere(`${stem}.json`)
     if (text === undefined) return undefined
     const manifest = RangeManifest.parse(JSON.parse(text))
     if (manifest.onnx === null) return manifest
-    return (await this.#files.isListed(`${stem}.onnx`, manifest.weights)) ? manifest : undefined
+    return (await this.#files.isListed(`${stem}.onnx`, manifest.weights, asker)) ? manifest : undefined
   }
 
   /** Writes the sub-model before its manifest: the manifest's presence means that both are complete. */
-  async #write(stem: string, structure: Structure, from: number, to: number): Promise<RangeManifest> {
+  async #write(
+    stem: string,
+    structure: Structure,
+    { from, to }: { from: number; to: number },
+    asker: Asker,
+  ): Promise<RangeManifest> {
     const { model, shapesKey } = structure
     const { canonical } = canonicalPaths(this.#store.folder(model), shapesKey)
-    const written = await this.#files.writeRange({ canonical, from, to, file: `${stem}.onnx` })
+    const written = await this.#files.writeRange({ canonical, from, to, file: `${stem}.onnx` }, asker)
     const { inputs, outputs, passThrough, onnx } = written
     const manifest: RangeManifest = {
       model,

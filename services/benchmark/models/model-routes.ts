@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { ModelId, Name, PageQuery, pageOf } from '../../../shared/contracts/common.ts'
 import { namesOf } from '../../../shared/contracts/model-names.ts'
-import { Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
+import { AnalysisRequest, Model, Structure, UploadedModel } from '../../../shared/contracts/model.ts'
 import { identityOf } from '../../../shared/platform/access/guard.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
@@ -44,9 +44,7 @@ const LayersQuery = z.object({
   shapes: shapesText,
   open: yesOrNo
     .optional()
-    .describe(
-      'with the dimensions open that the file leaves open: these layers take any size of them; `shapes` are then only tried',
-    ),
+    .describe('with the dimensions open that the file leaves open: these layers take any size of them'),
   from: index.describe('only layers from..to-1 and boundaries from..to'),
   to: index,
 })
@@ -80,16 +78,14 @@ export function modelRoutes(deps: ModelDeps): Route[] {
       summary: 'One model by id, name or name@version',
       params: ModelPath,
       answers: { 200: { description: 'The model', schema: UploadedModel } },
-      fails: ['invalidModel', 'tooManyRequests', 'overloaded', 'deadlineExceeded'],
-      handle: async ({ params }, req, res) => {
+      handle: async ({ params }) => {
         const model = await findModel(deps.state, params.model)
-        return withFindings(
-          model,
-          model.shapesKey === null ? null : await deps.analyses.structure(model, askerOf(req, res)),
-        )
+        const structure = model.shapesKey === null ? undefined : await deps.analyses.find(model)
+        return withFindings(model, structure ?? null)
       },
     }),
     layersRoute(deps),
+    analyseRoute(deps),
     route({
       method: 'delete',
       path: '/v1/models/:model',
@@ -154,26 +150,19 @@ function layersRoute(deps: ModelDeps): Route {
     path: '/v1/models/:model/layers',
     id: 'readLayers',
     access: 'read',
-    summary: 'Its layers and boundaries',
+    summary: 'Its layers and boundaries, if it was analysed with these shapes',
+    description:
+      'Nothing is analysed for it: if it was not yet, the answer is 409, and POST at the same address analyses it.',
     params: ModelPath,
     query: LayersQuery,
     answers: { 200: { description: 'The structure', schema: Structure } },
-    fails: [
-      'invalidRange',
-      'invalidModel',
-      'needsInputShapes',
-      'tooManyRequests',
-      'overloaded',
-      'deadlineExceeded',
-    ],
-    handle: async ({ params, query }, req, res) => {
+    fails: ['invalidRange', 'needsInputShapes', 'conflict'],
+    handle: async ({ params, query }) => {
       const model = await findModel(deps.state, params.model)
       const shapes = shapesOf(query)
       const { analyses } = deps
-      const asker = askerOf(req, res)
-      const structure = await (query.open
-        ? analyses.open(model, asker, shapes)
-        : analyses.structure(model, asker, shapes))
+      const structure = await (query.open ? analyses.findOpen(model) : analyses.find(model, shapes))
+      if (!structure) throw notAnalysed(model)
       const { from = 0, to = structure.layers.length } = query
       checkRange(structure, from, to)
       return {
@@ -181,6 +170,35 @@ function layersRoute(deps: ModelDeps): Route {
         layers: structure.layers.slice(from, to),
         boundaries: structure.boundaries.slice(from, to + 1),
       }
+    },
+  })
+}
+
+const notAnalysed = ({ name }: Model) =>
+  new ScissionError(
+    'conflict',
+    `model ${name} was not analysed this way yet: POST /v1/models/${name}/layers, with inputShapes or "open": true in the ` +
+      'body, analyses it, which may take long',
+  )
+
+function analyseRoute(deps: ModelDeps): Route {
+  return route({
+    method: 'post',
+    path: '/v1/models/:model/layers',
+    id: 'analyseModel',
+    access: 'manage',
+    summary: 'Analyse it with these input shapes, unless that was done before',
+    description: 'The same request again costs nothing. GET at the same address answers from then on.',
+    params: ModelPath,
+    body: AnalysisRequest,
+    answers: { 200: { description: 'The structure', schema: Structure } },
+    fails: ['invalidModel', 'needsInputShapes', 'tooManyRequests', 'overloaded', 'deadlineExceeded'],
+    handle: async ({ params, body: { inputShapes, open } }, req, res) => {
+      const model = await findModel(deps.state, params.model)
+      const asker = askerOf(req, res)
+      return open
+        ? deps.analyses.open(model, asker, inputShapes)
+        : deps.analyses.structure(model, asker, inputShapes)
     },
   })
 }

@@ -52,17 +52,20 @@ export class OpenAnalyses {
     this.#deps = deps
   }
 
+  /** The structure if it was made before. @throws ScissionError badRequest if the file leaves nothing open. */
+  async find(model: Model): Promise<Structure | undefined> {
+    refuseClosed(model)
+    const known = await this.#deps.state.structures.find(openStructureId(model))
+    return known ?? this.#deps.store.structure(model.id, openShapesKeyOf(model.inputs))
+  }
+
   /**
    * @param tried shapes with which the model is tried if it was not analysed yet; its own when absent.
    * @throws ScissionError badRequest if the file leaves nothing open or the shapes contradict it; needsInputShapes without
    *   any shapes; invalidModel if it does not run with them; tooManyRequests or overloaded if too many requests wait.
    */
   async structure(model: Model, asker: Asker, tried?: InputShapes): Promise<Structure> {
-    if (!hasOpenDimensions(model.inputs))
-      throw new ScissionError(
-        'badRequest',
-        `model ${model.name} leaves no dimension open: ask for its layers without open=true`,
-      )
+    refuseClosed(model)
     const known = await this.#deps.state.structures.find(openStructureId(model))
     if (known) return known
     const shapes = tried ? resolveInputShapes(model.inputs, tried) : (model.inputShapes ?? {})
@@ -103,6 +106,14 @@ export class OpenAnalyses {
       throw refusal
     }
   }
+}
+
+function refuseClosed(model: Model): void {
+  if (hasOpenDimensions(model.inputs)) return
+  throw new ScissionError(
+    'badRequest',
+    `model ${model.name} leaves no dimension open: ask for its layers without open=true`,
+  )
 }
 
 const openStructureId = (model: Pick<Model, 'id' | 'inputs'>): string =>

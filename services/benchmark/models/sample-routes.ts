@@ -102,6 +102,7 @@ function giveRoute(deps: SampleRouteDeps): Route {
     ],
     handle: ({ params, query }, req, res) => {
       const shapes = shapesOf(query)
+      const asker = askerOf(req, res)
       return drainIfRefused(req, res, async () => {
         const { id } = await findModel(deps.state, params.model)
         const { limitBytes } = deps.samples
@@ -109,9 +110,9 @@ function giveRoute(deps: SampleRouteDeps): Route {
           identityOf(req),
           { bytes: { least: 1, most: limitBytes } },
           async (grant) => {
-            const given = await deps.samples.read(await receiveSamples(req, limitBytes))
+            const given = await deps.samples.read(await receiveSamples(req, limitBytes), asker)
             return deps.uploads.run(id, async () =>
-              giveSamples(deps, await deps.state.models.need(id), given, shapes, askerOf(req, res), grant),
+              giveSamples(deps, await deps.state.models.need(id), given, shapes, asker, grant),
             )
           },
         )

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { clientOf } from '../../../shared/platform/http-server/client-of.ts'
 import { SERVER_TIMING, writeServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { booleanParameter, countParameter, OWN_PREFIX } from '../../../shared/oip/parameters.ts'
 import { type InferRequest, parseRawRequest } from '../../../shared/oip/request-message.ts'
@@ -52,6 +53,8 @@ export async function answerInfer(
 ): Promise<void> {
   const started = performance.now()
   const leaving = leavingSignal(res)
+  const client = clientOf(req)
+  const asker = { client, gone: leaving }
   closeIfUnread(req, res)
   const target = await find()
   try {
@@ -59,7 +62,7 @@ export async function answerInfer(
     const parseFrom = performance.now()
     const message = body.raw
       ? parseRawRequest(target.tensors().inputs, takesOf(target), body.tensors, target.name)
-      : await deps.messages.parseRequest(body.json, body.tensors, target.name, leaving)
+      : await deps.messages.parseRequest(body.json, body.tensors, target.name, asker)
     const isOfMachine = deps.isFromMachine(req)
     const request = isOfMachine ? message : { ...message, parameters: withoutMachines(message.parameters) }
     const wanted = wantedOutputs(request, target)
@@ -67,6 +70,7 @@ export async function answerInfer(
     const parsed = performance.now()
     const inputs = withScalarShapes(request.inputs, takesOf(target))
     const inference = await target.infer(inputs, {
+      client,
       signal: leaving,
       deadline: deadlineOf(request, performance.now()),
       id: request.id,
@@ -87,7 +91,7 @@ export async function answerInfer(
       },
       outputs: await encodeOutputs(deps.codec, outputs, codecs, leaving),
     }
-    const answer = await deps.messages.writeResponse(response, leaving)
+    const answer = await deps.messages.writeResponse(response, asker)
     const written = performance.now()
     if (OWN_HOP in request.parameters)
       res.setHeader(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))

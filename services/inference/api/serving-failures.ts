@@ -11,6 +11,7 @@ export const LOADING_FAILURES = [
   'misdirected',
   'peerUnavailable',
   'notReady',
+  'tooManyRequests',
   'overloaded',
   'deadlineExceeded',
 ] as const satisfies readonly ErrorCode[]

@@ -210,7 +210,7 @@ async function runStage(
       `this is ${deps.here.resource}: hop ${hop} of deployment ${live.record.id} is not here`,
     )
   }
-  const { signal, deadline } = context
+  const { client, signal, deadline } = context
   // Clients also send the inputs that no layer reads.
   const isFirst = stage.key.from === 0
   const takes = isFirst ? structure.inputs : stage.takes
@@ -219,7 +219,7 @@ async function runStage(
   const { run, decodeMs } = await deps.codec.decode(inputs, decoding, async (arrived) => {
     if (isFirst) await checkShapes(deps, live.record, arrived.tensors)
     const tensors = isFirst ? withoutUnread(structure, takes, arrived.tensors) : arrived.tensors
-    return { run: await stage.run(tensors, { signal, deadline }), decodeMs: arrived.decodeMs }
+    return { run: await stage.run(tensors, { client, signal, deadline }), decodeMs: arrived.decodeMs }
   })
   const planned = live.record.hops[hop]?.resource
   const own: HopReport = {

@@ -167,6 +167,8 @@ function timeLeft(patienceMs: number, deadline: number | undefined, resource: st
 const CODES: Partial<Record<number, ErrorCode>> = {
   // The client's tensors need more memory there than there is, as the whole model's own refusal says.
   413: 'payloadTooLarge',
+  // Of all that this machine sends there too much waits: no fault of this client.
+  429: 'overloaded',
   499: 'cancelled',
   503: 'overloaded',
   504: 'deadlineExceeded',

@@ -115,12 +115,12 @@ async function runFallback(
   fallback: LocalFallback,
   hop: number,
   tensors: readonly Tensor[],
-  { signal, deadline }: InferContext,
+  { client, signal, deadline }: InferContext,
 ): Promise<Inference> {
   const late = () => new ScissionError('deadlineExceeded', 'the fallback was not loaded before the deadline')
   // Loading may take longer than this request has; it continues for the next request.
   const stage = await waitWithin(fallback.stage(), { deadline }, late)
-  const run = await stage.run(tensors, { signal, deadline })
+  const run = await stage.run(tensors, { client, signal, deadline })
   return { outputs: run.outputs, hops: [reportRun(here, hop, stage.key, run)] }
 }
 

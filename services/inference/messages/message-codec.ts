@@ -1,6 +1,6 @@
 /**
  * Parses requests, writes responses and sends them. Binary messages and short JSON take microseconds and are handled at once. Long JSON
- * (a photograph as numbers takes tens of milliseconds) is handled on a worker thread, so that other requests do not wait.
+ * (a photograph as numbers takes tens of milliseconds) is handled on worker threads, a client's messages on one of them at a time, so that other requests do not wait.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
@@ -10,7 +10,8 @@ import { ScissionError } from '../../../shared/platform/errors.ts'
 import { type Message, messageHeaders } from '../../../shared/oip/binary-message.ts'
 import { type InferRequest, parseInferRequest } from '../../../shared/oip/request-message.ts'
 import { type OutgoingResponse, writeInferResponse } from '../../../shared/oip/response-message.ts'
-import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
+import { FairThreads } from '../../../shared/platform/threads/fair-threads.ts'
 import type { AnswerMemory } from './answer-memory.ts'
 import { freeViews, movableBuffers } from './buffer-memory.ts'
 
@@ -25,53 +26,52 @@ export type MessageResult = { kind: 'parsed'; request: InferRequest } | { kind: 
 const LONG_JSON_BYTES = 48 * 1024
 /** The same for tensor bytes to be written as JSON: 4 bytes of FP32 become about 20 characters. */
 const LONG_TENSOR_BYTES = 10 * 1024
-/** Messages that may wait for the thread; each of them occupies memory. */
-const MAX_WAITING_COUNT = 256
+/** Messages that may wait for a thread; each of them occupies memory. */
+const WAITING = { waiting: 256, waitingOfClient: 192 }
 
 const entry = threadModule(new URL('./message-worker.ts', import.meta.url))
 
 export class Messages {
-  readonly #thread = new WorkThread<MessageJob, MessageResult>({
+  readonly #threads = new FairThreads<MessageJob, MessageResult>({
     entry,
     name: 'the thread that reads long messages',
-    maxPieces: MAX_WAITING_COUNT,
-    busy: (waiting) =>
-      `${waiting} long JSON messages wait to be read or written; send the request again in a moment, or send binary tensors`,
+    what: 'long JSON messages (binary tensors need not wait)',
+    ...WAITING,
   })
 
   /**
    * Parses like parseInferRequest. The caller must not use `json` and `binary` any more.
-   * @param signal aborted if the client leaves. @throws ScissionError as parseInferRequest; overloaded; cancelled.
+   * @throws ScissionError as parseInferRequest; tooManyRequests, overloaded; cancelled.
    */
   async parseRequest(
     json: Uint8Array,
     binary: Uint8Array,
     model: string,
-    signal?: AbortSignal,
+    asker: Asker,
   ): Promise<InferRequest> {
     if (json.byteLength < LONG_JSON_BYTES) return parseInferRequest(json, binary, model)
     const transfer = movableBuffers([json, binary])
-    const result = await this.#thread.run({ kind: 'parse', json, binary, model }, { transfer, signal })
+    const result = await this.#threads.run({ kind: 'parse', json, binary, model }, asker, transfer)
     if (result.kind === 'parsed') return result.request
     throw new ScissionError('internal', 'the message thread answered another question')
   }
 
   /**
    * Writes like writeInferResponse. The caller must not use the tensors any more.
-   * @param signal aborted if the client leaves. @throws ScissionError as writeInferResponse; overloaded; cancelled.
+   * @throws ScissionError as writeInferResponse; tooManyRequests, overloaded; cancelled.
    */
-  async writeResponse(response: OutgoingResponse, signal?: AbortSignal): Promise<Message> {
+  async writeResponse(response: OutgoingResponse, asker: Asker): Promise<Message> {
     const asJson = response.outputs.filter((output) => !output.binary)
     const jsonBytes = asJson.reduce((sum, { tensor }) => sum + tensor.bytes.byteLength, 0)
     if (jsonBytes < LONG_TENSOR_BYTES) return writeInferResponse(response)
     const transfer = movableBuffers(response.outputs.map(({ tensor }) => tensor.bytes))
-    const result = await this.#thread.run({ kind: 'write', response }, { transfer, signal })
+    const result = await this.#threads.run({ kind: 'write', response }, asker, transfer)
     if (result.kind === 'written') return result.message
     throw new ScissionError('internal', 'the message thread answered another question')
   }
 
   async close(): Promise<void> {
-    await this.#thread.close()
+    await this.#threads.close()
   }
 }
 

@@ -65,6 +65,6 @@ function notAnalysed({ name }: Model, error: unknown): unknown {
   return new ScissionError(
     'conflict',
     `model ${name} was not analysed with open dimensions: ask the benchmark service for ` +
-      `GET /v1/models/${name}/layers?open=true, then deploy again`,
+      `POST /v1/models/${name}/layers with {"open": true}, then deploy again`,
   )
 }

@@ -14,6 +14,7 @@ import { shapesKeyOf } from '../../../shared/onnx/canonical/shapes-key.ts'
 import { resolveInputShapes } from '../../../shared/onnx/canonical/declared-tensors.ts'
 import { missingFigures } from '../../../shared/planning/index.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
+import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
 import type { RedisMirror } from '../knowledge/redis-mirror.ts'
 import { refuseLongInput } from './entry-limit.ts'
@@ -51,19 +52,21 @@ export function createPlanCache({ mirror, builder }: QueryDeps, maxSize?: number
   })
 }
 
-/** @throws ScissionError as `poseProblem` and the optimiser do. */
+/** @throws ScissionError as `poseProblem` and the solver do. */
 export async function answerPlans(
   deps: PlannerDeps,
   query: PlanQuery,
+  { client }: Asker,
 ): Promise<ExplainedAnswer | GraphPlanAnswer> {
   const compute = query.view === 'graph' ? answerGraph : answerChain
-  const cached = await deps.answers.get(JSON.stringify(query), () => compute(deps, query))
+  // Worked out even if the client leaves: another request of it may wait for the same answer.
+  const cached = await deps.answers.get(JSON.stringify(query), () => compute(deps, query, { client }), client)
   return { ...cached.answer, served: servedOf(deps, cached.profiles) }
 }
 
-async function answerChain(deps: PlannerDeps, query: PlanQuery): Promise<CachedAnswer> {
+async function answerChain(deps: PlannerDeps, query: PlanQuery, asker: Asker): Promise<CachedAnswer> {
   const { question, built } = await poseProblem(deps, query)
-  const solved = await deps.solver.solve<'chain'>({ kind: 'chain', problem: built.problem, query })
+  const solved = await deps.solver.solve<'chain'>({ kind: 'chain', problem: built.problem, query }, asker)
   const answer = {
     model: question.model,
     shapesKey: question.shapesKey,
@@ -79,10 +82,10 @@ async function answerChain(deps: PlannerDeps, query: PlanQuery): Promise<CachedA
   return { view: 'chain', answer, profiles: built.profiles }
 }
 
-async function answerGraph(deps: PlannerDeps, query: PlanQuery): Promise<CachedAnswer> {
+async function answerGraph(deps: PlannerDeps, query: PlanQuery, asker: Asker): Promise<CachedAnswer> {
   const { question, built } = await poseProblem(deps, query)
   const { problem } = built
-  const solved = await deps.solver.solve<'graph'>({ kind: 'graph', problem, query })
+  const solved = await deps.solver.solve<'graph'>({ kind: 'graph', problem, query }, asker)
   const { plans, native, why, gap } = solved
   const answer: Omit<GraphPlanAnswer, 'served'> = {
     view: 'graph',
@@ -103,10 +106,14 @@ async function answerGraph(deps: PlannerDeps, query: PlanQuery): Promise<CachedA
 }
 
 /** @throws ScissionError as a plan query does. A cell without a plan is no error but part of the answer. */
-export async function answerSweep(deps: PlannerDeps, { query, axes }: SweepRequest): Promise<SweepAnswer> {
+export async function answerSweep(
+  deps: PlannerDeps,
+  { query, axes }: SweepRequest,
+  asker: Asker,
+): Promise<SweepAnswer> {
   const { question, built } = await poseProblem(deps, query)
   const { problem } = built
-  const map = await deps.solver.solve<'sweep'>({ kind: 'sweep', problem, query, axes })
+  const map = await deps.solver.solve<'sweep'>({ kind: 'sweep', problem, query, axes }, asker)
   return {
     ...map,
     model: question.model,
@@ -270,14 +277,14 @@ const CHARACTERS_PER_PLAN = 2000
 const ERROR_SIZE = 1
 
 /**
- * Keeps answers until something that they depend on changes. A repeated question costs one look-up, and two clients
- * that ask the same question at the same time wait for one computation.
+ * Keeps answers until something that they depend on changes. A repeated question costs one look-up, and two requests of a client
+ * that ask the same question at the same time wait for one computation. Not so those of two clients: each waits for its own turn.
  */
 export class AnswerCache<T> {
   readonly #options: AnswerCacheOptions<T>
   /** Answers that are complete. Its size is a sum over plans; an entry larger than the whole is not kept. */
   readonly #complete: LRUCache<string, Entry<T>>
-  /** Answers that are being computed now, which every client that asks for them waits for. */
+  /** Answers that are being computed now, by client and question. */
   readonly #pending = new Map<string, Entry<T>>()
 
   constructor(options: AnswerCacheOptions<T>) {
@@ -291,20 +298,22 @@ export class AnswerCache<T> {
   }
 
   /**
+   * @param client whose turn the computation waits for.
    * @returns the answer kept under `key` if its stamp is still current, else the result of `compute`.
    * @throws what `compute` throws.
    */
-  async get(key: string, compute: () => Promise<T>): Promise<T> {
+  async get(key: string, compute: () => Promise<T>, client = ''): Promise<T> {
     const stamp = this.#options.stamp()
-    const known = this.#pending.get(key) ?? this.#complete.get(key)
+    const own = `${client} ${key}`
+    const known = this.#pending.get(own) ?? this.#complete.get(key)
     if (known?.stamp === stamp) return await known.answer
     this.#complete.delete(key)
     const entry = { stamp, answer: compute() }
-    this.#pending.set(key, entry)
+    this.#pending.set(own, entry)
     const plans = await entry.answer.then(this.#options.sizeOf, sizeOfError)
     // A later question with another stamp may have replaced this entry meanwhile.
-    if (this.#pending.get(key) === entry) {
-      this.#pending.delete(key)
+    if (this.#pending.get(own) === entry) {
+      this.#pending.delete(own)
       // If the state changed during the computation, the answer may belong to either state: it is not kept.
       if (plans !== undefined && stamp === this.#options.stamp())
         this.#complete.set(key, entry, {

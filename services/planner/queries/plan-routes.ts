@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { GraphPlanAnswer } from '../../../shared/contracts/graph-plan.ts'
 import { PlanQuery, PricedPlan } from '../../../shared/contracts/plan.ts'
 import { ExplainedAnswer, SweepAnswer, SweepRequest } from '../../../shared/contracts/plan-sweep.ts'
+import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { pricePlan } from '../deployments/plan-by-id.ts'
@@ -32,6 +33,7 @@ const fails = [
   'needsInputShapes',
   'infeasible',
   'notReady',
+  'tooManyRequests',
   'overloaded',
   'deadlineExceeded',
 ] as const
@@ -48,9 +50,9 @@ export function planRoutes(deps: PlannerDeps): Route[] {
       answers,
       fails,
       fromCopy: true,
-      handle: ({ query: { shapes, ...rest } }) => {
+      handle: ({ query: { shapes, ...rest } }, req, res) => {
         const inputShapes = shapes === undefined ? {} : { inputShapes: parseInputShapes(shapes) }
-        return answerPlans(deps, { ...rest, ...inputShapes })
+        return answerPlans(deps, { ...rest, ...inputShapes }, askerOf(req, res))
       },
     }),
     route({
@@ -63,7 +65,7 @@ export function planRoutes(deps: PlannerDeps): Route[] {
       answers,
       fails,
       fromCopy: true,
-      handle: ({ body }) => answerPlans(deps, body),
+      handle: ({ body }, req, res) => answerPlans(deps, body, askerOf(req, res)),
     }),
     route({
       method: 'get',
@@ -94,7 +96,7 @@ export function planRoutes(deps: PlannerDeps): Route[] {
       answers: { 200: { description: 'A map, its last axis changing fastest', schema: SweepAnswer } },
       fails,
       fromCopy: true,
-      handle: ({ body }) => answerSweep(deps, body),
+      handle: ({ body }, req, res) => answerSweep(deps, body, askerOf(req, res)),
     }),
   ]
 }

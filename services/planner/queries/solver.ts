@@ -1,8 +1,12 @@
 /**
  * From a problem and a query to plans or a map. Short questions are solved on the calling thread, in milliseconds, and long
- * ones on a worker thread, so that a map of 10,000 cells never delays a plan query. Work that exceeds its time limit is ended
+ * ones on worker threads, so that a map of 10,000 cells never delays a plan query. Work that exceeds its time limit is ended
  * with its thread; the next work starts another.
+ *
+ * Both are shared out among clients, each in turn: between two short questions the event loop takes in what has come meanwhile,
+ * and a client that asks thousands waits for itself.
  */
+import { setImmediate as nextLoop } from 'node:timers/promises'
 import type { PlanQuery } from '../../../shared/contracts/plan.ts'
 import type { SensitivityChange, Sweep, SweepGrid } from '../../../shared/contracts/plan-sweep.ts'
 import {
@@ -15,15 +19,17 @@ import {
   sweep,
 } from '../../../shared/planning/index.ts'
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
-import { WorkThread } from '../../../shared/platform/threads/work-thread.ts'
+import { type Asker, FairQueue } from '../../../shared/platform/fair-queue.ts'
+import { FairThreads } from '../../../shared/platform/threads/fair-threads.ts'
 
 export interface SolverOptions {
-  /** ms of work on the calling thread; a question that takes longer starts again on the worker thread. @defaultValue 40 */
+  /** ms of work on the calling thread; a question that takes longer starts again on a worker thread. @defaultValue 40 */
   inPlaceMs?: number
   /** Maximum ms for one piece of work, from its start. @defaultValue 120000 */
   longestMs?: number
-  /** Questions for the worker thread at a time, the one in progress included; further ones are refused. @defaultValue 16 */
-  maxPieces?: number
+  /** Long questions that may wait, of one client and of all; further ones are refused. @defaultValue 16 and 64 */
+  waitingOfClient?: number
+  waiting?: number
   /** ms without work after which the thread ends and its memory is freed. @defaultValue 10000 */
   idleMs?: number
   /** The module that the thread runs. @defaultValue solve-worker.ts */
@@ -32,37 +38,53 @@ export interface SolverOptions {
 
 const ownEntry = threadModule(new URL('./solve-worker.ts', import.meta.url))
 
+/** Short questions that may wait. They take milliseconds each. */
+const SHORT = { what: 'questions', atOnce: 1, waiting: 4096, waitingOfClient: 1024 }
+
 export class SolverThread {
   readonly #inPlaceMs: number
-  readonly #thread: WorkThread<Work, Solutions[Work['kind']]>
+  readonly #short = new FairQueue(SHORT)
+  readonly #long: FairThreads<Work, Solutions[Work['kind']]>
 
   constructor(options: SolverOptions = {}) {
-    const { inPlaceMs = 40, longestMs = 120_000, maxPieces = 16, idleMs = 10_000 } = options
+    const { inPlaceMs = 40, longestMs = 120_000, idleMs = 10_000 } = options
+    const { waiting = 64, waitingOfClient = 16 } = options
     this.#inPlaceMs = inPlaceMs
     const late = `the question was not answered within ${longestMs / 1000} s; ask for less, or give timeLimitMs`
-    this.#thread = new WorkThread({
+    this.#long = new FairThreads({
       entry: options.entry ?? ownEntry,
       name: 'the solver thread',
-      maxPieces,
-      busy: (waiting) => `${waiting} long questions are being worked on; ask again soon`,
+      what: 'long questions',
+      waiting,
+      waitingOfClient,
       longest: { ms: longestMs, message: late },
       idleMs,
     })
   }
 
   get running(): boolean {
-    return this.#thread.running
+    return this.#long.running
   }
 
-  /** @throws ScissionError as the optimiser does; overloaded; deadlineExceeded. */
-  async solve<K extends Work['kind']>(work: Extract<Work, { kind: K }>): Promise<Solutions[K]> {
-    const atOnce = isLong(work) ? undefined : solveWithin(this.#inPlaceMs, work)
+  /**
+   * @param asker whose question it is; OWN_WORK for what the planner asks itself.
+   * @throws ScissionError as the optimiser does; tooManyRequests or overloaded if too many questions wait; cancelled if the asker
+   *   left before its turn; deadlineExceeded.
+   */
+  async solve<K extends Work['kind']>(work: Extract<Work, { kind: K }>, asker: Asker): Promise<Solutions[K]> {
+    const atOnce = isLong(work) ? undefined : await this.#short.run(asker, () => this.#inPlace(work))
     // `solve` returns the solution type of the work's kind.
-    return (atOnce ?? (await this.#thread.run(work))) as Solutions[K]
+    return (atOnce ?? (await this.#long.run(work, asker))) as Solutions[K]
+  }
+
+  async #inPlace(work: Work): Promise<Solutions[Work['kind']] | undefined> {
+    // Who has asked meanwhile comes into the queue before the next one begins.
+    await nextLoop()
+    return solveWithin(this.#inPlaceMs, work)
   }
 
   async close(): Promise<void> {
-    await this.#thread.close()
+    await this.#long.close()
   }
 }
 

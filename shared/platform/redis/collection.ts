@@ -6,7 +6,8 @@ import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { check, type Checked, checkJson, LeftOut } from '../outside-input.ts'
+import { checkJsonInTurns, type LongLists } from '../check-in-turns.ts'
+import { check, type Checked, LeftOut } from '../outside-input.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
 import { countIgnored } from '../ignored.ts'
 import { deletedKey } from './redis-memory.ts'
@@ -68,12 +69,14 @@ export class Collection<T> {
   readonly #onWrite: OnWrite | undefined
   readonly #idOf: ((document: T) => string) | undefined
   readonly #seal: Seal | undefined
+  readonly #lists: LongLists
 
   /**
    * @param log is told of documents that are left out because this version cannot read them.
    * @param onWrite is called after every write of this process, before its promise resolves.
    * @param idOf the id that a document tells of itself: under another one it would pass for what it is not, and is unreadable.
    * @param seal of a collection whose documents are signed: one that is not to be believed counts as one that cannot be read.
+   * @param lists that make documents long: those are read a piece at a time.
    */
   constructor(
     redis: Redis,
@@ -83,6 +86,7 @@ export class Collection<T> {
     onWrite?: OnWrite,
     idOf?: (document: T) => string,
     seal?: Seal,
+    lists: LongLists = {},
   ) {
     this.#redis = redis
     this.kind = kind
@@ -92,6 +96,7 @@ export class Collection<T> {
     this.#onWrite = onWrite
     this.#idOf = idOf
     this.#seal = seal
+    this.#lists = lists
   }
 
   /** @throws ScissionError notReady when this version cannot read the document. */
@@ -278,7 +283,7 @@ export class Collection<T> {
   }
 
   async #tryParse(id: string, text: string): Promise<T | ScissionError> {
-    const { value, fault } = this.#check(id, checkJson(this.#schema, text))
+    const { value, fault } = this.#check(id, await checkJsonInTurns(this.#schema, this.#lists, text))
     const left = (why: string) =>
       new ScissionError('notReady', `${this.kind} ${id} in Redis is ${why}`, { id })
     if (fault !== undefined) return left(`not what this version writes: ${fault}`)

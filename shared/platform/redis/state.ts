@@ -9,7 +9,7 @@ import type { z } from 'zod'
 import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
 import { Condition } from '../../contracts/condition.ts'
-import { Model, Structure } from '../../contracts/model.ts'
+import { Boundary, Layer, Model, Structure } from '../../contracts/model.ts'
 import { Pace } from '../../contracts/pace.ts'
 import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
 import { KeyRecord } from '../../contracts/key.ts'
@@ -65,7 +65,16 @@ export function openState(redis: Redis, log?: Logger, seal?: Seal) {
     /** Who may call the services, by the id of the key. */
     keys: sealed('keys', KeyRecord, ({ id }) => id),
     models: collection('models', Model, ({ id }) => id),
-    structures: collection('structures', Structure, ({ model, shapesKey }) => structureId(model, shapesKey)),
+    structures: new Collection(
+      redis,
+      'structures',
+      Structure,
+      log,
+      onWrite,
+      ({ model, shapesKey }) => structureId(model, shapesKey),
+      undefined,
+      { layers: Layer, boundaries: Boundary },
+    ),
     resources: sealed('resources', Resource, ({ name }) => name),
     links: collection('links', SensibleLink, ({ from, to }) => linkId(from, to)),
     profiles: collection('profiles', SensibleProfile, ({ id }) => id),

@@ -48,6 +48,7 @@ describe('a benchmark', () => {
         resource: 'cloud',
         runs: 7,
         options: { threads: 2 },
+        asker: expect.any(String),
       },
     ])
   })

@@ -120,8 +120,11 @@ describe('deleting a model', () => {
     const shapeOf = (shape: readonly (number | string)[]) =>
       shape.map((dim) => (dim === 'batch' ? 1 : typeof dim === 'string' ? 7 : dim))
     const shapes = Object.fromEntries(model.inputs.map(({ name, shape }) => [name, shapeOf(shape)]))
-    const query = encodeURIComponent(JSON.stringify(shapes))
-    const asked = fetch(`${harness().url}/v1/models/net/layers?shapes=${query}`)
+    const asked = fetch(`${harness().url}/v1/models/net/layers`, {
+      method: 'POST',
+      headers: JSON_TYPE,
+      body: JSON.stringify({ inputShapes: shapes }),
+    })
     // The file that the analysis gives ONNX Runtime.
     const folder = path.join(harness().dataDir, 'models', model.id)
     const working = async () => (await readdir(folder)).some((name) => name.startsWith('.scission-'))

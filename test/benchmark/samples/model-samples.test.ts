@@ -9,6 +9,8 @@ import { decodeElements } from '../../../shared/oip/bytes-elements.ts'
 import { typedView } from '../../../shared/oip/typed-view.ts'
 import { npyFile, npyOf, npzOf } from '../../support/numpy.ts'
 import { DataType, encode, floats, model, node, value } from '../../onnx/support/build.ts'
+import { JSON_TYPE } from '../../support/json-type.ts'
+import type { InputShapes } from '../../../shared/contracts/common.ts'
 import { withBenchmarkService } from '../harness.ts'
 
 const LIMIT = 100_000
@@ -69,6 +71,11 @@ async function send(
   const answer = await fetch(`${harness().url}/v1/models${url}`, { method, ...(body && { body }) })
   const text = await answer.text()
   return { status: answer.status, body: (text === '' ? {} : JSON.parse(text)) as Answer['body'] }
+}
+async function analyse(inputShapes: InputShapes): Promise<Answer> {
+  const init = { method: 'POST', headers: JSON_TYPE, body: JSON.stringify({ inputShapes }) }
+  const answer = await fetch(`${harness().url}/v1/models/net/layers`, init)
+  return { status: answer.status, body: (await answer.json()) as Answer['body'] }
 }
 const upload = (bytes: Uint8Array, ...parts: Part[]) =>
   send('POST', '?name=net', formOf([{ field: 'model', content: bytes }, ...parts]))
@@ -185,11 +192,11 @@ describe('samples given later', () => {
   it('make up for an analysis that failed, and fix the shapes that were open', async () => {
     const { body } = await upload(needsShapes())
     expect([body.layers, body.inputShapes]).toEqual([null, null])
-    expect((await send('GET', '/net/layers?shapes=x:2x12')).status).toBe(422)
+    expect((await analyse({ x: [2, 12] })).status).toBe(422)
     const given = await send('PUT', '/net/samples', new Uint8Array(archive(3, 8)))
     expect([given.status, given.body.layers]).toEqual([200, 2])
     expect(given.body.inputShapes).toEqual({ x: [2, 12], target: [2] })
-    const layers = await send('GET', '/net/layers?shapes=x:4x12')
+    const layers = await analyse({ x: [4, 12] })
     // The values are repeated or cut for other shapes; [3, 8] does not fit four rows of twelve.
     expect([layers.status, layers.body.error?.message]).toEqual([
       422,

@@ -42,7 +42,9 @@ function guard(tryOnce: () => Promise<void> = async () => undefined) {
       await tryOnce()
     },
   })
-  return { admit: (shape: number[], given = stage()) => made.admit(given, x(...shape), {}), tried }
+  const admit = (shape: number[], given = stage(), client = 'one', deadline?: number) =>
+    made.admit(given, x(...shape), { client, deadline })
+  return { admit, tried }
 }
 
 const broke = (reason: string) => new ScissionError('invalidModel', 'ONNX Runtime stopped', { reason })
@@ -120,7 +122,7 @@ describe('a shape', () => {
     const held = gate()
     const go = held.close()
     const { admit, tried } = guard(() => held.opened())
-    const outcomes = Array.from({ length: 20 }, (_, index) =>
+    const outcomes = Array.from({ length: 12 }, (_, index) =>
       admit([index + 1, 2000 - index]).then(
         () => 'admitted',
         (error: ScissionError) => error.code,
@@ -130,7 +132,32 @@ describe('a shape', () => {
     expect(tried).toHaveLength(1)
     go()
     const ends = await Promise.all(outcomes)
-    expect(ends.filter((end) => end === 'overloaded')).toHaveLength(4)
-    expect(ends.filter((end) => end === 'admitted')).toHaveLength(16)
+    expect(ends.filter((end) => end === 'tooManyRequests')).toHaveLength(3)
+    expect(ends.filter((end) => end === 'admitted')).toHaveLength(9)
+  })
+
+  it('of another client does not wait for all that a client has sent', async () => {
+    const held = gate()
+    const go = held.close()
+    const { admit, tried } = guard(() => held.opened())
+    const outcomes = [1, 2, 3, 4].map((rows) => admit([rows, 2000 - rows]))
+    outcomes.push(admit([5, 1500], stage(), 'other'))
+    await expect.poll(() => held.waiting()).toBe(1)
+    go()
+    await Promise.all(outcomes)
+    expect(tried.indexOf('5x1500')).toBeLessThanOrEqual(2)
+  })
+
+  it('is not tried if nobody waits for it any more', async () => {
+    const held = gate()
+    const go = held.close()
+    const { admit, tried } = guard(() => held.opened())
+    const first = admit([1, 2000])
+    const late = admit([2, 1900], stage(), 'late', performance.now()).catch(
+      (error: ScissionError) => error.code,
+    )
+    await expect.poll(() => held.waiting()).toBe(1)
+    go()
+    expect([await first, await late, tried]).toEqual([undefined, 'deadlineExceeded', ['1x2000']])
   })
 })

@@ -64,6 +64,8 @@ export interface LoadedStage extends StageSource {
 }
 
 export interface RunOptions {
+  /** Whose request it is; absent: work of the service itself. */
+  client?: string | undefined
   /** If aborted while queued, the run is never computed; while computing, its result is dropped. */
   signal?: AbortSignal | undefined
   /** ms of performance.now() after which the answer is useless. */

@@ -7,23 +7,23 @@
  * much is run once in a child process with a memory limit. Shapes that are no larger than one that was run there follow.
  */
 import { LRUCache } from 'lru-cache'
-import pLimit from 'p-limit'
 import type { InputShapes } from '../../../../shared/contracts/common.ts'
 import { formatInputShapes } from '../../../../shared/contracts/format-input-shapes.ts'
 import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
-import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
+import { waitWithin } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
-import { WaitingLimit } from '../../../../shared/platform/waiting-limit.ts'
+import { FairQueue } from '../../../../shared/platform/fair-queue.ts'
+import { OWN_WORK } from '../../../../shared/platform/http-server/client-of.ts'
 import { checkInputs } from './check-inputs.ts'
-import type { LoadedStage } from './executor.ts'
+import type { LoadedStage, RunOptions } from './executor.ts'
 import { givenUp } from './executor-thread.ts'
 import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
 /** Share of the memory limit that a shape may need by the estimate without being run in a child first. */
 const FREE_SHARE = 1 / 8
-/** Shapes that may wait for a run in a child. */
-const MAX_WAITING_COUNT = 16
+/** One run in a child at a time: it may take the whole memory limit. Each client's shapes in turn. */
+const TRIALS = { what: 'trials of large shapes', atOnce: 1, waiting: 16, waitingOfClient: 8 }
 /** Largest shapes that are remembered per stage; none of them is larger than another. */
 const MAX_ADMITTED_COUNT = 32
 const MAX_STAGES_COUNT = 1000
@@ -39,10 +39,9 @@ export interface ShapeGuardDeps {
 
 export class ShapeGuard {
   readonly #deps: ShapeGuardDeps
-  readonly #one = pLimit(1)
+  readonly #trials = new FairQueue(TRIALS)
   readonly #admitted = new LRUCache<string, InputShapes[]>({ max: MAX_STAGES_COUNT })
   readonly #refused = new LRUCache<string, ScissionError>({ max: MAX_REFUSED_COUNT, ttl: REFUSED_MS })
-  readonly #waiting = new WaitingLimit(MAX_WAITING_COUNT, 'a trial of their large shapes')
 
   constructor(deps: ShapeGuardDeps) {
     this.#deps = deps
@@ -51,9 +50,9 @@ export class ShapeGuard {
   /**
    * Resolves if the stage may run with these inputs.
    * @throws ScissionError payloadTooLarge if they need too much memory or time; invalidTensor if they crash ONNX Runtime, or
-   *   are no inputs of the stage; overloaded, deadlineExceeded, cancelled.
+   *   are no inputs of the stage; tooManyRequests, overloaded, deadlineExceeded, cancelled.
    */
-  async admit(stage: LoadedStage, inputs: readonly Tensor[], patience: Patience): Promise<void> {
+  async admit(stage: LoadedStage, inputs: readonly Tensor[], options: RunOptions): Promise<void> {
     const { manifest, path, place } = stage
     // A process has a limit on its memory, whatever the shapes are.
     if (manifest.peakBytes === undefined || path === null || place === 'processes') return
@@ -61,8 +60,14 @@ export class ShapeGuard {
     if (mostBytes(manifest, manifest.peakBytes, inputs) <= this.#deps.memoryBytes * FREE_SHARE) return
     const shapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
     if (this.#isAdmitted(stage, shapes)) return
-    const tried = this.#waiting.within(() => this.#one(() => this.#try(stage, shapes)))
-    await waitWithin(tried, patience, (why) => givenUp(`trying ${formatInputShapes(shapes)}`, why))
+    const { client = OWN_WORK.client, signal, deadline } = options
+    const late = () => givenUp(`trying ${formatInputShapes(shapes)}`, 'late')
+    const tried = this.#trials.run({ client, gone: signal }, async () => {
+      // Its place in the queue was kept for nobody.
+      if (deadline !== undefined && performance.now() >= deadline) throw late()
+      await this.#try(stage, shapes)
+    })
+    await waitWithin(tried, options, (why) => givenUp(`trying ${formatInputShapes(shapes)}`, why))
   }
 
   #isAdmitted({ key }: LoadedStage, shapes: InputShapes): boolean {

@@ -85,7 +85,7 @@ export const layersUnknown = ({ name }: Model): ScissionError =>
   new ScissionError(
     'needsInputShapes',
     `model ${name} has open input dimensions and was not analysed yet: send a request to the whole model or to layers ` +
-      `from 0 first, or ask the benchmark service for GET /v1/models/${name}/layers?open=true&shapes=…`,
+      `from 0 first, or ask the benchmark service for POST /v1/models/${name}/layers with {"open": true, "inputShapes": …}`,
   )
 
 /** The metadata's `properties`: all values are texts. */

@@ -43,10 +43,10 @@ export class ModelRuns {
     { model, asked, name }: Asked & { name: string },
     range: LayerRange | undefined,
     given: Tensor[],
-    { signal, deadline, outputs: wanted = [] }: InferContext,
+    { client, signal, deadline, outputs: wanted = [] }: InferContext,
   ): Promise<Ran> {
     const { loaded, structures } = this.#deps
-    const options = { signal, deadline }
+    const options = { client, signal, deadline }
     if (!range) {
       loaded.refuseUnloaded({ model, asked })
       const several = await this.#inferSeveral({ model, asked }, given, options)

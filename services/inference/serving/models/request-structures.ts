@@ -19,10 +19,12 @@ import {
 import { openShapesKeyOf, shapesKeyOf } from '../../../../shared/onnx/canonical/shapes-key.ts'
 import { openBoundary, sameTensors } from '../../../../shared/onnx/structure/open-boundary.ts'
 import { formatInputShapes } from '../../../../shared/contracts/format-input-shapes.ts'
-import { type Patience, waitWithin } from '../../../../shared/platform/deadline.ts'
+import { waitWithin } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { KeyedLock } from '../../../../shared/platform/keyed-lock.ts'
-import { WaitingLimit } from '../../../../shared/platform/waiting-limit.ts'
+import { FairQueue } from '../../../../shared/platform/fair-queue.ts'
+import { OWN_WORK } from '../../../../shared/platform/http-server/client-of.ts'
+import type { RunOptions } from '../executor/executor.ts'
 import { checkInputs, checkNames, checkTensor } from '../executor/check-inputs.ts'
 import { givenUp } from '../executor/executor-thread.ts'
 import type { Catalog } from './catalog.ts'
@@ -31,8 +33,8 @@ import { crossingTensors, layersUnknown } from './model-description.ts'
 import type { LayerRange } from './target.ts'
 import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
-/** Requests that may wait for analyses; each keeps its tensors in memory. */
-const MAX_WAITING_COUNT = 64
+/** Requests that may wait for analyses; each keeps its tensors in memory. No client has all places. */
+const ASKED = { what: 'requests that wait for an analysis of their shapes', atOnce: 64, atOnceOfClient: 48 }
 
 export interface RequestStructureDeps {
   catalog: Pick<Catalog, 'structure' | 'findStructure'>
@@ -49,7 +51,7 @@ export interface ChosenLayers {
 export class RequestStructures {
   readonly #deps: RequestStructureDeps
   readonly #locks = new KeyedLock()
-  readonly #waiting = new WaitingLimit(MAX_WAITING_COUNT, 'analyses of their shapes')
+  readonly #waiting = new FairQueue({ ...ASKED, waiting: 0, waitingOfClient: 0 })
 
   constructor(deps: RequestStructureDeps) {
     this.#deps = deps
@@ -63,16 +65,16 @@ export class RequestStructures {
   /**
    * The structure for the inputs of the whole model.
    * @throws ScissionError invalidTensor or badRequest for tensors that contradict the declared inputs; invalidModel if the
-   *   model does not run with their shapes; overloaded, deadlineExceeded, cancelled.
+   *   model does not run with their shapes; tooManyRequests, overloaded, deadlineExceeded, cancelled.
    */
-  async forModel(model: Model, inputs: readonly Tensor[], patience: Patience): Promise<Structure> {
+  async forModel(model: Model, inputs: readonly Tensor[], options: RunOptions): Promise<Structure> {
     const own = await this.own(model)
     if (own && (!hasOpenDimensions(model.inputs) || hasShapes(own, inputs))) return own
     const shapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
     const analysed = await this.#deps.catalog.findStructure(model.id, shapesKeyOf(shapes))
     if (analysed) return analysed
     checkDeclared(model, inputs)
-    return this.#open(model, own ? undefined : shapes, patience)
+    return this.#open(model, own ? undefined : shapes, options)
   }
 
   /**
@@ -84,19 +86,19 @@ export class RequestStructures {
     model: Model,
     range: LayerRange,
     inputs: readonly Tensor[],
-    patience: Patience,
+    options: RunOptions,
   ): Promise<ChosenLayers> {
     const own = await this.own(model)
     if (own) {
       const isFixed =
         !hasOpenDimensions(model.inputs) || !differInSizes(crossingTensors(own, range.from), inputs)
       if (isFixed) return { structure: own, range }
-      const open = await this.#open(model, undefined, patience)
+      const open = await this.#open(model, undefined, options)
       return { structure: open, range: sameRange(model, own, range, open) }
     }
     if (range.from === 0) checkDeclared(model, inputs)
     const shapes = Object.fromEntries(inputs.map(({ name, shape }) => [name, shape]))
-    const known = range.from === 0 ? this.#open(model, shapes, patience) : this.#knownOpen(model)
+    const known = range.from === 0 ? this.#open(model, shapes, options) : this.#knownOpen(model)
     const structure = await known
     if (!structure) throw layersUnknown(model)
     checkLayerRange(range, structure)
@@ -112,17 +114,18 @@ export class RequestStructures {
     return this.#deps.catalog.findStructure(model.id, openShapesKeyOf(model.inputs))
   }
 
-  async #open(model: Model, tried: InputShapes | undefined, patience: Patience): Promise<Structure> {
+  async #open(model: Model, tried: InputShapes | undefined, options: RunOptions): Promise<Structure> {
+    const { client = OWN_WORK.client, signal, deadline } = options
     const known = await this.#knownOpen(model)
     if (known) return known
     const late = () => givenUp(`analysing model ${model.name} with open dimensions`, 'late')
     const work = async () => {
-      if (patience.deadline !== undefined && performance.now() >= patience.deadline) throw late()
+      if (deadline !== undefined && performance.now() >= deadline) throw late()
       // A request that waited before this one may have had it made.
       return (await this.#knownOpen(model)) ?? this.#analyse(model, tried)
     }
-    const made = this.#waiting.within(() => this.#locks.run(model.id, work, patience.signal))
-    return waitWithin(made, patience, (why) =>
+    const made = this.#waiting.run({ client, gone: signal }, () => this.#locks.run(model.id, work, signal))
+    return waitWithin(made, options, (why) =>
       givenUp(`analysing model ${model.name} with open dimensions`, why),
     )
   }

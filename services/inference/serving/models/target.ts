@@ -53,6 +53,8 @@ export interface BatchingFacts {
 }
 
 export interface InferContext {
+  /** Whose request it is, of those that call this machine; absent: work of the service itself. */
+  client?: string
   /** Aborted if the client leaves. */
   signal: AbortSignal
   /** ms of performance.now() after which the answer is useless. */

@@ -1,0 +1,150 @@
+/**
+ * Long JSON documents, parsed and checked a piece at a time, so that nobody else waits. The structure of a model of 100,000 nodes
+ * has 32 MB: read in one go it holds up all requests of a service for seconds. A thread would not help: what it hands over is
+ * copied on this side, which takes longer than parsing it.
+ *
+ * The few lists that make a document long are cut out of the text between their elements; what is left is short.
+ */
+import { setImmediate as nextLoop } from 'node:timers/promises'
+import type { z } from 'zod'
+import { check, type Checked, checkJson } from './outside-input.ts'
+
+/** Long lists at the top of a document, by field, with the schema of their elements. */
+export type LongLists = Readonly<Record<string, z.ZodType>>
+
+/** Characters that are parsed and checked in one go, which takes some milliseconds. */
+const PIECE_CHARACTERS = 32 * 1024
+/** Shorter documents are read in one go. */
+const SHORT_CHARACTERS = 4 * PIECE_CHARACTERS
+
+/**
+ * The same as `checkJson`, a piece at a time. Never throws.
+ * @param schema takes empty lists too, and compares nothing with what is in them.
+ */
+export async function checkJsonInTurns<T>(
+  schema: z.ZodType<T>,
+  lists: LongLists,
+  text: string,
+): Promise<Checked<T>> {
+  const fields = new Set(Object.keys(lists))
+  if (fields.size === 0 || text.length < SHORT_CHARACTERS) return checkJson(schema, text)
+  const read = new Map<string, unknown[]>()
+  let short = ''
+  let from = 0
+  for (const { field, open, pieces } of longLists(text, fields)) {
+    const element = lists[field]
+    if (!element) continue
+    const values: unknown[] = []
+    let end = open + 1
+    for (const piece of pieces) {
+      const fault = addPiece(values, field, element, text.slice(piece.from, piece.to))
+      if (fault !== undefined) return { fault }
+      end = piece.to
+      await nextLoop()
+    }
+    read.set(field, values)
+    short += text.slice(from, open + 1)
+    from = end
+  }
+  const { value, fault } = checkJson(schema, short + text.slice(from))
+  return fault === undefined
+    ? { value: Object.assign(value as object, Object.fromEntries(read)) as T }
+    : { fault }
+}
+
+/** @returns a fault. */
+function addPiece(values: unknown[], field: string, element: z.ZodType, piece: string): string | undefined {
+  let found: unknown
+  try {
+    found = JSON.parse(`[${piece}]`)
+  } catch {
+    return `not JSON: element ${values.length} of ${field} or one of those behind it`
+  }
+  for (const one of found as unknown[]) {
+    const { value, fault } = check(element, one)
+    if (fault !== undefined) return `${field}.${values.length}.${fault}`
+    values.push(value)
+  }
+  // A comma with nothing behind it.
+  return piece.trim() === '' && values.length > 0 ? `not JSON: ${field} ends in a comma` : undefined
+}
+
+interface FoundList {
+  field: string
+  /** Where its bracket is. */
+  open: number
+  /** Parts of it that end before a comma or its closing bracket; without that comma. To be read before the next list. */
+  pieces: Generator<{ from: number; to: number }>
+}
+
+const QUOTE = 0x22
+const OPENING = new Set([0x5b, 0x7b])
+const CLOSING = new Set([0x5d, 0x7d])
+const COMMA = 0x2c
+
+/** The lists of these fields at the top level. Text that is no JSON gives anything, or nothing. */
+function* longLists(text: string, fields: ReadonlySet<string>): Generator<FoundList> {
+  let depth = 0
+  let at = 0
+  while (at < text.length) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) {
+      const end = endOfText(text, at)
+      const field = text.slice(at + 1, end - 1)
+      at = end
+      if (depth !== 1 || !fields.has(field)) continue
+      const open = listAfter(text, end)
+      if (open === undefined) continue
+      const place = { at: open + 1 }
+      yield { field, open, pieces: piecesFrom(text, place) }
+      at = place.at
+      continue
+    }
+    if (OPENING.has(code)) depth += 1
+    else if (CLOSING.has(code)) depth -= 1
+    at += 1
+  }
+}
+
+/** @param place where the list's first element may begin; then where its closing bracket is. */
+function* piecesFrom(text: string, place: { at: number }): Generator<{ from: number; to: number }> {
+  let depth = 0
+  let from = place.at
+  let { at } = place
+  while (at < text.length) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) {
+      at = endOfText(text, at)
+      continue
+    }
+    if (OPENING.has(code)) depth += 1
+    else if (CLOSING.has(code)) {
+      if (depth === 0) break
+      depth -= 1
+    } else if (code === COMMA && depth === 0 && at - from >= PIECE_CHARACTERS) {
+      yield { from, to: at }
+      from = at + 1
+    }
+    at += 1
+  }
+  place.at = at
+  yield { from, to: at }
+}
+
+/** The place behind the text that begins here. */
+function endOfText(text: string, start: number): number {
+  let end = text.indexOf('"', start + 1)
+  while (end >= 0) {
+    let escapes = 0
+    while (text[end - 1 - escapes] === '\\') escapes += 1
+    if (escapes % 2 === 0) return end + 1
+    end = text.indexOf('"', end + 1)
+  }
+  return text.length
+}
+
+/** Where the list of a field begins, if a list is what it has. */
+function listAfter(text: string, end: number): number | undefined {
+  const found = /^\s*:\s*\[/.exec(text.slice(end, end + 20))
+  return found ? end + found[0].length - 1 : undefined
+}
