@@ -6,13 +6,14 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { mbps, ms, ResourceName, TierName } from '../../shared/contracts/common.ts'
+import { OwnResourceName } from '../../shared/contracts/own-resource-name.ts'
 import type { LinkEmulation } from '../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../shared/platform/errors.ts'
 import { NETWORK_NAMES, NETWORK_PRESETS, type NetworkName } from '../../shared/contracts/network-presets.ts'
 import { fileFaults } from '../terminal/file-faults.ts'
 
 const TestbedResource = z.strictObject({
-  name: ResourceName,
+  name: OwnResourceName,
   tier: TierName,
   slowdown: z.number().min(1).max(1000).default(1),
   threads: z.number().int().min(1).max(256).default(1),

@@ -49,11 +49,15 @@ export const linkFaults: Faults<Pick<Link, 'from' | 'to' | 'overridden'>> = func
 }
 export const SensibleLink = sensible(Link, linkFaults)
 
+/** Far more than any network has. */
+export const MOST_LAYERS = 1_000_000
+
 type Figures = Pick<Profile, 'layerMs' | 'layers' | 'enterMs' | 'exitMs' | 'anchors' | 'predictionError'>
 export const profileFaults: Faults<Figures> = function* (profile) {
   const { layerMs, layers, enterMs, exitMs, anchors = [], predictionError } = profile
   const count = layerMs.length
   yield count === 0 && 'it has no layers'
+  yield count > MOST_LAYERS && `it has ${count} layers, more than ${MOST_LAYERS}`
   yield layers && layers.length !== count && `it has ${count} times, and ${layers.length} with their spreads`
   for (const [name, costs] of Object.entries({ enterMs, exitMs }))
     yield costs && costs.length !== count + 1 && `${name} has ${costs.length} entries for ${count} layers`

@@ -14,6 +14,8 @@ import { readNpy, readNpz } from '../../shared/tensors/read-numpy.ts'
 import { encode, model, node, value } from '../onnx/support/build.ts'
 import { npyOf } from '../support/numpy.ts'
 import { runNode, SCISSION } from '../support/command.ts'
+import { isAlive } from '../infra/processes/support.ts'
+import { eventually, until } from '../support/eventually.ts'
 import { startTestSystem, type TestSystem } from '../support/system.ts'
 
 interface Calibrated {
@@ -223,8 +225,13 @@ describe('with the system up', () => {
     )
     const ended = once(added, 'exit')
     try {
-      await once(added.stdout, 'data')
+      const [printed] = (await once(added.stdout, 'data')) as [Buffer]
+      const { pid, url } = JSON.parse(printed.toString()) as { pid: number; url: string }
       expect((await run('resources')).stdout).toMatch(/spare +edge +alive/)
+      // Ended by the system, as one that takes too much memory is, it comes back at its address.
+      process.kill(pid, 'SIGKILL')
+      await until(async () => !isAlive(pid))
+      await eventually(async () => expect((await fetch(`${url}/readyz`)).status).toBe(200))
       const alive = await run('resources', 'remove', 'spare')
       expect([alive.code, alive.stderr]).toEqual([1, expect.stringContaining('is alive')])
     } finally {

@@ -26,6 +26,7 @@ export const REGRESSIONS: readonly Regression[] = [
     'a name that fits a pattern of many stars almost',
     latin(`${'*a'.repeat(30)}*b${'a'.repeat(62)}`),
   ),
+  of('jobs', 'a benchmark whose model is a number', latin('parent benchmark data\n{"model":0}')),
   of('numpy', 'four billion empty texts', npyFile('|S0', [4_000_000_000], new Uint8Array())),
   of(
     'pickles',

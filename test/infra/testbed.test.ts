@@ -121,6 +121,12 @@ describe('a testbed file', () => {
     expect(load).toThrow(message)
   })
 
+  it('with a resource that would share the folder of the models is refused', () => {
+    const [phone, server] = two.resources
+    const named = { ...two, resources: [phone, { ...server, name: 'models' }] }
+    expect(() => loadTestbed(fileOf(named))).toThrow(/resources\[1\]\.name: models is the name of a service/)
+  })
+
   it('that does not exist is refused with its name', () => {
     expect(() => loadTestbed(path.join(folder(), 'none.json'))).toThrow(/none\.json cannot be read/)
   })

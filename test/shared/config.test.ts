@@ -49,6 +49,14 @@ describe('the configuration', () => {
     }
   })
 
+  it.each(['models', 'redis', 'redis-memory', 'port-base-9000', 'planner'])(
+    'refuses %s as a resource: its folder would be that of something else',
+    (name) => {
+      const read = () => readConfig(INFERENCE_SETTINGS, { SCISSION_RESOURCE: name })
+      expect(read).toThrow(/SCISSION_RESOURCE=.* is the name of a service, or of what it keeps/)
+    },
+  )
+
   it('refuses in plain words', () => {
     const refusal = (env: Record<string, string>) => {
       try {

@@ -1,9 +1,10 @@
 /** `scission resources`: list them, run another one on this machine, and forget one that is gone. */
 import type { Command } from 'commander'
-import { ResourceName } from '../../../shared/contracts/common.ts'
+import { OwnResourceName } from '../../../shared/contracts/own-resource-name.ts'
 import type { ResourceView } from '../../../shared/contracts/resource.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { createLog } from '../../../shared/platform/log.ts'
+import { freePorts } from '../../start/ports.ts'
 import { ProcessGroup } from '../../start/processes/group.ts'
 import { keyFileIn } from '../../start/system-key-file.ts'
 import { stopOnSignals } from '../../start/processes/stop-on-signals.ts'
@@ -48,7 +49,7 @@ export function defineResources(command: Command, context: Context): void {
 
 async function addResource(context: Context, name: string, options: AddOptions): Promise<void> {
   const { services, planner } = context
-  const { error } = ResourceName.safeParse(name)
+  const { error } = OwnResourceName.safeParse(name)
   if (error) throw new ScissionError('badRequest', `${name}: ${error.issues[0]?.message}`)
   const redisUrl = process.env.REDIS_URL ?? services.system?.redis?.url
   if (redisUrl === undefined)
@@ -62,7 +63,8 @@ async function addResource(context: Context, name: string, options: AddOptions):
   const log = createLog('scission', process.env.SCISSION_LOG_LEVEL ?? 'warn')
   const group = new ProcessGroup(log)
   stopOnSignals(() => group.stopAll(), log)
-  const started = await group.start({
+  const [free] = options.port === 0 ? await freePorts(1) : [options.port]
+  const started = await group.startSupervised({
     name,
     entry: new URL('../../../services/inference/main.ts', import.meta.url),
     env: {
@@ -79,15 +81,19 @@ async function addResource(context: Context, name: string, options: AddOptions):
       SCISSION_RESOURCE: name,
       SCISSION_TIER: options.tier,
       SCISSION_TIERS: tiersWith(options.tier, resources).join(','),
-      SCISSION_PORT: String(options.port),
+      SCISSION_PORT: String(free),
       ...(options.slowdown !== undefined && { SCISSION_SLOWDOWN: String(options.slowdown) }),
       ...(options.threads !== undefined && { SCISSION_THREADS: String(options.threads) }),
     },
   })
+  void group.gaveUp.then(({ message }) => {
+    process.exitCode = 1
+    log.error(message)
+  })
   context.print(
     { name, tier: options.tier, url: started.url, pid: started.pid },
     (shown) =>
-      `${shown.name} (${shown.tier}) is up at ${shown.url}; Ctrl-C takes it away\n` +
+      `${shown.name} (${shown.tier}) is up at ${shown.url}, and is started again if it ends by itself; Ctrl-C takes it away\n` +
       `have a model measured on it: scission bench MODEL --resources ${shown.name}`,
   )
 }

@@ -31,7 +31,7 @@ export async function parentJobs(queues: BenchmarkQueues, states: JobType[]): Pr
   })
 }
 
-/** Undefined if there is no such benchmark, or if it is no longer kept. @throws ScissionError internal if it cannot be read. */
+/** Undefined if there is no such benchmark, or if it is no longer kept. @throws ScissionError notReady if it cannot be read. */
 export async function readBenchmark(queues: BenchmarkQueues, id: string): Promise<Benchmark | undefined> {
   if (!BENCHMARK_ID.test(id)) return undefined
   const job: Job | undefined = await queues.parents.getJob(id)

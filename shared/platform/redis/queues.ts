@@ -74,7 +74,7 @@ export function withErrorHandler<T extends ReportsErrors>(emitter: T, name: stri
   return emitter
 }
 
-/** The data of a job. @throws ScissionError internal if it is not what this version writes. */
+/** The data of a job. @throws ScissionError notReady if it is not what this version writes, as for other documents in Redis. */
 export function jobData<T>(
   schema: z.ZodType<T>,
   { id, queueName, data }: Pick<Job, 'id' | 'queueName' | 'data'>,
@@ -82,5 +82,5 @@ export function jobData<T>(
   const { value, fault } = check(schema, data)
   if (fault === undefined) return value
   const message = `job ${id} of queue ${queueName} in Redis is not what this version writes: ${fault}`
-  throw new ScissionError('internal', message)
+  throw new ScissionError('notReady', message)
 }

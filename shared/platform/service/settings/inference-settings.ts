@@ -4,7 +4,7 @@ import { z } from 'zod'
 import os from 'node:os'
 import { ResourceName, ServiceUrl, TierName } from '../../../contracts/common.ts'
 import { LinkEmulation, OPTIMISATION_LEVELS } from '../../../contracts/resource.ts'
-import { CONTROL_SERVICES } from '../../access/system-key.ts'
+import { OwnResourceName } from '../../../contracts/own-resource-name.ts'
 import { COMMON_SETTINGS } from './common-settings.ts'
 import { duration, integer, json, list, MIB, plannerUrl, port, setting } from './setting.ts'
 
@@ -25,10 +25,7 @@ export const INFERENCE_SETTINGS = {
   port: setting('SCISSION_PORT', port, '8090', 'the device; edge and cloud follow in the testbed'),
   resource: setting(
     'SCISSION_RESOURCE',
-    ResourceName.refine(
-      (name) => !CONTROL_SERVICES.some((service) => service === name),
-      `${CONTROL_SERVICES.join(' and ')} are names of services`,
-    ),
+    OwnResourceName,
     os
       .hostname()
       .toLowerCase()
