@@ -7,7 +7,7 @@ import { answers, forms } from './targets/http-bytes.ts'
 import { redisDocuments } from './targets/redis.ts'
 import { requests, wires } from './targets/requests.ts'
 import { binaryMessages, jsonMessages } from './targets/messages.ts'
-import { credentials, queries } from './targets/texts.ts'
+import { credentials, providerTokens, queries } from './targets/texts.ts'
 
 export const TARGETS: readonly Target[] = [
   jsonMessages,
@@ -20,6 +20,7 @@ export const TARGETS: readonly Target[] = [
   documents,
   queries,
   credentials,
+  providerTokens,
   forms,
   answers,
   requests,

@@ -16,6 +16,7 @@ import { type BindSettings, isExposed, refuseOpenBind } from './bind.ts'
 import { bearer, type Credentials } from '../credentials.ts'
 import { Guard } from './guard.ts'
 import { KeyRing } from './key-ring.ts'
+import { Oidc, type OidcSettings } from './oidc.ts'
 import type { Secret } from './secret.ts'
 import { CONTROL_SERVICES, SystemKey } from './system-key.ts'
 import { checkPeer, Tls, type TlsSettings } from './tls.ts'
@@ -23,6 +24,7 @@ import {
   exactBytes,
   formatToken,
   hashOf,
+  hasJwtForm,
   parseToken,
   publicBytesOf,
   publicKeyOf,
@@ -30,7 +32,7 @@ import {
   type Token,
 } from './token.ts'
 
-export interface AccessSettings extends BindSettings, TlsSettings {
+export interface AccessSettings extends BindSettings, TlsSettings, OidcSettings {
   systemKey?: Secret | undefined
   token?: Secret | undefined
 }
@@ -52,6 +54,8 @@ export class SystemAccess {
   readonly credentials: Credentials
   readonly seal: Seal | undefined
   readonly tls: Tls | undefined
+  /** Whose tokens hold too. */
+  readonly oidc: Oidc | undefined
   readonly #key: (() => SystemKey) | undefined
   readonly #token: (() => Token) | undefined
   readonly #name: string
@@ -76,9 +80,17 @@ export class SystemAccess {
     this.#key = systemKey && followed(systemKey, (text) => SystemKey.read(text, systemKey.where), log)
     this.#token = this.#ownToken(settings)
     this.tls = Tls.from(settings, log)
+    this.oidc = Oidc.from(settings, log)
+    if (this.oidc && !this.#key)
+      throw new ScissionError(
+        'badRequest',
+        'SCISSION_OIDC_ISSUER needs a system key too, by which the services know each other: make one with `scission keys init ' +
+          'system.key` and set SCISSION_SYSTEM_KEY_FILE=system.key for every service of the system',
+      )
     this.guard = this.#key
       ? new Guard({
-          identify: (token) => this.#keyRing().identify(token),
+          identify: (token) =>
+            this.oidc && hasJwtForm(token) ? this.oidc.identify(token) : this.#keyRing().identify(token),
           ...(this.tls?.isMutual && { checkConnection: checkPeer }),
         })
       : new Guard()
@@ -97,6 +109,7 @@ export class SystemAccess {
   /** To be called before the first request: what is known of keys is read from there. */
   follow(state: State): void {
     this.#state = state
+    this.oidc?.start()
     const key = this.#key?.()
     if (!key?.isPrivate || !this.#token) return
     const announce = () =>
@@ -109,6 +122,7 @@ export class SystemAccess {
 
   close(): void {
     this.tls?.close()
+    this.oidc?.close()
   }
 
   #ownToken({ token, systemKey }: AccessSettings): (() => Token) | undefined {

@@ -21,6 +21,10 @@ export interface Front {
   guard: Guard
   requests: RequestLog | undefined
   warning: string | undefined
+  /** Who is let in, for /healthz. */
+  accessFacts: () => Record<string, unknown>
+  /** What does not work now of what lets callers in. */
+  accessWarning: () => string | undefined
   checkBrowser: (req: IncomingMessage) => void
 }
 
@@ -45,6 +49,8 @@ export function joinSystem(
     guard: access.guard,
     requests,
     warning: access.warning,
+    accessFacts: () => (access.oidc ? { oidc: access.oidc.facts } : {}),
+    accessWarning: () => access.oidc?.warning,
     checkBrowser: browserCheck([...settings.allowedHosts, ...hosts]),
   }
   return {
