@@ -80,6 +80,7 @@ const SKIP_FOR_TOOLS = [
   'test/redis/changes.test.ts',
   'test/redis/collection.test.ts',
   'test/redis/open-redis.test.ts',
+  'test/redis/password-changed.test.ts',
   'test/redis/queue-contract.test.ts',
   'test/redis/secured.test.ts',
   'test/tensors/write-numpy.test.ts',

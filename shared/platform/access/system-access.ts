@@ -63,6 +63,7 @@ export class SystemAccess {
   readonly #isExposed: boolean
   #state: State | undefined
   #ring: KeyRing | undefined
+  #onKey: () => void = () => undefined
 
   /**
    * @param name of the service in the system: of a resource, the resource's.
@@ -77,7 +78,7 @@ export class SystemAccess {
     if (isInsecure) log.warn(INSECURE)
     this.#isExposed = isExposed(settings) && !settings.insecure
     const { systemKey } = settings
-    this.#key = systemKey && followed(systemKey, (text) => SystemKey.read(text, systemKey.where), log)
+    this.#key = systemKey && followed(systemKey, (text) => this.#read(text, systemKey), log)
     this.#token = this.#ownToken(settings)
     this.tls = Tls.from(settings, log)
     this.oidc = Oidc.from(settings, log)
@@ -106,18 +107,28 @@ export class SystemAccess {
     return this.#key?.()
   }
 
+  #read(text: string, { where }: Secret): SystemKey {
+    const key = SystemKey.read(text, where)
+    // Once it is in use: the token that this service makes of it is another one.
+    setImmediate(() => this.#onKey())
+    return key
+  }
+
   /** To be called before the first request: what is known of keys is read from there. */
   follow(state: State): void {
     this.#state = state
     this.oidc?.start()
     const key = this.#key?.()
     if (!key?.isPrivate || !this.#token) return
-    const announce = () =>
+    const announce = () => {
+      if (state.redis.status !== 'ready') return
       void this.#announce(state).catch((thrown: unknown) =>
         this.#log.debug({ err: coerceError(thrown) }, 'the key of this service is not on record yet'),
       )
+    }
+    this.#onKey = announce
     state.redis.on('ready', announce)
-    if (state.redis.status === 'ready') announce()
+    announce()
   }
 
   close(): void {

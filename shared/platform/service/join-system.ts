@@ -8,11 +8,10 @@ import type { Guard } from '../access/guard.ts'
 import { type AccessSettings, SystemAccess } from '../access/system-access.ts'
 import type { RequestLog } from '../http-server/request-log.ts'
 import type { Logger } from '../log.ts'
-import { producerConnection } from '../redis/connections.ts'
+import { producerConnection, type RedisAccess } from '../redis/connections.ts'
 import { openState } from '../redis/state.ts'
 
-export interface SystemSettings extends AccessSettings {
-  redisUrl: string
+export interface SystemSettings extends AccessSettings, RedisAccess {
   allowedHosts: readonly string[]
 }
 
@@ -41,7 +40,7 @@ export function joinSystem(
   { requests, urls = [] }: { requests?: RequestLog | undefined; urls?: readonly string[] },
 ) {
   const access = new SystemAccess(settings, name, log)
-  const redis = producerConnection(settings.redisUrl, log)
+  const redis = producerConnection(settings, log)
   const state = openState(redis, log, access.seal)
   access.follow(state)
   const hosts = urls.filter((url) => url !== '').map((url) => new URL(url).hostname)
