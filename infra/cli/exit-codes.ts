@@ -17,6 +17,7 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   infeasible: EXIT.infeasible,
   peerUnavailable: EXIT.unreachable,
   queueUnavailable: EXIT.unreachable,
+  issuerUnavailable: EXIT.unreachable,
   deadlineExceeded: EXIT.unreachable,
 }
 

@@ -5,7 +5,7 @@ import { Secret } from '../../shared/platform/access/secret.ts'
 import { SystemKey } from '../../shared/platform/access/system-key.ts'
 import { Tls } from '../../shared/platform/access/tls.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { formatToken, parseToken } from '../../shared/platform/access/token.ts'
+import { formatToken, hasJwtForm, parseToken } from '../../shared/platform/access/token.ts'
 import { keyPathIn } from '../start/system-key-file.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 
@@ -17,8 +17,11 @@ export function ownCredentials(env: NodeJS.ProcessEnv, system?: string): Credent
   const tls = ownTls(env)
   const token = Secret.from('SCISSION_TOKEN', env)
   if (token) {
-    if (!parseToken(token.text))
-      throw new ScissionError('badRequest', `${token.where}: not a token, which looks like scn_ID_SECRET`)
+    if (!parseToken(token.text) && !hasJwtForm(token.text))
+      throw new ScissionError(
+        'badRequest',
+        `${token.where}: not a token, which looks like scn_ID_SECRET, or is a JSON Web Token of your identity provider`,
+      )
     return { authorization: () => bearer(token.text), tls }
   }
   const systemKey =

@@ -3,8 +3,8 @@
  * Redis of its own, and may replace the parts that use ONNX Runtime.
  *
  * Registration, links, benchmarks and the first look-up of a model or deployment need Redis. Loaded models are served
- * without it. Therefore /readyz becomes true with the first registration and stays true; /healthz tells whether Redis is
- * reachable now.
+ * without it. Therefore /readyz becomes true with the first registration and stays true; while Redis is lost, its `warnings` and
+ * /healthz say so.
  */
 import path from 'node:path'
 import type { Tls } from '../../shared/platform/access/tls.ts'
@@ -134,6 +134,7 @@ export function createInferenceService(
       redisLost: state.memory.lost,
     }),
     ready: async () => presence.checkReady(),
+    readyWarning: () => presence.redisWarning,
     revisions: { ...withoutCopy(() => readRevision(redis)), reach: (asked) => gate.reach(asked) },
   })
   return {

@@ -6,7 +6,7 @@ import { Quotas, Used } from './quota.ts'
 export const KEY_KINDS = ['operator', 'client', 'resource'] as const
 
 /** A name with `*` for any characters: `mobilenet*`. */
-const NamePattern = z
+export const NamePattern = z
   .string()
   .regex(/^[A-Za-z0-9*][A-Za-z0-9._*@-]{0,99}$/, 'a pattern is a name in which * stands for any characters')
 

@@ -39,6 +39,8 @@ export const ERROR_MEANING: Readonly<Record<ErrorCode, string>> = {
   peerUnavailable:
     'The next resource on the path did not answer. The message and `details.resource` name it.',
   queueUnavailable: 'Redis cannot be reached, or takes no writes; the message says why. Retry later.',
+  issuerUnavailable:
+    'The token is one of the identity provider, whose keys are not known now; the message says why. Retry later.',
   notReady: 'The model or deployment is known but not loaded.',
   overloaded: 'A queue is full. The `Retry-After` header says when to come back.',
   deadlineExceeded: 'The work was not done in time.',

@@ -31,6 +31,7 @@ export const ERROR_STATUS = {
   notSupported: 501,
   peerUnavailable: 502,
   queueUnavailable: 503,
+  issuerUnavailable: 503,
   notReady: 503,
   overloaded: 503,
   deadlineExceeded: 504,

@@ -18,16 +18,25 @@ import {
   type Caller,
   expectedRefusal,
 } from '../docs/reference/access.ts'
+import { AUDIENCE, IdentityProvider, newKey, nowSeconds } from './identity-provider.ts'
 import { type SecuredServices, send, SHOWS, startSecuredServices } from './services.ts'
 
 let system: SecuredServices
+let provider: IdentityProvider
 let rows: AccessRow[]
 
 beforeAll(async () => {
-  system = await startSecuredServices()
+  provider = await IdentityProvider.start()
+  system = await startSecuredServices({
+    SCISSION_OIDC_ISSUER: provider.issuer,
+    SCISSION_OIDC_AUDIENCE: AUDIENCE,
+  })
   rows = await accessRows()
 })
-afterAll(() => system.close())
+afterAll(async () => {
+  await system.close()
+  await provider.goAway()
+})
 
 /** Nothing of these names is there. */
 const pathOf = ({ path }: AccessRow): string =>
@@ -89,6 +98,28 @@ describe('every route, behind every door', () => {
     ).toEqual([])
   })
 
+  it.each([
+    ['operator', ['scission:operator']],
+    ['client', ['scission:infer:net', 'scission:infer:absent', 'scission:read']],
+  ] as const)('answers an %s of the identity provider as one with a key', async (caller, roles) => {
+    const token = await provider.token(roles)
+    expect(await differences(token, ({ access }, shows) => expectedRefusal(access, caller, shows))).toEqual(
+      [],
+    )
+  })
+
+  it('answers somebody of the identity provider without roles as a client that has only a name', async () => {
+    const token = await provider.token(['admin', 'scission:resource'])
+    const may = ['anyone', 'identified']
+    expect(
+      await differences(
+        token,
+        ({ access }, shows) =>
+          expectedRefusal(access, 'client', shows) ?? (may.includes(access) ? undefined : 403),
+      ),
+    ).toEqual([])
+  })
+
   it('answers a client without permissions as one that has only a name', async () => {
     const { token } = await system.keys.add(
       { kind: 'client', name: 'c', infer: ['other*'], read: false },
@@ -112,6 +143,14 @@ describe('every route, behind every door', () => {
     ['a token of another system', () => `scn_operator-system_${'A'.repeat(43)}`],
     ['an expired token', () => expired()],
     ['a revoked token', () => revoked()],
+    [
+      'an expired token of the identity provider',
+      () => provider.token(['scission:operator'], { claims: { exp: nowSeconds() - 3600 } }),
+    ],
+    [
+      'a token that somebody else signed',
+      async () => provider.token(['scission:operator'], { key: await newKey('first') }),
+    ],
   ])('%s', (_, make) => {
     it('is answered as nobody is, and not told what is wrong with it', async () => {
       const token = await make()

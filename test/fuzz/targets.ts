@@ -10,7 +10,7 @@ import { redisDocuments } from './targets/redis.ts'
 import { requests, wires } from './targets/requests.ts'
 import { binaryMessages, jsonMessages } from './targets/messages.ts'
 import { traces } from './targets/traces.ts'
-import { credentials, queries } from './targets/texts.ts'
+import { credentials, providerTokens, queries } from './targets/texts.ts'
 
 export const TARGETS: readonly Target[] = [
   jsonMessages,
@@ -23,6 +23,7 @@ export const TARGETS: readonly Target[] = [
   documents,
   queries,
   credentials,
+  providerTokens,
   forms,
   answers,
   requests,

@@ -81,6 +81,7 @@ const SKIP_FOR_TOOLS = [
   'test/redis/changes.test.ts',
   'test/redis/collection.test.ts',
   'test/redis/open-redis.test.ts',
+  'test/redis/password-changed.test.ts',
   'test/redis/queue-contract.test.ts',
   'test/redis/secured.test.ts',
   'test/redis/senseless-records.test.ts',

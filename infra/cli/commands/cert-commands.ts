@@ -1,11 +1,12 @@
 /** `scission certs`: a small authority, and the certificates of the services. */
+import { X509Certificate } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'
 import { Name } from '../../../shared/contracts/common.ts'
 import { readSecretFile } from '../../../shared/platform/access/secret-file.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
-import { replaceFile } from '../../../shared/platform/atomic-file.ts'
+import { readIfThere, replaceFile } from '../../../shared/platform/atomic-file.ts'
 import {
   type CertificateFiles,
   makeAuthority,
@@ -44,7 +45,10 @@ export function defineCerts(command: Command, context: Context): void {
   command
     .command('add <name>')
     .description('make the certificate of a service: NAME.pem and NAME.key')
-    .option('--host <hosts...>', 'names and addresses by which it is called, beside its own name')
+    .option(
+      '--host <hosts...>',
+      'names and addresses by which it is called, beside its own name; a renewal keeps those that it had',
+    )
     .option('--days <n>', 'for which it holds', wholeNumberFrom(1), DAYS)
     .option(...folderOption)
     .action((name: string, options: AddOptions) => addCertificate(context, name, options))
@@ -53,17 +57,33 @@ export function defineCerts(command: Command, context: Context): void {
 async function addCertificate(
   context: Context,
   name: string,
-  { host = [], days, folder }: AddOptions,
+  { host, days, folder }: AddOptions,
 ): Promise<void> {
   const { error } = Name.safeParse(name)
   if (error) throw new ScissionError('badRequest', `${name}: ${error.issues[0]?.message}`)
-  const made = await makeCertificate(readAuthority(folder), name, { hosts: host, days })
   const certificate = path.join(folder, `${name}.pem`)
+  const hosts = host ?? (await hostsOf(certificate)).filter((one) => one !== name)
+  const made = await makeCertificate(readAuthority(folder), name, { hosts, days })
   const key = path.join(folder, `${name}.key`)
   // One that is there is renewed: a service takes the new one while it runs.
   await replaceFile(key, async (partial) => writeSecretFile(partial, made.key))
   await replaceFile(certificate, async (partial) => writePublicFile(partial, made.certificate))
-  context.print({ name, certificate, key, hosts: [name, ...host], days }, (shown) => addText(shown, folder))
+  context.print({ name, certificate, key, hosts: [name, ...hosts], days }, (shown) => addText(shown, folder))
+}
+
+/** Of the certificate that is renewed; none if there is none yet. @throws ScissionError badRequest if it is damaged. */
+async function hostsOf(file: string): Promise<string[]> {
+  const text = await readIfThere(file)
+  if (text === undefined) return []
+  try {
+    const { subjectAltName = '' } = new X509Certificate(text)
+    return [...subjectAltName.matchAll(/(?:DNS|IP Address):([^,\s]+)/g)].map(([, host = '']) => host)
+  } catch (thrown) {
+    throw new ScissionError(
+      'badRequest',
+      `${file} is no certificate (${coerceError(thrown).message}): say by --host how the service is called, or remove the file`,
+    )
+  }
 }
 
 function readAuthority(folder: string): CertificateFiles {

@@ -9,7 +9,7 @@ import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import type { BenchmarkConfig } from '../../../shared/platform/service/service-config.ts'
 import { ClientStreams } from '../../../shared/platform/http-server/client-streams.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { workerConnection } from '../../../shared/platform/redis/connections.ts'
+import { type RedisAccess, workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { removeIf } from '../../../shared/platform/redis/lock.ts'
 import {
   jobData,
@@ -29,10 +29,8 @@ import {
 } from './benchmark-queues.ts'
 import { readParts } from './benchmark-view.ts'
 
-type Config = Pick<
-  BenchmarkConfig,
-  'redisUrl' | 'redisKind' | 'heartbeatMs' | 'benchmarkTimeoutMs' | 'maxClientStreams'
->
+type Config = RedisAccess &
+  Pick<BenchmarkConfig, 'redisKind' | 'heartbeatMs' | 'benchmarkTimeoutMs' | 'maxClientStreams'>
 
 /** Maximum ms for an orderly close, which usually takes a tenth of this. */
 const CLOSE_MS = 2000
@@ -41,7 +39,7 @@ export type Benchmarks = ReturnType<typeof openBenchmarks>
 
 /** @param state uses a producer's connection; the workers get a connection of their own. */
 export function openBenchmarks(config: Config, state: State, log: Logger) {
-  const connection = workerConnection(config.redisUrl, log)
+  const connection = workerConnection(config, log)
   const queues = new BenchmarkQueues(state.redis, log)
   const events = new BenchmarkEvents(queues, connection, new ClientStreams(config.maxClientStreams), log)
   const deps: BenchmarkDeps = {

@@ -98,6 +98,13 @@ export class Presence {
     return this.#registration?.refusal
   }
 
+  /** What does not work without Redis, while it is lost. */
+  get redisWarning(): string | undefined {
+    if (this.connected) return undefined
+    const why = this.redisRefusal ?? 'Redis cannot be reached'
+    return `${why}: what is loaded is served; the other services take this machine for lost, and it measures nothing`
+  }
+
   get connected(): boolean {
     return this.#registration?.connected ?? false
   }
@@ -142,8 +149,8 @@ export class Presence {
 
   #work(resource: Registered): void {
     const { config, state, engine, pace, requestsServed, log } = this.#deps
-    const { redisUrl, benchmarkUrl } = config
-    const connection = workerConnection(redisUrl, log)
+    const { benchmarkUrl } = config
+    const connection = workerConnection(config, log)
     const deps = { ...resource, resource: resource.name, ...engine, connection, state, pace, requestsServed }
     const worker = startBenchmarkWorker({ ...deps, benchmarkUrl, log })
     this.#stopWork = async () => {

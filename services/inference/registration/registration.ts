@@ -13,6 +13,7 @@ import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
+import { refusalOfConnection } from '../../../shared/platform/redis/refused-password.ts'
 import { refusalOf } from '../../../shared/platform/redis/writable.ts'
 import { whetherItRuns } from './predecessor.ts'
 
@@ -66,9 +67,9 @@ export class Registration {
     return this.#connected && this.#deps.state.redis.status === 'ready'
   }
 
-  /** Why Redis takes no heartbeat, if it says so: it is full, or read-only. */
+  /** Why Redis takes no heartbeat, if it says so: it is full, or read-only, or refuses the password. */
   get refusal(): string | undefined {
-    return this.connected ? undefined : this.#refusal
+    return this.connected ? undefined : (refusalOfConnection(this.#deps.state.redis) ?? this.#refusal)
   }
 
   /** True from the first registration on, but for the time in which another one has the name; also of one that leaves. */
@@ -92,7 +93,7 @@ export class Registration {
   checkRegistered(): void {
     if (this.#taken) throw this.#taken
     if (this.#everRegistered) return
-    const reason = this.#refusal ?? 'Redis cannot be reached'
+    const reason = this.refusal ?? 'Redis cannot be reached'
     throw new ScissionError('queueUnavailable', `not registered yet: ${reason}`)
   }
 

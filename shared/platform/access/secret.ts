@@ -15,11 +15,13 @@ export class Secret {
   readonly #text: string
   readonly #file: string | undefined
   readonly #setting: string
+  #last: string
 
   /** @param file from which the text was read. */
   constructor(setting: string, text: string, file?: string) {
     this.#setting = setting
     this.#text = text
+    this.#last = text
     this.#file = file
   }
 
@@ -36,9 +38,28 @@ export class Secret {
     return this.#file ?? this.#setting
   }
 
+  /** Names its setting, and the file if it is in one. */
+  get setting(): string {
+    return this.#file === undefined ? this.#setting : `${this.#setting}_FILE (${this.#file})`
+  }
+
   /** As it was when the service started. */
   get text(): string {
     return this.#text
+  }
+
+  /**
+   * The text as it is now: for uses so rare that the file can be read for each.
+   * @param onFault is told if it cannot be read: then what was read last counts.
+   */
+  now(onFault: (error: Error) => void): string {
+    if (this.#file === undefined) return this.#text
+    try {
+      this.#last = readSecretFile(this.#file, `${this.#setting}_FILE`)
+    } catch (thrown) {
+      onFault(coerceError(thrown))
+    }
+    return this.#last
   }
 
   /**

@@ -17,6 +17,7 @@ import { type BindSettings, isExposed, refuseOpenBind } from './bind.ts'
 import { bearer, type Credentials } from '../credentials.ts'
 import { Guard } from './guard.ts'
 import { KeyRing } from './key-ring.ts'
+import { Oidc, type OidcSettings } from './oidc.ts'
 import { RequestRates } from './request-rates.ts'
 import type { Secret } from './secret.ts'
 import { CONTROL_SERVICES, SystemKey } from './system-key.ts'
@@ -25,6 +26,7 @@ import {
   exactBytes,
   formatToken,
   hashOf,
+  hasJwtForm,
   parseToken,
   publicBytesOf,
   publicKeyOf,
@@ -32,7 +34,7 @@ import {
   type Token,
 } from './token.ts'
 
-export interface AccessSettings extends BindSettings, TlsSettings {
+export interface AccessSettings extends BindSettings, TlsSettings, OidcSettings {
   systemKey?: Secret | undefined
   token?: Secret | undefined
 }
@@ -54,6 +56,8 @@ export class SystemAccess {
   readonly credentials: Credentials
   readonly seal: Seal | undefined
   readonly tls: Tls | undefined
+  /** Whose tokens hold too. */
+  readonly oidc: Oidc | undefined
   readonly #key: (() => SystemKey) | undefined
   readonly #token: (() => Token) | undefined
   readonly #name: string
@@ -61,6 +65,7 @@ export class SystemAccess {
   readonly #isExposed: boolean
   #state: State | undefined
   #ring: KeyRing | undefined
+  #onKey: () => void = () => undefined
 
   /**
    * @param name of the service in the system: of a resource, the resource's.
@@ -76,13 +81,21 @@ export class SystemAccess {
     if (isInsecure) log.warn(INSECURE)
     this.#isExposed = isExposed(settings) && !settings.insecure
     const { systemKey } = settings
-    this.#key = systemKey && followed(systemKey, (text) => SystemKey.read(text, systemKey.where), log)
+    this.#key = systemKey && followed(systemKey, (text) => this.#read(text, systemKey), log)
     this.#token = this.#ownToken(settings)
     this.tls = Tls.from(settings, log)
+    this.oidc = Oidc.from(settings, log)
+    if (this.oidc && !this.#key)
+      throw new ScissionError(
+        'badRequest',
+        'SCISSION_OIDC_ISSUER needs a system key too, by which the services know each other: make one with `scission keys init ' +
+          'system.key` and set SCISSION_SYSTEM_KEY_FILE=system.key for every service of the system',
+      )
     const rates = new RequestRates(() => this.#followed().redis, defaults)
     this.guard = this.#key
       ? new Guard({
-          identify: (token) => this.#keyRing().identify(token),
+          identify: (token) =>
+            this.oidc && hasJwtForm(token) ? this.oidc.identify(token) : this.#keyRing().identify(token),
           count: (identity, res) => rates.count(identity, res),
           ...(this.tls?.isMutual && { checkConnection: checkPeer }),
         })
@@ -99,21 +112,33 @@ export class SystemAccess {
     return this.#key?.()
   }
 
+  #read(text: string, { where }: Secret): SystemKey {
+    const key = SystemKey.read(text, where)
+    // Once it is in use: the token that this service makes of it is another one.
+    setImmediate(() => this.#onKey())
+    return key
+  }
+
   /** To be called before the first request: what is known of keys is read from there. */
   follow(state: State): void {
     this.#state = state
+    this.oidc?.start()
     const key = this.#key?.()
     if (!key?.isPrivate || !this.#token) return
-    const announce = () =>
+    const announce = () => {
+      if (state.redis.status !== 'ready') return
       void this.#announce(state).catch((thrown: unknown) =>
         this.#log.debug({ err: coerceError(thrown) }, 'the key of this service is not on record yet'),
       )
+    }
+    this.#onKey = announce
     state.redis.on('ready', announce)
-    if (state.redis.status === 'ready') announce()
+    announce()
   }
 
   close(): void {
     this.tls?.close()
+    this.oidc?.close()
   }
 
   #ownToken({ token, systemKey }: AccessSettings): (() => Token) | undefined {

@@ -28,13 +28,15 @@ export class Tls {
   #context: SecureContextOptions
   #stamp: string
   readonly #followers = new Set<(context: SecureContextOptions) => void>()
-  #timer: NodeJS.Timeout | undefined
+  readonly #timer: NodeJS.Timeout
 
   private constructor(settings: TlsSettings, log: Logger) {
     this.#settings = settings
     this.#log = log
     this.#context = readContext(settings)
     this.#stamp = stampOf(settings)
+    // Also of one that only asks: the authority may be replaced.
+    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
   /**
@@ -74,7 +76,6 @@ export class Tls {
   /** Calls `take` whenever the files have changed and can be used. */
   follow(take: (context: SecureContextOptions) => void): void {
     this.#followers.add(take)
-    this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
   close(): void {

@@ -33,6 +33,9 @@ export function parseToken(text: string): Token | undefined {
   return id === undefined || !bytes ? undefined : { id, secret: bytes }
 }
 
+/** Whether a text has the form of a JSON Web Token, which an identity provider makes; none of our tokens has. */
+export const hasJwtForm = (text: string): boolean => /^[\w-]+\.[\w-]*\.[\w-]*$/.test(text)
+
 /** The bytes of base64url; undefined if another text has them too: the last character holds bits that nothing reads. */
 export function exactBytes(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64url')

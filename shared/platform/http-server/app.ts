@@ -30,8 +30,14 @@ export interface AppDeps {
   facts: () => Record<string, unknown>
   /** The same for callers that nothing is known of. */
   open?: () => Record<string, unknown>
+  /** Who is let in, for /healthz. */
+  accessFacts?: () => Record<string, unknown>
+  /** What does not work now of what lets callers in. */
+  accessWarning?: () => string | undefined
   /** Resolves if the service can do its work; rejects with the reason if not. */
   ready: () => Promise<void>
+  /** What does not work although the service is ready. */
+  readyWarning?: () => string | undefined
   metrics?: Registry
   /** Of a service that reads the shared state. */
   revisions?: Revisions

@@ -19,7 +19,13 @@ const Health = z
     uptimeMs: z.number().nonnegative(),
   })
   .meta({ id: 'Health' })
-const Readiness = z.object({ ready: z.boolean(), reason: z.string().optional() }).meta({ id: 'Readiness' })
+const Readiness = z
+  .object({
+    ready: z.boolean(),
+    reason: z.string().optional(),
+    warnings: z.array(z.string()).optional().describe('what does not work although the service is ready'),
+  })
+  .meta({ id: 'Readiness' })
 
 /** @returns these routes, then the service's own. */
 export function frameRoutes(deps: AppDeps, registry: Registry): Route[] {
@@ -67,7 +73,7 @@ function frontRoute(deps: AppDeps): Route {
 /** Who is not known learns only whether the service runs. */
 const isKnown = (req: IncomingMessage): boolean => identityOf(req).kind !== 'nobody'
 
-function healthRoute({ name, facts, open, warning }: AppDeps): Route {
+function healthRoute({ name, facts, accessFacts, open, warning }: AppDeps): Route {
   return route({
     method: 'get',
     path: '/healthz',
@@ -82,12 +88,12 @@ function healthRoute({ name, facts, open, warning }: AppDeps): Route {
       uptimeMs: Math.round(1000 * process.uptime()),
       ...(warning !== undefined && { warning }),
       ...open?.(),
-      ...(isKnown(req) && facts()),
+      ...(isKnown(req) && { ...accessFacts?.(), ...facts() }),
     }),
   })
 }
 
-function readinessRoute({ ready }: AppDeps): Route {
+function readinessRoute({ ready, accessWarning, readyWarning }: AppDeps): Route {
   return route({
     method: 'get',
     path: '/readyz',
@@ -101,7 +107,8 @@ function readinessRoute({ ready }: AppDeps): Route {
     handle: async (_input, req) => {
       try {
         await ready()
-        return { ready: true }
+        const warnings = [accessWarning?.(), readyWarning?.()].filter((one) => one !== undefined)
+        return { ready: true, ...(isKnown(req) && warnings.length > 0 && { warnings }) }
       } catch (thrown) {
         const reason = isKnown(req) ? { reason: toScissionError(thrown).message } : {}
         return reply(503, { ready: false, ...reason })

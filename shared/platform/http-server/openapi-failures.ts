@@ -12,7 +12,9 @@ export function failuresOf(route: Route): Map<number, ErrorCode[]> {
     'internal',
     ...(route.alone ? [] : (['queueUnavailable', 'deadlineExceeded'] as const)),
     'forbidden',
-    ...(route.access === 'anyone' ? [] : (['unauthenticated', 'tooManyRequests'] as const)),
+    ...(route.access === 'anyone'
+      ? []
+      : (['unauthenticated', 'tooManyRequests', 'issuerUnavailable'] as const)),
     ...(route.body ? (['unsupportedMediaType'] as const) : []),
     ...(route.params ? (['notFound'] as const) : []),
     ...(route.body || route.rawBody

@@ -5,6 +5,7 @@
  */
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from '../log.ts'
+import { noteRefusal, passwordRefusal } from './refused-password.ts'
 
 /** A producer's command without an answer by then fails, even on a connection that looks alive. */
 const COMMAND_TIMEOUT_MS = 30_000
@@ -12,46 +13,93 @@ const CONNECT_TIMEOUT_MS = 5000
 const FIRST_RETRY_MS = 50
 const MAX_RETRY_MS = 2000
 
-/** Delay before attempt 1, 2, …: doubled each time, up to 2 s, for ever. */
-const retryStrategy = (attempt: number) => Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), MAX_RETRY_MS)
+/** Where Redis is, and how one gets in. A URL stands for one without a password elsewhere. */
+export interface RedisAccess {
+  /** With the password as it was when the service started. */
+  redisUrl: string
+  redisPassword?: FollowedPassword | undefined
+}
 
-const COMMON: RedisOptions = { retryStrategy, connectTimeout: CONNECT_TIMEOUT_MS }
+/** A password that may be replaced while the service runs. */
+interface FollowedPassword {
+  /** The setting that holds it, for messages. */
+  readonly setting: string
+  /** As it is now. @param onFault is told if it cannot be read: then what was read last counts. */
+  now: (onFault: (error: Error) => void) => string
+}
+
+/** ms before attempt 1, 2, …: doubled each time, up to 2 s, for ever. */
+const delayBefore = (attempt: number) => Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), MAX_RETRY_MS)
+
+/**
+ * Options of every connection. Before it connects again the password is read anew: somebody may have replaced it, on the server and
+ * in its file. ioredis calls the function as a method of the connection's own options, also of those of a duplicate.
+ */
+function commonOptions({ redisPassword }: RedisAccess, log: Logger | undefined): RedisOptions {
+  let told = ''
+  const onFault = ({ message }: Error) => {
+    if (message !== told) log?.warn(`${message}: the password that was read last is used`)
+    told = message
+  }
+  return {
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    retryStrategy(this: RedisOptions, attempt: number) {
+      if (redisPassword) this.password = redisPassword.now(onFault)
+      return delayBefore(attempt)
+    },
+  }
+}
+
+const accessOf = (to: string | RedisAccess): RedisAccess => (typeof to === 'string' ? { redisUrl: to } : to)
 
 /**
  * Serves requests and fails fast: for Queue, FlowProducer, Job and plain commands. Connects by itself; until then its
  * commands are refused.
  */
-export function producerConnection(url: string, log?: Logger): Redis {
+export function producerConnection(to: string | RedisAccess, log?: Logger): Redis {
+  const access = accessOf(to)
   const failFast = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS }
-  return reportOutages(new Redis(url, { ...COMMON, ...failFast }), log)
+  return reportOutages(
+    new Redis(access.redisUrl, { ...commonOptions(access, log), ...failFast }),
+    access,
+    log,
+  )
 }
 
 /**
  * Waits as long as it takes: for Worker, QueueEvents and whatever else blocks or subscribes. BullMQ duplicates it for
  * further connections that it needs.
  */
-export function workerConnection(url: string, log?: Logger): Redis {
-  return reportOutages(new Redis(url, { ...COMMON, maxRetriesPerRequest: null }), log)
+export function workerConnection(to: string | RedisAccess, log?: Logger): Redis {
+  const access = accessOf(to)
+  const patient = { ...commonOptions(access, log), maxRetriesPerRequest: null }
+  return reportOutages(new Redis(access.redisUrl, patient), access, log)
 }
 
-/** Redis' own words for a password that is missing or wrong name commands that no operator has typed. */
-function whyNot(message: string): string {
-  if (/^NOAUTH\b/.test(message)) return 'it wants a password: REDIS_URL=redis://:PASSWORD@HOST:6379'
-  if (/^WRONGPASS\b/.test(message)) return 'it refuses the user or the password of REDIS_URL'
-  return message
-}
-
-/** Logs once that Redis is lost and once that it is back: ioredis emits an error with every attempt to reconnect. */
-function reportOutages(redis: Redis, log: Logger | undefined): Redis {
+/**
+ * Logs once that Redis is lost, once that it refuses the password, and once that it is back: ioredis emits an error with every attempt
+ * to reconnect.
+ */
+function reportOutages(redis: Redis, { redisPassword }: RedisAccess, log: Logger | undefined): Redis {
   let lost = false
+  let refused = false
   redis.on('error', (error: Error) => {
-    if (lost) log?.debug({ err: error }, 'Redis still cannot be reached')
-    else log?.warn({ err: error }, `Redis cannot be reached: ${whyNot(error.message)}`)
+    const refusal = passwordRefusal(error, redisPassword?.setting ?? 'REDIS_URL')
+    const isNews = refusal === undefined ? !lost : !refused
+    if (isNews) log?.warn({ err: error }, `Redis cannot be reached: ${refusal ?? error.message}`)
+    else log?.debug({ err: error }, 'Redis still cannot be reached')
     lost = true
+    if (refusal !== undefined) refused = true
+    noteRefusal(redis, refusal)
+    // Commands that waited are rejected with this very error. BullMQ takes an error with this code for a lost connection and tries
+    // again; for any other it would have a job fail whose result it could not write.
+    if (refusal !== undefined) Object.assign(error, { code: 'ECONNREFUSED' })
   })
   redis.on('ready', () => {
     if (lost) log?.info('Redis is reachable again')
     lost = false
+    refused = false
+    noteRefusal(redis, undefined)
   })
   return redis
 }

@@ -5,6 +5,7 @@
 import type { Redis } from 'ioredis'
 import { waitAtMost } from '../deadline.ts'
 import { coerceError, ScissionError } from '../errors.ts'
+import { passwordRefusal, refusalOfConnection } from './refused-password.ts'
 
 /** How Redis begins or, for a script, contains its reason → what it means and what to do. */
 const REFUSALS: readonly (readonly [RegExp, string])[] = [
@@ -17,8 +18,10 @@ const REFUSALS: readonly (readonly [RegExp, string])[] = [
   [/\bNOREPLICAS\b/, 'too few replicas are connected to it (min-replicas-to-write)'],
 ]
 
-/** Why Redis refused a write, in words for an operator; undefined if the error is another one. */
+/** Why Redis refused a write, or to be written to, in words for an operator; undefined if the error is another one. */
 export function refusalOf(error: Error): string | undefined {
+  const password = passwordRefusal(error)
+  if (password !== undefined) return password
   const found = REFUSALS.find(([sign]) => sign.test(error.message))
   return found && `Redis takes no writes: ${found[1]}`
 }
@@ -42,7 +45,7 @@ export async function checkWritable(redis: Redis): Promise<void> {
         `Redis is connected but has not answered for ${ANSWER_MS / 1000} s: see what keeps it or its machine busy`,
       )
   } catch (thrown) {
-    const reason = refusalOf(coerceError(thrown))
+    const reason = refusalOfConnection(redis) ?? refusalOf(coerceError(thrown))
     if (reason === undefined) throw thrown
     throw new ScissionError('queueUnavailable', reason, undefined, thrown)
   }

@@ -9,12 +9,11 @@ import { type AccessSettings, SystemAccess } from '../access/system-access.ts'
 import { Holdings } from '../access/holdings.ts'
 import type { RequestLog } from '../http-server/request-log.ts'
 import type { Logger } from '../log.ts'
-import { producerConnection } from '../redis/connections.ts'
+import { producerConnection, type RedisAccess } from '../redis/connections.ts'
 import { openState } from '../redis/state.ts'
 import { defaultQuotas, type QuotaSettings } from './settings/quota-settings.ts'
 
-export interface SystemSettings extends AccessSettings, QuotaSettings {
-  redisUrl: string
+export interface SystemSettings extends AccessSettings, QuotaSettings, RedisAccess {
   allowedHosts: readonly string[]
 }
 
@@ -23,6 +22,10 @@ export interface Front {
   guard: Guard
   requests: RequestLog | undefined
   warning: string | undefined
+  /** Who is let in, for /healthz. */
+  accessFacts: () => Record<string, unknown>
+  /** What does not work now of what lets callers in. */
+  accessWarning: () => string | undefined
   checkBrowser: (req: IncomingMessage) => void
 }
 
@@ -40,7 +43,7 @@ export function joinSystem(
 ) {
   const quotas = defaultQuotas(settings)
   const access = new SystemAccess(settings, name, log, quotas)
-  const redis = producerConnection(settings.redisUrl, log)
+  const redis = producerConnection(settings, log)
   const state = openState(redis, log, access.seal)
   access.follow(state)
   const hosts = urls.filter((url) => url !== '').map((url) => new URL(url).hostname)
@@ -48,6 +51,8 @@ export function joinSystem(
     guard: access.guard,
     requests,
     warning: access.warning,
+    accessFacts: () => (access.oidc ? { oidc: access.oidc.facts } : {}),
+    accessWarning: () => access.oidc?.warning,
     checkBrowser: browserCheck([...settings.allowedHosts, ...hosts]),
   }
   return {

@@ -1,4 +1,5 @@
 /** Short texts from outside: addresses, queries, credentials, seals, notices of changes. */
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { z } from 'zod'
 import { parseRange } from '../../../services/benchmark/models/send-file.ts'
 import { PlanQuery } from '../../../shared/contracts/plan.ts'
@@ -7,12 +8,15 @@ import { parseInputShapes } from '../../../shared/contracts/input-shapes.ts'
 import { parseShapeRanges } from '../../../shared/contracts/shape-ranges.ts'
 import { figures } from '../../../shared/contracts/query-values.ts'
 import { patternOf } from '../../../shared/platform/access/identity.ts'
+import { Oidc } from '../../../shared/platform/access/oidc.ts'
+import { OidcKeys } from '../../../shared/platform/access/oidc-keys.ts'
 import { newSystemKey, SystemKey } from '../../../shared/platform/access/system-key.ts'
 import { formatToken, newToken, parseToken } from '../../../shared/platform/access/token.ts'
+import { createLog } from '../../../shared/platform/log.ts'
 import { check } from '../../../shared/platform/outside-input.ts'
 import { parseAsked } from '../../../shared/platform/redis/revision.ts'
 import { openSeal, sealText } from '../../../shared/platform/redis/seal.ts'
-import { PURE, refusing, type Target, text } from '../target.ts'
+import { allowed, PURE, refusing, type Target, text } from '../target.ts'
 
 const Figures = figures(z.string(), z.number())
 
@@ -47,7 +51,7 @@ export const queries: Target = {
 
 export const credentials: Target = {
   name: 'credentials',
-  share: 6,
+  share: 3,
   sample: 1000,
   ...PURE,
   open: () => {
@@ -73,5 +77,54 @@ export const credentials: Target = {
           throw new Error('a changed document is believed')
       },
     }
+  },
+}
+
+const ISSUER = 'https://issuer.example'
+const AUDIENCE = 'scission'
+
+/** Tokens of an identity provider. */
+export const providerTokens: Target = {
+  name: 'provider-tokens',
+  share: 3,
+  sample: 500,
+  ...PURE,
+  open: async () => {
+    const { privateKey, publicKey } = await generateKeyPair('ES256')
+    const keys = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'one' }] })
+    const source = {
+      where: 'fuzz',
+      everyMs: 60_000,
+      read: () => Promise.resolve(keys),
+      close: () => undefined,
+    }
+    const settings = {
+      oidcIssuer: ISSUER,
+      oidcAudience: [AUDIENCE],
+      oidcJwks: '',
+      oidcRolesClaim: ['realm_access.roles', 'scope'],
+      oidcClockToleranceMs: 0,
+    }
+    const log = createLog('fuzz', 'silent')
+    const oidc = new Oidc(settings, new OidcKeys(source, log), log)
+    const claims = { scope: 'scission:infer:net*', realm_access: { roles: ['scission:read'] } }
+    const token = await new SignJWT(claims)
+      .setProtectedHeader({ alg: 'ES256', kid: 'one', typ: 'JWT' })
+      .setIssuer(ISSUER)
+      .setAudience(AUDIENCE)
+      .setSubject('a')
+      .setExpirationTime('1d')
+      .sign(privateKey)
+    const signed = token.slice(0, token.lastIndexOf('.'))
+    const run = async (input: Uint8Array): Promise<void> => {
+      const given = Buffer.from(input).toString()
+      try {
+        await oidc.identify(given)
+      } catch (thrown) {
+        return allowed(thrown)
+      }
+      if (given.slice(0, given.lastIndexOf('.')) !== signed) throw new Error('a changed token is believed')
+    }
+    return { seeds: [text(token)], run, close: async () => oidc.close() }
   },
 }

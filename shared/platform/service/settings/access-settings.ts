@@ -1,6 +1,6 @@
 /** Settings of every service: who may call it, by which door, and what is written of it. */
 import { z } from 'zod'
-import { Flag, names, port, secret, setting } from './setting.ts'
+import { Flag, integer, names, port, secret, setting } from './setting.ts'
 
 export const ACCESS_SETTINGS = {
   internalHost: setting(
@@ -35,6 +35,37 @@ export const ACCESS_SETTINGS = {
   token: secret(
     'SCISSION_TOKEN',
     'who this service is, if it has only the public system key; with the private one it makes its own',
+  ),
+  oidcIssuer: setting(
+    'SCISSION_OIDC_ISSUER',
+    z.union([z.literal(''), z.url()]),
+    '',
+    'identity provider (OpenID Connect) whose tokens hold too, as their claim iss has it; empty = keys of this system only',
+  ),
+  oidcAudience: setting(
+    'SCISSION_OIDC_AUDIENCE',
+    names,
+    '',
+    'for whom its tokens are made (claim aud), comma-separated if there are several; required with the issuer',
+  ),
+  oidcJwks: setting(
+    'SCISSION_OIDC_JWKS',
+    z.string(),
+    '',
+    'URL of its public keys, or a file with them for a site without a way to it; empty = as its discovery document says',
+  ),
+  oidcRolesClaim: setting(
+    'SCISSION_OIDC_ROLES_CLAIM',
+    names,
+    'roles,scope',
+    'claims with the roles scission:operator, scission:read, scission:infer and scission:infer:PATTERN, comma-separated; a dot leads ' +
+      'into an object: realm_access.roles',
+  ),
+  oidcClockToleranceMs: setting(
+    'SCISSION_OIDC_CLOCK_TOLERANCE_MS',
+    integer(0, 600_000),
+    '30000',
+    'so far the clock of the identity provider may be from this machine’s; times in its tokens are in whole seconds',
   ),
   tlsCert: setting(
     'SCISSION_TLS_CERT',

@@ -1,0 +1,88 @@
+/** Files with secrets that are replaced while a service runs. */
+import { renameSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { makeAuthority } from '../../infra/certificates/make-certificates.ts'
+import { SystemAccess } from '../../shared/platform/access/system-access.ts'
+import { newSystemKey, SystemKey } from '../../shared/platform/access/system-key.ts'
+import { Tls } from '../../shared/platform/access/tls.ts'
+import { formatToken, hashOf, newToken } from '../../shared/platform/access/token.ts'
+import { createLog } from '../../shared/platform/log.ts'
+import { workerConnection } from '../../shared/platform/redis/connections.ts'
+import { openState, type State } from '../../shared/platform/redis/state.ts'
+import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
+import { eventually } from '../support/eventually.ts'
+import { withFolder } from '../support/folder.ts'
+import { withTestRedis } from '../support/redis.ts'
+
+const log = createLog('test', 'silent')
+const folder = withFolder('replaced')
+const redis = withTestRedis()
+const closing: (() => void)[] = []
+afterEach(() => {
+  vi.useRealTimers()
+  for (const close of closing.splice(0)) close()
+})
+
+/** Whole, and never readable by others. */
+function replaced(name: string, text: string): string {
+  const at = path.join(folder(), name)
+  writeFileSync(`${at}.new`, text, { mode: 0o600 })
+  renameSync(`${at}.new`, at)
+  return at
+}
+
+function access(env: NodeJS.ProcessEnv): { access: SystemAccess; state: State } {
+  const made = new SystemAccess(readConfig(PLANNER_SETTINGS, env), 'planner', log)
+  const connection = workerConnection(redis().url, log)
+  const state = openState(connection, log, made.seal)
+  made.follow(state)
+  closing.push(() => {
+    made.close()
+    connection.disconnect()
+  })
+  return { access: made, state }
+}
+
+describe('a service goes on with', () => {
+  it('another token of its own', async () => {
+    const key = SystemKey.read(newSystemKey(), 'test').publicText
+    const [first, second] = [formatToken(newToken()), formatToken(newToken())]
+    const file = replaced('own.token', first)
+    const { credentials } = access({ SCISSION_SYSTEM_KEY: key, SCISSION_TOKEN_FILE: file }).access
+    expect(credentials.authorization()).toBe(`Bearer ${first}`)
+    replaced('own.token', second)
+    await eventually(() => expect(credentials.authorization()).toBe(`Bearer ${second}`))
+    replaced('own.token', 'nonsense')
+    // Longer than it takes to look at a file again.
+    vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 10_000)
+    expect(credentials.authorization()).toBe(`Bearer ${second}`)
+    vi.restoreAllMocks()
+  })
+
+  it('another system key, whose token those learn that have the public half alone', async () => {
+    const [older, newer] = [newSystemKey(), newSystemKey()]
+    const file = replaced('system.key', older)
+    const { credentials } = access({ SCISSION_SYSTEM_KEY_FILE: file }).access
+    const other = { SCISSION_SYSTEM_KEY: SystemKey.read(`${newer}\n${older}`, 'test').publicText }
+    const { state } = access({ ...other, SCISSION_TOKEN: formatToken(newToken()) })
+    const tokenOf = (text: string) => SystemKey.read(text, 'test').tokenOf('resource', 'planner')
+    const onRecord = async () => (await state.keys.find('resource-planner'))?.hash
+    await eventually(async () => expect(await onRecord()).toBe(hashOf(tokenOf(older).secret)))
+    replaced('system.key', `${newer}\n${older}`)
+    await eventually(() => expect(credentials.authorization()).toBe(`Bearer ${formatToken(tokenOf(newer))}`))
+    await eventually(async () => expect(await onRecord()).toBe(hashOf(tokenOf(newer).secret)))
+  })
+
+  it('another authority of the other services, also if it shows no certificate itself', async () => {
+    const [first, second] = [await makeAuthority('first'), await makeAuthority('second')]
+    const tlsCa = replaced('ca.pem', first.certificate)
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    const tls = Tls.from({ tlsCert: '', tlsKey: '', tlsCa }, log)
+    closing.push(() => tls?.close())
+    expect(tls?.context.ca).toBe(first.certificate)
+    replaced('ca.pem', second.certificate)
+    vi.advanceTimersByTime(11_000)
+    expect(tls?.context.ca).toBe(second.certificate)
+  })
+})
