@@ -155,7 +155,7 @@ const HOP_FLOOR_MS = 1.2
 /** From handing the tensor to the next hop until its answer is here, without what was computed there. */
 async function hop(serving: ServeSystem): Promise<Result> {
   const model = await serving.upload('hop', writeHopModel)
-  await serving.deploy('hop', model, [
+  await serving.deploy('one-hop', model, [
     ['device', 0, 1],
     ['edge', 1, model.structure.layers.length],
   ])
@@ -164,7 +164,7 @@ async function hop(serving: ServeSystem): Promise<Result> {
   const plainMs: number[] = []
   const tensor = new Uint8Array(HOP_TENSOR_BYTES)
   for (let round = -WARM_UP; round < HOP_ROUNDS; round += 1) {
-    const { parameters } = await serving.infer('device', 'hop', model.inputs)
+    const { parameters } = await serving.infer('device', 'one-hop', model.inputs)
     const next = Number(parameters['scission_hop0_nextMs'])
     const plainTookMs = await plain.ask([tensor])
     if (round < 0) continue
