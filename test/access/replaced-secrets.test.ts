@@ -6,7 +6,15 @@ import { makeAuthority } from '../../infra/certificates/make-certificates.ts'
 import { SystemAccess } from '../../shared/platform/access/system-access.ts'
 import { newSystemKey, SystemKey } from '../../shared/platform/access/system-key.ts'
 import { Tls } from '../../shared/platform/access/tls.ts'
-import { formatToken, hashOf, newToken } from '../../shared/platform/access/token.ts'
+import {
+  formatToken,
+  hashOf,
+  newToken,
+  publicBytesOf,
+  signingKeyOf,
+} from '../../shared/platform/access/token.ts'
+import type { KeyRecord } from '../../shared/contracts/key.ts'
+import { sealText } from '../../shared/platform/redis/seal.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { workerConnection } from '../../shared/platform/redis/connections.ts'
 import { openState, type State } from '../../shared/platform/redis/state.ts'
@@ -72,6 +80,38 @@ describe('a service goes on with', () => {
     replaced('system.key', `${newer}\n${older}`)
     await eventually(() => expect(credentials.authorization()).toBe(`Bearer ${formatToken(tokenOf(newer))}`))
     await eventually(async () => expect(await onRecord()).toBe(hashOf(tokenOf(newer).secret)))
+  })
+
+  it('what an older system key has signed, which the planner signs anew, as it stands', async () => {
+    const [older, newer] = [newSystemKey(), newSystemKey()]
+    const file = replaced('anew.key', older)
+    const { state } = access({ SCISSION_SYSTEM_KEY_FILE: file })
+    const token = newToken()
+    const camera: KeyRecord = {
+      id: token.id,
+      kind: 'operator',
+      name: 'camera',
+      hash: hashOf(token.secret),
+      publicKey: publicBytesOf(signingKeyOf(token.secret)).toString('base64url'),
+      createdAt: new Date().toISOString(),
+      createdBy: 'test',
+    }
+    await state.keys.put(token.id, camera)
+    const text = async () => String(await state.redis.hget('scission:keys', token.id))
+    const seal = /,"sealed":.*$/
+    const made = { ...camera, ofANewerVersion: { a: 1 } }
+    const ownSeal = SystemKey.read(older, 'test')
+    const sealed = sealText('keys', token.id, JSON.stringify(made), {
+      by: 'system',
+      sign: (message) => ownSeal.sign(message),
+    })
+    await state.redis.hset('scission:keys', token.id, sealed)
+    replaced('anew.key', `${older}\n${newer}`)
+    const afterwards = access({ SCISSION_SYSTEM_KEY: newer }).state
+    expect(await afterwards.keys.find(token.id)).toBeUndefined()
+    replaced('anew.key', `${newer}\n${older}`)
+    await eventually(async () => expect(await afterwards.keys.find(token.id)).toEqual(camera))
+    expect((await text()).replace(seal, '')).toBe(sealed.replace(seal, ''))
   })
 
   it('another authority of the other services, also if it shows no certificate itself', async () => {

@@ -74,6 +74,7 @@ describe('a seal', () => {
         expect(openSeal('kind', id, sealed)).toEqual({
           by: 'edge',
           signature: 's'.repeat(86),
+          text,
           message: `kind\n${id}\nedge\n${text}`,
         })
         const { sealed: _seal, ...rest } = JSON.parse(sealed) as Record<string, unknown>

@@ -42,6 +42,10 @@ export interface AccessSettings extends BindSettings, TlsSettings, OidcSettings 
 const INSECURE =
   'SCISSION_INSECURE=1: whoever reaches this service can do everything, because no token is asked for'
 
+/** Whose work it is to sign anew what a key has signed that is being replaced. */
+const PLANNER = 'planner'
+const LOOK_MS = 2000
+
 /** Who signs with the system key itself. */
 const SYSTEM = 'system'
 /** `by` of a seal → may it sign this document? */
@@ -64,6 +68,7 @@ export class SystemAccess {
   readonly #log: Logger
   readonly #isExposed: boolean
   #state: State | undefined
+  #looking: NodeJS.Timeout | undefined
   #ring: KeyRing | undefined
   #onKey: () => void = () => undefined
 
@@ -101,7 +106,7 @@ export class SystemAccess {
         })
       : new Guard()
     this.credentials = credentialsOf(this.#token, this.tls)
-    this.seal = this.#key ? { close: this.#close, fault: this.#fault } : undefined
+    this.seal = this.#key ? { close: this.#close, fault: this.#fault, renew: this.#renew } : undefined
   }
 
   /** Why anybody on the network can do everything here, if so. */
@@ -130,13 +135,17 @@ export class SystemAccess {
       void this.#announce(state).catch((thrown: unknown) =>
         this.#log.debug({ err: coerceError(thrown) }, 'the key of this service is not on record yet'),
       )
+      if (this.#name === PLANNER) void this.#sealAnew(state)
     }
     this.#onKey = announce
     state.redis.on('ready', announce)
     announce()
+    // A file that was replaced is noticed also where nobody asks for anything.
+    this.#looking = setInterval(() => this.#key?.(), LOOK_MS).unref()
   }
 
   close(): void {
+    clearInterval(this.#looking)
     this.tls?.close()
     this.oidc?.close()
   }
@@ -187,6 +196,32 @@ export class SystemAccess {
       createdBy: 'system',
     }
     await state.keys.update(id, (current) => (current?.hash === record.hash ? current : record))
+  }
+
+  /** So that the line of the key that is being replaced can go out of the files. It is tried again when Redis is back. */
+  async #sealAnew({ keys, resources, deployments }: State): Promise<void> {
+    try {
+      let count = 0
+      for (const collection of [keys, resources, deployments]) count += await collection.sealAnew()
+      if (count > 0)
+        this.#log.info(
+          `${count} records are signed anew, with the first of the system keys: the others can be removed`,
+        )
+    } catch (thrown) {
+      this.#log.warn(
+        { err: coerceError(thrown) },
+        'records that an older system key has signed are not signed anew yet',
+      )
+    }
+  }
+
+  readonly #renew: Seal['renew'] = (kind, id, text) => {
+    const key = this.#key?.()
+    const seal = openSeal(kind, id, text)
+    if (!key?.isPrivate || seal?.by !== SYSTEM) return undefined
+    const isOld =
+      key.isSigned(seal.message, seal.signature) && !key.isSignedAnew(seal.message, seal.signature)
+    return isOld ? this.#close(kind, id, seal.text) : undefined
   }
 
   readonly #close: Seal['close'] = (kind, id, text) => {

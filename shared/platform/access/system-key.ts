@@ -74,6 +74,17 @@ export class SystemKey {
     return this.#halves.some(({ publicKey }) => verify(null, Buffer.from(message), publicKey, bytes))
   }
 
+  /** Whether the key that signs now has signed it, and not one that it replaces. */
+  isSignedAnew(message: string, signature: string): boolean {
+    const bytes = exactBytes(signature)
+    const signer = this.#halves.find((half) => half.privateKey)
+    return (
+      bytes !== undefined &&
+      signer !== undefined &&
+      verify(null, Buffer.from(message), signer.publicKey, bytes)
+    )
+  }
+
   /** The token of a service, or of the operator who has this key. @throws ScissionError internal without a private half. */
   tokenOf(kind: DerivedKind, name: string): Token {
     const seed = this.#halves.find((half) => half.seed)?.seed

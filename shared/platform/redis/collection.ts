@@ -222,6 +222,25 @@ export class Collection<T> {
     this.#onWrite?.({ kind: this.kind, id, revision: String(revision) })
   }
 
+  /**
+   * Seals the documents anew that the system has sealed with a key that is being replaced. Otherwise unread: also what a newer
+   * version wrote stays as it is. @returns how many.
+   */
+  async sealAnew(): Promise<number> {
+    let count = 0
+    for (const id of this.#seal ? await this.ids() : []) {
+      const before = await this.#redis.hgetBuffer(this.#key, id)
+      const text = before === null ? undefined : this.#seal?.renew(this.kind, id, before.toString())
+      if (before === null || text === undefined) continue
+      const revision = await this.#write(COMPARE_AND_SET, id, before, text)
+      // Who has written it meanwhile has sealed it.
+      if (revision === null) continue
+      this.#wrote(id, revision)
+      count += 1
+    }
+    return count
+  }
+
   async ids(): Promise<string[]> {
     return (await this.#redis.hkeys(this.#key)).sort()
   }

@@ -12,6 +12,8 @@ export interface Seal {
   close: (kind: string, id: string, text: string) => string
   /** @returns why the document counts for nothing; undefined if it is to be believed. */
   fault: (kind: string, id: string, text: string) => Promise<string | undefined>
+  /** @returns a text that the system has sealed with a key that is being replaced, sealed with the present one; else undefined. */
+  renew: (kind: string, id: string, text: string) => string | undefined
 }
 
 const SEALED = /,"sealed":\{"by":"([a-z0-9-]{1,80})","signature":"([A-Za-z0-9_-]{86})"\}\}$/
@@ -19,6 +21,8 @@ const SEALED = /,"sealed":\{"by":"([a-z0-9-]{1,80})","signature":"([A-Za-z0-9_-]
 export interface OpenedSeal {
   by: string
   signature: string
+  /** The document without the seal. */
+  text: string
   /** What was signed. */
   message: string
 }
@@ -42,5 +46,6 @@ export function openSeal(kind: string, id: string, text: string): OpenedSeal | u
   const found = SEALED.exec(text)
   const [, by, signature] = found ?? []
   if (!found || by === undefined || signature === undefined) return undefined
-  return { by, signature, message: messageOf(kind, id, by, `${text.slice(0, found.index)}}`) }
+  const document = `${text.slice(0, found.index)}}`
+  return { by, signature, text: document, message: messageOf(kind, id, by, document) }
 }
