@@ -44,6 +44,12 @@ const identities = new WeakMap<IncomingMessage, Identity>()
 export const identityOf = (req: IncomingMessage): Identity =>
   identities.get(req) ?? (doorOf(req).asks ? NOBODY : LOCAL)
 
+const lasting = new WeakMap<IncomingMessage, () => Promise<boolean>>()
+
+/** Whether who sent a request would still be let in: for answers that go on for long. */
+export const isStillLetIn = async (req: IncomingMessage): Promise<boolean> =>
+  (await lasting.get(req)?.()) ?? true
+
 const BEARER = /^Bearer +(\S+)$/i
 const LOCAL: Identity = { kind: 'local' }
 const NOBODY: Identity = { kind: 'nobody' }
@@ -84,6 +90,21 @@ export class Guard {
       const counting = access === 'anyone' ? undefined : this.#deps?.count?.(identity, res)
       const enter = () => this.#enter(req, door, identity, access, name)
       return counting ? counting.then(enter) : enter()
+    })
+  }
+
+  /** To be called for a request whose answer goes on for long, so that `isStillLetIn` can tell. @param name as for `admit`. */
+  noteLasting(req: IncomingMessage, access: Access, name: string | undefined): void {
+    const { authorization } = req.headers
+    const door = doorOf(req)
+    if (authorization === undefined || !door.asks) return
+    lasting.set(req, async () => {
+      try {
+        return mayDo(await this.#identify(authorization, door, access), access, name)
+      } catch (thrown) {
+        // Where it cannot be told now, as while Redis is away, nobody is sent away.
+        return !(thrown instanceof ScissionError && thrown.code === 'unauthenticated')
+      }
     })
   }
 

@@ -199,11 +199,13 @@ function requestTimer(registry: Registry) {
 const JSON_LIMIT_BYTES = 4 * 1024 * 1024
 
 function mount(app: Express, route: Route, { revisions, log, guard = new Guard(), requests }: AppDeps): void {
+  const isLasting = Object.values(route.answers).some(({ events }) => events !== undefined)
   // Before the body is read: nobody who may not call it makes the service parse anything.
   const admit = async (req: Request, res: Response, next: NextFunction) => {
     if (!isShown(doorOf(req), route.access)) return next('route')
     requests?.audited(route, req.params, req, res)
     await guard.admit(req, route.access, modelOf(req.params), res)
+    if (isLasting) guard.noteLasting(req, route.access, modelOf(req.params))
     next()
   }
   const parser = express.json({ limit: JSON_LIMIT_BYTES, strict: false, type: () => true })

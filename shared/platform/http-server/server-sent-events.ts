@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { Request, Response } from 'express'
 import { z } from 'zod'
+import { isStillLetIn } from '../access/guard.ts'
 import type { ClientStreams } from './client-streams.ts'
 
 export interface StateEvent {
@@ -38,6 +39,8 @@ export interface EventStream {
 /** Interval of comments that keep proxies from closing a quiet stream. */
 const HEARTBEAT_MS = 15_000
 const RETRY_MS = 1000
+/** A stream ends so long after its key was revoked or its token expired. */
+const CHECK_MS = 5000
 const DIGEST_CHARACTERS = 16
 
 const EVENT_STREAM = 'text/event-stream'
@@ -107,7 +110,11 @@ export function openEventStream(
   const heartbeat = setInterval(() => {
     if (!res.writableNeedDrain) res.write(': still here\n\n')
   }, HEARTBEAT_MS)
-  closing.signal.addEventListener('abort', () => clearInterval(heartbeat))
+  const check = setInterval(() => void isStillLetIn(req).then((isLetIn) => isLetIn || end()), CHECK_MS)
+  closing.signal.addEventListener('abort', () => {
+    clearInterval(heartbeat)
+    clearInterval(check)
+  })
   const leave = () => closing.abort()
   req.once('close', leave)
   res.once('close', leave)
