@@ -56,6 +56,16 @@ export const ATTACKS: Record<string, { what: string; wishes: readonly Wish[]; ru
     wishes: ['infer', 'plan'],
     run: asking('plannerUrl', '/v1/plans', { model: 'small' }, 4),
   },
+  values: {
+    what: 'plan queries of 500,000 values',
+    wishes: ['infer', 'plan'],
+    run: asking(
+      'plannerUrl',
+      '/v1/plans',
+      { model: 'small', codecs: Array.from({ length: 500_000 }, () => 1) },
+      4,
+    ),
+  },
   redis: { what: 'lists that read Redis', wishes: ['infer', 'plan'], run: listing(4) },
   streams: { what: '200 streams of events', wishes: ['infer', 'plan'], run: streaming(200) },
   slow: { what: '200 bodies that trickle', wishes: ['infer'], run: trickling(200) },

@@ -1,10 +1,12 @@
 /** The Express app of every service: its routes, those that all services have (frame-routes.ts), 404, 405, errors. */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import type { z } from 'zod'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import { coerceError, ScissionError } from '../errors.ts'
 import { addIgnoredMetric } from '../ignored.ts'
 import type { Logger } from '../log.ts'
+import type { Access } from '../access/identity.ts'
 import { type Door, Guard, isShown, doorOf, noteDoor, OPEN_DOOR } from '../access/guard.ts'
 import { addQuotaMetric } from '../access/quotas.ts'
 import { answerError, sendError, speaksProtocol } from './error-answers.ts'
@@ -15,6 +17,7 @@ import { REVISION_HEADER } from '../redis/revision.ts'
 import { type Revisions, revisionOf, waitAsAsked } from './revisions.ts'
 import type { RequestLog } from './request-log.ts'
 import { Reply, type Route, validate } from './route.ts'
+import { refuseManyValues } from './value-limit.ts'
 
 export interface AppDeps {
   name: string
@@ -195,6 +198,8 @@ function requestTimer(registry: Registry) {
   }
 }
 
+const AMONG_MACHINES: ReadonlySet<Access> = new Set<Access>(['machine', 'planner', 'manage'])
+
 /** Largest JSON body. */
 const JSON_LIMIT_BYTES = 4 * 1024 * 1024
 
@@ -213,7 +218,7 @@ function mount(app: Express, route: Route, { revisions, log, guard = new Guard()
   app[route.method](route.path, admit, ...parsers, async (req: Request, res: Response) => {
     const params: unknown = route.params ? validate(route.params, req.params, 'path') : req.params
     const query: unknown = route.query ? validate(route.query, req.query, 'query') : req.query
-    const body: unknown = route.body ? validate(route.body, bodyOf(req), 'body') : undefined
+    const body: unknown = route.body ? bodyAsIn(route, route.body, req) : undefined
     if (!route.alone) await waitAsAsked(revisions, req)
     const result = await route.handle({ params, query, body }, req, res)
     if (revisions && result !== undefined) {
@@ -245,6 +250,13 @@ function onlyJson(req: Request, _res: Response, next: NextFunction): void {
     'unsupportedMediaType',
     `the body is declared as ${type.slice(0, 100)}: this takes JSON, with a header Content-Type: application/json (curl --json)`,
   )
+}
+
+function bodyAsIn({ access, maxValues }: Route, schema: z.ZodType, req: Request): unknown {
+  const body = bodyOf(req)
+  // What machines say to each other has been looked at by the one that says it.
+  if (!AMONG_MACHINES.has(access)) refuseManyValues(body, maxValues)
+  return validate(schema, body, 'body')
 }
 
 /** An empty body stands for `{}`; `null` is a value like any other. */

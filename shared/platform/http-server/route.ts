@@ -66,6 +66,8 @@ export interface Route<
   query?: Q
   /** Schema of a JSON body. Without it the body is left unread for the handler to stream. */
   body?: B
+  /** Items of lists and members of objects that a body may hold. @defaultValue 10,000 */
+  maxValues?: number
   /** Describes, for OpenAPI only, the forms of a body whose schema accepts more than it says, by preprocessing. */
   bodyForms?: z.ZodType
   /** Describes, for OpenAPI only, a body that the handler reads itself. */

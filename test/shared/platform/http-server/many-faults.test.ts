@@ -1,4 +1,4 @@
-/** A body with very many faults is answered as shortly as one with a few. */
+/** A body with very many values or faults is answered as shortly as one with a few. */
 import { expect, it } from 'vitest'
 import { z } from 'zod'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
