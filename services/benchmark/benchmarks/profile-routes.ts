@@ -106,8 +106,8 @@ const importRoute = (state: State): Route =>
       'may have its networks.json beside it as `networks`, and the name of one of them as `network`: then its ' +
       'models, machines and links are stored too, to be planned with.',
     body: Imported,
-    // A layer has several; the length of the body bounds them too.
-    maxValues: 1_000_000,
+    // Its schema bounds each of its lists.
+    maxValues: Infinity,
     bodyForms: z.union([
       Profile,
       z.array(Profile),
