@@ -73,20 +73,20 @@ export function quotasOf(options: QuotaOptions, before: Quotas = {}): Quotas {
   return quotas
 }
 
-const UNIT: Partial<Record<keyof Quotas, string>> = { requests: '/s', burst: ' more in 10 s' }
+const TEXT: Partial<Record<keyof Quotas, (value: number) => string>> = {
+  bytes: formatBytes,
+  requests: (value) => `${value} requests/s`,
+  burst: (value) => `${value} more in 10 s`,
+}
 
 /** `3 models, 10 GB, 50 requests/s`; '' if there are none. */
 export function quotasText(quotas: Quotas = {}): string {
-  const parts = (Object.entries(quotas) as [keyof Quotas, number | null | undefined][]).flatMap(
-    ([name, value]) => {
+  return (Object.entries(quotas) as [keyof Quotas, number | null | undefined][])
+    .flatMap(([name, value]) => {
       if (value === undefined) return []
-      if (value === null) return [`${name} without limit`]
-      return [
-        name === 'bytes' ? formatBytes(value) : `${value} ${name === 'burst' ? '' : name}${UNIT[name] ?? ''}`,
-      ]
-    },
-  )
-  return parts.map((part) => part.replace('  ', ' ')).join(', ')
+      return value === null ? `${name} without limit` : (TEXT[name]?.(value) ?? `${value} ${name}`)
+    })
+    .join(', ')
 }
 
 /** One line for each quota: what there is, of how much. */

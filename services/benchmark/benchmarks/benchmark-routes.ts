@@ -5,7 +5,6 @@ import { Benchmark, BenchmarkRequest } from '../../../shared/contracts/profile.t
 import { rememberedShapesNote } from '../../../shared/contracts/input-shapes.ts'
 import { identityOf } from '../../../shared/platform/access/guard.ts'
 import type { Holdings } from '../../../shared/platform/access/holdings.ts'
-
 import { askerOf } from '../../../shared/platform/http-server/client-of.ts'
 import { reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import {

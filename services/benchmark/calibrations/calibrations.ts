@@ -24,7 +24,7 @@ import { checkWritable } from '../../../shared/platform/redis/writable.ts'
 import { findModel, type State } from '../../../shared/platform/redis/state.ts'
 import { type BenchmarkQueues, CANCEL_SECONDS, KEEP_ENDED, promptly } from '../benchmarks/benchmark-queues.ts'
 import { isUnderWay } from '../benchmarks/benchmark-view.ts'
-import { inTurn } from '../job-turns.ts'
+import { inTurn, type JobTurn } from '../job-turns.ts'
 import type { SampleReader } from '../samples/sample-reader.ts'
 import type { Analyses } from '../models/analyses.ts'
 import type { ReceivedRequest } from './read-request.ts'
@@ -89,16 +89,34 @@ export async function startCalibration(
     createdAt: deps.state.clock.timestamp(),
   }
   return promptly(deps.state.redis, async () => {
-    await inTurn(deps.queues, [resource.name], asker, async (turn) => {
-      await deps.samples.keep(about, bytes)
-      await deps.state.calibrations.put(id, record)
-      await noteUnderWay(deps.state.redis, id)
-      const data: CalibrationJobData = { calibration: id, asker: turn.asker }
-      const priority = turn.rounds.get(resource.name) ?? 0
-      await deps.queues.of(resource.name).add(CALIBRATION_JOB, data, { jobId: id, priority, ...KEEP_ENDED })
-    })
+    // Before its turn: others wait for theirs meanwhile, and samples take long to write.
+    await deps.samples.keep(about, bytes)
+    let isTaken = false
+    try {
+      await inTurn(deps.queues, [resource.name], asker, (turn) => {
+        isTaken = true
+        return enqueue(deps, record, turn)
+      })
+    } catch (thrown) {
+      // One whose job may be in the queue needs them.
+      if (!isTaken) await deps.samples.forget(id)
+      throw thrown
+    }
     return record
   })
+}
+
+async function enqueue(
+  { state, queues }: CalibrationDeps,
+  record: Calibration,
+  { asker, rounds }: JobTurn,
+): Promise<void> {
+  const { id, resource } = record
+  await state.calibrations.put(id, record)
+  await noteUnderWay(state.redis, id)
+  const data: CalibrationJobData = { calibration: id, asker }
+  const priority = rounds.get(resource) ?? 0
+  await queues.of(resource).add(CALIBRATION_JOB, data, { jobId: id, priority, ...KEEP_ENDED })
 }
 
 function samplesOf(

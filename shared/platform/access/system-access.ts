@@ -135,7 +135,7 @@ export class SystemAccess {
       void this.#announce(state).catch((thrown: unknown) =>
         this.#log.debug({ err: coerceError(thrown) }, 'the key of this service is not on record yet'),
       )
-      if (this.#name === PLANNER) void this.#sealAnew(state)
+      if (this.#name === PLANNER && this.systemKey?.isBeingReplaced) void this.#sealAnew(state)
     }
     this.#onKey = announce
     state.redis.on('ready', announce)

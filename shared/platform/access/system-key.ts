@@ -57,6 +57,11 @@ export class SystemKey {
     return this.#signer !== undefined
   }
 
+  /** Whether one of them is being replaced by another. */
+  get isBeingReplaced(): boolean {
+    return this.#halves.length > 1
+  }
+
   /** The public halves, as a file for machines that are not to have the private ones. */
   get publicText(): string {
     return this.#halves.map(({ publicBytes }) => `scp_${publicBytes.toString('base64url')}\n`).join('')
