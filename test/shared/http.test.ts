@@ -10,6 +10,7 @@ import { type Listening, listen } from '../../shared/platform/http-server/listen
 import { reply, route } from '../../shared/platform/http-server/route.ts'
 import { openEventStream } from '../../shared/platform/http-server/server-sent-events.ts'
 import { createLog } from '../../shared/platform/log.ts'
+import { exampleApp } from '../support/example-app.ts'
 
 let listening: Listening | undefined
 afterEach(() => listening?.close())
@@ -208,30 +209,24 @@ describe('a service', () => {
 describe('a direct route', () => {
   /** Says by which way a request came, and what it was told. */
   async function serveDirect(): Promise<string> {
-    const app = createApp({
-      name: 'example',
-      log: createLog('test', 'silent'),
-      facts: () => ({}),
-      ready: () => Promise.resolve(),
-      routes: [
-        route({
-          method: 'post',
-          path: '/v2/things/:thing/parts/:from-:to/make',
-          id: 'readRange',
-          access: 'anyone',
-          summary: 'make',
-          params: z.object({ thing: z.string(), from: z.string(), to: z.string() }),
-          answers: {},
-          handle: ({ params }) => ({ by: 'express', ...params }),
-          direct: (params, _req, res) => {
-            if (params['thing'] === 'broken')
-              return Promise.reject(new ScissionError('notFound', 'no such thing'))
-            res.end(JSON.stringify({ by: 'node', ...params }))
-            return Promise.resolve()
-          },
-        }),
-      ],
-    })
+    const app = exampleApp([
+      route({
+        method: 'post',
+        path: '/v2/things/:thing/parts/:from-:to/make',
+        id: 'readRange',
+        access: 'anyone',
+        summary: 'make',
+        params: z.object({ thing: z.string(), from: z.string(), to: z.string() }),
+        answers: {},
+        handle: ({ params }) => ({ by: 'express', ...params }),
+        direct: (params, _req, res) => {
+          if (params['thing'] === 'broken')
+            return Promise.reject(new ScissionError('notFound', 'no such thing'))
+          res.end(JSON.stringify({ by: 'node', ...params }))
+          return Promise.resolve()
+        },
+      }),
+    ])
     listening = await listen(app, 0, '127.0.0.1')
     return listening.url
   }

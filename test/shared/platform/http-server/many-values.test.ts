@@ -2,11 +2,10 @@
 import { afterEach, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { Access } from '../../../../shared/platform/access/identity.ts'
-import { createApp } from '../../../../shared/platform/http-server/app.ts'
 import { type Listening, listen } from '../../../../shared/platform/http-server/listen.ts'
 import { route } from '../../../../shared/platform/http-server/route.ts'
-import { createLog } from '../../../../shared/platform/log.ts'
 import { JSON_TYPE } from '../../../support/json-type.ts'
+import { exampleApp } from '../../../support/example-app.ts'
 
 let listening: Listening | undefined
 let seen = 0
@@ -17,25 +16,19 @@ async function serve(access: Access, maxValues?: number): Promise<(body: unknown
   const item = z.unknown().superRefine(() => {
     seen += 1
   })
-  const app = createApp({
-    name: 'example',
-    log: createLog('test', 'silent'),
-    facts: () => ({}),
-    ready: () => Promise.resolve(),
-    routes: [
-      route({
-        method: 'post',
-        path: '/v1/things',
-        id: 'makeThings',
-        access,
-        summary: 'make things',
-        body: z.object({ things: z.array(item) }),
-        ...(maxValues !== undefined && { maxValues }),
-        answers: {},
-        handle: ({ body }) => ({ count: body.things.length }),
-      }),
-    ],
-  })
+  const app = exampleApp([
+    route({
+      method: 'post',
+      path: '/v1/things',
+      id: 'makeThings',
+      access,
+      summary: 'make things',
+      body: z.object({ things: z.array(item) }),
+      ...(maxValues !== undefined && { maxValues }),
+      answers: {},
+      handle: ({ body }) => ({ count: body.things.length }),
+    }),
+  ])
   listening = await listen(app, 0, '127.0.0.1')
   const url = `${listening.url}/v1/things`
   return (body) => fetch(url, { method: 'POST', headers: JSON_TYPE, body: JSON.stringify(body) })

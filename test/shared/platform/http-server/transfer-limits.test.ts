@@ -1,14 +1,13 @@
 /** What clients may take of a server by being slow: bodies that do not end, answers that are not read. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { createApp } from '../../../../shared/platform/http-server/app.ts'
 import { type Listening, listen } from '../../../../shared/platform/http-server/listen.ts'
 import type { ServerLimits } from '../../../../shared/platform/http-server/server-limits.ts'
 import { route } from '../../../../shared/platform/http-server/route.ts'
-import { createLog } from '../../../../shared/platform/log.ts'
 import { COMMON_SETTINGS, readConfig } from '../../../../shared/platform/service/service-config.ts'
 import { JSON_TYPE } from '../../../support/json-type.ts'
 import { closeRawSockets, rawSocket } from '../../../support/raw-socket.ts'
+import { exampleApp } from '../../../support/example-app.ts'
 
 const WAIT = { timeout: 20_000, interval: 20 }
 const MIB = 1024 * 1024
@@ -27,37 +26,31 @@ let ended = { count: 0 }
 async function serve(limits: Partial<ServerLimits>): Promise<string> {
   const own = { count: 0 }
   ended = own
-  const app = createApp({
-    name: 'example',
-    log: createLog('test', 'silent'),
-    facts: () => ({}),
-    ready: () => Promise.resolve(),
-    routes: [
-      route({
-        method: 'post',
-        path: '/v1/things',
-        id: 'makeThing',
-        access: 'anyone',
-        summary: 'make a thing',
-        body: z.object({ text: z.string() }),
-        answers: {},
-        handle: ({ body }) => ({ length: body.text.length }),
-      }),
-      route({
-        method: 'get',
-        path: '/v1/long',
-        id: 'readLong',
-        access: 'anyone',
-        summary: 'a long answer',
-        answers: {},
-        handle: (_input, req, res) => {
-          req.socket.once('close', () => (own.count += 1))
-          res.setHeader('Content-Length', ANSWER_BYTES)
-          res.end(Buffer.alloc(ANSWER_BYTES))
-        },
-      }),
-    ],
-  })
+  const app = exampleApp([
+    route({
+      method: 'post',
+      path: '/v1/things',
+      id: 'makeThing',
+      access: 'anyone',
+      summary: 'make a thing',
+      body: z.object({ text: z.string() }),
+      answers: {},
+      handle: ({ body }) => ({ length: body.text.length }),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/long',
+      id: 'readLong',
+      access: 'anyone',
+      summary: 'a long answer',
+      answers: {},
+      handle: (_input, req, res) => {
+        req.socket.once('close', () => (own.count += 1))
+        res.setHeader('Content-Length', ANSWER_BYTES)
+        res.end(Buffer.alloc(ANSWER_BYTES))
+      },
+    }),
+  ])
   listening = await listen(app, 0, '127.0.0.1', '/', { ...readConfig(COMMON_SETTINGS, {}), ...limits })
   return listening.url
 }
