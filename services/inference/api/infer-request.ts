@@ -95,7 +95,7 @@ export async function answerInfer(
     const written = performance.now()
     if (OWN_HOP in request.parameters)
       res.setHeader(SERVER_TIMING, writeServerTiming(written - parseFrom, body.arrival))
-    await sendMessage(req, res, answer, deps.answers)
+    await sendMessage(req, res, answer, { memory: deps.answers, messages: deps.messages, asker })
     const own = inference.hops[0]
     const queueMs = own?.queueMs ?? 0
     if (target.uncounted) return

@@ -13,7 +13,7 @@ import { Executor, type LoadedStage } from '../../../services/inference/serving/
 import { type InferBody, readBody } from '../../../services/inference/messages/body.ts'
 import { Caller } from '../../../services/inference/http/call.ts'
 import { AnswerMemory } from '../../../services/inference/messages/answer-memory.ts'
-import { sendMessage } from '../../../services/inference/messages/message-codec.ts'
+import { Messages, sendMessage } from '../../../services/inference/messages/message-codec.ts'
 import { createApp } from '../../../shared/platform/http-server/app.ts'
 import { route } from '../../../shared/platform/http-server/route.ts'
 import { createLog } from '../../../shared/platform/log.ts'
@@ -65,6 +65,7 @@ let executor: Executor
 let stage: LoadedStage
 let server: http.Server
 let url: string
+const messages = new Messages()
 const caller = new Caller()
 /** The buffer that held the last request's tensor. */
 let arrived: InferBody | undefined
@@ -88,12 +89,11 @@ beforeAll(async () => {
       const { inputs } = parseInferRequest(arrived.json, arrived.tensors, 'm')
       const { outputs } = await executor.run(stage, inputs)
       const binary = outputs.map((tensor) => ({ tensor, binary: true }))
-      await sendMessage(
-        req,
-        res,
-        writeInferResponse({ modelName: 'm', outputs: binary }),
-        new AnswerMemory(Infinity),
-      )
+      await sendMessage(req, res, writeInferResponse({ modelName: 'm', outputs: binary }), {
+        memory: new AnswerMemory(Infinity),
+        messages,
+        asker: { client: 'somebody' },
+      })
     },
   })
   const parts = { name: 'copies', log: createLog('test', 'silent'), routes: [infer] }
@@ -106,6 +106,7 @@ afterAll(async () => {
   server.closeAllConnections()
   await new Promise((resolve) => server.close(resolve))
   await executor.close()
+  await messages.close()
   fs.rmSync(folder, { recursive: true })
 })
 

@@ -7,7 +7,7 @@ import { freeViews } from '../../../services/inference/messages/buffer-memory.ts
 import { Caller } from '../../../services/inference/http/call.ts'
 import { type InferBody, readBody } from '../../../services/inference/messages/body.ts'
 import { AnswerMemory } from '../../../services/inference/messages/answer-memory.ts'
-import { sendMessage } from '../../../services/inference/messages/message-codec.ts'
+import { Messages, sendMessage } from '../../../services/inference/messages/message-codec.ts'
 import { listen } from '../../../shared/platform/http-server/listen.ts'
 
 const closing: (() => Promise<unknown> | void)[] = []
@@ -22,9 +22,11 @@ const large = () => new Uint8Array(LARGE).fill(7)
 async function serve(bytes: Uint8Array): Promise<string> {
   const app = express()
   const message = { json: Buffer.from('{}'), binary: [bytes], binaryBytes: bytes.byteLength }
-  app.get('/', (req, res) => sendMessage(req, res, message, new AnswerMemory(Infinity)))
+  const messages = new Messages()
+  const sending = { memory: new AnswerMemory(Infinity), messages, asker: { client: 'somebody' } }
+  app.get('/', (req, res) => sendMessage(req, res, message, sending))
   const { url, close } = await listen(app, 0, '127.0.0.1')
-  closing.push(close)
+  closing.push(close, () => messages.close())
   return url
 }
 

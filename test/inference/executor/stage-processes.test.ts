@@ -1,4 +1,5 @@
 /** Stages that run in processes: they answer as threads do, and what runs away ends without harm to others. */
+import os from 'node:os'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ExecutorOptions } from '../../../services/inference/serving/executor/executor.ts'
@@ -7,6 +8,7 @@ import { DATATYPES, type Datatype } from '../../../shared/contracts/common.ts'
 import { ELEMENT_BYTES, type Tensor } from '../../../shared/contracts/tensor.ts'
 import { isRunning } from '../../../shared/platform/processes/process-identity.ts'
 import { ownBytesOf } from '../../../shared/platform/processes/own-memory.ts'
+import { BELOW_SERVING } from '../../../shared/platform/processes/priority.ts'
 import { until } from '../../support/eventually.ts'
 import { floats, spec, type TinyModel } from '../tiny-models.ts'
 import { useExecutor } from './executor-of-tiny-models.ts'
@@ -42,6 +44,13 @@ const alike = ({ name, datatype, shape, bytes }: Tensor) => ({ name, datatype, s
 const typed = DATATYPES.filter((type): type is Exclude<Datatype, 'BF16'> => type !== 'BF16')
 
 describe('a stage in a process', () => {
+  it('gives way to what serves others where cores are short', async () => {
+    start()
+    await load(looping)
+    expect(pids()).toHaveLength(1)
+    for (const pid of pids()) expect(os.getPriority(pid)).toBeGreaterThanOrEqual(BELOW_SERVING)
+  })
+
   it('gives the outputs that it gives on a thread, whatever the type, the shape and the values', async () => {
     start()
     const shape = fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 3 })

@@ -1,4 +1,5 @@
 /** Jobs for the tests of limited-child.ts: one module, told by its input what to do. */
+import os from 'node:os'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 
 export type Job =
@@ -8,6 +9,7 @@ export type Job =
   | { do: 'throw' }
   | { do: 'hang' }
   | { do: 'block' }
+  | { do: 'priority' }
   | { do: 'eat' }
   | { do: 'die'; signal: NodeJS.Signals }
   | { do: 'exit'; code: number }
@@ -21,6 +23,7 @@ export async function run(job: Job, report: (progress: unknown) => void): Promis
   if (job.do === 'refuse')
     throw new ScissionError('needsInputShapes', 'give shapes', { dims: [{ input: 'x', axis: 0 }] })
   if (job.do === 'throw') throw new TypeError('a bug')
+  if (job.do === 'priority') return os.getPriority()
   if (job.do === 'block') block()
   if (job.do === 'eat') await eat()
   if (job.do === 'die') process.kill(process.pid, job.signal)

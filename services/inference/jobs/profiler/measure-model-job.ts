@@ -14,6 +14,7 @@
 import os from 'node:os'
 import type { BenchmarkProgress } from '../../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
+import { BELOW_ALL, giveWay } from '../../../../shared/platform/processes/priority.ts'
 import { modelInputs } from '../../../../shared/onnx/sample-inputs/model-inputs.ts'
 import { toOrt } from '../../../../shared/onnx/runtime/ort-tensor.ts'
 import { fetchedSamples } from '../samples/read-fetched.ts'
@@ -63,7 +64,7 @@ export async function run(
   report: (progress: BenchmarkProgress) => void,
 ): Promise<Measured> {
   // Set before the runtime starts its threads, which inherit it: if cores are short, serving has priority.
-  os.setPriority(os.constants.priority.PRIORITY_LOW)
+  giveWay(BELOW_ALL)
   const { structure, options } = input
   const startedAt = performance.now()
   const steps = new Steps(report, [

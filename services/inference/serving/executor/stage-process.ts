@@ -11,6 +11,7 @@ import '../../../../shared/onnx/runtime/no-telemetry.ts'
 import { withoutSecrets } from '../../../../shared/platform/processes/child-env.ts'
 import { compiledModule, withLoader } from '../../../../shared/platform/processes/child-module.ts'
 import { tailOf } from '../../../../shared/platform/processes/limited-child.ts'
+import { BELOW_SERVING, giveWay } from '../../../../shared/platform/processes/priority.ts'
 import { ownBytesOf } from '../../../../shared/platform/processes/own-memory.ts'
 import { FrameReader, type ReceivedFrame } from './frame-reader.ts'
 import { frameHead, type ProcessCommand, withoutBytes } from './process-frames.ts'
@@ -61,6 +62,8 @@ export class StageProcess {
       ],
       { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env: withoutSecrets() },
     )
+    // A run without end, and the process made anew after it, would take from the runs of others as much as they get.
+    if (this.#child.pid !== undefined) giveWay(BELOW_SERVING, this.#child.pid)
     this.#socket = this.#child.stdio[3] as Duplex
     this.#reader = new FrameReader((frame) => this.#settle(frame))
     const stderr = tailOf(this.#child)

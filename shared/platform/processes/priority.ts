@@ -1,0 +1,22 @@
+/** The priority of processes that others should not have to wait for. */
+import os from 'node:os'
+
+const { PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = os.constants.priority
+
+/** Of runs that may take long: they get a fifth of a core that others want too, and all of one that nobody else wants. */
+export const BELOW_SERVING = PRIORITY_BELOW_NORMAL
+/** Of measuring: a tenth. */
+export const BELOW_ALL = PRIORITY_LOW
+
+/**
+ * Lowers the priority of a process; never raises it. Set before the process starts its threads, which inherit it.
+ * @param pid of a process that has just been started. One that has ended already is left alone: its end is noticed elsewhere.
+ */
+export function giveWay(priority: number, pid = process.pid): void {
+  try {
+    // Whoever starts everything with less has to be an administrator to have more again.
+    if (os.getPriority(pid) < priority) os.setPriority(pid, priority)
+  } catch (error) {
+    if ((error as { info?: { code?: string } }).info?.code !== 'ESRCH') throw error
+  }
+}
