@@ -27,6 +27,11 @@ export const REGRESSIONS: readonly Regression[] = [
     latin(`${'*a'.repeat(30)}*b${'a'.repeat(62)}`),
   ),
   of('jobs', 'a benchmark whose model is a number', latin('parent benchmark data\n{"model":0}')),
+  of(
+    'traces',
+    'an operator whose name is an object',
+    latin('[{"cat":"Node","name":"a_kernel_time","ts":0,"dur":1,"args":{"op_name":{}}}]'),
+  ),
   of('numpy', 'four billion empty texts', npyFile('|S0', [4_000_000_000], new Uint8Array())),
   of(
     'pickles',

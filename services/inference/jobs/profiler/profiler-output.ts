@@ -47,8 +47,14 @@ function isEvent(value: unknown): value is Event {
     typeof event?.cat === 'string' &&
     typeof event.name === 'string' &&
     typeof event.ts === 'number' &&
-    typeof event.dur === 'number'
+    typeof event.dur === 'number' &&
+    isOfNode(event.args)
   )
+}
+
+function isOfNode(args: unknown): boolean {
+  const op = (args as { op_name?: unknown } | null | undefined)?.op_name
+  return op === undefined || typeof op === 'string'
 }
 
 function parseEvents(text: string): Event[] {
@@ -56,7 +62,7 @@ function parseEvents(text: string): Event[] {
   if (Array.isArray(events) && events.every(isEvent)) return events
   throw new ScissionError(
     'internal',
-    "ONNX Runtime's profile is not a list of events with cat, name, ts and dur",
+    "ONNX Runtime's profile is not a list of events with cat, name, ts and dur, and the names of their operators",
   )
 }
 
