@@ -5,7 +5,8 @@ import { Secret } from '../../shared/platform/access/secret.ts'
 import { SystemKey } from '../../shared/platform/access/system-key.ts'
 import { Tls } from '../../shared/platform/access/tls.ts'
 import { createLog } from '../../shared/platform/log.ts'
-import { formatToken, hasJwtForm, parseToken } from '../../shared/platform/access/token.ts'
+import { credentialsOfToken } from '../../shared/platform/access/pass.ts'
+import { hasJwtForm, parseToken } from '../../shared/platform/access/token.ts'
 import { keyPathIn } from '../start/system-key-file.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 
@@ -17,7 +18,9 @@ export function ownCredentials(env: NodeJS.ProcessEnv, system?: string): Credent
   const tls = ownTls(env)
   const token = Secret.from('SCISSION_TOKEN', env)
   if (token) {
-    if (!parseToken(token.text) && !hasJwtForm(token.text))
+    const own = parseToken(token.text)
+    if (own) return { ...credentialsOfToken(() => own), tls }
+    if (!hasJwtForm(token.text))
       throw new ScissionError(
         'badRequest',
         `${token.where}: not a token, which looks like scn_ID_SECRET, or is a JSON Web Token of your identity provider`,
@@ -31,8 +34,8 @@ export function ownCredentials(env: NodeJS.ProcessEnv, system?: string): Credent
       : undefined)
   const key = systemKey && SystemKey.read(systemKey.text, systemKey.where)
   if (!key?.isPrivate) return tls ? { ...NO_CREDENTIALS, tls } : NO_CREDENTIALS
-  const own = bearer(formatToken(key.tokenOf('operator', 'system')))
-  return { authorization: () => own, tls }
+  const own = key.tokenOf('operator', 'system')
+  return { ...credentialsOfToken(() => own), tls }
 }
 
 /** SCISSION_TLS_CA, for services with certificates of one's own authority; the others for one that asks clients for theirs. */

@@ -3,7 +3,7 @@
  * the testbed, and the link emulator between them. Stops everything in reverse order.
  */
 import path from 'node:path'
-import type { Credentials } from '../../shared/platform/credentials.ts'
+import { type Credentials, shownTo } from '../../shared/platform/credentials.ts'
 import { ownCredentials } from '../cli/own-credentials.ts'
 import { createPlannerClient, type PlannerClient } from '../../shared/client/planner.ts'
 import { createJsonClient } from '../../shared/client/http.ts'
@@ -113,8 +113,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const services = await startServices(group, testbed, ports, { common, routes, waitFor: options.waitFor })
     options.waitFor?.('the services to be connected to Redis, and the resources to register')
     await Promise.all([
-      ready('benchmark service', services.benchmarkUrl, credentials),
-      ready('planner service', services.plannerUrl, credentials),
+      ready('benchmark', services.benchmarkUrl, credentials),
+      ready('planner', services.plannerUrl, credentials),
     ])
     await registered(
       createPlannerClient(services.plannerUrl, undefined, credentials),
@@ -240,7 +240,7 @@ async function startServices(
 
 /** Waits until the service is ready: it answers 503 until it is connected to Redis. */
 async function ready(name: string, url: string, credentials: Credentials): Promise<void> {
-  const client = createJsonClient(name, url, undefined, credentials)
+  const client = createJsonClient(`${name} service`, url, undefined, shownTo(name, credentials))
   const ask = () => client.send({ url: '/readyz' }).catch((thrown: unknown) => ({ thrown }))
   const failure = await pollUntil(ask, (answer) => answer === undefined, REGISTRATION_WAIT)
   if (failure !== undefined) throw failure.thrown

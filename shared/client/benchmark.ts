@@ -15,7 +15,7 @@ import { formatInputShapes } from '../contracts/format-input-shapes.ts'
 import { messageHeaders, messageOf } from '../oip/binary-message.ts'
 import { writeTensor } from '../oip/message-tensor.ts'
 import type { Tensor } from '../contracts/tensor.ts'
-import type { Credentials } from '../platform/credentials.ts'
+import { type Credentials, shownTo } from '../platform/credentials.ts'
 import { createJsonClient, type JsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
 
@@ -51,7 +51,7 @@ export function createBenchmarkClient(
   known = new KnownRevision(),
   credentials?: Credentials,
 ) {
-  const http = createJsonClient('benchmark service', baseUrl, known, credentials)
+  const http = createJsonClient('benchmark service', baseUrl, known, shownTo('benchmark', credentials))
   return {
     baseUrl,
     /**

@@ -7,7 +7,7 @@ import { Readable } from 'node:stream'
 import axios, { AxiosHeaders, type AxiosRequestConfig, type AxiosResponse, isAxiosError } from 'axios'
 import { z } from 'zod'
 import { pageOf } from '../contracts/common.ts'
-import { authorizationHeader, type Credentials, NO_CREDENTIALS } from '../platform/credentials.ts'
+import { authorizationHeader, type Shown } from '../platform/credentials.ts'
 import { agentsOf } from './agents.ts'
 import { certificateFault } from '../platform/access/tls.ts'
 import { type ErrorCode, ERROR_STATUS, ScissionError } from '../platform/errors.ts'
@@ -44,7 +44,7 @@ export interface JsonClient {
  * Opens a client of one service.
  * @param service name in errors: "benchmark service".
  * @param known shared by clients of several services, each of which then answers with what the others have acknowledged.
- * @param credentials shown with every request.
+ * @param shown with every request.
  * @example
  * const http = createJsonClient('benchmark service', 'http://127.0.0.1:8081')
  * const model = await http.request(UploadedModel, { url: '/v1/models/mobilenet' })
@@ -54,12 +54,12 @@ export function createJsonClient(
   service: string,
   baseUrl: string,
   known: KnownRevision = new KnownRevision(),
-  credentials: Credentials = NO_CREDENTIALS,
+  shown?: Shown,
 ): JsonClient {
   const instance = axios.create({
     baseURL: baseUrl,
     timeout: DEFAULT_TIMEOUT_MS,
-    ...agentsOf(credentials),
+    ...agentsOf(shown?.credentials),
     // What is registered is called, nothing that it points to.
     maxRedirects: 0,
     // Loopback and cluster addresses: never through a proxy from the environment.
@@ -71,7 +71,7 @@ export function createJsonClient(
     const limit = inTime(options)
     try {
       const headers = AxiosHeaders.concat(options.headers as AxiosHeaders, {
-        ...authorizationHeader(credentials),
+        ...authorizationHeader(shown),
         ...(asked !== undefined && { [AT_LEAST_HEADER]: asked }),
       })
       const send = () => instance.request<unknown>({ ...options, headers, signal: limit.signal })

@@ -6,7 +6,7 @@ import type { Parameters } from '../oip/parameters.ts'
 import { writeInferRequest } from '../oip/request-message.ts'
 import { type InferResponse, parseInferResponse } from '../oip/response-message.ts'
 import type { CodedTensor } from '../codec/index.ts'
-import type { Credentials } from '../platform/credentials.ts'
+import { type Credentials, shownTo } from '../platform/credentials.ts'
 import { createJsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
 
@@ -32,7 +32,7 @@ export type InferenceClient = ReturnType<typeof createInferenceClient>
 
 /**
  * Opens a client of a resource's inference service.
- * @param resource name in errors.
+ * @param resource its name, to which the credentials are shown.
  * @param known revision, to be shared with the clients of other services: what those acknowledged holds here.
  * @param credentials shown with every request.
  * @example
@@ -45,7 +45,7 @@ export function createInferenceClient(
   known = new KnownRevision(),
   credentials?: Credentials,
 ) {
-  const http = createJsonClient(`resource ${resource}`, baseUrl, known, credentials)
+  const http = createJsonClient(`resource ${resource}`, baseUrl, known, shownTo(resource, credentials))
   const post = async (
     url: string,
     inputs: readonly CodedTensor[],

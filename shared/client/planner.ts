@@ -7,7 +7,7 @@ import { type DeploymentRequest, type PlanQuery, PricedPlan } from '../contracts
 import { DeploymentView } from '../contracts/stand-in.ts'
 import { ForgottenLink, Link, type LinkSettings, LinkView, ResourceView } from '../contracts/resource.ts'
 import { ExplainedAnswer, SweepAnswer, type SweepRequest } from '../contracts/plan-sweep.ts'
-import type { Credentials } from '../platform/credentials.ts'
+import { type Credentials, shownTo } from '../platform/credentials.ts'
 import { createJsonClient } from './http.ts'
 import { KnownRevision } from './known-revision.ts'
 
@@ -26,7 +26,7 @@ export type PlannerClient = ReturnType<typeof createPlannerClient>
  * const deployment = await planner.deploy({ plan: plans[0].id })
  */
 export function createPlannerClient(baseUrl: string, known = new KnownRevision(), credentials?: Credentials) {
-  const http = createJsonClient('planner service', baseUrl, known, credentials)
+  const http = createJsonClient('planner service', baseUrl, known, shownTo('planner', credentials))
   const deploymentUrl = (id: string) => `/v1/deployments/${encodeURIComponent(id)}`
   const linkUrl = (from: string, to: string) =>
     `/v1/links/${encodeURIComponent(from)}/${encodeURIComponent(to)}`

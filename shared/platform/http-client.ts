@@ -7,7 +7,7 @@ import { Agent, buildConnector, errors, request } from 'undici'
 import { checkedLookup, refuseAddress } from './checked-lookup.ts'
 import { coerceError } from './errors.ts'
 import { CLIENT_IDLE_MS } from './idle-connections.ts'
-import { authorizationHeader, type Credentials, NO_CREDENTIALS } from './credentials.ts'
+import { authorizationHeader, type Shown } from './credentials.ts'
 
 export interface HttpClientOptions {
   /**
@@ -18,7 +18,7 @@ export interface HttpClientOptions {
   /** Maximum number of connections to one origin; further requests wait. @defaultValue unlimited */
   connections?: number
   /** Shown with every request. */
-  credentials?: Credentials
+  shown?: Shown | undefined
 }
 
 export interface HttpGet {
@@ -43,10 +43,10 @@ const MAX_BYTES = 2 * 1024 ** 3
 export class HttpClient {
   readonly #agent: Agent
   readonly #timeoutMs: number
-  readonly #credentials: Credentials
+  readonly #shown: Shown | undefined
 
-  constructor({ timeoutMs, connections, credentials = NO_CREDENTIALS }: HttpClientOptions) {
-    this.#credentials = credentials
+  constructor({ timeoutMs, connections, shown }: HttpClientOptions) {
+    this.#shown = shown
     this.#timeoutMs = timeoutMs
     const connect = this.#connector()
     this.#agent = new Agent({
@@ -73,8 +73,8 @@ export class HttpClient {
   async get(url: string, { headers, signal, maxBytes = MAX_BYTES }: HttpGet = {}): Promise<HttpResponse> {
     signal?.throwIfAborted()
     try {
-      const shown = { ...headers, ...authorizationHeader(this.#credentials) }
-      const answer = await request(url, { dispatcher: this.#agent, headers: shown, signal })
+      const all = { ...headers, ...authorizationHeader(this.#shown) }
+      const answer = await request(url, { dispatcher: this.#agent, headers: all, signal })
       // A reader gets the error from the iterator; without a reader it must not be unhandled.
       answer.body.on('error', () => undefined)
       return {
@@ -95,7 +95,7 @@ export class HttpClient {
 
   /** Anew whenever the certificates were replaced. */
   #connector(): () => buildConnector.connector {
-    const { tls } = this.#credentials
+    const tls = this.#shown?.credentials.tls
     const make = () => buildConnector({ timeout: this.#timeoutMs, lookup: checkedLookup, ...tls?.context })
     let context = tls?.context
     let connector = make()

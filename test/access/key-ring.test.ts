@@ -24,6 +24,7 @@ function ring(more: Partial<KeyRecord> = {}) {
   }
   const redis = { nowMs: 0, reads: 0, answer: (): Promise<KeyRecord | undefined> => Promise.resolve(record) }
   const keys = new KeyRing({
+    name: 'edge',
     systemKey: () => key,
     read: () => {
       redis.reads += 1
@@ -63,6 +64,17 @@ describe('a ring of keys', () => {
     await expect(keys.identify(other)).rejects.toMatchObject({ code: 'queueUnavailable' })
     redis.answer = SILENT
     await expect(keys.identify(other)).rejects.toMatchObject({ code: 'queueUnavailable' })
+    expect(await keys.identify(text)).toMatchObject({ name: 'camera' })
+  })
+
+  it('forgets nobody for a flood of made-up ids while Redis is away', async () => {
+    const { keys, text, redis } = ring()
+    await keys.identify(text)
+    redis.answer = AWAY
+    const invented = Array.from({ length: 10_001 }, () => keys.identify(formatToken(newToken())))
+    expect(new Set((await Promise.allSettled(invented)).map(({ status }) => status))).toEqual(
+      new Set(['rejected']),
+    )
     expect(await keys.identify(text)).toMatchObject({ name: 'camera' })
   })
 

@@ -75,7 +75,7 @@ it('a service without a system key takes no identity provider', () => {
 
 it('the command line shows a token of one as it does a key', async () => {
   const shown = await provider.token([])
-  expect(ownCredentials({ SCISSION_TOKEN: shown }).authorization()).toBe(`Bearer ${shown}`)
+  expect(ownCredentials({ SCISSION_TOKEN: shown }).authorization('planner')).toBe(`Bearer ${shown}`)
   expect(() => ownCredentials({ SCISSION_TOKEN: 'a.b' })).toThrow(/not a token/)
 })
 

@@ -98,12 +98,18 @@ describe('a service with a certificate and an authority', () => {
   it('lets a resource in that shows a certificate of its name, by each of the clients', async () => {
     const shown = credentials(await certificate('edge', authority))
     expect(await resources(shown)).toEqual([])
-    const client = new HttpClient({ timeoutMs: 5000, credentials: shown })
+    const client = new HttpClient({ timeoutMs: 5000, shown: { credentials: shown, to: 'planner' } })
     const answer = await client.get(`${doors.url}/v1/resources`)
     answer.discard()
     client.close()
     const caller = new Caller(shown)
-    const call = { method: 'GET', url: `${doors.url}/v1/resources`, headers: {}, body: [] } as const
+    const call = {
+      method: 'GET',
+      url: `${doors.url}/v1/resources`,
+      to: 'planner',
+      headers: {},
+      body: [],
+    } as const
     const { status } = await caller.send({ ...call, timeoutMs: 5000, maxBytes: 10_000 })
     caller.close()
     expect([answer.status, status]).toEqual([200, 200])

@@ -50,8 +50,9 @@ export async function secure(serving: ServeSystem): Promise<Result> {
     for (let round = -WARM_UP; round < ROUNDS; round += 1)
       for (const [pair, ms] of times) {
         const own = pair.isSecure ? caller : serving.caller
-        const url = `${serving.urlOf(`${pair.name}-device`)}/v2/models/${pair.name}-hop/infer`
-        const { parameters } = await infer(own, url, model.inputs)
+        const device = `${pair.name}-device`
+        const url = `${serving.urlOf(device)}/v2/models/${pair.name}-hop/infer`
+        const { parameters } = await infer(own, url, model.inputs, {}, device)
         const next = Number(parameters['scission_hop0_nextMs'])
         if (round >= 0) ms.push(next - Number(parameters['scission_hop1_computeMs']))
       }

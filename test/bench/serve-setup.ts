@@ -11,7 +11,7 @@ import { Caller } from '../../services/inference/http/call.ts'
 import { createBenchmarkClient } from '../../shared/client/benchmark.ts'
 import { createJsonClient } from '../../shared/client/http.ts'
 import type { Structure } from '../../shared/contracts/model.ts'
-import type { Credentials } from '../../shared/platform/credentials.ts'
+import { type Credentials, shownTo } from '../../shared/platform/credentials.ts'
 import { createLog } from '../../shared/platform/log.ts'
 import { messageHeaders } from '../../shared/oip/binary-message.ts'
 import { writeInferRequest } from '../../shared/oip/request-message.ts'
@@ -133,7 +133,12 @@ async function deploy(
   )
   await state.deployments.put(id, deployment)
   for (const [resource] of hops) {
-    const peer = createJsonClient(`resource ${resource}`, urlOf(resource), undefined, credentials)
+    const peer = createJsonClient(
+      `resource ${resource}`,
+      urlOf(resource),
+      undefined,
+      shownTo(resource, credentials),
+    )
     await peer.send({ method: 'PUT', url: `/v1/deployments/${id}`, data: deployment })
   }
 }
@@ -143,11 +148,13 @@ export async function infer(
   url: string,
   inputs: readonly Tensor[],
   parameters: Record<string, string | number | boolean> = {},
+  to?: string,
 ): Promise<InferResponse> {
   const message = writeInferRequest({ inputs, parameters: { binary_data_output: true, ...parameters } })
   const answer = await caller.send({
     method: 'POST',
     url,
+    to,
     headers: messageHeaders(message),
     body: [message.json, ...message.binary],
     timeoutMs: 60_000,

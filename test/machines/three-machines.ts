@@ -1,8 +1,11 @@
 /** The system of docs/guides/own-machines.md on three machines: Redis, benchmark and planner on `cloud`, inference on each. */
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { nodeArguments } from '../../infra/start/processes/entry.ts'
-import { ownCredentials } from '../../infra/cli/own-credentials.ts'
+import { SystemKey } from '../../shared/platform/access/system-key.ts'
+import { formatToken } from '../../shared/platform/access/token.ts'
+import { bearer } from '../../shared/platform/credentials.ts'
 import { keyFileIn } from '../../infra/start/system-key-file.ts'
 import { REAL_SERVER } from '../redis/persistent-server.ts'
 import { eventually } from '../support/eventually.ts'
@@ -38,8 +41,8 @@ export class ThreeMachines {
   private constructor(lab: Lab, folder: string) {
     this.lab = lab
     this.#keyFile = keyFileIn(folder)
-    const { authorization } = ownCredentials({ SCISSION_SYSTEM_KEY_FILE: this.#keyFile })
-    this.shown = { Authorization: authorization() ?? '' }
+    const key = SystemKey.read(readFileSync(this.#keyFile, 'utf8'), this.#keyFile)
+    this.shown = { Authorization: bearer(formatToken(key.tokenOf('operator', 'system'))) }
     const machine = (name: Name) => new Machine(lab, name, folder)
     this.machines = { device: machine('device'), edge: machine('edge'), cloud: machine('cloud') }
   }

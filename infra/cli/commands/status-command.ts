@@ -10,7 +10,7 @@ import { ANSWER_MS, healthOf } from '../../steps/service-health.ts'
 import { painted } from '../../terminal/columns.ts'
 import { type Table, tableOf, tableText } from '../../terminal/table.ts'
 import { csvOption } from '../common-options.ts'
-import type { Credentials } from '../../../shared/platform/credentials.ts'
+import { type Credentials, shownTo } from '../../../shared/platform/credentials.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { linksTable } from '../link-table.ts'
@@ -92,7 +92,7 @@ async function readStatus({ services: found, planner, credentials }: Context): P
 }
 
 async function stateOf(name: string, url: string, credentials: Credentials): Promise<ServiceState> {
-  const client = createJsonClient(`${name} service`, url, undefined, credentials)
+  const client = createJsonClient(`${name} service`, url, undefined, shownTo(name, credentials))
   try {
     const { version, uptimeMs, redis } = await healthOf(client)
     const about = {

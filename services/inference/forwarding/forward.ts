@@ -142,11 +142,12 @@ export async function askPeer<T>(
   { caller, maxBytes, doubt }: ForwardOptions,
   peer: Peer,
   path: string,
-  call: Omit<Call, 'url' | 'maxBytes'> & { maxBytes?: number },
+  call: Omit<Call, 'url' | 'to' | 'maxBytes'> & { maxBytes?: number },
   read: (answer: CallAnswer) => T,
 ): Promise<T> {
   try {
-    const answer = await caller.send({ maxBytes, ...call, url: `${peer.url.replace(/\/$/, '')}${path}` })
+    const url = `${peer.url.replace(/\/$/, '')}${path}`
+    const answer = await caller.send({ maxBytes, ...call, url, to: peer.resource.name })
     if (answer.status === 200) return read(answer)
     if (answer.errorCode === ('misdirected' satisfies ErrorCode)) doubt?.(peer)
     throw refusal(answer, peer)

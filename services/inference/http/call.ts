@@ -26,6 +26,8 @@ import { type ResponseHead, ResponseParser } from './response-parser.ts'
 export interface Call {
   method: 'GET' | 'POST'
   url: string
+  /** Name of the service that is called; absent = nothing is shown to it. */
+  to?: string | undefined
   headers: Record<string, string>
   body: readonly Uint8Array[]
   signal?: AbortSignal | undefined
@@ -98,7 +100,7 @@ export class Caller {
   readonly #connections: Connections
   readonly #credentials: Credentials
 
-  /** @param credentials shown with every request. */
+  /** @param credentials shown to those that calls name. */
   constructor(credentials: Credentials = NO_CREDENTIALS) {
     this.#credentials = credentials
     this.#connections = new Connections(credentials)
@@ -121,7 +123,7 @@ export class Caller {
   #once(call: Call): Promise<CallAnswer> {
     if (call.signal?.aborted) return Promise.reject(cancelled())
     return new Promise((resolve, reject) => {
-      const authorization = this.#credentials.authorization()
+      const authorization = call.to === undefined ? undefined : this.#credentials.authorization(call.to)
       new Exchange({ ...call, authorization }, this.#connections, resolve, reject).begin()
     })
   }

@@ -57,7 +57,7 @@ export interface LinkMeasurement {
  * @throws ScissionError peerUnavailable, which names the peer: also if another machine answers.
  */
 export async function measureLink(
-  peer: Pick<Peer, 'url' | 'resource' | 'credentials'>,
+  peer: Pick<Peer, 'url' | 'resource' | 'shown'>,
   largestBytes = DEFAULT_PROBE_BYTES,
 ): Promise<LinkMeasurement> {
   const stops = new StopClock()
@@ -71,7 +71,7 @@ export async function measureLink(
 /** @param stops of this process meanwhile. */
 export async function measureWith(
   stops: Stops,
-  peer: Pick<Peer, 'url' | 'resource' | 'credentials'>,
+  peer: Pick<Peer, 'url' | 'resource' | 'shown'>,
   largestBytes: number,
 ): Promise<LinkMeasurement> {
   const url = probeUrl(peer)
@@ -80,8 +80,8 @@ export async function measureWith(
   const onAnswer: OnAnswer = (timing) => {
     if (!checkAnsweredBy(peer.resource, timing)) untold = true
   }
-  const prober = new Prober(url, stops, onAnswer, peer.credentials)
-  const pinger = new Pinger(new URL(url), PROBE_TIMEOUT_MS, onAnswer, peer.credentials)
+  const prober = new Prober(url, stops, onAnswer, peer.shown)
+  const pinger = new Pinger(new URL(url), PROBE_TIMEOUT_MS, onAnswer, peer.shown)
   const pings: Ping[] = []
   try {
     // At the same time: each sets up a connection and wakes processes that slept.

@@ -66,12 +66,10 @@ class Series {
  * Pings between messages: few, because they share the link with them.
  * @throws Error if the peer does not answer, or another machine does.
  */
-export async function pingSeries(
-  peer: Pick<Peer, 'url' | 'resource' | 'credentials'>,
-): Promise<readonly Ping[]> {
+export async function pingSeries(peer: Pick<Peer, 'url' | 'resource' | 'shown'>): Promise<readonly Ping[]> {
   const stops = new StopClock()
   const onAnswer: OnAnswer = (timing) => void checkAnsweredBy(peer.resource, timing)
-  const pinger = new Pinger(new URL(probeUrl(peer)), PROBE_TIMEOUT_MS, onAnswer, peer.credentials)
+  const pinger = new Pinger(new URL(probeUrl(peer)), PROBE_TIMEOUT_MS, onAnswer, peer.shown)
   try {
     // The first also sets up the connection.
     await pinger.ping()

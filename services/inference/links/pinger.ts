@@ -5,7 +5,7 @@
  * a head of usual length takes a large part of the time.
  */
 import type net from 'node:net'
-import { type Credentials, NO_CREDENTIALS } from '../../../shared/platform/credentials.ts'
+import { authorizationHeader, type Shown } from '../../../shared/platform/credentials.ts'
 import { connect } from '../http/connection-pool.ts'
 
 export interface Ping {
@@ -31,20 +31,15 @@ export class Pinger {
   #failed: Error | undefined
 
   /** @param url accepts a POST. @param timeoutMs limit for each answer. */
-  constructor(
-    url: URL,
-    timeoutMs: number,
-    onAnswer: OnAnswer = () => undefined,
-    credentials: Credentials = NO_CREDENTIALS,
-  ) {
-    const authorization = credentials.authorization()
-    const shown = authorization === undefined ? '' : `Authorization:${authorization}\r\n`
+  constructor(url: URL, timeoutMs: number, onAnswer: OnAnswer = () => undefined, shown?: Shown) {
+    const { Authorization } = authorizationHeader(shown)
+    const header = Authorization === undefined ? '' : `Authorization:${Authorization}\r\n`
     this.#head =
-      `POST ${url.pathname} HTTP/1.1\r\nHost:${url.host}\r\n${shown}` +
+      `POST ${url.pathname} HTTP/1.1\r\nHost:${url.host}\r\n${header}` +
       'Content-Length:1\r\nExpect:100-continue\r\n\r\n'
     this.#timeoutMs = timeoutMs
     this.#onAnswer = onAnswer
-    this.#socket = connect(url.origin, credentials)
+    this.#socket = connect(url.origin, shown?.credentials)
     this.#socket.setNoDelay(true)
     this.#socket.setEncoding('latin1')
     this.#socket.on('data', (text: string) => {

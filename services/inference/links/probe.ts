@@ -1,6 +1,6 @@
 /** One probe of a link: a request with a body, or for one, that is timed. */
 import { randomFillSync } from 'node:crypto'
-import type { Credentials } from '../../../shared/platform/credentials.ts'
+import type { Shown } from '../../../shared/platform/credentials.ts'
 import { type Arrival, readServerTiming } from '../../../shared/platform/transfer-times.ts'
 import { type Call, Caller, CallTimeout } from '../http/call.ts'
 import { PROBE_TIMEOUT_MS } from './ping-series.ts'
@@ -43,13 +43,15 @@ export class Prober {
   readonly #caller: Caller
   readonly #url: string
   readonly #stops: Stops
+  readonly #to: string | undefined
   readonly #onAnswer: OnAnswer
   /** Stops of the peer's group, as it told last; undefined if it has no quota. */
   #stopsThere: number | undefined
 
   /** @param stops of this process. @param onAnswer given the `Server-Timing` of each answer; it may refuse it. */
-  constructor(url: string, stops: Stops, onAnswer: OnAnswer, credentials?: Credentials) {
-    this.#caller = new Caller(credentials)
+  constructor(url: string, stops: Stops, onAnswer: OnAnswer, shown?: Shown) {
+    this.#caller = new Caller(shown?.credentials)
+    this.#to = shown?.to
     this.#url = url
     this.#stops = stops
     this.#onAnswer = onAnswer
@@ -98,7 +100,12 @@ export class Prober {
     const startedAt = performance.now()
     const { stoppedMs } = this.#stops
     try {
-      const { status, times, arrival } = await this.#caller.send({ ...call, ...limits, headers: HEADERS })
+      const { status, times, arrival } = await this.#caller.send({
+        ...call,
+        ...limits,
+        to: this.#to,
+        headers: HEADERS,
+      })
       const totalMs = performance.now() - startedAt - (this.#stops.stoppedMs - stoppedMs)
       if (status !== 200) throw new Error(`it answered ${status}`)
       this.#onAnswer(times.serverTiming)

@@ -6,7 +6,7 @@
  * know which bytes have arrived.
  */
 import { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
-import type { Credentials } from '../../../shared/platform/credentials.ts'
+import { type Credentials, shownTo } from '../../../shared/platform/credentials.ts'
 import { coerceError, ERROR_STATUS, type ErrorCode, ScissionError } from '../../../shared/platform/errors.ts'
 import { ErrorBody } from '../../../shared/platform/http-server/error-answers.ts'
 import { HttpClient, type HttpResponse } from '../../../shared/platform/http-client.ts'
@@ -27,7 +27,7 @@ export class RangeSource {
     this.#client = new HttpClient({
       timeoutMs: idleTimeoutMs,
       connections: CONNECTIONS,
-      ...(credentials && { credentials }),
+      shown: shownTo('benchmark', credentials),
     })
   }
 

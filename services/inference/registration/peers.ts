@@ -2,7 +2,7 @@
  * The other resources: which are registered, which are alive, and their addresses as seen from here. Only registered
  * resources are ever called. A known resource stays known while Redis is away.
  */
-import type { Credentials } from '../../../shared/platform/credentials.ts'
+import { type Credentials, type Shown, shownTo } from '../../../shared/platform/credentials.ts'
 import type { Change } from '../../../shared/platform/redis/changes.ts'
 import type { Routes } from '../../../shared/platform/service/service-config.ts'
 import { type LinkEmulation, type Resource, isAlive } from '../../../shared/contracts/resource.ts'
@@ -16,7 +16,7 @@ export interface Peer {
   url: string
   emulation: LinkEmulation | undefined
   /** Shown to it by whoever calls it. */
-  credentials?: Credentials
+  shown?: Shown | undefined
 }
 
 export class Peers {
@@ -73,9 +73,9 @@ export class Peers {
 
   #peer(resource: Resource): Peer {
     const route = this.#routes[resource.name]
-    const credentials = this.#credentials
+    const shown = shownTo(resource.name, this.#credentials)
     const url = route?.url ?? resource.internalUrl ?? resource.url
-    return { resource, url, emulation: route?.emulation, ...(credentials && { credentials }) }
+    return { resource, url, emulation: route?.emulation, shown }
   }
 
   onChange(change: Change): void {

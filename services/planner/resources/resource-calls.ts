@@ -5,7 +5,7 @@ import { createInferenceClient } from '../../../shared/client/inference.ts'
 import type { Deployment } from '../../../shared/contracts/plan.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
-import type { Credentials } from '../../../shared/platform/credentials.ts'
+import { type Credentials, shownTo } from '../../../shared/platform/credentials.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import type { State } from '../../../shared/platform/redis/state.ts'
@@ -87,7 +87,7 @@ export class ResourceCalls {
       `resource ${resource.name}`,
       addressOf(resource),
       undefined,
-      this.#deps.credentials,
+      shownTo(resource.name, this.#deps.credentials),
     )
   }
 

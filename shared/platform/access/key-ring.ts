@@ -11,8 +11,9 @@ import { waitAtMost } from '../deadline.ts'
 import { ScissionError } from '../errors.ts'
 import { type Identity, patternOf } from './identity.ts'
 import { UNLIMITED } from './quotas.ts'
-import type { SystemKey } from './system-key.ts'
-import { isHashOf, parseToken, type Token } from './token.ts'
+import type { DerivedKind, SystemKey } from './system-key.ts'
+import { isSignedBy, parsePass, type Pass } from './pass.ts'
+import { isHashOf, parseToken, publicBytesOf, SECRET_BYTES, signingKeyOf } from './token.ts'
 
 /** A record is read again in the background after so long … */
 const FRESH_MS = 1000
@@ -32,6 +33,8 @@ interface Known {
 }
 
 export interface KeyRingDeps {
+  /** Of this service: passes are made for one. */
+  name: string
   systemKey: () => SystemKey
   /** @throws the connection's error. */
   read: (id: string) => Promise<KeyRecord | undefined>
@@ -49,26 +52,63 @@ export const notValid = (): ScissionError =>
 export class KeyRing {
   readonly #deps: KeyRingDeps
   readonly #known = new LRUCache<string, Known>({ max: MAX_RECORDS })
+  /** Ids that no record was found of yet: apart, so that a flood of invented ones makes nobody forgotten. */
+  readonly #asked = new LRUCache<string, Known>({ max: MAX_RECORDS })
+  /** Passes that were verified: of tokens that are made of the system key, and of others with the public key of their record. */
+  readonly #derived = new LRUCache<string, { by: SystemKey; identity: Identity }>({ max: MAX_RECORDS })
+  readonly #verified = new LRUCache<string, string>({ max: MAX_RECORDS })
   #spareUntilMs = -Infinity
 
   constructor(deps: KeyRingDeps) {
     this.#deps = deps
   }
 
-  /** @throws ScissionError unauthenticated; queueUnavailable if its key cannot be looked up now. */
+  /**
+   * @param text a token, or a pass.
+   * @throws ScissionError unauthenticated; misdirected for a pass to another service; queueUnavailable if its key cannot be looked up
+   * now.
+   */
   async identify(text: string): Promise<Identity> {
+    const pass = parsePass(text)
+    if (pass) return this.#ofPass(text, pass)
     const token = parseToken(text)
     if (!token) throw notValid()
     const derived = this.#deps.systemKey().derived(token)
-    // Whoever has the system key sets the quotas of the others.
-    if (derived)
-      return { ...derived, id: token.id, ...(derived.kind === 'operator' && { quotas: UNLIMITED }) }
-    return this.#ownerOf(await this.record(token.id), token)
+    if (derived) return derivedIdentity(token.id, derived)
+    const record = await this.record(token.id)
+    // The same work for an unknown id as for a wrong secret.
+    return this.#ownerOf(record, isHashOf(record?.hash ?? NO_HASH, token.secret))
+  }
+
+  async #ofPass(text: string, pass: Pass): Promise<Identity> {
+    const identity = await this.#signerOf(text, pass)
+    const { name } = this.#deps
+    if (pass.to === name) return identity
+    throw new ScissionError('misdirected', `this is ${name}; the request is for ${pass.to}`)
+  }
+
+  async #signerOf(text: string, pass: Pass): Promise<Identity> {
+    const systemKey = this.#deps.systemKey()
+    const known = this.#derived.get(text)
+    if (known?.by === systemKey) return known.identity
+    const derived = systemKey.signerOf(pass)
+    if (derived) {
+      const identity = derivedIdentity(pass.id, derived)
+      this.#derived.set(text, { by: systemKey, identity })
+      return identity
+    }
+    const record = await this.record(pass.id)
+    const publicKey = record?.publicKey ?? NO_KEY
+    const isRight =
+      this.#verified.get(text) === publicKey || isSignedBy(Buffer.from(publicKey, 'base64url'), pass)
+    const identity = this.#ownerOf(record, isRight)
+    this.#verified.set(text, publicKey)
+    return identity
   }
 
   /** The record of a key, revoked or not; undefined if there is none. @throws as identify. */
   async record(id: string): Promise<KeyRecord | undefined> {
-    const known = this.#known.get(id)
+    const known = this.#known.get(id) ?? this.#asked.get(id)
     const ageMs = known ? performance.now() - known.readAtMs : Infinity
     if (known && ageMs < FRESH_MS) return known.record
     const reading = this.#read(id, known)
@@ -94,13 +134,17 @@ export class KeyRing {
   #read(id: string, known: Known | undefined): Promise<KeyRecord | undefined> {
     if (known?.reading) return known.reading
     const entry: Known = known ?? { record: undefined, readAtMs: -Infinity }
-    if (known === undefined) this.#known.set(id, entry)
+    if (known === undefined) this.#asked.set(id, entry)
     const reading = this.#deps
       .read(id)
       .then((record) => {
         // A revoked key stays revoked, whoever writes an older record of it back into Redis.
         if (!entry.record?.revokedAt) entry.record = record
         entry.readAtMs = performance.now()
+        if (entry.record) {
+          this.#known.set(id, entry)
+          this.#asked.delete(id)
+        }
         return entry.record
       })
       .finally(() => {
@@ -112,9 +156,7 @@ export class KeyRing {
     return reading
   }
 
-  #ownerOf(record: KeyRecord | undefined, { secret }: Token): Identity {
-    // The same work for an unknown id as for a wrong secret.
-    const isRight = isHashOf(record?.hash ?? NO_HASH, secret)
+  #ownerOf(record: KeyRecord | undefined, isRight: boolean): Identity {
     if (!record || !isRight || record.revokedAt !== undefined || this.#hasExpired(record)) throw notValid()
     const { id, kind, name, quotas, account } = record
     if (kind === 'resource') return { kind, id, name }
@@ -128,4 +170,13 @@ export class KeyRing {
   }
 }
 
+/** Whoever has the system key sets the quotas of the others. */
+const derivedIdentity = (id: string, { kind, name }: { kind: DerivedKind; name: string }): Identity => ({
+  kind,
+  name,
+  id,
+  ...(kind === 'operator' && { quotas: UNLIMITED }),
+})
+
 const NO_HASH = '0'.repeat(64)
+const NO_KEY = publicBytesOf(signingKeyOf(Buffer.alloc(SECRET_BYTES))).toString('base64url')

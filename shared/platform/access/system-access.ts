@@ -14,9 +14,10 @@ import type { Logger } from '../log.ts'
 import { openSeal, type Seal, sealText } from '../redis/seal.ts'
 import type { State } from '../redis/state.ts'
 import { type BindSettings, isExposed, refuseOpenBind } from './bind.ts'
-import { bearer, type Credentials } from '../credentials.ts'
+import { type Credentials, NO_CREDENTIALS } from '../credentials.ts'
 import { Guard } from './guard.ts'
 import { KeyRing } from './key-ring.ts'
+import { credentialsOfToken } from './pass.ts'
 import { Oidc, type OidcSettings } from './oidc.ts'
 import { RequestRates } from './request-rates.ts'
 import type { Secret } from './secret.ts'
@@ -24,7 +25,6 @@ import { CONTROL_SERVICES, SystemKey } from './system-key.ts'
 import { checkPeer, Tls, type TlsSettings } from './tls.ts'
 import {
   exactBytes,
-  formatToken,
   hashOf,
   hasJwtForm,
   parseToken,
@@ -173,6 +173,7 @@ export class SystemAccess {
     const key = this.#key
     if (!key) throw new ScissionError('notReady', 'the service is starting')
     this.#ring ??= new KeyRing({
+      name: this.#name,
       systemKey: key,
       read: (id) => state.keys.find(id),
       now: () => state.clock.now(),
@@ -255,7 +256,7 @@ const signed = (message: string, key: KeyObject): string =>
   sign(null, Buffer.from(message), key).toString('base64url')
 
 const credentialsOf = (token: (() => Token) | undefined, tls: Tls | undefined): Credentials => ({
-  authorization: () => token && bearer(formatToken(token())),
+  ...(token ? credentialsOfToken(token) : NO_CREDENTIALS),
   tls,
 })
 

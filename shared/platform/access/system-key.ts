@@ -10,6 +10,7 @@
  */
 import { hkdfSync, type KeyObject, randomBytes, sign, timingSafeEqual, verify } from 'node:crypto'
 import { ScissionError } from '../errors.ts'
+import { isSignedBy, type Pass } from './pass.ts'
 import { exactBytes, publicBytesOf, publicKeyOf, SECRET_BYTES, signingKeyOf, type Token } from './token.ts'
 
 interface Half {
@@ -99,10 +100,19 @@ export class SystemKey {
 
   /** Whether a token was made of one of these keys; then whose it is. */
   derived({ id, secret }: Token): { kind: DerivedKind; name: string } | undefined {
+    return this.#derivedAs(id, (one) => timingSafeEqual(one, secret))
+  }
+
+  /** Whether a pass was signed with a token that was made of one of these keys; then whose it is. */
+  signerOf(pass: Pass): { kind: DerivedKind; name: string } | undefined {
+    return this.#derivedAs(pass.id, (secret) => isSignedBy(publicBytesOf(signingKeyOf(secret)), pass))
+  }
+
+  #derivedAs(id: string, isIt: (secret: Buffer) => boolean): { kind: DerivedKind; name: string } | undefined {
     const [, kind, name] = /^(operator|resource)-(.+)$/.exec(id) ?? []
     if ((kind !== 'operator' && kind !== 'resource') || name === undefined) return undefined
     const isOurs = this.#halves.some(
-      ({ seed }) => seed !== undefined && timingSafeEqual(derive(seed, kind, name).secret, secret),
+      ({ seed }) => seed !== undefined && isIt(derive(seed, kind, name).secret),
     )
     return isOurs ? { kind, name } : undefined
   }

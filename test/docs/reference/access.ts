@@ -63,7 +63,7 @@ const MEANING: Record<Access, string> = {
 }
 
 const INTRODUCTION = `A service that listens on its own machine alone asks nobody for a token ([guide](../guides/expose-a-system.md)). Beyond that every
-request shows one, \`Authorization: Bearer scn_ID_SECRET\`, and each route takes one of these permissions. A request without a
+request shows one, \`Authorization: Bearer scn_ID_SECRET\` (services among each other a signature made with it: 421 if it is for another), and each route takes one of these permissions. A request without a
 token, or with one that does not hold (unknown, wrong, revoked, expired: which of these is not said), is answered with 401,
 one whose key does not have the permission with 403. A token of your [identity provider](../guides/expose-a-system.md#people-and-programs-of-an-identity-provider)
 is a client's, or an operator's, by the roles in it, and counts for the same.`

@@ -10,6 +10,7 @@ import { figures } from '../../../shared/contracts/query-values.ts'
 import { patternOf } from '../../../shared/platform/access/identity.ts'
 import { Oidc } from '../../../shared/platform/access/oidc.ts'
 import { OidcKeys } from '../../../shared/platform/access/oidc-keys.ts'
+import { credentialsOfToken, parsePass } from '../../../shared/platform/access/pass.ts'
 import { newSystemKey, SystemKey } from '../../../shared/platform/access/system-key.ts'
 import { formatToken, newToken, parseToken } from '../../../shared/platform/access/token.ts'
 import { createLog } from '../../../shared/platform/log.ts'
@@ -58,12 +59,18 @@ export const credentials: Target = {
     const key = SystemKey.read(newSystemKey(), 'fuzz')
     const sign = (message: string) => key.sign(message)
     const sealed = sealText('resources', 'edge', '{"name":"edge"}', { by: 'system', sign })
+    const planner = key.tokenOf('resource', 'planner')
+    const shown =
+      credentialsOfToken(() => planner)
+        .authorization('edge')
+        ?.replace('Bearer ', '') ?? ''
     const seeds = [
       formatToken(newToken()),
       formatToken(key.tokenOf('resource', 'edge')),
       newSystemKey(),
       key.publicText,
       sealed,
+      shown,
     ]
     return {
       seeds: seeds.map(text),
@@ -71,6 +78,8 @@ export const credentials: Target = {
         const given = Buffer.from(input).toString()
         const token = parseToken(given)
         if (token) key.derived(token)
+        const pass = parsePass(given)
+        if (pass && given !== shown && key.signerOf(pass)) throw new Error('a changed pass is believed')
         refusing(() => SystemKey.read(given, 'fuzz'))
         const opened = openSeal('resources', 'edge', given)
         if (opened && given !== sealed && key.isSigned(opened.message, opened.signature))

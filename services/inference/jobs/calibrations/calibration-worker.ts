@@ -16,6 +16,7 @@ import type { BenchmarkProgress } from '../../../../shared/contracts/job-progres
 import type { Resource } from '../../../../shared/contracts/resource.ts'
 import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import type { Logger } from '../../../../shared/platform/log.ts'
+import { shownTo } from '../../../../shared/platform/credentials.ts'
 import { HttpClient } from '../../../../shared/platform/http-client.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
 import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
@@ -165,7 +166,7 @@ async function fetchSamples(
   signal: AbortSignal,
 ): Promise<Pick<CalibrateInput, 'samples' | 'labels'>> {
   const url = `${benchmarkUrl.replace(/\/$/, '')}/v1/calibrations/${encodeURIComponent(id)}/samples`
-  const client = new HttpClient({ timeoutMs: SAMPLES_TIMEOUT_MS, ...(credentials && { credentials }) })
+  const client = new HttpClient({ timeoutMs: SAMPLES_TIMEOUT_MS, shown: shownTo('benchmark', credentials) })
   try {
     const about = CalibrationSamples.parse(
       await json(await get(client, `${url}/about`, signal, MAX_ABOUT_BYTES)),

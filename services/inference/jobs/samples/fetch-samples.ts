@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Model, Samples } from '../../../../shared/contracts/model.ts'
-import type { Credentials } from '../../../../shared/platform/credentials.ts'
+import { type Credentials, shownTo } from '../../../../shared/platform/credentials.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
 import { HttpClient } from '../../../../shared/platform/http-client.ts'
 
@@ -37,7 +37,7 @@ export async function withModelSamples<T>(
 ): Promise<T> {
   if (!about) return use(undefined)
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'scission-samples-'))
-  const client = new HttpClient({ timeoutMs: TIMEOUT_MS, ...(credentials && { credentials }) })
+  const client = new HttpClient({ timeoutMs: TIMEOUT_MS, shown: shownTo('benchmark', credentials) })
   try {
     const url = `${benchmarkUrl.replace(/\/$/, '')}/v1/models/${id}/samples/data`
     const file = path.join(folder, 'samples')
