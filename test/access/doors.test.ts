@@ -143,6 +143,8 @@ describe('what was done', () => {
     await put.text()
     await send('DELETE', `${url}/v1/deployments/absent`, token)
     await send('GET', `${url}/v1/links`, token)
+    const edge = formatToken(SystemKey.read(keyText, 'test').tokenOf('resource', 'edge'))
+    await send('DELETE', `${url}/v1/deployments/absent`, edge)
     for (let count = 0; count < 50; count += 1) await send('DELETE', `${url}/v1/deployments/x`)
     const entries = () =>
       readFileSync(audit, 'utf8')
@@ -150,7 +152,7 @@ describe('what was done', () => {
         .filter(Boolean)
         .map((line) => JSON.parse(line) as Record<string, unknown>)
     await eventually(() => expect(entries().length).toBeGreaterThanOrEqual(12))
-    const [first, second, third] = entries()
+    const [first, second, third, fourth] = entries()
     const who = 'operator system (operator-system)'
     expect(first).toMatchObject({
       log: 'audit',
@@ -166,7 +168,8 @@ describe('what was done', () => {
       status: 404,
       msg: 'failed: removeDeployment',
     })
-    expect(third).toMatchObject({ who: 'nobody', status: 401, msg: 'refused: removeDeployment' })
+    expect(third).toMatchObject({ who: 'resource edge (resource-edge)', status: 403 })
+    expect(fourth).toMatchObject({ who: 'nobody', status: 401, msg: 'refused: removeDeployment' })
     expect(entries().length).toBeLessThan(52)
     expect(readFileSync(audit, 'utf8')).not.toContain(token)
   })

@@ -86,6 +86,8 @@ export class Guard {
       return this.#enter(req, door, nobody, access, name)
     }
     return this.#identify(authorization, door, access).then((identity) => {
+      // Also of who is refused: the audit log names it.
+      identities.set(req, identity)
       // Probes are not counted. What is not allowed is: it costs as much.
       const counting = access === 'anyone' ? undefined : this.#deps?.count?.(identity, res)
       const enter = () => this.#enter(req, door, identity, access, name)
@@ -135,7 +137,6 @@ export class Guard {
         'this address is for the services of the system: call the public one',
       )
     if (!mayDo(identity, access, name)) throw refusal(identity, access, name)
-    identities.set(req, identity)
     return undefined
   }
 }
