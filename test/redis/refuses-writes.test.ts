@@ -25,7 +25,8 @@ it('tells the reasons of Redis from other errors', () => {
   expect(refusalOf(new Error(full))).toContain('memory is full')
   expect(refusalOf(new Error("READONLY You can't write against a read only replica."))).toContain('REDIS_URL')
   expect(refusalOf(new Error('MISCONF Redis is configured to save RDB snapshots'))).toContain('disk')
-  expect(refusalOf(new Error('WRONGTYPE Operation against a key'))).toBeUndefined()
+  expect(refusalOf(new Error('WRONGTYPE Operation against a key'))).toContain('another program')
+  expect(refusalOf(new Error('ERR unknown command'))).toBeUndefined()
 })
 
 it('tells a Redis that is connected and silent', async () => {

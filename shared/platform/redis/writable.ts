@@ -18,13 +18,29 @@ const REFUSALS: readonly (readonly [RegExp, string])[] = [
   [/\bNOREPLICAS\b/, 'too few replicas are connected to it (min-replicas-to-write)'],
 ]
 
-/** Why Redis refused a write, or to be written to, in words for an operator; undefined if the error is another one. */
+/** Why Redis refused a command, in words for an operator; undefined if the error is another one. */
 export function refusalOf(error: Error): string | undefined {
   const password = passwordRefusal(error)
   if (password !== undefined) return password
+  if (/\bWRONGTYPE\b/.test(error.message)) return wrongType(error)
   const found = REFUSALS.find(([sign]) => sign.test(error.message))
   return found && `Redis takes no writes: ${found[1]}`
 }
+
+/** ioredis tells which command it was; of a script with several keys nobody knows which it is. */
+function wrongType(error: Error): string {
+  const command: unknown = 'command' in error ? error.command : undefined
+  const args: unknown = typeof command === 'object' && command && 'args' in command ? command.args : undefined
+  const [key]: readonly unknown[] = Array.isArray(args) ? args : []
+  return (
+    `Redis holds something under ${isOwnKey(key) ? key : 'a key of this system'} that no service writes (WRONGTYPE): another program uses its keys. ` +
+    'Keep that away, and rename or delete the key'
+  )
+}
+
+const MAX_KEY_CHARACTERS = 200
+const isOwnKey = (arg: unknown): arg is string =>
+  typeof arg === 'string' && arg.length <= MAX_KEY_CHARACTERS && /^(scission|bull):[\w:. -]+$/.test(arg)
 
 /** Written to find out; nobody reads it. */
 const PROBE = 'scission:probe'
