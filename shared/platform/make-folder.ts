@@ -3,12 +3,19 @@ import { mkdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { coerceError } from './errors.ts'
 
-/** Nothing happens if it is there. @throws the error of the system, with its path. */
-export async function makeFolder(folder: string): Promise<void> {
+/** Of models, samples and records: no other user of the machine looks into it. */
+export const OWN_FOLDER = 0o700
+
+/**
+ * Nothing happens if it is there.
+ * @param mode of those that are made. @defaultValue as the process' mask has it
+ * @throws the error of the system, with its path.
+ */
+export async function makeFolder(folder: string, mode?: number): Promise<void> {
   if (await isFolder(folder)) return
   const above = path.dirname(path.resolve(folder))
-  if (!(await isFolder(above))) await makeFolder(above)
-  await mkdir(folder).catch(async (thrown: unknown) => {
+  if (!(await isFolder(above))) await makeFolder(above, mode)
+  await mkdir(folder, { mode }).catch(async (thrown: unknown) => {
     // Another process may have made it meanwhile.
     const isThere =
       (coerceError(thrown) as NodeJS.ErrnoException).code === 'EEXIST' && (await isFolder(folder))

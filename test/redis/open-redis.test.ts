@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Writable } from 'node:stream'
 import { Redis } from 'ioredis'
@@ -89,6 +89,8 @@ describe.skipIf(!hasServer)('with a server on the PATH', () => {
     const dataDir = path.join(folder(), 'kept')
     const first = await open({ PATH }, dataDir)
     await ask(first.url, (client) => client.set('model', 'resnet50'))
+    // Other users of the machine do not look into it.
+    expect(statSync(dataDir).mode & 0o077).toBe(0)
     await first.close()
     const second = await open({ PATH }, dataDir)
     expect(await ask(second.url, (client) => client.get('model'))).toBe('resnet50')

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { z } from 'zod'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { hidePasswordOf } from '../../../shared/platform/hidden-passwords.ts'
+import { OWN_FOLDER } from '../../../shared/platform/make-folder.ts'
 import { freePorts } from '../ports.ts'
 import { howEnded, ManagedProcess } from '../processes/process.ts'
 import { claimDataDir, noteDataDir, refuseUsedDataDir, releaseDataDir } from './data-dir.ts'
@@ -30,7 +31,7 @@ export async function startPrivateRedis(
   needs: Needs,
 ): Promise<OpenRedis> {
   if (dataDir === undefined) return openPrivate(command, dataDir, needs)
-  mkdirSync(dataDir, { recursive: true })
+  mkdirSync(dataDir, { recursive: true, mode: OWN_FOLDER })
   const giveBack = claimDataDir(dataDir)
   try {
     await refuseUsedDataDir(dataDir)

@@ -4,13 +4,14 @@
  * the calibration is deleted: `<id>.bin` holds one sample after another, each with its inputs in the model's order, and
  * `<id>.json` holds the number of samples and their labels.
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import { CalibrationSamples } from '../../../shared/contracts/calibration.ts'
 import type { TensorSpec } from '../../../shared/contracts/common.ts'
 import { readIfThere, statIfThere } from '../../../shared/platform/atomic-file.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { makeFolder, OWN_FOLDER } from '../../../shared/platform/make-folder.ts'
 import { checkJsonLength, JSON_LENGTH_HEADER, readJsonLength } from '../../../shared/oip/binary-message.ts'
 import type { Asker } from '../../../shared/platform/fair-queue.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
@@ -116,7 +117,7 @@ export class SampleFiles {
   }
 
   async keep(about: CalibrationSamples, bytes: Uint8Array | undefined): Promise<void> {
-    await mkdir(this.#folder, { recursive: true })
+    await makeFolder(this.#folder, OWN_FOLDER)
     if (bytes) await writeFile(this.#file(about.calibration, 'bin'), bytes)
     await writeFile(this.#file(about.calibration, 'json'), JSON.stringify(about))
   }

@@ -25,7 +25,7 @@ import { Model, type Samples, Structure } from '../../../shared/contracts/model.
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { makeFolder } from '../../../shared/platform/make-folder.ts'
+import { makeFolder, OWN_FOLDER } from '../../../shared/platform/make-folder.ts'
 import { checkJson } from '../../../shared/platform/outside-input.ts'
 
 /** Path in the model's folder → SHA-256 of its chunks. */
@@ -60,8 +60,8 @@ export class ModelStore {
 
   /** Creates the folders and removes what interrupted uploads and deletions left. */
   async open(): Promise<void> {
-    await makeFolder(this.#models)
-    await makeFolder(this.#incoming)
+    await makeFolder(this.#models, OWN_FOLDER)
+    await makeFolder(this.#incoming, OWN_FOLDER)
     const names = await readdir(this.#incoming)
     const now = await this.#fileTime()
     for (const name of names) {

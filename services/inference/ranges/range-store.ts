@@ -29,7 +29,7 @@ import path from 'node:path'
 import type { RangeManifest } from '../../../shared/contracts/range-manifest.ts'
 import { coerceError, ScissionError } from '../../../shared/platform/errors.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
-import { makeFolder } from '../../../shared/platform/make-folder.ts'
+import { makeFolder, OWN_FOLDER } from '../../../shared/platform/make-folder.ts'
 import { makeRoom, type RangeCache } from './eviction.ts'
 import { fetchChunks } from './fetch-chunks.ts'
 import { bytesMissing, findMissingBytes } from './held-bytes.ts'
@@ -116,7 +116,7 @@ export class RangeStore {
     const release = this.#hold(key, manifest)
     const reserved = { bytes: 0 }
     try {
-      await makeFolder(this.#folder(key))
+      await makeFolder(this.#folder(key), OWN_FOLDER)
       reserved.bytes = await this.#cache.locks.run('room', () => this.#reserve(key, manifest), signal)
       await eachOf(manifest.weights, FILES_AT_ONCE, (weights) => this.#fetchWeights(key, weights, signal))
       const file = await this.#fetchSubModel(key, manifest, signal)

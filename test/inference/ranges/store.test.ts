@@ -16,6 +16,8 @@ describe('a range that is not here yet', () => {
     const range = await used.store.open(used.server.key(0))
     expect(fs.readFileSync(range.path ?? '')).toEqual(subModel('0-3'))
     expect(path.dirname(range.path ?? '')).toBe(path.dirname(weightFile()))
+    // Other users of the machine do not look into it.
+    expect(fs.statSync(path.dirname(weightFile())).mode & 0o077).toBe(0)
     expect(fs.statSync(weightFile()).size).toBe(used.server.weights.length)
     for (const index of [0, 1, 2, 5]) expect(here(index)).toEqual(used.server.chunk(index))
     for (const index of [3, 4, 6, 9]) expect(here(index).every((byte) => byte === 0)).toBe(true)
