@@ -171,6 +171,9 @@ describe('what was done', () => {
     expect(third).toMatchObject({ who: 'resource edge (resource-edge)', status: 403 })
     expect(fourth).toMatchObject({ who: 'nobody', status: 401, msg: 'refused: removeDeployment' })
     expect(entries().length).toBeLessThan(52)
+    // A flood by nobody hides nobody else's refusal.
+    await send('DELETE', `${url}/v1/deployments/hidden`, edge)
+    await eventually(() => expect(entries().at(-1)).toMatchObject({ on: { id: 'hidden' }, status: 403 }))
     expect(readFileSync(audit, 'utf8')).not.toContain(token)
   })
 })

@@ -122,11 +122,21 @@ describe('a service with a certificate and an authority', () => {
     )
     const cloud = await certificate('cloud', authority)
     expect(await refusal(resources(credentials(cloud)))).toBe(
-      'forbidden: resource edge shows a certificate of another name: cloud, localhost',
+      'forbidden: resource edge shows a certificate of another name: CN=cloud',
     )
     const strange = { ...(await certificate('edge', stranger)), tlsCa: file('ca.pem') }
     expect(await refusal(resources(credentials(strange)))).toMatch(
       /^forbidden: resource edge .* it does not hold: /,
+    )
+  })
+
+  it('refuses a certificate that has its name in something else alone', async () => {
+    const made = await makeCertificate(authority, 'http://other.example/DNS:edge', { hosts: [], days: 1 })
+    const [tlsCert, tlsKey] = [file('odd.pem'), file('odd.key')]
+    writeFileSync(tlsCert, made.certificate)
+    writeFileSync(tlsKey, made.key, { mode: 0o600 })
+    expect(await refusal(resources(credentials({ tlsCert, tlsKey, tlsCa: file('ca.pem') })))).toMatch(
+      /shows a certificate of another name/,
     )
   })
 

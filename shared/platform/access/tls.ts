@@ -114,23 +114,12 @@ export function checkPeer({ socket }: IncomingMessage, identity: Identity): void
       `resource ${identity.name} needs a certificate of the authority in SCISSION_TLS_CA: ${why}`,
     )
   }
-  if (namesIn(certificate).includes(identity.name)) return
+  const shown = socket.getPeerX509Certificate()
+  if (shown?.checkHost(identity.name, { subject: 'always', wildcards: false })) return
   throw new ScissionError(
     'forbidden',
-    `resource ${identity.name} shows a certificate of another name: ${namesIn(certificate).join(', ')}`,
+    `resource ${identity.name} shows a certificate of another name: ${shown?.subject ?? ''}`,
   )
-}
-
-function namesIn({
-  subject,
-  subjectaltname = '',
-}: {
-  subject?: { CN?: string | string[] }
-  subjectaltname?: string
-}): string[] {
-  const common = subject?.CN ?? []
-  const others = [...subjectaltname.matchAll(/DNS:([^,\s]+)/g)].map(([, name = '']) => name)
-  return [...new Set([...(Array.isArray(common) ? common : [common]), ...others])]
 }
 
 /** @throws ScissionError badRequest, which names the file. */

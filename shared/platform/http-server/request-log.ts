@@ -7,14 +7,24 @@
  * A flood of refused requests does not fill the disk: beyond so many a second they are counted, and the count is written.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { LRUCache } from 'lru-cache'
 import { identityOf } from '../access/guard.ts'
 import { type Access, describeIdentity } from '../access/identity.ts'
 import type { Logger, RequestLogs } from '../log.ts'
 import type { Route } from './route.ts'
 
-/** Refusals written in a second, of all callers together. */
+/** Refusals written in a second, of each identity, and of all callers without one together. */
 const REFUSALS_PER_SECOND = 10
 const SECOND_MS = 1000
+/** Identities whose refusals are counted apart. */
+const MAX_COUNTED = 1000
+
+/** Refusals of one identity within a second. */
+interface Refusals {
+  sinceMs: number
+  written: number
+  untold: number
+}
 
 /** What changes the system, or what machines do. */
 const AUDITED: readonly Access[] = ['operate', 'manage', 'planner']
@@ -26,9 +36,7 @@ const isAudited = ({ access, method }: Pick<Route, 'access' | 'method'>): boolea
 export class RequestLog {
   readonly #audit: Logger
   readonly #access: Logger | undefined
-  #windowMs = -Infinity
-  #written = 0
-  #untold = 0
+  readonly #refusals = new LRUCache<string, Refusals>({ max: MAX_COUNTED })
 
   constructor({ audit, access }: RequestLogs) {
     this.#audit = audit
@@ -55,27 +63,28 @@ export class RequestLog {
     const from = req.socket.remoteAddress
     res.once('close', () => {
       const status = res.headersSent ? res.statusCode : 0
-      if ((status === 401 || status === 403) && this.#isTooMuch()) return
+      const who = describeIdentity(identityOf(req))
+      if ((status === 401 || status === 403) && this.#isTooMuch(who)) return
       // Of what a request makes, the answer names the place.
       const made = res.getHeader('Location')
       const on = { ...params, ...(made !== undefined && { made }) }
-      const what = { who: describeIdentity(identityOf(req)), from, did: route.id, on, status }
+      const what = { who, from, did: route.id, on, status }
       this.#audit.info(what, `${resultOf(status)}: ${route.id}`)
     })
   }
 
-  #isTooMuch(): boolean {
+  #isTooMuch(who: string): boolean {
     const now = performance.now()
-    if (now - this.#windowMs >= SECOND_MS) {
-      if (this.#untold > 0)
-        this.#audit.info({ refused: this.#untold }, 'refused requests that are not listed')
-      this.#windowMs = now
-      this.#written = 0
-      this.#untold = 0
+    let of = this.#refusals.get(who)
+    if (!of || now - of.sinceMs >= SECOND_MS) {
+      if (of && of.untold > 0)
+        this.#audit.info({ who, refused: of.untold }, 'refused requests that are not listed')
+      of = { sinceMs: now, written: 0, untold: 0 }
+      this.#refusals.set(who, of)
     }
-    this.#written += 1
-    if (this.#written <= REFUSALS_PER_SECOND) return false
-    this.#untold += 1
+    of.written += 1
+    if (of.written <= REFUSALS_PER_SECOND) return false
+    of.untold += 1
     return true
   }
 }
