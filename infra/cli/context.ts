@@ -84,8 +84,8 @@ export function createContext(program: Command, everyCommand: () => Promise<Comm
 let isOutdatedSaid = false
 
 /** Once, however many questions a command asks. */
-function sayOutdated(): void {
-  if (!isOutdatedSaid) complain('Redis cannot be reached: this is what the service knew before')
+function sayOutdated(why: string): void {
+  if (!isOutdatedSaid) complain(`this is what the service knew before: ${why}`)
   isOutdatedSaid = true
 }
 

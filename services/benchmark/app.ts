@@ -198,7 +198,7 @@ function routesOf(parts: Parts): Route[] {
         heartbeatMs: config.heartbeatMs,
       }),
     ),
-    ...tagged('Profiles', 'Measured costs of models on resources', profileRoutes(state)),
+    ...tagged('Profiles', 'Measured costs of models on resources', profileRoutes(state, holdings)),
   ]
 }
 

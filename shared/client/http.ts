@@ -91,7 +91,7 @@ export function createJsonClient(
     } catch (thrown) {
       const isRedis = thrown instanceof ScissionError && thrown.code === 'queueUnavailable'
       if (!isRead || !isRedis || !known.takesOutdated) throw thrown
-      known.outdated()
+      known.outdated(thrown.message)
       return await ask(options, isRead, undefined)
     }
   }

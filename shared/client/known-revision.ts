@@ -11,16 +11,16 @@ import {
 
 export class KnownRevision {
   readonly #always: 'latest' | undefined
-  readonly #onOutdated: () => void
+  readonly #onOutdated: (why: string) => void
   #revision: Revision | undefined
 
   /**
    * @param always `latest`: ask for all that was written by anybody before each call, for clients that cannot know of it, as
    *   one process after another. Costs the services one look at Redis per call.
-   * @param onOutdated called before a question is asked again without that, because Redis cannot be reached: the answer is
+   * @param onOutdated called before a question is asked again without that, because Redis cannot be asked, and why not: the answer is
    *   what the service knew before.
    */
-  constructor(always?: 'latest', onOutdated: () => void = () => undefined) {
+  constructor(always?: 'latest', onOutdated: (why: string) => void = () => undefined) {
     this.#always = always
     this.#onOutdated = onOutdated
   }
@@ -30,8 +30,8 @@ export class KnownRevision {
     return this.#always === 'latest'
   }
 
-  outdated(): void {
-    this.#onOutdated()
+  outdated(why: string): void {
+    this.#onOutdated(why)
   }
 
   /** Value of the header Scission-At-Least-Revision; undefined if nothing is known yet. */

@@ -1,5 +1,6 @@
-/** An identity provider on this machine: its discovery document and keys over HTTP, and tokens that it signs. */
+/** An identity provider on this machine: its discovery document and keys over HTTP or HTTPS, and tokens that it signs. */
 import { createServer, type Server } from 'node:http'
+import https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTHeaderParameters, SignJWT } from 'jose'
 
@@ -27,6 +28,11 @@ export interface TokenOptions {
   key?: ProviderKey
 }
 
+interface Secured {
+  cert: string
+  key: string
+}
+
 export class IdentityProvider {
   readonly issuer: string
   /** Requests to it, by path. */
@@ -36,17 +42,20 @@ export class IdentityProvider {
   answer: ((path: string) => { status: number; body: string; location?: string } | undefined) | undefined
   #server: Server | undefined
   readonly #port: number
+  readonly #secured: Secured | undefined
 
-  private constructor(server: Server, keys: ProviderKey[]) {
+  private constructor(server: Server, keys: ProviderKey[], secured: Secured | undefined) {
     this.#server = server
+    this.#secured = secured
     this.#port = (server.address() as AddressInfo).port
-    this.issuer = `http://127.0.0.1:${this.#port}/realms/plant`
+    this.issuer = `${secured ? 'https' : 'http'}://127.0.0.1:${this.#port}/realms/plant`
     this.keys = keys
     server.on('request', this.#respond)
   }
 
-  static async start(): Promise<IdentityProvider> {
-    return new IdentityProvider(await listening(0), [await newKey('first')])
+  /** @param secured its certificate; absent = by HTTP. */
+  static async start(secured?: Secured): Promise<IdentityProvider> {
+    return new IdentityProvider(await listening(0, secured), [await newKey('first')], secured)
   }
 
   /** Its addresses answer nobody until `comeBack`. */
@@ -58,7 +67,7 @@ export class IdentityProvider {
   }
 
   async comeBack(): Promise<void> {
-    this.#server = await listening(this.#port)
+    this.#server = await listening(this.#port, this.#secured)
     this.#server.on('request', this.#respond)
   }
 
@@ -115,8 +124,8 @@ export class IdentityProvider {
   }
 }
 
-async function listening(port: number): Promise<Server> {
-  const server = createServer()
+async function listening(port: number, secured?: Secured): Promise<Server> {
+  const server = secured ? https.createServer(secured) : createServer()
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, '127.0.0.1', resolve)

@@ -27,6 +27,7 @@ const settings = (more: Partial<OidcSettings> = {}): OidcSettings => ({
   oidcIssuer: provider.issuer,
   oidcAudience: [AUDIENCE],
   oidcJwks: '',
+  oidcCa: '',
   oidcRolesClaim: ['roles', 'scope'],
   oidcClockToleranceMs: 30_000,
   ...more,
@@ -374,6 +375,12 @@ describe('settings that cannot be', () => {
     ],
     ['no audience', { oidcAudience: [] }, /SCISSION_OIDC_AUDIENCE is missing/],
     ['a file that is not there', { oidcJwks: '/absent/keys.json' }, /\/absent\/keys\.json cannot be used/],
+    [
+      'an authority that is not there',
+      { oidcCa: '/absent/ca.pem' },
+      /SCISSION_OIDC_CA: \/absent\/ca\.pem cannot be read/,
+    ],
+    ['an authority that is none', { oidcCa: import.meta.filename }, /SCISSION_OIDC_CA: .* no certificate/],
   ])('%s', (_, more, why) => {
     expect(() => Oidc.from(settings(more), recordedLog().log)).toThrow(why)
   })

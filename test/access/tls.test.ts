@@ -206,6 +206,9 @@ describe('settings of certificates', () => {
     expect(() => Tls.from({ ...none, tlsCa: '/absent' }, log)).toThrow(
       'SCISSION_TLS_CA: /absent cannot be read',
     )
+    expect(() => Tls.from({ ...none, tlsCa: tlsKey }, log)).toThrow(
+      `SCISSION_TLS_CA: ${tlsKey} is no certificate of an authority (PEM)`,
+    )
     expect(() => Tls.from({ ...none, tlsCert, tlsKey: b.tlsKey }, log)).toThrow('cannot be used')
   })
 

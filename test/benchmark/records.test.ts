@@ -5,7 +5,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Benchmarks, openBenchmarks } from '../../services/benchmark/benchmarks/open-benchmarks.ts'
-import { storeOriginal } from '../../services/benchmark/benchmarks/import-original.ts'
+import { type AdmitModels, storeOriginal } from '../../services/benchmark/benchmarks/import-original.ts'
 import { type Admit, startBenchmark } from '../../services/benchmark/benchmarks/start-benchmark.ts'
 import { type CalibrationDeps, endCalibration } from '../../services/benchmark/calibrations/calibrations.ts'
 import { SampleFiles } from '../../services/benchmark/calibrations/sample-files.ts'
@@ -141,6 +141,7 @@ describe('a calibration', () => {
   })
 })
 
+const ofNobody: AdmitModels = (_, work) => work({ owner: undefined })
 const BLOCKS = [[0, 1, 0.25, 70_000]]
 
 describe('a network of the original’s', () => {
@@ -148,7 +149,7 @@ describe('a network of the original’s', () => {
     const document = { systems: { one: { tier: 'edge', name: 'far', models: { Tiny: { blocks: BLOCKS } } } } }
     let storing: Promise<unknown> | undefined
     await withLock(other.redis, NAMES_LOCK, async () => {
-      storing = storeOriginal(state, document, Date.now())
+      storing = storeOriginal(state, document, Date.now(), ofNobody)
       await Promise.race([storing.catch(() => {}), sleep(100)])
       await other.deployments.put('original.tiny', exampleDeployment('original.tiny', [hop('device', 0, 4)]))
     })
@@ -164,7 +165,9 @@ describe('a network of the original’s', () => {
 describe('a machine of the original’s', () => {
   it('does not take the place of a service that registers in that moment', async () => {
     const document = { systems: { one: { tier: 'edge', name: 'far', models: { Tiny: { blocks: BLOCKS } } } } }
-    await expect(storeOriginal(state, document, Date.now())).resolves.toMatchObject({ resources: ['far'] })
+    await expect(storeOriginal(state, document, Date.now(), ofNobody)).resolves.toMatchObject({
+      resources: ['far'],
+    })
     const service = exampleResource('edge', { name: 'far' })
     const get = state.resources.get.bind(state.resources)
     state.resources.get = async (name) => {
@@ -172,7 +175,9 @@ describe('a machine of the original’s', () => {
       await other.resources.put(name, service)
       return known
     }
-    await expect(storeOriginal(state, document, Date.now())).rejects.toMatchObject({ code: 'conflict' })
+    await expect(storeOriginal(state, document, Date.now(), ofNobody)).rejects.toMatchObject({
+      code: 'conflict',
+    })
     expect(await other.resources.get('far')).toEqual(service)
   })
 })

@@ -44,6 +44,7 @@ const SKIP_FOR_MATERIAL = [
 
 /** They may be skipped for want of a tool (a Redis server, a Chromium, Docker, foreign clients, open files, shells and their tools, NumPy, a terminal, machines of namespaces) or of Linux. */
 const SKIP_FOR_TOOLS = [
+  'test/access/import-quotas.test.ts',
   'test/benchmark/fair-analyses.test.ts',
   'test/e2e/lost-memory.test.ts',
   'test/faults/foreign-messages.test.ts',
@@ -55,6 +56,7 @@ const SKIP_FOR_TOOLS = [
   'test/planner/links/overridden-links.test.ts',
   'test/inference/clocks.test.ts',
   'test/inference/executor/stage-processes.test.ts',
+  'test/inference/jobs/refused-ends.test.ts',
   'test/inference/runaway.test.ts',
   'test/inference/one-name.test.ts',
   'test/planner/read-your-writes.test.ts',

@@ -19,6 +19,7 @@ import { queueOptions, withErrorHandler, workerOptions } from '../../shared/plat
 import { refusalOfConnection } from '../../shared/platform/redis/refused-password.ts'
 import { checkWritable } from '../../shared/platform/redis/writable.ts'
 import { PLANNER_SETTINGS, readConfig } from '../../shared/platform/service/service-config.ts'
+import { JSON_TYPE } from '../support/json-type.ts'
 import { eventually } from '../support/eventually.ts'
 import { withFolder } from '../support/folder.ts'
 import { recordedLog } from '../support/recorded-log.ts'
@@ -181,7 +182,8 @@ describe.skipIf(skip)('connections whose password is in a file', () => {
     const all = users(settings())
     await expectAllWork(all, 'before')
     await changePassword(FIRST, SECOND)
-    const reason = `Redis refuses the user or the password of SCISSION_REDIS_PASSWORD_FILE (${file})`
+    // The file stands in the log alone.
+    const reason = 'Redis refuses the user or the password of SCISSION_REDIS_PASSWORD_FILE'
     await eventually(() =>
       expect(checkWritable(all.producer)).rejects.toMatchObject({
         code: 'queueUnavailable',
@@ -189,7 +191,7 @@ describe.skipIf(skip)('connections whose password is in a file', () => {
       }),
     )
     await moreRefusals(20)
-    const told = all.lines.filter((line) => line.includes(reason))
+    const told = all.lines.filter((line) => line.includes(`${reason} (${file})`))
     // By the connection of requests and by that of jobs.
     expect(told).toHaveLength(2)
     replaceFile(SECOND)
@@ -290,11 +292,24 @@ describe.skipIf(skip)('services', () => {
       await eventually(async () => expect(await readyz(service)).toEqual({ status: 200, ready: true }))
     await stopServer()
     await startServer(SECOND)
-    const reason = `Redis refuses the user or the password of SCISSION_REDIS_PASSWORD_FILE (${file})`
+    const reason = 'Redis refuses the user or the password of SCISSION_REDIS_PASSWORD_FILE'
     for (const service of [benchmark, planner])
       await eventually(async () =>
         expect(await readyz(service)).toEqual({ status: 503, ready: false, reason }),
       )
+    const asked = {
+      start: [`${benchmark.url}/v1/benchmarks`, '{"model":"m"}'],
+      list: [`${benchmark.url}/v1/models`],
+      link: [`${planner.url}/v1/links/a/b`, '{"rttMs":1,"bandwidthMbps":1}', 'PUT'],
+    }
+    for (const [url = '', body, method = body === undefined ? 'GET' : 'POST'] of Object.values(asked)) {
+      const answer = await fetch(url, { method, headers: JSON_TYPE, ...(body !== undefined && { body }) })
+      expect([url, answer.status, await answer.json()]).toEqual([
+        url,
+        503,
+        { error: { code: 'queueUnavailable', message: reason } },
+      ])
+    }
     // It serves what it has loaded without Redis.
     await eventually(async () =>
       expect(await readyz(inference)).toMatchObject({
@@ -308,7 +323,7 @@ describe.skipIf(skip)('services', () => {
     await Promise.all(services.map((service) => service.stop()))
     const exits = await Promise.all(services.map(({ exited }) => exited))
     const printed = exits.flatMap(({ lastLines }) => lastLines).join('\n')
-    expect(printed).toContain(reason)
+    expect(printed).toContain(`${reason} (${file})`)
     expect(printed).not.toMatch(/not-to-be-printed/)
   })
 })

@@ -1,12 +1,13 @@
 /**
  * Stores the measurements of the original Scission for planning: its networks become models whose layers are blocks, its
  * machines resources that are never alive, their block times profiles, and its connections links. Importing the same data
- * again changes nothing.
+ * again changes nothing. Models that it makes are whose import makes them first; their bytes are nobody's, as no file is kept.
  */
 import { z } from 'zod'
 import { withFigures } from '../../../shared/contracts/link-override.ts'
 import type { Model } from '../../../shared/contracts/model.ts'
 import type { Resource } from '../../../shared/contracts/resource.ts'
+import type { Grant } from '../../../shared/platform/access/holdings.ts'
 import { refuseDeploymentName } from '../models/registry.ts'
 import { type Imported, importOriginal } from '../../../shared/original/index.ts'
 import { NAMES_LOCK, withLock } from '../../../shared/platform/redis/lock.ts'
@@ -36,14 +37,18 @@ export type OriginalStored = z.infer<typeof OriginalStored>
 /** Distinguishes a network of the original from an uploaded model of the same name. */
 const NAME_PREFIX = 'original.'
 
+/** Lets an import make so many models that were not there, or refuses. */
+export type AdmitModels = <T>(count: number, work: (grant: Pick<Grant, 'owner'>) => Promise<T>) => Promise<T>
+
 /**
  * @throws ScissionError badRequest, notFound (see importOriginal); conflict when a service has a machine's name or a
- *   deployment a network's.
+ *   deployment a network's; tooManyRequests for who is at a quota. Then nothing is stored.
  */
 export async function storeOriginal(
   state: State,
   document: OriginalDocument,
   now: number,
+  admit: AdmitModels,
 ): Promise<OriginalStored> {
   const { networks, network, ...profiles } = document
   const importedAt = new Date(now).toISOString()
@@ -56,13 +61,16 @@ export async function storeOriginal(
   for (const { name } of resources) refuseService(await state.resources.get(name))
   const models = imported.models.map((model): Model => ({ ...model, name: `${NAME_PREFIX}${model.name}` }))
   const { structures, profiles: measured, links } = imported
+  const isThere = await Promise.all(models.map(({ id }) => state.models.has(id)))
   // Referenced documents are stored first, so that every reader of a profile finds its model.
-  await withModelNames(state, models, async () => {
-    await Promise.all(
-      structures.map((one) => state.structures.put(structureId(one.model, one.shapesKey), one)),
-    )
-    await Promise.all(models.map((model) => state.models.put(model.id, model)))
-  })
+  await admit(isThere.filter((is) => !is).length, ({ owner }) =>
+    withModelNames(state, models, async () => {
+      await Promise.all(
+        structures.map((one) => state.structures.put(structureId(one.model, one.shapesKey), one)),
+      )
+      await Promise.all(models.map((model) => putOwned(state, model, owner)))
+    }),
+  )
   await Promise.all(
     resources.map((resource) =>
       state.resources.update(resource.name, (known) => {
@@ -85,6 +93,12 @@ export async function storeOriginal(
     profiles: imported.profiles.map(({ id }) => id),
     links: imported.links.map(({ from, to }) => linkId(from, to)),
   }
+}
+
+/** One that was there stays whose it was. */
+async function putOwned(state: State, model: Model, owner: Model['owner']): Promise<void> {
+  const known = await state.models.get(model.id)
+  await state.models.put(model.id, { ...model, owner: known ? known.owner : owner })
 }
 
 /** Stores models under the locks of names, as an upload does: no deployment gets one of these names meanwhile. */

@@ -3,7 +3,7 @@
  * processes itself, on any replica: the parent job of a benchmark, which runs after all parts ended and stores their results.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Job, Worker } from 'bullmq'
+import type { Job, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { waitAtMost } from '../../../shared/platform/deadline.ts'
 import type { BenchmarkConfig } from '../../../shared/platform/service/service-config.ts'
@@ -11,6 +11,7 @@ import { ClientStreams } from '../../../shared/platform/http-server/client-strea
 import type { Logger } from '../../../shared/platform/log.ts'
 import { type RedisAccess, workerConnection } from '../../../shared/platform/redis/connections.ts'
 import { removeIf } from '../../../shared/platform/redis/lock.ts'
+import { PatientWorker } from '../../../shared/platform/redis/patient-worker.ts'
 import {
   jobData,
   PARENT_QUEUE,
@@ -67,7 +68,7 @@ export function openBenchmarks(config: Config, state: State, log: Logger) {
 
 function startCollector(queues: BenchmarkQueues, connection: Redis, log: Logger): Worker {
   const options = { ...workerOptions(connection), concurrency: COLLECTED_AT_ONCE }
-  const worker = new Worker(PARENT_QUEUE, (job: Job) => collectOrWait(queues, job), options)
+  const worker = new PatientWorker(PARENT_QUEUE, (job: Job) => collectOrWait(queues, job), options)
   worker.on('failed', (job, error) =>
     log.error({ err: error, job: job?.id, queue: worker.name }, error.message),
   )

@@ -10,10 +10,12 @@ import {
   PlainMachine,
   PlainProfile,
 } from '../../../shared/contracts/plain-import.ts'
+import { identityOf } from '../../../shared/platform/access/guard.ts'
+import type { Holdings } from '../../../shared/platform/access/holdings.ts'
 import { MAX_FAULTS, reply, route, type Route } from '../../../shared/platform/http-server/route.ts'
 import { findModel, paginate, type State } from '../../../shared/platform/redis/state.ts'
 import { storeImported } from './imported-profiles.ts'
-import { OriginalDocument, OriginalStored, storeOriginal } from './import-original.ts'
+import { type AdmitModels, OriginalDocument, OriginalStored, storeOriginal } from './import-original.ts'
 import { storePlain } from './import-plain.ts'
 
 const ProfilesQuery = PageQuery.extend({
@@ -53,7 +55,7 @@ const Imported = z.unknown().transform((body, context): Form => {
   return checked(z.object({ items: z.array(Profile) }), has('items') ? body : { items })
 })
 
-export function profileRoutes(state: State): Route[] {
+export function profileRoutes(state: State, holdings: Holdings): Route[] {
   return [
     route({
       method: 'get',
@@ -85,12 +87,12 @@ export function profileRoutes(state: State): Route[] {
       answers: { 200: { description: 'The profile', schema: ProfileView } },
       handle: async ({ params }) => withServed(state, await needProfile(state, params.id)),
     }),
-    importRoute(state),
+    importRoute(state, holdings),
     deleteRoute(state),
   ]
 }
 
-const importRoute = (state: State): Route =>
+const importRoute = (state: State, holdings: Holdings): Route =>
   route({
     method: 'post',
     path: '/v1/profiles',
@@ -119,18 +121,19 @@ const importRoute = (state: State): Route =>
       PlainLink,
       z.array(z.union([PlainProfile, PlainMachine, PlainLink])),
     ]),
-    fails: ['notFound', 'conflict', 'overloaded'],
+    fails: ['notFound', 'conflict', 'overloaded', 'tooManyRequests'],
     answers: {
       201: { description: 'Stored', schema: z.union([OriginalStored, ProfilePage]) },
     },
-    handle: async ({ body }) => {
+    handle: async ({ body }, req) => {
       if ('items' in body) return reply(201, { items: await storeImported(state, body.items) })
       const now = await state.clock.read()
+      const admit: AdmitModels = (models, work) => holdings.reserving(identityOf(req), { models }, work)
       return reply(
         201,
         'plain' in body
           ? await storePlain(state, body.plain, now)
-          : await storeOriginal(state, body.original, now),
+          : await storeOriginal(state, body.original, now, admit),
       )
     },
   })

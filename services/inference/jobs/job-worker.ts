@@ -4,7 +4,7 @@
  * a job out again if its worker was lost: then it is measured anew, or ended at once if its profile was stored.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Job, UnrecoverableError, Worker } from 'bullmq'
+import { type Job, UnrecoverableError } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import type { Structure } from '../../../shared/contracts/model.ts'
@@ -26,6 +26,8 @@ import type { PaceSampler } from '../pace/pace-sampler.ts'
 import type { Measurement, ProfileRequest } from './profiler/profile-model.ts'
 import { type CalibrationDeps, workCalibration } from './calibrations/calibration-worker.ts'
 import { withModelSamples } from './samples/fetch-samples.ts'
+import { type JobKey, keyOf, UnwrittenEnds } from './unwritten-ends.ts'
+import { PatientWorker } from '../../../shared/platform/redis/patient-worker.ts'
 import { storeResult } from '../../../shared/platform/redis/store-result.ts'
 import { CALIBRATION_JOB, CalibrationJobData } from '../../../shared/contracts/calibration.ts'
 
@@ -43,14 +45,16 @@ export interface JobWorkerDeps
 export function startBenchmarkWorker(deps: JobWorkerDeps): { close: () => Promise<void> } {
   const stopping = new AbortController()
   const queue = resourceQueue(deps.resource)
+  const ends = new UnwrittenEnds()
   const worker = withErrorHandler(
-    new Worker(queue, (job: Job) => work(deps, job, stopping.signal), {
+    new PatientWorker(queue, (job: Job) => ends.endOf(job, () => work(deps, job, stopping.signal)), {
       ...workerOptions(deps.connection),
       concurrency: 1,
     }),
     queue,
     deps.log,
   )
+  worker.on('completed', (job) => ends.written(job)).on('failed', (job) => job && ends.written(job))
   return {
     close: async () => {
       stopping.abort(new ScissionError('cancelled', `resource ${deps.resource} is stopping`))
@@ -194,10 +198,7 @@ function checkMemory({ machine, resource }: JobWorkerDeps, structure: Structure)
 
 const REMEMBER_SECONDS = 24 * 3600
 
-/** Identifies a job of any queue; the queue may give it out more than once. */
-export type JobKey = Pick<Job, 'id' | 'queueName' | 'timestamp'>
-
-const doneKey = ({ queueName, id, timestamp }: JobKey) => `scission:measured:${queueName}.${id}.${timestamp}`
+const doneKey = (job: JobKey) => `scission:measured:${keyOf(job)}`
 
 /** Stores the profile, through outages of Redis, and remembers that this job made it. @throws Redis' last error. */
 export async function keepProfile(

@@ -7,11 +7,13 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createLocalJWKSet, type JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
+import { NO_CREDENTIALS } from '../credentials.ts'
 import { coerceError, ScissionError } from '../errors.ts'
 import { HttpClient } from '../http-client.ts'
 import { isLoopback } from '../loopback.ts'
 import type { Logger } from '../log.ts'
 import { checkJson } from '../outside-input.ts'
+import { certificateFault, readAuthority } from './tls.ts'
 
 /** How often the keys are read, from an address and from a file. */
 const READ_URL_MS = 10 * 60_000
@@ -25,6 +27,7 @@ const STALE_MS = 24 * 3_600_000
 const PATIENCE_MS = 5000
 const MAX_BYTES = 256 * 1024
 const MAX_KEYS = 100
+const CA_SETTING = 'SCISSION_OIDC_CA'
 
 const KeySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(MAX_KEYS) })
 const Discovery = z.looseObject({ issuer: z.string(), jwks_uri: z.url() })
@@ -160,11 +163,43 @@ export function keysInFile(file: string): KeySource {
   return { where: file, everyMs: READ_FILE_MS, read: () => readFile(file, 'utf8'), close: () => undefined }
 }
 
-/** @param jwks where the keys are; absent = the provider's discovery document says it (OpenID Connect Discovery 1.0, 4). */
-export function keysOfIssuer(issuer: string, jwks: string | undefined): KeySource {
-  const client = new HttpClient({ timeoutMs: PATIENCE_MS })
-  const read = async () => textAt(client, jwks ?? (await discovered(client, issuer)))
+/**
+ * @param jwks where the keys are; absent = the provider's discovery document says it (OpenID Connect Discovery 1.0, 4).
+ * @param caFile the authority of its certificates, read again with the keys; '' = those that Node knows.
+ * @throws ScissionError badRequest if that file cannot be used.
+ */
+export function keysOfIssuer(issuer: string, jwks: string | undefined, caFile = ''): KeySource {
+  const authority = new Authority(caFile)
+  const client = new HttpClient({
+    timeoutMs: PATIENCE_MS,
+    shown: { to: issuer, credentials: { ...NO_CREDENTIALS, tls: authority } },
+  })
+  const read = async () => {
+    authority.readAgain()
+    return textAt(client, jwks ?? (await discovered(client, issuer)))
+  }
   return { where: jwks ?? issuer, everyMs: READ_URL_MS, read, close: () => client.close() }
+}
+
+/** Whom a provider's certificates have to be of. Another object each time it has changed. */
+class Authority {
+  readonly #file: string
+  #context: { ca?: string } = {}
+
+  constructor(file: string) {
+    this.#file = file
+    this.readAgain()
+  }
+
+  get context(): { ca?: string } {
+    return this.#context
+  }
+
+  readAgain(): void {
+    if (this.#file === '') return
+    const ca = readAuthority(this.#file, CA_SETTING)
+    if (ca !== this.#context.ca) this.#context = { ca }
+  }
 }
 
 /** Keys that somebody on the way can change let that one in. */
@@ -203,6 +238,8 @@ async function textAt(client: HttpClient, url: string): Promise<string> {
     for await (const chunk of body) chunks.push(chunk)
     return Buffer.concat(chunks).toString('utf8')
   } catch (thrown) {
-    throw new Error(`${url}: ${coerceError(thrown).message}`, { cause: thrown })
+    const error = coerceError(thrown)
+    const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
+    throw new Error(`${url}: ${certificateFault(code, CA_SETTING) ?? error.message}`, { cause: thrown })
   }
 }

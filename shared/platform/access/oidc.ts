@@ -24,6 +24,8 @@ export interface OidcSettings {
   oidcAudience: readonly string[]
   /** A URL or a file; '' = as the issuer says. */
   oidcJwks: string
+  /** A file; '' = authorities that Node knows. */
+  oidcCa: string
   oidcRolesClaim: readonly string[]
   oidcClockToleranceMs: number
 }
@@ -75,7 +77,7 @@ export class Oidc {
 
   /** @returns undefined if no issuer is set. @throws ScissionError badRequest if the settings cannot be used. */
   static from(settings: OidcSettings, log: Logger): Oidc | undefined {
-    const { oidcIssuer, oidcAudience, oidcJwks } = settings
+    const { oidcIssuer, oidcAudience, oidcJwks, oidcCa } = settings
     if (oidcIssuer === '') return undefined
     if (oidcAudience.length === 0)
       throw new ScissionError(
@@ -96,7 +98,7 @@ export class Oidc {
     const source =
       oidcJwks !== '' && !isUrl
         ? keysInFile(oidcJwks)
-        : keysOfIssuer(oidcIssuer, oidcJwks === '' ? undefined : oidcJwks)
+        : keysOfIssuer(oidcIssuer, oidcJwks === '' ? undefined : oidcJwks, oidcCa)
     return new Oidc(settings, new OidcKeys(source, log), log)
   }
 

@@ -9,6 +9,7 @@
  * gets the public one and a token of its own.
  */
 import { hkdfSync, type KeyObject, randomBytes, sign, timingSafeEqual, verify } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import { ScissionError } from '../errors.ts'
 import { isSignedBy, type Pass } from './pass.ts'
 import { exactBytes, publicBytesOf, publicKeyOf, SECRET_BYTES, signingKeyOf, type Token } from './token.ts'
@@ -27,11 +28,21 @@ const LINE = /^(scs|scp)_([A-Za-z0-9_-]{43})$/
 export const CONTROL_SERVICES = ['planner', 'benchmark'] as const
 export type DerivedKind = 'operator' | 'resource'
 
+/** Services of a system, and operators: far fewer than this. */
+const MAX_KNOWN = 1000
+
 /** The text of a new private key. */
 export const newSystemKey = (): string => `scs_${randomBytes(SECRET_BYTES).toString('base64url')}`
 
 export class SystemKey {
   readonly #halves: Half[]
+  /**
+   * Id → secrets that were found to be of these keys: to derive one takes longer than all else that is done to let a request in.
+   * Only right ones, so that no flood of invented tokens pushes them out. Another file of keys is another object.
+   */
+  readonly #known = new LRUCache<string, readonly Buffer[]>({ max: MAX_KNOWN })
+  /** By id: a service shows its own with every request that it sends. */
+  readonly #made = new LRUCache<string, Token>({ max: MAX_KNOWN })
 
   private constructor(halves: Half[]) {
     this.#halves = halves
@@ -95,7 +106,9 @@ export class SystemKey {
   tokenOf(kind: DerivedKind, name: string): Token {
     const seed = this.#halves.find((half) => half.seed)?.seed
     if (!seed) throw new ScissionError('internal', 'a public system key makes no tokens')
-    return derive(seed, kind, name)
+    const made = this.#made.get(idOf(kind, name)) ?? derive(seed, kind, name)
+    this.#made.set(made.id, made)
+    return made
   }
 
   /** Whether a token was made of one of these keys; then whose it is. */
@@ -111,10 +124,13 @@ export class SystemKey {
   #derivedAs(id: string, isIt: (secret: Buffer) => boolean): { kind: DerivedKind; name: string } | undefined {
     const [, kind, name] = /^(operator|resource)-(.+)$/.exec(id) ?? []
     if ((kind !== 'operator' && kind !== 'resource') || name === undefined) return undefined
-    const isOurs = this.#halves.some(
-      ({ seed }) => seed !== undefined && isIt(derive(seed, kind, name).secret),
-    )
-    return isOurs ? { kind, name } : undefined
+    const known = this.#known.get(id) ?? []
+    if (known.some(isIt)) return { kind, name }
+    const secrets = this.#halves.flatMap(({ seed }) => (seed ? derive(seed, kind, name).secret : []))
+    const right = secrets.find(isIt)
+    if (right === undefined) return undefined
+    this.#known.set(id, [...known, right])
+    return { kind, name }
   }
 
   get #signer(): KeyObject | undefined {
@@ -122,9 +138,11 @@ export class SystemKey {
   }
 }
 
+const idOf = (kind: DerivedKind, name: string): string => `${kind}-${name}`
+
 function derive(seed: Buffer, kind: DerivedKind, name: string): Token {
   const secret = Buffer.from(hkdfSync('sha256', seed, '', `scission token ${kind} ${name}`, SECRET_BYTES))
-  return { id: `${kind}-${name}`, secret }
+  return { id: idOf(kind, name), secret }
 }
 
 function halfOf(line: string, where: string): Half {

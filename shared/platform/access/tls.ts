@@ -5,6 +5,7 @@
  * With an authority, a resource shows a certificate with its name as well as its token: the common name, or a DNS name of
  * its subject alternative names. Clients need none.
  */
+import { X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { createSecureContext, type SecureContextOptions, TLSSocket, type TlsOptions } from 'node:tls'
@@ -127,7 +128,7 @@ function readContext({ tlsCert, tlsKey, tlsCa }: TlsSettings): SecureContextOpti
   const context = {
     ...(tlsCert !== '' && { cert: readPublic(tlsCert, 'SCISSION_TLS_CERT') }),
     ...(tlsKey !== '' && { key: readSecretFile(tlsKey, 'SCISSION_TLS_KEY') }),
-    ...(tlsCa !== '' && { ca: readPublic(tlsCa, 'SCISSION_TLS_CA') }),
+    ...(tlsCa !== '' && { ca: readAuthority(tlsCa, 'SCISSION_TLS_CA') }),
   }
   try {
     createSecureContext(context)
@@ -140,6 +141,27 @@ function readContext({ tlsCert, tlsKey, tlsCa }: TlsSettings): SecureContextOpti
     )
   }
   return context
+}
+
+/**
+ * @returns the certificates of authorities in a file (PEM).
+ * @throws ScissionError badRequest, which names the file, if it holds none: Node would take it, and believe nobody.
+ */
+export function readAuthority(file: string, setting: string): string {
+  const text = readPublic(file, setting)
+  const certificates =
+    text.match(/-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]*-----END [^-]*-----/g) ?? []
+  if (certificates.length === 0 || !certificates.every(isCertificate))
+    throw new ScissionError('badRequest', `${setting}: ${file} is no certificate of an authority (PEM)`)
+  return text
+}
+
+function isCertificate(text: string): boolean {
+  try {
+    return new X509Certificate(text).raw.length > 0
+  } catch {
+    return false
+  }
 }
 
 function readPublic(file: string, setting: string): string {
@@ -158,13 +180,16 @@ const stampOf = ({ tlsCert, tlsKey, tlsCa }: TlsSettings): string =>
     .map((file) => (file === '' ? '' : String(statSync(file, { throwIfNoEntry: false })?.mtimeMs)))
     .join(' ')
 
-/** What is wrong with the certificate of a peer, in words for an operator; undefined for other errors. */
-export function certificateFault(code: string | undefined): string | undefined {
-  return code === undefined ? undefined : FAULTS[code]
+/**
+ * What is wrong with the certificate of a peer, in words for an operator; undefined for other errors.
+ * @param setting that names the file of its authority.
+ */
+export function certificateFault(code: string | undefined, setting = 'SCISSION_TLS_CA'): string | undefined {
+  const fault = code === undefined ? undefined : FAULTS[code]
+  return fault === UNKNOWN_AUTHORITY ? `${fault}: ${setting} names the file with it` : fault
 }
 
-const UNKNOWN_AUTHORITY =
-  'its certificate is of an authority that is not known here: SCISSION_TLS_CA names the file with it'
+const UNKNOWN_AUTHORITY = 'its certificate is of an authority that is not known here'
 const FAULTS: Record<string, string> = {
   CERT_HAS_EXPIRED: 'its certificate has expired',
   CERT_NOT_YET_VALID: 'its certificate is not valid yet: a clock is wrong',

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { z } from 'zod'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { refusalNow } from '../redis/refused-password.ts'
 import { refusalOf } from '../redis/writable.ts'
 
 export const ErrorBody = z
@@ -47,7 +48,8 @@ export function toScissionError(thrown: unknown): ScissionError {
   if (typeof status === 'number' && status >= 400 && status < 500) return as('badRequest')
   const refusal = refusalOf(error)
   if (refusal !== undefined) return as('queueUnavailable', refusal)
-  if (isRedisFailure(error)) return as('queueUnavailable', 'Redis cannot be reached; retry in a moment')
+  if (isRedisFailure(error))
+    return as('queueUnavailable', refusalNow() ?? 'Redis cannot be reached; retry in a moment')
   // Node names the path, which is nobody's business; the log tells the cause.
   if ('syscall' in error && 'path' in error)
     return as('internal', 'a file of this service could not be read or written; its log says which, and why')

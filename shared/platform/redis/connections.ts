@@ -84,13 +84,15 @@ function reportOutages(redis: Redis, { redisPassword }: RedisAccess, log: Logger
   let lost = false
   let refused = false
   redis.on('error', (error: Error) => {
-    const refusal = passwordRefusal(error, redisPassword?.setting ?? 'REDIS_URL')
+    const setting = redisPassword?.setting ?? 'REDIS_URL'
+    const refusal = passwordRefusal(error, setting)
     const isNews = refusal === undefined ? !lost : !refused
     if (isNews) log?.warn({ err: error }, `Redis cannot be reached: ${refusal ?? error.message}`)
     else log?.debug({ err: error }, 'Redis still cannot be reached')
     lost = true
     if (refusal !== undefined) refused = true
-    noteRefusal(redis, refusal)
+    // It is answered to callers, who learn the name of the setting and not of the file behind it.
+    noteRefusal(redis, passwordRefusal(error, setting.split(' ', 1)[0]))
     // Commands that waited are rejected with this very error. BullMQ takes an error with this code for a lost connection and tries
     // again; for any other it would have a job fail whose result it could not write.
     if (refusal !== undefined) Object.assign(error, { code: 'ECONNREFUSED' })
@@ -101,5 +103,6 @@ function reportOutages(redis: Redis, { redisPassword }: RedisAccess, log: Logger
     refused = false
     noteRefusal(redis, undefined)
   })
+  redis.on('end', () => noteRefusal(redis, undefined))
   return redis
 }

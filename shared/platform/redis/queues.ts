@@ -49,7 +49,7 @@ export function queueOptions(connection: Redis): QueueOptions {
 }
 
 /**
- * For every Worker; `connection` from `workerConnection`. Concurrency is 1 unless set by the caller.
+ * For every PatientWorker; `connection` from `workerConnection`. Concurrency is 1 unless set by the caller.
  * Do not override the three recovery settings: they must be the same in all workers of a queue.
  */
 export function workerOptions(connection: Redis): WorkerOptions {
@@ -59,8 +59,12 @@ export function workerOptions(connection: Redis): WorkerOptions {
     lockRenewTime: LOCK_RENEW_MS,
     stalledInterval: STALLED_INTERVAL_MS,
     maxStalledCount: MAX_STALLED_COUNT,
+    runRetryDelay: RETRY_MS,
   }
 }
+
+/** ms after which a worker asks a Redis again that has refused it. */
+const RETRY_MS = 1000
 
 /** The part of BullMQ's Queue, Worker, QueueEvents and FlowProducer that reports errors. */
 interface ReportsErrors {

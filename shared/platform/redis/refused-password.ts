@@ -21,10 +21,20 @@ export function passwordRefusal(
   return undefined
 }
 
-const refusals = new WeakMap<Redis, string>()
+/** Of the connections that are refused now. */
+const refusals = new Map<Redis, string>()
 
 /** Why a connection is not let in now, if that is why it is lost. */
 export const refusalOfConnection = (redis: Redis): string | undefined => refusals.get(redis)
+
+/**
+ * Why this process is not let in now: whoever answers a request knows the error of a command and not its connection, which only
+ * says that it is not there. All connections of a service go to one Redis with one password.
+ */
+export function refusalNow(): string | undefined {
+  const [refusal] = refusals.values()
+  return refusal
+}
 
 export function noteRefusal(redis: Redis, refusal: string | undefined): void {
   if (refusal === undefined) refusals.delete(redis)

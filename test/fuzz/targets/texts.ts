@@ -112,6 +112,7 @@ export const providerTokens: Target = {
       oidcAudience: [AUDIENCE],
       oidcJwks: '',
       oidcRolesClaim: ['realm_access.roles', 'scope'],
+      oidcCa: '',
       oidcClockToleranceMs: 0,
     }
     const log = createLog('fuzz', 'silent')

@@ -54,6 +54,13 @@ export const ACCESS_SETTINGS = {
     '',
     'URL of its public keys, or a file with them for a site without a way to it; empty = as its discovery document says',
   ),
+  oidcCa: setting(
+    'SCISSION_OIDC_CA',
+    z.string(),
+    '',
+    'file with the authority of its certificate (PEM), which then is the only one that counts for it; empty = those that Node ' +
+      'knows. It may be replaced while the service runs',
+  ),
   oidcRolesClaim: setting(
     'SCISSION_OIDC_ROLES_CLAIM',
     names,
