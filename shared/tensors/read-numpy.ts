@@ -1,27 +1,19 @@
 /**
  * Reads NumPy files: `.npy` holds one array, `.npz` is a zip archive of them. The bytes come from clients, so every offset
- * and size is checked (of the archive by adm-zip), and unpacked content is limited in size. Arrays of texts become BYTES.
+ * and size is checked (of the archive by zip-directory.ts), and unpacked content is limited in size. Arrays of texts become BYTES.
  *
  * @see https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html (versions 1.0 to 3.0)
  */
-import AdmZip from 'adm-zip'
-import { coerceError, ScissionError } from '../platform/errors.ts'
+import { ScissionError } from '../platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../contracts/tensor.ts'
 import { countElements, encodeEach } from '../oip/bytes-elements.ts'
 import { NPY_DATATYPES as DATATYPES, NPY_MAGIC } from './numpy-types.ts'
+import { inflateEntry } from './inflate-entry.ts'
 import { inTensorOrder } from './numpy-order.ts'
 import { pickledTexts } from './pickled-texts.ts'
+import { zipEntries } from './zip-directory.ts'
 
 export type NumpyArray = Omit<Tensor, 'name'>
-
-/** Methods of zip that NumPy packs by: stored, deflated. */
-const ZIP_METHODS = [0, 8]
-/**
- * Limits on the directory of an archive. adm-zip 0.6.1 makes an object for every file at once, and one for every folder in
- * its name: without limits an archive of 64 kB, with one name, blocked the process for 3.4 s and took 649 MB (Node 20).
- */
-const MAX_FILES = 10_000
-const MAX_FOLDERS = 16
 
 /** Texts of a `.npy` file that is read on its own take no more: they can take any multiple of their file. */
 const MAX_TEXT_BYTES = 2 ** 30
@@ -124,44 +116,28 @@ function fromUtf32(bytes: Uint8Array, refuse: Refuse): Uint8Array {
 }
 
 /**
- * Reads the arrays of an archive by name, in the archive's order.
- * @param owner what error messages call the file. @param limitBytes maximum of all arrays together. @throws ScissionError invalidTensor, payloadTooLarge.
+ * Reads the arrays of an archive by name, in the archive's order: one after another, each unpacked piece by piece.
+ * @param owner what error messages call the file. @param limitBytes maximum of all arrays together; what would exceed it is not
+ *   unpacked. @throws ScissionError invalidTensor, payloadTooLarge.
  */
-export function readNpz(bytes: Uint8Array, owner: string, limitBytes: number): Map<string, NumpyArray> {
+export async function readNpz(
+  bytes: Uint8Array,
+  owner: string,
+  limitBytes: number,
+): Promise<Map<string, NumpyArray>> {
   const refuse = (why: string) => new ScissionError('invalidTensor', `${owner}: ${why}`)
   const arrays = new Map<string, NumpyArray>()
+  const entries = zipEntries(bytes, refuse)
   let left = limitBytes
-  try {
-    const zip = new AdmZip(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), {
-      decoder: { encode: (name) => Buffer.from(name), decode: (name) => fileName(name, refuse) },
-    })
-    if (zip.getEntryCount() > MAX_FILES)
-      throw refuse(`it holds ${zip.getEntryCount()} files, at most ${MAX_FILES} are read`)
-    for (const entry of zip.getEntries()) {
-      if (entry.isDirectory) continue
-      const { method, size, compressedSize } = entry.header
-      if (!ZIP_METHODS.includes(method))
-        throw refuse(`${entry.entryName} is packed by method ${method}; save with numpy.savez`)
-      // adm-zip inflates to `size` at most, and takes `compressedSize` of what is stored.
-      const unpacked = Math.max(size, compressedSize)
-      if (unpacked > left)
-        throw new ScissionError('payloadTooLarge', `${owner}: its arrays take more than ${limitBytes} bytes`)
-      const name = entry.entryName.replace(/\.npy$/, '')
-      const array = readNpy(entry.getData(), `${owner}, ${entry.entryName}`, left)
-      left -= Math.max(unpacked, array.bytes.byteLength)
-      arrays.set(name, array)
-    }
-  } catch (thrown) {
-    if (thrown instanceof ScissionError) throw thrown
-    throw refuse(`the .npz file is damaged: ${coerceError(thrown).message}`)
+  // All of it is known before anything is unpacked.
+  if (entries.reduce((sum, { size }) => sum + size, 0) > limitBytes)
+    throw new ScissionError('payloadTooLarge', `${owner}: its arrays take more than ${limitBytes} bytes`)
+  for (const entry of entries) {
+    const name = entry.name.replace(/\.npy$/, '')
+    if (arrays.has(name)) throw refuse(`it holds two arrays named ${name}`)
+    const array = readNpy(await inflateEntry(entry, refuse), `${owner}, ${entry.name}`, left)
+    left -= Math.max(entry.size, array.bytes.byteLength)
+    arrays.set(name, array)
   }
   return arrays
-}
-
-/** adm-zip has every name decoded before it makes the folders. */
-function fileName(bytes: Uint8Array, refuse: (why: string) => ScissionError): string {
-  const name = Buffer.from(bytes).toString()
-  if (name.split('/').length > MAX_FOLDERS + 1)
-    throw refuse(`a name in it has ${bytes.length} bytes; names in at most ${MAX_FOLDERS} folders are read`)
-  return name
 }

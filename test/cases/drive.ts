@@ -49,7 +49,9 @@ export async function driveCase(system: System, given: Case, options: DriveOptio
   let inputs: Tensors = new Map()
   let reference: Tensors | undefined
   const hasInputs = await step('inputs', async () => {
-    inputs = new Map(readArrays(given.inputs).map(({ key, tensor }) => [key, { name: key, ...tensor }]))
+    inputs = new Map(
+      (await readArrays(given.inputs)).map(({ key, tensor }) => [key, { name: key, ...tensor }]),
+    )
     return {}
   })
   if (hasInputs && !given.noReference)

@@ -278,7 +278,7 @@ describe('with the system up', () => {
     const archive = path.join(system.folder, 'out.npz')
     const repeated = await run(...asked, '--repeat', '6', '--concurrency', '3', '--output', archive)
     expect(repeated.stdout).toMatch(/6 requests, 3 at a time: median .* requests per second\n.*99 % within/)
-    expect([...readNpz(readFileSync(archive), 'out.npz', 1e6).keys()]).toEqual(['y'])
+    expect([...(await readNpz(readFileSync(archive), 'out.npz', 1e6)).keys()]).toEqual(['y'])
     const exact = await json<{ times: RepeatTimes }>(...asked, '--repeat', '4')
     expect(exact.times).toMatchObject({ requests: 4, concurrency: 1 })
     expect(exact.times.samplesMs).toHaveLength(4)

@@ -160,8 +160,8 @@ describe('reference outputs that came with the models', needsFiles(...REFERENCED
 
   it('are met in three pieces by the vision transformer', async () => {
     const analysis = await analysed(copyOf(thirdPartyFile('cct2_vit_opset20.onnx')))
-    const [input] = readArrays(thirdPartyFile('cct2_vit_opset20_inputs.npz'))
-    const [expected] = readArrays(thirdPartyFile('cct2_vit_opset20_outputs.npz'))
+    const [input] = await readArrays(thirdPartyFile('cct2_vit_opset20_inputs.npz'))
+    const [expected] = await readArrays(thirdPartyFile('cct2_vit_opset20_outputs.npz'))
     const given = new Map([['input', { name: 'input', ...input!.tensor }]])
     const got = await runPieces(analysis, [20, 40], given, 'all')
     expect(tensorValues({ name: 'output', ...expected!.tensor }).length).toBe(10)

@@ -82,3 +82,39 @@ export function npzOf(files: Record<string, Buffer>, packed: boolean, method = 0
   end.writeUInt32LE(at, 16)
   return Buffer.concat([...parts, listing, end])
 }
+
+/** One file, with all its sizes and places in 64 bits. */
+export function zip64Of(name: string, content: Buffer, packed: boolean): Buffer {
+  const short = npzOf({ [name]: content }, packed)
+  const at = short.readUInt32LE(short.length - 22 + 16)
+  const entry = Buffer.from(short.subarray(at, short.length - 22))
+  const longs = [entry.readUInt32LE(24), entry.readUInt32LE(20), entry.readUInt32LE(42)]
+  for (const place of [24, 20, 42]) entry.writeUInt32LE(0xff_ff_ff_ff, place)
+  const extra = Buffer.alloc(4 + 24)
+  extra.writeUInt16LE(1, 0)
+  extra.writeUInt16LE(24, 2)
+  for (const [index, long] of longs.entries()) extra.writeBigUInt64LE(BigInt(long), 4 + index * 8)
+  entry.writeUInt16LE(extra.length, 30)
+  const listing = Buffer.concat([entry, extra])
+  const record = Buffer.alloc(56)
+  record.write('PK\x06\x06', 'latin1')
+  record.writeBigUInt64LE(44n, 4)
+  for (const place of [24, 32]) record.writeBigUInt64LE(1n, place)
+  record.writeBigUInt64LE(BigInt(listing.length), 40)
+  record.writeBigUInt64LE(BigInt(at), 48)
+  const locator = Buffer.alloc(20)
+  locator.write('PK\x06\x07', 'latin1')
+  locator.writeBigUInt64LE(BigInt(at + listing.length), 8)
+  locator.writeUInt32LE(1, 16)
+  const end = Buffer.alloc(22, 0xff)
+  end.write('PK\x05\x06', 'latin1')
+  end.writeUInt16LE(0, 20)
+  return Buffer.concat([short.subarray(0, at), listing, record, locator, end])
+}
+
+/** The same archive with a comment at its end. */
+export function withComment(zip: Buffer): Buffer {
+  const longer = Buffer.concat([zip, Buffer.from('PK\x05\x06 a comment')])
+  longer.writeUInt16LE(longer.length - zip.length, zip.length - 2)
+  return longer
+}

@@ -6,7 +6,7 @@ import { DATATYPES } from '../../shared/contracts/common.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { isNpy, isNpz, readNpy, readNpz } from '../../shared/tensors/read-numpy.ts'
 import { countElements, decodeElements } from '../../shared/oip/bytes-elements.ts'
-import { npyFile, npyOf, npzOf } from '../support/numpy.ts'
+import { npyFile, npyOf, npzOf, withComment, zip64Of } from '../support/numpy.ts'
 
 const array = fc.record({
   datatype: fc.constantFrom(...DATATYPES.filter((one) => one !== 'BYTES' && one !== 'BF16')),
@@ -17,6 +17,15 @@ const LIMIT = 1e6
 const failure = (work: () => unknown): ScissionError | undefined => {
   try {
     work()
+    return undefined
+  } catch (thrown) {
+    if (thrown instanceof ScissionError) return thrown
+    throw thrown
+  }
+}
+const unzipFailure = async (zip: Buffer, limitBytes = LIMIT): Promise<ScissionError | undefined> => {
+  try {
+    await readNpz(zip, 'f', limitBytes)
     return undefined
   } catch (thrown) {
     if (thrown instanceof ScissionError) return thrown
@@ -182,68 +191,131 @@ describe('a .npy file of texts', () => {
 describe('a .npz file', () => {
   const first = npyOf('FP32', [2], 1).file
   const second = npyOf('INT64', [], 1).file
+  /** Where the directory's entry of the last file begins, in an archive without comments. */
+  const lastEntry = (zip: Buffer, name: string) => zip.length - 22 - name.length - 46
 
-  it('gives its arrays by name, packed or not', () => {
+  it('gives its arrays by name, packed or not', async () => {
+    const large = npyOf('FP32', [50_000], 1).file
     for (const packed of [false, true]) {
-      const zip = npzOf({ 'x.npy': first, 'folder/ä.npy': second }, packed)
+      const zip = npzOf({ 'x.npy': first, 'folder/ä.npy': second, 'large.npy': large }, packed)
       expect(isNpz(zip)).toBe(true)
-      const arrays = readNpz(zip, 'f', LIMIT)
+      const arrays = await readNpz(zip, 'f', LIMIT)
       expect([...arrays].map(([name, { datatype }]) => [name, datatype])).toEqual([
         ['x', 'FP32'],
         ['folder/ä', 'INT64'],
+        ['large', 'FP32'],
       ])
+      expect(large.subarray(128).equals(arrays.get('large')?.bytes ?? Buffer.of())).toBe(true)
+      // Of an array that is sent on, the archive is not sent with it.
+      for (const { bytes } of arrays.values())
+        expect(bytes.buffer.byteLength).toBeLessThan(zip.length + large.length)
+      for (const { bytes } of arrays.values()) expect(bytes.buffer).not.toBe(zip.buffer)
     }
   })
 
-  it('may not unpack to more than the limit', () => {
+  it('is read with sizes of 64 bits, as numpy writes them, and with a comment behind it', async () => {
+    for (const packed of [false, true])
+      for (const zip of [zip64Of('x.npy', first, packed), withComment(npzOf({ 'x.npy': first }, packed))])
+        expect((await readNpz(zip, 'f', LIMIT)).get('x')).toMatchObject({ datatype: 'FP32', shape: [2] })
+  })
+
+  it('with sizes of 64 bits that cannot be is refused', async () => {
+    const zip = zip64Of('x.npy', first, true)
+    const record = zip.length - 22 - 20 - 56
+    for (const at of [32, 40, 48].map((place) => record + place)) {
+      const damaged = Buffer.from(zip)
+      damaged.writeBigUInt64LE(2n ** 63n - 1n, at)
+      expect(await unzipFailure(damaged)).toMatchObject({
+        status: 400,
+        message: expect.stringContaining('damaged'),
+      })
+    }
+  })
+
+  it('may not unpack to more than the limit', async () => {
     const bomb = npzOf({ 'x.npy': Buffer.concat([first, Buffer.alloc(2e6)]) }, true)
     expect(bomb.length).toBeLessThan(10_000)
-    expect(failure(() => readNpz(bomb, 'f', LIMIT))?.status).toBe(413)
+    expect((await unzipFailure(bomb))?.status).toBe(413)
+    // Nor all of them together, however small each is.
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`${index}.npy`, first]))
+    expect((await unzipFailure(npzOf(many, true), 1000 * first.length - 1))?.status).toBe(413)
+    expect(await unzipFailure(npzOf(many, true), 1000 * first.length)).toBeUndefined()
   })
 
-  it('may not unpack to more than it says, nor say less than it holds', () => {
-    const content = Buffer.concat([first, Buffer.alloc(2e6)])
-    for (const packed of [true, false]) {
-      const zip = npzOf({ 'x.npy': content }, packed)
-      // The size in the archive's directory, whose entry is before the end record of 22 bytes.
-      zip.writeUInt32LE(first.length, zip.length - 22 - 'x.npy'.length - 46 + 24)
-      expect(failure(() => readNpz(zip, 'f', LIMIT))?.status).toBe(packed ? 400 : 413)
-    }
-  })
-
-  it('has its files and the folders in their names counted before they take memory', () => {
-    const many = Object.fromEntries(Array.from({ length: 10_001 }, (_, index) => [`${index}.npy`, first]))
-    const refusals: [Record<string, Buffer>, RegExp][] = [
-      [many, /f: it holds 10001 files, at most 10000 are read/],
-      [{ [`${'a/'.repeat(17)}x.npy`]: first }, /a name in it has 39 bytes; .*16 folders/],
-    ]
-    for (const [files, reason] of refusals) {
-      const error = failure(() => readNpz(npzOf(files, true), 'f', LIMIT))
-      expect([error?.status, error?.message]).toEqual([400, expect.stringMatching(reason)])
-    }
-    // Exporters write names of tens of thousands of characters.
-    for (const name of [`${'a/'.repeat(16)}x`, 'x'.repeat(63_000)])
-      expect([...readNpz(npzOf({ [`${name}.npy`]: first }, true), 'f', LIMIT).keys()]).toEqual([name])
-  })
-
-  it('that is damaged anywhere is refused in order, or read', () => {
-    const zip = npzOf({ 'x.npy': first, 'y.npy': second }, true)
-    fc.assert(
-      fc.property(fc.nat(zip.length - 1), fc.nat(255), fc.nat(zip.length), (at, value, length) => {
-        const damaged = Buffer.from(zip)
-        damaged[at] = value
-        for (const bytes of [damaged, zip.subarray(0, length)]) {
-          const error = failure(() => readNpz(bytes, 'f', LIMIT))
-          expect([undefined, 400, 413]).toContain(error?.status)
+  it('may not unpack to another size than it says, smaller or larger', async () => {
+    for (const content of [first, npyOf('FP32', [30_000], 1).file])
+      for (const packed of [true, false])
+        for (const size of [content.length - 1, content.length + 1, 1]) {
+          const zip = npzOf({ 'x.npy': content }, packed)
+          zip.writeUInt32LE(size, lastEntry(zip, 'x.npy') + 24)
+          const error = await unzipFailure(zip, 10 * LIMIT)
+          expect([error?.status, error?.message]).toEqual([
+            400,
+            expect.stringMatching(
+              packed ? /does not hold the \d+ bytes that it says/ : /is not packed, and has/,
+            ),
+          ])
         }
-      }),
+  })
+
+  it('that says more than its bytes can hold is refused before memory is taken', async () => {
+    const zip = npzOf({ 'x.npy': first }, true)
+    zip.writeUInt32LE(2e9, lastEntry(zip, 'x.npy') + 24)
+    expect((await unzipFailure(zip, 4e9))?.message).toMatch(/packed bytes cannot hold the 2000000000/)
+  })
+
+  it('whose files share bytes, or have one name, is refused', async () => {
+    const zip = npzOf({ 'x.npy': first, 'y.npy': first }, true)
+    // The second entry points to the bytes of the first.
+    zip.writeUInt32LE(0, lastEntry(zip, 'y.npy') + 42)
+    expect((await unzipFailure(zip))?.message).toBe('f: x.npy and y.npy share bytes of the archive')
+    const twice = npzOf({ 'x.npy': first, 'y.npy': first }, true)
+    twice.write('x', lastEntry(twice, 'y.npy') + 46)
+    expect((await unzipFailure(twice))?.message).toBe('f: it holds two arrays named x')
+  })
+
+  it('that is encrypted, or damaged where its checksum tells, is refused', async () => {
+    const zip = npzOf({ 'x.npy': first }, false)
+    zip.writeUInt16LE(1, lastEntry(zip, 'x.npy') + 8)
+    expect((await unzipFailure(zip))?.message).toBe('f: x.npy is encrypted')
+    const flipped = npzOf({ 'x.npy': first }, false)
+    flipped.writeUInt8(255, 30 + 'x.npy'.length + first.length - 1)
+    expect((await unzipFailure(flipped))?.message).toMatch(/checksum of x.npy is wrong/)
+  })
+
+  it('has its files counted before they take memory, and names of any length', async () => {
+    const many = Object.fromEntries(Array.from({ length: 10_001 }, (_, index) => [`${index}.npy`, first]))
+    const error = await unzipFailure(npzOf(many, true))
+    expect([error?.status, error?.message]).toEqual([400, 'f: it holds 10001 files, at most 10000 are read'])
+    // Exporters write names of tens of thousands of characters; folders in them cost nothing.
+    for (const name of [`${'a/'.repeat(31_000)}x`, 'x'.repeat(63_000), '__proto__'])
+      expect([...(await readNpz(npzOf({ [`${name}.npy`]: first }, true), 'f', LIMIT)).keys()]).toEqual([name])
+  })
+
+  it('that is damaged anywhere is refused in order, or read', async () => {
+    const zips = [npzOf({ 'x.npy': first, 'y.npy': second }, true), zip64Of('x.npy', first, true)]
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...zips),
+        fc.nat(500),
+        fc.nat(255),
+        fc.nat(500),
+        async (zip, at, value, length) => {
+          const damaged = Buffer.from(zip)
+          damaged[at % zip.length] = value
+          for (const bytes of [damaged, zip.subarray(0, length % zip.length)]) {
+            const error = await unzipFailure(bytes)
+            expect([undefined, 400, 413]).toContain(error?.status)
+          }
+        },
+      ),
       { numRuns: 1000 },
     )
   })
 
-  it('packed by another method is refused', () => {
+  it('packed by another method is refused', async () => {
     const zip = npzOf({ 'x.npy': deflateRawSync(first) }, false, 12)
-    expect(failure(() => readNpz(zip, 'f', LIMIT))?.message).toMatch(/method 12; save with numpy.savez/)
+    expect((await unzipFailure(zip))?.message).toMatch(/method 12; save with numpy.savez/)
   })
 })
 
@@ -256,7 +328,7 @@ describe('a small file of many texts', () => {
     }
   })
 
-  it('is refused if one text that it names again and again takes more than the limit', () => {
+  it('is refused if one text that it names again and again takes more than the limit', async () => {
     const times = 1000
     // An array whose state is (1, (1000,), None, False, [the same text, 1000 times]).
     const pickle = Buffer.concat([
@@ -269,6 +341,6 @@ describe('a small file of many texts', () => {
     const file = npyFile('|O', [times], pickle)
     expect(countElements(readNpy(file, 'x').bytes, 'x')).toBe(times)
     expect(failure(() => readNpy(file, 'x', 10_000))?.status).toBe(413)
-    expect(failure(() => readNpz(npzOf({ 'x.npy': file }, true), 'f', 10_000))?.status).toBe(413)
+    expect((await unzipFailure(npzOf({ 'x.npy': file }, true), 10_000))?.status).toBe(413)
   })
 })

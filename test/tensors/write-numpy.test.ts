@@ -53,9 +53,9 @@ describe('an array', () => {
   })
 })
 
-it('an archive holds arrays by their names, whatever those are', () => {
+it('an archive holds arrays by their names, whatever those are', async () => {
   const tensors = NUMBERS.map((datatype) => ({ ...tensorOf(datatype, [2]), name: `dense/${datatype}:0` }))
-  const arrays = readNpz(writeNpz(tensors), 'file', 1e6)
+  const arrays = await readNpz(writeNpz(tensors), 'file', 1e6)
   expect([...arrays.keys()].sort()).toEqual(tensors.map(({ name }) => name).sort())
 })
 

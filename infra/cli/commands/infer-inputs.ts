@@ -65,7 +65,7 @@ async function givenInputs(texts: readonly string[]): Promise<Map<string, Given>
     if (equals < 1) {
       if (!/\.npz$/i.test(text))
         throw new ScissionError('badRequest', `--input must be name=file or FILE.npz, got: ${text}`)
-      for (const [name, array] of readNpz(await readBytes('--input', text), text, MAX_ARCHIVE_BYTES))
+      for (const [name, array] of await readNpz(await readBytes('--input', text), text, MAX_ARCHIVE_BYTES))
         given.set(name, { array })
     } else {
       const name = text.slice(0, equals)
@@ -80,7 +80,7 @@ async function givenFile(name: string, file: string): Promise<Given> {
   if (isNpy(bytes) || /\.npy$/i.test(file)) return { array: readNpy(bytes, file) }
   // Raw bytes may begin as an archive does: the name of the file says that it is one.
   if (!isNpz(bytes) || !/\.npz$/i.test(file)) return { raw: bytes }
-  const arrays = readNpz(bytes, file, MAX_ARCHIVE_BYTES)
+  const arrays = await readNpz(bytes, file, MAX_ARCHIVE_BYTES)
   const array = arrays.get(name) ?? (arrays.size === 1 ? [...arrays.values()][0] : undefined)
   if (array) return { array }
   throw new ScissionError(

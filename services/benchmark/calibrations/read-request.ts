@@ -38,7 +38,10 @@ export function readRequest(body: Uint8Array, jsonBytes: number): ReceivedReques
  * @param fields name → content. @param limitBytes maximum of the unpacked samples of all fields together.
  * @throws ScissionError badRequest, invalidTensor, payloadTooLarge.
  */
-export function readFields(fields: ReadonlyMap<string, Uint8Array>, limitBytes: number): ReceivedRequest {
+export async function readFields(
+  fields: ReadonlyMap<string, Uint8Array>,
+  limitBytes: number,
+): Promise<ReceivedRequest> {
   const json = objectOf(fields.get(REQUEST))
   const labels = fields.get(LABELS)
   if (labels) json['labels'] = labelsOf(labels)
@@ -46,7 +49,7 @@ export function readFields(fields: ReadonlyMap<string, Uint8Array>, limitBytes: 
   let left = limitBytes
   for (const [name, bytes] of fields) {
     if (name === REQUEST || name === LABELS) continue
-    for (const tensor of samplesOf(name, bytes, left)) {
+    for (const tensor of await samplesOf(name, bytes, left)) {
       left -= tensor.bytes.byteLength
       if (left < 0) throw samplesTooLarge(limitBytes)
       inputs.push(tensor)
@@ -55,11 +58,11 @@ export function readFields(fields: ReadonlyMap<string, Uint8Array>, limitBytes: 
   return { json, inputs: inputs.length > 0 ? inputs : undefined }
 }
 
-function samplesOf(name: string, bytes: Uint8Array, limitBytes: number): Tensor[] {
+async function samplesOf(name: string, bytes: Uint8Array, limitBytes: number): Promise<Tensor[]> {
   const owner = `form field "${name}"`
   if (isNpy(bytes)) return [{ name, ...readNpy(bytes, owner, limitBytes) }]
   if (isNpz(bytes))
-    return [...readNpz(bytes, owner, limitBytes)].map(([input, array]) => ({ name: input, ...array }))
+    return [...(await readNpz(bytes, owner, limitBytes))].map(([input, array]) => ({ name: input, ...array }))
   throw new ScissionError(
     'invalidTensor',
     `${owner} is neither a .npy nor a .npz file; "${REQUEST}" holds the request, "${LABELS}" the labels`,

@@ -21,11 +21,11 @@ const NAMES = 'name the file like its input: -F "samples=@a.npy;filename=INPUT.n
  * @param limitBytes maximum of the tensors of all files together.
  * @throws ScissionError invalidTensor or badRequest naming the file, payloadTooLarge.
  */
-export function readSampleFiles(files: readonly SampleFile[], limitBytes: number): Tensor[] {
+export async function readSampleFiles(files: readonly SampleFile[], limitBytes: number): Promise<Tensor[]> {
   const tensors = new Map<string, Tensor>()
   let left = limitBytes
   for (const file of files) {
-    for (const { name, datatype, shape, bytes } of readSampleFile(file, left)) {
+    for (const { name, datatype, shape, bytes } of await readSampleFile(file, left)) {
       if (tensors.has(name))
         throw new ScissionError('invalidTensor', `samples: input "${name}" is given twice`)
       left -= bytes.byteLength
@@ -44,10 +44,10 @@ export const samplesTooLarge = (limitBytes: number): ScissionError =>
     { limitBytes },
   )
 
-function readSampleFile({ name, bytes, jsonBytes }: SampleFile, limitBytes: number): Tensor[] {
+async function readSampleFile({ name, bytes, jsonBytes }: SampleFile, limitBytes: number): Promise<Tensor[]> {
   const owner = name === undefined ? 'samples' : `samples "${name}"`
   if (isNpz(bytes))
-    return [...readNpz(bytes, owner, limitBytes)].map(([input, array]) => ({ name: input, ...array }))
+    return [...(await readNpz(bytes, owner, limitBytes))].map(([input, array]) => ({ name: input, ...array }))
   if (isNpy(bytes)) {
     if (name === undefined)
       throw new ScissionError('invalidTensor', `${owner}: an array has no name; ${NAMES}`)

@@ -4,13 +4,13 @@ import { readFields, readRequest } from '../calibrations/read-request.ts'
 import { readSampleFiles } from './read-samples.ts'
 import type { SampleResult, SampleWork } from './sample-reader.ts'
 
-serveWork((work: SampleWork): SampleResult => {
+serveWork(async (work: SampleWork): Promise<SampleResult> => {
   switch (work.kind) {
     case 'files':
-      return { kind: 'tensors', tensors: readSampleFiles(work.files, work.limitBytes) }
+      return { kind: 'tensors', tensors: await readSampleFiles(work.files, work.limitBytes) }
     case 'request':
       return { kind: 'request', request: readRequest(work.body, work.jsonBytes) }
     case 'fields':
-      return { kind: 'request', request: readFields(work.fields, work.limitBytes) }
+      return { kind: 'request', request: await readFields(work.fields, work.limitBytes) }
   }
 })

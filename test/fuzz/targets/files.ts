@@ -75,9 +75,9 @@ export const numpy: Target = {
       npyFile('>f8', [2, 2], new Uint8Array(32)),
       npyFile('|O', [2], PICKLED_ARRAY),
     ],
-    run: (input) => {
+    run: async (input) => {
       refusing(() => readNpy(input, 'x'))
-      if (!isNpy(input)) refusing(() => readNpz(input, 'x', MOST_UNPACKED_BYTES))
+      if (!isNpy(input)) await readNpz(input, 'x', MOST_UNPACKED_BYTES).catch(allowed)
     },
   }),
 }

@@ -16,8 +16,8 @@ export function readProtoTensor(file: string, name: string): Tensor {
 }
 
 /** The arrays of a `.npz` file in order. */
-export function readArrays(file: string): { key: string; tensor: NumpyArray }[] {
-  const arrays = readNpz(fs.readFileSync(file), file, LIMIT_BYTES)
+export async function readArrays(file: string): Promise<{ key: string; tensor: NumpyArray }[]> {
+  const arrays = await readNpz(fs.readFileSync(file), file, LIMIT_BYTES)
   return [...arrays].map(([key, tensor]) => ({ key, tensor }))
 }
 
