@@ -17,7 +17,6 @@ import { ScissionError } from '../../shared/platform/errors.ts'
 import { type App, createApp } from '../../shared/platform/http-server/app.ts'
 import { withoutCopy } from '../../shared/platform/http-server/revisions.ts'
 import type { RequestLog } from '../../shared/platform/http-server/request-log.ts'
-import { tagged } from '../../shared/platform/http-server/route.ts'
 import type { Logger } from '../../shared/platform/log.ts'
 import { resourceUrls } from '../../shared/platform/redis/resource-urls.ts'
 import type { Restored } from '../../shared/platform/redis/redis-memory.ts'
@@ -33,7 +32,6 @@ import { Deployments } from './forwarding/deployment-hops.ts'
 import { OnRecord } from './forwarding/on-record.ts'
 import { longestPossibleMessage } from './forwarding/message-limit.ts'
 import { Delivered, ReturnSlots } from './forwarding/direct-answer.ts'
-import { deploymentRoutes, returnRoutes } from './api/hop-routes.ts'
 import { createNoticing } from './forwarding/noticing.ts'
 import { BoundaryCodec } from './forwarding/boundary-codec.ts'
 import { createEngine, type Engine, runtimeOptions } from './serving/engine.ts'
@@ -42,7 +40,6 @@ import { BodyMemoryBudget } from './messages/buffer-memory.ts'
 import { Caller } from './http/call.ts'
 import { Messages } from './messages/message-codec.ts'
 import { Links } from './links/links.ts'
-import { linkRoutes } from './api/probe-routes.ts'
 import { ShapeGuard } from './serving/executor/shape-guard.ts'
 import { refuseWithoutMemory, runTrial } from './serving/executor/trial-load.ts'
 import { Catalog } from './serving/models/catalog.ts'
@@ -54,11 +51,8 @@ import { Stages } from './serving/models/stages.ts'
 import { followChanges } from './registration/follow-changes.ts'
 import { Peers } from './registration/peers.ts'
 import { Presence } from './registration/presence.ts'
-import { isFromMachine } from './api/from-machine.ts'
-import { healthRoutes, layerRoutes, modelRoutes, statisticsRoute } from './api/core-routes.ts'
+import { routesOf } from './inference-routes.ts'
 import { createMetrics } from './api/metrics.ts'
-import { refusedRoutes } from './api/refused-routes.ts'
-import { repositoryRoutes } from './api/repository-routes.ts'
 import { Statistics } from './api/request-statistics.ts'
 import { targetsOf } from './forwarding/deployment-target.ts'
 
@@ -75,6 +69,8 @@ export interface InferenceService {
   /** Unregisters and accepts no more jobs; running requests continue. */
   leave: () => Promise<void>
   close: () => Promise<void>
+  /** After `close`: whether a thread does not end, because a run in it goes on that nobody waits for. */
+  hung: () => boolean
 }
 
 /** @throws ScissionError badRequest if the tier is not one of the tiers. */
@@ -155,6 +151,7 @@ export function createInferenceService(
       await closeParts(deps, engine)
       joined.leave()
     },
+    hung: () => engine.executor.hung,
   }
 }
 
@@ -167,7 +164,7 @@ function indexOfTier({ tier, tiers }: InferenceConfig): number {
   )
 }
 
-type Deps = ReturnType<typeof createDeps>
+export type Deps = ReturnType<typeof createDeps>
 
 async function closeParts(deps: Deps, engine: Engine): Promise<void> {
   await deps.pace.close()
@@ -345,58 +342,4 @@ function runnerOf(
     analyse: ({ id }, shapes) => benchmark.structure(id, shapes),
   })
   return { executor: batching, loader: batching, batches: batching }
-}
-
-function routesOf(config: InferenceConfig, deps: Deps) {
-  const {
-    bodies,
-    answers,
-    targets,
-    statistics,
-    messages,
-    codec,
-    catalog,
-    models,
-    deployments,
-    links,
-    presence,
-    pace,
-  } = deps
-  const here = { resource: config.resource, instance: presence.instance }
-  const protocol = {
-    targets,
-    statistics,
-    messages,
-    codec,
-    executors: config.executors,
-    bodies,
-    answers,
-    pace,
-    travelling: config.travellingHeaders,
-    isFromMachine,
-    checkReady: () => presence.checkReady(),
-    loaded: async () => [
-      ...(await models.loaded()).filter(({ state }) => state === 'READY'),
-      ...deployments.held().map(({ id }) => ({ name: id, version: '1' })),
-    ],
-  }
-  return [
-    ...tagged('Server', 'The service as a server of the protocol', healthRoutes(protocol)),
-    ...tagged('Models', 'Models, layer ranges and deployments by name', [
-      statisticsRoute(protocol),
-      ...modelRoutes(protocol),
-    ]),
-    ...tagged('Layers', 'Layer ranges of a model, and deployments from a cut on', layerRoutes(protocol)),
-    ...tagged(
-      'Repository',
-      'Loading and unloading, as in the protocol’s extension',
-      repositoryRoutes({ catalog, models, deployments, targets: protocol.targets }),
-    ),
-    ...tagged('Refused', 'Addresses of extensions of the protocol that are not here', refusedRoutes()),
-    ...tagged('Hops', 'What the planner and the other hops of a deployment ask', [
-      ...deploymentRoutes(deployments, config.resource),
-      ...returnRoutes(deps.returns, bodies, config.resource),
-    ]),
-    ...tagged('Link measurements', 'What other resources ask to measure links', linkRoutes(links, here)),
-  ]
 }

@@ -44,6 +44,7 @@ runService(log, async () => {
     url,
     socket: listening.socket,
     failed: registered,
+    hung: service.hung,
     close: async () => {
       await service.leave()
       await listening.close()

@@ -3,6 +3,7 @@
  * how many of its pieces wait is bounded. A client that asks for much waits for itself.
  */
 import { ScissionError } from './errors.ts'
+import { FairLine } from './fair-line.ts'
 
 /** Who asks for a piece of work. */
 export interface Asker {
@@ -31,11 +32,9 @@ interface Piece {
 
 export class FairQueue {
   readonly #limits: Required<FairQueueLimits>
-  /** Client → its pieces that wait, the oldest first. The client whose turn is next comes first. */
-  readonly #waiting = new Map<string, Piece[]>()
+  readonly #waiting = new FairLine<Piece>()
   /** Client → pieces under way. */
   readonly #running = new Map<string, number>()
-  #waitingCount = 0
   #runningCount = 0
 
   constructor(limits: FairQueueLimits) {
@@ -62,21 +61,22 @@ export class FairQueue {
 
   #turn(client: string, gone: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const own = this.#waiting.get(client) ?? []
-      if (!this.#hasPlace(client) || own.length > 0) this.#refuseTooMany(client, own.length)
+      const own = this.#waiting.countOf(client)
+      if (!this.#hasPlace(client) || own > 0) this.#refuseTooMany(client, own)
       const piece = {
         begin: () => {
+          this.#runningCount += 1
+          count(this.#running, client, 1)
           gone?.removeEventListener('abort', leave)
           resolve()
         },
       }
       const leave = () => {
-        this.#drop(client, piece)
+        this.#waiting.remove(client, piece)
         reject(left())
       }
       gone?.addEventListener('abort', leave, { once: true })
-      this.#waiting.set(client, [...own, piece])
-      this.#waitingCount += 1
+      this.#waiting.add(client, piece)
       this.#next()
     })
   }
@@ -96,12 +96,12 @@ export class FairQueue {
         `${own} ${what} of this client wait already, which is the limit; ask again when some of them are done`,
         { limit: waitingOfClient },
       )
-    if (this.#waitingCount >= waiting)
+    if (this.#waiting.length >= waiting)
       throw new ScissionError(
         'overloaded',
         waiting === 0
           ? `${this.#runningCount} ${what} are under way already, which is the limit; ask again in a moment`
-          : `${this.#waitingCount} ${what} wait already, which is the limit; ask again in a moment`,
+          : `${this.#waiting.length} ${what} wait already, which is the limit; ask again in a moment`,
         { limit: waiting === 0 ? this.#limits.atOnce : waiting },
       )
   }
@@ -113,31 +113,11 @@ export class FairQueue {
 
   /** Begins what can begin, a piece of each client in turn. */
   #next(): void {
-    // As it is now: a client that has had its turn goes to the end.
-    const turns = Array.from(this.#waiting)
-    for (const [client, pieces] of turns) {
-      if (!this.#hasPlace(client)) continue
-      const piece = pieces[0]
-      if (!piece) continue
-      this.#drop(client, piece)
-      // Behind the others until its next turn.
-      const rest = this.#waiting.get(client)
-      if (rest) {
-        this.#waiting.delete(client)
-        this.#waiting.set(client, rest)
-      }
-      this.#runningCount += 1
-      count(this.#running, client, 1)
+    while (this.#runningCount < this.#limits.atOnce) {
+      const piece = this.#waiting.take((client) => this.#hasPlace(client))
+      if (!piece) return
       piece.begin()
     }
-  }
-
-  #drop(client: string, piece: Piece): void {
-    const pieces = this.#waiting.get(client) ?? []
-    const rest = pieces.filter((one) => one !== piece)
-    this.#waitingCount -= pieces.length - rest.length
-    if (rest.length > 0) this.#waiting.set(client, rest)
-    else this.#waiting.delete(client)
   }
 }
 

@@ -33,8 +33,8 @@ describe('a fair queue', () => {
     const { ask, begun, end } = queueOf({ atOnce: 1 })
     for (const name of ['a1', 'a2', 'a3', 'b1', 'b2', 'c1']) ignored(ask(name))
     await Promise.resolve()
-    for (const name of ['a1', 'a2', 'b1', 'c1', 'a3', 'b2']) await end(name)
-    expect(begun).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2'])
+    for (const name of ['a1', 'b1', 'a2', 'c1', 'b2', 'a3']) await end(name)
+    expect(begun).toEqual(['a1', 'b1', 'a2', 'c1', 'b2', 'a3'])
   })
 
   it('refuses what is too much of one client, and of all', async () => {

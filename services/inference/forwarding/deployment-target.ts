@@ -19,7 +19,7 @@ import type { Catalog } from '../serving/models/catalog.ts'
 import { boundaryTensors } from '../serving/models/model-description.ts'
 import { parseTargetName } from '../serving/models/target-name.ts'
 import { checkDeclared } from '../serving/models/request-structures.ts'
-import { givenUp } from '../serving/executor/executor-thread.ts'
+import { givenUp } from '../serving/executor/executor-errors.ts'
 import {
   type HopReport,
   type InferContext,

@@ -11,7 +11,7 @@ import { type Measurement, profileModel, type ProfileRequest } from '../jobs/pro
 import { RangeStore } from '../ranges/range-store.ts'
 
 export interface Engine {
-  executor: Pick<Executor, 'run' | 'stats' | 'heldUpMs' | 'leave' | 'close'>
+  executor: Pick<Executor, 'run' | 'stats' | 'heldUpMs' | 'leave' | 'close' | 'hung'>
   loader: Pick<StageLoader, 'acquire' | 'release'>
   store: Pick<RangeStore, 'open'>
   /** Layer ranges that were refused so far because bytes of them were missing. */

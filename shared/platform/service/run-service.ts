@@ -25,6 +25,8 @@ export interface Running {
   socket: string
   /** Takes no more work, finishes the work in progress, closes connections. */
   close: () => Promise<void>
+  /** Asked after `close`: whether a thread does not end, for which `process.exit` would wait. */
+  hung?: () => boolean
   /** Rejects if the service finds out later that it must not run. */
   failed?: Promise<void>
 }
@@ -72,6 +74,15 @@ function whyNot(error: Error & { code?: unknown; address?: unknown; port?: unkno
   return error.message
 }
 
+/** Ends the process, in which all is closed. @param hung whether a thread does not end. */
+function end(log: Logger, exitCode: number, hung: boolean): void {
+  if (!hung) process.exit(exitCode)
+  log.warn('a thread computes what nobody waits for and cannot be stopped: ended by a signal')
+  // Without a listener, SIGTERM ends a process at once, and whoever started it takes that for an end in order.
+  process.removeAllListeners('SIGTERM')
+  process.kill(process.pid, exitCode === 0 ? 'SIGTERM' : 'SIGKILL')
+}
+
 type Stop = (why: string, exitCode?: number) => void
 
 /** Closes what `starting` yields and exits: on a signal, at the end of the process that started this one, and when told to. */
@@ -91,13 +102,16 @@ function stopWhenTold(log: Logger, starting: Promise<Running>): Stop {
       process.kill(process.pid, 'SIGKILL')
     }, CLOSE_GRACE_MS)
     starting.then(
-      ({ close }) => close().then(() => process.exit(exitCode), closingFailed),
+      ({ close, hung }) =>
+        close().then(
+          () => end(log, exitCode, hung?.() ?? false),
+          (thrown: unknown) => {
+            log.error({ err: coerceError(thrown) }, 'closing failed')
+            end(log, 1, hung?.() ?? false)
+          },
+        ),
       () => undefined,
     )
-  }
-  const closingFailed = (thrown: unknown) => {
-    log.error({ err: coerceError(thrown) }, 'closing failed')
-    process.exit(1)
   }
   // Who starts several services and is interrupted too sends SIGTERM later: that must not cut the end short.
   onStopSignals(stop, (signal) => {

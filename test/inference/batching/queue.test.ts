@@ -188,6 +188,23 @@ describe('requests for one stage', () => {
     await Promise.all([first, ...waiting])
   })
 
+  it('of several clients have places in a run in turn, and a client that has most of the queue gives some back', async () => {
+    const queue = queueWith({ queueLimit: 4 })
+    sizes = [2]
+    const first = ask(queue, 0, { client: 'many' })
+    await turn()
+    const more = [1, 2, 3, 4].map((value) => failure(ask(queue, value, { client: 'many' })))
+    const few = [5, 6].map((value) => ask(queue, value, { client: 'few' }))
+    expect(await Promise.all(more.slice(2))).toMatchObject([
+      { code: 'tooManyRequests' },
+      { code: 'tooManyRequests' },
+    ])
+    await endAll()
+    await Promise.all([first, ...few])
+    expect(begun.map(({ values }) => values)).toEqual([[0], [5, 1], [6, 2]])
+    expect(begun.map(({ options }) => options.client)).toEqual(['many', 'few', 'few'])
+  })
+
   it('wait for company where they are told to, and no longer once there is enough', async () => {
     const queue = queueWith({ maxBatch: 4, batchDelayMs: 600_000 })
     const answers = [1, 2, 3].map((value) => ask(queue, value))

@@ -1,6 +1,6 @@
 import workerThreads from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
-import { prepareInputs } from '../../../services/inference/serving/executor/executor-thread.ts'
+import { prepareInputs } from '../../../services/inference/serving/executor/run-inputs.ts'
 import type { Tensor } from '../../../shared/contracts/tensor.ts'
 import { fp32 } from '../tiny-models.ts'
 

@@ -260,6 +260,7 @@ export function toyEngine(models: readonly ToyModel[]): ToyEngine {
       },
       stats: () => ({ threads: [], processes: [], stages: [] }),
       heldUpMs: () => 0,
+      hung: false,
       leave: () => undefined,
       close: async () => undefined,
     },

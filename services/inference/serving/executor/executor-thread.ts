@@ -8,17 +8,30 @@
  *                └─ aborted or late: removed from the queue, never computed, its tensors untouched
  *
  * At most two commands are posted: one runs, and the next one is already at the worker when it ends, even if this thread is
- * busy. Other commands stay here, where they can be removed. Every command contains everything that the worker needs, so a
- * new worker can replace one that died.
+ * busy. Other commands stay here, where they can be removed and each client has its turn (waiting-jobs.ts). Every command
+ * contains everything that the worker needs, so a new worker can replace one that died.
  */
 import { Worker } from 'node:worker_threads'
 import { threadModule } from '../../../../shared/platform/processes/child-module.ts'
-import { coerceError, type ErrorCode, ScissionError } from '../../../../shared/platform/errors.ts'
+import { OWN_WORK } from '../../../../shared/platform/http-server/client-of.ts'
+import { coerceError, ScissionError } from '../../../../shared/platform/errors.ts'
 import '../../../../shared/onnx/runtime/no-telemetry.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
-import { bufferPool, isMovable } from '../../messages/buffer-memory.ts'
+import { bufferPool } from '../../messages/buffer-memory.ts'
+import {
+  behindReplaced,
+  behindStuck,
+  displaced,
+  givenUp,
+  type LateRun,
+  lateBehind,
+  stopping,
+} from './executor-errors.ts'
+import { LateRuns, type LateRunSettings } from './late-runs.ts'
+import { prepareInputs, type RunInputs } from './run-inputs.ts'
 import { giveTurn, type Turns, turnsOf } from './run-turns.ts'
 import type { RunReport, SessionSource } from './session-runner.ts'
+import { type WaitingJob, WaitingJobs } from './waiting-jobs.ts'
 import type { Command, Report, WorkerSettings } from './worker.ts'
 import { type GivenUp, type Patience, watchPatience } from '../../../../shared/platform/deadline.ts'
 
@@ -27,21 +40,15 @@ const workerEntry = threadModule(new URL('./worker.ts', import.meta.url))
 const MIB = 1024 * 1024
 /** Commands at the worker: one that runs and one that is ready. */
 const MAX_POSTED_COUNT = 2
-/** Workers that may be left to runs without end. */
-const MAX_LEFT_ALONE = 2
-/** A run may go on for this multiple of the longest one of its session: models that take long are no endless ones. */
-const LONG_RUN_FACTOR = 4
 
 interface Message {
   command: Command
   transfer: ArrayBuffer[]
 }
 
-interface Job {
+interface Job extends WaitingJob {
   /** Where it waits or runs. */
   home: ExecutorThread
-  kind: Command['type']
-  key: string
   compose: (id: number) => Message
   resolve: (report: Report) => void
   reject: (error: ScissionError) => void
@@ -52,29 +59,24 @@ interface Posted {
   job: Job
 }
 
-export interface ThreadSettings extends Pick<WorkerSettings, 'slowdown'> {
+export interface ThreadSettings extends Pick<WorkerSettings, 'slowdown'>, LateRunSettings {
   /** Maximum size of the thread's JavaScript heap. */
   heapBytes: number
-  /** ms that a run may go on after it was given up; then the thread is left to it, and another one takes its place. */
-  overrunMs: number
   /** Turns that all threads share. */
   freeTurns: Int32Array
   /** Called when a run that was given up goes on. */
   onOverrun?: (thread: ExecutorThread) => void
 }
 
-/** The input tensors of one run. */
-export interface RunInputs {
-  inputs: readonly Tensor[]
-  /** Names of the session's inputs. */
-  consumed: ReadonlySet<string>
-  /** Names of inputs that are also outputs of the range. */
-  passThrough: ReadonlySet<string>
+/** Whose run it is, and how long it may wait. */
+export interface RunPatience extends Patience {
+  /** Absent: work of the service itself. */
+  client?: string | undefined
 }
 
 export class ExecutorThread {
   readonly #settings: ThreadSettings
-  readonly #waiting: Job[] = []
+  readonly #waiting = new WaitingJobs<Job>()
   readonly #held = new Set<string>()
   #worker: Worker | undefined
   #posted: Posted[] = []
@@ -84,25 +86,20 @@ export class ExecutorThread {
   #nextId = 1
   #restarts = 0
   #closed = false
+  /** Called when nothing is at the worker any more that anybody waits for. */
   #idle: (() => void) | undefined
-  /** Watches a run that was given up and goes on. */
-  #overrun: NodeJS.Timeout | undefined
-  #overrunSince: number | undefined
-  /** Ends of workers that were left to such a run. */
-  readonly #leftAlone = new Set<Promise<unknown>>()
-  /** Key of a session → ms of its longest run. */
-  readonly #longestMs = new Map<string, number>()
+  readonly #lateRuns: LateRuns
 
   constructor(settings: ThreadSettings) {
     this.#settings = settings
+    this.#lateRuns = new LateRuns(settings)
     this.#turns = turnsOf(settings.freeTurns)
     this.#worker = this.#start()
   }
 
   /** Number of runs that have not begun. */
   get waitingRuns(): number {
-    const behind = [...this.#posted.slice(1).map(({ job }) => job), ...this.#waiting]
-    return behind.filter((job) => job.kind === 'run').length
+    return this.#waiting.runs + (this.#posted[1]?.job.kind === 'run' ? 1 : 0)
   }
 
   /** Number of commands that have not finished. */
@@ -114,9 +111,9 @@ export class ExecutorThread {
     return this.#posted[0]?.job.kind === 'run'
   }
 
-  /** `performance.now()` since when a run goes on that was given up; undefined if none does. */
-  get overrunSince(): number | undefined {
-    return this.#overrunSince
+  /** The run that was given up and goes on; undefined if none does. */
+  get late(): LateRun | undefined {
+    return this.#lateRuns.now
   }
 
   /** Number of times the worker died and was replaced. */
@@ -138,7 +135,7 @@ export class ExecutorThread {
   }
 
   /** Runs a stage on the worker. Until the worker is free, the caller's buffers stay untouched. */
-  async run(source: SessionSource, given: RunInputs, patience: Patience): Promise<RunReport> {
+  async run(source: SessionSource, given: RunInputs, patience: RunPatience): Promise<RunReport> {
     let kept: Tensor[] = []
     const compose = (id: number): Message => {
       const prepared = prepareInputs(given)
@@ -157,33 +154,59 @@ export class ExecutorThread {
     await this.#submit('unload', key, compose)
   }
 
-  /** Waits for what runs, also for runs that were given up, rejects the others, and ends the worker. */
-  async close(): Promise<void> {
-    this.#closed = true
-    for (const job of this.#waiting.splice(0)) job.reject(stopping())
+  /**
+   * Makes a place for a run of this client among those that wait: the client with the most of them gives one back.
+   * @param limit of those that wait. @returns whether there is one now.
+   */
+  makeRoom(client: string, limit: number): boolean {
+    const sent = this.#posted[1]?.job
+    const job = this.#waiting.displaceFor(client, sent?.kind === 'run' ? sent.client : undefined)
+    job?.reject(displaced(limit, 'an executor'))
+    return job !== undefined
+  }
+
+  /** Rejects what waits. */
+  refuseWaiting(): void {
+    for (const job of this.#waiting.items()) {
+      this.#waiting.remove(job)
+      job.reject(stopping())
+    }
     for (const posted of this.#posted.slice(1)) {
       this.#skip(posted)
       posted.job.reject(stopping())
     }
-    if (this.#posted.length > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
-    clearTimeout(this.#overrun)
-    await this.#worker?.terminate()
+  }
+
+  /** Rejects what waits, waits for a run that was not given up, and ends the worker; one that such a run holds up is left alone. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.refuseWaiting()
+    if (this.#posted.length > 0 && !this.late) await new Promise<void>((resolve) => (this.#idle = resolve))
+    const worker = this.#worker
     this.#worker = undefined
-    await Promise.all(this.#leftAlone)
+    if (!worker) return
+    if (!this.late) return void (await worker.terminate())
+    this.#lateRuns.leave(worker)
+    this.#lateRuns.end()
+    // Its callers are answered.
+    this.#posted = []
+    giveTurn(this.#turns)
   }
 
   #submit(
     kind: Job['kind'],
     key: string,
     compose: Job['compose'],
-    { signal, deadline }: Patience = {},
+    { client = OWN_WORK.client, signal, deadline }: RunPatience = {},
   ): Promise<Report> {
     if (this.#closed) return Promise.reject(stopping())
+    const { late } = this
+    if (late?.isStuck && kind !== 'unload') return Promise.reject(behindStuck(`${DOING[kind]} ${key}`, late))
     this.#expect(kind, key)
     return new Promise((resolve, reject) => {
       const forget = watchPatience({ signal, deadline }, (why) => {
-        job.home.#takeBack(job)
-        job.reject(givenUp(`${DOING[kind]} ${key}`, why))
+        const error = job.home.#giveUp(job, why)
+        job.reject(error)
       })
       const done = <T>(settle: (outcome: T) => void) => {
         return (outcome: T) => {
@@ -191,62 +214,84 @@ export class ExecutorThread {
           settle(outcome)
         }
       }
-      const job: Job = { home: this, kind, key, compose, resolve: done(resolve), reject: done(reject) }
-      this.#waiting.push(job)
-      this.#pump()
+      const job: Job = {
+        home: this,
+        kind,
+        key,
+        client,
+        compose,
+        resolve: done(resolve),
+        reject: done(reject),
+      }
+      this.#begin(job)
     })
+  }
+
+  /** Directly, if nothing waits and the worker can have it. */
+  #begin(job: Job): void {
+    if (this.#posted.length < MAX_POSTED_COUNT && this.#waiting.length === 0) {
+      this.#waiting.passed(job)
+      this.#post(job)
+    } else this.#waiting.add(job)
   }
 
   /** Gives the runs that wait behind one without end to another thread. */
   handOver(to: ExecutorThread): void {
-    const runs = this.#waiting.filter(({ kind }) => kind === 'run')
+    const runs = this.#waiting.items().filter(({ kind }) => kind === 'run')
     for (const job of runs) {
-      this.#waiting.splice(this.#waiting.indexOf(job), 1)
+      this.#waiting.remove(job)
       job.home = to
       to.#expect(job.kind, job.key)
-      to.#waiting.push(job)
+      to.#begin(job)
     }
-    to.#pump()
   }
 
   #expect(kind: Job['kind'], key: string): void {
     if (kind === 'unload') {
       this.#held.delete(key)
-      this.#longestMs.delete(key)
+      this.#lateRuns.forget(key)
     } else this.#held.add(key)
   }
 
-  #takeBack(job: Job): void {
-    const place = this.#waiting.indexOf(job)
-    if (place !== -1) this.#waiting.splice(place, 1)
-    const posted = this.#posted.find((candidate) => candidate.job === job)
+  /** Takes a job back whose caller is gone, or too late. @returns what that caller hears. */
+  #giveUp(job: Job, why: GivenUp): ScissionError {
+    this.#waiting.remove(job)
+    const place = this.#posted.findIndex((posted) => posted.job === job)
+    const posted = this.#posted[place]
     if (posted) this.#skip(posted)
-    if (posted && posted === this.#posted[0] && job.kind === 'run') this.#watchOverrun(posted)
+    const what = `${DOING[job.kind]} ${job.key}`
+    if (posted && place === 0) {
+      if (job.kind === 'run') this.#watchOverrun(posted)
+      return givenUp(what, why)
+    }
+    const waiting = `waiting for ${what}`
+    return this.late && why === 'late' ? lateBehind(waiting, this.late) : givenUp(waiting, why)
   }
 
-  /**
-   * ONNX Runtime cannot be interrupted, and values can make a run endless: a Loop whose trip count is an input. All that waits
-   * behind it would be late. When such a run ends after all, its worker ends too.
-   */
-  #watchOverrun({ id, job }: Posted): void {
+  #watchOverrun({ job }: Posted): void {
     const worker = this.#worker
-    this.#overrunSince ??= performance.now()
-    this.#settings.onOverrun?.(this)
-    // Each takes the memory of its sessions once more.
-    if (this.#leftAlone.size >= MAX_LEFT_ALONE) return
-    const overrunMs = Math.max(
-      this.#settings.overrunMs,
-      LONG_RUN_FACTOR * (this.#longestMs.get(job.key) ?? 0),
-    )
-    clearTimeout(this.#overrun)
-    this.#overrun = setTimeout(() => {
-      if (!worker || this.#worker !== worker || this.#posted[0]?.id !== id) return
-      const end = worker.terminate().finally(() => this.#leftAlone.delete(end))
-      this.#leftAlone.add(end)
+    const replace = (overrunMs: number) => {
+      if (!worker || this.#worker !== worker) return
+      this.#lateRuns.leave(worker)
       // A run that was posted behind it has lost its tensors, but is not at fault.
-      this.#died(worker, `${job.key} runs on ${overrunMs} ms after it was given up`, 'overloaded')
-    }, overrunMs)
-    this.#overrun.unref()
+      this.#died(worker, `${job.key} runs on ${overrunMs} ms after it was given up`, (what) =>
+        behindReplaced(what, overrunMs),
+      )
+    }
+    this.#lateRuns.begin(job.key, replace, (late) => this.#refuseBehind(late))
+    this.#idle?.()
+    this.#settings.onOverrun?.(this)
+  }
+
+  /** Nobody waits for a thread that may never be free again. */
+  #refuseBehind(late: LateRun): void {
+    const behind = this.#posted.slice(1)
+    for (const posted of behind) this.#skip(posted)
+    const jobs = [...behind.map(({ job }) => job), ...this.#waiting.items()]
+    for (const job of jobs.filter(({ kind }) => kind !== 'unload')) {
+      this.#waiting.remove(job)
+      job.reject(behindStuck(`${DOING[job.kind]} ${job.key}`, late))
+    }
   }
 
   #skip({ id }: Posted): void {
@@ -255,7 +300,7 @@ export class ExecutorThread {
 
   #pump(): void {
     while (this.#posted.length < MAX_POSTED_COUNT) {
-      const job = this.#waiting.shift()
+      const job = this.#waiting.take()
       if (job === undefined) break
       this.#post(job)
     }
@@ -295,8 +340,7 @@ export class ExecutorThread {
   #settle(report: Report): void {
     const [posted] = this.#posted
     if (posted?.id !== report.id) return
-    clearTimeout(this.#overrun)
-    this.#overrunSince = undefined
+    this.#lateRuns.end()
     this.#posted.shift()
     if (report.type === 'ran') this.#ran(posted.job.key, report.result)
     this.#pump()
@@ -309,78 +353,32 @@ export class ExecutorThread {
 
   #ran(key: string, { spare, computeMs, waitedMs }: RunReport): void {
     bufferPool.give(spare)
-    this.#longestMs.set(key, Math.max(this.#longestMs.get(key) ?? 0, computeMs + waitedMs))
+    this.#lateRuns.took(key, computeMs + waitedMs)
   }
 
-  /** Posted commands have lost their tensors and are rejected; waiting ones continue with a new worker. */
-  #died(worker: Worker, reason: string, codeBehind: ErrorCode = 'internal'): void {
+  /**
+   * Posted commands have lost their tensors and are rejected; waiting ones continue with a new worker.
+   * @param behind the error of one that had not begun. @defaultValue the worker died
+   */
+  #died(worker: Worker, reason: string, behind?: (what: string) => ScissionError): void {
     if (this.#worker !== worker) return
     this.#worker = undefined
-    this.#overrunSince = undefined
+    this.#lateRuns.end()
     // Its turn is free for the next one, also if it computes on.
     giveTurn(this.#turns)
     this.#turns = turnsOf(this.#settings.freeTurns)
     this.#skips = newSkips()
     this.#restarts += 1
     this.#held.clear()
-    for (const { kind, key } of this.#waiting) this.#expect(kind, key)
+    for (const { kind, key } of this.#waiting.items()) this.#expect(kind, key)
     for (const [place, { job }] of this.#posted.splice(0).entries()) {
-      const doing = `${place === 0 ? 'while' : 'before'} ${DOING[job.kind]} ${job.key}`
-      const message = `an executor thread died ${doing} (${reason}); it has been replaced: send the request again`
-      const code = place === 0 ? 'internal' : codeBehind
-      job.reject(new ScissionError(code, message, { reason, stage: job.key }))
+      const what = `${DOING[job.kind]} ${job.key}`
+      job.reject(
+        place > 0 && behind ? behind(what) : died(`${place === 0 ? 'while' : 'before'} ${what}`, job, reason),
+      )
     }
     this.#pump()
   }
-}
-
-interface PreparedInputs {
-  sent: Tensor[]
-  transfer: ArrayBuffer[]
-  /** Names of tensors in `sent` that the thread must return, because they pass through. */
-  returned: string[]
-  /** Tensors that pass through and stay here. */
-  kept: Tensor[]
-}
-
-/**
- * Decides which input buffers of a run move to the thread and which are copied.
- *
- * A buffer that the tensors of one run fill completely moves without a copy; the caller's views of it become empty. A part
- * of a larger buffer, for instance of Node's pool, is copied once, because the rest of that buffer may have other readers. A
- * tensor that passes through stays here, unless it is in a buffer that moves; then it returns with the outputs.
- */
-export function prepareInputs({ inputs, consumed, passThrough }: RunInputs): PreparedInputs {
-  const moving = buffersFilledBy(inputs)
-  const prepared: PreparedInputs = { sent: [], transfer: [...moving], returned: [], kept: [] }
-  for (const tensor of inputs) {
-    const { buffer } = tensor.bytes
-    if (buffer instanceof ArrayBuffer && moving.has(buffer)) {
-      prepared.sent.push(tensor)
-      if (passThrough.has(tensor.name)) prepared.returned.push(tensor.name)
-      continue
-    }
-    if (passThrough.has(tensor.name)) prepared.kept.push(tensor)
-    if (consumed.has(tensor.name)) addCopy(prepared, tensor)
-  }
-  return prepared
-}
-
-/** The buffers that the tensors of one run fill completely, and that have no other readers. */
-export function buffersFilledBy(inputs: readonly Tensor[]): Set<ArrayBuffer> {
-  const used = new Map<ArrayBuffer, number>()
-  for (const { bytes } of inputs) {
-    if (bytes.buffer instanceof ArrayBuffer)
-      used.set(bytes.buffer, (used.get(bytes.buffer) ?? 0) + bytes.byteLength)
-  }
-  const filled = [...used].filter(([buffer, bytes]) => bytes === buffer.byteLength && isMovable(buffer))
-  return new Set(filled.map(([buffer]) => buffer))
-}
-
-function addCopy(prepared: PreparedInputs, tensor: Tensor): void {
-  const bytes = new Uint8Array(tensor.bytes)
-  prepared.sent.push({ ...tensor, bytes })
-  if (bytes.byteLength > 0) prepared.transfer.push(bytes.buffer)
 }
 
 const DOING = { load: 'loading', run: 'running', unload: 'unloading' } as const
@@ -389,13 +387,11 @@ function newSkips(): Int32Array {
   return new Int32Array(new SharedArrayBuffer(MAX_POSTED_COUNT * Int32Array.BYTES_PER_ELEMENT))
 }
 
-/** The error of a caller that gave up waiting for `what`. */
-export const givenUp = (what: string, why: GivenUp): ScissionError =>
-  why === 'aborted'
-    ? new ScissionError('cancelled', `${what}: the caller is gone`)
-    : new ScissionError('deadlineExceeded', `${what}: not done before its deadline`)
-
-/** The error of whoever comes too late. */
-export const stopping = () => new ScissionError('notReady', 'the executor is stopping')
+const died = (when: string, { key }: Job, reason: string) =>
+  new ScissionError(
+    'internal',
+    `an executor thread died ${when} (${reason}); it has been replaced: send the request again`,
+    { reason, stage: key },
+  )
 const unexpected = (report: Report) =>
   new ScissionError('internal', `the executor thread answered "${report.type}" to another command`)

@@ -12,18 +12,22 @@
  */
 import type { RangeManifest } from '../../../../shared/contracts/range-manifest.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
+import { waitAtMost } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
+import { OWN_WORK } from '../../../../shared/platform/http-server/client-of.ts'
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { checkInputs } from './check-inputs.ts'
 import { bufferPool } from '../../messages/buffer-memory.ts'
 import { monotonicMs } from './cpu-time.ts'
-import { buffersFilledBy, type ExecutorThread } from './executor-thread.ts'
+import { full } from './executor-errors.ts'
+import type { ExecutorThread } from './executor-thread.ts'
 import { sumOfBytes } from './process-frames.ts'
 import { OwnThreads } from './own-threads.ts'
+import { buffersFilledBy } from './run-inputs.ts'
 import { newTurns } from './run-turns.ts'
 import type { RunReport, SessionSource } from './session-runner.ts'
 import { SharedThreads } from './shared-threads.ts'
-import { type ProcessStats, StageProcesses } from './stage-processes.ts'
+import { CLOSE_MS, type ProcessStats, StageProcesses } from './stage-processes.ts'
 
 export interface ExecutorOptions {
   /** Number of threads that compute at the same time. */
@@ -128,6 +132,8 @@ export class Executor {
   readonly #maxOutputBytes: number
   readonly #heldUpAfterMs: number
   readonly #entries = new Map<string, Entry>()
+  /** Ends of threads that were left to a run which goes on although it was given up. */
+  readonly #leftAlone = new Set<Promise<unknown>>()
 
   constructor({ executors, queueLimit, ...given }: ExecutorOptions) {
     const { slowdown = 1, heapBytes = 512 * MIB, overrunMs = OVERRUN_MS } = given
@@ -136,7 +142,8 @@ export class Executor {
     this.#queueLimit = queueLimit
     this.#maxOutputBytes = maxOutputBytes
     this.#heldUpAfterMs = heldUpAfterMs
-    const settings = { slowdown, heapBytes, overrunMs, freeTurns: newTurns(executors) }
+    const leftAlone = this.#leftAlone
+    const settings = { slowdown, heapBytes, overrunMs, freeTurns: newTurns(executors), leftAlone }
     this.#shared = new SharedThreads(executors, settings)
     this.#makeOwn = () => new OwnThreads(executors, settings)
     this.#processes = new StageProcesses({
@@ -201,7 +208,7 @@ export class Executor {
 
   stats(): ExecutorStats {
     const entries = [...this.#entries.values()]
-    const threads = [...this.#shared.threads, ...entries.flatMap(({ own }) => own?.threads ?? [])]
+    const threads = this.#threads()
     const processes = this.#processes.stats()
     const holding = ({ key }: LoadedStage) =>
       threads.filter((thread) => thread.held.has(key)).length +
@@ -223,16 +230,31 @@ export class Executor {
     return ms > this.#heldUpAfterMs ? ms : 0
   }
 
-  /** The service is about to end: runs in processes have a moment left. */
-  leave(): void {
-    this.#processes.leave()
+  /** Whether a thread is in a run, which after `close` only one is that does not end: `process.exit` would wait for it. */
+  get hung(): boolean {
+    return this.#leftAlone.size > 0 || this.#threads().some(({ running }) => running)
   }
 
-  /** Waits for running computations, for a moment only if they are in processes; waiting runs fail with notReady. */
+  /** The service is about to end: runs in processes have a moment left, and what waits behind a run that was given up. */
+  leave(): void {
+    this.#processes.leave()
+    setTimeout(() => {
+      for (const thread of this.#threads()) if (thread.late) thread.refuseWaiting()
+    }, CLOSE_MS).unref()
+  }
+
+  /**
+   * Waits for running computations, for a moment only if they are in processes or were given up; waiting runs fail with notReady.
+   */
   async close(): Promise<void> {
     const own = [...this.#entries.values()].map((entry) => entry.own?.close())
     await Promise.all([this.#shared.close(), this.#processes.close(), ...own])
     this.#entries.clear()
+    await waitAtMost(Promise.all(this.#leftAlone), CLOSE_MS, undefined)
+  }
+
+  #threads(): ExecutorThread[] {
+    return [...this.#shared.threads, ...[...this.#entries.values()].flatMap(({ own }) => own?.threads ?? [])]
   }
 
   #add(key: string, source: StageSource): Entry {
@@ -270,7 +292,10 @@ export class Executor {
     const passThrough = new Set(stage.manifest.passThrough)
     if (stage.place === 'processes') return this.#runInProcess(source, inputs, passThrough, options)
     const thread = (own ?? this.#shared).choose(source)
-    if (thread.waitingRuns >= this.#queueLimit) throw this.#refuse(thread.waitingRuns)
+    const { client = OWN_WORK.client } = options
+    const waiting = thread.waitingRuns
+    if (waiting >= this.#queueLimit && !thread.makeRoom(client, this.#queueLimit))
+      throw full(waiting, this.#queueLimit, 'an executor', thread.late)
     return thread.run(source, { inputs, consumed, passThrough }, options)
   }
 
@@ -285,14 +310,6 @@ export class Executor {
     const kept = new Set(through.map(({ bytes }) => bytes.buffer))
     bufferPool.give([...buffersFilledBy(inputs)].filter((buffer) => !kept.has(buffer)))
     return { ...report, outputs: [...report.outputs, ...through] }
-  }
-
-  #refuse(waiting: number): ScissionError {
-    return new ScissionError(
-      'overloaded',
-      `${waiting} requests are waiting already, the limit is ${this.#queueLimit} per executor; retry later`,
-      { waiting, limit: this.#queueLimit },
-    )
   }
 }
 

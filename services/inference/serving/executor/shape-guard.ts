@@ -17,7 +17,7 @@ import { FairQueue } from '../../../../shared/platform/fair-queue.ts'
 import { OWN_WORK } from '../../../../shared/platform/http-server/client-of.ts'
 import { checkInputs } from './check-inputs.ts'
 import type { LoadedStage, RunOptions } from './executor.ts'
-import { givenUp } from './executor-thread.ts'
+import { givenUp } from './executor-errors.ts'
 import { entryOf } from '../../../../shared/platform/entry-of.ts'
 
 /** Share of the memory limit that a shape may need by the estimate without being run in a child first. */

@@ -30,7 +30,7 @@ export class SharedThreads {
 
   /** ms for which every one of them has been held up by a run that was given up; 0 if one is not. */
   heldUpMs(): number {
-    const since = this.threads.map((thread) => thread.overrunSince ?? Infinity)
+    const since = this.threads.map(({ late }) => late?.since ?? Infinity)
     return Math.max(0, performance.now() - Math.max(...since))
   }
 
@@ -40,7 +40,7 @@ export class SharedThreads {
 
   /** What waits behind a run that was given up goes elsewhere, if there is a thread without such a run. */
   #relieve(late: ExecutorThread): void {
-    const others = this.threads.filter((thread) => thread !== late && thread.overrunSince === undefined)
+    const others = this.threads.filter((thread) => thread !== late && !thread.late)
     const [first] = others.toSorted((a, b) => a.pending - b.pending)
     if (first) late.handOver(first)
   }
@@ -49,7 +49,7 @@ export class SharedThreads {
 /** The thread for the next run. */
 export function chooseOf(threads: readonly ExecutorThread[], key: string): ExecutorThread {
   const cost = (thread: ExecutorThread) => [
-    thread.overrunSince === undefined ? 0 : 1,
+    !thread.late ? 0 : thread.late.isStuck ? 2 : 1,
     thread.pending,
     thread.held.has(key) ? 0 : 1,
     thread.held.size,

@@ -8,18 +8,22 @@
  *            └─ late, or its caller is gone: never computed
  *
  * A stage gets another process when a run waits, so that a run without end holds up nobody, up to a number. There is a number
- * for all stages too: beyond it processes without work make room.
+ * for all stages too: beyond it processes without work make room. Runs are taken of each client in turn, and no client has all
+ * processes: one remains for another.
  */
 import type { Tensor } from '../../../../shared/contracts/tensor.ts'
 import { type Patience, waitAtMost, watchPatience } from '../../../../shared/platform/deadline.ts'
 import { ScissionError } from '../../../../shared/platform/errors.ts'
-import { givenUp, stopping } from './executor-thread.ts'
+import { FairLine } from '../../../../shared/platform/fair-line.ts'
+import { OWN_WORK } from '../../../../shared/platform/http-server/client-of.ts'
+import { displaced, full, givenUp, stopping } from './executor-errors.ts'
 import { ProcessMemory } from './process-memory.ts'
+import type { RunPatience } from './executor-thread.ts'
 import type { RunReport, SessionSource } from './session-runner.ts'
 import { StageProcess, type StageProcessSettings } from './stage-process.ts'
 
 export interface StageProcessesSettings extends StageProcessSettings {
-  /** Most processes of one stage, and of all together. */
+  /** Most processes of one stage that one client's runs may have, and of all stages together; another client has one more. */
   perStage: number
   total: number
   /** Runs of a stage that may wait. */
@@ -43,6 +47,7 @@ export interface ProcessStats {
 type Report = Omit<RunReport, 'spare'>
 
 interface Item {
+  client: string
   inputs: readonly Tensor[]
   patience: Patience
   /** Called when it is taken from those that wait. */
@@ -55,7 +60,9 @@ interface Stage {
   source: SessionSource
   /** Most bytes of its outputs. */
   maxBytes: number
-  waiting: Item[]
+  waiting: FairLine<Item>
+  /** Client → its runs under way. */
+  running: Map<string, number>
   /** The least recently used is first. */
   processes: Set<StageProcess>
   restarts: number
@@ -66,7 +73,7 @@ interface Stage {
 /** Memory that a process may keep from a run for the next ones. */
 const KEPT_BYTES = 256 * 1024 * 1024
 /** ms that runs may still take when the service ends. */
-const CLOSE_MS = 2000
+export const CLOSE_MS = 2000
 
 export class StageProcesses {
   readonly #settings: StageProcessesSettings
@@ -85,7 +92,15 @@ export class StageProcesses {
    */
   async load(source: SessionSource, maxBytes: number): Promise<void> {
     if (this.#closed) throw stopping()
-    const stage: Stage = { source, maxBytes, waiting: [], processes: new Set(), restarts: 0, onDone: [] }
+    const stage: Stage = {
+      source,
+      maxBytes,
+      waiting: new FairLine(),
+      running: new Map(),
+      processes: new Set(),
+      restarts: 0,
+      onDone: [],
+    }
     this.#stages.set(source.key, stage)
     try {
       await this.#start(stage).loaded
@@ -100,19 +115,26 @@ export class StageProcesses {
    * @throws ScissionError deadlineExceeded, cancelled: its process was killed if the run had begun; payloadTooLarge if it needed
    *   too much memory, or its outputs do; overloaded; as `runError`; internal if the process died.
    */
-  run(key: string, inputs: readonly Tensor[], patience: Patience): Promise<Report> {
+  run(key: string, inputs: readonly Tensor[], given: RunPatience): Promise<Report> {
     const stage = this.#stages.get(key)
     if (!stage || this.#closed) return Promise.reject(stopping())
+    const { client = OWN_WORK.client, ...patience } = given
+    const { waiting } = stage
     const { queueLimit } = this.#settings
-    if (stage.waiting.length >= queueLimit) return Promise.reject(full(stage.waiting.length, queueLimit))
+    if (waiting.length >= queueLimit) {
+      const newest = waiting.displaceFor(client)
+      if (!newest) return Promise.reject(full(waiting.length, queueLimit, 'this stage'))
+      newest.stopWaiting()
+      newest.reject(displaced(queueLimit, 'this stage'))
+    }
     return new Promise((resolve, reject) => {
       const stopWaiting = watchPatience(patience, (why) => {
-        stage.waiting.splice(stage.waiting.indexOf(item), 1)
+        waiting.remove(client, item)
         reject(givenUp(`waiting to run ${key}`, why))
         this.#pump(stage)
       })
-      const item: Item = { inputs, patience, stopWaiting, resolve, reject }
-      stage.waiting.push(item)
+      const item: Item = { client, inputs, patience, stopWaiting, resolve, reject }
+      waiting.add(client, item)
       this.#pump(stage)
     })
   }
@@ -160,17 +182,37 @@ export class StageProcesses {
   /** Gives what waits to processes that are free, and starts another if none is. */
   #pump(stage: Stage): void {
     const { source, waiting, processes } = stage
-    for (const one of [...processes].filter(({ free }) => free)) void this.#runOn(stage, one, waiting.shift())
+    for (const one of [...processes].filter(({ free }) => free)) {
+      const item = waiting.take((client) => this.#placesOf(stage, client) > 0)
+      if (!item) break
+      void this.#runOn(stage, one, item)
+    }
     const coming = [...processes].filter((one) => one.loading).length
-    if (waiting.length > coming && alive(processes) < this.#settings.perStage && this.#makesRoom(source.key))
+    const most = this.#settings.perStage + 1
+    if (this.#couldRun(stage) > coming && alive(processes) < most && this.#makesRoom(source.key))
       this.#start(stage)
     if (!isBusy(stage)) for (const call of stage.onDone.splice(0)) call()
+  }
+
+  /** Processes of the stage that the client may still have now. */
+  #placesOf({ running }: Stage, client: string): number {
+    const { perStage, total } = this.#settings
+    const all = [...this.#stages.values()].reduce((sum, stage) => sum + (stage.running.get(client) ?? 0), 0)
+    return Math.min(perStage - (running.get(client) ?? 0), total - all)
+  }
+
+  /** Runs that wait and whose clients may have another process. */
+  #couldRun(stage: Stage): number {
+    let count = 0
+    for (const [client, own] of stage.waiting.clients())
+      count += Math.max(0, Math.min(own.length, this.#placesOf(stage, client)))
+    return count
   }
 
   /** @returns whether one more process may be started. */
   #makesRoom(key: string): boolean {
     const all = [...this.#stages.values()]
-    if (all.reduce((sum, { processes }) => sum + alive(processes), 0) < this.#settings.total) return true
+    if (all.reduce((sum, { processes }) => sum + alive(processes), 0) <= this.#settings.total) return true
     const others = all.filter((other) => other.source.key !== key && other.waiting.length === 0)
     const idle = others.flatMap(({ processes }) => [...processes]).find((one) => one.free)
     idle?.kill(new ScissionError('notReady', 'the process of a stage made room for another'))
@@ -197,10 +239,10 @@ export class StageProcesses {
     return one
   }
 
-  async #runOn(stage: Stage, one: StageProcess, item: Item | undefined): Promise<void> {
-    if (!item) return
+  async #runOn(stage: Stage, one: StageProcess, item: Item): Promise<void> {
     item.stopWaiting()
-    const { source, maxBytes, processes } = stage
+    const { source, maxBytes, processes, running } = stage
+    running.set(item.client, (running.get(item.client) ?? 0) + 1)
     processes.delete(one)
     processes.add(one)
     const limit = item.patience.deadline ?? performance.now() + this.#settings.runTimeoutMs
@@ -220,8 +262,11 @@ export class StageProcesses {
       item.reject(error)
     } finally {
       stopWatching()
+      const left = (running.get(item.client) ?? 1) - 1
+      if (left > 0) running.set(item.client, left)
+      else running.delete(item.client)
       if (!one.alive) this.#replace(stage)
-      this.#pump(stage)
+      for (const other of this.#stages.values()) this.#pump(other)
     }
   }
 
@@ -251,18 +296,8 @@ const isBusy = ({ waiting, processes }: Stage): boolean => waiting.length > 0 ||
 const done = (stage: Stage) => new Promise<void>((resolve) => stage.onDone.push(resolve))
 
 function refuseAll({ waiting }: Stage, error: unknown): void {
-  for (const item of waiting.splice(0)) {
+  for (const item of waiting.clear()) {
     item.stopWaiting()
     item.reject(error)
   }
 }
-
-const full = (waiting: number, limit: number) =>
-  new ScissionError(
-    'overloaded',
-    `${waiting} requests wait for this stage already, the limit is ${limit}; retry later`,
-    {
-      waiting,
-      limit,
-    },
-  )

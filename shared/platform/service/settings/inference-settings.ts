@@ -88,7 +88,7 @@ export const INFERENCE_SETTINGS = {
     'SCISSION_QUEUE_LIMIT',
     integer(1),
     '64',
-    'requests waiting per executor before 503 with Retry-After',
+    'requests waiting per executor before 503 with Retry-After; where they are full, the client that has most of them gives one (429) to another',
   ),
   maxBatch: setting(
     'SCISSION_MAX_BATCH',
