@@ -138,6 +138,11 @@ export const Structure = z.object({
   warnings: z.array(z.string()).optional(),
 })
 export type Structure = z.infer<typeof Structure>
+/** That of 100,000 layers has 24 MB: its lists, and itself without them (shared/platform/check-in-turns.ts). */
+export const LONG_STRUCTURE = {
+  lists: { layers: Layer, boundaries: Boundary },
+  frame: Structure.extend({ layers: z.array(z.custom<Layer>()), boundaries: z.array(z.custom<Boundary>()) }),
+}
 
 /** How a model is to be analysed. */
 export const AnalysisRequest = z

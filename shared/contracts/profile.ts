@@ -146,6 +146,16 @@ export const Profile = z.object({
   }),
 })
 export type Profile = z.infer<typeof Profile>
+/** Its lists with one element or more for each layer. */
+export const PROFILE_LISTS = { layerMs: ms, layers: LayerTime, enterMs: signedMs, exitMs: signedMs }
+const numbers = z.array(z.custom<number>())
+/** The fields of these lists, with anything in them. */
+export const ANY_PROFILE_LISTS = {
+  layerMs: numbers,
+  layers: z.array(z.custom<LayerTime>()).optional(),
+  enterMs: numbers.optional(),
+  exitMs: numbers.optional(),
+}
 
 /**
  * Comparison of a profile with serving: the times of stages that ran, divided by the profile's predictions. Stored

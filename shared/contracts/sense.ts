@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod'
 import { Deployment } from './plan.ts'
-import { Profile } from './profile.ts'
+import { ANY_PROFILE_LISTS, Profile, PROFILE_LISTS } from './profile.ts'
 import { Link } from './resource.ts'
 import { StandIn } from './stand-in.ts'
 
@@ -66,6 +66,11 @@ export const profileFaults: Faults<Figures> = function* (profile) {
   yield beyond && `it tells of boundary ${beyond.k} of ${count} layers`
 }
 export const SensibleProfile = sensible(Profile, profileFaults)
+/** That of 100,000 layers has 15 MB (shared/platform/check-in-turns.ts). */
+export const LONG_PROFILE = {
+  lists: PROFILE_LISTS,
+  frame: sensible(Profile.extend(ANY_PROFILE_LISTS), profileFaults),
+}
 
 export const SensibleStandIn = sensible(StandIn, function* ({ requests: { standIn, of } }) {
   yield standIn > of && `${standIn} of ${of} requests were computed by a stand-in`

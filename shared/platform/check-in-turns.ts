@@ -5,29 +5,34 @@
  *
  * The few lists that make a document long are cut out of the text between their elements; what is left is short.
  */
-import { setImmediate as nextLoop } from 'node:timers/promises'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { check, type Checked, checkJson } from './outside-input.ts'
+import { nextTurn, PIECE_CHARACTERS } from './turns.ts'
 
 /** Long lists at the top of a document, by field, with the schema of their elements. */
 export type LongLists = Readonly<Record<string, z.ZodType>>
 
-/** Characters that are parsed and checked in one go, which takes some milliseconds. */
-const PIECE_CHARACTERS = 32 * 1024
+/** How the long documents of a schema are checked. */
+export interface LongDocument<T> {
+  lists: LongLists
+  /** The schema of the document, but for the elements of these lists: it takes anything as such. */
+  frame: z.ZodType<T>
+}
+
 /** Shorter documents are read in one go. */
 const SHORT_CHARACTERS = 4 * PIECE_CHARACTERS
+/** Elements of a list that are checked in one go, if they are values already. */
+const PIECE_ELEMENTS = 256
 
-/**
- * The same as `checkJson`, a piece at a time. Never throws.
- * @param schema takes empty lists too, and compares nothing with what is in them.
- */
+/** The same as `checkJson`, a piece at a time. Never throws. @param long undefined: it is checked in one go. */
 export async function checkJsonInTurns<T>(
   schema: z.ZodType<T>,
-  lists: LongLists,
+  long: LongDocument<T> | undefined,
   text: string,
 ): Promise<Checked<T>> {
+  if (!long || text.length < SHORT_CHARACTERS) return checkJson(schema, text)
+  const { lists, frame } = long
   const fields = new Set(Object.keys(lists))
-  if (fields.size === 0 || text.length < SHORT_CHARACTERS) return checkJson(schema, text)
   const read = new Map<string, unknown[]>()
   let short = ''
   let from = 0
@@ -40,17 +45,48 @@ export async function checkJsonInTurns<T>(
       const fault = addPiece(values, field, element, text.slice(piece.from, piece.to))
       if (fault !== undefined) return { fault }
       end = piece.to
-      await nextLoop()
+      await nextTurn()
     }
     read.set(field, values)
     short += text.slice(from, open + 1)
     from = end
   }
-  const { value, fault } = checkJson(schema, short + text.slice(from))
-  return fault === undefined
-    ? { value: Object.assign(value as object, Object.fromEntries(read)) as T }
-    : { fault }
+  const { value, fault } = checkJson(z.unknown(), short + text.slice(from))
+  return fault === undefined ? check(frame, withLists(value, read)) : { fault }
 }
+
+/** The same for a value, as `check` checks it. Parameters as above. Never throws. */
+export async function checkInTurns<T>(
+  schema: z.ZodType<T>,
+  long: LongDocument<T> | undefined,
+  input: unknown,
+): Promise<Checked<T>> {
+  const given = Object(input) as Record<string, unknown>
+  const isLong = (field: string) => {
+    const list = given[field]
+    return Array.isArray(list) && list.length > PIECE_ELEMENTS
+  }
+  if (!long || !Object.keys(long.lists).some(isLong)) return check(schema, input)
+  const read = new Map<string, unknown[]>()
+  for (const [field, element] of Object.entries(long.lists)) {
+    const list = given[field]
+    if (!Array.isArray(list)) continue
+    const values: unknown[] = []
+    for (const one of list) {
+      const { value, fault } = check(element, one)
+      if (fault !== undefined) return { fault: `${field}.${values.length}.${fault}` }
+      values.push(value)
+      if (values.length % PIECE_ELEMENTS === 0) await nextTurn()
+    }
+    read.set(field, values)
+  }
+  return check(long.frame, withLists(given, read))
+}
+
+const withLists = (document: unknown, lists: ReadonlyMap<string, unknown[]>): unknown => ({
+  ...(document as object),
+  ...Object.fromEntries(lists),
+})
 
 /** @returns a fault. */
 function addPiece(values: unknown[], field: string, element: z.ZodType, piece: string): string | undefined {
@@ -97,7 +133,8 @@ function* longLists(text: string, fields: ReadonlySet<string>): Generator<FoundL
       if (open === undefined) continue
       const place = { at: open + 1 }
       yield { field, open, pieces: piecesFrom(text, place) }
-      at = place.at
+      // Past its closing bracket: its opening one was not counted.
+      at = place.at + 1
       continue
     }
     if (OPENING.has(code)) depth += 1

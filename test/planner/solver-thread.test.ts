@@ -5,8 +5,10 @@ import { PlanQuery } from '../../shared/contracts/plan.ts'
 import type { SweepGrid } from '../../shared/contracts/plan-sweep.ts'
 import type { Asker } from '../../shared/platform/fair-queue.ts'
 import { ScissionError } from '../../shared/platform/errors.ts'
+import { PIECE_CHARACTERS } from '../../shared/platform/turns.ts'
 import { eventually } from '../support/eventually.ts'
 import { exampleLink, exampleProfile, exampleResource, exampleStructure } from '../support/fixtures.ts'
+import { turnsDuring } from '../support/turns-during.ts'
 
 let solver: SolverThread
 const open = (options: SolverOptions = {}) => (solver = new SolverThread(options))
@@ -35,6 +37,26 @@ describe('the solver thread', () => {
     const { plans } = await solver.solve<'chain'>(front, asker)
     expect(plans.length).toBeGreaterThan(1)
     expect(plans[0]?.id).toBe((await solver.solve<'chain'>(chain, asker)).plans[0]?.id)
+  })
+
+  it('takes a huge model at once, and gets its structure in pieces', async () => {
+    const layerMs = Array.from({ length: 6000 }, () => 1)
+    const [layer] = problem.structure.layers
+    const [boundary] = problem.structure.boundaries
+    if (!layer || !boundary) throw new Error('the example has no layers')
+    const structure = {
+      ...problem.structure,
+      layers: layerMs.map((_, index) => ({ ...layer, index })),
+      boundaries: [...layerMs, 1].map((_, k) => ({ ...boundary, k })),
+    }
+    const huge = { ...problem, structure, profiles: [exampleProfile('device', layerMs)] }
+    open()
+    const { turns, value } = await turnsDuring(() =>
+      solver.solve<'chain'>({ ...chain, problem: huge }, asker),
+    )
+    expect(turns).toBeGreaterThan(JSON.stringify(structure).length / PIECE_CHARACTERS)
+    expect(solver.running).toBe(true)
+    expect([...value.plans, ...value.native].map(({ stages }) => stages.at(-1)?.to)).toContain(6000)
   })
 
   it('passes on what the optimiser refuses', async () => {

@@ -1,11 +1,14 @@
 /** Long documents are read as in one go, but others get their turn meanwhile. */
 import { describe, expect, it } from 'vitest'
-import { Boundary, Layer, Structure } from '../../shared/contracts/model.ts'
-import { checkJsonInTurns } from '../../shared/platform/check-in-turns.ts'
-import { checkJson } from '../../shared/platform/outside-input.ts'
-import { exampleStructure } from '../support/fixtures.ts'
+import { LONG_STRUCTURE, Structure } from '../../shared/contracts/model.ts'
+import { LONG_PROFILE, SensibleProfile } from '../../shared/contracts/sense.ts'
+import { checkInTurns, checkJsonInTurns } from '../../shared/platform/check-in-turns.ts'
+import { jsonInTurns } from '../../shared/platform/json-in-turns.ts'
+import { check, checkJson } from '../../shared/platform/outside-input.ts'
+import { PIECE_CHARACTERS } from '../../shared/platform/turns.ts'
+import { exampleProfile, exampleStructure } from '../support/fixtures.ts'
+import { turnsDuring } from '../support/turns-during.ts'
 
-const LISTS = { layers: Layer, boundaries: Boundary }
 const COUNT = 5000
 
 function long(): Structure {
@@ -20,7 +23,7 @@ function long(): Structure {
     boundaries: Array.from({ length: COUNT + 1 }, (_, k) => ({ ...boundary, k, why: name })),
   }
 }
-const read = (text: string) => checkJsonInTurns(Structure, LISTS, text)
+const read = (text: string) => checkJsonInTurns(Structure, LONG_STRUCTURE, text)
 
 describe('a long document', () => {
   it('is read as in one go, however it is written', async () => {
@@ -30,17 +33,42 @@ describe('a long document', () => {
     expect((await read(JSON.stringify(empty))).value).toEqual(empty)
   })
 
-  it('lets others have their turn many times', async () => {
-    let turns = 0
-    let done = false
-    const others = () => {
-      turns += 1
-      if (!done) setImmediate(others)
-    }
-    setImmediate(others)
-    await read(JSON.stringify(long()))
-    done = true
-    expect(turns).toBeGreaterThan(10)
+  it('lets others have their turn after each piece of each of its lists', async () => {
+    const text = JSON.stringify(long())
+    const { turns } = await turnsDuring(() => read(text))
+    expect(turns).toBeGreaterThan(Math.floor(text.length / PIECE_CHARACTERS) - 2)
+  })
+
+  it('lets others have their turn when several are read at the same time', async () => {
+    const text = JSON.stringify(long())
+    const one = await turnsDuring(() => read(text))
+    const three = await turnsDuring(() => Promise.all([read(text), read(text), read(text)]))
+    expect(three.turns).toBeGreaterThan(2 * one.turns)
+  })
+
+  it('may be a value, and is checked as in one go', async () => {
+    const document = long()
+    const { turns, value } = await turnsDuring(() => checkInTurns(Structure, LONG_STRUCTURE, document))
+    expect(value).toEqual(check(Structure, document))
+    expect(turns).toBeGreaterThan(30)
+    const wrong = { ...document, boundaries: document.boundaries.map((one) => ({ ...one, k: one.k - 1 })) }
+    expect((await checkInTurns(Structure, LONG_STRUCTURE, wrong)).fault).toMatch(/^boundaries\.0\.k: /)
+    expect(await checkInTurns(Structure, LONG_STRUCTURE, undefined)).toEqual(check(Structure, undefined))
+  })
+
+  it('whose lists must fit each other is held to that', async () => {
+    const numbers = Array.from({ length: 20_000 }, (_, index) => index / 7)
+    const { layers: _layers, enterMs: _enterMs, exitMs: _exitMs, ...rest } = exampleProfile('edge', [1])
+    const fits = { ...rest, layerMs: numbers, enterMs: [...numbers, 1] }
+    const readProfile = (document: object) =>
+      checkJsonInTurns(SensibleProfile, LONG_PROFILE, JSON.stringify(document))
+    expect(await readProfile(fits)).toEqual({ value: fits })
+    expect(await checkInTurns(SensibleProfile, LONG_PROFILE, fits)).toEqual({ value: fits })
+    const short = { ...fits, enterMs: numbers }
+    expect((await readProfile(short)).fault).toBe('enterMs has 20000 entries for 20000 layers')
+    expect((await checkInTurns(SensibleProfile, LONG_PROFILE, short)).fault).toBe(
+      'enterMs has 20000 entries for 20000 layers',
+    )
   })
 
   it('is refused as in one go, with the element that is wrong', async () => {
@@ -75,5 +103,22 @@ describe('a long document', () => {
       expect(checkJson(Structure, one).fault).toBeDefined()
       expect((await read(one)).fault).toBeDefined()
     }
+  })
+})
+
+describe('what is written in pieces', () => {
+  it('is what JSON.stringify writes, and others have their turn', async () => {
+    const documents: object[] = [
+      {},
+      { none: undefined },
+      { list: [undefined, Number.NaN, 1, { a: undefined }], after: null, none: undefined, text: 'ü"\u2028' },
+      { empty: [], nested: { list: [1, 2] } },
+      long(),
+    ]
+    for (const document of documents)
+      expect(Buffer.concat(await jsonInTurns(document)).toString()).toBe(JSON.stringify(document))
+    const { turns, value } = await turnsDuring(() => jsonInTurns(long()))
+    expect(turns).toBeGreaterThan(value.length - 3)
+    expect(value.length).toBeGreaterThan(30)
   })
 })

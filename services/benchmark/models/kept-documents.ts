@@ -11,6 +11,7 @@ import { OWN_MARK } from '../../../shared/contracts/file-names.ts'
 import { Profile } from '../../../shared/contracts/profile.ts'
 import { isAbsent, readIfThere, writeWhole } from '../../../shared/platform/atomic-file.ts'
 import { coerceError } from '../../../shared/platform/errors.ts'
+import { jsonInTurns } from '../../../shared/platform/json-in-turns.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { readStoredJson } from '../../../shared/platform/outside-input.ts'
 import { type Change, Changes } from '../../../shared/platform/redis/changes.ts'
@@ -143,7 +144,7 @@ export class KeptDocuments {
   async #keep(kind: Kind, document: Kept): Promise<void> {
     const folder = path.join(this.#store.folder(document.model), FOLDER, kind)
     const file = path.join(folder, `${document.id}.json`)
-    const text = JSON.stringify(document)
+    const text = Buffer.concat(await jsonInTurns(document)).toString()
     if ((await readIfThere(file)) === text) return
     // Its folder is another replica's, or was deleted: it must not be made here.
     if (!(await this.#store.record(document.model))) return

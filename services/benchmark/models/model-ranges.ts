@@ -142,7 +142,7 @@ function peakBytes({ boundaries, layers }: Structure, from: number, to: number):
     const made = outputs.reduce((sum, { bytes }) => sum + bytes, 0)
     return (boundaries[index]?.bytes ?? 0) + made
   })
-  return Math.max(0, ...sums)
+  return sums.reduce((most, bytes) => Math.max(most, bytes), 0)
 }
 
 /** Indices of the chunks that overlap the extents, ascending and without duplicates. */

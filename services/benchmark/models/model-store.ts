@@ -21,12 +21,12 @@ import path from 'node:path'
 import { z } from 'zod'
 import { ModelId, ShapesKey } from '../../../shared/contracts/common.ts'
 import { isOwnName, unsafeLocation } from '../../../shared/contracts/file-names.ts'
-import { Model, type Samples, Structure } from '../../../shared/contracts/model.ts'
+import { Model, type Samples, Structure, LONG_STRUCTURE } from '../../../shared/contracts/model.ts'
+import { checkJsonInTurns, type LongDocument } from '../../../shared/platform/check-in-turns.ts'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 import { samplesFile } from '../../../shared/onnx/sample-inputs/samples.ts'
 import type { Logger } from '../../../shared/platform/log.ts'
 import { makeFolder, OWN_FOLDER } from '../../../shared/platform/make-folder.ts'
-import { checkJson } from '../../../shared/platform/outside-input.ts'
 
 /** Path in the model's folder → SHA-256 of its chunks. */
 export const ChunkDigests = z.record(z.string(), z.array(z.string()))
@@ -158,7 +158,7 @@ export class ModelStore {
 
   /** Undefined if there is none, or if this version cannot read it; then the model is analysed again. */
   async structure(id: ModelId, key: ShapesKey): Promise<Structure | undefined> {
-    return this.#read(path.join(this.folder(id), `${key}${STRUCTURE}`), Structure)
+    return this.#read(path.join(this.folder(id), `${key}${STRUCTURE}`), Structure, LONG_STRUCTURE)
   }
 
   /** Keys of the input shapes that the model was analysed with. */
@@ -193,10 +193,10 @@ export class ModelStore {
     await rm(doomed, { recursive: true, force: true })
   }
 
-  async #read<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  async #read<T>(file: string, schema: z.ZodType<T>, long?: LongDocument<T>): Promise<T | undefined> {
     const text = await readIfThere(file)
     if (text === undefined) return undefined
-    const { value, fault } = checkJson(schema, text)
+    const { value, fault } = await checkJsonInTurns(schema, long, text)
     if (fault !== undefined) this.#log.warn(`${file} cannot be read; it is left out: ${fault}`)
     return value
   }

@@ -103,8 +103,9 @@ export class Registry {
     const { redis, structures, profiles, models } = this.#state
     await withLock(redis, 'models', async () => {
       await this.#store.remove(id)
-      for (const { model, shapesKey } of await structures.all())
-        if (model === id) await structures.delete(structureId(id, shapesKey))
+      // By their ids: each may have many megabytes.
+      for (const one of await structures.ids())
+        if (one.startsWith(structureId(id, ''))) await structures.delete(one)
       for (const profile of await profiles.all()) if (profile.model === id) await profiles.delete(profile.id)
       await models.delete(id)
     })

@@ -6,8 +6,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { Calibration, CalibrationCell } from '../../../shared/contracts/calibration.ts'
 import type { Structure } from '../../../shared/contracts/model.ts'
-import { Profile } from '../../../shared/contracts/profile.ts'
+import { ANY_PROFILE_LISTS, Profile, PROFILE_LISTS } from '../../../shared/contracts/profile.ts'
 import { Link } from '../../../shared/contracts/resource.ts'
+import { nextTurn } from '../../../shared/platform/turns.ts'
 import { linkFaults, profileFaults, sensible } from '../../../shared/contracts/sense.ts'
 
 const PlannedProfile = Profile.pick({
@@ -30,6 +31,11 @@ const PlannedProfile = Profile.pick({
   codecs: true,
 })
 export const MirroredProfile = sensible(PlannedProfile, profileFaults)
+const { layers: _layers, ...plannedLists } = ANY_PROFILE_LISTS
+export const LONG_MIRRORED_PROFILE = {
+  lists: PROFILE_LISTS,
+  frame: sensible(PlannedProfile.extend(plannedLists), profileFaults),
+}
 export type MirroredProfile = z.infer<typeof MirroredProfile>
 
 /** A link without the probes it was estimated from. */
@@ -75,12 +81,12 @@ export function compactProfile(profile: MirroredProfile): MirroredProfile {
  * A structure as planning reads it: tensors by name and size, without shapes and without the reasons why a cut is not
  * clean. JSON parsing makes a new string for every mention of a tensor; here all mentions share one string.
  */
-export function planningStructure(structure: Structure): Structure {
+export async function planningStructure(structure: Structure): Promise<Structure> {
   const names = new Map<string, string>()
   const same = (name: string) => names.get(name) ?? (names.set(name, name), name)
   return {
     ...structure,
-    layers: structure.layers.map(({ index, name, op, inputs, outputs, weightBytes }) => ({
+    layers: await mapInTurns(structure.layers, ({ index, name, op, inputs, outputs, weightBytes }) => ({
       index,
       name: same(name),
       op: same(op),
@@ -94,7 +100,7 @@ export function planningStructure(structure: Structure): Structure {
       weightBytes,
       macs: null,
     })),
-    boundaries: structure.boundaries.map(({ k, tensors, bytes, single, clean, allowed }) => ({
+    boundaries: await mapInTurns(structure.boundaries, ({ k, tensors, bytes, single, clean, allowed }) => ({
       k,
       tensors: tensors.map(same),
       bytes,
@@ -106,6 +112,17 @@ export function planningStructure(structure: Structure): Structure {
 }
 
 const NO_SHAPE: number[] = []
+const PIECE_ELEMENTS = 1000
+
+/** A piece at a time, so that nobody else waits for that of 100,000 layers. */
+async function mapInTurns<T, R>(list: readonly T[], change: (element: T) => R): Promise<R[]> {
+  const changed: R[] = []
+  for (const element of list) {
+    changed.push(change(element))
+    if (changed.length % PIECE_ELEMENTS === 0) await nextTurn()
+  }
+  return changed
+}
 
 /**
  * Copies numbers into an array that stores them at 8 bytes each. V8 may hold the numbers of a parsed array as objects of

@@ -18,6 +18,7 @@ import {
   sensitivityOf,
   sweep,
 } from '../../../shared/planning/index.ts'
+import { jsonInTurns } from '../../../shared/platform/json-in-turns.ts'
 import { threadModule } from '../../../shared/platform/processes/child-module.ts'
 import { type Asker, FairQueue } from '../../../shared/platform/fair-queue.ts'
 import { FairThreads } from '../../../shared/platform/threads/fair-threads.ts'
@@ -44,7 +45,7 @@ const SHORT = { what: 'questions', atOnce: 1, waiting: 4096, waitingOfClient: 10
 export class SolverThread {
   readonly #inPlaceMs: number
   readonly #short = new FairQueue(SHORT)
-  readonly #long: FairThreads<Work, Solutions[Work['kind']]>
+  readonly #long: FairThreads<SentWork, Solutions[Work['kind']]>
 
   constructor(options: SolverOptions = {}) {
     const { inPlaceMs = 40, longestMs = 120_000, idleMs = 10_000 } = options
@@ -74,7 +75,7 @@ export class SolverThread {
   async solve<K extends Work['kind']>(work: Extract<Work, { kind: K }>, asker: Asker): Promise<Solutions[K]> {
     const atOnce = isLong(work) ? undefined : await this.#short.run(asker, () => this.#inPlace(work))
     // `solve` returns the solution type of the work's kind.
-    return (atOnce ?? (await this.#long.run(work, asker))) as Solutions[K]
+    return (atOnce ?? (await this.#long.run(() => sent(work), asker))) as Solutions[K]
   }
 
   async #inPlace(work: Work): Promise<Solutions[Work['kind']] | undefined> {
@@ -95,6 +96,25 @@ export type Work =
   | { kind: 'chain'; problem: PlanningProblem; query: PlanQuery }
   | { kind: 'graph'; problem: PlanningProblem; query: PlanQuery }
   | { kind: 'sweep'; problem: PlanningProblem; query: PlanQuery; axes: SweepGrid }
+
+/** What a thread is given: the structure as JSON. As a value, one of 100,000 layers would take this thread a second to hand over. */
+export interface SentWork {
+  work: Work
+  structure: Uint8Array
+}
+
+async function sent(work: Work): Promise<SentWork> {
+  const { structure, ...rest } = work.problem
+  const short = { ...structure, layers: [], boundaries: [] }
+  const json = Buffer.concat(await jsonInTurns(structure))
+  return { work: { ...work, problem: { ...rest, structure: short } }, structure: json }
+}
+
+/** The work of a thread's message. */
+export function received({ work, structure }: SentWork): Work {
+  const whole = JSON.parse(Buffer.from(structure).toString()) as PlanningProblem['structure']
+  return { ...work, problem: { ...work.problem, structure: whole } }
+}
 
 export interface Solutions {
   chain: Optimum & { sensitivity?: SensitivityChange[] }
@@ -149,7 +169,12 @@ function solveWithin(ms: number, work: Work): Solutions[Work['kind']] | undefine
   }
 }
 
-/** Plans of the chain view take milliseconds; fronts, the graph view, maps and sensitivity may take seconds. */
+/** To bring more into the optimiser's form takes longer than a short question may. */
+const MAX_SHORT_LAYERS = 4000
+
+/** Plans of the chain view take milliseconds; fronts, the graph view, maps, sensitivity and huge models may take seconds. */
 function isLong(work: Work): boolean {
-  return work.kind !== 'chain' || work.query.pareto !== undefined || work.query.sensitivity === true
+  const { kind, query, problem } = work
+  if (problem.structure.layers.length > MAX_SHORT_LAYERS) return true
+  return kind !== 'chain' || query.pareto !== undefined || query.sensitivity === true
 }

@@ -8,9 +8,11 @@
  * Both are written under temporary names and renamed, the structure last: if it exists, both are complete.
  */
 import fs from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { create, toBinary } from '@bufbuild/protobuf'
-import { Structure } from '../../contracts/model.ts'
+import { Structure, LONG_STRUCTURE } from '../../contracts/model.ts'
+import { checkJsonInTurns } from '../../platform/check-in-turns.ts'
 import { ScissionError } from '../../platform/errors.ts'
 import { assembleGraph } from './encode-graph.ts'
 import type { CanonicalGraph } from './canonicalise.ts'
@@ -86,4 +88,14 @@ function innerTypes({ graph, layers, types }: CanonicalGraph): TypedTensor[] {
  */
 export function readStructure(file: string): Structure {
   return Structure.parse(JSON.parse(fs.readFileSync(file, 'utf8')))
+}
+
+/** The same a piece at a time, for processes that have other work. @throws the file system's error; ScissionError internal. */
+export async function readStructureInTurns(file: string): Promise<Structure> {
+  const { value, fault } = await checkJsonInTurns(Structure, LONG_STRUCTURE, await readFile(file, 'utf8'))
+  if (fault === undefined) return value
+  throw new ScissionError(
+    'internal',
+    `${path.basename(file)}, which was just written, is no structure: ${fault}`,
+  )
 }

@@ -4,7 +4,9 @@
  */
 import type { Structure } from '../../contracts/model.ts'
 import { runInLimitedChild } from '../../platform/processes/limited-child.ts'
+import { canonicalPaths, readStructureInTurns } from '../canonical/canonical-file.ts'
 import type { AnalyseRequest } from './analyse.ts'
+import type { AnalyseOutput } from './analyse-job.ts'
 import { removeWorkFiles } from '../canonical/work-files.ts'
 
 export interface AnalyseInChildOptions extends AnalyseRequest {
@@ -20,9 +22,9 @@ export interface AnalyseInChildOptions extends AnalyseRequest {
  * const model = { dir: 'models/mobilenet', file: 'model.onnx', model: ModelId.parse(sha256) }
  * const structure = await analyseInChild({ ...model, timeoutMs: 120_000, memoryLimitBytes: 4 * 2 ** 30 })
  */
-export function analyseInChild(options: AnalyseInChildOptions): Promise<Structure> {
+export async function analyseInChild(options: AnalyseInChildOptions): Promise<Structure> {
   const { timeoutMs, memoryLimitBytes, signal, ...input } = options
-  return runInLimitedChild<AnalyseRequest, Structure>({
+  const { shapesKey } = await runInLimitedChild<AnalyseRequest, AnalyseOutput>({
     module: new URL('./analyse-job.ts', import.meta.url),
     input: { ...input, timeoutMs, memoryLimitBytes },
     timeoutMs,
@@ -31,4 +33,5 @@ export function analyseInChild(options: AnalyseInChildOptions): Promise<Structur
     doing: `analysing "${options.file}"`,
     onEnd: (pid) => removeWorkFiles(options.dir, pid),
   })
+  return readStructureInTurns(canonicalPaths(options.dir, shapesKey).structure)
 }

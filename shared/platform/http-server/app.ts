@@ -12,6 +12,7 @@ import { addQuotaMetric } from '../access/quotas.ts'
 import { answerError, sendError, speaksProtocol } from './error-answers.ts'
 import { docs } from './docs-page.ts'
 import { frameRoutes } from './frame-routes.ts'
+import { sendJson } from './json-answer.ts'
 import type { Neighbours } from './neighbours.ts'
 import { REVISION_HEADER } from '../redis/revision.ts'
 import { type Revisions, revisionOf, waitAsAsked } from './revisions.ts'
@@ -231,8 +232,8 @@ function mount(app: Express, route: Route, { revisions, log, guard = new Guard()
     if (result instanceof Reply) {
       res.status(result.status).set(result.headers)
       if (result.body === undefined) res.end()
-      else res.json(result.body)
-    } else if (result !== undefined) res.json(result)
+      else await sendJson(res, result.body)
+    } else if (result !== undefined) await sendJson(res, result)
   })
 }
 

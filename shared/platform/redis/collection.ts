@@ -6,8 +6,10 @@ import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import { ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { checkJsonInTurns, type LongLists } from '../check-in-turns.ts'
-import { check, type Checked, LeftOut } from '../outside-input.ts'
+import { checkInTurns, checkJsonInTurns, type LongDocument } from '../check-in-turns.ts'
+import { jsonInTurns } from '../json-in-turns.ts'
+import { type Checked, LeftOut } from '../outside-input.ts'
+import { nextTurn, PIECE_CHARACTERS } from '../turns.ts'
 import { type Change, CHANGES_CHANNEL } from './changes.ts'
 import { countIgnored } from '../ignored.ts'
 import { deletedKey } from './redis-memory.ts'
@@ -69,14 +71,14 @@ export class Collection<T> {
   readonly #onWrite: OnWrite | undefined
   readonly #idOf: ((document: T) => string) | undefined
   readonly #seal: Seal | undefined
-  readonly #lists: LongLists
+  readonly #long: LongDocument<T> | undefined
 
   /**
    * @param log is told of documents that are left out because this version cannot read them.
    * @param onWrite is called after every write of this process, before its promise resolves.
    * @param idOf the id that a document tells of itself: under another one it would pass for what it is not, and is unreadable.
    * @param seal of a collection whose documents are signed: one that is not to be believed counts as one that cannot be read.
-   * @param lists that make documents long: those are read a piece at a time.
+   * @param long how long documents are checked: those are read and written a piece at a time. They are not sealed.
    */
   constructor(
     redis: Redis,
@@ -86,7 +88,7 @@ export class Collection<T> {
     onWrite?: OnWrite,
     idOf?: (document: T) => string,
     seal?: Seal,
-    lists: LongLists = {},
+    long?: LongDocument<T>,
   ) {
     this.#redis = redis
     this.kind = kind
@@ -96,7 +98,7 @@ export class Collection<T> {
     this.#onWrite = onWrite
     this.#idOf = idOf
     this.#seal = seal
-    this.#lists = lists
+    this.#long = long
   }
 
   /** @throws ScissionError notReady when this version cannot read the document. */
@@ -134,7 +136,7 @@ export class Collection<T> {
   }
 
   async put(id: string, value: T): Promise<void> {
-    this.#wrote(id, await this.#write(SET, id, this.#text(id, value)))
+    this.#wrote(id, await this.#write(SET, id, await this.#text(id, value)))
   }
 
   /**
@@ -151,7 +153,7 @@ export class Collection<T> {
       const current = before === null ? undefined : await this.#readable(id, before.toString())
       const wanted = decide(current)
       if (wanted === current) return current
-      const text = wanted === undefined ? '' : this.#text(id, wanted)
+      const text = wanted === undefined ? '' : await this.#text(id, wanted)
       const revision = await this.#write(COMPARE_AND_SET, id, before ?? '', text)
       if (revision === null) continue
       this.#wrote(id, revision)
@@ -269,18 +271,25 @@ export class Collection<T> {
   async all(): Promise<T[]> {
     const fields = await this.#redis.hgetall(this.#key)
     const documents: T[] = []
+    let characters = 0
     for (const id of Object.keys(fields).sort()) {
-      const document = await this.#readable(id, fields[id] ?? '')
+      const text = fields[id] ?? ''
+      const document = await this.#readable(id, text)
       if (document !== undefined) documents.push(document)
+      characters += text.length
+      if (characters < PIECE_CHARACTERS) continue
+      characters = 0
+      await nextTurn()
     }
     return documents
   }
 
   /** @throws ScissionError badRequest for a document that no reader would take. */
-  #text(id: string, value: T): string {
-    const { value: document, fault } = this.#check(id, check(this.#schema, value))
+  async #text(id: string, value: T): Promise<string | Buffer> {
+    const { value: document, fault } = this.#check(id, await checkInTurns(this.#schema, this.#long, value))
     if (fault !== undefined)
       throw new ScissionError('badRequest', `${this.kind} ${id} makes no sense: ${fault}`, { id })
+    if (this.#long) return Buffer.concat(await jsonInTurns(Object(document) as object))
     const text = JSON.stringify(document)
     return this.#seal ? this.#seal.close(this.kind, id, text) : text
   }
@@ -302,7 +311,7 @@ export class Collection<T> {
   }
 
   async #tryParse(id: string, text: string): Promise<T | ScissionError> {
-    const { value, fault } = this.#check(id, await checkJsonInTurns(this.#schema, this.#lists, text))
+    const { value, fault } = this.#check(id, await checkJsonInTurns(this.#schema, this.#long, text))
     const left = (why: string) =>
       new ScissionError('notReady', `${this.kind} ${id} in Redis is ${why}`, { id })
     if (fault !== undefined) return left(`not what this version writes: ${fault}`)

@@ -9,12 +9,18 @@ import type { z } from 'zod'
 import type { Page } from '../../contracts/common.ts'
 import { Calibration } from '../../contracts/calibration.ts'
 import { Condition } from '../../contracts/condition.ts'
-import { Boundary, Layer, Model, Structure } from '../../contracts/model.ts'
+import { Model, Structure, LONG_STRUCTURE } from '../../contracts/model.ts'
 import { Pace } from '../../contracts/pace.ts'
 import { type NamedModel, pickNamed } from '../../contracts/model-names.ts'
 import { KeyRecord } from '../../contracts/key.ts'
 import { type Profile, Served } from '../../contracts/profile.ts'
-import { SensibleDeployment, SensibleLink, SensibleProfile, SensibleStandIn } from '../../contracts/sense.ts'
+import {
+  LONG_PROFILE,
+  SensibleDeployment,
+  SensibleLink,
+  SensibleProfile,
+  SensibleStandIn,
+} from '../../contracts/sense.ts'
 import { Resource } from '../../contracts/resource.ts'
 import type { Logger } from '../log.ts'
 import { RedisClock } from './redis-clock.ts'
@@ -73,11 +79,20 @@ export function openState(redis: Redis, log?: Logger, seal?: Seal) {
       onWrite,
       ({ model, shapesKey }) => structureId(model, shapesKey),
       undefined,
-      { layers: Layer, boundaries: Boundary },
+      LONG_STRUCTURE,
     ),
     resources: sealed('resources', Resource, ({ name }) => name),
     links: collection('links', SensibleLink, ({ from, to }) => linkId(from, to)),
-    profiles: collection('profiles', SensibleProfile, ({ id }) => id),
+    profiles: new Collection(
+      redis,
+      'profiles',
+      SensibleProfile,
+      log,
+      onWrite,
+      ({ id }) => id,
+      undefined,
+      LONG_PROFILE,
+    ),
     /** By the id of the profile. */
     served: collection('served', Served, ({ id }) => id),
     /** By the name of the resource. */

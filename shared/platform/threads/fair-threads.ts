@@ -34,17 +34,22 @@ export class FairThreads<Work, Result> {
   }
 
   /**
+   * @param work or how to make it, when its turn has come: what waits takes no memory.
    * @param transfer buffers to move to the thread; they move when the work begins.
    * @throws ScissionError as the work does; tooManyRequests or overloaded if too many wait; cancelled if the client left before its
    *   turn, or by `close`; deadlineExceeded; internal if the thread dies.
    */
-  run(work: Work, asker: Asker, transfer: readonly TransferListItem[] = []): Promise<Result> {
+  run(
+    work: Work | (() => Promise<Work>),
+    asker: Asker,
+    transfer: readonly TransferListItem[] = [],
+  ): Promise<Result> {
     return this.#queue.run(asker, async () => {
       const thread = this.#free.pop()
       if (this.#closed || !thread) throw new ScissionError('cancelled', 'the service is stopping')
       try {
         // A piece whose client leaves while it is worked on keeps its place until the thread is free.
-        return await thread.run(work, { transfer })
+        return await thread.run(isMaker(work) ? await work() : work, { transfer })
       } finally {
         this.#free.push(thread)
       }
@@ -57,3 +62,6 @@ export class FairThreads<Work, Result> {
     await Promise.all(this.#threads.map((thread) => thread.close()))
   }
 }
+
+const isMaker = <Work>(work: Work | (() => Promise<Work>)): work is () => Promise<Work> =>
+  typeof work === 'function'

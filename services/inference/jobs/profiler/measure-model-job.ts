@@ -11,7 +11,9 @@
  * The number of cuts is limited by the time of about 20 runs of the model (cuts-in-time.ts). The scale of a session with one
  * thread is CPU time: on a busy machine wall time is wrong by 10 to 40 %, CPU time is not.
  */
+import { readFileSync } from 'node:fs'
 import os from 'node:os'
+import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress } from '../../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { BELOW_ALL, giveWay } from '../../../../shared/platform/processes/priority.ts'
@@ -37,14 +39,16 @@ import { measureWhole } from './measure-whole.ts'
 import type { Measurement, ProfileRequest } from './profile-model.ts'
 
 export interface MeasureInput
-  extends Pick<ProfileRequest, 'path' | 'structure' | 'samples' | 'runs' | 'options' | 'slowdown'> {
+  extends Pick<ProfileRequest, 'path' | 'samples' | 'runs' | 'options' | 'slowdown'> {
+  /** Of the whole model, as JSON. */
+  structureFile: string
   /** Measures the machine's codecs as well: once per service is enough. */
   withCodecs?: boolean
   /** Cost of copies on this machine with these options; undefined = measure it. */
   copies?: readonly CopyCost[] | undefined
   /** File of the reference network. */
   reference: string
-  /** An empty folder for ONNX Runtime's files; the caller removes it, also if this process is lost. */
+  /** A folder for ONNX Runtime's files; the caller removes it, also if this process is lost. */
   folder: string
 }
 
@@ -65,7 +69,8 @@ export async function run(
 ): Promise<Measured> {
   // Set before the runtime starts its threads, which inherit it: if cores are short, serving has priority.
   giveWay(BELOW_ALL)
-  const { structure, options } = input
+  const { options } = input
+  const structure = JSON.parse(readFileSync(input.structureFile, 'utf8')) as Structure
   const startedAt = performance.now()
   const steps = new Steps(report, [
     ...(input.copies ? (['copies'] as const) : []),

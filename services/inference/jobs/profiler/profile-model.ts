@@ -10,6 +10,7 @@ import { LRUCache } from 'lru-cache'
 import type { Structure } from '../../../../shared/contracts/model.ts'
 import type { BenchmarkProgress, Profile } from '../../../../shared/contracts/profile.ts'
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
+import { jsonInTurns } from '../../../../shared/platform/json-in-turns.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
 import type { FetchedSamples } from '../samples/fetch-samples.ts'
 import type { CopyCost } from './copy-cost.ts'
@@ -79,11 +80,14 @@ export async function profileModel(
   const folder = await fs.mkdtemp(pathOf.join(os.tmpdir(), 'scission-profile-'))
   try {
     onProgress({ fraction: 0, step: 'starting a process' })
+    // By a file: in a message, the structure of 100,000 layers would hold up all requests for a second.
+    const structureFile = pathOf.join(folder, 'structure.json')
+    await fs.writeFile(structureFile, await jsonInTurns(structure))
     const measured: Measured = await runInLimitedChild<MeasureInput, Measured, BenchmarkProgress>({
       module: new URL('./measure-model-job.ts', import.meta.url),
       input: {
         path,
-        structure,
+        structureFile,
         samples,
         runs,
         options,

@@ -14,7 +14,7 @@ export function rangeMemory(structure: Structure, from: number, to: number) {
       (structure.boundaries[layer.index]?.bytes ?? 0) +
       layer.outputs.reduce((sum, output) => sum + output.bytes, 0),
   )
-  return { weightBytes, activationBytes: Math.max(0, ...alive) }
+  return { weightBytes, activationBytes: alive.reduce((most, bytes) => Math.max(most, bytes), 0) }
 }
 
 /** Of a session without weights and with small tensors: 60 of ten layers took 200 kB each (ONNX Runtime 1.30). */
