@@ -12,6 +12,28 @@ export const small = relu(SMALL_ELEMENTS)
 /** Its input in JSON is some megabytes. */
 export const wide = relu(262_144)
 
+const gather = (values: Float32Array): TinyModel => ({
+  inputs: [spec('x', 'INT64', [1])],
+  outputs: [spec('y', 'FP32', [1])],
+  weights: [{ name: 'w', shape: [values.length], values }],
+  nodes: [{ op: 'Gather', inputs: ['w', 'x'], outputs: ['y'] }],
+})
+
+/** 128 MB of weights. */
+export const heavy = (): TinyModel => gather(new Float32Array(32 * 1024 * 1024).fill(1))
+
+const DEEP_LAYERS = 20_000
+/** So many layers that its structure has 5 MB. */
+export const deep = (): TinyModel => ({
+  inputs: [spec('t0', 'FP32', [4])],
+  outputs: [spec(`t${DEEP_LAYERS}`, 'FP32', [4])],
+  nodes: Array.from({ length: DEEP_LAYERS }, (_, step) => ({
+    op: 'Neg',
+    inputs: [`t${step}`],
+    outputs: [`t${step + 1}`],
+  })),
+})
+
 const MARK = 'number-0000000'
 
 /** @returns models that differ in the name of a node only, which is written into the bytes of the first. */
@@ -28,14 +50,11 @@ function numbered(model: TinyModel): (number: number) => Uint8Array<ArrayBuffer>
 
 /** Models with 16 MB of weights. */
 export function fillerModel(): (number: number) => Uint8Array<ArrayBuffer> {
-  const values = new Float32Array(4 * 1024 * 1024).fill(process.pid)
-  return numbered({
-    inputs: [spec('x', 'INT64', [1])],
-    outputs: [spec('y', 'FP32', [1])],
-    weights: [{ name: 'w', shape: [values.length], values }],
-    nodes: [{ op: 'Gather', inputs: ['w', 'x'], outputs: ['y'] }],
-  })
+  return numbered(gather(new Float32Array(4 * 1024 * 1024).fill(process.pid)))
 }
+
+/** Models of many layers. */
+export const deepModels = (): ((number: number) => Uint8Array<ArrayBuffer>) => numbered(deep())
 
 /** Models that the client uploads: none was there before. */
 export const freshModel = (): ((number: number) => Uint8Array<ArrayBuffer>) => numbered(relu(8))

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createInferenceClient } from '../../shared/client/inference.ts'
 import type { Tensor } from '../../shared/contracts/tensor.ts'
 import { ENDLESS, looping, turns, upTo } from '../inference/executor/tiny-model-examples.ts'
-import { encodeModel } from '../inference/tiny-models.ts'
-import { fillerModel } from './attack-models.ts'
+import { encodeModel, type TinyModel } from '../inference/tiny-models.ts'
+import { deep, deepModels, fillerModel, heavy } from './attack-models.ts'
 
 const BYTES = { 'Content-Type': 'application/octet-stream' }
 const JSON_BODY = { 'Content-Type': 'application/json' }
@@ -27,7 +27,17 @@ type Attack = (place: Place, stop: AbortSignal) => Promise<void>
 /** What the client does meanwhile: all of them ask for a network; some also want what is attacked. */
 export type Wish = 'infer' | 'upload' | 'benchmark' | 'plan'
 
-export const ATTACKS: Record<string, { what: string; wishes: readonly Wish[]; run: Attack }> = {
+export interface AttackOnClient {
+  what: string
+  wishes: readonly Wish[]
+  run: Attack
+  /** Models that must be there, by name. */
+  models?: Readonly<Record<string, () => TinyModel>>
+  /** 99th percentile of the client beside it, in times of that alone. @defaultValue 3 */
+  most?: number
+}
+
+export const ATTACKS: Record<string, AttackOnClient> = {
   cpu: { what: 'JSON of 262,144 numbers', wishes: ['infer'], run: numbers(4) },
   memory: {
     what: 'outputs of 800 MB',
@@ -68,6 +78,19 @@ export const ATTACKS: Record<string, { what: string; wishes: readonly Wish[]; ru
   },
   redis: { what: 'lists that read Redis', wishes: ['infer', 'plan'], run: listing(4) },
   streams: { what: '200 streams of events', wishes: ['infer', 'plan'], run: streaming(200) },
+  loading: {
+    what: 'loading 128 MB of weights, again and again',
+    wishes: ['infer'],
+    run: reloading('heavy', 2),
+    models: { heavy },
+    most: 2,
+  },
+  layers: {
+    what: 'models of 20,000 layers: their layers asked for, and others uploaded',
+    wishes: ['infer', 'upload'],
+    run: askingLayers('deep', 3),
+    models: { deep },
+  },
   slow: { what: '200 bodies that trickle', wishes: ['infer'], run: trickling(200) },
 }
 
@@ -170,6 +193,34 @@ function listing(count: number): Attack {
     repeatedly(count, stop, async () => {
       for (const route of routes) await call(place, place.benchmarkUrl + route, stop)
     })
+}
+
+/** Another of its requests finds the model loaded, being loaded, or just unloaded. */
+function reloading(name: string, count: number): Attack {
+  return (place, stop) =>
+    repeatedly(count, stop, async () => {
+      for (const what of ['load', 'unload'])
+        await call(place, `${place.url}/v2/repository/models/${name}/${what}`, stop, { method: 'POST' })
+    })
+}
+
+/** Beside its requests for layers, one uploads. */
+function askingLayers(name: string, count: number): Attack {
+  let model: ReturnType<typeof deepModels> | undefined
+  let made = 0
+  return async (place, stop) => {
+    model ??= deepModels()
+    const fresh = model
+    const models = `${place.benchmarkUrl}/v1/models`
+    const asking = repeatedly(count, stop, () => call(place, `${models}/${name}/layers`, stop))
+    const uploads = repeatedly(1, stop, async () => {
+      made += 1
+      const own = `${name}-${process.pid}-${made}`
+      await call(place, `${models}?name=${own}`, stop, { method: 'POST', headers: BYTES, body: fresh(made) })
+      await call(place, `${models}/${own}`, stop, { method: 'DELETE' })
+    })
+    await Promise.all([asking, uploads])
+  }
 }
 
 function streaming(count: number): Attack {
