@@ -32,7 +32,9 @@ runService(createLog('endless', 'silent'), async () => {
     return false
   }
   for (let count = 0; count < 3; count += 1) {
-    const deadline = performance.now() + 300
+    // A thread that is new loads its session first, and skips a run that is given up before it begins.
+    await executor.run(long, turns(1n))
+    const deadline = performance.now() + 1000
     const outcome = await executor.run(long, turns(ENDLESS), { deadline }).catch(coerceError)
     if (!(outcome instanceof ScissionError) || outcome.code !== 'deadlineExceeded')
       throw new Error(`the endless run was not given up: ${JSON.stringify(outcome)}`)
