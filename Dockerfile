@@ -1,5 +1,5 @@
 # One image for the three services; the command chooses. docker-compose.yml runs it as it is meant to be run; by hand:
-#   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --memory 2g --pids-limit 256 \
+#   docker run --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --memory 2g --pids-limit 256 \
 #     --env-file planner.env scission node dist/services/planner/main.js
 #
 # The base is the current LTS of Node by its full version. A tag can be moved: who builds pins what it means today by its digest,

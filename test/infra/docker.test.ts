@@ -77,6 +77,7 @@ describe('docker-compose.yml', () => {
 
   it.each(all)('%s has no rights, no root and no more than its share', (_name, service) => {
     expect(service).toMatchObject({
+      init: true,
       read_only: true,
       cap_drop: ['ALL'],
       security_opt: ['no-new-privileges:true'],

@@ -81,7 +81,12 @@ function end(log: Logger, exitCode: number, hung: boolean): void {
   // Without a listener, SIGTERM ends a process at once, and whoever started it takes that for an end in order.
   process.removeAllListeners('SIGTERM')
   process.kill(process.pid, exitCode === 0 ? 'SIGTERM' : 'SIGKILL')
+  // The first process of a container ends by none of its own signals but that of a crash.
+  setTimeout(() => process.abort(), ENDED_BY_SIGNAL_MS)
 }
+
+/** A signal takes effect long before this. */
+const ENDED_BY_SIGNAL_MS = 1000
 
 type Stop = (why: string, exitCode?: number) => void
 
