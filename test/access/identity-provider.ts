@@ -1,7 +1,7 @@
 /** An identity provider on this machine: its discovery document and keys over HTTP or HTTPS, and tokens that it signs. */
 import { createServer, type Server } from 'node:http'
 import https from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTHeaderParameters, SignJWT } from 'jose'
 
 export const AUDIENCE = 'scission'
@@ -40,35 +40,36 @@ export class IdentityProvider {
   keys: ProviderKey[]
   /** In place of its answers. */
   answer: ((path: string) => { status: number; body: string; location?: string } | undefined) | undefined
-  #server: Server | undefined
-  readonly #port: number
-  readonly #secured: Secured | undefined
+  readonly #server: Server
+  #isAway = false
 
-  private constructor(server: Server, keys: ProviderKey[], secured: Secured | undefined) {
+  private constructor(server: Server, keys: ProviderKey[], scheme: 'http' | 'https') {
     this.#server = server
-    this.#secured = secured
-    this.#port = (server.address() as AddressInfo).port
-    this.issuer = `${secured ? 'https' : 'http'}://127.0.0.1:${this.#port}/realms/plant`
+    this.issuer = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}/realms/plant`
     this.keys = keys
     server.on('request', this.#respond)
+    server.on('connection', (socket: Socket) => this.#isAway && socket.destroy())
   }
 
   /** @param secured its certificate; absent = by HTTP. */
   static async start(secured?: Secured): Promise<IdentityProvider> {
-    return new IdentityProvider(await listening(0, secured), [await newKey('first')], secured)
+    const server = await listening(secured)
+    return new IdentityProvider(server, [await newKey('first')], secured ? 'https' : 'http')
   }
 
-  /** Its addresses answer nobody until `comeBack`. */
-  async goAway(): Promise<void> {
-    const server = this.#server
-    this.#server = undefined
-    server?.closeAllConnections()
-    await new Promise((resolve) => (server ? server.close(resolve) : resolve(undefined)))
+  /** It answers nobody until `comeBack`. Its port stays its own: another test could take it. */
+  goAway(): void {
+    this.#isAway = true
+    this.#server.closeAllConnections()
   }
 
-  async comeBack(): Promise<void> {
-    this.#server = await listening(this.#port, this.#secured)
-    this.#server.on('request', this.#respond)
+  comeBack(): void {
+    this.#isAway = false
+  }
+
+  async close(): Promise<void> {
+    this.goAway()
+    await new Promise((resolve) => this.#server.close(resolve))
   }
 
   get jwks(): string {
@@ -124,11 +125,11 @@ export class IdentityProvider {
   }
 }
 
-async function listening(port: number, secured?: Secured): Promise<Server> {
+async function listening(secured?: Secured): Promise<Server> {
   const server = secured ? https.createServer(secured) : createServer()
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
+    server.listen(0, '127.0.0.1', resolve)
   })
   return server
 }

@@ -35,7 +35,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await system.close()
-  await provider.goAway()
+  await provider.close()
 })
 
 /** Nothing of these names is there. */

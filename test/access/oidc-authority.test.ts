@@ -33,7 +33,7 @@ beforeAll(async () => {
   const { certificate, key } = await makeCertificate(authority, 'login', { hosts: ['127.0.0.1'], days: 1 })
   provider = await IdentityProvider.start({ cert: certificate, key })
 })
-afterAll(() => provider.goAway())
+afterAll(() => provider.close())
 
 /** Reads the keys again by a token at once. */
 function open(caFile: string) {

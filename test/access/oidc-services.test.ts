@@ -31,7 +31,7 @@ const audit = () =>
 beforeAll(async () => {
   provider = await IdentityProvider.start()
   // The services start without it.
-  await provider.goAway()
+  provider.goAway()
   redis = await startTestRedis()
   folder = mkdtempSync(path.join(os.tmpdir(), 'scission-oidc-'))
   const env = {
@@ -55,7 +55,7 @@ afterAll(async () => {
   await planner?.stop()
   await inference?.stop()
   await redis?.close()
-  await provider?.goAway()
+  await provider?.close()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -99,7 +99,7 @@ describe('two services with an identity provider', () => {
   })
 
   it('let in whom it knows once it answers, each to what the roles say', async () => {
-    await provider.comeBack()
+    provider.comeBack()
     const reader = await token(['scission:read'])
     await eventually(async () => expect((await links(reader)).status).toBe(200))
     const runner = await token(['scission:infer:net*'])

@@ -20,7 +20,7 @@ beforeEach(async () => {
 afterEach(async () => {
   vi.useRealTimers()
   for (const close of closing.splice(0)) close()
-  await provider.goAway()
+  await provider.close()
 })
 
 const settings = (more: Partial<OidcSettings> = {}): OidcSettings => ({
@@ -283,7 +283,7 @@ describe('the keys of the provider', () => {
   it('hold while the provider is away, and the service says that it is', async () => {
     const { oidc, lines } = openWith(0)
     await oidc.identify(await provider.token(READ))
-    await provider.goAway()
+    provider.goAway()
     await expect(oidc.identify(await provider.token(READ, { header: { kid: 'x' } }))).rejects.toEqual(
       NOT_VALID,
     )
@@ -298,16 +298,16 @@ describe('the keys of the provider', () => {
   })
 
   it('are missing while the provider is away from the start: 503 with the reason, until it comes', async () => {
-    await provider.goAway()
+    provider.goAway()
     const { oidc, lines } = openWith(50)
     const token = await provider.token(READ)
     await expect(oidc.identify(token)).rejects.toMatchObject({
       code: 'issuerUnavailable',
-      message: expect.stringContaining('ECONNREFUSED') as unknown,
+      message: expect.stringMatching(/ECONNRESET|other side closed/) as unknown,
     })
     expect(oidc.facts).toMatchObject({ issuer: provider.issuer, keys: 0 })
     expect(oidc.warning).toMatch(/its tokens are not taken/)
-    await provider.comeBack()
+    provider.comeBack()
     await eventually(() =>
       expect(oidc.facts).toEqual({ issuer: provider.issuer, audience: [AUDIENCE], keys: 1 }),
     )

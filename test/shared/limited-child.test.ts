@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { runInLimitedChild } from '../../shared/platform/processes/limited-child.ts'
-import { BELOW_SERVING } from '../../shared/platform/processes/priority.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import type { Job } from '../onnx/support/jobs.ts'
 
@@ -22,10 +21,6 @@ describe('a job in a throw-away process', () => {
   it('gets its input and gives its output, typed arrays and big integers included', async () => {
     const value = { bytes: new Uint8Array([1, 2, 3]), big: 2n ** 60n, list: [1, 'a', null] }
     expect(await run({ do: 'echo', value })).toEqual(value)
-  })
-
-  it('gives way to the services where cores are short', async () => {
-    expect(await run({ do: 'priority' })).toBeGreaterThanOrEqual(BELOW_SERVING)
   })
 
   it('reports progress in order', async () => {

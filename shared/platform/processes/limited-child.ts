@@ -5,7 +5,7 @@
  *   export async function run(input: I, report: (progress: P) => void): Promise<O>
  *
  * Input, progress and output cross by structured clone: typed arrays and BigInts are fine. A ScissionError thrown by
- * `run` arrives with its code, message and details. The child ends with its parent. Where cores are short, it gives way to services.
+ * `run` arrives with its code, message and details. The child ends with its parent.
  *
  * The memory limit is on the pages that the process holds for itself (resident minus shared with files), read every
  * 25 ms from /proc. Systems without /proc (other than Linux) have the time limit only.
@@ -17,7 +17,6 @@ import { compiledModule, withLoader } from './child-module.ts'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
 import { watchPatience } from '../deadline.ts'
 import { isMemoryKnown, ownBytesOf } from './own-memory.ts'
-import { BELOW_SERVING, giveWay } from './priority.ts'
 
 const MEMORY_POLL_MS = 25
 /** Characters of the child's standard error, from its end, that error details quote. */
@@ -114,7 +113,7 @@ function start<I, P>(options: LimitedChildOptions<I, P>): ChildProcess {
   // A test's job is in no build: then the entry runs from source as well.
   const [compiledEntry, compiledJob] = [compiledModule(entry), compiledModule(options.module)]
   const compiled = compiledEntry && compiledJob ? { entry: compiledEntry, job: compiledJob } : undefined
-  const child = fork(fileURLToPath(compiled?.entry ?? entry), [(compiled?.job ?? options.module).href], {
+  return fork(fileURLToPath(compiled?.entry ?? entry), [(compiled?.job ?? options.module).href], {
     // The debugger's port is taken by this process.
     execArgv: withLoader(
       process.execArgv.filter((option) => !option.startsWith('--inspect')),
@@ -124,8 +123,6 @@ function start<I, P>(options: LimitedChildOptions<I, P>): ChildProcess {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: withoutSecrets(options.env),
   })
-  if (child.pid !== undefined) giveWay(BELOW_SERVING, child.pid)
-  return child
 }
 
 /** Keeps the end of what a process writes to its standard error. @returns what it is so far. */

@@ -1,12 +1,13 @@
 /** The priority of processes that others should not have to wait for. */
 import os from 'node:os'
 
-const { PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = os.constants.priority
-
-/** Of runs that may take long: they get a fifth of a core that others want too, and all of one that nobody else wants. */
-export const BELOW_SERVING = PRIORITY_BELOW_NORMAL
-/** Of measuring: a tenth. */
-export const BELOW_ALL = PRIORITY_LOW
+/**
+ * Of runs that may take long: they get a quarter of a core that others want too, and all of one that nobody else wants. Lower, and
+ * requests that need such a run would hardly be answered on a busy machine.
+ */
+export const BELOW_SERVING = 5
+/** Of measuring, which nobody waits for: next to nothing of such a core. */
+export const BELOW_ALL = os.constants.priority.PRIORITY_LOW
 
 /**
  * Lowers the priority of a process; never raises it. Set before the process starts its threads, which inherit it.

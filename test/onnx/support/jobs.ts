@@ -1,5 +1,4 @@
 /** Jobs for the tests of limited-child.ts: one module, told by its input what to do. */
-import os from 'node:os'
 import { ScissionError } from '../../../shared/platform/errors.ts'
 
 export type Job =
@@ -9,7 +8,6 @@ export type Job =
   | { do: 'throw' }
   | { do: 'hang' }
   | { do: 'block' }
-  | { do: 'priority' }
   | { do: 'eat' }
   | { do: 'die'; signal: NodeJS.Signals }
   | { do: 'exit'; code: number }
@@ -23,7 +21,6 @@ export async function run(job: Job, report: (progress: unknown) => void): Promis
   if (job.do === 'refuse')
     throw new ScissionError('needsInputShapes', 'give shapes', { dims: [{ input: 'x', axis: 0 }] })
   if (job.do === 'throw') throw new TypeError('a bug')
-  if (job.do === 'priority') return os.getPriority()
   if (job.do === 'block') block()
   if (job.do === 'eat') await eat()
   if (job.do === 'die') process.kill(process.pid, job.signal)
