@@ -6,7 +6,7 @@ import { optimise, optimiseGraph, type Problem } from '../../shared/planning/ind
 import { ScissionError } from '../../shared/platform/errors.ts'
 import { tryAll } from './brute-force.ts'
 import { graphProblems } from './graph-cases.ts'
-import { EXACT, FREE, problems, queries, threeTiers } from './problems.ts'
+import { EXACT, FREE, problemOf, problems, queries, threeTiers } from './problems.ts'
 
 const NONE: ServingLimits = {
   messageBytes: Number.MAX_SAFE_INTEGER,
@@ -95,6 +95,36 @@ describe('a machine that takes no longer message', () => {
       { numRuns: 150 },
     )
     expect(narrowed).toBeGreaterThan(5)
+  })
+
+  it('is handed no two tensors that are longer together, though no boundary has both', () => {
+    const tensor = (name: string, bytes: number) => ({ name, datatype: 'FP32' as const, shape: [1], bytes })
+    const layer = (index: number, output: ReturnType<typeof tensor>) => {
+      const costs = { weightBytes: 1, macs: null }
+      return { index, name: `layer${index}`, op: 'Conv', inputs: ['t0'], outputs: [output], ...costs }
+    }
+    const chain = problemOf(
+      [{ bytes: 6 }, { bytes: 7 }, { bytes: 5 }],
+      {
+        device: { tier: 'device', tierIndex: 0, layerMs: [900, 0] },
+        edge: { tier: 'edge', tierIndex: 1, layerMs: [0, 900] },
+      },
+      { 'device>edge': { rttMs: 1, mbps: 1, returnMbps: 1 } },
+    )
+    const of = (k: number, tensors: string[]) => ({ ...chain.structure.boundaries[k]!, tensors })
+    const structure = {
+      ...chain.structure,
+      layers: [layer(0, tensor('t1', 1)), layer(1, tensor('t2', 4))],
+      boundaries: [of(0, ['t0']), of(1, ['t0', 't1']), of(2, ['t1', 't2'])],
+      inputs: [tensor('t0', 6)],
+      outputs: [tensor('t1', 1), tensor('t2', 4)],
+    }
+    const plain = { ...chain, structure }
+    const query = { ...FREE, top: 1, source: 'device', cuts: 'any' as const }
+    const longest = (problem: typeof plain) =>
+      Math.max(0, ...(optimiseGraph(problem, query).plans[0]?.transfers ?? []).map(({ bytes }) => bytes))
+    expect(longest(plain)).toBe(10)
+    expect(longest(limited(plain, () => ({ messageBytes: 7 + MESSAGE_JSON_BYTES })))).toBeLessThanOrEqual(7)
   })
 
   it('passes no longer answer back, and is named where that leaves no plan', () => {

@@ -14,7 +14,10 @@ export function allConstraintsOf(problem: Problem, query: OptimiserQuery, lossy 
 
 function servingConstraints({ resources, structure }: Problem): Constraint[] {
   const { boundaries, layers } = structure
-  const longest = boundaries.reduce((most, { bytes }) => Math.max(most, bytes), 0) + MESSAGE_JSON_BYTES
+  const atCuts = boundaries.reduce((most, { bytes }) => Math.max(most, bytes), 0)
+  // In a placement that is no chain a message may carry what no boundary has together.
+  const made = layers.reduce((sum, { outputs }) => sum + bytesOf(outputs), boundaries[0]?.bytes ?? 0)
+  const longest = Math.max(atCuts, made) + MESSAGE_JSON_BYTES
   const whole = () => sizesOf(structure, [[0, layers.length]]).memoryBytes
   return resources.flatMap(({ name, limits }): Constraint[] => {
     if (!limits) return []
@@ -25,3 +28,6 @@ function servingConstraints({ resources, structure }: Problem): Constraint[] {
     ]
   })
 }
+
+const bytesOf = (tensors: readonly { bytes: number }[]): number =>
+  tensors.reduce((sum, { bytes }) => sum + bytes, 0)
