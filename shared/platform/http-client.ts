@@ -39,11 +39,15 @@ export interface HttpResponse {
 }
 
 const MAX_BYTES = 2 * 1024 ** 3
+/** How late undici's own limits may be. */
+const SLACK_MS = 1000
 
 export class HttpClient {
   readonly #agent: Agent
   readonly #timeoutMs: number
   readonly #shown: Shown | undefined
+  /** When a byte of any answer came. */
+  #movedAt = -Infinity
 
   constructor({ timeoutMs, connections, shown }: HttpClientOptions) {
     this.#shown = shown
@@ -72,9 +76,12 @@ export class HttpClient {
    */
   async get(url: string, { headers, signal, maxBytes = MAX_BYTES }: HttpGet = {}): Promise<HttpResponse> {
     signal?.throwIfAborted()
+    const forgotten = this.#watchForgotten()
     try {
       const all = { ...headers, ...authorizationHeader(this.#shown) }
-      const answer = await request(url, { dispatcher: this.#agent, headers: all, signal })
+      const either = signal ? AbortSignal.any([signal, forgotten.signal]) : forgotten.signal
+      const answer = await request(url, { dispatcher: this.#agent, headers: all, signal: either })
+      this.#movedAt = performance.now()
       // A reader gets the error from the iterator; without a reader it must not be unhandled.
       answer.body.on('error', () => undefined)
       return {
@@ -85,7 +92,25 @@ export class HttpClient {
       }
     } catch (error) {
       throw this.#explain(error, false)
+    } finally {
+      forgotten.stop()
     }
+  }
+
+  /**
+   * Gives up a request whose head has not come long after undici should have done so. It forgets one whose connection the peer
+   * closes in the moment in which it is made (6.29.1). A request that waits for others is not forgotten while they get on.
+   */
+  #watchForgotten(): { signal: AbortSignal; stop: () => void } {
+    const controller = new AbortController()
+    const startedAt = performance.now()
+    // For the connection, and for the head.
+    const mostMs = 2 * this.#timeoutMs + SLACK_MS
+    const timer = setInterval(() => {
+      if (performance.now() - Math.max(startedAt, this.#movedAt) > mostMs)
+        controller.abort(new Error(`no byte for ${2 * this.#timeoutMs} ms`))
+    }, mostMs / 4)
+    return { signal: controller.signal, stop: () => clearInterval(timer) }
   }
 
   /** Cancels all requests. */
@@ -112,6 +137,7 @@ export class HttpClient {
     let bytes = 0
     try {
       for await (const chunk of body as AsyncIterable<Buffer>) {
+        this.#movedAt = performance.now()
         bytes += chunk.length
         if (bytes > maxBytes) throw new Error(`its answer is longer than ${maxBytes} bytes`)
         yield chunk

@@ -1,7 +1,7 @@
 /** An identity provider on this machine: its discovery document and keys over HTTP or HTTPS, and tokens that it signs. */
 import { createServer, type Server } from 'node:http'
 import https from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTHeaderParameters, SignJWT } from 'jose'
 
 export const AUDIENCE = 'scission'
@@ -48,7 +48,6 @@ export class IdentityProvider {
     this.issuer = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}/realms/plant`
     this.keys = keys
     server.on('request', this.#respond)
-    server.on('connection', (socket: Socket) => this.#isAway && socket.destroy())
   }
 
   /** @param secured its certificate; absent = by HTTP. */
@@ -57,10 +56,9 @@ export class IdentityProvider {
     return new IdentityProvider(server, [await newKey('first')], secured ? 'https' : 'http')
   }
 
-  /** It answers nobody until `comeBack`. Its port stays its own: another test could take it. */
+  /** It answers everybody 503 until `comeBack`. Its port stays its own: another test could take it. */
   goAway(): void {
     this.#isAway = true
-    this.#server.closeAllConnections()
   }
 
   comeBack(): void {
@@ -68,7 +66,7 @@ export class IdentityProvider {
   }
 
   async close(): Promise<void> {
-    this.goAway()
+    this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
@@ -111,7 +109,7 @@ export class IdentityProvider {
     },
   ): void => {
     this.asked.push(url)
-    const { status, body, location } = this.answer?.(url) ?? this.#usual(url)
+    const { status, body, location } = this.#isAway ? AWAY : (this.answer?.(url) ?? this.#usual(url))
     res.writeHead(status, { 'Content-Type': 'application/json', ...(location && { Location: location }) })
     res.end(body)
   }
@@ -124,6 +122,8 @@ export class IdentityProvider {
     return { status: 404, body: '{}' }
   }
 }
+
+const AWAY = { status: 503, body: '', location: undefined }
 
 async function listening(secured?: Secured): Promise<Server> {
   const server = secured ? https.createServer(secured) : createServer()

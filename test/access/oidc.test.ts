@@ -303,7 +303,7 @@ describe('the keys of the provider', () => {
     const token = await provider.token(READ)
     await expect(oidc.identify(token)).rejects.toMatchObject({
       code: 'issuerUnavailable',
-      message: expect.stringMatching(/ECONNRESET|other side closed/) as unknown,
+      message: expect.stringContaining('503') as unknown,
     })
     expect(oidc.facts).toMatchObject({ issuer: provider.issuer, keys: 0 })
     expect(oidc.warning).toMatch(/its tokens are not taken/)

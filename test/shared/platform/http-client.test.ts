@@ -1,5 +1,7 @@
 /** The streaming HTTP client against servers as they should not be, and as they may be. */
 import { once } from 'node:events'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { HttpClient, type HttpClientOptions, type HttpGet } from '../../../shared/platform/http-client.ts'
@@ -33,6 +35,18 @@ async function ask(from: HttpClient, url: string, more?: HttpGet) {
   const { status, headers, body } = await from.get(url, more)
   return { status, headers, body: await read(body) }
 }
+
+describe('a peer that closes each connection as soon as it is made', () => {
+  it('is given up', async () => {
+    const server = http.createServer().on('connection', (socket) => socket.destroy())
+    closing.push(() => server.close())
+    const asking = once(server, 'listening').then(() =>
+      client({ timeoutMs: 100 }).get(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`),
+    )
+    server.listen(0, '127.0.0.1')
+    await expect(asking).rejects.toThrow(/closed the connection|no byte for/)
+  })
+})
 
 describe('an answer', () => {
   it('comes with its head, whatever its status', async () => {
