@@ -243,7 +243,10 @@ export function queries(problem: Problem): fc.Arbitrary<OptimiserQuery> {
       maxUploadBytes: rarely(fc.dictionary(fc.constantFrom(...tiers), limits.bytes, { minKeys: 1 })),
       maxMemoryBytes: rarely(fc.dictionary(fc.constantFrom(...names), limits.memory, { minKeys: 1 })),
       maxLatencyMs: rarely(limits.latency),
-      minThroughput: rarely(limits.ms.map((ms) => 1000 / (ms + 1))),
+      // Only what gives the same number of ms back: a plan that is exactly at the limit keeps it.
+      minThroughput: rarely(
+        limits.ms.map((ms) => 1000 / (ms + 1)).filter((perSecond) => Number.isInteger(1000 / perSecond)),
+      ),
       minStages: sometimes(fc.integer({ min: 1, max: 3 })),
       maxStages: sometimes(fc.integer({ min: 3, max: 4 }).map((value) => value - 1)),
       cuts: fc.constantFrom('clean' as const, 'any' as const),
