@@ -1,7 +1,10 @@
 /** Answers that are sent compressed: whole again at the client, and one client's do not hold up another's. */
+import os from 'node:os'
 import { gunzipSync, inflateSync } from 'node:zlib'
 import { afterAll, describe, expect, it } from 'vitest'
 import { Messages } from '../../services/inference/messages/message-codec.ts'
+import { BELOW_SERVING } from '../../shared/platform/processes/priority.ts'
+import { threadPriorities } from '../support/thread-priorities.ts'
 import { call, outputsOf } from './support/service.ts'
 import { singleLayerModel, toySpec } from './support/toy-models.ts'
 import { withToyService } from './support/toy-service.ts'
@@ -60,6 +63,13 @@ describe('compressing', () => {
     done.length = 0
     await Promise.all([...Array.from({ length: 8 }, () => pack('many')), pack('one')])
     expect(done.indexOf('one')).toBeLessThan(8)
+  })
+
+  it.skipIf(process.platform !== 'linux')('leaves a core to those who ask for little', async () => {
+    await messages.pack(bytes(), 'gzip', { client: 'one' })
+    const low = Math.max(BELOW_SERVING, os.getPriority())
+    expect(threadPriorities()).toContain(low)
+    expect(os.getPriority()).toBeLessThanOrEqual(low)
   })
 
   it('is not begun for a client that has left', async () => {

@@ -1,12 +1,17 @@
+import os from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { runInLimitedChild } from '../../shared/platform/processes/limited-child.ts'
+import { BELOW_SERVING } from '../../shared/platform/processes/priority.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import type { Job } from '../onnx/support/jobs.ts'
 
 const MIB = 1024 * 1024
 const module = new URL('../onnx/support/jobs.ts', import.meta.url)
 
-function run(input: Job, more: { timeoutMs?: number; memoryLimitBytes?: number; signal?: AbortSignal } = {}) {
+function run(
+  input: Job,
+  more: { timeoutMs?: number; memoryLimitBytes?: number; signal?: AbortSignal; priority?: number } = {},
+) {
   return runInLimitedChild<Job, unknown>({
     module,
     input,
@@ -22,6 +27,17 @@ describe('a job in a throw-away process', () => {
     const value = { bytes: new Uint8Array([1, 2, 3]), big: 2n ** 60n, list: [1, 'a', null] }
     expect(await run({ do: 'echo', value })).toEqual(value)
   })
+
+  it.skipIf(process.platform !== 'linux')(
+    'has the priority that is asked for, on all its threads',
+    async () => {
+      const usual = (await run({ do: 'priorities' })) as number[]
+      const low = (await run({ do: 'priorities' }, { priority: BELOW_SERVING })) as number[]
+      expect(usual.length).toBeGreaterThan(1)
+      expect(new Set(usual)).toEqual(new Set([os.getPriority()]))
+      expect(new Set(low)).toEqual(new Set([Math.max(BELOW_SERVING, os.getPriority())]))
+    },
+  )
 
   it('reports progress in order', async () => {
     const seen: unknown[] = []

@@ -1,11 +1,14 @@
 /** Entry of the message thread, which parses, writes and compresses one message after another. */
 import { parseInferRequest } from '../../../shared/oip/request-message.ts'
 import { writeInferResponse } from '../../../shared/oip/response-message.ts'
+import { BELOW_SERVING, giveWayInThread } from '../../../shared/platform/processes/priority.ts'
 import { serveWork } from '../../../shared/platform/threads/serve-work.ts'
 import { movableBuffers } from './buffer-memory.ts'
 import { compress } from './compress.ts'
 import type { MessageJob, MessageResult } from './message-codec.ts'
 
+// Tens of milliseconds for each message: whoever asks for little would wait for a core meanwhile.
+giveWayInThread(BELOW_SERVING)
 serveWork(perform, (result) => movableBuffers(viewsOf(result)))
 
 function perform(job: MessageJob): MessageResult {

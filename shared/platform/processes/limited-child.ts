@@ -17,6 +17,7 @@ import { compiledModule, withLoader } from './child-module.ts'
 import { coerceError, type ErrorCode, ScissionError } from '../errors.ts'
 import { watchPatience } from '../deadline.ts'
 import { isMemoryKnown, ownBytesOf } from './own-memory.ts'
+import { giveWay } from './priority.ts'
 
 const MEMORY_POLL_MS = 25
 /** Characters of the child's standard error, from its end, that error details quote. */
@@ -34,6 +35,8 @@ export interface LimitedChildOptions<I, P> {
   /** Activity of the child in error messages: "ONNX Runtime … while <doing>". @defaultValue 'working' */
   doing?: string | undefined
   env?: NodeJS.ProcessEnv | undefined
+  /** Of priority.ts, for work that nobody waits for. @defaultValue that of this process */
+  priority?: number | undefined
   /** Called with the child's process id after it has ended, for any reason. */
   onEnd?: ((pid: number) => void) | undefined
 }
@@ -53,6 +56,8 @@ export type ChildMessage =
 export async function runInLimitedChild<I, O, P = unknown>(options: LimitedChildOptions<I, P>): Promise<O> {
   if (options.signal?.aborted) throw cancelled()
   const child = start(options)
+  // Before it starts threads, which inherit it.
+  if (options.priority !== undefined && child.pid !== undefined) giveWay(options.priority, child.pid)
   const stderr = tailOf(child)
   let resolve: (output: O) => void = () => {}
   let reject: (error: Error) => void = () => {}

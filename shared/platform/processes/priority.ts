@@ -21,3 +21,11 @@ export function giveWay(priority: number, pid = process.pid): void {
     if ((error as { info?: { code?: string } }).info?.code !== 'ESRCH') throw error
   }
 }
+
+/**
+ * Lowers the priority of the thread that calls it. Only Linux has one for each thread; elsewhere this does nothing.
+ * @see https://man7.org/linux/man-pages/man2/setpriority.2.html (C library/kernel differences)
+ */
+export function giveWayInThread(priority: number): void {
+  if (process.platform === 'linux') giveWay(priority, 0)
+}

@@ -1,9 +1,11 @@
 /** Jobs for the tests of limited-child.ts: one module, told by its input what to do. */
 import { ScissionError } from '../../../shared/platform/errors.ts'
+import { threadPriorities } from '../../support/thread-priorities.ts'
 
 export type Job =
   | { do: 'echo'; value: unknown }
   | { do: 'progress'; count: number }
+  | { do: 'priorities' }
   | { do: 'refuse' }
   | { do: 'throw' }
   | { do: 'hang' }
@@ -14,6 +16,7 @@ export type Job =
 
 export async function run(job: Job, report: (progress: unknown) => void): Promise<unknown> {
   if (job.do === 'echo') return job.value
+  if (job.do === 'priorities') return threadPriorities()
   if (job.do === 'progress') {
     for (let i = 1; i <= job.count; i++) report({ fraction: i / job.count })
     return 'done'

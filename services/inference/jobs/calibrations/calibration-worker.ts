@@ -19,6 +19,7 @@ import type { Logger } from '../../../../shared/platform/log.ts'
 import { shownTo } from '../../../../shared/platform/credentials.ts'
 import { HttpClient } from '../../../../shared/platform/http-client.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
+import { BELOW_SERVING } from '../../../../shared/platform/processes/priority.ts'
 import { type State, structureId } from '../../../../shared/platform/redis/state.ts'
 import type { OpenRange } from '../../ranges/range-store.ts'
 import type { Engine } from '../../serving/engine.ts'
@@ -133,6 +134,7 @@ async function measure(
         signal,
         onProgress: report,
         doing: `calibrating model ${record.model.slice(0, 12)}`,
+        priority: BELOW_SERVING,
       }),
     )
   } finally {

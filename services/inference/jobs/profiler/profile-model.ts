@@ -12,6 +12,7 @@ import type { BenchmarkProgress, Profile } from '../../../../shared/contracts/pr
 import type { RuntimeOptions } from '../../../../shared/contracts/resource.ts'
 import { jsonInTurns } from '../../../../shared/platform/json-in-turns.ts'
 import { runInLimitedChild } from '../../../../shared/platform/processes/limited-child.ts'
+import { BELOW_SERVING } from '../../../../shared/platform/processes/priority.ts'
 import type { FetchedSamples } from '../samples/fetch-samples.ts'
 import type { CopyCost } from './copy-cost.ts'
 import type { Measured, MeasureInput } from './measure-model-job.ts'
@@ -102,6 +103,8 @@ export async function profileModel(
       signal,
       onProgress,
       doing: `measuring model ${structure.model.slice(0, 12)}`,
+      // Until it measures, when it gives way to everything.
+      priority: BELOW_SERVING,
     })
     const { otherCores, copies: costs, reference, ...figures } = measured
     request.onReference?.(reference)
