@@ -13,3 +13,17 @@ export function nextTurn(): Promise<void> {
   last = last.then(() => new Promise((resolve) => setImmediate(resolve)))
   return last
 }
+
+/**
+ * For work of many small pieces, which would take longer if each had a turn of its own.
+ * @returns to be awaited after each piece, with its size: gives way to others whenever pieces of the size `every` are done.
+ */
+export function turnEvery(every: number): (size: number) => Promise<void> {
+  let done = 0
+  return async (size) => {
+    done += size
+    if (done < every) return
+    done = 0
+    await nextTurn()
+  }
+}

@@ -1,17 +1,18 @@
 /**
  * Reads NumPy files: `.npy` holds one array, `.npz` is a zip archive of them. The bytes come from clients, so every offset
- * and size is checked (of the archive by zip-directory.ts), and unpacked content is limited in size. Arrays of texts become BYTES.
+ * and size is checked (of the archive by zip-entries.ts), and unpacked content is limited in size. Arrays of texts become BYTES.
  *
  * @see https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html (versions 1.0 to 3.0)
  */
 import { ScissionError } from '../platform/errors.ts'
 import { byteLength, elementCount, type Tensor } from '../contracts/tensor.ts'
+import { turnEvery } from '../platform/turns.ts'
 import { countElements, encodeEach } from '../oip/bytes-elements.ts'
 import { NPY_DATATYPES as DATATYPES, NPY_MAGIC } from './numpy-types.ts'
 import { inflateEntry } from './inflate-entry.ts'
 import { inTensorOrder } from './numpy-order.ts'
 import { pickledTexts } from './pickled-texts.ts'
-import { zipEntries } from './zip-directory.ts'
+import { zipEntries } from './zip-entries.ts'
 
 export type NumpyArray = Omit<Tensor, 'name'>
 
@@ -19,6 +20,10 @@ export type NumpyArray = Omit<Tensor, 'name'>
 const MAX_TEXT_BYTES = 2 ** 30
 /** Any number of empty texts would fit into a file that holds nothing. */
 const MAX_EMPTY_TEXTS = 1_000_000
+/** Bytes of an archive's small arrays that are unpacked in one go, which takes some milliseconds. */
+const TURN_BYTES = 256 * 1024
+/** An array takes at least as long as unpacking this many. */
+const ARRAY_BYTES = 2048
 
 export const isNpy = (bytes: Uint8Array): boolean => NPY_MAGIC.equals(bytes.subarray(0, NPY_MAGIC.length))
 export const isNpz = (bytes: Uint8Array): boolean =>
@@ -127,17 +132,19 @@ export async function readNpz(
 ): Promise<Map<string, NumpyArray>> {
   const refuse = (why: string) => new ScissionError('invalidTensor', `${owner}: ${why}`)
   const arrays = new Map<string, NumpyArray>()
-  const entries = zipEntries(bytes, refuse)
+  const entries = await zipEntries(bytes, refuse)
   let left = limitBytes
   // All of it is known before anything is unpacked.
   if (entries.reduce((sum, { size }) => sum + size, 0) > limitBytes)
     throw new ScissionError('payloadTooLarge', `${owner}: its arrays take more than ${limitBytes} bytes`)
+  const arrayDone = turnEvery(TURN_BYTES)
   for (const entry of entries) {
     const name = entry.name.replace(/\.npy$/, '')
     if (arrays.has(name)) throw refuse(`it holds two arrays named ${name}`)
     const array = readNpy(await inflateEntry(entry, refuse), `${owner}, ${entry.name}`, left)
     left -= Math.max(entry.size, array.bytes.byteLength)
     arrays.set(name, array)
+    await arrayDone(ARRAY_BYTES + entry.size)
   }
   return arrays
 }

@@ -31,10 +31,12 @@ export function writeNpy(tensor: Tensor): Buffer {
   return Buffer.concat([NPY_MAGIC, Buffer.of(1, 0), length, header, data])
 }
 
-/** Arrays by their names, as `numpy.load` gives them. */
+/** Arrays by their names, as `numpy.load` gives them, in this order. */
 export function writeNpz(tensors: readonly Tensor[]): Buffer {
-  const zip = new AdmZip()
-  for (const tensor of tensors) zip.addFile(`${tensor.name}.npy`, writeNpy(tensor))
+  const zip = new AdmZip({ noSort: true })
+  // adm-zip takes names for those of files: `/a`, `../a` and `a` would be one.
+  for (const [index, tensor] of tensors.entries())
+    zip.addFile(`${index}.npy`, writeNpy(tensor)).entryName = `${tensor.name}.npy`
   return zip.toBuffer()
 }
 

@@ -145,7 +145,9 @@ describe('help', () => {
     }
   }
   const heavy = (urls: readonly string[]) =>
-    urls.filter((url) => /node_modules\/(axios|zod|ioredis|bullmq|onnxruntime-node|adm-zip)\//.test(url))
+    urls.filter((url) =>
+      /node_modules\/(axios|zod|ioredis|bullmq|onnxruntime-node|adm-zip|yauzl)\//.test(url),
+    )
 
   it('of all commands loads neither clients nor schemas', async () => {
     const urls = await loadedBy('--help')

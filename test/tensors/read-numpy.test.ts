@@ -1,4 +1,5 @@
 /** NumPy's files against the format's own text, and against whoever sends something else under their name. */
+import { randomBytes } from 'node:crypto'
 import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -222,13 +223,71 @@ describe('a .npz file', () => {
   it('with sizes of 64 bits that cannot be is refused', async () => {
     const zip = zip64Of('x.npy', first, true)
     const record = zip.length - 22 - 20 - 56
-    for (const at of [32, 40, 48].map((place) => record + place)) {
+    const longs = record - 24
+    const refusals: [number, number, RegExp][] = [
+      [record + 32, 400, /holds \d+ files, at most 10000 are read/],
+      [record + 48, 400, /cannot be read: entry 0 of its directory: unexpected EOF/],
+      [record + 56 + 8, 400, /cannot be read: its directory: unexpected EOF/],
+      [longs, 413, /its arrays take more than/],
+      [longs + 8, 400, /cannot be read: x.npy: file data overflows/],
+      [longs + 16, 400, /cannot be read: x.npy: unexpected EOF/],
+    ]
+    for (const [at, status, message] of refusals)
+      for (const value of [2n ** 64n - 1n, 2n ** 63n, 2n ** 53n + 1n, 2n ** 40n]) {
+        const damaged = Buffer.from(zip)
+        damaged.writeBigUInt64LE(value, at)
+        const error = await unzipFailure(damaged)
+        expect([error?.status, error?.message]).toEqual([status, expect.stringMatching(message)])
+      }
+  })
+
+  it('whose files reach beyond its end, or are not where it says, is refused', async () => {
+    const zip = npzOf({ 'x.npy': first }, true)
+    const entry = lastEntry(zip, 'x.npy')
+    const refusals: [number, number, RegExp][] = [
+      [entry + 20, zip.length, /cannot be read: x.npy: file data overflows file bounds/],
+      [entry + 42, zip.length, /cannot be read: x.npy: unexpected EOF/],
+      [entry + 42, 1, /cannot be read: x.npy: invalid local file header signature/],
+      [entry, 0, /cannot be read: entry 0 of its directory: invalid central directory file header/],
+      [zip.length - 22 + 16, zip.length, /cannot be read: entry 0 of its directory: unexpected EOF/],
+      [
+        zip.length - 22,
+        0,
+        /cannot be read: its directory: End of central directory record signature not found/,
+      ],
+    ]
+    for (const [at, value, message] of refusals) {
       const damaged = Buffer.from(zip)
-      damaged.writeBigUInt64LE(2n ** 63n - 1n, at)
-      expect(await unzipFailure(damaged)).toMatchObject({
-        status: 400,
-        message: expect.stringContaining('damaged'),
+      damaged.writeUInt32LE(value, at)
+      const error = await unzipFailure(damaged)
+      expect([error?.status, error?.message]).toEqual([400, expect.stringMatching(message)])
+    }
+  })
+
+  it('that is cut off anywhere is refused', async () => {
+    for (const zip of [npzOf({ 'x.npy': first, 'y.npy': second }, true), zip64Of('x.npy', first, false)])
+      for (let length = 0; length < zip.length; length += 1)
+        expect((await unzipFailure(zip.subarray(0, length)))?.status).toBe(400)
+  })
+
+  it('lets others have turns of the event loop while it is read', async () => {
+    const tiny = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`${index}.npy`, second]))
+    const large = { 'x.npy': npyOf('FP64', [2 ** 20], 1).file }
+    for (const [zip, least] of [
+      [npzOf(tiny, true), 50],
+      [npzOf(large, false), 8],
+    ] as const) {
+      let turns = 0
+      let immediate = setImmediate(function count() {
+        turns += 1
+        immediate = setImmediate(count)
       })
+      try {
+        await readNpz(zip, 'f', 2 ** 24)
+      } finally {
+        clearImmediate(immediate)
+      }
+      expect(turns).toBeGreaterThanOrEqual(least)
     }
   })
 
@@ -278,17 +337,46 @@ describe('a .npz file', () => {
     const zip = npzOf({ 'x.npy': first }, false)
     zip.writeUInt16LE(1, lastEntry(zip, 'x.npy') + 8)
     expect((await unzipFailure(zip))?.message).toBe('f: x.npy is encrypted')
+    zip.writeUInt16LE(0x41, lastEntry(zip, 'x.npy') + 8)
+    expect((await unzipFailure(zip))?.message).toMatch(/entry 0 of its directory: strong encryption/)
     const flipped = npzOf({ 'x.npy': first }, false)
     flipped.writeUInt8(255, 30 + 'x.npy'.length + first.length - 1)
     expect((await unzipFailure(flipped))?.message).toMatch(/checksum of x.npy is wrong/)
+    // In pieces: what came first counts as well.
+    const { file } = npyOf('INT32', [600_000], 1)
+    const long = npzOf({ 'x.npy': file }, false)
+    expect(await unzipFailure(long, 10 * LIMIT)).toBeUndefined()
+    for (const at of [0, file.length / 2, file.length - 1]) {
+      const damaged = Buffer.from(long)
+      damaged[35 + at] = 255 - (damaged[35 + at] ?? 0)
+      expect((await unzipFailure(damaged, 10 * LIMIT))?.message).toMatch(/checksum of x.npy is wrong/)
+    }
+  })
+
+  it('whose packed bytes are damaged is refused, of a large array too', async () => {
+    const { file } = npyOf('INT32', [50_000], 1, randomBytes(200_000))
+    const zip = npzOf({ 'x.npy': file }, true)
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 35, max: zip.length - 100 }), fc.integer(), async (at, value) => {
+        const damaged = Buffer.from(zip)
+        damaged.writeInt32LE(value, at)
+        expect((await unzipFailure(damaged))?.status).toBe(damaged.equals(zip) ? undefined : 400)
+      }),
+      { numRuns: 50 },
+    )
   })
 
   it('has its files counted before they take memory, and names of any length', async () => {
     const many = Object.fromEntries(Array.from({ length: 10_001 }, (_, index) => [`${index}.npy`, first]))
     const error = await unzipFailure(npzOf(many, true))
     expect([error?.status, error?.message]).toEqual([400, 'f: it holds 10001 files, at most 10000 are read'])
+    // Not by finding them.
+    const says = npzOf({ 'x.npy': first }, true)
+    says.writeUInt16LE(10_001, says.length - 22 + 10)
+    expect((await unzipFailure(says))?.message).toBe(error?.message)
     // Exporters write names of tens of thousands of characters; folders in them cost nothing.
-    for (const name of [`${'a/'.repeat(31_000)}x`, 'x'.repeat(63_000), '__proto__'])
+    // They name tensors by paths, too.
+    for (const name of [`${'a/'.repeat(31_000)}x`, 'x'.repeat(63_000), '__proto__', '/x', '../x', 'C:\\x'])
       expect([...(await readNpz(npzOf({ [`${name}.npy`]: first }, true), 'f', LIMIT)).keys()]).toEqual([name])
   })
 

@@ -11,7 +11,7 @@ import { importOriginal } from '../../../shared/original/index.ts'
 import { unpickle } from '../../../shared/original/unpickle.ts'
 import { isNpy, readNpy, readNpz } from '../../../shared/tensors/read-numpy.ts'
 import { writeNpy, writeNpz } from '../../../shared/tensors/write-numpy.ts'
-import { npyFile } from '../../support/numpy.ts'
+import { npyFile, npzOf, withComment, zip64Of } from '../../support/numpy.ts'
 import { encode, floats, ints, model, node, value } from '../../onnx/support/build.ts'
 import { madeUp } from '../../original/made-up.ts'
 import { allowed, PURE, refusing, type Target, text } from '../target.ts'
@@ -70,6 +70,8 @@ export const numpy: Target = {
     seeds: [
       writeNpy(array),
       writeNpz([array, words]),
+      npzOf({ 'x.npy': writeNpy(array), 'folder/': Buffer.of(), 's.npy': writeNpy(words) }, false),
+      withComment(zip64Of('x.npy', writeNpy(array), true)),
       npyFile('<U2', [2], Buffer.from('a\0\0\0b\0\0\0c\0\0\0\0\0\0\0', 'latin1')),
       npyFile('|S3', [2, 1], Buffer.from('abcde\0')),
       npyFile('>f8', [2, 2], new Uint8Array(32)),
