@@ -7,12 +7,17 @@ from contextlib import contextmanager
 from urllib.request import Request, urlopen
 
 PLANNER = os.environ.get("SCISSION_PLANNER_URL", "http://127.0.0.1:8082")
+TOKEN = os.environ.get("SCISSION_TOKEN")
+# A system on this computer alone asks nobody for one.
+SHOWN = {"Authorization": f"Bearer {TOKEN}"} if TOKEN else {}
 
 
 def call(url, body=None, method=None):
     """Sends JSON (a POST if there is a body) and returns the JSON of the answer, None for an empty one."""
     data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data=data, method=method)) as answer:
+    # Without this urllib would call it a form, which is refused.
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    with urlopen(Request(url, data=data, headers=headers | SHOWN, method=method)) as answer:
         text = answer.read()
     return json.loads(text) if text else None
 
@@ -24,7 +29,7 @@ def post_tensors(url, request, data):
         "Content-Type": "application/octet-stream",
         "Inference-Header-Content-Length": str(len(head)),
     }
-    with urlopen(Request(url, data=head + data, headers=headers)) as answer:
+    with urlopen(Request(url, data=head + data, headers=headers | SHOWN)) as answer:
         length = int(answer.headers["Inference-Header-Content-Length"])
         body = answer.read()
     return json.loads(body[:length]), body[length:]

@@ -1,20 +1,20 @@
 /**
  * The cases that are too large to be kept: the script beside the others makes them, where there is a Python with `onnx` and
- * `numpy`: `python3`, or the one that SCISSION_TEST_PYTHON names.
+ * `numpy`.
  */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { findPython, noPython } from '../support/python.ts'
 import { readCases, type Case } from './read-cases.ts'
 
 const SCRIPT = 'make_cases.py'
-const PYTHON = process.env['SCISSION_TEST_PYTHON'] ?? 'python3'
+const MODULES = 'onnx, numpy'
 
 /** Why they cannot be made; undefined if they can. */
 export function whyNoLargeCases(): string | undefined {
-  const isThere = spawnSync(PYTHON, ['-c', 'import onnx, numpy']).status === 0
-  return isThere ? undefined : `${PYTHON} has no onnx and numpy (SCISSION_TEST_PYTHON names another)`
+  return findPython(MODULES) === undefined ? noPython(MODULES) : undefined
 }
 
 /** @param folder of the cases. @returns the names of those that its script makes and that are not in it. */
@@ -36,7 +36,10 @@ export function makeLargeCases(folder: string, names: readonly string[]): MadeCa
   const remove = () => rmSync(made, { recursive: true, force: true })
   // It writes beside itself.
   copyFileSync(path.join(folder, SCRIPT), path.join(made, SCRIPT))
-  const { stdout, stderr } = spawnSync(PYTHON, [SCRIPT, ...names], { cwd: made, encoding: 'utf8' })
+  const { stdout, stderr } = spawnSync(findPython(MODULES) ?? '', [SCRIPT, ...names], {
+    cwd: made,
+    encoding: 'utf8',
+  })
   const cases = readCases(path.join(made, 'cases'))
   const missing = names.filter((name) => !cases.some((one) => one.name === name))
   if (missing.length === 0) return { cases, remove }

@@ -12,6 +12,7 @@ import { choosePorts } from '../../infra/start/ports.ts'
 import { SCISSION } from './command.ts'
 import { type Block, blocksOf, commandsOf } from './markdown.ts'
 import { PATIENCE_MS } from './patience.ts'
+import { findPython } from './python.ts'
 import { linkTools, missingTools } from './shell-tools.ts'
 
 /** Each reason not to run a block, with what every command of such a block must look like. */
@@ -25,7 +26,7 @@ const NOT_RUN: Record<string, RegExp> = {
   'other machines': /\.example\b/,
 }
 
-const python = (modules: string) => () => spawnSync('python3', ['-c', `import ${modules}`]).status === 0
+const python = (modules: string) => () => findPython(modules) !== undefined
 
 /** The tools that some blocks need beside Node, each with a check whether it is here. */
 const NEEDS: Record<string, () => boolean> = {

@@ -5,6 +5,7 @@
 import { symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { findOnPath } from '../../infra/start/processes/find-on-path.ts'
+import { findPython } from './python.ts'
 
 /** Without one of these, pages that use it are skipped. */
 const TOOLS = [
@@ -24,8 +25,8 @@ const TOOLS = [
   'wc',
   'yes',
 ]
-/** What blocks say that they need (NEEDS in pages.ts), and what `npm start` uses if it is there. */
-const OPTIONAL = ['docker', 'openssl', 'ps', 'python3', 'redis-server', 'valkey-server']
+/** What blocks say that they need (NEEDS in pages.ts) beside Python, and what `npm start` uses if it is there. */
+const OPTIONAL = ['docker', 'openssl', 'ps', 'redis-server', 'valkey-server']
 
 /** @param commands of a page. @returns the tools they use, by name, that this machine does not have; a word too many is no harm. */
 export function missingTools(commands: string, searchPath = process.env.PATH): string[] {
@@ -40,9 +41,11 @@ export function missingTools(commands: string, searchPath = process.env.PATH): s
 export function linkTools(folder: string): void {
   for (const tool of [...TOOLS, ...OPTIONAL]) {
     const found = findOnPath(tool)
-    // Python finds its environment by the place where it was started.
-    if (found !== undefined && tool === 'python3')
-      writeFileSync(path.join(folder, tool), `#!/bin/sh\nexec '${found}' "$@"\n`, { mode: 0o755 })
-    else if (found !== undefined) symlinkSync(found, path.join(folder, tool))
+    if (found !== undefined) symlinkSync(found, path.join(folder, tool))
   }
+  const python = ['numpy, tritonclient.http', 'numpy', 'sys'].map(findPython).find(Boolean)
+  if (python === undefined) return
+  // It finds its environment by the place where it was started.
+  const start = `#!/bin/sh\nexec '${findOnPath(python) ?? python}' "$@"\n`
+  writeFileSync(path.join(folder, 'python3'), start, { mode: 0o755 })
 }

@@ -1,5 +1,5 @@
 /** NumPy files that we write are read back as they were, by ourselves and by NumPy if there is one. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -10,6 +10,7 @@ import { encodeElements } from '../../shared/oip/bytes-elements.ts'
 import { readNpy, readNpz } from '../../shared/tensors/read-numpy.ts'
 import { writeNpy, writeNpz } from '../../shared/tensors/write-numpy.ts'
 import { withFolder } from '../support/folder.ts'
+import { findPython, noPython } from '../support/python.ts'
 
 const folder = withFolder('write-numpy')
 const NUMBERS = DATATYPES.filter((datatype) => datatype !== 'BYTES' && datatype !== 'BF16')
@@ -67,15 +68,15 @@ it('an archive keeps names that look like paths apart, and as they are', async (
   expect([...(await readNpz(writeNpz(named), 'file', 1e6)).keys()]).toEqual(PATHS)
 })
 
-const python = spawnSync('python3', ['-c', 'import numpy'])
-const NO_NUMPY = python.status !== 0
-if (NO_NUMPY) console.warn('skipped: no python3 with NumPy here, so NumPy itself is not asked')
+const python = findPython('numpy') ?? ''
+const NO_NUMPY = python === ''
+if (NO_NUMPY) console.warn(`skipped: ${noPython('numpy')}, so NumPy itself is not asked`)
 
 it('NumPy reads them', { skip: NO_NUMPY }, () => {
   const file = path.join(folder(), 'all.npz')
   writeFileSync(file, writeNpz([tensorOf('FP32', [2, 3]), tensorOf('INT64', [3]), tensorOf('BOOL', [])]))
   const script = 'import numpy, sys\nfor k, v in numpy.load(sys.argv[1]).items(): print(k, v.dtype, v.shape)'
-  const printed = execFileSync('python3', ['-c', script, file], { encoding: 'utf8' })
+  const printed = execFileSync(python, ['-c', script, file], { encoding: 'utf8' })
   expect(printed.trim().split('\n')).toEqual([
     'a-FP32 float32 (2, 3)',
     'a-INT64 int64 (3,)',
@@ -83,7 +84,7 @@ it('NumPy reads them', { skip: NO_NUMPY }, () => {
   ])
   writeFileSync(file, writeNpz(named))
   const names = 'import json, numpy, sys\nprint(json.dumps(numpy.load(sys.argv[1]).files))'
-  expect(JSON.parse(execFileSync('python3', ['-c', names, file], { encoding: 'utf8' }))).toEqual(PATHS)
+  expect(JSON.parse(execFileSync(python, ['-c', names, file], { encoding: 'utf8' }))).toEqual(PATHS)
 })
 
 it('what NumPy writes is read', { skip: NO_NUMPY }, async () => {
@@ -91,7 +92,7 @@ it('what NumPy writes is read', { skip: NO_NUMPY }, async () => {
   const write = (by: string) =>
     `import numpy, sys\nnumpy.${by}(sys.argv[1], **{"/a": numpy.arange(30000), "ä": numpy.zeros((2, 0), "<f4")})`
   for (const by of ['savez', 'savez_compressed']) {
-    execFileSync('python3', ['-c', write(by), file])
+    execFileSync(python, ['-c', write(by), file])
     const arrays = await readNpz(readFileSync(file), 'file', 1e6)
     expect([...arrays].map(([name, { datatype, shape }]) => [name, datatype, shape])).toEqual([
       ['/a', 'INT64', [30_000]],
