@@ -11,7 +11,7 @@ import { waitAtMost } from '../deadline.ts'
 import { ScissionError } from '../errors.ts'
 import { type Identity, patternOf } from './identity.ts'
 import { UNLIMITED } from './quotas.ts'
-import type { DerivedKind, SystemKey } from './system-key.ts'
+import { type DerivedOwner, derivedOwner, type SystemKey } from './system-key.ts'
 import { isSignedBy, parsePass, type Pass } from './pass.ts'
 import { isHashOf, parseToken, publicBytesOf, SECRET_BYTES, signingKeyOf } from './token.ts'
 
@@ -54,9 +54,8 @@ export class KeyRing {
   readonly #known = new LRUCache<string, Known>({ max: MAX_RECORDS })
   /** Ids that no record was found of yet: apart, so that a flood of invented ones makes nobody forgotten. */
   readonly #asked = new LRUCache<string, Known>({ max: MAX_RECORDS })
-  /** Passes that were verified: of tokens that are made of the system key, and of others with the public key of their record. */
-  readonly #derived = new LRUCache<string, { by: SystemKey; identity: Identity }>({ max: MAX_RECORDS })
-  readonly #verified = new LRUCache<string, string>({ max: MAX_RECORDS })
+  /** Passes whose signature is right, and by what: the system key, or the public key of a record. To verify one takes long. */
+  readonly #verified = new LRUCache<string, SystemKey | string>({ max: MAX_RECORDS })
   #spareUntilMs = -Infinity
 
   constructor(deps: KeyRingDeps) {
@@ -89,18 +88,15 @@ export class KeyRing {
 
   async #signerOf(text: string, pass: Pass): Promise<Identity> {
     const systemKey = this.#deps.systemKey()
-    const known = this.#derived.get(text)
-    if (known?.by === systemKey) return known.identity
-    const derived = systemKey.signerOf(pass)
+    const by = this.#verified.get(text)
+    const derived = by === systemKey ? derivedOwner(pass.id) : systemKey.signerOf(pass)
     if (derived) {
-      const identity = derivedIdentity(pass.id, derived)
-      this.#derived.set(text, { by: systemKey, identity })
-      return identity
+      this.#verified.set(text, systemKey)
+      return derivedIdentity(pass.id, derived)
     }
     const record = await this.record(pass.id)
     const publicKey = record?.publicKey ?? NO_KEY
-    const isRight =
-      this.#verified.get(text) === publicKey || isSignedBy(Buffer.from(publicKey, 'base64url'), pass)
+    const isRight = by === publicKey || isSignedBy(Buffer.from(publicKey, 'base64url'), pass)
     const identity = this.#ownerOf(record, isRight)
     this.#verified.set(text, publicKey)
     return identity
@@ -171,7 +167,7 @@ export class KeyRing {
 }
 
 /** Whoever has the system key sets the quotas of the others. */
-const derivedIdentity = (id: string, { kind, name }: { kind: DerivedKind; name: string }): Identity => ({
+const derivedIdentity = (id: string, { kind, name }: DerivedOwner): Identity => ({
   kind,
   name,
   id,

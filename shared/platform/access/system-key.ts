@@ -26,7 +26,12 @@ const LINE = /^(scs|scp)_([A-Za-z0-9_-]{43})$/
 
 /** What a service is called in the system. A resource has its own name, which is none of these. */
 export const CONTROL_SERVICES = ['planner', 'benchmark'] as const
-export type DerivedKind = 'operator' | 'resource'
+type DerivedKind = 'operator' | 'resource'
+
+export interface DerivedOwner {
+  kind: DerivedKind
+  name: string
+}
 
 /** Services of a system, and operators: far fewer than this. */
 const MAX_KNOWN = 1000
@@ -37,12 +42,11 @@ export const newSystemKey = (): string => `scs_${randomBytes(SECRET_BYTES).toStr
 export class SystemKey {
   readonly #halves: Half[]
   /**
-   * Id → secrets that were found to be of these keys: to derive one takes longer than all else that is done to let a request in.
-   * Only right ones, so that no flood of invented tokens pushes them out. Another file of keys is another object.
+   * Id → its secrets, one of each private half: to derive one takes longer than all else that is done to let a request in. Only of
+   * ids whose secret was asked for or shown, so that no flood of invented tokens pushes them out. Another file of keys is another
+   * object.
    */
-  readonly #known = new LRUCache<string, readonly Buffer[]>({ max: MAX_KNOWN })
-  /** By id: a service shows its own with every request that it sends. */
-  readonly #made = new LRUCache<string, Token>({ max: MAX_KNOWN })
+  readonly #secrets = new LRUCache<string, readonly Buffer[]>({ max: MAX_KNOWN })
 
   private constructor(halves: Half[]) {
     this.#halves = halves
@@ -104,33 +108,35 @@ export class SystemKey {
 
   /** The token of a service, or of the operator who has this key. @throws ScissionError internal without a private half. */
   tokenOf(kind: DerivedKind, name: string): Token {
-    const seed = this.#halves.find((half) => half.seed)?.seed
-    if (!seed) throw new ScissionError('internal', 'a public system key makes no tokens')
-    const made = this.#made.get(idOf(kind, name)) ?? derive(seed, kind, name)
-    this.#made.set(made.id, made)
-    return made
+    const id = `${kind}-${name}`
+    const secrets = this.#secretsOf(id, { kind, name })
+    const [secret] = secrets
+    if (!secret) throw new ScissionError('internal', 'a public system key makes no tokens')
+    this.#secrets.set(id, secrets)
+    return { id, secret }
   }
 
   /** Whether a token was made of one of these keys; then whose it is. */
-  derived({ id, secret }: Token): { kind: DerivedKind; name: string } | undefined {
+  derived({ id, secret }: Token): DerivedOwner | undefined {
     return this.#derivedAs(id, (one) => timingSafeEqual(one, secret))
   }
 
   /** Whether a pass was signed with a token that was made of one of these keys; then whose it is. */
-  signerOf(pass: Pass): { kind: DerivedKind; name: string } | undefined {
+  signerOf(pass: Pass): DerivedOwner | undefined {
     return this.#derivedAs(pass.id, (secret) => isSignedBy(publicBytesOf(signingKeyOf(secret)), pass))
   }
 
-  #derivedAs(id: string, isIt: (secret: Buffer) => boolean): { kind: DerivedKind; name: string } | undefined {
-    const [, kind, name] = /^(operator|resource)-(.+)$/.exec(id) ?? []
-    if ((kind !== 'operator' && kind !== 'resource') || name === undefined) return undefined
-    const known = this.#known.get(id) ?? []
-    if (known.some(isIt)) return { kind, name }
-    const secrets = this.#halves.flatMap(({ seed }) => (seed ? derive(seed, kind, name).secret : []))
-    const right = secrets.find(isIt)
-    if (right === undefined) return undefined
-    this.#known.set(id, [...known, right])
-    return { kind, name }
+  #derivedAs(id: string, isIt: (secret: Buffer) => boolean): DerivedOwner | undefined {
+    const owner = derivedOwner(id)
+    if (!owner) return undefined
+    const secrets = this.#secretsOf(id, owner)
+    if (!secrets.some(isIt)) return undefined
+    this.#secrets.set(id, secrets)
+    return owner
+  }
+
+  #secretsOf(id: string, owner: DerivedOwner): readonly Buffer[] {
+    return this.#secrets.get(id) ?? this.#halves.flatMap(({ seed }) => (seed ? secretOf(seed, owner) : []))
   }
 
   get #signer(): KeyObject | undefined {
@@ -138,12 +144,14 @@ export class SystemKey {
   }
 }
 
-const idOf = (kind: DerivedKind, name: string): string => `${kind}-${name}`
-
-function derive(seed: Buffer, kind: DerivedKind, name: string): Token {
-  const secret = Buffer.from(hkdfSync('sha256', seed, '', `scission token ${kind} ${name}`, SECRET_BYTES))
-  return { id: idOf(kind, name), secret }
+/** Whose a token or a pass of this id is, if it was made of a system key; undefined for the id of a key record. */
+export function derivedOwner(id: string): DerivedOwner | undefined {
+  const [, kind, name] = /^(operator|resource)-(.+)$/.exec(id) ?? []
+  return (kind === 'operator' || kind === 'resource') && name !== undefined ? { kind, name } : undefined
 }
+
+const secretOf = (seed: Buffer, { kind, name }: DerivedOwner): Buffer =>
+  Buffer.from(hkdfSync('sha256', seed, '', `scission token ${kind} ${name}`, SECRET_BYTES))
 
 function halfOf(line: string, where: string): Half {
   const [, kind, text] = LINE.exec(line) ?? []
