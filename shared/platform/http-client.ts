@@ -3,8 +3,10 @@
  * silence and with error messages for users. Typed JSON between services uses shared/client. Tensors use
  * services/inference/http, which is faster; its module note has the measurement.
  */
+import type { Socket } from 'node:net'
 import { Agent, buildConnector, errors, request } from 'undici'
 import { checkedLookup, refuseAddress } from './checked-lookup.ts'
+import { waitWithin } from './deadline.ts'
 import { coerceError } from './errors.ts'
 import { CLIENT_IDLE_MS } from './idle-connections.ts'
 import { authorizationHeader, type Shown } from './credentials.ts'
@@ -61,7 +63,10 @@ export class HttpClient {
         } catch (error) {
           return callback(coerceError(error), null)
         }
-        return connect()(options, callback)
+        return connect()(options, (...made) => {
+          callback(...made)
+          if (made[1]) tellLateListeners(made[1])
+        })
       },
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
@@ -76,11 +81,13 @@ export class HttpClient {
    */
   async get(url: string, { headers, signal, maxBytes = MAX_BYTES }: HttpGet = {}): Promise<HttpResponse> {
     signal?.throwIfAborted()
-    const forgotten = this.#watchForgotten()
+    const head = this.#watchHead()
     try {
       const all = { ...headers, ...authorizationHeader(this.#shown) }
-      const either = signal ? AbortSignal.any([signal, forgotten.signal]) : forgotten.signal
-      const answer = await request(url, { dispatcher: this.#agent, headers: all, signal: either })
+      const either = signal ? AbortSignal.any([signal, head.signal]) : head.signal
+      const asking = request(url, { dispatcher: this.#agent, headers: all, signal: either })
+      // Before it has a connection, undici takes no notice of the signal (nodejs/undici#386).
+      const answer = await waitWithin(asking, { signal: either }, () => either.reason)
       this.#movedAt = performance.now()
       // A reader gets the error from the iterator; without a reader it must not be unhandled.
       answer.body.on('error', () => undefined)
@@ -93,22 +100,22 @@ export class HttpClient {
     } catch (error) {
       throw this.#explain(error, false)
     } finally {
-      forgotten.stop()
+      head.stop()
     }
   }
 
   /**
-   * Gives up a request whose head has not come long after undici should have done so. It forgets one whose connection the peer
-   * closes in the moment in which it is made (6.29.1). A request that waits for others is not forgotten while they get on.
+   * Bounds what undici does not: an answer that is announced (1xx) again and again, and a connection that is lost and made anew
+   * again and again. A request that waits for others is not given up while they get on.
    */
-  #watchForgotten(): { signal: AbortSignal; stop: () => void } {
+  #watchHead(): { signal: AbortSignal; stop: () => void } {
     const controller = new AbortController()
     const startedAt = performance.now()
     // For the connection, and for the head.
     const mostMs = 2 * this.#timeoutMs + SLACK_MS
     const timer = setInterval(() => {
       if (performance.now() - Math.max(startedAt, this.#movedAt) > mostMs)
-        controller.abort(new Error(`no byte for ${2 * this.#timeoutMs} ms`))
+        controller.abort(new Error(`no answer for ${2 * this.#timeoutMs} ms`))
     }, mostMs / 4)
     return { signal: controller.signal, stop: () => clearInterval(timer) }
   }
@@ -161,6 +168,19 @@ export class HttpClient {
   }
 }
 
+/**
+ * Tells those of a connection's end who listen only after it. undici 6 has its parser compiled when a process begins, listens to
+ * no connection before that is done, and then waits for one that has ended meanwhile without a limit, as do all requests after it
+ * on that connection. undici 7 looks first; it needs a later Node than we do.
+ */
+function tellLateListeners(socket: Socket): void {
+  socket.once('close', (hadError) => {
+    socket.on('newListener', (event, listener: (hadError: boolean) => void) => {
+      if (event === 'close') setImmediate(() => listener.call(socket, hadError))
+    })
+  })
+}
+
 const SILENCE = [errors.ConnectTimeoutError, errors.HeadersTimeoutError, errors.BodyTimeoutError]
 const NOT_HTTP = [errors.HTTPParserError, errors.HeadersOverflowError]
 
@@ -171,4 +191,4 @@ const isUnexpected = (error: unknown) =>
 const isClosed = (error: unknown) =>
   error instanceof errors.SocketError ||
   error instanceof errors.ResponseContentLengthMismatchError ||
-  (error instanceof Error && 'code' in error && error.code === 'ECONNRESET')
+  (error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE'))

@@ -1,7 +1,7 @@
 /** An identity provider on this machine: its discovery document and keys over HTTP or HTTPS, and tokens that it signs. */
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import https from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTHeaderParameters, SignJWT } from 'jose'
 
 export const AUDIENCE = 'scission'
@@ -28,6 +28,12 @@ export interface TokenOptions {
   key?: ProviderKey
 }
 
+/**
+ * How it is away: it answers 503; it closes each connection as it is made; it takes requests and says nothing; it stops in the
+ * middle of its head, or of its body; or it sends its body so slowly that it never ends.
+ */
+export type Away = 'unavailable' | 'resetting' | 'silent' | 'half a head' | 'half a body' | 'dripping'
+
 interface Secured {
   cert: string
   key: string
@@ -41,13 +47,16 @@ export class IdentityProvider {
   /** In place of its answers. */
   answer: ((path: string) => { status: number; body: string; location?: string } | undefined) | undefined
   readonly #server: Server
-  #isAway = false
+  #away: Away | undefined
 
   private constructor(server: Server, keys: ProviderKey[], scheme: 'http' | 'https') {
     this.#server = server
     this.issuer = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}/realms/plant`
     this.keys = keys
     server.on('request', this.#respond)
+    server.on('connection', (socket: Socket) => {
+      if (this.#away === 'resetting') socket.destroy()
+    })
   }
 
   /** @param secured its certificate; absent = by HTTP. */
@@ -56,13 +65,14 @@ export class IdentityProvider {
     return new IdentityProvider(server, [await newKey('first')], secured ? 'https' : 'http')
   }
 
-  /** It answers everybody 503 until `comeBack`. Its port stays its own: another test could take it. */
-  goAway(): void {
-    this.#isAway = true
+  /** Until `comeBack`. Its port stays its own: another test could take it. */
+  goAway(how: Away = 'unavailable'): void {
+    this.#away = how
+    if (how === 'resetting') this.#server.closeAllConnections()
   }
 
   comeBack(): void {
-    this.#isAway = false
+    this.#away = undefined
   }
 
   async close(): Promise<void> {
@@ -101,15 +111,12 @@ export class IdentityProvider {
       .sign(key.privateKey)
   }
 
-  readonly #respond = (
-    { url = '' }: { url?: string | undefined },
-    res: {
-      writeHead: (status: number, headers: Record<string, string>) => unknown
-      end: (text: string) => unknown
-    },
-  ): void => {
+  readonly #respond = ({ url = '' }: IncomingMessage, res: ServerResponse): void => {
     this.asked.push(url)
-    const { status, body, location } = this.#isAway ? AWAY : (this.answer?.(url) ?? this.#usual(url))
+    const usual = this.answer?.(url) ?? this.#usual(url)
+    if (this.#away !== undefined && this.#away !== 'unavailable')
+      return neverAnswer(res, this.#away, usual.body)
+    const { status, body, location } = this.#away ? AWAY : usual
     res.writeHead(status, { 'Content-Type': 'application/json', ...(location && { Location: location }) })
     res.end(body)
   }
@@ -121,6 +128,18 @@ export class IdentityProvider {
       return { status: 200, body: JSON.stringify({ issuer: this.issuer, jwks_uri: this.jwksUrl }) }
     return { status: 404, body: '{}' }
   }
+}
+
+function neverAnswer(res: ServerResponse, away: Away, body: string): void {
+  if (away === 'half a head') res.socket?.write('HTTP/1.1 200 OK\r\nContent-Le')
+  if (away === 'half a body') {
+    res.writeHead(200, { 'Content-Length': body.length })
+    res.write(body.slice(0, body.length / 2))
+  }
+  if (away !== 'dripping') return
+  res.writeHead(200)
+  const dripping = setInterval(() => res.write(' '), 20)
+  res.on('close', () => clearInterval(dripping))
 }
 
 const AWAY = { status: 503, body: '', location: undefined }

@@ -31,7 +31,7 @@ const audit = () =>
 beforeAll(async () => {
   provider = await IdentityProvider.start()
   // The services start without it.
-  provider.goAway()
+  provider.goAway('resetting')
   redis = await startTestRedis()
   folder = mkdtempSync(path.join(os.tmpdir(), 'scission-oidc-'))
   const env = {

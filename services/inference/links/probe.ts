@@ -9,6 +9,8 @@ import type { Stops } from './stop-clock.ts'
 
 /** Bytes of the smallest payload. */
 export const FIRST_BYTES = 12 * 1024
+/** For one probe as a whole: 12 KiB at 2 kbit/s. All links wait for the slowest to be measured, so that none may take for ever. */
+const PROBE_LIMIT_MS = 60_000
 /** More than any probe. */
 const MAX_ANSWER_BYTES = 1024 ** 3
 const HEADERS = { 'Content-Type': 'application/octet-stream' }
@@ -96,7 +98,7 @@ export class Prober {
   }
 
   async #send(call: Pick<Call, 'method' | 'url' | 'body'>): Promise<Times> {
-    const limits = { timeoutMs: PROBE_TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES }
+    const limits = { timeoutMs: PROBE_TIMEOUT_MS, limitMs: PROBE_LIMIT_MS, maxBytes: MAX_ANSWER_BYTES }
     const startedAt = performance.now()
     const { stoppedMs } = this.#stops
     try {

@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises'
 import { createLocalJWKSet, type JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
 import { NO_CREDENTIALS } from '../credentials.ts'
+import { waitWithin } from '../deadline.ts'
 import { coerceError, ScissionError } from '../errors.ts'
 import { HttpClient } from '../http-client.ts'
 import { isLoopback } from '../loopback.ts'
@@ -23,7 +24,7 @@ const ASK_AGAIN_MS = 10_000
 /** Keys that could not be read again for so long count no more. */
 const STALE_MS = 24 * 3_600_000
 
-/** Longest wait for an answer of the provider as a whole, and its longest answer. */
+/** Longest wait for the keys, discovery document included, from whatever has them; and the longest answer. */
 const PATIENCE_MS = 5000
 const MAX_BYTES = 256 * 1024
 const MAX_KEYS = 100
@@ -36,8 +37,12 @@ export interface KeySource {
   /** Names it in logs and errors. */
   where: string
   everyMs: number
-  /** @returns the keys as JSON (RFC 7517, 5). @throws Error with a reason for an operator. */
-  read: () => Promise<string>
+  /**
+   * @param signal aborted when nobody waits for them any more.
+   * @returns the keys as JSON (RFC 7517, 5).
+   * @throws Error with a reason for an operator.
+   */
+  read: (signal: AbortSignal) => Promise<string>
   close: () => void
 }
 
@@ -51,6 +56,7 @@ export class OidcKeys {
   readonly #source: KeySource
   readonly #log: Logger
   readonly #askAgainMs: number
+  readonly #patienceMs: number
   #known: Known | undefined
   #readAtMs = -Infinity
   #triedAtMs = -Infinity
@@ -59,10 +65,11 @@ export class OidcKeys {
   #fault: string | undefined
   #isClosed = false
 
-  constructor(source: KeySource, log: Logger, askAgainMs = ASK_AGAIN_MS) {
+  constructor(source: KeySource, log: Logger, askAgainMs = ASK_AGAIN_MS, patienceMs = PATIENCE_MS) {
     this.#source = source
     this.#log = log
     this.#askAgainMs = askAgainMs
+    this.#patienceMs = patienceMs
   }
 
   /** Reads them now, and from now on again and again. */
@@ -123,7 +130,7 @@ export class OidcKeys {
   async #read(): Promise<void> {
     const { where } = this.#source
     try {
-      const text = await this.#source.read()
+      const text = await this.#readInTime()
       if (this.#known?.text !== text) this.#known = keysIn(text, where)
       this.#readAtMs = performance.now()
       if (this.#fault !== undefined) this.#log.info(`the keys of ${where} are read again`)
@@ -137,6 +144,18 @@ export class OidcKeys {
       if (message !== this.#fault)
         this.#log.warn(`the keys of ${where} cannot be read: ${message}; ${what}. It is tried again`)
       this.#fault = message
+    }
+  }
+
+  /** Requests wait for it: it ends, whatever becomes of what it has begun. */
+  async #readInTime(): Promise<string> {
+    const stop = new AbortController()
+    const deadline = performance.now() + this.#patienceMs
+    const tooLate = () => new Error(`no complete answer in ${this.#patienceMs} ms`)
+    try {
+      return await waitWithin(this.#source.read(stop.signal), { deadline }, tooLate)
+    } finally {
+      stop.abort()
     }
   }
 }
@@ -160,7 +179,8 @@ export function keysInFile(file: string): KeySource {
       thrown,
     )
   }
-  return { where: file, everyMs: READ_FILE_MS, read: () => readFile(file, 'utf8'), close: () => undefined }
+  const read = (signal: AbortSignal) => readFile(file, { encoding: 'utf8', signal })
+  return { where: file, everyMs: READ_FILE_MS, read, close: () => undefined }
 }
 
 /**
@@ -174,9 +194,9 @@ export function keysOfIssuer(issuer: string, jwks: string | undefined, caFile = 
     timeoutMs: PATIENCE_MS,
     shown: { to: issuer, credentials: { ...NO_CREDENTIALS, tls: authority } },
   })
-  const read = async () => {
+  const read = async (signal: AbortSignal) => {
     authority.readAgain()
-    return textAt(client, jwks ?? (await discovered(client, issuer)))
+    return textAt(client, jwks ?? (await discovered(client, issuer, signal)), signal)
   }
   return { where: jwks ?? issuer, everyMs: READ_URL_MS, read, close: () => client.close() }
 }
@@ -208,9 +228,9 @@ export const isSafeUrl = (url: string): boolean => {
   return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
 }
 
-async function discovered(client: HttpClient, issuer: string): Promise<string> {
+async function discovered(client: HttpClient, issuer: string, signal: AbortSignal): Promise<string> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
-  const { value, fault } = checkJson(Discovery, await textAt(client, url))
+  const { value, fault } = checkJson(Discovery, await textAt(client, url, signal))
   if (!value) throw new Error(`${url} is no discovery document: ${fault}`)
   if (value.issuer !== issuer)
     throw new Error(
@@ -221,11 +241,11 @@ async function discovered(client: HttpClient, issuer: string): Promise<string> {
   return value.jwks_uri
 }
 
-async function textAt(client: HttpClient, url: string): Promise<string> {
+async function textAt(client: HttpClient, url: string, signal: AbortSignal): Promise<string> {
   try {
     const { status, body, discard } = await client.get(url, {
       headers: { Accept: 'application/json' },
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal,
       maxBytes: MAX_BYTES,
     })
     if (status !== 200) {

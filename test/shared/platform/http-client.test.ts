@@ -1,10 +1,10 @@
 /** The streaming HTTP client against servers as they should not be, and as they may be. */
 import { once } from 'node:events'
-import http from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { HttpClient, type HttpClientOptions, type HttpGet } from '../../../shared/platform/http-client.ts'
+import { waitAtMost } from '../../../shared/platform/deadline.ts'
+import { eventually } from '../../support/eventually.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'
 import { CUT_SHORT, HELLO, NOT_HTTP, rawServer, type RawServer, saying } from '../../support/raw-server.ts'
 
@@ -35,18 +35,6 @@ async function ask(from: HttpClient, url: string, more?: HttpGet) {
   const { status, headers, body } = await from.get(url, more)
   return { status, headers, body: await read(body) }
 }
-
-describe('a peer that closes each connection as soon as it is made', () => {
-  it('is given up', async () => {
-    const server = http.createServer().on('connection', (socket) => socket.destroy())
-    closing.push(() => server.close())
-    const asking = once(server, 'listening').then(() =>
-      client({ timeoutMs: 100 }).get(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`),
-    )
-    server.listen(0, '127.0.0.1')
-    await expect(asking).rejects.toThrow(/closed the connection|no byte for/)
-  })
-})
 
 describe('an answer', () => {
   it('comes with its head, whatever its status', async () => {
@@ -191,6 +179,17 @@ describe('time', () => {
     }
   })
 
+  it('is up when a peer only announces its answer, again and again', async () => {
+    const announcing = rawServer(async (socket) => {
+      while (!socket.destroyed) {
+        socket.write('HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n')
+        await sleep(50)
+      }
+    })
+    const { url } = await open(announcing)
+    await expect(ask(client({ timeoutMs: 300 }), url)).rejects.toThrow(/^no answer for 600 ms$/)
+  })
+
   it('is not up while bytes of the body come', async () => {
     const text = 'a'.repeat(40)
     const dripping = rawServer(async (socket) => {
@@ -224,6 +223,20 @@ describe('time', () => {
 })
 
 describe('requests', () => {
+  it('are cancelled also while they wait for a connection', async () => {
+    const reason = new Error('enough')
+    const stop = new AbortController()
+    const { url, sockets } = await open(saying(''))
+    const one = client({ timeoutMs: 10 * PATIENCE_MS, connections: 1 })
+    const isClosed = expect(ask(one, url)).rejects.toThrow('the client was closed')
+    const waiting = ask(one, url, { signal: stop.signal })
+    await eventually(() => expect(sockets).toHaveLength(1))
+    stop.abort(reason)
+    await expect(waitAtMost(waiting, PATIENCE_MS, 'still waiting')).rejects.toBe(reason)
+    one.close()
+    await isClosed
+  })
+
   it('share no connection while they are under way, and wait if there may only be one', async () => {
     const slow = () => open(rawServer((socket) => setTimeout(() => socket.write(HELLO), 50)))
     for (const [connections, expected] of [
