@@ -1,4 +1,5 @@
 /** Networks of the attacker and of the client beside it. */
+import { negations } from '../inference/executor/tiny-model-examples.ts'
 import { encodeModel, spec, type TinyModel } from '../inference/tiny-models.ts'
 
 const relu = (elements: number): TinyModel => ({
@@ -22,17 +23,8 @@ const gather = (values: Float32Array): TinyModel => ({
 /** 128 MB of weights. */
 export const heavy = (): TinyModel => gather(new Float32Array(32 * 1024 * 1024).fill(1))
 
-const DEEP_LAYERS = 20_000
 /** So many layers that its structure has 5 MB. */
-export const deep = (): TinyModel => ({
-  inputs: [spec('t0', 'FP32', [4])],
-  outputs: [spec(`t${DEEP_LAYERS}`, 'FP32', [4])],
-  nodes: Array.from({ length: DEEP_LAYERS }, (_, step) => ({
-    op: 'Neg',
-    inputs: [`t${step}`],
-    outputs: [`t${step + 1}`],
-  })),
-})
+export const deep = (): TinyModel => negations(20_000)
 
 const MARK = 'number-0000000'
 

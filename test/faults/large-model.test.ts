@@ -3,23 +3,15 @@ import path from 'node:path'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { Executor } from '../../services/inference/serving/executor/executor.ts'
 import { postJson, startInference, type TestService, valuesOf } from '../inference/support/service.ts'
-import { spec, type TinyModel, writeModel } from '../inference/tiny-models.ts'
-import { doubling } from '../inference/executor/tiny-model-examples.ts'
+import { writeModel } from '../inference/tiny-models.ts'
+import { doubling, negations } from '../inference/executor/tiny-model-examples.ts'
 import { withFolder } from '../support/folder.ts'
 import { withTestRedis } from '../support/redis.ts'
 import { withBenchmark } from '../support/services.ts'
 
 /** More than a machine loads among others. */
 const NODES = 8000
-const long: TinyModel = {
-  inputs: [spec('t0', 'FP32', [3])],
-  outputs: [spec(`t${NODES}`, 'FP32', [3])],
-  nodes: Array.from({ length: NODES }, (_, step) => ({
-    op: 'Neg',
-    inputs: [`t${step}`],
-    outputs: [`t${step + 1}`],
-  })),
-}
+const long = negations(NODES)
 
 const folder = withFolder('large-model')
 const redis = withTestRedis()

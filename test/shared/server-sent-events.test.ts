@@ -1,7 +1,6 @@
 import http from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Listening, listen } from '../../shared/platform/http-server/listen.ts'
-import { route } from '../../shared/platform/http-server/route.ts'
 import {
   eventId,
   type EventStream,
@@ -11,7 +10,7 @@ import {
 } from '../../shared/platform/http-server/server-sent-events.ts'
 import { connectAfter } from '../support/event-source.ts'
 import { call } from '../inference/support/service.ts'
-import { exampleApp } from '../support/example-app.ts'
+import { eventApp } from '../support/event-app.ts'
 
 const WAIT = { timeout: 20_000 }
 
@@ -20,19 +19,7 @@ afterEach(() => listening?.close())
 
 /** A service whose stream is given to `open`. */
 async function serveStream(open: (stream: EventStream) => void) {
-  const app = exampleApp([
-    route({
-      method: 'get',
-      path: '/v1/events',
-      id: 'followEvents',
-      access: 'anyone',
-      summary: 'events',
-      answers: {},
-      handle: (_input, req, res) => {
-        open(openEventStream(req, res, { name: 'tick', data: {}, last: false }))
-      },
-    }),
-  ])
+  const app = eventApp((req, res) => open(openEventStream(req, res, { name: 'tick', data: {}, last: false })))
   listening = await listen(app, 0, '127.0.0.1')
   return `${listening.url}/v1/events`
 }
@@ -63,27 +50,17 @@ describe('what is told beside the states', () => {
 async function serve(read: () => StateEvent) {
   let wake = () => {}
   const failures: unknown[] = []
-  const app = exampleApp([
-    route({
-      method: 'get',
-      path: '/v1/events',
-      id: 'followEvents',
-      access: 'anyone',
-      summary: 'events',
-      answers: {},
-      handle: (_input, req, res) => {
-        const stream = openEventStream(req, res, read())
-        const nextChange = () => new Promise<void>((resolve) => (wake = resolve))
-        stream.closed.addEventListener('abort', () => wake())
-        void followStates(
-          stream,
-          async () => read(),
-          nextChange,
-          (error) => failures.push(error),
-        )
-      },
-    }),
-  ])
+  const app = eventApp((req, res) => {
+    const stream = openEventStream(req, res, read())
+    const nextChange = () => new Promise<void>((resolve) => (wake = resolve))
+    stream.closed.addEventListener('abort', () => wake())
+    void followStates(
+      stream,
+      async () => read(),
+      nextChange,
+      (error) => failures.push(error),
+    )
+  })
   listening = await listen(app, 0, '127.0.0.1')
   return { url: `${listening.url}/v1/events`, changed: () => wake(), failures }
 }

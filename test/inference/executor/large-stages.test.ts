@@ -2,23 +2,15 @@
 import { describe, expect, it } from 'vitest'
 import { placeOf } from '../../../services/inference/serving/executor/stage-place.ts'
 import { until } from '../../support/eventually.ts'
-import { floats, fp32, manifestOf, spec, type TinyModel } from '../tiny-models.ts'
+import { floats, fp32, manifestOf, type TinyModel } from '../tiny-models.ts'
 import { useExecutor } from './executor-of-tiny-models.ts'
-import { doubling, matrix, slow, three } from './tiny-model-examples.ts'
+import { doubling, matrix, negations, slow, three } from './tiny-model-examples.ts'
 
 const used = useExecutor()
 
-/** y = x + x + …; ONNX Runtime takes a second or more to load it. */
+/** ONNX Runtime takes a second or more to load them. */
 const NODES = 20_000
-const long: TinyModel = {
-  inputs: [spec('t0', 'FP32', [3])],
-  outputs: [spec(`t${NODES}`, 'FP32', [3])],
-  nodes: Array.from({ length: NODES }, (_, step) => ({
-    op: 'Neg',
-    inputs: [`t${step}`],
-    outputs: [`t${step + 1}`],
-  })),
-}
+const long = negations(NODES)
 
 describe('a large stage', () => {
   it('holds up no run of another stage while it loads, on the only executor', async () => {

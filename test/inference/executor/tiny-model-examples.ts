@@ -65,3 +65,14 @@ export const upTo = (count: bigint): Tensor[] => [
 function int64(name: string, value: bigint): Tensor {
   return { name, datatype: 'INT64', shape: [], bytes: new Uint8Array(BigInt64Array.of(value).buffer) }
 }
+
+/** As many layers as this, one after another, of three elements: y = x, or −x. */
+export const negations = (layers: number): TinyModel => ({
+  inputs: [spec('t0', 'FP32', [3])],
+  outputs: [spec(`t${layers}`, 'FP32', [3])],
+  nodes: Array.from({ length: layers }, (_, step) => ({
+    op: 'Neg',
+    inputs: [`t${step}`],
+    outputs: [`t${step + 1}`],
+  })),
+})

@@ -2,10 +2,9 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { ClientStreams } from '../../../../shared/platform/http-server/client-streams.ts'
 import { type Listening, listen } from '../../../../shared/platform/http-server/listen.ts'
-import { route } from '../../../../shared/platform/http-server/route.ts'
 import { openEventStream } from '../../../../shared/platform/http-server/server-sent-events.ts'
 import { closeRawSockets, rawSocket } from '../../../support/raw-socket.ts'
-import { exampleApp } from '../../../support/example-app.ts'
+import { eventApp } from '../../../support/event-app.ts'
 
 const WAIT = { timeout: 20_000, interval: 20 }
 const GET = 'GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n'
@@ -18,19 +17,9 @@ afterEach(async () => {
 
 async function serve(max: number): Promise<string> {
   const streams = new ClientStreams(max)
-  const app = exampleApp([
-    route({
-      method: 'get',
-      path: '/v1/events',
-      id: 'followEvents',
-      access: 'anyone',
-      summary: 'events',
-      answers: {},
-      handle: (_input, req, res) => {
-        openEventStream(req, res, { name: 'tick', data: {}, last: false }, streams)
-      },
-    }),
-  ])
+  const app = eventApp((req, res) => {
+    openEventStream(req, res, { name: 'tick', data: {}, last: false }, streams)
+  })
   listening = await listen(app, 0, '127.0.0.1')
   return listening.url
 }
