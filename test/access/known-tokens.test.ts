@@ -57,8 +57,10 @@ it('a flood of made-up tokens pushes no right one out', () => {
   expect(derivations.count).toBe(0)
 })
 
-it('the own token of a service is made once', () => {
+it('the own token of a service is made once, and known when somebody shows it', () => {
   const own = key()
   for (let count = 0; count < 5; count += 1) expect(edgeOf(own)).toEqual(edgeOf(key()))
+  expect(derivations.count).toBe(6)
+  expect(own.derived(edgeOf(own))).toEqual(EDGE)
   expect(derivations.count).toBe(6)
 })

@@ -11,7 +11,7 @@ import { waitAtMost } from '../deadline.ts'
 import { ScissionError } from '../errors.ts'
 import { type Identity, patternOf } from './identity.ts'
 import { UNLIMITED } from './quotas.ts'
-import { type DerivedOwner, derivedOwner, type SystemKey } from './system-key.ts'
+import type { DerivedOwner, SystemKey } from './system-key.ts'
 import { isSignedBy, parsePass, type Pass } from './pass.ts'
 import { isHashOf, parseToken, publicBytesOf, SECRET_BYTES, signingKeyOf } from './token.ts'
 
@@ -30,6 +30,14 @@ interface Known {
   record: KeyRecord | undefined
   readAtMs: number
   reading?: Promise<KeyRecord | undefined> | undefined
+}
+
+/** By what a pass was found to be right: a token made of the system key, or the public key of its record. */
+interface Verified {
+  /** The system key of that time: another file of keys is another object. */
+  under: SystemKey
+  derived?: DerivedOwner
+  publicKey?: string
 }
 
 export interface KeyRingDeps {
@@ -54,8 +62,8 @@ export class KeyRing {
   readonly #known = new LRUCache<string, Known>({ max: MAX_RECORDS })
   /** Ids that no record was found of yet: apart, so that a flood of invented ones makes nobody forgotten. */
   readonly #asked = new LRUCache<string, Known>({ max: MAX_RECORDS })
-  /** Passes whose signature is right, and by what: the system key, or the public key of a record. To verify one takes long. */
-  readonly #verified = new LRUCache<string, SystemKey | string>({ max: MAX_RECORDS })
+  /** Passes to this service that were found to be right, and no others: a flood of invented ones makes none forgotten. */
+  readonly #verified = new LRUCache<string, Verified>({ max: MAX_RECORDS })
   #spareUntilMs = -Infinity
 
   constructor(deps: KeyRingDeps) {
@@ -86,20 +94,28 @@ export class KeyRing {
     throw new ScissionError('misdirected', `this is ${name}; the request is for ${pass.to}`)
   }
 
+  /** A pass that was seen before costs a look at its record, if it has one, and no signature. */
   async #signerOf(text: string, pass: Pass): Promise<Identity> {
-    const systemKey = this.#deps.systemKey()
-    const by = this.#verified.get(text)
-    const derived = by === systemKey ? derivedOwner(pass.id) : systemKey.signerOf(pass)
+    const under = this.#deps.systemKey()
+    const seen = this.#verified.get(text)
+    const known = seen?.under === under ? seen : undefined
+    const derived = known ? known.derived : under.signerOf(pass)
     if (derived) {
-      this.#verified.set(text, systemKey)
+      if (!known) this.#remember(text, pass, { under, derived })
       return derivedIdentity(pass.id, derived)
     }
     const record = await this.record(pass.id)
     const publicKey = record?.publicKey ?? NO_KEY
-    const isRight = by === publicKey || isSignedBy(Buffer.from(publicKey, 'base64url'), pass)
+    const isKnown = known?.publicKey === publicKey
+    const isRight = isKnown || isSignedBy(Buffer.from(publicKey, 'base64url'), pass)
     const identity = this.#ownerOf(record, isRight)
-    this.#verified.set(text, publicKey)
+    if (!isKnown) this.#remember(text, pass, { under, publicKey })
     return identity
+  }
+
+  /** Who has a token can sign passes to any number of names. */
+  #remember(text: string, { to }: Pass, found: Verified): void {
+    if (to === this.#deps.name) this.#verified.set(text, found)
   }
 
   /** The record of a key, revoked or not; undefined if there is none. @throws as identify. */

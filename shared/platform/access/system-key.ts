@@ -16,22 +16,32 @@ import { exactBytes, publicBytesOf, publicKeyOf, SECRET_BYTES, signingKeyOf, typ
 
 interface Half {
   /** Absent in a public half. */
-  seed?: Buffer
-  privateKey?: KeyObject
+  own?: PrivateHalf
   publicKey: KeyObject
   publicBytes: Buffer
+}
+
+interface PrivateHalf {
+  seed: Buffer
+  privateKey: KeyObject
+  /**
+   * Id → secret that is derived of the seed, which takes longer than all else that is done to let a request in. Only of tokens that were
+   * made or shown here, so that no flood of invented ones pushes them out. Another file of keys is another object.
+   */
+  secrets: LRUCache<string, Buffer>
+}
+
+/** Whose a token is that is made of a system key: its id says it. */
+export interface DerivedOwner {
+  kind: DerivedKind
+  name: string
 }
 
 const LINE = /^(scs|scp)_([A-Za-z0-9_-]{43})$/
 
 /** What a service is called in the system. A resource has its own name, which is none of these. */
 export const CONTROL_SERVICES = ['planner', 'benchmark'] as const
-type DerivedKind = 'operator' | 'resource'
-
-export interface DerivedOwner {
-  kind: DerivedKind
-  name: string
-}
+export type DerivedKind = 'operator' | 'resource'
 
 /** Services of a system, and operators: far fewer than this. */
 const MAX_KNOWN = 1000
@@ -41,12 +51,6 @@ export const newSystemKey = (): string => `scs_${randomBytes(SECRET_BYTES).toStr
 
 export class SystemKey {
   readonly #halves: Half[]
-  /**
-   * Id → its secrets, one of each private half: to derive one takes longer than all else that is done to let a request in. Only of
-   * ids whose secret was asked for or shown, so that no flood of invented tokens pushes them out. Another file of keys is another
-   * object.
-   */
-  readonly #secrets = new LRUCache<string, readonly Buffer[]>({ max: MAX_KNOWN })
 
   private constructor(halves: Half[]) {
     this.#halves = halves
@@ -70,7 +74,7 @@ export class SystemKey {
 
   /** Whether it can make tokens and signatures. */
   get isPrivate(): boolean {
-    return this.#signer !== undefined
+    return this.#own !== undefined
   }
 
   /** Whether one of them is being replaced by another. */
@@ -85,8 +89,8 @@ export class SystemKey {
 
   /** @returns the signature, base64url. @throws ScissionError internal without a private half. */
   sign(message: string): string {
-    if (!this.#signer) throw new ScissionError('internal', 'a public system key signs nothing')
-    return sign(null, Buffer.from(message), this.#signer).toString('base64url')
+    if (!this.#own) throw new ScissionError('internal', 'a public system key signs nothing')
+    return sign(null, Buffer.from(message), this.#own.privateKey).toString('base64url')
   }
 
   isSigned(message: string, signature: string): boolean {
@@ -98,7 +102,7 @@ export class SystemKey {
   /** Whether the key that signs now has signed it, and not one that it replaces. */
   isSignedAnew(message: string, signature: string): boolean {
     const bytes = exactBytes(signature)
-    const signer = this.#halves.find((half) => half.privateKey)
+    const signer = this.#halves.find(({ own }) => own)
     return (
       bytes !== undefined &&
       signer !== undefined &&
@@ -108,11 +112,11 @@ export class SystemKey {
 
   /** The token of a service, or of the operator who has this key. @throws ScissionError internal without a private half. */
   tokenOf(kind: DerivedKind, name: string): Token {
-    const id = `${kind}-${name}`
-    const secrets = this.#secretsOf(id, { kind, name })
-    const [secret] = secrets
-    if (!secret) throw new ScissionError('internal', 'a public system key makes no tokens')
-    this.#secrets.set(id, secrets)
+    if (!this.#own) throw new ScissionError('internal', 'a public system key makes no tokens')
+    const { seed, secrets } = this.#own
+    const id = idOf(kind, name)
+    const secret = secrets.get(id) ?? derive(seed, { kind, name })
+    secrets.set(id, secret)
     return { id, secret }
   }
 
@@ -126,31 +130,40 @@ export class SystemKey {
     return this.#derivedAs(pass.id, (secret) => isSignedBy(publicBytesOf(signingKeyOf(secret)), pass))
   }
 
+  /** Tries those secrets first that are known: who shows a token of the older key has none derived of the newer one. */
   #derivedAs(id: string, isIt: (secret: Buffer) => boolean): DerivedOwner | undefined {
-    const owner = derivedOwner(id)
+    const owner = derivedOwnerIn(id)
     if (!owner) return undefined
-    const secrets = this.#secretsOf(id, owner)
-    if (!secrets.some(isIt)) return undefined
-    this.#secrets.set(id, secrets)
-    return owner
+    const unknown: PrivateHalf[] = []
+    for (const { own } of this.#halves) {
+      const secret = own?.secrets.get(id)
+      if (secret && isIt(secret)) return owner
+      if (own && !secret) unknown.push(own)
+    }
+    for (const { seed, secrets } of unknown) {
+      const secret = derive(seed, owner)
+      if (!isIt(secret)) continue
+      secrets.set(id, secret)
+      return owner
+    }
+    return undefined
   }
 
-  #secretsOf(id: string, owner: DerivedOwner): readonly Buffer[] {
-    return this.#secrets.get(id) ?? this.#halves.flatMap(({ seed }) => (seed ? secretOf(seed, owner) : []))
-  }
-
-  get #signer(): KeyObject | undefined {
-    return this.#halves.find((half) => half.privateKey)?.privateKey
+  /** That which signs. */
+  get #own(): PrivateHalf | undefined {
+    return this.#halves.find(({ own }) => own)?.own
   }
 }
 
-/** Whose a token or a pass of this id is, if it was made of a system key; undefined for the id of a key record. */
-export function derivedOwner(id: string): DerivedOwner | undefined {
+const idOf = (kind: DerivedKind, name: string): string => `${kind}-${name}`
+
+/** @returns undefined if a token of this id is made of no system key. */
+function derivedOwnerIn(id: string): DerivedOwner | undefined {
   const [, kind, name] = /^(operator|resource)-(.+)$/.exec(id) ?? []
   return (kind === 'operator' || kind === 'resource') && name !== undefined ? { kind, name } : undefined
 }
 
-const secretOf = (seed: Buffer, { kind, name }: DerivedOwner): Buffer =>
+const derive = (seed: Buffer, { kind, name }: DerivedOwner): Buffer =>
   Buffer.from(hkdfSync('sha256', seed, '', `scission token ${kind} ${name}`, SECRET_BYTES))
 
 function halfOf(line: string, where: string): Half {
@@ -164,5 +177,6 @@ function halfOf(line: string, where: string): Half {
   if (kind === 'scp') return { publicKey: publicKeyOf(bytes), publicBytes: bytes }
   const privateKey = signingKeyOf(bytes)
   const publicBytes = publicBytesOf(privateKey)
-  return { seed: bytes, privateKey, publicKey: publicKeyOf(publicBytes), publicBytes }
+  const own = { seed: bytes, privateKey, secrets: new LRUCache<string, Buffer>({ max: MAX_KNOWN }) }
+  return { own, publicKey: publicKeyOf(publicBytes), publicBytes }
 }
