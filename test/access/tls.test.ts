@@ -140,6 +140,13 @@ describe('a service with a certificate and an authority', () => {
     )
   })
 
+  it('refuses a certificate that has expired', async () => {
+    const expired = await certificate('edge', authority, -0.02)
+    expect(await refusal(resources(credentials(expired)))).toMatch(
+      /^forbidden: resource edge .* it does not hold: .*CERT_HAS_EXPIRED$/,
+    )
+  })
+
   it('asks an operator for none', async () => {
     const authorization = () => `Bearer ${formatToken(systemKey.tokenOf('operator', 'system'))}`
     const tls = Tls.from({ ...none, tlsCa: file('ca.pem') }, log)

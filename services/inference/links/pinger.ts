@@ -17,6 +17,9 @@ export interface Ping {
 /** Given the `Server-Timing` of an answer. @throws Error if that shall not count. */
 export type OnAnswer = (serverTiming: string | string[] | undefined) => void
 
+/** An answer has less than a thousand. */
+const MAX_ANSWER_BYTES = 64 * 1024
+
 const CONTINUE = /^HTTP\/1\.1 100 [^\r\n]*\r\n\r\n/
 const TIMING = /\r\nserver-timing: *([^\r\n]*)\r\n/i
 const LENGTH = /\r\ncontent-length: *(\d{1,6})\r\n/i
@@ -44,6 +47,10 @@ export class Pinger {
     this.#socket.setEncoding('latin1')
     this.#socket.on('data', (text: string) => {
       this.#text += text
+      if (this.#text.length > MAX_ANSWER_BYTES) {
+        this.#fail(new Error(`its answer is longer than ${MAX_ANSWER_BYTES} bytes`))
+        this.#socket.destroy()
+      }
       this.#wake?.()
     })
     this.#socket.on('error', (error) => this.#fail(error))

@@ -1,7 +1,9 @@
-/** A peer that answers probes, but so slowly that it never ends: links are measured together, and the others wait. */
+/** A peer whose answer never ends: links are measured together, and the others wait; what it sends takes memory. */
 import { afterEach, expect, it, vi } from 'vitest'
+import { Pinger } from '../../../services/inference/links/pinger.ts'
 import { StopClock } from '../../../services/inference/links/stop-clock.ts'
 import { Prober } from '../../../services/inference/links/probe.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 import { rawServer } from '../../support/raw-server.ts'
 
 const closing: (() => unknown)[] = []
@@ -10,7 +12,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close()
 })
 
-it('is given up after a minute', async () => {
+it('is given up after a minute if it drips', async () => {
   let ask = () => {}
   const asked = new Promise<void>((resolve) => (ask = resolve))
   const server = await rawServer((socket) => {
@@ -36,4 +38,17 @@ it('is given up after a minute', async () => {
   vi.useRealTimers()
   await isOver
   expect(told).toEqual(new Error('no answer'))
+})
+
+it('is given up at once if it floods', async () => {
+  const server = await rawServer((socket) => {
+    const flood = () => {
+      while (!socket.destroyed && socket.write('x'.repeat(16 * 1024)));
+    }
+    socket.on('drain', flood)
+    flood()
+  })
+  const pinger = new Pinger(new URL(server.url), PATIENCE_MS)
+  closing.push(() => pinger.close(), server.stop)
+  await expect(pinger.ping()).rejects.toThrow('its answer is longer than 65536 bytes')
 })
