@@ -1,5 +1,5 @@
 /** Files with secrets that are replaced while a service runs. */
-import { renameSync, writeFileSync } from 'node:fs'
+import { renameSync, utimesSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { makeAuthority } from '../../infra/certificates/make-certificates.ts'
@@ -130,11 +130,15 @@ describe('a service goes on with', () => {
   it('another authority of the other services, also if it shows no certificate itself', async () => {
     const [first, second] = [await makeAuthority('first'), await makeAuthority('second')]
     const tlsCa = replaced('ca.pem', first.certificate)
+    // A clock that does not tick between them.
+    const at = new Date(0)
+    utimesSync(tlsCa, at, at)
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     const tls = Tls.from({ tlsCert: '', tlsKey: '', tlsCa }, log)
     closing.push(() => tls?.close())
     expect(tls?.context.ca).toBe(first.certificate)
     replaced('ca.pem', second.certificate)
+    utimesSync(tlsCa, at, at)
     vi.advanceTimersByTime(11_000)
     expect(tls?.context.ca).toBe(second.certificate)
   })

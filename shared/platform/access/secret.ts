@@ -2,9 +2,9 @@
  * A secret of the settings: as a text, or in a file that may be replaced while the service runs. It never shows in a log, an
  * error or a listing: whatever prints it prints stars.
  */
-import { statSync } from 'node:fs'
 import { inspect } from 'node:util'
 import { coerceError } from '../errors.ts'
+import { fileStamp } from './file-stamp.ts'
 import { readSecretFile } from './secret-file.ts'
 
 const HIDDEN = '***'
@@ -72,11 +72,11 @@ export class Secret {
     const file = this.#file
     if (file === undefined) return () => made
     let lookedAtMs = performance.now()
-    let seen = stampOf(file)
+    let seen = fileStamp(file)
     return () => {
       if (performance.now() - lookedAtMs < LOOK_MS) return made
       lookedAtMs = performance.now()
-      const stamp = stampOf(file)
+      const stamp = fileStamp(file)
       if (stamp === seen) return made
       seen = stamp
       try {
@@ -97,10 +97,4 @@ export class Secret {
   [inspect.custom](): string {
     return HIDDEN
   }
-}
-
-/** Changes with the file. A file that is being replaced may be away for a moment. */
-function stampOf(file: string): string {
-  const stat = statSync(file, { throwIfNoEntry: false })
-  return stat ? `${stat.ino} ${stat.size} ${stat.mtimeMs}` : ''
 }

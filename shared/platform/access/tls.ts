@@ -6,12 +6,13 @@
  * its subject alternative names. Clients need none.
  */
 import { X509Certificate } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { createSecureContext, type SecureContextOptions, TLSSocket, type TlsOptions } from 'node:tls'
 import { coerceError, ScissionError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Identity } from './identity.ts'
+import { fileStamp } from './file-stamp.ts'
 import { readSecretFile } from './secret-file.ts'
 
 export interface TlsSettings {
@@ -34,8 +35,8 @@ export class Tls {
   private constructor(settings: TlsSettings, log: Logger) {
     this.#settings = settings
     this.#log = log
-    this.#context = readContext(settings)
     this.#stamp = stampOf(settings)
+    this.#context = readContext(settings)
     // Also of one that only asks: the authority may be replaced.
     this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
   }
@@ -176,9 +177,7 @@ function readPublic(file: string, setting: string): string {
 }
 
 const stampOf = ({ tlsCert, tlsKey, tlsCa }: TlsSettings): string =>
-  [tlsCert, tlsKey, tlsCa]
-    .map((file) => (file === '' ? '' : String(statSync(file, { throwIfNoEntry: false })?.mtimeMs)))
-    .join(' ')
+  [tlsCert, tlsKey, tlsCa].map((file) => (file === '' ? '' : fileStamp(file))).join()
 
 /**
  * What is wrong with the certificate of a peer, in words for an operator; undefined for other errors.
