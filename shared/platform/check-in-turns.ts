@@ -52,7 +52,13 @@ export async function checkJsonInTurns<T>(
     from = end
   }
   const { value, fault } = checkJson(z.unknown(), short + text.slice(from))
-  return fault === undefined ? check(frame, withLists(value, read)) : { fault }
+  if (fault !== undefined) return { fault }
+  // JSON may name a list in other ways than we write it, and more than once: what counts was not cut out then.
+  const lengthOf = (field: string) => lengthOfList(value, field)
+  const cutOut = new Map([...read].filter(([field]) => lengthOf(field) === 0))
+  const document = withLists(value, cutOut)
+  const isOverlooked = [...fields].some((field) => lengthOf(field) > 0)
+  return isOverlooked ? checkInTurns(schema, long, document) : check(frame, document)
 }
 
 /** The same for a value, as `check` checks it. Parameters as above. Never throws. */
@@ -62,10 +68,7 @@ export async function checkInTurns<T>(
   input: unknown,
 ): Promise<Checked<T>> {
   const given = Object(input) as Record<string, unknown>
-  const isLong = (field: string) => {
-    const list = given[field]
-    return Array.isArray(list) && list.length > PIECE_ELEMENTS
-  }
+  const isLong = (field: string) => lengthOfList(input, field) > PIECE_ELEMENTS
   if (!long || !Object.keys(long.lists).some(isLong)) return check(schema, input)
   const read = new Map<string, unknown[]>()
   for (const [field, element] of Object.entries(long.lists)) {
@@ -73,8 +76,8 @@ export async function checkInTurns<T>(
     if (!Array.isArray(list)) continue
     const values: unknown[] = []
     for (const one of list) {
-      const { value, fault } = check(element, one)
-      if (fault !== undefined) return { fault: `${field}.${values.length}.${fault}` }
+      const { value, fault } = check(element, one, [field, values.length])
+      if (fault !== undefined) return { fault }
       values.push(value)
       if (values.length % PIECE_ELEMENTS === 0) await nextTurn()
     }
@@ -83,10 +86,14 @@ export async function checkInTurns<T>(
   return check(long.frame, withLists(given, read))
 }
 
-const withLists = (document: unknown, lists: ReadonlyMap<string, unknown[]>): unknown => ({
-  ...(document as object),
-  ...Object.fromEntries(lists),
-})
+/** -1 if the field is no list. */
+function lengthOfList(document: unknown, field: string): number {
+  const list = (Object(document) as Record<string, unknown>)[field]
+  return Array.isArray(list) ? list.length : -1
+}
+
+const withLists = (document: unknown, lists: ReadonlyMap<string, unknown[]>): unknown =>
+  lists.size === 0 ? document : { ...(document as object), ...Object.fromEntries(lists) }
 
 /** @returns a fault. */
 function addPiece(values: unknown[], field: string, element: z.ZodType, piece: string): string | undefined {
@@ -97,8 +104,8 @@ function addPiece(values: unknown[], field: string, element: z.ZodType, piece: s
     return `not JSON: element ${values.length} of ${field} or one of those behind it`
   }
   for (const one of found as unknown[]) {
-    const { value, fault } = check(element, one)
-    if (fault !== undefined) return `${field}.${values.length}.${fault}`
+    const { value, fault } = check(element, one, [field, values.length])
+    if (fault !== undefined) return fault
     values.push(value)
   }
   // A comma with nothing behind it.

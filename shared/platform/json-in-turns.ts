@@ -4,8 +4,9 @@ import { nextTurn, PIECE_CHARACTERS } from './turns.ts'
 /**
  * The bytes of `JSON.stringify(document)`, in pieces.
  * @param document holds no list at its top that is changed meanwhile.
+ * @param signal aborted when nobody wants them any more. @throws its reason then.
  */
-export async function jsonInTurns(document: object): Promise<Buffer[]> {
+export async function jsonInTurns(document: object, signal?: AbortSignal): Promise<Buffer[]> {
   const pieces: Buffer[] = []
   let text = ''
   for (const part of partsOf(document)) {
@@ -14,6 +15,7 @@ export async function jsonInTurns(document: object): Promise<Buffer[]> {
     pieces.push(Buffer.from(text))
     text = ''
     await nextTurn()
+    signal?.throwIfAborted()
   }
   pieces.push(Buffer.from(text))
   return pieces

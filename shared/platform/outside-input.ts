@@ -16,13 +16,17 @@ export type Checked<T> = { value: T; fault?: undefined } | { value?: undefined; 
 const MAX_QUOTED_CHARACTERS = 60
 const MAX_FAULT_CHARACTERS = 300
 
-/** Never throws. @param schema must be synchronous. */
-export function check<T>(schema: z.ZodType<T>, input: unknown): Checked<T> {
+/** Never throws. @param schema must be synchronous. @param place of the input in a document, for the fault. */
+export function check<T>(
+  schema: z.ZodType<T>,
+  input: unknown,
+  place: readonly PropertyKey[] = [],
+): Checked<T> {
   try {
     const parsed = schema.safeParse(input)
     if (parsed.success) return { value: parsed.data }
     const [issue] = parsed.error.issues
-    const at = issue?.path.map(String).join('.')
+    const at = [...place, ...(issue?.path ?? [])].map(String).join('.')
     return { fault: oneLine(`${at ? `${at}: ` : ''}${issue?.message ?? 'not accepted'}`) }
   } catch (thrown) {
     // A getter or a proxy of the input.

@@ -69,6 +69,11 @@ describe('a long document', () => {
     expect((await checkInTurns(SensibleProfile, LONG_PROFILE, short)).fault).toBe(
       'enterMs has 20000 entries for 20000 layers',
     )
+    const odd = { ...fits, enterMs: numbers.map((one, at) => (at === 9000 ? null : one)) }
+    const { fault } = check(SensibleProfile, odd)
+    expect(fault).toMatch(/^enterMs\.9000: /)
+    expect(await readProfile(odd)).toEqual({ fault })
+    expect(await checkInTurns(SensibleProfile, LONG_PROFILE, odd)).toEqual({ fault })
   })
 
   it('is refused as in one go, with the element that is wrong', async () => {
@@ -82,6 +87,22 @@ describe('a long document', () => {
     expect((await read(JSON.stringify(nameless))).fault).toMatch(/^model: /)
     const notList = { ...document, layers: 'x'.repeat(300_000) }
     expect((await read(JSON.stringify(notList))).fault).toMatch(/^layers: /)
+  })
+
+  it('is refused as in one go, however the name of a list is written and however often it is there', async () => {
+    const document = long()
+    const wrong = { ...document, layers: document.layers.map((one) => ({ ...one, op: 3 })) }
+    const [right, faulty] = [JSON.stringify(document), JSON.stringify(wrong)]
+    const written = ['"l\\u0061yers":[', `"layers"${' '.repeat(30)}:[`]
+    for (const text of [right, faulty])
+      for (const name of written) {
+        const odd = text.replace('"layers":[', name)
+        expect(await read(odd)).toEqual(checkJson(Structure, odd))
+      }
+    for (const again of ['"layers":5', '"l\\u0061yers":[5]', '"layers":[]']) {
+      const twice = `${right.slice(0, -1)},${again}}`
+      expect(await read(twice)).toEqual(checkJson(Structure, twice))
+    }
   })
 
   it('that is no JSON is refused, wherever it is broken', async () => {

@@ -6,6 +6,7 @@ import type { Response } from 'express'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { jsonInTurns } from '../json-in-turns.ts'
+import { askerOf } from './client-of.ts'
 
 /** Sends the same bytes and headers as `res.json(body)`. Resolves when they are sent, or the client has left. */
 export async function sendJson(res: Response, body: unknown): Promise<void> {
@@ -13,7 +14,8 @@ export async function sendJson(res: Response, body: unknown): Promise<void> {
     res.json(body)
     return
   }
-  const pieces = await jsonInTurns(body)
+  const pieces = await piecesOf(body, res)
+  if (!pieces) return
   const [only, ...others] = pieces
   if (others.length === 0) {
     res.type('json').send(only)
@@ -29,6 +31,17 @@ export async function sendJson(res: Response, body: unknown): Promise<void> {
   } catch (thrown) {
     // The error of a client that left is ignored.
     if (!res.req.destroyed && !res.destroyed) throw thrown
+  }
+}
+
+/** @returns undefined if the client leaves: the turns are for those who wait. */
+async function piecesOf(body: object, res: Response): Promise<Buffer[] | undefined> {
+  const { gone } = askerOf(res.req, res)
+  try {
+    return await jsonInTurns(body, gone)
+  } catch (thrown) {
+    if (gone?.aborted) return undefined
+    throw thrown
   }
 }
 

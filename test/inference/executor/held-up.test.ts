@@ -2,6 +2,7 @@
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createEngine } from '../../../services/inference/serving/engine.ts'
+import { coerceError } from '../../../shared/platform/errors.ts'
 import { createLog } from '../../../shared/platform/log.ts'
 import { INFERENCE_SETTINGS, readConfig } from '../../../shared/platform/service/service-config.ts'
 import { until } from '../../support/eventually.ts'
@@ -29,6 +30,44 @@ describe('a thread that is held up', () => {
     }
     expect(used.executor.heldUpMs()).toBe(0)
     expect(used.executor.stats().threads.filter(({ running }) => running)).toHaveLength(1)
+  })
+})
+
+describe('a run that begins in the moment in which it is given up', () => {
+  it('does not hold up its thread for ever', async () => {
+    used.start({ slowdown: 500, overrunMs: 100 })
+    const [long, short] = [await used.loadModel(slow), await used.loadModel(doubling)]
+    // Both are at the thread, which begins the second one while this one is too busy to hear of it; if not, once more.
+    for (let busyMs = 200; ; busyMs *= 2) {
+      const leaving = new AbortController()
+      const first = used.executor.run(short, [three()])
+      const second = used.executor.run(long, [matrix()], { signal: leaving.signal })
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyMs)
+      leaving.abort()
+      await expect(second).rejects.toMatchObject({ code: 'cancelled' })
+      await first
+      const behind = await used.executor.run(short, [three()]).catch(coerceError)
+      if (!(behind instanceof Error)) continue
+      expect(behind).toMatchObject({ code: 'overloaded', message: expect.stringMatching(/new thread/) })
+      break
+    }
+    expect(used.executor.stats().threads[0]?.restarts).toBe(1)
+    expect(floats((await used.executor.run(short, [three()])).outputs[0])).toEqual([2, 4, 6])
+  })
+})
+
+describe('a stage with a thread of its own that is held up', () => {
+  it('keeps neither its unloading waiting when the executor is closed, nor goes on unnoticed', async () => {
+    used.start({ slowdown: 50_000, overrunMs: 600_000 })
+    const stage = await used.loadModel(slow, [], 'threads of its own')
+    await expect(
+      used.executor.run(stage, [matrix()], { deadline: performance.now() + 500 }),
+    ).rejects.toMatchObject({ code: 'deadlineExceeded' })
+    const unloading = used.executor.unload(stage).catch(coerceError)
+    expect(used.executor.hung).toBe(true)
+    await used.executor.close()
+    expect(await unloading).toMatchObject({ code: 'notReady' })
+    expect(used.executor.hung).toBe(false)
   })
 })
 

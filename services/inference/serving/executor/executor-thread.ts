@@ -261,7 +261,10 @@ export class ExecutorThread {
     if (posted) this.#skip(posted)
     const what = `${DOING[job.kind]} ${job.key}`
     if (posted && place === 0) {
-      if (job.kind === 'run') this.#watchOverrun(posted)
+      if (job.kind === 'run') {
+        this.#watchOverrun(posted)
+        this.#settings.onOverrun?.(this)
+      }
       return givenUp(what, why)
     }
     const waiting = `waiting for ${what}`
@@ -280,7 +283,6 @@ export class ExecutorThread {
     }
     this.#lateRuns.begin(job.key, replace, (late) => this.#refuseBehind(late))
     this.#idle?.()
-    this.#settings.onOverrun?.(this)
   }
 
   /** Nobody waits for a thread that may never be free again. */
@@ -296,6 +298,10 @@ export class ExecutorThread {
 
   #skip({ id }: Posted): void {
     Atomics.store(this.#skips, id % MAX_POSTED_COUNT, 1)
+  }
+
+  #isSkipped({ id }: Posted): boolean {
+    return Atomics.load(this.#skips, id % MAX_POSTED_COUNT) !== 0
   }
 
   #pump(): void {
@@ -343,12 +349,19 @@ export class ExecutorThread {
     this.#lateRuns.end()
     this.#posted.shift()
     if (report.type === 'ran') this.#ran(posted.job.key, report.result)
+    this.#watchNext()
     this.#pump()
     if (report.type === 'failed') {
       // A run that fails may have its session; a load that fails has none.
       if (posted.job.kind === 'load') this.#held.delete(posted.job.key)
       posted.job.reject(new ScissionError(report.code, report.message, report.details))
     } else posted.job.resolve(report)
+  }
+
+  /** The worker skips a run that was given up, unless it had begun it before that was known here. */
+  #watchNext(): void {
+    const [next] = this.#posted
+    if (next?.job.kind === 'run' && this.#isSkipped(next)) this.#watchOverrun(next)
   }
 
   #ran(key: string, { spare, computeMs, waitedMs }: RunReport): void {

@@ -132,6 +132,8 @@ export class Executor {
   readonly #maxOutputBytes: number
   readonly #heldUpAfterMs: number
   readonly #entries = new Map<string, Entry>()
+  /** Of stages whose last runs go on. */
+  readonly #unloading = new Set<OwnThreads>()
   /** Ends of threads that were left to a run which goes on although it was given up. */
   readonly #leftAlone = new Set<Promise<unknown>>()
 
@@ -202,8 +204,17 @@ export class Executor {
     if (entry.references > 0) return
     this.#entries.delete(stage.key)
     if (stage.place === 'processes') await this.#processes.unload(stage.key)
-    else if (entry.own) await entry.own.unload(stage.key)
+    else if (entry.own) await this.#unloadOwn(entry.own, stage.key)
     else await this.#shared.unload(stage.key)
+  }
+
+  async #unloadOwn(own: OwnThreads, key: string): Promise<void> {
+    this.#unloading.add(own)
+    try {
+      await own.unload(key)
+    } finally {
+      this.#unloading.delete(own)
+    }
   }
 
   stats(): ExecutorStats {
@@ -247,14 +258,18 @@ export class Executor {
    * Waits for running computations, for a moment only if they are in processes or were given up; waiting runs fail with notReady.
    */
   async close(): Promise<void> {
-    const own = [...this.#entries.values()].map((entry) => entry.own?.close())
-    await Promise.all([this.#shared.close(), this.#processes.close(), ...own])
+    const own = this.#own()
+    await Promise.all([this.#shared.close(), this.#processes.close(), ...own.map((one) => one.close())])
     this.#entries.clear()
     await waitAtMost(Promise.all(this.#leftAlone), CLOSE_MS, undefined)
   }
 
   #threads(): ExecutorThread[] {
-    return [...this.#shared.threads, ...[...this.#entries.values()].flatMap(({ own }) => own?.threads ?? [])]
+    return [...this.#shared.threads, ...this.#own().flatMap(({ threads }) => threads)]
+  }
+
+  #own(): OwnThreads[] {
+    return [...[...this.#entries.values()].flatMap(({ own }) => own ?? []), ...this.#unloading]
   }
 
   #add(key: string, source: StageSource): Entry {

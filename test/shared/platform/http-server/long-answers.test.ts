@@ -1,6 +1,6 @@
 /** Long answers in JSON are the same bytes as in one go, but others get their turn while they are written. */
 import { describe, expect, it } from 'vitest'
-import { PIECE_CHARACTERS } from '../../../../shared/platform/turns.ts'
+import { nextTurn, PIECE_CHARACTERS } from '../../../../shared/platform/turns.ts'
 import { listen } from '../../../../shared/platform/http-server/listen.ts'
 import { reply, route } from '../../../../shared/platform/http-server/route.ts'
 import { exampleApp } from '../../../support/example-app.ts'
@@ -24,6 +24,19 @@ const BODIES: Record<string, unknown> = {
   empty: {},
 }
 const TEXT = JSON.stringify(long)
+/** One in each piece of what is written. */
+const COUNTED = 500
+let written = 0
+let onFirst = () => {}
+const counted = {
+  items: Array.from({ length: COUNTED }, () => ({
+    toJSON: () => {
+      written += 1
+      if (written === 1) onFirst()
+      return 'x'.repeat(PIECE_CHARACTERS)
+    },
+  })),
+}
 
 const get = (path: string, handle: () => unknown) =>
   route({
@@ -41,6 +54,7 @@ const service = startedOnce(
     listen(
       exampleApp([
         ...Object.entries(BODIES).map(([name, body]) => get(`/${name}`, () => body)),
+        get('/counted', () => counted),
         get('/replied', () => reply(201, long, { Location: '/long' })),
       ]),
       0,
@@ -74,6 +88,19 @@ describe('an answer in JSON', () => {
     const { turns, value } = await turnsDuring(() => fetch(`${service().url}/long`))
     expect(await value.text()).toBe(TEXT)
     expect(turns).toBeGreaterThan(TEXT.length / PIECE_CHARACTERS - 2)
+  })
+
+  it('is not written to its end for a client that has left', async () => {
+    const stop = new AbortController()
+    onFirst = () => stop.abort()
+    await expect(fetch(`${service().url}/counted`, { signal: stop.signal })).rejects.toThrow('aborted')
+    // This one has its turns after as many of the other.
+    expect(await (await fetch(`${service().url}/long`)).text()).toBe(TEXT)
+    await nextTurn()
+    const before = written
+    for (let turn = 0; turn < 10; turn += 1) await nextTurn()
+    expect([before, written]).toEqual([written, before])
+    expect(written).toBeLessThan(COUNTED)
   })
 
   it('whose client leaves in the middle harms nobody', async () => {
